@@ -1,0 +1,27 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// version is set by the release build (-ldflags "-X main.version=...").
+var version = "dev"
+
+type versionCmd struct{}
+
+// Run prints one line of version and one line for each thing worth knowing in a bug report.
+func (versionCmd) Run(env *environment) error {
+	revision := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	fmt.Fprintf(env.stdout, "resnet18cloud %s\ncommit   %s\ngo       %s %s/%s\n", version, revision,
+		runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}

@@ -1,0 +1,127 @@
+// Package httpx is what our HTTP servers have in common: handlers that return errors, one adapter that
+// answers and logs them, JSON bodies, and a server with a life cycle. It knows nothing of images.
+package httpx
+
+import (
+	"encoding/json"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+// StatusClientClosed is the status recorded (and, pointlessly, sent) when the client left before the answer.
+const StatusClientClosed = 499
+
+// HandlerFunc answers a request, or returns why it could not. After writing a body it returns nil.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// ErrorBody is the JSON of every error answer. Error is the prototype's field.
+type ErrorBody struct {
+	Error      string             `json:"error"`
+	Hint       string             `json:"hint,omitempty"`
+	Code       resnet18cloud.Code `json:"code"`
+	RetryAfter float64            `json:"retry_after,omitempty"` // seconds
+	RequestID  string             `json:"request_id,omitempty"`
+}
+
+// Handler adapts h: an error becomes a status and an [ErrorBody], and is logged once; a panic becomes 500
+// and leaves the process standing.
+func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
+				WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error",
+					Hint: "the server's log has the cause"})
+			}
+		}()
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		e := resnet18cloud.AsError(err)
+		level := slog.LevelInfo
+		if e.Code == resnet18cloud.CodeInternal {
+			level = slog.LevelError
+		}
+		log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path,
+			"code", string(e.Code), "error", e.Error())
+		WriteError(w, e)
+	})
+}
+
+// WriteError sends e as status, Retry-After where known, and [ErrorBody].
+func WriteError(w http.ResponseWriter, e *resnet18cloud.Error) {
+	body := ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code, RetryAfter: e.RetryAfter.Seconds()}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(RetryAfterSeconds(e.RetryAfter)))
+	}
+	WriteJSON(w, Status(e.Code), body)
+}
+
+// RetryAfterSeconds rounds d up to the whole seconds that a Retry-After header can say (RFC 9110, section
+// 10.2.3), at least 1.
+func RetryAfterSeconds(d time.Duration) int {
+	return max(1, int(math.Ceil(d.Seconds())))
+}
+
+// WriteJSON sends v with the given status. Errors of the connection are the client's business and ignored.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // only our own types come here, so this is a programmer's mistake
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+var statusOf = map[resnet18cloud.Code]int{
+	resnet18cloud.CodeInvalid:     http.StatusBadRequest,
+	resnet18cloud.CodeNotFound:    http.StatusNotFound,
+	resnet18cloud.CodeConflict:    http.StatusConflict,
+	resnet18cloud.CodeTooLarge:    http.StatusRequestEntityTooLarge,
+	resnet18cloud.CodeUnsupported: http.StatusUnsupportedMediaType,
+	resnet18cloud.CodeUndecodable: http.StatusUnprocessableEntity,
+	resnet18cloud.CodeCancelled:   StatusClientClosed,
+	resnet18cloud.CodeInternal:    http.StatusInternalServerError,
+	resnet18cloud.CodeFull:        http.StatusServiceUnavailable,
+	resnet18cloud.CodeUnavailable: http.StatusServiceUnavailable,
+	resnet18cloud.CodeDeadline:    http.StatusGatewayTimeout,
+}
+
+// Status is the HTTP status of a code; 500 for one it does not know.
+func Status(c resnet18cloud.Code) int {
+	if s, ok := statusOf[c]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// CodeOf is the reverse of Status for the answers of a server that may not be ours: the code that says what
+// a caller can do about that status.
+func CodeOf(status int) resnet18cloud.Code {
+	switch status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return resnet18cloud.CodeFull
+	case http.StatusBadGateway:
+		return resnet18cloud.CodeUnavailable
+	}
+	for c, s := range statusOf {
+		if s == status {
+			return c
+		}
+	}
+	if status >= 400 && status < 500 {
+		return resnet18cloud.CodeInvalid
+	}
+	return resnet18cloud.CodeInternal
+}

@@ -1,0 +1,50 @@
+// Package testutil finds what tests need outside their own folder: the repository's root and the reference
+// data that may stand beside the repository. Only tests import it.
+package testutil
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Root returns the folder that holds the module's go.mod, found upwards from the test's folder.
+func Root(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && len(mod) > 0 && isMainModule(mod) {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			tb.Fatal("no go.mod of the main module above the test's folder")
+		}
+		dir = parent
+	}
+}
+
+func isMainModule(mod []byte) bool {
+	const first = "module github.com/resnet18cloud/resnet18cloud\n"
+	return len(mod) >= len(first) && string(mod[:len(first)]) == first
+}
+
+// Shared returns the path of a file or folder of the reference data (real weights, images, torchvision's
+// answers), which stands in ../shared beside the repository or where RESNET18_SHARED says. It skips the
+// test when the data is not there.
+func Shared(tb testing.TB, elem ...string) string {
+	tb.Helper()
+	base := os.Getenv("RESNET18_SHARED")
+	if base == "" {
+		base = filepath.Join(Root(tb), "..", "shared")
+	}
+	path := filepath.Join(append([]string{base}, elem...)...)
+	if _, err := os.Stat(path); err != nil {
+		tb.Skipf("reference data not found, test skipped: %v (set RESNET18_SHARED to its folder)", err)
+	}
+	return path
+}
