@@ -1,0 +1,145 @@
+package resnet18cloud_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+const module = "github.com/resnet18cloud/resnet18cloud"
+
+// pkg is what go list says of one package of this module.
+type pkg struct {
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	Imports    []string
+	Deps       []string
+}
+
+// rel is the package's path inside the module; "." for the root.
+func (p pkg) rel() string {
+	if p.ImportPath == module {
+		return "."
+	}
+	return strings.TrimPrefix(p.ImportPath, module+"/")
+}
+
+func listPackages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	cmd.Dir = testutil.Root(t)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return pkgs
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+// under reports whether rel is one of the given folders or lies below one.
+func under(rel string, folders ...string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool {
+		return rel == f || strings.HasPrefix(rel, f+"/")
+	})
+}
+
+// TestImportsPointOneWay holds the direction of dependencies. Each rule bans packages, by prefix of their
+// import path, everywhere but in a few folders, and says why.
+func TestImportsPointOneWay(t *testing.T) {
+	t.Parallel()
+	pkgs := listPackages(t)
+	rules := []struct {
+		ban    string
+		direct bool // ban the import itself; otherwise also what it drags in
+		in     func(rel string) bool
+		why    string
+	}{
+		{module + "/", false, func(r string) bool { return r == "." },
+			"the root package is what everybody imports: it imports the standard library only"},
+		{"net/http", false, func(r string) bool { return under(r, "engine") },
+			"the engine classifies bytes in one process; serving is replica's business"},
+		{"log/slog", false, func(r string) bool { return under(r, "engine") },
+			"the engine returns errors and timings; its callers log"},
+		{"github.com/nats-io/", true, func(r string) bool {
+			return !under(r, "dispatch/queue/jsqueue", "dispatch/store/jsstore", "internal/natsconn", "test")
+		}, "NATS stays behind the queue and store interfaces"},
+		{"k8s.io/client-go", true, func(r string) bool { return !under(r, "autoscale/kube", "test") },
+			"Kubernetes is one actuator of several"},
+		{module + "/engine", false, func(r string) bool { return under(r, "dispatch") },
+			"the dispatcher knows ResNet only as a Classifier"},
+		{module + "/engine/", true, func(r string) bool { return under(r, "replica") },
+			"the replica knows the engine only as a Classifier"},
+		{module + "/dispatch", false, func(r string) bool { return under(r, "replica", "engine", "load", "autoscale", "client", "model") },
+			"parts meet the dispatcher over HTTP"},
+		{module + "/cmd", true, func(string) bool { return true },
+			"commands are wiring: nothing imports them"},
+		{"github.com/alecthomas/kong", true, func(r string) bool { return !under(r, "cmd", "internal/config") },
+			"only commands read flags"},
+	}
+	for _, p := range pkgs {
+		for _, rule := range rules {
+			if !rule.in(p.rel()) {
+				continue
+			}
+			imports := p.Imports
+			if !rule.direct {
+				imports = p.Deps
+			}
+			for _, dep := range imports {
+				if strings.HasPrefix(dep, rule.ban) {
+					t.Errorf("%s imports %s: %s", p.rel(), dep, rule.why)
+				}
+			}
+		}
+	}
+}
+
+// TestSiblingsUnderDispatch holds that dispatch joins its parts and they do not know each other.
+func TestSiblingsUnderDispatch(t *testing.T) {
+	t.Parallel()
+	for _, p := range listPackages(t) {
+		rel, ok := strings.CutPrefix(p.rel(), "dispatch/")
+		if !ok {
+			continue
+		}
+		own, _, _ := strings.Cut(rel, "/")
+		for _, dep := range p.Imports {
+			if other, ok := strings.CutPrefix(dep, module+"/dispatch/"); ok && !under(other, own) {
+				t.Errorf("dispatch/%s imports dispatch/%s: siblings meet in dispatch", rel, other)
+			}
+		}
+	}
+}
+
+// TestPrometheusOnlyInMetricsFiles holds that what is measured is declared in one file of each package.
+func TestPrometheusOnlyInMetricsFiles(t *testing.T) {
+	t.Parallel()
+	for _, p := range listPackages(t) {
+		if under(p.rel(), "internal/httpx", "cmd") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			if path.Base(file) != "metrics.go" && importsOf(t, p.Dir, file, "github.com/prometheus/client_golang") {
+				t.Errorf("%s/%s imports Prometheus: collectors belong in metrics.go", p.rel(), file)
+			}
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package httpx_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestHandlerAnswersErrors(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		handler    httpx.HandlerFunc
+		status     int
+		retryAfter string
+		message    string
+	}{
+		{"known", func(http.ResponseWriter, *http.Request) error {
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full", RetryAfter: 1200 * time.Millisecond}
+		}, 503, "2", "Queue is full"},
+		{"foreign", func(http.ResponseWriter, *http.Request) error { return errors.New("disk /dev/x") },
+			500, "", "Internal error"},
+		{"panic", func(http.ResponseWriter, *http.Request) error { panic("oops") }, 500, "", "Internal error"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rec := httptest.NewRecorder()
+			httpx.Handler(slog.New(slog.DiscardHandler), tt.handler).
+				ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+			if rec.Code != tt.status {
+				t.Errorf("status = %d, want %d", rec.Code, tt.status)
+			}
+			if got := rec.Header().Get("Retry-After"); got != tt.retryAfter {
+				t.Errorf("Retry-After = %q, want %q", got, tt.retryAfter)
+			}
+			var body httpx.ErrorBody
+			if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+				t.Fatal(err)
+			}
+			if body.Error != tt.message {
+				t.Errorf("error = %q, want %q", body.Error, tt.message)
+			}
+		})
+	}
+}
+
+func TestStatusAndCodeAreInverse(t *testing.T) {
+	t.Parallel()
+	for _, code := range []resnet18cloud.Code{resnet18cloud.CodeInvalid, resnet18cloud.CodeNotFound,
+		resnet18cloud.CodeTooLarge, resnet18cloud.CodeUnsupported, resnet18cloud.CodeUndecodable,
+		resnet18cloud.CodeInternal, resnet18cloud.CodeFull, resnet18cloud.CodeDeadline} {
+		if got := httpx.CodeOf(httpx.Status(code)); got != code {
+			t.Errorf("CodeOf(Status(%s)) = %s", code, got)
+		}
+	}
+}
+
+// TestServerFinishesRequestsInFlight stops a server while it answers, and expects the whole answer.
+func TestServerFinishesRequestsInFlight(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}), make(chan struct{})
+	s := &httpx.Server{Addr: "127.0.0.1:0", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, "whole")
+	}), BeforeShutdown: func() { close(release) }}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	type answer struct {
+		body string
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Get(s.URL())
+		if err != nil {
+			answered <- answer{err: err}
+			return
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		answered <- answer{string(body), err}
+	}()
+	<-entered
+	cancel()
+	if a := <-answered; a.err != nil || a.body != "whole" {
+		t.Errorf("answer = %q, %v; want the whole body", a.body, a.err)
+	}
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+}
+
+func TestListenSaysWhichAddress(t *testing.T) {
+	t.Parallel()
+	first := &httpx.Server{Addr: "127.0.0.1:0"}
+	if err := first.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	addr := strings.TrimPrefix(first.URL(), "http://")
+	if err := (&httpx.Server{Addr: addr}).Listen(); err == nil || !strings.Contains(err.Error(), addr) {
+		t.Errorf("second Listen on %s = %v, want an error naming it", addr, err)
+	}
+	first.Handler = http.NotFoundHandler()
+	if err := first.Run(ctx); err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+}
