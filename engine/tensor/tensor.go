@@ -4,14 +4,17 @@ package tensor
 
 import "fmt"
 
-// Tensor is a dense array of float32 in row-major order: the last dimension varies fastest, as in PyTorch,
-// safetensors and ONNX. A scalar has an empty Shape and one element.
-type Tensor struct {
+// Tensor is an array of float32, what nearly all weights are.
+type Tensor = Of[float32]
+
+// Of is a dense array in row-major order: the last dimension varies fastest, as in PyTorch, safetensors and
+// ONNX. A scalar has an empty Shape and one element.
+type Of[T any] struct {
 	Shape []int
-	Data  []float32 // len(Data) == Size(Shape); may alias a read-only mapping: never written
+	Data  []T // len(Data) == Size(Shape); may alias a read-only mapping: never written
 }
 
-// New makes a zeroed tensor of the given shape.
+// New makes a zeroed float32 tensor of the given shape.
 func New(shape ...int) Tensor {
 	return Tensor{Shape: shape, Data: make([]float32, Size(shape))}
 }
@@ -26,7 +29,7 @@ func Size(shape []int) int {
 }
 
 // Check returns an error when t does not have the wanted shape, naming both.
-func (t Tensor) Check(want ...int) error {
+func (t Of[T]) Check(want ...int) error {
 	if len(t.Shape) == len(want) {
 		same := true
 		for i, d := range want {

@@ -3,18 +3,145 @@
 // (layer1.0.conv1.weight, ...) whatever the file calls them. What the names mean is engine/resnet's business.
 package weights
 
-import "github.com/resnet18cloud/resnet18cloud/engine/tensor"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/onnx"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
+)
+
+// MaxBytes bounds a weight file, also after decompression: five times a ResNet-18 in float32.
+const MaxBytes = 256 << 20
+
+// The values of Set.Format.
+const (
+	FormatPyTorch       = "pytorch"
+	FormatPyTorchLegacy = "pytorch-legacy"
+	FormatSafetensors   = "safetensors"
+	FormatONNX          = "onnx"
+)
+
+// The keys of Set.Metadata that we write and understand.
+const (
+	MetaWeights   = "weights"   // what the weights are called, such as "resnet18-f37072fd"
+	MetaSource    = "source"    // where they come from
+	MetaLicence   = "licence"   // under which terms they may be used
+	MetaOrigin    = "origin"    // SHA-256 of the file that was converted
+	MetaPrecision = "precision" // "int8" for quantized weights, else absent
+)
 
 // Set is the content of one weight file. It is read-only once loaded and safe for concurrent use.
 type Set struct {
 	// Tensors by torchvision's state_dict name. Convolutions are OIHW: output channel, input channel, row,
-	// column. A file with batch norm folded in (ONNX exports, our own safetensors) has, instead of
-	// "bn1.weight" and its siblings, the folded "conv1.weight" and a "conv1.bias".
+	// column. A file with batch norm folded in (ONNX exports, quantized weights) has, instead of
+	// "bn1.weight" and its siblings, the folded "conv1.weight" and a "conv1.bias". Integer tensors such as
+	// num_batches_tracked are left out.
 	Tensors map[string]tensor.Tensor
+	// Int8 holds the quantized weights of files made by engine/quantize; nil in others.
+	Int8 map[string]tensor.Of[int8]
 	// Metadata is what the file says about itself (safetensors' __metadata__); may be nil.
 	Metadata map[string]string
-	// Format is "pytorch", "pytorch-legacy", "safetensors" or "onnx".
+	// Format is one of the Format constants.
 	Format string
 	// SHA256 is the hex digest of the file's bytes as stored.
 	SHA256 string
+
+	name    string
+	mapping *mapping // what tensors may share the memory of; nil when nothing is mapped
+}
+
+// Load reads a weight file. Tensors may share the memory of the mapped file, which Close gives back. The file
+// must not change meanwhile: replace weight files by renaming a new one over them. Errors name the tensor
+// that is wrong and what was expected of it.
+func Load(path string) (*Set, error) {
+	m, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("load weights: %w", err)
+	}
+	s, err := parse(m.data, filepath.Base(path))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
+	}
+	s.mapping = m
+	return s, nil
+}
+
+// Close gives mapped memory back. No tensor of the set may be used after it, nor what shares their memory.
+func (s *Set) Close() error {
+	if s.mapping == nil {
+		return nil
+	}
+	m := s.mapping
+	s.mapping, s.Tensors, s.Int8 = nil, nil, nil
+	return m.close()
+}
+
+// Name is what the weights are called: as the file says, else the file's own name without its endings.
+func (s *Set) Name() string {
+	if n := s.Metadata[MetaWeights]; n != "" {
+		return n
+	}
+	return s.name
+}
+
+// Identity names exactly these weights, in words for people and with the first eight digits of the file's
+// SHA-256 for machines: "resnet18-f37072fd@1a2b3c4d". Answers computed with equal identities are equal.
+func (s *Set) Identity() string { return s.Name() + "@" + s.SHA256[:8] }
+
+// Parameters is the number of numbers in the set.
+func (s *Set) Parameters() int {
+	n := 0
+	for _, t := range s.Tensors {
+		n += len(t.Data)
+	}
+	for _, t := range s.Int8 {
+		n += len(t.Data)
+	}
+	return n
+}
+
+// parse reads a file's bytes, gzipped or not.
+func parse(data []byte, base string) (*Set, error) {
+	sum := sha256.Sum256(data)
+	s := &Set{SHA256: hex.EncodeToString(sum[:]), name: stem(base)}
+	data, err := gunzip(data)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case pth.DetectZip(data):
+		s.Format = FormatPyTorch
+		s.Tensors, err = pth.ParseZip(data)
+	case pth.DetectLegacy(data):
+		s.Format = FormatPyTorchLegacy
+		s.Tensors, err = pth.ParseLegacy(data)
+	case safetensors.Detect(data):
+		s.Format = FormatSafetensors
+		var c *safetensors.Content
+		if c, err = safetensors.Parse(data); err == nil {
+			s.Tensors, s.Int8, s.Metadata = c.Tensors, c.Int8, c.Metadata
+		}
+	case onnx.Detect(data):
+		s.Format = FormatONNX
+		s.Tensors, err = onnx.Parse(data)
+	default:
+		err = errors.New("not a weight file: want a PyTorch checkpoint, safetensors or ONNX, gzipped or not")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// stem is a file name without the endings that say formats.
+func stem(base string) string {
+	base = strings.TrimSuffix(base, ".gz")
+	return strings.TrimSuffix(base, filepath.Ext(base))
 }

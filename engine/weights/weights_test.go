@@ -1,0 +1,248 @@
+package weights
+
+import (
+	"bytes"
+	"compress/gzip"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+func load(tb testing.TB, path string) *Set {
+	tb.Helper()
+	s, err := Load(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// TestRealFilesAgree holds that one network saved in four formats loads as one.
+func TestRealFilesAgree(t *testing.T) {
+	t.Parallel()
+	want := load(t, testutil.Shared(t, "models", "resnet18-ktb.pth"))
+	if want.Format != FormatPyTorch || want.Name() != "resnet18-ktb" || want.Identity() != "resnet18-ktb@d9a754b4" {
+		t.Errorf("format %q, name %q, identity %q", want.Format, want.Name(), want.Identity())
+	}
+	// 11,689,512 parameters (torchvision's count) and 20 batch norms' running means and variances.
+	if got := want.Parameters(); got != 11689512+2*4800 {
+		t.Errorf("%d parameters, want %d", got, 11689512+2*4800)
+	}
+	for file, format := range map[string]string{
+		"resnet18-ktb-legacy.pth.gz":  FormatPyTorchLegacy,
+		"resnet18-ktb.safetensors.gz": FormatSafetensors,
+	} {
+		got := load(t, testutil.Shared(t, "models", file))
+		if got.Format != format {
+			t.Errorf("%s has format %q, want %q", file, got.Format, format)
+		}
+		if g, w := slices.Sorted(maps.Keys(got.Tensors)), slices.Sorted(maps.Keys(want.Tensors)); !slices.Equal(g, w) {
+			t.Errorf("%s has tensors %v, want %v", file, g, w)
+		}
+		for name, w := range want.Tensors {
+			g := got.Tensors[name]
+			if !slices.Equal(g.Shape, w.Shape) || !slices.Equal(g.Data, w.Data) {
+				t.Errorf("%s: %s differs from that of the zip checkpoint", file, name)
+			}
+		}
+	}
+	got := load(t, testutil.Shared(t, "models", "resnet18-ktb.onnx.gz"))
+	if got.Format != FormatONNX {
+		t.Errorf("ONNX file has format %q", got.Format)
+	}
+	compareFolded(t, got.Tensors, want.Tensors)
+}
+
+// compareFolded compares an export, whose batch norms are folded in, with the weights it was made from.
+func compareFolded(t *testing.T, got, want map[string]tensor.Tensor) {
+	t.Helper()
+	convs := 0
+	for name, w := range want {
+		conv, isConv := strings.CutSuffix(name, ".weight")
+		if !isConv || len(w.Shape) != 4 {
+			continue
+		}
+		convs++
+		bn := strings.Replace(conv, "conv", "bn", 1)
+		if at, ok := strings.CutSuffix(conv, "downsample.0"); ok {
+			bn = at + "downsample.1"
+		}
+		norm := func(part string, o int) float64 { return float64(want[bn+"."+part].Data[o]) }
+		g := got[conv+".weight"]
+		if err := g.Check(w.Shape...); err != nil {
+			t.Errorf("%s.weight %v", conv, err)
+			continue
+		}
+		per := len(w.Data) / w.Shape[0]
+		for o := range w.Shape[0] {
+			scale := norm("weight", o) / math.Sqrt(norm("running_var", o)+1e-5)
+			bias := norm("bias", o) - norm("running_mean", o)*scale
+			if b := float64(got[conv+".bias"].Data[o]); math.Abs(b-bias) > 1e-6*(1+math.Abs(bias)) {
+				t.Fatalf("%s.bias[%d] = %v, want %v", conv, o, b, bias)
+			}
+			for i := o * per; i < (o+1)*per; i++ {
+				if x := float64(w.Data[i]) * scale; math.Abs(float64(g.Data[i])-x) > 1e-6*(1+math.Abs(x)) {
+					t.Fatalf("%s.weight[%d] = %v, want %v", conv, i, g.Data[i], x)
+				}
+			}
+		}
+	}
+	if convs != 20 || len(got) != 42 {
+		t.Errorf("%d convolutions compared, want 20; export has %d tensors, want 42", convs, len(got))
+	}
+}
+
+// TestRealFilesDamaged cuts and bends a real file: every outcome must be an error.
+func TestRealFilesDamaged(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"resnet18-ktb.pth", "resnet18-ktb-legacy.pth.gz", "resnet18-ktb.safetensors.gz", "resnet18-ktb.onnx.gz"} {
+		whole, err := os.ReadFile(testutil.Shared(t, "models", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := gunzip(whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{1, 7, 100, 5000, len(plain) / 2, len(plain) - 1} {
+			if _, err := parse(plain[:n], file); err == nil {
+				t.Errorf("%s cut to %d of %d bytes gave no error", file, n, len(plain))
+			}
+		}
+		if len(whole) != len(plain) {
+			if _, err := parse(whole[:len(whole)-5], file); err == nil || !strings.Contains(err.Error(), "truncated") {
+				t.Errorf("%s cut: error %v, want one that says truncated", file, err)
+			}
+		}
+	}
+}
+
+func TestQuantizedONNXIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := Load(testutil.Shared(t, "models", "resnet18-ktb-int8-qdq.onnx"))
+	if err == nil || !strings.Contains(err.Error(), "quantized") {
+		t.Errorf("Load: error %v, want one that says the model is quantized", err)
+	}
+}
+
+// sampleFile writes a small safetensors file, gzipped or not.
+func sampleFile(t *testing.T, name string, zipped bool) string {
+	t.Helper()
+	var b bytes.Buffer
+	err := safetensors.Write(&b, &safetensors.Content{
+		Tensors:  map[string]tensor.Tensor{"a": {Shape: []int{2}, Data: []float32{1, 2}}},
+		Int8:     map[string]tensor.Of[int8]{"b": {Shape: []int{1}, Data: []int8{-3}}},
+		Metadata: map[string]string{MetaWeights: "sample"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := b.Bytes()
+	if zipped {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		data = z.Bytes()
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoadSafetensors(t *testing.T) {
+	t.Parallel()
+	for _, zipped := range []bool{false, true} {
+		s := load(t, sampleFile(t, "x", zipped))
+		if got := s.Tensors["a"].Data; !slices.Equal(got, []float32{1, 2}) {
+			t.Errorf("gzip %t: a = %v, want [1 2]", zipped, got)
+		}
+		if got := s.Int8["b"].Data; !slices.Equal(got, []int8{-3}) {
+			t.Errorf("gzip %t: b = %v, want [-3]", zipped, got)
+		}
+		if s.Name() != "sample" || s.Parameters() != 3 || s.Format != FormatSafetensors {
+			t.Errorf("gzip %t: name %q, %d parameters, format %q", zipped, s.Name(), s.Parameters(), s.Format)
+		}
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	large := write("large", "")
+	if err := os.Truncate(large, MaxBytes+1); err != nil { // sparse: takes no room
+		t.Fatal(err)
+	}
+	for path, wrong := range map[string]string{
+		filepath.Join(dir, "missing"): "no such file",
+		dir:                           "no regular file",
+		write("empty", ""):            "empty",
+		write("text", "hello, world"): "not a weight file",
+		write("gzip", "\x1f\x8b"):     "gzip",
+		write("web page", "<!DOCTYPE html><html>\n"): "not a weight file",
+		large: "at most",
+	} {
+		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("Load(%s): error %v, want one with %q", filepath.Base(path), err, wrong)
+		}
+	}
+}
+
+// TestGzipBomb holds that a small file cannot ask for more memory than a network needs.
+func TestGzipBomb(t *testing.T) {
+	t.Parallel()
+	var z bytes.Buffer
+	w := gzip.NewWriter(&z)
+	zeros := make([]byte, 1<<20)
+	for range MaxBytes>>20 + 1 {
+		if _, err := w.Write(zeros); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gunzip(z.Bytes()); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("gunzip of %d bytes that unpack to %d: error %v", z.Len(), MaxBytes+1<<20, err)
+	}
+}
+
+// BenchmarkLoad reports how long a replica's start spends here.
+func BenchmarkLoad(b *testing.B) {
+	path := testutil.Shared(b, "models", "resnet18-ktb.pth")
+	for b.Loop() {
+		s, err := Load(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
