@@ -1,5 +1,5 @@
 // Package httpx is what our HTTP servers have in common: handlers that return errors, one adapter that
-// answers and logs them, JSON bodies, and a server with a life cycle. It knows nothing of images.
+// answers and logs them, JSON bodies, the forms in which an image arrives, and a server with a life cycle.
 package httpx
 
 import (
