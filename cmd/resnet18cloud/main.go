@@ -23,6 +23,7 @@ type cli struct {
 	LogLevel  slog.Level      `help:"Least level that is logged: debug, info, warn or error." default:"info" env:"RESNET18_LOG_LEVEL"`
 	LogFormat string          `help:"Form of log lines on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
 
+	Model   modelCmd   `cmd:"" help:"Fetch, convert and check weights."`
 	Version versionCmd `cmd:"" help:"Say version, commit, and what was found in this CPU."`
 }
 

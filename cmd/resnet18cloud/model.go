@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/model"
+)
+
+type modelCmd struct {
+	Pull    modelPullCmd    `cmd:"" help:"Fetch torchvision's weights, or a mirror's, into your cache."`
+	Convert modelConvertCmd `cmd:"" help:"Write weights of any format as safetensors, which starts fastest."`
+	Verify  modelVerifyCmd  `cmd:"" help:"Say what a weight file holds and whether it is whole."`
+}
+
+type modelPullCmd struct {
+	Mirror string `help:"Folder or URL with a models.json to take weights from, instead of torchvision's site." placeholder:"PLACE" env:"MODEL_MIRROR"`
+	Out    string `help:"File to write; by default resnet18.safetensors in your cache folder." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
+	Again  bool   `help:"Fetch even when the file already holds these weights." env:"RESNET18_MODEL_PULL_AGAIN"`
+}
+
+// Run prints where the weights are, and which they are, on stdout; progress goes to stderr.
+func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
+	bar := newProgress(env.stderr)
+	pulled, err := model.Pull(ctx, model.PullConfig{Mirror: c.Mirror, Out: c.Out, Again: c.Again, Progress: bar.update})
+	bar.end()
+	if err != nil {
+		return fmt.Errorf("model pull: %w", err)
+	}
+	verb := "pulled"
+	if pulled.Already {
+		verb = "already there"
+	}
+	s := pulled.Source
+	_, err = fmt.Fprintf(env.stdout, "%s: %s\nweights  %s\nsource   %s\nlicence  %s\n", verb, pulled.Path, s.Weights, s.Origin, s.Licence)
+	return err
+}
+
+type modelConvertCmd struct {
+	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, gzipped or not." type:"existingfile"`
+	Out string `arg:"" help:"safetensors file to write." type:"path"`
+}
+
+func (c modelConvertCmd) Run(env *environment) error {
+	if err := model.Convert(c.In, c.Out); err != nil {
+		return fmt.Errorf("model convert: %w", err)
+	}
+	_, err := fmt.Fprintf(env.stdout, "wrote %s\n", c.Out)
+	return err
+}
+
+type modelVerifyCmd struct {
+	File string `arg:"" optional:"" help:"Weight file; by default the one that replica would use." env:"RESNET18_MODEL" type:"path"`
+}
+
+// Run prints the report, and OK or the first problem; a problem is status 1.
+func (c modelVerifyCmd) Run(env *environment) error {
+	path, err := model.Find(c.File)
+	if err != nil {
+		return fmt.Errorf("model verify: %w", err)
+	}
+	r, problem := model.Verify(path)
+	fmt.Fprintf(env.stdout, "file        %s\nbytes       %d\n", r.Path, r.Bytes)
+	if r.Format != "" {
+		fmt.Fprintf(env.stdout, "format      %s\nsha256      %s\nidentity    %s\ntensors     %d\nparameters  %d\n",
+			r.Format, r.SHA256, r.Identity, r.Tensors, r.Parameters)
+	}
+	for _, key := range []string{weights.MetaWeights, weights.MetaPrecision, weights.MetaSource, weights.MetaLicence, weights.MetaOrigin} {
+		if value := r.Metadata[key]; value != "" {
+			fmt.Fprintf(env.stdout, "%-10s  %s\n", key, value)
+		}
+	}
+	if problem != nil {
+		fmt.Fprintf(env.stdout, "BROKEN      %v\n", problem)
+		return errReported
+	}
+	_, err = fmt.Fprintln(env.stdout, "OK")
+	return err
+}
+
+// progress shows a download on w: a bar that redraws itself on a terminal, else a line every ten percent.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	shown    time.Time // when the bar was drawn last
+	tenths   int64     // how many tenths lines were printed for
+	started  bool
+}
+
+func newProgress(w io.Writer) *progress {
+	f, ok := w.(*os.File)
+	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+// barWidth is the bar's length in characters.
+const barWidth = 40
+
+// update is called with the bytes there and their total, -1 when it is not known.
+func (p *progress) update(done, total int64) {
+	const mib = 1 << 20
+	if !p.terminal {
+		if total <= 0 {
+			return
+		}
+		if tenths := 10 * done / total; tenths > p.tenths || !p.started {
+			p.started, p.tenths = true, tenths
+			fmt.Fprintf(p.w, "downloaded %.1f of %.1f MiB (%d %%)\n", float64(done)/mib, float64(total)/mib, 100*done/total)
+		}
+		return
+	}
+	if time.Since(p.shown) < 50*time.Millisecond && done != total {
+		return
+	}
+	p.shown, p.started = time.Now(), true
+	if total <= 0 {
+		fmt.Fprintf(p.w, "\r%.1f MiB", float64(done)/mib)
+		return
+	}
+	bar := make([]byte, barWidth)
+	for i := range bar {
+		bar[i] = ' '
+		if int64(i)*total < done*barWidth {
+			bar[i] = '='
+		}
+	}
+	fmt.Fprintf(p.w, "\r[%s] %5.1f of %.1f MiB", bar, float64(done)/mib, float64(total)/mib)
+}
+
+// end leaves the bar's line.
+func (p *progress) end() {
+	if p.terminal && p.started {
+		fmt.Fprintln(p.w)
+	}
+}

@@ -1,0 +1,146 @@
+package model
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+)
+
+// PullConfig says what Pull fetches and where it leaves it. The zero value pulls torchvision's weights into
+// the user's cache.
+type PullConfig struct {
+	// Mirror is a folder or an HTTP(S) URL that holds a models.json; its default file is pulled instead of
+	// torchvision's. Empty means torchvision.
+	Mirror string
+	// Out is the file to write; empty means CachePath.
+	Out string
+	// Again pulls even when Out already holds these weights.
+	Again bool
+	// Client makes the requests; nil means http.DefaultClient.
+	Client *http.Client
+	// Progress, if set, is called often during a download with the bytes there and their total, -1 when it
+	// is not known.
+	Progress func(done, total int64)
+}
+
+func (c PullConfig) withDefaults() (PullConfig, error) {
+	if c.Client == nil {
+		c.Client = http.DefaultClient
+	}
+	if c.Progress == nil {
+		c.Progress = func(int64, int64) {}
+	}
+	if c.Out == "" {
+		path, err := CachePath()
+		if err != nil {
+			return c, err
+		}
+		c.Out = path
+	}
+	return c, nil
+}
+
+// Pulled is what Pull did.
+type Pulled struct {
+	Path    string // the safetensors file
+	Source  Source // what it was made from
+	Already bool   // it was there before
+}
+
+// Pull fetches weights, checks their SHA-256, and converts them to a safetensors file that appears whole or
+// not at all. A download that was cut goes on where it ended, in this call or a later one; what is there of
+// it is kept beside the result with the ending ".part".
+func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return Pulled{}, err
+	}
+	source := Torchvision()
+	if c.Mirror != "" {
+		if source, err = Mirror(ctx, c.Client, c.Mirror); err != nil {
+			return Pulled{}, err
+		}
+	}
+	p := Pulled{Path: c.Out, Source: source}
+	if !c.Again && holds(c.Out, source) {
+		p.Already = true
+		return p, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(c.Out), 0o755); err != nil {
+		return p, fmt.Errorf("folder for weights: %w", err)
+	}
+	if !source.remote() {
+		if err := check(source.Location, source); err != nil {
+			return p, err
+		}
+		return p, convert(source.Location, c.Out, source)
+	}
+	part := c.Out + "." + source.SHA256[:8] + ".part"
+	if err := downloadChecked(ctx, c, source, part); err != nil {
+		return p, err
+	}
+	if err := convert(part, c.Out, source); err != nil {
+		return p, err
+	}
+	return p, os.Remove(part)
+}
+
+// downloadChecked fetches source into part. When the file is wrong although it was put together from several
+// downloads it starts over, as the file may have changed on the server in between.
+func downloadChecked(ctx context.Context, c PullConfig, source Source, part string) error {
+	_, err := os.Stat(part)
+	resumed := err == nil
+	for {
+		if err := download(ctx, c.Client, source.Location, part, c.Progress); err != nil {
+			return err
+		}
+		err := check(part, source)
+		if err == nil {
+			return nil
+		}
+		if rmErr := os.Remove(part); rmErr != nil || !resumed {
+			return errors.Join(err, rmErr)
+		}
+		resumed = false
+	}
+}
+
+// holds tells whether the file at path was made from source.
+func holds(path string, source Source) bool {
+	set, err := weights.Load(path)
+	if err != nil {
+		return false
+	}
+	defer set.Close()
+	return strings.HasPrefix(set.Metadata[weights.MetaOrigin], source.SHA256)
+}
+
+// check compares a file's size and SHA-256 with what source says.
+func check(path string, source Source) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("check weights: %w", err)
+	}
+	defer f.Close()
+	hash := sha256.New()
+	n, err := io.Copy(hash, f)
+	if err != nil {
+		return fmt.Errorf("check weights: %w", err)
+	}
+	if source.Bytes != 0 && n != source.Bytes {
+		return fmt.Errorf("%s has %d bytes, want %d: refused", source.Location, n, source.Bytes)
+	}
+	if sum := hex.EncodeToString(hash.Sum(nil)); !strings.HasPrefix(sum, source.SHA256) {
+		return fmt.Errorf("%s has SHA-256 %s, want %s: refused", source.Location, sum, source.SHA256)
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package model
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+)
+
+// Source is a weight file somewhere, and what is known about it.
+type Source struct {
+	Location string // URL, or path of a file
+	Weights  string // what the weights are called
+	Origin   string // who made them, in words
+	Licence  string // terms of use, in words
+	SHA256   string // hex digest of the file, or its first digits
+	Bytes    int64  // the file's size; zero when not known in advance
+}
+
+// Torchvision is the weights that torchvision calls ResNet18_Weights.IMAGENET1K_V1. The file's name carries
+// the first digits of its SHA-256, PyTorch's convention.
+func Torchvision() Source {
+	return Source{
+		Location: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+		Weights:  "resnet18-f37072fd",
+		Origin:   "torchvision ResNet18_Weights.IMAGENET1K_V1",
+		Licence:  "BSD-3-Clause, and the terms of ImageNet, on which they were trained",
+		SHA256:   "f37072fd",
+	}
+}
+
+// remote tells whether the source is fetched by HTTP.
+func (s Source) remote() bool { return isURL(s.Location) }
+
+func isURL(location string) bool {
+	return strings.HasPrefix(location, "https://") || strings.HasPrefix(location, "http://")
+}
+
+// index is a mirror's models.json.
+type index struct {
+	Default string `json:"default"` // name of the file to take
+	Weights string `json:"weights"`
+	Source  string `json:"source"`
+	Licence string `json:"licence"`
+	Files   []struct {
+		Name   string `json:"name"`
+		Bytes  int64  `json:"bytes"`
+		SHA256 string `json:"sha256"`
+	} `json:"files"`
+}
+
+// maxIndex bounds a models.json in bytes.
+const maxIndex = 1 << 20
+
+// Mirror reads the models.json of a mirror, a folder or an HTTP(S) URL, and returns its default file.
+func Mirror(ctx context.Context, client *http.Client, mirror string) (Source, error) {
+	data, err := readIndex(ctx, client, mirror)
+	if err != nil {
+		return Source{}, fmt.Errorf("read models.json of mirror %s: %w", mirror, err)
+	}
+	s, err := parseIndex(data)
+	if err != nil {
+		return Source{}, fmt.Errorf("models.json of mirror %s: %w", mirror, err)
+	}
+	if isURL(mirror) {
+		s.Location, err = url.JoinPath(mirror, s.Location)
+	} else {
+		s.Location = filepath.Join(mirror, s.Location)
+	}
+	return s, err
+}
+
+func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte, error) {
+	var r io.ReadCloser
+	if isURL(mirror) {
+		at, err := url.JoinPath(mirror, "models.json")
+		if err != nil {
+			return nil, err
+		}
+		response, err := get(ctx, client, at, 0)
+		if err != nil {
+			return nil, err
+		}
+		r = response.Body
+		if response.StatusCode != http.StatusOK {
+			r.Close()
+			return nil, fmt.Errorf("server answered %s", response.Status)
+		}
+	} else {
+		f, err := os.Open(filepath.Join(mirror, "models.json"))
+		if err != nil {
+			return nil, err
+		}
+		r = f
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, maxIndex))
+}
+
+// parseIndex returns the default file, its name in Location. The name must be plain: a mirror says which of
+// its files to take, not where in our file system to look.
+func parseIndex(data []byte) (Source, error) {
+	var in index
+	if err := json.Unmarshal(data, &in); err != nil {
+		return Source{}, err
+	}
+	if in.Default == "" || in.Default != filepath.Base(in.Default) {
+		return Source{}, fmt.Errorf("default is %q, want the name of a file beside it", in.Default)
+	}
+	for _, f := range in.Files {
+		if f.Name != in.Default {
+			continue
+		}
+		if len(f.SHA256) != 64 || f.Bytes <= 0 || f.Bytes > weights.MaxBytes {
+			return Source{}, fmt.Errorf("%s: sha256 is %q and bytes is %d, want 64 hex digits and a size up to %d",
+				f.Name, f.SHA256, f.Bytes, weights.MaxBytes)
+		}
+		return Source{f.Name, in.Weights, in.Source, in.Licence, strings.ToLower(f.SHA256), f.Bytes}, nil
+	}
+	return Source{}, fmt.Errorf("default %q is not among its files", in.Default)
+}
