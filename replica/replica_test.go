@@ -1,0 +1,558 @@
+package replica_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/replica"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// gate is a Classifier that announces each image and holds it until the test lets it go, so that tests can
+// fill a replica to the last place. What it answers depends on the image alone.
+type gate struct {
+	arrived chan string   // receives the name of each image that a worker took
+	open    chan struct{} // closed, or fed one element per image, by the test
+}
+
+func newGate() *gate { return &gate{arrived: make(chan string, 100), open: make(chan struct{})} }
+
+func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	if image.Name == "warm-up.jpg" {
+		return resnet18cloud.Result{}, nil
+	}
+	g.arrived <- image.Name
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+		return resnet18cloud.Result{}, ctx.Err()
+	}
+	switch string(image.Bytes) {
+	case "broken":
+		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUndecodable, Message: "Not a decodable image"}
+	case "bomb":
+		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Message: "Image has too many pixels"}
+	case "panic":
+		panic("index out of range")
+	}
+	return resnet18cloud.Result{
+		Filename: image.Name, InferenceTime: 0.25,
+		Predictions: []string{"goldfinch", "bulbul", "chickadee", "magpie", string(image.Bytes)},
+		Timing:      resnet18cloud.Timing{Decode: time.Millisecond, Preprocess: 2 * time.Millisecond, Inference: 4 * time.Millisecond},
+	}, nil
+}
+
+// logLines is a log that a test can read while the server writes.
+type logLines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// running is a replica that serves until stop, or the test's end.
+type running struct {
+	url  string
+	log  *logLines
+	stop context.CancelFunc
+	done chan error // Run's return
+}
+
+func start(t *testing.T, cfg replica.Config, c resnet18cloud.Classifier) *running {
+	t.Helper()
+	r := &running{log: new(logLines), done: make(chan error, 1)}
+	cfg.Addr = "127.0.0.1:0"
+	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
+	s, err := replica.New(cfg, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r.url = s.URL()
+	var ctx context.Context
+	ctx, r.stop = context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); r.done <- s.Run(ctx) }()
+	t.Cleanup(func() { r.stop(); <-ended; http.DefaultClient.CloseIdleConnections() })
+	select {
+	case <-s.Ready():
+	case err := <-r.done:
+		t.Fatalf("Run: %v", err)
+	}
+	return r
+}
+
+// upload is a POST /predict of content in the form field image.
+func upload(ctx context.Context, url, name, content string) (*http.Request, error) {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("image", name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(part, content); err != nil {
+		return nil, err
+	}
+	if err := form.Close(); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/predict", &body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	return req, nil
+}
+
+// answer is a response with its body read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func do(req *http.Request, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(body)}, err
+}
+
+func get(t *testing.T, url string) answer {
+	t.Helper()
+	a, err := do(http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func predict(t *testing.T, url, name, content string) answer {
+	t.Helper()
+	a, err := do(upload(t.Context(), url, name, content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestPredict(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	close(g.open)
+	r := start(t, replica.Config{Concurrency: 1}, g)
+
+	a := predict(t, r.url, "n01531178_goldfinch.JPEG", "junco")
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("POST /predict = %d %s %s", a.status, a.header, a.body)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil {
+		t.Fatal(err)
+	}
+	timing, _ := got["timing"].(map[string]any)
+	if stay, _ := timing["replica"].(float64); stay <= 0 {
+		t.Errorf("timing %v lacks the stay in the replica", timing)
+	}
+	delete(got, "timing")
+	want := map[string]any{
+		"filename": "n01531178_goldfinch.JPEG", "inference_time": 0.25,
+		"predictions": []any{"goldfinch", "bulbul", "chickadee", "magpie", "junco"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("POST /predict (-want +got):\n%s", diff)
+	}
+	if st := a.header.Get("Server-Timing"); !strings.HasPrefix(st, "replica;dur=") ||
+		!strings.HasSuffix(st, "decode;dur=1.000, preprocess;dur=2.000, inference;dur=4.000") {
+		t.Errorf("Server-Timing: %q", st)
+	}
+	if a.header.Get("X-Request-Id") == "" {
+		t.Error("X-Request-Id is missing")
+	}
+	if log := r.log.String(); !strings.Contains(log, "Prediction completed in 0.00") ||
+		!strings.Contains(log, "s for n01531178_goldfinch.JPEG") {
+		t.Errorf("log lacks the line of the prediction:\n%s", log)
+	}
+}
+
+func TestPredictKeepsRequestID(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	close(g.open)
+	r := start(t, replica.Config{Concurrency: 1}, g)
+	req, err := upload(t.Context(), r.url, "a.jpg", "x")
+	if err == nil {
+		req.Header.Set("X-Request-Id", "f18d7c0a")
+	}
+	a, err := do(req, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.header.Get("X-Request-Id"); got != "f18d7c0a" {
+		t.Errorf("X-Request-Id %q, want the client's", got)
+	}
+	if !strings.Contains(r.log.String(), "request_id=f18d7c0a") {
+		t.Errorf("log lacks the request id:\n%s", r.log)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	close(g.open)
+	r := start(t, replica.Config{Concurrency: 1, MaxImageBytes: 1000}, g)
+	raw := func(method, path, contentType, body string) (answer, error) {
+		req, err := http.NewRequestWithContext(t.Context(), method, r.url+path, strings.NewReader(body))
+		if err == nil {
+			req.Header.Set("Content-Type", contentType)
+		}
+		return do(req, err)
+	}
+	const emptyName = "--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"\"\r\n\r\n\r\n--b--\r\n"
+	tests := map[string]struct {
+		send   func() (answer, error)
+		status int
+		error  string
+	}{
+		"no body":        {func() (answer, error) { return raw("POST", "/predict", "", "") }, 400, "No image provided"},
+		"empty filename": {func() (answer, error) { return raw("POST", "/predict", "multipart/form-data; boundary=b", emptyName) }, 400, "Empty filename"},
+		"too large":      {func() (answer, error) { return do(upload(t.Context(), r.url, "a.jpg", strings.Repeat("x", 1001))) }, 413, "Image is larger than 0.0009537 MiB"},
+		"too many px":    {func() (answer, error) { return do(upload(t.Context(), r.url, "a.jpg", "bomb")) }, 413, "Image has too many pixels"},
+		"JSON body":      {func() (answer, error) { return raw("POST", "/predict", "application/json", "{}") }, 415, "Content-Type application/json is not supported"},
+		"broken image":   {func() (answer, error) { return do(upload(t.Context(), r.url, "a.jpg", "broken")) }, 422, "Not a decodable image"},
+		"raw, broken":    {func() (answer, error) { return raw("POST", "/predict", "image/jpeg", "broken") }, 422, "Not a decodable image"},
+		"panic":          {func() (answer, error) { return do(upload(t.Context(), r.url, "a.jpg", "panic")) }, 500, "Internal error"},
+		"wrong path":     {func() (answer, error) { return raw("GET", "/nowhere", "", "") }, 404, "No such endpoint: /nowhere"},
+		"wrong method":   {func() (answer, error) { return raw("GET", "/predict", "", "") }, 405, "GET is not allowed here"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			a, err := test.send()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var body httpx.ErrorBody
+			if err := json.Unmarshal([]byte(a.body), &body); err != nil {
+				t.Fatalf("%d %q: %v", a.status, a.body, err)
+			}
+			if a.status != test.status || body.Error != test.error {
+				t.Errorf("answer %d %q, want %d %q", a.status, body.Error, test.status, test.error)
+			}
+		})
+	}
+	// None of these took the only worker with it.
+	if a := predict(t, r.url, "a.jpg", "junco"); a.status != http.StatusOK {
+		t.Errorf("POST /predict after the errors = %d %s", a.status, a.body)
+	}
+}
+
+func TestHealthAndInfo(t *testing.T) {
+	t.Parallel()
+	r := start(t, replica.Config{Concurrency: 3, Queue: 5, Model: replica.Model{
+		Weights: "resnet18-random", Precision: "fp32", Kernels: "avx2", Version: "v1", Warning: "weights are random"}}, newGate())
+
+	for path, want := range map[string]string{
+		"/health":       `{"model":"resnet18","status":"healthy"}`,
+		"/health/live":  `{"model":"resnet18","status":"healthy"}`,
+		"/health/ready": `{"model":"resnet18","status":"ready"}`,
+	} {
+		if a := get(t, r.url+path); a.status != http.StatusOK || strings.TrimSpace(a.body) != want {
+			t.Errorf("GET %s = %d %s, want 200 %s", path, a.status, a.body, want)
+		}
+	}
+
+	var got map[string]any
+	if err := json.Unmarshal([]byte(get(t, r.url+"/info").body), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"model": "resnet18", "framework": "resnet18cloud (Go)", "input_size": "224x224", "classes": 1000.0,
+		"endpoints": []any{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"},
+		"weights":   "resnet18-random", "precision": "fp32", "kernels": "avx2",
+		"concurrency": 3.0, "queue": 5.0, "version": "v1", "warning": "weights are random",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("GET /info (-want +got):\n%s", diff)
+	}
+	for _, path := range want["endpoints"].([]any) {
+		if a := get(t, r.url+path.(string)); a.status == http.StatusNotFound {
+			t.Errorf("/info lists %s, which does not exist", path)
+		}
+	}
+}
+
+// TestFullLine fills both slots and the one place behind them, and holds that the next is refused at once
+// with a time taken from the service rate, and that a waiting client which leaves makes room.
+func TestFullLine(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	r := start(t, replica.Config{Concurrency: 2, Queue: 1}, g)
+
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	send := func(ctx context.Context, name string, want int) {
+		clients.Go(func() {
+			a, err := do(upload(ctx, r.url, name, "junco"))
+			if err != nil && ctx.Err() == nil || err == nil && a.status != want {
+				t.Errorf("%s: %d %v, want %d", name, a.status, err, want)
+			}
+		})
+	}
+	send(t.Context(), "working", http.StatusOK)
+	send(t.Context(), "working", http.StatusOK)
+	for range 2 {
+		if name := <-g.arrived; name != "working" {
+			t.Fatalf("a worker took %q, want working", name)
+		}
+	}
+	impatient, leave := context.WithCancel(t.Context())
+	send(impatient, "impatient", 0)
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_requests_waiting") == 1 })
+
+	a := predict(t, r.url, "refused", "junco")
+	var body httpx.ErrorBody
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil {
+		t.Fatal(err)
+	}
+	if a.status != http.StatusServiceUnavailable || body.Error != "Queue is full" || body.Code != resnet18cloud.CodeFull {
+		t.Fatalf("POST /predict beyond the queue = %d %s, want 503", a.status, a.body)
+	}
+	// The warm-up images taught the rate, so the time is known: short, and rounded up in the header.
+	if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after != 1 || body.RetryAfter <= 0 {
+		t.Errorf("Retry-After %q, retry_after %v", a.header.Get("Retry-After"), body.RetryAfter)
+	}
+
+	leave()
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_requests_waiting") == 0 })
+	send(t.Context(), "patient", http.StatusOK)
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_requests_waiting") == 1 })
+	close(g.open)
+	if name := <-g.arrived; name != "patient" {
+		t.Errorf("a worker took %q, want patient", name)
+	}
+}
+
+// TestDrain holds that an image being classified when the replica is told to stop is answered, with another
+// one waiting behind it.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	r := start(t, replica.Config{Concurrency: 1, Queue: 1}, g)
+	answers := make(chan answer, 2)
+	for range 2 {
+		go func() {
+			a, err := do(upload(t.Context(), r.url, "a.jpg", "junco"))
+			if err != nil {
+				t.Errorf("POST /predict: %v", err)
+			}
+			answers <- a
+		}()
+	}
+	<-g.arrived
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_requests_waiting") == 1 })
+	r.stop()
+	eventually(t, func() bool { // refused at the door
+		resp, err := http.Get(r.url + "/health")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err != nil
+	})
+	close(g.open)
+	for range 2 {
+		if a := <-answers; a.status != http.StatusOK {
+			t.Errorf("POST /predict while stopping = %d %s", a.status, a.body)
+		}
+	}
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	close(g.open)
+	r := start(t, replica.Config{Concurrency: 2, Queue: -1, Model: replica.Model{Weights: "resnet18-random"}}, g)
+	for range 3 {
+		predict(t, r.url, "a.jpg", "junco")
+	}
+	predict(t, r.url, "a.jpg", "broken")
+
+	for series, want := range map[string]float64{
+		`resnet18_replica_requests_total{outcome="completed"}`:                  3,
+		`resnet18_replica_requests_total{outcome="undecodable"}`:                1,
+		`resnet18_replica_stage_duration_seconds_count{stage="replica"}`:        3,
+		`resnet18_replica_stage_duration_seconds_sum{stage="decode"}`:           0.003,
+		`resnet18_replica_stage_duration_seconds_sum{stage="preprocess"}`:       0.006,
+		`resnet18_replica_stage_duration_seconds_sum{stage="inference"}`:        0.012,
+		`resnet18_replica_stage_duration_seconds_bucket{stage="decode",le="1"}`: -1, // no such bucket: doubling from 0.5 ms
+		`resnet18_replica_slots`:            2,
+		`resnet18_replica_queue_places`:     0,
+		`resnet18_replica_requests_waiting`: 0,
+		`resnet18_replica_requests_working`: 0,
+		`resnet18_replica_info{kernels="",precision="",version="",weights="resnet18-random"}`: 1,
+	} {
+		if got := metric(t, r.url, series); got < want-1e-9 || got > want+1e-9 {
+			t.Errorf("%s = %v, want %v", series, got, want)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(get(t, r.url+"/metrics").body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
+	}
+}
+
+// metric reads one series from /metrics; -1 when it is not there.
+func metric(t *testing.T, url, series string) float64 {
+	t.Helper()
+	for line := range strings.Lines(get(t, url+"/metrics").body) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+	}
+	return -1
+}
+
+// eventually polls the server; each poll is a whole request, so it neither spins nor sleeps.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatal("condition did not come true")
+		}
+	}
+}
+
+// sick fails every image.
+type sick struct{}
+
+func (sick) Classify(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error) {
+	return resnet18cloud.Result{}, errors.New("no network")
+}
+
+func TestRunFailsWhenWarmUpFails(t *testing.T) {
+	t.Parallel()
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 2}, sick{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "warm-up image: no network") {
+		t.Errorf("Run: %v, want the failure of the warm-up", err)
+	}
+	select {
+	case <-s.Ready():
+		t.Error("a sick replica called itself ready")
+	default:
+	}
+}
+
+func TestListenFailsWhenTaken(t *testing.T) {
+	t.Parallel()
+	r := start(t, replica.Config{Concurrency: 1}, newGate())
+	s, err := replica.New(replica.Config{Addr: strings.TrimPrefix(r.url, "http://"), Concurrency: 1}, newGate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err == nil {
+		t.Error("Listen on a taken address succeeded")
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []replica.Config{{}, {Concurrency: 1, Queue: -2}, {Concurrency: 1, MaxImageBytes: -1}} {
+		if _, err := replica.New(cfg, sick{}); err == nil {
+			t.Errorf("New(%+v) succeeded", cfg)
+		}
+	}
+}
+
+// BenchmarkPredict is what the server costs beyond the classifier, per image of 100 KB.
+func BenchmarkPredict(b *testing.B) {
+	g := newGate()
+	close(g.open)
+	g.arrived = make(chan string, 1)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-g.arrived:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 2}, g)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	<-s.Ready()
+	content := strings.Repeat("x", 100<<10)
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if a, err := do(upload(b.Context(), s.URL(), "a.jpg", content)); err != nil || a.status != http.StatusOK {
+			b.Fatal(fmt.Sprint(a, err))
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}

@@ -1,0 +1,74 @@
+package replica
+
+import (
+	"net/http"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// endpoints are the paths a replica answers, as /info lists them.
+var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
+
+// routes is the whole surface of a replica.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /predict", httpx.Handler(s.cfg.Log, s.metrics.counted(s.predict)))
+	mux.Handle("GET /health", httpx.Handler(s.cfg.Log, s.health))
+	mux.Handle("GET /health/live", httpx.Handler(s.cfg.Log, s.health))
+	mux.Handle("GET /health/ready", httpx.Handler(s.cfg.Log, s.healthReady))
+	mux.Handle("GET /info", httpx.Handler(s.cfg.Log, s.info))
+	mux.Handle("GET /metrics", s.metrics.handler())
+	return httpx.JSONErrors(mux)
+}
+
+// healthBody is the prototype's answer to GET /health.
+type healthBody struct {
+	Model  string `json:"model"`
+	Status string `json:"status"`
+}
+
+// health answers as long as the process can.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "healthy"})
+	return nil
+}
+
+// healthReady says whether to send images here: not before the warm-up. While draining nobody listens,
+// which says the same.
+func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
+	select {
+	case <-s.ready:
+		httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "ready"})
+		return nil
+	default:
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"}
+	}
+}
+
+// Info is the JSON of GET /info. The first five fields are the prototype's.
+type Info struct {
+	Model       string   `json:"model"`
+	Framework   string   `json:"framework"`
+	InputSize   string   `json:"input_size"`
+	Classes     int      `json:"classes"`
+	Endpoints   []string `json:"endpoints"`
+	Weights     string   `json:"weights"`
+	Precision   string   `json:"precision"`
+	Kernels     string   `json:"kernels"`
+	Concurrency int      `json:"concurrency"` // images worked on at a time
+	Queue       int      `json:"queue"`       // requests that may wait beyond those
+	Version     string   `json:"version,omitempty"`
+	Warning     string   `json:"warning,omitempty"`
+}
+
+// info tells what answers here, and how many requests to send at a time.
+func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
+	m := s.cfg.Model
+	httpx.WriteJSON(w, http.StatusOK, Info{
+		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: "224x224", Classes: 1000,
+		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,
+		Concurrency: s.cfg.Concurrency, Queue: s.cfg.Queue, Version: m.Version, Warning: m.Warning,
+	})
+	return nil
+}

@@ -1,0 +1,104 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// Server is one replica. Make it with [New], then Listen and Run it once.
+type Server struct {
+	cfg        Config
+	classifier resnet18cloud.Classifier
+	line       *line
+	metrics    *metrics
+	http       httpx.Server
+	ready      chan struct{}
+}
+
+// New makes a server of the classifier, which must be able to work on cfg.Concurrency images at a time. It
+// starts nothing.
+func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg:        cfg,
+		classifier: classifier,
+		line:       newLine(cfg.Concurrency, cfg.Queue),
+		ready:      make(chan struct{}),
+	}
+	s.metrics = newMetrics(s.line, cfg)
+	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.routes(), Log: cfg.Log}
+	return s, nil
+}
+
+// Listen takes the address; it fails at once when another process has it.
+func (s *Server) Listen() error { return s.http.Listen() }
+
+// URL is where the server can be reached from this machine; valid after Listen.
+func (s *Server) URL() string { return s.http.URL() }
+
+// Ready is closed when every worker has classified its first image and /health/ready says so.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Run serves until ctx ends; then it stops listening, finishes what is in the house, and returns. A
+// classifier that cannot do the warm-up image ends it at once.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.http.Run(ctx) })
+	g.Go(func() error {
+		if err := s.warmUp(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil // told to stop before it was ready
+			}
+			return fmt.Errorf("classify the warm-up image: %w", err)
+		}
+		close(s.ready)
+		return nil
+	})
+	return g.Wait()
+}
+
+// warmUp has every worker classify one image, so that the first client does not pay for first touches of
+// memory, and a classifier that cannot work is found before anybody sends it an image.
+func (s *Server) warmUp(ctx context.Context) error {
+	data, err := warmUpImage()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for range s.cfg.Concurrency {
+		g.Go(func() error {
+			return s.line.work(ctx, func() error {
+				_, err := s.classifier.Classify(ctx, resnet18cloud.Image{Name: "warm-up.jpg", Bytes: data})
+				return err
+			})
+		})
+	}
+	return g.Wait()
+}
+
+// warmUpImage is a JPEG of two gradients, of the size usual in ImageNet.
+func warmUpImage() ([]byte, error) {
+	img := image.NewRGBA(image.Rect(0, 0, 500, 375))
+	for y := range 375 {
+		for x := range 500 {
+			img.SetRGBA(x, y, color.RGBA{R: uint8(x / 2), G: uint8(y / 2), B: 128, A: 255})
+		}
+	}
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, img, nil); err != nil {
+		return nil, fmt.Errorf("make the warm-up image: %w", err)
+	}
+	return buf.Bytes(), nil
+}
