@@ -1,0 +1,217 @@
+//go:build unix
+
+package procs_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/procs"
+)
+
+// The test binary plays the children: TEST_CHILD names the role.
+func TestMain(m *testing.M) {
+	if role := os.Getenv("TEST_CHILD"); role != "" {
+		os.Exit(child(role))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func child(role string) int {
+	term := make(chan os.Signal, 1)
+	switch role {
+	case "polite": // leaves on SIGTERM
+		signal.Notify(term, syscall.SIGTERM)
+		fmt.Println("up", os.Getpid())
+		<-term
+		fmt.Println("bye")
+		return 0
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("up", os.Getpid())
+		select {}
+	case "crash":
+		fmt.Fprintln(os.Stderr, "no weights")
+		return 3
+	case "parent": // supervises a stubborn child and tells its pid
+		ctx := context.Background()
+		err := procs.Process{Name: "grandchild", Path: os.Args[0], Env: env("stubborn"), Output: os.Stdout}.Run(ctx)
+		fmt.Println(err)
+		return 1
+	}
+	return 2
+}
+
+func env(role string) []string { return append(os.Environ(), "TEST_CHILD="+role) }
+
+// supervised is a running Process whose output lines the test reads.
+type supervised struct {
+	lines *bufio.Scanner
+	stop  context.CancelFunc
+	done  chan error
+}
+
+func supervise(t *testing.T, role string, p procs.Process) *supervised {
+	t.Helper()
+	r, w := io.Pipe()
+	p.Name, p.Path, p.Env, p.Output = role, os.Args[0], env(role), w
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &supervised{lines: bufio.NewScanner(r), stop: cancel, done: make(chan error, 1)}
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.done <- p.Run(ctx); w.Close() }()
+	t.Cleanup(func() { cancel(); r.Close(); <-ended })
+	return s
+}
+
+// line is the child's next line.
+func (s *supervised) line(t *testing.T) string {
+	t.Helper()
+	if !s.lines.Scan() {
+		t.Fatal("output ended")
+	}
+	return s.lines.Text()
+}
+
+// pidOf reads the line "up PID".
+func pidOf(t *testing.T, line string) int {
+	t.Helper()
+	pid, err := strconv.Atoi(strings.TrimPrefix(line, "up "))
+	if err != nil {
+		t.Fatalf("line %q: %v", line, err)
+	}
+	return pid
+}
+
+func TestStopsWithSIGTERM(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "polite", procs.Process{Prefix: "[a] "})
+	if line := s.line(t); !strings.HasPrefix(line, "[a] up ") {
+		t.Errorf("line %q lacks its prefix", line)
+	}
+	s.stop()
+	if got := s.line(t); got != "[a] bye" {
+		t.Errorf("line %q, want what the child prints on SIGTERM", got)
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestKillsTheStubborn(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "stubborn", procs.Process{StopTimeout: 50 * time.Millisecond})
+	pid := pidOf(t, s.line(t))
+	s.stop()
+	if err := <-s.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("child %d is still there: %v", pid, err)
+	}
+}
+
+func TestRestarts(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "polite", procs.Process{MinBackoff: time.Millisecond})
+	first := pidOf(t, s.line(t))
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if second := pidOf(t, s.line(t)); second == first {
+		t.Errorf("pid %d twice", first)
+	}
+}
+
+func TestGivesUp(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "crash", procs.Process{MinBackoff: time.Millisecond, GiveUpAfter: 3})
+	starts := 0
+	for s.lines.Scan() {
+		starts++
+	}
+	err := <-s.done
+	if !errors.Is(err, procs.ErrGaveUp) || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("Run: %v, want ErrGaveUp with exit status 3", err)
+	}
+	if starts != 3 {
+		t.Errorf("started %d times, want 3", starts)
+	}
+}
+
+// TestForgivesTheSettled holds that exits after a long life do not count towards giving up.
+func TestForgivesTheSettled(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "polite", procs.Process{MinBackoff: time.Millisecond, SettledAfter: time.Nanosecond, GiveUpAfter: 2})
+	for range 4 {
+		if err := syscall.Kill(pidOf(t, s.line(t)), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.line(t)
+}
+
+func TestCannotStart(t *testing.T) {
+	t.Parallel()
+	err := procs.Process{Name: "ghost", Path: "/nonexistent"}.Run(t.Context())
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Run: %v, want a file that does not exist", err)
+	}
+}
+
+// TestDiesWithParent kills a supervising process outright and holds that its child, which ignores SIGTERM,
+// does not outlive it.
+func TestDiesWithParent(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("parent-death signals are Linux's")
+	}
+	t.Parallel()
+	parent := exec.CommandContext(t.Context(), os.Args[0])
+	parent.Env = env("parent")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	pid := pidOf(t, lines.Text())
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// The grandchild does not inherit this pipe, but its relay's end closes with the parent.
+	for lines.Scan() {
+	}
+	_ = parent.Wait()
+	for deadline := time.Now().Add(10 * time.Second); alive(pid); {
+		if time.Now().After(deadline) {
+			t.Fatalf("grandchild %d outlived its parent", pid)
+		}
+		runtime.Gosched()
+	}
+}
+
+// alive reports whether the process runs; a zombie, which waits for an init that may be slow, does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
+}
