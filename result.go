@@ -46,6 +46,7 @@ type Result struct {
 	Model         string       `json:"model,omitempty"`     // identity of the weights, e.g. "resnet18-f37072fd"
 	Precision     string       `json:"precision,omitempty"` // arithmetic used: "fp32" or "int8"
 	Warning       string       `json:"warning,omitempty"`   // set when the answer means nothing: random weights
+	Replica       string       `json:"-"`                   // URL of the replica that answered, set by who asked it
 }
 
 // Timing says how long an image spent in each stage. Zero means the image did not pass there. A stage has

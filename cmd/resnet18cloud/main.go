@@ -23,8 +23,9 @@ type cli struct {
 	LogLevel  slog.Level      `help:"Least level that is logged: debug, info, warn or error." default:"info" env:"RESNET18_LOG_LEVEL"`
 	LogFormat string          `help:"Form of log lines on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
 
-	Model   modelCmd   `cmd:"" help:"Fetch, convert and check weights."`
-	Version versionCmd `cmd:"" help:"Say version, commit, and what was found in this CPU."`
+	Dispatcher dispatcherCmd `cmd:"" help:"Take images over HTTP, queue them, send them to replicas, keep the results."`
+	Model      modelCmd      `cmd:"" help:"Fetch, convert and check weights."`
+	Version    versionCmd    `cmd:"" help:"Say version, commit, and what was found in this CPU."`
 }
 
 // environment is what commands get instead of globals.

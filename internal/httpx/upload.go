@@ -59,17 +59,57 @@ func ReadImage(w http.ResponseWriter, r *http.Request, limit int64, buf *bytes.B
 		Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
 }
 
-// readForm takes the first part named image. Parts before it are skipped unread.
+// EachImage reads every image of a multipart form, at most n, from fields named image or images, each into
+// buf, and calls use with it or with what is wrong with it (CodeInvalid for an empty name, CodeTooLarge);
+// use must not keep the bytes. It returns an error when the form itself is wrong: none, broken off, without
+// images, or with more than n.
+func EachImage(w http.ResponseWriter, r *http.Request, limit int64, n int, buf *bytes.Buffer,
+	use func(resnet18cloud.Image, error)) error {
+	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "multipart/form-data" {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "A batch is multipart/form-data",
+			Hint: "curl -F image=@a.jpg -F image=@b.jpg"}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, int64(n)*(limit+formOverhead))
+	form := multipart.NewReader(r.Body, params["boundary"])
+	for found := 0; ; found++ {
+		image, err := nextImage(form, limit, buf)
+		switch e := resnet18cloud.AsError(err); {
+		case err == io.EOF && found == 0:
+			return noImage()
+		case err == io.EOF:
+			return nil
+		case e != nil && e.Err != nil:
+			return err
+		case found == n:
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
+				Message: fmt.Sprintf("A batch holds at most %d images", n), Hint: "send the rest in another"}
+		}
+		use(image, err)
+	}
+}
+
+// readForm takes the first image of a form.
 func readForm(form *multipart.Reader, limit int64, buf *bytes.Buffer) (resnet18cloud.Image, error) {
+	image, err := nextImage(form, limit, buf)
+	if err == io.EOF {
+		return image, noImage()
+	}
+	return image, err
+}
+
+// nextImage takes the next file in a field named image or images. Parts before it are skipped unread. It
+// returns io.EOF when there is none.
+func nextImage(form *multipart.Reader, limit int64, buf *bytes.Buffer) (resnet18cloud.Image, error) {
 	for {
 		part, err := form.NextPart()
 		if err == io.EOF {
-			return resnet18cloud.Image{}, noImage()
+			return resnet18cloud.Image{}, io.EOF
 		}
 		if err != nil {
 			return resnet18cloud.Image{}, bodyError("multipart form is malformed", err, limit)
 		}
-		if part.FormName() != imageField {
+		if part.FormName() != imageField && part.FormName() != imageField+"s" {
 			continue
 		}
 		_, disposition, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))

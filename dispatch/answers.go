@@ -1,0 +1,167 @@
+package dispatch
+
+import (
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// acceptedBody is the answer to a submission: 202, or 200 with a result from the cache. Fields of the
+// prototype come first.
+type acceptedBody struct {
+	FromCache     bool                  `json:"from_cache"`
+	Message       string                `json:"message"`
+	QueueSize     int                   `json:"queue_size"`
+	RequestID     string                `json:"request_id"`
+	StatusURL     string                `json:"status_url"`
+	Result        *resnet18cloud.Result `json:"result,omitempty"`
+	Status        resnet18cloud.Status  `json:"status"`
+	EstimatedWait *float64              `json:"estimated_wait,omitempty"` // seconds to the result; absent while unknown
+	Warning       string                `json:"warning,omitempty"`
+}
+
+const (
+	messageQueued = "Request queued for processing"
+	messageCached = "Result served from cache"
+	messageKnown  = "Request was accepted before"
+)
+
+func statusURL(id string) string { return "/result/" + id }
+
+func (d *Dispatcher) newAcceptedBody(r store.Record) acceptedBody {
+	body := acceptedBody{
+		FromCache: r.FromCache, Message: messageQueued, RequestID: r.ID, StatusURL: statusURL(r.ID),
+		QueueSize: d.queue.Waiting().Total(), Status: r.Status, Warning: warning(d.backend.Endpoints()),
+	}
+	switch {
+	case r.Result != nil && r.FromCache:
+		body.Message, body.Result = messageCached, r.Result
+	case r.Status.Final():
+		body.Message, body.Result = messageKnown, r.Result
+	case r.Estimate > 0:
+		seconds := r.Estimate.Seconds()
+		body.EstimatedWait = &seconds
+	}
+	return body
+}
+
+// writeAccepted answers a submission.
+func (d *Dispatcher) writeAccepted(w http.ResponseWriter, r store.Record) {
+	status := http.StatusAccepted
+	if r.Result != nil {
+		status = http.StatusOK
+		writeTiming(w, r)
+	}
+	w.Header().Set("Location", statusURL(r.ID))
+	w.Header().Set("X-Request-Id", r.ID)
+	httpx.WriteJSON(w, status, d.newAcceptedBody(r))
+}
+
+// writePrediction answers a synchronous request with what a replica would say.
+func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) error {
+	w.Header().Set("X-Request-Id", r.ID)
+	w.Header().Set("Location", statusURL(r.ID))
+	switch {
+	case r.Result != nil:
+		writeTiming(w, r)
+		httpx.WriteJSON(w, http.StatusOK, r.Result)
+	case r.Failure != nil:
+		return &resnet18cloud.Error{Code: r.Failure.Code, Message: r.Failure.Message, Hint: r.Failure.Hint}
+	case r.Status == resnet18cloud.StatusCancelled:
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeCancelled, Message: "Request was cancelled"}
+	default:
+		d.writeAccepted(w, r)
+	}
+	return nil
+}
+
+// writeTiming says in headers how the answer came about.
+func writeTiming(w http.ResponseWriter, r store.Record) {
+	w.Header().Set("Server-Timing", r.Result.Timing.ServerTiming())
+	cached := "MISS"
+	if r.FromCache {
+		cached = "HIT"
+	}
+	w.Header().Set("X-Cache", cached)
+}
+
+// resultBody is the answer of GET /result/{id}. Fields of the prototype come first.
+type resultBody struct {
+	CompletedAt    *stamp                `json:"completed_at,omitempty"`
+	Filename       string                `json:"filename"`
+	FromCache      *bool                 `json:"from_cache,omitempty"`
+	ProcessingTime *float64              `json:"processing_time,omitempty"` // seconds
+	QueuedAt       stamp                 `json:"queued_at"`
+	ReplicaUsed    string                `json:"replica_used,omitempty"`
+	RequestID      string                `json:"request_id"`
+	Result         *resnet18cloud.Result `json:"result,omitempty"`
+	Status         resnet18cloud.Status  `json:"status"`
+
+	Error         string                 `json:"error,omitempty"` // why it failed
+	Code          resnet18cloud.Code     `json:"code,omitempty"`
+	Hint          string                 `json:"hint,omitempty"`
+	Attempts      int                    `json:"attempts,omitempty"`
+	Deadline      *stamp                 `json:"deadline,omitempty"`
+	EstimatedWait *float64               `json:"estimated_wait,omitempty"` // seconds from now to the result
+	Priority      resnet18cloud.Priority `json:"priority,omitempty"`
+	Timing        *resnet18cloud.Timing  `json:"timing,omitempty"` // seconds in each stage
+	Warning       string                 `json:"warning,omitempty"`
+}
+
+// resultsBody is the answer of GET /results.
+type resultsBody struct {
+	Total   int          `json:"total"`   // results stored, of which those below changed last
+	Results []resultBody `json:"results"` // the last changed first
+}
+
+func newResultBody(r store.Record) resultBody {
+	body := resultBody{
+		Filename: r.Filename, QueuedAt: stamp(r.QueuedAt), RequestID: r.ID, Status: r.Status,
+		ReplicaUsed: r.Replica, Result: r.Result, Attempts: r.Attempts, Priority: r.Priority,
+	}
+	if !r.Deadline.IsZero() {
+		deadline := stamp(r.Deadline)
+		body.Deadline = &deadline
+	}
+	if r.Status.Final() {
+		completed, took, cached := stamp(r.CompletedAt), processingTime(r).Seconds(), r.FromCache
+		body.CompletedAt, body.ProcessingTime, body.FromCache = &completed, &took, &cached
+	} else if r.Estimate > 0 {
+		left := max(0, time.Until(r.QueuedAt.Add(r.Estimate))).Seconds()
+		body.EstimatedWait = &left
+	}
+	if r.Result != nil {
+		body.Timing, body.Warning = &r.Result.Timing, r.Result.Warning
+	}
+	if r.Failure != nil {
+		body.Error, body.Code, body.Hint = r.Failure.Message, r.Failure.Code, r.Failure.Hint
+	}
+	return body
+}
+
+func (d *Dispatcher) writeResult(w http.ResponseWriter, r store.Record) {
+	w.Header().Set("X-Request-Id", r.ID)
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Result != nil {
+		writeTiming(w, r)
+	}
+	httpx.WriteJSON(w, http.StatusOK, newResultBody(r))
+}
+
+// stamp is a time as the prototype writes it, ISO 8601 with microseconds, but in UTC and saying so.
+type stamp time.Time
+
+// MarshalJSON writes "2025-06-25T11:22:41.523565Z".
+func (s stamp) MarshalJSON() ([]byte, error) {
+	return []byte(time.Time(s).UTC().Format(`"2006-01-02T15:04:05.000000Z"`)), nil
+}
+
+// round keeps figures of /status readable.
+func round(x float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(x*scale) / scale
+}

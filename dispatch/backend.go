@@ -1,0 +1,91 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+)
+
+// backend is who does the work: a pool of replicas, or a classifier in this process.
+type backend interface {
+	resnet18cloud.Classifier
+	Run(ctx context.Context) error
+	// Slots is how many images it takes at a time, and a channel that is closed when that may have changed.
+	Slots() (int, <-chan struct{})
+	// Endpoints lists the replicas; a classifier in this process is none.
+	Endpoints() []forward.Endpoint
+	// Configured names them as the user did.
+	Configured() []string
+}
+
+var _ backend = (*forward.Pool)(nil)
+
+// inProcess makes a backend of a classifier.
+type inProcess struct {
+	resnet18cloud.Classifier
+	slots int
+}
+
+func (p inProcess) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (p inProcess) Slots() (int, <-chan struct{}) { return p.slots, nil }
+func (p inProcess) Endpoints() []forward.Endpoint { return nil }
+func (p inProcess) Configured() []string          { return []string{"in-process"} }
+
+// models knows which models may answer now, for looking up cached answers.
+type models struct {
+	backend backend
+
+	mu   sync.Mutex
+	last []string // guarded by mu: the answer when no replica is there to ask
+}
+
+// identity is a model's name in cache keys: weights and arithmetic.
+func identity(model, precision string) string { return model + "/" + precision }
+
+// now lists the identities of the healthy replicas' models, one but for the time of a rolling update.
+func (m *models) now() []string {
+	var names []string
+	for _, e := range m.backend.Endpoints() {
+		if name := identity(e.Model, e.Precision); e.Healthy && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(names) > 0 {
+		m.last = names
+	}
+	return m.last
+}
+
+// answered notes who gave a result, for backends without endpoints to ask.
+func (m *models) answered(r resnet18cloud.Result) string {
+	name := identity(r.Model, r.Precision)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.last) == 0 {
+		m.last = []string{name}
+	}
+	return name
+}
+
+// warning is why answers should not be believed, by the first replica that says so.
+func warning(endpoints []forward.Endpoint) string {
+	for _, e := range endpoints {
+		if e.Warning != "" {
+			return e.Warning
+		}
+	}
+	return ""
+}
+
+// endpointURL is the list of endpoints as one field of the prototype's /status.
+func endpointURL(b backend) string { return strings.Join(b.Configured(), ",") }

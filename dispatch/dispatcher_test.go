@@ -1,0 +1,256 @@
+package dispatch_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/replica"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// NATS keeps one clock for the process, for ever.
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
+}
+
+// gate is a Classifier whose images wait until the test opens it. Its answer depends on the bytes alone:
+// the first label is the image's content.
+type gate struct {
+	arrived chan string // receives the name of each image a worker took
+	open    chan struct{}
+
+	mu  sync.Mutex
+	ran map[string]int // how often each content was classified
+}
+
+func newGate() *gate {
+	return &gate{arrived: make(chan string, 10000), open: make(chan struct{}), ran: map[string]int{}}
+}
+
+func opened() *gate {
+	g := newGate()
+	close(g.open)
+	return g
+}
+
+func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	if image.Name == "warm-up.jpg" {
+		return resnet18cloud.Result{}, nil
+	}
+	g.mu.Lock()
+	g.ran[string(image.Bytes)]++
+	g.mu.Unlock()
+	g.arrived <- image.Name
+	select {
+	case <-g.open:
+	case <-ctx.Done():
+		return resnet18cloud.Result{}, ctx.Err()
+	}
+	if strings.HasPrefix(string(image.Bytes), "broken") {
+		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUndecodable, Message: "Not a decodable image"}
+	}
+	return resnet18cloud.Result{
+		Filename: image.Name, InferenceTime: 0.25,
+		Predictions: []string{label(image.Bytes), "bulbul", "chickadee", "magpie", "junco"},
+		Timing:      resnet18cloud.Timing{Decode: time.Millisecond, Preprocess: 2 * time.Millisecond, Inference: 4 * time.Millisecond},
+		Model:       "test", Precision: "fp32",
+	}, nil
+}
+
+func (g *gate) runs(content string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ran[content]
+}
+
+// label is the answer that the test classifier owes for an image: derived from its bytes.
+func label(image []byte) string {
+	sum := sha256.Sum256(image)
+	return fmt.Sprintf("label-%d", binary.BigEndian.Uint32(sum[:])%1000)
+}
+
+// startReplica serves the classifier over HTTP until the test ends.
+func startReplica(t testing.TB, concurrency int, c resnet18cloud.Classifier) string {
+	t.Helper()
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: concurrency,
+		Model: replica.Model{Weights: "test", Precision: "fp32"}}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	runUntilEnd(t, s.Run)
+	<-s.Ready()
+	return s.URL()
+}
+
+// runUntilEnd runs a part in the background and stops it at the test's end, or when stop is called.
+func runUntilEnd(t testing.TB, run func(context.Context) error) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var err error
+	done := make(chan struct{})
+	go func() { defer close(done); err = run(ctx) }()
+	stop = func() error { cancel(); <-done; return err }
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return stop
+}
+
+// client speaks to one dispatcher.
+type client struct {
+	t    testing.TB
+	url  string
+	http *http.Client
+	stop func() error // drains the dispatcher
+}
+
+// start runs a dispatcher on a NATS server of its own until the test ends.
+func start(t testing.TB, cfg dispatch.Config) *client {
+	t.Helper()
+	cfg.Addr = "127.0.0.1:0"
+	if testing.Verbose() {
+		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	d, err := dispatch.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	c := &client{t: t, url: d.URL(), http: &http.Client{Transport: transport}, stop: runUntilEnd(t, d.Run)}
+	<-d.Ready()
+	return c
+}
+
+// startServing is start, with a replica of the classifier that is known to be healthy.
+func startServing(t testing.TB, cfg dispatch.Config, concurrency int, g resnet18cloud.Classifier) *client {
+	t.Helper()
+	cfg.Endpoints = []string{startReplica(t, concurrency, g)}
+	c := start(t, cfg)
+	c.eventually("replica is healthy", func() bool { return c.get("/health/ready").status == http.StatusOK })
+	return c
+}
+
+// eventually asks until it is so; the test's own deadline is the limit.
+func (c *client) eventually(what string, so func() bool) {
+	c.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for !so() {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-deadline:
+			c.t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answer) json(t testing.TB) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("%d %q: %v", a.status, a.body, err)
+	}
+	return v
+}
+
+func (c *client) do(req *http.Request, err error) answer {
+	c.t.Helper()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(body)}
+}
+
+func (c *client) get(path string) answer {
+	c.t.Helper()
+	return c.do(http.NewRequest(http.MethodGet, c.url+path, nil))
+}
+
+// form is a multipart body with files in the field image: name, content, name, content...
+func form(files ...string) (contentType string, body io.Reader) {
+	var buf bytes.Buffer
+	w := multipart.NewWriter(&buf)
+	for i := 0; i < len(files); i += 2 {
+		part, _ := w.CreateFormFile("image", files[i]) // a bytes.Buffer takes everything
+		_, _ = io.WriteString(part, files[i+1])
+	}
+	_ = w.Close()
+	return w.FormDataContentType(), &buf
+}
+
+// post sends an image; headers are name, value, name, value...
+func (c *client) post(path, name, content string, headers ...string) answer {
+	c.t.Helper()
+	contentType, body := form(name, content)
+	req, err := http.NewRequest(http.MethodPost, c.url+path, body)
+	if err == nil {
+		req.Header.Set("Content-Type", contentType)
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+	}
+	return c.do(req, err)
+}
+
+// submit sends an image that must be accepted, and returns its id.
+func (c *client) submit(name, content string, headers ...string) string {
+	c.t.Helper()
+	a := c.post("/predict_async", name, content, headers...)
+	if a.status != http.StatusAccepted {
+		c.t.Fatalf("POST /predict_async = %d %s, want 202", a.status, a.body)
+	}
+	return a.json(c.t)["request_id"].(string)
+}
+
+// wait returns the request's answer once it has ended.
+func (c *client) wait(id string) map[string]any {
+	c.t.Helper()
+	for {
+		a := c.get("/result/" + id + "?wait=10s")
+		if a.status != http.StatusOK {
+			c.t.Fatalf("GET /result = %d %s", a.status, a.body)
+		}
+		if v := a.json(c.t); resnet18cloud.Status(v["status"].(string)).Final() {
+			return v
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package dispatch
+
+import (
+	"math"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+)
+
+// durationBuckets reach from an answer out of the cache to a long queue, doubling: 0.5 ms to 65 s.
+var durationBuckets = prometheus.ExponentialBuckets(0.0005, 2, 18)
+
+// metrics are what a dispatcher measures of itself, in a registry of its own.
+type metrics struct {
+	registry *prometheus.Registry
+	accepted *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	outcomes *prometheus.CounterVec
+	attempts *prometheus.CounterVec
+	retries  prometheus.Counter
+	stages   *prometheus.HistogramVec
+	total    prometheus.Histogram
+	estimate prometheus.Histogram
+}
+
+func newMetrics(d *Dispatcher) *metrics {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	f := promauto.With(reg)
+	m := &metrics{registry: reg}
+	m.accepted = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_requests_accepted_total",
+		Help: "Requests that were stored in the queue or answered from the cache, by priority.",
+	}, []string{"priority"})
+	m.refused = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_requests_refused_total",
+		Help: "Submissions that were not accepted, by the code of the error.",
+	}, []string{"code"})
+	m.outcomes = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_requests_ended_total",
+		Help: "Accepted requests that ended here: completed, cached, cancelled, or the code of the failure.",
+	}, []string{"outcome"})
+	m.attempts = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_forward_attempts_total",
+		Help: "Images sent to replicas: completed, or the code of the error.",
+	}, []string{"outcome"})
+	m.retries = f.NewCounter(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_retries_total",
+		Help: "Jobs given back to the queue because replicas failed them or had no room.",
+	})
+	m.stages = f.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "resnet18_dispatcher_stage_duration_seconds",
+		Help:    "Time completed requests spent in each stage; replica is the whole stay there.",
+		Buckets: durationBuckets,
+	}, []string{"stage"})
+	m.total = f.NewHistogram(prometheus.HistogramOpts{
+		Name:    "resnet18_dispatcher_request_duration_seconds",
+		Help:    "Time from a completed request's arrival to its result.",
+		Buckets: durationBuckets,
+	})
+	m.estimate = f.NewHistogram(prometheus.HistogramOpts{
+		Name:    "resnet18_dispatcher_estimate_error_seconds",
+		Help:    "How far the estimated wait told to clients was from the truth, either way.",
+		Buckets: durationBuckets,
+	})
+	m.register(f, d)
+	return m
+}
+
+// register adds what is read when somebody looks.
+func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
+	gauge := func(name, help string, labels prometheus.Labels, value func() int) {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(value()) })
+	}
+	counter := func(name, help string, value func() int64) {
+		f.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+	}
+	const waiting, waitingHelp = "resnet18_dispatcher_queue_waiting", "Jobs that nobody has taken, of all dispatchers on the queue."
+	gauge(waiting, waitingHelp, prometheus.Labels{"priority": string(resnet18cloud.PriorityInteractive)},
+		func() int { return d.queueDepth().Interactive })
+	gauge(waiting, waitingHelp, prometheus.Labels{"priority": string(resnet18cloud.PriorityBulk)},
+		func() int { return d.queueDepth().Bulk })
+	gauge("resnet18_dispatcher_queue_capacity", "Jobs that may wait.", nil, func() int { return d.cfg.QueueCapacity })
+	gauge("resnet18_dispatcher_jobs_working", "Jobs that this dispatcher has taken.", nil, d.desk.size)
+	gauge("resnet18_dispatcher_slots", "Images that healthy replicas take at a time.", nil,
+		func() int { n, _ := d.backend.Slots(); return n })
+	const endpoints, endpointsHelp = "resnet18_dispatcher_endpoints", "Replicas known, by whether they are healthy."
+	for label, healthy := range map[string]bool{"true": true, "false": false} {
+		gauge(endpoints, endpointsHelp, prometheus.Labels{"healthy": label}, func() (n int) {
+			for _, e := range d.backend.Endpoints() {
+				if e.Healthy == healthy {
+					n++
+				}
+			}
+			return n
+		})
+	}
+	gauge("resnet18_dispatcher_cache_entries", "Results in the cache.", nil, func() int { return d.cache.Stats().Size })
+	gauge("resnet18_dispatcher_cache_capacity", "Results that the cache may hold.", nil, func() int { return d.cache.Stats().MaxSize })
+	counter("resnet18_dispatcher_cache_hits_total", "Requests answered from the cache on arrival.", func() int64 { return d.cache.Stats().Hits })
+	counter("resnet18_dispatcher_cache_misses_total", "Requests not found in the cache on arrival.", func() int64 { return d.cache.Stats().Misses })
+}
+
+// handler serves the registry.
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+func (m *metrics) attempted(outcome string) { m.attempts.WithLabelValues(outcome).Inc() }
+
+// ended records a request that has ended.
+func (m *metrics) ended(r store.Record) {
+	switch {
+	case r.Status == resnet18cloud.StatusCancelled:
+		m.outcomes.WithLabelValues("cancelled").Inc()
+		return
+	case r.Failure != nil:
+		m.outcomes.WithLabelValues(string(r.Failure.Code)).Inc()
+		return
+	case r.FromCache:
+		m.outcomes.WithLabelValues("cached").Inc()
+	default:
+		m.outcomes.WithLabelValues("completed").Inc()
+	}
+	for _, stage := range r.Result.Timing.Stages() {
+		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
+	}
+	took := r.CompletedAt.Sub(r.QueuedAt)
+	m.total.Observe(took.Seconds())
+	if r.Estimate > 0 {
+		m.estimate.Observe(math.Abs((took - r.Estimate).Seconds()))
+	}
+}

@@ -1,0 +1,69 @@
+package jsqueue
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+// delivery is one message in this process's hands.
+type delivery struct {
+	msg   jetstream.Msg
+	job   resnet18cloud.Job
+	first bool      // never delivered before, so it was among the waiting
+	taken time.Time // when it came
+}
+
+func newDelivery(msg jetstream.Msg, p resnet18cloud.Priority) (*delivery, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("read job: %w", err)
+	}
+	h := msg.Headers()
+	job := resnet18cloud.Job{
+		ID:       msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:],
+		Image:    resnet18cloud.Image{Bytes: msg.Data()},
+		Priority: p,
+	}
+	if job.Image.Name, err = url.QueryUnescape(h.Get(headerName)); err != nil {
+		return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerName, err)
+	}
+	digest := h.Get(headerDigest)
+	if n, err := hex.Decode(job.Digest[:], []byte(digest[:min(len(digest), 64)])); err != nil || n != len(job.Digest) {
+		return nil, fmt.Errorf("read job %s: %s %q is no SHA-256", job.ID, headerDigest, digest)
+	}
+	if job.QueuedAt, err = time.Parse(time.RFC3339Nano, h.Get(headerQueued)); err != nil {
+		return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerQueued, err)
+	}
+	if deadline := h.Get(headerDeadline); deadline != "" {
+		if job.Deadline, err = time.Parse(time.RFC3339Nano, deadline); err != nil {
+			return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerDeadline, err)
+		}
+	}
+	return &delivery{msg: msg, job: job, first: meta.NumDelivered == 1, taken: time.Now()}, nil
+}
+
+// Job implements queue.Delivery.
+func (d *delivery) Job() resnet18cloud.Job { return d.job }
+
+// Ack implements queue.Delivery. It does not wait for the server: should the message be lost, the job is
+// delivered again, found ended, and acknowledged again.
+func (d *delivery) Ack(context.Context) error { return d.msg.Ack() }
+
+// Nak implements queue.Delivery.
+func (d *delivery) Nak(_ context.Context, delay time.Duration) error {
+	if delay > 0 {
+		return d.msg.NakWithDelay(delay)
+	}
+	return d.msg.Nak()
+}
+
+// InProgress implements queue.Delivery.
+func (d *delivery) InProgress(context.Context) error { return d.msg.InProgress() }

@@ -1,0 +1,209 @@
+// Package memqueue is a queue in this process's memory: for tests and for runs where nothing need survive
+// the process. Jobs go in and come out as package queue describes.
+package memqueue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+)
+
+var _ queue.Queue = (*Queue)(nil)
+
+// dedupWindow is how long an ID is remembered, as JetStream does by default.
+const dedupWindow = 2 * time.Minute
+
+// Queue is a queue.Queue in memory. Make it with [New].
+type Queue struct {
+	capacity int
+	ackWait  time.Duration
+	ready    chan struct{}
+
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu: closed and replaced when a job comes or is given back
+	waiting map[resnet18cloud.Priority][]resnet18cloud.Job
+	turns   queue.Turns
+	seen    map[string]time.Time // when each ID was published
+	pruned  time.Time            // when seen was last cleared of old IDs
+}
+
+// New makes a queue in which at most capacity jobs wait. A job taken is delivered again when its taker is
+// silent for ackWait.
+func New(capacity int, ackWait time.Duration) *Queue {
+	return &Queue{
+		capacity: capacity, ackWait: ackWait, ready: make(chan struct{}),
+		changed: make(chan struct{}),
+		waiting: map[resnet18cloud.Priority][]resnet18cloud.Job{},
+		seen:    map[string]time.Time{},
+	}
+}
+
+// Run has nothing to do but wait for the end.
+func (q *Queue) Run(ctx context.Context) error {
+	close(q.ready)
+	<-ctx.Done()
+	return nil
+}
+
+// Ready implements queue.Queue.
+func (q *Queue) Ready() <-chan struct{} { return q.ready }
+
+// Healthy implements queue.Queue: memory always answers.
+func (q *Queue) Healthy(context.Context) error { return nil }
+
+// Publish implements queue.Queue. It keeps a copy of the image.
+func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
+	job.Image.Bytes = bytes.Clone(job.Image.Bytes)
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.forget(now)
+	if at, known := q.seen[job.ID]; known && now.Sub(at) < dedupWindow {
+		return nil
+	}
+	if q.depth().Total() >= q.capacity {
+		return queue.ErrFull
+	}
+	q.seen[job.ID] = now
+	q.put(job, false)
+	return nil
+}
+
+// forget drops IDs that are too old to matter, once per window. The caller holds mu.
+func (q *Queue) forget(now time.Time) {
+	if now.Sub(q.pruned) < dedupWindow {
+		return
+	}
+	q.pruned = now
+	for id, at := range q.seen {
+		if now.Sub(at) >= dedupWindow {
+			delete(q.seen, id)
+		}
+	}
+}
+
+// put makes the job wait, before the others when it was given back. The caller holds mu.
+func (q *Queue) put(job resnet18cloud.Job, first bool) {
+	p := resnet18cloud.PriorityInteractive
+	if job.Priority == resnet18cloud.PriorityBulk {
+		p = job.Priority
+	}
+	if first {
+		q.waiting[p] = append([]resnet18cloud.Job{job}, q.waiting[p]...)
+	} else {
+		q.waiting[p] = append(q.waiting[p], job)
+	}
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// Next implements queue.Queue.
+func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		d, changed := q.take()
+		if d != nil {
+			return d, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// take removes the job whose turn it is, or returns what to wait for.
+func (q *Queue) take() (queue.Delivery, <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	order := [2]resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk}
+	if q.turns.Bulk() {
+		order[0], order[1] = order[1], order[0]
+	}
+	for _, p := range order {
+		if jobs := q.waiting[p]; len(jobs) > 0 {
+			q.waiting[p] = jobs[1:]
+			q.turns.Took(p)
+			d := &delivery{queue: q, job: jobs[0]}
+			d.timer = time.AfterFunc(q.ackWait, func() { _ = d.Nak(context.Background(), 0) })
+			return d, nil
+		}
+	}
+	return nil, q.changed
+}
+
+// Waiting implements queue.Queue.
+func (q *Queue) Waiting() queue.Depth {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.depth()
+}
+
+func (q *Queue) depth() queue.Depth {
+	return queue.Depth{
+		Interactive: len(q.waiting[resnet18cloud.PriorityInteractive]),
+		Bulk:        len(q.waiting[resnet18cloud.PriorityBulk]),
+	}
+}
+
+type delivery struct {
+	queue *Queue
+	job   resnet18cloud.Job
+	timer *time.Timer // gives the job back
+
+	mu   sync.Mutex
+	done bool // guarded by mu: acknowledged or given back
+}
+
+var errDone = errors.New("delivery was acknowledged or given back before")
+
+func (d *delivery) Job() resnet18cloud.Job { return d.job }
+
+func (d *delivery) finish() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		return errDone
+	}
+	d.done = true
+	d.timer.Stop()
+	return nil
+}
+
+func (d *delivery) Ack(context.Context) error { return d.finish() }
+
+func (d *delivery) Nak(_ context.Context, delay time.Duration) error {
+	if err := d.finish(); err != nil {
+		return err
+	}
+	if delay > 0 {
+		time.AfterFunc(delay, d.giveBack)
+		return nil
+	}
+	d.giveBack()
+	return nil
+}
+
+func (d *delivery) giveBack() {
+	d.queue.mu.Lock()
+	defer d.queue.mu.Unlock()
+	d.queue.put(d.job, true)
+}
+
+func (d *delivery) InProgress(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		return errDone
+	}
+	d.timer.Reset(d.queue.ackWait)
+	return nil
+}

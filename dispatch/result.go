@@ -1,0 +1,174 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// result tells where a request stands: GET /result/{id}, with ?wait=20s as soon as it has ended or the time
+// is up.
+func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
+	record, err := d.lookup(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if text := r.URL.Query().Get("wait"); text != "" {
+		wait, err := parseSeconds(text)
+		if err != nil || wait < 0 {
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "wait is not a time", Hint: "say ?wait=20s"}
+		}
+		if record, err = d.wait(r.Context(), record, min(wait, d.cfg.MaxWait)); err != nil {
+			return err
+		}
+	}
+	d.writeResult(w, record)
+	return nil
+}
+
+// lookup finds a record, and ends it when its time is up: a job that waits for a replica is not looked at
+// before one has room.
+func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
+	record, err := d.store.Get(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return record, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
+			Hint: "results are kept for " + d.cfg.ResultTTL.String()}
+	case err != nil:
+		return record, unavailable("Results are", err)
+	}
+	return d.expire(ctx, record)
+}
+
+// overdueGrace is how much later than the dispatcher that works on a request others may end it.
+const overdueGrace = 250 * time.Millisecond
+
+// expire ends the record when its time is up, and returns it as it is then.
+func (d *Dispatcher) expire(ctx context.Context, record store.Record) (store.Record, error) {
+	if record.Status.Final() {
+		return record, nil
+	}
+	unattempted := record // attempts are the worker's to judge
+	unattempted.Attempts = 0
+	over := d.overdue(unattempted, time.Now().Add(-overdueGrace))
+	if over == nil {
+		return record, nil
+	}
+	if err := d.fail(ctx, record, over); err != nil && !errors.Is(err, errEnded) {
+		return record, unavailable("Results are", err)
+	}
+	record, err := d.store.Get(ctx, record.ID)
+	if err != nil {
+		return record, unavailable("Results are", err)
+	}
+	return record, nil
+}
+
+// wait returns the record when it is final, when its deadline has passed, when limit has, or when this
+// dispatcher is stopping.
+func (d *Dispatcher) wait(ctx context.Context, record store.Record, limit time.Duration) (store.Record, error) {
+	if record.Status.Final() {
+		return record, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-d.draining:
+			cancel()
+		case <-stop:
+		}
+	}()
+	if !record.Deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, record.Deadline.Add(overdueGrace))
+		defer cancel()
+	}
+	record, err := d.store.Wait(ctx, record.ID)
+	if err != nil {
+		return record, unavailable("Results are", err)
+	}
+	return d.expire(context.WithoutCancel(ctx), record)
+}
+
+// cancelResult withdraws a request: DELETE /result/{id}. One that has ended stays as it is, which the answer
+// shows.
+func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error {
+	record, err := d.lookup(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if record, err = d.cancel(r.Context(), record.ID); err != nil {
+		return err
+	}
+	if record.Status != resnet18cloud.StatusCancelled {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
+			Message: "Request has ended already: it is " + string(record.Status)}
+	}
+	d.writeResult(w, record)
+	return nil
+}
+
+// cancel ends the request unless it has ended, and returns how it did. Its job leaves the queue when its
+// turn comes; a replica that works on it is stopped if this dispatcher had sent it.
+func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error) {
+	for {
+		record, err := d.store.Get(ctx, id)
+		if err != nil {
+			return record, unavailable("Results are", err)
+		}
+		if record.Status.Final() {
+			return record, nil
+		}
+		record.Status, record.CompletedAt = resnet18cloud.StatusCancelled, time.Now()
+		_, err = d.store.Update(ctx, record)
+		switch {
+		case err == nil:
+			d.ended(record)
+			d.desk.cancel(id)
+			return record, nil
+		case !errors.Is(err, store.ErrConflict):
+			return record, unavailable("Results are", err)
+		}
+	}
+}
+
+// defaultRecent and maxRecent bound the list of GET /results.
+const (
+	defaultRecent = 100
+	maxRecent     = 1000
+)
+
+// results lists the requests that changed last: GET /results, ?limit=100.
+func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
+	limit := defaultRecent
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "limit is not a positive number"}
+		}
+		limit = min(n, maxRecent)
+	}
+	records, err := d.store.Recent(r.Context(), limit)
+	if err != nil {
+		return unavailable("Results are", err)
+	}
+	total, err := d.store.Count(r.Context())
+	if err != nil {
+		return unavailable("Results are", err)
+	}
+	list := resultsBody{Total: total, Results: make([]resultBody, len(records))}
+	for i, record := range records {
+		list.Results[i] = newResultBody(record)
+	}
+	httpx.WriteJSON(w, http.StatusOK, list)
+	return nil
+}

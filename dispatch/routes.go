@@ -1,0 +1,30 @@
+package dispatch
+
+import (
+	"net/http"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// routes is the whole surface of a dispatcher. docs/api.md describes it to users.
+func (d *Dispatcher) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(d.cfg.Log, h)) }
+	handle("POST /predict_async", d.predictAsync)
+	handle("POST /predict", d.predict)
+	handle("POST /predict_batch", d.predictBatch)
+	handle("GET /result/{id}", d.result)
+	handle("DELETE /result/{id}", d.cancelResult)
+	handle("GET /results", d.results)
+	handle("GET /status", d.status)
+	handle("GET /cache/stats", d.cacheStats)
+	handle("POST /cache/clear", d.cacheClear)
+	handle("GET /health", d.health)
+	handle("GET /health/live", d.health)
+	handle("GET /health/ready", d.healthReady)
+	mux.Handle("GET /metrics", d.metrics.handler())
+	if d.cfg.Page != nil {
+		mux.Handle("GET /", d.cfg.Page)
+	}
+	return httpx.JSONErrors(mux)
+}

@@ -1,0 +1,116 @@
+package dispatch
+
+import (
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+)
+
+// stats are the figures behind /status and the estimates.
+type stats struct {
+	started time.Time
+
+	mu         sync.Mutex // guards all below
+	total      int        // requests accepted or answered from the cache
+	completed  int
+	failed     int
+	cancelled  int
+	last       time.Time     // when the last request arrived
+	peak       int           // most jobs seen waiting
+	processing time.Duration // sums over completed requests
+	queueing   time.Duration
+	service    time.Duration // smoothed time an image occupies a slot; 0 before the first
+}
+
+func newStats(now time.Time) *stats { return &stats{started: now} }
+
+// accepted notes a request, and how many were waiting with it.
+func (s *stats) accepted(now time.Time, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total++
+	s.last = now
+	s.peak = max(s.peak, waiting)
+}
+
+// ended notes the end of a request.
+func (s *stats) ended(r store.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r.Status {
+	case resnet18cloud.StatusCompleted:
+		s.completed++
+		s.processing += processingTime(r)
+		s.queueing += queueTime(r)
+	case resnet18cloud.StatusFailed:
+		s.failed++
+	case resnet18cloud.StatusCancelled:
+		s.cancelled++
+	}
+}
+
+// processingTime is the time from a request's last start to its end. Answers from the cache take none.
+func processingTime(r store.Record) time.Duration {
+	if r.StartedAt.IsZero() || r.CompletedAt.IsZero() {
+		return 0
+	}
+	return max(0, r.CompletedAt.Sub(r.StartedAt))
+}
+
+// queueTime is the time from a request's arrival to its last start.
+func queueTime(r store.Record) time.Duration {
+	if r.StartedAt.IsZero() {
+		return 0
+	}
+	return max(0, r.StartedAt.Sub(r.QueuedAt))
+}
+
+// served notes how long an image occupied a slot: the mean moves a sixteenth of the way, so that it forgets
+// an image after some fifty others.
+func (s *stats) served(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.service == 0 {
+		s.service = d
+	}
+	s.service += (d - s.service) / 16
+}
+
+// estimate predicts how long a request that arrives now will take to its result, by Little's law: slots
+// that each hold an image for a time s finish slots/s images a second, so a place behind n others is
+// reached after n*s/slots, and the own image takes s more. Zero means unknown: no replica, or none has
+// answered yet.
+func (s *stats) estimate(waiting, working, slots int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slots == 0 {
+		return 0
+	}
+	ahead := max(0, waiting+working+1-slots)
+	return s.service + time.Duration(ahead)*s.service/time.Duration(slots)
+}
+
+// clears predicts when n jobs will have left the queue. Zero means unknown.
+func (s *stats) clears(n, slots int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slots == 0 {
+		return 0
+	}
+	return time.Duration(n) * s.service / time.Duration(slots)
+}
+
+// estimate predicts the time to the result of a request that arrives now.
+func (d *Dispatcher) estimate() time.Duration {
+	slots, _ := d.backend.Slots()
+	return d.stats.estimate(d.queue.Waiting().Total(), d.desk.size(), slots)
+}
+
+// retryAfter tells a client that was refused when to come back: when a quarter of the queue has cleared, so
+// that those refused now do not all meet a full queue again.
+func (d *Dispatcher) retryAfter() time.Duration {
+	slots, _ := d.backend.Slots()
+	return max(time.Second, d.stats.clears((d.cfg.QueueCapacity+3)/4, slots))
+}

@@ -1,0 +1,199 @@
+package dispatch
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// statusBody is the answer of GET /status: the prototype's fields with its names, nesting and units, and
+// ours behind them. Counts are of this dispatcher; queue and stored results are of all on the same NATS.
+type statusBody struct {
+	CacheMetrics       cacheMetrics       `json:"cache_metrics"`
+	EndpointURL        string             `json:"endpoint_url"`
+	FailedRequests     int                `json:"failed_requests"`
+	HealthMetrics      healthMetrics      `json:"health_metrics"`
+	PerformanceMetrics performanceMetrics `json:"performance_metrics"`
+	QueueMetrics       queueMetrics       `json:"queue_metrics"`
+	QueueSize          int                `json:"queue_size"`
+	StoredResults      int                `json:"stored_results"`
+	SuccessfulRequests int                `json:"successful_requests"`
+	TotalRequests      int                `json:"total_requests"`
+
+	CancelledRequests int                `json:"cancelled_requests"`
+	Endpoints         []forward.Endpoint `json:"endpoints"`
+	Processing        int                `json:"processing"`               // images this dispatcher has sent to replicas
+	Slots             int                `json:"slots"`                    // images that healthy replicas take at a time
+	EstimatedWait     *float64           `json:"estimated_wait,omitempty"` // seconds, for an image that arrived now
+	Warning           string             `json:"warning,omitempty"`
+}
+
+// cacheMetrics appear in /status and are all of /cache/stats. Rates are percentages.
+type cacheMetrics struct {
+	CacheHitRate float64 `json:"cache_hit_rate"`
+	CacheHits    int64   `json:"cache_hits"`
+	HitRate      float64 `json:"hit_rate"`
+	Hits         int64   `json:"hits"`
+	MaxSize      int     `json:"max_size"`
+	Misses       int64   `json:"misses"`
+	Size         int     `json:"size"`
+	Utilization  float64 `json:"utilization"`
+}
+
+type healthMetrics struct {
+	ErrorRate            float64 `json:"error_rate"`             // percent of all requests
+	LastRequestTimestamp float64 `json:"last_request_timestamp"` // seconds since 1970; 0 before the first
+	Uptime               float64 `json:"uptime"`                 // seconds
+}
+
+type performanceMetrics struct {
+	AvgProcessingTime float64 `json:"avg_processing_time"` // seconds
+	AvgQueueTime      float64 `json:"avg_queue_time"`      // seconds
+	Throughput        float64 `json:"throughput"`          // successes per second of uptime
+}
+
+type queueMetrics struct {
+	PeakQueueSize    int     `json:"peak_queue_size"`
+	QueueCapacity    int     `json:"queue_capacity"`
+	QueueUtilization float64 `json:"queue_utilization"` // percent
+	Interactive      int     `json:"interactive"`       // waiting, by priority
+	Bulk             int     `json:"bulk"`
+}
+
+// percent is part of whole, 0..100 with two digits; 0 of nothing.
+func percent[T int | int64](part, whole T) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return round(100*float64(part)/float64(whole), 2)
+}
+
+func (d *Dispatcher) cacheMetrics() cacheMetrics {
+	s := d.cache.Stats()
+	rate := percent(s.Hits, s.Hits+s.Misses)
+	return cacheMetrics{
+		CacheHitRate: rate, HitRate: rate, CacheHits: s.Hits, Hits: s.Hits, Misses: s.Misses,
+		MaxSize: s.MaxSize, Size: s.Size, Utilization: percent(s.Size, s.MaxSize),
+	}
+}
+
+// queueDepth is the queue's, or nothing while it is not open.
+func (d *Dispatcher) queueDepth() queue.Depth {
+	select {
+	case <-d.ready:
+		return d.queue.Waiting()
+	default:
+		return queue.Depth{}
+	}
+}
+
+// status tells how the dispatcher is doing: GET /status.
+func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
+	stored, err := d.store.Count(r.Context())
+	if err != nil {
+		return unavailable("Results are", err)
+	}
+	waiting := d.queue.Waiting()
+	slots, _ := d.backend.Slots()
+	endpoints := d.backend.Endpoints()
+	body := d.stats.body(time.Now())
+	body.CacheMetrics = d.cacheMetrics()
+	body.EndpointURL = endpointURL(d.backend)
+	body.QueueMetrics.QueueCapacity = d.cfg.QueueCapacity
+	body.QueueMetrics.QueueUtilization = percent(waiting.Total(), d.cfg.QueueCapacity)
+	body.QueueMetrics.Interactive, body.QueueMetrics.Bulk = waiting.Interactive, waiting.Bulk
+	body.QueueSize = waiting.Total()
+	body.StoredResults = stored
+	body.Endpoints, body.Slots, body.Processing = endpoints, slots, d.desk.size()
+	body.Warning = warning(endpoints)
+	if estimate := d.estimate(); estimate > 0 {
+		seconds := round(estimate.Seconds(), 3)
+		body.EstimatedWait = &seconds
+	}
+	httpx.WriteJSON(w, http.StatusOK, body)
+	return nil
+}
+
+// body fills in what the counters know.
+func (s *stats) body(now time.Time) statusBody {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	uptime := now.Sub(s.started).Seconds()
+	body := statusBody{
+		TotalRequests: s.total, SuccessfulRequests: s.completed, FailedRequests: s.failed, CancelledRequests: s.cancelled,
+		HealthMetrics: healthMetrics{ErrorRate: percent(s.failed, s.total), Uptime: round(uptime, 2)},
+		QueueMetrics:  queueMetrics{PeakQueueSize: s.peak},
+	}
+	if !s.last.IsZero() {
+		body.HealthMetrics.LastRequestTimestamp = float64(s.last.UnixMicro()) / 1e6
+	}
+	if s.completed > 0 {
+		n := float64(s.completed)
+		body.PerformanceMetrics = performanceMetrics{
+			AvgProcessingTime: round(s.processing.Seconds()/n, 6),
+			AvgQueueTime:      round(s.queueing.Seconds()/n, 6),
+			Throughput:        round(n/max(uptime, 1e-3), 2),
+		}
+	}
+	return body
+}
+
+// cacheStats answers GET /cache/stats.
+func (d *Dispatcher) cacheStats(w http.ResponseWriter, _ *http.Request) error {
+	httpx.WriteJSON(w, http.StatusOK, d.cacheMetrics())
+	return nil
+}
+
+// clearedBody is the answer of POST /cache/clear.
+type clearedBody struct {
+	Message string `json:"message"`
+	Cleared int    `json:"cleared"` // entries that were forgotten
+}
+
+// cacheClear answers POST /cache/clear.
+func (d *Dispatcher) cacheClear(w http.ResponseWriter, _ *http.Request) error {
+	httpx.WriteJSON(w, http.StatusOK, clearedBody{Message: "Cache cleared", Cleared: d.cache.Clear()})
+	return nil
+}
+
+// healthBody is the answer of the health endpoints.
+type healthBody struct {
+	Status string `json:"status"`
+}
+
+// health says that the process answers: GET /health and /health/live.
+func (d *Dispatcher) health(w http.ResponseWriter, _ *http.Request) error {
+	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "healthy"})
+	return nil
+}
+
+// healthTimeout bounds the question to the queue's storage.
+const healthTimeout = time.Second
+
+// healthReady says whether to send images here: not while draining, while the queue's storage does not
+// answer, or while no replica is healthy. GET /health/ready.
+func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
+	notReady := func(message, hint string, err error) error {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: message, Hint: hint, Err: err}
+	}
+	select {
+	case <-d.draining:
+		return notReady("Dispatcher is stopping", "", nil)
+	default:
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+	defer cancel()
+	if err := d.queue.Healthy(ctx); err != nil {
+		return notReady("The queue is not reachable now", "see the dispatcher's log about NATS", err)
+	}
+	if slots, _ := d.backend.Slots(); slots == 0 {
+		return notReady("No replica is healthy", "see the endpoints in /status", nil)
+	}
+	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
+	return nil
+}
