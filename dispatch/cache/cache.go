@@ -139,6 +139,16 @@ func (c *Cache) Once(ctx context.Context, digest [32]byte,
 	return resnet18cloud.Result{}, shared, context.Cause(ctx)
 }
 
+// Waiting is how many callers wait for the image in flight; 0 when it is not.
+func (c *Cache) Waiting(digest [32]byte) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fl := c.flights[digest]; fl != nil {
+		return fl.waiters
+	}
+	return 0
+}
+
 // leave reports whether the last caller left. Nobody can join the flight then.
 func (c *Cache) leave(digest [32]byte, fl *flight) bool {
 	c.mu.Lock()

@@ -249,9 +249,6 @@ func (q *Queue) pull(ctx context.Context, l *line) {
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
 		}
-		if d.first {
-			l.add(-1)
-		}
 	}
 }
 
@@ -306,6 +303,9 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 		d, err := q.choose(ctx, &turns)
 		if err != nil {
 			return nil, err
+		}
+		if d.first {
+			q.line(d.job.Priority).add(-1)
 		}
 		// Half of AckWait is left for the taker's first sign of life.
 		if time.Since(d.taken) < q.cfg.AckWait/2 {

@@ -1,0 +1,507 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+)
+
+func TestLongPoll(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	id := c.submit("a.jpg", "x")
+	<-g.arrived
+	if got := c.get("/result/" + id + "?wait=0.05").json(t); got["status"] != "processing" {
+		t.Errorf("status when the wait is over: %v, want processing", got["status"])
+	}
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			a := c.get("/result/" + id + "?wait=20s")
+			if got := a.json(t); got["status"] != "completed" || !strings.Contains(a.header.Get("Server-Timing"), "inference;dur=4.000") {
+				t.Errorf("long-poll: %v %v", a.header, got)
+			}
+		})
+	}
+	close(g.open)
+	all.Wait()
+}
+
+func TestSync(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{}, 1, opened())
+	a := c.post("/predict", "a.jpg", "x")
+	if a.status != http.StatusOK || a.header.Get("X-Cache") != "MISS" || a.header.Get("X-Request-Id") == "" {
+		t.Errorf("POST /predict = %d %v %s", a.status, a.header, a.body)
+	}
+	holds(t, "prediction", a.json(t), resultShape)
+	if a = c.post("/predict", "b.jpg", "x"); a.status != http.StatusOK || a.header.Get("X-Cache") != "HIT" {
+		t.Errorf("POST /predict of known bytes = %d %v", a.status, a.header)
+	}
+	a = c.post("/predict", "a.jpg", "y", "Prefer", "wait=1, respond-async")
+	if a.status != http.StatusAccepted || a.header.Get("Preference-Applied") != "respond-async" {
+		t.Errorf("POST /predict, respond-async = %d %v", a.status, a.header)
+	}
+}
+
+// TestSyncClientLeaves holds that nobody computes for a client that left.
+func TestSyncClientLeaves(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	ctx, leave := context.WithCancel(t.Context())
+	contentType, body := form("a.jpg", "x")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/predict", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", contentType)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if resp, err := c.http.Do(req); err == nil {
+			resp.Body.Close()
+			t.Error("a request whose client left was answered")
+		}
+	}()
+	<-g.arrived
+	leave()
+	<-left
+	c.eventually("the request is cancelled", func() bool { return c.get("/status").json(t)["cancelled_requests"] == 1.0 })
+	c.eventually("its place is free", func() bool { return c.get("/status").json(t)["processing"] == 0.0 })
+}
+
+func TestFullQueue(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{QueueCapacity: 3}, 1, g)
+	// Two travel (one worker, one waiting place used ahead), three wait; the sixth may still fit while
+	// one is between the two.
+	var ids []string
+	var refused answer
+	for i := range 20 {
+		a := c.post("/predict_async", "a.jpg", fmt.Sprint("image ", i))
+		if a.status == http.StatusServiceUnavailable {
+			refused = a
+			break
+		}
+		ids = append(ids, a.json(t)["request_id"].(string))
+	}
+	if refused.status == 0 {
+		t.Fatal("20 images fit into a queue of 3")
+	}
+	if seconds, err := strconv.Atoi(refused.header.Get("Retry-After")); err != nil || seconds < 1 {
+		t.Errorf("Retry-After %q, want seconds", refused.header.Get("Retry-After"))
+	}
+	if got := refused.json(t); got["error"] != "Queue is full" || got["retry_after"] == nil {
+		t.Errorf("503 says %v", got)
+	}
+	close(g.open)
+	for _, id := range ids {
+		if got := c.wait(id); got["status"] != "completed" {
+			t.Errorf("an accepted request ended as %v", got)
+		}
+	}
+	status := c.get("/status").json(t)
+	if got := status["total_requests"]; got != float64(len(ids)) {
+		t.Errorf("total_requests %v, want %d: a refused one is none", got, len(ids))
+	}
+	if peak := status["queue_metrics"].(map[string]any)["peak_queue_size"]; peak != 3.0 {
+		t.Errorf("peak_queue_size %v, want 3", peak)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 2, g)
+	first := c.submit("a.jpg", "x", "Idempotency-Key", "order 66")
+	if again := c.submit("a.jpg", "x", "Idempotency-Key", "order 66"); again != first {
+		t.Errorf("the same key gave %s and %s", first, again)
+	}
+	if other := c.submit("a.jpg", "y", "Idempotency-Key", "order 67"); other == first {
+		t.Error("another key gave the same request")
+	}
+	if a := c.post("/predict_async", "a.jpg", "z", "Idempotency-Key", "order 66"); a.status != http.StatusConflict {
+		t.Errorf("the same key with another image = %d %s, want 409", a.status, a.body)
+	}
+	close(g.open)
+	c.wait(first)
+	a := c.post("/predict_async", "a.jpg", "x", "Idempotency-Key", "order 66")
+	if got := a.json(t); a.status != http.StatusOK || got["request_id"] != first || got["result"] == nil {
+		t.Errorf("the same key after the end = %d %v", a.status, got)
+	}
+	if n := g.runs("x"); n != 1 {
+		t.Errorf("the image was classified %d times, want once", n)
+	}
+}
+
+// TestEqualImagesInFlight holds that equal images are computed once while each has a result of its own.
+func TestEqualImagesInFlight(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{CacheSize: -1}, 8, g)
+	ids := map[string]bool{}
+	for i := range 5 {
+		ids[c.submit(fmt.Sprintf("%d.jpg", i), "same")] = true
+	}
+	c.eventually("all are being worked on", func() bool { return c.get("/status").json(t)["processing"] == 5.0 })
+	close(g.open)
+	if len(ids) != 5 {
+		t.Errorf("%d ids for 5 requests", len(ids))
+	}
+	for id := range ids {
+		if got := c.wait(id); got["status"] != "completed" {
+			t.Errorf("one of equal images ended as %v", got)
+		}
+	}
+	if n := g.runs("same"); n != 1 {
+		t.Errorf("equal images were classified %d times, want once", n)
+	}
+}
+
+// TestDeadline holds that expired work never reaches a replica, is told so, and does not keep others waiting.
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	busy := []string{c.submit("a.jpg", "1"), c.submit("a.jpg", "2")}
+	<-g.arrived
+	late := c.submit("late.jpg", "late", "X-Request-Timeout", "100ms")
+	if got := c.wait(late); got["status"] != "failed" || got["code"] != "deadline" {
+		t.Errorf("a request beyond its deadline: %v", got)
+	}
+	if a := c.post("/predict", "late.jpg", "late too", "X-Request-Timeout", "0.1"); a.status != http.StatusGatewayTimeout {
+		t.Errorf("POST /predict beyond its deadline = %d %s", a.status, a.body)
+	}
+	close(g.open)
+	for _, id := range busy {
+		if got := c.wait(id); got["status"] != "completed" {
+			t.Errorf("a request without deadline: %v", got)
+		}
+	}
+	c.wait(c.submit("b.jpg", "after")) // both late ones are behind us
+	if g.runs("late")+g.runs("late too") != 0 {
+		t.Error("expired work was classified")
+	}
+	if got := c.get("/status").json(t)["failed_requests"]; got != 2.0 {
+		t.Errorf("failed_requests %v, want 2", got)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	cancel := func(id string) answer { return c.do(http.NewRequest(http.MethodDelete, c.url+"/result/"+id, nil)) }
+	working := c.submit("a.jpg", "working")
+	<-g.arrived
+	waiting := []string{c.submit("b.jpg", "b"), c.submit("c.jpg", "c"), c.submit("d.jpg", "d")}
+	for _, id := range []string{working, waiting[2]} {
+		if a := cancel(id); a.status != http.StatusOK || a.json(t)["status"] != "cancelled" {
+			t.Errorf("DELETE = %d %s", a.status, a.body)
+		}
+	}
+	close(g.open)
+	for _, id := range waiting[:2] {
+		if got := c.wait(id); got["status"] != "completed" {
+			t.Errorf("a request beside a cancelled one: %v", got)
+		}
+	}
+	if a := cancel(waiting[0]); a.status != http.StatusConflict {
+		t.Errorf("DELETE of what has ended = %d %s, want 409", a.status, a.body)
+	}
+	if a := cancel("f18d7c0a-e37f-4f6c-b214-542dd751b0e3"); a.status != http.StatusNotFound {
+		t.Errorf("DELETE of nothing = %d", a.status)
+	}
+	c.wait(c.submit("e.jpg", "e")) // its turn comes after d's
+	if g.runs("d") != 0 {
+		t.Error("a cancelled image was classified")
+	}
+	if got := c.wait(working); got["status"] != "cancelled" {
+		t.Errorf("a cancelled request: %v", got)
+	}
+}
+
+// TestPriorities holds that an interactive image overtakes bulk ones that wait.
+func TestPriorities(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	var last string
+	for i := range 20 {
+		last = c.submit("bulk.jpg", fmt.Sprint("bulk ", i), "X-Priority", "bulk")
+	}
+	urgent := c.submit("urgent.jpg", "urgent")
+	for range 20 {
+		if name := <-g.arrived; name == "urgent.jpg" {
+			break
+		}
+		g.open <- struct{}{}
+	}
+	if got := c.get("/result/" + last).json(t); got["status"] != "queued" {
+		t.Errorf("the last bulk image is %v when the urgent one is worked on, want queued", got["status"])
+	}
+	close(g.open)
+	c.wait(urgent)
+	c.wait(last)
+}
+
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{MaxBatch: 4, MaxImageBytes: 100}, 2, opened())
+	batch := func(files ...string) answer {
+		contentType, body := form(files...)
+		req, err := http.NewRequest(http.MethodPost, c.url+"/predict_batch", body)
+		if err == nil {
+			req.Header.Set("Content-Type", contentType)
+		}
+		return c.do(req, err)
+	}
+	a := batch("a.jpg", "1", "big.jpg", strings.Repeat("x", 101), "c.jpg", "3")
+	got := a.json(t)
+	if a.status != http.StatusAccepted || got["accepted"] != 2.0 || got["refused"] != 1.0 {
+		t.Fatalf("POST /predict_batch = %d %s", a.status, a.body)
+	}
+	items := got["items"].([]any)
+	for _, i := range []int{0, 2} {
+		item := items[i].(map[string]any)
+		ended := c.wait(item["request_id"].(string))
+		if ended["status"] != "completed" || ended["filename"] != item["filename"] || ended["priority"] != "bulk" {
+			t.Errorf("item %d: %v", i, ended)
+		}
+	}
+	if e := items[1].(map[string]any)["code"]; e != "too_large" {
+		t.Errorf("item 1: code %v, want too_large", e)
+	}
+	if a := batch(); a.status != http.StatusBadRequest {
+		t.Errorf("a batch of nothing = %d %s", a.status, a.body)
+	}
+	if a := batch("a", "a", "b", "b", "c", "c", "d", "d", "e", "e"); a.json(t)["accepted"] != 4.0 || a.json(t)["refused"] != 1.0 {
+		t.Errorf("a batch above the limit = %d %s", a.status, a.body)
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	c := start(t, dispatch.Config{Endpoints: []string{"http://127.0.0.1:1"}})
+	if a := c.get("/health/live"); a.status != http.StatusOK {
+		t.Errorf("GET /health/live = %d", a.status)
+	}
+	if a := c.get("/health/ready"); a.status != http.StatusServiceUnavailable || a.json(t)["error"] != "No replica is healthy" {
+		t.Errorf("GET /health/ready without replicas = %d %s", a.status, a.body)
+	}
+	// What is accepted now waits for a replica.
+	id := c.submit("a.jpg", "x")
+	if got := c.get("/result/" + id).json(t); got["status"] != "queued" {
+		t.Errorf("without replicas: %v", got)
+	}
+}
+
+// TestSetEndpoints holds that a dispatcher without replicas works once it has one.
+func TestSetEndpoints(t *testing.T) {
+	t.Parallel()
+	d, err := dispatch.New(dispatch.Config{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	runUntilEnd(t, d.Run)
+	<-d.Ready()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	c := &client{t: t, url: d.URL(), http: &http.Client{Transport: transport}}
+	id := c.submit("a.jpg", "x")
+	url := startReplica(t, 1, opened())
+	if err := d.SetEndpoints([]string{url}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.wait(id); got["status"] != "completed" || got["replica_used"] != url {
+		t.Errorf("after SetEndpoints: %v", got)
+	}
+}
+
+// TestInProcess runs the whole way in one process without NATS or replicas.
+func TestInProcess(t *testing.T) {
+	t.Parallel()
+	g := opened()
+	c := start(t, dispatch.Config{Classifier: g, ClassifierSlots: 2,
+		Queue: memqueue.New(10, time.Second), Store: memstore.New(time.Minute, 100)})
+	if got := c.wait(c.submit("a.jpg", "x")); got["status"] != "completed" {
+		t.Errorf("in process: %v", got)
+	}
+	if a := c.post("/predict", "a.jpg", "x"); a.header.Get("X-Cache") != "HIT" {
+		t.Errorf("POST /predict of known bytes = %d %v", a.status, a.header)
+	}
+}
+
+// TestRestart holds that what was accepted outlives the dispatcher: waiting, in a replica, or done.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	g := newGate()
+	cfg := dispatch.Config{NATS: natsconn.Config{DataDir: dir}, DrainTimeout: time.Second, CacheSize: -1}
+	c := startServing(t, cfg, 1, g)
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, c.submit("a.jpg", fmt.Sprint("image ", i)))
+	}
+	<-g.arrived
+	if err := c.stop(); err != nil { // the replica hangs: the drain gives up
+		t.Fatal(err)
+	}
+	close(g.open)
+	c = startServing(t, cfg, 1, g)
+	for _, id := range ids {
+		if got := c.wait(id); got["status"] != "completed" {
+			t.Errorf("after a restart: %v", got)
+		}
+	}
+}
+
+// TestDrainQueue holds that with DrainQueue nothing is left behind, and that waiting clients are answered.
+func TestDrainQueue(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	g := newGate()
+	c := startServing(t, dispatch.Config{NATS: natsconn.Config{DataDir: dir}, DrainQueue: true, DrainTimeout: 20 * time.Second}, 1, g)
+	var ids []string
+	for i := range 6 {
+		ids = append(ids, c.submit("a.jpg", fmt.Sprint("image ", i)))
+	}
+	<-g.arrived
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := c.http.Get(c.url + "/result/" + ids[5] + "?wait=60s")
+		if err == nil {
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				err = fmt.Errorf("status %d", resp.StatusCode)
+			}
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			err = nil // it came when nobody listened any more
+		}
+		answered <- err
+	}()
+	stopped := make(chan error, 1)
+	go func() { stopped <- c.stop() }()
+	if err := <-answered; err != nil {
+		t.Errorf("a long-poll during the drain: %v", err)
+	}
+	close(g.open)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	c = start(t, dispatch.Config{NATS: natsconn.Config{DataDir: dir}})
+	for _, id := range ids {
+		if got := c.get("/result/" + id).json(t); got["status"] != "completed" {
+			t.Errorf("after draining: %v", got)
+		}
+	}
+}
+
+func TestDataDirIsExclusive(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	start(t, dispatch.Config{NATS: natsconn.Config{DataDir: dir}})
+	d, err := dispatch.New(dispatch.Config{Addr: "127.0.0.1:0", NATS: natsconn.Config{DataDir: dir}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "used by another process") {
+		t.Errorf("Run on a folder in use: %v", err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("the folder in use: %v", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{}, 1, opened())
+	c.wait(c.submit("a.jpg", "x"))
+	c.wait(c.submit("a.jpg", "y", "X-Priority", "bulk"))
+	c.wait(c.submit("a.jpg", "broken"))
+	if a := c.post("/predict", "a.jpg", "x"); a.status != http.StatusOK {
+		t.Fatal(a.body)
+	}
+	if a := c.post("/predict", "a.jpg", ""); a.status == http.StatusOK {
+		t.Log("an empty file is the replica's to refuse")
+	}
+	a := c.get("/metrics")
+	problems, err := promlint.New(strings.NewReader(a.body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, line := range []string{
+		`resnet18_dispatcher_requests_accepted_total{priority="bulk"} 1`,
+		`resnet18_dispatcher_requests_ended_total{outcome="undecodable"} 1`,
+		`resnet18_dispatcher_requests_ended_total{outcome="cached"} 1`,
+		`resnet18_dispatcher_forward_attempts_total{outcome="undecodable"} 1`,
+		`resnet18_dispatcher_queue_capacity 200`,
+		`resnet18_dispatcher_queue_waiting{priority="bulk"} 0`,
+		`resnet18_dispatcher_endpoints{healthy="true"} 1`,
+		`resnet18_dispatcher_cache_hits_total 1`,
+		`resnet18_dispatcher_stage_duration_seconds_count{stage="inference"}`,
+		`resnet18_dispatcher_request_duration_seconds_count`,
+		`resnet18_dispatcher_estimate_error_seconds_count`,
+	} {
+		if !strings.Contains(a.body, line) {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
+}
+
+// TestEstimate holds that 202 says how long it will take, once an image has been classified.
+func TestEstimate(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	first := c.submit("a.jpg", "first")
+	<-g.arrived
+	g.open <- struct{}{}
+	c.wait(first)
+	waits := make([]float64, 5)
+	for i := range waits {
+		a := c.post("/predict_async", "a.jpg", fmt.Sprint("image ", i))
+		waits[i], _ = a.json(t)["estimated_wait"].(float64)
+	}
+	if waits[0] <= 0 || waits[4] <= waits[0] {
+		t.Errorf("estimated waits %v, want them to grow with the queue", waits)
+	}
+	close(g.open)
+}
+
+// TestPage holds the place of the web page, below the API.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	c := start(t, dispatch.Config{Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })})
+	if a := c.get("/"); a.body != "page" {
+		t.Errorf("GET / = %d %s", a.status, a.body)
+	}
+	if a := c.get("/health"); a.status != http.StatusOK || a.body == "page" {
+		t.Errorf("GET /health = %d %s", a.status, a.body)
+	}
+}

@@ -1,0 +1,384 @@
+package forward_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is a replica whose behaviour a test scripts: what a real one does only when it is broken.
+type fake struct {
+	*httptest.Server
+	info    string // body of /info; empty: 404, as nothing of ours
+	predict atomic.Pointer[http.HandlerFunc]
+	images  atomic.Int32
+}
+
+func newFake(t *testing.T, info string, predict http.HandlerFunc) *fake {
+	t.Helper()
+	f := &fake{info: info}
+	f.predict.Store(&predict)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /info", func(w http.ResponseWriter, r *http.Request) {
+		if f.info == "" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, f.info)
+	})
+	mux.HandleFunc("POST /predict", func(w http.ResponseWriter, r *http.Request) {
+		f.images.Add(1)
+		(*f.predict.Load())(w, r)
+	})
+	f.Server = httptest.NewServer(mux)
+	t.Cleanup(f.Close)
+	return f
+}
+
+// prototype answers as the Python replica does: three fields, by the form's file.
+func prototype(w http.ResponseWriter, r *http.Request) {
+	file, header, err := r.FormFile("image")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	content, _ := io.ReadAll(file)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"filename": header.Filename, "inference_time": 0.25, "predictions": []string{string(content)},
+	})
+}
+
+func answers(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// hangUp drops the connection without an answer, as a replica that dies.
+func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
+
+// start runs a pool on the endpoints until the test's end, and waits until healthy of them are.
+func start(t *testing.T, cfg forward.Config, healthy int) *forward.Pool {
+	t.Helper()
+	p, err := forward.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	waitHealthy(t, p, healthy)
+	return p
+}
+
+// waitHealthy waits until so many endpoints are healthy.
+func waitHealthy(t *testing.T, p *forward.Pool, want int) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		_, changed := p.Slots()
+		got := 0
+		for _, e := range p.Endpoints() {
+			if e.Healthy {
+				got++
+			}
+		}
+		if got == want {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("%d endpoints healthy, want %d: %+v", got, want, p.Endpoints())
+		}
+	}
+}
+
+var image = resnet18cloud.Image{Name: `a "quoted" name.jpg`, Bytes: []byte("junco")}
+
+func TestClassify(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, "", prototype)
+	p := start(t, forward.Config{Endpoints: []string{f.URL + "/"}}, 1)
+	r, err := p.Classify(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Filename != image.Name || r.Predictions[0] != "junco" || r.Replica != f.URL ||
+		r.Timing.Replica != 250*time.Millisecond {
+		t.Errorf("Classify = %+v", r)
+	}
+	if n, _ := p.Slots(); n != 4 {
+		t.Errorf("slots of a replica that does not say: %d, want 4", n)
+	}
+}
+
+func TestSlotsFromInfo(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		info string
+		want int
+	}{
+		{`{"concurrency":2,"queue":16}`, 3},
+		{`{"concurrency":8,"queue":16}`, 12},
+		{`{"concurrency":8,"queue":1}`, 9},
+		{`{"concurrency":1,"queue":0}`, 1},
+		{`{"model":"resnet18","classes":1000}`, 4},
+	}
+	for _, tt := range tests {
+		f := newFake(t, tt.info, prototype)
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		if n, _ := p.Slots(); n != tt.want {
+			t.Errorf("slots of %s = %d, want %d", tt.info, n, tt.want)
+		}
+	}
+}
+
+// TestErrors holds what each kind of failure becomes, and how many replicas are asked.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		predict  http.HandlerFunc
+		code     resnet18cloud.Code
+		message  string
+		attempts int32 // of the three replicas
+	}{
+		"broken image": {answers(422, `{"error":"Not a decodable image","hint":"h"}`), resnet18cloud.CodeUndecodable, "Not a decodable image", 1},
+		"bomb":         {answers(413, `{"error":"Too many pixels"}`), resnet18cloud.CodeTooLarge, "Too many pixels", 1},
+		"crash":        {answers(500, `oops`), resnet18cloud.CodeInternal, "answered 500", 3},
+		"bad gateway":  {answers(502, ``), resnet18cloud.CodeInternal, "answered 502", 3},
+		"wrong place":  {answers(404, ``), resnet18cloud.CodeInternal, "answered 404", 3},
+		"nonsense":     {answers(200, `<html>`), resnet18cloud.CodeInternal, "answered nonsense", 3},
+		"no labels":    {answers(200, `{}`), resnet18cloud.CodeInternal, "answered nonsense", 3},
+		"full":         {answers(503, `{"error":"Queue is full"}`), resnet18cloud.CodeFull, "Queue is full", 3},
+		"hangs up":     {hangUp, resnet18cloud.CodeInternal, "hung up", 3},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var endpoints []string
+			var fakes []*fake
+			for range 3 {
+				f := newFake(t, "{}", test.predict)
+				fakes, endpoints = append(fakes, f), append(endpoints, f.URL)
+			}
+			p := start(t, forward.Config{Endpoints: endpoints, MaxBackoff: time.Minute}, 3)
+			_, err := p.Classify(t.Context(), image)
+			e := resnet18cloud.AsError(err)
+			if e == nil || e.Code != test.code || !strings.Contains(e.Message, test.message) {
+				t.Fatalf("Classify: %v, want %s %q", err, test.code, test.message)
+			}
+			var attempts int32
+			for _, f := range fakes {
+				// The transport itself repeats a request when an idle connection turns out to be closed,
+				// which hanging up looks like.
+				if n := f.images.Load(); n > 1 && name != "hangs up" {
+					t.Errorf("one replica was asked %d times", n)
+				}
+				attempts += min(1, f.images.Load())
+			}
+			if attempts != test.attempts {
+				t.Errorf("%d attempts, want %d", attempts, test.attempts)
+			}
+		})
+	}
+}
+
+func TestRetryElsewhere(t *testing.T) {
+	t.Parallel()
+	dead := newFake(t, "{}", hangUp)
+	good := newFake(t, "{}", prototype)
+	p := start(t, forward.Config{Endpoints: []string{dead.URL, good.URL}, MaxBackoff: time.Minute}, 2)
+	for range 5 {
+		if r, err := p.Classify(t.Context(), image); err != nil || r.Replica != good.URL {
+			t.Fatalf("Classify = %+v, %v, want the good replica's answer", r, err)
+		}
+	}
+	if n := dead.images.Load(); n > 2 {
+		t.Errorf("the dead replica was sent %d images, want at most 2: it is set aside", n)
+	}
+}
+
+func TestNoReplica(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port where nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, forward.Config{Endpoints: []string{url}}, 0)
+	_, err = p.Classify(t.Context(), image)
+	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeUnavailable {
+		t.Errorf("Classify: %v, want unavailable", err)
+	}
+}
+
+// TestRecovers holds that a replica that failed is asked again once it answers.
+func TestRecovers(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, "{}", hangUp)
+	p := start(t, forward.Config{Endpoints: []string{f.URL}, MaxBackoff: 100 * time.Millisecond}, 1)
+	if _, err := p.Classify(t.Context(), image); err == nil {
+		t.Fatal("Classify by a replica that hangs up succeeded")
+	}
+	healed := http.HandlerFunc(prototype)
+	f.predict.Store(&healed)
+	waitHealthy(t, p, 1)
+	if _, err := p.Classify(t.Context(), image); err != nil {
+		t.Errorf("Classify after recovery: %v", err)
+	}
+}
+
+func TestAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	hung := newFake(t, "{}", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	defer close(release)
+	p := start(t, forward.Config{Endpoints: []string{hung.URL}, AttemptTimeout: 50 * time.Millisecond, MaxBackoff: time.Minute}, 1)
+	_, err := p.Classify(t.Context(), image)
+	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "within 50ms") {
+		t.Errorf("Classify by a replica that hangs: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("client left")
+	cancel(cause)
+	if _, err := p.Classify(ctx, image); !errors.Is(err, cause) && resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
+		t.Errorf("Classify with a context that has ended: %v", err)
+	}
+}
+
+// TestLeastLoaded holds that no replica gets more than its slots, and that two with room share.
+func TestLeastLoaded(t *testing.T) {
+	t.Parallel()
+	var most, now [2]atomic.Int32
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	var endpoints []string
+	for i := range 2 {
+		f := newFake(t, `{"concurrency":2,"queue":0}`, func(w http.ResponseWriter, r *http.Request) {
+			n := now[i].Add(1)
+			defer now[i].Add(-1)
+			for m := most[i].Load(); n > m && !most[i].CompareAndSwap(m, n); m = most[i].Load() {
+			}
+			arrived <- struct{}{}
+			<-release
+			prototype(w, r)
+		})
+		endpoints = append(endpoints, f.URL)
+	}
+	p := start(t, forward.Config{Endpoints: endpoints}, 2)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := p.Classify(t.Context(), image); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 4 {
+		<-arrived
+	}
+	close(release)
+	all.Wait()
+	if most[0].Load() != 2 || most[1].Load() != 2 {
+		t.Errorf("most at a time: %d and %d, want 2 and 2", most[0].Load(), most[1].Load())
+	}
+}
+
+// TestSetEndpoints holds that the list can change while images travel.
+func TestSetEndpoints(t *testing.T) {
+	t.Parallel()
+	a, b := newFake(t, "{}", prototype), newFake(t, `{"weights":"w","precision":"int8","warning":"random"}`, prototype)
+	p := start(t, forward.Config{Endpoints: []string{a.URL}}, 1)
+	if err := p.SetEndpoints([]string{b.URL}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.After(10 * time.Second); ; {
+		_, changed := p.Slots()
+		es := p.Endpoints()
+		if len(es) == 1 && es[0].URL == b.URL && es[0].Healthy {
+			if es[0].Model != "w" || es[0].Precision != "int8" || es[0].Warning != "random" {
+				t.Errorf("endpoint %+v lacks what /info says", es[0])
+			}
+			break
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("endpoints %+v, want %s", es, b.URL)
+		}
+	}
+	if r, err := p.Classify(t.Context(), image); err != nil || r.Replica != b.URL {
+		t.Errorf("Classify = %+v, %v, want the new endpoint's answer", r, err)
+	}
+	for _, bad := range []string{"", "localhost:5000", "ftp://x", "dns+http://", "http://[::1"} {
+		if err := p.SetEndpoints([]string{bad}); err == nil {
+			t.Errorf("SetEndpoints(%q) succeeded", bad)
+		}
+	}
+}
+
+// TestDNS holds that a name stands for its addresses.
+func TestDNS(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, "{}", prototype)
+	port := f.Listener.Addr().(*net.TCPAddr).Port
+	p, err := forward.New(forward.Config{Endpoints: []string{fmt.Sprintf("dns+http://localhost:%d", port)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	for deadline := time.After(10 * time.Second); ; {
+		n, changed := p.Slots()
+		if n > 0 {
+			break
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("no endpoint of localhost: %+v", p.Endpoints())
+		}
+	}
+	if r, err := p.Classify(ctx, image); err != nil || r.Replica != f.URL {
+		t.Errorf("Classify = %+v, %v, want an answer of %s", r, err, f.URL)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,90 @@
+package jsqueue_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/jsqueue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/queuetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+
+func config(capacity int) jsqueue.Config {
+	return jsqueue.Config{Capacity: capacity, MaxBytes: 1 << 20, AckWait: queuetest.AckWait, MaxAge: time.Hour, Replicas: 1}
+}
+
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	for name, exclusive := range map[string]bool{"shared": false, "exclusive": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			queuetest.Run(t, func(t *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
+				conn := natstest.Open(t)
+				open := func() queue.Queue {
+					cfg := config(capacity)
+					cfg.Exclusive = exclusive
+					return jsqueue.New(conn.JetStream(), cfg)
+				}
+				return open(), open
+			})
+		})
+	}
+}
+
+// TestShared holds that queues on one NATS are one queue: what one takes in the other delivers, and both
+// see how much waits.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	conn := natstest.Open(t)
+	a, b := jsqueue.New(conn.JetStream(), config(20)), jsqueue.New(conn.JetStream(), config(20))
+	queuetest.Start(t, a)
+	queuetest.Start(t, b)
+	// Each queue may hold one job for its own Next: with five, three wait for anybody.
+	for range 5 {
+		if err := a.Publish(t.Context(), resnet18cloud.Job{ID: uuid.NewString()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.After(10 * time.Second); b.Waiting().Total() < 2; {
+		select {
+		case <-deadline:
+			t.Fatalf("the other queue sees %d waiting, want at least 2", b.Waiting().Total())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if _, err := b.Next(t.Context()); err != nil {
+		t.Errorf("Next of the other queue: %v", err)
+	}
+}
+
+// TestFullInBytes holds that the bound on bytes is the same refusal as the bound on jobs.
+func TestFullInBytes(t *testing.T) {
+	t.Parallel()
+	conn := natstest.Open(t)
+	q := jsqueue.New(conn.JetStream(), config(20))
+	queuetest.Start(t, q)
+	big := resnet18cloud.Image{Bytes: make([]byte, 400<<10)}
+	for range 2 {
+		if err := q.Publish(t.Context(), resnet18cloud.Job{ID: uuid.NewString(), Image: big}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.Publish(t.Context(), resnet18cloud.Job{ID: uuid.NewString(), Image: big}); !errors.Is(err, queue.ErrFull) {
+		t.Errorf("Publish beyond MaxBytes: %v, want ErrFull", err)
+	}
+	huge := resnet18cloud.Image{Bytes: make([]byte, 12<<20)}
+	if err := q.Publish(t.Context(), resnet18cloud.Job{ID: uuid.NewString(), Image: huge}); !errors.Is(err, queue.ErrTooLarge) {
+		t.Errorf("Publish beyond the server's payload: %v, want ErrTooLarge", err)
+	}
+	if got := q.Waiting().Total(); got != 2 {
+		t.Errorf("Waiting = %d after refusals, want 2", got)
+	}
+}

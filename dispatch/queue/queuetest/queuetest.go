@@ -1,0 +1,308 @@
+// Package queuetest holds implementations of queue.Queue to the contract. A test of an implementation calls
+// [Run] with a way to make one.
+package queuetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+)
+
+// AckWait is what the queues under test are made with.
+const AckWait = 500 * time.Millisecond
+
+// Run runs the suite. open returns a new, empty queue of the capacity that is not running yet, and a way to
+// make another on the same storage, or nil where there is none.
+func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, again func() queue.Queue)) {
+	tests := map[string]func(*testing.T, queue.Queue){
+		"carries everything":        carries,
+		"is first in, first out":    fifo,
+		"refuses what is too much":  full,
+		"stores an ID once":         dedup,
+		"gives back what is nakked": nak,
+		"gives back what is lost":   lost,
+		"keeps what is in progress": inProgress,
+		"prefers interactive":       priorities,
+		"ends waiting":              ends,
+		"delivers to one":           once,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			q, _ := open(t, 20)
+			Start(t, q)
+			test(t, q)
+		})
+	}
+	t.Run("survives", func(t *testing.T) {
+		t.Parallel()
+		q, again := open(t, 20)
+		if again == nil {
+			t.Skip("this queue does not outlive its process")
+		}
+		survives(t, q, again)
+	})
+}
+
+// Start runs the queue until the test's end, or until stop is called.
+func Start(t *testing.T, q queue.Queue) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() { defer close(ended); done <- q.Run(ctx) }()
+	stop = func() { cancel(); <-ended }
+	t.Cleanup(stop)
+	select {
+	case <-q.Ready():
+	case err := <-done:
+		t.Fatalf("Run: %v", err)
+	}
+	return stop
+}
+
+func job(id string, p resnet18cloud.Priority) resnet18cloud.Job {
+	content := []byte("content of " + id)
+	return resnet18cloud.Job{ID: id, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
+		Image: resnet18cloud.Image{Name: id + ".jpg", Bytes: content}}
+}
+
+func publish(t *testing.T, q queue.Queue, p resnet18cloud.Priority, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if err := q.Publish(t.Context(), job(id, p)); err != nil {
+			t.Fatalf("Publish(%s): %v", id, err)
+		}
+	}
+}
+
+func next(t *testing.T, q queue.Queue) queue.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	d, err := q.Next(ctx)
+	if err != nil {
+		t.Fatalf("Next: %v", err)
+	}
+	return d
+}
+
+func ack(t *testing.T, d queue.Delivery) {
+	t.Helper()
+	if err := d.Ack(t.Context()); err != nil {
+		t.Fatalf("Ack(%s): %v", d.Job().ID, err)
+	}
+}
+
+// wantNext takes the next job, which must be id, and acknowledges it.
+func wantNext(t *testing.T, q queue.Queue, id string) {
+	t.Helper()
+	d := next(t, q)
+	if got := d.Job().ID; got != id {
+		t.Fatalf("Next = %s, want %s", got, id)
+	}
+	ack(t, d)
+}
+
+// wantNothing holds that no job comes for a while longer than AckWait.
+func wantNothing(t *testing.T, q queue.Queue) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
+	defer cancel()
+	if d, err := q.Next(ctx); err == nil {
+		t.Fatalf("Next = %s, want nothing", d.Job().ID)
+	}
+}
+
+func carries(t *testing.T, q queue.Queue) {
+	sent := job("a-1", resnet18cloud.PriorityBulk)
+	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
+	sent.Deadline = sent.QueuedAt.Add(time.Hour)
+	if err := q.Publish(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	d := next(t, q)
+	if diff := cmp.Diff(sent, d.Job()); diff != "" {
+		t.Errorf("job (-sent +delivered):\n%s", diff)
+	}
+	ack(t, d)
+	if err := q.Healthy(t.Context()); err != nil {
+		t.Errorf("Healthy: %v", err)
+	}
+}
+
+func fifo(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c")
+	if got := q.Waiting().Total(); got != 3 {
+		t.Errorf("Waiting = %d, want 3", got)
+	}
+	wantNext(t, q, "a")
+	wantNext(t, q, "b")
+	if got := q.Waiting().Total(); got != 1 {
+		t.Errorf("Waiting = %d, want 1", got)
+	}
+	wantNext(t, q, "c")
+	wantNothing(t, q)
+}
+
+func full(t *testing.T, q queue.Queue) {
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprint("id", i))
+	}
+	publish(t, q, resnet18cloud.PriorityInteractive, ids[:15]...)
+	publish(t, q, resnet18cloud.PriorityBulk, ids[15:]...)
+	if err := q.Publish(t.Context(), job("too-much", resnet18cloud.PriorityInteractive)); !errors.Is(err, queue.ErrFull) {
+		t.Fatalf("Publish to a full queue: %v, want ErrFull", err)
+	}
+	if got, want := q.Waiting(), (queue.Depth{Interactive: 15, Bulk: 5}); got != want {
+		t.Errorf("Waiting = %+v, want %+v", got, want)
+	}
+	d := next(t, q) // what is taken does not wait
+	publish(t, q, resnet18cloud.PriorityInteractive, "fits")
+	ack(t, d)
+}
+
+func dedup(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "a")
+	if got := q.Waiting().Total(); got != 1 {
+		t.Errorf("Waiting = %d, want 1", got)
+	}
+	wantNext(t, q, "a")
+	publish(t, q, resnet18cloud.PriorityInteractive, "a")
+	wantNothing(t, q)
+}
+
+func nak(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a")
+	d := next(t, q)
+	if err := d.Nak(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	d = next(t, q)
+	start := time.Now()
+	if err := d.Nak(t.Context(), 200*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	wantNext(t, q, "a")
+	if took := time.Since(start); took < 200*time.Millisecond {
+		t.Errorf("delivered again after %s, want 200ms or more", took)
+	}
+	wantNothing(t, q)
+}
+
+func lost(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a")
+	next(t, q) // and the taker dies
+	wantNext(t, q, "a")
+}
+
+func inProgress(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a")
+	d := next(t, q)
+	tick := time.NewTicker(AckWait / 5)
+	defer tick.Stop()
+	for range 10 {
+		<-tick.C
+		if err := d.InProgress(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), AckWait/2)
+	defer cancel()
+	if _, err := q.Next(ctx); err == nil {
+		t.Error("a job in progress was delivered again")
+	}
+	ack(t, d)
+}
+
+func priorities(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityBulk, "b1", "b2", "b3")
+	for i := range 2*queue.BulkShare + 1 {
+		publish(t, q, resnet18cloud.PriorityInteractive, fmt.Sprint("i", i))
+	}
+	// A queue that asks its storage one job ahead may start with whichever came first.
+	bulk := 0
+	for range 2 * queue.BulkShare {
+		d := next(t, q)
+		if d.Job().Priority == resnet18cloud.PriorityBulk {
+			bulk++
+		}
+		ack(t, d)
+	}
+	if bulk < 1 || bulk > 3 {
+		t.Errorf("of %d deliveries %d were bulk, want one in %d", 2*queue.BulkShare, bulk, queue.BulkShare)
+	}
+}
+
+func ends(t *testing.T, q queue.Queue) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := q.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Next with a context that has ended: %v", err)
+	}
+}
+
+func once(t *testing.T, q queue.Queue) {
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprint("id", i))
+	}
+	publish(t, q, resnet18cloud.PriorityInteractive, ids...)
+	var mu sync.Mutex
+	seen := map[string]int{}
+	var takers sync.WaitGroup
+	for range 4 {
+		takers.Go(func() {
+			for range 5 {
+				d, err := q.Next(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := d.Ack(t.Context()); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				seen[d.Job().ID]++
+				mu.Unlock()
+			}
+		})
+	}
+	takers.Wait()
+	for _, id := range ids {
+		if seen[id] != 1 {
+			t.Errorf("%s was delivered %d times, want once", id, seen[id])
+		}
+	}
+}
+
+// survives holds that jobs, waiting and taken, outlive the queue that took them in.
+func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
+	stop := Start(t, q)
+	publish(t, q, resnet18cloud.PriorityInteractive, "taken", "waits")
+	if got := next(t, q).Job().ID; got != "taken" {
+		t.Fatalf("Next = %s", got)
+	}
+	stop()
+	q = again()
+	Start(t, q)
+	seen := map[string]bool{}
+	for range 2 {
+		d := next(t, q)
+		seen[d.Job().ID] = true
+		ack(t, d)
+	}
+	if !seen["taken"] || !seen["waits"] {
+		t.Errorf("delivered after reopening: %v, want both", seen)
+	}
+}

@@ -1,0 +1,47 @@
+package jsstore_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T, ttl time.Duration) store.Store {
+		return jsstore.New(natstest.Open(t).JetStream(), jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1})
+	})
+}
+
+// TestMaxBytes holds that a full store forgets its oldest records and takes new ones.
+func TestMaxBytes(t *testing.T) {
+	t.Parallel()
+	s := jsstore.New(natstest.Open(t).JetStream(), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
+	storetest.Start(t, s)
+	for i := range 100 {
+		r := store.Record{ID: fmt.Sprint("r", i), Filename: strings.Repeat("x", 2<<10)}
+		if _, err := s.Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.Count(t.Context()); err != nil || n < 20 || n > 32 {
+		t.Errorf("Count = %d, %v, want what 64 KiB hold of 2 KiB each", n, err)
+	}
+	if _, err := s.Get(t.Context(), "r0"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Get of the oldest: %v, want ErrNotFound", err)
+	}
+	if _, err := s.Get(t.Context(), "r99"); err != nil {
+		t.Errorf("Get of the newest: %v", err)
+	}
+}

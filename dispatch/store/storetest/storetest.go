@@ -1,0 +1,232 @@
+// Package storetest holds implementations of store.Store to the contract. A test of an implementation calls
+// [Run] with a way to make one.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+)
+
+// Run runs the suite. open returns a new, empty store with the time to live that is not running yet.
+func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
+	tests := map[string]func(*testing.T, store.Store){
+		"keeps everything":           keeps,
+		"creates once":               creates,
+		"updates the present":        updates,
+		"ends once":                  endsOnce,
+		"wakes who waits":            wakes,
+		"returns when time is up":    timeUp,
+		"lists the last":             recent,
+		"does not know odd ids":      odd,
+		"waits for what has expired": waitsForNothing,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, time.Hour)
+			Start(t, s)
+			test(t, s)
+		})
+	}
+	t.Run("forgets", func(t *testing.T) {
+		t.Parallel()
+		s := open(t, 300*time.Millisecond)
+		Start(t, s)
+		forgets(t, s)
+	})
+}
+
+// Start runs the store until the test's end.
+func Start(t *testing.T, s store.Store) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() { defer close(ended); done <- s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	select {
+	case <-s.Ready():
+	case err := <-done:
+		t.Fatalf("Run: %v", err)
+	}
+}
+
+func record(id string) store.Record {
+	return store.Record{ID: id, Filename: id + ".jpg", Status: resnet18cloud.StatusQueued, QueuedAt: time.Now().Round(0).UTC()}
+}
+
+func create(t *testing.T, s store.Store, r store.Record) store.Record {
+	t.Helper()
+	revision, err := s.Create(t.Context(), r)
+	if err != nil {
+		t.Fatalf("Create(%s): %v", r.ID, err)
+	}
+	r.Revision = revision
+	return r
+}
+
+func keeps(t *testing.T, s store.Store) {
+	now := time.Now().Round(0).UTC()
+	r := record("a-1")
+	r.Digest, r.Priority, r.Deadline, r.Estimate = "00ff", resnet18cloud.PriorityBulk, now.Add(time.Hour), time.Second
+	r.StartedAt, r.CompletedAt, r.Attempts, r.FromCache, r.Replica = now, now, 2, true, "http://a:5000"
+	r.Status = resnet18cloud.StatusCompleted
+	r.Result = &resnet18cloud.Result{Filename: "ü.jpg", InferenceTime: 0.25, Predictions: []string{"junco"},
+		Scores: []resnet18cloud.Prediction{{Index: 13, Label: "junco", Logit: 9.5, Probability: 0.75}},
+		Timing: resnet18cloud.Timing{Queue: time.Second}, Model: "m", Precision: "fp32", Warning: "w"}
+	r.Failure = &store.Failure{Code: resnet18cloud.CodeFull, Message: "m", Hint: "h"}
+	r = create(t, s, r)
+	got, err := s.Get(t.Context(), r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, got); diff != "" {
+		t.Errorf("Get (-created +got):\n%s", diff)
+	}
+}
+
+func creates(t *testing.T, s store.Store) {
+	create(t, s, record("a"))
+	if _, err := s.Create(t.Context(), record("a")); !errors.Is(err, store.ErrExists) {
+		t.Errorf("second Create: %v, want ErrExists", err)
+	}
+	if n, err := s.Count(t.Context()); n != 1 || err != nil {
+		t.Errorf("Count = %d, %v, want 1", n, err)
+	}
+}
+
+func updates(t *testing.T, s store.Store) {
+	old := create(t, s, record("a"))
+	changed := old
+	changed.Status = resnet18cloud.StatusProcessing
+	var err error
+	if changed.Revision, err = s.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(t.Context(), old); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("Update of an old revision: %v, want ErrConflict", err)
+	}
+	if got, err := s.Get(t.Context(), "a"); err != nil || !cmp.Equal(got, changed) {
+		t.Errorf("Get = %+v, %v, want the update", got, err)
+	}
+	if _, err := s.Update(t.Context(), store.Record{ID: "never", Revision: 7}); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("Update of nothing: %v, want ErrConflict", err)
+	}
+}
+
+// endsOnce has several try to end the same version.
+func endsOnce(t *testing.T, s store.Store) {
+	r := create(t, s, record("a"))
+	r.Status = resnet18cloud.StatusCompleted
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			switch _, err := s.Update(t.Context(), r); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, store.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d updates of the same version succeeded, want 1", won.Load())
+	}
+}
+
+func wakes(t *testing.T, s store.Store) {
+	r := create(t, s, record("a"))
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			got, err := s.Wait(t.Context(), "a")
+			if err != nil || got.Status != resnet18cloud.StatusFailed {
+				t.Errorf("Wait = %s, %v, want failed", got.Status, err)
+			}
+		})
+	}
+	for _, status := range []resnet18cloud.Status{resnet18cloud.StatusProcessing, resnet18cloud.StatusFailed} {
+		r.Status = status
+		var err error
+		if r.Revision, err = s.Update(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all.Wait()
+	if got, err := s.Wait(t.Context(), "a"); err != nil || !got.Status.Final() {
+		t.Errorf("Wait for what has ended = %s, %v", got.Status, err)
+	}
+}
+
+func timeUp(t *testing.T, s store.Store) {
+	create(t, s, record("a"))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got, err := s.Wait(ctx, "a"); err != nil || got.Status != resnet18cloud.StatusQueued {
+		t.Errorf("Wait = %s, %v, want queued when time is up", got.Status, err)
+	}
+}
+
+func recent(t *testing.T, s store.Store) {
+	if got, err := s.Recent(t.Context(), 3); err != nil || len(got) != 0 {
+		t.Errorf("Recent of nothing = %v, %v", got, err)
+	}
+	first := create(t, s, record("r0"))
+	for i := range 4 {
+		create(t, s, record(fmt.Sprint("r", i+1)))
+	}
+	if _, err := s.Update(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Recent(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, r := range got {
+		ids = append(ids, r.ID)
+	}
+	if diff := cmp.Diff([]string{"r0", "r4", "r3"}, ids); diff != "" {
+		t.Errorf("Recent(3) (-want +got):\n%s", diff)
+	}
+}
+
+func odd(t *testing.T, s store.Store) {
+	for _, id := range []string{"never", "", "a b", "a.*", ">", "../x"} {
+		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Get(%q): %v, want ErrNotFound", id, err)
+		}
+	}
+}
+
+func waitsForNothing(t *testing.T, s store.Store) {
+	if _, err := s.Wait(t.Context(), "never"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Wait for nothing: %v, want ErrNotFound", err)
+	}
+}
+
+func forgets(t *testing.T, s store.Store) {
+	create(t, s, record("a"))
+	for deadline := time.After(10 * time.Second); ; {
+		if _, err := s.Get(t.Context(), "a"); errors.Is(err, store.ErrNotFound) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal("a record outlives its time by seconds")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
