@@ -133,6 +133,8 @@ func (q *Queue) take() (queue.Delivery, <-chan struct{}) {
 			q.waiting[p] = jobs[1:]
 			q.turns.Took(p)
 			d := &delivery{queue: q, job: jobs[0]}
+			d.mu.Lock() // the timer may fire before it is assigned
+			defer d.mu.Unlock()
 			d.timer = time.AfterFunc(q.ackWait, func() { _ = d.Nak(context.Background(), 0) })
 			return d, nil
 		}
@@ -157,10 +159,10 @@ func (q *Queue) depth() queue.Depth {
 type delivery struct {
 	queue *Queue
 	job   resnet18cloud.Job
-	timer *time.Timer // gives the job back
 
-	mu   sync.Mutex
-	done bool // guarded by mu: acknowledged or given back
+	mu    sync.Mutex
+	timer *time.Timer // guarded by mu: gives the job back
+	done  bool        // guarded by mu: acknowledged or given back
 }
 
 var errDone = errors.New("delivery was acknowledged or given back before")
