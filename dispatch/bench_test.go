@@ -1,0 +1,148 @@
+package dispatch_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+)
+
+// null answers at once, so that what is left is the dispatcher's own cost (and that of HTTP in the null
+// replica and in the client, which share the process).
+type null struct{}
+
+func (null) Classify(_ context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	return resnet18cloud.Result{Filename: image.Name, InferenceTime: 1e-6,
+		Predictions: []string{"a", "b", "c", "d", "e"}, Model: "null", Precision: "none"}, nil
+}
+
+// imageBytes is the size of a usual ImageNet picture.
+const imageBytes = 100 << 10
+
+// submitAndWait sends one image as no other and polls until the result is there.
+func submitAndWait(c *http.Client, url string, n uint64) error {
+	content := bytes.Repeat([]byte{0xA5}, imageBytes)
+	binary.BigEndian.PutUint64(content, n)
+	resp, err := c.Post(url+"/predict_async", "image/jpeg", bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	var accepted struct {
+		RequestID string `json:"request_id"`
+		Error     string `json:"error"`
+	}
+	if err := decode(resp, &accepted); err != nil {
+		return err
+	}
+	if accepted.RequestID == "" {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: accepted.Error}
+	}
+	for {
+		resp, err := c.Get(url + "/result/" + accepted.RequestID + "?wait=10s")
+		if err != nil {
+			return err
+		}
+		var result struct {
+			Status resnet18cloud.Status `json:"status"`
+			Error  string               `json:"error"`
+		}
+		if err := decode(resp, &result); err != nil {
+			return err
+		}
+		switch result.Status {
+		case resnet18cloud.StatusCompleted:
+			return nil
+		case resnet18cloud.StatusFailed:
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: result.Error}
+		}
+	}
+}
+
+func decode(resp *http.Response, v any) error {
+	defer resp.Body.Close()
+	err := json.NewDecoder(resp.Body).Decode(v)
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// userCPU is the processor time this process has used.
+func userCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func startNull(b *testing.B) (*http.Client, string) {
+	c := startServing(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}, QueueCapacity: 1000}, 16, null{})
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	b.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}, c.url
+}
+
+// BenchmarkClosedLoop is 32 clients that each send an image, wait for its result, and send the next.
+func BenchmarkClosedLoop(b *testing.B) {
+	client, url := startNull(b)
+	var n atomic.Uint64
+	b.SetBytes(imageBytes)
+	cpu := userCPU(b)
+	b.ResetTimer()
+	var clients sync.WaitGroup
+	for range 32 {
+		clients.Go(func() {
+			for i := n.Add(1); i <= uint64(b.N); i = n.Add(1) {
+				if err := submitAndWait(client, url, i); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
+	b.ReportMetric(float64((userCPU(b) - cpu).Microseconds())/float64(b.N), "CPU-µs/image")
+}
+
+// BenchmarkOpenLoop300 sends 300 images a second whatever comes back, and times each from the moment it was
+// due.
+func BenchmarkOpenLoop300(b *testing.B) {
+	client, url := startNull(b)
+	const interval = time.Second / 300
+	took := make([]time.Duration, b.N)
+	b.ResetTimer()
+	start := time.Now()
+	var sending sync.WaitGroup
+	for i := range took {
+		due := start.Add(time.Duration(i) * interval)
+		time.Sleep(time.Until(due))
+		sending.Go(func() {
+			if err := submitAndWait(client, url, uint64(i)); err != nil {
+				b.Error(err)
+			}
+			took[i] = time.Since(due)
+		})
+	}
+	sending.Wait()
+	b.StopTimer()
+	slices.Sort(took)
+	for _, p := range []struct {
+		unit string
+		of   float64
+	}{{"p50-ms", 0.5}, {"p99-ms", 0.99}} {
+		b.ReportMetric(float64(took[int(p.of*float64(len(took)-1))].Microseconds())/1000, p.unit)
+	}
+}
