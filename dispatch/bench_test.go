@@ -114,7 +114,7 @@ func BenchmarkClosedLoop(b *testing.B) {
 	clients.Wait()
 	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
-	b.ReportMetric(float64((userCPU(b) - cpu).Microseconds())/float64(b.N), "CPU-µs/image")
+	b.ReportMetric(float64((userCPU(b)-cpu).Microseconds())/float64(b.N), "CPU-µs/image")
 }
 
 // BenchmarkOpenLoop300 sends 300 images a second whatever comes back, and times each from the moment it was

@@ -58,7 +58,7 @@ type Config struct {
 	// MaxImageBytes limits an upload. Zero means 10 MiB.
 	MaxImageBytes int64
 	// MaxUploads is how many uploads are read at a time; further ones wait. It bounds their memory to
-	// MaxUploads * MaxImageBytes. Zero means 64.
+	// MaxUploads * MaxImageBytes. Zero means 256.
 	MaxUploads int
 	// MaxWait bounds the wait of ?wait= and of POST /predict without a deadline. Zero means 60 s.
 	MaxWait time.Duration
@@ -99,7 +99,7 @@ func (c Config) withDefaults() Config {
 		c.CacheSize = 0
 	}
 	setDefault(&c.MaxImageBytes, httpx.MaxImageBytes)
-	setDefault(&c.MaxUploads, 64)
+	setDefault(&c.MaxUploads, 256)
 	setDefault(&c.MaxWait, time.Minute)
 	setDefault(&c.MaxBatch, 100)
 	setDefault(&c.DrainTimeout, 25*time.Second)

@@ -39,35 +39,29 @@ func setting(t *testing.T, name string, otherwise int) int {
 }
 
 const (
-	dispatchers = 2
-	replicas    = 3
-	workers     = 24
-	perSecond   = 100 // images offered; so that the torment has time: 10,000 take 100 s
+	replicas  = 3
+	workers   = 24
+	perSecond = 100 // images offered; so that the torment has time: 10,000 take 100 s
 )
 
 // system is the whole of what runs.
 type system struct {
-	nats        *process
+	nats        *process // nil when each dispatcher has its own
 	dispatchers []*process
 	replicas    []*process
 	proxies     []*proxy
 	urls        []string // of the dispatchers
 }
 
-func startSystem(t *testing.T, seed uint64) *system {
+// startSystem starts two dispatchers on a NATS server of their own process, or one with its own inside.
+func startSystem(t *testing.T, seed uint64, outside bool) *system {
 	root := testutil.Root(t)
 	binary := build(t, root, "./cmd/resnet18cloud")
-	natsServer := build(t, root, "github.com/nats-io/nats-server/v2")
 	s := &system{}
-
-	natsAddr := freeAddr(t)
-	config := filepath.Join(t.TempDir(), "nats.conf")
-	text := fmt.Sprintf("listen: %q\nmax_payload: 11534336\njetstream { store_dir: %q }\n", natsAddr, t.TempDir())
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	dispatchers, storage := 1, []string{"--data-dir", t.TempDir()}
+	if outside {
+		dispatchers, storage = 2, []string{"--nats", s.startNATS(t, root)}
 	}
-	s.nats = newProcess(t, "nats", func() *exec.Cmd { return exec.Command(natsServer, "-c", config) })
-	waitTCP(t, natsAddr)
 
 	var endpoints []string
 	for i := range replicas {
@@ -85,13 +79,27 @@ func startSystem(t *testing.T, seed uint64) *system {
 		addr := freeAddr(t)
 		s.urls = append(s.urls, "http://"+addr)
 		s.dispatchers = append(s.dispatchers, newProcess(t, fmt.Sprint("dispatcher", i), func() *exec.Cmd {
-			return exec.Command(binary, "dispatcher", "--addr", addr, "--nats", "nats://"+natsAddr,
+			return exec.Command(binary, append([]string{"dispatcher", "--addr", addr,
 				"--endpoints", strings.Join(endpoints, ","), "--redeliver-after", "3s", "--attempt-timeout", "3s",
-				"--attempts", "20", "--drain-timeout", "5s")
+				"--attempts", "20", "--drain-timeout", "5s"}, storage...)...)
 		}))
 	}
 	s.waitReady(t)
 	return s
+}
+
+// startNATS starts a NATS server as its operators would, and returns its URL.
+func (s *system) startNATS(t *testing.T, root string) string {
+	program := build(t, root, "github.com/nats-io/nats-server/v2")
+	addr := freeAddr(t)
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf("listen: %q\nmax_payload: 11534336\njetstream { store_dir: %q }\n", addr, t.TempDir())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.nats = newProcess(t, "nats", func() *exec.Cmd { return exec.Command(program, "-c", config) })
+	waitTCP(t, addr)
+	return "nats://" + addr
 }
 
 func (s *system) waitReady(t *testing.T) {
@@ -136,7 +144,7 @@ func (s *system) torment(ctx context.Context, t *testing.T, rng *rand.Rand) {
 		if rng.IntN(2) == 0 {
 			sig = syscall.SIGTERM
 		}
-		replica, dispatcher := s.replicas[rng.IntN(replicas)], s.dispatchers[rng.IntN(dispatchers)]
+		replica, dispatcher := s.replicas[rng.IntN(replicas)], s.dispatchers[rng.IntN(len(s.dispatchers))]
 		proxy := s.proxies[rng.IntN(replicas)]
 		switch n := rng.IntN(10); {
 		case n < 3:
@@ -145,7 +153,7 @@ func (s *system) torment(ctx context.Context, t *testing.T, rng *rand.Rand) {
 		case n < 5:
 			faults["dispatcher restarted"]++
 			restart(dispatcher, sig)
-		case n < 6:
+		case n < 6 && s.nats != nil:
 			faults["NATS killed"]++
 			restart(s.nats, syscall.SIGKILL)
 		case n < 7:
@@ -202,7 +210,7 @@ var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 // the same key, perhaps at another dispatcher, as a careful client does.
 func (s *system) submit(ctx context.Context, content []byte, key string, rng *rand.Rand) (string, error) {
 	for ctx.Err() == nil {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.urls[rng.IntN(dispatchers)]+"/predict_async", bytes.NewReader(content))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.urls[rng.IntN(len(s.urls))]+"/predict_async", bytes.NewReader(content))
 		if err != nil {
 			return "", err
 		}
@@ -235,7 +243,7 @@ func (s *system) submit(ctx context.Context, content []byte, key string, rng *ra
 
 // result asks any dispatcher.
 func (s *system) result(ctx context.Context, id, wait string, rng *rand.Rand) (ended, int) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.urls[rng.IntN(dispatchers)]+"/result/"+id+"?wait="+wait, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.urls[rng.IntN(len(s.urls))]+"/result/"+id+"?wait="+wait, nil)
 	if err != nil {
 		return ended{}, 0
 	}
@@ -258,9 +266,14 @@ func isFinal(status string) bool {
 // TestNothingIsLost sends requests through a tormented system. Every accepted one must end, with the label
 // that its bytes demand or a reason, once.
 func TestNothingIsLost(t *testing.T) {
+	t.Run("NATS outside", func(t *testing.T) { nothingIsLost(t, true) })
+	t.Run("NATS inside", func(t *testing.T) { nothingIsLost(t, false) })
+}
+
+func nothingIsLost(t *testing.T, outside bool) {
 	n, seed := setting(t, "CHAOS_REQUESTS", 1000), uint64(setting(t, "CHAOS_SEED", 1))
 	t.Logf("CHAOS_REQUESTS=%d CHAOS_SEED=%d", n, seed)
-	s := startSystem(t, seed)
+	s := startSystem(t, seed, outside)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
 
