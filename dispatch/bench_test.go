@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -145,4 +146,81 @@ func BenchmarkOpenLoop300(b *testing.B) {
 	}{{"p50-ms", 0.5}, {"p99-ms", 0.99}} {
 		b.ReportMetric(float64(took[int(p.of*float64(len(took)-1))].Microseconds())/1000, p.unit)
 	}
+}
+
+// busy takes 10 ms for an image, without using the processor.
+type busy struct{ null }
+
+func (b busy) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	time.Sleep(10 * time.Millisecond)
+	return b.null.Classify(ctx, image)
+}
+
+// BenchmarkOverload offers twice what a replica of two workers can do, 200 images a second, for 300 images
+// per iteration; -benchtime 40x is a minute. Goodput is what was completed, as a share of the capacity; the
+// heap is live memory at the end. Every refusal must say when to come back, and every 202 must complete.
+func BenchmarkOverload(b *testing.B) {
+	const workers, offered, perIteration = 2, 400, 300
+	const probe = 50
+	before := time.Now()
+	for range probe {
+		_, _ = busy{}.Classify(b.Context(), resnet18cloud.Image{}) // it never fails
+	}
+	capacity := workers * probe / time.Since(before).Seconds()
+	c := startServing(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}}, workers, busy{})
+	submit := func(n uint64) (id string, err error) {
+		content := bytes.Repeat([]byte{0xA5}, imageBytes)
+		binary.BigEndian.PutUint64(content, n)
+		resp, err := c.http.Post(c.url+"/predict_async", "image/jpeg", bytes.NewReader(content))
+		if err != nil {
+			return "", err
+		}
+		var body struct {
+			RequestID string `json:"request_id"`
+		}
+		if err := decode(resp, &body); err != nil {
+			return "", err
+		}
+		if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "" {
+			return "", nil
+		}
+		if resp.StatusCode != http.StatusAccepted {
+			return "", &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: resp.Status}
+		}
+		return body.RequestID, nil
+	}
+	ids := make([]string, perIteration*b.N)
+	b.ResetTimer()
+	start := time.Now()
+	var sending sync.WaitGroup
+	for i := range ids {
+		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / offered)))
+		sending.Go(func() {
+			id, err := submit(uint64(i))
+			if err != nil {
+				b.Error(err)
+			}
+			ids[i] = id
+		})
+	}
+	sending.Wait()
+	took := time.Since(start).Seconds()
+	completed := c.get("/status").json(b)["successful_requests"].(float64)
+	b.StopTimer()
+	accepted := 0
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		accepted++
+		if got := c.wait(id); got["status"] != "completed" {
+			b.Errorf("an accepted request ended as %v", got)
+		}
+	}
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(100*completed/(capacity*took), "%goodput")
+	b.ReportMetric(100*float64(accepted)/float64(len(ids)), "%accepted")
+	b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "MiB-heap")
 }
