@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
@@ -504,4 +506,78 @@ func TestPage(t *testing.T) {
 	if a := c.get("/health"); a.status != http.StatusOK || a.body == "page" {
 		t.Errorf("GET /health = %d %s", a.status, a.body)
 	}
+}
+
+// startNATS starts a server that several dispatchers can share.
+func startNATS(t *testing.T) (url string) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), MaxPayload: 11 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS server is not ready")
+	}
+	return s.ClientURL()
+}
+
+// TestSeveralDispatchers holds that dispatchers on one NATS are one: work is shared, and any answers for
+// any id, wakes its waiting clients, and cancels.
+func TestSeveralDispatchers(t *testing.T) {
+	t.Parallel()
+	cfg := dispatch.Config{NATS: natsconn.Config{URL: startNATS(t)}, CacheSize: -1}
+	idle := start(t, cfg) // has no replicas
+	g := newGate()
+	working := startServing(t, cfg, 1, g)
+
+	id := idle.submit("a.jpg", "x")
+	<-g.arrived // taken by the one that has a replica
+	if got := idle.get("/result/" + id).json(t); got["status"] != "processing" {
+		t.Errorf("the other's work: %v, want processing", got["status"])
+	}
+	var waiting []string
+	for i := range 5 {
+		waiting = append(waiting, idle.submit("b.jpg", fmt.Sprint("image ", i)))
+	}
+	working.eventually("both see what waits", func() bool {
+		return working.get("/status").json(t)["queue_size"].(float64) >= 2 && idle.get("/status").json(t)["queue_size"].(float64) >= 2
+	})
+	if a := working.do(http.NewRequest(http.MethodDelete, working.url+"/result/"+waiting[4], nil)); a.status != http.StatusOK {
+		t.Errorf("DELETE at the other = %d %s", a.status, a.body)
+	}
+	close(g.open)
+	for _, id := range append([]string{id}, waiting[:4]...) {
+		if got := idle.wait(id); got["status"] != "completed" {
+			t.Errorf("a result of the other's: %v", got)
+		}
+	}
+	if got := idle.wait(waiting[4]); got["status"] != "cancelled" {
+		t.Errorf("cancelled at the other: %v", got)
+	}
+}
+
+// TestGivesUp holds that a replica that fails with every image it gets ends a request with a
+// reason, after the attempts it has.
+func TestGivesUp(t *testing.T) {
+	t.Parallel()
+	broken := classifierFunc(func(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error) {
+		return resnet18cloud.Result{}, errors.New("out of luck")
+	})
+	c := startServing(t, dispatch.Config{Attempts: 2}, 1, broken)
+	got := c.wait(c.submit("a.jpg", "x"))
+	if got["status"] != "failed" || got["code"] != "internal" || got["attempts"] != 2.0 || got["error"] == "" {
+		t.Errorf("a request that no replica can do: %v", got)
+	}
+}
+
+type classifierFunc func(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error)
+
+func (f classifierFunc) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	if image.Name == "warm-up.jpg" {
+		return resnet18cloud.Result{}, nil
+	}
+	return f(ctx, image)
 }

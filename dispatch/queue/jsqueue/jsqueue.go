@@ -50,6 +50,8 @@ const (
 	maxTaken = 4096
 	// pullWait is how long a request for a job stays with the server; also how long Run takes to end.
 	pullWait = time.Second
+	// holdLimit is how long a job is held for a Next that does not come before others may have it.
+	holdLimit = 100 * time.Millisecond
 	// lookInterval is the time between two looks at the stream, for what other dispatchers did.
 	lookInterval = 500 * time.Millisecond
 )
@@ -70,6 +72,7 @@ type line struct {
 	priority resnet18cloud.Priority
 	consumer jetstream.Consumer
 	next     chan *delivery
+	wanted   chan struct{} // has an element when a Next has come since pull last gave a job back
 	waiting  atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
 	changes  atomic.Uint64 // counts what this process did to waiting, to tell old looks from new
 }
@@ -81,6 +84,7 @@ func New(js jetstream.JetStream, cfg Config) *Queue {
 	for i, p := range priorities {
 		q.lines[i].priority = p
 		q.lines[i].next = make(chan *delivery)
+		q.lines[i].wanted = make(chan struct{}, 1)
 	}
 	return q
 }
@@ -226,8 +230,7 @@ func (l *line) add(n int64) {
 	l.waiting.Add(n)
 }
 
-// pull asks for one job at a time and holds it until Next wants it. A job held longer than AckWait is
-// somebody else's by then; Next drops it.
+// pull asks for one job at a time and offers it to Next.
 func (q *Queue) pull(ctx context.Context, l *line) {
 	// Requests outlive ctx for up to pullWait: a job that came in answer to a request that nobody waits
 	// for would be lost for AckWait.
@@ -244,11 +247,43 @@ func (q *Queue) pull(ctx context.Context, l *line) {
 			_ = msg.Term() // not ours: somebody else writes to our subjects
 			continue
 		}
+		q.offer(ctx, l, d)
+	}
+}
+
+// offer holds a job until Next wants it, but not for long where others could take it: then it gives the
+// job back, and waits for a Next before another is asked for.
+func (q *Queue) offer(ctx context.Context, l *line, d *delivery) {
+	limit := holdLimit
+	if q.cfg.Exclusive {
+		limit = q.cfg.AckWait / 3
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
 		select {
 		case l.next <- d:
+			return
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
+			return
+		case <-timer.C:
 		}
+		if q.cfg.Exclusive {
+			_ = d.InProgress(ctx) // should it be lost, Next sees that the job is stale
+			d.taken = time.Now()
+			timer.Reset(limit)
+			continue
+		}
+		_ = d.Nak(ctx, 0)
+		if d.first {
+			l.add(-1)
+		}
+		select {
+		case <-l.wanted:
+		case <-ctx.Done():
+		}
+		return
 	}
 }
 
@@ -299,6 +334,12 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 		return nil, ctx.Err()
 	}
 	defer func() { q.turn <- turns }()
+	for i := range q.lines {
+		select {
+		case q.lines[i].wanted <- struct{}{}:
+		default:
+		}
+	}
 	for {
 		d, err := q.choose(ctx, &turns)
 		if err != nil {
@@ -312,7 +353,8 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 			turns.Took(d.job.Priority)
 			return d, nil
 		}
-		// Held too long. The server may have given it to somebody else already; if not, it will.
+		// This process was asleep. The server may have given the job to somebody else already; if not, it
+		// will.
 		_ = d.Nak(ctx, 0)
 	}
 }
