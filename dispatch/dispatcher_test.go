@@ -20,14 +20,11 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// NATS keeps one clock for the process, for ever.
-		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
 
 // gate is a Classifier whose images wait until the test opens it. Its answer depends on the bytes alone:
 // the first label is the image's content.

@@ -15,11 +15,12 @@ type stats struct {
 	mu         sync.Mutex // guards all below
 	total      int        // requests accepted or answered from the cache
 	completed  int
+	worked     int // completed, and not from the cache
 	failed     int
 	cancelled  int
 	last       time.Time     // when the last request arrived
 	peak       int           // most jobs seen waiting
-	processing time.Duration // sums over completed requests
+	processing time.Duration // sums over worked
 	queueing   time.Duration
 	service    time.Duration // smoothed time an image occupies a slot; 0 before the first
 }
@@ -42,8 +43,11 @@ func (s *stats) ended(r store.Record) {
 	switch r.Status {
 	case resnet18cloud.StatusCompleted:
 		s.completed++
-		s.processing += processingTime(r)
-		s.queueing += queueTime(r)
+		if !r.FromCache {
+			s.worked++
+			s.processing += processingTime(r)
+			s.queueing += queueTime(r)
+		}
 	case resnet18cloud.StatusFailed:
 		s.failed++
 	case resnet18cloud.StatusCancelled:

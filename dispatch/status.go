@@ -52,8 +52,8 @@ type healthMetrics struct {
 }
 
 type performanceMetrics struct {
-	AvgProcessingTime float64 `json:"avg_processing_time"` // seconds
-	AvgQueueTime      float64 `json:"avg_queue_time"`      // seconds
+	AvgProcessingTime float64 `json:"avg_processing_time"` // seconds, of requests not answered from the cache
+	AvgQueueTime      float64 `json:"avg_queue_time"`      // seconds, of the same
 	Throughput        float64 `json:"throughput"`          // successes per second of uptime
 }
 
@@ -132,13 +132,11 @@ func (s *stats) body(now time.Time) statusBody {
 	if !s.last.IsZero() {
 		body.HealthMetrics.LastRequestTimestamp = float64(s.last.UnixMicro()) / 1e6
 	}
-	if s.completed > 0 {
-		n := float64(s.completed)
-		body.PerformanceMetrics = performanceMetrics{
-			AvgProcessingTime: round(s.processing.Seconds()/n, 6),
-			AvgQueueTime:      round(s.queueing.Seconds()/n, 6),
-			Throughput:        round(n/max(uptime, 1e-3), 2),
-		}
+	body.PerformanceMetrics.Throughput = round(float64(s.completed)/max(uptime, 1e-3), 2)
+	if s.worked > 0 {
+		n := float64(s.worked)
+		body.PerformanceMetrics.AvgProcessingTime = round(s.processing.Seconds()/n, 6)
+		body.PerformanceMetrics.AvgQueueTime = round(s.queueing.Seconds()/n, 6)
 	}
 	return body
 }
