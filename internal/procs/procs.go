@@ -24,7 +24,8 @@ type Process struct {
 	Args []string // without the program's name
 	Env  []string // in place of the parent's environment; nil means the parent's
 
-	// Output receives the lines of its standard output and error, one Write each. Nil discards them.
+	// Output receives the lines of its standard output and error, one Write each. Nil discards them. A Write
+	// that blocks holds up the child and, at its end, Run.
 	Output io.Writer
 	// Prefix stands before each line of the output.
 	Prefix string

@@ -40,10 +40,13 @@ func child(role string) int {
 		<-term
 		fmt.Println("bye")
 		return 0
-	case "stubborn":
-		signal.Ignore(syscall.SIGTERM)
+	case "stubborn": // hears SIGTERM and stays
+		// Not signal.Ignore and select{}: without cgo the runtime sees that as a deadlock, and ends.
+		signal.Notify(term, syscall.SIGTERM)
 		fmt.Println("up", os.Getpid())
-		select {}
+		for {
+			<-term
+		}
 	case "crash":
 		fmt.Fprintln(os.Stderr, "no weights")
 		return 3
