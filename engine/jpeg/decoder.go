@@ -1,0 +1,130 @@
+package jpeg
+
+import (
+	"image"
+	"slices"
+)
+
+// DefaultMaxPixels is the limit that a zero Options.MaxPixels stands for: 50 megapixels.
+const DefaultMaxPixels = 50_000_000
+
+// Options says what to decode. The zero value decodes the whole picture.
+type Options struct {
+	// Window is the part of the picture that must be right, in pixels; the zero rectangle means all of it. Pixels
+	// outside have unspecified values, and cost less time.
+	Window image.Rectangle
+
+	// MaxPixels is the largest width times height accepted, checked before memory is taken: 0 means
+	// DefaultMaxPixels, -1 no limit.
+	MaxPixels int
+}
+
+// RGB is a decoded picture. Pixel (x, y) has its red, green and blue bytes at Pix[y*Stride+3*x:].
+type RGB struct {
+	Pix           []byte
+	Width, Height int
+	Stride        int // bytes from one row to the next
+}
+
+// Config is what the header of a file says.
+type Config struct {
+	Width, Height int  // in pixels
+	Components    int  // 1 grayscale, 3 colour, 4 CMYK
+	Progressive   bool // coded in several passes of growing quality
+}
+
+// Decoder decodes one picture after the other and reuses its memory. The zero value is ready. It must not be used by
+// two goroutines at once.
+type Decoder struct {
+	parser
+
+	bits    bitReader
+	scratch []byte  // entropy-coded bytes of one restart interval, without stuffing
+	planes  []byte  // samples of all components, cut up by frame.layOut
+	coefs   []int16 // coefficients of all components, in progressive files
+	rows    []byte  // upsampled rows of all components
+	pix     []byte  // the picture
+
+	emitted int // rows of the picture already converted
+	window  image.Rectangle
+}
+
+// Decode decodes a whole file held in data. The picture is valid until the next call. Errors are FormatError,
+// UnsupportedError or SizeError.
+func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
+	d.parser.reset(data)
+	if err := d.readUntilScan(); err != nil {
+		return RGB{}, err
+	}
+	f := &d.frame
+	if limit := o.maxPixels(); limit >= 0 && f.width*f.height > limit {
+		return RGB{}, SizeError{Width: f.width, Height: f.height, MaxPixels: limit}
+	}
+	if err := f.layOut(); err != nil {
+		return RGB{}, err
+	}
+	// In every process a block costs at least one bit, its DC code: what is shorter cannot be whole.
+	if f.blocks() > 8*(len(data)-d.pos) {
+		return RGB{}, d.truncated()
+	}
+	d.window = image.Rect(0, 0, f.width, f.height)
+	if o.Window != (image.Rectangle{}) {
+		d.window = d.window.Intersect(o.Window)
+	}
+	d.takeMemory()
+	if err := d.readScans(); err != nil {
+		return RGB{}, err
+	}
+	if f.progressive {
+		d.reconstruct()
+	}
+	d.emit(f.height)
+	return RGB{Pix: d.pix, Width: f.width, Height: f.height, Stride: 3 * f.width}, nil
+}
+
+// DecodeConfig reads the header of a file held in data, or as much of the file as holds the header.
+func DecodeConfig(data []byte) (Config, error) {
+	var p parser
+	p.reset(data)
+	if err := p.readUntilFrame(); err != nil {
+		return Config{}, err
+	}
+	f := &p.frame
+	return Config{Width: f.width, Height: f.height, Components: f.n, Progressive: f.progressive}, nil
+}
+
+func (o Options) maxPixels() int {
+	if o.MaxPixels == 0 {
+		return DefaultMaxPixels
+	}
+	return o.MaxPixels
+}
+
+// takeMemory sizes all buffers for the frame and hands the components their parts.
+func (d *Decoder) takeMemory() {
+	f := &d.frame
+	samples := f.samples()
+	d.planes = resize(d.planes, samples)
+	if f.progressive {
+		d.coefs = resize(d.coefs, samples)
+		clear(d.coefs)
+	}
+	used := 0
+	for i := range f.comps() {
+		c := &f.component[i]
+		n := c.stride * c.rows
+		c.plane = d.planes[used : used+n]
+		if f.progressive {
+			c.coefs = d.coefs[used : used+n]
+		}
+		used += n
+	}
+	d.rows = resize(d.rows, f.n*f.rowSize())
+	d.pix = resize(d.pix, 3*f.width*f.height)
+	d.emitted = 0
+}
+
+// resize returns s with length n, its old memory where that suffices. The contents are unspecified.
+func resize[T any](s []T, n int) []T {
+	return slices.Grow(s[:0], n)[:n]
+}

@@ -1,0 +1,95 @@
+package jpeg
+
+import "slices"
+
+// maxDimension is libjpeg's limit to width and height, in pixels.
+const maxDimension = 65500
+
+// frame is what the frame header says (T.81, B.2.2), and the sizes that follow from it (A.1.1, A.2).
+type frame struct {
+	width, height int // pixels
+	n             int // components
+	progressive   bool
+	component     [4]component
+	hMax, vMax    int // largest sampling factors
+	mcusX, mcusY  int // interleaved MCUs in the picture
+}
+
+// component is one colour plane.
+type component struct {
+	id, tq byte // identifier, and the quantisation table to use
+	h, v   int  // sampling factors
+
+	// Blocks that hold picture, as in scans of this component alone.
+	blocksX, blocksY int
+	// Samples that hold picture. Upsampling clamps here, not at the edge of the last block.
+	width, height int
+
+	plane        []byte  // decoded samples, stride*rows, whole MCUs
+	coefs        []int16 // coefficients of all blocks in raster order, natural order in a block; progressive only
+	stride, rows int
+	expandX      int // output columns per sample
+	expandY      int // output rows per sample
+
+	quant    [64]uint16 // in natural order, latched when the first scan of the component begins
+	seen     bool       // a scan has held this component
+	progress [64]int8   // per coefficient in zig-zag order: low bits still missing, -1 for all; progressive only
+}
+
+// comps returns the index range of the components.
+func (f *frame) comps() []component { return f.component[:f.n] }
+
+// find returns the index of the component with the identifier id, or -1. Some files give all components the same
+// identifier: those in taken do not count.
+func (f *frame) find(id byte, taken []int) int {
+	for i, c := range f.comps() {
+		if c.id == id && !slices.Contains(taken, i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// layOut computes all sizes. It fails for samplings that libjpeg cannot upsample.
+func (f *frame) layOut() error {
+	f.hMax, f.vMax = 1, 1
+	for _, c := range f.comps() {
+		f.hMax, f.vMax = max(f.hMax, c.h), max(f.vMax, c.v)
+	}
+	f.mcusX = divUp(f.width, 8*f.hMax)
+	f.mcusY = divUp(f.height, 8*f.vMax)
+	for i := range f.comps() {
+		c := &f.component[i]
+		if f.hMax%c.h != 0 || f.vMax%c.v != 0 {
+			return UnsupportedError{Feature: "fractional sampling factors"}
+		}
+		c.expandX, c.expandY = f.hMax/c.h, f.vMax/c.v
+		c.width, c.height = divUp(f.width*c.h, f.hMax), divUp(f.height*c.v, f.vMax)
+		c.blocksX, c.blocksY = divUp(c.width, 8), divUp(c.height, 8)
+		c.stride, c.rows = f.mcusX*c.h*8, f.mcusY*c.v*8
+	}
+	return nil
+}
+
+// blocks counts the blocks that a file of this frame must hold.
+func (f *frame) blocks() int {
+	n := 0
+	for _, c := range f.comps() {
+		n += c.blocksX * c.blocksY
+	}
+	return n
+}
+
+// samples counts the samples of all planes, padding to whole MCUs included.
+func (f *frame) samples() int {
+	n := 0
+	for _, c := range f.comps() {
+		n += c.stride * c.rows
+	}
+	return n
+}
+
+// rowSize is the length in bytes of one upsampled row of a component, padding included.
+func (f *frame) rowSize() int { return f.mcusX * f.hMax * 8 }
+
+func divUp(a, b int) int { return (a + b - 1) / b }

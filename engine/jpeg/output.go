@@ -1,0 +1,25 @@
+package jpeg
+
+// emitBelow converts the rows of the picture that are final once the given number of MCU rows is decoded. Filters
+// that look one row down leave the last ones for later.
+func (d *Decoder) emitBelow(mcuRows int) {
+	f := &d.frame
+	if mcuRows == f.mcusY {
+		return // Decode emits the rest
+	}
+	d.emit(max(0, mcuRows*8*f.vMax-f.vMax))
+}
+
+// emit upsamples and converts all rows above end that were not yet.
+func (d *Decoder) emit(end int) {
+	f := &d.frame
+	space := d.colorSpace()
+	var rows [4][]byte
+	for y := max(d.emitted, d.window.Min.Y); y < min(end, d.window.Max.Y); y++ {
+		for i := range f.comps() {
+			rows[i] = f.component[i].upsampleRow(d.rows[i*f.rowSize():][:f.rowSize()], y)
+		}
+		space.convert(d.pix[3*f.width*y:][:3*f.width], &rows)
+	}
+	d.emitted = max(d.emitted, end)
+}

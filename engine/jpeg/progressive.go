@@ -1,0 +1,252 @@
+package jpeg
+
+// progressiveScan decodes a scan of a progressive frame into the coefficients (T.81, G.2). Scans must refine each
+// coefficient bit by bit as the standard says, which also bounds the work that a file can ask for: no bit of a
+// coefficient is coded twice.
+func (d *Decoder) progressiveScan() error {
+	if err := d.checkProgression(); err != nil {
+		return err
+	}
+	s := &d.scan
+	if s.ss == 0 {
+		if s.ah == 0 {
+			for i := range s.n {
+				if t := &d.dc[s.td[i]]; !t.defined || !t.prepare(classDC) {
+					return d.invalid("Huffman table invalid or not defined")
+				}
+			}
+		}
+		return d.progressiveDC()
+	}
+	if t := &d.ac[s.ta[0]]; !t.defined || !t.prepare(classACProgressive) {
+		return d.invalid("Huffman table invalid or not defined")
+	}
+	return d.progressiveAC()
+}
+
+// checkProgression checks the scan's parameters against the standard (T.81, G.1.1.1) and the scans before, and
+// records what the scan brings.
+func (d *Decoder) checkProgression() error {
+	s := &d.scan
+	bad := s.al > 13 || s.ah != 0 && s.al != s.ah-1
+	if s.ss == 0 {
+		bad = bad || s.se != 0
+	} else {
+		bad = bad || s.se < s.ss || s.se > 63 || s.n != 1
+	}
+	if bad {
+		return d.invalid("invalid parameters of a progressive scan")
+	}
+	for _, i := range s.comp[:s.n] {
+		c := &d.frame.component[i]
+		c.seen = true
+		if s.ss > 0 && c.progress[0] < 0 {
+			return d.invalid("AC scan before the first DC scan")
+		}
+		for k := s.ss; k <= s.se; k++ {
+			if first := c.progress[k] < 0; first != (s.ah == 0) || !first && int(c.progress[k]) != s.ah {
+				return d.invalid("progressive scan out of order")
+			}
+			c.progress[k] = int8(s.al)
+		}
+	}
+	return nil
+}
+
+// progressiveDC decodes a scan of DC coefficients, first or refining.
+func (d *Decoder) progressiveDC() error {
+	f, s := &d.frame, &d.scan
+	var pred [4]int32
+	mcusX, mcusY := f.mcusX, f.mcusY
+	if s.n == 1 {
+		c := &f.component[s.comp[0]]
+		mcusX, mcusY = c.blocksX, c.blocksY
+	}
+	mcu := 0
+	for my := range mcusY {
+		for mx := range mcusX {
+			if fresh, err := d.startMCU(mcu); err != nil {
+				return err
+			} else if fresh {
+				pred = [4]int32{}
+			}
+			for i := range s.n {
+				c := &f.component[s.comp[i]]
+				h, v := c.h, c.v
+				if s.n == 1 {
+					h, v = 1, 1
+				}
+				for y := range v {
+					for x := range h {
+						if !d.blockDC(c.block(mx*h+x, my*v+y), i, &pred[i]) {
+							return d.huffmanError()
+						}
+					}
+				}
+			}
+			if d.bits.overrun() {
+				return d.overrunError()
+			}
+			mcu++
+		}
+	}
+	return nil
+}
+
+// block returns the coefficients of a block.
+func (c *component) block(bx, by int) *[64]int16 {
+	return (*[64]int16)(c.coefs[(by*(c.stride/8)+bx)*64:])
+}
+
+// blockDC decodes the DC coefficient of one block of the scan's component number i.
+func (d *Decoder) blockDC(b *[64]int16, i int, pred *int32) bool {
+	r, s := &d.bits, &d.scan
+	r.fill()
+	if s.ah != 0 {
+		b[0] |= int16(r.take(1) << s.al)
+		return true
+	}
+	e := r.code(&d.dc[s.td[i]])
+	if e == 0 {
+		return false
+	}
+	*pred += r.value(e)
+	b[0] = int16(*pred << s.al)
+	return true
+}
+
+// progressiveAC decodes a scan of AC coefficients, first or refining.
+func (d *Decoder) progressiveAC() error {
+	s := &d.scan
+	c := &d.frame.component[s.comp[0]]
+	band := acBand{h: &d.ac[s.ta[0]], ss: s.ss, se: s.se, al: s.al}
+	mcu := 0
+	for by := range c.blocksY {
+		for bx := range c.blocksX {
+			if fresh, err := d.startMCU(mcu); err != nil {
+				return err
+			} else if fresh {
+				band.endRun = 0
+			}
+			ok := false
+			if s.ah == 0 {
+				ok = band.first(&d.bits, c.block(bx, by))
+			} else {
+				ok = band.refine(&d.bits, c.block(bx, by))
+			}
+			if !ok {
+				return d.huffmanError()
+			}
+			if d.bits.overrun() {
+				return d.overrunError()
+			}
+			mcu++
+		}
+	}
+	return nil
+}
+
+// acBand decodes the coefficients ss to se of block after block.
+type acBand struct {
+	h          *huffman
+	ss, se, al int
+	endRun     int // blocks to come that have nothing more in this band (EOBRUN)
+}
+
+// first decodes a block's first bits (T.81, G.1.2.2).
+func (a *acBand) first(r *bitReader, b *[64]int16) bool {
+	if a.endRun > 0 {
+		a.endRun--
+		return true
+	}
+	for k := a.ss; k <= a.se; k++ {
+		r.fill()
+		e := r.code(a.h)
+		if e == 0 {
+			return false
+		}
+		run := int(e >> 8 & 0xFF)
+		if e>>16 == 0 && run < 15 {
+			a.endRun = 1<<run + int(r.take(run)) - 1
+			return true
+		}
+		k += run
+		if k > a.se {
+			return false
+		}
+		b[zigzag[k]] = int16(r.value(e) << a.al)
+	}
+	return true
+}
+
+// refine adds one bit to a block's coefficients (T.81, G.1.2.3): to those known as nonzero a correction bit, and
+// between them new ones of magnitude one.
+func (a *acBand) refine(r *bitReader, b *[64]int16) bool {
+	plus := int16(1) << a.al
+	k := a.ss
+	if a.endRun == 0 {
+		for ; k <= a.se; k++ {
+			r.fill()
+			e := r.code(a.h)
+			if e == 0 {
+				return false
+			}
+			run := int(e >> 8 & 0xFF)
+			if e&entryOpen != 0 && e>>16 == 0 {
+				a.endRun = 1<<run + int(r.take(run))
+				break
+			}
+			fresh := r.value(e)
+			k = r.correct(b, k, a.se, run, plus)
+			if fresh != 0 {
+				if k > a.se || fresh > 1 || fresh < -1 {
+					return false
+				}
+				b[zigzag[k]] = int16(fresh) << a.al
+			}
+		}
+	}
+	if a.endRun > 0 {
+		r.correct(b, k, a.se, 64, plus)
+		a.endRun--
+	}
+	return true
+}
+
+// correct reads the correction bits of the nonzero coefficients from k on, stepping over run zero ones, and returns
+// the position of the next zero coefficient, or se+1.
+func (r *bitReader) correct(b *[64]int16, k, se, run int, plus int16) int {
+	for ; k <= se; k++ {
+		v := &b[zigzag[k]]
+		if *v == 0 {
+			if run == 0 {
+				break
+			}
+			run--
+			continue
+		}
+		if r.n == 0 {
+			r.fill()
+		}
+		if r.take(1) != 0 && *v&plus == 0 {
+			if *v > 0 {
+				*v += plus
+			} else {
+				*v -= plus
+			}
+		}
+	}
+	return k
+}
+
+// reconstruct turns the coefficients of a progressive file into samples.
+func (d *Decoder) reconstruct() {
+	for i := range d.frame.comps() {
+		c := &d.frame.component[i]
+		for by := range c.blocksY {
+			for bx := range c.blocksX {
+				inverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, c.block(bx, by), &c.quant)
+			}
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package jpeg
+
+// readScans decodes the scan whose header was just read, and all that follow, up to the end of the picture.
+func (d *Decoder) readScans() error {
+	for {
+		decode := d.sequentialScan
+		if d.frame.progressive {
+			decode = d.progressiveScan
+		}
+		if err := decode(); err != nil {
+			return err
+		}
+		more, err := d.nextScan()
+		if err != nil {
+			return err
+		}
+		if !more {
+			return d.checkComplete()
+		}
+	}
+}
+
+// checkComplete makes sure that no component lacks its data.
+func (d *Decoder) checkComplete() error {
+	for i := range d.frame.comps() {
+		if !d.frame.component[i].seen {
+			return d.invalid("end of the picture before all components were coded")
+		}
+	}
+	return nil
+}
+
+// nextInterval makes the bytes of the next restart interval ready in d.bits. Only the first interval of a scan may
+// come without a restart marker before it; number counts the intervals.
+func (d *Decoder) nextInterval(number int) error {
+	if number > 0 {
+		marker, err := d.nextMarker()
+		if err != nil {
+			return err
+		}
+		if marker != markerRST0+byte(number-1)&7 {
+			return d.invalid("restart marker missing or out of order")
+		}
+	}
+	var used int
+	d.scratch, used = unstuff(d.scratch[:0], d.data[d.pos:])
+	var padding [bitPadding]byte
+	d.scratch = append(d.scratch, padding[:]...)
+	d.pos += used
+	d.bits.reset(d.scratch)
+	return nil
+}
+
+// overrunError tells data that stops from data that is wrong, when a block took more bits than there were.
+func (d *Decoder) overrunError() error {
+	if d.pos >= len(d.data) {
+		return d.truncated()
+	}
+	return d.invalid("entropy-coded data ends before the scan does")
+}
+
+// huffmanError is the error of a code that stands for nothing.
+func (d *Decoder) huffmanError() error {
+	return d.invalid("invalid Huffman code or coefficient index")
+}
+
+// sequentialScan decodes a scan of a baseline or extended sequential frame (T.81, F.2). Blocks become samples at
+// once, and rows of the picture as soon as all components have them.
+func (d *Decoder) sequentialScan() error {
+	f, s := &d.frame, &d.scan
+	d.useStandardHuffman()
+	for i := range s.n {
+		c := &f.component[s.comp[i]]
+		if c.seen {
+			return d.invalid("component coded twice")
+		}
+		c.seen = true
+		if !d.dc[s.td[i]].prepare(classDC) || !d.ac[s.ta[i]].prepare(classAC) {
+			return d.invalid("invalid Huffman table")
+		}
+	}
+	if s.n == 1 {
+		return d.sequentialPlane()
+	}
+	return d.sequentialMCUs()
+}
+
+// useStandardHuffman defines the tables that the file does not.
+func (d *Decoder) useStandardHuffman() {
+	for id, standard := range standardHuffman {
+		if t := &d.dc[id]; !t.defined {
+			t.define([]byte(standard[0].counts), []byte(standard[0].symbols))
+		}
+		if t := &d.ac[id]; !t.defined {
+			t.define([]byte(standard[1].counts), []byte(standard[1].symbols))
+		}
+	}
+}
+
+// sequentialPlane decodes a scan of one component: an MCU is one block (T.81, A.2.2).
+func (d *Decoder) sequentialPlane() error {
+	s := &d.scan
+	c := &d.frame.component[s.comp[0]]
+	dc, ac := &d.dc[s.td[0]], &d.ac[s.ta[0]]
+	var pred int32
+	mcu := 0
+	for by := range c.blocksY {
+		for bx := range c.blocksX {
+			if fresh, err := d.startMCU(mcu); err != nil {
+				return err
+			} else if fresh {
+				pred = 0
+			}
+			if err := d.sequentialBlock(c, bx, by, dc, ac, &pred); err != nil {
+				return err
+			}
+			mcu++
+		}
+	}
+	return nil
+}
+
+// sequentialMCUs decodes a scan of several components.
+func (d *Decoder) sequentialMCUs() error {
+	f, s := &d.frame, &d.scan
+	var pred [4]int32
+	mcu := 0
+	for my := range f.mcusY {
+		for mx := range f.mcusX {
+			if fresh, err := d.startMCU(mcu); err != nil {
+				return err
+			} else if fresh {
+				pred = [4]int32{}
+			}
+			for i := range s.n {
+				c := &f.component[s.comp[i]]
+				dc, ac := &d.dc[s.td[i]], &d.ac[s.ta[i]]
+				for v := range c.v {
+					for h := range c.h {
+						if err := d.sequentialBlock(c, mx*c.h+h, my*c.v+v, dc, ac, &pred[i]); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			mcu++
+		}
+		if s.n == f.n {
+			d.emitBelow(my + 1)
+		}
+	}
+	return nil
+}
+
+// startMCU begins the scan or a restart interval where MCU number mcu is the first of one, and reports whether it
+// was: the DC prediction then starts anew.
+func (d *Decoder) startMCU(mcu int) (bool, error) {
+	switch {
+	case mcu == 0:
+		return true, d.nextInterval(0)
+	case d.restart > 0 && mcu%d.restart == 0:
+		return true, d.nextInterval(mcu / d.restart)
+	}
+	return false, nil
+}
+
+// sequentialBlock decodes one block and puts its samples into the plane of c.
+func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pred *int32) error {
+	var block [64]int16
+	if !d.bits.block(&block, dc, ac, pred) {
+		return d.huffmanError()
+	}
+	if d.bits.overrun() {
+		return d.overrunError()
+	}
+	inverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, &block, &c.quant)
+	return nil
+}
+
+// block decodes the coefficients of one block into b, which must be zero, in natural order (T.81, F.2.2). It
+// returns false for data that no encoder writes.
+func (r *bitReader) block(b *[64]int16, dc, ac *huffman, pred *int32) bool {
+	r.fill()
+	e := r.code(dc)
+	if e == 0 {
+		return false
+	}
+	*pred += r.value(e)
+	b[0] = int16(*pred)
+	for k := 1; k < 64; k++ {
+		if r.n < 32 {
+			r.fill()
+		}
+		e := r.code(ac)
+		if e == 0 {
+			return false
+		}
+		k += int(e >> 8 & 0xFF)
+		if k > 63 {
+			return k >= runEnd
+		}
+		b[zigzag[k]] = int16(r.value(e))
+	}
+	return true
+}
