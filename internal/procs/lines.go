@@ -9,7 +9,7 @@ import (
 const maxLineBytes = 64 << 10
 
 // lineWriter passes whole lines on, one Write each, so that the lines of several processes do not mix. Not
-// for concurrent use: os/exec writes from one goroutine when standard output and error are the same writer.
+// for concurrent use.
 type lineWriter struct {
 	w      io.Writer
 	prefix string

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -24,8 +25,9 @@ type Process struct {
 	Args []string // without the program's name
 	Env  []string // in place of the parent's environment; nil means the parent's
 
-	// Output receives the lines of its standard output and error, one Write each. Nil discards them. A Write
-	// that blocks holds up the child and, at its end, Run.
+	// Output receives the lines of its standard output and error, one Write each. Nil discards them. While a
+	// Write blocks, the process may block too, as on any pipe; but a Write that never returns does not keep
+	// Run from ending the process and returning.
 	Output io.Writer
 	// Prefix stands before each line of the output.
 	Prefix string
@@ -121,17 +123,38 @@ func (p Process) runOnce(ctx context.Context, log *slog.Logger) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	out := &lineWriter{w: p.Output, prefix: p.Prefix}
-	defer out.flush()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
 	cmd := exec.CommandContext(ctx, p.Path, p.Args...)
 	cmd.Env = p.Env
-	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Stdout, cmd.Stderr = w, w
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = p.StopTimeout
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
 		return err
 	}
 	log.Info("process started", "pid", cmd.Process.Pid)
-	return cmd.Wait()
+
+	// The pipe is ours rather than os/exec's because cmd.Wait would wait for its own copying without end,
+	// WaitDelay or not, when Output blocks (a terminal stopped with Ctrl-S, a pager nobody scrolls).
+	passedOn := make(chan struct{})
+	go func() {
+		defer close(passedOn)
+		out := &lineWriter{w: p.Output, prefix: p.Prefix}
+		_, _ = io.Copy(out, r)
+		out.flush()
+	}()
+	err = cmd.Wait()
+	select {
+	case <-passedOn:
+	case <-time.After(p.StopTimeout): // Output blocks, or a grandchild holds the pipe: closing it ends the copying
+		log.Warn("process ended, its last output could not be passed on")
+	}
+	return err
 }

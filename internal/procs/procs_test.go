@@ -47,6 +47,22 @@ func child(role string) int {
 		for {
 			<-term
 		}
+	case "chatty": // says more than any pipe holds, and leaves on SIGTERM, though nobody listens
+		fmt.Println("up", os.Getpid())
+		signal.Notify(term, syscall.SIGTERM)
+		go func() { <-term; os.Exit(0) }()
+		for {
+			fmt.Println(strings.Repeat("x", 1000))
+		}
+	case "leaver": // leaves its output to a child of its own, which outlives it
+		cmd := exec.Command(os.Args[0])
+		cmd.Env, cmd.Stderr = env("stubborn"), os.Stdout
+		if err := cmd.Start(); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Println("up", cmd.Process.Pid)
+		return 0
 	case "crash":
 		fmt.Fprintln(os.Stderr, "no weights")
 		return 3
@@ -165,6 +181,40 @@ func TestForgivesTheSettled(t *testing.T) {
 		}
 	}
 	s.line(t)
+}
+
+// TestBlockedOutput holds that Run ends although nobody reads the output.
+func TestBlockedOutput(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "chatty", procs.Process{StopTimeout: 50 * time.Millisecond})
+	s.line(t)
+	s.stop()
+	if err := <-s.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestHeldOutput holds that a process counts as ended although a child it left behind holds its output.
+func TestHeldOutput(t *testing.T) {
+	t.Parallel()
+	s := supervise(t, "leaver", procs.Process{
+		StopTimeout: 50 * time.Millisecond, MinBackoff: time.Millisecond, GiveUpAfter: 2,
+	})
+	var left []int
+	for s.lines.Scan() {
+		left = append(left, pidOf(t, s.lines.Text()))
+	}
+	if err := <-s.done; !errors.Is(err, procs.ErrGaveUp) {
+		t.Errorf("Run: %v, want ErrGaveUp", err)
+	}
+	if len(left) != 2 {
+		t.Errorf("%d children left behind, want one per start, 2", len(left))
+	}
+	for _, pid := range left {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestCannotStart(t *testing.T) {
