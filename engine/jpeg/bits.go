@@ -81,7 +81,10 @@ func unstuff(dst, src []byte) ([]byte, int) {
 		for after < len(src) && src[after] == 0xFF { // fill bytes (B.1.1.2)
 			after++
 		}
-		if after == len(src) || src[after] != 0 {
+		if after == len(src) {
+			return dst, after
+		}
+		if src[after] != 0 {
 			return dst, pos
 		}
 		dst = append(dst, 0xFF)

@@ -241,11 +241,18 @@ func (r *bitReader) correct(b *[64]int16, k, se, run int, plus int16) int {
 
 // reconstruct turns the coefficients of a progressive file into samples.
 func (d *Decoder) reconstruct() {
-	for i := range d.frame.comps() {
-		c := &d.frame.component[i]
+	f := &d.frame
+	smoothing := f.needsSmoothing()
+	for i := range f.comps() {
+		c := &f.component[i]
 		for by := range c.blocksY {
 			for bx := range c.blocksX {
-				inverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, c.block(bx, by), &c.quant)
+				block := c.block(bx, by)
+				if smoothing {
+					guessed := f.smooth(c, bx, by)
+					block = &guessed
+				}
+				inverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, block, &c.quant)
 			}
 		}
 	}

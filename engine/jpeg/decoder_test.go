@@ -1,0 +1,210 @@
+package jpeg_test
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"io"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
+)
+
+// TestEveryTruncation holds that no prefix of a file decodes, and that each says it ended too early.
+func TestEveryTruncation(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "restart-3B.jpg", "cmyk.jpg"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := readFile(t, "testdata", name)
+			var d jpeg.Decoder
+			for n := range data {
+				// A restart marker cut off looks like one that is missing.
+				if _, err := d.Decode(data[:n], jpeg.Options{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Fatalf("first %d of %d bytes: got error %v, want truncation", n, len(data), err)
+				}
+			}
+		})
+	}
+}
+
+// TestDamage flips every byte of a file: whatever comes of it, it is a picture of the size announced or an error.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"size-17x17.jpg", "size-16x16.jpg", "scans-bands.jpg"} {
+		data := readFile(t, "testdata", name)
+		var d jpeg.Decoder
+		for i := range data {
+			for _, flip := range []byte{0x01, 0x80, 0xFF} {
+				bad := bytes.Clone(data)
+				bad[i] ^= flip
+				m, err := d.Decode(bad, jpeg.Options{MaxPixels: 1 << 20})
+				if err == nil && len(m.Pix) != 3*m.Width*m.Height {
+					t.Fatalf("%s, byte %d ^ %#x: %dx%d pixels in %d bytes", name, i, flip, m.Width, m.Height, len(m.Pix))
+				}
+			}
+		}
+	}
+}
+
+// TestWindow holds that the pixels inside any window are those of the whole picture.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/s*.jpg")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	windows := []image.Rectangle{
+		image.Rect(0, 0, 1, 1), image.Rect(60, 44, 61, 45), image.Rect(8, 8, 16, 16), image.Rect(7, 9, 33, 34),
+		image.Rect(15, 0, 46, 45), image.Rect(0, 20, 61, 21), image.Rect(31, 0, 32, 45), image.Rect(-5, -5, 500, 20),
+		image.Rect(16, 16, 48, 32), image.Rect(17, 15, 47, 33), image.Rect(100, 100, 200, 200),
+	}
+	var whole, part jpeg.Decoder
+	for _, name := range files {
+		data := readFile(t, name)
+		want, err := whole.Decode(data, jpeg.Options{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, w := range windows {
+			if _, err := part.Decode(readFile(t, "testdata/rgb.jpg"), jpeg.Options{}); err != nil { // other pixels to overwrite
+				t.Fatal(err)
+			}
+			got, err := part.Decode(data, jpeg.Options{Window: w})
+			if err != nil {
+				t.Fatal(name, w, err)
+			}
+			seen := w.Intersect(image.Rect(0, 0, want.Width, want.Height))
+			for y := seen.Min.Y; y < seen.Max.Y; y++ {
+				from, to := y*want.Stride+3*seen.Min.X, y*want.Stride+3*seen.Max.X
+				if !bytes.Equal(got.Pix[from:to], want.Pix[from:to]) {
+					t.Fatalf("%s, window %v: row %d differs from the whole picture", name, w, y)
+				}
+			}
+		}
+	}
+}
+
+// TestReuse holds that a Decoder carries nothing from one file to the next, be it whole or broken.
+func TestReuse(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.jpg")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	var used jpeg.Decoder
+	for range 2 {
+		for _, name := range files {
+			data := readFile(t, name)
+			got, gotErr := used.Decode(data, jpeg.Options{})
+			var fresh jpeg.Decoder
+			want, wantErr := fresh.Decode(data, jpeg.Options{})
+			if gotErr != wantErr || !bytes.Equal(got.Pix, want.Pix) {
+				t.Errorf("%s: reused decoder differs from a new one (errors %v and %v)", name, gotErr, wantErr)
+			}
+		}
+		slices.Reverse(files)
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "cmyk.jpg", "restart-1B.jpg"} {
+		data := readFile(t, "testdata", name)
+		var d jpeg.Decoder
+		n := testing.AllocsPerRun(10, func() {
+			if _, err := d.Decode(data, jpeg.Options{}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations per picture with a used Decoder, want 0", name, n)
+		}
+	}
+}
+
+func TestMaxPixels(t *testing.T) {
+	data := readFile(t, "testdata/sample-2x2.jpg") // 61x45
+	var d jpeg.Decoder
+	var size jpeg.SizeError
+	if _, err := d.Decode(data, jpeg.Options{MaxPixels: 61*45 - 1}); !errors.As(err, &size) {
+		t.Errorf("one pixel too many: got error %v, want a SizeError", err)
+	}
+	for _, limit := range []int{61 * 45, -1, 0} {
+		if _, err := d.Decode(data, jpeg.Options{MaxPixels: limit}); err != nil {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+	}
+	// A header that promises much with nothing behind it must not cost memory.
+	data = bytes.Clone(data)
+	sof := bytes.Index(data, []byte{0xFF, 0xC0})
+	copy(data[sof+5:], []byte{0xFF, 0, 0xFF, 0})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := d.Decode(data, jpeg.Options{MaxPixels: -1}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("huge header: got error %v, want truncation", err)
+	}
+	runtime.ReadMemStats(&after)
+	if taken := after.TotalAlloc - before.TotalAlloc; taken > 1<<20 {
+		t.Errorf("huge header took %d bytes of memory", taken)
+	}
+}
+
+// TestManyScans holds that a file cannot ask for the same work over and over.
+func TestManyScans(t *testing.T) {
+	t.Parallel()
+	data := readFile(t, "testdata/scans-dc-only-61x65.jpg")
+	sos := bytes.Index(data, []byte{0xFF, 0xDA})
+	scan := data[sos : len(data)-2]
+	many := append(bytes.Clone(data[:sos]), bytes.Repeat(scan, 1000)...)
+	many = append(many, 0xFF, 0xD9)
+	var d jpeg.Decoder
+	var format jpeg.FormatError
+	if _, err := d.Decode(many, jpeg.Options{}); !errors.As(err, &format) {
+		t.Errorf("same scan 1000 times: got error %v, want a FormatError", err)
+	}
+}
+
+func TestDecodeConfig(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]jpeg.Config{
+		"sample-2x2.jpg":       {Width: 61, Height: 45, Components: 3},
+		"gray-progressive.jpg": {Width: 61, Height: 45, Components: 1, Progressive: true},
+		"cmyk.jpg":             {Width: 61, Height: 45, Components: 4},
+	} {
+		data := readFile(t, "testdata", name)
+		sos := bytes.Index(data, []byte{0xFF, 0xDA})
+		if got, err := jpeg.DecodeConfig(data[:sos]); err != nil || got != want {
+			t.Errorf("DecodeConfig(%s) = %+v, %v, want %+v", name, got, err, want)
+		}
+	}
+}
+
+func TestRegistered(t *testing.T) {
+	t.Parallel()
+	data := readFile(t, "testdata/sample-2x2.jpg")
+	m, format, err := image.Decode(bytes.NewReader(data))
+	if err != nil || format != "jpeg" {
+		t.Fatalf("image.Decode: format %q, error %v", format, err)
+	}
+	c, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil || c.Width != 61 || c.Height != 45 || c.ColorModel != m.ColorModel() {
+		t.Errorf("image.DecodeConfig = %+v, %v", c, err)
+	}
+	var d jpeg.Decoder
+	want, err := d.Decode(data, jpeg.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for y := range want.Height {
+		for x := range want.Width {
+			r, g, b, a := m.At(x, y).RGBA()
+			p := want.Pix[y*want.Stride+3*x:]
+			if byte(r>>8) != p[0] || byte(g>>8) != p[1] || byte(b>>8) != p[2] || a != 0xFFFF {
+				t.Fatalf("pixel (%d, %d) = %d %d %d %d, want %d", x, y, r>>8, g>>8, b>>8, a>>8, p[:3])
+			}
+		}
+	}
+}
