@@ -15,6 +15,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Process is a child to keep running. Name, Path and Args say what; the rest is usable as zero. It is not
@@ -31,6 +33,9 @@ type Process struct {
 	Output io.Writer
 	// Prefix stands before each line of the output.
 	Prefix string
+	// While, when not nil, is called after each start, in a goroutine of its own, with a context that ends
+	// when the process has. Run waits for it.
+	While func(ctx context.Context, pid int)
 	// Log receives starts, exits and restarts. Nil discards them.
 	Log *slog.Logger
 
@@ -150,11 +155,24 @@ func (p Process) runOnce(ctx context.Context, log *slog.Logger) error {
 		_, _ = io.Copy(out, r)
 		out.flush()
 	}()
-	err = cmd.Wait()
+	err = p.wait(cmd)
 	select {
 	case <-passedOn:
 	case <-time.After(p.StopTimeout): // Output blocks, or a grandchild holds the pipe: closing it ends the copying
 		log.Warn("process ended, its last output could not be passed on")
 	}
+	return err
+}
+
+// wait waits for the process, and runs While meanwhile.
+func (p Process) wait(cmd *exec.Cmd) error {
+	alive, ended := context.WithCancel(context.Background())
+	var g errgroup.Group
+	if p.While != nil {
+		g.Go(func() error { p.While(alive, cmd.Process.Pid); return nil })
+	}
+	err := cmd.Wait()
+	ended()
+	_ = g.Wait() // returns no error
 	return err
 }

@@ -155,6 +155,32 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+// TestWhile holds that While is called for each start, and told of each end.
+func TestWhile(t *testing.T) {
+	t.Parallel()
+	started, ended := make(chan int), make(chan int)
+	s := supervise(t, "polite", procs.Process{MinBackoff: time.Millisecond, While: func(ctx context.Context, pid int) {
+		started <- pid
+		<-ctx.Done()
+		ended <- pid
+	}})
+	first := <-started
+	if pid := pidOf(t, s.line(t)); pid != first {
+		t.Errorf("While was told pid %d, want %d", first, pid)
+	}
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if pid := <-ended; pid != first {
+		t.Errorf("end of %d, want %d", pid, first)
+	}
+	second := <-started
+	s.stop()
+	if pid := <-ended; pid != second {
+		t.Errorf("end of %d, want %d", pid, second)
+	}
+}
+
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "crash", procs.Process{MinBackoff: time.Millisecond, GiveUpAfter: 3})

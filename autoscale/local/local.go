@@ -1,0 +1,130 @@
+// Package local runs replicas as processes of this machine: as many as SetReplicas asked for last, each
+// supervised, each on a port of its own. Whoever sends them images is told which of them serve. The command
+// up uses it, and it is what an autoscaler sets where there is no Kubernetes.
+package local
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/procs"
+)
+
+// Config says what to run. Command must be given; the rest is usable as zero.
+type Config struct {
+	// Command is the process of a replica: it serves on the TCP address addr, and answers GET /health/ready
+	// with 200 when it does. Names are replica-1, replica-2 and so on, none used twice.
+	Command func(name, addr string) procs.Process
+	// Count is how many replicas to start with.
+	Count int
+	// Max bounds Count and SetReplicas. Zero means no bound.
+	Max int
+	// Host is the address replicas listen on. Empty means 127.0.0.1.
+	Host string
+	// FirstPort is where ports are looked for, going up past those in use. Zero means any free ones.
+	FirstPort int
+
+	// Announce receives the URLs of the replicas that serve, each time these change, one call at a time.
+	Announce func(urls []string)
+	// InFlight says how many images each URL works on, so that the idlest is stopped first. Nil means that
+	// nobody knows.
+	InFlight func() map[string]int
+	// Log receives starts and stops. Nil discards them.
+	Log *slog.Logger
+}
+
+// Replicas are the replicas of this machine. Make them with [New] and Run them once; other methods are safe
+// for concurrent use.
+type Replicas struct {
+	cfg     Config
+	changed chan struct{} // holds an element when wanted may differ from what runs
+
+	announcing sync.Mutex // one Announce at a time, the latest last
+
+	mu     sync.Mutex
+	wanted int
+	all    []*replica // those that run, oldest first; the ones being stopped are no longer here
+	made   int        // number of the newest
+	ports  map[int]bool
+	proven bool // some replica has been ready
+}
+
+// replica is one process and what is known of it; fields below url are guarded by Replicas.mu.
+type replica struct {
+	name string
+	port int
+	url  string
+
+	stop  context.CancelFunc // set before the replica is in Replicas.all
+	pid   int                // 0 between an end and the next start
+	ready bool
+	runs  int
+}
+
+// Replica describes one replica to people.
+type Replica struct {
+	Name     string `json:"name"`
+	URL      string `json:"url"`
+	PID      int    `json:"pid"` // 0 while it is down
+	Ready    bool   `json:"ready"`
+	Restarts int    `json:"restarts"`
+}
+
+// New prepares cfg.Count replicas. It starts nothing.
+func New(cfg Config) (*Replicas, error) {
+	if cfg.Host == "" {
+		cfg.Host = "127.0.0.1"
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Announce == nil {
+		cfg.Announce = func([]string) {}
+	}
+	if cfg.InFlight == nil {
+		cfg.InFlight = func() map[string]int { return nil }
+	}
+	r := &Replicas{cfg: cfg, changed: make(chan struct{}, 1), ports: make(map[int]bool)}
+	return r, r.SetReplicas(context.Background(), cfg.Count)
+}
+
+// SetReplicas sets how many replicas there shall be and returns; Run starts or stops the difference. The
+// idlest are stopped first: they get no more images, finish what they have, and end.
+func (r *Replicas) SetReplicas(_ context.Context, n int) error {
+	if n < 0 || r.cfg.Max > 0 && n > r.cfg.Max {
+		return fmt.Errorf("local: %d replicas, want 0 to %d", n, r.cfg.Max)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted = n
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Replicas is how many replicas are wanted, and how many of them serve.
+func (r *Replicas) Replicas() (wanted, ready int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.all {
+		if one.ready {
+			ready++
+		}
+	}
+	return r.wanted, ready
+}
+
+// List describes the replicas, oldest first.
+func (r *Replicas) List() []Replica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]Replica, 0, len(r.all))
+	for _, one := range r.all {
+		list = append(list, Replica{Name: one.name, URL: one.url, PID: one.pid, Ready: one.ready, Restarts: max(0, one.runs-1)})
+	}
+	return list
+}

@@ -1,0 +1,117 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run keeps as many replicas as are wanted until ctx ends; then it stops all and returns nil. It returns
+// early when the first replica does not come up however often it is tried: a fault in what was configured,
+// which trying on would hide. Once some replica has served, the others are tried for ever.
+func (r *Replicas) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-r.changed:
+			}
+			if err := r.reconcile(ctx, g); err != nil {
+				return err
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// reconcile starts or stops replicas until there are as many as wanted.
+func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
+	inFlight := r.cfg.InFlight()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.all) < r.wanted {
+		one, err := r.add()
+		if err != nil {
+			return fmt.Errorf("local: %w", err)
+		}
+		var life context.Context
+		life, one.stop = context.WithCancel(ctx)
+		g.Go(func() error {
+			defer one.stop()
+			return r.supervise(life, one)
+		})
+	}
+	for len(r.all) > r.wanted {
+		one := r.idlest(inFlight)
+		r.all = slices.DeleteFunc(r.all, func(o *replica) bool { return o == one })
+		r.cfg.Log.Info("replica will stop", "replica", one.name, "url", one.url, "in_flight", inFlight[one.url])
+		g.Go(func() error {
+			r.announce() // before it stops listening
+			one.stop()
+			return nil
+		})
+	}
+	return nil
+}
+
+// add makes a replica with a port. Call it with mu held.
+func (r *Replicas) add() (*replica, error) {
+	port, err := r.freePort()
+	if err != nil {
+		return nil, err
+	}
+	r.made++
+	r.ports[port] = true
+	one := &replica{
+		name: fmt.Sprintf("replica-%d", r.made), port: port,
+		url: "http://" + net.JoinHostPort(r.cfg.Host, strconv.Itoa(port)),
+	}
+	r.all = append(r.all, one)
+	return one, nil
+}
+
+// freePort finds a port on which nobody listens. Somebody else may take it before the replica does; then the
+// replica says so in its log and is started again. Call it with mu held.
+func (r *Replicas) freePort() (int, error) {
+	for port := r.cfg.FirstPort; port < 1<<16; port++ {
+		if r.ports[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort(r.cfg.Host, strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		free := l.Addr().(*net.TCPAddr).Port
+		if err := l.Close(); err != nil {
+			return 0, err
+		}
+		if !r.ports[free] {
+			return free, nil
+		}
+		port-- // the kernel chose one that a replica is about to take: ask again
+	}
+	return 0, fmt.Errorf("no free port for a replica from %d up", r.cfg.FirstPort)
+}
+
+// idlest is the replica to stop first: one that does not serve, else the one with fewest images, of these
+// the newest. Call it with mu held.
+func (r *Replicas) idlest(inFlight map[string]int) *replica {
+	serves := func(one *replica) int {
+		if one.ready {
+			return 1
+		}
+		return 0
+	}
+	newestFirst := slices.Clone(r.all)
+	slices.Reverse(newestFirst)
+	return slices.MinFunc(newestFirst, func(a, b *replica) int {
+		return cmp.Or(cmp.Compare(serves(a), serves(b)), cmp.Compare(inFlight[a.url], inFlight[b.url]))
+	})
+}
