@@ -1,0 +1,56 @@
+// Package cpu says what this machine grants us: the SIMD level kernels are chosen by, and the number of CPUs.
+// It is asked once at start by the packages under engine.
+package cpu
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Level is a set of instructions that kernels are written for. Levels of one architecture are ordered: a CPU
+// that has one has all below it. The zero value is Generic, plain Go.
+type Level int
+
+// The levels, in rising order for each architecture.
+const (
+	Generic    Level = iota
+	AVX2             // amd64: AVX2 and FMA
+	AVX512           // amd64: AVX-512 F, BW, DQ and VL
+	AVX512VNNI       // amd64: AVX512 and its 8-bit dot product
+	NEON             // arm64: always there
+	DotProd          // arm64: NEON and the 8-bit dot product of ARMv8.2
+)
+
+var names = [...]string{"generic", "avx2", "avx512", "avx512vnni", "neon", "dotprod"}
+
+// String is the name by which RESNET18_CPU knows the level.
+func (l Level) String() string { return names[l] }
+
+// Variable is the environment variable that forces a lower level than the CPU has.
+const Variable = "RESNET18_CPU"
+
+// Levels lists what this CPU has, Generic first and the best last. Built with the tag purego it is Generic
+// alone.
+var Levels = sync.OnceValue(func() []Level { return append([]Level{Generic}, detect()...) })
+
+// Best is the level to use: the highest of Levels, or the one that RESNET18_CPU names. A level that is
+// unknown or that this CPU lacks is an error which lists those it has.
+var Best = sync.OnceValues(func() (Level, error) { return choose(os.Getenv(Variable), Levels()) })
+
+func choose(name string, levels []Level) (Level, error) {
+	if name == "" {
+		return levels[len(levels)-1], nil
+	}
+	var have []string
+	for _, l := range levels {
+		have = append(have, l.String())
+	}
+	if i := slices.Index(have, name); i >= 0 {
+		return levels[i], nil
+	}
+	return Generic, fmt.Errorf("%s=%s: this CPU (%s) has %s", Variable, name, runtime.GOARCH, strings.Join(have, ", "))
+}
