@@ -500,11 +500,19 @@ func TestEstimate(t *testing.T) {
 func TestPage(t *testing.T) {
 	t.Parallel()
 	c := start(t, dispatch.Config{Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })})
-	if a := c.get("/"); a.body != "page" {
-		t.Errorf("GET / = %d %s", a.status, a.body)
+	for _, path := range []string{"/", "/page/style.css"} {
+		if a := c.get(path); a.body != "page" {
+			t.Errorf("GET %s = %d %s", path, a.status, a.body)
+		}
 	}
 	if a := c.get("/health"); a.status != http.StatusOK || a.body == "page" {
 		t.Errorf("GET /health = %d %s", a.status, a.body)
+	}
+	if a := c.get("/predict"); a.status != http.StatusMethodNotAllowed {
+		t.Errorf("GET /predict = %d %s, want 405", a.status, a.body)
+	}
+	if a := c.get("/nonsense"); a.status != http.StatusNotFound || !strings.Contains(a.body, "No such endpoint") {
+		t.Errorf("GET /nonsense = %d %s, want 404 as JSON", a.status, a.body)
 	}
 }
 

@@ -71,7 +71,7 @@ type Config struct {
 	// on disk for the next start.
 	DrainQueue bool
 
-	// Page, when not nil, answers GET / and what lies below that is not the API's.
+	// Page, when not nil, answers GET / and what lies below /page/.
 	Page http.Handler
 	// Classifier, when not nil, does the work in this process instead of replicas, ClassifierSlots images
 	// at a time (zero means 1).

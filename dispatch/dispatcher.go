@@ -88,6 +88,9 @@ func (d *Dispatcher) SetEndpoints(urls []string) error {
 	return pool.SetEndpoints(urls)
 }
 
+// Endpoints lists the replicas, their health and their load, by URL.
+func (d *Dispatcher) Endpoints() []forward.Endpoint { return d.backend.Endpoints() }
+
 // Listen takes the address; it fails at once when another process has it. Run calls it unless it was called.
 func (d *Dispatcher) Listen() error {
 	d.listenOnce.Do(func() { d.listenError = d.http.Listen() })

@@ -24,7 +24,8 @@ func (d *Dispatcher) routes() http.Handler {
 	handle("GET /health/ready", d.healthReady)
 	mux.Handle("GET /metrics", d.metrics.handler())
 	if d.cfg.Page != nil {
-		mux.Handle("GET /", d.cfg.Page)
+		mux.Handle("GET /{$}", d.cfg.Page)
+		mux.Handle("GET /page/", d.cfg.Page)
 	}
 	return httpx.JSONErrors(mux)
 }

@@ -1,0 +1,126 @@
+package web_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/resnet18cloud/resnet18cloud/web"
+)
+
+func handler(t *testing.T, images fs.FS) http.Handler {
+	t.Helper()
+	h, err := web.Handler(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func get(h http.Handler, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+type sample struct{ Name, Title, URL string }
+
+func samples(t *testing.T, h http.Handler) []sample {
+	t.Helper()
+	var list []sample
+	if err := json.Unmarshal(get(h, "/page/samples.json").Body.Bytes(), &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestPageLoads fetches everything the page names, and holds that it comes from here, with its type.
+func TestPageLoads(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	page := get(h, "/")
+	if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "<title>ResNet18Cloud</title>") {
+		t.Fatalf("GET / = %d\n%s", page.Code, page.Body)
+	}
+	if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'self'") {
+		t.Errorf("Content-Security-Policy %q", policy)
+	}
+	types := map[string]string{"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+	assets := regexp.MustCompile(`(?:src|href)="(/page/[^"]*\.(\w+))"`).FindAllStringSubmatch(page.Body.String(), -1)
+	if len(assets) < 3 {
+		t.Fatalf("the page names %d assets, want style, script and icon", len(assets))
+	}
+	for _, a := range assets {
+		w := get(h, a[1])
+		if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || !strings.HasPrefix(got, types[a[2]]) {
+			t.Errorf("GET %s = %d, Content-Type %q, want %s", a[1], w.Code, got, types[a[2]])
+		}
+	}
+}
+
+// TestScriptFindsItsElements holds that each element the script asks for by id is in the page.
+func TestScriptFindsItsElements(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	page, script := get(h, "/").Body.String(), get(h, "/page/app.js").Body.String()
+	ids := regexp.MustCompile(`\$\("([\w-]+)"\)`).FindAllStringSubmatch(script, -1)
+	if len(ids) == 0 {
+		t.Fatal("the script asks for no element")
+	}
+	for _, id := range ids {
+		if !strings.Contains(page, fmt.Sprintf("id=%q", id[1])) {
+			t.Errorf("the script asks for %q, which the page does not have", id[1])
+		}
+	}
+}
+
+func TestDrawings(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	list := samples(t, h)
+	if len(list) == 0 {
+		t.Fatal("no drawings")
+	}
+	for _, s := range list {
+		if w := get(h, s.URL); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "image/svg+xml") {
+			t.Errorf("GET %s = %d %s", s.URL, w.Code, w.Header().Get("Content-Type"))
+		}
+		if !strings.HasSuffix(s.Name, ".jpg") || s.Title == "" || strings.ContainsAny(s.Title, "-.") {
+			t.Errorf("sample %+v, want the name of a JPEG and a title in words", s)
+		}
+	}
+}
+
+// TestFolder offers pictures of a folder instead: some of many, and nothing else of it.
+func TestFolder(t *testing.T) {
+	t.Parallel()
+	folder := fstest.MapFS{"notes.txt": {Data: []byte("private")}, "x/n01531178_goldfinch.JPEG": {}}
+	for i := range 100 {
+		folder[fmt.Sprintf("n%08d_great_grey_owl.JPEG", i)] = &fstest.MapFile{Data: []byte("\xff\xd8\xff")}
+	}
+	h := handler(t, folder)
+	list := samples(t, h)
+	if len(list) == 0 || len(list) > 50 {
+		t.Fatalf("%d samples of 100, want a few", len(list))
+	}
+	if s := list[0]; s.Title != "great grey owl" || s.Name != "n00000000_great_grey_owl.JPEG" {
+		t.Errorf("first sample %+v", s)
+	}
+	if w := get(h, list[1].URL); w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/jpeg" {
+		t.Errorf("GET %s = %d %s", list[1].URL, w.Code, w.Header().Get("Content-Type"))
+	}
+	for _, path := range []string{"notes.txt", "x%2Fn01531178_goldfinch.JPEG", "n00000001_great_grey_owl.JPEG", "traffic-light.svg"} {
+		if w := get(h, "/page/samples/"+path); w.Code != http.StatusNotFound {
+			t.Errorf("GET a file that is not offered, %s = %d", path, w.Code)
+		}
+	}
+	if len(samples(t, handler(t, fstest.MapFS{}))) == 0 {
+		t.Error("an empty folder: no drawings")
+	}
+}
