@@ -1,5 +1,7 @@
 package jpeg
 
+import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+
 // colorSpace says what the components of a frame mean.
 type colorSpace byte
 
@@ -35,53 +37,21 @@ func (s colorSpace) convert(dst []byte, rows *[4][]byte) {
 	n := len(dst) / 3
 	switch s {
 	case spaceGray:
-		grayToRGB(dst, rows[0][:n])
+		kernel.Interleave(dst, rows[0][:n], rows[0], rows[0])
 	case spaceYCbCr:
-		ycbcrToRGB(dst, rows[0][:n], rows[1][:n], rows[2][:n])
+		kernel.YCbCrToRGB(dst, rows[0][:n], rows[1], rows[2])
 	case spaceRGB:
-		interleave(dst, rows[0][:n], rows[1][:n], rows[2][:n])
+		kernel.Interleave(dst, rows[0][:n], rows[1], rows[2])
 	case spaceCMYK:
-		interleave(dst, rows[0][:n], rows[1][:n], rows[2][:n])
+		kernel.Interleave(dst, rows[0][:n], rows[1], rows[2])
 		addBlack(dst, rows[3][:n])
 	case spaceYCCK:
 		// libjpeg makes CMY as 255 minus the RGB of Y, Cb and Cr.
-		ycbcrToRGB(dst, rows[0][:n], rows[1][:n], rows[2][:n])
+		kernel.YCbCrToRGB(dst, rows[0][:n], rows[1], rows[2])
 		for i := range dst {
 			dst[i] = 255 - dst[i]
 		}
 		addBlack(dst, rows[3][:n])
-	}
-}
-
-// grayToRGB repeats each sample three times.
-func grayToRGB(dst, gray []byte) {
-	for i, v := range gray {
-		p := dst[3*i : 3*i+3 : 3*i+3]
-		p[0], p[1], p[2] = v, v, v
-	}
-}
-
-// interleave joins three rows of samples to one of pixels.
-func interleave(dst, r, g, b []byte) {
-	for i := range r {
-		p := dst[3*i : 3*i+3 : 3*i+3]
-		p[0], p[1], p[2] = r[i], g[i], b[i]
-	}
-}
-
-// ycbcrToRGB converts pixels with 16 fraction bits, each coefficient rounded and each sum rounded once:
-//
-//	R = Y + 1.40200 (Cr-128)
-//	G = Y - 0.34414 (Cb-128) - 0.71414 (Cr-128)
-//	B = Y + 1.77200 (Cb-128)
-func ycbcrToRGB(dst, y, cb, cr []byte) {
-	for i := range y {
-		u, v := int32(cb[i])-128, int32(cr[i])-128
-		luma := int32(y[i])
-		p := dst[3*i : 3*i+3 : 3*i+3]
-		p[0] = clamp8(luma + (91881*v+1<<15)>>16)
-		p[1] = clamp8(luma + (-22554*u-46802*v+1<<15)>>16)
-		p[2] = clamp8(luma + (116130*u+1<<15)>>16)
 	}
 }
 

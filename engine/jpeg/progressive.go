@@ -1,5 +1,7 @@
 package jpeg
 
+import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+
 // progressiveScan decodes a scan of a progressive frame into the coefficients (T.81, G.2). Scans must refine each
 // coefficient bit by bit as the standard says, which also bounds the work that a file can ask for: no bit of a
 // coefficient is coded twice.
@@ -252,7 +254,7 @@ func (d *Decoder) reconstruct() {
 					guessed := f.smooth(c, bx, by)
 					block = &guessed
 				}
-				inverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, block, &c.quant)
+				kernel.InverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, block, &c.quant)
 			}
 		}
 	}

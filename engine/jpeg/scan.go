@@ -1,5 +1,7 @@
 package jpeg
 
+import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+
 // readScans decodes the scan whose header was just read, and all that follow, up to the end of the picture.
 func (d *Decoder) readScans() error {
 	for {
@@ -173,7 +175,7 @@ func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pre
 	if d.bits.overrun() {
 		return d.overrunError()
 	}
-	inverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, &block, &c.quant)
+	kernel.InverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, &block, &c.quant)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package jpeg
+package kernel
 
 // The inverse DCT is the accurate integer one of libjpeg ("islow"): the algorithm of C. Loeffler, A. Ligtenberg and
 // G. Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications" (ICASSP 1989), on columns and then on
@@ -23,8 +23,8 @@ const (
 	fix3_072711026 = 25172
 )
 
-// inverseDCT dequantises a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
-func inverseDCT(dst []byte, stride int, block *[64]int16, quant *[64]uint16) {
+// inverseDCTGeneric dequantises a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
+func inverseDCTGeneric(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	var ws [64]int16 // after the first pass, with passBits fraction bits and a factor of sqrt(8)
 	var ac int16
 	for i := 8; i < 64; i++ {

@@ -1,0 +1,293 @@
+package kernel
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// each runs a test on every level of this machine, one after the other, and restores the fastest.
+func each(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	all := Levels()
+	t.Cleanup(func() { Use(all[len(all)-1]) })
+	for _, level := range all {
+		t.Run(level, func(t *testing.T) {
+			if !Use(level) {
+				t.Fatalf("Use(%q) = false", level)
+			}
+			test(t)
+		})
+	}
+}
+
+// guarded returns n bytes at the very end of readable memory, and after a margin filled with a pattern.
+func guarded(tb testing.TB, n int) *guard {
+	g := newGuard(tb, n)
+	for i := range g.margin {
+		g.margin[i] = 0xA5
+	}
+	return g
+}
+
+type guard struct {
+	margin []byte // before the bytes
+	data   []byte
+}
+
+func (g *guard) check(t *testing.T, what string) {
+	t.Helper()
+	for i, v := range g.margin {
+		if v != 0xA5 {
+			t.Fatalf("%s: wrote %d bytes before its slice", what, len(g.margin)-i)
+		}
+	}
+}
+
+func random(r *rand.Rand, dst []byte) {
+	for i := range dst {
+		switch v := r.Uint32(); v >> 28 { // extremes are frequent
+		case 0:
+			dst[i] = 0
+		case 1:
+			dst[i] = 255
+		default:
+			dst[i] = byte(v)
+		}
+	}
+}
+
+// rowKernels are the kernels that make one row of others. Each is called with sources of n samples.
+var rowKernels = []struct {
+	name    string
+	sources int
+	minimum int // shortest row
+	expand  int // bytes made of a sample
+	run     func(dst []byte, src [3][]byte)
+	generic func(dst []byte, src [3][]byte)
+}{
+	{"YCbCrToRGB", 3, 0, 3,
+		func(dst []byte, s [3][]byte) { YCbCrToRGB(dst, s[0], s[1], s[2]) },
+		func(dst []byte, s [3][]byte) { ycbcrToRGBGeneric(dst, s[0], s[1], s[2]) }},
+	{"Interleave", 3, 0, 3,
+		func(dst []byte, s [3][]byte) { Interleave(dst, s[0], s[1], s[2]) },
+		func(dst []byte, s [3][]byte) { interleaveGeneric(dst, s[0], s[1], s[2]) }},
+	{"UpsampleH2", 1, 2, 2,
+		func(dst []byte, s [3][]byte) { UpsampleH2(dst, s[0]) },
+		func(dst []byte, s [3][]byte) { upsampleH2Generic(dst, s[0]) }},
+	{"UpsampleV2 upper", 2, 0, 1,
+		func(dst []byte, s [3][]byte) { UpsampleV2(dst, s[0], s[1], 1) },
+		func(dst []byte, s [3][]byte) { upsampleV2Generic(dst, s[0], s[1], 1) }},
+	{"UpsampleV2 lower", 2, 0, 1,
+		func(dst []byte, s [3][]byte) { UpsampleV2(dst, s[0], s[1], 2) },
+		func(dst []byte, s [3][]byte) { upsampleV2Generic(dst, s[0], s[1], 2) }},
+	{"UpsampleH2V2", 2, 2, 2,
+		func(dst []byte, s [3][]byte) { UpsampleH2V2(dst, s[0], s[1]) },
+		func(dst []byte, s [3][]byte) { upsampleH2V2Generic(dst, s[0], s[1]) }},
+}
+
+// TestRowsEqualGeneric compares every level with plain Go, for every length and tail, with all slices at the edge of
+// readable memory.
+func TestRowsEqualGeneric(t *testing.T) {
+	each(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, k := range rowKernels {
+			for n := k.minimum; n <= 130; n++ {
+				what := fmt.Sprintf("%s of %d samples", k.name, n)
+				var src [3][]byte
+				for i := range k.sources {
+					src[i] = guarded(t, n).data
+					random(r, src[i])
+				}
+				dst := guarded(t, k.expand*n)
+				want := make([]byte, k.expand*n)
+				k.generic(want, src)
+				k.run(dst.data, src)
+				if !bytes.Equal(dst.data, want) {
+					t.Fatalf("%s: got %v, want %v", what, dst.data, want)
+				}
+				dst.check(t, what)
+			}
+		}
+	})
+}
+
+// TestYCbCrToRGBAllValues goes through all 2^24 colours.
+func TestYCbCrToRGBAllValues(t *testing.T) {
+	each(t, func(t *testing.T) {
+		var y, cb, cr [256]byte
+		var got, want [3 * 256]byte
+		for i := range y {
+			y[i] = byte(i)
+		}
+		for u := range 256 {
+			for v := range 256 {
+				for i := range cb {
+					cb[i], cr[i] = byte(u), byte(v)
+				}
+				YCbCrToRGB(got[:], y[:], cb[:], cr[:])
+				ycbcrToRGBGeneric(want[:], y[:], cb[:], cr[:])
+				if got != want {
+					t.Fatalf("Cb %d, Cr %d: got %v, want %v", u, v, got, want)
+				}
+			}
+		}
+	})
+}
+
+// blocks yields coefficients and tables of many kinds: dense and sparse, tame and beyond all bounds.
+func blocks(yield func(*Block, *[64]uint16) bool) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range 20000 {
+		var block Block
+		var quant [64]uint16
+		size := 1 << (i % 16) // largest coefficient
+		dense := 1 + r.IntN(64)
+		rows := 1 + r.IntN(8)
+		for k := range 8 * rows {
+			if r.IntN(64) < dense {
+				block[k] = int16(r.IntN(2*size+1) - size)
+			}
+		}
+		for k := range quant {
+			quant[k] = uint16(1 + r.IntN(1<<(i/16%9)))
+			if i%100 == 99 {
+				quant[k] = uint16(r.Uint32())
+			}
+		}
+		if !yield(&block, &quant) {
+			return
+		}
+	}
+}
+
+func TestInverseDCTEqualsGeneric(t *testing.T) {
+	each(t, func(t *testing.T) {
+		for block, quant := range blocks {
+			const stride = 13
+			var got, want [7*stride + 8]byte
+			InverseDCT(got[:], stride, block, quant)
+			inverseDCTGeneric(want[:], stride, block, quant)
+			if got != want {
+				t.Fatalf("coefficients %v, table %v: got %v, want %v", block, quant, got, want)
+			}
+		}
+	})
+}
+
+func TestInverseDCTStaysInside(t *testing.T) {
+	each(t, func(t *testing.T) {
+		block := Block{100, 20, 0, 0, 0, 0, 0, 0, 30}
+		quant := [64]uint16{1, 1, 1, 1, 1, 1, 1, 1, 1}
+		for stride := 8; stride < 80; stride++ {
+			dst := guarded(t, 7*stride+8)
+			for i := range dst.data {
+				dst.data[i] = 0xA5
+			}
+			InverseDCT(dst.data, stride, &block, &quant)
+			dst.check(t, "InverseDCT")
+			for i, v := range dst.data {
+				if i%stride >= 8 && v != 0xA5 {
+					t.Fatalf("stride %d: byte %d changed", stride, i)
+				}
+			}
+		}
+	})
+}
+
+// TestInverseDCTAgainstDefinition compares with the sum of T.81, A.3.3, in double precision. The transform is
+// accurate to one step: IEEE 1180 asks for that, and for a small mean error.
+func TestInverseDCTAgainstDefinition(t *testing.T) {
+	var basis [8][8]float64
+	for x := range 8 {
+		for u := range 8 {
+			c := 0.5
+			if u == 0 {
+				c = 0.5 / math.Sqrt2
+			}
+			basis[x][u] = c * math.Cos(float64(2*x+1)*float64(u)*math.Pi/16)
+		}
+	}
+	each(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 6))
+		var sum, count float64
+		for range 2000 {
+			var block Block
+			var quant [64]uint16
+			for k := range block {
+				block[k], quant[k] = int16(r.IntN(61)-30), 1
+			}
+			var got [64]byte
+			InverseDCT(got[:], 8, &block, &quant)
+			for y := range 8 {
+				for x := range 8 {
+					want := 128.0
+					for v := range 8 {
+						for u := range 8 {
+							want += basis[y][v] * basis[x][u] * float64(block[8*v+u])
+						}
+					}
+					diff := float64(got[8*y+x]) - math.Min(math.Max(want, 0), 255)
+					if math.Abs(diff) > 1 {
+						t.Fatalf("sample (%d, %d) = %d, want %.3f", x, y, got[8*y+x], want)
+					}
+					sum += diff
+					count++
+				}
+			}
+		}
+		if mean := sum / count; math.Abs(mean) > 0.0015 {
+			t.Errorf("mean error %f, want at most 0.0015", mean)
+		}
+	})
+}
+
+func TestFlatEqualsInverseDCT(t *testing.T) {
+	for dc := -1 << 15; dc < 1<<15; dc += 37 {
+		for _, q := range []uint16{0, 1, 2, 16, 255, 65535} {
+			block, quant := Block{int16(dc)}, [64]uint16{q}
+			var got, want [64]byte
+			Flat(got[:], 8, int16(dc), q)
+			inverseDCTGeneric(want[:], 8, &block, &quant)
+			if got != want {
+				t.Fatalf("DC %d times %d: got %d, want %d", dc, q, got[0], want[0])
+			}
+		}
+	}
+}
+
+func BenchmarkInverseDCT(b *testing.B) {
+	block := Block{100, 20, -3, 0, 5, 0, 0, 0, 30, 1, 2, 0, 1}
+	quant := [64]uint16{}
+	for i := range quant {
+		quant[i] = 3
+	}
+	var dst [64]byte
+	for _, level := range Levels() {
+		b.Run(level, func(b *testing.B) {
+			Use(level)
+			for b.Loop() {
+				InverseDCT(dst[:], 8, &block, &quant)
+			}
+		})
+	}
+}
+
+func BenchmarkRows(b *testing.B) {
+	const n = 500
+	for _, k := range rowKernels {
+		src := [3][]byte{make([]byte, n), make([]byte, n), make([]byte, n)}
+		dst := make([]byte, k.expand*n)
+		for _, level := range Levels() {
+			b.Run(k.name+"/"+level, func(b *testing.B) {
+				Use(level)
+				b.SetBytes(int64(len(dst)))
+				for b.Loop() {
+					k.run(dst, src)
+				}
+			})
+		}
+	}
+}
