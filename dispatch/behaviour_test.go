@@ -310,6 +310,9 @@ func TestReadiness(t *testing.T) {
 	if a := c.get("/health/ready"); a.status != http.StatusServiceUnavailable || a.json(t)["error"] != "No replica is healthy" {
 		t.Errorf("GET /health/ready without replicas = %d %s", a.status, a.body)
 	}
+	if a := c.get("/health/ready?exclude=replicas"); a.status != http.StatusOK {
+		t.Errorf("GET /health/ready?exclude=replicas without replicas = %d %s", a.status, a.body)
+	}
 	// What is accepted now waits for a replica.
 	id := c.submit("a.jpg", "x")
 	if got := c.get("/result/" + id).json(t); got["status"] != "queued" {

@@ -174,7 +174,8 @@ func (d *Dispatcher) health(w http.ResponseWriter, _ *http.Request) error {
 const healthTimeout = time.Second
 
 // healthReady says whether to send images here: not while draining, while the queue's storage does not
-// answer, or while no replica is healthy. GET /health/ready.
+// answer, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
+// Kubernetes API server's /readyz) replicas do not matter: images can be queued without.
 func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
 	notReady := func(message, hint string, err error) error {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: message, Hint: hint, Err: err}
@@ -189,7 +190,8 @@ func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
 	if err := d.queue.Healthy(ctx); err != nil {
 		return notReady("The queue is not reachable now", "see the dispatcher's log about NATS", err)
 	}
-	if slots, _ := d.backend.Slots(); slots == 0 {
+	slots, _ := d.backend.Slots()
+	if slots == 0 && r.URL.Query().Get("exclude") != "replicas" {
 		return notReady("No replica is healthy", "see the endpoints in /status", nil)
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
