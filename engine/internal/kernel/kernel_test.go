@@ -1,0 +1,297 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+)
+
+// each runs a test once for every set of kernels this CPU has.
+func each(t *testing.T, test func(t *testing.T, s *Set)) {
+	t.Helper()
+	for _, s := range Sets() {
+		t.Run(s.Level.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+	for _, s := range assembly() {
+		if levels := cpu.Levels(); s.Level > levels[len(levels)-1] {
+			t.Logf("this CPU cannot run %s: not tested", s.Level)
+		}
+	}
+}
+
+// source makes data; integers are small enough for every order of summation to be exact.
+type source struct {
+	*rand.Rand
+	integers bool
+}
+
+func newSource(seed uint64, integers bool) source {
+	return source{rand.New(rand.NewPCG(seed, 18)), integers}
+}
+
+func (s source) floats(n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		if s.integers {
+			x[i] = float32(s.IntN(17) - 8)
+		} else {
+			x[i] = float32(s.NormFloat64())
+		}
+	}
+	return x
+}
+
+const guard = 1e30
+
+// guarded returns n floats of guard value with 64 more on either side, and a check that those are untouched.
+func guarded(n int) (x []float32, check func(t *testing.T)) {
+	all := make([]float32, n+128)
+	for i := range all {
+		all[i] = guard
+	}
+	return all[64 : 64+n : 64+n], func(t *testing.T) {
+		t.Helper()
+		for i, v := range all {
+			if (i < 64 || i >= 64+n) && v != guard {
+				t.Fatalf("wrote outside: at %d of %d", i-64, n)
+			}
+		}
+	}
+}
+
+// tileExact is Tile in float64, with the sum of magnitudes for an error bound.
+func tileExact(n, columns int, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) (sums, magnitudes []float64) {
+	sums, magnitudes = make([]float64, (n-1)*cs+columns), make([]float64, (n-1)*cs+columns)
+	for p := range n {
+		for j := range columns {
+			sum, magnitude := float64(bias[j]), math.Abs(float64(bias[j]))
+			for r := range rows {
+				for i := range k {
+					product := float64(a[p*as+r*rs+i]) * float64(b[(r*k+i)*columns+j])
+					sum, magnitude = sum+product, magnitude+math.Abs(product)
+				}
+			}
+			if residual != nil {
+				sum, magnitude = sum+float64(residual[p*cs+j]), magnitude+math.Abs(float64(residual[p*cs+j]))
+			}
+			if relu {
+				sum = max(0, sum)
+			}
+			sums[p*cs+j], magnitudes[p*cs+j] = sum, magnitude
+		}
+	}
+	return sums, magnitudes
+}
+
+// TestTile holds every height of tile at every depth from 1 to 70 to a float64 reference: equal on integers,
+// and on random numbers within the bound of a sum of that many rounded terms (Higham, "Accuracy and Stability
+// of Numerical Algorithms", section 3.1).
+func TestTile(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for n := 1; n <= s.Rows; n++ {
+			for k := 1; k <= 70; k++ {
+				for _, integers := range []bool{true, false} {
+					src := newSource(uint64(n*100+k), integers)
+					rows := 1 + src.IntN(4)
+					as, cs := k+src.IntN(9), s.Columns+src.IntN(40)
+					if src.IntN(3) == 0 {
+						as = src.IntN(k + 1) // windows may overlap
+					}
+					rs := k + src.IntN(100)
+					a := src.floats((n-1)*as + (rows-1)*rs + k)
+					b, bias := src.floats(rows*k*s.Columns), src.floats(s.Columns)
+					relu := src.IntN(2) == 0
+					var residual []float32
+					if src.IntN(2) == 0 {
+						residual = src.floats((n-1)*cs + s.Columns)
+					}
+					got, check := guarded((n-1)*cs + s.Columns)
+					s.Tile(n, got, cs, a, as, rs, rows, k, b, bias, residual, relu)
+					check(t)
+					want, magnitude := tileExact(n, s.Columns, cs, a, as, rs, rows, k, b, bias, residual, relu)
+					for i, g := range got {
+						if i%cs >= s.Columns {
+							if g != guard {
+								t.Fatalf("n=%d k=%d: wrote between rows at %d", n, k, i)
+							}
+							continue
+						}
+						bound := 0.0
+						if !integers {
+							bound = float64(rows*k+3) * magnitude[i] * 0x1p-24
+						}
+						if math.Abs(float64(g)-want[i]) > bound {
+							t.Fatalf("n=%d rows=%d k=%d: [%d] = %g, want %g within %g", n, rows, k, i, g, want[i], bound)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestWinograd holds the three transforms together to a direct convolution in float64.
+func TestWinograd(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for _, w := range []*Winograd{F2, F4} {
+			for _, channels := range []int{16, 32, 48, 64} {
+				for trial := range 20 {
+					t.Run(fmt.Sprintf("F%d/%d/%d", w.M, channels, trial), func(t *testing.T) {
+						testWinograd(t, s, w, channels, newSource(uint64(trial), false))
+					})
+				}
+			}
+		}
+	})
+}
+
+// testWinograd convolves each channel by itself: the product over channels is Tile's.
+func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
+	size, positions := w.Size(), w.Positions()
+	rs := size*channels + src.IntN(50)
+	x := src.floats((size-1)*rs + size*channels)
+	kernels := src.floats(channels * 9)
+	bias := src.floats(channels)
+	vs := channels + src.IntN(30)
+	v, checkV := guarded((positions-1)*vs + channels)
+	s.Input(w, v, vs, x, rs, channels)
+	checkV(t)
+	m := make([]float32, len(v))
+	for c := range channels {
+		for i, u := range w.Weights(kernels[c*9 : c*9+9]) {
+			m[i*vs+c] = v[i*vs+c] * float32(u)
+		}
+	}
+	rows, columns := 1+src.IntN(w.M), 1+src.IntN(w.M)
+	last := (rows-1)*rs + columns*channels
+	var residual []float32
+	if src.IntN(2) == 0 {
+		residual = src.floats(last)
+	}
+	relu := src.IntN(2) == 0
+	y, checkY := guarded(last)
+	s.Output(w, y, rs, channels, rows, columns, m, vs, bias, residual, relu)
+	checkY(t)
+	for i, got := range y {
+		row, column, c := i/rs, i%rs/channels, i%rs%channels
+		if column >= columns {
+			if got != guard {
+				t.Fatalf("wrote between rows at %d", i)
+			}
+			continue
+		}
+		want := float64(bias[c])
+		for r := range 3 {
+			for q := range 3 {
+				want += float64(x[(row+r)*rs+(column+q)*channels+c]) * float64(kernels[c*9+r*3+q])
+			}
+		}
+		if residual != nil {
+			want += float64(residual[i])
+		}
+		if relu {
+			want = max(0, want)
+		}
+		// F4 loses about two digits: values grow by up to 10 squared on the way.
+		if math.Abs(float64(got)-want) > 1e-4 {
+			t.Fatalf("y[%d] = %g, want %g", i, got, want)
+		}
+	}
+}
+
+// TestInputEqualsGeneric holds the transforms to the Go ones bit for bit on integers.
+func TestInputEqualsGeneric(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for _, w := range []*Winograd{F2, F4} {
+			src := newSource(1, true)
+			x := src.floats(w.Positions() * 64)
+			got, want := make([]float32, w.Positions()*64), make([]float32, w.Positions()*64)
+			s.Input(w, got, 64, x, w.Size()*64, 64)
+			generic.Input(w, want, 64, x, w.Size()*64, 64)
+			for i := range got {
+				if got[i] != want[i] {
+					t.Fatalf("F%d: v[%d] = %g, want %g", w.M, i, got[i], want[i])
+				}
+			}
+		}
+	})
+}
+
+func TestMaxPool(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for _, channels := range []int{16, 32, 48, 64, 128} {
+			for columns := 1; columns <= 9; columns++ {
+				src := newSource(uint64(channels+columns), false)
+				n := (2*columns + 1) * channels
+				r := [][]float32{src.floats(n), src.floats(n), src.floats(n)}
+				got, check := guarded(columns * channels)
+				s.MaxPool(got, r[0], r[1], r[2], columns, channels)
+				check(t)
+				for i, g := range got {
+					want := float32(math.Inf(-1))
+					for _, row := range r {
+						for q := range 3 {
+							want = max(want, row[(i/channels*2+q)*channels+i%channels])
+						}
+					}
+					if g != want {
+						t.Fatalf("%d columns of %d channels: y[%d] = %g, want %g", columns, channels, i, g, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestPanicsOnShortSlices(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for name, call := range map[string]func(){
+			"tile": func() {
+				s.Tile(1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
+					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false)
+			},
+			"input":   func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
+			"maxPool": func() { s.MaxPool(make([]float32, 16), make([]float32, 48), make([]float32, 47), make([]float32, 48), 1, 16) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: no panic on a slice that is too short", name)
+					}
+				}()
+				call()
+			}()
+		}
+	})
+}
+
+// BenchmarkTile measures the tallest tile at a depth whose panel stays in the first-level cache.
+func BenchmarkTile(b *testing.B) {
+	if os.Getenv(cpu.Variable) != "" {
+		b.Logf("all levels are measured whatever %s says", cpu.Variable)
+	}
+	for _, s := range Sets() {
+		b.Run(s.Level.String(), func(b *testing.B) {
+			const k = 128
+			src := newSource(1, false)
+			a, w, bias := src.floats(s.Rows*k), src.floats(k*s.Columns), src.floats(s.Columns)
+			c := make([]float32, s.Rows*s.Columns)
+			for b.Loop() {
+				s.Tile(s.Rows, c, s.Columns, a, k, k, 1, k, w, bias, nil, false)
+			}
+			b.ReportMetric(float64(s.Rows*s.Columns*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+	}
+}
