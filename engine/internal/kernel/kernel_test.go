@@ -262,8 +262,10 @@ func TestPanicsOnShortSlices(t *testing.T) {
 				s.Tile(1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
 					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false)
 			},
-			"input":   func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
-			"maxPool": func() { s.MaxPool(make([]float32, 16), make([]float32, 48), make([]float32, 47), make([]float32, 48), 1, 16) },
+			"input": func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
+			"maxPool": func() {
+				s.MaxPool(make([]float32, 16), make([]float32, 48), make([]float32, 47), make([]float32, 48), 1, 16)
+			},
 		} {
 			func() {
 				defer func() {

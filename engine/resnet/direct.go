@@ -1,0 +1,54 @@
+package resnet
+
+import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+
+// direct is a convolution by its definition: rows of pixels times panels of output channels.
+type direct struct {
+	shape
+	in, out  buffer
+	residual *buffer
+	relu     bool
+	b        []float32 // panels of [kernel row][kernel column][input channel][Columns]
+	bias     []float32
+}
+
+func newDirect(k *kernel.Set, s shape, c conv, in, out buffer, residual *buffer, relu bool) *direct {
+	return &direct{s, in, out, residual, relu, packDirect(k, s, c), c.bias}
+}
+
+// packDirect packs OIHW weights in the order in which a tile meets its input.
+func packDirect(k *kernel.Set, s shape, c conv) []float32 {
+	return pack(s.kernel*s.kernel*s.in, s.out, k.Columns, func(row, o int) float32 {
+		tap, i := row/s.in, row%s.in
+		return c.weight[(o*s.in+i)*s.kernel*s.kernel+tap]
+	})
+}
+
+func (d *direct) layer() Layer { return Layer{d.name, "direct", d.macs()} }
+
+// run shares out panels, not rows: each worker then streams its own part of the weights, once.
+func (d *direct) run(r *Runner, worker int) {
+	k := r.network.kernels
+	in, out := r.buffer(d.in), r.buffer(d.out)
+	pad := d.kernel / 2
+	deep := d.kernel * d.in.channels()
+	first, end := r.share(d.shape.out/k.Columns, worker)
+	for panel := first; panel < end; panel++ {
+		b := d.b[panel*d.kernel*deep*k.Columns:]
+		bias := d.bias[panel*k.Columns:]
+		for y := range d.size {
+			// The buffer's border is one pixel wide, a 1x1 kernel has no padding.
+			from := in.at(d.stride*y-pad, -pad)
+			to := out.at(y, 0) + panel*k.Columns
+			r.tiles(d.size, func(x, n int) {
+				at := to + x*out.channels
+				var residual []float32
+				if d.residual != nil {
+					residual = r.buffer(*d.residual).data[at:]
+				}
+				k.Tile(n, out.data[at:], out.channels, in.data[from+x*d.stride*in.channels:], d.stride*in.channels,
+					in.rowStride(), d.kernel, deep, b, bias, residual, d.relu)
+			})
+		}
+	}
+}

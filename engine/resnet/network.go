@@ -1,0 +1,101 @@
+package resnet
+
+import (
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
+
+// Network is ResNet-18 packed for the kernels of this CPU. It is read-only, safe for concurrent use, and
+// shared by its Runners.
+type Network struct {
+	kernels *kernel.Set
+	steps   []step
+}
+
+// step is one part of the forward pass. Every worker of a runner calls run with its number; a step waits at
+// the runner's barrier where workers need each other's results, and Forward does so after each step.
+type step interface {
+	run(r *Runner, worker int)
+	layer() Layer
+}
+
+// Layer describes one step of the forward pass to those who measure it.
+type Layer struct {
+	Name      string // torchvision's name of the convolution: "layer1.0.conv1"
+	Algorithm string // "direct", "winograd4", "winograd2"
+	MACs      int    // multiplications of a direct computation, whatever the algorithm does
+}
+
+// New packs weights for the kernels of this CPU, of the level that RESNET18_CPU names if it is set. An error
+// says that this CPU has no such level. p is not kept.
+func New(p *Params) (*Network, error) {
+	level, err := cpu.Best()
+	if err != nil {
+		return nil, fmt.Errorf("choose kernels: %w", err)
+	}
+	return newNetwork(p, kernel.For(level)), nil
+}
+
+// Kernels names the level of the kernels in use: "avx512", "avx2", "generic" and so on.
+func (n *Network) Kernels() string { return n.kernels.Level.String() }
+
+// Layers lists the steps of the forward pass in order, as Runner.Profile times them.
+func (n *Network) Layers() []Layer {
+	layers := make([]Layer, len(n.steps))
+	for i, s := range n.steps {
+		layers[i] = s.layer()
+	}
+	return layers
+}
+
+func newNetwork(p *Params, k *kernel.Set) *Network {
+	n := &Network{kernels: k}
+	n.add(newStem(k, p.convs[stem.name]))
+	before := buffer{0, 0} // the stem's output
+	for s, stage := range stages() {
+		// Two buffers are enough: a block's output takes the place of the residual it was added to.
+		x, y := buffer{s, 0}, buffer{s, 1}
+		for _, b := range stage {
+			n.convolve(p, b.conv1, before, y, nil, true)
+			if b.downsample != nil {
+				n.convolve(p, *b.downsample, before, x, nil, false)
+			}
+			n.convolve(p, b.conv2, y, x, &x, true)
+			before = x
+		}
+	}
+	n.add(newHead(k, p.fc, before))
+	return n
+}
+
+func (n *Network) add(s step) { n.steps = append(n.steps, s) }
+
+// convolve adds the step for one convolution, with the algorithm that measured best for its shape.
+func (n *Network) convolve(p *Params, s shape, in, out buffer, residual *buffer, relu bool) {
+	c := p.convs[s.name]
+	switch {
+	case s.kernel != 3 || s.stride != 1:
+		n.add(newDirect(n.kernels, s, c, in, out, residual, relu))
+	case s.size >= 14:
+		n.add(newWinograd(n.kernels, kernel.F4, s, c, in, out, residual, relu))
+	default:
+		// At 7x7, F4's four tiles cannot hide the time to stream 38 MB of weights from memory.
+		n.add(newWinograd(n.kernels, kernel.F2, s, c, in, out, residual, relu))
+	}
+}
+
+// pack lays a matrix out in panels of so many columns, the last filled up with zeros: row after row of a
+// panel, as tiles read it. at returns the element of a row and a column.
+func pack(rows, columns, panel int, at func(row, column int) float32) []float32 {
+	panels := (columns + panel - 1) / panel
+	b := make([]float32, panels*rows*panel)
+	for column := range columns {
+		to := b[column/panel*rows*panel+column%panel:]
+		for row := range rows {
+			to[row*panel] = at(row, column)
+		}
+	}
+	return b
+}

@@ -1,0 +1,313 @@
+package resnet
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// exact is the network by its definition in float64, image by rows of channels first: as slow and as plain as
+// it can be. It shares nothing with the steps but the architecture's table.
+type exact struct {
+	data           []float64 // [channel][row][column]
+	channels, size int
+}
+
+func (x exact) at(c, y, column int) float64 {
+	if y < 0 || y >= x.size || column < 0 || column >= x.size {
+		return 0
+	}
+	return x.data[(c*x.size+y)*x.size+column]
+}
+
+func (x exact) convolve(s shape, c conv) exact {
+	y := exact{make([]float64, s.out*s.size*s.size), s.out, s.size}
+	pad := s.kernel / 2
+	for o := range s.out {
+		plane := y.data[o*s.size*s.size:][:s.size*s.size]
+		for i := range plane {
+			plane[i] = float64(c.bias[o])
+		}
+		for i := range s.in {
+			for tap, w := range c.weight[(o*s.in+i)*s.kernel*s.kernel:][:s.kernel*s.kernel] {
+				r, q := tap/s.kernel-pad, tap%s.kernel-pad
+				for row := range s.size {
+					for column := range s.size {
+						plane[row*s.size+column] += float64(w) * x.at(i, row*s.stride+r, column*s.stride+q)
+					}
+				}
+			}
+		}
+	}
+	return y
+}
+
+func (x exact) relu() exact {
+	for i, v := range x.data {
+		x.data[i] = max(0, v)
+	}
+	return x
+}
+
+func (x exact) pool() exact {
+	y := exact{make([]float64, x.channels*x.size*x.size/4), x.channels, x.size / 2}
+	for c := range y.channels {
+		for row := range y.size {
+			for column := range y.size {
+				best := 0.0
+				for r := -1; r <= 1; r++ {
+					for q := -1; q <= 1; q++ {
+						best = max(best, x.at(c, 2*row+r, 2*column+q))
+					}
+				}
+				y.data[(c*y.size+row)*y.size+column] = best
+			}
+		}
+	}
+	return y
+}
+
+func exactLogits(p *Params, rgb *[Pixels]byte) []float64 {
+	x := exact{make([]float64, Pixels), 3, Size}
+	for i, v := range rgb {
+		colour := i % 3
+		x.data[colour*Size*Size+i/3] = (float64(v)/255 - mean[colour]) / deviation[colour]
+	}
+	x = x.convolve(stem, p.convs["conv1"]).relu().pool()
+	for _, stage := range stages() {
+		for _, b := range stage {
+			y := x.convolve(b.conv1, p.convs[b.conv1.name]).relu()
+			if b.downsample != nil {
+				x = x.convolve(*b.downsample, p.convs[b.downsample.name])
+			}
+			y = y.convolve(b.conv2, p.convs[b.conv2.name])
+			for i := range y.data {
+				y.data[i] += x.data[i]
+			}
+			x = y.relu()
+		}
+	}
+	logits := make([]float64, Classes)
+	for class := range logits {
+		logits[class] = float64(p.fc.bias[class])
+		for c := range features {
+			sum := 0.0
+			for _, v := range x.data[c*49:][:49] {
+				sum += v
+			}
+			logits[class] += sum / 49 * float64(p.fc.weight[class*features+c])
+		}
+	}
+	return logits
+}
+
+func noise(seed uint64) *[Pixels]byte {
+	r := rand.New(rand.NewPCG(seed, 1))
+	rgb := new([Pixels]byte)
+	for i := range rgb {
+		rgb[i] = byte(r.Uint32())
+	}
+	return rgb
+}
+
+// TestForward holds every level, with one thread and several, to the definition of the network in float64.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes seconds in plain Go")
+	}
+	p := Random(1)
+	rgb := noise(1)
+	want := exactLogits(p, rgb)
+	spread := 0.0
+	for _, w := range want {
+		spread = max(spread, math.Abs(w))
+	}
+	if spread < 0.1 || spread > 100 {
+		t.Fatalf("logits of up to %g prove nothing", spread)
+	}
+	for _, k := range kernel.Sets() {
+		n := newNetwork(p, k)
+		for _, threads := range []int{1, 2, 3, 5} {
+			if k.Level == 0 && threads > 2 {
+				continue // plain Go is slow
+			}
+			r := n.NewRunner(threads)
+			var logits [Classes]float32
+			for range 2 { // a second pass must not see what the first left behind
+				r.Forward(&logits, rgb)
+				for i, w := range want {
+					if d := math.Abs(float64(logits[i]) - w); d > 2e-4*spread {
+						t.Fatalf("%s, %d threads: logit %d = %g, want %g", k.Level, threads, i, logits[i], w)
+					}
+				}
+			}
+			r.Close()
+		}
+	}
+}
+
+func TestForwardAllocatesNothing(t *testing.T) {
+	n, err := New(Random(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := n.NewRunner(2)
+	defer r.Close()
+	rgb := noise(1)
+	var logits [Classes]float32
+	if allocs := testing.AllocsPerRun(5, func() { r.Forward(&logits, rgb) }); allocs != 0 {
+		t.Errorf("Forward allocates %v times", allocs)
+	}
+}
+
+func TestProfileNamesEveryLayer(t *testing.T) {
+	t.Parallel()
+	n, err := New(Random(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := n.NewRunner(1)
+	defer r.Close()
+	var logits [Classes]float32
+	times, layers := r.Profile(&logits, noise(1)), n.Layers()
+	if len(times) != len(layers) {
+		t.Fatalf("%d times for %d layers", len(times), len(layers))
+	}
+	macs := 0
+	for i, l := range layers {
+		macs += l.MACs
+		if l.Name == "" || times[i] <= 0 {
+			t.Errorf("layer %d: %+v took %s", i, l, times[i])
+		}
+	}
+	if macs != 1_814_073_344 {
+		t.Errorf("%d multiplications, want ResNet-18's 1 814 073 344", macs)
+	}
+}
+
+// asSet lays parameters out as a weight file would.
+func asSet(p *Params) *weights.Set {
+	set := &weights.Set{Tensors: map[string]tensor.Tensor{
+		"fc.weight": {Shape: []int{Classes, features}, Data: p.fc.weight},
+		"fc.bias":   {Shape: []int{Classes}, Data: p.fc.bias},
+	}}
+	for _, s := range convolutions() {
+		c := p.convs[s.name]
+		set.Tensors[s.name+".weight"] = tensor.Tensor{Shape: []int{s.out, s.in, s.kernel, s.kernel}, Data: c.weight}
+		set.Tensors[s.name+".bias"] = tensor.Tensor{Shape: []int{s.out}, Data: c.bias}
+	}
+	return set
+}
+
+// unfold replaces one folded convolution by an equal one with batch norm.
+func unfold(set *weights.Set, s shape) {
+	bias := set.Tensors[s.name+".bias"].Data
+	delete(set.Tensors, s.name+".bias")
+	gamma, beta, mean, variance := tensor.New(s.out), tensor.New(s.out), tensor.New(s.out), tensor.New(s.out)
+	weight := tensor.New(s.out, s.in, s.kernel, s.kernel)
+	copy(weight.Data, set.Tensors[s.name+".weight"].Data)
+	each := len(weight.Data) / s.out
+	for o := range s.out {
+		variance.Data[o] = float32(o%7) + 0.5
+		gamma.Data[o] = 1.5
+		mean.Data[o] = float32(o%3) - 1
+		scale := 1.5 / math.Sqrt(float64(variance.Data[o])+1e-5)
+		beta.Data[o] = float32(float64(bias[o]) + float64(mean.Data[o])*scale)
+		for i := range each {
+			weight.Data[o*each+i] = float32(float64(weight.Data[o*each+i]) / scale)
+		}
+	}
+	set.Tensors[s.name+".weight"] = weight
+	for name, v := range map[string]tensor.Tensor{"weight": gamma, "bias": beta, "running_mean": mean, "running_var": variance} {
+		set.Tensors[s.norm+"."+name] = v
+	}
+}
+
+func TestFold(t *testing.T) {
+	t.Parallel()
+	p := Random(2)
+	set := asSet(p)
+	for _, s := range convolutions() {
+		unfold(set, s)
+	}
+	got, err := Fold(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range p.convs {
+		g := got.convs[name]
+		for i := range want.weight {
+			if d := math.Abs(float64(g.weight[i] - want.weight[i])); d > 1e-6 {
+				t.Fatalf("%s.weight[%d] = %g, want %g", name, i, g.weight[i], want.weight[i])
+			}
+		}
+		for i := range want.bias {
+			if d := math.Abs(float64(g.bias[i] - want.bias[i])); d > 1e-6 {
+				t.Fatalf("%s.bias[%d] = %g, want %g", name, i, g.bias[i], want.bias[i])
+			}
+		}
+	}
+}
+
+func TestFoldRefuses(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		spoil func(set *weights.Set)
+		want  string
+	}{
+		"missing": {func(set *weights.Set) { delete(set.Tensors, "layer2.0.conv1.weight") },
+			"layer2.0.conv1.weight is missing, want one of shape [128 64 3 3]"},
+		"other shape": {func(set *weights.Set) { set.Tensors["fc.weight"] = tensor.New(10, 512) },
+			"fc.weight has shape [10 512], want [1000 512]"},
+		"bottleneck": {func(set *weights.Set) { set.Tensors["layer1.0.conv3.weight"] = tensor.New(256, 64, 1, 1) },
+			"layer1.0.conv3.weight does not belong to it"},
+		"half a batch norm": {func(set *weights.Set) { delete(set.Tensors, "layer3.1.conv2.bias") },
+			"layer3.1.bn2.weight is missing"},
+		"not a number": {func(set *weights.Set) { set.Tensors["fc.bias"].Data[7] = float32(math.NaN()) },
+			"fc.bias holds NaN at element 7"},
+		"negative variance": {func(set *weights.Set) {
+			unfold(set, stem)
+			set.Tensors["bn1.running_var"].Data[3] = -1
+		}, "bn1.running_var holds -1 at element 3"},
+		"empty": {func(set *weights.Set) { clear(set.Tensors) }, "conv1.weight is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set := asSet(Random(3))
+			test.spoil(set)
+			_, err := Fold(set)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Fold: %v, want an error with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func BenchmarkForward(b *testing.B) {
+	p := Random(1)
+	rgb := noise(1)
+	for _, k := range kernel.Sets() {
+		n := newNetwork(p, k)
+		for _, threads := range []int{1, 2} {
+			b.Run(k.Level.String()+"/"+string(rune('0'+threads)), func(b *testing.B) {
+				r := n.NewRunner(threads)
+				defer r.Close()
+				var logits [Classes]float32
+				b.ReportAllocs()
+				for b.Loop() {
+					r.Forward(&logits, rgb)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package resnet
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Runner owns the memory of one forward pass, some 8 MB, and the goroutines that share its work. It is not
+// for concurrent use.
+type Runner struct {
+	network *Network
+	rgb     *[Pixels]byte
+	logits  [paddedClasses]float32
+
+	input     []float32     // normalised, with its border
+	stemRows  [][][]float32 // by worker: the last three rows of the stem
+	stemZeros []float32     // the row above the first
+	stages    [4][2]activations
+	scratch   [][2][]float32 // by worker: transformed input and sums
+	features  []float32      // mean of each channel
+	zeros     []float32      // a bias of nothing
+
+	workers int
+	barrier barrier
+	start   []chan struct{} // wakes the workers but the first, which is the caller
+	ended   sync.WaitGroup
+
+	profile []time.Duration // time of each step, when wanted
+}
+
+// buffer names one of the two buffers of a stage.
+type buffer struct{ stage, which int }
+
+func (b buffer) channels() int { return 64 << b.stage }
+
+// activations is one buffer: pixels with channels last, inside a border of zeros that is one pixel wide on
+// the upper and left side, and wide enough for the last tile on the others.
+type activations struct {
+	data     []float32
+	size     int // height and width without border
+	side     int // with border
+	channels int
+}
+
+func newActivations(size, channels int) activations {
+	side := (size+3)/4*4 + 2
+	return activations{make([]float32, side*side*channels), size, side, channels}
+}
+
+// at is where the pixel in row y and column x begins; -1 is in the border.
+func (a *activations) at(y, x int) int { return ((y+1)*a.side + x + 1) * a.channels }
+
+func (a *activations) rowStride() int { return a.side * a.channels }
+
+// NewRunner makes a runner whose passes use so many threads, at least 1, the caller's among them. With more
+// than one, Close must be called when it is not needed any more.
+func (n *Network) NewRunner(threads int) *Runner {
+	r := &Runner{
+		network:   n,
+		input:     make([]float32, inputSide*inputStride+64),
+		stemZeros: make([]float32, rowFloats),
+		features:  make([]float32, features),
+		zeros:     make([]float32, n.kernels.Columns),
+		workers:   max(1, threads),
+	}
+	for s := range r.stages {
+		for i := range r.stages[s] {
+			r.stages[s][i] = newActivations(56>>s, 64<<s)
+		}
+	}
+	r.barrier.parties = int32(r.workers)
+	var local, shared [2]int
+	for _, s := range n.steps {
+		w, ok := s.(*winograd)
+		if !ok {
+			continue
+		}
+		v, m := w.scratch()
+		shared = [2]int{max(shared[0], v), max(shared[1], m)}
+		if !w.shared {
+			local = [2]int{max(local[0], v), max(local[1], m)}
+		}
+	}
+	for worker := range r.workers {
+		want := local
+		if worker == 0 {
+			want = shared
+		}
+		r.scratch = append(r.scratch, [2][]float32{make([]float32, want[0]), make([]float32, want[1])})
+		r.stemRows = append(r.stemRows, [][]float32{
+			make([]float32, rowFloats), make([]float32, rowFloats), make([]float32, rowFloats)})
+	}
+	for worker := 1; worker < r.workers; worker++ {
+		wake := make(chan struct{}, 1)
+		r.start = append(r.start, wake)
+		r.ended.Go(func() {
+			for range wake {
+				r.pass(worker)
+			}
+		})
+	}
+	return r
+}
+
+// Close ends the runner's goroutines and waits for them. The runner must not be used after it.
+func (r *Runner) Close() {
+	for _, wake := range r.start {
+		close(wake)
+	}
+	r.ended.Wait()
+}
+
+// Forward computes the logits of one picture: Size rows of Size pixels from top to bottom, red, green and
+// blue, 0..255. It allocates nothing.
+func (r *Runner) Forward(logits *[Classes]float32, rgb *[Pixels]byte) {
+	r.rgb = rgb
+	for _, wake := range r.start {
+		wake <- struct{}{}
+	}
+	r.pass(0)
+	r.rgb = nil
+	copy(logits[:], r.logits[:])
+}
+
+// Profile is Forward that also says how long each of the network's Layers took.
+func (r *Runner) Profile(logits *[Classes]float32, rgb *[Pixels]byte) []time.Duration {
+	r.profile = make([]time.Duration, len(r.network.steps))
+	defer func() { r.profile = nil }()
+	r.Forward(logits, rgb)
+	return r.profile
+}
+
+// pass is one worker's part of the forward pass.
+func (r *Runner) pass(worker int) {
+	for i, s := range r.network.steps {
+		var start time.Time
+		timed := worker == 0 && r.profile != nil
+		if timed {
+			start = time.Now()
+		}
+		s.run(r, worker)
+		r.barrier.wait()
+		if timed {
+			r.profile[i] = time.Since(start)
+		}
+	}
+}
+
+// share is a worker's part of n things: those from first to end.
+func (r *Runner) share(n, worker int) (first, end int) {
+	return n * worker / r.workers, n * (worker + 1) / r.workers
+}
+
+// tiles cuts n rows into tiles of nearly equal height, no taller than the kernels take.
+func (r *Runner) tiles(n int, do func(first, n int)) {
+	parts := (n + r.network.kernels.Rows - 1) / r.network.kernels.Rows
+	for part := range parts {
+		first, end := n*part/parts, n*(part+1)/parts
+		do(first, end-first)
+	}
+}
+
+func (r *Runner) buffer(b buffer) *activations { return &r.stages[b.stage][b.which] }
+
+// local is a worker's scratch memory; worker 0's is large enough for all to share.
+func (r *Runner) local(worker int) (v, m []float32) {
+	return r.scratch[worker][0], r.scratch[worker][1]
+}
+
+// barrier makes workers wait for each other. Steps take tens of microseconds, less than it takes to park and
+// wake a goroutine, so it spins; the zero value with parties set is ready.
+type barrier struct {
+	parties int32
+	arrived atomic.Int32
+	passed  atomic.Uint32 // times that all had arrived
+}
+
+// spins is how often to look before letting another goroutine run, which may be the one waited for.
+const spins = 2000
+
+func (b *barrier) wait() {
+	if b.parties == 1 {
+		return
+	}
+	passed := b.passed.Load()
+	if b.arrived.Add(1) == b.parties {
+		b.arrived.Store(0)
+		b.passed.Add(1)
+		return
+	}
+	for i := 1; b.passed.Load() == passed; i++ {
+		if i%spins == 0 {
+			runtime.Gosched()
+		}
+	}
+}
