@@ -40,10 +40,10 @@ func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-s.ready:
 		httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "ready"})
-		return nil
-	default:
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"}
+	default: // an answer to a question, not an error to log
+		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}
+	return nil
 }
 
 // Info is the JSON of GET /info. The first five fields are the prototype's.

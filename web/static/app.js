@@ -83,7 +83,7 @@ class Card {
     if (passed.length === 0) return;
     this.find(".stages").replaceChildren(...passed.map((s) => {
       const part = element("div");
-      part.style.flexGrow = t[s];
+      part.style.flexGrow = 1e6 * t[s]; // a sum below 1 would not fill the bar
       part.style.background = `var(--${s})`;
       return part;
     }));
