@@ -1,0 +1,135 @@
+package resnet
+
+import (
+	"encoding/binary"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+func load(tb testing.TB, file string) *Params {
+	tb.Helper()
+	set, err := weights.Load(testutil.Shared(tb, "models", file))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer set.Close()
+	p, err := Fold(set)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// crops reads the reference's pictures in the order of their names.
+func crops(tb testing.TB) (names []string, all []*[Pixels]byte) {
+	tb.Helper()
+	names, err := filepath.Glob(filepath.Join(testutil.Shared(tb, "reference", "crop224"), "*.png"))
+	if err != nil || len(names) == 0 {
+		tb.Fatalf("no pictures: %v", err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		img, err := png.Decode(f)
+		f.Close()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		rgb := new([Pixels]byte)
+		for i := range Size * Size {
+			r, g, b, _ := img.At(i%Size, i/Size).RGBA()
+			rgb[3*i], rgb[3*i+1], rgb[3*i+2] = byte(r>>8), byte(g>>8), byte(b>>8)
+		}
+		all = append(all, rgb)
+	}
+	return names, all
+}
+
+// referenceLogits reads NumPy's file: torchvision's logits of the same pictures, in the same order.
+func referenceLogits(tb testing.TB) [][Classes]float32 {
+	tb.Helper()
+	data, err := os.ReadFile(testutil.Shared(tb, "reference", "logits_every16th.npy"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	header := 10 + int(binary.LittleEndian.Uint16(data[8:])) // magic, version, length, header
+	all := make([][Classes]float32, (len(data)-header)/4/Classes)
+	if _, err := binary.Decode(data[header:], binary.LittleEndian, all); err != nil {
+		tb.Fatal(err)
+	}
+	return all
+}
+
+// TestTorchvisionsLogits holds every level to torchvision's answers on 63 real pictures.
+func TestTorchvisionsLogits(t *testing.T) {
+	t.Parallel()
+	p := load(t, "resnet18-ktb.pth")
+	names, pictures := crops(t)
+	want := referenceLogits(t)
+	if len(want) != len(pictures) {
+		t.Fatalf("%d logits for %d pictures", len(want), len(pictures))
+	}
+	for _, k := range kernel.Sets() {
+		t.Run(k.Level.String(), func(t *testing.T) {
+			t.Parallel()
+			r := newNetwork(p, k).NewRunner(1)
+			defer r.Close()
+			worst := 0.0
+			for i, rgb := range pictures {
+				if k.Level == 0 && i%8 != 0 {
+					continue // plain Go is slow
+				}
+				var got [Classes]float32
+				r.Forward(&got, rgb)
+				for class, g := range got {
+					d := math.Abs(float64(g - want[i][class]))
+					if worst = max(worst, d); d > 2e-3 {
+						t.Fatalf("%s: logit %d = %g, want %g", filepath.Base(names[i]), class, g, want[i][class])
+					}
+				}
+			}
+			t.Logf("largest difference %.1e", worst)
+		})
+	}
+}
+
+// TestWeightFilesAgree holds that all formats of the same weights are the same network.
+func TestWeightFilesAgree(t *testing.T) {
+	t.Parallel()
+	_, pictures := crops(t)
+	logits := func(file string) (all [][Classes]float32) {
+		n, err := New(load(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := n.NewRunner(1)
+		defer r.Close()
+		for _, rgb := range pictures[:8] {
+			var l [Classes]float32
+			r.Forward(&l, rgb)
+			all = append(all, l)
+		}
+		return all
+	}
+	want := logits("resnet18-ktb.pth")
+	for _, file := range []string{"resnet18-ktb-legacy.pth.gz", "resnet18-ktb.safetensors.gz", "resnet18-ktb.onnx.gz"} {
+		for i, got := range logits(file) {
+			for class, g := range got {
+				if d := math.Abs(float64(g - want[i][class])); d > 1e-4 {
+					t.Fatalf("%s: picture %d, logit %d differs by %g from the .pth file's", file, i, class, d)
+				}
+			}
+		}
+	}
+}
