@@ -46,7 +46,7 @@ func (r *bitReader) take(size int) uint32 {
 // It needs 31 bits ready to also hold the value's bits.
 func (r *bitReader) code(h *huffman) uint32 {
 	e := h.lut[r.acc>>(64-lutBits)]
-	if e == 0 {
+	if e == entryLong {
 		if e = h.long(uint32(r.acc >> 48)); e == 0 {
 			return 0
 		}

@@ -39,6 +39,7 @@ type Decoder struct {
 	parser
 
 	bits    bitReader
+	block   [blockSize]int16
 	scratch []byte  // entropy-coded bytes of one restart interval, without stuffing
 	planes  []byte  // samples of all components, cut up by frame.layOut
 	coefs   []int16 // coefficients of all components, in progressive files

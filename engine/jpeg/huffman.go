@@ -10,11 +10,11 @@ const lutBits = 10
 // A look-up by the next lutBits bits gives an entry:
 //
 //	bits  0-5   length: bits consumed by the code, and by the value's bits if those are in the entry too
-//	bit   6     entryOpen: the value's bits are not in the entry
+//	bit   6     entryOpen: the value's bits are not in the entry, or it is entryLong
 //	bits  8-15  run: number of zero coefficients to skip before the value; runEnd for end of block
 //	bits 16-31  the value, signed; in open entries the number of its bits
 //
-// The zero entry stands for codes longer than lutBits.
+// Bit strings that begin a code longer than lutBits, or none, have entryLong.
 type huffman struct {
 	defined bool
 	ready   bool // the fields below fit spec
@@ -32,6 +32,7 @@ type huffman struct {
 
 const (
 	entryOpen = 1 << 6
+	entryLong = entryOpen // with length zero
 	runEnd    = 128
 )
 
@@ -62,7 +63,9 @@ func (h *huffman) prepare(class symbolClass) bool {
 		return true
 	}
 	h.ready = false
-	clear(h.lut[:])
+	for i := range h.lut {
+		h.lut[i] = entryLong
+	}
 	code, next := 0, 0
 	for n := 1; n <= 16; n++ {
 		h.offset[n] = int32(next - code)

@@ -1,6 +1,10 @@
 package jpeg
 
-import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+import (
+	"encoding/binary"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+)
 
 // readScans decodes the scan whose header was just read, and all that follow, up to the end of the picture.
 func (d *Decoder) readScans() error {
@@ -168,40 +172,80 @@ func (d *Decoder) startMCU(mcu int) (bool, error) {
 
 // sequentialBlock decodes one block and puts its samples into the plane of c.
 func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pred *int32) error {
-	var block [64]int16
-	if !d.bits.block(&block, dc, ac, pred) {
+	last := d.bits.block(&d.block, dc, ac, pred)
+	if last < 0 {
 		return d.huffmanError()
 	}
 	if d.bits.overrun() {
 		return d.overrunError()
 	}
-	kernel.InverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, &block, &c.quant)
+	at := by*8*c.stride + bx*8
+	if last == 0 {
+		kernel.Flat(c.plane[at:], c.stride, d.block[0], c.quant[0])
+	} else {
+		kernel.InverseDCT(c.plane[at:], c.stride, (*kernel.Block)(d.block[:]), &c.quant)
+	}
 	return nil
 }
 
-// block decodes the coefficients of one block into b, which must be zero, in natural order (T.81, F.2.2). It
-// returns false for data that no encoder writes.
-func (r *bitReader) block(b *[64]int16, dc, ac *huffman, pred *int32) bool {
+// blockSize is the length of a block's memory: where coefficients may be written before their index is checked.
+// Those beyond the 64th land in the rest.
+const blockSize = 256
+
+// natural maps the order in the file to the natural one, and what lies beyond to a place outside of the block.
+var natural = func() (order [blockSize]uint8) {
+	for k := range order {
+		order[k] = 64
+	}
+	copy(order[:], zigzag[:])
+	return order
+}()
+
+// block decodes the coefficients of one block into b in natural order (T.81, F.2.2). It returns the last index in
+// zig-zag order that was coded, or -1 for data that no encoder writes.
+func (r *bitReader) block(b *[blockSize]int16, dc, ac *huffman, pred *int32) int {
+	clear(b[:64])
 	r.fill()
 	e := r.code(dc)
 	if e == 0 {
-		return false
+		return -1
 	}
 	*pred += r.value(e)
 	b[0] = int16(*pred)
-	for k := 1; k < 64; k++ {
-		if r.n < 32 {
-			r.fill()
+
+	acc, n, pos := r.acc, r.n, r.pos // in registers while the loop runs
+	k := 0
+	for k < 63 {
+		if n < 32 {
+			acc |= binary.BigEndian.Uint64(r.data[pos:]) >> (uint(n) & 63)
+			pos += (63 - n) >> 3
+			n |= 56
 		}
-		e := r.code(ac)
-		if e == 0 {
-			return false
+		e := ac.lut[acc>>(64-lutBits)]
+		if e&entryOpen != 0 {
+			if e == entryLong {
+				if e = ac.long(uint32(acc >> 48)); e == 0 {
+					return -1
+				}
+			}
+			length := uint(e) & 31
+			size := uint(e>>16) & 15
+			rest := acc << length
+			// A value whose first bit is zero is negative, and one more than the complement of its bits.
+			v := int64(rest>>1>>(63-size)) + int64(^rest)>>63&(1-1<<size)
+			e = e&0xFF00 | uint32(length+size) | uint32(v)<<16
 		}
-		k += int(e >> 8 & 0xFF)
-		if k > 63 {
-			return k >= runEnd
-		}
-		b[zigzag[k]] = int16(r.value(e))
+		acc <<= e & 31
+		n -= int(e & 31)
+		k += int(e>>8&0xFF) + 1
+		b[natural[uint8(k)]] = int16(e >> 16)
 	}
-	return true
+	r.acc, r.n, r.pos = acc, n, pos
+	switch {
+	case k == 63:
+		return k
+	case k > runEnd:
+		return k - runEnd - 1
+	}
+	return -1
 }
