@@ -3,57 +3,42 @@ package jpeg
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 )
 
-// bitPadding is the number of zero bytes after the entropy-coded ones. One block takes at most 64 codes of 16 bits
-// with 15 bits of value, 248 bytes: a check after each block suffices to never read beyond the padding.
-const bitPadding = 256 + 8
-
-// bitReader reads bits, most significant first, from bytes that hold no stuffing and end with bitPadding zeros.
+// bitReader reads bits, most significant first, from bytes that hold no stuffing and end with kernel.BitPadding zeros.
 type bitReader struct {
-	acc  uint64 // the next n bits at the top, zeros or bits that will be read again below
-	n    int
-	pos  int // next byte of data to load
 	data []byte
+	pos  int // bits read
 }
 
-// reset starts reading data.
-func (r *bitReader) reset(data []byte) {
-	*r = bitReader{data: data}
-}
-
-// fill makes at least 56 bits ready.
-func (r *bitReader) fill() {
-	r.acc |= binary.BigEndian.Uint64(r.data[r.pos:]) >> (uint(r.n) & 63)
-	r.pos += (63 - r.n) >> 3
-	r.n |= 56
+// peek returns the next 57 bits or more at the top.
+func (r *bitReader) peek() uint64 {
+	return binary.BigEndian.Uint64(r.data[r.pos>>3:]) << (r.pos & 7)
 }
 
 // overrun reports whether bits were read that the file does not have.
 func (r *bitReader) overrun() bool {
-	return 8*r.pos-r.n > 8*(len(r.data)-bitPadding)
+	return r.pos > 8*(len(r.data)-kernel.BitPadding)
 }
 
-// take returns the next size bits, size 0 to 16. fill must have made them ready.
+// take returns the next size bits, size 0 to 16.
 func (r *bitReader) take(size int) uint32 {
-	v := uint32(r.acc >> 1 >> (63 - uint(size)&63))
-	r.acc <<= uint(size) & 63
-	r.n -= size
+	v := uint32(r.peek() >> 1 >> (63 - size))
+	r.pos += size
 	return v
 }
 
-// code returns the entry of the next code of h and steps over what its length says, or 0 if there is no valid code.
-// It needs 31 bits ready to also hold the value's bits.
+// code returns the entry of the next code of h, whose value's bits follow if it is open, or 0 if there is no valid
+// code.
 func (r *bitReader) code(h *huffman) uint32 {
-	e := h.lut[r.acc>>(64-lutBits)]
+	bits := r.peek()
+	e := h.lut[bits>>(64-lutBits)]
 	if e == entryLong {
-		if e = h.long(uint32(r.acc >> 48)); e == 0 {
-			return 0
-		}
+		e = h.long(uint32(bits >> 48))
 	}
-	n := uint(e & 63)
-	r.acc <<= n
-	r.n -= int(n)
+	r.pos += int(e & 31)
 	return e
 }
 

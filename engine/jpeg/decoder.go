@@ -3,6 +3,8 @@ package jpeg
 import (
 	"image"
 	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 )
 
 // DefaultMaxPixels is the limit that a zero Options.MaxPixels stands for: 50 megapixels.
@@ -39,7 +41,7 @@ type Decoder struct {
 	parser
 
 	bits    bitReader
-	block   [blockSize]int16
+	block   [kernel.BlockRoom]int16
 	scratch []byte  // entropy-coded bytes of one restart interval, without stuffing
 	planes  []byte  // samples of all components, cut up by frame.layOut
 	coefs   []int16 // coefficients of all components, in progressive files

@@ -1,9 +1,13 @@
 package jpeg
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+)
 
 // lutBits is the number of bits that one look-up resolves. Longer codes are rare and take the slow path.
-const lutBits = 10
+const lutBits = kernel.LookupBits
 
 // huffman is one Huffman table (T.81, annex C) and what decodes it fast.
 //
@@ -23,7 +27,8 @@ type huffman struct {
 	symbols []byte   // in the order of their codes
 	store   [256]byte
 
-	lut [1 << lutBits]uint32
+	lut   [1 << lutBits]uint32
+	pairs kernel.PairTable // only for classAC
 	// For codes of length n: the first code beyond them, shifted to 16 bits, and what to add to a code to get the
 	// index of its symbol.
 	limit  [17]int32
@@ -31,9 +36,9 @@ type huffman struct {
 }
 
 const (
-	entryOpen = 1 << 6
+	entryOpen = kernel.Open
 	entryLong = entryOpen // with length zero
-	runEnd    = 128
+	runEnd    = kernel.EndOfBlock - 1
 )
 
 // symbolClass is the meaning of symbols: the low four bits are a number of value bits, the others a run.
@@ -86,8 +91,32 @@ func (h *huffman) prepare(class symbolClass) bool {
 		}
 		code <<= 1
 	}
+	if class == classAC {
+		h.pair()
+	}
 	h.ready, h.class = true, class
 	return true
+}
+
+// pair fills pairs from lut.
+func (h *huffman) pair() {
+	for i, first := range h.lut {
+		steps, length := uint64(first>>8&0xFF+1), uint64(first&63)
+		if first&entryOpen != 0 {
+			h.pairs[i] = uint64(first>>16)<<16 | steps<<8 | entryOpen | length
+			continue
+		}
+		last, lastSteps := first, steps
+		if steps < kernel.EndOfBlock {
+			// The bits beyond the first symbol, and zeros where they are not known.
+			second := h.lut[i<<length&(1<<lutBits-1)]
+			if second&entryOpen == 0 && length+uint64(second&63) <= lutBits {
+				length += uint64(second & 63)
+				last, lastSteps = second, steps+uint64(second>>8&0xFF)+1
+			}
+		}
+		h.pairs[i] = uint64(last>>16)<<48 | lastSteps<<32 | uint64(first>>16)<<16 | steps<<8 | length
+	}
 }
 
 // fill writes the entries of all bit strings that start with code, which has n bits.

@@ -103,7 +103,6 @@ func (c *component) block(bx, by int) *[64]int16 {
 // blockDC decodes the DC coefficient of one block of the scan's component number i.
 func (d *Decoder) blockDC(b *[64]int16, i int, pred *int32) bool {
 	r, s := &d.bits, &d.scan
-	r.fill()
 	if s.ah != 0 {
 		b[0] |= int16(r.take(1) << s.al)
 		return true
@@ -162,7 +161,6 @@ func (a *acBand) first(r *bitReader, b *[64]int16) bool {
 		return true
 	}
 	for k := a.ss; k <= a.se; k++ {
-		r.fill()
 		e := r.code(a.h)
 		if e == 0 {
 			return false
@@ -188,7 +186,6 @@ func (a *acBand) refine(r *bitReader, b *[64]int16) bool {
 	k := a.ss
 	if a.endRun == 0 {
 		for ; k <= a.se; k++ {
-			r.fill()
 			e := r.code(a.h)
 			if e == 0 {
 				return false
@@ -226,9 +223,6 @@ func (r *bitReader) correct(b *[64]int16, k, se, run int, plus int16) int {
 			}
 			run--
 			continue
-		}
-		if r.n == 0 {
-			r.fill()
 		}
 		if r.take(1) != 0 && *v&plus == 0 {
 			if *v > 0 {

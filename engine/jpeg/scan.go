@@ -1,10 +1,6 @@
 package jpeg
 
-import (
-	"encoding/binary"
-
-	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
-)
+import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 
 // readScans decodes the scan whose header was just read, and all that follow, up to the end of the picture.
 func (d *Decoder) readScans() error {
@@ -50,10 +46,10 @@ func (d *Decoder) nextInterval(number int) error {
 	}
 	var used int
 	d.scratch, used = unstuff(d.scratch[:0], d.data[d.pos:])
-	var padding [bitPadding]byte
+	var padding [kernel.BitPadding]byte
 	d.scratch = append(d.scratch, padding[:]...)
 	d.pos += used
-	d.bits.reset(d.scratch)
+	d.bits = bitReader{data: d.scratch}
 	return nil
 }
 
@@ -188,64 +184,38 @@ func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pre
 	return nil
 }
 
-// blockSize is the length of a block's memory: where coefficients may be written before their index is checked.
-// Those beyond the 64th land in the rest.
-const blockSize = 256
-
-// natural maps the order in the file to the natural one, and what lies beyond to a place outside of the block.
-var natural = func() (order [blockSize]uint8) {
-	for k := range order {
-		order[k] = 64
-	}
-	copy(order[:], zigzag[:])
-	return order
-}()
-
 // block decodes the coefficients of one block into b in natural order (T.81, F.2.2). It returns the last index in
 // zig-zag order that was coded, or -1 for data that no encoder writes.
-func (r *bitReader) block(b *[blockSize]int16, dc, ac *huffman, pred *int32) int {
+func (r *bitReader) block(b *[kernel.BlockRoom]int16, dc, ac *huffman, pred *int32) int {
 	clear(b[:64])
-	r.fill()
 	e := r.code(dc)
 	if e == 0 {
 		return -1
 	}
 	*pred += r.value(e)
 	b[0] = int16(*pred)
-
-	acc, n, pos := r.acc, r.n, r.pos // in registers while the loop runs
 	k := 0
-	for k < 63 {
-		if n < 32 {
-			acc |= binary.BigEndian.Uint64(r.data[pos:]) >> (uint(n) & 63)
-			pos += (63 - n) >> 3
-			n |= 56
+	for {
+		if k, r.pos = kernel.Coefficients(b, &ac.pairs, r.data, r.pos, k); k >= 63 {
+			break
 		}
-		e := ac.lut[acc>>(64-lutBits)]
-		if e&entryOpen != 0 {
-			if e == entryLong {
-				if e = ac.long(uint32(acc >> 48)); e == 0 {
-					return -1
-				}
-			}
-			length := uint(e) & 31
-			size := uint(e>>16) & 15
-			rest := acc << length
-			// A value whose first bit is zero is negative, and one more than the complement of its bits.
-			v := int64(rest>>1>>(63-size)) + int64(^rest)>>63&(1-1<<size)
-			e = e&0xFF00 | uint32(length+size) | uint32(v)<<16
+		// A code too long for the table, or whose neighbour in the table belongs to the next block.
+		if e = r.code(ac); e == 0 {
+			return -1
 		}
-		acc <<= e & 31
-		n -= int(e & 31)
 		k += int(e>>8&0xFF) + 1
-		b[natural[uint8(k)]] = int16(e >> 16)
+		if v := r.value(e); k < 64 {
+			b[zigzag[k]] = int16(v)
+		}
+		if k >= 63 {
+			break
+		}
 	}
-	r.acc, r.n, r.pos = acc, n, pos
 	switch {
 	case k == 63:
 		return k
-	case k > runEnd:
-		return k - runEnd - 1
+	case k >= kernel.EndOfBlock:
+		return k - kernel.EndOfBlock
 	}
 	return -1
 }

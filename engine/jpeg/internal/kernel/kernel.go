@@ -28,6 +28,20 @@ func Use(level string) bool {
 	return false
 }
 
+// Coefficients decodes AC coefficients into block, from the bit pos of data on, where k is the index of the last
+// coefficient decoded. It returns both as they are then: with k at 63 or above, the block is complete, or ended by an
+// EndOfBlock, or damaged if k is neither 63 nor at least EndOfBlock; with k below 63, the next symbol is one that
+// table does not resolve, or that it holds only together with one of the next block.
+//
+// The block must be zero behind k. data must reach 4*(63-k)+8 bytes beyond pos.
+func Coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
+	// Each step takes less than 4 bytes, and bits are loaded by 8 bytes.
+	if pos < 0 || uint(k) > 63 || pos>>3+4*(63-k)+8 > len(data) {
+		panic("kernel: position outside of the data or the block")
+	}
+	return coefficients(block, table, data, pos, k)
+}
+
 // InverseDCT dequantises a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
 func InverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	if stride < 8 {

@@ -17,6 +17,10 @@ func levels() []string {
 
 func use(level string) { avx2 = level == "avx2" }
 
+func coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
+	return coefficientsGeneric(block, table, data, pos, k)
+}
+
 func inverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	if !avx2 {
 		inverseDCTGeneric(dst, stride, block, quant)

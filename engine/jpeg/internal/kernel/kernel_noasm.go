@@ -6,6 +6,10 @@ func levels() []string { return []string{"generic"} }
 
 func use(string) {}
 
+func coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
+	return coefficientsGeneric(block, table, data, pos, k)
+}
+
 func inverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	inverseDCTGeneric(dst, stride, block, quant)
 }
