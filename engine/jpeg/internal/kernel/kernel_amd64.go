@@ -6,10 +6,13 @@ import "golang.org/x/sys/cpu"
 
 // avx2 chooses the vector forms. Rows too short for them, and the ends of rows that the vectors do not fill, take
 // other ways with the same results: an end is done by a last vector that overlaps the one before.
-var avx2 = cpu.X86.HasAVX2
+var avx2 = hasAVX2
+
+// hasAVX2 also asks for the bit instructions that came with it.
+var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
 
 func levels() []string {
-	if cpu.X86.HasAVX2 {
+	if hasAVX2 {
 		return []string{"generic", "avx2"}
 	}
 	return []string{"generic"}
@@ -18,7 +21,10 @@ func levels() []string {
 func use(level string) { avx2 = level == "avx2" }
 
 func coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
-	return coefficientsGeneric(block, table, data, pos, k)
+	if !avx2 || k >= 63 {
+		return coefficientsGeneric(block, table, data, pos, k)
+	}
+	return coefficientsBMI2(&block[0], &table[0], &natural[0], &data[0], pos, k)
 }
 
 func inverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {

@@ -4,6 +4,212 @@
 
 #include "textflag.h"
 
+// func coefficientsBMI2(block *int16, table *uint64, order *uint8, data *byte, pos int, k int) (newK int, newPos int)
+// Requires: BMI2
+TEXT ·coefficientsBMI2(SB), NOSPLIT, $0-64
+	MOVQ block+0(FP), AX
+	MOVQ table+8(FP), CX
+	MOVQ order+16(FP), DX
+	MOVQ data+24(FP), BX
+	MOVQ pos+32(FP), SI
+	MOVQ k+40(FP), DI
+
+load:
+	MOVQ    SI, R8
+	SHRQ    $0x03, R8
+	MOVQ    (BX)(R8*1), R8
+	BSWAPQ  R8
+	MOVQ    SI, R9
+	ANDQ    $0x07, R9
+	SHLXQ   R9, R8, R8
+	MOVQ    R8, R9
+	SHRQ    $0x36, R9
+	MOVQ    (CX)(R9*8), R9
+	BTL     $0x06, R9
+	JCS     open
+	SHLXQ   R9, R8, R8
+	MOVL    R9, R10
+	SHRL    $0x08, R10
+	MOVL    R10, R13
+	MOVBLZX R10, R10
+	ADDQ    DI, R10
+	SHRL    $0x08, R13
+	MOVQ    R9, R11
+	SHRQ    $0x20, R11
+	MOVBLZX R11, R12
+	ADDQ    DI, R12
+	SHRL    $0x10, R11
+	MOVBQZX (DX)(R10*1), R14
+	MOVW    R13, (AX)(R14*2)
+	MOVBQZX (DX)(R12*1), R13
+	MOVW    R11, (AX)(R13*2)
+	CMPQ    R12, $0x3f
+	JGE     end
+	MOVQ    R12, DI
+	MOVBLZX R9, R9
+	ADDQ    R9, SI
+	MOVQ    R8, R9
+	SHRQ    $0x36, R9
+	MOVQ    (CX)(R9*8), R9
+	BTL     $0x06, R9
+	JCS     open
+	SHLXQ   R9, R8, R8
+	MOVL    R9, R10
+	SHRL    $0x08, R10
+	MOVL    R10, R13
+	MOVBLZX R10, R10
+	ADDQ    DI, R10
+	SHRL    $0x08, R13
+	MOVQ    R9, R11
+	SHRQ    $0x20, R11
+	MOVBLZX R11, R12
+	ADDQ    DI, R12
+	SHRL    $0x10, R11
+	MOVBQZX (DX)(R10*1), R14
+	MOVW    R13, (AX)(R14*2)
+	MOVBQZX (DX)(R12*1), R13
+	MOVW    R11, (AX)(R13*2)
+	CMPQ    R12, $0x3f
+	JGE     end
+	MOVQ    R12, DI
+	MOVBLZX R9, R9
+	ADDQ    R9, SI
+	MOVQ    R8, R9
+	SHRQ    $0x36, R9
+	MOVQ    (CX)(R9*8), R9
+	BTL     $0x06, R9
+	JCS     open
+	SHLXQ   R9, R8, R8
+	MOVL    R9, R10
+	SHRL    $0x08, R10
+	MOVL    R10, R13
+	MOVBLZX R10, R10
+	ADDQ    DI, R10
+	SHRL    $0x08, R13
+	MOVQ    R9, R11
+	SHRQ    $0x20, R11
+	MOVBLZX R11, R12
+	ADDQ    DI, R12
+	SHRL    $0x10, R11
+	MOVBQZX (DX)(R10*1), R14
+	MOVW    R13, (AX)(R14*2)
+	MOVBQZX (DX)(R12*1), R13
+	MOVW    R11, (AX)(R13*2)
+	CMPQ    R12, $0x3f
+	JGE     end
+	MOVQ    R12, DI
+	MOVBLZX R9, R9
+	ADDQ    R9, SI
+	MOVQ    R8, R9
+	SHRQ    $0x36, R9
+	MOVQ    (CX)(R9*8), R9
+	BTL     $0x06, R9
+	JCS     open
+	SHLXQ   R9, R8, R8
+	MOVL    R9, R10
+	SHRL    $0x08, R10
+	MOVL    R10, R13
+	MOVBLZX R10, R10
+	ADDQ    DI, R10
+	SHRL    $0x08, R13
+	MOVQ    R9, R11
+	SHRQ    $0x20, R11
+	MOVBLZX R11, R12
+	ADDQ    DI, R12
+	SHRL    $0x10, R11
+	MOVBQZX (DX)(R10*1), R14
+	MOVW    R13, (AX)(R14*2)
+	MOVBQZX (DX)(R12*1), R13
+	MOVW    R11, (AX)(R13*2)
+	CMPQ    R12, $0x3f
+	JGE     end
+	MOVQ    R12, DI
+	MOVBLZX R9, R9
+	ADDQ    R9, SI
+	MOVQ    R8, R9
+	SHRQ    $0x36, R9
+	MOVQ    (CX)(R9*8), R9
+	BTL     $0x06, R9
+	JCS     open
+	SHLXQ   R9, R8, R8
+	MOVL    R9, R10
+	SHRL    $0x08, R10
+	MOVL    R10, R12
+	MOVBLZX R10, R10
+	ADDQ    DI, R10
+	SHRL    $0x08, R12
+	MOVQ    R9, R11
+	SHRQ    $0x20, R11
+	MOVBLZX R11, R8
+	ADDQ    DI, R8
+	SHRL    $0x10, R11
+	MOVBQZX (DX)(R10*1), R13
+	MOVW    R12, (AX)(R13*2)
+	MOVBQZX (DX)(R8*1), R12
+	MOVW    R11, (AX)(R12*2)
+	CMPQ    R8, $0x3f
+	JGE     end
+	MOVQ    R8, DI
+	MOVBLZX R9, R8
+	ADDQ    R8, SI
+	JMP     load
+
+end:
+	MOVQ    R9, AX
+	SHRQ    $0x20, AX
+	MOVBLZX AL, AX
+	ADDQ    DI, AX
+	CMPQ    R10, $0x3f
+	JLT     take
+	CMPQ    R10, AX
+	JNE     return
+
+take:
+	MOVQ    AX, DI
+	MOVBLZX R9, AX
+	ADDQ    AX, SI
+
+return:
+	MOVQ DI, newK+48(FP)
+	MOVQ SI, newPos+56(FP)
+	RET
+
+open:
+	MOVL    R9, R8
+	ANDL    $0x3f, R8
+	JZ      return
+	ADDQ    R8, SI
+	MOVQ    SI, R8
+	SHRQ    $0x03, R8
+	MOVQ    (BX)(R8*1), R8
+	BSWAPQ  R8
+	MOVQ    SI, R10
+	ANDQ    $0x07, R10
+	SHLXQ   R10, R8, R8
+	SHRL    $0x08, R9
+	MOVL    R9, R10
+	MOVBLZX R9, R9
+	ADDQ    R9, DI
+	SHRL    $0x08, R10
+	ANDL    $0x0f, R10
+	ADDQ    R10, SI
+	MOVQ    R8, R9
+	NOTQ    R9
+	SARQ    $0x3f, R9
+	MOVQ    $-1, R11
+	SHLXQ   R10, R11, R11
+	INCQ    R11
+	ANDQ    R9, R11
+	MOVQ    R10, R9
+	NEGQ    R9
+	SHRXQ   R9, R8, R8
+	ADDQ    R11, R8
+	MOVBQZX (DX)(DI*1), R9
+	MOVW    R8, (AX)(R9*2)
+	CMPQ    DI, $0x3f
+	JLT     load
+	JMP     return
+
 DATA even2<>+0(SB)/2, $0x1151
 DATA even2<>+2(SB)/2, $0xd630
 DATA even2<>+4(SB)/2, $0x1151

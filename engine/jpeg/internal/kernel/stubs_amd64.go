@@ -4,6 +4,11 @@
 
 package kernel
 
+// coefficientsBMI2 is coefficientsGeneric, order being natural.
+//
+//go:noescape
+func coefficientsBMI2(block *int16, table *uint64, order *uint8, data *byte, pos int, k int) (newK int, newPos int)
+
 // inverseDCTAVX2 is inverseDCTGeneric.
 //
 //go:noescape

@@ -12,6 +12,7 @@ import (
 
 func main() {
 	ConstraintExpr("amd64,!purego")
+	coefficients()
 	inverseDCT()
 	ycbcrToRGB()
 	interleaveRGB()
