@@ -32,26 +32,25 @@ func (p *parser) colorSpace() colorSpace {
 	return spaceYCbCr
 }
 
-// convert writes one row of pixels, as many as dst has room for, from the rows of the components.
+// convert writes pixels from rows of as many samples.
 func (s colorSpace) convert(dst []byte, rows *[4][]byte) {
-	n := len(dst) / 3
 	switch s {
 	case spaceGray:
-		kernel.Interleave(dst, rows[0][:n], rows[0], rows[0])
+		kernel.Interleave(dst, rows[0], rows[0], rows[0])
 	case spaceYCbCr:
-		kernel.YCbCrToRGB(dst, rows[0][:n], rows[1], rows[2])
+		kernel.YCbCrToRGB(dst, rows[0], rows[1], rows[2])
 	case spaceRGB:
-		kernel.Interleave(dst, rows[0][:n], rows[1], rows[2])
+		kernel.Interleave(dst, rows[0], rows[1], rows[2])
 	case spaceCMYK:
-		kernel.Interleave(dst, rows[0][:n], rows[1], rows[2])
-		addBlack(dst, rows[3][:n])
+		kernel.Interleave(dst, rows[0], rows[1], rows[2])
+		addBlack(dst, rows[3])
 	case spaceYCCK:
 		// libjpeg makes CMY as 255 minus the RGB of Y, Cb and Cr.
-		kernel.YCbCrToRGB(dst, rows[0][:n], rows[1], rows[2])
+		kernel.YCbCrToRGB(dst, rows[0], rows[1], rows[2])
 		for i := range dst {
 			dst[i] = 255 - dst[i]
 		}
-		addBlack(dst, rows[3][:n])
+		addBlack(dst, rows[3])
 	}
 }
 

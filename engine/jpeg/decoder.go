@@ -40,6 +40,8 @@ type Config struct {
 type Decoder struct {
 	parser
 
+	dcTable, acTable [4]huffman // by table number
+
 	bits    bitReader
 	block   [kernel.BlockRoom]int16
 	scratch []byte  // entropy-coded bytes of one restart interval, without stuffing
@@ -55,7 +57,7 @@ type Decoder struct {
 // Decode decodes a whole file held in data. The picture is valid until the next call. Errors are FormatError,
 // UnsupportedError or SizeError.
 func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
-	d.parser.reset(data)
+	d.parser = parser{data: data}
 	if err := d.readUntilScan(); err != nil {
 		return RGB{}, err
 	}
@@ -74,6 +76,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	if o.Window != (image.Rectangle{}) {
 		d.window = d.window.Intersect(o.Window)
 	}
+	f.need(d.window)
 	d.takeMemory()
 	if err := d.readScans(); err != nil {
 		return RGB{}, err
@@ -87,8 +90,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 
 // DecodeConfig reads the header of a file held in data, or as much of the file as holds the header.
 func DecodeConfig(data []byte) (Config, error) {
-	var p parser
-	p.reset(data)
+	p := parser{data: data}
 	if err := p.readUntilFrame(); err != nil {
 		return Config{}, err
 	}

@@ -1,6 +1,9 @@
 package jpeg
 
-import "slices"
+import (
+	"image"
+	"slices"
+)
 
 // maxDimension is libjpeg's limit to width and height, in pixels.
 const maxDimension = 65500
@@ -30,6 +33,9 @@ type component struct {
 	stride, rows int
 	expandX      int // output columns per sample
 	expandY      int // output rows per sample
+
+	// What the window needs of the component: samples with those that filters read, and their blocks.
+	needSamples, needBlocks image.Rectangle
 
 	quant    [64]uint16 // in natural order, latched when the first scan of the component begins
 	seen     bool       // a scan has held this component
@@ -69,6 +75,30 @@ func (f *frame) layOut() error {
 		c.stride, c.rows = f.mcusX*c.h*8, f.mcusY*c.v*8
 	}
 	return nil
+}
+
+// need notes what the pixels in window take of each component.
+func (f *frame) need(window image.Rectangle) {
+	for i := range f.comps() {
+		c := &f.component[i]
+		c.needSamples, c.needBlocks = image.Rectangle{}, image.Rectangle{}
+		if window.Empty() {
+			continue
+		}
+		// Filters read one sample around.
+		c.needSamples = image.Rect(
+			window.Min.X/c.expandX-1, window.Min.Y/c.expandY-1,
+			(window.Max.X-1)/c.expandX+2, (window.Max.Y-1)/c.expandY+2,
+		).Intersect(image.Rect(0, 0, c.width, c.height))
+		s := c.needSamples
+		c.needBlocks = image.Rect(s.Min.X/8, s.Min.Y/8, divUp(s.Max.X, 8), divUp(s.Max.Y, 8))
+	}
+}
+
+// needs reports whether the window takes anything of a block.
+func (c *component) needs(bx, by int) bool {
+	n := &c.needBlocks
+	return n.Min.X <= bx && bx < n.Max.X && n.Min.Y <= by && by < n.Max.Y
 }
 
 // blocks counts the blocks that a file of this frame must hold.

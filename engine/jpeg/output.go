@@ -17,9 +17,10 @@ func (d *Decoder) emit(end int) {
 	var rows [4][]byte
 	for y := max(d.emitted, d.window.Min.Y); y < min(end, d.window.Max.Y); y++ {
 		for i := range f.comps() {
-			rows[i] = f.component[i].upsampleRow(d.rows[i*f.rowSize():][:f.rowSize()], y)
+			row := f.component[i].upsampleRow(d.rows[i*f.rowSize():][:f.rowSize()], y)
+			rows[i] = row[d.window.Min.X:d.window.Max.X]
 		}
-		space.convert(d.pix[3*f.width*y:][:3*f.width], &rows)
+		space.convert(d.pix[3*f.width*y:][3*d.window.Min.X:3*d.window.Max.X], &rows)
 	}
 	d.emitted = max(d.emitted, end)
 }

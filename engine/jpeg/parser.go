@@ -47,8 +47,8 @@ type parser struct {
 
 	quant    [4][64]uint16 // by table number, in natural order
 	hasQuant [4]bool
-	dc, ac   [4]huffman // by table number
-	restart  int        // MCUs in a restart interval, 0 for none
+	dc, ac   [4][]byte // Huffman tables by number: 16 counts and the symbols, nil if not defined
+	restart  int       // MCUs in a restart interval, 0 for none
 
 	jfif           bool
 	adobe          bool
@@ -62,19 +62,6 @@ type scan struct {
 	td, ta [4]byte // Huffman tables to use
 	ss, se int     // first and last coefficient in zig-zag order
 	ah, al int     // successive approximation: bit position before and now
-}
-
-// reset makes p ready for a new file. Huffman tables keep their memory.
-func (p *parser) reset(data []byte) {
-	p.data, p.pos = data, 0
-	p.frame = frame{}
-	p.hasFrame = false
-	p.hasQuant = [4]bool{}
-	for i := range p.dc {
-		p.dc[i].defined, p.ac[i].defined = false, false
-	}
-	p.restart = 0
-	p.jfif, p.adobe, p.adobeTransform = false, false, 0
 }
 
 func (p *parser) invalid(reason string) error {
@@ -281,11 +268,11 @@ func (p *parser) readHuffman(b []byte) error {
 		if n > 256 || len(b) < 17+n {
 			return p.invalid("malformed Huffman table")
 		}
-		t := &p.dc[id]
-		if class == 1 {
-			t = &p.ac[id]
+		if class == 0 {
+			p.dc[id] = b[1 : 17+n]
+		} else {
+			p.ac[id] = b[1 : 17+n]
 		}
-		t.define(b[1:17], b[17:17+n])
 		b = b[17+n:]
 	}
 	return nil

@@ -13,14 +13,14 @@ func (d *Decoder) progressiveScan() error {
 	if s.ss == 0 {
 		if s.ah == 0 {
 			for i := range s.n {
-				if t := &d.dc[s.td[i]]; !t.defined || !t.prepare(classDC) {
+				if !d.prepareDC(s.td[i]) {
 					return d.invalid("Huffman table invalid or not defined")
 				}
 			}
 		}
 		return d.progressiveDC()
 	}
-	if t := &d.ac[s.ta[0]]; !t.defined || !t.prepare(classACProgressive) {
+	if !d.prepareAC(s.ta[0], classACProgressive) {
 		return d.invalid("Huffman table invalid or not defined")
 	}
 	return d.progressiveAC()
@@ -107,7 +107,7 @@ func (d *Decoder) blockDC(b *[64]int16, i int, pred *int32) bool {
 		b[0] |= int16(r.take(1) << s.al)
 		return true
 	}
-	e := r.code(&d.dc[s.td[i]])
+	e := r.code(&d.dcTable[s.td[i]])
 	if e == 0 {
 		return false
 	}
@@ -120,7 +120,7 @@ func (d *Decoder) blockDC(b *[64]int16, i int, pred *int32) bool {
 func (d *Decoder) progressiveAC() error {
 	s := &d.scan
 	c := &d.frame.component[s.comp[0]]
-	band := acBand{h: &d.ac[s.ta[0]], ss: s.ss, se: s.se, al: s.al}
+	band := acBand{h: &d.acTable[s.ta[0]], ss: s.ss, se: s.se, al: s.al}
 	mcu := 0
 	for by := range c.blocksY {
 		for bx := range c.blocksX {
@@ -241,8 +241,8 @@ func (d *Decoder) reconstruct() {
 	smoothing := f.needsSmoothing()
 	for i := range f.comps() {
 		c := &f.component[i]
-		for by := range c.blocksY {
-			for bx := range c.blocksX {
+		for by := c.needBlocks.Min.Y; by < c.needBlocks.Max.Y; by++ {
+			for bx := c.needBlocks.Min.X; bx < c.needBlocks.Max.X; bx++ {
 				block := c.block(bx, by)
 				if smoothing {
 					guessed := f.smooth(c, bx, by)

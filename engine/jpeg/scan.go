@@ -77,8 +77,8 @@ func (d *Decoder) sequentialScan() error {
 			return d.invalid("component coded twice")
 		}
 		c.seen = true
-		if !d.dc[s.td[i]].prepare(classDC) || !d.ac[s.ta[i]].prepare(classAC) {
-			return d.invalid("invalid Huffman table")
+		if !d.prepareDC(s.td[i]) || !d.prepareAC(s.ta[i], classAC) {
+			return d.invalid("Huffman table invalid or not defined")
 		}
 	}
 	if s.n == 1 {
@@ -90,20 +90,30 @@ func (d *Decoder) sequentialScan() error {
 // useStandardHuffman defines the tables that the file does not.
 func (d *Decoder) useStandardHuffman() {
 	for id, standard := range standardHuffman {
-		if t := &d.dc[id]; !t.defined {
-			t.define([]byte(standard[0].counts), []byte(standard[0].symbols))
+		if d.dc[id] == nil {
+			d.dc[id] = standard[0]
 		}
-		if t := &d.ac[id]; !t.defined {
-			t.define([]byte(standard[1].counts), []byte(standard[1].symbols))
+		if d.ac[id] == nil {
+			d.ac[id] = standard[1]
 		}
 	}
+}
+
+// prepareDC makes a table for DC coefficients ready. It returns false if it is invalid or not defined.
+func (d *Decoder) prepareDC(id byte) bool {
+	return d.dc[id] != nil && d.dcTable[id].prepare(d.dc[id], classDC)
+}
+
+// prepareAC is prepareDC for AC coefficients.
+func (d *Decoder) prepareAC(id byte, class symbolClass) bool {
+	return d.ac[id] != nil && d.acTable[id].prepare(d.ac[id], class)
 }
 
 // sequentialPlane decodes a scan of one component: an MCU is one block (T.81, A.2.2).
 func (d *Decoder) sequentialPlane() error {
 	s := &d.scan
 	c := &d.frame.component[s.comp[0]]
-	dc, ac := &d.dc[s.td[0]], &d.ac[s.ta[0]]
+	dc, ac := &d.dcTable[s.td[0]], &d.acTable[s.ta[0]]
 	var pred int32
 	mcu := 0
 	for by := range c.blocksY {
@@ -136,7 +146,7 @@ func (d *Decoder) sequentialMCUs() error {
 			}
 			for i := range s.n {
 				c := &f.component[s.comp[i]]
-				dc, ac := &d.dc[s.td[i]], &d.ac[s.ta[i]]
+				dc, ac := &d.dcTable[s.td[i]], &d.acTable[s.ta[i]]
 				for v := range c.v {
 					for h := range c.h {
 						if err := d.sequentialBlock(c, mx*c.h+h, my*c.v+v, dc, ac, &pred[i]); err != nil {
@@ -174,6 +184,9 @@ func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pre
 	}
 	if d.bits.overrun() {
 		return d.overrunError()
+	}
+	if !c.needs(bx, by) {
+		return nil
 	}
 	at := by*8*c.stride + bx*8
 	if last == 0 {

@@ -6,24 +6,25 @@ import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 // so that a new sample is 3/4 of the nearer old one plus 1/4 of the farther, rounded up and down in turns to have no
 // bias. Other ratios repeat samples. Positions outside of the component's picture clamp to its edge.
 
-// upsampleRow returns row y of the picture as samples of c, in buf or straight from the plane.
+// upsampleRow returns row y of the picture as samples of c, in buf or straight from the plane. It is right where the
+// window is.
 func (c *component) upsampleRow(buf []byte, y int) []byte {
-	near := y / c.expandY
-	row := c.row(near)
+	from := c.needSamples.Min.X
+	near, out := c.row(y/c.expandY), buf[from*c.expandX:]
 	smooth := c.width > 2 // libjpeg filters no narrower component horizontally
 	switch {
 	case c.expandX == 1 && c.expandY == 1:
-		return row
+		return c.plane[y*c.stride:][:c.stride]
 	case c.expandX == 2 && c.expandY == 1 && smooth:
-		kernel.UpsampleH2(buf, row)
+		kernel.UpsampleH2(out, near)
 	case c.expandX == 1 && c.expandY == 2:
-		kernel.UpsampleV2(buf, row, c.row(far(y)), 1+y&1)
+		kernel.UpsampleV2(out, near, c.row(far(y)), 1+y&1)
 	case c.expandX == 2 && c.expandY == 2 && smooth:
-		kernel.UpsampleH2V2(buf, row, c.row(far(y)))
+		kernel.UpsampleH2V2(out, near, c.row(far(y)))
 	default:
-		for x, v := range row {
+		for x, v := range near {
 			for i := range c.expandX {
-				buf[x*c.expandX+i] = v
+				out[x*c.expandX+i] = v
 			}
 		}
 	}
@@ -38,8 +39,9 @@ func far(y int) int {
 	return y/2 + 1
 }
 
-// row returns row y of the plane, clamped to the picture.
+// row returns what the window needs of row y of the plane, clamped to the picture. A cut end looks to a filter like
+// the edge of the picture; what it makes of that lies outside of the window.
 func (c *component) row(y int) []byte {
 	y = min(max(y, 0), c.height-1)
-	return c.plane[y*c.stride:][:c.width]
+	return c.plane[y*c.stride:][c.needSamples.Min.X:c.needSamples.Max.X]
 }
