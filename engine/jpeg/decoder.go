@@ -90,11 +90,17 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 
 // DecodeConfig reads the header of a file held in data, or as much of the file as holds the header.
 func DecodeConfig(data []byte) (Config, error) {
-	p := parser{data: data}
-	if err := p.readUntilFrame(); err != nil {
+	var d Decoder
+	return d.DecodeConfig(data)
+}
+
+// DecodeConfig is the function of that name in the decoder's own memory, without allocations.
+func (d *Decoder) DecodeConfig(data []byte) (Config, error) {
+	d.parser = parser{data: data}
+	if err := d.readUntilFrame(); err != nil {
 		return Config{}, err
 	}
-	f := &p.frame
+	f := &d.frame
 	return Config{Width: f.width, Height: f.height, Components: f.n, Progressive: f.progressive}, nil
 }
 

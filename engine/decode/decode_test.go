@@ -1,0 +1,316 @@
+package decode
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// golden is one line of testdata/golden.jsonl, or of the reference data's odd.jsonl.
+type golden struct {
+	File          string
+	Width, Height int
+	SHA256        string `json:"sha256_rgb"`
+	TurnedWidth   int    `json:"turned_width"`
+	TurnedHeight  int    `json:"turned_height"`
+	SHA256Turned  string `json:"sha256_turned"`
+	Expect        string
+}
+
+func readGolden(tb testing.TB, file string) []golden {
+	tb.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	var all []golden
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var g golden
+		if err := json.Unmarshal(lines.Bytes(), &g); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+func readFile(tb testing.TB, path string) []byte {
+	tb.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+func sum(pix []byte) string {
+	s := sha256.Sum256(pix)
+	return hex.EncodeToString(s[:])
+}
+
+func check(t *testing.T, rgb RGB, err error, width, height int, sha string) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("Decode: %v", err)
+		return
+	}
+	if rgb.Width != width || rgb.Height != height || rgb.Stride != 3*width {
+		t.Errorf("picture of %dx%d pixels, stride %d, want %dx%d", rgb.Width, rgb.Height, rgb.Stride, width, height)
+	} else if got := sum(rgb.Pix); got != sha {
+		t.Errorf("SHA-256 of the pixels %s, want Pillow's %s", got, sha)
+	}
+}
+
+func TestDecodeEqualsPillow(t *testing.T) {
+	t.Parallel()
+	var d Decoder
+	for _, g := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
+		t.Run(g.File, func(t *testing.T) {
+			data := readFile(t, filepath.Join("testdata", g.File))
+			rgb, err := d.Decode(data, Options{})
+			check(t, rgb, err, g.Width, g.Height, g.SHA256)
+			if g.SHA256Turned == "" {
+				g.TurnedWidth, g.TurnedHeight, g.SHA256Turned = g.Width, g.Height, g.SHA256
+			}
+			rgb, err = d.Decode(data, Options{Orient: true})
+			check(t, rgb, err, g.TurnedWidth, g.TurnedHeight, g.SHA256Turned)
+		})
+	}
+}
+
+// TestOddFiles holds what is expected of the unusual and broken files of the reference data.
+func TestOddFiles(t *testing.T) {
+	t.Parallel()
+	var d Decoder
+	for _, g := range readGolden(t, testutil.Shared(t, "reference", "odd.jsonl")) {
+		t.Run(g.File, func(t *testing.T) {
+			rgb, err := d.Decode(readFile(t, testutil.Shared(t, "images", "odd", g.File)), Options{})
+			switch g.Expect {
+			case "predictions":
+				check(t, rgb, err, g.Width, g.Height, g.SHA256)
+			case "refused: not a decodable image":
+				checkError(t, err, resnet18cloud.CodeUndecodable, "Not a decodable image: ")
+			case "refused: too many pixels":
+				checkError(t, err, resnet18cloud.CodeTooLarge, "Image has too many pixels: ")
+			default:
+				t.Errorf("unknown expectation %q", g.Expect)
+			}
+		})
+	}
+}
+
+func checkError(t *testing.T, err error, code resnet18cloud.Code, message string) {
+	t.Helper()
+	e, ok := errors.AsType[*resnet18cloud.Error](err)
+	if !ok || e.Code != code || !strings.HasPrefix(e.Message, message) || e.Hint == "" {
+		t.Errorf("error %#v, want code %s, message %q... and a hint", err, code, message)
+	}
+}
+
+// TestWindow holds that the pixels in the window are those of the whole picture, for every format.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	var whole, part Decoder
+	windows := []image.Rectangle{
+		image.Rect(0, 0, 1000, 1000), image.Rect(0, 0, 1, 1), image.Rect(7, 5, 20, 22), image.Rect(30, 0, 37, 3),
+		image.Rect(35, 27, 37, 29), image.Rect(1, 2, 2, 29),
+	}
+	for _, g := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
+		data := readFile(t, filepath.Join("testdata", g.File))
+		want, err := whole.Decode(data, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range windows {
+			w = w.Intersect(image.Rect(0, 0, g.Width, g.Height))
+			if w.Empty() {
+				continue
+			}
+			got, err := part.Decode(data, Options{Window: func(width, height int) image.Rectangle {
+				if width != g.Width || height != g.Height {
+					t.Errorf("%s: window asked for a picture of %dx%d", g.File, width, height)
+				}
+				return w
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for y := w.Min.Y; y < w.Max.Y; y++ {
+				a, b := y*want.Stride+3*w.Min.X, y*want.Stride+3*w.Max.X
+				if !bytes.Equal(got.Pix[a:b], want.Pix[a:b]) {
+					t.Errorf("%s: row %d of window %v differs", g.File, y, w)
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestSixteenBits holds that 16-bit PNG files give their upper bytes, grayscale included.
+func TestSixteenBits(t *testing.T) {
+	t.Parallel()
+	r := image.Rect(0, 0, 3, 2)
+	gray, rgb, rgba := image.NewGray16(r), image.NewRGBA64(r), image.NewNRGBA64(r)
+	for i := range 6 {
+		x, y, v := i%3, i/3, uint16(i*9000)
+		gray.SetGray16(x, y, color.Gray16{Y: v})
+		rgb.SetRGBA64(x, y, color.RGBA64{R: v, G: v + 300, B: v + 3000, A: 0xFFFF})
+		rgba.SetNRGBA64(x, y, color.NRGBA64{R: v, G: v + 300, B: v + 3000, A: v})
+	}
+	for name, m := range map[string]image.Image{"gray": gray, "RGB": rgb, "RGBA": rgba} {
+		var file bytes.Buffer
+		if err := png.Encode(&file, m); err != nil {
+			t.Fatal(err)
+		}
+		var d Decoder
+		got, err := d.Decode(file.Bytes(), Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i := range 6 {
+			v := i * 9000
+			want := [3]byte{byte(v >> 8), byte((v + 300) >> 8), byte((v + 3000) >> 8)}
+			if name == "gray" {
+				want = [3]byte{want[0], want[0], want[0]}
+			}
+			if p := [3]byte(got.Pix[3*i:]); p != want {
+				t.Errorf("%s: pixel %d is %v, want %v", name, i, p, want)
+			}
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	data := readFile(t, filepath.Join("testdata", "png-rgb.png")) // 37x29
+	var d Decoder
+	for _, test := range []struct {
+		o       Options
+		message string
+	}{
+		{Options{}, ""},
+		{Options{MaxPixels: 37 * 29, MaxBytes: len(data)}, ""},
+		{Options{MaxPixels: -1, MaxBytes: -1}, ""},
+		{Options{MaxPixels: 37*29 - 1}, "Image has too many pixels: 37x29, the limit is 0.001072 megapixels"},
+		{Options{MaxBytes: len(data) - 1}, "Image is larger than "},
+	} {
+		_, err := d.Decode(data, test.o)
+		if test.message == "" {
+			if err != nil {
+				t.Errorf("Decode with %+v: %v", test.o, err)
+			}
+			continue
+		}
+		checkError(t, err, resnet18cloud.CodeTooLarge, test.message)
+	}
+}
+
+func TestForeignFormats(t *testing.T) {
+	t.Parallel()
+	for data, name := range map[string]string{
+		"II*\x00\x08\x00\x00\x00":          "TIFF",
+		"\x00\x00\x00\x20ftypavif\x00\x00": "AVIF",
+		"\x00\x00\x00\x18ftypheic\x00\x00": "HEIC",
+		"8BPS\x00\x01":                     "Photoshop",
+		"<svg xmlns=\"\">":                 "SVG",
+	} {
+		var d Decoder
+		_, err := d.Decode([]byte(data), Options{})
+		checkError(t, err, resnet18cloud.CodeUnsupported, "Image format "+name+" is not supported")
+	}
+}
+
+// TestTruncated holds that no part of a file is taken for the whole, whatever the format.
+func TestTruncated(t *testing.T) {
+	t.Parallel()
+	var d Decoder
+	for _, file := range []string{"jpeg.jpg", "png-rgb.png", "png-palette.png", "gif.gif", "bmp-rgb.bmp", "webp-lossy-17x18.webp", "webp-lossless.webp"} {
+		data := readFile(t, filepath.Join("testdata", file))
+		for n := range len(data) * 9 / 10 {
+			_, err := d.Decode(data[:n], Options{})
+			if e, ok := errors.AsType[*resnet18cloud.Error](err); !ok || e.Code != resnet18cloud.CodeUndecodable {
+				t.Fatalf("%s cut to %d of %d bytes: error %v, want CodeUndecodable", file, n, len(data), err)
+			}
+		}
+	}
+}
+
+// TestBombs holds that a header which promises much costs nothing.
+func TestBombs(t *testing.T) {
+	t.Parallel()
+	resize := func(file string, at int, width, height []byte) []byte {
+		data := readFile(t, filepath.Join("testdata", file))
+		copy(data[at:], width)
+		copy(data[at+len(width):], height)
+		return data
+	}
+	le16, le32 := binary.LittleEndian.AppendUint16, binary.LittleEndian.AppendUint32
+	for name, data := range map[string][]byte{
+		"gif":  resize("gif.gif", 6, le16(nil, 65535), le16(nil, 65535)),
+		"bmp":  resize("bmp-rgb.bmp", 18, le32(nil, 1<<20), le32(nil, 1<<20)),
+		"webp": resize("webp-lossy-64x31.webp", 26, le16(nil, 16383), le16(nil, 16383)),
+	} {
+		var d Decoder
+		_, err := d.Decode(data, Options{})
+		checkError(t, err, resnet18cloud.CodeTooLarge, "Image has too many pixels: ")
+		if d.pix != nil {
+			t.Errorf("%s: memory was taken for the picture", name)
+		}
+	}
+}
+
+func TestJPEGAllocatesNothing(t *testing.T) {
+	data := readFile(t, filepath.Join("testdata", "jpeg.jpg"))
+	var d Decoder
+	window := func(int, int) image.Rectangle { return image.Rect(0, 0, 20, 20) }
+	decode := func() {
+		if _, err := d.Decode(data, Options{Window: window}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decode()
+	if n := testing.AllocsPerRun(10, decode); n != 0 {
+		t.Errorf("Decode of JPEG allocates %v times", n)
+	}
+}
+
+// FuzzDecode holds that any bytes give a picture as large as its pixels, or one of the errors that Decode names.
+func FuzzDecode(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		f.Add(readFile(f, file), true)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, orient bool) {
+		var d Decoder
+		rgb, err := d.Decode(data, Options{MaxPixels: 1 << 20, Orient: orient})
+		if err == nil {
+			if rgb.Width < 1 || rgb.Height < 1 || rgb.Stride < 3*rgb.Width || len(rgb.Pix) < rgb.Stride*(rgb.Height-1)+3*rgb.Width {
+				t.Errorf("picture of %dx%d pixels, stride %d, %d bytes", rgb.Width, rgb.Height, rgb.Stride, len(rgb.Pix))
+			}
+			return
+		}
+		switch resnet18cloud.AsError(err).Code {
+		case resnet18cloud.CodeUndecodable, resnet18cloud.CodeUnsupported, resnet18cloud.CodeTooLarge:
+		default:
+			t.Errorf("Decode: %v", err)
+		}
+	})
+}
