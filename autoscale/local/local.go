@@ -93,8 +93,11 @@ func New(cfg Config) (*Replicas, error) {
 // SetReplicas sets how many replicas there shall be and returns; Run starts or stops the difference. The
 // idlest are stopped first: they get no more images, finish what they have, and end.
 func (r *Replicas) SetReplicas(_ context.Context, n int) error {
-	if n < 0 || r.cfg.Max > 0 && n > r.cfg.Max {
-		return fmt.Errorf("local: %d replicas, want 0 to %d", n, r.cfg.Max)
+	switch {
+	case n < 0:
+		return fmt.Errorf("local: %d replicas, want 0 or more", n)
+	case r.cfg.Max > 0 && n > r.cfg.Max:
+		return fmt.Errorf("local: %d replicas, want at most %d", n, r.cfg.Max)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -37,7 +37,7 @@ func (r *Replicas) watch(alive context.Context, one *replica, pid int) {
 	r.update(func() { one.pid = pid; one.runs++ })
 	started := time.Now()
 	if r.awaitReady(alive, one.url) {
-		r.cfg.Log.Info("replica serves", "replica", one.name, "url", one.url, "after", time.Since(started).Round(time.Millisecond))
+		r.cfg.Log.Info("replica serves", "replica", one.name, "url", one.url, "after", time.Since(started).Round(time.Millisecond).String())
 		r.update(func() { one.ready, r.proven = true, true })
 		r.announce()
 	}

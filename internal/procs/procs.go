@@ -103,8 +103,8 @@ func (p Process) Run(ctx context.Context) error {
 			return fmt.Errorf("run %s: %w: it ended %d times, each within %s of its start, the last time with: %s",
 				p.Name, ErrGaveUp, unsettled, p.SettledAfter, exitText(err))
 		}
-		log.Warn("process ended, will be started again", "after", time.Since(started).Round(time.Millisecond),
-			"exit", exitText(err), "wait", backoff)
+		log.Warn("process ended, will be started again", "after", time.Since(started).Round(time.Millisecond).String(),
+			"exit", exitText(err), "wait", backoff.String())
 		select {
 		case <-ctx.Done():
 			return nil
