@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
 // cli is the whole command line. A field's help says the unit; kong adds the default and the variable.
@@ -24,6 +25,7 @@ type cli struct {
 	LogFormat string          `help:"Form of log lines on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
 
 	Dispatcher dispatcherCmd `cmd:"" help:"Take images over HTTP, queue them, send them to replicas, keep the results."`
+	Loadtest   loadtestCmd   `cmd:"" help:"Replay a schedule of images per second against a server and report what a user would have felt."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert and check weights."`
 	Version    versionCmd    `cmd:"" help:"Say version, commit, and what was found in this CPU."`
 }
@@ -73,6 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		kong.Configuration(config.Load),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
+		kong.Vars{"schedules": schedule.Usage},
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

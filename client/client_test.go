@@ -1,0 +1,191 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/client"
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+
+// labeller answers at once, but holds images called "slow" until they are cancelled.
+type labeller struct{}
+
+func (labeller) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	switch {
+	case image.Name == "slow.jpg":
+		<-ctx.Done()
+		return resnet18cloud.Result{}, ctx.Err()
+	case image.Name == "broken.jpg":
+		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUndecodable, Message: "Not a decodable image"}
+	}
+	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"goldfinch", "bulbul", "magpie", "chickadee", "junco"},
+		Timing: resnet18cloud.Timing{Inference: 4 * time.Millisecond}}, nil
+}
+
+// start runs a real dispatcher until the test ends.
+func start(t testing.TB) *client.Client {
+	t.Helper()
+	d, err := dispatch.New(dispatch.Config{Addr: "127.0.0.1:0", NATS: natsconn.Config{DataDir: t.TempDir()}, Classifier: labeller{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	transport := &http.Transport{}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("dispatcher: %v", err)
+		}
+		transport.CloseIdleConnections()
+	})
+	select {
+	case <-d.Ready():
+	case err := <-done:
+		t.Fatal(err)
+	}
+	return &client.Client{BaseURL: d.URL() + "/", HTTP: &http.Client{Transport: transport}}
+}
+
+func picture(name string) resnet18cloud.Image {
+	return resnet18cloud.Image{Name: name, Bytes: []byte("\xff\xd8" + name)}
+}
+
+func TestSubmitAndWait(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	if err := c.Healthy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := c.Submit(t.Context(), picture("a.jpg"), client.Options{Priority: resnet18cloud.PriorityBulk, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := c.Wait(t.Context(), ticket.RequestID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Status != resnet18cloud.StatusCompleted || o.Result == nil || o.Result.Predictions[0] != "goldfinch" ||
+		o.RequestID != ticket.RequestID || o.CompletedAt.Before(o.QueuedAt) || o.QueuedAt.IsZero() || o.Timing.Inference == 0 {
+		t.Errorf("outcome %+v", o)
+	}
+	again, err := c.Submit(t.Context(), picture("a.jpg"), client.Options{})
+	if err != nil || !again.FromCache || again.Result == nil {
+		t.Errorf("the same bytes again: %+v, %v; want the cached result", again, err)
+	}
+}
+
+func TestPredict(t *testing.T) {
+	t.Parallel()
+	result, err := start(t).Predict(t.Context(), picture("a.jpg"), client.Options{})
+	if err != nil || len(result.Predictions) != 5 {
+		t.Errorf("Predict = %+v, %v", result, err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	ticket, err := c.Submit(t.Context(), picture("slow.jpg"), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := c.Cancel(t.Context(), ticket.RequestID)
+	if err != nil || o.Status != resnet18cloud.StatusCancelled {
+		t.Errorf("Cancel = %+v, %v", o, err)
+	}
+	if ticket, err = c.Submit(t.Context(), picture("a.jpg"), client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Wait(t.Context(), ticket.RequestID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Cancel(t.Context(), ticket.RequestID); codeOf(err) != resnet18cloud.CodeConflict {
+		t.Errorf("Cancel of what has ended: %v, want a conflict", err)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	o := client.Options{IdempotencyKey: "order-66"}
+	first, err := c.Submit(t.Context(), picture("a.jpg"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := c.Submit(t.Context(), picture("a.jpg"), o); err != nil || second.RequestID != first.RequestID {
+		t.Errorf("same key: %+v, %v; want request %s", second, err, first.RequestID)
+	}
+	if _, err := c.Submit(t.Context(), picture("b.jpg"), o); codeOf(err) != resnet18cloud.CodeConflict {
+		t.Errorf("same key, other image: %v, want a conflict", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	if _, err := c.Result(t.Context(), "nobody", 0); codeOf(err) != resnet18cloud.CodeNotFound {
+		t.Errorf("unknown id: %v", err)
+	}
+	_, err := c.Predict(t.Context(), picture("broken.jpg"), client.Options{})
+	if codeOf(err) != resnet18cloud.CodeUndecodable || !strings.Contains(err.Error(), "Not a decodable image") {
+		t.Errorf("broken image: %v", err)
+	}
+	ticket, err := c.Submit(t.Context(), picture("broken.jpg"), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := c.Wait(t.Context(), ticket.RequestID)
+	if err != nil || o.Status != resnet18cloud.StatusFailed || o.Err == nil || o.Err.Code != resnet18cloud.CodeUndecodable {
+		t.Errorf("broken image, asynchronously: %+v, %v", o, err)
+	}
+	if _, err := c.Submit(t.Context(), resnet18cloud.Image{}, client.Options{}); codeOf(err) != resnet18cloud.CodeInvalid {
+		t.Errorf("no image: %v", err)
+	}
+}
+
+func codeOf(err error) resnet18cloud.Code {
+	e, _ := errors.AsType[*resnet18cloud.Error](err)
+	if e == nil {
+		return ""
+	}
+	return e.Code
+}
+
+func ExampleClient() {
+	c := &client.Client{BaseURL: "http://127.0.0.1:8080"}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	ticket, err := c.Submit(ctx, resnet18cloud.Image{Name: "goldfinch.jpg", Bytes: []byte("...")}, client.Options{})
+	if client.IsFull(err) {
+		fmt.Println("try again later")
+		return
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	outcome, err := c.Wait(ctx, ticket.RequestID)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(outcome.Result.Predictions)
+}

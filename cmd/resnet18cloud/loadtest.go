@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/client"
+	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+type loadtestCmd struct {
+	URL      string        `help:"Where to send images: a dispatcher, or with --api=sync also a replica." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
+	Images   string        `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
+	Schedule string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
+	API      string        `help:"How to ask: async (POST /predict_async, then wait for the result) or sync (POST /predict)." enum:"async,sync" default:"async" env:"RESNET18_LOADTEST_API"`
+	Workers  int           `help:"Requests under way at once; 0 for no bound, an open loop. A bound lets a slow server delay the requests it is to be tested with. -1 means 50 for the prototype's schedule, as it had, and no bound for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS"`
+	Timeout  time.Duration `help:"How long an answer may take, from the time at which its image was to be sent." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
+	Expect   string        `help:"JSON lines with file and label, or top5_names: another best label counts as an error." type:"existingfile" env:"RESNET18_LOADTEST_EXPECT"`
+	Seed     uint64        `help:"Decides which images are drawn, and random schedules." default:"1" env:"RESNET18_LOADTEST_SEED"`
+	Records  string        `help:"File to write every request to, as JSON lines; times in nanoseconds since the start." type:"path" env:"RESNET18_LOADTEST_RECORDS"`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (loadtestCmd) Help() string {
+	return `Latency counts from the time at which the schedule wanted an image sent, so that a server that stalls does
+not look better than it is. The exit status is 1 when an image did not get its labels.
+
+  resnet18cloud loadtest --images images/imagenet-sample-images
+  resnet18cloud loadtest --workers 0 --schedule poisson:40:60s`
+}
+
+func (c *loadtestCmd) Run(ctx context.Context, env *environment) error {
+	plan, err := schedule.Parse(c.Schedule)
+	if err != nil {
+		return err
+	}
+	images, err := load.FindImages(c.Images)
+	if err != nil {
+		return fmt.Errorf("%w ('make images' fetches a thousand)", err)
+	}
+	var expect load.Expectation
+	if c.Expect != "" {
+		if expect, err = load.ReadExpectation(c.Expect); err != nil {
+			return err
+		}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 1000
+	transport.DisableCompression = true
+	defer transport.CloseIdleConnections()
+	api := &client.Client{BaseURL: c.URL, HTTP: &http.Client{Transport: transport}}
+	var target load.Target = load.Async{Client: api}
+	if c.API == "sync" {
+		target = load.Sync{Client: api}
+	}
+	workers := c.Workers
+	if workers < 0 {
+		workers = 0
+		if c.Schedule == "prototype" {
+			workers = 50
+		}
+	}
+	record, finish, err := recordsTo(c.Records)
+	if err != nil {
+		return err
+	}
+
+	log := prototypeLog(env.stderr)
+	log("Found %d image files", len(images))
+	log("Starting load test - Images per second schedule: %s", list(plan.PerSecond()))
+	if workers > 0 {
+		log("Max workers: %d", workers)
+	} else {
+		log("Max workers: no bound (open loop)")
+	}
+	summary, err := load.Run(ctx, load.Config{
+		Target: target, Schedule: plan, Images: images, Seed: c.Seed, Workers: workers, Timeout: c.Timeout, Expect: expect,
+		Second: func(second, images int) { log("Second %d: Sending %d images", second, images) },
+		Record: record,
+	})
+	if errors.Is(err, load.ErrAbsent) {
+		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
+	}
+	if err := errors.Join(finish(), summary.WriteText(env.stdout)); err != nil {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("load test stopped early: %w", context.Cause(ctx))
+	}
+	if summary.OK < summary.Sent {
+		return errReported
+	}
+	return nil
+}
+
+// recordsTo returns a function that appends records to a file, and one that completes it.
+func recordsTo(path string) (record func(load.Record), finish func() error, err error) {
+	if path == "" {
+		return nil, func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write records: %w", err)
+	}
+	encoder := json.NewEncoder(f)
+	var failed error
+	return func(r load.Record) { failed = errors.Join(failed, encoder.Encode(r)) },
+		func() error { return errors.Join(failed, f.Close()) }, nil
+}
+
+// prototypeLog writes lines as the prototype's load tester does.
+func prototypeLog(w io.Writer) func(format string, args ...any) {
+	return func(format string, args ...any) {
+		stamp := strings.Replace(time.Now().Format("2006-01-02 15:04:05.000"), ".", ",", 1)
+		fmt.Fprintf(w, "%s - INFO - %s\n", stamp, fmt.Sprintf(format, args...))
+	}
+}
+
+// list formats numbers as Python prints them.
+func list(numbers []int) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = strconv.Itoa(n)
+	}
+	return "[" + strings.Join(words, ", ") + "]"
+}

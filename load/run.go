@@ -1,0 +1,160 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+// Config says what to send where. Target, Schedule and Images are needed.
+type Config struct {
+	Target   Target
+	Schedule schedule.Schedule
+	// Images are paths of files, read when they are sent; which one is drawn at random.
+	Images []string
+	// Seed decides which images are drawn and, for random schedules, when. Equal seeds give equal runs.
+	Seed uint64
+	// Workers bounds how many requests are under way at once; the next waits for one to end, and is late.
+	// Zero means no bound: an open loop, in which requests go out whatever the server does.
+	Workers int
+	// Timeout is how long a request may take from its intended time. Zero means a minute.
+	Timeout time.Duration
+	// Expect holds the right labels; files that are not in it are not checked. May be nil.
+	Expect Expectation
+	// Second is called as each second of the schedule begins, with its number from 1 and the images it sends.
+	// May be nil.
+	Second func(second, images int)
+	// Record is called for each request as it ends, from one goroutine. May be nil.
+	Record func(Record)
+}
+
+// ErrAbsent is in the error of Run when nothing answers at the target before the run begins.
+var ErrAbsent = errors.New("no server there")
+
+// Run replays the schedule and adds up what became of it. When ctx ends, it sends no more, gives up on what
+// is under way, and returns the summary of what was measured until then with ctx's error.
+func Run(ctx context.Context, c Config) (*Summary, error) {
+	if len(c.Images) == 0 {
+		return nil, errors.New("load: no images")
+	}
+	check, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := c.Target.Check(check); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+	r := &run{Config: c, start: time.Now(), summary: NewSummary()}
+	r.summary.Started = r.start
+	records := make(chan Record, 1024)
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		for record := range records {
+			r.summary.Add(record)
+			if c.Record != nil {
+				c.Record(record)
+			}
+		}
+	}()
+	r.pace(ctx, records)
+	close(records)
+	<-collected
+	r.summary.Elapsed = time.Since(r.start)
+	return r.summary, ctx.Err()
+}
+
+type run struct {
+	Config
+	start   time.Time
+	summary *Summary
+}
+
+func (r *run) clock() time.Duration { return time.Since(r.start) }
+
+// pace starts each request at its time and returns when all have ended.
+func (r *run) pace(ctx context.Context, records chan<- Record) {
+	var requests sync.WaitGroup
+	defer requests.Wait()
+	var workers chan struct{}
+	if r.Workers > 0 {
+		workers = make(chan struct{}, r.Workers)
+	}
+	pick := rand.New(rand.NewPCG(r.Seed, 0x1))
+	counts := r.Schedule.PerSecond()
+	seconds := 0
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	// sleep returns at a time of the run, or false when ctx ends first.
+	sleep := func(until time.Duration) bool {
+		timer.Reset(until - r.clock())
+		select {
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	announce := func(until time.Duration) bool {
+		for ; seconds < len(counts) && time.Duration(seconds)*time.Second <= until; seconds++ {
+			if !sleep(time.Duration(seconds) * time.Second) {
+				return false
+			}
+			if r.Second != nil {
+				r.Second(seconds+1, counts[seconds])
+			}
+		}
+		return true
+	}
+	for intended := range r.Schedule.Arrivals(r.Seed) {
+		file := r.Images[pick.IntN(len(r.Images))]
+		if !announce(intended) || !sleep(intended) {
+			return
+		}
+		if workers != nil {
+			select {
+			case workers <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+		requests.Go(func() {
+			records <- r.one(ctx, file, intended)
+			if workers != nil {
+				<-workers
+			}
+		})
+	}
+	announce(r.Schedule.Duration() - 1)
+}
+
+// one sends one image.
+func (r *run) one(ctx context.Context, file string, intended time.Duration) Record {
+	record := Record{File: filepath.Base(file), Intended: intended}
+	ctx, cancel := context.WithDeadline(ctx, r.start.Add(intended+r.Timeout))
+	defer cancel()
+	data, err := os.ReadFile(file)
+	record.Sent = r.clock()
+	if err == nil {
+		err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: data}, r.clock, &record)
+	}
+	record.Done = r.clock()
+	if err != nil {
+		record.Error, record.Detail = kindOf(err), err.Error()
+		return record
+	}
+	if want, ok := r.Expect[record.File]; ok && record.Label != want {
+		record.Wrong, record.Error = true, "wrong label"
+		record.Detail = fmt.Sprintf("%s is %q, want %q", record.File, record.Label, want)
+	}
+	return record
+}

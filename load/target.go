@@ -1,0 +1,110 @@
+package load
+
+import (
+	"context"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/client"
+)
+
+// Target is a way to have an image classified. Implementations are safe for concurrent use.
+type Target interface {
+	// Send has one image classified and fills r with what it learns; clock tells the time since the start of
+	// the run. It returns an error when there are no labels in the end.
+	Send(ctx context.Context, image resnet18cloud.Image, clock func() time.Duration, r *Record) error
+	// Check says whether anybody is there at all.
+	Check(ctx context.Context) error
+}
+
+// Async is a dispatcher: POST /predict_async, then GET /result until the end. It waits in the server where
+// that is offered and asks again and again where it is not, as with the prototype.
+type Async struct{ Client *client.Client }
+
+// Sync is POST /predict, which replicas and dispatchers have.
+type Sync struct{ Client *client.Client }
+
+var (
+	_ Target = Async{}
+	_ Target = Sync{}
+)
+
+const (
+	longPoll  = 20 * time.Second
+	shortPoll = 50 * time.Millisecond // between questions to a server without long polls
+)
+
+// Check implements Target.
+func (a Async) Check(ctx context.Context) error { return a.Client.Healthy(ctx) }
+
+// Send implements Target.
+func (a Async) Send(ctx context.Context, image resnet18cloud.Image, clock func() time.Duration, r *Record) error {
+	ticket, err := a.Client.Submit(ctx, image, client.Options{})
+	r.Accepted = clock()
+	if err != nil {
+		return err
+	}
+	r.FromCache = ticket.FromCache
+	if ticket.Result != nil {
+		r.take(*ticket.Result)
+		return nil
+	}
+	for {
+		asked := clock()
+		o, err := a.Client.Result(ctx, ticket.RequestID, longPoll)
+		if err != nil {
+			return err
+		}
+		switch o.Status {
+		case resnet18cloud.StatusCompleted:
+			if o.Result == nil {
+				return &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "completed without a result"}
+			}
+			r.Queue = o.Timing.Queue
+			// Clocks of two machines may disagree: a lag below zero says nothing.
+			r.PollLag = max(0, time.Since(o.CompletedAt))
+			r.take(*o.Result)
+			return nil
+		case resnet18cloud.StatusFailed:
+			if o.Err.Code == "" {
+				o.Err.Code = resnet18cloud.CodeInternal // the prototype gives only a text
+			}
+			return o.Err
+		case resnet18cloud.StatusCancelled:
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeCancelled, Message: "request was cancelled"}
+		case resnet18cloud.StatusQueued, resnet18cloud.StatusProcessing:
+		}
+		if clock()-asked < shortPoll {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(shortPoll):
+			}
+		}
+	}
+}
+
+// Check implements Target.
+func (s Sync) Check(ctx context.Context) error { return s.Client.Healthy(ctx) }
+
+// Send implements Target.
+func (s Sync) Send(ctx context.Context, image resnet18cloud.Image, clock func() time.Duration, r *Record) error {
+	result, err := s.Client.Predict(ctx, image, client.Options{})
+	r.Accepted = clock()
+	if err != nil {
+		return err
+	}
+	r.Queue = result.Timing.Queue
+	r.take(result)
+	return nil
+}
+
+func (r *Record) take(result resnet18cloud.Result) {
+	r.Inference = result.Timing.Inference
+	if r.Inference == 0 {
+		r.Inference = resnet18cloud.Seconds(result.InferenceTime) // the prototype's only figure
+	}
+	if len(result.Predictions) > 0 {
+		r.Label = result.Predictions[0]
+	}
+}
