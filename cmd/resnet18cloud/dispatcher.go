@@ -8,6 +8,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/web"
 )
 
 type dispatcherCmd struct {
@@ -40,6 +41,10 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if c.DataDir == "" && c.NATS == "" {
 		c.DataDir = defaultDataDir()
 	}
+	page, err := web.Handler(nil)
+	if err != nil {
+		return err
+	}
 	d, err := dispatch.New(dispatch.Config{
 		Addr: c.Addr, Endpoints: c.Endpoints, EndpointSlots: c.EndpointSlots,
 		QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize, ResultTTL: c.ResultTTL,
@@ -50,7 +55,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 			URL: c.NATS, DataDir: c.DataDir, SyncAlways: c.Sync == "always",
 			Creds: c.NATSCreds, CAFile: c.NATSCA, CertFile: c.NATSCert, KeyFile: c.NATSKey,
 		},
-		Log: env.log,
+		Page: page, Log: env.log,
 	})
 	if err != nil {
 		return err
