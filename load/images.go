@@ -18,8 +18,12 @@ var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 // FindImages lists the image files below a folder, by extension, in the order of their paths. None at all is
 // an error.
 func FindImages(dir string) ([]string, error) {
+	root, err := filepath.EvalSymlinks(dir) // WalkDir does not follow links, not even the first
+	if err != nil {
+		return nil, fmt.Errorf("find images: %w", err)
+	}
 	var files []string
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
