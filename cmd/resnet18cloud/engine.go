@@ -1,0 +1,56 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/model"
+)
+
+// engineFlags are the options of all commands that run the network themselves.
+type engineFlags struct {
+	Model         string `help:"Weight file: PyTorch checkpoint, safetensors or ONNX, gzipped or not; by default the one that model pull left in your cache." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	RandomWeights bool   `help:"Without a weight file start on random weights, whose answers mean nothing." env:"RESNET18_RANDOM_WEIGHTS"`
+	Concurrency   int    `help:"Images classified at a time, each on one CPU; 0 means the CPUs that the cgroup grants." default:"0" env:"RESNET18_CONCURRENCY"`
+	MaxPixels     int    `help:"Largest picture in pixels; -1 for no limit." default:"50000000" env:"RESNET18_MAX_PIXELS"`
+	Orient        bool   `help:"Turn pictures as their EXIF orientation says, which torchvision does not." env:"RESNET18_ORIENT"`
+}
+
+// openEngine finds and loads the weights and makes an engine with them, to be closed by the caller. It logs which
+// weights answer, loudly if they are random.
+func openEngine(f engineFlags, env *environment) (*engine.Engine, error) {
+	set, err := f.loadWeights()
+	if err != nil {
+		return nil, err
+	}
+	if set != nil {
+		defer set.Close()
+	}
+	e, err := engine.New(engine.Config{
+		Weights: set, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
+	})
+	if err != nil {
+		return nil, err
+	}
+	info := e.Info()
+	env.log.Info("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
+		"kernels", info.Kernels, "concurrency", info.Concurrency)
+	if info.Warning != "" {
+		env.log.Warn(info.Warning)
+	}
+	return e, nil
+}
+
+// loadWeights is nil without an error when random weights shall be used.
+func (f engineFlags) loadWeights() (*weights.Set, error) {
+	path, err := model.Find(f.Model)
+	if errors.Is(err, model.ErrNone) && f.RandomWeights {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find weights: %w", err)
+	}
+	return weights.Load(path)
+}

@@ -1,0 +1,223 @@
+// Package engine classifies images in this process: a file's bytes go in, the five best of ImageNet's classes come out,
+// with the time that each stage took. It joins decode, preprocess, resnet and imagenet, and knows no network and no
+// log. replica serves an [Engine] over HTTP; the classify command and tests call it directly.
+//
+// An engine has one worker for each CPU it may use. When images wait, each worker takes one; an image that finds all
+// the others idle has its inference spread over all CPUs, which shortens it.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"math"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode"
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+)
+
+var _ resnet18cloud.Classifier = (*Engine)(nil)
+
+// Engine is a [resnet18cloud.Classifier]. Make it with [New], and Close it when it is not needed any more.
+type Engine struct {
+	cfg     Config
+	network *resnet.Network
+	info    Info
+
+	// idle holds the workers that have no image. Whoever has taken a worker works with it and puts it back.
+	idle chan *worker
+	// wide computes on all CPUs. It belongs to whoever holds all workers.
+	wide *resnet.Runner
+}
+
+// worker is the memory for one image at a time.
+type worker struct {
+	decoder decode.Decoder
+	resizer preprocess.Resizer
+	input   preprocess.Input
+	logits  imagenet.Logits
+	runner  *resnet.Runner
+}
+
+// New makes an engine: it packs the weights and takes the workers' memory, some 10 MB each. cfg.Weights is not kept.
+func New(cfg Config) (*Engine, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	params, err := cfg.params()
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	network, err := resnet.New(params)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	e := &Engine{cfg: cfg, network: network, idle: make(chan *worker, cfg.Concurrency)}
+	e.info = cfg.info(network)
+	for range cfg.Concurrency {
+		e.idle <- &worker{runner: network.NewRunner(1)}
+	}
+	if cfg.Concurrency > 1 {
+		e.wide = network.NewRunner(cfg.Concurrency)
+	}
+	return e, nil
+}
+
+// Close waits for the images at work and ends the engine's goroutines. The engine must not be used after it.
+func (e *Engine) Close() {
+	for range e.cfg.Concurrency {
+		(<-e.idle).runner.Close()
+	}
+	if e.wide != nil {
+		e.wide.Close()
+	}
+}
+
+// Info says what computes the answers.
+func (e *Engine) Info() Info { return e.info }
+
+// Classify names the five best classes of an image. Errors are *resnet18cloud.Error that blame the image, as
+// decode.Decoder.Decode gives them, or ctx's when it ended first; ctx is looked at between stages.
+func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet18cloud.Result, error) {
+	w, err := e.take(ctx)
+	if err != nil {
+		return resnet18cloud.Result{}, err
+	}
+	defer e.put(w)
+	start := time.Now()
+	timing, err := e.run(ctx, w, img)
+	if err != nil {
+		return resnet18cloud.Result{}, err
+	}
+	result := resnet18cloud.Result{
+		Filename: img.Name, Timing: timing,
+		Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning,
+	}
+	result.Predictions, result.Scores = best(&w.logits)
+	result.InferenceTime = time.Since(start).Seconds()
+	return result, nil
+}
+
+// Logits writes all 1000 logits of an image. Timing and errors are Classify's.
+func (e *Engine) Logits(ctx context.Context, img resnet18cloud.Image, logits *imagenet.Logits) (resnet18cloud.Timing, error) {
+	w, err := e.take(ctx)
+	if err != nil {
+		return resnet18cloud.Timing{}, err
+	}
+	defer e.put(w)
+	timing, err := e.run(ctx, w, img)
+	*logits = w.logits
+	return timing, err
+}
+
+// take waits for an idle worker. Those who wait are served in order.
+func (e *Engine) take(ctx context.Context) (*worker, error) {
+	select {
+	case w := <-e.idle:
+		return w, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (e *Engine) put(w *worker) { e.idle <- w }
+
+// takeOthers takes all workers but the one that the caller has, if they are idle, or none.
+func (e *Engine) takeOthers(others []*worker) ([]*worker, bool) {
+	for range e.cfg.Concurrency - 1 {
+		select {
+		case w := <-e.idle:
+			others = append(others, w)
+		default:
+			e.putAll(others)
+			return nil, false
+		}
+	}
+	return others, true
+}
+
+func (e *Engine) putAll(workers []*worker) {
+	for _, w := range workers {
+		e.put(w)
+	}
+}
+
+// run takes an image through the stages; w.logits has the outcome.
+func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t resnet18cloud.Timing, err error) {
+	clock := stopwatch{time.Now()}
+	rgb, err := w.decoder.Decode(img.Bytes, decode.Options{
+		Window: window, MaxBytes: e.cfg.MaxImageBytes, MaxPixels: e.cfg.MaxPixels, Orient: e.cfg.Orient,
+	})
+	if err != nil {
+		return t, err
+	}
+	t.Decode = clock.lap()
+	w.resizer.Crop(&w.input, rgb.Pix, rgb.Stride, rgb.Width, rgb.Height)
+	t.Preprocess = clock.lap()
+	if rgb.Width*rgb.Height > keepPixels {
+		w.decoder, w.resizer = decode.Decoder{}, preprocess.Resizer{}
+	}
+	if err := ctx.Err(); err != nil {
+		return t, context.Cause(ctx)
+	}
+	e.infer(w)
+	t.Inference = clock.lap()
+	for _, x := range w.logits {
+		if x != x || math.IsInf(float64(x), 0) { //nolint:gocritic // NaN
+			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's answer is not a number",
+				Hint: "the weights may be broken: check them with: resnet18cloud model verify"}
+		}
+	}
+	return t, nil
+}
+
+// keepPixels is the size of picture up to which workers keep their memory for the next one. Larger ones are rare, and
+// at the limit of 50 megapixels it would be 300 MB for each worker.
+const keepPixels = 8_000_000
+
+// window is preprocess.Window as a value that is made once.
+var window func(width, height int) image.Rectangle = preprocess.Window
+
+// infer computes w.logits from w.input: on all CPUs if nobody else uses them.
+func (e *Engine) infer(w *worker) {
+	if e.wide != nil {
+		var room [64]*worker
+		if others, ok := e.takeOthers(room[:0]); ok {
+			defer e.putAll(others)
+			e.wide.Forward(&w.logits, &w.input)
+			return
+		}
+	}
+	w.runner.Forward(&w.logits, &w.input)
+}
+
+// best words the TopK classes of logits, as labels and as scores.
+func best(logits *imagenet.Logits) ([]string, []resnet18cloud.Prediction) {
+	var top [resnet18cloud.TopK]int
+	imagenet.Top(logits, top[:])
+	var p imagenet.Logits
+	imagenet.Softmax(&p, logits)
+	labels := make([]string, len(top))
+	scores := make([]resnet18cloud.Prediction, len(top))
+	for i, class := range top {
+		labels[i] = imagenet.Label(class)
+		scores[i] = resnet18cloud.Prediction{Index: class, Label: labels[i], Logit: logits[class], Probability: p[class]}
+	}
+	return labels, scores
+}
+
+// stopwatch measures stages that follow each other.
+type stopwatch struct{ last time.Time }
+
+// lap is the time since the last lap, or since the start.
+func (s *stopwatch) lap() time.Duration {
+	now := time.Now()
+	d := now.Sub(s.last)
+	s.last = now
+	return d
+}
