@@ -67,9 +67,6 @@ func (s *Server) Run(ctx context.Context) error {
 		m := s.cfg.Model
 		s.cfg.Log.InfoContext(ctx, "replica ready", "url", s.URL(), "weights", m.Weights, "precision", m.Precision,
 			"kernels", m.Kernels, "concurrency", s.cfg.Concurrency, "queue", s.cfg.Queue)
-		if m.Warning != "" {
-			s.cfg.Log.WarnContext(ctx, m.Warning)
-		}
 		return nil
 	})
 	return g.Wait()

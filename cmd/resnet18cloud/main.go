@@ -24,6 +24,8 @@ type cli struct {
 	LogLevel  slog.Level      `help:"Least level that is logged: debug, info, warn or error." default:"info" env:"RESNET18_LOG_LEVEL"`
 	LogFormat string          `help:"Form of log lines on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
 
+	Up         upCmd         `cmd:"" help:"Run everything on this machine: dispatcher, replicas, the page."`
+	Replica    replicaCmd    `cmd:"" help:"Serve ResNet-18 over HTTP."`
 	Dispatcher dispatcherCmd `cmd:"" help:"Take images over HTTP, queue them, send them to replicas, keep the results."`
 	Loadtest   loadtestCmd   `cmd:"" help:"Replay a schedule of images per second against a server and report what a user would have felt."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert and check weights."`
@@ -34,6 +36,13 @@ type cli struct {
 type environment struct {
 	stdout, stderr io.Writer
 	log            *slog.Logger
+	logLevel       slog.Level
+	logFormat      string
+}
+
+// logArgs are the arguments that make a child log as we do.
+func (e *environment) logArgs() []string {
+	return []string{"--log-level", e.logLevel.String(), "--log-format", e.logFormat}
 }
 
 // errReported is returned by commands that have already told the user everything: only the status is left.
@@ -86,7 +95,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return fmt.Errorf("%w (resnet18cloud --help lists commands and options)", err)
 	}
-	return kctx.Run(&environment{stdout: stdout, stderr: stderr, log: newLogger(stderr, c.LogLevel, c.LogFormat)})
+	return kctx.Run(&environment{
+		stdout: stdout, stderr: stderr, log: newLogger(stderr, c.LogLevel, c.LogFormat),
+		logLevel: c.LogLevel, logFormat: c.LogFormat,
+	})
 }
 
 func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {

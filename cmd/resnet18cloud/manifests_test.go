@@ -1,0 +1,252 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/yaml"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// manifests are the objects of the files in k8s/, read with the API's own types.
+type manifests struct {
+	dispatcher appsv1.StatefulSet
+	replica    appsv1.Deployment
+	hpa        autoscalingv2.HorizontalPodAutoscaler
+	budget     policyv1.PodDisruptionBudget
+	services   map[string]corev1.Service
+}
+
+// readManifests reads strictly: unknown or doubled fields, kinds and API versions are errors.
+func readManifests(t *testing.T) *manifests {
+	t.Helper()
+	m := &manifests{services: make(map[string]corev1.Service)}
+	for _, name := range []string{"dispatcher.yaml", "deployment.yaml", "hpa.yaml"} {
+		data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, document := range strings.Split(string(data), "\n---\n") {
+			if err := m.read([]byte(document)); err != nil {
+				t.Fatalf("%s, document %d: %v", name, i+1, err)
+			}
+		}
+	}
+	return m
+}
+
+func (m *manifests) read(document []byte) error {
+	var kind metav1.TypeMeta
+	if err := yaml.Unmarshal(document, &kind); err != nil {
+		return err
+	}
+	switch kind.APIVersion + " " + kind.Kind {
+	case "v1 Service":
+		var s corev1.Service
+		err := yaml.UnmarshalStrict(document, &s)
+		m.services[s.Name] = s
+		return err
+	case "apps/v1 StatefulSet":
+		return yaml.UnmarshalStrict(document, &m.dispatcher)
+	case "apps/v1 Deployment":
+		return yaml.UnmarshalStrict(document, &m.replica)
+	case "autoscaling/v2 HorizontalPodAutoscaler":
+		return yaml.UnmarshalStrict(document, &m.hpa)
+	case "policy/v1 PodDisruptionBudget":
+		return yaml.UnmarshalStrict(document, &m.budget)
+	}
+	return fmt.Errorf("unexpected %s %s", kind.APIVersion, kind.Kind)
+}
+
+// TestManifestsHoldTheContract holds the names, labels, ports and counts that users know.
+func TestManifestsHoldTheContract(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	if got := m.replica; got.Name != "resnet18-app" || *got.Spec.Replicas != 3 || got.Spec.Template.Labels["app"] != "resnet18-app" {
+		t.Errorf("Deployment %s of %d replicas labelled %v, want resnet18-app, 3, app: resnet18-app",
+			got.Name, *got.Spec.Replicas, got.Spec.Template.Labels)
+	}
+	for container, image := range map[*corev1.Container]string{
+		&m.replica.Spec.Template.Spec.Containers[0]:    "resnet18-app:latest",
+		&m.dispatcher.Spec.Template.Spec.Containers[0]: "dispatcher:latest",
+	} {
+		// With minikube image load there is no registry to pull from, which :latest alone would do.
+		if container.Image != image || container.ImagePullPolicy != corev1.PullIfNotPresent {
+			t.Errorf("image %s, %s, want %s, IfNotPresent", container.Image, container.ImagePullPolicy, image)
+		}
+	}
+	for name, port := range map[string]int32{"dispatcher-service": 8080, "resnet18-service": 5000, "resnet18-replicas": 5000} {
+		if s := m.services[name]; len(s.Spec.Ports) != 1 || s.Spec.Ports[0].Port != port {
+			t.Errorf("Service %s has ports %+v, want %d", name, s.Spec.Ports, port)
+		}
+	}
+	if ref := m.hpa.Spec.ScaleTargetRef; ref.Name != m.replica.Name || ref.Kind != "Deployment" || ref.APIVersion != "apps/v1" {
+		t.Errorf("HPA scales %+v, want the Deployment %s", ref, m.replica.Name)
+	}
+}
+
+// TestManifestsFitTogether holds that selectors select, names lead somewhere, and times leave room for what
+// they must hold.
+func TestManifestsFitTogether(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	pods := map[string]corev1.PodTemplateSpec{"dispatcher": m.dispatcher.Spec.Template, "resnet18-app": m.replica.Spec.Template}
+	for name, s := range m.services {
+		pod, ok := pods[s.Spec.Selector["app"]]
+		if !ok || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
+			t.Errorf("Service %s selects %v, which is no pod", name, s.Spec.Selector)
+			continue
+		}
+		if !slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
+			return p.Name == s.Spec.Ports[0].TargetPort.StrVal && p.ContainerPort == s.Spec.Ports[0].Port
+		}) {
+			t.Errorf("Service %s leads to port %v of %+v", name, s.Spec.Ports[0].TargetPort, pod.Spec.Containers[0].Ports)
+		}
+	}
+	for name, selector := range map[string]*metav1.LabelSelector{"dispatcher": m.dispatcher.Spec.Selector,
+		"resnet18-app": m.replica.Spec.Selector, "PodDisruptionBudget": m.budget.Spec.Selector} {
+		pod := pods[selector.MatchLabels["app"]]
+		if s, err := metav1.LabelSelectorAsSelector(selector); err != nil || s.Empty() || !s.Matches(labels.Set(pod.Labels)) {
+			t.Errorf("%s selects %v, which is no pod", name, selector)
+		}
+	}
+	if _, ok := m.services[m.dispatcher.Spec.ServiceName]; !ok {
+		t.Errorf("StatefulSet names the Service %q, which is not there", m.dispatcher.Spec.ServiceName)
+	}
+
+	var dispatcher dispatcherCmd
+	parseContainer(t, "dispatcher", m.dispatcher.Spec.Template.Spec.Containers[0], &dispatcher)
+	name, ok := strings.CutPrefix(dispatcher.Endpoints[0], "dns+http://")
+	host, port, err := net.SplitHostPort(name)
+	if s := m.services[host]; !ok || err != nil || s.Spec.ClusterIP != corev1.ClusterIPNone || fmt.Sprint(s.Spec.Ports[0].Port) != port {
+		t.Errorf("endpoints %v, want dns+http:// and a headless Service with its port", dispatcher.Endpoints)
+	}
+	if mount := m.dispatcher.Spec.Template.Spec.Containers[0].VolumeMounts[0]; mount.MountPath != dispatcher.DataDir ||
+		mount.Name != m.dispatcher.Spec.VolumeClaimTemplates[0].Name {
+		t.Errorf("data folder %s, mounted %+v", dispatcher.DataDir, mount)
+	}
+	if grace := graceOf(m.dispatcher.Spec.Template); grace <= dispatcher.DrainTimeout {
+		t.Errorf("dispatcher is killed after %s and drains for %s", grace, dispatcher.DrainTimeout)
+	}
+	sleep := time.Duration(m.replica.Spec.Template.Spec.Containers[0].Lifecycle.PreStop.Sleep.Seconds) * time.Second
+	if grace := graceOf(m.replica.Spec.Template); grace <= sleep+25*time.Second { // httpx.Server's ShutdownTimeout
+		t.Errorf("replica is killed after %s; it waits %s and drains for 25 s", grace, sleep)
+	}
+}
+
+func graceOf(pod corev1.PodTemplateSpec) time.Duration {
+	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
+}
+
+// parseContainer gives a container's arguments and environment to our own command line, whose defaults are
+// then in cmd too.
+func parseContainer(t *testing.T, command string, container corev1.Container, cmd any) {
+	t.Helper()
+	if len(container.Args) == 0 || container.Args[0] != command {
+		t.Fatalf("container %s runs %v, want %s", container.Name, container.Args, command)
+	}
+	args := slices.Clone(container.Args[1:])
+	parser, err := kong.New(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flagOf := make(map[string]string)
+	for _, flag := range parser.Model.AllFlags(true)[0] {
+		for _, env := range flag.Envs {
+			flagOf[env] = flag.Name
+		}
+	}
+	for _, e := range container.Env {
+		flag, ok := flagOf[e.Name]
+		if ok {
+			args = append(args, "--"+flag+"="+e.Value)
+		} else if strings.HasPrefix(e.Name, "RESNET18_") {
+			t.Errorf("container %s sets %s, which %s does not know", container.Name, e.Name, command)
+		}
+	}
+	if _, err := parser.Parse(args); err != nil {
+		t.Fatalf("container %s: %s %v: %v", container.Name, command, args, err)
+	}
+}
+
+// TestManifestsAgreeWithDefaults holds that containers listen where their ports are, on the addresses that
+// the code has by default.
+func TestManifestsAgreeWithDefaults(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	var d dispatcherCmd
+	var r replicaCmd
+	parseContainer(t, "dispatcher", m.dispatcher.Spec.Template.Spec.Containers[0], &d)
+	parseContainer(t, "replica", m.replica.Spec.Template.Spec.Containers[0], &r)
+	for addr, c := range map[string]corev1.Container{
+		d.Addr: m.dispatcher.Spec.Template.Spec.Containers[0], r.Addr: m.replica.Spec.Template.Spec.Containers[0],
+	} {
+		if want := fmt.Sprintf(":%d", c.Ports[0].ContainerPort); addr != want {
+			t.Errorf("%s listens on %s, its port is %s", c.Name, addr, want)
+		}
+		memory, err := goMemoryLimit(c)
+		if limit := c.Resources.Limits.Memory().Value(); err != nil || memory >= limit || memory < limit*8/10 {
+			t.Errorf("%s: GOMEMLIMIT %d, %v, want somewhat less than the limit, %d", c.Name, memory, err, limit)
+		}
+	}
+	// What uploads can take must fit beside the rest.
+	c := m.dispatcher.Spec.Template.Spec.Containers[0]
+	if most := int64(d.MaxUploads) * d.MaxImageBytes; most > c.Resources.Limits.Memory().Value()*3/4 {
+		t.Errorf("uploads can take %d MiB of the dispatcher's %s", most>>20, c.Resources.Limits.Memory())
+	}
+}
+
+func goMemoryLimit(c corev1.Container) (int64, error) {
+	for _, e := range c.Env {
+		if text, ok := strings.CutSuffix(e.Value, "MiB"); ok && e.Name == "GOMEMLIMIT" {
+			mib, err := strconv.ParseInt(text, 10, 64)
+			return mib << 20, err
+		}
+	}
+	return 0, fmt.Errorf("no GOMEMLIMIT in MiB")
+}
+
+// TestManifestsAreRestricted holds the rules of Kubernetes' "restricted" pod security standard, a read-only
+// file system, probes and resources.
+func TestManifestsAreRestricted(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	for _, pod := range []corev1.PodSpec{m.dispatcher.Spec.Template.Spec, m.replica.Spec.Template.Spec} {
+		c := pod.Containers[0]
+		s := pod.SecurityContext
+		if s == nil || !*s.RunAsNonRoot || *s.RunAsUser == 0 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s: pod security context %+v", c.Name, s)
+		}
+		if s := c.SecurityContext; s == nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem ||
+			!slices.Contains(s.Capabilities.Drop, "ALL") {
+			t.Errorf("%s: security context %+v", c.Name, s)
+		}
+		for kind, probe := range map[string]*corev1.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe} {
+			if probe == nil || probe.HTTPGet == nil || !strings.HasPrefix(probe.HTTPGet.Path, "/health/") || probe.HTTPGet.Port.StrVal != "http" {
+				t.Errorf("%s: %s probe %+v", c.Name, kind, probe)
+			}
+		}
+		if c.Resources.Requests.Cpu().IsZero() || c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
+			t.Errorf("%s: resources %+v", c.Name, c.Resources)
+		}
+	}
+	// A replica's workers are as many as its CPU limit allows.
+	if m.replica.Spec.Template.Spec.Containers[0].Resources.Limits.Cpu().IsZero() {
+		t.Error("the replica has no CPU limit: each would take all CPUs of its node")
+	}
+}

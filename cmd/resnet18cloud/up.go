@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/local"
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/procs"
+	"github.com/resnet18cloud/resnet18cloud/model"
+	"github.com/resnet18cloud/resnet18cloud/web"
+)
+
+// Ctrl-C ends up within five seconds: the dispatcher finishes what was accepted, then the replicas stop.
+const (
+	upDrainTimeout   = 4 * time.Second
+	upReplicaTimeout = 900 * time.Millisecond
+)
+
+// sampleImages is where make images puts pictures.
+const sampleImages = "images/imagenet-sample-images"
+
+type upCmd struct {
+	Addr        string `help:"TCP address of the dispatcher and the page." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Replicas    int    `help:"Replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
+	ReplicaPort int    `help:"First port for replicas, on 127.0.0.1; ports in use are skipped, 0 means any." default:"5000" env:"RESNET18_REPLICA_PORT"`
+	Model       string `help:"Weight file; by default the one that model pull fetched. Without any, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+
+	QueueCapacity int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
+	CacheSize     int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
+	DataDir       string `help:"Folder for queue and results; by default resnet18cloud/queue in your cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
+	Images        string `help:"Folder of pictures that the page offers; by default images/imagenet-sample-images if it is there, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
+}
+
+// Run serves until the first signal, finishes what was accepted, and stops the replicas.
+func (c upCmd) Run(ctx context.Context, env *environment) error {
+	if c.DataDir == "" {
+		c.DataDir = defaultDataDir()
+	}
+	weights, err := c.weights(env)
+	if err != nil {
+		return err
+	}
+	command, err := c.replicaCommand(env, weights)
+	if err != nil {
+		return err
+	}
+	page, err := web.Handler(c.imagesFS())
+	if err != nil {
+		return err
+	}
+	d, err := dispatch.New(dispatch.Config{
+		Addr: c.Addr, QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize,
+		NATS: natsconn.Config{DataDir: c.DataDir}, DrainQueue: true, DrainTimeout: upDrainTimeout,
+		Page: page, Log: env.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.Listen(); err != nil {
+		return fmt.Errorf("%w (choose another with --addr)", err)
+	}
+	sayHello := sync.OnceFunc(func() { greet(env.stdout, d.URL(), weights) })
+	replicas, err := local.New(local.Config{
+		Command: command, Count: c.Replicas, FirstPort: c.ReplicaPort, Log: env.log,
+		InFlight: func() map[string]int { return inFlight(d) },
+		Announce: func(urls []string) {
+			if err := d.SetEndpoints(urls); err != nil {
+				env.log.Error("replicas are not used", "urls", urls, "error", err)
+			}
+			if len(urls) > 0 {
+				sayHello()
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return runUp(ctx, d, replicas)
+}
+
+// runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
+// fails, the other ends too.
+func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var g errgroup.Group
+	g.Go(func() error { defer end(); return d.Run(ctx) })
+	g.Go(func() error { defer stop(); return replicas.Run(life) })
+	return g.Wait()
+}
+
+// inFlight is how many images each replica has.
+func inFlight(d *dispatch.Dispatcher) map[string]int {
+	images := make(map[string]int)
+	for _, e := range d.Endpoints() {
+		images[e.URL] = e.InFlight
+	}
+	return images
+}
+
+// weights finds the file for the replicas; empty when there is none, which the log then says.
+func (c upCmd) weights(env *environment) (string, error) {
+	path, err := model.Find(c.Model)
+	if errors.Is(err, model.ErrNone) {
+		env.log.Warn(noWeights)
+		return "", nil
+	}
+	return path, err
+}
+
+const noWeights = "NO WEIGHTS: replicas run on random ones, and their answers mean nothing. " +
+	"Fetch weights with: resnet18cloud model pull"
+
+// replicaCommand makes the command of a replica: this program, with the options that concern it.
+func (c upCmd) replicaCommand(env *environment, weights string) (func(name, addr string) procs.Process, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program to run replicas with: %w", err)
+	}
+	args := append(env.logArgs(), "replica")
+	if weights == "" {
+		args = append(args, "--random-weights")
+	} else {
+		args = append(args, "--model", weights)
+	}
+	var environ []string // nil: ours
+	if c.Replicas > 1 {
+		// Each works on as many images at a time as it has CPUs.
+		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/c.Replicas)))
+	}
+	return func(name, addr string) procs.Process {
+		p := procs.Process{
+			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ,
+			Output: env.stderr, StopTimeout: upReplicaTimeout, Log: env.log,
+		}
+		if env.logFormat == "text" { // in JSON lines there is no place for it
+			p.Prefix = name + ": "
+		}
+		return p
+	}, nil
+}
+
+// imagesFS is the folder of pictures for the page; nil means drawings.
+func (c upCmd) imagesFS() fs.FS {
+	if c.Images != "" {
+		return os.DirFS(c.Images)
+	}
+	if _, err := os.Stat(sampleImages); err == nil {
+		return os.DirFS(sampleImages)
+	}
+	return nil
+}
+
+// greet says where to go.
+func greet(w io.Writer, url, weights string) {
+	picture := "picture.jpg"
+	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
+		picture = goldfinch[0]
+	}
+	lines := []string{
+		"", "ResNet18Cloud serves at " + url, "",
+		"  page    " + url + "/",
+		"  try     curl -F image=@" + picture + " " + url + "/predict",
+		"  watch   curl " + url + "/status",
+		"  stop    Ctrl-C",
+		"",
+	}
+	if weights == "" {
+		lines = append(lines, noWeights, "")
+	}
+	fmt.Fprintln(w, strings.Join(lines, "\n"))
+}

@@ -1,0 +1,59 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"html"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestPage opens the page in a browser, has it classify one of its drawings, and reads what it shows.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	need(t, "chromium")
+	s := up(t, t.TempDir())
+	// Virtual time runs out once the page has waited three seconds beyond its requests.
+	browser := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
+		"--virtual-time-budget=3000", "--dump-dom", s.url+"/?sample=candle")
+	out, err := browser.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", browser, err)
+	}
+	page := html.UnescapeString(string(out))
+	shown := func(id string) string {
+		m := regexp.MustCompile(`id="` + id + `"[^>]*>([^<]*)<`).FindStringSubmatch(page)
+		if m == nil {
+			t.Fatalf("the page has no %s:\n%s", id, page)
+		}
+		return m[1]
+	}
+	if got := shown("health-text"); got != "healthy" {
+		t.Errorf("health: %q", got)
+	}
+	if got := shown("waiting"); got != "0 of 200" {
+		t.Errorf("waiting: %q", got)
+	}
+	if !strings.Contains(page, "<td>serves</td>") {
+		t.Error("no replica that serves")
+	}
+	cards := strings.Split(page, `<li class="card">`)
+	if len(cards) != 3 { // what precedes, the template, the result
+		t.Fatalf("%d cards, want one and its template:\n%s", len(cards)-1, page)
+	}
+	labels := regexp.MustCompile(`<li><span>([^<]+)</span><span class="bar"[^>]*></span><span>[\d.]+ %</span></li>`).FindAllStringSubmatch(page, -1)
+	if len(labels) != 5 {
+		t.Fatalf("%d labels with confidence, want 5:\n%s", len(labels), page)
+	}
+	if weights != "" && labels[0][1] != "candle" {
+		t.Errorf("the candle is taken for a %s", labels[0][1])
+	}
+	for _, stage := range []string{"queue", "decode", "preprocess", "inference"} {
+		if !regexp.MustCompile(`</i>` + stage + ` [\d.]+ m?s</span>`).MatchString(page) {
+			t.Errorf("the stage %s is not shown", stage)
+		}
+	}
+}
