@@ -336,9 +336,17 @@ func TestSetEndpoints(t *testing.T) {
 	t.Cleanup(transport.CloseIdleConnections)
 	c := &client{t: t, url: d.URL(), http: &http.Client{Transport: transport}}
 	id := c.submit("a.jpg", "x")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.AwaitReplica(over); !errors.Is(err, context.Canceled) {
+		t.Errorf("AwaitReplica without replicas: %v, want its context's end", err)
+	}
 	url := startReplica(t, 1, opened())
 	if err := d.SetEndpoints([]string{url}); err != nil {
 		t.Fatal(err)
+	}
+	if err := d.AwaitReplica(t.Context()); err != nil || !d.Endpoints()[0].Healthy {
+		t.Errorf("AwaitReplica: %v; endpoints %+v", err, d.Endpoints())
 	}
 	if got := c.wait(id); got["status"] != "completed" || got["replica_used"] != url {
 		t.Errorf("after SetEndpoints: %v", got)

@@ -103,6 +103,27 @@ func (d *Dispatcher) URL() string { return d.http.URL() }
 // Ready is closed when requests are taken: queue and results are open. Replicas may still be missing.
 func (d *Dispatcher) Ready() <-chan struct{} { return d.ready }
 
+// AwaitReplica returns when images are both taken and worked on: Ready, and at least one replica is healthy.
+// It returns ctx's error when that ends first.
+func (d *Dispatcher) AwaitReplica(ctx context.Context) error {
+	select {
+	case <-d.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		slots, changed := d.backend.Slots()
+		if slots > 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Run serves until ctx ends. Then it refuses new requests, answers those in the house, lets replicas finish
 // what they have, and returns; see Config.DrainQueue for what waits in the queue. What could not be finished
 // within DrainTimeout stays in the queue.

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -73,7 +72,6 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err := d.Listen(); err != nil {
 		return fmt.Errorf("%w (choose another with --addr)", err)
 	}
-	sayHello := sync.OnceFunc(func() { greet(env.stdout, d.URL(), weights) })
 	replicas, err := local.New(local.Config{
 		Command: command, Count: c.Replicas, FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
@@ -81,20 +79,17 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 			if err := d.SetEndpoints(urls); err != nil {
 				env.log.Error("replicas are not used", "urls", urls, "error", err)
 			}
-			if len(urls) > 0 {
-				sayHello()
-			}
 		},
 	})
 	if err != nil {
 		return err
 	}
-	return runUp(ctx, d, replicas)
+	return runUp(ctx, d, replicas, func() { greet(env.stdout, d.URL(), weights) })
 }
 
 // runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
-// fails, the other ends too.
-func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas) error {
+// fails, the other ends too. It calls serving once, when images are worked on.
+func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas, serving func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,6 +97,12 @@ func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas
 	var g errgroup.Group
 	g.Go(func() error { defer end(); return d.Run(ctx) })
 	g.Go(func() error { defer stop(); return replicas.Run(life) })
+	g.Go(func() error {
+		if d.AwaitReplica(ctx) == nil {
+			serving()
+		}
+		return nil
+	})
 	return g.Wait()
 }
 
