@@ -25,7 +25,7 @@ import (
 
 // Ctrl-C ends up within five seconds: the dispatcher finishes what was accepted, then the replicas stop.
 const (
-	upDrainTimeout   = 4 * time.Second
+	upDrainTimeout   = 3500 * time.Millisecond
 	upReplicaTimeout = 900 * time.Millisecond
 )
 
@@ -84,6 +84,9 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	defer context.AfterFunc(ctx, func() {
+		env.log.Info("stopping: finishing what was accepted; the rest is kept for the next start (Ctrl-C again ends at once)")
+	})()
 	return runUp(ctx, d, replicas, func() { greet(env.stdout, d.URL(), weights) })
 }
 

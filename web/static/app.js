@@ -79,7 +79,7 @@ class Card {
   showTiming(timing) {
     const t = { ...timing };
     t.replica = Math.max(0, (t.replica ?? 0) - (t.decode ?? 0) - (t.preprocess ?? 0) - (t.inference ?? 0));
-    const passed = stages.filter((s) => t[s] > 0);
+    const passed = stages.filter((s) => t[s] >= 5e-5); // less would be shown as 0.0 ms
     if (passed.length === 0) return;
     this.find(".stages").replaceChildren(...passed.map((s) => {
       const part = element("div");
