@@ -7,26 +7,25 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 )
 
-// bitReader reads bits, most significant first, from bytes that hold no stuffing and end with kernel.BitPadding zeros.
+// bitReader reads bits, most significant first. Data holds no stuffing and ends with kernel.Padding zeros.
 type bitReader struct {
-	data []byte
-	pos  int // bits read
+	kernel.Reader
 }
 
 // peek returns the next 57 bits or more at the top.
 func (r *bitReader) peek() uint64 {
-	return binary.BigEndian.Uint64(r.data[r.pos>>3:]) << (r.pos & 7)
+	return binary.BigEndian.Uint64(r.Data[r.Pos>>3:]) << (r.Pos & 7)
 }
 
 // overrun reports whether bits were read that the file does not have.
 func (r *bitReader) overrun() bool {
-	return r.pos > 8*(len(r.data)-kernel.BitPadding)
+	return r.Pos > 8*(len(r.Data)-kernel.Padding)
 }
 
 // take returns the next size bits, size 0 to 16.
 func (r *bitReader) take(size int) uint32 {
 	v := uint32(r.peek() >> 1 >> (63 - size))
-	r.pos += size
+	r.Pos += size
 	return v
 }
 
@@ -38,7 +37,7 @@ func (r *bitReader) code(h *huffman) uint32 {
 	if e == entryLong {
 		e = h.long(uint32(bits >> 48))
 	}
-	r.pos += int(e & 31)
+	r.Pos += int(e & 31)
 	return e
 }
 

@@ -3,8 +3,6 @@ package jpeg
 import (
 	"image"
 	"slices"
-
-	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 )
 
 // DefaultMaxPixels is the limit that a zero Options.MaxPixels stands for: 50 megapixels.
@@ -43,7 +41,6 @@ type Decoder struct {
 	dcTable, acTable [4]huffman // by table number
 
 	bits    bitReader
-	block   [kernel.BlockRoom]int16
 	scratch []byte  // entropy-coded bytes of one restart interval, without stuffing
 	planes  []byte  // samples of all components, cut up by frame.layOut
 	coefs   []int16 // coefficients of all components, in progressive files

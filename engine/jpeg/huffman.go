@@ -24,7 +24,7 @@ type huffman struct {
 	class symbolClass
 	ready bool // the fields below are those of spec and class
 
-	lut   [1 << lutBits]uint32
+	lut   kernel.SymbolTable
 	pairs kernel.PairTable // only for classAC
 	// For codes of length n: the first code beyond them, shifted to 16 bits, and what to add to a code to get the
 	// index of its symbol.

@@ -46,10 +46,10 @@ func (d *Decoder) nextInterval(number int) error {
 	}
 	var used int
 	d.scratch, used = unstuff(d.scratch[:0], d.data[d.pos:])
-	var padding [kernel.BitPadding]byte
+	var padding [kernel.Padding]byte
 	d.scratch = append(d.scratch, padding[:]...)
 	d.pos += used
-	d.bits = bitReader{data: d.scratch}
+	d.bits.Data, d.bits.Pos = d.scratch, 0
 	return nil
 }
 
@@ -178,7 +178,7 @@ func (d *Decoder) startMCU(mcu int) (bool, error) {
 
 // sequentialBlock decodes one block and puts its samples into the plane of c.
 func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pred *int32) error {
-	last := d.bits.block(&d.block, dc, ac, pred)
+	last := d.bits.block(dc, ac, pred)
 	if last < 0 {
 		return d.huffmanError()
 	}
@@ -190,40 +190,38 @@ func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pre
 	}
 	at := by*8*c.stride + bx*8
 	if last == 0 {
-		kernel.Flat(c.plane[at:], c.stride, d.block[0], c.quant[0])
+		kernel.Flat(c.plane[at:], c.stride, d.bits.Block[0], c.quant[0])
 	} else {
-		kernel.InverseDCT(c.plane[at:], c.stride, (*kernel.Block)(d.block[:]), &c.quant)
+		kernel.InverseDCT(c.plane[at:], c.stride, (*kernel.Block)(d.bits.Block[:]), &c.quant)
 	}
 	return nil
 }
 
-// block decodes the coefficients of one block into b in natural order (T.81, F.2.2). It returns the last index in
-// zig-zag order that was coded, or -1 for data that no encoder writes.
-func (r *bitReader) block(b *[kernel.BlockRoom]int16, dc, ac *huffman, pred *int32) int {
-	clear(b[:64])
-	e := r.code(dc)
-	if e == 0 {
-		return -1
-	}
-	*pred += r.value(e)
-	b[0] = int16(*pred)
-	k := 0
-	for {
-		if k, r.pos = kernel.Coefficients(b, &ac.pairs, r.data, r.pos, k); k >= 63 {
-			break
-		}
+// block decodes the coefficients of one block into r.Block (T.81, F.2.2). It returns the last index in zig-zag order
+// that was coded, or -1 for data that no encoder writes.
+func (r *bitReader) block(dc, ac *huffman, pred *int32) int {
+	r.DC, r.AC = &dc.lut, &ac.pairs
+	k := r.Next(-1)
+	for k < 63 {
 		// A code too long for the table, or whose neighbour in the table belongs to the next block.
-		if e = r.code(ac); e == 0 {
+		h := ac
+		if k < 0 {
+			h = dc
+		}
+		e := r.code(h)
+		if e == 0 {
 			return -1
 		}
 		k += int(e>>8&0xFF) + 1
 		if v := r.value(e); k < 64 {
-			b[zigzag[k]] = int16(v)
+			r.Block[zigzag[k]] = int16(v)
 		}
-		if k >= 63 {
-			break
+		if k < 63 {
+			k = r.Next(k)
 		}
 	}
+	*pred += int32(r.Block[0])
+	r.Block[0] = int16(*pred)
 	switch {
 	case k == 63:
 		return k

@@ -1,46 +1,38 @@
 // Package kernel holds the inner loops of JPEG decoding: the inverse DCT, upsampling and colour conversion. Each has
-// a plain Go form, which says what it does, and vector forms with the very same results; Use chooses between them.
+// a plain Go form, which says what it does, and vector forms with the very same results, chosen by the level of the CPU.
 //
 // Rows are slices of samples, one byte each. Functions panic if slices do not fit together, and never read or write
 // outside of them.
 package kernel
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-//go:generate sh -c "cd _asm && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+)
+
+//go:generate sh -c "cd _asm && go run . -out ../vector_amd64.s -stubs ../vector_amd64.go -pkg kernel"
 
 // Block holds the 64 coefficients of a block row by row.
 type Block = [64]int16
 
-// Levels lists the levels this machine can run, from plain Go ("generic") to the fastest, which is in use from the
-// start.
-func Levels() []string { return levels() }
+// simd turns the vector forms on.
+var simd = func() bool {
+	level, err := cpu.Best()
+	return hasSIMD && err == nil && level != cpu.Generic
+}()
 
-// Use switches to a level of Levels, and reports whether there is such a level. It is not for concurrent use with
-// kernels.
-func Use(level string) bool {
-	for _, l := range levels() {
-		if l == level {
-			use(level)
-			return true
-		}
+// Levels lists the levels this machine can run: plain Go and, where there are vector forms, theirs. The last one is in
+// use from the start, unless the environment variable RESNET18_CPU asks for generic or for what there is not.
+func Levels() []cpu.Level {
+	if hasSIMD {
+		return []cpu.Level{cpu.Generic, simdLevel}
 	}
-	return false
+	return []cpu.Level{cpu.Generic}
 }
 
-// Coefficients decodes AC coefficients into block, from the bit pos of data on, where k is the index of the last
-// coefficient decoded. It returns both as they are then: with k at 63 or above, the block is complete, or ended by an
-// EndOfBlock, or damaged if k is neither 63 nor at least EndOfBlock; with k below 63, the next symbol is one that
-// table does not resolve, or that it holds only together with one of the next block.
-//
-// The block must be zero behind k. data must reach 4*(63-k)+8 bytes beyond pos.
-func Coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
-	// Each step takes less than 4 bytes, and bits are loaded by 8 bytes.
-	if pos < 0 || uint(k) > 63 || pos>>3+4*(63-k)+8 > len(data) {
-		panic("kernel: position outside of the data or the block")
-	}
-	return coefficients(block, table, data, pos, k)
-}
+// Use switches to one of Levels. It is for tests, and not for concurrent use with kernels.
+func Use(level cpu.Level) { simd = hasSIMD && level == simdLevel }
 
 // InverseDCT dequantises a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
 func InverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {

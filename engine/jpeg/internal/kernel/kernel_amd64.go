@@ -2,111 +2,22 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"slices"
 
-// avx2 chooses the vector forms. Rows too short for them, and the ends of rows that the vectors do not fill, take
-// other ways with the same results: an end is done by a last vector that overlaps the one before.
-var avx2 = hasAVX2
+	xcpu "golang.org/x/sys/cpu"
 
-// hasAVX2 also asks for the bit instructions that came with it.
-var hasAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasBMI2
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+)
 
-func levels() []string {
-	if hasAVX2 {
-		return []string{"generic", "avx2"}
-	}
-	return []string{"generic"}
-}
+const simdLevel = cpu.AVX2
 
-func use(level string) { avx2 = level == "avx2" }
+// hasSIMD also asks for the bit instructions that came with AVX2.
+var hasSIMD = slices.Contains(cpu.Levels(), simdLevel) && xcpu.X86.HasBMI2
 
-func coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
-	if !avx2 || k >= 63 {
-		return coefficientsGeneric(block, table, data, pos, k)
+func (r *Reader) next(k int) int {
+	if !simd {
+		return r.nextGeneric(k)
 	}
-	return coefficientsBMI2(&block[0], &table[0], &natural[0], &data[0], pos, k)
-}
-
-func inverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
-	if !avx2 {
-		inverseDCTGeneric(dst, stride, block, quant)
-		return
-	}
-	inverseDCTAVX2(&dst[0], stride, &block[0], &quant[0])
-}
-
-func ycbcrToRGB(dst, y, cb, cr []byte) {
-	n := len(y)
-	if !avx2 || n < 32 {
-		ycbcrToRGBGeneric(dst, y, cb, cr)
-		return
-	}
-	ycbcrToRGBAVX2(&dst[0], &y[0], &cb[0], &cr[0], n&^31)
-	if n&31 != 0 {
-		i := n - 32
-		ycbcrToRGBAVX2(&dst[3*i], &y[i], &cb[i], &cr[i], 32)
-	}
-}
-
-func interleave(dst, r, g, b []byte) {
-	n := len(r)
-	if !avx2 || n < 32 {
-		interleaveGeneric(dst, r, g, b)
-		return
-	}
-	interleaveAVX2(&dst[0], &r[0], &g[0], &b[0], n&^31)
-	if n&31 != 0 {
-		i := n - 32
-		interleaveAVX2(&dst[3*i], &r[i], &g[i], &b[i], 32)
-	}
-}
-
-func upsampleH2(dst, src []byte) {
-	inner := len(src) - 2
-	if !avx2 || inner < 32 {
-		upsampleH2Generic(dst, src)
-		return
-	}
-	upsampleH2AVX2(&dst[2], &src[1], inner&^31)
-	if inner&31 != 0 {
-		i := 1 + inner - 32
-		upsampleH2AVX2(&dst[2*i], &src[i], 32)
-	}
-	last := len(src) - 1
-	dst[0] = src[0]
-	dst[1] = byte((3*int(src[0]) + int(src[1]) + 2) >> 2)
-	dst[2*last] = byte((3*int(src[last]) + int(src[last-1]) + 1) >> 2)
-	dst[2*last+1] = src[last]
-}
-
-func upsampleV2(dst, near, far []byte, bias int) {
-	n := len(near)
-	if !avx2 || n < 32 {
-		upsampleV2Generic(dst, near, far, bias)
-		return
-	}
-	upsampleV2AVX2(&dst[0], &near[0], &far[0], n&^31, bias)
-	if n&31 != 0 {
-		i := n - 32
-		upsampleV2AVX2(&dst[i], &near[i], &far[i], 32, bias)
-	}
-}
-
-func upsampleH2V2(dst, near, far []byte) {
-	inner := len(near) - 2
-	if !avx2 || inner < 16 {
-		upsampleH2V2Generic(dst, near, far)
-		return
-	}
-	upsampleH2V2AVX2(&dst[2], &near[1], &far[1], inner&^15)
-	if inner&15 != 0 {
-		i := 1 + inner - 16
-		upsampleH2V2AVX2(&dst[2*i], &near[i], &far[i], 16)
-	}
-	sum := func(i int) int { return 3*int(near[i]) + int(far[i]) }
-	last := len(near) - 1
-	dst[0] = byte((4*sum(0) + 8) >> 4)
-	dst[1] = byte((3*sum(0) + sum(1) + 7) >> 4)
-	dst[2*last] = byte((3*sum(last) + sum(last-1) + 8) >> 4)
-	dst[2*last+1] = byte((4*sum(last) + 7) >> 4)
+	return nextVector(&r.Data, k)
 }

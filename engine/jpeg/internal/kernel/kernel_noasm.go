@@ -2,13 +2,14 @@
 
 package kernel
 
-func levels() []string { return []string{"generic"} }
+import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 
-func use(string) {}
+const (
+	hasSIMD   = false
+	simdLevel = cpu.Generic
+)
 
-func coefficients(block *[BlockRoom]int16, table *PairTable, data []byte, pos, k int) (int, int) {
-	return coefficientsGeneric(block, table, data, pos, k)
-}
+func (r *Reader) next(k int) int { return r.nextGeneric(k) }
 
 func inverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	inverseDCTGeneric(dst, stride, block, quant)

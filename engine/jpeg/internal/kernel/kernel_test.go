@@ -8,16 +8,14 @@ import (
 	"testing"
 )
 
-// each runs a test on every level of this machine, one after the other, and restores the fastest.
+// each runs a test on every level of this machine, one after the other, and restores the one it found.
 func each(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
-	all := Levels()
-	t.Cleanup(func() { Use(all[len(all)-1]) })
-	for _, level := range all {
-		t.Run(level, func(t *testing.T) {
-			if !Use(level) {
-				t.Fatalf("Use(%q) = false", level)
-			}
+	found := simd
+	t.Cleanup(func() { simd = found })
+	for _, level := range Levels() {
+		t.Run(level.String(), func(t *testing.T) {
+			Use(level)
 			test(t)
 		})
 	}
@@ -258,6 +256,73 @@ func TestFlatEqualsInverseDCT(t *testing.T) {
 	}
 }
 
+// randomTables returns tables of arbitrary entries: to Next they need not stand for any code.
+func randomTables(r *rand.Rand) (dc SymbolTable, ac PairTable) {
+	for i := range dc {
+		length, value := uint32(1+r.IntN(LookupBits)), r.Uint32()<<16
+		switch r.IntN(4) {
+		case 0:
+			dc[i] = Open | length | uint32(1+r.IntN(15))<<16
+		case 1:
+			dc[i] = Open * uint32(r.IntN(2)) // long, or of no bits
+		default:
+			dc[i] = length | value
+		}
+	}
+	steps := func() uint64 {
+		if r.IntN(16) == 0 {
+			return EndOfBlock
+		}
+		return uint64(1 + r.IntN(16)>>r.IntN(5))
+	}
+	for i := range ac {
+		length, first, value := uint64(1+r.IntN(LookupBits)), steps(), uint64(r.Uint32N(1<<16))
+		switch r.IntN(8) {
+		case 0:
+			ac[i] = Open | length | first<<8 | uint64(1+r.IntN(15))<<16
+		case 1:
+			if r.IntN(8) == 0 {
+				ac[i] = Open
+				break
+			}
+			fallthrough
+		case 2, 3, 4:
+			ac[i] = length | first<<8 | value<<16 | first<<32 | value<<48
+		default:
+			first = min(first, 16)
+			ac[i] = length | first<<8 | value<<16 | (first+steps())<<32 | uint64(r.Uint32N(1<<16))<<48
+		}
+	}
+	return dc, ac
+}
+
+// TestNextEqualsGeneric reads random bits by random tables, to the last byte that may be touched.
+func TestNextEqualsGeneric(t *testing.T) {
+	each(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for range 200 {
+			dc, ac := randomTables(r)
+			for range 100 {
+				k, pos := r.IntN(64)-1, r.IntN(40) // k of -1 to 62
+				data := guarded(t, pos>>3+4*(63-k)+8).data
+				random(r, data)
+				got := Reader{Data: data, Pos: pos, DC: &dc, AC: &ac}
+				got.Block[0], got.Block[63] = 1, 2
+				want := got
+				gotK, wantK := got.Next(k), want.nextGeneric(k)
+				if gotK < 63 {
+					got.Block[63], want.Block[63] = 0, 0 // may be there already, before its symbol is taken
+				}
+				// Behind the block lies what is written before its index is checked.
+				if gotK != wantK || got.Pos != want.Pos || [64]int16(got.Block[:64]) != [64]int16(want.Block[:64]) {
+					t.Fatalf("Next(%d) at bit %d: got %d, bit %d, %v; want %d, bit %d, %v",
+						k, pos, gotK, got.Pos, got.Block[:64], wantK, want.Pos, want.Block[:64])
+				}
+			}
+		}
+	})
+}
+
 func BenchmarkInverseDCT(b *testing.B) {
 	block := Block{100, 20, -3, 0, 5, 0, 0, 0, 30, 1, 2, 0, 1}
 	quant := [64]uint16{}
@@ -266,7 +331,7 @@ func BenchmarkInverseDCT(b *testing.B) {
 	}
 	var dst [64]byte
 	for _, level := range Levels() {
-		b.Run(level, func(b *testing.B) {
+		b.Run(level.String(), func(b *testing.B) {
 			Use(level)
 			for b.Loop() {
 				InverseDCT(dst[:], 8, &block, &quant)
@@ -281,7 +346,7 @@ func BenchmarkRows(b *testing.B) {
 		src := [3][]byte{make([]byte, n), make([]byte, n), make([]byte, n)}
 		dst := make([]byte, k.expand*n)
 		for _, level := range Levels() {
-			b.Run(k.name+"/"+level, func(b *testing.B) {
+			b.Run(k.name+"/"+level.String(), func(b *testing.B) {
 				Use(level)
 				b.SetBytes(int64(len(dst)))
 				for b.Loop() {

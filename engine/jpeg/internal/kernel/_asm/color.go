@@ -50,9 +50,9 @@ func ycbcrToRGB() {
 	half := dwords("half", 1<<15)
 	one := words("one", 1)
 
-	TEXT("ycbcrToRGBAVX2", NOSPLIT, "func(dst, y, cb, cr *byte, n int)")
+	TEXT("ycbcrToRGBVector", NOSPLIT, "func(dst, y, cb, cr *byte, n int)")
 	Pragma("noescape")
-	Doc("ycbcrToRGBAVX2 is ycbcrToRGBGeneric for n pixels, n a multiple of 32.")
+	Doc("ycbcrToRGBVector is ycbcrToRGBGeneric for n pixels, n a multiple of 32.")
 	dst, y, cb, cr, n := arg("dst"), arg("y"), arg("cb"), arg("cr"), arg("n")
 	zero := YMM()
 	VPXOR(zero, zero, zero)
@@ -121,9 +121,9 @@ func ycbcrToRGB() {
 
 // interleaveRGB joins three planes, or one plane three times.
 func interleaveRGB() {
-	TEXT("interleaveAVX2", NOSPLIT, "func(dst, red, green, blue *byte, n int)")
+	TEXT("interleaveVector", NOSPLIT, "func(dst, red, green, blue *byte, n int)")
 	Pragma("noescape")
-	Doc("interleaveAVX2 is interleaveGeneric for n pixels, n a multiple of 32.")
+	Doc("interleaveVector is interleaveGeneric for n pixels, n a multiple of 32.")
 	dst, r, g, b, n := arg("dst"), arg("red"), arg("green"), arg("blue"), arg("n")
 	Label("loop")
 	rgb := [3]VecVirtual{YMM(), YMM(), YMM()}

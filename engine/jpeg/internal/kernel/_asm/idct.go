@@ -50,9 +50,9 @@ func inverseDCT() {
 	// [c0r0-3 c2r0-3 c1r0-3 c3r0-3] in bytes becomes [r0c0-3 r1c0-3 r2c0-3 r3c0-3].
 	transpose4 := bytes("transpose4", 0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15)
 
-	TEXT("inverseDCTAVX2", NOSPLIT, "func(dst *byte, stride int, block *int16, quant *uint16)")
+	TEXT("inverseDCTVector", NOSPLIT, "func(dst *byte, stride int, block *int16, quant *uint16)")
 	Pragma("noescape")
-	Doc("inverseDCTAVX2 is inverseDCTGeneric.")
+	Doc("inverseDCTVector is inverseDCTGeneric.")
 	dst, stride := arg("dst"), arg("stride")
 	block, quant := arg("block"), arg("quant")
 

@@ -12,7 +12,7 @@ import (
 
 func main() {
 	ConstraintExpr("amd64,!purego")
-	coefficients()
+	next()
 	inverseDCT()
 	ycbcrToRGB()
 	interleaveRGB()

@@ -27,9 +27,9 @@ var factors Mem // 3 and 1 in turns
 func upsampleH2() {
 	factors = bytes("factors31", 3, 1)
 	one, two := words("bias1", 1), words("bias2", 2)
-	TEXT("upsampleH2AVX2", NOSPLIT, "func(dst, src *byte, n int)")
+	TEXT("upsampleH2Vector", NOSPLIT, "func(dst, src *byte, n int)")
 	Pragma("noescape")
-	Doc("upsampleH2AVX2 writes dst[0:2n] from src[-1:n+1] as upsampleH2Generic does for inner samples, n a multiple of 32.")
+	Doc("upsampleH2Vector writes dst[0:2n] from src[-1:n+1] as upsampleH2Generic does for inner samples, n a multiple of 32.")
 	dst, src, n := arg("dst"), arg("src"), arg("n")
 	f := YMM()
 	VMOVDQU(factors, f)
@@ -65,9 +65,9 @@ func storePairs(dst Register, pairs [2]VecVirtual) {
 
 // upsampleV2 makes 32 samples at a time.
 func upsampleV2() {
-	TEXT("upsampleV2AVX2", NOSPLIT, "func(dst, near, far *byte, n int, bias int)")
+	TEXT("upsampleV2Vector", NOSPLIT, "func(dst, near, far *byte, n int, bias int)")
 	Pragma("noescape")
-	Doc("upsampleV2AVX2 is upsampleV2Generic for n samples, n a multiple of 32.")
+	Doc("upsampleV2Vector is upsampleV2Generic for n samples, n a multiple of 32.")
 	dst, near, far, n := arg("dst"), arg("near"), arg("far"), arg("n")
 	bias, f, b := GP64(), YMM(), YMM()
 	Load(Param("bias"), bias)
@@ -94,9 +94,9 @@ func upsampleV2() {
 // upsampleH2V2 makes 32 samples of 16 at a time: sums of two rows first, then of neighbours.
 func upsampleH2V2() {
 	seven, eight := words("bias7", 7), words("bias8", 8)
-	TEXT("upsampleH2V2AVX2", NOSPLIT, "func(dst, near, far *byte, n int)")
+	TEXT("upsampleH2V2Vector", NOSPLIT, "func(dst, near, far *byte, n int)")
 	Pragma("noescape")
-	Doc("upsampleH2V2AVX2 writes dst[0:2n] from near[-1:n+1] and far[-1:n+1] as upsampleH2V2Generic does for inner samples,",
+	Doc("upsampleH2V2Vector writes dst[0:2n] from near[-1:n+1] and far[-1:n+1] as upsampleH2V2Generic does for inner samples,",
 		"n a multiple of 16.")
 	dst, near, far, n := arg("dst"), arg("near"), arg("far"), arg("n")
 	Label("loop")

@@ -1,0 +1,65 @@
+package kernel
+
+const (
+	// LookupBits is the number of bits that one look-up resolves. The PairTables of a luminance and of a chrominance
+	// component then fit into half of a first-level cache of 32 KB.
+	LookupBits = 10
+
+	// Open marks a table's entry as not holding the value's bits.
+	Open = 1 << 6
+
+	// EndOfBlock is the number of steps in an entry that ends the block, and more than there are coefficients.
+	EndOfBlock = 129
+
+	// BlockRoom is the length of a block's memory while its coefficients are decoded: those written before their
+	// index is checked land behind the 64th.
+	BlockRoom = 256
+
+	// Padding is the number of bytes that must follow the coded ones. A block takes at most 64 codes of 16 bits with
+	// 15 bits of value, less than 4 bytes each, and bits are loaded by eight bytes: who checks the position after
+	// each block never reads beyond.
+	Padding = 4*64 + 8
+)
+
+// SymbolTable resolves the next LookupBits bits to one symbol:
+//
+//	bits  0-5   bits consumed by the code, and by the value if it is in the entry
+//	bit   6     Open: only the code is in the entry; without a code (bits 0-5 zero) it is longer than LookupBits
+//	bits  8-15  run: zero coefficients before this one, or EndOfBlock-1
+//	bits 16-31  the value, signed; in open entries the number of its bits
+type SymbolTable = [1 << LookupBits]uint32
+
+// PairTable resolves the next LookupBits bits of a sequential scan's AC coefficients to one symbol or two:
+//
+//	bits  0-5   bits consumed by all codes and values in the entry
+//	bit   6     Open, as in a SymbolTable, of one symbol
+//	bits  8-15  steps from the coefficient before to the first, or EndOfBlock
+//	bits 16-31  value of the first; in open entries the number of its bits, 1 to 15
+//	bits 32-39  steps from the coefficient before to the second; as to the first if there is none
+//	bits 48-63  value of the second; as of the first if there is none
+type PairTable = [1 << LookupBits]uint64
+
+// Reader reads the coefficients of sequential scans (T.81, F.2.2), a block at a time. Assembly knows its layout.
+type Reader struct {
+	Data  []byte // entropy-coded bytes without stuffing, and Padding zeros
+	Pos   int    // bits read
+	DC    *SymbolTable
+	AC    *PairTable
+	Block [BlockRoom]int16 // the coefficients in natural order, and room; the first is the difference to the block before
+}
+
+// Next reads on behind coefficient k, in zig-zag order; -1 begins a new block. It returns the index of the last
+// coefficient read:
+//   - with 63 the block is complete;
+//   - with EndOfBlock or more it ended EndOfBlock coefficients before;
+//   - with anything else above 63 the data is damaged;
+//   - below 63 the next symbol is one that the tables do not resolve, or hold only together with one of the next block:
+//     the caller reads this one symbol by other means and calls again.
+//
+// It panics unless Data reaches 4*(63-k)+8 bytes beyond Pos.
+func (r *Reader) Next(k int) int {
+	if r.Pos < 0 || k < -1 || k >= 63 || r.Pos>>3+4*(63-k)+8 > len(r.Data) {
+		panic("kernel: position outside of the data or the block")
+	}
+	return r.next(k)
+}

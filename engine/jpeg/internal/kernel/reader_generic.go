@@ -1,0 +1,84 @@
+package kernel
+
+import "encoding/binary"
+
+// natural maps the order in the file, zig-zag, to that of rows (T.81, figure A.6), and all beyond to a place outside
+// of the block.
+var natural = func() (order [BlockRoom]uint8) {
+	// The path goes along diagonals, in turns up and down.
+	k := 0
+	for sum := range 15 {
+		for i := range sum + 1 {
+			x, y := i, sum-i
+			if sum&1 == 1 {
+				x, y = y, x
+			}
+			if x < 8 && y < 8 {
+				order[k] = uint8(8*y + x)
+				k++
+			}
+		}
+	}
+	for ; k < len(order); k++ {
+		order[k] = 64
+	}
+	return order
+}()
+
+func (r *Reader) nextGeneric(k int) int {
+	if k < 0 {
+		clear(r.Block[:64])
+		e := uint64(r.DC[r.peek()>>(64-LookupBits)])
+		switch {
+		case e&Open == 0:
+			r.Pos += int(e & 63)
+			r.Block[0] = int16(e >> 16)
+		case e&63 == 0:
+			return k
+		default:
+			r.Block[0] = r.openValue(e)
+		}
+		k = 0
+	}
+	for k < 63 {
+		bits := r.peek()
+		for range 57 / LookupBits {
+			e := r.AC[bits>>(64-LookupBits)]
+			first, last := k+int(e>>8&0xFF), k+int(e>>32&0xFF)
+			if e&Open != 0 {
+				if e&63 == 0 {
+					return k
+				}
+				r.Block[natural[uint8(first)]] = r.openValue(e)
+				k = first
+				break
+			}
+			if first >= 63 && first < last {
+				return k
+			}
+			r.Block[natural[uint8(first)]] = int16(e >> 16)
+			r.Block[natural[uint8(last)]] = int16(e >> 48)
+			bits <<= e & 31
+			r.Pos += int(e & 31)
+			if k = last; k >= 63 {
+				break
+			}
+		}
+	}
+	return k
+}
+
+// peek returns the next 57 bits or more at the top.
+func (r *Reader) peek() uint64 {
+	return binary.BigEndian.Uint64(r.Data[r.Pos>>3:]) << (r.Pos & 7)
+}
+
+// openValue steps over an open entry's code and the value behind it, and returns that.
+func (r *Reader) openValue(e uint64) int16 {
+	r.Pos += int(e & 63)
+	bits, size := r.peek(), int(e>>16&15)
+	r.Pos += size
+	// T.81, F.2.2.1: a value that begins with a zero is negative, and one more than its complement.
+	v := int64(bits >> (64 - uint(size)))
+	return int16(v + int64(^bits)>>63&(1-1<<size))
+}
