@@ -32,6 +32,9 @@ type Server struct {
 // Listen takes the address. An address in use is an error here, before anything else has started.
 func (s *Server) Listen() error {
 	l, err := net.Listen("tcp", s.Addr)
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // the rest of it repeats the address
+	}
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.Addr, err)
 	}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"image"
+	"image/jpeg"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/model"
+	"github.com/resnet18cloud/resnet18cloud/replica"
+)
+
+// defaults parses an empty command line.
+func defaults(t *testing.T, cmd any) {
+	t.Helper()
+	parser, err := kong.New(cmd)
+	if err == nil {
+		_, err = parser.Parse(nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestServingDefaults holds that the flags' defaults are the packages'.
+func TestServingDefaults(t *testing.T) {
+	t.Parallel()
+	var r replicaCmd
+	defaults(t, &r)
+	if r.Addr != replica.DefaultAddr || r.Queue != replica.DefaultQueue || r.MaxImageBytes != httpx.MaxImageBytes {
+		t.Errorf("defaults of replica's flags are not those of the package: %+v", r)
+	}
+	var u upCmd
+	defaults(t, &u)
+	if u.Addr != dispatch.DefaultAddr || u.QueueCapacity != dispatch.DefaultQueueCapacity || u.CacheSize != dispatch.DefaultCacheSize {
+		t.Errorf("defaults of up's flags are not those of the package: %+v", u)
+	}
+}
+
+func TestReplicaRefusesWithoutWeights(t *testing.T) {
+	t.Parallel()
+	_, _, err := command(t, "replica", "--addr", "127.0.0.1:0")
+	if !errors.Is(err, model.ErrNone) || !strings.Contains(err.Error(), "resnet18cloud model pull") {
+		t.Errorf("replica without weights: %v, want ErrNone and the remedy", err)
+	}
+}
+
+// serve runs a command until the test's end, and returns the URL in the first line that has one.
+func serve(t *testing.T, line *regexp.Regexp, args ...string) (url string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	lines, done := make(lineWriter, 1000), make(chan error, 1)
+	go func() { done <- run(ctx, args, lines, lines) }()
+	stop = func() error { cancel(); return <-done }
+	t.Cleanup(func() { cancel(); http.DefaultClient.CloseIdleConnections() })
+	for {
+		select {
+		case text := <-lines:
+			if m := line.FindStringSubmatch(text); m != nil {
+				return m[1], stop
+			}
+		case err := <-done:
+			t.Fatalf("%v ended: %v", args, err)
+		}
+	}
+}
+
+// TestUp runs the whole system in the test's process and one of its own, without weights.
+func TestUp(t *testing.T) {
+	t.Parallel()
+	url, stop := serve(t, regexp.MustCompile(`serves at (\S+)`),
+		"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir())
+	var picture bytes.Buffer
+	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 300, 200)), nil); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Post(url+"/predict", "image/jpeg", &picture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var result resnet18cloud.Result
+	if err := json.NewDecoder(resp.Body).Decode(&result); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK || len(result.Predictions) != resnet18cloud.TopK || !strings.Contains(result.Warning, "random") {
+		t.Errorf("POST /predict = %s %+v, want five labels and a warning", resp.Status, result)
+	}
+	page, err := http.Get(url + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page.Body.Close()
+	if page.StatusCode != http.StatusOK || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("GET / = %s %s", page.Status, page.Header.Get("Content-Type"))
+	}
+	if err := stop(); err != nil {
+		t.Errorf("up: %v", err)
+	}
+}
+
+func TestReplicaCommand(t *testing.T) {
+	t.Parallel()
+	url, stop := serve(t, regexp.MustCompile(`replica ready.*url=(\S+)`), "replica", "--addr", "127.0.0.1:0", "--random-weights")
+	resp, err := http.Get(url + "/info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var info replica.Info
+	if err := json.NewDecoder(resp.Body).Decode(&info); err != nil {
+		t.Fatal(err)
+	}
+	if info.Model != "resnet18" || info.Concurrency < 1 || info.Kernels == "" || info.Precision != "fp32" || info.Warning == "" {
+		t.Errorf("GET /info: %+v", info)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("replica: %v", err)
+	}
+}
