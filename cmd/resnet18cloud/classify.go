@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"text/tabwriter"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+)
+
+type classifyCmd struct {
+	engineFlags `embed:""`
+	JSON        bool     `help:"Print one JSON line per file: file, top-5 indices, labels, logits, probabilities, seconds of each stage."`
+	AllLogits   bool     `help:"With --json: all 1000 logits too, as all_logits."`
+	Files       []string `arg:"" help:"Images to classify: JPEG, PNG, GIF, BMP or WebP; - is standard input." placeholder:"FILE"`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (classifyCmd) Help() string {
+	return `A file that fails has its error in its line; the others are classified all the same, and the exit status is 1.
+
+  resnet18cloud classify picture.jpg
+  resnet18cloud classify --json *.jpg | jq -r '.labels[0]'`
+}
+
+// classification is one line of the JSON output. Indices, labels, logits and probabilities go together, best first.
+type classification struct {
+	File          string    `json:"file"`
+	Indices       []int     `json:"indices,omitempty"`
+	Labels        []string  `json:"labels,omitempty"`
+	Logits        []float32 `json:"logits,omitempty"`
+	Probabilities []float32 `json:"probabilities,omitempty"`
+	AllLogits     []float32 `json:"all_logits,omitempty"`
+	Decode        float64   `json:"decode_seconds,omitempty"`
+	Preprocess    float64   `json:"preprocess_seconds,omitempty"`
+	Inference     float64   `json:"inference_seconds,omitempty"`
+	Model         string    `json:"model,omitempty"`
+	Warning       string    `json:"warning,omitempty"`
+	Error         string    `json:"error,omitempty"`
+	Hint          string    `json:"hint,omitempty"`
+}
+
+// Run classifies the files, as many at a time as there are workers, and prints the lines in the files' order.
+func (c classifyCmd) Run(ctx context.Context, env *environment) error {
+	e, err := openEngine(c.engineFlags, env)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+
+	print := printTable
+	if c.JSON {
+		print = printJSON
+	}
+	results := make([]chan classification, len(c.Files))
+	for i := range results {
+		results[i] = make(chan classification, 1)
+	}
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	next := make(chan int)
+	for range e.Info().Concurrency {
+		workers.Go(func() {
+			for i := range next {
+				results[i] <- classify(ctx, e, c.Files[i], c.AllLogits)
+			}
+		})
+	}
+	workers.Go(func() {
+		defer close(next)
+		for i := range c.Files {
+			next <- i
+		}
+	})
+	failed := false
+	for _, result := range results {
+		line := <-result
+		failed = failed || line.Error != ""
+		err = errors.Join(err, print(env.stdout, line))
+	}
+	if err == nil && failed {
+		err = errReported
+	}
+	return err
+}
+
+// classify makes one file's line.
+func classify(ctx context.Context, e *engine.Engine, file string, all bool) classification {
+	line := classification{File: file}
+	data, err := readImage(file)
+	if err != nil {
+		line.Error = err.Error()
+		return line
+	}
+	var logits imagenet.Logits
+	timing, err := e.Logits(ctx, resnet18cloud.Image{Name: file, Bytes: data}, &logits)
+	if err != nil {
+		failure := resnet18cloud.AsError(err)
+		line.Error, line.Hint = failure.Error(), failure.Hint
+		return line
+	}
+	var top [resnet18cloud.TopK]int
+	imagenet.Top(&logits, top[:])
+	var p imagenet.Logits
+	imagenet.Softmax(&p, &logits)
+	for _, class := range top {
+		line.Indices = append(line.Indices, class)
+		line.Labels = append(line.Labels, imagenet.Label(class))
+		line.Logits = append(line.Logits, logits[class])
+		line.Probabilities = append(line.Probabilities, p[class])
+	}
+	if all {
+		line.AllLogits = logits[:]
+	}
+	line.Decode, line.Preprocess, line.Inference = timing.Decode.Seconds(), timing.Preprocess.Seconds(), timing.Inference.Seconds()
+	line.Model, line.Warning = e.Info().Weights, e.Info().Warning
+	return line
+}
+
+func readImage(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(file)
+}
+
+func printJSON(w io.Writer, line classification) error { return json.NewEncoder(w).Encode(line) }
+
+// printTable writes a block of lines for each file, so that long names do not push the columns about.
+func printTable(w io.Writer, line classification) error {
+	if line.Error != "" {
+		hint := ""
+		if line.Hint != "" {
+			hint = "  (" + line.Hint + ")"
+		}
+		_, err := fmt.Fprintf(w, "%s\n  error: %s%s\n", line.File, line.Error, hint)
+		return err
+	}
+	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, inference %.1f ms)\n", line.File,
+		line.Decode*1000, line.Preprocess*1000, line.Inference*1000)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, label := range line.Labels {
+		fmt.Fprintf(tw, "  %5.1f %%\t%s\n", line.Probabilities[i]*100, label)
+	}
+	return tw.Flush()
+}

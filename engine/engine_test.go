@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(tb testing.TB, cfg Config) *Engine {
+	tb.Helper()
+	e, err := New(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(e.Close)
+	return e
+}
+
+func openReal(tb testing.TB) *Engine {
+	tb.Helper()
+	set, err := weights.Load(testutil.Shared(tb, "models", "resnet18-ktb.pth"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer set.Close()
+	return open(tb, Config{Weights: set})
+}
+
+// answer is torchvision's on one sample image.
+type answer struct {
+	File       string    `json:"file"`
+	Top5       []int     `json:"top5"`
+	Top5Logits []float64 `json:"top5_logits"`
+	Top5Names  []string  `json:"top5_names"`
+}
+
+func answers(tb testing.TB) (all []answer) {
+	tb.Helper()
+	f, err := os.Open(testutil.Shared(tb, "reference", "torchvision.jsonl"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var a answer
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+func sample(tb testing.TB, name string) resnet18cloud.Image {
+	tb.Helper()
+	data, err := os.ReadFile(testutil.Shared(tb, "images", "imagenet-sample", name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return resnet18cloud.Image{Name: name, Bytes: data}
+}
+
+// TestTorchvisionsLabels holds the whole way, from file to labels, to torchvision's answers on the sample images: all
+// five labels, in order, and their logits. -short takes every tenth.
+func TestTorchvisionsLabels(t *testing.T) {
+	t.Parallel()
+	e := openReal(t)
+	all := answers(t)
+	var wait sync.WaitGroup
+	next := make(chan answer)
+	var mu sync.Mutex
+	worst := 0.0
+	for range e.Info().Concurrency {
+		wait.Go(func() {
+			for want := range next {
+				got, err := e.Classify(t.Context(), sample(t, want.File))
+				if err != nil {
+					t.Errorf("%s: %v", want.File, err)
+					continue
+				}
+				if !slices.Equal(got.Predictions, want.Top5Names) {
+					t.Errorf("%s: %q, want %q", want.File, got.Predictions, want.Top5Names)
+				}
+				for i, s := range got.Scores {
+					d := math.Abs(float64(s.Logit) - want.Top5Logits[i])
+					if s.Index != want.Top5[i] || d > 2e-3 {
+						t.Errorf("%s: class %d with logit %g, want %d with %g", want.File, s.Index, s.Logit, want.Top5[i], want.Top5Logits[i])
+					}
+					mu.Lock()
+					worst = max(worst, d)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	n := 0
+	for i, want := range all {
+		if testing.Short() && i%10 != 0 {
+			continue
+		}
+		next <- want
+		n++
+	}
+	close(next)
+	wait.Wait()
+	t.Logf("%d images, largest difference of a logit %.1e", n, worst)
+}
+
+// tiny is a JPEG that needs no file: 16x16, gray.
+func tiny(tb testing.TB) resnet18cloud.Image {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join(testutil.Root(tb), "engine", "jpeg", "testdata", "*.jpg"))
+	if err != nil || len(files) == 0 {
+		tb.Fatalf("no pictures in engine/jpeg/testdata: %v", err)
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return resnet18cloud.Image{Name: "tiny.jpg", Bytes: data}
+}
+
+func TestRandomWeightsWarn(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 2})
+	if e.Info().Warning == "" || e.Info().SHA256 != "" {
+		t.Errorf("Info() = %+v, want a warning", e.Info())
+	}
+	result, err := e.Classify(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Warning == "" || len(result.Predictions) != 5 || result.Timing.Inference == 0 || result.Filename != "tiny.jpg" {
+		t.Errorf("result %+v", result)
+	}
+	sum := 0.0
+	for _, s := range result.Scores {
+		sum += float64(s.Probability)
+	}
+	if sum <= 0 || sum > 1.0001 {
+		t.Errorf("probabilities add up to %g", sum)
+	}
+}
+
+// TestWideEqualsNarrow holds that an image's logits do not depend on how many threads had time for it.
+func TestWideEqualsNarrow(t *testing.T) {
+	t.Parallel()
+	image := tiny(t)
+	var narrow, wide imagenet.Logits
+	if _, err := open(t, Config{Concurrency: 1}).Logits(t.Context(), image, &narrow); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, Config{Concurrency: 3}).Logits(t.Context(), image, &wide); err != nil {
+		t.Fatal(err)
+	}
+	if narrow != wide {
+		t.Error("logits differ between one thread and three")
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 2})
+	image := tiny(t)
+	want, err := e.Classify(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 5 {
+				got, err := e.Classify(t.Context(), image)
+				if err != nil || !slices.Equal(got.Scores, want.Scores) {
+					t.Errorf("Classify = %v, %v; want %v", got.Scores, err, want.Scores)
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestClassifyRefuses(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 1, MaxImageBytes: 1 << 20})
+	for name, test := range map[string]struct {
+		data []byte
+		want resnet18cloud.Code
+	}{
+		"empty":     {nil, resnet18cloud.CodeUndecodable},
+		"text":      {[]byte("hello, this is no image"), resnet18cloud.CodeUndecodable},
+		"truncated": {tiny(t).Bytes[:40], resnet18cloud.CodeUndecodable},
+		"too large": {make([]byte, 1<<20+1), resnet18cloud.CodeTooLarge},
+	} {
+		_, err := e.Classify(t.Context(), resnet18cloud.Image{Name: name, Bytes: test.data})
+		if failure, ok := errors.AsType[*resnet18cloud.Error](err); !ok || failure.Code != test.want {
+			t.Errorf("%s: %v, want code %s", name, err, test.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.Classify(ctx, tiny(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]Config{
+		"precision":   {Precision: "fp16"},
+		"concurrency": {Concurrency: -1},
+		"weights":     {Weights: &weights.Set{SHA256: "0123456789"}},
+	} {
+		if e, err := New(cfg); err == nil {
+			e.Close()
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// BenchmarkClassify is the whole way of a typical picture on one worker.
+func BenchmarkClassify(b *testing.B) {
+	e := openReal(b)
+	image := sample(b, "n01531178_goldfinch.JPEG")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Classify(b.Context(), image); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
