@@ -1,7 +1,6 @@
 package resnet
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +70,7 @@ func (n *Network) NewRunner(threads int) *Runner {
 		}
 	}
 	r.barrier.parties = int32(r.workers)
+	r.barrier.wake.L = &r.barrier.mu
 	var local, shared [2]int
 	for _, s := range n.steps {
 		w, ok := s.(*winograd)
@@ -169,16 +169,21 @@ func (r *Runner) local(worker int) (v, m []float32) {
 	return r.scratch[worker][0], r.scratch[worker][1]
 }
 
-// barrier makes workers wait for each other. Steps take tens of microseconds, less than it takes to park and
-// wake a goroutine, so it spins; the zero value with parties set is ready.
+// barrier makes workers wait for each other. Steps take tens of microseconds, about what it takes to park and
+// wake a goroutine, so it spins; but not for long, as the worker that is waited for may have lost its CPU to
+// another process, and would get it back sooner from a waiter that sleeps.
 type barrier struct {
 	parties int32
 	arrived atomic.Int32
 	passed  atomic.Uint32 // times that all had arrived
+
+	asleep atomic.Int32 // workers in or before wake.Wait
+	mu     sync.Mutex
+	wake   sync.Cond // on mu: passed has changed
 }
 
-// spins is how often to look before letting another goroutine run, which may be the one waited for.
-const spins = 2000
+// spins is how often to look before sleeping: some fifty microseconds.
+const spins = 50_000
 
 func (b *barrier) wait() {
 	if b.parties == 1 {
@@ -188,11 +193,25 @@ func (b *barrier) wait() {
 	if b.arrived.Add(1) == b.parties {
 		b.arrived.Store(0)
 		b.passed.Add(1)
+		// A worker counts itself asleep before it looks at passed for the last time, so either it sees the new
+		// value or this sees it asleep.
+		if b.asleep.Load() > 0 {
+			b.mu.Lock()
+			b.mu.Unlock() //nolint:staticcheck // it is in Wait now, or has seen the new value
+			b.wake.Broadcast()
+		}
 		return
 	}
-	for i := 1; b.passed.Load() == passed; i++ {
-		if i%spins == 0 {
-			runtime.Gosched()
+	for range spins {
+		if b.passed.Load() != passed {
+			return
 		}
 	}
+	b.asleep.Add(1)
+	b.mu.Lock()
+	for b.passed.Load() == passed {
+		b.wake.Wait()
+	}
+	b.mu.Unlock()
+	b.asleep.Add(-1)
 }
