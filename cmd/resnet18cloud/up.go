@@ -46,6 +46,9 @@ type upCmd struct {
 
 // Run serves until the first signal, finishes what was accepted, and stops the replicas.
 func (c upCmd) Run(ctx context.Context, env *environment) error {
+	if c.Replicas < 1 {
+		return fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
+	}
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir()
 	}

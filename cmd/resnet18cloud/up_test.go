@@ -49,6 +49,14 @@ func TestServingDefaults(t *testing.T) {
 	}
 }
 
+func TestNoArgumentsShowHelp(t *testing.T) {
+	t.Parallel()
+	stdout, _, err := command(t)
+	if err != nil || !strings.Contains(stdout, "Usage: resnet18cloud") {
+		t.Errorf("without arguments: %v, printed %q, want help", err, stdout)
+	}
+}
+
 func TestReplicaRefusesWithoutWeights(t *testing.T) {
 	t.Parallel()
 	_, _, err := command(t, "replica", "--addr", "127.0.0.1:0")

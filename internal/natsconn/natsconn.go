@@ -144,7 +144,7 @@ func dataDir(dir string) (_ string, release func(), err error) {
 	}
 	unlock, err := lock(filepath.Join(dir, "lock"))
 	if err != nil {
-		return "", nil, fmt.Errorf("data folder %s is used by another process: %w", dir, err)
+		return "", nil, fmt.Errorf("data folder %s is used by another process, give this one a folder of its own: %w", dir, err)
 	}
 	return dir, unlock, nil
 }

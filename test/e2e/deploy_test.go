@@ -118,7 +118,9 @@ func copyFile(t *testing.T, from, to string, mode os.FileMode) {
 // TestKustomize renders what kubectl apply -k k8s would apply.
 func TestKustomize(t *testing.T) {
 	t.Parallel()
-	need(t, "kubectl")
+	if _, err := exec.LookPath("kubectl"); err != nil { // Debian has no package of it, so CI may lack it too
+		t.Skip(err)
+	}
 	out, err := exec.Command("kubectl", "kustomize", "../../k8s").CombinedOutput()
 	if err != nil {
 		t.Fatalf("kubectl kustomize: %v\n%s", err, out)
