@@ -49,16 +49,24 @@ func (s scale) window() (first, end int) {
 // axis is the weights of a scale: of which source pixels each of the Size output pixels is made.
 type axis struct {
 	first, end int         // source pixels first..end-1 are used
-	taps       int         // weights per output pixel, those not needed being zero
+	taps       int         // weights per output pixel, a multiple of tapGroup; those not needed are zero
 	from       [Size]int32 // first source pixel of each output pixel, counted from first
 	count      [Size]int32 // how many source pixels it is made of, at most taps
 	weights    []int32     // taps of each output pixel in turn, with precision fraction bits; they sum to about 1
+	split      []int16     // the same for vectors, see splitWeights; nil without them
 }
+
+// of is the weights of output pixel i.
+func (a *axis) of(i int) []int32 { return a.weights[i*a.taps:][:a.count[i]] }
+
+// tapGroup is how many weights of an output pixel vectors take at a time.
+const tapGroup = 4
 
 // set computes the weights of s.
 func (a *axis) set(s scale) {
 	a.first, a.end = s.window()
-	a.taps = 2*int(math.Ceil(s.width)) + 1
+	most := 2*int(math.Ceil(s.width)) + 1
+	a.taps = (most + tapGroup - 1) / tapGroup * tapGroup
 	n := a.taps * Size
 	a.weights = slices.Grow(a.weights[:0], n)[:n]
 	for i := range Size {
@@ -66,6 +74,7 @@ func (a *axis) set(s scale) {
 		a.from[i], a.count[i] = int32(from-a.first), int32(end-from)
 		s.triangle(a.weights[i*a.taps:(i+1)*a.taps], center, from, end)
 	}
+	a.split = splitWeights(a.split, a.weights)
 }
 
 // triangle writes the weights of source pixels from..end-1: the triangle's height 1-|x|/width at each, divided by the

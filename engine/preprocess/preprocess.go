@@ -7,6 +7,8 @@
 // rounds to 8 bits after each (Pillow, src/libImaging/Resample.c).
 package preprocess
 
+//go:generate sh -c "cd _asm && go run . -out ../resample_amd64.s -stubs ../stubs_amd64.go -pkg preprocess"
+
 import (
 	"image"
 	"slices"
@@ -39,8 +41,8 @@ type Resizer struct {
 	rows []byte // the window, resized along rows: one row of rowStride bytes per source row
 }
 
-// rowStride is the distance of the rows between the two passes, in bytes.
-const rowStride = 3 * Size
+// rowStride is the distance of the rows between the two passes, in bytes. It leaves vectors room behind the last pixel.
+const rowStride = 3*Size + 32
 
 // Crop writes the input made from a picture of width x height pixels, whose pixel (x, y) has its red, green and blue
 // bytes at pix[y*stride+3*x:]. Only the pixels in Window(width, height) are read. Width and height are at least 1.
@@ -49,8 +51,10 @@ func (r *Resizer) Crop(dst *Input, pix []byte, stride, width, height int) {
 	p.set(width, height)
 	rows := p.y.end - p.y.first
 	r.rows = slices.Grow(r.rows[:0], rows*rowStride)[:rows*rowStride]
-	alongRows(r.rows, pix[p.y.first*stride+3*p.x.first:], stride, rows, &p.x)
-	alongColumns(dst, r.rows, &p.y)
+	alongRows(r.rows, pix[p.y.first*stride+3*p.x.first:], stride, rows, 3*(width-p.x.first), &p.x)
+	for i := range Size {
+		blend((*[3 * Size]byte)(dst[i*3*Size:]), r.rows[int(p.y.from[i])*rowStride:], p.y.of(i))
+	}
 }
 
 // plan is what the size of a picture decides.

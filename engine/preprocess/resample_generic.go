@@ -3,44 +3,36 @@ package preprocess
 // half rounds a fixed-point sum to the nearest integer when the fraction is cut off.
 const half = 1 << (precision - 1)
 
-// alongRows resizes rows along their length: output pixel i of each row is the weighted mean of the source
-// pixels that x names. src begins with pixel x.first of the first row, and rows are stride bytes
-// apart; the results' rows lie rowStride apart in dst.
-func alongRows(dst, src []byte, stride, rows int, x *axis) {
-	for y := range rows {
-		row, out := src[y*stride:], dst[y*rowStride:]
-		for i := range Size {
-			r, g, b := int32(half), int32(half), int32(half)
-			weights := x.weights[i*x.taps:][:x.count[i]]
-			p := row[3*x.from[i]:][:3*len(weights)]
-			for t, w := range weights {
-				r += int32(p[3*t]) * w
-				g += int32(p[3*t+1]) * w
-				b += int32(p[3*t+2]) * w
-			}
-			out[3*i], out[3*i+1], out[3*i+2] = clip(r), clip(g), clip(b)
+// alongRowGeneric resizes a row along its length: output pixel i, from begin on, is the weighted mean of the source
+// pixels that x names. src begins with pixel x.first.
+func alongRowGeneric(dst, src []byte, x *axis, begin int) {
+	for i := begin; i < Size; i++ {
+		r, g, b := int32(half), int32(half), int32(half)
+		weights := x.of(i)
+		p := src[3*x.from[i]:][:3*len(weights)]
+		for t, w := range weights {
+			r += int32(p[3*t]) * w
+			g += int32(p[3*t+1]) * w
+			b += int32(p[3*t+2]) * w
 		}
+		dst[3*i], dst[3*i+1], dst[3*i+2] = clip(r), clip(g), clip(b)
 	}
 }
 
-// alongColumns resizes along columns: each byte of output row i is the weighted mean of the bytes above each
-// other in the rows that y names.
-func alongColumns(dst *Input, rows []byte, y *axis) {
-	for i := range Size {
-		var sums [3 * Size]int32
-		for j := range sums {
-			sums[j] = half
+// blendGeneric makes one output row of source rows above each other, one for each weight, rowStride bytes apart: each
+// byte is the weighted mean of those in its column.
+func blendGeneric(dst *[3 * Size]byte, src []byte, weights []int32) {
+	var sums [3 * Size]int32
+	for j := range sums {
+		sums[j] = half
+	}
+	for t, w := range weights {
+		for j, v := range src[t*rowStride:][:3*Size] {
+			sums[j] += int32(v) * w
 		}
-		for t, w := range y.weights[i*y.taps:][:y.count[i]] {
-			row := rows[(int(y.from[i])+t)*rowStride:][:3*Size]
-			for j, v := range row {
-				sums[j] += int32(v) * w
-			}
-		}
-		out := dst[i*3*Size:][:3*Size]
-		for j, s := range sums {
-			out[j] = clip(s)
-		}
+	}
+	for j, s := range sums {
+		dst[j] = clip(s)
 	}
 }
 
