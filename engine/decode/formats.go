@@ -87,7 +87,7 @@ func matches(data []byte, magic string) bool {
 }
 
 func (d *Decoder) jpegSize(data []byte) (width, height int, err error) {
-	c, err := d.jpeg.DecodeConfig(data)
+	c, err := jpeg.DecodeConfig(data)
 	return c.Width, c.Height, err
 }
 

@@ -33,8 +33,8 @@ type Config struct {
 	Progressive   bool // coded in several passes of growing quality
 }
 
-// Decoder decodes one picture after the other and reuses its memory. The zero value is ready. It must not be used by
-// two goroutines at once.
+// Decoder decodes one picture after the other and reuses its memory, which stays as large as the largest picture
+// needed. The zero value is ready. It must not be used by two goroutines at once.
 type Decoder struct {
 	parser
 
@@ -55,6 +55,7 @@ type Decoder struct {
 // UnsupportedError or SizeError.
 func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	d.parser = parser{data: data}
+	defer func() { d.parser = parser{} }() // not to hold on to data
 	if err := d.readUntilScan(); err != nil {
 		return RGB{}, err
 	}
@@ -85,19 +86,14 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	return RGB{Pix: d.pix, Width: f.width, Height: f.height, Stride: 3 * f.width}, nil
 }
 
-// DecodeConfig reads the header of a file held in data, or as much of the file as holds the header.
+// DecodeConfig reads the header of a file held in data, or as much of the file as holds the header. It allocates
+// nothing.
 func DecodeConfig(data []byte) (Config, error) {
-	var d Decoder
-	return d.DecodeConfig(data)
-}
-
-// DecodeConfig is the function of that name in the decoder's own memory, without allocations.
-func (d *Decoder) DecodeConfig(data []byte) (Config, error) {
-	d.parser = parser{data: data}
-	if err := d.readUntilFrame(); err != nil {
+	p := parser{data: data}
+	if err := p.readUntilFrame(); err != nil {
 		return Config{}, err
 	}
-	f := &d.frame
+	f := &p.frame
 	return Config{Width: f.width, Height: f.height, Components: f.n, Progressive: f.progressive}, nil
 }
 

@@ -122,6 +122,14 @@ func TestNoAllocations(t *testing.T) {
 		if n != 0 {
 			t.Errorf("%s: %v allocations per picture with a used Decoder, want 0", name, n)
 		}
+		n = testing.AllocsPerRun(10, func() {
+			if _, err := jpeg.DecodeConfig(data); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: DecodeConfig allocates %v times, want 0", name, n)
+		}
 	}
 }
 
