@@ -41,11 +41,12 @@ type Decoder struct {
 	dcTable, acTable [4]huffman // by table number
 
 	bits    bitReader
-	scratch []byte  // entropy-coded bytes of one restart interval, without stuffing
-	planes  []byte  // samples of all components, cut up by frame.layOut
-	coefs   []int16 // coefficients of all components, in progressive files
-	rows    []byte  // upsampled rows of all components
-	pix     []byte  // the picture
+	scratch []byte   // entropy-coded bytes of one restart interval, without stuffing
+	planes  []byte   // samples of all components, cut up by frame.layOut
+	coefs   []int16  // coefficients of all components, in progressive files
+	nonzero []uint64 // marks of all blocks, in progressive files
+	rows    []byte   // upsampled rows of all components
+	pix     []byte   // the picture
 
 	emitted int // rows of the picture already converted
 	window  image.Rectangle
@@ -112,6 +113,8 @@ func (d *Decoder) takeMemory() {
 	if f.progressive {
 		d.coefs = resize(d.coefs, samples)
 		clear(d.coefs)
+		d.nonzero = resize(d.nonzero, samples/64)
+		clear(d.nonzero)
 	}
 	used := 0
 	for i := range f.comps() {
@@ -120,6 +123,7 @@ func (d *Decoder) takeMemory() {
 		c.plane = d.planes[used : used+n]
 		if f.progressive {
 			c.coefs = d.coefs[used : used+n]
+			c.nonzero = d.nonzero[used/64 : (used+n)/64]
 		}
 		used += n
 	}

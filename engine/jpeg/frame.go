@@ -28,8 +28,9 @@ type component struct {
 	// Samples that hold picture. Upsampling clamps here, not at the edge of the last block.
 	width, height int
 
-	plane        []byte  // decoded samples, stride*rows, whole MCUs
-	coefs        []int16 // coefficients of all blocks in raster order, natural order in a block; progressive only
+	plane        []byte   // decoded samples, stride*rows, whole MCUs
+	coefs        []int16  // coefficients of all blocks in raster order, natural order in a block; progressive only
+	nonzero      []uint64 // marks the nonzero AC coefficients of each block; progressive only
 	stride, rows int
 	expandX      int // output columns per sample
 	expandY      int // output rows per sample

@@ -1,6 +1,10 @@
 package jpeg
 
-import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+import (
+	"math/bits"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+)
 
 // progressiveScan decodes a scan of a progressive frame into the coefficients (T.81, G.2). Scans must refine each
 // coefficient bit by bit as the standard says, which also bounds the work that a file can ask for: no bit of a
@@ -130,10 +134,11 @@ func (d *Decoder) progressiveAC() error {
 				band.endRun = 0
 			}
 			ok := false
+			nonzero := &c.nonzero[by*(c.stride/8)+bx]
 			if s.ah == 0 {
-				ok = band.first(&d.bits, c.block(bx, by))
+				ok = band.first(&d.bits, c.block(bx, by), nonzero)
 			} else {
-				ok = band.refine(&d.bits, c.block(bx, by))
+				ok = band.refine(&d.bits, c.block(bx, by), nonzero)
 			}
 			if !ok {
 				return d.huffmanError()
@@ -154,8 +159,9 @@ type acBand struct {
 	endRun     int // blocks to come that have nothing more in this band (EOBRUN)
 }
 
-// first decodes a block's first bits (T.81, G.1.2.2).
-func (a *acBand) first(r *bitReader, b *[64]int16) bool {
+// first decodes a block's first bits (T.81, G.1.2.2). It marks the nonzero ones, bit k being coefficient k in zig-zag
+// order.
+func (a *acBand) first(r *bitReader, b *[64]int16, nonzero *uint64) bool {
 	if a.endRun > 0 {
 		a.endRun--
 		return true
@@ -174,15 +180,24 @@ func (a *acBand) first(r *bitReader, b *[64]int16) bool {
 		if k > a.se {
 			return false
 		}
-		b[zigzag[k]] = int16(r.value(e) << a.al)
+		a.put(b, nonzero, k, r.value(e))
 	}
 	return true
 }
 
+// put writes coefficient k.
+func (a *acBand) put(b *[64]int16, nonzero *uint64, k int, value int32) {
+	v := int16(value << a.al)
+	b[zigzag[k]] = v
+	if v != 0 {
+		*nonzero |= 1 << k
+	}
+}
+
 // refine adds one bit to a block's coefficients (T.81, G.1.2.3): to those known as nonzero a correction bit, and
 // between them new ones of magnitude one.
-func (a *acBand) refine(r *bitReader, b *[64]int16) bool {
-	plus := int16(1) << a.al
+func (a *acBand) refine(r *bitReader, b *[64]int16, nonzero *uint64) bool {
+	known := *nonzero & (1<<(a.se+1) - 1)
 	k := a.ss
 	if a.endRun == 0 {
 		for ; k <= a.se; k++ {
@@ -196,43 +211,47 @@ func (a *acBand) refine(r *bitReader, b *[64]int16) bool {
 				break
 			}
 			fresh := r.value(e)
-			k = r.correct(b, k, a.se, run, plus)
+			k = a.correct(r, b, known, k, run)
 			if fresh != 0 {
 				if k > a.se || fresh > 1 || fresh < -1 {
 					return false
 				}
-				b[zigzag[k]] = int16(fresh) << a.al
+				a.put(b, nonzero, k, fresh)
 			}
 		}
 	}
 	if a.endRun > 0 {
-		r.correct(b, k, a.se, 64, plus)
+		a.correct(r, b, known, k, 64)
 		a.endRun--
 	}
 	return true
 }
 
-// correct reads the correction bits of the nonzero coefficients from k on, stepping over run zero ones, and returns
-// the position of the next zero coefficient, or se+1.
-func (r *bitReader) correct(b *[64]int16, k, se, run int, plus int16) int {
-	for ; k <= se; k++ {
-		v := &b[zigzag[k]]
-		if *v == 0 {
-			if run == 0 {
-				break
-			}
-			run--
-			continue
+// correct reads the correction bits of the known coefficients from k on, stepping over run zero ones, and returns the
+// position of the next zero coefficient, or se+1.
+func (a *acBand) correct(r *bitReader, b *[64]int16, known uint64, k, run int) int {
+	var ready uint64 // the next bits, count of them
+	count := 0
+	for {
+		rest := known >> k
+		zeros := bits.TrailingZeros64(rest)
+		if rest == 0 || run < zeros {
+			return min(k+run, a.se+1)
 		}
-		if r.take(1) != 0 && *v&plus == 0 {
-			if *v > 0 {
-				*v += plus
-			} else {
-				*v -= plus
-			}
+		run -= zeros
+		k += zeros
+		if count == 0 {
+			ready, count = r.peek(), 57
 		}
+		// All bits from al down are zero yet: away from zero means adding with the sign.
+		v := &b[zigzag[k&63]]
+		bit := int16(ready >> 63)
+		*v += (*v>>15 | 1) * (bit << a.al)
+		ready <<= 1
+		count--
+		r.Pos++
+		k++
 	}
-	return k
 }
 
 // reconstruct turns the coefficients of a progressive file into samples.
