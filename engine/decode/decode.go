@@ -2,8 +2,8 @@
 // engine hands it what a client sent, and preprocess what it returns. The format is found by content, never by name.
 // Limits on bytes and pixels are checked in the header, before memory is taken.
 //
-// JPEG goes through engine/jpeg. PNG, GIF (first frame), BMP and WebP go through the standard library and
-// golang.org/x/image, whose few differences from Pillow are mended here: alpha is dropped, not multiplied in; the
+// JPEG goes through engine/jpeg; PNG, GIF, BMP and WebP, of animations the first frame, go through the standard library
+// and golang.org/x/image, whose few differences from Pillow are mended here: alpha is dropped, not multiplied in; the
 // transparent colour of a GIF keeps its red, green and blue; WebP's chroma is interpolated as libwebp does it. One
 // difference is on purpose: 16-bit grayscale keeps its upper byte, where Pillow turns nearly all of it white.
 package decode

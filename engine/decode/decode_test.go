@@ -274,6 +274,19 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// TestFrameBeyondCanvas holds that an animation's frame cannot be larger than the canvas, whose size was checked.
+func TestFrameBeyondCanvas(t *testing.T) {
+	t.Parallel()
+	for _, field := range []int{0, 3, 6, 9} { // of the first frame's header: x, y, width, height
+		data := readFile(t, filepath.Join("testdata", "webp-animated.webp"))
+		at := bytes.Index(data, []byte("ANMF")) + 8 + field
+		data[at+1]++ // 256 or 512 more
+		var d Decoder
+		_, err := d.Decode(data, Options{})
+		checkError(t, err, resnet18cloud.CodeUndecodable, "Not a decodable image: WebP file is broken: frame beyond its canvas")
+	}
+}
+
 func TestJPEGAllocatesNothing(t *testing.T) {
 	data := readFile(t, filepath.Join("testdata", "jpeg.jpg"))
 	var d Decoder

@@ -23,7 +23,7 @@ var formats = [...]format{
 	{"PNG", prefix("\x89PNG\r\n\x1a\n"), sizeBy(png.DecodeConfig), decodeBy(png.Decode)},
 	{"GIF", prefix("GIF8"), sizeBy(gif.DecodeConfig), (*Decoder).decodeGIF},
 	{"BMP", prefix("BM"), sizeBy(bmp.DecodeConfig), decodeBy(bmp.Decode)},
-	{"WebP", isWebP, sizeBy(webp.DecodeConfig), decodeBy(webp.Decode)},
+	{"WebP", isWebP, sizeBy(webp.DecodeConfig), (*Decoder).decodeWebP},
 }
 
 // taken names the formats, for people.

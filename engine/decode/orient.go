@@ -55,7 +55,7 @@ func orientation(data []byte) turning {
 	case prefix("\x89PNG")(data):
 		return tiffOrientation(pngChunk(data, "eXIf"))
 	case isWebP(data):
-		return tiffOrientation(bytes.TrimPrefix(riffChunk(data, "EXIF"), exifMark))
+		return tiffOrientation(bytes.TrimPrefix(riffChunk(data[riffHeader:], "EXIF"), exifMark))
 	}
 	return upright
 }
@@ -95,21 +95,6 @@ func pngChunk(data []byte, name string) []byte {
 			return rest[8 : 8+length]
 		}
 		rest = rest[12+length:]
-	}
-	return nil
-}
-
-// riffChunk finds a chunk by its name: name, length, data, a byte of padding after odd lengths.
-func riffChunk(data []byte, name string) []byte {
-	for rest := data[12:]; len(rest) >= 8; {
-		length := int64(binary.LittleEndian.Uint32(rest[4:]))
-		if length > int64(len(rest)-8) {
-			return nil
-		}
-		if string(rest[:4]) == name {
-			return rest[8 : 8+length]
-		}
-		rest = rest[min(8+length+length%2, int64(len(rest))):]
 	}
 	return nil
 }

@@ -1,9 +1,102 @@
 package decode
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"image"
+
+	"golang.org/x/image/webp"
 )
+
+// decodeWebP decodes a picture, or the first frame of an animation, whose canvas is black where the frame does not
+// reach.
+func (d *Decoder) decodeWebP(data []byte, window image.Rectangle) (RGB, error) {
+	canvas, animated := webpCanvas(data)
+	if !animated {
+		return decodeBy(webp.Decode)(d, data, window)
+	}
+	file, frame, err := firstFrame(data)
+	if err != nil {
+		return RGB{}, err
+	}
+	if !frame.In(canvas) { // asked before memory is taken for the frame: only the canvas was within limits
+		return RGB{}, errors.New("frame beyond its canvas")
+	}
+	m, err := webp.Decode(bytes.NewReader(file))
+	if err != nil {
+		return RGB{}, err
+	}
+	if m.Bounds().Size() != frame.Size() {
+		return RGB{}, errors.New("frame of another size than announced")
+	}
+	rgb := d.picture(canvas.Dx(), canvas.Dy())
+	if frame != canvas {
+		clear(rgb.Pix)
+	}
+	part := RGB{Pix: rgb.Pix[frame.Min.Y*rgb.Stride+3*frame.Min.X:], Width: frame.Dx(), Height: frame.Dy(), Stride: rgb.Stride}
+	return rgb, convert(part, m, window.Intersect(frame).Sub(frame.Min))
+}
+
+// The layout of WebP's container ("WebP Container Specification"): a RIFF file whose first chunk, in the extended form,
+// has flags and the size of the canvas.
+const (
+	riffHeader   = 12 // "RIFF", length, "WEBP"
+	chunkHeader  = 8  // name, length
+	extended     = 10 // length of a VP8X chunk's data: flags, 3 bytes reserved, width-1 and height-1 in 3 bytes each
+	frameHeader  = 16 // of an ANMF chunk: x/2, y/2, width-1, height-1, duration in 3 bytes each, flags
+	flagAnimated = 1 << 1
+	flagAlpha    = 1 << 4
+)
+
+// uint24 reads three bytes.
+func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
+
+// webpCanvas reads the canvas of an animation.
+func webpCanvas(data []byte) (canvas image.Rectangle, animated bool) {
+	const flags = riffHeader + chunkHeader
+	if len(data) < flags+extended || string(data[riffHeader:][:4]) != "VP8X" || data[flags]&flagAnimated == 0 {
+		return canvas, false
+	}
+	return image.Rect(0, 0, uint24(data[flags+4:])+1, uint24(data[flags+7:])+1), true
+}
+
+// firstFrame makes a file of its own of an animation's first frame, and says where on the canvas it lies.
+func firstFrame(data []byte) (file []byte, frame image.Rectangle, err error) {
+	anmf := riffChunk(data[riffHeader:], "ANMF")
+	if len(anmf) < frameHeader {
+		return nil, frame, errors.New("animation without a whole frame")
+	}
+	width, height := uint24(anmf[6:])+1, uint24(anmf[9:])+1
+	frame = image.Rect(0, 0, width, height).Add(image.Pt(2*uint24(anmf), 2*uint24(anmf[3:])))
+	chunks := anmf[frameHeader:]
+
+	length := uint32(4 + chunkHeader + extended + len(chunks))
+	file = append(binary.LittleEndian.AppendUint32([]byte("RIFF"), length), "WEBP"...)
+	file = binary.LittleEndian.AppendUint32(append(file, "VP8X"...), extended)
+	var flags byte
+	if riffChunk(chunks, "ALPH") != nil {
+		flags = flagAlpha
+	}
+	file = append(file, flags, 0, 0, 0)
+	file = append(file, anmf[6:12]...) // width-1 and height-1, in the same form
+	return append(file, chunks...), frame, nil
+}
+
+// riffChunk finds a chunk by its name: name, length, data, a byte of padding after odd lengths.
+func riffChunk(rest []byte, name string) []byte {
+	for len(rest) >= 8 {
+		length := int64(binary.LittleEndian.Uint32(rest[4:]))
+		if length > int64(len(rest)-8) {
+			return nil
+		}
+		if string(rest[:4]) == name {
+			return rest[8 : 8+length]
+		}
+		rest = rest[min(8+length+length%2, int64(len(rest))):]
+	}
+	return nil
+}
 
 // convertWebP converts a lossy WebP picture as libwebp does by default ("fancy upsampling", src/dsp/upsampling.c and
 // yuv.h), which is not what image.YCbCr's own conversion gives: chroma, of half the resolution, is interpolated.

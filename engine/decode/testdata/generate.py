@@ -43,6 +43,16 @@ def gif_frame(path, m, background):
     open(path, "wb").write(data)
 
 
+def webp_frame(path, frames):
+    """An animated WebP whose first frame covers a part of a larger canvas."""
+    frames[0].save(path, save_all=True, append_images=frames[1:], quality=80)
+    data = bytearray(open(path, "rb").read())
+    data[24:30] = (frames[0].width + 8).to_bytes(3, "little") + (frames[0].height + 6).to_bytes(3, "little")
+    at = data.index(b"ANMF") + 8
+    data[at:at + 6] = (2).to_bytes(3, "little") + (1).to_bytes(3, "little")  # halved
+    open(path, "wb").write(data)
+
+
 def main():
     names = []
 
@@ -79,6 +89,12 @@ def main():
     for width, height in [(1, 1), (2, 2), (3, 1), (1, 4), (16, 16), (17, 18), (64, 31), (65, 47)]:
         save(f"webp-lossy-{width}x{height}.webp", picture(width, height), quality=85)
     save("webp-lossy-q5.webp", picture(60, 45), quality=5)
+    more = [picture(37, 29), picture(37, 29)]
+    save("webp-animated.webp", m, save_all=True, append_images=more, quality=80)
+    save("webp-animated-lossless.webp", m, save_all=True, append_images=more, lossless=True)
+    save("webp-animated-alpha.webp", with_alpha(m), save_all=True, append_images=more, quality=80)
+    webp_frame("webp-animated-part.webp", [m] + more)
+    names.append("webp-animated-part.webp")
     save("jpeg.jpg", m, quality=90)
     save("jpeg-cmyk.jpg", m.convert("CMYK"), quality=90)
     for orientation in range(0, 10):
