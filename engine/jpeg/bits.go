@@ -2,7 +2,6 @@ package jpeg
 
 import (
 	"bytes"
-	"encoding/binary"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 )
@@ -12,11 +11,6 @@ type bitReader struct {
 	kernel.Reader
 }
 
-// peek returns the next 57 bits or more at the top.
-func (r *bitReader) peek() uint64 {
-	return binary.BigEndian.Uint64(r.Data[r.Pos>>3:]) << (r.Pos & 7)
-}
-
 // overrun reports whether bits were read that the file does not have.
 func (r *bitReader) overrun() bool {
 	return r.Pos > 8*(len(r.Data)-kernel.Padding)
@@ -24,7 +18,7 @@ func (r *bitReader) overrun() bool {
 
 // take returns the next size bits, size 0 to 16.
 func (r *bitReader) take(size int) uint32 {
-	v := uint32(r.peek() >> 1 >> (63 - size))
+	v := uint32(r.Peek() >> 1 >> (63 - size))
 	r.Pos += size
 	return v
 }
@@ -32,7 +26,7 @@ func (r *bitReader) take(size int) uint32 {
 // code returns the entry of the next code of h, whose value's bits follow if it is open, or 0 if there is no valid
 // code.
 func (r *bitReader) code(h *huffman) uint32 {
-	bits := r.peek()
+	bits := r.Peek()
 	e := h.lut[bits>>(64-lutBits)]
 	if e == entryLong {
 		e = h.long(uint32(bits >> 48))

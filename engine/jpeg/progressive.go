@@ -241,7 +241,7 @@ func (a *acBand) correct(r *bitReader, b *[64]int16, known uint64, k, run int) i
 		run -= zeros
 		k += zeros
 		if count == 0 {
-			ready, count = r.peek(), 57
+			ready, count = r.Peek(), 57
 		}
 		// All bits from al down are zero yet: away from zero means adding with the sign.
 		v := &b[zigzag[k&63]]

@@ -2,9 +2,13 @@ package jpeg
 
 import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 
+// maxScans is the largest number of scans accepted. An encoder writes ten or so, the standard allows thousands: a
+// small file could ask for minutes of work.
+const maxScans = 256
+
 // readScans decodes the scan whose header was just read, and all that follow, up to the end of the picture.
 func (d *Decoder) readScans() error {
-	for {
+	for range maxScans {
 		decode := d.sequentialScan
 		if d.frame.progressive {
 			decode = d.progressiveScan
@@ -20,6 +24,7 @@ func (d *Decoder) readScans() error {
 			return d.checkComplete()
 		}
 	}
+	return UnsupportedError{Feature: "more than 256 scans"}
 }
 
 // checkComplete makes sure that no component lacks its data.

@@ -1,5 +1,6 @@
-// Package kernel holds the inner loops of JPEG decoding: the inverse DCT, upsampling and colour conversion. Each has
-// a plain Go form, which says what it does, and vector forms with the very same results, chosen by the level of the CPU.
+// Package kernel holds the inner loops of JPEG decoding: reading coefficients, the inverse DCT, upsampling and colour
+// conversion. Each has a plain Go form, which says what it does, and vector forms with the very same results, chosen
+// by the level of the CPU.
 //
 // Rows are slices of samples, one byte each. Functions panic if slices do not fit together, and never read or write
 // outside of them.

@@ -1,5 +1,7 @@
 package kernel
 
+import "encoding/binary"
+
 const (
 	// LookupBits is the number of bits that one look-up resolves. The PairTables of a luminance and of a chrominance
 	// component then fit into half of a first-level cache of 32 KB.
@@ -62,4 +64,9 @@ func (r *Reader) Next(k int) int {
 		panic("kernel: position outside of the data or the block")
 	}
 	return r.next(k)
+}
+
+// Peek returns the next 57 bits or more at the top.
+func (r *Reader) Peek() uint64 {
+	return binary.BigEndian.Uint64(r.Data[r.Pos>>3:]) << (r.Pos & 7)
 }

@@ -1,7 +1,5 @@
 package kernel
 
-import "encoding/binary"
-
 // natural maps the order in the file, zig-zag, to that of rows (T.81, figure A.6), and all beyond to a place outside
 // of the block.
 var natural = func() (order [BlockRoom]uint8) {
@@ -28,7 +26,7 @@ var natural = func() (order [BlockRoom]uint8) {
 func (r *Reader) nextGeneric(k int) int {
 	if k < 0 {
 		clear(r.Block[:64])
-		e := uint64(r.DC[r.peek()>>(64-LookupBits)])
+		e := uint64(r.DC[r.Peek()>>(64-LookupBits)])
 		switch {
 		case e&Open == 0:
 			r.Pos += int(e & 63)
@@ -41,7 +39,7 @@ func (r *Reader) nextGeneric(k int) int {
 		k = 0
 	}
 	for k < 63 {
-		bits := r.peek()
+		bits := r.Peek()
 		for range 57 / LookupBits {
 			e := r.AC[bits>>(64-LookupBits)]
 			first, last := k+int(e>>8&0xFF), k+int(e>>32&0xFF)
@@ -68,15 +66,10 @@ func (r *Reader) nextGeneric(k int) int {
 	return k
 }
 
-// peek returns the next 57 bits or more at the top.
-func (r *Reader) peek() uint64 {
-	return binary.BigEndian.Uint64(r.Data[r.Pos>>3:]) << (r.Pos & 7)
-}
-
 // openValue steps over an open entry's code and the value behind it, and returns that.
 func (r *Reader) openValue(e uint64) int16 {
 	r.Pos += int(e & 63)
-	bits, size := r.peek(), int(e>>16&15)
+	bits, size := r.Peek(), int(e>>16&15)
 	r.Pos += size
 	// T.81, F.2.2.1: a value that begins with a zero is negative, and one more than its complement.
 	v := int64(bits >> (64 - uint(size)))
