@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -65,6 +66,9 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Concurrency > 1 {
 		e.wide = network.NewRunner(cfg.Concurrency)
 	}
+	// The weights were there twice, as they were read and as they are packed, and the collector would keep that
+	// memory for a process that never needs as much again.
+	debug.FreeOSMemory()
 	return e, nil
 }
 

@@ -115,7 +115,7 @@ func TestWeightFilesAgree(t *testing.T) {
 		}
 		r := n.NewRunner(1)
 		defer r.Close()
-		for _, rgb := range pictures[:8] {
+		for _, rgb := range pictures[:2] {
 			var l [Classes]float32
 			r.Forward(&l, rgb)
 			all = append(all, l)
