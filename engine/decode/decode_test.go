@@ -327,3 +327,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecode takes the odd files of the reference data that are usual pictures in their formats.
+func BenchmarkDecode(b *testing.B) {
+	for _, file := range []string{"jpeg-420.jpg", "png-interlaced.png", "png-palette.png", "gif.gif", "bmp.bmp", "webp-lossy.webp", "webp-lossless.webp"} {
+		data := readFile(b, testutil.Shared(b, "images", "odd", file))
+		b.Run(file, func(b *testing.B) {
+			var d Decoder
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				if _, err := d.Decode(data, Options{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
