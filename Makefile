@@ -15,10 +15,10 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego e2e fuzz lint generate clean
+.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz bench compare compare-decode lint generate clean
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 build: ## Build the one static binary, bin/resnet18cloud
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/resnet18cloud
@@ -46,13 +46,40 @@ vet: ## Check formatting and go vet
 	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./autoscale/... ./internal/... ./model/...
+	CGO_ENABLED=1 $(GO) test -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./autoscale/... ./internal/... ./model/... ./engine
 
 purego: ## Run the engine's tests without assembly: catches code that only an assembly path exercises
 	$(GO) test -tags purego -short ./engine/...
 
+arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian's qemu-user)
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec qemu-aarch64 $(ARM64_PACKAGES)
+
+ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/preprocess ./engine/imagenet
+
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
-	$(GO) test -count=1 -tags e2e ./test/...
+	$(GO) test -count=1 -tags e2e ./test/e2e/...
+
+chaos: ## Kill, hang and cut off replicas, dispatchers and NATS under load; lose nothing (CHAOS_REQUESTS, CHAOS_SEED)
+	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
+
+FUZZTIME ?= 60s
+fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each
+	@grep -rl '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$$file"); do \
+			echo "$$file $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
+		done; done
+
+bench: ## Measure the engine and the dispatcher by themselves
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/resnet ./engine/jpeg ./engine/preprocess
+	$(GO) test ./dispatch -run '^$$' -bench 'ClosedLoop|OpenLoop300' -benchtime 5000x
+
+compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
+	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)
+	$(GO) run ./bench/compare $(COMPARE_FLAGS)
+
+compare-decode: ## Measure decoding and resizing side by side with Pillow and torchvision (needs Debian's python3-torchvision, ../shared)
+	$(GO) run ./bench/decode $(COMPARE_FLAGS)
 
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
