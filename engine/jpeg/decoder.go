@@ -2,6 +2,7 @@ package jpeg
 
 import (
 	"image"
+	"math"
 	"slices"
 )
 
@@ -15,7 +16,7 @@ type Options struct {
 	Window image.Rectangle
 
 	// MaxPixels is the largest width times height accepted, checked before memory is taken: 0 means
-	// DefaultMaxPixels, -1 no limit.
+	// DefaultMaxPixels, -1 no limit but what the size of an int sets.
 	MaxPixels int
 }
 
@@ -61,7 +62,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 		return RGB{}, err
 	}
 	f := &d.frame
-	if limit := o.maxPixels(); limit >= 0 && f.width*f.height > limit {
+	if limit := o.maxPixels(); int64(f.width)*int64(f.height) > int64(limit) {
 		return RGB{}, SizeError{Width: f.width, Height: f.height, MaxPixels: limit}
 	}
 	if err := f.layOut(); err != nil {
@@ -99,8 +100,11 @@ func DecodeConfig(data []byte) (Config, error) {
 }
 
 func (o Options) maxPixels() int {
-	if o.MaxPixels == 0 {
+	switch {
+	case o.MaxPixels == 0:
 		return DefaultMaxPixels
+	case o.MaxPixels < 0:
+		return math.MaxInt / 64 // sizes of buffers must not overflow where an int has 32 bits
 	}
 	return o.MaxPixels
 }
