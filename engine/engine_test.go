@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -250,6 +251,66 @@ func BenchmarkClassify(b *testing.B) {
 	for b.Loop() {
 		if _, err := e.Classify(b.Context(), image); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestOddFiles holds the answers to unusual files, and what is said of broken ones.
+func TestOddFiles(t *testing.T) {
+	t.Parallel()
+	e := openReal(t)
+	f, err := os.Open(testutil.Shared(t, "reference", "odd.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var want struct {
+			answer
+			Expect string `json:"expect"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(testutil.Shared(t, "images", "odd", want.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Classify(t.Context(), resnet18cloud.Image{Name: want.File, Bytes: data})
+		if refusal, refused := strings.CutPrefix(want.Expect, "refused: "); refused {
+			if err == nil || !strings.Contains(strings.ToLower(err.Error()), refusal) {
+				t.Errorf("%s: error %v, want one that says %q", want.File, err, refusal)
+			}
+			continue
+		}
+		if err != nil || !slices.Equal(got.Predictions, want.Top5Names) {
+			t.Errorf("%s: %q, %v, want %q", want.File, got.Predictions, err, want.Top5Names)
+			continue
+		}
+		for i, s := range got.Scores {
+			if math.Abs(float64(s.Logit)-want.Top5Logits[i]) > 2e-3 {
+				t.Errorf("%s: logit %g of %s, want %g", want.File, s.Logit, s.Label, want.Top5Logits[i])
+			}
+		}
+	}
+}
+
+// TestLogitsAllocatesNothing holds that an image's way takes no memory once a worker is warm.
+func TestLogitsAllocatesNothing(t *testing.T) {
+	image := tiny(t)
+	for _, concurrency := range []int{1, 2} {
+		e := open(t, Config{Concurrency: concurrency})
+		var logits imagenet.Logits
+		classify := func() {
+			if _, err := e.Logits(context.Background(), image, &logits); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range concurrency { // workers take turns
+			classify()
+		}
+		if n := testing.AllocsPerRun(5, classify); n != 0 {
+			t.Errorf("with %d workers an image takes %v allocations", concurrency, n)
 		}
 	}
 }
