@@ -103,7 +103,7 @@ func classify(ctx context.Context, e *engine.Engine, file string, all bool) clas
 	timing, err := e.Logits(ctx, resnet18cloud.Image{Name: file, Bytes: data}, &logits)
 	if err != nil {
 		failure := resnet18cloud.AsError(err)
-		line.Error, line.Hint = failure.Error(), failure.Hint
+		line.Error, line.Hint = failure.Message, failure.Hint
 		return line
 	}
 	var top [resnet18cloud.TopK]int

@@ -41,7 +41,7 @@ func TestClassify(t *testing.T) {
 	if len(lines) != 3 {
 		t.Fatalf("%d lines, want 3", len(lines))
 	}
-	if lines[0].File != broken || lines[0].Error == "" || lines[2].Error == "" {
+	if lines[0].File != broken || lines[0].Error != "Not a decodable image: JPEG file is truncated" || lines[2].Error == "" {
 		t.Errorf("lines of bad files: %+v, %+v", lines[0], lines[2])
 	}
 	got := lines[1]

@@ -18,8 +18,8 @@ type engineFlags struct {
 	Orient        bool   `help:"Turn pictures as their EXIF orientation says, which torchvision does not." env:"RESNET18_ORIENT"`
 }
 
-// openEngine finds and loads the weights and makes an engine with them, to be closed by the caller. It logs which
-// weights answer, loudly if they are random.
+// openEngine finds and loads the weights and makes an engine with them, to be closed by the caller. Random ones
+// are logged loudly.
 func openEngine(f engineFlags, env *environment) (*engine.Engine, error) {
 	set, err := f.loadWeights()
 	if err != nil {
@@ -35,7 +35,7 @@ func openEngine(f engineFlags, env *environment) (*engine.Engine, error) {
 		return nil, err
 	}
 	info := e.Info()
-	env.log.Info("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
+	env.log.Debug("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
 		"kernels", info.Kernels, "concurrency", info.Concurrency)
 	if info.Warning != "" {
 		env.log.Warn(info.Warning)
