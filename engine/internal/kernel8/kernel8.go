@@ -1,0 +1,170 @@
+// Package kernel8 holds the inner loops of the int8 network: tiles of products of 8-bit activations and weights, and
+// pooling, over activations with channels last. As in package kernel there is plain Go, which is the reference, and
+// assembly for SIMD levels; all give the same bytes.
+//
+// Activations are unsigned with zero point 0, weights signed. Sums are exact in 32 bits. What follows is computed in
+// float32, in the same order at every level, and rounded to even.
+package kernel8
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+)
+
+//go:generate sh -c "cd _asm && go run . -out ../tile_amd64.s -stubs ../tile_amd64.go -pkg kernel8"
+
+// Pixels is the number of neighbouring pixels of a tile; it divides every width of the network.
+const Pixels = 7
+
+// Set is the kernels of one level. It is read-only and safe for concurrent use.
+type Set struct {
+	Level cpu.Level
+	// Channels is the number of output channels of a tile; channels of outputs must be a multiple of it.
+	Channels int
+
+	wide    bool // weights are packed in 16 bits each
+	tile    func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
+	maxPool func(y, r0, r1, r2 []uint8, columns int)
+}
+
+// Geometry says where a tile finds its input and puts its output; strides count bytes.
+type Geometry struct {
+	Rows        int // rows of the kernel
+	Steps       int // groups of four neighbouring bytes in each: kernel width times input channels, rounded up
+	RowStride   int // from one row of the input to the next
+	PixelStride int // from one tile pixel's input to the next
+	DstStride   int // from one pixel of the output to the next
+	BiasStride  int // floats from one pixel's bias to the next; 0 when all have the same
+}
+
+var generic = Set{Level: cpu.Generic, Channels: 16, tile: tileGeneric, maxPool: maxPoolGeneric}
+
+// For returns the best kernels of the given level or below it.
+func For(level cpu.Level) *Set {
+	best := &generic
+	for _, s := range assembly() {
+		if s.Level <= level {
+			best = s
+		}
+	}
+	return best
+}
+
+// Sets lists the kernels that this CPU can run, generic first: what tests compare.
+func Sets() []*Set {
+	levels := cpu.Levels()
+	sets := []*Set{&generic}
+	for _, s := range assembly() {
+		if s.Level <= levels[len(levels)-1] {
+			sets = append(sets, s)
+		}
+	}
+	return sets
+}
+
+// Pack lays weights out for tiles of Channels: [panel][row][step][channel][4]. at returns the weight of a channel for
+// one byte of a kernel's row; it is not asked for bytes beyond width, which become zeros.
+func (s *Set) Pack(channels, rows, width int, at func(channel, row, i int) int8) []int8 {
+	steps := (width + 3) / 4
+	size := 1
+	if s.wide {
+		size = 2
+	}
+	w := make([]int8, channels*rows*steps*4*size)
+	for c := range channels {
+		panel, column := c/s.Channels, c%s.Channels
+		for r := range rows {
+			for i := range width {
+				v := at(c, r, i)
+				to := ((((panel*rows+r)*steps+i/4)*s.Channels+column)*4 + i%4) * size
+				w[to] = v
+				if s.wide {
+					w[to+1] = v >> 7 // little-endian: the upper byte repeats the sign
+				}
+			}
+		}
+	}
+	return w
+}
+
+// Panel is the number of packed weights of a tile's Channels.
+func (s *Set) Panel(g Geometry) int {
+	n := g.Rows * g.Steps * 4 * s.Channels
+	if s.wide {
+		n *= 2
+	}
+	return n
+}
+
+// Tile computes Pixels neighbouring outputs of Channels channels:
+//
+//	sum = sum over rows r, bytes i of src[p*PixelStride+r*RowStride+i] * w[r][i][c]
+//	dst[p*DstStride+c] = saturate(round(sum*mul[c] + bias[p*BiasStride+c] + residual[p*DstStride+c]*residualMul))
+//
+// where saturate cuts to 0..255, which is also ReLU. residual may be nil; it may be dst. Up to three bytes behind a
+// kernel's row are read and multiplied by zero.
+func (s *Set) Tile(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
+	if g.Rows < 1 || g.Steps < 1 {
+		panic(fmt.Sprintf("kernel8: tile of %d rows, %d steps", g.Rows, g.Steps))
+	}
+	last := (Pixels-1)*g.DstStride + s.Channels - 1
+	_, _ = dst[last], src[(Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps-1]
+	_, _, _ = w[s.Panel(g)-1], mul[s.Channels-1], bias[(Pixels-1)*g.BiasStride+s.Channels-1]
+	if residual != nil {
+		_ = residual[last]
+	}
+	s.tile(dst, src, w, g, mul, bias, residual, residualMul)
+}
+
+func tileGeneric(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
+	const channels = 16
+	for p := range Pixels {
+		var sum [channels]int32
+		at := w
+		for r := range g.Rows {
+			from := src[p*g.PixelStride+r*g.RowStride:][:4*g.Steps]
+			for i := 0; i < len(from); i += 4 {
+				x0, x1, x2, x3 := int32(from[i]), int32(from[i+1]), int32(from[i+2]), int32(from[i+3])
+				step := (*[4 * channels]int8)(at)
+				for c := range sum {
+					sum[c] += x0*int32(step[4*c]) + x1*int32(step[4*c+1]) + x2*int32(step[4*c+2]) + x3*int32(step[4*c+3])
+				}
+				at = at[4*channels:]
+			}
+		}
+		for c, v := range sum {
+			// The conversions keep the compiler from fusing multiplication and addition, which rounds differently.
+			y := float32(float32(v)*mul[c]) + bias[p*g.BiasStride+c]
+			if residual != nil {
+				y = float32(y) + float32(float32(residual[p*g.DstStride+c])*residualMul)
+			}
+			dst[p*g.DstStride+c] = uint8(min(255, math.RoundToEven(float64(max(0, y)))))
+		}
+	}
+}
+
+// poolChannels is what MaxPool works on: the stem's outputs.
+const poolChannels = 64
+
+// MaxPool writes one row of the 3x3 stride-2 maximum of 64 channels: y[i*64+c] is the largest of the three rows at
+// pixels 2i, 2i+1 and 2i+2. Rows begin with their left border.
+func (s *Set) MaxPool(y, r0, r1, r2 []uint8, columns int) {
+	last := (2*columns+1)*poolChannels - 1
+	_, _, _, _ = y[columns*poolChannels-1], r0[last], r1[last], r2[last]
+	s.maxPool(y, r0, r1, r2, columns)
+}
+
+func maxPoolGeneric(y, r0, r1, r2 []uint8, columns int) {
+	for i := range columns {
+		for c := range poolChannels {
+			var best uint8
+			for j := 2 * i; j <= 2*i+2; j++ {
+				at := j*poolChannels + c
+				best = max(best, r0[at], r1[at], r2[at])
+			}
+			y[i*poolChannels+c] = best
+		}
+	}
+}

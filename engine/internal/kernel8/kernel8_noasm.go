@@ -1,0 +1,5 @@
+//go:build purego || !amd64
+
+package kernel8
+
+func assembly() []*Set { return nil }

@@ -1,0 +1,183 @@
+package kernel8
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+)
+
+// each runs a test once for every set of kernels this CPU has.
+func each(t *testing.T, test func(t *testing.T, s *Set)) {
+	t.Helper()
+	for _, s := range Sets() {
+		t.Run(s.Level.String(), func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+	for _, s := range assembly() {
+		if levels := cpu.Levels(); s.Level > levels[len(levels)-1] {
+			t.Logf("this CPU cannot run %s: not tested", s.Level)
+		}
+	}
+}
+
+func bytes(r *rand.Rand, n int) []uint8 {
+	b := make([]uint8, n)
+	for i := range b {
+		b[i] = uint8(r.Uint32())
+	}
+	return b
+}
+
+const guard = 0xA5
+
+// guarded returns n bytes of guard value with 64 more on either side, and a check that those are untouched.
+func guarded(n int) (b []uint8, check func(t *testing.T)) {
+	all := make([]uint8, n+128)
+	for i := range all {
+		all[i] = guard
+	}
+	return all[64 : 64+n : 64+n], func(t *testing.T) {
+		t.Helper()
+		for i, v := range all {
+			if (i < 64 || i >= 64+n) && v != guard {
+				t.Fatalf("wrote outside: at %d of %d", i-64, n)
+			}
+		}
+	}
+}
+
+// TestTile holds every level bit for bit to plain Go and, on the sums, to the definition. Extremes of both operands are
+// among the data: sums of two products reach 64770, where 16 bits would saturate.
+func TestTile(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for trial := range 400 {
+			r := rand.New(rand.NewPCG(uint64(trial), 8))
+			width := 1 + r.IntN(80)
+			g := Geometry{Rows: 1 + r.IntN(7), Steps: (width + 3) / 4}
+			g.PixelStride = r.IntN(2 * width)
+			g.RowStride = 4*g.Steps + r.IntN(50)
+			g.DstStride = s.Channels + r.IntN(70)
+			if r.IntN(2) == 0 {
+				g.BiasStride = s.Channels + r.IntN(9)
+			}
+			src := bytes(r, (Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps)
+			weights := make([]int8, s.Channels*g.Rows*width)
+			for i := range weights {
+				weights[i] = int8(r.IntN(255) - 127)
+			}
+			if trial%10 == 0 {
+				for i := range src {
+					src[i] = 255
+				}
+				for i := range weights {
+					weights[i] = 127
+				}
+			}
+			weight := func(c, row, i int) int8 { return weights[(c*g.Rows+row)*width+i] }
+			w := s.Pack(s.Channels, g.Rows, width, weight)
+			mul, bias := make([]float32, s.Channels), make([]float32, (Pixels-1)*g.BiasStride+s.Channels)
+			for i := range mul {
+				mul[i] = r.Float32() * 0.002
+			}
+			for i := range bias {
+				bias[i] = float32(r.NormFloat64() * 100)
+			}
+			last := (Pixels-1)*g.DstStride + s.Channels
+			var residual []uint8
+			if r.IntN(2) == 0 {
+				residual = bytes(r, last)
+			}
+			factor := r.Float32()
+			got, check := guarded(last)
+			s.Tile(got, src, w, g, mul, bias, residual, factor)
+			check(t)
+			for p := range Pixels {
+				for c := range s.Channels {
+					var sum int32
+					for row := range g.Rows {
+						for i := range width {
+							sum += int32(src[p*g.PixelStride+row*g.RowStride+i]) * int32(weight(c, row, i))
+						}
+					}
+					y := float32(float32(sum)*mul[c]) + bias[p*g.BiasStride+c]
+					if residual != nil {
+						y += float32(float32(residual[p*g.DstStride+c]) * factor)
+					}
+					want := saturate(y)
+					if g := got[p*g.DstStride+c]; g != want {
+						t.Fatalf("trial %d, pixel %d, channel %d: %d, want %d (%g)", trial, p, c, g, want, y)
+					}
+				}
+				if p < Pixels-1 {
+					for i := p*g.DstStride + s.Channels; i < (p+1)*g.DstStride; i++ {
+						if got[i] != guard {
+							t.Fatalf("trial %d: wrote between pixels at %d", trial, i)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// saturate rounds half to even and cuts to 0..255, by comparing.
+func saturate(y float32) uint8 {
+	if y <= 0 {
+		return 0
+	}
+	if y >= 255 {
+		return 255
+	}
+	whole := uint8(y)
+	switch rest := y - float32(whole); {
+	case rest > 0.5, rest == 0.5 && whole%2 == 1:
+		return whole + 1
+	default:
+		return whole
+	}
+}
+
+func TestMaxPool(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for columns := 1; columns <= 12; columns++ {
+			r := rand.New(rand.NewPCG(uint64(columns), 9))
+			n := (2*columns + 1) * poolChannels
+			rows := [][]uint8{bytes(r, n), bytes(r, n), bytes(r, n)}
+			got, check := guarded(columns * poolChannels)
+			s.MaxPool(got, rows[0], rows[1], rows[2], columns)
+			check(t)
+			for i, v := range got {
+				var want uint8
+				for _, row := range rows {
+					for q := range 3 {
+						want = max(want, row[(i/poolChannels*2+q)*poolChannels+i%poolChannels])
+					}
+				}
+				if v != want {
+					t.Fatalf("%d columns: y[%d] = %d, want %d", columns, i, v, want)
+				}
+			}
+		}
+	})
+}
+
+// BenchmarkTile measures a tile whose panel stays in the first-level cache.
+func BenchmarkTile(b *testing.B) {
+	for _, s := range Sets() {
+		b.Run(s.Level.String(), func(b *testing.B) {
+			g := Geometry{Rows: 1, Steps: 64, PixelStride: 256, DstStride: s.Channels}
+			w := s.Pack(s.Channels, 1, 256, func(c, _, i int) int8 { return int8(c + i) })
+			src, dst := make([]uint8, Pixels*256), make([]uint8, Pixels*s.Channels)
+			mul := make([]float32, s.Channels)
+			for b.Loop() {
+				s.Tile(dst, src, w, g, mul, mul, nil, 0)
+			}
+			b.ReportMetric(float64(Pixels*s.Channels*256)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+		})
+	}
+}
