@@ -25,6 +25,11 @@ func (h *head) run(r *Runner, worker int) {
 		h.average(r)
 	}
 	r.barrier.wait()
+	h.connect(r, worker)
+}
+
+// connect computes the logits from the mean of each channel.
+func (h *head) connect(r *Runner, worker int) {
 	k := r.network.kernels
 	first, end := r.share((Classes+k.Columns-1)/k.Columns, worker)
 	for panel := first; panel < end; panel++ {

@@ -5,13 +5,15 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 )
 
 // Network is ResNet-18 packed for the kernels of this CPU. It is read-only, safe for concurrent use, and
 // shared by its Runners.
 type Network struct {
-	kernels *kernel.Set
-	steps   []step
+	kernels  *kernel.Set
+	kernels8 *kernel8.Set // of an int8 network; nil in others
+	steps    []step
 }
 
 // step is one part of the forward pass. Every worker of a runner calls run with its number; a step waits at
@@ -39,7 +41,20 @@ func New(p *Params) (*Network, error) {
 }
 
 // Kernels names the level of the kernels in use: "avx512", "avx2", "generic" and so on.
-func (n *Network) Kernels() string { return n.kernels.Level.String() }
+func (n *Network) Kernels() string {
+	if n.kernels8 != nil {
+		return n.kernels8.Level.String()
+	}
+	return n.kernels.Level.String()
+}
+
+// Precision is the arithmetic of the convolutions: "fp32" or "int8".
+func (n *Network) Precision() string {
+	if n.kernels8 != nil {
+		return "int8"
+	}
+	return "fp32"
+}
 
 // Layers lists the steps of the forward pass in order, as Runner.Profile times them.
 func (n *Network) Layers() []Layer {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Runner owns the memory of one forward pass, some 8 MB, and the goroutines that share its work. It is not
+// Runner owns the memory of one forward pass, some 8 MB (1.5 in int8), and the goroutines that share its work. It is not
 // for concurrent use.
 type Runner struct {
 	network *Network
@@ -17,9 +17,15 @@ type Runner struct {
 	stemRows  [][][]float32 // by worker: the last three rows of the stem
 	stemZeros []float32     // the row above the first
 	stages    [4][2]activations
-	scratch   [][2][]float32 // by worker: transformed input and sums
-	features  []float32      // mean of each channel
-	zeros     []float32      // a bias of nothing
+	// The same in bytes, of an int8 network, whose runners have none of the floats above.
+	input8     []uint8
+	stemRows8  [][][]uint8
+	stemZeros8 []uint8
+	stages8    [4][2]activations8
+
+	scratch  [][2][]float32 // by worker: transformed input and sums
+	features []float32      // mean of each channel
+	zeros    []float32      // a bias of nothing
 
 	workers int
 	barrier barrier
@@ -27,6 +33,7 @@ type Runner struct {
 	ended   sync.WaitGroup
 
 	profile []time.Duration // time of each step, when wanted
+	observe func(name string, values []float32)
 }
 
 // buffer names one of the two buffers of a stage.
@@ -57,22 +64,41 @@ func (a *activations) rowStride() int { return a.side * a.channels }
 // than one, Close must be called when it is not needed any more.
 func (n *Network) NewRunner(threads int) *Runner {
 	r := &Runner{
-		network:   n,
-		input:     make([]float32, inputSide*inputStride+64),
-		stemZeros: make([]float32, rowFloats),
-		features:  make([]float32, features),
-		zeros:     make([]float32, n.kernels.Columns),
-		workers:   max(1, threads),
+		network:  n,
+		features: make([]float32, features),
+		zeros:    make([]float32, n.kernels.Columns),
+		workers:  max(1, threads),
 	}
+	r.barrier.parties = int32(r.workers)
+	r.barrier.wake.L = &r.barrier.mu
+	if n.kernels8 != nil {
+		r.takeBytes()
+	} else {
+		r.takeFloats()
+	}
+	for worker := 1; worker < r.workers; worker++ {
+		wake := make(chan struct{}, 1)
+		r.start = append(r.start, wake)
+		r.ended.Go(func() {
+			for range wake {
+				r.pass(worker)
+			}
+		})
+	}
+	return r
+}
+
+// takeFloats makes the memory of an fp32 pass.
+func (r *Runner) takeFloats() {
+	r.input = make([]float32, inputSide*inputStride+64)
+	r.stemZeros = make([]float32, rowFloats)
 	for s := range r.stages {
 		for i := range r.stages[s] {
 			r.stages[s][i] = newActivations(56>>s, 64<<s)
 		}
 	}
-	r.barrier.parties = int32(r.workers)
-	r.barrier.wake.L = &r.barrier.mu
 	var local, shared [2]int
-	for _, s := range n.steps {
+	for _, s := range r.network.steps {
 		w, ok := s.(*winograd)
 		if !ok {
 			continue
@@ -92,16 +118,21 @@ func (n *Network) NewRunner(threads int) *Runner {
 		r.stemRows = append(r.stemRows, [][]float32{
 			make([]float32, rowFloats), make([]float32, rowFloats), make([]float32, rowFloats)})
 	}
-	for worker := 1; worker < r.workers; worker++ {
-		wake := make(chan struct{}, 1)
-		r.start = append(r.start, wake)
-		r.ended.Go(func() {
-			for range wake {
-				r.pass(worker)
-			}
-		})
+}
+
+// takeBytes makes the memory of an int8 pass.
+func (r *Runner) takeBytes() {
+	r.input8 = make([]uint8, inputBytes)
+	r.stemZeros8 = make([]uint8, rowFloats)
+	for s := range r.stages8 {
+		for i := range r.stages8[s] {
+			r.stages8[s][i] = newActivations8(56>>s, 64<<s)
+		}
 	}
-	return r
+	for range r.workers {
+		r.stemRows8 = append(r.stemRows8, [][]uint8{
+			make([]uint8, rowFloats), make([]uint8, rowFloats), make([]uint8, rowFloats)})
+	}
 }
 
 // Close ends the runner's goroutines and waits for them. The runner must not be used after it.
@@ -124,6 +155,35 @@ func (r *Runner) Forward(logits *[Classes]float32, rgb *[Pixels]byte) {
 	copy(logits[:], r.logits[:])
 }
 
+// Observe is Forward of an fp32 network that shows what each convolution put out, for calibration: f gets the name and,
+// row by row, the values with channels last; of the stem after pooling, of the others after all that is fused with
+// them. The slices are valid during the call.
+func (r *Runner) Observe(rgb *[Pixels]byte, f func(name string, values []float32)) {
+	r.observe = f
+	defer func() { r.observe = nil }()
+	var logits [Classes]float32
+	r.Forward(&logits, rgb)
+}
+
+// show passes a step's output to the observer.
+func (r *Runner) show(s step) {
+	var at buffer
+	switch s := s.(type) {
+	case *stemStep:
+		at = buffer{0, 0}
+	case *direct:
+		at = s.out
+	case *winograd:
+		at = s.out
+	default:
+		return
+	}
+	a := r.buffer(at)
+	for y := range a.size {
+		r.observe(s.layer().Name, a.data[a.at(y, 0):][:a.size*a.channels])
+	}
+}
+
 // Profile is Forward that also says how long each of the network's Layers took.
 func (r *Runner) Profile(logits *[Classes]float32, rgb *[Pixels]byte) []time.Duration {
 	r.profile = make([]time.Duration, len(r.network.steps))
@@ -144,6 +204,12 @@ func (r *Runner) pass(worker int) {
 		r.barrier.wait()
 		if timed {
 			r.profile[i] = time.Since(start)
+		}
+		if r.observe != nil {
+			if worker == 0 {
+				r.show(s)
+			}
+			r.barrier.wait()
 		}
 	}
 }

@@ -1,0 +1,166 @@
+package quantize
+
+import (
+	"bytes"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// crops reads the reference's 63 pictures.
+func crops(tb testing.TB) (all []*[resnet.Pixels]byte) {
+	tb.Helper()
+	names, err := filepath.Glob(filepath.Join(testutil.Shared(tb, "reference", "crop224"), "*.png"))
+	if err != nil || len(names) == 0 {
+		tb.Fatalf("no pictures: %v", err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		img, err := png.Decode(bytes.NewReader(data))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		rgb := new([resnet.Pixels]byte)
+		for i := range resnet.Size * resnet.Size {
+			r, g, b, _ := img.At(i%resnet.Size, i/resnet.Size).RGBA()
+			rgb[3*i], rgb[3*i+1], rgb[3*i+2] = byte(r>>8), byte(g>>8), byte(b>>8)
+		}
+		all = append(all, rgb)
+	}
+	return all
+}
+
+func best(r *resnet.Runner, rgb *[resnet.Pixels]byte) (top [5]int) {
+	var logits imagenet.Logits
+	r.Forward(&logits, rgb)
+	imagenet.Top(&logits, top[:])
+	return top
+}
+
+// TestAgreement calibrates on every other reference crop and holds int8 to fp32's labels on the rest, through a file.
+func TestAgreement(t *testing.T) {
+	t.Parallel()
+	pictures := crops(t)
+	set, err := weights.Load(testutil.Shared(t, "models", "resnet18-ktb.pth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	params, err := resnet.Fold(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fp32, err := resnet.New(params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calibration, rest []*[resnet.Pixels]byte
+	for i, p := range pictures {
+		if i%2 == 0 {
+			calibration = append(calibration, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	scales, err := Calibrate(fp32, calibration, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quantized, err := resnet.Quantize(params, scales)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "int8.safetensors")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := quantized.Set()
+	if err := safetensors.Write(f, &safetensors.Content{Tensors: made.Tensors, Int8: made.Int8, Metadata: made.Metadata}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	read, err := weights.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	again, err := resnet.LoadQuantized(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	int8, err := resnet.NewInt8(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, fast := fp32.NewRunner(1), int8.NewRunner(2)
+	defer slow.Close()
+	defer fast.Close()
+	var g Agreement
+	for _, p := range rest {
+		g.Add(best(fast, p), best(slow, p))
+	}
+	t.Log(g)
+	if g.Top1 < g.Pictures-1 || g.Top5 < 5*g.Pictures*95/100 {
+		t.Errorf("%s; want all but one, and 95 %%", g)
+	}
+}
+
+// TestScale: a few large values are not worth the resolution of all others; with none, the range is the largest.
+func TestScale(t *testing.T) {
+	t.Parallel()
+	even := histogram{limit: 10}
+	for i := range even.counts {
+		even.counts[i] = 1000
+	}
+	if got := float64(even.scale(255)) * 255; math.Abs(got-10) > 0.3 {
+		t.Errorf("range of evenly spread values is %g, want about 10", got)
+	}
+	outlier := histogram{limit: 10}
+	for i := range bins / 4 {
+		outlier.counts[i] = 1e6
+	}
+	outlier.counts[bins-1] = 1
+	if got := float64(outlier.scale(255)) * 255; got > 4 {
+		t.Errorf("range with one outlier in half a thousand million is %g, want near 2.5", got)
+	}
+	if got := (&histogram{}).scale(255); got != 1 {
+		t.Errorf("scale of nothing is %g", got)
+	}
+}
+
+func TestCalibrateRefuses(t *testing.T) {
+	t.Parallel()
+	n, err := resnet.New(resnet.Random(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Calibrate(n, nil, nil); err == nil {
+		t.Error("no pictures, no error")
+	}
+}
+
+func TestAgreementString(t *testing.T) {
+	t.Parallel()
+	var g Agreement
+	g.Add([5]int{1, 2, 3, 4, 5}, [5]int{1, 2, 3, 4, 6})
+	g.Add([5]int{1, 2, 3, 4, 5}, [5]int{2, 1, 3, 4, 5})
+	if want := "2 pictures: best label equal to fp32's for 50.0 %, best five for 90.0 %"; g.String() != want {
+		t.Errorf("%q, want %q", g, want)
+	}
+}

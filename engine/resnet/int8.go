@@ -1,0 +1,264 @@
+package resnet
+
+import (
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+)
+
+// NewInt8 packs quantized weights for the kernels of this CPU, of the level that RESNET18_CPU names if it is set. An
+// error says that this CPU has no such level. q is not kept.
+func NewInt8(q *Quantized) (*Network, error) {
+	level, err := cpu.Best()
+	if err != nil {
+		return nil, fmt.Errorf("choose kernels: %w", err)
+	}
+	return newInt8(q, kernel.For(level), kernel8.For(level)), nil
+}
+
+func newInt8(q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
+	n := &Network{kernels: k, kernels8: k8}
+	n.add(newStem8(k8, q.convs[stem.name]))
+	before := tensor8{buffer{0, 0}, q.convs[stem.name].output, 0}
+	for s, stage := range stages() {
+		for _, b := range stage {
+			x := tensor8{at: buffer{s, 0}, scale: before.scale, zero: before.zero}
+			y := tensor8{at: buffer{s, 1}, scale: q.convs[b.conv1.name].output}
+			n.add(newDirect8(k8, b.conv1, q.convs[b.conv1.name], before, y, nil))
+			if b.downsample != nil {
+				x.scale, x.zero = q.convs[b.downsample.name].output, 128
+				n.add(newDirect8(k8, *b.downsample, q.convs[b.downsample.name], before, x, nil))
+			}
+			out := tensor8{at: x.at, scale: q.convs[b.conv2.name].output}
+			n.add(newDirect8(k8, b.conv2, q.convs[b.conv2.name], y, out, &x))
+			before = out
+		}
+	}
+	n.add(newHead8(k, q.fc, before))
+	return n
+}
+
+// tensor8 says what the bytes of a buffer mean: (byte - zero) * scale.
+type tensor8 struct {
+	at    buffer
+	scale float32
+	zero  float32
+}
+
+// activations8 is one buffer of bytes: pixels with channels last, inside a border of zeros one pixel wide.
+type activations8 struct {
+	data     []uint8
+	side     int // height and width with border
+	channels int
+}
+
+func newActivations8(size, channels int) activations8 {
+	side := size + 2
+	return activations8{make([]uint8, side*side*channels), side, channels}
+}
+
+func (a *activations8) at(y, x int) int { return ((y+1)*a.side + x + 1) * a.channels }
+
+// direct8 is a convolution of bytes.
+type direct8 struct {
+	shape
+	in, out      buffer
+	residual     bool // out holds it
+	residualMul  float32
+	geometry     kernel8.Geometry
+	w            []int8
+	mul, bias    []float32
+	panels, each int // panels of output channels, and packed weights in each
+}
+
+func newDirect8(k *kernel8.Set, s shape, c conv8, in, out tensor8, residual *tensor8) *direct8 {
+	d := &direct8{shape: s, in: in.at, out: out.at, panels: s.out / k.Channels}
+	d.geometry = kernel8.Geometry{
+		Rows: s.kernel, Steps: s.kernel * s.in / 4, RowStride: (s.size*s.stride + 2) * s.in,
+		PixelStride: s.stride * s.in, DstStride: s.out,
+	}
+	d.each = k.Panel(d.geometry)
+	d.w = k.Pack(s.out, s.kernel, s.kernel*s.in, func(o, row, i int) int8 {
+		column, channel := i/s.in, i%s.in
+		return c.weight[((o*s.in+channel)*s.kernel+row)*s.kernel+column]
+	})
+	d.mul, d.bias = make([]float32, s.out), make([]float32, s.out)
+	for o := range d.mul {
+		d.mul[o] = in.scale * c.scale[o] / out.scale
+		d.bias[o] = c.bias[o]/out.scale + out.zero
+	}
+	if residual != nil {
+		d.residual, d.residualMul = true, residual.scale/out.scale
+		for o := range d.bias {
+			d.bias[o] -= residual.zero * d.residualMul
+		}
+	}
+	return d
+}
+
+func (d *direct8) layer() Layer { return Layer{d.name, "direct", d.macs()} }
+
+// run shares out rows of panels, panel by panel: with many panels each worker streams its own weights, with few they
+// share them.
+func (d *direct8) run(r *Runner, worker int) {
+	k := r.network.kernels8
+	in, out := &r.stages8[d.in.stage][d.in.which], &r.stages8[d.out.stage][d.out.which]
+	pad := d.kernel / 2
+	first, end := r.share(d.panels*d.size, worker)
+	for unit := first; unit < end; unit++ {
+		panel, y := unit/d.size, unit%d.size
+		c := panel * k.Channels
+		w, mul, bias := d.w[panel*d.each:], d.mul[c:], d.bias[c:]
+		from, to := in.at(d.stride*y-pad, -pad), out.at(y, 0)+c
+		for x := 0; x < d.size; x += kernel8.Pixels {
+			dst := out.data[to+x*out.channels:]
+			var residual []uint8
+			if d.residual {
+				residual = dst
+			}
+			k.Tile(dst, in.data[from+x*d.stride*in.channels:], w, d.geometry, mul, bias, residual, d.residualMul)
+		}
+	}
+}
+
+// The int8 stem's input has the float one's border, and a few bytes more that its last tile reads.
+const inputBytes = inputSide*inputStride + 4
+
+// stem8 is the 7x7 convolution of raw pixels and the 3x3 maximum. Outside the picture normalised values are zero, and
+// so contribute nothing to the bias; bytes there are zero and contribute nothing to the sum. So the bias depends on how
+// many taps are outside: it has four kinds of rows, and in each the columns' own.
+type stem8 struct {
+	geometry kernel8.Geometry
+	w        []int8
+	mul      []float32
+	bias     [4][]float32 // by kind of row: [column][channel]
+	panels   int
+	each     int
+}
+
+func newStem8(k *kernel8.Set, c conv8) *stem8 {
+	s := &stem8{panels: stem.out / k.Channels}
+	const width = 7 * 3
+	s.geometry = kernel8.Geometry{Rows: 7, Steps: (width + 3) / 4, RowStride: inputStride, PixelStride: 2 * 3,
+		DstStride: stem.out, BiasStride: stem.out}
+	s.each = k.Panel(s.geometry)
+	weight := func(o, row, column, colour int) int8 { return c.weight[((o*3+colour)*7+row)*7+column] }
+	s.w = k.Pack(stem.out, 7, width, func(o, row, i int) int8 { return weight(o, row, i/3, i%3) })
+	s.mul = make([]float32, stem.out)
+	for o := range s.mul {
+		s.mul[o] = c.scale[o] / c.output
+	}
+	for kind := range s.bias {
+		s.bias[kind] = make([]float32, stem.size*stem.out)
+		y := []int{0, 1, 2, stem.size - 1}[kind]
+		for x := range stem.size {
+			for o := range stem.out {
+				bias := float64(c.bias[o])
+				for row := range 7 {
+					for column := range 7 {
+						if !inside(2*y+row-3) || !inside(2*x+column-3) {
+							continue
+						}
+						for colour := range 3 {
+							bias -= float64(weight(o, row, column, colour)) * float64(c.scale[o]) * 255 * mean[colour]
+						}
+					}
+				}
+				s.bias[kind][x*stem.out+o] = float32(bias / float64(c.output))
+			}
+		}
+	}
+	return s
+}
+
+func inside(i int) bool { return i >= 0 && i < Size }
+
+// rowKind is which bias a row has.
+func rowKind(y int) int {
+	switch {
+	case y < 2:
+		return y
+	case y == stem.size-1:
+		return 3
+	default:
+		return 2
+	}
+}
+
+func (s *stem8) layer() Layer { return Layer{stem.name, "direct", stem.macs()} }
+
+func (s *stem8) run(r *Runner, worker int) {
+	first, end := r.share(Size, worker)
+	for y := first; y < end; y++ {
+		copy(r.input8[(y+3)*inputStride+9:], r.rgb[y*Size*3:(y+1)*Size*3])
+	}
+	r.barrier.wait()
+
+	out := &r.stages8[0][0]
+	rows := r.stemRows8[worker]
+	row := func(y int) []uint8 {
+		if y < 0 {
+			return r.stemZeros8
+		}
+		return rows[y%3]
+	}
+	first, end = r.share(stem.size/2, worker)
+	for y := first; y < end; y++ {
+		next := 2 * y // rows 2y-1, 2y and 2y+1 are needed, the first of them by the row before too
+		if y == first && y > 0 {
+			next--
+		}
+		for ; next <= 2*y+1; next++ {
+			s.convolve(r, row(next)[stem.out:], next)
+		}
+		r.network.kernels8.MaxPool(out.data[out.at(y, 0):], row(2*y-1), row(2*y), row(2*y+1), stem.size/2)
+	}
+}
+
+func (s *stem8) convolve(r *Runner, to []uint8, y int) {
+	k := r.network.kernels8
+	bias := s.bias[rowKind(y)]
+	for panel := range s.panels {
+		c := panel * k.Channels
+		for x := 0; x < stem.size; x += kernel8.Pixels {
+			k.Tile(to[x*stem.out+c:], r.input8[2*y*inputStride+2*x*3:], s.w[panel*s.each:], s.geometry, s.mul[c:],
+				bias[x*stem.out+c:], nil, 0)
+		}
+	}
+}
+
+// head8 is the mean over all pixels, taken in integers, and the fully connected layer in float32.
+type head8 struct {
+	head
+	scale float32
+}
+
+func newHead8(k *kernel.Set, fc conv, in tensor8) *head8 {
+	return &head8{*newHead(k, fc, in.at), in.scale}
+}
+
+func (h *head8) run(r *Runner, worker int) {
+	if worker == 0 {
+		h.average(r)
+	}
+	r.barrier.wait()
+	h.connect(r, worker)
+}
+
+func (h *head8) average(r *Runner) {
+	in := &r.stages8[h.in.stage][h.in.which]
+	size := in.side - 2
+	clear(r.features)
+	for y := range size {
+		for x := range size {
+			for c, v := range in.data[in.at(y, x):][:features] {
+				r.features[c] += float32(v)
+			}
+		}
+	}
+	for c := range r.features {
+		r.features[c] *= h.scale / float32(size*size)
+	}
+}

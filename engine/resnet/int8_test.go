@@ -1,0 +1,170 @@
+package resnet
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+)
+
+// quantizeRandom makes an int8 network's weights from random ones, with the largest values seen as ranges.
+func quantizeRandom(tb testing.TB, seed uint64) (*Params, *Quantized) {
+	tb.Helper()
+	p := Random(seed)
+	n := newNetwork(p, kernel.Sets()[len(kernel.Sets())-1])
+	r := n.NewRunner(2) // two, so that showing to one observer is tested too
+	defer r.Close()
+	scales := map[string]float32{}
+	r.Observe(noise(seed), func(name string, values []float32) {
+		steps := float32(255)
+		if Signed(name) {
+			steps = 127
+		}
+		for _, v := range values {
+			scales[name] = max(scales[name], v/steps, -v/steps)
+		}
+	})
+	q, err := Quantize(p, scales)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p, q
+}
+
+// TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalised pixels,
+// zero outside the picture. Only the rounding of the result may differ.
+func TestInt8Stem(t *testing.T) {
+	t.Parallel()
+	_, q := quantizeRandom(t, 4)
+	c := q.convs[stem.name]
+	weight := make([]float32, len(c.weight))
+	for i, w := range c.weight {
+		o, colour := i/(3*49), i/49%3
+		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * deviation[colour])
+	}
+	rgb := noise(5)
+	x := exact{make([]float64, Pixels), 3, Size}
+	for i, v := range rgb {
+		x.data[i%3*Size*Size+i/3] = (float64(v)/255 - mean[i%3]) / deviation[i%3]
+	}
+	want := x.convolve(stem, conv{weight, c.bias}).relu().pool()
+	for _, k := range kernel8.Sets() {
+		n := newInt8(q, kernel.For(k.Level), k)
+		n.steps = n.steps[:1]
+		for _, threads := range []int{1, 3} {
+			r := n.NewRunner(threads)
+			var logits [Classes]float32
+			r.Forward(&logits, rgb)
+			out := &r.stages8[0][0]
+			for y := range 56 {
+				for column := range 56 {
+					for o := range 64 {
+						got := float64(out.data[out.at(y, column)+o])
+						exact := math.Min(255, want.at(o, y, column)/float64(c.output))
+						if math.Abs(got-exact) > 0.51 {
+							t.Fatalf("%s, %d threads: row %d, column %d, channel %d: %g, want %g", k.Level, threads, y, column, o, got, exact)
+						}
+					}
+				}
+			}
+			r.Close()
+		}
+	}
+}
+
+// TestInt8 holds all levels and numbers of threads to each other bit for bit, and to the fp32 network roughly: noise on
+// random weights is not what ranges are for.
+func TestInt8(t *testing.T) {
+	t.Parallel()
+	p, q := quantizeRandom(t, 6)
+	rgb := noise(6)
+	k := kernel.Sets()[len(kernel.Sets())-1] // the last layer is fp32: the same kernel for all
+	var exact, first [Classes]float32
+	r := newNetwork(p, k).NewRunner(1)
+	r.Forward(&exact, rgb)
+	r.Close()
+	for i, k8 := range kernel8.Sets() {
+		for _, threads := range []int{1, 2, 3} {
+			if k8.Level == 0 && threads > 1 {
+				continue // plain Go is slow
+			}
+			r := newInt8(q, k, k8).NewRunner(threads)
+			var got [Classes]float32
+			for range 2 { // a second pass must not see what the first left behind
+				r.Forward(&got, rgb)
+				if i == 0 {
+					first = got
+				} else if got != first {
+					t.Fatalf("%s, %d threads: logits differ from plain Go's", k8.Level, threads)
+				}
+			}
+			r.Close()
+		}
+	}
+	var dot, a, b float64
+	for i := range first {
+		dot, a, b = dot+float64(first[i]*exact[i]), a+float64(first[i]*first[i]), b+float64(exact[i]*exact[i])
+	}
+	if cosine := dot / math.Sqrt(a*b); cosine < 0.995 {
+		t.Errorf("int8 logits lie at a cosine of %.4f to fp32's, want nearly 1", cosine)
+	}
+}
+
+func TestInt8AllocatesNothing(t *testing.T) {
+	_, q := quantizeRandom(t, 7)
+	n, err := NewInt8(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Precision() != "int8" {
+		t.Errorf("Precision() = %q", n.Precision())
+	}
+	r := n.NewRunner(2)
+	defer r.Close()
+	rgb := noise(7)
+	var logits [Classes]float32
+	if allocs := testing.AllocsPerRun(3, func() { r.Forward(&logits, rgb) }); allocs != 0 {
+		t.Errorf("Forward allocates %v times", allocs)
+	}
+}
+
+func TestQuantizeRefuses(t *testing.T) {
+	t.Parallel()
+	p, q := quantizeRandom(t, 8)
+	if _, err := Quantize(p, map[string]float32{"conv1": 1}); err == nil || !strings.Contains(err.Error(), "scale of layer1.0.conv1 is 0") {
+		t.Errorf("Quantize without scales: %v", err)
+	}
+	if _, err := LoadQuantized(asSet(p)); err == nil || !strings.Contains(err.Error(), "not quantized") {
+		t.Errorf("LoadQuantized of fp32 weights: %v", err)
+	}
+	set := q.Set()
+	delete(set.Int8, "layer2.0.conv1.weight")
+	if _, err := LoadQuantized(set); err == nil || !strings.Contains(err.Error(), "layer2.0.conv1.weight has shape []") {
+		t.Errorf("LoadQuantized without a tensor: %v", err)
+	}
+	set = q.Set()
+	set.Tensors["conv1.output_scale"].Data[0] = -1
+	if _, err := LoadQuantized(set); err == nil || !strings.Contains(err.Error(), "conv1.output_scale holds -1") {
+		t.Errorf("LoadQuantized with a negative scale: %v", err)
+	}
+}
+
+func BenchmarkForwardInt8(b *testing.B) {
+	_, q := quantizeRandom(b, 1)
+	rgb := noise(1)
+	for _, k8 := range kernel8.Sets() {
+		n := newInt8(q, kernel.For(k8.Level), k8)
+		for _, threads := range []int{1, 2} {
+			b.Run(k8.Level.String()+"/"+string(rune('0'+threads)), func(b *testing.B) {
+				r := n.NewRunner(threads)
+				defer r.Close()
+				var logits [Classes]float32
+				for b.Loop() {
+					r.Forward(&logits, rgb)
+				}
+			})
+		}
+	}
+}
