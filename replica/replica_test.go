@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -291,7 +292,7 @@ func TestHealthAndInfo(t *testing.T) {
 	for path, want := range map[string]string{
 		"/health":       `{"model":"resnet18","status":"healthy"}`,
 		"/health/live":  `{"model":"resnet18","status":"healthy"}`,
-		"/health/ready": `{"model":"resnet18","status":"ready"}`,
+		"/health/ready": fmt.Sprintf(`{"model":"resnet18","status":"ready","pid":%d}`, os.Getpid()),
 	} {
 		if a := get(t, r.url+path); a.status != http.StatusOK || strings.TrimSpace(a.body) != want {
 			t.Errorf("GET %s = %d %s, want 200 %s", path, a.status, a.body, want)

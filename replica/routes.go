@@ -2,6 +2,7 @@ package replica
 
 import (
 	"net/http"
+	"os"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
@@ -34,12 +35,19 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// readyBody is the answer of a replica that is ready. Whoever started it knows by the process id that it is
+// not somebody else on the same port.
+type readyBody struct {
+	healthBody
+	PID int `json:"pid"`
+}
+
 // healthReady says whether to send images here: not before the warm-up. While draining nobody listens,
 // which says the same.
 func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-s.ready:
-		httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "ready"})
+		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: "resnet18", Status: "ready"}, os.Getpid()})
 	default: // an answer to a question, not an error to log
 		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}

@@ -15,7 +15,7 @@ import (
 // Config says what to run. Command must be given; the rest is usable as zero.
 type Config struct {
 	// Command is the process of a replica: it serves on the TCP address addr, and answers GET /health/ready
-	// with 200 when it does. Names are replica-1, replica-2 and so on, none used twice.
+	// with 200 and its process id, {"pid":1234}, when it does. Names are replica-1, replica-2 and so on, none used twice.
 	Command func(name, addr string) procs.Process
 	// Count is how many replicas to start with.
 	Count int
@@ -51,12 +51,11 @@ type Replicas struct {
 	proven bool // some replica has been ready
 }
 
-// replica is one process and what is known of it; fields below url are guarded by Replicas.mu.
+// replica is one process and what is known of it; all but the name is guarded by Replicas.mu.
 type replica struct {
-	name string
-	port int
-	url  string
-
+	name  string
+	port  int
+	url   string
 	stop  context.CancelFunc // set before the replica is in Replicas.all
 	pid   int                // 0 between an end and the next start
 	ready bool

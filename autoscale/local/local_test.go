@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"sync"
@@ -30,9 +31,14 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// serve answers every request with 200 until SIGTERM comes, as far as readiness is concerned a replica.
+// ready answers every request as a replica answers GET /health/ready.
+func ready(w http.ResponseWriter, _ *http.Request) {
+	httpx.WriteJSON(w, http.StatusOK, map[string]int{"pid": os.Getpid()})
+}
+
+// serve is, as far as readiness is concerned, a replica, until SIGTERM comes.
 func serve(addr string) int {
-	s := httpx.Server{Addr: addr, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	s := httpx.Server{Addr: addr, Handler: http.HandlerFunc(ready)}
 	if err := s.Listen(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -196,6 +202,34 @@ func TestSkipsPortsInUse(t *testing.T) {
 	m := start(t, local.Config{Count: 1, FirstPort: port})
 	if url := m.serving(t, 1)[0]; url == fmt.Sprintf("http://127.0.0.1:%d", port) {
 		t.Errorf("replica at %s, which is in use", url)
+	}
+}
+
+// TestPortIsTaken has somebody else serve on the port that was found free, before the replica can: it is not
+// taken for the replica, which moves to another.
+func TestPortIsTaken(t *testing.T) {
+	t.Parallel()
+	var stranger *httptest.Server
+	m := start(t, local.Config{Count: 1, Command: func(name, addr string) procs.Process {
+		if stranger == nil {
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				t.Error(err)
+				return procs.Process{Path: "/nonexistent"}
+			}
+			stranger = &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(ready)}}
+			stranger.Start()
+		}
+		return procs.Process{Name: name, Path: os.Args[0], Env: append(os.Environ(), "TEST_REPLICA="+addr),
+			MinBackoff: time.Millisecond}
+	}})
+	url := m.serving(t, 1)[0]
+	defer stranger.Close()
+	if url == stranger.URL {
+		t.Errorf("the stranger at %s was announced", url)
+	}
+	if answered := m.List()[0]; answered.URL != url || answered.PID == 0 {
+		t.Errorf("List: %+v, want the replica at %s", answered, url)
 	}
 }
 

@@ -63,28 +63,38 @@ func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
 
 // add makes a replica with a port. Call it with mu held.
 func (r *Replicas) add() (*replica, error) {
-	port, err := r.freePort()
-	if err != nil {
-		return nil, err
-	}
 	r.made++
-	r.ports[port] = true
-	one := &replica{
-		name: fmt.Sprintf("replica-%d", r.made), port: port,
-		url: "http://" + net.JoinHostPort(r.cfg.Host, strconv.Itoa(port)),
+	one := &replica{name: fmt.Sprintf("replica-%d", r.made)}
+	if err := r.place(one); err != nil {
+		return nil, err
 	}
 	r.all = append(r.all, one)
 	return one, nil
 }
 
-// freePort finds a port on which nobody listens. Somebody else may take it before the replica does; then the
-// replica says so in its log and is started again. Call it with mu held.
+// place gives a replica a free port, in place of the one it has. Call it with mu held.
+func (r *Replicas) place(one *replica) error {
+	port, err := r.freePort()
+	if err != nil {
+		return err
+	}
+	delete(r.ports, one.port)
+	r.ports[port] = true
+	one.port, one.url = port, "http://"+r.addr(port)
+	return nil
+}
+
+// addr is the address of a replica with that port.
+func (r *Replicas) addr(port int) string { return net.JoinHostPort(r.cfg.Host, strconv.Itoa(port)) }
+
+// freePort finds a port on which nobody listens. Somebody else may take it before the replica does: see
+// supervise. Call it with mu held.
 func (r *Replicas) freePort() (int, error) {
 	for port := r.cfg.FirstPort; port < 1<<16; port++ {
 		if r.ports[port] {
 			continue
 		}
-		l, err := net.Listen("tcp", net.JoinHostPort(r.cfg.Host, strconv.Itoa(port)))
+		l, err := net.Listen("tcp", r.addr(port))
 		if err != nil {
 			continue
 		}

@@ -2,30 +2,37 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
-// supervise runs one replica until ctx ends.
+// supervise runs one replica until ctx ends, elsewhere when somebody took its port.
 func (r *Replicas) supervise(ctx context.Context, one *replica) error {
-	p := r.cfg.Command(one.name, net.JoinHostPort(r.cfg.Host, strconv.Itoa(one.port)))
-	p.While = func(ctx context.Context, pid int) { r.watch(ctx, one, pid) }
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.ports, one.port)
-	}()
+	defer r.update(func() { delete(r.ports, one.port) })
 	for {
+		var port int
+		r.update(func() { port = one.port })
+		p := r.cfg.Command(one.name, r.addr(port))
+		p.While = func(ctx context.Context, pid int) { r.watch(ctx, one, "http://"+r.addr(port), pid) }
 		err := p.Run(ctx)
-		r.mu.Lock()
-		proven := r.proven
-		r.mu.Unlock()
-		if !errors.Is(err, procs.ErrGaveUp) || !proven {
+		if !errors.Is(err, procs.ErrGaveUp) {
+			return err
+		}
+		var hopeless bool
+		r.update(func() {
+			if l, listenErr := net.Listen("tcp", r.addr(port)); listenErr != nil {
+				err = errors.Join(err, r.place(one))
+			} else {
+				l.Close()
+				hopeless = !r.proven
+			}
+		})
+		if hopeless {
 			return err
 		}
 		r.cfg.Log.Error("replica does not stay up, trying on", "replica", one.name, "error", err)
@@ -33,11 +40,11 @@ func (r *Replicas) supervise(ctx context.Context, one *replica) error {
 }
 
 // watch accompanies a process from its start to its end.
-func (r *Replicas) watch(alive context.Context, one *replica, pid int) {
+func (r *Replicas) watch(alive context.Context, one *replica, url string, pid int) {
 	r.update(func() { one.pid = pid; one.runs++ })
 	started := time.Now()
-	if r.awaitReady(alive, one.url) {
-		r.cfg.Log.Info("replica serves", "replica", one.name, "url", one.url, "after", time.Since(started).Round(time.Millisecond).String())
+	if r.awaitReady(alive, url, pid) {
+		r.cfg.Log.Info("replica serves", "replica", one.name, "url", url, "after", time.Since(started).Round(time.Millisecond).String())
 		r.update(func() { one.ready, r.proven = true, true })
 		r.announce()
 	}
@@ -55,8 +62,9 @@ func (r *Replicas) update(change func()) {
 // probeInterval is how often a starting replica is asked. A replica is up in about half a second.
 const probeInterval = 20 * time.Millisecond
 
-// awaitReady asks the replica until it is ready, and reports whether that came before ctx's end.
-func (r *Replicas) awaitReady(ctx context.Context, url string) bool {
+// awaitReady asks the process that shall serve at url until it is ready, and reports whether that came before
+// ctx's end.
+func (r *Replicas) awaitReady(ctx context.Context, url string, pid int) bool {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
@@ -65,20 +73,32 @@ func (r *Replicas) awaitReady(ctx context.Context, url string) bool {
 		case <-ctx.Done():
 			return false
 		case <-tick.C:
-		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health/ready", nil)
-		if err != nil { // the URL is ours
-			panic(err)
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			continue
-		}
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusOK {
-			return true
+			if answersReady(ctx, &client, url) == pid {
+				return true
+			}
 		}
 	}
+}
+
+// answersReady is the id of the process that says at url that it is ready; 0 when none does. Two programs
+// that start at once may have found the same port free, and the other's replica must not be taken for ours.
+func answersReady(ctx context.Context, client *http.Client, url string) (pid int) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health/ready", nil)
+	if err != nil { // the URL is ours
+		panic(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer resp.Body.Close()
+	var body struct {
+		PID int `json:"pid"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK {
+		return 0
+	}
+	return body.PID
 }
 
 // announce tells which replicas serve.
