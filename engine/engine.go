@@ -50,11 +50,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	params, err := cfg.params()
-	if err != nil {
-		return nil, fmt.Errorf("engine: %w", err)
-	}
-	network, err := resnet.New(params)
+	network, err := cfg.network()
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}

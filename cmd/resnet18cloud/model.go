@@ -14,9 +14,10 @@ import (
 )
 
 type modelCmd struct {
-	Pull    modelPullCmd    `cmd:"" help:"Fetch torchvision's weights, or a mirror's, into your cache."`
-	Convert modelConvertCmd `cmd:"" help:"Write weights of any format as safetensors, which starts fastest."`
-	Verify  modelVerifyCmd  `cmd:"" help:"Say what a weight file holds and whether it is whole."`
+	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, or a mirror's, into your cache."`
+	Convert  modelConvertCmd  `cmd:"" help:"Write weights of any format as safetensors, which starts fastest."`
+	Quantize modelQuantizeCmd `cmd:"" help:"Write weights in 8 bits, which are twice as fast, with scales from pictures of yours."`
+	Verify   modelVerifyCmd   `cmd:"" help:"Say what a weight file holds and whether it is whole."`
 }
 
 type modelPullCmd struct {
