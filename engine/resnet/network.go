@@ -26,7 +26,7 @@ type step interface {
 // Layer describes one step of the forward pass to those who measure it.
 type Layer struct {
 	Name      string // torchvision's name of the convolution: "layer1.0.conv1"
-	Algorithm string // "direct", "winograd4x4", "winograd4x2"
+	Algorithm string // "direct", "winograd4", "winograd2"
 	MACs      int    // multiplications of a direct computation, whatever the algorithm does
 }
 
@@ -94,10 +94,10 @@ func (n *Network) convolve(p *Params, s shape, in, out buffer, residual *buffer,
 	case s.kernel != 3 || s.stride != 1:
 		n.add(newDirect(n.kernels, s, c, in, out, residual, relu))
 	case s.size >= 14:
-		n.add(newWinograd(n.kernels, kernel.F4x4, s, c, in, out, residual, relu))
+		n.add(newWinograd(n.kernels, kernel.F4, s, c, in, out, residual, relu))
 	default:
-		// At 7x7, the four tiles of F4x4 cannot hide the time to stream 38 MB of weights from memory.
-		n.add(newWinograd(n.kernels, kernel.F4x2, s, c, in, out, residual, relu))
+		// At 7x7, F4's four tiles cannot hide the time to stream 38 MB of weights from memory.
+		n.add(newWinograd(n.kernels, kernel.F2, s, c, in, out, residual, relu))
 	}
 }
 

@@ -1,10 +1,6 @@
 package resnet
 
-import (
-	"fmt"
-
-	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
-)
+import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 
 // winograd is a stride-1 3x3 convolution by a minimal filtering algorithm: transform tiles of the input,
 // multiply a matrix of tiles by channels with the weights of each position, transform the sums back.
@@ -17,9 +13,8 @@ type winograd struct {
 	u         []float32 // [position][panel][input channel][Columns]
 	bias      []float32
 
-	across int  // tiles in a row
-	down   int  // rows of tiles
-	group  int  // rows of tiles that are worked on together
+	across int  // tiles in one dimension
+	group  int  // tile rows that are worked on together
 	shared bool // all workers share each group, rather than taking one each
 }
 
@@ -29,11 +24,11 @@ const localBytes = 768 << 10
 
 func newWinograd(k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buffer, residual *buffer, relu bool) *winograd {
 	step := &winograd{shape: s, algorithm: w, in: in, out: out, residual: residual, relu: relu, bias: c.bias}
-	step.across, step.down = (s.size+w.Across-1)/w.Across, (s.size+w.Down-1)/w.Down
+	step.across = (s.size + w.M - 1) / w.M
 	step.u = make([]float32, w.Positions()*s.in*s.out)
 	step.group, step.shared = 1, false
 	if 4*len(step.u) > localBytes {
-		step.group, step.shared = step.down, true
+		step.group, step.shared = step.across, true
 	}
 	for o := range s.out {
 		panel, column := o/k.Columns, o%k.Columns
@@ -47,7 +42,7 @@ func newWinograd(k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buf
 }
 
 func (s *winograd) layer() Layer {
-	return Layer{s.name, fmt.Sprintf("winograd%dx%d", s.algorithm.Down, s.algorithm.Across), s.macs()}
+	return Layer{s.name, map[int]string{2: "winograd2", 4: "winograd4"}[s.algorithm.M], s.macs()}
 }
 
 // strides are the distances between positions in the transformed input and in the sums. Sixteen floats are
@@ -66,7 +61,7 @@ func (s *winograd) scratch() (v, m int) {
 func (s *winograd) run(r *Runner, worker int) {
 	if !s.shared {
 		v, m := r.local(worker)
-		first, end := r.share(s.down, worker)
+		first, end := r.share(s.across, worker)
 		for row := first; row < end; row++ {
 			s.input(r, v, row, 0, s.across)
 			s.multiply(r, v, m, 0, s.algorithm.Positions()*s.panels(r))
@@ -75,7 +70,7 @@ func (s *winograd) run(r *Runner, worker int) {
 		return
 	}
 	v, m := r.local(0)
-	tiles := s.down * s.across
+	tiles := s.across * s.across
 	first, end := r.share(tiles, worker)
 	s.input(r, v, 0, first, end)
 	r.barrier.wait()
@@ -93,7 +88,7 @@ func (s *winograd) input(r *Runner, v []float32, row, first, end int) {
 	in := r.buffer(s.in)
 	stride, _ := s.strides()
 	for tile := first; tile < end; tile++ {
-		y, x := (row+tile/s.across)*s.algorithm.Down, tile%s.across*s.algorithm.Across
+		y, x := (row+tile/s.across)*s.algorithm.M, tile%s.across*s.algorithm.M
 		r.network.kernels.Input(s.algorithm, v[tile*in.channels:], stride, in.data[in.at(y-1, x-1):], in.rowStride(), in.channels)
 	}
 }
@@ -118,13 +113,13 @@ func (s *winograd) output(r *Runner, m []float32, row, first, end int) {
 	out := r.buffer(s.out)
 	_, stride := s.strides()
 	for tile := first; tile < end; tile++ {
-		y, x := (row+tile/s.across)*s.algorithm.Down, tile%s.across*s.algorithm.Across
+		y, x := (row+tile/s.across)*s.algorithm.M, tile%s.across*s.algorithm.M
 		at := out.at(y, x)
 		var residual []float32
 		if s.residual != nil {
 			residual = r.buffer(*s.residual).data[at:]
 		}
 		r.network.kernels.Output(s.algorithm, out.data[at:], out.rowStride(), out.channels,
-			min(s.algorithm.Down, s.size-y), min(s.algorithm.Across, s.size-x), m[tile*out.channels:], stride, s.bias, residual, s.relu)
+			min(s.algorithm.M, s.size-y), min(s.algorithm.M, s.size-x), m[tile*out.channels:], stride, s.bias, residual, s.relu)
 	}
 }

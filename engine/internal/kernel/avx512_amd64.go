@@ -74,35 +74,25 @@ func tile13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k in
 //go:noescape
 func tile14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
 
-// input2x2AVX512 is inputGeneric of F(2x2,3x3).
+// input4AVX512 is inputGeneric of F(4x4,3x3).
 //
 //go:noescape
-func input2x2AVX512(v *float32, vs int, x *float32, rs int, channels int)
+func input4AVX512(v *float32, vs int, x *float32, rs int, channels int)
 
-// output2x2AVX512 is outputGeneric of F(2x2,3x3).
+// output4AVX512 is outputGeneric of F(4x4,3x3).
 //
 //go:noescape
-func output2x2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+func output4AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
-// input4x2AVX512 is inputGeneric of F(4x2,3x3).
+// input2AVX512 is inputGeneric of F(2x2,3x3).
 //
 //go:noescape
-func input4x2AVX512(v *float32, vs int, x *float32, rs int, channels int)
+func input2AVX512(v *float32, vs int, x *float32, rs int, channels int)
 
-// output4x2AVX512 is outputGeneric of F(4x2,3x3).
+// output2AVX512 is outputGeneric of F(2x2,3x3).
 //
 //go:noescape
-func output4x2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
-
-// input4x4AVX512 is inputGeneric of F(4x4,3x3).
-//
-//go:noescape
-func input4x4AVX512(v *float32, vs int, x *float32, rs int, channels int)
-
-// output4x4AVX512 is outputGeneric of F(4x4,3x3).
-//
-//go:noescape
-func output4x4AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+func output2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
 // maxPoolAVX512 is maxPoolGeneric.
 //

@@ -17,16 +17,14 @@ type (
 var avx512 = wrap(cpu.AVX512, 32, []tileFunc{
 	tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512,
 	tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512,
-}, [algorithms]inputFunc{input2x2AVX512, input4x2AVX512, input4x4AVX512},
-	[algorithms]outputFunc{output2x2AVX512, output4x2AVX512, output4x4AVX512}, maxPoolAVX512)
+}, [2]inputFunc{input2AVX512, input4AVX512}, [2]outputFunc{output2AVX512, output4AVX512}, maxPoolAVX512)
 
 var avx2 = wrap(cpu.AVX2, 16, []tileFunc{
 	tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2,
-}, [algorithms]inputFunc{input2x2AVX2, input4x2AVX2, input4x4AVX2},
-	[algorithms]outputFunc{output2x2AVX2, output4x2AVX2, output4x4AVX2}, maxPoolAVX2)
+}, [2]inputFunc{input2AVX2, input4AVX2}, [2]outputFunc{output2AVX2, output4AVX2}, maxPoolAVX2)
 
 // wrap gives assembly functions the signatures of the Go ones.
-func wrap(level cpu.Level, columns int, tiles []tileFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc) Set {
+func wrap(level cpu.Level, columns int, tiles []tileFunc, inputs [2]inputFunc, outputs [2]outputFunc, pool poolFunc) Set {
 	s := Set{Level: level, Rows: len(tiles), Columns: columns}
 	s.tile = func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) {
 		tiles[n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu))

@@ -142,10 +142,10 @@ func TestTile(t *testing.T) {
 func TestWinograd(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
-		for _, w := range []*Winograd{F2x2, F4x2, F4x4} {
+		for _, w := range []*Winograd{F2, F4} {
 			for _, channels := range []int{16, 32, 48, 64} {
 				for trial := range 20 {
-					t.Run(fmt.Sprintf("F%dx%d/%d/%d", w.Down, w.Across, channels, trial), func(t *testing.T) {
+					t.Run(fmt.Sprintf("F%d/%d/%d", w.M, channels, trial), func(t *testing.T) {
 						testWinograd(t, s, w, channels, newSource(uint64(trial), false))
 					})
 				}
@@ -156,9 +156,9 @@ func TestWinograd(t *testing.T) {
 
 // testWinograd convolves each channel by itself: the product over channels is Tile's.
 func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
-	positions := w.Positions()
-	rs := w.Width()*channels + src.IntN(50)
-	x := src.floats((w.Height()-1)*rs + w.Width()*channels)
+	size, positions := w.Size(), w.Positions()
+	rs := size*channels + src.IntN(50)
+	x := src.floats((size-1)*rs + size*channels)
 	kernels := src.floats(channels * 9)
 	bias := src.floats(channels)
 	vs := channels + src.IntN(30)
@@ -171,7 +171,7 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 			m[i*vs+c] = v[i*vs+c] * float32(u)
 		}
 	}
-	rows, columns := 1+src.IntN(w.Down), 1+src.IntN(w.Across)
+	rows, columns := 1+src.IntN(w.M), 1+src.IntN(w.M)
 	last := (rows-1)*rs + columns*channels
 	var residual []float32
 	if src.IntN(2) == 0 {
@@ -201,7 +201,7 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 		if relu {
 			want = max(0, want)
 		}
-		// F4x4 loses about two digits: values grow by up to 10 squared on the way.
+		// F4 loses about two digits: values grow by up to 10 squared on the way.
 		if math.Abs(float64(got)-want) > 1e-4 {
 			t.Fatalf("y[%d] = %g, want %g", i, got, want)
 		}
@@ -212,15 +212,15 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 func TestInputEqualsGeneric(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
-		for _, w := range []*Winograd{F2x2, F4x2, F4x4} {
+		for _, w := range []*Winograd{F2, F4} {
 			src := newSource(1, true)
 			x := src.floats(w.Positions() * 64)
 			got, want := make([]float32, w.Positions()*64), make([]float32, w.Positions()*64)
-			s.Input(w, got, 64, x, w.Width()*64, 64)
-			generic.Input(w, want, 64, x, w.Width()*64, 64)
+			s.Input(w, got, 64, x, w.Size()*64, 64)
+			generic.Input(w, want, 64, x, w.Size()*64, 64)
 			for i := range got {
 				if got[i] != want[i] {
-					t.Fatalf("F%dx%d: v[%d] = %g, want %g", w.Down, w.Across, i, got[i], want[i])
+					t.Fatalf("F%d: v[%d] = %g, want %g", w.M, i, got[i], want[i])
 				}
 			}
 		}
@@ -262,7 +262,7 @@ func TestPanicsOnShortSlices(t *testing.T) {
 				s.Tile(1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
 					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false)
 			},
-			"input": func() { s.Input(F4x4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
+			"input": func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
 			"maxPool": func() {
 				s.MaxPool(make([]float32, 16), make([]float32, 48), make([]float32, 47), make([]float32, 48), 1, 16)
 			},

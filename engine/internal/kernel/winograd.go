@@ -2,30 +2,28 @@ package kernel
 
 import "fmt"
 
-// Winograd is two of the minimal filtering algorithms F(m, 3), one for columns and one for rows: a tile of
-// (Down+2)x(Across+2) input pixels gives Down x Across outputs of a 3x3 stride-1 convolution with
-// (Down+2)(Across+2) multiplications for each pair of channels instead of 9 Down Across.
+// Winograd is one of the minimal filtering algorithms F(MxM, 3x3): a tile of (M+2)x(M+2) input pixels gives
+// MxM outputs of a 3x3 stride-1 convolution with (M+2)^2 multiplications for each pair of channels instead of
+// 9 M^2.
 //
-//	Y = At [ (G g Ht) * (Bt d C) ] D      (* elementwise; products summed over input channels)
+//	Y = At [ (G g Gt) * (Bt d B) ] A      (* elementwise; products summed over input channels)
 //
-// with A, B, G of the algorithm down the columns and C, D, H of the one across the rows.
+// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, give the matrices: interpolation
+// at 0, 1, -1 and infinity for M = 2, also at 2 and -2 for M = 4.
 type Winograd struct {
-	Down, Across int // outputs of a tile: rows and columns
-	index        int // in Set's tables
-	down, across *minimal
+	M         int // outputs of a tile in one dimension
+	index     int // in Set's tables
+	bt, g, at [][]float32
 }
 
-// minimal holds the matrices of one algorithm F(m, 3). Lavin and Gray, "Fast Algorithms for Convolutional Neural
-// Networks", 2015, give them: interpolation at 0, 1, -1 and infinity for m = 2, also at 2 and -2 for m = 4.
-type minimal struct{ bt, g, at [][]float32 }
-
+// F2 and F4 are the two algorithms in use. F4 saves more multiplications, F2 has smaller weights.
 var (
-	minimal2 = &minimal{
+	F2 = &Winograd{M: 2, index: 0,
 		bt: [][]float32{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}},
 		g:  [][]float32{{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
 		at: [][]float32{{1, 1, 1, 0}, {0, 1, -1, -1}},
 	}
-	minimal4 = &minimal{
+	F4 = &Winograd{M: 4, index: 1,
 		bt: [][]float32{
 			{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
 			{0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}},
@@ -37,42 +35,28 @@ var (
 	}
 )
 
-// The algorithms in use. Larger tiles save more multiplications, smaller ones have fewer weights to read.
-var (
-	F2x2 = &Winograd{2, 2, 0, minimal2, minimal2}
-	F4x2 = &Winograd{4, 2, 1, minimal4, minimal2}
-	F4x4 = &Winograd{4, 4, 2, minimal4, minimal4}
-)
-
-const algorithms = 3
-
-// maxPositions is the largest Positions.
-const maxPositions = 36
-
-// Height is the number of input rows of a tile.
-func (w *Winograd) Height() int { return w.Down + 2 }
-
-// Width is the number of input columns of a tile.
-func (w *Winograd) Width() int { return w.Across + 2 }
+// Size is the number of input pixels of a tile in one dimension.
+func (w *Winograd) Size() int { return w.M + 2 }
 
 // Positions is the number of elementwise products of a tile.
-func (w *Winograd) Positions() int { return w.Height() * w.Width() }
+func (w *Winograd) Positions() int { return w.Size() * w.Size() }
 
-// Weights transforms one 3x3 kernel, row by row, to Positions values: G g Ht, in float64 as it is done once.
+// Weights transforms one 3x3 kernel, row by row, to Positions values: G g Gt, in float64 as it is done once.
 func (w *Winograd) Weights(kernel []float32) []float64 {
-	half := make([]float64, w.Height()*3)
-	for i, g := range w.down.g {
+	size := w.Size()
+	half := make([]float64, size*3)
+	for i, g := range w.g {
 		for j := range 3 {
 			for k := range 3 {
 				half[i*3+j] += float64(g[k]) * float64(kernel[k*3+j])
 			}
 		}
 	}
-	u := make([]float64, w.Positions())
-	for i := range w.Height() {
-		for j, h := range w.across.g {
+	u := make([]float64, size*size)
+	for i := range size {
+		for j, g := range w.g {
 			for k := range 3 {
-				u[i*w.Width()+j] += half[i*3+k] * float64(h[k])
+				u[i*size+j] += half[i*3+k] * float64(g[k])
 			}
 		}
 	}
@@ -83,16 +67,17 @@ func (w *Winograd) Weights(kernel []float32) []float64 {
 // channel c. Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
 func (s *Set) Input(w *Winograd, v []float32, vs int, x []float32, rs, channels int) {
 	checkChannels(channels)
-	_, _ = v[(w.Positions()-1)*vs+channels-1], x[(w.Height()-1)*rs+w.Width()*channels-1]
+	size := w.Size()
+	_, _ = v[(size*size-1)*vs+channels-1], x[(size-1)*rs+size*channels-1]
 	s.input[w.index](v, vs, x, rs, channels)
 }
 
-// Output transforms sums of products back: m[i*ms+c] at position i gives the Down x Across outputs, of which
-// the upper left rows x columns are stored at y with bias, the residual (nil, or laid out as y) and, when
+// Output transforms sums of products back: m[i*ms+c] at position i gives the M x M outputs, of which the
+// upper left rows x columns (1..M) are stored at y with bias, the residual (nil, or laid out as y) and, when
 // relu is set, max(0, x). Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
 func (s *Set) Output(w *Winograd, y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
 	checkChannels(channels)
-	if rows < 1 || rows > w.Down || columns < 1 || columns > w.Across {
+	if rows < 1 || rows > w.M || columns < 1 || columns > w.M {
 		panic(fmt.Sprintf("kernel: %d x %d outputs of a tile", rows, columns))
 	}
 	last := (rows-1)*rs + columns*channels - 1
@@ -110,31 +95,33 @@ func checkChannels(channels int) {
 }
 
 func (w *Winograd) inputGeneric(v []float32, vs int, x []float32, rs, channels int) {
-	var d, t [maxPositions]float32
+	size := w.Size()
+	var d, t [36]float32
 	for c := range channels {
-		for i := range w.Height() {
-			for j := range w.Width() {
-				d[i*w.Width()+j] = x[i*rs+j*channels+c]
+		for i := range size {
+			for j := range size {
+				d[i*size+j] = x[i*rs+j*channels+c]
 			}
 		}
-		transform(t[:], w.down.bt, w.across.bt, d[:], w.Height(), w.Width())
-		for i, value := range t[:w.Positions()] {
+		transform(t[:], w.bt, d[:], size)
+		for i, value := range t[:size*size] {
 			v[i*vs+c] = value
 		}
 	}
 }
 
 func (w *Winograd) outputGeneric(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
-	var d, t [maxPositions]float32
+	size := w.Size()
+	var d, t [36]float32
 	for c := range channels {
-		for i := range d[:w.Positions()] {
+		for i := range d[:size*size] {
 			d[i] = m[i*ms+c]
 		}
-		transform(t[:], w.down.at, w.across.at, d[:], w.Height(), w.Width())
+		transform(t[:], w.at, d[:], size)
 		for i := range rows {
 			for j := range columns {
 				at := i*rs + j*channels + c
-				sum := t[i*w.Across+j] + bias[c]
+				sum := t[i*w.M+j] + bias[c]
 				if residual != nil {
 					sum += residual[at]
 				}
@@ -147,25 +134,25 @@ func (w *Winograd) outputGeneric(y []float32, rs, channels, rows, columns int, m
 	}
 }
 
-// transform sets t = down d across', where d has so many rows and columns: columns first, then rows.
-func transform(t []float32, down, across [][]float32, d []float32, height, width int) {
-	var half [maxPositions]float32
-	for i, row := range down {
-		for j := range width {
-			var sum float32
-			for k, factor := range row[:height] {
-				sum += factor * d[k*width+j]
-			}
-			half[i*width+j] = sum
-		}
-	}
-	for i := range down {
-		for j, row := range across {
+// transform sets t = a d at, where d is size x size: columns first, then rows.
+func transform(t []float32, a [][]float32, d []float32, size int) {
+	var half [36]float32
+	for i, row := range a {
+		for j := range size {
 			var sum float32
 			for k, factor := range row {
-				sum += half[i*width+k] * factor
+				sum += factor * d[k*size+j]
 			}
-			t[i*len(across)+j] = sum
+			half[i*size+j] = sum
+		}
+	}
+	for i := range a {
+		for j, row := range a {
+			var sum float32
+			for k, factor := range row {
+				sum += half[i*size+k] * factor
+			}
+			t[i*len(a)+j] = sum
 		}
 	}
 }

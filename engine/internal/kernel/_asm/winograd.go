@@ -8,21 +8,14 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// minimal is one of Winograd's minimal algorithms F(m, 3): m+2 inputs become m outputs.
-type minimal struct {
+// winograd is one of Winograd's minimal algorithms F(m x m, 3 x 3): tiles of m+2 squared become m squared
+// outputs. in and out compute one-dimensional transforms; the two-dimensional one is columns, then rows.
+type winograd struct {
 	m       int
 	in, out func(t target, x []reg.VecVirtual) []reg.VecVirtual
 }
 
-// winograd is two of them nested: tiles of down.m+2 rows and across.m+2 columns. Columns are transformed first,
-// then rows.
-type winograd struct{ down, across minimal }
-
-func (w winograd) name() string { return fmt.Sprintf("%dx%d", w.down.m, w.across.m) }
-
-var algorithms = []winograd{{f2, f2}, {f4, f2}, {f4, f4}}
-
-var f2 = minimal{2,
+var f2 = winograd{2,
 	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
 		return []reg.VecVirtual{t.sub(d[0], d[2]), t.add(d[1], d[2]), t.sub(d[2], d[1]), t.sub(d[1], d[3])}
 	},
@@ -31,7 +24,7 @@ var f2 = minimal{2,
 	},
 }
 
-var f4 = minimal{4,
+var f4 = winograd{4,
 	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
 		four, five, two := t.constant("four", 4), t.constant("five", 5), t.constant("two", 2)
 		t0 := t.addProduct(t.subProduct(d[4], five, d[2]), four, d[0])
@@ -96,13 +89,13 @@ func (t target) loads(n int, at func(i int) Mem) []reg.VecVirtual {
 
 // input writes the transform of one tile of pixels.
 func (t target) input(w winograd) {
-	name := "input" + w.name() + t.suffix
+	name := fmt.Sprintf("input%d%s", w.m, t.suffix)
 	TEXT(name, 0, "func(v *float32, vs int, x *float32, rs, channels int)")
 	Pragma("noescape")
-	Doc(name + " is inputGeneric of F(" + w.name() + ",3x3).")
-	height, width := w.down.m+2, w.across.m+2
-	scratch := AllocLocal(height * width * t.bytes())
-	local := func(i, j int) Mem { return scratch.Offset((i*width + j) * t.bytes()) }
+	Doc(fmt.Sprintf("%s is inputGeneric of F(%dx%d,3x3).", name, w.m, w.m))
+	size := w.m + 2
+	scratch := AllocLocal(size * size * t.bytes())
+	local := func(i, j int) Mem { return scratch.Offset((i*size + j) * t.bytes()) }
 
 	v, vs, x, rs := pointer("v"), stride("vs"), pointer("x"), stride("rs")
 	channels := count("channels")
@@ -112,25 +105,25 @@ func (t target) input(w winograd) {
 	Label("channel")
 	column := GP64()
 	MOVQ(x, column)
-	for j := range width {
+	for j := range size {
 		at := GP64()
 		MOVQ(column, at)
-		d := t.loads(height, func(i int) Mem {
+		d := t.loads(size, func(i int) Mem {
 			if i > 0 {
 				ADDQ(rs, at)
 			}
 			return Mem{Base: at}
 		})
-		for i, r := range w.down.in(t, d) {
+		for i, r := range w.in(t, d) {
 			VMOVUPS(r, local(i, j))
 		}
 		ADDQ(pixel, column)
 	}
 	to := GP64()
 	MOVQ(v, to)
-	for i := range height {
-		d := t.loads(width, func(j int) Mem { return local(i, j) })
-		for _, r := range w.across.in(t, d) {
+	for i := range size {
+		d := t.loads(size, func(j int) Mem { return local(i, j) })
+		for _, r := range w.in(t, d) {
 			VMOVUPS(r, Mem{Base: to})
 			ADDQ(vs, to)
 		}
@@ -145,35 +138,35 @@ func (t target) input(w winograd) {
 
 // output writes the inverse transform of one tile, with what follows a convolution.
 func (t target) output(w winograd) {
-	name := "output" + w.name() + t.suffix
+	name := fmt.Sprintf("output%d%s", w.m, t.suffix)
 	TEXT(name, 0,
 		"func(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)")
 	Pragma("noescape")
-	Doc(name + " is outputGeneric of F(" + w.name() + ",3x3).")
-	height, width := w.down.m+2, w.across.m+2
-	scratch := AllocLocal(w.down.m * width * t.bytes())
-	local := func(i, j int) Mem { return scratch.Offset((i*width + j) * t.bytes()) }
+	Doc(fmt.Sprintf("%s is outputGeneric of F(%dx%d,3x3).", name, w.m, w.m))
+	size := w.m + 2
+	scratch := AllocLocal(w.m * size * t.bytes())
+	local := func(i, j int) Mem { return scratch.Offset((i*size + j) * t.bytes()) }
 
 	m, ms := pointer("m"), stride("ms")
 	pixel := stride("channels")
 	done := GP64() // bytes of channels done
 	XORQ(done, done)
 	Label("channel")
-	next := GP64() // positions of one column lie width apart
-	MOVQ(ms, next)
-	IMUL3Q(number(width), next, next)
+	down := GP64() // positions of one column lie size apart
+	MOVQ(ms, down)
+	IMUL3Q(number(size), down, down)
 	column := GP64()
 	MOVQ(m, column)
-	for j := range width {
+	for j := range size {
 		at := GP64()
 		MOVQ(column, at)
-		d := t.loads(height, func(i int) Mem {
+		d := t.loads(size, func(i int) Mem {
 			if i > 0 {
-				ADDQ(next, at)
+				ADDQ(down, at)
 			}
 			return Mem{Base: at}
 		})
-		for i, r := range w.down.out(t, d) {
+		for i, r := range w.out(t, d) {
 			VMOVUPS(r, local(i, j))
 		}
 		ADDQ(ms, column)
@@ -184,11 +177,11 @@ func (t target) output(w winograd) {
 	y := pointer("y")
 	ADDQ(done, y)
 	residual := pointer("residual")
-	for i := range w.down.m {
+	for i := range w.m {
 		CMPQ(mustParam("rows"), Imm(uint64(i)))
 		JLE(LabelRef("channeldone"))
-		d := t.loads(width, func(j int) Mem { return local(i, j) })
-		sums := w.across.out(t, d)
+		d := t.loads(size, func(j int) Mem { return local(i, j) })
+		sums := w.out(t, d)
 		to := GP64()
 		MOVQ(y, to)
 		for j, r := range sums {
@@ -215,7 +208,7 @@ func (t target) output(w winograd) {
 			VMOVUPS(r, Mem{Base: to})
 		}
 		Label("row" + fmt.Sprint(i))
-		if i < w.down.m-1 {
+		if i < w.m-1 {
 			rs := stride("rs")
 			ADDQ(rs, y)
 		}
