@@ -25,7 +25,7 @@ const localBytes = 768 << 10
 func newWinograd(k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buffer, residual *buffer, relu bool) *winograd {
 	step := &winograd{shape: s, algorithm: w, in: in, out: out, residual: residual, relu: relu, bias: c.bias}
 	step.across = (s.size + w.M - 1) / w.M
-	step.u = make([]float32, w.Positions()*s.in*s.out)
+	step.u = newStream(w.Positions() * s.in * s.out)
 	step.group, step.shared = 1, false
 	if 4*len(step.u) > localBytes {
 		step.group, step.shared = step.across, true
