@@ -92,5 +92,9 @@ func draw(path string, all []*measured) error {
 		ticks = append(ticks, fmt.Sprintf("%s, %d threads", s.Precision, s.Threads))
 	}
 	p.NominalX(ticks...)
+	// Room for the outer bars and the legend.
+	p.X.Min -= 0.4
+	p.X.Max += 0.6
+	p.Y.Max *= 1.25
 	return p.Save(18*vg.Centimeter, 9*vg.Centimeter, path)
 }

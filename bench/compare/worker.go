@@ -40,7 +40,7 @@ func work(precision string, args []string) error {
 		runner.Forward(&logits, rgb)
 	}
 	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(map[string]string{"ready": "ResNet18Cloud (" + network.Kernels() + ")"}); err != nil {
+	if err := out.Encode(map[string]string{"ready": "ResNet18Cloud"}); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(os.Stdin)
