@@ -67,7 +67,7 @@ fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIM
 	@grep -rl '^func Fuzz' --include='*_test.go' . | while read -r file; do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$$file"); do \
 			echo "$$file $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$(dirname "$$file")" || exit 1; \
 		done; done
 
 bench: ## Measure the engine and the dispatcher by themselves
