@@ -73,7 +73,7 @@ func (c Config) validate() error {
 }
 
 // quantized reports whether the weights are in 8 bits.
-func (c Config) quantized() bool { return c.Weights != nil && c.Weights.Int8 != nil }
+func (c Config) quantized() bool { return c.Weights != nil && len(c.Weights.Int8) > 0 }
 
 // network packs the weights.
 func (c Config) network() (*resnet.Network, error) {

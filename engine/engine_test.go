@@ -243,6 +243,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// TestSafetensorsInFloats: a safetensors file without 8-bit tensors is served in fp32.
+func TestSafetensorsInFloats(t *testing.T) {
+	t.Parallel()
+	set, err := weights.Load(testutil.Shared(t, "models", "resnet18-ktb.safetensors.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	if got := open(t, Config{Weights: set, Concurrency: 1}).Info().Precision; got != PrecisionFP32 {
+		t.Errorf("precision %s, want fp32", got)
+	}
+}
+
 // BenchmarkClassify is the whole way of a typical picture on one worker.
 func BenchmarkClassify(b *testing.B) {
 	e := openReal(b)

@@ -168,7 +168,7 @@ func (q *Quantized) Set() *weights.Set {
 // LoadQuantized checks that a set is what Quantized.Set lays out, every tensor in its shape. The result shares the
 // set's memory.
 func LoadQuantized(set *weights.Set) (*Quantized, error) {
-	if set.Int8 == nil {
+	if len(set.Int8) == 0 {
 		return nil, errors.New("not quantized weights: the file has none in 8 bits")
 	}
 	q := &Quantized{convs: map[string]conv8{}}
