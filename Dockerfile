@@ -16,8 +16,8 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ARG TARGETOS TARGETARCH VERSION=dev
-ENV CGO_ENABLED=0
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+ENV CGO_ENABLED=0 GOCACHE=/go/build
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build \
     GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" \
         -o /out/resnet18cloud ./cmd/resnet18cloud
 # The volume of the queue gets its owner from this folder.
@@ -28,7 +28,7 @@ FROM scratch AS mirror
 
 FROM build AS weights
 ARG MODEL_MIRROR
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build \
     --mount=type=bind,from=mirror,target=/mirror \
     go run ./cmd/resnet18cloud model pull --out /out/model/resnet18.safetensors
 
