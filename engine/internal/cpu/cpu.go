@@ -11,24 +11,36 @@ import (
 	"sync"
 )
 
-// Level is a set of instructions that kernels are written for. Levels of one architecture are ordered: a CPU
-// that has one has all below it. The zero value is Generic, plain Go.
+// Level is a set of instructions that kernels are written for. The zero value is Generic, plain Go.
 type Level int
 
-// The levels, in rising order for each architecture.
+// The levels, from slow to fast for each architecture.
 const (
 	Generic    Level = iota
 	AVX2             // amd64: AVX2 and FMA
+	AVXVNNI          // amd64: AVX2 and an 8-bit dot product, on CPUs whose AVX-512 is missing or switched off
 	AVX512           // amd64: AVX-512 F, BW, DQ and VL
 	AVX512VNNI       // amd64: AVX512 and its 8-bit dot product
 	NEON             // arm64: always there
-	DotProd          // arm64: NEON and the 8-bit dot product of ARMv8.2
+	DotProd          // arm64: NEON and the 8-bit dot product of Armv8.2
+	I8MM             // arm64: DotProd and the 8-bit matrix product of Armv8.6
 )
 
-var names = [...]string{"generic", "avx2", "avx512", "avx512vnni", "neon", "dotprod"}
+var names = [...]string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"}
+
+// extends says on which level each builds. It is a tree, not a line: neither AVXVNNI nor AVX512 has the other.
+var extends = [...]Level{AVX2: Generic, AVXVNNI: AVX2, AVX512: AVX2, AVX512VNNI: AVX512, NEON: Generic, DotProd: NEON, I8MM: DotProd}
 
 // String is the name by which RESNET18_CPU knows the level.
 func (l Level) String() string { return names[l] }
+
+// Includes reports whether a CPU of level l can run what is written for level m.
+func (l Level) Includes(m Level) bool {
+	for l != m && l != Generic {
+		l = extends[l]
+	}
+	return l == m
+}
 
 // Variable is the environment variable that forces a lower level than the CPU has.
 const Variable = "RESNET18_CPU"

@@ -3,6 +3,7 @@ package cpu
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,36 @@ func TestLevelsStartGeneric(t *testing.T) {
 	t.Parallel()
 	if levels := Levels(); levels[0] != Generic {
 		t.Errorf("Levels() = %v, want Generic first", levels)
+	}
+}
+
+func TestIncludes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		l    Level
+		want []Level
+	}{
+		{Generic, []Level{Generic}},
+		{AVXVNNI, []Level{Generic, AVX2, AVXVNNI}},
+		{AVX512, []Level{Generic, AVX2, AVX512}},
+		{AVX512VNNI, []Level{Generic, AVX2, AVX512, AVX512VNNI}},
+		{I8MM, []Level{Generic, NEON, DotProd, I8MM}},
+	} {
+		for m := Generic; int(m) < len(names); m++ {
+			if got, want := test.l.Includes(m), slices.Contains(test.want, m); got != want {
+				t.Errorf("%s.Includes(%s) = %t, want %t", test.l, m, got, want)
+			}
+		}
+	}
+}
+
+// TestLevelsIncludeWhatTheyExtend holds that kernels chosen for a level run on any CPU that has it.
+func TestLevelsIncludeWhatTheyExtend(t *testing.T) {
+	t.Parallel()
+	for _, l := range Levels()[1:] {
+		if !slices.Contains(Levels(), extends[l]) {
+			t.Errorf("%s without %s", l, extends[l])
+		}
 	}
 }
 

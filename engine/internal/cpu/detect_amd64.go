@@ -9,6 +9,9 @@ func detect() []Level {
 	var levels []Level
 	if x.HasAVX2 && x.HasFMA {
 		levels = append(levels, AVX2)
+		if x.HasAVXVNNI {
+			levels = append(levels, AVXVNNI)
+		}
 		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 			levels = append(levels, AVX512)
 			if x.HasAVX512VNNI {

@@ -5,8 +5,12 @@ package cpu
 import "golang.org/x/sys/cpu"
 
 func detect() []Level {
+	levels := []Level{NEON}
 	if cpu.ARM64.HasASIMDDP {
-		return []Level{NEON, DotProd}
+		levels = append(levels, DotProd)
+		if cpu.ARM64.HasI8MM {
+			levels = append(levels, I8MM)
+		}
 	}
-	return []Level{NEON}
+	return levels
 }

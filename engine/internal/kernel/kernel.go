@@ -7,6 +7,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 )
 
@@ -34,11 +36,11 @@ var generic = Set{
 	maxPool: maxPoolGeneric,
 }
 
-// For returns the best kernels of the given level or below it.
+// For returns the best kernels that the given level includes.
 func For(level cpu.Level) *Set {
 	best := &generic
 	for _, s := range assembly() {
-		if s.Level <= level {
+		if level.Includes(s.Level) {
 			best = s
 		}
 	}
@@ -47,10 +49,9 @@ func For(level cpu.Level) *Set {
 
 // Sets lists the kernels that this CPU can run, generic first: what tests compare.
 func Sets() []*Set {
-	levels := cpu.Levels()
 	sets := []*Set{&generic}
 	for _, s := range assembly() {
-		if s.Level <= levels[len(levels)-1] {
+		if slices.Contains(cpu.Levels(), s.Level) {
 			sets = append(sets, s)
 		}
 	}

@@ -5,14 +5,15 @@ package kernel8
 import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 
 // assembly lists the sets written in assembly, in rising order.
-func assembly() []*Set { return []*Set{&avx2, &vnni} }
+func assembly() []*Set { return []*Set{&avx2, &avxvnni, &avx512vnni} }
 
 type tileFunc func(dst, src *uint8, w *int8, rows, steps, rowStride, pixelStride, dstStride int,
 	mul, bias *float32, biasStride int, residual *uint8, residualMul float32)
 
 var (
-	vnni = Set{Level: cpu.AVX512VNNI, Channels: 64, tile: wrap(tileVNNI), maxPool: maxPoolSlices}
-	avx2 = Set{Level: cpu.AVX2, Channels: 8, wide: true, tile: wrap(tileAVX2), maxPool: maxPoolSlices}
+	avx512vnni = Set{Level: cpu.AVX512VNNI, Channels: 64, tile: wrap(tileVNNI), maxPool: maxPoolSlices}
+	avxvnni    = Set{Level: cpu.AVXVNNI, Channels: 16, tile: wrap(tileAVXVNNI), maxPool: maxPoolSlices}
+	avx2       = Set{Level: cpu.AVX2, Channels: 8, wide: true, tile: wrap(tileAVX2), maxPool: maxPoolSlices}
 )
 
 // wrap gives an assembly function the signature of the Go one.

@@ -5,22 +5,17 @@ import (
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kerneltest"
 )
 
 // each runs a test once for every set of kernels this CPU has.
 func each(t *testing.T, test func(t *testing.T, s *Set)) {
 	t.Helper()
-	for _, s := range Sets() {
-		t.Run(s.Level.String(), func(t *testing.T) {
-			t.Parallel()
-			test(t, s)
-		})
-	}
+	var written []cpu.Level
 	for _, s := range assembly() {
-		if levels := cpu.Levels(); s.Level > levels[len(levels)-1] {
-			t.Logf("this CPU cannot run %s: not tested", s.Level)
-		}
+		written = append(written, s.Level)
 	}
+	kerneltest.Each(t, written, func(t *testing.T, level cpu.Level) { test(t, For(level)) })
 }
 
 func bytes(r *rand.Rand, n int) []uint8 {
@@ -33,27 +28,14 @@ func bytes(r *rand.Rand, n int) []uint8 {
 
 const guard = 0xA5
 
-// guarded returns n bytes of guard value with 64 more on either side, and a check that those are untouched.
-func guarded(n int) (b []uint8, check func(t *testing.T)) {
-	all := make([]uint8, n+128)
-	for i := range all {
-		all[i] = guard
-	}
-	return all[64 : 64+n : 64+n], func(t *testing.T) {
-		t.Helper()
-		for i, v := range all {
-			if (i < 64 || i >= 64+n) && v != guard {
-				t.Fatalf("wrote outside: at %d of %d", i-64, n)
-			}
-		}
-	}
-}
-
 // TestTile holds every level bit for bit to plain Go and, on the sums, to the definition. Extremes of both operands are
 // among the data: sums of two products reach 64770, where 16 bits would saturate.
 func TestTile(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
+		const largest = 1 << 16
+		source, output := kerneltest.NewRegion[uint8](t, largest, 0), kerneltest.NewRegion[uint8](t, largest, guard)
+		packed, rest := kerneltest.NewRegion[int8](t, 4*largest, 0), kerneltest.NewRegion[uint8](t, largest, 0)
 		for trial := range 400 {
 			r := rand.New(rand.NewPCG(uint64(trial), 8))
 			width := 1 + r.IntN(80)
@@ -64,7 +46,7 @@ func TestTile(t *testing.T) {
 			if r.IntN(2) == 0 {
 				g.BiasStride = s.Channels + r.IntN(9)
 			}
-			src := bytes(r, (Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps)
+			src := source.Copy(bytes(r, (Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps))
 			weights := make([]int8, s.Channels*g.Rows*width)
 			for i := range weights {
 				weights[i] = int8(r.IntN(255) - 127)
@@ -78,7 +60,7 @@ func TestTile(t *testing.T) {
 				}
 			}
 			weight := func(c, row, i int) int8 { return weights[(c*g.Rows+row)*width+i] }
-			w := s.Pack(s.Channels, g.Rows, width, weight)
+			w := packed.Copy(s.Pack(s.Channels, g.Rows, width, weight))
 			mul, bias := make([]float32, s.Channels), make([]float32, (Pixels-1)*g.BiasStride+s.Channels)
 			for i := range mul {
 				mul[i] = r.Float32() * 0.002
@@ -89,12 +71,12 @@ func TestTile(t *testing.T) {
 			last := (Pixels-1)*g.DstStride + s.Channels
 			var residual []uint8
 			if r.IntN(2) == 0 {
-				residual = bytes(r, last)
+				residual = rest.Copy(bytes(r, last))
 			}
 			factor := r.Float32()
-			got, check := guarded(last)
+			got := output.Slice(last)
 			s.Tile(got, src, w, g, mul, bias, residual, factor)
-			check(t)
+			output.Check(t)
 			for p := range Pixels {
 				for c := range s.Channels {
 					var sum int32
@@ -144,13 +126,14 @@ func saturate(y float32) uint8 {
 func TestMaxPool(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
+		output := kerneltest.NewRegion[uint8](t, 12*poolChannels, guard)
 		for columns := 1; columns <= 12; columns++ {
 			r := rand.New(rand.NewPCG(uint64(columns), 9))
 			n := (2*columns + 1) * poolChannels
 			rows := [][]uint8{bytes(r, n), bytes(r, n), bytes(r, n)}
-			got, check := guarded(columns * poolChannels)
+			got := output.Slice(columns * poolChannels)
 			s.MaxPool(got, rows[0], rows[1], rows[2], columns)
-			check(t)
+			output.Check(t)
 			for i, v := range got {
 				var want uint8
 				for _, row := range rows {
@@ -164,6 +147,11 @@ func TestMaxPool(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	kerneltest.Encodings(t, "tile_amd64.s")
 }
 
 // BenchmarkTile measures a tile whose panel stays in the first-level cache.

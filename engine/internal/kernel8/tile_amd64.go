@@ -9,6 +9,11 @@ package kernel8
 //go:noescape
 func tileVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
 
+// tileAVXVNNI is tileGeneric for 16 channels, with AVX2 and AVX-VNNI.
+//
+//go:noescape
+func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+
 // tileAVX2 is tileGeneric for 8 channels whose weights are stored in 16 bits each, with AVX2.
 //
 //go:noescape

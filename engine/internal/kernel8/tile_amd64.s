@@ -410,6 +410,319 @@ store:
 	VZEROUPPER
 	RET
 
+// func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+// Requires: AVX, AVX2
+TEXT ·tileAVXVNNI(SB), NOSPLIT, $0-100
+	MOVQ  src+8(FP), AX
+	MOVQ  pixelStride+48(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	LEAQ  (CX)(CX*4), BX
+	MOVQ  w+16(FP), SI
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	VPXOR Y4, Y4, Y4
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	VPXOR Y8, Y8, Y8
+	VPXOR Y9, Y9, Y9
+	VPXOR Y10, Y10, Y10
+	VPXOR Y11, Y11, Y11
+	VPXOR Y12, Y12, Y12
+	VPXOR Y13, Y13, Y13
+	MOVQ  steps+32(FP), DI
+	MOVQ  rows+24(FP), R8
+	MOVQ  rowStride+40(FP), R9
+	MOVQ  DI, R10
+	SHLQ  $0x02, R10
+	SUBQ  R10, R9
+
+row:
+	MOVQ DI, R10
+
+step:
+	VMOVDQU      (SI), Y14
+	VPBROADCASTD (AX), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm0
+	LONG         $0x5005c2c4
+	BYTE         $0xc6
+	VPBROADCASTD (AX)(CX*1), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm2
+	LONG         $0x5005c2c4
+	BYTE         $0xd6
+	VPBROADCASTD (AX)(CX*2), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm4
+	LONG         $0x5005c2c4
+	BYTE         $0xe6
+	VPBROADCASTD (AX)(DX*1), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm6
+	LONG         $0x5005c2c4
+	BYTE         $0xf6
+	VPBROADCASTD (AX)(CX*4), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm8
+	LONG         $0x500542c4
+	BYTE         $0xc6
+	VPBROADCASTD (AX)(BX*1), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm10
+	LONG         $0x500542c4
+	BYTE         $0xd6
+	VPBROADCASTD (AX)(DX*2), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm12
+	LONG         $0x500542c4
+	BYTE         $0xe6
+	VMOVDQU      32(SI), Y14
+	VPBROADCASTD (AX), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm1
+	LONG         $0x5005c2c4
+	BYTE         $0xce
+	VPBROADCASTD (AX)(CX*1), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm3
+	LONG         $0x5005c2c4
+	BYTE         $0xde
+	VPBROADCASTD (AX)(CX*2), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm5
+	LONG         $0x5005c2c4
+	BYTE         $0xee
+	VPBROADCASTD (AX)(DX*1), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm7
+	LONG         $0x5005c2c4
+	BYTE         $0xfe
+	VPBROADCASTD (AX)(CX*4), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm9
+	LONG         $0x500542c4
+	BYTE         $0xce
+	VPBROADCASTD (AX)(BX*1), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm11
+	LONG         $0x500542c4
+	BYTE         $0xde
+	VPBROADCASTD (AX)(DX*2), Y15
+
+	// {vex} vpdpbusd %ymm14,%ymm15,%ymm13
+	LONG         $0x500542c4
+	BYTE         $0xee
+	ADDQ         $+64, SI
+	ADDQ         $0x04, AX
+	DECQ         R10
+	JNZ          step
+	ADDQ         R9, AX
+	DECQ         R8
+	JNZ          row
+	MOVQ         mul+64(FP), AX
+	MOVQ         bias+72(FP), CX
+	MOVQ         biasStride+80(FP), DX
+	SHLQ         $0x02, DX
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (AX), Y0, Y0
+	VADDPS       (CX), Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(AX), Y1, Y1
+	VADDPS       32(CX), Y1, Y1
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (AX), Y2, Y2
+	VADDPS       (CX), Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       32(AX), Y3, Y3
+	VADDPS       32(CX), Y3, Y3
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       (AX), Y4, Y4
+	VADDPS       (CX), Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       32(AX), Y5, Y5
+	VADDPS       32(CX), Y5, Y5
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (AX), Y6, Y6
+	VADDPS       (CX), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(AX), Y7, Y7
+	VADDPS       32(CX), Y7, Y7
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       (AX), Y8, Y8
+	VADDPS       (CX), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       32(AX), Y9, Y9
+	VADDPS       32(CX), Y9, Y9
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       (AX), Y10, Y10
+	VADDPS       (CX), Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       32(AX), Y11, Y11
+	VADDPS       32(CX), Y11, Y11
+	ADDQ         DX, CX
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       (AX), Y12, Y12
+	VADDPS       (CX), Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       32(AX), Y13, Y13
+	VADDPS       32(CX), Y13, Y13
+	MOVQ         residual+88(FP), AX
+	MOVQ         dstStride+56(FP), CX
+	TESTQ        AX, AX
+	JZ           store
+	VBROADCASTSS residualMul+96(FP), Y14
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y0, Y0
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y1, Y1
+	ADDQ         CX, AX
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y2, Y2
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y3, Y3
+	ADDQ         CX, AX
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y4, Y4
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y5, Y5
+	ADDQ         CX, AX
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y6, Y6
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y7, Y7
+	ADDQ         CX, AX
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y8, Y8
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y9, Y9
+	ADDQ         CX, AX
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y10, Y10
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y11, Y11
+	ADDQ         CX, AX
+	VPMOVZXBD    (AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y12, Y12
+	VPMOVZXBD    8(AX), Y15
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y14, Y15, Y15
+	VADDPS       Y15, Y13, Y13
+
+store:
+	MOVQ         dst+0(FP), AX
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X14
+	VPACKSSDW    X14, X0, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X14
+	VPACKSSDW    X14, X1, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	ADDQ         CX, AX
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X14
+	VPACKSSDW    X14, X2, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X14
+	VPACKSSDW    X14, X3, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	ADDQ         CX, AX
+	VCVTPS2DQ    Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X14
+	VPACKSSDW    X14, X4, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X14
+	VPACKSSDW    X14, X5, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	ADDQ         CX, AX
+	VCVTPS2DQ    Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X14
+	VPACKSSDW    X14, X6, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X14
+	VPACKSSDW    X14, X7, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	ADDQ         CX, AX
+	VCVTPS2DQ    Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X14
+	VPACKSSDW    X14, X8, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X14
+	VPACKSSDW    X14, X9, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	ADDQ         CX, AX
+	VCVTPS2DQ    Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X14
+	VPACKSSDW    X14, X10, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y11, Y11
+	VEXTRACTI128 $0x01, Y11, X14
+	VPACKSSDW    X14, X11, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	ADDQ         CX, AX
+	VCVTPS2DQ    Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKSSDW    X14, X12, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, (AX)
+	VCVTPS2DQ    Y13, Y13
+	VEXTRACTI128 $0x01, Y13, X14
+	VPACKSSDW    X14, X13, X14
+	VPACKUSWB    X14, X14, X14
+	VMOVQ        X14, 8(AX)
+	VZEROUPPER
+	RET
+
 // func tileAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
 // Requires: AVX, AVX2
 TEXT ·tileAVX2(SB), NOSPLIT, $0-100
@@ -492,48 +805,48 @@ step:
 	ADDQ         R9, AX
 	DECQ         R8
 	JNZ          row
+	VPHADDD      Y1, Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VPHADDD      Y3, Y2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VPHADDD      Y5, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VPHADDD      Y7, Y6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VPHADDD      Y9, Y8, Y8
+	VPERMQ       $0xd8, Y8, Y8
+	VPHADDD      Y11, Y10, Y10
+	VPERMQ       $0xd8, Y10, Y10
+	VPHADDD      Y13, Y12, Y12
+	VPERMQ       $0xd8, Y12, Y12
 	MOVQ         mul+64(FP), AX
 	MOVQ         bias+72(FP), CX
 	MOVQ         biasStride+80(FP), DX
 	SHLQ         $0x02, DX
-	VPHADDD      Y1, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       (AX), Y0, Y0
 	VADDPS       (CX), Y0, Y0
 	ADDQ         DX, CX
-	VPHADDD      Y3, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       (AX), Y2, Y2
 	VADDPS       (CX), Y2, Y2
 	ADDQ         DX, CX
-	VPHADDD      Y5, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       (AX), Y4, Y4
 	VADDPS       (CX), Y4, Y4
 	ADDQ         DX, CX
-	VPHADDD      Y7, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       (AX), Y6, Y6
 	VADDPS       (CX), Y6, Y6
 	ADDQ         DX, CX
-	VPHADDD      Y9, Y8, Y8
-	VPERMQ       $0xd8, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       (AX), Y8, Y8
 	VADDPS       (CX), Y8, Y8
 	ADDQ         DX, CX
-	VPHADDD      Y11, Y10, Y10
-	VPERMQ       $0xd8, Y10, Y10
 	VCVTDQ2PS    Y10, Y10
 	VMULPS       (AX), Y10, Y10
 	VADDPS       (CX), Y10, Y10
 	ADDQ         DX, CX
-	VPHADDD      Y13, Y12, Y12
-	VPERMQ       $0xd8, Y12, Y12
 	VCVTDQ2PS    Y12, Y12
 	VMULPS       (AX), Y12, Y12
 	VADDPS       (CX), Y12, Y12

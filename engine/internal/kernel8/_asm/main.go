@@ -4,7 +4,10 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -14,6 +17,7 @@ const pixels = 7 // of a tile
 func main() {
 	ConstraintExpr("!purego")
 	vnni()
+	avxVNNI()
 	avx2()
 	maxPool()
 	Generate()
@@ -159,6 +163,53 @@ func vnni() {
 	RET()
 }
 
+// avxVNNI writes the tile of seven pixels by 16 channels. 14 accumulators leave one of 16 registers for weights and one
+// for activations, so each activation is broadcast for either vector of weights: 16 loads for 14 multiplications, on
+// CPUs that do three loads for two of those. Registers are named, as the encoder below must know them.
+func avxVNNI() {
+	TEXT("tileAVXVNNI", NOSPLIT, signature)
+	Pragma("noescape")
+	Doc("tileAVXVNNI is tileGeneric for 16 channels, with AVX2 and AVX-VNNI.")
+	s, w := newSource(), pointer("w")
+	all := []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10,
+		reg.Y11, reg.Y12, reg.Y13}
+	var acc [pixels][]reg.VecPhysical
+	var sums [pixels][]vector
+	for p := range acc {
+		acc[p] = all[2*p : 2*p+2]
+		for _, a := range acc[p] {
+			VPXOR(a, a, a)
+			sums[p] = append(sums[p], a)
+		}
+	}
+	weight, x := reg.Y14, reg.Y15
+	walk(s, w, 64, func() {
+		for v := range 2 {
+			VMOVDQU(Mem{Base: w, Disp: 32 * v}, weight)
+			for p := range acc {
+				VPBROADCASTD(s.at(p, 0), x)
+				vpdpbusd(weight, x, acc[p][v])
+			}
+		}
+	})
+	finish(sums)
+}
+
+// vpdpbusd adds to the sums in acc the products of signed bytes in w and unsigned bytes in x, four for each sum. Go's
+// assembler and avo know only the encoding of AVX-512; this is VEX.256.66.0F38.W0 50 /r (Intel, Software Developer's
+// Manual, volume 2C).
+func vpdpbusd(w, x, acc reg.VecPhysical) {
+	r, v, m := uint32(acc.PhysicalIndex()), uint32(x.PhysicalIndex()), uint32(w.PhysicalIndex())
+	const vex, map0F38, l256, prefix66, opcode, registers = 0xC4, 2, 1 << 2, 1, 0x50, 0xC0
+	second := (^r>>3&1)<<7 | 1<<6 | (^m>>3&1)<<5 | map0F38
+	third := (^v&15)<<3 | l256 | prefix66
+	modRM := registers | r&7<<3 | m&7
+	Comment(fmt.Sprintf("{vex} vpdpbusd %%ymm%d,%%ymm%d,%%ymm%d", m, v, r))
+	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(vex | second<<8 | third<<16 | opcode<<24)},
+		Inputs: []Op{w, x, acc}, Outputs: []Op{acc}})
+	Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(modRM)}})
+}
+
 // avx2 writes the tile of seven pixels by 8 channels. VPMADDUBSW, the obvious instruction, saturates its sums of two
 // products at 16 bits; so activations are widened to 16 bits, weights are stored that wide, and VPMADDWD sums to 32.
 func avx2() {
@@ -185,15 +236,33 @@ func avx2() {
 		}
 	})
 
-	mul, bias, biasStride := pointer("mul"), pointer("bias"), pointer("biasStride")
-	SHLQ(Imm(2), biasStride)
+	var sums [pixels][]vector
 	for p := range acc {
 		// Two sums for each of four channels in either vector become eight, in order.
 		VPHADDD(acc[p][1], acc[p][0], acc[p][0])
 		VPERMQ(Imm(0xd8), acc[p][0], acc[p][0])
-		VCVTDQ2PS(acc[p][0], acc[p][0])
-		VMULPS(Mem{Base: mul}, acc[p][0], acc[p][0])
-		VADDPS(Mem{Base: bias}, acc[p][0], acc[p][0])
+		sums[p] = []vector{acc[p][0]}
+	}
+	finish(sums)
+}
+
+// vector is a register of AVX, chosen by avo or by name.
+type vector interface {
+	Op
+	AsX() reg.Register
+}
+
+// finish writes what follows the sums of 256-bit tiles: scale, bias, residual, rounding and the store of eight channels
+// of each vector.
+func finish(sums [pixels][]vector) {
+	mul, bias, biasStride := pointer("mul"), pointer("bias"), pointer("biasStride")
+	SHLQ(Imm(2), biasStride)
+	for p := range sums {
+		for v, sum := range sums[p] {
+			VCVTDQ2PS(sum, sum)
+			VMULPS(Mem{Base: mul, Disp: 32 * v}, sum, sum)
+			VADDPS(Mem{Base: bias, Disp: 32 * v}, sum, sum)
+		}
 		if p < pixels-1 {
 			ADDQ(biasStride, bias)
 		}
@@ -207,11 +276,13 @@ func avx2() {
 		panic(err)
 	}
 	VBROADCASTSS(address.Addr, factor)
-	for p := range acc {
-		VPMOVZXBD(Mem{Base: residual}, y)
-		VCVTDQ2PS(y, y)
-		VMULPS(factor, y, y)
-		VADDPS(y, acc[p][0], acc[p][0])
+	for p := range sums {
+		for v, sum := range sums[p] {
+			VPMOVZXBD(Mem{Base: residual, Disp: 8 * v}, y)
+			VCVTDQ2PS(y, y)
+			VMULPS(factor, y, y)
+			VADDPS(y, sum, sum)
+		}
 		if p < pixels-1 {
 			ADDQ(dstStride, residual)
 		}
@@ -219,12 +290,14 @@ func avx2() {
 	Label("store")
 	dst := pointer("dst")
 	high := XMM()
-	for p := range acc {
-		VCVTPS2DQ(acc[p][0], acc[p][0])
-		VEXTRACTI128(Imm(1), acc[p][0], high)
-		VPACKSSDW(high, acc[p][0].AsX(), high)
-		VPACKUSWB(high, high, high)
-		VMOVQ(high, Mem{Base: dst})
+	for p := range sums {
+		for v, sum := range sums[p] {
+			VCVTPS2DQ(sum, sum)
+			VEXTRACTI128(Imm(1), sum, high)
+			VPACKSSDW(high, sum.AsX(), high)
+			VPACKUSWB(high, high, high)
+			VMOVQ(high, Mem{Base: dst, Disp: 8 * v})
+		}
 		if p < pixels-1 {
 			ADDQ(dstStride, dst)
 		}
