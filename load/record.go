@@ -2,7 +2,10 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -38,6 +41,51 @@ func (r Record) Late() time.Duration { return r.Sent - r.Intended }
 
 // OK reports whether the request ended with the right labels.
 func (r Record) OK() bool { return r.Error == "" }
+
+// Header describes a run in front of its records.
+type Header struct {
+	Started  time.Time `json:"started"`
+	Schedule string    `json:"schedule"`
+	Target   string    `json:"target"`
+	Workers  int       `json:"workers"`
+}
+
+func (s *Summary) describe(h Header) {
+	s.Started, s.Schedule, s.Target, s.Workers = h.Started, h.Schedule, h.Target, h.Workers
+}
+
+// RecordWriter writes a run's records as JSON lines, the header first; ReadFile adds them up again.
+type RecordWriter struct {
+	encoder *json.Encoder
+	failed  error
+}
+
+// NewRecordWriter writes to w.
+func NewRecordWriter(w io.Writer) *RecordWriter { return &RecordWriter{encoder: json.NewEncoder(w)} }
+
+// Begin writes the header.
+func (w *RecordWriter) Begin(h Header) {
+	w.write(struct {
+		Run Header `json:"run"`
+	}{h})
+}
+
+// Write writes one record.
+func (w *RecordWriter) Write(r Record) { w.write(r) }
+
+func (w *RecordWriter) write(v any) {
+	if w.failed == nil {
+		w.failed = w.encoder.Encode(v)
+	}
+}
+
+// Err is the first error of writing; after it nothing more was written.
+func (w *RecordWriter) Err() error {
+	if w.failed != nil {
+		return fmt.Errorf("write records: %w", w.failed)
+	}
+	return nil
+}
 
 // kindOf names the kind of an error with one of few words.
 func kindOf(err error) string {

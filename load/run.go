@@ -32,6 +32,8 @@ type Config struct {
 	// Second is called as each second of the schedule begins, with its number from 1 and the images it sends.
 	// May be nil.
 	Second func(second, images int)
+	// Begin is called when the run begins. May be nil.
+	Begin func(Header)
 	// Record is called for each request as it ends, from one goroutine. May be nil.
 	Record func(Record)
 }
@@ -54,7 +56,11 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 		c.Timeout = time.Minute
 	}
 	r := &run{Config: c, start: time.Now(), summary: NewSummary()}
-	r.summary.Started = r.start
+	header := Header{r.start, c.Schedule.Name, c.Target.String(), c.Workers}
+	r.summary.describe(header)
+	if c.Begin != nil {
+		c.Begin(header)
+	}
 	records := make(chan Record, 1024)
 	collected := make(chan struct{})
 	go func() {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/report"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
@@ -212,7 +213,7 @@ func TestErrorsByKind(t *testing.T) {
 			}
 		}
 		var text strings.Builder
-		if err := summary.WriteText(&text); err != nil {
+		if err := report.Text(&text, summary); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"5 images", "5 failed", `"goldfinch", want "bulbul"`, "Queue is full"} {

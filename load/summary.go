@@ -1,33 +1,40 @@
 package load
 
 import (
-	"fmt"
-	"io"
+	"errors"
 	"maps"
 	"math"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Summary adds records up. It is not safe for concurrent use.
+// Summary adds records up: counts, distributions and a timeline. Summaries of several machines that loaded
+// the same server can be merged. It is not safe for concurrent use.
 type Summary struct {
-	Started time.Time     `json:"started"`
-	Elapsed time.Duration `json:"elapsed"`
+	Started  time.Time
+	Elapsed  time.Duration
+	Schedule string // as it was written down
+	Target   string // what was asked, and how
+	Workers  int    // bound on requests under way; 0 in an open loop
+	Machines int    // how many testers' results these are
 
-	Sent   int            `json:"sent"`
-	OK     int            `json:"ok"`
-	Cached int            `json:"cached"`
-	Errors map[string]int `json:"errors"` // by kind
+	Sent   int
+	OK     int
+	Cached int
+	Errors map[string]int // by kind
 	// Samples are one message of each kind of error.
-	Samples map[string]string `json:"samples"`
+	Samples map[string]string
 	// Late counts requests that were sent more than LateAfter past their time: the tester or its workers
 	// could not keep up with the schedule.
-	Late int `json:"late"`
+	Late int
+	// Timeline has an entry for each second since Started.
+	Timeline []Second
+	// Server is what the server said of itself meanwhile, in order of time.
+	Server []Sample
 
-	spans map[string]*hdrhistogram.Histogram
+	spans map[string]*hdrhistogram.PackedHistogram
 }
 
 // LateAfter is how late a request may be sent without being counted as late.
@@ -44,19 +51,33 @@ const (
 	SpanSend      = "send lag"  // intended time to sending
 )
 
-var spanNames = []string{SpanTotal, SpanSubmit, SpanQueue, SpanInference, SpanPollLag, SpanSend}
+// Spans lists the spans in the order of a request's life, the sum of all first.
+var Spans = []string{SpanTotal, SpanSend, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
 
 // Latencies are kept from a microsecond to an hour in three significant digits.
 const (
-	lowest  = int64(time.Microsecond / time.Microsecond)
+	lowest  = int64(1)
 	highest = int64(time.Hour / time.Microsecond)
+	digits  = 3
 )
 
-// NewSummary returns an empty summary.
+func newHistogram() *hdrhistogram.PackedHistogram {
+	return hdrhistogram.NewPacked(lowest, highest, digits)
+}
+
+func observe(h *hdrhistogram.PackedHistogram, d time.Duration) {
+	// RecordValue refuses only what is out of range.
+	_ = h.RecordValue(min(max(d.Microseconds(), lowest), highest))
+}
+
+// NewSummary returns an empty summary of one machine.
 func NewSummary() *Summary {
-	s := &Summary{Errors: map[string]int{}, Samples: map[string]string{}, spans: map[string]*hdrhistogram.Histogram{}}
-	for _, name := range spanNames {
-		s.spans[name] = hdrhistogram.New(lowest, highest, 3)
+	s := &Summary{
+		Machines: 1, Errors: map[string]int{}, Samples: map[string]string{},
+		spans: map[string]*hdrhistogram.PackedHistogram{},
+	}
+	for _, name := range Spans {
+		s.spans[name] = newHistogram()
 	}
 	return s
 }
@@ -64,10 +85,11 @@ func NewSummary() *Summary {
 // Add counts one record.
 func (s *Summary) Add(r Record) {
 	s.Sent++
+	s.addToTimeline(r)
 	if r.Late() > LateAfter {
 		s.Late++
 	}
-	s.observe(SpanSend, r.Late())
+	observe(s.spans[SpanSend], r.Late())
 	if !r.OK() {
 		s.Errors[r.Error]++
 		if s.Samples[r.Error] == "" {
@@ -76,80 +98,111 @@ func (s *Summary) Add(r Record) {
 		return
 	}
 	s.OK++
-	s.observe(SpanTotal, r.Latency())
-	s.observe(SpanSubmit, r.Accepted-r.Sent)
-	s.observe(SpanInference, r.Inference)
+	observe(s.spans[SpanTotal], r.Latency())
+	observe(s.spans[SpanSubmit], r.Accepted-r.Sent)
+	if r.Inference > 0 {
+		observe(s.spans[SpanInference], r.Inference)
+	}
 	if r.FromCache {
 		s.Cached++
 		return
 	}
-	s.observe(SpanQueue, r.Queue)
-	s.observe(SpanPollLag, r.PollLag)
+	if r.Queue > 0 {
+		observe(s.spans[SpanQueue], r.Queue)
+	}
+	if r.PollLag > 0 {
+		observe(s.spans[SpanPollLag], r.PollLag)
+	}
 }
 
-func (s *Summary) observe(span string, d time.Duration) {
-	// RecordValue refuses only what is out of range.
-	_ = s.spans[span].RecordValue(min(max(d.Microseconds(), lowest), highest))
-}
-
-// Percentile is the duration that the given share (0..100) of a span's observations does not exceed; zero
-// when there are none.
-func (s *Summary) Percentile(span string, percent float64) time.Duration {
-	return time.Duration(s.spans[span].ValueAtQuantile(percent)) * time.Microsecond
-}
-
-// percentiles that the report shows.
-var percentiles = []float64{50, 90, 95, 99, 99.9, 99.99}
-
-// enough says whether n observations can tell a percentile: ten must lie beyond it.
-func enough(n int64, percent float64) bool { return float64(n)*(100-percent)/100 >= 10-1e-9 }
-
-// WriteText writes the summary for people.
-func (s *Summary) WriteText(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	failed := s.Sent - s.OK
-	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
-		s.Sent, s.Elapsed.Seconds(), s.OK, s.Cached, failed, float64(s.OK)/s.Elapsed.Seconds())
-	for _, kind := range slices.Sorted(maps.Keys(s.Errors)) {
-		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, s.Samples[kind])
+// Merge adds what another machine measured. Seconds are put beside each other by the machines' clocks, which
+// must agree for that; the distributions do not need it.
+func (s *Summary) Merge(o *Summary) error {
+	if s.Started.IsZero() || o.Started.IsZero() {
+		return errors.New("merge results: one does not say when it started")
 	}
-	if s.Late > 0 {
-		fmt.Fprintf(w, "%d sent more than %s late: the schedule asks for more than this tester's workers can send\n", s.Late, LateAfter)
+	first, end := s.Started, s.Started.Add(s.Elapsed)
+	if o.Started.Before(first) {
+		first = o.Started
 	}
-	fmt.Fprint(tw, "milliseconds\tmean\t")
-	for _, p := range percentiles {
-		fmt.Fprintf(tw, "p%g\t", p)
+	if e := o.Started.Add(o.Elapsed); e.After(end) {
+		end = e
 	}
-	fmt.Fprintln(tw, "max\t")
-	unsure := false
-	for _, name := range spanNames {
-		h := s.spans[name]
-		if h.TotalCount() == 0 {
-			continue
-		}
-		fmt.Fprintf(tw, "%s\t%.2f\t", name, h.Mean()/1000)
-		for _, p := range percentiles {
-			mark := ""
-			if !enough(h.TotalCount(), p) {
-				mark, unsure = "~", true
-			}
-			fmt.Fprintf(tw, "%s%.2f\t", mark, float64(h.ValueAtQuantile(p))/1000)
-		}
-		fmt.Fprintf(tw, "%.2f\t\n", float64(h.Max())/1000)
+	if end.Sub(first) > longest {
+		return errors.New("merge results: they are more than a week apart")
 	}
-	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("write summary: %w", err)
+	s.shift(s.Started.Sub(first))
+	s.mergeTimeline(o, o.Started.Sub(first))
+	s.Started, s.Elapsed = first, end.Sub(first)
+	if s.Schedule != o.Schedule {
+		s.Schedule += " and " + o.Schedule
 	}
-	if unsure {
-		fmt.Fprintln(w, "~: fewer than ten observations lie beyond this percentile; do not rely on it")
+	if s.Target != o.Target {
+		s.Target += " and " + o.Target
+	}
+	s.Machines += o.Machines
+	s.Workers += o.Workers
+	s.Sent += o.Sent
+	s.OK += o.OK
+	s.Cached += o.Cached
+	s.Late += o.Late
+	for kind, n := range o.Errors {
+		s.Errors[kind] += n
+	}
+	samples := maps.Clone(o.Samples)
+	maps.Copy(samples, s.Samples)
+	s.Samples = samples
+	for name, h := range s.spans {
+		h.Merge(o.spans[name])
 	}
 	return nil
 }
 
-// SuccessRatio is the share of requests answered rightly, 0..1; NaN when none was sent.
-func (s *Summary) SuccessRatio() float64 {
-	if s.Sent == 0 {
-		return math.NaN()
+// Count is the number of observations of a span.
+func (s *Summary) Count(span string) int { return int(s.spans[span].TotalCount()) }
+
+// Percentile is the duration that the given share (0..100) of a span's observations does not exceed; zero
+// when there are none.
+func (s *Summary) Percentile(span string, percent float64) time.Duration {
+	return microseconds(s.spans[span].ValueAtPercentile(percent))
+}
+
+// Mean is a span's mean.
+func (s *Summary) Mean(span string) time.Duration {
+	return time.Duration(s.spans[span].Mean() * float64(time.Microsecond))
+}
+
+// Max is a span's longest duration.
+func (s *Summary) Max(span string) time.Duration { return microseconds(s.spans[span].Max()) }
+
+// Felt is the percentile of the total over all requests, not only those with an answer: one without lasts for
+// ever. It is math.MaxInt64 when that many failed.
+func (s *Summary) Felt(percent float64) time.Duration {
+	rank := math.Ceil(percent/100*float64(s.Sent) - 1e-9)
+	if rank > float64(s.OK) {
+		return math.MaxInt64
 	}
-	return float64(s.OK) / float64(s.Sent)
+	if s.OK == 0 {
+		return 0
+	}
+	return s.Percentile(SpanTotal, 100*rank/float64(s.OK))
+}
+
+func microseconds(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+
+// Percentiles that reports show.
+var Percentiles = []float64{50, 90, 95, 99, 99.9, 99.99}
+
+// Enough says whether n observations can tell a percentile: ten must lie beyond it.
+func Enough(n int, percent float64) bool { return float64(n)*(100-percent)/100 >= 10-1e-9 }
+
+// Kinds lists the kinds of errors that occurred, in alphabetical order.
+func (s *Summary) Kinds() []string { return slices.Sorted(maps.Keys(s.Errors)) }
+
+// Rate is the number of right answers per second.
+func (s *Summary) Rate() float64 {
+	if s.Elapsed <= 0 {
+		return 0
+	}
+	return float64(s.OK) / s.Elapsed.Seconds()
 }

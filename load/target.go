@@ -13,6 +13,8 @@ type Target interface {
 	// Send has one image classified and fills r with what it learns; clock tells the time since the start of
 	// the run. It returns an error when there are no labels in the end.
 	Send(ctx context.Context, image resnet18cloud.Image, clock func() time.Duration, r *Record) error
+	// String says what is asked, and how.
+	String() string
 	// Check says whether anybody is there at all.
 	Check(ctx context.Context) error
 }
@@ -33,6 +35,9 @@ const (
 	longPoll  = 20 * time.Second
 	shortPoll = 50 * time.Millisecond // between questions to a server without long polls
 )
+
+// String implements Target.
+func (a Async) String() string { return a.Client.BaseURL + " (async)" }
 
 // Check implements Target.
 func (a Async) Check(ctx context.Context) error { return a.Client.Healthy(ctx) }
@@ -83,6 +88,9 @@ func (a Async) Send(ctx context.Context, image resnet18cloud.Image, clock func()
 		}
 	}
 }
+
+// String implements Target.
+func (s Sync) String() string { return s.Client.BaseURL + " (sync)" }
 
 // Check implements Target.
 func (s Sync) Check(ctx context.Context) error { return s.Client.Healthy(ctx) }

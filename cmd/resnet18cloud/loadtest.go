@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +16,16 @@ import (
 )
 
 type loadtestCmd struct {
+	Replay loadtestRunCmd   `cmd:"" name:"run" default:"withargs" help:"Replay a schedule of images per second and report what a user would have felt (when no other is named)."`
+	Merge  loadtestMergeCmd `cmd:"" help:"Join results of several machines, or of one, and report."`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (loadtestCmd) Help() string {
+	return `'loadtest --schedule ...' is short for 'loadtest run --schedule ...', whose options 'loadtest run --help' lists.`
+}
+
+type loadtestRunCmd struct {
 	URL      string        `help:"Where to send images: a dispatcher, or with --api=sync also a replica." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
 	Images   string        `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
 	Schedule string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
@@ -26,11 +34,13 @@ type loadtestCmd struct {
 	Timeout  time.Duration `help:"How long an answer may take, from the time at which its image was to be sent." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
 	Expect   string        `help:"JSON lines with file and label, or top5_names: another best label counts as an error." type:"existingfile" env:"RESNET18_LOADTEST_EXPECT"`
 	Seed     uint64        `help:"Decides which images are drawn, and random schedules." default:"1" env:"RESNET18_LOADTEST_SEED"`
-	Records  string        `help:"File to write every request to, as JSON lines; times in nanoseconds since the start." type:"path" env:"RESNET18_LOADTEST_RECORDS"`
+	Records  string        `help:"File to write every request to as it ends, as JSON lines; times in nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
+
+	loadtestOutputs
 }
 
 // Help adds to kong's text what an option cannot say.
-func (loadtestCmd) Help() string {
+func (loadtestRunCmd) Help() string {
 	return `Latency counts from the time at which the schedule wanted an image sent, so that a server that stalls does
 not look better than it is. The exit status is 1 when an image did not get its labels.
 
@@ -38,7 +48,8 @@ not look better than it is. The exit status is 1 when an image did not get its l
   resnet18cloud loadtest --workers 0 --schedule poisson:40:60s`
 }
 
-func (c *loadtestCmd) Run(ctx context.Context, env *environment) error {
+// Run replays and reports.
+func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	plan, err := schedule.Parse(c.Schedule)
 	if err != nil {
 		return err
@@ -69,10 +80,11 @@ func (c *loadtestCmd) Run(ctx context.Context, env *environment) error {
 			workers = 50
 		}
 	}
-	record, finish, err := recordsTo(c.Records)
+	records, err := createRecords(c.Records)
 	if err != nil {
 		return err
 	}
+	defer records.Close()
 
 	log := prototypeLog(env.stderr)
 	log("Found %d image files", len(images))
@@ -85,12 +97,12 @@ func (c *loadtestCmd) Run(ctx context.Context, env *environment) error {
 	summary, err := load.Run(ctx, load.Config{
 		Target: target, Schedule: plan, Images: images, Seed: c.Seed, Workers: workers, Timeout: c.Timeout, Expect: expect,
 		Second: func(second, images int) { log("Second %d: Sending %d images", second, images) },
-		Record: record,
+		Begin:  records.Begin, Record: records.Write,
 	})
 	if errors.Is(err, load.ErrAbsent) {
 		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
 	}
-	if err := errors.Join(finish(), summary.WriteText(env.stdout)); err != nil {
+	if err := errors.Join(records.Close(), c.write(env.stdout, summary)); err != nil {
 		return err
 	}
 	if err != nil {
@@ -100,21 +112,6 @@ func (c *loadtestCmd) Run(ctx context.Context, env *environment) error {
 		return errReported
 	}
 	return nil
-}
-
-// recordsTo returns a function that appends records to a file, and one that completes it.
-func recordsTo(path string) (record func(load.Record), finish func() error, err error) {
-	if path == "" {
-		return nil, func() error { return nil }, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("write records: %w", err)
-	}
-	encoder := json.NewEncoder(f)
-	var failed error
-	return func(r load.Record) { failed = errors.Join(failed, encoder.Encode(r)) },
-		func() error { return errors.Join(failed, f.Close()) }, nil
 }
 
 // prototypeLog writes lines as the prototype's load tester does.

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/report"
+)
+
+// loadtestOutputs are the forms in which results leave.
+type loadtestOutputs struct {
+	JSON string `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can join." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
+}
+
+// write prints the summary and writes the files that were asked for, as many as can be.
+func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary) error {
+	err := report.Text(stdout, s)
+	if o.JSON != "" {
+		err = errors.Join(err, s.WriteFile(o.JSON))
+	}
+	return err
+}
+
+// recordsFile is the stream of records; the zero value writes nothing.
+type recordsFile struct {
+	*load.RecordWriter
+	file   *os.File
+	buffer *bufio.Writer
+}
+
+func createRecords(path string) (*recordsFile, error) {
+	if path == "" {
+		return &recordsFile{RecordWriter: load.NewRecordWriter(io.Discard)}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("write records: %w", err)
+	}
+	b := bufio.NewWriterSize(f, 64<<10)
+	return &recordsFile{load.NewRecordWriter(b), f, b}, nil
+}
+
+// Close completes the file. The second call does nothing.
+func (r *recordsFile) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	err := errors.Join(r.Err(), r.buffer.Flush(), r.file.Close())
+	r.file = nil
+	return err
+}
+
+type loadtestMergeCmd struct {
+	Files []string `arg:"" help:"Files of --json or --records." type:"existingfile"`
+
+	loadtestOutputs
+}
+
+// Help adds to kong's text what an option cannot say.
+func (loadtestMergeCmd) Help() string {
+	return `Distributions are joined without loss. Seconds of the timeline are put beside each other by the machines' clocks.
+
+  resnet18cloud loadtest merge machine1.json machine2.json --json all.json`
+}
+
+// Run joins and reports.
+func (c *loadtestMergeCmd) Run(env *environment) error {
+	var all *load.Summary
+	for _, file := range c.Files {
+		s, err := load.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if all == nil {
+			all = s
+			continue
+		}
+		if err := all.Merge(s); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return c.write(env.stdout, all)
+}

@@ -1,0 +1,249 @@
+package load
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// format names the files that Summary writes and their version.
+const format = "resnet18cloud/loadtest/1"
+
+// document is a Summary as JSON. Times are in seconds; histograms are HdrHistogram's V2 compressed encoding in
+// base64, of microseconds, which any of its ports reads.
+type document struct {
+	Format   string              `json:"format"`
+	Started  time.Time           `json:"started"`
+	Elapsed  float64             `json:"elapsed"`
+	Schedule string              `json:"schedule"`
+	Target   string              `json:"target"`
+	Workers  int                 `json:"workers"`
+	Machines int                 `json:"machines"`
+	Sent     int                 `json:"sent"`
+	OK       int                 `json:"ok"`
+	Cached   int                 `json:"cached"`
+	Late     int                 `json:"late"`
+	Rate     float64             `json:"rate"` // right answers per second
+	Errors   map[string]int      `json:"errors"`
+	Samples  map[string]string   `json:"samples"`
+	Spans    map[string]spanJSON `json:"spans"`
+	Timeline []secondJSON        `json:"timeline"`
+	Server   []sampleJSON        `json:"server,omitempty"`
+}
+
+type spanJSON struct {
+	Count       int                `json:"count"`
+	Mean        float64            `json:"mean"`
+	Max         float64            `json:"max"`
+	Percentiles map[string]float64 `json:"percentiles"`
+	// Unsure lists percentiles beyond which there are fewer than ten observations.
+	Unsure    []string `json:"unsure,omitempty"`
+	Histogram string   `json:"histogram"`
+}
+
+type secondJSON struct {
+	Second    int            `json:"second"`
+	Offered   int            `json:"offered"`
+	Sent      int            `json:"sent"`
+	Answered  int            `json:"answered"`
+	Failed    int            `json:"failed"`
+	Errors    map[string]int `json:"errors,omitempty"`
+	P50       float64        `json:"p50"`
+	P99       float64        `json:"p99"`
+	Max       float64        `json:"max"`
+	Histogram string         `json:"histogram,omitempty"`
+}
+
+type sampleJSON struct {
+	At         float64            `json:"at"`
+	Queue      int                `json:"queue"`
+	Processing int                `json:"processing"`
+	Replicas   int                `json:"replicas"`
+	Metrics    map[string]float64 `json:"metrics,omitempty"`
+}
+
+// MarshalJSON writes the summary whole: UnmarshalJSON gives back one that is as good.
+func (s *Summary) MarshalJSON() ([]byte, error) {
+	d := document{
+		Format: format, Started: s.Started, Elapsed: s.Elapsed.Seconds(), Schedule: s.Schedule, Target: s.Target,
+		Workers: s.Workers, Machines: s.Machines, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Late: s.Late, Rate: s.Rate(),
+		Errors: s.Errors, Samples: s.Samples, Spans: map[string]spanJSON{},
+	}
+	for name, h := range s.spans {
+		if h.TotalCount() == 0 {
+			continue
+		}
+		j := spanJSON{Count: s.Count(name), Mean: s.Mean(name).Seconds(), Max: s.Max(name).Seconds(), Percentiles: map[string]float64{}}
+		for _, p := range Percentiles {
+			key := "p" + strconv.FormatFloat(p, 'g', -1, 64)
+			j.Percentiles[key] = s.Percentile(name, p).Seconds()
+			if !Enough(j.Count, p) {
+				j.Unsure = append(j.Unsure, key)
+			}
+		}
+		var err error
+		if j.Histogram, err = encodeHistogram(h); err != nil {
+			return nil, err
+		}
+		d.Spans[name] = j
+	}
+	for i, second := range s.Timeline {
+		h, err := encodeHistogram(second.latency)
+		if err != nil {
+			return nil, err
+		}
+		d.Timeline = append(d.Timeline, secondJSON{
+			i, second.Offered, second.Sent, second.Answered, second.Failed, second.Errors,
+			second.Percentile(50).Seconds(), second.Percentile(99).Seconds(), second.Max().Seconds(), h,
+		})
+	}
+	for _, m := range s.Server {
+		d.Server = append(d.Server, sampleJSON{m.At.Seconds(), m.Queue, m.Processing, m.Replicas, m.Metrics})
+	}
+	return json.Marshal(d)
+}
+
+func encodeHistogram(h *hdrhistogram.PackedHistogram) (string, error) {
+	if h == nil || h.TotalCount() == 0 {
+		return "", nil
+	}
+	data, err := h.Encode()
+	if err != nil {
+		return "", fmt.Errorf("encode histogram: %w", err)
+	}
+	return string(data), nil
+}
+
+// decodeHistogram checks that the histogram is one of ours: others would not merge without loss.
+func decodeHistogram(text string) (*hdrhistogram.PackedHistogram, error) {
+	if text == "" {
+		return newHistogram(), nil
+	}
+	h, err := hdrhistogram.DecodePacked([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("decode histogram: %w", err)
+	}
+	if h.LowestTrackableValue() != lowest || h.HighestTrackableValue() != highest || h.SignificantFigures() != digits {
+		return nil, errors.New("histogram has other limits or digits than this tester's")
+	}
+	return h, nil
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (s *Summary) UnmarshalJSON(data []byte) error {
+	var d document
+	if err := json.Unmarshal(data, &d); err != nil {
+		return err
+	}
+	if d.Format != format {
+		return fmt.Errorf("no result of a load test: format is %q, want %q", d.Format, format)
+	}
+	if !(d.Elapsed >= 0 && d.Elapsed <= longest.Seconds()) {
+		return fmt.Errorf("elapsed is %v seconds", d.Elapsed)
+	}
+	*s = *NewSummary()
+	s.Started, s.Elapsed, s.Schedule, s.Target = d.Started, inSeconds(d.Elapsed), d.Schedule, d.Target
+	s.Workers, s.Machines, s.Sent, s.OK, s.Cached, s.Late = d.Workers, d.Machines, d.Sent, d.OK, d.Cached, d.Late
+	if d.Errors != nil {
+		s.Errors = d.Errors
+	}
+	if d.Samples != nil {
+		s.Samples = d.Samples
+	}
+	var err error
+	for name := range s.spans {
+		if s.spans[name], err = decodeHistogram(d.Spans[name].Histogram); err != nil {
+			return fmt.Errorf("span %q: %w", name, err)
+		}
+	}
+	for _, j := range d.Timeline {
+		if j.Second < 0 || j.Second > int(longest/time.Second) {
+			return fmt.Errorf("second %d of the timeline is out of range", j.Second)
+		}
+		second := s.at(time.Duration(j.Second) * time.Second)
+		second.Offered, second.Sent, second.Answered, second.Failed, second.Errors = j.Offered, j.Sent, j.Answered, j.Failed, j.Errors
+		if j.Histogram == "" {
+			continue
+		}
+		if second.latency, err = decodeHistogram(j.Histogram); err != nil {
+			return fmt.Errorf("second %d: %w", j.Second, err)
+		}
+	}
+	for _, m := range d.Server {
+		s.Server = append(s.Server, Sample{inSeconds(m.At), m.Queue, m.Processing, m.Replicas, m.Metrics})
+	}
+	return nil
+}
+
+func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// WriteFile writes the summary to a file as JSON.
+func (s *Summary) WriteFile(path string) error {
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = os.WriteFile(path, append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// ReadFile reads a result that WriteFile wrote, or adds up a stream of records.
+func ReadFile(path string) (*Summary, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read result: %w", err)
+	}
+	defer f.Close()
+	s, err := read(bufio.NewReader(f))
+	if err != nil {
+		return nil, fmt.Errorf("read result %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func read(r io.Reader) (*Summary, error) {
+	d := json.NewDecoder(r)
+	s := NewSummary()
+	for n := 1; ; n++ {
+		var value json.RawMessage
+		err := d.Decode(&value)
+		if errors.Is(err, io.EOF) && n > 1 {
+			return s, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", n, err)
+		}
+		var head struct {
+			Format string  `json:"format"`
+			Header *Header `json:"run"`
+			File   *string `json:"file"`
+		}
+		if err := json.Unmarshal(value, &head); err != nil {
+			return nil, fmt.Errorf("value %d: %w", n, err)
+		}
+		switch {
+		case n == 1 && head.Format != "":
+			return s, json.Unmarshal(value, s)
+		case n == 1 && head.Header != nil:
+			s.describe(*head.Header)
+		case head.File != nil:
+			var record Record
+			if err := json.Unmarshal(value, &record); err != nil {
+				return nil, fmt.Errorf("value %d: %w", n, err)
+			}
+			s.Add(record)
+			s.Elapsed = max(s.Elapsed, record.Done)
+		default:
+			return nil, fmt.Errorf("value %d is neither a result nor a record of a load test", n)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+// Package report shows people what a load test measured: as text, as pictures, and as one page of HTML that
+// needs nothing else. It only reads a load.Summary; the numbers are made there.
+package report
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+)
+
+// Text writes a summary for a terminal.
+func Text(w io.Writer, s *load.Summary) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
+		s.Sent, s.Elapsed.Seconds(), s.OK, s.Cached, s.Sent-s.OK, s.Rate())
+	for _, kind := range s.Kinds() {
+		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, s.Samples[kind])
+	}
+	if note := lateness(s); note != "" {
+		fmt.Fprintln(w, note)
+	}
+	fmt.Fprint(tw, "milliseconds\tmean\t")
+	for _, p := range load.Percentiles {
+		fmt.Fprintf(tw, "p%g\t", p)
+	}
+	fmt.Fprintln(tw, "max\t")
+	unsure := false
+	for _, span := range load.Spans {
+		n := s.Count(span)
+		if n == 0 {
+			continue
+		}
+		fmt.Fprintf(tw, "%s\t%.2f\t", span, milliseconds(s.Mean(span)))
+		for _, p := range load.Percentiles {
+			mark := ""
+			if !load.Enough(n, p) {
+				mark, unsure = "~", true
+			}
+			fmt.Fprintf(tw, "%s%.2f\t", mark, milliseconds(s.Percentile(span, p)))
+		}
+		fmt.Fprintf(tw, "%.2f\t\n", milliseconds(s.Max(span)))
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	if unsure {
+		fmt.Fprintln(w, doubt)
+	}
+	return nil
+}
+
+const doubt = "~: fewer than ten observations lie beyond this percentile; do not rely on it"
+
+// lateness tells of requests that the tester itself was late with; empty when there were none.
+func lateness(s *load.Summary) string {
+	switch {
+	case s.Late == 0:
+		return ""
+	case s.Workers > 0:
+		return fmt.Sprintf("%d sent more than %s late: a closed loop of %d workers waits for answers before it sends more",
+			s.Late, load.LateAfter, s.Workers)
+	default:
+		return fmt.Sprintf("%d sent more than %s late: this machine could not keep up with the schedule; use several and merge their results",
+			s.Late, load.LateAfter)
+	}
+}

@@ -1,0 +1,5 @@
+package report
+
+import "time"
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,232 @@
+package load_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// measured is a run of n requests, ten a second; the i-th takes i milliseconds and every tenth fails. The first
+// request is late by a second.
+func measured(started time.Time, n int) (*load.Summary, []load.Record) {
+	s := load.NewSummary()
+	s.Started, s.Schedule, s.Target = started, "constant:10:1m", "http://server (sync)"
+	var records []load.Record
+	for i := range n {
+		due := time.Duration(i) * 100 * time.Millisecond
+		r := load.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due, Done: due + time.Duration(i+1)*time.Millisecond}
+		if i == 0 {
+			r.Sent += time.Second
+			r.Accepted, r.Done = r.Sent, r.Sent
+		}
+		if i%10 == 9 {
+			r.Error, r.Detail = "full", "Queue is full"
+		}
+		s.Add(r)
+		s.Elapsed = max(s.Elapsed, r.Done)
+		records = append(records, r)
+	}
+	return s, records
+}
+
+// asJSON is everything a summary holds.
+func asJSON(t *testing.T, s *load.Summary) string {
+	t.Helper()
+	data, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestTimeline(t *testing.T) {
+	t.Parallel()
+	s, _ := measured(noon, 30)
+	if len(s.Timeline) != 3 {
+		t.Fatalf("%d seconds, want 3", len(s.Timeline))
+	}
+	// The first request is due in the first second, but sent and answered in the second one.
+	want := []load.Second{
+		{Offered: 10, Sent: 9, Answered: 8, Failed: 1, Errors: map[string]int{"full": 1}},
+		{Offered: 10, Sent: 11, Answered: 10, Failed: 1, Errors: map[string]int{"full": 1}},
+		{Offered: 10, Sent: 10, Answered: 9, Failed: 1, Errors: map[string]int{"full": 1}},
+	}
+	for i, w := range want {
+		got := s.Timeline[i]
+		if got.Offered != w.Offered || got.Sent != w.Sent || got.Answered != w.Answered || got.Failed != w.Failed || !cmp.Equal(got.Errors, w.Errors) {
+			t.Errorf("second %d: %+v, want %+v", i, got, w)
+		}
+	}
+	if got := s.Timeline[0].Max(); got < time.Second || got > 1001*time.Millisecond {
+		t.Errorf("longest of those due in the first second: %s, want that of the late one, 1 s", got)
+	}
+	if got := s.Timeline[2].Percentile(50); (got - 25*time.Millisecond).Abs() > 25*time.Microsecond {
+		t.Errorf("median of the third second: %s, want 25ms: the fifth of 21..29", got)
+	}
+}
+
+// TestFelt: failures last for ever. Of 30 requests three failed, so 27 have a finite latency.
+func TestFelt(t *testing.T) {
+	t.Parallel()
+	s, _ := measured(noon, 30)
+	for _, c := range []struct {
+		percent float64
+		want    time.Duration
+	}{
+		{90, time.Second}, // the 27th of 30: the late one
+		{50, 17 * time.Millisecond},
+		{91, math.MaxInt64},
+		{99, math.MaxInt64},
+	} {
+		if got := s.Felt(c.percent); (got - c.want).Abs() > time.Millisecond {
+			t.Errorf("Felt(%v) = %s, want %s", c.percent, got, c.want)
+		}
+	}
+}
+
+func TestFileKeepsEverything(t *testing.T) {
+	t.Parallel()
+	s, _ := measured(noon, 30)
+	s.Server = []load.Sample{{At: time.Second, Queue: 3, Processing: 2, Replicas: 1, Metrics: map[string]float64{"up": 1}}}
+	path := filepath.Join(t.TempDir(), "a.json")
+	if err := s.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := load.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(asJSON(t, s), asJSON(t, got)); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+}
+
+func TestRecordsAddUpToTheSame(t *testing.T) {
+	t.Parallel()
+	s, records := measured(noon, 30)
+	var stream bytes.Buffer
+	w := load.NewRecordWriter(&stream)
+	w.Begin(load.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target})
+	for _, r := range records {
+		w.Write(r)
+	}
+	path := filepath.Join(t.TempDir(), "a.jsonl")
+	if err := os.WriteFile(path, stream.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := load.ReadFile(path)
+	if err != nil || w.Err() != nil {
+		t.Fatal(err, w.Err())
+	}
+	if diff := cmp.Diff(asJSON(t, s), asJSON(t, got)); diff != "" {
+		t.Errorf("added up again (-want +got):\n%s", diff)
+	}
+}
+
+// TestMerge joins two machines, of which the second began two seconds later; the order does not matter.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	for _, order := range []string{"first + second", "second + first"} {
+		t.Run(order, func(t *testing.T) {
+			t.Parallel()
+			a, _ := measured(noon, 30)
+			b, _ := measured(noon.Add(2*time.Second), 40)
+			if order == "second + first" {
+				a, b = b, a
+			}
+			if err := a.Merge(b); err != nil {
+				t.Fatal(err)
+			}
+			if a.Sent != 70 || a.OK != 63 || a.Late != 2 || a.Errors["full"] != 7 || a.Machines != 2 || !a.Started.Equal(noon) {
+				t.Errorf("merged: %+v", a)
+			}
+			if want := 2*time.Second + 3*time.Second + 940*time.Millisecond; a.Elapsed != want {
+				t.Errorf("elapsed %s, want %s", a.Elapsed, want)
+			}
+			var offered []int
+			for _, second := range a.Timeline {
+				offered = append(offered, second.Offered)
+			}
+			if want := []int{10, 10, 20, 10, 10, 10}; !cmp.Equal(offered, want) {
+				t.Errorf("offered per second %v, want %v", offered, want)
+			}
+			if got := a.Percentile(load.SpanTotal, 100); got < time.Second || a.Count(load.SpanTotal) != 63 {
+				t.Errorf("distribution of %d up to %s", a.Count(load.SpanTotal), got)
+			}
+		})
+	}
+}
+
+func TestReadFileRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                          "EOF",
+		"nonsense":                  "invalid character",
+		`{"format":"other"}`:        `format is "other"`,
+		`{"a":1}`:                   "neither a result nor a record",
+		`{"file":"a"}` + "\n" + `{`: "value 2",
+		`{"format":"resnet18cloud/loadtest/1","spans":{"total":{"histogram":"HIST"}}}`:                        `span "total"`,
+		`{"format":"resnet18cloud/loadtest/1","timeline":[{"second":99999999}]}`:                              "out of range",
+		`{"format":"resnet18cloud/loadtest/1","elapsed":-1}`:                                                  "elapsed",
+		`{"format":"resnet18cloud/loadtest/1","spans":{"total":{"histogram":"` + foreignHistogram(t) + `"}}}`: "other limits",
+	} {
+		path := filepath.Join(t.TempDir(), "a.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := load.ReadFile(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.80q: %v, want an error with %q", text, err, want)
+		}
+	}
+	if _, err := load.ReadFile(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that is not there: no error")
+	}
+}
+
+func FuzzReadFile(f *testing.F) {
+	s, _ := measured(noon, 3)
+	data, err := json.Marshal(s)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"run":{"schedule":"a"}}` + "\n" + `{"file":"a","intended":1,"sent":2,"done":3}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "a.json")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := load.ReadFile(path)
+		if err != nil {
+			return
+		}
+		if _, err := json.Marshal(s); err != nil {
+			t.Errorf("read, but cannot be written: %v", err)
+		}
+	})
+}
+
+func foreignHistogram(t *testing.T) string {
+	t.Helper()
+	h := hdrhistogram.NewPacked(1, 1000, 2)
+	if err := h.RecordValue(7); err != nil {
+		t.Fatal(err)
+	}
+	data, err := h.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

@@ -1,0 +1,107 @@
+package load
+
+import (
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Second is what happened in one second of a run.
+type Second struct {
+	Offered  int            // requests due in it
+	Sent     int            // requests sent in it
+	Answered int            // right answers that came in it
+	Failed   int            // failures that became known in it
+	Errors   map[string]int // the failures by kind; nil when there were none
+
+	latency *hdrhistogram.PackedHistogram // right answers to requests that were due in it; nil when there are none
+}
+
+// longest bounds a timeline: the longest schedule, and time for the last answers.
+const longest = 8 * 24 * time.Hour
+
+// Percentile is the latency, from their intended time, that the given share (0..100) of the requests due in
+// this second did not exceed; zero when none of them was answered.
+func (s *Second) Percentile(percent float64) time.Duration {
+	if s.latency == nil {
+		return 0
+	}
+	return microseconds(s.latency.ValueAtPercentile(percent))
+}
+
+// Max is the longest latency of the requests due in this second.
+func (s *Second) Max() time.Duration {
+	if s.latency == nil {
+		return 0
+	}
+	return microseconds(s.latency.Max())
+}
+
+func (s *Second) histogram() *hdrhistogram.PackedHistogram {
+	if s.latency == nil {
+		s.latency = newHistogram()
+	}
+	return s.latency
+}
+
+func (s *Second) fail(kind string, n int) {
+	if s.Errors == nil {
+		s.Errors = map[string]int{}
+	}
+	s.Errors[kind] += n
+}
+
+// at returns the second in which a time since the start lies.
+func (s *Summary) at(t time.Duration) *Second {
+	i := int(min(max(t, 0), longest) / time.Second)
+	if more := i + 1 - len(s.Timeline); more > 0 {
+		s.Timeline = append(s.Timeline, make([]Second, more)...)
+	}
+	return &s.Timeline[i]
+}
+
+func (s *Summary) addToTimeline(r Record) {
+	s.at(r.Intended).Offered++
+	s.at(r.Sent).Sent++
+	if r.OK() {
+		s.at(r.Done).Answered++
+		observe(s.at(r.Intended).histogram(), r.Latency())
+		return
+	}
+	end := s.at(r.Done)
+	end.Failed++
+	end.fail(r.Error, 1)
+}
+
+// shift moves everything to later, by whole seconds.
+func (s *Summary) shift(by time.Duration) {
+	by = by.Round(time.Second)
+	s.Timeline = append(make([]Second, int(by/time.Second)), s.Timeline...)
+	for i := range s.Server {
+		s.Server[i].At += by
+	}
+}
+
+func (s *Summary) mergeTimeline(o *Summary, shift time.Duration) {
+	shift = shift.Round(time.Second)
+	for i, from := range o.Timeline {
+		to := s.at(time.Duration(i)*time.Second + shift)
+		to.Offered += from.Offered
+		to.Sent += from.Sent
+		to.Answered += from.Answered
+		to.Failed += from.Failed
+		for kind, n := range from.Errors {
+			to.fail(kind, n)
+		}
+		if from.latency != nil {
+			to.histogram().Merge(from.latency)
+		}
+	}
+	// All machines looked at the same server: one view of it is enough.
+	if len(s.Server) == 0 {
+		for _, sample := range o.Server {
+			sample.At += shift
+			s.Server = append(s.Server, sample)
+		}
+	}
+}
