@@ -76,7 +76,7 @@ func TestTile(t *testing.T) {
 			factor := r.Float32()
 			got := output.Slice(last)
 			s.Tile(got, src, w, g, mul, bias, residual, factor)
-			output.Check(t)
+			output.Check(t, "Tile")
 			for p := range Pixels {
 				for c := range s.Channels {
 					var sum int32
@@ -133,7 +133,7 @@ func TestMaxPool(t *testing.T) {
 			rows := [][]uint8{bytes(r, n), bytes(r, n), bytes(r, n)}
 			got := output.Slice(columns * poolChannels)
 			s.MaxPool(got, rows[0], rows[1], rows[2], columns)
-			output.Check(t)
+			output.Check(t, "MaxPool")
 			for i, v := range got {
 				var want uint8
 				for _, row := range rows {

@@ -66,12 +66,12 @@ func (r *Region[T]) Copy(x []T) []T {
 	return s
 }
 
-// Check fails the test when elements before the slice have been written.
-func (r *Region[T]) Check(t *testing.T) {
+// Check fails the test, with the name of what was called, when elements before the slice have been written.
+func (r *Region[T]) Check(t *testing.T, called string) {
 	t.Helper()
 	for i, v := range r.all[len(r.all)-r.used-margin : len(r.all)-r.used] {
 		if v != r.guard {
-			t.Fatalf("wrote %d before a slice of %d", margin-i, r.used)
+			t.Fatalf("%s wrote %d before a slice of %d", called, margin-i, r.used)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 )
 
-//go:generate sh -c "cd _asm && go run . -out ../vector_amd64.s -stubs ../vector_amd64.go -pkg kernel && go run ./neon > ../vector_arm64.s"
+//go:generate sh -c "cd _asm && go run . -out ../vector_amd64.s -stubs ../vector_amd64.go -pkg kernel"
+//go:generate sh -c "go run ./_neon > vector_arm64.s"
 
 // Block holds the 64 coefficients of a block row by row.
 type Block = [64]int16

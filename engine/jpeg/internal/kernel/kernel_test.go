@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kerneltest"
 )
 
 // each runs a test on every level of this machine, one after the other, and restores the one it found.
@@ -21,28 +23,8 @@ func each(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// guarded returns n bytes at the very end of readable memory, and after a margin filled with a pattern.
-func guarded(tb testing.TB, n int) *guard {
-	g := newGuard(tb, n)
-	for i := range g.margin {
-		g.margin[i] = 0xA5
-	}
-	return g
-}
-
-type guard struct {
-	margin []byte // before the bytes
-	data   []byte
-}
-
-func (g *guard) check(t *testing.T, what string) {
-	t.Helper()
-	for i, v := range g.margin {
-		if v != 0xA5 {
-			t.Fatalf("%s: wrote %d bytes before its slice", what, len(g.margin)-i)
-		}
-	}
-}
+// pattern fills what must not be written.
+const pattern = 0xA5
 
 func random(r *rand.Rand, dst []byte) {
 	for i := range dst {
@@ -91,22 +73,27 @@ var rowKernels = []struct {
 func TestRowsEqualGeneric(t *testing.T) {
 	each(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
+		var sources [3]*kerneltest.Region[byte]
+		for i := range sources {
+			sources[i] = kerneltest.NewRegion[byte](t, 130, pattern)
+		}
+		output := kerneltest.NewRegion[byte](t, 3*130, pattern)
 		for _, k := range rowKernels {
 			for n := k.minimum; n <= 130; n++ {
 				what := fmt.Sprintf("%s of %d samples", k.name, n)
 				var src [3][]byte
 				for i := range k.sources {
-					src[i] = guarded(t, n).data
+					src[i] = sources[i].Slice(n)
 					random(r, src[i])
 				}
-				dst := guarded(t, k.expand*n)
+				dst := output.Slice(k.expand * n)
 				want := make([]byte, k.expand*n)
 				k.generic(want, src)
-				k.run(dst.data, src)
-				if !bytes.Equal(dst.data, want) {
-					t.Fatalf("%s: got %v, want %v", what, dst.data, want)
+				k.run(dst, src)
+				if !bytes.Equal(dst, want) {
+					t.Fatalf("%s: got %v, want %v", what, dst, want)
 				}
-				dst.check(t, what)
+				output.Check(t, what)
 			}
 		}
 	})
@@ -179,15 +166,13 @@ func TestInverseDCTStaysInside(t *testing.T) {
 	each(t, func(t *testing.T) {
 		block := Block{100, 20, 0, 0, 0, 0, 0, 0, 30}
 		quant := [64]uint16{1, 1, 1, 1, 1, 1, 1, 1, 1}
+		output := kerneltest.NewRegion[byte](t, 8*80, pattern)
 		for stride := 8; stride < 80; stride++ {
-			dst := guarded(t, 7*stride+8)
-			for i := range dst.data {
-				dst.data[i] = 0xA5
-			}
-			InverseDCT(dst.data, stride, &block, &quant)
-			dst.check(t, "InverseDCT")
-			for i, v := range dst.data {
-				if i%stride >= 8 && v != 0xA5 {
+			dst := output.Slice(7*stride + 8)
+			InverseDCT(dst, stride, &block, &quant)
+			output.Check(t, "InverseDCT")
+			for i, v := range dst {
+				if i%stride >= 8 && v != pattern {
 					t.Fatalf("stride %d: byte %d changed", stride, i)
 				}
 			}
@@ -300,11 +285,12 @@ func randomTables(r *rand.Rand) (dc SymbolTable, ac PairTable) {
 func TestNextEqualsGeneric(t *testing.T) {
 	each(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
+		input := kerneltest.NewRegion[byte](t, 5+4*64+8, pattern)
 		for range 200 {
 			dc, ac := randomTables(r)
 			for range 100 {
 				k, pos := r.IntN(64)-1, r.IntN(40) // k of -1 to 62
-				data := guarded(t, pos>>3+4*(63-k)+8).data
+				data := input.Slice(pos>>3 + 4*(63-k) + 8)
 				random(r, data)
 				got := Reader{Data: data, Pos: pos, DC: &dc, AC: &ac}
 				got.Block[0], got.Block[63] = 1, 2
@@ -355,4 +341,9 @@ func BenchmarkRows(b *testing.B) {
 			})
 		}
 	}
+}
+
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	kerneltest.Encodings(t, "vector_arm64.s")
 }

@@ -1,4 +1,4 @@
-// The functions here are written by _asm/neon.
+// The functions here are written by _neon.
 
 //go:build arm64 && !purego
 

@@ -1,5 +1,7 @@
 package main
 
+import . "github.com/resnet18cloud/resnet18cloud/engine/internal/neonasm"
+
 // Lanes of V0 and V1: factors of the inverse DCT with 13 fraction bits, as in idct_generic.go.
 const (
 	f0541      = iota // 0.541196100
@@ -21,46 +23,46 @@ const (
 func inverseDCT() {
 	factors := [factorsCount]int{4433, 4433 - 15137, 4433 + 6270, 9633 - 16069, 9633, 9633 - 3196, -7373, 2446 - 7373,
 		12299 - 7373, -20995, 16819 - 20995, 25172 - 20995}
-	constant("idctFactors", factors[:]...)
+	Constant("idctFactors", factors[:]...)
 
-	text("inverseDCTVector", "dst", "stride", "block", "quant")
-	op("MOVD $idctFactors<>(SB), R4")
-	op("VLD1 (R4), [V0.H8, V1.H8]")
-	op("VLD1.P 64(R2), [V16.H8, V17.H8, V18.H8, V19.H8]")
-	op("VLD1 (R2), [V20.H8, V21.H8, V22.H8, V23.H8]")
-	op("VLD1.P 64(R3), [V24.H8, V25.H8, V26.H8, V27.H8]")
-	op("VLD1 (R3), [V28.H8, V29.H8, V30.H8, V31.H8]")
+	Text("inverseDCTVector", 0, "dst", "stride", "block", "quant")
+	Op("MOVD $idctFactors<>(SB), R4")
+	Op("VLD1 (R4), [V0.H8, V1.H8]")
+	Op("VLD1.P 64(R2), [V16.H8, V17.H8, V18.H8, V19.H8]")
+	Op("VLD1 (R2), [V20.H8, V21.H8, V22.H8, V23.H8]")
+	Op("VLD1.P 64(R3), [V24.H8, V25.H8, V26.H8, V27.H8]")
+	Op("VLD1 (R3), [V28.H8, V29.H8, V30.H8, V31.H8]")
 	// Where rows 1 to 7 are zero, the first pass only repeats row 0.
-	op("VORR V17.B16, V18.B16, V4.B16")
+	Op("VORR V17.B16, V18.B16, V4.B16")
 	for i := 19; i <= 23; i++ {
-		op("VORR V%d.B16, V4.B16, V4.B16", i)
+		Op("VORR V%d.B16, V4.B16, V4.B16", i)
 	}
-	op("VMOV V4.D[0], R5")
-	op("VMOV V4.D[1], R6")
-	op("ORR R5, R6")
+	Op("VMOV V4.D[0], R5")
+	Op("VMOV V4.D[1], R6")
+	Op("ORR R5, R6")
 	for i := range 8 {
-		mulH(16+i, 16+i, 24+i)
+		Mul8H(16+i, 16+i, 24+i)
 	}
-	op("CBNZ R6, columns")
-	op("VSHL $2, V16.H8, V16.H8")
+	Op("CBNZ R6, columns")
+	Op("VSHL $2, V16.H8, V16.H8")
 	for i := 7; i >= 0; i-- {
-		op("VDUP V16.H[%d], V%d.H8", i, 16+i)
+		Op("VDUP V16.H[%d], V%d.H8", i, 16+i)
 	}
-	op("B rows")
-	line("columns:")
+	Op("B rows")
+	Label("columns")
 	pass(11)
 	transpose()
-	line("rows:")
+	Label("rows")
 	pass(18)
 	transpose()
-	op("VMOVI $128, V5.B16")
+	Op("VMOVI $128, V5.B16")
 	for i := 16; i < 24; i++ {
-		sqxtnH(low, 4, i)
-		op("VEOR V5.B8, V4.B8, V4.B8") // adds 128
-		op("VST1 [V4.B8], (R0)")
-		op("ADD R1, R0")
+		Sqxtn8H(Low, 4, i)
+		Op("VEOR V5.B8, V4.B8, V4.B8") // adds 128
+		Op("VST1 [V4.B8], (R0)")
+		Op("ADD R1, R0")
 	}
-	op("RET")
+	Op("RET")
 }
 
 // pass transforms the columns of V16-V23 into V24-V31, shifted down.
@@ -69,17 +71,17 @@ func pass(shift int) {
 		s3, s4, sum, difference = 4, 5, 6, 7 // rows 3+7, 1+5, 0+4, 0-4
 		round                   = 2
 	)
-	op("MOVD $%d, R5", 1<<(shift-1))
-	op("VDUP R5, V%d.S4", round)
+	Op("MOVD $%d, R5", 1<<(shift-1))
+	Op("VDUP R5, V%d.S4", round)
 	row := func(i int) int { return 16 + i }
-	add("H8", s3, row(3), row(7))
-	add("H8", s4, row(1), row(5))
-	add("H8", sum, row(0), row(4))
-	sub("H8", difference, row(0), row(4))
-	for _, h := range []half{low, high} {
+	Add("H8", s3, row(3), row(7))
+	Add("H8", s4, row(1), row(5))
+	Add("H8", sum, row(0), row(4))
+	Sub("H8", difference, row(0), row(4))
+	for _, h := range []Half{Low, High} {
 		dot := func(d, a, fa, b, fb int) {
-			smull(h, d, a, fa/8, fa%8)
-			smlal(h, d, b, fb/8, fb%8)
+			SmullLane(h, d, a, fa/8, fa%8)
+			SmlalLane(h, d, b, fb/8, fb%8)
 		}
 		const even2, even3, z3, z4, t0, t1, t2, t3 = 8, 9, 10, 11, 12, 13, 14, 15
 		dot(even2, row(2), f0541, row(6), f0541_1847)
@@ -90,27 +92,27 @@ func pass(shift int) {
 		dot(t1, row(3), f2562, row(5), f2053_2562)
 		dot(t2, row(3), f3072_2562, row(5), f2562)
 		dot(t3, row(1), f1501_0899, row(7), f0899)
-		add("S4", t0, t0, z3)
-		add("S4", t1, t1, z4)
-		add("S4", t2, t2, z3)
-		add("S4", t3, t3, z4)
+		Add("S4", t0, t0, z3)
+		Add("S4", t1, t1, z4)
+		Add("S4", t2, t2, z3)
+		Add("S4", t3, t3, z4)
 
 		const even0, even1, t10, t11, result = 10, 11, 3, 9, 8
-		sshll(h, even0, sum, 13)
-		sshll(h, even1, difference, 13)
-		add("S4", even0, even0, round)
-		add("S4", even1, even1, round)
-		add("S4", t10, even0, even3)
-		sub("S4", even0, even0, even3) // t13
-		add("S4", t11, even1, even2)
-		sub("S4", even1, even1, even2) // t12
+		Sshll4S(h, even0, sum, 13)
+		Sshll4S(h, even1, difference, 13)
+		Add("S4", even0, even0, round)
+		Add("S4", even1, even1, round)
+		Add("S4", t10, even0, even3)
+		Sub("S4", even0, even0, even3) // t13
+		Add("S4", t11, even1, even2)
+		Sub("S4", even1, even1, even2) // t12
 		for i, p := range [4][2]int{{t10, t3}, {t11, t2}, {even1, t1}, {even0, t0}} {
-			add("S4", result, p[0], p[1])
-			sshrS(result, result, shift)
-			sqxtnS(h, 24+i, result)
-			sub("S4", result, p[0], p[1])
-			sshrS(result, result, shift)
-			sqxtnS(h, 31-i, result)
+			Add("S4", result, p[0], p[1])
+			Sshr4S(result, result, shift)
+			Sqxtn4S(h, 24+i, result)
+			Sub("S4", result, p[0], p[1])
+			Sshr4S(result, result, shift)
+			Sqxtn4S(h, 31-i, result)
 		}
 	}
 }
@@ -118,10 +120,10 @@ func pass(shift int) {
 // transpose makes V16-V23 the columns of V24-V31.
 func transpose() {
 	trn := func(lanes string, d, n, m int) {
-		op("VTRN1 V%d.%s, V%d.%s, V%d.%s", m, lanes, n, lanes, d, lanes)
+		Op("VTRN1 V%d.%s, V%d.%s, V%d.%s", m, lanes, n, lanes, d, lanes)
 	}
 	trn2 := func(lanes string, d, n, m int) {
-		op("VTRN2 V%d.%s, V%d.%s, V%d.%s", m, lanes, n, lanes, d, lanes)
+		Op("VTRN2 V%d.%s, V%d.%s, V%d.%s", m, lanes, n, lanes, d, lanes)
 	}
 	for i := 0; i < 8; i += 2 { // pairs of rows: V4 has even columns of rows 0, 1, V5 odd ones ...
 		trn("H8", 4+i, 24+i, 25+i)
