@@ -30,6 +30,8 @@ type Config struct {
 	Weights *weights.Set
 	// Precision is the arithmetic wanted: PrecisionFP32 or PrecisionInt8. Empty means what the weights are made for.
 	Precision string
+	// Observe, if not nil, allows PrecisionInt8 with weights in float32: scales then come from the first pictures.
+	Observe *Observation
 	// Concurrency is how many images are worked on at a time, and how many threads a single one may use. 0 means the
 	// CPUs that the cgroup grants.
 	Concurrency int
@@ -64,34 +66,43 @@ func (c Config) validate() error {
 		return fmt.Errorf("engine: concurrency %d, want at least 1, or 0 for the CPUs granted", c.Concurrency)
 	case c.Precision != PrecisionFP32 && c.Precision != PrecisionInt8:
 		return fmt.Errorf("engine: precision %q, want %s or %s", c.Precision, PrecisionFP32, PrecisionInt8)
-	case c.Precision == PrecisionInt8 && !c.quantized():
+	case c.Precision == PrecisionInt8 && !c.quantized() && c.Observe == nil:
 		return errors.New("engine: precision int8 needs quantized weights: make them with: resnet18cloud model quantize")
 	case c.Precision == PrecisionFP32 && c.quantized():
 		return errors.New("engine: these weights are quantized: they serve int8, not fp32")
+	case c.observes():
+		return c.Observe.withDefaults().validate()
 	}
 	return nil
+}
+
+// observes reports whether the engine is to find its scales itself.
+func (c Config) observes() bool {
+	return c.Precision == PrecisionInt8 && !c.quantized() && c.Observe != nil
 }
 
 // quantized reports whether the weights are in 8 bits.
 func (c Config) quantized() bool { return c.Weights != nil && len(c.Weights.Int8) > 0 }
 
-// network packs the weights.
-func (c Config) network() (*resnet.Network, error) {
+// network packs the weights; those it packed are nil if they were quantized.
+func (c Config) network() (*resnet.Network, *resnet.Params, error) {
 	if c.quantized() {
 		q, err := resnet.LoadQuantized(c.Weights)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return resnet.NewInt8(q)
+		n, err := resnet.NewInt8(q)
+		return n, nil, err
 	}
 	params := resnet.Random(randomSeed)
 	if c.Weights != nil {
 		var err error
 		if params, err = resnet.Fold(c.Weights); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return resnet.New(params)
+	n, err := resnet.New(params)
+	return n, params, err
 }
 
 // Info says what computes the answers, for people and for caches.
@@ -103,10 +114,14 @@ type Info struct {
 	Kernels     string // level of the CPU's instructions in use, such as "avx512"
 	Concurrency int    // images worked on at a time
 	Warning     string // why the answers should not be believed; empty when they should
+
+	// Quantization tells how far an engine is that was made with Config.Observe; nil for others.
+	Quantization *Quantization
 }
 
-func (c Config) info(n *resnet.Network) Info {
-	i := Info{Precision: c.Precision, Kernels: n.Kernels(), Concurrency: c.Concurrency}
+// info is what does not depend on the network in use.
+func (c Config) info() Info {
+	i := Info{Concurrency: c.Concurrency}
 	if c.Weights == nil {
 		i.Weights, i.Warning = "resnet18-random", RandomWarning
 		return i

@@ -12,6 +12,8 @@ import (
 	"image"
 	"math"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -25,15 +27,26 @@ var _ resnet18cloud.Classifier = (*Engine)(nil)
 
 // Engine is a [resnet18cloud.Classifier]. Make it with [New], and Close it when it is not needed any more.
 type Engine struct {
-	cfg     Config
+	cfg  Config
+	info Info // but for what changes with network
+	// network is what the workers compute with. It belongs to whoever holds all workers, and may be read by whoever
+	// holds one.
 	network *resnet.Network
-	info    Info
+	// computes says Info what network is, at any time.
+	computes atomic.Pointer[computation]
 
 	// idle holds the workers that have no image. Whoever has taken a worker works with it and puts it back.
 	idle chan *worker
 	// wide computes on all CPUs. It belongs to whoever holds all workers.
 	wide *resnet.Runner
+
+	observer    *observer // nil if there is nothing to observe
+	endObserver context.CancelFunc
+	observing   sync.WaitGroup
 }
+
+// computation is what Info says of a network.
+type computation struct{ precision, kernels string }
 
 // worker is the memory for one image at a time.
 type worker struct {
@@ -50,17 +63,22 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	network, err := cfg.network()
+	network, params, err := cfg.network()
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	e := &Engine{cfg: cfg, network: network, idle: make(chan *worker, cfg.Concurrency)}
-	e.info = cfg.info(network)
+	e := &Engine{cfg: cfg, info: cfg.info(), idle: make(chan *worker, cfg.Concurrency)}
 	for range cfg.Concurrency {
-		e.idle <- &worker{runner: network.NewRunner(1)}
+		e.idle <- new(worker)
 	}
-	if cfg.Concurrency > 1 {
-		e.wide = network.NewRunner(cfg.Concurrency)
+	if err := e.use(context.Background(), network); err != nil {
+		return nil, err
+	}
+	if cfg.observes() {
+		e.observer = newObserver(cfg.Observe.withDefaults(), e, params)
+		var ctx context.Context
+		ctx, e.endObserver = context.WithCancel(context.Background())
+		e.observing.Go(func() { e.observer.run(ctx) })
 	}
 	// The weights were there twice, as they were read and as they are packed, and the collector would keep that
 	// memory for a process that never needs as much again.
@@ -68,8 +86,40 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
+// use has all workers compute with another network, after the images they are at. An error is ctx's.
+func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
+	var workers []*worker
+	defer func() { e.putAll(workers) }()
+	for range e.cfg.Concurrency {
+		w, err := e.take(ctx)
+		if err != nil {
+			return err
+		}
+		workers = append(workers, w)
+	}
+	for _, w := range workers {
+		if w.runner != nil {
+			w.runner.Close()
+		}
+		w.runner = n.NewRunner(1)
+	}
+	if e.wide != nil {
+		e.wide.Close()
+	}
+	if e.cfg.Concurrency > 1 {
+		e.wide = n.NewRunner(e.cfg.Concurrency)
+	}
+	e.network = n
+	e.computes.Store(&computation{n.Precision(), n.Kernels()})
+	return nil
+}
+
 // Close waits for the images at work and ends the engine's goroutines. The engine must not be used after it.
 func (e *Engine) Close() {
+	if e.observer != nil {
+		e.endObserver()
+		e.observing.Wait()
+	}
 	for range e.cfg.Concurrency {
 		(<-e.idle).runner.Close()
 	}
@@ -78,8 +128,15 @@ func (e *Engine) Close() {
 	}
 }
 
-// Info says what computes the answers.
-func (e *Engine) Info() Info { return e.info }
+// Info says what computes the answers now.
+func (e *Engine) Info() Info {
+	i, c := e.info, e.computes.Load()
+	i.Precision, i.Kernels = c.precision, c.kernels
+	if e.observer != nil {
+		i.Quantization = e.observer.quantization()
+	}
+	return i
+}
 
 // Classify names the five best classes of an image. Errors are *resnet18cloud.Error that blame the image, as
 // decode.Decoder.Decode gives them, or ctx's when it ended first; ctx is looked at between stages.
@@ -96,7 +153,7 @@ func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet1
 	}
 	result := resnet18cloud.Result{
 		Filename: img.Name, Timing: timing,
-		Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning,
+		Model: e.info.Weights, Precision: e.network.Precision(), Warning: e.info.Warning,
 	}
 	result.Predictions, result.Scores = best(&w.logits)
 	result.InferenceTime = time.Since(start).Seconds()
@@ -172,6 +229,9 @@ func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t
 			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's answer is not a number",
 				Hint: "the weights may be broken: check them with: resnet18cloud model verify"}
 		}
+	}
+	if e.observer != nil {
+		e.observer.saw(&w.input, &w.logits)
 	}
 	return t, nil
 }

@@ -27,8 +27,9 @@ type Config struct {
 	Queue int
 	// MaxImageBytes limits an upload. Zero means 10 MiB.
 	MaxImageBytes int64
-	// Model tells clients what answers them, in /info and /metrics.
-	Model Model
+	// Model tells clients what answers them, in /info and /metrics. It is called for each of these, from any goroutine.
+	// Nil tells nothing.
+	Model func() Model
 	// Log receives one line per prediction and what goes wrong. Nil discards it.
 	Log *slog.Logger
 }
@@ -40,6 +41,21 @@ type Model struct {
 	Kernels   string // level of the CPU's features that is used, e.g. "avx512vnni"
 	Version   string // of this program
 	Warning   string // why answers should not be believed; empty when they should
+
+	// Quantization tells how far a classifier is that finds its own way to int8; nil for others.
+	Quantization *Quantization
+}
+
+// Quantization is the state of a classifier that answers in fp32 until it has seen that int8 would answer alike.
+type Quantization struct {
+	State     string   `json:"state"`               // one of States
+	States    []string `json:"-"`                   // all there are
+	Observed  int      `json:"observed"`            // images kept so far for the scales
+	Compared  int      `json:"compared"`            // images that both answered
+	Equal     int      `json:"equal"`               // of those, the ones with the same best label
+	Agreement *float64 `json:"agreement,omitempty"` // share of equal ones of late, 0..1; nil before the first
+	Wanted    float64  `json:"wanted"`              // the share that int8 must keep
+	Problem   string   `json:"problem,omitempty"`   // why fp32 answers for good
 }
 
 func (c Config) withDefaults() Config {
@@ -54,6 +70,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxImageBytes == 0 {
 		c.MaxImageBytes = httpx.MaxImageBytes
+	}
+	if c.Model == nil {
+		c.Model = func() Model { return Model{} }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -46,11 +46,7 @@ func newMetrics(l *line, cfg Config) *metrics {
 	gauge("resnet18_replica_slots", "Images that can be classified at a time.", func() int { return cap(l.slots) })
 	gauge("resnet18_replica_queue_places", "Requests that may wait behind those.",
 		func() int { return cap(l.places) - cap(l.slots) })
-	f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "resnet18_replica_info",
-		Help: "Always 1; the labels say what this replica runs.",
-	}, []string{"weights", "precision", "kernels", "version"}).
-		WithLabelValues(cfg.Model.Weights, cfg.Model.Precision, cfg.Model.Kernels, cfg.Model.Version).Set(1)
+	reg.MustRegister(modelCollector{cfg.Model})
 	return m
 }
 
@@ -76,5 +72,52 @@ func (m *metrics) counted(h httpx.HandlerFunc) httpx.HandlerFunc {
 func (m *metrics) observe(t resnet18cloud.Timing) {
 	for _, stage := range t.Stages() {
 		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
+	}
+}
+
+// modelCollector tells what the replica runs, which may change while it does.
+type modelCollector struct{ model func() Model }
+
+var (
+	infoDesc = prometheus.NewDesc("resnet18_replica_info",
+		"Always 1; the labels say what this replica runs.", []string{"weights", "precision", "kernels", "version"}, nil)
+	quantizationDesc = prometheus.NewDesc("resnet18_replica_quantization_state",
+		"1 for the state that a replica on its way to int8 is in, 0 for the others.", []string{"state"}, nil)
+	comparedDesc = prometheus.NewDesc("resnet18_replica_quantization_compared_total",
+		"Images answered in int8 and in fp32, by whether the best label was the same.", []string{"equal"}, nil)
+	agreementDesc = prometheus.NewDesc("resnet18_replica_quantization_agreement_ratio",
+		"Share of the latest images compared whose best label was the same in int8 and fp32.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (modelCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{infoDesc, quantizationDesc, comparedDesc, agreementDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c modelCollector) Collect(to chan<- prometheus.Metric) {
+	m := c.model()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(infoDesc, 1, m.Weights, m.Precision, m.Kernels, m.Version)
+	q := m.Quantization
+	if q == nil {
+		return
+	}
+	for _, state := range q.States {
+		v := 0.0
+		if state == q.State {
+			v = 1
+		}
+		gauge(quantizationDesc, v, state)
+	}
+	for label, n := range map[string]int{"true": q.Equal, "false": q.Compared - q.Equal} {
+		to <- prometheus.MustNewConstMetric(comparedDesc, prometheus.CounterValue, float64(n), label)
+	}
+	if q.Agreement != nil {
+		gauge(agreementDesc, *q.Agreement)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,8 +287,10 @@ func TestErrors(t *testing.T) {
 
 func TestHealthAndInfo(t *testing.T) {
 	t.Parallel()
-	r := start(t, replica.Config{Concurrency: 3, Queue: 5, Model: replica.Model{
-		Weights: "resnet18-random", Precision: "fp32", Kernels: "avx2", Version: "v1", Warning: "weights are random"}}, newGate())
+	r := start(t, replica.Config{Concurrency: 3, Queue: 5, Model: func() replica.Model {
+		return replica.Model{
+			Weights: "resnet18-random", Precision: "fp32", Kernels: "avx2", Version: "v1", Warning: "weights are random"}
+	}}, newGate())
 
 	for path, want := range map[string]string{
 		"/health":       `{"model":"resnet18","status":"healthy"}`,
@@ -411,7 +414,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	close(g.open)
-	r := start(t, replica.Config{Concurrency: 2, Queue: -1, Model: replica.Model{Weights: "resnet18-random"}}, g)
+	r := start(t, replica.Config{Concurrency: 2, Queue: -1, Model: func() replica.Model { return replica.Model{Weights: "resnet18-random"} }}, g)
 	for range 3 {
 		predict(t, r.url, "a.jpg", "junco")
 	}
@@ -556,4 +559,39 @@ func BenchmarkPredict(b *testing.B) {
 		b.Fatal(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestModelChanges holds that /info and /metrics tell the present state of a classifier on its way to int8.
+func TestModelChanges(t *testing.T) {
+	t.Parallel()
+	share := 0.75
+	states := []string{"observing", "comparing", "adopted"}
+	models := []replica.Model{
+		{Precision: "fp32", Quantization: &replica.Quantization{State: "observing", States: states, Observed: 3, Wanted: 0.5}},
+		{Precision: "int8", Quantization: &replica.Quantization{State: "adopted", States: states, Observed: 8, Compared: 8,
+			Equal: 6, Agreement: &share, Wanted: 0.5}},
+	}
+	var now atomic.Int32
+	r := start(t, replica.Config{Concurrency: 1, Model: func() replica.Model { return models[now.Load()] }}, newGate())
+	for i, want := range []struct {
+		info    string
+		metrics []string
+	}{
+		{`"quantization":{"state":"observing","observed":3,"compared":0,"equal":0,"wanted":0.5}`, []string{
+			`resnet18_replica_quantization_state{state="observing"} 1`, `resnet18_replica_quantization_state{state="adopted"} 0`}},
+		{`"quantization":{"state":"adopted","observed":8,"compared":8,"equal":6,"agreement":0.75,"wanted":0.5}`, []string{
+			`resnet18_replica_quantization_state{state="adopted"} 1`, `resnet18_replica_quantization_compared_total{equal="true"} 6`,
+			`resnet18_replica_quantization_compared_total{equal="false"} 2`, `resnet18_replica_quantization_agreement_ratio 0.75`,
+			`precision="int8"`}},
+	} {
+		now.Store(int32(i))
+		if got := get(t, r.url+"/info").body; !strings.Contains(got, want.info) {
+			t.Errorf("/info = %s, want %s", got, want.info)
+		}
+		for _, line := range want.metrics {
+			if got := get(t, r.url+"/metrics").body; !strings.Contains(got, line) {
+				t.Errorf("/metrics lacks %s:\n%s", line, got)
+			}
+		}
+	}
 }

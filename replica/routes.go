@@ -68,15 +68,18 @@ type Info struct {
 	Queue       int      `json:"queue"`       // requests that may wait beyond those
 	Version     string   `json:"version,omitempty"`
 	Warning     string   `json:"warning,omitempty"`
+
+	Quantization *Quantization `json:"quantization,omitempty"`
 }
 
 // info tells what answers here, and how many requests to send at a time.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
-	m := s.cfg.Model
+	m := s.cfg.Model()
 	httpx.WriteJSON(w, http.StatusOK, Info{
 		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: "224x224", Classes: 1000,
 		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,
 		Concurrency: s.cfg.Concurrency, Queue: s.cfg.Queue, Version: m.Version, Warning: m.Warning,
+		Quantization: m.Quantization,
 	})
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return fmt.Errorf("classify the warm-up image: %w", err)
 		}
 		close(s.ready)
-		m := s.cfg.Model
+		m := s.cfg.Model()
 		s.cfg.Log.InfoContext(ctx, "replica ready", "url", s.URL(), "weights", m.Weights, "precision", m.Precision,
 			"kernels", m.Kernels, "concurrency", s.cfg.Concurrency, "queue", s.cfg.Queue)
 		return nil

@@ -13,14 +13,15 @@ import (
 type engineFlags struct {
 	Model         string `help:"Weight file: PyTorch checkpoint, safetensors or ONNX, gzipped or not; by default the one that model pull left in your cache." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	RandomWeights bool   `help:"Without a weight file start on random weights, whose answers mean nothing." env:"RESNET18_RANDOM_WEIGHTS"`
+	Precision     string `help:"Arithmetic: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 	Concurrency   int    `help:"Images classified at a time, each on one CPU; 0 means the CPUs that the cgroup grants." default:"0" env:"RESNET18_CONCURRENCY"`
 	MaxPixels     int    `help:"Largest picture in pixels; -1 for no limit." default:"50000000" env:"RESNET18_MAX_PIXELS"`
 	Orient        bool   `help:"Turn pictures as their EXIF orientation says, which torchvision does not." env:"RESNET18_ORIENT"`
 }
 
 // openEngine finds and loads the weights and makes an engine with them, to be closed by the caller. Random ones
-// are logged loudly.
-func openEngine(f engineFlags, env *environment) (*engine.Engine, error) {
+// are logged loudly. observe, if not nil, is how to come to int8 with weights in float32.
+func openEngine(f engineFlags, observe *engine.Observation, env *environment) (*engine.Engine, error) {
 	set, err := f.loadWeights()
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func openEngine(f engineFlags, env *environment) (*engine.Engine, error) {
 		defer set.Close()
 	}
 	e, err := engine.New(engine.Config{
-		Weights: set, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
+		Weights: set, Precision: f.Precision, Observe: observe, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
 	})
 	if err != nil {
 		return nil, err

@@ -64,10 +64,11 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
-	scales, err := quantize.Calibrate(exact, pictures, func(done, of int) {
+	scales, err := quantize.Calibrate(exact, pictures, func(done, of int) error {
 		if done%64 == 0 || done == of {
 			env.log.Info("calibrating", "done", done, "of", of)
 		}
+		return ctx.Err()
 	})
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)

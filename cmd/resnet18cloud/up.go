@@ -37,6 +37,7 @@ type upCmd struct {
 	Replicas    int    `help:"Replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
 	ReplicaPort int    `help:"First port for replicas, on 127.0.0.1; ports in use are skipped, 0 means any." default:"5000" env:"RESNET18_REPLICA_PORT"`
 	Model       string `help:"Weight file; by default the one that model pull fetched. Without any, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Precision   string `help:"Arithmetic of the replicas: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
 	QueueCapacity int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
 	CacheSize     int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
@@ -145,6 +146,9 @@ func (c upCmd) replicaCommand(env *environment, weights string) (func(name, addr
 		args = append(args, "--random-weights")
 	} else {
 		args = append(args, "--model", weights)
+	}
+	if c.Precision != "" {
+		args = append(args, "--precision", c.Precision)
 	}
 	var environ []string // nil: ours
 	if c.Replicas > 1 {

@@ -31,8 +31,9 @@ type histogram struct {
 }
 
 // Calibrate runs an fp32 network over pictures, 224x224 crops, twice: for the ranges, and for what lies in them. It
-// calls progress, if not nil, after each picture of either round. The result is what resnet.Quantize wants.
-func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func(done, of int)) (map[string]float32, error) {
+// calls progress, if not nil, after each picture of either round; an error of progress ends it. The result is what
+// resnet.Quantize wants.
+func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func(done, of int) error) (map[string]float32, error) {
 	if len(pictures) == 0 {
 		return nil, errors.New("calibrate: no pictures")
 	}
@@ -42,25 +43,33 @@ func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func
 	r := n.NewRunner(1)
 	defer r.Close()
 	done := 0
-	each := func(f func(name string, values []float32)) {
+	each := func(f func(name string, values []float32)) error {
 		for _, rgb := range pictures {
 			r.Observe(rgb, f)
-			if done++; progress != nil {
-				progress(done, 2*len(pictures))
+			done++
+			if progress == nil {
+				continue
+			}
+			if err := progress(done, 2*len(pictures)); err != nil {
+				return err
 			}
 		}
+		return nil
 	}
 	seen := map[string]*histogram{}
 	for _, name := range resnet.Activations() {
 		seen[name] = new(histogram)
 	}
-	each(func(name string, values []float32) {
+	err := each(func(name string, values []float32) {
 		h := seen[name]
 		for _, v := range values {
 			h.limit = max(h.limit, v, -v)
 		}
 	})
-	each(func(name string, values []float32) {
+	if err != nil {
+		return nil, err
+	}
+	err = each(func(name string, values []float32) {
 		h := seen[name]
 		if h.limit == 0 {
 			return
@@ -70,6 +79,9 @@ func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func
 			h.counts[min(bins-1, int(max(v, -v)*perUnit))]++
 		}
 	})
+	if err != nil {
+		return nil, err
+	}
 	scales := map[string]float32{}
 	for name, h := range seen {
 		steps := 255.0
