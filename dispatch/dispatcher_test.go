@@ -86,7 +86,7 @@ func label(image []byte) string {
 func startReplica(t testing.TB, concurrency int, c resnet18cloud.Classifier) string {
 	t.Helper()
 	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: concurrency,
-		Model: replica.Model{Weights: "test", Precision: "fp32"}}, c)
+		Model: func() replica.Model { return replica.Model{Weights: "test", Precision: "fp32"} }}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func serveReplica(addr string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	s, err := replica.New(replica.Config{Addr: addr, Concurrency: 8,
-		Model: replica.Model{Weights: "chaos", Precision: "fp32"}}, labeller{})
+		Model: func() replica.Model { return replica.Model{Weights: "chaos", Precision: "fp32"} }}, labeller{})
 	if err != nil {
 		return err
 	}
