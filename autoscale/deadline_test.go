@@ -1,0 +1,176 @@
+package autoscale
+
+import (
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+)
+
+func deadlineWorld(replicas int, rate float64) *world {
+	return newWorld(NewDeadline(DeadlineConfig{}), replicas, rate, 20)
+}
+
+// TestDeadlineStaffs: at a constant rate it takes what Erlang's formula asks for, and shrinks to it by
+// halves once it has seen enough.
+func TestDeadlineStaffs(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(30, 300)
+	w.expect(t, 30, 30)
+	w.expectRule(t, RuleHistory)
+	want := queueing.Servers(300, 20, 0.625, 0.42, 0.005, 50)
+	if want != 16 {
+		t.Fatalf("Servers = %d, want 16", want)
+	}
+	w.expect(t, 1, 23)
+	w.expectRule(t, RuleShrink)
+	w.expect(t, 5, 19)
+	w.expect(t, 60, want)
+	w.expectRule(t, RuleSteady)
+}
+
+// TestDeadlineStep: three times the load: within two seconds more than enough are started, for the images
+// that come and those that wait; what was started too much is taken back when the first serve.
+func TestDeadlineStep(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(6, 100)
+	w.expect(t, 60, 6)
+	w.rate = 300
+	w.run(2)
+	if n := w.s.Desired; n < 20 || n > 50 {
+		t.Errorf("two seconds after the step: %d replicas, want 20 to 50", n)
+	}
+	w.run(5)
+	if w.s.Queue > 200 {
+		t.Errorf("seven seconds after the step %d images wait", w.s.Queue)
+	}
+	w.run(60)
+	if n := w.s.Desired; n < 16 || n > 21 {
+		t.Errorf("a minute after the step: %d replicas, want 16 and a margin", n)
+	}
+}
+
+// TestDeadlineHolds: what was needed is kept for half a minute, then given back in a few steps.
+func TestDeadlineHolds(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(16, 300)
+	w.expect(t, 60, 16)
+	w.rate = 100
+	w.expect(t, 25, 16)
+	w.expectRule(t, RuleHold)
+	w.run(60)
+	if n := w.s.Desired; n < 6 || n > 8 {
+		t.Errorf("long after: %d replicas, want 6 and a margin", n)
+	}
+}
+
+// TestDeadlineMeasuresSpeed: when replicas become slower it needs more, though the load is the same.
+func TestDeadlineMeasuresSpeed(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(16, 300)
+	w.expect(t, 60, 16)
+	w.mu = 14
+	w.run(4)
+	if n := w.s.Desired; n < 22 {
+		t.Errorf("after replicas slowed down to 14/s: %d, want 22 or more", n)
+	}
+	if mu := w.decision.Figure("replica_images_per_second"); mu < 13.5 || mu > 14.5 {
+		t.Errorf("speed of a replica is taken for %v, want 14", mu)
+	}
+}
+
+// TestDeadlineWorkers: replicas of two workers answer twice as much.
+func TestDeadlineWorkers(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(20, 300)
+	w.workers = 2
+	w.run(120)
+	if n := w.s.Desired; n != 8 {
+		t.Errorf("%d replicas of two workers, want 8", n)
+	}
+}
+
+// TestDeadlineBlind: without figures it does not shrink after three seconds, and does nothing after ten.
+func TestDeadlineBlind(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(16, 300)
+	w.run(60)
+	w.rate = 100
+	w.run(26) // the hold is about to end
+	w.blind = true
+	w.expect(t, 5, 16)
+	w.expectRule(t, RuleStale)
+	w.expect(t, 100, 16)
+	w.expectRule(t, RuleStale)
+	w.blind = false
+	w.expect(t, 1, 11) // it sees again
+
+	never := newWorld(NewDeadline(DeadlineConfig{}), 7, 100, 20)
+	never.blind = true
+	never.expect(t, 600, 7)
+}
+
+// TestDeadlineForgetsOldState: a state from long ago does not make it shrink.
+func TestDeadlineForgetsOldState(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(6, 100)
+	w.run(100)
+	w.now = w.now.Add(time.Hour)
+	w.set(20)
+	w.run(4) // those start
+	w.expect(t, 20, 20)
+	w.expectRule(t, RuleHistory)
+}
+
+// TestDeadlineSkipsResets: a dispatcher that starts anew counts from zero; that is no drop of the load.
+func TestDeadlineSkipsResets(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(16, 300)
+	w.run(60)
+	w.s.Counters = Counters{}
+	w.run(1)
+	if rate := w.decision.Figure("rate_images_per_second"); rate < 299 || rate > 301 {
+		t.Errorf("rate %v after a reset, want 300", rate)
+	}
+	w.expect(t, 10, 16)
+}
+
+// TestDeadlineBounds: limits hold, and say so.
+func TestDeadlineBounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(NewDeadline(DeadlineConfig{Limits: Limits{Min: 3, Max: 8}}), 5, 400, 20)
+	w.expect(t, 10, 8)
+	w.expectRule(t, RuleMax)
+	w.rate = 1
+	w.expect(t, 300, 3)
+	w.expectRule(t, RuleMin)
+}
+
+// TestDeadlineMargin: a load that keeps jumping by a third is given a margin that a steady one is not.
+func TestDeadlineMargin(t *testing.T) {
+	t.Parallel()
+	w := deadlineWorld(16, 300)
+	w.run(150)
+	if m := w.decision.Figure("margin_ratio"); m > 1.01 {
+		t.Errorf("margin %v of a steady load, want 1", m)
+	}
+	for i := range 20 {
+		w.rate = []float64{300, 400}[i%2]
+		w.run(10)
+	}
+	if m := w.decision.Figure("margin_ratio"); m < 1.15 {
+		t.Errorf("margin %v of a load that jumps by a third, want 1.15 or more", m)
+	}
+}
+
+func TestDeadlineConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	for cfg, ok := range map[DeadlineConfig]bool{
+		{}: true, {SLO: time.Second, Late: 0.01, MarginMost: 1}: true, {Hedge: -1}: true,
+		{SLO: -1}: false, {Late: 1}: false, {Late: -0.1}: false, {MarginQuantile: 1.1}: false, {MarginMost: 0.5}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
+	} {
+		if err := cfg.Validate(); (err == nil) != ok {
+			t.Errorf("%+v.Validate() = %v, want error: %v", cfg, err, !ok)
+		}
+	}
+}

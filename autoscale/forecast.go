@@ -1,0 +1,192 @@
+package autoscale
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// load is the images that arrived, second by second, and what follows from them.
+type load struct {
+	Samples []sample  `json:"samples"` // oldest first
+	Change  time.Time `json:"change"`  // what was before does not count for the rate
+}
+
+// sample counts the images of a stretch of time, as a rule a second.
+type sample struct {
+	At      time.Time `json:"at"` // its end
+	Images  float64   `json:"images"`
+	Seconds float64   `json:"seconds"`
+}
+
+// remembered is how many samples are kept: four time constants of the longest fit.
+const remembered = 240
+
+func (l *load) observe(at time.Time, images, seconds float64) {
+	l.Samples = append(l.Samples, sample{at, images, seconds})
+	if len(l.Samples) > remembered {
+		l.Samples = l.Samples[len(l.Samples)-remembered:]
+	}
+}
+
+// last is at most the n latest samples.
+func (l *load) last(n int) []sample { return l.Samples[max(0, len(l.Samples)-n):] }
+
+// sinceChange is the samples that count for the rate.
+func (l *load) sinceChange() []sample {
+	i := len(l.Samples)
+	for i > 0 && l.Samples[i-1].At.After(l.Change) {
+		i--
+	}
+	return l.Samples[i:]
+}
+
+func total(samples []sample) (images, seconds float64) {
+	for i := range samples {
+		images += samples[i].Images
+		seconds += samples[i].Seconds
+	}
+	return images, seconds
+}
+
+// recent is the mean rate of the last n samples.
+func (l *load) recent(n int) float64 {
+	images, seconds := total(l.last(n))
+	return images / max(seconds, 1e-9)
+}
+
+// dispersion estimates variance over mean of the counts, 1 for Poisson arrivals, over a minute:
+//
+//	median of (n_i - n_{i-1})^2 / (n_i + n_{i-1}), divided by 0.455
+//
+// For Poisson counts of equal mean each term is about chi-squared with one degree of freedom, whose median
+// is 0.455. A jump of the rate spoils one term, which a median does not mind.
+func (l *load) dispersion() float64 {
+	samples := l.last(61)
+	var space [64]float64
+	terms := space[:0]
+	for i := 1; i < len(samples); i++ {
+		if sum := samples[i].Images + samples[i-1].Images; sum > 0 {
+			difference := samples[i].Images - samples[i-1].Images
+			terms = append(terms, difference*difference/sum)
+		}
+	}
+	if len(terms) < 5 {
+		return 1
+	}
+	return min(20, max(1, quantile(terms, 0.5)/0.455))
+}
+
+// detectChange looks whether the latest samples contradict those before them, and if so forgets the latter.
+// For windows of 1 to 8 samples with x images in w seconds it compares with the rate b of at most m = 30
+// seconds before:
+//
+//	z = (x - w b) / sqrt(b w (1 + w/m) I)
+//
+// which is about normal when nothing has changed and counts have dispersion I; b's own error is in the
+// factor 1 + w/m. Beyond 4.5 it is chance once in 150,000 looks.
+func (l *load) detectChange(dispersion float64) {
+	const limit, baseline = 4.5, 30
+	samples := l.sinceChange()
+	worst, at := limit, 0
+	for _, n := range [...]int{1, 2, 3, 5, 8} {
+		if n >= len(samples) {
+			break
+		}
+		cut := len(samples) - n
+		x, w := total(samples[cut:])
+		before, m := total(samples[max(0, cut-baseline):cut])
+		if m == 0 || w == 0 {
+			continue
+		}
+		b := before / m
+		spread := math.Sqrt(max(b, 1/m) * w * (1 + w/m) * dispersion)
+		if z := math.Abs(x-w*b) / spread; z > worst {
+			worst, at = z, cut
+		}
+	}
+	if at > 0 {
+		l.Change = samples[at-1].At
+	}
+}
+
+// trend fits a line to the rates since the change point, later ones weighing more, and returns its value now
+// and its slope per second. The slope is 0 unless it is upward and significant: then the value is the
+// weighted mean. Shortly after a change, a standard error is added to the value.
+//
+// Weights are exp(-age/tau); tau grows with the horizon, as one who looks further ahead must look further
+// back.
+func (l *load) trend(horizon, dispersion float64) (level, slope float64) {
+	samples := l.sinceChange()
+	tau := min(60, max(8, horizon/2))
+	samples = samples[max(0, len(samples)-max(60, int(4*tau))):]
+	if len(samples) == 0 {
+		return 0, 0
+	}
+	now := samples[len(samples)-1].At
+	var sw, st, sy, stt, sty float64
+	var weights, times [remembered]float64
+	for i := range samples {
+		s := &samples[i]
+		t := -now.Sub(s.At).Seconds() - s.Seconds/2
+		w := math.Exp(t/tau) * s.Seconds
+		y := s.Images / s.Seconds
+		weights[i], times[i] = w, t
+		sw, st, sy = sw+w, st+w*t, sy+w*y
+		stt, sty = stt+w*t*t, sty+w*t*y
+	}
+	level = sy / sw
+	if n := len(samples); n <= 3 {
+		_, seconds := total(samples)
+		return level + math.Sqrt(dispersion*level/seconds), 0
+	} else if n < 8 {
+		return level, 0
+	}
+	middle := st / sw
+	sxx := stt - st*middle
+	b := (sty - middle*sy) / sxx
+	variance := 0.0 // of b: each rate has variance I*level/seconds
+	for i := range samples {
+		d := weights[i] * (times[i] - middle)
+		variance += d * d * dispersion * max(level, 0.1) / samples[i].Seconds
+	}
+	if b <= 0 || b*sxx <= 2*math.Sqrt(variance) {
+		return level, 0
+	}
+	return level - b*middle, b
+}
+
+// margin learns how far forecasts fell short.
+type margin struct {
+	Forecasts []point `json:"forecasts"` // issued, of late
+	Ratios    []point `json:"ratios"`    // rate that came over rate that was forecast
+}
+
+// factor notes a forecast and the rate that is now, and returns what to multiply the forecast by: a quantile
+// of rate over forecast of late, between 1 and most.
+func (m *margin) factor(now time.Time, forecast, rate, horizon, q, most float64) float64 {
+	issued := now.Add(-time.Duration(horizon * float64(time.Second)))
+	for len(m.Forecasts) > 1 && !m.Forecasts[1].At.After(issued) {
+		m.Forecasts = m.Forecasts[1:]
+	}
+	if len(m.Forecasts) > 0 && !m.Forecasts[0].At.After(issued) {
+		m.Ratios = append(m.Ratios, point{now, rate / max(1, m.Forecasts[0].Value)})
+	}
+	m.Forecasts = append(m.Forecasts, point{now, forecast})
+	window := max(120, 10*horizon)
+	m.Ratios = since(m.Ratios, now.Add(-time.Duration(window*float64(time.Second))))
+	if len(m.Ratios) == 0 {
+		return 1
+	}
+	values := make([]float64, len(m.Ratios))
+	for i, r := range m.Ratios {
+		values[i] = r.Value
+	}
+	return min(most, max(1, quantile(values, q)))
+}
+
+// quantile sorts values and returns the one below which the share q of them lies.
+func quantile(values []float64, q float64) float64 {
+	slices.Sort(values)
+	return values[min(len(values)-1, int(q*float64(len(values))))]
+}

@@ -1,0 +1,149 @@
+package autoscale
+
+import (
+	"cmp"
+	"math"
+	"time"
+)
+
+// This file holds what both HorizontalPodAutoscaler policies share: tolerance, stabilisation and the pace of
+// scaling, as https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/ documents
+// them, with the defaults of kube-controller-manager.
+
+// HPAConfig says how the HorizontalPodAutoscaler policies work. The zero value has Kubernetes' defaults; a
+// field that can be 0 in Kubernetes says -1 for it.
+type HPAConfig struct {
+	Limits
+	// Sync is how often it looks. Zero means 15 s.
+	Sync time.Duration
+	// Tolerance is how far, relative to 1, current over target may be off without an effect. Zero means 0.1.
+	Tolerance float64
+	// Up and Down rule how fast to scale.
+	Up, Down ScalingRules
+}
+
+// ScalingRules are behavior.scaleUp or scaleDown.
+type ScalingRules struct {
+	// Stabilisation is the window of which the least (up) or the most (down) recommendation counts. Zero
+	// means 0 s up and 300 s down, -1 no window.
+	Stabilisation time.Duration
+	// Policies bound the change; the one that allows most counts. Nil means Kubernetes' defaults: up 4 pods
+	// or 100 % in 15 s, down 100 % in 15 s.
+	Policies []ScalingPolicy
+}
+
+// ScalingPolicy allows a change of Pods or of Percent within Period.
+type ScalingPolicy struct {
+	Pods    int
+	Percent int
+	Period  time.Duration
+}
+
+func (c HPAConfig) withDefaults() HPAConfig {
+	c.Limits = c.Limits.withDefaults()
+	c.Sync = cmp.Or(c.Sync, 15*time.Second)
+	c.Tolerance = cmp.Or(c.Tolerance, 0.1)
+	c.Down.Stabilisation = cmp.Or(c.Down.Stabilisation, 300*time.Second)
+	if c.Up.Policies == nil {
+		c.Up.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}
+	}
+	if c.Down.Policies == nil {
+		c.Down.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}
+	}
+	return c
+}
+
+// hpaState is what a HorizontalPodAutoscaler remembers.
+type hpaState struct {
+	Clock           clock    `json:"clock"`
+	Started         bool     `json:"started"`
+	Recommendations []point  `json:"recommendations"` // before stabilisation
+	Changes         []point  `json:"changes"`         // replicas added (positive) or removed
+	Rate            meanRate `json:"rate"`            // for a metric that is a rate
+}
+
+// settle takes a recommendation to what the rules allow, and decides it.
+func (c HPAConfig) settle(d *Decision, st *hpaState, now time.Time, current, recommended int) {
+	stable := c.stabilise(st, now, current, recommended)
+	if stable != recommended {
+		window := c.Down.Stabilisation
+		if stable < recommended {
+			window = c.Up.Stabilisation
+		}
+		d.decide(Reason{Rule: RuleStabilisation, Replicas: stable, Value: window.Seconds()})
+	}
+	if n := c.pace(st, now, current, stable); n != stable {
+		d.decide(Reason{Rule: RulePace, Replicas: n, Value: float64(stable)})
+	}
+	d.bound(c.Limits)
+	if d.Replicas != current {
+		st.Changes = append(since(st.Changes, now.Add(-30*time.Minute)), point{now, float64(d.Replicas - current)})
+	}
+}
+
+// stabilise holds the current number between the least recommendation of the up window and the most of the
+// down window.
+func (c HPAConfig) stabilise(st *hpaState, now time.Time, current, recommended int) int {
+	if !st.Started { // as the controller does when it sees an autoscaler first
+		st.Started = true
+		st.Recommendations = append(st.Recommendations, point{now, float64(current)})
+	}
+	up, down := recommended, recommended
+	for _, r := range st.Recommendations {
+		if r.At.After(now.Add(-c.Up.Stabilisation)) {
+			up = min(up, int(r.Value))
+		}
+		if r.At.After(now.Add(-c.Down.Stabilisation)) {
+			down = max(down, int(r.Value))
+		}
+	}
+	window := max(c.Up.Stabilisation, c.Down.Stabilisation)
+	st.Recommendations = append(since(st.Recommendations, now.Add(-window)), point{now, float64(recommended)})
+	return min(max(current, up), down)
+}
+
+// pace bounds the change by what the policies allow, counted from the number at the begin of their periods.
+func (c HPAConfig) pace(st *hpaState, now time.Time, current, wanted int) int {
+	switch {
+	case wanted > current:
+		limit := 0
+		for _, p := range c.Up.Policies {
+			start := float64(current - st.changed(now, p.Period))
+			if p.Percent > 0 {
+				limit = max(limit, int(math.Ceil(start*(1+float64(p.Percent)/100))))
+			} else {
+				limit = max(limit, int(start)+p.Pods)
+			}
+		}
+		return min(wanted, max(limit, current))
+	case wanted < current:
+		limit := current
+		for _, p := range c.Down.Policies {
+			start := float64(current - st.changed(now, p.Period))
+			if p.Percent > 0 {
+				limit = min(limit, int(start*(1-float64(p.Percent)/100)))
+			} else {
+				limit = min(limit, int(start)-p.Pods)
+			}
+		}
+		return max(wanted, min(limit, current))
+	}
+	return wanted
+}
+
+// changed is the replicas added less those removed within a period.
+func (st *hpaState) changed(now time.Time, period time.Duration) int {
+	sum := 0.0
+	for _, c := range st.Changes {
+		if c.At.After(now.Add(-period)) {
+			sum += c.Value
+		}
+	}
+	return int(sum)
+}
+
+// tolerated reports whether the ratio of current to target is too near to 1 to act on.
+func (c HPAConfig) tolerated(ratio float64) bool { return math.Abs(1-ratio) <= c.Tolerance }
+
+// ceil rounds up, but not for the error of a float.
+func ceil(x float64) int { return int(math.Ceil(x - 1e-9)) }

@@ -1,0 +1,99 @@
+package autoscale
+
+import (
+	"testing"
+	"time"
+)
+
+// kpaStory shows a KPA a concurrency each second, with as many ready as were asked for.
+type kpaStory struct {
+	p     *KPA
+	now   time.Time
+	ready int
+}
+
+func (k *kpaStory) run(seconds, concurrency int) Decision {
+	var d Decision
+	for range seconds {
+		k.now = k.now.Add(time.Second)
+		s := Snapshot{At: k.now, InFlight: concurrency, Desired: k.ready}
+		for range k.ready {
+			s.Replicas = append(s.Replicas, Replica{Ready: true, ReadyAt: start, Workers: 10})
+		}
+		d = k.p.Decide(k.now, s)
+		k.ready = d.Replicas
+	}
+	return d
+}
+
+func (k *kpaStory) expect(t *testing.T, seconds, concurrency, want int) {
+	t.Helper()
+	if d := k.run(seconds, concurrency); d.Replicas != want {
+		t.Errorf("%d s at concurrency %d: %d replicas, want %d; reasons %v", seconds, concurrency, d.Replicas, want, d.Reasons)
+	}
+}
+
+func newKPAStory(ready int) *kpaStory {
+	return &kpaStory{NewKPA(KPAConfig{Utilisation: 1, Limits: Limits{Max: 200}}), start, ready}
+}
+
+// TestKPAStable: 50 images at a time and 10 a replica are 5 replicas, as in Knative's own tests; without a
+// panic growth follows the minute's mean.
+func TestKPAStable(t *testing.T) {
+	t.Parallel()
+	k := newKPAStory(1)
+	k.expect(t, 60, 10, 1)
+	k.expect(t, 60, 15, 2)
+	k.expect(t, 60, 25, 3)
+	k.expect(t, 60, 50, 5)
+	k.expect(t, 60, 50, 5)
+}
+
+// TestKPAPanics: when six seconds ask for twice what is ready it goes by them at once, does not shrink while
+// they last and for a minute afterwards, and then by the minute's mean.
+func TestKPAPanics(t *testing.T) {
+	t.Parallel()
+	k := newKPAStory(1)
+	k.run(60, 10)
+	k.expect(t, 7, 100, 10)
+	if k.p.state.PanicSince.IsZero() {
+		t.Error("no panic at ten times the concurrency")
+	}
+	k.expect(t, 30, 20, 10)
+	k.expect(t, 20, 20, 10)
+	k.expect(t, 40, 20, 2) // 5 after the panic, at most by half, 2 when the minute is over
+	if !k.p.state.PanicSince.IsZero() {
+		t.Error("still in panic, a minute after")
+	}
+}
+
+// TestKPAShrinksByHalf at most at a time.
+func TestKPAShrinksByHalf(t *testing.T) {
+	t.Parallel()
+	k := newKPAStory(16)
+	k.run(60, 160)
+	k.run(60, 160) // out of the panic in which it starts
+	k.run(62, 0)
+	if k.ready != 1 {
+		t.Errorf("after a minute of nothing %d replicas, want 1", k.ready)
+	}
+}
+
+// TestKPAStartsInPanic: without history it keeps what it finds for a window.
+func TestKPAStartsInPanic(t *testing.T) {
+	t.Parallel()
+	k := newKPAStory(8)
+	k.expect(t, 59, 10, 8)
+	k.expect(t, 12, 10, 1)
+}
+
+// TestKPAWithoutDataDoesNothing as old data say nothing.
+func TestKPAWithoutDataDoesNothing(t *testing.T) {
+	t.Parallel()
+	k := newKPAStory(8)
+	k.run(100, 80)
+	d := k.p.Decide(k.now.Add(time.Minute), Snapshot{At: k.now, Desired: 8})
+	if d.Replicas != 8 || d.Because().Rule != RuleStale {
+		t.Errorf("a minute without figures: %d because of %v, want 8, stale", d.Replicas, d.Because())
+	}
+}

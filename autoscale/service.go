@@ -1,0 +1,69 @@
+package autoscale
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// speed estimates how many images a worker answers per second of work: images over seconds, both fading with
+// a half-life of 5 s. When a second contradicts it clearly (a neighbour took the CPU, another model was
+// loaded), it starts anew from that second.
+type speed struct {
+	Images  float64 `json:"images"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (s *speed) observe(images, busy, elapsed float64) {
+	if images <= 0 || busy <= 0 {
+		return
+	}
+	if now := images / busy; s.Seconds > 0 && images >= 20 &&
+		math.Abs(now/s.rate()-1) > max(0.08, 2.5/math.Sqrt(images)) {
+		s.Images, s.Seconds = 0, 0
+	}
+	fade := math.Exp2(-elapsed / 5)
+	s.Images = s.Images*fade + images
+	s.Seconds = s.Seconds*fade + busy
+}
+
+// rate is images per second; 0 while nobody knows.
+func (s *speed) rate() float64 {
+	if s.Seconds == 0 {
+		return 0
+	}
+	return s.Images / s.Seconds
+}
+
+// delays are how long replicas took from being asked for to serving.
+type delays struct {
+	Seconds []float64 `json:"seconds"` // the last 50
+	Latest  time.Time `json:"latest"`  // when the last of these was ready
+}
+
+// priorDelay stands in for what has not been seen.
+const priorDelay = 5
+
+func (d *delays) observe(replicas []Replica) {
+	latest := d.Latest
+	for i := range replicas {
+		if r := &replicas[i]; r.ReadyAt.After(d.Latest) && !r.Created.IsZero() {
+			d.Seconds = append(d.Seconds, r.ReadyAt.Sub(r.Created).Seconds())
+			if r.ReadyAt.After(latest) {
+				latest = r.ReadyAt
+			}
+		}
+	}
+	d.Latest = latest
+	if n := len(d.Seconds); n > 50 {
+		d.Seconds = d.Seconds[n-50:]
+	}
+}
+
+// p90 is the delay in seconds that nine of ten replicas keep; a guess until six have been seen.
+func (d *delays) p90() float64 {
+	if len(d.Seconds) < 6 {
+		return priorDelay
+	}
+	return quantile(slices.Clone(d.Seconds), 0.9)
+}
