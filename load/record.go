@@ -87,6 +87,9 @@ func (w *RecordWriter) Err() error {
 	return nil
 }
 
+// wrongLabel is the kind of error of an answer that is not the right one.
+const wrongLabel = "wrong label"
+
 // kindOf names the kind of an error with one of few words.
 func kindOf(err error) string {
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {

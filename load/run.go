@@ -159,7 +159,7 @@ func (r *run) one(ctx context.Context, file string, intended time.Duration) Reco
 		return record
 	}
 	if want, ok := r.Expect[record.File]; ok && record.Label != want {
-		record.Wrong, record.Error = true, "wrong label"
+		record.Wrong, record.Error = true, wrongLabel
 		record.Detail = fmt.Sprintf("%s is %q, want %q", record.File, record.Label, want)
 	}
 	return record

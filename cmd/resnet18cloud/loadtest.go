@@ -42,15 +42,20 @@ type loadtestRunCmd struct {
 // Help adds to kong's text what an option cannot say.
 func (loadtestRunCmd) Help() string {
 	return `Latency counts from the time at which the schedule wanted an image sent, so that a server that stalls does
-not look better than it is. The exit status is 1 when an image did not get its labels.
+not look better than it is. The exit status is 1 when an image did not get its labels, or a threshold is broken.
 
   resnet18cloud loadtest --images images/imagenet-sample-images
-  resnet18cloud loadtest --workers 0 --schedule poisson:40:60s`
+  resnet18cloud loadtest --workers 0 --schedule poisson:40:60s
+  resnet18cloud loadtest --schedule constant:20:1m --threshold 'p99<500ms' --threshold 'errors<1%'`
 }
 
 // Run replays and reports.
 func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	plan, err := schedule.Parse(c.Schedule)
+	if err != nil {
+		return err
+	}
+	thresholds, err := c.parse()
 	if err != nil {
 		return err
 	}
@@ -102,16 +107,17 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if errors.Is(err, load.ErrAbsent) {
 		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
 	}
-	if err := errors.Join(records.Close(), c.write(env.stdout, summary)); err != nil {
+	if summary == nil {
 		return err
 	}
+	verdict := errors.Join(records.Close(), c.write(env.stdout, summary, thresholds))
 	if err != nil {
-		return fmt.Errorf("load test stopped early: %w", context.Cause(ctx))
+		fmt.Fprintf(env.stderr, "load test stopped early, after %s of %s: %v\n", summary.Elapsed.Round(time.Second), plan.Duration(), context.Cause(ctx))
+		if verdict == nil {
+			verdict = errReported
+		}
 	}
-	if summary.OK < summary.Sent {
-		return errReported
-	}
-	return nil
+	return verdict
 }
 
 // prototypeLog writes lines as the prototype's load tester does.

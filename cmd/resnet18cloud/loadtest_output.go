@@ -13,14 +13,40 @@ import (
 
 // loadtestOutputs are the forms in which results leave.
 type loadtestOutputs struct {
-	JSON string `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can join." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
+	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can join." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
+	Threshold []string `help:"What the result shall hold, repeatable or with semicolons between; the exit status is then 1 only if one is broken. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
-// write prints the summary and writes the files that were asked for, as many as can be.
-func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary) error {
+// parse reads the thresholds, before anything is measured.
+func (o loadtestOutputs) parse() ([]load.Condition, error) { return parseConditions(o.Threshold) }
+
+func parseConditions(texts []string) ([]load.Condition, error) {
+	var conditions []load.Condition
+	for _, text := range texts {
+		c, err := load.ParseCondition(text)
+		if err != nil {
+			return nil, err
+		}
+		conditions = append(conditions, c)
+	}
+	return conditions, nil
+}
+
+// write prints the summary and writes the files that were asked for, as many as can be. It returns errReported
+// when a threshold is broken; without thresholds, when a request failed.
+func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary, thresholds []load.Condition) error {
 	err := report.Text(stdout, s)
 	if o.JSON != "" {
 		err = errors.Join(err, s.WriteFile(o.JSON))
+	}
+	good := len(thresholds) > 0 || s.OK == s.Sent
+	for _, c := range thresholds {
+		v := c.Check(s)
+		fmt.Fprintln(stdout, v)
+		good = good && v.Holds
+	}
+	if err == nil && !good {
+		return errReported
 	}
 	return err
 }
@@ -69,6 +95,10 @@ func (loadtestMergeCmd) Help() string {
 
 // Run joins and reports.
 func (c *loadtestMergeCmd) Run(env *environment) error {
+	thresholds, err := c.parse()
+	if err != nil {
+		return err
+	}
 	var all *load.Summary
 	for _, file := range c.Files {
 		s, err := load.ReadFile(file)
@@ -83,5 +113,5 @@ func (c *loadtestMergeCmd) Run(env *environment) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
-	return c.write(env.stdout, all)
+	return c.write(env.stdout, all, thresholds)
 }

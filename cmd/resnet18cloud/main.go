@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
+	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		kong.Configuration(config.Load),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"schedules": schedule.Usage},
+		kong.Vars{"schedules": schedule.Usage, "conditions": load.ConditionUsage},
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// answering is a replica that knows one bird.
+func answering(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"filename":"a.jpg","inference_time":0.004,"predictions":["goldfinch"]}`))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// pictures is a folder with one file that is called an image.
+func pictures(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "n01531178_goldfinch.JPEG"), []byte("pixels"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func loadtest(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, log bytes.Buffer
+	err = run(t.Context(), append([]string{"loadtest"}, args...), &out, &log)
+	return out.String(), log.String(), err
+}
+
+// TestLoadtestThresholdsDecide: the exit status is that of the thresholds.
+func TestLoadtestThresholdsDecide(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "a.json")
+	out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--schedule", "20",
+		"--threshold", "p50<30s", "--threshold", "errors<1%", "--json", file)
+	if err != nil || !strings.Contains(out, "20 images") || !strings.Contains(out, "holds   p50<30s") {
+		t.Errorf("%v\n%s\n%s", err, out, log)
+	}
+	out, log, err = loadtest(t, "merge", file, file, "--threshold", "rate>1e9")
+	if !errors.Is(err, errReported) || !strings.Contains(out, "40 images") || !strings.Contains(out, "BROKEN  rate>1e9") {
+		t.Errorf("merge: %v\n%s\n%s", err, out, log)
+	}
+}
+
+// TestLoadtestBadInput: each mistake is told, with what to do.
+func TestLoadtestBadInput(t *testing.T) {
+	t.Parallel()
+	url, images := answering(t), pictures(t)
+	notes := filepath.Join(t.TempDir(), "notes.json")
+	if err := os.WriteFile(notes, []byte("dear diary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no images":          {[]string{"--images", t.TempDir()}, "'make images' fetches a thousand"},
+		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
+		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is no number; want a list`},
+		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},
+		"nothing to send":    {[]string{"--schedule", "0,0"}, "sends nothing"},
+		"pattern":            {[]string{"--schedule", "ramp:1"}, "want FROM:TO:DURATION"},
+		"no CSV":             {[]string{"--schedule", "none.csv"}, "none.csv"},
+		"threshold":          {[]string{"--threshold", "p99"}, "want WHAT<LIMIT"},
+		"server absent":      {[]string{"--url", closed.URL}, "--url says where it is"},
+		"no URL":             {[]string{"--url", "here"}, "--url"},
+		"records nowhere":    {[]string{"--records", filepath.Join(images, "none", "a")}, "write records"},
+		"merge of other":     {[]string{"merge", notes}, "invalid character"},
+		"option of no mode":  {[]string{"--api", "carrier-pigeon"}, "--api"},
+		"expectation absent": {[]string{"--expect", filepath.Join(images, "none")}, "--expect"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := c.args
+			if args[0] != "merge" {
+				args = append([]string{"--url", url, "--images", images, "--schedule", "1", "--api", "sync"}, args...)
+			}
+			_, _, err := loadtest(t, args...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
