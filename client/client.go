@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/lend"
 )
 
 // Client talks to one dispatcher, or to anything that balances between several. It is safe for concurrent
@@ -61,7 +62,8 @@ type Outcome struct {
 	Timing      resnet18cloud.Timing
 }
 
-// Submit hands an image over and returns as soon as the dispatcher has stored it (POST /predict_async).
+// Submit hands an image over and returns as soon as the dispatcher has stored it (POST /predict_async). The
+// image's memory may then be used for something else; so it is with Predict.
 func (c *Client) Submit(ctx context.Context, image resnet18cloud.Image, o Options) (Ticket, error) {
 	var body struct {
 		RequestID     string                `json:"request_id"`
@@ -192,28 +194,28 @@ func (s *stamp) UnmarshalJSON(data []byte) error {
 
 func (c *Client) url(path string) string { return strings.TrimSuffix(c.BaseURL, "/") + path }
 
-// send posts an image as the form field "image", which the prototype understands too.
+// send posts an image as the form field "image", which the prototype understands too. The image's bytes are
+// not copied, and not read any more when it has returned.
 func (c *Client) send(ctx context.Context, path string, image resnet18cloud.Image, o Options, answer any) error {
 	var form bytes.Buffer
-	form.Grow(len(image.Bytes) + 512)
 	w := multipart.NewWriter(&form)
 	header := textproto.MIMEHeader{}
 	header.Set("Content-Disposition", multipart.FileContentDisposition("image", image.Name))
 	header.Set("Content-Type", "application/octet-stream")
-	part, err := w.CreatePart(header)
-	if err != nil {
+	if _, err := w.CreatePart(header); err != nil {
 		return err
 	}
-	if _, err := part.Write(image.Bytes); err != nil {
-		return err
-	}
+	before := form.Len()
 	if err := w.Close(); err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path), &form)
+	body := lend.New(form.Bytes()[:before], image.Bytes, form.Bytes()[before:])
+	defer body.Return()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path), http.NoBody)
 	if err != nil {
 		return err
 	}
+	body.Attach(request)
 	request.Header.Set("Content-Type", w.FormDataContentType())
 	if o.Timeout > 0 {
 		request.Header.Set("X-Request-Timeout", strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64))

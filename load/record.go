@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -95,6 +96,9 @@ func kindOf(err error) string {
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
 		return string(e.Code)
 	}
+	if e, ok := errors.AsType[statusError](err); ok {
+		return fmt.Sprintf("status %d", e.status)
+	}
 	var timeout net.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
@@ -103,8 +107,10 @@ func kindOf(err error) string {
 		return "stopped"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "connection reset"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return "unreadable image"
 	default:
 		return "transport"
 	}

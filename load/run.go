@@ -1,11 +1,11 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -18,13 +18,20 @@ import (
 type Config struct {
 	Target   Target
 	Schedule schedule.Schedule
-	// Images are paths of files, read when they are sent; which one is drawn at random.
+	// Images are paths of files, opened when they are sent; which one is drawn at random.
 	Images []string
+	// Open gives what is sent for an image, and a function that is called when it is not needed any more. Nil
+	// means Map: the bytes of the file.
+	Open func(path string) (body []byte, release func(), err error)
 	// Seed decides which images are drawn and, for random schedules, when. Equal seeds give equal runs.
 	Seed uint64
 	// Workers bounds how many requests are under way at once; the next waits for one to end, and is late.
 	// Zero means no bound: an open loop, in which requests go out whatever the server does.
 	Workers int
+	// MaxOutstanding bounds the requests under way in an open loop: beyond it, requests are not sent but counted
+	// as errors at once, which saves the tester's memory when a server does not answer any more. Zero means
+	// 10,000.
+	MaxOutstanding int
 	// Timeout is how long a request may take from its intended time. Zero means a minute.
 	Timeout time.Duration
 	// Expect holds the right labels; files that are not in it are not checked. May be nil.
@@ -52,8 +59,10 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 	if err := c.Target.Check(check); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
-	if c.Timeout == 0 {
-		c.Timeout = time.Minute
+	c.Timeout = cmp.Or(c.Timeout, time.Minute)
+	c.MaxOutstanding = cmp.Or(c.MaxOutstanding, 10_000)
+	if c.Open == nil {
+		c.Open = Map
 	}
 	r := &run{Config: c, start: time.Now(), summary: NewSummary()}
 	header := Header{r.start, c.Schedule.Name, c.Target.String(), c.Workers}
@@ -91,10 +100,7 @@ func (r *run) clock() time.Duration { return time.Since(r.start) }
 func (r *run) pace(ctx context.Context, records chan<- Record) {
 	var requests sync.WaitGroup
 	defer requests.Wait()
-	var workers chan struct{}
-	if r.Workers > 0 {
-		workers = make(chan struct{}, r.Workers)
-	}
+	slots := make(chan struct{}, cmp.Or(r.Workers, r.MaxOutstanding))
 	pick := rand.New(rand.NewPCG(r.Seed, 0x1))
 	counts := r.Schedule.PerSecond()
 	seconds := 0
@@ -126,21 +132,34 @@ func (r *run) pace(ctx context.Context, records chan<- Record) {
 		if !announce(intended) || !sleep(intended) {
 			return
 		}
-		if workers != nil {
+		select {
+		case slots <- struct{}{}:
+		default:
+			if r.Workers == 0 {
+				records <- r.notSent(file, intended)
+				continue
+			}
 			select {
-			case workers <- struct{}{}:
+			case slots <- struct{}{}:
 			case <-ctx.Done():
 				return
 			}
 		}
 		requests.Go(func() {
 			records <- r.one(ctx, file, intended)
-			if workers != nil {
-				<-workers
-			}
+			<-slots
 		})
 	}
 	announce(r.Schedule.Duration() - 1)
+}
+
+// notSent is the record of a request for which there was no room.
+func (r *run) notSent(file string, intended time.Duration) Record {
+	now := r.clock()
+	return Record{
+		File: filepath.Base(file), Intended: intended, Sent: now, Done: now, Error: "not sent",
+		Detail: fmt.Sprintf("%d requests are under way without an answer (--max-outstanding)", r.MaxOutstanding),
+	}
 }
 
 // one sends one image.
@@ -148,10 +167,11 @@ func (r *run) one(ctx context.Context, file string, intended time.Duration) Reco
 	record := Record{File: filepath.Base(file), Intended: intended}
 	ctx, cancel := context.WithDeadline(ctx, r.start.Add(intended+r.Timeout))
 	defer cancel()
-	data, err := os.ReadFile(file)
+	body, release, err := r.Open(file)
 	record.Sent = r.clock()
 	if err == nil {
-		err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: data}, r.clock, &record)
+		err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: body}, r.clock, &record)
+		release()
 	}
 	record.Done = r.clock()
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 // Target is a way to have an image classified. Implementations are safe for concurrent use.
 type Target interface {
 	// Send has one image classified and fills r with what it learns; clock tells the time since the start of
-	// the run. It returns an error when there are no labels in the end.
+	// the run. It returns an error when there are no labels in the end. It does not read the image's bytes any more
+	// when it has returned.
 	Send(ctx context.Context, image resnet18cloud.Image, clock func() time.Duration, r *Record) error
 	// String says what is asked, and how.
 	String() string

@@ -1,0 +1,174 @@
+package load
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// OIP is a server of the Open Inference Protocol v2 (KServe, Triton, OpenVINO, MLServer ...), which takes
+// tensors: see Describe and Encode for how images become requests.
+type OIP struct {
+	Client *http.Client
+	URL    string // of the server, without path
+	Model  string
+	// Binary sends the tensor in Triton's binary extension instead of JSON, a third of the bytes.
+	Binary bool
+	// Labels are the classes of the output, by index.
+	Labels func(class int) string
+}
+
+// Tensor is what a model wants of a picture.
+type Tensor struct {
+	Name  string
+	Shape []int // of one image, with its batch dimension if it has one: 1x3x224x224 or 1x224x224x3
+}
+
+// ChannelsLast reports whether the colour is the last dimension.
+func (t Tensor) ChannelsLast() bool { return t.Shape[len(t.Shape)-1] == 3 }
+
+func (o OIP) model() string {
+	return strings.TrimSuffix(o.URL, "/") + "/v2/models/" + url.PathEscape(o.Model)
+}
+
+// Describe asks the server what its model takes (GET /v2/models/MODEL).
+func (o OIP) Describe(ctx context.Context) (Tensor, error) {
+	t, err := o.describe(ctx)
+	if err != nil {
+		return Tensor{}, fmt.Errorf("ask %s: %w", o.model(), err)
+	}
+	return t, nil
+}
+
+func (o OIP) describe(ctx context.Context) (Tensor, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.model(), http.NoBody)
+	if err != nil {
+		return Tensor{}, err
+	}
+	response, err := o.Client.Do(request)
+	if err != nil {
+		return Tensor{}, fmt.Errorf("%w: %w", ErrAbsent, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		return Tensor{}, fmt.Errorf("%s; is the model's name right?", response.Status)
+	}
+	var metadata struct {
+		Inputs []struct {
+			Name     string `json:"name"`
+			Datatype string `json:"datatype"`
+			Shape    []int  `json:"shape"`
+		} `json:"inputs"`
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswerBytes)).Decode(&metadata); err != nil {
+		return Tensor{}, fmt.Errorf("read metadata: %w", err)
+	}
+	for _, input := range metadata.Inputs {
+		shape := slices.Clone(input.Shape)
+		if len(shape) > 0 && shape[0] == -1 {
+			shape[0] = 1
+		}
+		picture := shape
+		if len(shape) == 4 && shape[0] == 1 {
+			picture = shape[1:]
+		}
+		if input.Datatype == "FP32" && (slices.Equal(picture, []int{3, 224, 224}) || slices.Equal(picture, []int{224, 224, 3})) {
+			return Tensor{input.Name, shape}, nil
+		}
+	}
+	return Tensor{}, fmt.Errorf("inputs are %v: none is FP32 of 3x224x224 or 224x224x3", metadata.Inputs)
+}
+
+// Encode makes the body of a request of a picture's values, which are in the order of t's shape.
+func (o OIP) Encode(t Tensor, values []float32) ([]byte, error) {
+	type input struct {
+		Name       string          `json:"name"`
+		Shape      []int           `json:"shape"`
+		Datatype   string          `json:"datatype"`
+		Parameters map[string]int  `json:"parameters,omitempty"`
+		Data       json.RawMessage `json:"data,omitempty"`
+	}
+	in := input{Name: t.Name, Shape: t.Shape, Datatype: "FP32"}
+	if o.Binary {
+		in.Parameters = map[string]int{"binary_data_size": 4 * len(values)}
+	} else {
+		in.Data = jsonNumbers(values)
+	}
+	body, err := json.Marshal(map[string][]input{"inputs": {in}})
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	if o.Binary {
+		// The server is told how long the JSON is by a header that must be the same for all requests: pad it.
+		if len(body) > binaryHeader {
+			return nil, errors.New("encode request: name of the input is too long")
+		}
+		body = append(body, strings.Repeat(" ", binaryHeader-len(body))...)
+		for _, v := range values {
+			body = binary.LittleEndian.AppendUint32(body, math.Float32bits(v))
+		}
+	}
+	return body, nil
+}
+
+// binaryHeader is the length of the JSON in front of binary tensors.
+const binaryHeader = 512
+
+func jsonNumbers(values []float32) []byte {
+	data := make([]byte, 0, 10*len(values))
+	for i, v := range values {
+		data = append(data, "[,"[min(i, 1)])
+		data = strconv.AppendFloat(data, float64(v), 'g', -1, 32)
+	}
+	return append(data, ']')
+}
+
+// Target is where requests that Encode has made are sent.
+func (o OIP) Target() HTTP {
+	header := http.Header{"Content-Type": {"application/json"}}
+	if o.Binary {
+		header = http.Header{
+			"Content-Type":                    {"application/octet-stream"},
+			"Inference-Header-Content-Length": {strconv.Itoa(binaryHeader)},
+		}
+	}
+	return HTTP{Client: o.Client, URL: o.model() + "/infer", Header: header, Ready: o.model() + "/ready", Label: o.label}
+}
+
+// label finds the best class in an answer: of logits or probabilities the largest, of strings the first, as in
+// "score:index:label" of Triton's classification extension.
+func (o OIP) label(answer []byte) (string, error) {
+	var body struct {
+		Outputs []struct {
+			Datatype string          `json:"datatype"`
+			Data     json.RawMessage `json:"data"`
+		} `json:"outputs"`
+	}
+	if err := json.Unmarshal(answer, &body); err != nil {
+		return "", err
+	}
+	if len(body.Outputs) == 0 {
+		return "", errors.New("no outputs")
+	}
+	if body.Outputs[0].Datatype == "BYTES" {
+		var texts []string
+		if err := json.Unmarshal(body.Outputs[0].Data, &texts); err != nil || len(texts) == 0 {
+			return "", errors.New("no labels in the output")
+		}
+		return texts[0][strings.LastIndexByte(texts[0], ':')+1:], nil
+	}
+	var scores []float64
+	if err := json.Unmarshal(body.Outputs[0].Data, &scores); err != nil || len(scores) != 1000 {
+		return "", fmt.Errorf("%d scores in the output, want 1000", len(scores))
+	}
+	return o.Labels(slices.Index(scores, slices.Max(scores))), nil
+}
