@@ -14,6 +14,7 @@ import (
 
 //go:generate sh -c "cd _asm && go run . -level avx512 -out ../avx512_amd64.s -stubs ../avx512_amd64.go -pkg kernel"
 //go:generate sh -c "cd _asm && go run . -level avx2 -out ../avx2_amd64.s -stubs ../avx2_amd64.go -pkg kernel"
+//go:generate sh -c "go run ./_neon > neon_arm64.s"
 
 // Set is the kernels of one level. It is read-only and safe for concurrent use.
 type Set struct {

@@ -5,26 +5,20 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kerneltest"
 )
 
 // each runs a test once for every set of kernels this CPU has.
 func each(t *testing.T, test func(t *testing.T, s *Set)) {
 	t.Helper()
-	for _, s := range Sets() {
-		t.Run(s.Level.String(), func(t *testing.T) {
-			t.Parallel()
-			test(t, s)
-		})
-	}
+	var written []cpu.Level
 	for _, s := range assembly() {
-		if !slices.Contains(cpu.Levels(), s.Level) {
-			t.Logf("this CPU cannot run %s: not tested", s.Level)
-		}
+		written = append(written, s.Level)
 	}
+	kerneltest.Each(t, written, func(t *testing.T, level cpu.Level) { test(t, For(level)) })
 }
 
 // source makes data; integers are small enough for every order of summation to be exact.
@@ -49,23 +43,8 @@ func (s source) floats(n int) []float32 {
 	return x
 }
 
+// guard fills what must not be written.
 const guard = 1e30
-
-// guarded returns n floats of guard value with 64 more on either side, and a check that those are untouched.
-func guarded(n int) (x []float32, check func(t *testing.T)) {
-	all := make([]float32, n+128)
-	for i := range all {
-		all[i] = guard
-	}
-	return all[64 : 64+n : 64+n], func(t *testing.T) {
-		t.Helper()
-		for i, v := range all {
-			if (i < 64 || i >= 64+n) && v != guard {
-				t.Fatalf("wrote outside: at %d of %d", i-64, n)
-			}
-		}
-	}
-}
 
 // tileExact is Tile in float64, with the sum of magnitudes for an error bound.
 func tileExact(n, columns int, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) (sums, magnitudes []float64) {
@@ -97,6 +76,10 @@ func tileExact(n, columns int, cs int, a []float32, as, rs, rows, k int, b, bias
 func TestTile(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
+		const largest = 1 << 13
+		inputs, weights := kerneltest.NewRegion[float32](t, largest, guard), kerneltest.NewRegion[float32](t, 2*largest, guard)
+		biases, residuals := kerneltest.NewRegion[float32](t, largest, guard), kerneltest.NewRegion[float32](t, largest, guard)
+		output := kerneltest.NewRegion[float32](t, largest, guard)
 		for n := 1; n <= s.Rows; n++ {
 			for k := 1; k <= 70; k++ {
 				for _, integers := range []bool{true, false} {
@@ -107,16 +90,16 @@ func TestTile(t *testing.T) {
 						as = src.IntN(k + 1) // windows may overlap
 					}
 					rs := k + src.IntN(100)
-					a := src.floats((n-1)*as + (rows-1)*rs + k)
-					b, bias := src.floats(rows*k*s.Columns), src.floats(s.Columns)
+					a := inputs.Copy(src.floats((n-1)*as + (rows-1)*rs + k))
+					b, bias := weights.Copy(src.floats(rows*k*s.Columns)), biases.Copy(src.floats(s.Columns))
 					relu := src.IntN(2) == 0
 					var residual []float32
 					if src.IntN(2) == 0 {
-						residual = src.floats((n-1)*cs + s.Columns)
+						residual = residuals.Copy(src.floats((n-1)*cs + s.Columns))
 					}
-					got, check := guarded((n-1)*cs + s.Columns)
+					got := output.Slice((n-1)*cs + s.Columns)
 					s.Tile(n, got, cs, a, as, rs, rows, k, b, bias, residual, relu)
-					check(t)
+					output.Check(t, "Tile")
 					want, magnitude := tileExact(n, s.Columns, cs, a, as, rs, rows, k, b, bias, residual, relu)
 					for i, g := range got {
 						if i%cs >= s.Columns {
@@ -159,14 +142,17 @@ func TestWinograd(t *testing.T) {
 func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	size, positions := w.Size(), w.Positions()
 	rs := size*channels + src.IntN(50)
-	x := src.floats((size-1)*rs + size*channels)
+	region := func(n int) *kerneltest.Region[float32] { return kerneltest.NewRegion[float32](t, n, guard) }
+	copied := func(x []float32) []float32 { return region(len(x)).Copy(x) }
+	x := copied(src.floats((size-1)*rs + size*channels))
 	kernels := src.floats(channels * 9)
-	bias := src.floats(channels)
+	bias := copied(src.floats(channels))
 	vs := channels + src.IntN(30)
-	v, checkV := guarded((positions-1)*vs + channels)
+	transformed := region((positions-1)*vs + channels)
+	v := transformed.Slice((positions-1)*vs + channels)
 	s.Input(w, v, vs, x, rs, channels)
-	checkV(t)
-	m := make([]float32, len(v))
+	transformed.Check(t, "Input")
+	m := region(len(v)).Slice(len(v))
 	for c := range channels {
 		for i, u := range w.Weights(kernels[c*9 : c*9+9]) {
 			m[i*vs+c] = v[i*vs+c] * float32(u)
@@ -176,12 +162,13 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	last := (rows-1)*rs + columns*channels
 	var residual []float32
 	if src.IntN(2) == 0 {
-		residual = src.floats(last)
+		residual = copied(src.floats(last))
 	}
 	relu := src.IntN(2) == 0
-	y, checkY := guarded(last)
+	output := region(last)
+	y := output.Slice(last)
 	s.Output(w, y, rs, channels, rows, columns, m, vs, bias, residual, relu)
-	checkY(t)
+	output.Check(t, "Output")
 	for i, got := range y {
 		row, column, c := i/rs, i%rs/channels, i%rs%channels
 		if column >= columns {
@@ -231,14 +218,23 @@ func TestInputEqualsGeneric(t *testing.T) {
 func TestMaxPool(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
+		const largest = (2*9 + 1) * 128
+		var inputs [3]*kerneltest.Region[float32]
+		for i := range inputs {
+			inputs[i] = kerneltest.NewRegion[float32](t, largest, guard)
+		}
+		output := kerneltest.NewRegion[float32](t, largest, guard)
 		for _, channels := range []int{16, 32, 48, 64, 128} {
 			for columns := 1; columns <= 9; columns++ {
 				src := newSource(uint64(channels+columns), false)
 				n := (2*columns + 1) * channels
-				r := [][]float32{src.floats(n), src.floats(n), src.floats(n)}
-				got, check := guarded(columns * channels)
+				var r [3][]float32
+				for i := range r {
+					r[i] = inputs[i].Copy(src.floats(n))
+				}
+				got := output.Slice(columns * channels)
 				s.MaxPool(got, r[0], r[1], r[2], columns, channels)
-				check(t)
+				output.Check(t, "MaxPool")
 				for i, g := range got {
 					want := float32(math.Inf(-1))
 					for _, row := range r {
@@ -278,6 +274,11 @@ func TestPanicsOnShortSlices(t *testing.T) {
 			}()
 		}
 	})
+}
+
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	kerneltest.Encodings(t, "neon_arm64.s")
 }
 
 // BenchmarkTile measures the tallest tile at a depth whose panel stays in the first-level cache.

@@ -88,3 +88,22 @@ func Add(lanes string, d, n, m int) { Op("VADD V%d.%s, V%d.%s, V%d.%s", m, lanes
 
 // Sub is d = n - m.
 func Sub(lanes string, d, n, m int) { Op("VSUB V%d.%s, V%d.%s, V%d.%s", m, lanes, n, lanes, d, lanes) }
+
+// Fmla4SLane adds n times lane i of m to d, in floats; the product is not rounded.
+func Fmla4SLane(d, n, m, i int) {
+	word(three(0x4F801000|(i&1)<<21|(i>>1)<<11, d, n, m), "fmla v%d.4s, v%d.4s, v%d.s[%d]", d, n, m, i)
+}
+
+// Fmls4SLane subtracts n times lane i of m from d.
+func Fmls4SLane(d, n, m, i int) {
+	word(three(0x4F805000|(i&1)<<21|(i>>1)<<11, d, n, m), "fmls v%d.4s, v%d.4s, v%d.s[%d]", d, n, m, i)
+}
+
+// Fadd4S is d = n + m in floats.
+func Fadd4S(d, n, m int) { word(three(0x4E20D400, d, n, m), "fadd v%d.4s, v%d.4s, v%d.4s", d, n, m) }
+
+// Fsub4S is d = n - m.
+func Fsub4S(d, n, m int) { word(three(0x4EA0D400, d, n, m), "fsub v%d.4s, v%d.4s, v%d.4s", d, n, m) }
+
+// Fmax4S is the larger of either.
+func Fmax4S(d, n, m int) { word(three(0x4E20F400, d, n, m), "fmax v%d.4s, v%d.4s, v%d.4s", d, n, m) }

@@ -6,6 +6,7 @@ package neonasm
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 )
 
@@ -50,6 +51,15 @@ func TextAnd(name string, frame, more int, params ...string) {
 	for i, p := range params {
 		Op("MOVD %s+%d(FP), R%d", p, 8*i, i)
 	}
+}
+
+// Floats writes floats to the read-only data.
+func Floats(name string, values ...float32) {
+	Line("")
+	for i, v := range values {
+		Line("DATA %s<>+%d(SB)/4, $0x%08X // %g", name, 4*i, math.Float32bits(v), v)
+	}
+	Line("GLOBL %s<>(SB), RODATA|NOPTR, $%d", name, 4*len(values))
 }
 
 // Constant writes 16-bit numbers to the read-only data, padded to whole registers.

@@ -1,0 +1,11 @@
+//go:build !purego
+
+package kernel
+
+import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+
+// assembly lists the sets written in assembly.
+func assembly() []*Set { return []*Set{&neon} }
+
+var neon = wrap(cpu.NEON, 16, []tileFunc{tile1NEON, tile2NEON, tile3NEON, tile4NEON, tile5NEON, tile6NEON},
+	[2]inputFunc{input2NEON, input4NEON}, [2]outputFunc{output2NEON, output4NEON}, maxPoolNEON)

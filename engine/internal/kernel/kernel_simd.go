@@ -1,0 +1,47 @@
+//go:build !purego && (amd64 || arm64)
+
+package kernel
+
+import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+
+type (
+	tileFunc   func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+	inputFunc  func(v *float32, vs int, x *float32, rs, channels int)
+	outputFunc func(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
+	poolFunc   func(y, r0, r1, r2 *float32, columns, channels int)
+)
+
+// wrap gives assembly functions the signatures of the Go ones.
+func wrap(level cpu.Level, columns int, tiles []tileFunc, inputs [2]inputFunc, outputs [2]outputFunc, pool poolFunc) Set {
+	s := Set{Level: level, Rows: len(tiles), Columns: columns}
+	s.tile = func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) {
+		tiles[n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu))
+	}
+	for i := range inputs {
+		s.input[i] = func(v []float32, vs int, x []float32, rs, channels int) {
+			inputs[i](&v[0], vs, &x[0], rs, channels)
+		}
+		s.output[i] = func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
+			outputs[i](&y[0], rs, channels, rows, columns, &m[0], ms, &bias[0], first(residual), flag(relu))
+		}
+	}
+	s.maxPool = func(y, r0, r1, r2 []float32, columns, channels int) {
+		pool(&y[0], &r0[0], &r1[0], &r2[0], columns, channels)
+	}
+	return s
+}
+
+// first is where a slice begins; nil for a nil slice.
+func first(s []float32) *float32 {
+	if s == nil {
+		return nil
+	}
+	return &s[0]
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

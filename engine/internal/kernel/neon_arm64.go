@@ -1,0 +1,60 @@
+// The functions here are written by _neon.
+
+//go:build !purego
+
+package kernel
+
+// tile1NEON is tileGeneric with n = 1.
+//
+//go:noescape
+func tile1NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+
+// tile2NEON is tileGeneric with n = 2.
+//
+//go:noescape
+func tile2NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+
+// tile3NEON is tileGeneric with n = 3.
+//
+//go:noescape
+func tile3NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+
+// tile4NEON is tileGeneric with n = 4.
+//
+//go:noescape
+func tile4NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+
+// tile5NEON is tileGeneric with n = 5.
+//
+//go:noescape
+func tile5NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+
+// tile6NEON is tileGeneric with n = 6.
+//
+//go:noescape
+func tile6NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
+
+// input2NEON is inputGeneric of F(2x2,3x3).
+//
+//go:noescape
+func input2NEON(v *float32, vs int, x *float32, rs, channels int)
+
+// output2NEON is outputGeneric of F(2x2,3x3).
+//
+//go:noescape
+func output2NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
+
+// input4NEON is inputGeneric of F(4x4,3x3).
+//
+//go:noescape
+func input4NEON(v *float32, vs int, x *float32, rs, channels int)
+
+// output4NEON is outputGeneric of F(4x4,3x3).
+//
+//go:noescape
+func output4NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
+
+// maxPoolNEON is maxPoolGeneric.
+//
+//go:noescape
+func maxPoolNEON(y, r0, r1, r2 *float32, columns, channels int)
