@@ -1,0 +1,84 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestEstimate has the worked example of the textbook: 5 values with mean 3 and variance 2.5 lie within
+// 2.776 sqrt(2.5/5) = 1.963.
+func TestEstimate(t *testing.T) {
+	t.Parallel()
+	e := estimate([]float64{1, 2, 3, 4, 5})
+	if math.Abs(e.Mean-3) > 1e-12 || math.Abs(e.Plus-1.963) > 1e-3 {
+		t.Errorf("estimate = %+v, want 3 +- 1.963", e)
+	}
+	if e := estimate([]float64{7}); e.Mean != 7 || !math.IsInf(e.Plus, 1) {
+		t.Errorf("estimate of one value = %+v, want 7 and no idea", e)
+	}
+}
+
+// TestOrderOfPolicies holds the claims of docs/autoscaling.md on one seed and a few traces, with room for
+// chance: we are late far less often than hpa-cpu and threshold, at less cost; the oracle beats us.
+func TestOrderOfPolicies(t *testing.T) {
+	t.Parallel()
+	var traces []Trace
+	for _, trace := range Traces() {
+		switch trace.Name {
+		case "step", "spikes", "mmpp", "burst", "slowdown":
+			traces = append(traces, trace)
+		}
+	}
+	all := Contestants()
+	e := Experiment{Traces: traces, Contestants: all, Seeds: 2, Base: Config{Limits: TraceLimits}}
+	last := 0
+	o, err := e.Run(t.Context(), func(done, total int) {
+		if done <= last || total != len(traces)*len(all)*2 {
+			t.Errorf("progress %d of %d after %d", done, total, last)
+		}
+		last = done
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := map[string]int{}
+	for i, c := range all {
+		index[c.Name] = i
+	}
+	for other, most := range map[string]struct{ violations, cost float64 }{
+		"hpa-cpu": {0.35, 0.85}, "threshold": {0.9, 0.75}, "kpa": {1.25, 0.85},
+	} {
+		v := o.Ratio(0, index[other], Result.Violations).Mean
+		cost := o.Ratio(0, index[other], Result.Cost).Mean
+		if v > most.violations || cost > most.cost {
+			t.Errorf("deadline against %s: %.2f of the violations at %.2f of the cost, want at most %.2f and %.2f", other, v, cost, most.violations, most.cost)
+		}
+	}
+	if v := o.Over(index["oracle"], Result.Violations).Mean; v > 0.002 {
+		t.Errorf("the oracle has %.4f violations", v)
+	}
+}
+
+// TestComparisonStops when it is told to.
+func TestComparisonStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	e := Experiment{Traces: []Trace{{Load: schedule.Constant(100, time.Minute)}}, Contestants: Contestants(), Seeds: 50}
+	_, err := e.Run(ctx, func(done, _ int) {
+		if done == 3 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v, want cancelled", err)
+	}
+}

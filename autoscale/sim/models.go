@@ -1,0 +1,98 @@
+package sim
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Service is a distribution of service times.
+type Service struct {
+	Mean     time.Duration // of one image on one worker, when nothing slows it
+	Relative []float32     // equally likely times relative to the mean; nil means [Measured]
+}
+
+// serviceData has the time of each of the 1000 sample images in one worker, in milliseconds.
+//
+//go:embed service.csv
+var serviceData string
+
+// Measured is how service times of the sample images are spread around their mean: see service.csv for where
+// they are from. Callers must not change the slice.
+var Measured = sync.OnceValue(func() []float32 {
+	relative, err := readService(serviceData)
+	if err != nil {
+		panic(err) // our own file, and a test reads it
+	}
+	return relative
+})
+
+// readService reads one time a line, and divides by the mean. Lines that begin with # are remarks.
+func readService(data string) ([]float32, error) {
+	var times []float64
+	sum := 0.0
+	for line := range strings.Lines(data) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		ms, err := strconv.ParseFloat(line, 64)
+		if err != nil || !(ms > 0 && ms < 1e9) {
+			return nil, fmt.Errorf("service time %q: want milliseconds above 0", line)
+		}
+		times, sum = append(times, ms), sum+ms
+	}
+	if len(times) == 0 {
+		return nil, fmt.Errorf("no service times")
+	}
+	relative := make([]float32, len(times))
+	for i, ms := range times {
+		relative[i] = float32(ms / sum * float64(len(times)))
+	}
+	slices.Sort(relative)
+	return relative, nil
+}
+
+// LogNormal is a thousand equally likely times of a lognormal distribution with mean 1 and a coefficient of
+// variation.
+func LogNormal(cv float64) []float32 {
+	sigma := math.Sqrt(math.Log(1 + cv*cv))
+	relative, sum := make([]float32, 1000), 0.0
+	for i := range relative {
+		q := (float64(i) + 0.5) / 1000
+		x := math.Exp(sigma * math.Sqrt2 * math.Erfinv(2*q-1))
+		relative[i], sum = float32(x), sum+x
+	}
+	for i := range relative {
+		relative[i] *= float32(1000 / sum)
+	}
+	return relative
+}
+
+// Delay draws how long a replica takes from being asked for to serving.
+type Delay func(*rand.Rand) time.Duration
+
+// Uniform delays lie between two bounds.
+func Uniform(from, to time.Duration) Delay {
+	return func(r *rand.Rand) time.Duration { return from + time.Duration(r.Float64()*float64(to-from)) }
+}
+
+// Fixed delays are all the same.
+func Fixed(d time.Duration) Delay { return func(*rand.Rand) time.Duration { return d } }
+
+// Stragglers are lognormal around a median, and one in twenty takes ten seconds more.
+func Stragglers(median time.Duration, sigma float64) Delay {
+	return func(r *rand.Rand) time.Duration {
+		d := time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
+		if r.IntN(20) == 0 {
+			d += 10 * time.Second
+		}
+		return d
+	}
+}

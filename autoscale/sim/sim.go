@@ -1,0 +1,319 @@
+package sim
+
+import (
+	"cmp"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+// Config is one run. Load and Policy must be given; the rest is usable as zero.
+type Config struct {
+	Load   schedule.Schedule
+	Policy autoscale.Policy
+	Seed   uint64
+
+	// Limits bound the replicas. Policies have limits of their own; these are for the replicas at the start
+	// and for the ideal cost.
+	Limits autoscale.Limits
+	// Start is how many replicas there are at first. Zero means as many as the first rate keeps 70 % busy.
+	Start int
+	// SLO is how long an answer may take. Zero means 500 ms.
+	SLO time.Duration
+	// Queue bounds the images that wait. Zero means 500.
+	Queue int
+	// Warmup precedes the load, at its first rate, and is not counted. Zero means 60 s, -1 none.
+	Warmup time.Duration
+	// Service is how long a replica takes for an image. Zero means 50 ms, spread as measured.
+	Service Service
+	// Slowdown multiplies service times from a moment of the load on. Nil means 1.
+	Slowdown func(time.Duration) float64
+	// Delay is how long a replica takes to start. Zero means 1 to 5 s, uniform.
+	Delay Delay
+	// BlindFrom and BlindFor are when the policy gets no new figures.
+	BlindFrom, BlindFor time.Duration
+	// Shed refuses images that could not be answered within the SLO, by the queue and the true speed.
+	Shed bool
+}
+
+func (c Config) withDefaults() Config {
+	if c.Limits.Min == 0 {
+		c.Limits.Min = autoscale.DefaultMin
+	}
+	if c.Limits.Max == 0 {
+		c.Limits.Max = autoscale.DefaultMax
+	}
+	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
+	c.Queue = cmp.Or(c.Queue, 500)
+	c.Warmup = max(0, cmp.Or(c.Warmup, time.Minute))
+	if c.Service.Mean == 0 {
+		c.Service.Mean = 50 * time.Millisecond
+	}
+	if c.Service.Relative == nil {
+		c.Service.Relative = Measured()
+	}
+	if c.Slowdown == nil {
+		c.Slowdown = func(time.Duration) float64 { return 1 }
+	}
+	if c.Delay == nil {
+		c.Delay = Uniform(time.Second, 5*time.Second)
+	}
+	if c.Start == 0 {
+		rate := 0.0
+		if len(c.Load.Rates) > 0 {
+			rate = c.Load.Rates[0]
+		}
+		c.Start = int(math.Ceil(rate * c.Service.Mean.Seconds() / 0.7))
+	}
+	c.Start = min(c.Limits.Max, max(c.Limits.Min, c.Start))
+	return c
+}
+
+// Times inside a simulation are nanoseconds since its start, warm-up included.
+type nanos = int64
+
+const (
+	second nanos = 1e9
+	never  nanos = math.MaxInt64
+	scrape       = 15 * second // of CPU by a metrics server
+)
+
+// epoch is the simulation's start as policies see it.
+var epoch = time.Unix(1_700_000_000, 0).UTC()
+
+// image is one that waits.
+type image struct {
+	arrived nanos
+	service float32 // relative to the mean
+}
+
+// state is where a replica stands.
+type state uint8
+
+const (
+	starting state = iota
+	idle
+	busy
+	leaving // busy with its last image
+	gone
+)
+
+// replica is one simulated replica.
+type replica struct {
+	state   state
+	served  bool // any image
+	created nanos
+	ready   nanos // when it is or was
+	arrived nanos // of the image it has
+	began   nanos // to work on it
+	worked  nanos // since the last scrape
+	cpu     float64
+	scraped bool // cpu is known
+	counted bool // created after the warm-up
+}
+
+// simulation is a run.
+type simulation struct {
+	cfg      Config
+	warmup   nanos
+	service  *rand.Rand
+	delay    *rand.Rand
+	replicas []replica // all there ever were but for those at the front that have gone
+	alive    []int32   // indices of those not gone
+	idle     []int32   // those without work, the last to be used last at the end
+	working  heap      // by when they finish
+	queue    ring
+	tick     nanos // next
+	ready    nanos // when the next replica serves
+
+	snapshot autoscale.Snapshot
+	total    autoscale.Counters
+	desired  int
+	relative []float32
+	mean     float64 // of service, in nanoseconds
+	tally    tally
+}
+
+// Run plays cfg.Load against replicas under cfg.Policy.
+func Run(cfg Config) Result {
+	cfg = cfg.withDefaults()
+	s := &simulation{
+		cfg: cfg, warmup: nanos(cfg.Warmup), tick: second, ready: never,
+		service: rand.New(rand.NewPCG(cfg.Seed, 1)), delay: rand.New(rand.NewPCG(cfg.Seed, 2)),
+		desired: cfg.Start, relative: cfg.Service.Relative, mean: float64(cfg.Service.Mean),
+	}
+	s.tally.init(cfg)
+	for range cfg.Start {
+		s.add(-3600*second, -3590*second, idle)
+	}
+	load := cfg.Load
+	step := cmp.Or(load.Step, time.Second)
+	warm := make([]float64, int(cfg.Warmup/step), int(cfg.Warmup/step)+len(load.Rates))
+	for i := range warm {
+		warm[i] = load.Rates[0]
+	}
+	load.Rates = append(warm, load.Rates...)
+	for at := range load.Arrivals(cfg.Seed) {
+		s.advance(nanos(at))
+		s.arrive(nanos(at))
+	}
+	end := nanos(load.Duration())
+	s.advance(end)
+	return s.finish(end)
+}
+
+// advance lets happen all that is due before a time.
+func (s *simulation) advance(until nanos) {
+	for {
+		next := min(s.working.next(), s.ready, s.tick)
+		if next > until {
+			return
+		}
+		switch next {
+		case s.working.next():
+			s.complete(next)
+		case s.ready:
+			s.serve(next)
+		default:
+			s.decide(next)
+		}
+	}
+}
+
+// arrive takes an image in.
+func (s *simulation) arrive(now nanos) {
+	img := image{now, s.relative[s.service.IntN(len(s.relative))]}
+	s.total.Offered++
+	if n := len(s.idle); n > 0 {
+		i := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		s.begin(now, i, img)
+		return
+	}
+	if s.queue.n >= s.bound(now) {
+		s.total.Refused++
+		s.tally.refuse(now)
+		return
+	}
+	s.queue.push(img)
+}
+
+// bound is how many images may wait.
+func (s *simulation) bound(now nanos) int {
+	if !s.cfg.Shed {
+		return s.cfg.Queue
+	}
+	service := s.mean * s.slowdown(now)
+	slack := float64(s.cfg.SLO) - 1.6*service
+	return min(s.cfg.Queue, int(float64(s.working.n)*slack/service))
+}
+
+func (s *simulation) slowdown(now nanos) float64 {
+	return s.cfg.Slowdown(time.Duration(now - s.warmup))
+}
+
+// begin gives an image to a replica.
+func (s *simulation) begin(now nanos, i int32, img image) {
+	r := &s.replicas[i]
+	r.state, r.served, r.arrived, r.began = busy, true, img.arrived, now
+	s.total.Queueing += time.Duration(now - img.arrived)
+	s.working.push(now+nanos(s.mean*float64(img.service)*s.slowdown(now)), i)
+}
+
+// complete ends an image's work, and gives the replica another.
+func (s *simulation) complete(now nanos) {
+	i := s.working.pop()
+	r := &s.replicas[i]
+	s.total.Completed++
+	s.total.Service += time.Duration(now - r.began)
+	r.worked += now - max(r.began, s.lastScrape(now))
+	s.tally.answer(r.arrived, now)
+	switch {
+	case r.state == leaving:
+		s.remove(now, i)
+	case s.queue.n > 0:
+		s.begin(now, i, s.queue.pop())
+	default:
+		r.state = idle
+		s.idle = append(s.idle, i)
+	}
+}
+
+// serve makes the replicas that are due ready.
+func (s *simulation) serve(now nanos) {
+	s.ready = never
+	for _, i := range s.alive {
+		r := &s.replicas[i]
+		switch {
+		case r.state != starting:
+		case r.ready > now:
+			s.ready = min(s.ready, r.ready)
+		case s.queue.n > 0:
+			s.begin(now, i, s.queue.pop())
+		default:
+			r.state = idle
+			s.idle = append(s.idle, i)
+		}
+	}
+}
+
+// add makes a replica.
+func (s *simulation) add(created, ready nanos, st state) {
+	i := int32(len(s.replicas))
+	s.replicas = append(s.replicas, replica{state: st, created: created, ready: ready, counted: created >= s.warmup, served: st == idle})
+	s.alive = append(s.alive, i)
+	if st == idle {
+		s.idle = append(s.idle, i)
+	} else {
+		s.ready = min(s.ready, ready)
+	}
+}
+
+// remove ends a replica.
+func (s *simulation) remove(now nanos, i int32) {
+	r := &s.replicas[i]
+	r.state = gone
+	for k, j := range s.alive {
+		if i == j {
+			s.alive = append(s.alive[:k], s.alive[k+1:]...)
+			break
+		}
+	}
+	s.tally.end(r, now)
+}
+
+// scale makes the replicas n. Those that start go first, the newest of them; then those without work; then
+// those with, which finish it.
+func (s *simulation) scale(now nanos, n int) {
+	for ; s.desired < n; s.desired++ {
+		s.add(now, now+nanos(s.cfg.Delay(s.delay)), starting)
+	}
+	for ; s.desired > n; s.desired-- {
+		i := s.victim()
+		if r := &s.replicas[i]; r.state == busy {
+			r.state = leaving
+			continue
+		}
+		for k, j := range s.idle {
+			if i == j {
+				s.idle = append(s.idle[:k], s.idle[k+1:]...)
+				break
+			}
+		}
+		s.remove(now, i)
+	}
+}
+
+// victim is the replica to remove next.
+func (s *simulation) victim() int32 {
+	best := int32(-1)
+	for _, i := range s.alive {
+		if st := s.replicas[i].state; st != leaving && (best < 0 || st < s.replicas[best].state || st == starting && s.replicas[best].state == starting) {
+			best = i
+		}
+	}
+	return best
+}
