@@ -77,3 +77,49 @@ func ReadExpectation(path string) (Expectation, error) {
 	}
 	return expected, nil
 }
+
+// ExpectNames takes the right labels from the names of files as they are in samples of ImageNet,
+// n01531178_goldfinch.JPEG, where the label has underscores for what is no letter or digit. Files with other
+// names, or whose label is not one of labels or is that of two classes (crane), are not checked; when that is
+// all, it is an error.
+func ExpectNames(files, labels []string) (Expectation, error) {
+	label := map[string]string{}
+	for _, l := range labels {
+		label[words(l)] = l
+	}
+	synsets := map[string]string{} // by words
+	of := map[string]string{}      // words by file
+	for _, file := range files {
+		name := filepath.Base(file)
+		synset, rest, ok := strings.Cut(strings.TrimSuffix(name, filepath.Ext(name)), "_")
+		if !ok || len(synset) != len("n01531178") || synset[0] != 'n' {
+			continue
+		}
+		w := words(rest)
+		of[name] = w
+		if other, ok := synsets[w]; ok && other != synset {
+			delete(label, w) // a crane and a crane: names do not say which is which
+		}
+		synsets[w] = synset
+	}
+	expected := Expectation{}
+	for name, w := range of {
+		if l, ok := label[w]; ok {
+			expected[name] = l
+		}
+	}
+	if len(expected) == 0 {
+		return nil, errors.New("no file is named after its class, such as n01531178_goldfinch.JPEG")
+	}
+	return expected, nil
+}
+
+// words is a label without what file names cannot hold.
+func words(label string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return -1
+	}, label)
+}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
@@ -26,15 +25,14 @@ func (loadtestCmd) Help() string {
 }
 
 type loadtestRunCmd struct {
-	URL      string        `help:"Where to send images: a dispatcher, or with --api=sync also a replica." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
-	Images   string        `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
-	Schedule string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
-	API      string        `help:"How to ask: async (POST /predict_async, then wait for the result) or sync (POST /predict)." enum:"async,sync" default:"async" env:"RESNET18_LOADTEST_API"`
-	Workers  int           `help:"Requests under way at once; 0 for no bound, an open loop. A bound lets a slow server delay the requests it is to be tested with. -1 means 50 for the prototype's schedule, as it had, and no bound for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS"`
-	Timeout  time.Duration `help:"How long an answer may take, from the time at which its image was to be sent." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
-	Expect   string        `help:"JSON lines with file and label, or top5_names: another best label counts as an error." type:"existingfile" env:"RESNET18_LOADTEST_EXPECT"`
-	Seed     uint64        `help:"Decides which images are drawn, and random schedules." default:"1" env:"RESNET18_LOADTEST_SEED"`
-	Records  string        `help:"File to write every request to as it ends, as JSON lines; times in nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
+	loadtestTarget
+
+	Schedule       string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
+	Workers        int           `help:"Requests under way at once; 0 for no bound, an open loop. A bound lets a slow server delay the requests it is to be tested with. -1 means 50 for the prototype's schedule, as it had, and no bound for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS"`
+	MaxOutstanding int           `help:"Requests without an answer beyond which an open loop counts further ones as errors instead of sending them; guards this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING"`
+	Timeout        time.Duration `help:"How long an answer may take, from the time at which its image was to be sent." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
+	Seed           uint64        `help:"Decides which images are drawn, and random schedules." default:"1" env:"RESNET18_LOADTEST_SEED"`
+	Records        string        `help:"File to write every request to as it ends, as JSON lines; times in nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
 
 	loadtestOutputs
 }
@@ -59,24 +57,14 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	images, err := load.FindImages(c.Images)
-	if err != nil {
-		return fmt.Errorf("%w ('make images' fetches a thousand)", err)
-	}
-	var expect load.Expectation
-	if c.Expect != "" {
-		if expect, err = load.ReadExpectation(c.Expect); err != nil {
-			return err
-		}
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 1000
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, c.MaxOutstanding
 	transport.DisableCompression = true
+	transport.WriteBufferSize = 64 << 10
 	defer transport.CloseIdleConnections()
-	api := &client.Client{BaseURL: c.URL, HTTP: &http.Client{Transport: transport}}
-	var target load.Target = load.Async{Client: api}
-	if c.API == "sync" {
-		target = load.Sync{Client: api}
+	config, err := c.config(ctx, &http.Client{Transport: transport})
+	if err != nil {
+		return c.absent(err)
 	}
 	workers := c.Workers
 	if workers < 0 {
@@ -92,23 +80,19 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	defer records.Close()
 
 	log := prototypeLog(env.stderr)
-	log("Found %d image files", len(images))
+	log("Found %d image files", len(config.Images))
 	log("Starting load test - Images per second schedule: %s", list(plan.PerSecond()))
 	if workers > 0 {
 		log("Max workers: %d", workers)
 	} else {
 		log("Max workers: no bound (open loop)")
 	}
-	summary, err := load.Run(ctx, load.Config{
-		Target: target, Schedule: plan, Images: images, Seed: c.Seed, Workers: workers, Timeout: c.Timeout, Expect: expect,
-		Second: func(second, images int) { log("Second %d: Sending %d images", second, images) },
-		Begin:  records.Begin, Record: records.Write,
-	})
-	if errors.Is(err, load.ErrAbsent) {
-		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
-	}
+	config.Schedule, config.Seed, config.Workers, config.MaxOutstanding, config.Timeout = plan, c.Seed, workers, c.MaxOutstanding, c.Timeout
+	config.Second = func(second, images int) { log("Second %d: Sending %d images", second, images) }
+	config.Begin, config.Record = records.Begin, records.Write
+	summary, err := load.Run(ctx, config)
 	if summary == nil {
-		return err
+		return c.absent(err)
 	}
 	verdict := errors.Join(records.Close(), c.write(env.stdout, summary, thresholds))
 	if err != nil {
@@ -118,6 +102,14 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 		}
 	}
 	return verdict
+}
+
+// absent adds what to do when no server is there.
+func (loadtestTarget) absent(err error) error {
+	if errors.Is(err, load.ErrAbsent) {
+		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
+	}
+	return err
 }
 
 // prototypeLog writes lines as the prototype's load tester does.

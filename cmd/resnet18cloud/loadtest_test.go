@@ -61,6 +61,10 @@ func TestLoadtestBadInput(t *testing.T) {
 	if err := os.WriteFile(notes, []byte("dear diary"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	nameless := t.TempDir()
+	if err := os.WriteFile(filepath.Join(nameless, "holiday.jpg"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	for name, c := range map[string]struct {
@@ -80,6 +84,9 @@ func TestLoadtestBadInput(t *testing.T) {
 		"records nowhere":    {[]string{"--records", filepath.Join(images, "none", "a")}, "write records"},
 		"merge of other":     {[]string{"merge", notes}, "invalid character"},
 		"option of no mode":  {[]string{"--api", "carrier-pigeon"}, "--api"},
+		"no names":           {[]string{"--expect", "names", "--images", nameless}, "named after its class"},
+		"no model":           {[]string{"--api", "oip", "--oip-model", "x"}, "--oip-model"},
+		"label nowhere":      {[]string{"--expect", notes}, "line 1"},
 		"expectation absent": {[]string{"--expect", filepath.Join(images, "none")}, "--expect"},
 	} {
 		t.Run(name, func(t *testing.T) {

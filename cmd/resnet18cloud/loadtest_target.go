@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/resnet18cloud/resnet18cloud/client"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode"
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/load"
+)
+
+// loadtestTarget says whom to load, how to ask, and which answers are right.
+type loadtestTarget struct {
+	URL       string `help:"Where to send images: a dispatcher; with --api=sync also a replica; with --api=http the whole address." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
+	API       string `help:"How to ask: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2, tensors made of the images before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
+	OIPModel  string `name:"oip-model" help:"Name of the model with --api=oip." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
+	OIPBinary bool   `name:"oip-binary" help:"Send tensors in the binary extension instead of JSON, with --api=oip." env:"RESNET18_LOADTEST_OIP_BINARY"`
+	LabelPath string `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
+
+	Images string `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
+	Expect string `help:"Which labels are right; others count as errors. A file of JSON lines with file and label, or top5_names; or the word names, for the classes in the names of ImageNet's sample files." placeholder:"FILE" env:"RESNET18_LOADTEST_EXPECT"`
+}
+
+// preparedBytes bounds the tensors that are kept for --api=oip: 400 images in binary, 150 in JSON.
+const preparedBytes = 256 << 20
+
+// config fills in what the options say of target and images.
+func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
+	images, err := load.FindImages(c.Images)
+	if err != nil {
+		return load.Config{}, fmt.Errorf("%w ('make images' fetches a thousand)", err)
+	}
+	config := load.Config{Images: images}
+	if config.Expect, err = c.expectation(images); err != nil {
+		return load.Config{}, err
+	}
+	api := &client.Client{BaseURL: c.URL, HTTP: h}
+	switch c.API {
+	case "async":
+		config.Target = load.Async{Client: api}
+	case "sync":
+		config.Target = load.Sync{Client: api}
+	case "http":
+		target := load.HTTP{Client: h, URL: c.URL}
+		if c.LabelPath != "" {
+			target.Label = labelAt(c.LabelPath)
+		}
+		config.Target = target
+	case "oip":
+		oip := load.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
+		tensor, err := oip.Describe(ctx)
+		if err != nil {
+			return load.Config{}, fmt.Errorf("%w (--oip-model and --url say which)", err)
+		}
+		var e tensorEncoder
+		encode := func(image []byte) ([]byte, error) {
+			values, err := e.values(image, tensor.ChannelsLast())
+			if err != nil {
+				return nil, err
+			}
+			return oip.Encode(tensor, values)
+		}
+		config.Target = oip.Target()
+		if config.Images, config.Open, err = load.Prepare(ctx, images, encode, preparedBytes); err != nil {
+			return load.Config{}, err
+		}
+	}
+	return config, nil
+}
+
+func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) {
+	switch c.Expect {
+	case "":
+		return nil, nil
+	case "names":
+		labels := make([]string, imagenet.Classes)
+		for i := range labels {
+			labels[i] = imagenet.Label(i)
+		}
+		expect, err := load.ExpectNames(images, labels)
+		if err != nil {
+			return nil, fmt.Errorf("--expect names: %w", err)
+		}
+		return expect, nil
+	default:
+		expect, err := load.ReadExpectation(c.Expect)
+		if err != nil {
+			return nil, fmt.Errorf("--expect: %w", err)
+		}
+		return expect, nil
+	}
+}
+
+// tensorEncoder makes inputs of the network from files, normalised as torchvision's weights expect.
+type tensorEncoder struct {
+	decoder decode.Decoder
+	resizer preprocess.Resizer
+	input   preprocess.Input
+}
+
+func (e *tensorEncoder) values(image []byte, channelsLast bool) ([]float32, error) {
+	rgb, err := e.decoder.Decode(image, decode.Options{Window: preprocess.Window})
+	if err != nil {
+		return nil, err
+	}
+	e.resizer.Crop(&e.input, rgb.Pix, rgb.Stride, rgb.Width, rgb.Height)
+	mean, deviation := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
+	values := make([]float32, len(e.input))
+	const area = preprocess.Size * preprocess.Size
+	for i, b := range e.input {
+		colour, at := i%3, i
+		if !channelsLast {
+			at = colour*area + i/3
+		}
+		values[at] = (float32(b)/255 - mean[colour]) / deviation[colour]
+	}
+	return values, nil
+}
+
+// labelAt finds a text in JSON by keys and indices with dots between.
+func labelAt(path string) func(answer []byte) (string, error) {
+	steps := strings.Split(path, ".")
+	return func(answer []byte) (string, error) {
+		var value any
+		if err := json.Unmarshal(answer, &value); err != nil {
+			return "", err
+		}
+		for _, step := range steps {
+			switch v := value.(type) {
+			case map[string]any:
+				value = v[step]
+			case []any:
+				i, err := strconv.Atoi(step)
+				if err != nil || i < 0 || i >= len(v) {
+					return "", fmt.Errorf("--label-path: no element %q of %d", step, len(v))
+				}
+				value = v[i]
+			default:
+				return "", fmt.Errorf("--label-path: nothing at %q", step)
+			}
+		}
+		label, ok := value.(string)
+		if !ok {
+			return "", errors.New("--label-path: no text there")
+		}
+		return label, nil
+	}
+}
