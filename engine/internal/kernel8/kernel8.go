@@ -15,6 +15,7 @@ import (
 )
 
 //go:generate sh -c "cd _asm && go run . -out ../tile_amd64.s -stubs ../tile_amd64.go -pkg kernel8"
+//go:generate sh -c "go run ./_neon > tile_arm64.s"
 
 // Pixels is the number of neighbouring pixels of a tile; it divides every width of the network.
 const Pixels = 7
@@ -25,7 +26,7 @@ type Set struct {
 	// Channels is the number of output channels of a tile; channels of outputs must be a multiple of it.
 	Channels int
 
-	wide    bool // weights are packed in 16 bits each
+	packing packing
 	tile    func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
 }
@@ -40,7 +41,7 @@ type Geometry struct {
 	BiasStride  int // floats from one pixel's bias to the next; 0 when all have the same
 }
 
-var generic = Set{Level: cpu.Generic, Channels: 16, tile: tileGeneric, maxPool: maxPoolGeneric}
+var generic = Set{Level: cpu.Generic, Channels: 16, packing: packing{depth: 4}, tile: tileGeneric, maxPool: maxPoolGeneric}
 
 // For returns the best kernels that the given level includes.
 func For(level cpu.Level) *Set {
@@ -62,40 +63,6 @@ func Sets() []*Set {
 		}
 	}
 	return sets
-}
-
-// Pack lays weights out for tiles of Channels: [panel][row][step][channel][4]. at returns the weight of a channel for
-// one byte of a kernel's row; it is not asked for bytes beyond width, which become zeros.
-func (s *Set) Pack(channels, rows, width int, at func(channel, row, i int) int8) []int8 {
-	steps := (width + 3) / 4
-	size := 1
-	if s.wide {
-		size = 2
-	}
-	w := make([]int8, channels*rows*steps*4*size)
-	for c := range channels {
-		panel, column := c/s.Channels, c%s.Channels
-		for r := range rows {
-			for i := range width {
-				v := at(c, r, i)
-				to := ((((panel*rows+r)*steps+i/4)*s.Channels+column)*4 + i%4) * size
-				w[to] = v
-				if s.wide {
-					w[to+1] = v >> 7 // little-endian: the upper byte repeats the sign
-				}
-			}
-		}
-	}
-	return w
-}
-
-// Panel is the number of packed weights of a tile's Channels.
-func (s *Set) Panel(g Geometry) int {
-	n := g.Rows * g.Steps * 4 * s.Channels
-	if s.wide {
-		n *= 2
-	}
-	return n
 }
 
 // Tile computes Pixels neighbouring outputs of Channels channels:

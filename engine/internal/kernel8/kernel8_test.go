@@ -151,7 +151,12 @@ func TestMaxPool(t *testing.T) {
 
 func TestEncodings(t *testing.T) {
 	t.Parallel()
-	kerneltest.Encodings(t, "tile_amd64.s")
+	for _, file := range []string{"tile_amd64.s", "tile_arm64.s"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			kerneltest.Encodings(t, file)
+		})
+	}
 }
 
 // BenchmarkTile measures a tile whose panel stays in the first-level cache.

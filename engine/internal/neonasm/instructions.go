@@ -107,3 +107,31 @@ func Fsub4S(d, n, m int) { word(three(0x4EA0D400, d, n, m), "fsub v%d.4s, v%d.4s
 
 // Fmax4S is the larger of either.
 func Fmax4S(d, n, m int) { word(three(0x4E20F400, d, n, m), "fmax v%d.4s, v%d.4s, v%d.4s", d, n, m) }
+
+// Fmul4S is d = n * m in floats.
+func Fmul4S(d, n, m int) { word(three(0x6E20DC00, d, n, m), "fmul v%d.4s, v%d.4s, v%d.4s", d, n, m) }
+
+// Scvtf4S makes floats of signed 32-bit numbers.
+func Scvtf4S(d, n int) { word(three(0x4E21D800, d, n, 0), "scvtf v%d.4s, v%d.4s", d, n) }
+
+// Fcvtns4S rounds floats to the nearest signed 32-bit numbers, halves to even, with saturation.
+func Fcvtns4S(d, n int) { word(three(0x4E21A800, d, n, 0), "fcvtns v%d.4s, v%d.4s", d, n) }
+
+// Smull8H multiplies eight signed bytes to 16 bits.
+func Smull8H(h Half, d, n, m int) {
+	word(three(0x0E20C000|int(h)<<30, d, n, m), "smull%s v%d.8h, v%d.%s, v%d.%s", h.suffix(), d, n, h.bytes(), m, h.bytes())
+}
+
+// Sadalp4S adds pairs of neighbouring signed 16-bit numbers of n to the 32-bit numbers of d.
+func Sadalp4S(d, n int) { word(three(0x4E606800, d, n, 0), "sadalp v%d.4s, v%d.8h", d, n) }
+
+// Sdot4SLane adds to each of four sums the products of four signed bytes of n with those in lane i of m (FEAT_DotProd).
+func Sdot4SLane(d, n, m, i int) {
+	word(three(0x4F80E000|(i&1)<<21|(i>>1)<<11, d, n, m), "sdot v%d.4s, v%d.16b, v%d.4b[%d]", d, n, m, i)
+}
+
+// Usmmla4S adds to a 2x2 matrix the product of two rows of eight unsigned bytes in n with two of signed bytes in m
+// (FEAT_I8MM).
+func Usmmla4S(d, n, m int) {
+	word(three(0x4E80AC00, d, n, m), "usmmla v%d.4s, v%d.16b, v%d.16b", d, n, m)
+}
