@@ -39,10 +39,14 @@ type Config struct {
 	// Second is called as each second of the schedule begins, with its number from 1 and the images it sends.
 	// May be nil.
 	Second func(second, images int)
+	// Probe looks at the server meanwhile. Its zero value does not.
+	Probe Probe
 	// Begin is called when the run begins. May be nil.
 	Begin func(Header)
 	// Record is called for each request as it ends, from one goroutine. May be nil.
 	Record func(Record)
+	// Sample is called with each look of Probe, from a goroutine of its own. May be nil.
+	Sample func(Sample)
 }
 
 // ErrAbsent is in the error of Run when nothing answers at the target before the run begins.
@@ -81,9 +85,11 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 			}
 		}
 	}()
+	stop := r.watch(ctx)
 	r.pace(ctx, records)
 	close(records)
 	<-collected
+	r.summary.Server = stop()
 	r.summary.Elapsed = time.Since(r.start)
 	return r.summary, ctx.Err()
 }
@@ -95,6 +101,26 @@ type run struct {
 }
 
 func (r *run) clock() time.Duration { return time.Since(r.start) }
+
+// watch has the probe look at the server until stop is called, which returns what it saw.
+func (r *run) watch(ctx context.Context) (stop func() []Sample) {
+	if r.Probe.Client == nil {
+		return func() []Sample { return nil }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var samples []Sample
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.Probe.run(ctx, r.clock, func(s Sample) {
+			samples = append(samples, s)
+			if r.Sample != nil {
+				r.Sample(s)
+			}
+		})
+	}()
+	return func() []Sample { cancel(); <-done; return samples }
+}
 
 // pace starts each request at its time and returns when all have ended.
 func (r *run) pace(ctx context.Context, records chan<- Record) {

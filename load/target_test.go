@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -249,4 +250,32 @@ func TestExpectNames(t *testing.T) {
 	if _, err := load.ExpectNames([]string{"holiday.jpg"}, labels); err == nil {
 		t.Error("no file named after a class: no error")
 	}
+}
+
+// TestServerIsWatched: the probe looks once a second, also at a server without one of the two.
+func TestServerIsWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/predict":
+				_, _ = w.Write([]byte(goldfinch))
+			case "/status":
+				_, _ = fmt.Fprintf(w, `{"queue_size":%d,"endpoints":[{"healthy":true}]}`, int(time.Since(start).Seconds()))
+			case "/metrics":
+				http.NotFound(w, r)
+			}
+		})
+		summary, err := load.Run(t.Context(), load.Config{
+			Target: load.Sync{Client: api}, Schedule: schedule.Constant(10, 3*time.Second), Images: picture(t, "a.jpg"),
+			Probe: load.Probe{Client: api.HTTP, Status: api.BaseURL + "/status", Metrics: api.BaseURL + "/metrics"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []load.Sample{{Replicas: 1}, {At: time.Second, Queue: 1, Replicas: 1}, {At: 2 * time.Second, Queue: 2, Replicas: 1}}
+		if got := summary.Server; len(got) < 3 || !cmp.Equal(got[:3], want) {
+			t.Errorf("samples %+v, want %+v", got, want)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ type loadtestTarget struct {
 	API       string `help:"How to ask: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2, tensors made of the images before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
 	OIPModel  string `name:"oip-model" help:"Name of the model with --api=oip." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
 	OIPBinary bool   `name:"oip-binary" help:"Send tensors in the binary extension instead of JSON, with --api=oip." env:"RESNET18_LOADTEST_OIP_BINARY"`
+	Metrics   string `help:"Prometheus metrics to record beside the load; with --api=async or sync those of --url, if it has them." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
 	LabelPath string `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 
 	Images string `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
@@ -40,6 +42,10 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	config := load.Config{Images: images}
 	if config.Expect, err = c.expectation(images); err != nil {
 		return load.Config{}, err
+	}
+	config.Probe = load.Probe{Client: h, Metrics: c.Metrics}
+	if base := strings.TrimSuffix(c.URL, "/"); c.API == "async" || c.API == "sync" {
+		config.Probe.Status, config.Probe.Metrics = base+"/status", cmp.Or(c.Metrics, base+"/metrics")
 	}
 	api := &client.Client{BaseURL: c.URL, HTTP: h}
 	switch c.API {
