@@ -130,20 +130,3 @@ func MMPP(low, high float64, dwell, duration time.Duration, seed uint64) Schedul
 		return rate
 	})
 }
-
-// Twitter looks like requests to a public service: a daily swing squeezed into the duration, noise that
-// remembers a minute, and sudden bursts that fade away. After the traces that serving papers scale with.
-func Twitter(mean float64, duration time.Duration, seed uint64) Schedule {
-	r := rand.New(rand.NewPCG(seed, 0x77))
-	noise, burst := 0.0, 0.0
-	const memory = 60.0 // seconds in which noise forgets
-	return fill("twitter", duration, func(t float64) float64 {
-		noise += -noise/memory + 0.15*math.Sqrt(2/memory)*r.NormFloat64()
-		burst *= math.Exp(-1 / 20.0)
-		if r.Float64() < 1./300 {
-			burst += 0.5 + r.ExpFloat64()*0.7
-		}
-		daily := 1 + 0.4*math.Sin(2*math.Pi*(t/duration.Seconds()-0.25))
-		return mean * (daily*math.Exp(noise) + burst)
-	})
-}
