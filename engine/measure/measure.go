@@ -121,7 +121,7 @@ func Peak(threads int) (float64, error) {
 				a, b := make([]float32, k.Rows*depth), make([]float32, depth*k.Columns)
 				c, bias := make([]float32, k.Rows*k.Columns), make([]float32, k.Columns)
 				for range turns {
-					k.Tile(k.Rows, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false)
+					k.Tile(k.Rows, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false, nil)
 				}
 			})
 		}

@@ -34,7 +34,7 @@ func (h *head) connect(r *Runner, worker int) {
 	first, end := r.share((Classes+k.Columns-1)/k.Columns, worker)
 	for panel := first; panel < end; panel++ {
 		k.Tile(1, r.logits[panel*k.Columns:], paddedClasses, r.features, features, 0, 1, features,
-			h.b[panel*features*k.Columns:], h.bias[panel*k.Columns:], nil, false)
+			h.b[panel*features*k.Columns:], h.bias[panel*k.Columns:], nil, false, nil)
 	}
 }
 

@@ -101,9 +101,10 @@ func (s *winograd) multiply(r *Runner, v, m []float32, first, end int) {
 	for unit := first; unit < end; unit++ {
 		position, panel := unit/panels, unit%panels
 		b := s.u[unit*s.shape.in*k.Columns:]
+		next := upcoming{panel: s.u[min(unit+1, end-1)*s.shape.in*k.Columns:][:s.shape.in*k.Columns]}
 		r.tiles(tiles, func(tile, n int) {
 			k.Tile(n, m[position*ms+tile*s.shape.out+panel*k.Columns:], s.shape.out,
-				v[position*vs+tile*s.shape.in:], s.shape.in, 0, 1, s.shape.in, b, r.zeros, nil, false)
+				v[position*vs+tile*s.shape.in:], s.shape.in, 0, 1, s.shape.in, b, r.zeros, nil, false, next.half())
 		})
 	}
 }

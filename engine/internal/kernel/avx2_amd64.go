@@ -7,32 +7,32 @@ package kernel
 // tile1AVX2 is tileGeneric with n = 1 and two vectors of columns.
 //
 //go:noescape
-func tile1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile2AVX2 is tileGeneric with n = 2 and two vectors of columns.
 //
 //go:noescape
-func tile2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile3AVX2 is tileGeneric with n = 3 and two vectors of columns.
 //
 //go:noescape
-func tile3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile4AVX2 is tileGeneric with n = 4 and two vectors of columns.
 //
 //go:noescape
-func tile4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile5AVX2 is tileGeneric with n = 5 and two vectors of columns.
 //
 //go:noescape
-func tile5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile6AVX2 is tileGeneric with n = 6 and two vectors of columns.
 //
 //go:noescape
-func tile6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // input4AVX2 is inputGeneric of F(4x4,3x3).
 //

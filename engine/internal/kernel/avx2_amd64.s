@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func tile1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
-// Requires: AVX, FMA3
-TEXT ·tile1AVX2(SB), NOSPLIT, $0-88
+// func tile1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile1AVX2(SB), NOSPLIT, $0-96
 	MOVQ    as+24(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    k+48(FP), AX
@@ -20,14 +20,16 @@ TEXT ·tile1AVX2(SB), NOSPLIT, $0-88
 	MOVQ    bias+64(FP), SI
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
-	MOVQ    rows+40(FP), SI
+	MOVQ    ahead+88(FP), SI
+	MOVQ    rows+40(FP), DI
 
 row:
-	MOVQ AX, DI
-	SUBQ $0x04, DI
+	MOVQ AX, R8
+	SUBQ $0x04, R8
 	JL   rest
 
 steps:
+	PREFETCHT0   (SI)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (DX), Y4
@@ -38,6 +40,7 @@ steps:
 	VBROADCASTSS 4(DX), Y4
 	VFMADD231PS  Y4, Y2, Y0
 	VFMADD231PS  Y4, Y3, Y1
+	PREFETCHT0   64(SI)
 	VMOVUPS      128(BX), Y2
 	VMOVUPS      160(BX), Y3
 	VBROADCASTSS 8(DX), Y4
@@ -50,14 +53,16 @@ steps:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, DI
+	ADDQ         $0x00000080, SI
+	SUBQ         $0x04, R8
 	JGE          steps
 
 rest:
-	ADDQ $0x04, DI
+	ADDQ $0x04, R8
 	JZ   next
 
 single:
+	PREFETCHT0   (SI)
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y3
 	VBROADCASTSS (DX), Y4
@@ -65,12 +70,13 @@ single:
 	VFMADD231PS  Y4, Y3, Y1
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
-	DECQ         DI
+	ADDQ         $+32, SI
+	DECQ         R8
 	JNZ          single
 
 next:
 	ADDQ   CX, DX
-	DECQ   SI
+	DECQ   DI
 	JNZ    row
 	MOVQ   cs+8(FP), AX
 	SHLQ   $0x02, AX
@@ -95,9 +101,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
-// Requires: AVX, FMA3
-TEXT ·tile2AVX2(SB), NOSPLIT, $0-88
+// func tile2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile2AVX2(SB), NOSPLIT, $0-96
 	MOVQ    as+24(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    k+48(FP), CX
@@ -113,14 +119,16 @@ TEXT ·tile2AVX2(SB), NOSPLIT, $0-88
 	VMOVUPS 32(DI), Y1
 	VMOVUPS (DI), Y2
 	VMOVUPS 32(DI), Y3
-	MOVQ    rows+40(FP), DI
+	MOVQ    ahead+88(FP), DI
+	MOVQ    rows+40(FP), R8
 
 row:
-	MOVQ CX, R8
-	SUBQ $0x04, R8
+	MOVQ CX, R9
+	SUBQ $0x04, R9
 	JL   rest
 
 steps:
+	PREFETCHT0   (DI)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (BX), Y6
@@ -137,6 +145,7 @@ steps:
 	VBROADCASTSS 4(BX)(AX*1), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
+	PREFETCHT0   64(DI)
 	VMOVUPS      128(SI), Y4
 	VMOVUPS      160(SI), Y5
 	VBROADCASTSS 8(BX), Y6
@@ -155,14 +164,16 @@ steps:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R8
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R9
 	JGE          steps
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT0   (DI)
 	VMOVUPS      (SI), Y4
 	VMOVUPS      32(SI), Y5
 	VBROADCASTSS (BX), Y6
@@ -173,12 +184,13 @@ single:
 	VFMADD231PS  Y6, Y5, Y3
 	ADDQ         $+4, BX
 	ADDQ         $+64, SI
-	DECQ         R8
+	ADDQ         $+32, DI
+	DECQ         R9
 	JNZ          single
 
 next:
 	ADDQ   DX, BX
-	DECQ   DI
+	DECQ   R8
 	JNZ    row
 	MOVQ   cs+8(FP), AX
 	SHLQ   $0x02, AX
@@ -211,9 +223,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
-// Requires: AVX, FMA3
-TEXT ·tile3AVX2(SB), NOSPLIT, $0-88
+// func tile3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile3AVX2(SB), NOSPLIT, $0-96
 	MOVQ    as+24(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    k+48(FP), CX
@@ -231,14 +243,16 @@ TEXT ·tile3AVX2(SB), NOSPLIT, $0-88
 	VMOVUPS 32(DI), Y3
 	VMOVUPS (DI), Y4
 	VMOVUPS 32(DI), Y5
-	MOVQ    rows+40(FP), DI
+	MOVQ    ahead+88(FP), DI
+	MOVQ    rows+40(FP), R8
 
 row:
-	MOVQ CX, R8
-	SUBQ $0x04, R8
+	MOVQ CX, R9
+	SUBQ $0x04, R9
 	JL   rest
 
 steps:
+	PREFETCHT0   (DI)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (BX), Y8
@@ -261,6 +275,7 @@ steps:
 	VBROADCASTSS 4(BX)(AX*2), Y8
 	VFMADD231PS  Y8, Y6, Y4
 	VFMADD231PS  Y8, Y7, Y5
+	PREFETCHT0   64(DI)
 	VMOVUPS      128(SI), Y6
 	VMOVUPS      160(SI), Y7
 	VBROADCASTSS 8(BX), Y8
@@ -285,14 +300,16 @@ steps:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R8
+	ADDQ         $0x00000080, DI
+	SUBQ         $0x04, R9
 	JGE          steps
 
 rest:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   next
 
 single:
+	PREFETCHT0   (DI)
 	VMOVUPS      (SI), Y6
 	VMOVUPS      32(SI), Y7
 	VBROADCASTSS (BX), Y8
@@ -306,12 +323,13 @@ single:
 	VFMADD231PS  Y8, Y7, Y5
 	ADDQ         $+4, BX
 	ADDQ         $+64, SI
-	DECQ         R8
+	ADDQ         $+32, DI
+	DECQ         R9
 	JNZ          single
 
 next:
 	ADDQ   DX, BX
-	DECQ   DI
+	DECQ   R8
 	JNZ    row
 	MOVQ   cs+8(FP), AX
 	SHLQ   $0x02, AX
@@ -352,9 +370,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
-// Requires: AVX, FMA3
-TEXT ·tile4AVX2(SB), NOSPLIT, $0-88
+// func tile4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile4AVX2(SB), NOSPLIT, $0-96
 	MOVQ    as+24(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    k+48(FP), CX
@@ -376,14 +394,16 @@ TEXT ·tile4AVX2(SB), NOSPLIT, $0-88
 	VMOVUPS 32(R8), Y5
 	VMOVUPS (R8), Y6
 	VMOVUPS 32(R8), Y7
-	MOVQ    rows+40(FP), R8
+	MOVQ    ahead+88(FP), R8
+	MOVQ    rows+40(FP), R9
 
 row:
-	MOVQ CX, R9
-	SUBQ $0x04, R9
+	MOVQ CX, R10
+	SUBQ $0x04, R10
 	JL   rest
 
 steps:
+	PREFETCHT0   (R8)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (BX), Y10
@@ -412,6 +432,7 @@ steps:
 	VBROADCASTSS 4(SI), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
+	PREFETCHT0   64(R8)
 	VMOVUPS      128(DI), Y8
 	VMOVUPS      160(DI), Y9
 	VBROADCASTSS 8(BX), Y10
@@ -443,14 +464,16 @@ steps:
 	ADDQ         $+16, BX
 	ADDQ         $+16, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R10
 	JGE          steps
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT0   (R8)
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (BX), Y10
@@ -468,13 +491,14 @@ single:
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         $+64, DI
-	DECQ         R9
+	ADDQ         $+32, R8
+	DECQ         R10
 	JNZ          single
 
 next:
 	ADDQ   DX, BX
 	ADDQ   DX, SI
-	DECQ   R8
+	DECQ   R9
 	JNZ    row
 	MOVQ   cs+8(FP), AX
 	SHLQ   $0x02, AX
@@ -523,9 +547,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
-// Requires: AVX, FMA3
-TEXT ·tile5AVX2(SB), NOSPLIT, $0-88
+// func tile5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile5AVX2(SB), NOSPLIT, $0-96
 	MOVQ    as+24(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    k+48(FP), CX
@@ -549,14 +573,16 @@ TEXT ·tile5AVX2(SB), NOSPLIT, $0-88
 	VMOVUPS 32(R8), Y7
 	VMOVUPS (R8), Y8
 	VMOVUPS 32(R8), Y9
-	MOVQ    rows+40(FP), R8
+	MOVQ    ahead+88(FP), R8
+	MOVQ    rows+40(FP), R9
 
 row:
-	MOVQ CX, R9
-	SUBQ $0x04, R9
+	MOVQ CX, R10
+	SUBQ $0x04, R10
 	JL   rest
 
 steps:
+	PREFETCHT0   (R8)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (BX), Y12
@@ -591,6 +617,7 @@ steps:
 	VBROADCASTSS 4(SI)(AX*1), Y12
 	VFMADD231PS  Y12, Y10, Y8
 	VFMADD231PS  Y12, Y11, Y9
+	PREFETCHT0   64(R8)
 	VMOVUPS      128(DI), Y10
 	VMOVUPS      160(DI), Y11
 	VBROADCASTSS 8(BX), Y12
@@ -628,14 +655,16 @@ steps:
 	ADDQ         $+16, BX
 	ADDQ         $+16, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R10
 	JGE          steps
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT0   (R8)
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (BX), Y12
@@ -656,13 +685,14 @@ single:
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         $+64, DI
-	DECQ         R9
+	ADDQ         $+32, R8
+	DECQ         R10
 	JNZ          single
 
 next:
 	ADDQ   DX, BX
 	ADDQ   DX, SI
-	DECQ   R8
+	DECQ   R9
 	JNZ    row
 	MOVQ   cs+8(FP), AX
 	SHLQ   $0x02, AX
@@ -719,9 +749,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func tile6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
-// Requires: AVX, FMA3
-TEXT ·tile6AVX2(SB), NOSPLIT, $0-88
+// func tile6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·tile6AVX2(SB), NOSPLIT, $0-96
 	MOVQ    as+24(FP), AX
 	SHLQ    $0x02, AX
 	MOVQ    k+48(FP), CX
@@ -747,14 +777,16 @@ TEXT ·tile6AVX2(SB), NOSPLIT, $0-88
 	VMOVUPS 32(R8), Y9
 	VMOVUPS (R8), Y10
 	VMOVUPS 32(R8), Y11
-	MOVQ    rows+40(FP), R8
+	MOVQ    ahead+88(FP), R8
+	MOVQ    rows+40(FP), R9
 
 row:
-	MOVQ CX, R9
-	SUBQ $0x04, R9
+	MOVQ CX, R10
+	SUBQ $0x04, R10
 	JL   rest
 
 steps:
+	PREFETCHT0   (R8)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (BX), Y14
@@ -795,6 +827,7 @@ steps:
 	VBROADCASTSS 4(SI)(AX*2), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
+	PREFETCHT0   64(R8)
 	VMOVUPS      128(DI), Y12
 	VMOVUPS      160(DI), Y13
 	VBROADCASTSS 8(BX), Y14
@@ -838,14 +871,16 @@ steps:
 	ADDQ         $+16, BX
 	ADDQ         $+16, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R9
+	ADDQ         $0x00000080, R8
+	SUBQ         $0x04, R10
 	JGE          steps
 
 rest:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   next
 
 single:
+	PREFETCHT0   (R8)
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (BX), Y14
@@ -869,13 +904,14 @@ single:
 	ADDQ         $+4, BX
 	ADDQ         $+4, SI
 	ADDQ         $+64, DI
-	DECQ         R9
+	ADDQ         $+32, R8
+	DECQ         R10
 	JNZ          single
 
 next:
 	ADDQ   DX, BX
 	ADDQ   DX, SI
-	DECQ   R8
+	DECQ   R9
 	JNZ    row
 	MOVQ   cs+8(FP), AX
 	SHLQ   $0x02, AX

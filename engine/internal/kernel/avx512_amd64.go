@@ -7,72 +7,72 @@ package kernel
 // tile1AVX512 is tileGeneric with n = 1 and two vectors of columns.
 //
 //go:noescape
-func tile1AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile1AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile2AVX512 is tileGeneric with n = 2 and two vectors of columns.
 //
 //go:noescape
-func tile2AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile2AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile3AVX512 is tileGeneric with n = 3 and two vectors of columns.
 //
 //go:noescape
-func tile3AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile3AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile4AVX512 is tileGeneric with n = 4 and two vectors of columns.
 //
 //go:noescape
-func tile4AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile4AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile5AVX512 is tileGeneric with n = 5 and two vectors of columns.
 //
 //go:noescape
-func tile5AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile5AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile6AVX512 is tileGeneric with n = 6 and two vectors of columns.
 //
 //go:noescape
-func tile6AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile6AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile7AVX512 is tileGeneric with n = 7 and two vectors of columns.
 //
 //go:noescape
-func tile7AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile7AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile8AVX512 is tileGeneric with n = 8 and two vectors of columns.
 //
 //go:noescape
-func tile8AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile8AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile9AVX512 is tileGeneric with n = 9 and two vectors of columns.
 //
 //go:noescape
-func tile9AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile9AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile10AVX512 is tileGeneric with n = 10 and two vectors of columns.
 //
 //go:noescape
-func tile10AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile10AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile11AVX512 is tileGeneric with n = 11 and two vectors of columns.
 //
 //go:noescape
-func tile11AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile11AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile12AVX512 is tileGeneric with n = 12 and two vectors of columns.
 //
 //go:noescape
-func tile12AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile12AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile13AVX512 is tileGeneric with n = 13 and two vectors of columns.
 //
 //go:noescape
-func tile13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // tile14AVX512 is tileGeneric with n = 14 and two vectors of columns.
 //
 //go:noescape
-func tile14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int)
+func tile14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
 // input4AVX512 is inputGeneric of F(4x4,3x3).
 //

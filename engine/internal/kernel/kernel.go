@@ -23,7 +23,7 @@ type Set struct {
 	// multiple of Columns.
 	Rows, Columns int
 
-	tile    func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool)
+	tile    func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32)
 	input   [2]func(v []float32, vs int, x []float32, rs, channels int)
 	output  [2]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool)
 	maxPool func(y, r0, r1, r2 []float32, columns, channels int)

@@ -98,7 +98,7 @@ func TestTile(t *testing.T) {
 						residual = residuals.Copy(src.floats((n-1)*cs + s.Columns))
 					}
 					got := output.Slice((n-1)*cs + s.Columns)
-					s.Tile(n, got, cs, a, as, rs, rows, k, b, bias, residual, relu)
+					s.Tile(n, got, cs, a, as, rs, rows, k, b, bias, residual, relu, b[len(b)/2:])
 					output.Check(t, "Tile")
 					want, magnitude := tileExact(n, s.Columns, cs, a, as, rs, rows, k, b, bias, residual, relu)
 					for i, g := range got {
@@ -257,7 +257,7 @@ func TestPanicsOnShortSlices(t *testing.T) {
 		for name, call := range map[string]func(){
 			"tile": func() {
 				s.Tile(1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
-					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false)
+					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false, nil)
 			},
 			"input": func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
 			"maxPool": func() {
@@ -293,7 +293,7 @@ func BenchmarkTile(b *testing.B) {
 			a, w, bias := src.floats(s.Rows*k), src.floats(k*s.Columns), src.floats(s.Columns)
 			c := make([]float32, s.Rows*s.Columns)
 			for b.Loop() {
-				s.Tile(s.Rows, c, s.Columns, a, k, k, 1, k, w, bias, nil, false)
+				s.Tile(s.Rows, c, s.Columns, a, k, k, 1, k, w, bias, nil, false, nil)
 			}
 			b.ReportMetric(float64(s.Rows*s.Columns*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 		})

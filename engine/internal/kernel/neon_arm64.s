@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-TEXT ·tile1NEON(SB), NOSPLIT, $0-88
+TEXT ·tile1NEON(SB), NOSPLIT, $0-96
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -16,6 +16,7 @@ TEXT ·tile1NEON(SB), NOSPLIT, $0-88
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
+	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -102,7 +103,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile2NEON(SB), NOSPLIT, $0-88
+TEXT ·tile2NEON(SB), NOSPLIT, $0-96
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -114,6 +115,7 @@ TEXT ·tile2NEON(SB), NOSPLIT, $0-88
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
+	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -240,7 +242,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile3NEON(SB), NOSPLIT, $0-88
+TEXT ·tile3NEON(SB), NOSPLIT, $0-96
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -252,6 +254,7 @@ TEXT ·tile3NEON(SB), NOSPLIT, $0-88
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
+	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -418,7 +421,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile4NEON(SB), NOSPLIT, $0-88
+TEXT ·tile4NEON(SB), NOSPLIT, $0-96
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -430,6 +433,7 @@ TEXT ·tile4NEON(SB), NOSPLIT, $0-88
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
+	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -636,7 +640,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile5NEON(SB), NOSPLIT, $0-88
+TEXT ·tile5NEON(SB), NOSPLIT, $0-96
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -648,6 +652,7 @@ TEXT ·tile5NEON(SB), NOSPLIT, $0-88
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
+	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -894,7 +899,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile6NEON(SB), NOSPLIT, $0-88
+TEXT ·tile6NEON(SB), NOSPLIT, $0-96
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -906,6 +911,7 @@ TEXT ·tile6NEON(SB), NOSPLIT, $0-88
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
+	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4

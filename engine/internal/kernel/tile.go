@@ -10,7 +10,10 @@ import "fmt"
 // for p below n (1..Rows) and j below Columns. residual may be nil; act is max(0, x) when relu is set. With
 // rows = 1 this is a matrix product; with rows the height of a kernel, k its width times the input channels
 // and rs an image row, it is a convolution of n neighbouring pixels, as channels are last.
-func (s *Set) Tile(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) {
+//
+// ahead is weights that will be wanted next: half as many of them as b has are brought into the cache meanwhile. It
+// may be nil.
+func (s *Set) Tile(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32) {
 	last := (n-1)*cs + s.Columns - 1
 	if n < 1 || n > s.Rows || rows < 1 || k < 1 {
 		panic(fmt.Sprintf("kernel: tile of %d rows, %d x %d deep", n, rows, k))
@@ -19,10 +22,13 @@ func (s *Set) Tile(n int, c []float32, cs int, a []float32, as, rs, rows, k int,
 	if residual != nil {
 		_ = residual[last]
 	}
-	s.tile(n, c, cs, a, as, rs, rows, k, b, bias, residual, relu)
+	if len(ahead) == 0 {
+		ahead = b // is being read anyway
+	}
+	s.tile(n, c, cs, a, as, rs, rows, k, b, bias, residual, relu, ahead)
 }
 
-func tileGeneric(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) {
+func tileGeneric(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, _ []float32) {
 	const columns = 16
 	for p := range n {
 		sum := [columns]float32(bias[:columns])

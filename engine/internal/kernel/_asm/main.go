@@ -16,16 +16,15 @@ import (
 
 // target is what a SIMD level offers.
 type target struct {
-	suffix    string // of function names
-	lanes     int    // floats in a vector
-	pixels    int    // most rows of a tile
-	broadcast bool   // a multiplication can broadcast one float from memory
-	vec       func() reg.VecVirtual
+	suffix string // of function names
+	lanes  int    // floats in a vector
+	pixels int    // most rows of a tile
+	vec    func() reg.VecVirtual
 }
 
 var targets = map[string]target{
-	"avx2":   {"AVX2", 8, 6, false, YMM},
-	"avx512": {"AVX512", 16, 14, true, ZMM},
+	"avx2":   {"AVX2", 8, 6, YMM},
+	"avx512": {"AVX512", 16, 14, ZMM},
 }
 
 func main() {

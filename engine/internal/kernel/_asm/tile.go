@@ -14,7 +14,7 @@ const unroll = 4 // steps of the innermost loop in one turn
 // multiplies one float of each row with two vectors of weights.
 func (t target) tile(n int) {
 	TEXT(fmt.Sprintf("tile%d%s", n, t.suffix), NOSPLIT,
-		"func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)")
+		"func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("tile%d%s is tileGeneric with n = %d and two vectors of columns.", n, t.suffix, n))
 
@@ -40,18 +40,17 @@ func (t target) tile(n int) {
 		acc = append(acc, pair)
 	}
 
+	ahead := pointer("ahead")
+	perLine := 64 / t.bytes() // steps in which one line, half of what they read of b, is fetched
 	step := func(i int) {
+		if i%perLine == 0 {
+			PREFETCHT0(Mem{Base: ahead, Disp: i * t.bytes()})
+		}
 		w := [2]reg.VecVirtual{t.vec(), t.vec()}
 		for v := range w {
 			VMOVUPS(Mem{Base: b, Disp: (2*i + v) * t.bytes()}, w[v])
 		}
 		for p := range n {
-			if t.broadcast {
-				for v := range w {
-					VFMADD231PS_BCST(at(p, 4*i), w[v], acc[p][v])
-				}
-				continue
-			}
 			x := t.vec()
 			VBROADCASTSS(at(p, 4*i), x)
 			for v := range w {
@@ -64,6 +63,7 @@ func (t target) tile(n int) {
 			ADDQ(number(4*steps), base)
 		}
 		ADDQ(number(2*steps*t.bytes()), b)
+		ADDQ(number(steps*t.bytes()), ahead)
 	}
 
 	rows := count("rows")
