@@ -29,13 +29,14 @@ func bytes(r *rand.Rand, n int) []uint8 {
 const guard = 0xA5
 
 // TestTile holds every level bit for bit to plain Go and, on the sums, to the definition. Extremes of both operands are
-// among the data: sums of two products reach 64770, where 16 bits would saturate.
+// among the data: sums of two products reach 65280 in magnitude, where 16 bits would saturate.
 func TestTile(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
 		const largest = 1 << 16
 		source, output := kerneltest.NewRegion[uint8](t, largest, 0), kerneltest.NewRegion[uint8](t, largest, guard)
 		packed, rest := kerneltest.NewRegion[int8](t, 4*largest, 0), kerneltest.NewRegion[uint8](t, largest, 0)
+		muls, biases := kerneltest.NewRegion[float32](t, largest, 0), kerneltest.NewRegion[float32](t, largest, 0)
 		for trial := range 400 {
 			r := rand.New(rand.NewPCG(uint64(trial), 8))
 			width := 1 + r.IntN(80)
@@ -49,19 +50,20 @@ func TestTile(t *testing.T) {
 			src := source.Copy(bytes(r, (Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps))
 			weights := make([]int8, s.Channels*g.Rows*width)
 			for i := range weights {
-				weights[i] = int8(r.IntN(255) - 127)
+				weights[i] = int8(r.Uint32())
 			}
-			if trial%10 == 0 {
+			if trial%10 == 0 { // nothing but extremes
+				pixel, w := []uint8{0, 255}[r.IntN(2)], []int8{-128, -127, 127}[r.IntN(3)]
 				for i := range src {
-					src[i] = 255
+					src[i] = pixel
 				}
 				for i := range weights {
-					weights[i] = 127
+					weights[i] = w
 				}
 			}
 			weight := func(c, row, i int) int8 { return weights[(c*g.Rows+row)*width+i] }
 			w := packed.Copy(s.Pack(s.Channels, g.Rows, width, weight))
-			mul, bias := make([]float32, s.Channels), make([]float32, (Pixels-1)*g.BiasStride+s.Channels)
+			mul, bias := muls.Slice(s.Channels), biases.Slice((Pixels-1)*g.BiasStride+s.Channels)
 			for i := range mul {
 				mul[i] = r.Float32() * 0.002
 			}
