@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+)
+
+// CPU is what this machine offers the engine, and what the engine makes of it.
+type CPU struct {
+	Levels     []string // names for RESNET18_CPU, from slow to fast
+	FP32, Int8 string   // levels of the kernels in use
+	Quota      int      // CPUs that this process is granted
+}
+
+// DescribeCPU looks at the machine and at RESNET18_CPU. An error says that the variable asks for what there is not; the
+// levels and the quota are told all the same.
+func DescribeCPU() (CPU, error) {
+	c := CPU{Quota: cpu.Quota()}
+	for _, level := range cpu.Levels() {
+		c.Levels = append(c.Levels, level.String())
+	}
+	level, err := cpu.Best()
+	if err != nil {
+		return c, fmt.Errorf("choose kernels: %w", err)
+	}
+	c.FP32, c.Int8 = kernel.For(level).Level.String(), kernel8.For(level).Level.String()
+	return c, nil
+}
