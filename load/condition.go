@@ -118,7 +118,7 @@ func (c *Condition) parseWhat(what string) error {
 }
 
 func finite(d time.Duration) float64 {
-	if d == math.MaxInt64 {
+	if d == Never {
 		return math.Inf(1)
 	}
 	return d.Seconds()

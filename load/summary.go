@@ -47,12 +47,13 @@ const (
 	SpanSubmit    = "submit"    // sending to acceptance
 	SpanQueue     = "queue"     // waiting in the dispatcher
 	SpanInference = "inference" // the network
+	SpanAnswer    = "answer"    // sending to result: the total less the tester's own lateness
 	SpanPollLag   = "poll lag"  // result there to result known
 	SpanSend      = "send lag"  // intended time to sending
 )
 
 // Spans lists the spans in the order of a request's life, the sum of all first.
-var Spans = []string{SpanTotal, SpanSend, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
+var Spans = []string{SpanTotal, SpanSend, SpanAnswer, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
 
 // Latencies are kept from a microsecond to an hour in three significant digits.
 const (
@@ -99,6 +100,7 @@ func (s *Summary) Add(r Record) {
 	}
 	s.OK++
 	observe(s.spans[SpanTotal], r.Latency())
+	observe(s.spans[SpanAnswer], r.Done-r.Sent)
 	observe(s.spans[SpanSubmit], r.Accepted-r.Sent)
 	if r.Inference > 0 {
 		observe(s.spans[SpanInference], r.Inference)
@@ -175,12 +177,15 @@ func (s *Summary) Mean(span string) time.Duration {
 // Max is a span's longest duration.
 func (s *Summary) Max(span string) time.Duration { return microseconds(s.spans[span].Max()) }
 
+// Never is how long a request without an answer lasts.
+const Never = time.Duration(math.MaxInt64)
+
 // Felt is the percentile of the total over all requests, not only those with an answer: one without lasts for
-// ever. It is math.MaxInt64 when that many failed.
+// ever. It is Never when that many failed.
 func (s *Summary) Felt(percent float64) time.Duration {
-	rank := math.Ceil(percent/100*float64(s.Sent) - 1e-9)
+	rank := max(1, math.Floor(percent/100*float64(s.Sent)+0.5)) // as HdrHistogram does
 	if rank > float64(s.OK) {
-		return math.MaxInt64
+		return Never
 	}
 	if s.OK == 0 {
 		return 0

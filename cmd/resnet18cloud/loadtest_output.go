@@ -14,6 +14,8 @@ import (
 // loadtestOutputs are the forms in which results leave.
 type loadtestOutputs struct {
 	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can join." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
+	HTML      string   `name:"html" help:"File to write the report to, as a page that needs nothing else." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
+	PNG       string   `name:"png" help:"Folder to write the report's pictures to." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
 	Threshold []string `help:"What the result shall hold, repeatable or with semicolons between; the exit status is then 1 only if one is broken. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
@@ -40,10 +42,19 @@ func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary, thresholds []l
 		err = errors.Join(err, s.WriteFile(o.JSON))
 	}
 	good := len(thresholds) > 0 || s.OK == s.Sent
+	var verdicts []load.Verdict
 	for _, c := range thresholds {
 		v := c.Check(s)
+		verdicts = append(verdicts, v)
 		fmt.Fprintln(stdout, v)
 		good = good && v.Holds
+	}
+	if o.HTML != "" {
+		err = errors.Join(err, report.HTMLFile(o.HTML, s, verdicts))
+	}
+	if o.PNG != "" {
+		_, failed := report.Pictures(o.PNG, s)
+		err = errors.Join(err, failed)
 	}
 	if err == nil && !good {
 		return errReported

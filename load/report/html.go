@@ -1,0 +1,180 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// HTML writes the result as one page that needs nothing else: tables, pictures, and the conditions that it
+// was held against.
+func HTML(w io.Writer, s *load.Summary, verdicts []load.Verdict) error {
+	data, err := pageData(s, verdicts)
+	if err == nil {
+		err = page.Execute(w, data)
+	}
+	if err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
+
+// HTMLFile writes the page to a file.
+func HTMLFile(path string, s *load.Summary, verdicts []load.Verdict) error {
+	var b bytes.Buffer
+	if err := HTML(&b, s, verdicts); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
+
+// pageFields is what the page shows, as text.
+type pageFields struct {
+	*load.Summary
+	When, Took, Loop, Lateness string
+	Tiles                      []tile
+	Failures                   []failure
+	Verdicts                   []load.Verdict
+	Heads                      []string
+	Rows                       []row
+	Doubt                      string
+	Charts                     []picture
+	Seconds                    []second
+}
+
+type tile struct{ Value, Name string }
+
+type failure struct {
+	Count        int
+	Kind, Sample string
+}
+
+type row struct {
+	Span, Meaning string
+	Cells         []cell
+}
+
+type cell struct {
+	Text   string
+	Unsure bool
+}
+
+type picture struct {
+	Name, Title string
+	SVG         template.HTML
+}
+
+type second struct {
+	At, Offered, Sent, Answered, Failed int
+	P50, P99, Max                       string
+}
+
+var meanings = map[string]string{
+	load.SpanTotal:     "from the time the schedule wanted it sent to the answer",
+	load.SpanSend:      "from that time to the sending: this machine's lateness",
+	load.SpanAnswer:    "from the sending to the answer: what testers report that do not know a schedule",
+	load.SpanSubmit:    "from the sending to the server's having it",
+	load.SpanQueue:     "waiting in the dispatcher, as it says",
+	load.SpanInference: "in the network, as the replica says",
+	load.SpanPollLag:   "from the answer's being there to its being known",
+}
+
+func pageData(s *load.Summary, verdicts []load.Verdict) (pageFields, error) {
+	f := pageFields{Summary: s, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: verdicts, Doubt: doubt}
+	f.Took = s.Elapsed.Round(100 * time.Millisecond).String()
+	f.Loop = "open loop"
+	if s.Workers > 0 {
+		f.Loop = fmt.Sprintf("closed loop of %d workers", s.Workers)
+	}
+	f.Tiles = []tile{
+		{fmt.Sprint(s.Sent), "requests"},
+		{fmt.Sprintf("%.1f/s", s.Rate()), "answers"},
+		{fmt.Sprint(s.Sent - s.OK), "failed"},
+		{felt(s, 50), "p50"},
+		{felt(s, 99), "p99"},
+		{felt(s, 99.9), "p99.9"},
+	}
+	for _, kind := range s.Kinds() {
+		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, s.Samples[kind]})
+	}
+	f.Heads = append(f.Heads, "mean")
+	for _, p := range load.Percentiles {
+		f.Heads = append(f.Heads, fmt.Sprintf("p%g", p))
+	}
+	f.Heads = append(f.Heads, "max")
+	for _, span := range load.Spans {
+		if s.Count(span) > 0 {
+			f.Rows = append(f.Rows, spanRow(s, span))
+		}
+	}
+	for i := range s.Timeline {
+		t := &s.Timeline[i]
+		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
+	}
+	for _, c := range charts {
+		p, err := c.plot(s)
+		if err != nil {
+			return f, err
+		}
+		if p == nil {
+			continue
+		}
+		var b strings.Builder
+		if err := svg(&b, p); err != nil {
+			return f, fmt.Errorf("draw %s: %w", c.name, err)
+		}
+		_, inner, _ := strings.Cut(b.String(), "<svg") // without the XML declaration
+		f.Charts = append(f.Charts, picture{c.name, c.title, template.HTML("<svg" + inner)})
+	}
+	return f, nil
+}
+
+func spanRow(s *load.Summary, span string) row {
+	r := row{Span: span, Meaning: meanings[span], Cells: []cell{{Text: short(s.Mean(span))}}}
+	for _, p := range load.Percentiles {
+		r.Cells = append(r.Cells, cell{short(s.Percentile(span, p)), !load.Enough(s.Count(span), p)})
+	}
+	r.Cells = append(r.Cells, cell{Text: short(s.Max(span))})
+	return r
+}
+
+// felt is a percentile over all requests, failures included.
+func felt(s *load.Summary, percent float64) string {
+	d := s.Felt(percent)
+	if d == load.Never {
+		return "never"
+	}
+	if !load.Enough(s.Sent, percent) {
+		return "~" + short(d) + " ms"
+	}
+	return short(d) + " ms"
+}
+
+// short writes milliseconds in three digits.
+func short(d time.Duration) string {
+	switch ms := milliseconds(d); {
+	case ms == 0:
+		return "-"
+	case ms < 10:
+		return fmt.Sprintf("%.2f", ms)
+	case ms < 100:
+		return fmt.Sprintf("%.1f", ms)
+	default:
+		return fmt.Sprintf("%.0f", ms)
+	}
+}

@@ -1,0 +1,123 @@
+package report
+
+import (
+	"encoding/xml"
+	"errors"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+)
+
+// results are runs of every kind that a report has to cope with.
+func results() map[string]*load.Summary {
+	whole, failed := load.NewSummary(), load.NewSummary()
+	for i := range 2000 {
+		due := time.Duration(i) * 5 * time.Millisecond
+		r := load.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due + time.Millisecond,
+			Done: due + 20*time.Millisecond, Queue: time.Millisecond, Inference: 15 * time.Millisecond, PollLag: time.Millisecond}
+		whole.Add(r)
+		r.Error, r.Detail = "full", "<script>alert(1)</script>"
+		failed.Add(r)
+	}
+	for _, s := range []*load.Summary{whole, failed} {
+		s.Started, s.Elapsed = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 10*time.Second
+		s.Schedule, s.Target = "constant:200:10s", "http://server (async)"
+	}
+	whole.Server = []load.Sample{{Queue: 2, Replicas: 1}, {At: time.Second, Queue: 3, Replicas: 2}}
+	one := load.NewSummary()
+	one.Add(load.Record{File: "a.jpg", Done: time.Second})
+	return map[string]*load.Summary{"whole": whole, "all failed": failed, "one request": one, "nothing": load.NewSummary()}
+}
+
+// external matches what a browser would fetch.
+var external = regexp.MustCompile(`(?i)(src|href)\s*=|url\(|@import`)
+
+func TestHTMLStandsAlone(t *testing.T) {
+	t.Parallel()
+	condition, err := load.ParseCondition("p99<1ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range results() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b strings.Builder
+			if err := HTML(&b, s, []load.Verdict{condition.Check(s)}); err != nil {
+				t.Fatal(err)
+			}
+			if found := external.FindString(b.String()); found != "" {
+				t.Errorf("page refers to something outside: %q", found)
+			}
+			if strings.Contains(b.String(), "<script>") {
+				t.Error("a server's message became markup")
+			}
+			if want := "BROKEN  p99&lt;1ms"; !strings.Contains(b.String(), want) {
+				t.Errorf("page lacks %q", want)
+			}
+			for _, svg := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(b.String(), -1) {
+				for d := xml.NewDecoder(strings.NewReader(svg)); ; {
+					if _, err := d.Token(); errors.Is(err, io.EOF) {
+						break
+					} else if err != nil {
+						t.Fatalf("picture: %v", err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestPictures(t *testing.T) {
+	t.Parallel()
+	for name, s := range results() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			paths, err := Pictures(filepath.Join(t.TempDir(), "new"), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := 3
+			if len(s.Server) > 0 {
+				want = 4
+			}
+			if len(paths) != want {
+				t.Errorf("pictures %v, want %d", paths, want)
+			}
+			for _, path := range paths {
+				f, err := os.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := png.Decode(f); err != nil {
+					t.Errorf("%s: %v", path, err)
+				}
+				f.Close()
+			}
+		})
+	}
+}
+
+// TestTextSaysWhatIsUnsure: of 2000 observations 20 lie beyond p99, and 2 beyond p99.9.
+func TestTextSaysWhatIsUnsure(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	if err := Text(&b, results()["whole"]); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`2000 images in 10\.0 s: 2000 answered \(0 from the cache\), 0 failed, 200\.0 answers/s`,
+		`total +20\.01 +20\.02 +20\.02 +20\.02 +20\.02 +~20\.02 +~20\.02 +20\.02`, // of three digits
+		`~: fewer than ten`,
+	} {
+		if !regexp.MustCompile(line).MatchString(b.String()) {
+			t.Errorf("text lacks %q:\n%s", line, b.String())
+		}
+	}
+}
