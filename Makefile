@@ -15,7 +15,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz bench compare compare-decode lint generate clean
+.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench compare compare-decode lint generate clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,22 @@ e2e: build ## Run the whole system as a user would: the README's steps, crashes,
 
 chaos: ## Kill, hang and cut off replicas, dispatchers and NATS under load; lose nothing (CHAOS_REQUESTS, CHAOS_SEED)
 	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
+
+# A real control plane, built once from its sources and kept in the user's cache.
+KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)
+KUBERNETES_BIN := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud/kubernetes-$(KUBERNETES_VERSION)
+CONTROL_PLANE := $(addprefix $(KUBERNETES_BIN)/,etcd kube-apiserver kube-controller-manager)
+
+$(KUBERNETES_BIN)/etcd: PACKAGE := go.etcd.io/etcd/server/v3
+$(KUBERNETES_BIN)/kube-%: PACKAGE = k8s.io/kubernetes/cmd/$(@F)
+$(CONTROL_PLANE):
+	@echo "building $(@F), which takes minutes; it is kept in $(@D)"; mkdir -p $(@D)
+	cd test/kubernetes/controlplane && CGO_ENABLED=0 $(GO) build -trimpath -o $@.part \
+		-ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)' $(PACKAGE)
+	@mv $@.part $@
+
+kubernetes: build $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 25m ./test/kubernetes
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each

@@ -24,7 +24,7 @@ func (d *Deployment) writeEvent(ctx context.Context, target *unstructured.Unstru
 	}
 	event := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "events.k8s.io/v1", "kind": "Event",
-		"metadata":  map[string]any{"generateName": d.cfg.Name + "."},
+		"metadata":  map[string]any{"generateName": d.cfg.Name + "-"},
 		"eventTime": microTime(time.Now()), "type": "Normal", "action": "Scale", "reason": reason,
 		"reportingController": controller, "reportingInstance": cut(d.identity, 128),
 		"regarding": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "namespace": target.GetNamespace(),

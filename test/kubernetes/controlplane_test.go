@@ -1,0 +1,170 @@
+//go:build kubernetes
+
+package kubernetes
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	namespace  = "default"
+	adminToken = "admin-of-the-test"
+	apiServer  = "https://127.0.0.1:6443"
+	etcdURL    = "http://127.0.0.1:2379"
+)
+
+// cluster is a running control plane.
+type cluster struct {
+	dir    string
+	config *rest.Config // an administrator's
+	client dynamic.Interface
+}
+
+// startCluster starts etcd, API server and controller manager, and ends them with the test.
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	bin := os.Getenv("KUBERNETES_BIN")
+	if bin == "" {
+		t.Fatal("KUBERNETES_BIN does not name the folder of etcd, kube-apiserver and kube-controller-manager: run make kubernetes")
+	}
+	dir := t.TempDir()
+	key := writeKey(t, filepath.Join(dir, "service-account.key"))
+	tokens := writeFile(t, filepath.Join(dir, "tokens.csv"), adminToken+`,admin,admin,"system:masters"`+"\n")
+	start(t, "etcd", exec.Command(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--log-level=error",
+		"--unsafe-no-fsync", "--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL, "--listen-peer-urls=http://127.0.0.1:2380"))
+	start(t, "kube-apiserver", exec.Command(filepath.Join(bin, "kube-apiserver"), "--etcd-servers="+etcdURL,
+		"--cert-dir="+filepath.Join(dir, "certs"), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+		"--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24", "--token-auth-file="+tokens,
+		"--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file="+key, "--service-account-signing-key-file="+key))
+	c := &cluster{dir: dir, config: &rest.Config{Host: apiServer, BearerToken: adminToken, QPS: 200, Burst: 400,
+		TLSClientConfig: rest.TLSClientConfig{Insecure: true}}}
+	c.awaitReady(t)
+	var err error
+	if c.client, err = dynamic.NewForConfig(c.config); err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig := c.writeKubeconfig(t, "admin", adminToken)
+	start(t, "kube-controller-manager", exec.Command(filepath.Join(bin, "kube-controller-manager"), "--kubeconfig="+kubeconfig,
+		"--secure-port=0", "--leader-elect=false", "--controllers=deployment-controller,replicaset-controller,statefulset-controller,"+
+			"endpointslice-controller,disruption-controller,horizontal-pod-autoscaler-controller,serviceaccount-controller,"+
+			"garbage-collector-controller", "--horizontal-pod-autoscaler-sync-period=1s"))
+	return c
+}
+
+func (c *cluster) awaitReady(t *testing.T) {
+	t.Helper()
+	client, err := rest.HTTPClientFor(c.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "the API server to be ready", func() error {
+		response, err := client.Get(apiServer + "/readyz")
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("GET /readyz answered %s", response.Status)
+		}
+		return nil
+	})
+}
+
+// writeKubeconfig writes a file that is the API server and the bearer of a token.
+func (c *cluster) writeKubeconfig(t *testing.T, name, token string) string {
+	t.Helper()
+	return writeFile(t, filepath.Join(c.dir, name+".kubeconfig"), kubeconfigText(token))
+}
+
+func kubeconfigText(token string) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: %s, insecure-skip-tls-verify: true}}]
+users: [{name: test, user: {token: %q}}]
+contexts: [{name: test, context: {cluster: test, user: test, namespace: %s}}]
+current-context: test
+`, apiServer, token, namespace)
+}
+
+func writeKey(t *testing.T, path string) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, path, string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
+}
+
+func writeFile(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// start runs a command to the end of the test. Its output is shown when the test fails.
+func start(t *testing.T, name string, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		log.Close()
+		if t.Failed() {
+			t.Logf("end of %s's output:\n%s", name, tail(log.Name()))
+		}
+	})
+	return cmd
+}
+
+// tail is the end of a file.
+func tail(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4000):])
+}
+
+// eventually asks again and again until the answer is nil.
+func eventually(t *testing.T, within time.Duration, what string, ask func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	for {
+		err := ask()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %s for %s: %v", within, what, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

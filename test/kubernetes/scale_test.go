@@ -1,0 +1,207 @@
+//go:build kubernetes
+
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/kube"
+)
+
+var shrinks = flag.Int("shrinks", 200, "scale-downs under load")
+
+func testManifestsServe(t *testing.T, c *cluster) {
+	l := startLoad(t, c, 10)
+	time.Sleep(2 * time.Second)
+	l.end(t)
+}
+
+// make makes our actuator.
+func (c *cluster) make(t *testing.T, identity string) *kube.Deployment {
+	t.Helper()
+	d, err := kube.Open(kube.Config{Name: replicas, Kubeconfig: c.writeKubeconfig(t, "admin", adminToken), Identity: identity,
+		LeaseDuration: 5 * time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// open makes our actuator, and runs it until the test ends.
+func (c *cluster) open(t *testing.T, identity string) *kube.Deployment {
+	t.Helper()
+	d := c.make(t, identity)
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx, func(bool) {}) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("run of %s: %v", identity, err)
+		}
+	})
+	return d
+}
+
+func awaitLead(t *testing.T, d *kube.Deployment) {
+	t.Helper()
+	eventually(t, timeout, d.Identity()+" to lead", func() error {
+		if leading, holder := d.Leading(); !leading {
+			return fmt.Errorf("%q leads", holder)
+		}
+		return nil
+	})
+}
+
+func decision(n int) autoscale.Decision {
+	return autoscale.Decision{Policy: "test", Replicas: n, Reasons: []autoscale.Reason{{Rule: autoscale.RuleFixed, Replicas: n}}}
+}
+
+// testOneWriter holds that the one with the Lease writes, the other not, and that they change places.
+func testOneWriter(t *testing.T, c *cluster) {
+	first := c.open(t, "first")
+	awaitLead(t, first)
+	second := c.open(t, "second")
+	if err := second.SetReplicas(t.Context(), 7, decision(7)); !errors.Is(err, kube.ErrNotLeader) {
+		t.Errorf("SetReplicas of the one that does not lead: %v, want %v", err, kube.ErrNotLeader)
+	}
+	if err := first.SetReplicas(t.Context(), 4, decision(4)); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitReplicas(t, 4)
+	scale, err := first.Scale(t.Context())
+	if err != nil || scale.Desired != 4 || len(scale.Replicas) != 4 {
+		t.Fatalf("Scale = %+v, %v; want 4 desired and there", scale, err)
+	}
+	for _, r := range scale.Replicas {
+		if !r.Ready || r.ReadyAt.Before(r.Created) || !strings.HasPrefix(r.URL, "http://10.1.") || !strings.HasSuffix(r.URL, ":5000") {
+			t.Errorf("replica %+v, want it ready, and its address", r)
+		}
+	}
+	eventually(t, timeout, "the Event", func() error {
+		return c.hasEvent(t.Context(), "ScaledUp", "3 -> 4 replicas (policy test): fixed: 4 replicas")
+	})
+}
+
+func (c *cluster) hasEvent(ctx context.Context, reason, text string) error {
+	found, err := list[eventsv1.Event](ctx, c, "Event", "")
+	if err != nil {
+		return err
+	}
+	var notes []string
+	for _, e := range found {
+		if e.Reason == reason && e.Regarding.Kind == "Deployment" && e.Regarding.Name == replicas && strings.Contains(e.Note, text) {
+			return nil
+		}
+		notes = append(notes, e.Reason+": "+e.Note)
+	}
+	return fmt.Errorf("no Event %s with %q among %q", reason, text, notes)
+}
+
+// testIdleGoFirst holds that Kubernetes deletes the pods that were named, whatever it would choose itself.
+func testIdleGoFirst(t *testing.T, c *cluster) {
+	d := c.open(t, "idle")
+	awaitLead(t, d)
+	setReplicas(t, d, 4)
+	c.awaitReplicas(t, 4)
+	scale, err := d.Scale(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The oldest: by itself Kubernetes would take the newest.
+	oldest := scale.Replicas[0]
+	for _, r := range scale.Replicas {
+		if r.Created.Before(oldest.Created) {
+			oldest = r
+		}
+	}
+	if err := d.OrderRemoval(t.Context(), []string{oldest.Name}); err != nil {
+		t.Fatal(err)
+	}
+	setReplicas(t, d, 3)
+	eventually(t, timeout, oldest.Name+" to be stopping", func() error {
+		scale, err := d.Scale(t.Context())
+		for _, r := range scale.Replicas {
+			if r.Name == oldest.Name && !r.Stopping {
+				err = fmt.Errorf("it is not: %+v", scale)
+			}
+		}
+		return err
+	})
+	c.awaitReplicas(t, 3)
+}
+
+func setReplicas(t *testing.T, d *kube.Deployment, n int) {
+	t.Helper()
+	if err := d.SetReplicas(t.Context(), n, decision(n)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testHPAIsRefused holds that an autoscaler does not start beside an HPA, does not write once there is one,
+// and ends.
+func testHPAIsRefused(t *testing.T, c *cluster) {
+	d := c.make(t, "before")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx, func(bool) {}) }()
+	defer stop()
+	awaitLead(t, d)
+	c.apply(t, "hpa.yaml")
+	defer func() {
+		if err := c.of("HorizontalPodAutoscaler").Delete(t.Context(), "resnet18-hpa", metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.SetReplicas(t.Context(), 9, decision(9)); !errors.Is(err, kube.ErrOwned) {
+		t.Errorf("SetReplicas beside an HPA: %v, want %v", err, kube.ErrOwned)
+	}
+	if err := <-ended; !errors.Is(err, kube.ErrOwned) {
+		t.Errorf("Run when an HPA came: %v, want %v", err, kube.ErrOwned)
+	}
+	late := c.make(t, "late")
+	err := late.Run(t.Context(), func(bool) { t.Error("an autoscaler was told to lead beside an HPA") })
+	if !errors.Is(err, kube.ErrOwned) || !strings.Contains(err.Error(), "kubectl delete hpa resnet18-hpa") {
+		t.Errorf("Run beside an HPA: %v, want %v with the remedy", err, kube.ErrOwned)
+	}
+}
+
+// testNothingIsLost grows and shrinks the Deployment under load, replicas that are busy among those removed.
+func testNothingIsLost(t *testing.T, c *cluster) {
+	d := c.open(t, "shrinking")
+	awaitLead(t, d)
+	const least, most = 2, 10
+	l := startLoad(t, c, 25)
+	done := 0
+	for done < *shrinks {
+		setReplicas(t, d, most)
+		eventually(t, timeout, "replicas to serve", func() error {
+			deployment, err := get[appsv1.Deployment](t.Context(), c, "Deployment", replicas)
+			if err == nil && deployment.Status.ReadyReplicas < most {
+				err = fmt.Errorf("%d serve", deployment.Status.ReadyReplicas)
+			}
+			return err
+		})
+		for n := most - 1; n >= least && done < *shrinks; n-- {
+			setReplicas(t, d, n)
+			done++
+			time.Sleep(300 * time.Millisecond)
+		}
+	}
+	t.Logf("%d scale-downs", done)
+	l.end(t)
+	setReplicas(t, d, 3)
+	c.awaitReplicas(t, 3)
+}

@@ -1,0 +1,136 @@
+//go:build kubernetes
+
+package kubernetes
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
+)
+
+// replicas is the Deployment under test.
+const replicas = "resnet18-app"
+
+// startSystem starts a cluster with the manifests applied, and waits until all of it is ready.
+func startSystem(t *testing.T) *cluster {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "resnet18cloud")
+	build := exec.Command("go", "build", "-o", binary, "../../cmd/resnet18cloud")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", build, err, out)
+	}
+	c := startCluster(t)
+	c.prepare(t)
+	c.serveDNS(t)
+	startKubelet(t, c, binary, "RESNET18_MODEL="+writeWeights(t, binary))
+	c.apply(t, "dispatcher.yaml", "deployment.yaml")
+	c.awaitReplicas(t, 3)
+	eventually(t, timeout, "the dispatcher to be ready", func() error {
+		set, err := get[appsv1.StatefulSet](t.Context(), c, "StatefulSet", "dispatcher")
+		if err == nil && set.Status.ReadyReplicas != 1 {
+			err = fmt.Errorf("status %+v", set.Status)
+		}
+		return err
+	})
+	return c
+}
+
+// awaitReplicas waits until n replicas are ready and wanted.
+func (c *cluster) awaitReplicas(t *testing.T, n int32) {
+	t.Helper()
+	eventually(t, timeout, fmt.Sprintf("%d ready replicas", n), func() error {
+		d, err := get[appsv1.Deployment](t.Context(), c, "Deployment", replicas)
+		if err == nil && (*d.Spec.Replicas != n || d.Status.ReadyReplicas != n || d.Status.Replicas != n) {
+			err = fmt.Errorf("%d wanted, %d there, %d ready; conditions %+v", *d.Spec.Replicas, d.Status.Replicas, d.Status.ReadyReplicas, d.Status.Conditions)
+		}
+		return err
+	})
+}
+
+// writeWeights writes real weights where MODEL_MIRROR has some, and random ones elsewhere.
+func writeWeights(t *testing.T, binary string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "resnet18.safetensors")
+	if os.Getenv("MODEL_MIRROR") != "" {
+		if out, err := exec.Command(binary, "model", "pull", "--out", path).CombinedOutput(); err != nil {
+			t.Fatalf("model pull: %v\n%s", err, out)
+		}
+		return path
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := safetensors.Write(file, &safetensors.Content{Tensors: randomTensors()}); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// randomTensors are a ResNet-18 that has learnt nothing.
+func randomTensors() map[string]tensor.Tensor {
+	tensors := make(map[string]tensor.Tensor)
+	random := rand.New(rand.NewPCG(1, 2))
+	add := func(name string, value func() float32, shape ...int) {
+		size := 1
+		for _, n := range shape {
+			size *= n
+		}
+		data := make([]float32, size)
+		for i := range data {
+			data[i] = value()
+		}
+		tensors[name] = tensor.Tensor{Shape: shape, Data: data}
+	}
+	constant := func(v float32) func() float32 { return func() float32 { return v } }
+	conv := func(name, norm string, out, in, size int) {
+		add(name+".weight", func() float32 { return float32(random.NormFloat64()) / float32(size*size*in) }, out, in, size, size)
+		for field, v := range map[string]float32{"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1} {
+			add(norm+"."+field, constant(v), out)
+		}
+	}
+	conv("conv1", "bn1", 64, 3, 7)
+	in := 64
+	for layer, out := range []int{64, 128, 256, 512} {
+		for block := range 2 {
+			name := fmt.Sprintf("layer%d.%d", layer+1, block)
+			conv(name+".conv1", name+".bn1", out, in, 3)
+			conv(name+".conv2", name+".bn2", out, out, 3)
+			if in != out {
+				conv(name+".downsample.0", name+".downsample.1", out, in, 1)
+			}
+			in = out
+		}
+	}
+	add("fc.weight", func() float32 { return float32(random.NormFloat64()) }, 1000, 512)
+	add("fc.bias", constant(0), 1000)
+	return tensors
+}
+
+// TestKubernetes runs one part after the other on one cluster.
+func TestKubernetes(t *testing.T) {
+	c := startSystem(t)
+	parts := []struct {
+		name string
+		test func(*testing.T, *cluster)
+	}{
+		{"manifests serve", testManifestsServe},
+		{"one writer", testOneWriter},
+		{"idle pods go first", testIdleGoFirst},
+		{"an HPA is refused", testHPAIsRefused},
+		{"nothing is lost", testNothingIsLost},
+	}
+	for _, part := range parts {
+		t.Run(part.name, func(t *testing.T) { part.test(t, c) })
+	}
+}
