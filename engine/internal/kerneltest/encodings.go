@@ -23,7 +23,7 @@ var machines = map[string]struct {
 // Encodings holds that the instructions which a file of assembly spells as numbers, because Go's assembler does not
 // know them, are those that their comments name. A comment stands on the line before or behind the numbers, in GNU's
 // notation. Without GNU's objdump the test is skipped.
-func Encodings(t *testing.T, file string) {
+func Encodings(t testing.TB, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -50,7 +50,7 @@ var datum = regexp.MustCompile(`^\s(BYTE|LONG|WORD)\s+\$0x([0-9A-Fa-f]+)(?:\s*//
 
 // numbers collects the bytes of numbers and the names of instructions in comments. WORD is one instruction of arm64,
 // 32 bits wide; on amd64 the generator uses LONG for as many.
-func numbers(t *testing.T, text string) (code []byte, names []string) {
+func numbers(t testing.TB, text string) (code []byte, names []string) {
 	t.Helper()
 	before := ""
 	for line := range strings.Lines(text) {
@@ -80,7 +80,7 @@ func numbers(t *testing.T, text string) (code []byte, names []string) {
 	return code, names
 }
 
-func disassemble(t *testing.T, file string, code []byte) (names []string) {
+func disassemble(t testing.TB, file string, code []byte) (names []string) {
 	t.Helper()
 	for suffix, m := range machines {
 		if !strings.HasSuffix(file, suffix) {

@@ -67,7 +67,7 @@ func (r *Region[T]) Copy(x []T) []T {
 }
 
 // Check fails the test, with the name of what was called, when elements before the slice have been written.
-func (r *Region[T]) Check(t *testing.T, called string) {
+func (r *Region[T]) Check(t testing.TB, called string) {
 	t.Helper()
 	for i, v := range r.all[len(r.all)-r.used-margin : len(r.all)-r.used] {
 		if v != r.guard {

@@ -9,6 +9,9 @@ import (
 	"unsafe"
 )
 
+// faults says that memory ends with a page that faults.
+const faults = true
+
 // allocate returns at least n elements that end where a page begins that faults on every touch.
 func allocate[T number](tb testing.TB, n int) []T {
 	tb.Helper()
