@@ -16,9 +16,9 @@ type DeadlineConfig struct {
 	SLO time.Duration
 	// Late is the share of images that may wait longer than the SLO leaves them. Zero means 0.005.
 	Late float64
-	// MarginQuantile is the quantile of past forecasts' errors that is added as a margin. Zero means 0.9.
+	// MarginQuantile is the quantile of past forecasts' errors that is added as a margin. Zero means 0.8.
 	MarginQuantile float64
-	// MarginMost bounds the margin. Zero means 1.3.
+	// MarginMost bounds the margin. Zero means 1.1.
 	MarginMost float64
 	// DrainTime is the time in which a backlog is to be gone. Zero means 1.5 s.
 	DrainTime time.Duration
@@ -34,8 +34,8 @@ func (c DeadlineConfig) withDefaults() DeadlineConfig {
 	c.Limits = c.Limits.withDefaults()
 	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
 	c.Late = cmp.Or(c.Late, 0.005)
-	c.MarginQuantile = cmp.Or(c.MarginQuantile, 0.9)
-	c.MarginMost = cmp.Or(c.MarginMost, 1.3)
+	c.MarginQuantile = cmp.Or(c.MarginQuantile, 0.8)
+	c.MarginMost = cmp.Or(c.MarginMost, 1.1)
 	c.DrainTime = cmp.Or(c.DrainTime, 1500*time.Millisecond)
 	c.Hedge = max(0, cmp.Or(c.Hedge, 0.3))
 	c.HoldDelays = cmp.Or(c.HoldDelays, 6)

@@ -22,7 +22,8 @@ type stats struct {
 	peak       int           // most jobs seen waiting
 	processing time.Duration // sums over worked
 	queueing   time.Duration
-	service    time.Duration // smoothed time an image occupies a slot; 0 before the first
+	demand     scalingMetrics // for autoscalers; Queueing and Failed are above
+	service    time.Duration  // smoothed time an image occupies a slot; 0 before the first
 }
 
 func newStats(now time.Time) *stats { return &stats{started: now} }
@@ -69,6 +70,32 @@ func queueTime(r store.Record) time.Duration {
 		return 0
 	}
 	return max(0, r.StartedAt.Sub(r.QueuedAt))
+}
+
+// offered notes an image that wants a replica, and whether the queue had room for it.
+func (s *stats) offered(refused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.demand.Offered++
+	if refused {
+		s.demand.Refused++
+	}
+}
+
+// answered notes how long a replica's worker was busy with an image: what the replica says, or else the
+// whole attempt.
+func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
+	busy := r.Timing.Decode + r.Timing.Preprocess + r.Timing.Inference
+	if busy == 0 {
+		busy = resnet18cloud.Seconds(max(0, r.InferenceTime))
+	}
+	if busy == 0 {
+		busy = attempt
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.demand.Completed++
+	s.demand.ServiceSeconds += busy.Seconds()
 }
 
 // served notes how long an image occupied a slot: the mean moves a sixteenth of the way, so that it forgets

@@ -29,6 +29,7 @@ type statusBody struct {
 	Endpoints         []forward.Endpoint `json:"endpoints"`
 	Processing        int                `json:"processing"`               // images this dispatcher has sent to replicas
 	Slots             int                `json:"slots"`                    // images that healthy replicas take at a time
+	Scaling           scalingMetrics     `json:"scaling"`                  // totals of this dispatcher, for autoscalers
 	EstimatedWait     *float64           `json:"estimated_wait,omitempty"` // seconds, for an image that arrived now
 	Warning           string             `json:"warning,omitempty"`
 }
@@ -43,6 +44,16 @@ type cacheMetrics struct {
 	Misses       int64   `json:"misses"`
 	Size         int     `json:"size"`
 	Utilization  float64 `json:"utilization"`
+}
+
+// scalingMetrics are totals since the start, from which an autoscaler takes differences.
+type scalingMetrics struct {
+	Offered         int64   `json:"offered"`          // images that wanted a replica: not answered from the cache
+	Refused         int64   `json:"refused"`          // those that found the queue full
+	Completed       int64   `json:"completed"`        // those a replica has answered
+	Failed          int64   `json:"failed"`           // those that ended without an answer
+	ServiceSeconds  float64 `json:"service_seconds"`  // time that workers of replicas were busy with Completed
+	QueueingSeconds float64 `json:"queueing_seconds"` // time that requests waited for a replica
 }
 
 type healthMetrics struct {
@@ -129,6 +140,9 @@ func (s *stats) body(now time.Time) statusBody {
 		HealthMetrics: healthMetrics{ErrorRate: percent(s.failed, s.total), Uptime: round(uptime, 2)},
 		QueueMetrics:  queueMetrics{PeakQueueSize: s.peak},
 	}
+	body.Scaling = s.demand
+	body.Scaling.Failed, body.Scaling.QueueingSeconds = int64(s.failed), round(s.queueing.Seconds(), 6)
+	body.Scaling.ServiceSeconds = round(s.demand.ServiceSeconds, 6)
 	if !s.last.IsZero() {
 		body.HealthMetrics.LastRequestTimestamp = float64(s.last.UnixMicro()) / 1e6
 	}

@@ -166,6 +166,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job) (store.
 	ctx = context.WithoutCancel(ctx)
 	switch err := d.queue.Publish(ctx, job); {
 	case errors.Is(err, queue.ErrFull):
+		d.stats.offered(true)
 		return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
 			Hint: "send it again after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
 	case errors.Is(err, queue.ErrTooLarge):
@@ -174,6 +175,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job) (store.
 	case err != nil:
 		return store.Record{}, unavailable("The queue is", err)
 	}
+	d.stats.offered(false)
 	d.accepted(job)
 	// Whoever has created the record before knows more, and shows it to who asks for the result.
 	if _, err := d.store.Create(ctx, record); err != nil && !errors.Is(err, store.ErrExists) {

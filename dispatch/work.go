@@ -277,6 +277,7 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job) (resul
 			r, err := d.backend.Classify(ctx, job.Image)
 			if err == nil {
 				d.stats.served(time.Since(began))
+				d.stats.answered(r, time.Since(began))
 				d.cache.Put(cacheKey(job.Digest, d.models.answered(r)), r)
 			}
 			return r, err

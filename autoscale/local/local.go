@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
@@ -51,6 +53,8 @@ type Replicas struct {
 	proven bool // some replica has been ready
 }
 
+var _ autoscale.Scaler = (*Replicas)(nil)
+
 // replica is one process and what is known of it; all but the name is guarded by Replicas.mu.
 type replica struct {
 	name  string
@@ -60,6 +64,10 @@ type replica struct {
 	pid   int                // 0 between an end and the next start
 	ready bool
 	runs  int
+
+	created time.Time
+	readyAt time.Time // first
+	cpu     cpu
 }
 
 // Replica describes one replica to people.
@@ -86,12 +94,12 @@ func New(cfg Config) (*Replicas, error) {
 		cfg.InFlight = func() map[string]int { return nil }
 	}
 	r := &Replicas{cfg: cfg, changed: make(chan struct{}, 1), ports: make(map[int]bool)}
-	return r, r.SetReplicas(context.Background(), cfg.Count)
+	return r, r.SetReplicas(context.Background(), cfg.Count, autoscale.Decision{})
 }
 
 // SetReplicas sets how many replicas there shall be and returns; Run starts or stops the difference. The
 // idlest are stopped first: they get no more images, finish what they have, and end.
-func (r *Replicas) SetReplicas(_ context.Context, n int) error {
+func (r *Replicas) SetReplicas(_ context.Context, n int, _ autoscale.Decision) error {
 	switch {
 	case n < 0:
 		return fmt.Errorf("local: %d replicas, want 0 or more", n)
@@ -106,6 +114,23 @@ func (r *Replicas) SetReplicas(_ context.Context, n int) error {
 	default:
 	}
 	return nil
+}
+
+// Scale tells how many replicas are wanted, and describes those that run. Their use of CPU is a mean over
+// 15 s, as a metrics server gives it, where the system says it.
+func (r *Replicas) Scale(context.Context) (autoscale.Scale, error) {
+	inFlight, now := r.cfg.InFlight(), time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	scale := autoscale.Scale{Desired: r.wanted, Replicas: make([]autoscale.Replica, 0, len(r.all))}
+	for _, one := range r.all {
+		seen := autoscale.Replica{Name: one.name, URL: one.url, Created: one.created, ReadyAt: one.readyAt,
+			Ready: one.ready, InFlight: inFlight[one.url]}
+		one.cpu.look(now, one.pid)
+		seen.CPU, seen.CPUWindow = one.cpu.use()
+		scale.Replicas = append(scale.Replicas, seen)
+	}
+	return scale, nil
 }
 
 // Replicas is how many replicas are wanted, and how many of them serve.

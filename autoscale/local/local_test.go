@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/local"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
@@ -106,7 +107,7 @@ func (m *machine) serving(t *testing.T, n int) []string {
 
 func (m *machine) set(t *testing.T, n int) {
 	t.Helper()
-	if err := m.SetReplicas(t.Context(), n); err != nil {
+	if err := m.SetReplicas(t.Context(), n, autoscale.Decision{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -126,6 +127,15 @@ func TestScales(t *testing.T) {
 	}
 	if wanted, ready := m.Replicas.Replicas(); wanted != 3 || ready != 3 {
 		t.Errorf("Replicas: %d wanted, %d ready, want 3, 3", wanted, ready)
+	}
+	scale, err := m.Scale(t.Context())
+	if err != nil || scale.Desired != 3 || len(scale.Replicas) != 3 {
+		t.Fatalf("Scale: %+v, %v, want 3 replicas", scale, err)
+	}
+	for _, r := range scale.Replicas {
+		if !r.Ready || r.Starting() || r.Created.IsZero() || r.ReadyAt.Before(r.Created) || !slices.Contains(three, r.URL) {
+			t.Errorf("Scale: replica %+v, want one that serves", r)
+		}
 	}
 	if !slices.Contains(three, first[0]) {
 		t.Errorf("the first replica, %s, is not among %v", first[0], three)
@@ -240,7 +250,7 @@ func TestBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, n := range []int{-1, 3} {
-		if err := r.SetReplicas(t.Context(), n); err == nil {
+		if err := r.SetReplicas(t.Context(), n, autoscale.Decision{}); err == nil {
 			t.Errorf("SetReplicas(%d) of at most 2: no error", n)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -64,7 +65,7 @@ func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
 // add makes a replica with a port. Call it with mu held.
 func (r *Replicas) add() (*replica, error) {
 	r.made++
-	one := &replica{name: fmt.Sprintf("replica-%d", r.made)}
+	one := &replica{name: fmt.Sprintf("replica-%d", r.made), created: time.Now()}
 	if err := r.place(one); err != nil {
 		return nil, err
 	}

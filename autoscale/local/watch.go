@@ -45,7 +45,12 @@ func (r *Replicas) watch(alive context.Context, one *replica, url string, pid in
 	started := time.Now()
 	if r.awaitReady(alive, url, pid) {
 		r.cfg.Log.Info("replica serves", "replica", one.name, "url", url, "after", time.Since(started).Round(time.Millisecond).String())
-		r.update(func() { one.ready, r.proven = true, true })
+		r.update(func() {
+			one.ready, r.proven = true, true
+			if one.readyAt.IsZero() {
+				one.readyAt = time.Now()
+			}
+		})
 		r.announce()
 	}
 	<-alive.Done()

@@ -211,8 +211,9 @@ func (p *Pool) Slots() (int, <-chan struct{}) {
 type Endpoint struct {
 	URL       string `json:"url"`
 	Healthy   bool   `json:"healthy"`
-	Slots     int    `json:"slots"`     // images it takes at a time
-	InFlight  int    `json:"in_flight"` // images it has now from this pool
+	Slots     int    `json:"slots"`             // images it takes at a time
+	Workers   int    `json:"workers,omitempty"` // images it works on at the same time; 0 if it does not say
+	InFlight  int    `json:"in_flight"`         // images it has now from this pool
 	Model     string `json:"model,omitempty"`
 	Precision string `json:"precision,omitempty"`
 	Warning   string `json:"warning,omitempty"`
@@ -226,7 +227,7 @@ func (p *Pool) Endpoints() []Endpoint {
 	list := make([]Endpoint, 0, len(p.endpoints))
 	for _, u := range slices.Sorted(maps.Keys(p.endpoints)) {
 		e := p.endpoints[u]
-		list = append(list, Endpoint{URL: u, Healthy: e.healthy, Slots: e.slots, InFlight: e.inFlight,
+		list = append(list, Endpoint{URL: u, Healthy: e.healthy, Slots: e.slots, InFlight: e.inFlight, Workers: e.info.Concurrency,
 			Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning, Problem: e.problem})
 	}
 	return list

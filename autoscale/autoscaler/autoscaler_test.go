@@ -1,0 +1,464 @@
+package autoscaler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// dispatcher answers /status with what the test says.
+type dispatcher struct {
+	mu   sync.Mutex
+	body string // guarded by mu; empty: 503
+	*httptest.Server
+}
+
+func newDispatcher(t *testing.T) *dispatcher {
+	d := &dispatcher{}
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.body == "" || r.URL.Path != "/status" {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, d.body)
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+func (d *dispatcher) say(body string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.body = body
+}
+
+// sayCounts makes a /status with these totals.
+func (d *dispatcher) sayCounts(uptime float64, offered, completed, queue int) {
+	d.say(fmt.Sprintf(`{"queue_size":%d,"queue_metrics":{"queue_capacity":200,"queue_utilization":12.5},"processing":3,
+		"health_metrics":{"uptime":%v,"error_rate":1.5},"performance_metrics":{"avg_processing_time":0.05,"avg_queue_time":0.2,"throughput":17},
+		"endpoints":[{"url":"http://a","in_flight":2,"workers":2},{"url":"http://b","in_flight":1,"workers":2}],
+		"scaling":{"offered":%d,"completed":%d,"service_seconds":%v}}`, queue, uptime, offered, completed, float64(completed)*0.05))
+}
+
+// scaler notes what it is told.
+type scaler struct {
+	mu    sync.Mutex
+	scale autoscale.Scale
+	order []string
+	set   chan int
+	err   error
+}
+
+func newScaler(desired int) *scaler {
+	s := &scaler{set: make(chan int, 100), scale: autoscale.Scale{Desired: desired}}
+	for i, name := range []string{"a", "b", "c"}[:min(desired, 3)] {
+		created := time.Now().Add(-time.Hour + time.Duration(i)*time.Minute)
+		s.scale.Replicas = append(s.scale.Replicas, autoscale.Replica{Name: name, URL: "http://" + name, Created: created, ReadyAt: created, Ready: true})
+	}
+	return s
+}
+
+func (s *scaler) Scale(context.Context) (autoscale.Scale, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scale, s.err
+}
+
+func (s *scaler) SetReplicas(_ context.Context, n int, _ autoscale.Decision) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	s.scale.Desired = n
+	s.set <- n
+	return nil
+}
+
+func (s *scaler) OrderRemoval(_ context.Context, names []string) error {
+	s.order = names
+	return nil
+}
+
+// wants is a policy that always wants a number.
+func wants(n int) func() autoscale.Policy {
+	return func() autoscale.Policy { return &autoscale.Static{Replicas: n} }
+}
+
+func newAutoscaler(t *testing.T, cfg Config) *Autoscaler {
+	t.Helper()
+	if cfg.Addr == "" {
+		cfg.Addr = "-"
+	}
+	a, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.cfg.HTTP.CloseIdleConnections)
+	return a
+}
+
+func TestScalesUpAndDown(t *testing.T) {
+	t.Parallel()
+	d, s := newDispatcher(t), newScaler(3)
+	d.sayCounts(10, 100, 100, 7)
+	newAutoscaler(t, Config{Dispatchers: []string{d.URL + "/"}, Scaler: s, NewPolicy: wants(5)}).step(t.Context())
+	if n := <-s.set; n != 5 {
+		t.Errorf("set %d replicas, want 5", n)
+	}
+	if s.order != nil {
+		t.Errorf("told to remove %v first, when growing", s.order)
+	}
+	a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: s, NewPolicy: wants(1)})
+	a.step(t.Context())
+	if n := <-s.set; n != 1 {
+		t.Errorf("set %d replicas, want 1", n)
+	}
+	if diff := cmp.Diff([]string{"c", "b", "a"}, s.order); diff != "" {
+		t.Errorf("idlest first (-want +got):\n%s", diff)
+	}
+	r := a.Decisions(1, true)
+	if len(r) != 1 || !r[0].Applied || r[0].Was != 5 || r[0].Replicas != 1 || r[0].Ready != 3 || r[0].Queue != 7 || r[0].InFlight != 3 {
+		t.Errorf("record %+v, want 5 to 1, applied, with 3 ready and 7 waiting", r)
+	}
+}
+
+// TestDoesNotActWithoutLeave: in a dry run, without the lease, when all was set to nothing.
+func TestDoesNotActWithoutLeave(t *testing.T) {
+	t.Parallel()
+	d := newDispatcher(t)
+	d.sayCounts(10, 100, 100, 7)
+	for name, prepare := range map[string]func(*Config, *scaler){
+		"dry run":         func(c *Config, _ *scaler) { c.DryRun = true },
+		"not leading":     func(c *Config, s *scaler) { c.Scaler = gated{s, nil} },
+		"scaled to zero":  func(_ *Config, s *scaler) { s.scale = autoscale.Scale{} },
+		"already as many": func(c *Config, _ *scaler) { c.NewPolicy = wants(3) },
+	} {
+		s := newScaler(3)
+		cfg := Config{Dispatchers: []string{d.URL}, Scaler: s, NewPolicy: wants(9)}
+		prepare(&cfg, s)
+		a := newAutoscaler(t, cfg)
+		a.step(t.Context())
+		if len(s.set) != 0 {
+			t.Errorf("%s: replicas were set", name)
+		}
+		if r := a.Decisions(1, false); len(r) != 1 || r[0].Applied {
+			t.Errorf("%s: records %+v, want one that was not applied", name, r)
+		}
+	}
+}
+
+// gated is a scaler behind a gate that gives leave once and then ends with an error.
+type gated struct {
+	*scaler
+	err error
+}
+
+func (g gated) Run(ctx context.Context, lead func(bool)) error {
+	lead(true)
+	if g.err != nil {
+		return g.err
+	}
+	<-ctx.Done()
+	lead(false)
+	return nil
+}
+
+func TestRunsTheGate(t *testing.T) {
+	t.Parallel()
+	d, s := newDispatcher(t), newScaler(3)
+	d.sayCounts(10, 100, 100, 7)
+	owned := errors.New("owned by another")
+	a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: gated{s, owned}, NewPolicy: wants(4)})
+	if err := a.Run(t.Context()); !errors.Is(err, owned) {
+		t.Errorf("Run = %v, want the gate's error", err)
+	}
+	a = newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: gated{s, nil}, NewPolicy: wants(5), Interval: 10 * time.Millisecond})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	for n := range s.set {
+		if n == 5 {
+			break
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestNeverShrinksBlindly, whatever the policy: on old figures, on none, when one of two dispatchers is away.
+func TestNeverShrinksBlindly(t *testing.T) {
+	t.Parallel()
+	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: wants(1)})
+	now := time.Now()
+	for age, want := range map[time.Duration]int{time.Second: 1, 3 * time.Second: 1, 3100 * time.Millisecond: 3, time.Hour: 3} {
+		if r := a.decide(now, autoscale.Snapshot{At: now.Add(-age), Desired: 3}); r.Replicas != want {
+			t.Errorf("on figures %v old: %d replicas, want %d", age, r.Replicas, want)
+		}
+	}
+	if r := a.decide(now, autoscale.Snapshot{Desired: 3}); r.Replicas != 3 || r.Because().Rule != autoscale.RuleStale || r.Age != -1 {
+		t.Errorf("without figures: %+v, want 3, stale", r)
+	}
+
+	here, away, s := newDispatcher(t), newDispatcher(t), newScaler(3)
+	here.sayCounts(10, 100, 100, 0)
+	b := newAutoscaler(t, Config{Dispatchers: []string{here.URL, away.URL}, Scaler: s, NewPolicy: wants(1)})
+	b.step(t.Context())
+	if len(s.set) != 0 || b.problem == "" {
+		t.Errorf("with a dispatcher away: set %d times, problem %q", len(s.set), b.problem)
+	}
+	away.sayCounts(10, 100, 100, 0)
+	b.step(t.Context())
+	if len(s.set) != 1 || b.problem != "" {
+		t.Errorf("with all there: set %d times, problem %q", len(s.set), b.problem)
+	}
+}
+
+// TestAddsUpDispatchers, one of which restarts: totals go on from where they were.
+func TestAddsUpDispatchers(t *testing.T) {
+	t.Parallel()
+	d1, d2 := newDispatcher(t), newDispatcher(t)
+	c := newCollector([]string{d1.URL, d2.URL}, http.DefaultClient)
+	defer http.DefaultClient.CloseIdleConnections()
+	poll := func() autoscale.Snapshot {
+		t.Helper()
+		if err := c.poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return c.snapshot(newScaler(3).scale)
+	}
+	d1.sayCounts(100, 1000, 900, 5)
+	d2.sayCounts(50, 300, 300, 4)
+	s := poll()
+	if s.Offered != 1300 || s.Completed != 1200 || s.Service != 60*time.Second || s.Queue != 5 || s.InFlight != 6 || s.QueueCapacity != 200 {
+		t.Errorf("snapshot %+v, want 1300 offered, 1200 completed in 60 s, 5 waiting, 6 in flight", s)
+	}
+	var inFlight, workers []int
+	for _, r := range s.Replicas {
+		inFlight, workers = append(inFlight, r.InFlight), append(workers, r.Workers)
+	}
+	if !slices.Equal(inFlight, []int{4, 2, 0}) || !slices.Equal(workers, []int{2, 2, 0}) {
+		t.Errorf("replicas have %v in flight and %v workers, want 4 2 0 and 2 2 0", inFlight, workers)
+	}
+	d1.sayCounts(1, 10, 10, 0) // began anew
+	d2.sayCounts(51, 320, 310, 0)
+	if s = poll(); s.Offered != 1330 || s.Completed != 1220 {
+		t.Errorf("after a restart %d offered, %d completed, want 1330, 1220", s.Offered, s.Completed)
+	}
+}
+
+// TestReadsThePrototype: the README's sample of /status.
+func TestReadsThePrototype(t *testing.T) {
+	t.Parallel()
+	d := newDispatcher(t)
+	d.say(`{"cache_metrics":{"hits":1378},"failed_requests":110,"health_metrics":{"error_rate":4.42,"uptime":13857.83},
+		"performance_metrics":{"avg_processing_time":0.043,"avg_queue_time":3.987,"throughput":0.17},
+		"queue_metrics":{"peak_queue_size":200,"queue_capacity":200,"queue_utilization":0},
+		"queue_size":0,"successful_requests":2378,"total_requests":2488}`)
+	c := newCollector([]string{d.URL}, http.DefaultClient)
+	defer http.DefaultClient.CloseIdleConnections()
+	if err := c.poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := c.snapshot(autoscale.Scale{})
+	if s.Offered != 1110 || s.Completed != 1000 || s.Failed != 110 || s.Service.Round(time.Second) != 102*time.Second {
+		t.Errorf("snapshot %+v, want 1110 offered, 1000 completed, 110 failed", s)
+	}
+	for body, want := range map[string]string{"[": "not what a dispatcher answers", "": "503"} {
+		d.say(body)
+		if err := c.poll(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("/status of %q: %v, want an error with %q", body, err, want)
+		}
+	}
+}
+
+func TestStateSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	d, s := newDispatcher(t), newScaler(3)
+	cfg := Config{Dispatchers: []string{d.URL}, Scaler: s, StateFile: filepath.Join(t.TempDir(), "state.json"),
+		NewPolicy: func() autoscale.Policy { return autoscale.NewDeadline(autoscale.DeadlineConfig{}) }}
+	a := newAutoscaler(t, cfg)
+	for i := range 5 {
+		d.sayCounts(float64(10+i), 100*i, 100*i, 0)
+		a.step(t.Context())
+	}
+	if err := a.save(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	b := newAutoscaler(t, cfg)
+	if err := b.restore(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := a.policy.State()
+	got, _ := b.policy.State()
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("state after a restart (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(a.collect.state.Total, b.collect.state.Total); diff != "" {
+		t.Errorf("totals after a restart (-before +after):\n%s", diff)
+	}
+	fresh, _ := cfg.NewPolicy().State()
+	for name, prepare := range map[string]func(c *Config){
+		"broken":         func(c *Config) { write(t, c, "{") },
+		"of another":     func(c *Config) { write(t, c, `{"policy":"kpa","state":{}}`) },
+		"of the future":  func(c *Config) { write(t, c, `{"policy":"deadline","at":"2999-01-01T00:00:00Z","state":{}}`) },
+		"nothing inside": func(c *Config) { write(t, c, `{"policy":"deadline","state":7}`) },
+	} {
+		other := cfg
+		other.StateFile = filepath.Join(t.TempDir(), "state.json")
+		prepare(&other)
+		c := newAutoscaler(t, other)
+		if err := c.restore(time.Now()); err != nil {
+			t.Errorf("state %s: %v, want to begin anew", name, err)
+		}
+		if got, _ := c.policy.State(); string(got) != string(fresh) {
+			t.Errorf("state %s is used: %s", name, got)
+		}
+	}
+	cfg.StateFile = t.TempDir()
+	if err := newAutoscaler(t, cfg).restore(time.Now()); err == nil {
+		t.Error("a state file that is a folder: no error")
+	}
+}
+
+func write(t *testing.T, c *Config, content string) {
+	t.Helper()
+	if err := os.WriteFile(c.StateFile, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExplains: at a steady rate that fits three replicas, more images a second or a queue would need more.
+func TestExplains(t *testing.T) {
+	t.Parallel()
+	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3),
+		NewPolicy: func() autoscale.Policy { return autoscale.NewDeadline(autoscale.DeadlineConfig{}) }})
+	if _, err := a.Explain(); err == nil {
+		t.Error("Explain before any decision: no error")
+	}
+	now, s := time.Now(), newScaler(3)
+	snap := autoscale.Snapshot{Desired: 3, Replicas: s.scale.Replicas, QueueCapacity: 200}
+	for range 90 { // 40 images/s, 20 each a replica
+		now = now.Add(time.Second)
+		snap.At, snap.Offered, snap.Completed = now, snap.Offered+40, snap.Completed+40
+		snap.Service += 2 * time.Second
+		a.decide(now, snap)
+	}
+	before, _ := a.policy.State()
+	e, err := a.Explain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := a.policy.State(); string(before) != string(after) {
+		t.Error("explaining changed the policy's state")
+	}
+	if e.Now.Replicas != 3 {
+		t.Errorf("now %d replicas, want 3: %v", e.Now.Replicas, e.Now.Reasons)
+	}
+	found := map[string]Change{}
+	for _, c := range e.Changes {
+		if c.To > c.From {
+			found[c.What] = c
+		}
+	}
+	if c := found["images arriving a second"]; c.Replicas <= 3 || c.To < 45 || c.To > 120 {
+		t.Errorf("more images a second: %+v, want more replicas from 45 to 120", c)
+	}
+	if c := found["images waiting"]; c.Replicas <= 3 || c.To < 5 || c.To > 200 {
+		t.Errorf("images waiting: %+v, want more replicas from 5 to 200", c)
+	}
+	text := e.String()
+	for _, want := range []string{"3 replicas are asked for", "images waiting instead of 0", "rate_images_per_second"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("text lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	d, s := newDispatcher(t), newScaler(3)
+	d.sayCounts(10, 100, 100, 25)
+	a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: s, NewPolicy: wants(5), Addr: "127.0.0.1:0"})
+	a.step(t.Context())
+	a.step(t.Context())
+	server := httptest.NewServer(a.routes())
+	defer server.Close()
+	get := func(path string) (int, string) {
+		t.Helper()
+		resp, err := server.Client().Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	_, body := get("/decisions?changes=true")
+	var records []Record
+	if err := json.Unmarshal([]byte(body), &records); err != nil || len(records) != 1 || records[0].Replicas != 5 || records[0].Because().Rule != autoscale.RuleFixed {
+		t.Errorf("/decisions?changes=true: %v, %s", err, body)
+	}
+	for path, want := range map[string]int{"/decisions": 200, "/decisions?n=x": 400, "/explain": 200, "/health": 200, "/metrics": 200, "/nothing": 404} {
+		if status, body := get(path); status != want {
+			t.Errorf("%s: %d, want %d: %s", path, status, want, body)
+		}
+	}
+	_, metrics := get("/metrics")
+	for _, line := range []string{
+		"autoscaler_queue_size 25", "autoscaler_queue_utilization 12.5", "autoscaler_avg_processing_time 0.05",
+		"autoscaler_avg_queue_time 0.2", "autoscaler_error_rate 1.5", "autoscaler_throughput 17",
+		"resnet18_autoscaler_desired_replicas 5", "resnet18_autoscaler_ready_replicas 3", "resnet18_autoscaler_leading 1",
+		`resnet18_autoscaler_changes_total{direction="up"} 1`, `resnet18_autoscaler_decisions_total{rule="fixed"} 2`,
+	} {
+		if !strings.Contains(metrics, "\n"+line+"\n") {
+			t.Errorf("/metrics lacks %q", line)
+		}
+	}
+	if problems, err := testutil.GatherAndLint(a.metrics.registry); err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	good := Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)}
+	for name, change := range map[string]func(*Config){
+		"no dispatcher": func(c *Config) { c.Dispatchers = nil },
+		"no scaler":     func(c *Config) { c.Scaler = nil },
+		"no policy":     func(c *Config) { c.NewPolicy = nil },
+		"no time":       func(c *Config) { c.Interval = -1 },
+	} {
+		cfg := good
+		change(&cfg)
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package autoscaler
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+)
+
+// Explanation says why there are as many replicas as there are, and what would change it.
+type Explanation struct {
+	Now     autoscale.Decision `json:"now"` // the decision to come if nothing changes
+	Changes []Change           `json:"changes"`
+	Then    *Later             `json:"then,omitempty"` // the next change if the load stays; nil if there is none within 10 min
+}
+
+// Change is the least difference in one figure that would make another decision.
+type Change struct {
+	What     string           `json:"what"`
+	From     float64          `json:"from"`
+	To       float64          `json:"to"`
+	Replicas int              `json:"replicas"`
+	Because  autoscale.Reason `json:"because"`
+}
+
+// Later is a decision to come.
+type Later struct {
+	Seconds  float64          `json:"seconds"`
+	Replicas int              `json:"replicas"`
+	Because  autoscale.Reason `json:"because"`
+}
+
+var errTooEarly = errors.New("no decision has been made yet on figures of the dispatchers")
+
+// what can be changed by an amount, in a snapshot that lies seconds ahead.
+var alterations = []struct {
+	what   string
+	most   float64
+	value  func(x *explainer) float64
+	alter  func(s *autoscale.Snapshot, by, seconds float64)
+	reduce bool
+}{
+	{"images arriving a second", 1e5, (*explainer).rate, func(s *autoscale.Snapshot, by, seconds float64) { s.Offered += int64(by * seconds) }, false},
+	{"images arriving a second", 0, (*explainer).rate, func(s *autoscale.Snapshot, by, seconds float64) { s.Offered -= int64(by * seconds) }, true},
+	{"images waiting", 1e5, func(x *explainer) float64 { return float64(x.last.Queue) }, func(s *autoscale.Snapshot, by, _ float64) { s.Queue += int(by) }, false},
+	{"images at replicas", 1e4, func(x *explainer) float64 { return float64(x.last.InFlight) }, func(s *autoscale.Snapshot, by, _ float64) { s.InFlight += int(by) }, false},
+}
+
+// Explain finds out what would change the decision, by asking copies of the policy about figures that are
+// not so. The policy itself does not notice.
+func (a *Autoscaler) Explain() (Explanation, error) {
+	a.mu.Lock()
+	state, err := a.policy.State()
+	x := explainer{make: a.cfg.NewPolicy, state: state, before: a.previous, last: a.latest, interval: a.cfg.Interval}
+	a.mu.Unlock()
+	if err != nil {
+		return Explanation{}, err
+	}
+	if x.last.At.IsZero() || x.before.At.IsZero() {
+		return Explanation{}, errTooEarly
+	}
+	baseline, err := x.ask(func(*autoscale.Snapshot, float64) {})
+	if err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{Now: baseline, Changes: []Change{}}
+	for _, alt := range alterations {
+		from := alt.value(&x)
+		most := alt.most
+		if alt.reduce {
+			most = from
+		}
+		by, d := x.least(most, baseline.Replicas, alt.alter)
+		if by > 0 {
+			to := from + by
+			if alt.reduce {
+				to = from - by
+			}
+			e.Changes = append(e.Changes, Change{alt.what, from, to, d.Replicas, d.Because()})
+		}
+	}
+	e.Then, err = x.later()
+	return e, err
+}
+
+// explainer asks what if.
+type explainer struct {
+	make         func() autoscale.Policy
+	state        []byte
+	before, last autoscale.Snapshot
+	interval     time.Duration
+}
+
+// rate is images a second, between the last two decisions.
+func (x *explainer) rate() float64 {
+	return float64(x.last.Offered-x.before.Offered) / max(1e-3, x.last.At.Sub(x.before.At).Seconds())
+}
+
+// ahead is the snapshot some steps later if all goes on as between the last two.
+func (x *explainer) ahead(steps int) autoscale.Snapshot {
+	s, n := x.last, time.Duration(steps)
+	passed := n * x.interval
+	scale := passed.Seconds() / max(1e-3, x.last.At.Sub(x.before.At).Seconds())
+	go64 := func(last, before int64) int64 { return last + int64(scale*float64(last-before)) }
+	s.At = s.At.Add(passed)
+	s.Uptime += passed
+	s.Offered, s.Refused = go64(x.last.Offered, x.before.Offered), go64(x.last.Refused, x.before.Refused)
+	s.Completed, s.Failed = go64(x.last.Completed, x.before.Completed), go64(x.last.Failed, x.before.Failed)
+	s.Service = time.Duration(go64(int64(x.last.Service), int64(x.before.Service)))
+	s.Queueing = time.Duration(go64(int64(x.last.Queueing), int64(x.before.Queueing)))
+	return s
+}
+
+func (x *explainer) policy() (autoscale.Policy, error) {
+	p := x.make()
+	return p, p.Restore(x.state)
+}
+
+// ask is the next decision that a rule makes, if snapshots are altered from now on. Policies that look at
+// intervals are waited for.
+func (x *explainer) ask(alter func(s *autoscale.Snapshot, seconds float64)) (autoscale.Decision, error) {
+	p, err := x.policy()
+	if err != nil {
+		return autoscale.Decision{}, err
+	}
+	var d autoscale.Decision
+	for step := 1; step <= 30 && len(d.Reasons) == 0; step++ {
+		s := x.ahead(step)
+		alter(&s, s.At.Sub(x.last.At).Seconds())
+		d = p.Decide(s.At, s)
+	}
+	return d, nil
+}
+
+// least finds the smallest amount, in steps of a thousandth but at least 1, that makes another number than
+// usual; 0 if up to most none does. It doubles and then halves: between two amounts that agree it looks no
+// further.
+func (x *explainer) least(most float64, usual int, alter func(s *autoscale.Snapshot, by, seconds float64)) (float64, autoscale.Decision) {
+	ask := func(by float64) (autoscale.Decision, bool) {
+		d, err := x.ask(func(s *autoscale.Snapshot, seconds float64) { alter(s, by, seconds) })
+		return d, err == nil && d.Replicas != usual
+	}
+	low, high := 0.0, 1.0
+	d, differs := ask(min(high, most))
+	for !differs && high < most {
+		low, high = high, min(most, 2*high)
+		d, differs = ask(high)
+	}
+	if !differs || most <= 0 {
+		return 0, d
+	}
+	for high-low > max(1, high/1000) {
+		middle := float64(int((low + high) / 2))
+		if there, differs := ask(middle); differs {
+			high, d = middle, there
+		} else {
+			low = middle
+		}
+	}
+	return high, d
+}
+
+// later is the first change if the load stays as it is.
+func (x *explainer) later() (*Later, error) {
+	p, err := x.policy()
+	if err != nil {
+		return nil, err
+	}
+	for step := 1; step <= 600; step++ {
+		s := x.ahead(step)
+		if d := p.Decide(s.At, s); d.Replicas != x.last.Desired {
+			return &Later{s.At.Sub(x.last.At).Seconds(), d.Replicas, d.Because()}, nil
+		}
+	}
+	return nil, nil
+}
+
+// String says it in lines for a terminal.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d replicas are asked for; policy %s decides on %d:\n", e.Now.Was, e.Now.Policy, e.Now.Replicas)
+	for _, r := range e.Now.Reasons {
+		fmt.Fprintf(&b, "  %s\n", r)
+	}
+	if len(e.Now.Figures) > 0 {
+		b.WriteString("from\n")
+		for _, f := range e.Now.Figures {
+			fmt.Fprintf(&b, "  %-28s %.4g\n", f.Name, f.Value)
+		}
+	}
+	b.WriteString("It would decide otherwise with\n")
+	for _, c := range e.Changes {
+		fmt.Fprintf(&b, "  %.0f %s instead of %.0f: %s\n", c.To, c.What, c.From, c.Because)
+	}
+	if len(e.Changes) == 0 {
+		b.WriteString("  nothing that was tried\n")
+	}
+	if e.Then != nil {
+		fmt.Fprintf(&b, "If nothing changes, in %.0f s: %s\n", e.Then.Seconds, e.Then.Because)
+	} else {
+		b.WriteString("If nothing changes it stays so for ten minutes and more.\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,62 @@
+package autoscaler
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+)
+
+// routes is the whole surface of an autoscaler.
+func (a *Autoscaler) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(a.cfg.Log, h)) }
+	handle("GET /decisions", a.getDecisions)
+	handle("GET /explain", a.getExplain)
+	handle("GET /health", a.getHealth)
+	mux.Handle("GET /metrics", a.metrics.handler())
+	return httpx.JSONErrors(mux)
+}
+
+// getDecisions answers with the latest decisions, the latest first: ?n= as many (100), ?changes=true only
+// those that changed something.
+func (a *Autoscaler) getDecisions(w http.ResponseWriter, r *http.Request) error {
+	n, changes := 100, false
+	for name, parse := range map[string]func(string) error{
+		"n":       func(v string) (err error) { n, err = strconv.Atoi(v); return err },
+		"changes": func(v string) (err error) { changes, err = strconv.ParseBool(v); return err },
+	} {
+		if v := r.URL.Query().Get(name); v != "" {
+			if err := parse(v); err != nil {
+				return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: name + " cannot be read", Hint: "say ?n=100&changes=true", Err: err}
+			}
+		}
+	}
+	httpx.WriteJSON(w, http.StatusOK, a.Decisions(n, changes))
+	return nil
+}
+
+// getExplain answers with an Explanation.
+func (a *Autoscaler) getExplain(w http.ResponseWriter, r *http.Request) error {
+	e, err := a.Explain()
+	if err != nil {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Nothing to explain", Hint: err.Error(), Err: err}
+	}
+	httpx.WriteJSON(w, http.StatusOK, e)
+	return nil
+}
+
+// getHealth says that the loop runs, and what is wrong if something is: an autoscaler that cannot see is alive.
+func (a *Autoscaler) getHealth(w http.ResponseWriter, _ *http.Request) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	httpx.WriteJSON(w, http.StatusOK, struct {
+		Status  string `json:"status"`
+		Policy  string `json:"policy"`
+		Leading bool   `json:"leading"`
+		DryRun  bool   `json:"dry_run"`
+		Problem string `json:"problem,omitempty"`
+	}{"healthy", a.policy.Name(), a.leading, a.cfg.DryRun, a.problem})
+	return nil
+}

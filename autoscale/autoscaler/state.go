@@ -1,0 +1,77 @@
+package autoscaler
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// savedState is the content of the state file.
+type savedState struct {
+	Policy    string          `json:"policy"`
+	At        time.Time       `json:"at"`
+	State     json.RawMessage `json:"state"`
+	Collected collected       `json:"collected"`
+}
+
+// save writes the state beside its file and puts it in its place, so that there is always a whole one.
+func (a *Autoscaler) save(now time.Time) error {
+	if a.cfg.StateFile == "" {
+		return nil
+	}
+	a.mu.Lock()
+	state, err := a.policy.State()
+	a.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("save the policy's state: %w", err)
+	}
+	data, err := json.Marshal(savedState{a.policy.Name(), now, state, a.collect.state})
+	if err != nil {
+		return fmt.Errorf("save the policy's state: %w", err)
+	}
+	part := a.cfg.StateFile + ".part"
+	if err := os.WriteFile(part, data, 0o600); err != nil {
+		return fmt.Errorf("save the policy's state: %w", err)
+	}
+	if err := os.Rename(part, a.cfg.StateFile); err != nil {
+		return fmt.Errorf("save the policy's state: %w", err)
+	}
+	return nil
+}
+
+// restore goes on from the state file. One of another policy, or a broken one, is left aside: the policy then
+// begins anew, and does not shrink before it has seen enough.
+func (a *Autoscaler) restore(now time.Time) error {
+	if a.cfg.StateFile == "" {
+		return nil
+	}
+	data, err := os.ReadFile(a.cfg.StateFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the policy's state: %w (choose another file with --state)", err)
+	}
+	var saved savedState
+	err = json.Unmarshal(data, &saved)
+	switch {
+	case err == nil && saved.Policy != a.policy.Name():
+		err = fmt.Errorf("it is of policy %q", saved.Policy)
+	case err == nil && saved.At.After(now.Add(time.Minute)):
+		err = errors.New("it is from the future")
+	case err == nil:
+		err = a.policy.Restore(saved.State)
+	}
+	if err != nil {
+		a.cfg.Log.Warn("saved state is not used; the policy begins anew", "file", a.cfg.StateFile, "error", err)
+		a.policy = a.cfg.NewPolicy()
+		return nil
+	}
+	if saved.Collected.Seen != nil && saved.Collected.At != nil {
+		a.collect.state = saved.Collected
+	}
+	return nil
+}
