@@ -32,6 +32,11 @@ type loadtestRunCmd struct {
 	MaxOutstanding int           `help:"Requests without an answer beyond which an open loop counts further ones as errors instead of sending them; guards this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING"`
 	Timeout        time.Duration `help:"How long an answer may take, from the time at which its image was to be sent." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
 	Seed           uint64        `help:"Decides which images are drawn, and random schedules." default:"1" env:"RESNET18_LOADTEST_SEED"`
+	Search         bool          `help:"Look for the highest rate at which the conditions of --slo hold, instead of replaying a schedule." env:"RESNET18_LOADTEST_SEARCH"`
+	SLO            []string      `name:"slo" help:"What must hold in a search, repeatable or with semicolons between; without --search the same as --threshold. For conditions see there." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_SLO"`
+	SearchFrom     float64       `help:"First rate of a search, in requests per second." default:"10" env:"RESNET18_LOADTEST_SEARCH_FROM"`
+	SearchMost     float64       `help:"Highest rate of a search, in requests per second." default:"10000" env:"RESNET18_LOADTEST_SEARCH_MOST"`
+	SearchDuration time.Duration `help:"How long a search tries a rate; up to five times as long where percentiles need more requests." default:"20s" env:"RESNET18_LOADTEST_SEARCH_DURATION"`
 	Records        string        `help:"File to write every request to as it ends, as JSON lines; times in nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
 
 	loadtestOutputs
@@ -44,7 +49,8 @@ not look better than it is. The exit status is 1 when an image did not get its l
 
   resnet18cloud loadtest --images images/imagenet-sample-images
   resnet18cloud loadtest --workers 0 --schedule poisson:40:60s
-  resnet18cloud loadtest --schedule constant:20:1m --threshold 'p99<500ms' --threshold 'errors<1%'`
+  resnet18cloud loadtest --schedule constant:20:1m --threshold 'p99<500ms' --threshold 'errors<1%'
+  resnet18cloud loadtest --search --slo 'p99<500ms' --json search.json`
 }
 
 // Run replays and reports.
@@ -53,9 +59,12 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	thresholds, err := c.parse()
+	thresholds, err := parseConditions(append(c.Threshold, c.SLO...))
 	if err != nil {
 		return err
+	}
+	if c.Search && len(c.SLO) == 0 {
+		return errors.New("--search needs to know what must hold: --slo 'p99<500ms'")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, c.MaxOutstanding
@@ -79,6 +88,10 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	}
 	defer records.Close()
 
+	config.Seed, config.Workers, config.MaxOutstanding, config.Timeout = c.Seed, max(0, c.Workers), c.MaxOutstanding, c.Timeout
+	if c.Search {
+		return c.absent(c.search(ctx, env, config))
+	}
 	log := prototypeLog(env.stderr)
 	log("Found %d image files", len(config.Images))
 	log("Starting load test - Images per second schedule: %s", list(plan.PerSecond()))
@@ -87,7 +100,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	} else {
 		log("Max workers: no bound (open loop)")
 	}
-	config.Schedule, config.Seed, config.Workers, config.MaxOutstanding, config.Timeout = plan, c.Seed, workers, c.MaxOutstanding, c.Timeout
+	config.Schedule, config.Workers = plan, workers
 	config.Second = func(second, images int) { log("Second %d: Sending %d images", second, images) }
 	config.Begin, config.Record = records.Begin, records.Write
 	summary, err := load.Run(ctx, config)

@@ -19,9 +19,7 @@ type loadtestOutputs struct {
 	Threshold []string `help:"What the result shall hold, repeatable or with semicolons between; the exit status is then 1 only if one is broken. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
-// parse reads the thresholds, before anything is measured.
-func (o loadtestOutputs) parse() ([]load.Condition, error) { return parseConditions(o.Threshold) }
-
+// parseConditions reads conditions, before anything is measured.
 func parseConditions(texts []string) ([]load.Condition, error) {
 	var conditions []load.Condition
 	for _, text := range texts {
@@ -106,7 +104,7 @@ func (loadtestMergeCmd) Help() string {
 
 // Run joins and reports.
 func (c *loadtestMergeCmd) Run(env *environment) error {
-	thresholds, err := c.parse()
+	thresholds, err := parseConditions(c.Threshold)
 	if err != nil {
 		return err
 	}

@@ -102,3 +102,17 @@ func TestLoadtestBadInput(t *testing.T) {
 		})
 	}
 }
+
+// TestLoadtestSearch: a server that answers at once holds all rates.
+func TestLoadtestSearch(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "search.json")
+	out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
+		"--search-from", "20", "--search-most", "40", "--search-duration", "1s", "--json", file)
+	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest that was tried") {
+		t.Errorf("%v\n%s\n%s", err, out, log)
+	}
+	if _, _, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--search"); err == nil || !strings.Contains(err.Error(), "--slo") {
+		t.Errorf("search for nothing: %v", err)
+	}
+}

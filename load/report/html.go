@@ -165,6 +165,14 @@ func felt(s *load.Summary, percent float64) string {
 	return short(d) + " ms"
 }
 
+// bare is a duration in milliseconds that may be without end.
+func bare(d time.Duration) string {
+	if d == load.Never {
+		return "never"
+	}
+	return short(d)
+}
+
 // short writes milliseconds in three digits.
 func short(d time.Duration) string {
 	switch ms := milliseconds(d); {

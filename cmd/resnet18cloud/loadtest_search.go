@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/report"
+)
+
+// search looks for the highest rate at which the SLO holds, and writes what it found, also when it was stopped.
+func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config load.Config) error {
+	slo, err := parseConditions(c.SLO)
+	if err != nil {
+		return err
+	}
+	found, err := load.Search{
+		Config: config, SLO: slo, From: c.SearchFrom, Most: c.SearchMost, Duration: c.SearchDuration,
+		Trying: func(rate float64, duration time.Duration) {
+			fmt.Fprintf(env.stderr, "%.1f requests/s for %s ...\n", rate, duration)
+		},
+		Tried: func(t load.Trial) {
+			for _, v := range t.Verdicts {
+				fmt.Fprintf(env.stderr, "  %s\n", v)
+			}
+		},
+	}.Run(ctx)
+	if len(found.Trials) == 0 {
+		return err
+	}
+	written := report.Search(env.stdout, found)
+	if c.JSON != "" {
+		written = errors.Join(written, found.WriteFile(c.JSON))
+	}
+	best := found.Best()
+	var verdicts []load.Verdict
+	for _, condition := range slo {
+		verdicts = append(verdicts, condition.Check(best))
+	}
+	if c.HTML != "" {
+		written = errors.Join(written, report.HTMLFile(c.HTML, best, verdicts))
+	}
+	if c.PNG != "" {
+		_, failed := report.Pictures(c.PNG, best)
+		written = errors.Join(written, failed)
+	}
+	return errors.Join(written, err)
+}

@@ -1,0 +1,36 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+)
+
+// Search writes what a search tried and found for a terminal.
+func Search(w io.Writer, f *load.Found) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "requests/s\tanswers/s\tfailed\tp50 ms\tp99 ms\tlate\t\t")
+	for _, t := range f.Trials {
+		word := "holds"
+		if !t.Holds {
+			word = "BROKEN"
+		}
+		s := t.Summary
+		fmt.Fprintf(tw, "%.1f\t%.1f\t%d\t%s\t%s\t%d\t%s\t\n", t.Rate, s.Rate(), s.Sent-s.OK,
+			bare(s.Felt(50)), bare(s.Felt(99)), s.Late, word)
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("write search: %w", err)
+	}
+	if f.Rate == 0 {
+		return nil
+	}
+	more := ""
+	if f.Open {
+		more = ", the highest that was tried"
+	}
+	_, err := fmt.Fprintf(w, "%.1f requests/s hold%s; the most answers over ten seconds were %.1f/s\n", f.Rate, more, f.Capacity())
+	return err
+}
