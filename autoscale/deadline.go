@@ -109,7 +109,7 @@ func (p *Deadline) Decide(now time.Time, s Snapshot) Decision {
 	case age > actAge:
 		d.decide(Reason{Rule: RuleStale, Replicas: s.Desired, Value: min(age.Seconds(), 1e6), Limit: actAge.Seconds()})
 	case p.state.Speed.rate() == 0 || len(p.state.Load.Samples) == 0:
-		d.decide(Reason{Rule: RuleHistory, Replicas: s.Desired, Value: now.Sub(p.state.Since).Seconds(), Limit: 1})
+		d.decide(Reason{Rule: RuleUnknown, Replicas: s.Desired})
 	default:
 		p.staff(&d, now, s, hold)
 	}

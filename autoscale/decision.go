@@ -45,6 +45,7 @@ const (
 
 	RuleStale   Rule = "stale"   // the figures are too old to act on
 	RuleHistory Rule = "history" // not enough has been seen to shrink
+	RuleUnknown Rule = "unknown" // no image has been answered yet
 	RuleMissing Rule = "missing" // replicas without figures stand in the way
 
 	RuleRate    Rule = "rate"    // the images that will arrive
@@ -79,6 +80,7 @@ var sentences = map[Rule]string{
 	RuleFixed:         "the number is set",
 	RuleStale:         "the figures are %v s old, at most %v s are taken",
 	RuleHistory:       "only %v s have been seen, %v s are needed before shrinking",
+	RuleUnknown:       "no image has been answered yet, so that nobody knows what a replica can do",
 	RuleMissing:       "figures of %v replicas are missing",
 	RuleRate:          "%v images/s are expected, a replica answers %v",
 	RuleBacklog:       "%v images will be left waiting, %v can be served in time",

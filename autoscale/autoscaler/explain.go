@@ -69,8 +69,11 @@ func (a *Autoscaler) Explain() (Explanation, error) {
 	for _, alt := range alterations {
 		from := alt.value(&x)
 		most := alt.most
-		if alt.reduce {
+		switch {
+		case alt.reduce:
 			most = from
+		case alt.what == "images waiting":
+			most = float64(x.last.QueueCapacity - x.last.Queue)
 		}
 		by, d := x.least(most, baseline.Replicas, alt.alter)
 		if by > 0 {

@@ -29,6 +29,7 @@ type cli struct {
 	Replica    replicaCmd    `cmd:"" help:"Serve ResNet-18 over HTTP."`
 	Bench      benchCmd      `cmd:"" help:"Measure inference on this machine, layer by layer."`
 	Classify   classifyCmd   `cmd:"" help:"Say what is on pictures, without a server."`
+	Autoscaler autoscalerCmd `cmd:"" help:"Keep the number of replicas right, and say why."`
 	Dispatcher dispatcherCmd `cmd:"" help:"Take images over HTTP, queue them, send them to replicas, keep the results."`
 	Loadtest   loadtestCmd   `cmd:"" help:"Replay a schedule of images per second against a server and report what a user would have felt."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert and check weights."`

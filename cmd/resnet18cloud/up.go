@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/local"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
@@ -33,11 +35,14 @@ const (
 const sampleImages = "images/imagenet-sample-images"
 
 type upCmd struct {
-	Addr        string `help:"TCP address of the dispatcher and the page." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
-	Replicas    int    `help:"Replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
-	ReplicaPort int    `help:"First port for replicas, on 127.0.0.1; ports in use are skipped, 0 means any." default:"5000" env:"RESNET18_REPLICA_PORT"`
-	Model       string `help:"Weight file; by default the one that model pull fetched. Without any, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Precision   string `help:"Arithmetic of the replicas: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
+	Addr      string `help:"TCP address of the dispatcher and the page." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Replicas  int    `help:"Replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
+	Autoscale string `help:"Let an autoscaler decide on the number of replicas, between these two; they start as processes and share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE"`
+	policyFlags
+	AutoscalerAddr string `help:"TCP address of the autoscaler's /decisions, /explain and /metrics; - for none." default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR"`
+	ReplicaPort    int    `help:"First port for replicas, on 127.0.0.1; ports in use are skipped, 0 means any." default:"5000" env:"RESNET18_REPLICA_PORT"`
+	Model          string `help:"Weight file; by default the one that model pull fetched. Without any, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Precision      string `help:"Arithmetic of the replicas: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
 	QueueCapacity int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
 	CacheSize     int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
@@ -50,6 +55,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if c.Replicas < 1 {
 		return fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
 	}
+	limits, err := c.limits()
+	if err != nil {
+		return err
+	}
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir()
 	}
@@ -57,7 +66,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	command, err := c.replicaCommand(env, weights)
+	command, err := c.replicaCommand(env, weights, limits.Max)
 	if err != nil {
 		return err
 	}
@@ -77,7 +86,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return fmt.Errorf("%w (choose another with --addr)", err)
 	}
 	replicas, err := local.New(local.Config{
-		Command: command, Count: c.Replicas, FirstPort: c.ReplicaPort, Log: env.log,
+		Command: command, Count: limits.Min, Max: limits.Max, FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
 		Announce: func(urls []string) {
 			if err := d.SetEndpoints(urls); err != nil {
@@ -88,15 +97,21 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	var scaling *autoscaler.Autoscaler // nil: nobody scales
+	if c.Autoscale != "" {
+		if scaling, err = c.autoscaler(env, d.URL(), replicas, limits); err != nil {
+			return err
+		}
+	}
 	defer context.AfterFunc(ctx, func() {
 		env.log.Info("stopping: finishing what was accepted; the rest is kept for the next start (Ctrl-C again ends at once)")
 	})()
-	return runUp(ctx, d, replicas, func() { greet(env.stdout, d.URL(), weights) })
+	return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights) })
 }
 
 // runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
 // fails, the other ends too. It calls serving once, when images are worked on.
-func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas, serving func()) error {
+func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas, scaling *autoscaler.Autoscaler, serving func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -104,6 +119,9 @@ func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas
 	var g errgroup.Group
 	g.Go(func() error { defer end(); return d.Run(ctx) })
 	g.Go(func() error { defer stop(); return replicas.Run(life) })
+	if scaling != nil {
+		g.Go(func() error { defer stop(); return scaling.Run(ctx) })
+	}
 	g.Go(func() error {
 		if d.AwaitReplica(ctx) == nil {
 			serving()
@@ -111,6 +129,38 @@ func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas
 		return nil
 	})
 	return g.Wait()
+}
+
+// limits are how many replicas there may be: as many as --replicas says, or what --autoscale allows.
+func (c upCmd) limits() (autoscale.Limits, error) {
+	if c.Autoscale == "" {
+		return autoscale.Limits{Min: c.Replicas, Max: c.Replicas}, nil
+	}
+	least, most, colon := strings.Cut(c.Autoscale, ":")
+	from, err1 := strconv.Atoi(least)
+	to, err2 := strconv.Atoi(most)
+	if !colon || err1 != nil || err2 != nil || from < 1 || to < from {
+		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want the fewest and the most replicas, such as 1:4", c.Autoscale)
+	}
+	return autoscale.Limits{Min: from, Max: to}, nil
+}
+
+// autoscaler makes the autoscaler of the replicas, and takes its address.
+func (c upCmd) autoscaler(env *environment, dispatcher string, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
+	newPolicy, err := c.make(limits)
+	if err != nil {
+		return nil, err
+	}
+	a, err := autoscaler.New(autoscaler.Config{
+		Dispatchers: []string{dispatcher}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Listen(); err != nil {
+		return nil, fmt.Errorf("%w (choose another with --autoscaler-addr)", err)
+	}
+	return a, nil
 }
 
 // inFlight is how many images each replica has.
@@ -136,7 +186,7 @@ const noWeights = "NO WEIGHTS: replicas run on random ones, and their answers me
 	"Fetch weights with: resnet18cloud model pull"
 
 // replicaCommand makes the command of a replica: this program, with the options that concern it.
-func (c upCmd) replicaCommand(env *environment, weights string) (func(name, addr string) procs.Process, error) {
+func (c upCmd) replicaCommand(env *environment, weights string, most int) (func(name, addr string) procs.Process, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program to run replicas with: %w", err)
@@ -151,9 +201,9 @@ func (c upCmd) replicaCommand(env *environment, weights string) (func(name, addr
 		args = append(args, "--precision", c.Precision)
 	}
 	var environ []string // nil: ours
-	if c.Replicas > 1 {
+	if most > 1 {
 		// Each works on as many images at a time as it has CPUs.
-		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/c.Replicas)))
+		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/most)))
 	}
 	return func(name, addr string) procs.Process {
 		p := procs.Process{

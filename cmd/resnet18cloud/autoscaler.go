@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
+)
+
+type autoscalerCmd struct {
+	Watch   autoscalerRunCmd     `cmd:"" name:"run" default:"withargs" help:"Keep the number of replicas right (when no other is named)."`
+	Explain autoscalerExplainCmd `cmd:"" help:"Ask a running autoscaler why there are as many replicas, and what would change it."`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (autoscalerCmd) Help() string {
+	return `'autoscaler ...' is short for 'autoscaler run ...', whose options 'autoscaler run --help' lists. The replicas of 'up'
+are scaled by 'up --autoscale 1:4'; this is for a Kubernetes Deployment.`
+}
+
+// policyFlags choose a policy and its bounds.
+type policyFlags struct {
+	Policy string        `help:"How to decide: deadline (by queueing theory, for an SLO), threshold (the prototype's rules), hpa-cpu (Kubernetes', on CPU), hpa-external (Kubernetes' and KEDA's, on the queue) or kpa (Knative's)." enum:"deadline,threshold,hpa-cpu,hpa-external,kpa" default:"deadline" env:"RESNET18_POLICY"`
+	SLO    time.Duration `name:"slo" help:"How long an answer may take, for --policy deadline." default:"500ms" env:"RESNET18_SLO"`
+}
+
+// make makes the policy.
+func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, error) {
+	if err := limits.Validate(); err != nil {
+		return nil, err
+	}
+	hpa := autoscale.HPAConfig{Limits: limits}
+	deadline := autoscale.DeadlineConfig{Limits: limits, SLO: f.SLO}
+	if err := deadline.Validate(); err != nil || f.SLO == 0 {
+		return nil, fmt.Errorf("--slo %s: want a time above 0", f.SLO)
+	}
+	return map[string]func() autoscale.Policy{
+		"deadline":     func() autoscale.Policy { return autoscale.NewDeadline(deadline) },
+		"threshold":    func() autoscale.Policy { return autoscale.NewThreshold(autoscale.ThresholdConfig{Limits: limits}) },
+		"hpa-cpu":      func() autoscale.Policy { return autoscale.NewHPACPU(autoscale.HPACPUConfig{HPAConfig: hpa}) },
+		"hpa-external": func() autoscale.Policy { return autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: hpa}) },
+		"kpa":          func() autoscale.Policy { return autoscale.NewKPA(autoscale.KPAConfig{Limits: limits}) },
+	}[f.Policy], nil
+}
+
+type autoscalerRunCmd struct {
+	Addr        string   `help:"TCP address of /decisions, /explain, /metrics and /health; - for none." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
+	Dispatchers []string `help:"Base URLs of all dispatchers, separated by commas." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS"`
+	Min         int      `help:"Fewest replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
+	Max         int      `help:"Most replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
+	policyFlags
+	Interval time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
+	DryRun   bool          `help:"Decide, and say so, but change nothing." env:"RESNET18_DRY_RUN"`
+	State    string        `help:"File that keeps what the policy remembers over a restart." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
+	targetFlags
+}
+
+// Help adds to kong's text what an option cannot say.
+func (autoscalerRunCmd) Help() string {
+	return `Figures that are old or missing never make it remove replicas.
+
+  resnet18cloud autoscaler --deployment resnet18-app --dispatchers http://dispatcher-service:8080 --min 2 --max 20
+  curl -s localhost:8000/decisions?changes=true | jq`
+}
+
+// Run decides until the first signal.
+func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
+	newPolicy, err := c.make(autoscale.Limits{Min: c.Min, Max: c.Max})
+	if err != nil {
+		return err
+	}
+	scaler, err := c.open(env)
+	if err != nil {
+		return err
+	}
+	a, err := autoscaler.New(autoscaler.Config{
+		Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
+		Addr: c.Addr, DryRun: c.DryRun, StateFile: c.State, Log: env.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.Listen(); err != nil {
+		return fmt.Errorf("%w (choose another with --addr)", err)
+	}
+	return a.Run(ctx)
+}
+
+type autoscalerExplainCmd struct {
+	URL  string `help:"The autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	JSON bool   `help:"Print JSON."`
+}
+
+// Run prints the explanation.
+func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.URL, "/")+"/explain", nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w (say where the autoscaler is with --url)", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("read the explanation: %w", err)
+	}
+	var e struct {
+		autoscaler.Explanation
+		Error string `json:"error"`
+		Hint  string `json:"hint"`
+	}
+	err = json.Unmarshal(body, &e)
+	switch {
+	case resp.StatusCode != http.StatusOK && e.Error != "":
+		return fmt.Errorf("the autoscaler says: %s (%s)", e.Error, e.Hint)
+	case resp.StatusCode != http.StatusOK || err != nil:
+		return fmt.Errorf("%s is no autoscaler: it answers %s", c.URL, resp.Status)
+	case c.JSON:
+		_, err = env.stdout.Write(body)
+	default:
+		_, err = fmt.Fprint(env.stdout, e.Explanation)
+	}
+	return err
+}

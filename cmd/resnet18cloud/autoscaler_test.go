@@ -1,0 +1,83 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
+)
+
+func TestAutoscaleLimits(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]autoscale.Limits{"1:4": {Min: 1, Max: 4}, "3:3": {Min: 3, Max: 3}, "": {Min: 7, Max: 7}} {
+		if got, err := (upCmd{Replicas: 7, Autoscale: text}).limits(); err != nil || got != want {
+			t.Errorf("--autoscale %q: %+v, %v, want %+v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"4", "0:4", "4:1", "a:b", "1:", ":"} {
+		if _, err := (upCmd{Replicas: 1, Autoscale: text}).limits(); err == nil || !strings.Contains(err.Error(), "such as 1:4") {
+			t.Errorf("--autoscale %q: %v, want an error that says how", text, err)
+		}
+	}
+}
+
+// TestEachPolicyIsMade holds that all names that --policy takes have a policy of that name.
+func TestEachPolicyIsMade(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"deadline", "threshold", "hpa-cpu", "hpa-external", "kpa"} {
+		make, err := policyFlags{Policy: name, SLO: time.Second}.make(autoscale.Limits{})
+		if err != nil || make().Name() != name {
+			t.Errorf("--policy %s: %v", name, err)
+		}
+	}
+	if _, err := (policyFlags{Policy: "deadline"}).make(autoscale.Limits{}); err == nil {
+		t.Error("--slo 0: no error")
+	}
+	if _, err := (policyFlags{Policy: "kpa", SLO: 1}).make(autoscale.Limits{Min: 3, Max: 2}); err == nil {
+		t.Error("--min 3 --max 2: no error")
+	}
+}
+
+func TestAutoscalerDefaults(t *testing.T) {
+	t.Parallel()
+	var c autoscalerRunCmd
+	defaults(t, &c)
+	if c.Addr != autoscaler.DefaultAddr || c.Interval != autoscaler.DefaultInterval || c.Min != autoscale.DefaultMin || c.Max != autoscale.DefaultMax {
+		t.Errorf("defaults of autoscaler's flags are not those of the packages: %+v", c)
+	}
+}
+
+func TestAutoscalerNeedsATarget(t *testing.T) {
+	t.Parallel()
+	if _, _, err := command(t, "autoscaler"); err == nil || !strings.Contains(err.Error(), "--deployment") {
+		t.Errorf("autoscaler without a target: %v, want an error that names --deployment", err)
+	}
+}
+
+// TestExplainSpeaksToAnAutoscaler, and says so when it does not.
+func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
+	t.Parallel()
+	answer, status := "", http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer server.Close()
+	answer = `{"now":{"policy":"deadline","replicas":3,"was":3,"reasons":[{"rule":"steady","replicas":3}]},"changes":[]}`
+	stdout, _, err := command(t, "autoscaler", "explain", "--url", server.URL)
+	if err != nil || !strings.Contains(stdout, "3 replicas are asked for; policy deadline") {
+		t.Errorf("explain: %v, printed %q", err, stdout)
+	}
+	answer, status = `{"error":"Nothing to explain","hint":"wait"}`, http.StatusServiceUnavailable
+	if _, _, err := command(t, "autoscaler", "explain", "--url", server.URL); err == nil || !strings.Contains(err.Error(), "Nothing to explain (wait)") {
+		t.Errorf("explain of an autoscaler that just began: %v", err)
+	}
+	answer, status = "<html>", http.StatusOK
+	if _, _, err := command(t, "autoscaler", "explain", "--url", server.URL); err == nil || !strings.Contains(err.Error(), "is no autoscaler") {
+		t.Errorf("explain of something else: %v", err)
+	}
+}
