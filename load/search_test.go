@@ -2,7 +2,10 @@ package load_test
 
 import (
 	"errors"
+	"math"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -95,5 +98,45 @@ func TestSearchEnds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestFoundKeepsItself: a file gives back what a plan is made of.
+func TestFoundKeepsItself(t *testing.T) {
+	t.Parallel()
+	summary, _ := measured(noon, 30) // 9 of each ten answered, in 3 s
+	replica := func(at time.Duration, cpu, memory float64) load.Sample {
+		return load.Sample{At: at, Metrics: map[string]float64{"resnet18_replica_slots": 1, "process_cpu_seconds_total": cpu, "process_resident_memory_bytes": memory}}
+	}
+	summary.Server = []load.Sample{{}, replica(time.Second, 10, 100), replica(3*time.Second, 10.38, 150)}
+	found := &load.Found{Rate: 10}
+	trial := load.Trial{Rate: 10, Holds: true, Summary: summary}
+	for _, c := range conditions(t, "errors<20%", "p90<2s") {
+		trial.Verdicts = append(trial.Verdicts, c.Check(summary))
+	}
+	found.Trials = []load.Trial{trial}
+	path := filepath.Join(t.TempDir(), "search.json")
+	if err := found.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := load.ReadFound(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Rate != 10 || got.Capacity() != found.Capacity() || len(got.Trials) != 1 || asJSON(t, got.Best()) != asJSON(t, summary) {
+		t.Errorf("read back %+v", got)
+	}
+	if limit, share, ok := got.Limit(); !ok || limit != 2*time.Second || math.Abs(share-0.1) > 1e-9 {
+		t.Errorf("Limit = %s, %v, %v", limit, share, ok)
+	}
+	// In seconds 1 and 2, 10 and 9 were answered, for 0.38 s.
+	if cpu, memory, ok := got.ReplicaCost(); !ok || math.Abs(cpu-0.02) > 1e-9 || memory != 150 {
+		t.Errorf("ReplicaCost = %v, %v, %v; want 0.02, 150", cpu, memory, ok)
+	}
+	if err := summary.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load.ReadFound(path); err == nil || !strings.Contains(err.Error(), "--search --json") {
+		t.Errorf("a result instead of a search: %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 type loadtestCmd struct {
 	Replay loadtestRunCmd   `cmd:"" name:"run" default:"withargs" help:"Replay a schedule of images per second and report what a user would have felt (when no other is named)."`
 	Merge  loadtestMergeCmd `cmd:"" help:"Join results of several machines, or of one, and report."`
+	Plan   loadtestPlanCmd  `cmd:"" help:"Say how many replicas a schedule needs, by what a search found of one."`
 }
 
 // Help adds to kong's text what an option cannot say.

@@ -116,3 +116,17 @@ func TestLoadtestSearch(t *testing.T) {
 		t.Errorf("search for nothing: %v", err)
 	}
 }
+
+// TestLoadtestPlan goes from a search to the values for Kubernetes.
+func TestLoadtestPlan(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "search.json")
+	if out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
+		"--search-from", "40", "--search-most", "40", "--search-duration", "1s", "--json", file); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	out, log, err := loadtest(t, "plan", file, "--schedule", "constant:10:1h")
+	if err != nil || !strings.Contains(out, "1 at the lowest rate, 1 at the highest") || !strings.Contains(out, "maxReplicas: 1") || !strings.Contains(log, "--metrics") {
+		t.Errorf("%v\n%s\n%s", err, out, log)
+	}
+}

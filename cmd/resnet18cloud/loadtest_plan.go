@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/plan"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+type loadtestPlanCmd struct {
+	Search   string  `arg:"" help:"File of 'loadtest --search --json' against one replica." type:"existingfile"`
+	Schedule string  `help:"Images per second to plan for, as for 'loadtest run'." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
+	CPUs     float64 `name:"cpus" help:"CPUs that the measured replica could use." default:"1" env:"RESNET18_LOADTEST_PLAN_CPUS"`
+	Memory   float64 `help:"Most memory of the replica, in MiB; 0 for what the search saw in its metrics." default:"0" env:"RESNET18_LOADTEST_PLAN_MEMORY"`
+	Headroom float64 `help:"How much more than the schedule to plan for, as a share of it." default:"0.2" env:"RESNET18_LOADTEST_PLAN_HEADROOM"`
+	CPUHour  float64 `name:"price-cpu-hour" help:"Price of a CPU for an hour, in any currency." default:"0.04" env:"RESNET18_LOADTEST_PLAN_PRICE_CPU_HOUR"`
+	GiBHour  float64 `name:"price-gib-hour" help:"Price of a GiB of memory for an hour." default:"0.005" env:"RESNET18_LOADTEST_PLAN_PRICE_GIB_HOUR"`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (loadtestPlanCmd) Help() string {
+	return `Says how many replicas hold the search's condition over the schedule, what they cost, and the values with which an HPA,
+KEDA or a Helm chart keeps to it. CPU and memory come from the replica's metrics when the search saw them.
+
+  resnet18cloud loadtest --url http://127.0.0.1:5000 --api sync --search --slo 'p99<500ms' --json search.json
+  resnet18cloud loadtest plan search.json --schedule twitter:400:24h:1`
+}
+
+// Run makes the plan and prints it.
+func (c *loadtestPlanCmd) Run(env *environment) error {
+	found, err := load.ReadFound(c.Search)
+	if err != nil {
+		return err
+	}
+	limit, share, ok := found.Limit()
+	if !ok {
+		return errors.New("plan: the search was for no percentile of the total time: search with --slo 'p99<500ms'")
+	}
+	s, err := schedule.Parse(c.Schedule)
+	if err != nil {
+		return err
+	}
+	cpuSeconds, memory, seen := found.ReplicaCost()
+	if !seen {
+		fmt.Fprintln(env.stderr, "The search saw no metrics of a replica (--metrics): CPU per image is taken from its capacity.")
+	}
+	if c.Memory > 0 {
+		memory = c.Memory * (1 << 20)
+	}
+	p, err := plan.Make(plan.Config{
+		Replica: plan.Replica{
+			Rate: found.Rate, Capacity: found.Capacity(), Limit: limit, Share: share,
+			CPUSeconds: cpuSeconds, MemoryBytes: memory, CPUs: c.CPUs,
+		},
+		Schedule: s, Headroom: c.Headroom, Prices: plan.Prices{CPUHour: c.CPUHour, GiBHour: c.GiBHour},
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.Text(env.stdout); err != nil {
+		return err
+	}
+	fmt.Fprintln(env.stdout)
+	return p.YAML(env.stdout)
+}

@@ -1,0 +1,133 @@
+package plan
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+// one replica does 100/s and held p99 < 500 ms at 90/s.
+var one = Replica{Rate: 90, Capacity: 100, Limit: 510 * time.Millisecond, Share: 0.01, CPUSeconds: 0.009, MemoryBytes: 150 << 20}
+
+func make1(t *testing.T, c Config) *Plan {
+	t.Helper()
+	p, err := Make(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestModelSaysWhatWasMeasured: at the measured rate one replica is enough, and above it is not.
+func TestModelSaysWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	for rate, want := range map[float64]int{90: 1, 90.5: 2, 1: 1} {
+		if p := make1(t, Config{Replica: one, Schedule: schedule.Constant(rate, time.Minute)}); p.Peak != want {
+			t.Errorf("%v/s: %d replicas, want %d", rate, p.Peak, want)
+		}
+	}
+	// (100-90) * 0.5 s / ln(0.9/0.01): the formula above, by hand.
+	if v := one.variability(); math.Abs(v-1.1112) > 1e-4 {
+		t.Errorf("variability %.5f, want 1.1112", v)
+	}
+}
+
+// TestManyReplicasShareAQueue: the plan holds the limit by the formula, one replica fewer does not, and ten
+// replicas hold more than ten times one replica's rate.
+func TestManyReplicasShareAQueue(t *testing.T) {
+	t.Parallel()
+	p := make1(t, Config{Replica: one, Schedule: schedule.Constant(950, time.Minute)})
+	tail := func(n int) float64 { return queueing.WaitTail(n, 950, 100, p.Variability, 0.5) }
+	if tail(p.Peak) > 0.01 || tail(p.Peak-1) <= 0.01 {
+		t.Errorf("%d replicas: %.4f wait longer, with one fewer %.4f", p.Peak, tail(p.Peak), tail(p.Peak-1))
+	}
+	if p.Peak != 10 {
+		t.Errorf("950/s: %d replicas, want 10: they share the spare that each would need alone", p.Peak)
+	}
+}
+
+// TestBill adds up a schedule of a minute at 90/s and a minute at nothing, by hand.
+func TestBill(t *testing.T) {
+	t.Parallel()
+	p := make1(t, Config{
+		Replica: one, Schedule: schedule.Schedule{Rates: []float64{180, 0}, Step: time.Minute},
+		Prices: Prices{CPUHour: 6, GiBHour: 60},
+	})
+	if p.Least != 1 || p.Peak != 2 || p.Mean != 1.5 {
+		t.Fatalf("replicas %d, %d, %.2f; want 1, 2, 1.5", p.Least, p.Peak, p.Mean)
+	}
+	// 10,800 images. Static: 2 replicas of 1 CPU and 192 MiB (150 * 1.25 = 187.5) for 2 minutes: 4/60 CPU hours
+	// for 0.4, and 4/60 * 0.1875 GiB hours for 0.75: 1.15 / 10,800 * 1e6 = 106.48.
+	near := func(what string, got, want float64) {
+		t.Helper()
+		if math.Abs(got-want) > 1e-2*want {
+			t.Errorf("%s = %v, want %v", what, got, want)
+		}
+	}
+	near("CPU hours", p.Static.CPUHours, 4./60)
+	near("per million, static", p.Static.PerMillion, 106.48)
+	near("per million, scaled", p.Scaled.PerMillion, 79.86)
+	near("utilisation", p.Static.Utilisation, 10800./24000)
+	near("HPA", p.HPACPU, 90*0.009)
+	if p.QueuePerReplica != 25 { // half of 0.5 s at 100/s
+		t.Errorf("queue per replica %d, want 25", p.QueuePerReplica)
+	}
+}
+
+func TestNonsense(t *testing.T) {
+	t.Parallel()
+	good := Config{Replica: one, Schedule: schedule.Constant(10, time.Minute)}
+	for want, spoil := range map[string]func(*Config){
+		"at no rate":        func(c *Config) { c.Rate = 0 },
+		"not one on a perc": func(c *Config) { c.Share = 0 },
+		"sends nothing":     func(c *Config) { c.Schedule = schedule.Schedule{} },
+		"negative":          func(c *Config) { c.Headroom = -1 },
+		"need 5 replicas":   func(c *Config) { c.Schedule, c.Most = schedule.Constant(2000, time.Second), 5 },
+	} {
+		c := good
+		spoil(&c)
+		if _, err := Make(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error with %q", err, want)
+		}
+	}
+}
+
+func TestYAMLIsYAML(t *testing.T) {
+	t.Parallel()
+	p := make1(t, Config{Replica: one, Schedule: schedule.Constant(300, time.Minute)})
+	var b strings.Builder
+	if err := p.YAML(&b); err != nil {
+		t.Fatal(err)
+	}
+	documents := strings.Split(b.String(), "---\n")
+	if len(documents) != 3 {
+		t.Fatalf("%d documents, want 3", len(documents))
+	}
+	var hpa struct {
+		MinReplicas, MaxReplicas int
+		Metrics                  []struct {
+			Resource struct{ Target struct{ AverageValue string } }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(documents[0]), &hpa); err != nil {
+		t.Fatal(err)
+	}
+	if hpa.MaxReplicas != p.Peak || hpa.Metrics[0].Resource.Target.AverageValue != millis(p.HPACPU) {
+		t.Errorf("HPA %+v", hpa)
+	}
+	var helm map[string]any
+	if err := yaml.Unmarshal([]byte(documents[2]), &helm); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"cpu": "1000m", "memory": "192Mi"}
+	if diff := cmp.Diff(want, helm["resources"].(map[string]any)["requests"]); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
