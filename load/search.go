@@ -160,8 +160,8 @@ func (f *Found) Capacity() float64 {
 	most := 0.0
 	for _, t := range f.Trials {
 		n, sum := min(window, max(1, int(t.Summary.Elapsed/time.Second))), 0
-		for i, second := range t.Summary.Timeline {
-			sum += second.Answered
+		for i := range t.Summary.Timeline {
+			sum += t.Summary.Timeline[i].Answered
 			if i >= n {
 				sum -= t.Summary.Timeline[i-n].Answered
 			}

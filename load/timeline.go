@@ -60,6 +60,28 @@ func (s *Summary) at(t time.Duration) *Second {
 	return &s.Timeline[i]
 }
 
+// Between adds up the seconds from the first to before the last.
+func (s *Summary) Between(first, last int) Second {
+	var sum Second
+	for i := max(0, first); i < min(last, len(s.Timeline)); i++ {
+		sum.add(&s.Timeline[i])
+	}
+	return sum
+}
+
+func (s *Second) add(o *Second) {
+	s.Offered += o.Offered
+	s.Sent += o.Sent
+	s.Answered += o.Answered
+	s.Failed += o.Failed
+	for kind, n := range o.Errors {
+		s.fail(kind, n)
+	}
+	if o.latency != nil {
+		s.histogram().Merge(o.latency)
+	}
+}
+
 func (s *Summary) addToTimeline(r Record) {
 	s.at(r.Intended).Offered++
 	s.at(r.Sent).Sent++
@@ -84,18 +106,8 @@ func (s *Summary) shift(by time.Duration) {
 
 func (s *Summary) mergeTimeline(o *Summary, shift time.Duration) {
 	shift = shift.Round(time.Second)
-	for i, from := range o.Timeline {
-		to := s.at(time.Duration(i)*time.Second + shift)
-		to.Offered += from.Offered
-		to.Sent += from.Sent
-		to.Answered += from.Answered
-		to.Failed += from.Failed
-		for kind, n := range from.Errors {
-			to.fail(kind, n)
-		}
-		if from.latency != nil {
-			to.histogram().Merge(from.latency)
-		}
+	for i := range o.Timeline {
+		s.at(time.Duration(i)*time.Second + shift).add(&o.Timeline[i])
 	}
 	// All machines looked at the same server: one view of it is enough.
 	if len(s.Server) == 0 {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
@@ -38,6 +35,7 @@ type loadtestRunCmd struct {
 	SearchFrom     float64       `help:"First rate of a search, in requests per second." default:"10" env:"RESNET18_LOADTEST_SEARCH_FROM"`
 	SearchMost     float64       `help:"Highest rate of a search, in requests per second." default:"10000" env:"RESNET18_LOADTEST_SEARCH_MOST"`
 	SearchDuration time.Duration `help:"How long a search tries a rate; up to five times as long where percentiles need more requests." default:"20s" env:"RESNET18_LOADTEST_SEARCH_DURATION"`
+	Log            bool          `help:"Print a line for each second, as the prototype did, also where a terminal would be drawn on." env:"RESNET18_LOADTEST_LOG"`
 	Records        string        `help:"File to write every request to as it ends, as JSON lines; times in nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
 
 	loadtestOutputs
@@ -93,18 +91,11 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if c.Search {
 		return c.absent(c.search(ctx, env, config))
 	}
-	log := prototypeLog(env.stderr)
-	log("Found %d image files", len(config.Images))
-	log("Starting load test - Images per second schedule: %s", list(plan.PerSecond()))
-	if workers > 0 {
-		log("Max workers: %d", workers)
-	} else {
-		log("Max workers: no bound (open loop)")
-	}
 	config.Schedule, config.Workers = plan, workers
-	config.Second = func(second, images int) { log("Second %d: Sending %d images", second, images) }
 	config.Begin, config.Record = records.Begin, records.Write
+	end := c.show(env.stderr, &config)
 	summary, err := load.Run(ctx, config)
+	end()
 	if summary == nil {
 		return c.absent(err)
 	}
@@ -124,21 +115,4 @@ func (loadtestTarget) absent(err error) error {
 		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
 	}
 	return err
-}
-
-// prototypeLog writes lines as the prototype's load tester does.
-func prototypeLog(w io.Writer) func(format string, args ...any) {
-	return func(format string, args ...any) {
-		stamp := strings.Replace(time.Now().Format("2006-01-02 15:04:05.000"), ".", ",", 1)
-		fmt.Fprintf(w, "%s - INFO - %s\n", stamp, fmt.Sprintf(format, args...))
-	}
-}
-
-// list formats numbers as Python prints them.
-func list(numbers []int) string {
-	words := make([]string, len(numbers))
-	for i, n := range numbers {
-		words[i] = strconv.Itoa(n)
-	}
-	return "[" + strings.Join(words, ", ") + "]"
 }

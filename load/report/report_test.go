@@ -121,3 +121,41 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 		}
 	}
 }
+
+// TestLiveFrame looks at the view in the third second of four.
+func TestLiveFrame(t *testing.T) {
+	t.Parallel()
+	live := NewLive("4,8,4,4", []int{4, 8, 4, 4})
+	for i := range 12 {
+		due := time.Duration(i) * 160 * time.Millisecond
+		live.Record(load.Record{File: "a.jpg", Intended: due, Sent: due, Done: due + 50*time.Millisecond})
+	}
+	live.Record(load.Record{File: "a.jpg", Intended: 2 * time.Second, Sent: 2 * time.Second, Done: 2 * time.Second, Error: "full", Detail: "Queue is full"})
+	live.Sample(load.Sample{Queue: 3, Processing: 2, Replicas: 1})
+	got := strings.Join(live.Frame(2500*time.Millisecond), "\n")
+	for _, want := range []string{
+		"[====================                    ] 2 s of 4  4,8,4,4",
+		"due      ▄█                                            8/s",
+		"answered ██                                            6/s   12 of 13, 1 failed",
+		"p50 50.0  p99 50.0  longest 50.0 ms",
+		"server   3 waiting, 2 in work; replicas: 1",
+		"failed   1 x full: Queue is full",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("view lacks %q:\n%s", want, got)
+		}
+	}
+}
+
+// TestLiveWipesItself: what a run drew is gone when it ends, so that the report stands alone.
+func TestLiveWipesItself(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	close(stop)
+	var b strings.Builder
+	live := NewLive("1", []int{1})
+	live.Run(&b, stop)
+	if !strings.HasSuffix(b.String(), "\x1b[4A\r\x1b[J") {
+		t.Errorf("ends with %q", b.String())
+	}
+}
