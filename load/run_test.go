@@ -3,8 +3,10 @@ package load_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +24,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(swallower) != "" {
+		swallow()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // pipes is a network inside a test's bubble of virtual time: connections are pipes in memory.
 type pipes struct {
@@ -134,6 +142,7 @@ func TestStallIsNotHidden(t *testing.T) {
 				slices.Sort(naive)
 				if workers == 1 {
 					near("naive p99 of the closed loop", naive[98], 0)
+					near("p99 from sending to answer", summary.Percentile(load.SpanAnswer, 99), 0)
 					if summary.Late != 19 {
 						t.Errorf("%d late, want the 19 that waited for the one worker", summary.Late)
 					}
@@ -236,6 +245,49 @@ func TestStopsEarlyWithWhatWasMeasured(t *testing.T) {
 		}
 		if summary.OK != 30 {
 			t.Errorf("%d answered, want the 30 of the first 2.95 s", summary.OK)
+		}
+	})
+}
+
+// TestServerThatResets cuts every second connection off, in the middle of the answer's header.
+func TestServerThatResets(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path != "/predict" || n.Add(1)%2 == 0 {
+			_, _ = w.Write([]byte(goldfinch))
+			return
+		}
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = connection.(*net.TCPConn).SetLinger(0) // close with a reset
+		connection.Close()
+	}))
+	defer server.Close()
+	defer server.Client().CloseIdleConnections()
+	summary, err := load.Run(t.Context(), load.Config{
+		Target:   load.Sync{Client: &client.Client{BaseURL: server.URL, HTTP: server.Client()}},
+		Schedule: schedule.Schedule{Rates: []float64{100}, Step: 100 * time.Millisecond}, Images: picture(t, "a.jpg"),
+	})
+	if err != nil || summary.Sent != 10 || summary.OK != 5 || summary.Errors["connection reset"] != 5 {
+		t.Errorf("%v; %d of %d answered, %v %v", err, summary.OK, summary.Sent, summary.Errors, summary.Samples)
+	}
+}
+
+// TestUnreadableImage: a file that vanished is told by name; the others go on.
+func TestUnreadableImage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
+		images := append(picture(t, "a.jpg"), filepath.Join(t.TempDir(), "gone.jpg"))
+		summary, err := load.Run(t.Context(), load.Config{
+			Target: load.Sync{Client: api}, Schedule: schedule.Constant(20, time.Second), Images: images})
+		unreadable := summary.Errors["unreadable image"]
+		if err != nil || unreadable == 0 || summary.OK+unreadable != 20 || !strings.Contains(summary.Samples["unreadable image"], "gone.jpg") {
+			t.Errorf("%v; %d answered, %v %v", err, summary.OK, summary.Errors, summary.Samples)
 		}
 	})
 }

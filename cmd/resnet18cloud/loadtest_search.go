@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,10 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 	if c.PNG != "" {
 		_, failed := report.Pictures(c.PNG, best)
 		written = errors.Join(written, failed)
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintf(env.stderr, "search stopped early, after %d trials\n", len(found.Trials))
+		return cmp.Or(written, errReported)
 	}
 	return errors.Join(written, err)
 }

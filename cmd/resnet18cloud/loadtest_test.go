@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -73,6 +75,8 @@ func TestLoadtestBadInput(t *testing.T) {
 	}{
 		"no images":          {[]string{"--images", t.TempDir()}, "'make images' fetches a thousand"},
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
+		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
+		"plan of other":      {[]string{"plan", notes}, "invalid character"},
 		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is no number; want a list`},
 		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},
 		"nothing to send":    {[]string{"--schedule", "0,0"}, "sends nothing"},
@@ -92,12 +96,45 @@ func TestLoadtestBadInput(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			args := c.args
-			if args[0] != "merge" {
+			if strings.HasPrefix(args[0], "--") {
 				args = append([]string{"--url", url, "--images", images, "--schedule", "1", "--api", "sync"}, args...)
 			}
 			_, _, err := loadtest(t, args...)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestLoadtestStopsWithWhatItHas: Ctrl-C in the middle of an hour leaves a report and files of what was measured.
+func TestLoadtestStopsWithWhatItHas(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"run", "search"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(`{"predictions":["goldfinch"]}`))
+				if r.URL.Path == "/predict" && asked.Add(1) == 60 {
+					interrupt()
+				}
+			}))
+			defer server.Close()
+			file := filepath.Join(t.TempDir(), "a.json")
+			args := []string{"loadtest", "--url", server.URL, "--api", "sync", "--images", pictures(t), "--json", file, "--schedule", "constant:50:1h"}
+			if mode == "search" {
+				args = append(args, "--search", "--slo", "p50<30s", "--search-duration", "1s", "--search-from", "20")
+			}
+			var out, log bytes.Buffer
+			err := run(ctx, args, &out, &log)
+			if !errors.Is(err, errReported) || !strings.Contains(log.String(), "stopped early") || !strings.Contains(out.String(), "p99") {
+				t.Errorf("%v\n%s\n%s", err, out.String(), log.String())
+			}
+			if _, err := os.Stat(file); err != nil {
+				t.Error(err)
 			}
 		})
 	}

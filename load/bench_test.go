@@ -1,0 +1,131 @@
+package load_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/client"
+	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+// swallower makes this test binary a server that takes images and answers at once, in a process of its own: its
+// cost must not count as the tester's.
+const swallower = "TEST_LOAD_SWALLOWER"
+
+func swallow() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, goldfinch)
+	}))
+}
+
+func startSwallower(b *testing.B) string {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), swallower+"=1", "GOMAXPROCS=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return "http://" + strings.TrimSpace(line)
+}
+
+// bodies makes n files of 100 KB.
+func bodies(b *testing.B, n int) []string {
+	b.Helper()
+	dir, data := b.TempDir(), make([]byte, 100_000)
+	files := make([]string, n)
+	for i := range files {
+		files[i] = filepath.Join(dir, fmt.Sprintf("%06d.jpg", i))
+		if i%50_000 == 0 { // file systems bound the links to a file
+			if err := os.WriteFile(files[i], data, 0o600); err != nil {
+				b.Fatal(err)
+			}
+			continue
+		}
+		if err := os.Link(files[i-i%50_000], files[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return files
+}
+
+// cpu is what this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func send(b *testing.B, rate float64, files []string) {
+	b.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 10_000, WriteBufferSize: 64 << 10}
+	defer transport.CloseIdleConnections()
+	target := load.Sync{Client: &client.Client{BaseURL: startSwallower(b), HTTP: &http.Client{Transport: transport}}}
+	for b.Loop() {
+		used := cpu()
+		s, err := load.Run(b.Context(), load.Config{Target: target, Schedule: schedule.Constant(rate, 5*time.Second), Images: files})
+		if err != nil || s.OK != s.Sent {
+			b.Fatal(err, s.Errors, s.Samples)
+		}
+		used = cpu() - used
+		b.ReportMetric(s.Rate(), "requests/s")
+		b.ReportMetric(float64(s.Sent)/used.Seconds(), "requests/s/core")
+		b.ReportMetric(float64(s.Percentile(load.SpanSend, 99).Microseconds()), "send-p99-µs")
+		b.ReportMetric(float64(s.Percentile(load.SpanSend, 99.9).Microseconds()), "send-p99.9-µs")
+		b.ReportMetric(resident(b), "MB")
+	}
+}
+
+// resident is this process's memory, mapped files among it, in megabytes.
+func resident(b *testing.B) float64 {
+	b.Helper()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0 // not Linux
+	}
+	var size, pages float64
+	if _, err := fmt.Sscan(string(data), &size, &pages); err != nil {
+		b.Fatal(err)
+	}
+	return pages * float64(os.Getpagesize()) / 1e6
+}
+
+// BenchmarkSend2000 is the tester's own cost, at 2000 requests a second of 100 KB:
+//
+//	go test ./load -run '^$' -bench Send -benchtime 1x -cpu 1
+//
+// requests/s/core counts this process's CPU time, user and system. With -cpu 1 and a schedule that is kept
+// (requests/s), one core is enough.
+func BenchmarkSend2000(b *testing.B) { send(b, 2000, bodies(b, 1000)) }
+
+// BenchmarkSend500 is how exactly requests leave at 500 a second: send-p99.
+func BenchmarkSend500(b *testing.B) { send(b, 500, bodies(b, 1000)) }
+
+// BenchmarkSend500Of100000 has a hundred times the images; MB must be as before.
+func BenchmarkSend500Of100000(b *testing.B) { send(b, 500, bodies(b, 100_000)) }
