@@ -16,6 +16,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
@@ -27,6 +28,10 @@ import (
 type manifests struct {
 	dispatcher appsv1.StatefulSet
 	replica    appsv1.Deployment
+	autoscaler appsv1.Deployment
+	account    corev1.ServiceAccount
+	role       rbacv1.Role
+	binding    rbacv1.RoleBinding
 	hpa        autoscalingv2.HorizontalPodAutoscaler
 	budget     policyv1.PodDisruptionBudget
 	services   map[string]corev1.Service
@@ -36,7 +41,7 @@ type manifests struct {
 func readManifests(t *testing.T) *manifests {
 	t.Helper()
 	m := &manifests{services: make(map[string]corev1.Service)}
-	for _, name := range []string{"dispatcher.yaml", "deployment.yaml", "hpa.yaml"} {
+	for _, name := range []string{"dispatcher.yaml", "deployment.yaml", "autoscaler.yaml", "hpa.yaml"} {
 		data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +69,20 @@ func (m *manifests) read(document []byte) error {
 	case "apps/v1 StatefulSet":
 		return yaml.UnmarshalStrict(document, &m.dispatcher)
 	case "apps/v1 Deployment":
-		return yaml.UnmarshalStrict(document, &m.replica)
+		var d appsv1.Deployment
+		err := yaml.UnmarshalStrict(document, &d)
+		if d.Name == "autoscaler" {
+			m.autoscaler = d
+		} else {
+			m.replica = d
+		}
+		return err
+	case "v1 ServiceAccount":
+		return yaml.UnmarshalStrict(document, &m.account)
+	case "rbac.authorization.k8s.io/v1 Role":
+		return yaml.UnmarshalStrict(document, &m.role)
+	case "rbac.authorization.k8s.io/v1 RoleBinding":
+		return yaml.UnmarshalStrict(document, &m.binding)
 	case "autoscaling/v2 HorizontalPodAutoscaler":
 		return yaml.UnmarshalStrict(document, &m.hpa)
 	case "policy/v1 PodDisruptionBudget":
@@ -84,6 +102,7 @@ func TestManifestsHoldTheContract(t *testing.T) {
 	for container, image := range map[*corev1.Container]string{
 		&m.replica.Spec.Template.Spec.Containers[0]:    "resnet18-app:latest",
 		&m.dispatcher.Spec.Template.Spec.Containers[0]: "dispatcher:latest",
+		&m.autoscaler.Spec.Template.Spec.Containers[0]: "dispatcher:latest",
 	} {
 		// With minikube image load there is no registry to pull from, which :latest alone would do.
 		if container.Image != image || container.ImagePullPolicy != corev1.PullIfNotPresent {
@@ -105,7 +124,8 @@ func TestManifestsHoldTheContract(t *testing.T) {
 func TestManifestsFitTogether(t *testing.T) {
 	t.Parallel()
 	m := readManifests(t)
-	pods := map[string]corev1.PodTemplateSpec{"dispatcher": m.dispatcher.Spec.Template, "resnet18-app": m.replica.Spec.Template}
+	pods := map[string]corev1.PodTemplateSpec{"dispatcher": m.dispatcher.Spec.Template, "resnet18-app": m.replica.Spec.Template,
+		"autoscaler": m.autoscaler.Spec.Template}
 	for name, s := range m.services {
 		pod, ok := pods[s.Spec.Selector["app"]]
 		if !ok || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(pod.Labels)) {
@@ -119,7 +139,7 @@ func TestManifestsFitTogether(t *testing.T) {
 		}
 	}
 	for name, selector := range map[string]*metav1.LabelSelector{"dispatcher": m.dispatcher.Spec.Selector,
-		"resnet18-app": m.replica.Spec.Selector, "PodDisruptionBudget": m.budget.Spec.Selector} {
+		"resnet18-app": m.replica.Spec.Selector, "autoscaler": m.autoscaler.Spec.Selector, "PodDisruptionBudget": m.budget.Spec.Selector} {
 		pod := pods[selector.MatchLabels["app"]]
 		if s, err := metav1.LabelSelectorAsSelector(selector); err != nil || s.Empty() || !s.Matches(labels.Set(pod.Labels)) {
 			t.Errorf("%s selects %v, which is no pod", name, selector)
@@ -146,6 +166,43 @@ func TestManifestsFitTogether(t *testing.T) {
 	sleep := time.Duration(m.replica.Spec.Template.Spec.Containers[0].Lifecycle.PreStop.Sleep.Seconds) * time.Second
 	if grace := graceOf(m.replica.Spec.Template); grace <= sleep+25*time.Second { // httpx.Server's ShutdownTimeout
 		t.Errorf("replica is killed after %s; it waits %s and drains for 25 s", grace, sleep)
+	}
+}
+
+// TestAutoscalersManifestNamesWhatIsThere holds that the autoscaler's options, and the objects that its role
+// lets it touch, are those of the other manifests and of the code. That the role is enough is tested on a real
+// API server (test/kubernetes).
+func TestAutoscalersManifestNamesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	m := readManifests(t)
+	var a autoscalerRunCmd
+	c := m.autoscaler.Spec.Template.Spec.Containers[0]
+	parseContainer(t, "autoscaler", c, &a)
+	if want := fmt.Sprintf(":%d", c.Ports[0].ContainerPort); a.Addr != want {
+		t.Errorf("listens on %s, its port is %s", a.Addr, want)
+	}
+	service, ok := strings.CutPrefix(a.Dispatchers[0], "http://")
+	host, port, err := net.SplitHostPort(service)
+	if s := m.services[host]; !ok || err != nil || len(s.Spec.Ports) != 1 || fmt.Sprint(s.Spec.Ports[0].Port) != port {
+		t.Errorf("asks %v, want a Service with its port", a.Dispatchers)
+	}
+	if a.Deployment != m.replica.Name {
+		t.Errorf("scales %q, want %q", a.Deployment, m.replica.Name)
+	}
+	for _, rule := range m.role.Rules {
+		for resource, name := range map[string]string{"deployments/scale": m.replica.Name, "leases": m.replica.Name + "-autoscaler"} {
+			// What is created has no name to go by.
+			if slices.Contains(rule.Resources, resource) && !slices.Contains(rule.Verbs, "create") && !slices.Equal(rule.ResourceNames, []string{name}) {
+				t.Errorf("the role allows %v of %s named %v, want %s alone", rule.Verbs, resource, rule.ResourceNames, name)
+			}
+		}
+		if slices.Contains(rule.Verbs, "*") || slices.Contains(rule.Resources, "*") {
+			t.Errorf("the role allows more than is needed: %+v", rule)
+		}
+	}
+	if m.binding.RoleRef.Name != m.role.Name || m.binding.Subjects[0].Name != m.account.Name ||
+		m.autoscaler.Spec.Template.Spec.ServiceAccountName != m.account.Name {
+		t.Errorf("binding %+v does not join the role %s and the pods' account %s", m.binding, m.role.Name, m.account.Name)
 	}
 }
 
@@ -226,7 +283,7 @@ func goMemoryLimit(c corev1.Container) (int64, error) {
 func TestManifestsAreRestricted(t *testing.T) {
 	t.Parallel()
 	m := readManifests(t)
-	for _, pod := range []corev1.PodSpec{m.dispatcher.Spec.Template.Spec, m.replica.Spec.Template.Spec} {
+	for _, pod := range []corev1.PodSpec{m.dispatcher.Spec.Template.Spec, m.replica.Spec.Template.Spec, m.autoscaler.Spec.Template.Spec} {
 		c := pod.Containers[0]
 		s := pod.SecurityContext
 		if s == nil || !*s.RunAsNonRoot || *s.RunAsUser == 0 || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
@@ -237,7 +294,7 @@ func TestManifestsAreRestricted(t *testing.T) {
 			t.Errorf("%s: security context %+v", c.Name, s)
 		}
 		for kind, probe := range map[string]*corev1.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe} {
-			if probe == nil || probe.HTTPGet == nil || !strings.HasPrefix(probe.HTTPGet.Path, "/health/") || probe.HTTPGet.Port.StrVal != "http" {
+			if probe == nil || probe.HTTPGet == nil || !strings.HasPrefix(probe.HTTPGet.Path, "/health") || probe.HTTPGet.Port.StrVal != "http" {
 				t.Errorf("%s: %s probe %+v", c.Name, kind, probe)
 			}
 		}

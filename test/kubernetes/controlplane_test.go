@@ -33,6 +33,8 @@ type cluster struct {
 	dir    string
 	config *rest.Config // an administrator's
 	client dynamic.Interface
+
+	kubelet *kubelet
 }
 
 // startCluster starts etcd, API server and controller manager, and ends them with the test.

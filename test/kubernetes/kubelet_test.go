@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,4 +107,20 @@ func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 		"metadata": map[string]any{"name": pod.Name, "uid": string(pod.UID)}, "target": map[string]any{"kind": "Node", "name": nodeName}}}
 	_, err := k.cluster.of("Pod").Create(ctx, binding, metav1.CreateOptions{}, "binding")
 	return err
+}
+
+// signal sends a signal to the pod's process.
+func (k *kubelet) signal(t *testing.T, pod string, signal syscall.Signal) {
+	t.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.pods {
+		if p.pod.Name == pod {
+			if err := syscall.Kill(int(p.pid.Load()), signal); err != nil {
+				t.Fatalf("signal %s to %s: %v", signal, pod, err)
+			}
+			return
+		}
+	}
+	t.Fatalf("no pod %s", pod)
 }

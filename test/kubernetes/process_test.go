@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type process struct {
 	leave   chan time.Duration // receives the grace period when the pod is deleted
 	leaving bool               // guarded by kubelet.mu
 
+	pid      atomic.Int64
 	ready    bool
 	restarts int
 }
@@ -70,6 +72,7 @@ func (p *process) once(ctx context.Context) (again bool, err error) {
 	if err := cmd.Start(); err != nil {
 		return false, err
 	}
+	p.pid.Store(int64(cmd.Process.Pid))
 	p.report(ctx, false)
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
@@ -147,7 +150,7 @@ func (p *process) port() string {
 // container has the usual ones to itself.
 func (p *process) command(ctx context.Context) (*exec.Cmd, error) {
 	c := p.pod.Spec.Containers[0]
-	env := map[string]string{"HOSTNAME": p.pod.Name, "GOMAXPROCS": "1",
+	env := map[string]string{"GOMAXPROCS": "1",
 		"RESNET18_" + strings.ToUpper(c.Args[0]) + "_ADDR": net.JoinHostPort(p.ip, p.port())}
 	for _, e := range p.kubelet.env {
 		name, value, _ := strings.Cut(e, "=")
@@ -155,6 +158,9 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, error) {
 	}
 	for _, e := range c.Env {
 		env[e.Name] = e.Value
+		if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil && e.ValueFrom.FieldRef.FieldPath == "metadata.name" {
+			env[e.Name] = p.pod.Name
+		}
 		for _, m := range c.VolumeMounts {
 			if e.Value == m.MountPath {
 				env[e.Name] = filepath.Join(p.kubelet.dir, "volumes", p.pod.Name, m.Name)

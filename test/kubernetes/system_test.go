@@ -31,7 +31,7 @@ func startSystem(t *testing.T) *cluster {
 	c := startCluster(t)
 	c.prepare(t)
 	c.serveDNS(t)
-	startKubelet(t, c, binary, "RESNET18_MODEL="+writeWeights(t, binary))
+	c.kubelet = startKubelet(t, c, binary, "RESNET18_MODEL="+writeWeights(t, binary))
 	c.apply(t, "dispatcher.yaml", "deployment.yaml")
 	c.awaitReplicas(t, 3)
 	eventually(t, timeout, "the dispatcher to be ready", func() error {
@@ -128,6 +128,7 @@ func TestKubernetes(t *testing.T) {
 		{"one writer", testOneWriter},
 		{"idle pods go first", testIdleGoFirst},
 		{"an HPA is refused", testHPAIsRefused},
+		{"autoscaler", testAutoscaler},
 		{"nothing is lost", testNothingIsLost},
 	}
 	for _, part := range parts {

@@ -1,0 +1,137 @@
+//go:build kubernetes
+
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// testAutoscaler has the manifest's autoscalers scale under load, with the rights of their role and no more,
+// and kills the one that leads.
+func testAutoscaler(t *testing.T, c *cluster) {
+	c.apply(t, "autoscaler.yaml")
+	defer c.removeAutoscaler(t)
+	leader, holder := c.leader(t, "")
+	l := startLoad(t, c, 5)
+
+	l.perSecond.Store(150) // more than three replicas of one thread each serve
+	wanted := c.awaitWanted(t, "more replicas", func(n int32) bool { return n > 3 })
+	t.Logf("grown to %d replicas", wanted)
+	eventually(t, timeout, "the Event", func() error { return c.hasEvent(t.Context(), "ScaledUp", "policy deadline") })
+	eventually(t, timeout, "the decision", func() error { return c.hasDecision(t.Context(), leader) })
+
+	// Frozen, it neither acts nor hands the lease back; when it runs again, the lease is another's.
+	c.kubelet.signal(t, leader, syscall.SIGSTOP)
+	next, holder := c.leader(t, holder)
+	t.Logf("%s leads after %s was frozen", next, leader)
+	c.kubelet.signal(t, leader, syscall.SIGCONT)
+	l.perSecond.Store(5)
+	c.awaitWanted(t, "fewer replicas", func(n int32) bool { return n < wanted })
+	eventually(t, timeout, "the Event", func() error { return c.hasEvent(t.Context(), "ScaledDown", "policy deadline") })
+	if _, now := c.leader(t, ""); now != holder {
+		t.Errorf("%s leads, want %s: the one that was frozen must not take over", now, holder)
+	}
+
+	// Killed, it cannot hand the lease back either. It is started again, under another identity.
+	c.kubelet.signal(t, next, syscall.SIGKILL)
+	last, _ := c.leader(t, holder)
+	t.Logf("%s leads after %s was killed", last, next)
+	c.awaitWanted(t, "one replica", func(n int32) bool { return n == 1 })
+	l.end(t)
+}
+
+// awaitWanted waits until the Deployment's wanted size is so.
+func (c *cluster) awaitWanted(t *testing.T, what string, so func(int32) bool) (wanted int32) {
+	t.Helper()
+	eventually(t, 5*time.Minute, what, func() error {
+		d, err := get[appsv1.Deployment](t.Context(), c, "Deployment", replicas)
+		if err != nil {
+			return err
+		}
+		if wanted = *d.Spec.Replicas; !so(wanted) {
+			return fmt.Errorf("%d are wanted", wanted)
+		}
+		return nil
+	})
+	return wanted
+}
+
+// leader waits for the lease to be held by another than that, and says by which pod of the autoscaler.
+func (c *cluster) leader(t *testing.T, than string) (pod, holder string) {
+	t.Helper()
+	eventually(t, timeout, "a leader", func() error {
+		lease, err := get[coordinationv1.Lease](t.Context(), c, "Lease", replicas+"-autoscaler")
+		if err != nil {
+			return err
+		}
+		pods, err := list[corev1.Pod](t.Context(), c, "Pod", "app=autoscaler")
+		if err != nil {
+			return err
+		}
+		holder = *cmp.Or(lease.Spec.HolderIdentity, new(string))
+		for _, p := range pods {
+			if strings.HasPrefix(holder, p.Name+"_") && holder != than {
+				pod = p.Name
+				return nil
+			}
+		}
+		return fmt.Errorf("held by %q", holder)
+	})
+	return pod, holder
+}
+
+// hasDecision asks the leader why there are as many replicas.
+func (c *cluster) hasDecision(ctx context.Context, leader string) error {
+	pod, err := get[corev1.Pod](ctx, c, "Pod", leader)
+	if err != nil {
+		return err
+	}
+	response, err := http.Get("http://" + pod.Status.PodIP + ":8000/decisions?changes=true")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var decisions []struct {
+		Was, Replicas int
+		Applied       bool
+		Reasons       []struct{ Rule string }
+	}
+	if err := json.NewDecoder(response.Body).Decode(&decisions); err != nil {
+		return err
+	}
+	for _, d := range decisions {
+		if d.Applied && d.Replicas > d.Was && len(d.Reasons) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("no decision that added replicas, with reasons, among %+v", decisions)
+}
+
+// removeAutoscaler leaves the Deployment to the next part.
+func (c *cluster) removeAutoscaler(t *testing.T) {
+	t.Helper()
+	if err := c.of("Deployment").Delete(context.WithoutCancel(t.Context()), "autoscaler", metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	eventually(t, timeout, "the autoscalers to be gone", func() error {
+		pods, err := list[corev1.Pod](t.Context(), c, "Pod", "app=autoscaler")
+		if err == nil && len(pods) > 0 {
+			err = errors.New("they are not")
+		}
+		return err
+	})
+}
