@@ -15,7 +15,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench compare compare-decode lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench compare compare-decode simulate lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs 
 
 compare-decode: ## Measure decoding and resizing side by side with Pillow and torchvision (needs Debian's python3-torchvision, ../shared)
 	$(GO) run ./bench/decode $(COMPARE_FLAGS)
+
+simulate: build ## Compare scaling policies anew: every table and picture of docs/autoscaling.md
+	$(BIN) simulate --docs docs/autoscaling.md
 
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

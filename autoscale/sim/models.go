@@ -86,12 +86,12 @@ func Uniform(from, to time.Duration) Delay {
 // Fixed delays are all the same.
 func Fixed(d time.Duration) Delay { return func(*rand.Rand) time.Duration { return d } }
 
-// Stragglers are lognormal around a median, and one in twenty takes ten seconds more.
-func Stragglers(median time.Duration, sigma float64) Delay {
+// WithStragglers delays one in so many by an amount more.
+func WithStragglers(usual Delay, oneIn int, more time.Duration) Delay {
 	return func(r *rand.Rand) time.Duration {
-		d := time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
-		if r.IntN(20) == 0 {
-			d += 10 * time.Second
+		d := usual(r)
+		if r.IntN(oneIn) == 0 {
+			d += more
 		}
 		return d
 	}

@@ -246,12 +246,12 @@ func TestDelays(t *testing.T) {
 	}
 	late := 0
 	for range 10_000 {
-		if Stragglers(2500*time.Millisecond, 0.5)(r) > 10*time.Second {
+		if WithStragglers(Uniform(time.Second, 5*time.Second), 20, 10*time.Second)(r) > 10*time.Second {
 			late++
 		}
 	}
-	if late < 400 || late > 650 {
-		t.Errorf("%d of 10000 straggle, want about 500 and a few", late)
+	if late < 420 || late > 580 {
+		t.Errorf("%d of 10000 straggle, want about 500", late)
 	}
 }
 

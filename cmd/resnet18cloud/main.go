@@ -32,6 +32,7 @@ type cli struct {
 	Autoscaler autoscalerCmd `cmd:"" help:"Keep the number of replicas right, and say why."`
 	Dispatcher dispatcherCmd `cmd:"" help:"Take images over HTTP, queue them, send them to replicas, keep the results."`
 	Loadtest   loadtestCmd   `cmd:"" help:"Replay a schedule of images per second against a server and report what a user would have felt."`
+	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on loads, without machines."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert and check weights."`
 	Version    versionCmd    `cmd:"" help:"Say version, commit, and what was found in this CPU."`
 }

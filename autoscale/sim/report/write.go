@@ -1,0 +1,81 @@
+package report
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// sections are the generated parts by name.
+func (s *Study) sections() map[string]string {
+	compared := []string{"deadline", "kpa", "threshold", "hpa-cpu", "oracle"}
+	return map[string]string{
+		"about":    s.about(),
+		"goals":    goalsTable(s.Main),
+		"main":     Table(s.Main),
+		"traces":   perTrace(s.Main, compared...),
+		"losses":   losses(s.Main),
+		"step":     stepTable(s.Main),
+		"goals-h":  goalsTable(s.HoldOut),
+		"holdout":  Table(s.HoldOut),
+		"traces-h": perTrace(s.HoldOut, compared...),
+		"losses-h": losses(s.HoldOut),
+		"delays":   s.delaysTable(),
+		"ablation": Table(s.Ablation),
+		"sweep":    s.sweepTable(),
+	}
+}
+
+// WriteInto replaces the generated parts of a Markdown file, and draws its pictures into img beside it.
+func (s *Study) WriteInto(path string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	text, err := replace(string(old), s.sections())
+	if err != nil {
+		return fmt.Errorf("write the report into %s: %w", path, err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	img := filepath.Join(filepath.Dir(path), "img")
+	if err := os.MkdirAll(img, 0o755); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := s.drawPareto(filepath.Join(img, "autoscaling-pareto.png")); err != nil {
+		return err
+	}
+	for _, trace := range []string{"step", "mmpp", "twitter-1"} {
+		if err := drawTimeline(s.Main, trace, filepath.Join(img, "autoscaling-"+trace+".png")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace puts sections between their markers, <!-- simulate:NAME --> and <!-- end -->. Sections without
+// markers are left out; a marker without a section or an end is an error.
+func replace(text string, sections map[string]string) (string, error) {
+	const begin, end = "<!-- simulate:", "<!-- end -->"
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, begin)
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		name, rest, closed := strings.Cut(rest, " -->")
+		section, known := sections[name]
+		if !closed || !known {
+			return "", fmt.Errorf("no section %q", name)
+		}
+		_, after, ended := strings.Cut(rest, end)
+		if !ended {
+			return "", fmt.Errorf("section %q has no %s", name, end)
+		}
+		fmt.Fprintf(&b, "%s%s -->\n%s%s", begin, name, section, end)
+		text = after
+	}
+}

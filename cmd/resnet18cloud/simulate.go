@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+)
+
+type simulateCmd struct {
+	Schedule string        `help:"One load to compare on, instead of the twelve built in: ${schedules}." env:"RESNET18_SIMULATE_SCHEDULE"`
+	Trace    []string      `help:"Names of built-in traces to compare on, separated by commas; by default the twelve." placeholder:"NAME" env:"RESNET18_SIMULATE_TRACE"`
+	Policy   []string      `help:"Names of policies to compare, separated by commas; by default all." placeholder:"NAME" env:"RESNET18_SIMULATE_POLICY"`
+	Seeds    int           `help:"Runs of each policy on each trace; all policies meet the same chance." default:"5" env:"RESNET18_SIMULATE_SEEDS"`
+	Min      int           `help:"Fewest replicas." default:"5" env:"RESNET18_MIN_REPLICAS"`
+	Max      int           `help:"Most replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
+	SLO      time.Duration `name:"slo" help:"How long an answer may take." default:"500ms" env:"RESNET18_SLO"`
+	Service  time.Duration `help:"Mean time of a replica for an image; spread as measured." default:"50ms" env:"RESNET18_SIMULATE_SERVICE"`
+	Queue    int           `help:"Images that may wait." default:"500" env:"RESNET18_QUEUE_CAPACITY"`
+	DelayMin time.Duration `help:"Least time in which a replica starts." default:"1s" env:"RESNET18_SIMULATE_DELAY_MIN"`
+	DelayMax time.Duration `help:"Longest time in which a replica starts." default:"5s" env:"RESNET18_SIMULATE_DELAY_MAX"`
+	Docs     string        `help:"Run the whole study instead, with its own settings, and write its tables into this file and its pictures beside it." type:"existingfile" placeholder:"FILE" env:"RESNET18_SIMULATE_DOCS"`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (simulateCmd) Help() string {
+	return `The same seed gives the same table.
+
+  resnet18cloud simulate
+  resnet18cloud simulate --schedule twitter:200:30m:7 --policy deadline,kpa --delay-min 10s --delay-max 20s
+  resnet18cloud simulate --docs docs/autoscaling.md`
+}
+
+// Run compares, and prints a table in Markdown on stdout; progress goes to stderr.
+func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
+	bar := newSteps(env)
+	defer bar.end()
+	if c.Docs != "" {
+		study, err := report.Run(ctx, c.Seeds, bar.update)
+		if err != nil {
+			return err
+		}
+		return study.WriteInto(c.Docs)
+	}
+	e, err := c.experiment()
+	if err != nil {
+		return err
+	}
+	o, err := e.Run(ctx, bar.update)
+	if err != nil {
+		return err
+	}
+	bar.end()
+	fmt.Fprint(env.stdout, report.Table(o))
+	fmt.Fprintf(env.stderr, "%d images in %s on %d CPUs: %.1f million a second\n", o.Images, o.Took.Round(time.Millisecond),
+		runtime.GOMAXPROCS(0), float64(o.Images)/1e6/o.Took.Seconds())
+	return nil
+}
+
+// experiment is what the options say.
+func (c *simulateCmd) experiment() (sim.Experiment, error) {
+	limits := autoscale.Limits{Min: c.Min, Max: c.Max}
+	switch {
+	case c.Seeds < 1:
+		return sim.Experiment{}, fmt.Errorf("--seeds %d: want at least 1", c.Seeds)
+	case c.SLO <= 0 || c.Service <= 0 || c.Queue < 1 || c.DelayMin < 0 || c.DelayMax < c.DelayMin:
+		return sim.Experiment{}, errors.New("--slo, --service and --queue must be above 0, and --delay-max not below --delay-min")
+	}
+	if err := limits.Validate(); err != nil {
+		return sim.Experiment{}, err
+	}
+	traces, err := c.traces()
+	if err != nil {
+		return sim.Experiment{}, err
+	}
+	contestants, err := pick("policy", sim.Contestants(), c.Policy, func(c sim.Contestant) string { return c.Name })
+	return sim.Experiment{Traces: traces, Contestants: contestants, Seeds: c.Seeds, Base: sim.Config{
+		Limits: limits, SLO: c.SLO, Queue: c.Queue, Service: sim.Service{Mean: c.Service}, Delay: sim.Uniform(c.DelayMin, c.DelayMax),
+	}}, err
+}
+
+func (c *simulateCmd) traces() ([]sim.Trace, error) {
+	if c.Schedule == "" {
+		if len(c.Trace) == 0 {
+			return sim.Traces(), nil
+		}
+		return pick("trace", slices.Concat(sim.Traces(), sim.HoldOut()), c.Trace, func(t sim.Trace) string { return t.Name })
+	}
+	load, err := schedule.Parse(c.Schedule)
+	return []sim.Trace{{Name: c.Schedule, Load: load}}, err
+}
+
+// pick chooses by name; all when no name is given.
+func pick[T any](what string, all []T, names []string, name func(T) string) ([]T, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []T
+	for _, n := range names {
+		i := slices.IndexFunc(all, func(t T) bool { return name(t) == n })
+		if i < 0 {
+			known := make([]string, len(all))
+			for i, t := range all {
+				known[i] = name(t)
+			}
+			return nil, fmt.Errorf("no %s is called %q; there are: %s", what, n, strings.Join(known, "; "))
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// steps shows how much of some work is done: a bar that redraws itself on a terminal, else a line for every
+// tenth.
+type steps struct {
+	env      *environment
+	terminal bool
+	shown    int // percent
+	ended    bool
+}
+
+func newSteps(env *environment) *steps {
+	f, ok := env.stderr.(*os.File)
+	return &steps{env: env, terminal: ok && term.IsTerminal(int(f.Fd())), shown: -1}
+}
+
+func (s *steps) update(done, total int) {
+	percent := 100 * done / max(1, total)
+	switch {
+	case percent == s.shown || s.ended:
+	case s.terminal:
+		fmt.Fprintf(s.env.stderr, "\r[%-40s] %3d %%", strings.Repeat("=", percent*40/100), percent)
+	case percent/10 > s.shown/10 && percent >= 10:
+		fmt.Fprintf(s.env.stderr, "simulated %d %%\n", percent)
+	}
+	s.shown = percent
+}
+
+// end leaves the bar's line.
+func (s *steps) end() {
+	if s.terminal && s.shown >= 0 && !s.ended {
+		fmt.Fprintln(s.env.stderr)
+	}
+	s.ended = true
+}
