@@ -92,7 +92,8 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 	if a.server != nil {
 		g.Go(func() error { return a.server.Run(ctx) })
 	}
-	if gate, gated := a.cfg.Scaler.(autoscale.Gate); gated {
+	// Who only looks on does not compete, and may do so beside whoever acts.
+	if gate, gated := a.cfg.Scaler.(autoscale.Gate); gated && !a.cfg.DryRun {
 		g.Go(func() error { return gate.Run(ctx, a.lead) })
 	}
 	g.Go(func() error { return a.loop(ctx) })

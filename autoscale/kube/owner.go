@@ -46,7 +46,7 @@ func (h hpa) remedy() string {
 	for _, owner := range h.Metadata.OwnerReferences {
 		if owner.Kind == "ScaledObject" {
 			return fmt.Sprintf("KEDA's ScaledObject %q; delete it (kubectl delete scaledobject %s), or let KEDA act and ask this "+
-				"policy: autoscaler --dry-run --keda-addr", owner.Name, owner.Name)
+				"policy: autoscaler --keda-addr", owner.Name, owner.Name)
 		}
 	}
 	return fmt.Sprintf("HorizontalPodAutoscaler %q; delete it (kubectl delete hpa %s), or do not run this autoscaler, or run it with --dry-run",

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
 )
 
 type autoscalerCmd struct {
@@ -58,6 +61,7 @@ type autoscalerRunCmd struct {
 	Interval time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
 	DryRun   bool          `help:"Decide, and say so, but change nothing." env:"RESNET18_DRY_RUN"`
 	State    string        `help:"File that keeps what the policy remembers over a restart." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
+	KEDAAddr string        `name:"keda-addr" help:"TCP address at which KEDA may ask the policy over gRPC, such as :9090. KEDA acts then: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
 	targetFlags
 }
 
@@ -81,7 +85,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	}
 	a, err := autoscaler.New(autoscaler.Config{
 		Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
-		Addr: c.Addr, DryRun: c.DryRun, StateFile: c.State, Log: env.log,
+		Addr: c.Addr, DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
 		return err
@@ -89,7 +93,29 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := a.Listen(); err != nil {
 		return fmt.Errorf("%w (choose another with --addr)", err)
 	}
-	return a.Run(ctx)
+	if c.KEDAAddr == "" {
+		return a.Run(ctx)
+	}
+	server, err := keda.New(keda.Config{Addr: c.KEDAAddr, Advice: func() keda.Advice { return adviceOf(a.Decisions(1, false)) }, Log: env.log})
+	if err != nil {
+		return err
+	}
+	if err := server.Listen(); err != nil {
+		return fmt.Errorf("%w (choose another with --keda-addr)", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.Run(ctx) })
+	g.Go(func() error { return server.Run(ctx) })
+	return g.Wait()
+}
+
+// adviceOf is the latest decision, dated by the figures that it rests on.
+func adviceOf(latest []autoscaler.Record) keda.Advice {
+	if len(latest) == 0 || latest[0].Age < 0 {
+		return keda.Advice{}
+	}
+	r := latest[0]
+	return keda.Advice{At: r.At.Add(-time.Duration(r.Age * float64(time.Second))), Replicas: r.Replicas, Working: r.Queue+r.InFlight > 0}
 }
 
 type autoscalerExplainCmd struct {

@@ -81,3 +81,20 @@ func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
 		t.Errorf("explain of something else: %v", err)
 	}
 }
+
+// TestAdviceIsDatedByItsFigures holds that KEDA gets no numbers that rest on nothing.
+func TestAdviceIsDatedByItsFigures(t *testing.T) {
+	t.Parallel()
+	if got := adviceOf(nil); !got.At.IsZero() {
+		t.Errorf("advice without a decision: %+v, want none", got)
+	}
+	now := time.Now()
+	record := autoscaler.Record{Decision: autoscale.Decision{At: now, Replicas: 4}, Age: 2, InFlight: 1}
+	if got := adviceOf([]autoscaler.Record{record}); !got.At.Equal(now.Add(-2*time.Second)) || got.Replicas != 4 || !got.Working {
+		t.Errorf("advice of %+v: %+v", record, got)
+	}
+	record.Age = -1
+	if got := adviceOf([]autoscaler.Record{record}); !got.At.IsZero() {
+		t.Errorf("advice of a decision without figures: %+v, want none", got)
+	}
+}
