@@ -52,7 +52,7 @@ func startCluster(t *testing.T) *cluster {
 	start(t, "kube-apiserver", exec.Command(filepath.Join(bin, "kube-apiserver"), "--etcd-servers="+etcdURL,
 		"--cert-dir="+filepath.Join(dir, "certs"), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24", "--token-auth-file="+tokens,
-		"--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+		"--authorization-mode=RBAC", "--enable-aggregator-routing", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+key, "--service-account-signing-key-file="+key))
 	c := &cluster{dir: dir, config: &rest.Config{Host: apiServer, BearerToken: adminToken, QPS: 200, Burst: 400,
 		TLSClientConfig: rest.TLSClientConfig{Insecure: true}}}

@@ -129,6 +129,7 @@ func TestKubernetes(t *testing.T) {
 		{"idle pods go first", testIdleGoFirst},
 		{"an HPA is refused", testHPAIsRefused},
 		{"autoscaler", testAutoscaler},
+		{"KEDA's HPA follows our policy", testKEDA},
 		{"nothing is lost", testNothingIsLost},
 	}
 	for _, part := range parts {
