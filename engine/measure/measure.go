@@ -5,13 +5,11 @@ package measure
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
-	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
@@ -43,39 +41,61 @@ type Layer struct {
 
 // Network is what forward passes took.
 type Network struct {
-	Threads int     `json:"threads"`
-	Kernels string  `json:"kernels"`
-	Pass    Spread  `json:"pass"` // nanoseconds, measured without the clock in between layers
-	GMACs   float64 `json:"gmac_per_second"`
-	Peak    float64 `json:"peak_gmac_per_second"` // of as many threads
-	Layers  []Layer `json:"layers"`
+	Precision string  `json:"precision"`
+	Kernels   string  `json:"kernels"`
+	Threads   int     `json:"threads"`
+	Batch     int     `json:"batch"`             // images at a time
+	Pass      Spread  `json:"pass"`              // nanoseconds for all of them, measured without the clock in between layers
+	Images    float64 `json:"images_per_second"` // at the median
+	GMACs     float64 `json:"gmac_per_second"`
+	Peak      float64 `json:"peak_gmac_per_second"` // of as many threads
+	Layers    []Layer `json:"layers,omitempty"`     // of a batch of one
 }
 
-// Run times so many forward passes of a network on so many threads: first whole ones, then layer by layer.
-func Run(n *resnet.Network, threads, count int) (Network, error) {
-	if threads < 1 || count < 1 {
-		return Network{}, fmt.Errorf("measure: %d threads, %d passes: want at least 1 of each", threads, count)
+// Run times count batches of so many images on so many threads. A single image is computed by all threads together, and
+// also timed layer by layer; of several, each thread takes one after the other, as replicas do under load.
+func Run(n *resnet.Network, threads, batch, count int) (Network, error) {
+	if threads < 1 || batch < 1 || count < 1 {
+		return Network{}, fmt.Errorf("measure: %d threads, batches of %d, %d times: want at least 1 of each", threads, batch, count)
 	}
-	peak, err := Peak(threads)
+	peak, err := Peak(n.Precision(), threads)
 	if err != nil {
 		return Network{}, err
 	}
-	r := n.NewRunner(threads)
-	defer r.Close()
-	var logits [resnet.Classes]float32
+	result := Network{Precision: n.Precision(), Kernels: n.Kernels(), Threads: threads, Batch: batch, Peak: peak}
+	if batch == 1 {
+		result.one(n, count)
+	} else {
+		result.several(n, count)
+	}
+	total := 0
+	for _, l := range n.Layers() {
+		total += l.MACs * batch
+	}
+	result.GMACs = rate(total, result.Pass.Median)
+	result.Images = float64(batch) / result.Pass.Median.Seconds()
+	return result, nil
+}
+
+// picture is one that has no structure.
+func picture() *[resnet.Pixels]byte {
 	rgb := new([resnet.Pixels]byte)
 	for i := range rgb {
 		rgb[i] = byte(i * 2654435761 >> 13)
 	}
-	for range 3 {
-		r.Forward(&logits, rgb)
-	}
-	passes := make([]time.Duration, count)
-	for i := range passes {
-		start := time.Now()
-		r.Forward(&logits, rgb)
-		passes[i] = time.Since(start)
-	}
+	return rgb
+}
+
+// warmUp is how many passes come before those that count.
+const warmUp = 3
+
+// one times single images.
+func (m *Network) one(n *resnet.Network, count int) {
+	r := n.NewRunner(m.Threads)
+	defer r.Close()
+	var logits [resnet.Classes]float32
+	rgb := picture()
+	m.Pass = timed(count, func() { r.Forward(&logits, rgb) })
 	layers := n.Layers()
 	times := make([][]time.Duration, len(layers))
 	for range count {
@@ -83,50 +103,47 @@ func Run(n *resnet.Network, threads, count int) (Network, error) {
 			times[i] = append(times[i], t)
 		}
 	}
-	result := Network{Threads: threads, Kernels: n.Kernels(), Pass: SpreadOf(passes), Peak: peak}
-	total := 0
 	for i, l := range layers {
 		spread := SpreadOf(times[i])
-		result.Layers = append(result.Layers, Layer{l.Name, l.Algorithm, l.MACs, spread, rate(l.MACs, spread.Median)})
-		total += l.MACs
+		m.Layers = append(m.Layers, Layer{l.Name, l.Algorithm, l.MACs, spread, rate(l.MACs, spread.Median)})
 	}
-	result.GMACs = rate(total, result.Pass.Median)
-	return result, nil
 }
 
-func rate(macs int, t time.Duration) float64 { return float64(macs) / t.Seconds() / 1e9 }
-
-// Peak is the most multiplications and additions per second, in units of a billion, that so many threads reach
-// together with operands in the first-level cache: the best of several short runs of the matrix kernel.
-func Peak(threads int) (float64, error) {
-	level, err := cpu.Best()
-	if err != nil {
-		return 0, fmt.Errorf("choose kernels: %w", err)
+// several times batches.
+func (m *Network) several(n *resnet.Network, count int) {
+	runners := make([]*resnet.Runner, m.Threads)
+	for i := range runners {
+		runners[i] = n.NewRunner(1)
+		defer runners[i].Close()
 	}
-	k := kernel.For(level)
-	const depth = 128
-	turns := 4000 // some ten milliseconds
-	if level == cpu.Generic {
-		turns = 80
-	}
-	macs := k.Rows * k.Columns * depth * turns
-	best := time.Duration(1<<63 - 1)
-	for range 8 {
+	rgb := picture()
+	m.Pass = timed(count, func() {
 		var wait sync.WaitGroup
-		start := time.Now()
-		for range threads {
+		var taken atomic.Int64
+		for _, r := range runners {
 			wait.Go(func() {
-				runtime.LockOSThread()
-				defer runtime.UnlockOSThread()
-				a, b := make([]float32, k.Rows*depth), make([]float32, depth*k.Columns)
-				c, bias := make([]float32, k.Rows*k.Columns), make([]float32, k.Columns)
-				for range turns {
-					k.Tile(k.Rows, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false, nil)
+				var logits [resnet.Classes]float32
+				for taken.Add(1) <= int64(m.Batch) {
+					r.Forward(&logits, rgb)
 				}
 			})
 		}
 		wait.Wait()
-		best = min(best, time.Since(start))
-	}
-	return rate(macs*threads, best), nil
+	})
 }
+
+// timed calls f a few times, and then count times with a clock.
+func timed(count int, f func()) Spread {
+	for range warmUp {
+		f()
+	}
+	times := make([]time.Duration, count)
+	for i := range times {
+		start := time.Now()
+		f()
+		times[i] = time.Since(start)
+	}
+	return SpreadOf(times)
+}
+
+func rate(macs int, t time.Duration) float64 { return float64(macs) / t.Seconds() / 1e9 }

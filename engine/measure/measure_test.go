@@ -20,23 +20,43 @@ func TestSpreadOf(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	n, err := resnet.New(resnet.Random(1))
+	p := resnet.Random(1)
+	floats, err := resnet.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := Run(n, 2, 1)
+	scales := map[string]float32{}
+	for _, name := range resnet.Activations() {
+		scales[name] = 1
+	}
+	q, err := resnet.Quantize(p, scales)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Threads != 2 || m.Pass.Median <= 0 || m.Peak <= 0 || m.GMACs <= 0 || len(m.Layers) != 21 {
-		t.Errorf("Run = %+v", m)
+	bytes, err := resnet.NewInt8(q)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, l := range m.Layers {
-		if l.Time.Median <= 0 || l.GMACs <= 0 || l.MACs <= 0 {
-			t.Errorf("layer %+v", l)
+	for _, n := range []*resnet.Network{floats, bytes} {
+		for _, test := range []struct{ threads, batch, layers int }{{2, 1, 21}, {2, 3, 0}} {
+			m, err := Run(n, test.threads, test.batch, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Precision != n.Precision() || m.Threads != test.threads || m.Batch != test.batch || m.Pass.Median <= 0 ||
+				m.Peak <= 0 || m.GMACs <= 0 || m.Images <= 0 || len(m.Layers) != test.layers {
+				t.Errorf("Run = %+v", m)
+			}
+			for _, l := range m.Layers {
+				if l.Time.Median <= 0 || l.GMACs <= 0 || l.MACs <= 0 {
+					t.Errorf("layer %+v", l)
+				}
+			}
 		}
 	}
-	if _, err := Run(n, 0, 1); err == nil {
-		t.Error("no threads, no error")
+	for _, test := range [][3]int{{0, 1, 1}, {1, 0, 1}, {1, 1, 0}} {
+		if _, err := Run(floats, test[0], test[1], test[2]); err == nil {
+			t.Errorf("Run(%v): no error", test)
+		}
 	}
 }

@@ -1,0 +1,73 @@
+package measure
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+)
+
+// Peak is the most multiplications and additions per second, in units of a billion, that so many threads reach
+// together in a precision, "fp32" or "int8", with operands in the nearest caches: the best of several short runs of the
+// matrix kernel.
+func Peak(precision string, threads int) (float64, error) {
+	level, err := cpu.Best()
+	if err != nil {
+		return 0, fmt.Errorf("choose kernels: %w", err)
+	}
+	turn, macs := turnFloats(level)
+	if precision == "int8" {
+		turn, macs = turnBytes(level)
+	}
+	turns := 2_000_000_000 / macs // some ten milliseconds
+	if level == cpu.Generic {
+		turns = 20_000_000/macs + 1
+	}
+	best := time.Duration(1<<63 - 1)
+	for range 12 {
+		var wait sync.WaitGroup
+		start := time.Now()
+		for range threads {
+			wait.Go(func() {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				work := turn()
+				for range turns {
+					work()
+				}
+			})
+		}
+		wait.Wait()
+		best = min(best, time.Since(start))
+	}
+	return rate(macs*turns*threads, best), nil
+}
+
+// turnFloats makes functions that multiply one tile, each in memory of its own, and says how often they multiply.
+func turnFloats(level cpu.Level) (turn func() func(), macs int) {
+	k := kernel.For(level)
+	const depth = 128
+	return func() func() {
+		a, b := make([]float32, k.Rows*depth), make([]float32, depth*k.Columns)
+		c, bias := make([]float32, k.Rows*k.Columns), make([]float32, k.Columns)
+		return func() {
+			k.Tile(k.Rows, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false, nil)
+		}
+	}, k.Rows * k.Columns * depth
+}
+
+// turnBytes is turnFloats for bytes, of which more are needed for what follows the multiplications not to count.
+func turnBytes(level cpu.Level) (turn func() func(), macs int) {
+	k := kernel8.For(level)
+	const rows, steps = 3, 96
+	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels}
+	return func() func() {
+		src, w := make([]uint8, (rows+1)*4*steps), k.Pack(k.Channels, rows, 4*steps, func(_, _, _ int) int8 { return 1 })
+		dst, mul, bias := make([]uint8, kernel8.Pixels*k.Channels), make([]float32, k.Channels), make([]float32, k.Channels)
+		return func() { k.Tile(dst, src, w, g, mul, bias, nil, 0) }
+	}, kernel8.Pixels * k.Channels * rows * steps * 4
+}
