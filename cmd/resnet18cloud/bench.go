@@ -34,7 +34,7 @@ type benchCmd struct {
 // Help adds to kong's text what an option cannot say.
 func (benchCmd) Help() string {
 	return `GMAC/s counts the multiplications of a direct convolution, so that Winograd's algorithm can be above the peak, which is
-what this CPU's multipliers reached on data in the nearest caches just now. RESNET18_CPU=avx2 measures a lower level.
+what this CPU's multipliers reached just now with nothing else to do. RESNET18_CPU=avx2 measures a lower level.
 Weights in float32 are rounded for int8 without calibration: the labels would be poor, the times are the same.
 
   resnet18cloud bench --threads 1,2 --images images/imagenet-sample-images

@@ -9,19 +9,26 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/peak"
 )
 
 // Peak is the most multiplications and additions per second, in units of a billion, that so many threads reach
-// together in a precision, "fp32" or "int8", with operands in the nearest caches: the best of several short runs of the
-// matrix kernel.
+// together in a precision, "fp32" or "int8": the best of several short runs of a loop over registers, or, for levels
+// that have no such loop, of the matrix kernel with operands in the first-level cache.
 func Peak(precision string, threads int) (float64, error) {
 	level, err := cpu.Best()
 	if err != nil {
 		return 0, fmt.Errorf("choose kernels: %w", err)
 	}
+	loop, ok := peak.FP32(level)
 	turn, macs := turnFloats(level)
 	if precision == "int8" {
+		loop, ok = peak.Int8(level)
 		turn, macs = turnBytes(level)
+	}
+	if ok {
+		const turns = 1000
+		turn, macs = func() func() { return func() { loop.Run(turns) } }, turns*loop.MACs
 	}
 	turns := 2_000_000_000 / macs // some ten milliseconds
 	if level == cpu.Generic {
@@ -60,10 +67,10 @@ func turnFloats(level cpu.Level) (turn func() func(), macs int) {
 	}, k.Rows * k.Columns * depth
 }
 
-// turnBytes is turnFloats for bytes, of which more are needed for what follows the multiplications not to count.
+// turnBytes is turnFloats for bytes.
 func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 	k := kernel8.For(level)
-	const rows, steps = 3, 96
+	const rows, steps = 1, 64
 	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels}
 	return func() func() {
 		src, w := make([]uint8, (rows+1)*4*steps), k.Pack(k.Channels, rows, 4*steps, func(_, _, _ int) int8 { return 1 })

@@ -1,0 +1,5 @@
+//go:build purego || !amd64
+
+package peak
+
+var fp32, int8s []leveled

@@ -1,0 +1,29 @@
+package peak
+
+import (
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+)
+
+// TestLoops runs every loop that this CPU can, and holds that a level without one of its own has that of a level below.
+func TestLoops(t *testing.T) {
+	t.Parallel()
+	for _, level := range cpu.Levels() {
+		for name, find := range map[string]func(cpu.Level) (Loop, bool){"fp32": FP32, "int8": Int8} {
+			l, ok := find(level)
+			if !ok {
+				t.Logf("%s: no loop in %s", level, name)
+				continue
+			}
+			l.Run(3)
+			if l.MACs < 1 {
+				t.Errorf("%s, %s: %d multiplications", level, name, l.MACs)
+			}
+		}
+		_, ok := FP32(level)
+		if want := len(fp32) > 0 && level.Includes(cpu.AVX2); ok != want {
+			t.Errorf("FP32(%s) = %t, want %t", level, ok, want)
+		}
+	}
+}
