@@ -90,9 +90,10 @@ fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIM
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$(dirname "$$file")" || exit 1; \
 		done; done
 
-bench: ## Measure the engine and the dispatcher by themselves
+bench: ## Measure the engine, the dispatcher and the load tester by themselves
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/resnet ./engine/jpeg ./engine/preprocess
 	$(GO) test ./dispatch -run '^$$' -bench 'ClosedLoop|OpenLoop300' -benchtime 5000x
+	$(GO) test ./load -run '^$$' -bench Send -benchtime 1x -cpu 1
 
 compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
 	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)

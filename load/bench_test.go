@@ -1,10 +1,10 @@
+//go:build unix
+
 package load_test
 
 import (
 	"bufio"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,22 +18,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
-
-// swallower makes this test binary a server that takes images and answers at once, in a process of its own: its
-// cost must not count as the tester's.
-const swallower = "TEST_LOAD_SWALLOWER"
-
-func swallow() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(l.Addr())
-	_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = io.WriteString(w, goldfinch)
-	}))
-}
 
 func startSwallower(b *testing.B) string {
 	b.Helper()

@@ -12,8 +12,8 @@ import (
 
 // Search looks for the highest rate at which conditions hold. It tries rates one after the other, with random
 // (Poisson) arrivals as independent users make them: twice as much as long as they hold, then between what
-// held and what did not; at last it tries the rate it found once more, for twice the time, so that what it
-// reports has held twice.
+// held and what did not, which is what failed twice or was clearly too much; at last it tries the rate it found
+// once more, for twice the time, so that what it reports has held twice.
 type Search struct {
 	// Config is for each trial; its Schedule is not used.
 	Config
@@ -62,7 +62,7 @@ func (s Search) Run(ctx context.Context) (*Found, error) {
 	found := &Found{}
 	holding, broken := 0.0, math.Inf(1)
 	for rate := s.From; !math.IsInf(broken, 1) && holding > 0 || rate >= least && rate <= s.Most; {
-		holds, err := s.try(ctx, found, rate, s.Duration)
+		holds, err := s.tryAgain(ctx, found, rate)
 		if err != nil {
 			return found, err
 		}
@@ -120,6 +120,20 @@ func (s Search) confirm(ctx context.Context, found *Found) error {
 		}
 	}
 	return ErrNoRate
+}
+
+// overloaded is the share of the requests due below which the answers show that a rate is too high, and not
+// that something else disturbed the trial.
+const overloaded = 0.75
+
+// tryAgain gives a rate up when it did not hold twice, or when it was clearly too much: a machine that was busy
+// with something else for a moment must not end a search far too low.
+func (s Search) tryAgain(ctx context.Context, found *Found, rate float64) (bool, error) {
+	holds, err := s.try(ctx, found, rate, s.Duration)
+	if holds || err != nil || found.Trials[len(found.Trials)-1].Summary.Rate() < overloaded*rate {
+		return holds, err
+	}
+	return s.try(ctx, found, rate, s.Duration)
 }
 
 func (s Search) try(ctx context.Context, found *Found, rate float64, duration time.Duration) (bool, error) {

@@ -54,7 +54,7 @@ func TestSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		found, err := load.Search{
 			Config: load.Config{Target: load.Sync{Client: oneAtATime(t, 10*time.Millisecond)}, Images: picture(t, "a.jpg"), Timeout: 5 * time.Minute},
-			SLO:    conditions(t, "mean<30ms", "errors<1%"), Duration: time.Minute,
+			SLO:    conditions(t, "mean<30ms", "errors<1%"), Duration: 30 * time.Second,
 		}.Run(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -99,6 +99,26 @@ func TestSearchEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSearchForgivesOneDisturbance: the server stalls once, in the first trial, and is quick otherwise.
+func TestSearchForgivesOneDisturbance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if at := time.Since(start); r.URL.Path == "/predict" && at > 5*time.Second && at < 6*time.Second {
+				time.Sleep(6*time.Second - at)
+			}
+			_, _ = w.Write([]byte(goldfinch))
+		})
+		found, err := load.Search{
+			Config: load.Config{Target: load.Sync{Client: api}, Images: picture(t, "a.jpg")},
+			SLO:    conditions(t, "p95<100ms"), From: 40, Most: 40, Duration: 10 * time.Second,
+		}.Run(t.Context())
+		if err != nil || found.Rate != 40 || len(found.Trials) != 2 || found.Trials[0].Holds {
+			t.Errorf("%v, found %v in %d trials", err, found.Rate, len(found.Trials))
+		}
+	})
 }
 
 // TestFoundKeepsItself: a file gives back what a plan is made of.

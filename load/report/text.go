@@ -21,6 +21,9 @@ func Text(w io.Writer, s *load.Summary) error {
 	if note := lateness(s); note != "" {
 		fmt.Fprintln(w, note)
 	}
+	if s.OK < s.Sent {
+		fmt.Fprintln(w, "Times are of answered requests; conditions on percentiles count the failed ones as never ending.")
+	}
 	fmt.Fprint(tw, "milliseconds\tmean\t")
 	for _, p := range load.Percentiles {
 		fmt.Fprintf(tw, "p%g\t", p)
