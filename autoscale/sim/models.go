@@ -96,3 +96,11 @@ func WithStragglers(usual Delay, oneIn int, more time.Duration) Delay {
 		return d
 	}
 }
+
+// Observed delays are drawn from those that were seen, at random.
+func Observed(delays []time.Duration) Delay {
+	if len(delays) == 0 {
+		return nil
+	}
+	return func(r *rand.Rand) time.Duration { return delays[r.IntN(len(delays))] }
+}

@@ -15,6 +15,8 @@ type Config struct {
 	Load   schedule.Schedule
 	Policy autoscale.Policy
 	Seed   uint64
+	// Arrivals is the seed of the arrivals alone. Zero means Seed.
+	Arrivals uint64
 
 	// Limits bound the replicas. Policies have limits of their own; these are for the replicas at the start
 	// and for the ideal cost.
@@ -149,20 +151,25 @@ func Run(cfg Config) Result {
 	for range cfg.Start {
 		s.add(-3600*second, -3590*second, idle)
 	}
-	load := cfg.Load
-	step := cmp.Or(load.Step, time.Second)
-	warm := make([]float64, int(cfg.Warmup/step), int(cfg.Warmup/step)+len(load.Rates))
-	for i := range warm {
-		warm[i] = load.Rates[0]
-	}
-	load.Rates = append(warm, load.Rates...)
-	for at := range load.Arrivals(cfg.Seed) {
+	load := WithWarmup(cfg.Load, cfg.Warmup)
+	for at := range load.Arrivals(cmp.Or(cfg.Arrivals, cfg.Seed)) {
 		s.advance(nanos(at))
 		s.arrive(nanos(at))
 	}
 	end := nanos(load.Duration())
 	s.advance(end)
 	return s.finish(end)
+}
+
+// WithWarmup is the load with a time at its first rate before it.
+func WithWarmup(load schedule.Schedule, warmup time.Duration) schedule.Schedule {
+	step := cmp.Or(load.Step, time.Second)
+	warm := make([]float64, int(warmup/step), int(warmup/step)+len(load.Rates))
+	for i := range warm {
+		warm[i] = load.Rates[0]
+	}
+	load.Rates = append(warm, load.Rates...)
+	return load
 }
 
 // advance lets happen all that is due before a time.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +107,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	defer context.AfterFunc(ctx, func() {
 		env.log.Info("stopping: finishing what was accepted; the rest is kept for the next start (Ctrl-C again ends at once)")
 	})()
-	return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights) })
+	return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, scaling) })
 }
 
 // runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
@@ -229,7 +230,7 @@ func (c upCmd) imagesFS() fs.FS {
 }
 
 // greet says where to go.
-func greet(w io.Writer, url, weights string) {
+func greet(w io.Writer, url, weights string, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
 	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
 		picture = goldfinch[0]
@@ -241,6 +242,9 @@ func greet(w io.Writer, url, weights string) {
 		"  watch   curl " + url + "/status",
 		"  stop    Ctrl-C",
 		"",
+	}
+	if scaling != nil && scaling.URL() != "" {
+		lines = slices.Insert(lines, len(lines)-2, "  why     curl "+scaling.URL()+"/decisions")
 	}
 	if weights == "" {
 		lines = append(lines, noWeights, "")

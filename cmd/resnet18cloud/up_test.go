@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/model"
@@ -113,6 +114,32 @@ func TestUp(t *testing.T) {
 	page.Body.Close()
 	if page.StatusCode != http.StatusOK || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("GET / = %s %s", page.Status, page.Header.Get("Content-Type"))
+	}
+	if err := stop(); err != nil {
+		t.Errorf("up: %v", err)
+	}
+}
+
+// TestUpAutoscales: the autoscaler of up decides, on the figures of its dispatcher.
+func TestUpAutoscales(t *testing.T) {
+	t.Parallel()
+	url, stop := serve(t, regexp.MustCompile(`why +curl (\S+)/decisions`), "up", "--addr", "127.0.0.1:0", "--replica-port", "0",
+		"--data-dir", t.TempDir(), "--autoscale", "1:2", "--autoscaler-addr", "127.0.0.1:0")
+	var records []autoscaler.Record
+	for len(records) == 0 || records[0].Age < 0 || records[0].Ready == 0 {
+		resp, err := http.Get(url + "/decisions?n=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(resp.Body).Decode(&records)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // decisions are a second apart
+	}
+	if r := records[0]; r.Policy != "deadline" || r.Was != 1 || r.Replicas != 1 || len(r.Reasons) == 0 {
+		t.Errorf("decision %+v, want one replica, with a reason", r)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("up: %v", err)

@@ -33,7 +33,7 @@ func (s *Study) WriteInto(path string) error {
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	text, err := replace(string(old), s.sections())
+	text, err := Replace(string(old), "simulate", s.sections())
 	if err != nil {
 		return fmt.Errorf("write the report into %s: %w", path, err)
 	}
@@ -55,10 +55,11 @@ func (s *Study) WriteInto(path string) error {
 	return nil
 }
 
-// replace puts sections between their markers, <!-- simulate:NAME --> and <!-- end -->. Sections without
+// Replace puts sections between their markers, <!-- PREFIX:NAME --> and <!-- end -->. Sections without
 // markers are left out; a marker without a section or an end is an error.
-func replace(text string, sections map[string]string) (string, error) {
-	const begin, end = "<!-- simulate:", "<!-- end -->"
+func Replace(text, prefix string, sections map[string]string) (string, error) {
+	const end = "<!-- end -->"
+	begin := "<!-- " + prefix + ":"
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, begin)

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"image/color"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+)
+
+// spread is the mean and the 5th and 95th percentile of a figure over the simulations.
+func (p pair) spread(figure func(sim.Result) float64) (mean, low, high float64) {
+	values := make([]float64, len(p.simulated))
+	for i, r := range p.simulated {
+		values[i] = figure(r)
+		mean += values[i] / float64(len(values))
+	}
+	slices.Sort(values)
+	return mean, values[len(values)/20], values[len(values)*19/20]
+}
+
+// table sets life beside simulation, and reports whether they are near enough: violations within 20 % or 0.3
+// points, replica-seconds within 10 %.
+func (o options) table(pairs []pair, delays []time.Duration) (string, bool) {
+	var b strings.Builder
+	all := true
+	verdict := func(ok bool) string {
+		if all = all && ok; ok {
+			return "holds"
+		}
+		return "**does not hold**"
+	}
+	slices.Sort(delays)
+	if n := len(delays); n > 0 {
+		fmt.Fprintf(&b, "`%s`, %d to %d replicas, %s an image; %d replicas started, in %.1f to %.1f s, median %.1f s.\n\n", o.schedule, o.limits.Min, o.limits.Max,
+			o.service, n, delays[0].Seconds(), delays[n-1].Seconds(), delays[n/2].Seconds())
+	}
+	b.WriteString("| policy | images | late or refused, live | simulated (5th to 95th percentile) | within 20 % or 0.3 points | replica-seconds, live | simulated | within 10 % |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, p := range pairs {
+		v, vLow, vHigh := p.spread(sim.Result.Violations)
+		rs, rsLow, rsHigh := p.spread(func(r sim.Result) float64 { return r.ReplicaSeconds })
+		live := p.live.violations()
+		off := math.Abs(live - v)
+		fmt.Fprintf(&b, "| %s | %d | %.2f %% | %.2f %% (%.2f to %.2f) | %s | %.0f | %.0f (%.0f to %.0f) | %s |\n", p.name, p.live.offered,
+			100*live, 100*v, 100*vLow, 100*vHigh, verdict(off <= 0.003 || off <= 0.2*v),
+			p.live.replicaSeconds, rs, rsLow, rsHigh, verdict(math.Abs(p.live.replicaSeconds/rs-1) <= 0.1))
+	}
+	return b.String(), all
+}
+
+// draw shows the replicas that served, live and in the first simulation, a colour for each policy.
+func (o options) draw(pairs []pair) error {
+	p := plot.New()
+	p.Title.Text = "Replicas that serve: live (thick) and simulated (thin)"
+	p.X.Label.Text, p.Y.Label.Text = "seconds", "replicas"
+	p.Y.Min, p.Y.Max = 0, 1.35*float64(o.limits.Max)
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	colors := []color.Color{color.RGBA{5, 150, 105, 255}, color.RGBA{79, 70, 229, 255}, color.RGBA{234, 88, 12, 255}}
+	curve := func(values []float64, shade color.Color, width vg.Length) (*plotter.Line, error) {
+		points := make(plotter.XYs, len(values))
+		for i, v := range values {
+			points[i].X, points[i].Y = float64(i), v
+		}
+		line, err := plotter.NewLine(points)
+		if err != nil {
+			return nil, err
+		}
+		line.Color, line.Width, line.StepStyle = shade, width, plotter.PostStep
+		p.Add(line)
+		return line, nil
+	}
+	for i, one := range pairs {
+		shade := colors[i%len(colors)]
+		line, err := curve(one.live.ready, shade, vg.Points(2.5))
+		if err != nil {
+			return err
+		}
+		p.Legend.Add(one.name, line)
+		var ready []float64
+		for _, m := range one.simulated[0].Timeline {
+			ready = append(ready, float64(m.Ready))
+		}
+		if _, err := curve(ready, shade, vg.Points(0.8)); err != nil {
+			return err
+		}
+	}
+	return p.Save(9*vg.Inch, 3.8*vg.Inch, filepath.Join(filepath.Dir(o.docs), "img", "autoscaling-live.png"))
+}
