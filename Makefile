@@ -79,8 +79,9 @@ $(CONTROL_PLANE):
 		-ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)' $(PACKAGE)
 	@mv $@.part $@
 
-kubernetes: build $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
-	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 25m ./test/kubernetes
+SHRINKS ?= 200
+kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 25m ./test/kubernetes -args -shrinks $(SHRINKS)
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each

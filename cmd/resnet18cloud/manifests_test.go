@@ -206,6 +206,56 @@ func TestAutoscalersManifestNamesWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestKEDAsManifestFitsTogether holds that KEDA is sent to where the policy answers, within its bounds.
+func TestKEDAsManifestFitsTogether(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", "keda.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents := strings.Split(string(data), "\n---\n")
+	read := func(i int, object any) {
+		if err := yaml.UnmarshalStrict([]byte(documents[i]), object); err != nil {
+			t.Fatalf("document %d: %v", i+1, err)
+		}
+	}
+	var service corev1.Service
+	var policy appsv1.Deployment
+	var scaled struct {
+		metav1.TypeMeta `json:",inline"`
+		Metadata        metav1.ObjectMeta
+		Spec            struct {
+			ScaleTargetRef                   struct{ Name string }
+			MinReplicaCount, MaxReplicaCount int
+			Advanced                         struct {
+				HorizontalPodAutoscalerConfig struct {
+					Behavior autoscalingv2.HorizontalPodAutoscalerBehavior
+				}
+			}
+			Triggers []struct {
+				Type     string
+				Metadata struct{ ScalerAddress string }
+			}
+		}
+	}
+	read(3, &service)
+	read(4, &policy)
+	read(5, &scaled)
+	var a autoscalerRunCmd
+	parseContainer(t, "autoscaler", policy.Spec.Template.Spec.Containers[0], &a)
+	if a.Deployment != scaled.Spec.ScaleTargetRef.Name || a.Min != scaled.Spec.MinReplicaCount || a.Max != scaled.Spec.MaxReplicaCount {
+		t.Errorf("the policy advises %s, %d to %d; KEDA scales %s, %d to %d", a.Deployment, a.Min, a.Max,
+			scaled.Spec.ScaleTargetRef.Name, scaled.Spec.MinReplicaCount, scaled.Spec.MaxReplicaCount)
+	}
+	port := service.Spec.Ports[0]
+	if want := fmt.Sprintf("%s.default.svc:%d", service.Name, port.Port); scaled.Spec.Triggers[0].Metadata.ScalerAddress != want {
+		t.Errorf("KEDA asks %s, want %s", scaled.Spec.Triggers[0].Metadata.ScalerAddress, want)
+	}
+	if served := policy.Spec.Template.Spec.Containers[0].Ports[1]; port.TargetPort.StrVal != served.Name || a.KEDAAddr != fmt.Sprintf(":%d", served.ContainerPort) {
+		t.Errorf("the Service leads to port %v, the policy listens on %s, its port is %+v", port.TargetPort, a.KEDAAddr, served)
+	}
+}
+
 func graceOf(pod corev1.PodTemplateSpec) time.Duration {
 	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
 }

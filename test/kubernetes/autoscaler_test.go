@@ -24,7 +24,7 @@ import (
 // and kills the one that leads.
 func testAutoscaler(t *testing.T, c *cluster) {
 	c.apply(t, "autoscaler.yaml")
-	defer c.removeAutoscaler(t)
+	defer c.removeDeployment(t, "autoscaler")
 	leader, holder := c.leader(t, "")
 	l := startLoad(t, c, 5)
 
@@ -121,14 +121,14 @@ func (c *cluster) hasDecision(ctx context.Context, leader string) error {
 	return fmt.Errorf("no decision that added replicas, with reasons, among %+v", decisions)
 }
 
-// removeAutoscaler leaves the Deployment to the next part.
-func (c *cluster) removeAutoscaler(t *testing.T) {
+// removeDeployment removes one whose pods are labelled with its name, and waits until these are gone.
+func (c *cluster) removeDeployment(t *testing.T, name string) {
 	t.Helper()
-	if err := c.of("Deployment").Delete(context.WithoutCancel(t.Context()), "autoscaler", metav1.DeleteOptions{}); err != nil {
+	if err := c.of("Deployment").Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}); err != nil {
 		t.Error(err)
 	}
-	eventually(t, timeout, "the autoscalers to be gone", func() error {
-		pods, err := list[corev1.Pod](t.Context(), c, "Pod", "app=autoscaler")
+	eventually(t, timeout, "the pods of "+name+" to be gone", func() error {
+		pods, err := list[corev1.Pod](t.Context(), c, "Pod", "app="+name)
 		if err == nil && len(pods) > 0 {
 			err = errors.New("they are not")
 		}

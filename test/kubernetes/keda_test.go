@@ -5,23 +5,22 @@ package kubernetes
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda/externalscaler"
 )
 
@@ -29,21 +28,21 @@ import (
 const metricsAddr = "10.1.255.1:6444"
 
 // testKEDA has Kubernetes' own HorizontalPodAutoscaler do what our policy advises, over the way that KEDA goes:
-// HPA, aggregated API of external metrics, gRPC, policy. Between the API and gRPC stands this test.
+// HPA, aggregated API of external metrics, gRPC, policy. Of KEDA's parts this test plays the operator, which
+// makes an HPA of a ScaledObject, and the metrics server.
 func testKEDA(t *testing.T, c *cluster) {
-	const scaler = "127.0.0.1:9090"
-	start(t, "autoscaler-keda", exec.Command(c.kubelet.binary, "autoscaler", "--keda-addr", scaler, "--addr", "-", "--deployment", replicas,
-		"--dispatchers", c.dispatcherURL(t), "--min", "2", "--max", "6", "--kubeconfig", c.writeKubeconfig(t, "keda", adminToken)))
-	conn, err := grpc.NewClient(scaler, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
+	parts := documents(t, "keda.yaml")
+	for _, part := range parts[:len(parts)-1] {
+		if err := c.applyDocument(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer conn.Close()
-	client := externalscaler.NewExternalScalerClient(conn)
+	defer c.removeDeployment(t, "scaling-policy")
+	client := c.dialPolicy(t)
 	c.serveExternalMetrics(t, client)
-	c.applyHPA(t, client)
+	name := c.operate(t, parts[len(parts)-1], client)
 	defer func() {
-		if err := c.of("HorizontalPodAutoscaler").Delete(context.WithoutCancel(t.Context()), "keda-hpa-resnet18", metav1.DeleteOptions{}); err != nil {
+		if err := c.of("HorizontalPodAutoscaler").Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -51,7 +50,7 @@ func testKEDA(t *testing.T, c *cluster) {
 	l := startLoad(t, c, 150)
 	wanted := c.awaitWanted(t, "the HPA to add replicas", func(n int32) bool { return n > 3 })
 	eventually(t, timeout, "the HPA's status", func() error {
-		hpa, err := get[autoscalingv2.HorizontalPodAutoscaler](t.Context(), c, "HorizontalPodAutoscaler", "keda-hpa-resnet18")
+		hpa, err := get[autoscalingv2.HorizontalPodAutoscaler](t.Context(), c, "HorizontalPodAutoscaler", name)
 		if err == nil && hpa.Status.DesiredReplicas < wanted {
 			err = fmt.Errorf("status %+v", hpa.Status)
 		}
@@ -59,6 +58,28 @@ func testKEDA(t *testing.T, c *cluster) {
 	})
 	t.Logf("the HPA grew to %d replicas", wanted)
 	l.end(t)
+}
+
+// dialPolicy waits for the policy's pod, and makes a client as KEDA does.
+func (c *cluster) dialPolicy(t *testing.T) externalscaler.ExternalScalerClient {
+	t.Helper()
+	var addr string
+	eventually(t, timeout, "the policy's address", func() error {
+		addresses, err := c.readyAddresses(t.Context(), "scaling-policy")
+		if err == nil && len(addresses) != 1 {
+			err = fmt.Errorf("addresses %v", addresses)
+		}
+		if err == nil {
+			addr = addresses[0].String() + ":9090"
+		}
+		return err
+	})
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return externalscaler.NewExternalScalerClient(conn)
 }
 
 // serveExternalMetrics registers an aggregated API that asks the scaler, as KEDA's metrics server does.
@@ -71,7 +92,7 @@ func (c *cluster) serveExternalMetrics(t *testing.T, client externalscaler.Exter
 		fmt.Fprint(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "external.metrics.k8s.io/v1beta1", "resources": []}`)
 	})
 	mux.HandleFunc("GET "+api+"/namespaces/{namespace}/{metric}", func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(r.PathValue("metric"), "s0-") // KEDA numbers triggers
+		name := strings.TrimPrefix(r.PathValue("metric"), "s0-")
 		answer, err := client.GetMetrics(r.Context(), &externalscaler.GetMetricsRequest{MetricName: name})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
@@ -111,24 +132,49 @@ func (c *cluster) serveExternalMetrics(t *testing.T, client externalscaler.Exter
 	}
 }
 
-// applyHPA makes the HPA that KEDA makes of what the scaler says.
-func (c *cluster) applyHPA(t *testing.T, client externalscaler.ExternalScalerClient) {
+// operate makes the HPA that KEDA makes of a ScaledObject and of what the scaler says.
+func (c *cluster) operate(t *testing.T, scaledObject []byte, client externalscaler.ExternalScalerClient) (hpa string) {
 	t.Helper()
-	var spec *externalscaler.MetricSpec
-	eventually(t, timeout, "the scaler to answer", func() error {
-		answer, err := client.GetMetricSpec(t.Context(), new(externalscaler.ScaledObjectRef))
-		if err != nil {
-			return err
+	var object struct {
+		Metadata metav1.ObjectMeta
+		Spec     struct {
+			ScaleTargetRef                   struct{ Name string }
+			MinReplicaCount, MaxReplicaCount int32
+			Advanced                         struct {
+				HorizontalPodAutoscalerConfig struct {
+					Behavior autoscalingv2.HorizontalPodAutoscalerBehavior
+				}
+			}
+			Triggers []struct{ Type string }
 		}
-		if spec = answer.GetMetricSpecs()[0]; spec.GetMetricName() != keda.Metric {
-			return errors.New("another metric: " + spec.GetMetricName())
-		}
-		return nil
-	})
-	err := c.applyDocument(t.Context(), fmt.Appendf(nil, `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: keda-hpa-resnet18},
-		spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: %s}, minReplicas: 2, maxReplicas: 6, metrics: [{type: External,
-		external: {metric: {name: s0-%s}, target: {type: AverageValue, averageValue: "%g"}}}]}}`, replicas, spec.GetMetricName(), spec.GetTargetSizeFloat()))
+	}
+	if err := yaml.Unmarshal(scaledObject, &object); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := client.GetMetricSpec(t.Context(), new(externalscaler.ScaledObjectRef))
 	if err != nil {
 		t.Fatal(err)
 	}
+	metric := answer.GetMetricSpecs()[0]
+	target := resource.NewMilliQuantity(int64(metric.GetTargetSizeFloat()*1000), resource.DecimalSI)
+	made := autoscalingv2.HorizontalPodAutoscaler{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler"},
+		ObjectMeta: metav1.ObjectMeta{Name: "keda-hpa-" + object.Metadata.Name},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: object.Spec.ScaleTargetRef.Name},
+			MinReplicas:    &object.Spec.MinReplicaCount, MaxReplicas: object.Spec.MaxReplicaCount,
+			Behavior: &object.Spec.Advanced.HorizontalPodAutoscalerConfig.Behavior,
+			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ExternalMetricSourceType, External: &autoscalingv2.ExternalMetricSource{
+				Metric: autoscalingv2.MetricIdentifier{Name: "s0-" + metric.GetMetricName()}, // KEDA numbers triggers
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: target}}}},
+		},
+	}
+	document, err := yaml.Marshal(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.applyDocument(t.Context(), document); err != nil {
+		t.Fatal(err)
+	}
+	return made.Name
 }

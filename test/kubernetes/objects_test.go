@@ -3,12 +3,12 @@
 package kubernetes
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,16 +75,22 @@ func list[T any](ctx context.Context, c *cluster, kind, labels string) ([]T, err
 func (c *cluster) apply(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, document := range strings.Split(string(data), "\n---\n") {
-			if err := c.applyDocument(t.Context(), []byte(document)); err != nil {
+		for i, document := range documents(t, name) {
+			if err := c.applyDocument(t.Context(), document); err != nil {
 				t.Fatalf("apply %s, document %d: %v", name, i+1, err)
 			}
 		}
 	}
+}
+
+// documents are the parts of a file of k8s/.
+func documents(t *testing.T, name string) [][]byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Split(data, []byte("\n---\n"))
 }
 
 func (c *cluster) applyDocument(ctx context.Context, document []byte) error {
