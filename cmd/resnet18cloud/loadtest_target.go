@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,12 +20,13 @@ import (
 
 // loadtestTarget says whom to load, how to ask, and which answers are right.
 type loadtestTarget struct {
-	URL       string `help:"Where to send images: a dispatcher; with --api=sync also a replica; with --api=http the whole address." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
-	API       string `help:"How to ask: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2, tensors made of the images before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
-	OIPModel  string `name:"oip-model" help:"Name of the model with --api=oip." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
-	OIPBinary bool   `name:"oip-binary" help:"Send tensors in the binary extension instead of JSON, with --api=oip." env:"RESNET18_LOADTEST_OIP_BINARY"`
-	Metrics   string `help:"Prometheus metrics to record beside the load; with --api=async or sync those of --url, if it has them." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
-	LabelPath string `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
+	URL       string            `help:"Where to send images: a dispatcher; with --api=sync also a replica; with --api=http the whole address." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
+	API       string            `help:"How to ask: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2, tensors made of the images before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
+	OIPModel  string            `name:"oip-model" help:"Name of the model with --api=oip." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
+	OIPBinary bool              `name:"oip-binary" help:"Send tensors in the binary extension instead of JSON, with --api=oip." env:"RESNET18_LOADTEST_OIP_BINARY"`
+	Header    map[string]string `help:"Headers of requests with --api=http or oip, as in 'Authorization=Bearer abc'; repeatable." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
+	Metrics   string            `help:"Prometheus metrics to record beside the load; with --api=async or sync those of --url, if it has them." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
+	LabelPath string            `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 
 	Images string `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
 	Expect string `help:"Which labels are right; others count as errors. A file of JSON lines with file and label, or top5_names; or the word names, for the classes in the names of ImageNet's sample files." placeholder:"FILE" env:"RESNET18_LOADTEST_EXPECT"`
@@ -54,7 +56,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	case "sync":
 		config.Target = load.Sync{Client: api}
 	case "http":
-		target := load.HTTP{Client: h, URL: c.URL}
+		target := load.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
 		if c.LabelPath != "" {
 			target.Label = labelAt(c.LabelPath)
 		}
@@ -73,12 +75,24 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 			}
 			return oip.Encode(tensor, values)
 		}
-		config.Target = oip.Target()
+		target := oip.Target()
+		target.Header = c.headers(target.Header)
+		config.Target = target
 		if config.Images, config.Open, err = load.Prepare(ctx, images, encode, preparedBytes); err != nil {
 			return load.Config{}, err
 		}
 	}
 	return config, nil
+}
+
+// headers adds the user's headers to a target's own.
+func (c *loadtestTarget) headers(own http.Header) http.Header {
+	all := http.Header{}
+	maps.Copy(all, own)
+	for name, value := range c.Header {
+		all.Set(name, value)
+	}
+	return all
 }
 
 func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) {
