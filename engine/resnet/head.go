@@ -24,7 +24,7 @@ func (h *head) run(r *Runner, worker int) {
 	if worker == 0 {
 		h.average(r)
 	}
-	r.barrier.wait()
+	r.barrier.wait(spins)
 	h.connect(r, worker)
 }
 

@@ -194,7 +194,7 @@ func (s *stem8) run(r *Runner, worker int) {
 	for y := first; y < end; y++ {
 		copy(r.input8[(y+3)*inputStride+9:], r.rgb[y*Size*3:(y+1)*Size*3])
 	}
-	r.barrier.wait()
+	r.barrier.wait(spins)
 
 	out := &r.stages8[0][0]
 	rows := r.stemRows8[worker]
@@ -243,7 +243,7 @@ func (h *head8) run(r *Runner, worker int) {
 	if worker == 0 {
 		h.average(r)
 	}
-	r.barrier.wait()
+	r.barrier.wait(spins)
 	h.connect(r, worker)
 }
 

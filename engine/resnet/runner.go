@@ -29,8 +29,8 @@ type Runner struct {
 
 	workers int
 	barrier barrier
-	start   []chan struct{} // wakes the workers but the first, which is the caller
-	ended   sync.WaitGroup
+	closed  bool           // tells workers that wait for a pass to end; set before the barrier opens
+	ended   sync.WaitGroup // of the workers but the first, which is the caller
 
 	profile []time.Duration // time of each step, when wanted
 	observe func(name string, values []float32)
@@ -77,10 +77,8 @@ func (n *Network) NewRunner(threads int) *Runner {
 		r.takeFloats()
 	}
 	for worker := 1; worker < r.workers; worker++ {
-		wake := make(chan struct{}, 1)
-		r.start = append(r.start, wake)
 		r.ended.Go(func() {
-			for range wake {
+			for r.barrier.wait(idleSpins); !r.closed; r.barrier.wait(idleSpins) {
 				r.pass(worker)
 			}
 		})
@@ -137,9 +135,8 @@ func (r *Runner) takeBytes() {
 
 // Close ends the runner's goroutines and waits for them. The runner must not be used after it.
 func (r *Runner) Close() {
-	for _, wake := range r.start {
-		close(wake)
-	}
+	r.closed = true
+	r.barrier.wait(spins)
 	r.ended.Wait()
 }
 
@@ -147,9 +144,7 @@ func (r *Runner) Close() {
 // blue, 0..255. It allocates nothing.
 func (r *Runner) Forward(logits *[Classes]float32, rgb *[Pixels]byte) {
 	r.rgb = rgb
-	for _, wake := range r.start {
-		wake <- struct{}{}
-	}
+	r.barrier.wait(spins)
 	r.pass(0)
 	r.rgb = nil
 	copy(logits[:], r.logits[:])
@@ -201,7 +196,7 @@ func (r *Runner) pass(worker int) {
 			start = time.Now()
 		}
 		s.run(r, worker)
-		r.barrier.wait()
+		r.barrier.wait(spins)
 		if timed {
 			r.profile[i] = time.Since(start)
 		}
@@ -209,7 +204,7 @@ func (r *Runner) pass(worker int) {
 			if worker == 0 {
 				r.show(s)
 			}
-			r.barrier.wait()
+			r.barrier.wait(spins)
 		}
 	}
 }
@@ -252,7 +247,15 @@ type barrier struct {
 // late that the next one falls asleep waiting for it, and so on through the whole pass.
 const spins = 1 << 20
 
-func (b *barrier) wait() {
+// yieldEvery is how often to look before offering the CPU to another thread, some ten microseconds: it may be the one
+// that is waited for.
+const yieldEvery = 1 << 13
+
+// idleSpins is how often to look for the next pass before sleeping: a few dozen microseconds, about what waking takes.
+// Images that follow each other closely then find all workers awake.
+const idleSpins = 1 << 15
+
+func (b *barrier) wait(spins int) {
 	if b.parties == 1 {
 		return
 	}
@@ -269,9 +272,12 @@ func (b *barrier) wait() {
 		}
 		return
 	}
-	for range spins {
+	for i := range spins {
 		if b.passed.Load() != passed {
 			return
+		}
+		if i%yieldEvery == yieldEvery-1 {
+			yield()
 		}
 	}
 	b.asleep.Add(1)

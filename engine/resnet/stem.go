@@ -34,7 +34,7 @@ func (s *stemStep) run(r *Runner, worker int) {
 	for y := first; y < end; y++ {
 		s.normalise(r.input[(y+3)*inputStride+9:], r.rgb[y*Size*3:])
 	}
-	r.barrier.wait()
+	r.barrier.wait(spins)
 
 	out := r.buffer(buffer{0, 0})
 	rows := r.stemRows[worker]

@@ -73,11 +73,11 @@ func (s *winograd) run(r *Runner, worker int) {
 	tiles := s.across * s.across
 	first, end := r.share(tiles, worker)
 	s.input(r, v, 0, first, end)
-	r.barrier.wait()
+	r.barrier.wait(spins)
 	units := s.algorithm.Positions() * s.panels(r)
 	from, to := r.share(units, worker)
 	s.multiply(r, v, m, from, to)
-	r.barrier.wait()
+	r.barrier.wait(spins)
 	s.output(r, m, 0, first, end)
 }
 
