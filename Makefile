@@ -52,12 +52,13 @@ purego: ## Run the engine's tests without assembly: catches code that only an as
 	$(GO) test -tags purego -short ./engine/...
 
 arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian's qemu-user): on a CPU that has all, on one of 2016
+	GOARCH=arm64 $(GO) vet ./engine/...
 	for cpu in max cortex-a72; do \
 		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64 -cpu $$cpu" $(ARM64_PACKAGES); \
 		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64 -cpu $$cpu" -run '$(ARM64_NETWORK)' ./engine/resnet; \
 	done
 
-ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/preprocess ./engine/imagenet
+ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/decode ./engine/preprocess ./engine/imagenet
 ARM64_NETWORK := ^(TestTorchvisionsLogits|TestInt8)$$
 
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
