@@ -174,3 +174,15 @@ func TestDeadlineConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDeadlineDecide is a decision with full memory and fifty replicas.
+func BenchmarkDeadlineDecide(b *testing.B) {
+	w := deadlineWorld(50, 900)
+	w.run(400)
+	s := w.shown
+	for b.Loop() {
+		w.now = w.now.Add(time.Second)
+		s.At, s.Offered, s.Completed, s.Service = w.now, s.Offered+900, s.Completed+900, s.Service+45*time.Second
+		w.policy.Decide(w.now, s)
+	}
+}

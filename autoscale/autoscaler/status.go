@@ -57,19 +57,25 @@ type status struct {
 	} `json:"scaling"`
 }
 
+// count holds a total to what a dispatcher can have counted: what others send must not overflow a sum.
+func count(n int64) int64 { return min(1<<50, max(0, n)) }
+
+// seconds does so with a time.
+func seconds(s float64) time.Duration { return resnet18cloud.Seconds(min(1e8, max(0, s))) }
+
 // counters are the dispatcher's totals.
 func (s *status) counters() autoscale.Counters {
-	c := autoscale.Counters{Uptime: resnet18cloud.Seconds(s.HealthMetrics.Uptime)}
+	c := autoscale.Counters{Uptime: seconds(s.HealthMetrics.Uptime)}
 	if s.Scaling != nil {
-		c.Offered, c.Refused, c.Completed, c.Failed = s.Scaling.Offered, s.Scaling.Refused, s.Scaling.Completed, s.Scaling.Failed
-		c.Service, c.Queueing = resnet18cloud.Seconds(s.Scaling.ServiceSeconds), resnet18cloud.Seconds(s.Scaling.QueueingSeconds)
+		c.Offered, c.Refused, c.Completed, c.Failed = count(s.Scaling.Offered), count(s.Scaling.Refused), count(s.Scaling.Completed), count(s.Scaling.Failed)
+		c.Service, c.Queueing = seconds(s.Scaling.ServiceSeconds), seconds(s.Scaling.QueueingSeconds)
 		return c
 	}
-	hits := s.CacheMetrics.Hits
-	c.Offered, c.Failed = max(0, int64(s.TotalRequests)-hits), int64(s.FailedRequests)
-	c.Completed = max(0, int64(s.SuccessfulRequests)-hits)
-	c.Service = resnet18cloud.Seconds(s.PerformanceMetrics.AvgProcessingTime * float64(s.SuccessfulRequests))
-	c.Queueing = resnet18cloud.Seconds(s.PerformanceMetrics.AvgQueueTime * float64(c.Offered))
+	hits := count(s.CacheMetrics.Hits)
+	c.Offered, c.Failed = count(count(int64(s.TotalRequests))-hits), count(int64(s.FailedRequests))
+	c.Completed = count(count(int64(s.SuccessfulRequests)) - hits)
+	c.Service = seconds(s.PerformanceMetrics.AvgProcessingTime * float64(s.SuccessfulRequests))
+	c.Queueing = seconds(s.PerformanceMetrics.AvgQueueTime * float64(c.Offered))
 	return c
 }
 
