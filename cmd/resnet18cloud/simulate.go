@@ -30,6 +30,7 @@ type simulateCmd struct {
 	Queue    int           `help:"Images that may wait." default:"500" env:"RESNET18_QUEUE_CAPACITY"`
 	DelayMin time.Duration `help:"Least time in which a replica starts." default:"1s" env:"RESNET18_SIMULATE_DELAY_MIN"`
 	DelayMax time.Duration `help:"Longest time in which a replica starts." default:"5s" env:"RESNET18_SIMULATE_DELAY_MAX"`
+	JSON     bool          `help:"Print one JSON line for each run instead of a table."`
 	Docs     string        `help:"Run the whole study instead, with its own settings, and write its tables into this file and its pictures beside it." type:"existingfile" placeholder:"FILE" env:"RESNET18_SIMULATE_DOCS"`
 }
 
@@ -62,6 +63,9 @@ func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	bar.end()
+	if c.JSON {
+		return report.WriteJSON(env.stdout, o)
+	}
 	fmt.Fprint(env.stdout, report.Table(o))
 	fmt.Fprintf(env.stderr, "%d images in %s on %d CPUs: %.1f million a second\n", o.Images, o.Took.Round(time.Millisecond),
 		runtime.GOMAXPROCS(0), float64(o.Images)/1e6/o.Took.Seconds())

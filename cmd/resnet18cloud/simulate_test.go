@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,28 @@ func TestSimulateOneSchedule(t *testing.T) {
 	}
 	if second, _, _ := command(t, args...); second != first {
 		t.Errorf("the same seeds gave another table:\n%s\n%s", first, second)
+	}
+}
+
+func TestSimulateJSON(t *testing.T) {
+	t.Parallel()
+	stdout, _, err := command(t, "simulate", "--json", "--schedule", "constant:100:1m", "--policy", "kpa", "--seeds", "2")
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	if err != nil || len(lines) != 2 {
+		t.Fatalf("simulate --json: %v, printed\n%s", err, stdout)
+	}
+	var run struct {
+		Policy         string  `json:"policy"`
+		Seed           int     `json:"seed"`
+		Offered        int     `json:"offered"`
+		P99            float64 `json:"p99_seconds"`
+		ReplicaSeconds float64 `json:"replica_seconds"`
+	}
+	if err := json.Unmarshal([]byte(lines[1]), &run); err != nil {
+		t.Fatal(err)
+	}
+	if run.Policy != "kpa" || run.Seed != 1 || run.Offered < 5500 || run.Offered > 6500 || run.P99 < 0.05 || run.ReplicaSeconds < 300 {
+		t.Errorf("second run %+v, want some 6000 images by kpa", run)
 	}
 }
 
