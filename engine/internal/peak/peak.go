@@ -5,6 +5,7 @@ package peak
 import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 
 //go:generate sh -c "cd _asm && go run . -out ../peak_amd64.s -stubs ../peak_amd64.go -pkg peak"
+//go:generate sh -c "go run ./_neon > peak_arm64.s"
 
 // Loop is a loop of multiplications.
 type Loop struct {

@@ -12,3 +12,6 @@ func fmaAVX2(turns int)
 
 // dotAVX512VNNI multiplies 28 vectors in each turn.
 func dotAVX512VNNI(turns int)
+
+// dotAVXVNNI multiplies 12 vectors in each turn.
+func dotAVXVNNI(turns int)

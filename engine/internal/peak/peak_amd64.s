@@ -178,3 +178,75 @@ turn:
 	JNZ      turn
 	VZEROUPPER
 	RET
+
+// func dotAVXVNNI(turns int)
+// Requires: AVX
+TEXT ·dotAVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ   turns+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+	VXORPS Y13, Y13, Y13
+
+turn:
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm2
+	LONG $0x5075e2c4
+	BYTE $0xd0
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm3
+	LONG $0x5075e2c4
+	BYTE $0xd8
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm4
+	LONG $0x5075e2c4
+	BYTE $0xe0
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm5
+	LONG $0x5075e2c4
+	BYTE $0xe8
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm6
+	LONG $0x5075e2c4
+	BYTE $0xf0
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm7
+	LONG $0x5075e2c4
+	BYTE $0xf8
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm8
+	LONG $0x507562c4
+	BYTE $0xc0
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm9
+	LONG $0x507562c4
+	BYTE $0xc8
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm10
+	LONG $0x507562c4
+	BYTE $0xd0
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm11
+	LONG $0x507562c4
+	BYTE $0xd8
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm12
+	LONG $0x507562c4
+	BYTE $0xe0
+
+	// {vex} vpdpbusd %ymm0,%ymm1,%ymm13
+	LONG $0x507562c4
+	BYTE $0xe8
+	DECQ AX
+	JNZ  turn
+	VZEROUPPER
+	RET

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kerneltest"
 )
 
 // TestLoops runs every loop that this CPU can, and holds that a level without one of its own has that of a level below.
@@ -22,8 +23,18 @@ func TestLoops(t *testing.T) {
 			}
 		}
 		_, ok := FP32(level)
-		if want := len(fp32) > 0 && level.Includes(cpu.AVX2); ok != want {
+		if want := len(fp32) > 0 && (level.Includes(cpu.AVX2) || level.Includes(cpu.NEON)); ok != want {
 			t.Errorf("FP32(%s) = %t, want %t", level, ok, want)
 		}
+	}
+}
+
+func TestEncodings(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"peak_amd64.s", "peak_arm64.s"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			kerneltest.Encodings(t, file)
+		})
 	}
 }

@@ -4,12 +4,11 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8/_asm/vex"
 )
 
 const pixels = 7 // of a tile
@@ -165,7 +164,7 @@ func vnni() {
 
 // avxVNNI writes the tile of seven pixels by 16 channels. 14 accumulators leave one of 16 registers for weights and one
 // for activations, so each activation is broadcast for either vector of weights: 16 loads for 14 multiplications, on
-// CPUs that do three loads for two of those. Registers are named, as the encoder below must know them.
+// CPUs that do three loads for two of those. Registers are named, as the encoder must know them.
 func avxVNNI() {
 	TEXT("tileAVXVNNI", NOSPLIT, signature)
 	Pragma("noescape")
@@ -188,26 +187,11 @@ func avxVNNI() {
 			VMOVDQU(Mem{Base: w, Disp: 32 * v}, weight)
 			for p := range acc {
 				VPBROADCASTD(s.at(p, 0), x)
-				vpdpbusd(weight, x, acc[p][v])
+				vex.Vpdpbusd(weight, x, acc[p][v])
 			}
 		}
 	})
 	finish(sums)
-}
-
-// vpdpbusd adds to the sums in acc the products of signed bytes in w and unsigned bytes in x, four for each sum. Go's
-// assembler and avo know only the encoding of AVX-512; this is VEX.256.66.0F38.W0 50 /r (Intel, Software Developer's
-// Manual, volume 2C).
-func vpdpbusd(w, x, acc reg.VecPhysical) {
-	r, v, m := uint32(acc.PhysicalIndex()), uint32(x.PhysicalIndex()), uint32(w.PhysicalIndex())
-	const vex, map0F38, l256, prefix66, opcode, registers = 0xC4, 2, 1 << 2, 1, 0x50, 0xC0
-	second := (^r>>3&1)<<7 | 1<<6 | (^m>>3&1)<<5 | map0F38
-	third := (^v&15)<<3 | l256 | prefix66
-	modRM := registers | r&7<<3 | m&7
-	Comment(fmt.Sprintf("{vex} vpdpbusd %%ymm%d,%%ymm%d,%%ymm%d", m, v, r))
-	Instruction(&ir.Instruction{Opcode: "LONG", Operands: []Op{U32(vex | second<<8 | third<<16 | opcode<<24)},
-		Inputs: []Op{w, x, acc}, Outputs: []Op{acc}})
-	Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(modRM)}})
 }
 
 // avx2 writes the tile of seven pixels by 8 channels. VPMADDUBSW, the obvious instruction, saturates its sums of two

@@ -2,7 +2,12 @@ module github.com/resnet18cloud/resnet18cloud/engine/internal/peak/_asm
 
 go 1.26.0
 
-require github.com/mmcloughlin/avo v0.6.0
+require (
+	github.com/mmcloughlin/avo v0.6.0
+	github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8/_asm v0.0.0
+)
+
+replace github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8/_asm => ../../kernel8/_asm
 
 require (
 	golang.org/x/mod v0.42.0 // indirect

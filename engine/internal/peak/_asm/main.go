@@ -9,26 +9,35 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8/_asm/vex"
 )
 
 func main() {
 	ConstraintExpr("!purego")
-	fma := func(x, y, acc reg.VecVirtual) { VFMADD231PS(x, y, acc) }
-	loop("fmaAVX512", 28, ZMM, fma)
-	loop("fmaAVX2", 12, YMM, fma)
-	loop("dotAVX512VNNI", 28, ZMM, func(x, y, acc reg.VecVirtual) { VPDPBUSD(x, y, acc) })
+	wide := func(int) Op { return ZMM() }
+	narrow := func(int) Op { return YMM() }
+	fma := func(x, y, acc Op) { VFMADD231PS(x, y, acc) }
+	loop("fmaAVX512", 28, wide, fma)
+	loop("fmaAVX2", 12, narrow, fma)
+	loop("dotAVX512VNNI", 28, wide, func(x, y, acc Op) { VPDPBUSD(x, y, acc) })
+	named := []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10,
+		reg.Y11, reg.Y12, reg.Y13}
+	loop("dotAVXVNNI", 12, func(i int) Op { return named[i] }, func(x, y, acc Op) {
+		vex.Vpdpbusd(x.(reg.VecPhysical), y.(reg.VecPhysical), acc.(reg.VecPhysical))
+	})
 	Generate()
 }
 
 // loop writes a function that multiplies n times into as many accumulators in each turn. Nothing else happens in it, and
 // there are more accumulators than multiplications under way (latency times units, 8 to 10 on CPUs known).
-func loop(name string, n int, vec func() reg.VecVirtual, multiply func(x, y, acc reg.VecVirtual)) {
+func loop(name string, n int, vec func(i int) Op, multiply func(x, y, acc Op)) {
 	TEXT(name, NOSPLIT, "func(turns int)")
 	Doc(fmt.Sprintf("%s multiplies %d vectors in each turn.", name, n))
 	turns := Load(Param("turns"), GP64()).(reg.GPVirtual)
-	all := make([]reg.VecVirtual, n+2)
+	all := make([]Op, n+2)
 	for i := range all {
-		all[i] = vec()
+		all[i] = vec(i)
 		VXORPS(all[i], all[i], all[i])
 	}
 	Label("turn")
