@@ -47,15 +47,22 @@ func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary, thresholds []l
 		fmt.Fprintln(stdout, v)
 		good = good && v.Holds
 	}
-	if o.HTML != "" {
-		err = errors.Join(err, report.HTMLFile(o.HTML, s, verdicts))
-	}
-	if o.PNG != "" {
-		_, failed := report.Pictures(o.PNG, s)
-		err = errors.Join(err, failed)
-	}
+	err = errors.Join(err, o.draw(report.Report{Summary: s, Verdicts: verdicts}))
 	if err == nil && !good {
 		return errReported
+	}
+	return err
+}
+
+// draw writes the page and the pictures that were asked for.
+func (o loadtestOutputs) draw(r report.Report) error {
+	var err error
+	if o.HTML != "" {
+		err = r.HTMLFile(o.HTML)
+	}
+	if o.PNG != "" {
+		_, failed := r.Pictures(o.PNG)
+		err = errors.Join(err, failed)
 	}
 	return err
 }
@@ -90,7 +97,7 @@ func (r *recordsFile) Close() error {
 }
 
 type loadtestMergeCmd struct {
-	Files []string `arg:"" help:"Files of --json or --records." type:"existingfile"`
+	Files []string `arg:"" help:"Files of --json or --records; or one of a search." type:"existingfile"`
 
 	loadtestOutputs
 }
@@ -107,6 +114,11 @@ func (c *loadtestMergeCmd) Run(env *environment) error {
 	thresholds, err := parseConditions(c.Threshold)
 	if err != nil {
 		return err
+	}
+	if len(c.Files) == 1 {
+		if found, err := load.ReadFound(c.Files[0]); err == nil && found.Best() != nil {
+			return errors.Join(report.Search(env.stdout, found), c.draw(report.Report{Summary: found.Best(), Search: found}))
+		}
 	}
 	var all *load.Summary
 	for _, file := range c.Files {

@@ -40,13 +40,7 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 	for _, condition := range slo {
 		verdicts = append(verdicts, condition.Check(best))
 	}
-	if c.HTML != "" {
-		written = errors.Join(written, report.HTMLFile(c.HTML, best, verdicts))
-	}
-	if c.PNG != "" {
-		_, failed := report.Pictures(c.PNG, best)
-		written = errors.Join(written, failed)
-	}
+	written = errors.Join(written, c.draw(report.Report{Summary: best, Verdicts: verdicts, Search: found}))
 	if ctx.Err() != nil {
 		fmt.Fprintf(env.stderr, "search stopped early, after %d trials\n", len(found.Trials))
 		return cmp.Or(written, errReported)

@@ -14,6 +14,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 )
@@ -26,6 +27,7 @@ type chart struct {
 }
 
 var charts = []chart{
+	{"search", "The search: p99 by requests per second, ms", nil},
 	{"rate", "Requests per second", drawRate},
 	{"latency", "Latency of the requests due in each second, ms", drawLatency},
 	{"percentiles", "Latency up to each percentile, ms", drawPercentiles},
@@ -45,8 +47,9 @@ var (
 )
 
 // plot makes the picture; nil when the result has nothing for it.
-func (c chart) plot(s *load.Summary) (*plot.Plot, error) {
-	if c.name == "server" && len(s.Server) == 0 {
+func (c chart) plot(r Report) (*plot.Plot, error) {
+	s := r.Summary
+	if c.name == "server" && len(s.Server) == 0 || c.name == "search" && r.Search == nil {
 		return nil, nil
 	}
 	p := plot.New()
@@ -65,21 +68,25 @@ func (c chart) plot(s *load.Summary) (*plot.Plot, error) {
 	grid.Vertical.Width = 0
 	grid.Horizontal.Color = color.Gray{225}
 	p.Add(grid)
-	if err := c.draw(p, s); err != nil {
+	fill := c.draw
+	if c.name == "search" {
+		fill = func(p *plot.Plot, _ *load.Summary) error { return drawSearch(p, r.Search) }
+	}
+	if err := fill(p, s); err != nil {
 		return nil, fmt.Errorf("draw %s: %w", c.name, err)
 	}
 	return p, nil
 }
 
-// Pictures writes one PNG for each view of the result into a folder, which it makes if need be, and returns
+// Pictures writes one PNG for each view of the report into a folder, which it makes if need be, and returns
 // their paths.
-func Pictures(dir string, s *load.Summary) ([]string, error) {
+func (r Report) Pictures(dir string) ([]string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("write pictures: %w", err)
 	}
 	var paths []string
 	for _, c := range charts {
-		p, err := c.plot(s)
+		p, err := c.plot(r)
 		if err != nil {
 			return paths, err
 		}
@@ -278,6 +285,49 @@ func doubtful(p *plot.Plot, from, to float64) error {
 }
 
 var _ plot.Thumbnailer = (*plotter.Polygon)(nil)
+
+// drawSearch has a point for each trial; of those in which more than one of a hundred failed p99 is endless, and
+// they stand at the upper edge.
+func drawSearch(p *plot.Plot, f *load.Found) error {
+	p.X.Label.Text, p.X.Min = "requests per second", 0
+	longest := 10 * time.Millisecond
+	for _, t := range f.Trials {
+		if d := t.Summary.Felt(99); d != load.Never {
+			longest = max(longest, d)
+		}
+	}
+	for _, l := range []struct {
+		name  string
+		color color.Color
+		holds bool
+	}{{"holds", green, true}, {"broken", red, false}} {
+		var points plotter.XYs
+		for _, t := range f.Trials {
+			if t.Holds == l.holds {
+				points = append(points, plotter.XY{X: t.Rate, Y: milliseconds(min(max(t.Summary.Felt(99), time.Microsecond), 3*longest))})
+			}
+		}
+		if len(points) == 0 {
+			continue
+		}
+		scatter, err := plotter.NewScatter(points)
+		if err != nil {
+			return err
+		}
+		scatter.Color, scatter.Radius, scatter.Shape = l.color, 3, draw.CircleGlyph{}
+		p.Add(scatter)
+		p.Legend.Add(l.name, scatter)
+	}
+	if f.Rate > 0 {
+		low, high := p.Y.Min, p.Y.Max
+		if err := line(p, fmt.Sprintf("%.1f/s", f.Rate), grey, plotter.XYs{{X: f.Rate, Y: low}, {X: f.Rate, Y: high}}, false); err != nil {
+			return err
+		}
+	}
+	p.Legend.Left = true
+	logarithmic(p)
+	return nil
+}
 
 func drawServer(p *plot.Plot, s *load.Summary) error {
 	p.X.Label.Text, p.Y.Min = "seconds", 0

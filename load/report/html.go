@@ -18,10 +18,16 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// HTML writes the result as one page that needs nothing else: tables, pictures, and the conditions that it
-// was held against.
-func HTML(w io.Writer, s *load.Summary, verdicts []load.Verdict) error {
-	data, err := pageData(s, verdicts)
+// Report is what a page and pictures are made of.
+type Report struct {
+	Summary  *load.Summary
+	Verdicts []load.Verdict // conditions that the result was held against
+	Search   *load.Found    // the search whose best trial the result is; nil for none
+}
+
+// HTML writes the report as one page that needs nothing else.
+func (r Report) HTML(w io.Writer) error {
+	data, err := r.fields()
 	if err == nil {
 		err = page.Execute(w, data)
 	}
@@ -32,9 +38,9 @@ func HTML(w io.Writer, s *load.Summary, verdicts []load.Verdict) error {
 }
 
 // HTMLFile writes the page to a file.
-func HTMLFile(path string, s *load.Summary, verdicts []load.Verdict) error {
+func (r Report) HTMLFile(path string) error {
 	var b bytes.Buffer
-	if err := HTML(&b, s, verdicts); err != nil {
+	if err := r.HTML(&b); err != nil {
 		return err
 	}
 	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
@@ -54,6 +60,8 @@ type pageFields struct {
 	Rows                       []row
 	Doubt                      string
 	Charts                     []picture
+	Search                     *load.Found
+	Trials                     []trial
 	Seconds                    []second
 }
 
@@ -72,6 +80,14 @@ type row struct {
 type cell struct {
 	Text   string
 	Unsure bool
+}
+
+type trial struct {
+	Rate, Answers string
+	Failed        int
+	P50, P99      string
+	Late          int
+	Holds         bool
 }
 
 type picture struct {
@@ -94,8 +110,9 @@ var meanings = map[string]string{
 	load.SpanPollLag:   "from the answer's being there to its being known",
 }
 
-func pageData(s *load.Summary, verdicts []load.Verdict) (pageFields, error) {
-	f := pageFields{Summary: s, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: verdicts, Doubt: doubt}
+func (r Report) fields() (pageFields, error) {
+	s := r.Summary
+	f := pageFields{Summary: s, Search: r.Search, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: r.Verdicts, Doubt: doubt}
 	f.Took = s.Elapsed.Round(100 * time.Millisecond).String()
 	f.Loop = "open loop"
 	if s.Workers > 0 {
@@ -126,8 +143,14 @@ func pageData(s *load.Summary, verdicts []load.Verdict) (pageFields, error) {
 		t := &s.Timeline[i]
 		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
 	}
+	if r.Search != nil {
+		for _, t := range r.Search.Trials {
+			f.Trials = append(f.Trials, trial{fmt.Sprintf("%.1f", t.Rate), fmt.Sprintf("%.1f", t.Summary.Rate()), t.Summary.Sent - t.Summary.OK,
+				bare(t.Summary.Felt(50)), bare(t.Summary.Felt(99)), t.Summary.Late, t.Holds})
+		}
+	}
 	for _, c := range charts {
-		p, err := c.plot(s)
+		p, err := c.plot(r)
 		if err != nil {
 			return f, err
 		}

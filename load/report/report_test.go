@@ -41,6 +41,10 @@ var external = regexp.MustCompile(`(?i)(src|href)\s*=|url\(|@import`)
 
 func TestHTMLStandsAlone(t *testing.T) {
 	t.Parallel()
+	search := &load.Found{Rate: 200}
+	for _, name := range []string{"all failed", "whole"} {
+		search.Trials = append(search.Trials, load.Trial{Rate: 200, Holds: name == "whole", Summary: results()[name]})
+	}
 	condition, err := load.ParseCondition("p99<1ms")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +53,7 @@ func TestHTMLStandsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var b strings.Builder
-			if err := HTML(&b, s, []load.Verdict{condition.Check(s)}); err != nil {
+			if err := (Report{Summary: s, Verdicts: []load.Verdict{condition.Check(s)}, Search: search}).HTML(&b); err != nil {
 				t.Fatal(err)
 			}
 			if found := external.FindString(b.String()); found != "" {
@@ -79,7 +83,7 @@ func TestPictures(t *testing.T) {
 	for name, s := range results() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			paths, err := Pictures(filepath.Join(t.TempDir(), "new"), s)
+			paths, err := Report{Summary: s}.Pictures(filepath.Join(t.TempDir(), "new"))
 			if err != nil {
 				t.Fatal(err)
 			}
