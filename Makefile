@@ -15,7 +15,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench compare compare-decode simulate lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ compare-decode: ## Measure decoding and resizing side by side with Pillow and to
 
 simulate: build ## Compare scaling policies anew: every table and picture of docs/autoscaling.md
 	$(BIN) simulate --docs docs/autoscaling.md
+
+live: ## Scale real replica processes and simulated ones by the same policies; set the results side by side (10 minutes)
+	$(GO) run ./bench/autoscale -docs docs/autoscaling.md
 
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -36,12 +36,12 @@ func (c *cpu) look(now time.Time, pid int) {
 	}
 }
 
-// use is the use of CPU in the last whole window, in CPUs: a replica of one worker asks for one. Nil when there
-// was no such window yet.
-func (c *cpu) use() (*float64, autoscale.Window) {
+// use is the use of CPU in the last whole window, as a share of so many CPUs. Nil when there was no such
+// window yet.
+func (c *cpu) use(cpus int) (*float64, autoscale.Window) {
 	if c.window.Length == 0 {
 		return nil, c.window
 	}
-	last := c.last
+	last := c.last / float64(cpus)
 	return &last, c.window
 }

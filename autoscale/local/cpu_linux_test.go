@@ -21,21 +21,21 @@ func TestCPU(t *testing.T) {
 	var c cpu
 	start := time.Unix(1000, 0)
 	c.look(start, os.Getpid())
-	if use, _ := c.use(); use != nil {
+	if use, _ := c.use(1); use != nil {
 		t.Errorf("use after no time: %v", *use)
 	}
 	c.at -= 30 * time.Second // as if it had used two CPUs in the window to come
 	c.look(start.Add(14*time.Second), os.Getpid())
-	if use, _ := c.use(); use != nil {
+	if use, _ := c.use(1); use != nil {
 		t.Errorf("use before the window's end: %v", *use)
 	}
 	c.look(start.Add(15*time.Second), os.Getpid())
-	use, window := c.use()
-	if use == nil || *use < 2 || *use > 2.5 || window.Length != 15*time.Second {
-		t.Errorf("use %v over %+v, want 2 CPUs and what this test takes", use, window)
+	use, window := c.use(2)
+	if use == nil || *use < 1 || *use > 1.3 || window.Length != 15*time.Second {
+		t.Errorf("use %v over %+v, want both of 2 CPUs and what this test takes", use, window)
 	}
 	c.look(start.Add(16*time.Second), 0)
-	if use, _ := c.use(); use != nil {
+	if use, _ := c.use(1); use != nil {
 		t.Error("use of a process that has ended")
 	}
 }

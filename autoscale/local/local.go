@@ -23,6 +23,8 @@ type Config struct {
 	Count int
 	// Max bounds Count and SetReplicas. Zero means no bound.
 	Max int
+	// CPUs is how many a replica is given, of which its use of CPU is a share. Zero means 1.
+	CPUs int
 	// Host is the address replicas listen on. Empty means 127.0.0.1.
 	Host string
 	// FirstPort is where ports are looked for, going up past those in use. Zero means any free ones.
@@ -81,6 +83,7 @@ type Replica struct {
 
 // New prepares cfg.Count replicas. It starts nothing.
 func New(cfg Config) (*Replicas, error) {
+	cfg.CPUs = max(1, cfg.CPUs)
 	if cfg.Host == "" {
 		cfg.Host = "127.0.0.1"
 	}
@@ -127,7 +130,7 @@ func (r *Replicas) Scale(context.Context) (autoscale.Scale, error) {
 		seen := autoscale.Replica{Name: one.name, URL: one.url, Created: one.created, ReadyAt: one.readyAt,
 			Ready: one.ready, InFlight: inFlight[one.url]}
 		one.cpu.look(now, one.pid)
-		seen.CPU, seen.CPUWindow = one.cpu.use()
+		seen.CPU, seen.CPUWindow = one.cpu.use(r.cfg.CPUs)
 		scale.Replicas = append(scale.Replicas, seen)
 	}
 	return scale, nil

@@ -31,6 +31,9 @@ func TestEstimate(t *testing.T) {
 // chance: we are late far less often than hpa-cpu and threshold, at less cost; the oracle beats us.
 func TestOrderOfPolicies(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("many millions of images, which the race detector makes slow")
+	}
 	var traces []Trace
 	for _, trace := range Traces() {
 		switch trace.Name {

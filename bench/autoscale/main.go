@@ -6,7 +6,7 @@
 // network, the autoscaler's loop over HTTP, but for one thing: a replica keeps its worker busy for a tenth of a
 // second per image, of which the network takes some hundredth. So a machine of two cores carries a dozen
 // replicas that get in each other's way as little as on machines of their own, which is what the simulator
-// assumes. What the simulator is told is measured in the run: start delays.
+// assumes. What the simulator is told is measured in the run: start delays and the mean service time.
 package main
 
 import (
@@ -48,7 +48,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	flag.StringVar(&o.schedule, "schedule", "poisson:step:8:48:180s", schedule.Usage)
+	flag.StringVar(&o.schedule, "schedule", "poisson:step:8:60:180s", schedule.Usage)
 	flag.StringVar(&o.policies, "policies", "deadline,kpa,threshold", "policies to run, one after the other")
 	flag.Uint64Var(&o.seed, "seed", 1, "decides the arrivals")
 	flag.IntVar(&o.limits.Min, "min", 2, "fewest replicas")
@@ -96,7 +96,6 @@ func (o options) run(ctx context.Context, log *slog.Logger) (err error) {
 		return err
 	}
 	var pairs []pair
-	var delays []time.Duration
 	for name := range strings.SplitSeq(o.policies, ",") {
 		policy, err := o.policy(name)
 		if err != nil {
@@ -109,15 +108,14 @@ func (o options) run(ctx context.Context, log *slog.Logger) (err error) {
 		}
 		fmt.Fprintf(os.Stderr, "%s: %d images, %.2f %% late or refused, %.0f replica-seconds, mean service %s\n",
 			name, live.offered, 100*live.violations(), live.replicaSeconds, live.service)
-		delays = append(delays, live.delays...)
 		pairs = append(pairs, pair{name: name, live: live})
 	}
 	for i := range pairs {
-		if err := o.simulate(&pairs[i], delays); err != nil {
+		if err := o.simulate(&pairs[i]); err != nil {
 			return err
 		}
 	}
-	table, ok := o.table(pairs, delays)
+	table, ok := o.table(pairs)
 	fmt.Print(table)
 	if o.docs != "" {
 		if err := o.document(table, pairs); err != nil {
@@ -133,7 +131,7 @@ func (o options) run(ctx context.Context, log *slog.Logger) (err error) {
 // simulations is how many a live run is compared with: the same arrivals, other service times and delays.
 const simulations = 40
 
-func (o options) simulate(p *pair, delays []time.Duration) error {
+func (o options) simulate(p *pair) error {
 	for seed := range uint64(simulations) {
 		policy, err := o.policy(p.name)
 		if err != nil {
@@ -141,7 +139,7 @@ func (o options) simulate(p *pair, delays []time.Duration) error {
 		}
 		p.simulated = append(p.simulated, sim.Run(sim.Config{
 			Load: o.load, Policy: policy, Seed: seed + 1, Arrivals: o.seed, Limits: o.limits, Start: o.start(), SLO: o.slo,
-			Queue: o.queue, Warmup: o.warmup, Service: sim.Service{Mean: p.live.service}, Delay: sim.Observed(delays),
+			Queue: o.queue, Warmup: o.warmup, Service: sim.Service{Mean: p.live.service}, Delay: sim.Observed(p.live.delays),
 		}))
 	}
 	return nil

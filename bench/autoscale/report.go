@@ -29,7 +29,7 @@ func (p pair) spread(figure func(sim.Result) float64) (mean, low, high float64) 
 
 // table sets life beside simulation, and reports whether they are near enough: violations within 20 % or 0.3
 // points, replica-seconds within 10 %.
-func (o options) table(pairs []pair, delays []time.Duration) (string, bool) {
+func (o options) table(pairs []pair) (string, bool) {
 	var b strings.Builder
 	all := true
 	verdict := func(ok bool) string {
@@ -38,23 +38,29 @@ func (o options) table(pairs []pair, delays []time.Duration) (string, bool) {
 		}
 		return "**does not hold**"
 	}
-	slices.Sort(delays)
-	if n := len(delays); n > 0 {
-		fmt.Fprintf(&b, "`%s`, %d to %d replicas, %s an image; %d replicas started, in %.1f to %.1f s, median %.1f s.\n\n", o.schedule, o.limits.Min, o.limits.Max,
-			o.service, n, delays[0].Seconds(), delays[n-1].Seconds(), delays[n/2].Seconds())
-	}
-	b.WriteString("| policy | images | late or refused, live | simulated (5th to 95th percentile) | within 20 % or 0.3 points | replica-seconds, live | simulated | within 10 % |\n")
+	fmt.Fprintf(&b, "`%s`, %d to %d replicas, %s an image, %d images:\n\n", o.schedule, o.limits.Min, o.limits.Max, o.service, pairs[0].live.offered)
+	b.WriteString("| policy | replicas start in | late or refused, live | simulated (5th to 95th percentile) | within 20 % or 0.3 points | replica-seconds, live | simulated | within 10 % |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, p := range pairs {
 		v, vLow, vHigh := p.spread(sim.Result.Violations)
 		rs, rsLow, rsHigh := p.spread(func(r sim.Result) float64 { return r.ReplicaSeconds })
 		live := p.live.violations()
 		off := math.Abs(live - v)
-		fmt.Fprintf(&b, "| %s | %d | %.2f %% | %.2f %% (%.2f to %.2f) | %s | %.0f | %.0f (%.0f to %.0f) | %s |\n", p.name, p.live.offered,
+		fmt.Fprintf(&b, "| %s | %s | %.2f %% | %.2f %% (%.2f to %.2f) | %s | %.0f | %.0f (%.0f to %.0f) | %s |\n", p.name, starts(p.live.delays),
 			100*live, 100*v, 100*vLow, 100*vHigh, verdict(off <= 0.003 || off <= 0.2*v),
 			p.live.replicaSeconds, rs, rsLow, rsHigh, verdict(math.Abs(p.live.replicaSeconds/rs-1) <= 0.1))
 	}
 	return b.String(), all
+}
+
+// starts says how long replicas took to start.
+func starts(delays []time.Duration) string {
+	if len(delays) == 0 {
+		return "none did"
+	}
+	slices.Sort(delays)
+	n := len(delays)
+	return fmt.Sprintf("%.1f to %.1f s, median %.1f", delays[0].Seconds(), delays[n-1].Seconds(), delays[n/2].Seconds())
 }
 
 // draw shows the replicas that served, live and in the first simulation, a colour for each policy.

@@ -87,7 +87,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return fmt.Errorf("%w (choose another with --addr)", err)
 	}
 	replicas, err := local.New(local.Config{
-		Command: command, Count: limits.Min, Max: limits.Max, FirstPort: c.ReplicaPort, Log: env.log,
+		Command: command, Count: limits.Min, Max: limits.Max, CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
 		Announce: func(urls []string) {
 			if err := d.SetEndpoints(urls); err != nil {
@@ -186,6 +186,9 @@ func (c upCmd) weights(env *environment) (string, error) {
 const noWeights = "NO WEIGHTS: replicas run on random ones, and their answers mean nothing. " +
 	"Fetch weights with: resnet18cloud model pull"
 
+// share is how many CPUs one of so many replicas gets.
+func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
+
 // replicaCommand makes the command of a replica: this program, with the options that concern it.
 func (c upCmd) replicaCommand(env *environment, weights string, most int) (func(name, addr string) procs.Process, error) {
 	program, err := os.Executable()
@@ -204,7 +207,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, most int) (func(
 	var environ []string // nil: ours
 	if most > 1 {
 		// Each works on as many images at a time as it has CPUs.
-		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(max(1, runtime.GOMAXPROCS(0)/most)))
+		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(share(most)))
 	}
 	return func(name, addr string) procs.Process {
 		p := procs.Process{
