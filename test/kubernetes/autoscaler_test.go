@@ -17,6 +17,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -36,7 +37,8 @@ func testAutoscaler(t *testing.T, c *cluster) {
 
 	// Frozen, it neither acts nor hands the lease back; when it runs again, the lease is another's.
 	c.kubelet.signal(t, leader, syscall.SIGSTOP)
-	next, holder := c.leader(t, holder)
+	frozen, since := holder, time.Now()
+	next, holder := c.leader(t, frozen)
 	t.Logf("%s leads after %s was frozen", next, leader)
 	c.kubelet.signal(t, leader, syscall.SIGCONT)
 	l.perSecond.Store(5)
@@ -52,6 +54,29 @@ func testAutoscaler(t *testing.T, c *cluster) {
 	t.Logf("%s leads after %s was killed", last, next)
 	c.awaitWanted(t, "one replica", func(n int32) bool { return n == 1 })
 	l.end(t)
+	c.checkSilent(t, frozen, since)
+}
+
+// checkSilent holds that an autoscaler has changed nothing since then: each change leaves an Event.
+func (c *cluster) checkSilent(t *testing.T, identity string, since time.Time) {
+	t.Helper()
+	found, err := list[eventsv1.Event](t.Context(), c, "Event", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := 0
+	for _, e := range found {
+		if e.ReportingInstance != identity {
+			continue
+		}
+		if e.EventTime.After(since) {
+			t.Errorf("%s has written after it had lost the lease: %s", identity, e.Note)
+		}
+		before++
+	}
+	if before == 0 {
+		t.Errorf("no Event of %s at all, want those from before it was frozen", identity)
+	}
 }
 
 // awaitWanted waits until the Deployment's wanted size is so.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // replicas is the Deployment under test.
@@ -61,7 +62,9 @@ func writeWeights(t *testing.T, binary string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "resnet18.safetensors")
 	if os.Getenv("MODEL_MIRROR") != "" {
-		if out, err := exec.Command(binary, "model", "pull", "--out", path).CombinedOutput(); err != nil {
+		pull := exec.Command(binary, "model", "pull", "--out", path)
+		pull.Dir = testutil.Root(t) // which the Makefile's mirror is relative to
+		if out, err := pull.CombinedOutput(); err != nil {
 			t.Fatalf("model pull: %v\n%s", err, out)
 		}
 		return path
