@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,6 +31,7 @@ are scaled by 'up --autoscale 1:4'; this is for a Kubernetes Deployment.`
 // policyFlags choose a policy and its bounds.
 type policyFlags struct {
 	Policy string        `help:"How to decide: deadline (by queueing theory, for an SLO), threshold (the prototype's rules), hpa-cpu (Kubernetes', on CPU), hpa-external (Kubernetes' and KEDA's, on the queue) or kpa (Knative's)." enum:"deadline,threshold,hpa-cpu,hpa-external,kpa" default:"deadline" env:"RESNET18_POLICY"`
+	Target float64       `help:"What a replica is to have: of hpa-cpu the share of its CPU in use (0.7), of hpa-external waiting images (10), of kpa the share of its workers that are busy (0.7). 0 means those; deadline and threshold have none." default:"0" env:"RESNET18_TARGET"`
 	SLO    time.Duration `name:"slo" help:"How long an answer may take, for --policy deadline." default:"500ms" env:"RESNET18_SLO"`
 }
 
@@ -38,17 +40,26 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 	if err := limits.Validate(); err != nil {
 		return nil, err
 	}
+	if !(f.Target >= 0) {
+		return nil, fmt.Errorf("--target %v: want 0 or more", f.Target)
+	}
 	hpa := autoscale.HPAConfig{Limits: limits}
 	deadline := autoscale.DeadlineConfig{Limits: limits, SLO: f.SLO}
 	if err := deadline.Validate(); err != nil || f.SLO == 0 {
 		return nil, fmt.Errorf("--slo %s: want a time above 0", f.SLO)
 	}
 	return map[string]func() autoscale.Policy{
-		"deadline":     func() autoscale.Policy { return autoscale.NewDeadline(deadline) },
-		"threshold":    func() autoscale.Policy { return autoscale.NewThreshold(autoscale.ThresholdConfig{Limits: limits}) },
-		"hpa-cpu":      func() autoscale.Policy { return autoscale.NewHPACPU(autoscale.HPACPUConfig{HPAConfig: hpa}) },
-		"hpa-external": func() autoscale.Policy { return autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: hpa}) },
-		"kpa":          func() autoscale.Policy { return autoscale.NewKPA(autoscale.KPAConfig{Limits: limits}) },
+		"deadline":  func() autoscale.Policy { return autoscale.NewDeadline(deadline) },
+		"threshold": func() autoscale.Policy { return autoscale.NewThreshold(autoscale.ThresholdConfig{Limits: limits}) },
+		"hpa-cpu": func() autoscale.Policy {
+			return autoscale.NewHPACPU(autoscale.HPACPUConfig{HPAConfig: hpa, Target: f.Target})
+		},
+		"hpa-external": func() autoscale.Policy {
+			return autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: hpa, AverageValue: f.Target})
+		},
+		"kpa": func() autoscale.Policy {
+			return autoscale.NewKPA(autoscale.KPAConfig{Limits: limits, Utilisation: f.Target})
+		},
 	}[f.Policy], nil
 }
 
@@ -78,6 +89,9 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	newPolicy, err := c.make(autoscale.Limits{Min: c.Min, Max: c.Max})
 	if err != nil {
 		return err
+	}
+	if c.Policy == "hpa-cpu" {
+		return errors.New("--policy hpa-cpu: nobody tells this autoscaler the CPU of pods; Kubernetes' own does it (kubectl apply -f k8s/hpa.yaml), and 'up' has it too")
 	}
 	scaler, err := c.open(env)
 	if err != nil {

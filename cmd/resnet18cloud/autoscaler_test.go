@@ -53,6 +53,12 @@ func TestAutoscalerDefaults(t *testing.T) {
 
 func TestAutoscalerNeedsATarget(t *testing.T) {
 	t.Parallel()
+	if _, _, err := command(t, "autoscaler", "--policy", "hpa-cpu"); err == nil || !strings.Contains(err.Error(), "k8s/hpa.yaml") {
+		t.Errorf("autoscaler by CPU: %v, want an error that names what does it", err)
+	}
+	if _, _, err := command(t, "autoscaler", "--target", "-1"); err == nil || !strings.Contains(err.Error(), "--target") {
+		t.Errorf("autoscaler --target -1: %v", err)
+	}
 	if _, _, err := command(t, "autoscaler"); err == nil || !strings.Contains(err.Error(), "--deployment") {
 		t.Errorf("autoscaler without a target: %v, want an error that names --deployment", err)
 	}
