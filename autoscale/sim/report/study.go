@@ -117,7 +117,7 @@ type sweep struct {
 // sweeps turn each policy's main knob.
 func sweeps() []sweep {
 	var deadline, kpa, cpu, rate, inSystem, threshold sweep
-	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held"
+	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held; from 24 on with a margin of up to 2 and 4 times"
 	for _, hold := range []float64{1, 4, 6, 12, 24, 48} {
 		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
 			c.HoldDelays = hold
