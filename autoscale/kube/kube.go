@@ -134,7 +134,7 @@ func newDeployment(cfg Config, client dynamic.Interface) (*Deployment, error) {
 // back, so that another need not wait for its end. It fails with ErrOwned at once, or as soon as it is seen,
 // when a HorizontalPodAutoscaler scales the Deployment.
 func (d *Deployment) Run(ctx context.Context, lead func(bool)) error {
-	if err := d.CheckOwner(ctx); err != nil {
+	if err := d.awaitNoOwner(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
 	d.lease.tell = lead

@@ -58,6 +58,7 @@ func (l *lease) run(ctx context.Context) error {
 	period := l.duration / 5
 	tick := time.NewTicker(period)
 	defer tick.Stop()
+	var trouble changes
 	for {
 		attempt, cancel := context.WithTimeout(ctx, period)
 		err := l.attempt(attempt)
@@ -66,7 +67,7 @@ func (l *lease) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return l.release(context.WithoutCancel(ctx))
 		}
-		if err != nil {
+		if trouble.is(err) && err != nil {
 			l.log.WarnContext(ctx, "lease neither read nor renewed", "lease", l.name, "error", err)
 		}
 		select {

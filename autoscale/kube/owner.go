@@ -74,6 +74,32 @@ func (d *Deployment) CheckOwner(ctx context.Context) error {
 	return nil
 }
 
+// awaitNoOwner returns when it is known that nothing else scales the Deployment, or that something does. A
+// server that does not answer yet is waited for: who ended with an error would be restarted at ever longer
+// intervals.
+func (d *Deployment) awaitNoOwner(ctx context.Context) error {
+	tick := time.NewTicker(d.cfg.LeaseDuration / 5)
+	defer tick.Stop()
+	var trouble changes
+	for {
+		err := d.CheckOwner(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil || errors.Is(err, ErrOwned) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+			return err
+		}
+		if trouble.is(err) {
+			d.cfg.Log.WarnContext(ctx, "cluster does not answer; waiting", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 // watchOwner fails when an owner has come; a server that does not answer is no reason.
 func (d *Deployment) watchOwner(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.LeaseDuration)
@@ -88,4 +114,18 @@ func (d *Deployment) watchOwner(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// changes tells news from repetition. The zero value has seen that all is well.
+type changes struct{ last string }
+
+// is reports whether the error is another than last time.
+func (c *changes) is(err error) bool {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	changed := text != c.last
+	c.last = text
+	return changed
 }

@@ -34,7 +34,8 @@ type cluster struct {
 	config *rest.Config // an administrator's
 	client dynamic.Interface
 
-	kubelet *kubelet
+	kubelet   *kubelet
+	apiServer *exec.Cmd
 }
 
 // startCluster starts etcd, API server and controller manager, and ends them with the test.
@@ -49,12 +50,12 @@ func startCluster(t *testing.T) *cluster {
 	tokens := writeFile(t, filepath.Join(dir, "tokens.csv"), adminToken+`,admin,admin,"system:masters"`+"\n")
 	start(t, "etcd", exec.Command(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--log-level=error",
 		"--unsafe-no-fsync", "--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL, "--listen-peer-urls=http://127.0.0.1:2380"))
-	start(t, "kube-apiserver", exec.Command(filepath.Join(bin, "kube-apiserver"), "--etcd-servers="+etcdURL,
+	server := start(t, "kube-apiserver", exec.Command(filepath.Join(bin, "kube-apiserver"), "--etcd-servers="+etcdURL,
 		"--cert-dir="+filepath.Join(dir, "certs"), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24", "--token-auth-file="+tokens,
 		"--authorization-mode=RBAC", "--enable-aggregator-routing", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+key, "--service-account-signing-key-file="+key))
-	c := &cluster{dir: dir, config: &rest.Config{Host: apiServer, BearerToken: adminToken, QPS: 200, Burst: 400,
+	c := &cluster{dir: dir, apiServer: server, config: &rest.Config{Host: apiServer, BearerToken: adminToken, QPS: 200, Burst: 400,
 		TLSClientConfig: rest.TLSClientConfig{Insecure: true}}}
 	c.awaitReady(t)
 	var err error

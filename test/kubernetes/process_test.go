@@ -189,18 +189,24 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, error) {
 
 // credentials are a token of the pod's service account, with no more rights than it has.
 func (p *process) credentials(ctx context.Context) (kubeconfig string, err error) {
-	request := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-		"metadata": map[string]any{"name": p.pod.Spec.ServiceAccountName}, "spec": map[string]any{"audiences": []any{}}}}
-	answer, err := p.kubelet.cluster.of("ServiceAccount").Create(ctx, request, metav1.CreateOptions{}, "token")
-	if err != nil {
-		return "", fmt.Errorf("request a token: %w", err)
-	}
-	token, _, err := unstructured.NestedString(answer.Object, "status", "token")
+	token, err := p.kubelet.cluster.token(ctx, p.pod.Spec.ServiceAccountName)
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(p.kubelet.dir, p.pod.Name+".kubeconfig")
 	return path, os.WriteFile(path, []byte(kubeconfigText(token)), 0o600)
+}
+
+// token asks for one of the service account.
+func (c *cluster) token(ctx context.Context, account string) (string, error) {
+	request := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+		"metadata": map[string]any{"name": account}, "spec": map[string]any{"audiences": []any{}}}}
+	answer, err := c.of("ServiceAccount").Create(ctx, request, metav1.CreateOptions{}, "token")
+	if err != nil {
+		return "", fmt.Errorf("request a token of %s: %w", account, err)
+	}
+	token, _, err := unstructured.NestedString(answer.Object, "status", "token")
+	return token, err
 }
 
 // report writes the pod's status.

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -178,7 +180,84 @@ func testHPAIsRefused(t *testing.T, c *cluster) {
 	}
 }
 
-// testNothingIsLost grows and shrinks the Deployment under load, replicas that are busy among those removed.
+// testErrorsSayWhatToDo holds that who may not, or names what is not there, is told.
+func testErrorsSayWhatToDo(t *testing.T, c *cluster) {
+	open := func(name, kubeconfig string) *kube.Deployment {
+		d, err := kube.Open(kube.Config{Name: name, Kubeconfig: kubeconfig})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	token, err := c.token(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	powerless := open(replicas, c.writeKubeconfig(t, "powerless", token))
+	if err := powerless.Run(t.Context(), func(bool) {}); err == nil || !strings.Contains(err.Error(), "k8s/autoscaler.yaml") {
+		t.Errorf("Run without rights: %v, want an error that names the file with the role", err)
+	}
+	if _, err := powerless.Scale(t.Context()); err == nil || !strings.Contains(err.Error(), "k8s/autoscaler.yaml") {
+		t.Errorf("Scale without rights: %v, want an error that names the file with the role", err)
+	}
+	lost := open("nowhere", c.writeKubeconfig(t, "admin", adminToken))
+	if _, err := lost.Scale(t.Context()); err == nil || !strings.Contains(err.Error(), "kubectl get deployments -n default") {
+		t.Errorf("Scale of no Deployment: %v, want an error that says how to find one", err)
+	}
+}
+
+// testServerHangs holds that the leader knows when it cannot know whether it still leads, and goes on when
+// the API server does; and that who comes meanwhile waits for it.
+func testServerHangs(t *testing.T, c *cluster) {
+	d := c.open(t, "hanging")
+	awaitLead(t, d)
+	if err := c.apiServer.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	late := c.open(t, "late")
+	eventually(t, timeout, "the leader to step down", func() error {
+		if leading, _ := d.Leading(); leading {
+			return errors.New("it leads")
+		}
+		return nil
+	})
+	if err := d.SetReplicas(t.Context(), 9, decision(9)); !errors.Is(err, kube.ErrNotLeader) {
+		t.Errorf("SetReplicas of one that cannot renew: %v, want %v", err, kube.ErrNotLeader)
+	}
+	if err := c.apiServer.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, timeout, "one to lead", func() error {
+		first, _ := d.Leading()
+		second, _ := late.Leading()
+		if first == second {
+			return fmt.Errorf("leading: %t, %t", first, second)
+		}
+		return nil
+	})
+}
+
+// testRollout holds that a rolling update of the replicas under load loses nothing.
+func testRollout(t *testing.T, c *cluster) {
+	l := startLoad(t, c, 25)
+	err := c.patch(t.Context(), "Deployment", replicas, map[string]any{"spec": map[string]any{"template": map[string]any{
+		"metadata": map[string]any{"annotations": map[string]any{"kubectl.kubernetes.io/restartedAt": time.Now().Format(time.RFC3339)}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, timeout, "the rollout", func() error {
+		d, err := get[appsv1.Deployment](t.Context(), c, "Deployment", replicas)
+		if err == nil && (d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < *d.Spec.Replicas ||
+			d.Status.Replicas > d.Status.UpdatedReplicas || d.Status.AvailableReplicas < *d.Spec.Replicas) {
+			err = fmt.Errorf("status %+v", d.Status)
+		}
+		return err
+	})
+	l.end(t)
+}
+
+// testNothingIsLost grows and shrinks the Deployment under load, replicas that are busy among those removed,
+// and kills a replica each time it has grown.
 func testNothingIsLost(t *testing.T, c *cluster) {
 	d := c.open(t, "shrinking")
 	awaitLead(t, d)
@@ -194,6 +273,7 @@ func testNothingIsLost(t *testing.T, c *cluster) {
 			}
 			return err
 		})
+		c.killReplica(t)
 		for n := most - 1; n >= least && done < *shrinks; n-- {
 			setReplicas(t, d, n)
 			done++
@@ -204,4 +284,20 @@ func testNothingIsLost(t *testing.T, c *cluster) {
 	l.end(t)
 	setReplicas(t, d, 3)
 	c.awaitReplicas(t, 3)
+}
+
+// killReplica kills the process of a replica that serves; the pod starts another.
+func (c *cluster) killReplica(t *testing.T) {
+	t.Helper()
+	pods, err := list[corev1.Pod](t.Context(), c, "Pod", "app="+replicas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods {
+		if p.DeletionTimestamp == nil && p.Status.PodIP != "" {
+			c.kubelet.signal(t, p.Name, syscall.SIGKILL)
+			return
+		}
+	}
+	t.Fatal("no replica to kill")
 }

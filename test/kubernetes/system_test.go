@@ -131,9 +131,12 @@ func TestKubernetes(t *testing.T) {
 		{"one writer", testOneWriter},
 		{"idle pods go first", testIdleGoFirst},
 		{"an HPA is refused", testHPAIsRefused},
+		{"errors say what to do", testErrorsSayWhatToDo},
+		{"rollout", testRollout},
 		{"autoscaler", testAutoscaler},
 		{"KEDA's HPA follows our policy", testKEDA},
 		{"nothing is lost", testNothingIsLost},
+		{"the API server hangs", testServerHangs},
 	}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) { part.test(t, c) })
