@@ -22,6 +22,7 @@ type Autoscaler struct {
 	collect *collector
 	server  *httpx.Server
 	metrics *metrics
+	unsaved error // why the state could not be written down last; of the loop alone
 
 	mu               sync.Mutex
 	policy           autoscale.Policy   // guarded by mu
@@ -120,7 +121,7 @@ func (a *Autoscaler) loop(ctx context.Context) error {
 	for n := 1; ; n++ {
 		a.step(ctx)
 		if n%saveEvery == 0 || ctx.Err() != nil {
-			a.report(a.save(time.Now()))
+			a.unsaved = a.save(time.Now())
 		}
 		select {
 		case <-ctx.Done():
@@ -138,14 +139,14 @@ func (a *Autoscaler) step(ctx context.Context) {
 	asked := a.collect.poll(ctx)
 	scale, err := a.cfg.Scaler.Scale(ctx)
 	if err != nil {
-		a.report(fmt.Errorf("read replicas: %w", err))
+		a.report(errors.Join(fmt.Errorf("read replicas: %w", err), a.unsaved))
 		return
 	}
 	now := time.Now()
 	record := a.decide(now, a.collect.snapshot(scale))
 	err = a.act(ctx, &record, scale)
 	a.keep(record)
-	a.report(errors.Join(asked, err))
+	a.report(errors.Join(asked, err, a.unsaved))
 }
 
 // decide asks the policy, and holds its answer to what the figures justify.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -238,6 +239,32 @@ func TestNeverShrinksBlindly(t *testing.T) {
 }
 
 // TestAddsUpDispatchers, one of which restarts: totals go on from where they were.
+// TestTroubleIsLoggedOnce holds that lasting trouble is no news, whatever else goes well meanwhile.
+func TestTroubleIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	s := newScaler(2)
+	s.err = errors.New("cluster away")
+	a := newAutoscaler(t, Config{Dispatchers: []string{"http://127.0.0.1:1"}, Scaler: s, NewPolicy: wants(2), Interval: 10 * time.Millisecond,
+		StateFile: filepath.Join(t.TempDir(), "state"), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.loop(ctx) }()
+	for range 3 * saveEvery { // failures are counted each time
+		before := testutil.ToFloat64(a.metrics.failures)
+		for testutil.ToFloat64(a.metrics.failures) == before {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(log.String(), "\n"); got != 1 || !strings.Contains(log.String(), "cluster away") {
+		t.Errorf("logged %d lines, want one that says what is wrong:\n%s", got, log.String())
+	}
+}
+
 func TestAddsUpDispatchers(t *testing.T) {
 	t.Parallel()
 	d1, d2 := newDispatcher(t), newDispatcher(t)
