@@ -9,6 +9,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
 // search looks for the highest rate at which the SLO holds, and writes what it found, also when it was stopped.
@@ -17,17 +18,26 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 	if err != nil {
 		return err
 	}
+	var screen screen
+	if c.drawable(env.stderr) {
+		screen.watch(&config)
+	}
 	found, err := load.Search{
 		Config: config, SLO: slo, From: c.SearchFrom, Most: c.SearchMost, Duration: c.SearchDuration,
 		Trying: func(rate float64, duration time.Duration) {
 			fmt.Fprintf(env.stderr, "%.1f requests/s for %s ...\n", rate, duration)
+			if c.drawable(env.stderr) {
+				screen.start(env.stderr, fmt.Sprintf("%.1f/s", rate), schedule.Constant(rate, duration).PerSecond())
+			}
 		},
 		Tried: func(t load.Trial) {
+			screen.end()
 			for _, v := range t.Verdicts {
 				fmt.Fprintf(env.stderr, "  %s\n", v)
 			}
 		},
 	}.Run(ctx)
+	screen.end()
 	if len(found.Trials) == 0 {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -17,8 +18,12 @@ import (
 // show has a run seen as it goes on: drawn on a terminal, as lines elsewhere or with --log. The function it
 // returns ends that.
 func (c *loadtestRunCmd) show(w io.Writer, config *load.Config) (end func()) {
-	if f, ok := w.(*os.File); ok && !c.Log && term.IsTerminal(int(f.Fd())) {
-		return drawn(w, config)
+	if c.drawable(w) {
+		var s screen
+		s.watch(config)
+		begin := config.Begin
+		config.Begin = func(h load.Header) { begin(h); s.start(w, config.Schedule.Name, config.Schedule.PerSecond()) }
+		return s.end
 	}
 	log := prototypeLog(w)
 	log("Found %d image files", len(config.Images))
@@ -32,23 +37,50 @@ func (c *loadtestRunCmd) show(w io.Writer, config *load.Config) (end func()) {
 	return func() {}
 }
 
-func drawn(w io.Writer, config *load.Config) (end func()) {
-	live := report.NewLive(config.Schedule.Name, config.Schedule.PerSecond())
-	stop, done := make(chan struct{}), make(chan struct{})
-	begin, record := config.Begin, config.Record
-	started := false
-	config.Begin = func(h load.Header) {
-		begin(h)
-		started = true
-		go func() { defer close(done); live.Run(w, stop) }()
-	}
-	config.Record = func(r load.Record) { record(r); live.Record(r) }
-	config.Sample = live.Sample
-	return func() {
-		close(stop)
-		if started {
-			<-done
+// drawable says whether to draw instead of writing lines.
+func (c *loadtestRunCmd) drawable(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && !c.Log && term.IsTerminal(int(f.Fd()))
+}
+
+// screen draws runs on a terminal, one after the other.
+type screen struct {
+	live       atomic.Pointer[report.Live]
+	stop, done chan struct{}
+}
+
+// watch has the screen take notice of what happens in runs.
+func (s *screen) watch(config *load.Config) {
+	record := config.Record
+	config.Record = func(r load.Record) {
+		if record != nil {
+			record(r)
 		}
+		if live := s.live.Load(); live != nil {
+			live.Record(r)
+		}
+	}
+	config.Sample = func(sample load.Sample) {
+		if live := s.live.Load(); live != nil {
+			live.Sample(sample)
+		}
+	}
+}
+
+// start draws a run that sends due images in each second, until end.
+func (s *screen) start(w io.Writer, name string, due []int) {
+	live := report.NewLive(name, due)
+	s.live.Store(live)
+	s.stop, s.done = make(chan struct{}), make(chan struct{})
+	go func() { defer close(s.done); live.Run(w, s.stop) }()
+}
+
+// end wipes the screen. It does nothing when nothing was started.
+func (s *screen) end() {
+	if s.stop != nil {
+		close(s.stop)
+		<-s.done
+		s.stop = nil
 	}
 }
 

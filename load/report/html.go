@@ -114,10 +114,7 @@ func (r Report) fields() (pageFields, error) {
 	s := r.Summary
 	f := pageFields{Summary: s, Search: r.Search, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: r.Verdicts, Doubt: doubt}
 	f.Took = s.Elapsed.Round(100 * time.Millisecond).String()
-	f.Loop = "open loop"
-	if s.Workers > 0 {
-		f.Loop = fmt.Sprintf("closed loop of %d workers", s.Workers)
-	}
+	f.Loop = loop(s)
 	f.Tiles = []tile{
 		{fmt.Sprint(s.Sent), "requests"},
 		{fmt.Sprintf("%.1f/s", s.Rate()), "answers"},

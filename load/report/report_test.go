@@ -116,6 +116,7 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
+		`http://server \(async\), schedule constant:200:10s, open loop`,
 		`2000 images in 10\.0 s: 2000 answered \(0 from the cache\), 0 failed, 200\.0 answers/s`,
 		`total +20\.01 +20\.02 +20\.02 +20\.02 +20\.02 +~20\.02 +~20\.02 +20\.02`, // of three digits
 		`~: fewer than ten`,

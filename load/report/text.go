@@ -13,6 +13,7 @@ import (
 // Text writes a summary for a terminal.
 func Text(w io.Writer, s *load.Summary) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%s, schedule %s, %s\n", s.Target, s.Schedule, loop(s))
 	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
 		s.Sent, s.Elapsed.Seconds(), s.OK, s.Cached, s.Sent-s.OK, s.Rate())
 	for _, kind := range s.Kinds() {
@@ -52,6 +53,18 @@ func Text(w io.Writer, s *load.Summary) error {
 		fmt.Fprintln(w, doubt)
 	}
 	return nil
+}
+
+// loop says how requests are paced.
+func loop(s *load.Summary) string {
+	text := "open loop"
+	if s.Workers > 0 {
+		text = fmt.Sprintf("closed loop of %d workers", s.Workers)
+	}
+	if s.Machines > 1 {
+		text += fmt.Sprintf(", results of %d testers", s.Machines)
+	}
+	return text
 }
 
 const doubt = "~: fewer than ten observations lie beyond this percentile; do not rely on it"
