@@ -413,11 +413,11 @@ store:
 // func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
 // Requires: AVX, AVX2
 TEXT ·tileAVXVNNI(SB), NOSPLIT, $0-100
+	MOVQ  w+16(FP), DI
 	MOVQ  src+8(FP), AX
 	MOVQ  pixelStride+48(FP), CX
 	LEAQ  (CX)(CX*2), DX
 	LEAQ  (CX)(CX*4), BX
-	MOVQ  w+16(FP), SI
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -432,90 +432,89 @@ TEXT ·tileAVXVNNI(SB), NOSPLIT, $0-100
 	VPXOR Y11, Y11, Y11
 	VPXOR Y12, Y12, Y12
 	VPXOR Y13, Y13, Y13
-	MOVQ  steps+32(FP), DI
+	MOVQ  steps+32(FP), SI
 	MOVQ  rows+24(FP), R8
 	MOVQ  rowStride+40(FP), R9
-	MOVQ  DI, R10
+	MOVQ  SI, R10
 	SHLQ  $0x02, R10
 	SUBQ  R10, R9
 
 row:
-	MOVQ DI, R10
+	MOVQ SI, R10
 
 step:
-	VMOVDQU      (SI), Y14
+	VMOVDQU      (DI), Y14
 	VPBROADCASTD (AX), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm0
-	LONG         $0x5005c2c4
-	BYTE         $0xc6
+	LONG $0x5005c2c4
+	BYTE $0xc6
+
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm1
+	LONG         $0x5005e2c4
+	BYTE         $0x4f
+	BYTE         $0x20
 	VPBROADCASTD (AX)(CX*1), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm2
-	LONG         $0x5005c2c4
-	BYTE         $0xd6
+	LONG $0x5005c2c4
+	BYTE $0xd6
+
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm3
+	LONG         $0x5005e2c4
+	BYTE         $0x5f
+	BYTE         $0x20
 	VPBROADCASTD (AX)(CX*2), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm4
-	LONG         $0x5005c2c4
-	BYTE         $0xe6
+	LONG $0x5005c2c4
+	BYTE $0xe6
+
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm5
+	LONG         $0x5005e2c4
+	BYTE         $0x6f
+	BYTE         $0x20
 	VPBROADCASTD (AX)(DX*1), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm6
-	LONG         $0x5005c2c4
-	BYTE         $0xf6
+	LONG $0x5005c2c4
+	BYTE $0xf6
+
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm7
+	LONG         $0x5005e2c4
+	BYTE         $0x7f
+	BYTE         $0x20
 	VPBROADCASTD (AX)(CX*4), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm8
-	LONG         $0x500542c4
-	BYTE         $0xc6
+	LONG $0x500542c4
+	BYTE $0xc6
+
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm9
+	LONG         $0x500562c4
+	BYTE         $0x4f
+	BYTE         $0x20
 	VPBROADCASTD (AX)(BX*1), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm10
-	LONG         $0x500542c4
-	BYTE         $0xd6
+	LONG $0x500542c4
+	BYTE $0xd6
+
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm11
+	LONG         $0x500562c4
+	BYTE         $0x5f
+	BYTE         $0x20
 	VPBROADCASTD (AX)(DX*2), Y15
 
 	// {vex} vpdpbusd %ymm14,%ymm15,%ymm12
-	LONG         $0x500542c4
-	BYTE         $0xe6
-	VMOVDQU      32(SI), Y14
-	VPBROADCASTD (AX), Y15
+	LONG $0x500542c4
+	BYTE $0xe6
 
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm1
-	LONG         $0x5005c2c4
-	BYTE         $0xce
-	VPBROADCASTD (AX)(CX*1), Y15
-
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm3
-	LONG         $0x5005c2c4
-	BYTE         $0xde
-	VPBROADCASTD (AX)(CX*2), Y15
-
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm5
-	LONG         $0x5005c2c4
-	BYTE         $0xee
-	VPBROADCASTD (AX)(DX*1), Y15
-
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm7
-	LONG         $0x5005c2c4
-	BYTE         $0xfe
-	VPBROADCASTD (AX)(CX*4), Y15
-
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm9
-	LONG         $0x500542c4
-	BYTE         $0xce
-	VPBROADCASTD (AX)(BX*1), Y15
-
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm11
-	LONG         $0x500542c4
-	BYTE         $0xde
-	VPBROADCASTD (AX)(DX*2), Y15
-
-	// {vex} vpdpbusd %ymm14,%ymm15,%ymm13
-	LONG         $0x500542c4
-	BYTE         $0xee
-	ADDQ         $+64, SI
+	// {vex} vpdpbusd 0x20(%rdi),%ymm15,%ymm13
+	LONG         $0x500562c4
+	BYTE         $0x6f
+	BYTE         $0x20
+	ADDQ         $+64, DI
 	ADDQ         $0x04, AX
 	DECQ         R10
 	JNZ          step

@@ -61,7 +61,7 @@ func (s source) at(p, disp int) Mem {
 }
 
 // walk writes the loops over rows and steps around one step, which uses so many bytes of weights.
-func walk(s source, w reg.GPVirtual, bytes int, step func()) {
+func walk(s source, w reg.Register, bytes int, step func()) {
 	steps, rows, skip := pointer("steps"), pointer("rows"), pointer("rowStride")
 	span := GP64()
 	MOVQ(steps, span)
@@ -163,13 +163,15 @@ func vnni() {
 }
 
 // avxVNNI writes the tile of seven pixels by 16 channels. 14 accumulators leave one of 16 registers for weights and one
-// for activations, so each activation is broadcast for either vector of weights: 16 loads for 14 multiplications, on
-// CPUs that do three loads for two of those. Registers are named, as the encoder must know them.
+// for activations; the second vector of weights is read from memory for each pixel: 15 loads for 14 multiplications.
+// Registers are named, as the encoder must know them.
 func avxVNNI() {
 	TEXT("tileAVXVNNI", NOSPLIT, signature)
 	Pragma("noescape")
 	Doc("tileAVXVNNI is tileGeneric for 16 channels, with AVX2 and AVX-VNNI.")
-	s, w := newSource(), pointer("w")
+	w := reg.RDI
+	Load(Param("w"), w)
+	s := newSource()
 	all := []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10,
 		reg.Y11, reg.Y12, reg.Y13}
 	var acc [pixels][]reg.VecPhysical
@@ -183,12 +185,11 @@ func avxVNNI() {
 	}
 	weight, x := reg.Y14, reg.Y15
 	walk(s, w, 64, func() {
-		for v := range 2 {
-			VMOVDQU(Mem{Base: w, Disp: 32 * v}, weight)
-			for p := range acc {
-				VPBROADCASTD(s.at(p, 0), x)
-				vex.Vpdpbusd(weight, x, acc[p][v])
-			}
+		VMOVDQU(Mem{Base: w}, weight)
+		for p := range acc {
+			VPBROADCASTD(s.at(p, 0), x)
+			vex.Vpdpbusd(weight, x, acc[p][0])
+			vex.Vpdpbusd(Mem{Base: w, Disp: 32}, x, acc[p][1])
 		}
 	})
 	finish(sums)
