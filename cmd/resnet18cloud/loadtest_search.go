@@ -55,5 +55,16 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 		fmt.Fprintf(env.stderr, "search stopped early, after %d trials\n", len(found.Trials))
 		return cmp.Or(written, errReported)
 	}
-	return errors.Join(written, err)
+	if err := errors.Join(written, err); err != nil {
+		return err
+	}
+	thresholds, err := parseConditions(c.Threshold)
+	for _, condition := range thresholds {
+		v := condition.Check(best)
+		fmt.Fprintln(env.stdout, v)
+		if !v.Holds {
+			err = errReported
+		}
+	}
+	return err
 }

@@ -212,6 +212,11 @@ func TestLoadtestSearch(t *testing.T) {
 	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest that was tried") {
 		t.Errorf("%v\n%s\n%s", err, out, log)
 	}
+	out, _, err = loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
+		"--search-from", "20", "--search-most", "20", "--search-duration", "1s", "--threshold", "rate>1000")
+	if !errors.Is(err, errReported) || !strings.Contains(out, "BROKEN  rate>1000") {
+		t.Errorf("search below what CI wants: %v\n%s", err, out)
+	}
 	if _, _, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--search"); err == nil || !strings.Contains(err.Error(), "--slo") {
 		t.Errorf("search for nothing: %v", err)
 	}
