@@ -164,7 +164,7 @@ func TestEqualImagesInFlight(t *testing.T) {
 	for i := range 5 {
 		ids[c.submit(fmt.Sprintf("%d.jpg", i), "same")] = true
 	}
-	c.eventually("all are being worked on", func() bool { return c.get("/status").json(t)["processing"] == 5.0 })
+	c.eventually("all wait for one run", func() bool { return c.d.Sharing("same") == 5 })
 	close(g.open)
 	if len(ids) != 5 {
 		t.Errorf("%d ids for 5 requests", len(ids))

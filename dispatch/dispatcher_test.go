@@ -117,6 +117,7 @@ func runUntilEnd(t testing.TB, run func(context.Context) error) (stop func() err
 // client speaks to one dispatcher.
 type client struct {
 	t    testing.TB
+	d    *dispatch.Dispatcher
 	url  string
 	http *http.Client
 	stop func() error // drains the dispatcher
@@ -138,7 +139,7 @@ func start(t testing.TB, cfg dispatch.Config) *client {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	c := &client{t: t, url: d.URL(), http: &http.Client{Transport: transport}, stop: runUntilEnd(t, d.Run)}
+	c := &client{t: t, d: d, url: d.URL(), http: &http.Client{Transport: transport}, stop: runUntilEnd(t, d.Run)}
 	<-d.Ready()
 	return c
 }
