@@ -94,15 +94,20 @@ func (c Config) network() (*resnet.Network, *resnet.Params, error) {
 		n, err := resnet.NewInt8(q)
 		return n, nil, err
 	}
-	params := resnet.Random(randomSeed)
-	if c.Weights != nil {
-		var err error
-		if params, err = resnet.Fold(c.Weights); err != nil {
-			return nil, nil, err
-		}
+	params, err := c.params()
+	if err != nil {
+		return nil, nil, err
 	}
 	n, err := resnet.New(params)
 	return n, params, err
+}
+
+// params is the weights in float32.
+func (c Config) params() (*resnet.Params, error) {
+	if c.Weights == nil {
+		return resnet.Random(randomSeed), nil
+	}
+	return resnet.Fold(c.Weights)
 }
 
 // Info says what computes the answers, for people and for caches.

@@ -75,7 +75,8 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if cfg.observes() {
-		e.observer = newObserver(cfg.Observe.withDefaults(), e, params)
+		// The set that params share may be closed when New has returned.
+		e.observer = newObserver(cfg.Observe.withDefaults(), e, params.Clone())
 		var ctx context.Context
 		ctx, e.endObserver = context.WithCancel(context.Background())
 		e.observing.Go(func() { e.observer.run(ctx) })

@@ -17,6 +17,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
@@ -311,19 +312,38 @@ func TestOddFiles(t *testing.T) {
 // TestLogitsAllocatesNothing holds that an image's way takes no memory once a worker is warm.
 func TestLogitsAllocatesNothing(t *testing.T) {
 	image := tiny(t)
-	for _, concurrency := range []int{1, 2} {
-		e := open(t, Config{Concurrency: concurrency})
+	for _, cfg := range []Config{
+		{Concurrency: 1}, {Concurrency: 2},
+		{Concurrency: 1, Weights: randomInt8(t)}, {Concurrency: 2, Weights: randomInt8(t)},
+	} {
+		e := open(t, cfg)
 		var logits imagenet.Logits
 		classify := func() {
 			if _, err := e.Logits(context.Background(), image, &logits); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for range concurrency { // workers take turns
+		for range cfg.Concurrency { // workers take turns
 			classify()
 		}
 		if n := testing.AllocsPerRun(5, classify); n != 0 {
-			t.Errorf("with %d workers an image takes %v allocations", concurrency, n)
+			t.Errorf("with %d workers an image in %s takes %v allocations", cfg.Concurrency, e.Info().Precision, n)
 		}
 	}
+}
+
+// randomInt8 is quantized weights that mean nothing.
+func randomInt8(tb testing.TB) *weights.Set {
+	tb.Helper()
+	scales := map[string]float32{}
+	for _, name := range resnet.Activations() {
+		scales[name] = 1. / 32
+	}
+	q, err := resnet.Quantize(resnet.Random(randomSeed), scales)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	set := q.Set()
+	set.SHA256 = "0123456789"
+	return set
 }

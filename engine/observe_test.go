@@ -142,12 +142,14 @@ func TestObserveRealPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer set.Close()
 	files, err := filepath.Glob(filepath.Join(testutil.Shared(t, "images", "imagenet-sample"), "*.JPEG"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no pictures: %v", err)
 	}
 	e := open(t, Config{Weights: set, Precision: PrecisionInt8, Concurrency: 2, Observe: &Observation{Pictures: 40}})
+	if err := set.Close(); err != nil { // the observer needs the weights long after New
+		t.Fatal(err)
+	}
 	until(t, e, StateAdopted, func(i int) resnet18cloud.Image {
 		data, err := os.ReadFile(files[i*7%len(files)])
 		if err != nil {

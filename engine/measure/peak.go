@@ -73,7 +73,12 @@ func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 	const rows, steps = 1, 64
 	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels}
 	return func() func() {
-		src, w := make([]uint8, (rows+1)*4*steps), k.Pack(k.Channels, rows, 4*steps, func(_, _, _ int) int8 { return 1 })
+		src, w := make([]uint8, (rows+1)*4*steps), make([]int8, k.Panel(g))
+		k.Pack(w, g, func(_, _ int, to []int8) {
+			for i := range to {
+				to[i] = 1
+			}
+		})
 		dst, mul, bias := make([]uint8, kernel8.Pixels*k.Channels), make([]float32, k.Channels), make([]float32, k.Channels)
 		return func() { k.Tile(dst, src, w, g, mul, bias, nil, 0) }
 	}, kernel8.Pixels * k.Channels * rows * steps * 4

@@ -1,6 +1,10 @@
 package resnet
 
-import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+import (
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
 
 // direct is a convolution by its definition: rows of pixels times panels of output channels.
 type direct struct {
@@ -12,16 +16,8 @@ type direct struct {
 	bias     []float32
 }
 
-func newDirect(k *kernel.Set, s shape, c conv, in, out buffer, residual *buffer, relu bool) *direct {
-	return &direct{s, in, out, residual, relu, packDirect(k, s, c), c.bias}
-}
-
-// packDirect packs OIHW weights in the order in which a tile meets its input.
-func packDirect(k *kernel.Set, s shape, c conv) []float32 {
-	return pack(s.kernel*s.kernel*s.in, s.out, k.Columns, func(row, o int) float32 {
-		tap, i := row/s.in, row%s.in
-		return c.weight[(o*s.in+i)*s.kernel*s.kernel+tap]
-	})
+func newDirect(p *packing, k *kernel.Set, s shape, c conv, in, out buffer, residual *buffer, relu bool) *direct {
+	return &direct{s, in, out, residual, relu, p.direct(k, c, s.in, s.kernel*s.kernel), slices.Clone(c.bias)}
 }
 
 func (d *direct) layer() Layer { return Layer{d.name, "direct", d.macs()} }

@@ -8,8 +8,8 @@ type head struct {
 	b, bias []float32 // columns filled up to a whole panel
 }
 
-func newHead(k *kernel.Set, fc conv, in buffer) *head {
-	h := &head{in: in, b: pack(features, Classes, k.Columns, func(i, class int) float32 { return fc.weight[class*features+i] })}
+func newHead(p *packing, k *kernel.Set, fc conv, in buffer) *head {
+	h := &head{in: in, b: p.direct(k, fc, features, 1)}
 	h.bias = append(h.bias, fc.bias...)
 	h.bias = append(h.bias, make([]float32, paddedClasses-Classes)...)
 	return h

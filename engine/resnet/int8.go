@@ -20,23 +20,25 @@ func NewInt8(q *Quantized) (*Network, error) {
 
 func newInt8(q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
 	n := &Network{kernels: k, kernels8: k8}
-	n.add(newStem8(k8, q.convs[stem.name]))
+	var work packing
+	n.add(newStem8(&work, k8, q.convs[stem.name]))
 	before := tensor8{buffer{0, 0}, q.convs[stem.name].output, 0}
 	for s, stage := range stages() {
 		for _, b := range stage {
 			x := tensor8{at: buffer{s, 0}, scale: before.scale, zero: before.zero}
 			y := tensor8{at: buffer{s, 1}, scale: q.convs[b.conv1.name].output}
-			n.add(newDirect8(k8, b.conv1, q.convs[b.conv1.name], before, y, nil))
+			n.add(newDirect8(&work, k8, b.conv1, q.convs[b.conv1.name], before, y, nil))
 			if b.downsample != nil {
 				x.scale, x.zero = q.convs[b.downsample.name].output, 128
-				n.add(newDirect8(k8, *b.downsample, q.convs[b.downsample.name], before, x, nil))
+				n.add(newDirect8(&work, k8, *b.downsample, q.convs[b.downsample.name], before, x, nil))
 			}
 			out := tensor8{at: x.at, scale: q.convs[b.conv2.name].output}
-			n.add(newDirect8(k8, b.conv2, q.convs[b.conv2.name], y, out, &x))
+			n.add(newDirect8(&work, k8, b.conv2, q.convs[b.conv2.name], y, out, &x))
 			before = out
 		}
 	}
-	n.add(newHead8(k, q.fc, before))
+	n.add(newHead8(&work, k, q.fc, before))
+	work.do()
 	return n
 }
 
@@ -73,17 +75,13 @@ type direct8 struct {
 	panels, each int // panels of output channels, and packed weights in each
 }
 
-func newDirect8(k *kernel8.Set, s shape, c conv8, in, out tensor8, residual *tensor8) *direct8 {
+func newDirect8(p *packing, k *kernel8.Set, s shape, c conv8, in, out tensor8, residual *tensor8) *direct8 {
 	d := &direct8{shape: s, in: in.at, out: out.at, panels: s.out / k.Channels}
 	d.geometry = kernel8.Geometry{
 		Rows: s.kernel, Steps: s.kernel * s.in / 4, RowStride: (s.size*s.stride + 2) * s.in,
 		PixelStride: s.stride * s.in, DstStride: s.out,
 	}
-	d.each = k.Panel(d.geometry)
-	d.w = k.Pack(s.out, s.kernel, s.kernel*s.in, func(o, row, i int) int8 {
-		column, channel := i/s.in, i%s.in
-		return c.weight[((o*s.in+channel)*s.kernel+row)*s.kernel+column]
-	})
+	d.w, d.each = p.bytes(k, c, s, d.geometry)
 	d.mul, d.bias = make([]float32, s.out), make([]float32, s.out)
 	for o := range d.mul {
 		d.mul[o] = in.scale * c.scale[o] / out.scale
@@ -138,39 +136,45 @@ type stem8 struct {
 	each     int
 }
 
-func newStem8(k *kernel8.Set, c conv8) *stem8 {
+func newStem8(p *packing, k *kernel8.Set, c conv8) *stem8 {
 	s := &stem8{panels: stem.out / k.Channels}
 	const width = 7 * 3
 	s.geometry = kernel8.Geometry{Rows: 7, Steps: (width + 3) / 4, RowStride: inputStride, PixelStride: 2 * 3,
 		DstStride: stem.out, BiasStride: stem.out}
-	s.each = k.Panel(s.geometry)
-	weight := func(o, row, column, colour int) int8 { return c.weight[((o*3+colour)*7+row)*7+column] }
-	s.w = k.Pack(stem.out, 7, width, func(o, row, i int) int8 { return weight(o, row, i/3, i%3) })
+	s.w, s.each = p.bytes(k, c, stem, s.geometry)
 	s.mul = make([]float32, stem.out)
 	for o := range s.mul {
 		s.mul[o] = c.scale[o] / c.output
 	}
-	for kind := range s.bias {
-		s.bias[kind] = make([]float32, stem.size*stem.out)
-		y := []int{0, 1, 2, stem.size - 1}[kind]
-		for x := range stem.size {
-			for o := range stem.out {
-				bias := float64(c.bias[o])
-				for row := range 7 {
-					for column := range 7 {
-						if !inside(2*y+row-3) || !inside(2*x+column-3) {
-							continue
-						}
-						for colour := range 3 {
-							bias -= float64(weight(o, row, column, colour)) * float64(c.scale[o]) * 255 * mean[colour]
-						}
-					}
+	p.add(len(s.bias), func(kind int) { s.bias[kind] = stemBias(c, []int{0, 1, 2, stem.size - 1}[kind]) })
+	return s
+}
+
+// stemBias is the biases in row y, [column][channel].
+func stemBias(c conv8, y int) []float32 {
+	biases := make([]float32, stem.size*stem.out)
+	for o := range stem.out {
+		var means [7][7]float64 // what each tap adds for the mean of the pixels
+		for row := range means {
+			for column := range means[row] {
+				for colour := range mean {
+					means[row][column] += float64(c.weight[((o*3+colour)*7+row)*7+column]) * float64(c.scale[o]) * 255 * mean[colour]
 				}
-				s.bias[kind][x*stem.out+o] = float32(bias / float64(c.output))
 			}
 		}
+		for x := range stem.size {
+			bias := float64(c.bias[o])
+			for row := range means {
+				for column, m := range means[row] {
+					if inside(2*y+row-3) && inside(2*x+column-3) {
+						bias -= m
+					}
+				}
+			}
+			biases[x*stem.out+o] = float32(bias / float64(c.output))
+		}
 	}
-	return s
+	return biases
 }
 
 func inside(i int) bool { return i >= 0 && i < Size }
@@ -235,8 +239,8 @@ type head8 struct {
 	scale float32
 }
 
-func newHead8(k *kernel.Set, fc conv, in tensor8) *head8 {
-	return &head8{*newHead(k, fc, in.at), in.scale}
+func newHead8(p *packing, k *kernel.Set, fc conv, in tensor8) *head8 {
+	return &head8{*newHead(p, k, fc, in.at), in.scale}
 }
 
 func (h *head8) run(r *Runner, worker int) {

@@ -49,7 +49,7 @@ func TestInt8Stem(t *testing.T) {
 	for i, v := range rgb {
 		x.data[i%3*Size*Size+i/3] = (float64(v)/255 - mean[i%3]) / deviation[i%3]
 	}
-	want := x.convolve(stem, conv{weight, c.bias}).relu().pool()
+	want := x.convolve(stem, conv{weight: weight, bias: c.bias}).relu().pool()
 	for _, k := range kernel8.Sets() {
 		n := newInt8(q, kernel.For(k.Level), k)
 		n.steps = n.steps[:1]

@@ -67,50 +67,38 @@ func (n *Network) Layers() []Layer {
 
 func newNetwork(p *Params, k *kernel.Set) *Network {
 	n := &Network{kernels: k}
-	n.add(newStem(k, p.convs[stem.name]))
+	var work packing
+	n.add(newStem(&work, k, p.convs[stem.name]))
 	before := buffer{0, 0} // the stem's output
 	for s, stage := range stages() {
 		// Two buffers are enough: a block's output takes the place of the residual it was added to.
 		x, y := buffer{s, 0}, buffer{s, 1}
 		for _, b := range stage {
-			n.convolve(p, b.conv1, before, y, nil, true)
+			n.convolve(&work, p.convs, b.conv1, before, y, nil, true)
 			if b.downsample != nil {
-				n.convolve(p, *b.downsample, before, x, nil, false)
+				n.convolve(&work, p.convs, *b.downsample, before, x, nil, false)
 			}
-			n.convolve(p, b.conv2, y, x, &x, true)
+			n.convolve(&work, p.convs, b.conv2, y, x, &x, true)
 			before = x
 		}
 	}
-	n.add(newHead(k, p.fc, before))
+	n.add(newHead(&work, k, p.fc, before))
+	work.do()
 	return n
 }
 
 func (n *Network) add(s step) { n.steps = append(n.steps, s) }
 
 // convolve adds the step for one convolution, with the algorithm that measured best for its shape.
-func (n *Network) convolve(p *Params, s shape, in, out buffer, residual *buffer, relu bool) {
-	c := p.convs[s.name]
+func (n *Network) convolve(work *packing, convs map[string]conv, s shape, in, out buffer, residual *buffer, relu bool) {
+	c := convs[s.name]
 	switch {
 	case s.kernel != 3 || s.stride != 1:
-		n.add(newDirect(n.kernels, s, c, in, out, residual, relu))
+		n.add(newDirect(work, n.kernels, s, c, in, out, residual, relu))
 	case s.size >= 14:
-		n.add(newWinograd(n.kernels, kernel.F4, s, c, in, out, residual, relu))
+		n.add(newWinograd(work, n.kernels, kernel.F4, s, c, in, out, residual, relu))
 	default:
 		// At 7x7, F4's four tiles cannot hide the time to stream 38 MB of weights from memory.
-		n.add(newWinograd(n.kernels, kernel.F2, s, c, in, out, residual, relu))
+		n.add(newWinograd(work, n.kernels, kernel.F2, s, c, in, out, residual, relu))
 	}
-}
-
-// pack lays a matrix out in panels of so many columns, the last filled up with zeros: row after row of a
-// panel, as tiles read it. at returns the element of a row and a column.
-func pack(rows, columns, panel int, at func(row, column int) float32) []float32 {
-	panels := (columns + panel - 1) / panel
-	b := make([]float32, panels*rows*panel)
-	for column := range columns {
-		to := b[column/panel*rows*panel+column%panel:]
-		for row := range rows {
-			to[row*panel] = at(row, column)
-		}
-	}
-	return b
 }

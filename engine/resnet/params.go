@@ -11,16 +11,55 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// Params is ResNet-18's weights with batch norm folded in. It is read-only and safe for concurrent use.
+// Params is ResNet-18's weights with batch norm folded in. It is read-only and safe for concurrent use. What Fold made
+// shares the memory of its set and is of no use once that is closed; Clone outlives it.
 type Params struct {
 	convs map[string]conv // by torchvision's name
 	fc    conv            // as a 1x1 convolution
 }
 
-// conv is one convolution: out[o] = bias[o] + sum of weight[o][i][r][q] * in[i] over the kernel.
+// conv is one convolution: out[o] = bias[o] + sum of scale[o] * weight[o][i][r][q] * in[i] over the kernel.
 type conv struct {
 	weight []float32 // OIHW
+	scale  []float64 // what batch norm multiplies each output channel by; nil where it is in the weights
 	bias   []float32
+}
+
+// factor is an output channel's scale.
+func (c conv) factor(o int) float64 {
+	if c.scale == nil {
+		return 1
+	}
+	return c.scale[o]
+}
+
+// folded is weight with scale in it; it may be weight itself.
+func (c conv) folded() []float32 {
+	if c.scale == nil {
+		return c.weight
+	}
+	w := make([]float32, len(c.weight))
+	each := len(w) / len(c.scale)
+	for o, scale := range c.scale {
+		to := w[o*each:][:each]
+		for i, v := range c.weight[o*each:][:each] {
+			to[i] = float32(float64(v) * scale)
+		}
+	}
+	return w
+}
+
+func (c conv) clone() conv {
+	return conv{slices.Clone(c.weight), slices.Clone(c.scale), slices.Clone(c.bias)}
+}
+
+// Clone is a copy that shares no memory with p.
+func (p *Params) Clone() *Params {
+	q := &Params{convs: map[string]conv{}, fc: p.fc.clone()}
+	for name, c := range p.convs {
+		q.convs[name] = c.clone()
+	}
+	return q
 }
 
 // epsilon is what torchvision's batch norm adds to the variance.
@@ -29,24 +68,20 @@ const epsilon = 1e-5
 // Fold checks that a set holds ResNet-18, every tensor in its shape and nothing else, and folds batch norm
 // into the convolutions: w' = w * gamma/sqrt(var+eps), b' = beta - mean * gamma/sqrt(var+eps), in float64. A
 // set that is folded already ("conv1.bias" stands in it instead of "bn1.weight" and its siblings) is taken as
-// it is. Errors name the tensor and what was expected. The result does not share the set's memory.
+// it is. Errors name the tensor and what was expected.
 func Fold(set *weights.Set) (*Params, error) {
 	p := &Params{convs: map[string]conv{}}
 	r := reader{set: set, used: map[string]bool{}}
 	for _, s := range convolutions() {
-		c := conv{weight: slices.Clone(r.read(s.name+".weight", s.out, s.in, s.kernel, s.kernel))}
+		c := conv{weight: r.read(s.name+".weight", s.out, s.in, s.kernel, s.kernel)}
 		if _, folded := set.Tensors[s.name+".bias"]; folded {
-			c.bias = slices.Clone(r.read(s.name+".bias", s.out))
+			c.bias = r.read(s.name+".bias", s.out)
 		} else {
-			c.bias = make([]float32, s.out)
-			r.fold(c, s)
+			r.fold(&c, s)
 		}
 		p.convs[s.name] = c
 	}
-	p.fc = conv{
-		weight: slices.Clone(r.read("fc.weight", Classes, features)),
-		bias:   slices.Clone(r.read("fc.bias", Classes)),
-	}
+	p.fc = conv{weight: r.read("fc.weight", Classes, features), bias: r.read("fc.bias", Classes)}
 	if r.err == nil {
 		r.refuseOthers()
 	}
@@ -92,20 +127,16 @@ func finite(t tensor.Tensor) error {
 	return nil
 }
 
-func (r *reader) fold(c conv, s shape) {
+func (r *reader) fold(c *conv, s shape) {
 	gamma, beta := r.read(s.norm+".weight", s.out), r.read(s.norm+".bias", s.out)
 	mean, variance := r.read(s.norm+".running_mean", s.out), r.read(s.norm+".running_var", s.out)
-	each := len(c.weight) / s.out
+	c.scale, c.bias = make([]float64, s.out), make([]float32, s.out)
 	for o := range s.out {
 		if variance[o] < 0 && r.err == nil {
 			r.err = fmt.Errorf("tensor %s.running_var holds %v at element %d, want no negative variance", s.norm, variance[o], o)
 		}
-		scale := float64(gamma[o]) / math.Sqrt(float64(variance[o])+epsilon)
-		for i := range each {
-			w := &c.weight[o*each+i]
-			*w = float32(float64(*w) * scale)
-		}
-		c.bias[o] = float32(float64(beta[o]) - float64(mean[o])*scale)
+		c.scale[o] = float64(gamma[o]) / math.Sqrt(float64(variance[o])+epsilon)
+		c.bias[o] = float32(float64(beta[o]) - float64(mean[o])*c.scale[o])
 	}
 }
 
@@ -140,8 +171,8 @@ func Random(seed uint64) *Params {
 		if strings.HasSuffix(s.name, "conv2") {
 			scale /= 2 // its output is added to another
 		}
-		p.convs[s.name] = conv{normal(s.out*fanIn, scale), normal(s.out, 0.1)}
+		p.convs[s.name] = conv{weight: normal(s.out*fanIn, scale), bias: normal(s.out, 0.1)}
 	}
-	p.fc = conv{normal(Classes*features, math.Sqrt(1./features)), normal(Classes, 0.1)}
+	p.fc = conv{weight: normal(Classes*features, math.Sqrt(1./features)), bias: normal(Classes, 0.1)}
 	return p
 }

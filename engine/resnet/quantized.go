@@ -51,7 +51,7 @@ var signed = func() map[string]bool {
 }()
 
 // Quantize rounds weights to 8 bits, symmetrically, with a scale for each output channel from its largest weight.
-// scales are those of the Activations.
+// scales are those of the Activations. The result may share p's memory.
 func Quantize(p *Params, scales map[string]float32) (*Quantized, error) {
 	q := &Quantized{convs: map[string]conv8{}, fc: p.fc}
 	for _, s := range convolutions() {
@@ -60,7 +60,7 @@ func Quantize(p *Params, scales map[string]float32) (*Quantized, error) {
 			return nil, fmt.Errorf("quantize: scale of %s is %v, want a positive number", s.name, scale)
 		}
 		c := p.convs[s.name]
-		weight := c.weight
+		weight := c.folded()
 		if s.name == stem.name {
 			weight = forPixels(weight)
 		}

@@ -25,7 +25,7 @@ func load(tb testing.TB, file string) *Params {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return p
+	return p.Clone()
 }
 
 // crops reads the reference's pictures in the order of their names.

@@ -3,6 +3,7 @@ package resnet
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -246,9 +247,9 @@ func TestFold(t *testing.T) {
 	}
 	for name, want := range p.convs {
 		g := got.convs[name]
-		for i := range want.weight {
-			if d := math.Abs(float64(g.weight[i] - want.weight[i])); d > 1e-6 {
-				t.Fatalf("%s.weight[%d] = %g, want %g", name, i, g.weight[i], want.weight[i])
+		for i, w := range g.folded() {
+			if d := math.Abs(float64(w - want.weight[i])); d > 1e-6 {
+				t.Fatalf("%s.weight[%d] = %g, want %g", name, i, w, want.weight[i])
 			}
 		}
 		for i := range want.bias {
@@ -309,5 +310,102 @@ func BenchmarkForward(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// TestPackingIsRepeatable holds that weights packed twice, by however many CPUs in whatever order, are the same network
+// to the last bit, and that packing leaves its source alone.
+func TestPackingIsRepeatable(t *testing.T) {
+	t.Parallel()
+	p := Random(4)
+	set := asSet(p)
+	for _, s := range convolutions() {
+		unfold(set, s)
+	}
+	folded, err := Fold(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first [Classes]float32
+	for i, p := range []*Params{folded, folded, folded.Clone()} {
+		n, err := New(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := n.NewRunner(1)
+		var got [Classes]float32
+		r.Forward(&got, noise(4))
+		r.Close()
+		if i == 0 {
+			first = got
+		} else if got != first {
+			t.Errorf("logits of packing %d differ from the first's", i)
+		}
+	}
+}
+
+// TestPackingTakesNoCopies bounds the memory of a start: beside the packed weights there must be no room for another
+// copy of them, or for one of the 47 MB they are made from.
+func TestPackingTakesNoCopies(t *testing.T) {
+	set := asSet(Random(5))
+	for _, s := range convolutions() {
+		unfold(set, s)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	p, err := Fold(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	packed := 0
+	for _, s := range n.steps {
+		switch s := s.(type) {
+		case *stemStep:
+			packed += 4 * len(s.b)
+		case *direct:
+			packed += 4 * len(s.b)
+		case *winograd:
+			packed += 4*len(s.u) + 2<<20 // newStream aligns it
+		case *head:
+			packed += 4 * len(s.b)
+		}
+	}
+	const room = 8 << 20 // what the kernels are transformed in, biases, and so on
+	if taken := int(after.TotalAlloc - before.TotalAlloc); taken > packed+room {
+		t.Errorf("packing took %d MB of memory, %d MB of it for packed weights", taken>>20, packed>>20)
+	}
+}
+
+// BenchmarkPack measures what a start computes.
+func BenchmarkPack(b *testing.B) {
+	_, q := quantizeRandom(b, 1)
+	set := asSet(Random(1))
+	for _, s := range convolutions() {
+		unfold(set, s)
+	}
+	for name, pack := range map[string]func() error{
+		"fold": func() error { _, err := Fold(set); return err },
+		"fp32": func() error {
+			p, err := Fold(set)
+			if err != nil {
+				return err
+			}
+			_, err = New(p)
+			return err
+		},
+		"int8": func() error { _, err := NewInt8(q); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := pack(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

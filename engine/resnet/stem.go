@@ -1,6 +1,10 @@
 package resnet
 
-import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+import (
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
 
 // The stem's input has a border of three pixels on either side, for its 7x7 kernel.
 const (
@@ -17,8 +21,8 @@ type stemStep struct {
 	lookup  [256][3]float32 // normalised value of a byte, by colour
 }
 
-func newStem(k *kernel.Set, c conv) *stemStep {
-	s := &stemStep{b: packDirect(k, stem, c), bias: c.bias}
+func newStem(p *packing, k *kernel.Set, c conv) *stemStep {
+	s := &stemStep{b: p.direct(k, c, stem.in, stem.kernel*stem.kernel), bias: slices.Clone(c.bias)}
 	for x := range s.lookup {
 		for colour := range s.lookup[x] {
 			s.lookup[x][colour] = float32((float64(x)/255 - mean[colour]) / deviation[colour])

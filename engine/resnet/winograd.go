@@ -1,6 +1,10 @@
 package resnet
 
-import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+import (
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
 
 // winograd is a stride-1 3x3 convolution by a minimal filtering algorithm: transform tiles of the input,
 // multiply a matrix of tiles by channels with the weights of each position, transform the sums back.
@@ -22,21 +26,13 @@ type winograd struct {
 // tiles: they must stay in a second-level cache.
 const localBytes = 768 << 10
 
-func newWinograd(k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buffer, residual *buffer, relu bool) *winograd {
-	step := &winograd{shape: s, algorithm: w, in: in, out: out, residual: residual, relu: relu, bias: c.bias}
+func newWinograd(p *packing, k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buffer, residual *buffer, relu bool) *winograd {
+	step := &winograd{shape: s, algorithm: w, in: in, out: out, residual: residual, relu: relu, bias: slices.Clone(c.bias)}
 	step.across = (s.size + w.M - 1) / w.M
-	step.u = newStream(w.Positions() * s.in * s.out)
+	step.u = p.winograd(k, w, c, s.in)
 	step.group, step.shared = 1, false
 	if 4*len(step.u) > localBytes {
 		step.group, step.shared = step.across, true
-	}
-	for o := range s.out {
-		panel, column := o/k.Columns, o%k.Columns
-		for i := range s.in {
-			for position, value := range w.Weights(c.weight[(o*s.in+i)*9:][:9]) {
-				step.u[((position*s.out/k.Columns+panel)*s.in+i)*k.Columns+column] = float32(value)
-			}
-		}
 	}
 	return step
 }

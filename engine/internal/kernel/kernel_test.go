@@ -153,9 +153,12 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	s.Input(w, v, vs, x, rs, channels)
 	transformed.Check(t, "Input")
 	m := region(len(v)).Slice(len(v))
+	const factor = 1.5
+	u := make([]float32, positions*channels)
 	for c := range channels {
-		for i, u := range w.Weights(kernels[c*9 : c*9+9]) {
-			m[i*vs+c] = v[i*vs+c] * float32(u)
+		w.Weights(u[c:], channels, kernels[c*9:][:9], factor)
+		for i := range positions {
+			m[i*vs+c] = v[i*vs+c] * u[i*channels+c]
 		}
 	}
 	rows, columns := 1+src.IntN(w.M), 1+src.IntN(w.M)
@@ -180,7 +183,7 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 		want := float64(bias[c])
 		for r := range 3 {
 			for q := range 3 {
-				want += float64(x[(row+r)*rs+(column+q)*channels+c]) * float64(kernels[c*9+r*3+q])
+				want += float64(x[(row+r)*rs+(column+q)*channels+c]) * float64(kernels[c*9+r*3+q]) * factor
 			}
 		}
 		if residual != nil {

@@ -11,25 +11,22 @@ import "fmt"
 // Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, give the matrices: interpolation
 // at 0, 1, -1 and infinity for M = 2, also at 2 and -2 for M = 4.
 type Winograd struct {
-	M         int // outputs of a tile in one dimension
-	index     int // in Set's tables
-	bt, g, at [][]float32
+	M       int // outputs of a tile in one dimension
+	index   int // in Set's tables
+	bt, at  [][]float32
+	weights func(u []float32, us int, kernel *[9]float32, factor float64)
 }
 
 // F2 and F4 are the two algorithms in use. F4 saves more multiplications, F2 has smaller weights.
 var (
-	F2 = &Winograd{M: 2, index: 0,
+	F2 = &Winograd{M: 2, index: 0, weights: weights2,
 		bt: [][]float32{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}},
-		g:  [][]float32{{1, 0, 0}, {.5, .5, .5}, {.5, -.5, .5}, {0, 0, 1}},
 		at: [][]float32{{1, 1, 1, 0}, {0, 1, -1, -1}},
 	}
-	F4 = &Winograd{M: 4, index: 1,
+	F4 = &Winograd{M: 4, index: 1, weights: weights4,
 		bt: [][]float32{
 			{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
 			{0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}},
-		g: [][]float32{
-			{1. / 4, 0, 0}, {-1. / 6, -1. / 6, -1. / 6}, {-1. / 6, 1. / 6, -1. / 6},
-			{1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}},
 		at: [][]float32{
 			{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}},
 	}
@@ -41,26 +38,49 @@ func (w *Winograd) Size() int { return w.M + 2 }
 // Positions is the number of elementwise products of a tile.
 func (w *Winograd) Positions() int { return w.Size() * w.Size() }
 
-// Weights transforms one 3x3 kernel, row by row, to Positions values: G g Gt, in float64 as it is done once.
-func (w *Winograd) Weights(kernel []float32) []float64 {
-	size := w.Size()
-	half := make([]float64, size*3)
-	for i, g := range w.g {
-		for j := range 3 {
-			for k := range 3 {
-				half[i*3+j] += float64(g[k]) * float64(kernel[k*3+j])
-			}
-		}
+// Weights transforms one 3x3 kernel, row by row, times a factor: u[i*us] becomes the value at position i of G g Gt. It
+// computes in float64, as it is done once.
+func (w *Winograd) Weights(u []float32, us int, kernel []float32, factor float64) {
+	w.weights(u, us, (*[9]float32)(kernel), factor)
+}
+
+func weights2(u []float32, us int, k *[9]float32, factor float64) {
+	var t [3][4]float64 // G g, column by column
+	for j := range t {
+		t[j][0], t[j][1], t[j][2], t[j][3] = g2(float64(k[j])*factor, float64(k[3+j])*factor, float64(k[6+j])*factor)
 	}
-	u := make([]float64, size*size)
-	for i := range size {
-		for j, g := range w.g {
-			for k := range 3 {
-				u[i*size+j] += half[i*3+k] * float64(g[k])
-			}
-		}
+	for i := range 4 {
+		a, b, c, d := g2(t[0][i], t[1][i], t[2][i])
+		row := u[4*i*us:][:3*us+1]
+		row[0], row[us], row[2*us], row[3*us] = float32(a), float32(b), float32(c), float32(d)
 	}
-	return u
+}
+
+func weights4(u []float32, us int, k *[9]float32, factor float64) {
+	var t [3][6]float64 // G g, column by column
+	for j := range t {
+		t[j][0], t[j][1], t[j][2], t[j][3], t[j][4], t[j][5] = g4(float64(k[j])*factor, float64(k[3+j])*factor, float64(k[6+j])*factor)
+	}
+	for i := range 6 {
+		a, b, c, d, e, f := g4(t[0][i], t[1][i], t[2][i])
+		row := u[6*i*us:][:5*us+1]
+		row[0], row[us], row[2*us] = float32(a), float32(b), float32(c)
+		row[3*us], row[4*us], row[5*us] = float32(d), float32(e), float32(f)
+	}
+}
+
+// g2 is G of F(2x2,3x3) times a vector; its rows are (1 0 0), (1 1 1)/2, (1 -1 1)/2 and (0 0 1).
+func g2(a, b, c float64) (r0, r1, r2, r3 float64) {
+	even, odd := (a+c)/2, b/2
+	return a, even + odd, even - odd, c
+}
+
+// g4 is G of F(4x4,3x3) times a vector; its rows are (1 0 0)/4, -(1 1 1)/6, -(1 -1 1)/6, (1 2 4)/24, (1 -2 4)/24 and
+// (0 0 1).
+func g4(a, b, c float64) (r0, r1, r2, r3, r4, r5 float64) {
+	near, far := (a+c)*(-1./6), a*(1./24)+c*(1./6)
+	odd, odder := b*(1./6), b*(1./12)
+	return a * (1. / 4), near - odd, near + odd, far + odder, far - odder, c
 }
 
 // Input transforms the tile whose upper left pixel is at x[0]: v[i*vs+c] becomes the value at position i of

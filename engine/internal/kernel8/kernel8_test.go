@@ -62,7 +62,12 @@ func TestTile(t *testing.T) {
 				}
 			}
 			weight := func(c, row, i int) int8 { return weights[(c*g.Rows+row)*width+i] }
-			w := packed.Copy(s.Pack(s.Channels, g.Rows, width, weight))
+			w := packed.Slice(s.Panel(g))
+			s.Pack(w, g, func(c, row int, to []int8) {
+				for i := range width {
+					to[i] = weight(c, row, i)
+				}
+			})
 			mul, bias := muls.Slice(s.Channels), biases.Slice((Pixels-1)*g.BiasStride+s.Channels)
 			for i := range mul {
 				mul[i] = r.Float32() * 0.002
@@ -166,7 +171,12 @@ func BenchmarkTile(b *testing.B) {
 	for _, s := range Sets() {
 		b.Run(s.Level.String(), func(b *testing.B) {
 			g := Geometry{Rows: 1, Steps: 64, PixelStride: 256, DstStride: s.Channels}
-			w := s.Pack(s.Channels, 1, 256, func(c, _, i int) int8 { return int8(c + i) })
+			w := make([]int8, s.Panel(g))
+			s.Pack(w, g, func(c, _ int, to []int8) {
+				for i := range to {
+					to[i] = int8(c + i)
+				}
+			})
 			src, dst := make([]uint8, Pixels*256), make([]uint8, Pixels*s.Channels)
 			mul := make([]float32, s.Channels)
 			for b.Loop() {

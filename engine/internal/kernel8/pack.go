@@ -11,51 +11,46 @@ type packing struct {
 	shifted bool // before all this, 128 times the sum of each channel's weights, in 32 bits
 }
 
-// Pack lays weights out for tiles of Channels: one panel after the other. at returns the weight of a channel for one
-// byte of a kernel's row; it is not asked for bytes beyond width, which become zeros.
-func (s *Set) Pack(channels, rows, width int, at func(channel, row, i int) int8) []int8 {
-	g := Geometry{Rows: rows, Steps: (width + 3) / 4}
-	each := s.Panel(g)
-	all := make([]int8, channels/s.Channels*each)
-	for c := range channels {
-		panel, column := all[c/s.Channels*each:][:each], c%s.Channels
+// Pack lays a tile's weights out in panel, which has Panel(g) elements. kernel writes what one channel's row of the kernel
+// holds, at most four bytes for each of g.Steps; what it leaves is zero.
+func (s *Set) Pack(panel []int8, g Geometry, kernel func(channel, row int, to []int8)) {
+	width := 4 * g.Steps
+	whole := width / s.packing.depth * s.packing.depth
+	from := make([]int8, width)
+	for c := range s.Channels {
 		sum := int32(0)
-		for r := range rows {
-			for i := range width {
-				v := at(c, r, i)
+		for row := range g.Rows {
+			kernel(c, row, from)
+			for _, v := range from {
 				sum += int32(v)
-				to := s.place(g, column, r, i)
-				panel[to] = v
-				if s.packing.wide {
-					panel[to+1] = v >> 7 // little-endian: the upper byte repeats the sign
-				}
 			}
+			at := row * width * s.Channels
+			s.spread(panel, at+c*s.packing.depth, from[:whole], s.packing.depth)
+			s.spread(panel, at+whole*s.Channels+c*4, from[whole:], 4)
 		}
 		if s.packing.shifted {
 			var bytes [4]byte
 			binary.LittleEndian.PutUint32(bytes[:], uint32(128*sum))
 			for i, b := range bytes {
-				panel[4*column+i] = int8(b)
+				panel[4*c+i] = int8(b)
 			}
 		}
 	}
-	return all
 }
 
-// place is where in a panel the weight of a channel for byte i of a row is.
-func (s *Set) place(g Geometry, column, row, i int) int {
-	to := row * 4 * g.Steps * s.Channels
-	depth := s.packing.depth
-	if whole := 4 * g.Steps / depth * depth; i >= whole {
-		to += whole * s.Channels
-		i -= whole
-		depth = 4
+// spread writes one channel's weights, depth of them at a time, behind as many of each other channel. at counts weights.
+func (s *Set) spread(panel []int8, at int, from []int8, depth int) {
+	panel = panel[s.header():]
+	for ; len(from) > 0; from, at = from[depth:], at+depth*s.Channels {
+		if !s.packing.wide {
+			copy(panel[at:][:depth], from)
+			continue
+		}
+		for i, v := range from[:depth] {
+			panel[2*(at+i)] = v
+			panel[2*(at+i)+1] = v >> 7 // little-endian: the upper byte repeats the sign
+		}
 	}
-	to += (i/depth*s.Channels+column)*depth + i%depth
-	if s.packing.wide {
-		to *= 2
-	}
-	return s.header() + to
 }
 
 // header is the number of bytes before the weights of a panel.

@@ -1,0 +1,99 @@
+package resnet
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+)
+
+// packing is work that brings weights into the order in which kernels read them, a panel of output channels each. It is
+// most of a replica's start, so it is collected first and then done on all CPUs at once.
+type packing []func()
+
+func (p *packing) add(panels int, pack func(panel int)) {
+	for panel := range panels {
+		*p = append(*p, func() { pack(panel) })
+	}
+}
+
+// do does the work and returns when all is done.
+func (p packing) do() {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(cpu.Quota(), len(p)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(p)); i = next.Add(1) - 1 {
+				p[i]()
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// direct lays the weights of a convolution out for Tile: panels of Columns output channels, the last filled up with
+// zeros, each [kernel row][kernel column][input channel][Columns], the order in which a tile meets its input. taps is
+// the number of kernel rows times columns.
+func (p *packing) direct(k *kernel.Set, c conv, in, taps int) []float32 {
+	columns, each := k.Columns, in*taps
+	out := len(c.bias)
+	panels := (out + columns - 1) / columns
+	b := make([]float32, panels*each*columns)
+	p.add(panels, func(panel int) {
+		first := panel * columns
+		for i := range in {
+			for tap := range taps {
+				from := c.weight[first*each+i*taps+tap:]
+				to := b[((panel*taps+tap)*in+i)*columns:][:min(columns, out-first)]
+				for column := range to {
+					to[column] = float32(float64(from[column*each]) * c.factor(first+column))
+				}
+			}
+		}
+	})
+	return b
+}
+
+// winograd lays the transformed weights of a 3x3 convolution out as [position][panel][input channel][Columns].
+func (p *packing) winograd(k *kernel.Set, w *kernel.Winograd, c conv, in int) []float32 {
+	// Positions lie powers of two apart, where they would fight for the same lines of a cache: so a block of input
+	// channels is transformed in a small piece of memory of its own.
+	const block = 4
+	columns, positions, panels := k.Columns, w.Positions(), len(c.bias)/k.Columns
+	u := newStream(positions * in * len(c.bias))
+	p.add(panels, func(panel int) {
+		t := make([]float32, positions*block*columns)
+		for i := 0; i < in; i += block {
+			for column := range columns {
+				o := panel*columns + column
+				factor := c.factor(o)
+				for j := range block {
+					w.Weights(t[j*columns+column:], block*columns, c.weight[(o*in+i+j)*9:][:9], factor)
+				}
+			}
+			for position := range positions {
+				copy(u[((position*panels+panel)*in+i)*columns:], t[position*block*columns:][:block*columns])
+			}
+		}
+	})
+	return u
+}
+
+// bytes lays 8-bit weights out for the tiles of a geometry, in panels of so many bytes each.
+func (p *packing) bytes(k *kernel8.Set, c conv8, s shape, g kernel8.Geometry) (w []int8, each int) {
+	each = k.Panel(g)
+	w = make([]int8, s.out/k.Channels*each)
+	p.add(s.out/k.Channels, func(panel int) {
+		k.Pack(w[panel*each:][:each], g, func(channel, row int, to []int8) {
+			from := c.weight[(panel*k.Channels+channel)*s.in*s.kernel*s.kernel+row*s.kernel:]
+			for column := range s.kernel {
+				for i, at := 0, column; i < s.in; i, at = i+1, at+s.kernel*s.kernel {
+					to[column*s.in+i] = from[at]
+				}
+			}
+		})
+	})
+	return w, each
+}
