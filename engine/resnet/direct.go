@@ -37,7 +37,7 @@ func (d *direct) run(r *Runner, worker int) {
 			// The buffer's border is one pixel wide, a 1x1 kernel has no padding.
 			from := in.at(d.stride*y-pad, -pad)
 			to := out.at(y, 0) + panel*k.Columns
-			r.tiles(d.size, func(x, n int) {
+			evenly(d.size, r.network.kernels.Rows, func(x, n int) {
 				at := to + x*out.channels
 				var residual []float32
 				if d.residual != nil {

@@ -27,19 +27,28 @@ func newInt8(q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
 		for _, b := range stage {
 			x := tensor8{at: buffer{s, 0}, scale: before.scale, zero: before.zero}
 			y := tensor8{at: buffer{s, 1}, scale: q.convs[b.conv1.name].output}
-			n.add(newDirect8(&work, k8, b.conv1, q.convs[b.conv1.name], before, y, nil))
+			n.convolve8(&work, b.conv1, q.convs[b.conv1.name], before, y, nil)
 			if b.downsample != nil {
 				x.scale, x.zero = q.convs[b.downsample.name].output, 128
-				n.add(newDirect8(&work, k8, *b.downsample, q.convs[b.downsample.name], before, x, nil))
+				n.convolve8(&work, *b.downsample, q.convs[b.downsample.name], before, x, nil)
 			}
 			out := tensor8{at: x.at, scale: q.convs[b.conv2.name].output}
-			n.add(newDirect8(&work, k8, b.conv2, q.convs[b.conv2.name], y, out, &x))
+			n.convolve8(&work, b.conv2, q.convs[b.conv2.name], y, out, &x)
 			before = out
 		}
 	}
 	n.add(newHead8(&work, k, q.fc, before))
 	work.do()
 	return n
+}
+
+// convolve8 adds the step for one convolution, with the algorithm that is fastest where these kernels are.
+func (n *Network) convolve8(work *packing, s shape, c conv8, in, out tensor8, residual *tensor8) {
+	if w := n.kernels8.Winograd; w != nil && s.kernel == 3 && s.stride == 1 {
+		n.add(newWinograd8(work, w, s, c, in, out, residual))
+	} else {
+		n.add(newDirect8(work, n.kernels8, s, c, in, out, residual))
+	}
 }
 
 // tensor8 says what the bytes of a buffer mean: (byte - zero) * scale.
@@ -49,50 +58,76 @@ type tensor8 struct {
 	zero  float32
 }
 
-// activations8 is one buffer of bytes: pixels with channels last, inside a border of zeros one pixel wide.
+// activations8 is one buffer of bytes: pixels with channels last, inside a border of zeros that is one pixel wide on the
+// upper and left side, and wide enough for the last tile on the others.
 type activations8 struct {
 	data     []uint8
-	side     int // height and width with border
+	size     int // height and width without border
+	side     int // with border
 	channels int
 }
 
 func newActivations8(size, channels int) activations8 {
-	side := size + 2
-	return activations8{make([]uint8, side*side*channels), side, channels}
+	side := side8(size)
+	return activations8{make([]uint8, side*side*channels), size, side, channels}
 }
+
+// side8 is the height and width of a buffer with border.
+func side8(size int) int { return (size+kernel8.M-1)/kernel8.M*kernel8.M + 2 }
+
+func (a *activations8) rowStride() int { return a.side * a.channels }
+
+func (r *Runner) buffer8(b buffer) *activations8 { return &r.stages8[b.stage][b.which] }
 
 func (a *activations8) at(y, x int) int { return ((y+1)*a.side + x + 1) * a.channels }
 
 // direct8 is a convolution of bytes.
 type direct8 struct {
 	shape
+	finish8
 	in, out      buffer
-	residual     bool // out holds it
-	residualMul  float32
 	geometry     kernel8.Geometry
 	w            []int8
-	mul, bias    []float32
 	panels, each int // panels of output channels, and packed weights in each
 }
 
+// finish8 is what turns a convolution's sums into bytes.
+type finish8 struct {
+	mul, bias   []float32 // by output channel
+	residual    bool      // the output's buffer holds one
+	residualMul float32
+}
+
+func newFinish8(c conv8, in, out tensor8, residual *tensor8) finish8 {
+	f := finish8{mul: make([]float32, len(c.scale)), bias: make([]float32, len(c.scale))}
+	for o := range f.mul {
+		f.mul[o] = in.scale * c.scale[o] / out.scale
+		f.bias[o] = c.bias[o]/out.scale + out.zero
+	}
+	if residual != nil {
+		f.residual, f.residualMul = true, residual.scale/out.scale
+		for o := range f.bias {
+			f.bias[o] -= residual.zero * f.residualMul
+		}
+	}
+	return f
+}
+
+// residualOf is what a kernel is given as the residual of what it will store at dst.
+func (f *finish8) residualOf(dst []uint8) []uint8 {
+	if f.residual {
+		return dst
+	}
+	return nil
+}
+
 func newDirect8(p *packing, k *kernel8.Set, s shape, c conv8, in, out tensor8, residual *tensor8) *direct8 {
-	d := &direct8{shape: s, in: in.at, out: out.at, panels: s.out / k.Channels}
+	d := &direct8{shape: s, finish8: newFinish8(c, in, out, residual), in: in.at, out: out.at, panels: s.out / k.Channels}
 	d.geometry = kernel8.Geometry{
-		Rows: s.kernel, Steps: s.kernel * s.in / 4, RowStride: (s.size*s.stride + 2) * s.in,
+		Rows: s.kernel, Steps: s.kernel * s.in / 4, RowStride: side8(s.size*s.stride) * s.in,
 		PixelStride: s.stride * s.in, DstStride: s.out,
 	}
 	d.w, d.each = p.bytes(k, c, s, d.geometry)
-	d.mul, d.bias = make([]float32, s.out), make([]float32, s.out)
-	for o := range d.mul {
-		d.mul[o] = in.scale * c.scale[o] / out.scale
-		d.bias[o] = c.bias[o]/out.scale + out.zero
-	}
-	if residual != nil {
-		d.residual, d.residualMul = true, residual.scale/out.scale
-		for o := range d.bias {
-			d.bias[o] -= residual.zero * d.residualMul
-		}
-	}
 	return d
 }
 
@@ -102,7 +137,7 @@ func (d *direct8) layer() Layer { return Layer{d.name, "direct", d.macs()} }
 // share them.
 func (d *direct8) run(r *Runner, worker int) {
 	k := r.network.kernels8
-	in, out := &r.stages8[d.in.stage][d.in.which], &r.stages8[d.out.stage][d.out.which]
+	in, out := r.buffer8(d.in), r.buffer8(d.out)
 	pad := d.kernel / 2
 	first, end := r.share(d.panels*d.size, worker)
 	for unit := first; unit < end; unit++ {
@@ -112,11 +147,7 @@ func (d *direct8) run(r *Runner, worker int) {
 		from, to := in.at(d.stride*y-pad, -pad), out.at(y, 0)+c
 		for x := 0; x < d.size; x += kernel8.Pixels {
 			dst := out.data[to+x*out.channels:]
-			var residual []uint8
-			if d.residual {
-				residual = dst
-			}
-			k.Tile(dst, in.data[from+x*d.stride*in.channels:], w, d.geometry, mul, bias, residual, d.residualMul)
+			k.Tile(dst, in.data[from+x*d.stride*in.channels:], w, d.geometry, mul, bias, d.residualOf(dst), d.residualMul)
 		}
 	}
 }
@@ -252,8 +283,8 @@ func (h *head8) run(r *Runner, worker int) {
 }
 
 func (h *head8) average(r *Runner) {
-	in := &r.stages8[h.in.stage][h.in.which]
-	size := in.side - 2
+	in := r.buffer8(h.in)
+	size := in.size
 	clear(r.features)
 	for y := range size {
 		for x := range size {

@@ -22,10 +22,11 @@ type Runner struct {
 	stemRows8  [][][]uint8
 	stemZeros8 []uint8
 	stages8    [4][2]activations8
+	scratch8   []scratch[int16, int32]
 
-	scratch  [][2][]float32 // by worker: transformed input and sums
-	features []float32      // mean of each channel
-	zeros    []float32      // a bias of nothing
+	scratch  []scratch[float32, float32] // by worker; the first's is large enough for all to share
+	features []float32                   // mean of each channel
+	zeros    []float32                   // a bias of nothing
 
 	workers int
 	barrier barrier
@@ -95,24 +96,9 @@ func (r *Runner) takeFloats() {
 			r.stages[s][i] = newActivations(56>>s, 64<<s)
 		}
 	}
-	var local, shared [2]int
-	for _, s := range r.network.steps {
-		w, ok := s.(*winograd)
-		if !ok {
-			continue
-		}
-		v, m := w.scratch()
-		shared = [2]int{max(shared[0], v), max(shared[1], m)}
-		if !w.shared {
-			local = [2]int{max(local[0], v), max(local[1], m)}
-		}
-	}
 	for worker := range r.workers {
-		want := local
-		if worker == 0 {
-			want = shared
-		}
-		r.scratch = append(r.scratch, [2][]float32{make([]float32, want[0]), make([]float32, want[1])})
+		v, m := r.network.scratch(worker)
+		r.scratch = append(r.scratch, scratch[float32, float32]{make([]float32, v), make([]float32, m)})
 		r.stemRows = append(r.stemRows, [][]float32{
 			make([]float32, rowFloats), make([]float32, rowFloats), make([]float32, rowFloats)})
 	}
@@ -127,7 +113,9 @@ func (r *Runner) takeBytes() {
 			r.stages8[s][i] = newActivations8(56>>s, 64<<s)
 		}
 	}
-	for range r.workers {
+	for worker := range r.workers {
+		v, m := r.network.scratch(worker)
+		r.scratch8 = append(r.scratch8, scratch[int16, int32]{make([]int16, v), make([]int32, m)})
 		r.stemRows8 = append(r.stemRows8, [][]uint8{
 			make([]uint8, rowFloats), make([]uint8, rowFloats), make([]uint8, rowFloats)})
 	}
@@ -214,9 +202,9 @@ func (r *Runner) share(n, worker int) (first, end int) {
 	return n * worker / r.workers, n * (worker + 1) / r.workers
 }
 
-// tiles cuts n rows into tiles of nearly equal height, no taller than the kernels take.
-func (r *Runner) tiles(n int, do func(first, n int)) {
-	parts := (n + r.network.kernels.Rows - 1) / r.network.kernels.Rows
+// evenly cuts n rows into tiles of nearly equal height, no taller than the kernels take.
+func evenly(n, most int, do func(first, n int)) {
+	parts := (n + most - 1) / most
 	for part := range parts {
 		first, end := n*part/parts, n*(part+1)/parts
 		do(first, end-first)
@@ -225,9 +213,10 @@ func (r *Runner) tiles(n int, do func(first, n int)) {
 
 func (r *Runner) buffer(b buffer) *activations { return &r.stages[b.stage][b.which] }
 
-// local is a worker's scratch memory; worker 0's is large enough for all to share.
-func (r *Runner) local(worker int) (v, m []float32) {
-	return r.scratch[worker][0], r.scratch[worker][1]
+// scratch is memory for a Winograd layer's transformed input and sums.
+type scratch[V, M any] struct {
+	v []V
+	m []M
 }
 
 // barrier makes workers wait for each other. Steps take tens of microseconds, about what it takes to park and

@@ -77,7 +77,7 @@ func (s *stemStep) convolve(r *Runner, to []float32, y int) {
 	const deep = 7 * 3
 	for panel := range stem.out / k.Columns {
 		b, bias := s.b[panel*7*deep*k.Columns:], s.bias[panel*k.Columns:]
-		r.tiles(stem.size, func(x, n int) {
+		evenly(stem.size, r.network.kernels.Rows, func(x, n int) {
 			k.Tile(n, to[x*stem.out+panel*k.Columns:], stem.out, r.input[2*y*inputStride+2*x*3:], 2*3, inputStride,
 				7, deep, b, bias, nil, true, nil)
 		})

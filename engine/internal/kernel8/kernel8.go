@@ -26,6 +26,9 @@ type Set struct {
 	// Channels is the number of output channels of a tile; channels of outputs must be a multiple of it.
 	Channels int
 
+	// Winograd is how 3x3 stride-1 convolutions are faster than by Tile, with the same result; nil where they are not.
+	Winograd *Winograd
+
 	packing packing
 	tile    func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
@@ -41,7 +44,8 @@ type Geometry struct {
 	BiasStride  int // floats from one pixel's bias to the next; 0 when all have the same
 }
 
-var generic = Set{Level: cpu.Generic, Channels: 16, packing: packing{depth: 4}, tile: tileGeneric, maxPool: maxPoolGeneric}
+var generic = Set{Level: cpu.Generic, Channels: 16, packing: packing{depth: 4}, tile: tileGeneric, maxPool: maxPoolGeneric,
+	Winograd: &portable}
 
 // For returns the best kernels that the given level includes.
 func For(level cpu.Level) *Set {
@@ -107,10 +111,13 @@ func tileGeneric(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, re
 			if residual != nil {
 				y = float32(y) + float32(float32(residual[p*g.DstStride+c])*residualMul)
 			}
-			dst[p*g.DstStride+c] = uint8(min(255, math.RoundToEven(float64(max(0, y)))))
+			dst[p*g.DstStride+c] = saturate(y)
 		}
 	}
 }
+
+// saturate rounds half to even and cuts to 0..255, which is also ReLU.
+func saturate(y float32) uint8 { return uint8(min(255, math.RoundToEven(float64(max(0, y))))) }
 
 // poolChannels is what MaxPool works on: the stem's outputs.
 const poolChannels = 64

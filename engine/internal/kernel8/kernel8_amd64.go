@@ -10,5 +10,23 @@ func assembly() []*Set { return []*Set{&avx2, &avxvnni, &avx512vnni} }
 var (
 	avx512vnni = wrap(cpu.AVX512VNNI, 64, packing{depth: 4}, tileVNNI, maxPoolAVX2)
 	avxvnni    = wrap(cpu.AVXVNNI, 16, packing{depth: 4}, tileAVXVNNI, maxPoolAVX2)
-	avx2       = wrap(cpu.AVX2, 8, packing{depth: 4, wide: true}, tileAVX2, maxPoolAVX2)
+	avx2       = withWinograd(wrap(cpu.AVX2, 8, packing{depth: 4, wide: true}, tileAVX2, maxPoolAVX2))
 )
+
+// withWinograd adds the kernels for 16-bit products, which cost AVX2 no more than those of bytes.
+func withWinograd(s Set) Set {
+	products := []func(m *int32, ms int, v *int16, vs, k int, u *int16){
+		product1AVX2, product2AVX2, product3AVX2, product4AVX2, product5AVX2, product6AVX2,
+	}
+	s.Winograd = &Winograd{
+		Rows: len(products), Columns: 16,
+		input: func(v []int16, vs int, x []uint8, rs, channels int) { inputAVX2(&v[0], vs, &x[0], rs, channels) },
+		product: func(n int, m []int32, ms int, v []int16, vs, k int, u []int16) {
+			products[n-1](&m[0], ms, &v[0], vs, k, &u[0])
+		},
+		output: func(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32) {
+			outputAVX2(&y[0], rs, channels, rows, columns, &m[0], ms, &mul[0], &bias[0], first(residual), residualMul)
+		},
+	}
+	return s
+}

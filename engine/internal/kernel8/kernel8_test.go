@@ -96,7 +96,7 @@ func TestTile(t *testing.T) {
 					if residual != nil {
 						y += float32(float32(residual[p*g.DstStride+c]) * factor)
 					}
-					want := saturate(y)
+					want := rounded(y)
 					if g := got[p*g.DstStride+c]; g != want {
 						t.Fatalf("trial %d, pixel %d, channel %d: %d, want %d (%g)", trial, p, c, g, want, y)
 					}
@@ -113,8 +113,8 @@ func TestTile(t *testing.T) {
 	})
 }
 
-// saturate rounds half to even and cuts to 0..255, by comparing.
-func saturate(y float32) uint8 {
+// rounded rounds half to even and cuts to 0..255, by comparing.
+func rounded(y float32) uint8 {
 	if y <= 0 {
 		return 0
 	}

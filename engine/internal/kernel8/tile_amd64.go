@@ -19,6 +19,46 @@ func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride
 //go:noescape
 func tileAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
 
+// inputAVX2 is inputGeneric.
+//
+//go:noescape
+func inputAVX2(v *int16, vs int, x *uint8, rs int, channels int)
+
+// product1AVX2 is productGeneric with n = 1 and 16 columns.
+//
+//go:noescape
+func product1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+
+// product2AVX2 is productGeneric with n = 2 and 16 columns.
+//
+//go:noescape
+func product2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+
+// product3AVX2 is productGeneric with n = 3 and 16 columns.
+//
+//go:noescape
+func product3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+
+// product4AVX2 is productGeneric with n = 4 and 16 columns.
+//
+//go:noescape
+func product4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+
+// product5AVX2 is productGeneric with n = 5 and 16 columns.
+//
+//go:noescape
+func product5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+
+// product6AVX2 is productGeneric with n = 6 and 16 columns.
+//
+//go:noescape
+func product6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+
+// outputAVX2 is outputGeneric.
+//
+//go:noescape
+func outputAVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+
 // maxPoolAVX2 is maxPoolGeneric.
 //
 //go:noescape

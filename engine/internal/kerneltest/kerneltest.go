@@ -26,7 +26,9 @@ func Each(t *testing.T, written []cpu.Level, test func(t *testing.T, level cpu.L
 }
 
 // number is what kernels work on.
-type number interface{ ~uint8 | ~int8 | ~float32 }
+type number interface {
+	~uint8 | ~int8 | ~int16 | ~int32 | ~float32
+}
 
 // Region is memory at whose end a page begins that faults when it is read or written.
 type Region[T number] struct {

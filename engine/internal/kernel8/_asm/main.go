@@ -18,6 +18,7 @@ func main() {
 	vnni()
 	avxVNNI()
 	avx2()
+	winograd()
 	maxPool()
 	Generate()
 }
@@ -127,11 +128,7 @@ func vnni() {
 	TESTQ(residual, residual)
 	JZ(LabelRef("store"))
 	factor := ZMM()
-	address, err := Param("residualMul").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VBROADCASTSS(address.Addr, factor)
+	VBROADCASTSS(param("residualMul"), factor)
 	for p := range acc {
 		for v := range acc[p] {
 			y := ZMM()
@@ -256,11 +253,7 @@ func finish(sums [pixels][]vector) {
 	TESTQ(residual, residual)
 	JZ(LabelRef("store"))
 	factor, y := YMM(), YMM()
-	address, err := Param("residualMul").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	VBROADCASTSS(address.Addr, factor)
+	VBROADCASTSS(param("residualMul"), factor)
 	for p := range sums {
 		for v, sum := range sums[p] {
 			VPMOVZXBD(Mem{Base: residual, Disp: 8 * v}, y)
@@ -274,14 +267,9 @@ func finish(sums [pixels][]vector) {
 	}
 	Label("store")
 	dst := pointer("dst")
-	high := XMM()
 	for p := range sums {
 		for v, sum := range sums[p] {
-			VCVTPS2DQ(sum, sum)
-			VEXTRACTI128(Imm(1), sum, high)
-			VPACKSSDW(high, sum.AsX(), high)
-			VPACKUSWB(high, high, high)
-			VMOVQ(high, Mem{Base: dst, Disp: 8 * v})
+			storeBytes(sum, Mem{Base: dst, Disp: 8 * v})
 		}
 		if p < pixels-1 {
 			ADDQ(dstStride, dst)
@@ -289,6 +277,16 @@ func finish(sums [pixels][]vector) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// storeBytes rounds eight floats, cuts them to 0..255, and stores them.
+func storeBytes(x vector, to Mem) {
+	high := XMM()
+	VCVTPS2DQ(x, x)
+	VEXTRACTI128(Imm(1), x, high)
+	VPACKSSDW(high, x.AsX(), high)
+	VPACKUSWB(high, high, high)
+	VMOVQ(high, to)
 }
 
 // maxPool writes one output row of the 3x3 stride-2 maximum of 64 channels.
