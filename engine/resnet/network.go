@@ -26,7 +26,7 @@ type step interface {
 // Layer describes one step of the forward pass to those who measure it.
 type Layer struct {
 	Name      string // torchvision's name of the convolution: "layer1.0.conv1"
-	Algorithm string // "direct", "winograd4", "winograd2"
+	Algorithm string // "direct", or "winograd4" and so on
 	MACs      int    // multiplications of a direct computation, whatever the algorithm does
 }
 
@@ -92,13 +92,27 @@ func (n *Network) add(s step) { n.steps = append(n.steps, s) }
 // convolve adds the step for one convolution, with the algorithm that measured best for its shape.
 func (n *Network) convolve(work *packing, convs map[string]conv, s shape, in, out buffer, residual *buffer, relu bool) {
 	c := convs[s.name]
-	switch {
-	case s.kernel != 3 || s.stride != 1:
+	if w := algorithm(n.kernels, s); w != nil {
+		n.add(newWinograd(work, n.kernels, w, s, c, in, out, residual, relu))
+	} else {
 		n.add(newDirect(work, n.kernels, s, c, in, out, residual, relu))
+	}
+}
+
+// algorithm is which of Winograd's a convolution has; nil if none. AVX-512 multiplies so fast that it waits for weights
+// where they are many: at 7x7, where F4's 38 MB a layer would serve four tiles, it has the algorithm with the fewest.
+func algorithm(k *kernel.Set, s shape) *kernel.Winograd {
+	wide := k.Columns > 16
+	switch {
+	case s.kernel != 3, s.stride == 2 && wide:
+		return nil
+	case s.stride == 2:
+		return kernel.Stride2
 	case s.size >= 14:
-		n.add(newWinograd(work, n.kernels, kernel.F4, s, c, in, out, residual, relu))
+		return kernel.F4
+	case wide:
+		return kernel.F2
 	default:
-		// At 7x7, F4's four tiles cannot hide the time to stream 38 MB of weights from memory.
-		n.add(newWinograd(work, n.kernels, kernel.F2, s, c, in, out, residual, relu))
+		return kernel.F4x2
 	}
 }

@@ -56,15 +56,15 @@ func (p *packing) direct(k *kernel.Set, c conv, in, taps int) []float32 {
 	return b
 }
 
-// winograd lays the transformed weights of a 3x3 convolution out as [position][panel][input channel][Columns].
+// winograd lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][Columns].
 func (p *packing) winograd(k *kernel.Set, w *kernel.Winograd, c conv, in int) []float32 {
-	// Positions lie powers of two apart, where they would fight for the same lines of a cache: so a block of input
+	// Matrices lie powers of two apart, where they would fight for the same lines of a cache: so a block of input
 	// channels is transformed in a small piece of memory of its own.
 	const block = 4
-	columns, positions, panels := k.Columns, w.Positions(), len(c.bias)/k.Columns
-	u := newStream(positions * in * len(c.bias))
+	columns, matrices, panels := k.Columns, w.Matrices(), len(c.bias)/k.Columns
+	u := newStream(matrices * in * len(c.bias))
 	p.add(panels, func(panel int) {
-		t := make([]float32, positions*block*columns)
+		t := make([]float32, matrices*block*columns)
 		for i := 0; i < in; i += block {
 			for column := range columns {
 				o := panel*columns + column
@@ -73,8 +73,8 @@ func (p *packing) winograd(k *kernel.Set, w *kernel.Winograd, c conv, in int) []
 					w.Weights(t[j*columns+column:], block*columns, c.weight[(o*in+i+j)*9:][:9], factor)
 				}
 			}
-			for position := range positions {
-				copy(u[((position*panels+panel)*in+i)*columns:], t[position*block*columns:][:block*columns])
+			for matrix := range matrices {
+				copy(u[((matrix*panels+panel)*in+i)*columns:], t[matrix*block*columns:][:block*columns])
 			}
 		}
 	})

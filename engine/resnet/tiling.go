@@ -4,11 +4,12 @@ package resnet
 // rows of tiles from input to output; otherwise all workers share each part of the work, so that every weight is read
 // once.
 type tiling struct {
-	m      int  // outputs of a tile in one dimension
-	across int  // tiles in one dimension
-	group  int  // tile rows that are worked on together
-	units  int  // products of one position with one panel of weights
-	shared bool // all workers share the group
+	height, width int  // outputs of a tile
+	down, across  int  // rows of tiles, and tiles in each
+	group         int  // tile rows that are worked on together
+	positions     int  // products of a tile
+	units         int  // products of one position with one panel of weights
+	shared        bool // all workers share the group
 	// The distances, in elements, between positions in the transformed input and in the sums.
 	vStride, mStride int
 }
@@ -19,19 +20,16 @@ const localBytes = 768 << 10
 
 // newTiling plans for a layer with so many bytes of weights in panels of so many output channels. inBytes and outBytes
 // are the sizes of an element of the transformed input and of the sums.
-func newTiling(s shape, m, columns, weightBytes, inBytes, outBytes int) tiling {
-	t := tiling{m: m, across: (s.size + m - 1) / m, group: 1}
-	t.units = t.positions() * s.out / columns
+func newTiling(s shape, height, width, positions, columns, weightBytes, inBytes, outBytes int) tiling {
+	t := tiling{height: height, width: width, down: (s.size + height - 1) / height, across: (s.size + width - 1) / width,
+		group: 1, positions: positions, units: positions * s.out / columns}
 	if weightBytes > localBytes {
-		t.group, t.shared = t.across, true
+		t.group, t.shared = t.down, true
 	}
 	// A line is added because positions a power of two apart would compete for the same few lines of a cache.
 	t.vStride, t.mStride = t.tiles()*s.in+64/inBytes, t.tiles()*s.out+64/outBytes
 	return t
 }
-
-// positions is the number of products of a tile.
-func (t *tiling) positions() int { return (t.m + 2) * (t.m + 2) }
 
 // tiles is their number in a group.
 func (t *tiling) tiles() int { return t.group * t.across }
@@ -46,15 +44,15 @@ func (n *Network) scratch(worker int) (v, m int) {
 		if !ok || worker > 0 && w.plan().shared {
 			continue
 		}
-		v = max(v, w.plan().positions()*w.plan().vStride)
-		m = max(m, w.plan().positions()*w.plan().mStride)
+		v = max(v, w.plan().positions*w.plan().vStride)
+		m = max(m, w.plan().positions*w.plan().mStride)
 	}
 	return v, m
 }
 
 // pixel is the upper left output of a tile, counted from the start of a row of tiles.
 func (t *tiling) pixel(row, tile int) (y, x int) {
-	return (row + tile/t.across) * t.m, tile % t.across * t.m
+	return (row + tile/t.across) * t.height, tile % t.across * t.width
 }
 
 // phases are the three parts of a Winograd layer. They work in the scratch memory of a worker, which holds the tiles of
@@ -68,7 +66,7 @@ type phases interface {
 // run is one worker's part.
 func (t *tiling) run(r *Runner, worker int, p phases) {
 	if !t.shared {
-		first, end := r.share(t.across, worker)
+		first, end := r.share(t.down, worker)
 		for row := first; row < end; row++ {
 			p.input(r, worker, row, 0, t.across)
 			p.multiply(r, worker, 0, t.units)
@@ -76,7 +74,7 @@ func (t *tiling) run(r *Runner, worker int, p phases) {
 		}
 		return
 	}
-	first, end := r.share(t.across*t.across, worker)
+	first, end := r.share(t.tiles(), worker)
 	p.input(r, 0, 0, first, end)
 	r.barrier.wait(spins)
 	from, to := r.share(t.units, worker)

@@ -6,8 +6,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 )
 
-// winograd is a stride-1 3x3 convolution by a minimal filtering algorithm: transform tiles of the input,
-// multiply a matrix of tiles by channels with the weights of each position, transform the sums back.
+// winograd is a 3x3 convolution by a minimal filtering algorithm: transform tiles of the input, multiply a matrix of
+// tiles by channels with the weights of each position, transform the sums back.
 type winograd struct {
 	shape
 	tiling
@@ -15,19 +15,29 @@ type winograd struct {
 	in, out   buffer
 	residual  *buffer
 	relu      bool
-	u         []float32 // [position][panel][input channel][Columns]
+	u         []float32 // [matrix][panel][input channel][Columns]
+	order     []int     // positions, those that share a matrix behind each other
 	bias      []float32
 }
 
 func newWinograd(p *packing, k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buffer, residual *buffer, relu bool) *winograd {
 	step := &winograd{shape: s, algorithm: w, in: in, out: out, residual: residual, relu: relu, bias: slices.Clone(c.bias)}
 	step.u = p.winograd(k, w, c, s.in)
-	step.tiling = newTiling(s, w.M, k.Columns, 4*len(step.u), 4, 4)
+	step.tiling = newTiling(s, w.Height, w.Width, w.Positions(), k.Columns, 4*len(step.u), 4, 4)
+	for position := range w.Positions() {
+		step.order = append(step.order, position)
+	}
+	slices.SortStableFunc(step.order, func(a, b int) int { return w.Matrix(a) - w.Matrix(b) })
 	return step
 }
 
+// algorithms is what Layer calls them.
+var algorithms = map[*kernel.Winograd]string{
+	kernel.F2: "winograd2", kernel.F4: "winograd4", kernel.F4x2: "winograd4x2", kernel.Stride2: "winograd-s2",
+}
+
 func (s *winograd) layer() Layer {
-	return Layer{s.name, map[int]string{2: "winograd2", 4: "winograd4"}[s.algorithm.M], s.macs()}
+	return Layer{s.name, algorithms[s.algorithm], s.macs()}
 }
 
 func (s *winograd) run(r *Runner, worker int) { s.tiling.run(r, worker, s) }
@@ -40,7 +50,7 @@ func (s *winograd) input(r *Runner, scratch, row, first, end int) {
 	in := r.buffer(s.in)
 	for tile := first; tile < end; tile++ {
 		y, x := s.pixel(row, tile)
-		r.network.kernels.Input(s.algorithm, v[tile*in.channels:], s.vStride, in.data[in.at(y-1, x-1):], in.rowStride(), in.channels)
+		r.network.kernels.Input(s.algorithm, v[tile*in.channels:], s.vStride, in.data[in.at(s.stride*y-1, s.stride*x-1):], in.rowStride(), in.channels)
 	}
 }
 
@@ -50,14 +60,20 @@ func (s *winograd) multiply(r *Runner, scratch, first, end int) {
 	k := r.network.kernels
 	panels := s.panels(r)
 	for unit := first; unit < end; unit++ {
-		position, panel := unit/panels, unit%panels
-		b := s.u[unit*s.shape.in*k.Columns:]
-		next := upcoming{panel: s.u[min(unit+1, end-1)*s.shape.in*k.Columns:][:s.shape.in*k.Columns]}
+		position, panel := s.order[unit/panels], unit%panels
+		b := s.weights(unit, panels, k.Columns)
+		next := upcoming{panel: s.weights(min(unit+1, end-1), panels, k.Columns)}
 		evenly(s.tiles(), r.network.kernels.Rows, func(tile, n int) {
 			k.Tile(n, m[position*s.mStride+tile*s.shape.out+panel*k.Columns:], s.shape.out,
 				v[position*s.vStride+tile*s.shape.in:], s.shape.in, 0, 1, s.shape.in, b, r.zeros, nil, false, next.half())
 		})
 	}
+}
+
+// weights is a unit's panel.
+func (s *winograd) weights(unit, panels, columns int) []float32 {
+	each := s.shape.in * columns
+	return s.u[(s.algorithm.Matrix(s.order[unit/panels])*panels+unit%panels)*each:][:each]
 }
 
 // output transforms the sums of the tiles from first to end back; tiles at the edge may reach beyond it.
@@ -72,6 +88,6 @@ func (s *winograd) output(r *Runner, scratch, row, first, end int) {
 			residual = r.buffer(*s.residual).data[at:]
 		}
 		r.network.kernels.Output(s.algorithm, out.data[at:], out.rowStride(), out.channels,
-			min(s.algorithm.M, s.size-y), min(s.algorithm.M, s.size-x), m[tile*out.channels:], s.mStride, s.bias, residual, s.relu)
+			min(s.height, s.size-y), min(s.width, s.size-x), m[tile*out.channels:], s.mStride, s.bias, residual, s.relu)
 	}
 }

@@ -2462,6 +2462,1050 @@ channeldone:
 	VZEROUPPER
 	RET
 
+// func input4x2AVX2(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX, FMA3
+TEXT ·input4x2AVX2(SB), $768-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ channels+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+
+channel:
+	MOVQ         DX, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Y0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y5
+	VBROADCASTSS fourAVX2<>+0(SB), Y6
+	VBROADCASTSS fiveAVX2<>+0(SB), Y7
+	VBROADCASTSS twoAVX2<>+0(SB), Y8
+	VMOVAPS      Y4, Y9
+	VFNMADD231PS Y2, Y7, Y9
+	VMOVAPS      Y9, Y9
+	VFMADD231PS  Y0, Y6, Y9
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS Y3, Y7, Y0
+	VMOVAPS      Y0, Y0
+	VFMADD231PS  Y1, Y6, Y0
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y1, Y6, Y7
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y1, Y3, Y1
+	VADDPS       Y7, Y5, Y3
+	VSUBPS       Y7, Y5, Y4
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  Y1, Y8, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y1, Y8, Y2
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y4, 256(SP)
+	VMOVUPS      Y5, 384(SP)
+	VMOVUPS      Y2, 512(SP)
+	VMOVUPS      Y0, 640(SP)
+	ADDQ         DI, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Y0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y5
+	VBROADCASTSS fourAVX2<>+0(SB), Y6
+	VBROADCASTSS fiveAVX2<>+0(SB), Y7
+	VBROADCASTSS twoAVX2<>+0(SB), Y8
+	VMOVAPS      Y4, Y9
+	VFNMADD231PS Y2, Y7, Y9
+	VMOVAPS      Y9, Y9
+	VFMADD231PS  Y0, Y6, Y9
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS Y3, Y7, Y0
+	VMOVAPS      Y0, Y0
+	VFMADD231PS  Y1, Y6, Y0
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y1, Y6, Y7
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y1, Y3, Y1
+	VADDPS       Y7, Y5, Y3
+	VSUBPS       Y7, Y5, Y4
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  Y1, Y8, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y1, Y8, Y2
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y3, 160(SP)
+	VMOVUPS      Y4, 288(SP)
+	VMOVUPS      Y5, 416(SP)
+	VMOVUPS      Y2, 544(SP)
+	VMOVUPS      Y0, 672(SP)
+	ADDQ         DI, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Y0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y5
+	VBROADCASTSS fourAVX2<>+0(SB), Y6
+	VBROADCASTSS fiveAVX2<>+0(SB), Y7
+	VBROADCASTSS twoAVX2<>+0(SB), Y8
+	VMOVAPS      Y4, Y9
+	VFNMADD231PS Y2, Y7, Y9
+	VMOVAPS      Y9, Y9
+	VFMADD231PS  Y0, Y6, Y9
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS Y3, Y7, Y0
+	VMOVAPS      Y0, Y0
+	VFMADD231PS  Y1, Y6, Y0
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y1, Y6, Y7
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y1, Y3, Y1
+	VADDPS       Y7, Y5, Y3
+	VSUBPS       Y7, Y5, Y4
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  Y1, Y8, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y1, Y8, Y2
+	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y3, 192(SP)
+	VMOVUPS      Y4, 320(SP)
+	VMOVUPS      Y5, 448(SP)
+	VMOVUPS      Y2, 576(SP)
+	VMOVUPS      Y0, 704(SP)
+	ADDQ         DI, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Y0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Y5
+	VBROADCASTSS fourAVX2<>+0(SB), Y6
+	VBROADCASTSS fiveAVX2<>+0(SB), Y7
+	VBROADCASTSS twoAVX2<>+0(SB), Y8
+	VMOVAPS      Y4, Y9
+	VFNMADD231PS Y2, Y7, Y9
+	VMOVAPS      Y9, Y9
+	VFMADD231PS  Y0, Y6, Y9
+	VMOVAPS      Y5, Y0
+	VFNMADD231PS Y3, Y7, Y0
+	VMOVAPS      Y0, Y0
+	VFMADD231PS  Y1, Y6, Y0
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y2, Y6, Y5
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y1, Y6, Y7
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y1, Y3, Y1
+	VADDPS       Y7, Y5, Y3
+	VSUBPS       Y7, Y5, Y4
+	VMOVAPS      Y2, Y5
+	VFMADD231PS  Y1, Y8, Y5
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS Y1, Y8, Y2
+	VMOVUPS      Y9, 96(SP)
+	VMOVUPS      Y3, 224(SP)
+	VMOVUPS      Y4, 352(SP)
+	VMOVUPS      Y5, 480(SP)
+	VMOVUPS      Y2, 608(SP)
+	VMOVUPS      Y0, 736(SP)
+	ADDQ         DI, R8
+	MOVQ         AX, R8
+	VMOVUPS      (SP), Y0
+	VMOVUPS      32(SP), Y1
+	VMOVUPS      64(SP), Y2
+	VMOVUPS      96(SP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      128(SP), Y0
+	VMOVUPS      160(SP), Y1
+	VMOVUPS      192(SP), Y2
+	VMOVUPS      224(SP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      256(SP), Y0
+	VMOVUPS      288(SP), Y1
+	VMOVUPS      320(SP), Y2
+	VMOVUPS      352(SP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      384(SP), Y0
+	VMOVUPS      416(SP), Y1
+	VMOVUPS      448(SP), Y2
+	VMOVUPS      480(SP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      512(SP), Y0
+	VMOVUPS      544(SP), Y1
+	VMOVUPS      576(SP), Y2
+	VMOVUPS      608(SP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      640(SP), Y0
+	VMOVUPS      672(SP), Y1
+	VMOVUPS      704(SP), Y2
+	VMOVUPS      736(SP), Y3
+	VSUBPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Y1, (R8)
+	ADDQ         CX, R8
+	ADDQ         $+32, DX
+	ADDQ         $+32, AX
+	SUBQ         $0x08, SI
+	JNZ          channel
+	VZEROUPPER
+	RET
+
+// func output4x2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX, FMA3
+TEXT ·output4x2AVX2(SB), $512-80
+	MOVQ m+40(FP), AX
+	MOVQ ms+48(FP), CX
+	SHLQ $0x02, CX
+	MOVQ channels+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+channel:
+	MOVQ         CX, SI
+	IMUL3Q       $+4, SI, SI
+	MOVQ         AX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Y0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS twoAVX2<>+0(SB), Y6
+	VBROADCASTSS fourAVX2<>+0(SB), Y7
+	VBROADCASTSS eightAVX2<>+0(SB), Y8
+	VADDPS       Y2, Y1, Y9
+	VSUBPS       Y2, Y1, Y1
+	VADDPS       Y4, Y3, Y2
+	VSUBPS       Y4, Y3, Y3
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  Y3, Y6, Y4
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y2, Y7, Y6
+	VADDPS       Y5, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y6, 256(SP)
+	VMOVUPS      Y1, 384(SP)
+	ADDQ         CX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Y0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS twoAVX2<>+0(SB), Y6
+	VBROADCASTSS fourAVX2<>+0(SB), Y7
+	VBROADCASTSS eightAVX2<>+0(SB), Y8
+	VADDPS       Y2, Y1, Y9
+	VSUBPS       Y2, Y1, Y1
+	VADDPS       Y4, Y3, Y2
+	VSUBPS       Y4, Y3, Y3
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  Y3, Y6, Y4
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y2, Y7, Y6
+	VADDPS       Y5, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y4, 160(SP)
+	VMOVUPS      Y6, 288(SP)
+	VMOVUPS      Y1, 416(SP)
+	ADDQ         CX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Y0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS twoAVX2<>+0(SB), Y6
+	VBROADCASTSS fourAVX2<>+0(SB), Y7
+	VBROADCASTSS eightAVX2<>+0(SB), Y8
+	VADDPS       Y2, Y1, Y9
+	VSUBPS       Y2, Y1, Y1
+	VADDPS       Y4, Y3, Y2
+	VSUBPS       Y4, Y3, Y3
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  Y3, Y6, Y4
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y2, Y7, Y6
+	VADDPS       Y5, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y4, 192(SP)
+	VMOVUPS      Y6, 320(SP)
+	VMOVUPS      Y1, 448(SP)
+	ADDQ         CX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Y0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y5
+	VBROADCASTSS twoAVX2<>+0(SB), Y6
+	VBROADCASTSS fourAVX2<>+0(SB), Y7
+	VBROADCASTSS eightAVX2<>+0(SB), Y8
+	VADDPS       Y2, Y1, Y9
+	VSUBPS       Y2, Y1, Y1
+	VADDPS       Y4, Y3, Y2
+	VSUBPS       Y4, Y3, Y3
+	VADDPS       Y9, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y1, Y4
+	VFMADD231PS  Y3, Y6, Y4
+	VMOVAPS      Y9, Y6
+	VFMADD231PS  Y2, Y7, Y6
+	VADDPS       Y5, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VFMADD231PS  Y3, Y8, Y1
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y4, 224(SP)
+	VMOVUPS      Y6, 352(SP)
+	VMOVUPS      Y1, 480(SP)
+	ADDQ         CX, DI
+	MOVQ         bias+56(FP), SI
+	VMOVUPS      (SI)(BX*1), Y0
+	MOVQ         y+0(FP), SI
+	ADDQ         BX, SI
+	MOVQ         residual+64(FP), DI
+	CMPQ         rows+24(FP), $0x00
+	JLE          channeldone
+	VMOVUPS      (SP), Y1
+	VMOVUPS      32(SP), Y2
+	VMOVUPS      64(SP), Y3
+	VMOVUPS      96(SP), Y4
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSUBPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	MOVQ         SI, R8
+	VADDPS       Y0, Y1, Y1
+	TESTQ        DI, DI
+	JZ           plain00
+	MOVQ         R8, R9
+	SUBQ         y+0(FP), R9
+	VADDPS       (DI)(R9*1), Y1, Y1
+
+plain00:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store00
+	VXORPS Y3, Y3, Y3
+	VMAXPS Y3, Y1, Y1
+
+store00:
+	VMOVUPS Y1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row0
+	ADDQ    DX, R8
+	VADDPS  Y0, Y2, Y2
+	TESTQ   DI, DI
+	JZ      plain01
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y2, Y2
+
+plain01:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store01
+	VXORPS Y1, Y1, Y1
+	VMAXPS Y1, Y2, Y2
+
+store01:
+	VMOVUPS Y2, (R8)
+
+row0:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x01
+	JLE     channeldone
+	VMOVUPS 128(SP), Y1
+	VMOVUPS 160(SP), Y2
+	VMOVUPS 192(SP), Y3
+	VMOVUPS 224(SP), Y4
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y3, Y1, Y1
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  Y4, Y2, Y2
+	MOVQ    SI, R8
+	VADDPS  Y0, Y1, Y1
+	TESTQ   DI, DI
+	JZ      plain10
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y1, Y1
+
+plain10:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store10
+	VXORPS Y3, Y3, Y3
+	VMAXPS Y3, Y1, Y1
+
+store10:
+	VMOVUPS Y1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row1
+	ADDQ    DX, R8
+	VADDPS  Y0, Y2, Y2
+	TESTQ   DI, DI
+	JZ      plain11
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y2, Y2
+
+plain11:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store11
+	VXORPS Y1, Y1, Y1
+	VMAXPS Y1, Y2, Y2
+
+store11:
+	VMOVUPS Y2, (R8)
+
+row1:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x02
+	JLE     channeldone
+	VMOVUPS 256(SP), Y1
+	VMOVUPS 288(SP), Y2
+	VMOVUPS 320(SP), Y3
+	VMOVUPS 352(SP), Y4
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y3, Y1, Y1
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  Y4, Y2, Y2
+	MOVQ    SI, R8
+	VADDPS  Y0, Y1, Y1
+	TESTQ   DI, DI
+	JZ      plain20
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y1, Y1
+
+plain20:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store20
+	VXORPS Y3, Y3, Y3
+	VMAXPS Y3, Y1, Y1
+
+store20:
+	VMOVUPS Y1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row2
+	ADDQ    DX, R8
+	VADDPS  Y0, Y2, Y2
+	TESTQ   DI, DI
+	JZ      plain21
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y2, Y2
+
+plain21:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store21
+	VXORPS Y1, Y1, Y1
+	VMAXPS Y1, Y2, Y2
+
+store21:
+	VMOVUPS Y2, (R8)
+
+row2:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x03
+	JLE     channeldone
+	VMOVUPS 384(SP), Y1
+	VMOVUPS 416(SP), Y2
+	VMOVUPS 448(SP), Y3
+	VMOVUPS 480(SP), Y4
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y3, Y1, Y1
+	VSUBPS  Y3, Y2, Y2
+	VSUBPS  Y4, Y2, Y2
+	VADDPS  Y0, Y1, Y1
+	TESTQ   DI, DI
+	JZ      plain30
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Y1, Y1
+
+plain30:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store30
+	VXORPS Y3, Y3, Y3
+	VMAXPS Y3, Y1, Y1
+
+store30:
+	VMOVUPS Y1, (SI)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row3
+	ADDQ    DX, SI
+	VADDPS  Y0, Y2, Y2
+	TESTQ   DI, DI
+	JZ      plain31
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Y2, Y2
+
+plain31:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store31
+	VXORPS Y0, Y0, Y0
+	VMAXPS Y0, Y2, Y2
+
+store31:
+	VMOVUPS Y2, (SI)
+
+row3:
+channeldone:
+	ADDQ $+32, AX
+	ADDQ $+32, BX
+	CMPQ BX, DX
+	JLT  channel
+	VZEROUPPER
+	RET
+
+// func inputStride2AVX2(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX
+TEXT ·inputStride2AVX2(SB), $800-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ channels+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+
+channel:
+	MOVQ    DX, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y2, 160(SP)
+	VMOVUPS Y4, 320(SP)
+	VMOVUPS Y1, 480(SP)
+	VMOVUPS Y3, 640(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y2, 192(SP)
+	VMOVUPS Y4, 352(SP)
+	VMOVUPS Y1, 512(SP)
+	VMOVUPS Y3, 672(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y2, 224(SP)
+	VMOVUPS Y4, 384(SP)
+	VMOVUPS Y1, 544(SP)
+	VMOVUPS Y3, 704(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y2, 256(SP)
+	VMOVUPS Y4, 416(SP)
+	VMOVUPS Y1, 576(SP)
+	VMOVUPS Y3, 736(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Y0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y2, 288(SP)
+	VMOVUPS Y4, 448(SP)
+	VMOVUPS Y1, 608(SP)
+	VMOVUPS Y3, 768(SP)
+	ADDQ    DI, R8
+	MOVQ    AX, R8
+	VMOVUPS (SP), Y0
+	VMOVUPS 32(SP), Y1
+	VMOVUPS 64(SP), Y2
+	VMOVUPS 96(SP), Y3
+	VMOVUPS 128(SP), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 160(SP), Y0
+	VMOVUPS 192(SP), Y1
+	VMOVUPS 224(SP), Y2
+	VMOVUPS 256(SP), Y3
+	VMOVUPS 288(SP), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 320(SP), Y0
+	VMOVUPS 352(SP), Y1
+	VMOVUPS 384(SP), Y2
+	VMOVUPS 416(SP), Y3
+	VMOVUPS 448(SP), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 480(SP), Y0
+	VMOVUPS 512(SP), Y1
+	VMOVUPS 544(SP), Y2
+	VMOVUPS 576(SP), Y3
+	VMOVUPS 608(SP), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 640(SP), Y0
+	VMOVUPS 672(SP), Y1
+	VMOVUPS 704(SP), Y2
+	VMOVUPS 736(SP), Y3
+	VMOVUPS 768(SP), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	ADDQ    $+32, DX
+	ADDQ    $+32, AX
+	SUBQ    $0x08, SI
+	JNZ     channel
+	VZEROUPPER
+	RET
+
+// func outputStride2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX
+TEXT ·outputStride2AVX2(SB), $320-80
+	MOVQ m+40(FP), AX
+	MOVQ ms+48(FP), CX
+	SHLQ $0x02, CX
+	MOVQ channels+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+channel:
+	MOVQ    CX, SI
+	IMUL3Q  $+5, SI, SI
+	MOVQ    AX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Y0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y4
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y1, 160(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Y0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y4
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y1, 192(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Y0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y4
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y1, 224(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Y0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y4
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y1, 256(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Y0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Y4
+	VADDPS  Y1, Y0, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y1, 288(SP)
+	ADDQ    CX, DI
+	MOVQ    bias+56(FP), SI
+	VMOVUPS (SI)(BX*1), Y0
+	MOVQ    y+0(FP), SI
+	ADDQ    BX, SI
+	MOVQ    residual+64(FP), DI
+	CMPQ    rows+24(FP), $0x00
+	JLE     channeldone
+	VMOVUPS (SP), Y1
+	VMOVUPS 32(SP), Y2
+	VMOVUPS 64(SP), Y3
+	VMOVUPS 96(SP), Y4
+	VMOVUPS 128(SP), Y5
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VADDPS  Y3, Y2, Y2
+	VADDPS  Y5, Y2, Y2
+	MOVQ    SI, R8
+	VADDPS  Y0, Y1, Y1
+	TESTQ   DI, DI
+	JZ      plain00
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y1, Y1
+
+plain00:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store00
+	VXORPS Y3, Y3, Y3
+	VMAXPS Y3, Y1, Y1
+
+store00:
+	VMOVUPS Y1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row0
+	ADDQ    DX, R8
+	VADDPS  Y0, Y2, Y2
+	TESTQ   DI, DI
+	JZ      plain01
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Y2, Y2
+
+plain01:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store01
+	VXORPS Y1, Y1, Y1
+	VMAXPS Y1, Y2, Y2
+
+store01:
+	VMOVUPS Y2, (R8)
+
+row0:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x01
+	JLE     channeldone
+	VMOVUPS 160(SP), Y1
+	VMOVUPS 192(SP), Y2
+	VMOVUPS 224(SP), Y3
+	VMOVUPS 256(SP), Y4
+	VMOVUPS 288(SP), Y5
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	VADDPS  Y3, Y2, Y2
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y0, Y1, Y1
+	TESTQ   DI, DI
+	JZ      plain10
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Y1, Y1
+
+plain10:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store10
+	VXORPS Y3, Y3, Y3
+	VMAXPS Y3, Y1, Y1
+
+store10:
+	VMOVUPS Y1, (SI)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row1
+	ADDQ    DX, SI
+	VADDPS  Y0, Y2, Y2
+	TESTQ   DI, DI
+	JZ      plain11
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Y2, Y2
+
+plain11:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store11
+	VXORPS Y0, Y0, Y0
+	VMAXPS Y0, Y2, Y2
+
+store11:
+	VMOVUPS Y2, (SI)
+
+row1:
+channeldone:
+	ADDQ $+32, AX
+	ADDQ $+32, BX
+	CMPQ BX, DX
+	JLT  channel
+	VZEROUPPER
+	RET
+
 // func maxPoolAVX2(y *float32, r0 *float32, r1 *float32, r2 *float32, columns int, channels int)
 // Requires: AVX
 TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-48

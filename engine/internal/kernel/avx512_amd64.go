@@ -74,25 +74,45 @@ func tile13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k in
 //go:noescape
 func tile14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
 
-// input4AVX512 is inputGeneric of F(4x4,3x3).
+// input4AVX512 is inputGeneric of algorithm 4.
 //
 //go:noescape
 func input4AVX512(v *float32, vs int, x *float32, rs int, channels int)
 
-// output4AVX512 is outputGeneric of F(4x4,3x3).
+// output4AVX512 is outputGeneric of algorithm 4.
 //
 //go:noescape
 func output4AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
-// input2AVX512 is inputGeneric of F(2x2,3x3).
+// input2AVX512 is inputGeneric of algorithm 2.
 //
 //go:noescape
 func input2AVX512(v *float32, vs int, x *float32, rs int, channels int)
 
-// output2AVX512 is outputGeneric of F(2x2,3x3).
+// output2AVX512 is outputGeneric of algorithm 2.
 //
 //go:noescape
 func output2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// input4x2AVX512 is inputGeneric of algorithm 4x2.
+//
+//go:noescape
+func input4x2AVX512(v *float32, vs int, x *float32, rs int, channels int)
+
+// output4x2AVX512 is outputGeneric of algorithm 4x2.
+//
+//go:noescape
+func output4x2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// inputStride2AVX512 is inputGeneric of algorithm Stride2.
+//
+//go:noescape
+func inputStride2AVX512(v *float32, vs int, x *float32, rs int, channels int)
+
+// outputStride2AVX512 is outputGeneric of algorithm Stride2.
+//
+//go:noescape
+func outputStride2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
 // maxPoolAVX512 is maxPoolGeneric.
 //

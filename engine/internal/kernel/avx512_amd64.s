@@ -5266,6 +5266,1050 @@ channeldone:
 	VZEROUPPER
 	RET
 
+// func input4x2AVX512(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX, AVX512F
+TEXT ·input4x2AVX512(SB), $1536-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ channels+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+
+channel:
+	MOVQ         DX, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Z0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z5
+	VBROADCASTSS fourAVX512<>+0(SB), Z6
+	VBROADCASTSS fiveAVX512<>+0(SB), Z7
+	VBROADCASTSS twoAVX512<>+0(SB), Z8
+	VMOVAPS      Z4, Z9
+	VFNMADD231PS Z2, Z7, Z9
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z0, Z6, Z9
+	VMOVAPS      Z5, Z0
+	VFNMADD231PS Z3, Z7, Z0
+	VMOVAPS      Z0, Z0
+	VFMADD231PS  Z1, Z6, Z0
+	VMOVAPS      Z4, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMOVAPS      Z3, Z7
+	VFNMADD231PS Z1, Z6, Z7
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z1, Z3, Z1
+	VADDPS       Z7, Z5, Z3
+	VSUBPS       Z7, Z5, Z4
+	VMOVAPS      Z2, Z5
+	VFMADD231PS  Z1, Z8, Z5
+	VMOVAPS      Z2, Z2
+	VFNMADD231PS Z1, Z8, Z2
+	VMOVUPS      Z9, (SP)
+	VMOVUPS      Z3, 256(SP)
+	VMOVUPS      Z4, 512(SP)
+	VMOVUPS      Z5, 768(SP)
+	VMOVUPS      Z2, 1024(SP)
+	VMOVUPS      Z0, 1280(SP)
+	ADDQ         DI, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Z0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z5
+	VBROADCASTSS fourAVX512<>+0(SB), Z6
+	VBROADCASTSS fiveAVX512<>+0(SB), Z7
+	VBROADCASTSS twoAVX512<>+0(SB), Z8
+	VMOVAPS      Z4, Z9
+	VFNMADD231PS Z2, Z7, Z9
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z0, Z6, Z9
+	VMOVAPS      Z5, Z0
+	VFNMADD231PS Z3, Z7, Z0
+	VMOVAPS      Z0, Z0
+	VFMADD231PS  Z1, Z6, Z0
+	VMOVAPS      Z4, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMOVAPS      Z3, Z7
+	VFNMADD231PS Z1, Z6, Z7
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z1, Z3, Z1
+	VADDPS       Z7, Z5, Z3
+	VSUBPS       Z7, Z5, Z4
+	VMOVAPS      Z2, Z5
+	VFMADD231PS  Z1, Z8, Z5
+	VMOVAPS      Z2, Z2
+	VFNMADD231PS Z1, Z8, Z2
+	VMOVUPS      Z9, 64(SP)
+	VMOVUPS      Z3, 320(SP)
+	VMOVUPS      Z4, 576(SP)
+	VMOVUPS      Z5, 832(SP)
+	VMOVUPS      Z2, 1088(SP)
+	VMOVUPS      Z0, 1344(SP)
+	ADDQ         DI, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Z0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z5
+	VBROADCASTSS fourAVX512<>+0(SB), Z6
+	VBROADCASTSS fiveAVX512<>+0(SB), Z7
+	VBROADCASTSS twoAVX512<>+0(SB), Z8
+	VMOVAPS      Z4, Z9
+	VFNMADD231PS Z2, Z7, Z9
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z0, Z6, Z9
+	VMOVAPS      Z5, Z0
+	VFNMADD231PS Z3, Z7, Z0
+	VMOVAPS      Z0, Z0
+	VFMADD231PS  Z1, Z6, Z0
+	VMOVAPS      Z4, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMOVAPS      Z3, Z7
+	VFNMADD231PS Z1, Z6, Z7
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z1, Z3, Z1
+	VADDPS       Z7, Z5, Z3
+	VSUBPS       Z7, Z5, Z4
+	VMOVAPS      Z2, Z5
+	VFMADD231PS  Z1, Z8, Z5
+	VMOVAPS      Z2, Z2
+	VFNMADD231PS Z1, Z8, Z2
+	VMOVUPS      Z9, 128(SP)
+	VMOVUPS      Z3, 384(SP)
+	VMOVUPS      Z4, 640(SP)
+	VMOVUPS      Z5, 896(SP)
+	VMOVUPS      Z2, 1152(SP)
+	VMOVUPS      Z0, 1408(SP)
+	ADDQ         DI, R8
+	MOVQ         R8, R9
+	VMOVUPS      (R9), Z0
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z1
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z2
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z3
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z4
+	ADDQ         BX, R9
+	VMOVUPS      (R9), Z5
+	VBROADCASTSS fourAVX512<>+0(SB), Z6
+	VBROADCASTSS fiveAVX512<>+0(SB), Z7
+	VBROADCASTSS twoAVX512<>+0(SB), Z8
+	VMOVAPS      Z4, Z9
+	VFNMADD231PS Z2, Z7, Z9
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z0, Z6, Z9
+	VMOVAPS      Z5, Z0
+	VFNMADD231PS Z3, Z7, Z0
+	VMOVAPS      Z0, Z0
+	VFMADD231PS  Z1, Z6, Z0
+	VMOVAPS      Z4, Z5
+	VFNMADD231PS Z2, Z6, Z5
+	VMOVAPS      Z3, Z7
+	VFNMADD231PS Z1, Z6, Z7
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z1, Z3, Z1
+	VADDPS       Z7, Z5, Z3
+	VSUBPS       Z7, Z5, Z4
+	VMOVAPS      Z2, Z5
+	VFMADD231PS  Z1, Z8, Z5
+	VMOVAPS      Z2, Z2
+	VFNMADD231PS Z1, Z8, Z2
+	VMOVUPS      Z9, 192(SP)
+	VMOVUPS      Z3, 448(SP)
+	VMOVUPS      Z4, 704(SP)
+	VMOVUPS      Z5, 960(SP)
+	VMOVUPS      Z2, 1216(SP)
+	VMOVUPS      Z0, 1472(SP)
+	ADDQ         DI, R8
+	MOVQ         AX, R8
+	VMOVUPS      (SP), Z0
+	VMOVUPS      64(SP), Z1
+	VMOVUPS      128(SP), Z2
+	VMOVUPS      192(SP), Z3
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z2, Z1, Z4
+	VSUBPS       Z1, Z2, Z2
+	VSUBPS       Z3, Z1, Z1
+	VMOVUPS      Z0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      256(SP), Z0
+	VMOVUPS      320(SP), Z1
+	VMOVUPS      384(SP), Z2
+	VMOVUPS      448(SP), Z3
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z2, Z1, Z4
+	VSUBPS       Z1, Z2, Z2
+	VSUBPS       Z3, Z1, Z1
+	VMOVUPS      Z0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      512(SP), Z0
+	VMOVUPS      576(SP), Z1
+	VMOVUPS      640(SP), Z2
+	VMOVUPS      704(SP), Z3
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z2, Z1, Z4
+	VSUBPS       Z1, Z2, Z2
+	VSUBPS       Z3, Z1, Z1
+	VMOVUPS      Z0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      768(SP), Z0
+	VMOVUPS      832(SP), Z1
+	VMOVUPS      896(SP), Z2
+	VMOVUPS      960(SP), Z3
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z2, Z1, Z4
+	VSUBPS       Z1, Z2, Z2
+	VSUBPS       Z3, Z1, Z1
+	VMOVUPS      Z0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      1024(SP), Z0
+	VMOVUPS      1088(SP), Z1
+	VMOVUPS      1152(SP), Z2
+	VMOVUPS      1216(SP), Z3
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z2, Z1, Z4
+	VSUBPS       Z1, Z2, Z2
+	VSUBPS       Z3, Z1, Z1
+	VMOVUPS      Z0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      1280(SP), Z0
+	VMOVUPS      1344(SP), Z1
+	VMOVUPS      1408(SP), Z2
+	VMOVUPS      1472(SP), Z3
+	VSUBPS       Z2, Z0, Z0
+	VADDPS       Z2, Z1, Z4
+	VSUBPS       Z1, Z2, Z2
+	VSUBPS       Z3, Z1, Z1
+	VMOVUPS      Z0, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z4, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z2, (R8)
+	ADDQ         CX, R8
+	VMOVUPS      Z1, (R8)
+	ADDQ         CX, R8
+	ADDQ         $+64, DX
+	ADDQ         $+64, AX
+	SUBQ         $0x10, SI
+	JNZ          channel
+	VZEROUPPER
+	RET
+
+// func output4x2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX, AVX512F
+TEXT ·output4x2AVX512(SB), $1024-80
+	MOVQ m+40(FP), AX
+	MOVQ ms+48(FP), CX
+	SHLQ $0x02, CX
+	MOVQ channels+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+channel:
+	MOVQ         CX, SI
+	IMUL3Q       $+4, SI, SI
+	MOVQ         AX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Z0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z5
+	VBROADCASTSS twoAVX512<>+0(SB), Z6
+	VBROADCASTSS fourAVX512<>+0(SB), Z7
+	VBROADCASTSS eightAVX512<>+0(SB), Z8
+	VADDPS       Z2, Z1, Z9
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z9, Z0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVAPS      Z1, Z4
+	VFMADD231PS  Z3, Z6, Z4
+	VMOVAPS      Z9, Z6
+	VFMADD231PS  Z2, Z7, Z6
+	VADDPS       Z5, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD231PS  Z3, Z8, Z1
+	VMOVUPS      Z0, (SP)
+	VMOVUPS      Z4, 256(SP)
+	VMOVUPS      Z6, 512(SP)
+	VMOVUPS      Z1, 768(SP)
+	ADDQ         CX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Z0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z5
+	VBROADCASTSS twoAVX512<>+0(SB), Z6
+	VBROADCASTSS fourAVX512<>+0(SB), Z7
+	VBROADCASTSS eightAVX512<>+0(SB), Z8
+	VADDPS       Z2, Z1, Z9
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z9, Z0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVAPS      Z1, Z4
+	VFMADD231PS  Z3, Z6, Z4
+	VMOVAPS      Z9, Z6
+	VFMADD231PS  Z2, Z7, Z6
+	VADDPS       Z5, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD231PS  Z3, Z8, Z1
+	VMOVUPS      Z0, 64(SP)
+	VMOVUPS      Z4, 320(SP)
+	VMOVUPS      Z6, 576(SP)
+	VMOVUPS      Z1, 832(SP)
+	ADDQ         CX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Z0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z5
+	VBROADCASTSS twoAVX512<>+0(SB), Z6
+	VBROADCASTSS fourAVX512<>+0(SB), Z7
+	VBROADCASTSS eightAVX512<>+0(SB), Z8
+	VADDPS       Z2, Z1, Z9
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z9, Z0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVAPS      Z1, Z4
+	VFMADD231PS  Z3, Z6, Z4
+	VMOVAPS      Z9, Z6
+	VFMADD231PS  Z2, Z7, Z6
+	VADDPS       Z5, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD231PS  Z3, Z8, Z1
+	VMOVUPS      Z0, 128(SP)
+	VMOVUPS      Z4, 384(SP)
+	VMOVUPS      Z6, 640(SP)
+	VMOVUPS      Z1, 896(SP)
+	ADDQ         CX, DI
+	MOVQ         DI, R8
+	VMOVUPS      (R8), Z0
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z1
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z2
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z3
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z4
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z5
+	VBROADCASTSS twoAVX512<>+0(SB), Z6
+	VBROADCASTSS fourAVX512<>+0(SB), Z7
+	VBROADCASTSS eightAVX512<>+0(SB), Z8
+	VADDPS       Z2, Z1, Z9
+	VSUBPS       Z2, Z1, Z1
+	VADDPS       Z4, Z3, Z2
+	VSUBPS       Z4, Z3, Z3
+	VADDPS       Z9, Z0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVAPS      Z1, Z4
+	VFMADD231PS  Z3, Z6, Z4
+	VMOVAPS      Z9, Z6
+	VFMADD231PS  Z2, Z7, Z6
+	VADDPS       Z5, Z1, Z1
+	VMOVAPS      Z1, Z1
+	VFMADD231PS  Z3, Z8, Z1
+	VMOVUPS      Z0, 192(SP)
+	VMOVUPS      Z4, 448(SP)
+	VMOVUPS      Z6, 704(SP)
+	VMOVUPS      Z1, 960(SP)
+	ADDQ         CX, DI
+	MOVQ         bias+56(FP), SI
+	VMOVUPS      (SI)(BX*1), Z0
+	MOVQ         y+0(FP), SI
+	ADDQ         BX, SI
+	MOVQ         residual+64(FP), DI
+	CMPQ         rows+24(FP), $0x00
+	JLE          channeldone
+	VMOVUPS      (SP), Z1
+	VMOVUPS      64(SP), Z2
+	VMOVUPS      128(SP), Z3
+	VMOVUPS      192(SP), Z4
+	VADDPS       Z2, Z1, Z1
+	VADDPS       Z3, Z1, Z1
+	VSUBPS       Z3, Z2, Z2
+	VSUBPS       Z4, Z2, Z2
+	MOVQ         SI, R8
+	VADDPS       Z0, Z1, Z1
+	TESTQ        DI, DI
+	JZ           plain00
+	MOVQ         R8, R9
+	SUBQ         y+0(FP), R9
+	VADDPS       (DI)(R9*1), Z1, Z1
+
+plain00:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store00
+	VPXORQ Z10, Z10, Z10
+	VMAXPS Z10, Z1, Z1
+
+store00:
+	VMOVUPS Z1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row0
+	ADDQ    DX, R8
+	VADDPS  Z0, Z2, Z2
+	TESTQ   DI, DI
+	JZ      plain01
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z2, Z2
+
+plain01:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store01
+	VPXORQ Z11, Z11, Z11
+	VMAXPS Z11, Z2, Z2
+
+store01:
+	VMOVUPS Z2, (R8)
+
+row0:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x01
+	JLE     channeldone
+	VMOVUPS 256(SP), Z1
+	VMOVUPS 320(SP), Z2
+	VMOVUPS 384(SP), Z3
+	VMOVUPS 448(SP), Z4
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z3, Z1, Z1
+	VSUBPS  Z3, Z2, Z2
+	VSUBPS  Z4, Z2, Z2
+	MOVQ    SI, R8
+	VADDPS  Z0, Z1, Z1
+	TESTQ   DI, DI
+	JZ      plain10
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z1, Z1
+
+plain10:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store10
+	VPXORQ Z12, Z12, Z12
+	VMAXPS Z12, Z1, Z1
+
+store10:
+	VMOVUPS Z1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row1
+	ADDQ    DX, R8
+	VADDPS  Z0, Z2, Z2
+	TESTQ   DI, DI
+	JZ      plain11
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z2, Z2
+
+plain11:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store11
+	VPXORQ Z13, Z13, Z13
+	VMAXPS Z13, Z2, Z2
+
+store11:
+	VMOVUPS Z2, (R8)
+
+row1:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x02
+	JLE     channeldone
+	VMOVUPS 512(SP), Z1
+	VMOVUPS 576(SP), Z2
+	VMOVUPS 640(SP), Z3
+	VMOVUPS 704(SP), Z4
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z3, Z1, Z1
+	VSUBPS  Z3, Z2, Z2
+	VSUBPS  Z4, Z2, Z2
+	MOVQ    SI, R8
+	VADDPS  Z0, Z1, Z1
+	TESTQ   DI, DI
+	JZ      plain20
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z1, Z1
+
+plain20:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store20
+	VPXORQ Z14, Z14, Z14
+	VMAXPS Z14, Z1, Z1
+
+store20:
+	VMOVUPS Z1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row2
+	ADDQ    DX, R8
+	VADDPS  Z0, Z2, Z2
+	TESTQ   DI, DI
+	JZ      plain21
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z2, Z2
+
+plain21:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store21
+	VPXORQ Z15, Z15, Z15
+	VMAXPS Z15, Z2, Z2
+
+store21:
+	VMOVUPS Z2, (R8)
+
+row2:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x03
+	JLE     channeldone
+	VMOVUPS 768(SP), Z1
+	VMOVUPS 832(SP), Z2
+	VMOVUPS 896(SP), Z3
+	VMOVUPS 960(SP), Z4
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z3, Z1, Z1
+	VSUBPS  Z3, Z2, Z2
+	VSUBPS  Z4, Z2, Z2
+	VADDPS  Z0, Z1, Z1
+	TESTQ   DI, DI
+	JZ      plain30
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Z1, Z1
+
+plain30:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store30
+	VPXORQ Z16, Z16, Z16
+	VMAXPS Z16, Z1, Z1
+
+store30:
+	VMOVUPS Z1, (SI)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row3
+	ADDQ    DX, SI
+	VADDPS  Z0, Z2, Z2
+	TESTQ   DI, DI
+	JZ      plain31
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Z2, Z2
+
+plain31:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store31
+	VPXORQ Z17, Z17, Z17
+	VMAXPS Z17, Z2, Z2
+
+store31:
+	VMOVUPS Z2, (SI)
+
+row3:
+channeldone:
+	ADDQ $+64, AX
+	ADDQ $+64, BX
+	CMPQ BX, DX
+	JLT  channel
+	VZEROUPPER
+	RET
+
+// func inputStride2AVX512(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX, AVX512F
+TEXT ·inputStride2AVX512(SB), $1600-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ channels+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+
+channel:
+	MOVQ    DX, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Z0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, (SP)
+	VMOVUPS Z2, 320(SP)
+	VMOVUPS Z4, 640(SP)
+	VMOVUPS Z1, 960(SP)
+	VMOVUPS Z3, 1280(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Z0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, 64(SP)
+	VMOVUPS Z2, 384(SP)
+	VMOVUPS Z4, 704(SP)
+	VMOVUPS Z1, 1024(SP)
+	VMOVUPS Z3, 1344(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Z0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, 128(SP)
+	VMOVUPS Z2, 448(SP)
+	VMOVUPS Z4, 768(SP)
+	VMOVUPS Z1, 1088(SP)
+	VMOVUPS Z3, 1408(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Z0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, 192(SP)
+	VMOVUPS Z2, 512(SP)
+	VMOVUPS Z4, 832(SP)
+	VMOVUPS Z1, 1152(SP)
+	VMOVUPS Z3, 1472(SP)
+	ADDQ    DI, R8
+	MOVQ    R8, R9
+	VMOVUPS (R9), Z0
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z1
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z2
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z3
+	ADDQ    BX, R9
+	VMOVUPS (R9), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, 256(SP)
+	VMOVUPS Z2, 576(SP)
+	VMOVUPS Z4, 896(SP)
+	VMOVUPS Z1, 1216(SP)
+	VMOVUPS Z3, 1536(SP)
+	ADDQ    DI, R8
+	MOVQ    AX, R8
+	VMOVUPS (SP), Z0
+	VMOVUPS 64(SP), Z1
+	VMOVUPS 128(SP), Z2
+	VMOVUPS 192(SP), Z3
+	VMOVUPS 256(SP), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 320(SP), Z0
+	VMOVUPS 384(SP), Z1
+	VMOVUPS 448(SP), Z2
+	VMOVUPS 512(SP), Z3
+	VMOVUPS 576(SP), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 640(SP), Z0
+	VMOVUPS 704(SP), Z1
+	VMOVUPS 768(SP), Z2
+	VMOVUPS 832(SP), Z3
+	VMOVUPS 896(SP), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 960(SP), Z0
+	VMOVUPS 1024(SP), Z1
+	VMOVUPS 1088(SP), Z2
+	VMOVUPS 1152(SP), Z3
+	VMOVUPS 1216(SP), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS 1280(SP), Z0
+	VMOVUPS 1344(SP), Z1
+	VMOVUPS 1408(SP), Z2
+	VMOVUPS 1472(SP), Z3
+	VMOVUPS 1536(SP), Z4
+	VSUBPS  Z2, Z0, Z0
+	VSUBPS  Z2, Z4, Z4
+	VMOVUPS Z0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Z3, (R8)
+	ADDQ    CX, R8
+	ADDQ    $+64, DX
+	ADDQ    $+64, AX
+	SUBQ    $0x10, SI
+	JNZ     channel
+	VZEROUPPER
+	RET
+
+// func outputStride2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX, AVX512F
+TEXT ·outputStride2AVX512(SB), $640-80
+	MOVQ m+40(FP), AX
+	MOVQ ms+48(FP), CX
+	SHLQ $0x02, CX
+	MOVQ channels+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+channel:
+	MOVQ    CX, SI
+	IMUL3Q  $+5, SI, SI
+	MOVQ    AX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Z0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z4
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z0, Z0
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS Z0, (SP)
+	VMOVUPS Z1, 320(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Z0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z4
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z0, Z0
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS Z0, 64(SP)
+	VMOVUPS Z1, 384(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Z0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z4
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z0, Z0
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS Z0, 128(SP)
+	VMOVUPS Z1, 448(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Z0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z4
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z0, Z0
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS Z0, 192(SP)
+	VMOVUPS Z1, 512(SP)
+	ADDQ    CX, DI
+	MOVQ    DI, R8
+	VMOVUPS (R8), Z0
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z1
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z2
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z3
+	ADDQ    SI, R8
+	VMOVUPS (R8), Z4
+	VADDPS  Z1, Z0, Z0
+	VADDPS  Z3, Z0, Z0
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS Z0, 256(SP)
+	VMOVUPS Z1, 576(SP)
+	ADDQ    CX, DI
+	MOVQ    bias+56(FP), SI
+	VMOVUPS (SI)(BX*1), Z0
+	MOVQ    y+0(FP), SI
+	ADDQ    BX, SI
+	MOVQ    residual+64(FP), DI
+	CMPQ    rows+24(FP), $0x00
+	JLE     channeldone
+	VMOVUPS (SP), Z1
+	VMOVUPS 64(SP), Z2
+	VMOVUPS 128(SP), Z3
+	VMOVUPS 192(SP), Z4
+	VMOVUPS 256(SP), Z9
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VADDPS  Z3, Z2, Z2
+	VADDPS  Z9, Z2, Z2
+	MOVQ    SI, R8
+	VADDPS  Z0, Z1, Z1
+	TESTQ   DI, DI
+	JZ      plain00
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z1, Z1
+
+plain00:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store00
+	VPXORQ Z5, Z5, Z5
+	VMAXPS Z5, Z1, Z1
+
+store00:
+	VMOVUPS Z1, (R8)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row0
+	ADDQ    DX, R8
+	VADDPS  Z0, Z2, Z2
+	TESTQ   DI, DI
+	JZ      plain01
+	MOVQ    R8, R9
+	SUBQ    y+0(FP), R9
+	VADDPS  (DI)(R9*1), Z2, Z2
+
+plain01:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store01
+	VPXORQ Z6, Z6, Z6
+	VMAXPS Z6, Z2, Z2
+
+store01:
+	VMOVUPS Z2, (R8)
+
+row0:
+	MOVQ    rs+8(FP), R8
+	SHLQ    $0x02, R8
+	ADDQ    R8, SI
+	CMPQ    rows+24(FP), $0x01
+	JLE     channeldone
+	VMOVUPS 320(SP), Z1
+	VMOVUPS 384(SP), Z2
+	VMOVUPS 448(SP), Z3
+	VMOVUPS 512(SP), Z4
+	VMOVUPS 576(SP), Z9
+	VADDPS  Z2, Z1, Z1
+	VADDPS  Z4, Z1, Z1
+	VADDPS  Z3, Z2, Z2
+	VADDPS  Z9, Z2, Z2
+	VADDPS  Z0, Z1, Z1
+	TESTQ   DI, DI
+	JZ      plain10
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Z1, Z1
+
+plain10:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store10
+	VPXORQ Z7, Z7, Z7
+	VMAXPS Z7, Z1, Z1
+
+store10:
+	VMOVUPS Z1, (SI)
+	CMPQ    columns+32(FP), $0x01
+	JLE     row1
+	ADDQ    DX, SI
+	VADDPS  Z0, Z2, Z2
+	TESTQ   DI, DI
+	JZ      plain11
+	MOVQ    SI, R8
+	SUBQ    y+0(FP), R8
+	VADDPS  (DI)(R8*1), Z2, Z2
+
+plain11:
+	CMPQ   relu+72(FP), $0x00
+	JEQ    store11
+	VPXORQ Z8, Z8, Z8
+	VMAXPS Z8, Z2, Z2
+
+store11:
+	VMOVUPS Z2, (SI)
+
+row1:
+channeldone:
+	ADDQ $+64, AX
+	ADDQ $+64, BX
+	CMPQ BX, DX
+	JLT  channel
+	VZEROUPPER
+	RET
+
 // func maxPoolAVX512(y *float32, r0 *float32, r1 *float32, r2 *float32, columns int, channels int)
 // Requires: AVX, AVX512F
 TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-48

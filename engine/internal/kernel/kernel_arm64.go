@@ -8,4 +8,5 @@ import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 func assembly() []*Set { return []*Set{&neon} }
 
 var neon = wrap(cpu.NEON, 16, []tileFunc{tile1NEON, tile2NEON, tile3NEON, tile4NEON, tile5NEON, tile6NEON},
-	[2]inputFunc{input2NEON, input4NEON}, [2]outputFunc{output2NEON, output4NEON}, maxPoolNEON)
+	[algorithms]inputFunc{input2NEON, input4NEON, input4x2NEON, inputStride2NEON},
+	[algorithms]outputFunc{output2NEON, output4NEON, output4x2NEON, outputStride2NEON}, maxPoolNEON)

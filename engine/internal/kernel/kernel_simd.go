@@ -12,7 +12,7 @@ type (
 )
 
 // wrap gives assembly functions the signatures of the Go ones.
-func wrap(level cpu.Level, columns int, tiles []tileFunc, inputs [2]inputFunc, outputs [2]outputFunc, pool poolFunc) Set {
+func wrap(level cpu.Level, columns int, tiles []tileFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc) Set {
 	s := Set{Level: level, Rows: len(tiles), Columns: columns}
 	s.tile = func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32) {
 		tiles[n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu), &ahead[0])

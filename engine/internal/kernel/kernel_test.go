@@ -122,14 +122,16 @@ func TestTile(t *testing.T) {
 	})
 }
 
+var winograds = map[string]*Winograd{"F2": F2, "F4": F4, "F4x2": F4x2, "Stride2": Stride2}
+
 // TestWinograd holds the three transforms together to a direct convolution in float64.
 func TestWinograd(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
-		for _, w := range []*Winograd{F2, F4} {
+		for name, w := range winograds {
 			for _, channels := range []int{16, 32, 48, 64} {
 				for trial := range 20 {
-					t.Run(fmt.Sprintf("F%d/%d/%d", w.M, channels, trial), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s/%d/%d", name, channels, trial), func(t *testing.T) {
 						testWinograd(t, s, w, channels, newSource(uint64(trial), false))
 					})
 				}
@@ -140,11 +142,11 @@ func TestWinograd(t *testing.T) {
 
 // testWinograd convolves each channel by itself: the product over channels is Tile's.
 func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
-	size, positions := w.Size(), w.Positions()
-	rs := size*channels + src.IntN(50)
+	positions := w.Positions()
+	rs := w.columns.size()*channels + src.IntN(50)
 	region := func(n int) *kerneltest.Region[float32] { return kerneltest.NewRegion[float32](t, n, guard) }
 	copied := func(x []float32) []float32 { return region(len(x)).Copy(x) }
-	x := copied(src.floats((size-1)*rs + size*channels))
+	x := copied(src.floats((w.rows.size()-1)*rs + w.columns.size()*channels))
 	kernels := src.floats(channels * 9)
 	bias := copied(src.floats(channels))
 	vs := channels + src.IntN(30)
@@ -158,10 +160,10 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	for c := range channels {
 		w.Weights(u[c:], channels, kernels[c*9:][:9], factor)
 		for i := range positions {
-			m[i*vs+c] = v[i*vs+c] * u[i*channels+c]
+			m[i*vs+c] = v[i*vs+c] * u[w.Matrix(i)*channels+c]
 		}
 	}
-	rows, columns := 1+src.IntN(w.M), 1+src.IntN(w.M)
+	rows, columns := 1+src.IntN(w.Height), 1+src.IntN(w.Width)
 	last := (rows-1)*rs + columns*channels
 	var residual []float32
 	if src.IntN(2) == 0 {
@@ -183,7 +185,7 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 		want := float64(bias[c])
 		for r := range 3 {
 			for q := range 3 {
-				want += float64(x[(row+r)*rs+(column+q)*channels+c]) * float64(kernels[c*9+r*3+q]) * factor
+				want += float64(x[(w.Stride*row+r)*rs+(w.Stride*column+q)*channels+c]) * float64(kernels[c*9+r*3+q]) * factor
 			}
 		}
 		if residual != nil {
@@ -203,15 +205,15 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 func TestInputEqualsGeneric(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
-		for _, w := range []*Winograd{F2, F4} {
+		for name, w := range winograds {
 			src := newSource(1, true)
 			x := src.floats(w.Positions() * 64)
 			got, want := make([]float32, w.Positions()*64), make([]float32, w.Positions()*64)
-			s.Input(w, got, 64, x, w.Size()*64, 64)
-			generic.Input(w, want, 64, x, w.Size()*64, 64)
+			s.Input(w, got, 64, x, w.columns.size()*64, 64)
+			generic.Input(w, want, 64, x, w.columns.size()*64, 64)
 			for i := range got {
 				if got[i] != want[i] {
-					t.Fatalf("F%d: v[%d] = %g, want %g", w.M, i, got[i], want[i])
+					t.Fatalf("%s: v[%d] = %g, want %g", name, i, got[i], want[i])
 				}
 			}
 		}

@@ -34,22 +34,22 @@ func tile5NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, res
 //go:noescape
 func tile6NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32)
 
-// input2NEON is inputGeneric of F(2x2,3x3).
+// input2NEON is inputGeneric of F2.
 //
 //go:noescape
 func input2NEON(v *float32, vs int, x *float32, rs, channels int)
 
-// output2NEON is outputGeneric of F(2x2,3x3).
+// output2NEON is outputGeneric of F2.
 //
 //go:noescape
 func output2NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
 
-// input4NEON is inputGeneric of F(4x4,3x3).
+// input4NEON is inputGeneric of F4.
 //
 //go:noescape
 func input4NEON(v *float32, vs int, x *float32, rs, channels int)
 
-// output4NEON is outputGeneric of F(4x4,3x3).
+// output4NEON is outputGeneric of F4.
 //
 //go:noescape
 func output4NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
@@ -58,3 +58,23 @@ func output4NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int
 //
 //go:noescape
 func maxPoolNEON(y, r0, r1, r2 *float32, columns, channels int)
+
+// input4x2NEON is inputGeneric of F4x2.
+//
+//go:noescape
+func input4x2NEON(v *float32, vs int, x *float32, rs, channels int)
+
+// output4x2NEON is outputGeneric of F4x2.
+//
+//go:noescape
+func output4x2NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
+
+// inputStride2NEON is inputGeneric of Stride2.
+//
+//go:noescape
+func inputStride2NEON(v *float32, vs int, x *float32, rs, channels int)
+
+// outputStride2NEON is outputGeneric of Stride2.
+//
+//go:noescape
+func outputStride2NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)

@@ -1204,6 +1204,317 @@ DATA factors<>+8(SB)/4, $0x40A00000 // 5
 DATA factors<>+12(SB)/4, $0x41000000 // 8
 GLOBL factors<>(SB), RODATA|NOPTR, $16
 
+TEXT ·input2NEON(SB), 0, $256-40
+	MOVD v+0(FP), R0
+	MOVD vs+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD rs+24(FP), R3
+	MOVD channels+32(FP), R4
+	MOVD $scratch-256(SP), R19
+	MOVD $factors<>(SB), R20
+	FMOVQ (R20), F31
+	LSL $2, R1, R1
+	LSL $2, R3, R3
+	LSL $2, R4, R5
+channel:
+	MOVD R2, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, 0(R19)
+	FMOVQ F7, 64(R19)
+	FMOVQ F8, 128(R19)
+	FMOVQ F9, 192(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, 16(R19)
+	FMOVQ F7, 80(R19)
+	FMOVQ F8, 144(R19)
+	FMOVQ F9, 208(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, 32(R19)
+	FMOVQ F7, 96(R19)
+	FMOVQ F8, 160(R19)
+	FMOVQ F9, 224(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, 48(R19)
+	FMOVQ F7, 112(R19)
+	FMOVQ F8, 176(R19)
+	FMOVQ F9, 240(R19)
+	MOVD R0, R6
+	FMOVQ 0(R19), F0
+	FMOVQ 16(R19), F1
+	FMOVQ 32(R19), F2
+	FMOVQ 48(R19), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F8, (R6)
+	ADD R1, R6
+	FMOVQ F9, (R6)
+	ADD R1, R6
+	FMOVQ 64(R19), F0
+	FMOVQ 80(R19), F1
+	FMOVQ 96(R19), F2
+	FMOVQ 112(R19), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F8, (R6)
+	ADD R1, R6
+	FMOVQ F9, (R6)
+	ADD R1, R6
+	FMOVQ 128(R19), F0
+	FMOVQ 144(R19), F1
+	FMOVQ 160(R19), F2
+	FMOVQ 176(R19), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F8, (R6)
+	ADD R1, R6
+	FMOVQ F9, (R6)
+	ADD R1, R6
+	FMOVQ 192(R19), F0
+	FMOVQ 208(R19), F1
+	FMOVQ 224(R19), F2
+	FMOVQ 240(R19), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F8, (R6)
+	ADD R1, R6
+	FMOVQ F9, (R6)
+	ADD R1, R6
+	ADD $16, R2
+	ADD $16, R0
+	SUBS $4, R4
+	BNE channel
+	RET
+
+TEXT ·output2NEON(SB), 0, $128-80
+	MOVD y+0(FP), R0
+	MOVD rs+8(FP), R1
+	MOVD channels+16(FP), R2
+	MOVD rows+24(FP), R3
+	MOVD columns+32(FP), R4
+	MOVD m+40(FP), R5
+	MOVD ms+48(FP), R6
+	MOVD bias+56(FP), R7
+	MOVD residual+64(FP), R8
+	MOVD relu+72(FP), R9
+	MOVD $scratch-128(SP), R19
+	MOVD $factors<>(SB), R20
+	FMOVQ (R20), F31
+	LSL $2, R1, R1
+	LSL $2, R6, R6
+	LSL $2, R2, R11
+	MOVD $4, R10
+	MUL R6, R10
+	MOVD $0xFF800000, R20
+	CMP $0, R9
+	CSEL NE, ZR, R20, R20
+	VDUP R20, V30.S4
+channel:
+	MOVD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	FMOVQ F6, 0(R19)
+	FMOVQ F7, 64(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	FMOVQ F6, 16(R19)
+	FMOVQ F7, 80(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	FMOVQ F6, 32(R19)
+	FMOVQ F7, 96(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	FMOVQ F6, 48(R19)
+	FMOVQ F7, 112(R19)
+	FMOVQ.P 16(R7), F29
+	MOVD R0, R13
+	MOVD R8, R15
+	FMOVQ 0(R19), F0
+	FMOVQ 16(R19), F1
+	FMOVQ 32(R19), F2
+	FMOVQ 48(R19), F3
+	MOVD R13, R12
+	MOVD R15, R14
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
+	CBZ R8, plain00
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4C6 // fadd v6.4s, v6.4s, v28.4s
+plain00:
+	WORD $0x4E3EF4C6 // fmax v6.4s, v6.4s, v30.4s
+	FMOVQ F6, (R12)
+	CMP $1, R4
+	BEQ row0
+	ADD R11, R12
+	ADD R11, R14
+	WORD $0x4E3DD4E7 // fadd v7.4s, v7.4s, v29.4s
+	CBZ R8, plain01
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4E7 // fadd v7.4s, v7.4s, v28.4s
+plain01:
+	WORD $0x4E3EF4E7 // fmax v7.4s, v7.4s, v30.4s
+	FMOVQ F7, (R12)
+row0:
+	CMP $1, R3
+	BEQ done
+	ADD R1, R13
+	ADD R1, R15
+	FMOVQ 64(R19), F0
+	FMOVQ 80(R19), F1
+	FMOVQ 96(R19), F2
+	FMOVQ 112(R19), F3
+	MOVD R13, R12
+	MOVD R15, R14
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
+	CBZ R8, plain10
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4C6 // fadd v6.4s, v6.4s, v28.4s
+plain10:
+	WORD $0x4E3EF4C6 // fmax v6.4s, v6.4s, v30.4s
+	FMOVQ F6, (R12)
+	CMP $1, R4
+	BEQ row1
+	ADD R11, R12
+	ADD R11, R14
+	WORD $0x4E3DD4E7 // fadd v7.4s, v7.4s, v29.4s
+	CBZ R8, plain11
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4E7 // fadd v7.4s, v7.4s, v28.4s
+plain11:
+	WORD $0x4E3EF4E7 // fmax v7.4s, v7.4s, v30.4s
+	FMOVQ F7, (R12)
+row1:
+done:
+	ADD $16, R5
+	ADD $16, R0
+	CBZ R8, nothing
+	ADD $16, R8
+nothing:
+	SUBS $4, R2
+	BNE channel
+	RET
+
 TEXT ·input4NEON(SB), 0, $576-40
 	MOVD v+0(FP), R0
 	MOVD vs+8(FP), R1
@@ -2095,13 +2406,13 @@ nothing:
 	BNE channel
 	RET
 
-TEXT ·input2NEON(SB), 0, $256-40
+TEXT ·input4x2NEON(SB), 0, $384-40
 	MOVD v+0(FP), R0
 	MOVD vs+8(FP), R1
 	MOVD x+16(FP), R2
 	MOVD rs+24(FP), R3
 	MOVD channels+32(FP), R4
-	MOVD $scratch-256(SP), R19
+	MOVD $scratch-384(SP), R19
 	MOVD $factors<>(SB), R20
 	FMOVQ (R20), F31
 	LSL $2, R1, R1
@@ -2117,14 +2428,32 @@ channel:
 	FMOVQ (R21), F2
 	ADD R3, R21
 	FMOVQ (R21), F3
-	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
-	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
-	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
-	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	ADD R3, R21
+	FMOVQ (R21), F4
+	ADD R3, R21
+	FMOVQ (R21), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
 	FMOVQ F6, 0(R19)
-	FMOVQ F7, 64(R19)
-	FMOVQ F8, 128(R19)
-	FMOVQ F9, 192(R19)
+	FMOVQ F11, 64(R19)
+	FMOVQ F12, 128(R19)
+	FMOVQ F13, 192(R19)
+	FMOVQ F9, 256(R19)
+	FMOVQ F5, 320(R19)
 	ADD R5, R20
 	MOVD R20, R21
 	FMOVQ (R21), F0
@@ -2134,14 +2463,32 @@ channel:
 	FMOVQ (R21), F2
 	ADD R3, R21
 	FMOVQ (R21), F3
-	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
-	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
-	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
-	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	ADD R3, R21
+	FMOVQ (R21), F4
+	ADD R3, R21
+	FMOVQ (R21), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
 	FMOVQ F6, 16(R19)
-	FMOVQ F7, 80(R19)
-	FMOVQ F8, 144(R19)
-	FMOVQ F9, 208(R19)
+	FMOVQ F11, 80(R19)
+	FMOVQ F12, 144(R19)
+	FMOVQ F13, 208(R19)
+	FMOVQ F9, 272(R19)
+	FMOVQ F5, 336(R19)
 	ADD R5, R20
 	MOVD R20, R21
 	FMOVQ (R21), F0
@@ -2151,14 +2498,32 @@ channel:
 	FMOVQ (R21), F2
 	ADD R3, R21
 	FMOVQ (R21), F3
-	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
-	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
-	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
-	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	ADD R3, R21
+	FMOVQ (R21), F4
+	ADD R3, R21
+	FMOVQ (R21), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
 	FMOVQ F6, 32(R19)
-	FMOVQ F7, 96(R19)
-	FMOVQ F8, 160(R19)
-	FMOVQ F9, 224(R19)
+	FMOVQ F11, 96(R19)
+	FMOVQ F12, 160(R19)
+	FMOVQ F13, 224(R19)
+	FMOVQ F9, 288(R19)
+	FMOVQ F5, 352(R19)
 	ADD R5, R20
 	MOVD R20, R21
 	FMOVQ (R21), F0
@@ -2168,14 +2533,32 @@ channel:
 	FMOVQ (R21), F2
 	ADD R3, R21
 	FMOVQ (R21), F3
-	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
-	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
-	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
-	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	ADD R3, R21
+	FMOVQ (R21), F4
+	ADD R3, R21
+	FMOVQ (R21), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
 	FMOVQ F6, 48(R19)
-	FMOVQ F7, 112(R19)
-	FMOVQ F8, 176(R19)
-	FMOVQ F9, 240(R19)
+	FMOVQ F11, 112(R19)
+	FMOVQ F12, 176(R19)
+	FMOVQ F13, 240(R19)
+	FMOVQ F9, 304(R19)
+	FMOVQ F5, 368(R19)
 	MOVD R0, R6
 	FMOVQ 0(R19), F0
 	FMOVQ 16(R19), F1
@@ -2241,13 +2624,45 @@ channel:
 	ADD R1, R6
 	FMOVQ F9, (R6)
 	ADD R1, R6
+	FMOVQ 256(R19), F0
+	FMOVQ 272(R19), F1
+	FMOVQ 288(R19), F2
+	FMOVQ 304(R19), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F8, (R6)
+	ADD R1, R6
+	FMOVQ F9, (R6)
+	ADD R1, R6
+	FMOVQ 320(R19), F0
+	FMOVQ 336(R19), F1
+	FMOVQ 352(R19), F2
+	FMOVQ 368(R19), F3
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4EA1D448 // fsub v8.4s, v2.4s, v1.4s
+	WORD $0x4EA3D429 // fsub v9.4s, v1.4s, v3.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F8, (R6)
+	ADD R1, R6
+	FMOVQ F9, (R6)
+	ADD R1, R6
 	ADD $16, R2
 	ADD $16, R0
 	SUBS $4, R4
 	BNE channel
 	RET
 
-TEXT ·output2NEON(SB), 0, $128-80
+TEXT ·output4x2NEON(SB), 0, $256-80
 	MOVD y+0(FP), R0
 	MOVD rs+8(FP), R1
 	MOVD channels+16(FP), R2
@@ -2258,7 +2673,7 @@ TEXT ·output2NEON(SB), 0, $128-80
 	MOVD bias+56(FP), R7
 	MOVD residual+64(FP), R8
 	MOVD relu+72(FP), R9
-	MOVD $scratch-128(SP), R19
+	MOVD $scratch-256(SP), R19
 	MOVD $factors<>(SB), R20
 	FMOVQ (R20), F31
 	LSL $2, R1, R1
@@ -2280,12 +2695,25 @@ channel:
 	FMOVQ (R21), F2
 	ADD R10, R21
 	FMOVQ (R21), F3
-	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
-	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	ADD R10, R21
+	FMOVQ (R21), F4
+	ADD R10, R21
+	FMOVQ (R21), F5
+	WORD $0x4E22D426 // fadd v6.4s, v1.4s, v2.4s
 	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
-	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
-	FMOVQ F6, 0(R19)
-	FMOVQ F7, 64(R19)
+	WORD $0x4E24D468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4EA4D469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4E26D40A // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4E28D54A // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4F9F112B // fmla v11.4s, v9.4s, v31.s[0]
+	WORD $0x4FBF1106 // fmla v6.4s, v8.4s, v31.s[1]
+	WORD $0x4E25D4EC // fadd v12.4s, v7.4s, v5.4s
+	WORD $0x4FBF192C // fmla v12.4s, v9.4s, v31.s[3]
+	FMOVQ F10, 0(R19)
+	FMOVQ F11, 64(R19)
+	FMOVQ F6, 128(R19)
+	FMOVQ F12, 192(R19)
 	ADD R6, R20
 	MOVD R20, R21
 	FMOVQ (R21), F0
@@ -2295,12 +2723,25 @@ channel:
 	FMOVQ (R21), F2
 	ADD R10, R21
 	FMOVQ (R21), F3
-	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
-	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	ADD R10, R21
+	FMOVQ (R21), F4
+	ADD R10, R21
+	FMOVQ (R21), F5
+	WORD $0x4E22D426 // fadd v6.4s, v1.4s, v2.4s
 	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
-	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
-	FMOVQ F6, 16(R19)
-	FMOVQ F7, 80(R19)
+	WORD $0x4E24D468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4EA4D469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4E26D40A // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4E28D54A // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4F9F112B // fmla v11.4s, v9.4s, v31.s[0]
+	WORD $0x4FBF1106 // fmla v6.4s, v8.4s, v31.s[1]
+	WORD $0x4E25D4EC // fadd v12.4s, v7.4s, v5.4s
+	WORD $0x4FBF192C // fmla v12.4s, v9.4s, v31.s[3]
+	FMOVQ F10, 16(R19)
+	FMOVQ F11, 80(R19)
+	FMOVQ F6, 144(R19)
+	FMOVQ F12, 208(R19)
 	ADD R6, R20
 	MOVD R20, R21
 	FMOVQ (R21), F0
@@ -2310,12 +2751,25 @@ channel:
 	FMOVQ (R21), F2
 	ADD R10, R21
 	FMOVQ (R21), F3
-	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
-	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	ADD R10, R21
+	FMOVQ (R21), F4
+	ADD R10, R21
+	FMOVQ (R21), F5
+	WORD $0x4E22D426 // fadd v6.4s, v1.4s, v2.4s
 	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
-	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
-	FMOVQ F6, 32(R19)
-	FMOVQ F7, 96(R19)
+	WORD $0x4E24D468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4EA4D469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4E26D40A // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4E28D54A // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4F9F112B // fmla v11.4s, v9.4s, v31.s[0]
+	WORD $0x4FBF1106 // fmla v6.4s, v8.4s, v31.s[1]
+	WORD $0x4E25D4EC // fadd v12.4s, v7.4s, v5.4s
+	WORD $0x4FBF192C // fmla v12.4s, v9.4s, v31.s[3]
+	FMOVQ F10, 32(R19)
+	FMOVQ F11, 96(R19)
+	FMOVQ F6, 160(R19)
+	FMOVQ F12, 224(R19)
 	ADD R6, R20
 	MOVD R20, R21
 	FMOVQ (R21), F0
@@ -2325,12 +2779,25 @@ channel:
 	FMOVQ (R21), F2
 	ADD R10, R21
 	FMOVQ (R21), F3
-	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
-	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	ADD R10, R21
+	FMOVQ (R21), F4
+	ADD R10, R21
+	FMOVQ (R21), F5
+	WORD $0x4E22D426 // fadd v6.4s, v1.4s, v2.4s
 	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
-	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
-	FMOVQ F6, 48(R19)
-	FMOVQ F7, 112(R19)
+	WORD $0x4E24D468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4EA4D469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4E26D40A // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4E28D54A // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4F9F112B // fmla v11.4s, v9.4s, v31.s[0]
+	WORD $0x4FBF1106 // fmla v6.4s, v8.4s, v31.s[1]
+	WORD $0x4E25D4EC // fadd v12.4s, v7.4s, v5.4s
+	WORD $0x4FBF192C // fmla v12.4s, v9.4s, v31.s[3]
+	FMOVQ F10, 48(R19)
+	FMOVQ F11, 112(R19)
+	FMOVQ F6, 176(R19)
+	FMOVQ F12, 240(R19)
 	FMOVQ.P 16(R7), F29
 	MOVD R0, R13
 	MOVD R8, R15
@@ -2377,6 +2844,453 @@ row0:
 	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
 	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
 	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
+	CBZ R8, plain10
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4C6 // fadd v6.4s, v6.4s, v28.4s
+plain10:
+	WORD $0x4E3EF4C6 // fmax v6.4s, v6.4s, v30.4s
+	FMOVQ F6, (R12)
+	CMP $1, R4
+	BEQ row1
+	ADD R11, R12
+	ADD R11, R14
+	WORD $0x4E3DD4E7 // fadd v7.4s, v7.4s, v29.4s
+	CBZ R8, plain11
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4E7 // fadd v7.4s, v7.4s, v28.4s
+plain11:
+	WORD $0x4E3EF4E7 // fmax v7.4s, v7.4s, v30.4s
+	FMOVQ F7, (R12)
+row1:
+	CMP $2, R3
+	BEQ done
+	ADD R1, R13
+	ADD R1, R15
+	FMOVQ 128(R19), F0
+	FMOVQ 144(R19), F1
+	FMOVQ 160(R19), F2
+	FMOVQ 176(R19), F3
+	MOVD R13, R12
+	MOVD R15, R14
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
+	CBZ R8, plain20
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4C6 // fadd v6.4s, v6.4s, v28.4s
+plain20:
+	WORD $0x4E3EF4C6 // fmax v6.4s, v6.4s, v30.4s
+	FMOVQ F6, (R12)
+	CMP $1, R4
+	BEQ row2
+	ADD R11, R12
+	ADD R11, R14
+	WORD $0x4E3DD4E7 // fadd v7.4s, v7.4s, v29.4s
+	CBZ R8, plain21
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4E7 // fadd v7.4s, v7.4s, v28.4s
+plain21:
+	WORD $0x4E3EF4E7 // fmax v7.4s, v7.4s, v30.4s
+	FMOVQ F7, (R12)
+row2:
+	CMP $3, R3
+	BEQ done
+	ADD R1, R13
+	ADD R1, R15
+	FMOVQ 192(R19), F0
+	FMOVQ 208(R19), F1
+	FMOVQ 224(R19), F2
+	FMOVQ 240(R19), F3
+	MOVD R13, R12
+	MOVD R15, R14
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E22D4C6 // fadd v6.4s, v6.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4EA3D4E7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
+	CBZ R8, plain30
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4C6 // fadd v6.4s, v6.4s, v28.4s
+plain30:
+	WORD $0x4E3EF4C6 // fmax v6.4s, v6.4s, v30.4s
+	FMOVQ F6, (R12)
+	CMP $1, R4
+	BEQ row3
+	ADD R11, R12
+	ADD R11, R14
+	WORD $0x4E3DD4E7 // fadd v7.4s, v7.4s, v29.4s
+	CBZ R8, plain31
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4E7 // fadd v7.4s, v7.4s, v28.4s
+plain31:
+	WORD $0x4E3EF4E7 // fmax v7.4s, v7.4s, v30.4s
+	FMOVQ F7, (R12)
+row3:
+done:
+	ADD $16, R5
+	ADD $16, R0
+	CBZ R8, nothing
+	ADD $16, R8
+nothing:
+	SUBS $4, R2
+	BNE channel
+	RET
+
+TEXT ·inputStride2NEON(SB), 0, $400-40
+	MOVD v+0(FP), R0
+	MOVD vs+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD rs+24(FP), R3
+	MOVD channels+32(FP), R4
+	MOVD $scratch-400(SP), R19
+	MOVD $factors<>(SB), R20
+	FMOVQ (R20), F31
+	LSL $2, R1, R1
+	LSL $2, R3, R3
+	LSL $2, R4, R5
+channel:
+	MOVD R2, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	ADD R3, R21
+	FMOVQ (R21), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, 0(R19)
+	FMOVQ F2, 80(R19)
+	FMOVQ F7, 160(R19)
+	FMOVQ F1, 240(R19)
+	FMOVQ F3, 320(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	ADD R3, R21
+	FMOVQ (R21), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, 16(R19)
+	FMOVQ F2, 96(R19)
+	FMOVQ F7, 176(R19)
+	FMOVQ F1, 256(R19)
+	FMOVQ F3, 336(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	ADD R3, R21
+	FMOVQ (R21), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, 32(R19)
+	FMOVQ F2, 112(R19)
+	FMOVQ F7, 192(R19)
+	FMOVQ F1, 272(R19)
+	FMOVQ F3, 352(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	ADD R3, R21
+	FMOVQ (R21), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, 48(R19)
+	FMOVQ F2, 128(R19)
+	FMOVQ F7, 208(R19)
+	FMOVQ F1, 288(R19)
+	FMOVQ F3, 368(R19)
+	ADD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R3, R21
+	FMOVQ (R21), F1
+	ADD R3, R21
+	FMOVQ (R21), F2
+	ADD R3, R21
+	FMOVQ (R21), F3
+	ADD R3, R21
+	FMOVQ (R21), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, 64(R19)
+	FMOVQ F2, 144(R19)
+	FMOVQ F7, 224(R19)
+	FMOVQ F1, 304(R19)
+	FMOVQ F3, 384(R19)
+	MOVD R0, R6
+	FMOVQ 0(R19), F0
+	FMOVQ 16(R19), F1
+	FMOVQ 32(R19), F2
+	FMOVQ 48(R19), F3
+	FMOVQ 64(R19), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F2, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F1, (R6)
+	ADD R1, R6
+	FMOVQ F3, (R6)
+	ADD R1, R6
+	FMOVQ 80(R19), F0
+	FMOVQ 96(R19), F1
+	FMOVQ 112(R19), F2
+	FMOVQ 128(R19), F3
+	FMOVQ 144(R19), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F2, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F1, (R6)
+	ADD R1, R6
+	FMOVQ F3, (R6)
+	ADD R1, R6
+	FMOVQ 160(R19), F0
+	FMOVQ 176(R19), F1
+	FMOVQ 192(R19), F2
+	FMOVQ 208(R19), F3
+	FMOVQ 224(R19), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F2, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F1, (R6)
+	ADD R1, R6
+	FMOVQ F3, (R6)
+	ADD R1, R6
+	FMOVQ 240(R19), F0
+	FMOVQ 256(R19), F1
+	FMOVQ 272(R19), F2
+	FMOVQ 288(R19), F3
+	FMOVQ 304(R19), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F2, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F1, (R6)
+	ADD R1, R6
+	FMOVQ F3, (R6)
+	ADD R1, R6
+	FMOVQ 320(R19), F0
+	FMOVQ 336(R19), F1
+	FMOVQ 352(R19), F2
+	FMOVQ 368(R19), F3
+	FMOVQ 384(R19), F4
+	WORD $0x4EA2D406 // fsub v6.4s, v0.4s, v2.4s
+	WORD $0x4EA2D487 // fsub v7.4s, v4.4s, v2.4s
+	FMOVQ F6, (R6)
+	ADD R1, R6
+	FMOVQ F2, (R6)
+	ADD R1, R6
+	FMOVQ F7, (R6)
+	ADD R1, R6
+	FMOVQ F1, (R6)
+	ADD R1, R6
+	FMOVQ F3, (R6)
+	ADD R1, R6
+	ADD $16, R2
+	ADD $16, R0
+	SUBS $4, R4
+	BNE channel
+	RET
+
+TEXT ·outputStride2NEON(SB), 0, $160-80
+	MOVD y+0(FP), R0
+	MOVD rs+8(FP), R1
+	MOVD channels+16(FP), R2
+	MOVD rows+24(FP), R3
+	MOVD columns+32(FP), R4
+	MOVD m+40(FP), R5
+	MOVD ms+48(FP), R6
+	MOVD bias+56(FP), R7
+	MOVD residual+64(FP), R8
+	MOVD relu+72(FP), R9
+	MOVD $scratch-160(SP), R19
+	MOVD $factors<>(SB), R20
+	FMOVQ (R20), F31
+	LSL $2, R1, R1
+	LSL $2, R6, R6
+	LSL $2, R2, R11
+	MOVD $5, R10
+	MUL R6, R10
+	MOVD $0xFF800000, R20
+	CMP $0, R9
+	CSEL NE, ZR, R20, R20
+	VDUP R20, V30.S4
+channel:
+	MOVD R5, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	ADD R10, R21
+	FMOVQ (R21), F4
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 0(R19)
+	FMOVQ F7, 80(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	ADD R10, R21
+	FMOVQ (R21), F4
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 16(R19)
+	FMOVQ F7, 96(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	ADD R10, R21
+	FMOVQ (R21), F4
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 32(R19)
+	FMOVQ F7, 112(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	ADD R10, R21
+	FMOVQ (R21), F4
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 48(R19)
+	FMOVQ F7, 128(R19)
+	ADD R6, R20
+	MOVD R20, R21
+	FMOVQ (R21), F0
+	ADD R10, R21
+	FMOVQ (R21), F1
+	ADD R10, R21
+	FMOVQ (R21), F2
+	ADD R10, R21
+	FMOVQ (R21), F3
+	ADD R10, R21
+	FMOVQ (R21), F4
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
+	FMOVQ F6, 64(R19)
+	FMOVQ F7, 144(R19)
+	FMOVQ.P 16(R7), F29
+	MOVD R0, R13
+	MOVD R8, R15
+	FMOVQ 0(R19), F0
+	FMOVQ 16(R19), F1
+	FMOVQ 32(R19), F2
+	FMOVQ 48(R19), F3
+	FMOVQ 64(R19), F4
+	MOVD R13, R12
+	MOVD R15, R14
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
+	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
+	CBZ R8, plain00
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4C6 // fadd v6.4s, v6.4s, v28.4s
+plain00:
+	WORD $0x4E3EF4C6 // fmax v6.4s, v6.4s, v30.4s
+	FMOVQ F6, (R12)
+	CMP $1, R4
+	BEQ row0
+	ADD R11, R12
+	ADD R11, R14
+	WORD $0x4E3DD4E7 // fadd v7.4s, v7.4s, v29.4s
+	CBZ R8, plain01
+	FMOVQ (R14), F28
+	WORD $0x4E3CD4E7 // fadd v7.4s, v7.4s, v28.4s
+plain01:
+	WORD $0x4E3EF4E7 // fmax v7.4s, v7.4s, v30.4s
+	FMOVQ F7, (R12)
+row0:
+	CMP $1, R3
+	BEQ done
+	ADD R1, R13
+	ADD R1, R15
+	FMOVQ 80(R19), F0
+	FMOVQ 96(R19), F1
+	FMOVQ 112(R19), F2
+	FMOVQ 128(R19), F3
+	FMOVQ 144(R19), F4
+	MOVD R13, R12
+	MOVD R15, R14
+	WORD $0x4E21D406 // fadd v6.4s, v0.4s, v1.4s
+	WORD $0x4E23D4C6 // fadd v6.4s, v6.4s, v3.4s
+	WORD $0x4E22D427 // fadd v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D4E7 // fadd v7.4s, v7.4s, v4.4s
 	WORD $0x4E3DD4C6 // fadd v6.4s, v6.4s, v29.4s
 	CBZ R8, plain10
 	FMOVQ (R14), F28

@@ -2,102 +2,139 @@ package kernel
 
 import "fmt"
 
-// Winograd is one of the minimal filtering algorithms F(MxM, 3x3): a tile of (M+2)x(M+2) input pixels gives
-// MxM outputs of a 3x3 stride-1 convolution with (M+2)^2 multiplications for each pair of channels instead of
-// 9 M^2.
+// Winograd is a minimal filtering algorithm in two dimensions: from a tile of pixels it computes Height x Width outputs of
+// a 3x3 convolution with fewer multiplications for each pair of channels than 9 for each output.
 //
 //	Y = At [ (G g Gt) * (Bt d B) ] A      (* elementwise; products summed over input channels)
 //
-// Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, give the matrices: interpolation
-// at 0, 1, -1 and infinity for M = 2, also at 2 and -2 for M = 4.
+// It is the product of two one-dimensional ones, which may differ.
 type Winograd struct {
-	M       int // outputs of a tile in one dimension
-	index   int // in Set's tables
-	bt, at  [][]float32
-	weights func(u []float32, us int, kernel *[9]float32, factor float64)
+	Height, Width int // outputs of a tile
+	Stride        int // pixels from one output to the next
+	index         int // in Set's tables
+	rows, columns *minimal
 }
 
-// F2 and F4 are the two algorithms in use. F4 saves more multiplications, F2 has smaller weights.
+// minimal is a one-dimensional minimal filtering algorithm for three taps.
+type minimal struct {
+	bt, at   [][]float32
+	g        func(a, b, c float64) [6]float64 // G times taps; the first of its elements count
+	matrices int                              // rows of G
+	weight   []int                            // row of G that a position's products take; nil when each has its own
+}
+
+// F(2,3) and F(4,3) are Lavin and Gray's, "Fast Algorithms for Convolutional Neural Networks", 2015: interpolation at 0, 1,
+// -1 and infinity, and also at 2 and -2.
+//
+// stride2 computes two outputs that are two pixels apart. Each is the sum of two taps on pixels of odd places, which is
+// F(2,2) by interpolation at 0, 1 and infinity, and one tap on a pixel of an even place, which is a plain product (Yepez and
+// Ko, "Stride 2 1-D, 2-D, and 3-D Winograd for Convolutional Neural Networks", 2020).
 var (
-	F2 = &Winograd{M: 2, index: 0, weights: weights2,
+	f2 = minimal{
 		bt: [][]float32{{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}},
+		g:  g2, matrices: 4,
 		at: [][]float32{{1, 1, 1, 0}, {0, 1, -1, -1}},
 	}
-	F4 = &Winograd{M: 4, index: 1, weights: weights4,
+	f4 = minimal{
 		bt: [][]float32{
 			{4, 0, -5, 0, 1, 0}, {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
 			{0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}},
+		g: g4, matrices: 6,
 		at: [][]float32{
 			{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}},
 	}
+	stride2 = minimal{
+		bt: [][]float32{{1, 0, -1, 0, 0}, {0, 0, 1, 0, 0}, {0, 0, -1, 0, 1}, {0, 1, 0, 0, 0}, {0, 0, 0, 1, 0}},
+		g:  gStride2, matrices: 4,
+		at:     [][]float32{{1, 1, 0, 1, 0}, {0, 1, 1, 0, 1}},
+		weight: []int{0, 1, 2, 3, 3},
+	}
 )
 
-// Size is the number of input pixels of a tile in one dimension.
-func (w *Winograd) Size() int { return w.M + 2 }
-
-// Positions is the number of elementwise products of a tile.
-func (w *Winograd) Positions() int { return w.Size() * w.Size() }
-
-// Weights transforms one 3x3 kernel, row by row, times a factor: u[i*us] becomes the value at position i of G g Gt. It
-// computes in float64, as it is done once.
-func (w *Winograd) Weights(u []float32, us int, kernel []float32, factor float64) {
-	w.weights(u, us, (*[9]float32)(kernel), factor)
-}
-
-func weights2(u []float32, us int, k *[9]float32, factor float64) {
-	var t [3][4]float64 // G g, column by column
-	for j := range t {
-		t[j][0], t[j][1], t[j][2], t[j][3] = g2(float64(k[j])*factor, float64(k[3+j])*factor, float64(k[6+j])*factor)
-	}
-	for i := range 4 {
-		a, b, c, d := g2(t[0][i], t[1][i], t[2][i])
-		row := u[4*i*us:][:3*us+1]
-		row[0], row[us], row[2*us], row[3*us] = float32(a), float32(b), float32(c), float32(d)
-	}
-}
-
-func weights4(u []float32, us int, k *[9]float32, factor float64) {
-	var t [3][6]float64 // G g, column by column
-	for j := range t {
-		t[j][0], t[j][1], t[j][2], t[j][3], t[j][4], t[j][5] = g4(float64(k[j])*factor, float64(k[3+j])*factor, float64(k[6+j])*factor)
-	}
-	for i := range 6 {
-		a, b, c, d, e, f := g4(t[0][i], t[1][i], t[2][i])
-		row := u[6*i*us:][:5*us+1]
-		row[0], row[us], row[2*us] = float32(a), float32(b), float32(c)
-		row[3*us], row[4*us], row[5*us] = float32(d), float32(e), float32(f)
-	}
-}
-
-// g2 is G of F(2x2,3x3) times a vector; its rows are (1 0 0), (1 1 1)/2, (1 -1 1)/2 and (0 0 1).
-func g2(a, b, c float64) (r0, r1, r2, r3 float64) {
+// g2 has the rows (1 0 0), (1 1 1)/2, (1 -1 1)/2 and (0 0 1).
+func g2(a, b, c float64) [6]float64 {
 	even, odd := (a+c)/2, b/2
-	return a, even + odd, even - odd, c
+	return [6]float64{a, even + odd, even - odd, c}
 }
 
-// g4 is G of F(4x4,3x3) times a vector; its rows are (1 0 0)/4, -(1 1 1)/6, -(1 -1 1)/6, (1 2 4)/24, (1 -2 4)/24 and
-// (0 0 1).
-func g4(a, b, c float64) (r0, r1, r2, r3, r4, r5 float64) {
+// g4 has the rows (1 0 0)/4, -(1 1 1)/6, -(1 -1 1)/6, (1 2 4)/24, (1 -2 4)/24 and (0 0 1).
+func g4(a, b, c float64) [6]float64 {
 	near, far := (a+c)*(-1./6), a*(1./24)+c*(1./6)
 	odd, odder := b*(1./6), b*(1./12)
-	return a * (1. / 4), near - odd, near + odd, far + odder, far - odder, c
+	return [6]float64{a * (1. / 4), near - odd, near + odd, far + odder, far - odder, c}
+}
+
+// gStride2 has the rows (1 0 0), (1 0 1), (0 0 1) and (0 1 0).
+func gStride2(a, b, c float64) [6]float64 { return [6]float64{a, a + c, c, b} }
+
+// The algorithms in use. Of 9 multiplications for an output F2 leaves 4, F4x2 3, F4 2.25, and Stride2 6.25. Of 9 weights F2
+// and Stride2 make 16, F4x2 24, F4 36.
+var (
+	F2      = &Winograd{Height: 2, Width: 2, Stride: 1, index: 0, rows: &f2, columns: &f2}
+	F4      = &Winograd{Height: 4, Width: 4, Stride: 1, index: 1, rows: &f4, columns: &f4}
+	F4x2    = &Winograd{Height: 4, Width: 2, Stride: 1, index: 2, rows: &f4, columns: &f2}
+	Stride2 = &Winograd{Height: 2, Width: 2, Stride: 2, index: 3, rows: &stride2, columns: &stride2}
+)
+
+const (
+	algorithms = 4
+	// largest is the most pixels, and so positions, of a tile.
+	largest = 36
+)
+
+// size is the number of positions, and of pixels of a tile, in one dimension.
+func (m *minimal) size() int { return len(m.bt) }
+
+// Positions is the number of elementwise products of a tile.
+func (w *Winograd) Positions() int { return w.rows.size() * w.columns.size() }
+
+// Matrices is the number of transformed weights for each pair of channels: of Positions, or fewer where some share.
+func (w *Winograd) Matrices() int { return w.rows.matrices * w.columns.matrices }
+
+// Matrix says which of Matrices a position's products take.
+func (w *Winograd) Matrix(position int) int {
+	i, j := position/w.columns.size(), position%w.columns.size()
+	if w.rows.weight != nil {
+		i = w.rows.weight[i]
+	}
+	if w.columns.weight != nil {
+		j = w.columns.weight[j]
+	}
+	return i*w.columns.matrices + j
+}
+
+// Weights transforms one 3x3 kernel, row by row, times a factor: u[i*us] becomes what G g Gt has for matrix i. It computes
+// in float64, as it is done once.
+func (w *Winograd) Weights(u []float32, us int, kernel []float32, factor float64) {
+	k := (*[9]float32)(kernel)
+	var half [3][6]float64 // G g, column by column
+	for j := range half {
+		half[j] = w.rows.g(float64(k[j])*factor, float64(k[3+j])*factor, float64(k[6+j])*factor)
+	}
+	to := 0
+	for i := range w.rows.matrices {
+		row := w.columns.g(half[0][i], half[1][i], half[2][i])
+		for _, value := range row[:w.columns.matrices] {
+			u[to] = float32(value)
+			to += us
+		}
+	}
 }
 
 // Input transforms the tile whose upper left pixel is at x[0]: v[i*vs+c] becomes the value at position i of
 // channel c. Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
 func (s *Set) Input(w *Winograd, v []float32, vs int, x []float32, rs, channels int) {
 	checkChannels(channels)
-	size := w.Size()
-	_, _ = v[(size*size-1)*vs+channels-1], x[(size-1)*rs+size*channels-1]
+	_, _ = v[(w.Positions()-1)*vs+channels-1], x[(w.rows.size()-1)*rs+w.columns.size()*channels-1]
 	s.input[w.index](v, vs, x, rs, channels)
 }
 
-// Output transforms sums of products back: m[i*ms+c] at position i gives the M x M outputs, of which the
-// upper left rows x columns (1..M) are stored at y with bias, the residual (nil, or laid out as y) and, when
+// Output transforms sums of products back: m[i*ms+c] at position i gives the Height x Width outputs, of which the
+// upper left rows x columns are stored at y with bias, the residual (nil, or laid out as y) and, when
 // relu is set, max(0, x). Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
 func (s *Set) Output(w *Winograd, y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
 	checkChannels(channels)
-	if rows < 1 || rows > w.M || columns < 1 || columns > w.M {
+	if rows < 1 || rows > w.Height || columns < 1 || columns > w.Width {
 		panic(fmt.Sprintf("kernel: %d x %d outputs of a tile", rows, columns))
 	}
 	last := (rows-1)*rs + columns*channels - 1
@@ -115,33 +152,30 @@ func checkChannels(channels int) {
 }
 
 func (w *Winograd) inputGeneric(v []float32, vs int, x []float32, rs, channels int) {
-	size := w.Size()
-	var d, t [36]float32
+	size := w.columns.size()
+	var d, t [largest]float32
 	for c := range channels {
-		for i := range size {
-			for j := range size {
-				d[i*size+j] = x[i*rs+j*channels+c]
-			}
+		for i := range w.Positions() {
+			d[i] = x[i/size*rs+i%size*channels+c]
 		}
-		transform(t[:], w.bt, d[:], size)
-		for i, value := range t[:size*size] {
+		transform(t[:], w.rows.bt, w.columns.bt, d[:])
+		for i, value := range t[:w.Positions()] {
 			v[i*vs+c] = value
 		}
 	}
 }
 
 func (w *Winograd) outputGeneric(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
-	size := w.Size()
-	var d, t [36]float32
+	var d, t [largest]float32
 	for c := range channels {
-		for i := range d[:size*size] {
+		for i := range w.Positions() {
 			d[i] = m[i*ms+c]
 		}
-		transform(t[:], w.at, d[:], size)
+		transform(t[:], w.rows.at, w.columns.at, d[:])
 		for i := range rows {
 			for j := range columns {
 				at := i*rs + j*channels + c
-				sum := t[i*w.M+j] + bias[c]
+				sum := t[i*w.Width+j] + bias[c]
 				if residual != nil {
 					sum += residual[at]
 				}
@@ -154,9 +188,10 @@ func (w *Winograd) outputGeneric(y []float32, rs, channels, rows, columns int, m
 	}
 }
 
-// transform sets t = a d at, where d is size x size: columns first, then rows.
-func transform(t []float32, a [][]float32, d []float32, size int) {
-	var half [36]float32
+// transform sets t = a d bt: columns first, then rows.
+func transform(t []float32, a, b [][]float32, d []float32) {
+	var half [largest]float32
+	size := len(b[0])
 	for i, row := range a {
 		for j := range size {
 			var sum float32
@@ -167,12 +202,12 @@ func transform(t []float32, a [][]float32, d []float32, size int) {
 		}
 	}
 	for i := range a {
-		for j, row := range a {
+		for j, row := range b {
 			var sum float32
 			for k, factor := range row {
 				sum += half[i*size+k] * factor
 			}
-			t[i*len(a)+j] = sum
+			t[i*len(b)+j] = sum
 		}
 	}
 }

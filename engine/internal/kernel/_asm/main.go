@@ -37,7 +37,7 @@ func main() {
 	for n := 1; n <= t.pixels; n++ {
 		t.tile(n)
 	}
-	for _, w := range []winograd{f4, f2} {
+	for _, w := range algorithms {
 		t.input(w)
 		t.output(w)
 	}

@@ -8,14 +8,22 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// winograd is one of Winograd's minimal algorithms F(m x m, 3 x 3): tiles of m+2 squared become m squared
-// outputs. in and out compute one-dimensional transforms; the two-dimensional one is columns, then rows.
+// winograd is a minimal algorithm in two dimensions, the product of two one-dimensional ones; see package kernel.
 type winograd struct {
-	m       int
-	in, out func(t target, x []reg.VecVirtual) []reg.VecVirtual
+	name          string
+	rows, columns minimal
 }
 
-var f2 = winograd{2,
+// minimal is a one-dimensional algorithm: in transforms size pixels, out so many sums to outputs. The two-dimensional
+// transforms are columns, then rows.
+type minimal struct {
+	size, outputs int
+	in, out       func(t target, x []reg.VecVirtual) []reg.VecVirtual
+}
+
+var algorithms = []winograd{{"4", f4, f4}, {"2", f2, f2}, {"4x2", f4, f2}, {"Stride2", stride2, stride2}}
+
+var f2 = minimal{4, 2,
 	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
 		return []reg.VecVirtual{t.sub(d[0], d[2]), t.add(d[1], d[2]), t.sub(d[2], d[1]), t.sub(d[1], d[3])}
 	},
@@ -24,7 +32,7 @@ var f2 = winograd{2,
 	},
 }
 
-var f4 = winograd{4,
+var f4 = minimal{6, 4,
 	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
 		four, five, two := t.constant("four", 4), t.constant("five", 5), t.constant("two", 2)
 		t0 := t.addProduct(t.subProduct(d[4], five, d[2]), four, d[0])
@@ -44,6 +52,17 @@ var f4 = winograd{4,
 			t.addProduct(sum1, four, sum2),
 			t.addProduct(t.add(difference1, m[5]), eight, difference2),
 		}
+	},
+}
+
+// stride2 takes pixels of odd places, which are the first of a tile and every second from there, through F(2,2), and
+// passes the others on behind them.
+var stride2 = minimal{5, 2,
+	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
+		return []reg.VecVirtual{t.sub(d[0], d[2]), d[2], t.sub(d[4], d[2]), d[1], d[3]}
+	},
+	func(t target, m []reg.VecVirtual) []reg.VecVirtual {
+		return []reg.VecVirtual{t.add(t.add(m[0], m[1]), m[3]), t.add(t.add(m[1], m[2]), m[4])}
 	},
 }
 
@@ -89,13 +108,12 @@ func (t target) loads(n int, at func(i int) Mem) []reg.VecVirtual {
 
 // input writes the transform of one tile of pixels.
 func (t target) input(w winograd) {
-	name := fmt.Sprintf("input%d%s", w.m, t.suffix)
+	name := "input" + w.name + t.suffix
 	TEXT(name, 0, "func(v *float32, vs int, x *float32, rs, channels int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s is inputGeneric of F(%dx%d,3x3).", name, w.m, w.m))
-	size := w.m + 2
-	scratch := AllocLocal(size * size * t.bytes())
-	local := func(i, j int) Mem { return scratch.Offset((i*size + j) * t.bytes()) }
+	Doc(fmt.Sprintf("%s is inputGeneric of algorithm %s.", name, w.name))
+	scratch := AllocLocal(w.rows.size * w.columns.size * t.bytes())
+	local := func(i, j int) Mem { return scratch.Offset((i*w.columns.size + j) * t.bytes()) }
 
 	v, vs, x, rs := pointer("v"), stride("vs"), pointer("x"), stride("rs")
 	channels := count("channels")
@@ -105,25 +123,25 @@ func (t target) input(w winograd) {
 	Label("channel")
 	column := GP64()
 	MOVQ(x, column)
-	for j := range size {
+	for j := range w.columns.size {
 		at := GP64()
 		MOVQ(column, at)
-		d := t.loads(size, func(i int) Mem {
+		d := t.loads(w.rows.size, func(i int) Mem {
 			if i > 0 {
 				ADDQ(rs, at)
 			}
 			return Mem{Base: at}
 		})
-		for i, r := range w.in(t, d) {
+		for i, r := range w.rows.in(t, d) {
 			VMOVUPS(r, local(i, j))
 		}
 		ADDQ(pixel, column)
 	}
 	to := GP64()
 	MOVQ(v, to)
-	for i := range size {
-		d := t.loads(size, func(j int) Mem { return local(i, j) })
-		for _, r := range w.in(t, d) {
+	for i := range w.rows.size {
+		d := t.loads(w.columns.size, func(j int) Mem { return local(i, j) })
+		for _, r := range w.columns.in(t, d) {
 			VMOVUPS(r, Mem{Base: to})
 			ADDQ(vs, to)
 		}
@@ -138,35 +156,34 @@ func (t target) input(w winograd) {
 
 // output writes the inverse transform of one tile, with what follows a convolution.
 func (t target) output(w winograd) {
-	name := fmt.Sprintf("output%d%s", w.m, t.suffix)
+	name := "output" + w.name + t.suffix
 	TEXT(name, 0,
 		"func(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s is outputGeneric of F(%dx%d,3x3).", name, w.m, w.m))
-	size := w.m + 2
-	scratch := AllocLocal(w.m * size * t.bytes())
-	local := func(i, j int) Mem { return scratch.Offset((i*size + j) * t.bytes()) }
+	Doc(fmt.Sprintf("%s is outputGeneric of algorithm %s.", name, w.name))
+	scratch := AllocLocal(w.rows.outputs * w.columns.size * t.bytes())
+	local := func(i, j int) Mem { return scratch.Offset((i*w.columns.size + j) * t.bytes()) }
 
 	m, ms := pointer("m"), stride("ms")
 	pixel := stride("channels")
 	done := GP64() // bytes of channels done
 	XORQ(done, done)
 	Label("channel")
-	down := GP64() // positions of one column lie size apart
+	down := GP64() // positions of one column lie a row of them apart
 	MOVQ(ms, down)
-	IMUL3Q(number(size), down, down)
+	IMUL3Q(number(w.columns.size), down, down)
 	column := GP64()
 	MOVQ(m, column)
-	for j := range size {
+	for j := range w.columns.size {
 		at := GP64()
 		MOVQ(column, at)
-		d := t.loads(size, func(i int) Mem {
+		d := t.loads(w.rows.size, func(i int) Mem {
 			if i > 0 {
 				ADDQ(down, at)
 			}
 			return Mem{Base: at}
 		})
-		for i, r := range w.out(t, d) {
+		for i, r := range w.rows.out(t, d) {
 			VMOVUPS(r, local(i, j))
 		}
 		ADDQ(ms, column)
@@ -177,11 +194,11 @@ func (t target) output(w winograd) {
 	y := pointer("y")
 	ADDQ(done, y)
 	residual := pointer("residual")
-	for i := range w.m {
+	for i := range w.rows.outputs {
 		CMPQ(mustParam("rows"), Imm(uint64(i)))
 		JLE(LabelRef("channeldone"))
-		d := t.loads(size, func(j int) Mem { return local(i, j) })
-		sums := w.out(t, d)
+		d := t.loads(w.columns.size, func(j int) Mem { return local(i, j) })
+		sums := w.columns.out(t, d)
 		to := GP64()
 		MOVQ(y, to)
 		for j, r := range sums {
@@ -208,7 +225,7 @@ func (t target) output(w winograd) {
 			VMOVUPS(r, Mem{Base: to})
 		}
 		Label("row" + fmt.Sprint(i))
-		if i < w.m-1 {
+		if i < w.rows.outputs-1 {
 			rs := stride("rs")
 			ADDQ(rs, y)
 		}

@@ -8,7 +8,7 @@ func main() {
 		tile(n)
 	}
 	Floats("factors", 2, 4, 5, 8)
-	for _, w := range []winograd{f4, f2} {
+	for _, w := range algorithms {
 		w.input()
 		w.output()
 	}

@@ -1,18 +1,23 @@
 package main
 
 import (
-	"fmt"
-
 	. "github.com/resnet18cloud/resnet18cloud/engine/internal/neonasm"
 )
 
-// winograd is one of Winograd's minimal algorithms F(m x m, 3 x 3): tiles of m+2 squared become m squared outputs. in
-// and out compute one-dimensional transforms of the registers from 0 up, and return where the results are; the
-// two-dimensional one is columns, then rows.
+// winograd is a minimal algorithm in two dimensions, the product of two one-dimensional ones; see package kernel.
 type winograd struct {
-	m       int
-	in, out func() []int
+	name          string
+	rows, columns minimal
 }
+
+// minimal is a one-dimensional algorithm: in transforms size pixels, out so many sums to outputs. Both take the registers
+// from 0 up, and return where the results are. The two-dimensional transforms are columns, then rows.
+type minimal struct {
+	size, outputs int
+	in, out       func() []int
+}
+
+var algorithms = []winograd{{"2", f2, f2}, {"4", f4, f4}, {"4x2", f4, f2}, {"Stride2", stride2, stride2}}
 
 // Lanes of the register of factors.
 const (
@@ -24,7 +29,7 @@ const (
 	eight = 3
 )
 
-var f2 = winograd{2,
+var f2 = minimal{4, 2,
 	func() []int {
 		Fsub4S(6, 0, 2)
 		Fadd4S(7, 1, 2)
@@ -41,7 +46,7 @@ var f2 = winograd{2,
 	},
 }
 
-var f4 = winograd{4,
+var f4 = minimal{6, 4,
 	func() []int {
 		const t0, even, odd, near, far, t1, t2, t3 = 6, 7, 8, 9, 10, 11, 12, 13
 		move(t0, 4)
@@ -79,25 +84,42 @@ var f4 = winograd{4,
 	},
 }
 
+// stride2 takes pixels of odd places, which are the first of a tile and every second from there, through F(2,2), and
+// passes the others on behind them.
+var stride2 = minimal{5, 2,
+	func() []int {
+		Fsub4S(6, 0, 2)
+		Fsub4S(7, 4, 2)
+		return []int{6, 2, 7, 1, 3}
+	},
+	func() []int {
+		Fadd4S(6, 0, 1)
+		Fadd4S(6, 6, 3)
+		Fadd4S(7, 1, 2)
+		Fadd4S(7, 7, 4)
+		return []int{6, 7}
+	},
+}
+
 // loads reads the vectors of one transform, stride bytes apart (in a register); it moves the register at.
-func (w winograd) loads(at, stride string) {
-	for i := range w.m + 2 {
+func (m minimal) loads(at, stride string) {
+	for i := range m.size {
 		Op("FMOVQ (%s), F%d", at, i)
-		if i < w.m+1 {
+		if i < m.size-1 {
 			Op("ADD %s, %s", stride, at)
 		}
 	}
 }
 
-// columns writes the first half of either transform: columns of vectors at from, next bytes apart (in a register), their
+// verticals writes the first half of either transform: columns of vectors at from, next bytes apart (in a register), their
 // rows down bytes apart, become columns of scratch memory.
-func (w winograd) columns(transform func() []int, from, next, down, scratch string) {
+func (w winograd) verticals(transform func() []int, from, next, down, scratch string) {
 	const column, at = "R20", "R21"
-	size := w.m + 2
+	size := w.columns.size
 	Op("MOVD %s, %s", from, column)
 	for j := range size {
 		Op("MOVD %s, %s", column, at)
-		w.loads(at, down)
+		w.rows.loads(at, down)
 		for i, r := range transform() {
 			Op("FMOVQ F%d, %d(%s)", r, 16*(i*size+j), scratch)
 		}
@@ -109,7 +131,7 @@ func (w winograd) columns(transform func() []int, from, next, down, scratch stri
 
 // row reads row i of scratch memory.
 func (w winograd) row(i int, scratch string) {
-	size := w.m + 2
+	size := w.columns.size
 	for j := range size {
 		Op("FMOVQ %d(%s), F%d", 16*(i*size+j), scratch, j)
 	}
@@ -117,7 +139,7 @@ func (w winograd) row(i int, scratch string) {
 
 // begin writes the start of a transform, with scratch memory for so many vectors.
 func (w winograd) begin(name string, scratch string, vectors int, params ...string) {
-	Text(fmt.Sprintf("%s%dNEON", name, w.m), 16*vectors, params...)
+	Text(name+w.name+"NEON", 16*vectors, params...)
 	Op("MOVD $scratch-%d(SP), %s", 16*vectors, scratch)
 	Op("MOVD $factors<>(SB), R20")
 	Op("FMOVQ (R20), F%d", factors)
@@ -127,16 +149,15 @@ func (w winograd) begin(name string, scratch string, vectors int, params ...stri
 func (w winograd) input() {
 	const v, vs, x, rs, channels = "R0", "R1", "R2", "R3", "R4"
 	const pixel, to, scratch = "R5", "R6", "R19"
-	size := w.m + 2
-	w.begin("input", scratch, size*size, "v", "vs", "x", "rs", "channels")
+	w.begin("input", scratch, w.rows.size*w.columns.size, "v", "vs", "x", "rs", "channels")
 	bytes(vs, rs)
 	Op("LSL $2, %s, %s", channels, pixel)
 	Label("channel")
-	w.columns(w.in, x, pixel, rs, scratch)
+	w.verticals(w.rows.in, x, pixel, rs, scratch)
 	Op("MOVD %s, %s", v, to)
-	for i := range size {
+	for i := range w.rows.size {
 		w.row(i, scratch)
-		for _, r := range w.in() {
+		for _, r := range w.columns.in() {
 			Op("FMOVQ F%d, (%s)", r, to)
 			Op("ADD %s, %s", vs, to)
 		}
@@ -153,26 +174,25 @@ func (w winograd) output() {
 	const y, rs, channels, rows, columns, m, ms, bias, residual, relu = "R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9"
 	const down, pixel, to, toRow, from, fromRow, scratch = "R10", "R11", "R12", "R13", "R14", "R15", "R19"
 	const floor, bvec, sum = 30, 29, 28 // the least of outputs, the bias, a residual
-	size := w.m + 2
-	w.begin("output", scratch, w.m*size, "y", "rs", "channels", "rows", "columns", "m", "ms", "bias", "residual", "relu")
+	w.begin("output", scratch, w.rows.outputs*w.columns.size, "y", "rs", "channels", "rows", "columns", "m", "ms", "bias", "residual", "relu")
 	bytes(rs, ms)
 	Op("LSL $2, %s, %s", channels, pixel)
-	Op("MOVD $%d, %s", size, down)
+	Op("MOVD $%d, %s", w.columns.size, down)
 	Op("MUL %s, %s", ms, down)
 	Op("MOVD $0xFF800000, R20") // minus infinity
 	Op("CMP $0, %s", relu)
 	Op("CSEL NE, ZR, R20, R20")
 	Op("VDUP R20, V%d.S4", floor)
 	Label("channel")
-	w.columns(w.out, m, ms, down, scratch)
+	w.verticals(w.rows.out, m, ms, down, scratch)
 	Op("FMOVQ.P 16(%s), F%d", bias, bvec)
 	Op("MOVD %s, %s", y, toRow)
 	Op("MOVD %s, %s", residual, fromRow)
-	for i := range w.m {
+	for i := range w.rows.outputs {
 		w.row(i, scratch)
 		Op("MOVD %s, %s", toRow, to)
 		Op("MOVD %s, %s", fromRow, from)
-		for j, r := range w.out() {
+		for j, r := range w.columns.out() {
 			Fadd4S(r, r, bvec)
 			Op("CBZ %s, plain%d%d", residual, i, j)
 			Op("FMOVQ (%s), F%d", from, sum)
@@ -180,7 +200,7 @@ func (w winograd) output() {
 			Label("plain%d%d", i, j)
 			Fmax4S(r, r, floor)
 			Op("FMOVQ F%d, (%s)", r, to)
-			if j < w.m-1 {
+			if j < w.columns.outputs-1 {
 				Op("CMP $%d, %s", j+1, columns)
 				Op("BEQ row%d", i)
 				Op("ADD %s, %s", pixel, to)
@@ -188,7 +208,7 @@ func (w winograd) output() {
 			}
 		}
 		Label("row%d", i)
-		if i < w.m-1 {
+		if i < w.rows.outputs-1 {
 			Op("CMP $%d, %s", i+1, rows)
 			Op("BEQ done")
 			Op("ADD %s, %s", rs, toRow)
