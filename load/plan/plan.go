@@ -58,7 +58,7 @@ type Plan struct {
 	CPURequest      float64 // CPUs of a replica
 	MemoryRequest   float64 // bytes of a replica; 0 when not known
 	PerReplica      float64 // requests per second and replica which the smallest fleet still holds
-	HPACPU          float64 // CPUs used per replica at that rate: the target of an HPA
+	HPACPU          float64 // CPUs used per replica at that rate, less the headroom: the target of an HPA
 	QueuePerReplica int     // images waiting per replica that are gone in half the time allowed: the target of KEDA
 }
 
@@ -110,7 +110,9 @@ func Make(c Config) (*Plan, error) {
 	p.Mean = float64(sum) / float64(len(rates))
 	p.Static, p.Scaled = p.bill(float64(p.Peak)), p.bill(p.Mean)
 	p.PerReplica = p.holds(p.Least) / float64(p.Least)
-	p.HPACPU = p.PerReplica * c.CPUSeconds
+	// An HPA leaves up to a tenth above its target alone, and sees no more than a replica can use: a target above
+	// 0.9 of that would never scale up.
+	p.HPACPU = min(p.PerReplica/(1+c.Headroom), 0.85*c.Capacity) * c.CPUSeconds
 	p.QueuePerReplica = max(1, int(c.Capacity*c.waitAllowed()/2))
 	return p, nil
 }

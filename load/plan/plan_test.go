@@ -2,14 +2,19 @@ package plan
 
 import (
 	"math"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	autoscaling "k8s.io/api/autoscaling/v2"
 	"sigs.k8s.io/yaml"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
@@ -75,8 +80,8 @@ func TestBill(t *testing.T) {
 	near("per million, static", p.Static.PerMillion, 106.48)
 	near("per million, scaled", p.Scaled.PerMillion, 79.86)
 	near("utilisation", p.Static.Utilisation, 10800./24000)
-	near("HPA", p.HPACPU, 90*0.009)
-	if p.QueuePerReplica != 25 { // half of 0.5 s at 100/s
+	near("HPA", p.HPACPU, 85*0.009) // not 90: it must see more than a tenth above it, of at most 100
+	if p.QueuePerReplica != 25 {    // half of 0.5 s at 100/s
 		t.Errorf("queue per replica %d, want 25", p.QueuePerReplica)
 	}
 }
@@ -99,9 +104,11 @@ func TestNonsense(t *testing.T) {
 	}
 }
 
-func TestYAMLIsYAML(t *testing.T) {
+// TestYAMLIsWhatClustersTake reads the HPA as Kubernetes' own type, without a field to spare, and KEDA's as its
+// documentation has it ("ScaledObject specification", "Metrics API").
+func TestYAMLIsWhatClustersTake(t *testing.T) {
 	t.Parallel()
-	p := make1(t, Config{Replica: one, Schedule: schedule.Constant(300, time.Minute)})
+	p := make1(t, Config{Replica: one, Schedule: schedule.Constant(300, time.Minute), Headroom: 0.2})
 	var b strings.Builder
 	if err := p.YAML(&b); err != nil {
 		t.Fatal(err)
@@ -110,24 +117,69 @@ func TestYAMLIsYAML(t *testing.T) {
 	if len(documents) != 3 {
 		t.Fatalf("%d documents, want 3", len(documents))
 	}
-	var hpa struct {
-		MinReplicas, MaxReplicas int
-		Metrics                  []struct {
-			Resource struct{ Target struct{ AverageValue string } }
-		}
-	}
-	if err := yaml.Unmarshal([]byte(documents[0]), &hpa); err != nil {
+	var hpa autoscaling.HorizontalPodAutoscaler
+	if err := yaml.UnmarshalStrict([]byte(documents[0]), &hpa); err != nil {
 		t.Fatal(err)
 	}
-	if hpa.MaxReplicas != p.Peak || hpa.Metrics[0].Resource.Target.AverageValue != millis(p.HPACPU) {
+	metric := hpa.Spec.Metrics[0]
+	if hpa.APIVersion != autoscaling.SchemeGroupVersion.String() || hpa.Spec.MaxReplicas != int32(p.Peak) || *hpa.Spec.MinReplicas != int32(p.Least) ||
+		metric.Type != autoscaling.ResourceMetricSourceType || metric.Resource.Target.Type != autoscaling.AverageValueMetricType ||
+		metric.Resource.Target.AverageValue.String() != millis(p.HPACPU) {
 		t.Errorf("HPA %+v", hpa)
+	}
+	var keda struct {
+		APIVersion, Kind string
+		Metadata         struct{ Name string }
+		Spec             struct {
+			ScaleTargetRef                   struct{ Name string }
+			MinReplicaCount, MaxReplicaCount int
+			Triggers                         []struct {
+				Type     string
+				Metadata map[string]string // values are strings, numbers too
+			}
+		}
+	}
+	if err := yaml.UnmarshalStrict([]byte(documents[1]), &keda); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"url": "http://dispatcher-service:8080/status", "valueLocation": "queue_size", "targetValue": strconv.Itoa(p.QueuePerReplica)}
+	if keda.Spec.MaxReplicaCount != p.Peak || keda.Spec.Triggers[0].Type != "metrics-api" || !cmp.Equal(keda.Spec.Triggers[0].Metadata, want) {
+		t.Errorf("KEDA %+v", keda)
 	}
 	var helm map[string]any
 	if err := yaml.Unmarshal([]byte(documents[2]), &helm); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"cpu": "1000m", "memory": "192Mi"}
-	if diff := cmp.Diff(want, helm["resources"].(map[string]any)["requests"]); diff != "" {
+	requests := map[string]any{"cpu": "1000m", "memory": "192Mi"}
+	if diff := cmp.Diff(requests, helm["resources"].(map[string]any)["requests"]); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+	// Both scale what stands in k8s/.
+	manifest, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", "hpa.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ours autoscaling.HorizontalPodAutoscaler
+	if err := yaml.Unmarshal(manifest, &ours); err != nil {
+		t.Fatal(err)
+	}
+	if ours.Spec.ScaleTargetRef != hpa.Spec.ScaleTargetRef || ours.Name != hpa.Name || keda.Spec.ScaleTargetRef.Name != ours.Spec.ScaleTargetRef.Name {
+		t.Errorf("plan scales %+v and %+v, k8s/hpa.yaml %+v", hpa.Spec.ScaleTargetRef, keda.Spec.ScaleTargetRef, ours.Spec.ScaleTargetRef)
+	}
+}
+
+// TestHPAFollowsTheHeadroom: at the schedule's highest rate an HPA with the plan's target asks for about the
+// plan's replicas, and its target leaves it a tenth to see.
+func TestHPAFollowsTheHeadroom(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []float64{50, 300, 3000} {
+		p := make1(t, Config{Replica: one, Schedule: schedule.Constant(rate, time.Minute), Headroom: 0.2})
+		asks := math.Ceil(rate * p.CPUSeconds / p.HPACPU)
+		if asks < float64(p.Peak) || asks > 1.15*float64(p.Peak)+1 {
+			t.Errorf("%v/s: the HPA asks for %v replicas, the plan has %d", rate, asks, p.Peak)
+		}
+		if p.HPACPU > 0.9*p.Capacity*p.CPUSeconds {
+			t.Errorf("%v/s: target %v of at most %v CPUs", rate, p.HPACPU, p.Capacity*p.CPUSeconds)
+		}
 	}
 }

@@ -45,24 +45,35 @@ func (p *Plan) requests() []string {
 	return parts
 }
 
-// millis writes CPUs as Kubernetes does.
-func millis(cpus float64) string { return fmt.Sprintf("%.0fm", math.Floor(1000*cpus+0.5)) }
+// millis writes CPUs as Kubernetes does, which takes no target of nothing.
+func millis(cpus float64) string { return fmt.Sprintf("%.0fm", max(1, math.Floor(1000*cpus+0.5))) }
 
-// YAML writes the values for an HPA, for KEDA, and for a chart, as three documents to take from.
+// YAML writes an HPA, a ScaledObject of KEDA, of which a cluster takes one, and values for a chart, as three
+// documents. They scale the Deployment of k8s/deployment.yaml.
 func (p *Plan) YAML(w io.Writer) error {
-	_, err := fmt.Fprintf(w, `# HorizontalPodAutoscaler (autoscaling/v2): spec. The smallest fleet holds the limit at this CPU use.
-minReplicas: %[1]d
-maxReplicas: %[2]d
-metrics:
-  - type: Resource
-    resource: {name: cpu, target: {type: AverageValue, averageValue: %[3]s}}
+	_, err := fmt.Fprintf(w, `# Kubernetes' own autoscaler. The smallest fleet holds the limit at this CPU use, and the headroom more.
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: resnet18-hpa}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: resnet18-app}
+  minReplicas: %[1]d
+  maxReplicas: %[2]d
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: AverageValue, averageValue: %[3]s}}
 ---
-# KEDA ScaledObject: spec. Images waiting per replica that are gone in half of the time allowed.
-minReplicaCount: %[1]d
-maxReplicaCount: %[2]d
-triggers:
-  - type: metrics-api
-    metadata: {url: "http://dispatcher-service:8080/status", valueLocation: queue_size, targetValue: "%[4]d"}
+# Or KEDA. Images waiting per replica that are gone in half of the time allowed.
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: resnet18-app}
+spec:
+  scaleTargetRef: {name: resnet18-app}
+  minReplicaCount: %[1]d
+  maxReplicaCount: %[2]d
+  triggers:
+    - type: metrics-api
+      metadata: {url: "http://dispatcher-service:8080/status", valueLocation: queue_size, targetValue: "%[4]d"}
 ---
 # Values of a Helm chart.
 replicas: %[5]d
