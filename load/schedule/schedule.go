@@ -4,13 +4,16 @@
 package schedule
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -121,7 +124,7 @@ func Parse(text string) (Schedule, error) {
 		err = s.validate()
 	}
 	if err != nil {
-		return Schedule{}, fmt.Errorf("schedule %q: %w", text, err)
+		return Schedule{}, fmt.Errorf("schedule %.200q: %w", text, err)
 	}
 	s.Name = text
 	return s, nil
@@ -142,8 +145,8 @@ func parse(text string) (Schedule, error) {
 	if name, rest, ok := strings.Cut(text, ":"); ok && patterns[name].make != nil {
 		return patterns[name].parse(rest)
 	}
-	if strings.HasSuffix(text, ".csv") {
-		return readCSV(text)
+	if strings.EqualFold(filepath.Ext(text), ".csv") {
+		return openCSV(text)
 	}
 	return parseList(text)
 }
@@ -153,39 +156,49 @@ func parseList(text string) (Schedule, error) {
 	for field := range strings.SplitSeq(strings.Trim(strings.TrimSpace(text), "[]"), ",") {
 		rate, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
 		if err != nil {
-			return s, fmt.Errorf("%q is no number; want %s", field, Usage)
+			return s, fmt.Errorf("%.40q is no number; want %s", field, Usage)
 		}
 		s.Rates = append(s.Rates, rate)
 	}
 	return s, nil
 }
 
-// readCSV reads the last field of each line as the rate of a second; a first line that is no number is a
-// heading.
-func readCSV(path string) (Schedule, error) {
-	data, err := os.ReadFile(path)
+func openCSV(path string) (Schedule, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return Schedule{}, err
 	}
+	defer f.Close()
+	return readCSV(f)
+}
+
+// readCSV reads the last field of each line as the rate of a second; a first line that is no number is a
+// heading. Fields are separated by commas or semicolons and may be quoted; nothing but rates is kept, and no
+// more of them than a schedule may have, so that a file of another kind costs no memory.
+func readCSV(r io.Reader) (Schedule, error) {
+	const byteOrderMark = "\ufeff"
 	var s Schedule
-	number := 0
-	for line := range strings.Lines(string(data)) {
-		number++
-		line = strings.TrimSpace(line)
+	lines := bufio.NewScanner(r)
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(strings.TrimPrefix(lines.Text(), byteOrderMark))
 		if line == "" {
 			continue
 		}
-		field := line[strings.LastIndexByte(line, ',')+1:]
-		rate, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
-		if err != nil {
-			if number == 1 {
-				continue
-			}
-			return s, fmt.Errorf("line %d: %q is no rate", number, field)
+		field := strings.Trim(line[strings.LastIndexAny(line, ",;")+1:], " \t\"")
+		rate, err := strconv.ParseFloat(field, 64)
+		switch {
+		case err == nil && len(s.Rates) > maxSteps:
+			return s, s.validate()
+		case err == nil:
+			s.Rates = append(s.Rates, rate)
+		case number > 1:
+			return s, fmt.Errorf("line %d: %.40q is no rate; want images per second in the last column, a line for each second", number, field)
 		}
-		s.Rates = append(s.Rates, rate)
 	}
-	return s, nil
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return s, errors.New("a line is longer than 64 KiB: is it a CSV file? Want images per second in the last column, a line for each second")
+	}
+	return s, lines.Err()
 }
 
 func (s Schedule) validate() error {

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -153,40 +154,90 @@ func TestRandomPatterns(t *testing.T) {
 
 func TestCSV(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "rates.csv")
-	if err := os.WriteFile(path, []byte("second,rate\n0,3\n1,5.5\n\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, c := range map[string]struct {
+		text string
+		want []float64
+	}{
+		"heading":         {"second,rate\n0,3\n1,5.5\n\n", []float64{3, 5.5}},
+		"no heading":      {"3\n5.5", []float64{3, 5.5}},
+		"byte order mark": {"\ufeff3\r\n5.5\r\n", []float64{3, 5.5}},
+		"semicolons":      {"second;rate\n0;3\n1;5.5\n", []float64{3, 5.5}},
+		"quoted":          {"\"second\",\"rate\"\n\"0\",\"3\"\n\"1\", \"5.5\"\n", []float64{3, 5.5}},
+	} {
+		path := filepath.Join(t.TempDir(), "rates.CSV")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Parse(path); err != nil || !slices.Equal(s.Rates, c.want) {
+			t.Errorf("%s: Parse = %v, %v", name, s.Rates, err)
+		}
 	}
-	s, err := Parse(path)
-	if err != nil || !slices.Equal(s.Rates, []float64{3, 5.5}) {
-		t.Errorf("Parse = %v, %v", s.Rates, err)
+}
+
+func TestCSVRefuses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"3\nfour\n":                       `line 2: "four" is no rate`,
+		"":                                "is empty",
+		"second,rate\n":                   "is empty",
+		"0\n0\n":                          "sends nothing",
+		"1\n-2\n":                         "rate -2 at step 2",
+		"1\nNaN\n":                        "rate NaN at step 2",
+		"1\n1e9\n":                        "rate 1e+09 at step 2",
+		"1\n" + strings.Repeat("x", 1e6):  "is it a CSV file?",
+		strings.Repeat("1\n", maxSteps+9): "at most 604800 are taken",
+	} {
+		path := filepath.Join(t.TempDir(), "rates.csv")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse(path); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 1000 {
+			t.Errorf("%.20q: %v, want an error with %q", text, err, want)
+		}
 	}
-	if err := os.WriteFile(path, []byte("3\nfour\n"), 0o600); err != nil {
-		t.Fatal(err)
+	if _, err := Parse(filepath.Join(t.TempDir(), "rates.csv")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
 	}
-	if _, err := Parse(path); err == nil || !strings.Contains(err.Error(), `line 2: "four"`) {
-		t.Errorf("error %v, want one that names line 2", err)
+}
+
+func FuzzCSV(f *testing.F) {
+	for _, s := range []string{"second,rate\n0,3\n1,5.5\n", "\ufeff3;\"4\"\n", "1e309\n"} {
+		f.Add(s)
 	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := readCSV(strings.NewReader(text))
+		if err == nil && len(s.Rates) > strings.Count(text, "\n")+1 {
+			t.Errorf("%d rates of %q", len(s.Rates), text)
+		}
+	})
 }
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                   "is no number",
-		"4,,8":               "is no number",
-		"-1,2":               "rate -1 at step 1",
-		"NaN":                "rate NaN",
-		"0,0":                "sends nothing",
-		"1e9":                "1000000 requests per second",
-		"constant:5":         "1 arguments, want RATE:DURATION",
-		"constant:5:soon":    `DURATION is "soon"`,
-		"constant:5:0s":      "want 1 second to a week",
-		"constant:5:9000h":   "want 1 second to a week",
-		"sine:1:1:0.1s:9s":   "PERIOD is 0.1 seconds",
-		"none.csv":           "no such file",
-		"poisson:poisson:":   "is no number",
-		"wave:1:2":           "is no number",
-		"constant:1e300:10s": "not negative",
+		"":                       "is no number",
+		"4,,8":                   "is no number",
+		"-1,2":                   "rate -1 at step 1",
+		"NaN":                    "rate NaN",
+		"0,0":                    "sends nothing",
+		"1e9":                    "1000000 requests per second",
+		"constant:5":             "1 arguments, want RATE:DURATION",
+		"constant:5:soon":        `DURATION is "soon"`,
+		"constant:5:0s":          "want 1 second to a week",
+		"constant:5:9000h":       "want 1 second to a week",
+		"sine:1:1:0.1s:9s":       "PERIOD is 0.1 seconds",
+		"none.csv":               "no such file",
+		"poisson:poisson:":       "is no number",
+		"wave:1:2":               "is no number",
+		"constant:1e300:10s":     "not negative",
+		"constant:5:1e300":       "not negative",
+		"constant:5:-3s":         "not negative",
+		"constant:5:99999h":      "want 1 second to a week",
+		"constant:5:9999999999h": "DURATION is",
+		"constant:NaN:10s":       "RATE is",
+		"poisson:1e9:10s":        "1000000 requests per second",
+		"twitter:0:10m:1":        "sends nothing",
+		"mmpp:1:2:30s:10m:-1":    "SEED is",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse(%q): %v, want an error with %q", text, err, want)
@@ -199,7 +250,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.HasSuffix(text, ".csv") {
+		if strings.EqualFold(filepath.Ext(text), ".csv") {
 			t.Skip("names a file")
 		}
 		s, err := Parse(text)
