@@ -29,6 +29,7 @@ type document struct {
 	Sent     int                 `json:"sent"`
 	OK       int                 `json:"ok"`
 	Cached   int                 `json:"cached"`
+	Checked  int                 `json:"checked"` // labels held against expected ones
 	Late     int                 `json:"late"`
 	Rate     float64             `json:"rate"` // right answers per second
 	Errors   map[string]int      `json:"errors"`
@@ -62,10 +63,11 @@ type secondJSON struct {
 }
 
 type sampleJSON struct {
-	At         float64            `json:"at"`
-	Queue      int                `json:"queue"`
-	Processing int                `json:"processing"`
-	Replicas   int                `json:"replicas"`
+	At float64 `json:"at"`
+	// The three are missing where there was no /status.
+	Queue      *int               `json:"queue,omitempty"`
+	Processing *int               `json:"processing,omitempty"`
+	Replicas   *int               `json:"replicas,omitempty"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 }
 
@@ -73,7 +75,7 @@ type sampleJSON struct {
 func (s *Summary) MarshalJSON() ([]byte, error) {
 	d := document{
 		Format: format, Started: s.Started, Elapsed: s.Elapsed.Seconds(), Schedule: s.Schedule, Target: s.Target,
-		Workers: s.Workers, Machines: s.Machines, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Late: s.Late, Rate: s.Rate(),
+		Workers: s.Workers, Machines: s.Machines, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Checked: s.Checked, Late: s.Late, Rate: s.Rate(),
 		Errors: s.Errors, Samples: s.Samples, Spans: map[string]spanJSON{},
 	}
 	for name, h := range s.spans {
@@ -105,7 +107,11 @@ func (s *Summary) MarshalJSON() ([]byte, error) {
 		})
 	}
 	for _, m := range s.Server {
-		d.Server = append(d.Server, sampleJSON{m.At.Seconds(), m.Queue, m.Processing, m.Replicas, m.Metrics})
+		j := sampleJSON{At: m.At.Seconds(), Metrics: m.Metrics}
+		if m.HasStatus {
+			j.Queue, j.Processing, j.Replicas = &m.Queue, &m.Processing, &m.Replicas
+		}
+		d.Server = append(d.Server, j)
 	}
 	return json.Marshal(d)
 }
@@ -150,7 +156,7 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 	}
 	*s = *NewSummary()
 	s.Started, s.Elapsed, s.Schedule, s.Target = d.Started, inSeconds(d.Elapsed), d.Schedule, d.Target
-	s.Workers, s.Machines, s.Sent, s.OK, s.Cached, s.Late = d.Workers, d.Machines, d.Sent, d.OK, d.Cached, d.Late
+	s.Workers, s.Machines, s.Sent, s.OK, s.Cached, s.Checked, s.Late = d.Workers, d.Machines, d.Sent, d.OK, d.Cached, d.Checked, d.Late
 	if d.Errors != nil {
 		s.Errors = d.Errors
 	}
@@ -177,7 +183,11 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 		}
 	}
 	for _, m := range d.Server {
-		s.Server = append(s.Server, Sample{inSeconds(m.At), m.Queue, m.Processing, m.Replicas, m.Metrics})
+		sample := Sample{At: inSeconds(m.At), Metrics: m.Metrics}
+		if m.Queue != nil && m.Processing != nil && m.Replicas != nil {
+			sample.HasStatus, sample.Queue, sample.Processing, sample.Replicas = true, *m.Queue, *m.Processing, *m.Replicas
+		}
+		s.Server = append(s.Server, sample)
 	}
 	return nil
 }
@@ -223,9 +233,10 @@ func read(r io.Reader) (*Summary, error) {
 			return nil, fmt.Errorf("value %d: %w", n, err)
 		}
 		var head struct {
-			Format string  `json:"format"`
-			Header *Header `json:"run"`
-			File   *string `json:"file"`
+			Format string         `json:"format"`
+			Header *Header        `json:"run"`
+			File   *string        `json:"file"`
+			End    *time.Duration `json:"end"`
 		}
 		if err := json.Unmarshal(value, &head); err != nil {
 			return nil, fmt.Errorf("value %d: %w", n, err)
@@ -242,6 +253,8 @@ func read(r io.Reader) (*Summary, error) {
 			}
 			s.Add(record)
 			s.Elapsed = max(s.Elapsed, record.Done)
+		case head.End != nil:
+			s.Elapsed = max(s.Elapsed, *head.End)
 		default:
 			return nil, fmt.Errorf("value %d is neither a result nor a record of a load test", n)
 		}

@@ -85,7 +85,7 @@ func (h HTTP) Send(ctx context.Context, image resnet18cloud.Image, clock func() 
 		return nil
 	}
 	if r.Label, err = h.Label(answer); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return answerError{fmt.Errorf("read the answer: %w", err)}
 	}
 	return nil
 }

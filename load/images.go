@@ -27,7 +27,8 @@ func FindImages(dir string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if !entry.IsDir() && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
+		// Files and links to them; opening a pipe would wait for ever.
+		if entry.Type()&^fs.ModeSymlink == 0 && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
 			files = append(files, path)
 		}
 		return nil

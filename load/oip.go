@@ -73,19 +73,32 @@ func (o OIP) describe(ctx context.Context) (Tensor, error) {
 		return Tensor{}, fmt.Errorf("read metadata: %w", err)
 	}
 	for _, input := range metadata.Inputs {
-		shape := slices.Clone(input.Shape)
-		if len(shape) > 0 && shape[0] == -1 {
-			shape[0] = 1
-		}
-		picture := shape
-		if len(shape) == 4 && shape[0] == 1 {
-			picture = shape[1:]
-		}
-		if input.Datatype == "FP32" && (slices.Equal(picture, []int{3, 224, 224}) || slices.Equal(picture, []int{224, 224, 3})) {
+		if shape, ok := pictureShape(input.Shape); ok && input.Datatype == "FP32" {
 			return Tensor{input.Name, shape}, nil
 		}
 	}
 	return Tensor{}, fmt.Errorf("inputs are %v: none is FP32 of 3x224x224 or 224x224x3", metadata.Inputs)
+}
+
+// pictureShape is the shape of one picture of 224x224 that fits shape, whose -1 stand for any size.
+func pictureShape(shape []int) (picture []int, ok bool) {
+	for _, want := range [][]int{{1, 3, 224, 224}, {1, 224, 224, 3}, {3, 224, 224}, {224, 224, 3}} {
+		if len(shape) == len(want) && fits(shape, want) {
+			return want, true
+		}
+	}
+	return nil, false
+}
+
+// fits reports whether a tensor of the sizes want has the shape, with at least its colours given: of a shape
+// that leaves all open nobody knows where they go.
+func fits(shape, want []int) bool {
+	for i, n := range shape {
+		if n != want[i] && (n != -1 || want[i] == 3) {
+			return false
+		}
+	}
+	return true
 }
 
 // Encode makes the body of a request of a picture's values, which are in the order of t's shape.
@@ -159,16 +172,28 @@ func (o OIP) label(answer []byte) (string, error) {
 	if len(body.Outputs) == 0 {
 		return "", errors.New("no outputs")
 	}
+	data := unnested(body.Outputs[0].Data)
 	if body.Outputs[0].Datatype == "BYTES" {
 		var texts []string
-		if err := json.Unmarshal(body.Outputs[0].Data, &texts); err != nil || len(texts) == 0 {
+		if err := json.Unmarshal(data, &texts); err != nil || len(texts) == 0 {
 			return "", errors.New("no labels in the output")
 		}
 		return texts[0][strings.LastIndexByte(texts[0], ':')+1:], nil
 	}
 	var scores []float64
-	if err := json.Unmarshal(body.Outputs[0].Data, &scores); err != nil || len(scores) != 1000 {
+	if err := json.Unmarshal(data, &scores); err != nil || len(scores) != 1000 {
 		return "", fmt.Errorf("%d scores in the output, want 1000", len(scores))
 	}
 	return o.Labels(slices.Index(scores, slices.Max(scores))), nil
+}
+
+// unnested is a tensor's data without the brackets of its batch: the protocol allows them flat or nested.
+func unnested(data json.RawMessage) json.RawMessage {
+	for {
+		var inner []json.RawMessage
+		if json.Unmarshal(data, &inner) != nil || len(inner) != 1 || len(inner[0]) == 0 || inner[0][0] != '[' {
+			return data
+		}
+		data = inner[0]
+	}
 }

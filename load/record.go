@@ -28,9 +28,10 @@ type Record struct {
 	PollLag   time.Duration `json:"poll_lag"`  // from the result's being there to our knowing it
 
 	FromCache bool   `json:"from_cache,omitempty"`
-	Label     string `json:"label,omitempty"` // best class
-	Wrong     bool   `json:"wrong,omitempty"` // not the label expected: counts as an error
-	Error     string `json:"error,omitempty"` // kind of error: one of few words; empty when all went well
+	Label     string `json:"label,omitempty"`   // best class
+	Checked   bool   `json:"checked,omitempty"` // the label was held against the expected one
+	Wrong     bool   `json:"wrong,omitempty"`   // and was another: counts as an error
+	Error     string `json:"error,omitempty"`   // kind of error: one of few words; empty when all went well
 	Detail    string `json:"detail,omitempty"`
 }
 
@@ -55,7 +56,8 @@ func (s *Summary) describe(h Header) {
 	s.Started, s.Schedule, s.Target, s.Workers = h.Started, h.Schedule, h.Target, h.Workers
 }
 
-// RecordWriter writes a run's records as JSON lines, the header first; ReadFile adds them up again.
+// RecordWriter writes a run's records as JSON lines, the header first and how long it took last; ReadFile adds
+// them up again, also when the end is missing.
 type RecordWriter struct {
 	encoder *json.Encoder
 	failed  error
@@ -74,6 +76,13 @@ func (w *RecordWriter) Begin(h Header) {
 // Write writes one record.
 func (w *RecordWriter) Write(r Record) { w.write(r) }
 
+// End writes how long the run took.
+func (w *RecordWriter) End(elapsed time.Duration) {
+	w.write(struct {
+		End time.Duration `json:"end"`
+	}{elapsed})
+}
+
 func (w *RecordWriter) write(v any) {
 	if w.failed == nil {
 		w.failed = w.encoder.Encode(v)
@@ -91,6 +100,14 @@ func (w *RecordWriter) Err() error {
 // wrongLabel is the kind of error of an answer that is not the right one.
 const wrongLabel = "wrong label"
 
+// unreadable is the kind of error of an answer in which labels cannot be found.
+const unreadable = "unreadable answer"
+
+// answerError says why an answer is unreadable.
+type answerError struct{ error }
+
+func (e answerError) Unwrap() error { return e.error }
+
 // kindOf names the kind of an error with one of few words.
 func kindOf(err error) string {
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
@@ -101,6 +118,8 @@ func kindOf(err error) string {
 	}
 	var timeout net.Error
 	switch {
+	case isA[answerError](err), isA[*json.SyntaxError](err), isA[*json.UnmarshalTypeError](err):
+		return unreadable
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
@@ -114,4 +133,9 @@ func kindOf(err error) string {
 	default:
 		return "transport"
 	}
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

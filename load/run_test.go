@@ -233,7 +233,7 @@ func TestErrorsByKind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, kind := range []string{"wrong label", "full", "transport", "timeout", "internal"} {
+		for _, kind := range []string{"wrong label", "full", "unreadable answer", "timeout", "internal"} {
 			if summary.Errors[kind] != 1 {
 				t.Errorf("%d errors of kind %q, want 1; all: %v", summary.Errors[kind], kind, summary.Errors)
 			}
@@ -264,6 +264,67 @@ func TestStopsEarlyWithWhatWasMeasured(t *testing.T) {
 			t.Errorf("%d answered, want the 30 of the first 2.95 s", summary.OK)
 		}
 	})
+}
+
+// TestLastsAsLongAsItsSchedule: two requests in two seconds are one a second, though the last is answered at once.
+func TestLastsAsLongAsItsSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
+		summary, err := load.Run(t.Context(), load.Config{
+			Target: load.Sync{Client: api}, Schedule: schedule.Constant(1, 2*time.Second), Images: picture(t, "a.jpg")})
+		if err != nil || summary.Elapsed != 2*time.Second || summary.Rate() != 1 {
+			t.Errorf("%v; %s, %v answers/s, want 1", err, summary.Elapsed, summary.Rate())
+		}
+	})
+}
+
+// TestClocksThatDisagree: what a server with another clock says of when it was ready is not believed.
+func TestClocksThatDisagree(t *testing.T) {
+	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = w.Write([]byte(`{"request_id":"id","status":"completed","completed_at":"` +
+						time.Now().Add(off).UTC().Format("2006-01-02T15:04:05.000000Z") + `","result":` + goldfinch + `}`))
+				})
+				var lags []time.Duration
+				_, err := load.Run(t.Context(), load.Config{
+					Target: load.Async{Client: api}, Schedule: schedule.Constant(1, time.Second), Images: picture(t, "a.jpg"),
+					Record: func(r load.Record) { lags = append(lags, r.PollLag) },
+				})
+				if err != nil || len(lags) != 1 || lags[0] != 0 {
+					t.Errorf("%v; poll lags %v, want none", err, lags)
+				}
+			})
+		})
+	}
+}
+
+// TestCachedAnswersWereNotComputed: their stages are those of another request.
+func TestCachedAnswersWereNotComputed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"request_id":"id","from_cache":true,"result":` + goldfinch + `}`))
+		})
+		summary, err := load.Run(t.Context(), load.Config{
+			Target: load.Async{Client: api}, Schedule: schedule.Constant(5, time.Second), Images: picture(t, "a.jpg")})
+		if err != nil || summary.Cached != 5 || summary.Count(load.SpanTotal) != 5 || summary.Count(load.SpanInference) != 0 {
+			t.Errorf("%v; %d cached, %d inferences", err, summary.Cached, summary.Count(load.SpanInference))
+		}
+	})
+}
+
+func TestRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	for _, c := range []load.Config{{Workers: -1}, {MaxOutstanding: -1}, {Timeout: -1}, {}} {
+		c.Images = picture(t, "a.jpg")
+		if c.Workers == 0 && c.MaxOutstanding == 0 && c.Timeout == 0 {
+			c.Images = nil
+		}
+		if _, err := load.Run(t.Context(), c); err == nil {
+			t.Errorf("%+v: no error", c)
+		}
+	}
 }
 
 // TestServerThatResets cuts every second connection off, in the middle of the answer's header.

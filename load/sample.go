@@ -15,6 +15,7 @@ import (
 // Sample is what the server said of itself at one moment.
 type Sample struct {
 	At         time.Duration      // since the start of the run
+	HasStatus  bool               // whether there was a dispatcher's /status; without it the next three say nothing
 	Queue      int                // images waiting
 	Processing int                // images that replicas have
 	Replicas   int                // healthy ones
@@ -97,7 +98,7 @@ func (s *Sample) readStatus(data []byte) error {
 	if body.QueueSize == nil {
 		return fmt.Errorf("no queue_size")
 	}
-	s.Queue, s.Processing = *body.QueueSize, body.Processing
+	s.HasStatus, s.Queue, s.Processing = true, *body.QueueSize, body.Processing
 	for _, e := range body.Endpoints {
 		if e.Healthy {
 			s.Replicas++

@@ -40,8 +40,8 @@ func FuzzParseMetrics(f *testing.F) {
 func TestReadStatus(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Sample{
-		`{"queue_size":7,"processing":2,"endpoints":[{"healthy":true},{"healthy":false},{"healthy":true}]}`: {Queue: 7, Processing: 2, Replicas: 2},
-		`{"queue_size":0}`: {}, // the prototype's
+		`{"queue_size":7,"processing":2,"endpoints":[{"healthy":true},{"healthy":false},{"healthy":true}]}`: {HasStatus: true, Queue: 7, Processing: 2, Replicas: 2},
+		`{"queue_size":0}`: {HasStatus: true}, // the prototype's
 	} {
 		var got Sample
 		if err := got.readStatus([]byte(text)); err != nil || !cmp.Equal(got, want) {

@@ -20,10 +20,11 @@ type Summary struct {
 	Workers  int    // bound on requests under way; 0 in an open loop
 	Machines int    // how many testers' results these are
 
-	Sent   int
-	OK     int
-	Cached int
-	Errors map[string]int // by kind
+	Sent    int
+	OK      int
+	Cached  int
+	Checked int            // answers whose label was held against an expected one; wrong ones among them are failures
+	Errors  map[string]int // by kind
 	// Samples are one message of each kind of error.
 	Samples map[string]string
 	// Late counts requests that were sent more than LateAfter past their time: the tester or its workers
@@ -91,6 +92,9 @@ func (s *Summary) Add(r Record) {
 		s.Late++
 	}
 	observe(s.spans[SpanSend], r.Late())
+	if r.Checked {
+		s.Checked++
+	}
 	if !r.OK() {
 		s.Errors[r.Error]++
 		if s.Samples[r.Error] == "" {
@@ -102,12 +106,12 @@ func (s *Summary) Add(r Record) {
 	observe(s.spans[SpanTotal], r.Latency())
 	observe(s.spans[SpanAnswer], r.Done-r.Sent)
 	observe(s.spans[SpanSubmit], r.Accepted-r.Sent)
-	if r.Inference > 0 {
-		observe(s.spans[SpanInference], r.Inference)
-	}
 	if r.FromCache {
 		s.Cached++
-		return
+		return // its stages are those of the image that was first
+	}
+	if r.Inference > 0 {
+		observe(s.spans[SpanInference], r.Inference)
 	}
 	if r.Queue > 0 {
 		observe(s.spans[SpanQueue], r.Queue)
@@ -122,6 +126,9 @@ func (s *Summary) Add(r Record) {
 func (s *Summary) Merge(o *Summary) error {
 	if s.Started.IsZero() || o.Started.IsZero() {
 		return errors.New("merge results: one does not say when it started")
+	}
+	if (s.Workers == 0) != (o.Workers == 0) {
+		return errors.New("merge results: one is of an open loop, one of a closed one, and their latencies mean different things")
 	}
 	first, end := s.Started, s.Started.Add(s.Elapsed)
 	if o.Started.Before(first) {
@@ -147,6 +154,7 @@ func (s *Summary) Merge(o *Summary) error {
 	s.Sent += o.Sent
 	s.OK += o.OK
 	s.Cached += o.Cached
+	s.Checked += o.Checked
 	s.Late += o.Late
 	for kind, n := range o.Errors {
 		s.Errors[kind] += n

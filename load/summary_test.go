@@ -3,6 +3,7 @@ package load_test
 import (
 	"bytes"
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,7 +99,7 @@ func TestFelt(t *testing.T) {
 func TestFileKeepsEverything(t *testing.T) {
 	t.Parallel()
 	s, _ := measured(noon, 30)
-	s.Server = []load.Sample{{At: time.Second, Queue: 3, Processing: 2, Replicas: 1, Metrics: map[string]float64{"up": 1}}}
+	s.Server = []load.Sample{{HasStatus: true, At: time.Second, Queue: 3, Processing: 2, Replicas: 1, Metrics: map[string]float64{"up": 1}}}
 	path := filepath.Join(t.TempDir(), "a.json")
 	if err := s.WriteFile(path); err != nil {
 		t.Fatal(err)
@@ -121,6 +122,8 @@ func TestRecordsAddUpToTheSame(t *testing.T) {
 	for _, r := range records {
 		w.Write(r)
 	}
+	s.Elapsed = 4 * time.Second // the schedule went on after the last request
+	w.End(s.Elapsed)
 	path := filepath.Join(t.TempDir(), "a.jsonl")
 	if err := os.WriteFile(path, stream.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
@@ -165,6 +168,64 @@ func TestMerge(t *testing.T) {
 				t.Errorf("distribution of %d up to %s", a.Count(load.SpanTotal), got)
 			}
 		})
+	}
+}
+
+// TestMergeIsExact deals one run's records out to three machines, writes and reads their files, and joins them:
+// every histogram is that of the whole run, bit for bit.
+func TestMergeIsExact(t *testing.T) {
+	t.Parallel()
+	whole, records := measured(noon, 3000)
+	r := rand.New(rand.NewPCG(1, 2))
+	whole = load.NewSummary()
+	var machines [3]*load.Summary
+	for i := range machines {
+		machines[i] = load.NewSummary()
+	}
+	for _, record := range records {
+		record.Done += time.Duration(r.ExpFloat64() * float64(50*time.Millisecond))
+		record.Queue, record.Inference, record.PollLag = time.Duration(r.Int64N(1e9)), time.Duration(r.Int64N(1e8)), time.Duration(r.Int64N(1e7))
+		whole.Add(record)
+		machines[r.IntN(3)].Add(record)
+	}
+	var joined *load.Summary
+	for _, s := range append(machines[:], whole) {
+		s.Started, s.Elapsed, s.Schedule = noon, 5*time.Minute, "constant:10:5m"
+	}
+	for i, s := range machines {
+		path := filepath.Join(t.TempDir(), "a.json")
+		if err := s.WriteFile(path); err != nil {
+			t.Fatal(err)
+		}
+		s, err := load.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			joined = s
+		} else if err := joined.Merge(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	joined.Machines = 1
+	if diff := cmp.Diff(asJSON(t, whole), asJSON(t, joined)); diff != "" {
+		t.Errorf("joined (-whole +joined):\n%s", diff)
+	}
+}
+
+func TestMergeRefuses(t *testing.T) {
+	t.Parallel()
+	for want, spoil := range map[string]func(*load.Summary){
+		"when it started":     func(s *load.Summary) { s.Started = time.Time{} },
+		"more than a week":    func(s *load.Summary) { s.Started = noon.Add(30 * 24 * time.Hour) },
+		"one of a closed one": func(s *load.Summary) { s.Workers = 50 },
+	} {
+		a, _ := measured(noon, 3)
+		b, _ := measured(noon, 3)
+		spoil(b)
+		if err := a.Merge(b); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error with %q", err, want)
+		}
 	}
 }
 

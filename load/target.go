@@ -67,8 +67,11 @@ func (a Async) Send(ctx context.Context, image resnet18cloud.Image, clock func()
 				return &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "completed without a result"}
 			}
 			r.Queue = o.Timing.Queue
-			// Clocks of two machines may disagree: a lag below zero says nothing.
-			r.PollLag = max(0, time.Since(o.CompletedAt))
+			// Clocks of two machines may disagree, and a server may not say when it had the answer: a lag below
+			// zero, or longer than we have waited, says nothing.
+			if lag := time.Since(o.CompletedAt); lag > 0 && lag <= clock()-r.Sent {
+				r.PollLag = lag
+			}
 			r.take(*o.Result)
 			return nil
 		case resnet18cloud.StatusFailed:

@@ -236,6 +236,26 @@ func TestPrepareStopsAtItsBound(t *testing.T) {
 	}
 }
 
+// TestUnique: no two bodies are equal, nor those of two runs, and the picture stands in front.
+func TestUnique(t *testing.T) {
+	t.Parallel()
+	files, seen := picture(t, "a.jpg"), map[string]bool{}
+	for range 2 {
+		open := load.Unique(load.Map)
+		for range 3 {
+			body, release, err := open(files[0])
+			if err != nil || !bytes.HasPrefix(body, []byte("pixels")) || len(body) != len("pixels")+16 || seen[string(body)] {
+				t.Errorf("body %q, %v", body, err)
+			}
+			seen[string(body)] = true
+			release()
+		}
+	}
+	if _, _, err := load.Unique(load.Map)("none"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
+
 func TestExpectNames(t *testing.T) {
 	t.Parallel()
 	labels := []string{"goldfinch", "great white shark", "Cardigan", "cardigan", "crane", "crane bird", "jack-o'-lantern"}
@@ -273,7 +293,7 @@ func TestServerIsWatched(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []load.Sample{{Replicas: 1}, {At: time.Second, Queue: 1, Replicas: 1}, {At: 2 * time.Second, Queue: 2, Replicas: 1}}
+		want := []load.Sample{{HasStatus: true, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 1, Replicas: 1}, {HasStatus: true, At: 2 * time.Second, Queue: 2, Replicas: 1}}
 		if got := summary.Server; len(got) < 3 || !cmp.Equal(got[:3], want) {
 			t.Errorf("samples %+v, want %+v", got, want)
 		}

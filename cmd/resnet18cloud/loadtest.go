@@ -62,8 +62,8 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if c.Search && len(c.SLO) == 0 {
-		return errors.New("--search needs to know what must hold: --slo 'p99<500ms'")
+	if err := c.validate(); err != nil {
+		return err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, c.MaxOutstanding
@@ -99,6 +99,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if summary == nil {
 		return c.absent(err)
 	}
+	records.End(summary.Elapsed)
 	verdict := errors.Join(records.Close(), c.write(env.stdout, summary, thresholds))
 	if err != nil {
 		fmt.Fprintf(env.stderr, "load test stopped early, after %s of %s: %v\n", summary.Elapsed.Round(time.Second), plan.Duration(), context.Cause(ctx))
@@ -107,6 +108,25 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 		}
 	}
 	return verdict
+}
+
+// validate checks the options that a schedule and conditions do not.
+func (c *loadtestRunCmd) validate() error {
+	switch {
+	case c.Search && len(c.SLO) == 0:
+		return errors.New("--search needs to know what must hold: --slo 'p99<500ms'")
+	case c.Workers < -1:
+		return fmt.Errorf("--workers is %d, want 0 or more, or -1 for the schedule's own", c.Workers)
+	case c.MaxOutstanding < 1:
+		return fmt.Errorf("--max-outstanding is %d, want 1 or more", c.MaxOutstanding)
+	case c.Timeout <= 0:
+		return fmt.Errorf("--timeout is %s, want more than nothing", c.Timeout)
+	case !(c.SearchFrom > 0 && c.SearchFrom <= 1e6 && c.SearchMost > 0 && c.SearchMost <= 1e6):
+		return fmt.Errorf("--search-from is %v and --search-most %v, want rates above 0, up to 1000000", c.SearchFrom, c.SearchMost)
+	case c.SearchDuration < time.Second:
+		return fmt.Errorf("--search-duration is %s, want a second or more", c.SearchDuration)
+	}
+	return c.check()
 }
 
 // absent adds what to do when no server is there.

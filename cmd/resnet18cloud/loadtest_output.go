@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
@@ -17,6 +18,28 @@ type loadtestOutputs struct {
 	HTML      string   `name:"html" help:"File to write the report to, as a page that needs nothing else." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
 	PNG       string   `name:"png" help:"Folder to write the report's pictures to." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
 	Threshold []string `help:"What the result shall hold, repeatable or with semicolons between; the exit status is then 1 only if one is broken. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
+}
+
+// check fails before anything is measured when a file that is asked for has no folder to be written to.
+func (o loadtestOutputs) check() error {
+	for option, path := range map[string]string{"--json": o.JSON, "--html": o.HTML} {
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+			return fmt.Errorf("%s: there is no folder %s", option, filepath.Dir(path))
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return fmt.Errorf("%s: %s is a folder, want a file", option, path)
+		}
+	}
+	if o.PNG == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.PNG, 0o755); err != nil {
+		return fmt.Errorf("--png: %w", err)
+	}
+	return nil
 }
 
 // parseConditions reads conditions, before anything is measured.
@@ -112,7 +135,7 @@ func (loadtestMergeCmd) Help() string {
 // Run joins and reports.
 func (c *loadtestMergeCmd) Run(env *environment) error {
 	thresholds, err := parseConditions(c.Threshold)
-	if err != nil {
+	if err := errors.Join(err, c.check()); err != nil {
 		return err
 	}
 	if len(c.Files) == 1 {

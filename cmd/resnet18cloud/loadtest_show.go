@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -69,7 +70,12 @@ func (s *screen) watch(config *load.Config) {
 
 // start draws a run that sends due images in each second, until end.
 func (s *screen) start(w io.Writer, name string, due []int) {
-	live := report.NewLive(name, due)
+	live := report.NewLive(name, due, func() (columns, rows int) {
+		if f, ok := w.(*os.File); ok {
+			columns, rows, _ = term.GetSize(int(f.Fd()))
+		}
+		return cmp.Or(columns, 80), cmp.Or(rows, 24)
+	})
 	s.live.Store(live)
 	s.stop, s.done = make(chan struct{}), make(chan struct{})
 	go func() { defer close(s.done); live.Run(w, s.stop) }()

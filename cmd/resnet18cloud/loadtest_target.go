@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +31,7 @@ type loadtestTarget struct {
 	LabelPath string            `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 
 	Images string `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
+	Unique bool   `help:"Put 16 bytes behind each image that make it another one, so that no cache answers. Decoders do not look there." env:"RESNET18_LOADTEST_UNIQUE"`
 	Expect string `help:"Which labels are right; others count as errors. A file of JSON lines with file and label, or top5_names; or the word names, for the classes in the names of ImageNet's sample files." placeholder:"FILE" env:"RESNET18_LOADTEST_EXPECT"`
 }
 
@@ -44,6 +47,15 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	config := load.Config{Images: images}
 	if config.Expect, err = c.expectation(images); err != nil {
 		return load.Config{}, err
+	}
+	if config.Expect != nil && c.API == "http" && c.LabelPath == "" {
+		return load.Config{}, errors.New("--expect needs --label-path with --api=http, to know where the label is")
+	}
+	if c.Unique {
+		if c.API == "oip" {
+			return load.Config{}, errors.New("--unique is for images; tensors of --api=oip have no place for it")
+		}
+		config.Open = load.Unique(load.Map)
 	}
 	config.Probe = load.Probe{Client: h, Metrics: c.Metrics}
 	if base := strings.TrimSuffix(c.URL, "/"); c.API == "async" || c.API == "sync" {
@@ -113,6 +125,9 @@ func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) 
 		expect, err := load.ReadExpectation(c.Expect)
 		if err != nil {
 			return nil, fmt.Errorf("--expect: %w", err)
+		}
+		if !slices.ContainsFunc(images, func(path string) bool { return expect[filepath.Base(path)] != "" }) {
+			return nil, fmt.Errorf("--expect: %s names none of the images in %s", c.Expect, c.Images)
 		}
 		return expect, nil
 	}

@@ -124,7 +124,7 @@ func (r Report) fields() (pageFields, error) {
 		{felt(s, 99.9), "p99.9"},
 	}
 	for _, kind := range s.Kinds() {
-		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, s.Samples[kind]})
+		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Samples[kind]), maxSample)})
 	}
 	f.Heads = append(f.Heads, "mean")
 	for _, p := range load.Percentiles {

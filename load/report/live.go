@@ -16,6 +16,9 @@ type Live struct {
 	name     string
 	due      []int // per second
 	interval time.Duration
+	// size tells the terminal's columns and rows: a line that is longer would wrap, and then stay when the view is
+	// drawn anew.
+	size func() (columns, rows int)
 
 	mu      sync.Mutex // guards what follows
 	summary *load.Summary
@@ -23,9 +26,10 @@ type Live struct {
 	lines   int // drawn last
 }
 
-// NewLive makes a view of a run that sends due images in each second.
-func NewLive(name string, due []int) *Live {
-	return &Live{name: name, due: due, interval: 250 * time.Millisecond, summary: load.NewSummary()}
+// NewLive makes a view of a run that sends due images in each second, for a terminal whose columns and rows size
+// tells.
+func NewLive(name string, due []int, size func() (columns, rows int)) *Live {
+	return &Live{name: name, due: due, interval: 250 * time.Millisecond, size: size, summary: load.NewSummary()}
 }
 
 // Record takes notice of a request that has ended.
@@ -48,7 +52,7 @@ func (l *Live) Run(w io.Writer, stop <-chan struct{}) {
 	ticker := time.NewTicker(l.interval)
 	defer ticker.Stop()
 	for {
-		l.draw(w, l.Frame(time.Since(start)))
+		l.draw(w, l.fitted(time.Since(start)))
 		select {
 		case <-ticker.C:
 		case <-stop:
@@ -56,6 +60,18 @@ func (l *Live) Run(w io.Writer, stop <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// fitted is the frame cut to what the terminal can show: the last column stays free, as writing there wraps on
+// some.
+func (l *Live) fitted(elapsed time.Duration) []string {
+	columns, rows := l.size()
+	lines := l.Frame(elapsed, columns)
+	lines = lines[:min(len(lines), max(rows-1, 1))]
+	for i, line := range lines {
+		lines[i] = cut(line, columns-1)
+	}
+	return lines
 }
 
 // draw puts lines where it put the last ones.
@@ -72,33 +88,35 @@ func (l *Live) draw(w io.Writer, lines []string) {
 }
 
 const (
-	liveWidth   = 40 // of bar and curves, in characters
 	liveSeconds = 5  // that percentiles are of
+	liveBeside  = 20 // characters beside the curves
 )
 
-// Frame is what there is to see at a time since the start.
-func (l *Live) Frame(elapsed time.Duration) []string {
+// Frame is what there is to see at a time since the start, with curves that fill so many columns.
+func (l *Live) Frame(elapsed time.Duration, columns int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, total := int(elapsed/time.Second), len(l.due)
-	answered := make([]int, max(total, len(l.summary.Timeline)))
-	for i := range l.summary.Timeline {
-		answered[i] = l.summary.Timeline[i].Answered
+	s, now, total := l.summary, int(elapsed/time.Second), len(l.due)
+	answered := make([]int, max(total, len(s.Timeline)))
+	for i := range s.Timeline {
+		answered[i] = s.Timeline[i].Answered
 	}
-	done := min(now*liveWidth/max(total, 1), liveWidth)
+	width := max(10, columns-liveBeside)
+	done := min(now*width/max(total, 1), width)
+	recent := s.Between(now-liveSeconds, now)
 	lines := []string{
-		fmt.Sprintf("[%s%s] %d s of %d  %s", strings.Repeat("=", done), strings.Repeat(" ", liveWidth-done), min(now, total), total, l.name),
-		fmt.Sprintf("due      %s %6d/s", curve(l.due, now), at(l.due, now-1)),
-		fmt.Sprintf("answered %s %6d/s   %d of %d, %d failed", curve(answered, now), at(answered, now-1), l.summary.OK, l.summary.Sent, l.summary.Sent-l.summary.OK),
+		fmt.Sprintf("second   %d of %d, schedule %s", min(now, total), total, l.name),
+		fmt.Sprintf("        [%s%s]", strings.Repeat("=", done), strings.Repeat(" ", width-done)),
+		fmt.Sprintf("due      %s %6d/s", curve(l.due, now, width), at(l.due, now-1)),
+		fmt.Sprintf("answered %s %6d/s", curve(answered, now, width), at(answered, now-1)),
+		fmt.Sprintf("so far   %d answered, %d failed, %d sent late", s.OK, s.Sent-s.OK, s.Late),
+		fmt.Sprintf("latency  p50 %s  p99 %s  longest %s ms, of the last %d seconds", short(recent.Percentile(50)), short(recent.Percentile(99)), short(recent.Max()), liveSeconds),
 	}
-	recent := l.summary.Between(now-liveSeconds, now)
-	p50, p99, longest := recent.Percentile(50), recent.Percentile(99), recent.Max()
-	lines = append(lines, fmt.Sprintf("latency  p50 %s  p99 %s  longest %s ms, of the last %d seconds", short(p50), short(p99), short(longest), liveSeconds))
-	if s := l.sample; s != nil {
+	if s := l.sample; s != nil && s.HasStatus {
 		lines = append(lines, fmt.Sprintf("server   %d waiting, %d in work; replicas: %d", s.Queue, s.Processing, s.Replicas))
 	}
-	for _, kind := range l.summary.Kinds() {
-		lines = append(lines, fmt.Sprintf("failed   %d x %s: %.100s", l.summary.Errors[kind], kind, l.summary.Samples[kind]))
+	for _, kind := range s.Kinds() {
+		lines = append(lines, fmt.Sprintf("failed   %d x %s: %s", s.Errors[kind], kind, clean(s.Samples[kind])))
 	}
 	return lines
 }
@@ -110,15 +128,15 @@ func at(values []int, i int) int {
 	return values[i]
 }
 
-// curve draws the seconds before now, the highest of them at full height.
-func curve(values []int, now int) string {
-	first := max(0, now-liveWidth)
+// curve draws the last seconds before now, as many as fit, the highest of them at full height.
+func curve(values []int, now, width int) string {
+	first := max(0, now-width)
 	most := 1
 	for i := first; i < now; i++ {
 		most = max(most, at(values, i))
 	}
 	blocks := []rune(" ▁▂▃▄▅▆▇█")
-	line := make([]rune, liveWidth)
+	line := make([]rune, width)
 	for i := range line {
 		line[i] = ' '
 		if first+i < now {

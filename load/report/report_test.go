@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"image/png"
 	"io"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 )
@@ -30,7 +33,7 @@ func results() map[string]*load.Summary {
 		s.Started, s.Elapsed = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 10*time.Second
 		s.Schedule, s.Target = "constant:200:10s", "http://server (async)"
 	}
-	whole.Server = []load.Sample{{Queue: 2, Replicas: 1}, {At: time.Second, Queue: 3, Replicas: 2}}
+	whole.Server = []load.Sample{{HasStatus: true, Queue: 2, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 3, Replicas: 2}}
 	one := load.NewSummary()
 	one.Add(load.Record{File: "a.jpg", Done: time.Second})
 	return map[string]*load.Summary{"whole": whole, "all failed": failed, "one request": one, "nothing": load.NewSummary()}
@@ -127,21 +130,25 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 	}
 }
 
+func columns(n int) func() (int, int) { return func() (int, int) { return n, 24 } }
+
 // TestLiveFrame looks at the view in the third second of four.
 func TestLiveFrame(t *testing.T) {
 	t.Parallel()
-	live := NewLive("4,8,4,4", []int{4, 8, 4, 4})
+	live := NewLive("4,8,4,4", []int{4, 8, 4, 4}, columns(60))
 	for i := range 12 {
 		due := time.Duration(i) * 160 * time.Millisecond
 		live.Record(load.Record{File: "a.jpg", Intended: due, Sent: due, Done: due + 50*time.Millisecond})
 	}
 	live.Record(load.Record{File: "a.jpg", Intended: 2 * time.Second, Sent: 2 * time.Second, Done: 2 * time.Second, Error: "full", Detail: "Queue is full"})
-	live.Sample(load.Sample{Queue: 3, Processing: 2, Replicas: 1})
-	got := strings.Join(live.Frame(2500*time.Millisecond), "\n")
+	live.Sample(load.Sample{HasStatus: true, Queue: 3, Processing: 2, Replicas: 1})
+	got := strings.Join(live.Frame(2500*time.Millisecond, 60), "\n")
 	for _, want := range []string{
-		"[====================                    ] 2 s of 4  4,8,4,4",
+		"second   2 of 4, schedule 4,8,4,4",
+		"        [====================                    ]",
 		"due      ▄█                                            8/s",
-		"answered ██                                            6/s   12 of 13, 1 failed",
+		"answered ██                                            6/s",
+		"so far   12 answered, 1 failed, 0 sent late",
 		"p50 50.0  p99 50.0  longest 50.0 ms",
 		"server   3 waiting, 2 in work; replicas: 1",
 		"failed   1 x full: Queue is full",
@@ -152,15 +159,36 @@ func TestLiveFrame(t *testing.T) {
 	}
 }
 
+// TestLiveFits: no line wraps and no row scrolls away, however long names and messages are, and a server's
+// message steers no terminal.
+func TestLiveFits(t *testing.T) {
+	t.Parallel()
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {20, 4}, {1, 1}} {
+		live := NewLive(strings.Repeat("1,", 200), make([]int, 400), func() (int, int) { return size[0], size[1] })
+		for i := range 30 {
+			live.Record(load.Record{File: "a.jpg", Error: fmt.Sprint(i), Detail: strings.Repeat("Queue\nis\x1b[2J full ", 20)})
+		}
+		lines := live.fitted(100 * time.Second)
+		if len(lines) > max(1, size[1]-1) {
+			t.Errorf("%v: %d lines", size, len(lines))
+		}
+		for _, line := range lines {
+			if n := utf8.RuneCountInString(line); n >= max(2, size[0]) || strings.ContainsFunc(line, unicode.IsControl) {
+				t.Errorf("%v: line of %d characters: %q", size, n, line)
+			}
+		}
+	}
+}
+
 // TestLiveWipesItself: what a run drew is gone when it ends, so that the report stands alone.
 func TestLiveWipesItself(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})
 	close(stop)
 	var b strings.Builder
-	live := NewLive("1", []int{1})
+	live := NewLive("1", []int{1}, columns(80))
 	live.Run(&b, stop)
-	if !strings.HasSuffix(b.String(), "\x1b[4A\r\x1b[J") {
+	if !strings.HasSuffix(b.String(), "\x1b[6A\r\x1b[J") {
 		t.Errorf("ends with %q", b.String())
 	}
 }

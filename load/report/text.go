@@ -5,7 +5,9 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 )
@@ -16,8 +18,11 @@ func Text(w io.Writer, s *load.Summary) error {
 	fmt.Fprintf(w, "%s, schedule %s, %s\n", s.Target, s.Schedule, loop(s))
 	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
 		s.Sent, s.Elapsed.Seconds(), s.OK, s.Cached, s.Sent-s.OK, s.Rate())
+	if s.Checked > 0 {
+		fmt.Fprintf(w, "%d labels checked\n", s.Checked)
+	}
 	for _, kind := range s.Kinds() {
-		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, s.Samples[kind])
+		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, cut(clean(s.Samples[kind]), maxSample))
 	}
 	if note := lateness(s); note != "" {
 		fmt.Fprintln(w, note)
@@ -53,6 +58,23 @@ func Text(w io.Writer, s *load.Summary) error {
 		fmt.Fprintln(w, doubt)
 	}
 	return nil
+}
+
+// maxSample bounds what is shown of a message, in characters.
+const maxSample = 300
+
+// clean makes one line of a text that a server gave, without what would steer a terminal.
+func clean(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+}
+
+// cut ends a text that has more than most characters with an ellipsis.
+func cut(text string, most int) string {
+	characters := []rune(text)
+	if len(characters) <= most {
+		return text
+	}
+	return string(characters[:max(0, most-1)]) + "…"
 }
 
 // loop says how requests are paced.
