@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -132,8 +133,9 @@ func (r *run) pace(ctx context.Context, records chan<- Record) {
 	defer requests.Wait()
 	slots := make(chan struct{}, cmp.Or(r.Workers, r.MaxOutstanding))
 	pick := rand.New(rand.NewPCG(r.Seed, 0x1))
-	counts := r.Schedule.PerSecond()
 	seconds := 0
+	count, stop := counter(r.Schedule.Arrivals(r.Seed))
+	defer stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	// sleep returns at a time of the run, or false when ctx ends first.
@@ -147,13 +149,11 @@ func (r *run) pace(ctx context.Context, records chan<- Record) {
 		}
 	}
 	announce := func(until time.Duration) bool {
-		for ; seconds < len(counts) && time.Duration(seconds)*time.Second <= until; seconds++ {
+		for ; r.Second != nil && time.Duration(seconds)*time.Second <= until; seconds++ {
 			if !sleep(time.Duration(seconds) * time.Second) {
 				return false
 			}
-			if r.Second != nil {
-				r.Second(seconds+1, counts[seconds])
-			}
+			r.Second(seconds+1, count(seconds))
 		}
 		return true
 	}
@@ -182,6 +182,19 @@ func (r *run) pace(ctx context.Context, records chan<- Record) {
 	}
 	// The last arrival is not the end: without the rest the rate of a short run would come out too high.
 	_ = announce(r.Schedule.Duration()-1) && sleep(r.Schedule.Duration())
+}
+
+// counter counts the arrivals of one second after the other, from the first on, until stop is called: of random
+// schedules these are not the ones to expect.
+func counter(arrivals iter.Seq[time.Duration]) (count func(second int) int, stop func()) {
+	next, stop := iter.Pull(arrivals)
+	at, more := next()
+	return func(second int) (n int) {
+		for ; more && at < time.Duration(second+1)*time.Second; at, more = next() {
+			n++
+		}
+		return n
+	}, stop
 }
 
 // notSent is the record of a request for which there was no room.

@@ -278,6 +278,40 @@ func TestLastsAsLongAsItsSchedule(t *testing.T) {
 	})
 }
 
+// TestSecondsAreWhatIsSent: of random schedules too.
+func TestSecondsAreWhatIsSent(t *testing.T) {
+	for _, text := range []string{"poisson:20:10s", "constant:0.25:9s", "3,0,0.5,2"} {
+		t.Run(text, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := schedule.Parse(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
+				start, announced := time.Now(), []int(nil)
+				summary, err := load.Run(t.Context(), load.Config{
+					Target: load.Sync{Client: api}, Schedule: s, Images: picture(t, "a.jpg"),
+					Second: func(second, images int) {
+						if announced = append(announced, images); time.Since(start) != time.Duration(second-1)*time.Second {
+							t.Errorf("second %d is announced at %s", second, time.Since(start))
+						}
+					},
+				})
+				if err != nil || len(announced) != len(s.Rates) {
+					t.Fatalf("%v; announced %v", err, announced)
+				}
+				sent := make([]int, len(announced))
+				for i := range summary.Timeline {
+					sent[i] = summary.Timeline[i].Sent
+				}
+				if !slices.Equal(announced, sent) {
+					t.Errorf("announced %v, sent %v", announced, sent)
+				}
+			})
+		})
+	}
+}
+
 // TestClocksThatDisagree: what a server with another clock says of when it was ready is not believed.
 func TestClocksThatDisagree(t *testing.T) {
 	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {

@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
@@ -59,9 +58,10 @@ type pageFields struct {
 	Heads                      []string
 	Rows                       []row
 	Doubt                      string
-	Charts                     []picture
+	Charts                     []drawing
 	Search                     *load.Found
 	Trials                     []trial
+	Stretch                    string
 	Seconds                    []second
 }
 
@@ -90,11 +90,18 @@ type trial struct {
 	Holds         bool
 }
 
-type picture struct {
-	Name, Title string
-	SVG         template.HTML
+type drawing struct {
+	Title  string
+	Legend []legend
+	SVG    template.HTML
 }
 
+type legend struct {
+	Name  string
+	Color template.CSS
+}
+
+// second is a line of the table, of as many seconds as Stretch says.
 type second struct {
 	At, Offered, Sent, Answered, Failed int
 	P50, P99, Max                       string
@@ -136,8 +143,10 @@ func (r Report) fields() (pageFields, error) {
 			f.Rows = append(f.Rows, spanRow(s, span))
 		}
 	}
-	for i := range s.Timeline {
-		t := &s.Timeline[i]
+	n := bucket(s)
+	f.Stretch = stretch(n)
+	for i := 0; i < len(s.Timeline); i += n {
+		t := s.Between(i, i+n)
 		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
 	}
 	if r.Search != nil {
@@ -146,20 +155,20 @@ func (r Report) fields() (pageFields, error) {
 				bare(t.Summary.Felt(50)), bare(t.Summary.Felt(99)), t.Summary.Late, t.Holds})
 		}
 	}
-	for _, c := range charts {
-		p, err := c.plot(r)
+	pictures, err := r.pictures()
+	if err != nil {
+		return f, err
+	}
+	for _, p := range pictures {
+		svg, err := p.svg()
 		if err != nil {
-			return f, err
+			return f, fmt.Errorf("draw %s: %w", p.name, err)
 		}
-		if p == nil {
-			continue
+		d := drawing{Title: p.title, SVG: template.HTML(svg)}
+		for _, e := range p.legend {
+			d.Legend = append(d.Legend, legend{e.name, template.CSS(fmt.Sprintf("#%02x%02x%02x", e.color.R, e.color.G, e.color.B))})
 		}
-		var b strings.Builder
-		if err := svg(&b, p); err != nil {
-			return f, fmt.Errorf("draw %s: %w", c.name, err)
-		}
-		_, inner, _ := strings.Cut(b.String(), "<svg") // without the XML declaration
-		f.Charts = append(f.Charts, picture{c.name, c.title, template.HTML("<svg" + inner)})
+		f.Charts = append(f.Charts, d)
 	}
 	return f, nil
 }
