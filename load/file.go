@@ -230,7 +230,7 @@ func read(r io.Reader) (*Summary, error) {
 			return s, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("value %d: %w", n, err)
+			return nil, fmt.Errorf("value %d: %w; want a file of loadtest --json or --records", n, err)
 		}
 		var head struct {
 			Format string         `json:"format"`
@@ -256,7 +256,7 @@ func read(r io.Reader) (*Summary, error) {
 		case head.End != nil:
 			s.Elapsed = max(s.Elapsed, *head.End)
 		default:
-			return nil, fmt.Errorf("value %d is neither a result nor a record of a load test", n)
+			return nil, fmt.Errorf("value %d is neither a result nor a record of a load test; want a file of loadtest --json or --records", n)
 		}
 	}
 }

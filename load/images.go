@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,8 +53,16 @@ func ReadExpectation(path string) (Expectation, error) {
 		return nil, fmt.Errorf("read expected labels: %w", err)
 	}
 	defer f.Close()
+	expected, err := parseExpectation(f)
+	if err != nil {
+		return nil, fmt.Errorf("read expected labels: %s, %w", path, err)
+	}
+	return expected, nil
+}
+
+func parseExpectation(r io.Reader) (Expectation, error) {
 	expected := Expectation{}
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for number := 1; lines.Scan(); number++ {
 		var line struct {
@@ -69,14 +78,15 @@ func ReadExpectation(path string) (Expectation, error) {
 			err = errors.New(`want "file" and "label" or "top5_names"`)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read expected labels: %s, line %d: %w", path, number, err)
+			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
-		expected[filepath.Base(line.File)] = line.Label
+		name := filepath.Base(line.File)
+		if other, ok := expected[name]; ok && other != line.Label {
+			return nil, fmt.Errorf("line %d: %s is %q here and %q before; files are told apart by their names alone", number, name, line.Label, other)
+		}
+		expected[name] = line.Label
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read expected labels: %w", err)
-	}
-	return expected, nil
+	return expected, lines.Err()
 }
 
 // ExpectNames takes the right labels from the names of files as they are in samples of ImageNet,

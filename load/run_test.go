@@ -361,32 +361,42 @@ func TestRefusesNonsense(t *testing.T) {
 	}
 }
 
-// TestServerThatResets cuts every second connection off, in the middle of the answer's header.
+// TestServerThatResets cuts every second connection off: before an answer, or in the middle of one.
 func TestServerThatResets(t *testing.T) {
 	t.Parallel()
-	var n atomic.Int32
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		if r.URL.Path != "/predict" || n.Add(1)%2 == 0 {
-			_, _ = w.Write([]byte(goldfinch))
-			return
-		}
-		connection, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		_ = connection.(*net.TCPConn).SetLinger(0) // close with a reset
-		connection.Close()
-	}))
-	defer server.Close()
-	defer server.Client().CloseIdleConnections()
-	summary, err := load.Run(t.Context(), load.Config{
-		Target:   load.Sync{Client: &client.Client{BaseURL: server.URL, HTTP: server.Client()}},
-		Schedule: schedule.Schedule{Rates: []float64{100}, Step: 100 * time.Millisecond}, Images: picture(t, "a.jpg"),
-	})
-	if err != nil || summary.Sent != 10 || summary.OK != 5 || summary.Errors["connection reset"] != 5 {
-		t.Errorf("%v; %d of %d answered, %v %v", err, summary.OK, summary.Sent, summary.Errors, summary.Samples)
+	for name, part := range map[string]string{
+		"before the answer":        "",
+		"in the middle of headers": "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n",
+		"in the middle of answer":  "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"predictions\":[",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var n atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if r.URL.Path != "/predict" || n.Add(1)%2 == 0 {
+					_, _ = w.Write([]byte(goldfinch))
+					return
+				}
+				connection, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(connection, part)
+				_ = connection.(*net.TCPConn).SetLinger(0) // close with a reset
+				connection.Close()
+			}))
+			defer server.Close()
+			defer server.Client().CloseIdleConnections()
+			summary, err := load.Run(t.Context(), load.Config{
+				Target:   load.Sync{Client: &client.Client{BaseURL: server.URL, HTTP: server.Client()}},
+				Schedule: schedule.Schedule{Rates: []float64{100}, Step: 100 * time.Millisecond}, Images: picture(t, "a.jpg"),
+			})
+			if err != nil || summary.Sent != 10 || summary.OK != 5 || summary.Errors["connection reset"] != 5 {
+				t.Errorf("%v; %d of %d answered, %v %v", err, summary.OK, summary.Sent, summary.Errors, summary.Samples)
+			}
+		})
 	}
 }
 
@@ -456,8 +466,14 @@ func TestReadExpectation(t *testing.T) {
 	if err != nil || got["a.jpg"] != "goldfinch" || got["b.jpg"] != "bulbul" {
 		t.Errorf("ReadExpectation = %v, %v", got, err)
 	}
-	write(`{"file":"a.jpg"}`)
-	if _, err := load.ReadExpectation(path); err == nil || !strings.Contains(err.Error(), "line 1") {
-		t.Errorf("line without label: %v", err)
+	for text, want := range map[string]string{
+		`{"file":"a.jpg"}`: "line 1",
+		"dear diary":       "line 1",
+		`{"file":"x/a.jpg","label":"junco"}` + "\n" + `{"file":"y/a.jpg","label":"bulbul"}`: `line 2: a.jpg is "bulbul" here and "junco" before`,
+	} {
+		write(text)
+		if _, err := load.ReadExpectation(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error with %q", text, err, want)
+		}
 	}
 }

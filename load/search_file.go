@@ -66,7 +66,7 @@ func readFound(path string) (*Found, error) {
 	}
 	var d searchDocument
 	if err := json.Unmarshal(data, &d); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; want a file of loadtest --search --json", err)
 	}
 	if d.Format != searchFormat {
 		return nil, fmt.Errorf("no file of loadtest --search --json: format is %q, want %q", d.Format, searchFormat)

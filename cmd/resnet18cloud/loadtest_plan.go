@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/plan"
+	"github.com/resnet18cloud/resnet18cloud/load/report"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
@@ -45,6 +46,9 @@ func (c *loadtestPlanCmd) Run(env *environment) error {
 	cpuSeconds, memory, seen := found.ReplicaCost()
 	if !seen {
 		fmt.Fprintln(env.stderr, "The search saw no metrics of a replica (--metrics): CPU per image is taken from its capacity.")
+	}
+	if note := report.Cached(found.Best()); note != "" {
+		fmt.Fprintln(env.stderr, "The plan is too small:", note)
 	}
 	if c.Memory > 0 {
 		memory = c.Memory * (1 << 20)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,6 +41,9 @@ const preparedBytes = 256 << 20
 
 // config fills in what the options say of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
+	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return load.Config{}, fmt.Errorf("--url is %q, want one such as http://127.0.0.1:8080", c.URL)
+	}
 	images, err := load.FindImages(c.Images)
 	if err != nil {
 		return load.Config{}, fmt.Errorf("%w ('make images' fetches a thousand)", err)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,9 +23,13 @@ type Live struct {
 
 	mu      sync.Mutex // guards what follows
 	summary *load.Summary
+	recent  []answer // of the last liveSeconds
 	sample  *load.Sample
 	lines   int // drawn last
 }
+
+// answer is one that came, in times since the start.
+type answer struct{ done, latency time.Duration }
 
 // NewLive makes a view of a run that sends due images in each second, for a terminal whose columns and rows size
 // tells.
@@ -37,6 +42,25 @@ func (l *Live) Record(r load.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.summary.Add(r)
+	if r.OK() {
+		l.recent = append(l.recent, answer{r.Done, r.Latency()})
+	}
+}
+
+// latency writes percentiles of the answers of the last seconds. By when they came, not when they were due: an
+// overloaded server's last answers are to requests of long ago.
+func (l *Live) latency(elapsed time.Duration) string {
+	l.recent = slices.DeleteFunc(l.recent, func(a answer) bool { return a.done < elapsed-liveSeconds*time.Second })
+	if len(l.recent) == 0 {
+		return fmt.Sprintf("no answer in the last %d seconds", liveSeconds)
+	}
+	latencies := make([]time.Duration, len(l.recent))
+	for i, a := range l.recent {
+		latencies[i] = a.latency
+	}
+	slices.Sort(latencies)
+	n := len(latencies)
+	return fmt.Sprintf("p50 %s  p99 %s  longest %s ms, of the last %d seconds", short(latencies[(n-1)/2]), short(latencies[(n-1)*99/100]), short(latencies[n-1]), liveSeconds)
 }
 
 // Sample takes notice of what the server says of itself.
@@ -103,14 +127,13 @@ func (l *Live) Frame(elapsed time.Duration, columns int) []string {
 	}
 	width := max(10, columns-liveBeside)
 	done := min(now*width/max(total, 1), width)
-	recent := s.Between(now-liveSeconds, now)
 	lines := []string{
 		fmt.Sprintf("second   %d of %d, schedule %s", min(now, total), total, l.name),
 		fmt.Sprintf("        [%s%s]", strings.Repeat("=", done), strings.Repeat(" ", width-done)),
 		fmt.Sprintf("due      %s %6d/s", curve(l.due, now, width), at(l.due, now-1)),
 		fmt.Sprintf("answered %s %6d/s", curve(answered, now, width), at(answered, now-1)),
 		fmt.Sprintf("so far   %d answered, %d failed, %d sent late", s.OK, s.Sent-s.OK, s.Late),
-		fmt.Sprintf("latency  p50 %s  p99 %s  longest %s ms, of the last %d seconds", short(recent.Percentile(50)), short(recent.Percentile(99)), short(recent.Max()), liveSeconds),
+		"latency  " + l.latency(elapsed),
 	}
 	if s := l.sample; s != nil && s.HasStatus {
 		lines = append(lines, fmt.Sprintf("server   %d waiting, %d in work; replicas: %d", s.Queue, s.Processing, s.Replicas))

@@ -31,6 +31,17 @@ func Search(w io.Writer, f *load.Found) error {
 	if f.Open {
 		more = ", the highest that was tried"
 	}
-	_, err := fmt.Fprintf(w, "%.1f requests/s hold%s; the most answers over ten seconds were %.1f/s\n", f.Rate, more, f.Capacity())
-	return err
+	fmt.Fprintf(w, "%.1f requests/s hold%s; the most answers over ten seconds were %.1f/s\n", f.Rate, more, f.Capacity())
+	if note := Cached(f.Best()); note != "" {
+		fmt.Fprintln(w, note)
+	}
+	return nil
+}
+
+// Cached says what a result is worth as a measure of computing when a cache answered; empty when none did.
+func Cached(s *load.Summary) string {
+	if s.Cached == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d answers came from the server's cache: with --unique all are computed", s.Cached, s.OK)
 }

@@ -41,15 +41,15 @@ func Text(w io.Writer, s *load.Summary) error {
 		if n == 0 {
 			continue
 		}
-		fmt.Fprintf(tw, "%s\t%.2f\t", span, milliseconds(s.Mean(span)))
+		fmt.Fprintf(tw, "%s\t%s\t", span, short(s.Mean(span))) // histograms have three digits
 		for _, p := range load.Percentiles {
 			mark := ""
 			if !load.Enough(n, p) {
 				mark, unsure = "~", true
 			}
-			fmt.Fprintf(tw, "%s%.2f\t", mark, milliseconds(s.Percentile(span, p)))
+			fmt.Fprintf(tw, "%s%s\t", mark, short(s.Percentile(span, p)))
 		}
-		fmt.Fprintf(tw, "%.2f\t\n", milliseconds(s.Max(span)))
+		fmt.Fprintf(tw, "%s\t\n", short(s.Max(span)))
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write summary: %w", err)

@@ -58,7 +58,7 @@ func (p pattern) parse(text string) (Schedule, error) {
 			}
 		}
 		if err != nil || !(v >= 0 && v <= 1e9) {
-			return Schedule{}, fmt.Errorf("%s is %q, want a number that is not negative (durations like 90s or 5m)", names[i], field)
+			return Schedule{}, fmt.Errorf("%s is %.40q, want a number from 0 to 1e9 (durations like 90s or 5m)", names[i], field)
 		}
 		values[i] = v
 	}
