@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -11,27 +12,33 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/client"
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/load"
 )
 
-// oneAtATime is a server that takes work for each image and does one after the other.
-func oneAtATime(t *testing.T, work time.Duration) *client.Client {
-	t.Helper()
-	slot := make(chan struct{}, 1)
-	return serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/predict" {
-			return
-		}
-		select {
-		case slot <- struct{}{}:
-		case <-r.Context().Done():
-			return
-		}
-		time.Sleep(work)
-		<-slot
-		_, _ = w.Write([]byte(goldfinch))
-	})
+// oneAtATime is a target that works for a time on each image and does one after the other: a queue, without the
+// cost of a network, since a search asks tens of thousands of times.
+type oneAtATime struct {
+	work time.Duration
+	slot chan struct{}
+}
+
+func newOneAtATime(work time.Duration) load.Target { return oneAtATime{work, make(chan struct{}, 1)} }
+
+func (oneAtATime) String() string { return "a queue" }
+
+func (oneAtATime) Check(context.Context) error { return nil }
+
+func (o oneAtATime) Send(ctx context.Context, _ resnet18cloud.Image, clock func() time.Duration, r *load.Record) error {
+	select {
+	case o.slot <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	time.Sleep(o.work)
+	<-o.slot
+	r.Accepted = clock()
+	return nil
 }
 
 func conditions(t *testing.T, texts ...string) []load.Condition {
@@ -53,7 +60,7 @@ func conditions(t *testing.T, texts ...string) []load.Condition {
 func TestSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		found, err := load.Search{
-			Config: load.Config{Target: load.Sync{Client: oneAtATime(t, 10*time.Millisecond)}, Images: picture(t, "a.jpg"), Timeout: 5 * time.Minute},
+			Config: load.Config{Target: newOneAtATime(10 * time.Millisecond), Images: picture(t, "a.jpg"), Timeout: 5 * time.Minute},
 			SLO:    conditions(t, "mean<30ms", "errors<1%"), Duration: 30 * time.Second,
 		}.Run(t.Context())
 		if err != nil {
@@ -84,7 +91,7 @@ func TestSearchEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.search.Config = load.Config{Target: load.Sync{Client: oneAtATime(t, time.Millisecond)}, Images: picture(t, "a.jpg")}
+				c.search.Config = load.Config{Target: newOneAtATime(time.Millisecond), Images: picture(t, "a.jpg")}
 				c.search.SLO = conditions(t, c.slo)
 				var mu sync.Mutex
 				var tried []float64

@@ -98,11 +98,15 @@ func prototypeLog(w io.Writer) func(format string, args ...any) {
 	}
 }
 
-// list formats numbers as Python prints them.
+// list formats numbers as Python prints them; of more than ten minutes' the first few.
 func list(numbers []int) string {
-	words := make([]string, len(numbers))
-	for i, n := range numbers {
+	shown, end := numbers, "]"
+	if len(numbers) > 600 {
+		shown, end = numbers[:10], fmt.Sprintf(", ...] (%d seconds)", len(numbers))
+	}
+	words := make([]string, len(shown))
+	for i, n := range shown {
 		words[i] = strconv.Itoa(n)
 	}
-	return "[" + strings.Join(words, ", ") + "]"
+	return "[" + strings.Join(words, ", ") + end
 }

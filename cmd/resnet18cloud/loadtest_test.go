@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 )
 
 // answering is a replica that knows one bird.
@@ -61,12 +63,27 @@ func TestLoadtestThresholdsDecide(t *testing.T) {
 	}
 }
 
+// TestListOfSeconds: as the prototype's log has it, but no line of a day's 86,400 numbers.
+func TestListOfSeconds(t *testing.T) {
+	t.Parallel()
+	if got, want := list(schedule.Prototype.PerSecond()[:4]), "[4, 8, 11, 15]"; got != want {
+		t.Errorf("list = %s, want %s", got, want)
+	}
+	if got, want := list(make([]int, 86400)), "[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ...] (86400 seconds)"; got != want {
+		t.Errorf("list = %s, want %s", got, want)
+	}
+}
+
 // TestLoadtestBadInput: each mistake is told, with what to do.
 func TestLoadtestBadInput(t *testing.T) {
 	t.Parallel()
 	url, images := answering(t), pictures(t)
 	notes := filepath.Join(t.TempDir(), "notes.json")
 	if err := os.WriteFile(notes, []byte("dear diary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	others := filepath.Join(t.TempDir(), "others.jsonl")
+	if err := os.WriteFile(others, []byte(`{"file":"b.jpg","label":"junco"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	nameless := t.TempDir()
@@ -97,6 +114,15 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no names":           {[]string{"--expect", "names", "--images", nameless}, "named after its class"},
 		"no model":           {[]string{"--api", "oip", "--oip-model", "x"}, "--oip-model"},
 		"label nowhere":      {[]string{"--expect", notes}, "line 1"},
+		"others expected":    {[]string{"--expect", others}, "names none of the images"},
+		"no scheme":          {[]string{"--url", "127.0.0.1:8080"}, "want one such as http://127.0.0.1:8080"},
+		"no folder for JSON": {[]string{"--json", filepath.Join(images, "none", "a.json")}, "there is no folder"},
+		"page is a folder":   {[]string{"--html", images}, "is a folder"},
+		"no label path":      {[]string{"--api", "http", "--expect", "names"}, "--label-path"},
+		"workers":            {[]string{"--workers=-2"}, "--workers is -2"},
+		"outstanding":        {[]string{"--max-outstanding=-1"}, "--max-outstanding is -1"},
+		"timeout":            {[]string{"--timeout=-1s"}, "--timeout is -1s"},
+		"search from":        {[]string{"--search", "--slo", "p50<1s", "--search-from", "NaN"}, "--search-from is NaN"},
 		"expectation absent": {[]string{"--expect", filepath.Join(images, "none")}, "--expect"},
 	} {
 		t.Run(name, func(t *testing.T) {
