@@ -167,6 +167,7 @@ func (d *Dispatcher) openNATS(ctx context.Context) (*natsconn.Conn, error) {
 	})
 	d.store = jsstore.New(conn.JetStream(), jsstore.Config{
 		TTL: d.cfg.ResultTTL, MaxBytes: d.cfg.ResultsMaxBytes, Replicas: d.cfg.NATSReplicas,
+		Exclusive: conn.Exclusive(),
 	})
 	return conn, nil
 }

@@ -27,6 +27,9 @@ type Config struct {
 	TTL      time.Duration // after a record's last change
 	MaxBytes int64         // of all records; the oldest go first
 	Replicas int           // NATS servers that keep each record: 1, 3 or 5
+	// Exclusive says that nobody else writes to the bucket. Records of requests that have not ended are then read from
+	// this process's memory, and who waits for one is told by who ends it: half of the trips to the server are saved.
+	Exclusive bool
 }
 
 const (
@@ -45,6 +48,7 @@ type Store struct {
 	ready  chan struct{}
 	bucket jetstream.KeyValue
 	stream jetstream.Stream
+	known  *known // nil unless Config.Exclusive
 
 	mu      sync.Mutex
 	waiters map[string]map[chan store.Record]struct{} // guarded by mu: by id
@@ -52,13 +56,22 @@ type Store struct {
 
 // New makes a store on the connection that js stands for. It does nothing until Run.
 func New(js jetstream.JetStream, cfg Config) *Store {
-	return &Store{js: js, cfg: cfg, ready: make(chan struct{}), waiters: map[string]map[chan store.Record]struct{}{}}
+	s := &Store{js: js, cfg: cfg, ready: make(chan struct{}), waiters: map[string]map[chan store.Record]struct{}{}}
+	if cfg.Exclusive {
+		s.known = newKnown(cfg.TTL)
+	}
+	return s
 }
 
 // Run implements store.Store.
 func (s *Store) Run(ctx context.Context) error {
 	if err := s.open(ctx); err != nil {
 		return fmt.Errorf("open results: %w", err)
+	}
+	if s.known != nil {
+		close(s.ready)
+		s.known.run(ctx)
+		return nil
 	}
 	watcher, err := s.bucket.WatchAll(ctx, jetstream.UpdatesOnly(), jetstream.IgnoreDeletes())
 	if err != nil {
@@ -77,8 +90,10 @@ func (s *Store) Run(ctx context.Context) error {
 				}
 				return errors.New("watch results: the watcher ended")
 			}
-			if entry != nil {
-				s.tell(entry)
+			if entry != nil && s.awaited(entry.Key()) {
+				if r, err := decode(entry); err == nil {
+					s.tell(r)
+				}
 			}
 		}
 	}
@@ -114,19 +129,21 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
-// tell hands a record that is final to who waits for it.
-func (s *Store) tell(entry jetstream.KeyValueEntry) {
+// awaited reports whether anybody waits for the record.
+func (s *Store) awaited(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	chans := s.waiters[entry.Key()]
-	if len(chans) == 0 {
+	return len(s.waiters[id]) > 0
+}
+
+// tell hands a record that is final to who waits for it.
+func (s *Store) tell(r store.Record) {
+	if !r.Status.Final() {
 		return
 	}
-	r, err := decode(entry)
-	if err != nil || !r.Status.Final() {
-		return
-	}
-	for ch := range chans {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ch := range s.waiters[r.ID] {
 		select {
 		case ch <- r:
 		default: // was told before
@@ -165,9 +182,26 @@ func (s *Store) Update(ctx context.Context, r store.Record) (uint64, error) {
 	return revision, err
 }
 
-// put writes the record if its last revision is the given one, 0 for none. The bucket's own Create does a
-// second round trip to look for delete markers, of which there are none here.
+// put writes the record if its last revision is the given one, 0 for none.
 func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, error) {
+	if s.known == nil {
+		return s.write(ctx, r, last)
+	}
+	defer s.known.writing(r.ID)()
+	revision, err := s.write(ctx, r, last)
+	if err != nil {
+		s.known.failed(r.ID, last, err)
+		return 0, err
+	}
+	r.Revision = revision
+	s.known.wrote(r)
+	s.tell(r)
+	return revision, nil
+}
+
+// write is put at the server. The bucket's own Create does a second round trip to look for delete markers, of which
+// there are none here.
+func (s *Store) write(ctx context.Context, r store.Record, last uint64) (uint64, error) {
 	data, err := encode(r)
 	if err != nil {
 		return 0, err
@@ -184,6 +218,11 @@ func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, e
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
+	if s.known != nil {
+		if r, ok := s.known.get(id); ok {
+			return r, nil
+		}
+	}
 	entry, err := s.bucket.Get(ctx, id)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
@@ -19,9 +20,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T, ttl time.Duration) store.Store {
-		return jsstore.New(natstest.Open(t).JetStream(), jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1})
-	})
+	for name, exclusive := range map[string]bool{"shared": false, "exclusive": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, func(t *testing.T, ttl time.Duration) store.Store {
+				return jsstore.New(natstest.Open(t).JetStream(),
+					jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1, Exclusive: exclusive})
+			})
+		})
+	}
 }
 
 // TestMaxBytes holds that a full store forgets its oldest records and takes new ones.
@@ -44,4 +51,46 @@ func TestMaxBytes(t *testing.T) {
 	if _, err := s.Get(t.Context(), "r99"); err != nil {
 		t.Errorf("Get of the newest: %v", err)
 	}
+}
+
+// TestExclusive holds that what an exclusive store knows without the server is never more than the server does: of
+// records that were pushed out it learns when it writes them, and those of an earlier life it asks for.
+func TestExclusive(t *testing.T) {
+	t.Parallel()
+	conn := natstest.Open(t)
+	cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1, Exclusive: true}
+	t.Run("pushed out", func(t *testing.T) {
+		s := jsstore.New(conn.JetStream(), cfg)
+		storetest.Start(t, s)
+		first := store.Record{ID: "first", Status: resnet18cloud.StatusQueued}
+		revision, err := s.Create(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Revision = revision
+		for i := range 100 {
+			r := store.Record{ID: fmt.Sprint("r", i), Filename: strings.Repeat("x", 2<<10)}
+			if _, err := s.Create(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := s.Update(t.Context(), first); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("Update of a record that was pushed out: %v, want ErrConflict", err)
+		}
+		if _, err := s.Get(t.Context(), "first"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Get after that: %v, want ErrNotFound", err)
+		}
+	})
+	t.Run("earlier life", func(t *testing.T) {
+		s := jsstore.New(conn.JetStream(), cfg)
+		storetest.Start(t, s)
+		r, err := s.Get(t.Context(), "r99")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Status = resnet18cloud.StatusCompleted
+		if _, err := s.Update(t.Context(), r); err != nil {
+			t.Errorf("Update of a record of an earlier life: %v", err)
+		}
+	})
 }
