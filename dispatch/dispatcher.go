@@ -19,6 +19,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
+// uploadTimeout is how long a request may take to arrive.
+const uploadTimeout = time.Minute
+
 // Dispatcher is one front door. Make it with [New] and Run it once; other methods are safe for concurrent
 // use.
 type Dispatcher struct {
@@ -72,6 +75,8 @@ func New(cfg Config) (*Dispatcher, error) {
 	d.models.backend = d.backend
 	d.http = httpx.Server{
 		Addr: cfg.Addr, Handler: d.routes(), Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
+		// An upload, a wait for its result, and the reading of the answer.
+		ReadTimeout: uploadTimeout, WriteTimeout: uploadTimeout + cfg.MaxWait + 30*time.Second,
 		// Who waits for a result is told where things stand, or the listener could not close.
 		BeforeShutdown: func() { close(d.draining) },
 	}

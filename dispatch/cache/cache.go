@@ -30,8 +30,12 @@ type Cache struct {
 	flights map[[32]byte]*flight // guarded by mu: images being classified now
 }
 
-// New makes a cache of at most size results, each some 500 bytes; with 0 it keeps none, but equal images in
-// flight still run once.
+// maxResultBytes is the size of the largest answer that is kept. Ours have some 500 bytes, and a foreign replica's are
+// read up to a mebibyte, of which a thousand would be too much; so a cache of the default size stays below 4 MiB.
+const maxResultBytes = 4 << 10
+
+// New makes a cache of at most size results, of at most 4 KiB each; with 0 it keeps none, but equal images in flight
+// still run once.
 func New(size int) *Cache {
 	c := &Cache{size: size, flights: map[[32]byte]*flight{}}
 	if size > 0 {
@@ -63,11 +67,24 @@ func (c *Cache) Peek(digest [32]byte, models []string) (resnet18cloud.Result, bo
 	return resnet18cloud.Result{}, false
 }
 
-// Put keeps an answer.
+// Put keeps an answer, unless it is a giant.
 func (c *Cache) Put(k Key, r resnet18cloud.Result) {
-	if c.entries != nil {
+	if c.entries != nil && textBytes(r) <= maxResultBytes {
 		c.entries.Set(k, r)
 	}
+}
+
+// textBytes is what the answer's words take, which is all that a replica can make long.
+func textBytes(r resnet18cloud.Result) int {
+	const slot = 32 // of a slice, for an empty word
+	n := len(r.Filename) + len(r.Model) + len(r.Precision) + len(r.Warning) + len(r.Replica)
+	for _, label := range r.Predictions {
+		n += slot + len(label)
+	}
+	for _, s := range r.Scores {
+		n += slot + len(s.Label)
+	}
+	return n
 }
 
 // Clear forgets all answers and returns how many there were. The counts of hits and misses stay.

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -50,6 +51,25 @@ func TestBound(t *testing.T) {
 		if got := c.Stats().Size; got > size {
 			t.Errorf("a cache of %d holds %d", size, got)
 		}
+	}
+}
+
+// TestBytesAreBounded holds that giants are not kept, in whichever field they are.
+func TestBytesAreBounded(t *testing.T) {
+	t.Parallel()
+	c := cache.New(10)
+	word := strings.Repeat("x", 4<<10)
+	for i, r := range []resnet18cloud.Result{
+		{Filename: word, Model: "m"}, {Predictions: []string{"a", word}}, {Scores: []resnet18cloud.Prediction{{Label: word}}},
+		{Predictions: make([]string, 1000)}, {Warning: word, Model: "m"},
+	} {
+		if c.Put(key(byte(i), "a"), r); c.Stats().Size != 0 {
+			t.Errorf("giant %d was kept", i)
+		}
+	}
+	c.Put(key(0, "a"), resnet18cloud.Result{Predictions: []string{"goldfinch", "bulbul", "magpie", "chickadee", "junco"}})
+	if got := c.Stats().Size; got != 1 {
+		t.Errorf("a cache with one usual answer holds %d", got)
 	}
 }
 

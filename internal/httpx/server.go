@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,17 @@ type Server struct {
 	// ShutdownTimeout bounds the wait for requests in flight; after it their connections are cut. Zero
 	// means 25 s, under Kubernetes' 30 s between SIGTERM and SIGKILL.
 	ShutdownTimeout time.Duration
+
+	// Bounds on what a slow or hostile client can hold. Zero means the default of each.
+
+	// HeaderTimeout is how long a request's headers may take, counted from its first byte or from a connection's
+	// beginning: 10 s.
+	HeaderTimeout time.Duration
+	// ReadTimeout is how long a request may take to arrive with its body: 60 s; 10 MiB are then a 1.4 Mbit/s line.
+	ReadTimeout time.Duration
+	// WriteTimeout is how long, from the end of its headers, a request may take to be answered and its answer to be
+	// read: 150 s. That is a slow upload, a wait of a minute, and half a minute for the answer.
+	WriteTimeout time.Duration
 
 	listener net.Listener
 }
@@ -59,10 +71,10 @@ func (s *Server) Run(ctx context.Context) error {
 		log = slog.New(slog.DiscardHandler)
 	}
 	srv := &http.Server{
-		Handler: s.Handler,
-		// Bounds on what a slow or hostile client can hold: 10 MiB in 60 s is a 1.4 Mbit/s line.
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second,
+		Handler:           s.Handler,
+		ReadHeaderTimeout: cmp.Or(s.HeaderTimeout, 10*time.Second),
+		ReadTimeout:       cmp.Or(s.ReadTimeout, 60*time.Second),
+		WriteTimeout:      cmp.Or(s.WriteTimeout, 150*time.Second),
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -78,10 +90,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.BeforeShutdown != nil {
 		s.BeforeShutdown()
 	}
-	timeout := s.ShutdownTimeout
-	if timeout == 0 {
-		timeout = 25 * time.Second
-	}
+	timeout := cmp.Or(s.ShutdownTimeout, 25*time.Second)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	err := srv.Shutdown(stop)
