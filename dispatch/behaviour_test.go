@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -320,6 +321,42 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
+// TestReadinessWithoutStorage holds that a dispatcher whose NATS is gone says so, refuses with a time to come back, lives
+// on, and is ready again when NATS is.
+func TestReadinessWithoutStorage(t *testing.T) {
+	t.Parallel()
+	options := natsOptions(t)
+	nats := runNATS(t, options)
+	options.Port = nats.Addr().(*net.TCPAddr).Port // for the next
+	c := startServing(t, dispatch.Config{NATS: natsconn.Config{URL: nats.ClientURL()}, CacheSize: -1}, 1, opened())
+	id := c.submit("a.jpg", "x")
+	c.wait(id)
+
+	nats.Shutdown()
+	nats.WaitForShutdown()
+	c.eventually("not ready", func() bool {
+		a := c.get("/health/ready")
+		return a.status == http.StatusServiceUnavailable && a.json(t)["error"] == "The queue is not reachable now"
+	})
+	if a := c.get("/health/live"); a.status != http.StatusOK {
+		t.Errorf("GET /health/live without NATS = %d %s", a.status, a.body)
+	}
+	for _, a := range []answer{c.post("/predict_async", "a.jpg", "y"), c.post("/predict", "a.jpg", "y"), c.get("/result/" + id)} {
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("without NATS: %d, Retry-After %q, %s", a.status, a.header.Get("Retry-After"), a.body)
+		}
+	}
+
+	runNATS(t, options)
+	c.eventually("ready again", func() bool { return c.get("/health/ready").status == http.StatusOK })
+	if got := c.wait(id); got["status"] != "completed" {
+		t.Errorf("a result from before: %v", got)
+	}
+	if got := c.wait(c.submit("a.jpg", "z")); got["status"] != "completed" {
+		t.Errorf("a request after: %v", got)
+	}
+}
+
 // TestSetEndpoints holds that a dispatcher without replicas works once it has one.
 func TestSetEndpoints(t *testing.T) {
 	t.Parallel()
@@ -528,10 +565,16 @@ func TestPage(t *testing.T) {
 }
 
 // startNATS starts a server that several dispatchers can share.
-func startNATS(t *testing.T) (url string) {
+func startNATS(t *testing.T) (url string) { return runNATS(t, natsOptions(t)).ClientURL() }
+
+func natsOptions(t *testing.T) server.Options {
+	return server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 11 << 20}
+}
+
+// runNATS runs a server until the test ends or it is shut down.
+func runNATS(t *testing.T, o server.Options) *server.Server {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true,
-		StoreDir: t.TempDir(), MaxPayload: 11 << 20})
+	s, err := server.NewServer(&o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -540,7 +583,7 @@ func startNATS(t *testing.T) (url string) {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("NATS server is not ready")
 	}
-	return s.ClientURL()
+	return s
 }
 
 // TestSeveralDispatchers holds that dispatchers on one NATS are one: work is shared, and any answers for

@@ -17,8 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 	"go.uber.org/goleak"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
@@ -160,6 +162,72 @@ func TestOutsideWithTLS(t *testing.T) {
 	} {
 		if c, err := natsconn.Open(t.Context(), cfg); err == nil {
 			t.Errorf("%s: connected", name)
+			_ = c.Close()
+		}
+	}
+}
+
+// issued makes an operator with one account that may use JetStream, the server options that trust it, and the
+// credentials file of a user of that account, as nsc would.
+func issued(t *testing.T) (o server.Options, credsFile string) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	operatorKey, err := nkeys.CreateOperator()
+	must(err)
+	accountKey, err := nkeys.CreateAccount()
+	must(err)
+	systemKey, err := nkeys.CreateAccount()
+	must(err)
+	userKey, err := nkeys.CreateUser()
+	must(err)
+	public := func(k nkeys.KeyPair) string {
+		t.Helper()
+		p, err := k.PublicKey()
+		must(err)
+		return p
+	}
+	operator := jwt.NewOperatorClaims(public(operatorKey))
+	account := jwt.NewAccountClaims(public(accountKey))
+	account.Limits.DiskStorage, account.Limits.MemoryStorage = -1, -1
+	resolver := &server.MemAccResolver{}
+	system := jwt.NewAccountClaims(public(systemKey)) // which JetStream demands
+	for _, a := range []*jwt.AccountClaims{account, system} {
+		token, err := a.Encode(operatorKey)
+		must(err)
+		must(resolver.Store(a.Subject, token))
+	}
+	userToken, err := jwt.NewUserClaims(public(userKey)).Encode(accountKey)
+	must(err)
+	seed, err := userKey.Seed()
+	must(err)
+	creds, err := jwt.FormatUserConfig(userToken, seed)
+	must(err)
+	credsFile = filepath.Join(t.TempDir(), "user.creds")
+	must(os.WriteFile(credsFile, creds, 0o600))
+	return server.Options{MaxPayload: 12 << 20, TrustedOperators: []*jwt.OperatorClaims{operator}, AccountResolver: resolver,
+		SystemAccount: system.Subject}, credsFile
+}
+
+func TestOutsideWithCredentials(t *testing.T) {
+	t.Parallel()
+	options, creds := issued(t)
+	url := outside(t, options)
+	c, err := natsconn.Open(t.Context(), natsconn.Config{URL: url, Creds: creds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	_, foreign := issued(t)
+	for name, creds := range map[string]string{"none": "", "of another operator": foreign} {
+		if c, err := natsconn.Open(t.Context(), natsconn.Config{URL: url, Creds: creds}); err == nil {
+			t.Errorf("credentials %s: connected", name)
 			_ = c.Close()
 		}
 	}
