@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 
@@ -18,6 +17,8 @@ type backend interface {
 	Slots() (int, <-chan struct{})
 	// Endpoints lists the replicas; a classifier in this process is none.
 	Endpoints() []forward.Endpoint
+	// Answering is what the replicas say of their models; a classifier in this process says it in its results.
+	Answering() forward.Answering
 	// Configured names them as the user did.
 	Configured() []string
 }
@@ -37,6 +38,7 @@ func (p inProcess) Run(ctx context.Context) error {
 
 func (p inProcess) Slots() (int, <-chan struct{}) { return p.slots, nil }
 func (p inProcess) Endpoints() []forward.Endpoint { return nil }
+func (p inProcess) Answering() forward.Answering  { return forward.Answering{} }
 func (p inProcess) Configured() []string          { return []string{"in-process"} }
 
 // models knows which models may answer now, for looking up cached answers.
@@ -53,10 +55,8 @@ func identity(model, precision string) string { return model + "/" + precision }
 // now lists the identities of the healthy replicas' models, one but for the time of a rolling update.
 func (m *models) now() []string {
 	var names []string
-	for _, e := range m.backend.Endpoints() {
-		if name := identity(e.Model, e.Precision); e.Healthy && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
+	for _, model := range m.backend.Answering().Models {
+		names = append(names, identity(model.Weights, model.Precision))
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,16 +75,6 @@ func (m *models) answered(r resnet18cloud.Result) string {
 		m.last = []string{name}
 	}
 	return name
-}
-
-// warning is why answers should not be believed, by the first replica that says so.
-func warning(endpoints []forward.Endpoint) string {
-	for _, e := range endpoints {
-		if e.Warning != "" {
-			return e.Warning
-		}
-	}
-	return ""
 }
 
 // endpointURL is the list of endpoints as one field of the prototype's /status.

@@ -111,7 +111,6 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	waiting := d.queue.Waiting()
 	slots, _ := d.backend.Slots()
-	endpoints := d.backend.Endpoints()
 	body := d.stats.body(time.Now())
 	body.CacheMetrics = d.cacheMetrics()
 	body.EndpointURL = endpointURL(d.backend)
@@ -120,8 +119,8 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	body.QueueMetrics.Interactive, body.QueueMetrics.Bulk = waiting.Interactive, waiting.Bulk
 	body.QueueSize = waiting.Total()
 	body.StoredResults = stored
-	body.Endpoints, body.Slots, body.Processing = endpoints, slots, d.desk.size()
-	body.Warning = warning(endpoints)
+	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.desk.size()
+	body.Warning = d.backend.Answering().Warning
 	if estimate := d.estimate(); estimate > 0 {
 		seconds := round(estimate.Seconds(), 3)
 		body.EstimatedWait = &seconds

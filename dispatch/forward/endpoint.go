@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -146,17 +147,21 @@ func (e *endpoint) recover(ctx context.Context, found info) (proven bool) {
 	defer p.mu.Unlock()
 	slots := p.cfg.Slots
 	if found.Concurrency > 0 {
-		// Keep the workers busy while answers and new images travel, but leave the rest of the replica's
-		// waiting places empty: an image that waits here can still go to whoever is free first.
-		slots = found.Concurrency + min(found.Queue, max(1, found.Concurrency/2))
+		// One image waits for each worker, as they may all finish at once, and an answer and a new image travel longer
+		// than nothing. But leave the rest of the replica's waiting places empty: an image that waits here can still go
+		// to whoever is free first.
+		slots = found.Concurrency + min(found.Queue, found.Concurrency)
 	}
 	if !e.healthy {
 		p.cfg.Log.InfoContext(ctx, "endpoint healthy", "endpoint", e.url, "slots", slots, "warning", found.Warning)
 	}
-	changed := !e.healthy || e.slots != slots
+	room, said := !e.healthy || e.slots != slots, !e.healthy || e.info != found
 	e.healthy, e.problem, e.info, e.slots = true, "", found, slots
-	if changed {
+	if room {
 		p.announce()
+	}
+	if said {
+		p.describe()
 	}
 	return e.failures == 0
 }
@@ -173,6 +178,7 @@ func (e *endpoint) sicken(ctx context.Context, problem error) {
 	e.healthy, e.problem = false, problem.Error()
 	if changed {
 		p.announce() // whoever waits for this one's room must look for another
+		p.describe()
 	}
 }
 
@@ -244,29 +250,12 @@ func (e *endpoint) attempt(ctx context.Context, image resnet18cloud.Image) (resn
 	return result, nil
 }
 
-// post sends the form that the prototype's replica takes, without copying the image.
+// post sends the image and reads the answer.
 func (e *endpoint) post(ctx context.Context, image resnet18cloud.Image) (int, http.Header, []byte, error) {
-	var frame bytes.Buffer
-	form := multipart.NewWriter(&frame)
-	if _, err := form.CreateFormFile("image", image.Name); err != nil {
-		return 0, nil, nil, err
-	}
-	split := frame.Len()
-	if err := form.Close(); err != nil {
-		return 0, nil, nil, err
-	}
-	head, tail := frame.Bytes()[:split], frame.Bytes()[split:]
-	body := func() (io.ReadCloser, error) {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(head), bytes.NewReader(image.Bytes), bytes.NewReader(tail))), nil
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+"/predict", nil)
+	req, err := e.request(ctx, image)
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	req.ContentLength = int64(frame.Len() + len(image.Bytes))
-	req.GetBody = body
-	req.Body, _ = body()
-	req.Header.Set("Content-Type", form.FormDataContentType())
 	if id := requestID(ctx); id != "" {
 		req.Header.Set("X-Request-Id", id)
 	}
@@ -280,6 +269,44 @@ func (e *endpoint) post(ctx context.Context, image resnet18cloud.Image) (int, ht
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
 	return resp.StatusCode, resp.Header, answer, err
+}
+
+// request makes the POST without copying the image: our own replicas get it as it is, others in the form that the
+// prototype's takes, in which the end of the image must be searched for.
+func (e *endpoint) request(ctx context.Context, image resnet18cloud.Image) (*http.Request, error) {
+	e.pool.mu.Lock()
+	ours := e.info.Concurrency > 0
+	e.pool.mu.Unlock()
+	if ours {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+			e.url+"/predict?filename="+url.QueryEscape(image.Name), bytes.NewReader(image.Bytes))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/octet-stream")
+		}
+		return req, err
+	}
+	var frame bytes.Buffer
+	form := multipart.NewWriter(&frame)
+	if _, err := form.CreateFormFile("image", image.Name); err != nil {
+		return nil, err
+	}
+	split := frame.Len()
+	if err := form.Close(); err != nil {
+		return nil, err
+	}
+	head, tail := frame.Bytes()[:split], frame.Bytes()[split:]
+	body := func() (io.ReadCloser, error) {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(head), bytes.NewReader(image.Bytes), bytes.NewReader(tail))), nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+"/predict", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.ContentLength = int64(frame.Len() + len(image.Bytes))
+	req.GetBody = body
+	req.Body, _ = body()
+	req.Header.Set("Content-Type", form.FormDataContentType())
+	return req, nil
 }
 
 // read makes a result or an error of an answer.

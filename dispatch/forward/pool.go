@@ -34,6 +34,7 @@ type Pool struct {
 	configured []string             // guarded by mu: as given to New or SetEndpoints
 	endpoints  map[string]*endpoint // guarded by mu: by URL, after DNS
 	changed    chan struct{}        // guarded by mu: closed and replaced when room may have come
+	answering  Answering            // guarded by mu: of the endpoints as they are
 	picks      uint64               // guarded by mu: counts choices, to take turns among equals
 }
 
@@ -127,6 +128,7 @@ func (p *Pool) reconcile(ctx context.Context, g *errgroup.Group) {
 			delete(p.endpoints, u)
 		}
 	}
+	p.describe()
 	p.announce()
 }
 
@@ -231,6 +233,37 @@ func (p *Pool) Endpoints() []Endpoint {
 			Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning, Problem: e.problem})
 	}
 	return list
+}
+
+// Answering is what the endpoints say of the models that answer there.
+type Answering struct {
+	Models  []Model // of the healthy ones, each once: one, but for the time of a rolling update
+	Warning string  // why answers should not be believed, by the first that says so; empty when none does
+}
+
+// Model is what makes answers equal: weights and arithmetic.
+type Model struct{ Weights, Precision string }
+
+// Answering tells which models answer now. It is asked for each image; the caller does not change what it gets.
+func (p *Pool) Answering() Answering {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.answering
+}
+
+// describe makes answering anew, when endpoints have come or gone, or say otherwise. The caller holds mu.
+func (p *Pool) describe() {
+	p.answering = Answering{}
+	for _, u := range slices.Sorted(maps.Keys(p.endpoints)) {
+		e := p.endpoints[u]
+		if p.answering.Warning == "" {
+			p.answering.Warning = e.info.Warning
+		}
+		m := Model{e.info.Weights, e.info.Precision}
+		if e.healthy && !slices.Contains(p.answering.Models, m) {
+			p.answering.Models = append(p.answering.Models, m)
+		}
+	}
 }
 
 // acquire takes a slot of the healthy endpoint with most room, waiting for one when all are taken. Endpoints

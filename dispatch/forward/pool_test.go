@@ -65,6 +65,14 @@ func prototype(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// ours answers as our replicas do: the image is the body, its name in the query.
+func ours(w http.ResponseWriter, r *http.Request) {
+	content, _ := io.ReadAll(r.Body)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"filename": r.FormValue("filename"), "inference_time": 0.25, "predictions": []string{string(content)},
+	})
+}
+
 func answers(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -123,18 +131,24 @@ var image = resnet18cloud.Image{Name: `a "quoted" name.jpg`, Bytes: []byte("junc
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, "", prototype)
-	p := start(t, forward.Config{Endpoints: []string{f.URL + "/"}}, 1)
-	r, err := p.Classify(t.Context(), image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Filename != image.Name || r.Predictions[0] != "junco" || r.Replica != f.URL ||
-		r.Timing.Replica != 250*time.Millisecond {
-		t.Errorf("Classify = %+v", r)
-	}
-	if n, _ := p.Slots(); n != 4 {
-		t.Errorf("slots of a replica that does not say: %d, want 4", n)
+	for name, f := range map[string]*fake{
+		"prototype": newFake(t, "", prototype), "ours": newFake(t, `{"concurrency":2,"queue":2}`, ours),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, forward.Config{Endpoints: []string{f.URL + "/"}}, 1)
+			r, err := p.Classify(t.Context(), image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Filename != image.Name || r.Predictions[0] != "junco" || r.Replica != f.URL ||
+				r.Timing.Replica != 250*time.Millisecond {
+				t.Errorf("Classify = %+v", r)
+			}
+			if n, _ := p.Slots(); n != 4 {
+				t.Errorf("%d slots, want 4", n)
+			}
+		})
 	}
 }
 
@@ -144,8 +158,8 @@ func TestSlotsFromInfo(t *testing.T) {
 		info string
 		want int
 	}{
-		{`{"concurrency":2,"queue":16}`, 3},
-		{`{"concurrency":8,"queue":16}`, 12},
+		{`{"concurrency":2,"queue":16}`, 4},
+		{`{"concurrency":8,"queue":16}`, 16},
 		{`{"concurrency":8,"queue":1}`, 9},
 		{`{"concurrency":1,"queue":0}`, 1},
 		{`{"model":"resnet18","classes":1000}`, 4},
@@ -295,7 +309,7 @@ func TestLeastLoaded(t *testing.T) {
 			}
 			arrived <- struct{}{}
 			<-release
-			prototype(w, r)
+			ours(w, r)
 		})
 		endpoints = append(endpoints, f.URL)
 	}

@@ -39,12 +39,14 @@ func ReadImage(w http.ResponseWriter, r *http.Request, limit int64, buf *bytes.B
 			return resnet18cloud.Image{}, tooLarge(limit)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit+formOverhead)
+		makeRoom(buf, r.ContentLength)
 		return readForm(multipart.NewReader(r.Body, params["boundary"]), limit, buf)
 	case strings.HasPrefix(mediaType, "image/"), mediaType == "application/octet-stream":
 		if r.ContentLength > limit {
 			return resnet18cloud.Image{}, tooLarge(limit)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit+1)
+		makeRoom(buf, r.ContentLength)
 		image, err := readBytes(r.Body, rawName(r), limit, buf)
 		if err == nil && len(image.Bytes) == 0 {
 			return resnet18cloud.Image{}, noImage()
@@ -57,6 +59,17 @@ func ReadImage(w http.ResponseWriter, r *http.Request, limit int64, buf *bytes.B
 	return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
 		Message: fmt.Sprintf("Content-Type %s is not supported", mediaType),
 		Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
+}
+
+// trustedBytes is how much memory a client gets for announcing what it will send; beyond it has to come first.
+const trustedBytes = 256 << 10
+
+// makeRoom has buf take what was announced without growing again and again.
+func makeRoom(buf *bytes.Buffer, announced int64) {
+	buf.Reset()
+	if announced > 0 {
+		buf.Grow(int(min(announced, trustedBytes)) + bytes.MinRead)
+	}
 }
 
 // EachImage reads every image of a multipart form, at most n, from fields named image or images, each into
