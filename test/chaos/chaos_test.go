@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -266,11 +267,58 @@ func isFinal(status string) bool {
 // TestNothingIsLost sends requests through a tormented system. Every accepted one must end, with the label
 // that its bytes demand or a reason, once.
 func TestNothingIsLost(t *testing.T) {
-	t.Run("NATS outside", func(t *testing.T) { nothingIsLost(t, true) })
-	t.Run("NATS inside", func(t *testing.T) { nothingIsLost(t, false) })
+	t.Run("NATS outside", func(t *testing.T) { nothingIsLost(t, true, (*system).torment) })
+	t.Run("NATS inside", func(t *testing.T) { nothingIsLost(t, false, (*system).torment) })
 }
 
-func nothingIsLost(t *testing.T, outside bool) {
+// TestRollingRestart does what an update does, under load, again and again: one after the other, each replica and each
+// dispatcher is told to stop, finishes, and is started anew. Here nothing may even fail.
+func TestRollingRestart(t *testing.T) {
+	for name, outside := range map[string]bool{"NATS outside": true, "NATS inside": false} {
+		t.Run(name, func(t *testing.T) {
+			outcomes := nothingIsLost(t, outside, (*system).roll)
+			delete(outcomes, "completed ")
+			if len(outcomes) > 0 {
+				t.Errorf("ended otherwise than completed: %v", outcomes)
+			}
+		})
+	}
+}
+
+// roll restarts every replica and every dispatcher in turn until ctx ends. The next one goes when the last one serves.
+func (s *system) roll(ctx context.Context, t *testing.T, _ *rand.Rand) {
+	restarted := 0
+	defer func() { t.Logf("%d restarts", restarted) }()
+	for {
+		for i, p := range slices.Concat(s.replicas, s.dispatchers) {
+			if ctx.Err() != nil {
+				return
+			}
+			if !p.stop() {
+				t.Errorf("%s did not end by itself", p.name)
+			}
+			if err := p.up(); err != nil {
+				t.Error(err)
+				return
+			}
+			restarted++
+			url := ""
+			if i < len(s.replicas) {
+				url = s.proxies[i].url()
+			} else {
+				url = s.urls[i-len(s.replicas)]
+			}
+			if err := awaitHTTP(url + "/health/ready"); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+}
+
+// nothingIsLost sends requests while disturb does what it likes, and judges what became of them. It returns how many
+// ended how.
+func nothingIsLost(t *testing.T, outside bool, disturb func(*system, context.Context, *testing.T, *rand.Rand)) map[string]int {
 	n, seed := setting(t, "CHAOS_REQUESTS", 1000), uint64(setting(t, "CHAOS_SEED", 1))
 	t.Logf("CHAOS_REQUESTS=%d CHAOS_SEED=%d", n, seed)
 	s := startSystem(t, seed, outside)
@@ -279,7 +327,7 @@ func nothingIsLost(t *testing.T, outside bool) {
 
 	tormenting, calm := context.WithCancel(ctx)
 	var torment sync.WaitGroup
-	torment.Go(func() { s.torment(tormenting, t, rand.New(rand.NewPCG(seed, 0))) })
+	torment.Go(func() { disturb(s, tormenting, t, rand.New(rand.NewPCG(seed, 0))) })
 
 	requests := make([]request, n)
 	var next atomic.Int64
@@ -312,11 +360,11 @@ func nothingIsLost(t *testing.T, outside bool) {
 	torment.Wait()
 	t.Logf("%d requests accepted in %s", n, time.Since(start).Round(time.Millisecond))
 	s.waitReady(t)
-	s.judge(ctx, t, requests, rand.New(rand.NewPCG(seed, 1<<32)))
+	return s.judge(ctx, t, requests, rand.New(rand.NewPCG(seed, 1<<32)))
 }
 
 // judge waits for every request's end and looks at it.
-func (s *system) judge(ctx context.Context, t *testing.T, requests []request, rng *rand.Rand) {
+func (s *system) judge(ctx context.Context, t *testing.T, requests []request, rng *rand.Rand) map[string]int {
 	outcomes := map[string]int{}
 	lost, wrong, twice := 0, 0, 0
 	for i, r := range requests {
@@ -349,4 +397,5 @@ func (s *system) judge(ctx context.Context, t *testing.T, requests []request, rn
 	if completed := outcomes["completed "]; completed < len(requests)*99/100 {
 		t.Errorf("%d of %d completed, want 99 %%: failing with a reason is for requests, not for replicas", completed, len(requests))
 	}
+	return outcomes
 }

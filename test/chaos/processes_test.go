@@ -121,6 +121,17 @@ func (p *process) down(s syscall.Signal) {
 	_ = p.cmd.Wait()            // killed is no success; that is the point
 }
 
+// stop asks the process to end and waits until it has, or reports false and kills it when that takes longer than any
+// drain. Its exit status counts too.
+func (p *process) stop() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended already, which Wait tells
+	late := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	return p.cmd.Wait() == nil
+}
+
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,17 +152,24 @@ func freeAddr(t *testing.T) string {
 // waitHTTP waits until the URL answers 200.
 func waitHTTP(t *testing.T, url string) {
 	t.Helper()
+	if err := awaitHTTP(url); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitHTTP is waitHTTP for goroutines, which cannot end a test.
+func awaitHTTP(url string) error {
 	deadline := time.After(60 * time.Second)
 	for {
 		if resp, err := http.Get(url); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return
+				return nil
 			}
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("%s does not answer 200", url)
+			return fmt.Errorf("%s does not answer 200", url)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
