@@ -15,7 +15,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ bench: ## Measure the engine, the dispatcher and the load tester by themselves
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/resnet ./engine/jpeg ./engine/preprocess
 	$(GO) test ./dispatch -run '^$$' -bench 'ClosedLoop|OpenLoop300' -benchtime 5000x
 	$(GO) test ./load -run '^$$' -bench Send -benchtime 1x -cpu 1
+
+system: weights images ## Measure what the way through dispatcher and replica costs beside the classifying (Linux; SYSTEM_FLAGS)
+	$(GO) run ./bench/system -binary $(BIN) $(SYSTEM_FLAGS)
 
 compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
 	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)
