@@ -54,8 +54,9 @@ type system struct {
 	urls        []string // of the dispatchers
 }
 
-// startSystem starts two dispatchers on a NATS server of their own process, or one with its own inside.
-func startSystem(t *testing.T, seed uint64, outside bool) *system {
+// startSystem starts two dispatchers on a NATS server of their own process, or one with its own inside. More options may
+// be given to dispatchers.
+func startSystem(t *testing.T, seed uint64, outside bool, more ...string) *system {
 	root := testutil.Root(t)
 	binary := build(t, root, "./cmd/resnet18cloud")
 	s := &system{}
@@ -82,7 +83,7 @@ func startSystem(t *testing.T, seed uint64, outside bool) *system {
 		s.dispatchers = append(s.dispatchers, newProcess(t, fmt.Sprint("dispatcher", i), func() *exec.Cmd {
 			return exec.Command(binary, append([]string{"dispatcher", "--addr", addr,
 				"--endpoints", strings.Join(endpoints, ","), "--redeliver-after", "3s", "--attempt-timeout", "3s",
-				"--attempts", "20", "--drain-timeout", "5s"}, storage...)...)
+				"--attempts", "20", "--drain-timeout", "5s"}, slices.Concat(storage, more)...)...)
 		}))
 	}
 	s.waitReady(t)
