@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
@@ -28,6 +29,9 @@ type Config struct {
 	// Weights is a loaded weight file; it may be closed once New has returned. Nil means random weights, of which every
 	// answer warns.
 	Weights *weights.Set
+	// Shared is what Share made of the same weights in another process, for the same kernels; if it holds others, or
+	// is nil, New packs the weights itself. It may be closed once New has returned.
+	Shared *os.File
 	// Precision is the arithmetic wanted: PrecisionFP32 or PrecisionInt8. Empty means what the weights are made for.
 	Precision string
 	// Observe, if not nil, allows PrecisionInt8 with weights in float32: scales then come from the first pictures.
@@ -84,12 +88,16 @@ func (c Config) observes() bool {
 // quantized reports whether the weights are in 8 bits.
 func (c Config) quantized() bool { return c.Weights != nil && len(c.Weights.Int8) > 0 }
 
-// network packs the weights; those it packed are nil if they were quantized.
-func (c Config) network() (*resnet.Network, *resnet.Params, error) {
+// network packs the weights, into m if that is not nil; those it packed are nil if they were quantized.
+func (c Config) network(m *resnet.Memory) (*resnet.Network, *resnet.Params, error) {
 	if c.quantized() {
 		q, err := resnet.LoadQuantized(c.Weights)
 		if err != nil {
 			return nil, nil, err
+		}
+		if m != nil {
+			n, err := resnet.NewInt8In(q, m)
+			return n, nil, err
 		}
 		n, err := resnet.NewInt8(q)
 		return n, nil, err
@@ -97,6 +105,10 @@ func (c Config) network() (*resnet.Network, *resnet.Params, error) {
 	params, err := c.params()
 	if err != nil {
 		return nil, nil, err
+	}
+	if m != nil {
+		n, err := resnet.NewIn(params, m)
+		return n, params, err
 	}
 	n, err := resnet.New(params)
 	return n, params, err
@@ -118,6 +130,7 @@ type Info struct {
 	Precision   string // arithmetic of the answers
 	Kernels     string // level of the CPU's instructions in use, such as "avx512"
 	Concurrency int    // images worked on at a time
+	Shared      bool   // whether the packed weights are Config.Shared's
 	Warning     string // why the answers should not be believed; empty when they should
 
 	// Quantization tells how far an engine is that was made with Config.Observe; nil for others.

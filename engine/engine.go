@@ -8,6 +8,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math"
@@ -32,6 +33,7 @@ type Engine struct {
 	// network is what the workers compute with. It belongs to whoever holds all workers, and may be read by whoever
 	// holds one.
 	network *resnet.Network
+	shared  []byte // mapped memory that a network's weights may lie in; nil if they do not
 	// computes says Info what network is, at any time.
 	computes atomic.Pointer[computation]
 
@@ -63,11 +65,11 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	network, params, err := cfg.network()
+	e := &Engine{cfg: cfg, info: cfg.info(), idle: make(chan *worker, cfg.Concurrency)}
+	network, params, err := e.pack()
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	e := &Engine{cfg: cfg, info: cfg.info(), idle: make(chan *worker, cfg.Concurrency)}
 	for range cfg.Concurrency {
 		e.idle <- new(worker)
 	}
@@ -85,6 +87,24 @@ func New(cfg Config) (*Engine, error) {
 	// memory for a process that never needs as much again.
 	debug.FreeOSMemory()
 	return e, nil
+}
+
+// pack makes the first network: of shared memory if that is what it should be, else by itself.
+func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
+	if e.cfg.Shared != nil && e.cfg.Weights != nil {
+		// What is wrong with the memory is of no interest: without it a start takes a little longer.
+		if shared, err := e.cfg.attach(); err == nil && shared != nil {
+			network, params, err := e.cfg.network(&resnet.Memory{Bytes: shared[headerBytes:], Packed: true})
+			if err == nil {
+				e.shared, e.info.Shared = shared, true
+				return network, params, nil
+			}
+			if err := errors.Join(err, closeShared(shared)); !errors.Is(err, resnet.ErrMemory) {
+				return nil, nil, err
+			}
+		}
+	}
+	return e.cfg.network(nil)
 }
 
 // use has all workers compute with another network, after the images they are at. An error is ctx's.
@@ -127,6 +147,7 @@ func (e *Engine) Close() {
 	if e.wide != nil {
 		e.wide.Close()
 	}
+	_ = closeShared(e.shared) // fails only for memory that is not mapped
 }
 
 // Info says what computes the answers now.

@@ -49,7 +49,7 @@ type classification struct {
 
 // Run classifies the files, as many at a time as there are workers, and prints the lines in the files' order.
 func (c classifyCmd) Run(ctx context.Context, env *environment) error {
-	e, err := openEngine(c.engineFlags, nil, env)
+	e, err := openEngine(c.engineFlags, nil, nil, env)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
@@ -20,8 +21,12 @@ type engineFlags struct {
 }
 
 // openEngine finds and loads the weights and makes an engine with them, to be closed by the caller. Random ones
-// are logged loudly. observe, if not nil, is how to come to int8 with weights in float32.
-func openEngine(f engineFlags, observe *engine.Observation, env *environment) (*engine.Engine, error) {
+// are logged loudly. observe, if not nil, is how to come to int8 with weights in float32; shared, if not nil, holds packed
+// weights, and is closed.
+func openEngine(f engineFlags, observe *engine.Observation, shared *os.File, env *environment) (*engine.Engine, error) {
+	if shared != nil {
+		defer shared.Close()
+	}
 	set, err := f.loadWeights()
 	if err != nil {
 		return nil, err
@@ -30,14 +35,17 @@ func openEngine(f engineFlags, observe *engine.Observation, env *environment) (*
 		defer set.Close()
 	}
 	e, err := engine.New(engine.Config{
-		Weights: set, Precision: f.Precision, Observe: observe, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
+		Weights: set, Shared: shared, Precision: f.Precision, Observe: observe, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
 	})
 	if err != nil {
 		return nil, err
 	}
 	info := e.Info()
 	env.log.Debug("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
-		"kernels", info.Kernels, "concurrency", info.Concurrency)
+		"kernels", info.Kernels, "concurrency", info.Concurrency, "shared", info.Shared)
+	if shared != nil && !info.Shared {
+		env.log.Warn("the shared weights are not what is to be served: packed others")
+	}
 	if info.Warning != "" {
 		env.log.Warn(info.Warning)
 	}

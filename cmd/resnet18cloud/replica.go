@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/replica"
@@ -11,6 +12,7 @@ type replicaCmd struct {
 	engineFlags   `embed:""`
 	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Requests that may wait behind those being worked on; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE"`
+	SharedWeights int    `help:"Descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
 	MaxImageBytes int64  `help:"Largest upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
 
 	Observe          int     `help:"With --precision int8 and weights in float32: images to take the scales from, and as many to compare, before int8 answers." default:"256" env:"RESNET18_OBSERVE"`
@@ -32,7 +34,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		Changed: func(q engine.Quantization) {
 			env.log.Info("quantization: "+string(q.State), "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
 		}}
-	e, err := openEngine(c.engineFlags, observe, env)
+	e, err := openEngine(c.engineFlags, observe, c.sharedWeights(), env)
 	if err != nil {
 		return err
 	}
@@ -48,6 +50,14 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	return s.Run(ctx)
+}
+
+// sharedWeights is the file that up left us; nil if there is none.
+func (c replicaCmd) sharedWeights() *os.File {
+	if c.SharedWeights == 0 {
+		return nil
+	}
+	return os.NewFile(uintptr(c.SharedWeights), "shared weights")
 }
 
 // describe says of an engine what its replica's clients are told.

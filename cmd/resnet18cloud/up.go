@@ -20,6 +20,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/local"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
@@ -67,7 +69,11 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	command, err := c.replicaCommand(env, weights, limits.Max)
+	shared, err := shareWeights(weights, limits.Max)
+	if err != nil {
+		return err
+	}
+	command, err := c.replicaCommand(env, weights, shared, limits.Max)
 	if err != nil {
 		return err
 	}
@@ -189,8 +195,26 @@ const noWeights = "NO WEIGHTS: replicas run on random ones, and their answers me
 // share is how many CPUs one of so many replicas gets.
 func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
 
-// replicaCommand makes the command of a replica: this program, with the options that concern it.
-func (c upCmd) replicaCommand(env *environment, weights string, most int) (func(name, addr string) procs.Process, error) {
+// shareWeights packs the weights for replicas to share; nil when there is but one, when the weights are random, or when
+// the system cannot, so that each replica packs them for itself.
+func shareWeights(path string, most int) (*os.File, error) {
+	if path == "" || most == 1 {
+		return nil, nil
+	}
+	set, err := weights.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	shared, err := engine.Share(engine.Config{Weights: set})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, nil
+	}
+	return shared, err
+}
+
+// replicaCommand makes the command of a replica: this program, with the options that concern it. shared may be nil.
+func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File, most int) (func(name, addr string) procs.Process, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program to run replicas with: %w", err)
@@ -204,6 +228,10 @@ func (c upCmd) replicaCommand(env *environment, weights string, most int) (func(
 	if c.Precision != "" {
 		args = append(args, "--precision", c.Precision)
 	}
+	var files []*os.File
+	if shared != nil {
+		files, args = append(files, shared), append(args, "--shared-weights", "3") // the first that procs passes on
+	}
 	var environ []string // nil: ours
 	if most > 1 {
 		// Each works on as many images at a time as it has CPUs.
@@ -211,7 +239,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, most int) (func(
 	}
 	return func(name, addr string) procs.Process {
 		p := procs.Process{
-			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ,
+			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ, Files: files,
 			Output: env.stderr, StopTimeout: upReplicaTimeout, Log: env.log,
 		}
 		if env.logFormat == "text" { // in JSON lines there is no place for it

@@ -9,6 +9,7 @@ import (
 	"image/jpeg"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
@@ -114,6 +116,23 @@ func TestUp(t *testing.T) {
 	page.Body.Close()
 	if page.StatusCode != http.StatusOK || !strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("GET / = %s %s", page.Status, page.Header.Get("Content-Type"))
+	}
+	if err := stop(); err != nil {
+		t.Errorf("up: %v", err)
+	}
+}
+
+// TestUpSharesWeights: replicas of one up have one copy of the packed weights.
+func TestUpSharesWeights(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is shared on Linux")
+	}
+	shared, stop := serve(t, regexp.MustCompile(`replica-2: .*weights loaded.*shared=(\S+)`),
+		"--log-level", "debug", "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(),
+		"--replicas", "2", "--model", testutil.Shared(t, "models", "resnet18-ktb.pth"))
+	if shared != "true" {
+		t.Errorf("the second replica says shared=%s", shared)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("up: %v", err)

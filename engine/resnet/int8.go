@@ -18,27 +18,43 @@ func NewInt8(q *Quantized) (*Network, error) {
 	return newInt8(q, kernel.For(level), kernel8.For(level)), nil
 }
 
+// NewInt8In is NewInt8 as NewIn is New.
+func NewInt8In(q *Quantized, m *Memory) (*Network, error) {
+	level, err := cpu.Best()
+	if err != nil {
+		return nil, fmt.Errorf("choose kernels: %w", err)
+	}
+	work := packing{memory: m}
+	n := planInt8(q, kernel.For(level), kernel8.For(level), &work)
+	return n, m.fill(&work)
+}
+
 func newInt8(q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
-	n := &Network{kernels: k, kernels8: k8}
 	var work packing
-	n.add(newStem8(&work, k8, q.convs[stem.name]))
+	n := planInt8(q, k, k8, &work)
+	work.do()
+	return n
+}
+
+func planInt8(q *Quantized, k *kernel.Set, k8 *kernel8.Set, work *packing) *Network {
+	n := &Network{kernels: k, kernels8: k8}
+	n.add(newStem8(work, k8, q.convs[stem.name]))
 	before := tensor8{buffer{0, 0}, q.convs[stem.name].output, 0}
 	for s, stage := range stages() {
 		for _, b := range stage {
 			x := tensor8{at: buffer{s, 0}, scale: before.scale, zero: before.zero}
 			y := tensor8{at: buffer{s, 1}, scale: q.convs[b.conv1.name].output}
-			n.convolve8(&work, b.conv1, q.convs[b.conv1.name], before, y, nil)
+			n.convolve8(work, b.conv1, q.convs[b.conv1.name], before, y, nil)
 			if b.downsample != nil {
 				x.scale, x.zero = q.convs[b.downsample.name].output, 128
-				n.convolve8(&work, *b.downsample, q.convs[b.downsample.name], before, x, nil)
+				n.convolve8(work, *b.downsample, q.convs[b.downsample.name], before, x, nil)
 			}
 			out := tensor8{at: x.at, scale: q.convs[b.conv2.name].output}
-			n.convolve8(&work, b.conv2, q.convs[b.conv2.name], y, out, &x)
+			n.convolve8(work, b.conv2, q.convs[b.conv2.name], y, out, &x)
 			before = out
 		}
 	}
-	n.add(newHead8(&work, k, q.fc, before))
-	work.do()
+	n.add(newHead8(work, k, q.fc, before))
 	return n
 }
 
@@ -177,7 +193,9 @@ func newStem8(p *packing, k *kernel8.Set, c conv8) *stem8 {
 	for o := range s.mul {
 		s.mul[o] = c.scale[o] / c.output
 	}
-	p.add(len(s.bias), func(kind int) { s.bias[kind] = stemBias(c, []int{0, 1, 2, stem.size - 1}[kind]) })
+	for kind, y := range []int{0, 1, 2, stem.size - 1} {
+		s.bias[kind] = stemBias(c, y)
+	}
 	return s
 }
 

@@ -40,6 +40,18 @@ func New(p *Params) (*Network, error) {
 	return newNetwork(p, kernel.For(level)), nil
 }
 
+// NewIn is New with the packed weights in m. If they are there already, they are only read; ErrMemory says that m has not
+// the size for them.
+func NewIn(p *Params, m *Memory) (*Network, error) {
+	level, err := cpu.Best()
+	if err != nil {
+		return nil, fmt.Errorf("choose kernels: %w", err)
+	}
+	work := packing{memory: m}
+	n := plan(p, kernel.For(level), &work)
+	return n, m.fill(&work)
+}
+
 // Kernels names the level of the kernels in use: "avx512", "avx2", "generic" and so on.
 func (n *Network) Kernels() string {
 	if n.kernels8 != nil {
@@ -66,24 +78,30 @@ func (n *Network) Layers() []Layer {
 }
 
 func newNetwork(p *Params, k *kernel.Set) *Network {
-	n := &Network{kernels: k}
 	var work packing
-	n.add(newStem(&work, k, p.convs[stem.name]))
+	n := plan(p, k, &work)
+	work.do()
+	return n
+}
+
+// plan lays out the steps. Their weights are in place when the work is done.
+func plan(p *Params, k *kernel.Set, work *packing) *Network {
+	n := &Network{kernels: k}
+	n.add(newStem(work, k, p.convs[stem.name]))
 	before := buffer{0, 0} // the stem's output
 	for s, stage := range stages() {
 		// Two buffers are enough: a block's output takes the place of the residual it was added to.
 		x, y := buffer{s, 0}, buffer{s, 1}
 		for _, b := range stage {
-			n.convolve(&work, p.convs, b.conv1, before, y, nil, true)
+			n.convolve(work, p.convs, b.conv1, before, y, nil, true)
 			if b.downsample != nil {
-				n.convolve(&work, p.convs, *b.downsample, before, x, nil, false)
+				n.convolve(work, p.convs, *b.downsample, before, x, nil, false)
 			}
-			n.convolve(&work, p.convs, b.conv2, y, x, &x, true)
+			n.convolve(work, p.convs, b.conv2, y, x, &x, true)
 			before = x
 		}
 	}
-	n.add(newHead(&work, k, p.fc, before))
-	work.do()
+	n.add(newHead(work, k, p.fc, before))
 	return n
 }
 

@@ -1,36 +1,83 @@
 package resnet
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 )
 
+// Memory is where packed weights are put, or lie already: memory that processes can share. All who pack the same network
+// for the same kernels take the same pieces in the same order, so it needs no directory.
+type Memory struct {
+	Bytes  []byte // from a multiple of 64
+	Packed bool   // Bytes are what NewIn or NewInt8In has filled, of the length that it Used, and are only read
+	Used   int    // bytes taken
+}
+
+// ErrMemory says that packed weights have not the size of the memory for them.
+var ErrMemory = errors.New("packed weights do not fit into the memory for them")
+
+// take is the next n bytes.
+func (m *Memory) take(n int) []byte {
+	from := m.Used
+	m.Used += (n + 63) &^ 63
+	if m.Used > len(m.Bytes) {
+		return make([]byte, n) // in vain: fill refuses
+	}
+	return m.Bytes[from:][:n:n]
+}
+
+// fill does the work unless it is done.
+func (m *Memory) fill(work *packing) error {
+	switch {
+	case m.Used > len(m.Bytes) || m.Packed && m.Used != len(m.Bytes):
+		return ErrMemory
+	case !m.Packed:
+		work.do()
+	}
+	return nil
+}
+
 // packing is work that brings weights into the order in which kernels read them, a panel of output channels each. It is
 // most of a replica's start, so it is collected first and then done on all CPUs at once.
-type packing []func()
+type packing struct {
+	memory *Memory // nil: the heap
+	work   []func()
+}
 
 func (p *packing) add(panels int, pack func(panel int)) {
 	for panel := range panels {
-		*p = append(*p, func() { pack(panel) })
+		p.work = append(p.work, func() { pack(panel) })
 	}
 }
 
 // do does the work and returns when all is done.
-func (p packing) do() {
+func (p *packing) do() {
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(cpu.Quota(), len(p)) {
+	for range min(cpu.Quota(), len(p.work)) {
 		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(p)); i = next.Add(1) - 1 {
-				p[i]()
+			for i := next.Add(1) - 1; i < int64(len(p.work)); i = next.Add(1) - 1 {
+				p.work[i]()
 			}
 		})
 	}
 	workers.Wait()
+}
+
+// room is memory for n weights.
+func room[T float32 | int16 | int8](p *packing, n int) []T {
+	bytes := n * int(unsafe.Sizeof(T(0)))
+	take := newStream
+	if p.memory != nil {
+		take = p.memory.take
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(take(bytes)))), n)
 }
 
 // direct lays the weights of a convolution out for Tile: panels of Columns output channels, the last filled up with
@@ -40,7 +87,7 @@ func (p *packing) direct(k *kernel.Set, c conv, in, taps int) []float32 {
 	columns, each := k.Columns, in*taps
 	out := len(c.bias)
 	panels := (out + columns - 1) / columns
-	b := make([]float32, panels*each*columns)
+	b := room[float32](p, panels*each*columns)
 	p.add(panels, func(panel int) {
 		first := panel * columns
 		for i := range in {
@@ -62,7 +109,7 @@ func (p *packing) winograd(k *kernel.Set, w *kernel.Winograd, c conv, in int) []
 	// channels is transformed in a small piece of memory of its own.
 	const block = 4
 	columns, matrices, panels := k.Columns, w.Matrices(), len(c.bias)/k.Columns
-	u := newStream(matrices * in * len(c.bias))
+	u := room[float32](p, matrices*in*len(c.bias))
 	p.add(panels, func(panel int) {
 		t := make([]float32, matrices*block*columns)
 		for i := 0; i < in; i += block {
@@ -84,7 +131,7 @@ func (p *packing) winograd(k *kernel.Set, w *kernel.Winograd, c conv, in int) []
 // bytes lays 8-bit weights out for the tiles of a geometry, in panels of so many bytes each.
 func (p *packing) bytes(k *kernel8.Set, c conv8, s shape, g kernel8.Geometry) (w []int8, each int) {
 	each = k.Panel(g)
-	w = make([]int8, s.out/k.Channels*each)
+	w = room[int8](p, s.out/k.Channels*each)
 	p.add(s.out/k.Channels, func(panel int) {
 		k.Pack(w[panel*each:][:each], g, func(channel, row int, to []int8) {
 			from := c.weight[(panel*k.Channels+channel)*s.in*s.kernel*s.kernel+row*s.kernel:]

@@ -364,15 +364,19 @@ func TestPackingTakesNoCopies(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	packed := 0
 	for _, s := range n.steps {
+		var weights int
 		switch s := s.(type) {
 		case *stemStep:
-			packed += 4 * len(s.b)
+			weights = 4 * len(s.b)
 		case *direct:
-			packed += 4 * len(s.b)
+			weights = 4 * len(s.b)
 		case *winograd:
-			packed += 4*len(s.u) + 2<<20 // newStream aligns it
+			weights = 4 * len(s.u)
 		case *head:
-			packed += 4 * len(s.b)
+			weights = 4 * len(s.b)
+		}
+		if packed += weights; weights >= 2<<20 {
+			packed += 2 << 20 // newStream aligns them
 		}
 	}
 	const room = 8 << 20 // what the kernels are transformed in, biases, and so on

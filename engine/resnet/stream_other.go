@@ -2,5 +2,5 @@
 
 package resnet
 
-// newStream makes the memory of weights that are read from end to end in every pass.
-func newStream(n int) []float32 { return make([]float32, n) }
+// newStream makes n bytes of memory for weights, which are read from end to end in every pass.
+func newStream(n int) []byte { return make([]byte, n) }

@@ -14,7 +14,7 @@ type winograd8 struct {
 
 func newWinograd8(p *packing, k *kernel8.Winograd, s shape, c conv8, in, out tensor8, residual *tensor8) *winograd8 {
 	w := &winograd8{shape: s, finish8: newFinish8(c, in, out, residual), kernels: k, in: in.at, out: out.at,
-		u: make([]int16, kernel8.Positions*s.in*s.out)}
+		u: room[int16](p, kernel8.Positions*s.in*s.out)}
 	w.tiling = newTiling(s, kernel8.M, kernel8.M, kernel8.Positions, k.Columns, 2*len(w.u), 2, 4)
 	p.add(s.out/k.Columns, func(panel int) {
 		k.Pack(w.u, panel, s.out, s.in, func(o, i int) []int8 { return c.weight[(o*s.in+i)*9:][:9] })

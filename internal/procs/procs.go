@@ -27,6 +27,9 @@ type Process struct {
 	Args []string // without the program's name
 	Env  []string // in place of the parent's environment; nil means the parent's
 
+	// Files are inherited beside input and output, as descriptors 3, 4 and so on. They stay open here.
+	Files []*os.File
+
 	// Output receives the lines of its standard output and error, one Write each. Nil discards them. While a
 	// Write blocks, the process may block too, as on any pipe; but a Write that never returns does not keep
 	// Run from ending the process and returning.
@@ -136,6 +139,7 @@ func (p Process) runOnce(ctx context.Context, log *slog.Logger) error {
 	cmd := exec.CommandContext(ctx, p.Path, p.Args...)
 	cmd.Env = p.Env
 	cmd.Stdout, cmd.Stderr = w, w
+	cmd.ExtraFiles = p.Files
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = p.StopTimeout
