@@ -82,7 +82,7 @@ $(CONTROL_PLANE):
 
 SHRINKS ?= 200
 kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
-	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 25m ./test/kubernetes -args -shrinks $(SHRINKS)
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m ./test/kubernetes -args -shrinks $(SHRINKS)
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each
@@ -110,8 +110,8 @@ compare-decode: ## Measure decoding and resizing side by side with Pillow and to
 simulate: build ## Compare scaling policies anew: every table and picture of docs/autoscaling.md
 	$(BIN) simulate --docs docs/autoscaling.md
 
-live: ## Scale real replica processes and simulated ones by the same policies; set the results side by side (10 minutes)
-	$(GO) run ./bench/autoscale -docs docs/autoscaling.md
+live: weights ## Scale real replica processes and simulated ones by the same policies; set the results side by side (9 minutes)
+	$(GO) run ./bench/autoscale -record bench/autoscale/testdata/live.json -docs docs/autoscaling.md
 
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -127,9 +127,8 @@ func TestHPAStabilises(t *testing.T) {
 	w.expect(t, 290, 20)
 	w.expectRule(t, RuleSteady)
 	w.expect(t, 30, 10)
-	if w.rate = 210; true { // in one window of the CPU's mean: 10.5 busy, more than 10 have
-		w.run(16)
-	}
+	w.rate = 210 // in one window of the CPU's mean: 10.5 busy, more than 10 have
+	w.run(16)
 	if w.s.Desired != 15 { // capped by the limit of CPU: 1/0.7 at a time
 		t.Errorf("%d replicas after one sync, want 15", w.s.Desired)
 	}

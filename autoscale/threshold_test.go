@@ -52,7 +52,7 @@ func TestThresholdCoolsDown(t *testing.T) {
 	}
 }
 
-// TestStaticIsStatic, whatever happens, and TestOracle knows.
+// TestStaticIsStatic, whatever happens.
 func TestStaticIsStatic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(&Static{Replicas: 9}, 3, 1000, 20)
@@ -60,6 +60,7 @@ func TestStaticIsStatic(t *testing.T) {
 	w.expectRule(t, RuleFixed)
 }
 
+// TestOracleStartsInTime: what it knows will be needed serves when it is.
 func TestOracleStartsInTime(t *testing.T) {
 	t.Parallel()
 	step := start.Add(100 * time.Second)

@@ -238,7 +238,6 @@ func TestNeverShrinksBlindly(t *testing.T) {
 	}
 }
 
-// TestAddsUpDispatchers, one of which restarts: totals go on from where they were.
 // TestTroubleIsLoggedOnce holds that lasting trouble is no news, whatever else goes well meanwhile.
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	t.Parallel()
@@ -265,6 +264,7 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 	}
 }
 
+// TestAddsUpDispatchers, one of which restarts: totals go on from where they were.
 func TestAddsUpDispatchers(t *testing.T) {
 	t.Parallel()
 	d1, d2 := newDispatcher(t), newDispatcher(t)

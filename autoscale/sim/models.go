@@ -75,21 +75,22 @@ func LogNormal(cv float64) []float32 {
 	return relative
 }
 
-// Delay draws how long a replica takes from being asked for to serving.
-type Delay func(*rand.Rand) time.Duration
+// Delay draws how long a replica takes from being asked for to serving, when so many start at the same time,
+// itself among them.
+type Delay func(r *rand.Rand, together int) time.Duration
 
 // Uniform delays lie between two bounds.
 func Uniform(from, to time.Duration) Delay {
-	return func(r *rand.Rand) time.Duration { return from + time.Duration(r.Float64()*float64(to-from)) }
+	return func(r *rand.Rand, _ int) time.Duration { return from + time.Duration(r.Float64()*float64(to-from)) }
 }
 
 // Fixed delays are all the same.
-func Fixed(d time.Duration) Delay { return func(*rand.Rand) time.Duration { return d } }
+func Fixed(d time.Duration) Delay { return func(*rand.Rand, int) time.Duration { return d } }
 
 // WithStragglers delays one in so many by an amount more.
 func WithStragglers(usual Delay, oneIn int, more time.Duration) Delay {
-	return func(r *rand.Rand) time.Duration {
-		d := usual(r)
+	return func(r *rand.Rand, together int) time.Duration {
+		d := usual(r, together)
 		if r.IntN(oneIn) == 0 {
 			d += more
 		}
@@ -97,10 +98,30 @@ func WithStragglers(usual Delay, oneIn int, more time.Duration) Delay {
 	}
 }
 
-// Observed delays are drawn from those that were seen, at random.
-func Observed(delays []time.Duration) Delay {
-	if len(delays) == 0 {
+// Start is the start of a replica that was seen.
+type Start struct {
+	Together int           `json:"together"` // replicas that were starting then, itself among them
+	Took     time.Duration `json:"took"`
+}
+
+// Observed delays are drawn at random from starts that were seen, with about as many others: replicas that
+// start together on one machine take each other's CPU.
+func Observed(starts []Start) Delay {
+	if len(starts) == 0 {
 		return nil
 	}
-	return func(r *rand.Rand) time.Duration { return delays[r.IntN(len(delays))] }
+	return func(r *rand.Rand, together int) time.Duration {
+		var alike []time.Duration
+		nearest := math.MaxInt
+		for _, s := range starts {
+			apart := max(s.Together-together, together-s.Together)
+			if apart < nearest {
+				nearest, alike = apart, alike[:0]
+			}
+			if apart == nearest {
+				alike = append(alike, s.Took)
+			}
+		}
+		return alike[r.IntN(len(alike))]
+	}
 }

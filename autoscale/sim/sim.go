@@ -295,8 +295,14 @@ func (s *simulation) remove(now nanos, i int32) {
 // scale makes the replicas n. Those that start go first, the newest of them; then those without work; then
 // those with, which finish it.
 func (s *simulation) scale(now nanos, n int) {
+	together := max(0, n-s.desired)
+	for _, i := range s.alive {
+		if s.replicas[i].state == starting {
+			together++
+		}
+	}
 	for ; s.desired < n; s.desired++ {
-		s.add(now, now+nanos(s.cfg.Delay(s.delay)), starting)
+		s.add(now, now+nanos(s.cfg.Delay(s.delay, together)), starting)
 	}
 	for ; s.desired > n; s.desired-- {
 		i := s.victim()

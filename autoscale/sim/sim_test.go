@@ -235,7 +235,7 @@ func TestDelays(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	sum := time.Duration(0)
 	for range 10_000 {
-		d := Uniform(time.Second, 5*time.Second)(r)
+		d := Uniform(time.Second, 5*time.Second)(r, 1)
 		if d < time.Second || d > 5*time.Second {
 			t.Fatalf("uniform delay %v", d)
 		}
@@ -246,12 +246,22 @@ func TestDelays(t *testing.T) {
 	}
 	late := 0
 	for range 10_000 {
-		if WithStragglers(Uniform(time.Second, 5*time.Second), 20, 10*time.Second)(r) > 10*time.Second {
+		if WithStragglers(Uniform(time.Second, 5*time.Second), 20, 10*time.Second)(r, 1) > 10*time.Second {
 			late++
 		}
 	}
 	if late < 420 || late > 580 {
 		t.Errorf("%d of 10000 straggle, want about 500", late)
+	}
+	observed := Observed([]Start{{1, time.Second}, {1, 2 * time.Second}, {5, 6 * time.Second}})
+	for together, most := range map[int]time.Duration{1: 2 * time.Second, 2: 2 * time.Second, 4: 6 * time.Second, 9: 6 * time.Second} {
+		seen := map[time.Duration]bool{}
+		for range 100 {
+			seen[observed(r, together)] = true
+		}
+		if want := 1 + int(2*time.Second/most); !seen[most] || len(seen) != want {
+			t.Errorf("%d that start together: delays %v, want %d different ones up to %v", together, seen, want, most)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -29,15 +32,18 @@ import (
 
 // outcome is what a live run came to, the warm-up left out.
 type outcome struct {
-	offered, late, refused, failed int
-	replicaSeconds                 float64
-	ready                          []float64 // replicas that served, by second
-	delays                         []time.Duration
-	service                        time.Duration // mean, as the dispatcher counted it
+	Offered        int           `json:"offered"`
+	Late           int           `json:"late"`
+	Refused        int           `json:"refused"`
+	Failed         int           `json:"failed"`
+	ReplicaSeconds float64       `json:"replica_seconds"`
+	Ready          []int         `json:"ready"` // replicas that served, by second
+	Starts         []sim.Start   `json:"starts"`
+	Service        time.Duration `json:"service"` // mean, as the dispatcher counted it
 }
 
 func (o outcome) violations() float64 {
-	return float64(o.late+o.refused+o.failed) / max(1, float64(o.offered))
+	return float64(o.Late+o.Refused+o.Failed) / max(1, float64(o.Offered))
 }
 
 // system is what runs: a dispatcher, replicas, an autoscaler.
@@ -79,7 +85,7 @@ func (o options) build(dir string, policy autoscale.Policy, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	s.dispatcher, err = dispatch.New(dispatch.Config{Addr: "127.0.0.1:0", QueueCapacity: o.queue, CacheSize: -1,
+	s.dispatcher, err = dispatch.New(dispatch.Config{Addr: "127.0.0.1:0", QueueCapacity: o.Queue, CacheSize: -1,
 		NATS: natsconn.Config{DataDir: dir}, DrainTimeout: 5 * time.Second, Log: log})
 	if err != nil {
 		return nil, err
@@ -88,9 +94,9 @@ func (o options) build(dir string, policy autoscale.Policy, log *slog.Logger) (*
 		return nil, err
 	}
 	s.replicas, err = local.New(local.Config{
-		Count: o.start(), Max: o.limits.Max, Log: log,
+		Count: o.start(), Max: o.Limits.Max, Log: log,
 		Command: func(name, addr string) procs.Process {
-			return procs.Process{Name: name, Path: program, Args: []string{"-service", o.service.String()},
+			return procs.Process{Name: name, Path: program, Args: []string{"-service", o.Service.String(), "-every", strconv.Itoa(o.Every), "-model", o.model},
 				Env: append(os.Environ(), asReplica+"="+addr, "GOMAXPROCS=1"), Log: log}
 		},
 		Announce: func(urls []string) {
@@ -144,11 +150,11 @@ func (o options) drive(ctx context.Context, s *system) (outcome, error) {
 	began := time.Now()
 	var under, watch sync.WaitGroup
 	watching, done := context.WithCancel(ctx)
-	seen := map[string]time.Duration{}
+	seen := map[string]*life{}
 	watch.Go(func() { o.watch(watching, s, began, &out, seen) })
 	n := 0
-	load := sim.WithWarmup(o.load, o.warmup)
-	for at := range load.Arrivals(o.seed) {
+	load := sim.WithWarmup(o.load, o.Warmup)
+	for at := range load.Arrivals(o.Seed) {
 		select {
 		case <-time.After(time.Until(began.Add(at))):
 		case <-ctx.Done():
@@ -161,20 +167,20 @@ func (o options) drive(ctx context.Context, s *system) (outcome, error) {
 		under.Go(func() {
 			status, err := s.send(ctx, n)
 			took := time.Since(began.Add(at))
-			if at < o.warmup {
+			if at < o.Warmup {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			out.offered++
+			out.Offered++
 			switch {
-			case err == nil && status == http.StatusOK && took > o.slo:
-				out.late++
+			case err == nil && status == http.StatusOK && took > o.SLO:
+				out.Late++
 			case err == nil && status == http.StatusOK:
 			case err == nil && status == http.StatusServiceUnavailable:
-				out.refused++
+				out.Refused++
 			default:
-				out.failed++
+				out.Failed++
 			}
 		})
 	}
@@ -182,20 +188,46 @@ func (o options) drive(ctx context.Context, s *system) (outcome, error) {
 	done()
 	watch.Wait()
 	under.Wait()
-	for _, d := range seen {
-		out.delays = append(out.delays, d)
-	}
+	out.Starts = starts(seen)
 	var err error
-	out.service, err = s.meanService(ctx)
+	out.Service, err = s.meanService(ctx)
 	return out, err
 }
 
+// life is a replica's from being asked for to serving or, if it never did, to its end.
+type life struct {
+	created, until time.Time
+	served         bool
+}
+
+// starts are how long those took that served, and with how many others.
+func starts(seen map[string]*life) []sim.Start {
+	const tick = 100 * time.Millisecond // of those asked for at once, one is made after the other
+	var all []sim.Start
+	for _, one := range seen {
+		if !one.served {
+			continue
+		}
+		s := sim.Start{Took: one.until.Sub(one.created)}
+		for _, other := range seen {
+			if other.created.Before(one.created.Add(tick)) && other.until.After(one.created) {
+				s.Together++
+			}
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b sim.Start) int {
+		return cmp.Or(cmp.Compare(a.Together, b.Together), cmp.Compare(a.Took, b.Took))
+	})
+	return all
+}
+
 // watch counts replicas ten times a second, and how long each took to start.
-func (o options) watch(ctx context.Context, s *system, began time.Time, out *outcome, seen map[string]time.Duration) {
+func (o options) watch(ctx context.Context, s *system, began time.Time, out *outcome, seen map[string]*life) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	last := began.Add(o.warmup)
-	for n := 0; ; n++ {
+	last := began.Add(o.Warmup)
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -203,23 +235,27 @@ func (o options) watch(ctx context.Context, s *system, began time.Time, out *out
 		}
 		now := time.Now()
 		scale, err := s.replicas.Scale(ctx)
-		if err != nil || now.Before(last) {
+		if err != nil {
 			continue
 		}
-		out.replicaSeconds += float64(len(scale.Replicas)) * now.Sub(last).Seconds()
-		last = now
-		ready := 0.0
+		ready := 0
 		for _, r := range scale.Replicas {
 			if r.Ready {
 				ready++
 			}
-			if !r.ReadyAt.IsZero() && r.Created.After(began) {
-				seen[r.Name] = r.ReadyAt.Sub(r.Created)
+			if one := seen[r.Name]; r.Created.After(began) && (one == nil || !one.served) {
+				seen[r.Name] = &life{created: r.Created, until: cmp.Or(r.ReadyAt, now), served: !r.ReadyAt.IsZero()}
 			}
 		}
-		if n%10 == 0 {
-			out.ready = append(out.ready, ready)
+		if now.Before(last) {
+			continue
 		}
+		out.ReplicaSeconds += float64(len(scale.Replicas)) * now.Sub(last).Seconds()
+		last = now
+		if n%10 == 0 {
+			out.Ready = append(out.Ready, ready)
+		}
+		n++
 	}
 }
 

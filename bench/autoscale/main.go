@@ -4,9 +4,9 @@
 //
 // Everything is real, the dispatcher with its queue, replicas as processes that load weights and run the
 // network, the autoscaler's loop over HTTP, but for one thing: a replica keeps its worker busy for a tenth of a
-// second per image, of which the network takes some hundredth. So a machine of two cores carries a dozen
-// replicas that get in each other's way as little as on machines of their own, which is what the simulator
-// assumes. What the simulator is told is measured in the run: start delays and the mean service time.
+// second per image, of which the network takes a part, on a slow machine only now and then. So two cores carry
+// a dozen replicas that get in each other's way as little as on machines of their own, which is what the
+// simulator assumes. What the simulator is told is measured in the run: start delays and the mean service time.
 package main
 
 import (
@@ -15,8 +15,11 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,21 +28,33 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
 	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
 // asReplica holds the address to serve on when this program is to be a replica.
 const asReplica = "AUTOSCALE_BENCH_REPLICA"
 
+// settings are what live and simulated runs have in common, and what live ones ran on.
+type settings struct {
+	Schedule string           `json:"schedule"`
+	Seed     uint64           `json:"seed"`
+	Limits   autoscale.Limits `json:"limits"`
+	SLO      time.Duration    `json:"slo"`
+	Service  time.Duration    `json:"service"`
+	Warmup   time.Duration    `json:"warmup"`
+	Queue    int              `json:"queue"`
+	Every    int              `json:"every"`   // the network runs on one of so many images
+	Network  time.Duration    `json:"network"` // that it takes for one
+	Machine  string           `json:"machine"`
+}
+
 type options struct {
-	schedule string
+	settings
 	policies string
-	seed     uint64
-	limits   autoscale.Limits
-	slo      time.Duration
-	service  time.Duration
-	warmup   time.Duration
-	queue    int
 	docs     string
+	record   string
+	judge    bool
+	model    string // weight file; empty means random weights
 	load     schedule.Schedule
 }
 
@@ -48,20 +63,24 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	flag.StringVar(&o.schedule, "schedule", "poisson:step:8:60:180s", schedule.Usage)
+	flag.StringVar(&o.Schedule, "schedule", "poisson:step:8:60:150s", schedule.Usage)
 	flag.StringVar(&o.policies, "policies", "deadline,kpa,threshold", "policies to run, one after the other")
-	flag.Uint64Var(&o.seed, "seed", 1, "decides the arrivals")
-	flag.IntVar(&o.limits.Min, "min", 2, "fewest replicas")
-	flag.IntVar(&o.limits.Max, "max", 12, "most replicas")
-	flag.DurationVar(&o.slo, "slo", 500*time.Millisecond, "how long an answer may take")
-	flag.DurationVar(&o.service, "service", 100*time.Millisecond, "mean time of a replica for an image")
-	flag.DurationVar(&o.warmup, "warmup", 20*time.Second, "time at the first rate that is not counted")
-	flag.IntVar(&o.queue, "queue", 200, "images that may wait")
-	flag.StringVar(&o.docs, "docs", "", "file with a section <!-- live:table -->, to be filled, and a folder img beside it")
+	flag.Uint64Var(&o.Seed, "seed", 1, "decides the arrivals")
+	flag.IntVar(&o.Limits.Min, "min", 2, "fewest replicas")
+	flag.IntVar(&o.Limits.Max, "max", 12, "most replicas")
+	flag.DurationVar(&o.SLO, "slo", 500*time.Millisecond, "how long an answer may take")
+	flag.DurationVar(&o.Service, "service", 100*time.Millisecond, "mean time of a replica for an image")
+	flag.DurationVar(&o.Warmup, "warmup", 15*time.Second, "time at the first rate that is not counted")
+	flag.IntVar(&o.Queue, "queue", 200, "images that may wait")
+	flag.StringVar(&o.docs, "docs", "", "file with a section "+section+", to be filled, and a folder img beside it")
+	flag.StringVar(&o.record, "record", "", "file to keep the live runs in, beside those of other policies under the same settings")
+	flag.BoolVar(&o.judge, "judge", false, "run nothing live: judge all that -record has")
+	flag.IntVar(&o.Every, "every", 0, "run the network on one of so many images; 0 means as many as leave half of the machine free")
+	flag.StringVar(&o.model, "model", "", "weight file; by default the one that model pull left in your cache, and without it random weights, which take seconds to make")
 	flag.Parse()
 	var err error
 	if addr := os.Getenv(asReplica); addr != "" {
-		err = serve(ctx, addr, o.service)
+		err = o.serve(ctx, addr)
 	} else {
 		err = o.run(ctx, log)
 	}
@@ -72,14 +91,14 @@ func main() {
 }
 
 // policy makes a policy by name.
-func (o options) policy(name string) (autoscale.Policy, error) {
+func (o settings) policy(name string) (autoscale.Policy, error) {
 	switch name {
 	case "deadline":
-		return autoscale.NewDeadline(autoscale.DeadlineConfig{Limits: o.limits, SLO: o.slo}), nil
+		return autoscale.NewDeadline(autoscale.DeadlineConfig{Limits: o.Limits, SLO: o.SLO}), nil
 	case "kpa":
-		return autoscale.NewKPA(autoscale.KPAConfig{Limits: o.limits}), nil
+		return autoscale.NewKPA(autoscale.KPAConfig{Limits: o.Limits}), nil
 	case "threshold":
-		return autoscale.NewThreshold(autoscale.ThresholdConfig{Limits: o.limits}), nil
+		return autoscale.NewThreshold(autoscale.ThresholdConfig{Limits: o.Limits}), nil
 	}
 	return nil, fmt.Errorf("no policy %q: want deadline, kpa or threshold (the CPU of these replicas says nothing to hpa-cpu)", name)
 }
@@ -91,31 +110,25 @@ type pair struct {
 	simulated []sim.Result
 }
 
-func (o options) run(ctx context.Context, log *slog.Logger) (err error) {
-	if o.load, err = schedule.Parse(o.schedule); err != nil {
+func (o options) run(ctx context.Context, log *slog.Logger) error {
+	if err := o.checkDocs(); err != nil {
 		return err
 	}
-	var pairs []pair
-	for name := range strings.SplitSeq(o.policies, ",") {
-		policy, err := o.policy(name)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(os.Stderr, "%s: %s live\n", name, o.warmup+o.load.Duration())
-		live, err := o.live(ctx, policy, log)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		fmt.Fprintf(os.Stderr, "%s: %d images, %.2f %% late or refused, %.0f replica-seconds, mean service %s\n",
-			name, live.offered, 100*live.violations(), live.replicaSeconds, live.service)
-		pairs = append(pairs, pair{name: name, live: live})
+	var r record
+	var err error
+	if o.judge {
+		r, err = readRecord(o.record)
+	} else {
+		r, err = o.runLive(ctx, log)
 	}
-	for i := range pairs {
-		if err := o.simulate(&pairs[i]); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	table, ok := o.table(pairs)
+	pairs, err := r.simulate()
+	if err != nil {
+		return err
+	}
+	table, ok := r.table(pairs)
 	fmt.Print(table)
 	if o.docs != "" {
 		if err := o.document(table, pairs); err != nil {
@@ -128,26 +141,72 @@ func (o options) run(ctx context.Context, log *slog.Logger) (err error) {
 	return nil
 }
 
-// simulations is how many a live run is compared with: the same arrivals, other service times and delays.
-const simulations = 40
-
-func (o options) simulate(p *pair) error {
-	for seed := range uint64(simulations) {
-		policy, err := o.policy(p.name)
-		if err != nil {
-			return err
-		}
-		p.simulated = append(p.simulated, sim.Run(sim.Config{
-			Load: o.load, Policy: policy, Seed: seed + 1, Arrivals: o.seed, Limits: o.limits, Start: o.start(), SLO: o.slo,
-			Queue: o.queue, Warmup: o.warmup, Service: sim.Service{Mean: p.live.service}, Delay: sim.Observed(p.live.delays),
-		}))
+// runLive runs the policies, one after the other.
+func (o options) runLive(ctx context.Context, log *slog.Logger) (r record, err error) {
+	if o.load, err = schedule.Parse(o.Schedule); err != nil {
+		return r, err
 	}
-	return nil
+	if o.model, err = model.Find(o.model); err != nil && !errors.Is(err, model.ErrNone) {
+		return r, err
+	}
+	if o.Network, err = o.networkTime(ctx); err != nil {
+		return r, err
+	}
+	if o.Every == 0 {
+		o.fit(runtime.NumCPU())
+	}
+	o.Machine = machine()
+	fmt.Fprintf(os.Stderr, "the network takes %s an image, and runs on one of %d\n", o.Network.Round(time.Millisecond), o.Every)
+	r.settings = o.settings
+	for name := range strings.SplitSeq(o.policies, ",") {
+		policy, err := o.policy(name)
+		if err != nil {
+			return r, err
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s live\n", name, o.Warmup+o.load.Duration())
+		live, err := o.live(ctx, policy, log)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", name, err)
+		}
+		fmt.Fprintf(os.Stderr, "%s: %d images, %.2f %% late or refused, %.0f replica-seconds, mean service %s\n",
+			name, live.Offered, 100*live.violations(), live.ReplicaSeconds, live.Service)
+		r.Runs = append(r.Runs, run{name, live})
+	}
+	if o.record == "" {
+		return r, nil
+	}
+	return r.keep(o.record)
+}
+
+// busiest is the share of the machine that the network may take at the highest rate. The rest is for replicas
+// that start, dispatcher and client; an image that finds all CPUs busy then still ends when it is to.
+const busiest = 0.5
+
+// fit has so many images go without the network that so many CPUs can do the rest.
+func (o *options) fit(cpus int) {
+	o.Every = max(1, int(math.Ceil(slices.Max(o.load.Rates)*o.Network.Seconds()/(busiest*float64(cpus)))))
 }
 
 // start is how many replicas there are at first.
-func (o options) start() int {
-	return max(o.limits.Min, int(o.load.Rates[0]*o.service.Seconds()/0.7)+1)
+func (o options) start() int { return o.settings.start(o.load) }
+
+func (o settings) start(load schedule.Schedule) int {
+	return max(o.Limits.Min, int(load.Rates[0]*o.Service.Seconds()/0.7)+1)
+}
+
+// section marks where in the file the table goes.
+const section = "<!-- live:table -->"
+
+// checkDocs holds that there is a place for the result, before it takes ten minutes to get one.
+func (o options) checkDocs() error {
+	if o.docs == "" {
+		return nil
+	}
+	text, err := os.ReadFile(o.docs)
+	if err == nil && !strings.Contains(string(text), section) {
+		err = fmt.Errorf("%s has no section %s", o.docs, section)
+	}
+	return err
 }
 
 // document writes the table into the file and draws the picture beside it.

@@ -29,8 +29,7 @@ func testAutoscaler(t *testing.T, c *cluster) {
 	leader, holder := c.leader(t, "")
 	l := startLoad(t, c, 5)
 
-	l.perSecond.Store(150) // more than three replicas of one thread each serve
-	wanted := c.awaitWanted(t, "more replicas", func(n int32) bool { return n > 3 })
+	wanted := c.growUnder(t, l)
 	t.Logf("grown to %d replicas", wanted)
 	eventually(t, timeout, "the Event", func() error { return c.hasEvent(t.Context(), "ScaledUp", "policy deadline") })
 	eventually(t, timeout, "the decision", func() error { return c.hasDecision(t.Context(), leader) })
@@ -79,10 +78,22 @@ func (c *cluster) checkSilent(t *testing.T, identity string, since time.Time) {
 	}
 }
 
-// awaitWanted waits until the Deployment's wanted size is so.
+// growUnder sends more images until more than three replicas are wanted. How many that takes is the machine's
+// matter; far more would only keep it from starting replicas.
+func (c *cluster) growUnder(t *testing.T, l *load) (wanted int32) {
+	t.Helper()
+	began := time.Now()
+	return c.awaitWanted(t, "more replicas", func(n int32) bool {
+		l.perSecond.Store(min(150, 20+10*int64(time.Since(began)/time.Second)))
+		return n > 3
+	})
+}
+
+// awaitWanted waits until the Deployment's wanted size is so. Where replicas start slowly, what was needed is
+// held for up to five minutes, and by an autoscaler that has just begun for as long again.
 func (c *cluster) awaitWanted(t *testing.T, what string, so func(int32) bool) (wanted int32) {
 	t.Helper()
-	eventually(t, 5*time.Minute, what, func() error {
+	eventually(t, 10*time.Minute+timeout, what, func() error {
 		d, err := get[appsv1.Deployment](t.Context(), c, "Deployment", replicas)
 		if err != nil {
 			return err

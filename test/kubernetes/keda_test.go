@@ -47,8 +47,8 @@ func testKEDA(t *testing.T, c *cluster) {
 		}
 	}()
 
-	l := startLoad(t, c, 150)
-	wanted := c.awaitWanted(t, "the HPA to add replicas", func(n int32) bool { return n > 3 })
+	l := startLoad(t, c, 20)
+	wanted := c.growUnder(t, l)
 	eventually(t, timeout, "the HPA's status", func() error {
 		hpa, err := get[autoscalingv2.HorizontalPodAutoscaler](t.Context(), c, "HorizontalPodAutoscaler", name)
 		if err == nil && hpa.Status.DesiredReplicas < wanted {

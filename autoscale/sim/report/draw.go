@@ -24,6 +24,11 @@ var palette = map[string]color.Color{
 	"oracle":                    color.RGBA{100, 116, 139, 255},
 }
 
+// placeLegend puts it in the upper right corner, off the edge.
+func placeLegend(p *plot.Plot) {
+	p.Legend.Top, p.Legend.XOffs, p.Legend.Padding = true, -vg.Points(6), vg.Points(2)
+}
+
 // drawPareto shows what each policy makes of its knob: violations over cost, nearer to the lower left is
 // better.
 func (s *Study) drawPareto(path string) error {
@@ -32,7 +37,7 @@ func (s *Study) drawPareto(path string) error {
 	p.X.Label.Text = "replica-seconds over the ideal's"
 	p.Y.Label.Text = "late or refused, %"
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Legend.Top = true
+	placeLegend(p)
 	p.Add(plotter.NewGrid())
 	for _, sw := range s.Sweeps {
 		points := make(plotter.XYs, len(sw.Values))
@@ -65,7 +70,7 @@ func drawTimeline(o sim.Outcome, trace, path string) error {
 	p.Title.Text = fmt.Sprintf("Replicas that serve: %s (%s)", trace, o.Traces[t].About)
 	p.X.Label.Text, p.Y.Label.Text = "minutes", "replicas"
 	p.Y.Min, p.Y.Max = 0, 1.35*float64(sim.TraceLimits.Max) // room for the legend
-	p.Legend.Top = true
+	placeLegend(p)
 	p.Add(plotter.NewGrid())
 	curve := func(name string, c int, value func(sim.Moment) float64, shade color.Color, width vg.Length) error {
 		moments := o.Results[t][c][0].Timeline
