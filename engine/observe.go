@@ -231,7 +231,7 @@ func (o *observer) calibrate(ctx context.Context, exact *resnet.Network) (*resne
 	if err != nil {
 		return nil, err
 	}
-	scales, err := quantize.Calibrate(exact, pictures, func(_, _ int) error {
+	calibration, err := quantize.Calibrate(exact, pictures, func(_, _ int) error {
 		o.engine.put(w)
 		w, err = o.engine.take(ctx)
 		return err
@@ -242,7 +242,7 @@ func (o *observer) calibrate(ctx context.Context, exact *resnet.Network) (*resne
 	if err != nil {
 		return nil, err
 	}
-	q, err := resnet.Quantize(o.params, scales)
+	q, err := resnet.Quantize(o.params, calibration)
 	if err != nil {
 		return nil, err
 	}

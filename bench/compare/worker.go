@@ -77,11 +77,11 @@ func loadNetwork(precision, path string, rgb *[resnet.Pixels]byte) (*resnet.Netw
 	if err != nil || precision == "fp32" {
 		return network, err
 	}
-	scales, err := quantize.Calibrate(network, []*[resnet.Pixels]byte{rgb}, nil)
+	calibration, err := quantize.Calibrate(network, []*[resnet.Pixels]byte{rgb}, nil)
 	if err != nil {
 		return nil, err
 	}
-	q, err := resnet.Quantize(params, scales)
+	q, err := resnet.Quantize(params, calibration)
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
 	for _, name := range resnet.Activations() {
 		scales[name] = 1.0 / 32
 	}
-	q, err := resnet.Quantize(params, scales)
+	q, err := resnet.Quantize(params, &resnet.Calibration{Scale: scales})
 	if err != nil {
 		return nil, err
 	}

@@ -20,14 +20,15 @@ import (
 
 type modelQuantizeCmd struct {
 	Images    string `help:"Folder of pictures like those to be classified." type:"existingdir" required:"" placeholder:"DIR"`
-	Calibrate int    `help:"Pictures that the scales are taken from, spread evenly over the folder; the others are for comparing." default:"256"`
+	Calibrate int    `help:"Pictures that scales and biases are taken from, spread evenly over the folder; the others are for comparing." default:"256"`
 	Model     string `help:"Weight file in float32; by default the one that model pull fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	Out       string `arg:"" help:"safetensors file to write." type:"path"`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (modelQuantizeCmd) Help() string {
-	return `Prints how often the 8-bit network's labels equal the 32-bit one's, on pictures that were not used for the scales.
+	return `Prints how often the 8-bit network's labels equal the 32-bit one's, on pictures that were not calibrated with.
+It runs the 32-bit network three and a half times on each picture that it calibrates with, and both networks once on the others.
 
   resnet18cloud model quantize --images images/imagenet-sample-images resnet18-int8.safetensors
   resnet18cloud up --model resnet18-int8.safetensors`
@@ -64,7 +65,7 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
-	scales, err := quantize.Calibrate(exact, pictures, func(done, of int) error {
+	calibration, err := quantize.Calibrate(exact, pictures, func(done, of int) error {
 		if done%64 == 0 || done == of {
 			env.log.Info("calibrating", "done", done, "of", of)
 		}
@@ -73,7 +74,7 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
-	q, err := resnet.Quantize(params, scales)
+	q, err := resnet.Quantize(params, calibration)
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
@@ -83,7 +84,7 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 	}
 	out.Metadata[weights.MetaWeights] = set.Name() + "-int8"
 	out.Metadata[weights.MetaOrigin] = set.SHA256
-	out.Metadata["calibration"] = fmt.Sprintf("%d pictures, least squared error", len(chosen))
+	out.Metadata["calibration"] = fmt.Sprintf("%d pictures, least squared error, stem by logits, biases corrected", len(chosen))
 	if err := model.Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: out.Metadata}); err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}

@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 	for _, name := range resnet.Activations() {
 		scales[name] = 1
 	}
-	q, err := resnet.Quantize(p, scales)
+	q, err := resnet.Quantize(p, &resnet.Calibration{Scale: scales})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package quantize
 import (
 	"bytes"
 	"image/png"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -67,19 +68,19 @@ func TestAgreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var calibration, rest []*[resnet.Pixels]byte
+	var chosen, rest []*[resnet.Pixels]byte
 	for i, p := range pictures {
 		if i%2 == 0 {
-			calibration = append(calibration, p)
+			chosen = append(chosen, p)
 		} else {
 			rest = append(rest, p)
 		}
 	}
-	scales, err := Calibrate(fp32, calibration, nil)
+	calibration, err := Calibrate(fp32, chosen, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	quantized, err := resnet.Quantize(params, scales)
+	quantized, err := resnet.Quantize(params, calibration)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +142,85 @@ func TestScale(t *testing.T) {
 	}
 	if got := (&histogram{}).scale(255); got != 1 {
 		t.Errorf("scale of nothing is %g", got)
+	}
+}
+
+// newCalibrator is one on random weights and a picture of stripes.
+func newCalibrator(t *testing.T) *calibrator {
+	t.Helper()
+	n, err := resnet.New(resnet.Random(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rgb := new([resnet.Pixels]byte)
+	for i := range rgb {
+		rgb[i] = byte(i / 1000)
+	}
+	c := &calibrator{runner: n.NewRunner(1), pictures: []*[resnet.Pixels]byte{rgb}}
+	t.Cleanup(c.runner.Close)
+	return c
+}
+
+// TestTry: a guess that is much too wide becomes narrower, one that is much too narrow wider.
+func TestTry(t *testing.T) {
+	t.Parallel()
+	c := newCalibrator(t)
+	good, err := c.guess()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range []float32{10, 0.1} {
+		scale := maps.Clone(good)
+		scale[stem] *= wrong
+		if err := c.try(scale, 1); err != nil {
+			t.Fatal(err)
+		}
+		want := around[0]
+		if wrong < 1 {
+			want = around[len(around)-1]
+		}
+		if got := scale[stem] / good[stem] / wrong; math.Abs(float64(got-want)) > 1e-3 {
+			t.Errorf("a guess %g times the good one became %g times that, want %g", wrong, got, want)
+		}
+	}
+}
+
+// TestMeans holds means to the pictures' own.
+func TestMeans(t *testing.T) {
+	t.Parallel()
+	c := newCalibrator(t)
+	scale, err := c.guess()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.means(scale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range resnet.Activations() {
+		var sum, rounded float64
+		pixels, channel := 0, resnet.Channels(name)-1
+		if _, err := c.pass(c.pictures[0], func(shown string, values []float32) {
+			if shown != name {
+				return
+			}
+			for i := channel; i < len(values); i += resnet.Channels(name) {
+				sum += float64(values[i])
+				pixels++
+			}
+			resnet.Round(name, values, scale[name])
+			for i := channel; i < len(values); i += resnet.Channels(name) {
+				rounded += float64(values[i])
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if want := sum / float64(pixels); math.Abs(got.Exact[name][channel]-want) > 1e-6 {
+			t.Errorf("%s: mean %g, want %g", name, got.Exact[name][channel], want)
+		}
+		if want := rounded / float64(pixels); math.Abs(got.Rounded[name][channel]-want) > 1e-6 {
+			t.Errorf("%s: rounded mean %g, want %g", name, got.Rounded[name][channel], want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package resnet
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,28 +11,50 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 )
 
-// quantizeRandom makes an int8 network's weights from random ones, with the largest values seen as ranges.
+// quantizeRandom makes an int8 network's weights from random ones, calibrated with one picture of noise.
 func quantizeRandom(tb testing.TB, seed uint64) (*Params, *Quantized) {
 	tb.Helper()
 	p := Random(seed)
+	q, err := Quantize(p, calibrate(p, seed))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p, q
+}
+
+// calibrate takes the largest values of a picture of noise as ranges.
+func calibrate(p *Params, seed uint64) *Calibration {
 	n := newNetwork(p, kernel.Sets()[len(kernel.Sets())-1])
 	r := n.NewRunner(2) // two, so that showing to one observer is tested too
 	defer r.Close()
-	scales := map[string]float32{}
-	r.Observe(noise(seed), func(name string, values []float32) {
+	c := &Calibration{map[string]float32{}, map[string][]float64{}, map[string][]float64{}}
+	var logits [Classes]float32
+	r.Observe(&logits, noise(seed), func(name string, values []float32) {
 		steps := float32(255)
 		if Signed(name) {
 			steps = 127
 		}
 		for _, v := range values {
-			scales[name] = max(scales[name], v/steps, -v/steps)
+			c.Scale[name] = max(c.Scale[name], v/steps, -v/steps)
 		}
 	})
-	q, err := Quantize(p, scales)
-	if err != nil {
-		tb.Fatal(err)
+	for _, s := range convolutions() {
+		c.Exact[s.name], c.Rounded[s.name] = make([]float64, s.out), make([]float64, s.out)
 	}
-	return p, q
+	r.Observe(&logits, noise(seed), func(name string, values []float32) {
+		rounded := slices.Clone(values)
+		Round(name, rounded, c.Scale[name])
+		pixels := float64(byName[name].size * byName[name].size)
+		if name == stem.name {
+			pixels /= 4 // pooled
+		}
+		for i := range values {
+			channel := i % Channels(name)
+			c.Exact[name][channel] += float64(values[i]) / pixels
+			c.Rounded[name][channel] += float64(rounded[i]) / pixels
+		}
+	})
+	return c
 }
 
 // TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalised pixels,
@@ -144,11 +167,79 @@ func TestInt8AllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestBiases holds the mean of each channel behind a downsampling convolution, which no ReLU follows, to the fp32
+// network's; without the correction it is off by several times as much.
+func TestBiases(t *testing.T) {
+	t.Parallel()
+	const name = "layer2.0.downsample.0"
+	p := Random(9)
+	c := calibrate(p, 9)
+	off := func(c8 *Calibration) float64 {
+		q, err := Quantize(p, c8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := NewInt8(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range n.steps {
+			if s.layer().Name == name {
+				n.steps = n.steps[:i+1]
+				break
+			}
+		}
+		r := n.NewRunner(1)
+		defer r.Close()
+		var logits [Classes]float32
+		r.Forward(&logits, noise(9))
+		out := &r.stages8[1][0]
+		square, size := 0.0, byName[name].size
+		for channel, exact := range c.Exact[name] {
+			sum := 0.0
+			for y := range size {
+				for x := range size {
+					sum += (float64(out.data[out.at(y, x)+channel]) - 128) * float64(c.Scale[name])
+				}
+			}
+			d := sum/float64(size*size) - exact
+			square += d * d
+		}
+		return math.Sqrt(square / float64(len(c.Exact[name])))
+	}
+	corrected, plain := off(c), off(&Calibration{Scale: c.Scale})
+	t.Logf("means are off by %.2g, without correction by %.2g", corrected, plain)
+	if corrected > plain/2 {
+		t.Errorf("means are off by %.2g, without correction by %.2g; want less than half", corrected, plain)
+	}
+}
+
+// TestRound: to the nearest step, to even halfway, and no further than the bytes reach.
+func TestRound(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]float32{
+		"conv1":                 {0, 0, 1, 2, 127.5},
+		"layer2.0.downsample.0": {-64, -1, 1, 2, 63.5},
+	} {
+		got := []float32{-1000, -1.2, 0.8, 1.75, 1000}
+		Round(name, got, 0.5)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
 func TestQuantizeRefuses(t *testing.T) {
 	t.Parallel()
 	p, q := quantizeRandom(t, 8)
-	if _, err := Quantize(p, map[string]float32{"conv1": 1}); err == nil || !strings.Contains(err.Error(), "scale of layer1.0.conv1 is 0") {
-		t.Errorf("Quantize without scales: %v", err)
+	c := calibrate(p, 8)
+	delete(c.Exact, "layer4.1.conv2")
+	if _, err := Quantize(p, c); err == nil || !strings.Contains(err.Error(), "0 and 512 means of layer4.1.conv2") {
+		t.Errorf("Quantize without means: %v", err)
+	}
+	c.Scale["layer1.0.conv1"] = 0
+	if _, err := Quantize(p, c); err == nil || !strings.Contains(err.Error(), "scale of layer1.0.conv1 is 0") {
+		t.Errorf("Quantize without a scale: %v", err)
 	}
 	if _, err := LoadQuantized(asSet(p)); err == nil || !strings.Contains(err.Error(), "not quantized") {
 		t.Errorf("LoadQuantized of fp32 weights: %v", err)

@@ -40,38 +40,115 @@ func Activations() []string {
 }
 
 // Signed reports whether an activation can be negative.
-func Signed(name string) bool { return signed[name] }
+func Signed(name string) bool { return byName[name].kernel == 1 }
 
-var signed = func() map[string]bool {
-	m := map[string]bool{}
+// Channels is how many an activation has.
+func Channels(name string) int { return byName[name].out }
+
+var byName = func() map[string]shape {
+	m := map[string]shape{}
 	for _, s := range convolutions() {
-		m[s.name] = s.kernel == 1
+		m[s.name] = s
 	}
 	return m
 }()
 
-// Quantize rounds weights to 8 bits, symmetrically, with a scale for each output channel from its largest weight.
-// scales are those of the Activations. The result may share p's memory.
-func Quantize(p *Params, scales map[string]float32) (*Quantized, error) {
+// Calibration is what real pictures tell of the activations; its maps go by the names of Activations.
+type Calibration struct {
+	Scale map[string]float32 // width of one step of the tensor's bytes
+	// Exact and Rounded are the means of each channel, before and after rounding to such steps. With both nil biases
+	// are not corrected.
+	Exact, Rounded map[string][]float64
+}
+
+// check says what is wrong with a calibration.
+func (c *Calibration) check() error {
+	for _, s := range convolutions() {
+		if scale := c.Scale[s.name]; !(scale > 0) || math.IsInf(float64(scale), 0) {
+			return fmt.Errorf("scale of %s is %v, want a positive number", s.name, scale)
+		}
+		if c.Exact == nil && c.Rounded == nil {
+			continue
+		}
+		if exact, rounded := len(c.Exact[s.name]), len(c.Rounded[s.name]); exact != s.out || rounded != s.out {
+			return fmt.Errorf("%d and %d means of %s, want %d", exact, rounded, s.name, s.out)
+		}
+	}
+	return nil
+}
+
+// Round puts activations, with the name of one of Activations, on steps of the given width, as their bytes would.
+func Round(name string, values []float32, scale float32) {
+	low, high := float32(0), float32(255)
+	if Signed(name) {
+		low, high = -128, 127
+	}
+	for i, v := range values {
+		values[i] = scale * float32(math.RoundToEven(float64(min(high, max(low, v/scale)))))
+	}
+}
+
+// Quantize rounds weights to 8 bits, symmetrically, with a scale for each output channel from its largest weight, and
+// corrects the biases for what rounding does to the mean output. The result may share p's memory.
+func Quantize(p *Params, c *Calibration) (*Quantized, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
 	q := &Quantized{convs: map[string]conv8{}, fc: p.fc}
 	for _, s := range convolutions() {
-		scale := scales[s.name]
-		if !(scale > 0) || math.IsInf(float64(scale), 0) {
-			return nil, fmt.Errorf("quantize: scale of %s is %v, want a positive number", s.name, scale)
-		}
-		c := p.convs[s.name]
-		weight := c.folded()
+		from := p.convs[s.name]
+		weight := from.folded()
 		if s.name == stem.name {
 			weight = forPixels(weight)
 		}
-		c8 := conv8{weight: make([]int8, len(weight)), scale: make([]float32, s.out), bias: c.bias, output: scale}
+		to := conv8{weight: make([]int8, len(weight)), scale: make([]float32, s.out), bias: slices.Clone(from.bias), output: c.Scale[s.name]}
 		each := len(weight) / s.out
 		for o := range s.out {
-			c8.scale[o] = roundChannel(c8.weight[o*each:][:each], weight[o*each:][:each], s.kernel*s.kernel)
+			to.scale[o] = roundChannel(to.weight[o*each:][:each], weight[o*each:][:each], s.kernel*s.kernel)
 		}
-		q.convs[s.name] = c8
+		q.convs[s.name] = to
+	}
+	if c.Exact != nil {
+		q.correctBiases(p, c)
 	}
 	return q, nil
+}
+
+// correctBiases takes out of each bias what rounding adds to the mean of the convolution's output: for each weight w of
+// an input channel with mean m, which are w' and m' when rounded, that is w'm' - wm, and m' - m of a residual (Nagel et
+// al., "Data-Free Quantization through Weight Equalization and Bias Correction", 2019, section 4.2, with means of real
+// pictures). Left alone it would be the same in every pixel, and add up through the network instead of averaging out.
+// The border, where some taps see zeros, is neglected. The stem's input is not rounded.
+func (q *Quantized) correctBiases(p *Params, c *Calibration) {
+	correct := func(s shape, input string) {
+		exact, rounded := c.Exact[input], c.Rounded[input]
+		weight, to := p.convs[s.name].folded(), q.convs[s.name]
+		taps := s.kernel * s.kernel
+		for o := range s.out {
+			added := 0.0
+			for i := o * s.in * taps; i < (o+1)*s.in*taps; i++ {
+				channel := i / taps % s.in
+				added += float64(to.weight[i])*float64(to.scale[o])*rounded[channel] - float64(weight[i])*exact[channel]
+			}
+			to.bias[o] -= float32(added)
+		}
+	}
+	before := stem.name
+	for _, stage := range stages() {
+		for _, b := range stage {
+			correct(b.conv1, before)
+			correct(b.conv2, b.conv1.name)
+			residual := before
+			if b.downsample != nil {
+				correct(*b.downsample, before)
+				residual = b.downsample.name
+			}
+			for o := range b.conv2.out {
+				q.convs[b.conv2.name].bias[o] -= float32(c.Rounded[residual][o] - c.Exact[residual][o])
+			}
+			before = b.conv2.name
+		}
+	}
 }
 
 // roundChannel rounds the weights of one output channel to -127..127 and returns their scale. The taps of one input

@@ -140,12 +140,11 @@ func (r *Runner) Forward(logits *[Classes]float32, rgb *[Pixels]byte) {
 
 // Observe is Forward of an fp32 network that shows what each convolution put out, for calibration: f gets the name and,
 // row by row, the values with channels last; of the stem after pooling, of the others after all that is fused with
-// them. The slices are valid during the call.
-func (r *Runner) Observe(rgb *[Pixels]byte, f func(name string, values []float32)) {
+// them. f may change the values, and the pass goes on with the changed ones. The slices are valid during the call.
+func (r *Runner) Observe(logits *[Classes]float32, rgb *[Pixels]byte, f func(name string, values []float32)) {
 	r.observe = f
 	defer func() { r.observe = nil }()
-	var logits [Classes]float32
-	r.Forward(&logits, rgb)
+	r.Forward(logits, rgb)
 }
 
 // show passes a step's output to the observer.
