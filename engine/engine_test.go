@@ -339,7 +339,7 @@ func randomInt8(tb testing.TB) *weights.Set {
 	for _, name := range resnet.Activations() {
 		scales[name] = 1. / 32
 	}
-	q, err := resnet.Quantize(resnet.Random(randomSeed), scales)
+	q, err := resnet.Quantize(resnet.Random(randomSeed), &resnet.Calibration{Scale: scales})
 	if err != nil {
 		tb.Fatal(err)
 	}
