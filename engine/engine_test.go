@@ -309,6 +309,34 @@ func TestOddFiles(t *testing.T) {
 	}
 }
 
+// TestIdleWorkersAreLent: an image alone is given all workers, one that is not is given none and takes none away.
+func TestIdleWorkersAreLent(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 3})
+	take := func() *worker {
+		w, err := e.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	alone := take()
+	if others, ok := e.takeOthers(nil); !ok || len(others) != 2 {
+		t.Fatalf("an image alone is lent %d workers, %t; want both others", len(others), ok)
+	} else {
+		e.putAll(others)
+	}
+	second := take()
+	if others, ok := e.takeOthers(nil); ok || len(others) > 0 {
+		t.Errorf("one of two images is lent %d workers, %t; want none", len(others), ok)
+	}
+	if len(e.idle) != 1 {
+		t.Errorf("%d workers are idle, want the third", len(e.idle))
+	}
+	e.put(alone)
+	e.put(second)
+}
+
 // TestLogitsAllocatesNothing holds that an image's way takes no memory once a worker is warm.
 func TestLogitsAllocatesNothing(t *testing.T) {
 	image := tiny(t)
