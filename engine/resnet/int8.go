@@ -58,9 +58,10 @@ func planInt8(q *Quantized, k *kernel.Set, k8 *kernel8.Set, work *packing) *Netw
 	return n
 }
 
-// convolve8 adds the step for one convolution, with the algorithm that is fastest where these kernels are.
+// convolve8 adds the step for one convolution, with the algorithm that is fastest with these kernels; but at 7x7, where
+// Winograd's algorithm gains least and has 25 MB of weights, the one that is smaller.
 func (n *Network) convolve8(work *packing, s shape, c conv8, in, out tensor8, residual *tensor8) {
-	if w := n.kernels8.Winograd; w != nil && s.kernel == 3 && s.stride == 1 {
+	if w := n.kernels8.Winograd; w != nil && s.kernel == 3 && s.stride == 1 && s.size >= 14 {
 		n.add(newWinograd8(work, w, s, c, in, out, residual))
 	} else {
 		n.add(newDirect8(work, n.kernels8, s, c, in, out, residual))
