@@ -1982,7 +1982,6 @@ TEXT ·outputAVX2(SB), NOSPLIT, $0-84
 
 channel:
 	MOVQ         AX, SI
-	MOVQ         AX, SI
 	LEAQ         (SI)(CX*4), DI
 	LEAQ         (DI)(CX*4), R8
 	LEAQ         (R8)(CX*4), R9
