@@ -54,6 +54,9 @@ func best(r *resnet.Runner, rgb *[resnet.Pixels]byte) (top [5]int) {
 // TestAgreement calibrates on every other reference crop and holds int8 to fp32's labels on the rest, through a file.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("classifies hundreds of pictures")
+	}
 	pictures := crops(t)
 	set, err := weights.Load(testutil.Shared(t, "models", "resnet18-ktb.pth"))
 	if err != nil {

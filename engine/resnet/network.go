@@ -122,8 +122,8 @@ func (n *Network) convolve(work *packing, convs map[string]conv, s shape, in, ou
 func algorithm(k *kernel.Set, s shape) *kernel.Winograd {
 	wide := k.Columns > 16
 	switch {
-	case s.kernel != 3, s.stride == 2 && wide:
-		return nil
+	case s.kernel != 3, s.stride == 2 && (wide || s.size < 14):
+		return nil // at 7x7 every fourth output of stride 2 would be thrown away
 	case s.stride == 2:
 		return kernel.Stride2
 	case s.size >= 14:
