@@ -8,28 +8,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
 // delivery is one message in this process's hands.
 type delivery struct {
-	msg   jetstream.Msg
+	msg   *nats.Msg
 	job   resnet18cloud.Job
 	first bool      // never delivered before, so it was among the waiting
 	taken time.Time // when it came
 }
 
-func newDelivery(msg jetstream.Msg, p resnet18cloud.Priority) (*delivery, error) {
+func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, fmt.Errorf("read job: %w", err)
 	}
-	h := msg.Headers()
+	h := msg.Header
 	job := resnet18cloud.Job{
-		ID:       msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:],
-		Image:    resnet18cloud.Image{Bytes: msg.Data()},
+		ID:       msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:],
+		Image:    resnet18cloud.Image{Bytes: msg.Data},
 		Priority: p,
 	}
 	if job.Image.Name, err = url.QueryUnescape(h.Get(headerName)); err != nil {

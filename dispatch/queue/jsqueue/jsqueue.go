@@ -97,7 +97,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	close(q.ready)
 	var g errgroup.Group
 	for i := range q.lines {
-		g.Go(func() error { q.pull(ctx, &q.lines[i]); return nil })
+		g.Go(func() error { return q.pull(ctx, &q.lines[i]) })
 	}
 	g.Go(func() error { q.look(ctx); return nil })
 	return g.Wait()
@@ -231,11 +231,16 @@ func (l *line) add(n int64) {
 }
 
 // pull asks for one job at a time and offers it to Next.
-func (q *Queue) pull(ctx context.Context, l *line) {
+func (q *Queue) pull(ctx context.Context, l *line) error {
+	p, err := newPuller(q.js.Conn(), streamName, string(l.priority))
+	if err != nil {
+		return err
+	}
+	defer p.close()
 	// Requests outlive ctx for up to pullWait: a job that came in answer to a request that nobody waits
 	// for would be lost for AckWait.
 	for ctx.Err() == nil {
-		msg, err := l.consumer.Next(jetstream.FetchMaxWait(pullWait))
+		msg, err := p.next()
 		if err != nil {
 			if !errors.Is(err, nats.ErrTimeout) {
 				pause(ctx, 100*time.Millisecond) // the server is away
@@ -249,6 +254,7 @@ func (q *Queue) pull(ctx context.Context, l *line) {
 		}
 		q.offer(ctx, l, d)
 	}
+	return nil
 }
 
 // offer holds a job until Next wants it, but not for long where others could take it: then it gives the

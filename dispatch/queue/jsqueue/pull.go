@@ -1,0 +1,61 @@
+package jsqueue
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// puller asks a consumer for messages, one at a time. It does what jetstream's Consumer.Next does, but subscribes once
+// and not for each message.
+type puller struct {
+	conn    *nats.Conn
+	subject string // of requests to the consumer
+	inbox   string // answers go to subjects under this one
+	sub     *nats.Subscription
+	asked   uint64 // requests
+}
+
+// request is for one message, and stays with the server for pullWait (NATS ADR-13, pull requests).
+var request = fmt.Appendf(nil, `{"batch":1,"expires":%d}`, pullWait.Nanoseconds())
+
+func newPuller(conn *nats.Conn, stream, consumer string) (*puller, error) {
+	p := &puller{conn: conn, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: conn.NewInbox() + "."}
+	var err error
+	if p.sub, err = conn.SubscribeSync(p.inbox + "*"); err != nil {
+		return nil, fmt.Errorf("subscribe to consumer %s: %w", consumer, err)
+	}
+	return p, nil
+}
+
+// close gives up the subscription. There must be no request with the server: a message that answers it would be lost
+// until it is delivered again.
+func (p *puller) close() { _ = p.sub.Unsubscribe() } // fails only where the connection is closed, and it with it
+
+// next waits for a message, at most for pullWait and what the server needs to say that there was none; then the error is
+// nats.ErrTimeout. A message that comes too late for one call is another's.
+func (p *puller) next() (*nats.Msg, error) {
+	p.asked++
+	reply := p.inbox + strconv.FormatUint(p.asked, 10)
+	if err := p.conn.PublishRequest(p.subject, reply, request); err != nil {
+		return nil, fmt.Errorf("ask for a job: %w", err)
+	}
+	for patience := time.Now().Add(pullWait + time.Second); ; {
+		msg, err := p.sub.NextMsg(time.Until(patience))
+		if err != nil {
+			return nil, err
+		}
+		// The server answers without a message by a status alone, on the request's own subject.
+		switch status := msg.Header.Get("Status"); {
+		case len(msg.Data) > 0 || status == "":
+			return msg, nil
+		case msg.Subject != reply: // what became of an earlier request does not matter
+		case status == "404", status == "408":
+			return nil, nats.ErrTimeout
+		default:
+			return nil, fmt.Errorf("ask for a job: %s %s", status, msg.Header.Get("Description"))
+		}
+	}
+}
