@@ -18,14 +18,14 @@ type DeadlineConfig struct {
 	Late float64
 	// MarginQuantile is the quantile of past forecasts' errors that is added as a margin. Zero means 0.8.
 	MarginQuantile float64
-	// MarginMost bounds the margin. Zero means 1.1.
+	// MarginMost bounds the margin, a factor. Zero means 1, no margin: a backlog is answered soon enough.
 	MarginMost float64
-	// DrainTime is the time in which a backlog is to be gone. Zero means 1.5 s.
+	// DrainTime is the time in which a backlog is to be gone. Zero means 0.8 s.
 	DrainTime time.Duration
 	// Hedge is how much more than is missing is started at once when three or more are missing. Zero means
 	// 0.3, -1 none.
 	Hedge float64
-	// HoldDelays is how long, in start delays, what was needed is kept. Zero means 6. Never less than 30 s
+	// HoldDelays is how long, in start delays, what was needed is kept. Zero means 12. Never less than 30 s
 	// or more than 300 s.
 	HoldDelays float64
 }
@@ -35,10 +35,10 @@ func (c DeadlineConfig) withDefaults() DeadlineConfig {
 	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
 	c.Late = cmp.Or(c.Late, 0.005)
 	c.MarginQuantile = cmp.Or(c.MarginQuantile, 0.8)
-	c.MarginMost = cmp.Or(c.MarginMost, 1.1)
-	c.DrainTime = cmp.Or(c.DrainTime, 1500*time.Millisecond)
+	c.MarginMost = cmp.Or(c.MarginMost, 1)
+	c.DrainTime = cmp.Or(c.DrainTime, 800*time.Millisecond)
 	c.Hedge = max(0, cmp.Or(c.Hedge, 0.3))
-	c.HoldDelays = cmp.Or(c.HoldDelays, 6)
+	c.HoldDelays = cmp.Or(c.HoldDelays, 12)
 	return c
 }
 

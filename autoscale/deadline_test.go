@@ -16,7 +16,7 @@ func deadlineWorld(replicas int, rate float64) *world {
 func TestDeadlineStaffs(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(30, 300)
-	w.expect(t, 30, 30)
+	w.expect(t, 36, 30)
 	w.expectRule(t, RuleHistory)
 	want := queueing.Servers(300, 20, 0.625, 0.42, 0.005, 50)
 	if want != 16 {
@@ -50,13 +50,13 @@ func TestDeadlineStep(t *testing.T) {
 	}
 }
 
-// TestDeadlineHolds: what was needed is kept for half a minute, then given back in a few steps.
+// TestDeadlineHolds: what was needed is kept for twelve start delays of 3 s, then given back in a few steps.
 func TestDeadlineHolds(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(16, 300)
 	w.expect(t, 60, 16)
 	w.rate = 100
-	w.expect(t, 25, 16)
+	w.expect(t, 31, 16)
 	w.expectRule(t, RuleHold)
 	w.run(60)
 	if n := w.s.Desired; n < 6 || n > 8 {
@@ -96,7 +96,7 @@ func TestDeadlineBlind(t *testing.T) {
 	w := deadlineWorld(16, 300)
 	w.run(60)
 	w.rate = 100
-	w.run(26) // the hold is about to end
+	w.run(32) // the hold is about to end
 	w.blind = true
 	w.expect(t, 5, 16)
 	w.expectRule(t, RuleStale)
@@ -149,7 +149,7 @@ func TestDeadlineBounds(t *testing.T) {
 // TestDeadlineMargin: a load that keeps jumping by a third is given a margin that a steady one is not.
 func TestDeadlineMargin(t *testing.T) {
 	t.Parallel()
-	w := deadlineWorld(16, 300)
+	w := newWorld(NewDeadline(DeadlineConfig{MarginMost: 1.1}), 16, 300, 20)
 	w.run(150)
 	if m := w.decision.Figure("margin_ratio"); m > 1.01 {
 		t.Errorf("margin %v of a steady load, want 1", m)

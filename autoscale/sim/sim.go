@@ -148,8 +148,10 @@ func Run(cfg Config) Result {
 		desired: cfg.Start, relative: cfg.Service.Relative, mean: float64(cfg.Service.Mean),
 	}
 	s.tally.init(cfg)
-	for range cfg.Start {
-		s.add(-3600*second, -3590*second, idle)
+	const before = -3600 * second
+	earlier := rand.New(rand.NewPCG(cfg.Seed, 3))
+	for range cfg.Start { // policies learn from these starts too
+		s.add(before, before+nanos(cfg.Delay(earlier, cfg.Start)), idle)
 	}
 	load := WithWarmup(cfg.Load, cfg.Warmup)
 	for at := range load.Arrivals(cmp.Or(cfg.Arrivals, cfg.Seed)) {

@@ -52,3 +52,19 @@ func TestKeep(t *testing.T) {
 		t.Errorf("runs under other settings (-want +got):\n%s", diff)
 	}
 }
+
+// TestRecorded holds that simulations of the recorded live runs come near enough to them.
+func TestRecorded(t *testing.T) {
+	t.Parallel()
+	r, err := readRecord(filepath.Join("testdata", "live.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs, err := r.simulate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table, ok := r.table(pairs); !ok || len(pairs) != 3 {
+		t.Errorf("want three policies, simulated near to life:\n%s", table)
+	}
+}

@@ -96,13 +96,13 @@ func ablations() []sim.Contestant {
 	type D = autoscale.DeadlineConfig
 	return []sim.Contestant{
 		sim.Deadline("as it is", nil),
-		sim.Deadline("no margin", func(c *D) { c.MarginMost = 1 }),
-		sim.Deadline("margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MarginMost = 0.9, 1.3 }),
+		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MarginMost = 1.1 }),
+		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MarginMost = 0.9, 1.3 }),
 		sim.Deadline("no hedged start", func(c *D) { c.Hedge = -1 }),
-		sim.Deadline("backlog to be gone in 4 s instead of 1.5", func(c *D) { c.DrainTime = 4 * time.Second }),
+		sim.Deadline("backlog to be gone in 4 s instead of 0.8", func(c *D) { c.DrainTime = 4 * time.Second }),
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
-		sim.Deadline("hold 4 start delays instead of 6", func(c *D) { c.HoldDelays = 4 }),
-		sim.Deadline("hold 12 start delays", func(c *D) { c.HoldDelays = 12 }),
+		sim.Deadline("hold 6 start delays instead of 12", func(c *D) { c.HoldDelays = 6 }),
+		sim.Deadline("hold 24 start delays", func(c *D) { c.HoldDelays = 24 }),
 		sim.Deadline("1 in 1000 may be late instead of 1 in 200", func(c *D) { c.Late = 0.001 }),
 		sim.Deadline("1 in 50 may be late", func(c *D) { c.Late = 0.02 }),
 	}
@@ -118,10 +118,10 @@ type sweep struct {
 func sweeps() []sweep {
 	var deadline, kpa, cpu, rate, inSystem, threshold sweep
 	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held; from 24 on with a margin of up to 2 and 4 times"
-	for _, hold := range []float64{1, 4, 6, 12, 24, 48} {
+	for _, hold := range []float64{6, 9, 12, 18, 24, 48} {
 		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
 			c.HoldDelays = hold
-			if hold > 12 { // much insurance: a margin too
+			if hold >= 24 { // much insurance: a margin too
 				c.MarginQuantile, c.MarginMost = 0.98, hold/12
 			}
 		}))
