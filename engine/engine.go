@@ -33,7 +33,7 @@ type Engine struct {
 	// network is what the workers compute with. It belongs to whoever holds all workers, and may be read by whoever
 	// holds one.
 	network *resnet.Network
-	shared  []byte // mapped memory that a network's weights may lie in; nil if they do not
+	packed  []byte // mapped memory that the first network's weights lie in; nil if they lie on the heap
 	// computes says Info what network is, at any time.
 	computes atomic.Pointer[computation]
 
@@ -96,15 +96,32 @@ func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
 		if shared, err := e.cfg.attach(); err == nil && shared != nil {
 			network, params, err := e.cfg.network(&resnet.Memory{Bytes: shared[headerBytes:], Packed: true})
 			if err == nil {
-				e.shared, e.info.Shared = shared, true
+				e.packed, e.info.Shared = shared, true
 				return network, params, nil
 			}
-			if err := errors.Join(err, closeShared(shared)); !errors.Is(err, resnet.ErrMemory) {
+			if err := errors.Join(err, unmap(shared)); !errors.Is(err, resnet.ErrMemory) {
 				return nil, nil, err
 			}
 		}
 	}
-	return e.cfg.network(nil)
+	// Weights on the heap would count as what lives, a part of which the collector lets gather as garbage.
+	private, err := newPrivate(maxPackedBytes)
+	if err != nil {
+		return e.cfg.network(nil)
+	}
+	e.packed = private
+	network, params, err := e.cfg.network(&resnet.Memory{Bytes: private})
+	if err != nil {
+		return nil, nil, errors.Join(err, e.unpack())
+	}
+	return network, params, nil
+}
+
+// unpack gives the first network's weights back, when nothing computes with it any more.
+func (e *Engine) unpack() error {
+	packed := e.packed
+	e.packed = nil
+	return unmap(packed)
 }
 
 // use has all workers compute with another network, after the images they are at. An error is ctx's.
@@ -147,7 +164,7 @@ func (e *Engine) Close() {
 	if e.wide != nil {
 		e.wide.Close()
 	}
-	_ = closeShared(e.shared) // fails only for memory that is not mapped
+	_ = e.unpack() // fails only for memory that is not mapped
 }
 
 // Info says what computes the answers now.
@@ -259,8 +276,9 @@ func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t
 }
 
 // keepPixels is the size of picture up to which workers keep their memory for the next one. Larger ones are rare, and
-// at the limit of 50 megapixels it would be 300 MB for each worker.
-const keepPixels = 8_000_000
+// at the limit of 50 megapixels it would be 300 MB for each worker. Taking memory anew for one costs a few percent of
+// decoding it.
+const keepPixels = 1_000_000
 
 // window is preprocess.Window as a value that is made once.
 var window func(width, height int) image.Rectangle = preprocess.Window

@@ -192,7 +192,7 @@ func (o *observer) lead(ctx context.Context) error {
 	}
 	o.enter(StateAdopted, "")
 	if o.cfg.Share == -1 {
-		return nil
+		return o.engine.unpack()
 	}
 	o.every.Store(uint64(math.Round(1 / o.cfg.Share)))
 	if err := o.compare(ctx, exact, -1, o.fallen); err != nil {

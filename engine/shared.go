@@ -56,7 +56,7 @@ func (c Config) attach() ([]byte, error) {
 	if err == nil && len(memory) > headerBytes && bytes.Equal(header, memory[:headerBytes]) {
 		return memory, nil
 	}
-	return nil, errors.Join(err, closeShared(memory))
+	return nil, errors.Join(err, unmap(memory))
 }
 
 // header says what shared memory holds.

@@ -71,7 +71,17 @@ func mapShared(f *os.File, size, protection int) ([]byte, error) {
 	return memory, nil
 }
 
-func closeShared(memory []byte) error {
+// newPrivate maps memory for this process alone. What of it is not touched costs nothing.
+func newPrivate(size int) ([]byte, error) {
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("map memory: %w", err)
+	}
+	_ = unix.Madvise(memory, unix.MADV_HUGEPAGE)
+	return memory, nil
+}
+
+func unmap(memory []byte) error {
 	if memory == nil {
 		return nil
 	}

@@ -13,4 +13,6 @@ func seal(*os.File, []byte, int) error { return errors.ErrUnsupported }
 
 func openShared(*os.File) ([]byte, error) { return nil, errors.ErrUnsupported }
 
-func closeShared([]byte) error { return nil }
+func newPrivate(int) ([]byte, error) { return nil, errors.ErrUnsupported }
+
+func unmap([]byte) error { return nil }
