@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
@@ -47,6 +46,7 @@ func (m *Memory) fill(work *packing) error {
 // most of a replica's start, so it is collected first and then done on all CPUs at once.
 type packing struct {
 	memory *Memory // nil: the heap
+	heap   arena
 	work   []func()
 }
 
@@ -72,12 +72,10 @@ func (p *packing) do() {
 
 // room is memory for n weights.
 func room[T float32 | int16 | int8](p *packing, n int) []T {
-	bytes := n * int(unsafe.Sizeof(T(0)))
-	take := newStream
 	if p.memory != nil {
-		take = p.memory.take
+		return as[T](p.memory.take, n)
 	}
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(take(bytes)))), n)
+	return as[T](p.heap.take, n)
 }
 
 // direct lays the weights of a convolution out for Tile: panels of Columns output channels, the last filled up with

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package resnet
+
+// newBlock makes n bytes of memory.
+func newBlock(n int) []byte { return make([]byte, n) }
