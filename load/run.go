@@ -65,7 +65,9 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 	}
 	check, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := c.Target.Check(check); err != nil {
+	if err := c.Target.Check(check); errors.Is(err, ErrNotAsync) {
+		return nil, fmt.Errorf("load: %w", err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
 	c.Timeout = cmp.Or(c.Timeout, time.Minute)

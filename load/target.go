@@ -1,7 +1,12 @@
 package load
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -40,8 +45,29 @@ const (
 // String implements Target.
 func (a Async) String() string { return a.Client.BaseURL + " (async)" }
 
+// ErrNotAsync says that a server is there, but is none that queues images, as a replica is none.
+var ErrNotAsync = errors.New("the server has no /predict_async")
+
 // Check implements Target.
-func (a Async) Check(ctx context.Context) error { return a.Client.Healthy(ctx) }
+func (a Async) Check(ctx context.Context) error {
+	if err := a.Client.Healthy(ctx); err != nil {
+		return err
+	}
+	url := strings.TrimSuffix(a.Client.BaseURL, "/") + "/predict_async"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := cmp.Or(a.Client.HTTP, http.DefaultClient).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound { // who has it refuses the method
+		return fmt.Errorf("%s: %w", a.Client.BaseURL, ErrNotAsync)
+	}
+	return nil
+}
 
 // Send implements Target.
 func (a Async) Send(ctx context.Context, image resnet18cloud.Image, clock func() time.Duration, r *Record) error {

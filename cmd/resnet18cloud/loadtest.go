@@ -134,5 +134,8 @@ func (loadtestTarget) absent(err error) error {
 	if errors.Is(err, load.ErrAbsent) {
 		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
 	}
+	if errors.Is(err, load.ErrNotAsync) {
+		return fmt.Errorf("%w (--api=sync asks a replica)", err)
+	}
 	return err
 }

@@ -92,6 +92,10 @@ func TestLoadtestBadInput(t *testing.T) {
 	}
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+	mux := http.NewServeMux() // like a replica, it has no /predict_async
+	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
+	bare := httptest.NewServer(mux)
+	t.Cleanup(bare.Close)
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -107,6 +111,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no CSV":             {[]string{"--schedule", "none.csv"}, "none.csv"},
 		"threshold":          {[]string{"--threshold", "p99"}, "want WHAT<LIMIT"},
 		"server absent":      {[]string{"--url", closed.URL}, "--url says where it is"},
+		"a replica":          {[]string{"--url", bare.URL, "--api", "async"}, "--api=sync asks a replica"},
 		"no URL":             {[]string{"--url", "here"}, "--url"},
 		"records nowhere":    {[]string{"--records", filepath.Join(images, "none", "a")}, "write records"},
 		"merge of other":     {[]string{"merge", notes}, "invalid character"},
