@@ -108,6 +108,8 @@ func (p *Deadline) Decide(now time.Time, s Snapshot) Decision {
 	switch age := s.Age(now); {
 	case age > actAge:
 		d.decide(Reason{Rule: RuleStale, Replicas: s.Desired, Value: min(age.Seconds(), 1e6), Limit: actAge.Seconds()})
+	case p.idle(s): // without an image nothing can be measured, but then nothing is needed
+		p.shrink(&d, now, s, demand{}, p.cfg.Min, hold)
 	case p.state.Speed.rate() == 0 || len(p.state.Load.Samples) == 0:
 		d.decide(Reason{Rule: RuleUnknown, Replicas: s.Desired})
 	default:
@@ -115,6 +117,12 @@ func (p *Deadline) Decide(now time.Time, s Snapshot) Decision {
 	}
 	d.bound(p.cfg.Limits)
 	return d
+}
+
+// idle reports that no image has come since the history began, and none is there.
+func (p *Deadline) idle(s Snapshot) bool {
+	images, _ := total(p.state.Load.Samples)
+	return p.state.Speed.rate() == 0 && len(p.state.Load.Samples) > 0 && images == 0 && s.Queue == 0 && s.InFlight == 0
 }
 
 // hold is how long what was needed is kept.

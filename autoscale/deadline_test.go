@@ -79,6 +79,23 @@ func TestDeadlineMeasuresSpeed(t *testing.T) {
 	}
 }
 
+// TestDeadlineIdle: where no image has ever come it goes down to the least, but not before it has seen enough, and not
+// while one waits.
+func TestDeadlineIdle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(NewDeadline(DeadlineConfig{Limits: Limits{Min: 2, Max: 50}}), 12, 0, 20)
+	w.expect(t, 36, 12)
+	w.expectRule(t, RuleHistory)
+	w.expect(t, 1, 7)
+	w.expectRule(t, RuleShrink)
+	w.expect(t, 60, 2)
+
+	waits := newWorld(NewDeadline(DeadlineConfig{Limits: Limits{Min: 2, Max: 50}}), 12, 0, 0)
+	waits.s.Queue = 1
+	waits.expect(t, 600, 12)
+	waits.expectRule(t, RuleUnknown)
+}
+
 // TestDeadlineWorkers: replicas of two workers answer twice as much.
 func TestDeadlineWorkers(t *testing.T) {
 	t.Parallel()
