@@ -121,8 +121,11 @@ func (p *Deadline) Decide(now time.Time, s Snapshot) Decision {
 
 // idle reports that no image has come since the history began, and none is there.
 func (p *Deadline) idle(s Snapshot) bool {
+	if p.state.Speed.rate() != 0 || len(p.state.Load.Samples) == 0 || s.Queue > 0 || s.InFlight > 0 {
+		return false
+	}
 	images, _ := total(p.state.Load.Samples)
-	return p.state.Speed.rate() == 0 && len(p.state.Load.Samples) > 0 && images == 0 && s.Queue == 0 && s.InFlight == 0
+	return images == 0
 }
 
 // hold is how long what was needed is kept.

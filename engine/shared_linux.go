@@ -108,7 +108,10 @@ func mapAligned(fd, size, protection, flags int) ([]byte, error) {
 	if after := hugePage - before + uintptr(size) - used; after >= page {
 		err = errors.Join(err, unix.MunmapPtr(unsafe.Add(start, used), after&^(page-1)))
 	}
-	return unsafe.Slice((*byte)(start), size), err
+	if err != nil {
+		return nil, errors.Join(err, unix.MunmapPtr(start, uintptr(size)))
+	}
+	return unsafe.Slice((*byte)(start), size), nil
 }
 
 // collapse moves shared memory that has been written into huge pages, or maps those that it lies in already. The wish of

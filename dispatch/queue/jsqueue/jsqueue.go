@@ -94,10 +94,19 @@ func (q *Queue) Run(ctx context.Context) error {
 	if err := q.open(ctx); err != nil {
 		return fmt.Errorf("open queue: %w", err)
 	}
+	var pullers [len(priorities)]*puller
+	for i := range pullers {
+		p, err := newPuller(q.js.Conn(), streamName, string(priorities[i]))
+		if err != nil {
+			return fmt.Errorf("open queue: %w", err)
+		}
+		defer p.close()
+		pullers[i] = p
+	}
 	close(q.ready)
 	var g errgroup.Group
-	for i := range q.lines {
-		g.Go(func() error { return q.pull(ctx, &q.lines[i]) })
+	for i, p := range pullers {
+		g.Go(func() error { q.pull(ctx, &q.lines[i], p); return nil })
 	}
 	g.Go(func() error { q.look(ctx); return nil })
 	return g.Wait()
@@ -231,12 +240,7 @@ func (l *line) add(n int64) {
 }
 
 // pull asks for one job at a time and offers it to Next.
-func (q *Queue) pull(ctx context.Context, l *line) error {
-	p, err := newPuller(q.js.Conn(), streamName, string(l.priority))
-	if err != nil {
-		return err
-	}
-	defer p.close()
+func (q *Queue) pull(ctx context.Context, l *line, p *puller) {
 	// Requests outlive ctx for up to pullWait: a job that came in answer to a request that nobody waits
 	// for would be lost for AckWait.
 	for ctx.Err() == nil {
@@ -254,7 +258,6 @@ func (q *Queue) pull(ctx context.Context, l *line) error {
 		}
 		q.offer(ctx, l, d)
 	}
-	return nil
 }
 
 // offer holds a job until Next wants it, but not for long where others could take it: then it gives the
