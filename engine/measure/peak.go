@@ -62,7 +62,7 @@ func turnFloats(level cpu.Level) (turn func() func(), macs int) {
 		a, b := make([]float32, k.Rows*depth), make([]float32, depth*k.Columns)
 		c, bias := make([]float32, k.Rows*k.Columns), make([]float32, k.Columns)
 		return func() {
-			k.Tile(k.Rows, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false, nil)
+			k.Multiply(k.Rows, 1, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false, nil)
 		}
 	}, k.Rows * k.Columns * depth
 }

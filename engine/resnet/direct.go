@@ -32,35 +32,18 @@ func (d *direct) run(r *Runner, worker int) {
 	for panel := first; panel < end; panel++ {
 		b := d.b[panel*d.kernel*deep*k.Columns:]
 		bias := d.bias[panel*k.Columns:]
-		next := upcoming{panel: d.b[min(panel+1, end-1)*d.kernel*deep*k.Columns:][:d.kernel*deep*k.Columns]}
+		next := d.b[min(panel+1, end-1)*d.kernel*deep*k.Columns:]
 		for y := range d.size {
 			// The buffer's border is one pixel wide, a 1x1 kernel has no padding.
 			from := in.at(d.stride*y-pad, -pad)
 			to := out.at(y, 0) + panel*k.Columns
-			evenly(d.size, r.network.kernels.Rows, func(x, n int) {
-				at := to + x*out.channels
-				var residual []float32
-				if d.residual != nil {
-					residual = r.buffer(*d.residual).data[at:]
-				}
-				k.Tile(n, out.data[at:], out.channels, in.data[from+x*d.stride*in.channels:], d.stride*in.channels,
-					in.rowStride(), d.kernel, deep, b, bias, residual, d.relu, next.half())
-			})
+			var residual []float32
+			if d.residual != nil {
+				residual = r.buffer(*d.residual).data[to:]
+			}
+			k.Multiply(d.size, 1, out.data[to:], out.channels, in.data[from:], d.stride*in.channels, in.rowStride(), d.kernel, deep,
+				b, bias, residual, d.relu, next)
+			next = nil // is in the cache now
 		}
 	}
-}
-
-// upcoming is the next panel of weights, of which each tile fetches a half while it is at the present one.
-type upcoming struct {
-	panel []float32
-	taken int // halves
-}
-
-// half is the half that is missing; nil when none is.
-func (u *upcoming) half() []float32 {
-	if u.taken == 2 {
-		return nil
-	}
-	u.taken++
-	return u.panel[len(u.panel)/2*(u.taken-1):]
 }

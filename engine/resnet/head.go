@@ -32,9 +32,9 @@ func (h *head) run(r *Runner, worker int) {
 func (h *head) connect(r *Runner, worker int) {
 	k := r.network.kernels
 	first, end := r.share((Classes+k.Columns-1)/k.Columns, worker)
-	for panel := first; panel < end; panel++ {
-		k.Tile(1, r.logits[panel*k.Columns:], paddedClasses, r.features, features, 0, 1, features,
-			h.b[panel*features*k.Columns:], h.bias[panel*k.Columns:], nil, false, nil)
+	if first < end {
+		k.Multiply(1, end-first, r.logits[first*k.Columns:], paddedClasses, r.features, features, 0, 1, features,
+			h.b[first*features*k.Columns:], h.bias[first*k.Columns:], nil, false, nil)
 	}
 }
 

@@ -67,7 +67,7 @@ func (n *Network) NewRunner(threads int) *Runner {
 	r := &Runner{
 		network:  n,
 		features: make([]float32, features),
-		zeros:    make([]float32, n.kernels.Columns),
+		zeros:    make([]float32, features),
 		workers:  max(1, threads),
 	}
 	r.barrier.parties = int32(r.workers)

@@ -75,11 +75,5 @@ func (s *stemStep) normalise(to []float32, rgb []byte) {
 func (s *stemStep) convolve(r *Runner, to []float32, y int) {
 	k := r.network.kernels
 	const deep = 7 * 3
-	for panel := range stem.out / k.Columns {
-		b, bias := s.b[panel*7*deep*k.Columns:], s.bias[panel*k.Columns:]
-		evenly(stem.size, r.network.kernels.Rows, func(x, n int) {
-			k.Tile(n, to[x*stem.out+panel*k.Columns:], stem.out, r.input[2*y*inputStride+2*x*3:], 2*3, inputStride,
-				7, deep, b, bias, nil, true, nil)
-		})
-	}
+	k.Multiply(stem.size, stem.out/k.Columns, to, stem.out, r.input[2*y*inputStride:], 2*3, inputStride, 7, deep, s.b, s.bias, nil, true, nil)
 }

@@ -59,21 +59,18 @@ func (s *winograd) multiply(r *Runner, scratch, first, end int) {
 	v, m := r.scratch[scratch].v, r.scratch[scratch].m
 	k := r.network.kernels
 	panels := s.panels(r)
-	for unit := first; unit < end; unit++ {
+	for unit, next := first, 0; unit < end; unit = next {
 		position, panel := s.order[unit/panels], unit%panels
-		b := s.weights(unit, panels, k.Columns)
-		next := upcoming{panel: s.weights(min(unit+1, end-1), panels, k.Columns)}
-		evenly(s.tiles(), r.network.kernels.Rows, func(tile, n int) {
-			k.Tile(n, m[position*s.mStride+tile*s.shape.out+panel*k.Columns:], s.shape.out,
-				v[position*s.vStride+tile*s.shape.in:], s.shape.in, 0, 1, s.shape.in, b, r.zeros, nil, false, next.half())
-		})
+		next = min(unit-panel+panels, end) // all of the position's panels, if they are this worker's
+		k.Multiply(s.tiles(), next-unit, m[position*s.mStride+panel*k.Columns:], s.shape.out,
+			v[position*s.vStride:], s.shape.in, 0, 1, s.shape.in, s.weights(unit, panels, k.Columns), r.zeros, nil, false,
+			s.weights(min(next, end-1), panels, k.Columns))
 	}
 }
 
-// weights is a unit's panel.
+// weights begin with a unit's panel.
 func (s *winograd) weights(unit, panels, columns int) []float32 {
-	each := s.shape.in * columns
-	return s.u[(s.algorithm.Matrix(s.order[unit/panels])*panels+unit%panels)*each:][:each]
+	return s.u[(s.algorithm.Matrix(s.order[unit/panels])*panels+unit%panels)*s.shape.in*columns:]
 }
 
 // output transforms the sums of the tiles from first to end back; tiles at the edge may reach beyond it.

@@ -4,35 +4,35 @@
 
 package kernel
 
-// tile1AVX2 is tileGeneric with n = 1 and two vectors of columns.
+// tiles1AVX2 is tilesOf a tile of two vectors of columns, for n = 1.
 //
 //go:noescape
-func tile1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile2AVX2 is tileGeneric with n = 2 and two vectors of columns.
+// tiles2AVX2 is tilesOf a tile of two vectors of columns, for n = 2.
 //
 //go:noescape
-func tile2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile3AVX2 is tileGeneric with n = 3 and two vectors of columns.
+// tiles3AVX2 is tilesOf a tile of two vectors of columns, for n = 3.
 //
 //go:noescape
-func tile3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile4AVX2 is tileGeneric with n = 4 and two vectors of columns.
+// tiles4AVX2 is tilesOf a tile of two vectors of columns, for n = 4.
 //
 //go:noescape
-func tile4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile5AVX2 is tileGeneric with n = 5 and two vectors of columns.
+// tiles5AVX2 is tilesOf a tile of two vectors of columns, for n = 5.
 //
 //go:noescape
-func tile5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile6AVX2 is tileGeneric with n = 6 and two vectors of columns.
+// tiles6AVX2 is tilesOf a tile of two vectors of columns, for n = 6.
 //
 //go:noescape
-func tile6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
 // input4AVX2 is inputGeneric of algorithm 4.
 //

@@ -4,75 +4,75 @@
 
 package kernel
 
-// tile1AVX512 is tileGeneric with n = 1 and two vectors of columns.
+// tiles1AVX512 is tilesOf a tile of two vectors of columns, for n = 1.
 //
 //go:noescape
-func tile1AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles1AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile2AVX512 is tileGeneric with n = 2 and two vectors of columns.
+// tiles2AVX512 is tilesOf a tile of two vectors of columns, for n = 2.
 //
 //go:noescape
-func tile2AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles2AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile3AVX512 is tileGeneric with n = 3 and two vectors of columns.
+// tiles3AVX512 is tilesOf a tile of two vectors of columns, for n = 3.
 //
 //go:noescape
-func tile3AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles3AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile4AVX512 is tileGeneric with n = 4 and two vectors of columns.
+// tiles4AVX512 is tilesOf a tile of two vectors of columns, for n = 4.
 //
 //go:noescape
-func tile4AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles4AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile5AVX512 is tileGeneric with n = 5 and two vectors of columns.
+// tiles5AVX512 is tilesOf a tile of two vectors of columns, for n = 5.
 //
 //go:noescape
-func tile5AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles5AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile6AVX512 is tileGeneric with n = 6 and two vectors of columns.
+// tiles6AVX512 is tilesOf a tile of two vectors of columns, for n = 6.
 //
 //go:noescape
-func tile6AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles6AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile7AVX512 is tileGeneric with n = 7 and two vectors of columns.
+// tiles7AVX512 is tilesOf a tile of two vectors of columns, for n = 7.
 //
 //go:noescape
-func tile7AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles7AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile8AVX512 is tileGeneric with n = 8 and two vectors of columns.
+// tiles8AVX512 is tilesOf a tile of two vectors of columns, for n = 8.
 //
 //go:noescape
-func tile8AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles8AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile9AVX512 is tileGeneric with n = 9 and two vectors of columns.
+// tiles9AVX512 is tilesOf a tile of two vectors of columns, for n = 9.
 //
 //go:noescape
-func tile9AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles9AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile10AVX512 is tileGeneric with n = 10 and two vectors of columns.
+// tiles10AVX512 is tilesOf a tile of two vectors of columns, for n = 10.
 //
 //go:noescape
-func tile10AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles10AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile11AVX512 is tileGeneric with n = 11 and two vectors of columns.
+// tiles11AVX512 is tilesOf a tile of two vectors of columns, for n = 11.
 //
 //go:noescape
-func tile11AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles11AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile12AVX512 is tileGeneric with n = 12 and two vectors of columns.
+// tiles12AVX512 is tilesOf a tile of two vectors of columns, for n = 12.
 //
 //go:noescape
-func tile12AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles12AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile13AVX512 is tileGeneric with n = 13 and two vectors of columns.
+// tiles13AVX512 is tilesOf a tile of two vectors of columns, for n = 13.
 //
 //go:noescape
-func tile13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tile14AVX512 is tileGeneric with n = 14 and two vectors of columns.
+// tiles14AVX512 is tilesOf a tile of two vectors of columns, for n = 14.
 //
 //go:noescape
-func tile14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32)
+func tiles14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
 // input4AVX512 is inputGeneric of algorithm 4.
 //

@@ -23,15 +23,15 @@ type Set struct {
 	// multiple of Columns.
 	Rows, Columns int
 
-	tile    func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32)
-	input   [algorithms]func(v []float32, vs int, x []float32, rs, channels int)
-	output  [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool)
-	maxPool func(y, r0, r1, r2 []float32, columns, channels int)
+	multiply multiplyFunc
+	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int)
+	output   [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool)
+	maxPool  func(y, r0, r1, r2 []float32, columns, channels int)
 }
 
 var generic = Set{
-	Level: cpu.Generic, Rows: 4, Columns: 16,
-	tile: tileGeneric,
+	Level: cpu.Generic, Rows: 4, Columns: genericColumns,
+	multiply: tilesOf(genericColumns, tileGeneric),
 	input: [algorithms]func(v []float32, vs int, x []float32, rs, channels int){
 		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric},
 	output: [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool){

@@ -7,6 +7,14 @@ import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 // assembly lists the sets written in assembly.
 func assembly() []*Set { return []*Set{&neon} }
 
-var neon = wrap(cpu.NEON, 16, []tileFunc{tile1NEON, tile2NEON, tile3NEON, tile4NEON, tile5NEON, tile6NEON},
+var neon = wrap(cpu.NEON, 6, neonColumns, tilesOf(neonColumns, tileNEON),
 	[algorithms]inputFunc{input2NEON, input4NEON, input4x2NEON, inputStride2NEON},
 	[algorithms]outputFunc{output2NEON, output4NEON, output4x2NEON, outputStride2NEON}, maxPoolNEON)
+
+const neonColumns = 16
+
+func tileNEON(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) {
+	tiles := [...]func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int){
+		tile1NEON, tile2NEON, tile3NEON, tile4NEON, tile5NEON, tile6NEON}
+	tiles[n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu))
+}

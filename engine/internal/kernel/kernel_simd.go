@@ -5,18 +5,14 @@ package kernel
 import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 
 type (
-	tileFunc   func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32)
 	inputFunc  func(v *float32, vs int, x *float32, rs, channels int)
 	outputFunc func(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
 	poolFunc   func(y, r0, r1, r2 *float32, columns, channels int)
 )
 
 // wrap gives assembly functions the signatures of the Go ones.
-func wrap(level cpu.Level, columns int, tiles []tileFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc) Set {
-	s := Set{Level: level, Rows: len(tiles), Columns: columns}
-	s.tile = func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32) {
-		tiles[n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu), &ahead[0])
-	}
+func wrap(level cpu.Level, rows, columns int, multiply multiplyFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc) Set {
+	s := Set{Level: level, Rows: rows, Columns: columns, multiply: multiply}
 	for i := range inputs {
 		s.input[i] = func(v []float32, vs int, x []float32, rs, channels int) {
 			inputs[i](&v[0], vs, &x[0], rs, channels)

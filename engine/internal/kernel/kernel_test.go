@@ -46,15 +46,17 @@ func (s source) floats(n int) []float32 {
 // guard fills what must not be written.
 const guard = 1e30
 
-// tileExact is Tile in float64, with the sum of magnitudes for an error bound.
-func tileExact(n, columns int, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) (sums, magnitudes []float64) {
-	sums, magnitudes = make([]float64, (n-1)*cs+columns), make([]float64, (n-1)*cs+columns)
-	for p := range n {
-		for j := range columns {
+// exact is Multiply in float64 for panels of so many columns, with the sum of magnitudes for an error bound.
+func exact(columns, m, panels int, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) (sums, magnitudes []float64) {
+	n := (m-1)*cs + panels*columns
+	sums, magnitudes = make([]float64, n), make([]float64, n)
+	for p := range m {
+		for j := range panels * columns {
+			panel := b[j/columns*rows*k*columns:]
 			sum, magnitude := float64(bias[j]), math.Abs(float64(bias[j]))
 			for r := range rows {
 				for i := range k {
-					product := float64(a[p*as+r*rs+i]) * float64(b[(r*k+i)*columns+j])
+					product := float64(a[p*as+r*rs+i]) * float64(panel[(r*k+i)*columns+j%columns])
 					sum, magnitude = sum+product, magnitude+math.Abs(product)
 				}
 			}
@@ -70,41 +72,45 @@ func tileExact(n, columns int, cs int, a []float32, as, rs, rows, k int, b, bias
 	return sums, magnitudes
 }
 
-// TestTile holds every height of tile at every depth from 1 to 70 to a float64 reference: equal on integers,
-// and on random numbers within the bound of a sum of that many rounded terms (Higham, "Accuracy and Stability
-// of Numerical Algorithms", section 3.1).
-func TestTile(t *testing.T) {
+// TestMultiply holds every height of tile, alone and with others, at every depth from 1 to 70 to a float64 reference: equal
+// on integers, and on random numbers within the bound of a sum of that many rounded terms (Higham, "Accuracy and
+// Stability of Numerical Algorithms", section 3.1).
+func TestMultiply(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
-		const largest = 1 << 13
+		const largest = 1 << 14
 		inputs, weights := kerneltest.NewRegion[float32](t, largest, guard), kerneltest.NewRegion[float32](t, 2*largest, guard)
 		biases, residuals := kerneltest.NewRegion[float32](t, largest, guard), kerneltest.NewRegion[float32](t, largest, guard)
 		output := kerneltest.NewRegion[float32](t, largest, guard)
-		for n := 1; n <= s.Rows; n++ {
+		for m := 1; m <= 3*s.Rows; m++ {
 			for k := 1; k <= 70; k++ {
+				if m > s.Rows && k%s.Rows != m%s.Rows {
+					continue // several tiles: some depths will do
+				}
 				for _, integers := range []bool{true, false} {
-					src := newSource(uint64(n*100+k), integers)
-					rows := 1 + src.IntN(4)
-					as, cs := k+src.IntN(9), s.Columns+src.IntN(40)
+					src := newSource(uint64(m*100+k), integers)
+					rows, panels := 1+src.IntN(4), 1+src.IntN(3)
+					columns := panels * s.Columns
+					as, cs := k+src.IntN(9), columns+src.IntN(40)
 					if src.IntN(3) == 0 {
 						as = src.IntN(k + 1) // windows may overlap
 					}
 					rs := k + src.IntN(100)
-					a := inputs.Copy(src.floats((n-1)*as + (rows-1)*rs + k))
-					b, bias := weights.Copy(src.floats(rows*k*s.Columns)), biases.Copy(src.floats(s.Columns))
+					a := inputs.Copy(src.floats((m-1)*as + (rows-1)*rs + k))
+					b, bias := weights.Copy(src.floats(rows*k*columns)), biases.Copy(src.floats(columns))
 					relu := src.IntN(2) == 0
 					var residual []float32
 					if src.IntN(2) == 0 {
-						residual = residuals.Copy(src.floats((n-1)*cs + s.Columns))
+						residual = residuals.Copy(src.floats((m-1)*cs + columns))
 					}
-					got := output.Slice((n-1)*cs + s.Columns)
-					s.Tile(n, got, cs, a, as, rs, rows, k, b, bias, residual, relu, b[len(b)/2:])
-					output.Check(t, "Tile")
-					want, magnitude := tileExact(n, s.Columns, cs, a, as, rs, rows, k, b, bias, residual, relu)
+					got := output.Slice((m-1)*cs + columns)
+					s.Multiply(m, panels, got, cs, a, as, rs, rows, k, b, bias, residual, relu, b[len(b)/2:])
+					output.Check(t, "Multiply")
+					want, magnitude := exact(s.Columns, m, panels, cs, a, as, rs, rows, k, b, bias, residual, relu)
 					for i, g := range got {
-						if i%cs >= s.Columns {
+						if i%cs >= columns {
 							if g != guard {
-								t.Fatalf("n=%d k=%d: wrote between rows at %d", n, k, i)
+								t.Fatalf("m=%d k=%d: wrote between rows at %d", m, k, i)
 							}
 							continue
 						}
@@ -113,7 +119,7 @@ func TestTile(t *testing.T) {
 							bound = float64(rows*k+3) * magnitude[i] * 0x1p-24
 						}
 						if math.Abs(float64(g)-want[i]) > bound {
-							t.Fatalf("n=%d rows=%d k=%d: [%d] = %g, want %g within %g", n, rows, k, i, g, want[i], bound)
+							t.Fatalf("m=%d panels=%d rows=%d k=%d: [%d] = %g, want %g within %g", m, panels, rows, k, i, g, want[i], bound)
 						}
 					}
 				}
@@ -260,8 +266,8 @@ func TestPanicsOnShortSlices(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
 		for name, call := range map[string]func(){
-			"tile": func() {
-				s.Tile(1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
+			"multiply": func() {
+				s.Multiply(1, 1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
 					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false, nil)
 			},
 			"input": func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
@@ -286,8 +292,8 @@ func TestEncodings(t *testing.T) {
 	kerneltest.Encodings(t, "neon_arm64.s")
 }
 
-// BenchmarkTile measures the tallest tile at a depth whose panel stays in the first-level cache.
-func BenchmarkTile(b *testing.B) {
+// BenchmarkMultiply measures a tile of the tallest at a depth whose panel stays in the first-level cache.
+func BenchmarkMultiply(b *testing.B) {
 	if os.Getenv(cpu.Variable) != "" {
 		b.Logf("all levels are measured whatever %s says", cpu.Variable)
 	}
@@ -298,7 +304,7 @@ func BenchmarkTile(b *testing.B) {
 			a, w, bias := src.floats(s.Rows*k), src.floats(k*s.Columns), src.floats(s.Columns)
 			c := make([]float32, s.Rows*s.Columns)
 			for b.Loop() {
-				s.Tile(s.Rows, c, s.Columns, a, k, k, 1, k, w, bias, nil, false, nil)
+				s.Multiply(s.Rows, 1, c, s.Columns, a, k, k, 1, k, w, bias, nil, false, nil)
 			}
 			b.ReportMetric(float64(s.Rows*s.Columns*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 		})

@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-TEXT ·tile1NEON(SB), NOSPLIT, $0-96
+TEXT ·tile1NEON(SB), NOSPLIT, $0-88
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -16,7 +16,6 @@ TEXT ·tile1NEON(SB), NOSPLIT, $0-96
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
-	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -103,7 +102,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile2NEON(SB), NOSPLIT, $0-96
+TEXT ·tile2NEON(SB), NOSPLIT, $0-88
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -115,7 +114,6 @@ TEXT ·tile2NEON(SB), NOSPLIT, $0-96
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
-	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -242,7 +240,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile3NEON(SB), NOSPLIT, $0-96
+TEXT ·tile3NEON(SB), NOSPLIT, $0-88
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -254,7 +252,6 @@ TEXT ·tile3NEON(SB), NOSPLIT, $0-96
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
-	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -421,7 +418,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile4NEON(SB), NOSPLIT, $0-96
+TEXT ·tile4NEON(SB), NOSPLIT, $0-88
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -433,7 +430,6 @@ TEXT ·tile4NEON(SB), NOSPLIT, $0-96
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
-	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -640,7 +636,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile5NEON(SB), NOSPLIT, $0-96
+TEXT ·tile5NEON(SB), NOSPLIT, $0-88
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -652,7 +648,6 @@ TEXT ·tile5NEON(SB), NOSPLIT, $0-96
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
-	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4
@@ -899,7 +894,7 @@ store:
 	ADD R1, R0
 	RET
 
-TEXT ·tile6NEON(SB), NOSPLIT, $0-96
+TEXT ·tile6NEON(SB), NOSPLIT, $0-88
 	MOVD c+0(FP), R0
 	MOVD cs+8(FP), R1
 	MOVD a+16(FP), R2
@@ -911,7 +906,6 @@ TEXT ·tile6NEON(SB), NOSPLIT, $0-96
 	MOVD bias+64(FP), R8
 	MOVD residual+72(FP), R9
 	MOVD relu+80(FP), R10
-	MOVD ahead+88(FP), R11
 	LSL $2, R1, R1
 	LSL $2, R3, R3
 	LSL $2, R4, R4

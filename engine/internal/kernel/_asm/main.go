@@ -35,7 +35,7 @@ func main() {
 	}
 	ConstraintExpr("!purego")
 	for n := 1; n <= t.pixels; n++ {
-		t.tile(n)
+		t.tiles(n)
 	}
 	for _, w := range algorithms {
 		t.input(w)

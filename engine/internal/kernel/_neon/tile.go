@@ -23,7 +23,7 @@ func tile(n int) {
 	x := func(p int) int { return vectors*pixels + p }
 	row := func(p int) string { return fmt.Sprintf("R%d", 19+p) }
 
-	Text(fmt.Sprintf("tile%dNEON", n), 0, "c", "cs", "a", "as", "rs", "rows", "k", "b", "bias", "residual", "relu", "ahead")
+	Text(fmt.Sprintf("tile%dNEON", n), 0, "c", "cs", "a", "as", "rs", "rows", "k", "b", "bias", "residual", "relu")
 	bytes(cs, as, rs)
 	Op("LSL $2, %s, %s", k, span)
 	Op("SUB %s, %s, %s", span, rs, rs) // from the end of one row of taps to the start of the next
