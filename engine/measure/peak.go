@@ -71,7 +71,7 @@ func turnFloats(level cpu.Level) (turn func() func(), macs int) {
 func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 	k := kernel8.For(level)
 	const rows, steps = 1, 64
-	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels}
+	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels, Tiles: 1}
 	return func() func() {
 		src, w := make([]uint8, (rows+1)*4*steps), make([]int8, k.Panel(g))
 		k.Pack(w, g, func(_, _ int, to []int8) {
@@ -80,6 +80,6 @@ func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 			}
 		})
 		dst, mul, bias := make([]uint8, kernel8.Pixels*k.Channels), make([]float32, k.Channels), make([]float32, k.Channels)
-		return func() { k.Tile(dst, src, w, g, mul, bias, nil, 0) }
+		return func() { k.Convolve(1, dst, src, w, g, mul, bias, nil, 0) }
 	}, kernel8.Pixels * k.Channels * rows * steps * 4
 }

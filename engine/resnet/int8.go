@@ -142,8 +142,9 @@ func newDirect8(p *packing, k *kernel8.Set, s shape, c conv8, in, out tensor8, r
 	d := &direct8{shape: s, finish8: newFinish8(c, in, out, residual), in: in.at, out: out.at, panels: s.out / k.Channels}
 	d.geometry = kernel8.Geometry{
 		Rows: s.kernel, Steps: s.kernel * s.in / 4, RowStride: side8(s.size*s.stride) * s.in,
-		PixelStride: s.stride * s.in, DstStride: s.out,
+		PixelStride: s.stride * s.in, DstStride: s.out, Tiles: s.size / kernel8.Pixels,
 	}
+	d.geometry.SrcLine, d.geometry.DstLine = s.stride*d.geometry.RowStride, side8(s.size)*s.out
 	d.w, d.each = p.bytes(k, c, s, d.geometry)
 	return d
 }
@@ -157,15 +158,13 @@ func (d *direct8) run(r *Runner, worker int) {
 	in, out := r.buffer8(d.in), r.buffer8(d.out)
 	pad := d.kernel / 2
 	first, end := r.share(d.panels*d.size, worker)
-	for unit := first; unit < end; unit++ {
+	for unit, next := first, 0; unit < end; unit = next {
 		panel, y := unit/d.size, unit%d.size
+		next = min(unit-y+d.size, end) // all of the panel's rows, if they are this worker's
 		c := panel * k.Channels
-		w, mul, bias := d.w[panel*d.each:], d.mul[c:], d.bias[c:]
-		from, to := in.at(d.stride*y-pad, -pad), out.at(y, 0)+c
-		for x := 0; x < d.size; x += kernel8.Pixels {
-			dst := out.data[to+x*out.channels:]
-			k.Tile(dst, in.data[from+x*d.stride*in.channels:], w, d.geometry, mul, bias, d.residualOf(dst), d.residualMul)
-		}
+		dst := out.data[out.at(y, 0)+c:]
+		k.Convolve(next-unit, dst, in.data[in.at(d.stride*y-pad, -pad):], d.w[panel*d.each:], d.geometry, d.mul[c:], d.bias[c:],
+			d.residualOf(dst), d.residualMul)
 	}
 }
 
@@ -188,7 +187,7 @@ func newStem8(p *packing, k *kernel8.Set, c conv8) *stem8 {
 	s := &stem8{panels: stem.out / k.Channels}
 	const width = 7 * 3
 	s.geometry = kernel8.Geometry{Rows: 7, Steps: (width + 3) / 4, RowStride: inputStride, PixelStride: 2 * 3,
-		DstStride: stem.out, BiasStride: stem.out}
+		DstStride: stem.out, BiasStride: stem.out, Tiles: stem.size / kernel8.Pixels}
 	s.w, s.each = p.bytes(k, c, stem, s.geometry)
 	s.mul = make([]float32, stem.out)
 	for o := range s.mul {
@@ -276,10 +275,7 @@ func (s *stem8) convolve(r *Runner, to []uint8, y int) {
 	bias := s.bias[rowKind(y)]
 	for panel := range s.panels {
 		c := panel * k.Channels
-		for x := 0; x < stem.size; x += kernel8.Pixels {
-			k.Tile(to[x*stem.out+c:], r.input8[2*y*inputStride+2*x*3:], s.w[panel*s.each:], s.geometry, s.mul[c:],
-				bias[x*stem.out+c:], nil, 0)
-		}
+		k.Convolve(1, to[c:], r.input8[2*y*inputStride:], s.w[panel*s.each:], s.geometry, s.mul[c:], bias[c:], nil, 0)
 	}
 }
 

@@ -201,15 +201,6 @@ func (r *Runner) share(n, worker int) (first, end int) {
 	return n * worker / r.workers, n * (worker + 1) / r.workers
 }
 
-// evenly cuts n rows into tiles of nearly equal height, no taller than the kernels take.
-func evenly(n, most int, do func(first, n int)) {
-	parts := (n + most - 1) / most
-	for part := range parts {
-		first, end := n*part/parts, n*(part+1)/parts
-		do(first, end-first)
-	}
-}
-
 func (r *Runner) buffer(b buffer) *activations { return &r.stages[b.stage][b.which] }
 
 // scratch is memory for a Winograd layer's transformed input and sums.

@@ -40,13 +40,11 @@ func (w *winograd8) multiply(r *Runner, scratch, first, end int) {
 	v, m := r.scratch8[scratch].v, r.scratch8[scratch].m
 	k := w.kernels
 	panels, each := w.shape.out/k.Columns, w.shape.in*k.Columns
-	for unit := first; unit < end; unit++ {
+	for unit, next := first, 0; unit < end; unit = next {
 		position, panel := unit/panels, unit%panels
-		u := w.u[unit*each:][:each]
-		evenly(w.tiles(), k.Rows, func(tile, n int) {
-			k.Product(n, m[position*w.mStride+tile*w.shape.out+panel*k.Columns:], w.shape.out,
-				v[position*w.vStride+tile*w.shape.in:], w.shape.in, w.shape.in, u)
-		})
+		next = min(unit-panel+panels, end) // all of the position's panels, if they are this worker's
+		k.Product(w.tiles(), next-unit, m[position*w.mStride+panel*k.Columns:], w.shape.out, v[position*w.vStride:], w.shape.in, w.shape.in,
+			w.u[unit*each:])
 	}
 }
 

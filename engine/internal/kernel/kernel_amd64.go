@@ -2,7 +2,10 @@
 
 package kernel
 
-import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+import (
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
+)
 
 // assembly lists the sets written in assembly, in rising order.
 func assembly() []*Set { return []*Set{&avx2, &avx512} }
@@ -21,8 +24,8 @@ var avx2 = wrap(cpu.AVX2, 6, 16, multiply([]tilesFunc{
 type tilesFunc func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32, panels, tall, low int)
 
 // multiply has functions for blocks of tiles, by their height.
-func multiply(tiles []tilesFunc) multiplyFunc {
-	return func(t block, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32) {
-		tiles[t.n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu), &ahead[0], t.panels, t.tall, t.low)
+func multiply(functions []tilesFunc) multiplyFunc {
+	return func(m tiles.Rows, panels int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32) {
+		functions[m.N-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu), &ahead[0], panels, m.Tall, m.Low)
 	}
 }

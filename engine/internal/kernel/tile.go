@@ -1,6 +1,10 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
+)
 
 // Multiply multiplies m rows of a, each of rows*k floats, with panels of Columns weights for each, and adds what follows
 // a convolution:
@@ -26,37 +30,22 @@ func (s *Set) Multiply(m, panels int, c []float32, cs int, a []float32, as, rs, 
 	if len(ahead) == 0 {
 		ahead = b // is being read anyway
 	}
-	s.multiply(cut(m, panels, s.Rows), c, cs, a, as, rs, rows, k, b, bias, residual, relu, ahead)
-}
-
-// block is how the rows of a product are cut into tiles of nearly equal height: in each panel tall ones of n rows, then
-// low ones of a row less.
-type block struct{ panels, n, tall, low int }
-
-// cut makes the fewest tiles that are no taller than most.
-func cut(m, panels, most int) block {
-	tiles := (m + most - 1) / most
-	n := (m + tiles - 1) / tiles
-	low := tiles*n - m
-	return block{panels, n, tiles - low, low}
+	s.multiply(tiles.Cut(m, s.Rows), panels, c, cs, a, as, rs, rows, k, b, bias, residual, relu, ahead)
 }
 
 type (
-	multiplyFunc func(t block, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32)
+	multiplyFunc func(m tiles.Rows, panels int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, ahead []float32)
 	// tileFunc is multiplyFunc for a single tile of n rows.
 	tileFunc func(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool)
 )
 
 // tilesOf multiplies tile by tile.
 func tilesOf(columns int, tile tileFunc) multiplyFunc {
-	return func(t block, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, _ []float32) {
-		for q := range t.panels {
+	return func(m tiles.Rows, panels int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool, _ []float32) {
+		for q := range panels {
 			p, first := 0, q*columns
-			for i := range t.tall + t.low {
-				n := t.n
-				if i >= t.tall {
-					n--
-				}
+			for i := range m.Count() {
+				n := m.Height(i)
 				var beside []float32
 				if residual != nil {
 					beside = residual[p*cs+first:]

@@ -26,26 +26,39 @@ type Set struct {
 	// Channels is the number of output channels of a tile; channels of outputs must be a multiple of it.
 	Channels int
 
-	// Winograd is how 3x3 stride-1 convolutions are faster than by Tile, with the same result; nil where they are not.
+	// Winograd is how 3x3 stride-1 convolutions are faster than by Convolve, with the same result; nil where they are not.
 	Winograd *Winograd
 
 	packing packing
-	tile    func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
+	tiles   tilesFunc
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
 }
 
-// Geometry says where a tile finds its input and puts its output; strides count bytes.
+// Geometry says where a convolution finds its input and puts its output; strides count bytes.
 type Geometry struct {
 	Rows        int // rows of the kernel
 	Steps       int // groups of four neighbouring bytes in each: kernel width times input channels, rounded up
 	RowStride   int // from one row of the input to the next
-	PixelStride int // from one tile pixel's input to the next
+	PixelStride int // from one pixel's input to the next one's
 	DstStride   int // from one pixel of the output to the next
 	BiasStride  int // floats from one pixel's bias to the next; 0 when all have the same
+
+	Tiles   int // of Pixels pixels, in a line of the output
+	SrcLine int // from one line's input to the next one's; both 0 when there is one line
+	DstLine int // from one line of the output to the next
 }
 
-var generic = Set{Level: cpu.Generic, Channels: 16, packing: packing{depth: 4}, tile: tileGeneric, maxPool: maxPoolGeneric,
-	Winograd: &portable}
+type (
+	tilesFunc func(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
+	// tileFunc is tilesFunc for a single tile.
+	tileFunc func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
+)
+
+// genericChannels is Channels of plain Go.
+const genericChannels = 16
+
+var generic = Set{Level: cpu.Generic, Channels: genericChannels, packing: packing{depth: 4}, tiles: tilesOf(tileGeneric),
+	maxPool: maxPoolGeneric, Winograd: &portable}
 
 // For returns the best kernels that the given level includes.
 func For(level cpu.Level) *Set {
@@ -69,28 +82,46 @@ func Sets() []*Set {
 	return sets
 }
 
-// Tile computes Pixels neighbouring outputs of Channels channels:
+// Convolve computes lines of Tiles*Pixels neighbouring outputs, of Channels channels:
 //
-//	sum = sum over rows r, bytes i of src[p*PixelStride+r*RowStride+i] * w[r][i][c]
-//	dst[p*DstStride+c] = saturate(round(sum*mul[c] + bias[p*BiasStride+c] + residual[p*DstStride+c]*residualMul))
+//	sum = sum over rows r, bytes i of src[l*SrcLine+p*PixelStride+r*RowStride+i] * w[r][i][c]
+//	at = l*DstLine + p*DstStride + c
+//	dst[at] = saturate(round(sum*mul[c] + bias[p*BiasStride+c] + residual[at]*residualMul))
 //
-// where saturate cuts to 0..255, which is also ReLU. residual may be nil; it may be dst. Up to three bytes behind a
-// kernel's row are read and multiplied by zero.
-func (s *Set) Tile(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
-	if g.Rows < 1 || g.Steps < 1 {
-		panic(fmt.Sprintf("kernel8: tile of %d rows, %d steps", g.Rows, g.Steps))
+// for line l, pixel p and channel c, where saturate cuts to 0..255, which is also ReLU. residual may be nil; it may be dst. Up
+// to three bytes behind a kernel's row are read and multiplied by zero.
+func (s *Set) Convolve(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
+	if lines < 1 || g.Tiles < 1 || g.Rows < 1 || g.Steps < 1 {
+		panic(fmt.Sprintf("kernel8: %d lines of %d tiles, %d rows of %d steps", lines, g.Tiles, g.Rows, g.Steps))
 	}
-	last := (Pixels-1)*g.DstStride + s.Channels - 1
-	_, _ = dst[last], src[(Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps-1]
-	_, _, _ = w[s.Panel(g)-1], mul[s.Channels-1], bias[(Pixels-1)*g.BiasStride+s.Channels-1]
+	line, pixel := lines-1, g.Tiles*Pixels-1 // the last ones
+	end := line*g.DstLine + pixel*g.DstStride + s.Channels - 1
+	_, _ = dst[end], src[line*g.SrcLine+pixel*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps-1]
+	_, _, _ = w[s.Panel(g)-1], mul[s.Channels-1], bias[pixel*g.BiasStride+s.Channels-1]
 	if residual != nil {
-		_ = residual[last]
+		_ = residual[end]
 	}
-	s.tile(dst, src, w, g, mul, bias, residual, residualMul)
+	s.tiles(lines, dst, src, w, g, mul, bias, residual, residualMul)
+}
+
+// tilesOf convolves tile by tile.
+func tilesOf(tile tileFunc) tilesFunc {
+	return func(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
+		for line := range lines {
+			for t := range g.Tiles {
+				to := line*g.DstLine + t*Pixels*g.DstStride
+				var beside []uint8
+				if residual != nil {
+					beside = residual[to:]
+				}
+				tile(dst[to:], src[line*g.SrcLine+t*Pixels*g.PixelStride:], w, g, mul, bias[t*Pixels*g.BiasStride:], beside, residualMul)
+			}
+		}
+	}
 }
 
 func tileGeneric(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
-	const channels = 16
+	const channels = genericChannels
 	for p := range Pixels {
 		var sum [channels]int32
 		at := w

@@ -28,9 +28,9 @@ func bytes(r *rand.Rand, n int) []uint8 {
 
 const guard = 0xA5
 
-// TestTile holds every level bit for bit to plain Go and, on the sums, to the definition. Extremes of both operands are
+// TestConvolve holds every level bit for bit to plain Go and, on the sums, to the definition. Extremes of both operands are
 // among the data: sums of two products reach 65280 in magnitude, where 16 bits would saturate.
-func TestTile(t *testing.T) {
+func TestConvolve(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
 		const largest = 1 << 16
@@ -39,16 +39,20 @@ func TestTile(t *testing.T) {
 		muls, biases := kerneltest.NewRegion[float32](t, largest, 0), kerneltest.NewRegion[float32](t, largest, 0)
 		for trial := range 400 {
 			r := rand.New(rand.NewPCG(uint64(trial), 8))
-			width := 1 + r.IntN(80)
-			g := Geometry{Rows: 1 + r.IntN(7), Steps: (width + 3) / 4}
-			g.PixelStride = r.IntN(2 * width)
+			deep := 1 + r.IntN(80)
+			g := Geometry{Rows: 1 + r.IntN(7), Steps: (deep + 3) / 4}
+			g.PixelStride = r.IntN(2 * deep)
 			g.RowStride = 4*g.Steps + r.IntN(50)
 			g.DstStride = s.Channels + r.IntN(70)
 			if r.IntN(2) == 0 {
 				g.BiasStride = s.Channels + r.IntN(9)
 			}
-			src := source.Copy(bytes(r, (Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps))
-			weights := make([]int8, s.Channels*g.Rows*width)
+			lines := 1 + r.IntN(2)
+			g.Tiles = 1 + r.IntN(3)
+			width, last := g.Tiles*Pixels, lines-1
+			g.SrcLine, g.DstLine = r.IntN(2*g.RowStride), width*g.DstStride+r.IntN(50)
+			src := source.Copy(bytes(r, last*g.SrcLine+(width-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps))
+			weights := make([]int8, s.Channels*g.Rows*deep)
 			for i := range weights {
 				weights[i] = int8(r.Uint32())
 			}
@@ -61,52 +65,49 @@ func TestTile(t *testing.T) {
 					weights[i] = w
 				}
 			}
-			weight := func(c, row, i int) int8 { return weights[(c*g.Rows+row)*width+i] }
+			weight := func(c, row, i int) int8 { return weights[(c*g.Rows+row)*deep+i] }
 			w := packed.Slice(s.Panel(g))
 			s.Pack(w, g, func(c, row int, to []int8) {
-				for i := range width {
+				for i := range deep {
 					to[i] = weight(c, row, i)
 				}
 			})
-			mul, bias := muls.Slice(s.Channels), biases.Slice((Pixels-1)*g.BiasStride+s.Channels)
+			mul, bias := muls.Slice(s.Channels), biases.Slice((width-1)*g.BiasStride+s.Channels)
 			for i := range mul {
 				mul[i] = r.Float32() * 0.002
 			}
 			for i := range bias {
 				bias[i] = float32(r.NormFloat64() * 100)
 			}
-			last := (Pixels-1)*g.DstStride + s.Channels
+			end := last*g.DstLine + (width-1)*g.DstStride + s.Channels
 			var residual []uint8
 			if r.IntN(2) == 0 {
-				residual = rest.Copy(bytes(r, last))
+				residual = rest.Copy(bytes(r, end))
 			}
 			factor := r.Float32()
-			got := output.Slice(last)
-			s.Tile(got, src, w, g, mul, bias, residual, factor)
-			output.Check(t, "Tile")
-			for p := range Pixels {
-				for c := range s.Channels {
-					var sum int32
-					for row := range g.Rows {
-						for i := range width {
-							sum += int32(src[p*g.PixelStride+row*g.RowStride+i]) * int32(weight(c, row, i))
-						}
+			got := output.Slice(end)
+			s.Convolve(lines, got, src, w, g, mul, bias, residual, factor)
+			output.Check(t, "Convolve")
+			for i := range got {
+				line, p, c := i/g.DstLine, i%g.DstLine/g.DstStride, i%g.DstLine%g.DstStride
+				if p >= width || c >= s.Channels {
+					if got[i] != guard {
+						t.Fatalf("trial %d: wrote between pixels at %d", trial, i)
 					}
-					y := float32(float32(sum)*mul[c]) + bias[p*g.BiasStride+c]
-					if residual != nil {
-						y += float32(float32(residual[p*g.DstStride+c]) * factor)
-					}
-					want := rounded(y)
-					if g := got[p*g.DstStride+c]; g != want {
-						t.Fatalf("trial %d, pixel %d, channel %d: %d, want %d (%g)", trial, p, c, g, want, y)
+					continue
+				}
+				var sum int32
+				for row := range g.Rows {
+					for j := range deep {
+						sum += int32(src[line*g.SrcLine+p*g.PixelStride+row*g.RowStride+j]) * int32(weight(c, row, j))
 					}
 				}
-				if p < Pixels-1 {
-					for i := p*g.DstStride + s.Channels; i < (p+1)*g.DstStride; i++ {
-						if got[i] != guard {
-							t.Fatalf("trial %d: wrote between pixels at %d", trial, i)
-						}
-					}
+				y := float32(float32(sum)*mul[c]) + bias[p*g.BiasStride+c]
+				if residual != nil {
+					y += float32(float32(residual[i]) * factor)
+				}
+				if want := rounded(y); got[i] != want {
+					t.Fatalf("trial %d, line %d, pixel %d, channel %d: %d, want %d (%g)", trial, line, p, c, got[i], want, y)
 				}
 			}
 		}
@@ -166,11 +167,11 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// BenchmarkTile measures a tile whose panel stays in the first-level cache.
-func BenchmarkTile(b *testing.B) {
+// BenchmarkConvolve measures a tile whose panel stays in the first-level cache.
+func BenchmarkConvolve(b *testing.B) {
 	for _, s := range Sets() {
 		b.Run(s.Level.String(), func(b *testing.B) {
-			g := Geometry{Rows: 1, Steps: 64, PixelStride: 256, DstStride: s.Channels}
+			g := Geometry{Rows: 1, Steps: 64, PixelStride: 256, DstStride: s.Channels, Tiles: 1}
 			w := make([]int8, s.Panel(g))
 			s.Pack(w, g, func(c, _ int, to []int8) {
 				for i := range to {
@@ -180,7 +181,7 @@ func BenchmarkTile(b *testing.B) {
 			src, dst := make([]uint8, Pixels*256), make([]uint8, Pixels*s.Channels)
 			mul := make([]float32, s.Channels)
 			for b.Loop() {
-				s.Tile(dst, src, w, g, mul, mul, nil, 0)
+				s.Convolve(1, dst, src, w, g, mul, mul, nil, 0)
 			}
 			b.ReportMetric(float64(Pixels*s.Channels*256)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 		})

@@ -4,55 +4,55 @@
 
 package kernel8
 
-// tileVNNI is tileGeneric for 64 channels, with AVX-512 and its VNNI extension.
+// tilesVNNI is tilesOf tileGeneric, for 64 channels, with AVX-512 and its VNNI extension.
 //
 //go:noescape
-func tileVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+func tilesVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 
-// tileAVXVNNI is tileGeneric for 16 channels, with AVX2 and AVX-VNNI.
+// tilesAVXVNNI is tilesOf tileGeneric, for 16 channels, with AVX2 and AVX-VNNI.
 //
 //go:noescape
-func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+func tilesAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 
-// tileAVX2 is tileGeneric for 8 channels whose weights are stored in 16 bits each, with AVX2.
+// tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights are stored in 16 bits each, with AVX2.
 //
 //go:noescape
-func tileAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+func tilesAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 
 // inputAVX2 is inputGeneric.
 //
 //go:noescape
 func inputAVX2(v *int16, vs int, x *uint8, rs int, channels int)
 
-// product1AVX2 is productGeneric with n = 1 and 16 columns.
+// products1AVX2 is productsOf productGeneric, for 16 columns and n = 1.
 //
 //go:noescape
-func product1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+func products1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// product2AVX2 is productGeneric with n = 2 and 16 columns.
+// products2AVX2 is productsOf productGeneric, for 16 columns and n = 2.
 //
 //go:noescape
-func product2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+func products2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// product3AVX2 is productGeneric with n = 3 and 16 columns.
+// products3AVX2 is productsOf productGeneric, for 16 columns and n = 3.
 //
 //go:noescape
-func product3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+func products3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// product4AVX2 is productGeneric with n = 4 and 16 columns.
+// products4AVX2 is productsOf productGeneric, for 16 columns and n = 4.
 //
 //go:noescape
-func product4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+func products4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// product5AVX2 is productGeneric with n = 5 and 16 columns.
+// products5AVX2 is productsOf productGeneric, for 16 columns and n = 5.
 //
 //go:noescape
-func product5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+func products5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// product6AVX2 is productGeneric with n = 6 and 16 columns.
+// products6AVX2 is productsOf productGeneric, for 16 columns and n = 6.
 //
 //go:noescape
-func product6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+func products6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
 // outputAVX2 is outputGeneric.
 //

@@ -4,10 +4,25 @@
 
 #include "textflag.h"
 
-// func tileVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+// func tilesVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 // Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·tileVNNI(SB), NOSPLIT, $0-100
-	MOVQ   src+8(FP), AX
+TEXT ·tilesVNNI(SB), NOSPLIT, $40-136
+	SHLQ $0x02, biasStride+80(FP)
+
+line:
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ src+8(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ bias+72(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ residual+88(FP), AX
+	MOVQ AX, 24(SP)
+	MOVQ tiles+112(FP), AX
+	MOVQ AX, 32(SP)
+
+tile:
+	MOVQ   8(SP), AX
 	MOVQ   pixelStride+48(FP), CX
 	LEAQ   (CX)(CX*2), DX
 	LEAQ   (CX)(CX*4), BX
@@ -97,9 +112,8 @@ step:
 	DECQ         R8
 	JNZ          row
 	MOVQ         mul+64(FP), AX
-	MOVQ         bias+72(FP), CX
+	MOVQ         16(SP), CX
 	MOVQ         biasStride+80(FP), DX
-	SHLQ         $0x02, DX
 	VCVTDQ2PS    Z0, Z0
 	VMULPS       (AX), Z0, Z0
 	VADDPS       (CX), Z0, Z0
@@ -190,7 +204,9 @@ step:
 	VCVTDQ2PS    Z27, Z27
 	VMULPS       192(AX), Z27, Z27
 	VADDPS       192(CX), Z27, Z27
-	MOVQ         residual+88(FP), AX
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	MOVQ         24(SP), AX
 	MOVQ         dstStride+56(FP), CX
 	TESTQ        AX, AX
 	JZ           store
@@ -313,9 +329,11 @@ step:
 	VCVTDQ2PS    Z30, Z30
 	VMULPS       Z29, Z30, Z30
 	VADDPS       Z30, Z27, Z27
+	ADDQ         CX, AX
+	MOVQ         AX, 24(SP)
 
 store:
-	MOVQ      dst+0(FP), AX
+	MOVQ      (SP), AX
 	VPXORD    Z28, Z28, Z28
 	VMAXPS    Z28, Z0, Z0
 	VCVTPS2DQ Z0, Z0
@@ -407,14 +425,47 @@ store:
 	VMAXPS    Z28, Z27, Z27
 	VCVTPS2DQ Z27, Z27
 	VPMOVUSDB Z27, 48(AX)
+	ADDQ      CX, AX
+	MOVQ      AX, (SP)
+	MOVQ      pixelStride+48(FP), AX
+	IMUL3Q    $0x07, AX, AX
+	ADDQ      AX, 8(SP)
+	DECQ      32(SP)
+	JNZ       tile
+	MOVQ      srcLine+120(FP), AX
+	ADDQ      AX, src+8(FP)
+	MOVQ      dstLine+128(FP), AX
+	ADDQ      AX, dst+0(FP)
+	CMPQ      residual+88(FP), $0x00
+	JEQ       without
+	ADDQ      AX, residual+88(FP)
+
+without:
+	DECQ lines+104(FP)
+	JNZ  line
 	VZEROUPPER
 	RET
 
-// func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+// func tilesAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 // Requires: AVX, AVX2
-TEXT ·tileAVXVNNI(SB), NOSPLIT, $0-100
+TEXT ·tilesAVXVNNI(SB), NOSPLIT, $40-136
+	SHLQ $0x02, biasStride+80(FP)
+
+line:
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ src+8(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ bias+72(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ residual+88(FP), AX
+	MOVQ AX, 24(SP)
+	MOVQ tiles+112(FP), AX
+	MOVQ AX, 32(SP)
+
+tile:
 	MOVQ  w+16(FP), DI
-	MOVQ  src+8(FP), AX
+	MOVQ  8(SP), AX
 	MOVQ  pixelStride+48(FP), CX
 	LEAQ  (CX)(CX*2), DX
 	LEAQ  (CX)(CX*4), BX
@@ -522,9 +573,8 @@ step:
 	DECQ         R8
 	JNZ          row
 	MOVQ         mul+64(FP), AX
-	MOVQ         bias+72(FP), CX
+	MOVQ         16(SP), CX
 	MOVQ         biasStride+80(FP), DX
-	SHLQ         $0x02, DX
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       (AX), Y0, Y0
 	VADDPS       (CX), Y0, Y0
@@ -573,7 +623,9 @@ step:
 	VCVTDQ2PS    Y13, Y13
 	VMULPS       32(AX), Y13, Y13
 	VADDPS       32(CX), Y13, Y13
-	MOVQ         residual+88(FP), AX
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	MOVQ         24(SP), AX
 	MOVQ         dstStride+56(FP), CX
 	TESTQ        AX, AX
 	JZ           store
@@ -640,9 +692,11 @@ step:
 	VCVTDQ2PS    Y15, Y15
 	VMULPS       Y14, Y15, Y15
 	VADDPS       Y15, Y13, Y13
+	ADDQ         CX, AX
+	MOVQ         AX, 24(SP)
 
 store:
-	MOVQ         dst+0(FP), AX
+	MOVQ         (SP), AX
 	VCVTPS2DQ    Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X14
 	VPACKSSDW    X14, X0, X14
@@ -719,13 +773,46 @@ store:
 	VPACKSSDW    X0, X13, X0
 	VPACKUSWB    X0, X0, X0
 	VMOVQ        X0, 8(AX)
+	ADDQ         CX, AX
+	MOVQ         AX, (SP)
+	MOVQ         pixelStride+48(FP), AX
+	IMUL3Q       $0x07, AX, AX
+	ADDQ         AX, 8(SP)
+	DECQ         32(SP)
+	JNZ          tile
+	MOVQ         srcLine+120(FP), AX
+	ADDQ         AX, src+8(FP)
+	MOVQ         dstLine+128(FP), AX
+	ADDQ         AX, dst+0(FP)
+	CMPQ         residual+88(FP), $0x00
+	JEQ          without
+	ADDQ         AX, residual+88(FP)
+
+without:
+	DECQ lines+104(FP)
+	JNZ  line
 	VZEROUPPER
 	RET
 
-// func tileAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+// func tilesAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 // Requires: AVX, AVX2
-TEXT ·tileAVX2(SB), NOSPLIT, $0-100
-	MOVQ  src+8(FP), AX
+TEXT ·tilesAVX2(SB), NOSPLIT, $40-136
+	SHLQ $0x02, biasStride+80(FP)
+
+line:
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ src+8(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ bias+72(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ residual+88(FP), AX
+	MOVQ AX, 24(SP)
+	MOVQ tiles+112(FP), AX
+	MOVQ AX, 32(SP)
+
+tile:
+	MOVQ  8(SP), AX
 	MOVQ  pixelStride+48(FP), CX
 	LEAQ  (CX)(CX*2), DX
 	LEAQ  (CX)(CX*4), BX
@@ -819,9 +906,8 @@ step:
 	VPHADDD      Y13, Y12, Y12
 	VPERMQ       $0xd8, Y12, Y12
 	MOVQ         mul+64(FP), AX
-	MOVQ         bias+72(FP), CX
+	MOVQ         16(SP), CX
 	MOVQ         biasStride+80(FP), DX
-	SHLQ         $0x02, DX
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       (AX), Y0, Y0
 	VADDPS       (CX), Y0, Y0
@@ -849,7 +935,9 @@ step:
 	VCVTDQ2PS    Y12, Y12
 	VMULPS       (AX), Y12, Y12
 	VADDPS       (CX), Y12, Y12
-	MOVQ         residual+88(FP), AX
+	ADDQ         DX, CX
+	MOVQ         CX, 16(SP)
+	MOVQ         24(SP), AX
 	MOVQ         dstStride+56(FP), CX
 	TESTQ        AX, AX
 	JZ           store
@@ -888,9 +976,11 @@ step:
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y1, Y3, Y3
 	VADDPS       Y3, Y12, Y12
+	ADDQ         CX, AX
+	MOVQ         AX, 24(SP)
 
 store:
-	MOVQ         dst+0(FP), AX
+	MOVQ         (SP), AX
 	VCVTPS2DQ    Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X1
 	VPACKSSDW    X1, X0, X1
@@ -932,6 +1022,24 @@ store:
 	VPACKSSDW    X0, X12, X0
 	VPACKUSWB    X0, X0, X0
 	VMOVQ        X0, (AX)
+	ADDQ         CX, AX
+	MOVQ         AX, (SP)
+	MOVQ         pixelStride+48(FP), AX
+	IMUL3Q       $0x07, AX, AX
+	ADDQ         AX, 8(SP)
+	DECQ         32(SP)
+	JNZ          tile
+	MOVQ         srcLine+120(FP), AX
+	ADDQ         AX, src+8(FP)
+	MOVQ         dstLine+128(FP), AX
+	ADDQ         AX, dst+0(FP)
+	CMPQ         residual+88(FP), $0x00
+	JEQ          without
+	ADDQ         AX, residual+88(FP)
+
+without:
+	DECQ lines+104(FP)
+	JNZ  line
 	VZEROUPPER
 	RET
 
@@ -1065,97 +1173,134 @@ channel:
 	VZEROUPPER
 	RET
 
-// func product1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+// func products1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 // Requires: AVX, AVX2
-TEXT ·product1AVX2(SB), NOSPLIT, $0-48
-	MOVQ  vs+24(FP), AX
-	SHLQ  $0x01, AX
-	MOVQ  u+40(FP), AX
-	MOVQ  v+16(FP), CX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	MOVQ  k+32(FP), DX
-	SHRQ  $0x01, DX
-	SUBQ  $0x04, DX
-	JL    rest
+TEXT ·products1AVX2(SB), NOSPLIT, $24-72
+	SHLQ $0x01, vs+24(FP)
+	SHLQ $0x02, ms+8(FP)
+	SHRQ $0x01, k+32(FP)
 
-steps:
-	VMOVDQU      (AX), Y2
-	VMOVDQU      32(AX), Y3
-	VPBROADCASTD (CX), Y4
-	VPMADDWD     Y2, Y4, Y2
-	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y2
-	VPADDD       Y2, Y1, Y1
-	VMOVDQU      64(AX), Y2
-	VMOVDQU      96(AX), Y3
-	VPBROADCASTD 4(CX), Y4
-	VPMADDWD     Y2, Y4, Y2
-	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y2
-	VPADDD       Y2, Y1, Y1
-	VMOVDQU      128(AX), Y2
-	VMOVDQU      160(AX), Y3
-	VPBROADCASTD 8(CX), Y4
-	VPMADDWD     Y2, Y4, Y2
-	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y2
-	VPADDD       Y2, Y1, Y1
-	VMOVDQU      192(AX), Y2
-	VMOVDQU      224(AX), Y3
-	VPBROADCASTD 12(CX), Y4
-	VPMADDWD     Y2, Y4, Y2
-	VPADDD       Y2, Y0, Y0
-	VPMADDWD     Y3, Y4, Y2
-	VPADDD       Y2, Y1, Y1
-	ADDQ         $+16, CX
-	ADDQ         $0x00000100, AX
-	SUBQ         $0x04, DX
-	JGE          steps
+panel:
+	MOVQ m+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ v+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ tall+56(FP), AX
+	MOVQ AX, 16(SP)
 
-rest:
-	ADDQ $0x04, DX
-	JZ   store
+tileTall:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x01, AX, AX
+	ADDQ   DX, AX
+	MOVQ   AX, 8(SP)
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	MOVQ   k+32(FP), AX
+	SUBQ   $0x04, AX
+	JL     restTall
 
-single:
-	VMOVDQU      (AX), Y2
-	VMOVDQU      32(AX), Y3
-	VPBROADCASTD (CX), Y4
+stepsTall:
+	VMOVDQU      (CX), Y2
+	VMOVDQU      32(CX), Y3
+	VPBROADCASTD (DX), Y4
 	VPMADDWD     Y2, Y4, Y2
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
-	ADDQ         $+4, CX
-	ADDQ         $+64, AX
-	DECQ         DX
-	JNZ          single
+	VMOVDQU      64(CX), Y2
+	VMOVDQU      96(CX), Y3
+	VPBROADCASTD 4(DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      128(CX), Y2
+	VMOVDQU      160(CX), Y3
+	VPBROADCASTD 8(DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      192(CX), Y2
+	VMOVDQU      224(CX), Y3
+	VPBROADCASTD 12(DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $+16, DX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, AX
+	JGE          stepsTall
 
-store:
-	MOVQ    m+0(FP), AX
+restTall:
+	ADDQ $0x04, AX
+	JZ   storeTall
+
+singleTall:
+	VMOVDQU      (CX), Y2
+	VMOVDQU      32(CX), Y3
+	VPBROADCASTD (DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $+4, DX
+	ADDQ         $+64, CX
+	DECQ         AX
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    (SP), AX
 	MOVQ    ms+8(FP), CX
-	SHLQ    $0x02, CX
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileTall
+	MOVQ    k+32(FP), AX
+	SHLQ    $0x06, AX
+	ADDQ    AX, u+40(FP)
+	ADDQ    $+64, m+0(FP)
+	DECQ    panels+48(FP)
+	JNZ     panel
 	VZEROUPPER
 	RET
 
-// func product2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+// func products2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 // Requires: AVX, AVX2
-TEXT ·product2AVX2(SB), NOSPLIT, $0-48
-	MOVQ  vs+24(FP), AX
-	SHLQ  $0x01, AX
-	MOVQ  u+40(FP), CX
-	MOVQ  v+16(FP), DX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	MOVQ  k+32(FP), BX
-	SHRQ  $0x01, BX
-	SUBQ  $0x04, BX
-	JL    rest
+TEXT ·products2AVX2(SB), NOSPLIT, $24-72
+	SHLQ $0x01, vs+24(FP)
+	SHLQ $0x02, ms+8(FP)
+	SHRQ $0x01, k+32(FP)
 
-steps:
+panel:
+	MOVQ m+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ v+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ tall+56(FP), AX
+	MOVQ AX, 16(SP)
+
+tileTall:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x02, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	MOVQ   k+32(FP), BX
+	SUBQ   $0x04, BX
+	JL     restTall
+
+stepsTall:
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
 	VPBROADCASTD (DX), Y6
@@ -1207,13 +1352,13 @@ steps:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
 	SUBQ         $0x04, BX
-	JGE          steps
+	JGE          stepsTall
 
-rest:
+restTall:
 	ADDQ $0x04, BX
-	JZ   store
+	JZ   storeTall
 
-single:
+singleTall:
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
 	VPBROADCASTD (DX), Y6
@@ -1229,39 +1374,142 @@ single:
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
 	DECQ         BX
-	JNZ          single
+	JNZ          singleTall
 
-store:
-	MOVQ    m+0(FP), AX
+storeTall:
+	MOVQ    (SP), AX
 	MOVQ    ms+8(FP), CX
-	SHLQ    $0x02, CX
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	ADDQ    CX, AX
 	VMOVDQU Y2, (AX)
 	VMOVDQU Y3, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileTall
+	MOVQ    low+64(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 16(SP)
+
+tileLow:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x01, AX, AX
+	ADDQ   DX, AX
+	MOVQ   AX, 8(SP)
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	MOVQ   k+32(FP), AX
+	SUBQ   $0x04, AX
+	JL     restLow
+
+stepsLow:
+	VMOVDQU      (CX), Y2
+	VMOVDQU      32(CX), Y3
+	VPBROADCASTD (DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      64(CX), Y2
+	VMOVDQU      96(CX), Y3
+	VPBROADCASTD 4(DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      128(CX), Y2
+	VMOVDQU      160(CX), Y3
+	VPBROADCASTD 8(DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	VMOVDQU      192(CX), Y2
+	VMOVDQU      224(CX), Y3
+	VPBROADCASTD 12(DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $+16, DX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, AX
+	JGE          stepsLow
+
+restLow:
+	ADDQ $0x04, AX
+	JZ   storeLow
+
+singleLow:
+	VMOVDQU      (CX), Y2
+	VMOVDQU      32(CX), Y3
+	VPBROADCASTD (DX), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $+4, DX
+	ADDQ         $+64, CX
+	DECQ         AX
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    (SP), AX
+	MOVQ    ms+8(FP), CX
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y1, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ k+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, u+40(FP)
+	ADDQ $+64, m+0(FP)
+	DECQ panels+48(FP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
-// func product3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+// func products3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 // Requires: AVX, AVX2
-TEXT ·product3AVX2(SB), NOSPLIT, $0-48
-	MOVQ  vs+24(FP), AX
-	SHLQ  $0x01, AX
-	MOVQ  u+40(FP), CX
-	MOVQ  v+16(FP), DX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	MOVQ  k+32(FP), BX
-	SHRQ  $0x01, BX
-	SUBQ  $0x04, BX
-	JL    rest
+TEXT ·products3AVX2(SB), NOSPLIT, $24-72
+	SHLQ $0x01, vs+24(FP)
+	SHLQ $0x02, ms+8(FP)
+	SHRQ $0x01, k+32(FP)
 
-steps:
+panel:
+	MOVQ m+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ v+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ tall+56(FP), AX
+	MOVQ AX, 16(SP)
+
+tileTall:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x03, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	MOVQ   k+32(FP), BX
+	SUBQ   $0x04, BX
+	JL     restTall
+
+stepsTall:
 	VMOVDQU      (CX), Y6
 	VMOVDQU      32(CX), Y7
 	VPBROADCASTD (DX), Y8
@@ -1333,13 +1581,13 @@ steps:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
 	SUBQ         $0x04, BX
-	JGE          steps
+	JGE          stepsTall
 
-rest:
+restTall:
 	ADDQ $0x04, BX
-	JZ   store
+	JZ   storeTall
 
-single:
+singleTall:
 	VMOVDQU      (CX), Y6
 	VMOVDQU      32(CX), Y7
 	VPBROADCASTD (DX), Y8
@@ -1360,12 +1608,11 @@ single:
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
 	DECQ         BX
-	JNZ          single
+	JNZ          singleTall
 
-store:
-	MOVQ    m+0(FP), AX
+storeTall:
+	MOVQ    (SP), AX
 	MOVQ    ms+8(FP), CX
-	SHLQ    $0x02, CX
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	ADDQ    CX, AX
@@ -1374,32 +1621,166 @@ store:
 	ADDQ    CX, AX
 	VMOVDQU Y4, (AX)
 	VMOVDQU Y5, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileTall
+	MOVQ    low+64(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 16(SP)
+
+tileLow:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x02, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	MOVQ   k+32(FP), BX
+	SUBQ   $0x04, BX
+	JL     restLow
+
+stepsLow:
+	VMOVDQU      (CX), Y4
+	VMOVDQU      32(CX), Y5
+	VPBROADCASTD (DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y3, Y3
+	VMOVDQU      64(CX), Y4
+	VMOVDQU      96(CX), Y5
+	VPBROADCASTD 4(DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD 4(DX)(AX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y3, Y3
+	VMOVDQU      128(CX), Y4
+	VMOVDQU      160(CX), Y5
+	VPBROADCASTD 8(DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD 8(DX)(AX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y3, Y3
+	VMOVDQU      192(CX), Y4
+	VMOVDQU      224(CX), Y5
+	VPBROADCASTD 12(DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD 12(DX)(AX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y3, Y3
+	ADDQ         $+16, DX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, BX
+	JGE          stepsLow
+
+restLow:
+	ADDQ $0x04, BX
+	JZ   storeLow
+
+singleLow:
+	VMOVDQU      (CX), Y4
+	VMOVDQU      32(CX), Y5
+	VPBROADCASTD (DX), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y7
+	VPADDD       Y7, Y3, Y3
+	ADDQ         $+4, DX
+	ADDQ         $+64, CX
+	DECQ         BX
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    (SP), AX
+	MOVQ    ms+8(FP), CX
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y2, (AX)
+	VMOVDQU Y3, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ k+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, u+40(FP)
+	ADDQ $+64, m+0(FP)
+	DECQ panels+48(FP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
-// func product4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+// func products4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 // Requires: AVX, AVX2
-TEXT ·product4AVX2(SB), NOSPLIT, $0-48
-	MOVQ  vs+24(FP), AX
-	SHLQ  $0x01, AX
-	MOVQ  u+40(FP), CX
-	MOVQ  v+16(FP), DX
-	LEAQ  (AX)(AX*2), BX
-	LEAQ  (DX)(BX*1), BX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	MOVQ  k+32(FP), SI
-	SHRQ  $0x01, SI
-	SUBQ  $0x04, SI
-	JL    rest
+TEXT ·products4AVX2(SB), NOSPLIT, $24-72
+	SHLQ $0x01, vs+24(FP)
+	SHLQ $0x02, ms+8(FP)
+	SHRQ $0x01, k+32(FP)
 
-steps:
+panel:
+	MOVQ m+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ v+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ tall+56(FP), AX
+	MOVQ AX, 16(SP)
+
+tileTall:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x04, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	LEAQ   (AX)(AX*2), BX
+	LEAQ   (DX)(BX*1), BX
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
+	JL     restTall
+
+stepsTall:
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -1492,13 +1873,13 @@ steps:
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
 	SUBQ         $0x04, SI
-	JGE          steps
+	JGE          stepsTall
 
-rest:
+restTall:
 	ADDQ $0x04, SI
-	JZ   store
+	JZ   storeTall
 
-single:
+singleTall:
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -1525,12 +1906,11 @@ single:
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
 	DECQ         SI
-	JNZ          single
+	JNZ          singleTall
 
-store:
-	MOVQ    m+0(FP), AX
+storeTall:
+	MOVQ    (SP), AX
 	MOVQ    ms+8(FP), CX
-	SHLQ    $0x02, CX
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	ADDQ    CX, AX
@@ -1542,34 +1922,198 @@ store:
 	ADDQ    CX, AX
 	VMOVDQU Y6, (AX)
 	VMOVDQU Y7, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileTall
+	MOVQ    low+64(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 16(SP)
+
+tileLow:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x03, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	MOVQ   k+32(FP), BX
+	SUBQ   $0x04, BX
+	JL     restLow
+
+stepsLow:
+	VMOVDQU      (CX), Y6
+	VMOVDQU      32(CX), Y7
+	VPBROADCASTD (DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD (DX)(AX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y5, Y5
+	VMOVDQU      64(CX), Y6
+	VMOVDQU      96(CX), Y7
+	VPBROADCASTD 4(DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD 4(DX)(AX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD 4(DX)(AX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y5, Y5
+	VMOVDQU      128(CX), Y6
+	VMOVDQU      160(CX), Y7
+	VPBROADCASTD 8(DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD 8(DX)(AX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD 8(DX)(AX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y5, Y5
+	VMOVDQU      192(CX), Y6
+	VMOVDQU      224(CX), Y7
+	VPBROADCASTD 12(DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD 12(DX)(AX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD 12(DX)(AX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y5, Y5
+	ADDQ         $+16, DX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, BX
+	JGE          stepsLow
+
+restLow:
+	ADDQ $0x04, BX
+	JZ   storeLow
+
+singleLow:
+	VMOVDQU      (CX), Y6
+	VMOVDQU      32(CX), Y7
+	VPBROADCASTD (DX), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y3, Y3
+	VPBROADCASTD (DX)(AX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y9
+	VPADDD       Y9, Y5, Y5
+	ADDQ         $+4, DX
+	ADDQ         $+64, CX
+	DECQ         BX
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    (SP), AX
+	MOVQ    ms+8(FP), CX
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y2, (AX)
+	VMOVDQU Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y4, (AX)
+	VMOVDQU Y5, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ k+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, u+40(FP)
+	ADDQ $+64, m+0(FP)
+	DECQ panels+48(FP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
-// func product5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+// func products5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 // Requires: AVX, AVX2
-TEXT ·product5AVX2(SB), NOSPLIT, $0-48
-	MOVQ  vs+24(FP), AX
-	SHLQ  $0x01, AX
-	MOVQ  u+40(FP), CX
-	MOVQ  v+16(FP), DX
-	LEAQ  (AX)(AX*2), BX
-	LEAQ  (DX)(BX*1), BX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	MOVQ  k+32(FP), SI
-	SHRQ  $0x01, SI
-	SUBQ  $0x04, SI
-	JL    rest
+TEXT ·products5AVX2(SB), NOSPLIT, $24-72
+	SHLQ $0x01, vs+24(FP)
+	SHLQ $0x02, ms+8(FP)
+	SHRQ $0x01, k+32(FP)
 
-steps:
+panel:
+	MOVQ m+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ v+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ tall+56(FP), AX
+	MOVQ AX, 16(SP)
+
+tileTall:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x05, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	LEAQ   (AX)(AX*2), BX
+	LEAQ   (DX)(BX*1), BX
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y8, Y8, Y8
+	VPXOR  Y9, Y9, Y9
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
+	JL     restTall
+
+stepsTall:
 	VMOVDQU      (CX), Y10
 	VMOVDQU      32(CX), Y11
 	VPBROADCASTD (DX), Y12
@@ -1682,13 +2226,13 @@ steps:
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
 	SUBQ         $0x04, SI
-	JGE          steps
+	JGE          stepsTall
 
-rest:
+restTall:
 	ADDQ $0x04, SI
-	JZ   store
+	JZ   storeTall
 
-single:
+singleTall:
 	VMOVDQU      (CX), Y10
 	VMOVDQU      32(CX), Y11
 	VPBROADCASTD (DX), Y12
@@ -1720,12 +2264,11 @@ single:
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
 	DECQ         SI
-	JNZ          single
+	JNZ          singleTall
 
-store:
-	MOVQ    m+0(FP), AX
+storeTall:
+	MOVQ    (SP), AX
 	MOVQ    ms+8(FP), CX
-	SHLQ    $0x02, CX
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	ADDQ    CX, AX
@@ -1740,36 +2283,234 @@ store:
 	ADDQ    CX, AX
 	VMOVDQU Y8, (AX)
 	VMOVDQU Y9, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileTall
+	MOVQ    low+64(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 16(SP)
+
+tileLow:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x04, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	LEAQ   (AX)(AX*2), BX
+	LEAQ   (DX)(BX*1), BX
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
+	JL     restLow
+
+stepsLow:
+	VMOVDQU      (CX), Y8
+	VMOVDQU      32(CX), Y9
+	VPBROADCASTD (DX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD (DX)(AX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD (BX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	VMOVDQU      64(CX), Y8
+	VMOVDQU      96(CX), Y9
+	VPBROADCASTD 4(DX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD 4(DX)(AX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD 4(DX)(AX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD 4(BX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	VMOVDQU      128(CX), Y8
+	VMOVDQU      160(CX), Y9
+	VPBROADCASTD 8(DX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD 8(DX)(AX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD 8(DX)(AX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD 8(BX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	VMOVDQU      192(CX), Y8
+	VMOVDQU      224(CX), Y9
+	VPBROADCASTD 12(DX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD 12(DX)(AX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD 12(DX)(AX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD 12(BX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	ADDQ         $+16, DX
+	ADDQ         $+16, BX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, SI
+	JGE          stepsLow
+
+restLow:
+	ADDQ $0x04, SI
+	JZ   storeLow
+
+singleLow:
+	VMOVDQU      (CX), Y8
+	VMOVDQU      32(CX), Y9
+	VPBROADCASTD (DX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y3, Y3
+	VPBROADCASTD (DX)(AX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD (BX), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y11
+	VPADDD       Y11, Y7, Y7
+	ADDQ         $+4, DX
+	ADDQ         $+4, BX
+	ADDQ         $+64, CX
+	DECQ         SI
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    (SP), AX
+	MOVQ    ms+8(FP), CX
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y2, (AX)
+	VMOVDQU Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y4, (AX)
+	VMOVDQU Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y6, (AX)
+	VMOVDQU Y7, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ k+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, u+40(FP)
+	ADDQ $+64, m+0(FP)
+	DECQ panels+48(FP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 
-// func product6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16)
+// func products6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 // Requires: AVX, AVX2
-TEXT ·product6AVX2(SB), NOSPLIT, $0-48
-	MOVQ  vs+24(FP), AX
-	SHLQ  $0x01, AX
-	MOVQ  u+40(FP), CX
-	MOVQ  v+16(FP), DX
-	LEAQ  (AX)(AX*2), BX
-	LEAQ  (DX)(BX*1), BX
-	VPXOR Y0, Y0, Y0
-	VPXOR Y1, Y1, Y1
-	VPXOR Y2, Y2, Y2
-	VPXOR Y3, Y3, Y3
-	VPXOR Y4, Y4, Y4
-	VPXOR Y5, Y5, Y5
-	VPXOR Y6, Y6, Y6
-	VPXOR Y7, Y7, Y7
-	VPXOR Y8, Y8, Y8
-	VPXOR Y9, Y9, Y9
-	VPXOR Y10, Y10, Y10
-	VPXOR Y11, Y11, Y11
-	MOVQ  k+32(FP), SI
-	SHRQ  $0x01, SI
-	SUBQ  $0x04, SI
-	JL    rest
+TEXT ·products6AVX2(SB), NOSPLIT, $24-72
+	SHLQ $0x01, vs+24(FP)
+	SHLQ $0x02, ms+8(FP)
+	SHRQ $0x01, k+32(FP)
 
-steps:
+panel:
+	MOVQ m+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ v+16(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ tall+56(FP), AX
+	MOVQ AX, 16(SP)
+
+tileTall:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x06, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	LEAQ   (AX)(AX*2), BX
+	LEAQ   (DX)(BX*1), BX
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y8, Y8, Y8
+	VPXOR  Y9, Y9, Y9
+	VPXOR  Y10, Y10, Y10
+	VPXOR  Y11, Y11, Y11
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
+	JL     restTall
+
+stepsTall:
 	VMOVDQU      (CX), Y12
 	VMOVDQU      32(CX), Y13
 	VPBROADCASTD (DX), Y14
@@ -1902,13 +2643,13 @@ steps:
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
 	SUBQ         $0x04, SI
-	JGE          steps
+	JGE          stepsTall
 
-rest:
+restTall:
 	ADDQ $0x04, SI
-	JZ   store
+	JZ   storeTall
 
-single:
+singleTall:
 	VMOVDQU      (CX), Y12
 	VMOVDQU      32(CX), Y13
 	VPBROADCASTD (DX), Y14
@@ -1945,12 +2686,11 @@ single:
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
 	DECQ         SI
-	JNZ          single
+	JNZ          singleTall
 
-store:
-	MOVQ    m+0(FP), AX
+storeTall:
+	MOVQ    (SP), AX
 	MOVQ    ms+8(FP), CX
-	SHLQ    $0x02, CX
 	VMOVDQU Y0, (AX)
 	VMOVDQU Y1, 32(AX)
 	ADDQ    CX, AX
@@ -1968,6 +2708,220 @@ store:
 	ADDQ    CX, AX
 	VMOVDQU Y10, (AX)
 	VMOVDQU Y11, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileTall
+	MOVQ    low+64(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 16(SP)
+
+tileLow:
+	MOVQ   vs+24(FP), AX
+	MOVQ   u+40(FP), CX
+	MOVQ   8(SP), DX
+	IMUL3Q $0x05, AX, BX
+	ADDQ   DX, BX
+	MOVQ   BX, 8(SP)
+	LEAQ   (AX)(AX*2), BX
+	LEAQ   (DX)(BX*1), BX
+	VPXOR  Y0, Y0, Y0
+	VPXOR  Y1, Y1, Y1
+	VPXOR  Y2, Y2, Y2
+	VPXOR  Y3, Y3, Y3
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y5, Y5, Y5
+	VPXOR  Y6, Y6, Y6
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y8, Y8, Y8
+	VPXOR  Y9, Y9, Y9
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
+	JL     restLow
+
+stepsLow:
+	VMOVDQU      (CX), Y10
+	VMOVDQU      32(CX), Y11
+	VPBROADCASTD (DX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD (DX)(AX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD (BX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD (BX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y9, Y9
+	VMOVDQU      64(CX), Y10
+	VMOVDQU      96(CX), Y11
+	VPBROADCASTD 4(DX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD 4(DX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD 4(DX)(AX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD 4(BX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD 4(BX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y9, Y9
+	VMOVDQU      128(CX), Y10
+	VMOVDQU      160(CX), Y11
+	VPBROADCASTD 8(DX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD 8(DX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD 8(DX)(AX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD 8(BX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD 8(BX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y9, Y9
+	VMOVDQU      192(CX), Y10
+	VMOVDQU      224(CX), Y11
+	VPBROADCASTD 12(DX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD 12(DX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD 12(DX)(AX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD 12(BX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD 12(BX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y9, Y9
+	ADDQ         $+16, DX
+	ADDQ         $+16, BX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x04, SI
+	JGE          stepsLow
+
+restLow:
+	ADDQ $0x04, SI
+	JZ   storeLow
+
+singleLow:
+	VMOVDQU      (CX), Y10
+	VMOVDQU      32(CX), Y11
+	VPBROADCASTD (DX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y0, Y0
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y1, Y1
+	VPBROADCASTD (DX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y2, Y2
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y3, Y3
+	VPBROADCASTD (DX)(AX*2), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y4, Y4
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD (BX), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y6, Y6
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y7, Y7
+	VPBROADCASTD (BX)(AX*1), Y12
+	VPMADDWD     Y10, Y12, Y13
+	VPADDD       Y13, Y8, Y8
+	VPMADDWD     Y11, Y12, Y13
+	VPADDD       Y13, Y9, Y9
+	ADDQ         $+4, DX
+	ADDQ         $+4, BX
+	ADDQ         $+64, CX
+	DECQ         SI
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    (SP), AX
+	MOVQ    ms+8(FP), CX
+	VMOVDQU Y0, (AX)
+	VMOVDQU Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y2, (AX)
+	VMOVDQU Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y4, (AX)
+	VMOVDQU Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y6, (AX)
+	VMOVDQU Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVDQU Y8, (AX)
+	VMOVDQU Y9, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    AX, (SP)
+	DECQ    16(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ k+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, u+40(FP)
+	ADDQ $+64, m+0(FP)
+	DECQ panels+48(FP)
+	JNZ  panel
 	VZEROUPPER
 	RET
 

@@ -1,6 +1,10 @@
 package kernel8
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
+)
 
 // Winograd is the kernels of the minimal filtering algorithm F(2x2,3x3) in whole numbers: a tile of 4x4 pixels gives
 // 2x2 outputs of a 3x3 stride-1 convolution with 16 multiplications for each pair of channels instead of 36.
@@ -19,12 +23,12 @@ import "fmt"
 //
 // It pays where products of bytes cost as much as products of 16 bits. It is read-only and safe for concurrent use.
 type Winograd struct {
-	// Rows is the most tiles of a product, and Columns their number of output channels.
+	// Rows is the most rows of a product's tile, and Columns their number of output channels.
 	Rows, Columns int
 
-	input   func(v []int16, vs int, x []uint8, rs, channels int)
-	product func(n int, m []int32, ms int, v []int16, vs, k int, u []int16)
-	output  func(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32)
+	input    func(v []int16, vs int, x []uint8, rs, channels int)
+	products func(n tiles.Rows, panels int, m []int32, ms int, v []int16, vs, k int, u []int16)
+	output   func(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32)
 }
 
 // M is the number of outputs of a Winograd tile in one dimension, Positions that of its products.
@@ -34,7 +38,7 @@ const (
 )
 
 // portable is Winograd in plain Go, the reference.
-var portable = Winograd{Rows: 4, Columns: 16, input: inputGeneric, product: productGeneric, output: outputGeneric}
+var portable = Winograd{Rows: 4, Columns: genericChannels, input: inputGeneric, products: productsGeneric, output: outputGeneric}
 
 // Pack transforms the weights of one panel of Columns output channels and puts them where products look for them, in u,
 // which has Positions*out*in elements for all panels: position by position, panel by panel, the weights of two
@@ -76,20 +80,20 @@ func (w *Winograd) Input(v []int16, vs int, x []uint8, rs, channels int) {
 	w.input(v, vs, x, rs, channels)
 }
 
-// Product multiplies n tiles, at most Rows, with a panel of packed weights at one position:
+// Product multiplies n rows, a tile of pixels each, with panels of packed weights at one position:
 //
-//	m[t*ms+c] = sum over input channels i below k of v[t*vs+i] * u[(i/2*Columns+c)*2+i%2]
+//	m[t*ms+c] = sum over input channels i below k of v[t*vs+i] * u[(c/Columns*k/2+i/2)*2*Columns+c%Columns*2+i%2]
 //
-// for t below n and c below Columns. k is even.
-func (w *Winograd) Product(n int, m []int32, ms int, v []int16, vs, k int, u []int16) {
-	if n < 1 || n > w.Rows || k < 2 || k%2 != 0 {
-		panic(fmt.Sprintf("kernel8: product of %d tiles, %d deep", n, k))
+// for t below n and c below panels*Columns. k is even.
+func (w *Winograd) Product(n, panels int, m []int32, ms int, v []int16, vs, k int, u []int16) {
+	if n < 1 || panels < 1 || k < 2 || k%2 != 0 {
+		panic(fmt.Sprintf("kernel8: product of %d tiles and %d panels, %d deep", n, panels, k))
 	}
-	_, _, _ = m[(n-1)*ms+w.Columns-1], v[(n-1)*vs+k-1], u[k*w.Columns-1]
-	w.product(n, m, ms, v, vs, k, u)
+	_, _, _ = m[(n-1)*ms+panels*w.Columns-1], v[(n-1)*vs+k-1], u[k*panels*w.Columns-1]
+	w.products(tiles.Cut(n, w.Rows), panels, m, ms, v, vs, k, u)
 }
 
-// Output transforms the products of a tile, m[i*ms+c] at position i, back to sums, finishes them as Tile does, with
+// Output transforms the products of a tile, m[i*ms+c] at position i, back to sums, finishes them as Convolve does, with
 // the same bias for all pixels, and stores the upper left rows x columns (1..M) of them at y. Pixels of a row lie channels
 // apart, rows rs; residual is laid out as y, and may be nil or y. channels is a multiple of 16.
 func (w *Winograd) Output(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32) {
@@ -129,8 +133,15 @@ func inputGeneric(v []int16, vs int, x []uint8, rs, channels int) {
 	}
 }
 
+func productsGeneric(rows tiles.Rows, panels int, m []int32, ms int, v []int16, vs, k int, u []int16) {
+	for q := range panels {
+		productGeneric(rows.Sum(), m[q*genericChannels:], ms, v, vs, k, u[q*k*genericChannels:])
+	}
+}
+
+// productGeneric multiplies n rows with one panel.
 func productGeneric(n int, m []int32, ms int, v []int16, vs, k int, u []int16) {
-	const columns = 16
+	const columns = genericChannels
 	for t := range n {
 		var sum [columns]int32
 		for i, at := 0, v[t*vs:][:k]; i < k; i += 2 {

@@ -47,37 +47,36 @@ func TestWinogradInput(t *testing.T) {
 func TestWinogradProduct(t *testing.T) {
 	t.Parallel()
 	eachWinograd(t, func(t *testing.T, w *Winograd) {
-		source, weights := kerneltest.NewRegion[int16](t, 1<<12, 0), kerneltest.NewRegion[int16](t, 1<<12, 0)
+		source, weights := kerneltest.NewRegion[int16](t, 1<<12, 0), kerneltest.NewRegion[int16](t, 1<<13, 0)
 		output := kerneltest.NewRegion[int32](t, 1<<10, guard)
-		for n := 1; n <= w.Rows; n++ {
+		for n := 1; n <= 3*w.Rows; n++ {
 			for k := 2; k <= 130; k += 2 {
 				r := rand.New(rand.NewPCG(uint64(n), uint64(k)))
-				vs, ms := k+r.IntN(9), w.Columns+r.IntN(9)
-				v, u := source.Slice((n-1)*vs+k), weights.Slice(k*w.Columns)
+				panels := 1 + r.IntN(3)
+				columns := panels * w.Columns
+				vs, ms := k+r.IntN(9), columns+r.IntN(9)
+				v, u := source.Slice((n-1)*vs+k), weights.Slice(k*columns)
 				for i := range v {
 					v[i] = int16(r.IntN(2041) - 1020) // what Input makes
 				}
 				for i := range u {
 					u[i] = int16(r.IntN(2305) - 1152) // what Pack makes
 				}
-				m := output.Slice((n-1)*ms + w.Columns)
-				w.Product(n, m, ms, v, vs, k, u)
+				m := output.Slice((n-1)*ms + columns)
+				w.Product(n, panels, m, ms, v, vs, k, u)
 				output.Check(t, "Product")
-				for tile := range n {
-					for c := range ms {
-						if tile == n-1 && c == w.Columns {
-							break
+				for i, got := range m {
+					tile, c := i/ms, i%ms
+					want := int32(guard)
+					if c < columns {
+						panel := u[c/w.Columns*k*w.Columns:]
+						want = 0
+						for i := range k {
+							want += int32(v[tile*vs+i]) * int32(panel[(i/2*w.Columns+c%w.Columns)*2+i%2])
 						}
-						want := int32(guard)
-						if c < w.Columns {
-							want = 0
-							for i := range k {
-								want += int32(v[tile*vs+i]) * int32(u[(i/2*w.Columns+c)*2+i%2])
-							}
-						}
-						if got := m[tile*ms+c]; got != want {
-							t.Fatalf("%d tiles, %d deep: tile %d, column %d is %d, want %d", n, k, tile, c, got, want)
-						}
+					}
+					if got != want {
+						t.Fatalf("%d tiles and %d panels, %d deep: tile %d, column %d is %d, want %d", n, panels, k, tile, c, got, want)
 					}
 				}
 			}
@@ -146,7 +145,7 @@ func TestWinogradIsExact(t *testing.T) {
 			w.Pack(u, 0, out, in, kernel)
 			w.Input(v, in, x, 4*in, in)
 			for position := range Positions {
-				w.Product(1, m[position*out:], out, v[position*in:], in, in, u[position*in*out:])
+				w.Product(1, 1, m[position*out:], out, v[position*in:], in, in, u[position*in*out:])
 			}
 			for o := range out {
 				for pixel, got := range outputs(m[o:], out) {

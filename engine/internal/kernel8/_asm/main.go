@@ -24,7 +24,59 @@ func main() {
 }
 
 const signature = "func(dst, src *uint8, w *int8, rows, steps, rowStride, pixelStride, dstStride int, " +
-	"mul, bias *float32, biasStride int, residual *uint8, residualMul float32)"
+	"mul, bias *float32, biasStride int, residual *uint8, residualMul float32, lines, tiles, srcLine, dstLine int)"
+
+// place is where the next tile is: in memory, as registers are for the innermost loop.
+type place struct{ dst, src, bias, residual Mem }
+
+// grid writes the loops over lines of tiles, and over the tiles of each, around a tile, which moves all of the place but
+// src.
+func grid(tile func(at place)) {
+	local := AllocLocal(5 * 8)
+	at := place{local, local.Offset(8), local.Offset(16), local.Offset(24)}
+	left := local.Offset(32)
+	SHLQ(Imm(2), param("biasStride"))
+	Label("line")
+	move(at.dst, param("dst"))
+	move(at.src, param("src"))
+	move(at.bias, param("bias"))
+	move(at.residual, param("residual"))
+	move(left, param("tiles"))
+	Label("tile")
+	tile(at)
+	width := pointer("pixelStride")
+	IMUL3Q(Imm(pixels), width, width)
+	ADDQ(width, at.src)
+	DECQ(left)
+	JNZ(LabelRef("tile"))
+	line := GP64()
+	MOVQ(param("srcLine"), line)
+	ADDQ(line, param("src"))
+	MOVQ(param("dstLine"), line)
+	ADDQ(line, param("dst"))
+	CMPQ(param("residual"), Imm(0))
+	JEQ(LabelRef("without"))
+	ADDQ(line, param("residual"))
+	Label("without")
+	DECQ(param("lines"))
+	JNZ(LabelRef("line"))
+	VZEROUPPER()
+	RET()
+}
+
+// move copies between places in memory.
+func move(to, from Mem) {
+	r := GP64()
+	MOVQ(from, r)
+	MOVQ(r, to)
+}
+
+// load reads a place in memory.
+func load(from Mem) reg.GPVirtual {
+	r := GP64()
+	MOVQ(from, r)
+	return r
+}
 
 // number is an immediate operand of the width that additions take: avo's own Imm picks 16 bits too.
 func number(n int) Op {
@@ -39,8 +91,8 @@ func pointer(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.
 // source is where a tile reads its pixels: seven addresses from three registers and their scaled indices.
 type source struct{ base, stride, three, five reg.GPVirtual }
 
-func newSource() source {
-	s := source{pointer("src"), pointer("pixelStride"), GP64(), GP64()}
+func newSource(at place) source {
+	s := source{load(at.src), pointer("pixelStride"), GP64(), GP64()}
 	LEAQ(Mem{Base: s.stride, Index: s.stride, Scale: 2}, s.three)
 	LEAQ(Mem{Base: s.stride, Index: s.stride, Scale: 4}, s.five)
 	return s
@@ -85,11 +137,15 @@ func walk(s source, w reg.Register, bytes int, step func()) {
 // vnni writes the tile of seven pixels by 64 channels: 28 accumulators leave four registers, three for weights and one
 // for the activations of a pixel; the fourth vector of weights is read from memory for each pixel.
 func vnni() {
-	TEXT("tileVNNI", NOSPLIT, signature)
+	TEXT("tilesVNNI", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tileVNNI is tileGeneric for 64 channels, with AVX-512 and its VNNI extension.")
+	Doc("tilesVNNI is tilesOf tileGeneric, for 64 channels, with AVX-512 and its VNNI extension.")
+	grid(vnniTile)
+}
+
+func vnniTile(at place) {
 	const vectors = 4
-	s, w := newSource(), pointer("w")
+	s, w := newSource(at), pointer("w")
 	var acc [pixels][vectors]reg.VecVirtual
 	for p := range acc {
 		for v := range acc[p] {
@@ -112,19 +168,17 @@ func vnni() {
 		}
 	})
 
-	mul, bias, biasStride := pointer("mul"), pointer("bias"), pointer("biasStride")
-	SHLQ(Imm(2), biasStride)
+	mul, bias, biasStride := pointer("mul"), load(at.bias), pointer("biasStride")
 	for p := range acc {
 		for v := range acc[p] {
 			VCVTDQ2PS(acc[p][v], acc[p][v])
 			VMULPS(Mem{Base: mul, Disp: 64 * v}, acc[p][v], acc[p][v])
 			VADDPS(Mem{Base: bias, Disp: 64 * v}, acc[p][v], acc[p][v])
 		}
-		if p < pixels-1 {
-			ADDQ(biasStride, bias)
-		}
+		ADDQ(biasStride, bias)
 	}
-	residual, dstStride := pointer("residual"), pointer("dstStride")
+	MOVQ(bias, at.bias)
+	residual, dstStride := load(at.residual), pointer("dstStride")
 	TESTQ(residual, residual)
 	JZ(LabelRef("store"))
 	factor := ZMM()
@@ -137,12 +191,11 @@ func vnni() {
 			VMULPS(factor, y, y)
 			VADDPS(y, acc[p][v], acc[p][v])
 		}
-		if p < pixels-1 {
-			ADDQ(dstStride, residual)
-		}
+		ADDQ(dstStride, residual)
 	}
+	MOVQ(residual, at.residual)
 	Label("store")
-	dst := pointer("dst")
+	dst := load(at.dst)
 	zero := weight[0] // a register of its own would be one too many
 	VPXORD(zero, zero, zero)
 	for p := range acc {
@@ -151,24 +204,25 @@ func vnni() {
 			VCVTPS2DQ(acc[p][v], acc[p][v])
 			VPMOVUSDB(acc[p][v], Mem{Base: dst, Disp: 16 * v})
 		}
-		if p < pixels-1 {
-			ADDQ(dstStride, dst)
-		}
+		ADDQ(dstStride, dst)
 	}
-	VZEROUPPER()
-	RET()
+	MOVQ(dst, at.dst)
 }
 
 // avxVNNI writes the tile of seven pixels by 16 channels. 14 accumulators leave one of 16 registers for weights and one
 // for activations; the second vector of weights is read from memory for each pixel: 15 loads for 14 multiplications.
 // Registers are named, as the encoder must know them.
 func avxVNNI() {
-	TEXT("tileAVXVNNI", NOSPLIT, signature)
+	TEXT("tilesAVXVNNI", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tileAVXVNNI is tileGeneric for 16 channels, with AVX2 and AVX-VNNI.")
+	Doc("tilesAVXVNNI is tilesOf tileGeneric, for 16 channels, with AVX2 and AVX-VNNI.")
+	grid(avxVNNITile)
+}
+
+func avxVNNITile(at place) {
 	w := reg.RDI
 	Load(Param("w"), w)
-	s := newSource()
+	s := newSource(at)
 	all := []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10,
 		reg.Y11, reg.Y12, reg.Y13}
 	var acc [pixels][]reg.VecPhysical
@@ -189,16 +243,20 @@ func avxVNNI() {
 			vex.Vpdpbusd(Mem{Base: w, Disp: 32}, x, acc[p][1])
 		}
 	})
-	finish(sums)
+	finish(at, sums)
 }
 
 // avx2 writes the tile of seven pixels by 8 channels. VPMADDUBSW, the obvious instruction, saturates its sums of two
 // products at 16 bits; so activations are widened to 16 bits, weights are stored that wide, and VPMADDWD sums to 32.
 func avx2() {
-	TEXT("tileAVX2", NOSPLIT, signature)
+	TEXT("tilesAVX2", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tileAVX2 is tileGeneric for 8 channels whose weights are stored in 16 bits each, with AVX2.")
-	s, w := newSource(), pointer("w")
+	Doc("tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights are stored in 16 bits each, with AVX2.")
+	grid(avx2Tile)
+}
+
+func avx2Tile(at place) {
+	s, w := newSource(at), pointer("w")
 	var acc [pixels][2]reg.VecVirtual
 	for p := range acc {
 		for v := range acc[p] {
@@ -225,7 +283,7 @@ func avx2() {
 		VPERMQ(Imm(0xd8), acc[p][0], acc[p][0])
 		sums[p] = []vector{acc[p][0]}
 	}
-	finish(sums)
+	finish(at, sums)
 }
 
 // vector is a register of AVX, chosen by avo or by name.
@@ -236,20 +294,18 @@ type vector interface {
 
 // finish writes what follows the sums of 256-bit tiles: scale, bias, residual, rounding and the store of eight channels
 // of each vector.
-func finish(sums [pixels][]vector) {
-	mul, bias, biasStride := pointer("mul"), pointer("bias"), pointer("biasStride")
-	SHLQ(Imm(2), biasStride)
+func finish(at place, sums [pixels][]vector) {
+	mul, bias, biasStride := pointer("mul"), load(at.bias), pointer("biasStride")
 	for p := range sums {
 		for v, sum := range sums[p] {
 			VCVTDQ2PS(sum, sum)
 			VMULPS(Mem{Base: mul, Disp: 32 * v}, sum, sum)
 			VADDPS(Mem{Base: bias, Disp: 32 * v}, sum, sum)
 		}
-		if p < pixels-1 {
-			ADDQ(biasStride, bias)
-		}
+		ADDQ(biasStride, bias)
 	}
-	residual, dstStride := pointer("residual"), pointer("dstStride")
+	MOVQ(bias, at.bias)
+	residual, dstStride := load(at.residual), pointer("dstStride")
 	TESTQ(residual, residual)
 	JZ(LabelRef("store"))
 	factor, y := YMM(), YMM()
@@ -261,22 +317,18 @@ func finish(sums [pixels][]vector) {
 			VMULPS(factor, y, y)
 			VADDPS(y, sum, sum)
 		}
-		if p < pixels-1 {
-			ADDQ(dstStride, residual)
-		}
+		ADDQ(dstStride, residual)
 	}
+	MOVQ(residual, at.residual)
 	Label("store")
-	dst := pointer("dst")
+	dst := load(at.dst)
 	for p := range sums {
 		for v, sum := range sums[p] {
 			storeBytes(sum, Mem{Base: dst, Disp: 8 * v})
 		}
-		if p < pixels-1 {
-			ADDQ(dstStride, dst)
-		}
+		ADDQ(dstStride, dst)
 	}
-	VZEROUPPER()
-	RET()
+	MOVQ(dst, at.dst)
 }
 
 // storeBytes rounds eight floats, cuts them to 0..255, and stores them.

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	tiles  = 6 // most of a product
+	tiles  = 6 // most rows of a product's tile
 	unroll = 4 // pairs of input channels in one turn of a product's loop
 )
 
 func winograd() {
 	winogradInput()
 	for n := 1; n <= tiles; n++ {
-		winogradProduct(n)
+		winogradProducts(n)
 	}
 	winogradOutput()
 }
@@ -125,15 +125,56 @@ func winogradInput() {
 	RET()
 }
 
-// winogradProduct writes the product of n tiles with 16 channels: two accumulators for each tile; in a step a pair of
-// input channels of each tile meets two vectors of weights.
-func winogradProduct(n int) {
-	name := fmt.Sprintf("product%dAVX2", n)
-	TEXT(name, NOSPLIT, "func(m *int32, ms int, v *int16, vs, k int, u *int16)")
+// winogradProducts writes the product of a block: for each panel tall tiles of n rows by 16 columns, then low ones of a
+// row less.
+func winogradProducts(n int) {
+	name := fmt.Sprintf("products%dAVX2", n)
+	TEXT(name, NOSPLIT, "func(m *int32, ms int, v *int16, vs, k int, u *int16, panels, tall, low int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s is productGeneric with n = %d and 16 columns.", name, n))
-	vs, u := scaled("vs", 1), pointer("u")
-	bases := []reg.GPVirtual{pointer("v")}
+	Doc(fmt.Sprintf("%s is productsOf productGeneric, for 16 columns and n = %d.", name, n))
+	local := AllocLocal(3 * 8)
+	at := product{local, local.Offset(8), local.Offset(16)}
+	SHLQ(Imm(1), param("vs"))
+	SHLQ(Imm(2), param("ms"))
+	SHRQ(Imm(1), param("k"))
+	Label("panel")
+	move(at.m, param("m"))
+	move(at.v, param("v"))
+	move(at.left, param("tall"))
+	winogradProduct(n, "Tall", at)
+	if n > 1 {
+		left := pointer("low")
+		TESTQ(left, left)
+		JZ(LabelRef("done"))
+		MOVQ(left, at.left)
+		winogradProduct(n-1, "Low", at)
+		Label("done")
+	}
+	panel := pointer("k")
+	SHLQ(Imm(6), panel)
+	ADDQ(panel, param("u"))
+	ADDQ(number(64), param("m"))
+	DECQ(param("panels"))
+	JNZ(LabelRef("panel"))
+	VZEROUPPER()
+	RET()
+}
+
+// product is what stays in memory: where the next tile is, and how many of its height are left.
+type product struct{ m, v, left Mem }
+
+// winogradProduct writes the loop over products of n rows: two accumulators for each row; in a step a pair of input
+// channels of each meets two vectors of weights.
+func winogradProduct(n int, id string, p product) {
+	Label("tile" + id)
+	vs, u := pointer("vs"), pointer("u")
+	bases := []reg.GPVirtual{load(p.v)}
+	{
+		after := GP64()
+		IMUL3Q(Imm(uint64(n)), vs, after)
+		ADDQ(bases[0], after)
+		MOVQ(after, p.v)
+	}
 	if n > 3 {
 		next := GP64()
 		LEAQ(Mem{Base: bases[0], Index: three(vs), Scale: 1}, next)
@@ -174,36 +215,34 @@ func winogradProduct(n int) {
 		ADDQ(number(64*steps), u)
 	}
 	left := pointer("k")
-	SHRQ(Imm(1), left)
 	SUBQ(Imm(unroll), left)
-	JL(LabelRef("rest"))
-	Label("steps")
+	JL(LabelRef("rest" + id))
+	Label("steps" + id)
 	for i := range unroll {
 		step(i)
 	}
 	advance(unroll)
 	SUBQ(Imm(unroll), left)
-	JGE(LabelRef("steps"))
-	Label("rest")
+	JGE(LabelRef("steps" + id))
+	Label("rest" + id)
 	ADDQ(Imm(unroll), left)
-	JZ(LabelRef("store"))
-	Label("single")
+	JZ(LabelRef("store" + id))
+	Label("single" + id)
 	step(0)
 	advance(1)
 	DECQ(left)
-	JNZ(LabelRef("single"))
-	Label("store")
-	m, ms := pointer("m"), scaled("ms", 2)
+	JNZ(LabelRef("single" + id))
+	Label("store" + id)
+	m, ms := load(p.m), pointer("ms")
 	for t := range acc {
 		for j := range acc[t] {
 			VMOVDQU(acc[t][j], Mem{Base: m, Disp: 32 * j})
 		}
-		if t < n-1 {
-			ADDQ(ms, m)
-		}
+		ADDQ(ms, m)
 	}
-	VZEROUPPER()
-	RET()
+	MOVQ(m, p.m)
+	DECQ(p.left)
+	JNZ(LabelRef("tile" + id))
 }
 
 // winogradOutput transforms eight channels at a time back, and finishes each of the four sums.
