@@ -2065,2531 +2065,1730 @@ without:
 
 // func input4AVX2(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX, FMA3
-TEXT ·input4AVX2(SB), $1152-40
+TEXT ·input4AVX2(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), R8
+	MOVQ R8, R9
+	SHLQ $0x02, R9
 
 channel:
-	MOVQ         DX, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
+	MOVQ         AX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Y0
+	VBROADCASTSS constant0AVX2<>+0(SB), Y1
+	VFNMADD231PS (R11)(BX*2), Y1, Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y2
+	VFMADD231PS  (R11), Y2, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y3
+	VFNMADD231PS (R11)(BX*2), Y1, Y3
+	VFMADD231PS  (R11), Y2, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y4
+	VFNMADD231PS (R11)(BX*2), Y1, Y4
+	VFMADD231PS  (R11), Y2, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y5
+	VFNMADD231PS (R11)(BX*2), Y1, Y5
+	VFMADD231PS  (R11), Y2, Y5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y6
+	VFNMADD231PS (R11)(BX*2), Y1, Y6
+	VFMADD231PS  (R11), Y2, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y7
+	VFNMADD231PS (R11)(BX*2), Y1, Y7
+	VFMADD231PS  (R11), Y2, Y7
+	VMOVAPS      Y6, Y1
+	VBROADCASTSS constant0AVX2<>+0(SB), Y2
+	VFNMADD231PS Y4, Y2, Y1
+	VBROADCASTSS constant1AVX2<>+0(SB), Y8
+	VFMADD231PS  Y0, Y8, Y1
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y6, Y0
+	VFNMADD231PS Y4, Y8, Y0
+	VMOVAPS      Y5, Y1
+	VFNMADD231PS Y3, Y8, Y1
+	VADDPS       Y1, Y0, Y9
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      Y9, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y4, Y6, Y0
+	VSUBPS       Y3, Y5, Y1
+	VADDPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y4
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      Y4, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y7, Y0
+	VFNMADD231PS Y5, Y2, Y0
+	VFMADD231PS  Y3, Y8, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y1
+	VFNMADD231PS (R11)(BX*2), Y1, Y0
+	VMOVUPS      (R11)(SI*1), Y2
+	VFNMADD231PS (R11)(BX*1), Y1, Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y2, Y0, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y2
+	VFNMADD231PS (R11)(BX*2), Y1, Y2
+	VMOVUPS      (R11)(SI*1), Y4
+	VFNMADD231PS (R11)(BX*1), Y1, Y4
+	VADDPS       Y4, Y2, Y5
+	VSUBPS       Y4, Y2, Y2
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y4
+	VFNMADD231PS (R11)(BX*2), Y1, Y4
+	VMOVUPS      (R11)(SI*1), Y6
+	VFNMADD231PS (R11)(BX*1), Y1, Y6
+	VADDPS       Y6, Y4, Y7
+	VSUBPS       Y6, Y4, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y6
+	VFNMADD231PS (R11)(BX*2), Y1, Y6
+	VMOVUPS      (R11)(SI*1), Y8
+	VFNMADD231PS (R11)(BX*1), Y1, Y8
+	VADDPS       Y8, Y6, Y9
+	VSUBPS       Y8, Y6, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y8
+	VFNMADD231PS (R11)(BX*2), Y1, Y8
+	VMOVUPS      (R11)(SI*1), Y10
+	VFNMADD231PS (R11)(BX*1), Y1, Y10
+	VADDPS       Y10, Y8, Y11
+	VSUBPS       Y10, Y8, Y8
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y10
+	VFNMADD231PS (R11)(BX*2), Y1, Y10
+	VMOVUPS      (R11)(SI*1), Y12
+	VFNMADD231PS (R11)(BX*1), Y1, Y12
+	VADDPS       Y12, Y10, Y1
+	VSUBPS       Y12, Y10, Y10
+	VMOVAPS      Y11, Y12
+	VBROADCASTSS constant0AVX2<>+0(SB), Y13
+	VFNMADD231PS Y7, Y13, Y12
+	VBROADCASTSS constant1AVX2<>+0(SB), Y14
+	VFMADD231PS  Y3, Y14, Y12
+	VMOVUPS      Y12, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y11, Y3
+	VFNMADD231PS Y7, Y14, Y3
+	VMOVAPS      Y9, Y12
+	VFNMADD231PS Y5, Y14, Y12
+	VADDPS       Y12, Y3, Y15
+	VSUBPS       Y12, Y3, Y3
+	VMOVUPS      Y15, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y3, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y7, Y11, Y3
+	VSUBPS       Y5, Y9, Y7
+	VADDPS       Y7, Y7, Y7
+	VADDPS       Y7, Y3, Y11
+	VSUBPS       Y7, Y3, Y3
+	VMOVUPS      Y11, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y3, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS Y9, Y13, Y1
+	VFMADD231PS  Y5, Y14, Y1
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y8, Y1
+	VBROADCASTSS constant0AVX2<>+0(SB), Y3
+	VFNMADD231PS Y4, Y3, Y1
+	VBROADCASTSS constant1AVX2<>+0(SB), Y5
+	VFMADD231PS  Y0, Y5, Y1
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y8, Y0
+	VFNMADD231PS Y4, Y5, Y0
+	VMOVAPS      Y6, Y1
+	VFNMADD231PS Y2, Y5, Y1
+	VADDPS       Y1, Y0, Y7
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      Y7, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y4, Y8, Y0
+	VSUBPS       Y2, Y6, Y1
+	VADDPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y4
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      Y4, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y10, Y0
+	VFNMADD231PS Y6, Y3, Y0
+	VFMADD231PS  Y2, Y5, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Y0
+	VSUBPS       (R11)(BX*2), Y0, Y0
+	VMOVUPS      (R11)(SI*1), Y1
+	VSUBPS       (R11)(BX*1), Y1, Y1
+	VADDPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y2
+	VSUBPS       Y1, Y0, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y1
+	VSUBPS       (R11)(BX*2), Y1, Y1
+	VMOVUPS      (R11)(SI*1), Y3
+	VSUBPS       (R11)(BX*1), Y3, Y3
+	VADDPS       Y3, Y3, Y3
+	VADDPS       Y3, Y1, Y4
+	VSUBPS       Y3, Y1, Y1
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y3
+	VSUBPS       (R11)(BX*2), Y3, Y3
+	VMOVUPS      (R11)(SI*1), Y5
+	VSUBPS       (R11)(BX*1), Y5, Y5
+	VADDPS       Y5, Y5, Y5
+	VADDPS       Y5, Y3, Y6
+	VSUBPS       Y5, Y3, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y5
+	VSUBPS       (R11)(BX*2), Y5, Y5
+	VMOVUPS      (R11)(SI*1), Y7
+	VSUBPS       (R11)(BX*1), Y7, Y7
+	VADDPS       Y7, Y7, Y7
+	VADDPS       Y7, Y5, Y8
+	VSUBPS       Y7, Y5, Y5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y7
+	VSUBPS       (R11)(BX*2), Y7, Y7
+	VMOVUPS      (R11)(SI*1), Y9
+	VSUBPS       (R11)(BX*1), Y9, Y9
+	VADDPS       Y9, Y9, Y9
+	VADDPS       Y9, Y7, Y10
+	VSUBPS       Y9, Y7, Y7
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y9
+	VSUBPS       (R11)(BX*2), Y9, Y9
+	VMOVUPS      (R11)(SI*1), Y11
+	VSUBPS       (R11)(BX*1), Y11, Y11
+	VADDPS       Y11, Y11, Y11
+	VADDPS       Y11, Y9, Y12
+	VSUBPS       Y11, Y9, Y9
+	VMOVAPS      Y10, Y11
+	VBROADCASTSS constant0AVX2<>+0(SB), Y13
+	VFNMADD231PS Y6, Y13, Y11
+	VBROADCASTSS constant1AVX2<>+0(SB), Y14
+	VFMADD231PS  Y2, Y14, Y11
+	VMOVUPS      Y11, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y10, Y2
+	VFNMADD231PS Y6, Y14, Y2
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y4, Y14, Y11
+	VADDPS       Y11, Y2, Y15
+	VSUBPS       Y11, Y2, Y2
+	VMOVUPS      Y15, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y6, Y10, Y2
+	VSUBPS       Y4, Y8, Y6
+	VADDPS       Y6, Y6, Y6
+	VADDPS       Y6, Y2, Y10
+	VSUBPS       Y6, Y2, Y2
+	VMOVUPS      Y10, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y12, Y2
+	VFNMADD231PS Y8, Y13, Y2
+	VFMADD231PS  Y4, Y14, Y2
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y7, Y2
+	VBROADCASTSS constant0AVX2<>+0(SB), Y4
+	VFNMADD231PS Y3, Y4, Y2
+	VBROADCASTSS constant1AVX2<>+0(SB), Y6
+	VFMADD231PS  Y0, Y6, Y2
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y7, Y0
+	VFNMADD231PS Y3, Y6, Y0
+	VMOVAPS      Y5, Y2
+	VFNMADD231PS Y1, Y6, Y2
+	VADDPS       Y2, Y0, Y8
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      Y8, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y3, Y7, Y0
+	VSUBPS       Y1, Y5, Y2
+	VADDPS       Y2, Y2, Y2
+	VADDPS       Y2, Y0, Y3
+	VSUBPS       Y2, Y0, Y0
+	VMOVUPS      Y3, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y9, Y0
+	VFNMADD231PS Y5, Y4, Y0
 	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y4, 384(SP)
-	VMOVUPS      Y5, 576(SP)
-	VMOVUPS      Y2, 768(SP)
-	VMOVUPS      Y0, 960(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y3, 224(SP)
-	VMOVUPS      Y4, 416(SP)
-	VMOVUPS      Y5, 608(SP)
-	VMOVUPS      Y2, 800(SP)
-	VMOVUPS      Y0, 992(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y3, 256(SP)
-	VMOVUPS      Y4, 448(SP)
-	VMOVUPS      Y5, 640(SP)
-	VMOVUPS      Y2, 832(SP)
-	VMOVUPS      Y0, 1024(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 96(SP)
-	VMOVUPS      Y3, 288(SP)
-	VMOVUPS      Y4, 480(SP)
-	VMOVUPS      Y5, 672(SP)
-	VMOVUPS      Y2, 864(SP)
-	VMOVUPS      Y0, 1056(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 128(SP)
-	VMOVUPS      Y3, 320(SP)
-	VMOVUPS      Y4, 512(SP)
-	VMOVUPS      Y5, 704(SP)
-	VMOVUPS      Y2, 896(SP)
-	VMOVUPS      Y0, 1088(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 160(SP)
-	VMOVUPS      Y3, 352(SP)
-	VMOVUPS      Y4, 544(SP)
-	VMOVUPS      Y5, 736(SP)
-	VMOVUPS      Y2, 928(SP)
-	VMOVUPS      Y0, 1120(SP)
-	ADDQ         DI, R8
-	MOVQ         AX, R8
-	VMOVUPS      (SP), Y0
-	VMOVUPS      32(SP), Y1
-	VMOVUPS      64(SP), Y2
-	VMOVUPS      96(SP), Y3
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      192(SP), Y0
-	VMOVUPS      224(SP), Y1
-	VMOVUPS      256(SP), Y2
-	VMOVUPS      288(SP), Y3
-	VMOVUPS      320(SP), Y4
-	VMOVUPS      352(SP), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      384(SP), Y0
-	VMOVUPS      416(SP), Y1
-	VMOVUPS      448(SP), Y2
-	VMOVUPS      480(SP), Y3
-	VMOVUPS      512(SP), Y4
-	VMOVUPS      544(SP), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      576(SP), Y0
-	VMOVUPS      608(SP), Y1
-	VMOVUPS      640(SP), Y2
-	VMOVUPS      672(SP), Y3
-	VMOVUPS      704(SP), Y4
-	VMOVUPS      736(SP), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      768(SP), Y0
-	VMOVUPS      800(SP), Y1
-	VMOVUPS      832(SP), Y2
-	VMOVUPS      864(SP), Y3
-	VMOVUPS      896(SP), Y4
-	VMOVUPS      928(SP), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      960(SP), Y0
-	VMOVUPS      992(SP), Y1
-	VMOVUPS      1024(SP), Y2
-	VMOVUPS      1056(SP), Y3
-	VMOVUPS      1088(SP), Y4
-	VMOVUPS      1120(SP), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(DI*1), Y0
+	VBROADCASTSS constant0AVX2<>+0(SB), Y1
+	VFNMADD231PS (R11)(SI*1), Y1, Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y2
+	VFMADD231PS  (R11)(BX*1), Y2, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y3
+	VFNMADD231PS (R11)(SI*1), Y1, Y3
+	VFMADD231PS  (R11)(BX*1), Y2, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y4
+	VFNMADD231PS (R11)(SI*1), Y1, Y4
+	VFMADD231PS  (R11)(BX*1), Y2, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y5
+	VFNMADD231PS (R11)(SI*1), Y1, Y5
+	VFMADD231PS  (R11)(BX*1), Y2, Y5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y6
+	VFNMADD231PS (R11)(SI*1), Y1, Y6
+	VFMADD231PS  (R11)(BX*1), Y2, Y6
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y7
+	VFNMADD231PS (R11)(SI*1), Y1, Y7
+	VFMADD231PS  (R11)(BX*1), Y2, Y7
+	VMOVAPS      Y6, Y1
+	VBROADCASTSS constant0AVX2<>+0(SB), Y2
+	VFNMADD231PS Y4, Y2, Y1
+	VBROADCASTSS constant1AVX2<>+0(SB), Y8
+	VFMADD231PS  Y0, Y8, Y1
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y6, Y0
+	VFNMADD231PS Y4, Y8, Y0
+	VMOVAPS      Y5, Y1
+	VFNMADD231PS Y3, Y8, Y1
+	VADDPS       Y1, Y0, Y9
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      Y9, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y4, Y6, Y0
+	VSUBPS       Y3, Y5, Y1
+	VADDPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y4
+	VSUBPS       Y1, Y0, Y0
+	VMOVUPS      Y4, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Y7, Y0
+	VFNMADD231PS Y5, Y2, Y0
+	VFMADD231PS  Y3, Y8, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
 	ADDQ         $+32, DX
 	ADDQ         $+32, AX
-	SUBQ         $0x08, SI
+	SUBQ         $0x08, R8
 	JNZ          channel
 	VZEROUPPER
 	RET
 
-DATA fourAVX2<>+0(SB)/4, $(4.0)
-GLOBL fourAVX2<>(SB), RODATA|NOPTR, $4
+DATA constant0AVX2<>+0(SB)/4, $0x40a00000
+GLOBL constant0AVX2<>(SB), RODATA|NOPTR, $4
 
-DATA fiveAVX2<>+0(SB)/4, $(5.0)
-GLOBL fiveAVX2<>(SB), RODATA|NOPTR, $4
-
-DATA twoAVX2<>+0(SB)/4, $(2.0)
-GLOBL twoAVX2<>(SB), RODATA|NOPTR, $4
+DATA constant1AVX2<>+0(SB)/4, $0x40800000
+GLOBL constant1AVX2<>(SB), RODATA|NOPTR, $4
 
 // func output4AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX, FMA3
-TEXT ·output4AVX2(SB), $768-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·output4AVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+6, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), DI
+	SHLQ   $0x02, DI
+	MOVQ   y+0(FP), R8
+	MOVQ   residual+64(FP), R9
+	SUBQ   R8, R9
+	MOVQ   bias+56(FP), R10
 
 channel:
-	MOVQ         CX, SI
-	IMUL3Q       $+6, SI, SI
-	MOVQ         AX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Y0
+	VADDPS       (R11)(DX*2), Y0, Y0
+	VMOVUPS      (R11)(BX*1), Y1
+	VADDPS       (R11)(DX*4), Y1, Y1
+	VADDPS       Y1, Y0, Y2
+	VADDPS       (R11), Y2, Y2
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y1
+	VADDPS       (R11)(DX*2), Y1, Y1
+	VMOVUPS      (R11)(BX*1), Y4
+	VADDPS       (R11)(DX*4), Y4, Y4
+	VADDPS       Y4, Y1, Y5
+	VADDPS       (R11), Y5, Y5
 	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, (SP)
-	VMOVUPS      Y4, 192(SP)
-	VMOVUPS      Y6, 384(SP)
-	VMOVUPS      Y1, 576(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 32(SP)
-	VMOVUPS      Y4, 224(SP)
-	VMOVUPS      Y6, 416(SP)
-	VMOVUPS      Y1, 608(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 64(SP)
-	VMOVUPS      Y4, 256(SP)
-	VMOVUPS      Y6, 448(SP)
-	VMOVUPS      Y1, 640(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 96(SP)
-	VMOVUPS      Y4, 288(SP)
-	VMOVUPS      Y6, 480(SP)
-	VMOVUPS      Y1, 672(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 128(SP)
-	VMOVUPS      Y4, 320(SP)
-	VMOVUPS      Y6, 512(SP)
-	VMOVUPS      Y1, 704(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 160(SP)
-	VMOVUPS      Y4, 352(SP)
-	VMOVUPS      Y6, 544(SP)
-	VMOVUPS      Y1, 736(SP)
-	ADDQ         CX, DI
-	MOVQ         bias+56(FP), SI
-	VMOVUPS      (SI)(BX*1), Y0
-	MOVQ         y+0(FP), SI
-	ADDQ         BX, SI
-	MOVQ         residual+64(FP), DI
-	CMPQ         rows+24(FP), $0x00
-	JLE          channeldone
-	VMOVUPS      (SP), Y1
-	VMOVUPS      32(SP), Y2
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y4
-	VMOVUPS      128(SP), Y5
-	VMOVUPS      160(SP), Y6
-	VBROADCASTSS twoAVX2<>+0(SB), Y7
-	VBROADCASTSS fourAVX2<>+0(SB), Y8
-	VBROADCASTSS eightAVX2<>+0(SB), Y9
-	VADDPS       Y3, Y2, Y10
-	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y10, Y1, Y1
-	VADDPS       Y3, Y1, Y1
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y4, Y7, Y5
-	VMOVAPS      Y10, Y7
-	VFMADD231PS  Y3, Y8, Y7
-	VADDPS       Y6, Y2, Y2
-	VMOVAPS      Y2, Y2
-	VFMADD231PS  Y4, Y9, Y2
-	MOVQ         SI, R8
-	VADDPS       Y0, Y1, Y1
-	TESTQ        DI, DI
-	JZ           plain00
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Y1, Y1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y4
+	VADDPS       (R11)(DX*2), Y4, Y4
+	VMOVUPS      (R11)(BX*1), Y6
+	VADDPS       (R11)(DX*4), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VADDPS       (R11), Y7, Y7
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y6, Y3, Y4
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y6
+	VADDPS       (R11)(DX*2), Y6, Y6
+	VMOVUPS      (R11)(BX*1), Y8
+	VADDPS       (R11)(DX*4), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VADDPS       (R11), Y9, Y9
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y8, Y3, Y6
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y8
+	VADDPS       (R11)(DX*2), Y8, Y8
+	VMOVUPS      (R11)(BX*1), Y10
+	VADDPS       (R11)(DX*4), Y10, Y10
+	VADDPS       Y10, Y8, Y11
+	VADDPS       (R11), Y11, Y11
+	VMOVAPS      Y8, Y8
+	VFMADD231PS  Y10, Y3, Y8
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y10
+	VADDPS       (R11)(DX*2), Y10, Y10
+	VMOVUPS      (R11)(BX*1), Y12
+	VADDPS       (R11)(DX*4), Y12, Y12
+	VADDPS       Y12, Y10, Y13
+	VADDPS       (R11), Y13, Y13
+	VMOVAPS      Y10, Y10
+	VFMADD231PS  Y12, Y3, Y10
+	MOVQ         R8, R11
+	VADDPS       Y7, Y5, Y3
+	VADDPS       Y11, Y9, Y12
+	VADDPS       Y12, Y3, Y14
+	VADDPS       Y2, Y14, Y2
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS constant1AVX2<>+0(SB), Y14
+	VFMADD231PS  Y12, Y14, Y3
+	MOVQ         R11, R12
+	VADDPS       (R10), Y2, Y2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store00
+	VADDPS       (R12)(R9*1), Y2, Y2
 
 store00:
-	VMOVUPS Y1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Y0, Y5, Y5
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y5, Y5
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y5, Y5
-
-store01:
-	VMOVUPS Y5, (R8)
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
+	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Y0, Y7, Y7
-	TESTQ   DI, DI
-	JZ      plain02
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y7, Y7
-
-plain02:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store02
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y7, Y7
+	JLE     after02
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Y3, Y3
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store02
+	VADDPS  (R12)(R9*1), Y3, Y3
 
 store02:
-	VMOVUPS Y7, (R8)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain03
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
+	VMAXPS  (SP), Y3, Y3
+	VMOVUPS Y3, (R12)
 
-plain03:
-	CMPQ   relu+72(FP), $0x00
+after02:
+	VSUBPS       Y7, Y5, Y2
+	VSUBPS       Y11, Y9, Y3
+	VMOVAPS      Y2, Y5
+	VBROADCASTSS constant3AVX2<>+0(SB), Y7
+	VFMADD231PS  Y3, Y7, Y5
+	VADDPS       Y13, Y2, Y2
+	VBROADCASTSS constant4AVX2<>+0(SB), Y7
+	VFMADD231PS  Y3, Y7, Y2
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after01
+	ADDQ         DI, R12
+	VADDPS       (R10), Y5, Y5
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store01
+	VADDPS       (R12)(R9*1), Y5, Y5
+
+store01:
+	VMAXPS  (SP), Y5, Y5
+	VMOVUPS Y5, (R12)
+
+after01:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after03
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Y2, Y2
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store03
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
+	VADDPS (R11)(R9*1), Y2, Y2
 
 store03:
-	VMOVUPS Y2, (R8)
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R11)
 
-row0:
-	MOVQ         rs+8(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, SI
-	CMPQ         rows+24(FP), $0x01
-	JLE          channeldone
-	VMOVUPS      192(SP), Y1
-	VMOVUPS      224(SP), Y2
-	VMOVUPS      256(SP), Y3
-	VMOVUPS      288(SP), Y4
-	VMOVUPS      320(SP), Y5
-	VMOVUPS      352(SP), Y6
-	VBROADCASTSS twoAVX2<>+0(SB), Y7
-	VBROADCASTSS fourAVX2<>+0(SB), Y8
-	VBROADCASTSS eightAVX2<>+0(SB), Y9
-	VADDPS       Y3, Y2, Y10
-	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y10, Y1, Y1
-	VADDPS       Y3, Y1, Y1
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y4, Y7, Y5
-	VMOVAPS      Y10, Y7
-	VFMADD231PS  Y3, Y8, Y7
-	VADDPS       Y6, Y2, Y2
-	VMOVAPS      Y2, Y2
-	VFMADD231PS  Y4, Y9, Y2
-	MOVQ         SI, R8
-	VADDPS       Y0, Y1, Y1
-	TESTQ        DI, DI
-	JZ           plain10
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Y1, Y1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store10
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
-
-store10:
-	VMOVUPS Y1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Y0, Y5, Y5
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y5, Y5
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y5, Y5
-
-store11:
-	VMOVUPS Y5, (R8)
-	CMPQ    columns+32(FP), $0x02
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Y0, Y7, Y7
-	TESTQ   DI, DI
-	JZ      plain12
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y7, Y7
-
-plain12:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store12
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y7, Y7
-
-store12:
-	VMOVUPS Y7, (R8)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain13
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
-
-plain13:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store13
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
-
-store13:
-	VMOVUPS Y2, (R8)
-
-row1:
-	MOVQ         rs+8(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, SI
+after03:
+	MOVQ         R8, R11
 	CMPQ         rows+24(FP), $0x02
-	JLE          channeldone
-	VMOVUPS      384(SP), Y1
-	VMOVUPS      416(SP), Y2
-	VMOVUPS      448(SP), Y3
-	VMOVUPS      480(SP), Y4
-	VMOVUPS      512(SP), Y5
-	VMOVUPS      544(SP), Y6
-	VBROADCASTSS twoAVX2<>+0(SB), Y7
-	VBROADCASTSS fourAVX2<>+0(SB), Y8
-	VBROADCASTSS eightAVX2<>+0(SB), Y9
-	VADDPS       Y3, Y2, Y10
-	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y10, Y1, Y1
-	VADDPS       Y3, Y1, Y1
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y4, Y7, Y5
-	VMOVAPS      Y10, Y7
-	VFMADD231PS  Y3, Y8, Y7
-	VADDPS       Y6, Y2, Y2
+	JLE          row2
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R11
+	VADDPS       Y4, Y1, Y2
+	VADDPS       Y8, Y6, Y3
+	VADDPS       Y3, Y2, Y5
+	VADDPS       Y0, Y5, Y0
 	VMOVAPS      Y2, Y2
-	VFMADD231PS  Y4, Y9, Y2
-	MOVQ         SI, R8
-	VADDPS       Y0, Y1, Y1
-	TESTQ        DI, DI
-	JZ           plain20
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Y1, Y1
-
-plain20:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store20
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VBROADCASTSS constant1AVX2<>+0(SB), Y5
+	VFMADD231PS  Y3, Y5, Y2
+	MOVQ         R11, R12
+	VADDPS       (R10), Y0, Y0
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store20
+	VADDPS       (R12)(R9*1), Y0, Y0
 
 store20:
-	VMOVUPS Y1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Y0, Y5, Y5
-	TESTQ   DI, DI
-	JZ      plain21
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y5, Y5
-
-plain21:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store21
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y5, Y5
-
-store21:
-	VMOVUPS Y5, (R8)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R12)
+	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Y0, Y7, Y7
-	TESTQ   DI, DI
-	JZ      plain22
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y7, Y7
-
-plain22:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store22
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y7, Y7
+	JLE     after22
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Y2, Y2
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store22
+	VADDPS  (R12)(R9*1), Y2, Y2
 
 store22:
-	VMOVUPS Y7, (R8)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain23
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
 
-plain23:
-	CMPQ   relu+72(FP), $0x00
+after22:
+	VSUBPS       Y4, Y1, Y0
+	VSUBPS       Y8, Y6, Y1
+	VMOVAPS      Y0, Y2
+	VBROADCASTSS constant3AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VADDPS       Y10, Y0, Y0
+	VBROADCASTSS constant4AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y0
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after21
+	ADDQ         DI, R12
+	VADDPS       (R10), Y2, Y2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store21
+	VADDPS       (R12)(R9*1), Y2, Y2
+
+store21:
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
+
+after21:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after23
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Y0, Y0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store23
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
+	VADDPS (R11)(R9*1), Y0, Y0
 
 store23:
-	VMOVUPS Y2, (R8)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R11)
 
+after23:
 row2:
-	MOVQ         rs+8(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, SI
-	CMPQ         rows+24(FP), $0x03
-	JLE          channeldone
-	VMOVUPS      576(SP), Y1
-	VMOVUPS      608(SP), Y2
-	VMOVUPS      640(SP), Y3
-	VMOVUPS      672(SP), Y4
-	VMOVUPS      704(SP), Y5
-	VMOVUPS      736(SP), Y6
-	VBROADCASTSS twoAVX2<>+0(SB), Y7
-	VBROADCASTSS fourAVX2<>+0(SB), Y8
-	VBROADCASTSS eightAVX2<>+0(SB), Y9
-	VADDPS       Y3, Y2, Y10
-	VSUBPS       Y3, Y2, Y2
-	VADDPS       Y5, Y4, Y3
-	VSUBPS       Y5, Y4, Y4
-	VADDPS       Y10, Y1, Y1
-	VADDPS       Y3, Y1, Y1
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y4, Y7, Y5
-	VMOVAPS      Y10, Y7
-	VFMADD231PS  Y3, Y8, Y7
-	VADDPS       Y6, Y2, Y2
-	VMOVAPS      Y2, Y2
-	VFMADD231PS  Y4, Y9, Y2
-	VADDPS       Y0, Y1, Y1
-	TESTQ        DI, DI
-	JZ           plain30
-	MOVQ         SI, R8
-	SUBQ         y+0(FP), R8
-	VADDPS       (DI)(R8*1), Y1, Y1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Y0
+	VSUBPS       (R11)(DX*2), Y0, Y0
+	VMOVUPS      (R11)(BX*1), Y1
+	VSUBPS       (R11)(DX*4), Y1, Y1
+	VMOVAPS      Y0, Y2
+	VBROADCASTSS constant3AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VADDPS       (R11)(SI*1), Y0, Y0
+	VBROADCASTSS constant4AVX2<>+0(SB), Y4
+	VFMADD231PS  Y1, Y4, Y0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y1
+	VSUBPS       (R11)(DX*2), Y1, Y1
+	VMOVUPS      (R11)(BX*1), Y5
+	VSUBPS       (R11)(DX*4), Y5, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VADDPS       (R11)(SI*1), Y1, Y1
+	VFMADD231PS  Y5, Y4, Y1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y5
+	VSUBPS       (R11)(DX*2), Y5, Y5
+	VMOVUPS      (R11)(BX*1), Y7
+	VSUBPS       (R11)(DX*4), Y7, Y7
+	VMOVAPS      Y5, Y8
+	VFMADD231PS  Y7, Y3, Y8
+	VADDPS       (R11)(SI*1), Y5, Y5
+	VFMADD231PS  Y7, Y4, Y5
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y7
+	VSUBPS       (R11)(DX*2), Y7, Y7
+	VMOVUPS      (R11)(BX*1), Y9
+	VSUBPS       (R11)(DX*4), Y9, Y9
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  Y9, Y3, Y10
+	VADDPS       (R11)(SI*1), Y7, Y7
+	VFMADD231PS  Y9, Y4, Y7
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y9
+	VSUBPS       (R11)(DX*2), Y9, Y9
+	VMOVUPS      (R11)(BX*1), Y11
+	VSUBPS       (R11)(DX*4), Y11, Y11
+	VMOVAPS      Y9, Y12
+	VFMADD231PS  Y11, Y3, Y12
+	VADDPS       (R11)(SI*1), Y9, Y9
+	VFMADD231PS  Y11, Y4, Y9
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y11
+	VSUBPS       (R11)(DX*2), Y11, Y11
+	VMOVUPS      (R11)(BX*1), Y13
+	VSUBPS       (R11)(DX*4), Y13, Y13
+	VMOVAPS      Y11, Y14
+	VFMADD231PS  Y13, Y3, Y14
+	VADDPS       (R11)(SI*1), Y11, Y3
+	VFMADD231PS  Y13, Y4, Y3
+	MOVQ         R8, R11
+	CMPQ         rows+24(FP), $0x01
+	JLE          row1
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	VADDPS       Y8, Y6, Y4
+	VADDPS       Y12, Y10, Y11
+	VADDPS       Y11, Y4, Y13
+	VADDPS       Y2, Y13, Y2
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS constant1AVX2<>+0(SB), Y13
+	VFMADD231PS  Y11, Y13, Y4
+	MOVQ         R11, R12
+	VADDPS       (R10), Y2, Y2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store10
+	VADDPS       (R12)(R9*1), Y2, Y2
 
-plain30:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store30
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+store10:
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
+	MOVQ    R11, R12
+	CMPQ    columns+32(FP), $0x02
+	JLE     after12
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Y4, Y4
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store12
+	VADDPS  (R12)(R9*1), Y4, Y4
+
+store12:
+	VMAXPS  (SP), Y4, Y4
+	VMOVUPS Y4, (R12)
+
+after12:
+	VSUBPS       Y8, Y6, Y2
+	VSUBPS       Y12, Y10, Y4
+	VMOVAPS      Y2, Y6
+	VBROADCASTSS constant3AVX2<>+0(SB), Y8
+	VFMADD231PS  Y4, Y8, Y6
+	VADDPS       Y14, Y2, Y2
+	VBROADCASTSS constant4AVX2<>+0(SB), Y8
+	VFMADD231PS  Y4, Y8, Y2
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after11
+	ADDQ         DI, R12
+	VADDPS       (R10), Y6, Y6
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store11
+	VADDPS       (R12)(R9*1), Y6, Y6
+
+store11:
+	VMAXPS  (SP), Y6, Y6
+	VMOVUPS Y6, (R12)
+
+after11:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after13
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Y2, Y2
+	CMPQ   residual+64(FP), $0x00
+	JEQ    store13
+	VADDPS (R11)(R9*1), Y2, Y2
+
+store13:
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R11)
+
+after13:
+row1:
+	MOVQ         R8, R11
+	CMPQ         rows+24(FP), $0x03
+	JLE          row3
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R11
+	ADDQ         R12, R11
+	VADDPS       Y5, Y1, Y2
+	VADDPS       Y9, Y7, Y4
+	VADDPS       Y4, Y2, Y6
+	VADDPS       Y0, Y6, Y0
+	VMOVAPS      Y2, Y2
+	VBROADCASTSS constant1AVX2<>+0(SB), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	MOVQ         R11, R12
+	VADDPS       (R10), Y0, Y0
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store30
+	VADDPS       (R12)(R9*1), Y0, Y0
 
 store30:
-	VMOVUPS Y1, (SI)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Y0, Y5, Y5
-	TESTQ   DI, DI
-	JZ      plain31
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y5, Y5
-
-plain31:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store31
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y5, Y5
-
-store31:
-	VMOVUPS Y5, (SI)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R12)
+	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Y0, Y7, Y7
-	TESTQ   DI, DI
-	JZ      plain32
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y7, Y7
-
-plain32:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store32
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y7, Y7
+	JLE     after32
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Y2, Y2
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store32
+	VADDPS  (R12)(R9*1), Y2, Y2
 
 store32:
-	VMOVUPS Y7, (SI)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain33
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y2, Y2
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
 
-plain33:
-	CMPQ   relu+72(FP), $0x00
+after32:
+	VSUBPS       Y5, Y1, Y0
+	VSUBPS       Y9, Y7, Y1
+	VMOVAPS      Y0, Y2
+	VBROADCASTSS constant3AVX2<>+0(SB), Y4
+	VFMADD231PS  Y1, Y4, Y2
+	VADDPS       Y3, Y0, Y0
+	VBROADCASTSS constant4AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y0
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after31
+	ADDQ         DI, R12
+	VADDPS       (R10), Y2, Y2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store31
+	VADDPS       (R12)(R9*1), Y2, Y2
+
+store31:
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
+
+after31:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after33
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Y0, Y0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store33
-	VXORPS Y0, Y0, Y0
-	VMAXPS Y0, Y2, Y2
+	VADDPS (R11)(R9*1), Y0, Y0
 
 store33:
-	VMOVUPS Y2, (SI)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R11)
 
+after33:
 row3:
-channeldone:
 	ADDQ $+32, AX
-	ADDQ $+32, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+32, R10
+	ADDQ $+32, R8
+	SUBQ $0x08, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 
-DATA eightAVX2<>+0(SB)/4, $(8.0)
-GLOBL eightAVX2<>(SB), RODATA|NOPTR, $4
+DATA constant2AVX2<>+0(SB)/4, $0xff800000
+GLOBL constant2AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA constant3AVX2<>+0(SB)/4, $0x40000000
+GLOBL constant3AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA constant4AVX2<>+0(SB)/4, $0x41000000
+GLOBL constant4AVX2<>(SB), RODATA|NOPTR, $4
 
 // func input2AVX2(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX
-TEXT ·input2AVX2(SB), $512-40
+TEXT ·input2AVX2(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
 
 channel:
-	MOVQ    DX, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
+	MOVQ    AX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10), Y0
+	VSUBPS  (R10)(BX*2), Y0, Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10), Y1
+	VSUBPS  (R10)(BX*2), Y1, Y1
+	ADDQ    R8, R10
+	VMOVUPS (R10), Y2
+	VSUBPS  (R10)(BX*2), Y2, Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10), Y3
+	VSUBPS  (R10)(BX*2), Y3, Y3
 	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VADDPS  Y1, Y2, Y0
 	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y4, 128(SP)
-	VMOVUPS Y2, 256(SP)
-	VMOVUPS Y1, 384(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y3, Y1, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*2), Y0
+	VADDPS  (R10)(BX*1), Y0, Y1
+	VSUBPS  (R10)(BX*1), Y0, Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y2
+	VADDPS  (R10)(BX*1), Y2, Y3
+	VSUBPS  (R10)(BX*1), Y2, Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y4
+	VADDPS  (R10)(BX*1), Y4, Y5
+	VSUBPS  (R10)(BX*1), Y4, Y4
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y6
+	VADDPS  (R10)(BX*1), Y6, Y7
+	VSUBPS  (R10)(BX*1), Y6, Y6
+	VSUBPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VADDPS  Y3, Y5, Y1
+	VSUBPS  Y3, Y5, Y5
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y5, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y7, Y3, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y4, Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VADDPS  Y2, Y4, Y0
+	VSUBPS  Y2, Y4, Y1
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y6, Y2, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*1), Y0
+	VSUBPS  (R10)(SI*1), Y0, Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y1
+	VSUBPS  (R10)(SI*1), Y1, Y1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y2
+	VSUBPS  (R10)(SI*1), Y2, Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y3
+	VSUBPS  (R10)(SI*1), Y3, Y3
 	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VADDPS  Y1, Y2, Y0
 	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y4, 160(SP)
-	VMOVUPS Y2, 288(SP)
-	VMOVUPS Y1, 416(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y4, 192(SP)
-	VMOVUPS Y2, 320(SP)
-	VMOVUPS Y1, 448(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y4, 224(SP)
-	VMOVUPS Y2, 352(SP)
-	VMOVUPS Y1, 480(SP)
-	ADDQ    DI, R8
-	MOVQ    AX, R8
-	VMOVUPS (SP), Y0
-	VMOVUPS 32(SP), Y1
-	VMOVUPS 64(SP), Y2
-	VMOVUPS 96(SP), Y3
-	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 128(SP), Y0
-	VMOVUPS 160(SP), Y1
-	VMOVUPS 192(SP), Y2
-	VMOVUPS 224(SP), Y3
-	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 256(SP), Y0
-	VMOVUPS 288(SP), Y1
-	VMOVUPS 320(SP), Y2
-	VMOVUPS 352(SP), Y3
-	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 384(SP), Y0
-	VMOVUPS 416(SP), Y1
-	VMOVUPS 448(SP), Y2
-	VMOVUPS 480(SP), Y3
-	VSUBPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y4
-	VSUBPS  Y1, Y2, Y2
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y3, Y1, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
 	ADDQ    $+32, DX
 	ADDQ    $+32, AX
-	SUBQ    $0x08, SI
+	SUBQ    $0x08, DI
 	JNZ     channel
 	VZEROUPPER
 	RET
 
 // func output2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX
-TEXT ·output2AVX2(SB), $256-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·output2AVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+4, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), DI
+	MOVQ   residual+64(FP), R8
+	SUBQ   DI, R8
+	MOVQ   bias+56(FP), R9
 
 channel:
-	MOVQ    CX, SI
-	IMUL3Q  $+4, SI, SI
-	MOVQ    AX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y1, Y1
+	MOVQ    AX, R10
+	VMOVUPS (R10)(DX*1), Y0
+	VMOVUPS (R10)(DX*2), Y1
+	VADDPS  Y1, Y0, Y2
+	VADDPS  (R10), Y2, Y2
+	VSUBPS  Y1, Y0, Y0
+	VSUBPS  (R10)(BX*1), Y0, Y0
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y1
+	VMOVUPS (R10)(DX*2), Y3
+	VADDPS  Y3, Y1, Y4
+	VADDPS  (R10), Y4, Y4
 	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y1, 128(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y1, Y1
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y1, 160(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y1, Y1
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y1, 192(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y1, Y1
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y1, 224(SP)
-	ADDQ    CX, DI
-	MOVQ    bias+56(FP), SI
-	VMOVUPS (SI)(BX*1), Y0
-	MOVQ    y+0(FP), SI
-	ADDQ    BX, SI
-	MOVQ    residual+64(FP), DI
-	CMPQ    rows+24(FP), $0x00
-	JLE     channeldone
-	VMOVUPS (SP), Y1
-	VMOVUPS 32(SP), Y2
-	VMOVUPS 64(SP), Y3
-	VMOVUPS 96(SP), Y4
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y3, Y1, Y1
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  Y4, Y2, Y2
-	MOVQ    SI, R8
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain00
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y1, Y1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VSUBPS  (R10)(BX*1), Y1, Y1
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y3
+	VMOVUPS (R10)(DX*2), Y5
+	VADDPS  Y5, Y3, Y6
+	VADDPS  (R10), Y6, Y6
+	VSUBPS  Y5, Y3, Y3
+	VSUBPS  (R10)(BX*1), Y3, Y3
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y5
+	VMOVUPS (R10)(DX*2), Y7
+	VADDPS  Y7, Y5, Y8
+	VADDPS  (R10), Y8, Y8
+	VSUBPS  Y7, Y5, Y5
+	VSUBPS  (R10)(BX*1), Y5, Y5
+	MOVQ    DI, R10
+	VADDPS  Y6, Y4, Y7
+	VADDPS  Y2, Y7, Y2
+	VSUBPS  Y6, Y4, Y4
+	VSUBPS  Y8, Y4, Y4
+	MOVQ    R10, R11
+	VADDPS  (R9), Y2, Y2
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R11)(R8*1), Y2, Y2
 
 store00:
-	VMOVUPS Y1, (R8)
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
+	JLE     after01
+	ADDQ    SI, R10
+	VADDPS  (R9), Y4, Y4
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R10)(R8*1), Y4, Y4
 
 store01:
-	VMOVUPS Y2, (R8)
+	VMAXPS  (SP), Y4, Y4
+	VMOVUPS Y4, (R10)
 
-row0:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x01
-	JLE     channeldone
-	VMOVUPS 128(SP), Y1
-	VMOVUPS 160(SP), Y2
-	VMOVUPS 192(SP), Y3
-	VMOVUPS 224(SP), Y4
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y3, Y1, Y1
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  Y4, Y2, Y2
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain10
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y1, Y1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
+after01:
+	MOVQ   DI, R10
+	CMPQ   rows+24(FP), $0x01
+	JLE    row1
+	MOVQ   rs+8(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R11, R10
+	VADDPS Y3, Y1, Y2
+	VADDPS Y0, Y2, Y0
+	VSUBPS Y3, Y1, Y1
+	VSUBPS Y5, Y1, Y1
+	MOVQ   R10, R11
+	VADDPS (R9), Y0, Y0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store10
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VADDPS (R11)(R8*1), Y0, Y0
 
 store10:
-	VMOVUPS Y1, (SI)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, SI
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y2, Y2
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VXORPS Y0, Y0, Y0
-	VMAXPS Y0, Y2, Y2
+	JLE     after11
+	ADDQ    SI, R10
+	VADDPS  (R9), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store11
+	VADDPS  (R10)(R8*1), Y1, Y1
 
 store11:
-	VMOVUPS Y2, (SI)
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R10)
 
+after11:
 row1:
-channeldone:
 	ADDQ $+32, AX
-	ADDQ $+32, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+32, R9
+	ADDQ $+32, DI
+	SUBQ $0x08, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 
 // func input4x2AVX2(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX, FMA3
-TEXT ·input4x2AVX2(SB), $768-40
+TEXT ·input4x2AVX2(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), R8
+	MOVQ R8, R9
+	SHLQ $0x02, R9
 
 channel:
-	MOVQ         DX, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, (SP)
-	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y4, 256(SP)
-	VMOVUPS      Y5, 384(SP)
-	VMOVUPS      Y2, 512(SP)
-	VMOVUPS      Y0, 640(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y3, 160(SP)
-	VMOVUPS      Y4, 288(SP)
-	VMOVUPS      Y5, 416(SP)
-	VMOVUPS      Y2, 544(SP)
-	VMOVUPS      Y0, 672(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 64(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y4, 320(SP)
-	VMOVUPS      Y5, 448(SP)
-	VMOVUPS      Y2, 576(SP)
-	VMOVUPS      Y0, 704(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Y0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Y5
-	VBROADCASTSS fourAVX2<>+0(SB), Y6
-	VBROADCASTSS fiveAVX2<>+0(SB), Y7
-	VBROADCASTSS twoAVX2<>+0(SB), Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS Y2, Y7, Y9
-	VMOVAPS      Y9, Y9
-	VFMADD231PS  Y0, Y6, Y9
-	VMOVAPS      Y5, Y0
-	VFNMADD231PS Y3, Y7, Y0
-	VMOVAPS      Y0, Y0
-	VFMADD231PS  Y1, Y6, Y0
-	VMOVAPS      Y4, Y5
-	VFNMADD231PS Y2, Y6, Y5
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS Y1, Y6, Y7
-	VSUBPS       Y2, Y4, Y2
-	VSUBPS       Y1, Y3, Y1
-	VADDPS       Y7, Y5, Y3
-	VSUBPS       Y7, Y5, Y4
-	VMOVAPS      Y2, Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMOVAPS      Y2, Y2
-	VFNMADD231PS Y1, Y8, Y2
-	VMOVUPS      Y9, 96(SP)
-	VMOVUPS      Y3, 224(SP)
-	VMOVUPS      Y4, 352(SP)
-	VMOVUPS      Y5, 480(SP)
-	VMOVUPS      Y2, 608(SP)
-	VMOVUPS      Y0, 736(SP)
-	ADDQ         DI, R8
-	MOVQ         AX, R8
-	VMOVUPS      (SP), Y0
-	VMOVUPS      32(SP), Y1
-	VMOVUPS      64(SP), Y2
-	VMOVUPS      96(SP), Y3
+	MOVQ         AX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Y0
+	VBROADCASTSS constant0AVX2<>+0(SB), Y1
+	VFNMADD231PS (R11)(BX*2), Y1, Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y2
+	VFMADD231PS  (R11), Y2, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y3
+	VFNMADD231PS (R11)(BX*2), Y1, Y3
+	VFMADD231PS  (R11), Y2, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y4
+	VFNMADD231PS (R11)(BX*2), Y1, Y4
+	VFMADD231PS  (R11), Y2, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y5
+	VFNMADD231PS (R11)(BX*2), Y1, Y5
+	VFMADD231PS  (R11), Y2, Y5
+	VSUBPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Y3, Y4, Y0
+	VSUBPS       Y3, Y4, Y1
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y5, Y3, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y1
+	VFNMADD231PS (R11)(BX*2), Y1, Y0
+	VMOVUPS      (R11)(SI*1), Y2
+	VFNMADD231PS (R11)(BX*1), Y1, Y2
+	VADDPS       Y2, Y0, Y3
 	VSUBPS       Y2, Y0, Y0
-	VADDPS       Y2, Y1, Y4
-	VSUBPS       Y1, Y2, Y2
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y2
+	VFNMADD231PS (R11)(BX*2), Y1, Y2
+	VMOVUPS      (R11)(SI*1), Y4
+	VFNMADD231PS (R11)(BX*1), Y1, Y4
+	VADDPS       Y4, Y2, Y5
+	VSUBPS       Y4, Y2, Y2
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y4
+	VFNMADD231PS (R11)(BX*2), Y1, Y4
+	VMOVUPS      (R11)(SI*1), Y6
+	VFNMADD231PS (R11)(BX*1), Y1, Y6
+	VADDPS       Y6, Y4, Y7
+	VSUBPS       Y6, Y4, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y6
+	VFNMADD231PS (R11)(BX*2), Y1, Y6
+	VMOVUPS      (R11)(SI*1), Y8
+	VFNMADD231PS (R11)(BX*1), Y1, Y8
+	VADDPS       Y8, Y6, Y1
+	VSUBPS       Y8, Y6, Y6
+	VSUBPS       Y7, Y3, Y3
+	VMOVUPS      Y3, (R10)
+	ADDQ         CX, R10
+	VADDPS       Y5, Y7, Y3
+	VSUBPS       Y5, Y7, Y7
+	VMOVUPS      Y3, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y7, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Y2, Y4, Y0
+	VSUBPS       Y2, Y4, Y1
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y6, Y2, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Y0
+	VSUBPS       (R11)(BX*2), Y0, Y0
+	VMOVUPS      (R11)(SI*1), Y1
+	VSUBPS       (R11)(BX*1), Y1, Y1
+	VADDPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y2
+	VSUBPS       Y1, Y0, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y1
+	VSUBPS       (R11)(BX*2), Y1, Y1
+	VMOVUPS      (R11)(SI*1), Y3
+	VSUBPS       (R11)(BX*1), Y3, Y3
+	VADDPS       Y3, Y3, Y3
+	VADDPS       Y3, Y1, Y4
 	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      128(SP), Y0
-	VMOVUPS      160(SP), Y1
-	VMOVUPS      192(SP), Y2
-	VMOVUPS      224(SP), Y3
-	VSUBPS       Y2, Y0, Y0
-	VADDPS       Y2, Y1, Y4
-	VSUBPS       Y1, Y2, Y2
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      256(SP), Y0
-	VMOVUPS      288(SP), Y1
-	VMOVUPS      320(SP), Y2
-	VMOVUPS      352(SP), Y3
-	VSUBPS       Y2, Y0, Y0
-	VADDPS       Y2, Y1, Y4
-	VSUBPS       Y1, Y2, Y2
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      384(SP), Y0
-	VMOVUPS      416(SP), Y1
-	VMOVUPS      448(SP), Y2
-	VMOVUPS      480(SP), Y3
-	VSUBPS       Y2, Y0, Y0
-	VADDPS       Y2, Y1, Y4
-	VSUBPS       Y1, Y2, Y2
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      512(SP), Y0
-	VMOVUPS      544(SP), Y1
-	VMOVUPS      576(SP), Y2
-	VMOVUPS      608(SP), Y3
-	VSUBPS       Y2, Y0, Y0
-	VADDPS       Y2, Y1, Y4
-	VSUBPS       Y1, Y2, Y2
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      640(SP), Y0
-	VMOVUPS      672(SP), Y1
-	VMOVUPS      704(SP), Y2
-	VMOVUPS      736(SP), Y3
-	VSUBPS       Y2, Y0, Y0
-	VADDPS       Y2, Y1, Y4
-	VSUBPS       Y1, Y2, Y2
-	VSUBPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Y1, (R8)
-	ADDQ         CX, R8
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y3
+	VSUBPS       (R11)(BX*2), Y3, Y3
+	VMOVUPS      (R11)(SI*1), Y5
+	VSUBPS       (R11)(BX*1), Y5, Y5
+	VADDPS       Y5, Y5, Y5
+	VADDPS       Y5, Y3, Y6
+	VSUBPS       Y5, Y3, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Y5
+	VSUBPS       (R11)(BX*2), Y5, Y5
+	VMOVUPS      (R11)(SI*1), Y7
+	VSUBPS       (R11)(BX*1), Y7, Y7
+	VADDPS       Y7, Y7, Y7
+	VADDPS       Y7, Y5, Y8
+	VSUBPS       Y7, Y5, Y5
+	VSUBPS       Y6, Y2, Y2
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VADDPS       Y4, Y6, Y2
+	VSUBPS       Y4, Y6, Y6
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y6, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y8, Y4, Y2
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y3, Y0, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Y1, Y3, Y0
+	VSUBPS       Y1, Y3, Y2
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y5, Y1, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(DI*1), Y0
+	VBROADCASTSS constant0AVX2<>+0(SB), Y1
+	VFNMADD231PS (R11)(SI*1), Y1, Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y2
+	VFMADD231PS  (R11)(BX*1), Y2, Y0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y3
+	VFNMADD231PS (R11)(SI*1), Y1, Y3
+	VFMADD231PS  (R11)(BX*1), Y2, Y3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y4
+	VFNMADD231PS (R11)(SI*1), Y1, Y4
+	VFMADD231PS  (R11)(BX*1), Y2, Y4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Y5
+	VFNMADD231PS (R11)(SI*1), Y1, Y5
+	VFMADD231PS  (R11)(BX*1), Y2, Y5
+	VSUBPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Y3, Y4, Y0
+	VSUBPS       Y3, Y4, Y1
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Y1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Y5, Y3, Y0
+	VMOVUPS      Y0, (R10)
+	ADDQ         CX, R10
 	ADDQ         $+32, DX
 	ADDQ         $+32, AX
-	SUBQ         $0x08, SI
+	SUBQ         $0x08, R8
 	JNZ          channel
 	VZEROUPPER
 	RET
 
 // func output4x2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX, FMA3
-TEXT ·output4x2AVX2(SB), $512-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·output4x2AVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+4, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), DI
+	SHLQ   $0x02, DI
+	MOVQ   y+0(FP), R8
+	MOVQ   residual+64(FP), R9
+	SUBQ   R8, R9
+	MOVQ   bias+56(FP), R10
 
 channel:
-	MOVQ         CX, SI
-	IMUL3Q       $+4, SI, SI
-	MOVQ         AX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Y0
+	VADDPS       (R11)(DX*2), Y0, Y0
+	VMOVUPS      (R11)(BX*1), Y1
+	VADDPS       (R11)(DX*4), Y1, Y1
+	VADDPS       Y1, Y0, Y2
+	VADDPS       (R11), Y2, Y2
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y1
+	VADDPS       (R11)(DX*2), Y1, Y1
+	VMOVUPS      (R11)(BX*1), Y4
+	VADDPS       (R11)(DX*4), Y4, Y4
+	VADDPS       Y4, Y1, Y5
+	VADDPS       (R11), Y5, Y5
 	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, (SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y6, 256(SP)
-	VMOVUPS      Y1, 384(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 32(SP)
-	VMOVUPS      Y4, 160(SP)
-	VMOVUPS      Y6, 288(SP)
-	VMOVUPS      Y1, 416(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 64(SP)
-	VMOVUPS      Y4, 192(SP)
-	VMOVUPS      Y6, 320(SP)
-	VMOVUPS      Y1, 448(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Y0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Y5
-	VBROADCASTSS twoAVX2<>+0(SB), Y6
-	VBROADCASTSS fourAVX2<>+0(SB), Y7
-	VBROADCASTSS eightAVX2<>+0(SB), Y8
-	VADDPS       Y2, Y1, Y9
-	VSUBPS       Y2, Y1, Y1
-	VADDPS       Y4, Y3, Y2
-	VSUBPS       Y4, Y3, Y3
-	VADDPS       Y9, Y0, Y0
-	VADDPS       Y2, Y0, Y0
-	VMOVAPS      Y1, Y4
-	VFMADD231PS  Y3, Y6, Y4
-	VMOVAPS      Y9, Y6
-	VFMADD231PS  Y2, Y7, Y6
-	VADDPS       Y5, Y1, Y1
-	VMOVAPS      Y1, Y1
-	VFMADD231PS  Y3, Y8, Y1
-	VMOVUPS      Y0, 96(SP)
-	VMOVUPS      Y4, 224(SP)
-	VMOVUPS      Y6, 352(SP)
-	VMOVUPS      Y1, 480(SP)
-	ADDQ         CX, DI
-	MOVQ         bias+56(FP), SI
-	VMOVUPS      (SI)(BX*1), Y0
-	MOVQ         y+0(FP), SI
-	ADDQ         BX, SI
-	MOVQ         residual+64(FP), DI
-	CMPQ         rows+24(FP), $0x00
-	JLE          channeldone
-	VMOVUPS      (SP), Y1
-	VMOVUPS      32(SP), Y2
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y4
-	VADDPS       Y2, Y1, Y1
-	VADDPS       Y3, Y1, Y1
-	VSUBPS       Y3, Y2, Y2
-	VSUBPS       Y4, Y2, Y2
-	MOVQ         SI, R8
-	VADDPS       Y0, Y1, Y1
-	TESTQ        DI, DI
-	JZ           plain00
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Y1, Y1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y4
+	VADDPS       (R11)(DX*2), Y4, Y4
+	VMOVUPS      (R11)(BX*1), Y6
+	VADDPS       (R11)(DX*4), Y6, Y6
+	VADDPS       Y6, Y4, Y7
+	VADDPS       (R11), Y7, Y7
+	VMOVAPS      Y4, Y4
+	VFMADD231PS  Y6, Y3, Y4
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y6
+	VADDPS       (R11)(DX*2), Y6, Y6
+	VMOVUPS      (R11)(BX*1), Y8
+	VADDPS       (R11)(DX*4), Y8, Y8
+	VADDPS       Y8, Y6, Y9
+	VADDPS       (R11), Y9, Y9
+	VMOVAPS      Y6, Y6
+	VFMADD231PS  Y8, Y3, Y6
+	MOVQ         R8, R11
+	VADDPS       Y7, Y5, Y3
+	VADDPS       Y2, Y3, Y2
+	VSUBPS       Y7, Y5, Y3
+	VSUBPS       Y9, Y3, Y3
+	MOVQ         R11, R12
+	VADDPS       (R10), Y2, Y2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store00
+	VADDPS       (R12)(R9*1), Y2, Y2
 
 store00:
-	VMOVUPS Y1, (R8)
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
+	JLE     after01
+	ADDQ    DI, R11
+	VADDPS  (R10), Y3, Y3
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R11)(R9*1), Y3, Y3
 
 store01:
-	VMOVUPS Y2, (R8)
+	VMAXPS  (SP), Y3, Y3
+	VMOVUPS Y3, (R11)
 
-row0:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x01
-	JLE     channeldone
-	VMOVUPS 128(SP), Y1
-	VMOVUPS 160(SP), Y2
-	VMOVUPS 192(SP), Y3
-	VMOVUPS 224(SP), Y4
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y3, Y1, Y1
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  Y4, Y2, Y2
-	MOVQ    SI, R8
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain10
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y1, Y1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store10
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
-
-store10:
-	VMOVUPS Y1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
-
-store11:
-	VMOVUPS Y2, (R8)
-
-row1:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x02
-	JLE     channeldone
-	VMOVUPS 256(SP), Y1
-	VMOVUPS 288(SP), Y2
-	VMOVUPS 320(SP), Y3
-	VMOVUPS 352(SP), Y4
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y3, Y1, Y1
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  Y4, Y2, Y2
-	MOVQ    SI, R8
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain20
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y1, Y1
-
-plain20:
-	CMPQ   relu+72(FP), $0x00
+after01:
+	MOVQ   R8, R11
+	CMPQ   rows+24(FP), $0x02
+	JLE    row2
+	MOVQ   rs+8(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R12, R11
+	ADDQ   R12, R11
+	VADDPS Y4, Y1, Y2
+	VADDPS Y0, Y2, Y0
+	VSUBPS Y4, Y1, Y1
+	VSUBPS Y6, Y1, Y1
+	MOVQ   R11, R12
+	VADDPS (R10), Y0, Y0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store20
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VADDPS (R12)(R9*1), Y0, Y0
 
 store20:
-	VMOVUPS Y1, (R8)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R12)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain21
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
-
-plain21:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store21
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
+	JLE     after21
+	ADDQ    DI, R11
+	VADDPS  (R10), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store21
+	VADDPS  (R11)(R9*1), Y1, Y1
 
 store21:
-	VMOVUPS Y2, (R8)
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R11)
 
+after21:
 row2:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x03
-	JLE     channeldone
-	VMOVUPS 384(SP), Y1
-	VMOVUPS 416(SP), Y2
-	VMOVUPS 448(SP), Y3
-	VMOVUPS 480(SP), Y4
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y3, Y1, Y1
-	VSUBPS  Y3, Y2, Y2
-	VSUBPS  Y4, Y2, Y2
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain30
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y1, Y1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Y0
+	VSUBPS       (R11)(DX*2), Y0, Y0
+	VMOVUPS      (R11)(BX*1), Y1
+	VSUBPS       (R11)(DX*4), Y1, Y1
+	VMOVAPS      Y0, Y2
+	VBROADCASTSS constant3AVX2<>+0(SB), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VADDPS       (R11)(SI*1), Y0, Y0
+	VBROADCASTSS constant4AVX2<>+0(SB), Y4
+	VFMADD231PS  Y1, Y4, Y0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y1
+	VSUBPS       (R11)(DX*2), Y1, Y1
+	VMOVUPS      (R11)(BX*1), Y5
+	VSUBPS       (R11)(DX*4), Y5, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VADDPS       (R11)(SI*1), Y1, Y1
+	VFMADD231PS  Y5, Y4, Y1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y5
+	VSUBPS       (R11)(DX*2), Y5, Y5
+	VMOVUPS      (R11)(BX*1), Y7
+	VSUBPS       (R11)(DX*4), Y7, Y7
+	VMOVAPS      Y5, Y8
+	VFMADD231PS  Y7, Y3, Y8
+	VADDPS       (R11)(SI*1), Y5, Y5
+	VFMADD231PS  Y7, Y4, Y5
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Y7
+	VSUBPS       (R11)(DX*2), Y7, Y7
+	VMOVUPS      (R11)(BX*1), Y9
+	VSUBPS       (R11)(DX*4), Y9, Y9
+	VMOVAPS      Y7, Y10
+	VFMADD231PS  Y9, Y3, Y10
+	VADDPS       (R11)(SI*1), Y7, Y3
+	VFMADD231PS  Y9, Y4, Y3
+	MOVQ         R8, R11
+	CMPQ         rows+24(FP), $0x01
+	JLE          row1
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	VADDPS       Y8, Y6, Y4
+	VADDPS       Y2, Y4, Y2
+	VSUBPS       Y8, Y6, Y4
+	VSUBPS       Y10, Y4, Y4
+	MOVQ         R11, R12
+	VADDPS       (R10), Y2, Y2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store10
+	VADDPS       (R12)(R9*1), Y2, Y2
 
-plain30:
-	CMPQ   relu+72(FP), $0x00
+store10:
+	VMAXPS  (SP), Y2, Y2
+	VMOVUPS Y2, (R12)
+	CMPQ    columns+32(FP), $0x01
+	JLE     after11
+	ADDQ    DI, R11
+	VADDPS  (R10), Y4, Y4
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store11
+	VADDPS  (R11)(R9*1), Y4, Y4
+
+store11:
+	VMAXPS  (SP), Y4, Y4
+	VMOVUPS Y4, (R11)
+
+after11:
+row1:
+	MOVQ   R8, R11
+	CMPQ   rows+24(FP), $0x03
+	JLE    row3
+	MOVQ   rs+8(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R12, R11
+	ADDQ   R12, R11
+	ADDQ   R12, R11
+	VADDPS Y5, Y1, Y2
+	VADDPS Y0, Y2, Y0
+	VSUBPS Y5, Y1, Y1
+	VSUBPS Y3, Y1, Y1
+	MOVQ   R11, R12
+	VADDPS (R10), Y0, Y0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store30
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VADDPS (R12)(R9*1), Y0, Y0
 
 store30:
-	VMOVUPS Y1, (SI)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R12)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain31
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y2, Y2
-
-plain31:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store31
-	VXORPS Y0, Y0, Y0
-	VMAXPS Y0, Y2, Y2
+	JLE     after31
+	ADDQ    DI, R11
+	VADDPS  (R10), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store31
+	VADDPS  (R11)(R9*1), Y1, Y1
 
 store31:
-	VMOVUPS Y2, (SI)
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R11)
 
+after31:
 row3:
-channeldone:
 	ADDQ $+32, AX
-	ADDQ $+32, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+32, R10
+	ADDQ $+32, R8
+	SUBQ $0x08, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 
 // func inputStride2AVX2(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX
-TEXT ·inputStride2AVX2(SB), $800-40
+TEXT ·inputStride2AVX2(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
 
 channel:
-	MOVQ    DX, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y4
+	MOVQ    AX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*2), Y0
+	VMOVUPS (R10), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS (R10)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y3
+	VMOVUPS (R10), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMOVUPS (R10)(BX*4), Y5
+	VSUBPS  Y3, Y5, Y5
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y6
+	VMOVUPS (R10), Y7
+	VSUBPS  Y6, Y7, Y7
+	VMOVUPS (R10)(BX*4), Y8
+	VSUBPS  Y6, Y8, Y8
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y9
+	VMOVUPS (R10), Y10
+	VSUBPS  Y9, Y10, Y10
+	VMOVUPS (R10)(BX*4), Y11
+	VSUBPS  Y9, Y11, Y11
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y12
+	VMOVUPS (R10), Y13
+	VSUBPS  Y12, Y13, Y13
+	VMOVUPS (R10)(BX*4), Y14
+	VSUBPS  Y12, Y14, Y14
+	VSUBPS  Y7, Y1, Y1
+	VSUBPS  Y7, Y13, Y13
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y7, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y13, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y10, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y6, Y0, Y0
+	VSUBPS  Y6, Y12, Y1
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y6, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y3, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y9, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y8, Y2, Y0
+	VSUBPS  Y8, Y14, Y1
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y8, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y5, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y11, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*1), Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y3
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y2, 160(SP)
-	VMOVUPS Y4, 320(SP)
-	VMOVUPS Y1, 480(SP)
-	VMOVUPS Y3, 640(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y4
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y3, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(SI*1), Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Y1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Y3
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Y4
 	VSUBPS  Y2, Y0, Y0
 	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y2, 192(SP)
-	VMOVUPS Y4, 352(SP)
-	VMOVUPS Y1, 512(SP)
-	VMOVUPS Y3, 672(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y2, 224(SP)
-	VMOVUPS Y4, 384(SP)
-	VMOVUPS Y1, 544(SP)
-	VMOVUPS Y3, 704(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y2, 256(SP)
-	VMOVUPS Y4, 416(SP)
-	VMOVUPS Y1, 576(SP)
-	VMOVUPS Y3, 736(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Y0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y2, 288(SP)
-	VMOVUPS Y4, 448(SP)
-	VMOVUPS Y1, 608(SP)
-	VMOVUPS Y3, 768(SP)
-	ADDQ    DI, R8
-	MOVQ    AX, R8
-	VMOVUPS (SP), Y0
-	VMOVUPS 32(SP), Y1
-	VMOVUPS 64(SP), Y2
-	VMOVUPS 96(SP), Y3
-	VMOVUPS 128(SP), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 160(SP), Y0
-	VMOVUPS 192(SP), Y1
-	VMOVUPS 224(SP), Y2
-	VMOVUPS 256(SP), Y3
-	VMOVUPS 288(SP), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 320(SP), Y0
-	VMOVUPS 352(SP), Y1
-	VMOVUPS 384(SP), Y2
-	VMOVUPS 416(SP), Y3
-	VMOVUPS 448(SP), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 480(SP), Y0
-	VMOVUPS 512(SP), Y1
-	VMOVUPS 544(SP), Y2
-	VMOVUPS 576(SP), Y3
-	VMOVUPS 608(SP), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 640(SP), Y0
-	VMOVUPS 672(SP), Y1
-	VMOVUPS 704(SP), Y2
-	VMOVUPS 736(SP), Y3
-	VMOVUPS 768(SP), Y4
-	VSUBPS  Y2, Y0, Y0
-	VSUBPS  Y2, Y4, Y4
-	VMOVUPS Y0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Y3, (R8)
-	ADDQ    CX, R8
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y3, (R9)
+	ADDQ    CX, R9
 	ADDQ    $+32, DX
 	ADDQ    $+32, AX
-	SUBQ    $0x08, SI
+	SUBQ    $0x08, DI
 	JNZ     channel
 	VZEROUPPER
 	RET
 
 // func outputStride2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX
-TEXT ·outputStride2AVX2(SB), $320-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·outputStride2AVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+5, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), DI
+	MOVQ   residual+64(FP), R8
+	SUBQ   DI, R8
+	MOVQ   bias+56(FP), R9
 
 channel:
-	MOVQ    CX, SI
-	IMUL3Q  $+5, SI, SI
-	MOVQ    AX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y4
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y1, 160(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y4
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y1, 192(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y4
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y1, 224(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y4
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y1, 256(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Y0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Y4
-	VADDPS  Y1, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y1, 288(SP)
-	ADDQ    CX, DI
-	MOVQ    bias+56(FP), SI
-	VMOVUPS (SI)(BX*1), Y0
-	MOVQ    y+0(FP), SI
-	ADDQ    BX, SI
-	MOVQ    residual+64(FP), DI
-	CMPQ    rows+24(FP), $0x00
-	JLE     channeldone
-	VMOVUPS (SP), Y1
-	VMOVUPS 32(SP), Y2
-	VMOVUPS 64(SP), Y3
-	VMOVUPS 96(SP), Y4
-	VMOVUPS 128(SP), Y5
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y3, Y2, Y2
-	VADDPS  Y5, Y2, Y2
-	MOVQ    SI, R8
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain00
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y1, Y1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	MOVQ    AX, R10
+	VMOVUPS (R10)(DX*1), Y0
+	VADDPS  (R10), Y0, Y1
+	VADDPS  (R10)(BX*1), Y1, Y1
+	VADDPS  (R10)(DX*2), Y0, Y0
+	VADDPS  (R10)(DX*4), Y0, Y0
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y2
+	VADDPS  (R10), Y2, Y3
+	VADDPS  (R10)(BX*1), Y3, Y3
+	VADDPS  (R10)(DX*2), Y2, Y2
+	VADDPS  (R10)(DX*4), Y2, Y2
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y4
+	VADDPS  (R10), Y4, Y5
+	VADDPS  (R10)(BX*1), Y5, Y5
+	VADDPS  (R10)(DX*2), Y4, Y4
+	VADDPS  (R10)(DX*4), Y4, Y4
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y6
+	VADDPS  (R10), Y6, Y7
+	VADDPS  (R10)(BX*1), Y7, Y7
+	VADDPS  (R10)(DX*2), Y6, Y6
+	VADDPS  (R10)(DX*4), Y6, Y6
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y8
+	VADDPS  (R10), Y8, Y9
+	VADDPS  (R10)(BX*1), Y9, Y9
+	VADDPS  (R10)(DX*2), Y8, Y8
+	VADDPS  (R10)(DX*4), Y8, Y8
+	MOVQ    DI, R10
+	VADDPS  Y1, Y3, Y1
+	VADDPS  Y7, Y1, Y1
+	VADDPS  Y5, Y3, Y3
+	VADDPS  Y9, Y3, Y3
+	MOVQ    R10, R11
+	VADDPS  (R9), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R11)(R8*1), Y1, Y1
 
 store00:
-	VMOVUPS Y1, (R8)
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Y2, Y2
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VXORPS Y1, Y1, Y1
-	VMAXPS Y1, Y2, Y2
+	JLE     after01
+	ADDQ    SI, R10
+	VADDPS  (R9), Y3, Y3
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R10)(R8*1), Y3, Y3
 
 store01:
-	VMOVUPS Y2, (R8)
+	VMAXPS  (SP), Y3, Y3
+	VMOVUPS Y3, (R10)
 
-row0:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x01
-	JLE     channeldone
-	VMOVUPS 160(SP), Y1
-	VMOVUPS 192(SP), Y2
-	VMOVUPS 224(SP), Y3
-	VMOVUPS 256(SP), Y4
-	VMOVUPS 288(SP), Y5
-	VADDPS  Y2, Y1, Y1
-	VADDPS  Y4, Y1, Y1
-	VADDPS  Y3, Y2, Y2
-	VADDPS  Y5, Y2, Y2
-	VADDPS  Y0, Y1, Y1
-	TESTQ   DI, DI
-	JZ      plain10
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y1, Y1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
+after01:
+	MOVQ   DI, R10
+	CMPQ   rows+24(FP), $0x01
+	JLE    row1
+	MOVQ   rs+8(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R11, R10
+	VADDPS Y0, Y2, Y0
+	VADDPS Y6, Y0, Y0
+	VADDPS Y4, Y2, Y1
+	VADDPS Y8, Y1, Y1
+	MOVQ   R10, R11
+	VADDPS (R9), Y0, Y0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store10
-	VXORPS Y3, Y3, Y3
-	VMAXPS Y3, Y1, Y1
+	VADDPS (R11)(R8*1), Y0, Y0
 
 store10:
-	VMOVUPS Y1, (SI)
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, SI
-	VADDPS  Y0, Y2, Y2
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Y2, Y2
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VXORPS Y0, Y0, Y0
-	VMAXPS Y0, Y2, Y2
+	JLE     after11
+	ADDQ    SI, R10
+	VADDPS  (R9), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store11
+	VADDPS  (R10)(R8*1), Y1, Y1
 
 store11:
-	VMOVUPS Y2, (SI)
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R10)
 
+after11:
 row1:
-channeldone:
 	ADDQ $+32, AX
-	ADDQ $+32, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+32, R9
+	ADDQ $+32, DI
+	SUBQ $0x08, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 

@@ -7923,2531 +7923,1730 @@ without:
 
 // func input4AVX512(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX, AVX512F
-TEXT ·input4AVX512(SB), $2304-40
+TEXT ·input4AVX512(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), R8
+	MOVQ R8, R9
+	SHLQ $0x02, R9
 
 channel:
-	MOVQ         DX, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
+	MOVQ         AX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Z0
+	VBROADCASTSS constant0AVX512<>+0(SB), Z1
+	VFNMADD231PS (R11)(BX*2), Z1, Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z2
+	VFMADD231PS  (R11), Z2, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z3
+	VFNMADD231PS (R11)(BX*2), Z1, Z3
+	VFMADD231PS  (R11), Z2, Z3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z4
+	VFNMADD231PS (R11)(BX*2), Z1, Z4
+	VFMADD231PS  (R11), Z2, Z4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z5
+	VFNMADD231PS (R11)(BX*2), Z1, Z5
+	VFMADD231PS  (R11), Z2, Z5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z6
+	VFNMADD231PS (R11)(BX*2), Z1, Z6
+	VFMADD231PS  (R11), Z2, Z6
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z7
+	VFNMADD231PS (R11)(BX*2), Z1, Z7
+	VFMADD231PS  (R11), Z2, Z7
+	VMOVAPS      Z6, Z1
+	VBROADCASTSS constant0AVX512<>+0(SB), Z2
+	VFNMADD231PS Z4, Z2, Z1
+	VBROADCASTSS constant1AVX512<>+0(SB), Z8
+	VFMADD231PS  Z0, Z8, Z1
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z6, Z0
+	VFNMADD231PS Z4, Z8, Z0
+	VMOVAPS      Z5, Z1
+	VFNMADD231PS Z3, Z8, Z1
+	VADDPS       Z1, Z0, Z9
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z9, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z4, Z6, Z0
+	VSUBPS       Z3, Z5, Z1
+	VADDPS       Z1, Z1, Z1
+	VADDPS       Z1, Z0, Z4
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z4, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z7, Z0
+	VFNMADD231PS Z5, Z2, Z0
+	VFMADD231PS  Z3, Z8, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z1
+	VFNMADD231PS (R11)(BX*2), Z1, Z0
+	VMOVUPS      (R11)(SI*1), Z2
+	VFNMADD231PS (R11)(BX*1), Z1, Z2
+	VADDPS       Z2, Z0, Z3
+	VSUBPS       Z2, Z0, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z2
+	VFNMADD231PS (R11)(BX*2), Z1, Z2
+	VMOVUPS      (R11)(SI*1), Z4
+	VFNMADD231PS (R11)(BX*1), Z1, Z4
+	VADDPS       Z4, Z2, Z5
+	VSUBPS       Z4, Z2, Z2
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z4
+	VFNMADD231PS (R11)(BX*2), Z1, Z4
+	VMOVUPS      (R11)(SI*1), Z6
+	VFNMADD231PS (R11)(BX*1), Z1, Z6
+	VADDPS       Z6, Z4, Z7
+	VSUBPS       Z6, Z4, Z4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z6
+	VFNMADD231PS (R11)(BX*2), Z1, Z6
+	VMOVUPS      (R11)(SI*1), Z8
+	VFNMADD231PS (R11)(BX*1), Z1, Z8
+	VADDPS       Z8, Z6, Z9
+	VSUBPS       Z8, Z6, Z6
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z8
+	VFNMADD231PS (R11)(BX*2), Z1, Z8
+	VMOVUPS      (R11)(SI*1), Z10
+	VFNMADD231PS (R11)(BX*1), Z1, Z10
+	VADDPS       Z10, Z8, Z11
+	VSUBPS       Z10, Z8, Z8
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z10
+	VFNMADD231PS (R11)(BX*2), Z1, Z10
+	VMOVUPS      (R11)(SI*1), Z12
+	VFNMADD231PS (R11)(BX*1), Z1, Z12
+	VADDPS       Z12, Z10, Z1
+	VSUBPS       Z12, Z10, Z10
+	VMOVAPS      Z11, Z12
+	VBROADCASTSS constant0AVX512<>+0(SB), Z13
+	VFNMADD231PS Z7, Z13, Z12
+	VBROADCASTSS constant1AVX512<>+0(SB), Z14
+	VFMADD231PS  Z3, Z14, Z12
+	VMOVUPS      Z12, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z11, Z3
+	VFNMADD231PS Z7, Z14, Z3
+	VMOVAPS      Z9, Z12
+	VFNMADD231PS Z5, Z14, Z12
+	VADDPS       Z12, Z3, Z15
+	VSUBPS       Z12, Z3, Z3
+	VMOVUPS      Z15, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z7, Z11, Z3
+	VSUBPS       Z5, Z9, Z7
+	VADDPS       Z7, Z7, Z7
+	VADDPS       Z7, Z3, Z11
+	VSUBPS       Z7, Z3, Z3
+	VMOVUPS      Z11, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z1, Z1
+	VFNMADD231PS Z9, Z13, Z1
+	VFMADD231PS  Z5, Z14, Z1
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z8, Z1
+	VBROADCASTSS constant0AVX512<>+0(SB), Z3
+	VFNMADD231PS Z4, Z3, Z1
+	VBROADCASTSS constant1AVX512<>+0(SB), Z5
+	VFMADD231PS  Z0, Z5, Z1
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z8, Z0
+	VFNMADD231PS Z4, Z5, Z0
+	VMOVAPS      Z6, Z1
+	VFNMADD231PS Z2, Z5, Z1
+	VADDPS       Z1, Z0, Z7
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z7, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z4, Z8, Z0
+	VSUBPS       Z2, Z6, Z1
+	VADDPS       Z1, Z1, Z1
+	VADDPS       Z1, Z0, Z4
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z4, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z10, Z0
+	VFNMADD231PS Z6, Z3, Z0
+	VFMADD231PS  Z2, Z5, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Z0
+	VSUBPS       (R11)(BX*2), Z0, Z0
+	VMOVUPS      (R11)(SI*1), Z1
+	VSUBPS       (R11)(BX*1), Z1, Z1
+	VADDPS       Z1, Z1, Z1
+	VADDPS       Z1, Z0, Z2
+	VSUBPS       Z1, Z0, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z1
+	VSUBPS       (R11)(BX*2), Z1, Z1
+	VMOVUPS      (R11)(SI*1), Z3
+	VSUBPS       (R11)(BX*1), Z3, Z3
+	VADDPS       Z3, Z3, Z3
+	VADDPS       Z3, Z1, Z4
+	VSUBPS       Z3, Z1, Z1
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z3
+	VSUBPS       (R11)(BX*2), Z3, Z3
+	VMOVUPS      (R11)(SI*1), Z5
+	VSUBPS       (R11)(BX*1), Z5, Z5
+	VADDPS       Z5, Z5, Z5
+	VADDPS       Z5, Z3, Z6
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z5
+	VSUBPS       (R11)(BX*2), Z5, Z5
+	VMOVUPS      (R11)(SI*1), Z7
+	VSUBPS       (R11)(BX*1), Z7, Z7
+	VADDPS       Z7, Z7, Z7
+	VADDPS       Z7, Z5, Z8
+	VSUBPS       Z7, Z5, Z5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z7
+	VSUBPS       (R11)(BX*2), Z7, Z7
+	VMOVUPS      (R11)(SI*1), Z9
+	VSUBPS       (R11)(BX*1), Z9, Z9
+	VADDPS       Z9, Z9, Z9
+	VADDPS       Z9, Z7, Z10
+	VSUBPS       Z9, Z7, Z7
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z9
+	VSUBPS       (R11)(BX*2), Z9, Z9
+	VMOVUPS      (R11)(SI*1), Z11
+	VSUBPS       (R11)(BX*1), Z11, Z11
+	VADDPS       Z11, Z11, Z11
+	VADDPS       Z11, Z9, Z12
+	VSUBPS       Z11, Z9, Z9
+	VMOVAPS      Z10, Z11
+	VBROADCASTSS constant0AVX512<>+0(SB), Z13
+	VFNMADD231PS Z6, Z13, Z11
+	VBROADCASTSS constant1AVX512<>+0(SB), Z14
+	VFMADD231PS  Z2, Z14, Z11
+	VMOVUPS      Z11, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z10, Z2
+	VFNMADD231PS Z6, Z14, Z2
+	VMOVAPS      Z8, Z11
+	VFNMADD231PS Z4, Z14, Z11
+	VADDPS       Z11, Z2, Z15
+	VSUBPS       Z11, Z2, Z2
+	VMOVUPS      Z15, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z6, Z10, Z2
+	VSUBPS       Z4, Z8, Z6
+	VADDPS       Z6, Z6, Z6
+	VADDPS       Z6, Z2, Z10
+	VSUBPS       Z6, Z2, Z2
+	VMOVUPS      Z10, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z12, Z2
+	VFNMADD231PS Z8, Z13, Z2
+	VFMADD231PS  Z4, Z14, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z7, Z2
+	VBROADCASTSS constant0AVX512<>+0(SB), Z4
+	VFNMADD231PS Z3, Z4, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z6
+	VFMADD231PS  Z0, Z6, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z7, Z0
+	VFNMADD231PS Z3, Z6, Z0
+	VMOVAPS      Z5, Z2
+	VFNMADD231PS Z1, Z6, Z2
+	VADDPS       Z2, Z0, Z8
+	VSUBPS       Z2, Z0, Z0
+	VMOVUPS      Z8, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z3, Z7, Z0
+	VSUBPS       Z1, Z5, Z2
+	VADDPS       Z2, Z2, Z2
+	VADDPS       Z2, Z0, Z3
+	VSUBPS       Z2, Z0, Z0
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z9, Z0
+	VFNMADD231PS Z5, Z4, Z0
 	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (SP)
-	VMOVUPS      Z3, 384(SP)
-	VMOVUPS      Z4, 768(SP)
-	VMOVUPS      Z5, 1152(SP)
-	VMOVUPS      Z2, 1536(SP)
-	VMOVUPS      Z0, 1920(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 64(SP)
-	VMOVUPS      Z3, 448(SP)
-	VMOVUPS      Z4, 832(SP)
-	VMOVUPS      Z5, 1216(SP)
-	VMOVUPS      Z2, 1600(SP)
-	VMOVUPS      Z0, 1984(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 128(SP)
-	VMOVUPS      Z3, 512(SP)
-	VMOVUPS      Z4, 896(SP)
-	VMOVUPS      Z5, 1280(SP)
-	VMOVUPS      Z2, 1664(SP)
-	VMOVUPS      Z0, 2048(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 192(SP)
-	VMOVUPS      Z3, 576(SP)
-	VMOVUPS      Z4, 960(SP)
-	VMOVUPS      Z5, 1344(SP)
-	VMOVUPS      Z2, 1728(SP)
-	VMOVUPS      Z0, 2112(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 256(SP)
-	VMOVUPS      Z3, 640(SP)
-	VMOVUPS      Z4, 1024(SP)
-	VMOVUPS      Z5, 1408(SP)
-	VMOVUPS      Z2, 1792(SP)
-	VMOVUPS      Z0, 2176(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 320(SP)
-	VMOVUPS      Z3, 704(SP)
-	VMOVUPS      Z4, 1088(SP)
-	VMOVUPS      Z5, 1472(SP)
-	VMOVUPS      Z2, 1856(SP)
-	VMOVUPS      Z0, 2240(SP)
-	ADDQ         DI, R8
-	MOVQ         AX, R8
-	VMOVUPS      (SP), Z0
-	VMOVUPS      64(SP), Z1
-	VMOVUPS      128(SP), Z2
-	VMOVUPS      192(SP), Z3
-	VMOVUPS      256(SP), Z4
-	VMOVUPS      320(SP), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      384(SP), Z0
-	VMOVUPS      448(SP), Z1
-	VMOVUPS      512(SP), Z2
-	VMOVUPS      576(SP), Z3
-	VMOVUPS      640(SP), Z4
-	VMOVUPS      704(SP), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      768(SP), Z0
-	VMOVUPS      832(SP), Z1
-	VMOVUPS      896(SP), Z2
-	VMOVUPS      960(SP), Z3
-	VMOVUPS      1024(SP), Z4
-	VMOVUPS      1088(SP), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      1152(SP), Z0
-	VMOVUPS      1216(SP), Z1
-	VMOVUPS      1280(SP), Z2
-	VMOVUPS      1344(SP), Z3
-	VMOVUPS      1408(SP), Z4
-	VMOVUPS      1472(SP), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      1536(SP), Z0
-	VMOVUPS      1600(SP), Z1
-	VMOVUPS      1664(SP), Z2
-	VMOVUPS      1728(SP), Z3
-	VMOVUPS      1792(SP), Z4
-	VMOVUPS      1856(SP), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      1920(SP), Z0
-	VMOVUPS      1984(SP), Z1
-	VMOVUPS      2048(SP), Z2
-	VMOVUPS      2112(SP), Z3
-	VMOVUPS      2176(SP), Z4
-	VMOVUPS      2240(SP), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z3, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z5, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(DI*1), Z0
+	VBROADCASTSS constant0AVX512<>+0(SB), Z1
+	VFNMADD231PS (R11)(SI*1), Z1, Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z2
+	VFMADD231PS  (R11)(BX*1), Z2, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z3
+	VFNMADD231PS (R11)(SI*1), Z1, Z3
+	VFMADD231PS  (R11)(BX*1), Z2, Z3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z4
+	VFNMADD231PS (R11)(SI*1), Z1, Z4
+	VFMADD231PS  (R11)(BX*1), Z2, Z4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z5
+	VFNMADD231PS (R11)(SI*1), Z1, Z5
+	VFMADD231PS  (R11)(BX*1), Z2, Z5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z6
+	VFNMADD231PS (R11)(SI*1), Z1, Z6
+	VFMADD231PS  (R11)(BX*1), Z2, Z6
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z7
+	VFNMADD231PS (R11)(SI*1), Z1, Z7
+	VFMADD231PS  (R11)(BX*1), Z2, Z7
+	VMOVAPS      Z6, Z1
+	VBROADCASTSS constant0AVX512<>+0(SB), Z2
+	VFNMADD231PS Z4, Z2, Z1
+	VBROADCASTSS constant1AVX512<>+0(SB), Z8
+	VFMADD231PS  Z0, Z8, Z1
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z6, Z0
+	VFNMADD231PS Z4, Z8, Z0
+	VMOVAPS      Z5, Z1
+	VFNMADD231PS Z3, Z8, Z1
+	VADDPS       Z1, Z0, Z9
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z9, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z4, Z6, Z0
+	VSUBPS       Z3, Z5, Z1
+	VADDPS       Z1, Z1, Z1
+	VADDPS       Z1, Z0, Z4
+	VSUBPS       Z1, Z0, Z0
+	VMOVUPS      Z4, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z7, Z0
+	VFNMADD231PS Z5, Z2, Z0
+	VFMADD231PS  Z3, Z8, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
 	ADDQ         $+64, DX
 	ADDQ         $+64, AX
-	SUBQ         $0x10, SI
+	SUBQ         $0x10, R8
 	JNZ          channel
 	VZEROUPPER
 	RET
 
-DATA fourAVX512<>+0(SB)/4, $(4.0)
-GLOBL fourAVX512<>(SB), RODATA|NOPTR, $4
+DATA constant0AVX512<>+0(SB)/4, $0x40a00000
+GLOBL constant0AVX512<>(SB), RODATA|NOPTR, $4
 
-DATA fiveAVX512<>+0(SB)/4, $(5.0)
-GLOBL fiveAVX512<>(SB), RODATA|NOPTR, $4
-
-DATA twoAVX512<>+0(SB)/4, $(2.0)
-GLOBL twoAVX512<>(SB), RODATA|NOPTR, $4
+DATA constant1AVX512<>+0(SB)/4, $0x40800000
+GLOBL constant1AVX512<>(SB), RODATA|NOPTR, $4
 
 // func output4AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX, AVX512F
-TEXT ·output4AVX512(SB), $1536-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·output4AVX512(SB), NOSPLIT, $64-80
+	VPXORQ       Z0, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX512<>+0(SB), Z0
+	VMOVUPS      Z0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+6, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), DI
+	SHLQ   $0x02, DI
+	MOVQ   y+0(FP), R8
+	MOVQ   residual+64(FP), R9
+	SUBQ   R8, R9
+	MOVQ   bias+56(FP), R10
 
 channel:
-	MOVQ         CX, SI
-	IMUL3Q       $+6, SI, SI
-	MOVQ         AX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Z0
+	VADDPS       (R11)(DX*2), Z0, Z0
+	VMOVUPS      (R11)(BX*1), Z1
+	VADDPS       (R11)(DX*4), Z1, Z1
+	VADDPS       Z1, Z0, Z2
+	VADDPS       (R11), Z2, Z2
+	VMOVAPS      Z0, Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z1
+	VADDPS       (R11)(DX*2), Z1, Z1
+	VMOVUPS      (R11)(BX*1), Z4
+	VADDPS       (R11)(DX*4), Z4, Z4
+	VADDPS       Z4, Z1, Z5
+	VADDPS       (R11), Z5, Z5
 	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, (SP)
-	VMOVUPS      Z4, 384(SP)
-	VMOVUPS      Z6, 768(SP)
-	VMOVUPS      Z1, 1152(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 64(SP)
-	VMOVUPS      Z4, 448(SP)
-	VMOVUPS      Z6, 832(SP)
-	VMOVUPS      Z1, 1216(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 128(SP)
-	VMOVUPS      Z4, 512(SP)
-	VMOVUPS      Z6, 896(SP)
-	VMOVUPS      Z1, 1280(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 192(SP)
-	VMOVUPS      Z4, 576(SP)
-	VMOVUPS      Z6, 960(SP)
-	VMOVUPS      Z1, 1344(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 256(SP)
-	VMOVUPS      Z4, 640(SP)
-	VMOVUPS      Z6, 1024(SP)
-	VMOVUPS      Z1, 1408(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 320(SP)
-	VMOVUPS      Z4, 704(SP)
-	VMOVUPS      Z6, 1088(SP)
-	VMOVUPS      Z1, 1472(SP)
-	ADDQ         CX, DI
-	MOVQ         bias+56(FP), SI
-	VMOVUPS      (SI)(BX*1), Z0
-	MOVQ         y+0(FP), SI
-	ADDQ         BX, SI
-	MOVQ         residual+64(FP), DI
-	CMPQ         rows+24(FP), $0x00
-	JLE          channeldone
-	VMOVUPS      (SP), Z1
-	VMOVUPS      64(SP), Z2
-	VMOVUPS      128(SP), Z3
-	VMOVUPS      192(SP), Z4
-	VMOVUPS      256(SP), Z5
-	VMOVUPS      320(SP), Z6
-	VBROADCASTSS twoAVX512<>+0(SB), Z7
-	VBROADCASTSS fourAVX512<>+0(SB), Z8
-	VBROADCASTSS eightAVX512<>+0(SB), Z9
-	VADDPS       Z3, Z2, Z26
-	VSUBPS       Z3, Z2, Z2
-	VADDPS       Z5, Z4, Z3
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z26, Z1, Z1
-	VADDPS       Z3, Z1, Z1
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z4, Z7, Z5
-	VMOVAPS      Z26, Z7
-	VFMADD231PS  Z3, Z8, Z7
-	VADDPS       Z6, Z2, Z2
-	VMOVAPS      Z2, Z2
-	VFMADD231PS  Z4, Z9, Z2
-	MOVQ         SI, R8
-	VADDPS       Z0, Z1, Z1
-	TESTQ        DI, DI
-	JZ           plain00
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Z1, Z1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VPXORQ Z10, Z10, Z10
-	VMAXPS Z10, Z1, Z1
+	VFMADD231PS  Z4, Z3, Z1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z4
+	VADDPS       (R11)(DX*2), Z4, Z4
+	VMOVUPS      (R11)(BX*1), Z6
+	VADDPS       (R11)(DX*4), Z6, Z6
+	VADDPS       Z6, Z4, Z7
+	VADDPS       (R11), Z7, Z7
+	VMOVAPS      Z4, Z4
+	VFMADD231PS  Z6, Z3, Z4
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z6
+	VADDPS       (R11)(DX*2), Z6, Z6
+	VMOVUPS      (R11)(BX*1), Z8
+	VADDPS       (R11)(DX*4), Z8, Z8
+	VADDPS       Z8, Z6, Z9
+	VADDPS       (R11), Z9, Z9
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z8, Z3, Z6
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z8
+	VADDPS       (R11)(DX*2), Z8, Z8
+	VMOVUPS      (R11)(BX*1), Z10
+	VADDPS       (R11)(DX*4), Z10, Z10
+	VADDPS       Z10, Z8, Z11
+	VADDPS       (R11), Z11, Z11
+	VMOVAPS      Z8, Z8
+	VFMADD231PS  Z10, Z3, Z8
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z10
+	VADDPS       (R11)(DX*2), Z10, Z10
+	VMOVUPS      (R11)(BX*1), Z12
+	VADDPS       (R11)(DX*4), Z12, Z12
+	VADDPS       Z12, Z10, Z13
+	VADDPS       (R11), Z13, Z13
+	VMOVAPS      Z10, Z10
+	VFMADD231PS  Z12, Z3, Z10
+	MOVQ         R8, R11
+	VADDPS       Z7, Z5, Z3
+	VADDPS       Z11, Z9, Z12
+	VADDPS       Z12, Z3, Z14
+	VADDPS       Z2, Z14, Z2
+	VMOVAPS      Z3, Z3
+	VBROADCASTSS constant1AVX512<>+0(SB), Z14
+	VFMADD231PS  Z12, Z14, Z3
+	MOVQ         R11, R12
+	VADDPS       (R10), Z2, Z2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store00
+	VADDPS       (R12)(R9*1), Z2, Z2
 
 store00:
-	VMOVUPS Z1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Z0, Z5, Z5
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z5, Z5
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VPXORQ Z11, Z11, Z11
-	VMAXPS Z11, Z5, Z5
-
-store01:
-	VMOVUPS Z5, (R8)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
+	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Z0, Z7, Z7
-	TESTQ   DI, DI
-	JZ      plain02
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z7, Z7
-
-plain02:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store02
-	VPXORQ Z12, Z12, Z12
-	VMAXPS Z12, Z7, Z7
+	JLE     after02
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Z3, Z3
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store02
+	VADDPS  (R12)(R9*1), Z3, Z3
 
 store02:
-	VMOVUPS Z7, (R8)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain03
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
+	VMAXPS  (SP), Z3, Z3
+	VMOVUPS Z3, (R12)
 
-plain03:
-	CMPQ   relu+72(FP), $0x00
+after02:
+	VSUBPS       Z7, Z5, Z2
+	VSUBPS       Z11, Z9, Z3
+	VMOVAPS      Z2, Z5
+	VBROADCASTSS constant3AVX512<>+0(SB), Z7
+	VFMADD231PS  Z3, Z7, Z5
+	VADDPS       Z13, Z2, Z2
+	VBROADCASTSS constant4AVX512<>+0(SB), Z7
+	VFMADD231PS  Z3, Z7, Z2
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after01
+	ADDQ         DI, R12
+	VADDPS       (R10), Z5, Z5
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store01
+	VADDPS       (R12)(R9*1), Z5, Z5
+
+store01:
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R12)
+
+after01:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after03
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Z2, Z2
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store03
-	VPXORQ Z13, Z13, Z13
-	VMAXPS Z13, Z2, Z2
+	VADDPS (R11)(R9*1), Z2, Z2
 
 store03:
-	VMOVUPS Z2, (R8)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R11)
 
-row0:
-	MOVQ         rs+8(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, SI
-	CMPQ         rows+24(FP), $0x01
-	JLE          channeldone
-	VMOVUPS      384(SP), Z1
-	VMOVUPS      448(SP), Z2
-	VMOVUPS      512(SP), Z3
-	VMOVUPS      576(SP), Z4
-	VMOVUPS      640(SP), Z5
-	VMOVUPS      704(SP), Z6
-	VBROADCASTSS twoAVX512<>+0(SB), Z7
-	VBROADCASTSS fourAVX512<>+0(SB), Z8
-	VBROADCASTSS eightAVX512<>+0(SB), Z9
-	VADDPS       Z3, Z2, Z26
-	VSUBPS       Z3, Z2, Z2
-	VADDPS       Z5, Z4, Z3
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z26, Z1, Z1
-	VADDPS       Z3, Z1, Z1
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z4, Z7, Z5
-	VMOVAPS      Z26, Z7
-	VFMADD231PS  Z3, Z8, Z7
-	VADDPS       Z6, Z2, Z2
-	VMOVAPS      Z2, Z2
-	VFMADD231PS  Z4, Z9, Z2
-	MOVQ         SI, R8
-	VADDPS       Z0, Z1, Z1
-	TESTQ        DI, DI
-	JZ           plain10
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Z1, Z1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store10
-	VPXORQ Z14, Z14, Z14
-	VMAXPS Z14, Z1, Z1
-
-store10:
-	VMOVUPS Z1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Z0, Z5, Z5
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z5, Z5
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VPXORQ Z15, Z15, Z15
-	VMAXPS Z15, Z5, Z5
-
-store11:
-	VMOVUPS Z5, (R8)
-	CMPQ    columns+32(FP), $0x02
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Z0, Z7, Z7
-	TESTQ   DI, DI
-	JZ      plain12
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z7, Z7
-
-plain12:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store12
-	VPXORQ Z16, Z16, Z16
-	VMAXPS Z16, Z7, Z7
-
-store12:
-	VMOVUPS Z7, (R8)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain13
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
-
-plain13:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store13
-	VPXORQ Z17, Z17, Z17
-	VMAXPS Z17, Z2, Z2
-
-store13:
-	VMOVUPS Z2, (R8)
-
-row1:
-	MOVQ         rs+8(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, SI
+after03:
+	MOVQ         R8, R11
 	CMPQ         rows+24(FP), $0x02
-	JLE          channeldone
-	VMOVUPS      768(SP), Z1
-	VMOVUPS      832(SP), Z2
-	VMOVUPS      896(SP), Z3
-	VMOVUPS      960(SP), Z4
-	VMOVUPS      1024(SP), Z5
-	VMOVUPS      1088(SP), Z6
-	VBROADCASTSS twoAVX512<>+0(SB), Z7
-	VBROADCASTSS fourAVX512<>+0(SB), Z8
-	VBROADCASTSS eightAVX512<>+0(SB), Z9
-	VADDPS       Z3, Z2, Z26
-	VSUBPS       Z3, Z2, Z2
-	VADDPS       Z5, Z4, Z3
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z26, Z1, Z1
-	VADDPS       Z3, Z1, Z1
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z4, Z7, Z5
-	VMOVAPS      Z26, Z7
-	VFMADD231PS  Z3, Z8, Z7
-	VADDPS       Z6, Z2, Z2
+	JLE          row2
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R11
+	VADDPS       Z4, Z1, Z2
+	VADDPS       Z8, Z6, Z3
+	VADDPS       Z3, Z2, Z5
+	VADDPS       Z0, Z5, Z0
 	VMOVAPS      Z2, Z2
-	VFMADD231PS  Z4, Z9, Z2
-	MOVQ         SI, R8
-	VADDPS       Z0, Z1, Z1
-	TESTQ        DI, DI
-	JZ           plain20
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Z1, Z1
-
-plain20:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store20
-	VPXORQ Z18, Z18, Z18
-	VMAXPS Z18, Z1, Z1
+	VBROADCASTSS constant1AVX512<>+0(SB), Z5
+	VFMADD231PS  Z3, Z5, Z2
+	MOVQ         R11, R12
+	VADDPS       (R10), Z0, Z0
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store20
+	VADDPS       (R12)(R9*1), Z0, Z0
 
 store20:
-	VMOVUPS Z1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Z0, Z5, Z5
-	TESTQ   DI, DI
-	JZ      plain21
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z5, Z5
-
-plain21:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store21
-	VPXORQ Z19, Z19, Z19
-	VMAXPS Z19, Z5, Z5
-
-store21:
-	VMOVUPS Z5, (R8)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R12)
+	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Z0, Z7, Z7
-	TESTQ   DI, DI
-	JZ      plain22
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z7, Z7
-
-plain22:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store22
-	VPXORQ Z20, Z20, Z20
-	VMAXPS Z20, Z7, Z7
+	JLE     after22
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Z2, Z2
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store22
+	VADDPS  (R12)(R9*1), Z2, Z2
 
 store22:
-	VMOVUPS Z7, (R8)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain23
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
 
-plain23:
-	CMPQ   relu+72(FP), $0x00
+after22:
+	VSUBPS       Z4, Z1, Z0
+	VSUBPS       Z8, Z6, Z1
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS constant3AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z2
+	VADDPS       Z10, Z0, Z0
+	VBROADCASTSS constant4AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z0
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after21
+	ADDQ         DI, R12
+	VADDPS       (R10), Z2, Z2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store21
+	VADDPS       (R12)(R9*1), Z2, Z2
+
+store21:
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
+
+after21:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after23
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Z0, Z0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store23
-	VPXORQ Z21, Z21, Z21
-	VMAXPS Z21, Z2, Z2
+	VADDPS (R11)(R9*1), Z0, Z0
 
 store23:
-	VMOVUPS Z2, (R8)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R11)
 
+after23:
 row2:
-	MOVQ         rs+8(FP), R8
-	SHLQ         $0x02, R8
-	ADDQ         R8, SI
-	CMPQ         rows+24(FP), $0x03
-	JLE          channeldone
-	VMOVUPS      1152(SP), Z1
-	VMOVUPS      1216(SP), Z2
-	VMOVUPS      1280(SP), Z3
-	VMOVUPS      1344(SP), Z4
-	VMOVUPS      1408(SP), Z5
-	VMOVUPS      1472(SP), Z6
-	VBROADCASTSS twoAVX512<>+0(SB), Z7
-	VBROADCASTSS fourAVX512<>+0(SB), Z8
-	VBROADCASTSS eightAVX512<>+0(SB), Z9
-	VADDPS       Z3, Z2, Z26
-	VSUBPS       Z3, Z2, Z2
-	VADDPS       Z5, Z4, Z3
-	VSUBPS       Z5, Z4, Z4
-	VADDPS       Z26, Z1, Z1
-	VADDPS       Z3, Z1, Z1
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z4, Z7, Z5
-	VMOVAPS      Z26, Z7
-	VFMADD231PS  Z3, Z8, Z7
-	VADDPS       Z6, Z2, Z2
-	VMOVAPS      Z2, Z2
-	VFMADD231PS  Z4, Z9, Z2
-	VADDPS       Z0, Z1, Z1
-	TESTQ        DI, DI
-	JZ           plain30
-	MOVQ         SI, R8
-	SUBQ         y+0(FP), R8
-	VADDPS       (DI)(R8*1), Z1, Z1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Z0
+	VSUBPS       (R11)(DX*2), Z0, Z0
+	VMOVUPS      (R11)(BX*1), Z1
+	VSUBPS       (R11)(DX*4), Z1, Z1
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS constant3AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z2
+	VADDPS       (R11)(SI*1), Z0, Z0
+	VBROADCASTSS constant4AVX512<>+0(SB), Z4
+	VFMADD231PS  Z1, Z4, Z0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z1
+	VSUBPS       (R11)(DX*2), Z1, Z1
+	VMOVUPS      (R11)(BX*1), Z5
+	VSUBPS       (R11)(DX*4), Z5, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z5, Z3, Z6
+	VADDPS       (R11)(SI*1), Z1, Z1
+	VFMADD231PS  Z5, Z4, Z1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z5
+	VSUBPS       (R11)(DX*2), Z5, Z5
+	VMOVUPS      (R11)(BX*1), Z7
+	VSUBPS       (R11)(DX*4), Z7, Z7
+	VMOVAPS      Z5, Z8
+	VFMADD231PS  Z7, Z3, Z8
+	VADDPS       (R11)(SI*1), Z5, Z5
+	VFMADD231PS  Z7, Z4, Z5
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z7
+	VSUBPS       (R11)(DX*2), Z7, Z7
+	VMOVUPS      (R11)(BX*1), Z9
+	VSUBPS       (R11)(DX*4), Z9, Z9
+	VMOVAPS      Z7, Z10
+	VFMADD231PS  Z9, Z3, Z10
+	VADDPS       (R11)(SI*1), Z7, Z7
+	VFMADD231PS  Z9, Z4, Z7
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z9
+	VSUBPS       (R11)(DX*2), Z9, Z9
+	VMOVUPS      (R11)(BX*1), Z11
+	VSUBPS       (R11)(DX*4), Z11, Z11
+	VMOVAPS      Z9, Z12
+	VFMADD231PS  Z11, Z3, Z12
+	VADDPS       (R11)(SI*1), Z9, Z9
+	VFMADD231PS  Z11, Z4, Z9
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z11
+	VSUBPS       (R11)(DX*2), Z11, Z11
+	VMOVUPS      (R11)(BX*1), Z13
+	VSUBPS       (R11)(DX*4), Z13, Z13
+	VMOVAPS      Z11, Z14
+	VFMADD231PS  Z13, Z3, Z14
+	VADDPS       (R11)(SI*1), Z11, Z3
+	VFMADD231PS  Z13, Z4, Z3
+	MOVQ         R8, R11
+	CMPQ         rows+24(FP), $0x01
+	JLE          row1
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	VADDPS       Z8, Z6, Z4
+	VADDPS       Z12, Z10, Z11
+	VADDPS       Z11, Z4, Z13
+	VADDPS       Z2, Z13, Z2
+	VMOVAPS      Z4, Z4
+	VBROADCASTSS constant1AVX512<>+0(SB), Z13
+	VFMADD231PS  Z11, Z13, Z4
+	MOVQ         R11, R12
+	VADDPS       (R10), Z2, Z2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store10
+	VADDPS       (R12)(R9*1), Z2, Z2
 
-plain30:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store30
-	VPXORQ Z22, Z22, Z22
-	VMAXPS Z22, Z1, Z1
+store10:
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
+	MOVQ    R11, R12
+	CMPQ    columns+32(FP), $0x02
+	JLE     after12
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Z4, Z4
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store12
+	VADDPS  (R12)(R9*1), Z4, Z4
+
+store12:
+	VMAXPS  (SP), Z4, Z4
+	VMOVUPS Z4, (R12)
+
+after12:
+	VSUBPS       Z8, Z6, Z2
+	VSUBPS       Z12, Z10, Z4
+	VMOVAPS      Z2, Z6
+	VBROADCASTSS constant3AVX512<>+0(SB), Z8
+	VFMADD231PS  Z4, Z8, Z6
+	VADDPS       Z14, Z2, Z2
+	VBROADCASTSS constant4AVX512<>+0(SB), Z8
+	VFMADD231PS  Z4, Z8, Z2
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after11
+	ADDQ         DI, R12
+	VADDPS       (R10), Z6, Z6
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store11
+	VADDPS       (R12)(R9*1), Z6, Z6
+
+store11:
+	VMAXPS  (SP), Z6, Z6
+	VMOVUPS Z6, (R12)
+
+after11:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after13
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Z2, Z2
+	CMPQ   residual+64(FP), $0x00
+	JEQ    store13
+	VADDPS (R11)(R9*1), Z2, Z2
+
+store13:
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R11)
+
+after13:
+row1:
+	MOVQ         R8, R11
+	CMPQ         rows+24(FP), $0x03
+	JLE          row3
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R11
+	ADDQ         R12, R11
+	VADDPS       Z5, Z1, Z2
+	VADDPS       Z9, Z7, Z4
+	VADDPS       Z4, Z2, Z6
+	VADDPS       Z0, Z6, Z0
+	VMOVAPS      Z2, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	MOVQ         R11, R12
+	VADDPS       (R10), Z0, Z0
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store30
+	VADDPS       (R12)(R9*1), Z0, Z0
 
 store30:
-	VMOVUPS Z1, (SI)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Z0, Z5, Z5
-	TESTQ   DI, DI
-	JZ      plain31
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z5, Z5
-
-plain31:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store31
-	VPXORQ Z23, Z23, Z23
-	VMAXPS Z23, Z5, Z5
-
-store31:
-	VMOVUPS Z5, (SI)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R12)
+	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Z0, Z7, Z7
-	TESTQ   DI, DI
-	JZ      plain32
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z7, Z7
-
-plain32:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store32
-	VPXORQ Z24, Z24, Z24
-	VMAXPS Z24, Z7, Z7
+	JLE     after32
+	ADDQ    DI, R12
+	ADDQ    DI, R12
+	VADDPS  (R10), Z2, Z2
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store32
+	VADDPS  (R12)(R9*1), Z2, Z2
 
 store32:
-	VMOVUPS Z7, (SI)
-	CMPQ    columns+32(FP), $0x03
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain33
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z2, Z2
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
 
-plain33:
-	CMPQ   relu+72(FP), $0x00
+after32:
+	VSUBPS       Z5, Z1, Z0
+	VSUBPS       Z9, Z7, Z1
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS constant3AVX512<>+0(SB), Z4
+	VFMADD231PS  Z1, Z4, Z2
+	VADDPS       Z3, Z0, Z0
+	VBROADCASTSS constant4AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z0
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x01
+	JLE          after31
+	ADDQ         DI, R12
+	VADDPS       (R10), Z2, Z2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store31
+	VADDPS       (R12)(R9*1), Z2, Z2
+
+store31:
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
+
+after31:
+	CMPQ   columns+32(FP), $0x03
+	JLE    after33
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	ADDQ   DI, R11
+	VADDPS (R10), Z0, Z0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store33
-	VPXORQ Z25, Z25, Z25
-	VMAXPS Z25, Z2, Z2
+	VADDPS (R11)(R9*1), Z0, Z0
 
 store33:
-	VMOVUPS Z2, (SI)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R11)
 
+after33:
 row3:
-channeldone:
 	ADDQ $+64, AX
-	ADDQ $+64, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+64, R10
+	ADDQ $+64, R8
+	SUBQ $0x10, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 
-DATA eightAVX512<>+0(SB)/4, $(8.0)
-GLOBL eightAVX512<>(SB), RODATA|NOPTR, $4
+DATA constant2AVX512<>+0(SB)/4, $0xff800000
+GLOBL constant2AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA constant3AVX512<>+0(SB)/4, $0x40000000
+GLOBL constant3AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA constant4AVX512<>+0(SB)/4, $0x41000000
+GLOBL constant4AVX512<>(SB), RODATA|NOPTR, $4
 
 // func input2AVX512(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX, AVX512F
-TEXT ·input2AVX512(SB), $1024-40
+TEXT ·input2AVX512(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
 
 channel:
-	MOVQ    DX, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
+	MOVQ    AX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10), Z0
+	VSUBPS  (R10)(BX*2), Z0, Z0
+	ADDQ    R8, R10
+	VMOVUPS (R10), Z1
+	VSUBPS  (R10)(BX*2), Z1, Z1
+	ADDQ    R8, R10
+	VMOVUPS (R10), Z2
+	VSUBPS  (R10)(BX*2), Z2, Z2
+	ADDQ    R8, R10
+	VMOVUPS (R10), Z3
+	VSUBPS  (R10)(BX*2), Z3, Z3
 	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VADDPS  Z1, Z2, Z0
 	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (SP)
-	VMOVUPS Z4, 256(SP)
-	VMOVUPS Z2, 512(SP)
-	VMOVUPS Z1, 768(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z2, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z3, Z1, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*2), Z0
+	VADDPS  (R10)(BX*1), Z0, Z1
+	VSUBPS  (R10)(BX*1), Z0, Z0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z2
+	VADDPS  (R10)(BX*1), Z2, Z3
+	VSUBPS  (R10)(BX*1), Z2, Z2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z4
+	VADDPS  (R10)(BX*1), Z4, Z5
+	VSUBPS  (R10)(BX*1), Z4, Z4
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z6
+	VADDPS  (R10)(BX*1), Z6, Z7
+	VSUBPS  (R10)(BX*1), Z6, Z6
+	VSUBPS  Z5, Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VADDPS  Z3, Z5, Z1
+	VSUBPS  Z3, Z5, Z5
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z5, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z7, Z3, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z4, Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VADDPS  Z2, Z4, Z0
+	VSUBPS  Z2, Z4, Z1
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z6, Z2, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*1), Z0
+	VSUBPS  (R10)(SI*1), Z0, Z0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z1
+	VSUBPS  (R10)(SI*1), Z1, Z1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z2
+	VSUBPS  (R10)(SI*1), Z2, Z2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z3
+	VSUBPS  (R10)(SI*1), Z3, Z3
 	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VADDPS  Z1, Z2, Z0
 	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 64(SP)
-	VMOVUPS Z4, 320(SP)
-	VMOVUPS Z2, 576(SP)
-	VMOVUPS Z1, 832(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 128(SP)
-	VMOVUPS Z4, 384(SP)
-	VMOVUPS Z2, 640(SP)
-	VMOVUPS Z1, 896(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 192(SP)
-	VMOVUPS Z4, 448(SP)
-	VMOVUPS Z2, 704(SP)
-	VMOVUPS Z1, 960(SP)
-	ADDQ    DI, R8
-	MOVQ    AX, R8
-	VMOVUPS (SP), Z0
-	VMOVUPS 64(SP), Z1
-	VMOVUPS 128(SP), Z2
-	VMOVUPS 192(SP), Z3
-	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 256(SP), Z0
-	VMOVUPS 320(SP), Z1
-	VMOVUPS 384(SP), Z2
-	VMOVUPS 448(SP), Z3
-	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 512(SP), Z0
-	VMOVUPS 576(SP), Z1
-	VMOVUPS 640(SP), Z2
-	VMOVUPS 704(SP), Z3
-	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 768(SP), Z0
-	VMOVUPS 832(SP), Z1
-	VMOVUPS 896(SP), Z2
-	VMOVUPS 960(SP), Z3
-	VSUBPS  Z2, Z0, Z0
-	VADDPS  Z2, Z1, Z4
-	VSUBPS  Z1, Z2, Z2
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z2, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z3, Z1, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
 	ADDQ    $+64, DX
 	ADDQ    $+64, AX
-	SUBQ    $0x10, SI
+	SUBQ    $0x10, DI
 	JNZ     channel
 	VZEROUPPER
 	RET
 
 // func output2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX, AVX512F
-TEXT ·output2AVX512(SB), $512-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·output2AVX512(SB), NOSPLIT, $64-80
+	VPXORQ       Z0, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX512<>+0(SB), Z0
+	VMOVUPS      Z0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+4, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), DI
+	MOVQ   residual+64(FP), R8
+	SUBQ   DI, R8
+	MOVQ   bias+56(FP), R9
 
 channel:
-	MOVQ    CX, SI
-	IMUL3Q  $+4, SI, SI
-	MOVQ    AX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
+	MOVQ    AX, R10
+	VMOVUPS (R10)(DX*1), Z0
+	VMOVUPS (R10)(DX*2), Z1
+	VADDPS  Z1, Z0, Z2
+	VADDPS  (R10), Z2, Z2
+	VSUBPS  Z1, Z0, Z0
+	VSUBPS  (R10)(BX*1), Z0, Z0
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z1
+	VMOVUPS (R10)(DX*2), Z3
+	VADDPS  Z3, Z1, Z4
+	VADDPS  (R10), Z4, Z4
 	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, (SP)
-	VMOVUPS Z1, 256(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 64(SP)
-	VMOVUPS Z1, 320(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 128(SP)
-	VMOVUPS Z1, 384(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z1, Z1
-	VSUBPS  Z3, Z1, Z1
-	VMOVUPS Z0, 192(SP)
-	VMOVUPS Z1, 448(SP)
-	ADDQ    CX, DI
-	MOVQ    bias+56(FP), SI
-	VMOVUPS (SI)(BX*1), Z0
-	MOVQ    y+0(FP), SI
-	ADDQ    BX, SI
-	MOVQ    residual+64(FP), DI
-	CMPQ    rows+24(FP), $0x00
-	JLE     channeldone
-	VMOVUPS (SP), Z1
-	VMOVUPS 64(SP), Z2
-	VMOVUPS 128(SP), Z3
-	VMOVUPS 192(SP), Z8
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z3, Z1, Z1
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  Z8, Z2, Z2
-	MOVQ    SI, R8
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain00
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z1, Z1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VPXORQ Z4, Z4, Z4
-	VMAXPS Z4, Z1, Z1
+	VSUBPS  (R10)(BX*1), Z1, Z1
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z3
+	VMOVUPS (R10)(DX*2), Z5
+	VADDPS  Z5, Z3, Z6
+	VADDPS  (R10), Z6, Z6
+	VSUBPS  Z5, Z3, Z3
+	VSUBPS  (R10)(BX*1), Z3, Z3
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z5
+	VMOVUPS (R10)(DX*2), Z7
+	VADDPS  Z7, Z5, Z8
+	VADDPS  (R10), Z8, Z8
+	VSUBPS  Z7, Z5, Z5
+	VSUBPS  (R10)(BX*1), Z5, Z5
+	MOVQ    DI, R10
+	VADDPS  Z6, Z4, Z7
+	VADDPS  Z2, Z7, Z2
+	VSUBPS  Z6, Z4, Z4
+	VSUBPS  Z8, Z4, Z4
+	MOVQ    R10, R11
+	VADDPS  (R9), Z2, Z2
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R11)(R8*1), Z2, Z2
 
 store00:
-	VMOVUPS Z1, (R8)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VPXORQ Z5, Z5, Z5
-	VMAXPS Z5, Z2, Z2
+	JLE     after01
+	ADDQ    SI, R10
+	VADDPS  (R9), Z4, Z4
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R10)(R8*1), Z4, Z4
 
 store01:
-	VMOVUPS Z2, (R8)
+	VMAXPS  (SP), Z4, Z4
+	VMOVUPS Z4, (R10)
 
-row0:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x01
-	JLE     channeldone
-	VMOVUPS 256(SP), Z1
-	VMOVUPS 320(SP), Z2
-	VMOVUPS 384(SP), Z3
-	VMOVUPS 448(SP), Z8
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z3, Z1, Z1
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  Z8, Z2, Z2
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain10
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z1, Z1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
+after01:
+	MOVQ   DI, R10
+	CMPQ   rows+24(FP), $0x01
+	JLE    row1
+	MOVQ   rs+8(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R11, R10
+	VADDPS Z3, Z1, Z2
+	VADDPS Z0, Z2, Z0
+	VSUBPS Z3, Z1, Z1
+	VSUBPS Z5, Z1, Z1
+	MOVQ   R10, R11
+	VADDPS (R9), Z0, Z0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store10
-	VPXORQ Z6, Z6, Z6
-	VMAXPS Z6, Z1, Z1
+	VADDPS (R11)(R8*1), Z0, Z0
 
 store10:
-	VMOVUPS Z1, (SI)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, SI
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z2, Z2
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VPXORQ Z7, Z7, Z7
-	VMAXPS Z7, Z2, Z2
+	JLE     after11
+	ADDQ    SI, R10
+	VADDPS  (R9), Z1, Z1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store11
+	VADDPS  (R10)(R8*1), Z1, Z1
 
 store11:
-	VMOVUPS Z2, (SI)
+	VMAXPS  (SP), Z1, Z1
+	VMOVUPS Z1, (R10)
 
+after11:
 row1:
-channeldone:
 	ADDQ $+64, AX
-	ADDQ $+64, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+64, R9
+	ADDQ $+64, DI
+	SUBQ $0x10, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 
 // func input4x2AVX512(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX, AVX512F
-TEXT ·input4x2AVX512(SB), $1536-40
+TEXT ·input4x2AVX512(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), R8
+	MOVQ R8, R9
+	SHLQ $0x02, R9
 
 channel:
-	MOVQ         DX, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, (SP)
-	VMOVUPS      Z3, 256(SP)
-	VMOVUPS      Z4, 512(SP)
-	VMOVUPS      Z5, 768(SP)
-	VMOVUPS      Z2, 1024(SP)
-	VMOVUPS      Z0, 1280(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 64(SP)
-	VMOVUPS      Z3, 320(SP)
-	VMOVUPS      Z4, 576(SP)
-	VMOVUPS      Z5, 832(SP)
-	VMOVUPS      Z2, 1088(SP)
-	VMOVUPS      Z0, 1344(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 128(SP)
-	VMOVUPS      Z3, 384(SP)
-	VMOVUPS      Z4, 640(SP)
-	VMOVUPS      Z5, 896(SP)
-	VMOVUPS      Z2, 1152(SP)
-	VMOVUPS      Z0, 1408(SP)
-	ADDQ         DI, R8
-	MOVQ         R8, R9
-	VMOVUPS      (R9), Z0
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z1
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z2
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z3
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z4
-	ADDQ         BX, R9
-	VMOVUPS      (R9), Z5
-	VBROADCASTSS fourAVX512<>+0(SB), Z6
-	VBROADCASTSS fiveAVX512<>+0(SB), Z7
-	VBROADCASTSS twoAVX512<>+0(SB), Z8
-	VMOVAPS      Z4, Z9
-	VFNMADD231PS Z2, Z7, Z9
-	VMOVAPS      Z9, Z9
-	VFMADD231PS  Z0, Z6, Z9
-	VMOVAPS      Z5, Z0
-	VFNMADD231PS Z3, Z7, Z0
-	VMOVAPS      Z0, Z0
-	VFMADD231PS  Z1, Z6, Z0
-	VMOVAPS      Z4, Z5
-	VFNMADD231PS Z2, Z6, Z5
-	VMOVAPS      Z3, Z7
-	VFNMADD231PS Z1, Z6, Z7
-	VSUBPS       Z2, Z4, Z2
-	VSUBPS       Z1, Z3, Z1
-	VADDPS       Z7, Z5, Z3
-	VSUBPS       Z7, Z5, Z4
-	VMOVAPS      Z2, Z5
-	VFMADD231PS  Z1, Z8, Z5
-	VMOVAPS      Z2, Z2
-	VFNMADD231PS Z1, Z8, Z2
-	VMOVUPS      Z9, 192(SP)
-	VMOVUPS      Z3, 448(SP)
-	VMOVUPS      Z4, 704(SP)
-	VMOVUPS      Z5, 960(SP)
-	VMOVUPS      Z2, 1216(SP)
-	VMOVUPS      Z0, 1472(SP)
-	ADDQ         DI, R8
-	MOVQ         AX, R8
-	VMOVUPS      (SP), Z0
-	VMOVUPS      64(SP), Z1
-	VMOVUPS      128(SP), Z2
-	VMOVUPS      192(SP), Z3
+	MOVQ         AX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Z0
+	VBROADCASTSS constant0AVX512<>+0(SB), Z1
+	VFNMADD231PS (R11)(BX*2), Z1, Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z2
+	VFMADD231PS  (R11), Z2, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z3
+	VFNMADD231PS (R11)(BX*2), Z1, Z3
+	VFMADD231PS  (R11), Z2, Z3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z4
+	VFNMADD231PS (R11)(BX*2), Z1, Z4
+	VFMADD231PS  (R11), Z2, Z4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z5
+	VFNMADD231PS (R11)(BX*2), Z1, Z5
+	VFMADD231PS  (R11), Z2, Z5
+	VSUBPS       Z4, Z0, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z3, Z4, Z0
+	VSUBPS       Z3, Z4, Z1
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z5, Z3, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z1
+	VFNMADD231PS (R11)(BX*2), Z1, Z0
+	VMOVUPS      (R11)(SI*1), Z2
+	VFNMADD231PS (R11)(BX*1), Z1, Z2
+	VADDPS       Z2, Z0, Z3
 	VSUBPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z4
-	VSUBPS       Z1, Z2, Z2
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z2
+	VFNMADD231PS (R11)(BX*2), Z1, Z2
+	VMOVUPS      (R11)(SI*1), Z4
+	VFNMADD231PS (R11)(BX*1), Z1, Z4
+	VADDPS       Z4, Z2, Z5
+	VSUBPS       Z4, Z2, Z2
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z4
+	VFNMADD231PS (R11)(BX*2), Z1, Z4
+	VMOVUPS      (R11)(SI*1), Z6
+	VFNMADD231PS (R11)(BX*1), Z1, Z6
+	VADDPS       Z6, Z4, Z7
+	VSUBPS       Z6, Z4, Z4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z6
+	VFNMADD231PS (R11)(BX*2), Z1, Z6
+	VMOVUPS      (R11)(SI*1), Z8
+	VFNMADD231PS (R11)(BX*1), Z1, Z8
+	VADDPS       Z8, Z6, Z1
+	VSUBPS       Z8, Z6, Z6
+	VSUBPS       Z7, Z3, Z3
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z5, Z7, Z3
+	VSUBPS       Z5, Z7, Z7
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z7, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z1, Z5, Z1
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z4, Z0, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z2, Z4, Z0
+	VSUBPS       Z2, Z4, Z1
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z6, Z2, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(BX*4), Z0
+	VSUBPS       (R11)(BX*2), Z0, Z0
+	VMOVUPS      (R11)(SI*1), Z1
+	VSUBPS       (R11)(BX*1), Z1, Z1
+	VADDPS       Z1, Z1, Z1
+	VADDPS       Z1, Z0, Z2
+	VSUBPS       Z1, Z0, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z1
+	VSUBPS       (R11)(BX*2), Z1, Z1
+	VMOVUPS      (R11)(SI*1), Z3
+	VSUBPS       (R11)(BX*1), Z3, Z3
+	VADDPS       Z3, Z3, Z3
+	VADDPS       Z3, Z1, Z4
 	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      256(SP), Z0
-	VMOVUPS      320(SP), Z1
-	VMOVUPS      384(SP), Z2
-	VMOVUPS      448(SP), Z3
-	VSUBPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z4
-	VSUBPS       Z1, Z2, Z2
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      512(SP), Z0
-	VMOVUPS      576(SP), Z1
-	VMOVUPS      640(SP), Z2
-	VMOVUPS      704(SP), Z3
-	VSUBPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z4
-	VSUBPS       Z1, Z2, Z2
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      768(SP), Z0
-	VMOVUPS      832(SP), Z1
-	VMOVUPS      896(SP), Z2
-	VMOVUPS      960(SP), Z3
-	VSUBPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z4
-	VSUBPS       Z1, Z2, Z2
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      1024(SP), Z0
-	VMOVUPS      1088(SP), Z1
-	VMOVUPS      1152(SP), Z2
-	VMOVUPS      1216(SP), Z3
-	VSUBPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z4
-	VSUBPS       Z1, Z2, Z2
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      1280(SP), Z0
-	VMOVUPS      1344(SP), Z1
-	VMOVUPS      1408(SP), Z2
-	VMOVUPS      1472(SP), Z3
-	VSUBPS       Z2, Z0, Z0
-	VADDPS       Z2, Z1, Z4
-	VSUBPS       Z1, Z2, Z2
-	VSUBPS       Z3, Z1, Z1
-	VMOVUPS      Z0, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z4, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z2, (R8)
-	ADDQ         CX, R8
-	VMOVUPS      Z1, (R8)
-	ADDQ         CX, R8
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z3
+	VSUBPS       (R11)(BX*2), Z3, Z3
+	VMOVUPS      (R11)(SI*1), Z5
+	VSUBPS       (R11)(BX*1), Z5, Z5
+	VADDPS       Z5, Z5, Z5
+	VADDPS       Z5, Z3, Z6
+	VSUBPS       Z5, Z3, Z3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z5
+	VSUBPS       (R11)(BX*2), Z5, Z5
+	VMOVUPS      (R11)(SI*1), Z7
+	VSUBPS       (R11)(BX*1), Z7, Z7
+	VADDPS       Z7, Z7, Z7
+	VADDPS       Z7, Z5, Z8
+	VSUBPS       Z7, Z5, Z5
+	VSUBPS       Z6, Z2, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z4, Z6, Z2
+	VSUBPS       Z4, Z6, Z6
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z6, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z8, Z4, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z3, Z0, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z1, Z3, Z0
+	VSUBPS       Z1, Z3, Z2
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z5, Z1, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	MOVQ         DX, R11
+	VMOVUPS      (R11)(DI*1), Z0
+	VBROADCASTSS constant0AVX512<>+0(SB), Z1
+	VFNMADD231PS (R11)(SI*1), Z1, Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z2
+	VFMADD231PS  (R11)(BX*1), Z2, Z0
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z3
+	VFNMADD231PS (R11)(SI*1), Z1, Z3
+	VFMADD231PS  (R11)(BX*1), Z2, Z3
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z4
+	VFNMADD231PS (R11)(SI*1), Z1, Z4
+	VFMADD231PS  (R11)(BX*1), Z2, Z4
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(DI*1), Z5
+	VFNMADD231PS (R11)(SI*1), Z1, Z5
+	VFMADD231PS  (R11)(BX*1), Z2, Z5
+	VSUBPS       Z4, Z0, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z3, Z4, Z0
+	VSUBPS       Z3, Z4, Z1
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z1, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z5, Z3, Z0
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
 	ADDQ         $+64, DX
 	ADDQ         $+64, AX
-	SUBQ         $0x10, SI
+	SUBQ         $0x10, R8
 	JNZ          channel
 	VZEROUPPER
 	RET
 
 // func output4x2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX, AVX512F
-TEXT ·output4x2AVX512(SB), $1024-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·output4x2AVX512(SB), NOSPLIT, $64-80
+	VPXORQ       Z0, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX512<>+0(SB), Z0
+	VMOVUPS      Z0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+4, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), DI
+	SHLQ   $0x02, DI
+	MOVQ   y+0(FP), R8
+	MOVQ   residual+64(FP), R9
+	SUBQ   R8, R9
+	MOVQ   bias+56(FP), R10
 
 channel:
-	MOVQ         CX, SI
-	IMUL3Q       $+4, SI, SI
-	MOVQ         AX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Z0
+	VADDPS       (R11)(DX*2), Z0, Z0
+	VMOVUPS      (R11)(BX*1), Z1
+	VADDPS       (R11)(DX*4), Z1, Z1
+	VADDPS       Z1, Z0, Z2
+	VADDPS       (R11), Z2, Z2
+	VMOVAPS      Z0, Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z1
+	VADDPS       (R11)(DX*2), Z1, Z1
+	VMOVUPS      (R11)(BX*1), Z4
+	VADDPS       (R11)(DX*4), Z4, Z4
+	VADDPS       Z4, Z1, Z5
+	VADDPS       (R11), Z5, Z5
 	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, (SP)
-	VMOVUPS      Z4, 256(SP)
-	VMOVUPS      Z6, 512(SP)
-	VMOVUPS      Z1, 768(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 64(SP)
-	VMOVUPS      Z4, 320(SP)
-	VMOVUPS      Z6, 576(SP)
-	VMOVUPS      Z1, 832(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 128(SP)
-	VMOVUPS      Z4, 384(SP)
-	VMOVUPS      Z6, 640(SP)
-	VMOVUPS      Z1, 896(SP)
-	ADDQ         CX, DI
-	MOVQ         DI, R8
-	VMOVUPS      (R8), Z0
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z1
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z2
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z3
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z4
-	ADDQ         SI, R8
-	VMOVUPS      (R8), Z5
-	VBROADCASTSS twoAVX512<>+0(SB), Z6
-	VBROADCASTSS fourAVX512<>+0(SB), Z7
-	VBROADCASTSS eightAVX512<>+0(SB), Z8
-	VADDPS       Z2, Z1, Z9
-	VSUBPS       Z2, Z1, Z1
-	VADDPS       Z4, Z3, Z2
-	VSUBPS       Z4, Z3, Z3
-	VADDPS       Z9, Z0, Z0
-	VADDPS       Z2, Z0, Z0
-	VMOVAPS      Z1, Z4
-	VFMADD231PS  Z3, Z6, Z4
-	VMOVAPS      Z9, Z6
-	VFMADD231PS  Z2, Z7, Z6
-	VADDPS       Z5, Z1, Z1
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z3, Z8, Z1
-	VMOVUPS      Z0, 192(SP)
-	VMOVUPS      Z4, 448(SP)
-	VMOVUPS      Z6, 704(SP)
-	VMOVUPS      Z1, 960(SP)
-	ADDQ         CX, DI
-	MOVQ         bias+56(FP), SI
-	VMOVUPS      (SI)(BX*1), Z0
-	MOVQ         y+0(FP), SI
-	ADDQ         BX, SI
-	MOVQ         residual+64(FP), DI
-	CMPQ         rows+24(FP), $0x00
-	JLE          channeldone
-	VMOVUPS      (SP), Z1
-	VMOVUPS      64(SP), Z2
-	VMOVUPS      128(SP), Z3
-	VMOVUPS      192(SP), Z4
-	VADDPS       Z2, Z1, Z1
-	VADDPS       Z3, Z1, Z1
-	VSUBPS       Z3, Z2, Z2
-	VSUBPS       Z4, Z2, Z2
-	MOVQ         SI, R8
-	VADDPS       Z0, Z1, Z1
-	TESTQ        DI, DI
-	JZ           plain00
-	MOVQ         R8, R9
-	SUBQ         y+0(FP), R9
-	VADDPS       (DI)(R9*1), Z1, Z1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VPXORQ Z10, Z10, Z10
-	VMAXPS Z10, Z1, Z1
+	VFMADD231PS  Z4, Z3, Z1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z4
+	VADDPS       (R11)(DX*2), Z4, Z4
+	VMOVUPS      (R11)(BX*1), Z6
+	VADDPS       (R11)(DX*4), Z6, Z6
+	VADDPS       Z6, Z4, Z7
+	VADDPS       (R11), Z7, Z7
+	VMOVAPS      Z4, Z4
+	VFMADD231PS  Z6, Z3, Z4
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z6
+	VADDPS       (R11)(DX*2), Z6, Z6
+	VMOVUPS      (R11)(BX*1), Z8
+	VADDPS       (R11)(DX*4), Z8, Z8
+	VADDPS       Z8, Z6, Z9
+	VADDPS       (R11), Z9, Z9
+	VMOVAPS      Z6, Z6
+	VFMADD231PS  Z8, Z3, Z6
+	MOVQ         R8, R11
+	VADDPS       Z7, Z5, Z3
+	VADDPS       Z2, Z3, Z2
+	VSUBPS       Z7, Z5, Z3
+	VSUBPS       Z9, Z3, Z3
+	MOVQ         R11, R12
+	VADDPS       (R10), Z2, Z2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store00
+	VADDPS       (R12)(R9*1), Z2, Z2
 
 store00:
-	VMOVUPS Z1, (R8)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VPXORQ Z11, Z11, Z11
-	VMAXPS Z11, Z2, Z2
+	JLE     after01
+	ADDQ    DI, R11
+	VADDPS  (R10), Z3, Z3
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R11)(R9*1), Z3, Z3
 
 store01:
-	VMOVUPS Z2, (R8)
+	VMAXPS  (SP), Z3, Z3
+	VMOVUPS Z3, (R11)
 
-row0:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x01
-	JLE     channeldone
-	VMOVUPS 256(SP), Z1
-	VMOVUPS 320(SP), Z2
-	VMOVUPS 384(SP), Z3
-	VMOVUPS 448(SP), Z4
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z3, Z1, Z1
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  Z4, Z2, Z2
-	MOVQ    SI, R8
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain10
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z1, Z1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store10
-	VPXORQ Z12, Z12, Z12
-	VMAXPS Z12, Z1, Z1
-
-store10:
-	VMOVUPS Z1, (R8)
-	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VPXORQ Z13, Z13, Z13
-	VMAXPS Z13, Z2, Z2
-
-store11:
-	VMOVUPS Z2, (R8)
-
-row1:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x02
-	JLE     channeldone
-	VMOVUPS 512(SP), Z1
-	VMOVUPS 576(SP), Z2
-	VMOVUPS 640(SP), Z3
-	VMOVUPS 704(SP), Z4
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z3, Z1, Z1
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  Z4, Z2, Z2
-	MOVQ    SI, R8
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain20
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z1, Z1
-
-plain20:
-	CMPQ   relu+72(FP), $0x00
+after01:
+	MOVQ   R8, R11
+	CMPQ   rows+24(FP), $0x02
+	JLE    row2
+	MOVQ   rs+8(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R12, R11
+	ADDQ   R12, R11
+	VADDPS Z4, Z1, Z2
+	VADDPS Z0, Z2, Z0
+	VSUBPS Z4, Z1, Z1
+	VSUBPS Z6, Z1, Z1
+	MOVQ   R11, R12
+	VADDPS (R10), Z0, Z0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store20
-	VPXORQ Z14, Z14, Z14
-	VMAXPS Z14, Z1, Z1
+	VADDPS (R12)(R9*1), Z0, Z0
 
 store20:
-	VMOVUPS Z1, (R8)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R12)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row2
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain21
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
-
-plain21:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store21
-	VPXORQ Z15, Z15, Z15
-	VMAXPS Z15, Z2, Z2
+	JLE     after21
+	ADDQ    DI, R11
+	VADDPS  (R10), Z1, Z1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store21
+	VADDPS  (R11)(R9*1), Z1, Z1
 
 store21:
-	VMOVUPS Z2, (R8)
+	VMAXPS  (SP), Z1, Z1
+	VMOVUPS Z1, (R11)
 
+after21:
 row2:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x03
-	JLE     channeldone
-	VMOVUPS 768(SP), Z1
-	VMOVUPS 832(SP), Z2
-	VMOVUPS 896(SP), Z3
-	VMOVUPS 960(SP), Z4
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z3, Z1, Z1
-	VSUBPS  Z3, Z2, Z2
-	VSUBPS  Z4, Z2, Z2
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain30
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z1, Z1
+	MOVQ         AX, R11
+	VMOVUPS      (R11)(DX*1), Z0
+	VSUBPS       (R11)(DX*2), Z0, Z0
+	VMOVUPS      (R11)(BX*1), Z1
+	VSUBPS       (R11)(DX*4), Z1, Z1
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS constant3AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z2
+	VADDPS       (R11)(SI*1), Z0, Z0
+	VBROADCASTSS constant4AVX512<>+0(SB), Z4
+	VFMADD231PS  Z1, Z4, Z0
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z1
+	VSUBPS       (R11)(DX*2), Z1, Z1
+	VMOVUPS      (R11)(BX*1), Z5
+	VSUBPS       (R11)(DX*4), Z5, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z5, Z3, Z6
+	VADDPS       (R11)(SI*1), Z1, Z1
+	VFMADD231PS  Z5, Z4, Z1
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z5
+	VSUBPS       (R11)(DX*2), Z5, Z5
+	VMOVUPS      (R11)(BX*1), Z7
+	VSUBPS       (R11)(DX*4), Z7, Z7
+	VMOVAPS      Z5, Z8
+	VFMADD231PS  Z7, Z3, Z8
+	VADDPS       (R11)(SI*1), Z5, Z5
+	VFMADD231PS  Z7, Z4, Z5
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z7
+	VSUBPS       (R11)(DX*2), Z7, Z7
+	VMOVUPS      (R11)(BX*1), Z9
+	VSUBPS       (R11)(DX*4), Z9, Z9
+	VMOVAPS      Z7, Z10
+	VFMADD231PS  Z9, Z3, Z10
+	VADDPS       (R11)(SI*1), Z7, Z3
+	VFMADD231PS  Z9, Z4, Z3
+	MOVQ         R8, R11
+	CMPQ         rows+24(FP), $0x01
+	JLE          row1
+	MOVQ         rs+8(FP), R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	VADDPS       Z8, Z6, Z4
+	VADDPS       Z2, Z4, Z2
+	VSUBPS       Z8, Z6, Z4
+	VSUBPS       Z10, Z4, Z4
+	MOVQ         R11, R12
+	VADDPS       (R10), Z2, Z2
+	CMPQ         residual+64(FP), $0x00
+	JEQ          store10
+	VADDPS       (R12)(R9*1), Z2, Z2
 
-plain30:
-	CMPQ   relu+72(FP), $0x00
+store10:
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
+	CMPQ    columns+32(FP), $0x01
+	JLE     after11
+	ADDQ    DI, R11
+	VADDPS  (R10), Z4, Z4
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store11
+	VADDPS  (R11)(R9*1), Z4, Z4
+
+store11:
+	VMAXPS  (SP), Z4, Z4
+	VMOVUPS Z4, (R11)
+
+after11:
+row1:
+	MOVQ   R8, R11
+	CMPQ   rows+24(FP), $0x03
+	JLE    row3
+	MOVQ   rs+8(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R12, R11
+	ADDQ   R12, R11
+	ADDQ   R12, R11
+	VADDPS Z5, Z1, Z2
+	VADDPS Z0, Z2, Z0
+	VSUBPS Z5, Z1, Z1
+	VSUBPS Z3, Z1, Z1
+	MOVQ   R11, R12
+	VADDPS (R10), Z0, Z0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store30
-	VPXORQ Z16, Z16, Z16
-	VMAXPS Z16, Z1, Z1
+	VADDPS (R12)(R9*1), Z0, Z0
 
 store30:
-	VMOVUPS Z1, (SI)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R12)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row3
-	ADDQ    DX, SI
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain31
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z2, Z2
-
-plain31:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store31
-	VPXORQ Z17, Z17, Z17
-	VMAXPS Z17, Z2, Z2
+	JLE     after31
+	ADDQ    DI, R11
+	VADDPS  (R10), Z1, Z1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store31
+	VADDPS  (R11)(R9*1), Z1, Z1
 
 store31:
-	VMOVUPS Z2, (SI)
+	VMAXPS  (SP), Z1, Z1
+	VMOVUPS Z1, (R11)
 
+after31:
 row3:
-channeldone:
 	ADDQ $+64, AX
-	ADDQ $+64, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+64, R10
+	ADDQ $+64, R8
+	SUBQ $0x10, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 
 // func inputStride2AVX512(v *float32, vs int, x *float32, rs int, channels int)
 // Requires: AVX, AVX512F
-TEXT ·inputStride2AVX512(SB), $1600-40
+TEXT ·inputStride2AVX512(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x02, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
 	SHLQ $0x02, BX
-	MOVQ channels+32(FP), SI
-	MOVQ SI, DI
-	SHLQ $0x02, DI
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
 
 channel:
-	MOVQ    DX, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z4
+	MOVQ    AX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*2), Z0
+	VMOVUPS (R10), Z1
+	VSUBPS  Z0, Z1, Z1
+	VMOVUPS (R10)(BX*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z3
+	VMOVUPS (R10), Z4
+	VSUBPS  Z3, Z4, Z4
+	VMOVUPS (R10)(BX*4), Z5
+	VSUBPS  Z3, Z5, Z5
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z6
+	VMOVUPS (R10), Z7
+	VSUBPS  Z6, Z7, Z7
+	VMOVUPS (R10)(BX*4), Z8
+	VSUBPS  Z6, Z8, Z8
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z9
+	VMOVUPS (R10), Z10
+	VSUBPS  Z9, Z10, Z10
+	VMOVUPS (R10)(BX*4), Z11
+	VSUBPS  Z9, Z11, Z11
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Z12
+	VMOVUPS (R10), Z13
+	VSUBPS  Z12, Z13, Z13
+	VMOVUPS (R10)(BX*4), Z14
+	VSUBPS  Z12, Z14, Z14
+	VSUBPS  Z7, Z1, Z1
+	VSUBPS  Z7, Z13, Z13
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z7, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z13, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z10, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z6, Z0, Z0
+	VSUBPS  Z6, Z12, Z1
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z6, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z3, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z9, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Z8, Z2, Z0
+	VSUBPS  Z8, Z14, Z1
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z8, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z5, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z11, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*1), Z0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z3
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Z4
 	VSUBPS  Z2, Z0, Z0
 	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, (SP)
-	VMOVUPS Z2, 320(SP)
-	VMOVUPS Z4, 640(SP)
-	VMOVUPS Z1, 960(SP)
-	VMOVUPS Z3, 1280(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z4
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z2, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z3, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(SI*1), Z0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Z1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Z2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Z3
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Z4
 	VSUBPS  Z2, Z0, Z0
 	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, 64(SP)
-	VMOVUPS Z2, 384(SP)
-	VMOVUPS Z4, 704(SP)
-	VMOVUPS Z1, 1024(SP)
-	VMOVUPS Z3, 1344(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, 128(SP)
-	VMOVUPS Z2, 448(SP)
-	VMOVUPS Z4, 768(SP)
-	VMOVUPS Z1, 1088(SP)
-	VMOVUPS Z3, 1408(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, 192(SP)
-	VMOVUPS Z2, 512(SP)
-	VMOVUPS Z4, 832(SP)
-	VMOVUPS Z1, 1152(SP)
-	VMOVUPS Z3, 1472(SP)
-	ADDQ    DI, R8
-	MOVQ    R8, R9
-	VMOVUPS (R9), Z0
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z1
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z2
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z3
-	ADDQ    BX, R9
-	VMOVUPS (R9), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, 256(SP)
-	VMOVUPS Z2, 576(SP)
-	VMOVUPS Z4, 896(SP)
-	VMOVUPS Z1, 1216(SP)
-	VMOVUPS Z3, 1536(SP)
-	ADDQ    DI, R8
-	MOVQ    AX, R8
-	VMOVUPS (SP), Z0
-	VMOVUPS 64(SP), Z1
-	VMOVUPS 128(SP), Z2
-	VMOVUPS 192(SP), Z3
-	VMOVUPS 256(SP), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 320(SP), Z0
-	VMOVUPS 384(SP), Z1
-	VMOVUPS 448(SP), Z2
-	VMOVUPS 512(SP), Z3
-	VMOVUPS 576(SP), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 640(SP), Z0
-	VMOVUPS 704(SP), Z1
-	VMOVUPS 768(SP), Z2
-	VMOVUPS 832(SP), Z3
-	VMOVUPS 896(SP), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 960(SP), Z0
-	VMOVUPS 1024(SP), Z1
-	VMOVUPS 1088(SP), Z2
-	VMOVUPS 1152(SP), Z3
-	VMOVUPS 1216(SP), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    CX, R8
-	VMOVUPS 1280(SP), Z0
-	VMOVUPS 1344(SP), Z1
-	VMOVUPS 1408(SP), Z2
-	VMOVUPS 1472(SP), Z3
-	VMOVUPS 1536(SP), Z4
-	VSUBPS  Z2, Z0, Z0
-	VSUBPS  Z2, Z4, Z4
-	VMOVUPS Z0, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z2, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z4, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z1, (R8)
-	ADDQ    CX, R8
-	VMOVUPS Z3, (R8)
-	ADDQ    CX, R8
+	VMOVUPS Z0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z2, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z4, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Z3, (R9)
+	ADDQ    CX, R9
 	ADDQ    $+64, DX
 	ADDQ    $+64, AX
-	SUBQ    $0x10, SI
+	SUBQ    $0x10, DI
 	JNZ     channel
 	VZEROUPPER
 	RET
 
 // func outputStride2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 // Requires: AVX, AVX512F
-TEXT ·outputStride2AVX512(SB), $640-80
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	MOVQ channels+16(FP), DX
-	SHLQ $0x02, DX
-	XORQ BX, BX
+TEXT ·outputStride2AVX512(SB), NOSPLIT, $64-80
+	VPXORQ       Z0, Z0, Z0
+	VMOVUPS      Z0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX512<>+0(SB), Z0
+	VMOVUPS      Z0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+5, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), DI
+	MOVQ   residual+64(FP), R8
+	SUBQ   DI, R8
+	MOVQ   bias+56(FP), R9
 
 channel:
-	MOVQ    CX, SI
-	IMUL3Q  $+5, SI, SI
-	MOVQ    AX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z4
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z3, Z0, Z0
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS Z0, (SP)
-	VMOVUPS Z1, 320(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z4
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z3, Z0, Z0
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS Z0, 64(SP)
-	VMOVUPS Z1, 384(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z4
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z3, Z0, Z0
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS Z0, 128(SP)
-	VMOVUPS Z1, 448(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z4
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z3, Z0, Z0
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS Z0, 192(SP)
-	VMOVUPS Z1, 512(SP)
-	ADDQ    CX, DI
-	MOVQ    DI, R8
-	VMOVUPS (R8), Z0
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z1
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z2
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z3
-	ADDQ    SI, R8
-	VMOVUPS (R8), Z4
-	VADDPS  Z1, Z0, Z0
-	VADDPS  Z3, Z0, Z0
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VMOVUPS Z0, 256(SP)
-	VMOVUPS Z1, 576(SP)
-	ADDQ    CX, DI
-	MOVQ    bias+56(FP), SI
-	VMOVUPS (SI)(BX*1), Z0
-	MOVQ    y+0(FP), SI
-	ADDQ    BX, SI
-	MOVQ    residual+64(FP), DI
-	CMPQ    rows+24(FP), $0x00
-	JLE     channeldone
-	VMOVUPS (SP), Z1
-	VMOVUPS 64(SP), Z2
-	VMOVUPS 128(SP), Z3
-	VMOVUPS 192(SP), Z4
-	VMOVUPS 256(SP), Z9
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VADDPS  Z3, Z2, Z2
-	VADDPS  Z9, Z2, Z2
-	MOVQ    SI, R8
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain00
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z1, Z1
-
-plain00:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store00
-	VPXORQ Z5, Z5, Z5
-	VMAXPS Z5, Z1, Z1
+	MOVQ    AX, R10
+	VMOVUPS (R10)(DX*1), Z0
+	VADDPS  (R10), Z0, Z1
+	VADDPS  (R10)(BX*1), Z1, Z1
+	VADDPS  (R10)(DX*2), Z0, Z0
+	VADDPS  (R10)(DX*4), Z0, Z0
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z2
+	VADDPS  (R10), Z2, Z3
+	VADDPS  (R10)(BX*1), Z3, Z3
+	VADDPS  (R10)(DX*2), Z2, Z2
+	VADDPS  (R10)(DX*4), Z2, Z2
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z4
+	VADDPS  (R10), Z4, Z5
+	VADDPS  (R10)(BX*1), Z5, Z5
+	VADDPS  (R10)(DX*2), Z4, Z4
+	VADDPS  (R10)(DX*4), Z4, Z4
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z6
+	VADDPS  (R10), Z6, Z7
+	VADDPS  (R10)(BX*1), Z7, Z7
+	VADDPS  (R10)(DX*2), Z6, Z6
+	VADDPS  (R10)(DX*4), Z6, Z6
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Z8
+	VADDPS  (R10), Z8, Z9
+	VADDPS  (R10)(BX*1), Z9, Z9
+	VADDPS  (R10)(DX*2), Z8, Z8
+	VADDPS  (R10)(DX*4), Z8, Z8
+	MOVQ    DI, R10
+	VADDPS  Z1, Z3, Z1
+	VADDPS  Z7, Z1, Z1
+	VADDPS  Z5, Z3, Z3
+	VADDPS  Z9, Z3, Z3
+	MOVQ    R10, R11
+	VADDPS  (R9), Z1, Z1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R11)(R8*1), Z1, Z1
 
 store00:
-	VMOVUPS Z1, (R8)
+	VMAXPS  (SP), Z1, Z1
+	VMOVUPS Z1, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row0
-	ADDQ    DX, R8
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain01
-	MOVQ    R8, R9
-	SUBQ    y+0(FP), R9
-	VADDPS  (DI)(R9*1), Z2, Z2
-
-plain01:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store01
-	VPXORQ Z6, Z6, Z6
-	VMAXPS Z6, Z2, Z2
+	JLE     after01
+	ADDQ    SI, R10
+	VADDPS  (R9), Z3, Z3
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R10)(R8*1), Z3, Z3
 
 store01:
-	VMOVUPS Z2, (R8)
+	VMAXPS  (SP), Z3, Z3
+	VMOVUPS Z3, (R10)
 
-row0:
-	MOVQ    rs+8(FP), R8
-	SHLQ    $0x02, R8
-	ADDQ    R8, SI
-	CMPQ    rows+24(FP), $0x01
-	JLE     channeldone
-	VMOVUPS 320(SP), Z1
-	VMOVUPS 384(SP), Z2
-	VMOVUPS 448(SP), Z3
-	VMOVUPS 512(SP), Z4
-	VMOVUPS 576(SP), Z9
-	VADDPS  Z2, Z1, Z1
-	VADDPS  Z4, Z1, Z1
-	VADDPS  Z3, Z2, Z2
-	VADDPS  Z9, Z2, Z2
-	VADDPS  Z0, Z1, Z1
-	TESTQ   DI, DI
-	JZ      plain10
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z1, Z1
-
-plain10:
-	CMPQ   relu+72(FP), $0x00
+after01:
+	MOVQ   DI, R10
+	CMPQ   rows+24(FP), $0x01
+	JLE    row1
+	MOVQ   rs+8(FP), R11
+	SHLQ   $0x02, R11
+	ADDQ   R11, R10
+	VADDPS Z0, Z2, Z0
+	VADDPS Z6, Z0, Z0
+	VADDPS Z4, Z2, Z1
+	VADDPS Z8, Z1, Z1
+	MOVQ   R10, R11
+	VADDPS (R9), Z0, Z0
+	CMPQ   residual+64(FP), $0x00
 	JEQ    store10
-	VPXORQ Z7, Z7, Z7
-	VMAXPS Z7, Z1, Z1
+	VADDPS (R11)(R8*1), Z0, Z0
 
 store10:
-	VMOVUPS Z1, (SI)
+	VMAXPS  (SP), Z0, Z0
+	VMOVUPS Z0, (R11)
 	CMPQ    columns+32(FP), $0x01
-	JLE     row1
-	ADDQ    DX, SI
-	VADDPS  Z0, Z2, Z2
-	TESTQ   DI, DI
-	JZ      plain11
-	MOVQ    SI, R8
-	SUBQ    y+0(FP), R8
-	VADDPS  (DI)(R8*1), Z2, Z2
-
-plain11:
-	CMPQ   relu+72(FP), $0x00
-	JEQ    store11
-	VPXORQ Z8, Z8, Z8
-	VMAXPS Z8, Z2, Z2
+	JLE     after11
+	ADDQ    SI, R10
+	VADDPS  (R9), Z1, Z1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store11
+	VADDPS  (R10)(R8*1), Z1, Z1
 
 store11:
-	VMOVUPS Z2, (SI)
+	VMAXPS  (SP), Z1, Z1
+	VMOVUPS Z1, (R10)
 
+after11:
 row1:
-channeldone:
 	ADDQ $+64, AX
-	ADDQ $+64, BX
-	CMPQ BX, DX
-	JLT  channel
+	ADDQ $+64, R9
+	ADDQ $+64, DI
+	SUBQ $0x10, channels+16(FP)
+	JNZ  channel
 	VZEROUPPER
 	RET
 

@@ -7,7 +7,9 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log"
+	"math"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -70,10 +72,10 @@ func (t target) bytes() int { return 4 * t.lanes }
 var constants = map[float32]Mem{}
 
 // constant broadcasts a float from read-only memory.
-func (t target) constant(name string, value float32) reg.VecVirtual {
+func (t target) constant(value float32) reg.VecVirtual {
 	m, ok := constants[value]
 	if !ok {
-		m = ConstData(name+t.suffix, F32(value))
+		m = ConstData(fmt.Sprintf("constant%d%s", len(constants), t.suffix), U32(math.Float32bits(value)))
 		constants[value] = m
 	}
 	v := t.vec()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -18,132 +19,212 @@ type winograd struct {
 // transforms are columns, then rows.
 type minimal struct {
 	size, outputs int
-	in, out       func(t target, x []reg.VecVirtual) []reg.VecVirtual
+	in, out       []group
+}
+
+// group computes those values of a transform that share intermediate ones. A transform goes group by group, so that what
+// it has to keep fits into registers.
+type group struct {
+	makes []int
+	from  func(t target, x func(i int) Op, c factors) []reg.VecVirtual
 }
 
 var algorithms = []winograd{{"4", f4, f4}, {"2", f2, f2}, {"4x2", f4, f2}, {"Stride2", stride2, stride2}}
 
+type vectors = []reg.VecVirtual
+
 var f2 = minimal{4, 2,
-	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
-		return []reg.VecVirtual{t.sub(d[0], d[2]), t.add(d[1], d[2]), t.sub(d[2], d[1]), t.sub(d[1], d[3])}
+	[]group{
+		{[]int{0}, func(t target, d func(int) Op, _ factors) vectors { return vectors{t.sub(d(0), d(2))} }},
+		{[]int{1, 2}, func(t target, d func(int) Op, _ factors) vectors {
+			second := t.load(d(2))
+			return vectors{t.add(second, d(1)), t.sub(second, d(1))}
+		}},
+		{[]int{3}, func(t target, d func(int) Op, _ factors) vectors { return vectors{t.sub(d(1), d(3))} }},
 	},
-	func(t target, m []reg.VecVirtual) []reg.VecVirtual {
-		return []reg.VecVirtual{t.add(t.add(m[0], m[1]), m[2]), t.sub(t.sub(m[1], m[2]), m[3])}
-	},
+	[]group{{[]int{0, 1}, func(t target, m func(int) Op, _ factors) vectors {
+		first, second := t.load(m(1)), t.load(m(2))
+		return vectors{t.add(t.add(first, second), m(0)), t.sub(t.sub(first, second), m(3))}
+	}}},
 }
 
 var f4 = minimal{6, 4,
-	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
-		four, five, two := t.constant("four", 4), t.constant("five", 5), t.constant("two", 2)
-		t0 := t.addProduct(t.subProduct(d[4], five, d[2]), four, d[0])
-		t5 := t.addProduct(t.subProduct(d[5], five, d[3]), four, d[1])
-		even, odd := t.subProduct(d[4], four, d[2]), t.subProduct(d[3], four, d[1])
-		near, far := t.sub(d[4], d[2]), t.sub(d[3], d[1])
-		return []reg.VecVirtual{t0, t.add(even, odd), t.sub(even, odd),
-			t.addProduct(near, two, far), t.subProduct(near, two, far), t5}
+	[]group{
+		{[]int{0}, func(t target, d func(int) Op, c factors) vectors {
+			return vectors{t.accumulate(c, t.subProduct(c, d(4), 5, d(2)), 4, d(0), VFMADD231PS)}
+		}},
+		{[]int{1, 2}, func(t target, d func(int) Op, c factors) vectors {
+			even, odd := t.subProduct(c, d(4), 4, d(2)), t.subProduct(c, d(3), 4, d(1))
+			return vectors{t.add(even, odd), t.sub(even, odd)}
+		}},
+		{[]int{3, 4}, func(t target, d func(int) Op, c factors) vectors {
+			near, far := t.sub(d(4), d(2)), t.sub(d(3), d(1))
+			far = t.add(far, far)
+			return vectors{t.add(near, far), t.sub(near, far)}
+		}},
+		{[]int{5}, func(t target, d func(int) Op, c factors) vectors {
+			return vectors{t.accumulate(c, t.subProduct(c, d(5), 5, d(3)), 4, d(1), VFMADD231PS)}
+		}},
 	},
-	func(t target, m []reg.VecVirtual) []reg.VecVirtual {
-		two, four, eight := t.constant("two", 2), t.constant("four", 4), t.constant("eight", 8)
-		sum1, difference1 := t.add(m[1], m[2]), t.sub(m[1], m[2])
-		sum2, difference2 := t.add(m[3], m[4]), t.sub(m[3], m[4])
-		return []reg.VecVirtual{
-			t.add(t.add(m[0], sum1), sum2),
-			t.addProduct(difference1, two, difference2),
-			t.addProduct(sum1, four, sum2),
-			t.addProduct(t.add(difference1, m[5]), eight, difference2),
-		}
+	[]group{
+		{[]int{0, 2}, func(t target, m func(int) Op, c factors) vectors {
+			near, far := t.add(m(1), m(2)), t.add(m(3), m(4))
+			return vectors{t.add(t.add(near, far), m(0)), t.addProduct(c, near, 4, far)}
+		}},
+		{[]int{1, 3}, func(t target, m func(int) Op, c factors) vectors {
+			near, far := t.sub(m(1), m(2)), t.sub(m(3), m(4))
+			return vectors{t.addProduct(c, near, 2, far), t.accumulate(c, t.add(near, m(5)), 8, far, VFMADD231PS)}
+		}},
 	},
 }
 
 // stride2 takes pixels of odd places, which are the first of a tile and every second from there, through F(2,2), and
 // passes the others on behind them.
 var stride2 = minimal{5, 2,
-	func(t target, d []reg.VecVirtual) []reg.VecVirtual {
-		return []reg.VecVirtual{t.sub(d[0], d[2]), d[2], t.sub(d[4], d[2]), d[1], d[3]}
+	[]group{
+		{[]int{0, 1, 2}, func(t target, d func(int) Op, _ factors) vectors {
+			middle := t.load(d(2))
+			return vectors{t.sub(d(0), middle), middle, t.sub(d(4), middle)}
+		}},
+		{[]int{3}, func(t target, d func(int) Op, _ factors) vectors { return vectors{t.load(d(1))} }},
+		{[]int{4}, func(t target, d func(int) Op, _ factors) vectors { return vectors{t.load(d(3))} }},
 	},
-	func(t target, m []reg.VecVirtual) []reg.VecVirtual {
-		return []reg.VecVirtual{t.add(t.add(m[0], m[1]), m[3]), t.add(t.add(m[1], m[2]), m[4])}
-	},
+	[]group{{[]int{0, 1}, func(t target, m func(int) Op, _ factors) vectors {
+		middle := t.load(m(1))
+		return vectors{t.add(t.add(middle, m(0)), m(3)), t.add(t.add(middle, m(2)), m(4))}
+	}}},
+}
+
+// load brings a value into a register, if it is not in one.
+func (t target) load(x Op) reg.VecVirtual {
+	if r, ok := x.(reg.VecVirtual); ok {
+		return r
+	}
+	r := t.vec()
+	VMOVUPS(x, r)
+	return r
+}
+
+// copyOf is load into a register of its own.
+func (t target) copyOf(x Op) reg.VecVirtual {
+	if _, ok := x.(Mem); ok {
+		return t.load(x)
+	}
+	r := t.vec()
+	VMOVAPS(x, r)
+	return r
 }
 
 // sub returns x - y.
-func (t target) sub(x, y reg.VecVirtual) reg.VecVirtual {
+func (t target) sub(x, y Op) reg.VecVirtual {
+	x = t.load(x)
 	z := t.vec()
 	VSUBPS(y, x, z)
 	return z
 }
 
 // add returns x + y.
-func (t target) add(x, y reg.VecVirtual) reg.VecVirtual {
+func (t target) add(x, y Op) reg.VecVirtual {
+	x = t.load(x)
 	z := t.vec()
 	VADDPS(y, x, z)
 	return z
 }
 
-// addProduct returns x + factor*y.
-func (t target) addProduct(x, factor, y reg.VecVirtual) reg.VecVirtual {
-	z := t.vec()
-	VMOVAPS(x, z)
-	VFMADD231PS(y, factor, z)
+// factors are constants in registers, of one stretch of code.
+type factors map[float32]reg.VecVirtual
+
+// accumulate adds the factor times y to z, or subtracts it.
+func (t target) accumulate(c factors, z reg.VecVirtual, factor float32, y Op, fma func(...Op)) reg.VecVirtual {
+	f, ok := c[factor]
+	if !ok {
+		f = t.constant(factor)
+		c[factor] = f
+	}
+	fma(y, f, z)
 	return z
+}
+
+// addProduct returns x + factor*y.
+func (t target) addProduct(c factors, x Op, factor float32, y Op) reg.VecVirtual {
+	return t.accumulate(c, t.copyOf(x), factor, y, VFMADD231PS)
 }
 
 // subProduct returns x - factor*y.
-func (t target) subProduct(x, factor, y reg.VecVirtual) reg.VecVirtual {
-	z := t.vec()
-	VMOVAPS(x, z)
-	VFNMADD231PS(y, factor, z)
-	return z
+func (t target) subProduct(c factors, x Op, factor float32, y Op) reg.VecVirtual {
+	return t.accumulate(c, t.copyOf(x), factor, y, VFNMADD231PS)
 }
 
-// loads reads n vectors.
-func (t target) loads(n int, at func(i int) Mem) []reg.VecVirtual {
-	x := make([]reg.VecVirtual, n)
-	for i := range x {
-		x[i] = t.vec()
-		VMOVUPS(at(i), x[i])
+// line reaches places that lie a stride apart, the first six of them.
+type line struct{ stride, three, five reg.GPVirtual }
+
+func newLine(stride reg.GPVirtual) line {
+	l := line{stride, GP64(), GP64()}
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, l.three)
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 4}, l.five)
+	return l
+}
+
+func (l line) at(base reg.GPVirtual, i int) Mem {
+	m := Mem{Base: base}
+	switch i {
+	case 1, 2, 4:
+		m.Index, m.Scale = l.stride, uint8(i)
+	case 3:
+		m.Index, m.Scale = l.three, 1
+	case 5:
+		m.Index, m.Scale = l.five, 1
 	}
-	return x
+	return m
+}
+
+// down transforms the columns of a tile, the first of which begins at base: the values of one group, by value and column.
+func (t target) down(g group, base, next reg.GPVirtual, l line, columns int) [][]reg.VecVirtual {
+	values := make([][]reg.VecVirtual, len(g.makes))
+	c := factors{}
+	column := GP64()
+	MOVQ(base, column)
+	for j := range columns {
+		for o, r := range g.from(t, func(i int) Op { return l.at(column, i) }, c) {
+			values[o] = append(values[o], r)
+		}
+		if j < columns-1 {
+			ADDQ(next, column)
+		}
+	}
+	return values
+}
+
+// across transforms a row of values, group by group.
+func (t target) across(groups []group, row []reg.VecVirtual, do func(j int, r reg.VecVirtual)) {
+	c := factors{}
+	for _, g := range groups {
+		for o, r := range g.from(t, func(i int) Op { return row[i] }, c) {
+			do(g.makes[o], r)
+		}
+	}
 }
 
 // input writes the transform of one tile of pixels.
 func (t target) input(w winograd) {
 	name := "input" + w.name + t.suffix
-	TEXT(name, 0, "func(v *float32, vs int, x *float32, rs, channels int)")
+	TEXT(name, NOSPLIT, "func(v *float32, vs int, x *float32, rs, channels int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s is inputGeneric of algorithm %s.", name, w.name))
-	scratch := AllocLocal(w.rows.size * w.columns.size * t.bytes())
-	local := func(i, j int) Mem { return scratch.Offset((i*w.columns.size + j) * t.bytes()) }
-
-	v, vs, x, rs := pointer("v"), stride("vs"), pointer("x"), stride("rs")
+	v, vs, x, rows := pointer("v"), stride("vs"), pointer("x"), newLine(stride("rs"))
 	channels := count("channels")
 	pixel := GP64() // bytes from a pixel to its right neighbour
 	MOVQ(channels, pixel)
 	SHLQ(Imm(2), pixel)
 	Label("channel")
-	column := GP64()
-	MOVQ(x, column)
-	for j := range w.columns.size {
-		at := GP64()
-		MOVQ(column, at)
-		d := t.loads(w.rows.size, func(i int) Mem {
-			if i > 0 {
-				ADDQ(rs, at)
-			}
-			return Mem{Base: at}
-		})
-		for i, r := range w.rows.in(t, d) {
-			VMOVUPS(r, local(i, j))
-		}
-		ADDQ(pixel, column)
-	}
 	to := GP64()
 	MOVQ(v, to)
-	for i := range w.rows.size {
-		d := t.loads(w.columns.size, func(j int) Mem { return local(i, j) })
-		for _, r := range w.columns.in(t, d) {
-			VMOVUPS(r, Mem{Base: to})
-			ADDQ(vs, to)
+	for _, g := range w.rows.in { // in the order of positions
+		for _, row := range t.down(g, x, pixel, rows, w.columns.size) {
+			t.across(w.columns.in, row, func(_ int, r reg.VecVirtual) {
+				VMOVUPS(r, Mem{Base: to})
+				ADDQ(vs, to)
+			})
 		}
 	}
 	ADDQ(number(t.bytes()), x)
@@ -157,84 +238,70 @@ func (t target) input(w winograd) {
 // output writes the inverse transform of one tile, with what follows a convolution.
 func (t target) output(w winograd) {
 	name := "output" + w.name + t.suffix
-	TEXT(name, 0,
+	TEXT(name, NOSPLIT,
 		"func(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s is outputGeneric of algorithm %s.", name, w.name))
-	scratch := AllocLocal(w.rows.outputs * w.columns.size * t.bytes())
-	local := func(i, j int) Mem { return scratch.Offset((i*w.columns.size + j) * t.bytes()) }
+	floor := AllocLocal(t.bytes()) // what results are cut to: ReLU's zero, or nothing
+	VMOVUPS(t.zero(), floor)
+	CMPQ(mustParam("relu"), Imm(0))
+	JNE(LabelRef("relu"))
+	VMOVUPS(t.constant(float32(math.Inf(-1))), floor)
+	Label("relu")
 
 	m, ms := pointer("m"), stride("ms")
-	pixel := stride("channels")
-	done := GP64() // bytes of channels done
-	XORQ(done, done)
-	Label("channel")
 	down := GP64() // positions of one column lie a row of them apart
-	MOVQ(ms, down)
-	IMUL3Q(number(w.columns.size), down, down)
-	column := GP64()
-	MOVQ(m, column)
-	for j := range w.columns.size {
-		at := GP64()
-		MOVQ(column, at)
-		d := t.loads(w.rows.size, func(i int) Mem {
-			if i > 0 {
-				ADDQ(down, at)
-			}
-			return Mem{Base: at}
-		})
-		for i, r := range w.rows.out(t, d) {
-			VMOVUPS(r, local(i, j))
-		}
-		ADDQ(ms, column)
-	}
+	IMUL3Q(number(w.columns.size), ms, down)
+	positions := newLine(down)
+	pixel := stride("channels")
+	y, residual := pointer("y"), pointer("residual")
+	beside := GP64() // from an output to its residual, which has y's layout
+	MOVQ(residual, beside)
+	SUBQ(y, beside)
 	bias := pointer("bias")
-	bvec := t.vec()
-	VMOVUPS(Mem{Base: bias, Index: done, Scale: 1}, bvec)
-	y := pointer("y")
-	ADDQ(done, y)
-	residual := pointer("residual")
-	for i := range w.rows.outputs {
-		CMPQ(mustParam("rows"), Imm(uint64(i)))
-		JLE(LabelRef("channeldone"))
-		d := t.loads(w.columns.size, func(j int) Mem { return local(i, j) })
-		sums := w.columns.out(t, d)
-		to := GP64()
-		MOVQ(y, to)
-		for j, r := range sums {
-			id := fmt.Sprintf("%d%d", i, j)
-			if j > 0 {
-				CMPQ(mustParam("columns"), Imm(uint64(j)))
-				JLE(LabelRef("row" + fmt.Sprint(i)))
-				ADDQ(pixel, to)
+	Label("channel")
+	for _, g := range w.rows.out {
+		for o, row := range t.down(g, m, ms, positions, w.columns.size) {
+			i := g.makes[o]
+			after := fmt.Sprintf("row%d", i)
+			at := GP64()
+			MOVQ(y, at)
+			if i > 0 {
+				CMPQ(mustParam("rows"), Imm(uint64(i)))
+				JLE(LabelRef(after))
+				rs := stride("rs")
+				for range i {
+					ADDQ(rs, at)
+				}
 			}
-			VADDPS(bvec, r, r)
-			TESTQ(residual, residual)
-			JZ(LabelRef("plain" + id))
-			{ // the residual has y's layout
-				off := GP64()
-				MOVQ(to, off)
-				SUBQ(mustParam("y"), off)
-				VADDPS(Mem{Base: residual, Index: off, Scale: 1}, r, r)
-			}
-			Label("plain" + id)
-			CMPQ(mustParam("relu"), Imm(0))
-			JEQ(LabelRef("store" + id))
-			VMAXPS(t.zero(), r, r)
-			Label("store" + id)
-			VMOVUPS(r, Mem{Base: to})
-		}
-		Label("row" + fmt.Sprint(i))
-		if i < w.rows.outputs-1 {
-			rs := stride("rs")
-			ADDQ(rs, y)
+			t.across(w.columns.out, row, func(j int, r reg.VecVirtual) {
+				id := fmt.Sprintf("%d%d", i, j)
+				to := GP64()
+				MOVQ(at, to)
+				if j > 0 {
+					CMPQ(mustParam("columns"), Imm(uint64(j)))
+					JLE(LabelRef("after" + id))
+					for range j {
+						ADDQ(pixel, to)
+					}
+				}
+				VADDPS(Mem{Base: bias}, r, r)
+				CMPQ(mustParam("residual"), Imm(0))
+				JEQ(LabelRef("store" + id))
+				VADDPS(Mem{Base: to, Index: beside, Scale: 1}, r, r)
+				Label("store" + id)
+				VMAXPS(floor, r, r)
+				VMOVUPS(r, Mem{Base: to})
+				Label("after" + id)
+			})
+			Label(after)
 		}
 	}
-	Label("channeldone")
 	ADDQ(number(t.bytes()), m)
-	ADDQ(number(t.bytes()), done)
-	CMPQ(done, pixel)
-	JLT(LabelRef("channel"))
+	ADDQ(number(t.bytes()), bias)
+	ADDQ(number(t.bytes()), y)
+	SUBQ(Imm(uint64(t.lanes)), mustParam("channels"))
+	JNZ(LabelRef("channel"))
 	VZEROUPPER()
 	RET()
 }
