@@ -16,7 +16,7 @@ import (
 type modelCmd struct {
 	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, or a mirror's, into your cache."`
 	Convert  modelConvertCmd  `cmd:"" help:"Write weights of any format as safetensors, which starts fastest."`
-	Quantize modelQuantizeCmd `cmd:"" help:"Write weights in 8 bits, which are twice as fast, with scales from pictures of yours."`
+	Quantize modelQuantizeCmd `cmd:"" help:"Write weights in 8 bits: a quarter of the size and, on CPUs with an 8-bit dot product, twice as fast. Scales come from pictures of yours."`
 	Verify   modelVerifyCmd   `cmd:"" help:"Say what a weight file holds and whether it is whole."`
 }
 

@@ -7997,217 +7997,223 @@ channel:
 	ADDQ         CX, R10
 	MOVQ         DX, R11
 	VMOVUPS      (R11)(BX*4), Z0
-	VBROADCASTSS constant1AVX512<>+0(SB), Z1
-	VFNMADD231PS (R11)(BX*2), Z1, Z0
-	VMOVUPS      (R11)(SI*1), Z2
-	VFNMADD231PS (R11)(BX*1), Z1, Z2
-	VADDPS       Z2, Z0, Z3
-	VSUBPS       Z2, Z0, Z0
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z2
-	VFNMADD231PS (R11)(BX*2), Z1, Z2
+	VMOVUPS      (R11)(BX*2), Z1
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z3
+	VFNMADD231PS Z1, Z3, Z2
 	VMOVUPS      (R11)(SI*1), Z4
-	VFNMADD231PS (R11)(BX*1), Z1, Z4
-	VADDPS       Z4, Z2, Z5
-	VSUBPS       Z4, Z2, Z2
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z4
-	VFNMADD231PS (R11)(BX*2), Z1, Z4
-	VMOVUPS      (R11)(SI*1), Z6
-	VFNMADD231PS (R11)(BX*1), Z1, Z6
-	VADDPS       Z6, Z4, Z7
-	VSUBPS       Z6, Z4, Z4
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z6
-	VFNMADD231PS (R11)(BX*2), Z1, Z6
-	VMOVUPS      (R11)(SI*1), Z8
-	VFNMADD231PS (R11)(BX*1), Z1, Z8
-	VADDPS       Z8, Z6, Z9
-	VSUBPS       Z8, Z6, Z6
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z8
-	VFNMADD231PS (R11)(BX*2), Z1, Z8
-	VMOVUPS      (R11)(SI*1), Z10
-	VFNMADD231PS (R11)(BX*1), Z1, Z10
-	VADDPS       Z10, Z8, Z11
-	VSUBPS       Z10, Z8, Z8
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z10
-	VFNMADD231PS (R11)(BX*2), Z1, Z10
-	VMOVUPS      (R11)(SI*1), Z12
-	VFNMADD231PS (R11)(BX*1), Z1, Z12
-	VADDPS       Z12, Z10, Z1
-	VSUBPS       Z12, Z10, Z10
-	VMOVAPS      Z11, Z12
-	VBROADCASTSS constant0AVX512<>+0(SB), Z13
-	VFNMADD231PS Z7, Z13, Z12
-	VBROADCASTSS constant1AVX512<>+0(SB), Z14
-	VFMADD231PS  Z3, Z14, Z12
-	VMOVUPS      Z12, (R10)
-	ADDQ         CX, R10
-	VMOVAPS      Z11, Z3
-	VFNMADD231PS Z7, Z14, Z3
-	VMOVAPS      Z9, Z12
-	VFNMADD231PS Z5, Z14, Z12
-	VADDPS       Z12, Z3, Z15
-	VSUBPS       Z12, Z3, Z3
-	VMOVUPS      Z15, (R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z3, (R10)
-	ADDQ         CX, R10
-	VSUBPS       Z7, Z11, Z3
-	VSUBPS       Z5, Z9, Z7
-	VADDPS       Z7, Z7, Z7
-	VADDPS       Z7, Z3, Z11
-	VSUBPS       Z7, Z3, Z3
-	VMOVUPS      Z11, (R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z3, (R10)
-	ADDQ         CX, R10
-	VMOVAPS      Z1, Z1
-	VFNMADD231PS Z9, Z13, Z1
-	VFMADD231PS  Z5, Z14, Z1
-	VMOVUPS      Z1, (R10)
-	ADDQ         CX, R10
-	VMOVAPS      Z8, Z1
-	VBROADCASTSS constant0AVX512<>+0(SB), Z3
-	VFNMADD231PS Z4, Z3, Z1
-	VBROADCASTSS constant1AVX512<>+0(SB), Z5
-	VFMADD231PS  Z0, Z5, Z1
-	VMOVUPS      Z1, (R10)
-	ADDQ         CX, R10
-	VMOVAPS      Z8, Z0
-	VFNMADD231PS Z4, Z5, Z0
-	VMOVAPS      Z6, Z1
-	VFNMADD231PS Z2, Z5, Z1
-	VADDPS       Z1, Z0, Z7
+	VMOVUPS      (R11)(BX*1), Z5
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z5, Z3, Z6
+	VADDPS       Z6, Z2, Z7
+	VSUBPS       Z6, Z2, Z2
 	VSUBPS       Z1, Z0, Z0
-	VMOVUPS      Z7, (R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z0, (R10)
-	ADDQ         CX, R10
-	VSUBPS       Z4, Z8, Z0
-	VSUBPS       Z2, Z6, Z1
+	VSUBPS       Z5, Z4, Z1
 	VADDPS       Z1, Z1, Z1
 	VADDPS       Z1, Z0, Z4
 	VSUBPS       Z1, Z0, Z0
-	VMOVUPS      Z4, (R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z0, (R10)
-	ADDQ         CX, R10
-	VMOVAPS      Z10, Z0
-	VFNMADD231PS Z6, Z3, Z0
-	VFMADD231PS  Z2, Z5, Z0
-	VMOVUPS      Z0, (R10)
-	ADDQ         CX, R10
-	MOVQ         DX, R11
-	VMOVUPS      (R11)(BX*4), Z0
-	VSUBPS       (R11)(BX*2), Z0, Z0
-	VMOVUPS      (R11)(SI*1), Z1
-	VSUBPS       (R11)(BX*1), Z1, Z1
-	VADDPS       Z1, Z1, Z1
-	VADDPS       Z1, Z0, Z2
-	VSUBPS       Z1, Z0, Z0
 	ADDQ         R9, R11
 	VMOVUPS      (R11)(BX*4), Z1
-	VSUBPS       (R11)(BX*2), Z1, Z1
-	VMOVUPS      (R11)(SI*1), Z3
-	VSUBPS       (R11)(BX*1), Z3, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z1, Z4
-	VSUBPS       Z3, Z1, Z1
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z3
-	VSUBPS       (R11)(BX*2), Z3, Z3
-	VMOVUPS      (R11)(SI*1), Z5
-	VSUBPS       (R11)(BX*1), Z5, Z5
+	VMOVUPS      (R11)(BX*2), Z5
+	VMOVAPS      Z1, Z6
+	VFNMADD231PS Z5, Z3, Z6
+	VMOVUPS      (R11)(SI*1), Z8
+	VMOVUPS      (R11)(BX*1), Z9
+	VMOVAPS      Z8, Z10
+	VFNMADD231PS Z9, Z3, Z10
+	VADDPS       Z10, Z6, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z9, Z8, Z5
 	VADDPS       Z5, Z5, Z5
-	VADDPS       Z5, Z3, Z6
-	VSUBPS       Z5, Z3, Z3
+	VADDPS       Z5, Z1, Z8
+	VSUBPS       Z5, Z1, Z1
 	ADDQ         R9, R11
 	VMOVUPS      (R11)(BX*4), Z5
-	VSUBPS       (R11)(BX*2), Z5, Z5
-	VMOVUPS      (R11)(SI*1), Z7
-	VSUBPS       (R11)(BX*1), Z7, Z7
-	VADDPS       Z7, Z7, Z7
-	VADDPS       Z7, Z5, Z8
-	VSUBPS       Z7, Z5, Z5
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z7
-	VSUBPS       (R11)(BX*2), Z7, Z7
-	VMOVUPS      (R11)(SI*1), Z9
-	VSUBPS       (R11)(BX*1), Z9, Z9
+	VMOVUPS      (R11)(BX*2), Z9
+	VMOVAPS      Z5, Z10
+	VFNMADD231PS Z9, Z3, Z10
+	VMOVUPS      (R11)(SI*1), Z12
+	VMOVUPS      (R11)(BX*1), Z13
+	VMOVAPS      Z12, Z14
+	VFNMADD231PS Z13, Z3, Z14
+	VADDPS       Z14, Z10, Z15
+	VSUBPS       Z14, Z10, Z10
+	VSUBPS       Z9, Z5, Z5
+	VSUBPS       Z13, Z12, Z9
 	VADDPS       Z9, Z9, Z9
-	VADDPS       Z9, Z7, Z10
-	VSUBPS       Z9, Z7, Z7
+	VADDPS       Z9, Z5, Z12
+	VSUBPS       Z9, Z5, Z5
 	ADDQ         R9, R11
 	VMOVUPS      (R11)(BX*4), Z9
-	VSUBPS       (R11)(BX*2), Z9, Z9
-	VMOVUPS      (R11)(SI*1), Z11
-	VSUBPS       (R11)(BX*1), Z11, Z11
-	VADDPS       Z11, Z11, Z11
-	VADDPS       Z11, Z9, Z12
-	VSUBPS       Z11, Z9, Z9
-	VMOVAPS      Z10, Z11
-	VBROADCASTSS constant0AVX512<>+0(SB), Z13
-	VFNMADD231PS Z6, Z13, Z11
-	VBROADCASTSS constant1AVX512<>+0(SB), Z14
-	VFMADD231PS  Z2, Z14, Z11
-	VMOVUPS      Z11, (R10)
+	VMOVUPS      (R11)(BX*2), Z13
+	VMOVAPS      Z9, Z14
+	VFNMADD231PS Z13, Z3, Z14
+	VMOVUPS      (R11)(SI*1), Z16
+	VMOVUPS      (R11)(BX*1), Z17
+	VMOVAPS      Z16, Z18
+	VFNMADD231PS Z17, Z3, Z18
+	VADDPS       Z18, Z14, Z19
+	VSUBPS       Z18, Z14, Z14
+	VSUBPS       Z13, Z9, Z9
+	VSUBPS       Z17, Z16, Z13
+	VADDPS       Z13, Z13, Z13
+	VADDPS       Z13, Z9, Z16
+	VSUBPS       Z13, Z9, Z9
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z13
+	VMOVUPS      (R11)(BX*2), Z17
+	VMOVAPS      Z13, Z18
+	VFNMADD231PS Z17, Z3, Z18
+	VMOVUPS      (R11)(SI*1), Z20
+	VMOVUPS      (R11)(BX*1), Z21
+	VMOVAPS      Z20, Z22
+	VFNMADD231PS Z21, Z3, Z22
+	VADDPS       Z22, Z18, Z23
+	VSUBPS       Z22, Z18, Z18
+	VSUBPS       Z17, Z13, Z13
+	VSUBPS       Z21, Z20, Z17
+	VADDPS       Z17, Z17, Z17
+	VADDPS       Z17, Z13, Z20
+	VSUBPS       Z17, Z13, Z13
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z17
+	VMOVUPS      (R11)(BX*2), Z21
+	VMOVAPS      Z17, Z22
+	VFNMADD231PS Z21, Z3, Z22
+	VMOVUPS      (R11)(SI*1), Z24
+	VMOVUPS      (R11)(BX*1), Z25
+	VMOVAPS      Z24, Z26
+	VFNMADD231PS Z25, Z3, Z26
+	VADDPS       Z26, Z22, Z3
+	VSUBPS       Z26, Z22, Z22
+	VSUBPS       Z21, Z17, Z17
+	VSUBPS       Z25, Z24, Z21
+	VADDPS       Z21, Z21, Z21
+	VADDPS       Z21, Z17, Z24
+	VSUBPS       Z21, Z17, Z17
+	VMOVAPS      Z23, Z21
+	VBROADCASTSS constant0AVX512<>+0(SB), Z25
+	VFNMADD231PS Z15, Z25, Z21
+	VBROADCASTSS constant1AVX512<>+0(SB), Z26
+	VFMADD231PS  Z7, Z26, Z21
+	VMOVUPS      Z21, (R10)
 	ADDQ         CX, R10
-	VMOVAPS      Z10, Z2
-	VFNMADD231PS Z6, Z14, Z2
-	VMOVAPS      Z8, Z11
-	VFNMADD231PS Z4, Z14, Z11
-	VADDPS       Z11, Z2, Z15
-	VSUBPS       Z11, Z2, Z2
+	VMOVAPS      Z23, Z7
+	VFNMADD231PS Z15, Z26, Z7
+	VMOVAPS      Z19, Z21
+	VFNMADD231PS Z11, Z26, Z21
+	VADDPS       Z21, Z7, Z27
+	VSUBPS       Z21, Z7, Z7
+	VMOVUPS      Z27, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z7, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z15, Z23, Z7
+	VSUBPS       Z11, Z19, Z15
+	VADDPS       Z15, Z15, Z15
+	VADDPS       Z15, Z7, Z21
+	VSUBPS       Z15, Z7, Z7
+	VMOVUPS      Z21, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z7, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z3, Z3
+	VFNMADD231PS Z19, Z25, Z3
+	VFMADD231PS  Z11, Z26, Z3
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z18, Z3
+	VBROADCASTSS constant0AVX512<>+0(SB), Z7
+	VFNMADD231PS Z10, Z7, Z3
+	VBROADCASTSS constant1AVX512<>+0(SB), Z11
+	VFMADD231PS  Z2, Z11, Z3
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z18, Z2
+	VFNMADD231PS Z10, Z11, Z2
+	VMOVAPS      Z14, Z3
+	VFNMADD231PS Z6, Z11, Z3
+	VADDPS       Z3, Z2, Z15
+	VSUBPS       Z3, Z2, Z2
 	VMOVUPS      Z15, (R10)
 	ADDQ         CX, R10
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VSUBPS       Z6, Z10, Z2
-	VSUBPS       Z4, Z8, Z6
-	VADDPS       Z6, Z6, Z6
-	VADDPS       Z6, Z2, Z10
-	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z10, Z18, Z2
+	VSUBPS       Z6, Z14, Z3
+	VADDPS       Z3, Z3, Z3
+	VADDPS       Z3, Z2, Z10
+	VSUBPS       Z3, Z2, Z2
 	VMOVUPS      Z10, (R10)
 	ADDQ         CX, R10
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VMOVAPS      Z12, Z2
-	VFNMADD231PS Z8, Z13, Z2
-	VFMADD231PS  Z4, Z14, Z2
+	VMOVAPS      Z22, Z2
+	VFNMADD231PS Z14, Z7, Z2
+	VFMADD231PS  Z6, Z11, Z2
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VMOVAPS      Z7, Z2
-	VBROADCASTSS constant0AVX512<>+0(SB), Z4
-	VFNMADD231PS Z3, Z4, Z2
+	VMOVAPS      Z20, Z2
+	VBROADCASTSS constant0AVX512<>+0(SB), Z3
+	VFNMADD231PS Z12, Z3, Z2
 	VBROADCASTSS constant1AVX512<>+0(SB), Z6
-	VFMADD231PS  Z0, Z6, Z2
+	VFMADD231PS  Z4, Z6, Z2
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VMOVAPS      Z7, Z0
-	VFNMADD231PS Z3, Z6, Z0
-	VMOVAPS      Z5, Z2
-	VFNMADD231PS Z1, Z6, Z2
-	VADDPS       Z2, Z0, Z8
-	VSUBPS       Z2, Z0, Z0
-	VMOVUPS      Z8, (R10)
+	VMOVAPS      Z20, Z2
+	VFNMADD231PS Z12, Z6, Z2
+	VMOVAPS      Z16, Z4
+	VFNMADD231PS Z8, Z6, Z4
+	VADDPS       Z4, Z2, Z7
+	VSUBPS       Z4, Z2, Z2
+	VMOVUPS      Z7, (R10)
 	ADDQ         CX, R10
-	VMOVUPS      Z0, (R10)
+	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VSUBPS       Z3, Z7, Z0
-	VSUBPS       Z1, Z5, Z2
-	VADDPS       Z2, Z2, Z2
-	VADDPS       Z2, Z0, Z3
-	VSUBPS       Z2, Z0, Z0
-	VMOVUPS      Z3, (R10)
+	VSUBPS       Z12, Z20, Z2
+	VSUBPS       Z8, Z16, Z4
+	VADDPS       Z4, Z4, Z4
+	VADDPS       Z4, Z2, Z7
+	VSUBPS       Z4, Z2, Z2
+	VMOVUPS      Z7, (R10)
 	ADDQ         CX, R10
-	VMOVUPS      Z0, (R10)
+	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VMOVAPS      Z9, Z0
+	VMOVAPS      Z24, Z2
+	VFNMADD231PS Z16, Z3, Z2
+	VFMADD231PS  Z8, Z6, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z13, Z2
+	VBROADCASTSS constant0AVX512<>+0(SB), Z3
+	VFNMADD231PS Z5, Z3, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z4
+	VFMADD231PS  Z0, Z4, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z13, Z0
 	VFNMADD231PS Z5, Z4, Z0
-	VFMADD231PS  Z1, Z6, Z0
+	VMOVAPS      Z9, Z2
+	VFNMADD231PS Z1, Z4, Z2
+	VADDPS       Z2, Z0, Z6
+	VSUBPS       Z2, Z0, Z0
+	VMOVUPS      Z6, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z5, Z13, Z0
+	VSUBPS       Z1, Z9, Z2
+	VADDPS       Z2, Z2, Z2
+	VADDPS       Z2, Z0, Z5
+	VSUBPS       Z2, Z0, Z0
+	VMOVUPS      Z5, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z0, (R10)
+	ADDQ         CX, R10
+	VMOVAPS      Z17, Z0
+	VFNMADD231PS Z9, Z3, Z0
+	VFMADD231PS  Z1, Z4, Z0
 	VMOVUPS      Z0, (R10)
 	ADDQ         CX, R10
 	MOVQ         DX, R11
@@ -8307,111 +8313,173 @@ relu:
 channel:
 	MOVQ         AX, R11
 	VMOVUPS      (R11)(DX*1), Z0
-	VADDPS       (R11)(DX*2), Z0, Z0
-	VMOVUPS      (R11)(BX*1), Z1
-	VADDPS       (R11)(DX*4), Z1, Z1
+	VMOVUPS      (R11)(DX*2), Z1
 	VADDPS       Z1, Z0, Z2
-	VADDPS       (R11), Z2, Z2
-	VMOVAPS      Z0, Z0
-	VBROADCASTSS constant1AVX512<>+0(SB), Z3
-	VFMADD231PS  Z1, Z3, Z0
+	VMOVUPS      (R11)(BX*1), Z3
+	VMOVUPS      (R11)(DX*4), Z4
+	VADDPS       Z4, Z3, Z5
+	VADDPS       Z5, Z2, Z6
+	VMOVUPS      (R11), Z7
+	VADDPS       Z7, Z6, Z6
+	VMOVAPS      Z2, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z7
+	VFMADD231PS  Z5, Z7, Z2
+	VSUBPS       Z1, Z0, Z0
+	VSUBPS       Z4, Z3, Z1
+	VMOVAPS      Z0, Z3
+	VBROADCASTSS constant3AVX512<>+0(SB), Z4
+	VFMADD231PS  Z1, Z4, Z3
+	VMOVUPS      (R11)(SI*1), Z5
+	VADDPS       Z5, Z0, Z0
+	VBROADCASTSS constant4AVX512<>+0(SB), Z5
+	VFMADD231PS  Z1, Z5, Z0
 	ADDQ         CX, R11
 	VMOVUPS      (R11)(DX*1), Z1
-	VADDPS       (R11)(DX*2), Z1, Z1
-	VMOVUPS      (R11)(BX*1), Z4
-	VADDPS       (R11)(DX*4), Z4, Z4
-	VADDPS       Z4, Z1, Z5
-	VADDPS       (R11), Z5, Z5
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z4, Z3, Z1
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z4
-	VADDPS       (R11)(DX*2), Z4, Z4
-	VMOVUPS      (R11)(BX*1), Z6
-	VADDPS       (R11)(DX*4), Z6, Z6
-	VADDPS       Z6, Z4, Z7
-	VADDPS       (R11), Z7, Z7
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z3, Z4
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z6
-	VADDPS       (R11)(DX*2), Z6, Z6
-	VMOVUPS      (R11)(BX*1), Z8
-	VADDPS       (R11)(DX*4), Z8, Z8
-	VADDPS       Z8, Z6, Z9
-	VADDPS       (R11), Z9, Z9
-	VMOVAPS      Z6, Z6
-	VFMADD231PS  Z8, Z3, Z6
+	VMOVUPS      (R11)(DX*2), Z8
+	VADDPS       Z8, Z1, Z9
+	VMOVUPS      (R11)(BX*1), Z10
+	VMOVUPS      (R11)(DX*4), Z11
+	VADDPS       Z11, Z10, Z12
+	VADDPS       Z12, Z9, Z13
+	VMOVUPS      (R11), Z14
+	VADDPS       Z14, Z13, Z13
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z12, Z7, Z9
+	VSUBPS       Z8, Z1, Z1
+	VSUBPS       Z11, Z10, Z8
+	VMOVAPS      Z1, Z10
+	VFMADD231PS  Z8, Z4, Z10
+	VMOVUPS      (R11)(SI*1), Z11
+	VADDPS       Z11, Z1, Z1
+	VFMADD231PS  Z8, Z5, Z1
 	ADDQ         CX, R11
 	VMOVUPS      (R11)(DX*1), Z8
-	VADDPS       (R11)(DX*2), Z8, Z8
-	VMOVUPS      (R11)(BX*1), Z10
-	VADDPS       (R11)(DX*4), Z10, Z10
-	VADDPS       Z10, Z8, Z11
-	VADDPS       (R11), Z11, Z11
-	VMOVAPS      Z8, Z8
-	VFMADD231PS  Z10, Z3, Z8
+	VMOVUPS      (R11)(DX*2), Z11
+	VADDPS       Z11, Z8, Z12
+	VMOVUPS      (R11)(BX*1), Z14
+	VMOVUPS      (R11)(DX*4), Z15
+	VADDPS       Z15, Z14, Z16
+	VADDPS       Z16, Z12, Z17
+	VMOVUPS      (R11), Z18
+	VADDPS       Z18, Z17, Z17
+	VMOVAPS      Z12, Z12
+	VFMADD231PS  Z16, Z7, Z12
+	VSUBPS       Z11, Z8, Z8
+	VSUBPS       Z15, Z14, Z11
+	VMOVAPS      Z8, Z14
+	VFMADD231PS  Z11, Z4, Z14
+	VMOVUPS      (R11)(SI*1), Z15
+	VADDPS       Z15, Z8, Z8
+	VFMADD231PS  Z11, Z5, Z8
 	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z10
-	VADDPS       (R11)(DX*2), Z10, Z10
-	VMOVUPS      (R11)(BX*1), Z12
-	VADDPS       (R11)(DX*4), Z12, Z12
-	VADDPS       Z12, Z10, Z13
-	VADDPS       (R11), Z13, Z13
-	VMOVAPS      Z10, Z10
-	VFMADD231PS  Z12, Z3, Z10
+	VMOVUPS      (R11)(DX*1), Z11
+	VMOVUPS      (R11)(DX*2), Z15
+	VADDPS       Z15, Z11, Z16
+	VMOVUPS      (R11)(BX*1), Z18
+	VMOVUPS      (R11)(DX*4), Z19
+	VADDPS       Z19, Z18, Z20
+	VADDPS       Z20, Z16, Z21
+	VMOVUPS      (R11), Z22
+	VADDPS       Z22, Z21, Z21
+	VMOVAPS      Z16, Z16
+	VFMADD231PS  Z20, Z7, Z16
+	VSUBPS       Z15, Z11, Z11
+	VSUBPS       Z19, Z18, Z15
+	VMOVAPS      Z11, Z18
+	VFMADD231PS  Z15, Z4, Z18
+	VMOVUPS      (R11)(SI*1), Z19
+	VADDPS       Z19, Z11, Z11
+	VFMADD231PS  Z15, Z5, Z11
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z15
+	VMOVUPS      (R11)(DX*2), Z19
+	VADDPS       Z19, Z15, Z20
+	VMOVUPS      (R11)(BX*1), Z22
+	VMOVUPS      (R11)(DX*4), Z23
+	VADDPS       Z23, Z22, Z24
+	VADDPS       Z24, Z20, Z25
+	VMOVUPS      (R11), Z26
+	VADDPS       Z26, Z25, Z25
+	VMOVAPS      Z20, Z20
+	VFMADD231PS  Z24, Z7, Z20
+	VSUBPS       Z19, Z15, Z15
+	VSUBPS       Z23, Z22, Z19
+	VMOVAPS      Z15, Z22
+	VFMADD231PS  Z19, Z4, Z22
+	VMOVUPS      (R11)(SI*1), Z23
+	VADDPS       Z23, Z15, Z15
+	VFMADD231PS  Z19, Z5, Z15
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(DX*1), Z19
+	VMOVUPS      (R11)(DX*2), Z23
+	VADDPS       Z23, Z19, Z24
+	VMOVUPS      (R11)(BX*1), Z26
+	VMOVUPS      (R11)(DX*4), Z27
+	VADDPS       Z27, Z26, Z28
+	VADDPS       Z28, Z24, Z29
+	VMOVUPS      (R11), Z30
+	VADDPS       Z30, Z29, Z29
+	VMOVAPS      Z24, Z24
+	VFMADD231PS  Z28, Z7, Z24
+	VSUBPS       Z23, Z19, Z7
+	VSUBPS       Z27, Z26, Z19
+	VMOVAPS      Z7, Z23
+	VFMADD231PS  Z19, Z4, Z23
+	VMOVUPS      (R11)(SI*1), Z4
+	VADDPS       Z4, Z7, Z4
+	VFMADD231PS  Z19, Z5, Z4
 	MOVQ         R8, R11
-	VADDPS       Z7, Z5, Z3
-	VADDPS       Z11, Z9, Z12
-	VADDPS       Z12, Z3, Z14
-	VADDPS       Z2, Z14, Z2
-	VMOVAPS      Z3, Z3
-	VBROADCASTSS constant1AVX512<>+0(SB), Z14
-	VFMADD231PS  Z12, Z14, Z3
+	VADDPS       Z17, Z13, Z5
+	VADDPS       Z25, Z21, Z7
+	VADDPS       Z7, Z5, Z19
+	VADDPS       Z6, Z19, Z6
+	VMOVAPS      Z5, Z5
+	VBROADCASTSS constant1AVX512<>+0(SB), Z19
+	VFMADD231PS  Z7, Z19, Z5
 	MOVQ         R11, R12
-	VADDPS       (R10), Z2, Z2
+	VADDPS       (R10), Z6, Z6
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store00
-	VADDPS       (R12)(R9*1), Z2, Z2
+	VADDPS       (R12)(R9*1), Z6, Z6
 
 store00:
-	VMAXPS  (SP), Z2, Z2
-	VMOVUPS Z2, (R12)
+	VMAXPS  (SP), Z6, Z6
+	VMOVUPS Z6, (R12)
 	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
 	JLE     after02
 	ADDQ    DI, R12
 	ADDQ    DI, R12
-	VADDPS  (R10), Z3, Z3
+	VADDPS  (R10), Z5, Z5
 	CMPQ    residual+64(FP), $0x00
 	JEQ     store02
-	VADDPS  (R12)(R9*1), Z3, Z3
+	VADDPS  (R12)(R9*1), Z5, Z5
 
 store02:
-	VMAXPS  (SP), Z3, Z3
-	VMOVUPS Z3, (R12)
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R12)
 
 after02:
-	VSUBPS       Z7, Z5, Z2
-	VSUBPS       Z11, Z9, Z3
-	VMOVAPS      Z2, Z5
-	VBROADCASTSS constant3AVX512<>+0(SB), Z7
-	VFMADD231PS  Z3, Z7, Z5
-	VADDPS       Z13, Z2, Z2
-	VBROADCASTSS constant4AVX512<>+0(SB), Z7
-	VFMADD231PS  Z3, Z7, Z2
+	VSUBPS       Z17, Z13, Z5
+	VSUBPS       Z25, Z21, Z6
+	VMOVAPS      Z5, Z7
+	VBROADCASTSS constant3AVX512<>+0(SB), Z13
+	VFMADD231PS  Z6, Z13, Z7
+	VADDPS       Z29, Z5, Z5
+	VBROADCASTSS constant4AVX512<>+0(SB), Z13
+	VFMADD231PS  Z6, Z13, Z5
 	MOVQ         R11, R12
 	CMPQ         columns+32(FP), $0x01
 	JLE          after01
 	ADDQ         DI, R12
-	VADDPS       (R10), Z5, Z5
+	VADDPS       (R10), Z7, Z7
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store01
-	VADDPS       (R12)(R9*1), Z5, Z5
+	VADDPS       (R12)(R9*1), Z7, Z7
 
 store01:
-	VMAXPS  (SP), Z5, Z5
-	VMOVUPS Z5, (R12)
+	VMAXPS  (SP), Z7, Z7
+	VMOVUPS Z7, (R12)
 
 after01:
 	CMPQ   columns+32(FP), $0x03
@@ -8419,14 +8487,14 @@ after01:
 	ADDQ   DI, R11
 	ADDQ   DI, R11
 	ADDQ   DI, R11
-	VADDPS (R10), Z2, Z2
+	VADDPS (R10), Z5, Z5
 	CMPQ   residual+64(FP), $0x00
 	JEQ    store03
-	VADDPS (R11)(R9*1), Z2, Z2
+	VADDPS (R11)(R9*1), Z5, Z5
 
 store03:
-	VMAXPS  (SP), Z2, Z2
-	VMOVUPS Z2, (R11)
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R11)
 
 after03:
 	MOVQ         R8, R11
@@ -8436,57 +8504,57 @@ after03:
 	SHLQ         $0x02, R12
 	ADDQ         R12, R11
 	ADDQ         R12, R11
-	VADDPS       Z4, Z1, Z2
-	VADDPS       Z8, Z6, Z3
-	VADDPS       Z3, Z2, Z5
-	VADDPS       Z0, Z5, Z0
-	VMOVAPS      Z2, Z2
-	VBROADCASTSS constant1AVX512<>+0(SB), Z5
-	VFMADD231PS  Z3, Z5, Z2
+	VADDPS       Z12, Z9, Z5
+	VADDPS       Z20, Z16, Z6
+	VADDPS       Z6, Z5, Z7
+	VADDPS       Z2, Z7, Z2
+	VMOVAPS      Z5, Z5
+	VBROADCASTSS constant1AVX512<>+0(SB), Z7
+	VFMADD231PS  Z6, Z7, Z5
 	MOVQ         R11, R12
-	VADDPS       (R10), Z0, Z0
+	VADDPS       (R10), Z2, Z2
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store20
-	VADDPS       (R12)(R9*1), Z0, Z0
+	VADDPS       (R12)(R9*1), Z2, Z2
 
 store20:
-	VMAXPS  (SP), Z0, Z0
-	VMOVUPS Z0, (R12)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
 	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
 	JLE     after22
 	ADDQ    DI, R12
 	ADDQ    DI, R12
-	VADDPS  (R10), Z2, Z2
+	VADDPS  (R10), Z5, Z5
 	CMPQ    residual+64(FP), $0x00
 	JEQ     store22
-	VADDPS  (R12)(R9*1), Z2, Z2
+	VADDPS  (R12)(R9*1), Z5, Z5
 
 store22:
-	VMAXPS  (SP), Z2, Z2
-	VMOVUPS Z2, (R12)
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R12)
 
 after22:
-	VSUBPS       Z4, Z1, Z0
-	VSUBPS       Z8, Z6, Z1
-	VMOVAPS      Z0, Z2
-	VBROADCASTSS constant3AVX512<>+0(SB), Z3
-	VFMADD231PS  Z1, Z3, Z2
-	VADDPS       Z10, Z0, Z0
-	VBROADCASTSS constant4AVX512<>+0(SB), Z3
-	VFMADD231PS  Z1, Z3, Z0
+	VSUBPS       Z12, Z9, Z2
+	VSUBPS       Z20, Z16, Z5
+	VMOVAPS      Z2, Z6
+	VBROADCASTSS constant3AVX512<>+0(SB), Z7
+	VFMADD231PS  Z5, Z7, Z6
+	VADDPS       Z24, Z2, Z2
+	VBROADCASTSS constant4AVX512<>+0(SB), Z7
+	VFMADD231PS  Z5, Z7, Z2
 	MOVQ         R11, R12
 	CMPQ         columns+32(FP), $0x01
 	JLE          after21
 	ADDQ         DI, R12
-	VADDPS       (R10), Z2, Z2
+	VADDPS       (R10), Z6, Z6
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store21
-	VADDPS       (R12)(R9*1), Z2, Z2
+	VADDPS       (R12)(R9*1), Z6, Z6
 
 store21:
-	VMAXPS  (SP), Z2, Z2
-	VMOVUPS Z2, (R12)
+	VMAXPS  (SP), Z6, Z6
+	VMOVUPS Z6, (R12)
 
 after21:
 	CMPQ   columns+32(FP), $0x03
@@ -8494,130 +8562,74 @@ after21:
 	ADDQ   DI, R11
 	ADDQ   DI, R11
 	ADDQ   DI, R11
-	VADDPS (R10), Z0, Z0
+	VADDPS (R10), Z2, Z2
 	CMPQ   residual+64(FP), $0x00
 	JEQ    store23
-	VADDPS (R11)(R9*1), Z0, Z0
+	VADDPS (R11)(R9*1), Z2, Z2
 
 store23:
-	VMAXPS  (SP), Z0, Z0
-	VMOVUPS Z0, (R11)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R11)
 
 after23:
 row2:
-	MOVQ         AX, R11
-	VMOVUPS      (R11)(DX*1), Z0
-	VSUBPS       (R11)(DX*2), Z0, Z0
-	VMOVUPS      (R11)(BX*1), Z1
-	VSUBPS       (R11)(DX*4), Z1, Z1
-	VMOVAPS      Z0, Z2
-	VBROADCASTSS constant3AVX512<>+0(SB), Z3
-	VFMADD231PS  Z1, Z3, Z2
-	VADDPS       (R11)(SI*1), Z0, Z0
-	VBROADCASTSS constant4AVX512<>+0(SB), Z4
-	VFMADD231PS  Z1, Z4, Z0
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z1
-	VSUBPS       (R11)(DX*2), Z1, Z1
-	VMOVUPS      (R11)(BX*1), Z5
-	VSUBPS       (R11)(DX*4), Z5, Z5
-	VMOVAPS      Z1, Z6
-	VFMADD231PS  Z5, Z3, Z6
-	VADDPS       (R11)(SI*1), Z1, Z1
-	VFMADD231PS  Z5, Z4, Z1
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z5
-	VSUBPS       (R11)(DX*2), Z5, Z5
-	VMOVUPS      (R11)(BX*1), Z7
-	VSUBPS       (R11)(DX*4), Z7, Z7
-	VMOVAPS      Z5, Z8
-	VFMADD231PS  Z7, Z3, Z8
-	VADDPS       (R11)(SI*1), Z5, Z5
-	VFMADD231PS  Z7, Z4, Z5
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z7
-	VSUBPS       (R11)(DX*2), Z7, Z7
-	VMOVUPS      (R11)(BX*1), Z9
-	VSUBPS       (R11)(DX*4), Z9, Z9
-	VMOVAPS      Z7, Z10
-	VFMADD231PS  Z9, Z3, Z10
-	VADDPS       (R11)(SI*1), Z7, Z7
-	VFMADD231PS  Z9, Z4, Z7
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z9
-	VSUBPS       (R11)(DX*2), Z9, Z9
-	VMOVUPS      (R11)(BX*1), Z11
-	VSUBPS       (R11)(DX*4), Z11, Z11
-	VMOVAPS      Z9, Z12
-	VFMADD231PS  Z11, Z3, Z12
-	VADDPS       (R11)(SI*1), Z9, Z9
-	VFMADD231PS  Z11, Z4, Z9
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z11
-	VSUBPS       (R11)(DX*2), Z11, Z11
-	VMOVUPS      (R11)(BX*1), Z13
-	VSUBPS       (R11)(DX*4), Z13, Z13
-	VMOVAPS      Z11, Z14
-	VFMADD231PS  Z13, Z3, Z14
-	VADDPS       (R11)(SI*1), Z11, Z3
-	VFMADD231PS  Z13, Z4, Z3
 	MOVQ         R8, R11
 	CMPQ         rows+24(FP), $0x01
 	JLE          row1
 	MOVQ         rs+8(FP), R12
 	SHLQ         $0x02, R12
 	ADDQ         R12, R11
-	VADDPS       Z8, Z6, Z4
-	VADDPS       Z12, Z10, Z11
-	VADDPS       Z11, Z4, Z13
-	VADDPS       Z2, Z13, Z2
-	VMOVAPS      Z4, Z4
-	VBROADCASTSS constant1AVX512<>+0(SB), Z13
-	VFMADD231PS  Z11, Z13, Z4
+	VADDPS       Z14, Z10, Z2
+	VADDPS       Z22, Z18, Z5
+	VADDPS       Z5, Z2, Z6
+	VADDPS       Z3, Z6, Z3
+	VMOVAPS      Z2, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z6
+	VFMADD231PS  Z5, Z6, Z2
 	MOVQ         R11, R12
-	VADDPS       (R10), Z2, Z2
+	VADDPS       (R10), Z3, Z3
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store10
-	VADDPS       (R12)(R9*1), Z2, Z2
+	VADDPS       (R12)(R9*1), Z3, Z3
 
 store10:
-	VMAXPS  (SP), Z2, Z2
-	VMOVUPS Z2, (R12)
+	VMAXPS  (SP), Z3, Z3
+	VMOVUPS Z3, (R12)
 	MOVQ    R11, R12
 	CMPQ    columns+32(FP), $0x02
 	JLE     after12
 	ADDQ    DI, R12
 	ADDQ    DI, R12
-	VADDPS  (R10), Z4, Z4
+	VADDPS  (R10), Z2, Z2
 	CMPQ    residual+64(FP), $0x00
 	JEQ     store12
-	VADDPS  (R12)(R9*1), Z4, Z4
+	VADDPS  (R12)(R9*1), Z2, Z2
 
 store12:
-	VMAXPS  (SP), Z4, Z4
-	VMOVUPS Z4, (R12)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
 
 after12:
-	VSUBPS       Z8, Z6, Z2
-	VSUBPS       Z12, Z10, Z4
-	VMOVAPS      Z2, Z6
-	VBROADCASTSS constant3AVX512<>+0(SB), Z8
-	VFMADD231PS  Z4, Z8, Z6
-	VADDPS       Z14, Z2, Z2
-	VBROADCASTSS constant4AVX512<>+0(SB), Z8
-	VFMADD231PS  Z4, Z8, Z2
+	VSUBPS       Z14, Z10, Z2
+	VSUBPS       Z22, Z18, Z3
+	VMOVAPS      Z2, Z5
+	VBROADCASTSS constant3AVX512<>+0(SB), Z6
+	VFMADD231PS  Z3, Z6, Z5
+	VADDPS       Z23, Z2, Z2
+	VBROADCASTSS constant4AVX512<>+0(SB), Z6
+	VFMADD231PS  Z3, Z6, Z2
 	MOVQ         R11, R12
 	CMPQ         columns+32(FP), $0x01
 	JLE          after11
 	ADDQ         DI, R12
-	VADDPS       (R10), Z6, Z6
+	VADDPS       (R10), Z5, Z5
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store11
-	VADDPS       (R12)(R9*1), Z6, Z6
+	VADDPS       (R12)(R9*1), Z5, Z5
 
 store11:
-	VMAXPS  (SP), Z6, Z6
-	VMOVUPS Z6, (R12)
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R12)
 
 after11:
 	CMPQ   columns+32(FP), $0x03
@@ -8644,13 +8656,13 @@ row1:
 	ADDQ         R12, R11
 	ADDQ         R12, R11
 	ADDQ         R12, R11
-	VADDPS       Z5, Z1, Z2
-	VADDPS       Z9, Z7, Z4
-	VADDPS       Z4, Z2, Z6
-	VADDPS       Z0, Z6, Z0
+	VADDPS       Z8, Z1, Z2
+	VADDPS       Z15, Z11, Z3
+	VADDPS       Z3, Z2, Z5
+	VADDPS       Z0, Z5, Z0
 	VMOVAPS      Z2, Z2
-	VBROADCASTSS constant1AVX512<>+0(SB), Z6
-	VFMADD231PS  Z4, Z6, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z5
+	VFMADD231PS  Z3, Z5, Z2
 	MOVQ         R11, R12
 	VADDPS       (R10), Z0, Z0
 	CMPQ         residual+64(FP), $0x00
@@ -8675,12 +8687,12 @@ store32:
 	VMOVUPS Z2, (R12)
 
 after32:
-	VSUBPS       Z5, Z1, Z0
-	VSUBPS       Z9, Z7, Z1
+	VSUBPS       Z8, Z1, Z0
+	VSUBPS       Z15, Z11, Z1
 	VMOVAPS      Z0, Z2
-	VBROADCASTSS constant3AVX512<>+0(SB), Z4
-	VFMADD231PS  Z1, Z4, Z2
-	VADDPS       Z3, Z0, Z0
+	VBROADCASTSS constant3AVX512<>+0(SB), Z3
+	VFMADD231PS  Z1, Z3, Z2
+	VADDPS       Z4, Z0, Z0
 	VBROADCASTSS constant4AVX512<>+0(SB), Z3
 	VFMADD231PS  Z1, Z3, Z0
 	MOVQ         R11, R12
@@ -9012,111 +9024,115 @@ channel:
 	ADDQ         CX, R10
 	MOVQ         DX, R11
 	VMOVUPS      (R11)(BX*4), Z0
-	VBROADCASTSS constant1AVX512<>+0(SB), Z1
-	VFNMADD231PS (R11)(BX*2), Z1, Z0
-	VMOVUPS      (R11)(SI*1), Z2
-	VFNMADD231PS (R11)(BX*1), Z1, Z2
-	VADDPS       Z2, Z0, Z3
-	VSUBPS       Z2, Z0, Z0
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z2
-	VFNMADD231PS (R11)(BX*2), Z1, Z2
+	VMOVUPS      (R11)(BX*2), Z1
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z3
+	VFNMADD231PS Z1, Z3, Z2
 	VMOVUPS      (R11)(SI*1), Z4
-	VFNMADD231PS (R11)(BX*1), Z1, Z4
-	VADDPS       Z4, Z2, Z5
-	VSUBPS       Z4, Z2, Z2
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z4
-	VFNMADD231PS (R11)(BX*2), Z1, Z4
-	VMOVUPS      (R11)(SI*1), Z6
-	VFNMADD231PS (R11)(BX*1), Z1, Z6
-	VADDPS       Z6, Z4, Z7
-	VSUBPS       Z6, Z4, Z4
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z6
-	VFNMADD231PS (R11)(BX*2), Z1, Z6
-	VMOVUPS      (R11)(SI*1), Z8
-	VFNMADD231PS (R11)(BX*1), Z1, Z8
-	VADDPS       Z8, Z6, Z1
-	VSUBPS       Z8, Z6, Z6
-	VSUBPS       Z7, Z3, Z3
-	VMOVUPS      Z3, (R10)
-	ADDQ         CX, R10
-	VADDPS       Z5, Z7, Z3
-	VSUBPS       Z5, Z7, Z7
-	VMOVUPS      Z3, (R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z7, (R10)
-	ADDQ         CX, R10
-	VSUBPS       Z1, Z5, Z1
-	VMOVUPS      Z1, (R10)
-	ADDQ         CX, R10
-	VSUBPS       Z4, Z0, Z0
-	VMOVUPS      Z0, (R10)
-	ADDQ         CX, R10
-	VADDPS       Z2, Z4, Z0
-	VSUBPS       Z2, Z4, Z1
-	VMOVUPS      Z0, (R10)
-	ADDQ         CX, R10
-	VMOVUPS      Z1, (R10)
-	ADDQ         CX, R10
-	VSUBPS       Z6, Z2, Z0
-	VMOVUPS      Z0, (R10)
-	ADDQ         CX, R10
-	MOVQ         DX, R11
-	VMOVUPS      (R11)(BX*4), Z0
-	VSUBPS       (R11)(BX*2), Z0, Z0
-	VMOVUPS      (R11)(SI*1), Z1
-	VSUBPS       (R11)(BX*1), Z1, Z1
+	VMOVUPS      (R11)(BX*1), Z5
+	VMOVAPS      Z4, Z6
+	VFNMADD231PS Z5, Z3, Z6
+	VADDPS       Z6, Z2, Z7
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z1, Z0, Z0
+	VSUBPS       Z5, Z4, Z1
 	VADDPS       Z1, Z1, Z1
-	VADDPS       Z1, Z0, Z2
+	VADDPS       Z1, Z0, Z4
 	VSUBPS       Z1, Z0, Z0
 	ADDQ         R9, R11
 	VMOVUPS      (R11)(BX*4), Z1
-	VSUBPS       (R11)(BX*2), Z1, Z1
-	VMOVUPS      (R11)(SI*1), Z3
-	VSUBPS       (R11)(BX*1), Z3, Z3
-	VADDPS       Z3, Z3, Z3
-	VADDPS       Z3, Z1, Z4
-	VSUBPS       Z3, Z1, Z1
-	ADDQ         R9, R11
-	VMOVUPS      (R11)(BX*4), Z3
-	VSUBPS       (R11)(BX*2), Z3, Z3
-	VMOVUPS      (R11)(SI*1), Z5
-	VSUBPS       (R11)(BX*1), Z5, Z5
+	VMOVUPS      (R11)(BX*2), Z5
+	VMOVAPS      Z1, Z6
+	VFNMADD231PS Z5, Z3, Z6
+	VMOVUPS      (R11)(SI*1), Z8
+	VMOVUPS      (R11)(BX*1), Z9
+	VMOVAPS      Z8, Z10
+	VFNMADD231PS Z9, Z3, Z10
+	VADDPS       Z10, Z6, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z9, Z8, Z5
 	VADDPS       Z5, Z5, Z5
-	VADDPS       Z5, Z3, Z6
-	VSUBPS       Z5, Z3, Z3
+	VADDPS       Z5, Z1, Z8
+	VSUBPS       Z5, Z1, Z1
 	ADDQ         R9, R11
 	VMOVUPS      (R11)(BX*4), Z5
-	VSUBPS       (R11)(BX*2), Z5, Z5
-	VMOVUPS      (R11)(SI*1), Z7
-	VSUBPS       (R11)(BX*1), Z7, Z7
-	VADDPS       Z7, Z7, Z7
-	VADDPS       Z7, Z5, Z8
-	VSUBPS       Z7, Z5, Z5
-	VSUBPS       Z6, Z2, Z2
+	VMOVUPS      (R11)(BX*2), Z9
+	VMOVAPS      Z5, Z10
+	VFNMADD231PS Z9, Z3, Z10
+	VMOVUPS      (R11)(SI*1), Z12
+	VMOVUPS      (R11)(BX*1), Z13
+	VMOVAPS      Z12, Z14
+	VFNMADD231PS Z13, Z3, Z14
+	VADDPS       Z14, Z10, Z15
+	VSUBPS       Z14, Z10, Z10
+	VSUBPS       Z9, Z5, Z5
+	VSUBPS       Z13, Z12, Z9
+	VADDPS       Z9, Z9, Z9
+	VADDPS       Z9, Z5, Z12
+	VSUBPS       Z9, Z5, Z5
+	ADDQ         R9, R11
+	VMOVUPS      (R11)(BX*4), Z9
+	VMOVUPS      (R11)(BX*2), Z13
+	VMOVAPS      Z9, Z14
+	VFNMADD231PS Z13, Z3, Z14
+	VMOVUPS      (R11)(SI*1), Z16
+	VMOVUPS      (R11)(BX*1), Z17
+	VMOVAPS      Z16, Z18
+	VFNMADD231PS Z17, Z3, Z18
+	VADDPS       Z18, Z14, Z3
+	VSUBPS       Z18, Z14, Z14
+	VSUBPS       Z13, Z9, Z9
+	VSUBPS       Z17, Z16, Z13
+	VADDPS       Z13, Z13, Z13
+	VADDPS       Z13, Z9, Z16
+	VSUBPS       Z13, Z9, Z9
+	VSUBPS       Z15, Z7, Z7
+	VMOVUPS      Z7, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z11, Z15, Z7
+	VSUBPS       Z11, Z15, Z13
+	VMOVUPS      Z7, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z13, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z3, Z11, Z3
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z10, Z2, Z2
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VADDPS       Z4, Z6, Z2
-	VSUBPS       Z4, Z6, Z6
+	VADDPS       Z6, Z10, Z2
+	VSUBPS       Z6, Z10, Z3
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VMOVUPS      Z6, (R10)
+	VMOVUPS      Z3, (R10)
 	ADDQ         CX, R10
-	VSUBPS       Z8, Z4, Z2
+	VSUBPS       Z14, Z6, Z2
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VSUBPS       Z3, Z0, Z0
+	VSUBPS       Z12, Z4, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VADDPS       Z8, Z12, Z2
+	VSUBPS       Z8, Z12, Z3
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VMOVUPS      Z3, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z16, Z8, Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         CX, R10
+	VSUBPS       Z5, Z0, Z0
 	VMOVUPS      Z0, (R10)
 	ADDQ         CX, R10
-	VADDPS       Z1, Z3, Z0
-	VSUBPS       Z1, Z3, Z2
+	VADDPS       Z1, Z5, Z0
+	VSUBPS       Z1, Z5, Z2
 	VMOVUPS      Z0, (R10)
 	ADDQ         CX, R10
 	VMOVUPS      Z2, (R10)
 	ADDQ         CX, R10
-	VSUBPS       Z5, Z1, Z0
+	VSUBPS       Z9, Z1, Z0
 	VMOVUPS      Z0, (R10)
 	ADDQ         CX, R10
 	MOVQ         DX, R11
@@ -9183,66 +9199,108 @@ relu:
 channel:
 	MOVQ         AX, R11
 	VMOVUPS      (R11)(DX*1), Z0
-	VADDPS       (R11)(DX*2), Z0, Z0
-	VMOVUPS      (R11)(BX*1), Z1
-	VADDPS       (R11)(DX*4), Z1, Z1
+	VMOVUPS      (R11)(DX*2), Z1
 	VADDPS       Z1, Z0, Z2
-	VADDPS       (R11), Z2, Z2
-	VMOVAPS      Z0, Z0
-	VBROADCASTSS constant1AVX512<>+0(SB), Z3
-	VFMADD231PS  Z1, Z3, Z0
+	VMOVUPS      (R11)(BX*1), Z3
+	VMOVUPS      (R11)(DX*4), Z4
+	VADDPS       Z4, Z3, Z5
+	VADDPS       Z5, Z2, Z6
+	VMOVUPS      (R11), Z7
+	VADDPS       Z7, Z6, Z6
+	VMOVAPS      Z2, Z2
+	VBROADCASTSS constant1AVX512<>+0(SB), Z7
+	VFMADD231PS  Z5, Z7, Z2
+	VSUBPS       Z1, Z0, Z0
+	VSUBPS       Z4, Z3, Z1
+	VMOVAPS      Z0, Z3
+	VBROADCASTSS constant3AVX512<>+0(SB), Z4
+	VFMADD231PS  Z1, Z4, Z3
+	VMOVUPS      (R11)(SI*1), Z5
+	VADDPS       Z5, Z0, Z0
+	VBROADCASTSS constant4AVX512<>+0(SB), Z5
+	VFMADD231PS  Z1, Z5, Z0
 	ADDQ         CX, R11
 	VMOVUPS      (R11)(DX*1), Z1
-	VADDPS       (R11)(DX*2), Z1, Z1
-	VMOVUPS      (R11)(BX*1), Z4
-	VADDPS       (R11)(DX*4), Z4, Z4
-	VADDPS       Z4, Z1, Z5
-	VADDPS       (R11), Z5, Z5
-	VMOVAPS      Z1, Z1
-	VFMADD231PS  Z4, Z3, Z1
+	VMOVUPS      (R11)(DX*2), Z8
+	VADDPS       Z8, Z1, Z9
+	VMOVUPS      (R11)(BX*1), Z10
+	VMOVUPS      (R11)(DX*4), Z11
+	VADDPS       Z11, Z10, Z12
+	VADDPS       Z12, Z9, Z13
+	VMOVUPS      (R11), Z14
+	VADDPS       Z14, Z13, Z13
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z12, Z7, Z9
+	VSUBPS       Z8, Z1, Z1
+	VSUBPS       Z11, Z10, Z8
+	VMOVAPS      Z1, Z10
+	VFMADD231PS  Z8, Z4, Z10
+	VMOVUPS      (R11)(SI*1), Z11
+	VADDPS       Z11, Z1, Z1
+	VFMADD231PS  Z8, Z5, Z1
 	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z4
-	VADDPS       (R11)(DX*2), Z4, Z4
-	VMOVUPS      (R11)(BX*1), Z6
-	VADDPS       (R11)(DX*4), Z6, Z6
-	VADDPS       Z6, Z4, Z7
-	VADDPS       (R11), Z7, Z7
-	VMOVAPS      Z4, Z4
-	VFMADD231PS  Z6, Z3, Z4
+	VMOVUPS      (R11)(DX*1), Z8
+	VMOVUPS      (R11)(DX*2), Z11
+	VADDPS       Z11, Z8, Z12
+	VMOVUPS      (R11)(BX*1), Z14
+	VMOVUPS      (R11)(DX*4), Z15
+	VADDPS       Z15, Z14, Z16
+	VADDPS       Z16, Z12, Z17
+	VMOVUPS      (R11), Z18
+	VADDPS       Z18, Z17, Z17
+	VMOVAPS      Z12, Z12
+	VFMADD231PS  Z16, Z7, Z12
+	VSUBPS       Z11, Z8, Z8
+	VSUBPS       Z15, Z14, Z11
+	VMOVAPS      Z8, Z14
+	VFMADD231PS  Z11, Z4, Z14
+	VMOVUPS      (R11)(SI*1), Z15
+	VADDPS       Z15, Z8, Z8
+	VFMADD231PS  Z11, Z5, Z8
 	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z6
-	VADDPS       (R11)(DX*2), Z6, Z6
-	VMOVUPS      (R11)(BX*1), Z8
-	VADDPS       (R11)(DX*4), Z8, Z8
-	VADDPS       Z8, Z6, Z9
-	VADDPS       (R11), Z9, Z9
-	VMOVAPS      Z6, Z6
-	VFMADD231PS  Z8, Z3, Z6
+	VMOVUPS      (R11)(DX*1), Z11
+	VMOVUPS      (R11)(DX*2), Z15
+	VADDPS       Z15, Z11, Z16
+	VMOVUPS      (R11)(BX*1), Z18
+	VMOVUPS      (R11)(DX*4), Z19
+	VADDPS       Z19, Z18, Z20
+	VADDPS       Z20, Z16, Z21
+	VMOVUPS      (R11), Z22
+	VADDPS       Z22, Z21, Z21
+	VMOVAPS      Z16, Z16
+	VFMADD231PS  Z20, Z7, Z16
+	VSUBPS       Z15, Z11, Z7
+	VSUBPS       Z19, Z18, Z11
+	VMOVAPS      Z7, Z15
+	VFMADD231PS  Z11, Z4, Z15
+	VMOVUPS      (R11)(SI*1), Z4
+	VADDPS       Z4, Z7, Z4
+	VFMADD231PS  Z11, Z5, Z4
 	MOVQ         R8, R11
-	VADDPS       Z7, Z5, Z3
-	VADDPS       Z2, Z3, Z2
-	VSUBPS       Z7, Z5, Z3
-	VSUBPS       Z9, Z3, Z3
+	VADDPS       Z17, Z13, Z5
+	VADDPS       Z6, Z5, Z5
+	VSUBPS       Z17, Z13, Z6
+	VSUBPS       Z21, Z6, Z6
 	MOVQ         R11, R12
-	VADDPS       (R10), Z2, Z2
+	VADDPS       (R10), Z5, Z5
 	CMPQ         residual+64(FP), $0x00
 	JEQ          store00
-	VADDPS       (R12)(R9*1), Z2, Z2
+	VADDPS       (R12)(R9*1), Z5, Z5
 
 store00:
-	VMAXPS  (SP), Z2, Z2
-	VMOVUPS Z2, (R12)
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R12)
 	CMPQ    columns+32(FP), $0x01
 	JLE     after01
 	ADDQ    DI, R11
-	VADDPS  (R10), Z3, Z3
+	VADDPS  (R10), Z6, Z6
 	CMPQ    residual+64(FP), $0x00
 	JEQ     store01
-	VADDPS  (R11)(R9*1), Z3, Z3
+	VADDPS  (R11)(R9*1), Z6, Z6
 
 store01:
-	VMAXPS  (SP), Z3, Z3
-	VMOVUPS Z3, (R11)
+	VMAXPS  (SP), Z6, Z6
+	VMOVUPS Z6, (R11)
 
 after01:
 	MOVQ   R8, R11
@@ -9252,86 +9310,48 @@ after01:
 	SHLQ   $0x02, R12
 	ADDQ   R12, R11
 	ADDQ   R12, R11
-	VADDPS Z4, Z1, Z2
-	VADDPS Z0, Z2, Z0
-	VSUBPS Z4, Z1, Z1
-	VSUBPS Z6, Z1, Z1
+	VADDPS Z12, Z9, Z5
+	VADDPS Z2, Z5, Z2
+	VSUBPS Z12, Z9, Z5
+	VSUBPS Z16, Z5, Z5
 	MOVQ   R11, R12
-	VADDPS (R10), Z0, Z0
+	VADDPS (R10), Z2, Z2
 	CMPQ   residual+64(FP), $0x00
 	JEQ    store20
-	VADDPS (R12)(R9*1), Z0, Z0
+	VADDPS (R12)(R9*1), Z2, Z2
 
 store20:
-	VMAXPS  (SP), Z0, Z0
-	VMOVUPS Z0, (R12)
+	VMAXPS  (SP), Z2, Z2
+	VMOVUPS Z2, (R12)
 	CMPQ    columns+32(FP), $0x01
 	JLE     after21
 	ADDQ    DI, R11
-	VADDPS  (R10), Z1, Z1
+	VADDPS  (R10), Z5, Z5
 	CMPQ    residual+64(FP), $0x00
 	JEQ     store21
-	VADDPS  (R11)(R9*1), Z1, Z1
+	VADDPS  (R11)(R9*1), Z5, Z5
 
 store21:
-	VMAXPS  (SP), Z1, Z1
-	VMOVUPS Z1, (R11)
+	VMAXPS  (SP), Z5, Z5
+	VMOVUPS Z5, (R11)
 
 after21:
 row2:
-	MOVQ         AX, R11
-	VMOVUPS      (R11)(DX*1), Z0
-	VSUBPS       (R11)(DX*2), Z0, Z0
-	VMOVUPS      (R11)(BX*1), Z1
-	VSUBPS       (R11)(DX*4), Z1, Z1
-	VMOVAPS      Z0, Z2
-	VBROADCASTSS constant3AVX512<>+0(SB), Z3
-	VFMADD231PS  Z1, Z3, Z2
-	VADDPS       (R11)(SI*1), Z0, Z0
-	VBROADCASTSS constant4AVX512<>+0(SB), Z4
-	VFMADD231PS  Z1, Z4, Z0
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z1
-	VSUBPS       (R11)(DX*2), Z1, Z1
-	VMOVUPS      (R11)(BX*1), Z5
-	VSUBPS       (R11)(DX*4), Z5, Z5
-	VMOVAPS      Z1, Z6
-	VFMADD231PS  Z5, Z3, Z6
-	VADDPS       (R11)(SI*1), Z1, Z1
-	VFMADD231PS  Z5, Z4, Z1
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z5
-	VSUBPS       (R11)(DX*2), Z5, Z5
-	VMOVUPS      (R11)(BX*1), Z7
-	VSUBPS       (R11)(DX*4), Z7, Z7
-	VMOVAPS      Z5, Z8
-	VFMADD231PS  Z7, Z3, Z8
-	VADDPS       (R11)(SI*1), Z5, Z5
-	VFMADD231PS  Z7, Z4, Z5
-	ADDQ         CX, R11
-	VMOVUPS      (R11)(DX*1), Z7
-	VSUBPS       (R11)(DX*2), Z7, Z7
-	VMOVUPS      (R11)(BX*1), Z9
-	VSUBPS       (R11)(DX*4), Z9, Z9
-	VMOVAPS      Z7, Z10
-	VFMADD231PS  Z9, Z3, Z10
-	VADDPS       (R11)(SI*1), Z7, Z3
-	VFMADD231PS  Z9, Z4, Z3
-	MOVQ         R8, R11
-	CMPQ         rows+24(FP), $0x01
-	JLE          row1
-	MOVQ         rs+8(FP), R12
-	SHLQ         $0x02, R12
-	ADDQ         R12, R11
-	VADDPS       Z8, Z6, Z4
-	VADDPS       Z2, Z4, Z2
-	VSUBPS       Z8, Z6, Z4
-	VSUBPS       Z10, Z4, Z4
-	MOVQ         R11, R12
-	VADDPS       (R10), Z2, Z2
-	CMPQ         residual+64(FP), $0x00
-	JEQ          store10
-	VADDPS       (R12)(R9*1), Z2, Z2
+	MOVQ   R8, R11
+	CMPQ   rows+24(FP), $0x01
+	JLE    row1
+	MOVQ   rs+8(FP), R12
+	SHLQ   $0x02, R12
+	ADDQ   R12, R11
+	VADDPS Z14, Z10, Z2
+	VADDPS Z3, Z2, Z2
+	VSUBPS Z14, Z10, Z3
+	VSUBPS Z15, Z3, Z3
+	MOVQ   R11, R12
+	VADDPS (R10), Z2, Z2
+	CMPQ   residual+64(FP), $0x00
+	JEQ    store10
+	VADDPS (R12)(R9*1), Z2, Z2
 
 store10:
 	VMAXPS  (SP), Z2, Z2
@@ -9339,14 +9359,14 @@ store10:
 	CMPQ    columns+32(FP), $0x01
 	JLE     after11
 	ADDQ    DI, R11
-	VADDPS  (R10), Z4, Z4
+	VADDPS  (R10), Z3, Z3
 	CMPQ    residual+64(FP), $0x00
 	JEQ     store11
-	VADDPS  (R11)(R9*1), Z4, Z4
+	VADDPS  (R11)(R9*1), Z3, Z3
 
 store11:
-	VMAXPS  (SP), Z4, Z4
-	VMOVUPS Z4, (R11)
+	VMAXPS  (SP), Z3, Z3
+	VMOVUPS Z3, (R11)
 
 after11:
 row1:
@@ -9358,10 +9378,10 @@ row1:
 	ADDQ   R12, R11
 	ADDQ   R12, R11
 	ADDQ   R12, R11
-	VADDPS Z5, Z1, Z2
+	VADDPS Z8, Z1, Z2
 	VADDPS Z0, Z2, Z0
-	VSUBPS Z5, Z1, Z1
-	VSUBPS Z3, Z1, Z1
+	VSUBPS Z8, Z1, Z1
+	VSUBPS Z4, Z1, Z1
 	MOVQ   R11, R12
 	VADDPS (R10), Z0, Z0
 	CMPQ   residual+64(FP), $0x00

@@ -18,15 +18,16 @@ import (
 
 // target is what a SIMD level offers.
 type target struct {
-	suffix string // of function names
-	lanes  int    // floats in a vector
-	pixels int    // most rows of a tile
-	vec    func() reg.VecVirtual
+	suffix    string // of function names
+	lanes     int    // floats in a vector
+	pixels    int    // most rows of a tile
+	registers int
+	vec       func() reg.VecVirtual
 }
 
 var targets = map[string]target{
-	"avx2":   {"AVX2", 8, 6, YMM},
-	"avx512": {"AVX512", 16, 14, ZMM},
+	"avx2":   {"AVX2", 8, 6, 16, YMM},
+	"avx512": {"AVX512", 16, 14, 32, ZMM},
 }
 
 func main() {
@@ -39,7 +40,7 @@ func main() {
 	for n := 1; n <= t.pixels; n++ {
 		t.tiles(n)
 	}
-	for _, w := range algorithms {
+	for _, w := range t.algorithms() {
 		t.input(w)
 		t.output(w)
 	}

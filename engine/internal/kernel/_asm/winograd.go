@@ -29,7 +29,36 @@ type group struct {
 	from  func(t target, x func(i int) Op, c factors) []reg.VecVirtual
 }
 
-var algorithms = []winograd{{"4", f4, f4}, {"2", f2, f2}, {"4x2", f4, f2}, {"Stride2", stride2, stride2}}
+// algorithms are those of a target: with more registers the first dimension's groups can be larger, and load less often.
+func (t target) algorithms() []winograd {
+	first := f4
+	if t.registers == 32 {
+		first.in = []group{f4.in[0], merge(f4.in[1], f4.in[2]), f4.in[3]}
+		first.out = []group{merge(f4.out...)}
+	}
+	return []winograd{{"4", first, f4}, {"2", f2, f2}, {"4x2", first, f2}, {"Stride2", stride2, stride2}}
+}
+
+// merge makes one group of several, which loads each value once.
+func merge(groups ...group) (m group) {
+	for _, g := range groups {
+		m.makes = append(m.makes, g.makes...)
+	}
+	m.from = func(t target, x func(int) Op, c factors) (all vectors) {
+		loaded := map[int]Op{}
+		once := func(i int) Op {
+			if loaded[i] == nil {
+				loaded[i] = t.load(x(i))
+			}
+			return loaded[i]
+		}
+		for _, g := range groups {
+			all = append(all, g.from(t, once, c)...)
+		}
+		return all
+	}
+	return m
+}
 
 type vectors = []reg.VecVirtual
 
