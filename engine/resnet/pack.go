@@ -101,6 +101,30 @@ func (p *packing) direct(k *kernel.Set, c conv, in, taps int) []float32 {
 	return b
 }
 
+// stem lays the stem's transformed weights out: u as [position][panel][kernel row][StemDeep][Columns], and those of the last
+// position as [panel][kernel row][StemDeepLast][Columns].
+func (p *packing) stem(k *kernel.Set, c conv) (u, last []float32) {
+	const rows, deep, deepLast, positions = 7, kernel.StemDeep, kernel.StemDeepLast, kernel.StemPositions
+	columns, panels := k.Columns, len(c.bias)/k.Columns
+	u, last = room[float32](p, (positions-1)*rows*deep*len(c.bias)), room[float32](p, rows*deepLast*len(c.bias))
+	p.add(panels, func(panel int) {
+		for column := range columns {
+			o := panel*columns + column
+			for i := range 3 * rows {
+				colour, row := i/rows, i%rows
+				taps := kernel.StemWeights(c.weight[(o*3*rows+i)*rows:][:rows], c.factor(o))
+				for position := range positions - 1 {
+					at := (((position*panels+panel)*rows+row)*deep + colour) * columns
+					u[at+column] = float32(taps[position])
+					u[at+3*columns+column] = float32(taps[positions+position])
+				}
+				last[((panel*rows+row)*deepLast+colour)*columns+column] = float32(taps[positions-1])
+			}
+		}
+	})
+	return u, last
+}
+
 // winograd lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][Columns].
 func (p *packing) winograd(k *kernel.Set, w *kernel.Winograd, c conv, in int) []float32 {
 	// Matrices lie powers of two apart, where they would fight for the same lines of a cache: so a block of input

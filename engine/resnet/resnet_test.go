@@ -367,7 +367,7 @@ func TestPackingTakesNoCopies(t *testing.T) {
 		var weights int
 		switch s := s.(type) {
 		case *stemStep:
-			weights = 4 * len(s.b)
+			weights = 4 * (len(s.u) + len(s.last))
 		case *direct:
 			weights = 4 * len(s.b)
 		case *winograd:

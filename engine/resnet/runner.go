@@ -13,9 +13,8 @@ type Runner struct {
 	rgb     *[Pixels]byte
 	logits  [paddedClasses]float32
 
-	input     []float32     // normalised, with its border
-	stemRows  [][][]float32 // by worker: the last three rows of the stem
-	stemZeros []float32     // the row above the first
+	stems     []*stemScratch // by worker
+	stemZeros []float32      // a row outside the picture, and one above the stem's first
 	stages    [4][2]activations
 	// The same in bytes, of an int8 network, whose runners have none of the floats above.
 	input8     []uint8
@@ -89,7 +88,6 @@ func (n *Network) NewRunner(threads int) *Runner {
 
 // takeFloats makes the memory of an fp32 pass.
 func (r *Runner) takeFloats() {
-	r.input = make([]float32, inputSide*inputStride+64)
 	r.stemZeros = make([]float32, rowFloats)
 	for s := range r.stages {
 		for i := range r.stages[s] {
@@ -99,8 +97,7 @@ func (r *Runner) takeFloats() {
 	for worker := range r.workers {
 		v, m := r.network.scratch(worker)
 		r.scratch = append(r.scratch, scratch[float32, float32]{make([]float32, v), make([]float32, m)})
-		r.stemRows = append(r.stemRows, [][]float32{
-			make([]float32, rowFloats), make([]float32, rowFloats), make([]float32, rowFloats)})
+		r.stems = append(r.stems, newStemScratch())
 	}
 }
 

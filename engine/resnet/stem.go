@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
 )
 
 // The stem's input has a border of three pixels on either side, for its 7x7 kernel.
@@ -12,17 +13,29 @@ const (
 	inputStride = 3 * inputSide
 	// rowFloats is a row of the stem's output with the left border that pooling wants.
 	rowFloats = (112 + 1) * 64
+
+	// stemTiles is the tiles of a row, stemRows the most rows of outputs that are worked on together: what their input is
+	// transformed to stays in a second-level cache.
+	stemTiles = 112 / kernel.StemOutputs
+	stemRows  = 14
+	// stemInputRows is the rows of input that so many need. A tile's transformed values of all of them lie behind each other, so
+	// that the seven rows of a kernel are one piece.
+	stemInputRows = 2*stemRows + 5
+	stemTile      = stemInputRows * kernel.StemDeep
+	stemTileLast  = stemInputRows * kernel.StemDeepLast
+	stemSums      = stemTiles*64 + 16 // a position's sums, and a line that keeps positions apart in caches
 )
 
-// stemStep is normalisation, the 7x7 stride-2 convolution, ReLU and the 3x3 stride-2 maximum. Pooling follows
-// the convolution three rows behind, so that its 3 MB never leave the cache.
+// stemStep is normalisation, the 7x7 stride-2 convolution by a minimal filtering algorithm along rows, ReLU and the 3x3
+// stride-2 maximum. Pooling follows the convolution three rows behind, so that its 3 MB never leave the cache.
 type stemStep struct {
-	b, bias []float32
-	lookup  [256][3]float32 // normalised value of a byte, by colour
+	u, last, bias []float32       // as packing.stem makes them
+	lookup        [256][3]float32 // normalised value of a byte, by colour
 }
 
 func newStem(p *packing, k *kernel.Set, c conv) *stemStep {
-	s := &stemStep{b: p.direct(k, c, stem.in, stem.kernel*stem.kernel), bias: slices.Clone(c.bias)}
+	s := &stemStep{bias: slices.Clone(c.bias)}
+	s.u, s.last = p.stem(k, c)
 	for x := range s.lookup {
 		for colour := range s.lookup[x] {
 			s.lookup[x][colour] = float32((float64(x)/255 - mean[colour]) / deviation[colour])
@@ -31,33 +44,66 @@ func newStem(p *packing, k *kernel.Set, c conv) *stemStep {
 	return s
 }
 
-func (s *stemStep) layer() Layer { return Layer{stem.name, "direct", stem.macs()} }
+func (s *stemStep) layer() Layer { return Layer{stem.name, "winograd-7x7", stem.macs()} }
 
-func (s *stemStep) run(r *Runner, worker int) {
-	first, end := r.share(Size, worker)
-	for y := first; y < end; y++ {
-		s.normalise(r.input[(y+3)*inputStride+9:], r.rgb[y*Size*3:])
+// stemScratch is a worker's memory for the stem.
+type stemScratch struct {
+	input   []float32    // a normalised row with its border
+	v, last []float32    // transformed rows
+	m       []float32    // sums of a row, by position
+	rows    [3][]float32 // the last three rows of outputs
+}
+
+func newStemScratch() *stemScratch {
+	s := &stemScratch{
+		input: make([]float32, inputStride+kernel.StemSlack),
+		v:     make([]float32, (kernel.StemPositions-1)*stemTiles*stemTile),
+		last:  make([]float32, stemTiles*stemTileLast),
+		m:     make([]float32, kernel.StemPositions*stemSums),
 	}
-	r.barrier.wait(spins)
+	for i := range s.rows {
+		s.rows[i] = make([]float32, rowFloats)
+	}
+	return s
+}
 
-	out := r.buffer(buffer{0, 0})
-	rows := r.stemRows[worker]
+// run computes a worker's share of pooled rows, each of which needs three rows of the convolution. The first is also the
+// last that another worker needs; both compute it.
+func (s *stemStep) run(r *Runner, worker int) {
+	first, end := r.share(stem.size/2, worker)
+	if first == end {
+		return
+	}
+	w, out := r.stems[worker], r.buffer(buffer{0, 0})
 	row := func(y int) []float32 {
 		if y < 0 {
 			return r.stemZeros // ReLU leaves nothing below zero, so zeros never win
 		}
-		return rows[y%3]
+		return w.rows[y%3]
 	}
-	first, end = r.share(stem.size/2, worker)
-	for y := first; y < end; y++ {
-		next := 2 * y // rows 2y-1, 2y and 2y+1 are needed, the first of them by the row before too
-		if y == first && y > 0 {
-			next--
+	y := max(0, 2*first-1)
+	parts := tiles.Cut(2*end-y, stemRows)
+	for part := range parts.Count() {
+		s.input(r, w, y, parts.Height(part))
+		for i := range parts.Height(part) {
+			s.convolve(r, w, row(y)[64:], i)
+			if y%2 == 1 && y/2 >= first {
+				r.network.kernels.MaxPool(out.data[out.at(y/2, 0):], row(y-2), row(y-1), row(y), stem.size/2, stem.out)
+			}
+			y++
 		}
-		for ; next <= 2*y+1; next++ {
-			s.convolve(r, row(next)[64:], next)
+	}
+}
+
+// input transforms what n rows of outputs from y on need.
+func (s *stemStep) input(r *Runner, w *stemScratch, y, n int) {
+	for i := range 2*n + 5 {
+		row := r.stemZeros
+		if from := 2*y + i - 3; from >= 0 && from < Size {
+			row = w.input
+			s.normalise(row[9:], r.rgb[from*Size*3:])
 		}
-		r.network.kernels.MaxPool(out.data[out.at(y, 0):], row(2*y-1), row(2*y), row(2*y+1), stem.size/2, stem.out)
+		r.network.kernels.StemInput(w.v[i*kernel.StemDeep:], stemTiles*stemTile, stemTile, w.last[i*kernel.StemDeepLast:], stemTileLast, row, stemTiles)
 	}
 }
 
@@ -71,9 +117,16 @@ func (s *stemStep) normalise(to []float32, rgb []byte) {
 	}
 }
 
-// convolve computes one row of the convolution.
-func (s *stemStep) convolve(r *Runner, to []float32, y int) {
+// convolve computes the i-th row of those that were transformed.
+func (s *stemStep) convolve(r *Runner, w *stemScratch, to []float32, i int) {
 	k := r.network.kernels
-	const deep = 7 * 3
-	k.Multiply(stem.size, stem.out/k.Columns, to, stem.out, r.input[2*y*inputStride:], 2*3, inputStride, 7, deep, s.b, s.bias, nil, true, nil)
+	const last = kernel.StemPositions - 1
+	multiply := func(position int, v []float32, tile, deep int, u []float32) {
+		k.Multiply(stemTiles, stem.out/k.Columns, w.m[position*stemSums:], stem.out, v[2*i*deep:], tile, 0, 1, 7*deep, u, r.zeros, nil, false, nil)
+	}
+	for position := range last {
+		multiply(position, w.v[position*stemTiles*stemTile:], stemTile, kernel.StemDeep, s.u[position*7*kernel.StemDeep*stem.out:])
+	}
+	multiply(last, w.last, stemTileLast, kernel.StemDeepLast, s.last)
+	k.StemOutput(to, w.m, stemSums, s.bias, stemTiles)
 }

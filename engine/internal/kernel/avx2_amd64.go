@@ -74,6 +74,16 @@ func inputStride2AVX2(v *float32, vs int, x *float32, rs int, channels int)
 //go:noescape
 func outputStride2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
+// stemOutputAVX2 is stemOutputGeneric.
+//
+//go:noescape
+func stemOutputAVX2(y *float32, m *float32, ms int, bias *float32, tiles int)
+
+// stemInputAVX2 is stemInputGeneric.
+//
+//go:noescape
+func stemInputAVX2(v *float32, vs int, ts int, last *float32, ls int, x *float32, tiles int)
+
 // maxPoolAVX2 is maxPoolGeneric.
 //
 //go:noescape

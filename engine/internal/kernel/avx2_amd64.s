@@ -3792,6 +3792,207 @@ row1:
 	VZEROUPPER
 	RET
 
+// func stemOutputAVX2(y *float32, m *float32, ms int, bias *float32, tiles int)
+// Requires: AVX, FMA3
+TEXT ·stemOutputAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         ms+16(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         tiles+32(FP), BX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DX)(DX*4), DI
+	LEAQ         (SI)(SI*1), R8
+	VBROADCASTSS constant3AVX2<>+0(SB), Y0
+	VBROADCASTSS constant1AVX2<>+0(SB), Y1
+	VBROADCASTSS constant4AVX2<>+0(SB), Y2
+	VBROADCASTSS constant5AVX2<>+0(SB), Y3
+	VBROADCASTSS constant6AVX2<>+0(SB), Y4
+	VBROADCASTSS constant7AVX2<>+0(SB), Y5
+
+tile:
+	MOVQ bias+24(FP), R9
+	MOVQ $0x00000008, R10
+
+channel:
+	VMOVUPS     (CX)(R8*1), Y6
+	VXORPS      Y7, Y7, Y7
+	VMOVUPS     (CX)(DX*1), Y8
+	VADDPS      (CX)(DX*2), Y8, Y8
+	VMOVUPS     (CX)(SI*1), Y9
+	VADDPS      (CX)(DX*4), Y9, Y9
+	VADDPS      Y9, Y8, Y10
+	VADDPS      (CX), Y10, Y10
+	VMOVAPS     Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VADDPS      Y6, Y10, Y10
+	VADDPS      (R9), Y10, Y10
+	VMAXPS      Y7, Y10, Y10
+	VMOVUPS     Y10, (AX)
+	VFMADD231PS Y6, Y4, Y8
+	VADDPS      (R9), Y8, Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     Y8, 512(AX)
+	VMOVUPS     (CX)(DX*1), Y8
+	VSUBPS      (CX)(DX*2), Y8, Y8
+	VMOVUPS     (CX)(SI*1), Y9
+	VSUBPS      (CX)(DX*4), Y9, Y9
+	VMOVAPS     Y8, Y10
+	VFMADD231PS Y9, Y0, Y10
+	VADDPS      (CX)(DI*1), Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y6, Y3, Y10
+	VADDPS      (R9), Y10, Y10
+	VMAXPS      Y7, Y10, Y10
+	VMOVUPS     Y10, 256(AX)
+	VFMADD231PS Y6, Y5, Y8
+	VADDPS      (R9), Y8, Y8
+	VMAXPS      Y7, Y8, Y8
+	VMOVUPS     Y8, 768(AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	ADDQ        $+32, R9
+	DECQ        R10
+	JNZ         channel
+	ADDQ        $0x00000300, AX
+	DECQ        BX
+	JNZ         tile
+	VZEROUPPER
+	RET
+
+DATA constant5AVX2<>+0(SB)/4, $0x3f000000
+GLOBL constant5AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA constant6AVX2<>+0(SB)/4, $0x3e800000
+GLOBL constant6AVX2<>(SB), RODATA|NOPTR, $4
+
+DATA constant7AVX2<>+0(SB)/4, $0x3e000000
+GLOBL constant7AVX2<>(SB), RODATA|NOPTR, $4
+
+// func stemInputAVX2(v *float32, vs int, ts int, last *float32, ls int, x *float32, tiles int)
+// Requires: AVX, FMA3
+TEXT ·stemInputAVX2(SB), NOSPLIT, $0-56
+	MOVQ    v+0(FP), AX
+	MOVQ    vs+8(FP), CX
+	SHLQ    $0x02, CX
+	MOVQ    ts+16(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    last+24(FP), BX
+	MOVQ    ls+32(FP), SI
+	SHLQ    $0x02, SI
+	MOVQ    x+40(FP), DI
+	MOVQ    tiles+48(FP), R8
+	VMOVUPS present<>+0(SB), Y0
+	VMOVUPS next<>+0(SB), Y1
+
+tile:
+	MOVQ         AX, R9
+	VMOVUPS      96(DI), Y2
+	VBROADCASTSS constant0AVX2<>+0(SB), Y3
+	VFNMADD231PS 48(DI), Y3, Y2
+	VBROADCASTSS constant1AVX2<>+0(SB), Y4
+	VFMADD231PS  (DI), Y4, Y2
+	VMOVUPS      120(DI), Y5
+	VFNMADD231PS 72(DI), Y3, Y5
+	VFMADD231PS  24(DI), Y4, Y5
+	VMULPS       Y0, Y2, Y2
+	VFMADD231PS  Y1, Y5, Y2
+	VMOVUPS      X2, (R9)
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVQ        X2, 16(R9)
+	ADDQ         CX, R9
+	VMOVUPS      96(DI), Y2
+	VFNMADD231PS 48(DI), Y4, Y2
+	VMOVUPS      72(DI), Y5
+	VFNMADD231PS 24(DI), Y4, Y5
+	VADDPS       Y5, Y2, Y6
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      120(DI), Y5
+	VFNMADD231PS 72(DI), Y4, Y5
+	VMOVUPS      96(DI), Y7
+	VFNMADD231PS 48(DI), Y4, Y7
+	VADDPS       Y7, Y5, Y8
+	VSUBPS       Y7, Y5, Y5
+	VMULPS       Y0, Y6, Y6
+	VFMADD231PS  Y1, Y8, Y6
+	VMOVUPS      X6, (R9)
+	VEXTRACTF128 $0x01, Y6, X6
+	VMOVQ        X6, 16(R9)
+	ADDQ         CX, R9
+	VMULPS       Y0, Y2, Y2
+	VFMADD231PS  Y1, Y5, Y2
+	VMOVUPS      X2, (R9)
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVQ        X2, 16(R9)
+	ADDQ         CX, R9
+	VMOVUPS      96(DI), Y2
+	VSUBPS       48(DI), Y2, Y2
+	VMOVUPS      72(DI), Y5
+	VSUBPS       24(DI), Y5, Y5
+	VADDPS       Y5, Y5, Y5
+	VADDPS       Y5, Y2, Y6
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      120(DI), Y5
+	VSUBPS       72(DI), Y5, Y5
+	VMOVUPS      96(DI), Y7
+	VSUBPS       48(DI), Y7, Y7
+	VADDPS       Y7, Y7, Y7
+	VADDPS       Y7, Y5, Y8
+	VSUBPS       Y7, Y5, Y5
+	VMULPS       Y0, Y6, Y6
+	VFMADD231PS  Y1, Y8, Y6
+	VMOVUPS      X6, (R9)
+	VEXTRACTF128 $0x01, Y6, X6
+	VMOVQ        X6, 16(R9)
+	ADDQ         CX, R9
+	VMULPS       Y0, Y2, Y2
+	VFMADD231PS  Y1, Y5, Y2
+	VMOVUPS      X2, (R9)
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVQ        X2, 16(R9)
+	ADDQ         CX, R9
+	VMOVUPS      120(DI), Y2
+	VFNMADD231PS 72(DI), Y3, Y2
+	VFMADD231PS  24(DI), Y4, Y2
+	VMOVUPS      144(DI), Y5
+	VFNMADD231PS 96(DI), Y3, Y5
+	VFMADD231PS  48(DI), Y4, Y5
+	VMOVQ        X2, (BX)
+	VEXTRACTPS   $0x02, X2, 8(BX)
+	VMULPS       Y0, Y2, Y2
+	VFMADD231PS  Y1, Y5, Y2
+	VMOVUPS      X2, (R9)
+	VEXTRACTF128 $0x01, Y2, X2
+	VMOVQ        X2, 16(R9)
+	ADDQ         CX, R9
+	ADDQ         DX, AX
+	ADDQ         SI, BX
+	ADDQ         $+96, DI
+	DECQ         R8
+	JNZ          tile
+	VZEROUPPER
+	RET
+
+DATA present<>+0(SB)/4, $(-0.5)
+DATA present<>+4(SB)/4, $(-0.5)
+DATA present<>+8(SB)/4, $(-0.5)
+DATA present<>+12(SB)/4, $(1.0)
+DATA present<>+16(SB)/4, $(1.0)
+DATA present<>+20(SB)/4, $(1.0)
+DATA present<>+24(SB)/4, $(0.0)
+DATA present<>+28(SB)/4, $(0.0)
+GLOBL present<>(SB), RODATA|NOPTR, $32
+
+DATA next<>+0(SB)/4, $(1.0)
+DATA next<>+4(SB)/4, $(1.0)
+DATA next<>+8(SB)/4, $(1.0)
+DATA next<>+12(SB)/4, $(0.0)
+DATA next<>+16(SB)/4, $(0.0)
+DATA next<>+20(SB)/4, $(0.0)
+DATA next<>+24(SB)/4, $(0.0)
+DATA next<>+28(SB)/4, $(0.0)
+GLOBL next<>(SB), RODATA|NOPTR, $32
+
 // func maxPoolAVX2(y *float32, r0 *float32, r1 *float32, r2 *float32, columns int, channels int)
 // Requires: AVX
 TEXT ·maxPoolAVX2(SB), NOSPLIT, $0-48

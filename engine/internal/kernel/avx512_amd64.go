@@ -114,6 +114,11 @@ func inputStride2AVX512(v *float32, vs int, x *float32, rs int, channels int)
 //go:noescape
 func outputStride2AVX512(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
+// stemOutputAVX512 is stemOutputGeneric.
+//
+//go:noescape
+func stemOutputAVX512(y *float32, m *float32, ms int, bias *float32, tiles int)
+
 // maxPoolAVX512 is maxPoolGeneric.
 //
 //go:noescape

@@ -9670,6 +9670,83 @@ row1:
 	VZEROUPPER
 	RET
 
+// func stemOutputAVX512(y *float32, m *float32, ms int, bias *float32, tiles int)
+// Requires: AVX, AVX512F
+TEXT ·stemOutputAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         ms+16(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         tiles+32(FP), BX
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DX)(DX*4), DI
+	LEAQ         (SI)(SI*1), R8
+	VBROADCASTSS constant3AVX512<>+0(SB), Z0
+	VBROADCASTSS constant1AVX512<>+0(SB), Z1
+	VBROADCASTSS constant4AVX512<>+0(SB), Z2
+	VBROADCASTSS constant5AVX512<>+0(SB), Z3
+	VBROADCASTSS constant6AVX512<>+0(SB), Z4
+	VBROADCASTSS constant7AVX512<>+0(SB), Z5
+
+tile:
+	MOVQ bias+24(FP), R9
+	MOVQ $0x00000004, R10
+
+channel:
+	VMOVUPS     (CX)(R8*1), Z6
+	VPXORQ      Z7, Z7, Z7
+	VMOVUPS     (CX)(DX*1), Z8
+	VADDPS      (CX)(DX*2), Z8, Z8
+	VMOVUPS     (CX)(SI*1), Z9
+	VADDPS      (CX)(DX*4), Z9, Z9
+	VADDPS      Z9, Z8, Z10
+	VADDPS      (CX), Z10, Z10
+	VMOVAPS     Z8, Z8
+	VFMADD231PS Z9, Z1, Z8
+	VADDPS      Z6, Z10, Z10
+	VADDPS      (R9), Z10, Z10
+	VMAXPS      Z7, Z10, Z10
+	VMOVUPS     Z10, (AX)
+	VFMADD231PS Z6, Z4, Z8
+	VADDPS      (R9), Z8, Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     Z8, 512(AX)
+	VMOVUPS     (CX)(DX*1), Z8
+	VSUBPS      (CX)(DX*2), Z8, Z8
+	VMOVUPS     (CX)(SI*1), Z9
+	VSUBPS      (CX)(DX*4), Z9, Z9
+	VMOVAPS     Z8, Z10
+	VFMADD231PS Z9, Z0, Z10
+	VADDPS      (CX)(DI*1), Z8, Z8
+	VFMADD231PS Z9, Z2, Z8
+	VFMADD231PS Z6, Z3, Z10
+	VADDPS      (R9), Z10, Z10
+	VMAXPS      Z7, Z10, Z10
+	VMOVUPS     Z10, 256(AX)
+	VFMADD231PS Z6, Z5, Z8
+	VADDPS      (R9), Z8, Z8
+	VMAXPS      Z7, Z8, Z8
+	VMOVUPS     Z8, 768(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, R9
+	DECQ        R10
+	JNZ         channel
+	ADDQ        $0x00000300, AX
+	DECQ        BX
+	JNZ         tile
+	VZEROUPPER
+	RET
+
+DATA constant5AVX512<>+0(SB)/4, $0x3f000000
+GLOBL constant5AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA constant6AVX512<>+0(SB)/4, $0x3e800000
+GLOBL constant6AVX512<>(SB), RODATA|NOPTR, $4
+
+DATA constant7AVX512<>+0(SB)/4, $0x3e000000
+GLOBL constant7AVX512<>(SB), RODATA|NOPTR, $4
+
 // func maxPoolAVX512(y *float32, r0 *float32, r1 *float32, r2 *float32, columns int, channels int)
 // Requires: AVX, AVX512F
 TEXT ·maxPoolAVX512(SB), NOSPLIT, $0-48

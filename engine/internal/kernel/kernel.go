@@ -27,6 +27,9 @@ type Set struct {
 	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int)
 	output   [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool)
 	maxPool  func(y, r0, r1, r2 []float32, columns, channels int)
+
+	stemInput  func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int)
+	stemOutput func(y, m []float32, ms int, bias []float32, tiles int)
 }
 
 var generic = Set{
@@ -36,7 +39,7 @@ var generic = Set{
 		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric},
 	output: [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool){
 		F2.outputGeneric, F4.outputGeneric, F4x2.outputGeneric, Stride2.outputGeneric},
-	maxPool: maxPoolGeneric,
+	maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
 }
 
 // For returns the best kernels that the given level includes.

@@ -9,7 +9,7 @@ func assembly() []*Set { return []*Set{&neon} }
 
 var neon = wrap(cpu.NEON, 6, neonColumns, tilesOf(neonColumns, tileNEON),
 	[algorithms]inputFunc{input2NEON, input4NEON, input4x2NEON, inputStride2NEON},
-	[algorithms]outputFunc{output2NEON, output4NEON, output4x2NEON, outputStride2NEON}, maxPoolNEON)
+	[algorithms]outputFunc{output2NEON, output4NEON, output4x2NEON, outputStride2NEON}, maxPoolNEON, stemInputNEON, stemOutputNEON)
 
 const neonColumns = 16
 

@@ -8,10 +8,14 @@ type (
 	inputFunc  func(v *float32, vs int, x *float32, rs, channels int)
 	outputFunc func(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
 	poolFunc   func(y, r0, r1, r2 *float32, columns, channels int)
+
+	stemInputFunc  func(v *float32, vs, ts int, last *float32, ls int, x *float32, tiles int)
+	stemOutputFunc func(y, m *float32, ms int, bias *float32, tiles int)
 )
 
 // wrap gives assembly functions the signatures of the Go ones.
-func wrap(level cpu.Level, rows, columns int, multiply multiplyFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc) Set {
+func wrap(level cpu.Level, rows, columns int, multiply multiplyFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc,
+	stemInput stemInputFunc, stemOutput stemOutputFunc) Set {
 	s := Set{Level: level, Rows: rows, Columns: columns, multiply: multiply}
 	for i := range inputs {
 		s.input[i] = func(v []float32, vs int, x []float32, rs, channels int) {
@@ -21,6 +25,10 @@ func wrap(level cpu.Level, rows, columns int, multiply multiplyFunc, inputs [alg
 			outputs[i](&y[0], rs, channels, rows, columns, &m[0], ms, &bias[0], first(residual), flag(relu))
 		}
 	}
+	s.stemInput = func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int) {
+		stemInput(&v[0], vs, ts, &last[0], ls, &x[0], tiles)
+	}
+	s.stemOutput = func(y, m []float32, ms int, bias []float32, tiles int) { stemOutput(&y[0], &m[0], ms, &bias[0], tiles) }
 	s.maxPool = func(y, r0, r1, r2 []float32, columns, channels int) {
 		pool(&y[0], &r0[0], &r1[0], &r2[0], columns, channels)
 	}

@@ -226,6 +226,81 @@ func TestInputEqualsGeneric(t *testing.T) {
 	})
 }
 
+// TestStem holds the stem's transforms, and its weights', to a direct convolution in float64.
+func TestStem(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		for tiles := 1; tiles <= 9; tiles++ {
+			src := newSource(uint64(tiles), false)
+			region := func(n int) *kerneltest.Region[float32] { return kerneltest.NewRegion[float32](t, n, guard) }
+			const rows = 7
+			width := 3 * (2*StemOutputs*(tiles-1) + StemPixels)
+			ts, ls := rows*StemDeep+src.IntN(9), rows*StemDeepLast+src.IntN(9)
+			vs := tiles*ts + src.IntN(20)
+			transformed, transformedLast := region(5*vs+tiles*ts), region(tiles*ls)
+			v, last := transformed.Slice(5*vs+(tiles-1)*ts+rows*StemDeep), transformedLast.Slice((tiles-1)*ls+rows*StemDeepLast)
+			var x [rows][]float32
+			for row := range x {
+				x[row] = region(width + StemSlack).Copy(src.floats(width + StemSlack))
+				s.StemInput(v[row*StemDeep:], vs, ts, last[row*StemDeepLast:], ls, x[row], tiles)
+			}
+			transformed.Check(t, "StemInput")
+			transformedLast.Check(t, "StemInput")
+			for i, value := range v { // between tiles, and between positions
+				if inside := i%vs < tiles*ts && i%vs%ts < rows*StemDeep; inside == (value == guard) {
+					t.Fatalf("%d tiles: v[%d] is %g", tiles, i, value)
+				}
+			}
+			for i, value := range last {
+				if inside := i%ls < rows*StemDeepLast; inside == (value == guard) {
+					t.Fatalf("%d tiles: last[%d] is %g", tiles, i, value)
+				}
+			}
+
+			// One output channel's taps serve all 64, times the channel's number.
+			const factor = 1.5
+			taps := src.floats(3 * rows * 7)
+			ms := tiles*stemChannels + src.IntN(20)
+			m := region((StemPositions-1)*ms + tiles*stemChannels).Slice((StemPositions-1)*ms + tiles*stemChannels)
+			for i := range m {
+				m[i] = 0
+			}
+			for row := range rows {
+				for colour := range 3 {
+					u := StemWeights(taps[(colour*rows+row)*7:][:7], factor)
+					for tile := range tiles {
+						for c := range stemChannels {
+							for p := range StemPositions - 1 {
+								at := v[p*vs+tile*ts+row*StemDeep:]
+								m[p*ms+tile*stemChannels+c] += float32(c) * (at[colour]*float32(u[p]) + at[3+colour]*float32(u[StemPositions+p]))
+							}
+							m[(StemPositions-1)*ms+tile*stemChannels+c] += float32(c) * last[tile*ls+row*StemDeepLast+colour] * float32(u[StemPositions-1])
+						}
+					}
+				}
+			}
+			bias := region(stemChannels).Copy(src.floats(stemChannels))
+			output := region(tiles * StemOutputs * stemChannels)
+			y := output.Slice(tiles * StemOutputs * stemChannels)
+			s.StemOutput(y, m, ms, bias, tiles)
+			output.Check(t, "StemOutput")
+			for i, got := range y {
+				pixel, c := i/stemChannels, i%stemChannels
+				want, magnitude := float64(bias[c]), 1.0
+				for row := range rows {
+					for j := range 3 * 7 {
+						product := float64(c) * factor * float64(taps[(j%3*rows+row)*7+j/3]) * float64(x[row][6*pixel+j])
+						want, magnitude = want+product, magnitude+math.Abs(product)
+					}
+				}
+				if want = max(0, want); math.Abs(float64(got)-want) > 2e-5*magnitude {
+					t.Fatalf("%d tiles: pixel %d, channel %d is %g, want %g", tiles, pixel, c, got, want)
+				}
+			}
+		}
+	})
+}
+
 func TestMaxPool(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {

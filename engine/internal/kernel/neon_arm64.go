@@ -78,3 +78,13 @@ func inputStride2NEON(v *float32, vs int, x *float32, rs, channels int)
 //
 //go:noescape
 func outputStride2NEON(y *float32, rs, channels, rows, columns int, m *float32, ms int, bias, residual *float32, relu int)
+
+// stemInputNEON is stemInputGeneric.
+//
+//go:noescape
+func stemInputNEON(v *float32, vs, ts int, last *float32, ls int, x *float32, tiles int)
+
+// stemOutputNEON is stemOutputGeneric.
+//
+//go:noescape
+func stemOutputNEON(y, m *float32, ms int, bias *float32, tiles int)

@@ -3314,6 +3314,253 @@ nothing:
 	BNE channel
 	RET
 
+DATA present<>+0(SB)/4, $0xBF000000 // -0.5
+DATA present<>+4(SB)/4, $0xBF000000 // -0.5
+DATA present<>+8(SB)/4, $0xBF000000 // -0.5
+DATA present<>+12(SB)/4, $0x3F800000 // 1
+GLOBL present<>(SB), RODATA|NOPTR, $16
+
+DATA next<>+0(SB)/4, $0x3F800000 // 1
+DATA next<>+4(SB)/4, $0x3F800000 // 1
+DATA next<>+8(SB)/4, $0x3F800000 // 1
+DATA next<>+12(SB)/4, $0x00000000 // 0
+GLOBL next<>(SB), RODATA|NOPTR, $16
+
+TEXT ·stemInputNEON(SB), NOSPLIT, $0-56
+	MOVD v+0(FP), R0
+	MOVD vs+8(FP), R1
+	MOVD ts+16(FP), R2
+	MOVD last+24(FP), R3
+	MOVD ls+32(FP), R4
+	MOVD x+40(FP), R5
+	MOVD tiles+48(FP), R6
+	LSL $2, R1, R1
+	LSL $2, R2, R2
+	LSL $2, R4, R4
+	MOVD $factors<>(SB), R20
+	FMOVQ (R20), F31
+	MOVD $present<>(SB), R20
+	FMOVQ (R20), F30
+	MOVD $next<>(SB), R20
+	FMOVQ (R20), F29
+tile:
+	ADD $0, R5, R7
+	FMOVQ (R7), F0
+	ADD $24, R5, R7
+	FMOVQ (R7), F1
+	ADD $48, R5, R7
+	FMOVQ (R7), F2
+	ADD $72, R5, R7
+	FMOVQ (R7), F3
+	ADD $96, R5, R7
+	FMOVQ (R7), F4
+	ADD $120, R5, R7
+	FMOVQ (R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
+	VMOV V6.B16, V14.B16
+	VMOV V11.B16, V15.B16
+	VMOV V12.B16, V16.B16
+	VMOV V13.B16, V17.B16
+	VMOV V9.B16, V18.B16
+	VMOV V5.B16, V19.B16
+	FMOVD F19, (R3)
+	VMOV V19.S[2], R9
+	MOVW R9, 8(R3)
+	MOVD R0, R8
+	ADD $24, R5, R7
+	FMOVQ (R7), F0
+	ADD $48, R5, R7
+	FMOVQ (R7), F1
+	ADD $72, R5, R7
+	FMOVQ (R7), F2
+	ADD $96, R5, R7
+	FMOVQ (R7), F3
+	ADD $120, R5, R7
+	FMOVQ (R7), F4
+	ADD $144, R5, R7
+	FMOVQ (R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
+	WORD $0x6E3EDDCE // fmul v14.4s, v14.4s, v30.4s
+	WORD $0x6E3DDCC6 // fmul v6.4s, v6.4s, v29.4s
+	WORD $0x4E2ED4C6 // fadd v6.4s, v6.4s, v14.4s
+	FMOVQ F6, (R8)
+	ADD R1, R8
+	WORD $0x6E3EDDEF // fmul v15.4s, v15.4s, v30.4s
+	WORD $0x6E3DDD6B // fmul v11.4s, v11.4s, v29.4s
+	WORD $0x4E2FD56B // fadd v11.4s, v11.4s, v15.4s
+	FMOVQ F11, (R8)
+	ADD R1, R8
+	WORD $0x6E3EDE10 // fmul v16.4s, v16.4s, v30.4s
+	WORD $0x6E3DDD8C // fmul v12.4s, v12.4s, v29.4s
+	WORD $0x4E30D58C // fadd v12.4s, v12.4s, v16.4s
+	FMOVQ F12, (R8)
+	ADD R1, R8
+	WORD $0x6E3EDE31 // fmul v17.4s, v17.4s, v30.4s
+	WORD $0x6E3DDDAD // fmul v13.4s, v13.4s, v29.4s
+	WORD $0x4E31D5AD // fadd v13.4s, v13.4s, v17.4s
+	FMOVQ F13, (R8)
+	ADD R1, R8
+	WORD $0x6E3EDE52 // fmul v18.4s, v18.4s, v30.4s
+	WORD $0x6E3DDD29 // fmul v9.4s, v9.4s, v29.4s
+	WORD $0x4E32D529 // fadd v9.4s, v9.4s, v18.4s
+	FMOVQ F9, (R8)
+	ADD R1, R8
+	WORD $0x6E3EDE73 // fmul v19.4s, v19.4s, v30.4s
+	WORD $0x6E3DDCA5 // fmul v5.4s, v5.4s, v29.4s
+	WORD $0x4E33D4A5 // fadd v5.4s, v5.4s, v19.4s
+	FMOVQ F5, (R8)
+	ADD R1, R8
+	ADD $16, R0, R8
+	ADD $16, R5, R7
+	FMOVQ (R7), F0
+	ADD $40, R5, R7
+	FMOVQ (R7), F1
+	ADD $64, R5, R7
+	FMOVQ (R7), F2
+	ADD $88, R5, R7
+	FMOVQ (R7), F3
+	ADD $112, R5, R7
+	FMOVQ (R7), F4
+	ADD $136, R5, R7
+	FMOVQ (R7), F5
+	VMOV V4.B16, V6.B16
+	WORD $0x4F9F5846 // fmls v6.4s, v2.4s, v31.s[2]
+	WORD $0x4FBF1006 // fmla v6.4s, v0.4s, v31.s[1]
+	WORD $0x4F9F5865 // fmls v5.4s, v3.4s, v31.s[2]
+	WORD $0x4FBF1025 // fmla v5.4s, v1.4s, v31.s[1]
+	VMOV V4.B16, V7.B16
+	WORD $0x4FBF5047 // fmls v7.4s, v2.4s, v31.s[1]
+	VMOV V3.B16, V8.B16
+	WORD $0x4FBF5028 // fmls v8.4s, v1.4s, v31.s[1]
+	WORD $0x4EA2D489 // fsub v9.4s, v4.4s, v2.4s
+	WORD $0x4EA1D46A // fsub v10.4s, v3.4s, v1.4s
+	WORD $0x4E28D4EB // fadd v11.4s, v7.4s, v8.4s
+	WORD $0x4EA8D4EC // fsub v12.4s, v7.4s, v8.4s
+	VMOV V9.B16, V13.B16
+	WORD $0x4F9F114D // fmla v13.4s, v10.4s, v31.s[0]
+	WORD $0x4F9F5149 // fmls v9.4s, v10.4s, v31.s[0]
+	FMOVD F6, (R8)
+	ADD R1, R8
+	FMOVD F11, (R8)
+	ADD R1, R8
+	FMOVD F12, (R8)
+	ADD R1, R8
+	FMOVD F13, (R8)
+	ADD R1, R8
+	FMOVD F9, (R8)
+	ADD R1, R8
+	FMOVD F5, (R8)
+	ADD R1, R8
+	ADD R2, R0
+	ADD R4, R3
+	ADD $96, R5
+	SUBS $1, R6
+	BNE tile
+	RET
+
+DATA halves<>+0(SB)/4, $0x3F000000 // 0.5
+DATA halves<>+4(SB)/4, $0x3E800000 // 0.25
+DATA halves<>+8(SB)/4, $0x3E000000 // 0.125
+DATA halves<>+12(SB)/4, $0x00000000 // 0
+GLOBL halves<>(SB), RODATA|NOPTR, $16
+
+TEXT ·stemOutputNEON(SB), NOSPLIT, $0-40
+	MOVD y+0(FP), R0
+	MOVD m+8(FP), R1
+	MOVD ms+16(FP), R2
+	MOVD bias+24(FP), R3
+	MOVD tiles+32(FP), R4
+	LSL $2, R2, R2
+	MOVD $factors<>(SB), R20
+	FMOVQ (R20), F31
+	MOVD $halves<>(SB), R20
+	FMOVQ (R20), F30
+	VEOR V29.B16, V29.B16, V29.B16
+tile:
+	MOVD R3, R6
+	MOVD $16, R7
+channel:
+	MOVD R1, R5
+	FMOVQ (R5), F0
+	ADD R2, R5
+	FMOVQ (R5), F1
+	ADD R2, R5
+	FMOVQ (R5), F2
+	ADD R2, R5
+	FMOVQ (R5), F3
+	ADD R2, R5
+	FMOVQ (R5), F4
+	ADD R2, R5
+	FMOVQ (R5), F5
+	ADD R2, R5
+	FMOVQ (R5), F28
+	FMOVQ.P 16(R6), F27
+	WORD $0x4E22D426 // fadd v6.4s, v1.4s, v2.4s
+	WORD $0x4EA2D427 // fsub v7.4s, v1.4s, v2.4s
+	WORD $0x4E24D468 // fadd v8.4s, v3.4s, v4.4s
+	WORD $0x4EA4D469 // fsub v9.4s, v3.4s, v4.4s
+	WORD $0x4E26D40A // fadd v10.4s, v0.4s, v6.4s
+	WORD $0x4E28D54A // fadd v10.4s, v10.4s, v8.4s
+	VMOV V7.B16, V11.B16
+	WORD $0x4F9F112B // fmla v11.4s, v9.4s, v31.s[0]
+	WORD $0x4FBF1106 // fmla v6.4s, v8.4s, v31.s[1]
+	WORD $0x4E25D4EC // fadd v12.4s, v7.4s, v5.4s
+	WORD $0x4FBF192C // fmla v12.4s, v9.4s, v31.s[3]
+	WORD $0x4E3CD54A // fadd v10.4s, v10.4s, v28.4s
+	WORD $0x4E3BD54A // fadd v10.4s, v10.4s, v27.4s
+	WORD $0x4E3DF54A // fmax v10.4s, v10.4s, v29.4s
+	FMOVQ F10, 0(R0)
+	WORD $0x4F9E138B // fmla v11.4s, v28.4s, v30.s[0]
+	WORD $0x4E3BD56B // fadd v11.4s, v11.4s, v27.4s
+	WORD $0x4E3DF56B // fmax v11.4s, v11.4s, v29.4s
+	FMOVQ F11, 256(R0)
+	WORD $0x4FBE1386 // fmla v6.4s, v28.4s, v30.s[1]
+	WORD $0x4E3BD4C6 // fadd v6.4s, v6.4s, v27.4s
+	WORD $0x4E3DF4C6 // fmax v6.4s, v6.4s, v29.4s
+	FMOVQ F6, 512(R0)
+	WORD $0x4F9E1B8C // fmla v12.4s, v28.4s, v30.s[2]
+	WORD $0x4E3BD58C // fadd v12.4s, v12.4s, v27.4s
+	WORD $0x4E3DF58C // fmax v12.4s, v12.4s, v29.4s
+	FMOVQ F12, 768(R0)
+	ADD $16, R1
+	ADD $16, R0
+	SUBS $1, R7
+	BNE channel
+	ADD $768, R0
+	SUBS $1, R4
+	BNE tile
+	RET
+
 TEXT ·maxPoolNEON(SB), NOSPLIT, $0-48
 	MOVD y+0(FP), R0
 	MOVD r0+8(FP), R1

@@ -44,6 +44,10 @@ func main() {
 		t.input(w)
 		t.output(w)
 	}
+	t.stemOutput()
+	if t.lanes == 8 {
+		stemInput(t)
+	}
 	t.maxPool()
 	Generate()
 }

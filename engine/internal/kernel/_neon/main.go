@@ -12,6 +12,8 @@ func main() {
 		w.input()
 		w.output()
 	}
+	stemInput()
+	stemOutput()
 	maxPool()
 	Print("_neon")
 }

@@ -141,8 +141,7 @@ func (w winograd) row(i int, scratch string) {
 func (w winograd) begin(name string, scratch string, vectors int, params ...string) {
 	Text(name+w.name+"NEON", 16*vectors, params...)
 	Op("MOVD $scratch-%d(SP), %s", 16*vectors, scratch)
-	Op("MOVD $factors<>(SB), R20")
-	Op("FMOVQ (R20), F%d", factors)
+	vector("factors", factors)
 }
 
 // input writes the transform of one tile of pixels, four channels at a time.
