@@ -39,7 +39,7 @@ type Engine struct {
 
 	// idle holds the workers that have no image. Whoever has taken a worker works with it and puts it back.
 	idle chan *worker
-	// wide computes on all CPUs. It belongs to whoever holds all workers.
+	// wide computes on all CPUs, in the workers' memory. It belongs to whoever holds all workers.
 	wide *resnet.Runner
 
 	observer    *observer // nil if there is nothing to observe
@@ -135,17 +135,19 @@ func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
 		}
 		workers = append(workers, w)
 	}
+	if e.wide != nil {
+		e.wide.Close()
+	}
+	var runners []*resnet.Runner
 	for _, w := range workers {
 		if w.runner != nil {
 			w.runner.Close()
 		}
 		w.runner = n.NewRunner(1)
+		runners = append(runners, w.runner)
 	}
-	if e.wide != nil {
-		e.wide.Close()
-	}
-	if e.cfg.Concurrency > 1 {
-		e.wide = n.NewRunner(e.cfg.Concurrency)
+	if len(runners) > 1 {
+		e.wide = n.Join(runners)
 	}
 	e.network = n
 	e.computes.Store(&computation{n.Precision(), n.Kernels()})

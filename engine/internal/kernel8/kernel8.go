@@ -30,6 +30,7 @@ type Set struct {
 	Winograd *Winograd
 
 	packing packing
+	widen   func(wide, packed []int8) // nil where tiles read bytes
 	tile    func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
 }
@@ -75,14 +76,14 @@ func Sets() []*Set {
 //	dst[p*DstStride+c] = saturate(round(sum*mul[c] + bias[p*BiasStride+c] + residual[p*DstStride+c]*residualMul))
 //
 // where saturate cuts to 0..255, which is also ReLU. residual may be nil; it may be dst. Up to three bytes behind a
-// kernel's row are read and multiplied by zero.
+// kernel's row are read and multiplied by zero. w is a panel that Pack made, as Widen returns it.
 func (s *Set) Tile(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
 	if g.Rows < 1 || g.Steps < 1 {
 		panic(fmt.Sprintf("kernel8: tile of %d rows, %d steps", g.Rows, g.Steps))
 	}
 	last := (Pixels-1)*g.DstStride + s.Channels - 1
 	_, _ = dst[last], src[(Pixels-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps-1]
-	_, _, _ = w[s.Panel(g)-1], mul[s.Channels-1], bias[(Pixels-1)*g.BiasStride+s.Channels-1]
+	_, _, _ = w[max(s.Panel(g), s.Room(s.Panel(g)))-1], mul[s.Channels-1], bias[(Pixels-1)*g.BiasStride+s.Channels-1]
 	if residual != nil {
 		_ = residual[last]
 	}

@@ -10,11 +10,12 @@ func assembly() []*Set { return []*Set{&avx2, &avxvnni, &avx512vnni} }
 var (
 	avx512vnni = wrap(cpu.AVX512VNNI, 64, packing{depth: 4}, tileVNNI, maxPoolAVX2)
 	avxvnni    = wrap(cpu.AVXVNNI, 16, packing{depth: 4}, tileAVXVNNI, maxPoolAVX2)
-	avx2       = withWinograd(wrap(cpu.AVX2, 8, packing{depth: 4, wide: true}, tileAVX2, maxPoolAVX2))
+	avx2       = with16Bits(wrap(cpu.AVX2, 8, packing{depth: 4}, tileAVX2, maxPoolAVX2))
 )
 
-// withWinograd adds the kernels for 16-bit products, which cost AVX2 no more than those of bytes.
-func withWinograd(s Set) Set {
+// with16Bits adds what is for products of 16 bits, which cost AVX2 no more than those of bytes.
+func with16Bits(s Set) Set {
+	s.widen = func(wide, packed []int8) { widenAVX2(&wide[0], &packed[0], len(packed)) }
 	products := []func(m *int32, ms int, v *int16, vs, k int, u *int16){
 		product1AVX2, product2AVX2, product3AVX2, product4AVX2, product5AVX2, product6AVX2,
 	}

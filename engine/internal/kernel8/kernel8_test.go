@@ -36,6 +36,7 @@ func TestTile(t *testing.T) {
 		const largest = 1 << 16
 		source, output := kerneltest.NewRegion[uint8](t, largest, 0), kerneltest.NewRegion[uint8](t, largest, guard)
 		packed, rest := kerneltest.NewRegion[int8](t, 4*largest, 0), kerneltest.NewRegion[uint8](t, largest, 0)
+		widened := kerneltest.NewRegion[int8](t, 4*largest, 0)
 		muls, biases := kerneltest.NewRegion[float32](t, largest, 0), kerneltest.NewRegion[float32](t, largest, 0)
 		for trial := range 400 {
 			r := rand.New(rand.NewPCG(uint64(trial), 8))
@@ -82,6 +83,7 @@ func TestTile(t *testing.T) {
 			}
 			factor := r.Float32()
 			got := output.Slice(last)
+			w = s.Widen(widened.Slice(s.Room(len(w))), w)
 			s.Tile(got, src, w, g, mul, bias, residual, factor)
 			output.Check(t, "Tile")
 			for p := range Pixels {

@@ -14,10 +14,15 @@ func tileVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride in
 //go:noescape
 func tileAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
 
-// tileAVX2 is tileGeneric for 8 channels whose weights are stored in 16 bits each, with AVX2.
+// tileAVX2 is tileGeneric for 8 channels whose weights were widened, with AVX2.
 //
 //go:noescape
 func tileAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32)
+
+// widenAVX2 brings n numbers, a multiple of 32, to 16 bits each.
+//
+//go:noescape
+func widenAVX2(dst *int8, src *int8, n int)
 
 // inputAVX2 is inputGeneric.
 //
