@@ -39,7 +39,7 @@ type Engine struct {
 
 	// idle holds the workers that have no image. Whoever has taken a worker works with it and puts it back.
 	idle chan *worker
-	// wide computes on all CPUs. It belongs to whoever holds all workers.
+	// wide computes on all CPUs, in the workers' memory. It belongs to whoever holds all workers.
 	wide *resnet.Runner
 
 	observer    *observer // nil if there is nothing to observe
@@ -57,6 +57,22 @@ type worker struct {
 	input   preprocess.Input
 	logits  imagenet.Logits
 	runner  *resnet.Runner
+
+	rows     func(picture decode.RGB, first, end int) // takeRows, as a value that is made once
+	resizing time.Duration                            // what it took for the picture at work
+}
+
+func newWorker() *worker {
+	w := new(worker)
+	w.rows = w.takeRows
+	return w
+}
+
+// takeRows resizes rows while they are in a cache, so that the picture is never in memory as a whole.
+func (w *worker) takeRows(picture decode.RGB, first, end int) {
+	clock := stopwatch{time.Now()}
+	w.resizer.Rows(picture.Pix, picture.Stride, picture.Width, picture.Height, first, end)
+	w.resizing += clock.lap()
 }
 
 // New makes an engine: it packs the weights and takes the workers' memory, some 10 MB each. cfg.Weights is not kept.
@@ -71,7 +87,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	for range cfg.Concurrency {
-		e.idle <- new(worker)
+		e.idle <- newWorker()
 	}
 	if err := e.use(context.Background(), network); err != nil {
 		return nil, err
@@ -135,17 +151,19 @@ func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
 		}
 		workers = append(workers, w)
 	}
+	if e.wide != nil {
+		e.wide.Close()
+	}
+	var runners []*resnet.Runner
 	for _, w := range workers {
 		if w.runner != nil {
 			w.runner.Close()
 		}
 		w.runner = n.NewRunner(1)
+		runners = append(runners, w.runner)
 	}
-	if e.wide != nil {
-		e.wide.Close()
-	}
-	if e.cfg.Concurrency > 1 {
-		e.wide = n.NewRunner(e.cfg.Concurrency)
+	if len(runners) > 1 {
+		e.wide = n.Join(runners)
 	}
 	e.network = n
 	e.computes.Store(&computation{n.Precision(), n.Kernels()})
@@ -246,16 +264,17 @@ func (e *Engine) putAll(workers []*worker) {
 // run takes an image through the stages; w.logits has the outcome.
 func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t resnet18cloud.Timing, err error) {
 	clock := stopwatch{time.Now()}
-	rgb, err := w.decoder.Decode(img.Bytes, decode.Options{
-		Window: window, MaxBytes: e.cfg.MaxImageBytes, MaxPixels: e.cfg.MaxPixels, Orient: e.cfg.Orient,
+	w.resizing = 0
+	picture, err := w.decoder.Decode(img.Bytes, decode.Options{
+		Window: window, Rows: w.rows, MaxBytes: e.cfg.MaxImageBytes, MaxPixels: e.cfg.MaxPixels, Orient: e.cfg.Orient,
 	})
 	if err != nil {
 		return t, err
 	}
-	t.Decode = clock.lap()
-	w.resizer.Crop(&w.input, rgb.Pix, rgb.Stride, rgb.Width, rgb.Height)
-	t.Preprocess = clock.lap()
-	if rgb.Width*rgb.Height > keepPixels {
+	t.Decode = clock.lap() - w.resizing
+	w.resizer.Finish(&w.input)
+	t.Preprocess = clock.lap() + w.resizing
+	if picture.Width*picture.Height > keepPixels {
 		w.decoder, w.resizer = decode.Decoder{}, preprocess.Resizer{}
 	}
 	if err := ctx.Err(); err != nil {
@@ -276,9 +295,9 @@ func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t
 }
 
 // keepPixels is the size of picture up to which workers keep their memory for the next one. Larger ones are rare, and
-// at the limit of 50 megapixels it would be 300 MB for each worker. Taking memory anew for one costs a few percent of
+// at the limit of 50 megapixels it would be 75 to 450 MB for each worker. Taking memory anew for one costs a few percent of
 // decoding it.
-const keepPixels = 1_000_000
+const keepPixels = 500_000
 
 // window is preprocess.Window as a value that is made once.
 var window func(width, height int) image.Rectangle = preprocess.Window

@@ -13,7 +13,7 @@ import (
 const headerBytes = 4096
 
 // layoutVersion changes with the order in which package resnet packs weights.
-const layoutVersion = 1
+const layoutVersion = 2
 
 // maxPackedBytes is more than any level's packed weights take. Memory that is not touched costs nothing.
 const maxPackedBytes = 256 << 20

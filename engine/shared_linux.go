@@ -81,7 +81,6 @@ func newPrivate(size int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map memory: %w", err)
 	}
-	_ = unix.Madvise(memory, unix.MADV_HUGEPAGE) // only a wish, as in package resnet
 	return memory, nil
 }
 

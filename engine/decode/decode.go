@@ -31,6 +31,9 @@ type Options struct {
 	// Window, if not nil, says which part of a picture of this size must be right; pixels outside are unspecified, and
 	// cost less. It is called once the header is read.
 	Window func(width, height int) image.Rectangle
+	// Rows, if not nil, is given the picture instead of Decode's caller, as jpeg.Options say; formats other than JPEG, and
+	// pictures that are turned, come in one piece.
+	Rows func(picture RGB, first, end int)
 	// MaxBytes limits the file: 0 means DefaultMaxBytes, -1 no limit.
 	MaxBytes int
 	// MaxPixels limits width times height: 0 means DefaultMaxPixels, -1 no limit.
@@ -54,8 +57,8 @@ type format struct {
 	is func(data []byte) bool
 	// size reads the header.
 	size func(d *Decoder, data []byte) (width, height int, err error)
-	// decode makes the picture. Only the pixels in window need be right.
-	decode func(d *Decoder, data []byte, window image.Rectangle) (RGB, error)
+	// decode makes the picture. Only the pixels in o.Window need be right. It may give it to o.Rows, without Pix then.
+	decode func(d *Decoder, data []byte, o jpeg.Options) (RGB, error)
 }
 
 // Decode decodes a whole file. The picture is valid until the next call. Errors are *resnet18cloud.Error: CodeTooLarge
@@ -84,16 +87,23 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	if o.Orient {
 		turn = orientation(data)
 	}
-	window := image.Rect(0, 0, width, height)
-	if o.Window != nil && turn == upright {
-		window = window.Intersect(o.Window(width, height))
+	what := jpeg.Options{Window: image.Rect(0, 0, width, height), MaxPixels: -1} // limits were checked
+	if turn == upright {
+		what.Rows = o.Rows
+		if o.Window != nil {
+			what.Window = what.Window.Intersect(o.Window(width, height))
+		}
 	}
-	rgb, err := f.decode(d, data, window)
+	rgb, err := f.decode(d, data, what)
 	if err != nil {
 		return RGB{}, undecodable(f.name, err)
 	}
 	if turn != upright {
 		rgb = d.turn(rgb, turn)
+	}
+	if o.Rows != nil && rgb.Pix != nil {
+		o.Rows(rgb, 0, rgb.Height)
+		rgb.Pix = nil
 	}
 	return rgb, nil
 }

@@ -93,6 +93,34 @@ func TestDecodeEqualsPillow(t *testing.T) {
 	}
 }
 
+// TestRows holds, for every format, that the rows given make the picture that is returned without them, turned or not.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	var d Decoder
+	for _, g := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
+		data := readFile(t, filepath.Join("testdata", g.File))
+		for _, orient := range []bool{false, true} {
+			want := g.SHA256
+			if orient && g.SHA256Turned != "" {
+				want = g.SHA256Turned
+			}
+			var pix []byte
+			rgb, err := d.Decode(data, Options{Orient: orient, Rows: func(picture RGB, first, end int) {
+				if first*picture.Stride != len(pix) {
+					t.Errorf("%s: rows from %d on were given after %d bytes", g.File, first, len(pix))
+				}
+				pix = append(pix, picture.Pix[:(end-first)*picture.Stride]...)
+			}})
+			if err != nil || rgb.Pix != nil {
+				t.Errorf("%s: %d bytes returned, error %v; want none", g.File, len(rgb.Pix), err)
+			}
+			if got := sum(pix); got != want {
+				t.Errorf("%s, turned as EXIF says %t: SHA-256 of the rows %s, want %s", g.File, orient, got, want)
+			}
+		}
+	}
+}
+
 // TestOddFiles holds what is expected of the unusual and broken files of the reference data.
 func TestOddFiles(t *testing.T) {
 	t.Parallel()

@@ -91,9 +91,7 @@ func (d *Decoder) jpegSize(data []byte) (width, height int, err error) {
 	return c.Width, c.Height, err
 }
 
-func (d *Decoder) decodeJPEG(data []byte, window image.Rectangle) (RGB, error) {
-	return d.jpeg.Decode(data, jpeg.Options{Window: window, MaxPixels: -1}) // limits were checked
-}
+func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return d.jpeg.Decode(data, o) }
 
 // sizeBy makes format.size of a library's DecodeConfig.
 func sizeBy(config func(io.Reader) (image.Config, error)) func(*Decoder, []byte) (int, int, error) {
@@ -104,14 +102,14 @@ func sizeBy(config func(io.Reader) (image.Config, error)) func(*Decoder, []byte)
 }
 
 // decodeBy makes format.decode of a library's Decode.
-func decodeBy(decode func(io.Reader) (image.Image, error)) func(*Decoder, []byte, image.Rectangle) (RGB, error) {
-	return func(d *Decoder, data []byte, window image.Rectangle) (RGB, error) {
+func decodeBy(decode func(io.Reader) (image.Image, error)) func(*Decoder, []byte, jpeg.Options) (RGB, error) {
+	return func(d *Decoder, data []byte, o jpeg.Options) (RGB, error) {
 		m, err := decode(bytes.NewReader(data))
 		if err != nil {
 			return RGB{}, err
 		}
 		rgb := d.picture(m.Bounds().Dx(), m.Bounds().Dy())
-		return rgb, convert(rgb, m, window)
+		return rgb, convert(rgb, m, o.Window)
 	}
 }
 

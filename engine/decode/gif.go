@@ -6,11 +6,13 @@ import (
 	"image"
 	"image/gif"
 	"io"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
 // decodeGIF decodes the first frame. Where it does not cover the screen, the screen shows the frame's transparent
 // colour or else colour 0, as in Pillow.
-func (d *Decoder) decodeGIF(data []byte, window image.Rectangle) (RGB, error) {
+func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 	m, err := gif.Decode(bytes.NewReader(data))
 	if err != nil {
 		return RGB{}, err
@@ -24,12 +26,12 @@ func (d *Decoder) decodeGIF(data []byte, window image.Rectangle) (RGB, error) {
 		return RGB{}, err
 	}
 	rgb := d.picture(h.width, h.height)
-	if !window.In(frame.Rect) {
+	if !o.Window.In(frame.Rect) {
 		for i := 0; i < len(rgb.Pix); i += 3 {
 			copy(rgb.Pix[i:i+3], h.palette[h.transparent][:])
 		}
 	}
-	convertPaletted(rgb, frame, &h.palette, window)
+	convertPaletted(rgb, frame, &h.palette, o.Window)
 	return rgb, nil
 }
 

@@ -7,14 +7,16 @@ import (
 	"image"
 
 	"golang.org/x/image/webp"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
 // decodeWebP decodes a picture, or the first frame of an animation, whose canvas is black where the frame does not
 // reach.
-func (d *Decoder) decodeWebP(data []byte, window image.Rectangle) (RGB, error) {
+func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 	canvas, animated := webpCanvas(data)
 	if !animated {
-		return decodeBy(webp.Decode)(d, data, window)
+		return decodeBy(webp.Decode)(d, data, o)
 	}
 	file, frame, err := firstFrame(data)
 	if err != nil {
@@ -35,7 +37,7 @@ func (d *Decoder) decodeWebP(data []byte, window image.Rectangle) (RGB, error) {
 		clear(rgb.Pix)
 	}
 	part := RGB{Pix: rgb.Pix[frame.Min.Y*rgb.Stride+3*frame.Min.X:], Width: frame.Dx(), Height: frame.Dy(), Stride: rgb.Stride}
-	return rgb, convert(part, m, window.Intersect(frame).Sub(frame.Min))
+	return rgb, convert(part, m, o.Window.Intersect(frame).Sub(frame.Min))
 }
 
 // The layout of WebP's container ("WebP Container Specification"): a RIFF file whose first chunk, in the extended form,

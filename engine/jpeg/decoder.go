@@ -18,7 +18,16 @@ type Options struct {
 	// MaxPixels is the largest width times height accepted, checked before memory is taken: 0 means
 	// DefaultMaxPixels, -1 no limit but what the size of an int sets.
 	MaxPixels int
+
+	// Rows, if not nil, is given the window's rows as they are decoded, a few at a time from top to bottom: of picture,
+	// whose Pix begins with row first and is valid during the call, the rows to end-1. The picture is then never in
+	// memory as a whole, and the one that Decode returns has no Pix. With an error the rows given before are nothing.
+	Rows func(picture RGB, first, end int)
 }
+
+// stripRows is how many rows Options.Rows is given at a time: as many as one row of MCUs has at most, and few enough for
+// a first-level cache.
+const stripRows = 16
 
 // RGB is a decoded picture. Pixel (x, y) has its red, green and blue bytes at Pix[y*Stride+3*x:].
 type RGB struct {
@@ -47,17 +56,19 @@ type Decoder struct {
 	coefs   []int16  // coefficients of all components, in progressive files
 	nonzero []uint64 // marks of all blocks, in progressive files
 	rows    []byte   // upsampled rows of all components
-	pix     []byte   // the picture
+	pix     []byte   // the picture from row top, all of it or a strip
 
 	emitted int // rows of the picture already converted
+	top     int
 	window  image.Rectangle
+	give    func(picture RGB, first, end int) // Options.Rows
 }
 
 // Decode decodes a whole file held in data. The picture is valid until the next call. Errors are FormatError,
 // UnsupportedError or SizeError.
 func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	d.parser = parser{data: data}
-	defer func() { d.parser = parser{} }() // not to hold on to data
+	defer func() { d.parser, d.give = parser{}, nil }() // not to hold on to data
 	if err := d.readUntilScan(); err != nil {
 		return RGB{}, err
 	}
@@ -77,6 +88,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 		d.window = d.window.Intersect(o.Window)
 	}
 	f.need(d.window)
+	d.give = o.Rows
 	d.takeMemory()
 	if err := d.readScans(); err != nil {
 		return RGB{}, err
@@ -85,7 +97,15 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 		d.reconstruct()
 	}
 	d.emit(f.height)
-	return RGB{Pix: d.pix, Width: f.width, Height: f.height, Stride: 3 * f.width}, nil
+	picture := d.picture()
+	if o.Rows != nil {
+		picture.Pix = nil
+	}
+	return picture, nil
+}
+
+func (d *Decoder) picture() RGB {
+	return RGB{Pix: d.pix, Width: d.frame.width, Height: d.frame.height, Stride: 3 * d.frame.width}
 }
 
 // DecodeConfig reads the header of a file held in data, or as much of the file as holds the header. It allocates
@@ -132,8 +152,12 @@ func (d *Decoder) takeMemory() {
 		used += n
 	}
 	d.rows = resize(d.rows, f.n*f.rowSize())
-	d.pix = resize(d.pix, 3*f.width*f.height)
-	d.emitted = 0
+	rows := f.height
+	d.emitted, d.top = 0, 0
+	if d.give != nil {
+		rows, d.top = min(rows, stripRows), d.window.Min.Y
+	}
+	d.pix = resize(d.pix, 3*f.width*rows)
 }
 
 // resize returns s with length n, its old memory where that suffices. The contents are unspecified.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"image"
+	stdjpeg "image/jpeg"
 	"io"
 	"path/filepath"
 	"runtime"
@@ -89,6 +90,87 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// collector joins the rows that a decoder gives to a picture, and holds that they follow each other.
+type collector struct {
+	t    *testing.T
+	name string
+	next int
+	pix  []byte // of the whole picture
+}
+
+func (c *collector) rows(picture jpeg.RGB, first, end int) {
+	if first != c.next || end <= first || end > picture.Height {
+		c.t.Fatalf("%s: rows %d to %d of %d were given after %d", c.name, first, end, picture.Height, c.next)
+	}
+	if c.pix == nil {
+		c.pix = make([]byte, picture.Stride*picture.Height)
+	}
+	copy(c.pix[first*picture.Stride:end*picture.Stride], picture.Pix)
+	c.next = end
+}
+
+// TestRows holds that the rows given are those of the picture in one piece, for any window, and that they are given as
+// long as there are some, and once.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/s*.jpg")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files", err)
+	}
+	windows := []image.Rectangle{{}, image.Rect(0, 0, 1, 1), image.Rect(7, 9, 33, 34), image.Rect(0, 20, 61, 21), image.Rect(3, 31, 50, 500),
+		image.Rect(100, 100, 200, 200)}
+	var whole, strips jpeg.Decoder
+	for _, name := range files {
+		data := readFile(t, name)
+		for _, w := range windows {
+			want, err := whole.Decode(data, jpeg.Options{Window: w})
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			seen := image.Rect(0, 0, want.Width, want.Height)
+			if w != (image.Rectangle{}) {
+				seen = seen.Intersect(w)
+			}
+			c := collector{t: t, name: name, next: seen.Min.Y}
+			got, err := strips.Decode(data, jpeg.Options{Window: w, Rows: c.rows})
+			if err != nil || got.Pix != nil || got.Width != want.Width || got.Height != want.Height {
+				t.Fatalf("%s: %dx%d with %d bytes, error %v; want %dx%d with none", name, got.Width, got.Height, len(got.Pix), err, want.Width, want.Height)
+			}
+			if c.next != seen.Max.Y {
+				t.Errorf("%s, window %v: rows ended at %d", name, w, c.next)
+			}
+			for y := seen.Min.Y; y < seen.Max.Y; y++ {
+				from, to := y*want.Stride+3*seen.Min.X, y*want.Stride+3*seen.Max.X
+				if !bytes.Equal(c.pix[from:to], want.Pix[from:to]) {
+					t.Fatalf("%s, window %v: row %d differs from the picture in one piece", name, w, y)
+				}
+			}
+		}
+	}
+}
+
+// TestRowsTakeLittleMemory holds that a picture that is given in rows is never there as a whole.
+func TestRowsTakeLittleMemory(t *testing.T) {
+	var file bytes.Buffer
+	if err := stdjpeg.Encode(&file, image.NewRGBA(image.Rect(0, 0, 1000, 800)), nil); err != nil {
+		t.Fatal(err)
+	}
+	taken := func(rows func(jpeg.RGB, int, int)) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var d jpeg.Decoder
+		if _, err := d.Decode(file.Bytes(), jpeg.Options{Rows: rows}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	whole, rows := taken(nil), taken(func(jpeg.RGB, int, int) {})
+	if rows > whole/2 {
+		t.Errorf("%d bytes for a picture in rows, %d for one in one piece; two thirds of them are the picture", rows, whole)
+	}
+}
+
 // TestReuse holds that a Decoder carries nothing from one file to the next, be it whole or broken.
 func TestReuse(t *testing.T) {
 	t.Parallel()
@@ -122,6 +204,15 @@ func TestNoAllocations(t *testing.T) {
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations per picture with a used Decoder, want 0", name, n)
+		}
+		rows := func(jpeg.RGB, int, int) {}
+		n = testing.AllocsPerRun(10, func() {
+			if _, err := d.Decode(data, jpeg.Options{Rows: rows}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations per picture given in rows, want 0", name, n)
 		}
 		n = testing.AllocsPerRun(10, func() {
 			if _, err := jpeg.DecodeConfig(data); err != nil {

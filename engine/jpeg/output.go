@@ -10,7 +10,7 @@ func (d *Decoder) emitBelow(mcuRows int) {
 	d.emit(max(0, mcuRows*8*f.vMax-f.vMax))
 }
 
-// emit upsamples and converts all rows above end that were not yet.
+// emit upsamples and converts all rows above end that were not yet, and gives away what makes a strip.
 func (d *Decoder) emit(end int) {
 	f := &d.frame
 	space := d.colorSpace()
@@ -20,7 +20,11 @@ func (d *Decoder) emit(end int) {
 			row := f.component[i].upsampleRow(d.rows[i*f.rowSize():][:f.rowSize()], y)
 			rows[i] = row[d.window.Min.X:d.window.Max.X]
 		}
-		space.convert(d.pix[3*f.width*y:][3*d.window.Min.X:3*d.window.Max.X], &rows)
+		space.convert(d.pix[3*f.width*(y-d.top):][3*d.window.Min.X:3*d.window.Max.X], &rows)
+		if next := y + 1; d.give != nil && (next == d.top+stripRows || next == d.window.Max.Y) {
+			d.give(d.picture(), d.top, next)
+			d.top = next
+		}
 	}
 	d.emitted = max(d.emitted, end)
 }

@@ -79,6 +79,7 @@ func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 				to[i] = 1
 			}
 		})
+		w = k.Widen(make([]int8, k.Room(len(w))), w)
 		dst, mul, bias := make([]uint8, kernel8.Pixels*k.Channels), make([]float32, k.Channels), make([]float32, k.Channels)
 		return func() { k.Convolve(1, dst, src, w, g, mul, bias, nil, 0) }
 	}, kernel8.Pixels * k.Channels * rows * steps * 4

@@ -47,11 +47,27 @@ const rowStride = 3*Size + 32
 // Crop writes the input made from a picture of width x height pixels, whose pixel (x, y) has its red, green and blue
 // bytes at pix[y*stride+3*x:]. Only the pixels in Window(width, height) are read. Width and height are at least 1.
 func (r *Resizer) Crop(dst *Input, pix []byte, stride, width, height int) {
+	r.Rows(pix, stride, width, height, 0, height)
+	r.Finish(dst)
+}
+
+// Rows is given some of the rows of a picture of width x height pixels, from first to end-1: pixel (x, y) has its bytes at
+// pix[(y-first)*stride+3*x:]. When all rows of Window(width, height) were given, Finish makes the input that Crop would
+// make of the picture.
+func (r *Resizer) Rows(pix []byte, stride, width, height, first, end int) {
 	p := &r.plan
 	p.set(width, height)
-	rows := p.y.end - p.y.first
-	r.rows = slices.Grow(r.rows[:0], rows*rowStride)[:rows*rowStride]
-	alongRows(r.rows, pix[p.y.first*stride+3*p.x.first:], stride, rows, 3*(width-p.x.first), &p.x)
+	all := (p.y.end - p.y.first) * rowStride
+	r.rows = slices.Grow(r.rows[:0], all)[:all]
+	from, end := max(first, p.y.first), min(end, p.y.end)
+	if from < end {
+		alongRows(r.rows[(from-p.y.first)*rowStride:], pix[(from-first)*stride+3*p.x.first:], stride, end-from, 3*(width-p.x.first), &p.x)
+	}
+}
+
+// Finish writes the input made from the picture whose rows were given.
+func (r *Resizer) Finish(dst *Input) {
+	p := &r.plan
 	for i := range Size {
 		blend((*[3 * Size]byte)(dst[i*3*Size:]), r.rows[int(p.y.from[i])*rowStride:], p.y.of(i))
 	}

@@ -114,6 +114,27 @@ func TestCropReadsOnlyTheWindow(t *testing.T) {
 	}
 }
 
+// TestRows holds that a picture given in pieces, of whatever heights, makes the same crop.
+func TestRows(t *testing.T) {
+	t.Parallel()
+	var r Resizer
+	for _, size := range []image.Point{{1, 1}, {2, 300}, {500, 375}, {1000, 20}, {257, 256}, {1234, 999}} {
+		w, h := size.X, size.Y
+		pix := picture("noise", w, h)
+		var want, got Input
+		r.Crop(&want, pix, 3*w, w, h)
+		for _, each := range []int{1, 2, 7, 16, 1000} {
+			for first := 0; first < h; first += each {
+				end := min(first+each, h)
+				r.Rows(pix[3*w*first:3*w*end:3*w*end], 3*w, w, h, first, end)
+			}
+			if r.Finish(&got); got != want {
+				t.Errorf("%dx%d in pieces of %d rows: another crop than in one", w, h, each)
+			}
+		}
+	}
+}
+
 // TestWindow holds the reach of the crop for sizes worked out by hand: 500x375 is resized to 341x256, of which
 // columns 58..281 and rows 16..239 are cropped.
 func TestWindow(t *testing.T) {

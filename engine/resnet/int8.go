@@ -162,10 +162,25 @@ func (d *direct8) run(r *Runner, worker int) {
 		panel, y := unit/d.size, unit%d.size
 		next = min(unit-y+d.size, end) // all of the panel's rows, if they are this worker's
 		c := panel * k.Channels
+		w := k.Widen(r.wide8[worker], d.w[panel*d.each:][:d.each])
 		dst := out.data[out.at(y, 0)+c:]
-		k.Convolve(next-unit, dst, in.data[in.at(d.stride*y-pad, -pad):], d.w[panel*d.each:], d.geometry, d.mul[c:], d.bias[c:],
+		k.Convolve(next-unit, dst, in.data[in.at(d.stride*y-pad, -pad):], w, d.geometry, d.mul[c:], d.bias[c:],
 			d.residualOf(dst), d.residualMul)
 	}
+}
+
+// widest is the most weights that a worker has Widen take at a time.
+func (n *Network) widest() int {
+	most := 0
+	for _, s := range n.steps {
+		switch s := s.(type) {
+		case *stem8:
+			most = max(most, len(s.w))
+		case *direct8:
+			most = max(most, s.each)
+		}
+	}
+	return most
 }
 
 // The int8 stem's input has the float one's border, and a few bytes more that its last tile reads.
@@ -180,7 +195,6 @@ type stem8 struct {
 	mul      []float32
 	bias     [4][]float32 // by kind of row: [column][channel]
 	panels   int
-	each     int
 }
 
 func newStem8(p *packing, k *kernel8.Set, c conv8) *stem8 {
@@ -188,7 +202,7 @@ func newStem8(p *packing, k *kernel8.Set, c conv8) *stem8 {
 	const width = 7 * 3
 	s.geometry = kernel8.Geometry{Rows: 7, Steps: (width + 3) / 4, RowStride: inputStride, PixelStride: 2 * 3,
 		DstStride: stem.out, BiasStride: stem.out, Tiles: stem.size / kernel8.Pixels}
-	s.w, s.each = p.bytes(k, c, stem, s.geometry)
+	s.w, _ = p.bytes(k, c, stem, s.geometry)
 	s.mul = make([]float32, stem.out)
 	for o := range s.mul {
 		s.mul[o] = c.scale[o] / c.output
@@ -257,6 +271,7 @@ func (s *stem8) run(r *Runner, worker int) {
 		}
 		return rows[y%3]
 	}
+	w := r.network.kernels8.Widen(r.wide8[worker], s.w)
 	first, end = r.share(stem.size/2, worker)
 	for y := first; y < end; y++ {
 		next := 2 * y // rows 2y-1, 2y and 2y+1 are needed, the first of them by the row before too
@@ -264,18 +279,19 @@ func (s *stem8) run(r *Runner, worker int) {
 			next--
 		}
 		for ; next <= 2*y+1; next++ {
-			s.convolve(r, row(next)[stem.out:], next)
+			s.convolve(r, w, row(next)[stem.out:], next)
 		}
 		r.network.kernels8.MaxPool(out.data[out.at(y, 0):], row(2*y-1), row(2*y), row(2*y+1), stem.size/2)
 	}
 }
 
-func (s *stem8) convolve(r *Runner, to []uint8, y int) {
+func (s *stem8) convolve(r *Runner, w []int8, to []uint8, y int) {
 	k := r.network.kernels8
+	each := len(w) / s.panels
 	bias := s.bias[rowKind(y)]
 	for panel := range s.panels {
 		c := panel * k.Channels
-		k.Convolve(1, to[c:], r.input8[2*y*inputStride:], s.w[panel*s.each:], s.geometry, s.mul[c:], bias[c:], nil, 0)
+		k.Convolve(1, to[c:], r.input8[2*y*inputStride:], w[panel*each:], s.geometry, s.mul[c:], bias[c:], nil, 0)
 	}
 }
 

@@ -37,6 +37,7 @@ func (m *Memory) fill(work *packing) error {
 	case m.Used > len(m.Bytes) || m.Packed && m.Used != len(m.Bytes):
 		return ErrMemory
 	case !m.Packed:
+		wishHuge(m.Bytes[:m.Used])
 		work.do()
 	}
 	return nil

@@ -157,6 +157,42 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// TestJoin has runners and the one that they make together take turns, in both precisions: none may see what another left
+// in the memory that they share, and all must answer as a runner with memory of its own.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	p, q := quantizeRandom(t, 8)
+	fp32, err := New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	int8, err := NewInt8(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*Network{fp32, int8} {
+		// A first runner with two threads has more than one share to give.
+		runners := []*Runner{n.NewRunner(2), n.NewRunner(1), n.NewRunner(1)}
+		joined := n.Join(runners)
+		all := append(runners, joined)
+		for seed := range uint64(2) {
+			rgb := noise(seed)
+			own := n.NewRunner(1)
+			var want, got [Classes]float32
+			own.Forward(&want, rgb)
+			own.Close()
+			for i, r := range append(all, joined) {
+				if r.Forward(&got, rgb); got != want {
+					t.Errorf("%s, picture %d: logits of runner %d differ from those of one by itself", n.Precision(), seed, i)
+				}
+			}
+		}
+		for _, r := range all {
+			r.Close()
+		}
+	}
+}
+
 func TestForwardAllocatesNothing(t *testing.T) {
 	n, err := New(Random(1))
 	if err != nil {

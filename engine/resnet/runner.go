@@ -22,6 +22,7 @@ type Runner struct {
 	stemZeros8 []uint8
 	stages8    [4][2]activations8
 	scratch8   []scratch[int16, int32]
+	wide8      [][]int8 // by worker: the weights it works with, as kernel8.Set.Widen makes them
 
 	scratch  []scratch[float32, float32] // by worker; the first's is large enough for all to share
 	features []float32                   // mean of each channel
@@ -63,19 +64,41 @@ func (a *activations) rowStride() int { return a.side * a.channels }
 // NewRunner makes a runner whose passes use so many threads, at least 1, the caller's among them. With more
 // than one, Close must be called when it is not needed any more.
 func (n *Network) NewRunner(threads int) *Runner {
-	r := &Runner{
-		network:  n,
-		features: make([]float32, features),
-		zeros:    make([]float32, features),
-		workers:  max(1, threads),
-	}
-	r.barrier.parties = int32(r.workers)
-	r.barrier.wake.L = &r.barrier.mu
+	r := n.newRunner(max(1, threads))
 	if n.kernels8 != nil {
 		r.takeBytes()
 	} else {
 		r.takeFloats()
 	}
+	r.start()
+	return r
+}
+
+// Join makes a runner with as many threads as there are runners of n, at least one, in their memory: neither they nor it
+// may be at work while the other is. It must be closed, as they must.
+func (n *Network) Join(runners []*Runner) *Runner {
+	r, first := n.newRunner(len(runners)), runners[0]
+	r.stemZeros, r.stages = first.stemZeros, first.stages
+	r.input8, r.stemZeros8, r.stages8 = first.input8, first.stemZeros8, first.stages8
+	for _, each := range runners {
+		r.stems, r.scratch = append(r.stems, each.stems...), append(r.scratch, each.scratch...)
+		r.stemRows8, r.scratch8 = append(r.stemRows8, each.stemRows8...), append(r.scratch8, each.scratch8...)
+		r.wide8 = append(r.wide8, each.wide8...)
+	}
+	r.start()
+	return r
+}
+
+// newRunner makes a runner without the memory of a precision.
+func (n *Network) newRunner(workers int) *Runner {
+	r := &Runner{network: n, features: make([]float32, features), zeros: make([]float32, features), workers: workers}
+	r.barrier.parties = int32(workers)
+	r.barrier.wake.L = &r.barrier.mu
+	return r
+}
+
+// start starts the workers but the first.
+func (r *Runner) start() {
 	for worker := 1; worker < r.workers; worker++ {
 		r.ended.Go(func() {
 			for r.barrier.wait(idleSpins); !r.closed; r.barrier.wait(idleSpins) {
@@ -83,7 +106,6 @@ func (n *Network) NewRunner(threads int) *Runner {
 			}
 		})
 	}
-	return r
 }
 
 // takeFloats makes the memory of an fp32 pass.
@@ -113,6 +135,7 @@ func (r *Runner) takeBytes() {
 	for worker := range r.workers {
 		v, m := r.network.scratch(worker)
 		r.scratch8 = append(r.scratch8, scratch[int16, int32]{make([]int16, v), make([]int32, m)})
+		r.wide8 = append(r.wide8, make([]int8, r.network.kernels8.Room(r.network.widest())))
 		r.stemRows8 = append(r.stemRows8, [][]uint8{
 			make([]uint8, rowFloats), make([]uint8, rowFloats), make([]uint8, rowFloats)})
 	}

@@ -30,6 +30,7 @@ type Set struct {
 	Winograd *Winograd
 
 	packing packing
+	widen   func(wide, packed []int8) // nil where tiles read bytes
 	tiles   tilesFunc
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
 }
@@ -89,7 +90,7 @@ func Sets() []*Set {
 //	dst[at] = saturate(round(sum*mul[c] + bias[p*BiasStride+c] + residual[at]*residualMul))
 //
 // for line l, pixel p and channel c, where saturate cuts to 0..255, which is also ReLU. residual may be nil; it may be dst. Up
-// to three bytes behind a kernel's row are read and multiplied by zero.
+// to three bytes behind a kernel's row are read and multiplied by zero. w is a panel that Pack made, as Widen returns it.
 func (s *Set) Convolve(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
 	if lines < 1 || g.Tiles < 1 || g.Rows < 1 || g.Steps < 1 {
 		panic(fmt.Sprintf("kernel8: %d lines of %d tiles, %d rows of %d steps", lines, g.Tiles, g.Rows, g.Steps))
@@ -97,7 +98,7 @@ func (s *Set) Convolve(lines int, dst, src []uint8, w []int8, g Geometry, mul, b
 	line, pixel := lines-1, g.Tiles*Pixels-1 // the last ones
 	end := line*g.DstLine + pixel*g.DstStride + s.Channels - 1
 	_, _ = dst[end], src[line*g.SrcLine+pixel*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps-1]
-	_, _, _ = w[s.Panel(g)-1], mul[s.Channels-1], bias[pixel*g.BiasStride+s.Channels-1]
+	_, _, _ = w[max(s.Panel(g), s.Room(s.Panel(g)))-1], mul[s.Channels-1], bias[pixel*g.BiasStride+s.Channels-1]
 	if residual != nil {
 		_ = residual[end]
 	}

@@ -13,7 +13,7 @@ func assembly() []*Set { return []*Set{&avx2, &avxvnni, &avx512vnni} }
 var (
 	avx512vnni = wrap(cpu.AVX512VNNI, 64, packing{depth: 4}, inAssembly(tilesVNNI), maxPoolAVX2)
 	avxvnni    = wrap(cpu.AVXVNNI, 16, packing{depth: 4}, inAssembly(tilesAVXVNNI), maxPoolAVX2)
-	avx2       = withWinograd(wrap(cpu.AVX2, 8, packing{depth: 4, wide: true}, inAssembly(tilesAVX2), maxPoolAVX2))
+	avx2       = with16Bits(wrap(cpu.AVX2, 8, packing{depth: 4}, inAssembly(tilesAVX2), maxPoolAVX2))
 )
 
 // inAssembly gives a function in assembly the signature of the Go ones.
@@ -25,8 +25,9 @@ func inAssembly(f func(dst, src *uint8, w *int8, rows, steps, rowStride, pixelSt
 	}
 }
 
-// withWinograd adds the kernels for 16-bit products, which cost AVX2 no more than those of bytes.
-func withWinograd(s Set) Set {
+// with16Bits adds what is for products of 16 bits, which cost AVX2 no more than those of bytes.
+func with16Bits(s Set) Set {
+	s.widen = func(wide, packed []int8) { widenAVX2(&wide[0], &packed[0], len(packed)) }
 	products := []func(m *int32, ms int, v *int16, vs, k int, u *int16, panels, tall, low int){
 		products1AVX2, products2AVX2, products3AVX2, products4AVX2, products5AVX2, products6AVX2,
 	}

@@ -36,6 +36,7 @@ func TestConvolve(t *testing.T) {
 		const largest = 1 << 16
 		source, output := kerneltest.NewRegion[uint8](t, largest, 0), kerneltest.NewRegion[uint8](t, largest, guard)
 		packed, rest := kerneltest.NewRegion[int8](t, 4*largest, 0), kerneltest.NewRegion[uint8](t, largest, 0)
+		widened := kerneltest.NewRegion[int8](t, 4*largest, 0)
 		muls, biases := kerneltest.NewRegion[float32](t, largest, 0), kerneltest.NewRegion[float32](t, largest, 0)
 		for trial := range 400 {
 			r := rand.New(rand.NewPCG(uint64(trial), 8))
@@ -86,6 +87,7 @@ func TestConvolve(t *testing.T) {
 			}
 			factor := r.Float32()
 			got := output.Slice(end)
+			w = s.Widen(widened.Slice(s.Room(len(w))), w)
 			s.Convolve(lines, got, src, w, g, mul, bias, residual, factor)
 			output.Check(t, "Convolve")
 			for i := range got {

@@ -7,7 +7,6 @@ import "encoding/binary"
 // with four bytes each.
 type packing struct {
 	depth   int  // a multiple of 4
-	wide    bool // weights are stored in 16 bits each
 	shifted bool // before all this, 128 times the sum of each channel's weights, in 32 bits
 }
 
@@ -38,18 +37,11 @@ func (s *Set) Pack(panel []int8, g Geometry, kernel func(channel, row int, to []
 	}
 }
 
-// spread writes one channel's weights, depth of them at a time, behind as many of each other channel. at counts weights.
+// spread writes one channel's weights, depth of them at a time, behind as many of each other channel.
 func (s *Set) spread(panel []int8, at int, from []int8, depth int) {
 	panel = panel[s.header():]
 	for ; len(from) > 0; from, at = from[depth:], at+depth*s.Channels {
-		if !s.packing.wide {
-			copy(panel[at:][:depth], from)
-			continue
-		}
-		for i, v := range from[:depth] {
-			panel[2*(at+i)] = v
-			panel[2*(at+i)+1] = v >> 7 // little-endian: the upper byte repeats the sign
-		}
+		copy(panel[at:][:depth], from)
 	}
 }
 
@@ -62,10 +54,24 @@ func (s *Set) header() int {
 }
 
 // Panel is the number of packed weights of a tile's Channels.
-func (s *Set) Panel(g Geometry) int {
-	n := g.Rows * g.Steps * 4 * s.Channels
-	if s.packing.wide {
-		n *= 2
+func (s *Set) Panel(g Geometry) int { return s.header() + g.Rows*g.Steps*4*s.Channels }
+
+// Room is the number of bytes that Widen needs for so many packed weights.
+func (s *Set) Room(weights int) int {
+	if s.widen == nil {
+		return 0
 	}
-	return s.header() + n
+	return 2 * weights
+}
+
+// Widen brings packed weights, of whole panels, to the width in which Tile reads them, in room of Room(len(packed)) bytes:
+// where an instruction multiplies bytes they stay where they are. Memory has them in bytes at all levels: widened they
+// would be read from there at half the speed, and take twice of it.
+func (s *Set) Widen(room, packed []int8) []int8 {
+	if s.widen == nil {
+		return packed
+	}
+	wide := room[:s.Room(len(packed))]
+	s.widen(wide, packed)
+	return wide
 }

@@ -14,10 +14,15 @@ func tilesVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride i
 //go:noescape
 func tilesAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 
-// tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights are stored in 16 bits each, with AVX2.
+// tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights were widened, with AVX2.
 //
 //go:noescape
 func tilesAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
+
+// widenAVX2 brings n numbers, a multiple of 32, to 16 bits each.
+//
+//go:noescape
+func widenAVX2(dst *int8, src *int8, n int)
 
 // inputAVX2 is inputGeneric.
 //

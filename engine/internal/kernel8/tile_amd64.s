@@ -1043,6 +1043,25 @@ without:
 	VZEROUPPER
 	RET
 
+// func widenAVX2(dst *int8, src *int8, n int)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+
+numbers:
+	VPMOVSXBW (CX), Y0
+	VPMOVSXBW 16(CX), Y1
+	VMOVDQU   Y0, (AX)
+	VMOVDQU   Y1, 32(AX)
+	ADDQ      $+32, CX
+	ADDQ      $+64, AX
+	SUBQ      $+32, DX
+	JNZ       numbers
+	VZEROUPPER
+	RET
+
 // func inputAVX2(v *int16, vs int, x *uint8, rs int, channels int)
 // Requires: AVX, AVX2
 TEXT ·inputAVX2(SB), NOSPLIT, $0-40

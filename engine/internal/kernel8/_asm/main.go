@@ -18,6 +18,7 @@ func main() {
 	vnni()
 	avxVNNI()
 	avx2()
+	widen()
 	winograd()
 	maxPool()
 	Generate()
@@ -247,11 +248,11 @@ func avxVNNITile(at place) {
 }
 
 // avx2 writes the tile of seven pixels by 8 channels. VPMADDUBSW, the obvious instruction, saturates its sums of two
-// products at 16 bits; so activations are widened to 16 bits, weights are stored that wide, and VPMADDWD sums to 32.
+// products at 16 bits; so both are widened to 16 bits, weights before, as every row of pixels reads them again, and VPMADDWD sums to 32.
 func avx2() {
 	TEXT("tilesAVX2", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights are stored in 16 bits each, with AVX2.")
+	Doc("tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights were widened, with AVX2.")
 	grid(avx2Tile)
 }
 
@@ -284,6 +285,26 @@ func avx2Tile(at place) {
 		sums[p] = []vector{acc[p][0]}
 	}
 	finish(at, sums)
+}
+
+// widen writes what brings bytes to the 16 bits that avx2 reads.
+func widen() {
+	TEXT("widenAVX2", NOSPLIT, "func(dst, src *int8, n int)")
+	Pragma("noescape")
+	Doc("widenAVX2 brings n numbers, a multiple of 32, to 16 bits each.")
+	dst, src, n := pointer("dst"), pointer("src"), pointer("n")
+	x, y := YMM(), YMM()
+	Label("numbers")
+	VPMOVSXBW(Mem{Base: src}, x)
+	VPMOVSXBW(Mem{Base: src, Disp: 16}, y)
+	VMOVDQU(x, Mem{Base: dst})
+	VMOVDQU(y, Mem{Base: dst, Disp: 32})
+	ADDQ(number(32), src)
+	ADDQ(number(64), dst)
+	SUBQ(number(32), n)
+	JNZ(LabelRef("numbers"))
+	VZEROUPPER()
+	RET()
 }
 
 // vector is a register of AVX, chosen by avo or by name.

@@ -1,0 +1,34 @@
+package resnet
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// TestPackedWeightsTakeWhatTheyFill holds that nothing is resident behind packed weights, not even the rest of a huge page.
+func TestPackedWeightsTakeWhatTheyFill(t *testing.T) {
+	t.Parallel()
+	_, q := quantizeRandom(t, 9)
+	mapped, err := syscall.Mmap(-1, 0, 256<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Munmap(mapped)
+	skip := int(-uintptr(unsafe.Pointer(&mapped[0])) % hugePage)
+	m := Memory{Bytes: mapped[skip:]}
+	if _, err := NewInt8In(q, &m); err != nil {
+		t.Fatal(err)
+	}
+	page := syscall.Getpagesize()
+	behind := m.Bytes[(m.Used+page-1)/page*page:]
+	resident := make([]byte, (len(behind)+page-1)/page)
+	_, _, errno := syscall.Syscall(syscall.SYS_MINCORE, uintptr(unsafe.Pointer(&behind[0])), uintptr(len(behind)), uintptr(unsafe.Pointer(&resident[0])))
+	if errno != 0 {
+		t.Skipf("this system does not say what is resident: %v", errno)
+	}
+	if i := slices.IndexFunc(resident, func(r byte) bool { return r&1 != 0 }); i >= 0 {
+		t.Errorf("%d bytes of packed weights, and %d bytes behind them memory is taken", m.Used, i*page)
+	}
+}
