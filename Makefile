@@ -4,6 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 GO ?= go
 BIN := bin/resnet18cloud
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Reference data (real weights and images) may stand beside the repository.
@@ -15,7 +16,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 e2e chaos fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +62,18 @@ arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian
 ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/decode ./engine/preprocess ./engine/imagenet
 ARM64_NETWORK := ^(TestTorchvisionsLogits|TestInt8)$$
 
+# Debian's kernel for the emulated PC, kept in the user's cache.
+LINUX := $(CACHE)/linux/vmlinuz
+$(LINUX):
+	@rm -rf $(@D)/deb; mkdir -p $(@D)/deb; cd $(@D)/deb; apt-get download "$$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $$2; exit }')"
+	@dpkg-deb --fsys-tarfile $(@D)/deb/*.deb | tar -xO --wildcards './boot/vmlinuz-*' >$@.part && rm -r $(@D)/deb && mv $@.part $@
+
+avx512: $(LINUX) ## Run the engine's tests on an emulated PC that has AVX-512 and VNNI (needs Debian's bochs, bochs-term, isolinux, genisoimage)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/avx512 ./test/avx512
+	CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec '$(CURDIR)/bin/avx512 $(LINUX)' $(AVX512_PACKAGES)
+
+AVX512_PACKAGES := $(addprefix ./engine/,internal/cpu internal/kernel internal/kernel8 internal/peak jpeg/internal/kernel preprocess)
+
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
 	$(GO) test -count=1 -tags e2e ./test/e2e/...
 
@@ -69,7 +82,7 @@ chaos: ## Kill, hang and cut off replicas, dispatchers and NATS under load; lose
 
 # A real control plane, built once from its sources and kept in the user's cache.
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)
-KUBERNETES_BIN := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud/kubernetes-$(KUBERNETES_VERSION)
+KUBERNETES_BIN := $(CACHE)/kubernetes-$(KUBERNETES_VERSION)
 CONTROL_PLANE := $(addprefix $(KUBERNETES_BIN)/,etcd kube-apiserver kube-controller-manager)
 
 $(KUBERNETES_BIN)/etcd: PACKAGE := go.etcd.io/etcd/server/v3
