@@ -71,8 +71,10 @@ $(LINUX):
 avx512: $(LINUX) ## Run the engine's tests on an emulated PC that has AVX-512 and VNNI (needs Debian's bochs, bochs-term, isolinux, genisoimage)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/avx512 ./test/avx512
 	CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec '$(CURDIR)/bin/avx512 $(LINUX)' $(AVX512_PACKAGES)
+	CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec '$(CURDIR)/bin/avx512 $(LINUX)' -run '^TestLevelsAgree$$' ./engine/resnet
 
-AVX512_PACKAGES := $(addprefix ./engine/,internal/cpu internal/kernel internal/kernel8 internal/peak jpeg/internal/kernel preprocess)
+# All that have code for AVX-512: the kernels of JPEG and of preprocessing end with AVX2.
+AVX512_PACKAGES := $(addprefix ./engine/internal/,cpu kernel kernel8 peak)
 
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
 	$(GO) test -count=1 -tags e2e ./test/e2e/...

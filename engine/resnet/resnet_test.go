@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -190,6 +191,30 @@ func TestJoin(t *testing.T) {
 		for _, r := range all {
 			r.Close()
 		}
+	}
+}
+
+// TestLevelsAgree holds the levels that have kernels to each other, which is quick enough for an emulator. TestForward holds
+// them to the definition.
+func TestLevelsAgree(t *testing.T) {
+	t.Parallel()
+	p, rgb := Random(7), noise(7)
+	var want [Classes]float32
+	for i, k := range kernel.Sets()[1:] {
+		r := newNetwork(p, k).NewRunner(1)
+		var got [Classes]float32
+		r.Forward(&got, rgb)
+		r.Close()
+		if i == 0 {
+			want = got
+		}
+		spread := max(slices.Max(want[:]), -slices.Min(want[:]))
+		for class, g := range got {
+			if d := float64(max(g-want[class], want[class]-g)); d > 4e-4*float64(spread) {
+				t.Fatalf("%s: logit %d = %g, want %g", k.Level, class, g, want[class])
+			}
+		}
+		t.Logf("%s: logits of up to %g", k.Level, spread)
 	}
 }
 
