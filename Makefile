@@ -70,7 +70,7 @@ $(LINUX):
 
 avx512: $(LINUX) ## Run the engine's tests on an emulated PC that has AVX-512 and VNNI (needs Debian's bochs, bochs-term, isolinux, genisoimage)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/avx512 ./test/avx512
-	CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec '$(CURDIR)/bin/avx512 $(LINUX)' $(AVX512_PACKAGES)
+	CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec '$(CURDIR)/bin/avx512 $(LINUX)' -run /avx512 $(AVX512_PACKAGES)
 	CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec '$(CURDIR)/bin/avx512 $(LINUX)' -run '^TestLevelsAgree$$' ./engine/resnet
 
 # All that have code for AVX-512: the kernels of JPEG and of preprocessing end with AVX2.
