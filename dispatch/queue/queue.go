@@ -39,8 +39,9 @@ type Queue interface {
 	// Waiting counts the jobs that nobody has taken. Where several dispatchers share a queue it may lag
 	// behind by half a second.
 	Waiting() Depth
-	// Healthy reports nil when the storage answers.
-	Healthy(ctx context.Context) error
+	// Probe proves that the storage takes a write, and makes what is missing there again. It returns nil at
+	// once when a write succeeded within the last second.
+	Probe(ctx context.Context) error
 }
 
 // Delivery is one job in a taker's hands.

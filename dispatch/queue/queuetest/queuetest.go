@@ -135,8 +135,8 @@ func carries(t *testing.T, q queue.Queue) {
 		t.Errorf("job (-sent +delivered):\n%s", diff)
 	}
 	ack(t, d)
-	if err := q.Healthy(t.Context()); err != nil {
-		t.Errorf("Healthy: %v", err)
+	if err := q.Probe(t.Context()); err != nil {
+		t.Errorf("Probe: %v", err)
 	}
 }
 
