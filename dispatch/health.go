@@ -71,12 +71,12 @@ func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (stora
 		return h, remedyNone
 	}
 	switch {
-	case p.silent && lasting < silencePatience && h.problem == nil:
-		return h, remedyNone
 	case p.free >= 0 && p.free < k.needed:
 		// A restart does not make room. The process waits for it, however long that takes.
 		h.problem = fmt.Errorf("%w: %s has %s free, %s are needed: %w", errDiskFull, k.dir, megabytes(p.free), megabytes(k.needed), p.err)
 		h.failing = now
+		return h, remedyNone
+	case p.silent && lasting < silencePatience && h.problem == nil:
 		return h, remedyNone
 	}
 	h.problem = fmt.Errorf("the storage in %s does not take a write: %w", k.dir, p.err)

@@ -33,8 +33,8 @@ const (
 	probeEvery = 500 * time.Millisecond
 	// outsideTimeout bounds a probe of outside servers, so that a lost quorum shows within three seconds.
 	outsideTimeout = time.Second
-	// embeddedTimeout is longer: a slow disk is no reason to restart a server.
-	embeddedTimeout = 5 * time.Second
+	// embeddedTimeout is longer: a slow disk is no fault.
+	embeddedTimeout = 2 * time.Second
 )
 
 // Problem says why the storage does not take writes; nil while it does.
@@ -103,6 +103,9 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 		return result
 	}
 	if k.kind.embedded {
+		if err := k.conn.Stopped(); err != nil { // nobody will answer
+			result.err, result.silent = errors.Join(err, result.err), false
+		}
 		if disk, err := natsconn.LookAtDisk(k.kind.dir); err == nil {
 			result.free = disk.Free
 		}

@@ -145,12 +145,27 @@ func (e *embedded) close() {
 	e.release()
 }
 
+// stopped says why the server takes nothing more.
+func (e *embedded) stopped() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.server == nil:
+		return errNotRunning
+	case !e.server.JetStreamEnabled():
+		return errors.New("NATS server in this process has turned JetStream off after a write error")
+	}
+	return nil
+}
+
+var errNotRunning = errors.New("NATS server in this process does not run")
+
 // InProcessConn connects to the server of now. Connections ask for it each time they are made again.
 func (e *embedded) InProcessConn() (net.Conn, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.server == nil {
-		return nil, errors.New("NATS server in this process does not run")
+		return nil, errNotRunning
 	}
 	return e.server.InProcessConn()
 }

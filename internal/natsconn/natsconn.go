@@ -266,6 +266,15 @@ func (c *Conn) Restart(ctx context.Context) error {
 	return c.Await(ctx, nil)
 }
 
+// Stopped says why the server in this process takes nothing more until Restart; nil while it works, and for
+// an outside server.
+func (c *Conn) Stopped() error {
+	if c.embedded == nil {
+		return nil
+	}
+	return c.embedded.stopped()
+}
+
 // Dir is where a server in this process keeps its files; empty for an outside server.
 func (c *Conn) Dir() string {
 	if c.embedded == nil {
