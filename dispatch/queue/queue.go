@@ -31,7 +31,8 @@ type Queue interface {
 	Ready() <-chan struct{}
 	// Publish stores the job; when it returns nil the job survives whatever the queue promises to survive.
 	// Publishing an ID again within two minutes is no error and stores nothing. Errors are ErrFull,
-	// ErrTooLarge, and those of the storage, after which the job may or may not have been stored.
+	// ErrTooLarge, resnet18cloud.ErrID for an ID that is not a UUID, and those of the storage, after which
+	// the job may or may not have been stored.
 	Publish(ctx context.Context, job resnet18cloud.Job) error
 	// Next waits for a job and takes it. It is delivered again, to anybody, unless its taker says one of
 	// Ack, Nak and InProgress within the time the queue was made with.

@@ -57,7 +57,8 @@ type Store interface {
 	Run(ctx context.Context) error
 	// Ready is closed when the store is open.
 	Ready() <-chan struct{}
-	// Create adds a record and returns its revision, or ErrExists.
+	// Create adds a record and returns its revision, or ErrExists. Create and Update refuse IDs that are not
+	// UUIDs with resnet18cloud.ErrID; other methods find nothing under them.
 	Create(ctx context.Context, r Record) (uint64, error)
 	// Get returns the record, or ErrNotFound.
 	Get(ctx context.Context, id string) (Record, error)

@@ -32,6 +32,9 @@ func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
 		Image:    resnet18cloud.Image{Bytes: msg.Data},
 		Priority: p,
 	}
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return nil, fmt.Errorf("read job: %w", err)
+	}
 	if job.Image.Name, err = url.QueryUnescape(h.Get(headerName)); err != nil {
 		return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerName, err)
 	}

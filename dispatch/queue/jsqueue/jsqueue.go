@@ -185,6 +185,9 @@ const (
 
 // Publish implements queue.Queue.
 func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return fmt.Errorf("publish job: %w", err)
+	}
 	l := q.line(job.Priority)
 	// Counted before it is stored: it may be delivered before Publish hears of it.
 	if l.add(1); q.Waiting().Total() > q.cfg.Capacity {

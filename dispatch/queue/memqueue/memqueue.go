@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -58,6 +59,9 @@ func (q *Queue) Healthy(context.Context) error { return nil }
 
 // Publish implements queue.Queue. It keeps a copy of the image.
 func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return fmt.Errorf("publish job: %w", err)
+	}
 	job.Image.Bytes = bytes.Clone(job.Image.Bytes)
 	now := time.Now()
 	q.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // AckWait is what the queues under test are made with.
@@ -32,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, aga
 		"gives back what is lost":   lost,
 		"keeps what is in progress": inProgress,
 		"prefers interactive":       priorities,
+		"refuses foreign ids":       foreignIDs,
 		"ends waiting":              ends,
 		"delivers to one":           once,
 	}
@@ -70,17 +73,18 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 	return stop
 }
 
-func job(id string, p resnet18cloud.Priority) resnet18cloud.Job {
-	content := []byte("content of " + id)
-	return resnet18cloud.Job{ID: id, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
-		Image: resnet18cloud.Image{Name: id + ".jpg", Bytes: content}}
+// job makes a job whose image has the name. Its id is testutil.ID(name).
+func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
+	content := []byte("content of " + name)
+	return resnet18cloud.Job{ID: testutil.ID(name), Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
+		Image: resnet18cloud.Image{Name: name, Bytes: content}}
 }
 
-func publish(t *testing.T, q queue.Queue, p resnet18cloud.Priority, ids ...string) {
+func publish(t *testing.T, q queue.Queue, p resnet18cloud.Priority, names ...string) {
 	t.Helper()
-	for _, id := range ids {
-		if err := q.Publish(t.Context(), job(id, p)); err != nil {
-			t.Fatalf("Publish(%s): %v", id, err)
+	for _, name := range names {
+		if err := q.Publish(t.Context(), job(name, p)); err != nil {
+			t.Fatalf("Publish(%s): %v", name, err)
 		}
 	}
 }
@@ -99,16 +103,16 @@ func next(t *testing.T, q queue.Queue) queue.Delivery {
 func ack(t *testing.T, d queue.Delivery) {
 	t.Helper()
 	if err := d.Ack(t.Context()); err != nil {
-		t.Fatalf("Ack(%s): %v", d.Job().ID, err)
+		t.Fatalf("Ack(%s): %v", d.Job().Image.Name, err)
 	}
 }
 
-// wantNext takes the next job, which must be id, and acknowledges it.
-func wantNext(t *testing.T, q queue.Queue, id string) {
+// wantNext takes the next job, which must have the name, and acknowledges it.
+func wantNext(t *testing.T, q queue.Queue, name string) {
 	t.Helper()
 	d := next(t, q)
-	if got := d.Job().ID; got != id {
-		t.Fatalf("Next = %s, want %s", got, id)
+	if got := d.Job().Image.Name; got != name {
+		t.Fatalf("Next = %s, want %s", got, name)
 	}
 	ack(t, d)
 }
@@ -119,12 +123,12 @@ func wantNothing(t *testing.T, q queue.Queue) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
 	defer cancel()
 	if d, err := q.Next(ctx); err == nil {
-		t.Fatalf("Next = %s, want nothing", d.Job().ID)
+		t.Fatalf("Next = %s, want nothing", d.Job().Image.Name)
 	}
 }
 
 func carries(t *testing.T, q queue.Queue) {
-	sent := job("a-1", resnet18cloud.PriorityBulk)
+	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
 	sent.Deadline = sent.QueuedAt.Add(time.Hour)
 	if err := q.Publish(t.Context(), sent); err != nil {
@@ -155,12 +159,12 @@ func fifo(t *testing.T, q queue.Queue) {
 }
 
 func full(t *testing.T, q queue.Queue) {
-	var ids []string
+	var names []string
 	for i := range 20 {
-		ids = append(ids, fmt.Sprint("id", i))
+		names = append(names, fmt.Sprint("n", i))
 	}
-	publish(t, q, resnet18cloud.PriorityInteractive, ids[:15]...)
-	publish(t, q, resnet18cloud.PriorityBulk, ids[15:]...)
+	publish(t, q, resnet18cloud.PriorityInteractive, names[:15]...)
+	publish(t, q, resnet18cloud.PriorityBulk, names[15:]...)
 	if err := q.Publish(t.Context(), job("too-much", resnet18cloud.PriorityInteractive)); !errors.Is(err, queue.ErrFull) {
 		t.Fatalf("Publish to a full queue: %v, want ErrFull", err)
 	}
@@ -246,6 +250,25 @@ func priorities(t *testing.T, q queue.Queue) {
 	}
 }
 
+// foreign are ids that a queue refuses: texts that are not UUIDs in canonical form.
+var foreign = []string{"", "never", "a b", "a.*", ">", "../x", strings.Repeat("a", 4200),
+	strings.ToUpper(testutil.ID("a")), testutil.ID("a") + ".x", testutil.ID("a")[:35] + "*"}
+
+func foreignIDs(t *testing.T, q queue.Queue) {
+	for _, id := range foreign {
+		j := job("a", resnet18cloud.PriorityInteractive)
+		j.ID = id
+		if err := q.Publish(t.Context(), j); !errors.Is(err, resnet18cloud.ErrID) {
+			t.Errorf("Publish(%.50q): %v, want ErrID", id, err)
+		}
+	}
+	if got := q.Waiting().Total(); got != 0 {
+		t.Errorf("Waiting = %d, want 0", got)
+	}
+	publish(t, q, resnet18cloud.PriorityInteractive, "a")
+	wantNext(t, q, "a")
+}
+
 func ends(t *testing.T, q queue.Queue) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -255,11 +278,11 @@ func ends(t *testing.T, q queue.Queue) {
 }
 
 func once(t *testing.T, q queue.Queue) {
-	var ids []string
+	var names []string
 	for i := range 20 {
-		ids = append(ids, fmt.Sprint("id", i))
+		names = append(names, fmt.Sprint("n", i))
 	}
-	publish(t, q, resnet18cloud.PriorityInteractive, ids...)
+	publish(t, q, resnet18cloud.PriorityInteractive, names...)
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var takers sync.WaitGroup
@@ -275,15 +298,15 @@ func once(t *testing.T, q queue.Queue) {
 					t.Error(err)
 				}
 				mu.Lock()
-				seen[d.Job().ID]++
+				seen[d.Job().Image.Name]++
 				mu.Unlock()
 			}
 		})
 	}
 	takers.Wait()
-	for _, id := range ids {
-		if seen[id] != 1 {
-			t.Errorf("%s was delivered %d times, want once", id, seen[id])
+	for _, name := range names {
+		if seen[name] != 1 {
+			t.Errorf("%s was delivered %d times, want once", name, seen[name])
 		}
 	}
 }
@@ -292,7 +315,7 @@ func once(t *testing.T, q queue.Queue) {
 func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
 	stop := Start(t, q)
 	publish(t, q, resnet18cloud.PriorityInteractive, "taken", "waits")
-	if got := next(t, q).Job().ID; got != "taken" {
+	if got := next(t, q).Job().Image.Name; got != "taken" {
 		t.Fatalf("Next = %s", got)
 	}
 	stop()
@@ -301,7 +324,7 @@ func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
 	seen := map[string]bool{}
 	for range 2 {
 		d := next(t, q)
-		seen[d.Job().ID] = true
+		seen[d.Job().Image.Name] = true
 		ack(t, d)
 	}
 	if !seen["taken"] || !seen["waits"] {

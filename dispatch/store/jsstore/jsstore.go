@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
@@ -184,6 +185,9 @@ func (s *Store) Update(ctx context.Context, r store.Record) (uint64, error) {
 
 // put writes the record if its last revision is the given one, 0 for none.
 func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, error) {
+	if err := resnet18cloud.CheckID(r.ID); err != nil {
+		return 0, fmt.Errorf("store record: %w", err)
+	}
 	if s.known == nil {
 		return s.write(ctx, r, last)
 	}
@@ -218,6 +222,9 @@ func (s *Store) write(ctx context.Context, r store.Record, last uint64) (uint64,
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
+	if resnet18cloud.CheckID(id) != nil {
+		return store.Record{}, store.ErrNotFound
+	}
 	if s.known != nil {
 		if r, ok := s.known.get(id); ok {
 			return r, nil
@@ -225,7 +232,7 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 	}
 	entry, err := s.bucket.Get(ctx, id)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return store.Record{}, store.ErrNotFound
 	case err != nil:
 		return store.Record{}, fmt.Errorf("get record %s: %w", id, err)
