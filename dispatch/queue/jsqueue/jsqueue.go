@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -181,6 +182,8 @@ const (
 	headerDigest   = "Resnet18-Digest"
 	headerQueued   = "Resnet18-Queued-At"
 	headerDeadline = "Resnet18-Deadline"
+	// headerGeneration is absent from jobs of generation 0.
+	headerGeneration = "Resnet18-Generation"
 )
 
 // Publish implements queue.Queue.
@@ -203,7 +206,7 @@ func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 
 func (q *Queue) publish(ctx context.Context, l *line, job resnet18cloud.Job) error {
 	msg := &nats.Msg{
-		Subject: subjectPrefix + string(l.priority) + "." + job.ID,
+		Subject: subject(l.priority, job.ID),
 		Data:    job.Image.Bytes,
 		Header: nats.Header{
 			headerName:   {url.QueryEscape(job.Image.Name)},
@@ -214,7 +217,10 @@ func (q *Queue) publish(ctx context.Context, l *line, job resnet18cloud.Job) err
 	if !job.Deadline.IsZero() {
 		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))
 	}
-	ack, err := q.js.PublishMsg(ctx, msg, jetstream.WithMsgID(job.ID), jetstream.WithRetryAttempts(0))
+	if job.Generation > 0 {
+		msg.Header.Set(headerGeneration, strconv.Itoa(job.Generation))
+	}
+	ack, err := q.js.PublishMsg(ctx, msg, jetstream.WithMsgID(queue.DedupID(job)), jetstream.WithRetryAttempts(0))
 	if apiErr, ok := errors.AsType[*jetstream.APIError](err); ok && (apiErr.ErrorCode == errTooManyMessages || apiErr.ErrorCode == errTooManyBytes) {
 		return queue.ErrFull
 	}
@@ -360,8 +366,7 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 		if d.first {
 			q.line(d.job.Priority).add(-1)
 		}
-		// Half of AckWait is left for the taker's first sign of life.
-		if time.Since(d.taken) < q.cfg.AckWait/2 {
+		if !stale(d.taken, time.Now(), q.cfg.AckWait) {
 			turns.Took(d.job.Priority)
 			return d, nil
 		}

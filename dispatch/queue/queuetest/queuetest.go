@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,9 @@ func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, aga
 		"gives back what is lost":   lost,
 		"keeps what is in progress": inProgress,
 		"prefers interactive":       priorities,
+		"keeps generations apart":   generations,
+		"lists its jobs":            lists,
+		"finds a job":               finds,
 		"refuses foreign ids":       foreignIDs,
 		"ends waiting":              ends,
 		"delivers to one":           once,
@@ -130,7 +135,7 @@ func wantNothing(t *testing.T, q queue.Queue) {
 func carries(t *testing.T, q queue.Queue) {
 	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
-	sent.Deadline = sent.QueuedAt.Add(time.Hour)
+	sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 3
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +189,106 @@ func dedup(t *testing.T, q queue.Queue) {
 	wantNext(t, q, "a")
 	publish(t, q, resnet18cloud.PriorityInteractive, "a")
 	wantNothing(t, q)
+}
+
+func generations(t *testing.T, q queue.Queue) {
+	first := job("a", resnet18cloud.PriorityInteractive)
+	second := first
+	second.Generation = 1
+	for _, j := range []resnet18cloud.Job{first, second, second, first} {
+		if err := q.Publish(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want := range 2 {
+		d := next(t, q)
+		if got := d.Job(); got.ID != first.ID || got.Generation != want {
+			t.Fatalf("Next = generation %d of %s, want %d", got.Generation, got.ID, want)
+		}
+		if want == 0 {
+			wantJobs(t, q, "a")
+		}
+		ack(t, d)
+	}
+	wantNothing(t, q)
+	wantJobs(t, q)
+}
+
+// wantJobs waits until Jobs lists the jobs with the names and no others. An acknowledgement need not have arrived when
+// Ack returns.
+func wantJobs(t *testing.T, q queue.Queue, names ...string) {
+	t.Helper()
+	want := map[string]struct{}{}
+	for _, name := range names {
+		want[testutil.ID(name)] = struct{}{}
+	}
+	var got map[string]struct{}
+	eventually(t, func() bool {
+		var err error
+		if got, err = q.Jobs(t.Context()); err != nil {
+			t.Fatalf("Jobs: %v", err)
+		}
+		return maps.Equal(got, want)
+	}, func() string {
+		return fmt.Sprintf("Jobs = %v, want those of %v", slices.Collect(maps.Keys(got)), names)
+	})
+}
+
+// eventually waits until so reports true, and fails with what problem says otherwise.
+func eventually(t *testing.T, so func() bool, problem func() string) {
+	t.Helper()
+	for deadline := time.After(10 * time.Second); !so(); {
+		select {
+		case <-deadline:
+			t.Fatal(problem())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func lists(t *testing.T, q queue.Queue) {
+	wantJobs(t, q)
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c")
+	publish(t, q, resnet18cloud.PriorityBulk, "bulk")
+	all := []string{"a", "b", "c", "bulk"}
+	wantJobs(t, q, all...)
+	taken, givenBack := next(t, q), next(t, q)
+	if err := givenBack.Nak(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	wantJobs(t, q, all...)
+	ack(t, taken)
+	wantJobs(t, q, slices.DeleteFunc(all, func(name string) bool { return name == taken.Job().Image.Name })...)
+}
+
+func finds(t *testing.T, q queue.Queue) {
+	for _, p := range []resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk} {
+		sent := job("found "+string(p), p)
+		sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 2
+		if _, err := q.Find(t.Context(), sent.ID); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("Find of a job that was never published: %v, want ErrNotFound", err)
+		}
+		if err := q.Publish(t.Context(), sent); err != nil {
+			t.Fatal(err)
+		}
+		want := sent
+		want.Image.Bytes = nil
+		for _, state := range []string{"waiting", "taken"} {
+			got, err := q.Find(t.Context(), sent.ID)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("Find of a %s job: %v (-want +got):\n%s", state, err, diff)
+			}
+			if state == "waiting" {
+				d := next(t, q)
+				defer ack(t, d)
+			}
+		}
+	}
+	for _, id := range foreign {
+		if _, err := q.Find(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("Find(%.50q): %v, want ErrNotFound", id, err)
+		}
+	}
 }
 
 func nak(t *testing.T, q queue.Queue) {

@@ -49,7 +49,7 @@ type Store struct {
 	ready  chan struct{}
 	bucket jetstream.KeyValue
 	stream jetstream.Stream
-	known  *known // nil unless Config.Exclusive
+	known  *known
 
 	mu      sync.Mutex
 	waiters map[string]map[chan store.Record]struct{} // guarded by mu: by id
@@ -57,11 +57,8 @@ type Store struct {
 
 // New makes a store on the connection that js stands for. It does nothing until Run.
 func New(js jetstream.JetStream, cfg Config) *Store {
-	s := &Store{js: js, cfg: cfg, ready: make(chan struct{}), waiters: map[string]map[chan store.Record]struct{}{}}
-	if cfg.Exclusive {
-		s.known = newKnown(cfg.TTL)
-	}
-	return s
+	return &Store{js: js, cfg: cfg, ready: make(chan struct{}), known: newKnown(cfg.TTL),
+		waiters: map[string]map[chan store.Record]struct{}{}}
 }
 
 // Run implements store.Store.
@@ -69,17 +66,24 @@ func (s *Store) Run(ctx context.Context) error {
 	if err := s.open(ctx); err != nil {
 		return fmt.Errorf("open results: %w", err)
 	}
-	if s.known != nil {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	parts.Go(func() { s.known.run(ctx) })
+	if s.cfg.Exclusive {
+		parts.Go(func() { s.scan(ctx) })
 		close(s.ready)
-		s.known.run(ctx)
+		<-ctx.Done()
 		return nil
 	}
 	watcher, err := s.bucket.WatchAll(ctx, jetstream.UpdatesOnly(), jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("watch results: %w", err)
 	}
-	close(s.ready)
 	defer func() { _ = watcher.Stop() }()
+	parts.Go(func() { s.scan(ctx) }) // what changes from now on the watcher sees
+	close(s.ready)
 	for {
 		select {
 		case <-ctx.Done():
@@ -91,12 +95,22 @@ func (s *Store) Run(ctx context.Context) error {
 				}
 				return errors.New("watch results: the watcher ended")
 			}
-			if entry != nil && s.awaited(entry.Key()) {
-				if r, err := decode(entry); err == nil {
-					s.tell(r)
-				}
+			if entry != nil {
+				s.changed(entry)
 			}
 		}
+	}
+}
+
+// changed notes what the watcher reports.
+func (s *Store) changed(entry jetstream.KeyValueEntry) {
+	if final(entry) && !s.awaited(entry.Key()) {
+		s.known.forget(entry.Key())
+		return
+	}
+	if r, err := decode(entry); err == nil {
+		s.known.wrote(r)
+		s.tell(r)
 	}
 }
 
@@ -188,7 +202,7 @@ func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, e
 	if err := resnet18cloud.CheckID(r.ID); err != nil {
 		return 0, fmt.Errorf("store record: %w", err)
 	}
-	if s.known == nil {
+	if !s.cfg.Exclusive {
 		return s.write(ctx, r, last)
 	}
 	defer s.known.writing(r.ID)()
@@ -225,11 +239,16 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 	if resnet18cloud.CheckID(id) != nil {
 		return store.Record{}, store.ErrNotFound
 	}
-	if s.known != nil {
+	if s.cfg.Exclusive {
 		if r, ok := s.known.get(id); ok {
 			return r, nil
 		}
 	}
+	return s.fetch(ctx, id)
+}
+
+// fetch asks the server for a record.
+func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
 	entry, err := s.bucket.Get(ctx, id)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):

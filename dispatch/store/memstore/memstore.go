@@ -145,6 +145,20 @@ func (s *Store) Recent(_ context.Context, n int) ([]store.Record, error) {
 	return recent, nil
 }
 
+// Unfinished implements store.Store.
+func (s *Store) Unfinished(context.Context) ([]store.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	var unfinished []store.Record
+	for el := s.byAge.Front(); el != nil; el = el.Next() {
+		if r := el.Value.(*entry).record; !r.Status.Final() {
+			unfinished = append(unfinished, r)
+		}
+	}
+	return unfinished, nil
+}
+
 // Count implements store.Store.
 func (s *Store) Count(context.Context) (int, error) {
 	s.mu.Lock()

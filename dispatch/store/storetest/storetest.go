@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
 		"ends once":                  endsOnce,
 		"wakes who waits":            wakes,
 		"returns when time is up":    timeUp,
+		"lists what is unfinished":   unfinished,
 		"lists the last":             recent,
 		"refuses foreign ids":        foreignIDs,
 		"waits for what has expired": waitsForNothing,
@@ -179,6 +180,61 @@ func timeUp(t *testing.T, s store.Store) {
 	defer cancel()
 	if got, err := s.Wait(ctx, testutil.ID("a")); err != nil || got.Status != resnet18cloud.StatusQueued {
 		t.Errorf("Wait = %s, %v, want queued when time is up", got.Status, err)
+	}
+}
+
+func unfinished(t *testing.T, s store.Store) {
+	want := map[string]store.Record{}
+	for i, end := range []resnet18cloud.Status{"", resnet18cloud.StatusProcessing, resnet18cloud.StatusCompleted,
+		resnet18cloud.StatusFailed, resnet18cloud.StatusCancelled} {
+		r := create(t, s, record(fmt.Sprint("r", i)))
+		if end != "" {
+			r.Status, r.Attempts = end, 1
+			var err error
+			if r.Revision, err = s.Update(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !r.Status.Final() {
+			want[r.ID] = r
+		}
+	}
+	ended := record("ended when it was created")
+	ended.Status = resnet18cloud.StatusCompleted
+	ended = create(t, s, ended)
+	WantUnfinished(t, s, want)
+
+	// A request may be started again after its end.
+	ended.Status, ended.Generation = resnet18cloud.StatusQueued, 1
+	var err error
+	if ended.Revision, err = s.Update(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	want[ended.ID] = ended
+	WantUnfinished(t, s, want)
+}
+
+// WantUnfinished waits until Unfinished returns the records, by id, and no others.
+func WantUnfinished(t *testing.T, s store.Store, want map[string]store.Record) {
+	t.Helper()
+	for deadline := time.After(10 * time.Second); ; {
+		list, err := s.Unfinished(t.Context())
+		if err != nil {
+			t.Fatalf("Unfinished: %v", err)
+		}
+		got := map[string]store.Record{}
+		for _, r := range list {
+			got[r.ID] = r
+		}
+		diff := cmp.Diff(want, got)
+		if diff == "" && len(list) == len(got) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("Unfinished returns %d records (-want +got):\n%s", len(list), diff)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 
