@@ -82,6 +82,9 @@ func lockDir(dir string) (unlock func(), err error) {
 // start starts a server on the folder and returns when it takes connections. The caller holds mu or is
 // alone.
 func (e *embedded) start(ctx context.Context) error {
+	if err := e.forgetConsumers(); err != nil {
+		return err
+	}
 	log := &serverLog{log: e.cfg.Log}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "resnet18cloud", DontListen: true, NoSigs: true,
@@ -108,6 +111,22 @@ func (e *embedded) start(ctx context.Context) error {
 		return fmt.Errorf("start NATS server in %s: %w", e.dir, err)
 	}
 	e.server = s
+	return nil
+}
+
+// forgetConsumers removes the state of consumers before the server reads it. It says which messages were in
+// the hands of a process that is gone, so it is of no use; and a server refuses to make a consumer whose
+// state is damaged.
+func (e *embedded) forgetConsumers() error {
+	dirs, err := filepath.Glob(filepath.Join(e.dir, "jetstream", "*", "streams", "*", "obs"))
+	if err != nil {
+		return fmt.Errorf("find the state of consumers in %s: %w", e.dir, err)
+	}
+	for _, dir := range dirs {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove the state of consumers: %w", err)
+		}
+	}
 	return nil
 }
 

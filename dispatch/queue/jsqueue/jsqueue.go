@@ -67,19 +67,20 @@ var priorities = [...]resnet18cloud.Priority{resnet18cloud.PriorityInteractive, 
 
 // Queue is a queue.Queue on JetStream. Make it with [New].
 type Queue struct {
-	conn   Connection
-	cfg    Config
-	ready  chan struct{}
-	lanes  [len(priorities)]lane // by index in priorities
-	turn   chan queue.Turns      // holds the one value; empty while a Next is choosing
-	stored atomic.Int64          // when the stream last took a message, in nanoseconds since 1970
+	conn     Connection
+	cfg      Config
+	ready    chan struct{}
+	lanes    [len(priorities)]lane // by index in priorities
+	turn     chan queue.Turns      // holds the one value; empty while a Next is choosing
+	choosing atomic.Bool           // a Next is choosing
+	stored   atomic.Int64          // when the stream last took a message, in nanoseconds since 1970
 }
 
 // lane is the jobs of one priority.
 type lane struct {
 	priority resnet18cloud.Priority
 	next     chan *delivery
-	wanted   chan struct{} // has an element when a Next has come since pull last gave a job back
+	wanted   chan struct{} // has an element when a Next has come
 	waiting  atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
 	held     atomic.Int64  // 1 while a job that was never delivered before is held for Next
 	changes  atomic.Uint64 // counts what this process did to waiting, to tell old looks from new

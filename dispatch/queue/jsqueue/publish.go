@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,11 +24,16 @@ const (
 	headerDigest   = "Resnet18-Digest"
 	headerQueued   = "Resnet18-Queued-At"
 	headerDeadline = "Resnet18-Deadline"
+	// headerGeneration is absent from jobs of generation 0.
+	headerGeneration = "Resnet18-Generation"
 )
 
 // Publish implements queue.Queue. While the stream has no leader, or the connection is away, it tries again
 // until its time is up. The stream drops what it gets twice.
 func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return fmt.Errorf("publish job: %w", err)
+	}
 	l := q.lane(job.Priority)
 	// Counted before it is stored: it may be delivered before Publish hears of it.
 	if l.add(1); q.Waiting().Total() > q.cfg.Capacity {
@@ -36,7 +42,7 @@ func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.PublishTimeout)
 	defer cancel()
-	ack, err := q.publish(ctx, q.message(l, job), job.ID)
+	ack, err := q.publish(ctx, q.message(l, job), queue.DedupID(job))
 	switch {
 	case err != nil:
 		l.add(-1)
@@ -59,6 +65,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if !job.Deadline.IsZero() {
 		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))
+	}
+	if job.Generation > 0 {
+		msg.Header.Set(headerGeneration, strconv.Itoa(job.Generation))
 	}
 	return msg
 }

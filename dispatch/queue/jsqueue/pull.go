@@ -30,6 +30,9 @@ const (
 // request is for one message, and stays with the server for pullWait (NATS ADR-13, pull requests).
 var request = fmt.Appendf(nil, `{"batch":1,"expires":%d}`, pullWait.Nanoseconds())
 
+// errNoConsumer says that the consumer does not exist, or has no leader now.
+var errNoConsumer = errors.New("ask for a job: no such consumer")
+
 func newPuller(conn *nats.Conn, stream, consumer string) (*puller, error) {
 	p := &puller{conn: conn, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: conn.NewInbox() + "."}
 	var err error
@@ -67,6 +70,8 @@ func (p *puller) next() (*nats.Msg, error) {
 		case msg.Subject != reply: // what became of an earlier request does not matter
 		case status == "404", status == "408":
 			return nil, nats.ErrTimeout
+		case status == "503": // nobody listens to requests for this consumer
+			return nil, errNoConsumer
 		default:
 			return nil, fmt.Errorf("ask for a job: %s %s", status, msg.Header.Get("Description"))
 		}

@@ -21,6 +21,9 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 	// Requests outlive ctx for up to pullWait: a job that came in answer to a request that nobody waits
 	// for would be lost for AckWait.
 	for ctx.Err() == nil {
+		if !q.await(ctx, l) {
+			return
+		}
 		if conn := q.conn.JetStream().Conn(); p == nil || p.conn != conn {
 			if p != nil {
 				p.close()
@@ -35,7 +38,7 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 		msg, err := p.next()
 		if err != nil {
 			if !errors.Is(err, nats.ErrTimeout) {
-				pause(ctx, 100*time.Millisecond) // the server is away
+				q.mend(ctx, l, err)
 			}
 			continue
 		}
@@ -49,8 +52,34 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 	}
 }
 
+// await waits for a Next where others could have the job meanwhile: a job that is held here, or given back, is
+// not among those that wait. It reports false when ctx has ended.
+func (q *Queue) await(ctx context.Context, l *lane) bool {
+	if q.cfg.Policy.Exclusive || q.choosing.Load() {
+		return true
+	}
+	select {
+	case <-l.wanted:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// mend waits until another request may succeed, and makes the consumer again where it has gone.
+func (q *Queue) mend(ctx context.Context, l *lane, err error) {
+	if errors.Is(err, errNoConsumer) {
+		making, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		err = q.ensureConsumer(making, l)
+	}
+	if err != nil {
+		pause(ctx, 100*time.Millisecond) // the server is away
+	}
+}
+
 // offer holds a job until Next wants it, but not for long where others could take it: then it gives the
-// job back, and waits for a Next before another is asked for.
+// job back.
 func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 	if d.first {
 		l.held.Store(1)
@@ -81,10 +110,6 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 		if d.first {
 			l.add(-1)
 		}
-		select {
-		case <-l.wanted:
-		case <-ctx.Done():
-		}
 		return
 	}
 }
@@ -104,7 +129,8 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { q.turn <- turns }()
+	q.choosing.Store(true)
+	defer func() { q.choosing.Store(false); q.turn <- turns }()
 	for i := range q.lanes {
 		select {
 		case q.lanes[i].wanted <- struct{}{}:
@@ -119,8 +145,7 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 		if d.first {
 			q.lane(d.job.Priority).add(-1)
 		}
-		// Half of AckWait is left for the taker's first sign of life.
-		if time.Since(d.taken) < q.cfg.AckWait/2 {
+		if !stale(d.taken, time.Now(), q.cfg.AckWait) {
 			turns.Took(d.job.Priority)
 			return d, nil
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
@@ -59,7 +60,7 @@ type Store struct {
 	conn   Connection
 	cfg    Config
 	ready  chan struct{}
-	known  *known       // nil unless Config.Policy.Exclusive
+	known  *known
 	stored atomic.Int64 // when the bucket last took a message, in nanoseconds since 1970
 
 	mu      sync.Mutex
@@ -88,11 +89,8 @@ func New(conn Connection, cfg Config) *Store {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{conn: conn, cfg: cfg, ready: make(chan struct{}), waiters: map[string]map[chan store.Record]struct{}{}}
-	if cfg.Policy.Exclusive {
-		s.known = newKnown(cfg.TTL)
-	}
-	return s
+	return &Store{conn: conn, cfg: cfg, ready: make(chan struct{}), known: newKnown(cfg.TTL),
+		waiters: map[string]map[chan store.Record]struct{}{}}
 }
 
 // Run implements store.Store. While the bucket cannot be opened it tries again, unless time does not mend the cause.
@@ -103,9 +101,15 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("open results: %w", err)
 	}
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	parts.Go(func() { s.known.run(ctx) })
 	close(s.ready)
-	if s.known != nil {
-		s.known.run(ctx)
+	if s.cfg.Policy.Exclusive {
+		s.scan(ctx)
+		<-ctx.Done()
 		return nil
 	}
 	for ctx.Err() == nil {
@@ -117,7 +121,7 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
-// watch tells waiters of records that end, until ctx ends or the watcher does.
+// watch follows all changes, and tells waiters of records that end, until ctx ends or the watcher does.
 func (s *Store) watch(ctx context.Context) error {
 	h, err := s.use(ctx)
 	if err != nil {
@@ -128,6 +132,11 @@ func (s *Store) watch(ctx context.Context) error {
 		return fmt.Errorf("watch results: %w", err)
 	}
 	defer func() { _ = watcher.Stop() }()
+	var scanning sync.WaitGroup
+	defer scanning.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	scanning.Go(func() { s.scan(ctx) }) // the watcher sees what changes from now on
 	check := time.NewTicker(time.Second)
 	defer check.Stop()
 	for {
@@ -142,12 +151,22 @@ func (s *Store) watch(ctx context.Context) error {
 			if !open {
 				return errors.New("watch results: the watcher ended")
 			}
-			if entry != nil && s.awaited(entry.Key()) {
-				if r, err := decode(entry); err == nil {
-					s.tell(r)
-				}
+			if entry != nil {
+				s.changed(entry)
 			}
 		}
+	}
+}
+
+// changed notes what the watcher reports.
+func (s *Store) changed(entry jetstream.KeyValueEntry) {
+	if final(entry) && !s.awaited(entry.Key()) {
+		s.known.forget(entry.Key())
+		return
+	}
+	if r, err := decode(entry); err == nil {
+		s.known.wrote(r)
+		s.tell(r)
 	}
 }
 
@@ -282,7 +301,10 @@ func (s *Store) Update(ctx context.Context, r store.Record) (uint64, error) {
 
 // put writes the record if its last revision is the given one, 0 for none.
 func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, error) {
-	if s.known == nil {
+	if err := resnet18cloud.CheckID(r.ID); err != nil {
+		return 0, fmt.Errorf("store record: %w", err)
+	}
+	if !s.cfg.Policy.Exclusive {
 		return s.write(ctx, r, last)
 	}
 	defer s.known.writing(r.ID)()
@@ -327,18 +349,26 @@ const errWrongLastSequenceConstant jetstream.ErrorCode = 10164
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
-	if s.known != nil {
+	if resnet18cloud.CheckID(id) != nil {
+		return store.Record{}, store.ErrNotFound
+	}
+	if s.cfg.Policy.Exclusive {
 		if r, ok := s.known.get(id); ok {
 			return r, nil
 		}
 	}
+	return s.fetch(ctx, id)
+}
+
+// fetch asks the server for a record.
+func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
 	h, err := s.use(ctx)
 	if err != nil {
 		return store.Record{}, fmt.Errorf("get record %s: %w", id, err)
 	}
 	entry, err := h.bucket.Get(ctx, id)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return store.Record{}, store.ErrNotFound
 	case err != nil:
 		return store.Record{}, fmt.Errorf("get record %s: %w", id, err)
