@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -119,4 +120,26 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("ask for results: %w", err)
 	}
 	return int(info.State.Msgs - min(info.State.Msgs, info.State.Subjects[s.probeSubject()])), nil
+}
+
+// IDs returns the ids of all records, and the time since when none was dropped to make room for others. It is
+// zero while there is room.
+func (s *Store) IDs(ctx context.Context) (ids map[string]struct{}, complete time.Time, err error) {
+	h, err := s.use(ctx)
+	if err != nil {
+		return nil, complete, fmt.Errorf("list results: %w", err)
+	}
+	info, err := h.stream.Info(ctx, jetstream.WithSubjectFilter(s.subjects()))
+	if err != nil {
+		return nil, complete, fmt.Errorf("list results: %w", err)
+	}
+	if limit := uint64(max(0, info.Config.MaxBytes)); info.State.Bytes > limit-limit/10 {
+		complete = info.State.FirstTime
+	}
+	prefix := strings.TrimSuffix(s.subjects(), ">")
+	ids = make(map[string]struct{}, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		ids[strings.TrimPrefix(subject, prefix)] = struct{}{}
+	}
+	return ids, complete, nil
 }
