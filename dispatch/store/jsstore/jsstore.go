@@ -360,8 +360,25 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 	return s.fetch(ctx, id)
 }
 
+// readPatience is how long a read is tried again while the bucket has no leader or the connection is away.
+const readPatience = 5 * time.Second
+
 // fetch asks the server for a record.
 func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	for {
+		r, err := s.fetchOnce(ctx, id)
+		if err == nil || errors.Is(err, store.ErrNotFound) || !natsconn.Passing(err) || ctx.Err() != nil || s.cfg.Problem() != nil {
+			return r, err
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+func (s *Store) fetchOnce(ctx context.Context, id string) (store.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	h, err := s.use(ctx)
 	if err != nil {
 		return store.Record{}, fmt.Errorf("get record %s: %w", id, err)
