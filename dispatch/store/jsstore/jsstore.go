@@ -363,12 +363,19 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 // readPatience is how long a read is tried again while the bucket has no leader or the connection is away.
 const readPatience = 5 * time.Second
 
-// fetch asks the server for a record.
+// fetch asks the server for a record. In a cluster, a leader that was cut off goes on answering reads for some seconds,
+// and does not have what its successor has stored. So that a record is missing is believed only where a write succeeds.
 func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, readPatience)
 	defer cancel()
-	for {
+	for confirmed := s.cfg.Replicas < 2; ; {
 		r, err := s.fetchOnce(ctx, id)
+		if errors.Is(err, store.ErrNotFound) && !confirmed {
+			if err = s.probe(ctx); err == nil {
+				confirmed = true
+				continue
+			}
+		}
 		if err == nil || errors.Is(err, store.ErrNotFound) || !natsconn.Passing(err) || ctx.Err() != nil || s.cfg.Problem() != nil {
 			return r, err
 		}
@@ -401,6 +408,10 @@ func (s *Store) Probe(ctx context.Context) error {
 	if time.Since(time.Unix(0, s.stored.Load())) < probeInterval*9/10 {
 		return nil
 	}
+	return s.probe(ctx)
+}
+
+func (s *Store) probe(ctx context.Context) error {
 	probe := &nats.Msg{Subject: s.probeSubject()}
 	_, err := natsconn.Publish(ctx, s.conn.JetStream(), probe, "")
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
