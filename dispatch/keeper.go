@@ -111,7 +111,7 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 	}
 	if k.kind.embedded {
 		if err := k.conn.Stopped(); err != nil { // nobody will answer
-			result.err, result.silent = errors.Join(err, result.err), false
+			result.err, result.silent = fmt.Errorf("%w; %w", err, result.err), false
 		}
 		if disk, err := natsconn.LookAtDisk(k.kind.dir); err == nil {
 			result.free = disk.Free
