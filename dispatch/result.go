@@ -15,7 +15,12 @@ import (
 // result tells where a request stands: GET /result/{id}, with ?wait=20s as soon as it has ended or the time
 // is up.
 func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
-	record, err := d.lookup(r.Context(), r.PathValue("id"))
+	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
+	if !ok {
+		d.writeForeignID(w)
+		return nil
+	}
+	record, err := d.lookup(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -32,14 +37,22 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// writeForeignID answers for an id that is not a UUID. No request has such an id, and the text is the client's, so
+// neither the store nor the log gets it.
+func (d *Dispatcher) writeForeignID(w http.ResponseWriter) { httpx.WriteError(w, d.notFound()) }
+
+func (d *Dispatcher) notFound() *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
+		Hint: "results are kept for " + d.cfg.ResultTTL.String()}
+}
+
 // lookup finds a record, and ends it when its time is up: a job that waits for a replica is not looked at
 // before one has room.
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
 	record, err := d.store.Get(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return record, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
-			Hint: "results are kept for " + d.cfg.ResultTTL.String()}
+		return record, d.notFound()
 	case err != nil:
 		return record, unavailable("Results are", err)
 	}
@@ -102,7 +115,12 @@ func (d *Dispatcher) wait(ctx context.Context, record store.Record, limit time.D
 // cancelResult withdraws a request: DELETE /result/{id}. One that has ended stays as it is, which the answer
 // shows.
 func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error {
-	record, err := d.lookup(r.Context(), r.PathValue("id"))
+	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
+	if !ok {
+		d.writeForeignID(w)
+		return nil
+	}
+	record, err := d.lookup(r.Context(), id)
 	if err != nil {
 		return err
 	}
