@@ -79,7 +79,7 @@ AVX512_PACKAGES := $(addprefix ./engine/internal/,cpu kernel kernel8 peak)
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
 	$(GO) test -count=1 -tags e2e ./test/e2e/...
 
-chaos: ## Kill, hang and cut off replicas, dispatchers and NATS under load; lose nothing (CHAOS_REQUESTS, CHAOS_SEED)
+chaos: ## Break replicas, dispatchers, NATS, its disk and its files under load; lose nothing (root for the disk; CHAOS_REQUESTS, CHAOS_SEED, CHAOS_FAULTS)
 	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
 
 cluster: ## Run dispatchers on three NATS servers that are killed, stopped, cut off and restarted, under load (CLUSTER_REQUESTS, CLUSTER_SEED)

@@ -144,11 +144,13 @@ func addInstallation(ctx context.Context, s *system) {
 
 func (s *system) judgeSecond(ctx context.Context, second *harness.Load, own string) {
 	s.t.Helper()
-	books := harness.Judge(second.Requests())
-	if got := books.Outcomes["completed"]; got != len(second.Requests()) || len(books.Errors) > 0 {
-		s.t.Errorf("second installation: %d requests, %v, %q", len(second.Requests()), books.Outcomes, books.Errors)
+	var f harness.Findings
+	books := harness.Judge(second.Requests(), &f)
+	f.Report(s.t)
+	if got := books.Outcomes["completed"]; got != len(second.Requests()) {
+		s.t.Errorf("second installation: %d requests, %v", len(second.Requests()), books.Outcomes)
 	}
-	client := harness.NewClient()
+	client := harness.NewClient(4)
 	defer client.Close()
 	mine := s.load.Requests()
 	for _, r := range second.Requests() {
@@ -183,11 +185,9 @@ func TestPasswords(t *testing.T) {
 	} {
 		p, _ := s.dispatcher(name, s.endpoints, urls, "--nats-replicas", "3")
 		s.ends(ctx, p, 4*time.Second)
-		var f findings
+		var f harness.Findings
 		judgeLog(p, &f)
-		for _, kind := range f.kinds {
-			t.Errorf("%d times %s; first: %s", f.count[kind], kind, f.first[kind])
-		}
+		f.Report(t)
 		if !strings.Contains(p.Log(), "NATS") {
 			t.Errorf("%s: the log does not speak of NATS: %s", name, p.Tail(500))
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,12 +21,6 @@ const (
 	dispatchers = 2
 	replicas    = 3
 )
-
-// fault is a time in which something was broken.
-type fault struct {
-	name       string
-	start, end time.Time
-}
 
 // system is the whole of what runs.
 type system struct {
@@ -45,7 +40,9 @@ type system struct {
 	load   *harness.Load
 	before [dispatchers]harness.Gauges // what dispatchers hold without load; zero: not known
 	ready  [dispatchers]*harness.Readiness
-	faults []fault
+	faults []harness.Fault
+
+	restarts int // of processes that ended by themselves
 }
 
 // newSystem starts everything but the NATS servers and the dispatchers.
@@ -102,8 +99,7 @@ func (s *system) start(ctx context.Context) {
 	s.awaitServing(ctx, time.Minute)
 }
 
-// awaitServing waits until the dispatchers are ready. One that ends by itself fails the test, but is started again, as a
-// supervisor would, so that the rest is tested too.
+// awaitServing waits until the dispatchers are ready.
 func (s *system) awaitServing(ctx context.Context, limit time.Duration) {
 	s.t.Helper()
 	for i, base := range s.urls {
@@ -117,13 +113,18 @@ func (s *system) awaitServing(ctx context.Context, limit time.Duration) {
 	}
 }
 
+// maxRestarts is how often processes that end by themselves are started again; a test that needs more has found enough.
+const maxRestarts = 5
+
+// restart starts a process that has ended by itself again, as a supervisor would, and fails the test for it.
 func (s *system) restart(p *harness.Process) {
 	s.t.Helper()
 	err := p.Crashed()
-	if err == nil {
+	if err == nil || s.restarts == maxRestarts {
 		return
 	}
-	s.t.Errorf("%v; its log ends with: %s", err, p.Tail(200))
+	s.restarts++
+	s.t.Errorf("%v; its log ends with: %s", err, p.Tail(300))
 	if err := p.Up(); err != nil {
 		s.t.Error(err)
 	}
@@ -135,33 +136,40 @@ func (s *system) watch(ctx context.Context) (stop func()) {
 	var sampling sync.WaitGroup
 	for i, base := range s.urls {
 		sampling.Add(1)
-		s.ready[i] = harness.Watch(ctx, base, sampling.Done)
+		s.ready[i] = harness.Watch(ctx, base+"/health/ready", sampling.Done)
 	}
 	return func() { cancel(); sampling.Wait() }
 }
 
 // begin notes the start of a fault, and the function it returns the end. Faults do not overlap.
 func (s *system) begin(name string) (end func()) {
-	s.faults = append(s.faults, fault{name: name, start: time.Now()})
-	return func() { s.faults[len(s.faults)-1].end = time.Now() }
+	s.faults = append(s.faults, harness.Fault{Name: name, Start: time.Now()})
+	return func() { s.faults[len(s.faults)-1].End = time.Now() }
 }
 
-// recover waits until all serves again, so that the next fault meets a whole system, or gives up: how long it took is
-// judged from what clients saw.
+// recover waits until all serves again, so that the next fault meets a whole system. How long it took is judged from what
+// clients saw.
 func (s *system) recover(ctx context.Context) {
 	s.t.Helper()
-	end := s.faults[len(s.faults)-1].end
+	last := s.faults[len(s.faults)-1]
 	err := harness.Await(ctx, 30*time.Second, func(context.Context) error {
-		if !s.load.Served(end) {
+		if !s.load.Served(last.End) {
 			return fmt.Errorf("not every dispatcher serves")
 		}
 		return nil
 	})
-	if err != nil {
-		s.t.Logf("%s: %v", s.faults[len(s.faults)-1].name, err) // judged later
-	}
 	for _, p := range s.dispatchers {
 		s.restart(p)
+	}
+	if err != nil { // so that the next fault is tested too
+		s.t.Errorf("%s: %v; dispatchers are restarted by hand", last.Name, err)
+		for _, p := range s.dispatchers {
+			_ = p.Down(syscall.SIGKILL) // killed is no success; that is the point
+			if err := p.Up(); err != nil {
+				s.t.Error(err)
+			}
+		}
+		s.awaitServing(ctx, time.Minute)
 	}
 	if err := s.nats.awaitHealthy(ctx); err != nil {
 		s.t.Error(err)

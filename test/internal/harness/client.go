@@ -44,9 +44,10 @@ func (a Answer) Ended() bool {
 // Client talks to dispatchers as users do. Safe for concurrent use.
 type Client struct{ http http.Client }
 
-// NewClient makes a client with connections of its own.
-func NewClient() *Client {
-	return &Client{http.Client{Timeout: answerLimit, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+// NewClient makes a client with at most so many connections to each dispatcher, all of its own.
+func NewClient(connections int) *Client {
+	return &Client{http.Client{Timeout: answerLimit,
+		Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}}
 }
 
 // Close ends connections that are idle, as the fds of servers are counted afterwards.

@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+// Fault is a time in which something was broken.
+type Fault struct {
+	Name       string
+	Start, End time.Time
+}
+
 // Refused reports whether the dispatcher could not take the image for a reason other than a full queue.
 func (s Submission) Refused() bool {
 	return s.Answer.HTTPStatus == http.StatusServiceUnavailable && s.Answer.Code != "full"
@@ -75,8 +81,8 @@ func Lies(samples []Sample, submissions []Submission, refusing, accepting time.D
 }
 
 // Back is how long after the end of a fault a dispatcher served again: until the first image sent after it was accepted,
-// or until the last that was not accepted was answered, whichever is later. Images sent from until on, and those that met
-// a full queue, do not count. It reports false when it never served again.
+// or until the last that was not accepted was answered, whichever is later. Images sent from until on do not
+// count, nor do those that met a full queue or failed after until, as the next fault may be why. It reports false when it never served again.
 func Back(submissions []Submission, end, until time.Time) (time.Duration, bool) {
 	var first, last, lastFailed time.Time
 	for _, s := range submissions {
@@ -94,7 +100,7 @@ func Back(submissions []Submission, end, until time.Time) (time.Duration, bool) 
 			if s.Done.After(last) {
 				last = s.Done
 			}
-		case s.Answer.Code != "full" && s.Done.After(end) && s.Done.After(lastFailed):
+		case s.Answer.Code != "full" && s.Done.After(end) && s.Done.Before(until) && s.Done.After(lastFailed):
 			lastFailed = s.Done
 		}
 	}
@@ -150,27 +156,26 @@ func Describe(changes []Change, start time.Time) string {
 // Books is how many requests ended how, and what is wrong with them.
 type Books struct {
 	Outcomes map[string]int // by status, and by code where it is not completed
-	Errors   []string
-	NoEnd    int // accepted, and no client saw an end
-	Wrong    int // completed with another image's label
-	Twice    int // ended again, or otherwise
+	NoEnd    int            // accepted, and no client saw an end
+	Wrong    int            // completed with another image's label
+	Twice    int            // ended again, or otherwise
 }
 
 // Judge looks at each accepted request: one end, with the label that its bytes demand or a reason, the same wherever and
-// whenever it was asked for. Which failures are right is for the caller to say, by Outcomes.
-func Judge(requests []*Request) Books {
+// whenever it was asked for. What is not so goes to f. Which failures are right is for the caller to say, by Outcomes.
+func Judge(requests []*Request, f *Findings) Books {
 	b := Books{Outcomes: map[string]int{}}
 	for _, r := range requests {
 		if r.ID == "" {
 			continue
 		}
-		fail := func(count *int, format string, args ...any) {
+		fail := func(count *int, kind, format string, args ...any) {
 			*count++
-			b.Errors = append(b.Errors, fmt.Sprintf("request %d (%s): ", r.Index, r.ID)+fmt.Sprintf(format, args...))
+			f.Add(kind, "request %d (%s): "+format, append([]any{r.Index, r.ID}, args...)...)
 		}
 		end := r.End
 		if !end.Ended() { // one that only Audit sees comes later than clients wait
-			fail(&b.NoEnd, "no end was seen within %s", patience)
+			fail(&b.NoEnd, "request without an end", "no end was seen within %s", patience)
 			b.Outcomes["no end"]++
 			continue
 		}
@@ -181,13 +186,13 @@ func Judge(requests []*Request) Books {
 		b.Outcomes[outcome]++
 		switch {
 		case end.Status == "completed" && (len(end.Result.Predictions) == 0 || end.Result.Predictions[0] != r.Label):
-			fail(&b.Wrong, "label %q, want %s", end.Result.Predictions, r.Label)
+			fail(&b.Wrong, "request with another image's label", "label %q, want %s", end.Result.Predictions, r.Label)
 		case end.Status == "failed" && end.Message == "":
-			fail(&b.Wrong, "failed without a reason")
+			fail(&b.Wrong, "request that failed without a reason", "%s", end.Code)
 		}
 		for _, again := range r.Again {
 			if again.Ended() && (again.Status != end.Status || again.CompletedAt != end.CompletedAt) {
-				fail(&b.Twice, "%s at %s, later %s at %s", end.Status, end.CompletedAt, again.Status, again.CompletedAt)
+				fail(&b.Twice, "request that ended twice", "%s at %s, later %s at %s", end.Status, end.CompletedAt, again.Status, again.CompletedAt)
 				break
 			}
 		}

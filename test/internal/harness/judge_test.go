@@ -97,6 +97,8 @@ func TestBack(t *testing.T) {
 		"a full queue is no failure": {join(submissions(202, "", 11, 14), submissions(503, "full", 13)), time.Second, true},
 		"what follows is not counted": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.5)),
 			time.Second, true},
+		"what fails later is not counted": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.05)),
+			time.Second, true},
 		"never":              {submissions(503, "unavailable", 11, 12, 19), 0, false},
 		"refused at the end": {join(submissions(202, "", 11), submissions(503, "unavailable", 12)), 0, false},
 		"nothing was sent":   {nil, 0, false},
@@ -152,12 +154,13 @@ func TestJudge(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := Judge([]*Request{&test.request})
+			var f Findings
+			b := Judge([]*Request{&test.request}, &f)
 			if b.NoEnd != test.noEnd || b.Wrong != test.wrong || b.Twice != test.twice {
 				t.Errorf("Judge = %+v, want %d without end, %d wrong, %d twice", b, test.noEnd, test.wrong, test.twice)
 			}
-			if len(b.Errors) != test.noEnd+test.wrong+test.twice {
-				t.Errorf("Errors = %q", b.Errors)
+			if len(f.kinds) != test.noEnd+test.wrong+test.twice {
+				t.Errorf("findings: %q", f.first)
 			}
 			if test.outcome != "" && b.Outcomes[test.outcome] != 1 {
 				t.Errorf("Outcomes = %v, want one %q", b.Outcomes, test.outcome)

@@ -57,8 +57,12 @@ type Load struct {
 	PerSecond int
 	// Retry has clients send an image that was refused, or not answered, again under the same key until it is accepted.
 	Retry bool
+	// Connections bounds those to each dispatcher that carry images, and polls may use twice as many. Clients that find
+	// none free wait for one. Zero means 256.
+	Connections int
 
-	client  *Client
+	sender  *Client
+	poller  *Client
 	sent    atomic.Int64
 	stop    context.CancelFunc
 	sending sync.WaitGroup
@@ -72,7 +76,11 @@ type Load struct {
 
 // Start begins to send.
 func (l *Load) Start(ctx context.Context) {
-	l.client = NewClient()
+	connections := l.Connections
+	if connections == 0 {
+		connections = 256
+	}
+	l.sender, l.poller = NewClient(connections), NewClient(2*connections)
 	sending, stop := context.WithCancel(ctx)
 	l.stop = stop
 	l.sending.Go(func() { l.send(ctx, sending) })
@@ -83,7 +91,8 @@ func (l *Load) Stop() {
 	l.stop()
 	l.sending.Wait()
 	l.polling.Wait()
-	l.client.Close()
+	l.sender.Close()
+	l.poller.Close()
 }
 
 // Sent is how many images were sent.
@@ -170,7 +179,7 @@ func (l *Load) submit(ctx context.Context, r *Request, image []byte) (dispatcher
 	defer cancel()
 	for d := r.Index % len(l.URLs); limited.Err() == nil; d = (d + 1) % len(l.URLs) {
 		s := Submission{Request: r.Index, Dispatcher: d, Sent: time.Now()}
-		s.Answer = l.client.Submit(ctx, l.URLs[d], image, l.key(r.Index))
+		s.Answer = l.sender.Submit(ctx, l.URLs[d], image, l.key(r.Index))
 		s.Done = time.Now()
 		accepted := s.Answer.Accepted()
 		l.mu.Lock()
@@ -193,7 +202,7 @@ func retryable(a Answer) bool { return a.HTTPStatus == 0 || a.HTTPStatus == 503 
 // poll asks once, keeps what it saw, and keeps the first end of the request.
 func (l *Load) poll(ctx context.Context, r *Request, d int, wait time.Duration) Answer {
 	p := Poll{Request: r.Index, Dispatcher: d, Sent: time.Now()}
-	a := l.client.Result(ctx, l.URLs[d], r.ID, wait)
+	a := l.poller.Result(ctx, l.URLs[d], r.ID, wait)
 	p.Done, p.HTTPStatus, p.RetryAfter, p.Err = time.Now(), a.HTTPStatus, a.RetryAfter != "", a.Err
 	if ctx.Err() != nil && a.HTTPStatus == 0 {
 		return a // patience has ended it, not the dispatcher
@@ -223,12 +232,12 @@ func (l *Load) Audit(ctx context.Context) {
 		asking.Go(func() {
 			defer func() { <-places }()
 			for _, base := range l.URLs {
-				r.Again = append(r.Again, l.client.Result(ctx, base, r.ID, 0))
+				r.Again = append(r.Again, l.poller.Result(ctx, base, r.ID, 0))
 			}
 		})
 	}
 	asking.Wait()
-	l.client.Close()
+	l.poller.Close()
 }
 
 // Requests is what was sent. Its elements change until Stop has returned.

@@ -24,8 +24,8 @@ type Readiness struct {
 	samples []Sample // guarded by mu
 }
 
-// Watch samples GET base/health/ready until ctx ends. done is called when the sampling has ended.
-func Watch(ctx context.Context, base string, done func()) *Readiness {
+// Watch samples a readiness URL until ctx ends. done is called when the sampling has ended.
+func Watch(ctx context.Context, url string, done func()) *Readiness {
 	r := &Readiness{}
 	go func() {
 		defer done()
@@ -37,7 +37,7 @@ func Watch(ctx context.Context, base string, done func()) *Readiness {
 				return
 			case <-tick.C:
 			}
-			s := look(ctx, base+"/health/ready")
+			s := look(ctx, url)
 			if ctx.Err() != nil {
 				return
 			}
