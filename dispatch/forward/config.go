@@ -1,10 +1,7 @@
 package forward
 
 import (
-	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"time"
 )
 
@@ -67,19 +64,4 @@ func (c Config) withDefaults() Config {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-// dnsScheme is the prefix of a URL whose host name stands for all its addresses.
-const dnsScheme = "dns+"
-
-// checkEndpoint returns what is wrong with an endpoint's URL.
-func checkEndpoint(endpoint string) error {
-	u, err := url.Parse(strings.TrimPrefix(endpoint, dnsScheme))
-	if err != nil {
-		return fmt.Errorf("endpoint %q: %w", endpoint, err)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return fmt.Errorf("endpoint %q: want a URL such as http://10.0.0.7:5000, or dns+http://name:5000", endpoint)
-	}
-	return nil
 }

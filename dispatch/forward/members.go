@@ -2,19 +2,17 @@ package forward
 
 import (
 	"context"
-	"net"
-	"net/url"
-	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
 // reconcile starts to watch endpoints that are new, and lets those go that are no longer wanted.
 func (p *Pool) reconcile(ctx context.Context, watches *errgroup.Group) {
 	wanted := map[string]bool{}
 	for _, configured := range p.Configured() {
-		urls, err := resolve(ctx, configured)
+		urls, err := dnsurl.Resolve(ctx, nil, configured)
 		if err != nil {
 			// A name server that is down says nothing about replicas: keep those that are known.
 			if ctx.Err() == nil {
@@ -70,40 +68,4 @@ func (p *Pool) resolvedFrom(configured string) []string {
 		}
 	}
 	return urls
-}
-
-// resolve turns a dns+ URL into one URL per address, and returns others as they are.
-func resolve(ctx context.Context, endpoint string) ([]string, error) {
-	plain, isName := strings.CutPrefix(endpoint, dnsScheme)
-	if !isName {
-		return []string{endpoint}, nil
-	}
-	u, err := url.Parse(plain)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	addrs, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
-	if err != nil {
-		return nil, err
-	}
-	urls := make([]string, len(addrs))
-	for i, addr := range addrs {
-		urls[i] = at(*u, addr)
-	}
-	return urls, nil
-}
-
-// at puts an address in the place of the URL's host name.
-func at(u url.URL, addr string) string {
-	switch {
-	case u.Port() != "":
-		u.Host = net.JoinHostPort(addr, u.Port())
-	case strings.Contains(addr, ":"):
-		u.Host = "[" + addr + "]"
-	default:
-		u.Host = addr
-	}
-	return u.String()
 }

@@ -10,6 +10,7 @@ package forward
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
 var _ resnet18cloud.Classifier = (*Pool)(nil)
@@ -79,8 +81,8 @@ func newClient() *http.Client {
 func (p *Pool) SetEndpoints(endpoints []string) error {
 	trimmed := make([]string, len(endpoints))
 	for i, e := range endpoints {
-		if err := checkEndpoint(e); err != nil {
-			return err
+		if err := dnsurl.Check(e); err != nil {
+			return fmt.Errorf("endpoint: %w", err)
 		}
 		trimmed[i] = strings.TrimRight(e, "/")
 	}
