@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"net/url"
 	"reflect"
 	"testing"
 )
@@ -26,25 +25,6 @@ func TestAnswering(t *testing.T) {
 	} {
 		if got := answering(test.endpoints); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
-		}
-	}
-}
-
-func TestAddressInPlaceOfName(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ url, addr, want string }{
-		{"http://name:5000", "10.0.0.7", "http://10.0.0.7:5000"},
-		{"http://name:5000", "fd00::7", "http://[fd00::7]:5000"},
-		{"https://name", "10.0.0.7", "https://10.0.0.7"},
-		{"https://name", "fd00::7", "https://[fd00::7]"},
-		{"http://name:5000/path", "10.0.0.7", "http://10.0.0.7:5000/path"},
-	} {
-		u, err := url.Parse(test.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := at(*u, test.addr); got != test.want {
-			t.Errorf("at(%s, %s) = %s, want %s", test.url, test.addr, got, test.want)
 		}
 	}
 }
