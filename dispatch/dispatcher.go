@@ -60,6 +60,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		store:    cfg.Store,
 		stats:    newStats(time.Now()),
 		draining: make(chan struct{}),
+		opening:  opening{log: cfg.Log},
 		problem:  func() error { return nil },
 		desk:     newDesk(),
 	}

@@ -89,10 +89,17 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 		all.Go(func() { errs[i] = p.Probe(ctx) })
 	}
 	all.Wait()
-	result := probeResult{err: errors.Join(errs...), silent: true, servers: -1, free: -1}
+	result := probeResult{silent: true, servers: -1, free: -1}
 	for _, err := range errs {
 		switch {
 		case err == nil:
+			continue
+		case result.err == nil:
+			result.err = err
+		default:
+			result.err = fmt.Errorf("%w; %w", result.err, err) // on one line, for people
+		}
+		switch {
 		case k.kind.embedded: // in this process somebody always answers, unless they are busy
 			result.silent = result.silent && natsconn.Silent(err)
 		default:
@@ -104,7 +111,7 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 	}
 	if k.kind.embedded {
 		if err := k.conn.Stopped(); err != nil { // nobody will answer
-			result.err, result.silent = errors.Join(err, result.err), false
+			result.err, result.silent = fmt.Errorf("%w; %w", err, result.err), false
 		}
 		if disk, err := natsconn.LookAtDisk(k.kind.dir); err == nil {
 			result.free = disk.Free

@@ -200,15 +200,15 @@ func (d *Dispatcher) storageProblem() error {
 	case <-d.ready:
 	default:
 		e := &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is starting: queue and results are not open yet",
-			RetryAfter: time.Second, Err: d.opening.reason()}
-		if e.Err != nil {
-			e.Message += ": " + e.Err.Error()
+			RetryAfter: time.Second}
+		if reason := d.opening.reason(); reason != nil {
+			e.Message += ": " + reason.Error()
 		}
 		return e
 	}
 	if problem := d.problem(); problem != nil {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Queue and results cannot be written: " + problem.Error(),
-			Hint: "the dispatcher serves again by itself when this has ended", RetryAfter: 2 * time.Second, Err: problem}
+			Hint: "the dispatcher serves again by itself when this has ended", RetryAfter: 2 * time.Second}
 	}
 	return nil
 }
@@ -229,21 +229,26 @@ func (d *Dispatcher) opened(h httpx.HandlerFunc) httpx.HandlerFunc {
 // written, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
 // Kubernetes API server's /readyz) replicas do not matter: images can be queued without.
 func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
-	notReady := func(message, hint string, err error) error {
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: message, Hint: hint, Err: err}
+	if err := d.notReady(r.URL.Query().Get("exclude") != "replicas"); err != nil {
+		httpx.WriteError(w, resnet18cloud.AsError(err)) // an answer to a question, not an error to log
+		return nil
 	}
+	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
+	return nil
+}
+
+// notReady says why no images should be sent here; nil when they should.
+func (d *Dispatcher) notReady(withReplicas bool) error {
 	select {
 	case <-d.draining:
-		return notReady("Dispatcher is stopping", "", nil)
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is stopping"}
 	default:
 	}
 	if err := d.storageProblem(); err != nil {
 		return err
 	}
-	slots, _ := d.backend.Slots()
-	if slots == 0 && r.URL.Query().Get("exclude") != "replicas" {
-		return notReady("No replica is healthy", "see the endpoints in /status", nil)
+	if slots, _ := d.backend.Slots(); slots == 0 && withReplicas {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is healthy", Hint: "see the endpoints in /status"}
 	}
-	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
 	return nil
 }

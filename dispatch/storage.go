@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/jsqueue"
@@ -39,11 +40,11 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 	d.queue = jsqueue.New(conn, jsqueue.Config{
 		Prefix: d.cfg.NATSPrefix, Capacity: d.cfg.QueueCapacity, MaxBytes: sizes.queue, AckWait: d.cfg.RedeliverAfter,
 		MaxAge: d.cfg.ResultTTL, Replicas: d.cfg.NATSReplicas, Policy: policy("--queue-bytes", "--queue-capacity"),
-		PublishTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Log: d.cfg.Log,
+		PublishTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Opening: d.opening.say, Log: d.cfg.Log,
 	})
 	d.store = jsstore.New(conn, jsstore.Config{
 		Prefix: d.cfg.NATSPrefix, TTL: d.cfg.ResultTTL, MaxBytes: sizes.results, Replicas: d.cfg.NATSReplicas,
-		Policy: policy("--results-bytes", ""), WriteTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Log: d.cfg.Log,
+		Policy: policy("--results-bytes", ""), WriteTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Opening: d.opening.say, Log: d.cfg.Log,
 	})
 	return conn, nil
 }
@@ -73,13 +74,19 @@ func (d *Dispatcher) fitDisk(ctx context.Context, want, least storeSizes) (store
 
 // opening is what the dispatcher waits for before it can take requests.
 type opening struct {
+	log *slog.Logger
+
 	mu  sync.Mutex
 	err error // guarded by mu
 }
 
+// say notes why queue or results are not open yet, and logs a reason that is new.
 func (o *opening) say(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.err == nil || o.err.Error() != err.Error() {
+		o.log.Warn("waiting for NATS: queue and results are not open yet", "error", err)
+	}
 	o.err = err
 }
 

@@ -172,22 +172,7 @@ func isAbsence(err error) bool {
 // nil, what for, each time it has tried. It returns ctx's error when that ends first, and an error marked
 // with [ErrPermanent] when waiting is useless.
 func (c *Conn) Await(ctx context.Context, waiting func(error)) error {
-	for {
-		err := c.tryJetStream(ctx)
-		if err == nil || errors.Is(err, ErrPermanent) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		if waiting != nil {
-			waiting(err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond):
-		}
-	}
+	return Retry(ctx, waiting, c.tryJetStream)
 }
 
 // tryJetStream asks once whether JetStream answers and takes what we send.
@@ -200,8 +185,6 @@ func (c *Conn) tryJetStream(ctx context.Context) error {
 		return fmt.Errorf("%w: NATS at %s takes messages of %d bytes, images need %d: set max_payload there, or lower the limit on images",
 			ErrPermanent, c.where(), got, c.cfg.MaxPayload)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	_, err := js.AccountInfo(ctx)
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
 		err = fmt.Errorf("%w: %w", ErrPermanent, err)

@@ -3,20 +3,18 @@ package natsconn
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// attemptTimeout bounds one try of Retry: making a stream on three servers may take ten seconds.
-const attemptTimeout = 30 * time.Second
+// attemptTimeout bounds one try of Retry. Servers may take longer to make a stream; it is there at the next try then.
+const attemptTimeout = 8 * time.Second
 
 // Retry calls try until it succeeds, ctx ends, or it fails with [ErrPermanent], and returns the last error.
-// It logs message when the reason for failing changes.
-func Retry(ctx context.Context, log *slog.Logger, message string, try func(context.Context) error) error {
-	last := ""
+// It tells waiting, if that is not nil, each reason to try again.
+func Retry(ctx context.Context, waiting func(error), try func(context.Context) error) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := try(attempt)
@@ -24,9 +22,8 @@ func Retry(ctx context.Context, log *slog.Logger, message string, try func(conte
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrPermanent) {
 			return err
 		}
-		if text := err.Error(); text != last {
-			log.WarnContext(ctx, message, "error", err)
-			last = text
+		if waiting != nil {
+			waiting(err)
 		}
 		timer := time.NewTimer(wait)
 		select {

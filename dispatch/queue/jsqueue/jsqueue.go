@@ -51,6 +51,8 @@ type Config struct {
 	// Problem, when not nil, says why the storage is known to be out of order, nil while it is not:
 	// Publish then fails at once instead of trying again.
 	Problem func() error
+	// Opening, when not nil, is told why the queue cannot be opened yet, at each try.
+	Opening func(error)
 	// Log receives what is wrong. Nil discards it.
 	Log *slog.Logger
 }
@@ -113,7 +115,7 @@ func New(conn Connection, cfg Config) *Queue {
 // Run implements queue.Queue. While the stream cannot be opened it tries again, unless time does not mend
 // the cause.
 func (q *Queue) Run(ctx context.Context) error {
-	if err := natsconn.Retry(ctx, q.cfg.Log, "queue is not open yet", q.open); err != nil {
+	if err := natsconn.Retry(ctx, q.cfg.Opening, q.open); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -44,6 +44,8 @@ type Config struct {
 	// Problem, when not nil, says why the storage is known to be out of order, nil while it is not: Create then fails at
 	// once instead of trying again.
 	Problem func() error
+	// Opening, when not nil, is told why the results cannot be opened yet, at each try.
+	Opening func(error)
 	// Log receives what is wrong. Nil discards it.
 	Log *slog.Logger
 }
@@ -95,7 +97,7 @@ func New(conn Connection, cfg Config) *Store {
 
 // Run implements store.Store. While the bucket cannot be opened it tries again, unless time does not mend the cause.
 func (s *Store) Run(ctx context.Context) error {
-	if err := natsconn.Retry(ctx, s.cfg.Log, "results are not open yet", s.open); err != nil {
+	if err := natsconn.Retry(ctx, s.cfg.Opening, s.open); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -360,14 +362,18 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 	return s.fetch(ctx, id)
 }
 
-// readPatience is how long a read is tried again while the bucket has no leader or the connection is away.
+// readPatience is how long a read is tried again while the bucket has no leader or the connection is away, unless its
+// context says.
 const readPatience = 5 * time.Second
 
 // fetch asks the server for a record. In a cluster, a leader that was cut off goes on answering reads for some seconds,
 // and does not have what its successor has stored. So that a record is missing is believed only where a write succeeds.
 func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, readPatience)
-	defer cancel()
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, readPatience)
+		defer cancel()
+	}
 	for confirmed := s.cfg.Replicas < 2; ; {
 		r, err := s.fetchOnce(ctx, id)
 		if errors.Is(err, store.ErrNotFound) && !confirmed {
