@@ -34,7 +34,7 @@ type Process struct {
 // is logged when the test has failed.
 func NewProcess(t testing.TB, name string, command func() *exec.Cmd) *Process {
 	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
+	log, err := os.Create(filepath.Join(logDir(t), name+".log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,20 @@ func NewProcess(t testing.TB, name string, command func() *exec.Cmd) *Process {
 		_ = log.Close()
 	})
 	return p
+}
+
+// logDir is the folder of a test's logs. They are kept when the environment variable TEST_LOGS names a folder for them.
+func logDir(t testing.TB) string {
+	t.Helper()
+	kept := os.Getenv("TEST_LOGS")
+	if kept == "" {
+		return t.TempDir()
+	}
+	dir := filepath.Join(kept, strings.ReplaceAll(t.Name(), "/", "-"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // Start makes a process and starts it.
