@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
@@ -26,21 +27,23 @@ type Dispatcher struct {
 	uploads *httpx.Uploads
 	recent  *recent
 
-	backend backend
-	models  models
-	cache   *cache.Cache
-	queue   queue.Queue
-	store   store.Store
-	stats   *stats
-	metrics *metrics
+	instance string // random, new at each start
+	backend  backend
+	models   models
+	cache    *cache.Cache
+	queue    queue.Queue
+	store    store.Store
+	limits   limits
+	recorder *recorder
 
+	salvage     *salvage // nil where no ledger is kept
 	opening     opening
 	problem     func() error    // why queue and results do not take writes; nil while they do
 	stored      atomic.Int64    // results stored when that was last asked
 	stopping    context.Context // ends, by drain, when Run's context does
 	drain       context.CancelFunc
 	draining    <-chan struct{} // closed when stopping ends
-	desk        *desk
+	inFlight    *inFlight
 	listenOnce  sync.Once
 	listenError error
 }
@@ -60,20 +63,22 @@ func New(cfg Config) (*Dispatcher, error) {
 		cache:    cache.New(cfg.CacheSize),
 		queue:    cfg.Queue,
 		store:    cfg.Store,
-		stats:    newStats(time.Now()),
+		instance: uuid.NewString(),
+		limits:   limits{attempts: cfg.Attempts, wait: cfg.ResultTTL / 2, silence: cfg.RedeliverAfter},
+		recorder: newRecorder(time.Now()),
 		opening:  opening{log: cfg.Log},
 		problem:  func() error { return nil },
 		stopping: stopping,
 		drain:    drain,
 		draining: stopping.Done(),
-		desk:     newDesk(),
+		inFlight: newInFlight(),
 	}
-	d.metrics = newMetrics(d)
+	d.recorder.metrics = newMetrics(d)
 	if cfg.Classifier != nil {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
 	} else {
 		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, Slots: cfg.EndpointSlots,
-			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.metrics.attempted, Log: cfg.Log})
+			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.recorder.attempted, Log: cfg.Log})
 		if err != nil {
 			return nil, fmt.Errorf("dispatch: %w", err)
 		}
@@ -172,7 +177,7 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 			}
 			return err
 		}
-		defer func() { err = errors.Join(err, conn.Close()) }()
+		defer func() { err = errors.Join(err, d.closeLedger(), conn.Close()) }()
 	}
 	keeper.probed = []prober{d.queue, d.store}
 	parts, life := errgroup.WithContext(life)
@@ -180,6 +185,7 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 	parts.Go(func() error { return d.store.Run(life) })
 	parts.Go(func() error { return d.backend.Run(life) })
 	if d.open(stop, life) {
+		d.salvageNow(stop)
 		parts.Go(func() error { return keeper.run(life) })
 		d.serve(stop, life, cancel, served)
 	}
@@ -209,6 +215,7 @@ func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc
 
 	var g errgroup.Group
 	g.Go(func() error { d.work(stop, working); return nil })
+	g.Go(func() error { d.audit(stop); return nil })
 	g.Go(func() error {
 		<-stop.Done()
 		select {
@@ -222,7 +229,7 @@ func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc
 	d.cfg.Log.InfoContext(stop, "dispatcher ready", "url", d.URL(), "endpoints", endpointURL(d.backend))
 	<-stop.Done()
 	_ = served() // Run reports its error
-	d.desk.empty.Wait()
+	d.inFlight.done.Wait()
 	finish()
 	_ = g.Wait() // neither returns an error
 }

@@ -23,6 +23,7 @@ type keeper struct {
 	conn   *natsconn.Conn // nil when queue and results are not in NATS
 	kind   storageKind
 	probed []prober
+	mended func(ctx context.Context) // called when writes succeed again after a restart; may be nil
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -49,6 +50,7 @@ func (k *keeper) run(ctx context.Context) error {
 	ticker := time.NewTicker(probeEvery)
 	defer ticker.Stop()
 	var h storageHealth
+	restarted := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,8 +64,15 @@ func (k *keeper) run(ctx context.Context) error {
 		var act remedy
 		h, act = h.after(time.Now(), result, k.kind)
 		k.tell(ctx, h.problem)
+		if h.problem == nil && restarted {
+			restarted = false
+			if k.mended != nil {
+				k.mended(ctx)
+			}
+		}
 		switch act {
 		case remedyRestart:
+			restarted = true
 			k.log.WarnContext(ctx, "restarting the NATS server in this process", "folder", k.kind.dir)
 			if err := k.conn.Restart(ctx); err != nil && ctx.Err() == nil {
 				k.log.ErrorContext(ctx, "NATS server in this process not restarted", "error", err)

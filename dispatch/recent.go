@@ -123,11 +123,11 @@ type list struct {
 func readList(ctx context.Context, s store.Store, n int) (list, error) {
 	records, err := s.Recent(ctx, n)
 	if err != nil {
-		return list{}, unavailable("Results are", err)
+		return list{}, fmt.Errorf("read results: %w", err)
 	}
 	l := list{ends: make([]int, 0, len(records))}
 	if l.total, err = s.Count(ctx); err != nil {
-		return list{}, unavailable("Results are", err)
+		return list{}, fmt.Errorf("read results: %w", err)
 	}
 	for _, record := range records {
 		item, err := json.Marshal(newResultBody(record))
@@ -191,7 +191,7 @@ func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
 	}
 	answer, err := d.recent.get(r.Context(), d.store, limit)
 	if err != nil {
-		return err
+		return d.unavailable("Results are", err)
 	}
 	d.recent.write(w, answer, limit)
 	return nil

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -30,6 +31,9 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 		_ = conn.Close() // there is nothing to flush
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
+	if embedded {
+		d.limits.silence = 0 // there is no other dispatcher
+	}
 	k.conn = conn
 	k.kind = storageKind{embedded: embedded, replicas: d.cfg.NATSReplicas, dir: conn.Dir(), needed: min(16<<20, least.queue)}
 	d.problem = k.Problem
@@ -42,10 +46,17 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 		MaxAge: d.cfg.ResultTTL, Replicas: d.cfg.NATSReplicas, Policy: policy("--queue-bytes", "--queue-capacity"),
 		PublishTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Opening: d.opening.say, Log: d.cfg.Log,
 	})
-	d.store = jsstore.New(conn, jsstore.Config{
+	results := jsstore.New(conn, jsstore.Config{
 		Prefix: d.cfg.NATSPrefix, TTL: d.cfg.ResultTTL, MaxBytes: sizes.results, Replicas: d.cfg.NATSReplicas,
 		Policy: policy("--results-bytes", ""), WriteTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Opening: d.opening.say, Log: d.cfg.Log,
 	})
+	d.store = results
+	if embedded {
+		if err := d.openLedger(conn.Dir(), sizes, results); err != nil {
+			return nil, errors.Join(fmt.Errorf("dispatch: %w", err), conn.Close())
+		}
+		k.mended = d.salvageAgain
+	}
 	return conn, nil
 }
 
