@@ -69,9 +69,11 @@ type Config struct {
 
 	// MaxImageBytes limits an upload. Zero means 10 MiB.
 	MaxImageBytes int64
-	// MaxUploads is how many uploads are read at a time; further ones wait. It bounds their memory to
-	// MaxUploads * MaxImageBytes. Zero means 256.
-	MaxUploads int
+	// MaxUploadBytes bounds the memory of all images that arrive and are not yet in the queue. When it is used up, slow
+	// uploads are refused and others wait for a moment. Zero means 256 MiB.
+	MaxUploadBytes int64
+	// MinUploadRate is the least number of bytes per second that a client sends. Zero means 16 KiB/s, -1 any.
+	MinUploadRate int64
 	// MaxWait bounds the wait of ?wait= and of POST /predict without a deadline. Zero means 60 s.
 	MaxWait time.Duration
 	// MaxBatch is how many images one POST /predict_batch may hold. Zero means 100.
@@ -113,7 +115,6 @@ func (c Config) withDefaults() Config {
 		c.CacheSize = 0
 	}
 	setDefault(&c.MaxImageBytes, httpx.MaxImageBytes)
-	setDefault(&c.MaxUploads, 256)
 	setDefault(&c.MaxWait, time.Minute)
 	setDefault(&c.MaxBatch, 100)
 	setDefault(&c.DrainTimeout, 25*time.Second)
@@ -151,8 +152,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("dispatch: queue capacity %d, want at least 1", c.QueueCapacity)
 	case c.CacheSize < 0:
 		return fmt.Errorf("dispatch: cache size %d, want -1 (none) or more", c.CacheSize)
-	case c.Attempts < 1 || c.MaxUploads < 1 || c.MaxBatch < 1 || c.ClassifierSlots < 1 || c.MaxImageBytes < 1:
-		return fmt.Errorf("dispatch: attempts, uploads, batch, slots and image limit must be positive")
+	case c.Attempts < 1 || c.MaxBatch < 1 || c.ClassifierSlots < 1 || c.MaxImageBytes < 1:
+		return fmt.Errorf("dispatch: attempts, batch, slots and image limit must be positive")
 	case c.QueueMaxBytes < c.MaxImageBytes+messageOverhead:
 		return fmt.Errorf("dispatch: a queue of %d bytes cannot hold one image of %d: raise --queue-bytes, or lower --max-image-bytes",
 			c.QueueMaxBytes, c.MaxImageBytes)
@@ -165,5 +166,12 @@ func (c Config) validate() error {
 	case c.NATS.CertFile == "" != (c.NATS.KeyFile == ""):
 		return fmt.Errorf("dispatch: a TLS certificate needs its key, and a key its certificate")
 	}
+	if err := c.uploadLimits().Validate(); err != nil {
+		return fmt.Errorf("dispatch: %w", err)
+	}
 	return natsconn.CheckPrefix(c.NATSPrefix)
+}
+
+func (c Config) uploadLimits() httpx.UploadLimits {
+	return httpx.UploadLimits{ImageBytes: c.MaxImageBytes, TotalBytes: c.MaxUploadBytes, Rate: c.MinUploadRate}
 }

@@ -17,16 +17,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// uploadTimeout is how long a request may take to arrive.
-const uploadTimeout = time.Minute
-
 // Dispatcher is one front door. Make it with [New] and Run it once; other methods are safe for concurrent
 // use.
 type Dispatcher struct {
 	cfg     Config
 	http    httpx.Server
 	ready   chan struct{}
-	uploads chan struct{} // one element per upload being read
+	uploads *httpx.Uploads
+	recent  *recent
 
 	backend backend
 	models  models
@@ -37,9 +35,11 @@ type Dispatcher struct {
 	metrics *metrics
 
 	opening     opening
-	problem     func() error  // why queue and results do not take writes; nil while they do
-	stored      atomic.Int64  // results stored when that was last asked
-	draining    chan struct{} // closed when Run's context ends
+	problem     func() error    // why queue and results do not take writes; nil while they do
+	stored      atomic.Int64    // results stored when that was last asked
+	stopping    context.Context // ends, by drain, when Run's context does
+	drain       context.CancelFunc
+	draining    <-chan struct{} // closed when stopping ends
 	desk        *desk
 	listenOnce  sync.Once
 	listenError error
@@ -51,17 +51,21 @@ func New(cfg Config) (*Dispatcher, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	stopping, drain := context.WithCancel(context.Background())
 	d := &Dispatcher{
 		cfg:      cfg,
 		ready:    make(chan struct{}),
-		uploads:  make(chan struct{}, cfg.MaxUploads),
+		uploads:  httpx.NewUploads(cfg.uploadLimits()),
+		recent:   newRecent(),
 		cache:    cache.New(cfg.CacheSize),
 		queue:    cfg.Queue,
 		store:    cfg.Store,
 		stats:    newStats(time.Now()),
-		draining: make(chan struct{}),
 		opening:  opening{log: cfg.Log},
 		problem:  func() error { return nil },
+		stopping: stopping,
+		drain:    drain,
+		draining: stopping.Done(),
 		desk:     newDesk(),
 	}
 	d.metrics = newMetrics(d)
@@ -78,10 +82,8 @@ func New(cfg Config) (*Dispatcher, error) {
 	d.models.backend = d.backend
 	d.http = httpx.Server{
 		Addr: cfg.Addr, Handler: d.routes(), Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
-		// An upload, a wait for its result, and the reading of the answer.
-		ReadTimeout: uploadTimeout, WriteTimeout: uploadTimeout + cfg.MaxWait + 30*time.Second,
 		// Who waits for a result is told where things stand, or the listener could not close.
-		BeforeShutdown: func() { close(d.draining) },
+		BeforeShutdown: drain,
 	}
 	return d, nil
 }

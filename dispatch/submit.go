@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,7 +17,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
-	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 // order is what a client asks for beside the image.
@@ -195,33 +192,6 @@ func unavailable(what string, err error) error {
 		Hint: "send it again in a moment", RetryAfter: time.Second, Err: err}
 }
 
-// bodies keeps the memory of uploads, whose images live no longer than their request.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// maxPooledBytes keeps a few huge uploads from holding their memory for ever.
-const maxPooledBytes = 1 << 20
-
-// receive reads the upload's image and hands it to use, which must not keep its bytes.
-func (d *Dispatcher) receive(w http.ResponseWriter, r *http.Request, use func(resnet18cloud.Image) error) error {
-	select {
-	case d.uploads <- struct{}{}:
-	case <-r.Context().Done():
-		return r.Context().Err()
-	}
-	defer func() { <-d.uploads }()
-	body := bodies.Get().(*bytes.Buffer)
-	defer func() {
-		if body.Cap() <= maxPooledBytes {
-			bodies.Put(body)
-		}
-	}()
-	image, err := httpx.ReadImage(w, r, d.cfg.MaxImageBytes, body)
-	if err != nil {
-		return err
-	}
-	return use(image)
-}
-
 // predictAsync accepts an image and answers at once: POST /predict_async.
 func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error {
 	record, err := d.take(w, r)
@@ -238,7 +208,7 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 	if err != nil {
 		return record, err
 	}
-	err = d.receive(w, r, func(image resnet18cloud.Image) error {
+	err = d.uploads.Image(w, r, func(image resnet18cloud.Image) error {
 		record, err = d.submit(r.Context(), image, o)
 		return err
 	})

@@ -21,7 +21,9 @@ type dispatcherCmd struct {
 	ResultTTL     time.Duration `help:"How long results are kept." default:"1h" env:"RESNET18_RESULT_TTL"`
 	ResultsBytes  int64         `help:"Maximum bytes of the results kept; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
 	MaxImageBytes int64         `help:"Largest upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
-	MaxUploads    int           `help:"Uploads that are read at a time; further ones wait. Times the largest upload it is the memory they take." default:"256" env:"RESNET18_MAX_UPLOADS"`
+
+	MaxUploadBytes int64 `help:"Memory in bytes of all uploads together. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
+	MinUploadRate  int64 `help:"Least rate of an upload in bytes per second; slower ones are refused with 408. -1 means any." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
 
 	AttemptTimeout time.Duration `help:"Longest time for one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT"`
 	Attempts       int           `help:"How often a request is tried before it fails." default:"5" env:"RESNET18_ATTEMPTS"`
@@ -53,7 +55,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	d, err := dispatch.New(dispatch.Config{
 		Addr: c.Addr, Endpoints: c.Endpoints, EndpointSlots: c.EndpointSlots,
 		QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize, ResultTTL: c.ResultTTL,
-		MaxImageBytes: c.MaxImageBytes, MaxUploads: c.MaxUploads,
+		MaxImageBytes: c.MaxImageBytes, MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate,
 		AttemptTimeout: c.AttemptTimeout, Attempts: c.Attempts, RedeliverAfter: c.RedeliverAfter, DrainTimeout: c.DrainTimeout,
 		QueueMaxBytes: c.QueueBytes, ResultsMaxBytes: c.ResultsBytes, SubmitTimeout: c.SubmitTimeout,
 		NATSReplicas: c.NATSReplicas, NATSPrefix: c.NATSPrefix, NATSUseExisting: c.NATSUseExisting,
