@@ -92,6 +92,8 @@ type fault struct {
 	do func(ctx context.Context, s *system)
 	// harmless says that dispatchers must not refuse an image for it.
 	harmless bool
+	// settle is how long refusals may come after dispatchers have first served again. Zero means 1 s.
+	settle time.Duration
 }
 
 // torment makes every fault in turn, in an order that follows from the seed, and again as long as more says so. The next
@@ -112,13 +114,13 @@ func (s *system) torment(ctx context.Context, more func() bool) {
 			last := &s.faults[len(s.faults)-1]
 			f.do(ctx, s)
 			last.End = time.Now()
-			s.recover(ctx, *last)
+			s.recover(ctx, *last, max(f.settle, time.Second))
 		}
 	}
 }
 
 // recover waits until all serves again. How long it took is judged from what clients saw.
-func (s *system) recover(ctx context.Context, f harness.Fault) {
+func (s *system) recover(ctx context.Context, f harness.Fault, settle time.Duration) {
 	s.t.Helper()
 	err := harness.Await(ctx, 30*time.Second, func(context.Context) error {
 		for _, p := range slices.Concat(s.dispatchers, s.replicas) {
@@ -137,7 +139,7 @@ func (s *system) recover(ctx context.Context, f harness.Fault) {
 		}
 		s.awaitReady(ctx)
 	}
-	harness.Pause(ctx, time.Second) // for refusals that come late
+	harness.Pause(ctx, settle)
 }
 
 func names(faults []fault) []string {

@@ -43,21 +43,27 @@ func testDamage(t *testing.T, ending, way string) {
 	s.damageFiles(ending, way)
 	work()
 	s.up(s.dispatchers[0])
-	started := time.Now()
+	ended := map[string]harness.Answer{}
+	err := harness.Await(ctx, endLimit, func(ctx context.Context) error {
+		s.restart(s.dispatchers[0])
+		for id := range labels {
+			if ended[id].Ended() {
+				continue
+			}
+			if ended[id] = client.Result(ctx, s.urls[0], id, 0); !ended[id].Ended() {
+				return fmt.Errorf("request %s: %d %q %v", id, ended[id].HTTPStatus, ended[id].Status, ended[id].Err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("not all requests have an end: %v", err)
+	}
 	outcomes := map[string]int{}
 	for id, label := range labels {
-		var end harness.Answer
-		err := harness.Await(ctx, time.Until(started.Add(endLimit)), func(ctx context.Context) error {
-			s.restart(s.dispatchers[0])
-			if end = client.Result(ctx, s.urls[0], id, 0); !end.Ended() {
-				return fmt.Errorf("%d %q %v", end.HTTPStatus, end.Status, end.Err)
-			}
-			return nil
-		})
-		switch {
-		case err != nil:
-			t.Errorf("request %s has no end %s after the start: %v", id, endLimit, err)
-			outcomes["no end"]++
+		switch end := client.Result(ctx, s.urls[0], id, 0); {
+		case !end.Ended():
+			outcomes[fmt.Sprintf("without an end: %d %s", end.HTTPStatus, end.Status)]++
 		case end.Status == "completed" && end.Result.Predictions[0] != label:
 			t.Errorf("request %s: label %s, want %s", id, end.Result.Predictions[0], label)
 		case end.Status == "completed", end.Status == "failed" && end.Code == "lost":

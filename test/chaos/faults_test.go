@@ -43,7 +43,8 @@ var (
 	}
 	inside = []fault{
 		{name: "disk full", do: fillDisk},
-		{name: "data folder removed", do: removeData},
+		// Files that are open live on for a while.
+		{name: "data folder removed", do: removeData, settle: 2 * backLimit},
 		{name: "data damaged: .blk", do: damageData(".blk")},
 		{name: "data damaged: meta.inf", do: damageData("meta.inf")},
 		{name: "data damaged: .db", do: damageData(".db")},

@@ -80,35 +80,38 @@ func Lies(samples []Sample, submissions []Submission, refusing, accepting time.D
 	return lies
 }
 
+// slow is how long a submission may take where nothing is broken, on a machine that does much else.
+const slow = 2 * time.Second
+
 // Back is how long after the end of a fault a dispatcher served again: until the first image sent after it was accepted,
-// or until the last that was not accepted was answered, whichever is later. Images sent from until on do not
-// count, nor do those that met a full queue or failed after until, as the next fault may be why. It reports false when it never served again.
+// or until the last that was not accepted, or not within 2 s, was answered, whichever is later. Images sent from until on do
+// not count, nor do those that met a full queue or failed after until, as the next fault may be why. It reports false when
+// it never served again.
 func Back(submissions []Submission, end, until time.Time) (time.Duration, bool) {
-	var first, last, lastFailed time.Time
+	var first, last, trouble time.Time // the first and the last acceptance, and the last of what should not be
 	for _, s := range submissions {
-		if !s.Sent.Before(until) {
+		accepted := s.Answer.Accepted()
+		if !s.Sent.Before(until) || !accepted && s.Answer.Code == "full" {
 			continue
 		}
-		switch {
-		case s.Answer.Accepted():
-			if s.Sent.Before(end) {
-				continue
-			}
+		if accepted && !s.Sent.Before(end) {
 			if first.IsZero() || s.Done.Before(first) {
 				first = s.Done
 			}
 			if s.Done.After(last) {
 				last = s.Done
 			}
-		case s.Answer.Code != "full" && s.Done.After(end) && s.Done.Before(until) && s.Done.After(lastFailed):
-			lastFailed = s.Done
+		}
+		wrong := !accepted || s.Done.Sub(s.Sent) > slow
+		if wrong && s.Done.After(end) && s.Done.Before(until) && s.Done.After(trouble) {
+			trouble = s.Done
 		}
 	}
-	if first.IsZero() || lastFailed.After(last) {
+	if first.IsZero() || trouble.After(last) {
 		return 0, false
 	}
-	if lastFailed.After(first) {
-		first = lastFailed
+	if trouble.After(first) {
+		first = trouble
 	}
 	return first.Sub(end), true
 }

@@ -99,6 +99,8 @@ func TestBack(t *testing.T) {
 			time.Second, true},
 		"what fails later is not counted": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.05)),
 			time.Second, true},
+		"accepted, but slowly": {join(submissions(202, "", 11, 14), []Submission{{Sent: at(10.5), Done: at(13), Answer: Answer{HTTPStatus: 202, RequestID: "id"}}}),
+			3 * time.Second, true},
 		"never":              {submissions(503, "unavailable", 11, 12, 19), 0, false},
 		"refused at the end": {join(submissions(202, "", 11), submissions(503, "unavailable", 12)), 0, false},
 		"nothing was sent":   {nil, 0, false},
