@@ -49,8 +49,9 @@ type tree struct {
 
 // load lists, parses and type-checks the packages that match the patterns.
 func load(ctx context.Context, patterns []string) (*tree, []*source, error) {
+	// A schema needs os and strconv, whether the packages do or not.
 	out, err := goCommand(ctx, append([]string{"list", "-export", "-deps",
-		"-json=ImportPath,Dir,Export,DepOnly,Standard,GoFiles,Module"}, patterns...)...)
+		"-json=ImportPath,Dir,Export,DepOnly,Standard,GoFiles,Module", "os", "strconv"}, patterns...)...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,6 +136,19 @@ func (s *source) check(files []*ast.File, info *types.Info) error {
 	defer s.tree.mu.Unlock()
 	cfg := types.Config{Importer: s.tree.importer}
 	_, err := cfg.Check(s.path, s.tree.fset, files, info)
+	return err
+}
+
+// checkAll checks files of another set, and tells all that is wrong with them.
+func (s *source) checkAll(fset *token.FileSet, files []*ast.File, tell func(types.Error)) error {
+	s.tree.mu.Lock()
+	defer s.tree.mu.Unlock()
+	cfg := types.Config{Importer: s.tree.importer, Error: func(err error) {
+		if err, ok := errors.AsType[types.Error](err); ok {
+			tell(err)
+		}
+	}}
+	_, err := cfg.Check(s.path, fset, files, nil)
 	return err
 }
 

@@ -1,6 +1,7 @@
 // Command mutants measures what tests notice. It breaks one line at a time (a comparison, a constant, a condition, a
 // statement left out), runs the tests of the package with the broken file laid over the real one (`go test -overlay`, so no
-// file of the tree changes), and reports which breaks no test noticed. Run it in the module's folder:
+// file of the tree changes), and reports which breaks no test noticed. To be quick it builds a package once, with all breaks
+// in it, one of which an environment variable turns on. Run it in the module's folder:
 //
 //	go run ./test/mutants ./autoscale ./autoscale/kube
 //	go run ./test/mutants -n 100 -seed 7 -j 2 -skip sim/report ./autoscale/...
@@ -54,6 +55,7 @@ type options struct {
 	survivors  string
 	least      float64
 	uncovered  bool
+	single     bool
 	list       bool
 	verbose    bool
 }
@@ -79,6 +81,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.survivors, "survivors", "", "write survivors to this `file`, in the format of -ignore")
 	f.Float64Var(&o.least, "least", 0, "fail when a smaller `share` of the mutants is killed, in percent")
 	f.BoolVar(&o.uncovered, "uncovered", false, "try mutants on lines that no test runs as well, for tests that start processes")
+	f.BoolVar(&o.single, "single", false, "build each mutant alone, which is slow; else all of a package are built together where that can be")
 	f.BoolVar(&o.list, "list", false, "list the mutants and end")
 	f.BoolVar(&o.verbose, "v", false, "print killed mutants too")
 	if err := f.Parse(args); err != nil {

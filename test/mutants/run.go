@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 
-	l := &lab{options: o}
+	l := &lab{options: o, log: stderr}
 	if l.suites, err = suites(ctx, pkgs, o); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	tried := 0
-	err = l.tryAll(ctx, mutants, func(res result) {
+	err = l.tryAll(ctx, pkgs, mutants, func(res result) {
 		tried++
 		r.add(res)
 		if o.verbose || res.outcome == survived || res.outcome == uncovered {

@@ -88,14 +88,15 @@ var (
 	errTooBig  = errors.New("the tests take too much memory")
 )
 
-// test runs the binary. The error is nil when all tests pass.
-func (s *suite) test(ctx context.Context, bin string, timeout time.Duration, memory int, flags ...string) error {
+// test runs the binary, with one mutant of a schema active or none. The error is nil when all tests pass.
+func (s *suite) test(ctx context.Context, bin string, timeout time.Duration, memory, active int, flags ...string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	args := append([]string{"-test.short", "-test.failfast", "-test.paniconexit0", "-test.timeout=" + (timeout + 5*time.Second).String(), "-test.run=" + s.run}, flags...)
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), activeVariable+"="+strconv.Itoa(active))
 	cmd.Stdout, cmd.Stderr = &limited{b: &output}, &limited{b: &output}
 	cmd.WaitDelay = 2 * time.Second
 	inGroup(cmd)
@@ -183,7 +184,7 @@ func unbroken(ctx context.Context, all map[*source][]*suite, o options, dir stri
 			return nil, err
 		}
 		start := time.Now()
-		if err := t.test(ctx, bin, o.timeout, o.memory, "-test.coverprofile="+profile); err != nil {
+		if err := t.test(ctx, bin, o.timeout, o.memory, 0, "-test.coverprofile="+profile); err != nil {
 			return nil, fmt.Errorf("the tests of %s do not pass without a mutant: %w", t.path, err)
 		}
 		t.took = time.Since(start)
