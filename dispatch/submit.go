@@ -264,6 +264,10 @@ func (d *Dispatcher) unavailable(what string, err error) error {
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}
+	return notReachable(what, err)
+}
+
+func notReachable(what string, err error) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: what + " not reachable now",
 		Hint: "send it again in a moment", RetryAfter: time.Second, Err: err}
 }
