@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
@@ -30,16 +31,17 @@ type Dispatcher struct {
 	ready   chan struct{}
 	uploads chan struct{} // one element per upload being read
 
-	backend backend
-	models  models
-	cache   *cache.Cache
-	queue   queue.Queue
-	store   store.Store
-	stats   *stats
-	metrics *metrics
+	instance string // random, new at each start
+	backend  backend
+	models   models
+	cache    *cache.Cache
+	queue    queue.Queue
+	store    store.Store
+	limits   limits
+	recorder *recorder
 
 	draining    chan struct{} // closed when Run's context ends
-	desk        *desk
+	inFlight    *inFlight
 	listenOnce  sync.Once
 	listenError error
 }
@@ -57,16 +59,18 @@ func New(cfg Config) (*Dispatcher, error) {
 		cache:    cache.New(cfg.CacheSize),
 		queue:    cfg.Queue,
 		store:    cfg.Store,
-		stats:    newStats(time.Now()),
+		instance: uuid.NewString(),
+		limits:   limits{attempts: cfg.Attempts, wait: cfg.ResultTTL / 2, silence: cfg.RedeliverAfter},
+		recorder: newRecorder(time.Now()),
 		draining: make(chan struct{}),
-		desk:     newDesk(),
+		inFlight: newInFlight(),
 	}
-	d.metrics = newMetrics(d)
+	d.recorder.metrics = newMetrics(d)
 	if cfg.Classifier != nil {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
 	} else {
 		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, Slots: cfg.EndpointSlots,
-			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.metrics.attempted, Log: cfg.Log})
+			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.recorder.attempted, Log: cfg.Log})
 		if err != nil {
 			return nil, fmt.Errorf("dispatch: %w", err)
 		}
@@ -166,6 +170,9 @@ func (d *Dispatcher) openNATS(ctx context.Context) (*natsconn.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
+	if conn.Exclusive() {
+		d.limits.silence = 0 // there is no other dispatcher
+	}
 	d.queue = jsqueue.New(conn.JetStream(), jsqueue.Config{
 		Capacity: d.cfg.QueueCapacity, MaxBytes: d.cfg.QueueMaxBytes, AckWait: d.cfg.RedeliverAfter,
 		MaxAge: d.cfg.ResultTTL, Replicas: d.cfg.NATSReplicas, Exclusive: conn.Exclusive(),
@@ -201,6 +208,7 @@ func (d *Dispatcher) serve(ctx, life context.Context) {
 
 	var g errgroup.Group
 	g.Go(func() error { d.work(stop, working); return nil })
+	g.Go(func() error { d.audit(stop); return nil })
 	g.Go(func() error {
 		<-stop.Done()
 		select {
@@ -216,7 +224,7 @@ func (d *Dispatcher) serve(ctx, life context.Context) {
 		d.cfg.Log.WarnContext(ctx, "HTTP server", "error", err)
 		cancel()
 	}
-	d.desk.empty.Wait()
+	d.inFlight.done.Wait()
 	finish()
 	_ = g.Wait() // neither returns an error
 }

@@ -22,7 +22,7 @@ func (d *Dispatcher) routes() http.Handler {
 	handle("GET /health", d.health)
 	handle("GET /health/live", d.health)
 	handle("GET /health/ready", d.healthReady)
-	mux.Handle("GET /metrics", d.metrics.handler())
+	mux.Handle("GET /metrics", d.recorder.metrics.handler())
 	if d.cfg.Page != nil {
 		mux.Handle("GET /{$}", d.cfg.Page)
 		mux.Handle("GET /page/", d.cfg.Page)

@@ -25,6 +25,7 @@ type statusBody struct {
 	SuccessfulRequests int                `json:"successful_requests"`
 	TotalRequests      int                `json:"total_requests"`
 
+	Instance          string             `json:"instance"` // random, new at each start: totals of another instance start at 0
 	CancelledRequests int                `json:"cancelled_requests"`
 	Endpoints         []forward.Endpoint `json:"endpoints"`
 	Processing        int                `json:"processing"`               // images this dispatcher has sent to replicas
@@ -111,7 +112,8 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	waiting := d.queue.Waiting()
 	slots, _ := d.backend.Slots()
-	body := d.stats.body(time.Now())
+	body := d.recorder.stats.body(time.Now())
+	body.Instance = d.instance
 	body.CacheMetrics = d.cacheMetrics()
 	body.EndpointURL = endpointURL(d.backend)
 	body.QueueMetrics.QueueCapacity = d.cfg.QueueCapacity
@@ -119,7 +121,7 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	body.QueueMetrics.Interactive, body.QueueMetrics.Bulk = waiting.Interactive, waiting.Bulk
 	body.QueueSize = waiting.Total()
 	body.StoredResults = stored
-	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.desk.size()
+	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.inFlight.size()
 	body.Warning = d.backend.Answering().Warning
 	if estimate := d.estimate(); estimate > 0 {
 		seconds := round(estimate.Seconds(), 3)

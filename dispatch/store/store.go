@@ -39,6 +39,11 @@ type Record struct {
 	Result      *resnet18cloud.Result  `json:"result,omitempty"`
 	Failure     *Failure               `json:"failure,omitempty"`
 
+	// Marks are random texts, one for each start and each end of the request, the last ones at the end. A writer
+	// that was not told whether its write succeeded recognizes it by its mark, also after others have changed the
+	// record.
+	Marks []string `json:"marks,omitempty"`
+
 	// Revision is the store's mark of this version, for Update.
 	Revision uint64 `json:"-"`
 }

@@ -41,3 +41,11 @@ func TestLimit(t *testing.T) {
 		t.Errorf("Get of a recent record: %v", err)
 	}
 }
+
+// TestFaulty: without faults a faulty store keeps the contract.
+func TestFaulty(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(_ *testing.T, ttl time.Duration) store.Store {
+		return &storetest.Faulty{Store: memstore.New(ttl, 100)}
+	})
+}
