@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, aga
 		"prefers interactive":       priorities,
 		"keeps generations apart":   generations,
 		"lists its jobs":            lists,
+		"counts exactly":            counts,
 		"finds a job":               finds,
 		"refuses foreign ids":       foreignIDs,
 		"ends waiting":              ends,
@@ -259,6 +260,91 @@ func lists(t *testing.T, q queue.Queue) {
 	wantJobs(t, q, all...)
 	ack(t, taken)
 	wantJobs(t, q, slices.DeleteFunc(all, func(name string) bool { return name == taken.Job().Image.Name })...)
+}
+
+// counts holds that Waiting is exact again, by itself and within two seconds, after publications whose outcome is unknown,
+// takers that died, acknowledgements that came late or not at all, and jobs given back.
+func counts(t *testing.T, q queue.Queue) {
+	for round := range 4 {
+		unknown := 0
+		for i := range 10 {
+			// The time runs out before, while or after the job is stored.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*150*time.Microsecond)
+			if err := q.Publish(ctx, job(fmt.Sprint("round ", round, " job ", i), resnet18cloud.PriorityInteractive)); err != nil {
+				unknown++
+			}
+			cancel()
+		}
+		publish(t, q, resnet18cloud.PriorityBulk, fmt.Sprint("round ", round, " bulk"))
+		wantExact(t, q, 0)
+
+		var late []queue.Delivery
+		for i := range 3 {
+			d := next(t, q)
+			switch i {
+			case 0: // the taker dies
+			case 1:
+				late = append(late, d)
+			case 2:
+				if err := d.Nak(t.Context(), AckWait/2); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		t.Logf("round %d: %d publications of unknown outcome", round, unknown)
+		drain(t, q)
+		for _, d := range late {
+			_ = d.Ack(t.Context()) // the job has been delivered to another, and acknowledged
+		}
+		wantExact(t, q, 0)
+	}
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c", "d")
+	publish(t, q, resnet18cloud.PriorityBulk, "e")
+	wantExact(t, q, 0)
+	d := next(t, q)
+	wantExact(t, q, 1)
+	ack(t, d)
+	wantExact(t, q, 0)
+}
+
+// drain takes and acknowledges jobs until the queue has none.
+func drain(t *testing.T, q queue.Queue) {
+	t.Helper()
+	for {
+		jobs, err := q.Jobs(t.Context())
+		if err != nil {
+			t.Fatalf("Jobs: %v", err)
+		}
+		if len(jobs) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
+		if d, err := q.Next(ctx); err == nil {
+			ack(t, d)
+		}
+		cancel()
+	}
+}
+
+// wantExact waits until Waiting is the number of jobs that the queue holds without those that are taken.
+func wantExact(t *testing.T, q queue.Queue, taken int) {
+	t.Helper()
+	var got, want int
+	exact := func() bool {
+		jobs, err := q.Jobs(t.Context())
+		if err != nil {
+			t.Fatalf("Jobs: %v", err)
+		}
+		got, want = q.Waiting().Total(), len(jobs)-taken
+		return got == want
+	}
+	for deadline := time.After(2 * time.Second); !exact(); {
+		select {
+		case <-deadline:
+			t.Fatalf("Waiting = %d two seconds later, want %d", got, want)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func finds(t *testing.T, q queue.Queue) {
