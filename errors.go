@@ -13,6 +13,7 @@ type Code string
 const (
 	CodeInvalid     Code = "invalid"     // 400: the request is malformed; sending it again is useless
 	CodeNotFound    Code = "not_found"   // 404: no such thing, or not any more
+	CodeSlow        Code = "slow"        // 408: the client sends too slowly
 	CodeConflict    Code = "conflict"    // 409: contradicts what is already there
 	CodeTooLarge    Code = "too_large"   // 413: more bytes or pixels than the limit
 	CodeUnsupported Code = "unsupported" // 415: a format or media type that we do not take

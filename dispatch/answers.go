@@ -112,12 +112,6 @@ type resultBody struct {
 	Warning       string                 `json:"warning,omitempty"`
 }
 
-// resultsBody is the answer of GET /results.
-type resultsBody struct {
-	Total   int          `json:"total"`   // results stored, of which those below changed last
-	Results []resultBody `json:"results"` // the last changed first
-}
-
 func newResultBody(r store.Record) resultBody {
 	body := resultBody{
 		Filename: r.Filename, QueuedAt: stamp(r.QueuedAt), RequestID: r.ID, Status: r.Status,

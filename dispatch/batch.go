@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,17 +35,10 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	select {
-	case d.uploads <- struct{}{}:
-	case <-r.Context().Done():
-		return r.Context().Err()
-	}
-	defer func() { <-d.uploads }()
-
 	var batch batchBody
 	var first error
 	key := o.key
-	err = httpx.EachImage(w, r, d.cfg.MaxImageBytes, d.cfg.MaxBatch, new(bytes.Buffer), func(image resnet18cloud.Image, err error) {
+	err = d.uploads.Images(w, r, d.cfg.MaxBatch, func(image resnet18cloud.Image, err error) {
 		item := batchItem{Filename: image.Name}
 		if err == nil {
 			if key != "" {

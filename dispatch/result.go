@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -30,7 +28,9 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 		if err != nil || wait < 0 {
 			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "wait is not a time", Hint: "say ?wait=20s"}
 		}
-		if record, err = d.wait(r.Context(), record, min(wait, d.cfg.MaxWait)); err != nil {
+		ctx, done := httpx.Yielding(r.Context())
+		defer done()
+		if record, err = d.wait(ctx, record, min(wait, d.cfg.MaxWait)); err != nil {
 			return err
 		}
 	}
@@ -85,18 +85,10 @@ func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Durati
 	if r.Status.Final() {
 		return r, nil
 	}
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	waiting, cancel := context.WithTimeout(ctx, waitLimit(r, time.Now(), limit))
+	ctx, cancel := context.WithTimeout(ctx, waitLimit(r, time.Now(), limit))
 	defer cancel()
-	watching.Go(func() {
-		select {
-		case <-d.draining:
-			cancel()
-		case <-waiting.Done():
-		}
-	})
-	r, err := d.store.Wait(waiting, r.ID)
+	defer context.AfterFunc(d.stopping, cancel)()
+	r, err := d.store.Wait(ctx, r.ID)
 	if err != nil {
 		return r, unavailable("Results are", err)
 	}
@@ -146,36 +138,4 @@ func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error
 		r = present
 	}
 	return r, nil
-}
-
-// defaultRecent and maxRecent bound the list of GET /results.
-const (
-	defaultRecent = 100
-	maxRecent     = 1000
-)
-
-// results lists the requests that changed last: GET /results, ?limit=100.
-func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
-	limit := defaultRecent
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "limit is not a positive number"}
-		}
-		limit = min(n, maxRecent)
-	}
-	records, err := d.store.Recent(r.Context(), limit)
-	if err != nil {
-		return unavailable("Results are", err)
-	}
-	total, err := d.store.Count(r.Context())
-	if err != nil {
-		return unavailable("Results are", err)
-	}
-	list := resultsBody{Total: total, Results: make([]resultBody, len(records))}
-	for i, record := range records {
-		list.Results[i] = newResultBody(record)
-	}
-	httpx.WriteJSON(w, http.StatusOK, list)
-	return nil
 }

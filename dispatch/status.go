@@ -33,6 +33,7 @@ type statusBody struct {
 	Scaling           scalingMetrics     `json:"scaling"`                  // totals of this dispatcher, for autoscalers
 	EstimatedWait     *float64           `json:"estimated_wait,omitempty"` // seconds, for an image that arrived now
 	Warning           string             `json:"warning,omitempty"`
+	StorageProblem    string             `json:"storage_problem,omitempty"` // why nothing can be stored now
 }
 
 // cacheMetrics appear in /status and are all of /cache/stats. Rates are percentages.
@@ -106,10 +107,7 @@ func (d *Dispatcher) queueDepth() queue.Depth {
 
 // status tells how the dispatcher is doing: GET /status.
 func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
-	stored, err := d.store.Count(r.Context())
-	if err != nil {
-		return unavailable("Results are", err)
-	}
+	stored := d.countStored(r.Context())
 	waiting := d.queue.Waiting()
 	slots, _ := d.backend.Slots()
 	body := d.recorder.stats.body(time.Now())
@@ -123,12 +121,25 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	body.StoredResults = stored
 	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.inFlight.size()
 	body.Warning = d.backend.Answering().Warning
+	if problem := d.problem(); problem != nil {
+		body.StorageProblem = problem.Error()
+	}
 	if estimate := d.estimate(); estimate > 0 {
 		seconds := round(estimate.Seconds(), 3)
 		body.EstimatedWait = &seconds
 	}
 	httpx.WriteJSON(w, http.StatusOK, body)
 	return nil
+}
+
+// countStored is the number of results stored, or what it was when the storage last answered.
+func (d *Dispatcher) countStored(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if n, err := d.store.Count(ctx); err == nil {
+		d.stored.Store(int64(n))
+	}
+	return int(d.stored.Load())
 }
 
 // body fills in what the counters know.
@@ -185,30 +196,61 @@ func (d *Dispatcher) health(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// healthTimeout bounds the question to the queue's storage.
-const healthTimeout = time.Second
+// storageProblem says why nothing can be stored now; nil when it can.
+func (d *Dispatcher) storageProblem() error {
+	select {
+	case <-d.ready:
+	default:
+		e := &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is starting: queue and results are not open yet",
+			RetryAfter: time.Second}
+		if reason := d.opening.reason(); reason != nil {
+			e.Message += ": " + reason.Error()
+		}
+		return e
+	}
+	if problem := d.problem(); problem != nil {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Queue and results cannot be written: " + problem.Error(),
+			Hint: "the dispatcher serves again by itself when this has ended", RetryAfter: 2 * time.Second}
+	}
+	return nil
+}
 
-// healthReady says whether to send images here: not while draining, while the queue's storage does not
-// answer, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
+// opened refuses requests until queue and results are open.
+func (d *Dispatcher) opened(h httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case <-d.ready:
+			return h(w, r)
+		default:
+			return d.storageProblem()
+		}
+	}
+}
+
+// healthReady says whether to send images here: not while draining, while queue and results cannot be
+// written, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
 // Kubernetes API server's /readyz) replicas do not matter: images can be queued without.
 func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
-	notReady := func(message, hint string, err error) error {
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: message, Hint: hint, Err: err}
-	}
-	select {
-	case <-d.draining:
-		return notReady("Dispatcher is stopping", "", nil)
-	default:
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-	defer cancel()
-	if err := d.queue.Healthy(ctx); err != nil {
-		return notReady("The queue is not reachable now", "see the dispatcher's log about NATS", err)
-	}
-	slots, _ := d.backend.Slots()
-	if slots == 0 && r.URL.Query().Get("exclude") != "replicas" {
-		return notReady("No replica is healthy", "see the endpoints in /status", nil)
+	if err := d.notReady(r.URL.Query().Get("exclude") != "replicas"); err != nil {
+		httpx.WriteError(w, resnet18cloud.AsError(err)) // an answer to a question, not an error to log
+		return nil
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
+	return nil
+}
+
+// notReady says why no images should be sent here; nil when they should.
+func (d *Dispatcher) notReady(withReplicas bool) error {
+	select {
+	case <-d.draining:
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is stopping"}
+	default:
+	}
+	if err := d.storageProblem(); err != nil {
+		return err
+	}
+	if slots, _ := d.backend.Slots(); slots == 0 && withReplicas {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is healthy", Hint: "see the endpoints in /status"}
+	}
 	return nil
 }

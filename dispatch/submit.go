@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,7 +16,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
-	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 // submitOptions are what a client asks for beside the image.
@@ -149,13 +146,12 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result resnet18cloud.Result) (store.Record, error) {
 	r.FromCache = true
 	end := completed(r, result, true, time.Now())
-	written, err := d.write(ctx, end)
+	written, err := d.create(ctx, end)
 	switch {
 	case errors.Is(err, store.ErrConflict): // the same idempotency key, at the same time
 		return d.present(ctx, r.ID)
 	case err != nil:
 		d.recorder.doubt(r)
-		d.recorder.doubt(end)
 		return store.Record{}, unavailable("Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
@@ -177,34 +173,29 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	if err := d.publish(ctx, job); err != nil {
 		return store.Record{}, err
 	}
-	written, err := d.write(ctx, r)
+	written, err := d.create(ctx, r)
 	switch {
-	case errors.Is(err, store.ErrConflict): // whoever created it has counted it, too
+	case errors.Is(err, store.ErrConflict): // a worker has created it, and counted it
 		return r, nil
 	case err != nil:
-		d.recorder.doubt(r)
 		return store.Record{}, unavailable("Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
 
-// publishTimeout bounds the time in which a restarted request has a record but no job.
-const publishTimeout = 30 * time.Second
-
 // restart starts a request again that has ended as known says: r is its next generation. The record is changed before
 // the job is stored, so that of several clients that try at the same time one restarts the request and the others get
 // it. A restart whose job cannot be stored is taken back.
 func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record) (store.Record, error) {
-	written, err := d.write(ctx, r)
+	written, err := d.create(ctx, r)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return d.present(ctx, r.ID)
 	case err != nil:
-		d.recorder.doubt(r)
 		return store.Record{}, unavailable("Results are", err)
 	}
-	publishing, cancel := context.WithTimeout(ctx, publishTimeout)
+	publishing, cancel := context.WithTimeout(ctx, d.limits.submit)
 	defer cancel()
 	if err := d.publish(publishing, job); err != nil {
 		return d.takeBack(ctx, written, known, err)
@@ -219,11 +210,11 @@ func (d *Dispatcher) takeBack(ctx context.Context, restart, known store.Record, 
 	_, err := d.write(ctx, back)
 	switch {
 	case errors.Is(err, store.ErrConflict): // a worker has had the job: it was stored after all
-		if present, err := d.present(ctx, restart.ID); err == nil {
+		if present, err := d.present(ctx, restart.ID); err == nil && !hasMark(present, markOf(back)) {
 			d.recorder.accepted(restart, d.queue.Waiting())
 			return present, nil
 		}
-		d.recorder.doubt(restart)
+		d.recorder.doubtTakenBack(restart, back)
 	case err != nil:
 		d.recorder.doubtTakenBack(restart, back)
 	}
@@ -252,33 +243,6 @@ func unavailable(what string, err error) error {
 		Hint: "send it again in a moment", RetryAfter: time.Second, Err: err}
 }
 
-// bodies keeps the memory of uploads, whose images live no longer than their request.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// maxPooledBytes keeps a few huge uploads from holding their memory for ever.
-const maxPooledBytes = 1 << 20
-
-// receive reads the upload's image and hands it to use, which must not keep its bytes.
-func (d *Dispatcher) receive(w http.ResponseWriter, r *http.Request, use func(resnet18cloud.Image) error) error {
-	select {
-	case d.uploads <- struct{}{}:
-	case <-r.Context().Done():
-		return r.Context().Err()
-	}
-	defer func() { <-d.uploads }()
-	body := bodies.Get().(*bytes.Buffer)
-	defer func() {
-		if body.Cap() <= maxPooledBytes {
-			bodies.Put(body)
-		}
-	}()
-	image, err := httpx.ReadImage(w, r, d.cfg.MaxImageBytes, body)
-	if err != nil {
-		return err
-	}
-	return use(image)
-}
-
 // predictAsync accepts an image and answers at once: POST /predict_async.
 func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error {
 	record, err := d.take(w, r)
@@ -295,7 +259,7 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 	if err != nil {
 		return record, err
 	}
-	err = d.receive(w, r, func(image resnet18cloud.Image) error {
+	err = d.uploads.Image(w, r, func(image resnet18cloud.Image) error {
 		record, err = d.submit(r.Context(), image, o)
 		return err
 	})

@@ -12,7 +12,7 @@ import (
 const DefaultAddr = ":5000"
 
 // DefaultQueue is how many requests wait behind the workers by default. Two workers at 15 ms per image clear
-// sixteen in 0.12 s, a wait nobody minds; and sixteen images of the largest size are 160 MiB.
+// sixteen in 0.12 s, a wait nobody minds.
 const DefaultQueue = 16
 
 // Config says what a [Server] serves and how much of it at once. Concurrency must be given; the rest is
@@ -22,11 +22,14 @@ type Config struct {
 	Addr string
 	// Concurrency is how many images the classifier works on at a time: its number of workers.
 	Concurrency int
-	// Queue is how many requests may wait behind those. Zero means [DefaultQueue], -1 none. Bodies in memory
-	// are bounded by (Concurrency + Queue) * MaxImageBytes.
+	// Queue is how many requests may wait behind those. Zero means [DefaultQueue], -1 none.
 	Queue int
 	// MaxImageBytes limits an upload. Zero means 10 MiB.
 	MaxImageBytes int64
+	// MaxUploadBytes bounds the memory of all images that arrive, wait or are being classified. Zero means 256 MiB.
+	MaxUploadBytes int64
+	// MinUploadRate is the least number of bytes per second that a client sends. Zero means 16 KiB/s, -1 any.
+	MinUploadRate int64
 	// Model tells clients what answers them, in /info and /metrics. It is called for each of these, from any goroutine.
 	// Nil tells nothing.
 	Model func() Model
@@ -68,9 +71,6 @@ func (c Config) withDefaults() Config {
 	case c.Queue == -1:
 		c.Queue = 0
 	}
-	if c.MaxImageBytes == 0 {
-		c.MaxImageBytes = httpx.MaxImageBytes
-	}
 	if c.Model == nil {
 		c.Model = func() Model { return Model{} }
 	}
@@ -86,8 +86,13 @@ func (c Config) validate() error {
 		return fmt.Errorf("replica: concurrency %d, want at least 1", c.Concurrency)
 	case c.Queue < 0:
 		return errors.New("replica: queue must be -1 (none) or more")
-	case c.MaxImageBytes < 0:
-		return errors.New("replica: image limit must be positive")
+	}
+	if err := c.uploadLimits().Validate(); err != nil {
+		return fmt.Errorf("replica: %w", err)
 	}
 	return nil
+}
+
+func (c Config) uploadLimits() httpx.UploadLimits {
+	return httpx.UploadLimits{ImageBytes: c.MaxImageBytes, TotalBytes: c.MaxUploadBytes, Rate: c.MinUploadRate}
 }

@@ -28,9 +28,21 @@ func (l *line) enter() error {
 	case l.places <- struct{}{}:
 		return nil
 	default:
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
-			Hint: "try another replica, or this one after retry_after seconds", RetryAfter: l.clearsIn()}
+		return l.full()
 	}
+}
+
+// room returns the error of enter when there is no place now, and takes none.
+func (l *line) room() error {
+	if len(l.places) == cap(l.places) {
+		return l.full()
+	}
+	return nil
+}
+
+func (l *line) full() error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
+		Hint: "try another replica, or this one after retry_after seconds", RetryAfter: l.clearsIn()}
 }
 
 // leave gives the place back.

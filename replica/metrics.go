@@ -22,7 +22,7 @@ type metrics struct {
 	stages   *prometheus.HistogramVec
 }
 
-func newMetrics(l *line, cfg Config) *metrics {
+func newMetrics(l *line, uploads *httpx.Uploads, cfg Config) *metrics {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	f := promauto.With(reg)
@@ -46,6 +46,8 @@ func newMetrics(l *line, cfg Config) *metrics {
 	gauge("resnet18_replica_slots", "Images that can be classified at a time.", func() int { return cap(l.slots) })
 	gauge("resnet18_replica_queue_places", "Requests that may wait behind those.",
 		func() int { return cap(l.places) - cap(l.slots) })
+	gauge("resnet18_replica_upload_bytes", "Memory of images that arrive, wait or are being classified.",
+		func() int { return int(uploads.Held()) })
 	reg.MustRegister(modelCollector{cfg.Model})
 	return m
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -373,6 +374,32 @@ func TestFullLine(t *testing.T) {
 	}
 }
 
+// TestSlowUploadsTakeNoPlace holds that clients which do not send their image, many times as many as there are places,
+// keep nobody from being served.
+func TestSlowUploadsTakeNoPlace(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	close(g.open)
+	r := start(t, replica.Config{Concurrency: 1, Queue: 1}, g)
+	for range 20 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*4096 })
+	if n := metric(t, r.url, "resnet18_replica_requests_waiting"); n != 0 {
+		t.Errorf("%v requests wait, want none", n)
+	}
+	if a := predict(t, r.url, "a.jpg", "junco"); a.status != http.StatusOK {
+		t.Errorf("POST /predict beside slow uploads = %d %s", a.status, a.body)
+	}
+}
+
 // TestDrain holds that an image being classified when the replica is told to stop is answered, with another
 // one waiting behind it.
 func TestDrain(t *testing.T) {
@@ -512,7 +539,8 @@ func TestListenFailsWhenTaken(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
-	for _, cfg := range []replica.Config{{}, {Concurrency: 1, Queue: -2}, {Concurrency: 1, MaxImageBytes: -1}} {
+	for _, cfg := range []replica.Config{{}, {Concurrency: 1, Queue: -2}, {Concurrency: 1, MaxImageBytes: -1},
+		{Concurrency: 1, MaxUploadBytes: 1000}, {Concurrency: 1, MinUploadRate: -2}} {
 		if _, err := replica.New(cfg, sick{}); err == nil {
 			t.Errorf("New(%+v) succeeded", cfg)
 		}

@@ -19,6 +19,7 @@ type Server struct {
 	cfg        Config
 	classifier resnet18cloud.Classifier
 	line       *line
+	uploads    *httpx.Uploads
 	metrics    *metrics
 	http       httpx.Server
 	ready      chan struct{}
@@ -35,9 +36,10 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 		cfg:        cfg,
 		classifier: classifier,
 		line:       newLine(cfg.Concurrency, cfg.Queue),
+		uploads:    httpx.NewUploads(cfg.uploadLimits()),
 		ready:      make(chan struct{}),
 	}
-	s.metrics = newMetrics(s.line, cfg)
+	s.metrics = newMetrics(s.line, s.uploads, cfg)
 	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.routes(), Log: cfg.Log}
 	return s, nil
 }

@@ -26,7 +26,8 @@ func TestDispatcherDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Addr != dispatch.DefaultAddr || c.QueueCapacity != dispatch.DefaultQueueCapacity ||
-		c.CacheSize != dispatch.DefaultCacheSize || c.MaxImageBytes != httpx.MaxImageBytes {
+		c.CacheSize != dispatch.DefaultCacheSize || c.MaxImageBytes != httpx.MaxImageBytes ||
+		c.MaxUploadBytes != httpx.MaxUploadBytes || c.MinUploadRate != httpx.MinUploadRate {
 		t.Errorf("defaults of the flags are not those of the package: %+v", c)
 	}
 }

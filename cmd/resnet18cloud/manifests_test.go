@@ -312,9 +312,16 @@ func TestManifestsAgreeWithDefaults(t *testing.T) {
 		}
 	}
 	// What uploads can take must fit beside the rest.
-	c := m.dispatcher.Spec.Template.Spec.Containers[0]
-	if most := int64(d.MaxUploads) * d.MaxImageBytes; most > c.Resources.Limits.Memory().Value()*3/4 {
-		t.Errorf("uploads can take %d MiB of the dispatcher's %s", most>>20, c.Resources.Limits.Memory())
+	for name, upload := range map[string]struct {
+		most int64
+		c    corev1.Container
+	}{
+		"dispatcher": {d.MaxUploadBytes, m.dispatcher.Spec.Template.Spec.Containers[0]},
+		"replica":    {r.MaxUploadBytes, m.replica.Spec.Template.Spec.Containers[0]},
+	} {
+		if limit := upload.c.Resources.Limits.Memory(); upload.most > limit.Value()/2 {
+			t.Errorf("%s: uploads can take %d MiB of %s", name, upload.most>>20, limit)
+		}
 	}
 }
 

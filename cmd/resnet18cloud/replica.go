@@ -16,6 +16,9 @@ type replicaCmd struct {
 	SharedWeights int    `help:"Descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
 	MaxImageBytes int64  `help:"Largest upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
 
+	MaxUploadBytes int64 `help:"Memory in bytes of all images that arrive, wait or are being classified. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
+	MinUploadRate  int64 `help:"Least rate of an upload in bytes per second; slower ones are refused with 408. -1 means any." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+
 	Observe          int     `help:"With --precision int8 and weights in float32: images to take the scales from, and as many to compare, before int8 answers." default:"256" env:"RESNET18_OBSERVE"`
 	ObserveAgreement float64 `help:"Share of best labels, 0 to 1, that must be the same in int8 as in fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT"`
 	ObserveShare     float64 `help:"Share of images, above 0 to 1, that fp32 checks once int8 answers; -1 means none." default:"0.01" env:"RESNET18_OBSERVE_SHARE"`
@@ -46,7 +49,8 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	}
 	defer e.Close()
 	s, err := replica.New(replica.Config{
-		Addr: c.Addr, Queue: c.Queue, MaxImageBytes: c.MaxImageBytes, Log: env.log, Concurrency: e.Info().Concurrency,
+		Addr: c.Addr, Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
+		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
 		Model: func() replica.Model { return describe(e.Info()) },
 	}, e)
 	if err != nil {

@@ -48,6 +48,8 @@ type upCmd struct {
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
 	QueueCapacity int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
+	QueueBytes    int64  `help:"Maximum bytes of the images in the queue; on a small disk less is used." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
+	ResultsBytes  int64  `help:"Maximum bytes of the results kept; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
 	CacheSize     int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
 	DataDir       string `help:"Folder for queue and results; by default resnet18cloud/queue in your cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
 	Images        string `help:"Folder of pictures that the page offers; by default images/imagenet-sample-images if it is there, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
@@ -83,6 +85,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	d, err := dispatch.New(dispatch.Config{
 		Addr: c.Addr, QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize,
+		QueueMaxBytes: c.QueueBytes, ResultsMaxBytes: c.ResultsBytes,
 		NATS: natsconn.Config{DataDir: c.DataDir}, DrainQueue: true, DrainTimeout: upDrainTimeout,
 		Page: page, Log: env.log,
 	})

@@ -42,7 +42,8 @@ func TestServingDefaults(t *testing.T) {
 	t.Parallel()
 	var r replicaCmd
 	defaults(t, &r)
-	if r.Addr != replica.DefaultAddr || r.Queue != replica.DefaultQueue || r.MaxImageBytes != httpx.MaxImageBytes {
+	if r.Addr != replica.DefaultAddr || r.Queue != replica.DefaultQueue || r.MaxImageBytes != httpx.MaxImageBytes ||
+		r.MaxUploadBytes != httpx.MaxUploadBytes || r.MinUploadRate != httpx.MinUploadRate {
 		t.Errorf("defaults of replica's flags are not those of the package: %+v", r)
 	}
 	var u upCmd

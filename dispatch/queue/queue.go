@@ -34,8 +34,8 @@ type Queue interface {
 	// Ready is closed when the queue is open.
 	Ready() <-chan struct{}
 	// Publish stores the job; when it returns nil the job survives whatever the queue promises to survive.
-	// Publishing an ID of the same generation again within two minutes is no error and stores nothing. Errors are ErrFull,
-	// ErrTooLarge, resnet18cloud.ErrID for an ID that is not a UUID, and those of the storage, after which
+	// Publishing an ID of the same generation again within two minutes is no error and stores nothing. A
+	// later generation may take the place of an earlier one that waits. Errors are ErrFull, ErrTooLarge, resnet18cloud.ErrID for an ID that is not a UUID, and those of the storage, after which
 	// the job may or may not have been stored.
 	Publish(ctx context.Context, job resnet18cloud.Job) error
 	// Next waits for a job and takes it. It is delivered again, to anybody, unless its taker says one of
@@ -50,8 +50,9 @@ type Queue interface {
 	// Find returns a job that the queue holds, without its image's bytes, or ErrNotFound. It does not take
 	// the job. Of several generations it returns any.
 	Find(ctx context.Context, id string) (resnet18cloud.Job, error)
-	// Healthy reports nil when the storage answers.
-	Healthy(ctx context.Context) error
+	// Probe proves that the storage takes a write, and makes what is missing there again. It returns nil at
+	// once when a write succeeded within the last second.
+	Probe(ctx context.Context) error
 }
 
 // Delivery is one job in a taker's hands.

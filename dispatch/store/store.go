@@ -83,4 +83,7 @@ type Store interface {
 	Recent(ctx context.Context, n int) ([]Record, error)
 	// Count is the number of records.
 	Count(ctx context.Context) (int, error)
+	// Probe proves that the storage takes a write, and makes what is missing there again. It returns nil at
+	// once when a write succeeded within the last second.
+	Probe(ctx context.Context) error
 }

@@ -27,18 +27,33 @@ type Server struct {
 	// means 25 s, under Kubernetes' 30 s between SIGTERM and SIGKILL.
 	ShutdownTimeout time.Duration
 
+	// MaxConnections bounds the connections at a time. At the bound, a connection that is idle, or whose client is slow
+	// to send its headers or to read its answer, makes place for a new one; when there is none, the new one is refused.
+	// Zero means three quarters of the descriptors that the process may have, at most 8192.
+	MaxConnections int
+
 	// Bounds on what a slow or hostile client can hold. Zero means the default of each.
 
 	// HeaderTimeout is how long a request's headers may take, counted from its first byte or from a connection's
 	// beginning: 10 s.
 	HeaderTimeout time.Duration
-	// ReadTimeout is how long a request may take to arrive with its body: 60 s; 10 MiB are then a 1.4 Mbit/s line.
+	// ReadTimeout is how long a request may take to arrive with its body, unless [Uploads] reads it: 60 s.
 	ReadTimeout time.Duration
-	// WriteTimeout is how long, from the end of its headers, a request may take to be answered and its answer to be
-	// read: 150 s. That is a slow upload, a wait of a minute, and half a minute for the answer.
+	// WriteTimeout is how long each 64 KiB of an answer may stay unread: 30 s.
 	WriteTimeout time.Duration
 
 	listener net.Listener
+}
+
+// idleTimeout is how long a connection may stay open between two requests.
+const idleTimeout = 120 * time.Second
+
+// handler is Handler, with a word to the connection before each request.
+func (s *Server) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connOf(r.Context()).begin(r)
+		s.Handler.ServeHTTP(w, r)
+	})
 }
 
 // Listen takes the address. An address in use is an error here, before anything else has started.
@@ -70,17 +85,24 @@ func (s *Server) Run(ctx context.Context) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	open := &connections{
+		limit: cmp.Or(s.MaxConnections, connectionLimit(maxFiles())),
+		times: times{header: cmp.Or(s.HeaderTimeout, 10*time.Second), idle: idleTimeout, write: cmp.Or(s.WriteTimeout, 30*time.Second)},
+		open:  map[*conn]struct{}{},
+	}
+	log.DebugContext(ctx, "connections are bounded", "url", s.URL(), "limit", open.limit, "descriptors", maxFiles())
 	srv := &http.Server{
-		Handler:           s.Handler,
-		ReadHeaderTimeout: cmp.Or(s.HeaderTimeout, 10*time.Second),
+		Handler:           s.handler(),
+		ReadHeaderTimeout: open.times.header,
 		ReadTimeout:       cmp.Or(s.ReadTimeout, 60*time.Second),
-		WriteTimeout:      cmp.Or(s.WriteTimeout, 150*time.Second),
-		IdleTimeout:       120 * time.Second,
+		IdleTimeout:       open.times.idle,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnState:         func(c net.Conn, state http.ConnState) { open.state(c.(*conn), state) },
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(s.listener) }()
+	go func() { served <- srv.Serve(newListener(s.listener, open, log)) }()
 
 	select {
 	case err := <-served:

@@ -14,11 +14,11 @@ import (
 
 // Jobs implements queue.Queue: the stream lists the subjects of its messages.
 func (q *Queue) Jobs(ctx context.Context) (map[string]struct{}, error) {
-	stream, err := q.js.Stream(ctx, streamName)
+	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
-	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subjectPrefix+">"))
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(q.cfg.Prefix+".jobs.*.*"))
 	if err != nil {
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
@@ -34,12 +34,12 @@ func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) 
 	if resnet18cloud.CheckID(id) != nil {
 		return resnet18cloud.Job{}, queue.ErrNotFound
 	}
-	stream, err := q.js.Stream(ctx, streamName)
+	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
 	if err != nil {
 		return resnet18cloud.Job{}, fmt.Errorf("find job %s: %w", id, err)
 	}
 	for _, p := range priorities {
-		msg, err := stream.GetLastMsgForSubject(ctx, subject(p, id))
+		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(p, id))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			continue
@@ -50,9 +50,6 @@ func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) 
 	}
 	return resnet18cloud.Job{}, queue.ErrNotFound
 }
-
-// subject is where a job is published.
-func subject(p resnet18cloud.Priority, id string) string { return subjectPrefix + string(p) + "." + id }
 
 // jobID is the id in a job's subject.
 func jobID(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

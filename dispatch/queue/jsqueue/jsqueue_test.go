@@ -30,8 +30,8 @@ func TestQueue(t *testing.T) {
 				conn := natstest.Open(t)
 				open := func() queue.Queue {
 					cfg := config(capacity)
-					cfg.Exclusive = exclusive
-					return jsqueue.New(conn.JetStream(), cfg)
+					cfg.Policy.Exclusive = exclusive
+					return jsqueue.New(conn, cfg)
 				}
 				return open(), open
 			})
@@ -44,7 +44,7 @@ func TestQueue(t *testing.T) {
 func TestShared(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	a, b := jsqueue.New(conn.JetStream(), config(20)), jsqueue.New(conn.JetStream(), config(20))
+	a, b := jsqueue.New(conn, config(20)), jsqueue.New(conn, config(20))
 	queuetest.Start(t, a)
 	queuetest.Start(t, b)
 	// Each queue may hold one job for its own Next: with five, three wait for anybody.
@@ -69,7 +69,7 @@ func TestShared(t *testing.T) {
 func TestFullInBytes(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	q := jsqueue.New(conn.JetStream(), config(20))
+	q := jsqueue.New(conn, config(20))
 	queuetest.Start(t, q)
 	big := resnet18cloud.Image{Bytes: make([]byte, 400<<10)}
 	for range 2 {

@@ -57,8 +57,8 @@ func (q *Queue) Run(ctx context.Context) error {
 // Ready implements queue.Queue.
 func (q *Queue) Ready() <-chan struct{} { return q.ready }
 
-// Healthy implements queue.Queue: memory always answers.
-func (q *Queue) Healthy(context.Context) error { return nil }
+// Probe implements queue.Queue: memory always takes a write.
+func (q *Queue) Probe(context.Context) error { return nil }
 
 // Publish implements queue.Queue. It keeps a copy of the image.
 func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {

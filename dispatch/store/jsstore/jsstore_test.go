@@ -13,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
@@ -25,8 +26,8 @@ func TestStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, func(t *testing.T, ttl time.Duration) store.Store {
-				return jsstore.New(natstest.Open(t).JetStream(),
-					jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1, Exclusive: exclusive})
+				return jsstore.New(natstest.Open(t),
+					jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: exclusive}})
 			})
 		})
 	}
@@ -35,7 +36,7 @@ func TestStore(t *testing.T) {
 // TestMaxBytes holds that a full store forgets its oldest records and takes new ones.
 func TestMaxBytes(t *testing.T) {
 	t.Parallel()
-	s := jsstore.New(natstest.Open(t).JetStream(), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
+	s := jsstore.New(natstest.Open(t), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
 	storetest.Start(t, s)
 	for i := range 100 {
 		r := store.Record{ID: testutil.ID(fmt.Sprint("r", i)), Filename: strings.Repeat("x", 2<<10)}
@@ -59,9 +60,9 @@ func TestMaxBytes(t *testing.T) {
 func TestExclusive(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1, Exclusive: true}
+	cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: true}}
 	t.Run("pushed out", func(t *testing.T) {
-		s := jsstore.New(conn.JetStream(), cfg)
+		s := jsstore.New(conn, cfg)
 		storetest.Start(t, s)
 		first := store.Record{ID: testutil.ID("first"), Status: resnet18cloud.StatusQueued}
 		revision, err := s.Create(t.Context(), first)
@@ -83,7 +84,7 @@ func TestExclusive(t *testing.T) {
 		}
 	})
 	t.Run("earlier life", func(t *testing.T) {
-		s := jsstore.New(conn.JetStream(), cfg)
+		s := jsstore.New(conn, cfg)
 		storetest.Start(t, s)
 		r, err := s.Get(t.Context(), testutil.ID("r99"))
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // known are the records of requests that have not ended, about as many as the queue holds.
 //
-// With Config.Exclusive they are kept as this process writes them, and as a scan at the start finds those of an earlier
+// With Policy.Exclusive they are kept as this process writes them, and as a scan at the start finds those of an earlier
 // process. No other process writes, so they are what the server has, except for those that it has dropped because of
 // their age or because it is full: an update of such a record fails, and the server is asked for it. Without Exclusive
 // they are kept as the watcher and the scan report them, which may be late.

@@ -42,6 +42,7 @@ func (s *Store) ask(ctx context.Context, id string) error {
 // scan reads the records of earlier processes, and tries again until it has them all or ctx ends. It runs beside the
 // store's other work: 200,000 records take seconds.
 func (s *Store) scan(ctx context.Context) {
+	s.known.scanning()
 	defer s.known.scanned()
 	for ctx.Err() == nil && s.scanOnce(ctx) != nil {
 		select {
@@ -52,7 +53,11 @@ func (s *Store) scan(ctx context.Context) {
 }
 
 func (s *Store) scanOnce(ctx context.Context) error {
-	watcher, err := s.bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+	h, err := s.use(ctx)
+	if err != nil {
+		return fmt.Errorf("read unfinished records: %w", err)
+	}
+	watcher, err := h.bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("read unfinished records: %w", err)
 	}
@@ -107,6 +112,15 @@ func (k *known) adopt(r store.Record, written time.Time) {
 		return
 	}
 	k.records[r.ID] = knownRecord{r, written}
+}
+
+// scanning notes the beginning of a scan.
+func (k *known) scanning() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.writtenSince == nil {
+		k.writtenSince = map[string]struct{}{}
+	}
 }
 
 // scanned notes the end of the scan.

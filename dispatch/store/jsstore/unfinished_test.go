@@ -10,6 +10,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
@@ -22,11 +23,11 @@ func TestUnfinishedOfEarlierProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := natstest.Open(t)
-			cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 20, Replicas: 1, Exclusive: exclusive}
+			cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 20, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: exclusive}}
 			const n = 2000
-			records := leave(t, jsstore.New(conn.JetStream(), cfg), n)
+			records := leave(t, jsstore.New(conn, cfg), n)
 
-			s := jsstore.New(conn.JetStream(), cfg)
+			s := jsstore.New(conn, cfg)
 			storetest.Start(t, s)
 			want := map[string]store.Record{}
 			for i, r := range records {
@@ -82,7 +83,7 @@ func leave(t *testing.T, s store.Store, n int) []store.Record {
 func TestUnfinishedAfterDoubt(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	s := jsstore.New(conn.JetStream(), jsstore.Config{TTL: time.Hour, MaxBytes: 1 << 20, Replicas: 1, Exclusive: true})
+	s := jsstore.New(conn, jsstore.Config{TTL: time.Hour, MaxBytes: 1 << 20, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: true}})
 	storetest.Start(t, s)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -166,3 +166,6 @@ func (s *Store) Count(context.Context) (int, error) {
 	s.expire()
 	return s.byAge.Len(), nil
 }
+
+// Probe implements store.Store: memory always takes a write.
+func (s *Store) Probe(context.Context) error { return nil }

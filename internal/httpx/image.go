@@ -1,7 +1,6 @@
 package httpx
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,9 +13,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// MaxImageBytes is the default limit on an uploaded image: 10 MiB.
-const MaxImageBytes = 10 << 20
-
 const (
 	imageField   = "image"  // the form field of the prototype's clients
 	unnamed      = "upload" // what a raw body without a name is called
@@ -24,30 +20,43 @@ const (
 	formOverhead = 64 << 10 // room for boundaries, part headers and small fields beside the image
 )
 
-// ReadImage reads the image of an upload into buf and returns it with its name: from the field "image" of a
-// multipart form, or from a raw body of an image media type, whose name may stand in Content-Disposition or
-// in ?filename=. The image's bytes are buf's and live as long as buf keeps them. Errors are CodeInvalid for
-// a missing image, an empty name or a body that breaks off, CodeTooLarge beyond limit bytes (from
-// Content-Length, before anything is read, where there is one), and CodeUnsupported for other bodies.
-func ReadImage(w http.ResponseWriter, r *http.Request, limit int64, buf *bytes.Buffer) (resnet18cloud.Image, error) {
+// Image reads the image of an upload and calls use with it: from the field "image" of a multipart form, or from a raw
+// body of an image media type, whose name may stand in Content-Disposition or in ?filename=. The image's bytes are
+// reused after use has returned. Errors are those of use, CodeInvalid for a missing image, an empty name or a body that
+// breaks off, CodeTooLarge for more bytes than the limit (before anything is read, where Content-Length says so),
+// CodeUnsupported for other bodies, CodeSlow and CodeFull as [Uploads] says.
+func (u *Uploads) Image(w http.ResponseWriter, r *http.Request, use func(resnet18cloud.Image) error) error {
+	up := u.open(w, r)
+	defer up.close()
+	image, err := u.readImage(w, up)
+	if err != nil {
+		return err
+	}
+	if err := up.arrived(); err != nil {
+		return err
+	}
+	return use(image)
+}
+
+func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Image, error) {
+	r, limit := up.request, u.limits.ImageBytes
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err != nil && r.Header.Get("Content-Type") != "":
 		return resnet18cloud.Image{}, invalid("Content-Type is malformed", err)
+	case isEncoded(r):
+		return resnet18cloud.Image{}, errEncoded(r)
 	case mediaType == "multipart/form-data":
 		if r.ContentLength > limit+formOverhead {
 			return resnet18cloud.Image{}, tooLarge(limit)
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit+formOverhead)
-		makeRoom(buf, r.ContentLength)
-		return readForm(multipart.NewReader(r.Body, params["boundary"]), limit, buf)
+		body := http.MaxBytesReader(w, io.NopCloser(up), limit+formOverhead)
+		return readForm(multipart.NewReader(body, params["boundary"]), body, up, limit)
 	case strings.HasPrefix(mediaType, "image/"), mediaType == "application/octet-stream":
 		if r.ContentLength > limit {
 			return resnet18cloud.Image{}, tooLarge(limit)
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, limit+1)
-		makeRoom(buf, r.ContentLength)
-		image, err := readBytes(r.Body, rawName(r), limit, buf)
+		image, err := readBytes(up, rawName(r), up, limit)
 		if err == nil && len(image.Bytes) == 0 {
 			return resnet18cloud.Image{}, noImage()
 		}
@@ -61,37 +70,34 @@ func ReadImage(w http.ResponseWriter, r *http.Request, limit int64, buf *bytes.B
 		Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
 }
 
-// trustedBytes is how much memory a client gets for announcing what it will send; beyond it has to come first.
-const trustedBytes = 256 << 10
-
-// makeRoom has buf take what was announced without growing again and again.
-func makeRoom(buf *bytes.Buffer, announced int64) {
-	buf.Reset()
-	if announced > 0 {
-		buf.Grow(int(min(announced, trustedBytes)) + bytes.MinRead)
-	}
-}
-
-// EachImage reads every image of a multipart form, at most n, from fields named image or images, each into
-// buf, and calls use with it or with what is wrong with it (CodeInvalid for an empty name, CodeTooLarge);
-// use must not keep the bytes. It returns an error when the form itself is wrong: none, broken off, without
-// images, or with more than n.
-func EachImage(w http.ResponseWriter, r *http.Request, limit int64, n int, buf *bytes.Buffer,
-	use func(resnet18cloud.Image, error)) error {
+// Images reads every image of a multipart form, at most n, from fields named image or images, and calls use with each
+// or with what is wrong with it (CodeInvalid for an empty name, CodeTooLarge). The bytes are reused after use has
+// returned. It returns an error when the form itself is wrong: none, broken off, without images, or with more than n,
+// and CodeSlow and CodeFull as [Uploads] says.
+func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func(resnet18cloud.Image, error)) error {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "multipart/form-data" {
+	switch {
+	case err != nil || mediaType != "multipart/form-data":
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "A batch is multipart/form-data",
 			Hint: "curl -F image=@a.jpg -F image=@b.jpg"}
+	case isEncoded(r):
+		return errEncoded(r)
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, int64(n)*(limit+formOverhead))
-	form := multipart.NewReader(r.Body, params["boundary"])
+	up := u.open(w, r)
+	defer up.close()
+	limit := u.limits.ImageBytes
+	body := http.MaxBytesReader(w, io.NopCloser(up), int64(n)*(limit+formOverhead))
+	form := multipart.NewReader(body, params["boundary"])
 	for found := 0; ; found++ {
-		image, err := nextImage(form, limit, buf)
+		image, err := nextImage(form, up, limit)
 		switch e := resnet18cloud.AsError(err); {
 		case err == io.EOF && found == 0:
 			return noImage()
 		case err == io.EOF:
-			return nil
+			if err := readRest(body); err != nil {
+				return err
+			}
+			return up.arrived()
 		case e != nil && e.Err != nil:
 			return err
 		case found == n:
@@ -102,18 +108,31 @@ func EachImage(w http.ResponseWriter, r *http.Request, limit int64, n int, buf *
 	}
 }
 
-// readForm takes the first image of a form.
-func readForm(form *multipart.Reader, limit int64, buf *bytes.Buffer) (resnet18cloud.Image, error) {
-	image, err := nextImage(form, limit, buf)
+// readForm takes the first image of a form, and reads the rest of the form.
+func readForm(form *multipart.Reader, body io.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
+	image, err := nextImage(form, up, limit)
 	if err == io.EOF {
 		return image, noImage()
+	}
+	if err == nil {
+		err = readRest(body)
 	}
 	return image, err
 }
 
+// readRest reads what follows the last image of a form: until the server has seen the end of the body, it does not
+// notice that the client leaves. A rest that is too long or breaks off does no harm to the image.
+func readRest(body io.Reader) error {
+	_, err := io.Copy(io.Discard, io.LimitReader(body, formOverhead))
+	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
+		return e
+	}
+	return nil
+}
+
 // nextImage takes the next file in a field named image or images. Parts before it are skipped unread. It
 // returns io.EOF when there is none.
-func nextImage(form *multipart.Reader, limit int64, buf *bytes.Buffer) (resnet18cloud.Image, error) {
+func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
 	for {
 		part, err := form.NextPart()
 		if err == io.EOF {
@@ -134,24 +153,33 @@ func nextImage(form *multipart.Reader, limit int64, buf *bytes.Buffer) (resnet18
 			return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid,
 				Message: "Empty filename", Hint: "give the image a name: curl -F image=@picture.jpg"}
 		}
-		return readBytes(part, cleanName(name), limit, buf)
+		return readBytes(part, cleanName(name), up, limit)
 	}
 }
 
-func readBytes(r io.Reader, name string, limit int64, buf *bytes.Buffer) (resnet18cloud.Image, error) {
-	buf.Reset()
-	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
-	if err != nil {
-		return resnet18cloud.Image{}, bodyError("image did not arrive whole", err, limit)
+// readBytes reads an image from r into the memory of the upload, which grows when a byte has come that does not fit.
+func readBytes(r io.Reader, name string, up *upload, limit int64) (resnet18cloud.Image, error) {
+	up.drop() // the image before
+	for {
+		n, err := up.fill(r, limit)
+		switch e, refused := errors.AsType[*resnet18cloud.Error](err); {
+		case refused:
+			return resnet18cloud.Image{}, e
+		case n > limit:
+			return resnet18cloud.Image{}, tooLarge(limit)
+		case err == io.EOF:
+			return resnet18cloud.Image{Name: name, Bytes: up.bytes()}, nil
+		case err != nil:
+			return resnet18cloud.Image{}, bodyError("image did not arrive whole", err, limit)
+		}
 	}
-	if n > limit {
-		return resnet18cloud.Image{}, tooLarge(limit)
-	}
-	return resnet18cloud.Image{Name: name, Bytes: buf.Bytes()}, nil
 }
 
-// bodyError tells a body over the limit from a client that went away and from plain nonsense.
+// bodyError tells a body over the limit and a slow client from one that went away and from a malformed body.
 func bodyError(message string, err error, limit int64) error {
+	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
+		return e
+	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(limit)
 	}
@@ -161,6 +189,18 @@ func bodyError(message string, err error, limit int64) error {
 func invalid(message string, err error) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid,
 		Message: strings.ToUpper(message[:1]) + message[1:], Err: err}
+}
+
+// isEncoded reports whether the body is compressed.
+func isEncoded(r *http.Request) bool {
+	coding := r.Header.Get("Content-Encoding")
+	return coding != "" && !strings.EqualFold(coding, "identity")
+}
+
+func errEncoded(r *http.Request) error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
+		Message: fmt.Sprintf("Content-Encoding %q is not supported", r.Header.Get("Content-Encoding")),
+		Hint:    "send the image as it is; image formats are compressed already"}
 }
 
 func noImage() error {

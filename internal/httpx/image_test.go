@@ -21,11 +21,21 @@ func form(disposition, content string) string {
 		"\r\nContent-Type: image/jpeg\r\n\r\n" + content + "\r\n--b--\r\n"
 }
 
+// readImage reads the image of a request without a connection.
+func readImage(r *http.Request) (image resnet18cloud.Image, err error) {
+	err = httpx.NewUploads(httpx.UploadLimits{ImageBytes: limit}).Image(httptest.NewRecorder(), r, func(i resnet18cloud.Image) error {
+		image = resnet18cloud.Image{Name: i.Name, Bytes: bytes.Clone(i.Bytes)}
+		return nil
+	})
+	return image, err
+}
+
 func TestReadImage(t *testing.T) {
 	t.Parallel()
 	const multi = "multipart/form-data; boundary=b"
 	tests := map[string]struct {
 		contentType string
+		encoding    string
 		disposition string
 		path        string
 		body        string
@@ -56,6 +66,9 @@ func TestReadImage(t *testing.T) {
 		"nothing":             {code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"url-encoded":         {contentType: "application/x-www-form-urlencoded", body: "image=xyz", code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"JSON":                {contentType: "application/json", body: "{}", code: resnet18cloud.CodeUnsupported},
+		"raw, gzip":           {contentType: "image/jpeg", encoding: "gzip", body: "xyz", code: resnet18cloud.CodeUnsupported, message: `Content-Encoding "gzip" is not supported`},
+		"form, gzip":          {contentType: multi, encoding: "gzip", body: "xyz", code: resnet18cloud.CodeUnsupported},
+		"raw, identity":       {contentType: "image/jpeg", encoding: "identity", body: "xyz", name: "upload"},
 		"malformed type":      {contentType: "image/", body: "xyz", code: resnet18cloud.CodeInvalid},
 	}
 	for name, test := range tests {
@@ -72,12 +85,12 @@ func TestReadImage(t *testing.T) {
 				}
 				r.Header.Set("Content-Type", test.contentType)
 				r.Header.Set("Content-Disposition", test.disposition)
-				var buf bytes.Buffer
-				image, err := httpx.ReadImage(httptest.NewRecorder(), r, limit, &buf)
+				r.Header.Set("Content-Encoding", test.encoding)
+				image, err := readImage(r)
 				if test.code != "" {
 					e := resnet18cloud.AsError(err)
 					if e == nil || e.Code != test.code {
-						t.Fatalf("ReadImage: %v, want code %s", err, test.code)
+						t.Fatalf("Image: %v, want code %s", err, test.code)
 					}
 					if test.message != "" && e.Message != test.message {
 						t.Errorf("message %q, want %q", e.Message, test.message)
@@ -85,7 +98,7 @@ func TestReadImage(t *testing.T) {
 					return
 				}
 				if err != nil {
-					t.Fatalf("ReadImage: %v", err)
+					t.Fatalf("Image: %v", err)
 				}
 				if image.Name != test.name {
 					t.Errorf("name %q, want %q", image.Name, test.name)
@@ -105,9 +118,9 @@ func TestReadImageRefusesBeforeReading(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/", io.NopCloser(unreadable{t}))
 		r.ContentLength = 1 << 30
 		r.Header.Set("Content-Type", contentType)
-		_, err := httpx.ReadImage(httptest.NewRecorder(), r, limit, new(bytes.Buffer))
+		_, err := readImage(r)
 		if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeTooLarge {
-			t.Errorf("%s: ReadImage: %v, want code %s", contentType, err, resnet18cloud.CodeTooLarge)
+			t.Errorf("%s: Image: %v, want code %s", contentType, err, resnet18cloud.CodeTooLarge)
 		}
 	}
 }
@@ -126,7 +139,7 @@ func FuzzReadImage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, contentType, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header["Content-Type"] = []string{contentType}
-		image, err := httpx.ReadImage(httptest.NewRecorder(), r, limit, new(bytes.Buffer))
+		image, err := readImage(r)
 		if err == nil && (len(image.Bytes) > limit || image.Name == "") {
 			t.Errorf("accepted %d bytes named %q", len(image.Bytes), image.Name)
 		}

@@ -1,0 +1,147 @@
+package httpx
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+const (
+	// pressure is how many times the least rate an upload must have while others wait for memory.
+	pressure = 8
+	// roomTimeout is how long an upload waits for memory that others hold.
+	roomTimeout = 3 * time.Second
+)
+
+// budget bounds the memory of all uploads. An upload takes memory as its bytes arrive. When there is none left, slow
+// uploads are cut, and the others wait: a client that sends well finds room, however many slow ones there are.
+type budget struct {
+	limit int64
+	least int64 // bytes per second; 0: no upload is slow
+
+	mu      sync.Mutex
+	held    int64                // guarded by mu: bytes of all uploads, also those that have arrived or were cut
+	reading map[*upload]struct{} // guarded by mu: uploads that still arrive
+	changed chan struct{}        // guarded by mu: closed and replaced when memory is given back or an upload is cut
+}
+
+func newBudget(limit, least int64) *budget {
+	return &budget{limit: limit, least: least, reading: map[*upload]struct{}{}, changed: make(chan struct{})}
+}
+
+// take takes n more bytes for u, waiting for them if need be. It fails with a 503 when there are none in time, or when
+// u itself is cut.
+func (b *budget) take(ctx context.Context, u *upload, n int64) error {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	for {
+		b.mu.Lock()
+		if u.cut {
+			b.mu.Unlock()
+			return errNoRoom(nil)
+		}
+		if b.held+n <= b.limit {
+			b.held += n
+			u.held += n
+			b.mu.Unlock()
+			return nil
+		}
+		b.makeRoom(time.Now(), b.held+n-b.limit)
+		changed := b.changed
+		cut := u.cut
+		b.mu.Unlock()
+		if cut {
+			return errNoRoom(nil)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return errNoRoom(context.Cause(ctx))
+		}
+	}
+}
+
+// give returns n bytes of u.
+func (b *budget) give(u *upload, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held -= n
+	u.held -= n
+	b.announce()
+}
+
+// announce wakes those who wait. The caller holds mu.
+func (b *budget) announce() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// makeRoom cuts slow uploads until missing bytes are, or will be, free. The caller holds mu.
+func (b *budget) makeRoom(now time.Time, missing int64) {
+	uploads := make([]*upload, 0, len(b.reading))
+	shares := make([]share, 0, len(b.reading))
+	for u := range b.reading {
+		uploads = append(uploads, u)
+		shares = append(shares, share{held: u.held, rate: u.pace.rate(u.silence(now)), cut: u.cut})
+	}
+	for _, i := range slowest(shares, missing, float64(pressure*b.least)) {
+		uploads[i].cutOff()
+		b.announce() // it may be waiting for memory itself
+	}
+}
+
+// share is what the choice of the uploads to cut depends on.
+type share struct {
+	held int64   // bytes
+	rate float64 // bytes per second
+	cut  bool    // gives its bytes back soon
+}
+
+// slowest picks uploads that are slower than the given rate, the slowest first, until with those already cut they hold
+// the missing bytes. It returns their indices.
+func slowest(shares []share, missing int64, slow float64) []int {
+	var picked []int
+	for i, s := range shares {
+		switch {
+		case s.cut:
+			missing -= s.held
+		case s.held > 0 && s.rate < slow:
+			picked = append(picked, i)
+		}
+	}
+	slices.SortFunc(picked, func(a, b int) int { return cmp.Compare(shares[a].rate, shares[b].rate) })
+	for n, i := range picked {
+		if missing <= 0 {
+			return picked[:n]
+		}
+		missing -= shares[i].held
+	}
+	return picked
+}
+
+// errNoRoom refuses an upload for lack of memory.
+func errNoRoom(cause error) error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "No memory is left for uploads",
+		Hint: "send it again after retry_after seconds", RetryAfter: time.Second, Err: cause}
+}
+
+// nextSize is the capacity that follows have, for a body that announces its size (-1 if it does not) and holds at
+// most limit bytes. A client gets memory for eight times what it has sent: 4 KiB, 32 KiB, 256 KiB, 2 MiB, and then
+// exactly what it announced. One that announces nothing gets twice what it has sent beyond 256 KiB.
+func nextSize(have, announced, limit int64) int64 {
+	if have < pooledBytes {
+		return max(firstBytes, 8*have)
+	}
+	if announced < 0 {
+		return min(2*have, limit)
+	}
+	if announced <= have { // it sends more than it announced
+		announced = math.MaxInt64
+	}
+	return min(8*have, announced, limit)
+}

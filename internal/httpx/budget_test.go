@@ -1,0 +1,69 @@
+package httpx
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestSlowest holds which uploads are cut when memory is missing.
+func TestSlowest(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		shares  []share
+		missing int64
+		want    []int
+	}{
+		"none":                       {nil, 10, nil},
+		"all are fast":               {[]share{{held: 10, rate: 100}, {held: 10, rate: 200}}, 10, nil},
+		"the slowest":                {[]share{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 10, []int{1}},
+		"as many as are needed":      {[]share{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 11, []int{1, 2}},
+		"never a fast one":           {[]share{{held: 10, rate: 50}, {held: 10, rate: 100}}, 20, []int{0}},
+		"none that holds nothing":    {[]share{{held: 0, rate: 0}, {held: 10, rate: 20}}, 5, []int{1}},
+		"what is cut already counts": {[]share{{held: 10, cut: true}, {held: 10, rate: 20}}, 10, nil},
+		"what is cut is not enough":  {[]share{{held: 10, cut: true}, {held: 10, rate: 20}}, 15, []int{1}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := slowest(test.shares, test.missing, 100); !slices.Equal(got, test.want) {
+				t.Errorf("slowest(%v, %d) = %v, want %v", test.shares, test.missing, got, test.want)
+			}
+		})
+	}
+}
+
+// TestNextSize holds the buffers through which an upload grows.
+func TestNextSize(t *testing.T) {
+	t.Parallel()
+	const kib, mib = 1 << 10, 1 << 20
+	tests := map[string]struct {
+		announced, sent, limit int64
+		want                   []int64
+	}{
+		"nothing":                 {0, 0, 10 * mib, nil},
+		"tiny":                    {100, 100, 10 * mib, []int64{4 * kib}},
+		"usual":                   {100 * kib, 100 * kib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib}},
+		"one step":                {mib, mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, mib}},
+		"largest":                 {10 * mib, 10 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 2 * mib, 10 * mib}},
+		"announced and not sent":  {10 * mib, 300 * kib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 2 * mib}},
+		"announced, nothing sent": {10 * mib, 0, 10 * mib, nil},
+		"chunked":                 {-1, 3 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 512 * kib, mib, 2 * mib, 4 * mib}},
+		"chunked, to the limit":   {-1, 10 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 512 * kib, mib, 2 * mib, 4 * mib, 8 * mib, 10 * mib}},
+		"form beyond the limit":   {10*mib + 200, 10 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 2 * mib, 10 * mib}},
+		"small limit":             {1000, 1000, 1000, []int64{4 * kib}},
+		"longer than announced":   {300 * kib, 400 * kib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 300 * kib, 2400 * kib}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []int64
+			for have := int64(0); have < test.sent; {
+				have = nextSize(have, test.announced, test.limit)
+				got = append(got, have)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("sizes %v, want %v", got, test.want)
+			}
+		})
+	}
+}

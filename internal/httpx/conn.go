@@ -1,0 +1,232 @@
+package httpx
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// writePiece is what a client must read of an answer within Server.WriteTimeout.
+const writePiece = 64 << 10
+
+// interim is sent to a client that has closed its side, to see whether it still reads. Every client of HTTP/1.1 skips
+// it (RFC 9110, section 15.2).
+const interim = "HTTP/1.1 100 Continue\r\n\r\n"
+
+// probeTimeout bounds the sending of it, for which there is room unless the client leaves earlier answers unread.
+const probeTimeout = 100 * time.Millisecond
+
+// probeAfter are the pauses before each interim response.
+var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second, 10 * time.Second}
+
+// conn is a connection of a [Server]. It reports to connections what it does, cuts a client that does not read its
+// answer, and tells a client that has closed only its sending side, and still waits for the answer, from one that left.
+type conn struct {
+	net.Conn
+	open *connections
+	held // guarded by open.mu
+
+	mu        sync.Mutex
+	answering bool          // guarded by mu: the answer to the present request has begun
+	interim   bool          // guarded by mu: the client understands interim responses
+	readBy    time.Time     // guarded by mu: the read deadline
+	writeBy   time.Time     // guarded by mu: the write deadline that the handler has set
+	wake      chan struct{} // guarded by mu: closed when a read must end; nil while none waits
+	closed    bool          // guarded by mu
+}
+
+// Bounds on what is read after the answer.
+const (
+	lingerBytes   = 128 << 20
+	lingerTimeout = 10 * time.Second
+)
+
+type connKey struct{}
+
+// connOf is the connection of a request; nil when it has none, as in tests.
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// begin notes that the handler of a request starts.
+func (c *conn) begin(r *http.Request) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.answering, c.interim = false, r.ProtoAtLeast(1, 1)
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.open.received(c)
+	}
+	// While a request is handled the server waits in a read of one byte for the client to leave.
+	if err == io.EOF && len(p) == 1 {
+		err = c.awaitLeave()
+	}
+	return n, err
+}
+
+// awaitLeave returns io.EOF when the client that has closed its side does not read either, or has its answer. A closed
+// socket answers the first thing sent to it with a reset, so that the second cannot be sent.
+func (c *conn) awaitLeave() error {
+	for _, pause := range probeAfter {
+		wake, err := c.sleeping()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-wake:
+			return c.awakened()
+		case <-time.After(pause):
+		}
+		if !c.probe() {
+			return io.EOF
+		}
+	}
+	wake, err := c.sleeping()
+	if err != nil {
+		return err
+	}
+	<-wake
+	return c.awakened()
+}
+
+// sleeping returns a channel that is closed when the read must end, or why it must end already.
+func (c *conn) sleeping() (<-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, net.ErrClosed
+	}
+	if !c.readBy.IsZero() {
+		return nil, os.ErrDeadlineExceeded
+	}
+	if c.wake == nil {
+		c.wake = make(chan struct{})
+	}
+	return c.wake, nil
+}
+
+func (c *conn) awakened() error {
+	_, err := c.sleeping()
+	if err == nil {
+		err = os.ErrDeadlineExceeded // it was set, and lifted again
+	}
+	return err
+}
+
+// wakeUp ends a waiting read. The caller holds mu.
+func (c *conn) wakeUp() {
+	if c.wake != nil {
+		close(c.wake)
+		c.wake = nil
+	}
+}
+
+// probe reports whether the client may still read: an interim response could be sent.
+func (c *conn) probe() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.answering || !c.interim {
+		return false
+	}
+	if c.Conn.SetWriteDeadline(time.Now().Add(probeTimeout)) != nil {
+		return false
+	}
+	_, err := io.WriteString(c.Conn, interim)
+	return err == nil
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(p, []byte("HTTP/1.1 1")) {
+		c.mu.Lock()
+		c.answering = true
+		c.mu.Unlock()
+	}
+	defer c.open.enter(c, c.open.enter(c, writing))
+	for written := 0; ; {
+		c.setWriteDeadline()
+		n, err := c.Conn.Write(p[written:min(len(p), written+writePiece)])
+		written += n
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// setWriteDeadline gives the client its time for the next piece.
+func (c *conn) setWriteDeadline() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	deadline := time.Now().Add(c.open.times.write)
+	if !c.writeBy.IsZero() && c.writeBy.Before(deadline) {
+		deadline = c.writeBy
+	}
+	_ = c.Conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write will
+}
+
+// SetWriteDeadline implements net.Conn. Each piece of an answer has a deadline besides.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writeBy = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readBy = t
+	if !t.IsZero() {
+		c.wakeUp()
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.open.remove(c)
+	c.mu.Lock()
+	c.closed = true
+	c.wakeUp()
+	c.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite is called by net/http when a request was answered before its body was read, such as one that is too large,
+// and the connection is to be closed. What the client still sends is discarded for a while: one that reads the answer
+// only after it has sent everything would otherwise see a broken connection (RFC 9112, section 9.6).
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		if err := half.CloseWrite(); err != nil {
+			return err
+		}
+	}
+	c.open.enter(c, discarding)
+	if err := c.SetReadDeadline(time.Now().Add(lingerTimeout)); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, c.Conn, lingerBytes)
+	return err
+}

@@ -1,0 +1,271 @@
+package httpx
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	for files, want := range map[uint64]int{0: 8192, 20: 16, 64: 16, 100: 36, 256: 192, 1024: 768, 20000: 8192, 1 << 63: 8192} {
+		if got := connectionLimit(files); got != want {
+			t.Errorf("connectionLimit(%d) = %d, want %d", files, got, want)
+		}
+	}
+}
+
+// TestFirstToClose holds which of a server's connections makes room.
+func TestFirstToClose(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	is := func(p phase, d time.Duration) held { return held{phase: p, since: now.Add(-d)} }
+	tests := map[string]struct {
+		held []held
+		want int // -1: none
+	}{
+		"none":                        {nil, -1},
+		"all are served":              {[]held{is(serving, time.Hour), is(waiting, time.Minute)}, -1},
+		"idle longest":                {[]held{is(serving, time.Hour), is(idle, time.Second), is(idle, 2*time.Second)}, 2},
+		"slow headers before idle":    {[]held{is(idle, 11*time.Second), is(receiving, time.Second)}, 1},
+		"long idle before headers":    {[]held{is(idle, 13*time.Second), is(receiving, time.Second)}, 0},
+		"longest without headers":     {[]held{is(receiving, time.Second), is(receiving, 3*time.Second), is(receiving, 2*time.Second)}, 1},
+		"reads its answer":            {[]held{is(writing, time.Second)}, -1},
+		"does not read its answer":    {[]held{is(writing, 2*time.Second), is(serving, time.Hour)}, 0},
+		"was refused and sends on":    {[]held{is(receiving, 9*time.Second), is(discarding, 0)}, 1},
+		"a new one is better than no": {[]held{is(serving, time.Hour), is(receiving, time.Millisecond)}, 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &connections{times: times{header: 10 * time.Second, idle: 120 * time.Second, write: 30 * time.Second}, open: map[*conn]struct{}{}}
+			conns := make([]*conn, len(test.held))
+			for i, h := range test.held {
+				conns[i] = &conn{held: h}
+				s.open[conns[i]] = struct{}{}
+			}
+			got := -1
+			first := s.first(now)
+			for i, c := range conns {
+				if c == first {
+					got = i
+				}
+			}
+			if got != test.want {
+				t.Errorf("first to close is %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// get asks for / on the connection and returns the status.
+func get(c net.Conn) (int, error) {
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, err
+}
+
+// TestIdleConnectionsMakeRoom holds that clients that connect, and those that connect and ask once, or begin to ask,
+// lock nobody out, and that one in use all the time is never closed.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	for name, idle := range map[string]func(c net.Conn) error{
+		"silent":       func(net.Conn) error { return nil },
+		"asked once":   func(c net.Conn) error { _, err := get(c); return err },
+		"slow headers": func(c net.Conn) error { _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: "); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &Server{MaxConnections: 8, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+			inVirtualTime(t, s, func(t *testing.T, p *pipes) {
+				used := p.dial()
+				defer used.Close()
+				for range 40 {
+					held := p.dial()
+					defer held.Close()
+					if err := idle(held); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(100 * time.Millisecond)
+					if status, err := get(used); status != http.StatusOK {
+						t.Fatalf("on the connection in use: %d %v", status, err)
+					}
+				}
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// TestFullServerRefuses holds that a client beyond the bound is told so at once while all others are served.
+func TestFullServerRefuses(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan struct{}), make(chan struct{})
+	addr := serve(t, &Server{MaxConnections: 3, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-release
+	})})
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer close(release)
+	for range 3 {
+		c := dial(t, addr)
+		all.Go(func() {
+			if status, err := get(c); status != http.StatusOK {
+				t.Errorf("served: %d %v", status, err)
+			}
+		})
+		<-entered
+	}
+	response, err := http.ReadResponse(bufio.NewReader(dial(t, addr)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") != "1" ||
+		!strings.Contains(string(body), `"code":"full"`) || err != nil {
+		t.Errorf("beyond the bound: %d %v %s %v", response.StatusCode, response.Header, body, err)
+	}
+}
+
+// TestLongPollsYield holds that handlers which wait answer early when connections become scarce, the longest first, so
+// that waiting clients lock nobody out.
+func TestLongPollsYield(t *testing.T) {
+	t.Parallel()
+	var polls atomic.Int32
+	s := &Server{MaxConnections: 16, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			return
+		}
+		polls.Add(1)
+		ctx, done := Yielding(r.Context())
+		defer done()
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Hour):
+		}
+	})}
+	inVirtualTime(t, s, func(t *testing.T, p *pipes) {
+		var all sync.WaitGroup
+		for i := range 100 {
+			c := p.dial()
+			all.Go(func() {
+				defer c.Close()
+				_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+				if status, _, err := readAnswer(c); status != http.StatusOK {
+					t.Errorf("long-poll %d: %d %v", i, status, err)
+				}
+			})
+			time.Sleep(time.Millisecond)
+			other := p.dial()
+			if status, err := get(other); status != http.StatusOK {
+				t.Errorf("beside %d long-polls: %d %v", i, status, err)
+			}
+			other.Close()
+		}
+		if n := polls.Load(); n != 100 {
+			t.Errorf("%d long-polls were served, want 100", n)
+		}
+		time.Sleep(time.Hour)
+		all.Wait()
+	})
+}
+
+// failing is a listener whose Accept fails a few times.
+type failing struct {
+	*pipes
+	errs chan error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	select {
+	case err := <-f.errs:
+		return nil, err
+	default:
+		return f.pipes.Accept()
+	}
+}
+
+// TestAcceptErrorsPass holds that a lack of descriptors, and errors that net/http would end with, neither end the server
+// nor make it spin, and that idle connections are closed to end the lack.
+func TestAcceptErrorsPass(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log lockedBuffer
+		f := &failing{&pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}, make(chan error, 20)}
+		s := &Server{listener: f, Log: slog.New(slog.NewTextHandler(&log, nil)), Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- s.Run(ctx) }()
+		idle := f.dial()
+		defer idle.Close()
+		if status, err := get(idle); status != http.StatusOK {
+			t.Fatalf("before: %d %v", status, err)
+		}
+		for _, err := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, errors.New("unknown")} {
+			f.errs <- fmt.Errorf("accept: %w", err)
+		}
+		start := time.Now()
+		next := f.dial() // accepted before the errors
+		defer next.Close()
+		last := f.dial()
+		defer last.Close()
+		if status, err := get(last); status != http.StatusOK {
+			t.Errorf("after: %d %v", status, err)
+		}
+		if took := time.Since(start); took != (5+10+20+40)*time.Millisecond {
+			t.Errorf("four errors were waited out in %s, want 5 + 10 + 20 + 40 ms", took)
+		}
+		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the idle connection ends with %v, want EOF", err)
+		}
+		if n := strings.Count(log.String(), "connection not accepted"); n != 4 {
+			t.Errorf("%d lines in the log, want 4:\n%s", n, log.String())
+		}
+		for range 20 { // the longest pause does not outlast the server
+			f.errs <- syscall.EMFILE
+		}
+		go func() { _ = f.dial() }()
+		time.Sleep(5 * time.Second)
+		cancel()
+		if err := <-ran; err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+	})
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
