@@ -107,11 +107,11 @@ func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem
 	}
 	e.health = before.after(ev, pace)
 	cancelled := 0
-	if e.health.hung() {
+	if e.health.hung() && e.health.misses > before.misses {
 		cancelled = e.cancelFlights()
 	}
 	switch {
-	case before.healthy && !e.health.healthy:
+	case before.healthy && !e.health.healthy, cancelled > 0:
 		p.cfg.Log.WarnContext(ctx, "endpoint unhealthy", "endpoint", e.url, "error", e.health.problem, "cancelled", cancelled)
 	case !before.healthy && e.health.healthy:
 		p.cfg.Log.InfoContext(ctx, "endpoint healthy", "endpoint", e.url, "slots", e.load.slots, "warning", e.info.Warning)

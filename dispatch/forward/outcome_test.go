@@ -218,3 +218,26 @@ func TestMoreTelling(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReply holds that whatever a replica answers becomes a result with labels or an error within bounds.
+func FuzzReply(f *testing.F) {
+	f.Add(200, "", []byte(`{"predictions":["junco"],"timing":{"decode":0.01}}`))
+	f.Add(503, "3", []byte(`{"error":"Queue is full","retry_after":2.5}`))
+	f.Add(422, "Fri, 02 Jan 2026 03:04:05 GMT", []byte(`{"error":"Not a decodable image","hint":"send a JPEG"}`))
+	f.Fuzz(func(t *testing.T, status int, retryAfter string, body []byte) {
+		result, o := reply{status, retryAfter, body}.outcome(address, time.Now())
+		if o.err == nil {
+			if len(result.Predictions) == 0 || o.elsewhere || o.tells != attemptAnswered {
+				t.Errorf("result %+v, outcome %+v", result, o)
+			}
+			return
+		}
+		e, ok := errors.AsType[*resnet18cloud.Error](o.err)
+		if !ok || e.Message == "" || len(e.Message) > 512 || len(e.Hint) > 512 || e.RetryAfter < 0 || e.RetryAfter > time.Minute {
+			t.Errorf("error %+v is out of bounds", o.err)
+		}
+		if o.tells == nothing || o.elsewhere == (o.tells == attemptAnswered) {
+			t.Errorf("outcome %+v", o)
+		}
+	})
+}

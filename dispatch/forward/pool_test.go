@@ -90,16 +90,21 @@ func TestErrors(t *testing.T) {
 
 func TestRetryElsewhere(t *testing.T) {
 	t.Parallel()
-	dead := newFake(t, "{}", hangUp)
+	away := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	var dead *fake
+	dead = newFake(t, "{}", func(w http.ResponseWriter, r *http.Request) {
+		dead.ready.Store(&away)
+		hangUp(w, r)
+	})
 	good := newFake(t, "{}", prototype)
-	p := start(t, forward.Config{Endpoints: []string{dead.URL, good.URL}, MaxBackoff: time.Minute}, 2)
+	p := start(t, forward.Config{Endpoints: []string{dead.URL, good.URL}}, 2)
 	for range 5 {
 		if r, err := p.Classify(t.Context(), image); err != nil || r.Replica != good.URL {
 			t.Fatalf("Classify = %+v, %v, want the good replica's answer", r, err)
 		}
 	}
-	if n := dead.images.Load(); n > 2 {
-		t.Errorf("the dead replica was sent %d images, want at most 2: it is set aside", n)
+	if n := dead.images.Load(); n < 1 || n > 2 { // the transport may repeat a request
+		t.Errorf("the dead replica was sent %d images, want one: it is set aside", n)
 	}
 }
 
