@@ -78,7 +78,7 @@ func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings)
 		}
 		var met *damage // before it ended
 		for i, d := range s.damages {
-			if first[r.Index].Before(d.at) && r.EndSeen.After(d.at) {
+			if first[r.Index].Before(d.till) && r.EndSeen.After(d.from) {
 				met = &s.damages[i]
 			}
 		}
@@ -87,7 +87,7 @@ func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings)
 				f.Add("request lost without damage", "request %d (%s): %s", r.Index, r.ID, r.End.Message)
 			}
 		}
-		if met != nil && r.Accepted.Before(met.at) && r.EndSeen.After(met.whole.Add(endLimit+time.Second)) {
+		if met != nil && r.Accepted.Before(met.till) && r.EndSeen.After(met.whole.Add(endLimit+time.Second)) {
 			f.Add("request that ended too late after damage", "request %d (%s) %.1fs after %s", r.Index, r.ID, r.EndSeen.Sub(met.whole).Seconds(), met.name)
 		}
 		for _, a := range r.Again {
@@ -124,7 +124,7 @@ func (s *system) excuseRedone(requests []*harness.Request) int {
 
 func (s *system) damagedAfter(t time.Time) bool {
 	for _, d := range s.damages {
-		if d.at.After(t) {
+		if d.till.After(t) {
 			return true
 		}
 	}

@@ -111,7 +111,8 @@ func removeData(ctx context.Context, s *system) {
 		s.t.Error(err)
 	}
 	work()
-	s.damages = append(s.damages, damage{name: "data folder removed", at: at, whole: time.Now()})
+	// A dispatcher needs a moment to see that it writes to files that nobody will find.
+	s.damages = append(s.damages, damage{name: "data folder removed", from: at, till: at.Add(backLimit), whole: time.Now()})
 }
 
 // ways are those in which data is damaged; spoil does it.
@@ -128,7 +129,7 @@ func damageData(ending string) func(context.Context, *system) {
 		s.damageFiles(ending, way)
 		work()
 		s.up(s.dispatchers[0])
-		s.damages = append(s.damages, damage{name: way + " " + ending, at: at, whole: time.Now()})
+		s.damages = append(s.damages, damage{name: way + " " + ending, from: at, till: at, whole: time.Now()})
 	}
 }
 

@@ -50,9 +50,9 @@ type system struct {
 
 // damage is a fault after which requests may end as lost, those that had not ended before.
 type damage struct {
-	name  string
-	at    time.Time // when the data was damaged
-	whole time.Time // when all that serves ran again
+	name       string
+	from, till time.Time // what was accepted before till may be lost from on
+	whole      time.Time // when all that serves ran again
 }
 
 // newSystem starts two dispatchers on a NATS server of its own process, or one with the server inside. More options may
