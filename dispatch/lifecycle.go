@@ -147,6 +147,15 @@ func restartable(r store.Record) bool {
 	return false
 }
 
+// sendAgainAfter is when a client may send an image again whose request ended with the code; 0 where the time is not
+// what was missing.
+func sendAgainAfter(code resnet18cloud.Code) time.Duration {
+	if code == resnet18cloud.CodeUnavailable || code == resnet18cloud.CodeLost {
+		return time.Second
+	}
+	return 0
+}
+
 // errLost ends a request whose job is gone.
 func errLost() *resnet18cloud.Error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeLost,

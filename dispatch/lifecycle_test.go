@@ -239,6 +239,18 @@ func TestRestartable(t *testing.T) {
 	}
 }
 
+func TestSendAgainAfter(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[resnet18cloud.Code]time.Duration{
+		resnet18cloud.CodeUnavailable: time.Second, resnet18cloud.CodeLost: time.Second,
+		resnet18cloud.CodeDeadline: 0, resnet18cloud.CodeUndecodable: 0, resnet18cloud.CodeInternal: 0,
+	} {
+		if got := sendAgainAfter(code); got != want {
+			t.Errorf("sendAgainAfter(%s) = %s, want %s", code, got, want)
+		}
+	}
+}
+
 func TestSuperseded(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
