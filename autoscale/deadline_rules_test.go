@@ -63,6 +63,7 @@ func TestDeadlineBacklog(t *testing.T) {
 		"for 2.5 s":                {1, f, []Replica{age(2.5)}, 5.5},
 		"late":                     {1, f, []Replica{age(60)}, 5.5},
 		"asked for, not there yet": {3, f, []Replica{ready}, 6 + 2*3},
+		"one of two starts":        {2, f, []Replica{age(0)}, 3 + 3},
 		"served, does not now":     {2, f, []Replica{ready, {Created: start, ReadyAt: start}}, 6 + 3},
 		"a quick start":            {1, demand{horizon: 1.5, level: 100, mu: 20}, []Replica{age(0)}, 1},
 		"a quick one asked for":    {1, demand{horizon: 1.5, level: 100, mu: 20}, nil, 1},
@@ -292,6 +293,14 @@ func TestDeadlineForecasts(t *testing.T) {
 	f, d = forecast(steadily(DeadlineConfig{}, l), withReplicas(6, 6, 0))
 	near(t, "figure dispersion", figure(d, "dispersion_ratio"), dispersion)
 	near(t, "need of a wild load", float64(f.need), float64(queueing.Servers(f.level, 20, (dispersion+0.25)/2, 0.42, 0.005, 1000)))
+	for _, rate := range []float64{60, 150, 300, 500, 900} { // with little time for waiting it matters how much they vary
+		l := counts(repeat(60, rate)...)
+		for i := range l.Samples {
+			l.Samples[i].Images += []float64{-2, 2}[i%2] * math.Sqrt(rate)
+		}
+		f, _ := forecast(steadily(DeadlineConfig{SLO: 90 * time.Millisecond, Limits: Limits{Max: 1000}}, l), withReplicas(6, 6, 0))
+		near(t, "need with little time", float64(f.need), float64(queueing.Servers(f.upper, 20, (l.dispersion()+0.25)/2, 0.01, 0.005, 1000)))
+	}
 	if f.need <= need {
 		t.Errorf("a wild load needs %d, want more than the %d of a steady one", f.need, need)
 	}

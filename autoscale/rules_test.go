@@ -277,6 +277,17 @@ func TestOracleStaffs(t *testing.T) {
 			t.Errorf("300/s from second %d on: %+v, want %+v", at, d.Because(), want)
 		}
 	}
+	for at := range 7 { // one second of it is enough
+		pulse := func(second int) float64 {
+			if second == at {
+				return 300
+			}
+			return 100
+		}
+		if d := oracle(500*time.Millisecond, Limits{}, pulse); d.Replicas != servers(300, 0.42) {
+			t.Errorf("300/s in second %d only: %d replicas", at, d.Replicas)
+		}
+	}
 	for slo, slack := range map[time.Duration]float64{500 * time.Millisecond: 0.42, 60 * time.Millisecond: 0.003} {
 		for _, rate := range []float64{50, 100, 200, 300, 700} {
 			if d, want := oracle(slo, Limits{Max: 100}, func(int) float64 { return rate }), servers(rate, slack); d.Replicas != want {

@@ -49,14 +49,14 @@ func (w *world) pick(n int) int {
 	return w.random.IntN(n)
 }
 
-// decide has one call in ten fail while the world is faulty, half of them unheard.
-func (w *world) decide(string) int {
+// decide has one call in ten fail while the world is faulty, in one of so many ways. It returns 0 for the others.
+func (w *world) decide(ways int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.faulty || w.random.Float64() >= 0.1 {
 		return 0
 	}
-	return 1 + w.random.IntN(2)
+	return 1 + w.random.IntN(ways)
 }
 
 // written notes ends. A restart that is taken back has an end of its own.
@@ -97,8 +97,12 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 0)), faulty: true,
 		ends: map[string]int{}, accepted: map[string]struct{}{}, codes: map[resnet18cloud.Code]int{},
 		queue: &queuetest.Faulty{Queue: memqueue.New(12, 2*time.Second)}, store: &storetest.Faulty{Store: memstore.New(24*time.Hour, 100_000)}}
-	w.queue.Decide = func(method string) queuetest.Fault { return queuetest.Fault(w.decide(method)) }
-	w.store.Decide = func(method string) storetest.Fault { return storetest.Fault(w.decide(method)) }
+	w.queue.Decide = func(string) queuetest.Fault {
+		return []queuetest.Fault{queuetest.None, queuetest.Refused, queuetest.Unheard}[w.decide(2)]
+	}
+	w.store.Decide = func(string) storetest.Fault {
+		return []storetest.Fault{storetest.None, storetest.Refused, storetest.Unheard, storetest.Repeated}[w.decide(3)]
+	}
 	w.store.Written = w.written
 	life, end := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -107,7 +111,7 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 	parts.Go(func() { _ = w.store.Run(life) })
 	for range n {
 		d, err := New(Config{Queue: w.queue, Store: w.store, Classifier: w, ClassifierSlots: 2, Attempts: 3,
-			QueueCapacity: 12, CacheSize: -1, RedeliverAfter: 2 * time.Second, ResultTTL: 4 * time.Minute})
+			QueueCapacity: 12, CacheSize: -1, RedeliverAfter: 2 * time.Second, SubmitTimeout: 5 * time.Second, ResultTTL: 4 * time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}

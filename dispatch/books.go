@@ -45,14 +45,14 @@ type view struct {
 // suspicious reports whether a record's job must be looked for: it is not in this dispatcher's hands, and the record is
 // old enough to have one.
 //
-// A restarted request may be without a job for publishTimeout. A request at another dispatcher may be without one while
+// A restarted request may be without a job while that is being queued. A request at another dispatcher may be without one while
 // that dispatcher is heard of; afterwards the job would have been delivered again.
 func (l limits) suspicious(r store.Record, now time.Time) bool {
 	switch {
 	case r.Status == resnet18cloud.StatusProcessing:
 		return now.Sub(r.StartedAt) >= lostGrace+l.silence
 	case r.Generation > 0:
-		return now.Sub(r.QueuedAt) >= lostGrace+publishTimeout
+		return now.Sub(r.QueuedAt) >= lostGrace+l.submit
 	}
 	return now.Sub(r.QueuedAt) >= lostGrace
 }
@@ -135,6 +135,10 @@ func (d *Dispatcher) reconcile(ctx context.Context, b *books, always bool) error
 		*b = books{} // nothing to compare
 		return nil
 	}
+	// In a cluster, a leader that was cut off goes on answering for some seconds. It cannot take a write.
+	if err := d.queue.Probe(ctx); err != nil {
+		return err
+	}
 	v := view{unfinished: unfinished, now: now}
 	if v.jobs, err = d.queue.Jobs(ctx); err != nil {
 		return err
@@ -199,12 +203,11 @@ func (d *Dispatcher) adopt(ctx context.Context, b *books, id string) error {
 	case err != nil:
 		return err
 	}
-	r, err := d.write(ctx, newRecord(job))
+	r, err := d.create(ctx, newRecord(job))
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return nil
 	case err != nil:
-		d.recorder.doubt(r)
 		return fmt.Errorf("create the record of a job: %w", err)
 	}
 	d.recorder.accepted(r, d.queue.Waiting())

@@ -24,8 +24,8 @@ func TestSuspicious(t *testing.T) {
 	}{
 		"just queued":                      {testLimits, "queued", 0, 3*time.Second - 1, 0, false},
 		"queued":                           {testLimits, "queued", 0, 3 * time.Second, 0, true},
-		"just restarted":                   {testLimits, "queued", 1, 33*time.Second - 1, 0, false},
-		"restarted":                        {testLimits, "queued", 1, 33 * time.Second, 0, true},
+		"just restarted":                   {testLimits, "queued", 1, 23*time.Second - 1, 0, false},
+		"restarted":                        {testLimits, "queued", 1, 23 * time.Second, 0, true},
 		"may be at another dispatcher":     {testLimits, "processing", 0, time.Minute, 13*time.Second - 1, false},
 		"was at another dispatcher":        {testLimits, "processing", 0, time.Minute, 13 * time.Second, true},
 		"restarted and taken":              {testLimits, "processing", 1, 20 * time.Second, 13 * time.Second, true},

@@ -64,7 +64,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		queue:    cfg.Queue,
 		store:    cfg.Store,
 		instance: uuid.NewString(),
-		limits:   limits{attempts: cfg.Attempts, wait: cfg.ResultTTL / 2, silence: cfg.RedeliverAfter},
+		limits:   cfg.limits(),
 		recorder: newRecorder(time.Now()),
 		opening:  opening{log: cfg.Log},
 		problem:  func() error { return nil },

@@ -16,7 +16,16 @@ import (
 type limits struct {
 	attempts int           // how often a dispatcher may begin to work on a request
 	wait     time.Duration // how long a request may wait for a replica
+	submit   time.Duration // how long it may take to queue the job of a request
 	silence  time.Duration // how long another dispatcher may work on a request unheard; 0 when there is no other
+}
+
+func (c Config) limits() limits {
+	l := limits{attempts: c.Attempts, wait: c.ResultTTL / 2, submit: c.SubmitTimeout, silence: c.RedeliverAfter}
+	if c.Queue == nil && c.NATS.URL == "" { // the queue is this process's own
+		l.silence = 0
+	}
+	return l
 }
 
 // readerGrace is how much later than the worker of a request others may end it.
@@ -136,6 +145,15 @@ func restartable(r store.Record) bool {
 		return true
 	}
 	return false
+}
+
+// sendAgainAfter is when a client may send an image again whose request ended with the code; 0 where the time is not
+// what was missing.
+func sendAgainAfter(code resnet18cloud.Code) time.Duration {
+	if code == resnet18cloud.CodeUnavailable || code == resnet18cloud.CodeLost {
+		return time.Second
+	}
+	return 0
 }
 
 // errLost ends a request whose job is gone.

@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
 // noon is the time of these tests.
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-var testLimits = limits{attempts: 3, wait: 30 * time.Minute, silence: 10 * time.Second}
+var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
 
 // codeOf is the code of an error; empty for none.
 func codeOf(e *resnet18cloud.Error) resnet18cloud.Code {
@@ -59,6 +62,25 @@ func TestOverdue(t *testing.T) {
 	}
 	if got := codeOf(testLimits.overdue(store.Record{QueuedAt: noon, Deadline: noon}, noon)); got != "deadline" {
 		t.Errorf("overdue at the deadline itself = %q, want deadline", got)
+	}
+}
+
+// TestLimits: with a queue of its own a dispatcher need not wait for others.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+	alone := want
+	alone.silence = 0
+	if got := (Config{}).withDefaults().limits(); got != alone {
+		t.Errorf("limits of an embedded NATS server = %+v, want %+v", got, alone)
+	}
+	for name, c := range map[string]Config{
+		"NATS outside": {NATS: natsconn.Config{URL: "nats://nats:4222"}},
+		"another":      {Queue: memqueue.New(1, time.Second), Store: memstore.New(time.Second, 1)},
+	} {
+		if got := c.withDefaults().limits(); got != want {
+			t.Errorf("limits with %s queue = %+v, want %+v", name, got, want)
+		}
 	}
 }
 
@@ -213,6 +235,18 @@ func TestRestartable(t *testing.T) {
 		r := store.Record{Status: resnet18cloud.StatusFailed, Failure: &store.Failure{Code: code}}
 		if got := restartable(r); got != want {
 			t.Errorf("restartable(failed, %s) = %t, want %t", code, got, want)
+		}
+	}
+}
+
+func TestSendAgainAfter(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[resnet18cloud.Code]time.Duration{
+		resnet18cloud.CodeUnavailable: time.Second, resnet18cloud.CodeLost: time.Second,
+		resnet18cloud.CodeDeadline: 0, resnet18cloud.CodeUndecodable: 0, resnet18cloud.CodeInternal: 0,
+	} {
+		if got := sendAgainAfter(code); got != want {
+			t.Errorf("sendAgainAfter(%s) = %s, want %s", code, got, want)
 		}
 	}
 }

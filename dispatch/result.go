@@ -85,10 +85,10 @@ func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Durati
 	if r.Status.Final() {
 		return r, nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, waitLimit(r, time.Now(), limit))
+	ctx, cancel := context.WithTimeout(ctx, waitLimit(r, time.Now(), limit))
 	defer cancel()
 	defer context.AfterFunc(d.stopping, cancel)()
-	r, err := d.store.Wait(waiting, r.ID)
+	r, err := d.store.Wait(ctx, r.ID)
 	if err != nil {
 		return r, d.unavailable("Results are", err)
 	}

@@ -31,9 +31,6 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 		_ = conn.Close() // there is nothing to flush
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	if embedded {
-		d.limits.silence = 0 // there is no other dispatcher
-	}
 	k.conn = conn
 	k.kind = storageKind{embedded: embedded, replicas: d.cfg.NATSReplicas, dir: conn.Dir(), needed: min(16<<20, least.queue)}
 	d.problem = k.Problem

@@ -162,13 +162,12 @@ func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result resnet18cloud.Result) (store.Record, error) {
 	r.FromCache = true
 	end := completed(r, result, true, time.Now())
-	written, err := d.write(ctx, end)
+	written, err := d.create(ctx, end)
 	switch {
 	case errors.Is(err, store.ErrConflict): // the same idempotency key, at the same time
 		return d.present(ctx, r.ID)
 	case err != nil:
 		d.recorder.doubt(r)
-		d.recorder.doubt(end)
 		return store.Record{}, d.unavailable("Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
@@ -190,53 +189,51 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	if err := d.publish(ctx, job); err != nil {
 		return store.Record{}, err
 	}
-	written, err := d.write(ctx, r)
+	written, err := d.create(ctx, r)
 	switch {
-	case errors.Is(err, store.ErrConflict): // whoever created it has counted it, too
+	case errors.Is(err, store.ErrConflict): // a worker has created it, and counted it
 		return r, nil
 	case err != nil:
-		d.recorder.doubt(r)
 		return store.Record{}, d.unavailable("Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
 
-// publishTimeout bounds the time in which a restarted request has a record but no job.
-const publishTimeout = 30 * time.Second
-
 // restart starts a request again that has ended as known says: r is its next generation. The record is changed before
 // the job is stored, so that of several clients that try at the same time one restarts the request and the others get
 // it. A restart whose job cannot be stored is taken back.
 func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record) (store.Record, error) {
-	written, err := d.write(ctx, r)
+	written, err := d.create(ctx, r)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return d.present(ctx, r.ID)
 	case err != nil:
-		d.recorder.doubt(r)
 		return store.Record{}, d.unavailable("Results are", err)
 	}
-	publishing, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	if err := d.publish(publishing, job); err != nil {
+	if err := d.publish(ctx, job); err != nil {
 		return d.takeBack(ctx, written, known, err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
 
+// takeBackTimeout bounds one try to take a restart back. When it fails, the books end the request as lost.
+const takeBackTimeout = 2 * time.Second
+
 // takeBack gives the request its earlier end again, because its job could not be stored.
 func (d *Dispatcher) takeBack(ctx context.Context, restart, known store.Record, cause error) (store.Record, error) {
 	back := withdrawn(restart, known)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout) // the submission's time may be up
+	defer cancel()
 	_, err := d.write(ctx, back)
 	switch {
 	case errors.Is(err, store.ErrConflict): // a worker has had the job: it was stored after all
-		if present, err := d.present(ctx, restart.ID); err == nil {
+		if present, err := d.present(ctx, restart.ID); err == nil && !hasMark(present, markOf(back)) {
 			d.recorder.accepted(restart, d.queue.Waiting())
 			return present, nil
 		}
-		d.recorder.doubt(restart)
+		d.recorder.doubtTakenBack(restart, back)
 	case err != nil:
 		d.recorder.doubtTakenBack(restart, back)
 	}

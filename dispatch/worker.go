@@ -189,13 +189,14 @@ func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Re
 		case !first:
 			return r, duty, nil
 		} // otherwise the request must exist before it can end
-		r, err = d.write(ctx, r)
+		write := d.write
+		if first {
+			write = d.create
+		}
+		r, err = write(ctx, r)
 		switch {
 		case errors.Is(err, store.ErrConflict):
 			continue
-		case err != nil && first:
-			d.recorder.doubt(r)
-			return r, duty, err
 		case err != nil:
 			return r, duty, err
 		case first:

