@@ -106,8 +106,8 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 			Message: "Dispatcher is stopping", Hint: "send it again; another will take it", RetryAfter: time.Second}
 	default:
 	}
-	if err := d.storageProblem(); err != nil {
-		return store.Record{}, err
+	if d.problem() != nil {
+		return store.Record{}, d.storageProblem()
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.SubmitTimeout)
 	defer cancel()
