@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -27,9 +28,9 @@ func (s *system) judge(ctx context.Context) map[string]int {
 	s.t.Helper()
 	var f harness.Findings
 	requests := s.load.Requests()
-	redone := s.excuseRedone(requests)
+	gone, redone := s.excuseDamage(requests)
 	books := harness.Judge(requests, &f)
-	lost, gone := s.judgeRequests(requests, &f)
+	lost := s.judgeRequests(requests, &f)
 	s.judgeAnswers(&f)
 	s.judgeFaults()
 	f.Report(s.t)
@@ -62,9 +63,8 @@ func (s *system) during(at time.Time) string {
 	return name
 }
 
-// judgeRequests holds that all were accepted in the end, and that only damage lost any. It returns how many damage lost,
-// and of how many that had ended, and whose clients knew, the result is gone.
-func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings) (lost, gone int) {
+// judgeRequests holds that all were accepted in the end, and that only damage lost any. It returns how many.
+func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings) (lost int) {
 	first := map[int]time.Time{} // when a request was sent first
 	for _, sub := range s.load.Submissions() {
 		if t, ok := first[sub.Request]; !ok || sub.Sent.Before(t) {
@@ -91,35 +91,35 @@ func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings)
 			f.Add("request that ended too late after damage", "request %d (%s) %.1fs after %s", r.Index, r.ID, r.EndSeen.Sub(met.whole).Seconds(), met.name)
 		}
 		for _, a := range r.Again {
-			switch {
-			case a.Ended():
-			case a.HTTPStatus == http.StatusNotFound && s.damagedAfter(r.EndSeen):
-				gone++
-			default:
+			if !a.Ended() {
 				f.Add("request without an end when all was over", "request %d (%s): %d %q %v", r.Index, r.ID, a.HTTPStatus, a.Status, a.Err)
 			}
 		}
 	}
-	return lost, gone
+	return lost
 }
 
-// excuseRedone forgets second ends of requests whose first one was seen before data was damaged: the damage may bring the
-// image back and take away that it was done. Both ends must be the same but for their time. It returns how many there are.
-func (s *system) excuseRedone(requests []*harness.Request) int {
-	redone := 0
+// excuseDamage forgets what was answered about requests whose end clients had seen before data was damaged, where damage
+// explains it. Gone: the result is not there any more, as 404 or a failure with code lost says. Redone: the image came
+// back without that it was done, and ended as before but at another time.
+func (s *system) excuseDamage(requests []*harness.Request) (gone, redone int) {
 	for _, r := range requests {
-		if !r.End.Ended() || !s.damagedAfter(r.EndSeen) {
+		if r.End.Status != "completed" || !s.damagedAfter(r.EndSeen) {
 			continue
 		}
-		for i, again := range r.Again {
-			if again.Status == "completed" && r.End.Status == "completed" && again.CompletedAt != r.End.CompletedAt &&
-				again.Result.Predictions[0] == r.Label {
+		r.Again = slices.DeleteFunc(r.Again, func(a harness.Answer) bool {
+			switch {
+			case a.HTTPStatus == http.StatusNotFound || a.Ended() && a.Code == "lost":
+				gone++
+				return true
+			case a.Ended() && a.Status == "completed" && a.CompletedAt != r.End.CompletedAt && a.Result.Predictions[0] == r.Label:
 				redone++
-				r.Again[i].CompletedAt = r.End.CompletedAt
+				return true
 			}
-		}
+			return false
+		})
 	}
-	return redone
+	return gone, redone
 }
 
 func (s *system) damagedAfter(t time.Time) bool {
