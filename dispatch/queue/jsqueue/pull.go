@@ -30,8 +30,9 @@ const (
 // request is for one message, and stays with the server for pullWait (NATS ADR-13, pull requests).
 var request = fmt.Appendf(nil, `{"batch":1,"expires":%d}`, pullWait.Nanoseconds())
 
-// errNoConsumer says that the consumer does not exist, or has no leader now.
-var errNoConsumer = errors.New("ask for a job: no such consumer")
+// errNoAnswer says that the server did not answer, not even that there is no job: the consumer does not exist, or has no
+// leader now, or the connection was made again.
+var errNoAnswer = errors.New("ask for a job: no answer")
 
 func newPuller(conn *nats.Conn, stream, consumer string) (*puller, error) {
 	p := &puller{conn: conn, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: conn.NewInbox() + "."}
@@ -60,6 +61,8 @@ func (p *puller) next() (*nats.Msg, error) {
 		switch {
 		case errors.Is(err, nats.ErrTimeout) && time.Now().Before(patience) && p.conn.Stats().Reconnects == reconnects:
 			continue
+		case errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders):
+			return nil, errNoAnswer
 		case err != nil:
 			return nil, err
 		}
@@ -71,7 +74,7 @@ func (p *puller) next() (*nats.Msg, error) {
 		case status == "404", status == "408":
 			return nil, nats.ErrTimeout
 		case status == "503": // nobody listens to requests for this consumer
-			return nil, errNoConsumer
+			return nil, errNoAnswer
 		default:
 			return nil, fmt.Errorf("ask for a job: %s %s", status, msg.Header.Get("Description"))
 		}

@@ -68,7 +68,7 @@ func (q *Queue) await(ctx context.Context, l *lane) bool {
 
 // mend waits until another request may succeed, and makes the consumer again where it has gone.
 func (q *Queue) mend(ctx context.Context, l *lane, err error) {
-	if errors.Is(err, errNoConsumer) {
+	if errors.Is(err, errNoAnswer) {
 		making, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		err = q.ensureConsumer(making, l)
