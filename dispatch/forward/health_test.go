@@ -102,6 +102,13 @@ func TestHealth(t *testing.T) {
 			{6, attemptFailed, true, down(106, "#6")},
 			{106, probeSucceeded, false, up(1106)},
 		},
+		"failures of all kinds count together until an image is answered": {
+			{0, probeSucceeded, false, up(1000)},
+			{1, attemptBroken, true, down(101, "#1")},
+			{101, probeSucceeded, true, up(1101)},
+			{102, attemptStopped, true, up(1101)},
+			{103, attemptFailed, true, down(303, "#4")},
+		},
 		"a refusal for want of room is neither an error nor a success": {
 			{0, probeSucceeded, false, up(1000)},
 			{1, attemptFailed, true, up(1000)},
