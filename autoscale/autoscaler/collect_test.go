@@ -184,10 +184,10 @@ func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	lookups := make(chan string, 100)
-	a := newAutoscaler(t, Config{Dispatchers: []string{"dns+http://name:" + port + "/", d.URL}, Scaler: newScaler(3), NewPolicy: wants(3), LookupInterval: 10 * time.Millisecond,
+	a := newAutoscaler(t, Config{Dispatchers: []string{"dns+http://name:" + port + "/"}, Scaler: newScaler(3), NewPolicy: wants(3), LookupInterval: 10 * time.Millisecond,
 		Lookup: func(_ context.Context, host string) ([]string, error) {
 			lookups <- host
-			return []string{"127.0.0.1"}, nil
+			return []string{"127.0.0.1", "127.0.0.1"}, nil
 		}})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -206,7 +206,7 @@ func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 	}
 	first := a.Decisions(1000, false)
 	if r := first[len(first)-1]; r.Age < 0 || r.InFlight != 3 {
-		t.Errorf("first decision %+v; want the figures of one dispatcher, though it is named twice", r)
+		t.Errorf("first decision %+v; want the figures of the dispatcher, though its name has the address twice", r)
 	}
 }
 
