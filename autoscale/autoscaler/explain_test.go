@@ -188,8 +188,9 @@ func TestExplainNamesEachChange(t *testing.T) {
 		"at 135 that wait":        {func(s autoscale.Snapshot) int { return when(s.Queue >= 135) }, []Change{{"images waiting", 7, 135, 4, because}}},
 		"at 201 that wait":        {func(s autoscale.Snapshot) int { return when(s.Queue >= 201) }, []Change{}},
 		"at 21 at replicas":       {func(s autoscale.Snapshot) int { return when(s.InFlight >= 21) }, []Change{{"images at replicas", 5, 21, 4, because}}},
-		"at 20,006 at replicas":   {func(s autoscale.Snapshot) int { return when(s.InFlight >= 20_006) }, []Change{}},
-		"at 300,000 images/s":     {func(s autoscale.Snapshot) int { return when(offered(s) >= 300_000) }, []Change{}},
+		"at 15,000 at replicas":   {func(s autoscale.Snapshot) int { return when(s.InFlight >= 15_000) }, []Change{}},
+		"at 150,000 images/s":     {func(s autoscale.Snapshot) int { return when(offered(s) >= 150_000) }, []Change{}},
+		"at one more that waits":  {func(s autoscale.Snapshot) int { return when(s.Queue >= 8) }, []Change{{"images waiting", 7, 8, 4, because}}},
 		"above or below, by both": {func(s autoscale.Snapshot) int { return when(offered(s) >= 264 || offered(s) <= 72) }, []Change{{"images arriving a second", 200, 264, 4, because}, {"images arriving a second", 200, 72, 4, because}}},
 	} {
 		e := explain(test.decide)
@@ -199,6 +200,14 @@ func TestExplainNamesEachChange(t *testing.T) {
 		if e.Now.Replicas != 3 {
 			t.Errorf("%s: decides on %d now", name, e.Now.Replicas)
 		}
+	}
+	// A policy that looks each 15 s sees 15 s of what is changed.
+	x := explaining(15, func(s autoscale.Snapshot) int { return when(offered(s) >= 15*264 || offered(s) <= 15*72) })
+	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: x.make})
+	a.previous, a.latest = x.before, x.last
+	want := []Change{{"images arriving a second", 200, 264, 4, because}, {"images arriving a second", 200, 72, 4, because}}
+	if e, err := a.Explain(); err != nil || !cmp.Equal(want, e.Changes) {
+		t.Errorf("looking each 15 s: %v %s", err, cmp.Diff(want, e.Changes))
 	}
 	if e := explain(func(s autoscale.Snapshot) int { return when(offered(s) >= 1000) }); e.Then == nil || e.Then.Seconds != 5 {
 		t.Errorf("1000 images from now: then %+v, want in 5 s", e.Then)
