@@ -120,6 +120,16 @@ func TestExplainerFindsTheLeastChange(t *testing.T) {
 			t.Errorf("a change at %d, at most one less: found %v", limit, by)
 		}
 	}
+	// It doubles first: what is otherwise only between 5 and 8 is seen at 8, and looked for from 4 on.
+	between := explaining(0, func(s autoscale.Snapshot) int {
+		if 5 <= s.Queue && s.Queue <= 8 {
+			return 4
+		}
+		return 3
+	})
+	if by, _ := between.least(1e5, 3, alter); by != 5 {
+		t.Errorf("a change from 5 to 8 only: found %v, want 5", by)
+	}
 	always := explaining(0, func(autoscale.Snapshot) int { return 4 })
 	if by, _ := always.least(0, 3, alter); by != 0 {
 		t.Errorf("nothing may change: found %v", by)
