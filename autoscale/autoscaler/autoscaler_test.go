@@ -124,7 +124,10 @@ func TestScalesUpAndDown(t *testing.T) {
 	t.Parallel()
 	d, s := newDispatcher(t), newScaler(3)
 	d.sayCounts(10, 100, 100, 7)
-	newAutoscaler(t, Config{Dispatchers: []string{d.URL + "/"}, Scaler: s, NewPolicy: wants(5)}).step(t.Context())
+	up := newAutoscaler(t, Config{Dispatchers: []string{d.URL + "/"}, Scaler: s, NewPolicy: wants(5)})
+	if up.step(t.Context()); up.problem != "" {
+		t.Errorf("problem %q with a slash behind the URL", up.problem)
+	}
 	if n := <-s.set; n != 5 {
 		t.Errorf("set %d replicas, want 5", n)
 	}
@@ -220,9 +223,21 @@ func TestNeverShrinksBlindly(t *testing.T) {
 			t.Errorf("on figures %v old: %d replicas, want %d", age, r.Replicas, want)
 		}
 	}
-	if r := a.decide(now, autoscale.Snapshot{Desired: 3}); r.Replicas != 3 || r.Because().Rule != autoscale.RuleStale || r.Age != -1 {
-		t.Errorf("without figures: %+v, want 3, stale", r)
+	reason := func(what string, s autoscale.Snapshot, want autoscale.Reason) {
+		t.Helper()
+		if r := a.decide(now, s); r.Because() != want {
+			t.Errorf("%s: because of %+v, want %+v", what, r.Because(), want)
+		}
 	}
+	if r := a.decide(now, autoscale.Snapshot{Desired: 3}); r.Replicas != 3 || r.Age != -1 {
+		t.Errorf("without figures: %+v, want 3, of no age", r)
+	}
+	reason("without figures", autoscale.Snapshot{Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 1e6, Limit: 3})
+	reason("on figures 7 s old", autoscale.Snapshot{At: now.Add(-7 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 7, Limit: 3})
+	reason("a dispatcher was missing 12 s ago", autoscale.Snapshot{At: now, Missed: now.Add(-12 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleAway, Replicas: 3, Value: 12, Limit: 60})
+	reason("a dispatcher is missing, by another clock", autoscale.Snapshot{At: now, Missed: now.Add(time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleAway, Replicas: 3, Limit: 60})
+	reason("without figures, but nothing would change", autoscale.Snapshot{Desired: 1}, autoscale.Reason{Rule: autoscale.RuleFixed, Replicas: 1})
+	reason("none are to be there", autoscale.Snapshot{At: now}, autoscale.Reason{Rule: autoscale.RuleFixed})
 
 	here, away, s := newDispatcher(t), newDispatcher(t), newScaler(3)
 	here.sayCounts(10, 100, 100, 0)

@@ -1,11 +1,13 @@
 package autoscaler
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,13 +145,14 @@ func TestFindsDispatchersByName(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
 
+	var missed time.Duration // how long ago a dispatcher was missing
 	until := func(what string, holds func(inFlight int, problem string) bool) {
 		t.Helper()
 		var inFlight int
 		var problem string
 		for start := time.Now(); time.Since(start) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
 			a.mu.Lock()
-			inFlight, problem = a.latest.InFlight, a.problem
+			inFlight, problem, missed = a.latest.InFlight, a.problem, time.Since(a.latest.Missed)
 			a.mu.Unlock()
 			if holds(inFlight, problem) {
 				return
@@ -160,7 +163,8 @@ func TestFindsDispatchersByName(t *testing.T) {
 	until("two addresses", func(inFlight int, problem string) bool { return inFlight == 0b011 && problem == "" })
 	names.set()
 	until("no name server: the addresses stay", func(inFlight int, problem string) bool {
-		return inFlight == 0b011 && strings.Contains(problem, "look up dns+http://dispatchers.test")
+		return inFlight == 0b011 && strings.Contains(problem, "look up dns+http://dispatchers.test") &&
+			missed < time.Minute // as there may be others
 	})
 	names.set("127.0.0.3", "127.0.0.4")
 	servers[0].Close()
@@ -184,10 +188,10 @@ func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	lookups := make(chan string, 100)
-	a := newAutoscaler(t, Config{Dispatchers: []string{"dns+http://name:" + port + "/", d.URL}, Scaler: newScaler(3), NewPolicy: wants(3), LookupInterval: 10 * time.Millisecond,
+	a := newAutoscaler(t, Config{Dispatchers: []string{"dns+http://name:" + port + "/"}, Scaler: newScaler(3), NewPolicy: wants(3), LookupInterval: 10 * time.Millisecond,
 		Lookup: func(_ context.Context, host string) ([]string, error) {
 			lookups <- host
-			return []string{"127.0.0.1"}, nil
+			return []string{"127.0.0.1", "127.0.0.1"}, nil
 		}})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -206,7 +210,7 @@ func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 	}
 	first := a.Decisions(1000, false)
 	if r := first[len(first)-1]; r.Age < 0 || r.InFlight != 3 {
-		t.Errorf("first decision %+v; want the figures of one dispatcher, though it is named twice", r)
+		t.Errorf("first decision %+v; want the figures of the dispatcher, though its name has the address twice", r)
 	}
 }
 
@@ -230,5 +234,53 @@ func TestLastingTroubleReadsTheSame(t *testing.T) {
 	plain := errors.New("something else")
 	if got := lasting(plain); got != plain {
 		t.Errorf("lasting(%v) = %v", plain, got)
+	}
+}
+
+// TestManyDispatchersAreAskedInTurn: a hundred at the same time.
+func TestManyDispatchersAreAskedInTurn(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now, most, full := 0, 0, make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		now++
+		if most = max(most, now); now == 100 && most == 100 {
+			time.AfterFunc(100*time.Millisecond, sync.OnceFunc(func() { close(full) })) // time for more to come
+		}
+		mu.Unlock()
+		<-full
+		mu.Lock()
+		now--
+		mu.Unlock()
+		fmt.Fprint(w, "{}")
+	}))
+	t.Cleanup(server.Close)
+	var urls []string
+	for i := range 150 {
+		urls = append(urls, fmt.Sprintf("%s/%d", server.URL, i))
+	}
+	a := newAutoscaler(t, Config{Dispatchers: urls, Scaler: newScaler(1), NewPolicy: wants(1)})
+	if err := a.collect.poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if most != 100 || len(a.collect.view()) != 150 {
+		t.Errorf("%d were asked at the same time, %d have answered; want 100 and 150", most, len(a.collect.view()))
+	}
+}
+
+// TestAnAnswerWithoutEnd is cut off at 16 MiB.
+func TestAnAnswerWithoutEnd(t *testing.T) {
+	t.Parallel()
+	padding := bytes.Repeat([]byte(" "), 16<<20)
+	for _, size := range []int{len(padding) - 2, len(padding) - 1} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, "{%s}", padding[:size])
+		}))
+		a := newAutoscaler(t, Config{Dispatchers: []string{server.URL}, Scaler: newScaler(1), NewPolicy: wants(1)})
+		if err := a.collect.poll(t.Context()); (err == nil) != (size+2 <= 16<<20) {
+			t.Errorf("an answer of %d bytes: %v", size+2, err)
+		}
+		server.Close()
 	}
 }

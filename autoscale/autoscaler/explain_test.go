@@ -120,6 +120,16 @@ func TestExplainerFindsTheLeastChange(t *testing.T) {
 			t.Errorf("a change at %d, at most one less: found %v", limit, by)
 		}
 	}
+	// It doubles first: what is otherwise only between 5 and 8 is seen at 8, and looked for from 4 on.
+	between := explaining(0, func(s autoscale.Snapshot) int {
+		if 5 <= s.Queue && s.Queue <= 8 {
+			return 4
+		}
+		return 3
+	})
+	if by, _ := between.least(1e5, 3, alter); by != 5 {
+		t.Errorf("a change from 5 to 8 only: found %v, want 5", by)
+	}
 	always := explaining(0, func(autoscale.Snapshot) int { return 4 })
 	if by, _ := always.least(0, 3, alter); by != 0 {
 		t.Errorf("nothing may change: found %v", by)
@@ -188,8 +198,9 @@ func TestExplainNamesEachChange(t *testing.T) {
 		"at 135 that wait":        {func(s autoscale.Snapshot) int { return when(s.Queue >= 135) }, []Change{{"images waiting", 7, 135, 4, because}}},
 		"at 201 that wait":        {func(s autoscale.Snapshot) int { return when(s.Queue >= 201) }, []Change{}},
 		"at 21 at replicas":       {func(s autoscale.Snapshot) int { return when(s.InFlight >= 21) }, []Change{{"images at replicas", 5, 21, 4, because}}},
-		"at 20,006 at replicas":   {func(s autoscale.Snapshot) int { return when(s.InFlight >= 20_006) }, []Change{}},
-		"at 300,000 images/s":     {func(s autoscale.Snapshot) int { return when(offered(s) >= 300_000) }, []Change{}},
+		"at 15,000 at replicas":   {func(s autoscale.Snapshot) int { return when(s.InFlight >= 15_000) }, []Change{}},
+		"at 150,000 images/s":     {func(s autoscale.Snapshot) int { return when(offered(s) >= 150_000) }, []Change{}},
+		"at one more that waits":  {func(s autoscale.Snapshot) int { return when(s.Queue >= 8) }, []Change{{"images waiting", 7, 8, 4, because}}},
 		"above or below, by both": {func(s autoscale.Snapshot) int { return when(offered(s) >= 264 || offered(s) <= 72) }, []Change{{"images arriving a second", 200, 264, 4, because}, {"images arriving a second", 200, 72, 4, because}}},
 	} {
 		e := explain(test.decide)
@@ -199,6 +210,14 @@ func TestExplainNamesEachChange(t *testing.T) {
 		if e.Now.Replicas != 3 {
 			t.Errorf("%s: decides on %d now", name, e.Now.Replicas)
 		}
+	}
+	// A policy that looks each 15 s sees 15 s of what is changed.
+	x := explaining(15, func(s autoscale.Snapshot) int { return when(offered(s) >= 15*264 || offered(s) <= 15*72) })
+	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: x.make})
+	a.previous, a.latest = x.before, x.last
+	want := []Change{{"images arriving a second", 200, 264, 4, because}, {"images arriving a second", 200, 72, 4, because}}
+	if e, err := a.Explain(); err != nil || !cmp.Equal(want, e.Changes) {
+		t.Errorf("looking each 15 s: %v %s", err, cmp.Diff(want, e.Changes))
 	}
 	if e := explain(func(s autoscale.Snapshot) int { return when(offered(s) >= 1000) }); e.Then == nil || e.Then.Seconds != 5 {
 		t.Errorf("1000 images from now: then %+v, want in 5 s", e.Then)
