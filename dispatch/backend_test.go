@@ -3,6 +3,8 @@ package dispatch
 import (
 	"context"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,12 +38,19 @@ func TestModels(t *testing.T) {
 	if diff := cmp.Diff([]string{int8}, m.now()); diff != "" {
 		t.Errorf("models without replicas that say theirs, the first to answer (-want +got):\n%s", diff)
 	}
-	b.answering.Models = []forward.Model{{Weights: "w", Precision: "fp32"}, {Weights: "v", Precision: "int8"}}
-	for range 2 { // the second time no replica is left to ask
-		if diff := cmp.Diff([]string{fp32, other}, m.now()); diff != "" {
-			t.Errorf("models of the replicas (-want +got):\n%s", diff)
+	both := []forward.Model{{Weights: "w", Precision: "fp32"}, {Weights: "v", Precision: "int8"}}
+	for i, test := range []struct {
+		models []forward.Model
+		want   []string
+	}{
+		{both, []string{fp32, other}},
+		{nil, []string{fp32, other}}, // no replica is left to ask
+		{both[:1], []string{fp32}},
+	} {
+		b.answering.Models = test.models
+		if diff := cmp.Diff(test.want, m.now()); diff != "" {
+			t.Errorf("%d: models of the replicas (-want +got):\n%s", i, diff)
 		}
-		b.answering.Models = nil
 	}
 }
 
@@ -66,9 +75,12 @@ func TestInProcess(t *testing.T) {
 	if p.Endpoints() != nil || len(p.Answering().Models) != 0 {
 		t.Error("a classifier in this process has endpoints")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := p.Run(ctx); err != nil {
-		t.Errorf("Run: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Run(ctx); err != nil || time.Since(begun) != time.Second {
+			t.Errorf("Run: %v after %s, want nil at its context's end", err, time.Since(begun))
+		}
+	})
 }

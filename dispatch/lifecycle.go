@@ -67,18 +67,15 @@ type duty struct {
 
 // onDelivery decides what a delivery of the job means for the request as its record says it stands:
 //
-//	record is of a later generation    the job is left from before a restart: nothing to do
-//	record is of an earlier generation the restart's record was lost, the job is not: work
-//	final                              an earlier delivery ended the request, or its client withdrew it: nothing to do
-//	time is up                         end it
-//	processing, attempts used up       dispatchers died of it: end it
-//	queued or processing               work; a job is delivered again when its worker fell silent or gave it back
+//	record is of a later generation  the job is left from before a restart: nothing to do
+//	final                            an earlier delivery ended the request, or its client withdrew it: nothing to do
+//	time is up                       end it
+//	processing, attempts used up     dispatchers died of it: end it
+//	queued or processing             work; a job is delivered again when its worker fell silent or gave it back
 func (l limits) onDelivery(r store.Record, job resnet18cloud.Job, now time.Time) duty {
 	switch {
 	case r.Generation > job.Generation:
 		return duty{}
-	case r.Generation < job.Generation:
-		return duty{work: true}
 	case r.Status.Final():
 		return duty{}
 	}

@@ -43,7 +43,7 @@ type bench struct {
 
 func newBench(t *testing.T, replica replicaFunc) *bench {
 	t.Helper()
-	b := &bench{store: &storetest.Faulty{Store: memstore.New(24*time.Hour, 100)}, log: &strings.Builder{}}
+	b := &bench{store: &storetest.Faulty{Store: memstore.New(24*time.Hour, 5000)}, log: &strings.Builder{}}
 	var err error
 	b.Dispatcher, err = New(Config{Queue: memqueue.New(10, time.Second), Store: b.store, Classifier: replica, Attempts: 3, CacheSize: -1,
 		RedeliverAfter: 9 * time.Second, Log: slog.New(slog.NewTextHandler(b.log, nil))})

@@ -27,7 +27,8 @@ var ErrInjected = errors.New("injected fault")
 // Faulty is a queue with faults, for tests of those who use queues. The embedded queue does the work.
 type Faulty struct {
 	queue.Queue
-	// Decide says what happens to a call of Publish, Jobs, Find, Ack, Nak or InProgress. Nil means None.
+	// Decide says what happens to a call of Publish, Next, Jobs, Find, Probe, Ack, Nak or
+	// InProgress. Nil means None.
 	Decide func(method string) Fault
 
 	mu   sync.Mutex
@@ -81,7 +82,8 @@ func (q *Faulty) Publish(ctx context.Context, job resnet18cloud.Job) error {
 // Next implements queue.Queue.
 func (q *Faulty) Next(ctx context.Context) (queue.Delivery, error) {
 	for {
-		d, err := q.Queue.Next(ctx)
+		var d queue.Delivery
+		err := q.fault("Next", func() (err error) { d, err = q.Queue.Next(ctx); return err })
 		if err != nil {
 			return nil, err
 		}
@@ -116,6 +118,11 @@ func (q *Faulty) Find(ctx context.Context, id string) (job resnet18cloud.Job, er
 	}
 	err = q.fault("Find", func() error { job, err = q.Queue.Find(ctx, id); return err })
 	return job, err
+}
+
+// Probe implements queue.Queue.
+func (q *Faulty) Probe(ctx context.Context) error {
+	return q.fault("Probe", func() error { return q.Queue.Probe(ctx) })
 }
 
 type faultyDelivery struct {
