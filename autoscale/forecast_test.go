@@ -347,16 +347,28 @@ func TestTrendIsAWeightedFit(t *testing.T) {
 	}
 
 	// With hardly an image the variance is that of a tenth of an image a second.
-	for _, last := range []float64{1, 2, 3, 4, 6, 10, 20} {
-		l := counts(join(repeat(59, 0), []float64{last / 10})...)
-		mean, now, slope, stderr := weighted(l, 60, 8, 1)
+	for _, last := range []float64{1, 2, 3, 4, 6, 10} {
+		l := counts(join(repeat(239, 0), []float64{last})...)
+		mean, now, slope, stderr := weighted(l, 240, 60, 1)
 		want := mean
 		if slope > 2*stderr {
 			want = now
 		}
-		level, _ := l.trend(1, 1)
-		near(t, fmt.Sprintf("level after nothing and %v images", last/10), level, want)
+		level, _ := l.trend(120, 1)
+		near(t, fmt.Sprintf("level after four minutes of nothing and %v images", last), level, want)
 	}
+
+	// A sample that is twice as long counts twice.
+	l := &load{}
+	at := start.Add(-time.Hour)
+	for i := range 200 {
+		seconds := float64(1 + i%2)
+		at = at.Add(time.Duration(seconds) * time.Second)
+		l.observe(at, seconds*(500+100*rng.NormFloat64()), seconds)
+	}
+	mean, _, _, _ := weighted(l, 60, 8, 50)
+	level, _ := l.trend(1, 50)
+	near(t, "level of samples of different lengths", level, mean)
 }
 
 // TestMargin: the forecast that was made a horizon ago is held against the rate that came.

@@ -189,26 +189,27 @@ func TestHPACPUReasons(t *testing.T) {
 		target  float64
 		want    Reason
 	}{
-		"twice the target":                             {cpuPods(1, 1), 2, 0.5, Reason{RuleTarget, 4, 1, 0.5}},
-		"the mean counts":                              {cpuPods(1, 2), 2, 0.5, Reason{RuleTarget, 6, 1.5, 0.5}},
-		"tolerated":                                    {cpuPods(0.5, 0.5), 7, 0.5, Reason{RuleTolerance, 7, 1, 0.1}},
-		"nobody has metrics: those without":            {with(cpuPods(-1, -1), unready(3)), 5, 0.5, Reason{RuleMissing, 5, 5, 0}},
-		"CPU of the start does not count":              {[]Replica{{Created: start, CPU: new(float64)}, {Created: start}}, 5, 0.5, Reason{RuleMissing, 5, 2, 0}},
-		"damped to the target by one without":          {cpuPods(1, -1), 2, 0.5, Reason{RuleMissing, 2, 1, 0}},
-		"damped by one without and one that starts":    {with(cpuPods(1.5, -1), unready(1)), 3, 0.5, Reason{RuleMissing, 3, 2, 0}},
-		"at the target those that start do not matter": {with(cpuPods(0.5, 0.5), unready(2)), 4, 0.5, Reason{RuleTolerance, 4, 1, 0.1}},
-		"below it neither":                             {with(cpuPods(0.25, 0.25), unready(2)), 4, 0.5, Reason{RuleTarget, 1, 0.25, 0.5}},
-		"less than twice the target, two start":        {with(cpuPods(0.9, 0.9), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 2, 0}},
-		"much more, one starts":                        {with(cpuPods(2, 2), unready(1)), 3, 0.5, Reason{RuleTarget, 8, 2, 0.5}},
-		"one without metrics may be busy":              {cpuPods(0.1, 0.1, 0.1, -1), 4, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
-		"three without may be busy":                    {cpuPods(0.05, -1, -1, -1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05), 12, 0.5, Reason{RuleTarget, 7, 0.05, 0.5}},
-		"as busy as a target above all it asks for":    {cpuPods(0.5, 0.5, -1), 3, 2, Reason{RuleTarget, 2, 0.5, 2}},
-		"at the target one without counts as idle":     {cpuPods(0.5, 0.5, 0.5, -1), 4, 0.5, Reason{RuleMissing, 4, 1, 0}},
-		"when shrinking those that start do not count": {with(cpuPods(0.1, 0.1, 0.1, -1), unready(9)), 13, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
-		"growing to fewer than there are: nothing":     {with(cpuPods(1.2, 1.2), unready(1)), 9, 0.5, Reason{RuleMissing, 9, 1, 0}},
-		"shrinking to more than there are: nothing":    {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 3, 0.5, Reason{RuleMissing, 3, 1, 0}},
-		"growing to as many as there are":              {with(cpuPods(1.2, 1.2), unready(1)), 5, 0.5, Reason{RuleTarget, 5, 1.2, 0.5}},
-		"shrinking to as many as there are":            {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 4, 0.5, Reason{RuleTarget, 4, 0.2, 0.5}},
+		"twice the target":                              {cpuPods(1, 1), 2, 0.5, Reason{RuleTarget, 4, 1, 0.5}},
+		"the mean counts":                               {cpuPods(1, 2), 2, 0.5, Reason{RuleTarget, 6, 1.5, 0.5}},
+		"tolerated":                                     {cpuPods(0.5, 0.5), 7, 0.5, Reason{RuleTolerance, 7, 1, 0.1}},
+		"nobody has metrics: those without":             {with(cpuPods(-1, -1), unready(3)), 5, 0.5, Reason{RuleMissing, 5, 5, 0}},
+		"CPU of the start does not count":               {[]Replica{{Created: start, CPU: new(float64)}, {Created: start}}, 5, 0.5, Reason{RuleMissing, 5, 2, 0}},
+		"damped to the target by one without":           {cpuPods(1, -1), 2, 0.5, Reason{RuleMissing, 2, 1, 0}},
+		"damped by one without and one that starts":     {with(cpuPods(1.5, -1), unready(1)), 3, 0.5, Reason{RuleMissing, 3, 2, 0}},
+		"at the target those that start do not matter":  {with(cpuPods(0.5, 0.5), unready(2)), 4, 0.5, Reason{RuleTolerance, 4, 1, 0.1}},
+		"below it neither":                              {with(cpuPods(0.25, 0.25), unready(2)), 4, 0.5, Reason{RuleTarget, 1, 0.25, 0.5}},
+		"less than twice the target, two start":         {with(cpuPods(0.9, 0.9), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 2, 0}},
+		"much more, one starts":                         {with(cpuPods(2, 2), unready(1)), 3, 0.5, Reason{RuleTarget, 8, 2, 0.5}},
+		"one without metrics may be busy":               {cpuPods(0.1, 0.1, 0.1, -1), 4, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
+		"three without may be busy":                     {cpuPods(0.05, -1, -1, -1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05), 12, 0.5, Reason{RuleTarget, 7, 0.05, 0.5}},
+		"as busy as a target above all it asks for":     {cpuPods(0.5, 0.5, -1), 3, 2, Reason{RuleTarget, 2, 0.5, 2}},
+		"at the target one without counts as idle":      {cpuPods(0.5, 0.5, 0.5, -1), 4, 0.5, Reason{RuleMissing, 4, 1, 0}},
+		"when shrinking those that start do not count":  {with(cpuPods(0.1, 0.1, 0.1, -1), unready(9)), 13, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
+		"busy ones without metrics would turn it round": {with(cpuPods(0.4, -1), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 3, 0}},
+		"growing to fewer than there are: nothing":      {with(cpuPods(1.2, 1.2), unready(1)), 9, 0.5, Reason{RuleMissing, 9, 1, 0}},
+		"shrinking to more than there are: nothing":     {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 3, 0.5, Reason{RuleMissing, 3, 1, 0}},
+		"growing to as many as there are":               {with(cpuPods(1.2, 1.2), unready(1)), 5, 0.5, Reason{RuleTarget, 5, 1.2, 0.5}},
+		"shrinking to as many as there are":             {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 4, 0.5, Reason{RuleTarget, 4, 0.2, 0.5}},
 	} {
 		p := NewHPACPU(HPACPUConfig{Target: test.target})
 		var d Decision
@@ -291,6 +292,9 @@ func TestHPAExternalMetrics(t *testing.T) {
 		}
 	}
 	p := NewHPAExternal(HPAExternalConfig{})
+	if d := p.Decide(start, Snapshot{At: start, Queue: 10}); d.Reasons[0] != (Reason{RuleTolerance, 0, 1, 0.1}) {
+		t.Errorf("as much as one replica is to have, of none: %+v, want it tolerated", d.Reasons[0])
+	}
 	for age, rule := range map[time.Duration]Rule{15 * time.Second: RuleTarget, 15*time.Second + 1: RuleStale} {
 		p.state.Clock = clock{}
 		if d := p.Decide(start, Snapshot{At: ago(age), Queue: 50, Desired: 1}); d.Reasons[0].Rule != rule {

@@ -289,7 +289,7 @@ func TestOracleStaffs(t *testing.T) {
 		}
 	}
 	for slo, slack := range map[time.Duration]float64{500 * time.Millisecond: 0.42, 60 * time.Millisecond: 0.003} {
-		for _, rate := range []float64{50, 100, 200, 300, 700} {
+		for rate := 25.; rate <= 900; rate += 25 {
 			if d, want := oracle(slo, Limits{Max: 100}, func(int) float64 { return rate }), servers(rate, slack); d.Replicas != want {
 				t.Errorf("%v/s with an SLO of %s: %d replicas, want %d", rate, slo, d.Replicas, want)
 			}

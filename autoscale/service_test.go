@@ -13,6 +13,9 @@ func TestSpeedFades(t *testing.T) {
 	near(t, "rate of nothing", s.rate(), 0)
 	s.observe(10, 1, 1)
 	near(t, "rate", s.rate(), 10)
+	one := speed{}
+	one.observe(1, 0.1, 1)
+	near(t, "rate of one image", one.rate(), 10)
 	s.observe(12, 1, 5) // half of what was is left
 	near(t, "rate", s.rate(), (5+12)/1.5)
 	s.observe(12, 1, 10) // a quarter
@@ -43,11 +46,14 @@ func TestSpeedBeginsAnew(t *testing.T) {
 		s := speed{Images: 1e6, Seconds: 1e4}
 		rate := 100 * (1 + test.differs)
 		s.observe(test.images, test.images/rate, 1)
-		if anew := s.Images == test.images; anew != test.anew {
+		if anew := s == (speed{test.images, test.images / rate}); anew != test.anew {
 			t.Errorf("a second of %v images at %v instead of 100/s: begins anew %v, want %v", test.images, rate, anew, test.anew)
 		}
 	}
-	var s speed
+	s := speed{Images: 50, Seconds: 0.5}
+	s.observe(100, 2, 1)
+	near(t, "rate after half a second of work at twice the speed", s.rate(), 50)
+	s = speed{}
 	s.observe(100, 1, 1) // the first contradicts nothing
 	near(t, "rate", s.rate(), 100)
 }

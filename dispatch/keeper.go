@@ -115,13 +115,17 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 			result.silent = result.silent && natsconn.Passing(err)
 		}
 	}
-	if result.err == nil || k.conn == nil {
+	if k.conn == nil {
+		return result
+	}
+	if err := k.conn.Stopped(); err != nil {
+		// Nobody will answer, or what is written has no name.
+		result.err, result.silent = err, false
+	}
+	if result.err == nil {
 		return result
 	}
 	if k.kind.embedded {
-		if err := k.conn.Stopped(); err != nil { // nobody will answer
-			result.err, result.silent = fmt.Errorf("%w; %w", err, result.err), false
-		}
 		if disk, err := natsconn.LookAtDisk(k.kind.dir); err == nil {
 			result.free = disk.Free
 		}

@@ -20,6 +20,7 @@ type salvage struct {
 	ledger  *ledger.Ledger
 	records interface {
 		Create(ctx context.Context, r store.Record) (uint64, error)
+		Unfinished(ctx context.Context) ([]store.Record, error)
 		IDs(ctx context.Context) (ids map[string]struct{}, complete time.Time, err error)
 	}
 	jobs interface {
@@ -42,6 +43,14 @@ func (s *salvage) run(ctx context.Context, now time.Time) (int, error) {
 	ids, complete, err := s.records.IDs(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("compare the ledger with the results: %w", err)
+	}
+	// Those that this process knows to be unfinished are the books' to end: they know more of them.
+	unfinished, err := s.records.Unfinished(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("compare the ledger with the results: %w", err)
+	}
+	for _, r := range unfinished {
+		ids[r.ID] = struct{}{}
 	}
 	missing := missing(entries, ids, jobs, complete)
 	var g errgroup.Group

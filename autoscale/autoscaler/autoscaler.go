@@ -126,15 +126,20 @@ func (a *Autoscaler) loop(ctx context.Context) error {
 	ticker := time.NewTicker(a.cfg.Interval)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
-		a.step(ctx)
-		if n%saveEvery == 0 || ctx.Err() != nil {
-			a.unsaved = a.save(time.Now())
-		}
+		a.tick(ctx, n)
 		select {
 		case <-ctx.Done():
 			return a.save(time.Now())
 		case <-ticker.C:
 		}
+	}
+}
+
+// tick is the nth decision, and from time to time writes the state down.
+func (a *Autoscaler) tick(ctx context.Context, n int) {
+	a.step(ctx)
+	if n%saveEvery == 0 {
+		a.unsaved = a.save(time.Now())
 	}
 }
 

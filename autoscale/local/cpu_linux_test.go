@@ -39,3 +39,23 @@ func TestCPU(t *testing.T) {
 		t.Error("use of a process that has ended")
 	}
 }
+
+// TestCPUTimeOfStat takes user and system time, in hundredths of a second, whatever the program is called.
+func TestCPUTimeOfStat(t *testing.T) {
+	t.Parallel()
+	const rest = " S 1 2 3 4 5 6 7 8 9 10 150 25 13 14 15"
+	for stat, want := range map[string]time.Duration{
+		"7 (replica)" + rest:                       1750 * time.Millisecond,
+		"7 (a) b (c 1 2 3 4 5 6 7 8 9 9 9)" + rest: 1750 * time.Millisecond,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 0 1":   10 * time.Millisecond,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 150":   -1,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 x 25":  -1,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 150 x": -1,
+		"": -1,
+	} {
+		got, ok := cpuTimeOf([]byte(stat))
+		if ok != (want >= 0) || ok && got != want {
+			t.Errorf("CPU time of %q = %s, %v, want %s", stat, got, ok, want)
+		}
+	}
+}

@@ -8,7 +8,7 @@ import (
 
 func near(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
-	if math.Abs(got-want) > tolerance {
+	if !(math.Abs(got-want) <= tolerance) { // NaN is not near
 		t.Errorf("%s = %.6f, want %.6f", what, got, want)
 	}
 }

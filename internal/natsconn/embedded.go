@@ -25,6 +25,7 @@ type embedded struct {
 
 	mu      sync.Mutex
 	release func()         // guarded by mu: gives the data folder up
+	locked  os.FileInfo    // guarded by mu: the file that is locked; nil for a temporary folder
 	server  *server.Server // guarded by mu: nil while it does not run
 }
 
@@ -56,27 +57,31 @@ func (e *embedded) takeDir() error {
 		return nil
 	}
 	e.dir = e.cfg.DataDir
-	unlock, err := lockDir(e.dir)
-	if err != nil {
-		return err
-	}
-	e.release = unlock
-	return nil
+	return e.lockDir()
 }
 
 // TempDir is where a server without a data folder has its temporary one.
 func TempDir() string { return os.TempDir() }
 
+// lockName is the file in the data folder that keeps other processes out.
+const lockName = "lock"
+
 // lockDir makes the folder if it is missing, and keeps other processes from using it.
-func lockDir(dir string) (unlock func(), err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data folder: %w", err)
+func (e *embedded) lockDir() error {
+	if err := os.MkdirAll(e.dir, 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
 	}
-	unlock, err = lock(filepath.Join(dir, "lock"))
+	path := filepath.Join(e.dir, lockName)
+	unlock, err := lock(path)
 	if err != nil {
-		return nil, fmt.Errorf("data folder %s is used by another process, give this one a folder of its own: %w", dir, err)
+		return fmt.Errorf("data folder %s is used by another process, give this one a folder of its own: %w", e.dir, err)
 	}
-	return unlock, nil
+	if e.locked, err = os.Stat(path); err != nil {
+		unlock()
+		return fmt.Errorf("lock data folder %s: %w", e.dir, err)
+	}
+	e.release = unlock
+	return nil
 }
 
 // start starts a server on the folder and returns when it takes connections. The caller holds mu or is
@@ -135,15 +140,13 @@ func (e *embedded) restart(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stop()
-	if _, err := os.Stat(filepath.Join(e.dir, "lock")); err != nil {
+	if e.removed() != nil {
 		// The lock that we hold is on a file that nobody else can find any more.
 		e.release()
-		unlock, err := lockDir(e.dir)
-		if err != nil {
-			e.release = func() {}
+		e.release = func() {}
+		if err := e.lockDir(); err != nil {
 			return err
 		}
-		e.release = unlock
 	}
 	return e.start(ctx)
 }
@@ -173,6 +176,19 @@ func (e *embedded) stopped() error {
 		return errNotRunning
 	case !e.server.JetStreamEnabled():
 		return errors.New("NATS server in this process has turned JetStream off after a write error")
+	}
+	return e.removed()
+}
+
+// removed says that the data folder is not the one that the server writes to any more: its files have no names
+// then, and end with the process.
+func (e *embedded) removed() error {
+	if e.cfg.DataDir == "" {
+		return nil
+	}
+	now, err := os.Stat(filepath.Join(e.dir, lockName))
+	if err != nil || !os.SameFile(now, e.locked) {
+		return fmt.Errorf("data folder %s was removed or replaced", e.dir)
 	}
 	return nil
 }

@@ -372,11 +372,20 @@ func TestRestart(t *testing.T) {
 	if _, err := c.JetStream().Publish(t.Context(), "s", []byte("after a restart")); err != nil {
 		t.Errorf("Publish after a restart: %v", err)
 	}
+	if err := c.Stopped(); err != nil {
+		t.Errorf("Stopped = %v while it works", err)
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.Stopped(); err == nil || !strings.Contains(err.Error(), "was removed") {
+		t.Errorf("Stopped = %v, want the folder's removal", err)
+	}
 	if err := c.Restart(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if err := c.Stopped(); err != nil {
+		t.Errorf("Stopped = %v after a restart", err)
 	}
 	if _, err := c.JetStream().Stream(t.Context(), "S"); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("Stream after the folder was removed: %v, want ErrStreamNotFound", err)

@@ -74,8 +74,11 @@ func (list ignored) unknown(mutants []*mutant) []key {
 	return stale
 }
 
-// writeSurvivors writes mutants in the format of the ignore file, without reasons.
+// writeSurvivors writes mutants in the format of the ignore file, without reasons. It does nothing without a path.
 func writeSurvivors(path string, survivors []*mutant) error {
+	if path == "" {
+		return nil
+	}
 	var b strings.Builder
 	for _, m := range survivors {
 		fmt.Fprintf(&b, "%s\t%s\t%s\t\n", m.file.rel, m.source, m.change)

@@ -78,7 +78,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
 	f.IntVar(&o.workers, "j", 1, "mutants tried at the same time")
 	f.StringVar(&o.ignore, "ignore", "", "`file` of mutants known to change nothing, with reasons")
-	f.StringVar(&o.survivors, "survivors", "", "write survivors to this `file`, in the format of -ignore")
+	f.StringVar(&o.survivors, "survivors", "", "write survivors, or with -list all, to this `file`, in the format of -ignore")
 	f.Float64Var(&o.least, "least", 0, "fail when a smaller `share` of the mutants is killed, in percent")
 	f.BoolVar(&o.uncovered, "uncovered", false, "try mutants on lines that no test runs as well, for tests that start processes")
 	f.BoolVar(&o.single, "single", false, "build each mutant alone, which is slow; else all of a package are built together where that can be")

@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		for _, m := range mutants {
 			fmt.Fprintf(stdout, "%s: %s\n", m.at(), m.change)
 		}
-		return nil
+		return writeSurvivors(o.survivors, mutants)
 	}
 
 	l := &lab{options: o, log: stderr}
@@ -78,10 +78,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := r.write(stdout); err != nil {
 		return err
 	}
-	if o.survivors != "" {
-		if err := writeSurvivors(o.survivors, r.sortedSurvivors()); err != nil {
-			return err
-		}
+	if err := writeSurvivors(o.survivors, r.sortedSurvivors()); err != nil {
+		return err
 	}
 	if got := share(r.total()); got < o.least {
 		return fmt.Errorf("%.1f %% of the mutants are killed, want %g %%", got, o.least)

@@ -75,7 +75,7 @@ type Queue struct {
 	lanes    [len(priorities)]lane // by index in priorities
 	turn     chan queue.Turns      // holds the one value; empty while a Next is choosing
 	choosing atomic.Bool           // a Next is choosing
-	stored   atomic.Int64          // when the stream last took a message, in nanoseconds since 1970
+	proof    natsconn.Proof
 }
 
 // lane is the jobs of one priority.

@@ -78,7 +78,7 @@ func (q *Queue) publish(ctx context.Context, msg *nats.Msg, id string) (*jetstre
 		ack, err := natsconn.Publish(ctx, q.conn.JetStream(), msg, id)
 		switch {
 		case err == nil:
-			q.stored.Store(time.Now().UnixNano())
+			q.proof.Wrote(q.conn.JetStream())
 			return ack, nil
 		case isFull(err):
 			return nil, queue.ErrFull
@@ -100,13 +100,10 @@ func isFull(err error) bool {
 	return ok && (strings.Contains(apiErr.Description, "maximum messages exceeded") || strings.Contains(apiErr.Description, "maximum bytes exceeded"))
 }
 
-// probeInterval is how long a write proves that the stream takes others.
-const probeInterval = time.Second
-
 // Probe implements queue.Queue: unless the stream took a message within the last second it publishes one
 // that nobody reads and that takes the place of the one before. A stream that has gone is made again.
 func (q *Queue) Probe(ctx context.Context) error {
-	if time.Since(time.Unix(0, q.stored.Load())) < probeInterval*9/10 {
+	if q.proof.Holds(q.conn.JetStream()) {
 		return nil
 	}
 	probe := &nats.Msg{Subject: q.probeSubject()}
@@ -119,6 +116,6 @@ func (q *Queue) Probe(ctx context.Context) error {
 	if err != nil && !isFull(err) {
 		return fmt.Errorf("write to the queue: %w", err)
 	}
-	q.stored.Store(time.Now().UnixNano())
+	q.proof.Wrote(q.conn.JetStream())
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,11 +58,11 @@ const (
 
 // Store is a store.Store on JetStream. Make it with [New].
 type Store struct {
-	conn   Connection
-	cfg    Config
-	ready  chan struct{}
-	known  *known
-	stored atomic.Int64 // when the bucket last took a message, in nanoseconds since 1970
+	conn  Connection
+	cfg   Config
+	ready chan struct{}
+	known *known
+	proof natsconn.Proof
 
 	mu      sync.Mutex
 	handles handles                                   // guarded by mu
@@ -336,7 +335,7 @@ func (s *Store) write(ctx context.Context, r store.Record, last uint64) (uint64,
 	case err != nil:
 		return 0, fmt.Errorf("store record %s: %w", r.ID, err)
 	}
-	s.stored.Store(time.Now().UnixNano())
+	s.proof.Wrote(s.conn.JetStream())
 	return ack.Sequence, nil
 }
 
@@ -406,12 +405,9 @@ func (s *Store) fetchOnce(ctx context.Context, id string) (store.Record, error) 
 	return decode(entry)
 }
 
-// probeInterval is how long a write proves that the bucket takes others.
-const probeInterval = time.Second
-
 // Probe implements store.Store. It writes a message beside the records that takes the place of the one before.
 func (s *Store) Probe(ctx context.Context) error {
-	if time.Since(time.Unix(0, s.stored.Load())) < probeInterval*9/10 {
+	if s.proof.Holds(s.conn.JetStream()) {
 		return nil
 	}
 	return s.probe(ctx)
@@ -428,7 +424,7 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write to the results: %w", err)
 	}
-	s.stored.Store(time.Now().UnixNano())
+	s.proof.Wrote(s.conn.JetStream())
 	return nil
 }
 
