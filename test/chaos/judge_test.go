@@ -104,7 +104,7 @@ func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings)
 // back without that it was done, and ended as before but at another time.
 func (s *system) excuseDamage(requests []*harness.Request) (gone, redone int) {
 	for _, r := range requests {
-		if r.End.Status != "completed" || !s.damagedAfter(r.EndSeen) {
+		if !r.End.Ended() || !s.damagedAfter(r.EndSeen) {
 			continue
 		}
 		r.Again = slices.DeleteFunc(r.Again, func(a harness.Answer) bool {
@@ -112,7 +112,7 @@ func (s *system) excuseDamage(requests []*harness.Request) (gone, redone int) {
 			case a.HTTPStatus == http.StatusNotFound || a.Ended() && a.Code == "lost":
 				gone++
 				return true
-			case a.Ended() && a.Status == "completed" && a.CompletedAt != r.End.CompletedAt && a.Result.Predictions[0] == r.Label:
+			case a.Ended() && a.Status == "completed" && r.End.Status == "completed" && a.CompletedAt != r.End.CompletedAt && a.Result.Predictions[0] == r.Label:
 				redone++
 				return true
 			}

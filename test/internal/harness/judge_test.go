@@ -203,3 +203,26 @@ func TestGrown(t *testing.T) {
 		}
 	}
 }
+
+func TestRetryPause(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		answer Answer
+		random float64
+		want   time.Duration
+	}{
+		"no answer":      {Answer{}, 1, 200 * time.Millisecond},
+		"as it is told":  {Answer{HTTPStatus: 503, RetryAfter: "1"}, 1, time.Second},
+		"half of it":     {Answer{HTTPStatus: 503, RetryAfter: "1"}, 0, 500 * time.Millisecond},
+		"at most 2 s":    {Answer{HTTPStatus: 503, RetryAfter: "30"}, 1, 2 * time.Second},
+		"not understood": {Answer{HTTPStatus: 503, RetryAfter: "soon"}, 0, 100 * time.Millisecond},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := retryPause(test.answer, test.random); got != test.want {
+				t.Errorf("retryPause = %v, want %v", got, test.want)
+			}
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -178,6 +179,7 @@ func (l *Load) one(ctx context.Context, i int) {
 func (l *Load) submit(ctx context.Context, r *Request, image []byte) (dispatcher int, accepted bool) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	rng := rand.New(rand.NewPCG(l.Seed, uint64(r.Index)))
 	for d := r.Index % len(l.URLs); limited.Err() == nil; d = (d + 1) % len(l.URLs) {
 		s := Submission{Request: r.Index, Dispatcher: d, Sent: time.Now()}
 		s.Answer = l.sender.Submit(ctx, l.URLs[d], image, l.key(r.Index))
@@ -192,9 +194,19 @@ func (l *Load) submit(ctx context.Context, r *Request, image []byte) (dispatcher
 		if accepted || !l.Retry || !retryable(s.Answer) {
 			return d, accepted
 		}
-		Pause(limited, 200*time.Millisecond)
+		Pause(limited, retryPause(s.Answer, rng.Float64()))
 	}
 	return 0, false
+}
+
+// retryPause is how long a careful client waits before it sends an image again: what Retry-After says, but at most two
+// seconds, between half and all of it, so that clients do not come together; a fifth of a second where nobody answered.
+func retryPause(a Answer, random float64) time.Duration {
+	pause := 200 * time.Millisecond
+	if seconds, err := strconv.Atoi(a.RetryAfter); err == nil {
+		pause = min(time.Duration(seconds)*time.Second, 2*time.Second)
+	}
+	return time.Duration(float64(pause) * (1 + random) / 2)
 }
 
 // retryable reports whether a careful client sends the image again.
