@@ -16,7 +16,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos hold fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ e2e: build ## Run the whole system as a user would: the README's steps, crashes,
 
 chaos: ## Kill, hang and cut off replicas, dispatchers and NATS under load; lose nothing (CHAOS_REQUESTS, CHAOS_SEED)
 	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
+
+hold: ## Have slow clients hold uploads, connections and lists; compare what good ones feel (HOLD_SECONDS; HOLD_BINARY for another build)
+	$(GO) test -count=1 -tags hold -v -timeout 40m ./test/hold
 
 # A real control plane, built once from its sources and kept in the user's cache.
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)
