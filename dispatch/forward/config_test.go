@@ -30,15 +30,3 @@ func TestDefaults(t *testing.T) {
 		t.Error("Attempted was replaced")
 	}
 }
-
-func TestCheckEndpoint(t *testing.T) {
-	t.Parallel()
-	for endpoint, valid := range map[string]bool{
-		"http://10.0.0.7:5000": true, "https://replica": true, "dns+http://replicas:5000": true, "dns+https://replicas": true,
-		"": false, "localhost:5000": false, "ftp://x": false, "dns+http://": false, "http://[::1": false, "dns+dns+http://x": false,
-	} {
-		if err := checkEndpoint(endpoint); (err == nil) != valid {
-			t.Errorf("checkEndpoint(%q) = %v, want valid: %t", endpoint, err, valid)
-		}
-	}
-}
