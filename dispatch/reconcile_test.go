@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,7 +29,13 @@ type audited struct {
 
 func newAudited(t *testing.T) *audited {
 	a := &audited{bench: newBench(t, answering), queue: &queuetest.Faulty{Queue: memqueue.New(5000, time.Minute)}, calls: map[string]int{}}
-	a.queue.Decide = func(method string) queuetest.Fault { a.calls[method]++; return queuetest.None }
+	var mu sync.Mutex
+	a.queue.Decide = func(method string) queuetest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		a.calls[method]++
+		return queuetest.None
+	}
 	a.bench.Dispatcher.queue = a.queue
 	return a
 }
@@ -309,11 +317,11 @@ func TestAudit(t *testing.T) {
 		a.put(t, newRecord(jobNamed("a")))
 		var times []time.Duration
 		begun := time.Now()
-		fail := false
+		var fail atomic.Bool
 		a.queue.Decide = func(method string) queuetest.Fault {
 			if method == "Jobs" {
 				times = append(times, time.Since(begun))
-				if fail {
+				if fail.Load() {
 					return queuetest.Refused
 				}
 			}
@@ -323,7 +331,7 @@ func TestAudit(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); a.audit(ctx) }()
 		for _, failing := range []bool{false, true, true, false, true} {
-			fail = failing
+			fail.Store(failing)
 			time.Sleep(2 * auditInterval)
 			synctest.Wait()
 		}

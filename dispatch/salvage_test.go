@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,8 +59,13 @@ func TestSalvage(t *testing.T) {
 	if _, err := records.Create(t.Context(), store.Record{ID: testutil.ID("unfinished"), Status: "queued", Filename: "a.jpg"}); err != nil {
 		t.Fatal(err)
 	}
+	var mu sync.Mutex
 	ended := map[string]struct{}{}
-	s := salvage{ledger: l, kept: time.Hour, jobs: jobs(set("queued")), ended: func(r store.Record) { ended[r.ID] = struct{}{} },
+	s := salvage{ledger: l, kept: time.Hour, jobs: jobs(set("queued")), ended: func(r store.Record) {
+		mu.Lock()
+		defer mu.Unlock()
+		ended[r.ID] = struct{}{}
+	},
 		records: remains{records, set("recorded"), now.Add(-30 * time.Minute)}}
 	for range 2 { // the second time there is nothing left to do
 		if _, err := s.run(t.Context(), now); err != nil {
