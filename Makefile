@@ -16,7 +16,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos hold fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -79,8 +79,15 @@ AVX512_PACKAGES := $(addprefix ./engine/internal/,cpu kernel kernel8 peak)
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
 	$(GO) test -count=1 -tags e2e ./test/e2e/...
 
-chaos: ## Kill, hang and cut off replicas, dispatchers and NATS under load; lose nothing (CHAOS_REQUESTS, CHAOS_SEED)
+chaos: ## Break replicas, dispatchers, NATS, its disk and its files under load; lose nothing (root for the disk; CHAOS_REQUESTS, CHAOS_SEED, CHAOS_FAULTS)
 	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
+
+cluster: ## Run dispatchers on three NATS servers that are killed, stopped, cut off and restarted, under load (CLUSTER_REQUESTS, CLUSTER_SEED)
+	$(GO) test -count=1 -tags cluster -v -timeout 90m -parallel 3 ./test/cluster
+
+MUTANTS ?= -n 200 ./autoscale/... ./dispatch/...
+mutants: ## Break one line at a time and report which breaks no test notices (slow; MUTANTS="-n 0 ./autoscale" tries all of a package)
+	$(GO) run ./test/mutants -ignore test/mutants/equivalent.txt $(MUTANTS)
 
 hold: ## Have slow clients hold uploads, connections and lists; compare what good ones feel (HOLD_SECONDS; HOLD_BINARY for another build)
 	$(GO) test -count=1 -tags hold -v -timeout 40m ./test/hold

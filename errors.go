@@ -22,6 +22,7 @@ const (
 	CodeInternal    Code = "internal"    // 500: our fault
 	CodeFull        Code = "full"        // 503: no room; try again after RetryAfter
 	CodeUnavailable Code = "unavailable" // 503: a part that is needed is not there now
+	CodeLost        Code = "lost"        // 503: an accepted image was lost with its storage; send it again
 	CodeDeadline    Code = "deadline"    // 504: the time the client granted has passed
 )
 

@@ -36,4 +36,6 @@ type Job struct {
 	QueuedAt time.Time // when the dispatcher had stored it
 	Deadline time.Time // when the answer loses its value; zero means never
 	Priority Priority
+	// Generation counts how often the request has been started again under its ID after an end. Zero is the first time.
+	Generation int
 }

@@ -194,26 +194,33 @@ func (p *Deadline) forecast(d *Decision, now time.Time, s Snapshot) demand {
 
 // backlog is how many images will be left waiting when replicas started now serve.
 func (p *Deadline) backlog(f demand, now time.Time, s Snapshot) float64 {
-	capacity, known := 0.0, 0
+	working, known := 0.0, 0 // seconds of work until then, of replicas that are there
 	for i := range s.Replicas {
 		switch r := &s.Replicas[i]; {
 		case r.Stopping:
 		case r.Ready:
-			capacity, known = capacity+f.horizon, known+1
+			working, known = working+f.horizon, known+1
 		case r.Starting():
-			left := max(0.5, 0.6*(f.horizon-1)-now.Sub(r.Created).Seconds())
-			capacity, known = capacity+max(0, f.horizon-left), known+1
+			working, known = working+f.horizon-f.startsIn(now.Sub(r.Created)), known+1
 		}
 	}
-	for range s.Desired - known { // asked for, and not there yet
-		capacity += max(0, f.horizon-max(0.5, 0.6*(f.horizon-1)))
-	}
-	return float64(s.Queue) + f.level*f.horizon - f.mu*capacity
+	working += float64(max(0, s.Desired-known)) * (f.horizon - f.startsIn(0)) // asked for, and not there yet
+	return float64(s.Queue) + f.level*f.horizon - f.mu*working
 }
 
-// staff decides.
+// startsIn is the time in seconds until a replica of some age serves: most need 60 % of the delay that nine of ten keep,
+// and one that is late is taken to be there in half a second.
+func (f demand) startsIn(age time.Duration) float64 {
+	return max(0.5, 0.6*(f.horizon-1)-age.Seconds())
+}
+
+// staff decides for the demand that is forecast.
 func (p *Deadline) staff(d *Decision, now time.Time, s Snapshot, hold time.Duration) {
-	f := p.forecast(d, now, s)
+	p.plan(d, now, s, p.forecast(d, now, s), hold)
+}
+
+// plan decides for a demand.
+func (p *Deadline) plan(d *Decision, now time.Time, s Snapshot, f demand, hold time.Duration) {
 	p.state.Needs = append(since(p.state.Needs, now.Add(-hold)), point{now, float64(f.need)})
 	held := max(p.cfg.Min, int(largest(p.state.Needs)))
 	d.decide(Reason{Rule: RuleRate, Replicas: f.need, Value: f.upper, Limit: f.mu})

@@ -91,7 +91,7 @@ func TestDeadlineIdle(t *testing.T) {
 	w.expect(t, 60, 2)
 
 	waits := newWorld(NewDeadline(DeadlineConfig{Limits: Limits{Min: 2, Max: 50}}), 12, 0, 0)
-	waits.s.Queue = 1
+	waits.queue = 1
 	waits.expect(t, 600, 12)
 	waits.expectRule(t, RuleUnknown)
 }
@@ -184,7 +184,9 @@ func TestDeadlineConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for cfg, ok := range map[DeadlineConfig]bool{
 		{}: true, {SLO: time.Second, Late: 0.01, MarginMost: 1}: true, {Hedge: -1}: true,
-		{SLO: -1}: false, {Late: 1}: false, {Late: -0.1}: false, {MarginQuantile: 1.1}: false, {MarginMost: 0.5}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
+		{SLO: 1, DrainTime: 1, HoldDelays: 0.5, Late: 1e-9, MarginQuantile: 1}: true,
+		{SLO: -1}: false, {DrainTime: -1}: false, {HoldDelays: -1}: false, {Late: 1}: false, {Late: -0.1}: false,
+		{MarginQuantile: 1.1}: false, {MarginQuantile: -0.1}: false, {MarginMost: 0.5}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
 	} {
 		if err := cfg.Validate(); (err == nil) != ok {
 			t.Errorf("%+v.Validate() = %v, want error: %v", cfg, err, !ok)

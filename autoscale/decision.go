@@ -44,6 +44,7 @@ const (
 	RuleFixed  Rule = "fixed"  // somebody set the number
 
 	RuleStale   Rule = "stale"   // the figures are too old to act on
+	RuleAway    Rule = "away"    // a dispatcher is missing from the figures, or was until recently
 	RuleHistory Rule = "history" // not enough has been seen to shrink
 	RuleUnknown Rule = "unknown" // no image has been answered yet
 	RuleMissing Rule = "missing" // replicas without figures stand in the way
@@ -79,6 +80,7 @@ var sentences = map[Rule]string{
 	RuleSteady:        "nothing asks for a change",
 	RuleFixed:         "the number is set",
 	RuleStale:         "the figures are %v s old, at most %v s are taken",
+	RuleAway:          "a dispatcher was missing %v s ago, %v s must pass before shrinking",
 	RuleHistory:       "only %v s have been seen, %v s are needed before shrinking",
 	RuleUnknown:       "no image has been answered yet, so that nobody knows what a replica can do",
 	RuleMissing:       "figures of %v replicas are missing",

@@ -49,10 +49,13 @@ func total(samples []sample) (images, seconds float64) {
 	return images, seconds
 }
 
-// recent is the mean rate of the last n samples.
+// recent is the mean rate of the last n samples; 0 of none.
 func (l *load) recent(n int) float64 {
 	images, seconds := total(l.last(n))
-	return images / max(seconds, 1e-9)
+	if seconds == 0 {
+		return 0
+	}
+	return images / seconds
 }
 
 // dispersion estimates variance over mean of the counts, 1 for Poisson arrivals, over a minute:
@@ -63,8 +66,7 @@ func (l *load) recent(n int) float64 {
 // is 0.455. A jump of the rate spoils one term, which a median does not mind.
 func (l *load) dispersion() float64 {
 	samples := l.last(61)
-	var space [64]float64
-	terms := space[:0]
+	terms := make([]float64, 0, 60)
 	for i := 1; i < len(samples); i++ {
 		if sum := samples[i].Images + samples[i-1].Images; sum > 0 {
 			difference := samples[i].Images - samples[i-1].Images
@@ -96,9 +98,6 @@ func (l *load) detectChange(dispersion float64) {
 		cut := len(samples) - n
 		x, w := total(samples[cut:])
 		before, m := total(samples[max(0, cut-baseline):cut])
-		if m == 0 || w == 0 {
-			continue
-		}
 		b := before / m
 		spread := math.Sqrt(max(b, 1/m) * w * (1 + w/m) * dispersion)
 		if z := math.Abs(x-w*b) / spread; z > worst {

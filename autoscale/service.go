@@ -48,7 +48,8 @@ func (d *delays) observe(replicas []Replica) {
 	latest := d.Latest
 	for i := range replicas {
 		if r := &replicas[i]; r.ReadyAt.After(d.Latest) && !r.Created.IsZero() {
-			d.Seconds = append(d.Seconds, r.ReadyAt.Sub(r.Created).Seconds())
+			// The two times may come from clocks that differ.
+			d.Seconds = append(d.Seconds, max(0, r.ReadyAt.Sub(r.Created).Seconds()))
 			if r.ReadyAt.After(latest) {
 				latest = r.ReadyAt
 			}

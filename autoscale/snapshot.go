@@ -5,12 +5,14 @@ import (
 	"time"
 )
 
-// Snapshot is what is known at one moment of the load and of the replicas. Whoever makes it has added up
-// all dispatchers, and has smoothed over their restarts: counters never go back.
+// Snapshot is what is known at one moment of the load and of the replicas. Its counters are the sums over all
+// dispatchers and continue over their restarts: they never go back.
 type Snapshot struct {
 	// At is when the counters and the queue were read. Zero means that they never were: then only Desired
 	// and Replicas are set.
 	At time.Time `json:"at"`
+	// Missed is when a dispatcher was last missing from the counters; zero if none ever was.
+	Missed time.Time `json:"missed,omitzero"`
 	Counters
 
 	Queue         int `json:"queue"`          // images waiting in the dispatchers' queue

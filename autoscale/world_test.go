@@ -67,8 +67,12 @@ func (w *world) run(seconds int) {
 		w.s.Offered += int64(w.rate)
 		w.s.Refused += int64(refused)
 		w.s.Completed += int64(done)
-		w.s.Service += time.Duration(done / w.mu * float64(time.Second))
-		w.s.Queue, w.s.InFlight, w.s.At = int(w.queue), int(done/w.mu+0.5), w.now
+		busy := 0.0 // workers
+		if done > 0 {
+			busy = done / w.mu
+		}
+		w.s.Service += time.Duration(busy * float64(time.Second))
+		w.s.Queue, w.s.InFlight, w.s.At = int(w.queue), int(busy+0.5), w.now
 		for i := range w.s.Replicas {
 			r := &w.s.Replicas[i]
 			r.Workers = w.workers

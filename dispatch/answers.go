@@ -70,7 +70,8 @@ func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) erro
 		writeTiming(w, r)
 		httpx.WriteJSON(w, http.StatusOK, r.Result)
 	case r.Failure != nil:
-		return &resnet18cloud.Error{Code: r.Failure.Code, Message: r.Failure.Message, Hint: r.Failure.Hint}
+		return &resnet18cloud.Error{Code: r.Failure.Code, Message: r.Failure.Message, Hint: r.Failure.Hint,
+			RetryAfter: sendAgainAfter(r.Failure.Code)}
 	case r.Status == resnet18cloud.StatusCancelled:
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeCancelled, Message: "Request was cancelled"}
 	default:

@@ -31,7 +31,7 @@ type batchItem struct {
 // unless the client says otherwise. The answer is 202 when any was accepted, and the error of the first
 // otherwise. An idempotency key stands for the whole batch: item i is "key/i".
 func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error {
-	o, err := readOrder(r, resnet18cloud.PriorityBulk)
+	o, err := readOptions(r, resnet18cloud.PriorityBulk)
 	if err != nil {
 		return err
 	}

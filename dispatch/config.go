@@ -18,6 +18,8 @@ const (
 	DefaultAddr          = ":8080"
 	DefaultQueueCapacity = 200
 	DefaultCacheSize     = 1000
+	DefaultQueueBytes    = 1 << 30
+	DefaultResultsBytes  = 256 << 20
 )
 
 // Config says how a [Dispatcher] works. The zero value is usable: it listens on :8080, keeps queue and
@@ -40,12 +42,22 @@ type Config struct {
 	NATS natsconn.Config
 	// NATSReplicas is the number of NATS servers that keep each job and result. Zero means 1.
 	NATSReplicas int
+	// NATSPrefix is what streams and subjects are named after, so that two installations can share an
+	// account. Empty means [natsconn.DefaultPrefix].
+	NATSPrefix string
+	// NATSUseExisting has the streams of an outside NATS be used as they are: they are neither made nor
+	// changed, and their own limits apply.
+	NATSUseExisting bool
+	// SubmitTimeout is how long a submission waits while an outside NATS elects a leader or the server in
+	// this process restarts. Zero means 20 s.
+	SubmitTimeout time.Duration
 	// RedeliverAfter is how long a dispatcher may be silent before the jobs it had taken go to another.
 	// Zero means 10 s.
 	RedeliverAfter time.Duration
 	// QueueCapacity is how many requests may wait. Zero means [DefaultQueueCapacity].
 	QueueCapacity int
-	// QueueMaxBytes bounds the images in the queue, and what replicas have of it. Zero means 1 GiB.
+	// QueueMaxBytes bounds the images in the queue, and what replicas have of it. Zero means 1 GiB. On a
+	// small disk the queue of a NATS server in this process gets less.
 	QueueMaxBytes int64
 	// ResultTTL is how long results are kept. Zero means 1 h. A request that no replica took within half
 	// of that time fails.
@@ -91,11 +103,13 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Addr, DefaultAddr)
 	setDefault(&c.Attempts, 5)
 	setDefault(&c.NATSReplicas, 1)
+	setDefault(&c.NATSPrefix, natsconn.DefaultPrefix)
+	setDefault(&c.SubmitTimeout, 20*time.Second)
 	setDefault(&c.RedeliverAfter, 10*time.Second)
 	setDefault(&c.QueueCapacity, DefaultQueueCapacity)
-	setDefault(&c.QueueMaxBytes, 1<<30)
+	setDefault(&c.QueueMaxBytes, DefaultQueueBytes)
 	setDefault(&c.ResultTTL, time.Hour)
-	setDefault(&c.ResultsMaxBytes, 256<<20)
+	setDefault(&c.ResultsMaxBytes, DefaultResultsBytes)
 	setDefault(&c.CacheSize, DefaultCacheSize)
 	if c.CacheSize == -1 {
 		c.CacheSize = 0
@@ -113,9 +127,12 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.NATS.Name, "resnet18cloud dispatcher")
 	// Room for the headers beside the largest image.
-	setDefault(&c.NATS.MaxPayload, int(c.MaxImageBytes)+64<<10)
+	setDefault(&c.NATS.MaxPayload, int(c.MaxImageBytes)+messageOverhead)
 	return c
 }
+
+// messageOverhead has room for the headers of a job.
+const messageOverhead = 64 << 10
 
 // setDefault gives v a value where it has none.
 func setDefault[T comparable](v *T, value T) {
@@ -137,13 +154,22 @@ func (c Config) validate() error {
 		return fmt.Errorf("dispatch: cache size %d, want -1 (none) or more", c.CacheSize)
 	case c.Attempts < 1 || c.MaxBatch < 1 || c.ClassifierSlots < 1 || c.MaxImageBytes < 1:
 		return fmt.Errorf("dispatch: attempts, batch, slots and image limit must be positive")
+	case c.QueueMaxBytes < c.MaxImageBytes+messageOverhead:
+		return fmt.Errorf("dispatch: a queue of %d bytes cannot hold one image of %d: raise --queue-bytes, or lower --max-image-bytes",
+			c.QueueMaxBytes, c.MaxImageBytes)
+	case c.ResultsMaxBytes < 1<<20:
+		return fmt.Errorf("dispatch: results of %d bytes, want at least 1 MiB", c.ResultsMaxBytes)
+	case c.NATSReplicas != 1 && c.NATSReplicas != 3 && c.NATSReplicas != 5:
+		return fmt.Errorf("dispatch: %d NATS replicas, want 1, 3 or 5", c.NATSReplicas)
+	case c.NATSReplicas > 1 && c.NATS.URL == "":
+		return fmt.Errorf("dispatch: %d NATS replicas need an outside NATS: give --nats", c.NATSReplicas)
 	case c.NATS.CertFile == "" != (c.NATS.KeyFile == ""):
 		return fmt.Errorf("dispatch: a TLS certificate needs its key, and a key its certificate")
 	}
 	if err := c.uploadLimits().Validate(); err != nil {
 		return fmt.Errorf("dispatch: %w", err)
 	}
-	return nil
+	return natsconn.CheckPrefix(c.NATSPrefix)
 }
 
 func (c Config) uploadLimits() httpx.UploadLimits {

@@ -5,18 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
-	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/jsqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
-	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
-	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
 // Dispatcher is one front door. Make it with [New] and Run it once; other methods are safe for concurrent
@@ -28,18 +27,23 @@ type Dispatcher struct {
 	uploads *httpx.Uploads
 	recent  *recent
 
-	backend backend
-	models  models
-	cache   *cache.Cache
-	queue   queue.Queue
-	store   store.Store
-	stats   *stats
-	metrics *metrics
+	instance string // random, new at each start
+	backend  backend
+	models   models
+	cache    *cache.Cache
+	queue    queue.Queue
+	store    store.Store
+	limits   limits
+	recorder *recorder
 
+	salvage     *salvage // nil where no ledger is kept
+	opening     opening
+	problem     func() error    // why queue and results do not take writes; nil while they do
+	stored      atomic.Int64    // results stored when that was last asked
 	stopping    context.Context // ends, by drain, when Run's context does
 	drain       context.CancelFunc
 	draining    <-chan struct{} // closed when stopping ends
-	desk        *desk
+	inFlight    *inFlight
 	listenOnce  sync.Once
 	listenError error
 }
@@ -59,18 +63,22 @@ func New(cfg Config) (*Dispatcher, error) {
 		cache:    cache.New(cfg.CacheSize),
 		queue:    cfg.Queue,
 		store:    cfg.Store,
-		stats:    newStats(time.Now()),
+		instance: uuid.NewString(),
+		limits:   cfg.limits(),
+		recorder: newRecorder(time.Now()),
+		opening:  opening{log: cfg.Log},
+		problem:  func() error { return nil },
 		stopping: stopping,
 		drain:    drain,
 		draining: stopping.Done(),
-		desk:     newDesk(),
+		inFlight: newInFlight(),
 	}
-	d.metrics = newMetrics(d)
+	d.recorder.metrics = newMetrics(d)
 	if cfg.Classifier != nil {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
 	} else {
 		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, Slots: cfg.EndpointSlots,
-			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.metrics.attempted, Log: cfg.Log})
+			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.recorder.attempted, Log: cfg.Log})
 		if err != nil {
 			return nil, fmt.Errorf("dispatch: %w", err)
 		}
@@ -131,60 +139,66 @@ func (d *Dispatcher) AwaitReplica(ctx context.Context) error {
 	}
 }
 
-// Run serves until ctx ends. Then it refuses new requests, answers those in the house, lets replicas finish
+// Run serves until ctx ends. Then it refuses new requests, answers those that are here, lets replicas finish
 // what they have, and returns; see Config.DrainQueue for what waits in the queue. What could not be finished
-// within DrainTimeout stays in the queue.
-func (d *Dispatcher) Run(ctx context.Context) (err error) {
+// within DrainTimeout stays in the queue. Until queue and results are open, requests are refused with the
+// reason.
+func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.Listen(); err != nil {
 		return err
 	}
-	if d.queue == nil {
-		conn, err := d.openNATS(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, conn.Close()) }()
+	stop, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var serving errgroup.Group
+	serving.Go(func() error {
+		defer cancel()
+		return d.http.Run(stop)
+	})
+	err := d.runStorage(ctx, stop, cancel, serving.Wait)
+	cancel()
+	if served := serving.Wait(); served != nil {
+		d.cfg.Log.WarnContext(ctx, "HTTP server", "error", served)
 	}
-	// Queue, results and replicas outlive ctx: draining needs them.
+	return err
+}
+
+// runStorage opens queue and results, works until stop ends, drains, and closes them. served returns when
+// the HTTP server has answered its last request.
+func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.CancelFunc, served func() error) (err error) {
+	// Queue, results and replicas outlive stop: draining needs them.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	keeper := &keeper{log: d.cfg.Log}
+	if d.queue == nil {
+		conn, err := d.openNATS(stop, keeper)
+		if err != nil {
+			if stop.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		defer func() { err = errors.Join(err, d.closeLedger(), conn.Close()) }()
+	}
+	keeper.probed = []prober{d.queue, d.store}
 	parts, life := errgroup.WithContext(life)
 	parts.Go(func() error { return d.queue.Run(life) })
 	parts.Go(func() error { return d.store.Run(life) })
 	parts.Go(func() error { return d.backend.Run(life) })
-	if d.open(ctx, life) {
-		d.serve(ctx, life)
+	if d.open(stop, life) {
+		d.salvageNow(stop)
+		parts.Go(func() error { return keeper.run(life) })
+		d.serve(stop, life, cancel, served)
 	}
 	end()
 	return parts.Wait()
 }
 
-// openNATS connects, and makes queue and store on the connection.
-func (d *Dispatcher) openNATS(ctx context.Context) (*natsconn.Conn, error) {
-	if d.cfg.NATS.URL == "" && d.cfg.NATS.DataDir == "" {
-		d.cfg.Log.WarnContext(ctx, "queue and results are in a temporary folder: they end with this process")
-	}
-	conn, err := natsconn.Open(ctx, d.cfg.NATS)
-	if err != nil {
-		return nil, fmt.Errorf("dispatch: %w", err)
-	}
-	d.queue = jsqueue.New(conn.JetStream(), jsqueue.Config{
-		Capacity: d.cfg.QueueCapacity, MaxBytes: d.cfg.QueueMaxBytes, AckWait: d.cfg.RedeliverAfter,
-		MaxAge: d.cfg.ResultTTL, Replicas: d.cfg.NATSReplicas, Exclusive: conn.Exclusive(),
-	})
-	d.store = jsstore.New(conn.JetStream(), jsstore.Config{
-		TTL: d.cfg.ResultTTL, MaxBytes: d.cfg.ResultsMaxBytes, Replicas: d.cfg.NATSReplicas,
-		Exclusive: conn.Exclusive(),
-	})
-	return conn, nil
-}
-
-// open waits until queue and store are. It reports false when ctx ended or a part failed before.
-func (d *Dispatcher) open(ctx, life context.Context) bool {
+// open waits until queue and store are. It reports false when stop ended or a part failed before.
+func (d *Dispatcher) open(stop, life context.Context) bool {
 	for _, ready := range []<-chan struct{}{d.queue.Ready(), d.store.Ready()} {
 		select {
 		case <-ready:
-		case <-ctx.Done():
+		case <-stop.Done():
 			return false
 		case <-life.Done():
 			return false
@@ -193,16 +207,15 @@ func (d *Dispatcher) open(ctx, life context.Context) bool {
 	return true
 }
 
-// serve takes requests and works on them until ctx ends or a part fails, and drains.
-func (d *Dispatcher) serve(ctx, life context.Context) {
-	stop, cancel := context.WithCancel(ctx)
-	defer cancel()
+// serve takes requests and works on them until stop ends or a part fails, and drains.
+func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc, served func() error) {
 	defer context.AfterFunc(life, cancel)()
 	working, finish := context.WithCancel(life) // the end of jobs that would take too long
 	defer finish()
 
 	var g errgroup.Group
 	g.Go(func() error { d.work(stop, working); return nil })
+	g.Go(func() error { d.audit(stop); return nil })
 	g.Go(func() error {
 		<-stop.Done()
 		select {
@@ -213,12 +226,10 @@ func (d *Dispatcher) serve(ctx, life context.Context) {
 		return nil
 	})
 	close(d.ready)
-	d.cfg.Log.InfoContext(ctx, "dispatcher ready", "url", d.URL(), "endpoints", endpointURL(d.backend))
-	if err := d.http.Run(stop); err != nil {
-		d.cfg.Log.WarnContext(ctx, "HTTP server", "error", err)
-		cancel()
-	}
-	d.desk.empty.Wait()
+	d.cfg.Log.InfoContext(stop, "dispatcher ready", "url", d.URL(), "endpoints", endpointURL(d.backend))
+	<-stop.Done()
+	_ = served() // Run reports its error
+	d.inFlight.done.Wait()
 	finish()
 	_ = g.Wait() // neither returns an error
 }

@@ -88,7 +88,7 @@ func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
 	gauge(waiting, waitingHelp, prometheus.Labels{"priority": string(resnet18cloud.PriorityBulk)},
 		func() int { return d.queueDepth().Bulk })
 	gauge("resnet18_dispatcher_queue_capacity", "Jobs that may wait.", nil, func() int { return d.cfg.QueueCapacity })
-	gauge("resnet18_dispatcher_jobs_working", "Jobs that this dispatcher has taken.", nil, d.desk.size)
+	gauge("resnet18_dispatcher_jobs_working", "Jobs that this dispatcher has taken.", nil, d.inFlight.size)
 	gauge("resnet18_dispatcher_slots", "Images that healthy replicas take at a time.", nil,
 		func() int { n, _ := d.backend.Slots(); return n })
 	const endpoints, endpointsHelp = "resnet18_dispatcher_endpoints", "Replicas known, by whether they are healthy."
@@ -112,8 +112,6 @@ func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
-
-func (m *metrics) attempted(outcome string) { m.attempts.WithLabelValues(outcome).Inc() }
 
 // ended records a request that has ended.
 func (m *metrics) ended(r store.Record) {

@@ -123,11 +123,11 @@ type list struct {
 func readList(ctx context.Context, s store.Store, n int) (list, error) {
 	records, err := s.Recent(ctx, n)
 	if err != nil {
-		return list{}, unavailable("Results are", err)
+		return list{}, notReachable("Results are", err)
 	}
 	l := list{ends: make([]int, 0, len(records))}
 	if l.total, err = s.Count(ctx); err != nil {
-		return list{}, unavailable("Results are", err)
+		return list{}, notReachable("Results are", err)
 	}
 	for _, record := range records {
 		item, err := json.Marshal(newResultBody(record))
@@ -190,6 +190,9 @@ func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
 		limit = min(n, maxRecent)
 	}
 	answer, err := d.recent.get(r.Context(), d.store, limit)
+	if problem := d.storageProblem(); err != nil && problem != nil {
+		return problem
+	}
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // slowStore takes its time for lists, and counts them.
@@ -43,7 +44,7 @@ func newSlowStore(t *testing.T, takes time.Duration, records int) *slowStore {
 	t.Helper()
 	s := &slowStore{Store: memstore.New(time.Hour, 10000), takes: takes}
 	for i := range records {
-		if _, err := s.Create(t.Context(), store.Record{ID: fmt.Sprint(i), Status: resnet18cloud.StatusQueued}); err != nil {
+		if _, err := s.Create(t.Context(), store.Record{ID: testutil.ID(fmt.Sprint(i)), Status: resnet18cloud.StatusQueued}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +74,7 @@ func TestListsAreShared(t *testing.T) {
 		for i := range 400 { // one a millisecond
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
-				id := fmt.Sprint("after ", i)
+				id := testutil.ID(fmt.Sprint("after ", i))
 				if _, err := s.Create(t.Context(), store.Record{ID: id, QueuedAt: time.Now()}); err != nil {
 					t.Error(err)
 				}
@@ -154,7 +155,7 @@ func TestListsOfAllLengths(t *testing.T) {
 				t.Errorf("%d of %d: total %d, %d results", n, stored, body.Total, len(body.Results))
 			}
 			for i, r := range body.Results {
-				if want := fmt.Sprint(stored - 1 - i); r.ID != want {
+				if want := testutil.ID(fmt.Sprint(stored - 1 - i)); r.ID != want {
 					t.Errorf("%d of %d: result %d is %s, want %s", n, stored, i, r.ID, want)
 				}
 			}

@@ -14,7 +14,12 @@ import (
 // result tells where a request stands: GET /result/{id}, with ?wait=20s as soon as it has ended or the time
 // is up.
 func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
-	record, err := d.lookup(r.Context(), r.PathValue("id"))
+	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
+	if !ok {
+		d.writeForeignID(w)
+		return nil
+	}
+	record, err := d.lookup(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -33,69 +38,72 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// writeForeignID answers for an id that is not a UUID. No request has such an id, and the text is the client's, so
+// neither the store nor the log gets it.
+func (d *Dispatcher) writeForeignID(w http.ResponseWriter) { httpx.WriteError(w, d.notFound()) }
+
+func (d *Dispatcher) notFound() *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
+		Hint: "results are kept for " + d.cfg.ResultTTL.String()}
+}
+
 // lookup finds a record, and ends it when its time is up: a job that waits for a replica is not looked at
 // before one has room.
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
 	record, err := d.store.Get(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return record, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
-			Hint: "results are kept for " + d.cfg.ResultTTL.String()}
+		return record, d.notFound()
 	case err != nil:
-		return record, unavailable("Results are", err)
+		return record, d.unavailable("Results are", err)
 	}
 	return d.expire(ctx, record)
 }
 
-// overdueGrace is how much later than the dispatcher that works on a request others may end it.
-const overdueGrace = 250 * time.Millisecond
-
 // expire ends the record when its time is up, and returns it as it is then.
-func (d *Dispatcher) expire(ctx context.Context, record store.Record) (store.Record, error) {
-	if record.Status.Final() {
-		return record, nil
+func (d *Dispatcher) expire(ctx context.Context, r store.Record) (store.Record, error) {
+	for !r.Status.Final() {
+		now := time.Now()
+		over := d.limits.overdueForReaders(r, now)
+		if over == nil {
+			break
+		}
+		end := failed(r, over, now)
+		present, err := d.finish(ctx, end, over)
+		if err != nil {
+			d.recorder.doubt(end)
+			return r, d.unavailable("Results are", err)
+		}
+		r = present
 	}
-	unattempted := record // attempts are the worker's to judge
-	unattempted.Attempts = 0
-	over := d.overdue(unattempted, time.Now().Add(-overdueGrace))
-	if over == nil {
-		return record, nil
-	}
-	if err := d.fail(ctx, record, over); err != nil && !errors.Is(err, errEnded) {
-		return record, unavailable("Results are", err)
-	}
-	record, err := d.store.Get(ctx, record.ID)
-	if err != nil {
-		return record, unavailable("Results are", err)
-	}
-	return record, nil
+	return r, nil
 }
 
 // wait returns the record when it is final, when its deadline has passed, when limit has, or when this
 // dispatcher is stopping.
-func (d *Dispatcher) wait(ctx context.Context, record store.Record, limit time.Duration) (store.Record, error) {
-	if record.Status.Final() {
-		return record, nil
+func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Duration) (store.Record, error) {
+	if r.Status.Final() {
+		return r, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, waitLimit(r, time.Now(), limit))
 	defer cancel()
 	defer context.AfterFunc(d.stopping, cancel)()
-	if !record.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, record.Deadline.Add(overdueGrace))
-		defer cancel()
-	}
-	record, err := d.store.Wait(ctx, record.ID)
+	r, err := d.store.Wait(ctx, r.ID)
 	if err != nil {
-		return record, unavailable("Results are", err)
+		return r, d.unavailable("Results are", err)
 	}
-	return d.expire(context.WithoutCancel(ctx), record)
+	return d.expire(context.WithoutCancel(ctx), r)
 }
 
 // cancelResult withdraws a request: DELETE /result/{id}. One that has ended stays as it is, which the answer
 // shows.
 func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error {
-	record, err := d.lookup(r.Context(), r.PathValue("id"))
+	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
+	if !ok {
+		d.writeForeignID(w)
+		return nil
+	}
+	record, err := d.lookup(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -113,23 +121,21 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 // cancel ends the request unless it has ended, and returns how it did. Its job leaves the queue when its
 // turn comes; a replica that works on it is stopped if this dispatcher had sent it.
 func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error) {
-	for {
-		record, err := d.store.Get(ctx, id)
-		if err != nil {
-			return record, unavailable("Results are", err)
-		}
-		if record.Status.Final() {
-			return record, nil
-		}
-		record.Status, record.CompletedAt = resnet18cloud.StatusCancelled, time.Now()
-		_, err = d.store.Update(ctx, record)
-		switch {
-		case err == nil:
-			d.ended(record)
-			d.desk.cancel(id)
-			return record, nil
-		case !errors.Is(err, store.ErrConflict):
-			return record, unavailable("Results are", err)
-		}
+	r, err := d.store.Get(ctx, id)
+	if err != nil {
+		return r, d.unavailable("Results are", err)
 	}
+	for !r.Status.Final() {
+		end := cancelled(r, time.Now())
+		present, err := d.finish(ctx, end, nil)
+		if err != nil {
+			d.recorder.doubt(end)
+			return r, d.unavailable("Results are", err)
+		}
+		if hasMark(present, markOf(end)) {
+			d.inFlight.cancel(id, end.Generation)
+		}
+		r = present
+	}
+	return r, nil
 }

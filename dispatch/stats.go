@@ -29,12 +29,25 @@ type stats struct {
 func newStats(now time.Time) *stats { return &stats{started: now} }
 
 // accepted notes a request, and how many were waiting with it.
-func (s *stats) accepted(now time.Time, waiting int) {
+func (s *stats) accepted(r store.Record, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total++
-	s.last = now
+	if r.QueuedAt.After(s.last) {
+		s.last = r.QueuedAt
+	}
 	s.peak = max(s.peak, waiting)
+	if !r.FromCache {
+		s.demand.Offered++
+	}
+}
+
+// refused notes an image that wanted a replica and found the queue full.
+func (s *stats) refused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.demand.Offered++
+	s.demand.Refused++
 }
 
 // ended notes the end of a request.
@@ -72,16 +85,6 @@ func queueTime(r store.Record) time.Duration {
 	return max(0, r.StartedAt.Sub(r.QueuedAt))
 }
 
-// offered notes an image that wants a replica, and whether the queue had room for it.
-func (s *stats) offered(refused bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.demand.Offered++
-	if refused {
-		s.demand.Refused++
-	}
-}
-
 // answered notes how long a replica's worker was busy with an image: what the replica says, or else the
 // whole attempt.
 func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
@@ -109,39 +112,9 @@ func (s *stats) served(d time.Duration) {
 	s.service += (d - s.service) / 16
 }
 
-// estimate predicts how long a request that arrives now will take to its result, by Little's law: slots
-// that each hold an image for a time s finish slots/s images a second, so a place behind n others is
-// reached after n*s/slots, and the own image takes s more. Zero means unknown: no replica, or none has
-// answered yet.
-func (s *stats) estimate(waiting, working, slots int) time.Duration {
+// serviceTime is the smoothed time that an image holds a slot of a replica; 0 before the first.
+func (s *stats) serviceTime() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slots == 0 {
-		return 0
-	}
-	ahead := max(0, waiting+working+1-slots)
-	return s.service + time.Duration(ahead)*s.service/time.Duration(slots)
-}
-
-// clears predicts when n jobs will have left the queue. Zero means unknown.
-func (s *stats) clears(n, slots int) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if slots == 0 {
-		return 0
-	}
-	return time.Duration(n) * s.service / time.Duration(slots)
-}
-
-// estimate predicts the time to the result of a request that arrives now.
-func (d *Dispatcher) estimate() time.Duration {
-	slots, _ := d.backend.Slots()
-	return d.stats.estimate(d.queue.Waiting().Total(), d.desk.size(), slots)
-}
-
-// retryAfter tells a client that was refused when to come back: when a quarter of the queue has cleared, so
-// that those refused now do not all meet a full queue again.
-func (d *Dispatcher) retryAfter() time.Duration {
-	slots, _ := d.backend.Slots()
-	return max(time.Second, d.stats.clears((d.cfg.QueueCapacity+3)/4, slots))
+	return s.service
 }

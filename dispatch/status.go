@@ -25,6 +25,7 @@ type statusBody struct {
 	SuccessfulRequests int                `json:"successful_requests"`
 	TotalRequests      int                `json:"total_requests"`
 
+	Instance          string             `json:"instance"` // random, new at each start: totals of another instance start at 0
 	CancelledRequests int                `json:"cancelled_requests"`
 	Endpoints         []forward.Endpoint `json:"endpoints"`
 	Processing        int                `json:"processing"`               // images this dispatcher has sent to replicas
@@ -32,6 +33,7 @@ type statusBody struct {
 	Scaling           scalingMetrics     `json:"scaling"`                  // totals of this dispatcher, for autoscalers
 	EstimatedWait     *float64           `json:"estimated_wait,omitempty"` // seconds, for an image that arrived now
 	Warning           string             `json:"warning,omitempty"`
+	StorageProblem    string             `json:"storage_problem,omitempty"` // why nothing can be stored now
 }
 
 // cacheMetrics appear in /status and are all of /cache/stats. Rates are percentages.
@@ -105,13 +107,11 @@ func (d *Dispatcher) queueDepth() queue.Depth {
 
 // status tells how the dispatcher is doing: GET /status.
 func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
-	stored, err := d.store.Count(r.Context())
-	if err != nil {
-		return unavailable("Results are", err)
-	}
+	stored := d.countStored(r.Context())
 	waiting := d.queue.Waiting()
 	slots, _ := d.backend.Slots()
-	body := d.stats.body(time.Now())
+	body := d.recorder.stats.body(time.Now())
+	body.Instance = d.instance
 	body.CacheMetrics = d.cacheMetrics()
 	body.EndpointURL = endpointURL(d.backend)
 	body.QueueMetrics.QueueCapacity = d.cfg.QueueCapacity
@@ -119,14 +119,27 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	body.QueueMetrics.Interactive, body.QueueMetrics.Bulk = waiting.Interactive, waiting.Bulk
 	body.QueueSize = waiting.Total()
 	body.StoredResults = stored
-	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.desk.size()
+	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.inFlight.size()
 	body.Warning = d.backend.Answering().Warning
+	if problem := d.problem(); problem != nil {
+		body.StorageProblem = problem.Error()
+	}
 	if estimate := d.estimate(); estimate > 0 {
 		seconds := round(estimate.Seconds(), 3)
 		body.EstimatedWait = &seconds
 	}
 	httpx.WriteJSON(w, http.StatusOK, body)
 	return nil
+}
+
+// countStored is the number of results stored, or what it was when the storage last answered.
+func (d *Dispatcher) countStored(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if n, err := d.store.Count(ctx); err == nil {
+		d.stored.Store(int64(n))
+	}
+	return int(d.stored.Load())
 }
 
 // body fills in what the counters know.
@@ -183,30 +196,75 @@ func (d *Dispatcher) health(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// healthTimeout bounds the question to the queue's storage.
-const healthTimeout = time.Second
+// storageProblem says why nothing can be stored now; nil when it can.
+func (d *Dispatcher) storageProblem() error {
+	select {
+	case <-d.ready:
+	default:
+		e := &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is starting: queue and results are not open yet",
+			RetryAfter: time.Second}
+		if reason := d.opening.reason(); reason != nil {
+			e.Message += ": " + reason.Error()
+		}
+		return e
+	}
+	if problem := d.problem(); problem != nil {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Queue and results cannot be written: " + problem.Error(),
+			Hint: "the dispatcher serves again by itself when this has ended", RetryAfter: 2 * time.Second}
+	}
+	return nil
+}
 
-// healthReady says whether to send images here: not while draining, while the queue's storage does not
-// answer, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
+// openingPatience is how long a request waits at the start for queue and results to be open.
+const openingPatience = 2 * time.Second
+
+// opened has requests wait until queue and results are open, and refuses them when that takes long.
+func (d *Dispatcher) opened(h httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case <-d.ready:
+			return h(w, r)
+		default:
+		}
+		patience := time.NewTimer(openingPatience)
+		defer patience.Stop()
+		select {
+		case <-d.ready:
+			return h(w, r)
+		case <-patience.C:
+			return d.storageProblem()
+		case <-d.draining:
+			return d.storageProblem()
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}
+}
+
+// healthReady says whether to send images here: not while draining, while queue and results cannot be
+// written, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
 // Kubernetes API server's /readyz) replicas do not matter: images can be queued without.
 func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
-	notReady := func(message, hint string, err error) error {
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: message, Hint: hint, Err: err}
-	}
-	select {
-	case <-d.draining:
-		return notReady("Dispatcher is stopping", "", nil)
-	default:
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
-	defer cancel()
-	if err := d.queue.Healthy(ctx); err != nil {
-		return notReady("The queue is not reachable now", "see the dispatcher's log about NATS", err)
-	}
-	slots, _ := d.backend.Slots()
-	if slots == 0 && r.URL.Query().Get("exclude") != "replicas" {
-		return notReady("No replica is healthy", "see the endpoints in /status", nil)
+	if err := d.notReady(r.URL.Query().Get("exclude") != "replicas"); err != nil {
+		httpx.WriteError(w, resnet18cloud.AsError(err)) // an answer to a question, not an error to log
+		return nil
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
+	return nil
+}
+
+// notReady says why no images should be sent here; nil when they should.
+func (d *Dispatcher) notReady(withReplicas bool) error {
+	select {
+	case <-d.draining:
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is stopping"}
+	default:
+	}
+	if err := d.storageProblem(); err != nil {
+		return err
+	}
+	if slots, _ := d.backend.Slots(); slots == 0 && withReplicas {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is healthy", Hint: "see the endpoints in /status"}
+	}
 	return nil
 }

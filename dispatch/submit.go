@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,24 +18,24 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// order is what a client asks for beside the image.
-type order struct {
+// submitOptions are what a client asks for beside the image.
+type submitOptions struct {
 	arrived  time.Time
 	deadline time.Time // zero: none
 	priority resnet18cloud.Priority
 	key      string // of idempotency; empty: none
 }
 
-// The request headers that make an order.
+// The request headers with a submission's options.
 const (
 	headerTimeout  = "X-Request-Timeout" // seconds (2.5) or a duration (2500ms), counted from arrival
 	headerPriority = "X-Priority"        // interactive or bulk
 	headerKey      = "Idempotency-Key"   // any text of at most 255 bytes
 )
 
-// readOrder reads the headers of an order.
-func readOrder(r *http.Request, priority resnet18cloud.Priority) (order, error) {
-	o := order{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+// readOptions reads the options of a submission from its headers.
+func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOptions, error) {
+	o := submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
 	if text := r.Header.Get(headerTimeout); text != "" {
 		timeout, err := parseSeconds(text)
 		if err != nil || timeout <= 0 {
@@ -72,7 +71,7 @@ func parseSeconds(text string) (time.Duration, error) {
 
 // newID names a request. One with an idempotency key is named by it, so that all dispatchers agree on which
 // request it is without asking each other: a version 8 UUID (RFC 9562, section 5.8) of the key's SHA-256.
-func (o order) newID() (string, error) {
+func (o submitOptions) newID() (string, error) {
 	if o.key != "" {
 		sum := sha256.Sum256([]byte("Idempotency-Key\x00" + o.key))
 		id := uuid.UUID(sum[:16])
@@ -90,104 +89,182 @@ func cacheKey(digest [32]byte, model string) cache.Key {
 
 // submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are
 // not used after it has returned.
-func (d *Dispatcher) submit(ctx context.Context, image resnet18cloud.Image, o order) (store.Record, error) {
-	record, err := d.accept(ctx, image, o)
+func (d *Dispatcher) submit(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
+	r, err := d.accept(ctx, image, o)
 	if err != nil {
-		d.metrics.refused.WithLabelValues(string(resnet18cloud.AsError(err).Code)).Inc()
+		d.recorder.refused(err)
+		return r, err
 	}
-	return record, err
+	d.note(r)
+	return r, nil
 }
 
-func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o order) (store.Record, error) {
+func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
 	select {
 	case <-d.draining:
 		return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable,
 			Message: "Dispatcher is stopping", Hint: "send it again; another will take it", RetryAfter: time.Second}
 	default:
 	}
+	if d.problem() != nil {
+		return store.Record{}, d.storageProblem()
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.SubmitTimeout)
+	defer cancel()
 	id, err := o.newID()
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
 	job := resnet18cloud.Job{ID: id, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority}
+	r := newRecord(job)
+	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
-		known, err := d.store.Get(ctx, id)
+		known, err = d.read(ctx, id)
 		switch {
-		case err == nil:
-			return sameRequest(known, job)
-		case !errors.Is(err, store.ErrNotFound):
-			return store.Record{}, unavailable("Results are", err)
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return store.Record{}, d.unavailable("Results are", err)
+		case known.Digest != r.Digest && known.Digest != "": // it is empty where damage has left no more than the id
+			return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
+				Message: headerKey + " was used for another image", Hint: "take a new key for each image"}
+		case !restartable(known):
+			return known, nil
+		default:
+			r = restarted(known, r, time.Now())
+			job.Generation, job.QueuedAt = r.Generation, r.QueuedAt
 		}
 	}
+	// A client that leaves now must not leave a job without a record, or a record without a job.
+	ctx, stop := withoutCancel(ctx)
+	defer stop()
 	lookup := time.Now()
 	if result, ok := d.cache.Get(job.Digest, d.models.now()); ok {
-		result.Timing = resnet18cloud.Timing{Cache: time.Since(lookup)}
-		return d.answerFromCache(ctx, job, result)
+		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
+		return d.answerFromCache(ctx, r, result)
 	}
-	return d.enqueue(ctx, job)
+	r.Estimate = d.estimate()
+	if r.Generation == 0 {
+		return d.enqueue(ctx, job, r)
+	}
+	return d.restart(ctx, job, r, known)
 }
 
-// sameRequest answers a request whose idempotency key was used before.
-func sameRequest(known store.Record, job resnet18cloud.Job) (store.Record, error) {
-	if known.Digest != hex.EncodeToString(job.Digest[:]) {
-		return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
-			Message: headerKey + " was used for another image", Hint: "take a new key for each image"}
+// withoutCancel returns a context that outlives ctx's cancellation, but not its deadline.
+func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	}
-	return known, nil
+	return context.WithoutCancel(ctx), func() {}
 }
 
-// answerFromCache stores the answer under an id of its own, as if it had been computed.
-func (d *Dispatcher) answerFromCache(ctx context.Context, job resnet18cloud.Job, result resnet18cloud.Result) (store.Record, error) {
-	result.Filename = job.Image.Name
-	record := newRecord(job)
-	record.Status, record.CompletedAt = resnet18cloud.StatusCompleted, time.Now()
-	record.FromCache, record.Replica, record.Result = true, result.Replica, &result
-	_, err := d.store.Create(ctx, record)
+// answerFromCache stores the answer under the request's id, as if it had been computed.
+func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result resnet18cloud.Result) (store.Record, error) {
+	r.FromCache = true
+	end := completed(r, result, true, time.Now())
+	written, err := d.create(ctx, end)
 	switch {
-	case errors.Is(err, store.ErrExists): // the same idempotency key, at the same time
-		return d.store.Get(ctx, job.ID)
+	case errors.Is(err, store.ErrConflict): // the same idempotency key, at the same time
+		return d.present(ctx, r.ID)
 	case err != nil:
-		return store.Record{}, unavailable("Results are", err)
+		d.recorder.doubt(r)
+		return store.Record{}, d.unavailable("Results are", err)
 	}
-	d.accepted(job)
-	d.ended(record)
-	return record, nil
+	d.recorder.accepted(written, d.queue.Waiting())
+	d.recorder.ended(written)
+	return written, nil
 }
 
-// enqueue stores the job, then its record. Whoever takes the job in between creates the record instead.
-func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job) (store.Record, error) {
-	record := newRecord(job)
-	record.Estimate = d.estimate()
-	// A client that leaves now must not leave a job behind whose record is missing.
-	ctx = context.WithoutCancel(ctx)
-	switch err := d.queue.Publish(ctx, job); {
+// present returns the record that somebody else has written.
+func (d *Dispatcher) present(ctx context.Context, id string) (store.Record, error) {
+	r, err := d.store.Get(ctx, id)
+	if err != nil {
+		return store.Record{}, d.unavailable("Results are", err)
+	}
+	return r, nil
+}
+
+// enqueue stores the job, then its record. A worker that takes the job in between creates the record instead.
+func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store.Record) (store.Record, error) {
+	if err := d.publish(ctx, job); err != nil {
+		return store.Record{}, err
+	}
+	written, err := d.create(ctx, r)
+	switch {
+	case errors.Is(err, store.ErrConflict): // a worker has created it, and counted it
+		return r, nil
+	case err != nil:
+		return store.Record{}, d.unavailable("Results are", err)
+	}
+	d.recorder.accepted(written, d.queue.Waiting())
+	return written, nil
+}
+
+// restart starts a request again that has ended as known says: r is its next generation. The record is changed before
+// the job is stored, so that of several clients that try at the same time one restarts the request and the others get
+// it. A restart whose job cannot be stored is taken back.
+func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record) (store.Record, error) {
+	written, err := d.create(ctx, r)
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return d.present(ctx, r.ID)
+	case err != nil:
+		return store.Record{}, d.unavailable("Results are", err)
+	}
+	if err := d.publish(ctx, job); err != nil {
+		return d.takeBack(ctx, written, known, err)
+	}
+	d.recorder.accepted(written, d.queue.Waiting())
+	return written, nil
+}
+
+// takeBackTimeout bounds one try to take a restart back. When it fails, the books end the request as lost.
+const takeBackTimeout = 2 * time.Second
+
+// takeBack gives the request its earlier end again, because its job could not be stored.
+func (d *Dispatcher) takeBack(ctx context.Context, restart, known store.Record, cause error) (store.Record, error) {
+	back := withdrawn(restart, known)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout) // the submission's time may be up
+	defer cancel()
+	_, err := d.write(ctx, back)
+	switch {
+	case errors.Is(err, store.ErrConflict): // a worker has had the job: it was stored after all
+		if present, err := d.present(ctx, restart.ID); err == nil && !hasMark(present, markOf(back)) {
+			d.recorder.accepted(restart, d.queue.Waiting())
+			return present, nil
+		}
+		d.recorder.doubtTakenBack(restart, back)
+	case err != nil:
+		d.recorder.doubtTakenBack(restart, back)
+	}
+	return store.Record{}, cause
+}
+
+// publish stores the job in the queue, or says why that is not possible.
+func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
+	err := d.queue.Publish(ctx, job)
+	switch {
 	case errors.Is(err, queue.ErrFull):
-		d.stats.offered(true)
-		return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
 			Hint: "send it again after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
 	case errors.Is(err, queue.ErrTooLarge):
-		return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 			Message: "Image is larger than the queue can carry", Hint: "raise max_payload of the NATS server", Err: err}
 	case err != nil:
-		return store.Record{}, unavailable("The queue is", err)
+		return d.unavailable("The queue is", err)
 	}
-	d.stats.offered(false)
-	d.accepted(job)
-	// Whoever has created the record before knows more, and shows it to who asks for the result.
-	if _, err := d.store.Create(ctx, record); err != nil && !errors.Is(err, store.ErrExists) {
-		return store.Record{}, unavailable("Results are", err)
-	}
-	return record, nil
+	return nil
 }
 
-func (d *Dispatcher) accepted(job resnet18cloud.Job) {
-	d.stats.accepted(job.QueuedAt, d.queue.Waiting().Total())
-	d.metrics.accepted.WithLabelValues(string(job.Priority)).Inc()
+// unavailable says that a part cannot be reached now, and why if that is known.
+func (d *Dispatcher) unavailable(what string, err error) error {
+	if problem := d.storageProblem(); problem != nil {
+		return problem
+	}
+	return notReachable(what, err)
 }
 
-// unavailable says that a part cannot be reached now.
-func unavailable(what string, err error) error {
+func notReachable(what string, err error) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: what + " not reachable now",
 		Hint: "send it again in a moment", RetryAfter: time.Second, Err: err}
 }
@@ -202,9 +279,9 @@ func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// take reads the order and the image, and submits them.
+// take reads the options and the image, and submits them.
 func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.Record, err error) {
-	o, err := readOrder(r, resnet18cloud.PriorityInteractive)
+	o, err := readOptions(r, resnet18cloud.PriorityInteractive)
 	if err != nil {
 		return record, err
 	}

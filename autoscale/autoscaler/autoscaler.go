@@ -47,8 +47,11 @@ type Record struct {
 // kept is how many decisions are remembered: an hour at one a second.
 const kept = 3600
 
-// staleAge is the age, in intervals, from which on figures do not justify fewer replicas.
-const staleAge = 3
+// When figures do not justify fewer replicas, in intervals.
+const (
+	staleAge = 3  // they are older than that
+	awayFor  = 60 // a dispatcher was missing less than that ago; policies average over up to a minute
+)
 
 // New makes an autoscaler. It starts nothing.
 func New(cfg Config) (*Autoscaler, error) {
@@ -56,7 +59,7 @@ func New(cfg Config) (*Autoscaler, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	a := &Autoscaler{cfg: cfg, collect: newCollector(cfg.Dispatchers, cfg.HTTP), policy: cfg.NewPolicy()}
+	a := &Autoscaler{cfg: cfg, collect: newCollector(cfg), policy: cfg.NewPolicy()}
 	if _, gated := cfg.Scaler.(autoscale.Gate); !gated {
 		a.leading = true
 	}
@@ -97,7 +100,11 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 	if gate, gated := a.cfg.Scaler.(autoscale.Gate); gated && !a.cfg.DryRun {
 		g.Go(func() error { return gate.Run(ctx, a.lead) })
 	}
-	g.Go(func() error { return a.loop(ctx) })
+	g.Go(func() error {
+		a.collect.lookUp(ctx) // bounded; the first decision has all addresses
+		g.Go(func() error { return a.collect.keepLookingUp(ctx) })
+		return a.loop(ctx)
+	})
 	defer a.cfg.HTTP.CloseIdleConnections()
 	return g.Wait()
 }
@@ -119,15 +126,20 @@ func (a *Autoscaler) loop(ctx context.Context) error {
 	ticker := time.NewTicker(a.cfg.Interval)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
-		a.step(ctx)
-		if n%saveEvery == 0 || ctx.Err() != nil {
-			a.unsaved = a.save(time.Now())
-		}
+		a.tick(ctx, n)
 		select {
 		case <-ctx.Done():
 			return a.save(time.Now())
 		case <-ticker.C:
 		}
+	}
+}
+
+// tick is the nth decision, and from time to time writes the state down.
+func (a *Autoscaler) tick(ctx context.Context, n int) {
+	a.step(ctx)
+	if n%saveEvery == 0 {
+		a.unsaved = a.save(time.Now())
 	}
 }
 
@@ -155,11 +167,10 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 	d := a.policy.Decide(now, s)
 	a.previous, a.latest = a.latest, s
 	a.mu.Unlock()
-	age, limit := s.Age(now), staleAge*a.cfg.Interval
-	if d.Replicas < s.Desired && age > limit {
+	age := s.Age(now)
+	if why, blind := a.blind(now, s); blind && d.Replicas < s.Desired {
 		d.Replicas = s.Desired
-		d.Reasons = append(d.Reasons, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: s.Desired,
-			Value: min(1e6, age.Seconds()), Limit: limit.Seconds()})
+		d.Reasons = append(d.Reasons, why)
 	}
 	if s.Desired == 0 && d.Replicas != 0 { // as with a HorizontalPodAutoscaler: none at all means hands off
 		d.Replicas = 0
@@ -170,6 +181,18 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 		r.Age = age.Seconds()
 	}
 	return r
+}
+
+// blind reports whether figures do not justify fewer replicas, and why.
+func (a *Autoscaler) blind(now time.Time, s autoscale.Snapshot) (autoscale.Reason, bool) {
+	age, missed := s.Age(now), now.Sub(s.Missed)
+	switch stale, away := staleAge*a.cfg.Interval, awayFor*a.cfg.Interval; {
+	case age > stale:
+		return autoscale.Reason{Rule: autoscale.RuleStale, Replicas: s.Desired, Value: min(1e6, age.Seconds()), Limit: stale.Seconds()}, true
+	case missed < away:
+		return autoscale.Reason{Rule: autoscale.RuleAway, Replicas: s.Desired, Value: max(0, missed.Seconds()), Limit: away.Seconds()}, true
+	}
+	return autoscale.Reason{}, false
 }
 
 // act has the scaler carry the decision out, the idlest replicas leaving first.

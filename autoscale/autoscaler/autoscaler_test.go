@@ -124,7 +124,10 @@ func TestScalesUpAndDown(t *testing.T) {
 	t.Parallel()
 	d, s := newDispatcher(t), newScaler(3)
 	d.sayCounts(10, 100, 100, 7)
-	newAutoscaler(t, Config{Dispatchers: []string{d.URL + "/"}, Scaler: s, NewPolicy: wants(5)}).step(t.Context())
+	up := newAutoscaler(t, Config{Dispatchers: []string{d.URL + "/"}, Scaler: s, NewPolicy: wants(5)})
+	if up.step(t.Context()); up.problem != "" {
+		t.Errorf("problem %q with a slash behind the URL", up.problem)
+	}
 	if n := <-s.set; n != 5 {
 		t.Errorf("set %d replicas, want 5", n)
 	}
@@ -220,9 +223,21 @@ func TestNeverShrinksBlindly(t *testing.T) {
 			t.Errorf("on figures %v old: %d replicas, want %d", age, r.Replicas, want)
 		}
 	}
-	if r := a.decide(now, autoscale.Snapshot{Desired: 3}); r.Replicas != 3 || r.Because().Rule != autoscale.RuleStale || r.Age != -1 {
-		t.Errorf("without figures: %+v, want 3, stale", r)
+	reason := func(what string, s autoscale.Snapshot, want autoscale.Reason) {
+		t.Helper()
+		if r := a.decide(now, s); r.Because() != want {
+			t.Errorf("%s: because of %+v, want %+v", what, r.Because(), want)
+		}
 	}
+	if r := a.decide(now, autoscale.Snapshot{Desired: 3}); r.Replicas != 3 || r.Age != -1 {
+		t.Errorf("without figures: %+v, want 3, of no age", r)
+	}
+	reason("without figures", autoscale.Snapshot{Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 1e6, Limit: 3})
+	reason("on figures 7 s old", autoscale.Snapshot{At: now.Add(-7 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 7, Limit: 3})
+	reason("a dispatcher was missing 12 s ago", autoscale.Snapshot{At: now, Missed: now.Add(-12 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleAway, Replicas: 3, Value: 12, Limit: 60})
+	reason("a dispatcher is missing, by another clock", autoscale.Snapshot{At: now, Missed: now.Add(time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleAway, Replicas: 3, Limit: 60})
+	reason("without figures, but nothing would change", autoscale.Snapshot{Desired: 1}, autoscale.Reason{Rule: autoscale.RuleFixed, Replicas: 1})
+	reason("none are to be there", autoscale.Snapshot{At: now}, autoscale.Reason{Rule: autoscale.RuleFixed})
 
 	here, away, s := newDispatcher(t), newDispatcher(t), newScaler(3)
 	here.sayCounts(10, 100, 100, 0)
@@ -233,8 +248,23 @@ func TestNeverShrinksBlindly(t *testing.T) {
 	}
 	away.sayCounts(10, 100, 100, 0)
 	b.step(t.Context())
-	if len(s.set) != 1 || b.problem != "" {
-		t.Errorf("with all there: set %d times, problem %q", len(s.set), b.problem)
+	if r := b.Decisions(1, false)[0]; len(s.set) != 0 || b.problem != "" || r.Because().Rule != autoscale.RuleAway {
+		t.Errorf("with all there again: set %d times, problem %q, because of %v; want to wait for what policies average over", len(s.set), b.problem, r.Because())
+	}
+	missed := b.latest.Missed
+	for passed, want := range map[time.Duration]int{59 * time.Second: 3, time.Minute: 1} {
+		snap := autoscale.Snapshot{At: missed.Add(passed), Missed: missed, Desired: 3}
+		if r := b.decide(missed.Add(passed), snap); r.Replicas != want {
+			t.Errorf("%s after a dispatcher was missing: %d replicas, want %d", passed, r.Replicas, want)
+		}
+	}
+	if r := b.decide(missed, autoscale.Snapshot{At: missed, Missed: missed, Desired: 0}); r.Replicas != 0 {
+		t.Errorf("scaled to zero by hand while a dispatcher is missing: %d replicas", r.Replicas)
+	}
+	grow := newAutoscaler(t, Config{Dispatchers: []string{here.URL, "http://127.0.0.1:1"}, Scaler: s, NewPolicy: wants(5)})
+	grow.step(t.Context())
+	if len(s.set) != 1 || <-s.set != 5 {
+		t.Error("with a dispatcher away that never answered: does not grow")
 	}
 }
 
@@ -268,8 +298,7 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 func TestAddsUpDispatchers(t *testing.T) {
 	t.Parallel()
 	d1, d2 := newDispatcher(t), newDispatcher(t)
-	c := newCollector([]string{d1.URL, d2.URL}, http.DefaultClient)
-	defer http.DefaultClient.CloseIdleConnections()
+	c := newAutoscaler(t, Config{Dispatchers: []string{d1.URL, d2.URL}, Scaler: newScaler(3), NewPolicy: wants(3)}).collect
 	poll := func() autoscale.Snapshot {
 		t.Helper()
 		if err := c.poll(t.Context()); err != nil {
@@ -305,8 +334,7 @@ func TestReadsThePrototype(t *testing.T) {
 		"performance_metrics":{"avg_processing_time":0.043,"avg_queue_time":3.987,"throughput":0.17},
 		"queue_metrics":{"peak_queue_size":200,"queue_capacity":200,"queue_utilization":0},
 		"queue_size":0,"successful_requests":2378,"total_requests":2488}`)
-	c := newCollector([]string{d.URL}, http.DefaultClient)
-	defer http.DefaultClient.CloseIdleConnections()
+	c := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: newScaler(3), NewPolicy: wants(3)}).collect
 	if err := c.poll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +372,7 @@ func TestStateSurvivesARestart(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("state after a restart (-before +after):\n%s", diff)
 	}
-	if diff := cmp.Diff(a.collect.state.Total, b.collect.state.Total); diff != "" {
+	if diff := cmp.Diff(a.collect.ledger.state.Total, b.collect.ledger.state.Total); diff != "" {
 		t.Errorf("totals after a restart (-before +after):\n%s", diff)
 	}
 	fresh, _ := cfg.NewPolicy().State()

@@ -3,11 +3,13 @@ package autoscaler
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
 // Defaults that flags and manifests repeat.
@@ -16,10 +18,15 @@ const (
 	DefaultInterval = time.Second
 )
 
+// DefaultLookupInterval is the time between two DNS lookups.
+const DefaultLookupInterval = 5 * time.Second
+
 // Config says how an [Autoscaler] works. Dispatchers, Scaler and NewPolicy must be given; the rest is usable
 // as zero.
 type Config struct {
-	// Dispatchers are the base URLs of all dispatchers. They share one queue.
+	// Dispatchers are the base URLs of all dispatchers, which share one queue. With dns+http:// the host name is
+	// looked up every LookupInterval and each of its addresses is a dispatcher: give a headless Service. Through
+	// one URL of several dispatchers, such as an ordinary Service, they are seen only by turns.
 	Dispatchers []string
 	// Scaler has the replicas. If it is an autoscale.Gate it is run, and asked for leave; if it is an
 	// autoscale.RemovalOrderer it is told which replicas are idlest.
@@ -38,18 +45,24 @@ type Config struct {
 	StateFile string
 	// Log receives changes and what went wrong. Nil discards them.
 	Log *slog.Logger
-	// HTTP asks dispatchers. Nil means a client of its own.
+	// HTTP asks dispatchers. Nil means a client of its own. It opens a connection for each request, so that a
+	// Service in front of several dispatchers leads to another one each time.
 	HTTP *http.Client
+	// Lookup returns the addresses of a host. Nil means the system's resolver.
+	Lookup dnsurl.Lookup
+	// LookupInterval is the time between two lookups. Zero means 5 s.
+	LookupInterval time.Duration
 }
 
 func (c Config) withDefaults() Config {
 	c.Interval = cmp.Or(c.Interval, DefaultInterval)
 	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	c.LookupInterval = cmp.Or(c.LookupInterval, DefaultLookupInterval)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.HTTP == nil {
-		c.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2}}
+		c.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	}
 	return c
 }
@@ -62,6 +75,13 @@ func (c Config) validate() error {
 		return errors.New("autoscaler: no scaler, or no policy")
 	case c.Interval < 10*time.Millisecond:
 		return errors.New("autoscaler: interval below 10 ms")
+	case c.LookupInterval < 10*time.Millisecond:
+		return errors.New("autoscaler: lookup interval below 10 ms")
+	}
+	for _, u := range c.Dispatchers {
+		if err := dnsurl.Check(u); err != nil {
+			return fmt.Errorf("autoscaler: dispatcher: %w", err)
+		}
 	}
 	return nil
 }

@@ -34,18 +34,23 @@ type Later struct {
 
 var errTooEarly = errors.New("no decision has been made yet on figures of the dispatchers")
 
-// what can be changed by an amount, in a snapshot that lies seconds ahead.
+// alterations are what can be changed by an amount, in a snapshot that lies seconds ahead.
 var alterations = []struct {
-	what   string
-	most   float64
-	value  func(x *explainer) float64
-	alter  func(s *autoscale.Snapshot, by, seconds float64)
-	reduce bool
+	what  string
+	sign  float64                    // whether the amount is added or taken away
+	value func(x *explainer) float64 // what there is
+	most  func(x *explainer) float64 // the amount at most
+	alter func(s *autoscale.Snapshot, by, seconds float64)
 }{
-	{"images arriving a second", 1e5, (*explainer).rate, func(s *autoscale.Snapshot, by, seconds float64) { s.Offered += int64(by * seconds) }, false},
-	{"images arriving a second", 0, (*explainer).rate, func(s *autoscale.Snapshot, by, seconds float64) { s.Offered -= int64(by * seconds) }, true},
-	{"images waiting", 1e5, func(x *explainer) float64 { return float64(x.last.Queue) }, func(s *autoscale.Snapshot, by, _ float64) { s.Queue += int(by) }, false},
-	{"images at replicas", 1e4, func(x *explainer) float64 { return float64(x.last.InFlight) }, func(s *autoscale.Snapshot, by, _ float64) { s.InFlight += int(by) }, false},
+	{"images arriving a second", 1, (*explainer).rate, func(*explainer) float64 { return 1e5 },
+		func(s *autoscale.Snapshot, by, seconds float64) { s.Offered += int64(by * seconds) }},
+	{"images arriving a second", -1, (*explainer).rate, (*explainer).rate,
+		func(s *autoscale.Snapshot, by, seconds float64) { s.Offered -= int64(by * seconds) }},
+	{"images waiting", 1, func(x *explainer) float64 { return float64(x.last.Queue) },
+		func(x *explainer) float64 { return float64(x.last.QueueCapacity - x.last.Queue) },
+		func(s *autoscale.Snapshot, by, _ float64) { s.Queue += int(by) }},
+	{"images at replicas", 1, func(x *explainer) float64 { return float64(x.last.InFlight) }, func(*explainer) float64 { return 1e4 },
+		func(s *autoscale.Snapshot, by, _ float64) { s.InFlight += int(by) }},
 }
 
 // Explain finds out what would change the decision, by asking copies of the policy about figures that are
@@ -68,20 +73,8 @@ func (a *Autoscaler) Explain() (Explanation, error) {
 	e := Explanation{Now: baseline, Changes: []Change{}}
 	for _, alt := range alterations {
 		from := alt.value(&x)
-		most := alt.most
-		switch {
-		case alt.reduce:
-			most = from
-		case alt.what == "images waiting":
-			most = float64(x.last.QueueCapacity - x.last.Queue)
-		}
-		by, d := x.least(most, baseline.Replicas, alt.alter)
-		if by > 0 {
-			to := from + by
-			if alt.reduce {
-				to = from - by
-			}
-			e.Changes = append(e.Changes, Change{alt.what, from, to, d.Replicas, d.Because()})
+		if by, d := x.least(alt.most(&x), baseline.Replicas, alt.alter); by > 0 {
+			e.Changes = append(e.Changes, Change{alt.what, from, from + alt.sign*by, d.Replicas, d.Because()})
 		}
 	}
 	e.Then, err = x.later()
@@ -145,8 +138,8 @@ func (x *explainer) least(most float64, usual int, alter func(s *autoscale.Snaps
 		d, err := x.ask(func(s *autoscale.Snapshot, seconds float64) { alter(s, by, seconds) })
 		return d, err == nil && d.Replicas != usual
 	}
-	low, high := 0.0, 1.0
-	d, differs := ask(min(high, most))
+	low, high := 0.0, min(1, most)
+	d, differs := ask(high)
 	for !differs && high < most {
 		low, high = high, min(most, 2*high)
 		d, differs = ask(high)

@@ -28,7 +28,7 @@ func (a *Autoscaler) save(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("save the policy's state: %w", err)
 	}
-	data, err := json.Marshal(savedState{a.policy.Name(), now, state, a.collect.state})
+	data, err := json.Marshal(savedState{a.policy.Name(), now, state, a.collect.ledger.state})
 	if err != nil {
 		return fmt.Errorf("save the policy's state: %w", err)
 	}
@@ -70,8 +70,6 @@ func (a *Autoscaler) restore(now time.Time) error {
 		a.policy = a.cfg.NewPolicy()
 		return nil
 	}
-	if saved.Collected.Seen != nil && saved.Collected.At != nil {
-		a.collect.state = saved.Collected
-	}
+	a.collect.ledger.restore(saved.Collected, saved.At)
 	return nil
 }

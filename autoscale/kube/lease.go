@@ -32,8 +32,8 @@ type lease struct {
 	tell     func(leading bool) // called by run at each change
 
 	mu     sync.Mutex
-	until  time.Time // guarded by mu: this process may write until then; zero when it does not lead
-	holder string    // guarded by mu: of the record last read
+	until  term   // guarded by mu: this process may write until then; zero when it does not lead
+	holder string // guarded by mu: of the record last read
 
 	// Of run alone: the record last seen of another holder, and when it was first seen; what was told last.
 	seen   leaseSpec
@@ -181,6 +181,17 @@ func (l *lease) release(ctx context.Context) error {
 	return nil
 }
 
+// term is an end by both of Go's clocks. While a machine is suspended the monotonic one may stand still, and the wall
+// clock may be set back; whoever holds the lease by one of them only must not write.
+type term struct{ monotonic, wall time.Time }
+
+func endOf(t time.Time) term { return term{t, t.Round(0)} }
+
+// lasts reports whether the end has not come by either clock.
+func (t term) lasts(now time.Time) bool {
+	return now.Before(t.monotonic) && now.Round(0).Before(t.wall)
+}
+
 // set notes what is known, and logs it when the leader is another than before.
 func (l *lease) set(ctx context.Context, until time.Time, holder string) {
 	l.mu.Lock()
@@ -188,15 +199,14 @@ func (l *lease) set(ctx context.Context, until time.Time, holder string) {
 	if holder != l.holder && holder != "" {
 		l.log.InfoContext(ctx, "leader elected", "lease", l.name, "holder", holder, "leading", holder == l.identity)
 	}
-	l.until, l.holder = until, holder
+	l.until, l.holder = endOf(until), holder
 }
 
-// state says whether this process leads at now. Both of Go's clocks must say so: while a machine is
-// suspended the monotonic one stands still.
+// state says whether this process leads at now, and who holds the lease as far as is known.
 func (l *lease) state(now time.Time) (leading bool, holder string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return now.Before(l.until) && now.Round(0).Before(l.until.Round(0)), l.holder
+	return l.until.lasts(now), l.holder
 }
 
 // fence returns a context in which to write: it ends before the lease can be another's.
@@ -209,6 +219,6 @@ func (l *lease) fence(ctx context.Context) (context.Context, context.CancelFunc,
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ctx, cancel := context.WithDeadlineCause(ctx, l.until, ErrNotLeader)
+	ctx, cancel := context.WithDeadlineCause(ctx, l.until.monotonic, ErrNotLeader)
 	return ctx, cancel, nil
 }

@@ -76,6 +76,60 @@ func TestReplicasOfPods(t *testing.T) {
 	}
 }
 
+// TestFirstReadyIsForgottenWithThePod: a name that is used again is another pod.
+func TestFirstReadyIsForgottenWithThePod(t *testing.T) {
+	t.Parallel()
+	d := new(Deployment)
+	d.replicas([]pod{parsePod(t, "a", readyStatus), parsePod(t, "b", unreadyStatus)})
+	if len(d.readyAt) != 1 {
+		t.Errorf("remembers %v, want only the one that was ready", d.readyAt)
+	}
+	d.replicas([]pod{parsePod(t, "b", readyStatus)})
+	if _, known := d.readyAt["a"]; known || len(d.readyAt) != 1 {
+		t.Errorf("remembers %v, want only b", d.readyAt)
+	}
+	if r := d.replicas([]pod{parsePod(t, "a", unreadyStatus)}); !r[0].ReadyAt.IsZero() {
+		t.Errorf("another pod of the name was ready at %v, want never", r[0].ReadyAt)
+	}
+}
+
+// TestPodURL: the port named http, else the first; none without an address.
+func TestPodURL(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{spec: {containers: [{ports: [{name: a, containerPort: 1}, {name: http, containerPort: 2}, {name: b, containerPort: 3}]}]}, status: {podIP: 10.0.0.7}}`: "http://10.0.0.7:2",
+		`{spec: {containers: [{ports: [{name: a, containerPort: 1}]}, {ports: [{name: http, containerPort: 2}]}]}, status: {podIP: 10.0.0.7}}`:                   "http://10.0.0.7:2",
+		`{spec: {containers: [{ports: [{name: a, containerPort: 1}, {name: b, containerPort: 3}]}]}, status: {podIP: "fd00::1"}}`:                                "http://[fd00::1]:1",
+		`{spec: {containers: [{}]}, status: {podIP: 10.0.0.7}}`:                                                                                                  "",
+		`{spec: {containers: [{ports: [{name: http, containerPort: 2}]}]}}`:                                                                                      "",
+	} {
+		var p pod
+		if err := yaml.Unmarshal([]byte(text), &p); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.url(); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestReadySince takes the condition Ready, when it is true, and no other.
+func TestReadySince(t *testing.T) {
+	t.Parallel()
+	for conditions, want := range map[string]bool{
+		`[]`: false,
+		`[{type: ContainersReady, status: "True", lastTransitionTime: "2026-01-02T03:04:07Z"}]`:                                                                         false,
+		`[{type: Ready, status: "Unknown", lastTransitionTime: "2026-01-02T03:04:07Z"}]`:                                                                                false,
+		`[{type: PodScheduled, status: "True", lastTransitionTime: "2026-01-02T03:04:01Z"}, {type: Ready, status: "True", lastTransitionTime: "2026-01-02T03:04:07Z"}]`: true,
+	} {
+		p := parsePod(t, "a", "status: {conditions: "+conditions+"}")
+		got := p.readySince()
+		if got.IsZero() == want || want && got.UTC().Second() != 7 {
+			t.Errorf("%s: ready since %v, want ready: %v", conditions, got, want)
+		}
+	}
+}
+
 func TestVictims(t *testing.T) {
 	t.Parallel()
 	ready := func(name string) pod { return parsePod(t, name, readyStatus) }
@@ -145,6 +199,15 @@ func TestNoteSaysWhy(t *testing.T) {
 		"max: 7 replicas, as no more are allowed; the policy wanted 9"
 	if got := note(5, 7, why); got != want {
 		t.Errorf("note = %q, want %q", got, want)
+	}
+	if got, want := note(5, 7, autoscale.Decision{Policy: "kpa"}), "5 -> 7 replicas (policy kpa)"; got != want {
+		t.Errorf("note = %q, want %q", got, want)
+	}
+	if got := cut("12345678", 8); got != "12345678" {
+		t.Errorf("cut of what fits = %q", got)
+	}
+	if got := cut("123456789", 8); got != "12345…" {
+		t.Errorf("cut of a byte too many = %q, want 8 bytes with the dots' three", got)
 	}
 	if got := cut(strings.Repeat("ä", 600), 1024); len(got) > 1024 || !strings.HasSuffix(got, "ä…") {
 		t.Errorf("cut to 1024 bytes left %d, ending in %q", len(got), got[len(got)-6:])

@@ -39,3 +39,54 @@ func TestCPU(t *testing.T) {
 		t.Error("use of a process that has ended")
 	}
 }
+
+// TestCPUTimeOfStat takes user and system time, in hundredths of a second, whatever the program is called.
+func TestCPUTimeOfStat(t *testing.T) {
+	t.Parallel()
+	const rest = " S 1 2 3 4 5 6 7 8 9 10 150 25 13 14 15"
+	for stat, want := range map[string]time.Duration{
+		"7 (replica)" + rest:                       1750 * time.Millisecond,
+		"7 (a) b (c 1 2 3 4 5 6 7 8 9 9 9)" + rest: 1750 * time.Millisecond,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 0 1":   10 * time.Millisecond,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 150":   -1,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 x 25":  -1,
+		"7 (replica) S 1 2 3 4 5 6 7 8 9 10 150 x": -1,
+		"": -1,
+	} {
+		got, ok := cpuTimeOf([]byte(stat))
+		if ok != (want >= 0) || ok && got != want {
+			t.Errorf("CPU time of %q = %s, %v, want %s", stat, got, ok, want)
+		}
+	}
+}
+
+// TestCPUWindows: a process's use is the mean of its last whole window of 15 s; another process begins anew.
+func TestCPUWindows(t *testing.T) {
+	t.Parallel()
+	pid, start := os.Getpid(), time.Unix(1000, 0)
+	used, ok := cpuTime(pid)
+	if !ok {
+		t.Fatal("our CPU time is unknown")
+	}
+	c := cpu{pid: pid, since: start, at: used - 30*time.Second}
+	c.look(start.Add(15*time.Second-1), pid)
+	if c.window.Length != 0 || !c.since.Equal(start) {
+		t.Errorf("before the window's end: %+v", c)
+	}
+	c.look(start.Add(20*time.Second), pid)
+	if use, window := c.use(1); use == nil || *use < 1.5 || *use > 1.8 || window.Length != 20*time.Second || !window.End.Equal(start.Add(20*time.Second)) {
+		t.Errorf("30 s of work in 20 s: %+v, want 1.5 CPUs and what this test took", c)
+	}
+	if !c.since.Equal(start.Add(20*time.Second)) || c.at < used {
+		t.Errorf("the next window begins at %v with %s", c.since, c.at)
+	}
+	c = cpu{pid: pid + 1, since: start, last: 3}
+	c.look(start.Add(time.Second), pid)
+	if c.pid != pid || !c.since.Equal(start.Add(time.Second)) || c.last != 0 || c.at < used {
+		t.Errorf("another process: %+v, want a new begin", c)
+	}
+	c.look(start.Add(time.Minute), 0)
+	if c != (cpu{}) {
+		t.Errorf("no process: %+v, want nothing", c)
+	}
+}

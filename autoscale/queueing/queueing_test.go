@@ -8,7 +8,7 @@ import (
 
 func near(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
-	if math.Abs(got-want) > tolerance {
+	if !(math.Abs(got-want) <= tolerance) { // NaN is not near
 		t.Errorf("%s = %.6f, want %.6f", what, got, want)
 	}
 }
@@ -130,4 +130,60 @@ func TestHalfinWhitt(t *testing.T) {
 		near(t, "ErlangC by the square-root rule", ErlangC(SquareRoot(a, beta), a), want, 0.005)
 	}
 	near(t, "HalfinWhitt(0)", HalfinWhitt(0), 1, 0)
+}
+
+// TestEdges: nobody serves, everybody waits; at full load a queue grows for ever.
+func TestEdges(t *testing.T) {
+	t.Parallel()
+	near(t, "ErlangB without servers", ErlangB(0, 3), 1, 0)
+	near(t, "ErlangB of one server", ErlangB(1, 3), 0.75, 1e-12)
+	near(t, "ErlangC at full load", ErlangC(3, 3), 1, 0)
+	near(t, "WaitTail at full load", WaitTail(3, 30, 10, 1, 100), 1, 0)
+	near(t, "WaitTail with a server to spare by little", WaitTail(1, 9.5, 10, 1, 2), 0.95*math.Exp(-1), 1e-12)
+	near(t, "MeanWait with little to spare", MeanWait(1, 9.5, 10, 1), 0.95/0.5, 1e-12)
+	near(t, "HalfinWhitt", HalfinWhitt(-1), 1, 0)
+	near(t, "HalfinWhitt of little", HalfinWhitt(1e-9), 1, 1e-6)
+	if got := SquareRoot(100, 1.5); got != 115 {
+		t.Errorf("SquareRoot(100, 1.5) = %d, want 115", got)
+	}
+}
+
+// TestVariabilityScalesTheWait: twice as variable, half the rate at which the tail falls, and twice the mean.
+func TestVariabilityScalesTheWait(t *testing.T) {
+	t.Parallel()
+	near(t, "Variability", Variability(3, 1), 2, 0)
+	const c, lambda, mu, wait = 4, 70., 20., 0.3
+	spare := c*mu - lambda
+	near(t, "WaitTail", WaitTail(c, lambda, mu, 2, wait), ErlangC(c, lambda/mu)*math.Exp(-spare*wait/2), 1e-12)
+	near(t, "MeanWait", MeanWait(c, lambda, mu, 2), 2*ErlangC(c, lambda/mu)/spare, 1e-12)
+}
+
+// TestServersIsTheLeast for many loads: the promise holds with as many, and with one less it does not.
+func TestServersIsTheLeast(t *testing.T) {
+	t.Parallel()
+	for _, v := range []float64{0.5, 1, 2.5} {
+		for lambda := 0.; lambda < 400; lambda += 7 {
+			const mu, slack, eps = 20, 0.1, 0.02
+			want := 1
+			for WaitTail(want, lambda, mu, v, slack) > eps {
+				want++
+			}
+			if got := Servers(lambda, mu, v, slack, eps, 1000); got != want {
+				t.Errorf("Servers(%v, v=%v) = %d, want %d", lambda, v, got, want)
+			}
+			for most := range want + 2 {
+				if got := Servers(lambda, mu, v, slack, eps, max(1, most)); got != min(max(1, most), want) {
+					t.Errorf("Servers(%v, v=%v) of at most %d = %d, want %d", lambda, v, most, got, min(most, want))
+				}
+			}
+		}
+	}
+	// Half an image waits too long with a server, none with two: exactly as many as may.
+	if got := Servers(10, 20, 1, 0, 0.5, 10); got != 1 {
+		t.Errorf("Servers when just as many wait as may = %d, want 1", got)
+	}
+	// At full load everybody waits, however long.
+	if got := Servers(20, 20, 1, 0, 1, 10); got != 2 {
+		t.Errorf("Servers at full load = %d, want 2 though all may wait", got)
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
+	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
 type autoscalerCmd struct {
@@ -65,7 +66,7 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 
 type autoscalerRunCmd struct {
 	Addr        string   `help:"TCP address of /decisions, /explain, /metrics and /health; - for none." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	Dispatchers []string `help:"Base URLs of all dispatchers, separated by commas." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS"`
+	Dispatchers []string `help:"Base URLs of all dispatchers, separated by commas. With dns+http://name:8080 each address of the name is one: give a headless Service." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS"`
 	Min         int      `help:"Fewest replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
 	Max         int      `help:"Most replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
 	policyFlags
@@ -78,9 +79,10 @@ type autoscalerRunCmd struct {
 
 // Help adds to kong's text what an option cannot say.
 func (autoscalerRunCmd) Help() string {
-	return `Figures that are old or missing never make it remove replicas.
+	return `Figures that are old or missing never make it remove replicas. Several dispatchers behind one ordinary Service are
+seen only by turns; name a headless Service with dns+http:// instead.
 
-  resnet18cloud autoscaler --deployment resnet18-app --dispatchers http://dispatcher-service:8080 --min 2 --max 20
+  resnet18cloud autoscaler --deployment resnet18-app --dispatchers dns+http://dispatchers:8080 --min 2 --max 20
   curl -s localhost:8000/decisions?changes=true | jq`
 }
 
@@ -92,6 +94,11 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	}
 	if c.Policy == "hpa-cpu" {
 		return errors.New("--policy hpa-cpu: nobody tells this autoscaler the CPU of pods; Kubernetes' own does it (kubectl apply -f k8s/hpa.yaml), and 'up' has it too")
+	}
+	for _, u := range c.Dispatchers {
+		if err := dnsurl.Check(u); err != nil {
+			return fmt.Errorf("--dispatchers: %w", err)
+		}
 	}
 	scaler, err := c.open(env)
 	if err != nil {

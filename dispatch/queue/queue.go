@@ -8,6 +8,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -18,6 +19,9 @@ var ErrFull = errors.New("queue is full")
 
 // ErrTooLarge is returned by Publish for an image larger than the queue's transport can carry.
 var ErrTooLarge = errors.New("job is too large for the queue")
+
+// ErrNotFound is returned by Find for a job that is not in the queue.
+var ErrNotFound = errors.New("no such job")
 
 // Queue is a bounded queue of jobs with two priorities. Interactive jobs are delivered before bulk ones, but
 // of [BulkShare] deliveries one is a bulk job where one waits, so that these are never starved. All methods
@@ -30,8 +34,9 @@ type Queue interface {
 	// Ready is closed when the queue is open.
 	Ready() <-chan struct{}
 	// Publish stores the job; when it returns nil the job survives whatever the queue promises to survive.
-	// Publishing an ID again within two minutes is no error and stores nothing. Errors are ErrFull,
-	// ErrTooLarge, and those of the storage, after which the job may or may not have been stored.
+	// Publishing an ID of the same generation again within two minutes is no error and stores nothing. A
+	// later generation may take the place of an earlier one that waits. Errors are ErrFull, ErrTooLarge, resnet18cloud.ErrID for an ID that is not a UUID, and those of the storage, after which
+	// the job may or may not have been stored.
 	Publish(ctx context.Context, job resnet18cloud.Job) error
 	// Next waits for a job and takes it. It is delivered again, to anybody, unless its taker says one of
 	// Ack, Nak and InProgress within the time the queue was made with.
@@ -39,8 +44,15 @@ type Queue interface {
 	// Waiting counts the jobs that nobody has taken. Where several dispatchers share a queue it may lag
 	// behind by half a second.
 	Waiting() Depth
-	// Healthy reports nil when the storage answers.
-	Healthy(ctx context.Context) error
+	// Jobs returns the IDs of all jobs that the queue holds: those that wait, those that are taken, and those
+	// given back. A job is in it from the time Publish returned until Ack.
+	Jobs(ctx context.Context) (map[string]struct{}, error)
+	// Find returns a job that the queue holds, without its image's bytes, or ErrNotFound. It does not take
+	// the job. Of several generations it returns any.
+	Find(ctx context.Context, id string) (resnet18cloud.Job, error)
+	// Probe proves that the storage takes a write, and makes what is missing there again. It returns nil at
+	// once when a write succeeded within the last second.
+	Probe(ctx context.Context) error
 }
 
 // Delivery is one job in a taker's hands.
@@ -53,6 +65,15 @@ type Delivery interface {
 	Nak(ctx context.Context, delay time.Duration) error
 	// InProgress says that the taker is alive; its time starts anew.
 	InProgress(ctx context.Context) error
+}
+
+// DedupID is the name by which a queue recognizes a job that is published again: its ID, and from the second
+// generation on also the generation, as in "f18d7c0a-e37f-4f6c-b214-542dd751b0e3.1".
+func DedupID(job resnet18cloud.Job) string {
+	if job.Generation == 0 {
+		return job.ID
+	}
+	return job.ID + "." + strconv.Itoa(job.Generation)
 }
 
 // BulkShare is the reciprocal of what bulk jobs get when interactive ones are always waiting: one in eight.

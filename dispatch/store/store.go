@@ -23,6 +23,7 @@ var (
 // Record is what is known of one request.
 type Record struct {
 	ID          string                 `json:"id"`
+	Generation  int                    `json:"generation,omitempty"` // times the request was started again after an end
 	Filename    string                 `json:"filename"`
 	Digest      string                 `json:"digest"` // SHA-256 of the image, hexadecimal
 	Status      resnet18cloud.Status   `json:"status"`
@@ -37,6 +38,11 @@ type Record struct {
 	Replica     string                 `json:"replica,omitempty"` // URL of the replica that answered
 	Result      *resnet18cloud.Result  `json:"result,omitempty"`
 	Failure     *Failure               `json:"failure,omitempty"`
+
+	// Marks are random texts, one for each start and each end of the request, the last ones at the end. A writer
+	// that was not told whether its write succeeded recognizes it by its mark, also after others have changed the
+	// record.
+	Marks []string `json:"marks,omitempty"`
 
 	// Revision is the store's mark of this version, for Update.
 	Revision uint64 `json:"-"`
@@ -57,7 +63,8 @@ type Store interface {
 	Run(ctx context.Context) error
 	// Ready is closed when the store is open.
 	Ready() <-chan struct{}
-	// Create adds a record and returns its revision, or ErrExists.
+	// Create adds a record and returns its revision, or ErrExists. Create and Update refuse IDs that are not
+	// UUIDs with resnet18cloud.ErrID; other methods find nothing under them.
 	Create(ctx context.Context, r Record) (uint64, error)
 	// Get returns the record, or ErrNotFound.
 	Get(ctx context.Context, id string) (Record, error)
@@ -67,8 +74,16 @@ type Store interface {
 	// Wait returns the record once its state is final. When ctx ends before, it returns the record as it
 	// is then, without an error.
 	Wait(ctx context.Context, id string) (Record, error)
+	// Unfinished returns the records whose state is not final, in no order. It answers from what the store
+	// has seen so far: records of earlier processes may be missing for some seconds after Ready, and changes
+	// by other processes may be missing for about a second. Update tells whether a record is still the
+	// present one.
+	Unfinished(ctx context.Context) ([]Record, error)
 	// Recent returns at most n records, the last changed first.
 	Recent(ctx context.Context, n int) ([]Record, error)
 	// Count is the number of records.
 	Count(ctx context.Context) (int, error)
+	// Probe proves that the storage takes a write, and makes what is missing there again. It returns nil at
+	// once when a write succeeded within the last second.
+	Probe(ctx context.Context) error
 }

@@ -96,6 +96,7 @@ var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeInternal:    http.StatusInternalServerError,
 	resnet18cloud.CodeFull:        http.StatusServiceUnavailable,
 	resnet18cloud.CodeUnavailable: http.StatusServiceUnavailable,
+	resnet18cloud.CodeLost:        http.StatusServiceUnavailable,
 	resnet18cloud.CodeDeadline:    http.StatusGatewayTimeout,
 }
 

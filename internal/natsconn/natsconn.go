@@ -1,19 +1,22 @@
-// Package natsconn gives the queue and the store their NATS connection: to a server started in this process,
-// with its files in a folder and no port open, or to a cluster somewhere else. The code behind it is the
-// same in both cases.
+// Package natsconn connects the queue and the store to NATS: to a server started in this process, with its
+// files in a folder and no open port, or to servers elsewhere. The code that uses the connection is the same
+// in both cases. The one thing to know: a [Conn] heals. It reconnects for as long as it is open, replaces a
+// connection that was closed for good, and can restart the server in this process; so callers ask it for
+// [Conn.JetStream] each time they need it.
 package natsconn
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"net"
+	"net/url"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -24,7 +27,7 @@ type Config struct {
 	URL string
 	// Creds is a file of user credentials as nsc writes them.
 	Creds string
-	// CAFile, CertFile and KeyFile are PEM files: who to trust, and who to be.
+	// CAFile, CertFile and KeyFile are PEM files: the authority to trust, and our own certificate with its key.
 	CAFile, CertFile, KeyFile string
 	// DataDir is where a server in this process keeps its files; two processes cannot share it. Empty means
 	// a temporary folder, removed by Close.
@@ -34,27 +37,38 @@ type Config struct {
 	// the last second may be lost when the machine loses power.
 	SyncAlways bool
 	// MaxPayload is the largest message in bytes. Zero means 11 MiB. An outside server that allows less is
-	// an error of Open.
+	// an error of Await.
 	MaxPayload int
 	// Name is what the server calls this connection in its monitoring.
 	Name string
-	// Log receives what the connection and a server in this process complain about. Nil discards it.
+	// Log receives errors and state changes of the connection and of a server in this process. Nil discards them.
 	Log *slog.Logger
 }
 
 // defaultMaxPayload has room for the largest image, 10 MiB, and its headers.
 const defaultMaxPayload = 11 << 20
 
-// Conn is a connection to JetStream, and perhaps the server it leads to. Safe for concurrent use.
+// ErrPermanent marks errors that time does not mend: a wrong setting, here or at the server.
+var ErrPermanent = errors.New("wrong setting")
+
+// Conn is a connection to JetStream, and the server it leads to if that runs in this process. Safe for
+// concurrent use.
 type Conn struct {
-	conn    *nats.Conn
-	js      jetstream.JetStream
-	server  *server.Server // nil when it runs elsewhere
-	release func()         // gives the data folder free
+	cfg      Config
+	options  []nats.Option
+	embedded *embedded // nil when the server runs elsewhere
+
+	mu      sync.Mutex
+	conn    *nats.Conn          // guarded by mu
+	js      jetstream.JetStream // guarded by mu: on conn
+	problem error               // guarded by mu: why there is no connection; nil while there is one
+	closing bool                // guarded by mu
+	redials sync.WaitGroup      // goroutines of redial
 }
 
-// Open starts the server if there is to be one, connects, and returns when JetStream answers. An outside
-// server must be reachable now; when it goes away later the connection is made again for ever.
+// Open starts the server if there is to be one, and connects. An outside server may be away: Open then
+// returns without an error, and the connection is made when the server comes. Settings that no server
+// could make right, such as an unreadable credentials file or a refused password, are errors. See Await.
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.MaxPayload == 0 {
 		cfg.MaxPayload = defaultMaxPayload
@@ -62,150 +76,257 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Conn{release: func() {}}
-	url, options := cfg.URL, cfg.options()
-	if url == "" {
-		if err := c.startServer(cfg); err != nil {
+	if err := checkURLs(cfg.URL); err != nil {
+		return nil, err
+	}
+	c := &Conn{cfg: cfg}
+	c.options = c.connectionOptions()
+	if cfg.URL == "" {
+		e, err := startEmbedded(ctx, cfg)
+		if err != nil {
 			return nil, err
 		}
-		options = append(options, nats.InProcessServer(c.server))
+		c.embedded = e
+		c.options = append(c.options, nats.InProcessServer(e), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	}
-	if err := c.connect(ctx, url, options, cfg); err != nil {
+	if err := c.dial(); err != nil {
 		return nil, errors.Join(err, c.Close())
+	}
+	if c.embedded != nil {
+		if err := c.Await(ctx, nil); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
 	}
 	return c, nil
 }
 
-func (cfg Config) options() []nats.Option {
-	options := []nats.Option{
-		nats.Name(cfg.Name),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
-		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
-		nats.PingInterval(5 * time.Second),
-		nats.MaxPingsOutstanding(2),
-		// While the server is away a request fails at once instead of waiting in a buffer: a client is
-		// then told so, and nothing is published twice.
-		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				cfg.Log.Warn("NATS connection lost", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(c *nats.Conn) { cfg.Log.Info("NATS connection is back", "server", c.ConnectedUrlRedacted()) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { cfg.Log.Warn("NATS", "error", err) }),
-	}
-	if cfg.Creds != "" {
-		options = append(options, nats.UserCredentials(cfg.Creds))
-	}
-	if cfg.CAFile != "" {
-		options = append(options, nats.RootCAs(cfg.CAFile))
-	}
-	if cfg.CertFile != "" {
-		options = append(options, nats.ClientCert(cfg.CertFile, cfg.KeyFile))
-	}
-	return options
-}
-
-func (c *Conn) startServer(cfg Config) error {
-	dir, release, err := dataDir(cfg.DataDir)
+// dial makes the first connection, or arranges for it to be made when a server is there.
+func (c *Conn) dial() error {
+	conn, err := nats.Connect(c.cfg.URL, c.options...)
 	if err != nil {
-		return err
-	}
-	c.release = release
-	s, err := server.NewServer(&server.Options{
-		ServerName: "resnet18cloud", DontListen: true, NoSigs: true,
-		JetStream: true, StoreDir: dir, DisableJetStreamBanner: true,
-		MaxPayload: int32(cfg.MaxPayload), SyncAlways: cfg.SyncAlways, SyncInterval: time.Second,
-	})
-	if err != nil {
-		release()
-		return fmt.Errorf("start NATS server: %w", err)
-	}
-	s.SetLoggerV2(logger{cfg.Log}, false, false, false)
-	c.server = s
-	s.Start()
-	if !s.ReadyForConnections(30 * time.Second) {
-		return errors.Join(errors.New("start NATS server: not ready within 30 s"), c.Close())
-	}
-	return nil
-}
-
-// dataDir makes and locks the folder.
-func dataDir(dir string) (_ string, release func(), err error) {
-	if dir == "" {
-		if dir, err = os.MkdirTemp("", "resnet18cloud-"); err != nil {
-			return "", nil, fmt.Errorf("make data folder: %w", err)
+		if !isAbsence(err) {
+			return fmt.Errorf("connect to NATS at %s: %w", c.where(), err)
 		}
-		return dir, func() { _ = os.RemoveAll(dir) }, nil
+		c.setProblem(err)
+		if conn, err = nats.Connect(c.cfg.URL, append(c.options[:len(c.options):len(c.options)], nats.RetryOnFailedConnect(true))...); err != nil {
+			return fmt.Errorf("connect to NATS at %s: %w", c.where(), err)
+		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", nil, fmt.Errorf("make data folder: %w", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
-	if err != nil {
-		return "", nil, fmt.Errorf("data folder %s is used by another process, give this one a folder of its own: %w", dir, err)
-	}
-	return dir, unlock, nil
+	return c.use(conn)
 }
 
-func (c *Conn) connect(ctx context.Context, url string, options []nats.Option, cfg Config) error {
-	var err error
-	if c.conn, err = nats.Connect(url, options...); err != nil {
-		return fmt.Errorf("connect to NATS at %s: %w", url, err)
-	}
-	if got := c.conn.MaxPayload(); got < int64(cfg.MaxPayload) {
-		return fmt.Errorf("NATS at %s takes messages of %d bytes, images need %d: set max_payload there, or lower the limit on images",
-			url, got, cfg.MaxPayload)
-	}
-	if c.js, err = jetstream.New(c.conn); err != nil {
+// use makes conn the connection of now.
+func (c *Conn) use(conn *nats.Conn) error {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
 		return fmt.Errorf("use JetStream: %w", err)
 	}
-	if _, err := c.js.AccountInfo(ctx); err != nil {
-		return fmt.Errorf("ask NATS at %s for JetStream: %w", url, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn, c.js = conn, js
+	if conn.IsConnected() {
+		c.problem = nil
 	}
 	return nil
 }
 
-// JetStream is the way to streams and buckets.
-func (c *Conn) JetStream() jetstream.JetStream { return c.js }
+// redial replaces a connection that nats.go has given up. It does so after errors of the protocol, which
+// one message that the server dislikes can cause.
+func (c *Conn) redial(closed *nats.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || closed != c.conn {
+		return
+	}
+	c.cfg.Log.Warn("NATS connection closed; making a new one", "error", closed.LastError())
+	c.redials.Go(func() {
+		conn, err := nats.Connect(c.cfg.URL, append(c.options[:len(c.options):len(c.options)], nats.RetryOnFailedConnect(true))...)
+		if err == nil {
+			err = c.use(conn)
+		}
+		if err != nil { // a file of certificates or credentials has gone bad
+			c.cfg.Log.Error("NATS connection not made", "error", err)
+			c.setProblem(err)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.closing {
+			conn.Close()
+		}
+	})
+}
+
+// isAbsence reports whether a failed connection only means that no server is there now.
+func isAbsence(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "remote error" // with which a server refuses a certificate
+	}
+	_, isDNS := errors.AsType[*net.DNSError](err)
+	return isDNS || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrConnectionClosed) ||
+		errors.Is(err, nats.ErrStaleConnection) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// Await returns when JetStream answers on the connection. While it waits it tells waiting, if that is not
+// nil, what for, each time it has tried. It returns ctx's error when that ends first, and an error marked
+// with [ErrPermanent] when waiting is useless.
+func (c *Conn) Await(ctx context.Context, waiting func(error)) error {
+	return Retry(ctx, waiting, c.tryJetStream)
+}
+
+// tryJetStream asks once whether JetStream answers and takes what we send.
+func (c *Conn) tryJetStream(ctx context.Context) error {
+	conn, js := c.current()
+	if !conn.IsConnected() {
+		return fmt.Errorf("connect to NATS at %s: %w", c.where(), c.Problem())
+	}
+	if got := conn.MaxPayload(); got < int64(c.cfg.MaxPayload) {
+		return fmt.Errorf("%w: NATS at %s takes messages of %d bytes, images need %d: set max_payload there, or lower the limit on images",
+			ErrPermanent, c.where(), got, c.cfg.MaxPayload)
+	}
+	_, err := js.AccountInfo(ctx)
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		err = fmt.Errorf("%w: %w", ErrPermanent, err)
+	}
+	if err != nil {
+		return fmt.Errorf("ask NATS at %s for JetStream: %w", c.where(), err)
+	}
+	return nil
+}
+
+func (c *Conn) current() (*nats.Conn, jetstream.JetStream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn, c.js
+}
+
+// JetStream is the way to streams and buckets. It changes when a connection was closed for good and
+// another was made, so callers do not keep it.
+func (c *Conn) JetStream() jetstream.JetStream {
+	_, js := c.current()
+	return js
+}
 
 // Exclusive reports whether the server is this process's own, so that nobody else uses its streams.
-func (c *Conn) Exclusive() bool { return c.server != nil }
+func (c *Conn) Exclusive() bool { return c.embedded != nil }
 
 // Connected reports whether there is a connection now.
-func (c *Conn) Connected() bool { return c.conn.IsConnected() }
+func (c *Conn) Connected() bool {
+	conn, _ := c.current()
+	return conn.IsConnected()
+}
+
+// Problem says why there is no connection; nil while there is one.
+func (c *Conn) Problem() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil && c.conn.IsConnected() {
+		return nil
+	}
+	if c.problem == nil {
+		return errors.New("no connection")
+	}
+	return c.problem
+}
+
+func (c *Conn) setProblem(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problem = err
+}
+
+// Restart stops the server in this process, and starts it on the files that are there: after a write error
+// a server takes nothing more until then. Messages in flight fail; the connection is made again by itself.
+// When the server cannot start, Restart may be called again. With an outside server it is an error.
+func (c *Conn) Restart(ctx context.Context) error {
+	if c.embedded == nil {
+		return errors.New("restart NATS: the server is not this process's own")
+	}
+	if err := c.embedded.restart(ctx); err != nil {
+		return err
+	}
+	return c.Await(ctx, nil)
+}
+
+// Stopped says why the server in this process takes nothing more until Restart; nil while it works, and for
+// an outside server.
+func (c *Conn) Stopped() error {
+	if c.embedded == nil {
+		return nil
+	}
+	return c.embedded.stopped()
+}
+
+// Dir is where a server in this process keeps its files; empty for an outside server.
+func (c *Conn) Dir() string {
+	if c.embedded == nil {
+		return ""
+	}
+	return c.embedded.dir
+}
+
+// where names the servers without users and passwords.
+func (c *Conn) where() string { return Redact(c.cfg.URL) }
 
 // Close flushes what was sent, disconnects, and stops a server in this process.
 func (c *Conn) Close() error {
+	c.mu.Lock()
+	c.closing = true
+	conn := c.conn
+	c.mu.Unlock()
+	c.redials.Wait()
 	var err error
-	if c.conn != nil {
-		if c.conn.IsConnected() {
-			err = c.conn.FlushTimeout(5 * time.Second)
+	if conn != nil {
+		if conn.IsConnected() {
+			err = conn.FlushTimeout(5 * time.Second)
 		}
-		c.conn.Close()
+		conn.Close()
 	}
-	if c.server != nil {
-		c.server.Shutdown()
-		c.server.WaitForShutdown()
+	if c.embedded != nil {
+		c.embedded.close()
 	}
-	c.release()
 	return err
 }
 
-// logger writes a NATS server's log to slog. What it calls notices is for people who run NATS.
-type logger struct{ log *slog.Logger }
-
-func (l logger) Noticef(format string, v ...any) { l.log.Debug("NATS: " + fmt.Sprintf(format, v...)) }
-
-func (l logger) Warnf(format string, v ...any) {
-	// Every start warns of payloads above 8 MB. An image is one message by intent: one write, one read.
-	if !strings.HasPrefix(format, "Maximum payloads over") {
-		l.log.Warn("NATS: " + fmt.Sprintf(format, v...))
+// Redact replaces users, passwords and tokens in a list of URLs.
+func Redact(urls string) string {
+	if urls == "" {
+		return "this process"
 	}
+	list := strings.Split(urls, ",")
+	for i, text := range list {
+		scheme, rest, found := strings.Cut(text, "://")
+		if !found {
+			scheme, rest = "nats", text
+		}
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+			rest = "xxxxx" + rest[at:]
+		}
+		list[i] = strings.TrimSpace(scheme) + "://" + rest
+	}
+	return strings.Join(list, ",")
 }
 
-func (l logger) Fatalf(format string, v ...any) { l.log.Error("NATS: " + fmt.Sprintf(format, v...)) }
-func (l logger) Errorf(format string, v ...any) { l.log.Error("NATS: " + fmt.Sprintf(format, v...)) }
-func (l logger) Debugf(string, ...any)          {}
-func (l logger) Tracef(string, ...any)          {}
+// checkURLs explains what is wrong with a list of URLs. Errors of package url would repeat passwords.
+func checkURLs(urls string) error {
+	if urls == "" {
+		return nil
+	}
+	for text := range strings.SplitSeq(urls, ",") {
+		text = strings.TrimSpace(text)
+		if !strings.Contains(text, "://") {
+			text = "nats://" + text
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("NATS URL %s is malformed: want nats://host:4222, with special characters of passwords escaped", Redact(text))
+		}
+		switch u.Scheme {
+		case "nats", "tls", "ws", "wss":
+		default:
+			return fmt.Errorf("NATS URL %s: want nats:// or tls://", Redact(text))
+		}
+	}
+	return nil
+}

@@ -1,7 +1,6 @@
 package natsconn_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -130,6 +130,24 @@ func outside(t *testing.T, o server.Options) (url string) {
 	return s.ClientURL()
 }
 
+// openOutside connects, and waits until JetStream answers.
+func openOutside(t *testing.T, cfg natsconn.Config) *natsconn.Conn {
+	t.Helper()
+	c, err := natsconn.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Await(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func TestOutsideWithTLS(t *testing.T) {
 	t.Parallel()
 	cert, key := certificate(t)
@@ -146,24 +164,22 @@ func TestOutsideWithTLS(t *testing.T) {
 	url := outside(t, server.Options{MaxPayload: 12 << 20, TLS: true, TLSVerify: true, TLSTimeout: 5, TLSConfig: &tls.Config{
 		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}})
 
-	c, err := natsconn.Open(t.Context(), natsconn.Config{URL: url, CAFile: cert, CertFile: cert, KeyFile: key})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := openOutside(t, natsconn.Config{URL: url, CAFile: cert, CertFile: cert, KeyFile: key})
 	if c.Exclusive() {
 		t.Error("an outside server is said to be ours alone")
-	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
 	}
 	for name, cfg := range map[string]natsconn.Config{
 		"stranger":       {URL: url, CertFile: cert, KeyFile: key},
 		"no certificate": {URL: url, CAFile: cert},
 	} {
-		if c, err := natsconn.Open(t.Context(), cfg); err == nil {
-			t.Errorf("%s: connected", name)
-			_ = c.Close()
+		c, err := natsconn.Open(t.Context(), cfg)
+		if err != nil {
+			continue
 		}
+		if c.Connected() {
+			t.Errorf("%s: connected", name)
+		}
+		_ = c.Close()
 	}
 }
 
@@ -217,13 +233,7 @@ func TestOutsideWithCredentials(t *testing.T) {
 	t.Parallel()
 	options, creds := issued(t)
 	url := outside(t, options)
-	c, err := natsconn.Open(t.Context(), natsconn.Config{URL: url, Creds: creds})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Close(); err != nil {
-		t.Error(err)
-	}
+	openOutside(t, natsconn.Config{URL: url, Creds: creds})
 	_, foreign := issued(t)
 	for name, creds := range map[string]string{"none": "", "of another operator": foreign} {
 		if c, err := natsconn.Open(t.Context(), natsconn.Config{URL: url, Creds: creds}); err == nil {
@@ -233,7 +243,7 @@ func TestOutsideWithCredentials(t *testing.T) {
 	}
 }
 
-func TestOutsideErrors(t *testing.T) {
+func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		options server.Options
@@ -245,18 +255,218 @@ func TestOutsideErrors(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := natsconn.Open(t.Context(), natsconn.Config{URL: outside(t, test.options)})
+			c, err := natsconn.Open(t.Context(), natsconn.Config{URL: outside(t, test.options)})
+			if err == nil {
+				err = c.Await(t.Context(), nil)
+				_ = c.Close()
+			}
 			if err == nil || !strings.Contains(err.Error(), test.say) {
-				t.Errorf("Open: %v, want something about %q", err, test.say)
+				t.Errorf("Open and Await: %v, want something about %q", err, test.say)
 			}
 		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if _, err := natsconn.Open(ctx, natsconn.Config{URL: "nats://127.0.0.1:1"}); err == nil {
-		t.Error("Open where nobody listens succeeded")
+	for name, cfg := range map[string]natsconn.Config{
+		"credentials that are not there": {URL: "nats://127.0.0.1:1", Creds: "/nonexistent"},
+		"a URL of another protocol":      {URL: "http://127.0.0.1:1"},
+		"no host":                        {URL: "nats://"},
+	} {
+		if c, err := natsconn.Open(t.Context(), cfg); err == nil {
+			t.Errorf("%s: Open succeeded", name)
+			_ = c.Close()
+		}
 	}
-	if _, err := natsconn.Open(ctx, natsconn.Config{URL: "nats://127.0.0.1:1", Creds: "/nonexistent"}); err == nil {
-		t.Error("Open without the credentials' file succeeded")
+}
+
+// TestServerComesLater holds that the servers may start after us, and that we say meanwhile what we wait for.
+func TestServerComesLater(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	_ = l.Close()
+	c, err := natsconn.Open(t.Context(), natsconn.Config{URL: "nats://user:secret@" + addr.String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if c.Connected() || c.Problem() == nil {
+		t.Errorf("without a server: Connected = %t, Problem = %v", c.Connected(), c.Problem())
+	}
+	waits := make(chan error, 1)
+	awaited := make(chan error, 1)
+	go func() {
+		awaited <- c.Await(t.Context(), func(err error) {
+			select {
+			case waits <- err:
+			default:
+			}
+		})
+	}()
+	if err := <-waits; !strings.Contains(err.Error(), addr.String()) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("while waiting: %v, want the address, and no password", err)
+	}
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: addr.Port, NoSigs: true, JetStream: true,
+		StoreDir: t.TempDir(), MaxPayload: 12 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer func() { s.Shutdown(); s.WaitForShutdown() }()
+	if err := <-awaited; err != nil {
+		t.Errorf("Await: %v", err)
+	}
+	if err := c.Problem(); err != nil {
+		t.Errorf("Problem = %v while connected", err)
+	}
+}
+
+// TestClosedForGood holds that an error of the protocol, after which a NATS client closes for good, is
+// followed by another connection.
+func TestClosedForGood(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) *natsconn.Conn{
+		"inside": natstestOpen,
+		"outside": func(t *testing.T) *natsconn.Conn {
+			return openOutside(t, natsconn.Config{URL: outside(t, server.Options{MaxPayload: 12 << 20})})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := open(t)
+			first := c.JetStream()
+			// The server allows 4096 bytes for a line of control.
+			_ = first.Conn().Publish(strings.Repeat("a", 5000), nil)
+			for first.Conn().IsConnected() {
+				time.Sleep(time.Millisecond) // polls for the server's answer
+			}
+			if err := c.Await(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if c.JetStream() == first {
+				t.Error("the connection that was closed is still handed out")
+			}
+		})
+	}
+}
+
+func natstestOpen(t *testing.T) *natsconn.Conn { return natstest.Open(t) }
+
+// TestRestart holds that the server in this process comes back on its files, and on an empty folder when
+// these are gone; the connection follows by itself.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	c, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.JetStream().CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.JetStream().Publish(t.Context(), "s", []byte("after a restart")); err != nil {
+		t.Errorf("Publish after a restart: %v", err)
+	}
+	if err := c.Stopped(); err != nil {
+		t.Errorf("Stopped = %v while it works", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stopped(); err == nil || !strings.Contains(err.Error(), "was removed") {
+		t.Errorf("Stopped = %v, want the folder's removal", err)
+	}
+	if err := c.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Stopped(); err != nil {
+		t.Errorf("Stopped = %v after a restart", err)
+	}
+	if _, err := c.JetStream().Stream(t.Context(), "S"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("Stream after the folder was removed: %v, want ErrStreamNotFound", err)
+	}
+	if _, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir}); err == nil {
+		t.Error("a second server on the new folder was started")
+	}
+}
+
+// TestRestartThatFails holds that a failed restart says why and can be repeated.
+func TestRestartThatFails(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	c, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, []byte("in the way"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Restart where the folder cannot be made: %v, want an error with its name", err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err != nil {
+		t.Errorf("Restart once it can: %v", err)
+	}
+}
+
+func TestRollCall(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, as a stopped server's kernel does, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	a, b := outside(t, server.Options{MaxPayload: 12 << 20}), outside(t, server.Options{MaxPayload: 12 << 20})
+	urls := strings.Join([]string{a, b, a, "nats://" + silent.Addr().String(), "nats://127.0.0.1:1"}, ",")
+	c := openOutside(t, natsconn.Config{URL: urls})
+	if got := c.RollCall(t.Context()); len(got) != 2 {
+		t.Errorf("RollCall = %v, want the two servers that are there, once each", got)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	for urls, want := range map[string]string{
+		"nats://a:4222":                      "nats://a:4222",
+		"nats://user:pass@a:4222":            "nats://xxxxx@a:4222",
+		"tls://token@a, nats://u:p@p@b:4222": "tls://xxxxx@a,nats://xxxxx@b:4222",
+		"u:p@a":                              "nats://xxxxx@a",
+		"":                                   "this process",
+	} {
+		if got := natsconn.Redact(urls); got != want {
+			t.Errorf("Redact(%q) = %q, want %q", urls, got, want)
+		}
+	}
+	_, err := natsconn.Open(t.Context(), natsconn.Config{URL: "nats://u:p%zz@a:4222"})
+	if err == nil || strings.Contains(err.Error(), "p%zz") {
+		t.Errorf("Open of a malformed URL: %v, want an error without its password", err)
+	}
+}
+
+func TestLookAtDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := natsconn.LookAtDisk(dir)
+	if err != nil || d.Used != 1000 || d.Free <= 0 {
+		t.Errorf("LookAtDisk = %+v, %v, want 1000 bytes used and some free", d, err)
+	}
+	later, err := natsconn.LookAtDisk(filepath.Join(dir, "not", "there", "yet"))
+	if err != nil || later.Used != 0 || later.Free <= 0 {
+		t.Errorf("LookAtDisk of a folder to be made = %+v, %v", later, err)
 	}
 }

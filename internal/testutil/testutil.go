@@ -1,11 +1,13 @@
-// Package testutil finds what tests need outside their own folder: the repository's root and the reference
-// data that may stand beside the repository. Only tests import it.
+// Package testutil finds what tests need outside their own folder, the repository's root and the reference
+// data that may stand beside the repository, and makes ids for them. Only tests import it.
 package testutil
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 // Root returns the folder that holds the module's go.mod, found upwards from the test's folder.
@@ -48,3 +50,6 @@ func Shared(tb testing.TB, elem ...string) string {
 	}
 	return path
 }
+
+// ID returns a request id, always the same one for the same name.
+func ID(name string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String() }

@@ -5,22 +5,23 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
+// soakClients is how many send at a time.
+const soakClients = 24
+
 // residentKiB is the memory a process holds, from /proc/PID/status.
-func residentKiB(t *testing.T, p *process) int {
+func residentKiB(t *testing.T, p *harness.Process) int {
 	t.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,8 +41,8 @@ func residentKiB(t *testing.T, p *process) int {
 // fills what is bounded by time, as it fills caches and pools.
 func TestSoak(t *testing.T) {
 	const samples = 30
-	seed, length := uint64(setting(t, "CHAOS_SEED", 1)), time.Duration(setting(t, "CHAOS_SOAK_SECONDS", 60))*time.Second
-	s := startSystem(t, seed, false, "--result-ttl", max(length/6, 30*time.Second).String())
+	length := time.Duration(harness.Setting(t, "CHAOS_SOAK_SECONDS", 60)) * time.Second
+	s := newSystem(t, false, "--result-ttl", max(length/6, 30*time.Second).String())
 	ctx, cancel := context.WithTimeout(t.Context(), length+5*time.Minute)
 	defer cancel()
 
@@ -50,19 +51,20 @@ func TestSoak(t *testing.T) {
 	var sent atomic.Int64
 	var sending sync.WaitGroup
 	start := time.Now()
-	for w := range workers {
+	for range soakClients {
 		sending.Go(func() {
-			rng := rand.New(rand.NewPCG(seed, uint64(w)))
+			client := harness.NewClient(4)
+			defer client.Close()
 			for time.Since(start) < length {
 				<-pace.C
-				s.soak(ctx, t, fmt.Sprintf("soak-%d-%d", seed, sent.Add(1)), rng)
+				s.soak(ctx, t, client, fmt.Sprintf("soak-%d-%d", s.seed, sent.Add(1)))
 			}
 		})
 	}
 	var most [3]int   // KiB, in each third
 	series := []int{} // MiB, of all samples
 	for i := range samples {
-		pause(ctx, time.Until(start.Add(time.Duration(i+1)*length/samples)))
+		harness.Pause(ctx, time.Until(start.Add(time.Duration(i+1)*length/samples)))
 		now := residentKiB(t, s.dispatchers[0])
 		most[3*i/samples] = max(most[3*i/samples], now)
 		series = append(series, now>>10)
@@ -76,18 +78,20 @@ func TestSoak(t *testing.T) {
 }
 
 // soak has one image classified, that no other is equal to.
-func (s *system) soak(ctx context.Context, t *testing.T, name string, rng *rand.Rand) {
-	content := append(make([]byte, 0, 100<<10), name...)[:100<<10]
-	id, err := s.submit(ctx, content, name, rng)
-	if err != nil {
-		t.Errorf("%s: %v", name, err)
-		return
+func (s *system) soak(ctx context.Context, t *testing.T, client *harness.Client, name string) {
+	image := append(make([]byte, 0, 100<<10), name...)[:100<<10]
+	limited, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	a := client.Submit(limited, s.urls[0], image, name)
+	for !a.Accepted() && limited.Err() == nil {
+		harness.Pause(limited, 200*time.Millisecond)
+		a = client.Submit(limited, s.urls[0], image, name)
 	}
-	var e ended
-	for status := 0; !isFinal(e.Status) && status != http.StatusNotFound && ctx.Err() == nil; {
-		e, status = s.result(ctx, id, "5s", rng)
+	end := a
+	for a.Accepted() && !end.Ended() && limited.Err() == nil {
+		end = client.Result(limited, s.urls[0], a.RequestID, 5*time.Second)
 	}
-	if e.Status != "completed" || e.Result.Predictions[0] != label(content) {
-		t.Errorf("%s: %+v", name, e)
+	if end.Status != "completed" || end.Result.Predictions[0] != harness.Label(image) {
+		t.Errorf("%s: %+v", name, end)
 	}
 }

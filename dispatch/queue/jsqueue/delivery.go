@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,28 +26,42 @@ func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read job: %w", err)
 	}
-	h := msg.Header
-	job := resnet18cloud.Job{
-		ID:       msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:],
-		Image:    resnet18cloud.Image{Bytes: msg.Data},
-		Priority: p,
+	job, err := readJob(msg.Subject, msg.Header, p)
+	if err != nil {
+		return nil, err
 	}
+	job.Image.Bytes = msg.Data
+	return &delivery{msg: msg, job: job, first: meta.NumDelivered == 1, taken: time.Now()}, nil
+}
+
+// readJob makes a job of a message's subject and headers, without the image's bytes.
+func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18cloud.Job, error) {
+	job := resnet18cloud.Job{ID: jobID(subject), Priority: p}
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return job, fmt.Errorf("read job: %w", err)
+	}
+	var err error
 	if job.Image.Name, err = url.QueryUnescape(h.Get(headerName)); err != nil {
-		return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerName, err)
+		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerName, err)
 	}
 	digest := h.Get(headerDigest)
 	if n, err := hex.Decode(job.Digest[:], []byte(digest[:min(len(digest), 64)])); err != nil || n != len(job.Digest) {
-		return nil, fmt.Errorf("read job %s: %s %q is no SHA-256", job.ID, headerDigest, digest)
+		return job, fmt.Errorf("read job %s: %s %q is no SHA-256", job.ID, headerDigest, digest)
 	}
 	if job.QueuedAt, err = time.Parse(time.RFC3339Nano, h.Get(headerQueued)); err != nil {
-		return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerQueued, err)
+		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerQueued, err)
 	}
 	if deadline := h.Get(headerDeadline); deadline != "" {
 		if job.Deadline, err = time.Parse(time.RFC3339Nano, deadline); err != nil {
-			return nil, fmt.Errorf("read job %s: %s: %w", job.ID, headerDeadline, err)
+			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerDeadline, err)
 		}
 	}
-	return &delivery{msg: msg, job: job, first: meta.NumDelivered == 1, taken: time.Now()}, nil
+	if generation := h.Get(headerGeneration); generation != "" {
+		if job.Generation, err = strconv.Atoi(generation); err != nil {
+			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerGeneration, err)
+		}
+	}
+	return job, nil
 }
 
 // Job implements queue.Delivery.

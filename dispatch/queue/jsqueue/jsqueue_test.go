@@ -1,7 +1,10 @@
 package jsqueue_test
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/jsqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/queuetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 )
 
@@ -30,8 +34,8 @@ func TestQueue(t *testing.T) {
 				conn := natstest.Open(t)
 				open := func() queue.Queue {
 					cfg := config(capacity)
-					cfg.Exclusive = exclusive
-					return jsqueue.New(conn.JetStream(), cfg)
+					cfg.Policy.Exclusive = exclusive
+					return jsqueue.New(conn, cfg)
 				}
 				return open(), open
 			})
@@ -44,7 +48,7 @@ func TestQueue(t *testing.T) {
 func TestShared(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	a, b := jsqueue.New(conn.JetStream(), config(20)), jsqueue.New(conn.JetStream(), config(20))
+	a, b := jsqueue.New(conn, config(20)), jsqueue.New(conn, config(20))
 	queuetest.Start(t, a)
 	queuetest.Start(t, b)
 	// Each queue may hold one job for its own Next: with five, three wait for anybody.
@@ -69,7 +73,7 @@ func TestShared(t *testing.T) {
 func TestFullInBytes(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	q := jsqueue.New(conn.JetStream(), config(20))
+	q := jsqueue.New(conn, config(20))
 	queuetest.Start(t, q)
 	big := resnet18cloud.Image{Bytes: make([]byte, 400<<10)}
 	for range 2 {
@@ -86,5 +90,49 @@ func TestFullInBytes(t *testing.T) {
 	}
 	if got := q.Waiting().Total(); got != 2 {
 		t.Errorf("Waiting = %d after refusals, want 2", got)
+	}
+}
+
+// TestRestartedServer holds that a queue delivers after the server in its process was restarted, which forgets its
+// consumers, and that it makes a stream that has gone.
+func TestRestartedServer(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	conn, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	cfg := config(10)
+	cfg.Policy.Exclusive = true
+	q := jsqueue.New(conn, cfg)
+	queuetest.Start(t, q)
+	for name, before := range map[string]func() error{
+		"as it was":  func() error { return nil },
+		"empty":      func() error { return os.RemoveAll(dir) },
+		"once again": func() error { return nil },
+	} {
+		if err := before(); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Probe(t.Context()); err != nil {
+			t.Fatalf("%s: Probe: %v", name, err)
+		}
+		id := uuid.NewString()
+		if err := q.Publish(t.Context(), resnet18cloud.Job{ID: id}); err != nil {
+			t.Fatalf("%s: Publish: %v", name, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		d, err := q.Next(ctx)
+		cancel()
+		if err != nil || d.Job().ID != id {
+			t.Fatalf("%s: Next = %v, %v, want the job", name, d, err)
+		}
+		if err := d.Ack(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

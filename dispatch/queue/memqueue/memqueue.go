@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +30,9 @@ type Queue struct {
 	changed chan struct{} // guarded by mu: closed and replaced when a job comes or is given back
 	waiting map[resnet18cloud.Priority][]resnet18cloud.Job
 	turns   queue.Turns
-	seen    map[string]time.Time // when each ID was published
-	pruned  time.Time            // when seen was last cleared of old IDs
+	held    map[string][]resnet18cloud.Job // by ID: published and not acknowledged, one per generation or repetition
+	seen    map[string]time.Time           // when each job was published, by queue.DedupID
+	pruned  time.Time                      // when seen was last cleared of old jobs
 }
 
 // New makes a queue in which at most capacity jobs wait. A job taken is delivered again when its taker is
@@ -39,6 +42,7 @@ func New(capacity int, ackWait time.Duration) *Queue {
 		capacity: capacity, ackWait: ackWait, ready: make(chan struct{}),
 		changed: make(chan struct{}),
 		waiting: map[resnet18cloud.Priority][]resnet18cloud.Job{},
+		held:    map[string][]resnet18cloud.Job{},
 		seen:    map[string]time.Time{},
 	}
 }
@@ -53,36 +57,41 @@ func (q *Queue) Run(ctx context.Context) error {
 // Ready implements queue.Queue.
 func (q *Queue) Ready() <-chan struct{} { return q.ready }
 
-// Healthy implements queue.Queue: memory always answers.
-func (q *Queue) Healthy(context.Context) error { return nil }
+// Probe implements queue.Queue: memory always takes a write.
+func (q *Queue) Probe(context.Context) error { return nil }
 
 // Publish implements queue.Queue. It keeps a copy of the image.
 func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return fmt.Errorf("publish job: %w", err)
+	}
 	job.Image.Bytes = bytes.Clone(job.Image.Bytes)
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forget(now)
-	if at, known := q.seen[job.ID]; known && now.Sub(at) < dedupWindow {
+	name := queue.DedupID(job)
+	if at, known := q.seen[name]; known && now.Sub(at) < dedupWindow {
 		return nil
 	}
 	if q.depth().Total() >= q.capacity {
 		return queue.ErrFull
 	}
-	q.seen[job.ID] = now
+	q.seen[name] = now
+	q.held[job.ID] = append(q.held[job.ID], job)
 	q.put(job, false)
 	return nil
 }
 
-// forget drops IDs that are too old to matter, once per window. The caller holds mu.
+// forget drops names that are too old to matter, once per window. The caller holds mu.
 func (q *Queue) forget(now time.Time) {
 	if now.Sub(q.pruned) < dedupWindow {
 		return
 	}
 	q.pruned = now
-	for id, at := range q.seen {
+	for name, at := range q.seen {
 		if now.Sub(at) >= dedupWindow {
-			delete(q.seen, id)
+			delete(q.seen, name)
 		}
 	}
 }
@@ -156,6 +165,41 @@ func (q *Queue) depth() queue.Depth {
 	}
 }
 
+// Jobs implements queue.Queue.
+func (q *Queue) Jobs(context.Context) (map[string]struct{}, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ids := make(map[string]struct{}, len(q.held))
+	for id := range q.held {
+		ids[id] = struct{}{}
+	}
+	return ids, nil
+}
+
+// Find implements queue.Queue.
+func (q *Queue) Find(_ context.Context, id string) (resnet18cloud.Job, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	jobs := q.held[id]
+	if len(jobs) == 0 {
+		return resnet18cloud.Job{}, queue.ErrNotFound
+	}
+	job := jobs[len(jobs)-1]
+	job.Image.Bytes = nil
+	return job, nil
+}
+
+// remove forgets one of the jobs with the job's id and generation. The caller holds mu.
+func (q *Queue) remove(job resnet18cloud.Job) {
+	jobs := q.held[job.ID]
+	i := slices.IndexFunc(jobs, func(j resnet18cloud.Job) bool { return j.Generation == job.Generation })
+	if jobs = slices.Delete(jobs, i, i+1); len(jobs) > 0 {
+		q.held[job.ID] = jobs
+		return
+	}
+	delete(q.held, job.ID)
+}
+
 type delivery struct {
 	queue *Queue
 	job   resnet18cloud.Job
@@ -180,7 +224,15 @@ func (d *delivery) finish() error {
 	return nil
 }
 
-func (d *delivery) Ack(context.Context) error { return d.finish() }
+func (d *delivery) Ack(context.Context) error {
+	if err := d.finish(); err != nil {
+		return err
+	}
+	d.queue.mu.Lock()
+	defer d.queue.mu.Unlock()
+	d.queue.remove(d.job)
+	return nil
+}
 
 func (d *delivery) Nak(_ context.Context, delay time.Duration) error {
 	if err := d.finish(); err != nil {

@@ -18,3 +18,11 @@ func TestQueue(t *testing.T) {
 		return memqueue.New(capacity, queuetest.AckWait), nil
 	})
 }
+
+// TestFaulty: without faults a faulty queue keeps the contract.
+func TestFaulty(t *testing.T) {
+	t.Parallel()
+	queuetest.Run(t, func(_ *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
+		return &queuetest.Faulty{Queue: memqueue.New(capacity, queuetest.AckWait)}, nil
+	})
+}

@@ -7,6 +7,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // AckWait is what the queues under test are made with.
@@ -32,6 +36,11 @@ func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, aga
 		"gives back what is lost":   lost,
 		"keeps what is in progress": inProgress,
 		"prefers interactive":       priorities,
+		"keeps generations apart":   generations,
+		"lists its jobs":            lists,
+		"counts after faults":       counts,
+		"finds a job":               finds,
+		"refuses foreign ids":       foreignIDs,
 		"ends waiting":              ends,
 		"delivers to one":           once,
 	}
@@ -70,17 +79,18 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 	return stop
 }
 
-func job(id string, p resnet18cloud.Priority) resnet18cloud.Job {
-	content := []byte("content of " + id)
-	return resnet18cloud.Job{ID: id, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
-		Image: resnet18cloud.Image{Name: id + ".jpg", Bytes: content}}
+// job makes a job whose image has the name. Its id is testutil.ID(name).
+func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
+	content := []byte("content of " + name)
+	return resnet18cloud.Job{ID: testutil.ID(name), Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
+		Image: resnet18cloud.Image{Name: name, Bytes: content}}
 }
 
-func publish(t *testing.T, q queue.Queue, p resnet18cloud.Priority, ids ...string) {
+func publish(t *testing.T, q queue.Queue, p resnet18cloud.Priority, names ...string) {
 	t.Helper()
-	for _, id := range ids {
-		if err := q.Publish(t.Context(), job(id, p)); err != nil {
-			t.Fatalf("Publish(%s): %v", id, err)
+	for _, name := range names {
+		if err := q.Publish(t.Context(), job(name, p)); err != nil {
+			t.Fatalf("Publish(%s): %v", name, err)
 		}
 	}
 }
@@ -99,16 +109,16 @@ func next(t *testing.T, q queue.Queue) queue.Delivery {
 func ack(t *testing.T, d queue.Delivery) {
 	t.Helper()
 	if err := d.Ack(t.Context()); err != nil {
-		t.Fatalf("Ack(%s): %v", d.Job().ID, err)
+		t.Fatalf("Ack(%s): %v", d.Job().Image.Name, err)
 	}
 }
 
-// wantNext takes the next job, which must be id, and acknowledges it.
-func wantNext(t *testing.T, q queue.Queue, id string) {
+// wantNext takes the next job, which must have the name, and acknowledges it.
+func wantNext(t *testing.T, q queue.Queue, name string) {
 	t.Helper()
 	d := next(t, q)
-	if got := d.Job().ID; got != id {
-		t.Fatalf("Next = %s, want %s", got, id)
+	if got := d.Job().Image.Name; got != name {
+		t.Fatalf("Next = %s, want %s", got, name)
 	}
 	ack(t, d)
 }
@@ -119,14 +129,14 @@ func wantNothing(t *testing.T, q queue.Queue) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
 	defer cancel()
 	if d, err := q.Next(ctx); err == nil {
-		t.Fatalf("Next = %s, want nothing", d.Job().ID)
+		t.Fatalf("Next = %s, want nothing", d.Job().Image.Name)
 	}
 }
 
 func carries(t *testing.T, q queue.Queue) {
-	sent := job("a-1", resnet18cloud.PriorityBulk)
+	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
-	sent.Deadline = sent.QueuedAt.Add(time.Hour)
+	sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 3
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
@@ -135,8 +145,8 @@ func carries(t *testing.T, q queue.Queue) {
 		t.Errorf("job (-sent +delivered):\n%s", diff)
 	}
 	ack(t, d)
-	if err := q.Healthy(t.Context()); err != nil {
-		t.Errorf("Healthy: %v", err)
+	if err := q.Probe(t.Context()); err != nil {
+		t.Errorf("Probe: %v", err)
 	}
 }
 
@@ -155,12 +165,12 @@ func fifo(t *testing.T, q queue.Queue) {
 }
 
 func full(t *testing.T, q queue.Queue) {
-	var ids []string
+	var names []string
 	for i := range 20 {
-		ids = append(ids, fmt.Sprint("id", i))
+		names = append(names, fmt.Sprint("n", i))
 	}
-	publish(t, q, resnet18cloud.PriorityInteractive, ids[:15]...)
-	publish(t, q, resnet18cloud.PriorityBulk, ids[15:]...)
+	publish(t, q, resnet18cloud.PriorityInteractive, names[:15]...)
+	publish(t, q, resnet18cloud.PriorityBulk, names[15:]...)
 	if err := q.Publish(t.Context(), job("too-much", resnet18cloud.PriorityInteractive)); !errors.Is(err, queue.ErrFull) {
 		t.Fatalf("Publish to a full queue: %v, want ErrFull", err)
 	}
@@ -180,6 +190,179 @@ func dedup(t *testing.T, q queue.Queue) {
 	wantNext(t, q, "a")
 	publish(t, q, resnet18cloud.PriorityInteractive, "a")
 	wantNothing(t, q)
+}
+
+func generations(t *testing.T, q queue.Queue) {
+	first := job("a", resnet18cloud.PriorityInteractive)
+	second := first
+	second.Generation = 1
+	for want, published := range [][]resnet18cloud.Job{{first, first}, {second, second, first}} {
+		for _, j := range published {
+			if err := q.Publish(t.Context(), j); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := next(t, q)
+		if got := d.Job(); got.ID != first.ID || got.Generation != want {
+			t.Fatalf("Next = generation %d of %s, want %d", got.Generation, got.ID, want)
+		}
+		wantJobs(t, q, "a")
+		ack(t, d)
+	}
+	wantNothing(t, q)
+	wantJobs(t, q)
+}
+
+// wantJobs waits until Jobs lists the jobs with the names and no others. An acknowledgement need not have arrived when
+// Ack returns.
+func wantJobs(t *testing.T, q queue.Queue, names ...string) {
+	t.Helper()
+	want := map[string]struct{}{}
+	for _, name := range names {
+		want[testutil.ID(name)] = struct{}{}
+	}
+	var got map[string]struct{}
+	eventually(t, func() bool {
+		var err error
+		if got, err = q.Jobs(t.Context()); err != nil {
+			t.Fatalf("Jobs: %v", err)
+		}
+		return maps.Equal(got, want)
+	}, func() string {
+		return fmt.Sprintf("Jobs = %v, want those of %v", slices.Collect(maps.Keys(got)), names)
+	})
+}
+
+// eventually waits until so reports true, and fails with what problem says otherwise.
+func eventually(t *testing.T, so func() bool, problem func() string) {
+	t.Helper()
+	for deadline := time.After(10 * time.Second); !so(); {
+		select {
+		case <-deadline:
+			t.Fatal(problem())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+func lists(t *testing.T, q queue.Queue) {
+	wantJobs(t, q)
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c")
+	publish(t, q, resnet18cloud.PriorityBulk, "bulk")
+	all := []string{"a", "b", "c", "bulk"}
+	wantJobs(t, q, all...)
+	taken, givenBack := next(t, q), next(t, q)
+	if err := givenBack.Nak(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	wantJobs(t, q, all...)
+	ack(t, taken)
+	wantJobs(t, q, slices.DeleteFunc(all, func(name string) bool { return name == taken.Job().Image.Name })...)
+}
+
+// counts holds that Waiting is exact again, by itself and within two seconds, after publications whose outcome is unknown,
+// takers that died, acknowledgements that came late or not at all, and jobs given back.
+func counts(t *testing.T, q queue.Queue) {
+	for round := range 2 {
+		unknown := 0
+		for i := range 10 {
+			// The time runs out before, while or after the job is stored.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*150*time.Microsecond)
+			if err := q.Publish(ctx, job(fmt.Sprint("round ", round, " job ", i), resnet18cloud.PriorityInteractive)); err != nil {
+				unknown++
+			}
+			cancel()
+		}
+		t.Logf("round %d: %d publications of unknown outcome", round, unknown)
+		publish(t, q, resnet18cloud.PriorityInteractive, fmt.Sprint("round ", round, " a"), fmt.Sprint("round ", round, " b"))
+		publish(t, q, resnet18cloud.PriorityBulk, fmt.Sprint("round ", round, " c"))
+		wantExact(t, q)
+
+		next(t, q) // and the taker dies
+		late, givenBack := next(t, q), next(t, q)
+		if err := givenBack.Nak(t.Context(), AckWait/2); err != nil {
+			t.Fatal(err)
+		}
+		drain(t, q)
+		_ = late.Ack(t.Context()) // another taker was faster
+		wantExact(t, q)
+		// A queue may still have requests for jobs at its storage, and would take the next jobs out of those that
+		// wait. Two requests of a second each may follow a Next.
+		time.Sleep(6 * AckWait)
+	}
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c", "d")
+	publish(t, q, resnet18cloud.PriorityBulk, "e")
+	wantExact(t, q)
+}
+
+// drain takes and acknowledges jobs until the queue has none.
+func drain(t *testing.T, q queue.Queue) {
+	t.Helper()
+	for {
+		jobs, err := q.Jobs(t.Context())
+		if err != nil {
+			t.Fatalf("Jobs: %v", err)
+		}
+		if len(jobs) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
+		if d, err := q.Next(ctx); err == nil {
+			ack(t, d)
+		}
+		cancel()
+	}
+}
+
+// wantExact waits until Waiting is the number of jobs that the queue holds. None is taken.
+func wantExact(t *testing.T, q queue.Queue) {
+	t.Helper()
+	var got, want int
+	exact := func() bool {
+		jobs, err := q.Jobs(t.Context())
+		if err != nil {
+			t.Fatalf("Jobs: %v", err)
+		}
+		got, want = q.Waiting().Total(), len(jobs)
+		return got == want
+	}
+	for deadline := time.After(2 * time.Second); !exact(); {
+		select {
+		case <-deadline:
+			t.Fatalf("Waiting = %d two seconds later, want %d", got, want)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func finds(t *testing.T, q queue.Queue) {
+	for _, p := range []resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk} {
+		sent := job("found "+string(p), p)
+		sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 2
+		if _, err := q.Find(t.Context(), sent.ID); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("Find of a job that was never published: %v, want ErrNotFound", err)
+		}
+		if err := q.Publish(t.Context(), sent); err != nil {
+			t.Fatal(err)
+		}
+		want := sent
+		want.Image.Bytes = nil
+		for _, state := range []string{"waiting", "taken"} {
+			got, err := q.Find(t.Context(), sent.ID)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("Find of a %s job: %v (-want +got):\n%s", state, err, diff)
+			}
+			if state == "waiting" {
+				d := next(t, q)
+				defer ack(t, d)
+			}
+		}
+	}
+	for _, id := range foreign {
+		if _, err := q.Find(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
+			t.Errorf("Find(%.50q): %v, want ErrNotFound", id, err)
+		}
+	}
 }
 
 func nak(t *testing.T, q queue.Queue) {
@@ -246,6 +429,25 @@ func priorities(t *testing.T, q queue.Queue) {
 	}
 }
 
+// foreign are ids that a queue refuses: texts that are not UUIDs in canonical form.
+var foreign = []string{"", "never", "a b", "a.*", ">", "../x", strings.Repeat("a", 4200),
+	strings.ToUpper(testutil.ID("a")), testutil.ID("a") + ".x", testutil.ID("a")[:35] + "*"}
+
+func foreignIDs(t *testing.T, q queue.Queue) {
+	for _, id := range foreign {
+		j := job("a", resnet18cloud.PriorityInteractive)
+		j.ID = id
+		if err := q.Publish(t.Context(), j); !errors.Is(err, resnet18cloud.ErrID) {
+			t.Errorf("Publish(%.50q): %v, want ErrID", id, err)
+		}
+	}
+	if got := q.Waiting().Total(); got != 0 {
+		t.Errorf("Waiting = %d, want 0", got)
+	}
+	publish(t, q, resnet18cloud.PriorityInteractive, "a")
+	wantNext(t, q, "a")
+}
+
 func ends(t *testing.T, q queue.Queue) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -255,11 +457,11 @@ func ends(t *testing.T, q queue.Queue) {
 }
 
 func once(t *testing.T, q queue.Queue) {
-	var ids []string
+	var names []string
 	for i := range 20 {
-		ids = append(ids, fmt.Sprint("id", i))
+		names = append(names, fmt.Sprint("n", i))
 	}
-	publish(t, q, resnet18cloud.PriorityInteractive, ids...)
+	publish(t, q, resnet18cloud.PriorityInteractive, names...)
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var takers sync.WaitGroup
@@ -275,15 +477,15 @@ func once(t *testing.T, q queue.Queue) {
 					t.Error(err)
 				}
 				mu.Lock()
-				seen[d.Job().ID]++
+				seen[d.Job().Image.Name]++
 				mu.Unlock()
 			}
 		})
 	}
 	takers.Wait()
-	for _, id := range ids {
-		if seen[id] != 1 {
-			t.Errorf("%s was delivered %d times, want once", id, seen[id])
+	for _, name := range names {
+		if seen[name] != 1 {
+			t.Errorf("%s was delivered %d times, want once", name, seen[name])
 		}
 	}
 }
@@ -292,7 +494,7 @@ func once(t *testing.T, q queue.Queue) {
 func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
 	stop := Start(t, q)
 	publish(t, q, resnet18cloud.PriorityInteractive, "taken", "waits")
-	if got := next(t, q).Job().ID; got != "taken" {
+	if got := next(t, q).Job().Image.Name; got != "taken" {
 		t.Fatalf("Next = %s", got)
 	}
 	stop()
@@ -301,7 +503,7 @@ func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
 	seen := map[string]bool{}
 	for range 2 {
 		d := next(t, q)
-		seen[d.Job().ID] = true
+		seen[d.Job().Image.Name] = true
 		ack(t, d)
 	}
 	if !seen["taken"] || !seen["waits"] {

@@ -5,110 +5,198 @@
 package jsstore
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
 var _ store.Store = (*Store)(nil)
 
+// Connection is the way to JetStream of now. See natsconn.Conn.
+type Connection interface{ JetStream() jetstream.JetStream }
+
 // Config says how much a store keeps, and for how long.
 type Config struct {
+	Prefix   string        // what the bucket is named after; empty means natsconn.DefaultPrefix
 	TTL      time.Duration // after a record's last change
 	MaxBytes int64         // of all records; the oldest go first
 	Replicas int           // NATS servers that keep each record: 1, 3 or 5
-	// Exclusive says that nobody else writes to the bucket. Records of requests that have not ended are then read from
-	// this process's memory, and who waits for one is told by who ends it: half of the trips to the server are saved.
-	Exclusive bool
+	// Policy says what may be done to a bucket that exists. With Policy.Exclusive, records of requests that have not
+	// ended are read from this process's memory, and those who wait for one are told by whoever ends it: half of the
+	// trips to the server are saved.
+	Policy natsconn.StreamPolicy
+	// WriteTimeout bounds Create where its context does not: it tries again while the bucket has no leader or the
+	// connection is away. Zero means 20 s.
+	WriteTimeout time.Duration
+	// Problem, when not nil, says why the storage is known to be out of order, nil while it is not: Create then fails at
+	// once instead of trying again.
+	Problem func() error
+	// Opening, when not nil, is told why the results cannot be opened yet, at each try.
+	Opening func(error)
+	// Log receives what is wrong. Nil discards it.
+	Log *slog.Logger
 }
 
+// pollInterval is how often Wait looks for itself, in case the watcher has missed something while the connection was
+// away; waitersPerSecond makes it longer where many wait.
 const (
-	bucketName = "RESNET18_RESULTS"
-	streamName = "KV_" + bucketName // as nats.go names a bucket's stream
-	subjects   = "$KV." + bucketName + "."
-	// pollInterval is how often Wait looks for itself, in case the watcher has missed something while the
-	// connection was away.
-	pollInterval = time.Second
+	pollInterval     = time.Second
+	waitersPerSecond = 200
 )
 
 // Store is a store.Store on JetStream. Make it with [New].
 type Store struct {
-	js     jetstream.JetStream
-	cfg    Config
-	ready  chan struct{}
-	bucket jetstream.KeyValue
-	stream jetstream.Stream
-	known  *known // nil unless Config.Exclusive
+	conn  Connection
+	cfg   Config
+	ready chan struct{}
+	known *known
+	proof natsconn.Proof
 
 	mu      sync.Mutex
+	handles handles                                   // guarded by mu
 	waiters map[string]map[chan store.Record]struct{} // guarded by mu: by id
 }
 
-// New makes a store on the connection that js stands for. It does nothing until Run.
-func New(js jetstream.JetStream, cfg Config) *Store {
-	s := &Store{js: js, cfg: cfg, ready: make(chan struct{}), waiters: map[string]map[chan store.Record]struct{}{}}
-	if cfg.Exclusive {
-		s.known = newKnown(cfg.TTL)
-	}
-	return s
+// handles are what nats.go needs to talk to the bucket over one connection.
+type handles struct {
+	js     jetstream.JetStream
+	bucket jetstream.KeyValue
+	stream jetstream.Stream
 }
 
-// Run implements store.Store.
+// New makes a store on the connection. It does nothing until Run.
+func New(conn Connection, cfg Config) *Store {
+	if cfg.Prefix == "" {
+		cfg.Prefix = natsconn.DefaultPrefix
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = 20 * time.Second
+	}
+	if cfg.Problem == nil {
+		cfg.Problem = func() error { return nil }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{conn: conn, cfg: cfg, ready: make(chan struct{}), known: newKnown(cfg.TTL),
+		waiters: map[string]map[chan store.Record]struct{}{}}
+}
+
+// Run implements store.Store. While the bucket cannot be opened it tries again, unless time does not mend the cause.
 func (s *Store) Run(ctx context.Context) error {
-	if err := s.open(ctx); err != nil {
+	if err := natsconn.Retry(ctx, s.cfg.Opening, s.open); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("open results: %w", err)
 	}
-	if s.known != nil {
-		close(s.ready)
-		s.known.run(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	parts.Go(func() { s.known.run(ctx) })
+	close(s.ready)
+	if s.cfg.Policy.Exclusive {
+		s.scan(ctx)
+		<-ctx.Done()
 		return nil
 	}
-	watcher, err := s.bucket.WatchAll(ctx, jetstream.UpdatesOnly(), jetstream.IgnoreDeletes())
+	for ctx.Err() == nil {
+		if err := s.watch(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.WarnContext(ctx, "results are not watched; trying again", "error", err)
+			pause(ctx, time.Second)
+		}
+	}
+	return nil
+}
+
+// watch follows all changes, and tells waiters of records that end, until ctx ends or the watcher does.
+func (s *Store) watch(ctx context.Context) error {
+	h, err := s.use(ctx)
+	if err != nil {
+		return err
+	}
+	watcher, err := h.bucket.WatchAll(ctx, jetstream.UpdatesOnly(), jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("watch results: %w", err)
 	}
-	close(s.ready)
 	defer func() { _ = watcher.Stop() }()
+	var scanning sync.WaitGroup
+	defer scanning.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	scanning.Go(func() { s.scan(ctx) }) // the watcher sees what changes from now on
+	check := time.NewTicker(time.Second)
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-check.C:
+			if s.conn.JetStream() != h.js {
+				return errors.New("watch results: the connection was replaced")
+			}
 		case entry, open := <-watcher.Updates():
 			if !open {
-				if ctx.Err() != nil {
-					return nil
-				}
 				return errors.New("watch results: the watcher ended")
 			}
-			if entry != nil && s.awaited(entry.Key()) {
-				if r, err := decode(entry); err == nil {
-					s.tell(r)
-				}
+			if entry != nil {
+				s.changed(entry)
 			}
 		}
+	}
+}
+
+// changed notes what the watcher reports.
+func (s *Store) changed(entry jetstream.KeyValueEntry) {
+	if final(entry) && !s.awaited(entry.Key()) {
+		s.known.forget(entry.Key())
+		return
+	}
+	if r, err := decode(entry); err == nil {
+		s.known.wrote(r)
+		s.tell(r)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
 // Ready implements store.Store.
 func (s *Store) Ready() <-chan struct{} { return s.ready }
 
-// open makes the bucket's stream as nats.go would, but for what it discards.
+// The names of what the store has in JetStream.
+func (s *Store) bucketName() string   { return strings.ToUpper(s.cfg.Prefix) + "_RESULTS" }
+func (s *Store) streamName() string   { return "KV_" + s.bucketName() } // as nats.go names a bucket's stream
+func (s *Store) subjects() string     { return "$KV." + s.bucketName() + ".>" }
+func (s *Store) probeSubject() string { return s.cfg.Prefix + ".results.probe" }
+
+// open makes the bucket unless it is there.
 func (s *Store) open(ctx context.Context) error {
+	h := handles{js: s.conn.JetStream()}
 	var err error
-	s.stream, err = s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:              streamName,
+	// The bucket's stream as nats.go would make it, but for what it discards, and for direct reads: a follower that
+	// answers these may not yet have what another dispatcher was told is stored.
+	h.stream, err = natsconn.EnsureStream(ctx, h.js, jetstream.StreamConfig{
+		Name:              s.streamName(),
 		Description:       "what became of the images that resnet18cloud accepted",
-		Subjects:          []string{subjects + ">"},
+		Subjects:          []string{s.subjects(), s.probeSubject()},
 		MaxMsgsPerSubject: 1,
 		Discard:           jetstream.DiscardOld,
 		MaxAge:            s.cfg.TTL,
@@ -118,15 +206,33 @@ func (s *Store) open(ctx context.Context) error {
 		Duplicates:        min(2*time.Minute, s.cfg.TTL),
 		AllowRollup:       true,
 		DenyDelete:        true,
-		AllowDirect:       true,
-	})
+	}, s.cfg.Policy)
 	if err != nil {
-		return fmt.Errorf("create stream %s: %w", streamName, err)
+		return err
 	}
-	if s.bucket, err = s.js.KeyValue(ctx, bucketName); err != nil {
-		return fmt.Errorf("open bucket %s: %w", bucketName, err)
+	if h.bucket, err = h.js.KeyValue(ctx, s.bucketName()); err != nil {
+		return fmt.Errorf("open bucket %s: %w", s.bucketName(), err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handles = h
 	return nil
+}
+
+// use returns the handles for the connection of now. Only after the connection was replaced it asks the server.
+func (s *Store) use(ctx context.Context) (handles, error) {
+	s.mu.Lock()
+	h := s.handles
+	s.mu.Unlock()
+	if h.js == s.conn.JetStream() {
+		return h, nil
+	}
+	if err := s.open(ctx); err != nil {
+		return handles{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handles, nil
 }
 
 // awaited reports whether anybody waits for the record.
@@ -168,9 +274,21 @@ func encode(r store.Record) ([]byte, error) {
 	return data, nil
 }
 
-// Create implements store.Store.
+// Create implements store.Store. While the bucket has no leader, or the connection is away, it tries again until its
+// time is up.
 func (s *Store) Create(ctx context.Context, r store.Record) (uint64, error) {
-	return s.put(ctx, r, 0)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
+	defer cancel()
+	for {
+		revision, err := s.put(ctx, r, 0)
+		if err == nil || errors.Is(err, store.ErrExists) {
+			return revision, err
+		}
+		if problem := s.cfg.Problem(); problem != nil || !natsconn.Passing(err) || ctx.Err() != nil {
+			return 0, errors.Join(problem, err)
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
 }
 
 // Update implements store.Store.
@@ -184,7 +302,10 @@ func (s *Store) Update(ctx context.Context, r store.Record) (uint64, error) {
 
 // put writes the record if its last revision is the given one, 0 for none.
 func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, error) {
-	if s.known == nil {
+	if err := resnet18cloud.CheckID(r.ID); err != nil {
+		return 0, fmt.Errorf("store record: %w", err)
+	}
+	if !s.cfg.Policy.Exclusive {
 		return s.write(ctx, r, last)
 	}
 	defer s.known.writing(r.ID)()
@@ -206,26 +327,77 @@ func (s *Store) write(ctx context.Context, r store.Record, last uint64) (uint64,
 	if err != nil {
 		return 0, err
 	}
-	revision, err := s.bucket.Update(ctx, r.ID, data, last)
-	if apiErr, ok := errors.AsType[*jetstream.APIError](err); ok && apiErr.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	msg := &nats.Msg{Subject: "$KV." + s.bucketName() + "." + r.ID, Data: data}
+	ack, err := natsconn.Publish(ctx, s.conn.JetStream(), msg, "", jetstream.WithExpectLastSequencePerSubject(last))
+	switch {
+	case isConflict(err):
 		return 0, store.ErrExists
-	}
-	if err != nil {
+	case err != nil:
 		return 0, fmt.Errorf("store record %s: %w", r.ID, err)
 	}
-	return revision, nil
+	s.proof.Wrote(s.conn.JetStream())
+	return ack.Sequence, nil
 }
+
+// isConflict reports whether a record has another revision than expected. A single server and a cluster say so by
+// different codes (nats-server, server/errors.json: JSStreamWrongLastSequenceErrF, JSStreamWrongLastSequenceConstantErr).
+func isConflict(err error) bool {
+	apiErr, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (apiErr.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || apiErr.ErrorCode == errWrongLastSequenceConstant)
+}
+
+const errWrongLastSequenceConstant jetstream.ErrorCode = 10164
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
-	if s.known != nil {
+	if resnet18cloud.CheckID(id) != nil {
+		return store.Record{}, store.ErrNotFound
+	}
+	if s.cfg.Policy.Exclusive {
 		if r, ok := s.known.get(id); ok {
 			return r, nil
 		}
 	}
-	entry, err := s.bucket.Get(ctx, id)
+	return s.fetch(ctx, id)
+}
+
+// readPatience is how long a read is tried again while the bucket has no leader or the connection is away, unless its
+// context says.
+const readPatience = 5 * time.Second
+
+// fetch asks the server for a record. In a cluster, a leader that was cut off goes on answering reads for some seconds,
+// and does not have what its successor has stored. So that a record is missing is believed only where a write succeeds.
+func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, readPatience)
+		defer cancel()
+	}
+	for confirmed := s.cfg.Replicas < 2; ; {
+		r, err := s.fetchOnce(ctx, id)
+		if errors.Is(err, store.ErrNotFound) && !confirmed {
+			if err = s.probe(ctx); err == nil {
+				confirmed = true
+				continue
+			}
+		}
+		if err == nil || errors.Is(err, store.ErrNotFound) || !natsconn.Passing(err) || ctx.Err() != nil || s.cfg.Problem() != nil {
+			return r, err
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+func (s *Store) fetchOnce(ctx context.Context, id string) (store.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	h, err := s.use(ctx)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("get record %s: %w", id, err)
+	}
+	entry, err := h.bucket.Get(ctx, id)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey):
+	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return store.Record{}, store.ErrNotFound
 	case err != nil:
 		return store.Record{}, fmt.Errorf("get record %s: %w", id, err)
@@ -233,26 +405,57 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 	return decode(entry)
 }
 
+// Probe implements store.Store. It writes a message beside the records that takes the place of the one before.
+func (s *Store) Probe(ctx context.Context) error {
+	if s.proof.Holds(s.conn.JetStream()) {
+		return nil
+	}
+	return s.probe(ctx)
+}
+
+func (s *Store) probe(ctx context.Context) error {
+	probe := &nats.Msg{Subject: s.probeSubject()}
+	_, err := natsconn.Publish(ctx, s.conn.JetStream(), probe, "")
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		if err = s.open(ctx); err == nil {
+			_, err = natsconn.Publish(ctx, s.conn.JetStream(), probe, "")
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write to the results: %w", err)
+	}
+	s.proof.Wrote(s.conn.JetStream())
+	return nil
+}
+
 // Wait implements store.Store.
 func (s *Store) Wait(ctx context.Context, id string) (store.Record, error) {
 	final := make(chan store.Record, 1)
 	s.listen(id, final)
 	defer s.unlisten(id, final)
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
 	for {
 		// The caller's time may be up already, and is no reason not to answer with what is known.
 		r, err := s.Get(context.WithoutCancel(ctx), id)
 		if err != nil || r.Status.Final() || ctx.Err() != nil {
 			return r, err
 		}
+		poll := time.NewTimer(s.pollAfter())
 		select {
 		case r := <-final:
+			poll.Stop()
 			return r, nil
 		case <-poll.C:
 		case <-ctx.Done():
 		}
+		poll.Stop()
 	}
+}
+
+// pollAfter is how long Wait relies on being told.
+func (s *Store) pollAfter() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(pollInterval, time.Duration(len(s.waiters))*time.Second/waitersPerSecond)
 }
 
 func (s *Store) listen(id string, ch chan store.Record) {
@@ -271,55 +474,4 @@ func (s *Store) unlisten(id string, ch chan store.Record) {
 	if len(s.waiters[id]) == 0 {
 		delete(s.waiters, id)
 	}
-}
-
-// Recent implements store.Store. Of the last 8n changes it returns the n last records, which may be fewer
-// when single records changed often.
-func (s *Store) Recent(ctx context.Context, n int) ([]store.Record, error) {
-	info, err := s.stream.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask for results: %w", err)
-	}
-	last := info.State.LastSeq
-	if info.State.Msgs == 0 || n <= 0 {
-		return nil, nil
-	}
-	consumer, err := s.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   max(1, last-min(last-1, uint64(8*n))),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read results: %w", err)
-	}
-	batch, err := consumer.FetchNoWait(8 * n)
-	if err != nil {
-		return nil, fmt.Errorf("read results: %w", err)
-	}
-	var records []store.Record
-	for msg := range batch.Messages() {
-		var r store.Record
-		meta, err := msg.Metadata()
-		if err == nil {
-			err = json.Unmarshal(msg.Data(), &r)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read results: %w", err)
-		}
-		r.Revision = meta.Sequence.Stream
-		records = append(records, r)
-	}
-	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
-		return nil, fmt.Errorf("read results: %w", err)
-	}
-	slices.SortFunc(records, func(a, b store.Record) int { return cmp.Compare(b.Revision, a.Revision) })
-	return records[:min(n, len(records))], nil
-}
-
-// Count implements store.Store.
-func (s *Store) Count(ctx context.Context) (int, error) {
-	info, err := s.stream.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("ask for results: %w", err)
-	}
-	return int(info.State.Msgs), nil
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
@@ -24,8 +26,8 @@ func TestStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, func(t *testing.T, ttl time.Duration) store.Store {
-				return jsstore.New(natstest.Open(t).JetStream(),
-					jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1, Exclusive: exclusive})
+				return jsstore.New(natstest.Open(t),
+					jsstore.Config{TTL: ttl, MaxBytes: 1 << 20, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: exclusive}})
 			})
 		})
 	}
@@ -34,10 +36,10 @@ func TestStore(t *testing.T) {
 // TestMaxBytes holds that a full store forgets its oldest records and takes new ones.
 func TestMaxBytes(t *testing.T) {
 	t.Parallel()
-	s := jsstore.New(natstest.Open(t).JetStream(), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
+	s := jsstore.New(natstest.Open(t), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
 	storetest.Start(t, s)
 	for i := range 100 {
-		r := store.Record{ID: fmt.Sprint("r", i), Filename: strings.Repeat("x", 2<<10)}
+		r := store.Record{ID: testutil.ID(fmt.Sprint("r", i)), Filename: strings.Repeat("x", 2<<10)}
 		if _, err := s.Create(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
@@ -45,10 +47,10 @@ func TestMaxBytes(t *testing.T) {
 	if n, err := s.Count(t.Context()); err != nil || n < 20 || n > 32 {
 		t.Errorf("Count = %d, %v, want what 64 KiB hold of 2 KiB each", n, err)
 	}
-	if _, err := s.Get(t.Context(), "r0"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Get(t.Context(), testutil.ID("r0")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get of the oldest: %v, want ErrNotFound", err)
 	}
-	if _, err := s.Get(t.Context(), "r99"); err != nil {
+	if _, err := s.Get(t.Context(), testutil.ID("r99")); err != nil {
 		t.Errorf("Get of the newest: %v", err)
 	}
 }
@@ -58,18 +60,18 @@ func TestMaxBytes(t *testing.T) {
 func TestExclusive(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1, Exclusive: true}
+	cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: true}}
 	t.Run("pushed out", func(t *testing.T) {
-		s := jsstore.New(conn.JetStream(), cfg)
+		s := jsstore.New(conn, cfg)
 		storetest.Start(t, s)
-		first := store.Record{ID: "first", Status: resnet18cloud.StatusQueued}
+		first := store.Record{ID: testutil.ID("first"), Status: resnet18cloud.StatusQueued}
 		revision, err := s.Create(t.Context(), first)
 		if err != nil {
 			t.Fatal(err)
 		}
 		first.Revision = revision
 		for i := range 100 {
-			r := store.Record{ID: fmt.Sprint("r", i), Filename: strings.Repeat("x", 2<<10)}
+			r := store.Record{ID: testutil.ID(fmt.Sprint("r", i)), Filename: strings.Repeat("x", 2<<10)}
 			if _, err := s.Create(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
@@ -77,14 +79,14 @@ func TestExclusive(t *testing.T) {
 		if _, err := s.Update(t.Context(), first); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("Update of a record that was pushed out: %v, want ErrConflict", err)
 		}
-		if _, err := s.Get(t.Context(), "first"); !errors.Is(err, store.ErrNotFound) {
+		if _, err := s.Get(t.Context(), testutil.ID("first")); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("Get after that: %v, want ErrNotFound", err)
 		}
 	})
 	t.Run("earlier life", func(t *testing.T) {
-		s := jsstore.New(conn.JetStream(), cfg)
+		s := jsstore.New(conn, cfg)
 		storetest.Start(t, s)
-		r, err := s.Get(t.Context(), "r99")
+		r, err := s.Get(t.Context(), testutil.ID("r99"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,10 +10,12 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// known are the records of requests that have not ended, as this process has last written them. Nobody else writes, so
-// they are what the server has, but for those that it has dropped for their age or for want of room: an update of such
-// a one fails, and it is asked for at the server. Records of an earlier process, and those that have ended, are not
-// here. There are as many as the queue holds.
+// known are the records of requests that have not ended, about as many as the queue holds.
+//
+// With Policy.Exclusive they are kept as this process writes them, and as a scan at the start finds those of an earlier
+// process. No other process writes, so they are what the server has, except for those that it has dropped because of
+// their age or because it is full: an update of such a record fails, and the server is asked for it. Without Exclusive
+// they are kept as the watcher and the scan report them, which may be late.
 type known struct {
 	ttl  time.Duration
 	seed maphash.Seed
@@ -23,6 +25,10 @@ type known struct {
 
 	mu      sync.Mutex
 	records map[string]knownRecord // guarded by mu: by id
+	// doubts are the ids of records whose last write may or may not have succeeded, and when it was. Guarded by mu.
+	doubts map[string]time.Time
+	// writtenSince are the ids of records that were written since the scan began; nil after the scan. Guarded by mu.
+	writtenSince map[string]struct{}
 }
 
 type knownRecord struct {
@@ -31,7 +37,8 @@ type knownRecord struct {
 }
 
 func newKnown(ttl time.Duration) *known {
-	return &known{ttl: ttl, seed: maphash.MakeSeed(), records: map[string]knownRecord{}}
+	return &known{ttl: ttl, seed: maphash.MakeSeed(), records: map[string]knownRecord{},
+		doubts: map[string]time.Time{}, writtenSince: map[string]struct{}{}}
 }
 
 // run forgets records that the server has forgotten until ctx ends.
@@ -48,6 +55,11 @@ func (k *known) run(ctx context.Context) {
 		for id, r := range k.records {
 			if k.expired(r) {
 				delete(k.records, id)
+			}
+		}
+		for id, since := range k.doubts {
+			if time.Since(since) >= k.ttl {
+				delete(k.doubts, id)
 			}
 		}
 		k.mu.Unlock()
@@ -75,6 +87,7 @@ func (k *known) get(id string) (store.Record, bool) {
 func (k *known) wrote(r store.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.touch(r.ID)
 	if r.Status.Final() {
 		delete(k.records, r.ID)
 		return
@@ -88,6 +101,6 @@ func (k *known) failed(id string, last uint64, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.records[id].Revision == last || !errors.Is(err, store.ErrExists) {
-		delete(k.records, id)
+		k.doubt(id)
 	}
 }

@@ -5,9 +5,11 @@ package memstore
 import (
 	"container/list"
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
@@ -49,6 +51,9 @@ func (s *Store) Ready() <-chan struct{} { return s.ready }
 
 // Create implements store.Store.
 func (s *Store) Create(_ context.Context, r store.Record) (uint64, error) {
+	if err := resnet18cloud.CheckID(r.ID); err != nil {
+		return 0, fmt.Errorf("create record: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
@@ -95,6 +100,9 @@ func (s *Store) get(id string) (store.Record, <-chan struct{}, error) {
 
 // Update implements store.Store.
 func (s *Store) Update(_ context.Context, r store.Record) (uint64, error) {
+	if err := resnet18cloud.CheckID(r.ID); err != nil {
+		return 0, fmt.Errorf("update record: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	el := s.byID[r.ID]
@@ -137,6 +145,20 @@ func (s *Store) Recent(_ context.Context, n int) ([]store.Record, error) {
 	return recent, nil
 }
 
+// Unfinished implements store.Store.
+func (s *Store) Unfinished(context.Context) ([]store.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	var unfinished []store.Record
+	for el := s.byAge.Front(); el != nil; el = el.Next() {
+		if r := el.Value.(*entry).record; !r.Status.Final() {
+			unfinished = append(unfinished, r)
+		}
+	}
+	return unfinished, nil
+}
+
 // Count implements store.Store.
 func (s *Store) Count(context.Context) (int, error) {
 	s.mu.Lock()
@@ -144,3 +166,6 @@ func (s *Store) Count(context.Context) (int, error) {
 	s.expire()
 	return s.byAge.Len(), nil
 }
+
+// Probe implements store.Store: memory always takes a write.
+func (s *Store) Probe(context.Context) error { return nil }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // Run runs the suite. open returns a new, empty store with the time to live that is not running yet.
@@ -26,8 +28,9 @@ func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
 		"ends once":                  endsOnce,
 		"wakes who waits":            wakes,
 		"returns when time is up":    timeUp,
+		"lists what is unfinished":   unfinished,
 		"lists the last":             recent,
-		"does not know odd ids":      odd,
+		"refuses foreign ids":        foreignIDs,
 		"waits for what has expired": waitsForNothing,
 	}
 	for name, test := range tests {
@@ -61,15 +64,16 @@ func Start(t *testing.T, s store.Store) {
 	}
 }
 
-func record(id string) store.Record {
-	return store.Record{ID: id, Filename: id + ".jpg", Status: resnet18cloud.StatusQueued, QueuedAt: time.Now().Round(0).UTC()}
+// record makes a record of a file with the name. Its id is testutil.ID(name).
+func record(name string) store.Record {
+	return store.Record{ID: testutil.ID(name), Filename: name, Status: resnet18cloud.StatusQueued, QueuedAt: time.Now().Round(0).UTC()}
 }
 
 func create(t *testing.T, s store.Store, r store.Record) store.Record {
 	t.Helper()
 	revision, err := s.Create(t.Context(), r)
 	if err != nil {
-		t.Fatalf("Create(%s): %v", r.ID, err)
+		t.Fatalf("Create(%s): %v", r.Filename, err)
 	}
 	r.Revision = revision
 	return r
@@ -77,7 +81,7 @@ func create(t *testing.T, s store.Store, r store.Record) store.Record {
 
 func keeps(t *testing.T, s store.Store) {
 	now := time.Now().Round(0).UTC()
-	r := record("a-1")
+	r := record("a")
 	r.Digest, r.Priority, r.Deadline, r.Estimate = "00ff", resnet18cloud.PriorityBulk, now.Add(time.Hour), time.Second
 	r.StartedAt, r.CompletedAt, r.Attempts, r.FromCache, r.Replica = now, now, 2, true, "http://a:5000"
 	r.Status = resnet18cloud.StatusCompleted
@@ -116,10 +120,10 @@ func updates(t *testing.T, s store.Store) {
 	if _, err := s.Update(t.Context(), old); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("Update of an old revision: %v, want ErrConflict", err)
 	}
-	if got, err := s.Get(t.Context(), "a"); err != nil || !cmp.Equal(got, changed) {
+	if got, err := s.Get(t.Context(), testutil.ID("a")); err != nil || !cmp.Equal(got, changed) {
 		t.Errorf("Get = %+v, %v, want the update", got, err)
 	}
-	if _, err := s.Update(t.Context(), store.Record{ID: "never", Revision: 7}); !errors.Is(err, store.ErrConflict) {
+	if _, err := s.Update(t.Context(), store.Record{ID: testutil.ID("never"), Revision: 7}); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("Update of nothing: %v, want ErrConflict", err)
 	}
 }
@@ -151,7 +155,7 @@ func wakes(t *testing.T, s store.Store) {
 	var all sync.WaitGroup
 	for range 3 {
 		all.Go(func() {
-			got, err := s.Wait(t.Context(), "a")
+			got, err := s.Wait(t.Context(), testutil.ID("a"))
 			if err != nil || got.Status != resnet18cloud.StatusFailed {
 				t.Errorf("Wait = %s, %v, want failed", got.Status, err)
 			}
@@ -165,7 +169,7 @@ func wakes(t *testing.T, s store.Store) {
 		}
 	}
 	all.Wait()
-	if got, err := s.Wait(t.Context(), "a"); err != nil || !got.Status.Final() {
+	if got, err := s.Wait(t.Context(), testutil.ID("a")); err != nil || !got.Status.Final() {
 		t.Errorf("Wait for what has ended = %s, %v", got.Status, err)
 	}
 }
@@ -174,8 +178,63 @@ func timeUp(t *testing.T, s store.Store) {
 	create(t, s, record("a"))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if got, err := s.Wait(ctx, "a"); err != nil || got.Status != resnet18cloud.StatusQueued {
+	if got, err := s.Wait(ctx, testutil.ID("a")); err != nil || got.Status != resnet18cloud.StatusQueued {
 		t.Errorf("Wait = %s, %v, want queued when time is up", got.Status, err)
+	}
+}
+
+func unfinished(t *testing.T, s store.Store) {
+	want := map[string]store.Record{}
+	for i, end := range []resnet18cloud.Status{"", resnet18cloud.StatusProcessing, resnet18cloud.StatusCompleted,
+		resnet18cloud.StatusFailed, resnet18cloud.StatusCancelled} {
+		r := create(t, s, record(fmt.Sprint("r", i)))
+		if end != "" {
+			r.Status, r.Attempts = end, 1
+			var err error
+			if r.Revision, err = s.Update(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !r.Status.Final() {
+			want[r.ID] = r
+		}
+	}
+	ended := record("ended when it was created")
+	ended.Status = resnet18cloud.StatusCompleted
+	ended = create(t, s, ended)
+	WantUnfinished(t, s, want)
+
+	// A request may be started again after its end.
+	ended.Status, ended.Generation = resnet18cloud.StatusQueued, 1
+	var err error
+	if ended.Revision, err = s.Update(t.Context(), ended); err != nil {
+		t.Fatal(err)
+	}
+	want[ended.ID] = ended
+	WantUnfinished(t, s, want)
+}
+
+// WantUnfinished waits until Unfinished returns the records, by id, and no others.
+func WantUnfinished(t *testing.T, s store.Store, want map[string]store.Record) {
+	t.Helper()
+	for deadline := time.After(10 * time.Second); ; {
+		list, err := s.Unfinished(t.Context())
+		if err != nil {
+			t.Fatalf("Unfinished: %v", err)
+		}
+		got := map[string]store.Record{}
+		for _, r := range list {
+			got[r.ID] = r
+		}
+		diff := cmp.Diff(want, got)
+		if diff == "" && len(list) == len(got) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("Unfinished returns %d records (-want +got):\n%s", len(list), diff)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 
@@ -194,25 +253,44 @@ func recent(t *testing.T, s store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids []string
+	var names []string
 	for _, r := range got {
-		ids = append(ids, r.ID)
+		names = append(names, r.Filename)
 	}
-	if diff := cmp.Diff([]string{"r0", "r4", "r3"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{"r0", "r4", "r3"}, names); diff != "" {
 		t.Errorf("Recent(3) (-want +got):\n%s", diff)
 	}
 }
 
-func odd(t *testing.T, s store.Store) {
-	for _, id := range []string{"never", "", "a b", "a.*", ">", "../x"} {
+// foreign are ids that a store refuses: texts that are not UUIDs in canonical form.
+var foreign = []string{"", "never", "a b", "a.*", ">", "../x", strings.Repeat("a", 4200),
+	strings.ToUpper(testutil.ID("a")), testutil.ID("a") + ".x", testutil.ID("a")[:35] + "*"}
+
+func foreignIDs(t *testing.T, s store.Store) {
+	for _, id := range foreign {
+		r := record("a")
+		r.ID = id
 		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("Get(%q): %v, want ErrNotFound", id, err)
+			t.Errorf("Get(%.50q): %v, want ErrNotFound", id, err)
+		}
+		if _, err := s.Wait(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("Wait(%.50q): %v, want ErrNotFound", id, err)
+		}
+		if _, err := s.Create(t.Context(), r); !errors.Is(err, resnet18cloud.ErrID) {
+			t.Errorf("Create(%.50q): %v, want ErrID", id, err)
+		}
+		if _, err := s.Update(t.Context(), r); !errors.Is(err, resnet18cloud.ErrID) {
+			t.Errorf("Update(%.50q): %v, want ErrID", id, err)
 		}
 	}
+	if n, err := s.Count(t.Context()); n != 0 || err != nil {
+		t.Errorf("Count = %d, %v, want 0", n, err)
+	}
+	create(t, s, record("a"))
 }
 
 func waitsForNothing(t *testing.T, s store.Store) {
-	if _, err := s.Wait(t.Context(), "never"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := s.Wait(t.Context(), testutil.ID("never")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Wait for nothing: %v, want ErrNotFound", err)
 	}
 }
@@ -220,7 +298,7 @@ func waitsForNothing(t *testing.T, s store.Store) {
 func forgets(t *testing.T, s store.Store) {
 	create(t, s, record("a"))
 	for deadline := time.After(10 * time.Second); ; {
-		if _, err := s.Get(t.Context(), "a"); errors.Is(err, store.ErrNotFound) {
+		if _, err := s.Get(t.Context(), testutil.ID("a")); errors.Is(err, store.ErrNotFound) {
 			return
 		}
 		select {

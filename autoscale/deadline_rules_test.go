@@ -1,0 +1,470 @@
+package autoscale
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+)
+
+// TestDeadlineDefaults are those that DeadlineConfig documents; what is set is kept.
+func TestDeadlineDefaults(t *testing.T) {
+	t.Parallel()
+	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.8, MarginMost: 1,
+		DrainTime: 800 * time.Millisecond, Hedge: 0.3, HoldDelays: 12}
+	if got := (DeadlineConfig{}).withDefaults(); got != want {
+		t.Errorf("defaults %+v, want %+v", got, want)
+	}
+	set := DeadlineConfig{Limits: Limits{Min: 2, Max: 3}, SLO: 1, Late: 0.1, MarginQuantile: 0.2, MarginMost: 2, DrainTime: 3, Hedge: 0.4, HoldDelays: 5}
+	if got := set.withDefaults(); got != set {
+		t.Errorf("defaults change %+v to %+v", set, got)
+	}
+	if got := (DeadlineConfig{Hedge: -1}).withDefaults().Hedge; got != 0 {
+		t.Errorf("hedge -1 means %v, want none", got)
+	}
+}
+
+// withReplicas makes a snapshot at start in which so many serve and start, those since a moment ago.
+func withReplicas(desired, ready, starting int) Snapshot {
+	s := Snapshot{At: start, Desired: desired}
+	for range ready {
+		s.Replicas = append(s.Replicas, Replica{Ready: true, Created: start.Add(-time.Hour), ReadyAt: start.Add(-time.Hour)})
+	}
+	for range starting {
+		s.Replicas = append(s.Replicas, Replica{Created: start})
+	}
+	return s
+}
+
+// TestDeadlineBacklog: what waits, and what comes until a replica started now serves, less what the replicas answer until
+// then. Those that start are there after 60 % of the delay, if they are late in half a second.
+func TestDeadlineBacklog(t *testing.T) {
+	t.Parallel()
+	f := demand{horizon: 6, level: 100, mu: 20} // a start takes 5 s
+	age := func(seconds float64) Replica {
+		return Replica{Created: start.Add(-time.Duration(seconds * float64(time.Second)))}
+	}
+	ready := Replica{Ready: true, Created: start, ReadyAt: start}
+	for name, test := range map[string]struct {
+		desired int
+		f       demand
+		list    []Replica
+		seconds float64 // of work until the horizon
+	}{
+		"nobody there":             {0, f, nil, 0},
+		"ready ones all the time":  {2, f, []Replica{ready, ready}, 12},
+		"one that leaves does not": {1, f, []Replica{ready, {Ready: true, ReadyAt: start, Stopping: true}}, 6},
+		"more than asked for":      {1, f, []Replica{ready, ready}, 12},
+		"just started: after 3 s":  {1, f, []Replica{age(0)}, 3},
+		"for a second":             {1, f, []Replica{age(1)}, 4},
+		"for 2.5 s":                {1, f, []Replica{age(2.5)}, 5.5},
+		"late":                     {1, f, []Replica{age(60)}, 5.5},
+		"asked for, not there yet": {3, f, []Replica{ready}, 6 + 2*3},
+		"one of two starts":        {2, f, []Replica{age(0)}, 3 + 3},
+		"served, does not now":     {2, f, []Replica{ready, {Created: start, ReadyAt: start}}, 6 + 3},
+		"a quick start":            {1, demand{horizon: 1.5, level: 100, mu: 20}, []Replica{age(0)}, 1},
+		"a quick one asked for":    {1, demand{horizon: 1.5, level: 100, mu: 20}, nil, 1},
+	} {
+		s := Snapshot{At: start, Desired: test.desired, Queue: 7, Replicas: test.list}
+		near(t, name+": backlog", NewDeadline(DeadlineConfig{}).backlog(test.f, start, s), 7+100*test.f.horizon-20*test.seconds)
+	}
+}
+
+// TestDeadlinePlans: what follows from a demand, rule by rule. The demand is 100 images/s, of which a replica answers 20,
+// within 6 s; 6 replicas answer them in time, with up to 24 images waiting.
+func TestDeadlinePlans(t *testing.T) {
+	t.Parallel()
+	base := demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24}
+	need := func(n int) demand { f := base; f.need = n; return f }
+	level := func(rate float64) demand { f := base; f.level = rate; return f }
+	queue := func(s Snapshot, n int) Snapshot { s.Queue = n; return s }
+	aged := func(s Snapshot, by time.Duration) Snapshot { s.At = s.At.Add(-by); return s }
+	const hold = time.Minute
+	before := func(after time.Duration, n int) func(*deadlineState) { // n were needed so long ago
+		return func(st *deadlineState) { st.Needs = []point{{start.Add(-after), float64(n)}} }
+	}
+	shrunk := func(ago time.Duration) func(*deadlineState) {
+		return func(st *deadlineState) { st.Shrunk = start.Add(-ago) }
+	}
+	noHedge := DeadlineConfig{Hedge: -1}
+	tests := []struct {
+		name    string
+		cfg     DeadlineConfig
+		s       Snapshot
+		f       demand
+		prepare func(*deadlineState)
+		rules   string
+		want    int
+	}{
+		// Up.
+		{"one is missing", DeadlineConfig{}, withReplicas(5, 5, 0), base, nil, "rate", 6},
+		{"two are missing", DeadlineConfig{}, withReplicas(4, 4, 0), base, nil, "rate", 6},
+		{"three are missing: 30 % more, rounded up", DeadlineConfig{}, withReplicas(3, 3, 0), base, nil, "rate hedge", 3 + 4},
+		{"ten are missing", DeadlineConfig{}, withReplicas(10, 10, 0), need(20), nil, "rate hedge", 10 + 13},
+		{"ten are missing, half as many more", DeadlineConfig{Hedge: 0.5}, withReplicas(10, 10, 0), need(20), nil, "rate hedge", 10 + 15},
+		{"ten are missing, none more", noHedge, withReplicas(10, 10, 0), need(20), nil, "rate", 20},
+		// Up for what waits: 6 replicas answer 720 images in 6 s, of 600 that come.
+		{"little waits", noHedge, queue(withReplicas(6, 6, 0), 120), base, nil, "rate steady", 6},
+		{"what waits can be answered in time", noHedge, queue(withReplicas(6, 6, 0), 144), base, nil, "rate steady", 6},
+		{"hardly more needs none", noHedge, queue(withReplicas(6, 6, 0), 146), base, nil, "rate steady", 6},
+		{"176 left, less 24, in 0.8 s: 9.5 beside the 5 for the rate", noHedge, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog", 15},
+		{"the same in 1.6 s", DeadlineConfig{Hedge: -1, DrainTime: 1600 * time.Millisecond}, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog", 10},
+		{"and hedged", DeadlineConfig{}, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog hedge", 6 + 12},
+		{"nine that start will do: what waits keeps them", noHedge, queue(withReplicas(15, 6, 9), 296), base, nil, "rate backlog", 15},
+		{"only few wait, the load to come is the rate's business", noHedge, queue(withReplicas(6, 6, 0), 6), level(200), nil, "rate steady", 6},
+		{"more than a few", noHedge, queue(withReplicas(6, 6, 0), 7), level(200), nil, "rate backlog", 34},
+		// Not down.
+		{"as many as needed", DeadlineConfig{}, withReplicas(6, 6, 0), base, nil, "rate steady", 6},
+		{"no fewer are allowed", DeadlineConfig{Limits: Limits{Min: 8}}, withReplicas(8, 8, 0), base, nil, "rate min", 8},
+		{"as many as are allowed are needed", DeadlineConfig{Limits: Limits{Min: 6}}, withReplicas(6, 6, 0), base, nil, "rate steady", 6},
+		{"more were needed", DeadlineConfig{}, withReplicas(9, 9, 0), base, before(59*time.Second, 9), "rate hold", 9},
+		{"more were needed, fewer than allowed are now", DeadlineConfig{Limits: Limits{Min: 8}}, withReplicas(9, 9, 0), base, before(59*time.Second, 9), "rate hold", 9},
+		{"more were needed a minute ago", DeadlineConfig{}, withReplicas(9, 9, 0), base, before(time.Minute, 9), "rate hold", 9},
+		{"more were needed, but longer ago", DeadlineConfig{}, withReplicas(9, 9, 0), base, before(61*time.Second, 9), "rate shrink", 7},
+		{"figures of 3 s ago", DeadlineConfig{}, aged(withReplicas(10, 10, 0), 3*time.Second), base, nil, "rate shrink", 8},
+		{"older ones", DeadlineConfig{}, aged(withReplicas(10, 10, 0), 3001*time.Millisecond), base, nil, "rate stale", 10},
+		{"half of what fits waits", DeadlineConfig{}, queue(withReplicas(10, 10, 0), 12), base, nil, "rate shrink", 8},
+		{"more than half waits", DeadlineConfig{}, queue(withReplicas(10, 10, 0), 13), base, nil, "rate backlog", 10},
+		{"a minute has been seen", DeadlineConfig{}, withReplicas(10, 10, 0), base, func(st *deadlineState) { st.Since = start.Add(-hold) }, "rate shrink", 8},
+		{"less", DeadlineConfig{}, withReplicas(10, 10, 0), base, func(st *deadlineState) { st.Since = start.Add(-hold + 1) }, "rate history", 10},
+		// Down: those that start first, others by halves.
+		{"three that start are not needed", DeadlineConfig{}, withReplicas(10, 7, 3), base, nil, "rate cancel", 7},
+		{"enough serve, just", DeadlineConfig{}, withReplicas(10, 6, 4), base, nil, "rate cancel", 6},
+		{"one that starts is not needed", DeadlineConfig{}, withReplicas(10, 9, 1), base, nil, "rate cancel", 9},
+		{"too few serve", DeadlineConfig{}, withReplicas(10, 5, 5), base, nil, "rate pace", 10},
+		{"too few serve, one starts", DeadlineConfig{}, withReplicas(10, 5, 1), base, nil, "rate pace", 10},
+		{"one starts that was not asked for", DeadlineConfig{}, withReplicas(10, 10, 1), base, nil, "rate pace", 10},
+		{"not all serve, none starts", DeadlineConfig{}, withReplicas(10, 7, 0), base, nil, "rate shrink", 8},
+		{"three too many", DeadlineConfig{}, withReplicas(9, 9, 0), base, nil, "rate shrink", 7},
+		{"two too many", DeadlineConfig{}, withReplicas(8, 8, 0), base, nil, "rate shrink", 7},
+		{"one too many", DeadlineConfig{}, withReplicas(7, 7, 0), base, nil, "rate shrink", 6},
+		{"the last ones left 5 s ago", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(5 * time.Second), "rate shrink", 8},
+		{"just before", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(4999 * time.Millisecond), "rate pace", 10},
+	}
+	for _, test := range tests {
+		p := NewDeadline(test.cfg)
+		p.state.Since = start.Add(-time.Hour)
+		if test.prepare != nil {
+			test.prepare(&p.state)
+		}
+		d := stay(p.Name(), start, test.s)
+		p.plan(&d, start, test.s, test.f, hold)
+		if got := rules(d); got != test.rules || d.Replicas != test.want {
+			t.Errorf("%s: %d replicas by %s, want %d by %s: %v", test.name, d.Replicas, got, test.want, test.rules, d.Reasons)
+		}
+		if shrinks := strings.HasSuffix(test.rules, "shrink"); shrinks != p.state.Shrunk.Equal(start) {
+			t.Errorf("%s: the last replicas were taken away at %v", test.name, p.state.Shrunk)
+		}
+		if last := p.state.Needs[len(p.state.Needs)-1]; last != (point{start, float64(test.f.need)}) {
+			t.Errorf("%s: remembers %v as the last need", test.name, last)
+		}
+	}
+}
+
+// rules names the rules that spoke.
+func rules(d Decision) string {
+	var names []string
+	for _, r := range d.Reasons {
+		names = append(names, string(r.Rule))
+	}
+	return strings.Join(names, " ")
+}
+
+// TestDeadlineReasons: each reason tells the figures that its sentence is about.
+func TestDeadlineReasons(t *testing.T) {
+	t.Parallel()
+	f := demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24}
+	waiting := withReplicas(6, 6, 0)
+	waiting.Queue = 296
+	some := withReplicas(10, 10, 0)
+	some.Queue = 13
+	old := withReplicas(10, 10, 0)
+	old.At = start.Add(-4 * time.Second)
+	for _, test := range []struct {
+		s     Snapshot
+		since time.Duration
+		want  Reason
+	}{
+		{withReplicas(5, 5, 0), time.Hour, Reason{RuleRate, 6, 100, 20}},
+		{withReplicas(3, 3, 0), time.Hour, Reason{RuleHedge, 7, 6, 0}},
+		{waiting, time.Hour, Reason{RuleBacklog, 15, 176, 24}},
+		{some, time.Hour, Reason{RuleBacklog, 10, 13, 12}},
+		{old, time.Hour, Reason{RuleStale, 10, 4, 3}},
+		{withReplicas(10, 10, 0), time.Second, Reason{RuleHistory, 10, 1, 60}},
+		{withReplicas(10, 7, 3), time.Hour, Reason{RuleCancel, 7, 7, 6}},
+		{withReplicas(10, 5, 5), time.Hour, Reason{RulePace, 10, 6, 0}},
+		{withReplicas(10, 10, 0), time.Hour, Reason{RuleShrink, 8, 6, 0}},
+		{withReplicas(6, 6, 0), time.Hour, Reason{RuleSteady, 6, 0, 0}},
+	} {
+		cfg := DeadlineConfig{}
+		if test.want.Rule == RuleBacklog {
+			cfg.Hedge = -1
+		}
+		p := NewDeadline(cfg)
+		p.state.Since = start.Add(-test.since)
+		d := stay(p.Name(), start, test.s)
+		p.plan(&d, start, test.s, f, time.Minute)
+		if got := d.Because(); got != test.want {
+			t.Errorf("reason %+v, want %+v", got, test.want)
+		}
+	}
+	p := NewDeadline(DeadlineConfig{})
+	p.state.Needs = []point{{start, 6}}
+	d, few := stay(p.Name(), start, withReplicas(6, 6, 0)), f
+	few.need = 2
+	p.plan(&d, start, withReplicas(6, 6, 0), few, time.Minute)
+	if got := d.Because(); got != (Reason{RuleHold, 6, 60, 0}) {
+		t.Errorf("reason %+v, want that it is held for 60 s", got)
+	}
+}
+
+// TestDeadlineBacklogIsBounded: replicas that answer next to nothing ask for a number that no cluster has, not for nonsense.
+func TestDeadlineBacklogIsBounded(t *testing.T) {
+	t.Parallel()
+	p := NewDeadline(DeadlineConfig{Hedge: -1})
+	s := withReplicas(6, 6, 0)
+	s.Queue = 200
+	d := stay(p.Name(), start, s)
+	p.plan(&d, start, s, demand{horizon: 6, level: 100, upper: 100, mu: 1e-12, need: 6, fits: 24}, time.Minute)
+	if d.Replicas != 1_000_000 {
+		t.Errorf("%d replicas, want a million", d.Replicas)
+	}
+}
+
+// steadily is a policy that has seen a load, with replicas that answer 20 images/s and worker.
+func steadily(cfg DeadlineConfig, l *load) *Deadline {
+	p := NewDeadline(cfg)
+	p.state = deadlineState{Since: start.Add(-time.Hour), Last: start.Add(-time.Second), Load: *l, Speed: speed{Images: 2000, Seconds: 100}}
+	return p
+}
+
+// TestDeadlineForecasts: rate, horizon and margin give the images/s to expect, queueing theory the replicas for them.
+func TestDeadlineForecasts(t *testing.T) {
+	t.Parallel()
+	figure := func(d Decision, name string) float64 { t.Helper(); return d.Figure(name) }
+	forecast := func(p *Deadline, s Snapshot) (demand, Decision) {
+		d := stay(p.Name(), start, s)
+		return p.forecast(&d, start, s), d
+	}
+	two := withReplicas(6, 6, 0)
+	for i := range two.Replicas {
+		two.Replicas[i].Workers = 2
+	}
+
+	// A steady load. 1.6 service times of 50 ms go from the SLO; half of the rest is what may wait at all replicas.
+	f, d := forecast(steadily(DeadlineConfig{}, counts(repeat(60, 100)...)), withReplicas(6, 6, 0))
+	need := queueing.Servers(100, 20, 0.625, 0.42, 0.005, 1000)
+	near(t, "horizon: the delay of a start and a second", f.horizon, 6)
+	near(t, "level", f.level, 100)
+	near(t, "upper", f.upper, 100)
+	near(t, "mu", f.mu, 20)
+	near(t, "need", float64(f.need), float64(need))
+	near(t, "fits", f.fits, 20*float64(need)*0.42/2)
+	for name, want := range map[string]float64{"rate_images_per_second": 100, "slope_images_per_second2": 0, "margin_ratio": 1, "expected_images_per_second": 100,
+		"dispersion_ratio": 1, "replica_images_per_second": 20, "start_delay_seconds": 5, "needed_replicas": float64(need)} {
+		near(t, "figure "+name, figure(d, name), want)
+	}
+
+	// Replicas of two workers: half as many, rounded up, with twice the speed.
+	f, _ = forecast(steadily(DeadlineConfig{}, counts(repeat(60, 100)...)), two)
+	near(t, "need of two workers", float64(f.need), math.Ceil(float64(need)/2))
+	near(t, "mu of two workers", f.mu, 40)
+	near(t, "fits of two workers", f.fits, 40*float64(f.need)*0.42/2)
+
+	// An SLO shorter than the service leaves a twentieth of it for waiting.
+	f, _ = forecast(steadily(DeadlineConfig{SLO: 60 * time.Millisecond}, counts(repeat(60, 100)...)), withReplicas(6, 6, 0))
+	near(t, "need with a short SLO", float64(f.need), float64(queueing.Servers(100, 20, 0.625, 0.003, 0.005, 1000)))
+	near(t, "fits with a short SLO", f.fits, 20*float64(f.need)*0.003/2)
+
+	// More may be late, fewer are needed.
+	f, _ = forecast(steadily(DeadlineConfig{Late: 0.2}, counts(repeat(60, 300)...)), withReplicas(6, 6, 0))
+	near(t, "need when a fifth may be late", float64(f.need), float64(queueing.Servers(300, 20, 0.625, 0.42, 0.2, 1000)))
+
+	// Arrivals that vary more than Poisson's need more, by Allen and Cunneen: services vary by 0.25.
+	wild := make([]float64, 60)
+	for i := range wild {
+		wild[i] = []float64{60, 140}[i%2]
+	}
+	l := counts(wild...)
+	dispersion := l.dispersion()
+	f, d = forecast(steadily(DeadlineConfig{}, l), withReplicas(6, 6, 0))
+	near(t, "figure dispersion", figure(d, "dispersion_ratio"), dispersion)
+	near(t, "need of a wild load", float64(f.need), float64(queueing.Servers(f.level, 20, (dispersion+0.25)/2, 0.42, 0.005, 1000)))
+	for _, rate := range []float64{60, 150, 300, 500, 900} { // with little time for waiting it matters how much they vary
+		l := counts(repeat(60, rate)...)
+		for i := range l.Samples {
+			l.Samples[i].Images += []float64{-2, 2}[i%2] * math.Sqrt(rate)
+		}
+		f, _ := forecast(steadily(DeadlineConfig{SLO: 90 * time.Millisecond, Limits: Limits{Max: 1000}}, l), withReplicas(6, 6, 0))
+		near(t, "need with little time", float64(f.need), float64(queueing.Servers(f.upper, 20, (l.dispersion()+0.25)/2, 0.01, 0.005, 1000)))
+	}
+	if f.need <= need {
+		t.Errorf("a wild load needs %d, want more than the %d of a steady one", f.need, need)
+	}
+
+	// A load that rises is continued to the horizon, one that falls is not.
+	for _, slope := range []float64{1, -1} {
+		p := steadily(DeadlineConfig{}, line(100, 1, func(t float64) float64 { return 400 + slope*t }))
+		p.state.Delays.Seconds = repeat(6, 40)
+		f, d = forecast(p, withReplicas(6, 6, 0))
+		if slope > 0 {
+			near(t, "level of a rising load", f.level, 400)
+			near(t, "upper of a rising load", f.upper, 400+41)
+			near(t, "figure slope", figure(d, "slope_images_per_second2"), 1)
+		} else {
+			near(t, "upper of a falling load", f.upper, f.level)
+		}
+	}
+
+	// After a jump only what came since counts: three seconds of 400 and a standard error.
+	f, _ = forecast(steadily(DeadlineConfig{}, counts(join(repeat(60, 100), repeat(3, 400))...)), withReplicas(6, 6, 0))
+	near(t, "level after a jump", f.level, 400+math.Sqrt(400/3.))
+
+	// Longer starts make the horizon longer.
+	p := steadily(DeadlineConfig{}, counts(repeat(60, 100)...))
+	p.state.Delays.Seconds = repeat(6, 9)
+	f, d = forecast(p, withReplicas(6, 6, 0))
+	near(t, "horizon", f.horizon, 10)
+	near(t, "figure start_delay", figure(d, "start_delay_seconds"), 9)
+
+	// The margin: forecasts have fallen short by the rate of the last three seconds over what was forecast for now.
+	p = steadily(DeadlineConfig{MarginMost: 3, MarginQuantile: 0.5}, counts(join(repeat(57, 100), repeat(3, 80))...))
+	p.state.Margin.Forecasts = []point{{start.Add(-6 * time.Second), 40}}
+	f, d = forecast(p, withReplicas(6, 6, 0))
+	near(t, "margin", figure(d, "margin_ratio"), 2)
+	near(t, "upper with a margin", f.upper, 2*f.level)
+	near(t, "forecast that is remembered, without the margin", p.state.Margin.Forecasts[len(p.state.Margin.Forecasts)-1].Value, f.level)
+
+	// More than is allowed is found out only as being more.
+	f, _ = forecast(steadily(DeadlineConfig{Limits: Limits{Max: 10}}, counts(repeat(60, 1e5)...)), withReplicas(6, 6, 0))
+	near(t, "need of a load too large", float64(f.need), 11)
+	f, _ = forecast(steadily(DeadlineConfig{Limits: Limits{Max: 10}}, counts(repeat(60, 1e5)...)), two)
+	near(t, "need of a load too large, of two workers", float64(f.need), 11)
+}
+
+// TestDeadlineHold: what was needed is kept for twelve start delays, from 30 s to 300 s.
+func TestDeadlineHold(t *testing.T) {
+	t.Parallel()
+	for delay, want := range map[float64]time.Duration{1: 30 * time.Second, 2.5: 30 * time.Second, 2.6: 31200 * time.Millisecond,
+		5: time.Minute, 25: 300 * time.Second, 26: 300 * time.Second, 100: 300 * time.Second} {
+		p := NewDeadline(DeadlineConfig{})
+		p.state.Delays.Seconds = repeat(6, delay)
+		if got := p.hold().Round(time.Millisecond); got != want {
+			t.Errorf("starts of %v s: hold %s, want %s", delay, got, want)
+		}
+	}
+	if got := NewDeadline(DeadlineConfig{HoldDelays: 20}).hold(); got != 100*time.Second {
+		t.Errorf("twenty delays of 5 s, a guess: hold %s, want 100 s", got)
+	}
+}
+
+// TestDeadlineObserves: a sample is the difference of two readings. The first reading, one that is not newer, and one in
+// which a counter went back are no sample, but the next is counted from them.
+func TestDeadlineObserves(t *testing.T) {
+	t.Parallel()
+	read := func(p *Deadline, second int, c Counters) {
+		p.observe(Snapshot{At: start.Add(time.Duration(second) * time.Second), Counters: c})
+	}
+	samples := func(p *Deadline) string { return fmt.Sprint(p.state.Load.Samples, p.state.Speed) }
+	p := NewDeadline(DeadlineConfig{})
+	p.observe(Snapshot{Counters: Counters{Offered: 5}}) // never read
+	read(p, 1, Counters{Offered: 1000, Completed: 1000, Service: 50 * time.Second})
+	if got := len(p.state.Load.Samples); got != 0 {
+		t.Errorf("%d samples after one reading, want none", got)
+	}
+	read(p, 3, Counters{Offered: 1100, Completed: 1080, Service: 54 * time.Second})
+	read(p, 3, Counters{Offered: 9999, Completed: 9999, Service: 99 * time.Second})
+	read(p, 2, Counters{Offered: 9999, Completed: 9999, Service: 99 * time.Second})
+	want := []sample{{start.Add(3 * time.Second), 100, 2}}
+	if got := p.state.Load.Samples; len(got) != 1 || got[0] != want[0] || p.state.Speed != (speed{80, 4}) {
+		t.Errorf("samples %v, speed %v; want %v, and 80 images in 4 s", got, p.state.Speed, want)
+	}
+	before := samples(p)
+	for name, c := range map[string]Counters{
+		"offered":   {Offered: 1099, Completed: 2000, Service: 60 * time.Second},
+		"completed": {Offered: 2000, Completed: 1079, Service: 60 * time.Second},
+		"service":   {Offered: 2000, Completed: 2000, Service: 53 * time.Second},
+	} {
+		q := NewDeadline(DeadlineConfig{})
+		q.state = p.state
+		read(q, 4, c)
+		if got := samples(q); got != before {
+			t.Errorf("%s went back: %s, want %s as before", name, got, before)
+		}
+		c.Offered, c.Completed, c.Service = c.Offered+10, c.Completed+10, c.Service+time.Second/2
+		read(q, 5, c)
+		if got := q.state.Load.Samples; len(got) != 2 || got[1] != (sample{start.Add(5 * time.Second), 10, 1}) {
+			t.Errorf("%s went back: then samples %v, want 10 images in the next second", name, got)
+		}
+	}
+	read(p, 4, Counters{Offered: 1100, Completed: 1080, Service: 54 * time.Second})
+	if got := len(p.state.Load.Samples); got != 2 {
+		t.Errorf("%d samples, want 2: a second without an image is one", got)
+	}
+}
+
+// TestDeadlineDecides: figures up to ten seconds old are acted on; what is older is not, and says so.
+func TestDeadlineDecides(t *testing.T) {
+	t.Parallel()
+	decide := func(age time.Duration) Decision {
+		p := steadily(DeadlineConfig{}, counts(repeat(60, 300)...))
+		p.state.Read = start.Add(time.Second) // nothing new
+		s := withReplicas(4, 4, 0)
+		s.At = start.Add(-age)
+		return p.Decide(start, s)
+	}
+	if d := decide(10 * time.Second); d.Replicas <= 4 {
+		t.Errorf("figures of 10 s ago, four times too few: %d replicas because of %v", d.Replicas, d.Because())
+	}
+	if d := decide(10*time.Second + 1); d.Replicas != 4 || d.Because() != (Reason{RuleStale, 4, 10.000000001, 10}) {
+		t.Errorf("older figures: %d replicas because of %+v", d.Replicas, d.Because())
+	}
+	if d := NewDeadline(DeadlineConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 10}) {
+		t.Errorf("no figures: because of %+v, want an age of a million seconds, to say that there are none", d.Because())
+	}
+
+	for name, test := range map[string]struct {
+		change func(p *Deadline, s *Snapshot)
+		rule   Rule
+	}{
+		"no image has ever come":                   {func(*Deadline, *Snapshot) {}, RuleShrink},
+		"one waits":                                {func(_ *Deadline, s *Snapshot) { s.Queue = 1 }, RuleUnknown},
+		"one is at a replica":                      {func(_ *Deadline, s *Snapshot) { s.InFlight = 1 }, RuleUnknown},
+		"one came":                                 {func(p *Deadline, _ *Snapshot) { p.state.Load.Samples[3].Images = 1 }, RuleUnknown},
+		"nothing has been seen":                    {func(p *Deadline, _ *Snapshot) { p.state.Load.Samples = nil }, RuleUnknown},
+		"the speed is known, no load is":           {func(p *Deadline, _ *Snapshot) { p.state.Load.Samples, p.state.Speed = nil, speed{20, 1} }, RuleUnknown},
+		"replicas of a slow model, one a second":   {func(p *Deadline, _ *Snapshot) { p.state.Load, p.state.Speed = *counts(repeat(60, 5)...), speed{1, 1} }, RuleRate},
+		"one sample of a load, the speed is known": {func(p *Deadline, _ *Snapshot) { p.state.Load, p.state.Speed = *counts(150), speed{20, 1} }, RuleShrink},
+	} {
+		p := steadily(DeadlineConfig{}, counts(repeat(60, 0)...))
+		p.state.Speed, p.state.Read = speed{}, start.Add(time.Second)
+		s := withReplicas(10, 10, 0)
+		test.change(p, &s)
+		if d := p.Decide(start, s); d.Because().Rule != test.rule {
+			t.Errorf("%s: %d replicas because of %v, want %q", name, d.Replicas, d.Because(), test.rule)
+		}
+	}
+}
+
+// TestDeadlineHistory: a gap of more than the hold begins a new history; delays and speed stay known.
+func TestDeadlineHistory(t *testing.T) {
+	t.Parallel()
+	for gap, broken := range map[time.Duration]bool{time.Minute: false, time.Minute + 1: true} {
+		p := steadily(DeadlineConfig{}, counts(repeat(60, 100)...))
+		p.state.Delays = delays{[]float64{5}, start}
+		p.state.Last = start.Add(-gap)
+		p.Decide(start, withReplicas(10, 10, 0))
+		if got := p.state.Since.Equal(start); got != broken {
+			t.Errorf("a gap of %s breaks the history: %v", gap, got)
+		}
+		if !p.state.Last.Equal(start) || len(p.state.Delays.Seconds) != 1 || p.state.Speed.rate() != 20 {
+			t.Errorf("a gap of %s: last tick %v, delays %v, speed %v", gap, p.state.Last, p.state.Delays, p.state.Speed)
+		}
+		if n := len(p.state.Load.Samples); (n == 0) != broken {
+			t.Errorf("a gap of %s: %d samples of the load are left", gap, n)
+		}
+	}
+}

@@ -1,0 +1,433 @@
+package autoscale
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// near holds a value to a wanted one, but for the error of floats.
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-9*max(1, math.Abs(want))) {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+// counts is a load of these images, each in a second, the last one now at start.
+func counts(images ...float64) *load {
+	l := &load{}
+	for i, n := range images {
+		l.observe(start.Add(time.Duration(i+1-len(images))*time.Second), n, 1)
+	}
+	return l
+}
+
+// repeat is n times the same count.
+func repeat(n int, images float64) []float64 {
+	list := make([]float64, n)
+	for i := range list {
+		list[i] = images
+	}
+	return list
+}
+
+// join puts lists of counts one behind the other.
+func join(lists ...[]float64) []float64 {
+	var all []float64
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// TestLoadRemembers the last 240 samples, the latest last.
+func TestLoadRemembers(t *testing.T) {
+	t.Parallel()
+	l := &load{}
+	for i := range 300 {
+		l.observe(start.Add(time.Duration(i)*time.Second), float64(i), 1)
+		if want := min(i+1, 240); len(l.Samples) != want || l.Samples[want-1].Images != float64(i) {
+			t.Fatalf("after %d samples %d are kept, the last of %v images", i+1, len(l.Samples), l.Samples[len(l.Samples)-1].Images)
+		}
+	}
+	if first := l.Samples[0].Images; first != 60 {
+		t.Errorf("the oldest sample is number %v, want 60", first)
+	}
+}
+
+// TestLoadRecent is images over seconds of the latest samples, of those there are, and 0 of none.
+func TestLoadRecent(t *testing.T) {
+	t.Parallel()
+	near(t, "recent of none", new(load).recent(3), 0)
+	near(t, "recent of 3 of 5", counts(1000, 1000, 10, 20, 30).recent(3), 20)
+	near(t, "recent of 3 of 2", counts(10, 20).recent(3), 15)
+	l := counts(10, 20)
+	l.observe(start.Add(3*time.Second), 60, 3)
+	near(t, "recent with a long sample", l.recent(2), 20)
+}
+
+// TestSinceChange is the samples that ended after the change point; all when there was none.
+func TestSinceChange(t *testing.T) {
+	t.Parallel()
+	l := counts(1, 2, 3, 4)
+	if got := l.sinceChange(); len(got) != 4 {
+		t.Errorf("without a change %d samples count, want all", len(got))
+	}
+	for i, want := range []int{3, 2, 1, 0} {
+		l.Change = l.Samples[i].At
+		if got := l.sinceChange(); len(got) != want || want > 0 && got[0].Images != float64(i+2) {
+			t.Errorf("change at the end of sample %d: %d samples count, want the %d after it", i+1, len(got), want)
+		}
+	}
+}
+
+// TestDispersion: the median, over a minute, of (difference)^2/sum of neighbouring counts, divided by 0.455; from 1 to 20.
+func TestDispersion(t *testing.T) {
+	t.Parallel()
+	alternate := func(n int, a, b float64) []float64 {
+		list := make([]float64, n)
+		for i := range list {
+			list[i] = []float64{a, b}[i%2]
+		}
+		return list
+	}
+	const wild = 20 * 20 / 220. / 0.455 // of 100 and 120 by turns
+	tests := []struct {
+		name   string
+		images []float64
+		want   float64
+	}{
+		{"nothing seen counts as Poisson", nil, 1},
+		{"four terms say nothing yet", alternate(5, 100, 120), 1},
+		{"five terms do", alternate(6, 100, 120), wild},
+		{"never less than Poisson", repeat(61, 100), 1},
+		{"never more than 20", alternate(61, 10, 90), 20},
+		{"up to 20 as it is", alternate(61, 100, 146), 46 * 46 / 246. / 0.455},
+		{"seconds without images have no term", repeat(61, 0), 1},
+		{"one image a pair is a term", alternate(61, 0, 1), 1 / 0.455},
+		// Half of the minute's 60 terms are wild: the median is the first wild one. One older term would make it a calm one.
+		{"a minute counts, not more", join(repeat(130, 100), repeat(31, 100), alternate(30, 120, 100)), wild},
+		{"the half of the terms is calm", join(repeat(32, 100), alternate(29, 120, 100)), 1},
+		{"a jump spoils one term of many", join(repeat(30, 100), repeat(30, 1000)), 1},
+	}
+	for _, test := range tests {
+		near(t, test.name+": dispersion", counts(test.images...).dispersion(), test.want)
+	}
+
+	// Of random arrivals, alone or in groups of five, which vary five times as much.
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, group := range []float64{1, 5} {
+		sum := 0.0
+		for range 50 {
+			images := make([]float64, 61)
+			for i := range images {
+				images[i] = group * float64(poisson(rng, 100))
+			}
+			sum += counts(images...).dispersion()
+		}
+		if mean := sum / 50; mean < group || mean > 1.3*group {
+			t.Errorf("arrivals in groups of %v: dispersion %v on average, want about as much", group, mean)
+		}
+	}
+}
+
+func poisson(rng *rand.Rand, mean float64) int {
+	n := 0
+	for left := mean; ; n++ {
+		if left -= rng.ExpFloat64(); left < 0 {
+			return n
+		}
+	}
+}
+
+// TestDetectChange: a window of the latest samples, of 1, 2, 3, 5 or 8, differs from the half minute before by 4.5 standard
+// deviations. After 30 s at 100/s a window of n seconds has a mean of 100n and a variance of 100n(1 + n/30).
+func TestDetectChange(t *testing.T) {
+	t.Parallel()
+	limit := func(n, seconds, dispersion float64) float64 {
+		return 4.5 * math.Sqrt(100*n*(1+n/seconds)*dispersion)
+	}
+	detected := func(dispersion float64, images ...float64) int {
+		l := counts(images...)
+		l.detectChange(dispersion)
+		return len(l.sinceChange())
+	}
+	before := repeat(30, 100)
+	for _, dispersion := range []float64{1, 4} {
+		for n := 1; n <= 8; n++ {
+			// Each of the n seconds is over by as much as a window of n can just tell.
+			over := limit(float64(n), 30, dispersion) / float64(n)
+			window := n == 1 || n == 2 || n == 3 || n == 5 || n == 8
+			for _, sign := range []float64{1, -1} {
+				for seen := 1; seen < n; seen++ {
+					if got := detected(dispersion, join(before, repeat(seen, 100+sign*1.02*over))...); got != 30+seen {
+						t.Errorf("dispersion %v: %d of %d samples off by %v are a change", dispersion, seen, n, sign*over)
+					}
+				}
+				want := 30 + n
+				if window {
+					want = n
+				}
+				if got := detected(dispersion, join(before, repeat(n, 100+sign*1.02*over))...); got != want {
+					t.Errorf("dispersion %v: of %d samples off by %v after 30 %d count, want %d", dispersion, n, sign*over, got, want)
+				}
+				if got := detected(dispersion, join(before, repeat(n, 100+sign*0.98*over))...); got != 30+n {
+					t.Errorf("dispersion %v: %d samples off by a little less are a change", dispersion, n)
+				}
+			}
+		}
+	}
+
+	one := limit(1, 30, 1)
+	for name, test := range map[string]struct {
+		images []float64
+		want   int
+	}{
+		"half a minute is compared with, not what came before": {join([]float64{250}, before, []float64{100 + 1.02*one}), 1},
+		"less when there is no more":                           {[]float64{100, 100 + 1.02*limit(1, 1, 1)}, 1},
+		"and then with less certainty":                         {[]float64{100, 100 + 0.98*limit(1, 1, 1)}, 2},
+		"one sample has nothing to be compared with":           {[]float64{100}, 1},
+		"the window that differs most is the change":           {join(before, []float64{100 + 1.02*one, 1000, 1000}), 2},
+		"an image after half a minute of none is a change":     {join(repeat(30, 0), []float64{1}), 1},
+		"after ten seconds of none it takes two: chance":       {join(repeat(10, 0), []float64{1}), 11},
+		"after ten seconds of none it takes two":               {join(repeat(10, 0), []float64{2}), 1},
+	} {
+		if got := detected(1, test.images...); got != test.want {
+			t.Errorf("%s: %d samples count, want %d", name, got, test.want)
+		}
+	}
+
+	// Samples of two seconds: 30 of them before are compared with, a minute.
+	for off, want := range map[float64]int{1.02: 1, 0.98: 31} {
+		l := &load{}
+		for i := range 30 {
+			l.observe(start.Add(time.Duration(2*i)*time.Second), 200, 2)
+		}
+		l.observe(start.Add(time.Minute), 200+off*limit(2, 60, 1), 2)
+		l.detectChange(1)
+		if got := len(l.sinceChange()); got != want {
+			t.Errorf("sample of two seconds, off by %v of the limit: %d samples count, want %d", off, got, want)
+		}
+	}
+}
+
+// TestDetectChangeIsSeldomWrong: of Poisson arrivals it sees a change about once in 150,000 looks.
+func TestDetectChangeIsSeldomWrong(t *testing.T) {
+	t.Parallel()
+	rng, wrong := rand.New(rand.NewPCG(3, 4)), 0
+	l := &load{}
+	for i := range 5_000 {
+		l.observe(start.Add(time.Duration(i)*time.Second), float64(poisson(rng, 30)), 1)
+		before := l.Change
+		l.detectChange(1)
+		if !l.Change.Equal(before) {
+			wrong++
+		}
+	}
+	if wrong > 3 {
+		t.Errorf("%d changes in 5,000 s of a steady load, want hardly any", wrong)
+	}
+}
+
+// line is a load whose rate is rate(t), t in seconds from now, in samples of a length.
+func line(n int, seconds float64, rate func(t float64) float64) *load {
+	l := &load{}
+	for i := range n {
+		end := -float64(n-1-i) * seconds
+		l.observe(start.Add(time.Duration(end*float64(time.Second))), seconds*rate(end-seconds/2), seconds)
+	}
+	return l
+}
+
+// TestTrendOfALine: a load that grows evenly is continued exactly, whatever the weights: the level is its value now.
+func TestTrendOfALine(t *testing.T) {
+	t.Parallel()
+	for _, horizon := range []float64{1, 6, 30, 100, 1000} {
+		for _, seconds := range []float64{1, 2, 0.5} {
+			level, slope := line(50, seconds, func(t float64) float64 { return 500 + 5*t/seconds }).trend(horizon, 1)
+			near(t, fmt.Sprintf("level at horizon %v of samples of %v s", horizon, seconds), level, 500)
+			near(t, "slope", slope, 5/seconds)
+		}
+	}
+	if level, slope := new(load).trend(6, 1); level != 0 || slope != 0 {
+		t.Errorf("trend of nothing = %v, %v", level, slope)
+	}
+}
+
+// TestTrendAfterAChange: of three samples or fewer it is the mean and a standard error, of fewer than eight the mean, from
+// eight on a line.
+func TestTrendAfterAChange(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 9; n++ {
+		l := counts(join(repeat(20, 5), repeat(n, 100))...)
+		l.Change = start.Add(-time.Duration(n) * time.Second)
+		level, slope := l.trend(6, 4)
+		want := 100.0
+		if n <= 3 { // n seconds of 100 images with dispersion 4: the mean's variance is 400/n
+			want += math.Sqrt(400 / float64(n))
+		}
+		near(t, fmt.Sprintf("level of %d samples", n), level, want)
+		near(t, fmt.Sprintf("slope of %d samples", n), slope, 0)
+
+		l = line(n, 1, func(t float64) float64 { return 10_000 + 1000*t })
+		if _, slope := l.trend(6, 1); (slope > 0) != (n >= 8) {
+			t.Errorf("slope of %d samples of a steep line = %v", n, slope)
+		}
+	}
+}
+
+// weighted is the mean of the latest samples with weights exp(-age/tau), the line through them, and the standard error of
+// its slope when a rate has the variance dispersion*mean/seconds: written as textbooks do, with centred sums.
+func weighted(l *load, samples int, tau, dispersion float64) (mean, now, slope, stderr float64) {
+	list := l.last(samples)
+	var w, t, y []float64
+	for _, s := range list {
+		age := list[len(list)-1].At.Sub(s.At).Seconds() + s.Seconds/2
+		w, t, y = append(w, math.Exp(-age/tau)*s.Seconds), append(t, -age), append(y, s.Images/s.Seconds)
+	}
+	average := func(x []float64) float64 {
+		sum, weights := 0.0, 0.0
+		for i := range x {
+			sum, weights = sum+w[i]*x[i], weights+w[i]
+		}
+		return sum / weights
+	}
+	mean = average(y)
+	middle, txy, txx, variance := average(t), 0.0, 0.0, 0.0
+	for i := range y {
+		txy += w[i] * (t[i] - middle) * (y[i] - mean)
+		txx += w[i] * (t[i] - middle) * (t[i] - middle)
+	}
+	for i := range y {
+		d := w[i] * (t[i] - middle) / txx
+		variance += d * d * dispersion * max(mean, 0.1) / list[i].Seconds
+	}
+	slope = txy / txx
+	return mean, mean - slope*middle, slope, math.Sqrt(variance)
+}
+
+// TestTrendIsAWeightedFit: tau is half the horizon, from 8 to 60 s, and four taus are looked at, at least 60 samples. The
+// line counts when it rises by more than two standard errors; else the mean does.
+func TestTrendIsAWeightedFit(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(5, 6))
+	lines, means := 0, 0
+	for _, test := range []struct {
+		horizon, tau float64
+		samples      int
+	}{{1, 8, 60}, {16, 8, 60}, {18, 9, 60}, {34, 17, 68}, {119, 59.5, 238}, {120, 60, 240}, {1000, 60, 240}} {
+		for _, growth := range []float64{-3, -0.5, 0, 0.05, 0.2, 0.5, 3} {
+			for _, dispersion := range []float64{1, 3} {
+				for _, seconds := range []float64{1, 2} {
+					l := line(260, seconds, func(t float64) float64 {
+						mean := max(1, 800+growth*t)
+						return mean + math.Sqrt(mean)*rng.NormFloat64()
+					})
+					mean, now, slope, stderr := weighted(l, test.samples, test.tau, dispersion)
+					wantLevel, wantSlope := mean, 0.0
+					if slope > 2*stderr {
+						wantLevel, wantSlope = now, slope
+						lines++
+					} else {
+						means++
+					}
+					level, got := l.trend(test.horizon, dispersion)
+					what := fmt.Sprintf("horizon %v, growth %v, dispersion %v, samples of %v s", test.horizon, growth, dispersion, seconds)
+					near(t, "level: "+what, level, wantLevel)
+					near(t, "slope: "+what, got, wantSlope)
+				}
+			}
+		}
+	}
+	if lines < 20 || means < 20 {
+		t.Errorf("%d lines and %d means: the data do not show both", lines, means)
+	}
+
+	// With hardly an image the variance is that of a tenth of an image a second.
+	for _, last := range []float64{1, 2, 3, 4, 6, 10} {
+		l := counts(join(repeat(239, 0), []float64{last})...)
+		mean, now, slope, stderr := weighted(l, 240, 60, 1)
+		want := mean
+		if slope > 2*stderr {
+			want = now
+		}
+		level, _ := l.trend(120, 1)
+		near(t, fmt.Sprintf("level after four minutes of nothing and %v images", last), level, want)
+	}
+
+	// A sample that is twice as long counts twice.
+	l := &load{}
+	at := start.Add(-time.Hour)
+	for i := range 200 {
+		seconds := float64(1 + i%2)
+		at = at.Add(time.Duration(seconds) * time.Second)
+		l.observe(at, seconds*(500+100*rng.NormFloat64()), seconds)
+	}
+	mean, _, _, _ := weighted(l, 60, 8, 50)
+	level, _ := l.trend(1, 50)
+	near(t, "level of samples of different lengths", level, mean)
+}
+
+// TestMargin: the forecast that was made a horizon ago is held against the rate that came.
+func TestMargin(t *testing.T) {
+	t.Parallel()
+	const horizon = 5
+	at := func(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
+	story := func(q, most float64, rates ...float64) float64 { // a forecast of 100 each second; the rates come
+		m, got := margin{}, 0.0
+		for second, rate := range rates {
+			got = m.factor(at(second), 100, rate, horizon, q, most)
+		}
+		return got
+	}
+	near(t, "margin before a forecast can have failed", story(0.8, 2, repeat(5, 150)...), 1)
+	near(t, "margin when the first one has", story(0.8, 2, repeat(6, 150)...), 1.5)
+	near(t, "margin at most", story(0.8, 1.2, repeat(6, 150)...), 1.2)
+	near(t, "margin of forecasts that were too high", story(0.8, 2, repeat(6, 50)...), 1)
+	// Ten comparisons: eight right, one 1.3, one 1.6 times as much.
+	ten := join(repeat(13, 100), []float64{130, 160})
+	near(t, "margin, median", story(0.5, 2, ten...), 1)
+	near(t, "margin, 80 %", story(0.8, 2, ten...), 1.3)
+	near(t, "margin, 90 %", story(0.9, 2, ten...), 1.6)
+
+	// Of several forecasts that old the latest counts; a younger one does not yet.
+	m := margin{}
+	m.factor(at(0), 100, 0, horizon, 0.8, 10)
+	m.factor(at(1), 50, 0, horizon, 0.8, 10)
+	m.factor(at(2), 25, 0, horizon, 0.8, 10)
+	near(t, "margin when the forecast of 50 is as old as the horizon", m.factor(at(6), 100, 200, horizon, 0.8, 10), 4)
+
+	// A forecast of nothing is taken for one image a second.
+	m = margin{}
+	m.factor(at(0), 0, 0, horizon, 0.8, 10)
+	near(t, "margin after a forecast of nothing", m.factor(at(5), 100, 3, horizon, 0.8, 10), 3)
+	m = margin{}
+	m.factor(at(0), 0.5, 0, horizon, 0.8, 10)
+	near(t, "margin after a forecast of half an image", m.factor(at(5), 100, 3, horizon, 0.8, 10), 3)
+
+	// What came two minutes ago is forgotten, with a long horizon after ten of them.
+	for _, test := range []struct{ horizon, window int }{{5, 120}, {12, 120}, {20, 200}} {
+		m := margin{}
+		m.factor(at(0), 100, 0, float64(test.horizon), 0.8, 10)
+		came := test.horizon
+		near(t, "margin", m.factor(at(came), 1, 300, float64(test.horizon), 0.8, 10), 3)
+		m.Forecasts = nil // no other comparison
+		near(t, fmt.Sprintf("horizon %d: margin at the end of the window", test.horizon),
+			m.factor(at(came+test.window), 1, 0, float64(test.horizon), 0.8, 10), 3)
+		m.Forecasts = nil
+		near(t, fmt.Sprintf("horizon %d: margin after the window", test.horizon),
+			m.factor(at(came+test.window+1), 1, 0, float64(test.horizon), 0.8, 10), 1)
+	}
+}
+
+// TestQuantile is the value below which the share of the values lies, at most the largest.
+func TestQuantile(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ q, want float64 }{{0, 1}, {0.05, 1}, {0.1, 2}, {0.5, 6}, {0.79, 8}, {0.8, 9}, {0.9, 10}, {1, 10}} {
+		near(t, fmt.Sprintf("quantile %v of 1 to 10", test.q), quantile([]float64{7, 3, 10, 1, 2, 9, 8, 4, 6, 5}, test.q), test.want)
+	}
+	near(t, "quantile of one", quantile([]float64{5}, 0.9), 5)
+}

@@ -1,0 +1,331 @@
+package autoscale
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestHPADefaults are kube-controller-manager's and, of the external metric, what KEDA's and Prometheus' users write; what is
+// set is kept.
+func TestHPADefaults(t *testing.T) {
+	t.Parallel()
+	shared := HPAConfig{Limits: Limits{Min: 1, Max: 50}, Sync: 15 * time.Second, Tolerance: 0.1,
+		Up:   ScalingRules{Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}},
+		Down: ScalingRules{Stabilisation: 5 * time.Minute, Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}}}
+	set := HPAConfig{Limits: Limits{Min: 2, Max: 3}, Sync: 1, Tolerance: 0.5,
+		Up: ScalingRules{Stabilisation: 2, Policies: []ScalingPolicy{{Pods: 1}}}, Down: ScalingRules{Stabilisation: 3, Policies: []ScalingPolicy{{Pods: 2}}}}
+	for name, pair := range map[string][2]any{
+		"cpu":      {NewHPACPU(HPACPUConfig{}).cfg, HPACPUConfig{shared, 0.7, 5 * time.Minute, 30 * time.Second}},
+		"external": {NewHPAExternal(HPAExternalConfig{}).cfg, HPAExternalConfig{shared, MetricQueue, 10, time.Minute}},
+		"cpu set":  {NewHPACPU(HPACPUConfig{set, 0.2, 4, 5}).cfg, HPACPUConfig{set, 0.2, 4, 5}},
+		"external set": {NewHPAExternal(HPAExternalConfig{set, MetricRate, 7, 8}).cfg,
+			HPAExternalConfig{set, MetricRate, 7, 8}},
+	} {
+		if diff := cmp.Diff(pair[1], pair[0]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// ago is that long before start.
+func ago(d time.Duration) time.Time { return start.Add(-d) }
+
+// TestHPAStabilisation: up by the least recommendation of the up window, down by the most of the down window. A
+// recommendation counts for less than the window. What there was at first is a recommendation too.
+func TestHPAStabilisation(t *testing.T) {
+	t.Parallel()
+	cfg := HPAConfig{Up: ScalingRules{Stabilisation: time.Minute}}.withDefaults()
+	started := func(at time.Duration, n float64) hpaState {
+		return hpaState{Started: true, Recommendations: []point{{ago(at), n}}}
+	}
+	for name, test := range map[string]struct {
+		cfg                  HPAConfig
+		st                   hpaState
+		current, recommended int
+		want                 int
+	}{
+		"down when all agreed":                {cfg, hpaState{Started: true}, 10, 5, 5},
+		"down to the most of five minutes":    {cfg, started(299*time.Second, 8), 10, 5, 8},
+		"down to no more than there is":       {cfg, started(299*time.Second, 20), 10, 5, 10},
+		"down, the window has passed":         {cfg, started(300*time.Second, 8), 10, 5, 5},
+		"up when all agreed":                  {cfg, hpaState{Started: true}, 10, 20, 20},
+		"up to the least of a minute":         {cfg, started(59*time.Second, 12), 10, 20, 12},
+		"up to no fewer than there are":       {cfg, started(59*time.Second, 3), 10, 20, 10},
+		"up, the window has passed":           {cfg, started(time.Minute, 12), 10, 20, 20},
+		"up at once by default":               {HPAConfig{}.withDefaults(), started(time.Nanosecond, 12), 10, 20, 20},
+		"down at once when there's no window": {HPAConfig{Down: ScalingRules{Stabilisation: -1}}.withDefaults(), started(time.Nanosecond, 12), 10, 5, 5},
+		"at first what there is counts, down": {cfg, hpaState{}, 10, 5, 10},
+		"at first what there is counts, up":   {cfg, hpaState{}, 10, 20, 10},
+	} {
+		st := test.st
+		if got := test.cfg.stabilise(&st, start, test.current, test.recommended); got != test.want {
+			t.Errorf("%s: %d, want %d", name, got, test.want)
+		}
+		if last := st.Recommendations[len(st.Recommendations)-1]; last != (point{start, float64(test.recommended)}) || !st.Started {
+			t.Errorf("%s: remembers %v, want the recommendation as it was before", name, st.Recommendations)
+		}
+	}
+
+	// Recommendations are remembered for as long as the longer window, not for ever.
+	st := hpaState{Started: true}
+	for second := range 1000 {
+		cfg.stabilise(&st, start.Add(time.Duration(second)*time.Second), 10, 5)
+	}
+	if got := len(st.Recommendations); got != 301 {
+		t.Errorf("%d recommendations of 1000 s are remembered, want those of five minutes", got)
+	}
+}
+
+// TestHPAPace: the policy that allows most counts, from the number at the begin of its period.
+func TestHPAPace(t *testing.T) {
+	t.Parallel()
+	percent := func(n int) []ScalingPolicy { return []ScalingPolicy{{Percent: n, Period: time.Minute}} }
+	pods := func(n int) []ScalingPolicy { return []ScalingPolicy{{Pods: n, Period: time.Minute}} }
+	both := []ScalingPolicy{{Percent: 25, Period: time.Minute}, {Pods: 4, Period: time.Minute}}
+	changed := func(at time.Duration, by float64) hpaState { return hpaState{Changes: []point{{ago(at), by}}} }
+	for name, test := range map[string]struct {
+		policies        []ScalingPolicy
+		st              hpaState
+		current, wanted int
+		want            int
+	}{
+		"half as many more":                     {percent(50), hpaState{}, 202, 1000, 303},
+		"half of them":                          {percent(50), hpaState{}, 202, 0, 101},
+		"one in a hundred more":                 {percent(1), hpaState{}, 100, 1000, 101},
+		"one in a hundred less":                 {percent(1), hpaState{}, 100, 0, 99},
+		"more is rounded up":                    {percent(10), hpaState{}, 11, 1000, 13},
+		"less is rounded down":                  {percent(10), hpaState{}, 11, 0, 9},
+		"a percentage of none is none":          {percent(100), hpaState{}, 0, 5, 0},
+		"four more":                             {pods(4), hpaState{}, 10, 1000, 14},
+		"four less":                             {pods(4), hpaState{}, 10, 0, 6},
+		"four of ten more is most":              {both, hpaState{}, 10, 1000, 14},
+		"four of ten less is most":              {both, hpaState{}, 10, 0, 6},
+		"a quarter of 100 more is most":         {both, hpaState{}, 100, 1000, 125},
+		"a quarter of 100 less is most":         {both, hpaState{}, 100, 0, 75},
+		"no more than wanted":                   {pods(4), hpaState{}, 10, 12, 12},
+		"no less than wanted":                   {pods(4), hpaState{}, 10, 8, 8},
+		"three of four came in the minute":      {pods(4), changed(59*time.Second, 3), 13, 1000, 14},
+		"three came before":                     {pods(4), changed(time.Minute, 3), 13, 1000, 17},
+		"three of four left in the minute":      {pods(4), changed(59*time.Second, -3), 7, 0, 6},
+		"three left before":                     {pods(4), changed(time.Minute, -3), 7, 0, 3},
+		"half of what there was, three came":    {percent(50), changed(time.Second, 4), 14, 1000, 15},
+		"half of what there was, three left":    {percent(50), changed(time.Second, -4), 6, 0, 5},
+		"more came than is allowed: none goes":  {pods(4), changed(time.Second, 10), 20, 1000, 20},
+		"more left than is allowed: none comes": {pods(4), changed(time.Second, -10), 10, 0, 10},
+		"as many as there are":                  {pods(4), hpaState{}, 10, 10, 10},
+	} {
+		cfg := HPAConfig{Up: ScalingRules{Policies: test.policies}, Down: ScalingRules{Policies: test.policies}}.withDefaults()
+		if got := cfg.pace(&test.st, start, test.current, test.wanted); got != test.want {
+			t.Errorf("%s: from %d to %d, want %d", name, test.current, got, test.want)
+		}
+	}
+}
+
+// TestHPASettles: stabilisation, pace and limits each say so, and a change is remembered for the longest period there can be.
+func TestHPASettles(t *testing.T) {
+	t.Parallel()
+	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 30}, Up: ScalingRules{Stabilisation: time.Minute}}.withDefaults()
+	for name, test := range map[string]struct {
+		recommendation       float64 // of a second ago
+		current, recommended int
+		want                 []Reason
+	}{
+		"as recommended":   {8, 8, 8, nil},
+		"held down":        {9, 8, 20, []Reason{{RuleStabilisation, 9, 60, 0}}},
+		"held up":          {7, 8, 5, []Reason{{RuleStabilisation, 7, 300, 0}}},
+		"not so many":      {100, 8, 20, []Reason{{RulePace, 16, 20, 0}}},
+		"bounded":          {100, 28, 40, []Reason{{RuleMax, 30, 40, 0}}},
+		"bounded below":    {0, 5, 1, []Reason{{RuleMin, 3, 1, 0}}},
+		"all at one time":  {39, 18, 60, []Reason{{RuleStabilisation, 39, 60, 0}, {RulePace, 36, 39, 0}, {RuleMax, 30, 36, 0}}},
+		"not changed, max": {100, 30, 40, []Reason{{RuleMax, 30, 40, 0}}},
+	} {
+		st := hpaState{Started: true, Recommendations: []point{{ago(time.Second), test.recommendation}},
+			Changes: []point{{ago(31 * time.Minute), 1}, {ago(29 * time.Minute), 2}}}
+		d := Decision{Replicas: test.recommended}
+		cfg.settle(&d, &st, start, test.current, test.recommended)
+		if diff := cmp.Diff(test.want, d.Reasons); diff != "" {
+			t.Errorf("%s: reasons (-want +got):\n%s", name, diff)
+		}
+		changes := []point{{ago(31 * time.Minute), 1}, {ago(29 * time.Minute), 2}}
+		if d.Replicas != test.current {
+			changes = []point{{ago(29 * time.Minute), 2}, {start, float64(d.Replicas - test.current)}}
+		}
+		if diff := cmp.Diff(changes, st.Changes); diff != "" {
+			t.Errorf("%s: changes (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestHPATolerance: as far off as the tolerance is still tolerated.
+func TestHPATolerance(t *testing.T) {
+	t.Parallel()
+	cfg := HPAConfig{Tolerance: 0.25}
+	for ratio, want := range map[float64]bool{0.7499: false, 0.75: true, 1: true, 1.25: true, 1.2501: false} {
+		if got := cfg.tolerated(ratio); got != want {
+			t.Errorf("tolerated(%v) = %v, want %v", ratio, got, want)
+		}
+	}
+}
+
+// TestCeil rounds up what is more than a billionth above a whole number.
+func TestCeil(t *testing.T) {
+	t.Parallel()
+	for x, want := range map[float64]int{0: 0, 2.1: 3, 3: 3, 3 + 0.9e-9: 3, 3 + 1.5e-9: 4} {
+		if got := ceil(x); got != want {
+			t.Errorf("ceil(%v) = %d, want %d", x, got, want)
+		}
+	}
+}
+
+// TestHPACPUReasons has the rules of TestHPACPURecommends where they say why, and where they meet.
+func TestHPACPUReasons(t *testing.T) {
+	t.Parallel()
+	with := func(a, b []Replica) []Replica { return append(a, b...) }
+	for name, test := range map[string]struct {
+		pods    []Replica
+		desired int
+		target  float64
+		want    Reason
+	}{
+		"twice the target":                              {cpuPods(1, 1), 2, 0.5, Reason{RuleTarget, 4, 1, 0.5}},
+		"the mean counts":                               {cpuPods(1, 2), 2, 0.5, Reason{RuleTarget, 6, 1.5, 0.5}},
+		"tolerated":                                     {cpuPods(0.5, 0.5), 7, 0.5, Reason{RuleTolerance, 7, 1, 0.1}},
+		"nobody has metrics: those without":             {with(cpuPods(-1, -1), unready(3)), 5, 0.5, Reason{RuleMissing, 5, 5, 0}},
+		"CPU of the start does not count":               {[]Replica{{Created: start, CPU: new(float64)}, {Created: start}}, 5, 0.5, Reason{RuleMissing, 5, 2, 0}},
+		"damped to the target by one without":           {cpuPods(1, -1), 2, 0.5, Reason{RuleMissing, 2, 1, 0}},
+		"damped by one without and one that starts":     {with(cpuPods(1.5, -1), unready(1)), 3, 0.5, Reason{RuleMissing, 3, 2, 0}},
+		"at the target those that start do not matter":  {with(cpuPods(0.5, 0.5), unready(2)), 4, 0.5, Reason{RuleTolerance, 4, 1, 0.1}},
+		"below it neither":                              {with(cpuPods(0.25, 0.25), unready(2)), 4, 0.5, Reason{RuleTarget, 1, 0.25, 0.5}},
+		"less than twice the target, two start":         {with(cpuPods(0.9, 0.9), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 2, 0}},
+		"much more, one starts":                         {with(cpuPods(2, 2), unready(1)), 3, 0.5, Reason{RuleTarget, 8, 2, 0.5}},
+		"one without metrics may be busy":               {cpuPods(0.1, 0.1, 0.1, -1), 4, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
+		"three without may be busy":                     {cpuPods(0.05, -1, -1, -1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05), 12, 0.5, Reason{RuleTarget, 7, 0.05, 0.5}},
+		"as busy as a target above all it asks for":     {cpuPods(0.5, 0.5, -1), 3, 2, Reason{RuleTarget, 2, 0.5, 2}},
+		"at the target one without counts as idle":      {cpuPods(0.5, 0.5, 0.5, -1), 4, 0.5, Reason{RuleMissing, 4, 1, 0}},
+		"when shrinking those that start do not count":  {with(cpuPods(0.1, 0.1, 0.1, -1), unready(9)), 13, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
+		"busy ones without metrics would turn it round": {with(cpuPods(0.4, -1), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 3, 0}},
+		"growing to fewer than there are: nothing":      {with(cpuPods(1.2, 1.2), unready(1)), 9, 0.5, Reason{RuleMissing, 9, 1, 0}},
+		"shrinking to more than there are: nothing":     {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 3, 0.5, Reason{RuleMissing, 3, 1, 0}},
+		"growing to as many as there are":               {with(cpuPods(1.2, 1.2), unready(1)), 5, 0.5, Reason{RuleTarget, 5, 1.2, 0.5}},
+		"shrinking to as many as there are":             {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 4, 0.5, Reason{RuleTarget, 4, 0.2, 0.5}},
+	} {
+		p := NewHPACPU(HPACPUConfig{Target: test.target})
+		var d Decision
+		got, ok := p.recommend(&d, start, Snapshot{At: start, Desired: test.desired, Replicas: test.pods})
+		reason := d.Because()
+		reason.Value = float64(int(reason.Value*1e6+0.5)) / 1e6
+		if reason != test.want || ok && got != test.want.Replicas {
+			t.Errorf("%s: %d, %v because of %+v, want %+v", name, got, ok, reason, test.want)
+		}
+	}
+	var d Decision
+	NewHPACPU(HPACPUConfig{}).recommend(&d, start, Snapshot{At: start, Desired: 2, Replicas: cpuPods(1, 2)})
+	near(t, "figure cpu_ratio", d.Figure("cpu_ratio"), 1.5)
+}
+
+// TestHPACPUUnready at the edges of its times.
+func TestHPACPUUnready(t *testing.T) {
+	t.Parallel()
+	window := Window{End: start, Length: 15 * time.Second}
+	p := NewHPACPU(HPACPUConfig{})
+	for name, test := range map[string]struct {
+		r    Replica
+		want bool
+	}{
+		"ready for a window":                  {Replica{Ready: true, Created: ago(time.Minute), ReadyAt: ago(15 * time.Second)}, false},
+		"ready for just less":                 {Replica{Ready: true, Created: ago(time.Minute), ReadyAt: ago(15*time.Second - 1)}, true},
+		"unready, not yet five minutes old":   {Replica{Created: ago(5*time.Minute - 1), ReadyAt: ago(4 * time.Minute)}, true},
+		"unready, five minutes old":           {Replica{Created: ago(5 * time.Minute), ReadyAt: ago(4 * time.Minute)}, false},
+		"unready 30 s after it was made":      {Replica{Created: ago(time.Hour), ReadyAt: ago(time.Hour - 30*time.Second)}, false},
+		"unready just before":                 {Replica{Created: ago(time.Hour), ReadyAt: ago(time.Hour - 30*time.Second + 1)}, true},
+		"old and ready, whenever it began to": {Replica{Ready: true, Created: ago(time.Hour), ReadyAt: ago(time.Hour - 1)}, false},
+	} {
+		test.r.CPUWindow = window
+		if got := p.unready(start, &test.r); got != test.want {
+			t.Errorf("%s: unready %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// TestHPACPULooksEach15Seconds, and sets nothing when there is nothing to go by.
+func TestHPACPULooksEach15Seconds(t *testing.T) {
+	t.Parallel()
+	p := NewHPACPU(HPACPUConfig{})
+	for second, want := range map[int]int{0: 2} {
+		if d := p.Decide(start.Add(time.Duration(second)*time.Second), Snapshot{Desired: 1, Replicas: cpuPods(1.4)}); d.Replicas != want {
+			t.Errorf("after %d s %d replicas, want %d", second, d.Replicas, want)
+		}
+	}
+	if d := p.Decide(start.Add(14*time.Second), Snapshot{Desired: 2, Replicas: cpuPods(1.4, 1.4)}); d.Replicas != 2 || len(d.Reasons) != 0 {
+		t.Errorf("14 s later: %d replicas, %v; want no look", d.Replicas, d.Reasons)
+	}
+	before := p.state
+	if d := p.Decide(start.Add(15*time.Second), Snapshot{Desired: 2, Replicas: cpuPods(-1, -1)}); d.Replicas != 2 || d.Because().Rule != RuleMissing || len(p.state.Recommendations) != len(before.Recommendations) {
+		t.Errorf("without metrics: %d replicas, %v; recommendations %v, want as before", d.Replicas, d.Reasons, p.state.Recommendations)
+	}
+}
+
+// TestHPAExternalMetrics: what each metric is, and how many a replica is to have of it.
+func TestHPAExternalMetrics(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		metric  Metric
+		desired int
+		want    Reason
+	}{
+		"queue":                 {MetricQueue, 1, Reason{RuleTarget, 3, 24, 10}},
+		"in the system":         {MetricInSystem, 1, Reason{RuleTarget, 4, 36, 10}},
+		"rate":                  {MetricRate, 1, Reason{RuleTarget, 5, 50, 10}},
+		"tolerated":             {MetricRate, 5, Reason{RuleTolerance, 5, 1, 0.1}},
+		"of none as if of one":  {MetricQueue, 0, Reason{RuleTarget, 3, 24, 10}},
+		"shrinking by the rate": {MetricRate, 9, Reason{RuleTarget, 5, 50, 10}},
+	} {
+		p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Down: ScalingRules{Stabilisation: -1}}, Metric: test.metric})
+		p.state.Rate.Totals = []point{{ago(20 * time.Second), 1000}}
+		s := Snapshot{At: start, Queue: 24, InFlight: 12, Desired: test.desired}
+		s.Offered = 2000
+		d := p.Decide(start, s)
+		if got := d.Reasons[0]; got != test.want || d.Figure("metric_value") != map[Metric]float64{MetricQueue: 24, MetricInSystem: 36, MetricRate: 50}[test.metric] {
+			t.Errorf("%s: %+v with %v, want %+v", name, got, d.Figures, test.want)
+		}
+	}
+	p := NewHPAExternal(HPAExternalConfig{})
+	if d := p.Decide(start, Snapshot{At: start, Queue: 10}); d.Reasons[0] != (Reason{RuleTolerance, 0, 1, 0.1}) {
+		t.Errorf("as much as one replica is to have, of none: %+v, want it tolerated", d.Reasons[0])
+	}
+	for age, rule := range map[time.Duration]Rule{15 * time.Second: RuleTarget, 15*time.Second + 1: RuleStale} {
+		p.state.Clock = clock{}
+		if d := p.Decide(start, Snapshot{At: ago(age), Queue: 50, Desired: 1}); d.Reasons[0].Rule != rule {
+			t.Errorf("figures %s old: %v, want %q", age, d.Reasons, rule)
+		}
+	}
+	p.state.Clock = clock{}
+	if d := p.Decide(start, Snapshot{At: ago(20 * time.Second), Desired: 4}); d.Because() != (Reason{RuleStale, 4, 20, 15}) {
+		t.Errorf("figures 20 s old: %+v", d.Because())
+	}
+	p.state.Clock = clock{}
+	if d := p.Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 15}) {
+		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
+	}
+}
+
+// TestMeanRate: the difference of the newest and the oldest total within the window, by the time between them.
+func TestMeanRate(t *testing.T) {
+	t.Parallel()
+	var m meanRate
+	observe := func(second int, offered int64) float64 {
+		s := Snapshot{At: start.Add(time.Duration(second) * time.Second)}
+		s.Offered = offered
+		return m.observe(s, time.Minute)
+	}
+	near(t, "rate without a reading", m.observe(Snapshot{}, time.Minute), 0)
+	near(t, "rate of one reading", observe(0, 1000), 0)
+	near(t, "rate of two", observe(10, 1100), 10)
+	near(t, "rate when nothing is new", observe(10, 9999), 10)
+	near(t, "rate when something older comes", observe(5, 9999), 10)
+	near(t, "rate of a minute", observe(60, 2200), 20)
+	near(t, "rate when the first reading is older than a minute", observe(61, 2221), 1121./51)
+	near(t, "rate of counters that went back", observe(62, 0), 0)
+}

@@ -1,0 +1,220 @@
+package autoscale
+
+import (
+	"testing"
+	"time"
+)
+
+// TestKPADefaults are Knative's; what is set is kept.
+func TestKPADefaults(t *testing.T) {
+	t.Parallel()
+	want := KPAConfig{Limits: Limits{Min: 1, Max: 50}, Utilisation: 0.7, Tick: 2 * time.Second, StableWindow: 60 * time.Second,
+		PanicWindow: 6 * time.Second, PanicThreshold: 2, MaxScaleUp: 1000, MaxScaleDown: 2}
+	if got := NewKPA(KPAConfig{}).cfg; got != want {
+		t.Errorf("defaults %+v, want %+v", got, want)
+	}
+	set := KPAConfig{Limits: Limits{Min: 2, Max: 3}, Utilisation: 0.5, Tick: 1, StableWindow: 2, PanicWindow: 3, PanicThreshold: 4, MaxScaleUp: 5, MaxScaleDown: 6}
+	if got := NewKPA(set).cfg; got != set {
+		t.Errorf("defaults change %+v to %+v", set, got)
+	}
+}
+
+// TestKPAWindows: a value counts for less than the window, which ends with the newest: in the minute and in the six seconds.
+// Knative's buckets tell milliseconds apart.
+func TestKPAWindows(t *testing.T) {
+	t.Parallel()
+	for _, window := range []struct {
+		figure string
+		length time.Duration
+	}{{"stable_images", time.Minute}, {"panic_images", 6 * time.Second}} {
+		for age, counts := range map[time.Duration]bool{
+			0: true, window.length - time.Second: true, window.length - time.Millisecond: true,
+			window.length: false, window.length + time.Millisecond: false, window.length + time.Second: false,
+		} {
+			p := NewKPA(KPAConfig{Tick: time.Nanosecond})
+			now := start.Add(window.length)
+			p.Decide(start, Snapshot{At: start.Add(-time.Hour), Desired: 1}) // something long ago
+			if age > 0 {
+				at := now.Add(-age)
+				p.Decide(at, Snapshot{At: at, Queue: 60, InFlight: 40, Desired: 1})
+			}
+			s := Snapshot{At: now, Desired: 1}
+			if age == 0 {
+				s.Queue = 100
+			}
+			want := 0.0
+			switch {
+			case age == 0:
+				want = 100
+			case counts:
+				want = 50 // the mean of 100 then and 0 now
+			}
+			near(t, window.figure+" with a value "+age.String()+" old", p.Decide(now, s).Figure(window.figure), want)
+		}
+	}
+}
+
+// TestKPATakesEachReadingOnce, and none that is not newer.
+func TestKPATakesEachReadingOnce(t *testing.T) {
+	t.Parallel()
+	p := NewKPA(KPAConfig{})
+	p.Decide(start, Snapshot{Desired: 1})
+	p.Decide(start, Snapshot{At: start, InFlight: 10, Desired: 1})
+	for _, ago := range []time.Duration{0, time.Second} {
+		p.Decide(start, Snapshot{At: start.Add(-ago), InFlight: 1000, Desired: 1})
+	}
+	p.Decide(start.Add(time.Second), Snapshot{At: start.Add(time.Second), InFlight: 20, Desired: 1})
+	if got := p.state.Concurrency; len(got) != 2 || got[0].Value != 10 || got[1].Value != 20 {
+		t.Errorf("remembers %v, want 10 and 20", got)
+	}
+}
+
+// kpaAt is a KPA that has seen a concurrency for two minutes, out of the panic in which it starts.
+func kpaAt(cfg KPAConfig, concurrency int) *KPA {
+	p := NewKPA(cfg)
+	p.state.Started = true
+	for second := -59; second <= 0; second++ {
+		p.state.Concurrency = append(p.state.Concurrency, point{start.Add(time.Duration(second) * time.Second), float64(concurrency)})
+	}
+	return p
+}
+
+// TestKPAStale: figures older than the panic window are no data; none ever were none either.
+func TestKPAStale(t *testing.T) {
+	t.Parallel()
+	for age, rule := range map[time.Duration]Rule{0: RuleStable, 6 * time.Second: RuleStable, 6001 * time.Millisecond: RuleStale} {
+		d := kpaAt(KPAConfig{}, 7).Decide(start.Add(age), Snapshot{At: start, InFlight: 7, Desired: 10, Replicas: withReplicas(10, 10, 0).Replicas})
+		if got := d.Because(); got.Rule != rule || rule == RuleStale && got != (Reason{RuleStale, 10, 6.001, 6}) {
+			t.Errorf("figures %s old: %+v, want %q", age, got, rule)
+		}
+	}
+	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 6}) {
+		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
+	}
+	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{At: start, InFlight: 1, Desired: 1}); d.Because().Rule != RuleStable {
+		t.Errorf("one reading: %+v, want a decision", d.Because())
+	}
+	// Remembered figures do not help when there is nothing now.
+	if d := kpaAt(KPAConfig{}, 7).Decide(start, Snapshot{Desired: 4}); d.Because().Rule != RuleStale {
+		t.Errorf("no figures, but a memory: %+v", d.Because())
+	}
+}
+
+// TestKPAScales: concurrency over the busy workers of a replica, within what may change at a time.
+func TestKPAScales(t *testing.T) {
+	t.Parallel()
+	workers := func(s Snapshot, n int) Snapshot {
+		for i := range s.Replicas {
+			s.Replicas[i].Workers = n
+		}
+		return s
+	}
+	for name, test := range map[string]struct {
+		cfg         KPAConfig
+		s           Snapshot
+		concurrency int
+		rules       string
+		want        int
+	}{
+		"10 at a time, 0.7 a replica":       {KPAConfig{}, withReplicas(10, 10, 0), 10, "stable", 15},
+		"0.5 a replica":                     {KPAConfig{Utilisation: 0.5}, withReplicas(11, 11, 0), 10, "stable", 20},
+		"of two workers":                    {KPAConfig{Utilisation: 0.5}, workers(withReplicas(10, 10, 0), 2), 15, "stable", 15},
+		"down by half, rounded down":        {KPAConfig{}, withReplicas(9, 9, 0), 0, "stable", 4},
+		"down by two thirds":                {KPAConfig{MaxScaleDown: 3}, withReplicas(9, 9, 0), 0, "stable", 3},
+		"up by half":                        {KPAConfig{Utilisation: 1, MaxScaleUp: 1.5}, withReplicas(10, 10, 0), 19, "stable", 15},
+		"none ready counts as one":          {KPAConfig{MaxScaleUp: 1, PanicThreshold: 100}, withReplicas(3, 0, 3), 10, "stable", 1},
+		"bounded":                           {KPAConfig{Limits: Limits{Max: 12}}, withReplicas(10, 10, 0), 10, "stable max", 12},
+		"twice what is ready: a panic":      {KPAConfig{Utilisation: 1}, withReplicas(5, 5, 0), 10, "stable", 10},
+		"just less: none":                   {KPAConfig{Utilisation: 1}, withReplicas(5, 5, 0), 9, "stable", 9},
+		"three times needed, twice is none": {KPAConfig{Utilisation: 1, PanicThreshold: 3}, withReplicas(5, 5, 0), 14, "stable", 14},
+	} {
+		p := kpaAt(test.cfg, test.concurrency)
+		test.s.At, test.s.InFlight = start, test.concurrency
+		d := p.Decide(start, test.s)
+		if got := rules(d); got != test.rules || d.Replicas != test.want {
+			t.Errorf("%s: %d replicas by %s, want %d by %s: %v", name, d.Replicas, got, test.want, test.rules, d.Reasons)
+		}
+		if panics := name == "twice what is ready: a panic"; panics == p.state.PanicSince.IsZero() {
+			t.Errorf("%s: in panic since %v", name, p.state.PanicSince)
+		}
+	}
+	p := kpaAt(KPAConfig{}, 10)
+	d := p.Decide(start, Snapshot{At: start, Desired: 10, Replicas: withReplicas(10, 10, 0).Replicas})
+	if got := d.Reasons[0]; got.Value != 10 || got.Limit != 0.7 || d.Figure("stable_images") != 10 || d.Figure("panic_images") != 10 {
+		t.Errorf("reason %+v, figures %v; want 10 images over both windows, 0.7 a replica", got, d.Figures)
+	}
+}
+
+// TestKPAPanicHolds: in a panic the most that either window has asked for since counts, until a minute after the threshold
+// was passed last.
+func TestKPAPanicHolds(t *testing.T) {
+	t.Parallel()
+	decide := func(concurrency int, prepare func(*kpaState)) (Decision, *kpaState) {
+		p := kpaAt(KPAConfig{Utilisation: 1}, concurrency)
+		prepare(&p.state)
+		s := withReplicas(10, 10, 0)
+		s.InFlight = concurrency
+		return p.Decide(start, s), &p.state
+	}
+	panicked := func(ago time.Duration, most int) func(*kpaState) {
+		return func(st *kpaState) { st.PanicSince, st.PanicMost = start.Add(-ago), most }
+	}
+	for name, test := range map[string]struct {
+		concurrency int
+		prepare     func(*kpaState)
+		rules       string
+		want        int
+		panics      bool
+		most        int
+	}{
+		"no panic":                         {8, panicked(time.Hour, 30), "stable", 8, false, 0},
+		"30 were wanted in a panic":        {8, panicked(59*time.Second, 30), "stable panic", 30, true, 30},
+		"a minute ago":                     {8, panicked(time.Minute, 30), "stable", 8, false, 0},
+		"more is wanted now":               {12, panicked(time.Second, 11), "stable", 12, true, 12},
+		"as much is wanted now":            {12, panicked(time.Second, 12), "stable", 12, true, 12},
+		"begins again":                     {25, panicked(time.Hour, 30), "stable panic", 30, true, 30},
+		"without history none leave":       {8, func(st *kpaState) { st.Started = false }, "stable panic", 10, true, 10},
+		"without history, but with a need": {15, func(st *kpaState) { st.Started = false }, "stable", 15, true, 15},
+		"without history, a panic":         {30, func(st *kpaState) { st.Started = false }, "stable", 30, true, 30},
+	} {
+		d, st := decide(test.concurrency, test.prepare)
+		if got := rules(d); got != test.rules || d.Replicas != test.want {
+			t.Errorf("%s: %d replicas by %s, want %d by %s: %v", name, d.Replicas, got, test.want, test.rules, d.Reasons)
+		}
+		if st.PanicMost != test.most || st.PanicSince.IsZero() == test.panics || !st.Started {
+			t.Errorf("%s: afterwards in panic since %v, the most %d, started %v", name, st.PanicSince, st.PanicMost, st.Started)
+		}
+	}
+	if _, st := decide(30, panicked(30*time.Second, 5)); !st.PanicSince.Equal(start) {
+		t.Errorf("the threshold is passed again: panic since %v, want now", st.PanicSince)
+	}
+	d, _ := decide(8, panicked(time.Second, 30))
+	if got := d.Because(); got.Value != 8 || got.Limit != 1 {
+		t.Errorf("reason %+v, want 8 images over the short window, 1 a replica", got)
+	}
+
+	// Alone, there is nobody who could leave: no panic without history.
+	p := NewKPA(KPAConfig{Utilisation: 1})
+	s := withReplicas(1, 1, 0)
+	s.InFlight = 1
+	if p.Decide(start, s); !p.state.PanicSince.IsZero() || !p.state.Started {
+		t.Errorf("a single replica without history: panic since %v", p.state.PanicSince)
+	}
+	p = NewKPA(KPAConfig{Utilisation: 1})
+	s = withReplicas(2, 2, 0)
+	s.InFlight = 1
+	if d := p.Decide(start, s); d.Replicas != 2 || p.state.PanicSince.IsZero() {
+		t.Errorf("two without history: %d replicas, panic since %v; want to keep both", d.Replicas, p.state.PanicSince)
+	}
+
+	// The short window rises first: it asks for more than the minute does.
+	p = kpaAt(KPAConfig{Utilisation: 1}, 10)
+	s = withReplicas(10, 10, 0)
+	for second := range 7 {
+		s.At, s.InFlight = start.Add(time.Duration(second+1)*time.Second), 40
+		d = p.Decide(s.At, s)
+	}
+	if d.Replicas != 40 || d.Because().Rule != RulePanic {
+		t.Errorf("seven seconds at 40: %d replicas because of %v, want 40 by the short window", d.Replicas, d.Because())
+	}
+}

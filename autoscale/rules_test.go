@@ -1,0 +1,309 @@
+package autoscale
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+)
+
+// TestThresholdDefaults are the prototype's, but for the limits; what is set is kept.
+func TestThresholdDefaults(t *testing.T) {
+	t.Parallel()
+	want := ThresholdConfig{Limits: Limits{Min: 1, Max: 50}, Poll: 5 * time.Second, Queue: 50, Emergency: 100, Latency: 400 * time.Millisecond,
+		Errors: 5, Utilisation: 40, UpCooldown: 10 * time.Second, DownCooldown: time.Minute}
+	if got := NewThreshold(ThresholdConfig{}).cfg; got != want {
+		t.Errorf("defaults %+v, want %+v", got, want)
+	}
+	set := ThresholdConfig{Limits: Limits{Min: 2, Max: 3}, Poll: 1, Queue: 2, Emergency: 3, Latency: 4, Errors: 5.5, Utilisation: 6, UpCooldown: 7, DownCooldown: 8}
+	if got := NewThreshold(set).cfg; got != set {
+		t.Errorf("defaults change %+v to %+v", set, got)
+	}
+}
+
+// TestThresholdLimits: each rule begins exactly at its limit, and the reason tells value and limit.
+func TestThresholdLimits(t *testing.T) {
+	t.Parallel()
+	// 1000 images in 100 s, 50 ms each at a replica and 50 ms in the queue: quiet.
+	quiet := Snapshot{QueueCapacity: 200, Desired: 6}
+	quiet.Offered, quiet.Completed, quiet.Uptime = 1000, 1000, 100*time.Second
+	quiet.Service, quiet.Queueing = 50*time.Second, 50*time.Second
+	few := ThresholdConfig{Limits: Limits{Min: 5}}
+	for name, test := range map[string]struct {
+		cfg    ThresholdConfig
+		change func(*Snapshot)
+		want   Reason
+	}{
+		"100 wait":                 {few, func(s *Snapshot) { s.Queue = 100 }, Reason{RuleEmergency, 12, 100, 100}},
+		"99 wait":                  {few, func(s *Snapshot) { s.Queue = 99 }, Reason{RuleQueue, 7, 99, 50}},
+		"50 wait":                  {few, func(s *Snapshot) { s.Queue = 50 }, Reason{RuleQueue, 7, 50, 50}},
+		"49 wait":                  {few, func(s *Snapshot) { s.Queue = 49 }, Reason{RuleSteady, 6, 0, 0}},
+		"answers of half a second": {ThresholdConfig{Limits: Limits{Min: 5}, Latency: time.Second / 2}, func(s *Snapshot) { s.Service, s.Queueing = 250*time.Second, 250*time.Second }, Reason{RuleLatency, 7, 0.5, 0.5}},
+		"of just less than 400 ms": {few, func(s *Snapshot) { s.Queueing = 349 * time.Second }, Reason{RuleSteady, 6, 0, 0}},
+		"5 % fail":                 {few, func(s *Snapshot) { s.Failed, s.Refused = 20, 30 }, Reason{RuleErrors, 7, 5, 5}},
+		"just less":                {few, func(s *Snapshot) { s.Failed, s.Refused = 20, 29 }, Reason{RuleSteady, 6, 0, 0}},
+		"40 % full":                {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 40, 100 }, Reason{RuleUtilisation, 7, 40, 40}},
+		"39 % full":                {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 39, 100 }, Reason{RuleSteady, 6, 0, 0}},
+		"quiet":                    {few, func(*Snapshot) {}, Reason{RuleIdle, 5, 0, 0}},
+		"quiet, nothing ever":      {few, func(s *Snapshot) { s.Counters = Counters{} }, Reason{RuleIdle, 5, 0, 0}},
+		"one waits":                {few, func(s *Snapshot) { s.Queue = 1 }, Reason{RuleSteady, 6, 0, 0}},
+		"answers of 200 ms":        {few, func(s *Snapshot) { s.Queueing = 150 * time.Second }, Reason{RuleSteady, 6, 0, 0}},
+		"of just less than 200":    {few, func(s *Snapshot) { s.Queueing = 149 * time.Second }, Reason{RuleIdle, 5, 0, 0}},
+		"2.5 % fail":               {few, func(s *Snapshot) { s.Failed = 25 }, Reason{RuleSteady, 6, 0, 0}},
+		"2.4 % fail":               {few, func(s *Snapshot) { s.Failed = 24 }, Reason{RuleIdle, 5, 0, 0}},
+		"as few as allowed":        {few, func(s *Snapshot) { s.Desired = 5 }, Reason{RuleSteady, 5, 0, 0}},
+		"no queue known":           {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 1, 0 }, Reason{RuleUtilisation, 7, 100, 40}},
+		"nothing offered, one":     {few, func(s *Snapshot) { s.Offered, s.Failed = 0, 1 }, Reason{RuleErrors, 7, 100, 5}},
+		"nothing answered, 1 s":    {few, func(s *Snapshot) { s.Completed, s.Service, s.Queueing = 0, time.Second, 0 }, Reason{RuleLatency, 7, 1, 0.4}},
+		"Little's law: 10/s, 1 s":  {few, func(s *Snapshot) { s.Queue, s.Service = 50, 1000*time.Second }, Reason{RuleQueue, 15, 50, 50}},
+		"in the first second":      {few, func(s *Snapshot) { s.Queue, s.Uptime = 50, 0; s.Completed, s.Service = 100, 10*time.Second }, Reason{RuleQueue, 15, 50, 50}},
+	} {
+		s := quiet
+		test.change(&s)
+		got := NewThreshold(test.cfg).rule(s)
+		got.Value = math.Round(got.Value*1e9) / 1e9
+		if got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+// TestThresholdCooldowns: 10 s after a change upward there may be another, 60 s after one downward; each direction has its own.
+func TestThresholdCooldowns(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		queue    int
+		up, down time.Duration // since the last changes
+		want     int
+		rule     Rule
+	}{
+		"up after 10 s":            {50, 10 * time.Second, 0, 7, RuleQueue},
+		"up after just less":       {50, 10*time.Second - 1, time.Hour, 6, RuleCooldown},
+		"down after a minute":      {0, 0, time.Minute, 5, RuleIdle},
+		"down after just less":     {0, time.Hour, time.Minute - 1, 6, RuleCooldown},
+		"no change needs no leave": {1, 0, 0, 6, RuleSteady},
+	} {
+		p := NewThreshold(ThresholdConfig{Limits: Limits{Min: 5}})
+		p.state.Up, p.state.Down = ago(test.up), ago(test.down)
+		before := p.state
+		d := p.Decide(start, Snapshot{At: start, Queue: test.queue, QueueCapacity: 200, Desired: 6})
+		if d.Replicas != test.want || d.Because().Rule != test.rule {
+			t.Errorf("%s: %d because of %v, want %d because of %q", name, d.Replicas, d.Because(), test.want, test.rule)
+		}
+		wantUp, wantDown := before.Up, before.Down
+		switch {
+		case test.want > 6:
+			wantUp = start
+		case test.want < 6:
+			wantDown = start
+		}
+		if !p.state.Up.Equal(wantUp) || !p.state.Down.Equal(wantDown) {
+			t.Errorf("%s: last changes up %v, down %v, want %v, %v", name, p.state.Up, p.state.Down, wantUp, wantDown)
+		}
+	}
+	p := NewThreshold(ThresholdConfig{})
+	p.state.Up = ago(4 * time.Second)
+	if got := p.Decide(start, Snapshot{At: start, Queue: 50, QueueCapacity: 200, Desired: 6}).Because(); got != (Reason{RuleCooldown, 6, 4, 10}) {
+		t.Errorf("reason %+v, want that 4 of 10 s have passed", got)
+	}
+	if d := NewThreshold(ThresholdConfig{Limits: Limits{Max: 9}}).Decide(start, Snapshot{At: start, Queue: 100, QueueCapacity: 200, Desired: 6}); d.Replicas != 9 || d.Because().Rule != RuleMax {
+		t.Errorf("twice as many as 6 when 9 are allowed: %d because of %v", d.Replicas, d.Because())
+	}
+}
+
+// TestThresholdStale: figures older than the time between two looks are not acted on.
+func TestThresholdStale(t *testing.T) {
+	t.Parallel()
+	for age, rule := range map[time.Duration]Rule{5 * time.Second: RuleQueue, 5*time.Second + 1: RuleStale} {
+		if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{At: ago(age), Queue: 50, QueueCapacity: 200, Desired: 6}); d.Because().Rule != rule {
+			t.Errorf("figures %s old: %v, want %q", age, d.Because(), rule)
+		}
+	}
+	if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{At: ago(7 * time.Second), Queue: 50, Desired: 6}); d.Because() != (Reason{RuleStale, 6, 7, 5}) {
+		t.Errorf("figures 7 s old: %+v", d.Because())
+	}
+	if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{Queue: 50, Desired: 6}); d.Because() != (Reason{RuleStale, 6, 1e6, 5}) {
+		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
+	}
+}
+
+// TestClock: a policy that looks each 15 s does so at its time, and not more often after it was late.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	var c clock
+	at := func(second float64) bool {
+		return c.due(start.Add(time.Duration(second*float64(time.Second))), 15*time.Second)
+	}
+	for _, look := range []struct {
+		second float64
+		want   bool
+	}{{0, true}, {1, false}, {14.9, false}, {15, true}, {30.5, true}, {44.9, false}, {45, true}, // half a second late does not shift it
+		{90, true}, {91, false}, {104.9, false}, {105, true}, // a missed look is not made up for
+	} {
+		if got := at(look.second); got != look.want {
+			t.Errorf("after %v s: looks %v, want %v", look.second, got, look.want)
+		}
+	}
+}
+
+// TestPoints: since keeps what is not older than a time; largest and mean of none are 0.
+func TestPoints(t *testing.T) {
+	t.Parallel()
+	points := []point{{ago(3 * time.Second), 1}, {ago(2 * time.Second), 5}, {ago(time.Second), 3}}
+	for seconds, want := range map[int]int{4: 3, 3: 3, 2: 2, 1: 1, 0: 0} {
+		if got := since(points, ago(time.Duration(seconds)*time.Second)); len(got) != want || want > 0 && got[want-1].Value != 3 {
+			t.Errorf("since %d s ago: %v, want the last %d", seconds, got, want)
+		}
+	}
+	near(t, "largest", largest(points), 5)
+	near(t, "mean", mean(points), 3)
+	near(t, "mean of one", mean(points[1:2]), 5)
+	near(t, "largest of none", largest(nil), 0)
+	near(t, "mean of none", mean(nil), 0)
+}
+
+// TestLimitsDefaults: from 1 to 50, or as many as are wanted at least.
+func TestLimitsDefaults(t *testing.T) {
+	t.Parallel()
+	for limits, want := range map[Limits]Limits{{}: {1, 50}, {Min: 3}: {3, 50}, {Max: 7}: {1, 7}, {Min: 60}: {60, 60}, {Min: 2, Max: 4}: {2, 4}} {
+		if got := limits.withDefaults(); got != want {
+			t.Errorf("%+v becomes %+v, want %+v", limits, got, want)
+		}
+	}
+	l := Limits{Min: 2, Max: 4}
+	for n, want := range map[int]struct {
+		n    int
+		rule Rule
+	}{1: {2, RuleMin}, 2: {2, ""}, 3: {3, ""}, 4: {4, ""}, 5: {4, RuleMax}} {
+		if got, rule := l.clamp(n); got != want.n || rule != want.rule {
+			t.Errorf("clamp(%d) = %d, %q, want %d, %q", n, got, rule, want.n, want.rule)
+		}
+	}
+}
+
+// TestBoundSaysWhatWasWanted and changes nothing within the limits.
+func TestBoundSaysWhatWasWanted(t *testing.T) {
+	t.Parallel()
+	d := Decision{Replicas: 9}
+	d.bound(Limits{Min: 2, Max: 4})
+	if d.Replicas != 4 || len(d.Reasons) != 1 || d.Reasons[0] != (Reason{RuleMax, 4, 9, 0}) {
+		t.Errorf("9 bounded to 4: %d because of %+v", d.Replicas, d.Reasons)
+	}
+	d = Decision{Replicas: 3}
+	if d.bound(Limits{Min: 2, Max: 4}); len(d.Reasons) != 0 || d.Because() != (Reason{Rule: RuleSteady, Replicas: 3}) {
+		t.Errorf("3 bounded: reasons %+v, because of %+v; want none, steady", d.Reasons, d.Because())
+	}
+}
+
+// TestEveryRuleHasASentence that tells its figures and no others.
+func TestEveryRuleHasASentence(t *testing.T) {
+	t.Parallel()
+	for _, rule := range []Rule{RuleMin, RuleMax, RuleSteady, RuleFixed, RuleStale, RuleAway, RuleHistory, RuleUnknown, RuleMissing, RuleRate, RuleBacklog,
+		RuleHedge, RuleCancel, RuleHold, RuleShrink, RuleTolerance, RuleTarget, RuleStabilisation, RulePace, RuleStable, RulePanic, RuleEmergency,
+		RuleQueue, RuleLatency, RuleErrors, RuleUtilisation, RuleIdle, RuleCooldown} {
+		if sentences[rule] == "" {
+			t.Errorf("rule %q has no sentence", rule)
+		}
+	}
+	if len(sentences) != 28 {
+		t.Errorf("%d sentences, want one for each rule", len(sentences))
+	}
+}
+
+// TestFigure is the value of a name, 0 when there is none.
+func TestFigure(t *testing.T) {
+	t.Parallel()
+	d := Decision{Figures: []Figure{{"a", 1}, {"b", 2}}}
+	if a, b, c := d.Figure("a"), d.Figure("b"), d.Figure("c"); a != 1 || b != 2 || c != 0 {
+		t.Errorf("figures %v, %v, %v, want 1, 2, 0", a, b, c)
+	}
+}
+
+// TestStay: a policy that does not look leaves things as they are, under its name.
+func TestStay(t *testing.T) {
+	t.Parallel()
+	d := stay("name", start, Snapshot{Desired: 4})
+	if d.Policy != "name" || !d.At.Equal(start) || d.Replicas != 4 || d.Was != 4 || d.Reasons != nil {
+		t.Errorf("stay = %+v", d)
+	}
+}
+
+// TestAgeIsNotNegative, as clocks differ; of one worker a replica has at least one.
+func TestAgeIsNotNegative(t *testing.T) {
+	t.Parallel()
+	if got := (Snapshot{At: start.Add(time.Second)}).Age(start); got != 0 {
+		t.Errorf("age of figures from the future = %s, want 0", got)
+	}
+	if got := (Snapshot{}).Workers(); got != 1 {
+		t.Errorf("workers when nobody serves = %v, want 1", got)
+	}
+	replica := func(change func(*Replica)) Replica {
+		r := Replica{Ready: true, ReadyAt: start, Workers: 3}
+		change(&r)
+		return r
+	}
+	s := Snapshot{Replicas: []Replica{replica(func(*Replica) {}), replica(func(r *Replica) { r.Workers = 0 }),
+		replica(func(r *Replica) { r.Ready, r.Workers = false, 9 }), replica(func(r *Replica) { r.Stopping, r.Workers = true, 9 })}}
+	if got := s.Workers(); got != 2 {
+		t.Errorf("workers of 3 and an unknown number = %v, want 2", got)
+	}
+	if got := (Snapshot{Replicas: []Replica{{ReadyAt: start}, {Stopping: true}}}).Starting(); got != 0 {
+		t.Errorf("%d start, want none: one has served, one leaves", got)
+	}
+}
+
+// TestOracleStaffs for the most that comes until a second after replicas started now serve, as Deadline does.
+func TestOracleStaffs(t *testing.T) {
+	t.Parallel()
+	const mu = 20
+	oracle := func(slo time.Duration, limits Limits, rate func(second int) float64) Decision {
+		p := &Oracle{SLO: slo, Ahead: 5 * time.Second, Limits: limits, Mu: func(time.Time) float64 { return mu },
+			Rate: func(now time.Time) float64 { return rate(int(now.Sub(start).Seconds())) }}
+		return p.Decide(start, Snapshot{Desired: 3})
+	}
+	servers := func(rate, slack float64) int { return queueing.Servers(rate, mu, 0.625, slack, 0.005, 1000) }
+	step := func(at int) func(int) float64 {
+		return func(second int) float64 {
+			if second < at {
+				return 100
+			}
+			return 300
+		}
+	}
+	for at, rate := range map[int]float64{0: 300, 1: 300, 5: 300, 6: 300, 7: 100} {
+		d := oracle(500*time.Millisecond, Limits{}, step(at))
+		if want := (Reason{RuleRate, servers(rate, 0.42), rate, mu}); d.Because() != want {
+			t.Errorf("300/s from second %d on: %+v, want %+v", at, d.Because(), want)
+		}
+	}
+	for at := range 7 { // one second of it is enough
+		pulse := func(second int) float64 {
+			if second == at {
+				return 300
+			}
+			return 100
+		}
+		if d := oracle(500*time.Millisecond, Limits{}, pulse); d.Replicas != servers(300, 0.42) {
+			t.Errorf("300/s in second %d only: %d replicas", at, d.Replicas)
+		}
+	}
+	for slo, slack := range map[time.Duration]float64{500 * time.Millisecond: 0.42, 60 * time.Millisecond: 0.003} {
+		for rate := 25.; rate <= 900; rate += 25 {
+			if d, want := oracle(slo, Limits{Max: 100}, func(int) float64 { return rate }), servers(rate, slack); d.Replicas != want {
+				t.Errorf("%v/s with an SLO of %s: %d replicas, want %d", rate, slo, d.Replicas, want)
+			}
+		}
+	}
+	if d := oracle(time.Second, Limits{Min: 4, Max: 7}, step(0)); d.Replicas != 7 {
+		t.Errorf("300/s when 7 are allowed: %d replicas", d.Replicas)
+	}
+	if d := oracle(time.Second, Limits{Min: 4, Max: 7}, func(int) float64 { return 1 }); d.Replicas != 4 || d.Because().Rule != RuleMin {
+		t.Errorf("1/s when 4 are the least: %d replicas because of %v", d.Replicas, d.Because())
+	}
+	first := 0
+	d := oracle(500*time.Millisecond, Limits{}, func(second int) float64 { first = max(first, second); return 100 + float64(second)/1e6 })
+	if d.Because().Value != 100 || first != 6 {
+		t.Errorf("as many are needed at all times: because of %+v, having looked %d s ahead; want the first, 6 s", d.Because(), first)
+	}
+}

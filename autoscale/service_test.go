@@ -1,0 +1,109 @@
+package autoscale
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// TestSpeedFades: images over seconds of work, both with a half-life of 5 s.
+func TestSpeedFades(t *testing.T) {
+	t.Parallel()
+	var s speed
+	near(t, "rate of nothing", s.rate(), 0)
+	s.observe(10, 1, 1)
+	near(t, "rate", s.rate(), 10)
+	one := speed{}
+	one.observe(1, 0.1, 1)
+	near(t, "rate of one image", one.rate(), 10)
+	s.observe(12, 1, 5) // half of what was is left
+	near(t, "rate", s.rate(), (5+12)/1.5)
+	s.observe(12, 1, 10) // a quarter
+	near(t, "rate", s.rate(), (17./4+12)/(1.5/4+1))
+	before := s
+	s.observe(0, 1, 1)
+	s.observe(1, 0, 1)
+	s.observe(-1, 1, 1)
+	s.observe(1, -1, 1)
+	if s != before {
+		t.Errorf("seconds without images or work change %+v to %+v", before, s)
+	}
+}
+
+// TestSpeedBeginsAnew when a second of 20 images or more differs by 2.5 of its standard errors, at least 8 %.
+func TestSpeedBeginsAnew(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		images, differs float64 // from 100/s
+		anew            bool
+	}{
+		{10_000, 0.081, true}, {10_000, 0.079, false}, {10_000, -0.081, true}, {10_000, -0.079, false}, // one error is 1 %
+		{400, 0.126, true}, {400, 0.124, false}, {400, -0.126, true}, // 5 %
+		{100, 0.251, true}, {100, 0.249, false}, // 10 %
+		{20, 0.6, true}, {20, 0.55, false}, // 22 %
+		{19, 5, false}, // too few to say
+	} {
+		s := speed{Images: 1e6, Seconds: 1e4}
+		rate := 100 * (1 + test.differs)
+		s.observe(test.images, test.images/rate, 1)
+		if anew := s == (speed{test.images, test.images / rate}); anew != test.anew {
+			t.Errorf("a second of %v images at %v instead of 100/s: begins anew %v, want %v", test.images, rate, anew, test.anew)
+		}
+	}
+	s := speed{Images: 50, Seconds: 0.5}
+	s.observe(100, 2, 1)
+	near(t, "rate after half a second of work at twice the speed", s.rate(), 50)
+	s = speed{}
+	s.observe(100, 1, 1) // the first contradicts nothing
+	near(t, "rate", s.rate(), 100)
+}
+
+func started(created time.Time, after time.Duration) Replica {
+	return Replica{Created: created, ReadyAt: created.Add(after), Ready: true}
+}
+
+// TestDelays: each replica's start counts once, the last 50 are kept.
+func TestDelays(t *testing.T) {
+	t.Parallel()
+	var d delays
+	replicas := []Replica{started(start, 2*time.Second), started(start.Add(-time.Second), 3*time.Second), // ready at once
+		{Created: start}, {ReadyAt: start.Add(2 * time.Second), Ready: true}} // starting; nobody knows since when
+	d.observe(replicas)
+	d.observe(replicas)
+	if fmt.Sprint(d.Seconds) != "[2 3]" {
+		t.Errorf("delays %v, want 2 s and 3 s, once", d.Seconds)
+	}
+	d.observe([]Replica{started(start.Add(time.Second), 5*time.Second), started(start.Add(time.Second), 4*time.Second)})
+	if fmt.Sprint(d.Seconds) != "[2 3 5 4]" || !d.Latest.Equal(start.Add(6*time.Second)) {
+		t.Errorf("delays %v until %v, want those that were ready since, too", d.Seconds, d.Latest)
+	}
+	d.observe([]Replica{started(start.Add(time.Minute), -time.Second)})
+	if got := d.Seconds[4]; got != 0 {
+		t.Errorf("a replica that was ready before it was asked for, by other clocks, took %v s, want 0", got)
+	}
+	for i := range 60 {
+		d.observe([]Replica{started(start.Add(time.Duration(i+2)*time.Minute), time.Duration(i)*time.Second)})
+		if want := min(50, 6+i); len(d.Seconds) != want {
+			t.Fatalf("%d delays are kept, want %d", len(d.Seconds), want)
+		}
+	}
+	if d.Seconds[0] != 10 || d.Seconds[49] != 59 {
+		t.Errorf("delays from %v to %v are kept, want the last ones, 10 to 59", d.Seconds[0], d.Seconds[49])
+	}
+}
+
+// TestDelayOfNineInTen: a guess of 5 s until six replicas have started, then what nine of ten keep.
+func TestDelayOfNineInTen(t *testing.T) {
+	t.Parallel()
+	d := delays{Seconds: []float64{1, 1, 1, 1, 1}}
+	near(t, "delay of five", d.p90(), 5)
+	d.Seconds = append(d.Seconds, 1)
+	near(t, "delay of six", d.p90(), 1)
+	d.Seconds = []float64{9, 1, 2, 3, 4, 5, 6, 7, 8, 100}
+	near(t, "delay of ten, one late", d.p90(), 100)
+	d.Seconds = append(d.Seconds, 1)
+	near(t, "delay of eleven, one late", d.p90(), 9)
+	if d.Seconds[0] != 9 {
+		t.Errorf("asking has sorted what was remembered: %v", d.Seconds)
+	}
+}

@@ -1,0 +1,86 @@
+package dispatch
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+)
+
+// fixed is a backend whose replicas have certain models.
+type fixed struct {
+	inProcess
+	answering forward.Answering
+}
+
+func (f fixed) Answering() forward.Answering { return f.answering }
+
+// TestModels: a cached answer counts for the weights and the arithmetic that gave it, and for no others.
+func TestModels(t *testing.T) {
+	t.Parallel()
+	b := &fixed{}
+	m := models{backend: b}
+	if got := m.now(); len(got) != 0 {
+		t.Errorf("models before any answer: %q", got)
+	}
+	int8 := m.answered(resnet18cloud.Result{Model: "w", Precision: "int8"})
+	fp32 := m.answered(resnet18cloud.Result{Model: "w", Precision: "fp32"})
+	other := m.answered(resnet18cloud.Result{Model: "v", Precision: "int8"})
+	if int8 == fp32 || int8 == other || fp32 == other {
+		t.Errorf("identities %q, %q, %q: models that may differ in a label share one", int8, fp32, other)
+	}
+	if diff := cmp.Diff([]string{int8}, m.now()); diff != "" {
+		t.Errorf("models without replicas that say theirs, the first to answer (-want +got):\n%s", diff)
+	}
+	both := []forward.Model{{Weights: "w", Precision: "fp32"}, {Weights: "v", Precision: "int8"}}
+	for i, test := range []struct {
+		models []forward.Model
+		want   []string
+	}{
+		{both, []string{fp32, other}},
+		{nil, []string{fp32, other}}, // no replica is left to ask
+		{both[:1], []string{fp32}},
+	} {
+		b.answering.Models = test.models
+		if diff := cmp.Diff(test.want, m.now()); diff != "" {
+			t.Errorf("%d: models of the replicas (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+// TestCacheKey: the key of a cached answer has the image and the model.
+func TestCacheKey(t *testing.T) {
+	t.Parallel()
+	digest := [32]byte{1, 2, 3}
+	if got, want := cacheKey(digest, "w/fp32"), (cache.Key{Digest: digest, Model: "w/fp32"}); got != want {
+		t.Errorf("cacheKey = %v, want %v", got, want)
+	}
+}
+
+func TestInProcess(t *testing.T) {
+	t.Parallel()
+	p := inProcess{slots: 3}
+	if n, changed := p.Slots(); n != 3 || changed != nil {
+		t.Errorf("Slots = %d, want 3 that never change", n)
+	}
+	if diff := cmp.Diff([]string{"in-process"}, p.Configured()); diff != "" || endpointURL(p) != "in-process" {
+		t.Errorf("Configured (-want +got):\n%s", diff)
+	}
+	if p.Endpoints() != nil || len(p.Answering().Models) != 0 {
+		t.Error("a classifier in this process has endpoints")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Run(ctx); err != nil || time.Since(begun) != time.Second {
+			t.Errorf("Run: %v after %s, want nil at its context's end", err, time.Since(begun))
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package forward
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+// flight is one image on its way to one endpoint.
+type flight struct {
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	endpoint  *endpoint
+	index     int  // guarded by pool.mu: in endpoint.flights
+	takesBody bool // the replica takes the image as the body
+	payload   payload
+}
+
+// maxAnswerBytes bounds what is read of an answer; ours are under 2 KB.
+const maxAnswerBytes = 1 << 20
+
+// attempt sends the image to the flight's endpoint and says what came of it.
+func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image) (resnet18cloud.Result, outcome) {
+	start := time.Now()
+	timer := time.AfterFunc(p.cfg.AttemptTimeout, func() { f.cancel(errAttemptTimeout) })
+	defer timer.Stop()
+	endpoint := f.endpoint.url
+	answer, err := p.post(f, image)
+	if err != nil {
+		return resnet18cloud.Result{}, interruption{err: err, caller: context.Cause(ctx), attempt: context.Cause(f.ctx),
+			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout}.outcome(endpoint)
+	}
+	result, o := answer.outcome(endpoint, time.Now())
+	if o.err != nil {
+		return resnet18cloud.Result{}, o
+	}
+	if result.Filename == "" {
+		result.Filename = image.Name
+	}
+	result.Replica = endpoint
+	if result.Timing.Replica == 0 { // the prototype's replica says only how long it computed
+		result.Timing.Replica = resnet18cloud.Seconds(result.InferenceTime)
+	}
+	result.Timing.Forward = max(0, time.Since(start)-result.Timing.Replica)
+	return result, o
+}
+
+// post sends the image and reads the answer.
+func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
+	req, err := f.request(image)
+	if err != nil {
+		return reply{}, err
+	}
+	defer f.payload.close()
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
+	return reply{resp.StatusCode, resp.Header.Get("Retry-After"), body}, err
+}
+
+// request makes the POST: our replicas get the image as it is, others in the form that the prototype's replica takes,
+// in which the end of the image must be searched for.
+func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
+	var address, contentType string
+	if f.takesBody {
+		address, contentType = f.endpoint.url+"/predict?filename="+url.QueryEscape(image.Name), "application/octet-stream"
+		f.payload.parts[0] = image.Bytes
+	} else {
+		var err error
+		address = f.endpoint.url + "/predict"
+		if f.payload.parts, contentType, err = form(image); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(f.ctx, http.MethodPost, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	if n := f.payload.size(); n > 0 {
+		req.ContentLength, req.Body = n, f.payload.reader()
+		req.GetBody = func() (io.ReadCloser, error) { return f.payload.reader(), nil }
+	}
+	req.Header.Set("Content-Type", contentType)
+	if id := requestID(f.ctx); id != "" {
+		req.Header.Set("X-Request-Id", id)
+	}
+	// Present without a value, this header is not sent, and lets the transport repeat the request when it took an
+	// idle connection that the replica was just closing.
+	req.Header["X-Idempotency-Key"] = nil
+	return req, nil
+}
+
+// form wraps the image in a multipart form without copying it.
+func form(image resnet18cloud.Image) (parts [3][]byte, contentType string, err error) {
+	var frame bytes.Buffer
+	w := multipart.NewWriter(&frame)
+	if _, err := w.CreateFormFile("image", image.Name); err != nil {
+		return parts, "", err
+	}
+	split := frame.Len()
+	if err := w.Close(); err != nil {
+		return parts, "", err
+	}
+	return [3][]byte{frame.Bytes()[:split], image.Bytes, frame.Bytes()[split:]}, w.FormDataContentType(), nil
+}
+
+type requestIDKey struct{}
+
+// WithRequestID returns a context in which the id travels to the replica, so that the replica's log names it.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}

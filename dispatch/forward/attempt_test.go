@@ -1,0 +1,259 @@
+package forward_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+)
+
+// TestAttemptTimeout holds that an attempt ends in time, whatever the replica is slow with.
+func TestAttemptTimeout(t *testing.T) {
+	t.Parallel()
+	big := resnet18cloud.Image{Name: "big.jpg", Bytes: make([]byte, 32<<20)} // more than sockets buffer
+	for name, test := range map[string]struct {
+		image   resnet18cloud.Image
+		predict func(w http.ResponseWriter, r *http.Request, done <-chan struct{}) // done is closed after Classify
+	}{
+		"hangs": {image, func(_ http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+		}},
+		"reads slowly": {big, func(_ http.ResponseWriter, r *http.Request, done <-chan struct{}) {
+			for tick := time.NewTicker(10 * time.Millisecond); ; {
+				if _, err := io.CopyN(io.Discard, r.Body, 1000); err != nil {
+					return
+				}
+				select {
+				case <-tick.C:
+				case <-done: // or it would read on what its socket holds
+					return
+				}
+			}
+		}},
+		"answers in drops": {image, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+				if _, err := io.WriteString(w, " "); err != nil || r.Context().Err() != nil {
+					return
+				}
+				_ = http.NewResponseController(w).Flush()
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan struct{})
+			slow := newFake(t, "{}", func(w http.ResponseWriter, r *http.Request) { test.predict(w, r, done) })
+			p := start(t, forward.Config{Endpoints: []string{slow.URL}, AttemptTimeout: 200 * time.Millisecond}, 1)
+			began := time.Now()
+			_, err := p.Classify(t.Context(), test.image)
+			close(done)
+			if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "within 200ms") {
+				t.Errorf("Classify: %v, want a timeout", err)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("Classify took %s", took)
+			}
+		})
+	}
+}
+
+// TestCallerLeaves holds that the caller's cause is returned, and that nobody blames the replica.
+func TestCallerLeaves(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	f := newFake(t, `{"concurrency":1,"queue":0}`, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	other := newFake(t, `{"concurrency":1,"queue":0}`, ours)
+	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("withdrawn")
+	ended := make(chan error)
+	classify := func() {
+		_, err := p.Classify(ctx, image)
+		ended <- err
+	}
+	go classify()
+	<-arrived
+	if err := p.SetEndpoints([]string{f.URL, other.URL}); err != nil { // there would be another to try
+		t.Fatal(err)
+	}
+	waitHealthy(t, p, 2)
+	cancel(cause)
+	if err := <-ended; !errors.Is(err, cause) {
+		t.Errorf("Classify: %v, want %v", err, cause)
+	}
+	if n := other.images.Load(); n != 0 {
+		t.Errorf("another replica got the image")
+	}
+	for _, e := range p.Endpoints() {
+		if !e.Healthy || e.InFlight != 0 {
+			t.Errorf("endpoint %+v, want a healthy one without images", e)
+		}
+	}
+}
+
+// TestCallerLeavesTheLine is the same for an image that waits for a slot.
+func TestCallerLeavesTheLine(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	f := newFake(t, `{"concurrency":1,"queue":0}`, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-release
+		ours(w, r)
+	})
+	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+	first := make(chan error)
+	go func() {
+		_, err := p.Classify(t.Context(), image)
+		first <- err
+	}()
+	<-arrived
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("withdrawn")
+	cancel(cause)
+	if _, err := p.Classify(ctx, image); !errors.Is(err, cause) {
+		t.Errorf("Classify: %v, want %v", err, cause)
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Errorf("Classify of the image before it: %v", err)
+	}
+}
+
+// TestNoRedirects holds that images and probes go to configured endpoints only.
+func TestNoRedirects(t *testing.T) {
+	t.Parallel()
+	other := newFake(t, "{}", prototype)
+	moved := newFake(t, "{}", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+"/predict", http.StatusTemporaryRedirect)
+	})
+	p := start(t, forward.Config{Endpoints: []string{moved.URL}}, 1)
+	_, err := p.Classify(t.Context(), image)
+	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "answered 307") {
+		t.Errorf("Classify: %v, want an error that names the redirect", err)
+	}
+	if n := other.images.Load(); n != 0 {
+		t.Errorf("the image was sent on to another host")
+	}
+	away := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+"/health/ready", http.StatusTemporaryRedirect)
+	})
+	moved.ready.Store(&away)
+	waitHealthy(t, p, 0)
+	if problem := p.Endpoints()[0].Problem; !strings.Contains(problem, "answered 307") {
+		t.Errorf("problem %q does not name the redirect", problem)
+	}
+}
+
+// TestInfoIsRead holds that an endpoint's slots and description follow its /info, within bounds.
+func TestInfoIsRead(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, `{"concurrency":1000000000,"queue":1000000000,"weights":"w","precision":"int8","warning":"random"}`, ours)
+	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+	want := forward.Endpoint{URL: f.URL, Healthy: true, Slots: 2048, Workers: 1024, Model: "w", Precision: "int8", Warning: "random"}
+	if got := p.Endpoints()[0]; got != want {
+		t.Errorf("endpoint %+v, want %+v", got, want)
+	}
+	if n, _ := p.Slots(); n != 2048 {
+		t.Errorf("%d slots, want 2048", n)
+	}
+	if got := p.Answering(); len(got.Models) != 1 || got.Models[0] != (forward.Model{Weights: "w", Precision: "int8"}) || got.Warning != "random" {
+		t.Errorf("answering %+v", got)
+	}
+}
+
+// TestRequestIDTravels holds that a replica's log can name the request.
+func TestRequestIDTravels(t *testing.T) {
+	t.Parallel()
+	for _, info := range []string{"", `{"concurrency":1}`} {
+		id := make(chan string, 2)
+		f := newFake(t, info, func(w http.ResponseWriter, r *http.Request) {
+			id <- r.Header.Get("X-Request-Id")
+			prototypeOrOurs(info)(w, r)
+		})
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		for ctx, want := range map[context.Context]string{t.Context(): "", forward.WithRequestID(t.Context(), "id-1"): "id-1"} {
+			if _, err := p.Classify(ctx, image); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-id; got != want {
+				t.Errorf("X-Request-Id %q, want %q", got, want)
+			}
+		}
+	}
+}
+
+// TestForwardTime holds that the time beyond the replica's own counts as forwarding, and is never negative.
+func TestForwardTime(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer  string
+		replica time.Duration
+		forward bool
+	}{
+		"replica says its time":         {`{"predictions":["junco"],"inference_time":3600,"timing":{"replica":0.000001}}`, time.Microsecond, true},
+		"says only what inference took": {`{"predictions":["junco"],"inference_time":0.000001}`, time.Microsecond, true},
+		"claims more than it took":      {`{"predictions":["junco"],"inference_time":3600}`, time.Hour, false},
+	} {
+		f := newFake(t, "{}", answers(200, test.answer))
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		r, err := p.Classify(t.Context(), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Timing.Replica != test.replica || (r.Timing.Forward > 0) != test.forward || r.Timing.Forward < 0 || r.Timing.Forward > time.Minute {
+			t.Errorf("%s: %+v", name, r.Timing)
+		}
+		if r.Filename != image.Name {
+			t.Errorf("%s: filename %q, want the image's", name, r.Filename)
+		}
+	}
+}
+
+// TestAnswersAreBounded holds that no more than a mebibyte of an answer is read.
+func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	answer := `{"predictions":["junco"]}`
+	for size, ok := range map[int]bool{most: true, most + 1: false} {
+		f := newFake(t, "{}", answers(200, strings.Repeat(" ", size-len(answer))+answer))
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		_, err := p.Classify(t.Context(), image)
+		if (err == nil) != ok {
+			t.Errorf("an answer of %d bytes: %v", size, err)
+		}
+	}
+}
+
+// TestClosedConnection holds that an image is sent again when the connection that the transport took from its store
+// turns out to be closed: that is no failure of the replica.
+func TestClosedConnection(t *testing.T) {
+	t.Parallel()
+	for _, info := range []string{"", `{"concurrency":1}`} {
+		var f *fake
+		f = newFake(t, info, func(w http.ResponseWriter, r *http.Request) {
+			if f.requests(r) > 1 {
+				hangUp(w, r)
+			}
+			prototypeOrOurs(info)(w, r)
+		})
+		p := start(t, forward.Config{Endpoints: []string{f.URL}, Attempted: only(t, "completed")}, 1) // by probes, which leave a connection
+		if r, err := p.Classify(t.Context(), image); err != nil || r.Predictions[0] != "junco" {
+			t.Errorf("Classify = %+v, %v, want an answer", r, err)
+		}
+		if n := f.images.Load(); n < 2 {
+			t.Errorf("the image was sent %d times, want twice: the connection was not used again", n)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package forward
+
+import (
+	"context"
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+// Classify sends the image to a replica and returns its answer, with Result.Replica set. Errors that blame the image
+// are the replica's own. The others say whether the image may have reached a replica: CodeFull and CodeUnavailable
+// mean no, CodeInternal yes. An image whose replica stops answering goes to another one within some seconds; see
+// Config.ProbeTimeout.
+func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	var tried []string
+	var failure error
+	for range p.cfg.Attempts {
+		f, err := p.acquire(ctx, tried)
+		if err != nil {
+			if failure != nil && ctx.Err() == nil {
+				return resnet18cloud.Result{}, failure // says more than that no other is left
+			}
+			return resnet18cloud.Result{}, err
+		}
+		result, o := p.attempt(ctx, f, image)
+		p.release(ctx, f, o)
+		if o.err == nil {
+			p.cfg.Attempted("completed")
+			return result, nil
+		}
+		p.cfg.Attempted(string(resnet18cloud.AsError(o.err).Code))
+		if !o.elsewhere {
+			return resnet18cloud.Result{}, o.err
+		}
+		tried = append(tried, f.endpoint.url)
+		failure = moreTelling(failure, o.err)
+	}
+	return resnet18cloud.Result{}, failure
+}
+
+// acquire takes a slot of the healthy endpoint with most room, and waits for one when all are taken. Endpoints in
+// tried are left out. It fails when no other is healthy. A flight must be released.
+func (p *Pool) acquire(ctx context.Context, tried []string) (*flight, error) {
+	f := &flight{}
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	for {
+		candidates, changed := p.pick(f, tried)
+		if f.endpoint != nil {
+			return f, nil
+		}
+		if candidates == 0 {
+			f.cancel(nil)
+			return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is reachable",
+				Hint: "start replicas, or check the dispatcher's endpoints in /status"}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			f.cancel(nil)
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// pick takes a slot for the flight if one is free. candidates counts the endpoints worth waiting for.
+func (p *Pool) pick(f *flight, tried []string) (candidates int, changed <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var best *endpoint
+	for u, e := range p.endpoints {
+		if !e.health.healthy || slices.Contains(tried, u) {
+			continue
+		}
+		candidates++
+		if e.load.hasRoom() && (best == nil || e.load.before(best.load)) {
+			best = e
+		}
+	}
+	if best != nil {
+		p.picks++
+		best.load.picked = p.picks
+		best.add(f)
+	}
+	return candidates, p.changed
+}
+
+// release gives the flight's slot back and notes what its end tells about the endpoint.
+func (p *Pool) release(ctx context.Context, f *flight, o outcome) {
+	f.cancel(nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := f.endpoint
+	e.remove(f)
+	p.observe(ctx, e, o.tells, o.err)
+	if len(e.flights) == 0 && p.leaving[e.url] == e {
+		e.wake() // its watch has ended
+	}
+	p.announce()
+}

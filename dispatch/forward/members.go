@@ -1,0 +1,71 @@
+package forward
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
+)
+
+// reconcile starts to watch endpoints that are new, and lets those go that are no longer wanted.
+func (p *Pool) reconcile(ctx context.Context, watches *errgroup.Group) {
+	wanted := map[string]bool{}
+	for _, configured := range p.Configured() {
+		urls, err := dnsurl.Resolve(ctx, nil, configured)
+		if err != nil {
+			// A name server that is down says nothing about replicas: keep those that are known.
+			if ctx.Err() == nil {
+				p.cfg.Log.WarnContext(ctx, "endpoint not resolved", "endpoint", configured, "error", err)
+			}
+			urls = p.resolvedFrom(configured)
+		}
+		for _, u := range urls {
+			wanted[u] = true
+			p.addEndpoint(ctx, watches, u, configured)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for u, e := range p.endpoints {
+		if !wanted[u] {
+			p.cfg.Log.InfoContext(ctx, "endpoint removed", "endpoint", u, "in_flight", len(e.flights))
+			delete(p.endpoints, u)
+			p.leaving[u] = e
+			e.wake()
+		}
+	}
+	p.describe()
+	p.announce()
+}
+
+// addEndpoint starts to watch the endpoint unless it is watched. One that is just leaving comes back with its images.
+func (p *Pool) addEndpoint(ctx context.Context, watches *errgroup.Group, u, from string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.endpoints[u] != nil {
+		return
+	}
+	e := p.leaving[u]
+	if e != nil {
+		delete(p.leaving, u)
+		e.from = from
+	} else {
+		e = &endpoint{url: u, from: from, nudge: make(chan struct{}, 1)}
+		watches.Go(func() error { p.watch(ctx, e); return nil })
+	}
+	p.endpoints[u] = e
+}
+
+// resolvedFrom lists the endpoints that a name gave when it was last resolved.
+func (p *Pool) resolvedFrom(configured string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var urls []string
+	for u, e := range p.endpoints {
+		if e.from == configured {
+			urls = append(urls, u)
+		}
+	}
+	return urls
+}

@@ -1,0 +1,73 @@
+package forward
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// payload is the body of an attempt: the image, and around it the bytes of a form where one is needed, none of which
+// are copied. HTTP's transport reads it from a goroutine of its own, again from the start when it repeats a request on
+// another connection, and possibly still when the attempt has ended; close stops that, because the image belongs to
+// the caller.
+type payload struct {
+	parts [3][]byte // sent in this order; set before the first reader is made
+
+	mu     sync.Mutex
+	sent   bool // guarded by mu: some of it was read
+	closed bool // guarded by mu
+}
+
+var errPayloadClosed = errors.New("attempt has ended")
+
+// size is the number of bytes.
+func (p *payload) size() int64 {
+	n := 0
+	for _, part := range p.parts {
+		n += len(part)
+	}
+	return int64(n)
+}
+
+// reader returns a body that starts at the first byte.
+func (p *payload) reader() io.ReadCloser { return &payloadReader{payload: p} }
+
+// close makes all readers fail. When it has returned, none of them touches the image.
+func (p *payload) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+}
+
+// wasSent reports whether any of it may have reached a replica.
+func (p *payload) wasSent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent
+}
+
+// payloadReader is one reading of a payload.
+type payloadReader struct {
+	payload  *payload
+	part, at int // next byte
+}
+
+func (r *payloadReader) Read(b []byte) (int, error) {
+	r.payload.mu.Lock()
+	defer r.payload.mu.Unlock()
+	if r.payload.closed {
+		return 0, errPayloadClosed
+	}
+	r.payload.sent = true
+	for ; r.part < len(r.payload.parts); r.part, r.at = r.part+1, 0 {
+		if rest := r.payload.parts[r.part][r.at:]; len(rest) > 0 {
+			n := copy(b, rest)
+			r.at += n
+			return n, nil
+		}
+	}
+	return 0, io.EOF
+}
+
+// Close does nothing: the payload outlives its readers.
+func (*payloadReader) Close() error { return nil }

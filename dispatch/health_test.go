@@ -1,0 +1,109 @@
+package dispatch
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestStorageHealth tells stories of probes: what each shows, what readiness says then, and what is done.
+func TestStorageHealth(t *testing.T) {
+	t.Parallel()
+	embedded := storageKind{embedded: true, replicas: 1, dir: "/data", needed: 16 << 20}
+	cluster := storageKind{replicas: 3}
+	broken, silent := errors.New("write error"), errors.New("no answer")
+	good := probeResult{servers: -1, free: -1}
+	const ready = ""
+	type step struct {
+		at   time.Duration
+		saw  probeResult
+		says string // part of the problem; empty: none
+		do   remedy
+	}
+	roomy := probeResult{err: broken, servers: -1, free: 1 << 30}
+	full := probeResult{err: broken, servers: -1, free: 16<<20 - 1}
+	quiet := probeResult{err: silent, silent: true, servers: -1, free: 1 << 30}
+	answering := func(n int) probeResult { return probeResult{err: silent, silent: true, servers: n, free: -1} }
+	tests := map[string]struct {
+		kind  storageKind
+		steps []step
+	}{
+		"a write error is mended by a restart, at once": {embedded, []step{
+			{0, good, ready, remedyNone},
+			{1 * time.Second, roomy, "the storage in /data does not take a write: write error", remedyRestart},
+			{2 * time.Second, good, ready, remedyNone},
+			{3 * time.Second, roomy, "does not take a write", remedyRestart},
+		}},
+		"restarts that do not help are repeated every two seconds, for thirty": {embedded, []step{
+			{0, roomy, "write error", remedyRestart},
+			{2*time.Second - 1, roomy, "write error", remedyNone},
+			{2 * time.Second, roomy, "write error", remedyRestart},
+			{30*time.Second - 1, roomy, "write error", remedyRestart},
+			{30 * time.Second, roomy, "write error", remedyGiveUp},
+		}},
+		"a full disk is waited for, however long; then the server is restarted": {embedded, []step{
+			{0, full, "disk full: /data has 16 MB free, 16 MB are needed", remedyNone},
+			{time.Hour, full, "disk full", remedyNone},
+			{time.Hour + time.Second, roomy, "write error", remedyRestart},
+			{time.Hour + 2*time.Second, good, ready, remedyNone},
+		}},
+		"a disk that was full does not use up the patience with restarts": {embedded, []step{
+			{0, roomy, "write error", remedyRestart},
+			{29 * time.Second, full, "disk full", remedyNone},
+			{31 * time.Second, roomy, "write error", remedyRestart},
+		}},
+		"a busy disk is no reason to restart before ten seconds": {embedded, []step{
+			{0, quiet, ready, remedyNone},
+			{10*time.Second - 1, quiet, ready, remedyNone},
+			{10 * time.Second, quiet, "no answer", remedyRestart},
+		}},
+		"silence that ends starts the patience again": {embedded, []step{
+			{0, quiet, ready, remedyNone},
+			{9 * time.Second, good, ready, remedyNone},
+			{18 * time.Second, quiet, ready, remedyNone},
+			{27 * time.Second, quiet, ready, remedyNone},
+			{28 * time.Second, quiet, "no answer", remedyRestart},
+		}},
+		"a silent server on a full disk shows at once": {embedded, []step{
+			{0, probeResult{err: silent, silent: true, servers: -1, free: 0}, "disk full", remedyNone},
+		}},
+		"a cluster that elects a leader stays ready for ten seconds": {cluster, []step{
+			{0, answering(2), ready, remedyNone},
+			{10*time.Second - 1, answering(3), ready, remedyNone},
+			{10 * time.Second, answering(2), "NATS does not take what is to be stored: no answer", remedyNone},
+			{11 * time.Second, good, ready, remedyNone},
+		}},
+		"a lost quorum shows at once, and until it is back": {cluster, []step{
+			{0, answering(1), "NATS has no quorum: 1 of the servers answers, 2 are needed", remedyNone},
+			{time.Second, answering(2), "no answer", remedyNone},
+			{2 * time.Second, good, ready, remedyNone},
+		}},
+		"nobody at all": {cluster, []step{
+			{0, answering(0), "no NATS server answers", remedyNone},
+			{time.Hour, answering(0), "no NATS server answers", remedyNone},
+		}},
+		"what an outside server refuses shows at once, and ends nothing": {cluster, []step{
+			{0, probeResult{err: broken, servers: -1, free: -1}, "write error", remedyNone},
+			{time.Hour, probeResult{err: broken, servers: -1, free: -1}, "write error", remedyNone},
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Unix(1_800_000_000, 0)
+			var h storageHealth
+			for i, s := range test.steps {
+				var do remedy
+				h, do = h.after(start.Add(s.at), s.saw, test.kind)
+				said := ready
+				if h.problem != nil {
+					said = h.problem.Error()
+				}
+				if do != s.do || (said == ready) != (s.says == ready) || !strings.Contains(said, s.says) {
+					t.Fatalf("step %d, after %s: remedy %d and problem %q, want %d and %q", i, s.at, do, said, s.do, s.says)
+				}
+			}
+		})
+	}
+}

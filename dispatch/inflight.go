@@ -1,0 +1,76 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+// inFlight are the jobs that this dispatcher has taken from the queue.
+type inFlight struct {
+	mu    sync.Mutex
+	jobs  map[*takenJob]struct{} // guarded by mu
+	freed chan struct{}          // has an element when a job has left
+	done  sync.WaitGroup         // the loop that takes jobs, and each job
+}
+
+// takenJob is one of them. Two may have the same id: a job that was delivered again, and one left from before a restart.
+type takenJob struct {
+	id         string
+	generation int
+	stop       context.CancelCauseFunc
+}
+
+func newInFlight() *inFlight {
+	f := &inFlight{jobs: map[*takenJob]struct{}{}, freed: make(chan struct{}, 1)}
+	f.done.Add(1) // for the loop, until it has started its last job
+	return f
+}
+
+func (f *inFlight) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.jobs)
+}
+
+// add notes a job. stop is called with errCancelled when its client withdraws the request.
+func (f *inFlight) add(job resnet18cloud.Job, stop context.CancelCauseFunc) *takenJob {
+	t := &takenJob{job.ID, job.Generation, stop}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.jobs[t] = struct{}{}
+	return t
+}
+
+func (f *inFlight) remove(t *takenJob) {
+	f.mu.Lock()
+	delete(f.jobs, t)
+	f.mu.Unlock()
+	select {
+	case f.freed <- struct{}{}:
+	default:
+	}
+}
+
+// cancel stops the work on one generation of a request.
+func (f *inFlight) cancel(id string, generation int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for t := range f.jobs {
+		if t.id == id && t.generation == generation {
+			t.stop(errCancelled)
+		}
+	}
+}
+
+// ids returns the ids of all jobs.
+func (f *inFlight) ids() map[string]struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ids := make(map[string]struct{}, len(f.jobs))
+	for t := range f.jobs {
+		ids[t.id] = struct{}{}
+	}
+	return ids
+}

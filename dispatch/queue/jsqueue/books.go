@@ -1,0 +1,55 @@
+package jsqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+)
+
+// Jobs implements queue.Queue: the stream lists the subjects of its messages.
+func (q *Queue) Jobs(ctx context.Context) (map[string]struct{}, error) {
+	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(q.cfg.Prefix+".jobs.*.*"))
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	ids := make(map[string]struct{}, len(info.State.Subjects))
+	for subject := range info.State.Subjects {
+		ids[jobID(subject)] = struct{}{}
+	}
+	return ids, nil
+}
+
+// Find implements queue.Queue. It reads the message, image and all, so it is not for many jobs at a time.
+func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) {
+	if resnet18cloud.CheckID(id) != nil {
+		return resnet18cloud.Job{}, queue.ErrNotFound
+	}
+	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
+	if err != nil {
+		return resnet18cloud.Job{}, fmt.Errorf("find job %s: %w", id, err)
+	}
+	for _, p := range priorities {
+		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(p, id))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			continue
+		case err != nil:
+			return resnet18cloud.Job{}, fmt.Errorf("find job %s: %w", id, err)
+		}
+		return readJob(msg.Subject, msg.Header, p)
+	}
+	return resnet18cloud.Job{}, queue.ErrNotFound
+}
+
+// jobID is the id in a job's subject.
+func jobID(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

@@ -1,0 +1,121 @@
+package jsqueue
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+)
+
+// The headers of a job.
+const (
+	headerName     = "Resnet18-Filename" // URL-escaped
+	headerDigest   = "Resnet18-Digest"
+	headerQueued   = "Resnet18-Queued-At"
+	headerDeadline = "Resnet18-Deadline"
+	// headerGeneration is absent from jobs of generation 0.
+	headerGeneration = "Resnet18-Generation"
+)
+
+// Publish implements queue.Queue. While the stream has no leader, or the connection is away, it tries again
+// until its time is up. The stream drops what it gets twice.
+func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
+	if err := resnet18cloud.CheckID(job.ID); err != nil {
+		return fmt.Errorf("publish job: %w", err)
+	}
+	l := q.lane(job.Priority)
+	// Counted before it is stored: it may be delivered before Publish hears of it.
+	if l.add(1); q.Waiting().Total() > q.cfg.Capacity {
+		l.add(-1)
+		return queue.ErrFull
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.cfg.PublishTimeout)
+	defer cancel()
+	ack, err := q.publish(ctx, q.message(l, job), queue.DedupID(job))
+	switch {
+	case err != nil:
+		l.add(-1)
+	case ack.Duplicate:
+		l.add(-1)
+	}
+	return err
+}
+
+// message is the job as it travels.
+func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
+	msg := &nats.Msg{
+		Subject: q.subject(l.priority, job.ID),
+		Data:    job.Image.Bytes,
+		Header: nats.Header{
+			headerName:   {url.QueryEscape(job.Image.Name)},
+			headerDigest: {hex.EncodeToString(job.Digest[:])},
+			headerQueued: {job.QueuedAt.Format(time.RFC3339Nano)},
+		},
+	}
+	if !job.Deadline.IsZero() {
+		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))
+	}
+	if job.Generation > 0 {
+		msg.Header.Set(headerGeneration, strconv.Itoa(job.Generation))
+	}
+	return msg
+}
+
+// publish stores the message once, under an id that the stream knows it by for two minutes.
+func (q *Queue) publish(ctx context.Context, msg *nats.Msg, id string) (*jetstream.PubAck, error) {
+	for {
+		ack, err := natsconn.Publish(ctx, q.conn.JetStream(), msg, id)
+		switch {
+		case err == nil:
+			q.proof.Wrote(q.conn.JetStream())
+			return ack, nil
+		case isFull(err):
+			return nil, queue.ErrFull
+		case errors.Is(err, nats.ErrMaxPayload):
+			return nil, queue.ErrTooLarge
+		}
+		if problem := q.cfg.Problem(); problem != nil || !natsconn.Passing(err) || ctx.Err() != nil {
+			return nil, fmt.Errorf("publish job: %w", errors.Join(problem, err))
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// isFull reports whether the stream refused a message because it holds as much as it may. The code says
+// only that the message was not stored (nats-server, server/errors.json: JSStreamStoreFailedF); the reason
+// stands in the text, and may also be a disk that is full.
+func isFull(err error) bool {
+	apiErr, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (strings.Contains(apiErr.Description, "maximum messages exceeded") || strings.Contains(apiErr.Description, "maximum bytes exceeded"))
+}
+
+// Probe implements queue.Queue: unless the stream took a message within the last second it publishes one
+// that nobody reads and that takes the place of the one before. A stream that has gone is made again.
+func (q *Queue) Probe(ctx context.Context) error {
+	if q.proof.Holds(q.conn.JetStream()) {
+		return nil
+	}
+	probe := &nats.Msg{Subject: q.probeSubject()}
+	_, err := natsconn.Publish(ctx, q.conn.JetStream(), probe, "")
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		if err = q.ensure(ctx); err == nil {
+			_, err = natsconn.Publish(ctx, q.conn.JetStream(), probe, "")
+		}
+	}
+	if err != nil && !isFull(err) {
+		return fmt.Errorf("write to the queue: %w", err)
+	}
+	q.proof.Wrote(q.conn.JetStream())
+	return nil
+}

@@ -1,0 +1,177 @@
+package jsqueue
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+)
+
+// pull asks for one job at a time and offers it to Next, until ctx ends.
+func (q *Queue) pull(ctx context.Context, l *lane) {
+	var p *puller
+	defer func() {
+		if p != nil {
+			p.close()
+		}
+	}()
+	// Requests outlive ctx for up to pullWait: a job that came in answer to a request that nobody waits
+	// for would be lost for AckWait.
+	for ctx.Err() == nil {
+		if !q.await(ctx, l) {
+			return
+		}
+		if conn := q.conn.JetStream().Conn(); p == nil || p.conn != conn {
+			if p != nil {
+				p.close()
+			}
+			var err error
+			if p, err = newPuller(conn, q.streamName(), string(l.priority)); err != nil {
+				p = nil
+				pause(ctx, 100*time.Millisecond)
+				continue
+			}
+		}
+		msg, err := p.next()
+		if err != nil {
+			if !errors.Is(err, nats.ErrTimeout) {
+				q.mend(ctx, l, err)
+			}
+			continue
+		}
+		d, err := newDelivery(msg, l.priority)
+		if err != nil {
+			q.cfg.Log.WarnContext(ctx, "message removed from the queue: it is not a job", "error", err)
+			_ = msg.Term()
+			continue
+		}
+		q.offer(ctx, l, d)
+	}
+}
+
+// await waits for a Next where others could have the job meanwhile: a job that is held here, or given back, is
+// not among those that wait. It reports false when ctx has ended.
+func (q *Queue) await(ctx context.Context, l *lane) bool {
+	if q.cfg.Policy.Exclusive || q.choosing.Load() {
+		return true
+	}
+	select {
+	case <-l.wanted:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// mend waits until another request may succeed, and makes the consumer again where it has gone.
+func (q *Queue) mend(ctx context.Context, l *lane, err error) {
+	if errors.Is(err, errNoAnswer) {
+		making, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		err = q.ensureConsumer(making, l)
+	}
+	if err != nil {
+		pause(ctx, 100*time.Millisecond) // the server is away
+	}
+}
+
+// offer holds a job until Next wants it, but not for long where others could take it: then it gives the
+// job back.
+func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
+	if d.first {
+		l.held.Store(1)
+		defer l.held.Store(0)
+	}
+	limit := holdLimit
+	if q.cfg.Policy.Exclusive {
+		limit = q.cfg.AckWait / 3
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case l.next <- d:
+			return
+		case <-ctx.Done():
+			_ = d.Nak(context.WithoutCancel(ctx), 0)
+			return
+		case <-timer.C:
+		}
+		if q.cfg.Policy.Exclusive {
+			_ = d.InProgress(ctx) // should it be lost, Next sees that the job is stale
+			d.taken = time.Now()
+			timer.Reset(limit)
+			continue
+		}
+		_ = d.Nak(ctx, 0)
+		if d.first {
+			l.add(-1)
+		}
+		return
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// Next implements queue.Queue.
+func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
+	var turns queue.Turns
+	select {
+	case turns = <-q.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	q.choosing.Store(true)
+	defer func() { q.choosing.Store(false); q.turn <- turns }()
+	for i := range q.lanes {
+		select {
+		case q.lanes[i].wanted <- struct{}{}:
+		default:
+		}
+	}
+	for {
+		d, err := q.choose(ctx, &turns)
+		if err != nil {
+			return nil, err
+		}
+		if d.first {
+			q.lane(d.job.Priority).add(-1)
+		}
+		if !stale(d.taken, time.Now(), q.cfg.AckWait) {
+			turns.Took(d.job.Priority)
+			return d, nil
+		}
+		// This process was asleep. The server may have given the job to somebody else already; if not, it
+		// will.
+		_ = d.Nak(ctx, 0)
+	}
+}
+
+// choose waits for a job, and takes the one whose turn it is when both lanes have one.
+func (q *Queue) choose(ctx context.Context, turns *queue.Turns) (*delivery, error) {
+	first, second := q.lanes[0].next, q.lanes[1].next
+	if turns.Bulk() {
+		first, second = second, first
+	}
+	select {
+	case d := <-first:
+		return d, nil
+	default:
+	}
+	select {
+	case d := <-first:
+		return d, nil
+	case d := <-second:
+		return d, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

@@ -1,0 +1,96 @@
+package dispatch
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+)
+
+// This file holds the changes that a record goes through. Each function returns the changed record and writes nothing.
+
+// newRecord is the first record of a job's generation.
+func newRecord(job resnet18cloud.Job) store.Record {
+	return store.Record{
+		ID: job.ID, Generation: job.Generation, Filename: job.Image.Name, Digest: hex.EncodeToString(job.Digest[:]),
+		Status: resnet18cloud.StatusQueued, Priority: job.Priority,
+		QueuedAt: job.QueuedAt, Deadline: job.Deadline, Marks: []string{newMark()},
+	}
+}
+
+// started is the record when a worker begins. The attempt counts from now on, so that an image that kills dispatchers
+// uses up its attempts.
+func started(r store.Record, now time.Time) store.Record {
+	r.Status, r.StartedAt = resnet18cloud.StatusProcessing, now
+	r.Attempts++
+	return r
+}
+
+// completed is the record with its result. fromCache says that no replica worked for it.
+func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now time.Time) store.Record {
+	if !r.StartedAt.IsZero() {
+		result.Timing.Queue = r.StartedAt.Sub(r.QueuedAt)
+	}
+	r = marked(r)
+	r.Status, r.CompletedAt = resnet18cloud.StatusCompleted, now
+	r.Replica, r.FromCache, r.Result = result.Replica, fromCache, &result
+	return r
+}
+
+// failed is the record of a request that ends without a result.
+func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record {
+	r = marked(r)
+	r.Status, r.CompletedAt = resnet18cloud.StatusFailed, now
+	r.Failure = &store.Failure{Code: e.Code, Message: e.Message, Hint: e.Hint}
+	return r
+}
+
+// cancelled is the record of a request that its client withdrew.
+func cancelled(r store.Record, now time.Time) store.Record {
+	r = marked(r)
+	r.Status, r.CompletedAt = resnet18cloud.StatusCancelled, now
+	return r
+}
+
+// restarted is the record of a request that starts again after the end that known holds. fresh is the record of the new
+// submission. It is queued now, however long its upload took: books.go judges by this time whether it should have a job.
+func restarted(known, fresh store.Record, now time.Time) store.Record {
+	fresh.Generation, fresh.Revision, fresh.QueuedAt = known.Generation+1, known.Revision, now
+	fresh.Marks = known.Marks
+	return marked(fresh)
+}
+
+// withdrawn takes a restart back whose job could not be queued: the request has its earlier end again. The generation
+// stays, so that the job, should it have been queued after all, finds a request that has ended.
+func withdrawn(restart, known store.Record) store.Record {
+	known.Generation, known.Revision, known.Marks = restart.Generation, restart.Revision, restart.Marks
+	return marked(known)
+}
+
+// maxMarks is how many marks a record keeps: those of the last eight generations.
+const maxMarks = 16
+
+// marked adds a mark to the record.
+func marked(r store.Record) store.Record {
+	marks := r.Marks[max(0, len(r.Marks)-(maxMarks-1)):]
+	r.Marks = append(slices.Clone(marks), newMark())
+	return r
+}
+
+// markOf is the mark of the record's last start or end.
+func markOf(r store.Record) string {
+	if len(r.Marks) == 0 {
+		return "" // written before there were marks
+	}
+	return r.Marks[len(r.Marks)-1]
+}
+
+// hasMark reports whether the record, or an earlier version of it, was written with the mark.
+func hasMark(r store.Record, mark string) bool { return mark != "" && slices.Contains(r.Marks, mark) }
+
+// newMark returns a text that no other call returns, of 13 characters at most.
+func newMark() string { return strconv.FormatUint(rand.Uint64(), 36) }

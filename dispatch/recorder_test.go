@@ -1,0 +1,137 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+)
+
+// newTestDispatcher makes a dispatcher on memory that does not run.
+func newTestDispatcher(t *testing.T) *Dispatcher {
+	t.Helper()
+	d, err := New(Config{Queue: memqueue.New(10, time.Second), Store: memstore.New(time.Hour, 100), QueueCapacity: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// figures are what a recorder has counted.
+type figures struct {
+	Accepted, Completed, Failed, Cancelled int
+	Offered, Refused                       int64
+	Peak                                   int
+	MetricsAccepted, MetricsEnded          float64
+}
+
+func counted(t *testing.T, d *Dispatcher) figures {
+	t.Helper()
+	b := d.recorder.stats.body(time.Now())
+	return figures{b.TotalRequests, b.SuccessfulRequests, b.FailedRequests, b.CancelledRequests, b.Scaling.Offered, b.Scaling.Refused,
+		b.QueueMetrics.PeakQueueSize, sum(t, d, "resnet18_dispatcher_requests_accepted_total"), sum(t, d, "resnet18_dispatcher_requests_ended_total")}
+}
+
+func TestRecorder(t *testing.T) {
+	t.Parallel()
+	d := newTestDispatcher(t)
+	c := d.recorder
+	queued := newRecord(testJob)
+	cached := queued
+	cached.FromCache = true
+	c.accepted(queued, queue.Depth{Interactive: 2, Bulk: 1})
+	c.accepted(cached, queue.Depth{Interactive: 1})
+	c.refused(&resnet18cloud.Error{Code: resnet18cloud.CodeFull})
+	c.refused(&resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable})
+	c.refused(errors.New("internal"))
+	c.ended(completed(started(queued, noon), resnet18cloud.Result{}, false, noon))
+	c.ended(completed(queued, resnet18cloud.Result{}, true, noon))
+	c.ended(failed(queued, errLost(), noon))
+	c.ended(cancelled(queued, noon))
+	want := figures{Accepted: 2, Completed: 2, Failed: 1, Cancelled: 1, Offered: 2, Refused: 1, Peak: 3, MetricsAccepted: 2, MetricsEnded: 4}
+	if diff := cmp.Diff(want, counted(t, d)); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+	if got := sum(t, d, "resnet18_dispatcher_requests_refused_total"); got != 3 {
+		t.Errorf("refused %g, want 3", got)
+	}
+	c.retried()
+	c.attempted("completed")
+	c.attempted("internal")
+	if got := sum(t, d, "resnet18_dispatcher_retries_total"); got != 1 {
+		t.Errorf("retries %g, want 1", got)
+	}
+	if got := sum(t, d, "resnet18_dispatcher_forward_attempts_total"); got != 2 {
+		t.Errorf("attempts %g, want 2", got)
+	}
+}
+
+// TestDoubts: a write whose success was not heard is counted when, and only when, the record shows it.
+func TestDoubts(t *testing.T) {
+	t.Parallel()
+	start := newRecord(testJob)
+	end := failed(start, errLost(), noon)
+	restart := restarted(end, newRecord(testJob), noon)
+	back := withdrawn(restart, end)
+	other := failed(restart, errLost(), noon)
+	tests := map[string]struct {
+		doubt   func(*recorder)
+		present store.Record
+		want    figures
+	}{
+		"started":                   {func(c *recorder) { c.doubt(start) }, start, figures{Accepted: 1}},
+		"started, and ended":        {func(c *recorder) { c.doubt(start) }, end, figures{Accepted: 1}},
+		"started, and again":        {func(c *recorder) { c.doubt(start) }, restart, figures{Accepted: 1}},
+		"not started":               {func(c *recorder) { c.doubt(start) }, newRecord(testJob), figures{}},
+		"ended":                     {func(c *recorder) { c.doubt(end) }, end, figures{Failed: 1}},
+		"ended, and started again":  {func(c *recorder) { c.doubt(end) }, restart, figures{Failed: 1}},
+		"not ended":                 {func(c *recorder) { c.doubt(end) }, start, figures{}},
+		"ended by another":          {func(c *recorder) { c.doubt(end) }, failed(start, errLost(), noon), figures{}},
+		"started and ended":         {func(c *recorder) { c.doubt(start); c.doubt(end) }, end, figures{Accepted: 1, Failed: 1}},
+		"restart taken back":        {func(c *recorder) { c.doubtTakenBack(restart, back) }, back, figures{}},
+		"restart not taken back":    {func(c *recorder) { c.doubtTakenBack(restart, back) }, restart, figures{Accepted: 1}},
+		"restart ended by another":  {func(c *recorder) { c.doubtTakenBack(restart, back) }, other, figures{Accepted: 1}},
+		"nothing":                   {func(*recorder) {}, start, figures{}},
+		"record from before marks":  {func(c *recorder) { c.doubt(start) }, store.Record{ID: "id"}, figures{}},
+		"doubt about another, only": {func(c *recorder) { r := start; r.ID = "x"; c.doubt(r) }, start, figures{}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newTestDispatcher(t)
+			test.doubt(d.recorder)
+			for range 2 { // the second time there is no doubt
+				d.recorder.settle(d.recorder.takeDoubts("id"), test.present, queue.Depth{})
+			}
+			got := counted(t, d)
+			got = figures{Accepted: got.Accepted, Failed: got.Failed}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("figures (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDoubtsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newRecorder(noon)
+	for i := range maxDoubts + 10 {
+		c.doubt(store.Record{ID: fmt.Sprint(i)})
+	}
+	if n := len(c.doubtful()); n != maxDoubts {
+		t.Errorf("%d in doubt, want %d", n, maxDoubts)
+	}
+	c.takeDoubts("0")
+	c.addDoubts("none")
+	if n := len(c.doubtful()); n != maxDoubts-1 {
+		t.Errorf("%d in doubt after one was settled, want %d", n, maxDoubts-1)
+	}
+}

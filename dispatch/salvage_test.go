@@ -1,0 +1,76 @@
+package dispatch
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch/ledger"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// remains is a store of which damage has left some records.
+type remains struct {
+	store.Store
+	ids      map[string]struct{}
+	complete time.Time
+}
+
+func (r remains) IDs(context.Context) (map[string]struct{}, time.Time, error) {
+	return r.ids, r.complete, nil
+}
+
+type jobs map[string]struct{}
+
+func (j jobs) Jobs(context.Context) (map[string]struct{}, error) { return j, nil }
+
+func set(names ...string) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for _, name := range names {
+		ids[testutil.ID(name)] = struct{}{}
+	}
+	return ids
+}
+
+// TestSalvage holds which requests of the ledger end as lost: those without record and job, unless they are older than
+// records are kept, or may have been dropped to make room.
+func TestSalvage(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	l, err := ledger.Open(t.TempDir(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, age := range map[string]time.Duration{"too old": 61 * time.Minute, "dropped": 40 * time.Minute, "lost": 20 * time.Minute,
+		"recorded": 10 * time.Minute, "queued": 10 * time.Minute, "unfinished": 10 * time.Minute, "lost lately": time.Second} {
+		if err := l.Add(ledger.Entry{ID: testutil.ID(name), At: now.Add(-age)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	records := memstore.New(time.Hour, 100)
+	storetest.Start(t, records)
+	if _, err := records.Create(t.Context(), store.Record{ID: testutil.ID("unfinished"), Status: "queued", Filename: "a.jpg"}); err != nil {
+		t.Fatal(err)
+	}
+	ended := map[string]struct{}{}
+	s := salvage{ledger: l, kept: time.Hour, jobs: jobs(set("queued")), ended: func(r store.Record) { ended[r.ID] = struct{}{} },
+		records: remains{records, set("recorded"), now.Add(-30 * time.Minute)}}
+	for range 2 { // the second time there is nothing left to do
+		if _, err := s.run(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(set("lost", "lost lately"), ended); diff != "" {
+		t.Errorf("ended (-want +got):\n%s", diff)
+	}
+	r, err := records.Get(t.Context(), testutil.ID("lost"))
+	if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
+		t.Errorf("record of a lost request: %+v, %v, want one that failed as lost and may be started again", r, err)
+	}
+}

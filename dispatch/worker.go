@@ -1,0 +1,272 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+)
+
+// work takes jobs from the queue, as many at a time as replicas have room for, until stop ends; with
+// DrainQueue until then and the queue is empty. Jobs run until they have ended, or working has.
+func (d *Dispatcher) work(stop, working context.Context) {
+	defer d.inFlight.done.Done()
+	taking, cancel := context.WithCancel(working)
+	defer cancel()
+	d.inFlight.done.Go(func() { d.stopTaking(stop, taking, cancel) })
+	for d.room(taking) {
+		delivery, err := d.queue.Next(taking)
+		if err != nil {
+			if taking.Err() == nil {
+				d.cfg.Log.ErrorContext(working, "no job from the queue", "error", err)
+				pause(taking, time.Second)
+			}
+			continue
+		}
+		ctx, stopJob := context.WithCancelCause(forward.WithRequestID(working, delivery.Job().ID))
+		taken := d.inFlight.add(delivery.Job(), stopJob)
+		d.inFlight.done.Go(func() {
+			defer d.inFlight.remove(taken)
+			defer stopJob(nil)
+			d.process(ctx, delivery)
+		})
+	}
+}
+
+// stopTaking decides when the loop has taken its last job.
+func (d *Dispatcher) stopTaking(stop, taking context.Context, cancel context.CancelFunc) {
+	defer cancel()
+	select {
+	case <-stop.Done():
+	case <-taking.Done():
+		return
+	}
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for d.cfg.DrainQueue && d.queue.Waiting().Total() > 0 {
+		select {
+		case <-look.C:
+		case <-taking.Done():
+			return
+		}
+	}
+}
+
+// room waits until replicas can take another image. It reports false when ctx has ended.
+func (d *Dispatcher) room(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		slots, changed := d.backend.Slots()
+		if d.inFlight.size() < slots {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-d.inFlight.freed:
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// process does one job and settles it with the queue.
+func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
+	stop := d.keepAlive(ctx, delivery)
+	defer stop()
+	d.settle(ctx, delivery, d.do(ctx, delivery.Job()))
+}
+
+// keepAlive tells the queue that the job is being worked on, until stop is called.
+func (d *Dispatcher) keepAlive(ctx context.Context, delivery queue.Delivery) (stop func()) {
+	interval := d.cfg.RedeliverAfter / 3
+	var timer *time.Timer
+	var mu sync.Mutex // held while timer is being set
+	mu.Lock()
+	timer = time.AfterFunc(interval, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := delivery.InProgress(ctx); err != nil {
+			d.cfg.Log.WarnContext(ctx, "queue not told of progress", "request_id", delivery.Job().ID, "error", err)
+		}
+		timer.Reset(interval)
+	})
+	mu.Unlock()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+	}
+}
+
+// outcome says what became of a delivered job.
+type outcome struct {
+	ended bool          // nothing is left to do; the job leaves the queue
+	after time.Duration // otherwise it goes back to the queue for this long
+	retry bool          // it goes back because replicas failed it or had no room
+	err   error         // why it goes back
+}
+
+// settle reports the outcome to the queue, the log and the metrics.
+func (d *Dispatcher) settle(ctx context.Context, delivery queue.Delivery, o outcome) {
+	log := d.cfg.Log.With("request_id", delivery.Job().ID)
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	switch {
+	case o.ended:
+		err = delivery.Ack(ctx)
+	case o.retry:
+		log.InfoContext(ctx, "job given back", "delay", o.after, "error", o.err)
+		d.recorder.retried()
+		err = delivery.Nak(ctx, o.after)
+	default: // the store is away, or the dispatcher stops
+		log.WarnContext(ctx, "job given back", "error", o.err)
+		err = delivery.Nak(ctx, o.after)
+	}
+	if err != nil { // it will be delivered again, and nothing is lost
+		log.WarnContext(ctx, "job not acknowledged", "error", err)
+	}
+}
+
+// do works on one job and returns what became of it.
+func (d *Dispatcher) do(ctx context.Context, job resnet18cloud.Job) outcome {
+	r, duty, err := d.begin(ctx, job)
+	switch {
+	case err != nil:
+		return outcome{after: storageRetry, err: err}
+	case duty.end != nil:
+		return d.conclude(ctx, failed(r, duty.end, time.Now()), duty.end)
+	case !duty.work:
+		return outcome{ended: true}
+	}
+	result, fromCache, err := d.classify(ctx, job, r.Deadline)
+	switch {
+	case err == nil:
+		return d.conclude(ctx, completed(r, result, fromCache, time.Now()), nil)
+	case errors.Is(context.Cause(ctx), errCancelled): // the record says so already
+		return outcome{ended: true}
+	case ctx.Err() != nil:
+		return outcome{after: storageRetry, err: fmt.Errorf("dispatcher is stopping: %w", err)}
+	}
+	next := d.limits.onFailure(r, err, time.Now())
+	if next.end != nil {
+		return d.conclude(ctx, failed(r, next.end, time.Now()), next.end)
+	}
+	if next.uncount { // should this write fail, the attempt counts
+		r.Attempts--
+		if _, err := d.write(ctx, r); err != nil && !errors.Is(err, store.ErrConflict) {
+			return outcome{after: storageRetry, err: err}
+		}
+	}
+	return outcome{after: next.after, retry: true, err: err}
+}
+
+// begin finds out what to do with the job, and marks its request as being worked on if that is it.
+func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Record, duty, error) {
+	for {
+		r, first, err := d.recordOf(ctx, job)
+		if err != nil {
+			return r, duty{}, err
+		}
+		now := time.Now()
+		duty := d.limits.onDelivery(r, job, now)
+		switch {
+		case duty.work:
+			r = started(r, now)
+		case !first:
+			return r, duty, nil
+		} // otherwise the request must exist before it can end
+		write := d.write
+		if first {
+			write = d.create
+		}
+		r, err = write(ctx, r)
+		switch {
+		case errors.Is(err, store.ErrConflict):
+			continue
+		case err != nil:
+			return r, duty, err
+		case first:
+			d.recorder.accepted(r, d.queue.Waiting())
+		}
+		if duty.work {
+			return r, duty, nil
+		}
+	}
+}
+
+// recordOf returns the record of the job's request. first says that the store has none of the job's generation: a
+// worker was faster than the submitter, or the record was lost. The record is then the one to write.
+func (d *Dispatcher) recordOf(ctx context.Context, job resnet18cloud.Job) (r store.Record, first bool, err error) {
+	r, err = d.store.Get(ctx, job.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return newRecord(job), true, nil
+	case err == nil && r.Generation < job.Generation:
+		fresh := newRecord(job)
+		fresh.Revision = r.Revision
+		return fresh, true, nil
+	}
+	return r, false, err
+}
+
+// classify gets the answer from the cache, from an equal image in flight, or from a replica, by the deadline if there is
+// one. fromCache reports that no replica worked for it.
+func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadline time.Time) (result resnet18cloud.Result, fromCache bool, err error) {
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	start := time.Now()
+	if result, fromCache = d.cache.Peek(job.Digest, d.models.now()); !fromCache {
+		result, fromCache, err = d.cache.Once(ctx, job.Digest, func(ctx context.Context) (resnet18cloud.Result, error) {
+			began := time.Now()
+			r, err := d.backend.Classify(ctx, job.Image)
+			if err == nil {
+				d.recorder.answered(r, time.Since(began))
+				d.cache.Put(cacheKey(job.Digest, d.models.answered(r)), r)
+			}
+			return r, err
+		})
+	}
+	result.Filename = job.Image.Name
+	if fromCache {
+		result.Timing = resnet18cloud.Timing{Cache: time.Since(start)}
+	}
+	return result, fromCache, err
+}
+
+// conclude ends the request that this worker has worked on. It keeps trying while the store is away, because the work is
+// done and only needs writing down, and also when somebody else has begun to work on the request.
+func (d *Dispatcher) conclude(ctx context.Context, r store.Record, cause error) outcome {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		present, err := d.finish(ctx, r, cause)
+		for err == nil && !superseded(present, r.Generation) {
+			r.Revision = present.Revision
+			present, err = d.finish(ctx, r, cause)
+		}
+		switch {
+		case err == nil:
+			return outcome{ended: true}
+		case ctx.Err() != nil:
+			d.recorder.doubt(r)
+			return outcome{after: storageRetry, err: err}
+		}
+		d.cfg.Log.WarnContext(ctx, "result not stored yet", "request_id", r.ID, "error", err)
+		pause(ctx, wait)
+	}
+}

@@ -1,0 +1,120 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
+)
+
+func TestMain(m *testing.M) {
+	code := harness.Main(m)
+	printTable(os.Stdout)
+	os.Exit(code)
+}
+
+// scenario is one kind of fault, and what a dispatcher may do meanwhile.
+type scenario struct {
+	name    string
+	proxied bool
+	// round makes the fault once and ends it. Rounds follow until CLUSTER_REQUESTS were sent.
+	round func(ctx context.Context, s *system)
+	// once happens while the load runs; it is no fault.
+	once func(ctx context.Context, s *system)
+	// allow is by dispatcher.
+	allow [dispatchers]allowance
+}
+
+// allowance is what a dispatcher may do from a fault's start until 10 s after its end. What is not allowed by it is never
+// allowed.
+type allowance struct {
+	refuse  bool // answer submissions with 503
+	unready bool // say that it is not ready
+	away    bool // not answer, as its process is restarted
+	// notice is how soon it must say that it is not ready, and keep saying so until the fault ends. 0: it need not.
+	notice time.Duration
+}
+
+func both(a allowance) [dispatchers]allowance { return [dispatchers]allowance{a, a} }
+
+var scenarios = []scenario{
+	{name: "no fault"},
+	{name: "follower killed", round: killFollower},
+	{name: "leader of jobs killed", round: killLeader("jobs")},
+	{name: "leader of results killed", round: killLeader("results")},
+	// Longer than the 10 s over which readiness must not change; what it says then must be true.
+	{name: "leader stopped for 16 s", round: stopLeader, allow: both(allowance{unready: true})},
+	{name: "two of three stopped for 20 s", round: stopMajority,
+		allow: both(allowance{refuse: true, unready: true, notice: 3 * time.Second})},
+	// Dispatcher 1 cannot tell this from a change of leaders before the 10 s have passed.
+	{name: "one server cut off for 20 s", proxied: true, round: cutServer,
+		allow: [dispatchers]allowance{{unready: true}, {refuse: true, unready: true, notice: 12 * time.Second}}},
+	{name: "NATS restarted, one by one", round: rollServers},
+	{name: "dispatchers restarted, one by one", round: rollDispatchers,
+		allow: both(allowance{refuse: true, unready: true, away: true})},
+	{name: "a third dispatcher with other settings", once: addStranger},
+	{name: "a second installation by prefix", once: addInstallation},
+}
+
+// TestFaults runs each scenario on a cluster of its own.
+func TestFaults(t *testing.T) {
+	for _, sc := range scenarios {
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			s := newSystem(t, sc.name, sc.proxied)
+			s.nats.start(ctx, t)
+			s.start(ctx)
+			s.run(ctx, sc)
+		})
+	}
+}
+
+// run sends the load through the scenario and judges what clients saw.
+func (s *system) run(ctx context.Context, sc scenario) {
+	s.t.Helper()
+	s.warm(ctx)
+	unwatch := s.watch(ctx)
+	s.load.Start(ctx)
+	for round := 0; sc.round != nil && (round == 0 || s.load.Sent() < requests(s.t)) && ctx.Err() == nil; round++ {
+		harness.Pause(ctx, 2*time.Second)
+		sc.round(ctx, s)
+	}
+	if sc.once != nil {
+		sc.once(ctx, s)
+	}
+	s.finish(ctx, sc, unwatch)
+}
+
+// finish sends what is left to send, and judges.
+func (s *system) finish(ctx context.Context, sc scenario, unwatch func()) {
+	s.t.Helper()
+	s.load.AwaitSent(ctx, requests(s.t))
+	s.load.Stop()
+	unwatch()
+	s.load.Audit(ctx)
+	s.judge(ctx, sc)
+}
+
+// warm sends a few images, so that what dispatchers open once is open, and notes what they hold then.
+func (s *system) warm(ctx context.Context) {
+	s.t.Helper()
+	l := harness.Load{URLs: s.urls, Seed: s.seed, Name: "warm-up", PerSecond: 50, Retry: true}
+	l.Start(ctx)
+	l.AwaitSent(ctx, 50)
+	l.Stop()
+	for i, base := range s.urls {
+		if err := harness.Await(ctx, 10*time.Second, func(ctx context.Context) error { return harness.Settled(ctx, base) }); err != nil {
+			s.t.Error(err)
+		}
+		var err error
+		if s.before[i], err = harness.ReadGauges(ctx, base); err != nil {
+			s.t.Error(err)
+		}
+	}
+}

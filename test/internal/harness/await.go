@@ -1,0 +1,74 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Pause waits for d, or until ctx ends.
+func Pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// Await asks every 50 ms until is returns nil. When limit has passed, or ctx ends, it returns what is said last before.
+func Await(ctx context.Context, limit time.Duration, is func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last error
+	for {
+		err := is(limited)
+		if err == nil {
+			return nil
+		}
+		if last == nil || limited.Err() == nil {
+			last = err // a question that the limit cut short says nothing
+		}
+		if limited.Err() != nil {
+			return fmt.Errorf("after %s: %w", limit, last)
+		}
+		Pause(limited, 50*time.Millisecond)
+	}
+}
+
+var probe = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// OK returns nil when the URL answers 200.
+func OK(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := probe.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %d", url, resp.StatusCode)
+	}
+	return nil
+}
+
+// AwaitOK waits until the URL answers 200.
+func AwaitOK(ctx context.Context, limit time.Duration, url string) error {
+	return Await(ctx, limit, func(ctx context.Context) error { return OK(ctx, url) })
+}
+
+// AwaitListener waits until somebody listens on the TCP address.
+func AwaitListener(ctx context.Context, limit time.Duration, addr string) error {
+	return Await(ctx, limit, func(ctx context.Context) error {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	})
+}
