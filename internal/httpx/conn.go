@@ -33,7 +33,7 @@ type conn struct {
 
 	mu        sync.Mutex
 	answering bool          // guarded by mu: the answer to the present request has begun
-	interim   bool          // guarded by mu: the client understands interim responses
+	askable   bool          // guarded by mu: the client understands interim responses
 	readBy    time.Time     // guarded by mu: the read deadline
 	writeBy   time.Time     // guarded by mu: the write deadline that the handler has set
 	wake      chan struct{} // guarded by mu: closed when a read must end; nil while none waits
@@ -61,7 +61,7 @@ func (c *conn) begin(r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answering, c.interim = false, r.ProtoAtLeast(1, 1)
+	c.answering, c.askable = false, r.ProtoAtLeast(1, 1)
 }
 
 // enter notes what the connection does from now on.
@@ -73,14 +73,17 @@ func (c *conn) enter(h held) {
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.open.received(c)
-	}
 	// While a request is handled the server waits in a read of one byte for the client to leave.
-	if err == io.EOF && len(p) == 1 {
-		err = c.awaitLeave()
+	if len(p) == 1 {
+		n, err := c.Conn.Read(p)
+		if err == io.EOF {
+			err = c.awaitLeave()
+		}
+		return n, err
 	}
+	skipping := c.open.expect(c)
+	n, err := c.Conn.Read(p)
+	c.open.received(c, n, skipping)
 	return n, err
 }
 
@@ -145,7 +148,7 @@ func (c *conn) wakeUp() {
 func (c *conn) probe() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.answering || !c.interim {
+	if c.answering || !c.askable {
 		return false
 	}
 	if c.Conn.SetWriteDeadline(time.Now().Add(probeTimeout)) != nil {
@@ -162,8 +165,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.answering = true
 		c.mu.Unlock()
 	}
-	c.enter(held{phase: writing})
-	defer c.enter(held{phase: serving})
+	defer c.open.restore(c, c.open.enter(c, held{phase: writing}))
 	for written := 0; ; {
 		c.setWriteDeadline()
 		n, err := c.Conn.Write(p[written:min(len(p), written+writePiece)])

@@ -28,7 +28,7 @@ func connectionLimit(files uint64) int {
 type phase int
 
 const (
-	receiving  phase = iota // the headers of a request, or nothing on a new connection
+	receiving  phase = iota // the headers of a request, a body that nobody reads, or nothing on a new connection
 	uploading               // the body of a request
 	serving                 // a handler works
 	waiting                 // a handler waits, and could answer at any time
@@ -177,21 +177,45 @@ func (s *connections) end(c *conn) func() {
 	return func() { _ = c.Close() } // its server has the error
 }
 
-// enter notes what c does from now on.
-func (s *connections) enter(c *conn, h held) {
-	h.since = time.Now()
+// enter notes what c does from now on, and returns what it did.
+func (s *connections) enter(c *conn, h held) held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := c.held
+	h.since, h.leaving = time.Now(), before.leaving
+	c.held = h
+	return before
+}
+
+// restore undoes an enter.
+func (s *connections) restore(c *conn, h held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.leaving = c.leaving
 	c.held = h
 }
 
-// received notes that bytes came: an idle connection is then in the middle of its next request.
-func (s *connections) received(c *conn) {
+// expect notes that the server reads. It reports whether that is during a handler, and not by [Uploads]: then it skips a
+// body that the handler has left.
+func (s *connections) expect(c *conn) (skipping bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.phase == idle {
-		c.held = held{phase: receiving, since: time.Now()}
+	if c.phase != serving {
+		return false
+	}
+	c.phase, c.since = receiving, time.Now()
+	return true
+}
+
+// received notes that n bytes came: an idle connection is then in the middle of its next request.
+func (s *connections) received(c *conn, n int, skipping bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case skipping:
+		c.phase, c.since = serving, time.Now()
+	case c.phase == idle && n > 0:
+		c.phase, c.since = receiving, time.Now()
 	}
 }
 

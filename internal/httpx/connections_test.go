@@ -109,6 +109,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	for name, idle := range map[string]func(c net.Conn) error{
 		"silent":       func(net.Conn) error { return nil },
 		"asked once":   func(c net.Conn) error { _, err := get(c); return err },
+		"no body":      func(c net.Conn) error { _, err := io.WriteString(c, head(1000)); return err },
 		"slow headers": func(c net.Conn) error { _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: "); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
