@@ -93,12 +93,16 @@ func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
 // keepAlive tells the queue that the job is being worked on, until stop is called.
 func (d *Dispatcher) keepAlive(ctx context.Context, delivery queue.Delivery) (stop func()) {
 	interval := d.cfg.RedeliverAfter / 3
+	var mu sync.Mutex // guards timer and stopped
 	var timer *time.Timer
-	var mu sync.Mutex // held while timer is being set
+	stopped := false
 	mu.Lock()
 	timer = time.AfterFunc(interval, func() {
 		mu.Lock()
 		defer mu.Unlock()
+		if stopped { // stop was called as the timer fired
+			return
+		}
 		if err := delivery.InProgress(ctx); err != nil {
 			d.cfg.Log.WarnContext(ctx, "queue not told of progress", "request_id", delivery.Job().ID, "error", err)
 		}
@@ -108,6 +112,7 @@ func (d *Dispatcher) keepAlive(ctx context.Context, delivery queue.Delivery) (st
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()
+		stopped = true
 		timer.Stop()
 	}
 }

@@ -1,0 +1,42 @@
+package dispatch
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
+
+// progressed counts how often the queue is told of progress.
+type progressed struct{ times atomic.Int64 }
+
+func (p *progressed) Job() resnet18cloud.Job                   { return resnet18cloud.Job{} }
+func (p *progressed) Ack(context.Context) error                { return nil }
+func (p *progressed) Nak(context.Context, time.Duration) error { return nil }
+func (p *progressed) InProgress(context.Context) error         { p.times.Add(1); return nil }
+
+// TestKeepAliveStops: the queue is told every third of the time after which it delivers a job again, and not after stop,
+// even when stop comes as the timer fires.
+func TestKeepAliveStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &Dispatcher{cfg: Config{RedeliverAfter: 3 * time.Second}.withDefaults()}
+		for range 500 {
+			var p progressed
+			stop := d.keepAlive(t.Context(), &p)
+			time.Sleep(2 * time.Second) // the timer fires at the same instant
+			stop()
+			told := p.times.Load()
+			if told < 1 || told > 2 {
+				t.Fatalf("told of progress %d times in 2 s, want once or twice", told)
+			}
+			time.Sleep(10 * time.Second)
+			if again := p.times.Load() - told; again > 0 {
+				t.Fatalf("told of progress %d times after stop", again)
+			}
+		}
+	})
+}
