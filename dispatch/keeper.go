@@ -23,6 +23,7 @@ type keeper struct {
 	conn   *natsconn.Conn // nil when queue and results are not in NATS
 	kind   storageKind
 	probed []prober
+	before func()                    // called before a restart; may be nil
 	mended func(ctx context.Context) // called when writes succeed again after a restart; may be nil
 	log    *slog.Logger
 
@@ -73,6 +74,9 @@ func (k *keeper) run(ctx context.Context) error {
 		switch act {
 		case remedyRestart:
 			restarted = true
+			if k.before != nil {
+				k.before()
+			}
 			k.log.WarnContext(ctx, "restarting the NATS server in this process", "folder", k.kind.dir)
 			if err := k.conn.Restart(ctx); err != nil && ctx.Err() == nil {
 				k.log.ErrorContext(ctx, "NATS server in this process not restarted", "error", err)

@@ -50,8 +50,12 @@ func (d *Dispatcher) notFound() *resnet18cloud.Error {
 // lookup finds a record, and ends it when its time is up: a job that waits for a replica is not looked at
 // before one has room.
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
+	due := d.salvageDue() // asked first: it may be over by the time the store has answered
 	record, err := d.store.Get(ctx, id)
 	switch {
+	case errors.Is(err, store.ErrNotFound) && due:
+		return record, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Results are being compared with the accepted requests after a fault",
+			Hint: "ask again in a moment", RetryAfter: time.Second}
 	case errors.Is(err, store.ErrNotFound):
 		return record, d.notFound()
 	case err != nil:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +30,8 @@ type salvage struct {
 	}
 	kept  time.Duration      // how long records are kept
 	ended func(store.Record) // counts what has ended
+
+	due atomic.Bool // the store may have lost records that were not looked for yet
 }
 
 // run ends what the store has lost, and returns how many requests that were.
@@ -54,8 +58,8 @@ func (s *salvage) run(ctx context.Context, now time.Time) (int, error) {
 	}
 	missing := missing(entries, ids, jobs, complete)
 	var g errgroup.Group
-	g.SetLimit(16)
-	for _, e := range missing {
+	g.SetLimit(64)
+	for _, e := range slices.Backward(missing) { // clients still wait for the newest
 		g.Go(func() error {
 			r := lostRecord(e, now)
 			_, err := s.records.Create(ctx, r)
@@ -142,7 +146,11 @@ func (d *Dispatcher) salvageAgain(ctx context.Context) {
 		d.cfg.Log.WarnContext(ctx, "ledger not restored", "error", err)
 	}
 	d.salvageNow(ctx)
+	d.salvage.due.Store(false)
 }
+
+// salvageDue reports whether a record that is missing may be one that the store has lost and that is not ended yet.
+func (d *Dispatcher) salvageDue() bool { return d.salvage != nil && d.salvage.due.Load() }
 
 func (d *Dispatcher) closeLedger() error {
 	if d.salvage == nil {

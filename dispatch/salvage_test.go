@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/ledger"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
@@ -78,5 +80,28 @@ func TestSalvage(t *testing.T) {
 	r, err := records.Get(t.Context(), testutil.ID("lost"))
 	if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
 		t.Errorf("record of a lost request: %+v, %v, want one that failed as lost and may be started again", r, err)
+	}
+}
+
+// TestMissingWhileSalvageIsDue: after a restart of the storage an id that is not found may be one that the store has
+// lost, so the client is told to ask again until that is known.
+func TestMissingWhileSalvageIsDue(t *testing.T) {
+	t.Parallel()
+	records := memstore.New(time.Hour, 100)
+	storetest.Start(t, records)
+	d, err := New(Config{Queue: memqueue.New(1, time.Second), Store: records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.salvage = &salvage{}
+	for _, test := range []struct {
+		due  bool
+		code resnet18cloud.Code
+	}{{true, resnet18cloud.CodeUnavailable}, {false, resnet18cloud.CodeNotFound}} {
+		d.salvage.due.Store(test.due)
+		_, err := d.lookup(t.Context(), testutil.ID("unknown"))
+		if e := resnet18cloud.AsError(err); e == nil || e.Code != test.code || test.due != (e.RetryAfter > 0) {
+			t.Errorf("lookup while salvage is due (%t): %v, want %s", test.due, err, test.code)
+		}
 	}
 }

@@ -52,7 +52,7 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 		if err := d.openLedger(conn.Dir(), sizes, results); err != nil {
 			return nil, errors.Join(fmt.Errorf("dispatch: %w", err), conn.Close())
 		}
-		k.mended = d.salvageAgain
+		k.before, k.mended = func() { d.salvage.due.Store(true) }, d.salvageAgain
 	}
 	return conn, nil
 }
