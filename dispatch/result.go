@@ -52,10 +52,19 @@ func (d *Dispatcher) notFound() *resnet18cloud.Error {
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
 	due := d.salvageDue() // asked first: it may be over by the time the store has answered
 	record, err := d.store.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		lost, ending := d.salvaged(ctx, id)
+		switch {
+		case ending != nil:
+			return record, d.unavailable("Results are", ending)
+		case lost:
+			record, err = d.store.Get(ctx, id)
+		case due:
+			return record, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Results are being compared with the accepted requests after a fault",
+				Hint: "ask again in a moment", RetryAfter: time.Second}
+		}
+	}
 	switch {
-	case errors.Is(err, store.ErrNotFound) && due:
-		return record, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Results are being compared with the accepted requests after a fault",
-			Hint: "ask again in a moment", RetryAfter: time.Second}
 	case errors.Is(err, store.ErrNotFound):
 		return record, d.notFound()
 	case err != nil:

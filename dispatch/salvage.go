@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,12 +13,16 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/ledger"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
 )
 
 // salvage ends requests of which a damaged store has neither a record nor a job. It knows of them from the
 // ledger. Where other dispatchers share the store, NATS has copies, and there is no ledger.
+//
+// It first finds out which requests these are, which is quick, and then writes their ends, which for many
+// takes seconds. A client that asks for one meanwhile has it ended at that moment.
 type salvage struct {
 	ledger  *ledger.Ledger
 	records interface {
@@ -27,51 +32,110 @@ type salvage struct {
 	}
 	jobs interface {
 		Jobs(ctx context.Context) (map[string]struct{}, error)
+		Find(ctx context.Context, id string) (resnet18cloud.Job, error)
 	}
 	kept  time.Duration      // how long records are kept
 	ended func(store.Record) // counts what has ended
 
-	due atomic.Bool // the store may have lost records that were not looked for yet
+	due     atomic.Bool    // the store may have lost records that were not looked for yet
+	writing sync.WaitGroup // goroutines that write ends
+
+	mu      sync.Mutex
+	pending map[string]ledger.Entry // guarded by mu: lost requests whose end is not written, by id
 }
 
-// run ends what the store has lost, and returns how many requests that were.
-func (s *salvage) run(ctx context.Context, now time.Time) (int, error) {
+// find finds out what the store has lost. Jobs that have lost their records get new ones. It returns the ids
+// of the requests that are to be ended, the newest first, because clients still wait for these.
+func (s *salvage) find(ctx context.Context, now time.Time) ([]string, error) {
 	entries, err := s.ledger.Entries(now.Add(-s.kept))
 	if err != nil || len(entries) == 0 {
-		return 0, err
+		return nil, err
 	}
 	jobs, err := s.jobs.Jobs(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("compare the ledger with the queue: %w", err)
+		return nil, fmt.Errorf("compare the ledger with the queue: %w", err)
 	}
-	ids, complete, err := s.records.IDs(ctx)
+	recorded, complete, err := s.records.IDs(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("compare the ledger with the results: %w", err)
+		return nil, fmt.Errorf("compare the ledger with the results: %w", err)
 	}
 	// Those that this process knows to be unfinished are the books' to end: they know more of them.
 	unfinished, err := s.records.Unfinished(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("compare the ledger with the results: %w", err)
+		return nil, fmt.Errorf("compare the ledger with the results: %w", err)
 	}
 	for _, r := range unfinished {
-		ids[r.ID] = struct{}{}
+		recorded[r.ID] = struct{}{}
 	}
-	missing := missing(entries, ids, jobs, complete)
-	var g errgroup.Group
-	g.SetLimit(64)
-	for _, e := range slices.Backward(missing) { // clients still wait for the newest
-		g.Go(func() error {
-			r := lostRecord(e, now)
-			_, err := s.records.Create(ctx, r)
-			if err == nil {
-				s.ended(r)
-			} else if errors.Is(err, store.ErrExists) { // another entry of the same request
-				err = nil
+	for id := range jobs {
+		if _, ok := recorded[id]; !ok {
+			if err := s.record(ctx, id); err != nil {
+				return nil, err
 			}
+		}
+	}
+	pending := map[string]ledger.Entry{}
+	var ids []string
+	for _, e := range slices.Backward(missing(entries, recorded, jobs, complete)) {
+		if _, twice := pending[e.ID]; !twice {
+			pending[e.ID] = e
+			ids = append(ids, e.ID)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = pending
+	return ids, nil
+}
+
+// record makes the record of a job that has none.
+func (s *salvage) record(ctx context.Context, id string) error {
+	job, err := s.jobs.Find(ctx, id)
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		_, err = s.records.Create(ctx, newRecord(job))
+	}
+	if err != nil && !errors.Is(err, store.ErrExists) {
+		return fmt.Errorf("make the record of a job: %w", err)
+	}
+	return nil
+}
+
+// end ends a request that the store has lost, unless that was done. It reports whether the request was one.
+func (s *salvage) end(ctx context.Context, id string, now time.Time) (bool, error) {
+	s.mu.Lock()
+	e, lost := s.pending[id]
+	s.mu.Unlock()
+	if !lost {
+		return false, nil
+	}
+	r := lostRecord(e, now)
+	_, err := s.records.Create(ctx, r)
+	if err != nil && !errors.Is(err, store.ErrExists) {
+		return true, fmt.Errorf("end a lost request: %w", err)
+	}
+	s.mu.Lock()
+	delete(s.pending, id)
+	s.mu.Unlock()
+	if err == nil {
+		s.ended(r)
+	}
+	return true, nil
+}
+
+// endAll ends the requests, a few at a time, so that the store has time for others.
+func (s *salvage) endAll(ctx context.Context, ids []string, now time.Time) error {
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, id := range ids {
+		g.Go(func() error {
+			_, err := s.end(ctx, id, now)
 			return err
 		})
 	}
-	return len(missing), g.Wait()
+	return g.Wait()
 }
 
 // missing are the requests that neither have a record nor a job. Those accepted before the time since when
@@ -126,18 +190,27 @@ func (d *Dispatcher) note(r store.Record) {
 	}
 }
 
-// salvageNow ends what the store has lost, and says so.
+// salvageNow finds out what the store has lost, and goes on to end it in the background.
 func (d *Dispatcher) salvageNow(ctx context.Context) {
-	if d.salvage == nil {
+	s := d.salvage
+	if s == nil {
 		return
 	}
-	lost, err := d.salvage.run(ctx, time.Now())
-	if lost > 0 {
-		d.cfg.Log.WarnContext(ctx, "the store has lost requests: they end as failed", "requests", lost)
-	}
+	now := time.Now()
+	lost, err := s.find(ctx, now)
 	if err != nil {
 		d.cfg.Log.ErrorContext(ctx, "ledger not compared with the store", "error", err)
+		return
 	}
+	if len(lost) == 0 {
+		return
+	}
+	d.cfg.Log.WarnContext(ctx, "the store has lost requests: they end as failed", "requests", len(lost))
+	s.writing.Go(func() {
+		if err := s.endAll(ctx, lost, now); err != nil && ctx.Err() == nil {
+			d.cfg.Log.WarnContext(ctx, "not all lost requests are ended; those left end when a client asks", "error", err)
+		}
+	})
 }
 
 // salvageAgain does so after the NATS server in this process was restarted.
@@ -149,12 +222,21 @@ func (d *Dispatcher) salvageAgain(ctx context.Context) {
 	d.salvage.due.Store(false)
 }
 
-// salvageDue reports whether a record that is missing may be one that the store has lost and that is not ended yet.
+// salvageDue reports whether a record that is missing may be one that the store has lost without our knowing yet.
 func (d *Dispatcher) salvageDue() bool { return d.salvage != nil && d.salvage.due.Load() }
+
+// salvaged ends a request whose record is missing if the store has lost it, and reports whether it has.
+func (d *Dispatcher) salvaged(ctx context.Context, id string) (bool, error) {
+	if d.salvage == nil {
+		return false, nil
+	}
+	return d.salvage.end(ctx, id, time.Now())
+}
 
 func (d *Dispatcher) closeLedger() error {
 	if d.salvage == nil {
 		return nil
 	}
+	d.salvage.writing.Wait()
 	return d.salvage.ledger.Close()
 }

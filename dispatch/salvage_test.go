@@ -31,6 +31,9 @@ func (r remains) IDs(context.Context) (map[string]struct{}, time.Time, error) {
 type jobs map[string]struct{}
 
 func (j jobs) Jobs(context.Context) (map[string]struct{}, error) { return j, nil }
+func (j jobs) Find(_ context.Context, id string) (resnet18cloud.Job, error) {
+	return resnet18cloud.Job{ID: id}, nil
+}
 
 func set(names ...string) map[string]struct{} {
 	ids := map[string]struct{}{}
@@ -50,9 +53,12 @@ func TestSalvage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for name, age := range map[string]time.Duration{"too old": 61 * time.Minute, "dropped": 40 * time.Minute, "lost": 20 * time.Minute,
-		"recorded": 10 * time.Minute, "queued": 10 * time.Minute, "unfinished": 10 * time.Minute, "lost lately": time.Second} {
-		if err := l.Add(ledger.Entry{ID: testutil.ID(name), At: now.Add(-age)}); err != nil {
+	for _, e := range []struct {
+		name string
+		age  time.Duration
+	}{{"too old", 61 * time.Minute}, {"dropped", 40 * time.Minute}, {"lost", 20 * time.Minute}, {"recorded", 10 * time.Minute},
+		{"queued", 10 * time.Minute}, {"unfinished", 10 * time.Minute}, {"lost lately", time.Second}, {"lost lately", time.Second}} {
+		if err := l.Add(ledger.Entry{ID: testutil.ID(e.name), At: now.Add(-e.age)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,10 +75,26 @@ func TestSalvage(t *testing.T) {
 		ended[r.ID] = struct{}{}
 	},
 		records: remains{records, set("recorded"), now.Add(-30 * time.Minute)}}
-	for range 2 { // the second time there is nothing left to do
-		if _, err := s.run(t.Context(), now); err != nil {
-			t.Fatal(err)
+	lost, err := s.find(t.Context(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{testutil.ID("lost lately"), testutil.ID("lost")}, lost); diff != "" {
+		t.Errorf("lost (-want +got):\n%s", diff)
+	}
+	if is, err := s.end(t.Context(), testutil.ID("lost"), now); !is || err != nil || len(ended) != 1 {
+		t.Errorf("end of a lost request: %t, %v, %d ended", is, err, len(ended))
+	}
+	for _, name := range []string{"lost", "recorded", "dropped"} {
+		if is, err := s.end(t.Context(), testutil.ID(name), now); is || err != nil {
+			t.Errorf("end of %q: %t, %v, want nothing to do", name, is, err)
 		}
+	}
+	if err := s.endAll(t.Context(), lost, now); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := records.Get(t.Context(), testutil.ID("queued")); err != nil || r.Status != "queued" {
+		t.Errorf("record of a job without one: %+v, %v, want it made", r, err)
 	}
 	if diff := cmp.Diff(set("lost", "lost lately"), ended); diff != "" {
 		t.Errorf("ended (-want +got):\n%s", diff)
