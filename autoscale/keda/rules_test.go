@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,8 +107,8 @@ func TestActivityEndsAfterAMinute(t *testing.T) {
 func TestWatchLooksAtOnceAndEachSecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		looks := 0
-		s, err := New(Config{Advice: func() Advice { looks++; return Advice{} }})
+		var looks atomic.Int64
+		s, err := New(Config{Advice: func() Advice { looks.Add(1); return Advice{} }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,12 +116,12 @@ func TestWatchLooksAtOnceAndEachSecond(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); s.watch(ctx) }()
 		synctest.Wait()
-		if looks != 1 {
-			t.Errorf("%d looks at once, want 1", looks)
+		if got := looks.Load(); got != 1 {
+			t.Errorf("%d looks at once, want 1", got)
 		}
 		time.Sleep(10*time.Second + time.Millisecond)
-		if looks != 11 {
-			t.Errorf("%d looks in ten seconds, want 11", looks)
+		if got := looks.Load(); got != 11 {
+			t.Errorf("%d looks in ten seconds, want 11", got)
 		}
 		stop()
 		<-done
