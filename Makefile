@@ -16,7 +16,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -88,6 +88,9 @@ cluster: ## Run dispatchers on three NATS servers that are killed, stopped, cut 
 MUTANTS ?= -n 200 ./autoscale/... ./dispatch/...
 mutants: ## Break one line at a time and report which breaks no test notices (slow; MUTANTS="-n 0 ./autoscale" tries all of a package)
 	$(GO) run ./test/mutants -ignore test/mutants/equivalent.txt $(MUTANTS)
+
+hold: ## Have slow clients hold uploads, connections and lists; compare what good ones feel (HOLD_SECONDS; HOLD_BINARY for another build)
+	$(GO) test -count=1 -tags hold -v -timeout 40m ./test/hold
 
 # A real control plane, built once from its sources and kept in the user's cache.
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)

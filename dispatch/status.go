@@ -215,14 +215,28 @@ func (d *Dispatcher) storageProblem() error {
 	return nil
 }
 
-// opened refuses requests until queue and results are open.
+// openingPatience is how long a request waits at the start for queue and results to be open.
+const openingPatience = 2 * time.Second
+
+// opened has requests wait until queue and results are open, and refuses them when that takes long.
 func (d *Dispatcher) opened(h httpx.HandlerFunc) httpx.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		select {
 		case <-d.ready:
 			return h(w, r)
 		default:
+		}
+		patience := time.NewTimer(openingPatience)
+		defer patience.Stop()
+		select {
+		case <-d.ready:
+			return h(w, r)
+		case <-patience.C:
 			return d.storageProblem()
+		case <-d.draining:
+			return d.storageProblem()
+		case <-r.Context().Done():
+			return r.Context().Err()
 		}
 	}
 }

@@ -408,6 +408,76 @@ func TestLeaseConflict(t *testing.T) {
 	}
 }
 
+// TestABrokenLease is named, and left alone.
+func TestABrokenLease(t *testing.T) {
+	t.Parallel()
+	s := new(shelf)
+	a := s.prepare("a")
+	s.put(&unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"leaseTransitions": "many"}}})
+	if err := a.attempt(t.Context()); err == nil || !strings.Contains(err.Error(), "read lease app-autoscaler") || a.leads() || s.version != 1 {
+		t.Errorf("attempt: %v, leads %v", err, a.leads())
+	}
+}
+
+// TestReleaseErrors: a lease that cannot be handed back is told; the right to write is given up all the same.
+func TestReleaseErrors(t *testing.T) {
+	t.Parallel()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for name, failAt := range map[string]int{"read": 1, "written": 2} {
+		s := new(shelf)
+		a := s.prepare("a")
+		if err := a.attempt(t.Context()); err != nil || !a.leads() {
+			t.Fatalf("attempt: %v", err)
+		}
+		a.client = &failing{line: a.line, at: failAt}
+		if err := a.release(ended); err == nil || !strings.Contains(err.Error(), "release lease app-autoscaler") || a.leads() {
+			t.Errorf("a lease that cannot be %s: release = %v, leads %v", name, err, a.leads())
+		}
+	}
+	// Somebody was quicker: it is theirs now.
+	s := new(shelf)
+	a := s.prepare("a")
+	if err := a.attempt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.client = &failing{line: a.line, at: 2, with: apierrors.NewConflict(leases.GroupResource(), a.name, errors.New("changed"))}
+	if err := a.release(t.Context()); err != nil {
+		t.Errorf("release of a lease that has changed = %v", err)
+	}
+}
+
+// failing is a line on which one request fails.
+type failing struct {
+	*line
+	at   int
+	with error
+}
+
+func (f *failing) fails() error {
+	if f.at--; f.at == 0 {
+		if f.with != nil {
+			return f.with
+		}
+		return errors.New("away")
+	}
+	return nil
+}
+
+func (f *failing) Get(ctx context.Context, name string, o metav1.GetOptions, sub ...string) (*unstructured.Unstructured, error) {
+	if err := f.fails(); err != nil {
+		return nil, err
+	}
+	return f.line.Get(ctx, name, o, sub...)
+}
+
+func (f *failing) Update(ctx context.Context, object *unstructured.Unstructured, o metav1.UpdateOptions, sub ...string) (*unstructured.Unstructured, error) {
+	if err := f.fails(); err != nil {
+		return nil, err
+	}
+	return f.line.Update(ctx, object, o, sub...)
+}
+
 func end(t *testing.T, candidates ...*candidate) {
 	t.Helper()
 	for _, c := range candidates {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
@@ -302,5 +303,26 @@ func TestDeploymentConfig(t *testing.T) {
 		if cfg.Identity == "" || cfg.Log == nil || cfg.Lease == "" {
 			t.Errorf("defaults %+v", cfg)
 		}
+	}
+}
+
+// TestBrokenObjects are named, and nothing is written for them.
+func TestBrokenObjects(t *testing.T) {
+	t.Parallel()
+	broken := map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "b"}, "status": "none"}
+	a := newAPI(t, 3)
+	a.pods = append(a.pods, broken)
+	if _, err := a.d.Scale(t.Context()); err == nil || !strings.Contains(err.Error(), "read pod b") {
+		t.Errorf("Scale with a broken pod: %v", err)
+	}
+	b := newAPI(t, 3)
+	b.lead()
+	b.hpas = append(b.hpas, map[string]any{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": map[string]any{"name": "b"}, "spec": "none"})
+	if err := b.d.SetReplicas(t.Context(), 5, why); err == nil || !strings.Contains(err.Error(), "read HorizontalPodAutoscaler b") || b.replicas != 3 {
+		t.Errorf("SetReplicas with a broken HorizontalPodAutoscaler: %v, %d replicas", err, b.replicas)
+	}
+	scale := &unstructured.Unstructured{Object: map[string]any{"spec": "none"}}
+	if err := b.d.writeScale(t.Context(), scale, 5); err == nil || !strings.Contains(err.Error(), "set size of ns/app") || b.replicas != 3 {
+		t.Errorf("writing a broken scale: %v, %d replicas", err, b.replicas)
 	}
 }

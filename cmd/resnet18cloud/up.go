@@ -47,12 +47,14 @@ type upCmd struct {
 	Model          string `help:"Weight file; by default the one that model pull fetched. Without any, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
-	QueueCapacity int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
-	QueueBytes    int64  `help:"Maximum bytes of the images in the queue; on a small disk less is used." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
-	ResultsBytes  int64  `help:"Maximum bytes of the results kept; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
-	CacheSize     int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
-	DataDir       string `help:"Folder for queue and results; by default resnet18cloud/queue in your cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
-	Images        string `help:"Folder of pictures that the page offers; by default images/imagenet-sample-images if it is there, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
+	QueueCapacity  int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
+	QueueBytes     int64  `help:"Maximum bytes of the images in the queue; on a small disk less is used." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
+	ResultsBytes   int64  `help:"Maximum bytes of the results kept; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
+	CacheSize      int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
+	MaxUploadBytes int64  `help:"Memory in bytes of all uploads together. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
+	MinUploadRate  int64  `help:"Least rate of an upload in bytes per second; slower ones are refused with 408. -1 means any." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+	DataDir        string `help:"Folder for queue and results; by default resnet18cloud/queue in your cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
+	Images         string `help:"Folder of pictures that the page offers; by default images/imagenet-sample-images if it is there, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
 }
 
 // Run serves until the first signal, finishes what was accepted, and stops the replicas.
@@ -86,6 +88,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	d, err := dispatch.New(dispatch.Config{
 		Addr: c.Addr, QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize,
 		QueueMaxBytes: c.QueueBytes, ResultsMaxBytes: c.ResultsBytes,
+		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate,
 		NATS: natsconn.Config{DataDir: c.DataDir}, DrainQueue: true, DrainTimeout: upDrainTimeout,
 		Page: page, Log: env.log,
 	})

@@ -48,7 +48,8 @@ func TestServingDefaults(t *testing.T) {
 	}
 	var u upCmd
 	defaults(t, &u)
-	if u.Addr != dispatch.DefaultAddr || u.QueueCapacity != dispatch.DefaultQueueCapacity || u.CacheSize != dispatch.DefaultCacheSize {
+	if u.Addr != dispatch.DefaultAddr || u.QueueCapacity != dispatch.DefaultQueueCapacity || u.CacheSize != dispatch.DefaultCacheSize ||
+		u.MaxUploadBytes != httpx.MaxUploadBytes || u.MinUploadRate != httpx.MinUploadRate {
 		t.Errorf("defaults of up's flags are not those of the package: %+v", u)
 	}
 }

@@ -193,3 +193,67 @@ func TestRequestIDTravels(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardTime holds that the time beyond the replica's own counts as forwarding, and is never negative.
+func TestForwardTime(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer  string
+		replica time.Duration
+		forward bool
+	}{
+		"replica says its time":         {`{"predictions":["junco"],"inference_time":3600,"timing":{"replica":0.000001}}`, time.Microsecond, true},
+		"says only what inference took": {`{"predictions":["junco"],"inference_time":0.000001}`, time.Microsecond, true},
+		"claims more than it took":      {`{"predictions":["junco"],"inference_time":3600}`, time.Hour, false},
+	} {
+		f := newFake(t, "{}", answers(200, test.answer))
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		r, err := p.Classify(t.Context(), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Timing.Replica != test.replica || (r.Timing.Forward > 0) != test.forward || r.Timing.Forward < 0 || r.Timing.Forward > time.Minute {
+			t.Errorf("%s: %+v", name, r.Timing)
+		}
+		if r.Filename != image.Name {
+			t.Errorf("%s: filename %q, want the image's", name, r.Filename)
+		}
+	}
+}
+
+// TestAnswersAreBounded holds that no more than a mebibyte of an answer is read.
+func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	answer := `{"predictions":["junco"]}`
+	for size, ok := range map[int]bool{most: true, most + 1: false} {
+		f := newFake(t, "{}", answers(200, strings.Repeat(" ", size-len(answer))+answer))
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		_, err := p.Classify(t.Context(), image)
+		if (err == nil) != ok {
+			t.Errorf("an answer of %d bytes: %v", size, err)
+		}
+	}
+}
+
+// TestClosedConnection holds that an image is sent again when the connection that the transport took from its store
+// turns out to be closed: that is no failure of the replica.
+func TestClosedConnection(t *testing.T) {
+	t.Parallel()
+	for _, info := range []string{"", `{"concurrency":1}`} {
+		var f *fake
+		f = newFake(t, info, func(w http.ResponseWriter, r *http.Request) {
+			if f.requests(r) > 1 {
+				hangUp(w, r)
+			}
+			prototypeOrOurs(info)(w, r)
+		})
+		p := start(t, forward.Config{Endpoints: []string{f.URL}, Attempted: only(t, "completed")}, 1) // by probes, which leave a connection
+		if r, err := p.Classify(t.Context(), image); err != nil || r.Predictions[0] != "junco" {
+			t.Errorf("Classify = %+v, %v, want an answer", r, err)
+		}
+		if n := f.images.Load(); n < 2 {
+			t.Errorf("the image was sent %d times, want twice: the connection was not used again", n)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,9 +50,23 @@ func newFake(t testing.TB, info string, predict http.HandlerFunc) *fake {
 		f.images.Add(1)
 		(*f.predict.Load())(w, r)
 	})
-	f.Server = httptest.NewServer(mux)
+	f.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Context().Value(requestsKey{}).(*atomic.Int32).Add(1)
+		mux.ServeHTTP(w, r)
+	}))
+	f.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, requestsKey{}, new(atomic.Int32))
+	}
+	f.Start()
 	t.Cleanup(f.Close)
 	return f
+}
+
+type requestsKey struct{}
+
+// requests is how many requests have come on the connection of this one.
+func (*fake) requests(r *http.Request) int {
+	return int(r.Context().Value(requestsKey{}).(*atomic.Int32).Load())
 }
 
 // prototype answers as the Python replica does: three fields, by the form's file.

@@ -200,3 +200,29 @@ func TestRemovedEndpointKeepsItsImages(t *testing.T) {
 	}
 	waitFor(t, p, "the end of the removed endpoint's watch", func() bool { return p.Leaving() == 0 })
 }
+
+// TestRemovedEndpointIsForgotten holds that the watch of a removed endpoint ends with its last image, not with the next
+// probe.
+func TestRemovedEndpointIsForgotten(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	f := newFake(t, `{"concurrency":2}`, hold(arrived, release))
+	p := start(t, forward.Config{Endpoints: []string{f.URL}, ProbeInterval: time.Hour}, 1)
+	first, second := send(t, p, image), send(t, p, image)
+	<-arrived
+	<-arrived
+	if err := p.SetEndpoints(nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, p, "the endpoint's leaving", func() bool { return p.Leaving() == 1 && len(p.Endpoints()) == 0 })
+	if n, _ := p.Slots(); n != 0 {
+		t.Errorf("%d slots of a removed endpoint", n)
+	}
+	close(release)
+	for _, c := range []<-chan answer{first, second} {
+		if a := <-c; a.err != nil {
+			t.Errorf("Classify: %v", a.err)
+		}
+	}
+	waitFor(t, p, "the end of its watch", func() bool { return p.Leaving() == 0 })
+}

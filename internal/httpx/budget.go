@@ -3,6 +3,7 @@ package httpx
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"sync"
@@ -41,22 +42,22 @@ func (b *budget) take(ctx context.Context, u *upload, n int64) error {
 	defer cancel()
 	for {
 		b.mu.Lock()
-		if u.cut {
+		if cut := u.cut; cut != nil {
 			b.mu.Unlock()
-			return errNoRoom(nil)
+			return cut
 		}
-		if b.held+n <= b.limit {
+		missing := b.held + n - room(b.limit, n)
+		if missing <= 0 {
 			b.held += n
 			u.held += n
 			b.mu.Unlock()
 			return nil
 		}
-		b.makeRoom(time.Now(), b.held+n-b.limit)
-		changed := b.changed
-		cut := u.cut
+		b.makeRoom(time.Now(), missing)
+		changed, cut := b.changed, u.cut
 		b.mu.Unlock()
-		if cut {
-			return errNoRoom(nil)
+		if cut != nil {
+			return cut
 		}
 		select {
 		case <-changed:
@@ -64,6 +65,15 @@ func (b *budget) take(ctx context.Context, u *upload, n int64) error {
 			return errNoRoom(context.Cause(ctx))
 		}
 	}
+}
+
+// room is how much of the limit may be held with a buffer of n bytes: the last quarter is for images of at most 256 KiB,
+// which most are, so that they do not wait for large ones.
+func room(limit, n int64) int64 {
+	if n > pooledBytes {
+		return limit - limit/4
+	}
+	return limit
 }
 
 // give returns n bytes of u.
@@ -84,19 +94,18 @@ func (b *budget) announce() {
 // makeRoom cuts slow uploads until missing bytes are, or will be, free. The caller holds mu.
 func (b *budget) makeRoom(now time.Time, missing int64) {
 	uploads := make([]*upload, 0, len(b.reading))
-	shares := make([]share, 0, len(b.reading))
+	portions := make([]portion, 0, len(b.reading))
 	for u := range b.reading {
 		uploads = append(uploads, u)
-		shares = append(shares, share{held: u.held, rate: u.pace.rate(u.silence(now)), cut: u.cut})
+		portions = append(portions, portion{held: u.held, rate: u.pace.rate(u.silence(now)), cut: u.cut != nil})
 	}
-	for _, i := range slowest(shares, missing, float64(pressure*b.least)) {
-		uploads[i].cutOff()
-		b.announce() // it may be waiting for memory itself
+	for _, i := range slowest(portions, missing, float64(pressure*b.least)) {
+		uploads[i].cutOff(errNoRoom(errCut))
 	}
 }
 
-// share is what the choice of the uploads to cut depends on.
-type share struct {
+// portion is what the choice of the uploads to cut depends on.
+type portion struct {
 	held int64   // bytes
 	rate float64 // bytes per second
 	cut  bool    // gives its bytes back soon
@@ -104,9 +113,9 @@ type share struct {
 
 // slowest picks uploads that are slower than the given rate, the slowest first, until with those already cut they hold
 // the missing bytes. It returns their indices.
-func slowest(shares []share, missing int64, slow float64) []int {
+func slowest(portions []portion, missing int64, slow float64) []int {
 	var picked []int
-	for i, s := range shares {
+	for i, s := range portions {
 		switch {
 		case s.cut:
 			missing -= s.held
@@ -114,15 +123,18 @@ func slowest(shares []share, missing int64, slow float64) []int {
 			picked = append(picked, i)
 		}
 	}
-	slices.SortFunc(picked, func(a, b int) int { return cmp.Compare(shares[a].rate, shares[b].rate) })
+	slices.SortFunc(picked, func(a, b int) int { return cmp.Compare(portions[a].rate, portions[b].rate) })
 	for n, i := range picked {
 		if missing <= 0 {
 			return picked[:n]
 		}
-		missing -= shares[i].held
+		missing -= portions[i].held
 	}
 	return picked
 }
+
+// errCut is the cause of a refusal in the middle of an upload.
+var errCut = errors.New("upload was cut")
 
 // errNoRoom refuses an upload for lack of memory.
 func errNoRoom(cause error) error {

@@ -9,26 +9,35 @@ import (
 func TestSlowest(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		shares  []share
-		missing int64
-		want    []int
+		portions []portion
+		missing  int64
+		want     []int
 	}{
 		"none":                       {nil, 10, nil},
-		"all are fast":               {[]share{{held: 10, rate: 100}, {held: 10, rate: 200}}, 10, nil},
-		"the slowest":                {[]share{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 10, []int{1}},
-		"as many as are needed":      {[]share{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 11, []int{1, 2}},
-		"never a fast one":           {[]share{{held: 10, rate: 50}, {held: 10, rate: 100}}, 20, []int{0}},
-		"none that holds nothing":    {[]share{{held: 0, rate: 0}, {held: 10, rate: 20}}, 5, []int{1}},
-		"what is cut already counts": {[]share{{held: 10, cut: true}, {held: 10, rate: 20}}, 10, nil},
-		"what is cut is not enough":  {[]share{{held: 10, cut: true}, {held: 10, rate: 20}}, 15, []int{1}},
+		"all are fast":               {[]portion{{held: 10, rate: 100}, {held: 10, rate: 200}}, 10, nil},
+		"the slowest":                {[]portion{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 10, []int{1}},
+		"as many as are needed":      {[]portion{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 11, []int{1, 2}},
+		"never a fast one":           {[]portion{{held: 10, rate: 50}, {held: 10, rate: 100}}, 20, []int{0}},
+		"none that holds nothing":    {[]portion{{held: 0, rate: 0}, {held: 10, rate: 20}}, 5, []int{1}},
+		"what is cut already counts": {[]portion{{held: 10, cut: true}, {held: 10, rate: 20}}, 10, nil},
+		"what is cut is not enough":  {[]portion{{held: 10, cut: true}, {held: 10, rate: 20}}, 15, []int{1}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := slowest(test.shares, test.missing, 100); !slices.Equal(got, test.want) {
-				t.Errorf("slowest(%v, %d) = %v, want %v", test.shares, test.missing, got, test.want)
+			if got := slowest(test.portions, test.missing, 100); !slices.Equal(got, test.want) {
+				t.Errorf("slowest(%v, %d) = %v, want %v", test.portions, test.missing, got, test.want)
 			}
 		})
+	}
+}
+
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]int64{0: 1000, 4 << 10: 1000, 256 << 10: 1000, 256<<10 + 1: 750, 10 << 20: 750} {
+		if got := room(1000, n); got != want {
+			t.Errorf("room(1000, %d) = %d, want %d", n, got, want)
+		}
 	}
 }
 

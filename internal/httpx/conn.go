@@ -64,6 +64,13 @@ func (c *conn) begin(r *http.Request) {
 	c.answering, c.interim = false, r.ProtoAtLeast(1, 1)
 }
 
+// enter notes what the connection does from now on.
+func (c *conn) enter(h held) {
+	if c != nil {
+		c.open.enter(c, h)
+	}
+}
+
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
@@ -155,7 +162,8 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.answering = true
 		c.mu.Unlock()
 	}
-	defer c.open.enter(c, c.open.enter(c, writing))
+	c.enter(held{phase: writing})
+	defer c.enter(held{phase: serving})
 	for written := 0; ; {
 		c.setWriteDeadline()
 		n, err := c.Conn.Write(p[written:min(len(p), written+writePiece)])
@@ -223,7 +231,7 @@ func (c *conn) CloseWrite() error {
 			return err
 		}
 	}
-	c.open.enter(c, discarding)
+	c.enter(held{phase: discarding})
 	if err := c.SetReadDeadline(time.Now().Add(lingerTimeout)); err != nil {
 		return err
 	}

@@ -126,6 +126,51 @@ func TestSlowReadersAreCut(t *testing.T) {
 	})
 }
 
+// TestSlowClientsAreCut holds that a client that does not send on, or does not read its answer, loses its connection, and
+// with it what it holds.
+func TestSlowClientsAreCut(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		sends string
+		cut   time.Duration
+	}{
+		"silent":        {"", 10 * time.Second},
+		"half a header": {"POST / HTTP/1.1\r\nHost: x\r\nContent-", 10 * time.Second},
+		"half a body":   {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf", 60 * time.Second},
+		"does not read": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 30 * time.Second},
+		"idle":          {"GET /idle HTTP/1.1\r\nHost: x\r\n\r\n", 120 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := io.Copy(io.Discard, r.Body); err == nil && r.URL.Path != "/idle" {
+					_, _ = w.Write(make([]byte, 100*writePiece))
+				}
+			})}
+			inVirtualTime(t, s, func(t *testing.T, p *pipes) {
+				c := p.dial()
+				defer c.Close()
+				start := time.Now()
+				if _, err := io.WriteString(c, test.sends); err != nil {
+					t.Fatal(err)
+				}
+				if name == "idle" {
+					if status, _, err := readAnswer(c); status != http.StatusOK {
+						t.Errorf("answer %d %v", status, err)
+					}
+				}
+				if name == "does not read" {
+					time.Sleep(test.cut + time.Second)
+				}
+				_, _ = io.Copy(io.Discard, c)
+				if d := time.Since(start) - test.cut; d < 0 || d > time.Second {
+					t.Errorf("cut after %s, want %s", time.Since(start), test.cut)
+				}
+			})
+		})
+	}
+}
+
 // TestPipelining holds that requests sent without waiting for answers are answered in order.
 func TestPipelining(t *testing.T) {
 	t.Parallel()

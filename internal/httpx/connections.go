@@ -29,126 +29,161 @@ type phase int
 
 const (
 	receiving  phase = iota // the headers of a request, or nothing on a new connection
-	idle                    // between requests
-	serving                 // a handler works, or reads the body
+	uploading               // the body of a request
+	serving                 // a handler works
 	waiting                 // a handler waits, and could answer at any time
 	writing                 // the client has to read
 	discarding              // the answer was sent; the rest of the body is read as a courtesy
+	idle                    // between requests
 )
 
-// held is what the choice of a connection to close depends on.
+// held is what the choice of a connection to end depends on.
 type held struct {
-	phase phase
-	since time.Time // when the phase began
-	yield func()    // ends the wait of a waiting one
+	phase    phase
+	since    time.Time     // when the phase began
+	patience time.Duration // of an upload, when the phase began
+	yield    func()        // has the handler answer soon; nil: the connection can only be closed
+	leaving  bool          // it was told to
 }
 
 // times are how long connections may stay in a phase.
 type times struct{ header, idle, write time.Duration }
 
-// used is how much of its time a connection has used up: the one with the largest share is closed first. Zero and less
+// A connection is ended before places are scarce when it has used up enough, and if it receives headers, long enough for
+// a busy server to have read those of a client that sends them at once.
+const (
+	enough           = 0.01
+	enoughForHeaders = 0.1
+)
+
+// used is how much of its time a connection has used up: the one with the largest share is ended first. Zero and less
 // means that it does something useful.
 //
-//	receiving for 1 s of 10 s       0.1
-//	idle for 30 s of 120 s          0.25
-//	writing for 4 s of 30 s         0.1, because the first second is free
-//	discarding                      more than 1
+//	receiving for 1 s of 10 s                  0.1
+//	uploading, patience down to 3 s of 5 s     0.4
+//	writing for 4 s of 30 s                    0.1, because the first second is free
+//	idle for 30 s of 120 s                     0.25
+//	waiting for 60 s                           0.11, always enough, so that fresh ones yield too
+//	discarding                                 more than 1
 func (t times) used(h held, now time.Time) float64 {
 	age := now.Sub(h.since)
 	switch h.phase {
 	case receiving:
-		return age.Seconds() / t.header.Seconds()
-	case idle:
-		return age.Seconds() / t.idle.Seconds()
+		return share(age, t.header)
+	case uploading:
+		return share(firstPatience-h.patience+age, firstPatience)
+	case waiting:
+		return enough + share(age, 10*time.Minute)
 	case writing:
-		return (age - time.Second).Seconds() / t.write.Seconds()
+		return share(age-time.Second, t.write)
 	case discarding:
-		return 1 + age.Seconds()/lingerTimeout.Seconds()
+		return 1 + share(age, lingerTimeout)
+	case idle:
+		return share(age, t.idle)
 	default:
 		return 0
 	}
 }
 
-// connections are those of one server. Their number is bounded: a connection that is idle, or whose client is slow to
-// send headers or to read, is closed when a new one needs its place. When all do something useful the new one is
-// refused.
+func share(part, whole time.Duration) float64 { return part.Seconds() / whole.Seconds() }
+
+// connections are those of one server. Their number is bounded. Close to the bound, a connection that is idle, whose
+// client is slow, or whose handler only waits, is ended for each new one. At the bound, when all do something useful,
+// the new one is refused.
 type connections struct {
 	limit int
 	times times
 
-	mu   sync.Mutex
-	open map[*conn]struct{} // guarded by mu
+	mu      sync.Mutex
+	open    map[*conn]struct{} // guarded by mu
+	leaving int                // guarded by mu: of these, those that were told to leave
 }
 
-// add takes a place for c, and closes another if it must. It reports false when there is no place.
+// add takes a place for c, and ends other connections if it must. It reports false when there is no place.
 func (s *connections) add(c *conn) bool {
-	now := time.Now()
-	s.mu.Lock()
-	c.held = held{phase: receiving, since: now}
-	var closing *conn
-	full := len(s.open) >= s.limit
-	if full {
-		if closing = s.first(now); closing != nil {
-			delete(s.open, closing)
-		}
-	}
-	placed := !full || closing != nil
-	if placed {
-		s.open[c] = struct{}{}
-	}
-	if len(s.open) > s.limit-s.limit/8 {
-		s.yield()
-	}
-	s.mu.Unlock()
-	if closing != nil {
-		_ = closing.Close() // its server has the error
+	placed, ends := s.place(c, time.Now())
+	for _, end := range ends {
+		end()
 	}
 	return placed
 }
 
-// shed closes the connection that has used most of its time, if there is one.
-func (s *connections) shed() {
+// place is add, but for what is to be done without the lock.
+func (s *connections) place(c *conn, now time.Time) (placed bool, ends []func()) {
 	s.mu.Lock()
-	closing := s.first(time.Now())
-	s.mu.Unlock()
-	if closing != nil {
-		_ = closing.Close()
+	defer s.mu.Unlock()
+	// An eighth of the places is for those that were told to leave and have not yet.
+	for len(s.open)-s.leaving >= s.limit-s.limit/8 {
+		first := s.first(now, false)
+		if first == nil {
+			break
+		}
+		ends = append(ends, s.end(first))
 	}
+	if len(s.open) >= s.limit {
+		if first := s.first(now, true); first != nil {
+			ends = append(ends, s.end(first))
+		}
+	}
+	if len(s.open) >= s.limit {
+		return false, ends
+	}
+	c.held = held{phase: receiving, since: now}
+	s.open[c] = struct{}{}
+	return true, ends
 }
 
-// first is the connection to close first; nil when all do something useful. The caller holds mu.
-func (s *connections) first(now time.Time) *conn {
+// shed closes a connection, if there is one that does nothing useful.
+func (s *connections) shed() {
+	end := func() {}
+	s.mu.Lock()
+	if first := s.first(time.Now(), true); first != nil {
+		end = s.end(first)
+	}
+	s.mu.Unlock()
+	end()
+}
+
+// first is the connection to end first; nil when there is none. When places are scarce it is one that can be closed,
+// even if it was idle, or receives headers, only for a moment. The caller holds mu.
+func (s *connections) first(now time.Time, scarce bool) *conn {
 	var first *conn
-	most := 0.0
+	var most float64
 	for c := range s.open {
-		if used := s.times.used(c.held, now); used > most {
+		used := s.times.used(c.held, now)
+		fit := used >= enough
+		switch {
+		case scarce:
+			fit = c.yield == nil && (used > 0 || c.phase == idle || c.phase == receiving)
+		case c.phase == receiving:
+			fit = used >= enoughForHeaders
+		}
+		if fit && !c.leaving && (first == nil || used > most) {
 			first, most = c, used
 		}
 	}
 	return first
 }
 
-// yield has the handler that has waited longest answer. The caller holds mu.
-func (s *connections) yield() {
-	var longest *conn
-	for c := range s.open {
-		if c.phase == waiting && c.yield != nil && (longest == nil || c.since.Before(longest.since)) {
-			longest = c
-		}
+// end takes its place from c, and returns what ends it: its handler answers, after which it is closed, or it is closed.
+// The caller holds mu, and calls that after it.
+func (s *connections) end(c *conn) func() {
+	if c.yield != nil {
+		c.leaving = true
+		s.leaving++
+		return c.yield
 	}
-	if longest != nil {
-		longest.yield()
-		longest.held.yield = nil // once is enough
-	}
+	delete(s.open, c)
+	return func() { _ = c.Close() } // its server has the error
 }
 
-// enter notes the phase of c from now on, and returns the one before.
-func (s *connections) enter(c *conn, p phase) phase {
+// enter notes what c does from now on.
+func (s *connections) enter(c *conn, h held) {
+	h.since = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := c.phase
-	c.held = held{phase: p, since: time.Now()}
-	return before
+	h.leaving = c.leaving
+	c.held = h
 }
 
 // received notes that bytes came: an idle connection is then in the middle of its next request.
@@ -164,9 +199,15 @@ func (s *connections) received(c *conn) {
 func (s *connections) state(c *conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
-		s.enter(c, serving)
+		s.enter(c, held{phase: serving})
 	case http.StateIdle:
-		s.enter(c, idle)
+		s.enter(c, held{phase: idle})
+		s.mu.Lock()
+		leaving := c.leaving
+		s.mu.Unlock()
+		if leaving {
+			_ = c.Close() // its server has the error
+		}
 	}
 }
 
@@ -174,6 +215,9 @@ func (s *connections) state(c *conn, state http.ConnState) {
 func (s *connections) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, open := s.open[c]; open && c.leaving {
+		s.leaving--
+	}
 	delete(s.open, c)
 }
 
@@ -183,11 +227,6 @@ func (s *connections) remove(c *conn) {
 func Yielding(ctx context.Context) (context.Context, context.CancelFunc) {
 	c := connOf(ctx)
 	ctx, cancel := context.WithCancel(ctx)
-	if c == nil {
-		return ctx, cancel
-	}
-	c.open.mu.Lock()
-	defer c.open.mu.Unlock()
-	c.held = held{phase: waiting, since: time.Now(), yield: cancel}
-	return ctx, func() { c.open.enter(c, serving); cancel() }
+	c.enter(held{phase: waiting, yield: cancel})
+	return ctx, func() { c.enter(held{phase: serving}); cancel() }
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,25 +28,48 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// TestFirstToClose holds which of a server's connections makes room.
-func TestFirstToClose(t *testing.T) {
+// TestFirstToEnd holds which of a server's connections makes room.
+func TestFirstToEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	is := func(p phase, d time.Duration) held { return held{phase: p, since: now.Add(-d)} }
+	yields := func(h held) held { h.yield = func() {}; return h }
+	poll := func(d time.Duration) held { return yields(is(waiting, d)) }
+	upload := func(patience, silent time.Duration) held {
+		h := yields(is(uploading, silent))
+		h.patience = patience
+		return h
+	}
+	left := poll(time.Minute)
+	left.leaving = true
 	tests := map[string]struct {
-		held []held
-		want int // -1: none
+		held   []held
+		want   int // when places are about to be scarce; -1: none
+		scarce int // when they are
 	}{
-		"none":                        {nil, -1},
-		"all are served":              {[]held{is(serving, time.Hour), is(waiting, time.Minute)}, -1},
-		"idle longest":                {[]held{is(serving, time.Hour), is(idle, time.Second), is(idle, 2*time.Second)}, 2},
-		"slow headers before idle":    {[]held{is(idle, 11*time.Second), is(receiving, time.Second)}, 1},
-		"long idle before headers":    {[]held{is(idle, 13*time.Second), is(receiving, time.Second)}, 0},
-		"longest without headers":     {[]held{is(receiving, time.Second), is(receiving, 3*time.Second), is(receiving, 2*time.Second)}, 1},
-		"reads its answer":            {[]held{is(writing, time.Second)}, -1},
-		"does not read its answer":    {[]held{is(writing, 2*time.Second), is(serving, time.Hour)}, 0},
-		"was refused and sends on":    {[]held{is(receiving, 9*time.Second), is(discarding, 0)}, 1},
-		"a new one is better than no": {[]held{is(serving, time.Hour), is(receiving, time.Millisecond)}, 1},
+		"none":                         {nil, -1, -1},
+		"all are served":               {[]held{is(serving, time.Hour), is(serving, time.Minute)}, -1, -1},
+		"idle longest":                 {[]held{is(serving, time.Hour), is(idle, 2*time.Second), is(idle, 3*time.Second)}, 2, 2},
+		"idle for a moment":            {[]held{is(idle, time.Second)}, -1, 0},
+		"slow headers before idle":     {[]held{is(idle, 11*time.Second), is(receiving, 2*time.Second)}, 1, 1},
+		"long idle before headers":     {[]held{is(idle, 13*time.Second), is(receiving, time.Second)}, 0, 0},
+		"longest without headers":      {[]held{is(receiving, time.Second), is(receiving, 3*time.Second), is(receiving, 2*time.Second)}, 1, 1},
+		"has just come":                {[]held{is(serving, time.Hour), is(receiving, 900*time.Millisecond)}, -1, 1},
+		"came first of those":          {[]held{is(receiving, 50*time.Millisecond), is(receiving, 60*time.Millisecond)}, -1, 1},
+		"just idle before just come":   {[]held{is(idle, time.Second), is(receiving, 50*time.Millisecond)}, -1, 0},
+		"reads its answer":             {[]held{is(writing, time.Second)}, -1, -1},
+		"does not read its answer":     {[]held{is(writing, 2*time.Second), is(serving, time.Hour)}, 0, 0},
+		"was refused and sends on":     {[]held{is(receiving, 9*time.Second), is(discarding, 0)}, 1, 1},
+		"waits, and cannot be closed":  {[]held{poll(0), is(serving, 0)}, 0, -1},
+		"waits longest":                {[]held{poll(time.Second), poll(2 * time.Second)}, 1, -1},
+		"idle before waiting":          {[]held{poll(time.Minute), is(idle, 20*time.Second)}, 1, 1},
+		"waits rather than is new":     {[]held{poll(0), is(receiving, 900*time.Millisecond)}, 0, 1},
+		"leaves already":               {[]held{left, poll(time.Second)}, 1, -1},
+		"upload has just begun":        {[]held{upload(firstPatience, 20*time.Millisecond)}, -1, -1},
+		"upload sends nothing":         {[]held{upload(firstPatience, time.Second), upload(firstPatience, 2*time.Second)}, 1, -1},
+		"upload is slow":               {[]held{upload(2*time.Second, 0), upload(3*time.Second, 0)}, 0, -1},
+		"upload is fast":               {[]held{upload(mostPatience, 4*time.Second)}, -1, -1},
+		"silent upload before headers": {[]held{upload(firstPatience, time.Second), is(receiving, 1500*time.Millisecond)}, 0, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,15 +80,10 @@ func TestFirstToClose(t *testing.T) {
 				conns[i] = &conn{held: h}
 				s.open[conns[i]] = struct{}{}
 			}
-			got := -1
-			first := s.first(now)
-			for i, c := range conns {
-				if c == first {
-					got = i
+			for scarce, want := range map[bool]int{false: test.want, true: test.scarce} {
+				if got := slices.Index(conns, s.first(now, scarce)); got != want {
+					t.Errorf("scarce=%t: first to end is %d, want %d", scarce, got, want)
 				}
-			}
-			if got != test.want {
-				t.Errorf("first to close is %d, want %d", got, test.want)
 			}
 		})
 	}
@@ -186,6 +205,36 @@ func TestLongPollsYield(t *testing.T) {
 			t.Errorf("%d long-polls were served, want 100", n)
 		}
 		time.Sleep(time.Hour)
+		all.Wait()
+	})
+}
+
+// TestSilentUploadsYield holds that uploads whose clients send nothing make room for others, and are told so.
+func TestSilentUploadsYield(t *testing.T) {
+	t.Parallel()
+	s := uploadServer(NewUploads(UploadLimits{}))
+	s.MaxConnections = 16
+	inVirtualTime(t, s, func(t *testing.T, p *pipes) {
+		var all sync.WaitGroup
+		for range 100 {
+			c := p.dial()
+			_, _ = io.WriteString(c, head(100))
+			all.Go(func() {
+				defer c.Close()
+				if status, body, err := readAnswer(c); status != http.StatusServiceUnavailable || !strings.Contains(body, "Too many connections") {
+					if status != http.StatusRequestTimeout { // the last ones
+						t.Errorf("silent upload: %d %s %v", status, body, err)
+					}
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
+			good := p.dial()
+			_, _ = io.WriteString(good, head(100)+strings.Repeat("x", 100))
+			if status, body, err := readAnswer(good); status != http.StatusOK {
+				t.Errorf("good upload: %d %s %v", status, body, err)
+			}
+			good.Close()
+		}
 		all.Wait()
 	})
 }

@@ -48,8 +48,8 @@ func (l UploadLimits) Validate() error {
 	switch l := l.withDefaults(); {
 	case l.ImageBytes < 1:
 		return fmt.Errorf("image limit of %d bytes, want at least 1", l.ImageBytes)
-	case l.TotalBytes < 2*l.ImageBytes: // a buffer that grows is held twice for a moment
-		return fmt.Errorf("memory for uploads of %d bytes, want at least twice the image limit, %d", l.TotalBytes, 2*l.ImageBytes)
+	case l.TotalBytes < 3*l.ImageBytes: // a buffer that grows is held twice for a moment, and small ones have room left
+		return fmt.Errorf("memory for uploads of %d bytes, want at least three times the image limit, %d", l.TotalBytes, 3*l.ImageBytes)
 	case l.Rate < 0:
 		return fmt.Errorf("upload rate of %d bytes per second, want -1 (any) or more", l.Rate)
 	}
@@ -81,6 +81,8 @@ func (u *Uploads) Held() int64 {
 // upload is one request body on its way in. It is an io.Reader of that body that keeps to the least rate.
 type upload struct {
 	request *http.Request
+	conn    *conn  // may be nil
+	yield   func() // ends the upload for lack of connections
 	body    io.Reader
 	control *http.ResponseController
 	budget  *budget
@@ -92,12 +94,18 @@ type upload struct {
 	held  int64 // bytes
 	pace  pace
 	since time.Time // when the present read began; zero: none is going on
-	cut   bool      // others need its memory
+	cut   error     // others need what it holds
 }
 
 // open begins to read the body of r.
 func (u *Uploads) open(w http.ResponseWriter, r *http.Request) *upload {
-	up := &upload{request: r, body: r.Body, control: http.NewResponseController(w), budget: u.budget, began: time.Now(), pace: newPace()}
+	up := &upload{request: r, conn: connOf(r.Context()), body: r.Body, control: http.NewResponseController(w),
+		budget: u.budget, began: time.Now(), pace: newPace()}
+	up.yield = func() {
+		up.budget.mu.Lock()
+		defer up.budget.mu.Unlock()
+		up.cutOff(errNoConnection())
+	}
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
 	u.budget.reading[up] = struct{}{}
@@ -106,19 +114,22 @@ func (u *Uploads) open(w http.ResponseWriter, r *http.Request) *upload {
 
 // Read implements io.Reader. Its errors about a slow client are [resnet18cloud.Error].
 func (u *upload) Read(p []byte) (int, error) {
-	if err := u.begin(time.Now()); err != nil {
+	patience, err := u.begin(time.Now())
+	if err != nil {
 		return 0, err
 	}
+	u.conn.enter(held{phase: uploading, patience: patience, yield: u.yield})
 	n, err := u.body.Read(p)
+	u.conn.enter(held{phase: serving})
 	return n, u.end(time.Now(), int64(n), err)
 }
 
-// begin sets the time until which the client must send something.
-func (u *upload) begin(now time.Time) error {
+// begin sets the time until which the client must send something, and returns its patience.
+func (u *upload) begin(now time.Time) (time.Duration, error) {
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
-	if u.cut {
-		return errNoRoom(nil)
+	if u.cut != nil {
+		return 0, u.cut
 	}
 	u.since = now
 	deadline := u.began.Add(longestUpload)
@@ -127,7 +138,7 @@ func (u *upload) begin(now time.Time) error {
 			deadline = patient
 		}
 	}
-	return u.setDeadline(deadline)
+	return u.pace.patience, u.setDeadline(deadline)
 }
 
 // end records what came of a read.
@@ -136,9 +147,12 @@ func (u *upload) end(now time.Time, n int64, err error) error {
 	defer u.budget.mu.Unlock()
 	u.pace.add(n, now.Sub(u.since), u.budget.least)
 	u.since = time.Time{}
+	if err == io.EOF {
+		delete(u.budget.reading, u) // all has come
+	}
 	switch {
-	case u.cut && err != nil && err != io.EOF:
-		return errNoRoom(err)
+	case u.cut != nil && err != nil && err != io.EOF:
+		return u.cut
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return u.errSlow(now, err)
 	}
@@ -153,9 +167,13 @@ func (u *upload) silence(now time.Time) time.Duration {
 	return now.Sub(u.since)
 }
 
-// cutOff ends the upload from another goroutine. The caller holds budget.mu.
-func (u *upload) cutOff() {
-	u.cut = true
+// cutOff ends the upload for the given reason, unless it has arrived. The caller holds budget.mu.
+func (u *upload) cutOff(reason error) {
+	if _, reading := u.budget.reading[u]; !reading {
+		return
+	}
+	u.cut = reason
+	u.budget.announce()                // it may be waiting for memory itself
 	_ = u.setDeadline(time.Unix(1, 0)) // a connection that is closed needs none
 }
 
@@ -225,8 +243,8 @@ func (u *upload) arrived() error {
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
 	delete(u.budget.reading, u)
-	if u.cut {
-		return errNoRoom(nil)
+	if u.cut != nil {
+		return u.cut
 	}
 	// From here on the server reads only to notice that the client left; a deadline would look like that.
 	return u.setDeadline(time.Time{})
@@ -238,6 +256,12 @@ func (u *upload) close() {
 	delete(u.budget.reading, u)
 	u.budget.mu.Unlock()
 	u.drop()
+}
+
+// errNoConnection refuses an upload whose connection another client needs.
+func errNoConnection() error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Too many connections",
+		Hint: "send it again after retry_after seconds", RetryAfter: time.Second, Err: errCut}
 }
 
 // errSlow refuses a client that sends too slowly.

@@ -102,7 +102,7 @@ func TestSlowUploads(t *testing.T) {
 func TestRoomForGoodUploads(t *testing.T) {
 	t.Parallel()
 	const image = 1 << 20
-	uploads := NewUploads(UploadLimits{ImageBytes: image, TotalBytes: 16*image + 512<<10})
+	uploads := NewUploads(UploadLimits{ImageBytes: image, TotalBytes: 22 * image})
 	inVirtualTime(t, uploadServer(uploads), func(t *testing.T, p *pipes) {
 		var mu sync.Mutex
 		answers := map[int]int{}
@@ -135,7 +135,7 @@ func TestRoomForGoodUploads(t *testing.T) {
 				t.Errorf("good upload: %d %s %v after %s", status, body, err, time.Since(start))
 			}
 			c.Close()
-			if held := uploads.Held(); held > 16*image+512<<10 {
+			if held := uploads.Held(); held > 22*image {
 				t.Errorf("%d bytes held, more than the limit", held)
 			}
 		}
@@ -152,7 +152,7 @@ func TestRoomForGoodUploads(t *testing.T) {
 func TestGoodUploadsWait(t *testing.T) {
 	t.Parallel()
 	const image = 1 << 20
-	uploads := NewUploads(UploadLimits{ImageBytes: image, TotalBytes: 2*image + 256<<10})
+	uploads := NewUploads(UploadLimits{ImageBytes: image, TotalBytes: 3 * image})
 	release := make(chan struct{}, 2)
 	s := &Server{Handler: Handler(slog.New(slog.DiscardHandler), func(w http.ResponseWriter, r *http.Request) error {
 		return uploads.Image(w, r, func(resnet18cloud.Image) error {
@@ -267,12 +267,12 @@ type noDeadlines struct{ http.ResponseWriter }
 
 func TestUploadLimitsAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, limits := range []UploadLimits{{ImageBytes: -1}, {ImageBytes: 100, TotalBytes: 199}, {Rate: -2}, {TotalBytes: 1 << 20}} {
+	for _, limits := range []UploadLimits{{ImageBytes: -1}, {ImageBytes: 100, TotalBytes: 299}, {Rate: -2}, {TotalBytes: 1 << 20}} {
 		if limits.Validate() == nil {
 			t.Errorf("%+v are valid", limits)
 		}
 	}
-	for _, limits := range []UploadLimits{{}, {ImageBytes: 100, TotalBytes: 200}, {Rate: -1}} {
+	for _, limits := range []UploadLimits{{}, {ImageBytes: 100, TotalBytes: 300}, {Rate: -1}} {
 		if err := limits.Validate(); err != nil {
 			t.Errorf("%+v: %v", limits, err)
 		}
