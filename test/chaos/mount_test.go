@@ -3,14 +3,45 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"syscall"
 )
 
-// mount puts a tmpfs of so many MiB on the folder.
+// owner is what our tmpfs is called in the list of mounts, before the process id of the test.
+const owner = "resnet18cloud-chaos-"
+
+// mount puts a tmpfs of so many MiB on the folder. First it removes those of tests that were killed.
 func mount(dir string, mib int) error {
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
+	if err := unmountAbandoned(); err != nil {
+		return err
+	}
+	if err := syscall.Mount(fmt.Sprint(owner, os.Getpid()), dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mib)); err != nil {
 		return fmt.Errorf("mount tmpfs on %s: %w", dir, err)
+	}
+	return nil
+}
+
+// unmountAbandoned unmounts what tests left behind that run no more.
+func unmountAbandoned() error {
+	mounts, err := os.ReadFile("/proc/mounts")
+	if err != nil {
+		return fmt.Errorf("list mounts: %w", err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		pid, ours := strings.CutPrefix(fields[0], owner)
+		if _, err := os.Stat("/proc/" + pid); !ours || !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := unmount(fields[1]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
