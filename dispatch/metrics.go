@@ -91,6 +91,9 @@ func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
 	gauge("resnet18_dispatcher_jobs_working", "Jobs that this dispatcher has taken.", nil, d.inFlight.size)
 	gauge("resnet18_dispatcher_slots", "Images that healthy replicas take at a time.", nil,
 		func() int { n, _ := d.backend.Slots(); return n })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "resnet18_dispatcher_upload_bytes",
+		Help: "Memory that uploads hold now, in bytes; --max-upload-bytes bounds it."},
+		func() float64 { return float64(d.uploads.Held()) })
 	const endpoints, endpointsHelp = "resnet18_dispatcher_endpoints", "Replicas known, by whether they are healthy."
 	for label, healthy := range map[string]bool{"true": true, "false": false} {
 		gauge(endpoints, endpointsHelp, prometheus.Labels{"healthy": label}, func() (n int) {

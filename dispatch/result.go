@@ -56,7 +56,7 @@ func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error
 		lost, ending := d.salvaged(ctx, id)
 		switch {
 		case ending != nil:
-			return record, d.unavailable("Results are", ending)
+			return record, d.unavailable(ctx, "Results are", ending)
 		case lost:
 			record, err = d.store.Get(ctx, id)
 		case due:
@@ -68,7 +68,7 @@ func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error
 	case errors.Is(err, store.ErrNotFound):
 		return record, d.notFound()
 	case err != nil:
-		return record, d.unavailable("Results are", err)
+		return record, d.unavailable(ctx, "Results are", err)
 	}
 	return d.expire(ctx, record)
 }
@@ -85,7 +85,7 @@ func (d *Dispatcher) expire(ctx context.Context, r store.Record) (store.Record, 
 		present, err := d.finish(ctx, end, over)
 		if err != nil {
 			d.recorder.doubt(end)
-			return r, d.unavailable("Results are", err)
+			return r, d.unavailable(ctx, "Results are", err)
 		}
 		r = present
 	}
@@ -103,7 +103,7 @@ func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Durati
 	defer context.AfterFunc(d.stopping, cancel)()
 	r, err := d.store.Wait(ctx, r.ID)
 	if err != nil {
-		return r, d.unavailable("Results are", err)
+		return r, d.unavailable(ctx, "Results are", err)
 	}
 	return d.expire(context.WithoutCancel(ctx), r)
 }
@@ -136,14 +136,14 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error) {
 	r, err := d.store.Get(ctx, id)
 	if err != nil {
-		return r, d.unavailable("Results are", err)
+		return r, d.unavailable(ctx, "Results are", err)
 	}
 	for !r.Status.Final() {
 		end := cancelled(r, time.Now())
 		present, err := d.finish(ctx, end, nil)
 		if err != nil {
 			d.recorder.doubt(end)
-			return r, d.unavailable("Results are", err)
+			return r, d.unavailable(ctx, "Results are", err)
 		}
 		if hasMark(present, markOf(end)) {
 			d.inFlight.cancel(id, end.Generation)

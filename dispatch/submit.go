@@ -109,8 +109,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	if d.problem() != nil {
 		return store.Record{}, d.storageProblem()
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.SubmitTimeout)
-	defer cancel()
+	until := time.Now().Add(d.cfg.SubmitTimeout)
 	id, err := o.newID()
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
@@ -120,11 +119,11 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
-		known, err = d.read(ctx, id)
+		known, err = d.readUntil(ctx, id, until)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
-			return store.Record{}, d.unavailable("Results are", err)
+			return store.Record{}, d.unavailable(ctx, "Results are", err)
 		case known.Digest != r.Digest && known.Digest != "": // it is empty where damage has left no more than the id
 			return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
 				Message: headerKey + " was used for another image", Hint: "take a new key for each image"}
@@ -136,8 +135,8 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		}
 	}
 	// A client that leaves now must not leave a job without a record, or a record without a job.
-	ctx, stop := withoutCancel(ctx)
-	defer stop()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
 	lookup := time.Now()
 	if result, ok := d.cache.Get(job.Digest, d.models.now()); ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
@@ -150,12 +149,11 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	return d.restart(ctx, job, r, known)
 }
 
-// withoutCancel returns a context that outlives ctx's cancellation, but not its deadline.
-func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
-	if deadline, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	}
-	return context.WithoutCancel(ctx), func() {}
+// readUntil is read with a deadline.
+func (d *Dispatcher) readUntil(ctx context.Context, id string, until time.Time) (store.Record, error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return d.read(ctx, id)
 }
 
 // answerFromCache stores the answer under the request's id, as if it had been computed.
@@ -168,7 +166,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		return d.present(ctx, r.ID)
 	case err != nil:
 		d.recorder.doubt(r)
-		return store.Record{}, d.unavailable("Results are", err)
+		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
 	d.recorder.ended(written)
@@ -179,7 +177,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 func (d *Dispatcher) present(ctx context.Context, id string) (store.Record, error) {
 	r, err := d.store.Get(ctx, id)
 	if err != nil {
-		return store.Record{}, d.unavailable("Results are", err)
+		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	return r, nil
 }
@@ -194,7 +192,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	case errors.Is(err, store.ErrConflict): // a worker has created it, and counted it
 		return r, nil
 	case err != nil:
-		return store.Record{}, d.unavailable("Results are", err)
+		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
@@ -209,7 +207,7 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 	case errors.Is(err, store.ErrConflict):
 		return d.present(ctx, r.ID)
 	case err != nil:
-		return store.Record{}, d.unavailable("Results are", err)
+		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	if err := d.publish(ctx, job); err != nil {
 		return d.takeBack(ctx, written, known, err)
@@ -251,13 +249,16 @@ func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 			Message: "Image is larger than the queue can carry", Hint: "raise max_payload of the NATS server", Err: err}
 	case err != nil:
-		return d.unavailable("The queue is", err)
+		return d.unavailable(ctx, "The queue is", err)
 	}
 	return nil
 }
 
 // unavailable says that a part cannot be reached now, and why if that is known.
-func (d *Dispatcher) unavailable(what string, err error) error {
+func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) { // the client has left: nothing is wrong here
+		return ctx.Err()
+	}
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}

@@ -47,6 +47,10 @@ type Record struct {
 // kept is how many decisions are remembered: an hour at one a second.
 const kept = 3600
 
+// maxConnections is how many clients ask for its state at a time. `up` has one process do all; the dispatcher there needs
+// the file descriptors.
+const maxConnections = 64
+
 // When figures do not justify fewer replicas, in intervals.
 const (
 	staleAge = 3  // they are older than that
@@ -65,7 +69,8 @@ func New(cfg Config) (*Autoscaler, error) {
 	}
 	a.metrics = newMetrics(a)
 	if cfg.Addr != "-" {
-		a.server = &httpx.Server{Addr: cfg.Addr, Handler: a.routes(), Log: cfg.Log, ShutdownTimeout: time.Second}
+		a.server = &httpx.Server{Addr: cfg.Addr, Handler: a.routes(), Log: cfg.Log, ShutdownTimeout: time.Second,
+			MaxConnections: maxConnections}
 	}
 	return a, nil
 }

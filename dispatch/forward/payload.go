@@ -59,14 +59,20 @@ func (r *payloadReader) Read(b []byte) (int, error) {
 		return 0, errPayloadClosed
 	}
 	r.payload.sent = true
-	for ; r.part < len(r.payload.parts); r.part, r.at = r.part+1, 0 {
-		if rest := r.payload.parts[r.part][r.at:]; len(rest) > 0 {
-			n := copy(b, rest)
-			r.at += n
+	n := 0
+	for r.part < len(r.payload.parts) {
+		part := r.payload.parts[r.part]
+		copied := copy(b[n:], part[r.at:])
+		n, r.at = n+copied, r.at+copied
+		if r.at < len(part) {
 			return n, nil
 		}
+		r.part, r.at = r.part+1, 0
 	}
-	return 0, io.EOF
+	if n == 0 && len(b) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // Close does nothing: the payload outlives its readers.

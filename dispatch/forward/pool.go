@@ -11,7 +11,6 @@ package forward
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,7 +66,7 @@ func newClient() *http.Client {
 		// A redirect would send the image to a host that nobody configured. It counts as an error of the replica.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			DialContext:         dial,
 			MaxIdleConnsPerHost: 256,
 			// Below the 120 s after which a replica closes an idle connection.
 			IdleConnTimeout:        60 * time.Second,

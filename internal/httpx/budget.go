@@ -38,33 +38,42 @@ func newBudget(limit, least int64) *budget {
 // take takes n more bytes for u, waiting for them if need be. It fails with a 503 when there are none in time, or when
 // u itself is cut.
 func (b *budget) take(ctx context.Context, u *upload, n int64) error {
+	changed, err := b.tryTake(u, n)
+	if changed == nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
-	for {
-		b.mu.Lock()
-		if cut := u.cut; cut != nil {
-			b.mu.Unlock()
-			return cut
-		}
-		missing := b.held + n - room(b.limit, n)
-		if missing <= 0 {
-			b.held += n
-			u.held += n
-			b.mu.Unlock()
-			return nil
-		}
-		b.makeRoom(time.Now(), missing)
-		changed, cut := b.changed, u.cut
-		b.mu.Unlock()
-		if cut != nil {
-			return cut
-		}
+	for changed != nil {
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return errNoRoom(context.Cause(ctx))
 		}
+		changed, err = b.tryTake(u, n)
 	}
+	return err
+}
+
+// tryTake takes n more bytes for u. When there are none it makes room, and returns a channel that is closed when there
+// may be some.
+func (b *budget) tryTake(u *upload, n int64) (<-chan struct{}, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if u.cut != nil {
+		return nil, u.cut
+	}
+	missing := b.held + n - room(b.limit, n)
+	if missing <= 0 {
+		b.held += n
+		u.held += n
+		return nil, nil
+	}
+	b.makeRoom(time.Now(), missing)
+	if u.cut != nil {
+		return nil, u.cut
+	}
+	return b.changed, nil
 }
 
 // room is how much of the limit may be held with a buffer of n bytes: the last quarter is for images of at most 256 KiB,
@@ -74,6 +83,13 @@ func room(limit, n int64) int64 {
 		return limit - limit/4
 	}
 	return limit
+}
+
+// plenty reports whether little of the memory is held, so that even silent clients do no harm with more of it.
+func (b *budget) plenty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held < b.limit/8
 }
 
 // give returns n bytes of u.
@@ -143,16 +159,18 @@ func errNoRoom(cause error) error {
 }
 
 // nextSize is the capacity that follows have, for a body that announces its size (-1 if it does not) and holds at
-// most limit bytes. A client gets memory for eight times what it has sent: 4 KiB, 32 KiB, 256 KiB, 2 MiB, and then
-// exactly what it announced. One that announces nothing gets twice what it has sent beyond 256 KiB.
-func nextSize(have, announced, limit int64) int64 {
-	if have < pooledBytes {
+// most limit bytes. A client gets 32 KiB for its first byte, or 256 KiB at once while there is plenty, then memory for
+// eight times what it has sent, 256 KiB, 2 MiB, and in the end exactly what it announced. One that announces nothing
+// gets twice what it has sent beyond 256 KiB.
+func nextSize(have, announced, limit int64, plenty bool) int64 {
+	switch {
+	case have == 0 && plenty && announced > firstBytes:
+		return pooledBytes
+	case have < pooledBytes:
 		return max(firstBytes, 8*have)
-	}
-	if announced < 0 {
+	case announced < 0:
 		return min(2*have, limit)
-	}
-	if announced <= have { // it sends more than it announced
+	case announced <= have: // it sends more than it announced
 		announced = math.MaxInt64
 	}
 	return min(8*have, announced, limit)

@@ -47,27 +47,32 @@ func TestNextSize(t *testing.T) {
 	const kib, mib = 1 << 10, 1 << 20
 	tests := map[string]struct {
 		announced, sent, limit int64
+		plenty                 bool
 		want                   []int64
 	}{
-		"nothing":                 {0, 0, 10 * mib, nil},
-		"tiny":                    {100, 100, 10 * mib, []int64{4 * kib}},
-		"usual":                   {100 * kib, 100 * kib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib}},
-		"one step":                {mib, mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, mib}},
-		"largest":                 {10 * mib, 10 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 2 * mib, 10 * mib}},
-		"announced and not sent":  {10 * mib, 300 * kib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 2 * mib}},
-		"announced, nothing sent": {10 * mib, 0, 10 * mib, nil},
-		"chunked":                 {-1, 3 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 512 * kib, mib, 2 * mib, 4 * mib}},
-		"chunked, to the limit":   {-1, 10 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 512 * kib, mib, 2 * mib, 4 * mib, 8 * mib, 10 * mib}},
-		"form beyond the limit":   {10*mib + 200, 10 * mib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 2 * mib, 10 * mib}},
-		"small limit":             {1000, 1000, 1000, []int64{4 * kib}},
-		"longer than announced":   {300 * kib, 400 * kib, 10 * mib, []int64{4 * kib, 32 * kib, 256 * kib, 300 * kib, 2400 * kib}},
+		"nothing":                 {0, 0, 10 * mib, false, nil},
+		"tiny":                    {100, 100, 10 * mib, false, []int64{32 * kib}},
+		"usual":                   {100 * kib, 100 * kib, 10 * mib, false, []int64{32 * kib, 256 * kib}},
+		"one step":                {mib, mib, 10 * mib, false, []int64{32 * kib, 256 * kib, mib}},
+		"largest":                 {10 * mib, 10 * mib, 10 * mib, false, []int64{32 * kib, 256 * kib, 2 * mib, 10 * mib}},
+		"announced and not sent":  {10 * mib, 300 * kib, 10 * mib, false, []int64{32 * kib, 256 * kib, 2 * mib}},
+		"announced, nothing sent": {10 * mib, 0, 10 * mib, false, nil},
+		"chunked":                 {-1, 3 * mib, 10 * mib, false, []int64{32 * kib, 256 * kib, 512 * kib, mib, 2 * mib, 4 * mib}},
+		"chunked, to the limit":   {-1, 10 * mib, 10 * mib, false, []int64{32 * kib, 256 * kib, 512 * kib, mib, 2 * mib, 4 * mib, 8 * mib, 10 * mib}},
+		"form beyond the limit":   {10*mib + 200, 10 * mib, 10 * mib, false, []int64{32 * kib, 256 * kib, 2 * mib, 10 * mib}},
+		"small limit":             {1000, 1000, 1000, false, []int64{32 * kib}},
+		"plenty":                  {100 * kib, 100 * kib, 10 * mib, true, []int64{256 * kib}},
+		"plenty, tiny":            {100, 100, 10 * mib, true, []int64{32 * kib}},
+		"plenty, largest":         {10 * mib, 10 * mib, 10 * mib, true, []int64{256 * kib, 2 * mib, 10 * mib}},
+		"plenty, chunked":         {-1, 300 * kib, 10 * mib, true, []int64{32 * kib, 256 * kib, 512 * kib}},
+		"longer than announced":   {300 * kib, 400 * kib, 10 * mib, false, []int64{32 * kib, 256 * kib, 300 * kib, 2400 * kib}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got []int64
 			for have := int64(0); have < test.sent; {
-				have = nextSize(have, test.announced, test.limit)
+				have = nextSize(have, test.announced, test.limit, test.plenty)
 				got = append(got, have)
 			}
 			if !slices.Equal(got, test.want) {

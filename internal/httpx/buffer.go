@@ -3,15 +3,15 @@ package httpx
 import "sync"
 
 const (
-	firstBytes  = 4 << 10   // of the first buffer of an upload
+	firstBytes  = 32 << 10  // of the first buffer of an upload
 	pooledBytes = 256 << 10 // of the largest buffer that is kept for the next upload
 )
 
 // buffer is memory of an upload.
 type buffer struct{ bytes []byte }
 
-// pools keep buffers of the three sizes that nextSize begins with, which hold most images.
-var pools = map[int]*sync.Pool{firstBytes: {}, 8 * firstBytes: {}, pooledBytes: {}}
+// pools keep buffers of the two sizes that nextSize begins with, which hold most images.
+var pools = map[int]*sync.Pool{firstBytes: {}, pooledBytes: {}}
 
 // newBuffer returns an empty buffer of exactly that capacity.
 func newBuffer(size int) *buffer {

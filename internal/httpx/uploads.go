@@ -196,13 +196,18 @@ func (u *upload) bytes() []byte {
 // fill reads once from r into the memory of the upload. It returns how many bytes of the image there are then; a byte
 // beyond limit is counted and not kept.
 func (u *upload) fill(r io.Reader, limit int64) (int64, error) {
+	if u.memory != nil && len(u.bytes()) == cap(u.bytes()) && u.announcesMore(limit) {
+		if err := u.grow(limit); err != nil {
+			return int64(len(u.bytes())), err
+		}
+	}
 	have := u.bytes()
 	if len(have) < cap(have) {
 		n, err := r.Read(have[len(have):cap(have)])
 		u.memory.bytes = have[:len(have)+n]
 		return int64(len(have) + n), err
 	}
-	// Memory is full. More is taken when there is something to put into it.
+	// There is no memory yet, or what was announced has filled it. More is taken when there is something to put into it.
 	n, err := r.Read(u.one[:])
 	if n > 0 && int64(len(have)) < limit {
 		if err := u.grow(limit); err != nil {
@@ -213,10 +218,16 @@ func (u *upload) fill(r io.Reader, limit int64) (int64, error) {
 	return int64(len(have) + n), err
 }
 
+// announcesMore reports whether more than what has arrived of the image is to come, within limit.
+func (u *upload) announcesMore(limit int64) bool {
+	have := int64(len(u.bytes()))
+	return have < u.request.ContentLength && have < limit
+}
+
 // grow makes room for more of the image.
 func (u *upload) grow(limit int64) error {
 	have := u.bytes()
-	size := nextSize(int64(cap(have)), u.request.ContentLength, limit)
+	size := nextSize(int64(cap(have)), u.request.ContentLength, limit, u.budget.plenty())
 	if err := u.budget.take(u.request.Context(), u, size); err != nil {
 		return err
 	}

@@ -204,7 +204,7 @@ func TestGoodUploadsWait(t *testing.T) {
 	})
 }
 
-// TestSilentUploadsHoldNothing holds that memory is taken when bytes come, and for no more than eight times as many.
+// TestSilentUploadsHoldNothing holds that memory is taken when bytes come, 256 KiB at first, and for no more than eight times as many later.
 func TestSilentUploadsHoldNothing(t *testing.T) {
 	t.Parallel()
 	uploads := NewUploads(UploadLimits{})
@@ -212,7 +212,7 @@ func TestSilentUploadsHoldNothing(t *testing.T) {
 		for _, test := range []struct {
 			sent int
 			held int64
-		}{{0, 0}, {1, 4 << 10}, {4 << 10, 4 << 10}, {5 << 10, 32 << 10}, {300 << 10, 2 << 20}} {
+		}{{0, 0}, {1, 256 << 10}, {256 << 10, 2 << 20}, {300 << 10, 2 << 20}} {
 			c := p.dial()
 			_, _ = io.WriteString(c, head(10<<20))
 			_, _ = c.Write(make([]byte, test.sent))

@@ -35,6 +35,14 @@ func Retry(ctx context.Context, waiting func(error), try func(context.Context) e
 	}
 }
 
+// Bound gives ctx the timeout d unless it has a deadline of its own.
+func Bound(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if _, bounded := ctx.Deadline(); bounded {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
+}
+
 // publishTimeout bounds one try to publish: a server that has died does not answer.
 const publishTimeout = 2 * time.Second
 

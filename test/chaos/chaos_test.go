@@ -53,7 +53,7 @@ func run(t *testing.T, outside bool, disturb func(*system, context.Context, func
 	t.Logf("%d images in %s", s.load.Sent(), time.Since(start).Round(time.Millisecond))
 	unwatch()
 	s.awaitReady(ctx)
-	s.load.Audit(ctx)
+	s.load.Audit(ctx, endLimit)
 	return s.judge(ctx)
 }
 

@@ -97,7 +97,7 @@ func (s *system) finish(ctx context.Context, sc scenario, unwatch func()) {
 	s.load.AwaitSent(ctx, requests(s.t))
 	s.load.Stop()
 	unwatch()
-	s.load.Audit(ctx)
+	s.load.Audit(ctx, 0)
 	s.judge(ctx, sc)
 }
 

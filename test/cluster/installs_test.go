@@ -123,7 +123,7 @@ func addInstallation(ctx context.Context, s *system) {
 	second.Start(ctx)
 	second.AwaitSent(ctx, 100)
 	second.Stop()
-	second.Audit(ctx)
+	second.Audit(ctx, 0)
 	s.judgeSecond(ctx, second, own)
 	streams := 0
 	for name := range s.configs(ctx) {

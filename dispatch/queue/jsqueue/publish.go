@@ -40,7 +40,7 @@ func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 		l.add(-1)
 		return queue.ErrFull
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.cfg.PublishTimeout)
+	ctx, cancel := natsconn.Bound(ctx, q.cfg.PublishTimeout)
 	defer cancel()
 	ack, err := q.publish(ctx, q.message(l, job), queue.DedupID(job))
 	switch {

@@ -191,8 +191,8 @@ func (s *Store) probeSubject() string { return s.cfg.Prefix + ".results.probe" }
 func (s *Store) open(ctx context.Context) error {
 	h := handles{js: s.conn.JetStream()}
 	var err error
-	// The bucket's stream as nats.go would make it, but for what it discards, and for direct reads: a follower that
-	// answers these may not yet have what another dispatcher was told is stored.
+	// The bucket's stream as nats.go would make it, but for what it discards, and for direct reads, which are cheap: in a
+	// cluster a follower that answers these may not yet have what another dispatcher was told is stored.
 	h.stream, err = natsconn.EnsureStream(ctx, h.js, jetstream.StreamConfig{
 		Name:              s.streamName(),
 		Description:       "what became of the images that resnet18cloud accepted",
@@ -206,6 +206,7 @@ func (s *Store) open(ctx context.Context) error {
 		Duplicates:        min(2*time.Minute, s.cfg.TTL),
 		AllowRollup:       true,
 		DenyDelete:        true,
+		AllowDirect:       s.cfg.Policy.Exclusive,
 	}, s.cfg.Policy)
 	if err != nil {
 		return err
@@ -277,7 +278,7 @@ func encode(r store.Record) ([]byte, error) {
 // Create implements store.Store. While the bucket has no leader, or the connection is away, it tries again until its
 // time is up.
 func (s *Store) Create(ctx context.Context, r store.Record) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
+	ctx, cancel := natsconn.Bound(ctx, s.cfg.WriteTimeout)
 	defer cancel()
 	for {
 		revision, err := s.put(ctx, r, 0)
@@ -368,11 +369,8 @@ const readPatience = 5 * time.Second
 // fetch asks the server for a record. In a cluster, a leader that was cut off goes on answering reads for some seconds,
 // and does not have what its successor has stored. So that a record is missing is believed only where a write succeeds.
 func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, readPatience)
-		defer cancel()
-	}
+	ctx, cancel := natsconn.Bound(ctx, readPatience)
+	defer cancel()
 	for confirmed := s.cfg.Replicas < 2; ; {
 		r, err := s.fetchOnce(ctx, id)
 		if errors.Is(err, store.ErrNotFound) && !confirmed {

@@ -233,8 +233,9 @@ func (l *Load) poll(ctx context.Context, r *Request, d int, wait time.Duration) 
 	return a
 }
 
-// Audit asks for every accepted request at every dispatcher once more, after Stop.
-func (l *Load) Audit(ctx context.Context) {
+// Audit asks for every accepted request at every dispatcher once more, after Stop. It waits for the end of each as long as
+// wait says.
+func (l *Load) Audit(ctx context.Context, wait time.Duration) {
 	var asking sync.WaitGroup
 	places := make(chan struct{}, 16)
 	for _, r := range l.Requests() {
@@ -245,7 +246,7 @@ func (l *Load) Audit(ctx context.Context) {
 		asking.Go(func() {
 			defer func() { <-places }()
 			for _, base := range l.URLs {
-				r.Again = append(r.Again, l.poller.Result(ctx, base, r.ID, 0))
+				r.Again = append(r.Again, l.poller.Result(ctx, base, r.ID, wait))
 			}
 		})
 	}
