@@ -391,7 +391,7 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*4096 })
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*32<<10 })
 	if n := metric(t, r.url, "resnet18_replica_requests_waiting"); n != 0 {
 		t.Errorf("%v requests wait, want none", n)
 	}
