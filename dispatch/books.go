@@ -180,10 +180,12 @@ func (d *Dispatcher) endOverdue(ctx context.Context, unfinished []store.Record) 
 // endOnce ends a request unless its record has changed.
 func (d *Dispatcher) endOnce(ctx context.Context, r store.Record, e *resnet18cloud.Error) error {
 	end := failed(r, e, time.Now())
-	if _, err := d.finish(ctx, end, e); err != nil {
+	present, err := d.finish(ctx, end, e)
+	if err != nil {
 		d.recorder.doubt(end)
 		return err
 	}
+	d.leaveQueue(ctx, r, present)
 	return nil
 }
 

@@ -87,9 +87,21 @@ func (d *Dispatcher) expire(ctx context.Context, r store.Record) (store.Record, 
 			d.recorder.doubt(end)
 			return r, d.unavailable(ctx, "Results are", err)
 		}
+		d.leaveQueue(ctx, r, present)
 		r = present
 	}
 	return r, nil
+}
+
+// leaveQueue takes the job of a request that has ended before its turn out of the queue, where it would keep others out until
+// a replica is free. It reports no error: the job leaves when its turn comes.
+func (d *Dispatcher) leaveQueue(ctx context.Context, before, now store.Record) {
+	if before.Status != resnet18cloud.StatusQueued || !now.Status.Final() || now.Generation != before.Generation {
+		return
+	}
+	if err := d.queue.Remove(ctx, now.ID, now.Generation); err != nil {
+		d.cfg.Log.InfoContext(ctx, "ended job stays in the queue until its turn", "request_id", now.ID, "error", err)
+	}
 }
 
 // wait returns the record when it is final, when its deadline has passed, when limit has, or when this
@@ -131,8 +143,8 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// cancel ends the request unless it has ended, and returns how it did. Its job leaves the queue when its
-// turn comes; a replica that works on it is stopped if this dispatcher had sent it.
+// cancel ends the request unless it has ended, and returns how it did. A job that waits leaves the queue; a replica that
+// works on one is stopped if this dispatcher had sent it.
 func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error) {
 	r, err := d.store.Get(ctx, id)
 	if err != nil {
@@ -148,6 +160,7 @@ func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error
 		if hasMark(present, markOf(end)) {
 			d.inFlight.cancel(id, end.Generation)
 		}
+		d.leaveQueue(ctx, r, present)
 		r = present
 	}
 	return r, nil

@@ -50,6 +50,9 @@ type Queue interface {
 	// Find returns a job that the queue holds, without its image's bytes, or ErrNotFound. It does not take
 	// the job. Of several generations it returns any.
 	Find(ctx context.Context, id string) (resnet18cloud.Job, error)
+	// Remove takes a waiting job of that generation out of the queue, because its request has ended. It is no
+	// error when there is none. A job that was taken may go too; its taker can still say Ack.
+	Remove(ctx context.Context, id string, generation int) error
 	// Probe proves that the storage takes a write, and makes what is missing there again. It returns nil at
 	// once when a write succeeded within the last second.
 	Probe(ctx context.Context) error

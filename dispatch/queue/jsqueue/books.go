@@ -51,5 +51,37 @@ func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) 
 	return resnet18cloud.Job{}, queue.ErrNotFound
 }
 
+// Remove implements queue.Queue. It reads the message to see its generation, so it is not for many jobs at a time.
+// Counts of waiting jobs follow within some looks at the stream.
+func (q *Queue) Remove(ctx context.Context, id string, generation int) error {
+	if resnet18cloud.CheckID(id) != nil {
+		return nil
+	}
+	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
+	if err != nil {
+		return fmt.Errorf("remove job %s: %w", id, err)
+	}
+	for _, p := range priorities {
+		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(p, id))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err == nil {
+			// By its sequence number: a later generation may be stored under the same subject meanwhile.
+			if job, broken := readJob(msg.Subject, msg.Header, p); broken == nil && job.Generation == generation {
+				err = stream.DeleteMsg(ctx, msg.Sequence)
+				select {
+				case q.lane(p).drop <- queue.DedupID(job):
+				default: // it is not held for Next
+				}
+			}
+		}
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+			return fmt.Errorf("remove job %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
 // jobID is the id in a job's subject.
 func jobID(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

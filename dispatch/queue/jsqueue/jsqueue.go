@@ -86,6 +86,7 @@ type lane struct {
 	waiting  atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
 	held     atomic.Int64  // 1 while a job that was never delivered before is held for Next
 	changes  atomic.Uint64 // counts what this process did to waiting, to tell old looks from new
+	drop     chan string   // takes the queue.DedupID of a job that need not be held for Next any longer
 }
 
 // New makes a queue on the connection. It does nothing until Run.
@@ -108,6 +109,7 @@ func New(conn Connection, cfg Config) *Queue {
 		q.lanes[i].priority = p
 		q.lanes[i].next = make(chan *delivery)
 		q.lanes[i].wanted = make(chan struct{}, 1)
+		q.lanes[i].drop = make(chan string)
 	}
 	return q
 }

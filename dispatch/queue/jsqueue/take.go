@@ -98,6 +98,15 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
 			return
+		case name := <-l.drop:
+			if name != queue.DedupID(d.job) {
+				continue
+			}
+			_ = d.Ack(ctx) // it is removed from the stream; this ends the delivery
+			if d.first {
+				l.add(-1)
+			}
+			return
 		case <-timer.C:
 		}
 		if q.cfg.Policy.Exclusive {

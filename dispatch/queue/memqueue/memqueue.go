@@ -189,6 +189,22 @@ func (q *Queue) Find(_ context.Context, id string) (resnet18cloud.Job, error) {
 	return job, nil
 }
 
+// Remove implements queue.Queue.
+func (q *Queue) Remove(_ context.Context, id string, generation int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for p, jobs := range q.waiting {
+		for i, job := range jobs {
+			if job.ID == id && job.Generation == generation {
+				q.waiting[p] = slices.Delete(slices.Clone(jobs), i, i+1)
+				q.remove(job)
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
 // remove forgets one of the jobs with the job's id and generation. The caller holds mu.
 func (q *Queue) remove(job resnet18cloud.Job) {
 	jobs := q.held[job.ID]

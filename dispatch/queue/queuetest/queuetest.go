@@ -40,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, aga
 		"lists its jobs":            lists,
 		"counts after faults":       counts,
 		"finds a job":               finds,
+		"removes a job":             removes,
 		"refuses foreign ids":       foreignIDs,
 		"ends waiting":              ends,
 		"delivers to one":           once,
@@ -363,6 +364,42 @@ func finds(t *testing.T, q queue.Queue) {
 			t.Errorf("Find(%.50q): %v, want ErrNotFound", id, err)
 		}
 	}
+}
+
+func removes(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c")
+	publish(t, q, resnet18cloud.PriorityBulk, "bulk")
+	remove := func(name string, generation int) {
+		t.Helper()
+		if err := q.Remove(t.Context(), testutil.ID(name), generation); err != nil {
+			t.Fatalf("Remove(%s, %d): %v", name, generation, err)
+		}
+	}
+	remove("never published", 0)
+	remove("b", 1)
+	wantJobs(t, q, "a", "b", "c", "bulk")
+	for _, name := range []string{"b", "b", "a", "bulk"} {
+		remove(name, 0)
+	}
+	wantJobs(t, q, "c")
+	wantExact(t, q)
+	for _, id := range foreign {
+		if err := q.Remove(t.Context(), id, 0); err != nil {
+			t.Errorf("Remove(%.50q): %v", id, err)
+		}
+	}
+	wantNext(t, q, "c")
+	wantNothing(t, q)
+
+	// A later generation is another job.
+	later := job("b", resnet18cloud.PriorityInteractive)
+	later.Generation = 1
+	if err := q.Publish(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	remove("b", 0)
+	wantNext(t, q, "b")
+	wantJobs(t, q)
 }
 
 func nak(t *testing.T, q queue.Queue) {
