@@ -49,8 +49,15 @@ const (
 	restartPatience = 30 * time.Second
 )
 
+// fullBytes is the free space below which a disk counts as full although it still takes a probe, which is small: an image
+// may not fit.
+const fullBytes = 1 << 20
+
 // after is the state that follows a probe, and what is to be done.
 func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (storageHealth, remedy) {
+	if p.err == nil && p.free >= 0 && p.free < fullBytes {
+		return storageHealth{problem: fmt.Errorf("%w: %s has %s free, %s are needed", errDiskFull, k.dir, megabytes(p.free), megabytes(k.needed))}, remedyNone
+	}
 	if p.err == nil {
 		return storageHealth{}, remedyNone
 	}

@@ -48,6 +48,12 @@ func TestStorageHealth(t *testing.T) {
 			{time.Hour + time.Second, roomy, "write error", remedyRestart},
 			{time.Hour + 2*time.Second, good, ready, remedyNone},
 		}},
+		"a disk that takes no more than a probe is full": {embedded, []step{
+			{0, probeResult{servers: -1, free: 1 << 20}, ready, remedyNone},
+			{1 * time.Second, probeResult{servers: -1, free: 1<<20 - 1}, "disk full: /data has 1.0 MB free, 16 MB are needed", remedyNone},
+			{time.Hour, probeResult{servers: -1, free: 0}, "disk full", remedyNone},
+			{time.Hour + time.Second, probeResult{servers: -1, free: 1 << 20}, ready, remedyNone},
+		}},
 		"a disk that was full does not use up the patience with restarts": {embedded, []step{
 			{0, roomy, "write error", remedyRestart},
 			{29 * time.Second, full, "disk full", remedyNone},

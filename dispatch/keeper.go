@@ -126,13 +126,13 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 		// Nobody will answer, or what is written has no name.
 		result.err, result.silent = err, false
 	}
-	if result.err == nil {
+	if k.kind.embedded {
+		if free, err := natsconn.FreeBytes(k.kind.dir); err == nil {
+			result.free = free
+		}
 		return result
 	}
-	if k.kind.embedded {
-		if disk, err := natsconn.LookAtDisk(k.kind.dir); err == nil {
-			result.free = disk.Free
-		}
+	if result.err == nil {
 		return result
 	}
 	if result.silent {

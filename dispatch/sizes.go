@@ -23,9 +23,9 @@ func leastSizes(maxImage int64) storeSizes {
 	return storeSizes{queue: maxImage + maxImage/2 + 1<<20, results: 2 << 20}
 }
 
-// fitDisk shrinks the sizes to what a disk holds, a twentieth of which stays free. Both shrink by the same
-// factor, but not below the least. It fails when even these do not fit. An example: 1 GiB and 256 MiB on a
-// disk with 100 MB free become 59 MB and 15 MB.
+// fitDisk shrinks the sizes to what a disk holds, a twentieth of which stays free. Results give way first, down to a
+// quarter of the queue; then both shrink by the same factor, but not below the least. It fails when even these do not
+// fit. An example: 1 GiB and 256 MiB on a disk with 100 MB free become 59 MB and 15 MB.
 func fitDisk(want, least storeSizes, disk natsconn.Disk) (storeSizes, error) {
 	total := disk.Free + disk.Used
 	usable := total - total/20
@@ -36,7 +36,11 @@ func fitDisk(want, least storeSizes, disk natsconn.Disk) (storeSizes, error) {
 	if least.onDisk() > usable {
 		return storeSizes{}, fmt.Errorf("%s free where at least %s are needed", megabytes(disk.Free), megabytes(least.onDisk()+total/20-disk.Used))
 	}
-	factor := float64(usable-4<<20) / diskFactor / float64(want.queue+want.results)
+	room := int64(float64(usable-4<<20) / diskFactor)
+	if quarter := max(want.queue/4, least.results); want.results > quarter {
+		want.results = max(quarter, room-want.queue)
+	}
+	factor := min(1, float64(room)/float64(want.queue+want.results))
 	fit := storeSizes{queue: int64(factor * float64(want.queue)), results: int64(factor * float64(want.results))}
 	// What one of them lacks for its least comes from the other.
 	if lack := least.queue - fit.queue; lack > 0 {

@@ -56,11 +56,7 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 		if r.ContentLength > limit {
 			return resnet18cloud.Image{}, tooLarge(limit)
 		}
-		image, err := readBytes(up, rawName(r), up, limit)
-		if err == nil && len(image.Bytes) == 0 {
-			return resnet18cloud.Image{}, noImage()
-		}
-		return image, err
+		return readBytes(up, rawName(r), up, limit)
 	case mediaType == "", mediaType == "application/x-www-form-urlencoded":
 		// What curl sends without a body, or with -d: a form, but none that can hold a file.
 		return resnet18cloud.Image{}, noImage()
@@ -167,6 +163,8 @@ func readBytes(r io.Reader, name string, up *upload, limit int64) (resnet18cloud
 			return resnet18cloud.Image{}, e
 		case n > limit:
 			return resnet18cloud.Image{}, tooLarge(limit)
+		case err == io.EOF && n == 0:
+			return resnet18cloud.Image{}, noImage()
 		case err == io.EOF:
 			return resnet18cloud.Image{Name: name, Bytes: up.bytes()}, nil
 		case err != nil:
@@ -205,7 +203,7 @@ func errEncoded(r *http.Request) error {
 
 func noImage() error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "No image provided",
-		Hint: "send it in the form field image: curl -F image=@picture.jpg"}
+		Hint: "send a file that is not empty in the form field image: curl -F image=@picture.jpg"}
 }
 
 func tooLarge(limit int64) error {

@@ -61,6 +61,7 @@ func TestReadImage(t *testing.T) {
 		"raw, named in path":  {contentType: "image/png", path: "/?filename=dir/b.png", body: "xyz", name: "b.png"},
 		"raw, named":          {contentType: "image/png", disposition: `attachment; filename="b.png"`, body: "xyz", name: "b.png"},
 		"raw, any bytes":      {contentType: "application/octet-stream", body: "xyz", name: "upload"},
+		"form, empty file":    {contentType: multi, body: form(`name="image"; filename="a.jpg"`, ""), code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"raw, empty":          {contentType: "image/jpeg", code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"raw, over limit":     {contentType: "image/jpeg", body: strings.Repeat("x", limit+1), code: resnet18cloud.CodeTooLarge},
 		"nothing":             {code: resnet18cloud.CodeInvalid, message: "No image provided"},

@@ -16,16 +16,9 @@ type Disk struct {
 // LookAtDisk measures the disk of a folder. The folder need not exist: its nearest parent that does is
 // asked then.
 func LookAtDisk(dir string) (Disk, error) {
-	existing := dir
-	for {
-		if _, err := os.Stat(existing); err == nil || filepath.Dir(existing) == existing {
-			break
-		}
-		existing = filepath.Dir(existing)
-	}
-	free, err := freeBytes(existing)
+	free, err := FreeBytes(dir)
 	if err != nil {
-		return Disk{}, fmt.Errorf("ask for the free space at %s: %w", dir, err)
+		return Disk{}, err
 	}
 	d := Disk{Free: free}
 	// Files come and go while we look, so what cannot be read does not count.
@@ -39,4 +32,20 @@ func LookAtDisk(dir string) (Disk, error) {
 		return nil
 	})
 	return d, nil
+}
+
+// FreeBytes is what this process may still write to the disk of a folder, or of its nearest parent that exists.
+func FreeBytes(dir string) (int64, error) {
+	existing := dir
+	for {
+		if _, err := os.Stat(existing); err == nil || filepath.Dir(existing) == existing {
+			break
+		}
+		existing = filepath.Dir(existing)
+	}
+	free, err := freeBytes(existing)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the free space at %s: %w", dir, err)
+	}
+	return free, nil
 }

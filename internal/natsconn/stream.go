@@ -37,7 +37,11 @@ type StreamPolicy struct {
 }
 
 // Settings are names of options, such as --queue-bytes.
-type Settings struct{ Replicas, Bytes, Messages, Age string }
+type Settings struct {
+	Replicas, Bytes, Messages, Age string
+	// OwnMessages are those that a stream must hold beyond the number that the option says.
+	OwnMessages int64
+}
 
 // EnsureStream returns the stream that want describes. It makes the stream if it is missing, and raises the
 // limits of one that has lower ones. A stream with higher limits, which another process has set, is never
@@ -46,7 +50,7 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	stream, err := js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound) && policy.UseExisting:
-		return nil, fmt.Errorf("stream %s does not exist, and we are told not to make it", want.Name)
+		return nil, fmt.Errorf("stream %s does not exist, and --nats-use-existing forbids creating it: waiting until somebody else does", want.Name)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		// Of two that make it at the same time one finds it there.
 		if stream, err = js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -123,20 +127,29 @@ func refuseLower(have, want jetstream.StreamConfig, s Settings) error {
 	lower := func(have, want int64) bool { // no limit is higher than any
 		return want > 0 && (have <= 0 || want < have)
 	}
-	name := want.Name
-	say := func(what string, have, want any, option string) error {
-		return fmt.Errorf("%w: stream %s has %s %v, but %s asks for %v, which would lower it for everybody who uses it: "+
-			"start with the same value, or change the stream first", ErrPermanent, name, what, have, option, want)
+	var problems []string
+	say := func(what string, have, want any, option string) {
+		problems = append(problems, fmt.Sprintf("it has %s %v, but %s asks for %v", what, have, option, want))
 	}
-	switch {
-	case want.Replicas < have.Replicas:
-		return say("replicas", have.Replicas, want.Replicas, s.Replicas)
-	case lower(have.MaxBytes, want.MaxBytes):
-		return say("max_bytes", have.MaxBytes, want.MaxBytes, s.Bytes)
-	case lower(have.MaxMsgs, want.MaxMsgs):
-		return say("max_msgs", have.MaxMsgs, want.MaxMsgs, s.Messages)
-	case lower(int64(have.MaxAge), int64(want.MaxAge)):
-		return say("max_age", have.MaxAge.Round(time.Millisecond), want.MaxAge.Round(time.Millisecond), s.Age)
+	if want.Replicas < have.Replicas {
+		say("replicas", have.Replicas, want.Replicas, s.Replicas)
+	}
+	if lower(have.MaxBytes, want.MaxBytes) {
+		say("max_bytes", have.MaxBytes, want.MaxBytes, s.Bytes)
+	}
+	if lower(have.MaxMsgs, want.MaxMsgs) {
+		what := "max_msgs"
+		if s.OwnMessages > 0 && have.MaxMsgs > 0 {
+			what = fmt.Sprintf("room for %d jobs, which is max_msgs", have.MaxMsgs-s.OwnMessages)
+		}
+		say(what, have.MaxMsgs, want.MaxMsgs-s.OwnMessages, s.Messages)
+	}
+	if lower(int64(have.MaxAge), int64(want.MaxAge)) {
+		say("max_age", have.MaxAge.Round(time.Millisecond), want.MaxAge.Round(time.Millisecond), s.Age)
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: stream %s exists with higher limits, which this process would lower for everybody who uses it: %s: "+
+			"start with the same values, or lower the stream's first (nats stream edit %s)", ErrPermanent, want.Name, strings.Join(problems, "; "), want.Name)
 	}
 	return nil
 }

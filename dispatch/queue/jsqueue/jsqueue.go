@@ -185,20 +185,23 @@ func (q *Queue) ensure(ctx context.Context) error {
 }
 
 func (q *Queue) ensureStream(ctx context.Context) error {
+	const own = maxTaken + 1 // one for the probe
+	policy := q.cfg.Policy
+	policy.Settings.OwnMessages = own
 	_, err := natsconn.EnsureStream(ctx, q.conn.JetStream(), jetstream.StreamConfig{
 		Name:        q.streamName(),
 		Description: "images that resnet18cloud has accepted and not yet classified",
 		Subjects:    []string{q.cfg.Prefix + ".jobs.>"},
 		Retention:   jetstream.WorkQueuePolicy,
 		Discard:     jetstream.DiscardNew,
-		MaxMsgs:     int64(q.cfg.Capacity) + maxTaken + 1, // one for the probe
+		MaxMsgs:     int64(q.cfg.Capacity) + own,
 		MaxBytes:    q.cfg.MaxBytes,
 		MaxAge:      q.cfg.MaxAge,
 		// A job that is published again takes the place of the one that waits.
 		MaxMsgsPerSubject: 1,
 		Storage:           jetstream.FileStorage,
 		Replicas:          q.cfg.Replicas,
-	}, q.cfg.Policy)
+	}, policy)
 	return err
 }
 
