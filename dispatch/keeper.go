@@ -94,6 +94,10 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 	if k.kind.embedded {
 		timeout = embeddedTimeout
 	}
+	result := probeResult{silent: true, servers: -1, free: -1}
+	if result.free = k.free(); result.free >= 0 && result.free < fullBytes { // a write would wait for its time to run out
+		return result
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	errs := make([]error, len(k.probed))
@@ -102,7 +106,6 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 		all.Go(func() { errs[i] = p.Probe(ctx) })
 	}
 	all.Wait()
-	result := probeResult{silent: true, servers: -1, free: -1}
 	for _, err := range errs {
 		switch {
 		case err == nil:
@@ -126,19 +129,29 @@ func (k *keeper) probe(ctx context.Context) probeResult {
 		// Nobody will answer, or what is written has no name.
 		result.err, result.silent = err, false
 	}
-	if k.kind.embedded {
-		if free, err := natsconn.FreeBytes(k.kind.dir); err == nil {
-			result.free = free
-		}
+	if result.err == nil {
 		return result
 	}
-	if result.err == nil {
+	if k.kind.embedded {
+		result.free = k.free() // it may have filled up meanwhile
 		return result
 	}
 	if result.silent {
 		result.servers = len(k.conn.RollCall(context.WithoutCancel(ctx)))
 	}
 	return result
+}
+
+// free is the number of bytes free on the disk of the server in this process; -1 when it is not known.
+func (k *keeper) free() int64 {
+	if !k.kind.embedded || k.conn == nil {
+		return -1
+	}
+	free, err := natsconn.FreeBytes(k.kind.dir)
+	if err != nil {
+		return -1
+	}
+	return free
 }
 
 // tell notes the problem, and logs when one begins, changes its cause, or ends.

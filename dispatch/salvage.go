@@ -34,8 +34,7 @@ type salvage struct {
 		Jobs(ctx context.Context) (map[string]struct{}, error)
 		Find(ctx context.Context, id string) (resnet18cloud.Job, error)
 	}
-	kept  time.Duration      // how long records are kept
-	ended func(store.Record) // counts what has ended
+	kept time.Duration // how long records are kept
 
 	due     atomic.Bool    // the store may have lost records that were not looked for yet
 	writing sync.WaitGroup // goroutines that write ends
@@ -103,7 +102,8 @@ func (s *salvage) record(ctx context.Context, id string) error {
 	return nil
 }
 
-// end ends a request that the store has lost, unless that was done. It reports whether the request was one.
+// end ends a request that the store has lost, unless that was done. It reports whether the request was one. Such an end is
+// not counted: the request had ended before and was counted then, or an earlier process had accepted it.
 func (s *salvage) end(ctx context.Context, id string, now time.Time) (bool, error) {
 	s.mu.Lock()
 	e, lost := s.pending[id]
@@ -111,17 +111,13 @@ func (s *salvage) end(ctx context.Context, id string, now time.Time) (bool, erro
 	if !lost {
 		return false, nil
 	}
-	r := lostRecord(e, now)
-	_, err := s.records.Create(ctx, r)
+	_, err := s.records.Create(ctx, lostRecord(e, now))
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		return true, fmt.Errorf("end a lost request: %w", err)
 	}
 	s.mu.Lock()
 	delete(s.pending, id)
 	s.mu.Unlock()
-	if err == nil {
-		s.ended(r)
-	}
 	return true, nil
 }
 
@@ -175,7 +171,7 @@ func (d *Dispatcher) openLedger(dir string, sizes storeSizes, results *jsstore.S
 	if err != nil {
 		return err
 	}
-	d.salvage = &salvage{ledger: l, records: results, jobs: d.queue, kept: d.cfg.ResultTTL, ended: d.recorder.ended}
+	d.salvage = &salvage{ledger: l, records: results, jobs: d.queue, kept: d.cfg.ResultTTL}
 	return nil
 }
 

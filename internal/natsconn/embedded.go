@@ -143,7 +143,7 @@ func (e *embedded) restart(ctx context.Context) error {
 	if e.removed() != nil {
 		// The lock that we hold is on a file that nobody else can find any more.
 		e.release()
-		e.release = func() {}
+		e.release, e.locked = func() {}, nil
 		if err := e.lockDir(); err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (e *embedded) removed() error {
 		return nil
 	}
 	now, err := os.Stat(filepath.Join(e.dir, lockName))
-	if err != nil || !os.SameFile(now, e.locked) {
+	if err != nil || e.locked == nil || !os.SameFile(now, e.locked) {
 		return fmt.Errorf("data folder %s was removed or replaced", e.dir)
 	}
 	return nil

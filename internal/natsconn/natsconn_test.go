@@ -393,6 +393,26 @@ func TestRestart(t *testing.T) {
 	if _, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir}); err == nil {
 		t.Error("a second server on the new folder was started")
 	}
+
+	// The folder goes away and comes back, as a volume does that is mounted again.
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err == nil {
+		t.Error("Restart succeeded where the data folder is a file")
+	}
+	if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir}); err == nil {
+		t.Error("a second server on the folder that came back was started")
+	}
 }
 
 // TestRestartThatFails holds that a failed restart says why and can be repeated.
