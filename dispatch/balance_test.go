@@ -98,10 +98,10 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 		ends: map[string]int{}, accepted: map[string]struct{}{}, codes: map[resnet18cloud.Code]int{},
 		queue: &queuetest.Faulty{Queue: memqueue.New(12, 2*time.Second)}, store: &storetest.Faulty{Store: memstore.New(24*time.Hour, 100_000)}}
 	w.queue.Decide = func(string) queuetest.Fault {
-		return []queuetest.Fault{queuetest.None, queuetest.Refused, queuetest.Unheard}[w.decide(2)]
+		return []queuetest.Fault{queuetest.None, queuetest.Refused, queuetest.Unacknowledged}[w.decide(2)]
 	}
 	w.store.Decide = func(string) storetest.Fault {
-		return []storetest.Fault{storetest.None, storetest.Refused, storetest.Unheard, storetest.Repeated}[w.decide(3)]
+		return []storetest.Fault{storetest.None, storetest.Refused, storetest.Unacknowledged, storetest.Repeated}[w.decide(3)]
 	}
 	w.store.Written = w.written
 	life, end := context.WithCancel(context.Background())
@@ -118,7 +118,7 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 		w.dispatchers = append(w.dispatchers, d)
 		close(d.ready)
 		parts.Go(func() { d.work(life, life) })
-		parts.Go(func() { d.audit(life) })
+		parts.Go(func() { d.reconcileLoop(life) })
 	}
 	return w
 }
@@ -207,7 +207,7 @@ func (w *world) check(seed int) {
 		ended += s.SuccessfulRequests + s.FailedRequests + s.CancelledRequests
 		metricsAccepted += sum(t, d, "resnet18_dispatcher_requests_accepted_total")
 		metricsEnded += sum(t, d, "resnet18_dispatcher_requests_ended_total")
-		if ids := d.recorder.doubtful(); len(ids) != 0 {
+		if ids := d.recorder.unconfirmedIDs(); len(ids) != 0 {
 			t.Errorf("seed %d: in doubt at rest: %v", seed, ids)
 		}
 		if n := d.inFlight.size(); n != 0 {

@@ -64,7 +64,7 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// TestSyncClientLeaves holds that nobody computes for a client that left.
+// TestSyncClientLeaves checks that nobody computes for a client that left.
 func TestSyncClientLeaves(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -156,7 +156,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// TestEqualImagesInFlight holds that equal images are computed once while each has a result of its own.
+// TestEqualImagesInFlight checks that equal images are computed once while each has a result of its own.
 func TestEqualImagesInFlight(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -180,7 +180,7 @@ func TestEqualImagesInFlight(t *testing.T) {
 	}
 }
 
-// TestDeadline holds that expired work never reaches a replica, is told so, and does not keep others waiting.
+// TestDeadline checks that expired work never reaches a replica, is told so, and does not keep others waiting.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -243,7 +243,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestPriorities holds that an interactive image overtakes bulk ones that wait.
+// TestPriorities checks that an interactive image overtakes bulk ones that wait.
 func TestPriorities(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -321,7 +321,7 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// TestReadinessWithoutStorage holds that a dispatcher whose NATS is gone says so, refuses with a time to come back, lives
+// TestReadinessWithoutStorage checks that a dispatcher whose NATS is gone says so, refuses with a time to come back, lives
 // on, and is ready again when NATS is.
 func TestReadinessWithoutStorage(t *testing.T) {
 	t.Parallel()
@@ -336,7 +336,7 @@ func TestReadinessWithoutStorage(t *testing.T) {
 	nats.WaitForShutdown()
 	c.eventually("not ready", func() bool {
 		a := c.get("/health/ready")
-		return a.status == http.StatusServiceUnavailable && strings.Contains(fmt.Sprint(a.json(t)["error"]), "no NATS server answers")
+		return a.status == http.StatusServiceUnavailable && strings.Contains(fmt.Sprint(a.json(t)["error"]), "no NATS server responds")
 	})
 	if a := c.get("/health/live"); a.status != http.StatusOK {
 		t.Errorf("GET /health/live without NATS = %d %s", a.status, a.body)
@@ -357,7 +357,7 @@ func TestReadinessWithoutStorage(t *testing.T) {
 	}
 }
 
-// TestSetEndpoints holds that a dispatcher without replicas works once it has one.
+// TestSetEndpoints checks that a dispatcher without replicas works once it has one.
 func TestSetEndpoints(t *testing.T) {
 	t.Parallel()
 	d, err := dispatch.New(dispatch.Config{Addr: "127.0.0.1:0"})
@@ -404,7 +404,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// TestRestart holds that what was accepted outlives the dispatcher: waiting, in a replica, or done.
+// TestRestart checks that what was accepted outlives the dispatcher: waiting, in a replica, or done.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -428,7 +428,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestDrainQueue holds that with DrainQueue nothing is left behind, and that waiting clients are answered.
+// TestDrainQueue checks that with DrainQueue nothing is left behind, and that waiting clients are answered.
 func TestDrainQueue(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -524,7 +524,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestEstimate holds that 202 says how long it will take, once an image has been classified.
+// TestEstimate checks that 202 says how long it will take, once an image has been classified.
 func TestEstimate(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -544,7 +544,7 @@ func TestEstimate(t *testing.T) {
 	close(g.open)
 }
 
-// TestPage holds the place of the web page, below the API.
+// TestPage checks the place of the web page, below the API.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	c := start(t, dispatch.Config{Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })})
@@ -586,7 +586,7 @@ func runNATS(t *testing.T, o server.Options) *server.Server {
 	return s
 }
 
-// TestSeveralDispatchers holds that dispatchers on one NATS are one: work is shared, and any answers for
+// TestSeveralDispatchers checks that dispatchers on one NATS are one: work is shared, and any answers for
 // any id, wakes its waiting clients, and cancels.
 func TestSeveralDispatchers(t *testing.T) {
 	t.Parallel()
@@ -621,7 +621,7 @@ func TestSeveralDispatchers(t *testing.T) {
 	}
 }
 
-// TestGivesUp holds that a replica that fails with every image it gets ends a request with a
+// TestGivesUp checks that a replica that fails with every image it gets ends a request with a
 // reason, after the attempts it has.
 func TestGivesUp(t *testing.T) {
 	t.Parallel()

@@ -186,14 +186,14 @@ func TestErrors(t *testing.T) {
 		"JSON body":      {func() answer { return raw("POST", "/predict_async", "application/json", "{}") }, 415, "Content-Type application/json is not supported"},
 		"unknown id":     {func() answer { return raw("GET", "/result/f18d7c0a-e37f-4f6c-b214-542dd751b0e3", "", "") }, 404, "Request ID not found"},
 		"odd id":         {func() answer { return raw("GET", "/result/a%20b*", "", "") }, 404, "Request ID not found"},
-		"bad wait":       {func() answer { return raw("GET", "/result/"+c.submit("a.jpg", "w")+"?wait=soon", "", "") }, 400, "wait is not a time"},
-		"bad limit":      {func() answer { return raw("GET", "/results?limit=0", "", "") }, 400, "limit is not a positive number"},
-		"bad timeout":    {func() answer { return c.post("/predict", "a.jpg", "x", "X-Request-Timeout", "-1") }, 400, `X-Request-Timeout "-1" is not a time`},
+		"bad wait":       {func() answer { return raw("GET", "/result/"+c.submit("a.jpg", "w")+"?wait=soon", "", "") }, 400, "wait is not a duration"},
+		"bad limit":      {func() answer { return raw("GET", "/results?limit=0", "", "") }, 400, "limit must be a positive integer"},
+		"bad timeout":    {func() answer { return c.post("/predict", "a.jpg", "x", "X-Request-Timeout", "-1") }, 400, `X-Request-Timeout "-1" is not a duration`},
 		"bad priority":   {func() answer { return c.post("/predict", "a.jpg", "x", "X-Priority", "vip") }, 400, `X-Priority "vip" is not a priority`},
 		"broken, sync":   {func() answer { return c.post("/predict", "a.jpg", "broken") }, 422, "Not a decodable image"},
 		"wrong path":     {func() answer { return raw("GET", "/nowhere", "", "") }, 404, "No such endpoint: /nowhere"},
 		"wrong method":   {func() answer { return raw("PUT", "/predict_async", "", "") }, 405, "PUT is not allowed here"},
-		"batch, no form": {func() answer { return raw("POST", "/predict_batch", "image/jpeg", "x") }, 415, "A batch is multipart/form-data"},
+		"batch, no form": {func() answer { return raw("POST", "/predict_batch", "image/jpeg", "x") }, 415, "A batch must be multipart/form-data"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

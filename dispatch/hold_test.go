@@ -27,7 +27,7 @@ func (c *client) connect(text string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// TestSilentUploadsHoldNobody holds that clients which announce an image and do not send it keep nobody from being
+// TestSilentUploadsHoldNobody checks that clients which announce an image and do not send it keep nobody from being
 // served, whatever call they use.
 func TestSilentUploadsHoldNobody(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestSilentUploadsHoldNobody(t *testing.T) {
 	}
 }
 
-// TestSlowUploadIsRefused holds what a client is told that sends nothing.
+// TestSlowUploadIsRefused checks what a client is told that sends nothing.
 func TestSlowUploadIsRefused(t *testing.T) {
 	t.Parallel()
 	c := startServing(t, dispatch.Config{MinUploadRate: 2000}, 1, opened())
@@ -61,7 +61,7 @@ func TestSlowUploadIsRefused(t *testing.T) {
 	}
 }
 
-// TestHalfClosedClients holds that clients which close their sending side after the request get their answer.
+// TestHalfClosedClients checks that clients which close their sending side after the request get their answer.
 func TestHalfClosedClients(t *testing.T) {
 	t.Parallel()
 	g := newGate()

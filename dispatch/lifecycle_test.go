@@ -16,7 +16,7 @@ import (
 // noon is the time of these tests.
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, heartbeatTimeout: 10 * time.Second}
 
 // codeOf is the code of an error; empty for none.
 func codeOf(e *resnet18cloud.Error) resnet18cloud.Code {
@@ -68,9 +68,9 @@ func TestOverdue(t *testing.T) {
 // TestLimits: with a queue of its own a dispatcher need not wait for others.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, heartbeatTimeout: 10 * time.Second}
 	alone := want
-	alone.silence = 0
+	alone.heartbeatTimeout = 0
 	if got := (Config{}).withDefaults().limits(); got != alone {
 		t.Errorf("limits of an embedded NATS server = %+v, want %+v", got, alone)
 	}

@@ -62,7 +62,7 @@ func TestPauseAfter(t *testing.T) {
 	}
 }
 
-// TestListsAreShared holds that however many ask for lists, the store is read one list at a time, a tenth of the time at
+// TestListsAreShared checks that however many ask for lists, the store is read one list at a time, a tenth of the time at
 // most, and each list was read after it was asked for.
 func TestListsAreShared(t *testing.T) {
 	t.Parallel()
@@ -96,7 +96,7 @@ func TestListsAreShared(t *testing.T) {
 	})
 }
 
-// TestListOutlivesItsClient holds that a client that leaves neither ends the reading that others wait for nor keeps
+// TestListOutlivesItsClient checks that a client that leaves neither ends the reading that others wait for nor keeps
 // others from reading.
 func TestListOutlivesItsClient(t *testing.T) {
 	t.Parallel()
@@ -128,7 +128,7 @@ func TestListOutlivesItsClient(t *testing.T) {
 	})
 }
 
-// TestListsOfAllLengths holds that lists are cut out of a longer one.
+// TestListsOfAllLengths checks that lists are cut out of a longer one.
 func TestListsOfAllLengths(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []int{0, 1, 99, 150, 1200} {
@@ -173,7 +173,7 @@ func (u *unread) Write([]byte) (int, error) { <-u.cut; return 0, errors.New("dea
 
 func (u *unread) SetWriteDeadline(time.Time) error { close(u.cut); return nil }
 
-// TestUnreadListsAreCut holds that no more than a number of lists are written at a time, and that it is the oldest that
+// TestUnreadListsAreCut checks that no more than a number of lists are written at a time, and that it is the oldest that
 // goes.
 func TestUnreadListsAreCut(t *testing.T) {
 	t.Parallel()

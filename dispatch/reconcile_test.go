@@ -23,7 +23,7 @@ import (
 type audited struct {
 	*bench
 	queue *queuetest.Faulty
-	books books
+	state reconcileState
 	calls map[string]int // of the queue, by method
 }
 
@@ -58,8 +58,8 @@ func (a *audited) failing(method string) {
 
 func (a *audited) pass(t *testing.T) error {
 	t.Helper()
-	time.Sleep(auditInterval)
-	return a.reconcile(t.Context(), &a.books, false)
+	time.Sleep(reconcileInterval)
+	return a.reconcile(t.Context(), &a.state, false)
 }
 
 func (a *audited) passes(t *testing.T, n int) {
@@ -146,7 +146,7 @@ func TestReconcileOrphan(t *testing.T) {
 		if got := counted(t, a.Dispatcher); got.Accepted != 1 || got.Peak != 2 || asked != 0 {
 			t.Errorf("%+v counted, records asked for %d times, want 1 accepted, with two waiting, and 0", got, asked)
 		}
-		if got := a.log.String(); strings.Count(got, `level=WARN msg="job without a record has one again" request_id=`+orphan.ID) != 1 {
+		if got := a.log.String(); strings.Count(got, `level=WARN msg="created missing record for a job" request_id=`+orphan.ID) != 1 {
 			t.Errorf("log %q", got)
 		}
 	})
@@ -157,12 +157,12 @@ func TestReconcileOrphanTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newAudited(t)
-		if err := a.adopt(t.Context(), &a.books, testutil.ID("gone")); err != nil {
+		if err := a.adopt(t.Context(), &a.state, testutil.ID("gone")); err != nil {
 			t.Errorf("a job that has left: %v", err)
 		}
 		job := jobNamed("created")
 		a.publish(t, job)
-		a.books.orphaned = map[string]bool{}
+		a.state.orphaned = map[string]bool{}
 		a.store.Decide = func(method string) storetest.Fault {
 			if method == "Create" { // by another, at this moment
 				if _, err := a.store.Store.Create(t.Context(), newRecord(job)); err != nil {
@@ -171,7 +171,7 @@ func TestReconcileOrphanTaken(t *testing.T) {
 			}
 			return storetest.None
 		}
-		if err := a.adopt(t.Context(), &a.books, job.ID); err != nil {
+		if err := a.adopt(t.Context(), &a.state, job.ID); err != nil {
 			t.Errorf("a job whose record comes: %v", err)
 		}
 		if got := counted(t, a.Dispatcher); got.Accepted != 0 {
@@ -231,13 +231,13 @@ func TestReconcileIdle(t *testing.T) {
 		a := newAudited(t)
 		a.passes(t, 3)
 		young := jobNamed("young")
-		young.QueuedAt = time.Now().Add(auditInterval)
+		young.QueuedAt = time.Now().Add(reconcileInterval)
 		a.put(t, newRecord(young))
 		a.passes(t, 1)
 		if n := a.calls["Jobs"]; n != 0 {
 			t.Errorf("asked for jobs %d times, want 0", n)
 		}
-		if err := a.reconcile(t.Context(), &a.books, true); err != nil || a.calls["Jobs"] != 1 {
+		if err := a.reconcile(t.Context(), &a.state, true); err != nil || a.calls["Jobs"] != 1 {
 			t.Errorf("the first comparison asked %d times, %v, want once in any case", a.calls["Jobs"], err)
 		}
 		a.publish(t, young)
@@ -329,10 +329,10 @@ func TestAudit(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); a.audit(ctx) }()
+		go func() { defer close(done); a.reconcileLoop(ctx) }()
 		for _, failing := range []bool{false, true, true, false, true} {
 			fail.Store(failing)
-			time.Sleep(2 * auditInterval)
+			time.Sleep(2 * reconcileInterval)
 			synctest.Wait()
 		}
 		stop()
@@ -345,7 +345,7 @@ func TestAudit(t *testing.T) {
 		if len(times) != 11 {
 			t.Errorf("compared %d times in 20 s, want 11", len(times))
 		}
-		if n := strings.Count(a.log.String(), `level=WARN msg="records and jobs not compared" error="injected fault"`); n != 2 {
+		if n := strings.Count(a.log.String(), `level=WARN msg="comparing records with jobs failed" error="injected fault"`); n != 2 {
 			t.Errorf("%d warnings for two series of failures:\n%s", n, a.log)
 		}
 	})

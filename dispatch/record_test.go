@@ -75,7 +75,7 @@ func TestRecordWithoutResult(t *testing.T) {
 // taken back.
 func TestRecordRestarted(t *testing.T) {
 	t.Parallel()
-	known := failed(started(newRecord(testJob), noon), errLost(), noon.Add(time.Second))
+	known := failed(started(newRecord(testJob), noon), errLostJob(), noon.Add(time.Second))
 	known.Revision = 7
 	job := testJob
 	job.Deadline, job.Generation, job.Priority = time.Time{}, 0, resnet18cloud.PriorityInteractive
@@ -90,7 +90,7 @@ func TestRecordRestarted(t *testing.T) {
 	restart.Revision = 8
 	want = known
 	want.Generation, want.Revision = 3, 8
-	back := withdrawn(restart, known)
+	back := rolledBack(restart, known)
 	wantRecord(t, back, want, 4)
 	if !hasMark(back, markOf(restart)) {
 		t.Error("the mark of the restart is gone")

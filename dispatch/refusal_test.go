@@ -33,7 +33,7 @@ for at in range(1, len(sys.argv), 3):
 } })()`
 )
 
-// TestRefusalsAreSeen holds that Python's http.client and Node's fetch see why a large upload is refused, at the
+// TestRefusalsAreSeen checks that Python's http.client and Node's fetch see why a large upload is refused, at the
 // dispatcher and at a replica.
 func TestRefusalsAreSeen(t *testing.T) {
 	t.Parallel()

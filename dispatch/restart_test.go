@@ -147,7 +147,7 @@ func TestKeyRestartedByMany(t *testing.T) {
 // succeeds.
 func TestKeyNotRestarted(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]queuetest.Fault{"refused": queuetest.Refused, "unheard": queuetest.Unheard} {
+	for name, fault := range map[string]queuetest.Fault{"refused": queuetest.Refused, "unheard": queuetest.Unacknowledged} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var publish atomic.Int64
@@ -194,7 +194,7 @@ func TestKeyNotRestarted(t *testing.T) {
 // until its record exists.
 func TestAcceptedIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unheard} {
+	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unacknowledged} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var create atomic.Int64

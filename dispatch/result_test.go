@@ -113,9 +113,9 @@ func TestCancel(t *testing.T) {
 		stops   bool
 	}{
 		"queued":         {nil, storetest.None, false, "cancelled", 1, 1, true},
-		"ended":          {func(r store.Record) store.Record { return failed(r, errLost(), noon) }, storetest.None, false, "failed", 0, 0, false},
+		"ended":          {func(r store.Record) store.Record { return failed(r, errLostJob(), noon) }, storetest.None, false, "failed", 0, 0, false},
 		"store away":     {nil, storetest.Refused, true, "queued", 0, 0, false},
-		"store unheard":  {nil, storetest.Unheard, true, "cancelled", 0, 1, false},
+		"store unheard":  {nil, storetest.Unacknowledged, true, "cancelled", 0, 1, false},
 		"store repeated": {nil, storetest.Repeated, false, "cancelled", 1, 1, true},
 	}
 	for name, test := range tests {
@@ -148,7 +148,7 @@ func TestCancel(t *testing.T) {
 					t.Errorf("%d counted, want %d", got, test.counts)
 				}
 				fault = storetest.None
-				if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+				if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 					t.Fatal(err)
 				}
 				if got := b.get(t, job.ID).Status; got != test.status {

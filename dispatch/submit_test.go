@@ -114,15 +114,15 @@ func TestRestart(t *testing.T) {
 	}{
 		"well":                         {nil, queuetest.None, false, false, "queued", 1, 1},
 		"record refused":               {[]storetest.Fault{storetest.Refused}, queuetest.None, false, true, "failed", 0, 0},
-		"record unheard":               {[]storetest.Fault{storetest.Unheard}, queuetest.None, false, true, "queued", 0, 1},
+		"record unheard":               {[]storetest.Fault{storetest.Unacknowledged}, queuetest.None, false, true, "queued", 0, 1},
 		"record repeated":              {[]storetest.Fault{storetest.Repeated}, queuetest.None, false, false, "queued", 1, 1},
 		"job refused":                  {nil, queuetest.Refused, false, true, "failed", 0, 0},
-		"job unheard":                  {nil, queuetest.Unheard, false, true, "failed", 0, 0},
-		"job unheard, but taken":       {nil, queuetest.Unheard, true, false, "processing", 1, 1},
+		"job unheard":                  {nil, queuetest.Unacknowledged, false, true, "failed", 0, 0},
+		"job unheard, but taken":       {nil, queuetest.Unacknowledged, true, false, "processing", 1, 1},
 		"not taken back":               {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Refused, false, true, "queued", 0, 1},
-		"taken back, unheard":          {[]storetest.Fault{storetest.None, storetest.Unheard}, queuetest.Refused, false, true, "failed", 0, 0},
+		"taken back, unheard":          {[]storetest.Fault{storetest.None, storetest.Unacknowledged}, queuetest.Refused, false, true, "failed", 0, 0},
 		"taken back, and tried again":  {[]storetest.Fault{storetest.None, storetest.Repeated}, queuetest.Refused, false, true, "failed", 0, 0},
-		"taken, and taking back fails": {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Unheard, true, true, "processing", 0, 1},
+		"taken, and taking back fails": {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Unacknowledged, true, true, "processing", 0, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestRestart(t *testing.T) {
 					t.Errorf("%d counted as accepted, want %d", got, test.counts)
 				}
 				well = true
-				if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+				if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 					t.Fatal(err)
 				}
 				if got := counted(t, b.Dispatcher); got.Accepted != test.settled || got.Failed != 0 {

@@ -152,7 +152,7 @@ func TestWorkWithoutQueue(t *testing.T) {
 				break
 			}
 		}
-		if len(asked) != 4 || strings.Count(a.log.String(), `level=ERROR msg="no job from the queue"`) != 4 {
+		if len(asked) != 4 || strings.Count(a.log.String(), `level=ERROR msg="taking a job from the queue failed"`) != 4 {
 			t.Errorf("asked %d times, want 4:\n%s", len(asked), a.log)
 		}
 	})

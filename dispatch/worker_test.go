@@ -83,7 +83,7 @@ func benchJob() resnet18cloud.Job {
 func TestDo(t *testing.T) {
 	t.Parallel()
 	queued := func(job resnet18cloud.Job) *store.Record { r := newRecord(job); return &r }
-	final := func(job resnet18cloud.Job) *store.Record { r := failed(newRecord(job), errLost(), noon); return &r }
+	final := func(job resnet18cloud.Job) *store.Record { r := failed(newRecord(job), errLostJob(), noon); return &r }
 	tests := map[string]struct {
 		job      func(*resnet18cloud.Job)
 		record   func(resnet18cloud.Job) *store.Record // nil: there is none
@@ -168,13 +168,13 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestDoStopped: a withdrawn request has ended; one that a stopping dispatcher leaves goes back to the queue.
+// TestDoStopped: a rolledBack request has ended; one that a stopping dispatcher leaves goes back to the queue.
 func TestDoStopped(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		cause error
 		ended bool
-	}{"withdrawn": {errCancelled, true}, "stopping": {context.Canceled, false}} {
+	}{"rolledBack": {errCancelled, true}, "stopping": {context.Canceled, false}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -243,7 +243,7 @@ func TestDoUncountFails(t *testing.T) {
 // TestConclude: a result is written down when the store comes back, once.
 func TestConclude(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unheard, "repeated": storetest.Repeated} {
+	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unacknowledged, "repeated": storetest.Repeated} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, answering)
@@ -311,7 +311,7 @@ func TestConcludeGivesUp(t *testing.T) {
 				return storetest.None
 			case first:
 				first = false
-				return storetest.Unheard
+				return storetest.Unacknowledged
 			}
 			return storetest.Refused
 		}
@@ -325,7 +325,7 @@ func TestConcludeGivesUp(t *testing.T) {
 		}
 		away.Store(false)
 		for range 2 {
-			if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+			if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -417,9 +417,9 @@ func TestSettle(t *testing.T) {
 		log     string
 	}{
 		"ended":           {outcome{ended: true}, nil, "ack", 0, ""},
-		"ended, unheard":  {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="job not acknowledged" request_id=id error=away`},
-		"replica failed":  {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job given back" request_id=id delay=400ms error="hung up"`},
-		"store is away":   {outcome{after: time.Second, err: errors.New("store away")}, nil, "nak 1s", 0, `level=WARN msg="job given back" request_id=id error="store away"`},
+		"ended, unheard":  {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="acknowledging the job failed" request_id=id error=away`},
+		"replica failed":  {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job returned to the queue" request_id=id delay=400ms error="hung up"`},
+		"store is away":   {outcome{after: time.Second, err: errors.New("store away")}, nil, "nak 1s", 0, `level=WARN msg="job returned to the queue" request_id=id error="store away"`},
 		"nothing is well": {outcome{after: time.Second, err: errors.New("store away")}, errors.New("queue away"), "nak 1s", 0, `error="queue away"`},
 	}
 	for name, test := range tests {

@@ -374,7 +374,7 @@ func TestFullLine(t *testing.T) {
 	}
 }
 
-// TestSlowUploadsTakeNoPlace holds that clients which do not send their image, many times as many as there are places,
+// TestSlowUploadsTakeNoPlace checks that clients which do not send their image, many times as many as there are places,
 // keep nobody from being served.
 func TestSlowUploadsTakeNoPlace(t *testing.T) {
 	t.Parallel()
@@ -391,7 +391,7 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*32<<10 })
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*(32<<10) })
 	if n := metric(t, r.url, "resnet18_replica_requests_waiting"); n != 0 {
 		t.Errorf("%v requests wait, want none", n)
 	}
@@ -400,7 +400,7 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 	}
 }
 
-// TestDrain holds that an image being classified when the replica is told to stop is answered, with another
+// TestDrain checks that an image being classified when the replica is told to stop is answered, with another
 // one waiting behind it.
 func TestDrain(t *testing.T) {
 	t.Parallel()
@@ -589,7 +589,7 @@ func BenchmarkPredict(b *testing.B) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// TestModelChanges holds that /info and /metrics tell the present state of a classifier on its way to int8.
+// TestModelChanges checks that /info and /metrics tell the present state of a classifier on its way to int8.
 func TestModelChanges(t *testing.T) {
 	t.Parallel()
 	share := 0.75

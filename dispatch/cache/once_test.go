@@ -38,7 +38,7 @@ func returns(name string, release <-chan struct{}) func(context.Context) (resnet
 	}
 }
 
-// TestOnce holds that equal images in flight run once and all get the answer, and that the next one runs anew.
+// TestOnce checks that equal images in flight run once and all get the answer, and that the next one runs anew.
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestOnce(t *testing.T) {
 	})
 }
 
-// TestOnceFails holds that a failure goes to all callers and is not kept.
+// TestOnceFails checks that a failure goes to all callers and is not kept.
 func TestOnceFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestOnceFails(t *testing.T) {
 	})
 }
 
-// TestOnceLeaving holds that a caller that leaves does not spoil another's answer, that the last one's leaving stops
+// TestOnceLeaving checks that a caller that leaves does not spoil another's answer, that the last one's leaving stops
 // the work, and that this one returns when the work has ended.
 func TestOnceLeaving(t *testing.T) {
 	t.Parallel()
@@ -131,7 +131,7 @@ func TestOnceLeaving(t *testing.T) {
 	})
 }
 
-// TestOnceAfterLeaving holds that nobody joins a run that is being stopped, and that its end does not touch the next.
+// TestOnceAfterLeaving checks that nobody joins a run that is being stopped, and that its end does not touch the next.
 func TestOnceAfterLeaving(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestOnceAfterLeaving(t *testing.T) {
 
 type contextKey struct{}
 
-// TestOnceContext holds that the run has the values of its first caller's context, but not its end, and ends with it.
+// TestOnceContext checks that the run has the values of its first caller's context, but not its end, and ends with it.
 func TestOnceContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "id"))

@@ -13,7 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// TestAttemptTimeout holds that an attempt ends in time, whatever the replica is slow with.
+// TestAttemptTimeout checks that an attempt ends in time, whatever the replica is slow with.
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
 	big := resnet18cloud.Image{Name: "big.jpg", Bytes: make([]byte, 32<<20)} // more than sockets buffer
@@ -65,7 +65,7 @@ func TestAttemptTimeout(t *testing.T) {
 	}
 }
 
-// TestCallerLeaves holds that the caller's cause is returned, and that nobody blames the replica.
+// TestCallerLeaves checks that the caller's cause is returned, and that nobody blames the replica.
 func TestCallerLeaves(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
@@ -131,7 +131,7 @@ func TestCallerLeavesTheLine(t *testing.T) {
 	}
 }
 
-// TestNoRedirects holds that images and probes go to configured endpoints only.
+// TestNoRedirects checks that images and probes go to configured endpoints only.
 func TestNoRedirects(t *testing.T) {
 	t.Parallel()
 	other := newFake(t, "{}", prototype)
@@ -140,7 +140,7 @@ func TestNoRedirects(t *testing.T) {
 	})
 	p := start(t, forward.Config{Endpoints: []string{moved.URL}}, 1)
 	_, err := p.Classify(t.Context(), image)
-	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "answered 307") {
+	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "returned status 307") {
 		t.Errorf("Classify: %v, want an error that names the redirect", err)
 	}
 	if n := other.images.Load(); n != 0 {
@@ -151,12 +151,12 @@ func TestNoRedirects(t *testing.T) {
 	})
 	moved.ready.Store(&away)
 	waitHealthy(t, p, 0)
-	if problem := p.Endpoints()[0].Problem; !strings.Contains(problem, "answered 307") {
+	if problem := p.Endpoints()[0].Problem; !strings.Contains(problem, "returned status 307") {
 		t.Errorf("problem %q does not name the redirect", problem)
 	}
 }
 
-// TestInfoIsRead holds that an endpoint's slots and description follow its /info, within bounds.
+// TestInfoIsRead checks that an endpoint's slots and description follow its /info, within bounds.
 func TestInfoIsRead(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, `{"concurrency":1000000000,"queue":1000000000,"weights":"w","precision":"int8","warning":"random"}`, ours)
@@ -173,7 +173,7 @@ func TestInfoIsRead(t *testing.T) {
 	}
 }
 
-// TestRequestIDTravels holds that a replica's log can name the request.
+// TestRequestIDTravels checks that a replica's log can name the request.
 func TestRequestIDTravels(t *testing.T) {
 	t.Parallel()
 	for _, info := range []string{"", `{"concurrency":1}`} {
@@ -194,7 +194,7 @@ func TestRequestIDTravels(t *testing.T) {
 	}
 }
 
-// TestForwardTime holds that the time beyond the replica's own counts as forwarding, and is never negative.
+// TestForwardTime checks that the time beyond the replica's own counts as forwarding, and is never negative.
 func TestForwardTime(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -221,7 +221,7 @@ func TestForwardTime(t *testing.T) {
 	}
 }
 
-// TestAnswersAreBounded holds that no more than a mebibyte of an answer is read.
+// TestAnswersAreBounded checks that no more than a mebibyte of an answer is read.
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 20
@@ -236,7 +236,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
-// TestClosedConnection holds that an image is sent again when the connection that the transport took from its store
+// TestClosedConnection checks that an image is sent again when the connection that the transport took from its store
 // turns out to be closed: that is no failure of the replica.
 func TestClosedConnection(t *testing.T) {
 	t.Parallel()

@@ -170,7 +170,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHungIsFoundWithinThreeSeconds holds the bound that Config.ProbeTimeout names, with the defaults: the replica
+// TestHungIsFoundWithinThreeSeconds checks the bound that Config.ProbeTimeout names, with the defaults: the replica
 // stops right after a probe.
 func TestHungIsFoundWithinThreeSeconds(t *testing.T) {
 	t.Parallel()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestSlots holds how many images a replica gets for what it says in /info.
+// TestSlots checks how many images a replica gets for what it says in /info.
 func TestSlots(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

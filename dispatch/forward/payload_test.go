@@ -29,7 +29,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// TestPayloadIsNotReadOnceClosed holds that an image's bytes are the caller's again when the attempt has ended.
+// TestPayloadIsNotReadOnceClosed checks that an image's bytes are the caller's again when the attempt has ended.
 func TestPayloadIsNotReadOnceClosed(t *testing.T) {
 	t.Parallel()
 	p := &payload{parts: [3][]byte{[]byte("image")}}

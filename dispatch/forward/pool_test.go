@@ -38,7 +38,7 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestErrors holds what each kind of failure becomes, and how many replicas are asked.
+// TestErrors checks what each kind of failure becomes, and how many replicas are asked.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -49,9 +49,9 @@ func TestErrors(t *testing.T) {
 	}{
 		"broken image": {answers(422, `{"error":"Not a decodable image","hint":"h"}`), resnet18cloud.CodeUndecodable, "Not a decodable image", 1},
 		"bomb":         {answers(413, `{"error":"Too many pixels"}`), resnet18cloud.CodeTooLarge, "Too many pixels", 1},
-		"crash":        {answers(500, `oops`), resnet18cloud.CodeInternal, "answered 500", 3},
-		"bad gateway":  {answers(502, ``), resnet18cloud.CodeInternal, "answered 502", 3},
-		"wrong place":  {answers(404, ``), resnet18cloud.CodeInternal, "answered 404", 3},
+		"crash":        {answers(500, `oops`), resnet18cloud.CodeInternal, "returned status 500", 3},
+		"bad gateway":  {answers(502, ``), resnet18cloud.CodeInternal, "returned status 502", 3},
+		"wrong place":  {answers(404, ``), resnet18cloud.CodeInternal, "returned status 404", 3},
 		"invalid":      {answers(200, `<html>`), resnet18cloud.CodeInternal, "returned an invalid response", 3},
 		"no labels":    {answers(200, `{}`), resnet18cloud.CodeInternal, "returned an invalid response", 3},
 		"full":         {answers(503, `{"error":"Queue is full"}`), resnet18cloud.CodeFull, "Queue is full", 3},
@@ -108,7 +108,7 @@ func TestRetryElsewhere(t *testing.T) {
 	}
 }
 
-// TestTakingTurns holds that equal replicas get images in turn.
+// TestTakingTurns checks that equal replicas get images in turn.
 func TestTakingTurns(t *testing.T) {
 	t.Parallel()
 	a, b := newFake(t, "{}", prototype), newFake(t, "{}", prototype)
@@ -123,7 +123,7 @@ func TestTakingTurns(t *testing.T) {
 	}
 }
 
-// TestEachReplicaOnce holds that no replica gets an image a second time in one Classify, and that Attempts bounds how
+// TestEachReplicaOnce checks that no replica gets an image a second time in one Classify, and that Attempts bounds how
 // many get it.
 func TestEachReplicaOnce(t *testing.T) {
 	t.Parallel()
@@ -166,7 +166,7 @@ func TestNoReplica(t *testing.T) {
 	}
 }
 
-// TestRecovers holds that a replica that failed is asked again once it answers.
+// TestRecovers checks that a replica that failed is asked again once it answers.
 func TestRecovers(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "{}", hangUp)
@@ -182,7 +182,7 @@ func TestRecovers(t *testing.T) {
 	}
 }
 
-// TestLeastLoaded holds that no replica gets more than its slots, and that two with room share.
+// TestLeastLoaded checks that no replica gets more than its slots, and that two with room share.
 func TestLeastLoaded(t *testing.T) {
 	t.Parallel()
 	var most, now [2]atomic.Int32
@@ -219,7 +219,7 @@ func TestLeastLoaded(t *testing.T) {
 	}
 }
 
-// TestSetEndpoints holds that the list can change while images travel.
+// TestSetEndpoints checks that the list can change while images travel.
 func TestSetEndpoints(t *testing.T) {
 	t.Parallel()
 	a, b := newFake(t, "{}", prototype), newFake(t, `{"weights":"w","precision":"int8","warning":"random"}`, prototype)
@@ -252,7 +252,7 @@ func TestSetEndpoints(t *testing.T) {
 	}
 }
 
-// TestDNS holds that a name stands for its addresses.
+// TestDNS checks that a name stands for its addresses.
 func TestDNS(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "{}", prototype)

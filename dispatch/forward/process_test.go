@@ -124,7 +124,7 @@ func waitInFlight(t *testing.T, p *forward.Pool, url string, want int) {
 	})
 }
 
-// TestHungReplica holds that the images of a replica that stops answering go to another one in about three seconds,
+// TestHungReplica checks that the images of a replica that stops answering go to another one in about three seconds,
 // and that the replica is used again when it has woken up.
 func TestHungReplica(t *testing.T) {
 	t.Parallel()
@@ -166,7 +166,7 @@ func TestHungReplica(t *testing.T) {
 		t.Errorf("log does not tell once of 4 cancelled images:\n%s", text)
 	}
 	for _, e := range p.Endpoints() {
-		if e.URL == hung.url && (e.Healthy || e.InFlight != 0 || !strings.Contains(e.Problem, "no answer to a probe within 1s")) {
+		if e.URL == hung.url && (e.Healthy || e.InFlight != 0 || !strings.Contains(e.Problem, "no response to a probe within 1s")) {
 			t.Errorf("endpoint %+v, want it unhealthy for want of an answer", e)
 		}
 	}
@@ -174,7 +174,7 @@ func TestHungReplica(t *testing.T) {
 	waitHealthy(t, p, 2)
 }
 
-// TestImageThatHangsReplicas holds that such an image is not tried for ever: each attempt counts as one.
+// TestImageThatHangsReplicas checks that such an image is not tried for ever: each attempt counts as one.
 func TestImageThatHangsReplicas(t *testing.T) {
 	t.Parallel()
 	a, b := startReplica(t, "good"), startReplica(t, "good")
@@ -182,10 +182,10 @@ func TestImageThatHangsReplicas(t *testing.T) {
 	select {
 	case got := <-send(t, p, resnet18cloud.Image{Name: "poison.jpg", Bytes: []byte("stop")}):
 		e := resnet18cloud.AsError(got.err)
-		if e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "stopped answering") {
+		if e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "stopped responding") {
 			t.Fatalf("Classify: %v, want internal", got.err)
 		}
-		if !strings.Contains(e.Error(), "hangs: no answer to a probe within 1s") {
+		if !strings.Contains(e.Error(), "hangs: no response to a probe within 1s") {
 			t.Errorf("%v does not say why the attempt was cancelled", e)
 		}
 	case <-time.After(2 * patience):
@@ -202,7 +202,7 @@ func TestImageThatHangsReplicas(t *testing.T) {
 	}
 }
 
-// TestImageThatKillsReplicas holds the same for one that ends them. HTTP's transport repeats a request whose
+// TestImageThatKillsReplicas checks the same for one that ends them. HTTP's transport repeats a request whose
 // connection broke before an answer; that the repetition finds nobody does not mean that nobody had the image.
 func TestImageThatKillsReplicas(t *testing.T) {
 	t.Parallel()
@@ -217,7 +217,7 @@ func TestImageThatKillsReplicas(t *testing.T) {
 	}
 }
 
-// TestRemovedEndpointHangs holds that the images of an endpoint that is removed are not forgotten.
+// TestRemovedEndpointHangs checks that the images of an endpoint that is removed are not forgotten.
 func TestRemovedEndpointHangs(t *testing.T) {
 	t.Parallel()
 	hung, good := startReplica(t, "hold"), startReplica(t, "good")
@@ -242,7 +242,7 @@ func TestRemovedEndpointHangs(t *testing.T) {
 	}
 }
 
-// TestRunEndsWithHungReplicas holds that a pool stops at once although a probe waits for an answer.
+// TestRunEndsWithHungReplicas checks that a pool stops at once although a probe waits for an answer.
 func TestRunEndsWithHungReplicas(t *testing.T) {
 	t.Parallel()
 	hung := startReplica(t, "good")

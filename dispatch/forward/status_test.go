@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestAnswering holds that cached answers are looked up for the models that answer now, and that a warning of any
+// TestAnswering checks that cached answers are looked up for the models that answer now, and that a warning of any
 // endpoint is passed on.
 func TestAnswering(t *testing.T) {
 	t.Parallel()

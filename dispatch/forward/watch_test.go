@@ -56,7 +56,7 @@ func next(t *testing.T, c <-chan struct{}, what string) {
 	}
 }
 
-// TestSlowReplicaKeepsItsImage holds that a replica that answers probes may take as long for an image as the attempt's
+// TestSlowReplicaKeepsItsImage checks that a replica that answers probes may take as long for an image as the attempt's
 // timeout allows.
 func TestSlowReplicaKeepsItsImage(t *testing.T) {
 	t.Parallel()
@@ -78,7 +78,7 @@ func TestSlowReplicaKeepsItsImage(t *testing.T) {
 	}
 }
 
-// TestBusyReplicaMissesAProbe holds that one probe without an answer is followed by another one, and changes nothing.
+// TestBusyReplicaMissesAProbe checks that one probe without an answer is followed by another one, and changes nothing.
 func TestBusyReplicaMissesAProbe(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -106,7 +106,7 @@ func TestBusyReplicaMissesAProbe(t *testing.T) {
 	}
 }
 
-// TestStoppingReplicaKeepsItsImages holds that a replica that refuses connections, as one that stops does, finishes
+// TestStoppingReplicaKeepsItsImages checks that a replica that refuses connections, as one that stops does, finishes
 // what it has.
 func TestStoppingReplicaKeepsItsImages(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,7 @@ func TestStoppingReplicaKeepsItsImages(t *testing.T) {
 	}
 }
 
-// TestNotReady holds that a replica that says it is not ready gets no images until it is, and why is told.
+// TestNotReady checks that a replica that says it is not ready gets no images until it is, and why is told.
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, `{"concurrency":1}`, ours)
@@ -136,7 +136,7 @@ func TestNotReady(t *testing.T) {
 	warming := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	f.ready.Store(&warming)
 	waitHealthy(t, p, 0)
-	if e := p.Endpoints()[0]; !strings.Contains(e.Problem, "/health/ready answered 503") {
+	if e := p.Endpoints()[0]; !strings.Contains(e.Problem, "/health/ready returned status 503") {
 		t.Errorf("problem %q does not say what the probe found", e.Problem)
 	}
 	if n, _ := p.Slots(); n != 0 {
@@ -149,7 +149,7 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// TestInvalidInfo holds that a replica whose /info cannot be read gets no images.
+// TestInvalidInfo checks that a replica whose /info cannot be read gets no images.
 func TestInvalidInfo(t *testing.T) {
 	t.Parallel()
 	for name, info := range map[string]string{
@@ -165,7 +165,7 @@ func TestInvalidInfo(t *testing.T) {
 	}
 }
 
-// TestRemovedEndpointKeepsItsImages holds that an endpoint that is removed finishes its images, is watched until then
+// TestRemovedEndpointKeepsItsImages checks that an endpoint that is removed finishes its images, is watched until then
 // and not longer, and comes back with them when it is added again meanwhile.
 func TestRemovedEndpointKeepsItsImages(t *testing.T) {
 	t.Parallel()
@@ -201,7 +201,7 @@ func TestRemovedEndpointKeepsItsImages(t *testing.T) {
 	waitFor(t, p, "the end of the removed endpoint's watch", func() bool { return p.Leaving() == 0 })
 }
 
-// TestRemovedEndpointIsForgotten holds that the watch of a removed endpoint ends with its last image, not with the next
+// TestRemovedEndpointIsForgotten checks that the watch of a removed endpoint ends with its last image, not with the next
 // probe.
 func TestRemovedEndpointIsForgotten(t *testing.T) {
 	t.Parallel()

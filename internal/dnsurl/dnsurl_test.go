@@ -70,7 +70,7 @@ func TestResolveFails(t *testing.T) {
 	}
 }
 
-// TestALookupIsBounded holds that a name server which does not answer costs five seconds.
+// TestALookupIsBounded checks that a name server which does not answer costs five seconds.
 func TestALookupIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

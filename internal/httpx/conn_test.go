@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestHalfClosedClientsAreAnswered holds that a client which closes its sending side after the request gets its answer,
+// TestHalfClosedClientsAreAnswered checks that a client which closes its sending side after the request gets its answer,
 // however long that takes, and one that closes altogether ends the request's context.
 func TestHalfClosedClientsAreAnswered(t *testing.T) {
 	t.Parallel()
@@ -81,7 +81,7 @@ func TestHalfClosedClientsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestSlowReadersAreCut holds that a client must read on, but may be slow, and that others are not affected.
+// TestSlowReadersAreCut checks that a client must read on, but may be slow, and that others are not affected.
 func TestSlowReadersAreCut(t *testing.T) {
 	t.Parallel()
 	const pieces = 20
@@ -126,7 +126,7 @@ func TestSlowReadersAreCut(t *testing.T) {
 	})
 }
 
-// TestSlowClientsAreCut holds that a client that does not send on, or does not read its answer, loses its connection, and
+// TestSlowClientsAreCut checks that a client that does not send on, or does not read its answer, loses its connection, and
 // with it what it holds.
 func TestSlowClientsAreCut(t *testing.T) {
 	t.Parallel()
@@ -171,7 +171,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 	}
 }
 
-// TestPipelining holds that requests sent without waiting for answers are answered in order.
+// TestPipelining checks that requests sent without waiting for answers are answered in order.
 func TestPipelining(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,7 +198,7 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// TestTrailers holds that trailers of a chunked body do no harm, and one without end is refused.
+// TestTrailers checks that trailers of a chunked body do no harm, and one without end is refused.
 func TestTrailers(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, uploadServer(NewUploads(UploadLimits{})))

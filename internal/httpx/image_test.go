@@ -112,7 +112,7 @@ func TestReadImage(t *testing.T) {
 	}
 }
 
-// TestReadImageRefusesBeforeReading holds that a body announced as too large is not read at all.
+// TestReadImageRefusesBeforeReading checks that a body announced as too large is not read at all.
 func TestReadImageRefusesBeforeReading(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"image/jpeg", "multipart/form-data; boundary=b"} {
@@ -133,7 +133,7 @@ func (u unreadable) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// FuzzReadImage holds that no body makes the reader panic or exceed its limit.
+// FuzzReadImage checks that no body makes the reader panic or exceed its limit.
 func FuzzReadImage(f *testing.F) {
 	f.Add("multipart/form-data; boundary=b", form(`name="image"; filename="a.jpg"`, "xyz"))
 	f.Add("image/jpeg", "xyz")

@@ -49,7 +49,7 @@ var refusing = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "no", http.StatusTeapot)
 })
 
-// TestAnswersBeforeTheBody holds that a client which sends its whole body before it reads gets an answer that was given
+// TestAnswersBeforeTheBody checks that a client which sends its whole body before it reads gets an answer that was given
 // before, and may go on using the connection when the body was small.
 func TestAnswersBeforeTheBody(t *testing.T) {
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 	}
 }
 
-// TestExpectContinue holds that a client which asks first is refused without having to send, and told to go on when its
+// TestExpectContinue checks that a client which asks first is refused without having to send, and told to go on when its
 // body is wanted.
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
@@ -124,7 +124,7 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// TestLingerIsBounded holds that a client which was refused cannot hold its connection by sending on.
+// TestLingerIsBounded checks that a client which was refused cannot hold its connection by sending on.
 func TestLingerIsBounded(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, &Server{Handler: refusing}, func(t *testing.T, p *pipes) {

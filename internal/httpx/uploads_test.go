@@ -43,7 +43,7 @@ func trickle(c net.Conn, n, portion int, every time.Duration) {
 	}
 }
 
-// TestSlowUploads holds when clients are cut, in virtual time, and what they are told.
+// TestSlowUploads checks when clients are cut, in virtual time, and what they are told.
 func TestSlowUploads(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -204,7 +204,7 @@ func TestGoodUploadsWait(t *testing.T) {
 	})
 }
 
-// TestSilentUploadsHoldNothing holds that memory is taken when bytes come, 256 KiB at first, and for no more than eight times as many later.
+// TestSilentUploadsHoldNothing checks that memory is taken when bytes come, 256 KiB at first, and for no more than eight times as many later.
 func TestSilentUploadsHoldNothing(t *testing.T) {
 	t.Parallel()
 	uploads := NewUploads(UploadLimits{})
@@ -229,7 +229,7 @@ func TestSilentUploadsHoldNothing(t *testing.T) {
 	})
 }
 
-// TestUploadMemory holds that an upload takes little more memory than its image, and frees it.
+// TestUploadMemory checks that an upload takes little more memory than its image, and frees it.
 func TestUploadMemory(t *testing.T) {
 	const n = 10 << 20
 	content := bytes.Repeat([]byte("x"), n)

@@ -7,21 +7,21 @@ import (
 	"path/filepath"
 )
 
-// Disk is the room on a folder's disk, in bytes.
+// Disk is the space on a folder's disk, in bytes.
 type Disk struct {
-	Free int64 // that this process may still write
-	Used int64 // by the folder's own files
+	Free int64 // available to this process
+	Used int64 // used by the folder's own files
 }
 
-// LookAtDisk measures the disk of a folder. The folder need not exist: its nearest parent that does is
-// asked then.
-func LookAtDisk(dir string) (Disk, error) {
+// StatDisk returns the disk usage of a folder. If the folder does not exist, it uses the disk of its nearest existing
+// parent.
+func StatDisk(dir string) (Disk, error) {
 	free, err := FreeBytes(dir)
 	if err != nil {
 		return Disk{}, err
 	}
 	d := Disk{Free: free}
-	// Files come and go while we look, so what cannot be read does not count.
+	// Files are created and deleted meanwhile, so unreadable ones are skipped.
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return nil
@@ -34,7 +34,7 @@ func LookAtDisk(dir string) (Disk, error) {
 	return d, nil
 }
 
-// FreeBytes is what this process may still write to the disk of a folder, or of its nearest parent that exists.
+// FreeBytes returns how many bytes this process can write to the disk of a folder, or of its nearest existing parent.
 func FreeBytes(dir string) (int64, error) {
 	existing := dir
 	for {
@@ -45,7 +45,7 @@ func FreeBytes(dir string) (int64, error) {
 	}
 	free, err := freeBytes(existing)
 	if err != nil {
-		return 0, fmt.Errorf("ask for the free space at %s: %w", dir, err)
+		return 0, fmt.Errorf("get free space of %s: %w", dir, err)
 	}
 	return free, nil
 }

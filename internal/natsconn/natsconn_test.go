@@ -249,7 +249,7 @@ func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 		options server.Options
 		say     string
 	}{
-		"small payload": {server.Options{}, "set max_payload"},
+		"small payload": {server.Options{}, "raise max_payload"},
 		"password":      {server.Options{MaxPayload: 12 << 20, Username: "u", Password: "p"}, "Authorization"},
 	}
 	for name, test := range tests {
@@ -277,7 +277,7 @@ func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 	}
 }
 
-// TestServerComesLater holds that the servers may start after us, and that we say meanwhile what we wait for.
+// TestServerComesLater checks that the servers may start after us, and that we say meanwhile what we wait for.
 func TestServerComesLater(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -322,7 +322,7 @@ func TestServerComesLater(t *testing.T) {
 	}
 }
 
-// TestClosedForGood holds that an error of the protocol, after which a NATS client closes for good, is
+// TestClosedForGood checks that an error of the protocol, after which a NATS client closes for good, is
 // followed by another connection.
 func TestClosedForGood(t *testing.T) {
 	t.Parallel()
@@ -353,7 +353,7 @@ func TestClosedForGood(t *testing.T) {
 
 func natstestOpen(t *testing.T) *natsconn.Conn { return natstest.Open(t) }
 
-// TestRestart holds that the server in this process comes back on its files, and on an empty folder when
+// TestRestart checks that the server in this process comes back on its files, and on an empty folder when
 // these are gone; the connection follows by itself.
 func TestRestart(t *testing.T) {
 	t.Parallel()
@@ -415,7 +415,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestRestartThatFails holds that a failed restart says why and can be repeated.
+// TestRestartThatFails checks that a failed restart says why and can be repeated.
 func TestRestartThatFails(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -451,8 +451,8 @@ func TestRollCall(t *testing.T) {
 	a, b := outside(t, server.Options{MaxPayload: 12 << 20}), outside(t, server.Options{MaxPayload: 12 << 20})
 	urls := strings.Join([]string{a, b, a, "nats://" + silent.Addr().String(), "nats://127.0.0.1:1"}, ",")
 	c := openOutside(t, natsconn.Config{URL: urls})
-	if got := c.RollCall(t.Context()); len(got) != 2 {
-		t.Errorf("RollCall = %v, want the two servers that are there, once each", got)
+	if got := c.RespondingServers(t.Context()); len(got) != 2 {
+		t.Errorf("RespondingServers = %v, want the two servers that are there, once each", got)
 	}
 }
 
@@ -481,12 +481,12 @@ func TestLookAtDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := natsconn.LookAtDisk(dir)
+	d, err := natsconn.StatDisk(dir)
 	if err != nil || d.Used != 1000 || d.Free <= 0 {
-		t.Errorf("LookAtDisk = %+v, %v, want 1000 bytes used and some free", d, err)
+		t.Errorf("StatDisk = %+v, %v, want 1000 bytes used and some free", d, err)
 	}
-	later, err := natsconn.LookAtDisk(filepath.Join(dir, "not", "there", "yet"))
+	later, err := natsconn.StatDisk(filepath.Join(dir, "not", "there", "yet"))
 	if err != nil || later.Used != 0 || later.Free <= 0 {
-		t.Errorf("LookAtDisk of a folder to be made = %+v, %v", later, err)
+		t.Errorf("StatDisk of a folder to be made = %+v, %v", later, err)
 	}
 }

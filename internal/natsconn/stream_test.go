@@ -39,7 +39,7 @@ func TestMergeStream(t *testing.T) {
 		"more messages than jobs":     {have: with(func(c *jetstream.StreamConfig) { c.MaxMsgs = 350 }), policy: ours, problem: []string{"room for 340 jobs, which is max_msgs 350", "--queue-capacity asks for 290"}},
 		"more of two":                 {have: with(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Replicas = 301, 5 }), policy: shared, problem: []string{"max_msgs 301", "replicas 5"}},
 		"longer":                      {have: with(func(c *jetstream.StreamConfig) { c.MaxAge = 2 * time.Hour }), policy: shared, problem: []string{"max_age 2h0m0s", "--result-ttl asks for 1h0m0s"}},
-		"somebody else's":             {have: with(func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }), policy: shared, problem: []string{"prefix of its own"}},
+		"somebody else's":             {have: with(func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }), policy: shared, problem: []string{"use another prefix"}},
 		"our own may shrink":          {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes, c.MaxMsgs = 2<<30, 400 }), policy: StreamPolicy{Exclusive: true}, changed: true},
 		"existing ones stay":          {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes, c.Replicas = 2<<30, 1 }), policy: StreamPolicy{UseExisting: true}},
 		"existing ones must fit":      {have: with(func(c *jetstream.StreamConfig) { c.Subjects = []string{"other.>"} }), policy: StreamPolicy{UseExisting: true}, problem: []string{"list of subjects"}},

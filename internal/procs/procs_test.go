@@ -155,7 +155,7 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
-// TestWhile holds that While is called for each start, and told of each end.
+// TestWhile checks that While is called for each start, and told of each end.
 func TestWhile(t *testing.T) {
 	t.Parallel()
 	started, ended := make(chan int), make(chan int)
@@ -197,7 +197,7 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
-// TestForgivesTheSettled holds that exits after a long life do not count towards giving up.
+// TestForgivesTheSettled checks that exits after a long life do not count towards giving up.
 func TestForgivesTheSettled(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "polite", procs.Process{MinBackoff: time.Millisecond, SettledAfter: time.Nanosecond, GiveUpAfter: 2})
@@ -209,7 +209,7 @@ func TestForgivesTheSettled(t *testing.T) {
 	s.line(t)
 }
 
-// TestBlockedOutput holds that Run ends although nobody reads the output.
+// TestBlockedOutput checks that Run ends although nobody reads the output.
 func TestBlockedOutput(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "chatty", procs.Process{StopTimeout: 50 * time.Millisecond})
@@ -220,7 +220,7 @@ func TestBlockedOutput(t *testing.T) {
 	}
 }
 
-// TestHeldOutput holds that a process counts as ended although a child it left behind holds its output.
+// TestHeldOutput checks that a process counts as ended although a child it left behind holds its output.
 func TestHeldOutput(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "leaver", procs.Process{

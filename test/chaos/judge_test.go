@@ -63,7 +63,7 @@ func (s *system) during(at time.Time) string {
 	return name
 }
 
-// judgeRequests holds that all were accepted in the end, and that only damage lost any. It returns how many.
+// judgeRequests checks that all were accepted in the end, and that only damage lost any. It returns how many.
 func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings) (lost int) {
 	first := map[int]time.Time{} // when a request was sent first
 	for _, sub := range s.load.Submissions() {
@@ -131,7 +131,7 @@ func (s *system) damagedAfter(t time.Time) bool {
 	return false
 }
 
-// judgeAnswers holds that submissions are accepted, refused with Retry-After, or not answered, and polls likewise.
+// judgeAnswers checks that submissions are accepted, refused with Retry-After, or not answered, and polls likewise.
 func (s *system) judgeAnswers(f *harness.Findings) {
 	for _, sub := range s.load.Submissions() {
 		a := sub.Answer
@@ -146,7 +146,7 @@ func (s *system) judgeAnswers(f *harness.Findings) {
 	}
 }
 
-// judgeFaults holds that each fault was over soon after its end, and prints for each kind the longest time that took.
+// judgeFaults checks that each fault was over soon after its end, and prints for each kind the longest time that took.
 func (s *system) judgeFaults() {
 	type row struct {
 		times, refused int

@@ -167,7 +167,7 @@ func (s *system) judgeSecond(ctx context.Context, second *harness.Load, own stri
 	}
 }
 
-// TestPasswords holds that no log shows the password of a NATS URL when the connection cannot be made.
+// TestPasswords checks that no log shows the password of a NATS URL when the connection cannot be made.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -150,7 +150,7 @@ func (s *system) judgeReadiness(sc scenario, f *harness.Findings) {
 	}
 }
 
-// judgeNotice holds that the dispatcher says in time that it is not ready, and why, until the fault ends.
+// judgeNotice checks that the dispatcher says in time that it is not ready, and why, until the fault ends.
 func (s *system) judgeNotice(d int, allow allowance, ft harness.Fault, samples []harness.Sample, f *harness.Findings) {
 	if allow.notice == 0 {
 		return
@@ -177,7 +177,7 @@ func (s *system) judgeNotice(d int, allow allowance, ft harness.Fault, samples [
 	}
 }
 
-// judgeReadyAgain holds that the dispatcher is ready in time after the fault.
+// judgeReadyAgain checks that the dispatcher is ready in time after the fault.
 func judgeReadyAgain(d int, ft harness.Fault, samples []harness.Sample, f *harness.Findings) {
 	for _, sample := range samples {
 		if sample.At.After(ft.End) && sample.HTTPStatus == http.StatusOK {
@@ -213,7 +213,7 @@ func (s *system) judgeBack(f *harness.Findings) time.Duration {
 	return longest
 }
 
-// judgeProcesses holds that dispatchers have nothing left to do, hold no more than before, are still the processes they
+// judgeProcesses checks that dispatchers have nothing left to do, hold no more than before, are still the processes they
 // were, and keep the password to themselves.
 func (s *system) judgeProcesses(ctx context.Context, f *harness.Findings) {
 	for i, p := range s.dispatchers {

@@ -69,7 +69,7 @@ func TestReadme(t *testing.T) {
 	checkCompleted(t, use[1], id)
 }
 
-// checkCompleted holds the README's sample of a completed request: fields, types, and the labels.
+// checkCompleted checks the README's sample of a completed request: fields, types, and the labels.
 func checkCompleted(t *testing.T, text, id string) {
 	t.Helper()
 	got := parse(t, text)

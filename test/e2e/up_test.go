@@ -111,7 +111,7 @@ func TestKilledOutright(t *testing.T) {
 	up(t, folder).allComplete(ids)
 }
 
-// TestWithoutWeights holds that up says everywhere that its answers mean nothing, and that a replica by
+// TestWithoutWeights checks that up says everywhere that its answers mean nothing, and that a replica by
 // itself refuses and tells what to do.
 func TestWithoutWeights(t *testing.T) {
 	t.Parallel()
@@ -161,7 +161,7 @@ func TestWithoutWeights(t *testing.T) {
 	}
 }
 
-// TestMistakes holds that a command that cannot work ends with status 1 and one line that says why.
+// TestMistakes checks that a command that cannot work ends with status 1 and one line that says why.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	s := up(t, t.TempDir())

@@ -57,7 +57,7 @@ func testAutoscaler(t *testing.T, c *cluster) {
 	c.checkSilent(t, frozen, since)
 }
 
-// checkSilent holds that an autoscaler has changed nothing since then: each change leaves an Event.
+// checkSilent checks that an autoscaler has changed nothing since then: each change leaves an Event.
 func (c *cluster) checkSilent(t *testing.T, identity string, since time.Time) {
 	t.Helper()
 	found, err := list[eventsv1.Event](t.Context(), c, "Event", "")

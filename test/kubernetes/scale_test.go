@@ -71,7 +71,7 @@ func decision(n int) autoscale.Decision {
 	return autoscale.Decision{Policy: "test", Replicas: n, Reasons: []autoscale.Reason{{Rule: autoscale.RuleFixed, Replicas: n}}}
 }
 
-// testOneWriter holds that the one with the Lease writes, the other not, and that they change places.
+// testOneWriter checks that the one with the Lease writes, the other not, and that they change places.
 func testOneWriter(t *testing.T, c *cluster) {
 	first := c.open(t, "first")
 	awaitLead(t, first)
@@ -110,7 +110,7 @@ func (c *cluster) hasEvent(ctx context.Context, reason, text string) error {
 	return fmt.Errorf("no Event %s with %q among %q", reason, text, notes)
 }
 
-// testIdleGoFirst holds that Kubernetes deletes the pods that were named, whatever it would choose itself.
+// testIdleGoFirst checks that Kubernetes deletes the pods that were named, whatever it would choose itself.
 func testIdleGoFirst(t *testing.T, c *cluster) {
 	d := c.open(t, "idle")
 	awaitLead(t, d)
@@ -156,7 +156,7 @@ func setReplicas(t *testing.T, d *kube.Deployment, n int) {
 	})
 }
 
-// testHPAIsRefused holds that an autoscaler does not start beside an HPA, does not write once there is one,
+// testHPAIsRefused checks that an autoscaler does not start beside an HPA, does not write once there is one,
 // and ends.
 func testHPAIsRefused(t *testing.T, c *cluster) {
 	d := c.make(t, "before")
@@ -184,7 +184,7 @@ func testHPAIsRefused(t *testing.T, c *cluster) {
 	}
 }
 
-// testErrorsSayWhatToDo holds that who may not, or names what is not there, is told.
+// testErrorsSayWhatToDo checks that who may not, or names what is not there, is told.
 func testErrorsSayWhatToDo(t *testing.T, c *cluster) {
 	open := func(name, kubeconfig string) *kube.Deployment {
 		d, err := kube.Open(kube.Config{Name: name, Kubeconfig: kubeconfig})
@@ -210,7 +210,7 @@ func testErrorsSayWhatToDo(t *testing.T, c *cluster) {
 	}
 }
 
-// testServerHangs holds that the leader knows when it cannot know whether it still leads, and goes on when
+// testServerHangs checks that the leader knows when it cannot know whether it still leads, and goes on when
 // the API server does; and that who comes meanwhile waits for it.
 func testServerHangs(t *testing.T, c *cluster) {
 	d := c.open(t, "hanging")
@@ -241,7 +241,7 @@ func testServerHangs(t *testing.T, c *cluster) {
 	})
 }
 
-// testRollout holds that a rolling update of the replicas under load loses nothing.
+// testRollout checks that a rolling update of the replicas under load loses nothing.
 func testRollout(t *testing.T, c *cluster) {
 	l := startLoad(t, c, 25)
 	err := c.patch(t.Context(), "Deployment", replicas, map[string]any{"spec": map[string]any{"template": map[string]any{

@@ -109,7 +109,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestSchemaDoesWhatSingleMutantsDo holds that mutants which are built together end as those do that are built alone.
+// TestSchemaDoesWhatSingleMutantsDo checks that mutants which are built together end as those do that are built alone.
 func TestSchemaDoesWhatSingleMutantsDo(t *testing.T) {
 	code := `package m
 

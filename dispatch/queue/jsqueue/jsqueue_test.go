@@ -43,7 +43,7 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// TestShared holds that queues on one NATS are one queue: what one takes in the other delivers, and both
+// TestShared checks that queues on one NATS are one queue: what one takes in the other delivers, and both
 // see how much waits.
 func TestShared(t *testing.T) {
 	t.Parallel()
@@ -69,7 +69,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestFullInBytes holds that the bound on bytes is the same refusal as the bound on jobs.
+// TestFullInBytes checks that the bound on bytes is the same refusal as the bound on jobs.
 func TestFullInBytes(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
@@ -93,7 +93,7 @@ func TestFullInBytes(t *testing.T) {
 	}
 }
 
-// TestRestartedServer holds that a queue delivers after the server in its process was restarted, which forgets its
+// TestRestartedServer checks that a queue delivers after the server in its process was restarted, which forgets its
 // consumers, and that it makes a stream that has gone.
 func TestRestartedServer(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestMaxBytes holds that a full store forgets its oldest records and takes new ones.
+// TestMaxBytes checks that a full store forgets its oldest records and takes new ones.
 func TestMaxBytes(t *testing.T) {
 	t.Parallel()
 	s := jsstore.New(natstest.Open(t), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
@@ -55,7 +55,7 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
-// TestExclusive holds that what an exclusive store knows without the server is never more than the server does: of
+// TestExclusive checks that what an exclusive store knows without the server is never more than the server does: of
 // records that were pushed out it learns when it writes them, and those of an earlier life it asks for.
 func TestExclusive(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(_ *testing.T, ttl time.Duration) store.Store { return memstore.New(ttl, 100) })
 }
 
-// TestLimit holds that the oldest go first.
+// TestLimit checks that the oldest go first.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	s := memstore.New(time.Hour, 3)

@@ -1,4 +1,4 @@
-// Package natstest gives tests a NATS server of their own. Only tests import it.
+// Package natstest provides NATS servers for tests. Only tests import it.
 package natstest
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
-// Open starts a server in this process that ends with the test.
+// Open starts an embedded server that stops at the end of the test.
 func Open(tb testing.TB) *natsconn.Conn {
 	tb.Helper()
 	conn, err := natsconn.Open(tb.Context(), natsconn.Config{DataDir: tb.TempDir()})
@@ -24,7 +24,7 @@ func Open(tb testing.TB) *natsconn.Conn {
 	return conn
 }
 
-// Clock has goleak overlook the clock that NATS keeps for the life of a process.
+// Clock makes goleak ignore the clock goroutine that NATS starts once per process.
 func Clock() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1")
 }

@@ -171,7 +171,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestImages holds that a load repeats what it sends by its seed, and that some images come twice.
+// TestImages checks that a load repeats what it sends by its seed, and that some images come twice.
 func TestImages(t *testing.T) {
 	t.Parallel()
 	a, b, other := Load{Seed: 1, Name: "x"}, Load{Seed: 1, Name: "x"}, Load{Seed: 2, Name: "x"}

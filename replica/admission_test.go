@@ -26,7 +26,7 @@ func TestClearsIn(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLine(test.slots, test.here)
+			l := newAdmission(test.slots, test.here)
 			l.service = test.service
 			for range test.here {
 				if err := l.enter(); err != nil {
@@ -43,7 +43,7 @@ func TestClearsIn(t *testing.T) {
 // TestRefusalSaysWhen: the refusal of a full line carries that time.
 func TestRefusalSaysWhen(t *testing.T) {
 	t.Parallel()
-	l := newLine(2, 2)
+	l := newAdmission(2, 2)
 	l.service = time.Second
 	for range 4 {
 		if err := l.enter(); err != nil {
@@ -63,9 +63,9 @@ func TestRefusalSaysWhen(t *testing.T) {
 // TestLearn: the first image gives the service time, each further one moves it an eighth of the way.
 func TestLearn(t *testing.T) {
 	t.Parallel()
-	l := newLine(1, 1)
+	l := newAdmission(1, 1)
 	for i, want := range []time.Duration{800 * time.Millisecond, 700 * time.Millisecond} {
-		l.learn([]time.Duration{800 * time.Millisecond, 0}[i])
+		l.observe([]time.Duration{800 * time.Millisecond, 0}[i])
 		if l.service != want {
 			t.Errorf("service time after image %d is %s, want %s", i, l.service, want)
 		}

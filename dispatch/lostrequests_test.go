@@ -42,7 +42,7 @@ func set(names ...string) map[string]struct{} {
 	return ids
 }
 
-// TestSalvage holds which requests of the ledger end as lost: those without record and job, unless they are older than
+// TestSalvage checks which requests of the ledger end as lost: those without record and job, unless they are older than
 // records are kept, or may have been dropped to make room.
 func TestSalvage(t *testing.T) {
 	t.Parallel()
@@ -66,7 +66,7 @@ func TestSalvage(t *testing.T) {
 	if _, err := records.Create(t.Context(), store.Record{ID: testutil.ID("unfinished"), Status: "queued", Filename: "a.jpg"}); err != nil {
 		t.Fatal(err)
 	}
-	s := salvage{ledger: l, kept: time.Hour, jobs: jobs(set("queued")),
+	s := lostRequests{ledger: l, kept: time.Hour, jobs: jobs(set("queued")),
 		records: remains{records, set("recorded"), now.Add(-30 * time.Minute)}}
 	lost, err := s.find(t.Context(), now)
 	if err != nil {
@@ -107,12 +107,12 @@ func TestMissingWhileSalvageIsDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.salvage = &salvage{}
+	d.lost = &lostRequests{}
 	for _, test := range []struct {
 		due  bool
 		code resnet18cloud.Code
 	}{{true, resnet18cloud.CodeUnavailable}, {false, resnet18cloud.CodeNotFound}} {
-		d.salvage.due.Store(test.due)
+		d.lost.due.Store(test.due)
 		_, err := d.lookup(t.Context(), testutil.ID("unknown"))
 		if e := resnet18cloud.AsError(err); e == nil || e.Code != test.code || test.due != (e.RetryAfter > 0) {
 			t.Errorf("lookup while salvage is due (%t): %v, want %s", test.due, err, test.code)

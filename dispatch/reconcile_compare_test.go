@@ -13,7 +13,7 @@ import (
 func TestSuspicious(t *testing.T) {
 	t.Parallel()
 	alone := testLimits
-	alone.silence = 0
+	alone.heartbeatTimeout = 0
 	tests := map[string]struct {
 		limits     limits
 		status     resnet18cloud.Status
@@ -37,8 +37,8 @@ func TestSuspicious(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := store.Record{Status: test.status, Generation: test.generation, QueuedAt: noon.Add(-test.queued), StartedAt: noon.Add(-test.started)}
-			if got := test.limits.suspicious(r, noon); got != test.want {
-				t.Errorf("suspicious = %t, want %t", got, test.want)
+			if got := test.limits.needsJobCheck(r, noon); got != test.want {
+				t.Errorf("needsJobCheck = %t, want %t", got, test.want)
 			}
 		})
 	}
@@ -69,10 +69,10 @@ func TestCompare(t *testing.T) {
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var b books
+			var b reconcileState
 			now := noon
 			for i, s := range steps {
-				v := view{jobs: letters(s.jobs), held: letters(s.held), now: now}
+				v := snapshot{jobs: letters(s.jobs), held: letters(s.held), now: now}
 				for _, id := range s.records {
 					// In the order of the alphabet, and old enough.
 					v.unfinished = append(v.unfinished, store.Record{ID: string(id), QueuedAt: noon.Add(-time.Hour + time.Duration(id)*time.Second)})
@@ -88,7 +88,7 @@ func TestCompare(t *testing.T) {
 				if diff := cmp.Diff(s.orphans, orphans); diff != "" {
 					t.Errorf("step %d: without record (-want +got):\n%s", i, diff)
 				}
-				now = now.Add(auditInterval)
+				now = now.Add(reconcileInterval)
 			}
 		})
 	}
@@ -105,11 +105,11 @@ func letters(text string) map[string]struct{} {
 // TestCompareLeavesYoungRecords: a record too young to have a job for certain is not counted as seen without one.
 func TestCompareLeavesYoungRecords(t *testing.T) {
 	t.Parallel()
-	var b books
+	var b reconcileState
 	r := store.Record{ID: "a", QueuedAt: noon}
 	for i, want := range []int{0, 0, 1} {
-		now := noon.Add(lostGrace + time.Duration(i-1)*auditInterval)
-		if lost, _ := b.compare(view{unfinished: []store.Record{r}, now: now}, limits{}); len(lost) != want {
+		now := noon.Add(lostGrace + time.Duration(i-1)*reconcileInterval)
+		if lost, _ := b.compare(snapshot{unfinished: []store.Record{r}, now: now}, limits{}); len(lost) != want {
 			t.Errorf("%s after it was queued %d are lost, want %d", now.Sub(noon), len(lost), want)
 		}
 	}
@@ -118,8 +118,8 @@ func TestCompareLeavesYoungRecords(t *testing.T) {
 // TestCompareForgetsFinalRecords: a job whose record is final waits for its delivery; nobody asks for its record again.
 func TestCompareForgetsFinalRecords(t *testing.T) {
 	t.Parallel()
-	var b books
-	v := view{jobs: letters("x"), now: noon}
+	var b reconcileState
+	v := snapshot{jobs: letters("x"), now: noon}
 	b.compare(v, limits{})
 	if _, orphans := b.compare(v, limits{}); len(orphans) != 1 {
 		t.Fatalf("without record: %v, want x", orphans)
@@ -130,7 +130,7 @@ func TestCompareForgetsFinalRecords(t *testing.T) {
 			t.Errorf("without record: %v, want none", orphans)
 		}
 	}
-	b.compare(view{now: noon}, limits{})
+	b.compare(snapshot{now: noon}, limits{})
 	b.compare(v, limits{})
 	if _, orphans := b.compare(v, limits{}); len(orphans) != 1 {
 		t.Error("a job that has come back is not looked at")
