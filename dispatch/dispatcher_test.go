@@ -24,7 +24,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+func TestMain(m *testing.M) {
+	natstest.Parallel()
+	goleak.VerifyTestMain(m, natstest.Clock())
+}
 
 // gate is a Classifier whose images wait until the test opens it. Its answer depends on the bytes alone:
 // the first label is the image's content.

@@ -60,11 +60,14 @@ func (d *Dispatcher) openNATS(ctx context.Context, monitor *storageMonitor) (*na
 // fitDisk fits queue and results to the disk of the data folder, and logs a warning if they become smaller.
 func (d *Dispatcher) fitDisk(ctx context.Context, want, least storeSizes) (storeSizes, error) {
 	dir := d.cfg.NATS.DataDir
+	var disk natsconn.Disk
+	var err error
 	if dir == "" {
-		dir = natsconn.TempDir()
 		d.cfg.Log.WarnContext(ctx, "queue and results are in a temporary folder and are deleted when this process exits")
+		dir, disk, err = natsconn.StatTempDisk()
+	} else {
+		disk, err = natsconn.StatDisk(dir)
 	}
-	disk, err := natsconn.StatDisk(dir)
 	if err != nil {
 		return want, fmt.Errorf("dispatch: %w", err)
 	}

@@ -60,9 +60,6 @@ func (e *embedded) takeDir() error {
 	return e.lockDir()
 }
 
-// TempDir returns the parent of temporary data folders.
-func TempDir() string { return os.TempDir() }
-
 // lockName is the lock file in the data folder.
 const lockName = "lock"
 

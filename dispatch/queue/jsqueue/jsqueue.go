@@ -39,6 +39,8 @@ type Config struct {
 	MaxBytes int64
 	// AckWait is the time without a heartbeat before a job is delivered again.
 	AckWait time.Duration
+	// PullWait is how long a request for a job stays on the server; Run takes as long to end. Zero means 1 s.
+	PullWait time.Duration
 	// MaxAge is the age at which JetStream drops a job.
 	MaxAge time.Duration
 	// Replicas is the number of NATS servers that store each message: 1, 3 or 5.
@@ -93,6 +95,7 @@ type lane struct {
 // New creates a queue on the connection. It does nothing until Run.
 func New(conn Connection, cfg Config) *Queue {
 	cfg.Prefix = cmp.Or(cfg.Prefix, natsconn.DefaultPrefix)
+	cfg.PullWait = cmp.Or(cfg.PullWait, time.Second)
 	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 20*time.Second)
 	if cfg.Problem == nil {
 		cfg.Problem = func() error { return nil }

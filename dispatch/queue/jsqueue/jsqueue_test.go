@@ -19,10 +19,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+func TestMain(m *testing.M) {
+	natstest.Parallel()
+	goleak.VerifyTestMain(m, natstest.Clock())
+}
 
 func config(capacity int) jsqueue.Config {
-	return jsqueue.Config{Capacity: capacity, MaxBytes: 1 << 20, AckWait: queuetest.AckWait, MaxAge: time.Hour, Replicas: 1}
+	return jsqueue.Config{Capacity: capacity, MaxBytes: 1 << 20, AckWait: queuetest.AckWait, PullWait: queuetest.PullWait,
+		MaxAge: time.Hour, Replicas: 1}
 }
 
 func TestQueue(t *testing.T) {
@@ -30,7 +34,7 @@ func TestQueue(t *testing.T) {
 	for name, exclusive := range map[string]bool{"shared": false, "exclusive": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			queuetest.Run(t, func(t *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
+			queuetest.Suite{Open: func(t *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
 				conn := natstest.Open(t)
 				open := func() queue.Queue {
 					cfg := config(capacity)
@@ -38,7 +42,7 @@ func TestQueue(t *testing.T) {
 					return jsqueue.New(conn, cfg)
 				}
 				return open(), open
-			})
+			}}.Run(t)
 		})
 	}
 }

@@ -16,25 +16,21 @@ type puller struct {
 	subject string // of requests to the consumer
 	inbox   string // responses arrive at subjects below this one
 	sub     *nats.Subscription
-	asked   uint64 // number of requests
+	wait    time.Duration // for which a request stays on the server
+	request []byte        // for one message (NATS ADR-13, pull requests)
+	asked   uint64        // number of requests
 }
 
-const (
-	// pullWait is how long a request for a job stays on the server; Run takes as long to end.
-	pullWait = time.Second
-	// pullSlice is how soon a reconnect is noticed, after which the server has forgotten the request.
-	pullSlice = 250 * time.Millisecond
-)
-
-// request asks for one message, and stays on the server for pullWait (NATS ADR-13, pull requests).
-var request = fmt.Appendf(nil, `{"batch":1,"expires":%d}`, pullWait.Nanoseconds())
+// pullSlice is how soon a reconnect is noticed, after which the server has forgotten the request.
+const pullSlice = 250 * time.Millisecond
 
 // errNoAnswer means that the server did not respond at all: the consumer does not exist or has no leader, or the
 // connection was re-established.
 var errNoAnswer = errors.New("request job: no response")
 
-func newPuller(conn *nats.Conn, stream, consumer string) (*puller, error) {
-	p := &puller{conn: conn, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: conn.NewInbox() + "."}
+func newPuller(conn *nats.Conn, stream, consumer string, wait time.Duration) (*puller, error) {
+	p := &puller{conn: conn, subject: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, inbox: conn.NewInbox() + ".",
+		wait: wait, request: fmt.Appendf(nil, `{"batch":1,"expires":%d}`, wait.Nanoseconds())}
 	var err error
 	if p.sub, err = conn.SubscribeSync(p.inbox + "*"); err != nil {
 		return nil, fmt.Errorf("subscribe to consumer %s: %w", consumer, err)
@@ -46,19 +42,19 @@ func newPuller(conn *nats.Conn, stream, consumer string) (*puller, error) {
 // delivered again.
 func (p *puller) close() { _ = p.sub.Unsubscribe() } // fails only if the connection is closed
 
-// next waits for a message, for at most pullWait plus the time the server needs to report that there is none; then
+// next waits for a message, for at most p.wait plus the time the server needs to report that there is none; then
 // the error is nats.ErrTimeout. A message that arrives too late for one call is returned by the next one.
 func (p *puller) next() (*nats.Msg, error) {
 	p.asked++
 	reply := p.inbox + strconv.FormatUint(p.asked, 10)
 	reconnects := p.conn.Stats().Reconnects
-	if err := p.conn.PublishRequest(p.subject, reply, request); err != nil {
+	if err := p.conn.PublishRequest(p.subject, reply, p.request); err != nil {
 		return nil, fmt.Errorf("request job: %w", err)
 	}
-	for patience := time.Now().Add(pullWait + time.Second); ; {
-		msg, err := p.sub.NextMsg(min(pullSlice, time.Until(patience)))
+	for deadline := time.Now().Add(p.wait + time.Second); ; {
+		msg, err := p.sub.NextMsg(min(pullSlice, time.Until(deadline)))
 		switch {
-		case errors.Is(err, nats.ErrTimeout) && time.Now().Before(patience) && p.conn.Stats().Reconnects == reconnects:
+		case errors.Is(err, nats.ErrTimeout) && time.Now().Before(deadline) && p.conn.Stats().Reconnects == reconnects:
 			continue
 		case errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders):
 			return nil, errNoAnswer

@@ -19,7 +19,7 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 			p.close()
 		}
 	}()
-	// Requests outlive ctx by up to pullWait: a job sent in response to an abandoned request would be unavailable for
+	// Requests outlive ctx by up to PullWait: a job sent in response to an abandoned request would be unavailable for
 	// AckWait.
 	for ctx.Err() == nil {
 		if !q.await(ctx, l) {
@@ -30,7 +30,7 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 				p.close()
 			}
 			var err error
-			if p, err = newPuller(conn, q.streamName(), string(l.priority)); err != nil {
+			if p, err = newPuller(conn, q.streamName(), string(l.priority), q.cfg.PullWait); err != nil {
 				p = nil
 				pause.For(ctx, 100*time.Millisecond)
 				continue

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,42 +25,65 @@ import (
 // AckWait is the ack wait of the queues under test.
 const AckWait = 500 * time.Millisecond
 
-// Run runs the suite. open returns a new, empty queue of the given capacity that is not running yet, and a function
-// that creates another one on the same storage, or nil if that is not possible.
-func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, again func() queue.Queue)) {
+// PullWait is the maximum time for which queues under test may leave a request for a job at their storage.
+const PullWait = 250 * time.Millisecond
+
+// pendingRequests is how long requests may stay at the storage after a call of Next: two may follow it.
+const pendingRequests = 4 * PullWait
+
+// Suite is a test of an implementation.
+type Suite struct {
+	// Open returns a new, empty queue of the given capacity that is not running yet, and a function that creates
+	// another one on the same storage, or nil if that is not possible.
+	Open func(t *testing.T, capacity int) (q queue.Queue, reopen func() queue.Queue)
+	// Virtual runs each test in virtual time (testing/synctest). The queue must not use I/O.
+	Virtual bool
+}
+
+// Run runs the tests of the suite in parallel.
+func (s Suite) Run(t *testing.T) {
 	tests := map[string]func(*testing.T, queue.Queue){
-		"carries everything":        carries,
-		"is first in, first out":    fifo,
-		"refuses what is too much":  full,
-		"stores an ID once":         dedup,
-		"gives back what is nakked": nak,
-		"gives back what is lost":   lost,
-		"keeps what is in progress": inProgress,
-		"prefers interactive":       priorities,
-		"keeps generations apart":   generations,
-		"lists its jobs":            lists,
-		"counts after faults":       counts,
-		"finds a job":               finds,
-		"removes a job":             removes,
-		"refuses foreign ids":       foreignIDs,
-		"ends waiting":              ends,
-		"delivers to one":           once,
+		"delivers jobs unchanged":         carries,
+		"is first in, first out":          fifo,
+		"rejects jobs above the capacity": full,
+		"stores an ID once":               dedup,
+		"redelivers after Nak":            nak,
+		"redelivers after a death":        lost,
+		"keeps jobs in progress":          inProgress,
+		"prefers interactive jobs":        priorities,
+		"distinguishes generations":       generations,
+		"lists its jobs":                  lists,
+		"counts correctly after faults":   counts,
+		"finds a job":                     finds,
+		"removes a job":                   removes,
+		"rejects invalid IDs":             foreignIDs,
+		"stops waiting with the context":  ends,
+		"delivers each job to one worker": once,
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			q, _ := open(t, 20)
+		s.run(t, name, func(t *testing.T) {
+			q, _ := s.Open(t, 20)
 			Start(t, q)
 			test(t, q)
 		})
 	}
-	t.Run("survives", func(t *testing.T) {
-		t.Parallel()
-		q, again := open(t, 20)
-		if again == nil {
+	s.run(t, "survives a restart", func(t *testing.T) {
+		q, reopen := s.Open(t, 20)
+		if reopen == nil {
 			t.Skip("this queue does not survive its process")
 		}
-		survives(t, q, again)
+		survives(t, q, reopen)
+	})
+}
+
+func (s Suite) run(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		if s.Virtual {
+			synctest.Test(t, test)
+		} else {
+			test(t)
+		}
 	})
 }
 
@@ -287,8 +311,8 @@ func counts(t *testing.T, q queue.Queue) {
 		_ = late.Ack(t.Context()) // another worker was faster
 		wantExact(t, q)
 		// A queue may still have requests pending at its storage, and would take the next jobs out of the waiting
-		// ones. Two requests of a second each may follow a Next.
-		time.Sleep(6 * AckWait)
+		// ones.
+		time.Sleep(pendingRequests)
 	}
 	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c", "d")
 	publish(t, q, resnet18cloud.PriorityBulk, "e")
@@ -527,14 +551,14 @@ func once(t *testing.T, q queue.Queue) {
 }
 
 // survives checks that jobs, waiting and taken, survive the queue that stored them.
-func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
+func survives(t *testing.T, q queue.Queue, reopen func() queue.Queue) {
 	stop := Start(t, q)
 	publish(t, q, resnet18cloud.PriorityInteractive, "taken", "waits")
 	if got := next(t, q).Job().Image.Name; got != "taken" {
 		t.Fatalf("Next = %s", got)
 	}
 	stop()
-	q = again()
+	q = reopen()
 	Start(t, q)
 	seen := map[string]bool{}
 	for range 2 {

@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -27,4 +28,13 @@ func Open(tb testing.TB) *natsconn.Conn {
 // Clock makes goleak ignore the clock goroutine that NATS starts once per process.
 func Clock() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1")
+}
+
+// Parallel lets more tests run at the same time than there are CPUs, because most of them wait for timeouts. Call it
+// from TestMain. The flag -parallel overrides it.
+func Parallel() {
+	testing.Init()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err) // the flag exists in every test binary
+	}
 }
