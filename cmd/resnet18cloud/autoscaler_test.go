@@ -100,7 +100,7 @@ func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
 	defer server.Close()
 	answer = `{"now":{"policy":"deadline","replicas":3,"was":3,"reasons":[{"rule":"steady","replicas":3}]},"changes":[]}`
 	stdout, _, err := command(t, "autoscaler", "explain", "--url", server.URL)
-	if err != nil || !strings.Contains(stdout, "3 replicas are asked for; policy deadline") {
+	if err != nil || !strings.Contains(stdout, "Policy deadline keeps 3 replicas") {
 		t.Errorf("explain: %v, printed %q", err, stdout)
 	}
 	answer, status = `{"error":"Nothing to explain","hint":"wait"}`, http.StatusServiceUnavailable

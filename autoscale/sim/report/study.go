@@ -100,8 +100,8 @@ func ablations() []sim.Contestant {
 	type D = autoscale.DeadlineConfig
 	return []sim.Contestant{
 		sim.Deadline("as it is", func(*D) {}),
-		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MarginMost = 1.1 }),
-		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MarginMost = 0.9, 1.3 }),
+		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MaxMargin = 1.1 }),
+		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MaxMargin = 0.9, 1.3 }),
 		sim.Deadline("no hedged start", func(c *D) { c.Hedge = -1 }),
 		sim.Deadline("backlog to be gone in 4 s instead of 0.8", func(c *D) { c.DrainTime = 4 * time.Second }),
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
@@ -126,7 +126,7 @@ func sweeps() []sweep {
 		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
 			c.HoldDelays = hold
 			if hold >= 24 { // much insurance: a margin too
-				c.MarginQuantile, c.MarginMost = 0.98, hold/12
+				c.MarginQuantile, c.MaxMargin = 0.98, hold/12
 			}
 		}))
 	}
