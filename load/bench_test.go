@@ -16,7 +16,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 func startSwallower(b *testing.B) string {

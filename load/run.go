@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // Config says what to send where. Target, Schedule and Images are needed.

@@ -22,7 +22,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // swallower makes this test binary a server that takes images and answers at once, in a process of its own: its

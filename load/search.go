@@ -7,7 +7,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // Search looks for the highest rate at which conditions hold. It tries rates one after the other, with random

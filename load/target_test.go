@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // TestMaxOutstanding: a server that never answers gets no more than the bound, and the rest is told at once.

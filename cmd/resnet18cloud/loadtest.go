@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestCmd struct {

@@ -7,7 +7,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/plan"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestPlanCmd struct {

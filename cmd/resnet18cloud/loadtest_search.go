@@ -9,7 +9,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // search looks for the highest rate at which the SLO holds, and writes what it found, also when it was stopped.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // cli is the whole command line. A field's help says the unit; kong adds the default and the variable.
