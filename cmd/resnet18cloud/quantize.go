@@ -14,7 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -40,7 +40,7 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
-	files, err := load.FindImages(c.Images)
+	files, err := images.Find(c.Images)
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
