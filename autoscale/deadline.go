@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 // DeadlineConfig says how [Deadline] decides. The zero value is usable.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 // TestDeadlineDefaults are those that DeadlineConfig documents; what is set is kept.

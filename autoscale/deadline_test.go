@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 func deadlineWorld(replicas int, rate float64) *world {

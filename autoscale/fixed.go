@@ -3,7 +3,7 @@ package autoscale
 import (
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 // Static keeps a number of replicas.

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 

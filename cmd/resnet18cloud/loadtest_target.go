@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,11 +10,9 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/client"
-	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
@@ -76,7 +73,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	case "http":
 		other := target.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
 		if c.LabelPath != "" {
-			other.Label = labelAt(c.LabelPath)
+			other.Label = target.LabelAt(c.LabelPath)
 		}
 		config.Target = other
 	case "oip":
@@ -85,13 +82,13 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		if err != nil {
 			return load.Config{}, fmt.Errorf("%w (--oip-model and --url say which)", err)
 		}
-		var e tensorEncoder
+		var cropper preprocess.Cropper
+		var input preprocess.Input
 		encode := func(image []byte) ([]byte, error) {
-			values, err := e.values(image, tensor.ChannelsLast())
-			if err != nil {
+			if err := cropper.Crop(&input, image); err != nil {
 				return nil, err
 			}
-			return oip.Encode(tensor, values)
+			return oip.Encode(tensor, preprocess.Normalize(&input, tensor.ChannelsLast()))
 		}
 		other := oip.Target()
 		other.Header = c.headers(other.Header)
@@ -136,61 +133,5 @@ func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) 
 			return nil, fmt.Errorf("--expect: %s names none of the images in %s", c.Expect, c.Images)
 		}
 		return expect, nil
-	}
-}
-
-// tensorEncoder makes inputs of the network from files, normalised as torchvision's weights expect.
-type tensorEncoder struct {
-	decoder decode.Decoder
-	resizer preprocess.Resizer
-	input   preprocess.Input
-}
-
-func (e *tensorEncoder) values(image []byte, channelsLast bool) ([]float32, error) {
-	rgb, err := e.decoder.Decode(image, decode.Options{Window: preprocess.Window})
-	if err != nil {
-		return nil, err
-	}
-	e.resizer.Crop(&e.input, rgb.Pix, rgb.Stride, rgb.Width, rgb.Height)
-	mean, deviation := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
-	values := make([]float32, len(e.input))
-	const area = preprocess.Size * preprocess.Size
-	for i, b := range e.input {
-		colour, at := i%3, i
-		if !channelsLast {
-			at = colour*area + i/3
-		}
-		values[at] = (float32(b)/255 - mean[colour]) / deviation[colour]
-	}
-	return values, nil
-}
-
-// labelAt finds a text in JSON by keys and indices with dots between.
-func labelAt(path string) func(answer []byte) (string, error) {
-	steps := strings.Split(path, ".")
-	return func(answer []byte) (string, error) {
-		var value any
-		if err := json.Unmarshal(answer, &value); err != nil {
-			return "", err
-		}
-		for _, step := range steps {
-			switch v := value.(type) {
-			case map[string]any:
-				value = v[step]
-			case []any:
-				i, err := strconv.Atoi(step)
-				if err != nil || i < 0 || i >= len(v) {
-					return "", fmt.Errorf("--label-path: no element %q of %d", step, len(v))
-				}
-				value = v[i]
-			default:
-				return "", fmt.Errorf("--label-path: nothing at %q", step)
-			}
-		}
-		label, ok := value.(string)
-		if !ok {
-			return "", errors.New("--label-path: no text there")
-		}
-		return label, nil
 	}
 }

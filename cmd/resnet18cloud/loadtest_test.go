@@ -4,12 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"image"
-	"image/color"
-	"image/draw"
-	"image/png"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -162,42 +157,11 @@ func TestLoadtestOfOthers(t *testing.T) {
 		t.Errorf("%v\n%s\n%s", err, out, log)
 	}
 	for path, want := range map[string]string{
-		"classes.1.name": `"junco", want "goldfinch"`, "classes.9.name": `no element "9" of 2`, "classes.0.score": "no text there", "a.b": `nothing at "b"`,
+		"classes.1.name": `"junco", want "goldfinch"`, "classes.9.name": `no element "9" in an array of 2`, "classes.0.score": "not a string", "a.b": `nothing at "b"`,
 	} {
 		if out, _, err := loadtest(t, append(args, "--label-path", path)...); !errors.Is(err, errReported) || !strings.Contains(out, want) {
 			t.Errorf("--label-path %s: %v, want %q in\n%s", path, err, want, out)
 		}
-	}
-}
-
-// TestTensorEncoder: the same picture in both layouts, normalised.
-func TestTensorEncoder(t *testing.T) {
-	t.Parallel()
-	picture := image.NewRGBA(image.Rect(0, 0, 300, 300))
-	draw.Draw(picture, picture.Bounds(), image.NewUniform(color.RGBA{R: 255, G: 51, B: 0, A: 255}), image.Point{}, draw.Src)
-	var file bytes.Buffer
-	if err := png.Encode(&file, picture); err != nil {
-		t.Fatal(err)
-	}
-	var e tensorEncoder
-	want := [3]float64{(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0 - 0.406) / 0.225}
-	for _, last := range []bool{false, true} {
-		values, err := e.values(file.Bytes(), last)
-		if err != nil || len(values) != 3*224*224 {
-			t.Fatal(len(values), err)
-		}
-		for colour, want := range want {
-			at := colour * 224 * 224
-			if last {
-				at = colour
-			}
-			if got := float64(values[at]); math.Abs(got-want) > 1e-5 {
-				t.Errorf("colour %d, last %v: %v, want %v", colour, last, got, want)
-			}
-		}
-	}
-	if _, err := e.values([]byte("pixels"), false); err == nil {
-		t.Error("no picture: no error")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 

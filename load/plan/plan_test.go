@@ -13,7 +13,7 @@ import (
 	autoscaling "k8s.io/api/autoscaling/v2"
 	"sigs.k8s.io/yaml"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )

@@ -1,3 +1,5 @@
+// Package result holds the results of load tests. Each request yields one Record. A Summary aggregates records into
+// counts, distributions and a timeline, can be merged with summaries of other machines, and is kept in files.
 package result
 
 import (
