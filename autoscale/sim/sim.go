@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // Config is one run. Load and Policy must be given; the rest is usable as zero.

@@ -12,7 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/measure"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -107,7 +107,7 @@ func (c benchCmd) stages(ctx context.Context, set *weights.Set) (map[string]meas
 		return nil, err
 	}
 	defer e.Close()
-	files, err := load.FindImages(c.Images)
+	files, err := images.Find(c.Images)
 	if err != nil {
 		return nil, err
 	}

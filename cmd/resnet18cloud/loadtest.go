@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestCmd struct {
@@ -131,10 +132,10 @@ func (c *loadtestRunCmd) validate() error {
 
 // absent adds what to do when no server is there.
 func (loadtestTarget) absent(err error) error {
-	if errors.Is(err, load.ErrAbsent) {
+	if errors.Is(err, target.ErrUnreachable) {
 		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
 	}
-	if errors.Is(err, load.ErrNotAsync) {
+	if errors.Is(err, target.ErrNotAsync) {
 		return fmt.Errorf("%w (--api=sync asks a replica)", err)
 	}
 	return err

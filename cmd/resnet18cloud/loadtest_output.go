@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
 // loadtestOutputs are the forms in which results leave.
@@ -43,10 +45,10 @@ func (o loadtestOutputs) check() error {
 }
 
 // parseConditions reads conditions, before anything is measured.
-func parseConditions(texts []string) ([]load.Condition, error) {
-	var conditions []load.Condition
+func parseConditions(texts []string) ([]slo.Condition, error) {
+	var conditions []slo.Condition
 	for _, text := range texts {
-		c, err := load.ParseCondition(text)
+		c, err := slo.Parse(text)
 		if err != nil {
 			return nil, err
 		}
@@ -57,13 +59,13 @@ func parseConditions(texts []string) ([]load.Condition, error) {
 
 // write prints the summary and writes the files that were asked for, as many as can be. It returns errReported
 // when a threshold is broken; without thresholds, when a request failed.
-func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary, thresholds []load.Condition) error {
+func (o loadtestOutputs) write(stdout io.Writer, s *result.Summary, thresholds []slo.Condition) error {
 	err := report.Text(stdout, s)
 	if o.JSON != "" {
 		err = errors.Join(err, s.WriteFile(o.JSON))
 	}
 	good := len(thresholds) > 0 || s.OK == s.Sent
-	var verdicts []load.Verdict
+	var verdicts []slo.Verdict
 	for _, c := range thresholds {
 		v := c.Check(s)
 		verdicts = append(verdicts, v)
@@ -92,21 +94,21 @@ func (o loadtestOutputs) draw(r report.Report) error {
 
 // recordsFile is the stream of records; the zero value writes nothing.
 type recordsFile struct {
-	*load.RecordWriter
+	*result.RecordWriter
 	file   *os.File
 	buffer *bufio.Writer
 }
 
 func createRecords(path string) (*recordsFile, error) {
 	if path == "" {
-		return &recordsFile{RecordWriter: load.NewRecordWriter(io.Discard)}, nil
+		return &recordsFile{RecordWriter: result.NewRecordWriter(io.Discard)}, nil
 	}
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("write records: %w", err)
 	}
 	b := bufio.NewWriterSize(f, 64<<10)
-	return &recordsFile{load.NewRecordWriter(b), f, b}, nil
+	return &recordsFile{result.NewRecordWriter(b), f, b}, nil
 }
 
 // Close completes the file. The second call does nothing.
@@ -139,13 +141,13 @@ func (c *loadtestMergeCmd) Run(env *environment) error {
 		return err
 	}
 	if len(c.Files) == 1 {
-		if found, err := load.ReadFound(c.Files[0]); err == nil && found.Best() != nil {
+		if found, err := search.ReadFile(c.Files[0]); err == nil && found.Best() != nil {
 			return errors.Join(report.Search(env.stdout, found), c.draw(report.Report{Summary: found.Best(), Search: found}))
 		}
 	}
-	var all *load.Summary
+	var all *result.Summary
 	for _, file := range c.Files {
-		s, err := load.ReadFile(file)
+		s, err := result.ReadFile(file)
 		if err != nil {
 			return err
 		}

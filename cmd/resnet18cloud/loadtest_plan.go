@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/plan"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestPlanCmd struct {
@@ -31,7 +31,7 @@ KEDA or a Helm chart keeps to it. CPU and memory come from the replica's metrics
 
 // Run makes the plan and prints it.
 func (c *loadtestPlanCmd) Run(env *environment) error {
-	found, err := load.ReadFound(c.Search)
+	found, err := search.ReadFile(c.Search)
 	if err != nil {
 		return err
 	}

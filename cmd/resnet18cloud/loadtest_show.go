@@ -14,6 +14,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
 // show has a run seen as it goes on: drawn on a terminal, as lines elsewhere or with --log. The function it
@@ -23,7 +24,7 @@ func (c *loadtestRunCmd) show(w io.Writer, config *load.Config) (end func()) {
 		var s screen
 		s.watch(config)
 		begin := config.Begin
-		config.Begin = func(h load.Header) { begin(h); s.start(w, config.Schedule.Name, config.Schedule.PerSecond()) }
+		config.Begin = func(h result.Header) { begin(h); s.start(w, config.Schedule.Name, config.Schedule.PerSecond()) }
 		return s.end
 	}
 	log := prototypeLog(w)
@@ -53,7 +54,7 @@ type screen struct {
 // watch has the screen take notice of what happens in runs.
 func (s *screen) watch(config *load.Config) {
 	record := config.Record
-	config.Record = func(r load.Record) {
+	config.Record = func(r result.Record) {
 		if record != nil {
 			record(r)
 		}
@@ -61,7 +62,7 @@ func (s *screen) watch(config *load.Config) {
 			live.Record(r)
 		}
 	}
-	config.Sample = func(sample load.Sample) {
+	config.Sample = func(sample result.Sample) {
 		if live := s.live.Load(); live != nil {
 			live.Sample(sample)
 		}

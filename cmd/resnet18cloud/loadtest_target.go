@@ -15,7 +15,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
 )
 
 // loadtestTarget says whom to load, how to ask, and which answers are right.
@@ -41,12 +43,12 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return load.Config{}, fmt.Errorf("--url is %q, want one such as http://127.0.0.1:8080", c.URL)
 	}
-	images, err := load.FindImages(c.Images)
+	files, err := images.Find(c.Images)
 	if err != nil {
 		return load.Config{}, fmt.Errorf("%w ('make images' fetches a thousand)", err)
 	}
-	config := load.Config{Images: images}
-	if config.Expect, err = c.expectation(images); err != nil {
+	config := load.Config{Images: files}
+	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
 	if config.Expect != nil && c.API == "http" && c.LabelPath == "" {
@@ -56,7 +58,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		if c.API == "oip" {
 			return load.Config{}, errors.New("--unique is for images; tensors of --api=oip have no place for it")
 		}
-		config.Open = load.Unique(load.Map)
+		config.Open = load.Unique(images.Map)
 	}
 	config.Probe = load.Probe{Client: h, Metrics: c.Metrics}
 	if base := strings.TrimSuffix(c.URL, "/"); c.API == "async" || c.API == "sync" {
@@ -65,17 +67,17 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	api := &client.Client{BaseURL: c.URL, HTTP: h}
 	switch c.API {
 	case "async":
-		config.Target = load.Async{Client: api}
+		config.Target = target.Async{Client: api}
 	case "sync":
-		config.Target = load.Sync{Client: api}
+		config.Target = target.Sync{Client: api}
 	case "http":
-		target := load.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
+		other := target.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
 		if c.LabelPath != "" {
-			target.Label = load.LabelAt(c.LabelPath)
+			other.Label = target.LabelAt(c.LabelPath)
 		}
-		config.Target = target
+		config.Target = other
 	case "oip":
-		oip := load.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
+		oip := target.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
 		tensor, err := oip.Describe(ctx)
 		if err != nil {
 			return load.Config{}, fmt.Errorf("%w (--oip-model and --url say which)", err)
@@ -88,10 +90,10 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 			}
 			return oip.Encode(tensor, preprocess.Normalize(&input, tensor.ChannelsLast()))
 		}
-		target := oip.Target()
-		target.Header = c.headers(target.Header)
-		config.Target = target
-		if config.Images, config.Open, err = load.Prepare(ctx, images, encode, preparedBytes); err != nil {
+		other := oip.Target()
+		other.Header = c.headers(other.Header)
+		config.Target = other
+		if config.Images, config.Open, err = load.Prepare(ctx, files, encode, preparedBytes); err != nil {
 			return load.Config{}, err
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
-	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // cli is the command line. The help of a flag names the unit; kong adds the default and the environment variable.
@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		kong.Configuration(config.Load),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"schedules": schedule.Usage, "conditions": load.ConditionUsage}, policyVars(),
+		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(),
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

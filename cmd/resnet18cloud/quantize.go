@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -37,7 +37,7 @@ func (c modelQuantizeCmd) run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	files, err := load.FindImages(c.Images)
+	files, err := images.Find(c.Images)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // one replica does 100/s and held p99 < 500 ms at 90/s.
