@@ -47,7 +47,7 @@ vet: ## Check formatting and go vet
 	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./autoscale/... ./internal/... ./model/... ./engine
+	CGO_ENABLED=1 $(GO) test -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine
 
 purego: ## Run the engine's tests without assembly: catches code that only an assembly path exercises
 	$(GO) test -tags purego -short ./engine/...

@@ -89,10 +89,12 @@ func TestImportsPointOneWay(t *testing.T) {
 			"the replica knows the engine only as a Classifier"},
 		{module + "/dispatch", false, func(r string) bool { return under(r, "replica", "engine", "load", "autoscale", "client", "model") },
 			"other parts use the dispatcher over HTTP"},
-		{module + "/autoscale", true, func(r string) bool { return under(r, "load") && r != "load/plan" },
-			"the load tester meets the autoscaler over HTTP; its capacity plan needs the queueing formulas"},
+		{module + "/autoscale", true, func(r string) bool { return under(r, "load") },
+			"the load tester uses the autoscaler over HTTP"},
 		{module + "/engine", false, func(r string) bool { return under(r, "load") },
 			"the load tester measures any server; a caller that needs tensors passes an encoder"},
+		{module + "/", false, func(r string) bool { return under(r, "schedule", "internal/queueing", "internal/images") },
+			"leaves import no other package of this module"},
 		{module + "/cmd", true, func(string) bool { return true },
 			"commands only wire packages together; nothing imports them"},
 		{"github.com/alecthomas/kong", true, func(r string) bool { return !under(r, "cmd", "internal/config") },
@@ -111,6 +113,36 @@ func TestImportsPointOneWay(t *testing.T) {
 				if strings.HasPrefix(dep, rule.ban) {
 					t.Errorf("%s imports %s: %s", p.rel(), dep, rule.why)
 				}
+			}
+		}
+	}
+}
+
+// TestLoadPointsOneWay checks that each package of the load tester imports only those below it: results and targets do
+// not import each other, a run joins them, a search starts runs, and reports present the results.
+func TestLoadPointsOneWay(t *testing.T) {
+	t.Parallel()
+	below := map[string][]string{
+		"load/result":            nil,
+		"load/result/resulttest": {"load/result"},
+		"load/target":            nil,
+		"load/slo":               {"load/result"},
+		"load":                   {"load/result", "load/target"},
+		"load/search":            {"load", "load/result", "load/slo"},
+		"load/report":            {"load/result", "load/slo", "load/search"},
+		"load/plan":              nil,
+	}
+	for _, p := range listPackages(t) {
+		if !under(p.rel(), "load") {
+			continue
+		}
+		allowed, ok := below[p.rel()]
+		if !ok {
+			t.Errorf("%s has no place among the packages of the load tester: add it above", p.rel())
+		}
+		for _, dep := range p.Imports {
+			if rel := strings.TrimPrefix(dep, module+"/"); under(rel, "load") && !slices.Contains(allowed, rel) {
+				t.Errorf("%s imports %s", p.rel(), rel)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
 // chart is one picture of a result.
@@ -37,7 +37,7 @@ var charts = []chart{
 	{"latency", "Latency of the requests due in each %s, ms", drawLatency, nil},
 	{"percentiles", "Latency up to each percentile, ms", drawPercentiles, nil},
 	{"server", "The server: images waiting and in work, replicas", drawServer, func(r Report) bool {
-		return !slices.ContainsFunc(r.Summary.Server, func(s load.Sample) bool { return s.HasStatus })
+		return !slices.ContainsFunc(r.Summary.Server, func(s result.Sample) bool { return s.HasStatus })
 	}},
 }
 
@@ -168,7 +168,7 @@ func (p *picture) svg() (string, error) {
 }
 
 // bucket is how many seconds of a run make one point: one, unless that were more points than can be told apart.
-func bucket(s *load.Summary) int {
+func bucket(s *result.Summary) int {
 	const most = 600
 	need := (len(s.Timeline) + most - 1) / most
 	for _, n := range timeSteps {
@@ -191,7 +191,7 @@ func stretch(seconds int) string {
 }
 
 // timeAxis labels the axis of a run's time, which is in seconds, in the unit that suits its length.
-func (p *picture) timeAxis(s *load.Summary) {
+func (p *picture) timeAxis(s *result.Summary) {
 	length := max(len(s.Timeline), 1)
 	p.X.Min, p.X.Max = 0, float64(length)
 	step := timeSteps[len(timeSteps)-1]
@@ -237,7 +237,7 @@ func (p *picture) line(name string, c color.RGBA, width vg.Length, points plotte
 const thin, thick = 1.3, 3.2 // points; thick lines show where thin ones lie upon them
 
 // overTime draws one value of each stretch of the run that is not NaN.
-func (p *picture) overTime(s *load.Summary, name string, c color.RGBA, width vg.Length, value func(b load.Second, seconds int) float64, steps bool) error {
+func (p *picture) overTime(s *result.Summary, name string, c color.RGBA, width vg.Length, value func(b result.Second, seconds int) float64, steps bool) error {
 	var points plotter.XYs
 	for i, n := 0, bucket(s); i < len(s.Timeline); i += n {
 		seconds := min(n, len(s.Timeline)-i)
@@ -258,16 +258,16 @@ func drawRate(p *picture, r Report) error {
 		name  string
 		color color.RGBA
 		width vg.Length
-		value func(load.Second) int
+		value func(result.Second) int
 	}{
-		{"due", grey, thick, func(s load.Second) int { return s.Offered }},
-		{"answered", green, thin, func(s load.Second) int { return s.Answered }},
-		{"failed", red, thin, func(s load.Second) int { return s.Failed }},
+		{"due", grey, thick, func(s result.Second) int { return s.Offered }},
+		{"answered", green, thin, func(s result.Second) int { return s.Answered }},
+		{"failed", red, thin, func(s result.Second) int { return s.Failed }},
 	} {
 		if l.name == "failed" && s.OK == s.Sent {
 			continue
 		}
-		perSecond := func(b load.Second, seconds int) float64 { return float64(l.value(b)) / float64(seconds) }
+		perSecond := func(b result.Second, seconds int) float64 { return float64(l.value(b)) / float64(seconds) }
 		if err := p.overTime(s, l.name, l.color, l.width, perSecond, true); err != nil {
 			return err
 		}
@@ -292,13 +292,13 @@ func drawLatency(p *picture, r Report) error {
 		name  string
 		color color.RGBA
 		width vg.Length
-		value func(load.Second) time.Duration
+		value func(result.Second) time.Duration
 	}{
-		{"longest", orange, thick, func(s load.Second) time.Duration { return s.Max() }},
-		{"p99", blue, thin, func(s load.Second) time.Duration { return s.Percentile(99) }},
-		{"p50", green, thin, func(s load.Second) time.Duration { return s.Percentile(50) }},
+		{"longest", orange, thick, func(s result.Second) time.Duration { return s.Max() }},
+		{"p99", blue, thin, func(s result.Second) time.Duration { return s.Percentile(99) }},
+		{"p50", green, thin, func(s result.Second) time.Duration { return s.Percentile(50) }},
 	} {
-		if err := p.overTime(s, l.name, l.color, l.width, func(b load.Second, _ int) float64 { return orNaN(l.value(b)) }, false); err != nil {
+		if err := p.overTime(s, l.name, l.color, l.width, func(b result.Second, _ int) float64 { return orNaN(l.value(b)) }, false); err != nil {
 			return err
 		}
 	}
@@ -364,7 +364,7 @@ func drawPercentiles(p *picture, r Report) error {
 		span  string
 		color color.RGBA
 	}{
-		{load.SpanTotal, blue}, {load.SpanQueue, orange}, {load.SpanInference, green}, {load.SpanPollLag, purple}, {load.SpanSend, grey},
+		{result.SpanTotal, blue}, {result.SpanQueue, orange}, {result.SpanInference, green}, {result.SpanPollLag, purple}, {result.SpanSend, grey},
 	} {
 		n := float64(s.Count(l.span))
 		if n == 0 {
@@ -414,7 +414,7 @@ func drawSearch(p *picture, r Report) error {
 	p.X.Label.Text, p.X.Min = "requests per second", 0
 	longest, endless := 10*time.Millisecond, false
 	for _, t := range f.Trials {
-		if d := t.Summary.Felt(99); d != load.Never {
+		if d := t.Summary.PercentileAll(99); d != result.Never {
 			longest = max(longest, d)
 		} else {
 			endless = true
@@ -429,7 +429,7 @@ func drawSearch(p *picture, r Report) error {
 		var points plotter.XYs
 		for _, t := range f.Trials {
 			if t.Holds == l.holds {
-				points = append(points, plotter.XY{X: t.Rate, Y: milliseconds(min(max(t.Summary.Felt(99), time.Microsecond), 3*longest))})
+				points = append(points, plotter.XY{X: t.Rate, Y: milliseconds(min(max(t.Summary.PercentileAll(99), time.Microsecond), 3*longest))})
 			}
 		}
 		if len(points) == 0 {
@@ -460,11 +460,11 @@ func drawServer(p *picture, r Report) error {
 		name  string
 		color color.RGBA
 		width vg.Length
-		value func(load.Sample) int
+		value func(result.Sample) int
 	}{
-		{"replicas", green, thick, func(s load.Sample) int { return s.Replicas }},
-		{"waiting", orange, thin, func(s load.Sample) int { return s.Queue }},
-		{"in work", blue, thin, func(s load.Sample) int { return s.Processing }},
+		{"replicas", green, thick, func(s result.Sample) int { return s.Replicas }},
+		{"waiting", orange, thin, func(s result.Sample) int { return s.Queue }},
+		{"in work", blue, thin, func(s result.Sample) int { return s.Processing }},
 	} {
 		var points plotter.XYs
 		for _, sample := range r.Summary.Server {

@@ -9,7 +9,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
 //go:embed page.html
@@ -19,9 +21,9 @@ var page = template.Must(template.New("page").Parse(pageText))
 
 // Report is what a page and pictures are made of.
 type Report struct {
-	Summary  *load.Summary
-	Verdicts []load.Verdict // conditions that the result was held against
-	Search   *load.Found    // the search whose best trial the result is; nil for none
+	Summary  *result.Summary
+	Verdicts []slo.Verdict  // conditions that the result was held against
+	Search   *search.Result // the search whose best trial the result is; nil for none
 }
 
 // HTML writes the report as one page that needs nothing else.
@@ -50,16 +52,16 @@ func (r Report) HTMLFile(path string) error {
 
 // pageFields is what the page shows, as text.
 type pageFields struct {
-	*load.Summary
+	*result.Summary
 	When, Took, Loop, Lateness string
 	Tiles                      []tile
 	Failures                   []failure
-	Verdicts                   []load.Verdict
+	Verdicts                   []slo.Verdict
 	Heads                      []string
 	Rows                       []row
 	Doubt                      string
 	Charts                     []drawing
-	Search                     *load.Found
+	Search                     *search.Result
 	Trials                     []trial
 	Stretch                    string
 	Seconds                    []second
@@ -108,13 +110,13 @@ type second struct {
 }
 
 var meanings = map[string]string{
-	load.SpanTotal:     "from the time the schedule wanted it sent to the answer",
-	load.SpanSend:      "from that time to the sending: this machine's lateness",
-	load.SpanAnswer:    "from the sending to the answer: what testers report that do not know a schedule",
-	load.SpanSubmit:    "from the sending to the server's having it",
-	load.SpanQueue:     "waiting in the dispatcher, as it says",
-	load.SpanInference: "in the network, as the replica says",
-	load.SpanPollLag:   "from the answer's being there to its being known",
+	result.SpanTotal:     "from the time the schedule wanted it sent to the answer",
+	result.SpanSend:      "from that time to the sending: this machine's lateness",
+	result.SpanAnswer:    "from the sending to the answer: what testers report that do not know a schedule",
+	result.SpanSubmit:    "from the sending to the server's having it",
+	result.SpanQueue:     "waiting in the dispatcher, as it says",
+	result.SpanInference: "in the network, as the replica says",
+	result.SpanPollLag:   "from the answer's being there to its being known",
 }
 
 func (r Report) fields() (pageFields, error) {
@@ -131,14 +133,14 @@ func (r Report) fields() (pageFields, error) {
 		{felt(s, 99.9), "p99.9"},
 	}
 	for _, kind := range s.Kinds() {
-		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Samples[kind]), maxSample)})
+		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample)})
 	}
 	f.Heads = append(f.Heads, "mean")
-	for _, p := range load.Percentiles {
+	for _, p := range result.Percentiles {
 		f.Heads = append(f.Heads, fmt.Sprintf("p%g", p))
 	}
 	f.Heads = append(f.Heads, "max")
-	for _, span := range load.Spans {
+	for _, span := range result.Spans {
 		if s.Count(span) > 0 {
 			f.Rows = append(f.Rows, spanRow(s, span))
 		}
@@ -152,7 +154,7 @@ func (r Report) fields() (pageFields, error) {
 	if r.Search != nil {
 		for _, t := range r.Search.Trials {
 			f.Trials = append(f.Trials, trial{fmt.Sprintf("%.1f", t.Rate), fmt.Sprintf("%.1f", t.Summary.Rate()), t.Summary.Sent - t.Summary.OK,
-				bare(t.Summary.Felt(50)), bare(t.Summary.Felt(99)), t.Summary.Late, t.Holds})
+				bare(t.Summary.PercentileAll(50)), bare(t.Summary.PercentileAll(99)), t.Summary.Late, t.Holds})
 		}
 	}
 	pictures, err := r.pictures()
@@ -173,22 +175,22 @@ func (r Report) fields() (pageFields, error) {
 	return f, nil
 }
 
-func spanRow(s *load.Summary, span string) row {
+func spanRow(s *result.Summary, span string) row {
 	r := row{Span: span, Meaning: meanings[span], Cells: []cell{{Text: short(s.Mean(span))}}}
-	for _, p := range load.Percentiles {
-		r.Cells = append(r.Cells, cell{short(s.Percentile(span, p)), !load.Enough(s.Count(span), p)})
+	for _, p := range result.Percentiles {
+		r.Cells = append(r.Cells, cell{short(s.Percentile(span, p)), !result.EnoughSamples(s.Count(span), p)})
 	}
 	r.Cells = append(r.Cells, cell{Text: short(s.Max(span))})
 	return r
 }
 
 // felt is a percentile over all requests, failures included.
-func felt(s *load.Summary, percent float64) string {
-	d := s.Felt(percent)
-	if d == load.Never {
+func felt(s *result.Summary, percent float64) string {
+	d := s.PercentileAll(percent)
+	if d == result.Never {
 		return "never"
 	}
-	if !load.Enough(s.Sent, percent) {
+	if !result.EnoughSamples(s.Sent, percent) {
 		return "~" + short(d) + " ms"
 	}
 	return short(d) + " ms"
@@ -196,7 +198,7 @@ func felt(s *load.Summary, percent float64) string {
 
 // bare is a duration in milliseconds that may be without end.
 func bare(d time.Duration) string {
-	if d == load.Never {
+	if d == result.Never {
 		return "never"
 	}
 	return short(d)

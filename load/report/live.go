@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
 // Live shows a run on a terminal while it goes on: how far it is, what was due and answered, what it felt like,
@@ -22,9 +22,9 @@ type Live struct {
 	size func() (columns, rows int)
 
 	mu      sync.Mutex // guards what follows
-	summary *load.Summary
+	summary *result.Summary
 	recent  []answer // of the last liveSeconds
-	sample  *load.Sample
+	sample  *result.Sample
 	lines   int // drawn last
 }
 
@@ -34,11 +34,11 @@ type answer struct{ done, latency time.Duration }
 // NewLive makes a view of a run that sends due images in each second, for a terminal whose columns and rows size
 // tells.
 func NewLive(name string, due []int, size func() (columns, rows int)) *Live {
-	return &Live{name: name, due: due, interval: 250 * time.Millisecond, size: size, summary: load.NewSummary()}
+	return &Live{name: name, due: due, interval: 250 * time.Millisecond, size: size, summary: result.NewSummary()}
 }
 
 // Record takes notice of a request that has ended.
-func (l *Live) Record(r load.Record) {
+func (l *Live) Record(r result.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.summary.Add(r)
@@ -64,7 +64,7 @@ func (l *Live) latency(elapsed time.Duration) string {
 }
 
 // Sample takes notice of what the server says of itself.
-func (l *Live) Sample(s load.Sample) {
+func (l *Live) Sample(s result.Sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sample = &s
@@ -139,7 +139,7 @@ func (l *Live) Frame(elapsed time.Duration, columns int) []string {
 		lines = append(lines, fmt.Sprintf("server   %d waiting, %d in work; replicas: %d", s.Queue, s.Processing, s.Replicas))
 	}
 	for _, kind := range s.Kinds() {
-		lines = append(lines, fmt.Sprintf("failed   %d x %s: %s", s.Errors[kind], kind, clean(s.Samples[kind])))
+		lines = append(lines, fmt.Sprintf("failed   %d x %s: %s", s.Errors[kind], kind, clean(s.Examples[kind])))
 	}
 	return lines
 }

@@ -5,11 +5,12 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
 )
 
 // Search writes what a search tried and found for a terminal.
-func Search(w io.Writer, f *load.Found) error {
+func Search(w io.Writer, f *search.Result) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "requests/s\tanswers/s\tfailed\tp50 ms\tp99 ms\tlate\t\t")
 	for _, t := range f.Trials {
@@ -19,7 +20,7 @@ func Search(w io.Writer, f *load.Found) error {
 		}
 		s := t.Summary
 		fmt.Fprintf(tw, "%.1f\t%.1f\t%d\t%s\t%s\t%d\t%s\t\n", t.Rate, s.Rate(), s.Sent-s.OK,
-			bare(s.Felt(50)), bare(s.Felt(99)), s.Late, word)
+			bare(s.PercentileAll(50)), bare(s.PercentileAll(99)), s.Late, word)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write search: %w", err)
@@ -39,7 +40,7 @@ func Search(w io.Writer, f *load.Found) error {
 }
 
 // Cached says what a result is worth as a measure of computing when a cache answered; empty when none did.
-func Cached(s *load.Summary) string {
+func Cached(s *result.Summary) string {
 	if s.Cached == 0 {
 		return ""
 	}

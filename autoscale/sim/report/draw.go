@@ -15,13 +15,13 @@ import (
 
 // palette has a colour for each policy in pictures, the same everywhere.
 var palette = map[string]color.Color{
-	"deadline":                  color.RGBA{5, 150, 105, 255},
-	"kpa":                       color.RGBA{79, 70, 229, 255},
-	"threshold":                 color.RGBA{234, 88, 12, 255},
-	"hpa-cpu":                   color.RGBA{220, 38, 38, 255},
-	"hpa-external: in system":   color.RGBA{8, 145, 178, 255},
-	"hpa-external: rate, tuned": color.RGBA{161, 98, 7, 255},
-	"oracle":                    color.RGBA{100, 116, 139, 255},
+	"deadline":       color.RGBA{5, 150, 105, 255},
+	"kpa":            color.RGBA{79, 70, 229, 255},
+	"threshold":      color.RGBA{234, 88, 12, 255},
+	"hpa-cpu":        color.RGBA{220, 38, 38, 255},
+	sim.HPAImages:    color.RGBA{8, 145, 178, 255},
+	sim.HPARateTuned: color.RGBA{161, 98, 7, 255},
+	"oracle":         color.RGBA{100, 116, 139, 255},
 }
 
 // placeLegend puts it in the upper right corner, off the edge.

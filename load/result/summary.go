@@ -1,4 +1,4 @@
-package load
+package result
 
 import (
 	"errors"
@@ -10,53 +10,52 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Summary adds records up: counts, distributions and a timeline. Summaries of several machines that loaded
-// the same server can be merged. It is not safe for concurrent use.
+// Summary aggregates records: counts, distributions and a timeline. Summaries of several machines that loaded the same
+// server can be merged. It is not safe for concurrent use.
 type Summary struct {
 	Started  time.Time
 	Elapsed  time.Duration
-	Schedule string // as it was written down
-	Target   string // what was asked, and how
-	Workers  int    // bound on requests under way; 0 in an open loop
-	Machines int    // how many testers' results these are
+	Schedule string // as the user wrote it
+	Target   string // address of the server and how it was called
+	Workers  int    // maximum number of concurrent requests; 0 in an open loop
+	Machines int    // number of testers whose results are merged
 
 	Sent    int
 	OK      int
 	Cached  int
-	Checked int            // answers whose label was held against an expected one; wrong ones among them are failures
+	Checked int            // answers whose label was compared with an expected one; wrong labels count as failures
 	Errors  map[string]int // by kind
-	// Samples are one message of each kind of error.
-	Samples map[string]string
-	// Late counts requests that were sent more than LateAfter past their time: the tester or its workers
-	// could not keep up with the schedule.
+	// Examples holds one message of each kind of error.
+	Examples map[string]string
+	// Late counts requests sent more than LateAfter after their intended time: the tester or its workers did not keep
+	// up with the schedule.
 	Late int
 	// Timeline has an entry for each second since Started.
 	Timeline []Second
-	// Server is what the server said of itself meanwhile, in order of time.
+	// Server holds samples of the server's state, ordered by time.
 	Server []Sample
 
 	spans map[string]*hdrhistogram.PackedHistogram
 }
 
-// LateAfter is how late a request may be sent without being counted as late.
+// LateAfter is the delay of sending beyond which a request counts as late.
 const LateAfter = 10 * time.Millisecond
 
-// The spans of time that a Summary has a distribution of; durations of requests that succeeded, but for
-// SpanSend, which is of all.
+// The spans of which a Summary holds the distribution, for successful requests; SpanSend is for all requests.
 const (
-	SpanTotal     = "total"     // intended time to result: what a user feels
+	SpanTotal     = "total"     // intended time to result: latency as users see it
 	SpanSubmit    = "submit"    // sending to acceptance
 	SpanQueue     = "queue"     // waiting in the dispatcher
 	SpanInference = "inference" // the network
-	SpanAnswer    = "answer"    // sending to result: the total less the tester's own lateness
-	SpanPollLag   = "poll lag"  // result there to result known
+	SpanAnswer    = "answer"    // sending to result: the total without the tester's own delay
+	SpanPollLag   = "poll lag"  // result ready to result received
 	SpanSend      = "send lag"  // intended time to sending
 )
 
-// Spans lists the spans in the order of a request's life, the sum of all first.
+// Spans lists the spans, the total first, then in chronological order.
 var Spans = []string{SpanTotal, SpanSend, SpanAnswer, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
 
-// Latencies are kept from a microsecond to an hour in three significant digits.
+// Histograms hold latencies from a microsecond to an hour with three significant digits.
 const (
 	lowest  = int64(1)
 	highest = int64(time.Hour / time.Microsecond)
@@ -68,14 +67,14 @@ func newHistogram() *hdrhistogram.PackedHistogram {
 }
 
 func observe(h *hdrhistogram.PackedHistogram, d time.Duration) {
-	// RecordValue refuses only what is out of range.
+	// RecordValue fails only if the value is out of range.
 	_ = h.RecordValue(min(max(d.Microseconds(), lowest), highest))
 }
 
 // NewSummary returns an empty summary of one machine.
 func NewSummary() *Summary {
 	s := &Summary{
-		Machines: 1, Errors: map[string]int{}, Samples: map[string]string{},
+		Machines: 1, Errors: map[string]int{}, Examples: map[string]string{},
 		spans: map[string]*hdrhistogram.PackedHistogram{},
 	}
 	for _, name := range Spans {
@@ -84,7 +83,7 @@ func NewSummary() *Summary {
 	return s
 }
 
-// Add counts one record.
+// Add adds one record.
 func (s *Summary) Add(r Record) {
 	s.Sent++
 	s.addToTimeline(r)
@@ -97,8 +96,8 @@ func (s *Summary) Add(r Record) {
 	}
 	if !r.OK() {
 		s.Errors[r.Error]++
-		if s.Samples[r.Error] == "" {
-			s.Samples[r.Error] = r.Detail
+		if s.Examples[r.Error] == "" {
+			s.Examples[r.Error] = r.Detail
 		}
 		return
 	}
@@ -108,7 +107,7 @@ func (s *Summary) Add(r Record) {
 	observe(s.spans[SpanSubmit], r.Accepted-r.Sent)
 	if r.FromCache {
 		s.Cached++
-		return // its stages are those of the image that was first
+		return // its stages are those of an earlier request
 	}
 	if r.Inference > 0 {
 		observe(s.spans[SpanInference], r.Inference)
@@ -121,14 +120,14 @@ func (s *Summary) Add(r Record) {
 	}
 }
 
-// Merge adds what another machine measured. Seconds are put beside each other by the machines' clocks, which
-// must agree for that; the distributions do not need it.
+// Merge adds the results of another machine. The timelines are aligned by the machines' clocks, which must agree; the
+// distributions do not depend on them.
 func (s *Summary) Merge(o *Summary) error {
 	if s.Started.IsZero() || o.Started.IsZero() {
-		return errors.New("merge results: one does not say when it started")
+		return errors.New("merge results: one has no start time")
 	}
 	if (s.Workers == 0) != (o.Workers == 0) {
-		return errors.New("merge results: one is of an open loop, one of a closed one, and their latencies mean different things")
+		return errors.New("merge results: one is of an open loop and one of a closed loop, so their latencies are not comparable")
 	}
 	first, end := s.Started, s.Started.Add(s.Elapsed)
 	if o.Started.Before(first) {
@@ -159,9 +158,9 @@ func (s *Summary) Merge(o *Summary) error {
 	for kind, n := range o.Errors {
 		s.Errors[kind] += n
 	}
-	samples := maps.Clone(o.Samples)
-	maps.Copy(samples, s.Samples)
-	s.Samples = samples
+	examples := maps.Clone(o.Examples)
+	maps.Copy(examples, s.Examples)
+	s.Examples = examples
 	for name, h := range s.spans {
 		h.Merge(o.spans[name])
 	}
@@ -171,8 +170,8 @@ func (s *Summary) Merge(o *Summary) error {
 // Count is the number of observations of a span.
 func (s *Summary) Count(span string) int { return int(s.spans[span].TotalCount()) }
 
-// Percentile is the duration that the given share (0..100) of a span's observations does not exceed; zero
-// when there are none.
+// Percentile is the duration that the given percentage of a span's observations does not exceed; zero if there are
+// none.
 func (s *Summary) Percentile(span string, percent float64) time.Duration {
 	return microseconds(s.spans[span].ValueAtPercentile(percent))
 }
@@ -185,12 +184,11 @@ func (s *Summary) Mean(span string) time.Duration {
 // Max is a span's longest duration.
 func (s *Summary) Max(span string) time.Duration { return microseconds(s.spans[span].Max()) }
 
-// Never is how long a request without an answer lasts.
+// Never is the latency of a request without an answer.
 const Never = time.Duration(math.MaxInt64)
 
-// Felt is the percentile of the total over all requests, not only those with an answer: one without lasts for
-// ever. It is Never when that many failed.
-func (s *Summary) Felt(percent float64) time.Duration {
+// PercentileAll is the percentile of the total over all requests. A failed request counts as one with the latency Never.
+func (s *Summary) PercentileAll(percent float64) time.Duration {
 	rank := max(1, math.Floor(percent/100*float64(s.Sent)+0.5)) // as HdrHistogram does
 	if rank > float64(s.OK) {
 		return Never
@@ -203,16 +201,16 @@ func (s *Summary) Felt(percent float64) time.Duration {
 
 func microseconds(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
-// Percentiles that reports show.
+// Percentiles lists the percentiles that reports show.
 var Percentiles = []float64{50, 90, 95, 99, 99.9, 99.99}
 
-// Enough says whether n observations can tell a percentile: ten must lie beyond it.
-func Enough(n int, percent float64) bool { return float64(n)*(100-percent)/100 >= 10-1e-9 }
+// EnoughSamples reports whether n observations determine a percentile: at least ten must lie beyond it.
+func EnoughSamples(n int, percent float64) bool { return float64(n)*(100-percent)/100 >= 10-1e-9 }
 
-// Kinds lists the kinds of errors that occurred, in alphabetical order.
+// Kinds lists the kinds of errors that occurred, sorted.
 func (s *Summary) Kinds() []string { return slices.Sorted(maps.Keys(s.Errors)) }
 
-// Rate is the number of right answers per second.
+// Rate is the number of successful answers per second.
 func (s *Summary) Rate() float64 {
 	if s.Elapsed <= 0 {
 		return 0

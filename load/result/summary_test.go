@@ -1,4 +1,4 @@
-package load_test
+package result_test
 
 import (
 	"bytes"
@@ -13,36 +13,12 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/result/resulttest"
 )
 
-var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-
-// measured is a run of n requests, ten a second; the i-th takes i milliseconds and every tenth fails. The first
-// request is late by a second.
-func measured(started time.Time, n int) (*load.Summary, []load.Record) {
-	s := load.NewSummary()
-	s.Started, s.Schedule, s.Target = started, "constant:10:1m", "http://server (sync)"
-	var records []load.Record
-	for i := range n {
-		due := time.Duration(i) * 100 * time.Millisecond
-		r := load.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due, Done: due + time.Duration(i+1)*time.Millisecond}
-		if i == 0 {
-			r.Sent += time.Second
-			r.Accepted, r.Done = r.Sent, r.Sent
-		}
-		if i%10 == 9 {
-			r.Error, r.Detail = "full", "Queue is full"
-		}
-		s.Add(r)
-		s.Elapsed = max(s.Elapsed, r.Done)
-		records = append(records, r)
-	}
-	return s, records
-}
-
 // asJSON is everything a summary holds.
-func asJSON(t *testing.T, s *load.Summary) string {
+func asJSON(t *testing.T, s *result.Summary) string {
 	t.Helper()
 	data, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
@@ -53,12 +29,12 @@ func asJSON(t *testing.T, s *load.Summary) string {
 
 func TestTimeline(t *testing.T) {
 	t.Parallel()
-	s, _ := measured(noon, 30)
+	s, _ := resulttest.Run(resulttest.Noon, 30)
 	if len(s.Timeline) != 3 {
 		t.Fatalf("%d seconds, want 3", len(s.Timeline))
 	}
 	// The first request is due in the first second, but sent and answered in the second one.
-	want := []load.Second{
+	want := []result.Second{
 		{Offered: 10, Sent: 9, Answered: 8, Failed: 1, Errors: map[string]int{"full": 1}},
 		{Offered: 10, Sent: 11, Answered: 10, Failed: 1, Errors: map[string]int{"full": 1}},
 		{Offered: 10, Sent: 10, Answered: 9, Failed: 1, Errors: map[string]int{"full": 1}},
@@ -77,34 +53,34 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-// TestFelt: failures last for ever. Of 30 requests three failed, so 27 have a finite latency.
-func TestFelt(t *testing.T) {
+// TestPercentileAll: failed requests never end. Of 30 requests three failed, so 27 have a finite latency.
+func TestPercentileAll(t *testing.T) {
 	t.Parallel()
-	s, _ := measured(noon, 30)
+	s, _ := resulttest.Run(resulttest.Noon, 30)
 	for _, c := range []struct {
 		percent float64
 		want    time.Duration
 	}{
 		{90, time.Second}, // the 27th of 30: the late one
 		{50, 17 * time.Millisecond},
-		{92, load.Never},
-		{99, load.Never},
+		{92, result.Never},
+		{99, result.Never},
 	} {
-		if got := s.Felt(c.percent); (got - c.want).Abs() > time.Millisecond {
-			t.Errorf("Felt(%v) = %s, want %s", c.percent, got, c.want)
+		if got := s.PercentileAll(c.percent); (got - c.want).Abs() > time.Millisecond {
+			t.Errorf("PercentileAll(%v) = %s, want %s", c.percent, got, c.want)
 		}
 	}
 }
 
 func TestFileKeepsEverything(t *testing.T) {
 	t.Parallel()
-	s, _ := measured(noon, 30)
-	s.Server = []load.Sample{{HasStatus: true, At: time.Second, Queue: 3, Processing: 2, Replicas: 1, Metrics: map[string]float64{"up": 1}}}
+	s, _ := resulttest.Run(resulttest.Noon, 30)
+	s.Server = []result.Sample{{HasStatus: true, At: time.Second, Queue: 3, Processing: 2, Replicas: 1, Metrics: map[string]float64{"up": 1}}}
 	path := filepath.Join(t.TempDir(), "a.json")
 	if err := s.WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
-	got, err := load.ReadFile(path)
+	got, err := result.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,10 +91,10 @@ func TestFileKeepsEverything(t *testing.T) {
 
 func TestRecordsAddUpToTheSame(t *testing.T) {
 	t.Parallel()
-	s, records := measured(noon, 30)
+	s, records := resulttest.Run(resulttest.Noon, 30)
 	var stream bytes.Buffer
-	w := load.NewRecordWriter(&stream)
-	w.Begin(load.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target})
+	w := result.NewRecordWriter(&stream)
+	w.Begin(result.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target})
 	for _, r := range records {
 		w.Write(r)
 	}
@@ -128,7 +104,7 @@ func TestRecordsAddUpToTheSame(t *testing.T) {
 	if err := os.WriteFile(path, stream.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := load.ReadFile(path)
+	got, err := result.ReadFile(path)
 	if err != nil || w.Err() != nil {
 		t.Fatal(err, w.Err())
 	}
@@ -143,15 +119,15 @@ func TestMerge(t *testing.T) {
 	for _, order := range []string{"first + second", "second + first"} {
 		t.Run(order, func(t *testing.T) {
 			t.Parallel()
-			a, _ := measured(noon, 30)
-			b, _ := measured(noon.Add(2*time.Second), 40)
+			a, _ := resulttest.Run(resulttest.Noon, 30)
+			b, _ := resulttest.Run(resulttest.Noon.Add(2*time.Second), 40)
 			if order == "second + first" {
 				a, b = b, a
 			}
 			if err := a.Merge(b); err != nil {
 				t.Fatal(err)
 			}
-			if a.Sent != 70 || a.OK != 63 || a.Late != 2 || a.Errors["full"] != 7 || a.Machines != 2 || !a.Started.Equal(noon) {
+			if a.Sent != 70 || a.OK != 63 || a.Late != 2 || a.Errors["full"] != 7 || a.Machines != 2 || !a.Started.Equal(resulttest.Noon) {
 				t.Errorf("merged: %+v", a)
 			}
 			if want := 2*time.Second + 3*time.Second + 940*time.Millisecond; a.Elapsed != want {
@@ -164,8 +140,8 @@ func TestMerge(t *testing.T) {
 			if want := []int{10, 10, 20, 10, 10, 10}; !cmp.Equal(offered, want) {
 				t.Errorf("offered per second %v, want %v", offered, want)
 			}
-			if got := a.Percentile(load.SpanTotal, 100); got < time.Second || a.Count(load.SpanTotal) != 63 {
-				t.Errorf("distribution of %d up to %s", a.Count(load.SpanTotal), got)
+			if got := a.Percentile(result.SpanTotal, 100); got < time.Second || a.Count(result.SpanTotal) != 63 {
+				t.Errorf("distribution of %d up to %s", a.Count(result.SpanTotal), got)
 			}
 		})
 	}
@@ -175,12 +151,12 @@ func TestMerge(t *testing.T) {
 // every histogram is that of the whole run, bit for bit.
 func TestMergeIsExact(t *testing.T) {
 	t.Parallel()
-	whole, records := measured(noon, 3000)
+	whole, records := resulttest.Run(resulttest.Noon, 3000)
 	r := rand.New(rand.NewPCG(1, 2))
-	whole = load.NewSummary()
-	var machines [3]*load.Summary
+	whole = result.NewSummary()
+	var machines [3]*result.Summary
 	for i := range machines {
-		machines[i] = load.NewSummary()
+		machines[i] = result.NewSummary()
 	}
 	for _, record := range records {
 		record.Done += time.Duration(r.ExpFloat64() * float64(50*time.Millisecond))
@@ -188,16 +164,16 @@ func TestMergeIsExact(t *testing.T) {
 		whole.Add(record)
 		machines[r.IntN(3)].Add(record)
 	}
-	var joined *load.Summary
+	var joined *result.Summary
 	for _, s := range append(machines[:], whole) {
-		s.Started, s.Elapsed, s.Schedule = noon, 5*time.Minute, "constant:10:5m"
+		s.Started, s.Elapsed, s.Schedule = resulttest.Noon, 5*time.Minute, "constant:10:5m"
 	}
 	for i, s := range machines {
 		path := filepath.Join(t.TempDir(), "a.json")
 		if err := s.WriteFile(path); err != nil {
 			t.Fatal(err)
 		}
-		s, err := load.ReadFile(path)
+		s, err := result.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,13 +191,13 @@ func TestMergeIsExact(t *testing.T) {
 
 func TestMergeRefuses(t *testing.T) {
 	t.Parallel()
-	for want, spoil := range map[string]func(*load.Summary){
-		"when it started":     func(s *load.Summary) { s.Started = time.Time{} },
-		"more than a week":    func(s *load.Summary) { s.Started = noon.Add(30 * 24 * time.Hour) },
-		"one of a closed one": func(s *load.Summary) { s.Workers = 50 },
+	for want, spoil := range map[string]func(*result.Summary){
+		"no start time":        func(s *result.Summary) { s.Started = time.Time{} },
+		"more than a week":     func(s *result.Summary) { s.Started = resulttest.Noon.Add(30 * 24 * time.Hour) },
+		"one of a closed loop": func(s *result.Summary) { s.Workers = 50 },
 	} {
-		a, _ := measured(noon, 3)
-		b, _ := measured(noon, 3)
+		a, _ := resulttest.Run(resulttest.Noon, 3)
+		b, _ := resulttest.Run(resulttest.Noon, 3)
 		spoil(b)
 		if err := a.Merge(b); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want an error with %q", err, want)
@@ -240,23 +216,23 @@ func TestReadFileRefuses(t *testing.T) {
 		`{"format":"resnet18cloud/loadtest/1","spans":{"total":{"histogram":"HIST"}}}`:                        `span "total"`,
 		`{"format":"resnet18cloud/loadtest/1","timeline":[{"second":99999999}]}`:                              "out of range",
 		`{"format":"resnet18cloud/loadtest/1","elapsed":-1}`:                                                  "elapsed",
-		`{"format":"resnet18cloud/loadtest/1","spans":{"total":{"histogram":"` + foreignHistogram(t) + `"}}}`: "other limits",
+		`{"format":"resnet18cloud/loadtest/1","spans":{"total":{"histogram":"` + foreignHistogram(t) + `"}}}`: "another range",
 	} {
 		path := filepath.Join(t.TempDir(), "a.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := load.ReadFile(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := result.ReadFile(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.80q: %v, want an error with %q", text, err, want)
 		}
 	}
-	if _, err := load.ReadFile(filepath.Join(t.TempDir(), "none")); err == nil {
+	if _, err := result.ReadFile(filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a file that is not there: no error")
 	}
 }
 
 func FuzzReadFile(f *testing.F) {
-	s, _ := measured(noon, 3)
+	s, _ := resulttest.Run(resulttest.Noon, 3)
 	data, err := json.Marshal(s)
 	if err != nil {
 		f.Fatal(err)
@@ -268,7 +244,7 @@ func FuzzReadFile(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := load.ReadFile(path)
+		s, err := result.ReadFile(path)
 		if err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package load
+package target
 
 import (
 	"context"
@@ -15,11 +15,11 @@ import (
 	"strings"
 )
 
-// OIP is a server of the Open Inference Protocol v2 (KServe, Triton, OpenVINO, MLServer ...), which takes
-// tensors: see Describe and Encode for how images become requests.
+// OIP is a server of the Open Inference Protocol v2 (KServe, Triton, OpenVINO, MLServer ...), which takes tensors.
+// Describe reports which tensor the model takes, and Encode turns an image's values into a request.
 type OIP struct {
 	Client *http.Client
-	URL    string // of the server, without path
+	URL    string // of the server, without a path
 	Model  string
 	// Binary sends the tensor in Triton's binary extension instead of JSON, a third of the bytes.
 	Binary bool
@@ -27,24 +27,24 @@ type OIP struct {
 	Labels func(class int) string
 }
 
-// Tensor is what a model wants of a picture.
+// Tensor is the input of a model.
 type Tensor struct {
 	Name  string
-	Shape []int // of one image, with its batch dimension if it has one: 1x3x224x224 or 1x224x224x3
+	Shape []int // of one image, with a batch dimension if the model has one: 1x3x224x224 or 1x224x224x3
 }
 
-// ChannelsLast reports whether the colour is the last dimension.
+// ChannelsLast reports whether the last dimension holds the colour channels.
 func (t Tensor) ChannelsLast() bool { return t.Shape[len(t.Shape)-1] == 3 }
 
 func (o OIP) model() string {
 	return strings.TrimSuffix(o.URL, "/") + "/v2/models/" + url.PathEscape(o.Model)
 }
 
-// Describe asks the server what its model takes (GET /v2/models/MODEL).
+// Describe requests the model's input from the server (GET /v2/models/MODEL).
 func (o OIP) Describe(ctx context.Context) (Tensor, error) {
 	t, err := o.describe(ctx)
 	if err != nil {
-		return Tensor{}, fmt.Errorf("ask %s: %w", o.model(), err)
+		return Tensor{}, fmt.Errorf("describe %s: %w", o.model(), err)
 	}
 	return t, nil
 }
@@ -56,11 +56,11 @@ func (o OIP) describe(ctx context.Context) (Tensor, error) {
 	}
 	response, err := o.Client.Do(request)
 	if err != nil {
-		return Tensor{}, fmt.Errorf("%w: %w", ErrAbsent, err)
+		return Tensor{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 300 {
-		return Tensor{}, fmt.Errorf("%s; is the model's name right?", response.Status)
+		return Tensor{}, fmt.Errorf("%s; check the model's name", response.Status)
 	}
 	var metadata struct {
 		Inputs []struct {
@@ -73,15 +73,15 @@ func (o OIP) describe(ctx context.Context) (Tensor, error) {
 		return Tensor{}, fmt.Errorf("read metadata: %w", err)
 	}
 	for _, input := range metadata.Inputs {
-		if shape, ok := pictureShape(input.Shape); ok && input.Datatype == "FP32" {
+		if shape, ok := imageShape(input.Shape); ok && input.Datatype == "FP32" {
 			return Tensor{input.Name, shape}, nil
 		}
 	}
-	return Tensor{}, fmt.Errorf("inputs are %v: none is FP32 of 3x224x224 or 224x224x3", metadata.Inputs)
+	return Tensor{}, fmt.Errorf("no input is FP32 of 3x224x224 or 224x224x3: %v", metadata.Inputs)
 }
 
-// pictureShape is the shape of one picture of 224x224 that fits shape, whose -1 stand for any size.
-func pictureShape(shape []int) (picture []int, ok bool) {
+// imageShape returns the shape of one image of 224x224 that matches shape, in which -1 stands for any size.
+func imageShape(shape []int) (image []int, ok bool) {
 	for _, want := range [][]int{{1, 3, 224, 224}, {1, 224, 224, 3}, {3, 224, 224}, {224, 224, 3}} {
 		if len(shape) == len(want) && fits(shape, want) {
 			return want, true
@@ -90,8 +90,8 @@ func pictureShape(shape []int) (picture []int, ok bool) {
 	return nil, false
 }
 
-// fits reports whether a tensor of the sizes want has the shape, with at least its colours given: of a shape
-// that leaves all open nobody knows where they go.
+// fits reports whether a tensor of the shape want matches shape. The number of channels must be given: otherwise it is
+// not known which dimension holds them.
 func fits(shape, want []int) bool {
 	for i, n := range shape {
 		if n != want[i] && (n != -1 || want[i] == 3) {
@@ -101,7 +101,7 @@ func fits(shape, want []int) bool {
 	return true
 }
 
-// Encode makes the body of a request of a picture's values, which are in the order of t's shape.
+// Encode returns the body of a request. The values are in the order of t's shape.
 func (o OIP) Encode(t Tensor, values []float32) ([]byte, error) {
 	type input struct {
 		Name       string          `json:"name"`
@@ -121,9 +121,9 @@ func (o OIP) Encode(t Tensor, values []float32) ([]byte, error) {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
 	if o.Binary {
-		// The server is told how long the JSON is by a header that must be the same for all requests: pad it.
+		// A header, which is the same for all requests, tells the server how long the JSON is: pad the JSON.
 		if len(body) > binaryHeader {
-			return nil, errors.New("encode request: name of the input is too long")
+			return nil, errors.New("encode request: the input's name is too long")
 		}
 		body = append(body, strings.Repeat(" ", binaryHeader-len(body))...)
 		for _, v := range values {
@@ -133,7 +133,7 @@ func (o OIP) Encode(t Tensor, values []float32) ([]byte, error) {
 	return body, nil
 }
 
-// binaryHeader is the length of the JSON in front of binary tensors.
+// binaryHeader is the length of the JSON before binary tensors.
 const binaryHeader = 512
 
 func jsonNumbers(values []float32) []byte {
@@ -145,7 +145,7 @@ func jsonNumbers(values []float32) []byte {
 	return append(data, ']')
 }
 
-// Target is where requests that Encode has made are sent.
+// Target returns the target for requests that Encode has made.
 func (o OIP) Target() HTTP {
 	header := http.Header{"Content-Type": {"application/json"}}
 	if o.Binary {
@@ -157,7 +157,7 @@ func (o OIP) Target() HTTP {
 	return HTTP{Client: o.Client, URL: o.model() + "/infer", Header: header, Ready: o.model() + "/ready", Label: o.label}
 }
 
-// label finds the best class in an answer: of logits or probabilities the largest, of strings the first, as in
+// label finds the best class in an answer: the class with the largest score, or the first string, which has the form
 // "score:index:label" of Triton's classification extension.
 func (o OIP) label(answer []byte) (string, error) {
 	var body struct {
@@ -176,7 +176,7 @@ func (o OIP) label(answer []byte) (string, error) {
 	if body.Outputs[0].Datatype == "BYTES" {
 		var texts []string
 		if err := json.Unmarshal(data, &texts); err != nil || len(texts) == 0 {
-			return "", errors.New("no labels in the output")
+			return "", errors.New("no label in the output")
 		}
 		return texts[0][strings.LastIndexByte(texts[0], ':')+1:], nil
 	}
@@ -187,7 +187,7 @@ func (o OIP) label(answer []byte) (string, error) {
 	return o.Labels(slices.Index(scores, slices.Max(scores))), nil
 }
 
-// unnested is a tensor's data without the brackets of its batch: the protocol allows them flat or nested.
+// unnested returns a tensor's data without the brackets of its batch: the protocol allows flat and nested data.
 func unnested(data json.RawMessage) json.RawMessage {
 	for {
 		var inner []json.RawMessage

@@ -1,6 +1,6 @@
 //go:build unix
 
-package load
+package images
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Map gives the bytes of a file by mapping it into memory until release is called. So a run needs memory for
-// what is under way and no more, however many files there are; the kernel's page cache holds what was read.
-// A file must not shrink while it is mapped.
+// Map maps a file into memory until release is called. A load test thus needs memory for the requests in flight only,
+// however many files there are. A file must not shrink while it is mapped. See
+// docs/decisions/0070-mapped-for-one-request.md.
 func Map(path string) (data []byte, release func(), err error) {
 	f, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -23,7 +23,7 @@ func Map(path string) (data []byte, release func(), err error) {
 		return nil, nil, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	if info.Size == 0 {
-		return nil, func() {}, nil // nothing cannot be mapped
+		return nil, func() {}, nil // an empty file cannot be mapped
 	}
 	if info.Size != int64(int(info.Size)) {
 		return nil, nil, fmt.Errorf("%s: too large to map", path)

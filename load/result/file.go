@@ -1,4 +1,4 @@
-package load
+package result
 
 import (
 	"bufio"
@@ -13,11 +13,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// format names the files that Summary writes and their version.
+// format identifies the files that Summary writes, and their version.
 const format = "resnet18cloud/loadtest/1"
 
-// document is a Summary as JSON. Times are in seconds; histograms are HdrHistogram's V2 compressed encoding in
-// base64, of microseconds, which any of its ports reads.
+// document is a Summary as JSON. Times are in seconds. Histograms are of microseconds, in HdrHistogram's V2 compressed
+// encoding in base64, which all its ports read.
 type document struct {
 	Format   string              `json:"format"`
 	Started  time.Time           `json:"started"`
@@ -29,11 +29,11 @@ type document struct {
 	Sent     int                 `json:"sent"`
 	OK       int                 `json:"ok"`
 	Cached   int                 `json:"cached"`
-	Checked  int                 `json:"checked"` // labels held against expected ones
+	Checked  int                 `json:"checked"` // labels compared with expected ones
 	Late     int                 `json:"late"`
-	Rate     float64             `json:"rate"` // right answers per second
+	Rate     float64             `json:"rate"` // successful answers per second
 	Errors   map[string]int      `json:"errors"`
-	Samples  map[string]string   `json:"samples"`
+	Examples map[string]string   `json:"samples"`
 	Spans    map[string]spanJSON `json:"spans"`
 	Timeline []secondJSON        `json:"timeline"`
 	Server   []sampleJSON        `json:"server,omitempty"`
@@ -44,7 +44,7 @@ type spanJSON struct {
 	Mean        float64            `json:"mean"`
 	Max         float64            `json:"max"`
 	Percentiles map[string]float64 `json:"percentiles"`
-	// Unsure lists percentiles beyond which there are fewer than ten observations.
+	// Unsure lists the percentiles with fewer than ten observations beyond them.
 	Unsure    []string `json:"unsure,omitempty"`
 	Histogram string   `json:"histogram"`
 }
@@ -64,19 +64,19 @@ type secondJSON struct {
 
 type sampleJSON struct {
 	At float64 `json:"at"`
-	// The three are missing where there was no /status.
+	// These three are missing if there is no /status.
 	Queue      *int               `json:"queue,omitempty"`
 	Processing *int               `json:"processing,omitempty"`
 	Replicas   *int               `json:"replicas,omitempty"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 }
 
-// MarshalJSON writes the summary whole: UnmarshalJSON gives back one that is as good.
+// MarshalJSON encodes the complete summary: UnmarshalJSON restores it.
 func (s *Summary) MarshalJSON() ([]byte, error) {
 	d := document{
 		Format: format, Started: s.Started, Elapsed: s.Elapsed.Seconds(), Schedule: s.Schedule, Target: s.Target,
 		Workers: s.Workers, Machines: s.Machines, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Checked: s.Checked, Late: s.Late, Rate: s.Rate(),
-		Errors: s.Errors, Samples: s.Samples, Spans: map[string]spanJSON{},
+		Errors: s.Errors, Examples: s.Examples, Spans: map[string]spanJSON{},
 	}
 	for name, h := range s.spans {
 		if h.TotalCount() == 0 {
@@ -86,7 +86,7 @@ func (s *Summary) MarshalJSON() ([]byte, error) {
 		for _, p := range Percentiles {
 			key := "p" + strconv.FormatFloat(p, 'g', -1, 64)
 			j.Percentiles[key] = s.Percentile(name, p).Seconds()
-			if !Enough(j.Count, p) {
+			if !EnoughSamples(j.Count, p) {
 				j.Unsure = append(j.Unsure, key)
 			}
 		}
@@ -127,7 +127,7 @@ func encodeHistogram(h *hdrhistogram.PackedHistogram) (string, error) {
 	return string(data), nil
 }
 
-// decodeHistogram checks that the histogram is one of ours: others would not merge without loss.
+// decodeHistogram refuses histograms with another range or precision: they do not merge without loss.
 func decodeHistogram(text string) (*hdrhistogram.PackedHistogram, error) {
 	if text == "" {
 		return newHistogram(), nil
@@ -137,19 +137,19 @@ func decodeHistogram(text string) (*hdrhistogram.PackedHistogram, error) {
 		return nil, fmt.Errorf("decode histogram: %w", err)
 	}
 	if h.LowestTrackableValue() != lowest || h.HighestTrackableValue() != highest || h.SignificantFigures() != digits {
-		return nil, errors.New("histogram has other limits or digits than this tester's")
+		return nil, errors.New("histogram has another range or precision than this tester's")
 	}
 	return h, nil
 }
 
-// UnmarshalJSON reads what MarshalJSON has written.
+// UnmarshalJSON decodes what MarshalJSON has encoded.
 func (s *Summary) UnmarshalJSON(data []byte) error {
 	var d document
 	if err := json.Unmarshal(data, &d); err != nil {
 		return err
 	}
 	if d.Format != format {
-		return fmt.Errorf("no result of a load test: format is %q, want %q", d.Format, format)
+		return fmt.Errorf("not the result of a load test: format is %q, want %q", d.Format, format)
 	}
 	if !(d.Elapsed >= 0 && d.Elapsed <= longest.Seconds()) {
 		return fmt.Errorf("elapsed is %v seconds", d.Elapsed)
@@ -160,8 +160,8 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 	if d.Errors != nil {
 		s.Errors = d.Errors
 	}
-	if d.Samples != nil {
-		s.Samples = d.Samples
+	if d.Examples != nil {
+		s.Examples = d.Examples
 	}
 	var err error
 	for name := range s.spans {
@@ -206,7 +206,7 @@ func (s *Summary) WriteFile(path string) error {
 	return nil
 }
 
-// ReadFile reads a result that WriteFile wrote, or adds up a stream of records.
+// ReadFile reads a file of WriteFile, or sums up the records of a RecordWriter.
 func ReadFile(path string) (*Summary, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -245,7 +245,7 @@ func read(r io.Reader) (*Summary, error) {
 		case n == 1 && head.Format != "":
 			return s, json.Unmarshal(value, s)
 		case n == 1 && head.Header != nil:
-			s.describe(*head.Header)
+			s.SetHeader(*head.Header)
 		case head.File != nil:
 			var record Record
 			if err := json.Unmarshal(value, &record); err != nil {

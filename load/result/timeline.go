@@ -1,4 +1,4 @@
-package load
+package result
 
 import (
 	"time"
@@ -6,22 +6,22 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Second is what happened in one second of a run.
+// Second counts the events in one second of a run.
 type Second struct {
 	Offered  int            // requests due in it
 	Sent     int            // requests sent in it
-	Answered int            // right answers that came in it
-	Failed   int            // failures that became known in it
-	Errors   map[string]int // the failures by kind; nil when there were none
+	Answered int            // successful answers received in it
+	Failed   int            // failures received in it
+	Errors   map[string]int // failures by kind; nil if there are none
 
-	latency *hdrhistogram.PackedHistogram // right answers to requests that were due in it; nil when there are none
+	latency *hdrhistogram.PackedHistogram // of successful requests due in it; nil if there are none
 }
 
-// longest bounds a timeline: the longest schedule, and time for the last answers.
+// longest limits a timeline: the longest schedule, and time for the last answers.
 const longest = 8 * 24 * time.Hour
 
-// Percentile is the latency, from their intended time, that the given share (0..100) of the requests due in
-// this second did not exceed; zero when none of them was answered.
+// Percentile is the latency that the given percentage of the requests due in this second did not exceed; zero if none of
+// them succeeded.
 func (s *Second) Percentile(percent float64) time.Duration {
 	if s.latency == nil {
 		return 0
@@ -51,7 +51,7 @@ func (s *Second) fail(kind string, n int) {
 	s.Errors[kind] += n
 }
 
-// at returns the second in which a time since the start lies.
+// at returns the second that contains a time since the start.
 func (s *Summary) at(t time.Duration) *Second {
 	i := int(min(max(t, 0), longest) / time.Second)
 	if more := i + 1 - len(s.Timeline); more > 0 {
@@ -60,7 +60,7 @@ func (s *Summary) at(t time.Duration) *Second {
 	return &s.Timeline[i]
 }
 
-// Between adds up the seconds from the first to before the last.
+// Between sums the seconds from first up to, but not including, last.
 func (s *Summary) Between(first, last int) Second {
 	var sum Second
 	for i := max(0, first); i < min(last, len(s.Timeline)); i++ {
@@ -95,7 +95,7 @@ func (s *Summary) addToTimeline(r Record) {
 	end.fail(r.Error, 1)
 }
 
-// shift moves everything to later, by whole seconds.
+// shift delays the timeline by whole seconds.
 func (s *Summary) shift(by time.Duration) {
 	by = by.Round(time.Second)
 	s.Timeline = append(make([]Second, int(by/time.Second)), s.Timeline...)
@@ -109,7 +109,7 @@ func (s *Summary) mergeTimeline(o *Summary, shift time.Duration) {
 	for i := range o.Timeline {
 		s.at(time.Duration(i)*time.Second + shift).add(&o.Timeline[i])
 	}
-	// All machines looked at the same server: one view of it is enough.
+	// All machines sampled the same server: the samples of one are enough.
 	if len(s.Server) == 0 {
 		for _, sample := range o.Server {
 			sample.At += shift

@@ -1,17 +1,19 @@
-package load_test
+package slo_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/result/resulttest"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
 // TestConditions judges a run of 30 requests, of which three failed. The answered ones took 1 s (once) and 2 to
 // 29 ms.
 func TestConditions(t *testing.T) {
 	t.Parallel()
-	s, _ := measured(noon, 30)
+	s, _ := resulttest.Run(resulttest.Noon, 30)
 	for _, c := range []struct {
 		text   string
 		holds  bool
@@ -34,7 +36,7 @@ func TestConditions(t *testing.T) {
 		{"rate>=10/s", false, false, "9.2/s"},
 		{"max>900ms", true, false, "1.00045s"},
 	} {
-		condition, err := load.ParseCondition(c.text)
+		condition, err := slo.Parse(c.text)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -42,7 +44,7 @@ func TestConditions(t *testing.T) {
 		if v := condition.Check(s); v.Holds != c.holds || v.Unsure != c.unsure || v.Got != c.got {
 			t.Errorf("%s: holds %v, unsure %v, got %q; want %v, %v, %q", c.text, v.Holds, v.Unsure, v.Got, c.holds, c.unsure, c.got)
 		}
-		if condition.Check(load.NewSummary()).Holds {
+		if condition.Check(result.NewSummary()).Holds {
 			t.Errorf("%s holds though nothing was sent", c.text)
 		}
 	}
@@ -52,7 +54,7 @@ func TestConditionsThatMeanNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "p99", "p99<", "<500ms", "p99<500", "p0<1s", "p101<1s", "pNaN<1s", "lunch.p99<1s", "errors<many",
 		"rate>-1", "p99<-1s", "p99=1s", "errors<NaN", "median<1s"} {
-		if c, err := load.ParseCondition(text); err == nil || !strings.Contains(err.Error(), "want WHAT<LIMIT") {
+		if c, err := slo.Parse(text); err == nil || !strings.Contains(err.Error(), "want WHAT<LIMIT") {
 			t.Errorf("%q: %v, %v; want an error that explains", text, c, err)
 		}
 	}
@@ -61,7 +63,7 @@ func TestConditionsThatMeanNothing(t *testing.T) {
 func TestRequestsNeeded(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{"p50<1s": 20, "p99<1s": 1000, "p99.9<1s": 10000, "errors<1%": 1, "max<1s": 1} {
-		c, err := load.ParseCondition(text)
+		c, err := slo.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,17 +73,17 @@ func TestRequestsNeeded(t *testing.T) {
 	}
 }
 
-func FuzzParseCondition(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, text := range []string{"p99<500ms", "poll-lag.max>=1s", "errors<1%", "rate>10/s"} {
 		f.Add(text)
 	}
-	s, _ := measured(noon, 3)
+	s, _ := resulttest.Run(resulttest.Noon, 3)
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := load.ParseCondition(text)
+		c, err := slo.Parse(text)
 		if err != nil {
 			return
 		}
-		if again, err := load.ParseCondition(c.String()); err != nil || again.Check(s).String() != c.Check(s).String() {
+		if again, err := slo.Parse(c.String()); err != nil || again.Check(s).String() != c.Check(s).String() {
 			t.Errorf("%q is written %q, which is read as %v, %v", text, c, again, err)
 		}
 	})

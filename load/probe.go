@@ -4,37 +4,33 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
-// Sample is what the server said of itself at one moment.
-type Sample struct {
-	At         time.Duration      // since the start of the run
-	HasStatus  bool               // whether there was a dispatcher's /status; without it the next three say nothing
-	Queue      int                // images waiting
-	Processing int                // images that replicas have
-	Replicas   int                // healthy ones
-	Metrics    map[string]float64 // values of /metrics, summed over labels; nil when there are none
-}
-
-// Probe looks at a server once a second while it is loaded. What it cannot get it leaves out: a server that
-// is too busy to say how it is has said enough.
+// Probe samples the state of a server once a second during a run. It omits what it cannot get: an overloaded server may
+// not answer in time.
 type Probe struct {
 	Client  *http.Client
-	Status  string // URL of a dispatcher's GET /status; empty for none
-	Metrics string // URL of Prometheus' text; empty for none
+	Status  string // URL of a dispatcher's GET /status; may be empty
+	Metrics string // URL of metrics in Prometheus' text format; may be empty
 }
 
-// sampleEvery is the distance of samples in time, and how long one may take.
+// sampleEvery is the interval between samples, and the timeout of each.
 const sampleEvery = time.Second
 
+// maxProbeBytes is the most that is read of /status and /metrics.
+const maxProbeBytes = 4 << 20
+
 // run calls add until ctx ends.
-func (p Probe) run(ctx context.Context, clock func() time.Duration, add func(Sample)) {
+func (p Probe) run(ctx context.Context, clock func() time.Duration, add func(result.Sample)) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	for {
@@ -50,12 +46,12 @@ func (p Probe) run(ctx context.Context, clock func() time.Duration, add func(Sam
 	}
 }
 
-// sample asks once; it is not ok when neither address answered.
-func (p Probe) sample(ctx context.Context) (s Sample, ok bool) {
+// sample takes one sample. It is not ok if neither URL answered.
+func (p Probe) sample(ctx context.Context) (s result.Sample, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, sampleEvery)
 	defer cancel()
 	if data, err := p.get(ctx, p.Status); err == nil {
-		ok = s.readStatus(data) == nil
+		ok = readStatus(data, &s) == nil
 	}
 	if data, err := p.get(ctx, p.Metrics); err == nil {
 		s.Metrics = parseMetrics(data)
@@ -80,11 +76,11 @@ func (p Probe) get(ctx context.Context, url string) ([]byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("GET %s: %s", url, response.Status)
 	}
-	return io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	return io.ReadAll(io.LimitReader(response.Body, maxProbeBytes))
 }
 
-// readStatus reads the fields of a dispatcher's /status; the prototype's lacks the endpoints.
-func (s *Sample) readStatus(data []byte) error {
+// readStatus reads the fields of a dispatcher's /status. The prototype's has no endpoints.
+func readStatus(data []byte, s *result.Sample) error {
 	var body struct {
 		QueueSize  *int `json:"queue_size"`
 		Processing int  `json:"processing"`
@@ -96,7 +92,7 @@ func (s *Sample) readStatus(data []byte) error {
 		return err
 	}
 	if body.QueueSize == nil {
-		return fmt.Errorf("no queue_size")
+		return errors.New("no queue_size")
 	}
 	s.HasStatus, s.Queue, s.Processing = true, *body.QueueSize, body.Processing
 	for _, e := range body.Endpoints {
@@ -107,8 +103,8 @@ func (s *Sample) readStatus(data []byte) error {
 	return nil
 }
 
-// parseMetrics sums the samples of each metric in Prometheus' text format over their labels; buckets of
-// histograms, and the exporter's own runtime, are left out. Lines it does not understand are skipped.
+// parseMetrics reads Prometheus' text format and sums each metric over its labels. It omits buckets of histograms and the
+// metrics of Go's runtime, and skips lines that it cannot parse.
 func parseMetrics(data []byte) map[string]float64 {
 	var sums map[string]float64
 	for line := range bytes.Lines(data) {

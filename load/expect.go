@@ -6,47 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-// extensions of files that are taken for images.
-var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
-
-// FindImages lists the image files below a folder, by extension, in the order of their paths. None at all is
-// an error.
-func FindImages(dir string) ([]string, error) {
-	root, err := filepath.EvalSymlinks(dir) // WalkDir does not follow links, not even the first
-	if err != nil {
-		return nil, fmt.Errorf("find images: %w", err)
-	}
-	var files []string
-	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		// Files and links to them; opening a pipe would wait for ever.
-		if entry.Type()&^fs.ModeSymlink == 0 && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
-			files = append(files, path)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find images: %w", err)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("find images: no file in %s ends in %s", dir, strings.Join(extensions, ", "))
-	}
-	return files, nil
-}
-
-// Expectation says which label an image must get: by base name of the file.
+// Expectation holds the expected label of each image, by base name of the file.
 type Expectation map[string]string
 
-// ReadExpectation reads JSON lines with "file" and the right "label" or, best first, "top5_names".
+// ReadExpectation reads JSON lines with "file" and either "label" or "top5_names", whose first element is the label.
 func ReadExpectation(path string) (Expectation, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -82,19 +50,18 @@ func parseExpectation(r io.Reader) (Expectation, error) {
 		}
 		name := filepath.Base(line.File)
 		if other, ok := expected[name]; ok && other != line.Label {
-			return nil, fmt.Errorf("line %d: %s is %q here and %q before; files are told apart by their names alone", number, name, line.Label, other)
+			return nil, fmt.Errorf("line %d: %s is %q here and %q before; files are identified by name only", number, name, line.Label, other)
 		}
 		expected[name] = line.Label
 	}
 	return expected, lines.Err()
 }
 
-// ExpectNames takes the right labels from the names of files as they are in samples of ImageNet,
-// n01531178_goldfinch.JPEG, where the label has underscores for what is no letter or digit. Files with other
-// names, or whose label is not one of labels or is that of two classes (crane), are not checked; when that is
-// all, it is an error.
+// ExpectNames derives the expected labels from file names such as n01531178_goldfinch.JPEG, as in ImageNet's samples,
+// where underscores replace all characters that are not letters or digits. It skips files with other names, with a label
+// that is not in labels, and with a label that two classes share (crane). If no file is left, it returns an error.
 func ExpectNames(files, labels []string) (Expectation, error) {
-	label := map[string]string{}
+	label := map[string]string{} // by words
 	for _, l := range labels {
 		label[words(l)] = l
 	}
@@ -109,7 +76,7 @@ func ExpectNames(files, labels []string) (Expectation, error) {
 		w := words(rest)
 		of[name] = w
 		if other, ok := synsets[w]; ok && other != synset {
-			delete(label, w) // a crane and a crane: names do not say which is which
+			delete(label, w) // two classes have this label: the name is ambiguous
 		}
 		synsets[w] = synset
 	}
@@ -120,12 +87,12 @@ func ExpectNames(files, labels []string) (Expectation, error) {
 		}
 	}
 	if len(expected) == 0 {
-		return nil, errors.New("no file is named after its class, such as n01531178_goldfinch.JPEG")
+		return nil, errors.New("no file is named after its class, as in n01531178_goldfinch.JPEG")
 	}
 	return expected, nil
 }
 
-// words is a label without what file names cannot hold.
+// words returns the letters and digits of a label.
 func words(label string) string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
 func TestParseMetrics(t *testing.T) {
@@ -39,17 +41,17 @@ func FuzzParseMetrics(f *testing.F) {
 
 func TestReadStatus(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]Sample{
+	for text, want := range map[string]result.Sample{
 		`{"queue_size":7,"processing":2,"endpoints":[{"healthy":true},{"healthy":false},{"healthy":true}]}`: {HasStatus: true, Queue: 7, Processing: 2, Replicas: 2},
 		`{"queue_size":0}`: {HasStatus: true}, // the prototype's
 	} {
-		var got Sample
-		if err := got.readStatus([]byte(text)); err != nil || !cmp.Equal(got, want) {
+		var got result.Sample
+		if err := readStatus([]byte(text), &got); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{`{"status":"healthy"}`, `<html>`} {
-		if err := new(Sample).readStatus([]byte(text)); err == nil {
+		if err := readStatus([]byte(text), new(result.Sample)); err == nil {
 			t.Errorf("%s: no error", text)
 		}
 	}

@@ -1,7 +1,6 @@
-// Package queueing has the formulas by which many servers behind one queue are sized: in go an offered load
-// and a number of servers, out come probabilities of waiting, or the other way round. The policies and the
-// documentation use it. The one thing to know: offered load a = lambda/mu is in servers (erlangs), and a
-// queue with a >= c servers grows for ever.
+// Package queueing sizes groups of servers behind one queue: given an offered load and a number of servers it
+// returns probabilities of waiting, and the other way round. The scaling policies and the load tester's capacity
+// plan use it. Offered load a = lambda/mu is in servers (erlangs); with a >= c servers the queue grows without bound.
 package queueing
 
 import "math"
@@ -25,10 +24,10 @@ func ErlangB(c int, a float64) float64 {
 //
 //	C = B / (1 - rho (1 - B)),  rho = a/c
 //
-// It is 1 when a >= c, as everybody waits then.
+// It is 1 when a >= c, because then every arrival waits.
 func ErlangC(c int, a float64) float64 { return wait(c, a, ErlangB(c, a)) }
 
-// wait makes Erlang's C of his B.
+// wait computes Erlang's C from his B.
 func wait(c int, a, b float64) float64 {
 	if a >= float64(c) {
 		return 1
@@ -71,18 +70,18 @@ func MeanWait(c int, lambda, mu, v float64) float64 {
 // variation of the times between arrivals and of the service times. M/M/c has 1, M/D/c 1/2.
 func Variability(ca2, cs2 float64) float64 { return (ca2 + cs2) / 2 }
 
-// Servers is the least number of servers with which no more than the share eps of arrivals waits longer
-// than t seconds; see [WaitTail] for the arguments. It gives up at most.
-func Servers(lambda, mu, v, t, eps float64, most int) int {
+// Servers is the smallest number of servers with which no more than the share eps of arrivals waits longer
+// than t seconds; see [WaitTail] for the arguments. The result is never above maxServers.
+func Servers(lambda, mu, v, t, eps float64, maxServers int) int {
 	a := lambda / mu
 	b := 1.0
-	for c := 1; c < most; c++ {
+	for c := 1; c < maxServers; c++ {
 		b = a * b / (float64(c) + a*b)
 		if float64(c) > a && tail(c, lambda, mu, v, t, wait(c, a, b)) <= eps {
 			return c
 		}
 	}
-	return most
+	return maxServers
 }
 
 // SquareRoot is the number of servers by the square-root rule, a + beta sqrt(a), rounded up: more of them

@@ -1,10 +1,10 @@
 //go:build !unix
 
-package load
+package images
 
 import "os"
 
-// Map gives the bytes of a file; release lets go of them.
+// Map reads a file. On Unix it maps the file into memory; release is for that.
 func Map(path string) (data []byte, release func(), err error) {
 	data, err = os.ReadFile(path)
 	return data, func() {}, err
