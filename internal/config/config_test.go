@@ -63,7 +63,7 @@ func TestStrength(t *testing.T) {
 func TestUnknownKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for yaml, want := range map[string]string{
-		"levle: debug\n":       "levle",
+		"lvel: debug\n":        "lvel",
 		"serve:\n  adr: x\n":   "adr",
 		"sevre:\n  addr: x\n":  "sevre",
 		"level: a\nlevel: b\n": "level",

@@ -3,6 +3,7 @@ package httpx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -77,7 +78,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	// While a request is handled, the server reads one byte to detect that the client disconnects.
 	if len(p) == 1 {
 		n, err := c.Conn.Read(p)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = c.awaitLeave()
 		}
 		return n, err

@@ -285,7 +285,7 @@ func TestAcceptErrorsPass(t *testing.T) {
 		if took := time.Since(start); took != (5+10+20+40)*time.Millisecond {
 			t.Errorf("four errors were waited out in %s, want 5 + 10 + 20 + 40 ms", took)
 		}
-		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the idle connection ends with %v, want EOF", err)
 		}
 		if n := strings.Count(log.String(), "accepting a connection failed"); n != 4 {

@@ -41,7 +41,7 @@ func TestHandlerAnswersErrors(t *testing.T) {
 			t.Parallel()
 			rec := httptest.NewRecorder()
 			httpx.Handler(slog.New(slog.DiscardHandler), tt.handler).
-				ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+				ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 			if rec.Code != tt.status {
 				t.Errorf("status = %d, want %d", rec.Code, tt.status)
 			}

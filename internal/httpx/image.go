@@ -87,9 +87,9 @@ func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func
 	for found := 0; ; found++ {
 		image, err := nextImage(form, up, limit)
 		switch e := resnet18cloud.AsError(err); {
-		case err == io.EOF && found == 0:
+		case err == io.EOF && found == 0: //nolint:errorlint // a form that is broken off wraps io.EOF
 			return noImage()
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // as above
 			if err := readRest(body); err != nil {
 				return err
 			}
@@ -107,7 +107,7 @@ func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func
 // readForm returns the first image of a form, and reads the rest of the form.
 func readForm(form *multipart.Reader, body io.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
 	image, err := nextImage(form, up, limit)
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // a form that is broken off wraps io.EOF
 		return image, noImage()
 	}
 	if err == nil {
@@ -163,9 +163,9 @@ func readBytes(r io.Reader, name string, up *upload, limit int64) (resnet18cloud
 			return resnet18cloud.Image{}, e
 		case n > limit:
 			return resnet18cloud.Image{}, tooLarge(limit)
-		case err == io.EOF && n == 0:
+		case err == io.EOF && n == 0: //nolint:errorlint // an incomplete form wraps io.EOF
 			return resnet18cloud.Image{}, noImage()
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // as above
 			return resnet18cloud.Image{Name: name, Bytes: up.bytes()}, nil
 		case err != nil:
 			return resnet18cloud.Image{}, bodyError("incomplete image", err, limit)

@@ -146,11 +146,11 @@ func (u *upload) end(now time.Time, n int64, err error) error {
 	defer u.budget.mu.Unlock()
 	u.pace.add(n, now.Sub(u.since), u.budget.minRate)
 	u.since = time.Time{}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		delete(u.budget.reading, u) // the body is complete
 	}
 	switch {
-	case u.cut != nil && err != nil && err != io.EOF:
+	case u.cut != nil && err != nil && !errors.Is(err, io.EOF):
 		return u.cut
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return u.errSlow(now, err)

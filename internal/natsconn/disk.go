@@ -24,7 +24,7 @@ func StatDisk(dir string) (Disk, error) {
 	// Files are created and deleted meanwhile, so unreadable ones are skipped.
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
-			return nil
+			return nil //nolint:nilerr // as above
 		}
 		if info, err := entry.Info(); err == nil {
 			d.Used += info.Size()

@@ -87,7 +87,7 @@ func (p Process) Run(ctx context.Context) error {
 		err := p.runOnce(ctx, log)
 		if ctx.Err() != nil {
 			log.Debug("process stopped", "error", err)
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		}
 		if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 			return fmt.Errorf("run %s: %w", p.Name, err)

@@ -36,7 +36,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the process ends: no signal is to be caught any more
 	}
 }
 
@@ -90,7 +90,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.patterns = f.Args()
 	switch {
 	case len(o.patterns) == 0:
-		return o, errors.New("name at least one package, such as ./autoscale/...")
+		return o, errors.New("name at least one package, such as ./autoscale")
 	case o.workers < 1 || o.n < 0 || o.timeout <= 0:
 		return o, errors.New("-j and -timeout must be positive, -n must not be negative")
 	}

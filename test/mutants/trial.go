@@ -194,7 +194,7 @@ func (l *lab) try(ctx context.Context, dir string, many *binaries, m *mutant) (o
 		case errors.Is(err, errTooLong):
 			return timedOut, nil
 		case err != nil:
-			return killed, nil
+			return killed, nil //nolint:nilerr // a test that fails is what we want to see
 		}
 	}
 	return survived, nil
