@@ -17,20 +17,20 @@ import (
 )
 
 type benchCmd struct {
-	Model     string   `help:"Weight file; by default the one that model pull fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Precision []string `help:"Arithmetics to measure: fp32, int8; by default both, or int8 alone if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
-	Threads   []int    `help:"Numbers of threads to measure on." default:"1"`
-	Batch     []int    `help:"Numbers of images at a time. A single one is computed by all threads together; of several, each thread takes one after the other." default:"1"`
-	Count     int      `help:"Batches to measure." default:"50"`
-	Images    string   `help:"Folder of images: measures decode and preprocess too, on one thread, over the first 100." type:"existingdir" placeholder:"DIR"`
+	Model     string   `help:"Weight file. Default: the file that 'model pull' fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Precision []string `help:"Precisions to measure: fp32, int8. Default: both, or only int8 if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
+	Threads   []int    `help:"Numbers of threads to measure with." default:"1"`
+	Batch     []int    `help:"Batch sizes to measure. All threads share a single image; of several images, each thread takes one at a time." default:"1"`
+	Count     int      `help:"Number of batches to measure." default:"50"`
+	Images    string   `help:"Folder of images: also measure decode and preprocess on the first 100 of them, with one thread." type:"existingdir" placeholder:"DIR"`
 	JSON      bool     `help:"Print JSON; durations are in nanoseconds."`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (benchCmd) Help() string {
-	return `GMAC/s counts the multiplications of a direct convolution, so that Winograd's algorithm can be above the peak, which is
-what this CPU's multipliers reached just now with nothing else to do. RESNET18_CPU=avx2 measures a lower level.
-Weights in float32 are rounded for int8 without calibration: the labels would be poor, the times are the same.
+	return `GMAC/s counts the multiplications of a direct convolution, so Winograd's algorithm can exceed the peak, which is the
+measured throughput of this CPU's multipliers. RESNET18_CPU=avx2 measures a lower instruction set.
+For int8, weights in float32 are rounded without calibration: the labels would be poor, the times are the same.
 
   resnet18cloud bench --threads 1,2 --images images/imagenet-sample-images
   resnet18cloud bench --precision int8 --threads 2 --batch 1,16`
@@ -138,7 +138,7 @@ func (b benchmark) print(w io.Writer) error {
 	}
 	for _, name := range []string{"decode", "preprocess", "inference"} {
 		if s, ok := b.Stages[name]; ok {
-			fmt.Fprintf(w, "%-11s %7.2f ms a picture (quartiles %.2f, %.2f)\n", name, milliseconds(s.Median), milliseconds(s.Low), milliseconds(s.High))
+			fmt.Fprintf(w, "%-11s %7.2f ms per image (quartiles %.2f, %.2f)\n", name, milliseconds(s.Median), milliseconds(s.Low), milliseconds(s.High))
 		}
 	}
 	return nil

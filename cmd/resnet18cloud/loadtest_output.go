@@ -14,25 +14,25 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
-// loadtestOutputs are the forms in which results leave.
+// loadtestOutputs are the forms in which results are written.
 type loadtestOutputs struct {
-	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can join." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
-	HTML      string   `name:"html" help:"File to write the report to, as a page that needs nothing else." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
-	PNG       string   `name:"png" help:"Folder to write the report's pictures to." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
-	Threshold []string `help:"What the result shall hold, repeatable or with semicolons between; the exit status is then 1 only if one is broken. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
+	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can merge." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
+	HTML      string   `name:"html" help:"File to write the report to, as a self-contained HTML page." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
+	PNG       string   `name:"png" help:"Folder to write the report's charts to, as PNG." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
+	Threshold []string `help:"Condition that the result must meet; repeatable, or several separated by semicolons. The exit status is then 1 only if one is exceeded. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
-// check fails before anything is measured when a file that is asked for has no folder to be written to.
+// check fails before anything is measured if a file cannot be written because its folder is missing.
 func (o loadtestOutputs) check() error {
 	for option, path := range map[string]string{"--json": o.JSON, "--html": o.HTML} {
 		if path == "" {
 			continue
 		}
 		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			return fmt.Errorf("%s: there is no folder %s", option, filepath.Dir(path))
+			return fmt.Errorf("%s: no folder %s", option, filepath.Dir(path))
 		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return fmt.Errorf("%s: %s is a folder, want a file", option, path)
+			return fmt.Errorf("%s: %s is a folder", option, path)
 		}
 	}
 	if o.PNG == "" {
@@ -57,8 +57,8 @@ func parseConditions(texts []string) ([]slo.Condition, error) {
 	return conditions, nil
 }
 
-// write prints the summary and writes the files that were asked for, as many as can be. It returns errReported
-// when a threshold is broken; without thresholds, when a request failed.
+// write prints the summary and writes the requested files, as many as possible. It returns errReported if a
+// threshold is exceeded; without thresholds, if a request failed.
 func (o loadtestOutputs) write(stdout io.Writer, s *result.Summary, thresholds []slo.Condition) error {
 	err := report.Text(stdout, s)
 	if o.JSON != "" {
@@ -79,7 +79,7 @@ func (o loadtestOutputs) write(stdout io.Writer, s *result.Summary, thresholds [
 	return err
 }
 
-// draw writes the page and the pictures that were asked for.
+// draw writes the requested page and charts.
 func (o loadtestOutputs) draw(r report.Report) error {
 	var err error
 	if o.HTML != "" {
@@ -122,19 +122,19 @@ func (r *recordsFile) Close() error {
 }
 
 type loadtestMergeCmd struct {
-	Files []string `arg:"" help:"Files of --json or --records; or one of a search." type:"existingfile"`
+	Files []string `arg:"" help:"Files of --json or --records, or one file of a search." type:"existingfile"`
 
 	loadtestOutputs
 }
 
 // Help adds to kong's text what an option cannot say.
 func (loadtestMergeCmd) Help() string {
-	return `Distributions are joined without loss. Seconds of the timeline are put beside each other by the machines' clocks.
+	return `Distributions are merged without loss. Timelines are aligned by the clocks of the machines.
 
   resnet18cloud loadtest merge machine1.json machine2.json --json all.json`
 }
 
-// Run joins and reports.
+// Run merges and reports.
 func (c *loadtestMergeCmd) Run(env *environment) error {
 	thresholds, err := parseConditions(c.Threshold)
 	if err := errors.Join(err, c.check()); err != nil {

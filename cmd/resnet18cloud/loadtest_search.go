@@ -14,7 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// search looks for the highest rate at which the SLO holds, and writes what it found, also when it was stopped.
+// search looks for the highest rate at which the SLO holds, and writes the result, even if it was stopped.
 func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config load.Config) error {
 	conditions, err := parseConditions(c.SLO)
 	if err != nil {
@@ -25,7 +25,7 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 		screen.watch(&config)
 	}
 	found, err := search.Run(ctx, search.Config{
-		Load: config, SLO: conditions, From: c.SearchFrom, Max: c.SearchMost, Duration: c.SearchDuration,
+		Load: config, SLO: conditions, From: c.SearchFrom, Max: c.SearchMax, Duration: c.SearchDuration,
 		TrialStarted: func(rate float64, duration time.Duration) {
 			fmt.Fprintf(env.stderr, "%.1f requests/s for %s ...\n", rate, duration)
 			if c.drawable(env.stderr) {

@@ -20,43 +20,43 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load/target"
 )
 
-// loadtestTarget says whom to load, how to ask, and which answers are right.
+// loadtestTarget names the server, the API, and the labels to expect.
 type loadtestTarget struct {
-	URL       string            `help:"Where to send images: a dispatcher; with --api=sync also a replica; with --api=http the whole address." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
-	API       string            `help:"How to ask: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2, tensors made of the images before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
-	OIPModel  string            `name:"oip-model" help:"Name of the model with --api=oip." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
-	OIPBinary bool              `name:"oip-binary" help:"Send tensors in the binary extension instead of JSON, with --api=oip." env:"RESNET18_LOADTEST_OIP_BINARY"`
-	Header    map[string]string `help:"Headers of requests with --api=http or oip, as in 'Authorization=Bearer abc'; repeatable." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
-	Metrics   string            `help:"Prometheus metrics to record beside the load; with --api=async or sync those of --url, if it has them." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
-	LabelPath string            `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
+	URL       string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
+	API       string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
+	OIPModel  string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
+	OIPBinary bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY"`
+	Header    map[string]string `help:"With --api=http or oip: request header, such as 'Authorization=Bearer abc'; repeatable." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
+	Metrics   string            `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
+	LabelPath string            `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 
-	Images string `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
-	Unique bool   `help:"Put 16 bytes behind each image that make it another one, so that no cache answers. Decoders do not look there." env:"RESNET18_LOADTEST_UNIQUE"`
-	Expect string `help:"Which labels are right; others count as errors. A file of JSON lines with file and label, or top5_names; or the word names, for the classes in the names of ImageNet's sample files." placeholder:"FILE" env:"RESNET18_LOADTEST_EXPECT"`
+	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
+	Unique bool   `help:"Append 16 unique bytes to each image, to bypass caches. Decoders ignore them." env:"RESNET18_LOADTEST_UNIQUE"`
+	Expect string `help:"Expected labels; others count as errors. Either a file of JSON lines with file and label (or top5_names), or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|names" env:"RESNET18_LOADTEST_EXPECT"`
 }
 
 // preparedBytes bounds the tensors that are kept for --api=oip: 400 images in binary, 150 in JSON.
 const preparedBytes = 256 << 20
 
-// config fills in what the options say of target and images.
+// config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return load.Config{}, fmt.Errorf("--url is %q, want one such as http://127.0.0.1:8080", c.URL)
+		return load.Config{}, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080", c.URL)
 	}
 	files, err := images.Find(c.Images)
 	if err != nil {
-		return load.Config{}, fmt.Errorf("%w ('make images' fetches a thousand)", err)
+		return load.Config{}, fmt.Errorf("%w (to fetch a thousand, run 'make images')", err)
 	}
 	config := load.Config{Images: files}
 	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
 	if config.Expect != nil && c.API == "http" && c.LabelPath == "" {
-		return load.Config{}, errors.New("--expect needs --label-path with --api=http, to know where the label is")
+		return load.Config{}, errors.New("with --api=http, --expect requires --label-path")
 	}
 	if c.Unique {
 		if c.API == "oip" {
-			return load.Config{}, errors.New("--unique is for images; tensors of --api=oip have no place for it")
+			return load.Config{}, errors.New("--unique cannot be used with --api=oip")
 		}
 		config.Open = load.Unique(images.Map)
 	}
@@ -80,7 +80,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		oip := target.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
 		tensor, err := oip.Describe(ctx)
 		if err != nil {
-			return load.Config{}, fmt.Errorf("%w (--oip-model and --url say which)", err)
+			return load.Config{}, fmt.Errorf("%w (check --oip-model and --url)", err)
 		}
 		var cropper preprocess.Cropper
 		var input preprocess.Input
@@ -100,7 +100,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	return config, nil
 }
 
-// headers adds the user's headers to a target's own.
+// headers adds the headers of the options to those of a target.
 func (c *loadtestTarget) headers(own http.Header) http.Header {
 	all := http.Header{}
 	maps.Copy(all, own)
@@ -130,7 +130,7 @@ func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) 
 			return nil, fmt.Errorf("--expect: %w", err)
 		}
 		if !slices.ContainsFunc(images, func(path string) bool { return expect[filepath.Base(path)] != "" }) {
-			return nil, fmt.Errorf("--expect: %s names none of the images in %s", c.Expect, c.Images)
+			return nil, fmt.Errorf("--expect: %s has none of the images in %s", c.Expect, c.Images)
 		}
 		return expect, nil
 	}

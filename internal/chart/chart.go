@@ -57,7 +57,7 @@ type Band struct {
 
 const (
 	margin     = 14.0
-	titleSize  = 15.0
+	titleSize  = 17.0
 	textSize   = 12.0
 	rowHeight  = 18.0 // of the legend
 	keyWidth   = 16.0 // of the line in front of a name in the legend
@@ -85,7 +85,7 @@ type canvas interface {
 	polyline(points []point, c Color, width float64)
 	rectangle(from, to point, c Color)
 	circle(at point, radius float64, c Color)
-	text(at point, a anchor, size float64, bold bool, c Color, text string)
+	text(at point, a anchor, size float64, c Color, text string)
 }
 
 // layout is a chart with the ranges of its axes and the place of its plot.
@@ -111,7 +111,7 @@ func (c Chart) layout() *layout {
 	}
 	l.y = c.Y.scale(c.values(func(p Point) float64 { return p.Y }), int((l.bottom-l.top)/36), true)
 	for _, t := range l.y.ticks {
-		l.left = max(l.left, l.fonts.width(t.Label, textSize, false))
+		l.left = max(l.left, l.fonts.width(t.Label, textSize))
 	}
 	l.left = math.Ceil(l.left*svgMeasure + margin + tickGap)
 	l.right = float64(c.Width) - margin - 10
@@ -150,7 +150,7 @@ func (l *layout) legend(draw func(at point, e entry)) float64 {
 	}
 	at := point{margin, margin + titleSize + rowHeight}
 	for i, e := range entries {
-		width := keyWidth + 6 + l.fonts.width(e.name, textSize, false)*svgMeasure
+		width := keyWidth + 6 + l.fonts.width(e.name, textSize)*svgMeasure
 		if i > 0 && at.x+width > float64(l.Width)-margin {
 			at = point{margin, at.y + rowHeight}
 		}
@@ -171,13 +171,13 @@ func (l *layout) place(p Point) point {
 }
 
 func (l *layout) draw(c canvas) {
-	c.text(point{margin, margin + titleSize}, left, titleSize, true, ink, l.Title)
+	c.text(point{margin, margin + titleSize}, left, titleSize, ink, l.Title)
 	l.legend(func(at point, e entry) { drawKey(c, at, e) })
 	if l.Y.Label != "" {
-		c.text(point{margin, l.top - 13}, left, textSize, false, soft, l.Y.Label)
+		c.text(point{margin, l.top - 13}, left, textSize, soft, l.Y.Label)
 	}
 	if l.X.Label != "" {
-		c.text(point{(l.left + l.right) / 2, float64(l.Height) - margin}, center, textSize, false, soft, l.X.Label)
+		c.text(point{(l.left + l.right) / 2, float64(l.Height) - margin}, center, textSize, soft, l.X.Label)
 	}
 	for _, b := range l.Bands {
 		from, to := l.place(Point{X: b.From, Y: l.y.min}), l.place(Point{X: b.To, Y: l.y.max})
@@ -202,7 +202,7 @@ func drawKey(c canvas, at point, e entry) {
 	if e.style == Dots || e.style == LineDots {
 		c.circle(middle, dotRadius, e.color)
 	}
-	c.text(point{at.x + keyWidth + 6, at.y}, left, textSize, false, ink, e.name)
+	c.text(point{at.x + keyWidth + 6, at.y}, left, textSize, ink, e.name)
 }
 
 // axes draws grid and labels. Lines lie on whole pixels, where they are sharp.
@@ -210,7 +210,7 @@ func (l *layout) axes(c canvas) {
 	for _, t := range l.y.ticks {
 		y := math.Round(l.place(Point{X: l.x.min, Y: t.Value}).y)
 		c.polyline([]point{{l.left, y}, {l.right, y}}, grid, 1)
-		c.text(point{l.left - tickGap, y + 4}, right, textSize, false, soft, t.Label)
+		c.text(point{l.left - tickGap, y + 4}, right, textSize, soft, t.Label)
 	}
 	bottom := math.Round(l.bottom)
 	for _, t := range l.x.ticks {
@@ -218,7 +218,7 @@ func (l *layout) axes(c canvas) {
 		if !l.hasBars() {
 			c.polyline([]point{{x, bottom}, {x, bottom + 4}}, soft, 1)
 		}
-		c.text(point{x, l.bottom + tickGap + textSize}, center, textSize, false, soft, t.Label)
+		c.text(point{x, l.bottom + tickGap + textSize}, center, textSize, soft, t.Label)
 	}
 	c.polyline([]point{{l.left, bottom}, {l.right, bottom}}, soft, 1)
 }
@@ -253,6 +253,6 @@ func (l *layout) bars(c canvas, s Series) {
 	for _, p := range s.Points {
 		from, to := l.place(Point{p.X - s.Width/2, p.Y}), l.place(Point{p.X + s.Width/2, 0})
 		c.rectangle(from, to, s.Color)
-		c.text(point{(from.x + to.x) / 2, from.y - 5}, center, textSize, false, ink, threeDigits(p.Y))
+		c.text(point{(from.x + to.x) / 2, from.y - 5}, center, textSize, ink, threeDigits(p.Y))
 	}
 }

@@ -112,10 +112,10 @@ func (b bitmap) rectangle(from, to point, c Color) {
 
 func (b bitmap) circle(at point, radius float64, c Color) { b.fill(c, disc(at, radius)) }
 
-func (b bitmap) text(at point, a anchor, size float64, bold bool, c Color, text string) {
-	at.x -= b.fonts.width(text, size, bold) / pngScale * [...]float64{0, 0.5, 1}[a]
+func (b bitmap) text(at point, a anchor, size float64, c Color, text string) {
+	at.x -= b.fonts.width(text, size) / pngScale * [...]float64{0, 0.5, 1}[a]
 	d := font.Drawer{
-		Dst: b.RGBA, Src: image.NewUniform(colors[c].light), Face: b.fonts.face(size, bold),
+		Dst: b.RGBA, Src: image.NewUniform(colors[c].light), Face: b.fonts.face(size),
 		Dot: fixed.Point26_6{X: fixed.Int26_6(64 * pngScale * at.x), Y: fixed.Int26_6(64 * pngScale * at.y)},
 	}
 	d.DrawString(text)

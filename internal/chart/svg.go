@@ -51,11 +51,7 @@ func (s *svg) circle(at point, radius float64, c Color) {
 	fmt.Fprintf(&s.Builder, `<circle style="fill:%s" cx="%.1f" cy="%.1f" r="%.3g"/>`, variable(c), at.x, at.y, radius)
 }
 
-func (s *svg) text(at point, a anchor, size float64, bold bool, c Color, text string) {
-	weight := ""
-	if bold {
-		weight = ` font-weight="600"`
-	}
-	fmt.Fprintf(&s.Builder, `<text style="fill:%s" x="%.1f" y="%.1f" font-size="%.3g" text-anchor="%s"%s>%s</text>`,
-		variable(c), at.x, at.y, size, [...]string{"start", "middle", "end"}[a], weight, html.EscapeString(text))
+func (s *svg) text(at point, a anchor, size float64, c Color, text string) {
+	fmt.Fprintf(&s.Builder, `<text style="fill:%s" x="%.1f" y="%.1f" font-size="%.3g" text-anchor="%s">%s</text>`,
+		variable(c), at.x, at.y, size, [...]string{"start", "middle", "end"}[a], html.EscapeString(text))
 }

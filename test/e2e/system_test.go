@@ -104,7 +104,7 @@ func up(t *testing.T, folder string, args ...string) *system {
 	}
 	args = slices.DeleteFunc(args, func(a string) bool { return a == noWeights })
 	args = append([]string{"--log-format", "json", "up", "--addr", "127.0.0.1:0", "--replica-port", "0"}, args...)
-	return start(t, folder, regexp.MustCompile(`serves at (http://\S+)`), args...)
+	return start(t, folder, regexp.MustCompile(`is running at (http://\S+)`), args...)
 }
 
 // noWeights, as an argument, has up run without weights even where there are some.

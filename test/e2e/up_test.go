@@ -170,7 +170,7 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		"address in use":   {[]string{"up", "--addr", address}, "address already in use (choose another with --addr)"},
+		"address in use":   {[]string{"up", "--addr", address}, "address already in use (use --addr to choose another)"},
 		"queue in use":     {[]string{"up", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(s.folder, "resnet18cloud", "queue")}, "another"},
 		"no such weights":  {[]string{"up", "--addr", "127.0.0.1:0", "--model", "missing.pth"}, "no such file"},
 		"broken weights":   {[]string{"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--model", "testdata/readme.sh"}, "replica-1"},

@@ -10,13 +10,13 @@ import (
 
 // palette has the color of each policy in charts.
 var palette = map[string]chart.Color{
-	"deadline":                  chart.Green,
-	"kpa":                       chart.Purple,
-	"threshold":                 chart.Orange,
-	"hpa-cpu":                   chart.Red,
-	"hpa-external: in system":   chart.Blue,
-	"hpa-external: rate, tuned": chart.Brown,
-	"oracle":                    chart.Grey,
+	"deadline":       chart.Green,
+	"kpa":            chart.Purple,
+	"threshold":      chart.Orange,
+	"hpa-cpu":        chart.Red,
+	sim.HPAImages:    chart.Blue,
+	sim.HPARateTuned: chart.Brown,
+	"oracle":         chart.Grey,
 }
 
 // paretoChart shows the effect of each policy's setting: violations by cost.

@@ -29,6 +29,18 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// TestDocumentListsThePolicies holds that docs/autoscaling.md lists the policies that there are.
+func TestDocumentListsThePolicies(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile(filepath.Join(testutil.Root(t), "docs", "autoscaling.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "<!-- simulate:policies -->\n" + policiesTable() + "<!-- end -->"; !strings.Contains(string(document), want) {
+		t.Errorf("docs/autoscaling.md has another list of policies, want\n%s", want)
+	}
+}
+
 // small is an outcome of all policies on short traces of the names that pictures are drawn of.
 func small(t *testing.T) sim.Outcome {
 	t.Helper()

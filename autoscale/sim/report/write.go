@@ -4,22 +4,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // sections are the generated parts by name.
 func (s *Study) sections() map[string]string {
-	compared := []string{"deadline", "kpa", "threshold", "hpa-cpu", "oracle"}
+	names := append(slices.Clone(compared), "oracle")
 	return map[string]string{
+		"policies": policiesTable(),
 		"about":    s.about(),
 		"goals":    goalsTable(s.Main),
 		"main":     Table(s.Main),
-		"traces":   perTrace(s.Main, compared...),
+		"traces":   perTrace(s.Main, names...),
 		"losses":   losses(s.Main),
 		"step":     stepTable(s.Main),
 		"goals-h":  goalsTable(s.HoldOut),
 		"holdout":  Table(s.HoldOut),
-		"traces-h": perTrace(s.HoldOut, compared...),
+		"traces-h": perTrace(s.HoldOut, names...),
 		"losses-h": losses(s.HoldOut),
 		"delays":   s.delaysTable(),
 		"ablation": Table(s.Ablation),
