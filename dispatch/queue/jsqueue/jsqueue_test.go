@@ -48,9 +48,7 @@ func TestQueue(t *testing.T) {
 }
 
 // TestShared checks that queues on one NATS are one queue: each delivers what the other accepts, and both report the
-
 // number of waiting jobs.
-// see how much waits.
 func TestShared(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
@@ -100,9 +98,7 @@ func TestFullInBytes(t *testing.T) {
 }
 
 // TestRestartedServer checks that a queue delivers after a restart of the embedded server, which forgets its consumers,
-
 // and that it recreates a missing stream.
-// consumers, and that it makes a stream that has gone.
 func TestRestartedServer(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

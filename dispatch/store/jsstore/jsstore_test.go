@@ -18,7 +18,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+func TestMain(m *testing.M) {
+	natstest.Parallel()
+	goleak.VerifyTestMain(m, natstest.Clock())
+}
 
 func TestStore(t *testing.T) {
 	t.Parallel()
