@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 )
 
-// shape replaces values by the names of their JSON types, so that answers can be compared with a contract.
+// shape replaces values by the names of their JSON types, so that responses can be compared with a contract.
 func shape(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -36,7 +36,8 @@ func shape(v any) any {
 	return "null"
 }
 
-// holds reports what of the contract is missing in got, or has another type. More fields are welcome.
+// holds returns the fields of the contract that are missing in got or have another type. Additional fields are
+// allowed.
 func holds(t *testing.T, what string, got, contract map[string]any) {
 	t.Helper()
 	for name, want := range contract {
@@ -76,8 +77,8 @@ var (
 	stampForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$`)
 )
 
-// TestContract walks the prototype's README: submit, poll, status, submit again; each answer has the fields
-// the README shows, with their types and nesting.
+// TestContract follows the prototype's README: submit, poll, status, submit again. Each response has the fields shown
+// in the README, with their types and nesting.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -128,7 +129,7 @@ func TestContract(t *testing.T) {
 	if name := cached["result"].(map[string]any)["filename"]; name != "again.JPEG" {
 		t.Errorf("filename of a cached result %q, want this upload's", name)
 	}
-	// The README's script polls whatever request it made.
+	// The README's script polls every request.
 	again := c.wait(cached["request_id"].(string))
 	holds(t, "cached result", again, endedShape)
 	if again["from_cache"] != true {

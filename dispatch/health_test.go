@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestStorageHealth tells stories of probes: what each shows, what readiness says then, and what is done.
+// TestStorageHealth runs sequences of probes and checks readiness and the action after each.
 func TestStorageHealth(t *testing.T) {
 	t.Parallel()
 	embedded := storageKind{embedded: true, replicas: 1, dir: "/data", needed: 16 << 20}
@@ -18,7 +18,7 @@ func TestStorageHealth(t *testing.T) {
 	type step struct {
 		at   time.Duration
 		saw  probeResult
-		says string // part of the problem; empty: none
+		says string // substring of the problem; empty if there is none
 		do   remedy
 	}
 	roomy := probeResult{err: broken, servers: -1, free: 1 << 30}

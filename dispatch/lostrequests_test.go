@@ -16,7 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// remains is a store of which damage has left some records.
+// remains is a store in which damage has left only some records.
 type remains struct {
 	store.Store
 	ids      map[string]struct{}
@@ -42,9 +42,9 @@ func set(names ...string) map[string]struct{} {
 	return ids
 }
 
-// TestSalvage checks which requests of the ledger end as lost: those without record and job, unless they are older than
-// records are kept, or may have been dropped to make room.
-func TestSalvage(t *testing.T) {
+// TestFindLost checks which requests of the ledger end as lost: those without record and job, unless they are older
+// than records are kept, or may have been dropped to make room.
+func TestFindLost(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	l, err := ledger.Open(t.TempDir(), 100)
@@ -97,9 +97,9 @@ func TestSalvage(t *testing.T) {
 	}
 }
 
-// TestMissingWhileSalvageIsDue: after a restart of the storage an id that is not found may be one that the store has
-// lost, so the client is told to ask again until that is known.
-func TestMissingWhileSalvageIsDue(t *testing.T) {
+// TestMissingWhileRecoveryIsPending checks that, after a restart of the storage, a client that asks for an unknown ID
+// is told to retry until it is known whether the store has lost it.
+func TestMissingWhileRecoveryIsPending(t *testing.T) {
 	t.Parallel()
 	records := memstore.New(time.Hour, 100)
 	storetest.Start(t, records)
@@ -115,7 +115,7 @@ func TestMissingWhileSalvageIsDue(t *testing.T) {
 		d.lost.due.Store(test.due)
 		_, err := d.lookup(t.Context(), testutil.ID("unknown"))
 		if e := resnet18cloud.AsError(err); e == nil || e.Code != test.code || test.due != (e.RetryAfter > 0) {
-			t.Errorf("lookup while salvage is due (%t): %v, want %s", test.due, err, test.code)
+			t.Errorf("lookup while recovery is pending (%t): %v, want %s", test.due, err, test.code)
 		}
 	}
 }

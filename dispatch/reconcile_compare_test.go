@@ -44,12 +44,12 @@ func TestSuspicious(t *testing.T) {
 	}
 }
 
-// TestCompare: stories of comparisons, two seconds apart.
+// TestCompare runs sequences of comparisons, two seconds apart.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	type step struct {
-		records, jobs, held string   // one letter each
-		lost, orphans       []string // what is found
+		records, jobs, held string   // one letter per ID
+		lost, orphans       []string // findings
 	}
 	tests := map[string][]step{
 		"nothing":                       {{}, {}},
@@ -74,7 +74,7 @@ func TestCompare(t *testing.T) {
 			for i, s := range steps {
 				v := snapshot{jobs: letters(s.jobs), held: letters(s.held), now: now}
 				for _, id := range s.records {
-					// In the order of the alphabet, and old enough.
+					// In alphabetical order, and old enough.
 					v.unfinished = append(v.unfinished, store.Record{ID: string(id), QueuedAt: noon.Add(-time.Hour + time.Duration(id)*time.Second)})
 				}
 				lost, orphans := b.compare(v, limits{})
@@ -102,7 +102,8 @@ func letters(text string) map[string]struct{} {
 	return ids
 }
 
-// TestCompareLeavesYoungRecords: a record too young to have a job for certain is not counted as seen without one.
+// TestCompareLeavesYoungRecords checks that a record too young to be sure to have a job does not count as missing its
+// job.
 func TestCompareLeavesYoungRecords(t *testing.T) {
 	t.Parallel()
 	var b reconcileState
@@ -115,7 +116,8 @@ func TestCompareLeavesYoungRecords(t *testing.T) {
 	}
 }
 
-// TestCompareForgetsFinalRecords: a job whose record is final waits for its delivery; nobody asks for its record again.
+// TestCompareForgetsFinalRecords checks that a job whose record is final waits for its delivery, and its record is
+// not read again.
 func TestCompareForgetsFinalRecords(t *testing.T) {
 	t.Parallel()
 	var b reconcileState
@@ -124,7 +126,7 @@ func TestCompareForgetsFinalRecords(t *testing.T) {
 	if _, orphans := b.compare(v, limits{}); len(orphans) != 1 {
 		t.Fatalf("without record: %v, want x", orphans)
 	}
-	b.orphaned["x"] = true // as adopt notes it
+	b.orphaned["x"] = true // as adopt does
 	for range 2 {
 		if _, orphans := b.compare(v, limits{}); len(orphans) != 0 {
 			t.Errorf("without record: %v, want none", orphans)

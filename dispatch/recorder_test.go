@@ -15,7 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 )
 
-// newTestDispatcher makes a dispatcher on memory that does not run.
+// newTestDispatcher creates a dispatcher with in-memory storage that does not run.
 func newTestDispatcher(t *testing.T) *Dispatcher {
 	t.Helper()
 	d, err := New(Config{Queue: memqueue.New(10, time.Second), Store: memstore.New(time.Hour, 100), QueueCapacity: 10})
@@ -25,7 +25,7 @@ func newTestDispatcher(t *testing.T) *Dispatcher {
 	return d
 }
 
-// figures are what a recorder has counted.
+// figures are the counts of a recorder.
 type figures struct {
 	Accepted, Completed, Failed, Cancelled int
 	Offered, Refused                       int64
@@ -74,8 +74,8 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// TestDoubts: a write whose success was not heard is counted when, and only when, the record shows it.
-func TestDoubts(t *testing.T) {
+// TestUnconfirmed checks that a write whose success is unknown is counted if and only if the record shows it.
+func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
 	start := newRecord(testJob)
 	end := failed(start, errLostJob(), noon)
@@ -108,7 +108,7 @@ func TestDoubts(t *testing.T) {
 			t.Parallel()
 			d := newTestDispatcher(t)
 			test.doubt(d.recorder)
-			for range 2 { // the second time there is no doubt
+			for range 2 { // the second time there is nothing left to resolve
 				d.recorder.resolve(d.recorder.takeUnconfirmed("id"), test.present, queue.Depth{})
 			}
 			got := counted(t, d)

@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
 )
 
-// TestExpire: a reader ends a request whose time is up, a grace later than its worker would.
+// TestExpire checks that a reader ends an overdue request, a grace period later than its worker would.
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -58,11 +58,11 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// TestWait: a client waits until the request ends, its time is up, or the dispatcher stops.
+// TestWait checks that a client waits until the request ends, its deadline passes, or the dispatcher stops.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		deadline, limit, end, drain time.Duration // from now; 0: none
+		deadline, limit, end, drain time.Duration // from now; 0 means none
 		took                        time.Duration
 		status                      resnet18cloud.Status
 	}{
@@ -94,13 +94,13 @@ func TestWait(t *testing.T) {
 				if again, err := b.wait(t.Context(), got, time.Minute); got.Status.Final() && (err != nil || again.Status != got.Status || time.Since(begun) != test.took) {
 					t.Errorf("wait for what has ended = %s, %v", again.Status, err)
 				}
-				b.drain() // so that nothing is left behind
+				b.drain() // otherwise it would remain in the bubble
 			})
 		})
 	}
 }
 
-// TestCancel: what a withdrawal comes to, and what it stops.
+// TestCancel checks the outcome of a cancellation, and what it stops.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

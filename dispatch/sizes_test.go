@@ -14,7 +14,7 @@ func TestFitDisk(t *testing.T) {
 	tests := map[string]struct {
 		want     storeSizes
 		disk     natsconn.Disk
-		fit      storeSizes // zero: any that fits
+		fit      storeSizes // zero means any sizes that fit
 		problem  string
 		describe func(storeSizes) bool
 	}{

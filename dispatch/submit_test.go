@@ -21,7 +21,7 @@ func TestReadOptions(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		timeout, priority, key string
-		deadline               time.Duration // from arrival; 0: none
+		deadline               time.Duration // from arrival; 0 means none
 		want                   resnet18cloud.Priority
 		refused                bool
 	}{
@@ -65,7 +65,7 @@ func TestReadOptions(t *testing.T) {
 	}
 }
 
-// TestNewID: the same key gives the same UUID at every dispatcher and in every version.
+// TestNewID checks that a key gives the same UUID at every dispatcher and in every version.
 func TestNewID(t *testing.T) {
 	t.Parallel()
 	id, err := submitOptions{key: "order 66"}.newID()
@@ -83,7 +83,7 @@ func TestNewID(t *testing.T) {
 	}
 }
 
-// keyed is a bench with a request that ended by its deadline, and the options to start it again.
+// keyed is a bench with a request that ended by its deadline, and the options to restart it.
 func keyed(t *testing.T) (*bench, *queuetest.Faulty, store.Record, resnet18cloud.Image, submitOptions) {
 	t.Helper()
 	b := newBench(t, answering)
@@ -100,17 +100,17 @@ func keyed(t *testing.T) (*bench, *queuetest.Faulty, store.Record, resnet18cloud
 	return b, q, known, image, o
 }
 
-// TestRestart: what becomes of a restart whose record or job cannot be written, or of which that is not heard.
+// TestRestart checks restarts whose record or job cannot be written, or whose write is not acknowledged.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		update  []storetest.Fault // of the restart, and of its taking back
+		update  []storetest.Fault // of the restart, and of its rollback
 		publish queuetest.Fault
-		taken   bool // a worker takes the job before the restart is taken back
+		taken   bool // a worker takes the job before the rollback
 		refused bool
 		status  resnet18cloud.Status
-		counts  int // at once
-		settled int // when the store is well again
+		counts  int // immediately
+		settled int // after the store has recovered
 	}{
 		"well":                         {nil, queuetest.None, false, false, "queued", 1, 1},
 		"record refused":               {[]storetest.Fault{storetest.Refused}, queuetest.None, false, true, "failed", 0, 0},
@@ -172,7 +172,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestRestartRecord: the restarted request has what the new submission asks for and nothing of the old one.
+// TestRestartRecord checks that the restarted request has the options of the new submission and nothing of the old
+// one.
 func TestRestartRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,12 +17,12 @@ import (
 
 const address = "http://replica:5000"
 
-// refused is what the HTTP client returns when nobody listens.
+// refused is the HTTP client's error if no process listens.
 func refused() error {
 	return &url.Error{Op: "Post", URL: address, Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}
 }
 
-// TestInterruption checks who is to blame when an attempt ends without an answer.
+// TestInterruption checks the outcome of attempts that end without a response.
 func TestInterruption(t *testing.T) {
 	t.Parallel()
 	withdrawn := errors.New("withdrawn")
@@ -83,8 +83,8 @@ func TestCausesStayVisible(t *testing.T) {
 	}
 }
 
-// TestReply checks what each answer means: who is to blame, whether another replica is tried, what the endpoint is
-// known for afterwards.
+// TestReply checks the outcome of each response: its cause, whether another replica is tried, and the event for the
+// endpoint's health.
 func TestReply(t *testing.T) {
 	t.Parallel()
 	type blame int
@@ -154,7 +154,7 @@ func TestReplyWithResult(t *testing.T) {
 	}
 }
 
-// TestReplicasTextsAreBounded checks that a replica cannot make an error longer than a sentence or two.
+// TestReplicasTextsAreBounded checks that a replica cannot make error messages too long.
 func TestReplicasTextsAreBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 513)
@@ -185,8 +185,8 @@ func TestParseRetryAfter(t *testing.T) {
 	}
 }
 
-// TestMoreTelling checks which failure is reported of two, in either order.
-func TestMoreTelling(t *testing.T) {
+// TestWorse checks which of two failures is reported, in either order.
+func TestWorse(t *testing.T) {
 	t.Parallel()
 	failure := func(code resnet18cloud.Code, after time.Duration) error {
 		return &resnet18cloud.Error{Code: code, RetryAfter: after}
@@ -219,7 +219,7 @@ func TestMoreTelling(t *testing.T) {
 	}
 }
 
-// FuzzReply checks that whatever a replica answers becomes a result with labels or an error within bounds.
+// FuzzReply checks that any response of a replica becomes a result with labels or an error within limits.
 func FuzzReply(f *testing.F) {
 	f.Add(200, "", []byte(`{"predictions":["junco"],"timing":{"decode":0.01}}`))
 	f.Add(503, "3", []byte(`{"error":"Queue is full","retry_after":2.5}`))

@@ -28,7 +28,7 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// TestFirstToEnd checks which of a server's connections makes room.
+// TestFirstToEnd checks which connection of a server is evicted.
 func TestFirstToEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -44,8 +44,8 @@ func TestFirstToEnd(t *testing.T) {
 	left.leaving = true
 	tests := map[string]struct {
 		held   []activity
-		want   int // when places are about to be scarce; -1: none
-		scarce int // when they are
+		want   int // when the limit is near; -1 means none
+		scarce int // when the limit is reached
 	}{
 		"none":                         {nil, -1, -1},
 		"all are served":               {[]activity{is(serving, time.Hour), is(serving, time.Minute)}, -1, -1},
@@ -89,7 +89,7 @@ func TestFirstToEnd(t *testing.T) {
 	}
 }
 
-// get asks for / on the connection and returns the status.
+// get requests / on the connection and returns the status.
 func get(c net.Conn) (int, error) {
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return 0, err
@@ -102,8 +102,8 @@ func get(c net.Conn) (int, error) {
 	return response.StatusCode, err
 }
 
-// TestIdleConnectionsMakeRoom checks that clients that connect, and those that connect and ask once, or begin to ask,
-// lock nobody out, and that one in use all the time is never closed.
+// TestIdleConnectionsMakeRoom checks that clients that connect, connect and send one request, or start a request, do
+// not block others, and that a connection in constant use is never closed.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	for name, idle := range map[string]func(c net.Conn) error{
@@ -135,7 +135,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestFullServerRefuses checks that a client beyond the bound is told so at once while all others are served.
+// TestFullServerRefuses checks that a client beyond the limit is rejected immediately while all others are served.
 func TestFullServerRefuses(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -167,8 +167,8 @@ func TestFullServerRefuses(t *testing.T) {
 	}
 }
 
-// TestLongPollsYield checks that handlers which wait answer early when connections become scarce, the longest first, so
-// that waiting clients lock nobody out.
+// TestLongPollsYield checks that waiting handlers respond early when connections become scarce, the longest wait
+// first, so that waiting clients do not block others.
 func TestLongPollsYield(t *testing.T) {
 	t.Parallel()
 	var polls atomic.Int32
@@ -210,7 +210,7 @@ func TestLongPollsYield(t *testing.T) {
 	})
 }
 
-// TestSilentUploadsYield checks that uploads whose clients send nothing make room for others, and are told so.
+// TestSilentUploadsYield checks that uploads whose clients send nothing are evicted, with an error response.
 func TestSilentUploadsYield(t *testing.T) {
 	t.Parallel()
 	s := uploadServer(NewUploads(UploadLimits{}))
@@ -255,8 +255,8 @@ func (f *failing) Accept() (net.Conn, error) {
 	}
 }
 
-// TestAcceptErrorsPass checks that a lack of descriptors, and errors that net/http would end with, neither end the server
-// nor make it spin, and that idle connections are closed to end the lack.
+// TestAcceptErrorsPass checks that a lack of file descriptors, and errors on which net/http would stop, neither stop
+// the server nor make it spin, and that idle connections are closed to free descriptors.
 func TestAcceptErrorsPass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -291,7 +291,7 @@ func TestAcceptErrorsPass(t *testing.T) {
 		if n := strings.Count(log.String(), "accepting a connection failed"); n != 4 {
 			t.Errorf("%d lines in the log, want 4:\n%s", n, log.String())
 		}
-		for range 20 { // the longest pause does not outlast the server
+		for range 20 { // the longest delay does not delay shutdown
 			f.errs <- syscall.EMFILE
 		}
 		go func() { _ = f.dial() }()

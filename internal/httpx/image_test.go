@@ -15,7 +15,7 @@ import (
 
 const limit = 100
 
-// form is a multipart body of one part with the given Content-Disposition parameters.
+// form returns a multipart body of one part with the given Content-Disposition parameters.
 func form(disposition, content string) string {
 	return "--b\r\nContent-Disposition: form-data; " + disposition +
 		"\r\nContent-Type: image/jpeg\r\n\r\n" + content + "\r\n--b--\r\n"
@@ -112,7 +112,7 @@ func TestReadImage(t *testing.T) {
 	}
 }
 
-// TestReadImageRefusesBeforeReading checks that a body announced as too large is not read at all.
+// TestReadImageRefusesBeforeReading checks that a body whose announced size is too large is not read at all.
 func TestReadImageRefusesBeforeReading(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"image/jpeg", "multipart/form-data; boundary=b"} {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestPatience checks when a client is cut that sends a burst at once, and then a portion every interval.
-func TestPatience(t *testing.T) {
+// TestGrace checks when a client is cut off that sends a burst first, and then a portion every interval.
+func TestGrace(t *testing.T) {
 	t.Parallel()
 	const least = 16 << 10
 	tests := map[string]struct {
@@ -15,7 +15,7 @@ func TestPatience(t *testing.T) {
 		portion int64
 		every   time.Duration
 		minRate int64
-		cut     time.Duration // 0: not within a minute
+		cut     time.Duration // 0 means not within a minute
 	}{
 		"silent":                   {0, 0, time.Hour, least, 5 * time.Second},
 		"4 KiB/s":                  {0, 4 << 10, time.Second, least, 6500 * time.Millisecond},
@@ -47,7 +47,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestRate checks that the rate is that of the last one to two seconds.
+// TestRate checks that the rate covers the last one to two seconds.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	type step struct {

@@ -25,7 +25,7 @@ func TestMergeStream(t *testing.T) {
 		have    jetstream.StreamConfig
 		policy  StreamPolicy
 		changed bool
-		problem []string // parts of the error; none: no error
+		problem []string // substrings of the error; none means no error
 	}{
 		"the same":                    {have: want, policy: shared},
 		"fewer replicas are raised":   {have: with(func(c *jetstream.StreamConfig) { c.Replicas = 1 }), policy: shared, changed: true},

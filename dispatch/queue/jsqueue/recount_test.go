@@ -2,12 +2,12 @@ package jsqueue
 
 import "testing"
 
-// TestTally checks when a count of waiting jobs is corrected: at once by what this process's own changes cannot
-// explain, and by a difference that three looks in a row show.
+// TestTally checks when a count of waiting jobs is corrected: immediately by differences that local changes cannot
+// explain, and by a difference that three consecutive checks find.
 func TestTally(t *testing.T) {
 	t.Parallel()
 	type look struct {
-		changes        uint64 // of this process while we looked
+		changes        uint64 // by this process during the check
 		counted, truth int64
 		want           int64
 	}
@@ -37,7 +37,8 @@ func TestTally(t *testing.T) {
 	}
 }
 
-// TestSettled checks when a look is saved: only where the last one found an empty lane, and nothing has happened since.
+// TestSettled checks when a check is skipped: only if the last one found an empty lane, and nothing has happened
+// since.
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	var tl tally

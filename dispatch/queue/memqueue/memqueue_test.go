@@ -19,7 +19,7 @@ func TestQueue(t *testing.T) {
 	}}.Run(t)
 }
 
-// TestFaulty: without faults a faulty queue keeps the contract.
+// TestFaulty checks that a faulty queue without faults fulfills the contract.
 func TestFaulty(t *testing.T) {
 	t.Parallel()
 	queuetest.Suite{Virtual: true, Open: func(_ *testing.T, capacity int) (queue.Queue, func() queue.Queue) {

@@ -1,5 +1,4 @@
-// Package queuetest tests implementations of queue.Queue. A test of an implementation calls [Run] with a function
-// that creates a queue.
+// Package queuetest tests implementations of queue.Queue. A test of an implementation runs a [Suite].
 package queuetest
 
 import (
@@ -258,9 +257,9 @@ func wantJobs(t *testing.T, q queue.Queue, names ...string) {
 }
 
 // eventually waits until done reports true, and fails with the text of problem otherwise.
-func eventually(t *testing.T, so func() bool, problem func() string) {
+func eventually(t *testing.T, done func() bool, problem func() string) {
 	t.Helper()
-	for deadline := time.After(10 * time.Second); !so(); {
+	for deadline := time.After(10 * time.Second); !done(); {
 		select {
 		case <-deadline:
 			t.Fatal(problem())
