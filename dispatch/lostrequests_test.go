@@ -94,14 +94,14 @@ func TestFindLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r, err := records.Get(t.Context(), testutil.ID("queued")); err != nil || r.Status != "queued" {
-		t.Errorf("record of a job without one: %+v, %v, want it made", r, err)
+		t.Errorf("record of a job without one: %+v, %v, want it created", r, err)
 	}
 	if diff := cmp.Diff(set("lost", "lost lately"), ended); diff != "" {
 		t.Errorf("ended (-want +got):\n%s", diff)
 	}
 	r, err := records.Get(t.Context(), testutil.ID("lost"))
 	if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
-		t.Errorf("record of a lost request: %+v, %v, want one that failed as lost and may be started again", r, err)
+		t.Errorf("record of a lost request: %+v, %v, want one that failed as lost and may be restarted", r, err)
 	}
 }
 
