@@ -122,13 +122,13 @@ func drain(c net.Conn) error {
 	return err
 }
 
-// felt has the latencies of well-behaved clients.
-type felt struct {
+// latencies are the latencies of well-behaved clients.
+type latencies struct {
 	took   []time.Duration
 	errors map[string]int
 }
 
-func (f *felt) add(other felt) {
+func (f *latencies) add(other latencies) {
 	f.took = append(f.took, other.took...)
 	for e, n := range other.errors {
 		if f.errors == nil {
@@ -138,12 +138,12 @@ func (f *felt) add(other felt) {
 	}
 }
 
-func (f felt) quantile(q float64) time.Duration {
+func (f latencies) quantile(q float64) time.Duration {
 	slices.Sort(f.took)
 	return f.took[int(q*float64(len(f.took)-1))]
 }
 
-func (f felt) String() string {
+func (f latencies) String() string {
 	s := fmt.Sprintf("%d requests, p50 %s, p99 %s, most %s", len(f.took), round(f.quantile(0.5)), round(f.quantile(0.99)), round(f.quantile(1)))
 	if len(f.errors) > 0 {
 		s += fmt.Sprint(", errors ", f.errors)
@@ -158,13 +158,13 @@ var uploads atomic.Int64
 
 // measure sends the given number of images per second, on schedule, half of them on new connections, and checks each
 // time whether the server is ready.
-func measure(t *testing.T, addr string, perSecond int, d time.Duration) felt {
+func measure(t *testing.T, addr string, perSecond int, d time.Duration) latencies {
 	t.Helper()
 	kept := &http.Transport{MaxIdleConnsPerHost: 100}
 	defer kept.CloseIdleConnections()
 	clients := []*http.Client{{Transport: kept, Timeout: time.Minute}, {Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}}
 	var mu sync.Mutex
-	var f felt
+	var f latencies
 	f.errors = map[string]int{}
 	var all sync.WaitGroup
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
