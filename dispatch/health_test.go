@@ -75,7 +75,7 @@ func TestStorageHealth(t *testing.T) {
 			{11 * time.Second, good, ready, remedyNone},
 		}},
 		"a lost quorum is reported immediately, until it is restored": {cluster, []step{
-			{0, answering(1), "NATS has no quorum: 1 servers respond, 2 are required", remedyNone},
+			{0, answering(1), "NATS has no quorum (servers responding: 1, required: 2)", remedyNone},
 			{time.Second, answering(2), "no answer", remedyNone},
 			{2 * time.Second, good, ready, remedyNone},
 		}},
