@@ -208,14 +208,14 @@ func (w *world) check(seed int) {
 		metricsAccepted += sum(t, d, "resnet18_dispatcher_requests_accepted_total")
 		metricsEnded += sum(t, d, "resnet18_dispatcher_requests_ended_total")
 		if ids := d.recorder.unconfirmedIDs(); len(ids) != 0 {
-			t.Errorf("seed %d: in doubt at rest: %v", seed, ids)
+			t.Errorf("seed %d: unconfirmed at the end: %v", seed, ids)
 		}
 		if n := d.inFlight.size(); n != 0 {
 			t.Errorf("seed %d: %d jobs in flight at rest", seed, n)
 		}
 	}
 	if total != ended || total == 0 || metricsAccepted != float64(total) || metricsEnded != float64(ended) {
-		t.Errorf("seed %d: %d accepted, %d ended; metrics say %g and %g", seed, total, ended, metricsAccepted, metricsEnded)
+		t.Errorf("seed %d: %d accepted, %d ended; metrics are %g and %g", seed, total, ended, metricsAccepted, metricsEnded)
 	}
 	if left, err := w.store.Unfinished(t.Context()); err != nil || len(left) != 0 {
 		t.Errorf("seed %d: unfinished at rest: %v, %v", seed, left, err)

@@ -88,7 +88,7 @@ func TestSyncClientLeaves(t *testing.T) {
 	leave()
 	<-left
 	c.eventually("the request is cancelled", func() bool { return c.get("/status").json(t)["cancelled_requests"] == 1.0 })
-	c.eventually("its place is free", func() bool { return c.get("/status").json(t)["processing"] == 0.0 })
+	c.eventually("its slot is free", func() bool { return c.get("/status").json(t)["processing"] == 0.0 })
 }
 
 func TestFullQueue(t *testing.T) {
@@ -124,7 +124,7 @@ func TestFullQueue(t *testing.T) {
 	}
 	status := c.get("/status").json(t)
 	if got := status["total_requests"]; got != float64(len(ids)) {
-		t.Errorf("total_requests %v, want %d: a refused one is none", got, len(ids))
+		t.Errorf("total_requests %v, want %d: rejected requests do not count", got, len(ids))
 	}
 	if peak := status["queue_metrics"].(map[string]any)["peak_queue_size"]; peak != 3.0 {
 		t.Errorf("peak_queue_size %v, want 3", peak)
@@ -229,7 +229,7 @@ func TestCancel(t *testing.T) {
 		}
 	}
 	if a := cancel(waiting[0]); a.status != http.StatusConflict {
-		t.Errorf("DELETE of what has ended = %d %s, want 409", a.status, a.body)
+		t.Errorf("DELETE of an ended request = %d %s, want 409", a.status, a.body)
 	}
 	if a := cancel("f18d7c0a-e37f-4f6c-b214-542dd751b0e3"); a.status != http.StatusNotFound {
 		t.Errorf("DELETE of nothing = %d", a.status)
@@ -260,7 +260,7 @@ func TestPriorities(t *testing.T) {
 		g.open <- struct{}{}
 	}
 	if got := c.get("/result/" + last).json(t); got["status"] != "queued" {
-		t.Errorf("the last bulk image is %v when the urgent one is worked on, want queued", got["status"])
+		t.Errorf("the last bulk image is %v when the interactive one is processed, want queued", got["status"])
 	}
 	close(g.open)
 	c.wait(urgent)

@@ -153,7 +153,7 @@ func TestContract(t *testing.T) {
 	results := c.get("/results").json(t)
 	holds(t, "results", results, map[string]any{"total": "number"})
 	if list, _ := results["results"].([]any); len(list) != 2 || list[0].(map[string]any)["filename"] != "again.JPEG" {
-		t.Errorf("GET /results = %v, want two, the last first", results)
+		t.Errorf("GET /results = %v, want two, the most recent first", results)
 	}
 	holds(t, "cache stats", c.get("/cache/stats").json(t), cacheShape)
 	a = c.do(http.NewRequest(http.MethodPost, c.url+"/cache/clear", nil))

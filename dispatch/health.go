@@ -70,7 +70,7 @@ func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (stora
 		case p.servers == 0:
 			h.problem = fmt.Errorf("no NATS server responds: %w", p.err)
 		case p.servers > 0 && p.servers < majority:
-			h.problem = fmt.Errorf("NATS has no quorum: %d servers respond, %d are required: %w", p.servers, majority, p.err)
+			h.problem = fmt.Errorf("NATS has no quorum (servers responding: %d, required: %d): %w", p.servers, majority, p.err)
 		case !p.silent || lasting >= silenceTimeout || h.problem != nil:
 			h.problem = fmt.Errorf("NATS rejects writes: %w", p.err)
 		}

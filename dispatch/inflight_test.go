@@ -29,7 +29,7 @@ func TestInFlight(t *testing.T) {
 	select {
 	case <-f.freed:
 	default:
-		t.Error("nobody is told that a job has left")
+		t.Error("no signal that a job has left")
 	}
 	f.cancel("a", 0)
 	if !errors.Is(context.Cause(againCtx), errCancelled) {

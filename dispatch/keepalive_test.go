@@ -31,11 +31,11 @@ func TestKeepAliveStops(t *testing.T) {
 			stop()
 			told := p.times.Load()
 			if told < 1 || told > 2 {
-				t.Fatalf("told of progress %d times in 2 s, want once or twice", told)
+				t.Fatalf("%d heartbeats in 2 s, want one or two", told)
 			}
 			time.Sleep(10 * time.Second)
 			if again := p.times.Load() - told; again > 0 {
-				t.Fatalf("told of progress %d times after stop", again)
+				t.Fatalf("%d heartbeats after stop", again)
 			}
 		}
 	})

@@ -87,12 +87,12 @@ func TestFindLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r, err := records.Get(t.Context(), testutil.ID("queued")); err != nil || r.Status != "queued" {
-		t.Errorf("record of a job without one: %+v, %v, want it made", r, err)
+		t.Errorf("record of a job without one: %+v, %v, want it created", r, err)
 	}
 	for _, name := range []string{"lost", "lost lately"} {
 		r, err := records.Get(t.Context(), testutil.ID(name))
 		if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
-			t.Errorf("record of request %q: %+v, %v, want one that failed as lost and may be started again", name, r, err)
+			t.Errorf("record of request %q: %+v, %v, want one that failed as lost and may be restarted", name, r, err)
 		}
 	}
 }

@@ -22,16 +22,16 @@ func TestSuspicious(t *testing.T) {
 		started    time.Duration // before noon
 		want       bool
 	}{
-		"just queued":                      {testLimits, "queued", 0, 3*time.Second - 1, 0, false},
-		"queued":                           {testLimits, "queued", 0, 3 * time.Second, 0, true},
-		"just restarted":                   {testLimits, "queued", 1, 23*time.Second - 1, 0, false},
-		"restarted":                        {testLimits, "queued", 1, 23 * time.Second, 0, true},
-		"may be at another dispatcher":     {testLimits, "processing", 0, time.Minute, 13*time.Second - 1, false},
-		"was at another dispatcher":        {testLimits, "processing", 0, time.Minute, 13 * time.Second, true},
-		"restarted and taken":              {testLimits, "processing", 1, 20 * time.Second, 13 * time.Second, true},
-		"just taken, no other dispatcher":  {alone, "processing", 0, time.Minute, 3*time.Second - 1, false},
-		"of a dispatcher that is no more":  {alone, "processing", 0, time.Minute, 3 * time.Second, true},
-		"queued by a clock that goes fast": {testLimits, "queued", 0, -time.Minute, 0, false},
+		"just queued":                     {testLimits, "queued", 0, 3*time.Second - 1, 0, false},
+		"queued":                          {testLimits, "queued", 0, 3 * time.Second, 0, true},
+		"just restarted":                  {testLimits, "queued", 1, 23*time.Second - 1, 0, false},
+		"restarted":                       {testLimits, "queued", 1, 23 * time.Second, 0, true},
+		"may be at another dispatcher":    {testLimits, "processing", 0, time.Minute, 13*time.Second - 1, false},
+		"was at another dispatcher":       {testLimits, "processing", 0, time.Minute, 13 * time.Second, true},
+		"restarted and taken":             {testLimits, "processing", 1, 20 * time.Second, 13 * time.Second, true},
+		"just taken, no other dispatcher": {alone, "processing", 0, time.Minute, 3*time.Second - 1, false},
+		"dispatcher is gone":              {alone, "processing", 0, time.Minute, 3 * time.Second, true},
+		"queued by a fast clock":          {testLimits, "queued", 0, -time.Minute, 0, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -52,19 +52,19 @@ func TestCompare(t *testing.T) {
 		lost, orphans       []string // findings
 	}
 	tests := map[string][]step{
-		"nothing":                       {{}, {}},
-		"balanced":                      {{"ab", "ab", "", nil, nil}, {"ab", "ab", "", nil, nil}},
-		"a job is gone":                 {{"ab", "b", "", nil, nil}, {"ab", "b", "", []string{"a"}, nil}},
-		"it stays gone until it ends":   {{"a", "", "", nil, nil}, {"a", "", "", []string{"a"}, nil}, {"a", "", "", []string{"a"}, nil}, {"", "", "", nil, nil}},
-		"one incomplete answer":         {{"ab", "", "", nil, nil}, {"ab", "ab", "", nil, nil}, {"ab", "", "", nil, nil}, {"ab", "ab", "", nil, nil}},
-		"gone twice, but not in a row":  {{"a", "", "", nil, nil}, {"a", "a", "", nil, nil}, {"a", "", "", nil, nil}},
-		"gone, but in our hands":        {{"a", "", "a", nil, nil}, {"a", "", "a", nil, nil}, {"a", "", "a", nil, nil}},
-		"gone, then out of our hands":   {{"a", "", "a", nil, nil}, {"a", "", "", nil, nil}, {"a", "", "", []string{"a"}, nil}},
-		"the oldest first":              {{"cab", "", "", nil, nil}, {"cab", "", "", []string{"a", "b", "c"}, nil}},
-		"a job without record":          {{"", "x", "", nil, nil}, {"", "x", "", nil, []string{"x"}}},
-		"it has a record the next time": {{"", "x", "", nil, nil}, {"x", "x", "", nil, nil}},
-		"jobs that come and go":         {{"", "x", "", nil, nil}, {"", "y", "", nil, nil}, {"", "z", "", nil, nil}},
-		"both":                          {{"a", "yx", "", nil, nil}, {"a", "yx", "", []string{"a"}, []string{"x", "y"}}},
+		"nothing":                                   {{}, {}},
+		"balanced":                                  {{"ab", "ab", "", nil, nil}, {"ab", "ab", "", nil, nil}},
+		"a job is gone":                             {{"ab", "b", "", nil, nil}, {"ab", "b", "", []string{"a"}, nil}},
+		"it stays gone until it ends":               {{"a", "", "", nil, nil}, {"a", "", "", []string{"a"}, nil}, {"a", "", "", []string{"a"}, nil}, {"", "", "", nil, nil}},
+		"one incomplete answer":                     {{"ab", "", "", nil, nil}, {"ab", "ab", "", nil, nil}, {"ab", "", "", nil, nil}, {"ab", "ab", "", nil, nil}},
+		"gone twice, but not in a row":              {{"a", "", "", nil, nil}, {"a", "a", "", nil, nil}, {"a", "", "", nil, nil}},
+		"gone, but in flight here":                  {{"a", "", "a", nil, nil}, {"a", "", "a", nil, nil}, {"a", "", "a", nil, nil}},
+		"gone, then no longer in flight":            {{"a", "", "a", nil, nil}, {"a", "", "", nil, nil}, {"a", "", "", []string{"a"}, nil}},
+		"the oldest first":                          {{"cab", "", "", nil, nil}, {"cab", "", "", []string{"a", "b", "c"}, nil}},
+		"a job without record":                      {{"", "x", "", nil, nil}, {"", "x", "", nil, []string{"x"}}},
+		"record appears before the next comparison": {{"", "x", "", nil, nil}, {"x", "x", "", nil, nil}},
+		"jobs that come and go":                     {{"", "x", "", nil, nil}, {"", "y", "", nil, nil}, {"", "z", "", nil, nil}},
+		"both":                                      {{"a", "yx", "", nil, nil}, {"a", "yx", "", []string{"a"}, []string{"x", "y"}}},
 	}
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {

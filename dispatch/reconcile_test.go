@@ -176,7 +176,7 @@ func TestReconcileOrphanTaken(t *testing.T) {
 			t.Errorf("a job whose record comes: %v", err)
 		}
 		if got := counted(t, a.Dispatcher); got.Accepted != 0 {
-			t.Errorf("%d counted, want 0: whoever created it counts it", got.Accepted)
+			t.Errorf("%d counted, want 0: its creator counts it", got.Accepted)
 		}
 	})
 }
@@ -218,7 +218,7 @@ func TestReconcileFails(t *testing.T) {
 					want.Failed = 2
 				}
 				if got := counted(t, a.Dispatcher); got.Failed != want.Failed || got.Accepted != want.Accepted {
-					t.Errorf("%+v counted when all is well again, want %+v", got, want)
+					t.Errorf("%+v counted after recovery, want %+v", got, want)
 				}
 			})
 		})
@@ -273,7 +273,7 @@ func TestReconcileIsBounded(t *testing.T) {
 		}
 		a.passes(t, 1)
 		if got := counted(t, a.Dispatcher).Failed; got != n+maxRepairs {
-			t.Errorf("%d late ones ended at once, want %d", got-n, maxRepairs)
+			t.Errorf("%d late ones ended immediately, want %d", got-n, maxRepairs)
 		}
 		a.passes(t, 1)
 		if got := counted(t, a.Dispatcher).Failed; got != 2*n {
@@ -342,7 +342,7 @@ func TestReconcileLoop(t *testing.T) {
 		<-done
 		for i, got := range times {
 			if got != time.Duration(i)*2*time.Second {
-				t.Fatalf("compared after %v, want at once and every 2 s", times)
+				t.Fatalf("compared after %v, want immediately and every 2 s", times)
 			}
 		}
 		if len(times) != 11 {

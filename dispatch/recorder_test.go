@@ -87,21 +87,21 @@ func TestUnconfirmed(t *testing.T) {
 		present store.Record
 		want    figures
 	}{
-		"started":                   {func(c *recorder) { c.addUnconfirmed(start) }, start, figures{Accepted: 1}},
-		"started, and ended":        {func(c *recorder) { c.addUnconfirmed(start) }, end, figures{Accepted: 1}},
-		"started, and again":        {func(c *recorder) { c.addUnconfirmed(start) }, restart, figures{Accepted: 1}},
-		"not started":               {func(c *recorder) { c.addUnconfirmed(start) }, newRecord(testJob), figures{}},
-		"ended":                     {func(c *recorder) { c.addUnconfirmed(end) }, end, figures{Failed: 1}},
-		"ended, and started again":  {func(c *recorder) { c.addUnconfirmed(end) }, restart, figures{Failed: 1}},
-		"not ended":                 {func(c *recorder) { c.addUnconfirmed(end) }, start, figures{}},
-		"ended by another":          {func(c *recorder) { c.addUnconfirmed(end) }, failed(start, errLostJob(), noon), figures{}},
-		"started and ended":         {func(c *recorder) { c.addUnconfirmed(start); c.addUnconfirmed(end) }, end, figures{Accepted: 1, Failed: 1}},
-		"restart taken back":        {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, back, figures{}},
-		"restart not taken back":    {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, restart, figures{Accepted: 1}},
-		"restart ended by another":  {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, other, figures{Accepted: 1}},
-		"nothing":                   {func(*recorder) {}, start, figures{}},
-		"record from before marks":  {func(c *recorder) { c.addUnconfirmed(start) }, store.Record{ID: "id"}, figures{}},
-		"doubt about another, only": {func(c *recorder) { r := start; r.ID = "x"; c.addUnconfirmed(r) }, start, figures{}},
+		"started":                        {func(c *recorder) { c.addUnconfirmed(start) }, start, figures{Accepted: 1}},
+		"started, and ended":             {func(c *recorder) { c.addUnconfirmed(start) }, end, figures{Accepted: 1}},
+		"started, and restarted":         {func(c *recorder) { c.addUnconfirmed(start) }, restart, figures{Accepted: 1}},
+		"not started":                    {func(c *recorder) { c.addUnconfirmed(start) }, newRecord(testJob), figures{}},
+		"ended":                          {func(c *recorder) { c.addUnconfirmed(end) }, end, figures{Failed: 1}},
+		"ended, and restarted":           {func(c *recorder) { c.addUnconfirmed(end) }, restart, figures{Failed: 1}},
+		"not ended":                      {func(c *recorder) { c.addUnconfirmed(end) }, start, figures{}},
+		"ended by another":               {func(c *recorder) { c.addUnconfirmed(end) }, failed(start, errLostJob(), noon), figures{}},
+		"started and ended":              {func(c *recorder) { c.addUnconfirmed(start); c.addUnconfirmed(end) }, end, figures{Accepted: 1, Failed: 1}},
+		"restart rolled back":            {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, back, figures{}},
+		"restart not rolled back":        {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, restart, figures{Accepted: 1}},
+		"restart ended by another":       {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, other, figures{Accepted: 1}},
+		"nothing":                        {func(*recorder) {}, start, figures{}},
+		"record without marks":           {func(c *recorder) { c.addUnconfirmed(start) }, store.Record{ID: "id"}, figures{}},
+		"another request is unconfirmed": {func(c *recorder) { r := start; r.ID = "x"; c.addUnconfirmed(r) }, start, figures{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -127,11 +127,11 @@ func TestDoubtsAreBounded(t *testing.T) {
 		c.addUnconfirmed(store.Record{ID: fmt.Sprint(i)})
 	}
 	if n := len(c.unconfirmedIDs()); n != maxUnconfirmed {
-		t.Errorf("%d in doubt, want %d", n, maxUnconfirmed)
+		t.Errorf("%d unconfirmed, want %d", n, maxUnconfirmed)
 	}
 	c.takeUnconfirmed("0")
 	c.add("none")
 	if n := len(c.unconfirmedIDs()); n != maxUnconfirmed-1 {
-		t.Errorf("%d in doubt after one was settled, want %d", n, maxUnconfirmed-1)
+		t.Errorf("%d unconfirmed after one was resolved, want %d", n, maxUnconfirmed-1)
 	}
 }

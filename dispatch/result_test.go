@@ -20,11 +20,11 @@ func TestExpire(t *testing.T) {
 		code  resnet18cloud.Code
 		err   bool
 	}{
-		"in time":            {-time.Second, storetest.None, "", false},
-		"within the grace":   {200 * time.Millisecond, storetest.None, "", false},
-		"late":               {250 * time.Millisecond, storetest.None, "deadline", false},
-		"late, store away":   {250 * time.Millisecond, storetest.Refused, "", true},
-		"late, store unsure": {250 * time.Millisecond, storetest.Repeated, "deadline", false},
+		"in time":                 {-time.Second, storetest.None, "", false},
+		"within the grace period": {200 * time.Millisecond, storetest.None, "", false},
+		"late":                    {250 * time.Millisecond, storetest.None, "deadline", false},
+		"late, store unavailable": {250 * time.Millisecond, storetest.Refused, "", true},
+		"late, store unsure":      {250 * time.Millisecond, storetest.Repeated, "deadline", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestCancel(t *testing.T) {
 					t.Errorf("cancel = %s, %v", got.Status, err)
 				}
 				if errors.Is(stopped, errCancelled) != test.stops {
-					t.Errorf("the work was stopped with %v, want %t", stopped, test.stops)
+					t.Errorf("the job was cancelled with %v, want %t", stopped, test.stops)
 				}
 				if got := counted(t, b.Dispatcher).Cancelled; got != test.counts {
 					t.Errorf("%d counted, want %d", got, test.counts)
@@ -155,7 +155,7 @@ func TestCancel(t *testing.T) {
 					t.Errorf("record is %s, want %s", got, test.status)
 				}
 				if got := counted(t, b.Dispatcher).Cancelled; got != test.settled {
-					t.Errorf("%d counted when all was well again, want %d", got, test.settled)
+					t.Errorf("%d counted after recovery, want %d", got, test.settled)
 				}
 			})
 		})

@@ -41,7 +41,7 @@ func TestSilentUploadsBlockNobody(t *testing.T) {
 	}
 	c.http.Timeout = 30 * time.Second
 	if a := c.post("/predict", "a.jpg", "x"); a.status != http.StatusOK {
-		t.Errorf("POST /predict beside silent uploads = %d %s", a.status, a.body)
+		t.Errorf("POST /predict during silent uploads = %d %s", a.status, a.body)
 	}
 }
 

@@ -25,20 +25,20 @@ func TestReadOptions(t *testing.T) {
 		want                   resnet18cloud.Priority
 		refused                bool
 	}{
-		"nothing":              {want: "bulk"},
-		"seconds":              {timeout: "2.5", deadline: 2500 * time.Millisecond, want: "bulk"},
-		"a duration":           {timeout: "300ms", deadline: 300 * time.Millisecond, want: "bulk"},
-		"the longest":          {timeout: "1000000", deadline: 1e6 * time.Second, want: "bulk"},
-		"longer":               {timeout: "1000001", refused: true},
-		"no time":              {timeout: "0", refused: true},
-		"negative":             {timeout: "-1", refused: true},
-		"negative duration":    {timeout: "-1s", refused: true},
-		"not a time":           {timeout: "soon", refused: true},
-		"interactive":          {priority: "interactive", want: "interactive"},
-		"bulk":                 {priority: "bulk", want: "bulk"},
-		"another priority":     {priority: "vip", refused: true},
-		"the longest key":      {key: strings.Repeat("k", 255), want: "bulk"},
-		"a key that is longer": {key: strings.Repeat("k", 256), refused: true},
+		"nothing":           {want: "bulk"},
+		"seconds":           {timeout: "2.5", deadline: 2500 * time.Millisecond, want: "bulk"},
+		"a duration":        {timeout: "300ms", deadline: 300 * time.Millisecond, want: "bulk"},
+		"the longest":       {timeout: "1000000", deadline: 1e6 * time.Second, want: "bulk"},
+		"longer":            {timeout: "1000001", refused: true},
+		"no time":           {timeout: "0", refused: true},
+		"negative":          {timeout: "-1", refused: true},
+		"negative duration": {timeout: "-1s", refused: true},
+		"not a duration":    {timeout: "soon", refused: true},
+		"interactive":       {priority: "interactive", want: "interactive"},
+		"bulk":              {priority: "bulk", want: "bulk"},
+		"another priority":  {priority: "vip", refused: true},
+		"the longest key":   {key: strings.Repeat("k", 255), want: "bulk"},
+		"key too long":      {key: strings.Repeat("k", 256), refused: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -112,17 +112,17 @@ func TestRestart(t *testing.T) {
 		counts  int // immediately
 		settled int // after the store has recovered
 	}{
-		"well":                         {nil, queuetest.None, false, false, "queued", 1, 1},
-		"record refused":               {[]storetest.Fault{storetest.Refused}, queuetest.None, false, true, "failed", 0, 0},
-		"record unheard":               {[]storetest.Fault{storetest.Unacknowledged}, queuetest.None, false, true, "queued", 0, 1},
-		"record repeated":              {[]storetest.Fault{storetest.Repeated}, queuetest.None, false, false, "queued", 1, 1},
-		"job refused":                  {nil, queuetest.Refused, false, true, "failed", 0, 0},
-		"job unheard":                  {nil, queuetest.Unacknowledged, false, true, "failed", 0, 0},
-		"job unheard, but taken":       {nil, queuetest.Unacknowledged, true, false, "processing", 1, 1},
-		"not taken back":               {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Refused, false, true, "queued", 0, 1},
-		"taken back, unheard":          {[]storetest.Fault{storetest.None, storetest.Unacknowledged}, queuetest.Refused, false, true, "failed", 0, 0},
-		"taken back, and tried again":  {[]storetest.Fault{storetest.None, storetest.Repeated}, queuetest.Refused, false, true, "failed", 0, 0},
-		"taken, and taking back fails": {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Unacknowledged, true, true, "processing", 0, 1},
+		"well":                          {nil, queuetest.None, false, false, "queued", 1, 1},
+		"record refused":                {[]storetest.Fault{storetest.Refused}, queuetest.None, false, true, "failed", 0, 0},
+		"record unheard":                {[]storetest.Fault{storetest.Unacknowledged}, queuetest.None, false, true, "queued", 0, 1},
+		"record repeated":               {[]storetest.Fault{storetest.Repeated}, queuetest.None, false, false, "queued", 1, 1},
+		"job refused":                   {nil, queuetest.Refused, false, true, "failed", 0, 0},
+		"job unheard":                   {nil, queuetest.Unacknowledged, false, true, "failed", 0, 0},
+		"job unacknowledged, but taken": {nil, queuetest.Unacknowledged, true, false, "processing", 1, 1},
+		"not rolled back":               {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Refused, false, true, "queued", 0, 1},
+		"rolled back, unacknowledged":   {[]storetest.Fault{storetest.None, storetest.Unacknowledged}, queuetest.Refused, false, true, "failed", 0, 0},
+		"rolled back, and retried":      {[]storetest.Fault{storetest.None, storetest.Repeated}, queuetest.Refused, false, true, "failed", 0, 0},
+		"taken, and rollback fails":     {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Unacknowledged, true, true, "processing", 0, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestRestart(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := counted(t, b.Dispatcher); got.Accepted != test.settled || got.Failed != 0 {
-					t.Errorf("%+v counted when all was well again, want %d accepted", got, test.settled)
+					t.Errorf("%+v counted after recovery, want %d accepted", got, test.settled)
 				}
 			})
 		})

@@ -115,7 +115,7 @@ func TestDo(t *testing.T) {
 		"overdue": {
 			record:  func(j resnet18cloud.Job) *store.Record { j.Deadline = j.QueuedAt; return queued(j) },
 			replica: answering, ended: true, status: "failed", code: "deadline"},
-		"the record's deadline counts": {
+		"the record's deadline applies": {
 			job:     func(j *resnet18cloud.Job) { j.Deadline = j.QueuedAt.Add(-time.Second) },
 			record:  func(j resnet18cloud.Job) *store.Record { j.Deadline = time.Time{}; return queued(j) },
 			replica: answering, ended: true, status: "completed", attempts: 1},
@@ -124,17 +124,17 @@ func TestDo(t *testing.T) {
 			replica: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, ended: true, status: "failed", code: "deadline", attempts: 1},
 		"replica is busy": {
 			record: queued, replica: failingWith("full"), after: 100 * time.Millisecond, retry: true, status: "processing"},
-		"replica is absent": {
+		"no replica": {
 			record: queued, replica: failingWith("unavailable"), after: 100 * time.Millisecond, retry: true, status: "processing"},
 		"replica fails": {
 			record: queued, replica: failingWith("internal"), after: 200 * time.Millisecond, retry: true, status: "processing", attempts: 1},
 		"replica fails for the last time": {
 			record:  func(j resnet18cloud.Job) *store.Record { r := queued(j); r.Attempts = 2; return r },
 			replica: failingWith("internal"), ended: true, status: "failed", code: "internal", attempts: 3},
-		"dispatchers died of it": {
+		"dispatchers died while processing it": {
 			record:  func(j resnet18cloud.Job) *store.Record { r := started(*queued(j), noon); r.Attempts = 3; return &r },
 			replica: answering, ended: true, status: "failed", code: "internal", attempts: 3},
-		"image at fault": {
+		"invalid image": {
 			record: queued, replica: failingWith("undecodable"), ended: true, status: "failed", code: "undecodable", attempts: 1},
 	}
 	for name, test := range tests {
@@ -345,9 +345,9 @@ func TestConcludeAmongOthers(t *testing.T) {
 		status resnet18cloud.Status
 		counts int
 	}{
-		"another began":       {func(r store.Record) store.Record { return started(r, noon) }, "completed", 1},
-		"another ended it":    {func(r store.Record) store.Record { return cancelled(r, noon) }, "cancelled", 0},
-		"it was started anew": {func(r store.Record) store.Record { return restarted(r, newRecord(benchJob()), noon) }, "queued", 0},
+		"another began":    {func(r store.Record) store.Record { return started(r, noon) }, "completed", 1},
+		"another ended it": {func(r store.Record) store.Record { return cancelled(r, noon) }, "cancelled", 0},
+		"it was restarted": {func(r store.Record) store.Record { return restarted(r, newRecord(benchJob()), noon) }, "queued", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -358,7 +358,7 @@ func TestConcludeAmongOthers(t *testing.T) {
 					t.Fatal(err)
 				}
 				if o := b.conclude(t.Context(), completed(r, resnet18cloud.Result{}, false, time.Now()), nil); !o.ended {
-					t.Errorf("conclude = %+v, want ended: the job is of no use any more", o)
+					t.Errorf("conclude = %+v, want ended: the job is obsolete", o)
 				}
 				if got := b.get(t, r.ID); got.Status != test.status {
 					t.Errorf("record is %s, want %s", got.Status, test.status)
@@ -417,11 +417,11 @@ func TestSettle(t *testing.T) {
 		retries float64
 		log     string
 	}{
-		"ended":           {outcome{ended: true}, nil, "ack", 0, ""},
-		"ended, unheard":  {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="acknowledging the job failed" request_id=id error=away`},
-		"replica failed":  {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job returned to the queue" request_id=id delay=400ms error="hung up"`},
-		"store is away":   {outcome{after: time.Second, err: errors.New("store away")}, nil, "nak 1s", 0, `level=WARN msg="job returned to the queue" request_id=id error="store away"`},
-		"nothing is well": {outcome{after: time.Second, err: errors.New("store away")}, errors.New("queue away"), "nak 1s", 0, `error="queue away"`},
+		"ended":                 {outcome{ended: true}, nil, "ack", 0, ""},
+		"ended, unacknowledged": {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="acknowledging the job failed" request_id=id error=away`},
+		"replica failed":        {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job returned to the queue" request_id=id delay=400ms error="hung up"`},
+		"store is unavailable":  {outcome{after: time.Second, err: errors.New("store unavailable")}, nil, "nak 1s", 0, `level=WARN msg="job returned to the queue" request_id=id error="store unavailable"`},
+		"everything fails":      {outcome{after: time.Second, err: errors.New("store unavailable")}, errors.New("queue away"), "nak 1s", 0, `error="queue away"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -458,11 +458,11 @@ func TestKeepAlive(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		for i, want := range []time.Duration{3, 6, 9} {
 			if i >= len(j.progress) || j.progress[i].Sub(begun) != want*time.Second {
-				t.Fatalf("told %v after %s, want after 3, 6 and 9 s", j.progress, begun)
+				t.Fatalf("heartbeats %v after %s, want after 3, 6 and 9 s", j.progress, begun)
 			}
 		}
 		if len(j.progress) != 3 {
-			t.Errorf("told %d times, want 3 times: it was settled after 10 s", len(j.progress))
+			t.Errorf("%d heartbeats, want 3: it was settled after 10 s", len(j.progress))
 		}
 	})
 }

@@ -17,11 +17,11 @@ func TestClearsIn(t *testing.T) {
 		service     time.Duration
 		want        time.Duration
 	}{
-		"nothing was worked on yet": {2, 5, 0, 0},
-		"nobody is here":            {2, 0, service, 0},
-		"one slot":                  {1, 5, service, 5 * service},
-		"two slots":                 {2, 5, service, 5 * service / 2},
-		"eight slots":               {8, 4, service, service / 2},
+		"no image yet": {2, 5, 0, 0},
+		"no requests":  {2, 0, service, 0},
+		"one slot":     {1, 5, service, 5 * service},
+		"two slots":    {2, 5, service, 5 * service / 2},
+		"eight slots":  {8, 4, service, service / 2},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -396,7 +396,7 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 		t.Errorf("%v requests wait, want none", n)
 	}
 	if a := predict(t, r.url, "a.jpg", "junco"); a.status != http.StatusOK {
-		t.Errorf("POST /predict beside slow uploads = %d %s", a.status, a.body)
+		t.Errorf("POST /predict during slow uploads = %d %s", a.status, a.body)
 	}
 }
 
@@ -494,7 +494,7 @@ func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !condition(); {
 		if time.Now().After(deadline) {
-			t.Fatal("condition did not come true")
+			t.Fatal("condition not met")
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestAttemptTimeout(t *testing.T) {
 				}
 			}
 		}},
-		"answers in drops": {image, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+		"trickles its response": {image, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
 				if _, err := io.WriteString(w, " "); err != nil || r.Context().Err() != nil {
@@ -141,7 +141,7 @@ func TestNoRedirects(t *testing.T) {
 	p := start(t, forward.Config{Endpoints: []string{moved.URL}}, 1)
 	_, err := p.Classify(t.Context(), image)
 	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "returned status 307") {
-		t.Errorf("Classify: %v, want an error that names the redirect", err)
+		t.Errorf("Classify: %v, want an error with the redirect", err)
 	}
 	if n := other.images.Load(); n != 0 {
 		t.Errorf("the image was sent on to another host")
@@ -152,7 +152,7 @@ func TestNoRedirects(t *testing.T) {
 	moved.ready.Store(&away)
 	waitHealthy(t, p, 0)
 	if problem := p.Endpoints()[0].Problem; !strings.Contains(problem, "returned status 307") {
-		t.Errorf("problem %q does not name the redirect", problem)
+		t.Errorf("problem %q does not have the redirect", problem)
 	}
 }
 
@@ -202,9 +202,9 @@ func TestForwardTime(t *testing.T) {
 		replica time.Duration
 		forward bool
 	}{
-		"replica says its time":         {`{"predictions":["junco"],"inference_time":3600,"timing":{"replica":0.000001}}`, time.Microsecond, true},
-		"says only what inference took": {`{"predictions":["junco"],"inference_time":0.000001}`, time.Microsecond, true},
-		"claims more than it took":      {`{"predictions":["junco"],"inference_time":3600}`, time.Hour, false},
+		"replica reports its time":           {`{"predictions":["junco"],"inference_time":3600,"timing":{"replica":0.000001}}`, time.Microsecond, true},
+		"reports only the inference time":    {`{"predictions":["junco"],"inference_time":0.000001}`, time.Microsecond, true},
+		"reports more than the elapsed time": {`{"predictions":["junco"],"inference_time":3600}`, time.Hour, false},
 	} {
 		f := newFake(t, "{}", answers(200, test.answer))
 		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)

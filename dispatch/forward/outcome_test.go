@@ -33,7 +33,7 @@ func TestInterruption(t *testing.T) {
 		event   eventKind
 	}{
 		"not reachable": {interruption{err: refused()}, resnet18cloud.CodeUnavailable, "is not reachable", attemptBroken},
-		"connection broken, and the repetition refused": {interruption{err: refused(), sent: true},
+		"connection broken, and the retry refused": {interruption{err: refused(), sent: true},
 			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"connection broken": {interruption{err: &url.Error{Op: "Post", URL: address, Err: io.EOF}, sent: true},
 			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
@@ -100,28 +100,28 @@ func TestReply(t *testing.T) {
 		code    resnet18cloud.Code
 		message string
 	}{
-		"broken image":     {422, `{"error":"Not a decodable image"}`, image, resnet18cloud.CodeUndecodable, "Not a decodable image"},
-		"bomb":             {413, `{"error":"Too many pixels"}`, image, resnet18cloud.CodeTooLarge, "Too many pixels"},
-		"format":           {415, ``, image, resnet18cloud.CodeUnsupported, "Replica http://replica:5000 returned status 415 Unsupported Media Type"},
-		"no image":         {400, `{"error":"No image"}`, image, resnet18cloud.CodeInvalid, "No image"},
-		"name too long":    {414, ``, image, resnet18cloud.CodeInvalid, "Replica http://replica:5000 returned status 414 Request URI Too Long"},
-		"full":             {503, `{"error":"Queue is full"}`, moment, resnet18cloud.CodeFull, "Queue is full"},
-		"too many":         {429, ``, moment, resnet18cloud.CodeFull, "Replica http://replica:5000 returned status 429 Too Many Requests"},
-		"slow connection":  {408, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 408 Request Timeout"},
-		"crash":            {500, `oops`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
-		"crash with words": {500, `{"error":"Internal error"}`, replica, resnet18cloud.CodeInternal, "Internal error"},
-		"no words":         {500, `{"hint":"h"}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
-		"bad gateway":      {502, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 502 Bad Gateway"},
-		"gateway timeout":  {504, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 504 Gateway Timeout"},
-		"wrong place":      {404, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 404 Not Found"},
-		"wrong method":     {405, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 405 Method Not Allowed"},
-		"no password":      {401, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 401 Unauthorized"},
-		"not allowed":      {403, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 403 Forbidden"},
-		"moved":            {307, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 307 Temporary Redirect"},
-		"no content":       {204, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 204 No Content"},
-		"not JSON":         {200, `<html>`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
-		"no labels":        {200, `{}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
-		"cut short":        {200, `{"predictions":["junco"`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"broken image":         {422, `{"error":"Not a decodable image"}`, image, resnet18cloud.CodeUndecodable, "Not a decodable image"},
+		"bomb":                 {413, `{"error":"Too many pixels"}`, image, resnet18cloud.CodeTooLarge, "Too many pixels"},
+		"format":               {415, ``, image, resnet18cloud.CodeUnsupported, "Replica http://replica:5000 returned status 415 Unsupported Media Type"},
+		"no image":             {400, `{"error":"No image"}`, image, resnet18cloud.CodeInvalid, "No image"},
+		"name too long":        {414, ``, image, resnet18cloud.CodeInvalid, "Replica http://replica:5000 returned status 414 Request URI Too Long"},
+		"full":                 {503, `{"error":"Queue is full"}`, moment, resnet18cloud.CodeFull, "Queue is full"},
+		"too many":             {429, ``, moment, resnet18cloud.CodeFull, "Replica http://replica:5000 returned status 429 Too Many Requests"},
+		"slow connection":      {408, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 408 Request Timeout"},
+		"crash":                {500, `oops`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
+		"crash with a message": {500, `{"error":"Internal error"}`, replica, resnet18cloud.CodeInternal, "Internal error"},
+		"no words":             {500, `{"hint":"h"}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
+		"bad gateway":          {502, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 502 Bad Gateway"},
+		"gateway timeout":      {504, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 504 Gateway Timeout"},
+		"wrong place":          {404, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 404 Not Found"},
+		"wrong method":         {405, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 405 Method Not Allowed"},
+		"no password":          {401, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 401 Unauthorized"},
+		"not allowed":          {403, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 403 Forbidden"},
+		"moved":                {307, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 307 Temporary Redirect"},
+		"no content":           {204, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 204 No Content"},
+		"not JSON":             {200, `<html>`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"no labels":            {200, `{}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"cut short":            {200, `{"predictions":["junco"`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
 	}
 	tells := map[blame]eventKind{image: attemptAnswered, moment: attemptRejected, replica: attemptFailed}
 	for name, test := range tests {
@@ -195,12 +195,12 @@ func TestWorse(t *testing.T) {
 	full, soon, late := failure(resnet18cloud.CodeFull, 0), failure(resnet18cloud.CodeFull, 1), failure(resnet18cloud.CodeFull, 2)
 	gone := failure(resnet18cloud.CodeUnavailable, 0)
 	for name, test := range map[string]struct{ more, less error }{
-		"one had the image, the other no room":         {had, soon},
-		"one had the image, the other is gone":         {had, gone},
-		"one has no room, the other is gone":           {full, gone},
-		"one says sooner":                              {soon, late},
-		"one says when, the other does not":            {late, full},
-		"the first attempt has nothing to be put over": {gone, nil},
+		"one received the image, the other is full":        {had, soon},
+		"one received the image, the other is unreachable": {had, gone},
+		"one is full, the other is unreachable":            {full, gone},
+		"one has a shorter retry time":                     {soon, late},
+		"only one has a retry time":                        {late, full},
+		"first attempt":                                    {gone, nil},
 	} {
 		if test.less != nil {
 			if got := worse(test.more, test.less); got != test.more {

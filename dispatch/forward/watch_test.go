@@ -137,7 +137,7 @@ func TestNotReady(t *testing.T) {
 	f.ready.Store(&warming)
 	waitHealthy(t, p, 0)
 	if e := p.Endpoints()[0]; !strings.Contains(e.Problem, "/health/ready returned status 503") {
-		t.Errorf("problem %q does not say what the probe found", e.Problem)
+		t.Errorf("problem %q does not have the probe's result", e.Problem)
 	}
 	if n, _ := p.Slots(); n != 0 {
 		t.Errorf("%d slots, want none", n)
@@ -153,7 +153,7 @@ func TestNotReady(t *testing.T) {
 func TestInvalidInfo(t *testing.T) {
 	t.Parallel()
 	for name, info := range map[string]string{
-		"not JSON": "<html>", "a number without bounds": `{"concurrency":1e300}`,
+		"not JSON": "<html>", "a huge number": `{"concurrency":1e300}`,
 		"more than is read": `{"warning":"` + strings.Repeat("x", 64<<10) + `"}`,
 	} {
 		f := newFake(t, info, ours)

@@ -25,7 +25,7 @@ func TestGrace(t *testing.T) {
 		"all at once, then silent": {8 << 20, 0, time.Hour, least, 10 * time.Second},
 		"stops after a while":      {0, 1 << 20, 11 * time.Second, least, 5 * time.Second},
 		"a byte now and then":      {0, 1, 4 * time.Second, least, 5 * time.Second},
-		"any rate will do":         {0, 0, time.Hour, 0, 0},
+		"no minimum rate":          {0, 0, time.Hour, 0, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -59,19 +59,19 @@ func TestRate(t *testing.T) {
 		silence time.Duration
 		want    float64
 	}{
-		"not judged yet":               {[]step{{10, 100 * time.Millisecond}}, 0, math.Inf(1)},
-		"not judged yet, silent":       {nil, 999 * time.Millisecond, math.Inf(1)},
-		"silent for a second":          {nil, time.Second, 0},
-		"ten a second":                 {[]step{{10, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
-		"ten a second, half a second":  {[]step{{10, time.Second}, {10, time.Second}}, 500 * time.Millisecond, 10 / 1.5},
-		"five each half second":        {[]step{{5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}}, 0, 10},
-		"thirty each three seconds":    {[]step{{30, 3 * time.Second}, {30, 3 * time.Second}}, 0, 10},
-		"a burst is forgotten":         {[]step{{1 << 20, 0}}, 2 * time.Second, 0},
-		"a burst is half forgotten":    {[]step{{1000, 0}}, 1500 * time.Millisecond, 1000 / 1.5},
-		"slow at first, then fast":     {[]step{{1, 5 * time.Second}, {1000, time.Second}}, 0, 1000},
-		"fast at first, then slow":     {[]step{{1 << 20, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
-		"time waiting for us is not":   {[]step{{500, 500 * time.Millisecond}, {500, 500 * time.Millisecond}}, 0, 1000},
-		"silence is not counted twice": {[]step{{100, time.Second}}, 0, 100},
+		"first second":                               {[]step{{10, 100 * time.Millisecond}}, 0, math.Inf(1)},
+		"first second, silent":                       {nil, 999 * time.Millisecond, math.Inf(1)},
+		"silent for a second":                        {nil, time.Second, 0},
+		"ten a second":                               {[]step{{10, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
+		"ten a second, half a second":                {[]step{{10, time.Second}, {10, time.Second}}, 500 * time.Millisecond, 10 / 1.5},
+		"five each half second":                      {[]step{{5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}}, 0, 10},
+		"thirty each three seconds":                  {[]step{{30, 3 * time.Second}, {30, 3 * time.Second}}, 0, 10},
+		"a burst is forgotten":                       {[]step{{1 << 20, 0}}, 2 * time.Second, 0},
+		"a burst is half forgotten":                  {[]step{{1000, 0}}, 1500 * time.Millisecond, 1000 / 1.5},
+		"slow at first, then fast":                   {[]step{{1, 5 * time.Second}, {1000, time.Second}}, 0, 1000},
+		"fast at first, then slow":                   {[]step{{1 << 20, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
+		"time waiting for the server does not count": {[]step{{500, 500 * time.Millisecond}, {500, 500 * time.Millisecond}}, 0, 1000},
+		"silence is not counted twice":               {[]step{{100, time.Second}}, 0, 100},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

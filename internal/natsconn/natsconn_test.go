@@ -266,9 +266,9 @@ func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 		})
 	}
 	for name, cfg := range map[string]natsconn.Config{
-		"credentials that are not there": {URL: "nats://127.0.0.1:1", Creds: "/nonexistent"},
-		"a URL of another protocol":      {URL: "http://127.0.0.1:1"},
-		"no host":                        {URL: "nats://"},
+		"missing credentials file":  {URL: "nats://127.0.0.1:1", Creds: "/nonexistent"},
+		"a URL of another protocol": {URL: "http://127.0.0.1:1"},
+		"no host":                   {URL: "nats://"},
 	} {
 		if c, err := natsconn.Open(t.Context(), cfg); err == nil {
 			t.Errorf("%s: Open succeeded", name)

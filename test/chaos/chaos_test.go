@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -109,7 +110,7 @@ func (s *system) torment(ctx context.Context, more func() bool) {
 			if i == 0 {
 				s.t.Logf("round %d: %s", round, names(faults))
 			}
-			harness.Pause(ctx, time.Duration(200+s.rng.IntN(1300))*time.Millisecond)
+			pause.For(ctx, time.Duration(200+s.rng.IntN(1300))*time.Millisecond)
 			s.faults = append(s.faults, harness.Fault{Name: f.name, Start: time.Now()})
 			last := &s.faults[len(s.faults)-1]
 			f.do(ctx, s)
@@ -139,7 +140,7 @@ func (s *system) awaitRecovery(ctx context.Context, f harness.Fault, settle time
 		}
 		s.awaitReady(ctx)
 	}
-	harness.Pause(ctx, settle)
+	pause.For(ctx, settle)
 }
 
 func names(faults []fault) []string {

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 // connections opens n connections to the dispatcher, sends the same text on each, and keeps them open for a time.
@@ -59,7 +59,7 @@ func slowUploads(ctx context.Context, s *system) {
 			if _, err := conn.Write(piece); err != nil {
 				return // the dispatcher has cut the connection
 			}
-			harness.Pause(ctx, 100*time.Millisecond)
+			pause.For(ctx, 100*time.Millisecond)
 		}
 	})
 }

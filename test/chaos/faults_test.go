@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -25,13 +26,13 @@ var everywhere = []fault{
 	{name: "connections cut", do: func(ctx context.Context, s *system) {
 		p := s.proxies[s.rng.IntN(replicas)]
 		p.Cut(100)
-		harness.Pause(ctx, time.Second)
+		pause.For(ctx, time.Second)
 		p.Cut(0)
 	}, harmless: true},
 	{name: "connections slowed", do: func(ctx context.Context, s *system) {
 		p := s.proxies[s.rng.IntN(replicas)]
 		p.Slow(200 * time.Millisecond)
-		harness.Pause(ctx, time.Second)
+		pause.For(ctx, time.Second)
 		p.Slow(0)
 	}, harmless: true},
 }
@@ -85,13 +86,13 @@ func (s *system) bounce(ctx context.Context, p *harness.Process, sig syscall.Sig
 	if err := p.Down(sig); err != nil && sig == syscall.SIGTERM {
 		s.t.Errorf("%s told to stop: %v", p.Name(), err)
 	}
-	harness.Pause(ctx, time.Duration(100+s.rng.IntN(900))*time.Millisecond)
+	pause.For(ctx, time.Duration(100+s.rng.IntN(900))*time.Millisecond)
 	s.up(p)
 }
 
 // hang suspends a process.
 func (s *system) hang(ctx context.Context, p *harness.Process, length time.Duration) {
 	p.Signal(syscall.SIGSTOP)
-	harness.Pause(ctx, length)
+	pause.For(ctx, length)
 	p.Signal(syscall.SIGCONT)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -64,7 +65,7 @@ func TestSoak(t *testing.T) {
 	var most [3]int   // KiB, in each third
 	series := []int{} // MiB, of all samples
 	for i := range samples {
-		harness.Pause(ctx, time.Until(start.Add(time.Duration(i+1)*length/samples)))
+		pause.For(ctx, time.Until(start.Add(time.Duration(i+1)*length/samples)))
 		now := residentKiB(t, s.dispatchers[0])
 		most[3*i/samples] = max(most[3*i/samples], now)
 		series = append(series, now>>10)
@@ -84,7 +85,7 @@ func (s *system) soak(ctx context.Context, t *testing.T, client *harness.Client,
 	defer cancel()
 	a := client.Submit(limited, s.urls[0], image, name)
 	for !a.Accepted() && limited.Err() == nil {
-		harness.Pause(limited, 200*time.Millisecond)
+		pause.For(limited, 200*time.Millisecond)
 		a = client.Submit(limited, s.urls[0], image, name)
 	}
 	end := a

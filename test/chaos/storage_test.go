@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -50,7 +51,7 @@ func fillDisk(ctx context.Context, s *system) {
 		s.t.Errorf("fill the disk: %v", err)
 	}
 	full := time.Now()
-	harness.Pause(ctx, time.Duration(4000+s.rng.IntN(2000))*time.Millisecond)
+	pause.For(ctx, time.Duration(4000+s.rng.IntN(2000))*time.Millisecond)
 	s.judgeFullDisk(full)
 	if err := os.Remove(filler); err != nil {
 		s.t.Error(err)
@@ -92,7 +93,7 @@ func (s *system) backlog(ctx context.Context) (work func()) {
 	for _, r := range s.replicas {
 		_ = r.Down(syscall.SIGKILL) // its exit status reports the kill
 	}
-	harness.Pause(ctx, 1500*time.Millisecond)
+	pause.For(ctx, 1500*time.Millisecond)
 	return func() {
 		for i, r := range s.replicas {
 			s.up(r)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -82,7 +83,7 @@ func (s *system) run(ctx context.Context, sc scenario) {
 	unwatch := s.watch(ctx)
 	s.load.Start(ctx)
 	for round := 0; sc.round != nil && (round == 0 || s.load.Sent() < requests(s.t)) && ctx.Err() == nil; round++ {
-		harness.Pause(ctx, 2*time.Second)
+		pause.For(ctx, 2*time.Second)
 		sc.round(ctx, s)
 	}
 	if sc.once != nil {

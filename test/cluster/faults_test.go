@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -18,7 +19,7 @@ func (s *system) kill(ctx context.Context, name string, victim int) {
 	s.t.Logf("%s: %s", name, n.Name())
 	end := s.begin(name)
 	_ = n.Down(syscall.SIGKILL) // its exit status reports the kill
-	harness.Pause(ctx, down)
+	pause.For(ctx, down)
 	if err := n.Up(); err != nil {
 		s.t.Error(err)
 	}
@@ -52,7 +53,7 @@ func (s *system) stop(ctx context.Context, name string, d time.Duration, victims
 		s.t.Logf("%s: %s", name, s.nats.servers[k].Name())
 		s.nats.servers[k].Signal(syscall.SIGSTOP)
 	}
-	harness.Pause(ctx, d)
+	pause.For(ctx, d)
 	for _, k := range victims {
 		s.nats.servers[k].Signal(syscall.SIGCONT)
 	}
@@ -73,7 +74,7 @@ func cutServer(ctx context.Context, s *system) {
 	s.t.Logf("cut off: %s, the jobs' leader is %s", s.nats.servers[s.cutOff].Name(), s.nats.servers[s.leader(ctx, "jobs")].Name())
 	end := s.begin("cut off")
 	heal := s.nats.cut(s.cutOff, s.clients[s.cutOff])
-	harness.Pause(ctx, 20*time.Second)
+	pause.For(ctx, 20*time.Second)
 	heal()
 	end()
 	s.awaitRecovery(ctx)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -36,7 +37,7 @@ func TestNATSComesLate(t *testing.T) {
 	unwatch := s.watch(ctx)
 	end := s.begin("NATS absent")
 	s.load.Start(ctx)
-	harness.Pause(ctx, 10*time.Second)
+	pause.For(ctx, 10*time.Second)
 	s.nats.start(ctx, t)
 	end()
 	s.awaitRecovery(ctx)

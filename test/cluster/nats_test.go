@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -149,7 +150,7 @@ func (c *natsCluster) stream(ctx context.Context, word string) (*jetstream.Strea
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("find the stream of %s: %w", word, names.Err())
 		}
-		harness.Pause(ctx, 100*time.Millisecond)
+		pause.For(ctx, 100*time.Millisecond)
 	}
 }
 

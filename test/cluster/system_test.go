@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -174,5 +175,5 @@ func (s *system) awaitRecovery(ctx context.Context) {
 	if err := s.nats.awaitHealthy(ctx); err != nil {
 		s.t.Error(err)
 	}
-	harness.Pause(ctx, 2*time.Second) // for late rejections
+	pause.For(ctx, 2*time.Second) // for late rejections
 }

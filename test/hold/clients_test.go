@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 // holder is one connection of a client that occupies a resource. It returns when the server has closed it, or when
@@ -37,22 +39,15 @@ func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
 					end()
 					_ = c.Close()
 				}
-				pause(ctx, 2*time.Second+rand.N(3*time.Second))
+				pause.For(ctx, 2*time.Second+rand.N(3*time.Second))
 			}
 		})
 	}
 	for deadline := time.Now().Add(10 * time.Second); held.Load() < int64(n) && time.Now().Before(deadline); {
-		pause(ctx, 10*time.Millisecond)
+		pause.For(ctx, 10*time.Millisecond)
 	}
 	t.Logf("%d of %d hold something", held.Load(), n)
 	return func() { cancel(); all.Wait() }
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 // upload sends an image of n bytes at the given rate in bytes per second; 0 sends none of it.
@@ -63,7 +58,7 @@ func upload(path string, n, perSecond int) holder {
 		piece := make([]byte, max(1, perSecond/4))
 		for sent := 0; err == nil && perSecond > 0 && sent < n; sent += len(piece) {
 			_, err = c.Write(piece[:min(len(piece), n-sent)])
-			pause(ctx, time.Second/4)
+			pause.For(ctx, time.Second/4)
 		}
 		if err != nil {
 			return err
@@ -93,7 +88,7 @@ func unfinished(ctx context.Context, c net.Conn, held func()) error {
 	held()
 	for err == nil && ctx.Err() == nil {
 		_, err = io.WriteString(c, "X: y\r\n")
-		pause(ctx, time.Second)
+		pause.For(ctx, time.Second)
 	}
 	return err
 }
@@ -115,7 +110,7 @@ func ask(request string, then func(ctx context.Context, c net.Conn) error) holde
 
 // leave reads nothing.
 func leave(ctx context.Context, _ net.Conn) error {
-	pause(ctx, time.Minute)
+	pause.For(ctx, time.Minute)
 	return nil
 }
 
@@ -127,13 +122,13 @@ func drain(c net.Conn) error {
 	return err
 }
 
-// felt has the latencies of well-behaved clients.
-type felt struct {
+// latencies are the latencies of well-behaved clients.
+type latencies struct {
 	took   []time.Duration
 	errors map[string]int
 }
 
-func (f *felt) add(other felt) {
+func (f *latencies) add(other latencies) {
 	f.took = append(f.took, other.took...)
 	for e, n := range other.errors {
 		if f.errors == nil {
@@ -143,12 +138,12 @@ func (f *felt) add(other felt) {
 	}
 }
 
-func (f felt) quantile(q float64) time.Duration {
+func (f latencies) quantile(q float64) time.Duration {
 	slices.Sort(f.took)
 	return f.took[int(q*float64(len(f.took)-1))]
 }
 
-func (f felt) String() string {
+func (f latencies) String() string {
 	s := fmt.Sprintf("%d requests, p50 %s, p99 %s, most %s", len(f.took), round(f.quantile(0.5)), round(f.quantile(0.99)), round(f.quantile(1)))
 	if len(f.errors) > 0 {
 		s += fmt.Sprint(", errors ", f.errors)
@@ -163,13 +158,13 @@ var uploads atomic.Int64
 
 // measure sends the given number of images per second, on schedule, half of them on new connections, and checks each
 // time whether the server is ready.
-func measure(t *testing.T, addr string, perSecond int, d time.Duration) felt {
+func measure(t *testing.T, addr string, perSecond int, d time.Duration) latencies {
 	t.Helper()
 	kept := &http.Transport{MaxIdleConnsPerHost: 100}
 	defer kept.CloseIdleConnections()
 	clients := []*http.Client{{Transport: kept, Timeout: time.Minute}, {Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}}
 	var mu sync.Mutex
-	var f felt
+	var f latencies
 	f.errors = map[string]int{}
 	var all sync.WaitGroup
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))

@@ -39,7 +39,7 @@ func compare(t *testing.T, p *process, perSecond, n int, h holder) {
 	measure(t, p.addr, perSecond, 2*time.Second) // warm-up
 	p.peakMiB()
 	for attempt := 1; ; attempt++ {
-		var without, with felt
+		var without, with latencies
 		for range 2 {
 			without.add(measure(t, p.addr, perSecond, seconds(t)))
 			stop := hold(t, p.addr, n, h)

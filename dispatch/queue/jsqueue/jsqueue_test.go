@@ -112,7 +112,7 @@ func TestRestartedServer(t *testing.T) {
 	q := jsqueue.New(conn, cfg)
 	queuetest.Start(t, q)
 	for name, before := range map[string]func() error{
-		"as it was":  func() error { return nil },
+		"unchanged":  func() error { return nil },
 		"empty":      func() error { return os.RemoveAll(dir) },
 		"once again": func() error { return nil },
 	} {

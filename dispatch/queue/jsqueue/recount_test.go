@@ -12,17 +12,17 @@ func TestTally(t *testing.T) {
 		want           int64
 	}
 	tests := map[string][]look{
-		"right":                                   {{0, 5, 5, 0}, {0, 5, 5, 0}, {0, 5, 5, 0}, {0, 5, 5, 0}},
-		"others have added many":                  {{0, 5, 9, 4}},
-		"others have taken many":                  {{0, 9, 5, -4}},
-		"own changes explain it":                  {{3, 5, 9, 0}, {3, 5, 1, 0}},
-		"own changes do not explain so much":      {{3, 5, 10, 5}},
-		"one off, and it stays":                   {{0, 1, 0, 0}, {0, 1, 0, 0}, {0, 1, 0, -1}, {0, 0, 0, 0}},
-		"one off, and it stays, the other way":    {{0, 3, 4, 0}, {0, 3, 4, 0}, {0, 3, 4, 1}},
-		"one off only now and then":               {{0, 1, 0, 0}, {0, 1, 1, 0}, {0, 1, 0, 0}, {0, 1, 1, 0}, {0, 1, 0, 0}},
-		"off by different amounts under load":     {{4, 10, 12, 0}, {4, 20, 21, 0}, {4, 15, 18, 1}},
-		"off in both directions under load":       {{4, 10, 12, 0}, {4, 20, 19, 0}, {4, 15, 18, 0}, {4, 15, 17, 0}},
-		"a correction starts the looks once more": {{0, 1, 0, 0}, {0, 1, 0, 0}, {0, 1, 0, -1}, {0, 1, 0, 0}, {0, 1, 0, 0}, {0, 1, 0, -1}},
+		"right":                                 {{0, 5, 5, 0}, {0, 5, 5, 0}, {0, 5, 5, 0}, {0, 5, 5, 0}},
+		"others have added many":                {{0, 5, 9, 4}},
+		"others have taken many":                {{0, 9, 5, -4}},
+		"local changes explain it":              {{3, 5, 9, 0}, {3, 5, 1, 0}},
+		"local changes do not explain it":       {{3, 5, 10, 5}},
+		"off by one, permanently":               {{0, 1, 0, 0}, {0, 1, 0, 0}, {0, 1, 0, -1}, {0, 0, 0, 0}},
+		"off by one the other way, permanently": {{0, 3, 4, 0}, {0, 3, 4, 0}, {0, 3, 4, 1}},
+		"off by one occasionally":               {{0, 1, 0, 0}, {0, 1, 1, 0}, {0, 1, 0, 0}, {0, 1, 1, 0}, {0, 1, 0, 0}},
+		"off by different amounts under load":   {{4, 10, 12, 0}, {4, 20, 21, 0}, {4, 15, 18, 1}},
+		"off in both directions under load":     {{4, 10, 12, 0}, {4, 20, 19, 0}, {4, 15, 18, 0}, {4, 15, 17, 0}},
+		"a correction restarts the checks":      {{0, 1, 0, 0}, {0, 1, 0, 0}, {0, 1, 0, -1}, {0, 1, 0, 0}, {0, 1, 0, 0}, {0, 1, 0, -1}},
 	}
 	for name, looks := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestTally(t *testing.T) {
 			var tl tally
 			for i, l := range looks {
 				if got := tl.check(100, 100+l.changes, l.counted, l.truth); got != l.want {
-					t.Fatalf("look %d = %d, want %d", i, got, l.want)
+					t.Fatalf("check %d = %d, want %d", i, got, l.want)
 				}
 			}
 		})
@@ -43,7 +43,7 @@ func TestSettled(t *testing.T) {
 	t.Parallel()
 	var tl tally
 	if tl.settled(0, 0) {
-		t.Error("settled before the first look")
+		t.Error("settled before the first check")
 	}
 	tl.check(7, 7, 0, 0)
 	for name, test := range map[string]struct {
@@ -57,6 +57,6 @@ func TestSettled(t *testing.T) {
 	}
 	tl.check(7, 7, 0, 1)
 	if tl.settled(7, 0) {
-		t.Error("settled while the last look found a difference")
+		t.Error("settled although the last check found a difference")
 	}
 }

@@ -22,16 +22,16 @@ import (
 // Run runs the suite. open returns a new, empty store with the given time to live that is not running yet.
 func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
 	tests := map[string]func(*testing.T, store.Store){
-		"keeps everything":           keeps,
-		"creates once":               creates,
-		"updates the present":        updates,
-		"ends once":                  endsOnce,
-		"wakes who waits":            wakes,
-		"returns when time is up":    timeUp,
-		"lists what is unfinished":   unfinished,
-		"lists the last":             recent,
-		"refuses foreign ids":        foreignIDs,
-		"waits for what has expired": waitsForNothing,
+		"stores all fields":             keeps,
+		"creates once":                  creates,
+		"updates the current version":   updates,
+		"ends once":                     endsOnce,
+		"notifies waiters":              wakes,
+		"returns when the context ends": timeUp,
+		"lists unfinished records":      unfinished,
+		"lists recent records":          recent,
+		"rejects invalid IDs":           foreignIDs,
+		"Wait for an expired record":    waitsForNothing,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -6,17 +6,9 @@ import (
 	"net"
 	"net/http"
 	"time"
-)
 
-// Pause waits for d, or until ctx ends.
-func Pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
+)
 
 // Await calls is every 50 ms until it returns nil. When limit has passed, or ctx ends, it returns the last error
 // before that.
@@ -35,7 +27,7 @@ func Await(ctx context.Context, limit time.Duration, is func(context.Context) er
 		if limited.Err() != nil {
 			return fmt.Errorf("after %s: %w", limit, last)
 		}
-		Pause(limited, 50*time.Millisecond)
+		pause.For(limited, 50*time.Millisecond)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 const (
@@ -105,7 +107,7 @@ func (l *Load) Sent() int { return int(l.sent.Load()) }
 // AwaitSent waits until n images were sent, or ctx has ended.
 func (l *Load) AwaitSent(ctx context.Context, n int) {
 	for l.Sent() < n && ctx.Err() == nil {
-		Pause(ctx, 20*time.Millisecond)
+		pause.For(ctx, 20*time.Millisecond)
 	}
 }
 
@@ -173,7 +175,7 @@ func (l *Load) one(ctx context.Context, i int) {
 			return
 		}
 		if a.HTTPStatus != 200 {
-			Pause(limited, 300*time.Millisecond)
+			pause.For(limited, 300*time.Millisecond)
 		}
 	}
 }
@@ -197,7 +199,7 @@ func (l *Load) submit(ctx context.Context, r *Request, image []byte) (dispatcher
 		if accepted || !l.Retry || !retryable(s.Answer) {
 			return d, accepted
 		}
-		Pause(limited, retryPause(s.Answer, rng.Float64()))
+		pause.For(limited, retryPause(s.Answer, rng.Float64()))
 	}
 	return 0, false
 }
