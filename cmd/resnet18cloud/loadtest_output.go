@@ -86,7 +86,7 @@ func (o loadtestOutputs) draw(r report.Report) error {
 		err = r.HTMLFile(o.HTML)
 	}
 	if o.PNG != "" {
-		_, failed := r.Pictures(o.PNG)
+		_, failed := r.WritePNGs(o.PNG)
 		err = errors.Join(err, failed)
 	}
 	return err

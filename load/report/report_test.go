@@ -83,21 +83,17 @@ func TestHTMLStandsAlone(t *testing.T) {
 	}
 }
 
-func TestPictures(t *testing.T) {
+func TestWritePNGs(t *testing.T) {
 	t.Parallel()
 	for name, s := range results() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			paths, err := Report{Summary: s}.Pictures(filepath.Join(t.TempDir(), "new"))
+			paths, err := Report{Summary: s}.WritePNGs(filepath.Join(t.TempDir(), "new"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := 3
-			if len(s.Server) > 0 {
-				want = 4
-			}
-			if len(paths) != want {
-				t.Errorf("pictures %v, want %d", paths, want)
+			if want := map[string]int{"whole": 4, "all failed": 2, "one request": 3}[name]; len(paths) != want {
+				t.Errorf("charts %v, want %d", paths, want)
 			}
 			for _, path := range paths {
 				f, err := os.Open(path)
@@ -146,14 +142,14 @@ func TestLiveFrame(t *testing.T) {
 	live.Sample(result.Sample{HasStatus: true, Queue: 3, Processing: 2, Replicas: 1})
 	got := strings.Join(live.Frame(2500*time.Millisecond, 60), "\n")
 	for _, want := range []string{
-		"second   2 of 4, schedule 4,8,4,4",
-		"        [====================                    ]",
-		"due      ▄█                                            8/s",
-		"answered ██                                            6/s",
-		"so far   12 answered, 1 failed, 0 sent late",
-		"p50 50.0  p99 50.0  longest 50.0 ms, of the last 5 seconds",
-		"server   3 waiting, 2 in work; replicas: 1",
-		"failed   1 x full: Queue is full",
+		"second    2 of 4, schedule 4,8,4,4",
+		"         [===================                    ]",
+		"scheduled ▄█                                           8/s",
+		"answered  ██                                           6/s",
+		"so far    12 answered, 1 failed, 0 sent late",
+		"p50 50.0  p99 50.0  max 50.0 ms, in the last 5 seconds",
+		"server    3 waiting, 2 in progress; replicas: 1",
+		"failed    1 x full: Queue is full",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("view lacks %q:\n%s", want, got)
@@ -168,7 +164,7 @@ func TestLiveOverload(t *testing.T) {
 	for _, r := range []result.Record{{Intended: time.Second, Done: 2 * time.Second}, {Intended: 2 * time.Second, Done: 29 * time.Second}} {
 		live.Record(r)
 	}
-	if got, want := strings.Join(live.Frame(30*time.Second, 80), "\n"), "p50 27000  p99 27000  longest 27000 ms"; !strings.Contains(got, want) {
+	if got, want := strings.Join(live.Frame(30*time.Second, 80), "\n"), "p50 27000  p99 27000  max 27000 ms"; !strings.Contains(got, want) {
 		t.Errorf("view lacks %q:\n%s", want, got)
 	}
 	if got := strings.Join(live.Frame(40*time.Second, 80), "\n"); !strings.Contains(got, "no answer in the last 5 seconds") {

@@ -1,5 +1,5 @@
-// Package report shows people what a load test measured: as text, as pictures, and as one page of HTML that
-// needs nothing else. It only reads a result.Summary; the numbers are made there.
+// Package report shows the result of a load test as text, as charts, and as one page of HTML without external resources.
+// It reads a result.Summary, which computes all figures.
 package report
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
-// Text writes a summary for a terminal.
+// Text writes a summary as text.
 func Text(w io.Writer, s *result.Summary) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%s, schedule %s, %s\n", s.Target, s.Schedule, loop(s))
@@ -28,7 +28,7 @@ func Text(w io.Writer, s *result.Summary) error {
 		fmt.Fprintln(w, note)
 	}
 	if s.OK < s.Sent {
-		fmt.Fprintln(w, "Times are of answered requests; conditions on percentiles count the failed ones as never ending.")
+		fmt.Fprintln(w, "Latencies are of successful requests; conditions on percentiles count failed ones as never ending.")
 	}
 	fmt.Fprint(tw, "milliseconds\tmean\t")
 	for _, p := range result.Percentiles {
@@ -60,24 +60,24 @@ func Text(w io.Writer, s *result.Summary) error {
 	return nil
 }
 
-// maxSample bounds what is shown of a message, in characters.
+// maxSample is the maximum length of a message, in characters.
 const maxSample = 300
 
-// clean makes one line of a text that a server gave, without what would steer a terminal.
+// clean turns a server's text into one line without control characters.
 func clean(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 }
 
-// cut ends a text that has more than most characters with an ellipsis.
-func cut(text string, most int) string {
+// cut shortens a text to a maximum number of characters, with an ellipsis.
+func cut(text string, maximum int) string {
 	characters := []rune(text)
-	if len(characters) <= most {
+	if len(characters) <= maximum {
 		return text
 	}
-	return string(characters[:max(0, most-1)]) + "…"
+	return string(characters[:max(0, maximum-1)]) + "…"
 }
 
-// loop says how requests are paced.
+// loop describes how requests are paced.
 func loop(s *result.Summary) string {
 	text := "open loop"
 	if s.Workers > 0 {
@@ -89,9 +89,9 @@ func loop(s *result.Summary) string {
 	return text
 }
 
-const doubt = "~: fewer than ten observations lie beyond this percentile; do not rely on it"
+const doubt = "~: fewer than ten observations lie beyond this percentile; it is unreliable"
 
-// lateness tells of requests that the tester itself was late with; empty when there were none.
+// lateness reports requests that the tester sent late; empty if there are none.
 func lateness(s *result.Summary) string {
 	switch {
 	case s.Late == 0:
@@ -100,7 +100,7 @@ func lateness(s *result.Summary) string {
 		return fmt.Sprintf("%d sent more than %s late: a closed loop of %d workers waits for answers before it sends more",
 			s.Late, result.LateAfter, s.Workers)
 	default:
-		return fmt.Sprintf("%d sent more than %s late: this machine could not keep up with the schedule; use several and merge their results",
+		return fmt.Sprintf("%d sent more than %s late: this machine did not keep up with the schedule; use several and merge their results",
 			s.Late, result.LateAfter)
 	}
 }

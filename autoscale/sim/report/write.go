@@ -46,11 +46,11 @@ func (s *Study) WriteInto(path string) error {
 	if err := os.MkdirAll(img, 0o755); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if err := s.drawPareto(filepath.Join(img, "autoscaling-pareto.png")); err != nil {
+	if err := s.paretoChart().WritePNG(filepath.Join(img, "autoscaling-pareto.png")); err != nil {
 		return err
 	}
 	for _, trace := range []string{"step", "mmpp", "twitter-1"} {
-		if err := drawTimeline(s.Main, trace, filepath.Join(img, "autoscaling-"+trace+".png")); err != nil {
+		if err := timelineChart(s.Main, trace).WritePNG(filepath.Join(img, "autoscaling-"+trace+".png")); err != nil {
 			return err
 		}
 	}
