@@ -89,29 +89,21 @@ func (c Config) observes() bool {
 // quantized reports whether the weights are in 8 bits.
 func (c Config) quantized() bool { return c.Weights != nil && len(c.Weights.Int8) > 0 }
 
-// network packs the weights, into m if that is not nil; those it packed are nil if they were quantized.
+// network packs the weights, into m if that is not nil. The parameters are nil if they were quantized.
 func (c Config) network(m *resnet.Memory) (*resnet.Network, *resnet.Params, error) {
 	if c.quantized() {
 		q, err := resnet.LoadQuantized(c.Weights)
 		if err != nil {
 			return nil, nil, err
 		}
-		if m != nil {
-			n, err := resnet.NewInt8In(q, m)
-			return n, nil, err
-		}
-		n, err := resnet.NewInt8(q)
+		n, err := resnet.New(q, m)
 		return n, nil, err
 	}
 	params, err := c.params()
 	if err != nil {
 		return nil, nil, err
 	}
-	if m != nil {
-		n, err := resnet.NewIn(params, m)
-		return n, params, err
-	}
-	n, err := resnet.New(params)
+	n, err := resnet.New(params, m)
 	return n, params, err
 }
 

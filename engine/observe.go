@@ -246,7 +246,7 @@ func (o *observer) calibrate(ctx context.Context, exact *resnet.Network) (*resne
 	if err != nil {
 		return nil, err
 	}
-	n, err := resnet.NewInt8(q)
+	n, err := resnet.New(q, nil)
 	o.params, pictures = nil, nil
 	debug.FreeOSMemory() // both are large, and not needed again
 	return n, err

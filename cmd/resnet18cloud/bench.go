@@ -100,7 +100,7 @@ func (c benchCmd) networks(set *weights.Set) (all []*resnet.Network, err error) 
 		if err != nil {
 			return nil, err
 		}
-		n, err := resnet.NewInt8(q)
+		n, err := resnet.New(q, nil)
 		return []*resnet.Network{n}, err
 	}
 	params := resnet.Random(1)
@@ -126,7 +126,7 @@ func (c benchCmd) networks(set *weights.Set) (all []*resnet.Network, err error) 
 // pack makes a network to take the time of.
 func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
 	if precision == engine.PrecisionFP32 {
-		return resnet.New(params)
+		return resnet.New(params, nil)
 	}
 	scales := map[string]float32{}
 	for _, name := range resnet.Activations() {
@@ -136,7 +136,7 @@ func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resnet.NewInt8(q)
+	return resnet.New(q, nil)
 }
 
 // weights is nil when there are none: then random ones do.

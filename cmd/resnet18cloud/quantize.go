@@ -56,7 +56,7 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return fmt.Errorf("model quantize: %w", err)
 	}
-	exact, err := resnet.New(params)
+	exact, err := resnet.New(params, nil)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (c modelQuantizeCmd) Run(ctx context.Context, env *environment) error {
 		fmt.Fprintln(env.stdout, "no other pictures to compare with fp32")
 		return nil
 	}
-	rough, err := resnet.NewInt8(q)
+	rough, err := resnet.New(q, nil)
 	if err != nil {
 		return err
 	}

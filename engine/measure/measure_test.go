@@ -21,7 +21,7 @@ func TestSpreadOf(t *testing.T) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	p := resnet.Random(1)
-	floats, err := resnet.New(p)
+	floats, err := resnet.New(p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bytes, err := resnet.NewInt8(q)
+	bytes, err := resnet.New(q, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
