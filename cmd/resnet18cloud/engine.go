@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
@@ -21,9 +22,9 @@ type engineFlags struct {
 }
 
 // openEngine finds and loads the weights and makes an engine with them, to be closed by the caller. Random ones
-// are logged loudly. observe, if not nil, is how to come to int8 with weights in float32; shared, if not nil, holds packed
+// are logged loudly. watch, if not nil, is how to come to int8 with weights in float32; shared, if not nil, holds packed
 // weights, and is closed.
-func openEngine(f engineFlags, observe *engine.Observation, shared *os.File, env *environment) (*engine.Engine, error) {
+func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *environment) (*engine.Engine, error) {
 	if shared != nil {
 		defer shared.Close()
 	}
@@ -35,7 +36,7 @@ func openEngine(f engineFlags, observe *engine.Observation, shared *os.File, env
 		defer set.Close()
 	}
 	e, err := engine.New(engine.Config{
-		Weights: set, Shared: shared, Precision: f.Precision, Observe: observe, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
+		Weights: set, Shared: shared, Precision: f.Precision, Observe: watch, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
 	})
 	if err != nil {
 		return nil, err
