@@ -64,7 +64,7 @@ func (s *Set) Room(weights int) int {
 	return 2 * weights
 }
 
-// Widen brings packed weights, of whole panels, to the width in which Tile reads them, in room of Room(len(packed)) bytes:
+// Widen brings packed weights, of whole panels, to the width in which Convolve reads them, in room of Room(len(packed)) bytes:
 // where an instruction multiplies bytes they stay where they are. Memory has them in bytes at all levels: widened they
 // would be read from there at half the speed, and take twice of it.
 func (s *Set) Widen(room, packed []int8) []int8 {
