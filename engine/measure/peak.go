@@ -12,9 +12,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/peak"
 )
 
-// Peak is the most multiplications and additions per second, in units of a billion, that so many threads reach
-// together in a precision, "fp32" or "int8": the best of several short runs of a loop over registers, or, for levels
-// that have no such loop, of the matrix kernel with operands in the first-level cache.
+// Peak measures the highest rate of multiply-additions, in billions per second, that the threads reach together in a
+// precision, "fp32" or "int8": the best of several short runs of a loop over registers or, for levels without such a
+// loop, of the matrix kernel with operands in the first-level cache.
 func Peak(precision string, threads int) (float64, error) {
 	level, err := cpu.Best()
 	if err != nil {
@@ -54,7 +54,7 @@ func Peak(precision string, threads int) (float64, error) {
 	return rate(macs*turns*threads, best), nil
 }
 
-// turnFloats makes functions that multiply one tile, each in memory of its own, and says how often they multiply.
+// turnFloats makes functions that multiply one tile, each in its own memory, and returns the number of multiplications.
 func turnFloats(level cpu.Level) (turn func() func(), macs int) {
 	k := kernel.For(level)
 	const depth = 128

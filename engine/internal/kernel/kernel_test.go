@@ -275,15 +275,15 @@ func TestStem(t *testing.T) {
 				m[i] = 0
 			}
 			for row := range rows {
-				for colour := range 3 {
-					u := StemWeights(taps[(colour*rows+row)*7:][:7], factor)
+				for color := range 3 {
+					u := StemWeights(taps[(color*rows+row)*7:][:7], factor)
 					for tile := range tiles {
 						for c := range stemChannels {
 							for p := range StemPositions - 1 {
 								at := v[p*vs+tile*ts+row*StemDeep:]
-								m[p*ms+tile*stemChannels+c] += float32(c) * (at[colour]*float32(u[p]) + at[3+colour]*float32(u[StemPositions+p]))
+								m[p*ms+tile*stemChannels+c] += float32(c) * (at[color]*float32(u[p]) + at[3+color]*float32(u[StemPositions+p]))
 							}
-							m[(StemPositions-1)*ms+tile*stemChannels+c] += float32(c) * last[tile*ls+row*StemDeepLast+colour] * float32(u[StemPositions-1])
+							m[(StemPositions-1)*ms+tile*stemChannels+c] += float32(c) * last[tile*ls+row*StemDeepLast+color] * float32(u[StemPositions-1])
 						}
 					}
 				}

@@ -17,7 +17,7 @@ import (
 //go:generate sh -c "cd _asm && go run . -out ../tile_amd64.s -stubs ../tile_amd64.go -pkg kernel8"
 //go:generate sh -c "go run ./_neon > tile_arm64.s"
 
-// Pixels is the number of neighbouring pixels of a tile; it divides every width of the network.
+// Pixels is the number of neighboring pixels of a tile; it divides every width of the network.
 const Pixels = 7
 
 // Set is the kernels of one level. It is read-only and safe for concurrent use.
@@ -38,7 +38,7 @@ type Set struct {
 // Geometry says where a convolution finds its input and puts its output; strides count bytes.
 type Geometry struct {
 	Rows        int // rows of the kernel
-	Steps       int // groups of four neighbouring bytes in each: kernel width times input channels, rounded up
+	Steps       int // groups of four neighboring bytes in each: kernel width times input channels, rounded up
 	RowStride   int // from one row of the input to the next
 	PixelStride int // from one pixel's input to the next one's
 	DstStride   int // from one pixel of the output to the next

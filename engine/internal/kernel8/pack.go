@@ -3,7 +3,7 @@ package kernel8
 import "encoding/binary"
 
 // packing is how a level's tiles read weights. A panel holds those of a tile's channels, row by row of the kernel; in a
-// row, depth neighbouring bytes of one channel, then of the next, and so on, and behind the last whole depth the same
+// row, depth neighboring bytes of one channel, then of the next, and so on, and behind the last whole depth the same
 // with four bytes each.
 type packing struct {
 	depth   int  // a multiple of 4

@@ -42,7 +42,7 @@ var portable = Winograd{MR: 4, NR: genericChannels, input: inputGeneric, multipl
 
 // Pack transforms the weights of one panel of NR output channels and puts them where Multiply reads them, in u,
 // which has Positions*out*in elements for all panels: position by position, panel by panel, the weights of two
-// neighbouring input channels together. at returns the 3x3 kernel of an output and an input channel, row by row. in is
+// neighboring input channels together. at returns the 3x3 kernel of an output and an input channel, row by row. in is
 // even.
 func (w *Winograd) Pack(u []int16, panel, out, in int, at func(o, i int) []int8) {
 	for column := range w.NR {
