@@ -66,7 +66,7 @@ type Plan struct {
 type Bill struct {
 	CPUHours, GiBHours float64
 	PerMillion         float64 // images
-	Utilisation        float64 // share of the capacity that is used, 0..1
+	Utilization        float64 // share of the capacity that is used, 0..1
 }
 
 // waitAllowed is what the limit leaves for waiting.
@@ -172,7 +172,7 @@ func (p *Plan) bill(replicas float64) Bill {
 	hours, images := p.Schedule.Duration().Hours(), p.Schedule.Expected()
 	b := Bill{
 		CPUHours: replicas * hours * p.CPURequest, GiBHours: replicas * hours * p.MemoryRequest / (1 << 30),
-		Utilisation: images / (replicas * p.Schedule.Duration().Seconds() * p.Capacity),
+		Utilization: images / (replicas * p.Schedule.Duration().Seconds() * p.Capacity),
 	}
 	b.PerMillion = (b.CPUHours*p.Prices.CPUHour + b.GiBHours*p.Prices.GiBHour) / images * 1e6
 	return b
