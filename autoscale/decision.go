@@ -141,16 +141,6 @@ func (d Decision) Because() Reason {
 	return d.Reasons[len(d.Reasons)-1]
 }
 
-// Figure is the value of that name, 0 if there is none.
-func (d Decision) Figure(name string) float64 {
-	for _, f := range d.Figures {
-		if f.Name == name {
-			return f.Value
-		}
-	}
-	return 0
-}
-
 // decide appends a reason and takes its number.
 func (d *Decision) decide(r Reason) {
 	d.Reasons = append(d.Reasons, r)

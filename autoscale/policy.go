@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -34,12 +35,8 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
-	if l.Min == 0 {
-		l.Min = DefaultMin
-	}
-	if l.Max == 0 {
-		l.Max = max(DefaultMax, l.Min)
-	}
+	l.Min = cmp.Or(l.Min, DefaultMin)
+	l.Max = cmp.Or(l.Max, max(DefaultMax, l.Min))
 	return l
 }
 

@@ -5,6 +5,7 @@
 package keda
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,12 +48,8 @@ type Advice struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.MaxAge == 0 {
-		c.MaxAge = 10 * time.Second
-	}
-	if c.IdleAfter == 0 {
-		c.IdleAfter = time.Minute
-	}
+	c.MaxAge = cmp.Or(c.MaxAge, 10*time.Second)
+	c.IdleAfter = cmp.Or(c.IdleAfter, time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -4,6 +4,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,12 +45,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Lease == "" {
-		c.Lease = c.Name + "-autoscaler"
-	}
-	if c.LeaseDuration == 0 {
-		c.LeaseDuration = 10 * time.Second
-	}
+	c.Lease = cmp.Or(c.Lease, c.Name+"-autoscaler")
+	c.LeaseDuration = cmp.Or(c.LeaseDuration, 10*time.Second)
 	if c.Identity == "" {
 		c.Identity, _ = os.Hostname() // the random suffix is enough
 	}

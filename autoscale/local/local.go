@@ -4,6 +4,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -73,21 +74,10 @@ type replica struct {
 	cpu     cpu
 }
 
-// Replica describes one replica.
-type Replica struct {
-	Name     string `json:"name"`
-	URL      string `json:"url"`
-	PID      int    `json:"pid"` // 0 while it is down
-	Ready    bool   `json:"ready"`
-	Restarts int    `json:"restarts"`
-}
-
 // New prepares cfg.Count replicas. It starts nothing.
 func New(cfg Config) (*Replicas, error) {
 	cfg.CPUs = max(1, cfg.CPUs)
-	if cfg.Host == "" {
-		cfg.Host = "127.0.0.1"
-	}
+	cfg.Host = cmp.Or(cfg.Host, "127.0.0.1")
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -135,27 +125,4 @@ func (r *Replicas) Scale(context.Context) (autoscale.Scale, error) {
 		scale.Replicas = append(scale.Replicas, seen)
 	}
 	return scale, nil
-}
-
-// Replicas returns how many replicas are wanted and how many are ready.
-func (r *Replicas) Replicas() (wanted, ready int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, one := range r.all {
-		if one.ready {
-			ready++
-		}
-	}
-	return r.wanted, ready
-}
-
-// List describes the replicas, oldest first.
-func (r *Replicas) List() []Replica {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := make([]Replica, 0, len(r.all))
-	for _, one := range r.all {
-		list = append(list, Replica{Name: one.name, URL: one.url, PID: one.pid, Ready: one.ready, Restarts: max(0, one.runs-1)})
-	}
-	return list
 }

@@ -59,22 +59,6 @@ func readService(data string) ([]float32, error) {
 	return relative, nil
 }
 
-// LogNormal is a thousand equally likely times of a lognormal distribution with mean 1 and a coefficient of
-// variation.
-func LogNormal(cv float64) []float32 {
-	sigma := math.Sqrt(math.Log(1 + cv*cv))
-	relative, sum := make([]float32, 1000), 0.0
-	for i := range relative {
-		q := (float64(i) + 0.5) / 1000
-		x := math.Exp(sigma * math.Sqrt2 * math.Erfinv(2*q-1))
-		relative[i], sum = float32(x), sum+x
-	}
-	for i := range relative {
-		relative[i] *= float32(1000 / sum)
-	}
-	return relative
-}
-
 // Delay draws the time that a replica takes from request to readiness, when so many replicas including itself start
 // at the same time.
 type Delay func(r *rand.Rand, together int) time.Duration

@@ -42,18 +42,12 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Limits.Min == 0 {
-		c.Limits.Min = autoscale.DefaultMin
-	}
-	if c.Limits.Max == 0 {
-		c.Limits.Max = autoscale.DefaultMax
-	}
+	c.Limits.Min = cmp.Or(c.Limits.Min, autoscale.DefaultMin)
+	c.Limits.Max = cmp.Or(c.Limits.Max, autoscale.DefaultMax)
 	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
 	c.Queue = cmp.Or(c.Queue, 500)
 	c.Warmup = max(0, cmp.Or(c.Warmup, time.Minute))
-	if c.Service.Mean == 0 {
-		c.Service.Mean = 50 * time.Millisecond
-	}
+	c.Service.Mean = cmp.Or(c.Service.Mean, 50*time.Millisecond)
 	if c.Service.Relative == nil {
 		c.Service.Relative = Measured()
 	}

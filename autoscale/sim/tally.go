@@ -201,11 +201,3 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	}
 	return 0
 }
-
-// Add adds the counts of another histogram.
-func (h *Histogram) Add(o *Histogram) {
-	for i, c := range o.counts {
-		h.counts[i] += c
-	}
-	h.n += o.n
-}
