@@ -204,7 +204,7 @@ func TestLoadtestSearch(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "search.json")
 	out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
 		"--search-from", "20", "--search-max", "40", "--search-duration", "1s", "--json", file)
-	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest that was tried") {
+	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest rate tried") {
 		t.Errorf("%v\n%s\n%s", err, out, log)
 	}
 	out, _, err = loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
