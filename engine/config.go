@@ -7,6 +7,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
@@ -36,7 +37,7 @@ type Config struct {
 	// Precision is the arithmetic wanted: PrecisionFP32 or PrecisionInt8. Empty means what the weights are made for.
 	Precision string
 	// Observe, if not nil, allows PrecisionInt8 with weights in float32: scales then come from the first pictures.
-	Observe *Observation
+	Observe *observe.Config
 	// Concurrency is how many images are worked on at a time, and how many threads a single one may use. 0 means the
 	// CPUs that the cgroup grants.
 	Concurrency int
@@ -76,7 +77,7 @@ func (c Config) validate() error {
 	case c.Precision == PrecisionFP32 && c.quantized():
 		return errors.New("engine: these weights are quantized: they serve int8, not fp32")
 	case c.observes():
-		return c.Observe.withDefaults().validate()
+		return c.Observe.Validate()
 	}
 	return nil
 }
@@ -89,29 +90,21 @@ func (c Config) observes() bool {
 // quantized reports whether the weights are in 8 bits.
 func (c Config) quantized() bool { return c.Weights != nil && len(c.Weights.Int8) > 0 }
 
-// network packs the weights, into m if that is not nil; those it packed are nil if they were quantized.
+// network packs the weights, into m if that is not nil. The parameters are nil if they were quantized.
 func (c Config) network(m *resnet.Memory) (*resnet.Network, *resnet.Params, error) {
 	if c.quantized() {
 		q, err := resnet.LoadQuantized(c.Weights)
 		if err != nil {
 			return nil, nil, err
 		}
-		if m != nil {
-			n, err := resnet.NewInt8In(q, m)
-			return n, nil, err
-		}
-		n, err := resnet.NewInt8(q)
+		n, err := resnet.New(q, m)
 		return n, nil, err
 	}
 	params, err := c.params()
 	if err != nil {
 		return nil, nil, err
 	}
-	if m != nil {
-		n, err := resnet.NewIn(params, m)
-		return n, params, err
-	}
-	n, err := resnet.New(params)
+	n, err := resnet.New(params, m)
 	return n, params, err
 }
 
@@ -135,7 +128,7 @@ type Info struct {
 	Warning     string // why the answers should not be believed; empty when they should
 
 	// Quantization tells how far an engine is that was made with Config.Observe; nil for others.
-	Quantization *Quantization
+	Quantization *observe.Status
 }
 
 // info is what does not depend on the network in use.

@@ -20,6 +20,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
@@ -42,7 +43,7 @@ type Engine struct {
 	// wide computes on all CPUs, in the workers' memory. It belongs to whoever holds all workers.
 	wide *resnet.Runner
 
-	observer    *observer // nil if there is nothing to observe
+	observer    *observe.Observer // nil if there is nothing to observe
 	endObserver context.CancelFunc
 	observing   sync.WaitGroup
 }
@@ -94,10 +95,10 @@ func New(cfg Config) (*Engine, error) {
 	}
 	if cfg.observes() {
 		// The set that params share may be closed when New has returned.
-		e.observer = newObserver(cfg.Observe.withDefaults(), e, params.Clone())
+		e.observer = observe.New(*cfg.Observe, &host{engine: e, fp32: network, params: params.Clone()})
 		var ctx context.Context
 		ctx, e.endObserver = context.WithCancel(context.Background())
-		e.observing.Go(func() { e.observer.run(ctx) })
+		e.observing.Go(func() { e.observer.Run(ctx) })
 	}
 	// The weights were there twice, as they were read and as they are packed, and the collector would keep that
 	// memory for a process that never needs as much again.
@@ -190,7 +191,8 @@ func (e *Engine) Info() Info {
 	i, c := e.info, e.computes.Load()
 	i.Precision, i.Kernels = c.precision, c.kernels
 	if e.observer != nil {
-		i.Quantization = e.observer.quantization()
+		status := e.observer.Status()
+		i.Quantization = &status
 	}
 	return i
 }
@@ -289,7 +291,7 @@ func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t
 		}
 	}
 	if e.observer != nil {
-		e.observer.saw(&w.input, &w.logits)
+		e.observer.Offer(&w.input, &w.logits)
 	}
 	return t, nil
 }

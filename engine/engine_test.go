@@ -80,7 +80,7 @@ func sample(tb testing.TB, name string) resnet18cloud.Image {
 }
 
 // TestTorchvisionsLabels holds the whole way, from file to labels, to torchvision's answers on the sample images: all
-// five labels, in order, and their logits. -short takes every tenth, plain Go every hundredth.
+// five labels, in order, and their logits: of every tenth image, with the tag slow of all, in plain Go of every hundredth.
 func TestTorchvisionsLabels(t *testing.T) {
 	t.Parallel()
 	e := openReal(t)
@@ -112,12 +112,12 @@ func TestTorchvisionsLabels(t *testing.T) {
 			}
 		})
 	}
-	every := 1
+	every := 10
 	switch {
 	case e.Info().Kernels == "generic":
 		every = 100
-	case testing.Short():
-		every = 10
+	case slow:
+		every = 1
 	}
 	n := 0
 	for i, want := range all {

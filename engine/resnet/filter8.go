@@ -1,0 +1,40 @@
+package resnet
+
+import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+
+// filter8 is kernel8's algorithm in whole numbers, with a layer's weights: the same bytes as direct8's.
+type filter8 struct {
+	finish
+	kernels *kernel8.Winograd
+	in, out int     // channels
+	u       []int16 // as kernel8.Winograd.Pack lays it out
+}
+
+func newFilter8(work *packing, k *kernel8.Winograd, o operation, c conv8, f finish) *filter8 {
+	w := &filter8{finish: f, kernels: k, in: o.in, out: o.out, u: room[int16](work, kernel8.Positions*o.in*o.out)}
+	work.add(o.out/k.Columns, func(panel int) {
+		k.Pack(w.u, panel, o.out, o.in, func(out, in int) []int8 { return c.weight[(out*o.in+in)*9:][:9] })
+	})
+	return w
+}
+
+func (f *filter8) name() string { return "winograd2" }
+
+func (f *filter8) geometry() geometry {
+	return geometry{height: kernel8.M, width: kernel8.M, positions: kernel8.Positions, columns: f.kernels.Columns,
+		weightBytes: 2 * len(f.u), vBytes: 2, sumBytes: 4}
+}
+
+func (f *filter8) input(v []int16, vStride int, x []uint8, rowStride, channels int) {
+	f.kernels.Input(v, vStride, x, rowStride, channels)
+}
+
+func (f *filter8) multiply(t *tiling, sums []int32, v []int16, first, next, _ int) {
+	position, panel := first/t.panels, first%t.panels
+	f.kernels.Product(t.tiles(), next-first, sums[position*t.sumStride+panel*f.kernels.Columns:], f.out,
+		v[position*t.vStride:], f.in, f.in, f.u[first*f.in*f.kernels.Columns:])
+}
+
+func (f *filter8) output(y []uint8, rowStride, channels, rows, columns int, sums []int32, sumStride int) {
+	f.kernels.Output(y, rowStride, channels, rows, columns, sums, sumStride, f.mul, f.bias, f.residualAt(y), f.residualMul)
+}
