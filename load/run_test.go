@@ -198,8 +198,8 @@ func TestAsync(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if summary.OK != 10 || summary.Sent != 10 {
-			t.Fatalf("%d of %d answered: %v", summary.OK, summary.Sent, summary.Examples)
+		if summary.OK != 10 || summary.Sent != 10 || summary.Checked != 10 {
+			t.Fatalf("%d of %d answered, %d checked: %v", summary.OK, summary.Sent, summary.Checked, summary.Examples)
 		}
 		for _, r := range records {
 			if r.Latency() != 100*time.Millisecond || r.Accepted-r.Sent != 10*time.Millisecond ||

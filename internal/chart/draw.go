@@ -33,7 +33,7 @@ func key(c canvas, at point, e entry) {
 	case Bars:
 		c.rectangle(point{at.x + 3, middle.y - 5}, point{at.x + 13, middle.y + 5}, e.color)
 	case Line, Steps, LineDots:
-		c.polyline([]point{{at.x, middle.y}, {at.x + keyWidth, middle.y}}, e.color, 2.5)
+		c.polyline([]point{{at.x, middle.y}, {at.x + keyWidth, middle.y}}, e.color, e.width)
 	case Dots:
 	}
 	if e.style == Dots || e.style == LineDots {
@@ -76,7 +76,7 @@ func (l *layout) series(c canvas, s Series) {
 	case Bars:
 		l.bars(c, s)
 	case Line, Steps, LineDots:
-		c.polyline(places, s.Color, cmp.Or(s.Width, lineWidth))
+		c.polyline(places, s.Color, s.lineWidth())
 	case Dots:
 	}
 	if s.Style == Dots || s.Style == LineDots {
@@ -93,3 +93,5 @@ func (l *layout) bars(c canvas, s Series) {
 		c.text(point{(from.x + to.x) / 2, from.y - 5}, center, textSize, ink, threeDigits(p.Y))
 	}
 }
+
+func (s Series) lineWidth() float64 { return cmp.Or(s.Width, lineWidth) }

@@ -1,6 +1,9 @@
 package chart
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 const (
 	margin     = 14.0
@@ -44,9 +47,7 @@ type layout struct {
 }
 
 func (c Chart) layout() *layout {
-	if c.Width == 0 || c.Height == 0 {
-		c.Width, c.Height = 720, 340
-	}
+	c.Width, c.Height = cmp.Or(c.Width, 720), cmp.Or(c.Height, 340)
 	l := &layout{Chart: c, fonts: newFonts(1)}
 	l.top = l.legend(func(point, entry) {}) + 12
 	l.bottom = float64(c.Height) - margin - textSize - tickGap
@@ -82,6 +83,7 @@ type entry struct {
 	name  string
 	color Color
 	style Style
+	width float64 // of the line
 }
 
 // legend calls draw for each name with its place, and returns the lower edge of the legend.
@@ -89,11 +91,11 @@ func (l *layout) legend(draw func(at point, e entry)) float64 {
 	var entries []entry
 	for _, s := range l.Series {
 		if s.Name != "" && len(s.Points) > 0 {
-			entries = append(entries, entry{s.Name, s.Color, s.Style})
+			entries = append(entries, entry{s.Name, s.Color, s.Style, max(s.lineWidth(), 1.5)})
 		}
 	}
 	for _, b := range l.Bands {
-		entries = append(entries, entry{b.Name, band, Bars})
+		entries = append(entries, entry{b.Name, band, Bars, 0})
 	}
 	at := point{margin, margin + titleSize + rowHeight}
 	for i, e := range entries {

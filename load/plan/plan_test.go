@@ -104,6 +104,27 @@ func TestMakeRefuses(t *testing.T) {
 	}
 }
 
+// TestText: the figures of a plan, and CPUs of which a replica has less than one.
+func TestText(t *testing.T) {
+	t.Parallel()
+	c := Config{Replica: one, Schedule: schedule.Schedule{Name: "90,180", Rates: []float64{90, 180}, Step: time.Minute}, Headroom: 0.2}
+	c.CPUs = 0.5
+	var b strings.Builder
+	if err := make1(t, c).Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"p99<510ms holds at 90.0 requests/s; capacity 100.0 answers/s; 9.0 ms of CPU time per image",
+		"90,180: 16200 images in 2m0s, at most 180/s, with a headroom of 20 %",
+		"2 at the lowest rate, 3 at the highest, 2.50 on average",
+		"cpu: 500m, memory: 192Mi",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("text lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
 // TestYAMLIsValid reads the HPA as Kubernetes' own type, without a field to spare, and KEDA's as its
 // documentation has it ("ScaledObject specification", "Metrics API").
 func TestYAMLIsValid(t *testing.T) {
