@@ -2,11 +2,9 @@ package local
 
 // Replica describes one replica.
 type Replica struct {
-	Name     string
-	URL      string
-	PID      int // 0 while it is down
-	Ready    bool
-	Restarts int
+	URL   string
+	PID   int // 0 while it is down
+	Ready bool
 }
 
 // Replicas returns how many replicas are wanted and how many are ready.
@@ -27,7 +25,7 @@ func (r *Replicas) List() []Replica {
 	defer r.mu.Unlock()
 	list := make([]Replica, 0, len(r.all))
 	for _, one := range r.all {
-		list = append(list, Replica{Name: one.name, URL: one.url, PID: one.pid, Ready: one.ready, Restarts: max(0, one.runs-1)})
+		list = append(list, Replica{URL: one.url, PID: one.pid, Ready: one.ready})
 	}
 	return list
 }

@@ -67,7 +67,6 @@ type replica struct {
 	stop  context.CancelFunc // set before the replica is in Replicas.all
 	pid   int                // 0 between an exit and the next start
 	ready bool
-	runs  int
 
 	created time.Time
 	readyAt time.Time // the first time

@@ -41,7 +41,7 @@ func (r *Replicas) supervise(ctx context.Context, one *replica) error {
 
 // watch follows a process from its start to its exit.
 func (r *Replicas) watch(alive context.Context, one *replica, url string, pid int) {
-	r.update(func() { one.pid = pid; one.runs++ })
+	r.update(func() { one.pid = pid })
 	started := time.Now()
 	if r.awaitReady(alive, url, pid) {
 		r.cfg.Log.Info("replica ready", "replica", one.name, "url", url, "after", time.Since(started).Round(time.Millisecond).String())

@@ -99,7 +99,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
 		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
 		"plan of other":      {[]string{"plan", notes}, "invalid character"},
-		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is no number; want a list`},
+		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is not a number; want a list`},
 		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},
 		"nothing to send":    {[]string{"--schedule", "0,0"}, "sends nothing"},
 		"pattern":            {[]string{"--schedule", "ramp:1"}, "want FROM:TO:DURATION"},
