@@ -80,7 +80,7 @@ func sample(tb testing.TB, name string) resnet18cloud.Image {
 }
 
 // TestTorchvisionsLabels holds the whole way, from file to labels, to torchvision's answers on the sample images: all
-// five labels, in order, and their logits. -short takes every tenth, plain Go every hundredth.
+// five labels, in order, and their logits: of every tenth image, with the tag slow of all, in plain Go of every hundredth.
 func TestTorchvisionsLabels(t *testing.T) {
 	t.Parallel()
 	e := openReal(t)
@@ -112,12 +112,12 @@ func TestTorchvisionsLabels(t *testing.T) {
 			}
 		})
 	}
-	every := 1
+	every := 10
 	switch {
 	case e.Info().Kernels == "generic":
 		every = 100
-	case testing.Short():
-		every = 10
+	case slow:
+		every = 1
 	}
 	n := 0
 	for i, want := range all {
@@ -168,8 +168,8 @@ func TestRandomWeightsWarn(t *testing.T) {
 	}
 }
 
-// TestWideEqualsNarrow holds that an image's logits do not depend on how many threads had time for it.
-func TestWideEqualsNarrow(t *testing.T) {
+// TestParallelEqualsSerial checks that an image's logits do not depend on how many threads had time for it.
+func TestParallelEqualsSerial(t *testing.T) {
 	t.Parallel()
 	image := tiny(t)
 	var narrow, wide imagenet.Logits
@@ -337,7 +337,7 @@ func TestIdleWorkersAreLent(t *testing.T) {
 	e.put(second)
 }
 
-// TestLogitsAllocatesNothing holds that an image's way takes no memory once a worker is warm.
+// TestLogitsAllocatesNothing checks that an image's way takes no memory once a worker is warm.
 func TestLogitsAllocatesNothing(t *testing.T) {
 	image := tiny(t)
 	for _, cfg := range []Config{

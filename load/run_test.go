@@ -27,7 +27,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// swallower makes this test binary a server that takes images and answers at once, in a process of its own: its
+// swallower makes this test binary a server that accepts images and answers immediately, in a process of its own: its
 // cost must not count as the tester's.
 const swallower = "TEST_LOAD_SWALLOWER"
 
@@ -99,7 +99,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *client.Client {
 	return &client.Client{BaseURL: "http://server", HTTP: &http.Client{Transport: transport}}
 }
 
-// picture writes a file that passes for an image with those who only look at its name.
+// picture writes a file with the name of an image.
 func picture(t *testing.T, name string) []string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -111,13 +111,13 @@ func picture(t *testing.T, name string) []string {
 
 const goldfinch = `{"filename":"a.jpg","inference_time":0.004,"predictions":["goldfinch","bulbul","magpie","chickadee","junco"]}`
 
-// TestStallIsNotHidden is why latency counts from the intended time. The server answers at once, but stalls
+// TestStallIsNotHidden shows why latency counts from the intended time. The server answers immediately, but stalls
 // from second 4 to second 6. At ten a second for ten seconds, the twenty images due in those two seconds have
 // to wait 2.0, 1.9, ... 0.1 s and the eighty others not at all. Of one hundred, the 99th percentile is the
 // second largest: 1.9 s. The median is 0.
 //
 // One worker at a time, measured from when it sends, sees a single slow answer in a hundred: its 99th
-// percentile is 0, which is not what users felt.
+// percentile is 0, which is not the latency that users would have seen.
 func TestStallIsNotHidden(t *testing.T) {
 	for name, workers := range map[string]int{"open loop": 0, "closed loop": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -129,12 +129,12 @@ func TestStallIsNotHidden(t *testing.T) {
 					}
 					_, _ = w.Write([]byte(goldfinch))
 				})
-				var felt, naive []time.Duration
+				var latencies, naive []time.Duration
 				summary, err := load.Run(t.Context(), load.Config{
 					Target: target.Sync{Client: api}, Schedule: schedule.Constant(10, 10*time.Second),
 					Images: picture(t, "a.jpg"), Workers: workers,
 					Record: func(r result.Record) {
-						felt, naive = append(felt, r.Latency()), append(naive, r.Done-r.Sent)
+						latencies, naive = append(latencies, r.Latency()), append(naive, r.Done-r.Sent)
 					},
 				})
 				if err != nil {
@@ -143,8 +143,8 @@ func TestStallIsNotHidden(t *testing.T) {
 				if summary.Sent != 100 || summary.OK != 100 {
 					t.Fatalf("%d sent, %d answered, want 100: %v", summary.Sent, summary.OK, summary.Errors)
 				}
-				slices.Sort(felt)
-				for i, got := range felt {
+				slices.Sort(latencies)
+				for i, got := range latencies {
 					want := max(0, time.Duration(i-79)*100*time.Millisecond)
 					if (got - want).Abs() > time.Millisecond {
 						t.Fatalf("latency %d of 100 in order of size is %s, want %s", i+1, got, want)
@@ -198,8 +198,8 @@ func TestAsync(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if summary.OK != 10 || summary.Sent != 10 {
-			t.Fatalf("%d of %d answered: %v", summary.OK, summary.Sent, summary.Examples)
+		if summary.OK != 10 || summary.Sent != 10 || summary.Checked != 10 {
+			t.Fatalf("%d of %d answered, %d checked: %v", summary.OK, summary.Sent, summary.Checked, summary.Examples)
 		}
 		for _, r := range records {
 			if r.Latency() != 100*time.Millisecond || r.Accepted-r.Sent != 10*time.Millisecond ||
@@ -268,7 +268,7 @@ func TestStopsEarlyWithWhatWasMeasured(t *testing.T) {
 	})
 }
 
-// TestLastsAsLongAsItsSchedule: two requests in two seconds are one a second, though the last is answered at once.
+// TestLastsAsLongAsItsSchedule: two requests in two seconds are one a second, though the last is answered immediately.
 func TestLastsAsLongAsItsSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
@@ -280,7 +280,7 @@ func TestLastsAsLongAsItsSchedule(t *testing.T) {
 	})
 }
 
-// TestSecondsAreWhatIsSent: of random schedules too.
+// TestSecondsAreWhatIsSent, in random schedules too.
 func TestSecondsAreWhatIsSent(t *testing.T) {
 	for _, text := range []string{"poisson:20:10s", "constant:0.25:9s", "3,0,0.5,2"} {
 		t.Run(text, func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestSecondsAreWhatIsSent(t *testing.T) {
 	}
 }
 
-// TestClocksThatDisagree: what a server with another clock says of when it was ready is not believed.
+// TestClocksThatDisagree: the time of completion of a server with another clock is ignored.
 func TestClocksThatDisagree(t *testing.T) {
 	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -336,7 +336,7 @@ func TestClocksThatDisagree(t *testing.T) {
 	}
 }
 
-// TestCachedAnswersWereNotComputed: their stages are those of another request.
+// TestCachedAnswersWereNotComputed: their stages are those of an earlier request.
 func TestCachedAnswersWereNotComputed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -350,7 +350,7 @@ func TestCachedAnswersWereNotComputed(t *testing.T) {
 	})
 }
 
-func TestRefusesNonsense(t *testing.T) {
+func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []load.Config{{Workers: -1}, {MaxOutstanding: -1}, {Timeout: -1}, {}} {
 		c.Images = picture(t, "a.jpg")
@@ -363,7 +363,7 @@ func TestRefusesNonsense(t *testing.T) {
 	}
 }
 
-// TestServerThatResets cuts every second connection off: before an answer, or in the middle of one.
+// TestServerThatResets closes every second connection: before an answer, or in the middle of one.
 func TestServerThatResets(t *testing.T) {
 	t.Parallel()
 	for name, part := range map[string]string{
@@ -402,7 +402,7 @@ func TestServerThatResets(t *testing.T) {
 	}
 }
 
-// TestUnreadableImage: a file that vanished is told by name; the others go on.
+// TestUnreadableImage: a file that does not exist is reported by name; the other images are sent.
 func TestUnreadableImage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
@@ -416,7 +416,7 @@ func TestUnreadableImage(t *testing.T) {
 	})
 }
 
-func TestSaysThatNobodyIsThere(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -427,6 +427,6 @@ func TestSaysThatNobodyIsThere(t *testing.T) {
 		Target:   target.Async{Client: &client.Client{BaseURL: "http://" + l.Addr().String()}},
 		Schedule: schedule.Prototype, Images: []string{"a.jpg"}})
 	if !errors.Is(err, target.ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("Run: %v, want ErrAbsent and the cause", err)
+		t.Errorf("Run: %v, want ErrUnreachable and the cause", err)
 	}
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// TestMaxOutstanding: a server that never answers gets no more than the bound, and the rest is told at once.
+// TestMaxOutstanding: a server that never answers gets no more requests than the limit; the others fail immediately.
 func TestMaxOutstanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32

@@ -50,7 +50,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	if err != nil {
 		return nil, err
 	}
-	fp32, err := resnet.New(params)
+	fp32, err := resnet.New(params, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	q := &Quantized{Calibrated: len(chosen), Others: len(others), others: others}
 	if len(others) > 0 { // packed here: the set, whose memory quantized shares, is closed on return
 		q.fp32 = fp32
-		q.int8, err = resnet.NewInt8(quantized)
+		q.int8, err = resnet.New(quantized, nil)
 	}
 	return q, err
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// pattern makes a schedule from numbers; durations among them are in seconds.
+// pattern makes a schedule from numbers. Durations among them are in seconds.
 type pattern struct {
 	arguments string // names, with colons between
 	durations []int  // which arguments are durations
@@ -70,7 +70,7 @@ func (p pattern) parse(text string) (Schedule, error) {
 	return Schedule{Rates: p.make(values)}, nil
 }
 
-// fill computes the rate in the middle of each second.
+// fill computes the rate at the middle of each second.
 func fill(name string, duration time.Duration, rate func(t float64) float64) Schedule {
 	s := Schedule{Name: name, Rates: make([]float64, int(duration/time.Second))}
 	for i := range s.Rates {
@@ -79,12 +79,12 @@ func fill(name string, duration time.Duration, rate func(t float64) float64) Sch
 	return s
 }
 
-// Constant is the same rate throughout.
+// Constant has a constant rate.
 func Constant(rate float64, duration time.Duration) Schedule {
 	return fill("constant", duration, func(float64) float64 { return rate })
 }
 
-// Ramp goes from one rate to another in a straight line.
+// Ramp changes from one rate to another linearly.
 func Ramp(from, to float64, duration time.Duration) Schedule {
 	return fill("ramp", duration, func(t float64) float64 { return from + (to-from)*t/duration.Seconds() })
 }
@@ -100,7 +100,7 @@ func Step(low, high float64, duration time.Duration) Schedule {
 	})
 }
 
-// Spikes rise from base to peak at regular times; the first comes after half the distance between two.
+// Spikes rises from base to peak at regular intervals, first after half an interval.
 func Spikes(base, peak float64, every, width, duration time.Duration) Schedule {
 	return fill("spikes", duration, func(t float64) float64 {
 		if math.Mod(t+every.Seconds()/2, every.Seconds()) < width.Seconds() {
@@ -110,15 +110,15 @@ func Spikes(base, peak float64, every, width, duration time.Duration) Schedule {
 	})
 }
 
-// Sine swings around a mean.
+// Sine oscillates around a mean.
 func Sine(mean, amplitude float64, period, duration time.Duration) Schedule {
 	return fill("sine", duration, func(t float64) float64 {
 		return mean + amplitude*math.Sin(2*math.Pi*t/period.Seconds())
 	})
 }
 
-// MMPP is the rate of a Markov-modulated Poisson process with two states, which it leaves after times with an
-// exponential distribution (Fischer and Meier-Hellstern, "The Markov-modulated Poisson process cookbook",
+// MMPP is the rate of a Markov-modulated Poisson process with two states, whose durations have an exponential
+// distribution (Fischer and Meier-Hellstern, "The Markov-modulated Poisson process cookbook",
 // 1993). Use it with Poisson arrivals.
 func MMPP(low, high float64, dwell, duration time.Duration, seed uint64) Schedule {
 	r := rand.New(rand.NewPCG(seed, 0x33))

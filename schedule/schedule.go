@@ -1,6 +1,5 @@
-// Package schedule says when requests are to be sent: patterns of load as people write them down, turned
-// into sequences of arrival times. The load tester replays them, the simulator lives through them; both get
-// the same times for the same seed.
+// Package schedule describes patterns of load, parses their text form, and turns them into arrival times. The load tester
+// replays them and the simulator simulates them; both get the same times for the same seed.
 package schedule
 
 import (
@@ -21,32 +20,31 @@ import (
 
 // Schedule is a pattern of load. It is a value: copying and sharing it is safe.
 type Schedule struct {
-	// Name is how it was written down.
+	// Name is the text form, as the user wrote it.
 	Name string
-	// Rates are the requests per second to expect, each holding for Step.
+	// Rates are the expected requests per second, each for the duration Step.
 	Rates []float64
-	// Step is how long each rate holds. Zero means a second.
+	// Step is the duration of each rate. Zero means a second.
 	Step time.Duration
-	// Poisson draws the times between requests from an exponential distribution instead of spacing them
-	// evenly.
+	// Poisson draws the times between requests from an exponential distribution. Otherwise they are evenly spaced.
 	Poisson bool
 }
 
-// Prototype is the 56 seconds that the prototype's load tester replays.
+// Prototype is the schedule of the prototype's load tester, of 56 seconds.
 var Prototype = Schedule{Name: "prototype", Rates: []float64{
 	4, 8, 11, 15, 19, 22, 26, 30, 30, 30, 30, 30, 30, 30, 10, 2, 2, 2, 2, 2, 30, 30, 30, 30, 27, 2, 2, 2,
 	2, 2, 30, 30, 30, 30, 30, 30, 1, 2, 2, 2, 2, 2, 30, 30, 30, 30, 30, 27, 30, 26, 23, 19, 16, 12, 9, 5,
 }}
 
-// maxSteps bounds a schedule to a week of seconds.
+// maxSteps limits a schedule to a week of seconds.
 const maxSteps = 7 * 24 * 3600
 
 func (s Schedule) step() time.Duration { return cmp.Or(s.Step, time.Second) }
 
-// Duration is how long the schedule lasts.
+// Duration is the duration of the schedule.
 func (s Schedule) Duration() time.Duration { return time.Duration(len(s.Rates)) * s.step() }
 
-// Expected is the number of requests to expect.
+// Expected is the expected number of requests.
 func (s Schedule) Expected() float64 {
 	sum := 0.0
 	for _, r := range s.Rates {
@@ -63,24 +61,23 @@ func (s Schedule) At(t time.Duration) float64 {
 	return 0
 }
 
-// PerSecond lists the expected number of requests in each second, as the prototype's log shows it.
+// PerSecond lists the expected number of requests in each second, as in the prototype's log.
 func (s Schedule) PerSecond() []int {
 	counts := make([]int, int((s.Duration()+time.Second-1)/time.Second))
-	total, said := 0.0, 0
+	total, counted := 0.0, 0
 	for i := range counts {
 		for t := time.Duration(i) * time.Second; t < time.Duration(i+1)*time.Second && t < s.Duration(); t += min(s.step(), time.Second) {
 			total += s.At(t) * min(s.step(), time.Second).Seconds()
 		}
-		counts[i] = int(math.Round(total)) - said
-		said += counts[i]
+		counts[i] = int(math.Round(total)) - counted
+		counted += counts[i]
 	}
 	return counts
 }
 
-// Arrivals yields the times since the start at which requests are due, in rising order. Time is warped by
-// the rate: the n-th request comes when the integral of the rate reaches the n-th event of a process of rate
-// one, which is every whole number, or Poisson's (Cinlar, "Introduction to Stochastic Processes", 1975,
-// section 4.7).
+// Arrivals yields the times since the start at which requests are due, in ascending order. Time is scaled by the rate:
+// the n-th request is due when the integral of the rate reaches the n-th event of a process of rate one. These are the
+// whole numbers, or a Poisson process (Cinlar, "Introduction to Stochastic Processes", 1975, section 4.7).
 func (s Schedule) Arrivals(seed uint64) iter.Seq[time.Duration] {
 	return func(yield func(time.Duration) bool) {
 		r := rand.New(rand.NewPCG(seed, 0x5eed))
@@ -95,7 +92,7 @@ func (s Schedule) Arrivals(seed uint64) iter.Seq[time.Duration] {
 		if s.Poisson {
 			next = gap()
 		}
-		// Sums of rates such as 0.1 stay a little off whole numbers: that must not move a request to the next step.
+		// Sums of rates such as 0.1 differ slightly from whole numbers. This must not move a request to the next step.
 		const tolerance = 1e-9
 		for i, rate := range s.Rates {
 			for next < done+rate*seconds-tolerance {
@@ -110,14 +107,14 @@ func (s Schedule) Arrivals(seed uint64) iter.Seq[time.Duration] {
 	}
 }
 
-// Usage explains Parse to people.
+// Usage describes the syntax of Parse.
 const Usage = `a list of images per second ("4,8,11"), "prototype", a CSV file of rates ("FILE.csv"), or
 PATTERN:ARGUMENTS: constant:RATE:DURATION, ramp:FROM:TO:DURATION, step:LOW:HIGH:DURATION (high in the middle third),
 spikes:BASE:PEAK:EVERY:WIDTH:DURATION, sine:MEAN:AMPLITUDE:PERIOD:DURATION, mmpp:LOW:HIGH:MEANDWELL:DURATION:SEED,
 twitter:MEAN:DURATION:SEED. "poisson:" before any of them draws random times between requests;
 poisson:RATE:DURATION is short for poisson:constant:RATE:DURATION`
 
-// Parse reads a schedule as people write it; Usage says how.
+// Parse parses the text form of a schedule; Usage describes its syntax.
 func Parse(text string) (Schedule, error) {
 	s, err := parse(text)
 	if err == nil {
@@ -156,7 +153,7 @@ func parseList(text string) (Schedule, error) {
 	for field := range strings.SplitSeq(strings.Trim(strings.TrimSpace(text), "[]"), ",") {
 		rate, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
 		if err != nil {
-			return s, fmt.Errorf("%.40q is no number; want %s", field, Usage)
+			return s, fmt.Errorf("%.40q is not a number; want %s", field, Usage)
 		}
 		s.Rates = append(s.Rates, rate)
 	}
@@ -172,9 +169,9 @@ func openCSV(path string) (Schedule, error) {
 	return readCSV(f)
 }
 
-// readCSV reads the last field of each line as the rate of a second; a first line that is no number is a
-// heading. Fields are separated by commas or semicolons and may be quoted; nothing but rates is kept, and no
-// more of them than a schedule may have, so that a file of another kind costs no memory.
+// readCSV reads the last field of each line as the rate of a second. A first line without a number is a heading. Fields
+// are separated by commas or semicolons and may be quoted. It stops after the maximum number of rates, so that a file of
+// another kind does not take much memory.
 func readCSV(r io.Reader) (Schedule, error) {
 	const byteOrderMark = "\ufeff"
 	var s Schedule
@@ -192,7 +189,7 @@ func readCSV(r io.Reader) (Schedule, error) {
 		case err == nil:
 			s.Rates = append(s.Rates, rate)
 		case number > 1:
-			return s, fmt.Errorf("line %d: %.40q is no rate; want images per second in the last column, a line for each second", number, field)
+			return s, fmt.Errorf("line %d: %.40q is not a rate; want images per second in the last column, a line for each second", number, field)
 		}
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
@@ -206,7 +203,7 @@ func (s Schedule) validate() error {
 		return errors.New("is empty")
 	}
 	if len(s.Rates) > maxSteps {
-		return fmt.Errorf("has %d steps, at most %d are taken", len(s.Rates), maxSteps)
+		return fmt.Errorf("has %d steps, want at most %d", len(s.Rates), maxSteps)
 	}
 	for i, r := range s.Rates {
 		if !(r >= 0 && r <= 1e6) {

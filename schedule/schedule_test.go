@@ -177,7 +177,7 @@ func TestCSV(t *testing.T) {
 func TestCSVRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"3\nfour\n":                       `line 2: "four" is no rate`,
+		"3\nfour\n":                       `line 2: "four" is not a rate`,
 		"":                                "is empty",
 		"second,rate\n":                   "is empty",
 		"0\n0\n":                          "sends nothing",
@@ -185,7 +185,7 @@ func TestCSVRefuses(t *testing.T) {
 		"1\nNaN\n":                        "rate NaN at step 2",
 		"1\n1e9\n":                        "rate 1e+09 at step 2",
 		"1\n" + strings.Repeat("x", 1e6):  "is it a CSV file?",
-		strings.Repeat("1\n", maxSteps+9): "at most 604800 are taken",
+		strings.Repeat("1\n", maxSteps+9): "want at most 604800",
 	} {
 		path := filepath.Join(t.TempDir(), "rates.csv")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -215,8 +215,8 @@ func FuzzCSV(f *testing.F) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                       "is no number",
-		"4,,8":                   "is no number",
+		"":                       "is not a number",
+		"4,,8":                   "is not a number",
 		"-1,2":                   "rate -1 at step 1",
 		"NaN":                    "rate NaN",
 		"0,0":                    "sends nothing",
@@ -227,8 +227,8 @@ func TestParseRefuses(t *testing.T) {
 		"constant:5:9000h":       "want 1 second to a week",
 		"sine:1:1:0.1s:9s":       "PERIOD is 0.1 seconds",
 		"none.csv":               "no such file",
-		"poisson:poisson:":       "is no number",
-		"wave:1:2":               "is no number",
+		"poisson:poisson:":       "is not a number",
+		"wave:1:2":               "is not a number",
 		"constant:1e300:10s":     "from 0 to 1e9",
 		"constant:5:1e300":       "from 0 to 1e9",
 		"constant:5:-3s":         "from 0 to 1e9",

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Twitter looks like the stream of a public service, after statistics of 22 days of Twitter's that serving
-// papers scale with (mean 63.6/s; minute means vary by 0.63 of their mean; of the ratios of neighbouring 10 s
-// means one in a hundred passes 1.22 and one in a thousand 2.07). The rate is
+// Twitter resembles the load of a public service. It follows statistics of 22 days of Twitter's stream, which papers on
+// serving use (mean 63.6/s; the deviation of means of a minute is 0.63 of the mean; one in a hundred of the ratios of
+// adjacent 10 s means exceeds 1.22 and one in a thousand 2.07). The rate is
 //
 //	mean * (1 + 0.35 sin(2 pi t/day)) * exp(noise) * burst
 //
-// and never more than 6 times the mean, as there. // Noise is an Ornstein-Uhlenbeck process that forgets in 16 minutes, with standard deviation 0.3. Bursts come
-// once in 2.8 hours on average, rise within 10 s to 4 times the rate (lognormal, at most 6), stay for 1 to 10
-// minutes and fall within half a minute. A schedule shorter than a day has a whole day's swing in it, and
-// ten times as many bursts. Use it with Poisson arrivals.
+// and at most 6 times the mean, as in the statistics. Noise is an Ornstein-Uhlenbeck process with a time constant of 16
+// minutes and a standard deviation of 0.3. Bursts occur every 2.8 hours on average, rise within 10 s to 4 times the rate
+// (lognormal, at most 6), last 1 to 10 minutes and fall within half a minute. A schedule shorter than a day contains a
+// whole day's oscillation and ten times as many bursts. Use it with Poisson arrivals.
 func Twitter(mean float64, duration time.Duration, seed uint64) Schedule {
 	const (
 		memory = 16 * 60.0 // seconds
@@ -45,8 +45,8 @@ func Twitter(mean float64, duration time.Duration, seed uint64) Schedule {
 	return s
 }
 
-// burst multiplies the rate: up from start to top, flat to down, back to 1 at end; times in seconds. The
-// zero value never does.
+// burst is a factor of the rate: it rises from start to top, is constant until down, and is 1 again at end. Times are in
+// seconds. The zero value is 1 at all times.
 type burst struct{ start, top, down, end, height float64 }
 
 func newBurst(t float64, r *rand.Rand) burst {

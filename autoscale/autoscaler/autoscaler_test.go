@@ -342,7 +342,7 @@ func TestReadsThePrototype(t *testing.T) {
 	if s.Offered != 1110 || s.Completed != 1000 || s.Failed != 110 || s.Service.Round(time.Second) != 102*time.Second {
 		t.Errorf("snapshot %+v, want 1110 offered, 1000 completed, 110 failed", s)
 	}
-	for body, want := range map[string]string{"[": "not what a dispatcher answers", "": "503"} {
+	for body, want := range map[string]string{"[": "invalid /status", "": "503"} {
 		d.say(body)
 		if err := c.poll(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("/status of %q: %v, want an error with %q", body, err, want)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
 	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 )
 
@@ -90,8 +91,8 @@ func (o options) draw(pairs []pair) error {
 		}
 		c.Series = append(c.Series, series)
 	}
-	for i, p := range pairs {
-		color := []chart.Color{chart.Green, chart.Blue, chart.Orange}[i%3]
+	for _, p := range pairs {
+		color := report.Palette[p.name]
 		var simulated []int
 		for _, m := range p.simulated[0].Timeline {
 			simulated = append(simulated, m.Ready)

@@ -73,7 +73,7 @@ func loadNetwork(precision, path string, rgb *[resnet.Pixels]byte) (*resnet.Netw
 	if err != nil {
 		return nil, err
 	}
-	network, err := resnet.New(params)
+	network, err := resnet.New(params, nil)
 	if err != nil || precision == "fp32" {
 		return network, err
 	}
@@ -85,7 +85,7 @@ func loadNetwork(precision, path string, rgb *[resnet.Pixels]byte) (*resnet.Netw
 	if err != nil {
 		return nil, err
 	}
-	return resnet.NewInt8(q)
+	return resnet.New(q, nil)
 }
 
 // best is the class of the largest logit.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
@@ -21,9 +22,9 @@ type engineFlags struct {
 }
 
 // openEngine finds and loads the weights and makes an engine, which the caller closes. It warns of random weights.
-// observe, if not nil, says how to get to int8 from weights in float32; shared, if not nil, holds packed weights and is
+// watch, if not nil, says how to get to int8 from weights in float32; shared, if not nil, holds packed weights and is
 // closed.
-func openEngine(f engineFlags, observe *engine.Observation, shared *os.File, env *environment) (*engine.Engine, error) {
+func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *environment) (*engine.Engine, error) {
 	if shared != nil {
 		defer shared.Close()
 	}
@@ -35,7 +36,7 @@ func openEngine(f engineFlags, observe *engine.Observation, shared *os.File, env
 		defer set.Close()
 	}
 	e, err := engine.New(engine.Config{
-		Weights: set, Shared: shared, Precision: f.Precision, Observe: observe, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
+		Weights: set, Shared: shared, Precision: f.Precision, Observe: watch, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
 	})
 	if err != nil {
 		return nil, err

@@ -170,7 +170,7 @@ func TestLoadtestOfOpenInference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network, err := resnet.New(params)
+	network, err := resnet.New(params, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
 		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
 		"plan of other":      {[]string{"plan", notes}, "invalid character"},
-		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is no number; want a list`},
+		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is not a number; want a list`},
 		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},
 		"nothing to send":    {[]string{"--schedule", "0,0"}, "sends nothing"},
 		"pattern":            {[]string{"--schedule", "ramp:1"}, "want FROM:TO:DURATION"},
@@ -204,7 +204,7 @@ func TestLoadtestSearch(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "search.json")
 	out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
 		"--search-from", "20", "--search-max", "40", "--search-duration", "1s", "--json", file)
-	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest that was tried") {
+	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest rate tried") {
 		t.Errorf("%v\n%s\n%s", err, out, log)
 	}
 	out, _, err = loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
@@ -39,11 +40,11 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		// accumulate as there are weights, to save a replica a few cheap collections per second.
 		debug.SetGCPercent(25)
 	}
-	observe := &engine.Observation{Pictures: c.Observe, Agreement: c.ObserveAgreement, Share: c.ObserveShare,
-		Changed: func(q engine.Quantization) {
+	watch := &observe.Config{Pictures: c.Observe, Agreement: c.ObserveAgreement, Share: c.ObserveShare,
+		Changed: func(q observe.Status) {
 			env.log.Info("quantization: "+string(q.State), "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
 		}}
-	e, err := openEngine(c.engineFlags, observe, c.sharedWeights(), env)
+	e, err := openEngine(c.engineFlags, watch, c.sharedWeights(), env)
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func describe(i engine.Info) replica.Model {
 	if q := i.Quantization; q != nil {
 		m.Quantization = &replica.Quantization{State: string(q.State), Observed: q.Observed, Compared: q.Compared,
 			Equal: q.Equal, Wanted: q.Wanted, Problem: q.Problem}
-		for _, s := range engine.States() {
+		for _, s := range observe.States() {
 			m.Quantization.States = append(m.Quantization.States, string(s))
 		}
 		if q.Compared > 0 {

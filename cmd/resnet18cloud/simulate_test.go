@@ -45,7 +45,7 @@ func TestSimulateSaysWhatIsWrong(t *testing.T) {
 	for args, want := range map[string]string{
 		"--policy x":        "available: deadline, kpa, threshold, hpa-cpu, hpa-external, hpa-external-rate,",
 		"--trace x":         "available: constant, step,",
-		"--schedule x":      "is no number",
+		"--schedule x":      "is not a number",
 		"--seeds 0":         "--seeds",
 		"--min 9 --max 3":   "9 to 3",
 		"--delay-min 9s":    "--delay-max",

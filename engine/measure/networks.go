@@ -20,7 +20,7 @@ func Networks(set *weights.Set, precisions []string) ([]*resnet.Network, error) 
 		if err != nil {
 			return nil, err
 		}
-		n, err := resnet.NewInt8(q)
+		n, err := resnet.New(q, nil)
 		return []*resnet.Network{n}, err
 	}
 	params := resnet.Random(1)
@@ -46,7 +46,7 @@ func Networks(set *weights.Set, precisions []string) ([]*resnet.Network, error) 
 
 func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
 	if precision == engine.PrecisionFP32 {
-		return resnet.New(params)
+		return resnet.New(params, nil)
 	}
 	scales := map[string]float32{}
 	for _, name := range resnet.Activations() {
@@ -56,5 +56,5 @@ func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resnet.NewInt8(q)
+	return resnet.New(q, nil)
 }

@@ -67,7 +67,7 @@ func TestAgreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fp32, err := resnet.New(params)
+	fp32, err := resnet.New(params, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestAgreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	int8, err := resnet.NewInt8(again)
+	int8, err := resnet.New(again, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestScale(t *testing.T) {
 // newCalibrator is one on random weights and a picture of stripes.
 func newCalibrator(t *testing.T) *calibrator {
 	t.Helper()
-	n, err := resnet.New(resnet.Random(1))
+	n, err := resnet.New(resnet.Random(1), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestMeans(t *testing.T) {
 
 func TestCalibrateRefuses(t *testing.T) {
 	t.Parallel()
-	n, err := resnet.New(resnet.Random(1))
+	n, err := resnet.New(resnet.Random(1), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,67 +17,85 @@ const (
 	features = 512 // channels of the last convolution
 )
 
-// Normalisation that torchvision's weights expect: (x/255 - mean) / deviation for each colour.
+// Normalization that torchvision's weights expect: (x/255 - mean) / deviation for each color.
 var mean, deviation = imagenet.Mean, imagenet.Deviation
 
 // shape is what the architecture says of one convolution.
 type shape struct {
 	name    string // torchvision's: "layer2.0.conv1"
-	norm    string // of the batch norm behind it: "layer2.0.bn1"
+	norm    string // of the batch norm that follows it: "layer2.0.bn1"
 	in, out int    // channels
 	kernel  int    // height and width
 	stride  int
 	size    int // height and width of the output
 }
 
-// macs is the number of multiplications a direct convolution takes.
+// macs is the number of multiplications in a direct convolution.
 func (s shape) macs() int { return s.size * s.size * s.out * s.in * s.kernel * s.kernel }
 
-// block is one residual block: two convolutions around which the input is added, itself or through a 1x1
-// convolution where its shape changes.
-type block struct {
-	conv1, conv2 shape
-	downsample   *shape
+// buffer names one of the two activation buffers of a stage.
+type buffer struct{ stage, which int }
+
+// operation is one convolution with its place in the forward pass.
+type operation struct {
+	shape
+	from, to buffer // from is meaningless for the stem, which reads the picture
+	input    string // name of the operation that writes from; empty for the stem
+	residual string // name of the operation whose output is in to and is added; empty if none
 }
 
-var stem = shape{name: "conv1", norm: "bn1", in: 3, out: 64, kernel: 7, stride: 2, size: 112}
+// signed reports whether outputs can be negative: no ReLU follows a downsampling convolution.
+func (o operation) signed() bool { return o.kernel == 1 }
 
-// stages lists the four stages of two blocks each.
-func stages() (all [4][2]block) {
-	in, out, size := 64, 64, 56
-	for s := range all {
-		for b := range all[s] {
-			prefix := fmt.Sprintf("layer%d.%d.", s+1, b)
-			stride := 1
-			if s > 0 && b == 0 {
+// plan is the whole network: its operations in the order of the forward pass, and then the mean over all pixels and
+// the fully connected layer. It depends on the sizes only, not on weights or precision.
+type plan struct {
+	size       int // height and width of the input, a multiple of 32
+	classes    int
+	operations []operation
+}
+
+var resnet18 = newPlan(Size, Classes)
+
+// newPlan lays out the stem and four stages of two residual blocks each. Two buffers for each stage are enough: a
+// block's output replaces the residual that is added to it.
+func newPlan(size, classes int) *plan {
+	p := &plan{size: size, classes: classes}
+	add := func(o operation) string {
+		p.operations = append(p.operations, o)
+		return o.name
+	}
+	in, from := 64, buffer{0, 0}
+	before := add(operation{shape: shape{"conv1", "bn1", 3, in, 7, 2, size / 2}, to: from})
+	for s := range 4 {
+		out, size, x, y := 64<<s, size/4>>s, buffer{s, 0}, buffer{s, 1}
+		for b := range 2 {
+			prefix, stride := fmt.Sprintf("layer%d.%d.", s+1, b), 1
+			if out != in {
 				stride = 2
 			}
-			blk := block{
-				conv1: shape{prefix + "conv1", prefix + "bn1", in, out, 3, stride, size},
-				conv2: shape{prefix + "conv2", prefix + "bn2", out, out, 3, 1, size},
+			conv1 := add(operation{shape{prefix + "conv1", prefix + "bn1", in, out, 3, stride, size}, from, y, before, ""})
+			residual := before
+			if out != in {
+				residual = add(operation{shape{prefix + "downsample.0", prefix + "downsample.1", in, out, 1, 2, size}, from, x, before, ""})
 			}
-			if stride == 2 {
-				blk.downsample = &shape{prefix + "downsample.0", prefix + "downsample.1", in, out, 1, 2, size}
-			}
-			all[s][b] = blk
-			in = out
+			before = add(operation{shape{prefix + "conv2", prefix + "bn2", out, out, 3, 1, size}, y, x, conv1, residual})
+			in, from = out, x
 		}
-		out, size = 2*out, size/2
 	}
-	return all
+	return p
 }
 
-// convolutions lists all twenty, in the order of the forward pass.
-func convolutions() []shape {
-	all := []shape{stem}
-	for _, stage := range stages() {
-		for _, b := range stage {
-			all = append(all, b.conv1)
-			if b.downsample != nil {
-				all = append(all, *b.downsample)
-			}
-			all = append(all, b.conv2)
-		}
+func (p *plan) stem() operation { return p.operations[0] }
+
+// last is the operation whose output is averaged for the fully connected layer.
+func (p *plan) last() operation { return p.operations[len(p.operations)-1] }
+
+// layers lists the steps, given each one's algorithm.
+func (p *plan) layers(algorithms []string) []Layer {
+	var layers []Layer
+	for i, o := range p.operations {
+		layers = append(layers, Layer{o.name, algorithms[i], o.macs()})
 	}
-	return all
+	return append(layers, Layer{"fc", algorithms[len(p.operations)], features * p.classes})
 }

@@ -2,9 +2,9 @@ package resnet
 
 import "unsafe"
 
-// arena gives out pieces of large blocks of zeros, which lie in huge pages if the system has some to give. Weights are
-// read from end to end in every pass; in small pages that takes some percent more time, for looking them up and because
-// prefetching stops at their ends. The zero value is usable. A piece begins at a multiple of 64.
+// arena allocates from large blocks of zeros, which lie in huge pages if the system has any. Weights are read from end
+// to end in every pass; in small pages that takes some percent more time, for address translation and because
+// prefetching stops at page ends. The zero value is usable. Allocations start at a multiple of 64.
 type arena struct{ rest []byte }
 
 // blockBytes is the least that is taken from the system.
@@ -21,7 +21,7 @@ func (a *arena) take(n int) []byte {
 	return piece
 }
 
-// as takes memory for n numbers.
-func as[T float32 | int16 | int8](take func(bytes int) []byte, n int) []T {
+// numbers takes memory for n numbers.
+func numbers[T float32 | int16 | int8](take func(bytes int) []byte, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(take(n*int(unsafe.Sizeof(T(0))))))), n)
 }

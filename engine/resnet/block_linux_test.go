@@ -7,10 +7,10 @@ import (
 	"unsafe"
 )
 
-// TestPackedWeightsTakeWhatTheyFill holds that nothing is resident behind packed weights, not even the rest of a huge page.
+// TestPackedWeightsTakeWhatTheyFill checks that nothing is resident behind packed weights, not even the rest of a huge page.
 func TestPackedWeightsTakeWhatTheyFill(t *testing.T) {
 	t.Parallel()
-	_, q := quantizeRandom(t, 9)
+	q := randomInt8(t)
 	mapped, err := syscall.Mmap(-1, 0, 256<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 	if err != nil {
 		t.Fatal(err)
@@ -18,7 +18,7 @@ func TestPackedWeightsTakeWhatTheyFill(t *testing.T) {
 	defer syscall.Munmap(mapped)
 	skip := int(-uintptr(unsafe.Pointer(&mapped[0])) % hugePage)
 	m := Memory{Bytes: mapped[skip:]}
-	if _, err := NewInt8In(q, &m); err != nil {
+	if _, err := New(q, &m); err != nil {
 		t.Fatal(err)
 	}
 	page := syscall.Getpagesize()

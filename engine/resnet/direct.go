@@ -8,41 +8,66 @@ import (
 
 // direct is a convolution by its definition: rows of pixels times panels of output channels.
 type direct struct {
-	shape
-	in, out  buffer
-	residual *buffer
-	relu     bool
-	b        []float32 // panels of [kernel row][kernel column][input channel][Columns]
-	bias     []float32
+	operation
+	kernels *kernel.Set
+	b       []float32 // as panels returns it
+	bias    []float32
 }
 
-func newDirect(p *packing, k *kernel.Set, s shape, c conv, in, out buffer, residual *buffer, relu bool) *direct {
-	return &direct{s, in, out, residual, relu, p.direct(k, c, s.in, s.kernel*s.kernel), slices.Clone(c.bias)}
+func newDirect(work *packing, k *kernel.Set, o operation, c conv) *direct {
+	return &direct{o, k, panels(work, k, c, o.in, o.kernel*o.kernel), slices.Clone(c.bias)}
 }
 
-func (d *direct) layer() Layer { return Layer{d.name, "direct", d.macs()} }
-
-// run shares out panels, not rows: each worker then streams its own part of the weights, once.
-func (d *direct) run(r *Runner, worker int) {
-	k := r.network.kernels
-	in, out := r.buffer(d.in), r.buffer(d.out)
-	pad := d.kernel / 2
-	deep := d.kernel * d.in.channels()
-	first, end := r.share(d.shape.out/k.Columns, worker)
-	for panel := first; panel < end; panel++ {
-		b := d.b[panel*d.kernel*deep*k.Columns:]
-		bias := d.bias[panel*k.Columns:]
-		next := d.b[min(panel+1, end-1)*d.kernel*deep*k.Columns:]
-		for y := range d.size {
-			// The buffer's border is one pixel wide, a 1x1 kernel has no padding.
-			from := in.at(d.stride*y-pad, -pad)
-			to := out.at(y, 0) + panel*k.Columns
-			var residual []float32
-			if d.residual != nil {
-				residual = r.buffer(*d.residual).data[to:]
+// panels lays the weights of a convolution out for Multiply: panels of NR output channels, the last one padded with
+// zeros, each [kernel row][kernel column][input channel][NR]. taps is the number of kernel rows times columns.
+func panels(work *packing, k *kernel.Set, c conv, in, taps int) []float32 {
+	columns, each := k.NR, in*taps
+	out := len(c.bias)
+	count := (out + columns - 1) / columns
+	b := room[float32](work, count*each*columns)
+	work.add(count, func(panel int) {
+		first := panel * columns
+		for i := range in {
+			for tap := range taps {
+				from := c.weight[first*each+i*taps+tap:]
+				to := b[((panel*taps+tap)*in+i)*columns:][:min(columns, out-first)]
+				for column := range to {
+					to[column] = float32(float64(from[column*each]) * c.factor(first+column))
+				}
 			}
-			k.Multiply(d.size, 1, out.data[to:], out.channels, in.data[from:], d.stride*in.channels, in.rowStride(), d.kernel, deep,
-				b, bias, residual, d.relu, next)
+		}
+	})
+	return b
+}
+
+func (d *direct) algorithm() string { return "direct" }
+
+func (d *direct) needs(int) needs { return needs{} }
+
+// run divides panels among workers, not rows: each worker then streams its own part of the weights, once.
+func (d *direct) run(p *fp32Pass, worker int) {
+	k := d.kernels
+	in, out := p.buffer(d.from), p.buffer(d.to)
+	pad := d.kernel / 2
+	deep := d.kernel * d.in
+	first, end := p.share(d.out/k.NR, worker)
+	for panel := first; panel < end; panel++ {
+		b := d.b[panel*d.kernel*deep*k.NR:]
+		bias := d.bias[panel*k.NR:]
+		next := d.b[min(panel+1, end-1)*d.kernel*deep*k.NR:]
+		for y := range d.size {
+			// The buffer's border is one pixel wide; a 1x1 kernel has no padding.
+			from := in.at(d.stride*y-pad, -pad)
+			to := out.data[out.at(y, 0)+panel*k.NR:]
+			var residual []float32
+			if d.residual != "" {
+				residual = to
+			}
+			k.Multiply(kernel.Product{
+				M: d.size, N: k.NR, K: deep, Rows: d.kernel, RowStride: in.rowStride(),
+				A: in.data[from:], LDA: d.stride * in.channels, B: b, C: to, LDC: out.channels,
+				Bias: bias, Residual: residual, ReLU: !d.signed(), Ahead: next,
+			})
 			next = nil // is in the cache now
 		}
 	}

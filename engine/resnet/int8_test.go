@@ -2,29 +2,51 @@ package resnet
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 )
 
-// quantizeRandom makes an int8 network's weights from random ones, calibrated with one picture of noise.
-func quantizeRandom(tb testing.TB, seed uint64) (*Params, *Quantized) {
+// randomInt8 is random's weights in 8 bits, calibrated with one picture of noise; made once, none may change them.
+func randomInt8(tb testing.TB) *Quantized {
 	tb.Helper()
-	p := Random(seed)
-	q, err := Quantize(p, calibrate(p, seed))
+	q, err := quantizedRandom()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return p, q
+	return q
+}
+
+var quantizedRandom = sync.OnceValues(func() (*Quantized, error) { return Quantize(random(), calibration()) })
+
+// calibration is random's with noise(1).
+var calibration = sync.OnceValue(func() *Calibration { return calibrate(random(), 1) })
+
+// int8On packs quantized weights for one level's kernels.
+func int8On(q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
+	var work packing
+	n := build(resnet18, int8s{q, k, k8}, &work)
+	work.do()
+	return n
+}
+
+// until ends a network's passes after the step of a name.
+func until(n *Network, name string) *Network {
+	i := slices.IndexFunc(n.layers, func(l Layer) bool { return l.Name == name })
+	n.layers = n.layers[:i+1]
+	return n
 }
 
 // calibrate takes the largest values of a picture of noise as ranges.
 func calibrate(p *Params, seed uint64) *Calibration {
-	n := newNetwork(p, kernel.Sets()[len(kernel.Sets())-1])
+	n := fp32On(Size, p, kernel.Sets()[len(kernel.Sets())-1])
 	r := n.NewRunner(2) // two, so that showing to one observer is tested too
 	defer r.Close()
 	c := &Calibration{map[string]float32{}, map[string][]float64{}, map[string][]float64{}}
@@ -38,14 +60,14 @@ func calibrate(p *Params, seed uint64) *Calibration {
 			c.Scale[name] = max(c.Scale[name], v/steps, -v/steps)
 		}
 	})
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		c.Exact[s.name], c.Rounded[s.name] = make([]float64, s.out), make([]float64, s.out)
 	}
 	r.Observe(&logits, noise(seed), func(name string, values []float32) {
 		rounded := slices.Clone(values)
 		Round(name, rounded, c.Scale[name])
 		pixels := float64(byName[name].size * byName[name].size)
-		if name == stem.name {
+		if name == resnet18.stem().name {
 			pixels /= 4 // pooled
 		}
 		for i := range values {
@@ -57,31 +79,26 @@ func calibrate(p *Params, seed uint64) *Calibration {
 	return c
 }
 
-// TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalised pixels,
+// TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalized pixels,
 // zero outside the picture. Only the rounding of the result may differ.
 func TestInt8Stem(t *testing.T) {
 	t.Parallel()
-	_, q := quantizeRandom(t, 4)
+	q, stem := randomInt8(t), resnet18.stem()
 	c := q.convs[stem.name]
 	weight := make([]float32, len(c.weight))
 	for i, w := range c.weight {
-		o, colour := i/(3*49), i/49%3
-		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * deviation[colour])
+		o, color := i/(3*49), i/49%3
+		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * deviation[color])
 	}
 	rgb := noise(5)
-	x := exact{make([]float64, Pixels), 3, Size}
-	for i, v := range rgb {
-		x.data[i%3*Size*Size+i/3] = (float64(v)/255 - mean[i%3]) / deviation[i%3]
-	}
-	want := x.convolve(stem, conv{weight: weight, bias: c.bias}).relu().pool()
+	want := pixels(Size, rgb).convolve(stem.shape, conv{weight: weight, bias: c.bias}).relu().pool()
 	for _, k := range kernel8.Sets() {
-		n := newInt8(q, kernel.For(k.Level), k)
-		n.steps = n.steps[:1]
+		n := until(int8On(q, kernel.For(k.Level), k), stem.name)
 		for _, threads := range []int{1, 3} {
 			r := n.NewRunner(threads)
 			var logits [Classes]float32
 			r.Forward(&logits, rgb)
-			out := &r.stages8[0][0]
+			out := r.pass.(*int8Pass).buffer(stem.to)
 			for y := range 56 {
 				for column := range 56 {
 					for o := range 64 {
@@ -115,21 +132,25 @@ func withoutWinograd(sets []*kernel8.Set) (all []*kernel8.Set) {
 // random weights is not what ranges are for.
 func TestInt8(t *testing.T) {
 	t.Parallel()
-	p, q := quantizeRandom(t, 6)
+	p, q := random(), randomInt8(t)
 	rgb := noise(6)
 	k := kernel.Sets()[len(kernel.Sets())-1] // the last layer is fp32: the same kernel for all
 	var exact, first [Classes]float32
-	r := newNetwork(p, k).NewRunner(1)
+	r := fp32On(Size, p, k).NewRunner(1)
 	r.Forward(&exact, rgb)
 	r.Close()
 	for i, k8 := range withoutWinograd(kernel8.Sets()) {
 		for _, threads := range []int{1, 2, 3} {
-			if k8.Level == 0 && threads > 1 {
-				continue // plain Go is slow
+			passes := 2 // the second must not see what the first left behind
+			if k8.Level == 0 && !slow {
+				if threads > 1 {
+					continue
+				}
+				passes = 1
 			}
-			r := newInt8(q, k, k8).NewRunner(threads)
+			r := int8On(q, k, k8).NewRunner(threads)
 			var got [Classes]float32
-			for range 2 { // a second pass must not see what the first left behind
+			for range passes {
 				r.Forward(&got, rgb)
 				if i == 0 {
 					first = got
@@ -150,8 +171,8 @@ func TestInt8(t *testing.T) {
 }
 
 func TestInt8AllocatesNothing(t *testing.T) {
-	_, q := quantizeRandom(t, 7)
-	n, err := NewInt8(q)
+	q := randomInt8(t)
+	n, err := New(q, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,28 +193,21 @@ func TestInt8AllocatesNothing(t *testing.T) {
 func TestBiases(t *testing.T) {
 	t.Parallel()
 	const name = "layer2.0.downsample.0"
-	p := Random(9)
-	c := calibrate(p, 9)
+	p, c := random(), calibration()
 	off := func(c8 *Calibration) float64 {
 		q, err := Quantize(p, c8)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := NewInt8(q)
+		n, err := New(q, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, s := range n.steps {
-			if s.layer().Name == name {
-				n.steps = n.steps[:i+1]
-				break
-			}
-		}
-		r := n.NewRunner(1)
+		r := until(n, name).NewRunner(1)
 		defer r.Close()
 		var logits [Classes]float32
-		r.Forward(&logits, noise(9))
-		out := &r.stages8[1][0]
+		r.Forward(&logits, noise(1))
+		out := r.pass.(*int8Pass).buffer(byName[name].to)
 		square, size := 0.0, byName[name].size
 		for channel, exact := range c.Exact[name] {
 			sum := 0.0
@@ -231,8 +245,8 @@ func TestRound(t *testing.T) {
 
 func TestQuantizeRefuses(t *testing.T) {
 	t.Parallel()
-	p, q := quantizeRandom(t, 8)
-	c := calibrate(p, 8)
+	p, q := random(), randomInt8(t)
+	c := &Calibration{maps.Clone(calibration().Scale), maps.Clone(calibration().Exact), calibration().Rounded}
 	delete(c.Exact, "layer4.1.conv2")
 	if _, err := Quantize(p, c); err == nil || !strings.Contains(err.Error(), "0 and 512 means of layer4.1.conv2") {
 		t.Errorf("Quantize without means: %v", err)
@@ -250,17 +264,17 @@ func TestQuantizeRefuses(t *testing.T) {
 		t.Errorf("LoadQuantized without a tensor: %v", err)
 	}
 	set = q.Set()
-	set.Tensors["conv1.output_scale"].Data[0] = -1
+	set.Tensors["conv1.output_scale"] = tensor.Tensor{Shape: []int{1}, Data: []float32{-1}}
 	if _, err := LoadQuantized(set); err == nil || !strings.Contains(err.Error(), "conv1.output_scale holds -1") {
 		t.Errorf("LoadQuantized with a negative scale: %v", err)
 	}
 }
 
 func BenchmarkForwardInt8(b *testing.B) {
-	_, q := quantizeRandom(b, 1)
+	q := randomInt8(b)
 	rgb := noise(1)
 	for _, k8 := range withoutWinograd(kernel8.Sets()) {
-		n := newInt8(q, kernel.For(k8.Level), k8)
+		n := int8On(q, kernel.For(k8.Level), k8)
 		name := k8.Level.String() + "/" + n.Layers()[1].Algorithm
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/%d", name, threads), func(b *testing.B) {

@@ -72,12 +72,12 @@ const epsilon = 1e-5
 func Fold(set *weights.Set) (*Params, error) {
 	p := &Params{convs: map[string]conv{}}
 	r := reader{set: set, used: map[string]bool{}}
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		c := conv{weight: r.read(s.name+".weight", s.out, s.in, s.kernel, s.kernel)}
 		if _, folded := set.Tensors[s.name+".bias"]; folded {
 			c.bias = r.read(s.name+".bias", s.out)
 		} else {
-			r.fold(&c, s)
+			r.fold(&c, s.shape)
 		}
 		p.convs[s.name] = c
 	}
@@ -153,7 +153,7 @@ func (r *reader) refuseOthers() {
 	}
 }
 
-// Random makes weights that mean nothing but compute like real ones: He initialisation, so that activations
+// Random makes weights that mean nothing but compute like real ones: He initialization, so that activations
 // neither vanish nor explode, from a seed.
 func Random(seed uint64) *Params {
 	src := rand.New(rand.NewPCG(seed, 0))
@@ -165,7 +165,7 @@ func Random(seed uint64) *Params {
 		return x
 	}
 	p := &Params{convs: map[string]conv{}}
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		fanIn := s.in * s.kernel * s.kernel
 		scale := math.Sqrt(2 / float64(fanIn))
 		if strings.HasSuffix(s.name, "conv2") {

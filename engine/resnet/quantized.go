@@ -33,22 +33,22 @@ type conv8 struct {
 // for a block's second, with the residual; of the stem, after pooling.
 func Activations() []string {
 	var names []string
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		names = append(names, s.name)
 	}
 	return names
 }
 
 // Signed reports whether an activation can be negative.
-func Signed(name string) bool { return byName[name].kernel == 1 }
+func Signed(name string) bool { return byName[name].signed() }
 
 // Channels is how many an activation has.
 func Channels(name string) int { return byName[name].out }
 
-var byName = func() map[string]shape {
-	m := map[string]shape{}
-	for _, s := range convolutions() {
-		m[s.name] = s
+var byName = func() map[string]operation {
+	m := map[string]operation{}
+	for _, o := range resnet18.operations {
+		m[o.name] = o
 	}
 	return m
 }()
@@ -63,7 +63,7 @@ type Calibration struct {
 
 // check says what is wrong with a calibration.
 func (c *Calibration) check() error {
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		if scale := c.Scale[s.name]; !(scale > 0) || math.IsInf(float64(scale), 0) {
 			return fmt.Errorf("scale of %s is %v, want a positive number", s.name, scale)
 		}
@@ -95,11 +95,11 @@ func Quantize(p *Params, c *Calibration) (*Quantized, error) {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
 	q := &Quantized{convs: map[string]conv8{}, fc: p.fc}
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		from := p.convs[s.name]
 		weight := from.folded()
-		if s.name == stem.name {
-			weight = forPixels(weight)
+		if s.input == "" {
+			weight = forPixels(weight, s.shape)
 		}
 		to := conv8{weight: make([]int8, len(weight)), scale: make([]float32, s.out), bias: slices.Clone(from.bias), output: c.Scale[s.name]}
 		each := len(weight) / s.out
@@ -133,26 +133,19 @@ func (q *Quantized) correctBiases(p *Params, c *Calibration) {
 			to.bias[o] -= float32(added)
 		}
 	}
-	before := stem.name
-	for _, stage := range stages() {
-		for _, b := range stage {
-			correct(b.conv1, before)
-			correct(b.conv2, b.conv1.name)
-			residual := before
-			if b.downsample != nil {
-				correct(*b.downsample, before)
-				residual = b.downsample.name
-			}
-			for o := range b.conv2.out {
-				q.convs[b.conv2.name].bias[o] -= float32(c.Rounded[residual][o] - c.Exact[residual][o])
-			}
-			before = b.conv2.name
+	for _, o := range resnet18.operations[1:] {
+		correct(o.shape, o.input)
+		if o.residual == "" {
+			continue
+		}
+		for channel := range o.out {
+			q.convs[o.name].bias[channel] -= float32(c.Rounded[o.residual][channel] - c.Exact[o.residual][channel])
 		}
 	}
 }
 
 // roundChannel rounds the weights of one output channel to -127..127 and returns their scale. The taps of one input
-// channel look at neighbouring pixels, which are much alike, so what counts is the sum of their rounding errors more
+// channel look at neighboring pixels, which are much alike, so what counts is the sum of their rounding errors more
 // than each; and the same holds, less so, for all of an output channel. Therefore some weights are rounded the other
 // way, those that lose least by it, until neither sum is off by more than a half (Guo et al., "SQuant: On-the-Fly
 // Data-Free Quantization via Diagonal Hessian Approximation", 2022, section 3).
@@ -204,13 +197,13 @@ func balance(to []int8, exact []float64, limit int) float64 {
 	return sum
 }
 
-// forPixels turns the stem's weights for normalised input into weights for pixels of 0..255; what the mean contributes
+// forPixels turns the stem's weights for normalized input into weights for pixels of 0..255; what the mean contributes
 // goes into the bias, where it depends on how many taps are inside the picture.
-func forPixels(weight []float32) []float32 {
+func forPixels(weight []float32, stem shape) []float32 {
 	w := slices.Clone(weight)
 	for i := range w {
-		colour := i / (stem.kernel * stem.kernel) % stem.in
-		w[i] = float32(float64(w[i]) / (255 * deviation[colour]))
+		color := i / (stem.kernel * stem.kernel) % stem.in
+		w[i] = float32(float64(w[i]) / (255 * deviation[color]))
 	}
 	return w
 }
@@ -230,7 +223,7 @@ func (q *Quantized) Set() *weights.Set {
 		Int8:     map[string]tensor.Of[int8]{},
 		Metadata: map[string]string{weights.MetaPrecision: "int8"},
 	}
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		c := q.convs[s.name]
 		set.Int8[s.name+suffixWeight] = tensor.Of[int8]{Shape: []int{s.out, s.in, s.kernel, s.kernel}, Data: c.weight}
 		set.Tensors[s.name+suffixScale] = tensor.Tensor{Shape: []int{s.out}, Data: c.scale}
@@ -250,7 +243,7 @@ func LoadQuantized(set *weights.Set) (*Quantized, error) {
 	}
 	q := &Quantized{convs: map[string]conv8{}}
 	r := reader{set: set, used: map[string]bool{}}
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		w := set.Int8[s.name+suffixWeight]
 		if err := w.Check(s.out, s.in, s.kernel, s.kernel); err != nil && r.err == nil {
 			r.err = fmt.Errorf("tensor %s%s %w", s.name, suffixWeight, err)

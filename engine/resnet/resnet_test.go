@@ -6,10 +6,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
@@ -17,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// exact is the network by its definition in float64, image by rows of channels first: as slow and as plain as
-// it can be. It shares nothing with the steps but the architecture's table.
+// exact is the network by its definition in float64, image by rows of channels first: as plain as it can be. It shares
+// nothing with the steps but the plan.
 type exact struct {
 	data           []float64 // [channel][row][column]
 	channels, size int
@@ -31,25 +33,45 @@ func (x exact) at(c, y, column int) float64 {
 	return x.data[(c*x.size+y)*x.size+column]
 }
 
+// padded is a channel inside a border of zeros.
+func (x exact) padded(c, border int) (plane []float64, side int) {
+	side = x.size + 2*border
+	plane = make([]float64, side*side)
+	for y := range x.size {
+		copy(plane[(y+border)*side+border:], x.data[(c*x.size+y)*x.size:][:x.size])
+	}
+	return plane, side
+}
+
 func (x exact) convolve(s shape, c conv) exact {
 	y := exact{make([]float64, s.out*s.size*s.size), s.out, s.size}
-	pad := s.kernel / 2
 	for o := range s.out {
 		plane := y.data[o*s.size*s.size:][:s.size*s.size]
 		for i := range plane {
 			plane[i] = float64(c.bias[o])
 		}
-		for i := range s.in {
-			for tap, w := range c.weight[(o*s.in+i)*s.kernel*s.kernel:][:s.kernel*s.kernel] {
-				r, q := tap/s.kernel-pad, tap%s.kernel-pad
-				for row := range s.size {
-					for column := range s.size {
-						plane[row*s.size+column] += float64(w) * x.at(i, row*s.stride+r, column*s.stride+q)
+	}
+	var inputs sync.WaitGroup // channels of outputs are computed on two goroutines
+	half := s.out / 2
+	for part := range 2 {
+		inputs.Go(func() {
+			for i := range s.in {
+				from, side := x.padded(i, s.kernel/2)
+				for o := part * half; o < (part+1)*half; o++ {
+					for tap, w := range c.weight[(o*s.in+i)*s.kernel*s.kernel:][:s.kernel*s.kernel] {
+						r, q := tap/s.kernel, tap%s.kernel
+						for row := range s.size {
+							line := from[(row*s.stride+r)*side+q:]
+							for column := range y.data[(o*s.size+row)*s.size:][:s.size] {
+								y.data[(o*s.size+row)*s.size+column] += float64(w) * line[column*s.stride]
+							}
+						}
 					}
 				}
 			}
-		}
+		})
 	}
+	inputs.Wait()
 	return y
 }
 
@@ -78,35 +100,42 @@ func (x exact) pool() exact {
 	return y
 }
 
-func exactLogits(p *Params, rgb *[Pixels]byte) []float64 {
-	x := exact{make([]float64, Pixels), 3, Size}
-	for i, v := range rgb {
-		colour := i % 3
-		x.data[colour*Size*Size+i/3] = (float64(v)/255 - mean[colour]) / deviation[colour]
+// pixels is a picture as the network is defined on it, normalized.
+func pixels(size int, rgb *[Pixels]byte) exact {
+	x := exact{make([]float64, 3*size*size), 3, size}
+	for i, v := range rgb[:3*size*size] {
+		color := i % 3
+		x.data[color*size*size+i/3] = (float64(v)/255 - mean[color]) / deviation[color]
 	}
-	x = x.convolve(stem, p.convs["conv1"]).relu().pool()
-	for _, stage := range stages() {
-		for _, b := range stage {
-			y := x.convolve(b.conv1, p.convs[b.conv1.name]).relu()
-			if b.downsample != nil {
-				x = x.convolve(*b.downsample, p.convs[b.downsample.name])
+	return x
+}
+
+func exactLogits(plan *plan, p *Params, rgb *[Pixels]byte) []float64 {
+	stem := plan.stem()
+	outputs := map[string]exact{stem.name: pixels(plan.size, rgb).convolve(stem.shape, p.convs[stem.name]).relu().pool()}
+	for _, o := range plan.operations[1:] {
+		y := outputs[o.input].convolve(o.shape, p.convs[o.name])
+		if o.residual != "" {
+			for i, v := range outputs[o.residual].data {
+				y.data[i] += v
 			}
-			y = y.convolve(b.conv2, p.convs[b.conv2.name])
-			for i := range y.data {
-				y.data[i] += x.data[i]
-			}
-			x = y.relu()
 		}
+		if !o.signed() {
+			y = y.relu()
+		}
+		outputs[o.name] = y
 	}
-	logits := make([]float64, Classes)
+	x := outputs[plan.last().name]
+	area := x.size * x.size
+	logits := make([]float64, plan.classes)
 	for class := range logits {
 		logits[class] = float64(p.fc.bias[class])
 		for c := range features {
 			sum := 0.0
-			for _, v := range x.data[c*49:][:49] {
+			for _, v := range x.data[c*area:][:area] {
 				sum += v
 			}
-			logits[class] += sum / 49 * float64(p.fc.weight[class*features+c])
+			logits[class] += sum / float64(area) * float64(p.fc.weight[class*features+c])
 		}
 	}
 	return logits
@@ -121,39 +150,56 @@ func noise(seed uint64) *[Pixels]byte {
 	return rgb
 }
 
-// TestForward holds every level, with one thread and several, to the definition of the network in float64.
+// random is random weights, made once for all tests; none may change them.
+var random = sync.OnceValue(func() *Params { return Random(1) })
+
+// fp32On packs weights for one level's kernels and a picture size.
+func fp32On(size int, p *Params, k *kernel.Set) *Network {
+	var work packing
+	n := build(newPlan(size, Classes), fp32{p, k}, &work)
+	work.do()
+	return n
+}
+
+// TestForward holds every level, with one thread and several, to the definition of the network in float64. At 96x96
+// pixels every layer has tiles that reach beyond its edge.
 func TestForward(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds in plain Go")
 	}
-	p := Random(1)
-	rgb := noise(1)
-	want := exactLogits(p, rgb)
-	spread := 0.0
-	for _, w := range want {
-		spread = max(spread, math.Abs(w))
-	}
-	if spread < 0.1 || spread > 100 {
-		t.Fatalf("logits of up to %g prove nothing", spread)
-	}
-	for _, k := range kernel.Sets() {
-		n := newNetwork(p, k)
-		for _, threads := range []int{1, 2, 3, 5} {
-			if k.Level == 0 && threads > 2 {
-				continue // plain Go is slow
-			}
-			r := n.NewRunner(threads)
-			var logits [Classes]float32
-			for range 2 { // a second pass must not see what the first left behind
-				r.Forward(&logits, rgb)
-				for i, w := range want {
-					if d := math.Abs(float64(logits[i]) - w); d > 2e-4*spread {
-						t.Fatalf("%s, %d threads: logit %d = %g, want %g", k.Level, threads, i, logits[i], w)
+	p, rgb := random(), noise(1)
+	for _, size := range []int{96, Size} {
+		want := exactLogits(newPlan(size, Classes), p, rgb)
+		spread := 0.0
+		for _, w := range want {
+			spread = max(spread, math.Abs(w))
+		}
+		if spread < 0.1 || spread > 100 {
+			t.Fatalf("logits of up to %g prove nothing", spread)
+		}
+		for _, k := range kernel.Sets() {
+			n := fp32On(size, p, k)
+			for _, threads := range []int{1, 2, 3, 5} {
+				passes := 2 // the second must not see what the first left behind
+				if k.Level == 0 && size == Size && !slow {
+					if threads > 1 {
+						continue
+					}
+					passes = 1
+				}
+				r := n.NewRunner(threads)
+				var logits [Classes]float32
+				for range passes {
+					r.Forward(&logits, rgb)
+					for i, w := range want {
+						if d := math.Abs(float64(logits[i]) - w); d > 2e-4*spread {
+							t.Fatalf("%s, %d pixels, %d threads: logit %d = %g, want %g", k.Level, size, threads, i, logits[i], w)
+						}
 					}
 				}
+				r.Close()
 			}
-			r.Close()
 		}
 	}
 }
@@ -162,16 +208,12 @@ func TestForward(t *testing.T) {
 // in the memory that they share, and all must answer as a runner with memory of its own.
 func TestJoin(t *testing.T) {
 	t.Parallel()
-	p, q := quantizeRandom(t, 8)
-	fp32, err := New(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	int8, err := NewInt8(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []*Network{fp32, int8} {
+	q := randomInt8(t)
+	for _, w := range []Weights{random(), q} {
+		n, err := New(w, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		// A first runner with two threads has more than one share to give.
 		runners := []*Runner{n.NewRunner(2), n.NewRunner(1), n.NewRunner(1)}
 		joined := n.Join(runners)
@@ -198,10 +240,10 @@ func TestJoin(t *testing.T) {
 // them to the definition.
 func TestLevelsAgree(t *testing.T) {
 	t.Parallel()
-	p, rgb := Random(7), noise(7)
+	p, rgb := random(), noise(7)
 	var want [Classes]float32
 	for i, k := range kernel.Sets()[1:] {
-		r := newNetwork(p, k).NewRunner(1)
+		r := fp32On(Size, p, k).NewRunner(1)
 		var got [Classes]float32
 		r.Forward(&got, rgb)
 		r.Close()
@@ -219,7 +261,7 @@ func TestLevelsAgree(t *testing.T) {
 }
 
 func TestForwardAllocatesNothing(t *testing.T) {
-	n, err := New(Random(1))
+	n, err := New(random(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +276,7 @@ func TestForwardAllocatesNothing(t *testing.T) {
 
 func TestProfileNamesEveryLayer(t *testing.T) {
 	t.Parallel()
-	n, err := New(Random(1))
+	n, err := New(random(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +305,7 @@ func asSet(p *Params) *weights.Set {
 		"fc.weight": {Shape: []int{Classes, features}, Data: p.fc.weight},
 		"fc.bias":   {Shape: []int{Classes}, Data: p.fc.bias},
 	}}
-	for _, s := range convolutions() {
+	for _, s := range resnet18.operations {
 		c := p.convs[s.name]
 		set.Tensors[s.name+".weight"] = tensor.Tensor{Shape: []int{s.out, s.in, s.kernel, s.kernel}, Data: c.weight}
 		set.Tensors[s.name+".bias"] = tensor.Tensor{Shape: []int{s.out}, Data: c.bias}
@@ -297,10 +339,10 @@ func unfold(set *weights.Set, s shape) {
 
 func TestFold(t *testing.T) {
 	t.Parallel()
-	p := Random(2)
+	p := random()
 	set := asSet(p)
-	for _, s := range convolutions() {
-		unfold(set, s)
+	for _, s := range resnet18.operations {
+		unfold(set, s.shape)
 	}
 	got, err := Fold(set)
 	if err != nil {
@@ -335,17 +377,21 @@ func TestFoldRefuses(t *testing.T) {
 			"layer1.0.conv3.weight does not belong to it"},
 		"half a batch norm": {func(set *weights.Set) { delete(set.Tensors, "layer3.1.conv2.bias") },
 			"layer3.1.bn2.weight is missing"},
-		"not a number": {func(set *weights.Set) { set.Tensors["fc.bias"].Data[7] = float32(math.NaN()) },
+		"not a number": {func(set *weights.Set) {
+			bias := tensor.New(Classes)
+			bias.Data[7] = float32(math.NaN())
+			set.Tensors["fc.bias"] = bias
+		},
 			"fc.bias holds NaN at element 7"},
 		"negative variance": {func(set *weights.Set) {
-			unfold(set, stem)
+			unfold(set, resnet18.stem().shape)
 			set.Tensors["bn1.running_var"].Data[3] = -1
 		}, "bn1.running_var holds -1 at element 3"},
 		"empty": {func(set *weights.Set) { clear(set.Tensors) }, "conv1.weight is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			set := asSet(Random(3))
+			set := asSet(random())
 			test.spoil(set)
 			_, err := Fold(set)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -356,10 +402,10 @@ func TestFoldRefuses(t *testing.T) {
 }
 
 func BenchmarkForward(b *testing.B) {
-	p := Random(1)
+	p := random()
 	rgb := noise(1)
 	for _, k := range kernel.Sets() {
-		n := newNetwork(p, k)
+		n := fp32On(Size, p, k)
 		for _, threads := range []int{1, 2} {
 			b.Run(k.Level.String()+"/"+string(rune('0'+threads)), func(b *testing.B) {
 				r := n.NewRunner(threads)
@@ -374,14 +420,14 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// TestPackingIsRepeatable holds that weights packed twice, by however many CPUs in whatever order, are the same network
+// TestPackingIsRepeatable checks that weights packed twice, by however many CPUs in whatever order, are the same network
 // to the last bit, and that packing leaves its source alone.
 func TestPackingIsRepeatable(t *testing.T) {
 	t.Parallel()
-	p := Random(4)
+	p := random()
 	set := asSet(p)
-	for _, s := range convolutions() {
-		unfold(set, s)
+	for _, s := range resnet18.operations {
+		unfold(set, s.shape)
 	}
 	folded, err := Fold(set)
 	if err != nil {
@@ -389,7 +435,7 @@ func TestPackingIsRepeatable(t *testing.T) {
 	}
 	var first [Classes]float32
 	for i, p := range []*Params{folded, folded, folded.Clone()} {
-		n, err := New(p)
+		n, err := New(p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -408,9 +454,9 @@ func TestPackingIsRepeatable(t *testing.T) {
 // TestPackingTakesNoCopies bounds the memory of a start: beside the packed weights there must be no room for another
 // copy of them, or for one of the 47 MB they are made from.
 func TestPackingTakesNoCopies(t *testing.T) {
-	set := asSet(Random(5))
-	for _, s := range convolutions() {
-		unfold(set, s)
+	set := asSet(random())
+	for _, s := range resnet18.operations {
+		unfold(set, s.shape)
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -418,26 +464,20 @@ func TestPackingTakesNoCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(p)
-	if err != nil {
+	if _, err := New(p, nil); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	packed := 0
-	for _, s := range n.steps {
-		var weights int
-		switch s := s.(type) {
-		case *stemStep:
-			weights = 4 * (len(s.u) + len(s.last))
-		case *direct:
-			weights = 4 * len(s.b)
-		case *winograd:
-			weights = 4 * len(s.u)
-		case *head:
-			weights = 4 * len(s.b)
-		}
-		if packed += weights; weights >= 2<<20 {
-			packed += 2 << 20 // blocks are aligned
+	level, err := cpu.Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Memory
+	p.network(level, &packing{memory: &m})
+	packed := m.Used
+	for _, o := range resnet18.operations {
+		if o.in >= 128 {
+			packed += 2 << 20 // blocks of large layers are aligned
 		}
 	}
 	const room = 24 << 20 // blocks of small layers, what kernels are transformed in, biases, and so on
@@ -448,10 +488,10 @@ func TestPackingTakesNoCopies(t *testing.T) {
 
 // BenchmarkPack measures what a start computes.
 func BenchmarkPack(b *testing.B) {
-	_, q := quantizeRandom(b, 1)
-	set := asSet(Random(1))
-	for _, s := range convolutions() {
-		unfold(set, s)
+	q := randomInt8(b)
+	set := asSet(random())
+	for _, s := range resnet18.operations {
+		unfold(set, s.shape)
 	}
 	for name, pack := range map[string]func() error{
 		"fold": func() error { _, err := Fold(set); return err },
@@ -460,10 +500,10 @@ func BenchmarkPack(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			_, err = New(p)
+			_, err = New(p, nil)
 			return err
 		},
-		"int8": func() error { _, err := NewInt8(q); return err },
+		"int8": func() error { _, err := New(q, nil); return err },
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

@@ -7,88 +7,106 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
 )
 
-// The stem's input has a border of three pixels on either side, for its 7x7 kernel.
-const (
-	inputSide   = Size + 6
-	inputStride = 3 * inputSide
-	// rowFloats is a row of the stem's output with the left border that pooling wants.
-	rowFloats = (112 + 1) * 64
+// stemBorder is how many pixels of zeros surround the stem's input, for its 7x7 kernel.
+const stemBorder = 3
 
-	// stemTiles is the tiles of a row, stemRows the most rows of outputs that are worked on together: what their input is
-	// transformed to stays in a second-level cache.
-	stemTiles = 112 / kernel.StemOutputs
-	stemRows  = 14
-	// stemInputRows is the rows of input that so many need. A tile's transformed values of all of them lie behind each other, so
-	// that the seven rows of a kernel are one piece.
+// inputStride is a row of the stem's input with its borders, for an output of the given size.
+func inputStride(size int) int { return 3 * (2*size + 2*stemBorder) }
+
+// stemRow is a row of the stem's outputs, after the border pixel that pooling reads.
+func stemRow(o operation) int { return (o.size + 1) * o.out }
+
+const (
+	// stemRows is the most rows of outputs that are worked on together: their transformed input stays in a second-level
+	// cache.
+	stemRows = 14
+	// stemInputRows is the rows of input that stemRows need. A tile's transformed values of all of them are adjacent, so
+	// that a kernel's seven rows are one piece.
 	stemInputRows = 2*stemRows + 5
 	stemTile      = stemInputRows * kernel.StemDeep
 	stemTileLast  = stemInputRows * kernel.StemDeepLast
-	stemSums      = stemTiles*64 + 16 // a position's sums, and a line that keeps positions apart in caches
 )
 
-// stemStep is normalisation, the 7x7 stride-2 convolution by a minimal filtering algorithm along rows, ReLU and the 3x3
+// stem is normalization, the 7x7 stride-2 convolution by a minimal filtering algorithm along rows, ReLU and the 3x3
 // stride-2 maximum. Pooling follows the convolution three rows behind, so that its 3 MB never leave the cache.
-type stemStep struct {
-	u, last, bias []float32       // as packing.stem makes them
-	lookup        [256][3]float32 // normalised value of a byte, by colour
+type stem struct {
+	operation
+	kernels       *kernel.Set
+	tiles         int             // of a row
+	sumStride     int             // a position's sums, and a line that keeps positions apart in caches
+	u, last, bias []float32       // as stemMatrices returns them
+	lookup        [256][3]float32 // normalized value of a byte, by color
 }
 
-func newStem(p *packing, k *kernel.Set, c conv) *stemStep {
-	s := &stemStep{bias: slices.Clone(c.bias)}
-	s.u, s.last = p.stem(k, c)
+func newStem(work *packing, k *kernel.Set, o operation, c conv) *stem {
+	s := &stem{operation: o, kernels: k, tiles: o.size / kernel.StemOutputs, bias: slices.Clone(c.bias)}
+	s.sumStride = s.tiles*o.out + 16
+	s.u, s.last = stemMatrices(work, k, c)
 	for x := range s.lookup {
-		for colour := range s.lookup[x] {
-			s.lookup[x][colour] = float32((float64(x)/255 - mean[colour]) / deviation[colour])
+		for color := range s.lookup[x] {
+			s.lookup[x][color] = float32((float64(x)/255 - mean[color]) / deviation[color])
 		}
 	}
 	return s
 }
 
-func (s *stemStep) layer() Layer { return Layer{stem.name, "winograd-7x7", stem.macs()} }
-
-// stemScratch is a worker's memory for the stem.
-type stemScratch struct {
-	input   []float32    // a normalised row with its border
-	v, last []float32    // transformed rows
-	m       []float32    // sums of a row, by position
-	rows    [3][]float32 // the last three rows of outputs
+// stemMatrices lays the transformed weights out: u as [position][panel][kernel row][StemDeep][NR], and those of
+// the last position as [panel][kernel row][StemDeepLast][NR].
+func stemMatrices(work *packing, k *kernel.Set, c conv) (u, last []float32) {
+	const rows, deep, deepLast, positions = 7, kernel.StemDeep, kernel.StemDeepLast, kernel.StemPositions
+	columns, panels := k.NR, len(c.bias)/k.NR
+	u, last = room[float32](work, (positions-1)*rows*deep*len(c.bias)), room[float32](work, rows*deepLast*len(c.bias))
+	work.add(panels, func(panel int) {
+		for column := range columns {
+			o := panel*columns + column
+			for i := range 3 * rows {
+				color, row := i/rows, i%rows
+				taps := kernel.StemWeights(c.weight[(o*3*rows+i)*rows:][:rows], c.factor(o))
+				for position := range positions - 1 {
+					at := (((position*panels+panel)*rows+row)*deep + color) * columns
+					u[at+column] = float32(taps[position])
+					u[at+3*columns+column] = float32(taps[positions+position])
+				}
+				last[((panel*rows+row)*deepLast+color)*columns+column] = float32(taps[positions-1])
+			}
+		}
+	})
+	return u, last
 }
 
-func newStemScratch() *stemScratch {
-	s := &stemScratch{
-		input: make([]float32, inputStride+kernel.StemSlack),
-		v:     make([]float32, (kernel.StemPositions-1)*stemTiles*stemTile),
-		last:  make([]float32, stemTiles*stemTileLast),
-		m:     make([]float32, kernel.StemPositions*stemSums),
-	}
-	for i := range s.rows {
-		s.rows[i] = make([]float32, rowFloats)
-	}
-	return s
+func (s *stem) algorithm() string { return "winograd-7x7" }
+
+// vLength is the length of a worker's transformed rows at the positions but the last.
+func (s *stem) vLength() int { return (kernel.StemPositions - 1) * s.tiles * stemTile }
+
+// needs: the input is one normalized row; v holds the transformed rows, those of the last position behind the others.
+func (s *stem) needs(int) needs {
+	return needs{input: inputStride(s.size) + kernel.StemSlack, row: stemRow(s.operation),
+		v: s.vLength() + s.tiles*stemTileLast, sums: kernel.StemPositions * s.sumStride}
 }
 
-// run computes a worker's share of pooled rows, each of which needs three rows of the convolution. The first is also the
-// last that another worker needs; both compute it.
-func (s *stemStep) run(r *Runner, worker int) {
-	first, end := r.share(stem.size/2, worker)
+// run computes a worker's part of the pooled rows, each of which needs three rows of the convolution. The first of
+// these is also the last that another worker needs; both compute it.
+func (s *stem) run(p *fp32Pass, worker int) {
+	first, end := p.share(s.size/2, worker)
 	if first == end {
 		return
 	}
-	w, out := r.stems[worker], r.buffer(buffer{0, 0})
+	w, out := &p.workspaces[worker], p.buffer(s.to)
 	row := func(y int) []float32 {
 		if y < 0 {
-			return r.stemZeros // ReLU leaves nothing below zero, so zeros never win
+			return p.zeros // ReLU leaves nothing below zero, so zeros never win
 		}
 		return w.rows[y%3]
 	}
 	y := max(0, 2*first-1)
 	parts := tiles.Cut(2*end-y, stemRows)
 	for part := range parts.Count() {
-		s.input(r, w, y, parts.Height(part))
+		s.input(p, worker, y, parts.Height(part))
 		for i := range parts.Height(part) {
-			s.convolve(r, w, row(y)[64:], i)
+			s.convolve(p, worker, row(y)[s.out:], i)
 			if y%2 == 1 && y/2 >= first {
-				r.network.kernels.MaxPool(out.data[out.at(y/2, 0):], row(y-2), row(y-1), row(y), stem.size/2, stem.out)
+				s.kernels.MaxPool(out.data[out.at(y/2, 0):], row(y-2), row(y-1), row(y), s.size/2, s.out)
 			}
 			y++
 		}
@@ -96,20 +114,21 @@ func (s *stemStep) run(r *Runner, worker int) {
 }
 
 // input transforms what n rows of outputs from y on need.
-func (s *stemStep) input(r *Runner, w *stemScratch, y, n int) {
+func (s *stem) input(p *fp32Pass, worker, y, n int) {
+	w := &p.workspaces[worker]
+	last := w.v[s.vLength():]
 	for i := range 2*n + 5 {
-		row := r.stemZeros
-		if from := 2*y + i - 3; from >= 0 && from < Size {
+		row := p.zeros
+		if from := 2*y + i - stemBorder; from >= 0 && from < 2*s.size {
 			row = w.input
-			s.normalise(row[9:], r.rgb[from*Size*3:])
+			s.normalize(row[3*stemBorder:], p.rgb[from*2*s.size*3:][:2*s.size*3])
 		}
-		r.network.kernels.StemInput(w.v[i*kernel.StemDeep:], stemTiles*stemTile, stemTile, w.last[i*kernel.StemDeepLast:], stemTileLast, row, stemTiles)
+		s.kernels.StemInput(w.v[i*kernel.StemDeep:], s.tiles*stemTile, stemTile, last[i*kernel.StemDeepLast:], stemTileLast, row, s.tiles)
 	}
 }
 
-func (s *stemStep) normalise(to []float32, rgb []byte) {
-	to = to[:Size*3]
-	rgb = rgb[:Size*3]
+func (s *stem) normalize(to []float32, rgb []byte) {
+	to = to[:len(rgb)]
 	for i := 0; i+2 < len(rgb) && i+2 < len(to); i += 3 {
 		to[i] = s.lookup[rgb[i]][0]
 		to[i+1] = s.lookup[rgb[i+1]][1]
@@ -118,15 +137,16 @@ func (s *stemStep) normalise(to []float32, rgb []byte) {
 }
 
 // convolve computes the i-th row of those that were transformed.
-func (s *stemStep) convolve(r *Runner, w *stemScratch, to []float32, i int) {
-	k := r.network.kernels
+func (s *stem) convolve(p *fp32Pass, worker int, to []float32, i int) {
+	k, w := s.kernels, &p.workspaces[worker]
 	const last = kernel.StemPositions - 1
 	multiply := func(position int, v []float32, tile, deep int, u []float32) {
-		k.Multiply(stemTiles, stem.out/k.Columns, w.m[position*stemSums:], stem.out, v[2*i*deep:], tile, 0, 1, 7*deep, u, r.zeros, nil, false, nil)
+		k.Multiply(kernel.Product{M: s.tiles, N: s.out, K: 7 * deep, Rows: 1, A: v[2*i*deep:], LDA: tile, B: u,
+			C: w.sums[position*s.sumStride:], LDC: s.out, Bias: noBias[:]})
 	}
 	for position := range last {
-		multiply(position, w.v[position*stemTiles*stemTile:], stemTile, kernel.StemDeep, s.u[position*7*kernel.StemDeep*stem.out:])
+		multiply(position, w.v[position*s.tiles*stemTile:], stemTile, kernel.StemDeep, s.u[position*7*kernel.StemDeep*s.out:])
 	}
-	multiply(last, w.last, stemTileLast, kernel.StemDeepLast, s.last)
-	k.StemOutput(to, w.m, stemSums, s.bias, stemTiles)
+	multiply(last, w.v[s.vLength():], stemTileLast, kernel.StemDeepLast, s.last)
+	k.StemOutput(to, w.sums, s.sumStride, s.bias, s.tiles)
 }

@@ -1,90 +1,80 @@
 package resnet
 
-import (
-	"slices"
-
-	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
-)
-
 // winograd is a 3x3 convolution by a minimal filtering algorithm: transform tiles of the input, multiply a matrix of
 // tiles by channels with the weights of each position, transform the sums back.
-type winograd struct {
-	shape
+type winograd[A activation, V, S any] struct {
+	operation
 	tiling
-	algorithm *kernel.Winograd
-	in, out   buffer
-	residual  *buffer
-	relu      bool
-	u         []float32 // [matrix][panel][input channel][Columns]
-	order     []int     // positions, those that share a matrix behind each other
-	bias      []float32
+	filter filter[A, V, S]
 }
 
-func newWinograd(p *packing, k *kernel.Set, w *kernel.Winograd, s shape, c conv, in, out buffer, residual *buffer, relu bool) *winograd {
-	step := &winograd{shape: s, algorithm: w, in: in, out: out, residual: residual, relu: relu, bias: slices.Clone(c.bias)}
-	step.u = p.winograd(k, w, c, s.in)
-	step.tiling = newTiling(s, w.Height, w.Width, w.Positions(), k.Columns, 4*len(step.u), 4, 4)
-	for position := range w.Positions() {
-		step.order = append(step.order, position)
+// filter is the algorithm with a layer's weights. Positions of a tile lie vStride elements apart in v, sumStride in
+// sums; pixels lie channels apart.
+type filter[A activation, V, S any] interface {
+	name() string
+	geometry() geometry
+	// input transforms the tile whose upper left pixel is at x.
+	input(v []V, vStride int, x []A, rowStride, channels int)
+	// multiply computes units from first to next, which are of one position: products with one panel each. The unit
+	// ahead is multiplied after them.
+	multiply(t *tiling, sums []S, v []V, first, next, ahead int)
+	// output transforms a tile's sums back, and stores rows x columns outputs at y.
+	output(y []A, rowStride, channels, rows, columns int, sums []S, sumStride int)
+}
+
+func newWinogradStep[A activation, V, S any](o operation, f filter[A, V, S]) step[A, V, S] {
+	return &winograd[A, V, S]{o, newTiling(o.shape, f.geometry()), f}
+}
+
+func (w *winograd[A, V, S]) algorithm() string { return w.filter.name() }
+
+// run is one worker's part.
+func (w *winograd[A, V, S]) run(p *pass[A, V, S], worker int) {
+	if !w.shared {
+		first, end := p.share(w.down, worker)
+		for row := first; row < end; row++ {
+			w.input(p, worker, row, 0, w.across)
+			w.multiply(p, worker, 0, w.units)
+			w.output(p, worker, row, 0, w.across)
+		}
+		return
 	}
-	slices.SortStableFunc(step.order, func(a, b int) int { return w.Matrix(a) - w.Matrix(b) })
-	return step
+	first, end := p.share(w.tiles(), worker)
+	w.input(p, 0, 0, first, end)
+	p.wait()
+	from, to := p.share(w.units, worker)
+	w.multiply(p, 0, from, to)
+	p.wait()
+	w.output(p, 0, 0, first, end)
 }
 
-// algorithms is what Layer calls them.
-var algorithms = map[*kernel.Winograd]string{
-	kernel.F2: "winograd2", kernel.F4: "winograd4", kernel.F4x2: "winograd4x2", kernel.Stride2: "winograd-s2",
-}
-
-func (s *winograd) layer() Layer {
-	return Layer{s.name, algorithms[s.algorithm], s.macs()}
-}
-
-func (s *winograd) run(r *Runner, worker int) { s.tiling.run(r, worker, s) }
-
-func (s *winograd) panels(r *Runner) int { return s.shape.out / r.network.kernels.Columns }
+// The three phases work in the memory of a worker, which holds the tiles of one group, the first of them in the given
+// row of tiles.
 
 // input transforms the tiles from first to end, counted from the start of a row of tiles.
-func (s *winograd) input(r *Runner, scratch, row, first, end int) {
-	v := r.scratch[scratch].v
-	in := r.buffer(s.in)
+func (w *winograd[A, V, S]) input(p *pass[A, V, S], worker, row, first, end int) {
+	v, in := p.workspaces[worker].v, p.buffer(w.from)
 	for tile := first; tile < end; tile++ {
-		y, x := s.pixel(row, tile)
-		r.network.kernels.Input(s.algorithm, v[tile*in.channels:], s.vStride, in.data[in.at(s.stride*y-1, s.stride*x-1):], in.rowStride(), in.channels)
+		y, x := w.pixel(row, tile)
+		w.filter.input(v[tile*in.channels:], w.vStride, in.data[in.at(w.stride*y-1, w.stride*x-1):], in.rowStride(), in.channels)
 	}
 }
 
-// multiply computes units from first to end; a unit is one position's product with one panel.
-func (s *winograd) multiply(r *Runner, scratch, first, end int) {
-	v, m := r.scratch[scratch].v, r.scratch[scratch].m
-	k := r.network.kernels
-	panels := s.panels(r)
+// multiply computes units from first to end.
+func (w *winograd[A, V, S]) multiply(p *pass[A, V, S], worker, first, end int) {
+	m := &p.workspaces[worker]
 	for unit, next := first, 0; unit < end; unit = next {
-		position, panel := s.order[unit/panels], unit%panels
-		next = min(unit-panel+panels, end) // all of the position's panels, if they are this worker's
-		k.Multiply(s.tiles(), next-unit, m[position*s.mStride+panel*k.Columns:], s.shape.out,
-			v[position*s.vStride:], s.shape.in, 0, 1, s.shape.in, s.weights(unit, panels, k.Columns), r.zeros, nil, false,
-			s.weights(min(next, end-1), panels, k.Columns))
+		next = min(unit-unit%w.panels+w.panels, end) // the position's remaining panels, as far as they are this worker's
+		w.filter.multiply(&w.tiling, m.sums, m.v, unit, next, min(next, end-1))
 	}
-}
-
-// weights begin with a unit's panel.
-func (s *winograd) weights(unit, panels, columns int) []float32 {
-	return s.u[(s.algorithm.Matrix(s.order[unit/panels])*panels+unit%panels)*s.shape.in*columns:]
 }
 
 // output transforms the sums of the tiles from first to end back; tiles at the edge may reach beyond it.
-func (s *winograd) output(r *Runner, scratch, row, first, end int) {
-	m := r.scratch[scratch].m
-	out := r.buffer(s.out)
+func (w *winograd[A, V, S]) output(p *pass[A, V, S], worker, row, first, end int) {
+	sums, out := p.workspaces[worker].sums, p.buffer(w.to)
 	for tile := first; tile < end; tile++ {
-		y, x := s.pixel(row, tile)
-		at := out.at(y, x)
-		var residual []float32
-		if s.residual != nil {
-			residual = r.buffer(*s.residual).data[at:]
-		}
-		r.network.kernels.Output(s.algorithm, out.data[at:], out.rowStride(), out.channels,
-			min(s.height, s.size-y), min(s.width, s.size-x), m[tile*out.channels:], s.mStride, s.bias, residual, s.relu)
+		y, x := w.pixel(row, tile)
+		w.filter.output(out.data[out.at(y, x):], out.rowStride(), out.channels, min(w.height, w.size-y), min(w.width, w.size-x),
+			sums[tile*out.channels:], w.sumStride)
 	}
 }

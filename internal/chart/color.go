@@ -31,7 +31,7 @@ var colors = [...]struct {
 	light, dark color.NRGBA
 }{
 	Blue:   {"blue", rgb(0x0072b2), rgb(0x5ab4ec)},
-	Orange: {"orange", rgb(0xdf8f00), rgb(0xf0b040)},
+	Orange: {"orange", rgb(0xcc7f00), rgb(0xf0b040)},
 	Green:  {"green", rgb(0x009e73), rgb(0x3ecb9c)},
 	Red:    {"red", rgb(0xd04a02), rgb(0xff8552)},
 	Purple: {"purple", rgb(0xb4568f), rgb(0xe29cc8)},

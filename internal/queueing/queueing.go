@@ -56,16 +56,6 @@ func tail(c int, lambda, mu, v, t, wait float64) float64 {
 	return wait * math.Exp(-spare*t/v)
 }
 
-// MeanWait is the mean wait in seconds, of all arrivals, with the same approximation: v C / (c mu - lambda).
-// It is infinite when lambda >= c mu.
-func MeanWait(c int, lambda, mu, v float64) float64 {
-	spare := float64(c)*mu - lambda
-	if spare <= 0 {
-		return math.Inf(1)
-	}
-	return v * ErlangC(c, lambda/mu) / spare
-}
-
 // Variability is (ca2 + cs2)/2, by which Allen and Cunneen scale waiting: the squared coefficients of
 // variation of the times between arrivals and of the service times. M/M/c has 1, M/D/c 1/2.
 func Variability(ca2, cs2 float64) float64 { return (ca2 + cs2) / 2 }
@@ -82,23 +72,4 @@ func Servers(lambda, mu, v, t, eps float64, maxServers int) int {
 		}
 	}
 	return maxServers
-}
-
-// SquareRoot is the number of servers by the square-root rule, a + beta sqrt(a), rounded up: more of them
-// spare when there are many, but a smaller share (Halfin and Whitt, "Heavy-traffic limits for queues with
-// many exponential servers", 1981).
-func SquareRoot(a, beta float64) int { return int(math.Ceil(a + beta*math.Sqrt(a))) }
-
-// HalfinWhitt is the probability of waiting to which the square-root rule with beta tends as a grows:
-//
-//	1 / (1 + beta Phi(beta) / phi(beta))
-//
-// with the normal distribution function Phi and its density phi. It is 1 when beta <= 0.
-func HalfinWhitt(beta float64) float64 {
-	if beta <= 0 {
-		return 1
-	}
-	phi := math.Exp(-beta*beta/2) / math.Sqrt(2*math.Pi)
-	distribution := math.Erfc(-beta/math.Sqrt2) / 2
-	return 1 / (1 + beta*distribution/phi)
 }

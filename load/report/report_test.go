@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/search"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
@@ -169,6 +171,28 @@ func TestLiveOverload(t *testing.T) {
 	}
 	if got := strings.Join(live.Frame(40*time.Second, 80), "\n"); !strings.Contains(got, "no answer in the last 5 seconds") {
 		t.Errorf("view:\n%s", got)
+	}
+}
+
+// TestHTMLShowsAllFigures: tiles, a row for each span that has observations, and one for each trial of a search.
+func TestHTMLShowsAllFigures(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	f := Report{Summary: s, Search: &search.Result{Rate: 200, Trials: []search.Trial{{Rate: 200, Holds: true, Summary: s}, {Rate: 400, Summary: results()["all failed"]}}}}.fields()
+	wantTiles := []tile{{"2000", "requests"}, {"200.0/s", "answers"}, {"0", "failed"}, {"20.0 ms", "p50"}, {"20.0 ms", "p99"}, {"~20.0 ms", "p99.9"}}
+	if diff := cmp.Diff(wantTiles, f.Tiles); diff != "" {
+		t.Errorf("tiles, -want +got:\n%s", diff)
+	}
+	wantTrials := []trial{{"200.0", "200.0", 0, "20.0", "20.0", 0, true}, {"400.0", "0.0", 2000, "never", "never", 0, false}}
+	if diff := cmp.Diff(wantTrials, f.Trials); diff != "" {
+		t.Errorf("trials, -want +got:\n%s", diff)
+	}
+	if len(f.Rows) != len(result.Spans) || len(f.Charts) != 5 || len(f.Seconds) != 11 {
+		t.Errorf("%d spans, %d charts, %d seconds", len(f.Rows), len(f.Charts), len(f.Seconds))
+	}
+	one := Report{Summary: results()["one request"]}.fields()
+	if len(one.Rows) != 4 { // total, send lag, answer, submit
+		t.Errorf("one request: %d spans, want 4", len(one.Rows))
 	}
 }
 

@@ -161,6 +161,7 @@ func TestMergeIsExact(t *testing.T) {
 	for _, record := range records {
 		record.Done += time.Duration(r.ExpFloat64() * float64(50*time.Millisecond))
 		record.Queue, record.Inference, record.PollLag = time.Duration(r.Int64N(1e9)), time.Duration(r.Int64N(1e8)), time.Duration(r.Int64N(1e7))
+		record.FromCache, record.Checked = r.IntN(4) == 0, r.IntN(2) == 0
 		whole.Add(record)
 		machines[r.IntN(3)].Add(record)
 	}
@@ -193,6 +194,7 @@ func TestMergeRefuses(t *testing.T) {
 	t.Parallel()
 	for want, spoil := range map[string]func(*result.Summary){
 		"no start time":        func(s *result.Summary) { s.Started = time.Time{} },
+		"than a week apart":    func(s *result.Summary) { s.Started = resulttest.Noon.Add(8 * 24 * time.Hour) },
 		"more than a week":     func(s *result.Summary) { s.Started = resulttest.Noon.Add(30 * 24 * time.Hour) },
 		"one of a closed loop": func(s *result.Summary) { s.Workers = 50 },
 	} {

@@ -1,8 +1,10 @@
 package slo_test
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/result/resulttest"
@@ -44,6 +46,10 @@ func TestConditions(t *testing.T) {
 		if v := condition.Check(s); v.Holds != c.holds || v.Unsure != c.unsure || v.Got != c.got {
 			t.Errorf("%s: holds %v, unsure %v, got %q; want %v, %v, %q", c.text, v.Holds, v.Unsure, v.Got, c.holds, c.unsure, c.got)
 		}
+		word := map[bool]string{true: "holds   ", false: "BROKEN  "}[c.holds]
+		if got, want := condition.Check(s).String(), word+condition.String()+": "+c.got; !strings.HasPrefix(got, want) || strings.Contains(got, "unreliable") != c.unsure {
+			t.Errorf("verdict %q, want %q", got, want)
+		}
 		if condition.Check(result.NewSummary()).Holds {
 			t.Errorf("%s holds though nothing was sent", c.text)
 		}
@@ -69,6 +75,26 @@ func TestRequestsNeeded(t *testing.T) {
 		}
 		if got := c.Requests(); got != want {
 			t.Errorf("%s needs %d requests, want %d", text, got, want)
+		}
+	}
+}
+
+func TestTailLimit(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]struct {
+		limit time.Duration
+		share float64
+	}{
+		"p99<500ms": {500 * time.Millisecond, 0.01}, "total.p90<=2s": {2 * time.Second, 0.1}, "p100<1s": {}, "max<1s": {},
+		"poll-lag.p99<1s": {}, "queue.p99<1s": {}, "errors<1%": {}, "rate>10": {},
+	} {
+		c, err := slo.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit, share, ok := c.TailLimit()
+		if limit != want.limit || math.Abs(share-want.share) > 1e-9 || ok != (want.limit > 0) {
+			t.Errorf("%s: %s, %v, %v; want %+v", text, limit, share, ok, want)
 		}
 	}
 }

@@ -26,7 +26,7 @@ var (
 
 const (
 	longPoll  = 20 * time.Second
-	shortPoll = 50 * time.Millisecond // interval of polls if the server answers long polls at once
+	shortPoll = 50 * time.Millisecond // interval of polls if the server answers long polls immediately
 )
 
 // String implements Target.

@@ -37,8 +37,8 @@ func TestPage(t *testing.T) {
 	if got := shown("waiting"); got != "0 of 200" {
 		t.Errorf("waiting: %q", got)
 	}
-	if !strings.Contains(page, "<td>serves</td>") {
-		t.Error("no replica that serves")
+	if !strings.Contains(page, "<td>healthy</td>") {
+		t.Error("no healthy replica")
 	}
 	cards := strings.Split(page, `<li class="card">`)
 	if len(cards) != 3 { // the preceding element, the template, the result

@@ -8,8 +8,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 )
 
-// palette has the color of each policy in charts.
-var palette = map[string]chart.Color{
+// Palette has the color of each policy in charts.
+var Palette = map[string]chart.Color{
 	"deadline":       chart.Green,
 	"kpa":            chart.Purple,
 	"threshold":      chart.Orange,
@@ -28,7 +28,7 @@ func (s *Study) paretoChart() chart.Chart {
 		Height: 440,
 	}
 	for _, sw := range s.Sweeps {
-		series := chart.Series{Name: sw.Policy, Color: palette[sw.Policy], Style: chart.LineDots}
+		series := chart.Series{Name: sw.Policy, Color: Palette[sw.Policy], Style: chart.LineDots}
 		for i := range sw.Values {
 			series.Points = append(series.Points, chart.Point{
 				X: sw.Over(i, sim.Result.Cost).Mean, Y: max(0.05, 100*sw.Over(i, sim.Result.Violations).Mean),
@@ -58,7 +58,7 @@ func timelineChart(o sim.Outcome, trace string) chart.Chart {
 	}
 	add("needed", 0, chart.Pale, 4, func(m sim.Moment) float64 { return math.Max(float64(sim.TraceLimits.Min), m.Rate/20) })
 	for _, name := range []string{"hpa-cpu", "threshold", "kpa", "deadline"} {
-		add(name, index(o, name), palette[name], 0, func(m sim.Moment) float64 { return float64(m.Ready) })
+		add(name, index(o, name), Palette[name], 0, func(m sim.Moment) float64 { return float64(m.Ready) })
 	}
 	return c
 }

@@ -13,10 +13,10 @@ import (
 // compared are the policies that the smaller experiments compare.
 var compared = []string{"deadline", "kpa", "threshold", "hpa-cpu"}
 
-// Study is all experiments of docs/autoscaling.md.
+// Study has all experiments of docs/autoscaling.md.
 type Study struct {
 	Main, HoldOut sim.Outcome
-	Delays        []Variant // on the twelve traces, replicas that start otherwise
+	Delays        []Variant // on the twelve traces, with other start delays
 	Shed          sim.Outcome
 	Ablation      sim.Outcome
 	Sweeps        []Sweep
@@ -24,7 +24,7 @@ type Study struct {
 	Images        int
 }
 
-// Variant is an outcome under other circumstances.
+// Variant is an outcome with another start delay.
 type Variant struct {
 	Name string
 	sim.Outcome
@@ -37,8 +37,8 @@ type Sweep struct {
 	sim.Outcome
 }
 
-// Run runs the study with so many seeds in the main experiments and fewer in the others. progress is told
-// the share that is done, in thousandths.
+// Run runs the study with seeds in the main experiments and fewer in the others. progress is called with the number of
+// completed runs.
 func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study, error) {
 	began := time.Now()
 	base := sim.Config{Limits: sim.TraceLimits}
@@ -95,7 +95,7 @@ func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study
 
 var stragglers = sim.WithStragglers(sim.Uniform(time.Second, 5*time.Second), 20, 10*time.Second)
 
-// ablations are our policy without one of its parts, or with another setting.
+// ablations are the policy deadline without one of its parts, or with another setting.
 func ablations() []sim.Contestant {
 	type D = autoscale.DeadlineConfig
 	return []sim.Contestant{
@@ -118,7 +118,7 @@ type sweep struct {
 	contestants  []sim.Contestant
 }
 
-// sweeps turn each policy's main knob.
+// sweeps vary the main setting of each policy.
 func sweeps() []sweep {
 	var deadline, kpa, cpu, rate, inSystem, threshold sweep
 	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held; from 24 on with a margin of up to 2 and 4 times"
@@ -130,11 +130,11 @@ func sweeps() []sweep {
 			}
 		}))
 	}
-	kpa.policy, kpa.knob = "kpa", "target utilisation"
+	kpa.policy, kpa.knob = "kpa", "target utilization"
 	for _, u := range []float64{0.95, 0.85, 0.7, 0.6, 0.5} {
 		add(&kpa, fmt.Sprint(u), sim.KPA("", u))
 	}
-	cpu.policy, cpu.knob = "hpa-cpu", "target utilisation"
+	cpu.policy, cpu.knob = "hpa-cpu", "target utilization"
 	for _, u := range []float64{0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3} {
 		add(&cpu, fmt.Sprint(u), sim.HPACPU("", u))
 	}

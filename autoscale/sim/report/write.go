@@ -29,22 +29,22 @@ func (s *Study) sections() map[string]string {
 	}
 }
 
-// WriteInto replaces the generated parts of a Markdown file, and draws its pictures into img beside it.
+// WriteInto replaces the generated parts of a Markdown file, and draws its charts into img beside it.
 func (s *Study) WriteInto(path string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write report: %w", err)
 	}
 	text, err := Replace(string(old), "simulate", s.sections())
 	if err != nil {
-		return fmt.Errorf("write the report into %s: %w", path, err)
+		return fmt.Errorf("write report into %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write report: %w", err)
 	}
 	img := filepath.Join(filepath.Dir(path), "img")
 	if err := os.MkdirAll(img, 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write report: %w", err)
 	}
 	if err := s.paretoChart().WritePNG(filepath.Join(img, "autoscaling-pareto.png")); err != nil {
 		return err

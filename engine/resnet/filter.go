@@ -1,0 +1,96 @@
+package resnet
+
+import (
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
+
+// filter32 is one of kernel's algorithms with a layer's weights.
+type filter32 struct {
+	kernels        *kernel.Set
+	winograd       *kernel.Winograd
+	in, out        int       // channels
+	u              []float32 // [matrix][panel][input channel][NR]
+	order          []int     // positions, those that share a matrix next to each other
+	bias           []float32
+	residual, relu bool // the residual is what the output's buffer holds
+}
+
+// noBias is the bias of products that are transformed before it is added.
+var noBias [features]float32
+
+func newFilter(work *packing, k *kernel.Set, w *kernel.Winograd, o operation, c conv) *filter32 {
+	f := &filter32{kernels: k, winograd: w, in: o.in, out: o.out, bias: slices.Clone(c.bias), residual: o.residual != "", relu: !o.signed()}
+	f.u = matrices(work, k, w, c, o.in)
+	for position := range w.Positions() {
+		f.order = append(f.order, position)
+	}
+	slices.SortStableFunc(f.order, func(a, b int) int { return w.Matrix(a) - w.Matrix(b) })
+	return f
+}
+
+// matrices lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][NR].
+func matrices(work *packing, k *kernel.Set, w *kernel.Winograd, c conv, in int) []float32 {
+	// Matrices lie powers of two apart, where they would compete for the same lines of a cache. So a block of input
+	// channels is transformed in a small piece of memory first.
+	const block = 4
+	columns, matrices, panels := k.NR, w.Matrices(), len(c.bias)/k.NR
+	u := room[float32](work, matrices*in*len(c.bias))
+	work.add(panels, func(panel int) {
+		t := make([]float32, matrices*block*columns)
+		for i := 0; i < in; i += block {
+			for column := range columns {
+				o := panel*columns + column
+				factor := c.factor(o)
+				for j := range block {
+					w.Weights(t[j*columns+column:], block*columns, c.weight[(o*in+i+j)*9:][:9], factor)
+				}
+			}
+			for matrix := range matrices {
+				copy(u[((matrix*panels+panel)*in+i)*columns:], t[matrix*block*columns:][:block*columns])
+			}
+		}
+	})
+	return u
+}
+
+// algorithms are Layer's names for them.
+var algorithms = map[*kernel.Winograd]string{
+	kernel.F2: "winograd2", kernel.F4: "winograd4", kernel.F4x2: "winograd4x2", kernel.Stride2: "winograd-s2",
+}
+
+func (f *filter32) name() string { return algorithms[f.winograd] }
+
+func (f *filter32) geometry() geometry {
+	w := f.winograd
+	return geometry{height: w.Height, width: w.Width, positions: w.Positions(), columns: f.kernels.NR,
+		weightBytes: 4 * len(f.u), vBytes: 4, sumBytes: 4}
+}
+
+func (f *filter32) input(v []float32, vStride int, x []float32, rowStride, channels int) {
+	f.kernels.Input(f.winograd, v, vStride, x, rowStride, channels)
+}
+
+func (f *filter32) multiply(t *tiling, sums, v []float32, first, next, ahead int) {
+	position, panel := f.order[first/t.panels], first%t.panels
+	f.kernels.Multiply(kernel.Product{
+		M: t.tiles(), N: (next - first) * f.kernels.NR, K: f.in, Rows: 1,
+		A: v[position*t.vStride:], LDA: f.in, B: f.weights(t, first),
+		C: sums[position*t.sumStride+panel*f.kernels.NR:], LDC: f.out, Bias: noBias[:], Ahead: f.weights(t, ahead),
+	})
+}
+
+// weights begin with a unit's panel.
+func (f *filter32) weights(t *tiling, unit int) []float32 {
+	return f.u[(f.winograd.Matrix(f.order[unit/t.panels])*t.panels+unit%t.panels)*f.in*f.kernels.NR:]
+}
+
+func (f *filter32) output(y []float32, rowStride, channels, rows, columns int, sums []float32, sumStride int) {
+	var residual []float32
+	if f.residual {
+		residual = y
+	}
+	f.kernels.Output(f.winograd, kernel.Outputs{Y: y, RowStride: rowStride, Channels: channels, Rows: rows, Columns: columns,
+		Sums: sums, SumStride: sumStride, Bias: f.bias, Residual: residual, ReLU: f.relu})
+}

@@ -1,0 +1,63 @@
+package resnet
+
+import (
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
+
+// fp32 is arithmetic in float32.
+type fp32 struct {
+	*Params
+	kernels *kernel.Set
+}
+
+type (
+	fp32Pass = pass[float32, float32, float32]
+	fp32Step = step[float32, float32, float32]
+)
+
+func (p *Params) network(level cpu.Level, work *packing) *Network {
+	return build(resnet18, fp32{p, kernel.For(level)}, work)
+}
+
+func (f fp32) name() string { return "fp32" }
+
+func (f fp32) level() cpu.Level { return f.kernels.Level }
+
+func (f fp32) tile() int { return kernel.F4.Height }
+
+func (f fp32) stem(work *packing, o operation) fp32Step {
+	return newStem(work, f.kernels, o, f.convs[o.name])
+}
+
+func (f fp32) head(work *packing, p *plan) fp32Step {
+	return newHead[float32, float32, float32](work, f.kernels, f.fc, p, 1)
+}
+
+// convolution uses the algorithm that measured best for the shape.
+func (f fp32) convolution(work *packing, o operation) fp32Step {
+	c := f.convs[o.name]
+	if w := winogradFor(f.kernels, o.shape); w != nil {
+		return newWinogradStep(o, newFilter(work, f.kernels, w, o, c))
+	}
+	return newDirect(work, f.kernels, o, c)
+}
+
+// winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. AVX-512 multiplies so
+// fast that memory bounds it where the weights are many: at 7x7, where F4 would read 38 MB a layer for four tiles, it
+// uses the algorithm with the fewest.
+func winogradFor(k *kernel.Set, s shape) *kernel.Winograd {
+	wide := k.NR > 16
+	switch {
+	case s.kernel != 3, s.stride == 2 && (wide || s.size < 14):
+		return nil // at 7x7 a stride-2 tile discards every fourth output
+	case s.stride == 2:
+		return kernel.Stride2
+	case s.size >= 14:
+		return kernel.F4
+	case wide:
+		return kernel.F2
+	default:
+		return kernel.F4x2
+	}
+}

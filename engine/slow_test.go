@@ -1,0 +1,85 @@
+//go:build slow
+
+package engine
+
+import (
+	"bytes"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// slow has TestTorchvisionsLabels classify all images.
+const slow = true
+
+// even is a gray picture.
+func even(tb testing.TB) resnet18cloud.Image {
+	tb.Helper()
+	img := image.NewGray(image.Rect(0, 0, 256, 256))
+	for i := range img.Pix {
+		img.Pix[i] = 120
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, img); err != nil {
+		tb.Fatal(err)
+	}
+	return resnet18cloud.Image{Name: "even.png", Bytes: file.Bytes()}
+}
+
+// TestObserveRefuses lets the observer calibrate with an even picture, whose ranges are too narrow for the others, so that
+// int8 does not keep their labels.
+func TestObserveRefuses(t *testing.T) {
+	t.Parallel()
+	j := newJournal()
+	e := open(t, Config{Precision: PrecisionInt8, Concurrency: 2,
+		Observe: &observe.Config{Pictures: 20, Agreement: 1, Changed: j.add}})
+	even := even(t)
+	until(t, e, j, observe.Refused, func(i int) resnet18cloud.Image {
+		if e.Info().Quantization.State == observe.Observing {
+			return even
+		}
+		return patches(t, uint64(i))
+	})
+	i := e.Info()
+	if i.Precision != PrecisionFP32 || !strings.Contains(i.Quantization.Problem, "wanted 100.0 %") {
+		t.Errorf("ends as %s: %q", i.Precision, i.Quantization.Problem)
+	}
+}
+
+// TestObserveRealPictures checks that real weights and pictures lead to int8. Which pictures are compared is a matter of
+// time, and a few of these 40 differ, so it asks for less than the default; the tests of quantize hold the agreement.
+func TestObserveRealPictures(t *testing.T) {
+	t.Parallel()
+	set, err := weights.Load(testutil.Shared(t, "models", "resnet18-ktb.pth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(testutil.Shared(t, "images", "imagenet-sample"), "*.JPEG"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pictures: %v", err)
+	}
+	j := newJournal()
+	e := open(t, Config{Weights: set, Precision: PrecisionInt8, Concurrency: 2,
+		Observe: &observe.Config{Pictures: 40, Agreement: 0.8, Changed: j.add}})
+	if err := set.Close(); err != nil { // the observer needs the weights long after New
+		t.Fatal(err)
+	}
+	until(t, e, j, observe.Adopted, func(i int) resnet18cloud.Image {
+		data, err := os.ReadFile(files[i*7%len(files)])
+		if err != nil {
+			t.Error(err)
+		}
+		return resnet18cloud.Image{Bytes: data}
+	})
+	if q := e.Info().Quantization; q.Compared < 40 || float64(q.Equal) < 0.8*float64(q.Compared) {
+		t.Errorf("adopted with %+v", *q)
+	}
+}
