@@ -17,7 +17,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,11 @@ vet: ## Check formatting and go vet
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./autoscale/... ./internal/... ./model/... ./engine
+
+asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
+	CGO_ENABLED=1 $(GO) test -asan -short $(ASAN_PACKAGES)
+
+ASAN_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/preprocess ./engine/weights/... ./internal/lend
 
 purego: ## Run the engine's tests without assembly: catches code that only an assembly path exercises
 	$(GO) test -tags purego -short ./engine/...
@@ -150,5 +155,18 @@ generated: ## Check that the assembly is what its generators write
 		before=$$(sums); $(MAKE) --no-print-directory generate; \
 		diff <(echo "$$before") <(sums) || { echo "assembly was out of date; it has been regenerated: commit it" >&2; exit 1; }
 
+notice: ## Write NOTICE: the licences of all modules in the released binaries (make test checks that it is current)
+	$(GO) run ./internal/release notice
+
+release: ## Build archives, bills of materials and SHA256SUMS for every platform in dist; VERSION is the tag's
+	$(GO) run ./internal/release build -version $(VERSION) -out dist
+
+# Other folder, no .git, empty build cache: what is left to make a difference is the sources and Go.
+release-check: release ## Build the release for this machine's platform once more, elsewhere from nothing, and compare the bytes
+	@dir=$$(mktemp -d); trap 'chmod -R u+w $$dir; rm -rf $$dir' EXIT; mkdir $$dir/src; \
+		tar -c --exclude=./.git --exclude=./bin --exclude=./dist --exclude=./images --exclude=node_modules . | tar -x -C $$dir/src; \
+		cd $$dir/src; GOCACHE=$$dir/cache $(GO) run ./internal/release build -version $(VERSION) -out $$dir/dist -only $$($(GO) env GOOS)/$$($(GO) env GOARCH); \
+		cd $$dir/dist; for file in resnet18cloud_*; do cmp $$file $(CURDIR)/dist/$$file && echo "$$file: same bytes"; done
+
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist
