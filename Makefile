@@ -50,7 +50,7 @@ vet: ## Check formatting and go vet
 	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./autoscale/... ./internal/... ./model/... ./engine
+	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine
 
 asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
 	CGO_ENABLED=1 $(GOTEST) -asan -short $(ASAN_PACKAGES)

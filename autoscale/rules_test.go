@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 // TestThresholdDefaults are the prototype's, but for the limits; what is set is kept.

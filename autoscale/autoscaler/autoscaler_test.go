@@ -439,14 +439,14 @@ func TestExplains(t *testing.T) {
 			found[c.What] = c
 		}
 	}
-	if c := found["images arriving a second"]; c.Replicas <= 3 || c.To < 45 || c.To > 120 {
+	if c := found["images arriving per second"]; c.Replicas <= 3 || c.To < 45 || c.To > 120 {
 		t.Errorf("more images a second: %+v, want more replicas from 45 to 120", c)
 	}
 	if c := found["images waiting"]; c.Replicas <= 3 || c.To < 5 || c.To > 200 {
 		t.Errorf("images waiting: %+v, want more replicas from 5 to 200", c)
 	}
 	text := e.String()
-	for _, want := range []string{"3 replicas are asked for", "images waiting instead of 0", "rate_images_per_second"} {
+	for _, want := range []string{"Policy deadline keeps 3 replicas", "images waiting were", "rate_images_per_second"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text lacks %q:\n%s", want, text)
 		}

@@ -166,7 +166,7 @@ func TestAFailureToSetIsKept(t *testing.T) {
 	if got := testutil.ToFloat64(a.metrics.failures); got != 1 {
 		t.Errorf("%v failures, want still 1", got)
 	}
-	for _, want := range []string{"trouble", "all is well again", "msg=scaled from=3 to=5"} {
+	for _, want := range []string{"cannot scale", "recovered", "msg=scaled from=3 to=5"} {
 		if strings.Count(log.String(), want) != 1 {
 			t.Errorf("log lacks %q, or has it twice:\n%s", want, log.String())
 		}

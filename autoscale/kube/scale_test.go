@@ -97,7 +97,7 @@ func TestSetReplicasUp(t *testing.T) {
 	want := map[string]any{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": map[string]any{"generateName": "app-"},
 		"type": "Normal", "action": "Scale", "reason": "ScaledUp", "reportingController": "resnet18cloud.io/autoscaler", "reportingInstance": a.d.identity,
 		"regarding": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "ns", "name": "app", "uid": "u-1"},
-		"note":      "3 -> 5 replicas (policy deadline): steady: 5 replicas, as nothing asks for a change"}
+		"note":      "3 -> 5 replicas (policy deadline): steady: keeping 5, because nothing calls for a change"}
 	if diff := cmp.Diff(want, event); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}

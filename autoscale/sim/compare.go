@@ -7,15 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
-
-// Contestant is a policy with settings.
-type Contestant struct {
-	Name string
-	Make func(Config) autoscale.Policy // a fresh one for a run with this configuration
-}
 
 // Experiment is every contestant on every trace with every seed.
 type Experiment struct {

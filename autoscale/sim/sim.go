@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // Config is one run. Load and Policy must be given; the rest is usable as zero.
@@ -73,6 +73,9 @@ func (c Config) withDefaults() Config {
 	c.Start = min(c.Limits.Max, max(c.Limits.Min, c.Start))
 	return c
 }
+
+// serviceCover mean service times cover the service of nearly all images.
+const serviceCover = 1.6
 
 // Times inside a simulation are nanoseconds since its start, warm-up included.
 type nanos = int64
@@ -216,7 +219,7 @@ func (s *simulation) bound(now nanos) int {
 		return s.cfg.Queue
 	}
 	service := s.mean * s.slowdown(now)
-	slack := float64(s.cfg.SLO) - 1.6*service
+	slack := float64(s.cfg.SLO) - serviceCover*service
 	return min(s.cfg.Queue, int(float64(s.working.n)*slack/service))
 }
 

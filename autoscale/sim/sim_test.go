@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 func poisson(rate float64, d time.Duration) schedule.Schedule {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // Trace is a load with what happens to the replicas under it.

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // record is what was seen live, to be judged again when the simulator has changed.

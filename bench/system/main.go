@@ -26,7 +26,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -65,7 +65,7 @@ type round struct {
 }
 
 func (o options) run(ctx context.Context) (err error) {
-	files, err := load.FindImages(o.images)
+	files, err := images.Find(o.images)
 	if err != nil {
 		return fmt.Errorf("%w (make images fetches a thousand)", err)
 	}

@@ -52,18 +52,3 @@ func TestQuantize(t *testing.T) {
 		t.Errorf("int8 says %q", line.Labels)
 	}
 }
-
-func TestChoose(t *testing.T) {
-	t.Parallel()
-	files := []string{"a", "b", "c", "d", "e"}
-	for n, want := range map[int]string{1: "a", 2: "ac", 5: "abcde", 9: "abcde"} {
-		chosen, others := choose(files, n)
-		got := ""
-		for _, f := range chosen {
-			got += f
-		}
-		if got != want || len(chosen)+len(others) != len(files) {
-			t.Errorf("choose %d: %q and %q, want %q chosen", n, chosen, others, want)
-		}
-	}
-}

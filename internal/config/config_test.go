@@ -38,7 +38,7 @@ func parse(t *testing.T, yaml string, args ...string) (cli, error) {
 	return c, err
 }
 
-// TestStrength holds the order flag, environment, file, default. Not parallel: it sets variables.
+// TestStrength checks the order flag, environment, file, default. Not parallel: it sets variables.
 func TestStrength(t *testing.T) {
 	const file = "level: debug\nserve:\n  addr: \":7\"\n  size: 5\npull:\n  addr: \":8\"\n"
 	c, err := parse(t, file, "serve")

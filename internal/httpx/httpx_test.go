@@ -70,7 +70,7 @@ func TestStatusAndCodeAreInverse(t *testing.T) {
 	}
 }
 
-// TestServerFinishesRequestsInFlight stops a server while it answers, and expects the whole answer.
+// TestServerFinishesRequestsInFlight stops a server while it responds, and expects the whole response.
 func TestServerFinishesRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})

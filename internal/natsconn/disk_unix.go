@@ -4,7 +4,7 @@ package natsconn
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is what this process may still write to the disk of a folder.
+// freeBytes returns the disk space available to this process.
 func freeBytes(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {

@@ -10,8 +10,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // Replica is what was measured of one replica.

@@ -3,11 +3,15 @@ package report
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 )
+
+// compared are the policies that the smaller experiments compare.
+var compared = []string{"deadline", "kpa", "threshold", "hpa-cpu"}
 
 // Study is all experiments of docs/autoscaling.md.
 type Study struct {
@@ -40,7 +44,7 @@ func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study
 	base := sim.Config{Limits: sim.TraceLimits}
 	few := max(2, seeds/2+1)
 	all, traces := sim.Contestants(), sim.Traces()
-	main4 := all[:4] // deadline, kpa, threshold, hpa-cpu
+	main4 := slices.DeleteFunc(slices.Clone(all), func(c sim.Contestant) bool { return !slices.Contains(compared, c.Name) })
 	s := &Study{}
 	type job struct {
 		e    sim.Experiment
@@ -95,9 +99,9 @@ var stragglers = sim.WithStragglers(sim.Uniform(time.Second, 5*time.Second), 20,
 func ablations() []sim.Contestant {
 	type D = autoscale.DeadlineConfig
 	return []sim.Contestant{
-		sim.Deadline("as it is", nil),
-		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MarginMost = 1.1 }),
-		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MarginMost = 0.9, 1.3 }),
+		sim.Deadline("as it is", func(*D) {}),
+		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MaxMargin = 1.1 }),
+		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MaxMargin = 0.9, 1.3 }),
 		sim.Deadline("no hedged start", func(c *D) { c.Hedge = -1 }),
 		sim.Deadline("backlog to be gone in 4 s instead of 0.8", func(c *D) { c.DrainTime = 4 * time.Second }),
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
@@ -122,7 +126,7 @@ func sweeps() []sweep {
 		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
 			c.HoldDelays = hold
 			if hold >= 24 { // much insurance: a margin too
-				c.MarginQuantile, c.MarginMost = 0.98, hold/12
+				c.MarginQuantile, c.MaxMargin = 0.98, hold/12
 			}
 		}))
 	}
@@ -134,18 +138,13 @@ func sweeps() []sweep {
 	for _, u := range []float64{0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3} {
 		add(&cpu, fmt.Sprint(u), sim.HPACPU("", u))
 	}
-	rate.policy, rate.knob = "hpa-external: rate, tuned", "target as a share of a replica's speed"
+	rate.policy, rate.knob = sim.HPARateTuned, "target as a share of a replica's speed"
 	for _, u := range []float64{0.9, 0.7, 0.5, 0.35, 0.25} {
-		add(&rate, fmt.Sprint(u), sim.HPAExternal("", func(cfg *autoscale.HPAExternalConfig, c sim.Config) {
-			cfg.Metric, cfg.AverageValue, cfg.Window = autoscale.MetricRate, u/c.Service.Mean.Seconds(), 10*time.Second
-			cfg.Down.Stabilisation = time.Minute
-		}))
+		add(&rate, fmt.Sprint(u), sim.HPARate("", "", u, true))
 	}
-	inSystem.policy, inSystem.knob = "hpa-external: in system", "images a replica"
+	inSystem.policy, inSystem.knob = sim.HPAImages, "images a replica"
 	for _, u := range []float64{2, 1.2, 0.8, 0.5} {
-		add(&inSystem, fmt.Sprint(u), sim.HPAExternal("", func(cfg *autoscale.HPAExternalConfig, _ sim.Config) {
-			cfg.Metric, cfg.AverageValue = autoscale.MetricInSystem, u
-		}))
+		add(&inSystem, fmt.Sprint(u), sim.HPAInSystem("", "", u))
 	}
 	threshold.policy, threshold.knob = "threshold", "images that wait before one replica is added; twice as many double"
 	for _, n := range []int{100, 50, 25, 10, 5} {

@@ -6,8 +6,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 )
+
+// policiesTable lists the policies, those that users can choose and those that only the simulator has.
+func policiesTable() string {
+	var b strings.Builder
+	b.WriteString("| `--policy` | what it is | `--target`, for each replica |\n| --- | --- | --- |\n")
+	for _, c := range sim.Contestants() {
+		kind, choosable := autoscale.KindOf(c.Name)
+		target := kind.Target
+		if !choosable {
+			target = "`simulate` only"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name, c.Help, target)
+	}
+	return b.String()
+}
 
 // Table is the outcome as a Markdown table: a line for each contestant, means over traces and seeds, with
 // 95 % confidence intervals.
