@@ -79,7 +79,7 @@ func sample(tb testing.TB, name string) resnet18cloud.Image {
 	return resnet18cloud.Image{Name: name, Bytes: data}
 }
 
-// TestTorchvisionsLabels holds the whole way, from file to labels, to torchvision's answers on the sample images: all
+// TestTorchvisionsLabels compares the whole pipeline, from file to labels, with torchvision's answers on the sample images: all
 // five labels, in order, and their logits: of every tenth image, with the tag slow of all, in plain Go of every hundredth.
 func TestTorchvisionsLabels(t *testing.T) {
 	t.Parallel()
@@ -269,7 +269,7 @@ func BenchmarkClassify(b *testing.B) {
 	}
 }
 
-// TestOddFiles holds the answers to unusual files, and what is said of broken ones.
+// TestOddFiles checks the answers to unusual files, and the errors of broken ones.
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	e := openReal(t)
@@ -337,7 +337,7 @@ func TestIdleWorkersAreLent(t *testing.T) {
 	e.put(second)
 }
 
-// TestLogitsAllocatesNothing checks that an image's way takes no memory once a worker is warm.
+// TestLogitsAllocatesNothing checks that an image allocates nothing once a worker is warm.
 func TestLogitsAllocatesNothing(t *testing.T) {
 	image := tiny(t)
 	for _, cfg := range []Config{

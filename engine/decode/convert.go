@@ -6,7 +6,7 @@ import (
 	"image/color"
 )
 
-// convert writes the pixels of m that lie in window to dst, of equal size, as Pillow's convert("RGB") makes them:
+// convert writes the pixels of m that lie in window to dst, of equal size, as Pillow's convert("RGB") does:
 // alpha is dropped, and 16-bit samples lose their lower byte.
 func convert(dst RGB, m image.Image, window image.Rectangle) error {
 	switch m := m.(type) {
@@ -33,11 +33,11 @@ func convert(dst RGB, m image.Image, window image.Rectangle) error {
 	return nil
 }
 
-// layout says where a pixel's samples lie: pixel bytes from one to the next, green and blue so far behind red.
+// layout is where a pixel's samples are: the distance between pixels, and the offsets of green and blue from red.
 type layout struct{ pixel, green, blue int }
 
-// samples gives access to the raw samples of the image types that codecs return, the upper bytes of 16-bit ones. The
-// RGBA types come from files without alpha, so that nothing was multiplied into them.
+// samples returns the raw samples of the image types that codecs return, the upper bytes of 16-bit ones. The RGBA types
+// come from files without alpha, so nothing was multiplied into them.
 func samples(m image.Image) (pix []byte, stride int, l layout) {
 	switch m := m.(type) {
 	case *image.Gray:
@@ -56,10 +56,10 @@ func samples(m image.Image) (pix []byte, stride int, l layout) {
 	return nil, 0, layout{}
 }
 
-// palette is the colors of a palette, black where it is shorter.
+// palette holds the colors of a palette, padded with black.
 type palette [256][3]byte
 
-// rawPalette takes the colors without their alpha.
+// rawPalette returns the colors without their alpha.
 func rawPalette(p color.Palette) (raw palette) {
 	for i, c := range p[:min(len(p), 256)] {
 		switch c := c.(type) {
@@ -72,7 +72,7 @@ func rawPalette(p color.Palette) (raw palette) {
 	return raw
 }
 
-// convertPaletted writes the part of m that lies in window to dst. m may begin elsewhere than in dst's corner.
+// convertPaletted writes the part of m that lies in window to dst. m need not begin in dst's corner.
 func convertPaletted(dst RGB, m *image.Paletted, p *palette, window image.Rectangle) {
 	window = window.Intersect(m.Rect)
 	for y := window.Min.Y; y < window.Max.Y; y++ {

@@ -1,11 +1,11 @@
-// Package decode turns the bytes of an image file into RGB pixels, the very ones that Pillow's convert("RGB") gives:
-// engine hands it what a client sent, and preprocess what it returns. The format is found by content, never by name.
-// Limits on bytes and pixels are checked in the header, before memory is taken.
+// Package decode turns the bytes of an image file into RGB pixels, identical to those of Pillow's convert("RGB"). Package
+// engine passes it uploads, and passes its pictures to preprocess. The format is detected by content, never by name.
+// Limits on bytes and pixels are checked against the header, before memory is allocated.
 //
-// JPEG goes through engine/jpeg; PNG, GIF, BMP and WebP, of animations the first frame, go through the standard library
-// and golang.org/x/image, whose few differences from Pillow are mended here: alpha is dropped, not multiplied in; the
-// transparent color of a GIF keeps its red, green and blue; WebP's chroma is interpolated as libwebp does it. One
-// difference is on purpose: 16-bit grayscale keeps its upper byte, where Pillow turns nearly all of it white.
+// JPEG is decoded by package jpeg; PNG, GIF, BMP and WebP, of animations the first frame, by the standard library and
+// golang.org/x/image, whose few differences from Pillow are corrected here: alpha is dropped, not multiplied in; the
+// transparent color of a GIF keeps its red, green and blue; WebP's chroma is interpolated as in libwebp. One difference
+// is intended: 16-bit grayscale keeps its upper byte, where Pillow turns nearly all of it white.
 package decode
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
-// The limits that zero Options stand for.
+// The default limits.
 const (
 	DefaultMaxBytes  = 10 << 20
 	DefaultMaxPixels = jpeg.DefaultMaxPixels
@@ -26,49 +26,49 @@ const (
 // RGB is a decoded picture: pixel (x, y) has its red, green and blue bytes at Pix[y*Stride+3*x:].
 type RGB = jpeg.RGB
 
-// Options says what to decode, and within which limits. The zero value decodes the whole picture.
+// Options configures decoding. The zero value decodes the whole picture within the default limits.
 type Options struct {
-	// Window, if not nil, says which part of a picture of this size must be right; pixels outside are unspecified, and
-	// cost less. It is called once the header is read.
+	// Window, if not nil, returns the part of a picture of this size that is needed; pixels outside are unspecified and
+	// cost less. It is called when the header has been read.
 	Window func(width, height int) image.Rectangle
-	// Rows, if not nil, is given the picture instead of Decode's caller, as jpeg.Options say; formats other than JPEG, and
-	// pictures that are turned, come in one piece.
+	// Rows, if not nil, receives the pixels instead of Decode's caller, as in jpeg.Options; formats other than JPEG, and
+	// rotated pictures, come in one piece.
 	Rows func(picture RGB, first, end int)
 	// MaxBytes limits the file: 0 means DefaultMaxBytes, -1 no limit.
 	MaxBytes int
 	// MaxPixels limits width times height: 0 means DefaultMaxPixels, -1 no limit.
 	MaxPixels int
-	// Orient turns the picture as its EXIF orientation says (CIPA DC-008, section 4.6.4). torchvision ignores that tag.
+	// Orient rotates the picture by its EXIF orientation (CIPA DC-008, section 4.6.4). torchvision ignores that tag.
 	Orient bool
 }
 
-// Decoder decodes one picture after the other and reuses its memory; JPEG files allocate nothing once the largest
-// picture was seen. The zero value is ready. It is not safe for concurrent use.
+// Decoder decodes pictures and reuses its memory; JPEG files no larger than an earlier one allocate nothing. The zero
+// value is ready to use. It is not safe for concurrent use.
 type Decoder struct {
 	jpeg   jpeg.Decoder
 	pix    []byte // of formats other than JPEG
 	turned []byte // of pictures turned by Options.Orient
 }
 
-// format is one kind of file we take.
+// format is a supported format.
 type format struct {
 	name string
 	// is recognizes the first bytes of a file.
 	is func(data []byte) bool
 	// size reads the header.
 	size func(d *Decoder, data []byte) (width, height int, err error)
-	// decode makes the picture. Only the pixels in o.Window need be right. It may give it to o.Rows, without Pix then.
+	// decode makes the picture. Only the pixels in o.Window matter. It may pass it to o.Rows, and return it without Pix.
 	decode func(d *Decoder, data []byte, o jpeg.Options) (RGB, error)
 }
 
 // Decode decodes a whole file. The picture is valid until the next call. Errors are *resnet18cloud.Error: CodeTooLarge
-// beyond a limit, CodeUnsupported for formats we know but do not take, CodeUndecodable for all that is broken, with
-// the reason.
+// beyond a limit, CodeUnsupported for recognized formats that are not supported, CodeUndecodable for everything else,
+// with the reason.
 func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	if limit := orDefault(o.MaxBytes, DefaultMaxBytes); limit >= 0 && len(data) > limit {
 		return RGB{}, tooManyBytes(limit)
 	}
-	f, err := recognise(data)
+	f, err := recognize(data)
 	if err != nil {
 		return RGB{}, err
 	}
@@ -87,7 +87,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	if o.Orient {
 		turn = orientation(data)
 	}
-	what := jpeg.Options{Window: image.Rect(0, 0, width, height), MaxPixels: -1} // limits were checked
+	what := jpeg.Options{Window: image.Rect(0, 0, width, height), MaxPixels: -1} // limits have been checked
 	if turn == upright {
 		what.Rows = o.Rows
 		if o.Window != nil {
@@ -108,7 +108,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	return rgb, nil
 }
 
-// picture makes an RGB of the given size in the decoder's memory. The pixels are unspecified.
+// picture returns an RGB of the given size in the decoder's memory. Its pixels are unspecified.
 func (d *Decoder) picture(width, height int) RGB {
 	n := 3 * width * height
 	d.pix = slices.Grow(d.pix[:0], n)[:n]
@@ -126,7 +126,7 @@ func tooManyBytes(limit int) error {
 	return &resnet18cloud.Error{
 		Code:    resnet18cloud.CodeTooLarge,
 		Message: fmt.Sprintf("Image is larger than %.4g MiB", float64(limit)/(1<<20)),
-		Hint:    "send a smaller one: the network looks at 224x224 pixels",
+		Hint:    "Send a smaller image; the network reads 224x224 pixels.",
 	}
 }
 
@@ -134,16 +134,16 @@ func tooManyPixels(width, height, limit int) error {
 	return &resnet18cloud.Error{
 		Code:    resnet18cloud.CodeTooLarge,
 		Message: fmt.Sprintf("Image has too many pixels: %dx%d, the limit is %.4g megapixels", width, height, float64(limit)/1e6),
-		Hint:    "send a smaller one: the network looks at 224x224 pixels",
+		Hint:    "Send a smaller image; the network reads 224x224 pixels.",
 	}
 }
 
-// undecodable says that a file of a format we take is broken, or uses a part of the format that we do not decode.
+// undecodable makes the error of a damaged file, or one that uses an unsupported part of its format.
 func undecodable(format string, err error) error {
 	return &resnet18cloud.Error{
 		Code:    resnet18cloud.CodeUndecodable,
 		Message: fmt.Sprintf("Not a decodable image: %s file is %s", format, reason(err)),
-		Hint:    "check that the file is whole and opens elsewhere; saving it anew as baseline JPEG or PNG helps",
+		Hint:    "Check that the file is complete and opens in other programs. Saving it again as baseline JPEG or PNG may help.",
 		Err:     err,
 	}
 }

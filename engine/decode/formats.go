@@ -17,7 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
-// formats are the kinds of files we take.
+// formats lists the supported formats.
 var formats = [...]format{
 	{"JPEG", prefix("\xff\xd8"), (*Decoder).jpegSize, (*Decoder).decodeJPEG},
 	{"PNG", prefix("\x89PNG\r\n\x1a\n"), sizeBy(png.DecodeConfig), decodeBy(png.Decode)},
@@ -26,11 +26,11 @@ var formats = [...]format{
 	{"WebP", isWebP, sizeBy(webp.DecodeConfig), (*Decoder).decodeWebP},
 }
 
-// taken names the formats, for people.
-const taken = "JPEG, PNG, GIF, BMP and WebP are supported"
+// supported names them for people.
+const supported = "JPEG, PNG, GIF, BMP and WebP are supported"
 
-// foreign are image formats that we can name but do not take, with what their files begin with; a dot stands for any
-// byte.
+// foreign lists image formats that are recognized but not supported, with the first bytes of their files; a dot
+// matches any byte.
 var foreign = [...]struct{ name, magic string }{
 	{"TIFF", "II*\x00"},
 	{"TIFF", "MM\x00*"},
@@ -47,8 +47,8 @@ var foreign = [...]struct{ name, magic string }{
 	{"PDF", "%PDF"},
 }
 
-// recognise finds the format of a file by its first bytes.
-func recognise(data []byte) (*format, error) {
+// recognize finds the format of a file by its first bytes.
+func recognize(data []byte) (*format, error) {
 	for i := range formats {
 		if formats[i].is(data) {
 			return &formats[i], nil
@@ -57,14 +57,14 @@ func recognise(data []byte) (*format, error) {
 	for _, f := range foreign {
 		if matches(data, f.magic) {
 			return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
-				Message: fmt.Sprintf("Image format %s is not supported", f.name), Hint: taken}
+				Message: fmt.Sprintf("Image format %s is not supported", f.name), Hint: supported}
 		}
 	}
-	message := "Not a decodable image: of no format known here"
+	message := "Unrecognized image format"
 	if len(data) == 0 {
 		message = "Not a decodable image: the file is empty"
 	}
-	return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUndecodable, Message: message, Hint: taken}
+	return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUndecodable, Message: message, Hint: supported}
 }
 
 func prefix(magic string) func([]byte) bool {
@@ -113,19 +113,19 @@ func decodeBy(decode func(io.Reader) (image.Image, error)) func(*Decoder, []byte
 	}
 }
 
-// reason words an error of a format's library for people: it ends the sentence "JPEG file is".
+// reason describes an error of a format's library for people; it completes "JPEG file is".
 func reason(err error) string {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return "truncated"
 	}
 	if e, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
-		return "of a kind that is not supported: " + e.Feature
+		return "not supported: " + e.Feature
 	}
 	if e, ok := errors.AsType[jpeg.FormatError](err); ok {
 		return fmt.Sprintf("broken at byte %d: %s", e.Offset, e.Reason)
 	}
 	if errors.Is(err, bmp.ErrUnsupported) {
-		return "of a kind that is not supported: not 1, 2, 4, 8, 24 or 32 bits per pixel without compression"
+		return "not supported: only uncompressed pixels of 1, 2, 4, 8, 24 or 32 bits are"
 	}
 	text := err.Error()
 	for _, library := range []string{"png: ", "gif: ", "bmp: ", "webp: ", "vp8: ", "vp8l: ", "riff: "} {

@@ -19,7 +19,7 @@ func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 	}
 	frame, ok := m.(*image.Paletted)
 	if !ok {
-		return RGB{}, errors.New("without palette")
+		return RGB{}, errors.New("no palette")
 	}
 	h, err := readGIFHeader(data)
 	if err != nil {
@@ -35,8 +35,8 @@ func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 	return rgb, nil
 }
 
-// gifHeader is what lies before the first frame's pixels (GIF89a, sections 18 to 23). image/gif reads it too, but
-// keeps neither the transparent entry's color nor its number.
+// gifHeader is what precedes the first frame's pixels (GIF89a, sections 18 to 23). image/gif reads it too, but keeps
+// neither the transparent entry's color nor its index.
 type gifHeader struct {
 	width, height int     // of the screen
 	palette       palette // the frame's own or else the global one
@@ -71,12 +71,12 @@ func readGIFHeader(data []byte) (h gifHeader, err error) {
 			}
 			return h, h.readPalette(r, descriptor[8])
 		default:
-			return h, errors.New("without a picture")
+			return h, errors.New("no picture")
 		}
 	}
 }
 
-// readPalette reads the color table that follows, if flags say that there is one.
+// readPalette reads the color table that follows, if flags announce one.
 func (h *gifHeader) readPalette(r io.Reader, flags byte) error {
 	if flags&0x80 == 0 {
 		return nil
@@ -90,8 +90,8 @@ func (h *gifHeader) readPalette(r io.Reader, flags byte) error {
 	return nil
 }
 
-// readExtension reads the extension that follows: the transparent entry of a graphic control extension, which the
-// latest decides, and nothing of others.
+// readExtension reads the extension that follows: of a graphic control extension the transparent entry, of others
+// nothing. The last one wins.
 func (h *gifHeader) readExtension(r *bytes.Reader) error {
 	const graphicControl = 0xF9
 	label, err := r.ReadByte()

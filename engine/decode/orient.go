@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// turning is an EXIF orientation: how the picture as stored must be turned to be looked at.
+// turning is an EXIF orientation: how the stored picture must be turned for display.
 type turning uint16
 
-// upright is the orientation that needs no turning, and stands for values that EXIF does not define.
+// upright is the orientation without turning, and replaces values that EXIF does not define.
 const upright turning = 1
 
 // Each orientation first swaps rows with columns or not, then mirrors the source's columns or rows or both:
@@ -20,7 +20,7 @@ func (t turning) swap() bool    { return t >= 5 }
 func (t turning) columns() bool { return t == 2 || t == 3 || t == 7 || t == 8 }
 func (t turning) rows() bool    { return t == 3 || t == 4 || t == 6 || t == 7 }
 
-// turn makes the picture that looks right.
+// turn returns the picture as it is displayed.
 func (d *Decoder) turn(src RGB, t turning) RGB {
 	dst := RGB{Width: src.Width, Height: src.Height}
 	if t.swap() {
@@ -47,7 +47,7 @@ func (d *Decoder) turn(src RGB, t turning) RGB {
 	return dst
 }
 
-// orientation finds the EXIF orientation of a JPEG, PNG or WebP file; upright when there is none.
+// orientation returns the EXIF orientation of a JPEG, PNG or WebP file; upright if there is none.
 func orientation(data []byte) turning {
 	switch {
 	case prefix("\xff\xd8")(data):

@@ -22,15 +22,15 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 	if err != nil {
 		return RGB{}, err
 	}
-	if !frame.In(canvas) { // asked before memory is taken for the frame: only the canvas was within limits
-		return RGB{}, errors.New("frame beyond its canvas")
+	if !frame.In(canvas) { // checked before memory is allocated: only the canvas is known to be within limits
+		return RGB{}, errors.New("frame exceeds its canvas")
 	}
 	m, err := webp.Decode(bytes.NewReader(file))
 	if err != nil {
 		return RGB{}, err
 	}
 	if m.Bounds().Size() != frame.Size() {
-		return RGB{}, errors.New("frame of another size than announced")
+		return RGB{}, errors.New("frame size differs from the header")
 	}
 	rgb := d.picture(canvas.Dx(), canvas.Dy())
 	if frame != canvas {
@@ -63,11 +63,11 @@ func webpCanvas(data []byte) (canvas image.Rectangle, animated bool) {
 	return image.Rect(0, 0, uint24(data[flags+4:])+1, uint24(data[flags+7:])+1), true
 }
 
-// firstFrame makes a file of its own of an animation's first frame, and says where on the canvas it lies.
+// firstFrame turns an animation's first frame into a file of its own, and returns its place on the canvas.
 func firstFrame(data []byte) (file []byte, frame image.Rectangle, err error) {
 	anmf := riffChunk(data[riffHeader:], "ANMF")
 	if len(anmf) < frameHeader {
-		return nil, frame, errors.New("animation without a whole frame")
+		return nil, frame, errors.New("animation without a complete frame")
 	}
 	width, height := uint24(anmf[6:])+1, uint24(anmf[9:])+1
 	frame = image.Rect(0, 0, width, height).Add(image.Pt(2*uint24(anmf), 2*uint24(anmf[3:])))
@@ -101,10 +101,10 @@ func riffChunk(rest []byte, name string) []byte {
 }
 
 // convertWebP converts a lossy WebP picture as libwebp does by default ("fancy upsampling", src/dsp/upsampling.c and
-// yuv.h), which is not what image.YCbCr's own conversion gives: chroma, of half the resolution, is interpolated.
+// yuv.h), unlike image.YCbCr: chroma, of half the resolution, is interpolated.
 func convertWebP(dst RGB, m *image.YCbCr, window image.Rectangle) error {
 	if m.SubsampleRatio != image.YCbCrSubsampleRatio420 {
-		return errors.New("of a chroma subsampling that WebP does not have")
+		return errors.New("invalid chroma subsampling")
 	}
 	last := (dst.Height+1)/2 - 1 // last row of chroma
 	for y := window.Min.Y; y < window.Max.Y; y++ {

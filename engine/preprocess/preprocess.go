@@ -1,10 +1,10 @@
-// Package preprocess turns a decoded picture into the network's input: 224x224 RGB pixels, the very bytes that
-// torchvision's transforms Resize(256) and CenterCrop(224) give on a Pillow image. Only what the crop shows is
-// computed, and [Window] tells a decoder which pixels that needs. Normalization is the network's own first step.
+// Package preprocess turns a decoded picture into the network's input: 224x224 RGB pixels, identical to those of
+// torchvision's transforms Resize(256) and CenterCrop(224) on a Pillow image. Only the crop is computed, and [Window]
+// returns the pixels that it needs. Normalization is the network's first step.
 //
-// Resize is Pillow's antialiased bilinear one: each output pixel is a weighted mean of the source pixels under a
-// triangle that is as wide as two output pixels, first along rows, then along columns, in fixed-point arithmetic that
-// rounds to 8 bits after each (Pillow, src/libImaging/Resample.c).
+// Resizing is Pillow's antialiased bilinear filter: each output pixel is a weighted mean of the source pixels under a
+// triangle as wide as two output pixels, first along rows, then along columns, in fixed-point arithmetic that rounds to
+// 8 bits after each (Pillow, src/libImaging/Resample.c).
 package preprocess
 
 //go:generate sh -c "cd _asm && go run . -out ../resample_amd64.s -stubs ../stubs_amd64.go -pkg preprocess"
@@ -25,7 +25,7 @@ const (
 // green and a blue byte.
 type Input = [Size * Size * 3]byte
 
-// Window is the part of a picture of width x height pixels that the crop depends on; the rest need not be decoded.
+// Window returns the part of a picture of width x height pixels that the crop depends on; the rest need not be decoded.
 func Window(width, height int) image.Rectangle {
 	w, h := resized(width, height)
 	x, y := newScale(width, w), newScale(height, h)
@@ -34,8 +34,8 @@ func Window(width, height int) image.Rectangle {
 	return image.Rect(left, top, right, bottom)
 }
 
-// Resizer makes inputs from pictures, reusing its memory: nothing is allocated once it has seen the tallest picture.
-// The zero value is ready. It is not safe for concurrent use.
+// Resizer makes inputs from pictures and reuses its memory: pictures no taller than an earlier one allocate nothing.
+// The zero value is ready to use. It is not safe for concurrent use.
 type Resizer struct {
 	plan plan
 	rows []byte // the window, resized along rows: one row of rowStride bytes per source row
@@ -51,9 +51,8 @@ func (r *Resizer) Crop(dst *Input, pix []byte, stride, width, height int) {
 	r.Finish(dst)
 }
 
-// Rows is given some of the rows of a picture of width x height pixels, from first to end-1: pixel (x, y) has its bytes at
-// pix[(y-first)*stride+3*x:]. When all rows of Window(width, height) were given, Finish makes the input that Crop would
-// make of the picture.
+// Rows processes rows first to end-1 of a picture of width x height pixels: pixel (x, y) has its bytes at
+// pix[(y-first)*stride+3*x:]. After all rows of Window(width, height), Finish writes the same input as Crop.
 func (r *Resizer) Rows(pix []byte, stride, width, height, first, end int) {
 	p := &r.plan
 	p.set(width, height)
@@ -65,7 +64,7 @@ func (r *Resizer) Rows(pix []byte, stride, width, height, first, end int) {
 	}
 }
 
-// Finish writes the input made from the picture whose rows were given.
+// Finish writes the input from the rows passed to Rows.
 func (r *Resizer) Finish(dst *Input) {
 	p := &r.plan
 	for i := range Size {
@@ -73,7 +72,7 @@ func (r *Resizer) Finish(dst *Input) {
 	}
 }
 
-// plan is what the size of a picture decides.
+// plan is what depends on the size of a picture.
 type plan struct {
 	width, height int
 	x, y          axis

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -79,7 +80,7 @@ func calibrate(p *Params, seed uint64) *Calibration {
 	return c
 }
 
-// TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalized pixels,
+// TestInt8Stem compares the first layer, including borders, with its definition: quantized weights times normalized pixels,
 // zero outside the picture. Only the rounding of the result may differ.
 func TestInt8Stem(t *testing.T) {
 	t.Parallel()
@@ -128,7 +129,7 @@ func withoutWinograd(sets []*kernel8.Set) (all []*kernel8.Set) {
 	return all
 }
 
-// TestInt8 holds all levels and numbers of threads to each other bit for bit, and to the fp32 network roughly: noise on
+// TestInt8 compares all levels and numbers of threads with each other bit for bit, and with the fp32 network roughly: noise on
 // random weights is not what ranges are for.
 func TestInt8(t *testing.T) {
 	t.Parallel()
@@ -188,7 +189,7 @@ func TestInt8AllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestBiases holds the mean of each channel behind a downsampling convolution, which no ReLU follows, to the fp32
+// TestBiases compares the mean of each channel after a downsampling convolution, which no ReLU follows, with the fp32
 // network's; without the correction it is off by several times as much.
 func TestBiases(t *testing.T) {
 	t.Parallel()
@@ -228,7 +229,78 @@ func TestBiases(t *testing.T) {
 	}
 }
 
-// TestRound: to the nearest step, to even halfway, and no further than the bytes reach.
+// TestRoundChannel checks the rules of rounding: each weight becomes one of its two neighbors, and the errors of the whole
+// channel sum to at most a half, however they add up in kernels.
+func TestRoundChannel(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for name, test := range map[string]struct {
+		taps   int
+		weight func(i int) float32
+	}{
+		"each below a half": {1, func(int) float32 { return 10.4 }},
+		"each above a half": {1, func(int) float32 { return -3.4 }},
+		"kernels":           {9, func(int) float32 { return 5.3 }},
+		"random":            {9, func(int) float32 { return float32(r.NormFloat64() * 20) }},
+		"random, 1x1":       {1, func(int) float32 { return float32(r.NormFloat64() * 20) }},
+	} {
+		from := make([]float32, 90)
+		for i := range from {
+			from[i] = max(-126, min(126, test.weight(i)))
+		}
+		from[0] = 127 // so that a step is 1
+		to := make([]int8, len(from))
+		if scale := roundChannel(to, from, test.taps); scale != 1 {
+			t.Fatalf("%s: scale %g, want 1", name, scale)
+		}
+		total := 0.0
+		for i, v := range from {
+			off := float64(v) - float64(to[i])
+			if math.Abs(off) > 1 {
+				t.Errorf("%s: %g became %d", name, v, to[i])
+			}
+			total += off
+		}
+		if math.Abs(total) > 0.5+1e-4 {
+			t.Errorf("%s: errors sum to %g, want at most a half", name, total)
+		}
+	}
+}
+
+// TestResidualBias checks that what rounding adds to the mean of a residual is subtracted from the bias of the
+// convolution that adds it: of a block's input, and of a downsampling convolution.
+func TestResidualBias(t *testing.T) {
+	t.Parallel()
+	p := random()
+	bias := func(shift string, conv string) []float32 {
+		c := &Calibration{Scale: calibration().Scale, Exact: map[string][]float64{}, Rounded: map[string][]float64{}}
+		for _, o := range resnet18.operations {
+			c.Exact[o.name], c.Rounded[o.name] = make([]float64, o.out), make([]float64, o.out)
+		}
+		if shift != "" {
+			for i := range c.Rounded[shift] {
+				c.Rounded[shift][i] = float64(i%5) - 1
+			}
+		}
+		q, err := Quantize(p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q.convs[conv].bias
+	}
+	for _, test := range []struct{ residual, conv string }{
+		{"conv1", "layer1.0.conv2"}, {"layer2.0.downsample.0", "layer2.0.conv2"}, {"layer3.0.conv2", "layer3.1.conv2"},
+	} {
+		before, after := bias("", test.conv), bias(test.residual, test.conv)
+		for i := range before {
+			if d := float64(after[i]-before[i]) + float64(i%5) - 1; math.Abs(d) > 1e-5 {
+				t.Fatalf("%s: bias %d changed by %g, want %d", test.conv, i, after[i]-before[i], 1-i%5)
+			}
+		}
+	}
+}
+
+// TestRound checks rounding to the nearest step, halves to even, within the range of bytes.
 func TestRound(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]float32{

@@ -52,7 +52,7 @@ func (p *packing) finish() error {
 		if m.Packed {
 			return nil
 		}
-		wishHuge(m.Bytes[:m.Used])
+		adviseHuge(m.Bytes[:m.Used])
 	}
 	p.do()
 	return nil

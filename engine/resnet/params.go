@@ -11,8 +11,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// Params is ResNet-18's weights with batch norm folded in. It is read-only and safe for concurrent use. What Fold made
-// shares the memory of its set and is of no use once that is closed; Clone outlives it.
+// Params is ResNet-18's weights with batch norm folded in. It is read-only and safe for concurrent use. The result of
+// Fold shares the memory of its set and must not be used after that is closed; Clone makes an independent copy.
 type Params struct {
 	convs map[string]conv // by torchvision's name
 	fc    conv            // as a 1x1 convolution
@@ -21,7 +21,7 @@ type Params struct {
 // conv is one convolution: out[o] = bias[o] + sum of scale[o] * weight[o][i][r][q] * in[i] over the kernel.
 type conv struct {
 	weight []float32 // OIHW
-	scale  []float64 // what batch norm multiplies each output channel by; nil where it is in the weights
+	scale  []float64 // batch norm's factor of each output channel; nil if it is in the weights
 	bias   []float32
 }
 
@@ -67,8 +67,8 @@ const epsilon = 1e-5
 
 // Fold checks that a set holds ResNet-18, every tensor in its shape and nothing else, and folds batch norm
 // into the convolutions: w' = w * gamma/sqrt(var+eps), b' = beta - mean * gamma/sqrt(var+eps), in float64. A
-// set that is folded already ("conv1.bias" stands in it instead of "bn1.weight" and its siblings) is taken as
-// it is. Errors name the tensor and what was expected.
+// set that is folded already (with "conv1.bias" instead of "bn1.weight" and its siblings) is used unchanged.
+// Errors name the tensor and what was expected.
 func Fold(set *weights.Set) (*Params, error) {
 	p := &Params{convs: map[string]conv{}}
 	r := reader{set: set, used: map[string]bool{}}
@@ -91,7 +91,7 @@ func Fold(set *weights.Set) (*Params, error) {
 	return p, nil
 }
 
-// reader takes tensors from a set and keeps the first error.
+// reader reads tensors from a set and keeps the first error.
 type reader struct {
 	set  *weights.Set
 	used map[string]bool
@@ -133,14 +133,14 @@ func (r *reader) fold(c *conv, s shape) {
 	c.scale, c.bias = make([]float64, s.out), make([]float32, s.out)
 	for o := range s.out {
 		if variance[o] < 0 && r.err == nil {
-			r.err = fmt.Errorf("tensor %s.running_var holds %v at element %d, want no negative variance", s.norm, variance[o], o)
+			r.err = fmt.Errorf("tensor %s.running_var holds %v at element %d, want a variance of at least 0", s.norm, variance[o], o)
 		}
 		c.scale[o] = float64(gamma[o]) / math.Sqrt(float64(variance[o])+epsilon)
 		c.bias[o] = float32(float64(beta[o]) - float64(mean[o])*c.scale[o])
 	}
 }
 
-// refuseOthers makes tensors that ResNet-18 does not have an error: they are another architecture's.
+// refuseOthers returns an error for tensors that ResNet-18 does not have: they belong to another architecture.
 func (r *reader) refuseOthers() {
 	var others []string
 	for name := range r.set.Tensors {
@@ -153,8 +153,7 @@ func (r *reader) refuseOthers() {
 	}
 }
 
-// Random makes weights that mean nothing but compute like real ones: He initialization, so that activations
-// neither vanish nor explode, from a seed.
+// Random makes meaningless weights from a seed, with He initialization, so that activations neither vanish nor explode.
 func Random(seed uint64) *Params {
 	src := rand.New(rand.NewPCG(seed, 0))
 	normal := func(n int, scale float64) []float32 {

@@ -13,9 +13,9 @@ import (
 // Quantized is ResNet-18 with 8-bit weights and the scales of 8-bit activations. It is read-only and safe for
 // concurrent use.
 //
-// A weight is its int8 times the scale of its output channel. An activation is its byte times the scale of its tensor;
-// zero is byte 0, except behind a downsampling convolution, which no ReLU follows: there it is byte 128. The fully
-// connected layer stays in float32.
+// The value of a weight is its int8 times the scale of its output channel, that of an activation its byte times the
+// scale of its tensor. Zero is byte 0, except after a downsampling convolution, which no ReLU follows: there it is byte
+// 128. The fully connected layer stays in float32.
 type Quantized struct {
 	convs map[string]conv8 // by torchvision's name
 	fc    conv
@@ -26,11 +26,11 @@ type conv8 struct {
 	weight []int8    // OIHW
 	scale  []float32 // of each output channel's weights; of the stem's, for pixels of 0..255
 	bias   []float32
-	output float32 // scale of its output, after the residual was added
+	output float32 // scale of its output, with the residual
 }
 
-// Activations lists the tensors that need a scale for Quantize: each convolution's output under its name, with ReLU and,
-// for a block's second, with the residual; of the stem, after pooling.
+// Activations lists the tensors that need a scale for Quantize. Each has the name of the convolution that outputs it,
+// and includes ReLU, the residual of a block's second convolution, and the stem's pooling.
 func Activations() []string {
 	var names []string
 	for _, s := range resnet18.operations {
@@ -39,10 +39,10 @@ func Activations() []string {
 	return names
 }
 
-// Signed reports whether an activation can be negative.
+// Signed reports whether an activation, by its name, can be negative.
 func Signed(name string) bool { return byName[name].signed() }
 
-// Channels is how many an activation has.
+// Channels returns the number of channels of an activation.
 func Channels(name string) int { return byName[name].out }
 
 var byName = func() map[string]operation {
@@ -53,15 +53,15 @@ var byName = func() map[string]operation {
 	return m
 }()
 
-// Calibration is what real pictures tell of the activations; its maps go by the names of Activations.
+// Calibration describes the activations of real pictures, by the names of Activations.
 type Calibration struct {
 	Scale map[string]float32 // width of one step of the tensor's bytes
-	// Exact and Rounded are the means of each channel, before and after rounding to such steps. With both nil biases
+	// Exact and Rounded are the means of each channel, before and after rounding to such steps. If both are nil, biases
 	// are not corrected.
 	Exact, Rounded map[string][]float64
 }
 
-// check says what is wrong with a calibration.
+// check returns an error if a calibration is incomplete.
 func (c *Calibration) check() error {
 	for _, s := range resnet18.operations {
 		if scale := c.Scale[s.name]; !(scale > 0) || math.IsInf(float64(scale), 0) {
@@ -77,7 +77,7 @@ func (c *Calibration) check() error {
 	return nil
 }
 
-// Round puts activations, with the name of one of Activations, on steps of the given width, as their bytes would.
+// Round rounds the activations of a name to steps of the given width, within the range of their bytes.
 func Round(name string, values []float32, scale float32) {
 	low, high := float32(0), float32(255)
 	if Signed(name) {
@@ -89,7 +89,7 @@ func Round(name string, values []float32, scale float32) {
 }
 
 // Quantize rounds weights to 8 bits, symmetrically, with a scale for each output channel from its largest weight, and
-// corrects the biases for what rounding does to the mean output. The result may share p's memory.
+// corrects the biases for the effect of rounding on the mean output. The result may share p's memory.
 func Quantize(p *Params, c *Calibration) (*Quantized, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
@@ -114,11 +114,11 @@ func Quantize(p *Params, c *Calibration) (*Quantized, error) {
 	return q, nil
 }
 
-// correctBiases takes out of each bias what rounding adds to the mean of the convolution's output: for each weight w of
-// an input channel with mean m, which are w' and m' when rounded, that is w'm' - wm, and m' - m of a residual (Nagel et
-// al., "Data-Free Quantization through Weight Equalization and Bias Correction", 2019, section 4.2, with means of real
-// pictures). Left alone it would be the same in every pixel, and add up through the network instead of averaging out.
-// The border, where some taps see zeros, is neglected. The stem's input is not rounded.
+// correctBiases subtracts from each bias what rounding adds to the mean of the convolution's output: for each weight w
+// of an input channel with mean m, rounded to w' and m', that is w'm' - wm, and m' - m for a residual (Nagel et al.,
+// "Data-Free Quantization through Weight Equalization and Bias Correction", 2019, section 4.2, with means of real
+// pictures). This error is the same in every pixel, so it would add up through the network instead of averaging out.
+// The border, where some taps read zeros, is neglected. The stem's input is not rounded.
 func (q *Quantized) correctBiases(p *Params, c *Calibration) {
 	correct := func(s shape, input string) {
 		exact, rounded := c.Exact[input], c.Rounded[input]
@@ -145,10 +145,10 @@ func (q *Quantized) correctBiases(p *Params, c *Calibration) {
 }
 
 // roundChannel rounds the weights of one output channel to -127..127 and returns their scale. The taps of one input
-// channel look at neighboring pixels, which are much alike, so what counts is the sum of their rounding errors more
-// than each; and the same holds, less so, for all of an output channel. Therefore some weights are rounded the other
-// way, those that lose least by it, until neither sum is off by more than a half (Guo et al., "SQuant: On-the-Fly
-// Data-Free Quantization via Diagonal Hessian Approximation", 2022, section 3).
+// channel read neighboring pixels, which are similar, so the sum of their rounding errors matters more than each error;
+// to a lesser degree the same is true of a whole output channel. So some weights are rounded the other way, those that
+// lose least by it, until neither sum is off by more than a half (Guo et al., "SQuant: On-the-Fly Data-Free
+// Quantization via Diagonal Hessian Approximation", 2022, section 3).
 func roundChannel(to []int8, from []float32, taps int) float32 {
 	largest := float32(0)
 	for _, w := range from {
@@ -167,7 +167,7 @@ func roundChannel(to []int8, from []float32, taps int) float32 {
 	for at := 0; at < len(to); at += taps {
 		sum += balance(to[at:at+taps], exact[at:at+taps], taps)
 	}
-	// One more flip in each kernel at most, so that its own sum is off by less than one and a half.
+	// No more flips than there are kernels, so that few of their sums are off by more than one and a half.
 	flips := int(math.Abs(math.RoundToEven(sum)))
 	balance(to, exact, min(flips, len(to)/taps))
 	return scale
@@ -197,8 +197,8 @@ func balance(to []int8, exact []float64, limit int) float64 {
 	return sum
 }
 
-// forPixels turns the stem's weights for normalized input into weights for pixels of 0..255; what the mean contributes
-// goes into the bias, where it depends on how many taps are inside the picture.
+// forPixels turns the stem's weights for normalized input into weights for pixels of 0..255. The contribution of the
+// mean goes into the bias, where it depends on how many taps are inside the picture.
 func forPixels(weight []float32, stem shape) []float32 {
 	w := slices.Clone(weight)
 	for i := range w {
@@ -208,7 +208,7 @@ func forPixels(weight []float32, stem shape) []float32 {
 	return w
 }
 
-// The names of a quantized file's tensors, behind a convolution's.
+// The suffixes of a quantized file's tensors, after the convolution's name.
 const (
 	suffixWeight = ".weight"       // int8, OIHW
 	suffixScale  = ".weight_scale" // one for each output channel
@@ -216,7 +216,7 @@ const (
 	suffixOutput = ".output_scale"
 )
 
-// Set lays quantized weights out for a file.
+// Set returns quantized weights as the content of a file.
 func (q *Quantized) Set() *weights.Set {
 	set := &weights.Set{
 		Tensors:  map[string]tensor.Tensor{},
@@ -235,11 +235,11 @@ func (q *Quantized) Set() *weights.Set {
 	return set
 }
 
-// LoadQuantized checks that a set is what Quantized.Set lays out, every tensor in its shape. The result shares the
-// set's memory.
+// LoadQuantized is the inverse of Quantized.Set. It checks names and shapes of all tensors. The result shares the set's
+// memory.
 func LoadQuantized(set *weights.Set) (*Quantized, error) {
 	if len(set.Int8) == 0 {
-		return nil, errors.New("not quantized weights: the file has none in 8 bits")
+		return nil, errors.New("not quantized weights: the file has no 8-bit tensors")
 	}
 	q := &Quantized{convs: map[string]conv8{}}
 	r := reader{set: set, used: map[string]bool{}}

@@ -71,7 +71,7 @@ func referenceLogits(tb testing.TB) [][Classes]float32 {
 	return all
 }
 
-// TestTorchvisionsLogits holds every level to torchvision's answers on 63 real pictures.
+// TestTorchvisionsLogits compares every level with torchvision's logits of 63 real pictures.
 func TestTorchvisionsLogits(t *testing.T) {
 	t.Parallel()
 	p := load(t, "resnet18-ktb.pth")

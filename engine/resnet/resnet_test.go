@@ -161,7 +161,7 @@ func fp32On(size int, p *Params, k *kernel.Set) *Network {
 	return n
 }
 
-// TestForward holds every level, with one thread and several, to the definition of the network in float64. At 96x96
+// TestForward compares every level, with one thread and several, with the definition of the network in float64. At 96x96
 // pixels every layer has tiles that reach beyond its edge.
 func TestForward(t *testing.T) {
 	t.Parallel()
@@ -204,8 +204,8 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// TestJoin has runners and the one that they make together take turns, in both precisions: none may see what another left
-// in the memory that they share, and all must answer as a runner with memory of its own.
+// TestJoin has runners and the one joined from them take turns, in both precisions: none may be affected by what another left
+// in their shared memory, and all must answer like a runner with its own memory.
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	q := randomInt8(t)
@@ -236,8 +236,8 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// TestLevelsAgree holds the levels that have kernels to each other, which is quick enough for an emulator. TestForward holds
-// them to the definition.
+// TestLevelsAgree compares the levels in assembly with each other, which is quick enough for an emulator. TestForward
+// compares them with the definition.
 func TestLevelsAgree(t *testing.T) {
 	t.Parallel()
 	p, rgb := random(), noise(7)
@@ -299,7 +299,7 @@ func TestProfileNamesEveryLayer(t *testing.T) {
 	}
 }
 
-// asSet lays parameters out as a weight file would.
+// asSet returns parameters as the content of a weight file.
 func asSet(p *Params) *weights.Set {
 	set := &weights.Set{Tensors: map[string]tensor.Tensor{
 		"fc.weight": {Shape: []int{Classes, features}, Data: p.fc.weight},

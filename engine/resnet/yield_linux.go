@@ -2,5 +2,5 @@ package resnet
 
 import "golang.org/x/sys/unix"
 
-// yield lets another thread that is ready have this CPU.
+// yield gives the CPU to another thread that is ready.
 func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -2,5 +2,5 @@
 
 package resnet
 
-// yield does nothing where there is no way known to.
+// yield does nothing on other systems.
 func yield() {}

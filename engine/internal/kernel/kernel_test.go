@@ -72,7 +72,7 @@ func exact(columns, m, panels int, cs int, a []float32, as, rs, rows, k int, b, 
 	return sums, magnitudes
 }
 
-// TestMultiply holds every height of tile, alone and with others, at every depth from 1 to 70 to a float64 reference: equal
+// TestMultiply compares every tile height, alone and with others, at every depth from 1 to 70 with a float64 reference: equal
 // on integers, and on random numbers within the bound of a sum of that many rounded terms (Higham, "Accuracy and
 // Stability of Numerical Algorithms", section 3.1).
 func TestMultiply(t *testing.T) {
@@ -138,7 +138,7 @@ func TestMultiply(t *testing.T) {
 
 var winograds = map[string]*Winograd{"F2": F2, "F4": F4, "F4x2": F4x2, "Stride2": Stride2}
 
-// TestWinograd holds the three transforms together to a direct convolution in float64.
+// TestWinograd compares the three transforms together with a direct convolution in float64.
 func TestWinograd(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
@@ -216,7 +216,7 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	}
 }
 
-// TestInputEqualsGeneric holds the transforms to the Go ones bit for bit on integers.
+// TestInputEqualsGeneric compares the transforms with those in Go, bit for bit on integers.
 func TestInputEqualsGeneric(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
@@ -235,7 +235,7 @@ func TestInputEqualsGeneric(t *testing.T) {
 	})
 }
 
-// TestStem holds the stem's transforms, and its weights', to a direct convolution in float64.
+// TestStem compares the stem's transforms with a direct convolution in float64.
 func TestStem(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {

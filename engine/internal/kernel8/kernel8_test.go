@@ -28,7 +28,7 @@ func bytes(r *rand.Rand, n int) []uint8 {
 
 const guard = 0xA5
 
-// TestConvolve holds every level bit for bit to plain Go and, on the sums, to the definition. Extremes of both operands are
+// TestConvolve compares every level with the definition, bit for bit. Extremes of both operands are
 // among the data: sums of two products reach 65280 in magnitude, where 16 bits would saturate.
 func TestConvolve(t *testing.T) {
 	t.Parallel()

@@ -38,7 +38,7 @@ func TestWinogradInput(t *testing.T) {
 			w.Input(got, vs, x, rs, channels)
 			output.Check(t, "Input")
 			if !slices.Equal(got, want) {
-				t.Fatalf("trial %d, %d channels: other than plain Go's", trial, channels)
+				t.Fatalf("trial %d, %d channels: differs from plain Go", trial, channels)
 			}
 		}
 	})
@@ -113,13 +113,13 @@ func TestWinogradOutput(t *testing.T) {
 			w.Output(Outputs{got, rs, channels, rows, columns, m, ms, mul, bias, residual, factor})
 			output.Check(t, "Output")
 			if !slices.Equal(got, want) {
-				t.Fatalf("trial %d, %d channels, %d x %d: other than plain Go's", trial, channels, rows, columns)
+				t.Fatalf("trial %d, %d channels, %d x %d: differs from plain Go", trial, channels, rows, columns)
 			}
 		}
 	})
 }
 
-// TestWinogradIsExact holds the whole algorithm to the definition of a convolution, extremes of pixels and weights and
+// TestWinogradIsExact compares the whole algorithm with the definition of a convolution, extremes of pixels and weights and
 // the most channels that are promised among the data.
 func TestWinogradIsExact(t *testing.T) {
 	t.Parallel()
