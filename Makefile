@@ -5,7 +5,8 @@ SHELL := bash
 GO ?= go
 BIN := bin/resnet18cloud
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# An archive of the sources has no .git: its version is "dev", even when it lies inside another repository.
+VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Reference data (real weights and images) may stand beside the repository.
 SHARED ?= $(wildcard ../shared)
@@ -42,8 +43,8 @@ test: vet ## Run all tests that need nothing but Go
 	$(GO) test ./...
 
 vet: ## Check formatting and go vet
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || \
-		{ echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
+	@unformatted=$$(find . \( -name '.?*' -o -name node_modules -o -name images \) -prune -o -name '*.go' -exec gofmt -l {} +); \
+		[ -z "$$unformatted" ] || { echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
 	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)

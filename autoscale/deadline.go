@@ -59,7 +59,7 @@ func (c DeadlineConfig) Validate() error {
 // Deadline staffs for a deadline: it estimates the rate of images that will arrive when replicas started now
 // are ready, and takes the smallest number of replicas with which all but a share of the images wait no longer
 // than the SLO allows, by Erlang's C formula. Images that wait already get replicas of their own. It measures the
-// speed of a replica, the delay of its start and the error of its own forecasts, and has no target utilisation.
+// speed of a replica, the delay of its start and the error of its own forecasts, and has no target utilization.
 //
 // A decision takes these steps: service rate (service.go), start delay, dispersion, change point and forecast
 // (forecast.go), margin, staffing, backlog, and then up or down (below). docs/autoscaling.md explains the steps

@@ -58,7 +58,7 @@ const (
 
 	RuleTolerance     Rule = "tolerance"     // within the tolerance
 	RuleTarget        Rule = "target"        // a measured value against its target
-	RuleStabilisation Rule = "stabilisation" // other recent recommendations
+	RuleStabilization Rule = "stabilization" // other recent recommendations
 	RulePace          Rule = "pace"          // the rate of change is limited
 
 	RuleStable Rule = "stable" // mean concurrency over the long window
@@ -68,7 +68,7 @@ const (
 	RuleQueue       Rule = "queue"       // many images wait
 	RuleLatency     Rule = "latency"     // latency is high
 	RuleErrors      Rule = "errors"      // too many requests fail
-	RuleUtilisation Rule = "utilisation" // the queue is filling up
+	RuleUtilization Rule = "utilization" // the queue is filling up
 	RuleIdle        Rule = "idle"        // little load
 	RuleCooldown    Rule = "cooldown"    // the last change was too recent
 )
@@ -92,7 +92,7 @@ var sentences = map[Rule]string{
 	RuleShrink:        "at most %v were needed recently",
 	RuleTolerance:     "the metric is %v of its target, within the tolerance of %v",
 	RuleTarget:        "the metric is %v and the target is %v",
-	RuleStabilisation: "recommendations of the last %v s count",
+	RuleStabilization: "recommendations of the last %v s count",
 	RulePace:          "the rate of change is limited; the policy wanted %v",
 	RuleStable:        "mean concurrency is %v over the long window and the target per replica is %v",
 	RulePanic:         "mean concurrency is %v over the short window and the target per replica is %v",
@@ -100,7 +100,7 @@ var sentences = map[Rule]string{
 	RuleQueue:         "%v images are waiting and the limit is %v",
 	RuleLatency:       "latency is %v s and the limit is %v s",
 	RuleErrors:        "%v %% of requests fail and the limit is %v %%",
-	RuleUtilisation:   "the queue is %v %% full and the limit is %v %%",
+	RuleUtilization:   "the queue is %v %% full and the limit is %v %%",
 	RuleIdle:          "the queue is empty and latency is low",
 	RuleCooldown:      "the last change was %v s ago and the cooldown is %v s",
 }

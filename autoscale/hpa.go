@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// This file has what both HorizontalPodAutoscaler policies share: tolerance, stabilisation and the rate of
+// This file has what both HorizontalPodAutoscaler policies share: tolerance, stabilization and the rate of
 // scaling, as https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/ documents
 // them, with the defaults of kube-controller-manager.
 
@@ -24,9 +24,9 @@ type HPAConfig struct {
 
 // ScalingRules are behavior.scaleUp or scaleDown.
 type ScalingRules struct {
-	// Stabilisation is the window of which the lowest (up) or highest (down) recommendation counts. Zero means 0 s up
+	// Stabilization is the window of which the lowest (up) or highest (down) recommendation counts. Zero means 0 s up
 	// and 300 s down, -1 no window.
-	Stabilisation time.Duration
+	Stabilization time.Duration
 	// Policies limit the change; the one that allows the largest counts. Nil means Kubernetes' defaults: up 4 pods or
 	// 100 % in 15 s, down 100 % in 15 s.
 	Policies []ScalingPolicy
@@ -43,7 +43,7 @@ func (c HPAConfig) withDefaults() HPAConfig {
 	c.Limits = c.Limits.withDefaults()
 	c.Sync = cmp.Or(c.Sync, 15*time.Second)
 	c.Tolerance = cmp.Or(c.Tolerance, 0.1)
-	c.Down.Stabilisation = cmp.Or(c.Down.Stabilisation, 300*time.Second)
+	c.Down.Stabilization = cmp.Or(c.Down.Stabilization, 300*time.Second)
 	if c.Up.Policies == nil {
 		c.Up.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}
 	}
@@ -57,20 +57,20 @@ func (c HPAConfig) withDefaults() HPAConfig {
 type hpaState struct {
 	Clock           clock    `json:"clock"`
 	Started         bool     `json:"started"`
-	Recommendations []point  `json:"recommendations"` // before stabilisation
+	Recommendations []point  `json:"recommendations"` // before stabilization
 	Changes         []point  `json:"changes"`         // replicas added (positive) or removed
 	Rate            meanRate `json:"rate"`            // for a metric that is a rate
 }
 
 // settle limits a recommendation to what the rules allow, and decides.
 func (c HPAConfig) settle(d *Decision, st *hpaState, now time.Time, current, recommended int) {
-	stable := c.stabilise(st, now, current, recommended)
+	stable := c.stabilize(st, now, current, recommended)
 	if stable != recommended {
-		window := c.Down.Stabilisation
+		window := c.Down.Stabilization
 		if stable < recommended {
-			window = c.Up.Stabilisation
+			window = c.Up.Stabilization
 		}
-		d.decide(Reason{Rule: RuleStabilisation, Replicas: stable, Value: window.Seconds()})
+		d.decide(Reason{Rule: RuleStabilization, Replicas: stable, Value: window.Seconds()})
 	}
 	if n := c.pace(st, now, current, stable); n != stable {
 		d.decide(Reason{Rule: RulePace, Replicas: n, Value: float64(stable)})
@@ -81,23 +81,23 @@ func (c HPAConfig) settle(d *Decision, st *hpaState, now time.Time, current, rec
 	}
 }
 
-// stabilise limits the current number to between the lowest recommendation of the up window and the highest of the
+// stabilize limits the current number to between the lowest recommendation of the up window and the highest of the
 // down window.
-func (c HPAConfig) stabilise(st *hpaState, now time.Time, current, recommended int) int {
+func (c HPAConfig) stabilize(st *hpaState, now time.Time, current, recommended int) int {
 	if !st.Started { // as the controller does for a new autoscaler
 		st.Started = true
 		st.Recommendations = append(st.Recommendations, point{now, float64(current)})
 	}
 	up, down := recommended, recommended
 	for _, r := range st.Recommendations {
-		if r.At.After(now.Add(-c.Up.Stabilisation)) {
+		if r.At.After(now.Add(-c.Up.Stabilization)) {
 			up = min(up, int(r.Value))
 		}
-		if r.At.After(now.Add(-c.Down.Stabilisation)) {
+		if r.At.After(now.Add(-c.Down.Stabilization)) {
 			down = max(down, int(r.Value))
 		}
 	}
-	window := max(c.Up.Stabilisation, c.Down.Stabilisation)
+	window := max(c.Up.Stabilization, c.Down.Stabilization)
 	st.Recommendations = append(since(st.Recommendations, now.Add(-window)), point{now, float64(recommended)})
 	return min(max(current, up), down)
 }

@@ -10,15 +10,15 @@ type HPACPUConfig struct {
 	HPAConfig
 	// Target is the target CPU usage, as a share of the CPU request of a replica. Zero means 0.7.
 	Target float64
-	// CPUInitialisation is the time after its start in which the CPU usage of a replica counts only while it is ready.
+	// CPUInitialization is the time after its start in which the CPU usage of a replica counts only while it is ready.
 	// Zero means 5 min.
-	CPUInitialisation time.Duration
+	CPUInitialization time.Duration
 	// InitialReadiness is the time after its start in which an unready replica counts as never ready. Zero means
 	// 30 s.
 	InitialReadiness time.Duration
 }
 
-// HPACPU is a HorizontalPodAutoscaler on CPU utilisation: ready * usage/target, rounded up, with Kubernetes'
+// HPACPU is a HorizontalPodAutoscaler on CPU utilization: ready * usage/target, rounded up, with Kubernetes'
 // rules for replicas that are not ready or lack metrics.
 type HPACPU struct {
 	cfg HPACPUConfig
@@ -29,7 +29,7 @@ type HPACPU struct {
 func NewHPACPU(cfg HPACPUConfig) *HPACPU {
 	cfg.HPAConfig = cfg.HPAConfig.withDefaults()
 	cfg.Target = cmp.Or(cfg.Target, 0.7)
-	cfg.CPUInitialisation = cmp.Or(cfg.CPUInitialisation, 5*time.Minute)
+	cfg.CPUInitialization = cmp.Or(cfg.CPUInitialization, 5*time.Minute)
 	cfg.InitialReadiness = cmp.Or(cfg.InitialReadiness, 30*time.Second)
 	return &HPACPU{cfg: cfg}
 }
@@ -80,7 +80,7 @@ func (p *HPACPU) group(now time.Time, replicas []Replica) pods {
 
 // unready reports whether the replica's CPU usage is that of its start.
 func (p *HPACPU) unready(now time.Time, r *Replica) bool {
-	if now.Before(r.Created.Add(p.cfg.CPUInitialisation)) {
+	if now.Before(r.Created.Add(p.cfg.CPUInitialization)) {
 		return !r.Ready || r.CPUWindow.End.Before(r.ReadyAt.Add(r.CPUWindow.Length))
 	}
 	return !r.Ready && r.Created.Add(p.cfg.InitialReadiness).After(r.ReadyAt)

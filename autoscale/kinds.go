@@ -28,7 +28,7 @@ var kinds = []Kind{
 	},
 	{
 		Name: "kpa", Help: "Knative's autoscaler", Target: "busy workers, as a share (0.7)",
-		New: func(s Settings) Policy { return NewKPA(KPAConfig{Limits: s.Limits, Utilisation: s.Target}) },
+		New: func(s Settings) Policy { return NewKPA(KPAConfig{Limits: s.Limits, Utilization: s.Target}) },
 	},
 	{
 		Name: "threshold", Help: "the prototype's rules",

@@ -30,7 +30,7 @@ func TestKindsTakeSettings(t *testing.T) {
 				t.Errorf("%s: SLO %s, want %s", k.Name, p.cfg.SLO, s.SLO)
 			}
 		case *KPA:
-			limits, target = p.cfg.Limits, p.cfg.Utilisation
+			limits, target = p.cfg.Limits, p.cfg.Utilization
 		case *Threshold:
 			limits = p.cfg.Limits
 		case *HPACPU:

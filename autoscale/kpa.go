@@ -9,8 +9,8 @@ import (
 // KPAConfig configures [KPA]. The zero value has Knative's defaults.
 type KPAConfig struct {
 	Limits
-	// Utilisation is the target share of busy workers of a replica. Zero means 0.7.
-	Utilisation float64
+	// Utilization is the target share of busy workers of a replica. Zero means 0.7.
+	Utilization float64
 	// Tick is the time between decisions. Zero means 2 s.
 	Tick time.Duration
 	// StableWindow and PanicWindow are the windows over which concurrency is averaged. Zero means 60 s and 6 s.
@@ -41,7 +41,7 @@ type kpaState struct {
 // NewKPA makes the policy.
 func NewKPA(cfg KPAConfig) *KPA {
 	cfg.Limits = cfg.Limits.withDefaults()
-	cfg.Utilisation = cmp.Or(cfg.Utilisation, 0.7)
+	cfg.Utilization = cmp.Or(cfg.Utilization, 0.7)
 	cfg.Tick = cmp.Or(cfg.Tick, 2*time.Second)
 	cfg.StableWindow = cmp.Or(cfg.StableWindow, time.Minute)
 	cfg.PanicWindow = cmp.Or(cfg.PanicWindow, 6*time.Second)
@@ -77,7 +77,7 @@ func (p *KPA) Decide(now time.Time, s Snapshot) Decision {
 func (p *KPA) scale(d *Decision, now time.Time, s Snapshot) {
 	st := &p.state
 	ready := max(1, s.Ready())
-	target := p.cfg.Utilisation * s.Workers()
+	target := p.cfg.Utilization * s.Workers()
 	stable := mean(st.Concurrency)
 	short := mean(since(st.Concurrency, s.At.Add(time.Millisecond-p.cfg.PanicWindow)))
 	most, least := ceil(p.cfg.MaxScaleUp*float64(ready)), int(math.Floor(float64(ready)/p.cfg.MaxScaleDown))

@@ -18,8 +18,8 @@ type ThresholdConfig struct {
 	Latency time.Duration
 	// Errors is the maximum percentage of failed requests since the dispatcher started. Zero means 5.
 	Errors float64
-	// Utilisation is the maximum fill level of the queue in percent. Zero means 40.
-	Utilisation float64
+	// Utilization is the maximum fill level of the queue in percent. Zero means 40.
+	Utilization float64
 	// UpCooldown and DownCooldown are the minimum times between two changes. Zero means 10 s and 60 s.
 	UpCooldown, DownCooldown time.Duration
 }
@@ -46,7 +46,7 @@ func NewThreshold(cfg ThresholdConfig) *Threshold {
 	cfg.Emergency = cmp.Or(cfg.Emergency, 100)
 	cfg.Latency = cmp.Or(cfg.Latency, 400*time.Millisecond)
 	cfg.Errors = cmp.Or(cfg.Errors, 5)
-	cfg.Utilisation = cmp.Or(cfg.Utilisation, 40)
+	cfg.Utilization = cmp.Or(cfg.Utilization, 40)
 	cfg.UpCooldown = cmp.Or(cfg.UpCooldown, 10*time.Second)
 	cfg.DownCooldown = cmp.Or(cfg.DownCooldown, time.Minute)
 	return &Threshold{cfg: cfg}
@@ -91,7 +91,7 @@ func (p *Threshold) rule(s Snapshot) Reason {
 	failed := 100 * float64(s.Failed+s.Refused) / max(1, float64(s.Offered))
 	full := 100 * float64(s.Queue) / max(1, float64(s.QueueCapacity))
 	throughput := float64(s.Completed) / max(1, s.Uptime.Seconds())
-	// The number by Little's law at 70 % utilisation, at least one more.
+	// The number by Little's law at 70 % utilization, at least one more.
 	more := max(s.Desired+1, int(throughput*processing/0.7)+1)
 	switch limit := p.cfg.Latency.Seconds(); {
 	case s.Queue >= p.cfg.Emergency:
@@ -102,8 +102,8 @@ func (p *Threshold) rule(s Snapshot) Reason {
 		return Reason{Rule: RuleLatency, Replicas: more, Value: latency, Limit: limit}
 	case failed >= p.cfg.Errors:
 		return Reason{Rule: RuleErrors, Replicas: more, Value: failed, Limit: p.cfg.Errors}
-	case full >= p.cfg.Utilisation:
-		return Reason{Rule: RuleUtilisation, Replicas: more, Value: full, Limit: p.cfg.Utilisation}
+	case full >= p.cfg.Utilization:
+		return Reason{Rule: RuleUtilization, Replicas: more, Value: full, Limit: p.cfg.Utilization}
 	case s.Queue == 0 && latency < limit/2 && failed < p.cfg.Errors/2 && s.Desired > p.cfg.Min:
 		return Reason{Rule: RuleIdle, Replicas: s.Desired - 1}
 	}

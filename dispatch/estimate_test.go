@@ -32,7 +32,7 @@ func TestEstimatedWait(t *testing.T) {
 	}
 }
 
-// TestRetryAfterFull: a client that was refused comes back when a quarter of the queue has cleared.
+// TestRetryAfterFull checks that a rejected client returns when a quarter of the queue has cleared.
 func TestRetryAfterFull(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestStorageHealth tells stories of probes: what each shows, what readiness says then, and what is done.
+// TestStorageHealth runs sequences of probes and checks readiness and the action after each.
 func TestStorageHealth(t *testing.T) {
 	t.Parallel()
 	embedded := storageKind{embedded: true, replicas: 1, dir: "/data", needed: 16 << 20}
@@ -18,7 +18,7 @@ func TestStorageHealth(t *testing.T) {
 	type step struct {
 		at   time.Duration
 		saw  probeResult
-		says string // part of the problem; empty: none
+		says string // substring of the problem; empty if there is none
 		do   remedy
 	}
 	roomy := probeResult{err: broken, servers: -1, free: 1 << 30}
@@ -31,9 +31,9 @@ func TestStorageHealth(t *testing.T) {
 	}{
 		"a write error is mended by a restart, at once": {embedded, []step{
 			{0, good, ready, remedyNone},
-			{1 * time.Second, roomy, "the storage in /data does not take a write: write error", remedyRestart},
+			{1 * time.Second, roomy, "the storage in /data rejects writes: write error", remedyRestart},
 			{2 * time.Second, good, ready, remedyNone},
-			{3 * time.Second, roomy, "does not take a write", remedyRestart},
+			{3 * time.Second, roomy, "rejects writes", remedyRestart},
 		}},
 		"restarts that do not help are repeated every two seconds, for thirty": {embedded, []step{
 			{0, roomy, "write error", remedyRestart},
@@ -43,10 +43,16 @@ func TestStorageHealth(t *testing.T) {
 			{30 * time.Second, roomy, "write error", remedyGiveUp},
 		}},
 		"a full disk is waited for, however long; then the server is restarted": {embedded, []step{
-			{0, full, "disk full: /data has 16 MB free, 16 MB are needed", remedyNone},
+			{0, full, "disk full: /data has 16 MB free, 16 MB required", remedyNone},
 			{time.Hour, full, "disk full", remedyNone},
 			{time.Hour + time.Second, roomy, "write error", remedyRestart},
 			{time.Hour + 2*time.Second, good, ready, remedyNone},
+		}},
+		"a disk that takes no more than a probe is full": {embedded, []step{
+			{0, probeResult{servers: -1, free: 1 << 20}, ready, remedyNone},
+			{1 * time.Second, probeResult{servers: -1, free: 1<<20 - 1}, "disk full: /data has 1.0 MB free, 16 MB required", remedyNone},
+			{time.Hour, probeResult{servers: -1, free: 0}, "disk full", remedyNone},
+			{time.Hour + time.Second, probeResult{servers: -1, free: 1 << 20}, ready, remedyNone},
 		}},
 		"a disk that was full does not use up the patience with restarts": {embedded, []step{
 			{0, roomy, "write error", remedyRestart},
@@ -71,17 +77,17 @@ func TestStorageHealth(t *testing.T) {
 		"a cluster that elects a leader stays ready for ten seconds": {cluster, []step{
 			{0, answering(2), ready, remedyNone},
 			{10*time.Second - 1, answering(3), ready, remedyNone},
-			{10 * time.Second, answering(2), "NATS does not take what is to be stored: no answer", remedyNone},
+			{10 * time.Second, answering(2), "NATS rejects writes: no answer", remedyNone},
 			{11 * time.Second, good, ready, remedyNone},
 		}},
 		"a lost quorum shows at once, and until it is back": {cluster, []step{
-			{0, answering(1), "NATS has no quorum: 1 of the servers answers, 2 are needed", remedyNone},
+			{0, answering(1), "NATS has no quorum: 1 servers respond, 2 are required", remedyNone},
 			{time.Second, answering(2), "no answer", remedyNone},
 			{2 * time.Second, good, ready, remedyNone},
 		}},
 		"nobody at all": {cluster, []step{
-			{0, answering(0), "no NATS server answers", remedyNone},
-			{time.Hour, answering(0), "no NATS server answers", remedyNone},
+			{0, answering(0), "no NATS server responds", remedyNone},
+			{time.Hour, answering(0), "no NATS server responds", remedyNone},
 		}},
 		"what an outside server refuses shows at once, and ends nothing": {cluster, []step{
 			{0, probeResult{err: broken, servers: -1, free: -1}, "write error", remedyNone},

@@ -16,9 +16,9 @@ import (
 // noon is the time of these tests.
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, heartbeatTimeout: 10 * time.Second}
 
-// codeOf is the code of an error; empty for none.
+// codeOf returns the code of an error, empty for nil.
 func codeOf(e *resnet18cloud.Error) resnet18cloud.Code {
 	if e == nil {
 		return ""
@@ -30,9 +30,9 @@ func TestOverdue(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		queued   time.Duration // before noon
-		deadline time.Duration // from noon; 0: none
+		deadline time.Duration // from noon; 0 means none
 		want     resnet18cloud.Code
-		readers  resnet18cloud.Code // for those who do not work on it
+		readers  resnet18cloud.Code // for code that does not process the request
 	}{
 		"new":                             {0, 0, "", ""},
 		"before the deadline":             {time.Second, 1, "", ""},
@@ -65,12 +65,12 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
-// TestLimits: with a queue of its own a dispatcher need not wait for others.
+// TestLimits checks that a dispatcher with its own queue need not wait for others.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, heartbeatTimeout: 10 * time.Second}
 	alone := want
-	alone.silence = 0
+	alone.heartbeatTimeout = 0
 	if got := (Config{}).withDefaults().limits(); got != alone {
 		t.Errorf("limits of an embedded NATS server = %+v, want %+v", got, alone)
 	}
@@ -93,7 +93,7 @@ func TestWaitLimit(t *testing.T) {
 	}{
 		"no deadline":       {time.Time{}, 20 * time.Second, 20 * time.Second},
 		"deadline is later": {noon.Add(time.Minute), 20 * time.Second, 20 * time.Second},
-		// At the deadline the worker ends it; a reader may a grace later, and waits until then.
+		// At the deadline the worker ends it; a reader may do so a grace period later, and waits until then.
 		"deadline is sooner": {noon.Add(5 * time.Second), 20 * time.Second, 5250 * time.Millisecond},
 		"deadline has been":  {noon.Add(-time.Second), 20 * time.Second, 0},
 	}
@@ -151,7 +151,7 @@ func TestOnFailure(t *testing.T) {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, RetryAfter: after}
 	}
 	tests := map[string]struct {
-		attempts int // this one included
+		attempts int // including this one
 		overdue  bool
 		err      error
 		end      resnet18cloud.Code

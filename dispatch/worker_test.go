@@ -18,7 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// replicaFunc is a replica of a dispatcher under test.
+// replicaFunc is the replica of a dispatcher under test.
 type replicaFunc func(context.Context) error
 
 func (f replicaFunc) Classify(ctx context.Context, _ resnet18cloud.Image) (resnet18cloud.Result, error) {
@@ -83,10 +83,10 @@ func benchJob() resnet18cloud.Job {
 func TestDo(t *testing.T) {
 	t.Parallel()
 	queued := func(job resnet18cloud.Job) *store.Record { r := newRecord(job); return &r }
-	final := func(job resnet18cloud.Job) *store.Record { r := failed(newRecord(job), errLost(), noon); return &r }
+	final := func(job resnet18cloud.Job) *store.Record { r := failed(newRecord(job), errLostJob(), noon); return &r }
 	tests := map[string]struct {
 		job      func(*resnet18cloud.Job)
-		record   func(resnet18cloud.Job) *store.Record // nil: there is none
+		record   func(resnet18cloud.Job) *store.Record // nil if there is none
 		replica  replicaFunc
 		ended    bool
 		after    time.Duration
@@ -94,7 +94,7 @@ func TestDo(t *testing.T) {
 		status   resnet18cloud.Status
 		code     resnet18cloud.Code
 		attempts int
-		accepted int // counted here
+		accepted int // by this call
 	}{
 		"queued": {
 			record: queued, replica: answering, ended: true, status: "completed", attempts: 1},
@@ -168,13 +168,14 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestDoStopped: a withdrawn request has ended; one that a stopping dispatcher leaves goes back to the queue.
+// TestDoStopped checks that a cancelled request has ended, and that an unfinished one returns to the queue if the
+// dispatcher stops.
 func TestDoStopped(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		cause error
 		ended bool
-	}{"withdrawn": {errCancelled, true}, "stopping": {context.Canceled, false}} {
+	}{"rolledBack": {errCancelled, true}, "stopping": {context.Canceled, false}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -194,7 +195,8 @@ func TestDoStopped(t *testing.T) {
 	}
 }
 
-// TestDoWithoutStore: while the store is away a job goes back, and nothing is counted as an attempt of a replica.
+// TestDoWithoutStore checks that a job returns to the queue while the store is unavailable, and no attempt is
+// counted.
 func TestDoWithoutStore(t *testing.T) {
 	t.Parallel()
 	for method, replica := range map[string]replicaFunc{"Get": answering, "Update": answering} {
@@ -215,7 +217,7 @@ func TestDoWithoutStore(t *testing.T) {
 	}
 }
 
-// TestDoUncountFails: an attempt that cannot be taken off the count is not a retry that a replica asked for.
+// TestDoUncountFails checks that a failure to uncount an attempt is not counted as a retry.
 func TestDoUncountFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,10 +242,10 @@ func TestDoUncountFails(t *testing.T) {
 	})
 }
 
-// TestConclude: a result is written down when the store comes back, once.
+// TestConclude checks that a result is stored once the store recovers.
 func TestConclude(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unheard, "repeated": storetest.Repeated} {
+	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unacknowledged, "repeated": storetest.Repeated} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, answering)
@@ -269,8 +271,8 @@ func TestConclude(t *testing.T) {
 	}
 }
 
-// TestConcludePatience: the pauses between tries double from 50 ms up to 2 s.
-func TestConcludePatience(t *testing.T) {
+// TestConcludeBackoff checks that the delays between attempts double from 50 ms to 2 s.
+func TestConcludeBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, answering)
@@ -295,8 +297,7 @@ func TestConcludePatience(t *testing.T) {
 	})
 }
 
-// TestConcludeGivesUp: a dispatcher that leaves gives the job back, and counts the end when it turns out that it was
-// written.
+// TestConcludeGivesUp checks that a stopping dispatcher returns the job, and counts the end once it is confirmed.
 func TestConcludeGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -311,7 +312,7 @@ func TestConcludeGivesUp(t *testing.T) {
 				return storetest.None
 			case first:
 				first = false
-				return storetest.Unheard
+				return storetest.Unacknowledged
 			}
 			return storetest.Refused
 		}
@@ -325,7 +326,7 @@ func TestConcludeGivesUp(t *testing.T) {
 		}
 		away.Store(false)
 		for range 2 {
-			if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+			if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -335,8 +336,8 @@ func TestConcludeGivesUp(t *testing.T) {
 	})
 }
 
-// TestConcludeAmongOthers: a worker's result stands against others that began to work on the request, and falls against
-// an end or a restart.
+// TestConcludeAmongOthers checks that a worker's result prevails over others that began to process the request, but
+// not over an end or a restart.
 func TestConcludeAmongOthers(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -370,7 +371,7 @@ func TestConcludeAmongOthers(t *testing.T) {
 	}
 }
 
-// TestConcludeDropped: a record that the store has dropped is written again.
+// TestConcludeDropped checks that a record that the store has dropped is written again.
 func TestConcludeDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -386,7 +387,7 @@ func TestConcludeDropped(t *testing.T) {
 	})
 }
 
-// handedJob notes what is said of a delivery.
+// handedJob records the calls of a delivery.
 type handedJob struct {
 	said     []string
 	progress []time.Time
@@ -417,9 +418,9 @@ func TestSettle(t *testing.T) {
 		log     string
 	}{
 		"ended":           {outcome{ended: true}, nil, "ack", 0, ""},
-		"ended, unheard":  {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="job not acknowledged" request_id=id error=away`},
-		"replica failed":  {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job given back" request_id=id delay=400ms error="hung up"`},
-		"store is away":   {outcome{after: time.Second, err: errors.New("store away")}, nil, "nak 1s", 0, `level=WARN msg="job given back" request_id=id error="store away"`},
+		"ended, unheard":  {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="acknowledging the job failed" request_id=id error=away`},
+		"replica failed":  {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job returned to the queue" request_id=id delay=400ms error="hung up"`},
+		"store is away":   {outcome{after: time.Second, err: errors.New("store away")}, nil, "nak 1s", 0, `level=WARN msg="job returned to the queue" request_id=id error="store away"`},
 		"nothing is well": {outcome{after: time.Second, err: errors.New("store away")}, errors.New("queue away"), "nak 1s", 0, `error="queue away"`},
 	}
 	for name, test := range tests {
@@ -428,7 +429,7 @@ func TestSettle(t *testing.T) {
 			b := newBench(t, answering)
 			j := &handedJob{err: test.err}
 			over, cancel := context.WithCancel(t.Context())
-			cancel() // the queue is told also when the work was stopped
+			cancel() // the queue is told even if the work was cancelled
 			b.settle(over, j, test.outcome)
 			if len(j.said) != 1 || j.said[0] != test.said {
 				t.Errorf("said %q, want %q", j.said, test.said)
@@ -443,13 +444,12 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestKeepAlive: the queue hears of a job three times in the time after which it would deliver it again, until it is
-// settled.
+// TestKeepAlive checks that the queue gets three heartbeats per ack wait until the job is settled.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, answering)
-		j := &handedJob{err: errors.New("away")} // it is told again all the same
+		j := &handedJob{err: errors.New("away")} // heartbeats continue
 		begun := time.Now()
 		stop := b.keepAlive(t.Context(), j)
 		time.Sleep(10 * time.Second)

@@ -12,38 +12,38 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// The precisions. fp32 is arithmetic in float32: torchvision's labels. int8 is arithmetic on bytes, with weights that
-// model quantize made: nearly always the same labels, in less memory, and about twice as fast where the CPU has an 8-bit
-// dot product.
+// The precisions. fp32 is arithmetic in float32, with torchvision's labels. int8 is arithmetic on bytes, with weights from
+// model quantize: nearly always the same labels, less memory, and about twice the speed on CPUs with an 8-bit dot
+// product.
 const (
 	PrecisionFP32 = "fp32"
 	PrecisionInt8 = "int8"
 )
 
-// RandomWarning is the warning on every answer of an engine without weights.
+// RandomWarning is the warning in every answer of an engine without weights.
 const RandomWarning = "The weights are random, so the labels mean nothing. Fetch real weights with: resnet18cloud model pull"
 
-// randomSeed makes engines without weights agree with each other, so that several replicas answer alike.
+// randomSeed gives all engines without weights the same ones, so that replicas agree.
 const randomSeed = 18
 
-// Config says what an [Engine] computes with. The zero value makes an engine on random weights.
+// Config configures an [Engine]. The zero value makes an engine on random weights.
 type Config struct {
-	// Weights is a loaded weight file; it may be closed once New has returned. Nil means random weights, of which every
-	// answer warns.
+	// Weights is a loaded weight file; it may be closed once New has returned. Nil means random weights, and a warning
+	// in every answer.
 	Weights *weights.Set
-	// Shared is what Share made of the same weights in another process, for the same kernels; if it holds others, or
-	// is nil, New packs the weights itself. It may be closed once New has returned.
+	// Shared is the file that Share returned for the same weights and kernels, maybe in another process. If it is nil
+	// or holds others, New packs the weights itself. It may be closed once New has returned.
 	Shared *os.File
-	// Precision is the arithmetic wanted: PrecisionFP32 or PrecisionInt8. Empty means what the weights are made for.
+	// Precision is PrecisionFP32 or PrecisionInt8. Empty means the precision of the weights.
 	Precision string
-	// Observe, if not nil, allows PrecisionInt8 with weights in float32: scales then come from the first pictures.
+	// Observe, if not nil, allows PrecisionInt8 with float32 weights: scales then come from the first pictures.
 	Observe *observe.Config
-	// Concurrency is how many images are worked on at a time, and how many threads a single one may use. 0 means the
-	// CPUs that the cgroup grants.
+	// Concurrency is the number of images processed at a time, and of threads that a single one may use. 0 means the
+	// CPUs granted by the cgroup.
 	Concurrency int
 	// MaxImageBytes and MaxPixels are limits of decode.Options: 0 means its defaults, -1 none.
 	MaxImageBytes, MaxPixels int
-	// Orient turns pictures as their EXIF orientation says. torchvision does not.
+	// Orient rotates pictures by their EXIF orientation, which torchvision does not.
 	Orient bool
 }
 
@@ -73,16 +73,16 @@ func (c Config) validate() error {
 	case c.Precision != PrecisionFP32 && c.Precision != PrecisionInt8:
 		return fmt.Errorf("engine: precision %q, want %s or %s", c.Precision, PrecisionFP32, PrecisionInt8)
 	case c.Precision == PrecisionInt8 && !c.quantized() && c.Observe == nil:
-		return errors.New("engine: precision int8 needs quantized weights: make them with: resnet18cloud model quantize")
+		return errors.New("engine: precision int8 needs quantized weights; create them with: resnet18cloud model quantize")
 	case c.Precision == PrecisionFP32 && c.quantized():
-		return errors.New("engine: these weights are quantized: they serve int8, not fp32")
+		return errors.New("engine: these weights are quantized; they support int8, not fp32")
 	case c.observes():
 		return c.Observe.Validate()
 	}
 	return nil
 }
 
-// observes reports whether the engine is to find its scales itself.
+// observes reports whether the engine calibrates int8 itself.
 func (c Config) observes() bool {
 	return c.Precision == PrecisionInt8 && !c.quantized() && c.Observe != nil
 }
@@ -108,7 +108,7 @@ func (c Config) network(m *resnet.Memory) (*resnet.Network, *resnet.Params, erro
 	return n, params, err
 }
 
-// params is the weights in float32.
+// params returns the weights in float32.
 func (c Config) params() (*resnet.Params, error) {
 	if c.Weights == nil {
 		return resnet.Random(randomSeed), nil
@@ -116,22 +116,22 @@ func (c Config) params() (*resnet.Params, error) {
 	return resnet.Fold(c.Weights)
 }
 
-// Info says what computes the answers, for people and for caches.
+// Info describes what computes the answers, for people and for caches.
 type Info struct {
 	Weights     string // identity: equal ones give equal answers, as in "resnet18-f37072fd@1a2b3c4d"
 	SHA256      string // hex digest of the weight file; empty for random weights
-	Source      string // where the weights come from, as the file says; may be empty
+	Source      string // origin of the weights according to the file; may be empty
 	Precision   string // arithmetic of the answers
 	Kernels     string // level of the CPU's instructions in use, such as "avx512"
-	Concurrency int    // images worked on at a time
+	Concurrency int    // images processed at a time
 	Shared      bool   // whether the packed weights are Config.Shared's
-	Warning     string // why the answers should not be believed; empty when they should
+	Warning     string // why the answers are not meaningful; empty if they are
 
-	// Quantization tells how far an engine is that was made with Config.Observe; nil for others.
+	// Quantization is the progress towards int8 of an engine made with Config.Observe; nil for others.
 	Quantization *observe.Status
 }
 
-// info is what does not depend on the network in use.
+// info returns what does not depend on the network in use.
 func (c Config) info() Info {
 	i := Info{Concurrency: c.Concurrency}
 	if c.Weights == nil {

@@ -8,15 +8,15 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 )
 
-// CPU is what this machine offers the engine, and what the engine makes of it.
+// CPU describes what this machine offers and what the engine uses of it.
 type CPU struct {
 	Levels     []string // names for RESNET18_CPU, from slow to fast
 	FP32, Int8 string   // levels of the kernels in use
-	Quota      int      // CPUs that this process is granted
+	Quota      int      // CPUs granted to this process
 }
 
-// DescribeCPU looks at the machine and at RESNET18_CPU. An error says that the variable asks for what there is not; the
-// levels and the quota are told all the same.
+// DescribeCPU inspects the machine and RESNET18_CPU. An error says that the variable names a level which the machine does
+// not have; levels and quota are set nevertheless.
 func DescribeCPU() (CPU, error) {
 	c := CPU{Quota: cpu.Quota()}
 	for _, level := range cpu.Levels() {

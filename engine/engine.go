@@ -1,9 +1,9 @@
 // Package engine classifies images in this process: a file's bytes go in, the five best of ImageNet's classes come out,
-// with the time that each stage took. It joins decode, preprocess, resnet and imagenet, and knows no network and no
-// log. replica serves an [Engine] over HTTP; the classify command and tests call it directly.
+// with the time of each stage. It joins decode, preprocess, resnet and imagenet; it does no networking and no logging.
+// Package replica serves an [Engine] over HTTP; the classify command and tests call it directly.
 //
-// An engine has one worker for each CPU it may use. When images wait, each worker takes one; an image that finds all
-// the others idle has its inference spread over all CPUs, which shortens it.
+// An engine has one worker for each CPU it may use. Under load each worker processes one image. An image that arrives
+// while all other workers are idle has its inference spread over all CPUs, which shortens it.
 package engine
 
 import (
@@ -27,28 +27,27 @@ import (
 
 var _ resnet18cloud.Classifier = (*Engine)(nil)
 
-// Engine is a [resnet18cloud.Classifier]. Make it with [New], and Close it when it is not needed any more.
+// Engine is a [resnet18cloud.Classifier]. Make it with [New], and Close it when it is no longer needed.
 type Engine struct {
 	cfg  Config
-	info Info // but for what changes with network
-	// network is what the workers compute with. It belongs to whoever holds all workers, and may be read by whoever
-	// holds one.
+	info Info // except what changes with network
+	// network is what the workers compute with. Write it while holding all workers, read it while holding one.
 	network *resnet.Network
-	packed  []byte // mapped memory that the first network's weights lie in; nil if they lie on the heap
-	// computes says Info what network is, at any time.
-	computes atomic.Pointer[computation]
+	packed  []byte // mapped memory of the first network's weights; nil if they are on the heap
+	// active describes network to Info, which holds no worker.
+	active atomic.Pointer[computation]
 
-	// idle holds the workers that have no image. Whoever has taken a worker works with it and puts it back.
+	// idle holds the workers without an image. A goroutine takes one, works with it and puts it back.
 	idle chan *worker
-	// wide computes on all CPUs, in the workers' memory. It belongs to whoever holds all workers.
-	wide *resnet.Runner
+	// parallel computes on all CPUs, in the workers' memory. Use it while holding all workers.
+	parallel *resnet.Runner
 
-	observer    *observe.Observer // nil if there is nothing to observe
+	observer    *observe.Observer // nil unless Config.Observe applies
 	endObserver context.CancelFunc
 	observing   sync.WaitGroup
 }
 
-// computation is what Info says of a network.
+// computation is what Info reports about a network.
 type computation struct{ precision, kernels string }
 
 // worker is the memory for one image at a time.
@@ -59,8 +58,8 @@ type worker struct {
 	logits  imagenet.Logits
 	runner  *resnet.Runner
 
-	rows     func(picture decode.RGB, first, end int) // takeRows, as a value that is made once
-	resizing time.Duration                            // what it took for the picture at work
+	rows     func(picture decode.RGB, first, end int) // takeRows, as a value that is allocated once
+	resizing time.Duration                            // time spent on the picture in progress
 }
 
 func newWorker() *worker {
@@ -69,14 +68,14 @@ func newWorker() *worker {
 	return w
 }
 
-// takeRows resizes rows while they are in a cache, so that the picture is never in memory as a whole.
+// takeRows resizes rows while they are in the cache; the picture is never in memory as a whole.
 func (w *worker) takeRows(picture decode.RGB, first, end int) {
 	clock := stopwatch{time.Now()}
 	w.resizer.Rows(picture.Pix, picture.Stride, picture.Width, picture.Height, first, end)
 	w.resizing += clock.lap()
 }
 
-// New makes an engine: it packs the weights and takes the workers' memory, some 10 MB each. cfg.Weights is not kept.
+// New makes an engine: it packs the weights and allocates the workers' memory, some 10 MB each. cfg.Weights is not kept.
 func New(cfg Config) (*Engine, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -100,16 +99,16 @@ func New(cfg Config) (*Engine, error) {
 		ctx, e.endObserver = context.WithCancel(context.Background())
 		e.observing.Go(func() { e.observer.Run(ctx) })
 	}
-	// The weights were there twice, as they were read and as they are packed, and the collector would keep that
-	// memory for a process that never needs as much again.
+	// The weights were in memory twice, as read and as packed. The process never needs that much again, and the
+	// collector would keep it.
 	debug.FreeOSMemory()
 	return e, nil
 }
 
-// pack makes the first network: of shared memory if that is what it should be, else by itself.
+// pack makes the first network, from shared memory if that fits.
 func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
 	if e.cfg.Shared != nil && e.cfg.Weights != nil {
-		// What is wrong with the memory is of no interest: without it a start takes a little longer.
+		// Errors of the memory do not matter: without it the start takes a little longer.
 		if shared, err := e.cfg.attach(); err == nil && shared != nil {
 			network, params, err := e.cfg.network(&resnet.Memory{Bytes: shared[headerBytes:], Packed: true})
 			if err == nil {
@@ -121,7 +120,7 @@ func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
 			}
 		}
 	}
-	// Weights on the heap would count as what lives, a part of which the collector lets gather as garbage.
+	// Weights on the heap would count as live memory, in proportion to which the collector lets garbage grow.
 	private, err := newPrivate(maxPackedBytes)
 	if err != nil {
 		return e.cfg.network(nil)
@@ -134,14 +133,14 @@ func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
 	return network, params, nil
 }
 
-// unpack gives the first network's weights back, when nothing computes with it any more.
+// unpack frees the first network's weights, when nothing computes with it any longer.
 func (e *Engine) unpack() error {
 	packed := e.packed
 	e.packed = nil
 	return unmap(packed)
 }
 
-// use has all workers compute with another network, after the images they are at. An error is ctx's.
+// use switches all workers to another network, after the images in progress. An error is ctx's.
 func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
 	var workers []*worker
 	defer func() { e.putAll(workers) }()
@@ -152,8 +151,8 @@ func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
 		}
 		workers = append(workers, w)
 	}
-	if e.wide != nil {
-		e.wide.Close()
+	if e.parallel != nil {
+		e.parallel.Close()
 	}
 	var runners []*resnet.Runner
 	for _, w := range workers {
@@ -164,14 +163,14 @@ func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
 		runners = append(runners, w.runner)
 	}
 	if len(runners) > 1 {
-		e.wide = n.Join(runners)
+		e.parallel = n.Join(runners)
 	}
 	e.network = n
-	e.computes.Store(&computation{n.Precision(), n.Kernels()})
+	e.active.Store(&computation{n.Precision(), n.Kernels()})
 	return nil
 }
 
-// Close waits for the images at work and ends the engine's goroutines. The engine must not be used after it.
+// Close waits for the images in progress and ends the engine's goroutines. The engine must not be used afterwards.
 func (e *Engine) Close() {
 	if e.observer != nil {
 		e.endObserver()
@@ -180,15 +179,15 @@ func (e *Engine) Close() {
 	for range e.cfg.Concurrency {
 		(<-e.idle).runner.Close()
 	}
-	if e.wide != nil {
-		e.wide.Close()
+	if e.parallel != nil {
+		e.parallel.Close()
 	}
 	_ = e.unpack() // fails only for memory that is not mapped
 }
 
-// Info says what computes the answers now.
+// Info describes what computes the answers at present.
 func (e *Engine) Info() Info {
-	i, c := e.info, e.computes.Load()
+	i, c := e.info, e.active.Load()
 	i.Precision, i.Kernels = c.precision, c.kernels
 	if e.observer != nil {
 		status := e.observer.Status()
@@ -197,8 +196,8 @@ func (e *Engine) Info() Info {
 	return i
 }
 
-// Classify names the five best classes of an image. Errors are *resnet18cloud.Error that blame the image, as
-// decode.Decoder.Decode gives them, or ctx's when it ended first; ctx is looked at between stages.
+// Classify returns the five best classes of an image. An error is a *resnet18cloud.Error about the image, as
+// decode.Decoder.Decode returns it, or ctx's; ctx is checked between stages.
 func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet18cloud.Result, error) {
 	w, err := e.take(ctx)
 	if err != nil {
@@ -231,7 +230,7 @@ func (e *Engine) Logits(ctx context.Context, img resnet18cloud.Image, logits *im
 	return timing, err
 }
 
-// take waits for an idle worker. Those who wait are served in order.
+// take waits for an idle worker. Waiting callers are served in order.
 func (e *Engine) take(ctx context.Context) (*worker, error) {
 	select {
 	case w := <-e.idle:
@@ -243,7 +242,7 @@ func (e *Engine) take(ctx context.Context) (*worker, error) {
 
 func (e *Engine) put(w *worker) { e.idle <- w }
 
-// takeOthers takes all workers but the one that the caller has, if they are idle, or none.
+// takeOthers takes all workers except the caller's if they are all idle, else none.
 func (e *Engine) takeOthers(others []*worker) ([]*worker, bool) {
 	for range e.cfg.Concurrency - 1 {
 		select {
@@ -263,7 +262,7 @@ func (e *Engine) putAll(workers []*worker) {
 	}
 }
 
-// run takes an image through the stages; w.logits has the outcome.
+// run passes an image through the stages; the result is in w.logits.
 func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t resnet18cloud.Timing, err error) {
 	clock := stopwatch{time.Now()}
 	w.resizing = 0
@@ -286,8 +285,8 @@ func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t
 	t.Inference = clock.lap()
 	for _, x := range w.logits {
 		if x != x || math.IsInf(float64(x), 0) { //nolint:gocritic // NaN
-			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's answer is not a number",
-				Hint: "the weights may be broken: check them with: resnet18cloud model verify"}
+			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's output is not a number",
+				Hint: "The weights may be damaged. Check them with: resnet18cloud model verify"}
 		}
 	}
 	if e.observer != nil {
@@ -296,28 +295,27 @@ func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t
 	return t, nil
 }
 
-// keepPixels is the size of picture up to which workers keep their memory for the next one. Larger ones are rare, and
-// at the limit of 50 megapixels it would be 75 to 450 MB for each worker. Taking memory anew for one costs a few percent of
-// decoding it.
+// keepPixels is the largest picture after which a worker keeps its memory for the next one. Larger ones are rare: at the
+// limit of 50 megapixels that would be 75 to 450 MB for each worker. Allocating again costs a few percent of decoding.
 const keepPixels = 500_000
 
-// window is preprocess.Window as a value that is made once.
+// window is preprocess.Window, as a value that is allocated once.
 var window func(width, height int) image.Rectangle = preprocess.Window
 
-// infer computes w.logits from w.input: on all CPUs if nobody else uses them.
+// infer computes w.logits from w.input, on all CPUs if all other workers are idle.
 func (e *Engine) infer(w *worker) {
-	if e.wide != nil {
+	if e.parallel != nil {
 		var room [64]*worker
 		if others, ok := e.takeOthers(room[:0]); ok {
 			defer e.putAll(others)
-			e.wide.Forward(&w.logits, &w.input)
+			e.parallel.Forward(&w.logits, &w.input)
 			return
 		}
 	}
 	w.runner.Forward(&w.logits, &w.input)
 }
 
-// best words the TopK classes of logits, as labels and as scores.
+// best returns the TopK classes of logits, as labels and as scores.
 func best(logits *imagenet.Logits) ([]string, []resnet18cloud.Prediction) {
 	var top [resnet18cloud.TopK]int
 	imagenet.Top(logits, top[:])
@@ -332,10 +330,10 @@ func best(logits *imagenet.Logits) ([]string, []resnet18cloud.Prediction) {
 	return labels, scores
 }
 
-// stopwatch measures stages that follow each other.
+// stopwatch measures consecutive stages.
 type stopwatch struct{ last time.Time }
 
-// lap is the time since the last lap, or since the start.
+// lap returns the time since the last lap, or since the start.
 func (s *stopwatch) lap() time.Duration {
 	now := time.Now()
 	d := now.Sub(s.last)

@@ -168,8 +168,8 @@ func TestRandomWeightsWarn(t *testing.T) {
 	}
 }
 
-// TestWideEqualsNarrow holds that an image's logits do not depend on how many threads had time for it.
-func TestWideEqualsNarrow(t *testing.T) {
+// TestParallelEqualsSerial checks that an image's logits do not depend on how many threads had time for it.
+func TestParallelEqualsSerial(t *testing.T) {
 	t.Parallel()
 	image := tiny(t)
 	var narrow, wide imagenet.Logits
@@ -337,7 +337,7 @@ func TestIdleWorkersAreLent(t *testing.T) {
 	e.put(second)
 }
 
-// TestLogitsAllocatesNothing holds that an image's way takes no memory once a worker is warm.
+// TestLogitsAllocatesNothing checks that an image's way takes no memory once a worker is warm.
 func TestLogitsAllocatesNothing(t *testing.T) {
 	image := tiny(t)
 	for _, cfg := range []Config{

@@ -20,10 +20,10 @@ func patches(tb testing.TB, seed uint64) resnet18cloud.Image {
 	img := image.NewNRGBA(image.Rect(0, 0, 256, 256))
 	for range 40 {
 		x, y, w, h := r.IntN(256), r.IntN(256), 1+r.IntN(128), 1+r.IntN(128)
-		colour := [4]byte{byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), 255}
+		color := [4]byte{byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), 255}
 		for j := y; j < min(256, y+h); j++ {
 			for i := x; i < min(256, x+w); i++ {
-				copy(img.Pix[img.PixOffset(i, j):], colour[:])
+				copy(img.Pix[img.PixOffset(i, j):], color[:])
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func until(t *testing.T, e *Engine, j *journal, want observe.State, picture func
 	return nil
 }
 
-// TestObserve takes an engine on random weights from fp32 to int8 while it answers, and holds that it keeps checking.
+// TestObserve takes an engine on random weights from fp32 to int8 while it answers, and checks that it keeps checking.
 // Package observe tests the decisions.
 func TestObserve(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,7 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// TestCloseWhileObserving holds that an engine can be closed in any state.
+// TestCloseWhileObserving checks that an engine can be closed in any state.
 func TestCloseWhileObserving(t *testing.T) {
 	t.Parallel()
 	for _, pictures := range []int{1, 2, 5} {

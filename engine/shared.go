@@ -9,25 +9,25 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
-// headerBytes is the part of shared memory that says what the rest holds, filled up with zeros: one page.
+// headerBytes is the size of the header that describes the rest of shared memory, padded with zeros: one page.
 const headerBytes = 4096
 
-// layoutVersion changes with the order in which package resnet packs weights.
+// layoutVersion changes when package resnet packs weights in another order.
 const layoutVersion = 2
 
-// maxPackedBytes is more than any level's packed weights take. Memory that is not touched costs nothing.
+// maxPackedBytes is more than any level's packed weights need. Untouched memory costs nothing.
 const maxPackedBytes = 256 << 20
 
-// Share packs cfg's weights once for several processes. The file it returns has them in memory that nobody can change
-// any more, not even its length; processes that inherit it give it to New as Config.Shared. The memory is freed with
-// the last of them. Where the system has no such memory the error is errors.ErrUnsupported.
+// Share packs cfg's weights once for several processes. It returns a file in memory whose content and length are sealed;
+// processes that inherit it pass it to New as Config.Shared. The memory is freed with the last of them. On systems
+// without such memory the error is errors.ErrUnsupported.
 func Share(cfg Config) (*os.File, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	if cfg.Weights == nil {
-		return nil, errors.New("engine: share: want weights")
+		return nil, errors.New("engine: share packed weights: no weights given")
 	}
 	f, memory, err := newShared(headerBytes + maxPackedBytes)
 	if err != nil {
@@ -46,7 +46,7 @@ func Share(cfg Config) (*os.File, error) {
 	return f, nil
 }
 
-// attach maps what Share made. The memory is nil if it holds other weights, or these for other kernels.
+// attach maps the memory of Share. It returns nil if that holds other weights, or these for other kernels.
 func (c Config) attach() ([]byte, error) {
 	memory, err := openShared(c.Shared)
 	if err != nil {
@@ -59,7 +59,7 @@ func (c Config) attach() ([]byte, error) {
 	return nil, errors.Join(err, unmap(memory))
 }
 
-// header says what shared memory holds.
+// header describes the content of shared memory.
 func (c Config) header() ([]byte, error) {
 	cpu, err := DescribeCPU()
 	if err != nil {

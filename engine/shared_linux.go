@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seals keep sealed memory as it is: no process can write to it, shorten it (which would end those that read it with
-// SIGBUS), or take a seal off.
+// seals keep memory unchanged: no process can write to it, shorten it (which would kill readers with SIGBUS), or remove
+// a seal.
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
-// newShared makes a file in memory, and maps it to be written.
+// newShared makes a file in memory, and maps it for writing.
 func newShared(size int) (*os.File, []byte, error) {
 	fd, err := unix.MemfdCreate("resnet18cloud-weights", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make memory to share: %w", errors.Join(err, errors.ErrUnsupported))
+		return nil, nil, fmt.Errorf("create shared memory: %w", errors.Join(err, errors.ErrUnsupported))
 	}
 	f := os.NewFile(uintptr(fd), "shared weights")
 	err = f.Truncate(int64(size))
@@ -32,7 +32,7 @@ func newShared(size int) (*os.File, []byte, error) {
 	return f, memory, nil
 }
 
-// seal unmaps and cuts what newShared made, and makes it unchangeable.
+// seal unmaps the memory of newShared, truncates its file to size and makes it immutable.
 func seal(f *os.File, memory []byte, size int) error {
 	collapse(memory[:size])
 	if err := unmap(memory); err != nil {
@@ -47,11 +47,11 @@ func seal(f *os.File, memory []byte, size int) error {
 	return nil
 }
 
-// openShared maps sealed memory to be read.
+// openShared maps sealed memory for reading.
 func openShared(f *os.File) ([]byte, error) {
 	got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no memory to share: %w", f.Name(), err)
+		return nil, fmt.Errorf("%s is not shared memory: %w", f.Name(), err)
 	}
 	if got&seals != seals {
 		return nil, fmt.Errorf("%s is not sealed: it could change or vanish", f.Name())
@@ -75,7 +75,7 @@ func mapShared(f *os.File, size, protection int) ([]byte, error) {
 	return memory, nil
 }
 
-// newPrivate maps memory for this process alone. What of it is not touched costs nothing.
+// newPrivate maps memory for this process alone. Untouched memory costs nothing.
 func newPrivate(size int) ([]byte, error) {
 	memory, err := mapAligned(-1, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
@@ -84,7 +84,7 @@ func newPrivate(size int) ([]byte, error) {
 	return memory, nil
 }
 
-// hugePage is the size on the systems that matter; where it is another, nothing is lost but speed.
+// hugePage is the size of a huge page on common systems; with another size only speed is lost.
 const hugePage = 2 << 20
 
 // mapAligned maps from a multiple of hugePage, without which there are no huge pages.
@@ -113,10 +113,10 @@ func mapAligned(fd, size, protection, flags int) ([]byte, error) {
 	return unsafe.Slice((*byte)(start), size), nil
 }
 
-// collapse moves shared memory that has been written into huge pages, or maps those that it lies in already. The wish of
-// MADV_HUGEPAGE would do for memory of one's own; for shared memory systems refuse it by default, but not this.
+// collapse moves written shared memory into huge pages, or maps the huge pages it is in already. By default systems
+// ignore MADV_HUGEPAGE for shared memory, but not this.
 func collapse(memory []byte) {
-	_ = unix.Madvise(memory[:len(memory)&^(hugePage-1)], unix.MADV_COLLAPSE) // Linux before 6.1 does not know it: slower by some percent
+	_ = unix.Madvise(memory[:len(memory)&^(hugePage-1)], unix.MADV_COLLAPSE) // not before Linux 6.1: a few percent slower
 }
 
 func unmap(memory []byte) error {

@@ -54,7 +54,7 @@ func share(t *testing.T, set *weights.Set) *os.File {
 	return f
 }
 
-// TestShared holds that engines on shared weights, several at once, answer bit for bit as one that packed its own.
+// TestShared checks that engines on shared weights, several at once, answer bit for bit as one that packed its own.
 func TestShared(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]*weights.Set{"fp32": realWeights(t), "int8": randomInt8(t)} {

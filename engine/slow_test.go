@@ -54,7 +54,7 @@ func TestObserveRefuses(t *testing.T) {
 	}
 }
 
-// TestObserveRealPictures holds that real weights and pictures lead to int8. Which pictures are compared is a matter of
+// TestObserveRealPictures checks that real weights and pictures lead to int8. Which pictures are compared is a matter of
 // time, and a few of these 40 differ, so it asks for less than the default; the tests of quantize hold the agreement.
 func TestObserveRealPictures(t *testing.T) {
 	t.Parallel()

@@ -29,17 +29,17 @@ func Deadline(name string, change func(*autoscale.DeadlineConfig)) Contestant {
 	}}
 }
 
-// HPACPU is a HorizontalPodAutoscaler on CPU with a target utilisation.
+// HPACPU is a HorizontalPodAutoscaler on CPU with a target utilization.
 func HPACPU(name string, target float64) Contestant {
 	return Contestant{Name: name, Make: func(c Config) autoscale.Policy {
 		return autoscale.NewHPACPU(autoscale.HPACPUConfig{HPAConfig: autoscale.HPAConfig{Limits: c.Limits}, Target: target})
 	}}
 }
 
-// KPA is Knative's autoscaler with a target utilisation.
-func KPA(name string, utilisation float64) Contestant {
+// KPA is Knative's autoscaler with a target utilization.
+func KPA(name string, utilization float64) Contestant {
 	return Contestant{Name: name, Make: func(c Config) autoscale.Policy {
-		return autoscale.NewKPA(autoscale.KPAConfig{Limits: c.Limits, Utilisation: utilisation})
+		return autoscale.NewKPA(autoscale.KPAConfig{Limits: c.Limits, Utilization: utilization})
 	}}
 }
 
@@ -49,7 +49,7 @@ func HPARate(name, help string, share float64, tuned bool) Contestant {
 	return hpaExternal(name, help, func(cfg *autoscale.HPAExternalConfig, c Config) {
 		cfg.Metric, cfg.AverageValue = autoscale.MetricRate, share*c.speed()
 		if tuned {
-			cfg.Window, cfg.Down.Stabilisation = 10*time.Second, time.Minute
+			cfg.Window, cfg.Down.Stabilization = 10*time.Second, time.Minute
 		}
 	})
 }
@@ -86,7 +86,7 @@ func Contestants() []Contestant {
 	}
 	return append(all,
 		HPARate(hpaRate, "HorizontalPodAutoscaler or KEDA on the rate of images", 0.7, false),
-		HPARate(HPARateTuned, "the same with a shorter window and stabilisation", 0.7, true),
+		HPARate(HPARateTuned, "the same with a shorter window and stabilization", 0.7, true),
 		HPAInSystem(HPAImages, "HorizontalPodAutoscaler or KEDA on images that wait or are in progress", 0.8),
 		Contestant{"static", "enough replicas for the peak, all the time",
 			func(c Config) autoscale.Policy { return &autoscale.Static{Replicas: c.peak()} }},

@@ -86,7 +86,7 @@ func main() {
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "autoscale:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the process ends: no signal is to be caught any more
 	}
 }
 

@@ -54,7 +54,7 @@ func main() {
 	defer stop()
 	if err := o.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "system:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the process ends: no signal is to be caught any more
 	}
 }
 

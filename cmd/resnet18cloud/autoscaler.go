@@ -33,7 +33,7 @@ func (autoscalerCmd) Help() string {
 // policyFlags choose a policy and its settings.
 type policyFlags struct {
 	Policy string        `help:"Scaling policy: ${policy_help}." enum:"${policies}" default:"deadline" env:"RESNET18_POLICY"`
-	Target float64       `help:"Target of the policy, for each replica: ${target_help}. 0 means the default." default:"0" env:"RESNET18_TARGET"`
+	Target float64       `help:"Target per replica, by policy. ${target_help}. 0 means the default." default:"0" env:"RESNET18_TARGET"`
 	SLO    time.Duration `name:"slo" help:"Maximum response time that policy deadline aims for." default:"500ms" env:"RESNET18_SLO"`
 }
 

@@ -33,7 +33,7 @@ type dispatcherCmd struct {
 
 	DataDir         string `help:"Folder for queue and results of the built-in NATS server. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
 	Sync            string `help:"When the built-in NATS server syncs to disk: interval (every second; survives the crash of any process) or always (before each 202; also survives a power failure)." enum:"interval,always" default:"interval" env:"RESNET18_SYNC"`
-	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Its dispatchers share queue and results." placeholder:"URL" env:"RESNET18_NATS"`
+	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Dispatchers with the same cluster share queue and results." placeholder:"URL" env:"RESNET18_NATS"`
 	NATSReplicas    int    `name:"nats-replicas" help:"Number of NATS servers that store each image and result: 1, 3 or 5." default:"1" env:"RESNET18_NATS_REPLICAS"`
 	NATSPrefix      string `name:"nats-prefix" help:"Prefix of streams and subjects; must be unique for each installation on a NATS account." default:"resnet18" env:"RESNET18_NATS_PREFIX"`
 	NATSUseExisting bool   `name:"nats-use-existing" help:"Use existing streams of the external NATS; never create or change them." env:"RESNET18_NATS_USE_EXISTING"`

@@ -45,7 +45,7 @@ type loadtestRunCmd struct {
 // Help adds to kong's text what an option cannot say.
 func (loadtestRunCmd) Help() string {
 	return `Latency counts from the scheduled time of an image, so that a server that stalls does not look better than it is. The
-exit status is 1 if a request failed or, with --threshold, if a threshold is exceeded.
+exit status is 1 if a request failed or, with --threshold, if a condition is not met.
 
   resnet18cloud loadtest --images images/imagenet-sample-images
   resnet18cloud loadtest --workers 0 --schedule poisson:40:60s

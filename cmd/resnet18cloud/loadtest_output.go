@@ -19,7 +19,7 @@ type loadtestOutputs struct {
 	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can merge." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
 	HTML      string   `name:"html" help:"File to write the report to, as a self-contained HTML page." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
 	PNG       string   `name:"png" help:"Folder to write the report's charts to, as PNG." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
-	Threshold []string `help:"Condition that the result must meet; repeatable, or several separated by semicolons. The exit status is then 1 only if one is exceeded. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
+	Threshold []string `help:"Condition that the result must meet; repeatable, or several separated by semicolons. The exit status is then 1 only if one is not met. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
 // check fails before anything is measured if a file cannot be written because its folder is missing.
@@ -58,7 +58,7 @@ func parseConditions(texts []string) ([]slo.Condition, error) {
 }
 
 // write prints the summary and writes the requested files, as many as possible. It returns errReported if a
-// threshold is exceeded; without thresholds, if a request failed.
+// threshold is not met; without thresholds, if a request failed.
 func (o loadtestOutputs) write(stdout io.Writer, s *result.Summary, thresholds []slo.Condition) error {
 	err := report.Text(stdout, s)
 	if o.JSON != "" {

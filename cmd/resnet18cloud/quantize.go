@@ -10,7 +10,7 @@ import (
 
 type modelQuantizeCmd struct {
 	Images    string `help:"Folder of images like those to be classified." type:"existingdir" required:"" placeholder:"DIR"`
-	Calibrate int    `help:"Number of images to calibrate with, spread evenly over the folder. The rest is used to compare." default:"256"`
+	Calibrate int    `help:"Number of images to calibrate with, spread evenly over the folder. The others are used to compare." default:"256"`
 	Model     string `help:"Weight file in float32. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	Out       string `arg:"" help:"safetensors file to write." type:"path"`
 }
@@ -18,7 +18,7 @@ type modelQuantizeCmd struct {
 // Help adds to kong's text what an option cannot say.
 func (modelQuantizeCmd) Help() string {
 	return `Calibrates the 8-bit network on some of the images, then compares its labels with those of the 32-bit network on the others.
-Calibration takes about 3.5 passes of the 32-bit network for each image; the comparison takes one pass of each network.
+Calibration takes about 3.5 passes of the 32-bit network per image; the comparison takes one pass of each network.
 
   resnet18cloud model quantize --images images/imagenet-sample-images resnet18-int8.safetensors
   resnet18cloud up --model resnet18-int8.safetensors`

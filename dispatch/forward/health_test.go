@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestHealth tells stories of an endpoint: what happens when, and what is known after it. Times are milliseconds since
-// the start; the interval is 1 s and the longest backoff 5 s.
+// TestHealth runs sequences of events at an endpoint and checks the state after each. Times are milliseconds since
+// the start; the interval is 1 s and the maximum backoff 5 s.
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	type state struct {
@@ -134,7 +134,7 @@ func TestHealth(t *testing.T) {
 			{300, probeSucceeded, false, up(1300)},
 			{300, attemptBroken, false, down(700, "#5")},
 			{700, probeSucceeded, false, up(1700)},
-			{700, attemptAnswered, false, up(1700)}, // proven
+			{700, attemptAnswered, false, up(1700)}, // the replica has recovered
 			{800, attemptBroken, false, down(900, "#8")},
 		},
 		"images that were taken away count as failures": {
@@ -170,8 +170,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHungIsFoundWithinThreeSeconds holds the bound that Config.ProbeTimeout names, with the defaults: the replica
-// stops right after a probe.
+// TestHungIsFoundWithinThreeSeconds checks the limit documented at Config.ProbeTimeout, with the defaults: the
+// replica stops right after a probe.
 func TestHungIsFoundWithinThreeSeconds(t *testing.T) {
 	t.Parallel()
 	cfg := Config{}.withDefaults()

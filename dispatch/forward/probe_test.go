@@ -25,8 +25,8 @@ func TestProbeEvent(t *testing.T) {
 		"reset":            {get(syscall.ECONNRESET), probeFailed},
 		"no way":           {dial(syscall.ENETUNREACH), probeUnreachable},
 		"no host":          {dial(syscall.EHOSTUNREACH), probeUnreachable},
-		"files used up":    {dial(syscall.EMFILE), probeFailed}, // here, and not the replica's fault
-		"not ready":        {errors.New("answered 503"), probeFailed},
+		"files used up":    {dial(syscall.EMFILE), probeFailed}, // in this process, not the replica's fault
+		"not ready":        {errors.New("returned status 503"), probeFailed},
 		"not ours to know": {get(context.Canceled), probeFailed},
 	} {
 		if got := probeEvent(test.err); got != test.want {

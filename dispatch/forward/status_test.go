@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestAnswering holds that cached answers are looked up for the models that answer now, and that a warning of any
-// endpoint is passed on.
+// TestAnswering checks that cached results are looked up for the models in use, and that a warning of any endpoint is
+// passed on.
 func TestAnswering(t *testing.T) {
 	t.Parallel()
 	a, b := Endpoint{Healthy: true, Model: "w", Precision: "fp32"}, Endpoint{Healthy: true, Model: "w", Precision: "int8"}

@@ -21,7 +21,7 @@ func convert(dst RGB, m image.Image, window image.Rectangle) error {
 	}
 	pix, stride, layout := samples(m)
 	if layout.pixel == 0 {
-		return fmt.Errorf("of colour model %T, which is not expected", m)
+		return fmt.Errorf("of color model %T, which is not expected", m)
 	}
 	for y := window.Min.Y; y < window.Max.Y; y++ {
 		in, out := pix[y*stride:], dst.Pix[y*dst.Stride:]
@@ -56,10 +56,10 @@ func samples(m image.Image) (pix []byte, stride int, l layout) {
 	return nil, 0, layout{}
 }
 
-// palette is the colours of a palette, black where it is shorter.
+// palette is the colors of a palette, black where it is shorter.
 type palette [256][3]byte
 
-// rawPalette takes the colours without their alpha.
+// rawPalette takes the colors without their alpha.
 func rawPalette(p color.Palette) (raw palette) {
 	for i, c := range p[:min(len(p), 256)] {
 		switch c := c.(type) {

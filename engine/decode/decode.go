@@ -4,7 +4,7 @@
 //
 // JPEG goes through engine/jpeg; PNG, GIF, BMP and WebP, of animations the first frame, go through the standard library
 // and golang.org/x/image, whose few differences from Pillow are mended here: alpha is dropped, not multiplied in; the
-// transparent colour of a GIF keeps its red, green and blue; WebP's chroma is interpolated as libwebp does it. One
+// transparent color of a GIF keeps its red, green and blue; WebP's chroma is interpolated as libwebp does it. One
 // difference is on purpose: 16-bit grayscale keeps its upper byte, where Pillow turns nearly all of it white.
 package decode
 
@@ -43,7 +43,7 @@ type Options struct {
 }
 
 // Decoder decodes one picture after the other and reuses its memory; JPEG files allocate nothing once the largest
-// picture was seen. The zero value is ready. It must not be used by two goroutines at once.
+// picture was seen. The zero value is ready. It is not safe for concurrent use.
 type Decoder struct {
 	jpeg   jpeg.Decoder
 	pix    []byte // of formats other than JPEG
@@ -53,7 +53,7 @@ type Decoder struct {
 // format is one kind of file we take.
 type format struct {
 	name string
-	// is recognises the first bytes of a file.
+	// is recognizes the first bytes of a file.
 	is func(data []byte) bool
 	// size reads the header.
 	size func(d *Decoder, data []byte) (width, height int, err error)

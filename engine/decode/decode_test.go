@@ -150,7 +150,7 @@ func checkError(t *testing.T, err error, code resnet18cloud.Code, message string
 	}
 }
 
-// TestWindow holds that the pixels in the window are those of the whole picture, for every format.
+// TestWindow checks that the pixels in the window are those of the whole picture, for every format.
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	var whole, part Decoder
@@ -189,7 +189,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestSixteenBits holds that 16-bit PNG files give their upper bytes, grayscale included.
+// TestSixteenBits checks that 16-bit PNG files give their upper bytes, grayscale included.
 func TestSixteenBits(t *testing.T) {
 	t.Parallel()
 	r := image.Rect(0, 0, 3, 2)
@@ -263,7 +263,7 @@ func TestForeignFormats(t *testing.T) {
 	}
 }
 
-// TestTruncated holds that no part of a file is taken for the whole, whatever the format.
+// TestTruncated checks that no part of a file is taken for the whole, whatever the format.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	var d Decoder
@@ -278,7 +278,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestBombs holds that a header which promises much costs nothing.
+// TestBombs checks that a header which promises much costs nothing.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	resize := func(file string, at int, width, height []byte) []byte {
@@ -302,7 +302,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// TestFrameBeyondCanvas holds that an animation's frame cannot be larger than the canvas, whose size was checked.
+// TestFrameBeyondCanvas checks that an animation's frame cannot be larger than the canvas, whose size was checked.
 func TestFrameBeyondCanvas(t *testing.T) {
 	t.Parallel()
 	for _, field := range []int{0, 3, 6, 9} { // of the first frame's header: x, y, width, height
@@ -330,7 +330,7 @@ func TestJPEGAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that any bytes give a picture as large as its pixels, or one of the errors that Decode names.
+// FuzzDecode checks that any bytes give a picture as large as its pixels, or one of the errors that Decode names.
 func FuzzDecode(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // decodeGIF decodes the first frame. Where it does not cover the screen, the screen shows the frame's transparent
-// colour or else colour 0, as in Pillow.
+// color or else color 0, as in Pillow.
 func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 	m, err := gif.Decode(bytes.NewReader(data))
 	if err != nil {
@@ -36,7 +36,7 @@ func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 }
 
 // gifHeader is what lies before the first frame's pixels (GIF89a, sections 18 to 23). image/gif reads it too, but
-// keeps neither the transparent entry's colour nor its number.
+// keeps neither the transparent entry's color nor its number.
 type gifHeader struct {
 	width, height int     // of the screen
 	palette       palette // the frame's own or else the global one
@@ -76,7 +76,7 @@ func readGIFHeader(data []byte) (h gifHeader, err error) {
 	}
 }
 
-// readPalette reads the colour table that follows, if flags say that there is one.
+// readPalette reads the color table that follows, if flags say that there is one.
 func (h *gifHeader) readPalette(r io.Reader, flags byte) error {
 	if flags&0x80 == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package imagenet knows the 1000 classes of ImageNet's 2012 challenge: it turns a network's logits into
-// probabilities and the best classes into words. engine calls it last.
+// Package imagenet holds the 1000 classes of ImageNet's 2012 challenge: it turns a network's logits into
+// probabilities and the best classes into labels. It is the last step of package engine.
 package imagenet
 
 import (
@@ -12,14 +12,14 @@ import (
 // Classes is the number of classes; a class is a number from 0 to Classes-1.
 const Classes = 1000
 
-// Mean and Deviation of each colour, red, green and blue, over ImageNet's training images, by which torchvision's
-// weights expect inputs to be normalised: (x/255 - mean) / deviation.
+// Mean and Deviation of each color, red, green and blue, over ImageNet's training images, by which torchvision's
+// weights expect inputs to be normalized: (x/255 - mean) / deviation.
 var (
 	Mean      = [3]float64{0.485, 0.456, 0.406}
 	Deviation = [3]float64{0.229, 0.224, 0.225}
 )
 
-// Logits are the network's outputs, one per class: unnormalised log probabilities.
+// Logits are the network's outputs, one per class: unnormalized log probabilities.
 type Logits = [Classes]float32
 
 //go:embed labels.txt
@@ -33,12 +33,12 @@ var labels = func() [Classes]string {
 	return [Classes]string(lines)
 }()
 
-// Label is the name of a class in torchvision's wording: the first words of its WordNet synset, told apart where
-// two synsets share them ("crane", "crane bird"). No name stands for two classes.
+// Label returns torchvision's name of a class: the first words of its WordNet synset, made unique where two synsets
+// share them ("crane", "crane bird").
 func Label(class int) string { return labels[class] }
 
-// Top finds the classes with the largest logits, best first, as many as top is long (no more than Classes). Of
-// equal logits the lower class is the better. NaN is never better than a number.
+// Top fills top, of at most Classes elements, with the classes of the largest logits, best first. Of equal logits the
+// lower class comes first. NaN comes after all numbers.
 func Top(logits *Logits, top []int) {
 	n := 0
 	for class, x := range logits {

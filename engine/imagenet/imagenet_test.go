@@ -89,7 +89,7 @@ func TestSoftmax(t *testing.T) {
 	}
 }
 
-// TestSoftmaxOfLargeLogits holds that logits beyond exp's range do no harm, nor writing over the input.
+// TestSoftmaxOfLargeLogits checks that logits beyond exp's range do no harm, nor writing over the input.
 func TestSoftmaxOfLargeLogits(t *testing.T) {
 	t.Parallel()
 	var x Logits

@@ -39,12 +39,12 @@ type RGB struct {
 // Config is what the header of a file says.
 type Config struct {
 	Width, Height int  // in pixels
-	Components    int  // 1 grayscale, 3 colour, 4 CMYK
+	Components    int  // 1 grayscale, 3 color, 4 CMYK
 	Progressive   bool // coded in several passes of growing quality
 }
 
 // Decoder decodes one picture after the other and reuses its memory, which stays as large as the largest picture
-// needed. The zero value is ready. It must not be used by two goroutines at once.
+// needed. The zero value is ready. It is not safe for concurrent use.
 type Decoder struct {
 	parser
 

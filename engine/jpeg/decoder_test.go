@@ -15,7 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
-// TestEveryTruncation holds that no prefix of a file decodes, and that each says it ended too early.
+// TestEveryTruncation checks that no prefix of a file decodes, and that each says it ended too early.
 func TestEveryTruncation(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "restart-3B.jpg", "cmyk.jpg"} {
@@ -52,7 +52,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestWindow holds that the pixels inside any window are those of the whole picture.
+// TestWindow checks that the pixels inside any window are those of the whole picture.
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/s*.jpg")
@@ -90,7 +90,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// collector joins the rows that a decoder gives to a picture, and holds that they follow each other.
+// collector joins the rows that a decoder gives to a picture, and checks that they follow each other.
 type collector struct {
 	t    *testing.T
 	name string
@@ -109,7 +109,7 @@ func (c *collector) rows(picture jpeg.RGB, first, end int) {
 	c.next = end
 }
 
-// TestRows holds that the rows given are those of the picture in one piece, for any window, and that they are given as
+// TestRows checks that the rows given are those of the picture in one piece, for any window, and that they are given as
 // long as there are some, and once.
 func TestRows(t *testing.T) {
 	t.Parallel()
@@ -149,7 +149,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestRowsTakeLittleMemory holds that a picture that is given in rows is never there as a whole.
+// TestRowsTakeLittleMemory checks that a picture that is given in rows is never there as a whole.
 func TestRowsTakeLittleMemory(t *testing.T) {
 	var file bytes.Buffer
 	if err := stdjpeg.Encode(&file, image.NewRGBA(image.Rect(0, 0, 1000, 800)), nil); err != nil {
@@ -171,7 +171,7 @@ func TestRowsTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// TestReuse holds that a Decoder carries nothing from one file to the next, be it whole or broken.
+// TestReuse checks that a Decoder carries nothing from one file to the next, be it whole or broken.
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.jpg")
@@ -252,7 +252,7 @@ func TestMaxPixels(t *testing.T) {
 	}
 }
 
-// TestManyScans holds that a file cannot ask for the same work over and over, nor for more of it than encoders do.
+// TestManyScans checks that a file cannot ask for the same work over and over, nor for more of it than encoders do.
 func TestManyScans(t *testing.T) {
 	t.Parallel()
 	// A gray picture of 2000x2000 whose only Huffman codes, a zero bit each, stand for no difference and no coefficient.

@@ -3,9 +3,9 @@
 // same ones here. Bytes of a file go in, interleaved 8-bit RGB comes out.
 //
 // It decodes baseline, extended sequential and progressive Huffman-coded files of 8 bits per sample with 1, 3 or 4
-// components in any sampling that libjpeg-turbo knows, restart intervals, Adobe colour transforms and CMYK. Files of
+// components in any sampling that libjpeg-turbo knows, restart intervals, Adobe color transforms and CMYK. Files of
 // other processes (arithmetic coding, lossless, 12 bit) give an [UnsupportedError], broken or truncated files a
-// [FormatError]; there is no half picture. Embedded colour profiles and EXIF orientation are ignored.
+// [FormatError]; there is no half picture. Embedded color profiles and EXIF orientation are ignored.
 //
 // A [Decoder] is for one goroutine, reuses its memory and allocates nothing once it has seen the largest picture:
 //

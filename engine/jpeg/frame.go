@@ -18,7 +18,7 @@ type frame struct {
 	mcusX, mcusY  int // interleaved MCUs in the picture
 }
 
-// component is one colour plane.
+// component is one color plane.
 type component struct {
 	id, tq byte // identifier, and the quantisation table to use
 	h, v   int  // sampling factors

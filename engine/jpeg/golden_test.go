@@ -7,7 +7,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
-// TestGoldenFiles compares the files that testdata/generate.py makes with Pillow's pixels, and holds that what
+// TestGoldenFiles compares the files that testdata/generate.py makes with Pillow's pixels, and checks that what
 // Pillow refuses is refused here, and reversely but for the listed exceptions.
 func TestGoldenFiles(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,7 @@ func TestSampleImages(t *testing.T) {
 	}
 }
 
-// TestOddFiles compares unusual files with Pillow's pixels, and holds that bad ones are refused as what they are.
+// TestOddFiles compares unusual files with Pillow's pixels, and checks that bad ones are refused as what they are.
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	answers := readAnswers(t, testutil.Shared(t, "reference", "odd.jsonl"))

@@ -208,7 +208,7 @@ func (r *bitReader) block(dc, ac *huffman, pred *int32) int {
 	r.DC, r.AC = &dc.lut, &ac.pairs
 	k := r.Next(-1)
 	for k < 63 {
-		// A code too long for the table, or whose neighbour in the table belongs to the next block.
+		// A code too long for the table, or whose neighbor in the table belongs to the next block.
 		h := ac
 		if k < 0 {
 			h = dc

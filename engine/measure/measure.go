@@ -1,6 +1,5 @@
-// Package measure times the network on this machine: whole passes, each layer of them, and what the CPU's
-// multipliers can do at most, so that a layer's speed can be told as a share of that. The bench command prints
-// it.
+// Package measure times the network on this machine: whole passes, each layer, and the peak rate of the CPU's
+// multipliers, of which a layer's speed is reported as a share. The bench command prints the results.
 package measure
 
 import (
@@ -20,7 +19,7 @@ type Spread struct {
 	High   time.Duration `json:"high"` // third quartile
 }
 
-// SpreadOf sums durations up; they are sorted in place. None at all gives zeros.
+// SpreadOf summarizes durations, which it sorts in place. Without any, all fields are zero.
 func SpreadOf(times []time.Duration) Spread {
 	if len(times) == 0 {
 		return Spread{}
@@ -30,7 +29,7 @@ func SpreadOf(times []time.Duration) Spread {
 	return Spread{Median: at(2), Low: at(1), High: at(3)}
 }
 
-// Layer is what one step of the forward pass took.
+// Layer is the measured time of one step of the forward pass.
 type Layer struct {
 	Name      string  `json:"name"`
 	Algorithm string  `json:"algorithm"`
@@ -39,21 +38,21 @@ type Layer struct {
 	GMACs     float64 `json:"gmac_per_second"`
 }
 
-// Network is what forward passes took.
+// Network is the measured time of forward passes.
 type Network struct {
 	Precision string  `json:"precision"`
 	Kernels   string  `json:"kernels"`
 	Threads   int     `json:"threads"`
 	Batch     int     `json:"batch"`             // images at a time
-	Pass      Spread  `json:"pass"`              // nanoseconds for all of them, measured without the clock in between layers
+	Pass      Spread  `json:"pass"`              // nanoseconds for the batch, without timing layers
 	Images    float64 `json:"images_per_second"` // at the median
 	GMACs     float64 `json:"gmac_per_second"`
-	Peak      float64 `json:"peak_gmac_per_second"` // of as many threads
+	Peak      float64 `json:"peak_gmac_per_second"` // of the same number of threads
 	Layers    []Layer `json:"layers,omitempty"`     // of a batch of one
 }
 
-// Run times count batches of so many images on so many threads. A single image is computed by all threads together, and
-// also timed layer by layer; of several, each thread takes one after the other, as replicas do under load.
+// Run times count batches of images. A single image is computed by all threads together, and is also timed layer by
+// layer. Several images are distributed over the threads, one at a time for each, as in replicas under load.
 func Run(n *resnet.Network, threads, batch, count int) (Network, error) {
 	if threads < 1 || batch < 1 || count < 1 {
 		return Network{}, fmt.Errorf("measure: %d threads, batches of %d, %d times: want at least 1 of each", threads, batch, count)
@@ -77,7 +76,7 @@ func Run(n *resnet.Network, threads, batch, count int) (Network, error) {
 	return result, nil
 }
 
-// picture is one that has no structure.
+// picture returns a picture without structure.
 func picture() *[resnet.Pixels]byte {
 	rgb := new([resnet.Pixels]byte)
 	for i := range rgb {
@@ -86,7 +85,7 @@ func picture() *[resnet.Pixels]byte {
 	return rgb
 }
 
-// warmUp is how many passes come before those that count.
+// warmUp is the number of passes before the measured ones.
 const warmUp = 3
 
 // one times single images.

@@ -12,9 +12,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/peak"
 )
 
-// Peak is the most multiplications and additions per second, in units of a billion, that so many threads reach
-// together in a precision, "fp32" or "int8": the best of several short runs of a loop over registers, or, for levels
-// that have no such loop, of the matrix kernel with operands in the first-level cache.
+// Peak measures the highest rate of multiply-additions, in billions per second, that the threads reach together in a
+// precision, "fp32" or "int8": the best of several short runs of a loop over registers or, for levels without such a
+// loop, of the matrix kernel with operands in the first-level cache.
 func Peak(precision string, threads int) (float64, error) {
 	level, err := cpu.Best()
 	if err != nil {
@@ -54,17 +54,17 @@ func Peak(precision string, threads int) (float64, error) {
 	return rate(macs*turns*threads, best), nil
 }
 
-// turnFloats makes functions that multiply one tile, each in memory of its own, and says how often they multiply.
+// turnFloats makes functions that multiply one tile, each in its own memory, and returns the number of multiplications.
 func turnFloats(level cpu.Level) (turn func() func(), macs int) {
 	k := kernel.For(level)
 	const depth = 128
 	return func() func() {
-		a, b := make([]float32, k.Rows*depth), make([]float32, depth*k.Columns)
-		c, bias := make([]float32, k.Rows*k.Columns), make([]float32, k.Columns)
+		a, b := make([]float32, k.MR*depth), make([]float32, depth*k.NR)
+		c, bias := make([]float32, k.MR*k.NR), make([]float32, k.NR)
 		return func() {
-			k.Multiply(k.Rows, 1, c, k.Columns, a, depth, 0, 1, depth, b, bias, nil, false, nil)
+			k.Multiply(kernel.Product{M: k.MR, N: k.NR, K: depth, Rows: 1, A: a, LDA: depth, B: b, C: c, LDC: k.NR, Bias: bias})
 		}
-	}, k.Rows * k.Columns * depth
+	}, k.MR * k.NR * depth
 }
 
 // turnBytes is turnFloats for bytes.
@@ -81,6 +81,8 @@ func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 		})
 		w = k.Widen(make([]int8, k.Room(len(w))), w)
 		dst, mul, bias := make([]uint8, kernel8.Pixels*k.Channels), make([]float32, k.Channels), make([]float32, k.Channels)
-		return func() { k.Convolve(1, dst, src, w, g, mul, bias, nil, 0) }
+		return func() {
+			k.Convolve(kernel8.Convolution{Geometry: g, Lines: 1, Dst: dst, Src: src, W: w, Mul: mul, Bias: bias})
+		}
 	}, kernel8.Pixels * k.Channels * rows * steps * 4
 }

@@ -28,7 +28,7 @@ func newScale(source int, resized int64) scale {
 }
 
 // cropStart is the first of the Size pixels in the centre of resized ones, as torchvision's CenterCrop rounds it:
-// round((resized-Size)/2) with halves going to the even neighbour.
+// round((resized-Size)/2) with halves going to the even neighbor.
 func cropStart(resized int64) int64 {
 	return int64(math.RoundToEven(float64(resized-Size) / 2))
 }

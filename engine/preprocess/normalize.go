@@ -4,7 +4,7 @@ import "github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 
 // Normalize returns an input as the float32 tensor that other servers of the network take: (x/255 - mean) / deviation,
 // as torchvision's transform Normalize. The order is NHWC if channelsLast is set, else NCHW. The networks of engine/resnet
-// need no such tensor: they normalise by their weights.
+// need no such tensor: they normalize by their weights.
 func Normalize(in *Input, channelsLast bool) []float32 {
 	var mean, deviation [3]float32
 	for c := range mean {

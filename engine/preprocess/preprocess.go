@@ -1,6 +1,6 @@
 // Package preprocess turns a decoded picture into the network's input: 224x224 RGB pixels, the very bytes that
 // torchvision's transforms Resize(256) and CenterCrop(224) give on a Pillow image. Only what the crop shows is
-// computed, and [Window] tells a decoder which pixels that needs. Normalisation is the network's own first step.
+// computed, and [Window] tells a decoder which pixels that needs. Normalization is the network's own first step.
 //
 // Resize is Pillow's antialiased bilinear one: each output pixel is a weighted mean of the source pixels under a
 // triangle that is as wide as two output pixels, first along rows, then along columns, in fixed-point arithmetic that
@@ -35,7 +35,7 @@ func Window(width, height int) image.Rectangle {
 }
 
 // Resizer makes inputs from pictures, reusing its memory: nothing is allocated once it has seen the tallest picture.
-// The zero value is ready. It must not be used by two goroutines at once.
+// The zero value is ready. It is not safe for concurrent use.
 type Resizer struct {
 	plan plan
 	rows []byte // the window, resized along rows: one row of rowStride bytes per source row

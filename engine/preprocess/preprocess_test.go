@@ -80,7 +80,7 @@ func TestCropEqualsTorchvision(t *testing.T) {
 	}
 }
 
-// TestCropReadsOnlyTheWindow holds that pixels outside Window, and bytes between rows, change nothing.
+// TestCropReadsOnlyTheWindow checks that pixels outside Window, and bytes between rows, change nothing.
 func TestCropReadsOnlyTheWindow(t *testing.T) {
 	t.Parallel()
 	for _, size := range []image.Point{{1, 1}, {2, 300}, {500, 375}, {375, 500}, {1000, 20}, {257, 256}, {100, 100}} {
@@ -114,7 +114,7 @@ func TestCropReadsOnlyTheWindow(t *testing.T) {
 	}
 }
 
-// TestRows holds that a picture given in pieces, of whatever heights, makes the same crop.
+// TestRows checks that a picture given in pieces, of whatever heights, makes the same crop.
 func TestRows(t *testing.T) {
 	t.Parallel()
 	var r Resizer

@@ -1,11 +1,11 @@
-// Package quantize finds the scales of 8-bit activations: it watches what the fp32 network puts out over real pictures
-// and chooses, for each convolution, the range that loses least.
+// Package quantize finds the scales of 8-bit activations: it observes the outputs of the fp32 network on real pictures
+// and chooses, for each convolution, the range with the least error.
 //
-// A range that holds the largest value ever seen wastes resolution on values that hardly occur; a smaller one clips
-// them. Where the sum of both errors is least is a first guess (Nagel et al., "A White Paper on Neural Network
-// Quantization", 2021, section 3.1). For the stem it is much too wide, likely because its errors of rounding are alike
-// in all pixels of an even background, and so do not average out. There ranges around the guess are tried on the network
-// itself, and the one that changes the logits least is taken.
+// A range up to the largest value seen wastes resolution on values that hardly occur; a smaller one clips them. The
+// range with the least sum of both errors is a first guess (Nagel et al., "A White Paper on Neural Network
+// Quantization", 2021, section 3.1). For the stem it is much too wide, probably because its rounding errors are equal
+// in all pixels of a plain background and so do not average out. There, ranges around the guess are tried on the
+// network itself, and the one that changes the logits least is chosen.
 package quantize
 
 import (
@@ -19,18 +19,18 @@ import (
 
 const (
 	bins = 2048 // of a histogram
-	// candidates is how many ranges are guessed at, from the largest value down to a part of it.
+	// candidates is how many ranges are compared, from the largest value down to a fraction of it.
 	candidates = 160
 	smallest   = 0.2
-	// clipPenalty makes the error of clipping count more than that of rounding: clipped values are the large ones,
-	// which labels hang on.
+	// clipPenalty weighs the error of clipping against that of rounding: clipped values are the large ones, on which
+	// labels depend.
 	clipPenalty = 2
 	// trials is how many pictures the stem's ranges are tried on.
 	trials = 16
 	stem   = "conv1"
 )
 
-// around says which ranges of the stem are tried, as parts of the guess.
+// around lists the stem's ranges that are tried, as fractions of the guess.
 var around = []float32{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2}
 
 // histogram counts magnitudes from 0 to its limit; larger ones go to the last bin.
@@ -57,8 +57,8 @@ type calibrator struct {
 	progress func(done, of int) error
 }
 
-// Calibrate runs an fp32 network over pictures, 224x224 crops, three times: for the largest values, for what lies below
-// them, and for what rounding does to means. In between it tries ranges on a few of them, 1600 passes and some. It
+// Calibrate runs an fp32 network on pictures, 224x224 crops, three times: for the largest values, for their
+// distribution, and for the effect of rounding on means. In between it tries ranges on a few of them, some 1600 passes. It
 // calls progress, if not nil, after each pass; an error of progress ends it. The same pictures give the same result.
 func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func(done, of int) error) (*resnet.Calibration, error) {
 	if len(pictures) == 0 {
@@ -83,7 +83,7 @@ func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func
 	return c.means(scale)
 }
 
-// pass runs one picture, shows its activations to f, and returns its logits.
+// pass runs one picture, passes its activations to f, and returns its logits.
 func (c *calibrator) pass(rgb *[resnet.Pixels]byte, f func(name string, values []float32)) (*[resnet.Classes]float32, error) {
 	logits := new([resnet.Classes]float32)
 	c.runner.Observe(logits, rgb, f)
@@ -94,7 +94,7 @@ func (c *calibrator) pass(rgb *[resnet.Pixels]byte, f func(name string, values [
 	return logits, c.progress(c.done, c.of)
 }
 
-// all is a pass for each picture.
+// all runs a pass for each picture.
 func (c *calibrator) all(f func(name string, values []float32)) error {
 	for _, rgb := range c.pictures {
 		if _, err := c.pass(rgb, f); err != nil {
@@ -133,8 +133,8 @@ func (c *calibrator) guess() (map[string]float32, error) {
 	return scale, nil
 }
 
-// try replaces the stem's scale by the one around it that changes the logits of a few pictures, spread evenly, least when
-// nothing else is rounded.
+// try replaces the stem's scale by the one near it that changes the logits of a few pictures least when nothing else is
+// rounded.
 func (c *calibrator) try(scale map[string]float32, few int) error {
 	loss := make([]float64, len(around))
 	for i := range few {
@@ -159,7 +159,7 @@ func (c *calibrator) try(scale map[string]float32, few int) error {
 	return nil
 }
 
-// distance is the squared one.
+// distance returns the squared distance.
 func distance(a, b *[resnet.Classes]float32) (sum float64) {
 	for i := range a {
 		d := float64(a[i] - b[i])
@@ -168,7 +168,7 @@ func distance(a, b *[resnet.Classes]float32) (sum float64) {
 	return sum
 }
 
-// means adds the means of all channels, exact and rounded.
+// means computes the means of all channels, exact and rounded.
 func (c *calibrator) means(scale map[string]float32) (*resnet.Calibration, error) {
 	result := &resnet.Calibration{Scale: scale, Exact: map[string][]float64{}, Rounded: map[string][]float64{}}
 	pixels := map[string]int{}
@@ -205,10 +205,11 @@ func add(sums []float64, values []float32) {
 	}
 }
 
-// scale is the width of a step, of so many from 0, with the least squared error. Zeros have none at any scale.
+// scale returns the step width with the least squared error, for the given number of steps from 0. Zeros have no error
+// at any scale.
 func (h *histogram) scale(steps float64) float32 {
 	if h.limit == 0 {
-		return 1 // nothing ever came out: any scale does
+		return 1 // all values are zero: any scale is right
 	}
 	best, least := 0.0, math.Inf(1)
 	for i := range candidates {
@@ -233,7 +234,7 @@ func (h *histogram) scale(steps float64) float32 {
 	return float32(best)
 }
 
-// Agreement compares the int8 network's answers with the fp32 network's.
+// Agreement counts equal answers of the int8 and the fp32 network.
 type Agreement struct {
 	Pictures int `json:"pictures"`
 	Top1     int `json:"top1"` // pictures whose best class is the same
@@ -255,7 +256,7 @@ func (g *Agreement) Add(a, b [5]int) {
 	}
 }
 
-// String says it in percent.
+// String returns the shares in percent.
 func (g Agreement) String() string {
 	if g.Pictures == 0 {
 		return "no pictures compared"

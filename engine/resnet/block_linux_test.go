@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// TestPackedWeightsTakeWhatTheyFill holds that nothing is resident behind packed weights, not even the rest of a huge page.
+// TestPackedWeightsTakeWhatTheyFill checks that nothing is resident behind packed weights, not even the rest of a huge page.
 func TestPackedWeightsTakeWhatTheyFill(t *testing.T) {
 	t.Parallel()
 	q := randomInt8(t)

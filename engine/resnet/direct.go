@@ -18,10 +18,10 @@ func newDirect(work *packing, k *kernel.Set, o operation, c conv) *direct {
 	return &direct{o, k, panels(work, k, c, o.in, o.kernel*o.kernel), slices.Clone(c.bias)}
 }
 
-// panels lays the weights of a convolution out for Multiply: panels of Columns output channels, the last one padded with
-// zeros, each [kernel row][kernel column][input channel][Columns]. taps is the number of kernel rows times columns.
+// panels lays the weights of a convolution out for Multiply: panels of NR output channels, the last one padded with
+// zeros, each [kernel row][kernel column][input channel][NR]. taps is the number of kernel rows times columns.
 func panels(work *packing, k *kernel.Set, c conv, in, taps int) []float32 {
-	columns, each := k.Columns, in*taps
+	columns, each := k.NR, in*taps
 	out := len(c.bias)
 	count := (out + columns - 1) / columns
 	b := room[float32](work, count*each*columns)
@@ -50,21 +50,24 @@ func (d *direct) run(p *fp32Pass, worker int) {
 	in, out := p.buffer(d.from), p.buffer(d.to)
 	pad := d.kernel / 2
 	deep := d.kernel * d.in
-	first, end := p.share(d.out/k.Columns, worker)
+	first, end := p.share(d.out/k.NR, worker)
 	for panel := first; panel < end; panel++ {
-		b := d.b[panel*d.kernel*deep*k.Columns:]
-		bias := d.bias[panel*k.Columns:]
-		next := d.b[min(panel+1, end-1)*d.kernel*deep*k.Columns:]
+		b := d.b[panel*d.kernel*deep*k.NR:]
+		bias := d.bias[panel*k.NR:]
+		next := d.b[min(panel+1, end-1)*d.kernel*deep*k.NR:]
 		for y := range d.size {
 			// The buffer's border is one pixel wide; a 1x1 kernel has no padding.
 			from := in.at(d.stride*y-pad, -pad)
-			to := out.data[out.at(y, 0)+panel*k.Columns:]
+			to := out.data[out.at(y, 0)+panel*k.NR:]
 			var residual []float32
 			if d.residual != "" {
 				residual = to
 			}
-			k.Multiply(d.size, 1, to, out.channels, in.data[from:], d.stride*in.channels, in.rowStride(), d.kernel, deep,
-				b, bias, residual, !d.signed(), next)
+			k.Multiply(kernel.Product{
+				M: d.size, N: k.NR, K: deep, Rows: d.kernel, RowStride: in.rowStride(),
+				A: in.data[from:], LDA: d.stride * in.channels, B: b, C: to, LDC: out.channels,
+				Bias: bias, Residual: residual, ReLU: !d.signed(), Ahead: next,
+			})
 			next = nil // is in the cache now
 		}
 	}

@@ -41,7 +41,9 @@ func (d *direct8) run(p *int8Pass, worker int) {
 		c := panel * k.Channels
 		w := k.Widen(p.workspaces[worker].wide, d.w[panel*d.each:][:d.each])
 		dst := out.data[out.at(y, 0)+c:]
-		k.Convolve(next-unit, dst, in.data[in.at(d.stride*y-pad, -pad):], w, d.geometry, d.mul[c:], d.finish.bias[c:],
-			d.residualAt(dst), d.residualMul)
+		k.Convolve(kernel8.Convolution{
+			Geometry: d.geometry, Lines: next - unit, Dst: dst, Src: in.data[in.at(d.stride*y-pad, -pad):], W: w,
+			Mul: d.mul[c:], Bias: d.bias[c:], Residual: d.residualAt(dst), ResidualMul: d.residualMul,
+		})
 	}
 }

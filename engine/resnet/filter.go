@@ -11,7 +11,7 @@ type filter32 struct {
 	kernels        *kernel.Set
 	winograd       *kernel.Winograd
 	in, out        int       // channels
-	u              []float32 // [matrix][panel][input channel][Columns]
+	u              []float32 // [matrix][panel][input channel][NR]
 	order          []int     // positions, those that share a matrix next to each other
 	bias           []float32
 	residual, relu bool // the residual is what the output's buffer holds
@@ -30,12 +30,12 @@ func newFilter(work *packing, k *kernel.Set, w *kernel.Winograd, o operation, c 
 	return f
 }
 
-// matrices lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][Columns].
+// matrices lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][NR].
 func matrices(work *packing, k *kernel.Set, w *kernel.Winograd, c conv, in int) []float32 {
 	// Matrices lie powers of two apart, where they would compete for the same lines of a cache. So a block of input
 	// channels is transformed in a small piece of memory first.
 	const block = 4
-	columns, matrices, panels := k.Columns, w.Matrices(), len(c.bias)/k.Columns
+	columns, matrices, panels := k.NR, w.Matrices(), len(c.bias)/k.NR
 	u := room[float32](work, matrices*in*len(c.bias))
 	work.add(panels, func(panel int) {
 		t := make([]float32, matrices*block*columns)
@@ -64,7 +64,7 @@ func (f *filter32) name() string { return algorithms[f.winograd] }
 
 func (f *filter32) geometry() geometry {
 	w := f.winograd
-	return geometry{height: w.Height, width: w.Width, positions: w.Positions(), columns: f.kernels.Columns,
+	return geometry{height: w.Height, width: w.Width, positions: w.Positions(), columns: f.kernels.NR,
 		weightBytes: 4 * len(f.u), vBytes: 4, sumBytes: 4}
 }
 
@@ -74,13 +74,16 @@ func (f *filter32) input(v []float32, vStride int, x []float32, rowStride, chann
 
 func (f *filter32) multiply(t *tiling, sums, v []float32, first, next, ahead int) {
 	position, panel := f.order[first/t.panels], first%t.panels
-	f.kernels.Multiply(t.tiles(), next-first, sums[position*t.sumStride+panel*f.kernels.Columns:], f.out,
-		v[position*t.vStride:], f.in, 0, 1, f.in, f.weights(t, first), noBias[:], nil, false, f.weights(t, ahead))
+	f.kernels.Multiply(kernel.Product{
+		M: t.tiles(), N: (next - first) * f.kernels.NR, K: f.in, Rows: 1,
+		A: v[position*t.vStride:], LDA: f.in, B: f.weights(t, first),
+		C: sums[position*t.sumStride+panel*f.kernels.NR:], LDC: f.out, Bias: noBias[:], Ahead: f.weights(t, ahead),
+	})
 }
 
 // weights begin with a unit's panel.
 func (f *filter32) weights(t *tiling, unit int) []float32 {
-	return f.u[(f.winograd.Matrix(f.order[unit/t.panels])*t.panels+unit%t.panels)*f.in*f.kernels.Columns:]
+	return f.u[(f.winograd.Matrix(f.order[unit/t.panels])*t.panels+unit%t.panels)*f.in*f.kernels.NR:]
 }
 
 func (f *filter32) output(y []float32, rowStride, channels, rows, columns int, sums []float32, sumStride int) {
@@ -88,5 +91,6 @@ func (f *filter32) output(y []float32, rowStride, channels, rows, columns int, s
 	if f.residual {
 		residual = y
 	}
-	f.kernels.Output(f.winograd, y, rowStride, channels, rows, columns, sums, sumStride, f.bias, residual, f.relu)
+	f.kernels.Output(f.winograd, kernel.Outputs{Y: y, RowStride: rowStride, Channels: channels, Rows: rows, Columns: columns,
+		Sums: sums, SumStride: sumStride, Bias: f.bias, Residual: residual, ReLU: f.relu})
 }

@@ -12,7 +12,7 @@ type filter8 struct {
 
 func newFilter8(work *packing, k *kernel8.Winograd, o operation, c conv8, f finish) *filter8 {
 	w := &filter8{finish: f, kernels: k, in: o.in, out: o.out, u: room[int16](work, kernel8.Positions*o.in*o.out)}
-	work.add(o.out/k.Columns, func(panel int) {
+	work.add(o.out/k.NR, func(panel int) {
 		k.Pack(w.u, panel, o.out, o.in, func(out, in int) []int8 { return c.weight[(out*o.in+in)*9:][:9] })
 	})
 	return w
@@ -21,7 +21,7 @@ func newFilter8(work *packing, k *kernel8.Winograd, o operation, c conv8, f fini
 func (f *filter8) name() string { return "winograd2" }
 
 func (f *filter8) geometry() geometry {
-	return geometry{height: kernel8.M, width: kernel8.M, positions: kernel8.Positions, columns: f.kernels.Columns,
+	return geometry{height: kernel8.M, width: kernel8.M, positions: kernel8.Positions, columns: f.kernels.NR,
 		weightBytes: 2 * len(f.u), vBytes: 2, sumBytes: 4}
 }
 
@@ -31,10 +31,14 @@ func (f *filter8) input(v []int16, vStride int, x []uint8, rowStride, channels i
 
 func (f *filter8) multiply(t *tiling, sums []int32, v []int16, first, next, _ int) {
 	position, panel := first/t.panels, first%t.panels
-	f.kernels.Product(t.tiles(), next-first, sums[position*t.sumStride+panel*f.kernels.Columns:], f.out,
-		v[position*t.vStride:], f.in, f.in, f.u[first*f.in*f.kernels.Columns:])
+	f.kernels.Multiply(kernel8.Product{
+		M: t.tiles(), N: (next - first) * f.kernels.NR, K: f.in,
+		A: v[position*t.vStride:], LDA: f.in, B: f.u[first*f.in*f.kernels.NR:],
+		C: sums[position*t.sumStride+panel*f.kernels.NR:], LDC: f.out,
+	})
 }
 
 func (f *filter8) output(y []uint8, rowStride, channels, rows, columns int, sums []int32, sumStride int) {
-	f.kernels.Output(y, rowStride, channels, rows, columns, sums, sumStride, f.mul, f.bias, f.residualAt(y), f.residualMul)
+	f.kernels.Output(kernel8.Outputs{Y: y, RowStride: rowStride, Channels: channels, Rows: rows, Columns: columns,
+		Sums: sums, SumStride: sumStride, Mul: f.mul, Bias: f.bias, Residual: f.residualAt(y), ResidualMul: f.residualMul})
 }

@@ -47,7 +47,7 @@ func (f fp32) convolution(work *packing, o operation) fp32Step {
 // fast that memory bounds it where the weights are many: at 7x7, where F4 would read 38 MB a layer for four tiles, it
 // uses the algorithm with the fewest.
 func winogradFor(k *kernel.Set, s shape) *kernel.Winograd {
-	wide := k.Columns > 16
+	wide := k.NR > 16
 	switch {
 	case s.kernel != 3, s.stride == 2 && (wide || s.size < 14):
 		return nil // at 7x7 a stride-2 tile discards every fourth output

@@ -12,9 +12,9 @@ type head[A activation, V, S any] struct {
 }
 
 func newHead[A activation, V, S any](work *packing, k *kernel.Set, fc conv, p *plan, scale float32) *head[A, V, S] {
-	h := &head[A, V, S]{kernels: k, from: p.last().to, scale: scale, panels: (p.classes + k.Columns - 1) / k.Columns}
+	h := &head[A, V, S]{kernels: k, from: p.last().to, scale: scale, panels: (p.classes + k.NR - 1) / k.NR}
 	h.b = panels(work, k, fc, features, 1)
-	h.bias = make([]float32, h.panels*k.Columns)
+	h.bias = make([]float32, h.panels*k.NR)
 	copy(h.bias, fc.bias)
 	return h
 }
@@ -31,8 +31,10 @@ func (h *head[A, V, S]) run(p *pass[A, V, S], worker int) {
 	k := h.kernels
 	first, end := p.share(h.panels, worker)
 	if first < end {
-		k.Multiply(1, end-first, p.logits[first*k.Columns:], len(p.logits), p.features, features, 0, 1, features,
-			h.b[first*features*k.Columns:], h.bias[first*k.Columns:], nil, false, nil)
+		k.Multiply(kernel.Product{
+			M: 1, N: (end - first) * k.NR, K: features, Rows: 1,
+			A: p.features, B: h.b[first*features*k.NR:], C: p.logits[first*k.NR:], Bias: h.bias[first*k.NR:],
+		})
 	}
 }
 

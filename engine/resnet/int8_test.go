@@ -79,7 +79,7 @@ func calibrate(p *Params, seed uint64) *Calibration {
 	return c
 }
 
-// TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalised pixels,
+// TestInt8Stem holds the first layer, borders and all, to its definition: quantized weights times normalized pixels,
 // zero outside the picture. Only the rounding of the result may differ.
 func TestInt8Stem(t *testing.T) {
 	t.Parallel()
@@ -87,8 +87,8 @@ func TestInt8Stem(t *testing.T) {
 	c := q.convs[stem.name]
 	weight := make([]float32, len(c.weight))
 	for i, w := range c.weight {
-		o, colour := i/(3*49), i/49%3
-		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * deviation[colour])
+		o, color := i/(3*49), i/49%3
+		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * deviation[color])
 	}
 	rgb := noise(5)
 	want := pixels(Size, rgb).convolve(stem.shape, conv{weight: weight, bias: c.bias}).relu().pool()

@@ -153,7 +153,7 @@ func (r *reader) refuseOthers() {
 	}
 }
 
-// Random makes weights that mean nothing but compute like real ones: He initialisation, so that activations
+// Random makes weights that mean nothing but compute like real ones: He initialization, so that activations
 // neither vanish nor explode, from a seed.
 func Random(seed uint64) *Params {
 	src := rand.New(rand.NewPCG(seed, 0))

@@ -145,7 +145,7 @@ func (q *Quantized) correctBiases(p *Params, c *Calibration) {
 }
 
 // roundChannel rounds the weights of one output channel to -127..127 and returns their scale. The taps of one input
-// channel look at neighbouring pixels, which are much alike, so what counts is the sum of their rounding errors more
+// channel look at neighboring pixels, which are much alike, so what counts is the sum of their rounding errors more
 // than each; and the same holds, less so, for all of an output channel. Therefore some weights are rounded the other
 // way, those that lose least by it, until neither sum is off by more than a half (Guo et al., "SQuant: On-the-Fly
 // Data-Free Quantization via Diagonal Hessian Approximation", 2022, section 3).
@@ -197,13 +197,13 @@ func balance(to []int8, exact []float64, limit int) float64 {
 	return sum
 }
 
-// forPixels turns the stem's weights for normalised input into weights for pixels of 0..255; what the mean contributes
+// forPixels turns the stem's weights for normalized input into weights for pixels of 0..255; what the mean contributes
 // goes into the bias, where it depends on how many taps are inside the picture.
 func forPixels(weight []float32, stem shape) []float32 {
 	w := slices.Clone(weight)
 	for i := range w {
-		colour := i / (stem.kernel * stem.kernel) % stem.in
-		w[i] = float32(float64(w[i]) / (255 * deviation[colour]))
+		color := i / (stem.kernel * stem.kernel) % stem.in
+		w[i] = float32(float64(w[i]) / (255 * deviation[color]))
 	}
 	return w
 }

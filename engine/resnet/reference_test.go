@@ -107,7 +107,7 @@ func TestTorchvisionsLogits(t *testing.T) {
 	}
 }
 
-// TestWeightFilesAgree holds that all formats of the same weights are the same network.
+// TestWeightFilesAgree checks that all formats of the same weights are the same network.
 func TestWeightFilesAgree(t *testing.T) {
 	t.Parallel()
 	_, pictures := crops(t)

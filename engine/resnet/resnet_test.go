@@ -420,7 +420,7 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// TestPackingIsRepeatable holds that weights packed twice, by however many CPUs in whatever order, are the same network
+// TestPackingIsRepeatable checks that weights packed twice, by however many CPUs in whatever order, are the same network
 // to the last bit, and that packing leaves its source alone.
 func TestPackingIsRepeatable(t *testing.T) {
 	t.Parallel()

@@ -50,11 +50,11 @@ func newStem(work *packing, k *kernel.Set, o operation, c conv) *stem {
 	return s
 }
 
-// stemMatrices lays the transformed weights out: u as [position][panel][kernel row][StemDeep][Columns], and those of
-// the last position as [panel][kernel row][StemDeepLast][Columns].
+// stemMatrices lays the transformed weights out: u as [position][panel][kernel row][StemDeep][NR], and those of
+// the last position as [panel][kernel row][StemDeepLast][NR].
 func stemMatrices(work *packing, k *kernel.Set, c conv) (u, last []float32) {
 	const rows, deep, deepLast, positions = 7, kernel.StemDeep, kernel.StemDeepLast, kernel.StemPositions
-	columns, panels := k.Columns, len(c.bias)/k.Columns
+	columns, panels := k.NR, len(c.bias)/k.NR
 	u, last = room[float32](work, (positions-1)*rows*deep*len(c.bias)), room[float32](work, rows*deepLast*len(c.bias))
 	work.add(panels, func(panel int) {
 		for column := range columns {
@@ -141,7 +141,8 @@ func (s *stem) convolve(p *fp32Pass, worker int, to []float32, i int) {
 	k, w := s.kernels, &p.workspaces[worker]
 	const last = kernel.StemPositions - 1
 	multiply := func(position int, v []float32, tile, deep int, u []float32) {
-		k.Multiply(s.tiles, s.out/k.Columns, w.sums[position*s.sumStride:], s.out, v[2*i*deep:], tile, 0, 1, 7*deep, u, noBias[:], nil, false, nil)
+		k.Multiply(kernel.Product{M: s.tiles, N: s.out, K: 7 * deep, Rows: 1, A: v[2*i*deep:], LDA: tile, B: u,
+			C: w.sums[position*s.sumStride:], LDC: s.out, Bias: noBias[:]})
 	}
 	for position := range last {
 		multiply(position, w.v[position*s.tiles*stemTile:], stemTile, kernel.StemDeep, s.u[position*7*kernel.StemDeep*s.out:])

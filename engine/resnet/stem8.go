@@ -112,6 +112,8 @@ func (s *stem8) convolve(input []uint8, w []int8, to []uint8, y int) {
 	each, bias := len(w)/panels, s.rowBias(y)
 	for panel := range panels {
 		c := panel * k.Channels
-		k.Convolve(1, to[c:], input[2*y*inputStride(s.size):], w[panel*each:], s.geometry, s.mul[c:], bias[c:], nil, 0)
+		k.Convolve(kernel8.Convolution{
+			Geometry: s.geometry, Lines: 1, Dst: to[c:], Src: input[2*y*inputStride(s.size):], W: w[panel*each:], Mul: s.mul[c:], Bias: bias[c:],
+		})
 	}
 }

@@ -1,10 +1,10 @@
-// Package tensor is a shape with data: what weight files hold and what layers are built from. It knows no
+// Package tensor is a shape with data: the content of weight files, from which layers are built. It does no
 // arithmetic.
 package tensor
 
 import "fmt"
 
-// Tensor is an array of float32, what nearly all weights are.
+// Tensor is an array of float32, the type of nearly all weights.
 type Tensor = Of[float32]
 
 // Of is a dense array in row-major order: the last dimension varies fastest, as in PyTorch, safetensors and

@@ -1,6 +1,6 @@
-// Package weights turns weight files into named tensors. It recognises the format by content: PyTorch's zip
+// Package weights turns weight files into named tensors. It recognizes the format by content: PyTorch's zip
 // and legacy checkpoints (package pth), safetensors and ONNX, each also gzipped. Names are torchvision's
-// (layer1.0.conv1.weight, ...) whatever the file calls them. What the names mean is engine/resnet's business.
+// (layer1.0.conv1.weight, ...) whatever the file calls them. What the names mean is package resnet's concern.
 package weights
 
 import (

@@ -30,7 +30,7 @@ func load(tb testing.TB, path string) *Set {
 	return s
 }
 
-// TestRealFilesAgree holds that one network saved in four formats loads as one.
+// TestRealFilesAgree checks that one network saved in four formats loads as one.
 func TestRealFilesAgree(t *testing.T) {
 	t.Parallel()
 	want := load(t, testutil.Shared(t, "models", "resnet18-ktb.pth"))
@@ -214,7 +214,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestGzipBomb holds that a small file cannot ask for more memory than a network needs.
+// TestGzipBomb checks that a small file cannot ask for more memory than a network needs.
 func TestGzipBomb(t *testing.T) {
 	t.Parallel()
 	var z bytes.Buffer

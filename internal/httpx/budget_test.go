@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSlowest holds which uploads are cut when memory is missing.
+// TestSlowest checks which uploads are cut off when memory runs out.
 func TestSlowest(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -41,7 +41,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestNextSize holds the buffers through which an upload grows.
+// TestNextSize checks the buffer sizes of a growing upload.
 func TestNextSize(t *testing.T) {
 	t.Parallel()
 	const kib, mib = 1 << 10, 1 << 20

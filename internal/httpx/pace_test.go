@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// TestPatience holds when a client is cut that sends a burst at once, and then a portion every interval.
-func TestPatience(t *testing.T) {
+// TestGrace checks when a client is cut off that sends a burst first, and then a portion every interval.
+func TestGrace(t *testing.T) {
 	t.Parallel()
 	const least = 16 << 10
 	tests := map[string]struct {
 		burst   int64
 		portion int64
 		every   time.Duration
-		least   int64
-		cut     time.Duration // 0: not within a minute
+		minRate int64
+		cut     time.Duration // 0 means not within a minute
 	}{
 		"silent":                   {0, 0, time.Hour, least, 5 * time.Second},
 		"4 KiB/s":                  {0, 4 << 10, time.Second, least, 6500 * time.Millisecond},
@@ -31,14 +31,14 @@ func TestPatience(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPace()
-			p.add(test.burst, 0, test.least)
+			p.add(test.burst, 0, test.minRate)
 			cut := time.Duration(0)
 			for at := time.Duration(0); at < time.Minute; at += test.every {
-				if p.patience < test.every && test.least > 0 {
-					cut = at + p.patience
+				if p.grace < test.every && test.minRate > 0 {
+					cut = at + p.grace
 					break
 				}
-				p.add(test.portion, test.every, test.least)
+				p.add(test.portion, test.every, test.minRate)
 			}
 			if cut.Round(time.Millisecond) != test.cut {
 				t.Errorf("cut after %s, want %s", cut, test.cut)
@@ -47,7 +47,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestRate holds that the rate is that of the last one to two seconds.
+// TestRate checks that the rate covers the last one to two seconds.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	type step struct {

@@ -67,7 +67,7 @@ type Plan struct {
 type Bill struct {
 	CPUHours, GiBHours float64
 	PerMillion         float64 // price of a million images
-	Utilisation        float64 // share of the capacity in use, 0..1
+	Utilization        float64 // share of the capacity in use, 0..1
 }
 
 // waitAllowed is the part of the limit that is left for waiting.
@@ -168,7 +168,7 @@ func (p *Plan) bill(replicas float64) Bill {
 	hours, images := p.Schedule.Duration().Hours(), p.Schedule.Expected()
 	b := Bill{
 		CPUHours: replicas * hours * p.CPURequest, GiBHours: replicas * hours * p.MemoryRequest / (1 << 30),
-		Utilisation: images / (replicas * p.Schedule.Duration().Seconds() * p.Capacity),
+		Utilization: images / (replicas * p.Schedule.Duration().Seconds() * p.Capacity),
 	}
 	b.PerMillion = (b.CPUHours*p.Prices.CPUHour + b.GiBHours*p.Prices.GiBHour) / images * 1e6
 	return b

@@ -79,7 +79,7 @@ func TestBill(t *testing.T) {
 	near("CPU hours", p.Static.CPUHours, 4./60)
 	near("per million, static", p.Static.PerMillion, 106.48)
 	near("per million, scaled", p.Scaled.PerMillion, 79.86)
-	near("utilisation", p.Static.Utilisation, 10800./24000)
+	near("utilization", p.Static.Utilization, 10800./24000)
 	near("HPA", p.HPACPU, 85*0.009) // not 90: it must see more than a tenth above it, of at most 100
 	if p.QueuePerReplica != 25 {    // half of 0.5 s at 100/s
 		t.Errorf("queue per replica %d, want 25", p.QueuePerReplica)

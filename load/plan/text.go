@@ -22,7 +22,7 @@ func (p *Plan) Text(w io.Writer) error {
 		name string
 		Bill
 	}{{"never scaled", p.Static}, {"scaled perfectly", p.Scaled}} {
-		fmt.Fprintf(tw, "%s\t%.3g CPU hours, %.0f %% in use, %.2f per million images\n", b.name, b.CPUHours, 100*b.Utilisation, b.PerMillion)
+		fmt.Fprintf(tw, "%s\t%.3g CPU hours, %.0f %% in use, %.2f per million images\n", b.name, b.CPUHours, 100*b.Utilization, b.PerMillion)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write plan: %w", err)

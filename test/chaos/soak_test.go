@@ -15,10 +15,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// soakClients is how many send at a time.
+// soakClients is the number of concurrent clients.
 const soakClients = 24
 
-// residentKiB is the memory a process holds, from /proc/PID/status.
+// residentKiB returns the resident memory of a process, from /proc/PID/status.
 func residentKiB(t *testing.T, p *harness.Process) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
@@ -35,10 +35,10 @@ func residentKiB(t *testing.T, p *harness.Process) int {
 	return 0
 }
 
-// TestSoak sends distinct images at an even rate, or at what the machine can do where that is less, for
-// CHAOS_SOAK_SECONDS (60), and holds that a dispatcher with the server inside does not grow: its memory in the last third
-// is at most a quarter, and 32 MiB, above that of the second. Results are kept for so short a time that the first third
-// fills what is bounded by time, as it fills caches and pools.
+// TestSoak sends distinct images at a constant rate, or at the machine's maximum rate if that is lower, for
+// CHAOS_SOAK_SECONDS (60), and checks that a dispatcher with an embedded server does not grow: its memory in the last
+// third is at most a quarter plus 32 MiB above that of the second third. Results are kept so briefly that the first
+// third fills everything limited by time, and also caches and pools.
 func TestSoak(t *testing.T) {
 	const samples = 30
 	length := time.Duration(harness.Setting(t, "CHAOS_SOAK_SECONDS", 60)) * time.Second
@@ -77,7 +77,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soak has one image classified, that no other is equal to.
+// soak classifies one unique image.
 func (s *system) soak(ctx context.Context, t *testing.T, client *harness.Client, name string) {
 	image := append(make([]byte, 0, 100<<10), name...)[:100<<10]
 	limited, cancel := context.WithTimeout(ctx, time.Minute)

@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// holder is one connection of a client that holds something. It returns when the server has ended it, or ctx has; it
-// calls held when it holds what it is after.
+// holder is one connection of a client that occupies a resource. It returns when the server has closed it, or when
+// ctx has ended; it calls held once it occupies the resource.
 type holder func(ctx context.Context, c net.Conn, held func()) error
 
-// hold keeps n holders at work, each of which connects again when it was cut, until the returned function is called. It
-// returns when each has held something, or half of them for a while.
+// hold keeps n holders running, each of which reconnects after being cut off, until the returned function is called.
+// It returns when each has occupied its resource, or half of them for a while.
 func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -33,7 +33,7 @@ func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
 			for ctx.Err() == nil {
 				if c, err := net.DialTimeout("tcp", addr, 5*time.Second); err == nil {
 					end := context.AfterFunc(ctx, func() { _ = c.Close() })
-					_ = h(ctx, c, func() { held.Add(1) }) // the server may end it
+					_ = h(ctx, c, func() { held.Add(1) }) // the server may close it
 					end()
 					_ = c.Close()
 				}
@@ -55,7 +55,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// upload sends an image of n bytes at so many bytes per second; 0: nothing of it.
+// upload sends an image of n bytes at the given rate in bytes per second; 0 sends none of it.
 func upload(path string, n, perSecond int) holder {
 	return func(ctx context.Context, c net.Conn, held func()) error {
 		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
@@ -72,7 +72,7 @@ func upload(path string, n, perSecond int) holder {
 	}
 }
 
-// burst sends three quarters of an image at once and then nothing.
+// burst sends three quarters of an image immediately and then nothing.
 func burst(path string, n int) holder {
 	return func(_ context.Context, c net.Conn, held func()) error {
 		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
@@ -87,7 +87,7 @@ func burst(path string, n int) holder {
 	}
 }
 
-// unfinished sends headers that never end, a few bytes a second.
+// unfinished sends headers that never end, a few bytes per second.
 func unfinished(ctx context.Context, c net.Conn, held func()) error {
 	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n")
 	held()
@@ -98,11 +98,11 @@ func unfinished(ctx context.Context, c net.Conn, held func()) error {
 	return err
 }
 
-// ask sends a request, and leaves the answer to then.
+// ask sends a request, and leaves the response to then.
 func ask(request string, then func(ctx context.Context, c net.Conn) error) holder {
 	return func(ctx context.Context, c net.Conn, held func()) error {
 		if tcp, ok := c.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(4 << 10) // that an unread answer stays at the server
+			_ = tcp.SetReadBuffer(4 << 10) // so that an unread response stays at the server
 		}
 		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		held()
@@ -119,7 +119,7 @@ func leave(ctx context.Context, _ net.Conn) error {
 	return nil
 }
 
-// read reads until the server ends the connection.
+// read reads until the server closes the connection.
 func read(_ context.Context, c net.Conn) error { return drain(c) }
 
 func drain(c net.Conn) error {
@@ -127,7 +127,7 @@ func drain(c net.Conn) error {
 	return err
 }
 
-// felt is what well-behaved clients felt.
+// felt has the latencies of well-behaved clients.
 type felt struct {
 	took   []time.Duration
 	errors map[string]int
@@ -158,11 +158,11 @@ func (f felt) String() string {
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// uploads counts those of this process: no two are equal.
+// uploads counts the uploads of this process, to make each unique.
 var uploads atomic.Int64
 
-// measure sends so many pictures a second to be classified, on schedule, half of them on connections of their own, and
-// asks each time whether the server is ready.
+// measure sends the given number of images per second, on schedule, half of them on new connections, and checks each
+// time whether the server is ready.
 func measure(t *testing.T, addr string, perSecond int, d time.Duration) felt {
 	t.Helper()
 	kept := &http.Transport{MaxIdleConnsPerHost: 100}

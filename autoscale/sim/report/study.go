@@ -130,11 +130,11 @@ func sweeps() []sweep {
 			}
 		}))
 	}
-	kpa.policy, kpa.knob = "kpa", "target utilisation"
+	kpa.policy, kpa.knob = "kpa", "target utilization"
 	for _, u := range []float64{0.95, 0.85, 0.7, 0.6, 0.5} {
 		add(&kpa, fmt.Sprint(u), sim.KPA("", u))
 	}
-	cpu.policy, cpu.knob = "hpa-cpu", "target utilisation"
+	cpu.policy, cpu.knob = "hpa-cpu", "target utilization"
 	for _, u := range []float64{0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3} {
 		add(&cpu, fmt.Sprint(u), sim.HPACPU("", u))
 	}

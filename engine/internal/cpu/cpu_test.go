@@ -56,7 +56,7 @@ func TestIncludes(t *testing.T) {
 	}
 }
 
-// TestLevelsIncludeWhatTheyExtend holds that kernels chosen for a level run on any CPU that has it.
+// TestLevelsIncludeWhatTheyExtend checks that kernels chosen for a level run on any CPU that has it.
 func TestLevelsIncludeWhatTheyExtend(t *testing.T) {
 	t.Parallel()
 	for _, l := range Levels()[1:] {

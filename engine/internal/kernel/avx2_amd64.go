@@ -4,32 +4,32 @@
 
 package kernel
 
-// tiles1AVX2 is tilesOf a tile of two vectors of columns, for n = 1.
+// tiles1AVX2 is Multiply with tiles of two vectors of columns, the tall ones of 1 rows.
 //
 //go:noescape
 func tiles1AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles2AVX2 is tilesOf a tile of two vectors of columns, for n = 2.
+// tiles2AVX2 is Multiply with tiles of two vectors of columns, the tall ones of 2 rows.
 //
 //go:noescape
 func tiles2AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles3AVX2 is tilesOf a tile of two vectors of columns, for n = 3.
+// tiles3AVX2 is Multiply with tiles of two vectors of columns, the tall ones of 3 rows.
 //
 //go:noescape
 func tiles3AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles4AVX2 is tilesOf a tile of two vectors of columns, for n = 4.
+// tiles4AVX2 is Multiply with tiles of two vectors of columns, the tall ones of 4 rows.
 //
 //go:noescape
 func tiles4AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles5AVX2 is tilesOf a tile of two vectors of columns, for n = 5.
+// tiles5AVX2 is Multiply with tiles of two vectors of columns, the tall ones of 5 rows.
 //
 //go:noescape
 func tiles5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles6AVX2 is tilesOf a tile of two vectors of columns, for n = 6.
+// tiles6AVX2 is Multiply with tiles of two vectors of columns, the tall ones of 6 rows.
 //
 //go:noescape
 func tiles6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)

@@ -4,72 +4,72 @@
 
 package kernel
 
-// tiles1AVX512 is tilesOf a tile of two vectors of columns, for n = 1.
+// tiles1AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 1 rows.
 //
 //go:noescape
 func tiles1AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles2AVX512 is tilesOf a tile of two vectors of columns, for n = 2.
+// tiles2AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 2 rows.
 //
 //go:noescape
 func tiles2AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles3AVX512 is tilesOf a tile of two vectors of columns, for n = 3.
+// tiles3AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 3 rows.
 //
 //go:noescape
 func tiles3AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles4AVX512 is tilesOf a tile of two vectors of columns, for n = 4.
+// tiles4AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 4 rows.
 //
 //go:noescape
 func tiles4AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles5AVX512 is tilesOf a tile of two vectors of columns, for n = 5.
+// tiles5AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 5 rows.
 //
 //go:noescape
 func tiles5AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles6AVX512 is tilesOf a tile of two vectors of columns, for n = 6.
+// tiles6AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 6 rows.
 //
 //go:noescape
 func tiles6AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles7AVX512 is tilesOf a tile of two vectors of columns, for n = 7.
+// tiles7AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 7 rows.
 //
 //go:noescape
 func tiles7AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles8AVX512 is tilesOf a tile of two vectors of columns, for n = 8.
+// tiles8AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 8 rows.
 //
 //go:noescape
 func tiles8AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles9AVX512 is tilesOf a tile of two vectors of columns, for n = 9.
+// tiles9AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 9 rows.
 //
 //go:noescape
 func tiles9AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles10AVX512 is tilesOf a tile of two vectors of columns, for n = 10.
+// tiles10AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 10 rows.
 //
 //go:noescape
 func tiles10AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles11AVX512 is tilesOf a tile of two vectors of columns, for n = 11.
+// tiles11AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 11 rows.
 //
 //go:noescape
 func tiles11AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles12AVX512 is tilesOf a tile of two vectors of columns, for n = 12.
+// tiles12AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 12 rows.
 //
 //go:noescape
 func tiles12AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles13AVX512 is tilesOf a tile of two vectors of columns, for n = 13.
+// tiles13AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 13 rows.
 //
 //go:noescape
 func tiles13AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
-// tiles14AVX512 is tilesOf a tile of two vectors of columns, for n = 14.
+// tiles14AVX512 is Multiply with tiles of two vectors of columns, the tall ones of 14 rows.
 //
 //go:noescape
 func tiles14AVX512(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)

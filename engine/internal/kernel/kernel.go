@@ -1,9 +1,9 @@
-// Package kernel holds the inner loops of the fp32 network: matrix tiles, Winograd's transforms and pooling,
+// Package kernel holds the inner loops of the fp32 network: matrix products, Winograd's transforms and pooling,
 // over activations with channels last. Each exists in plain Go, which is the reference, and in assembly for
-// SIMD levels; a Set is one level's. What is done in which order is engine/resnet's business.
+// SIMD levels; a Set is one level's. Package resnet decides what is computed in which order.
 //
-// Slices are indexed from their start; strides count floats. Functions panic when a slice is too short for
-// what they are asked to touch: that is a mistake of the caller, not of a user.
+// Slices are indexed from their start; strides count floats. Functions panic when a slice is too short, which is a
+// mistake of the caller, not of a user.
 package kernel
 
 import (
@@ -19,13 +19,13 @@ import (
 // Set is the kernels of one level. It is read-only and safe for concurrent use.
 type Set struct {
 	Level cpu.Level
-	// Rows is the most rows of a tile, and Columns their number of columns. Channels of outputs must be a
-	// multiple of Columns.
-	Rows, Columns int
+	// MR is the most rows of C that are computed together, NR the number of columns. Channels of outputs must be a
+	// multiple of NR.
+	MR, NR int
 
 	multiply multiplyFunc
 	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int)
-	output   [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool)
+	output   [algorithms]func(o Outputs)
 	maxPool  func(y, r0, r1, r2 []float32, columns, channels int)
 
 	stemInput  func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int)
@@ -33,11 +33,11 @@ type Set struct {
 }
 
 var generic = Set{
-	Level: cpu.Generic, Rows: 4, Columns: genericColumns,
+	Level: cpu.Generic, MR: 4, NR: genericColumns,
 	multiply: tilesOf(genericColumns, tileGeneric),
 	input: [algorithms]func(v []float32, vs int, x []float32, rs, channels int){
 		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric},
-	output: [algorithms]func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool){
+	output: [algorithms]func(o Outputs){
 		F2.outputGeneric, F4.outputGeneric, F4x2.outputGeneric, Stride2.outputGeneric},
 	maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
 }

@@ -13,8 +13,8 @@ var neon = wrap(cpu.NEON, 6, neonColumns, tilesOf(neonColumns, tileNEON),
 
 const neonColumns = 16
 
-func tileNEON(n int, c []float32, cs int, a []float32, as, rs, rows, k int, b, bias, residual []float32, relu bool) {
+func tileNEON(p Product) {
 	tiles := [...]func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int){
 		tile1NEON, tile2NEON, tile3NEON, tile4NEON, tile5NEON, tile6NEON}
-	tiles[n-1](&c[0], cs, &a[0], as, rs, rows, k, &b[0], &bias[0], first(residual), flag(relu))
+	tiles[p.M-1](&p.C[0], p.LDC, &p.A[0], p.LDA, p.RowStride, p.Rows, p.K, &p.B[0], &p.Bias[0], first(p.Residual), flag(p.ReLU))
 }

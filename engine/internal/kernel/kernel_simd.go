@@ -14,15 +14,15 @@ type (
 )
 
 // wrap gives assembly functions the signatures of the Go ones.
-func wrap(level cpu.Level, rows, columns int, multiply multiplyFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc,
+func wrap(level cpu.Level, mr, nr int, multiply multiplyFunc, inputs [algorithms]inputFunc, outputs [algorithms]outputFunc, pool poolFunc,
 	stemInput stemInputFunc, stemOutput stemOutputFunc) Set {
-	s := Set{Level: level, Rows: rows, Columns: columns, multiply: multiply}
+	s := Set{Level: level, MR: mr, NR: nr, multiply: multiply}
 	for i := range inputs {
 		s.input[i] = func(v []float32, vs int, x []float32, rs, channels int) {
 			inputs[i](&v[0], vs, &x[0], rs, channels)
 		}
-		s.output[i] = func(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
-			outputs[i](&y[0], rs, channels, rows, columns, &m[0], ms, &bias[0], first(residual), flag(relu))
+		s.output[i] = func(o Outputs) {
+			outputs[i](&o.Y[0], o.RowStride, o.Channels, o.Rows, o.Columns, &o.Sums[0], o.SumStride, &o.Bias[0], first(o.Residual), flag(o.ReLU))
 		}
 	}
 	s.stemInput = func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int) {

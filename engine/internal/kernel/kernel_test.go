@@ -82,13 +82,13 @@ func TestMultiply(t *testing.T) {
 		inputs, weights := kerneltest.NewRegion[float32](t, largest, guard), kerneltest.NewRegion[float32](t, 2*largest, guard)
 		biases, residuals := kerneltest.NewRegion[float32](t, largest, guard), kerneltest.NewRegion[float32](t, largest, guard)
 		output := kerneltest.NewRegion[float32](t, largest, guard)
-		for m := 1; m <= 3*s.Rows; m++ {
+		for m := 1; m <= 3*s.MR; m++ {
 			for k := 1; k <= 70; k++ {
 				every := 1
 				switch {
-				case m > s.Rows && testing.Short():
+				case m > s.MR && testing.Short():
 					every = 35
-				case m > s.Rows || testing.Short(): // emulated CPUs are slow
+				case m > s.MR || testing.Short(): // emulated CPUs are slow
 					every = 13
 				}
 				if (k-m)%every != 0 {
@@ -97,7 +97,7 @@ func TestMultiply(t *testing.T) {
 				for _, integers := range []bool{true, false} {
 					src := newSource(uint64(m*100+k), integers)
 					rows, panels := 1+src.IntN(4), 1+src.IntN(3)
-					columns := panels * s.Columns
+					columns := panels * s.NR
 					as, cs := k+src.IntN(9), columns+src.IntN(40)
 					if src.IntN(3) == 0 {
 						as = src.IntN(k + 1) // windows may overlap
@@ -111,9 +111,10 @@ func TestMultiply(t *testing.T) {
 						residual = residuals.Copy(src.floats((m-1)*cs + columns))
 					}
 					got := output.Slice((m-1)*cs + columns)
-					s.Multiply(m, panels, got, cs, a, as, rs, rows, k, b, bias, residual, relu, b[len(b)/2:])
+					s.Multiply(Product{M: m, N: columns, K: k, Rows: rows, RowStride: rs, A: a, LDA: as, B: b, C: got, LDC: cs,
+						Bias: bias, Residual: residual, ReLU: relu, Ahead: b[len(b)/2:]})
 					output.Check(t, "Multiply")
-					want, magnitude := exact(s.Columns, m, panels, cs, a, as, rs, rows, k, b, bias, residual, relu)
+					want, magnitude := exact(s.NR, m, panels, cs, a, as, rs, rows, k, b, bias, residual, relu)
 					for i, g := range got {
 						if i%cs >= columns {
 							if g != guard {
@@ -153,7 +154,7 @@ func TestWinograd(t *testing.T) {
 	})
 }
 
-// testWinograd convolves each channel by itself: the product over channels is Tile's.
+// testWinograd convolves each channel by itself: the product over channels is Multiply's.
 func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	positions := w.Positions()
 	rs := w.columns.size()*channels + src.IntN(50)
@@ -185,7 +186,8 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	relu := src.IntN(2) == 0
 	output := region(last)
 	y := output.Slice(last)
-	s.Output(w, y, rs, channels, rows, columns, m, vs, bias, residual, relu)
+	s.Output(w, Outputs{Y: y, RowStride: rs, Channels: channels, Rows: rows, Columns: columns, Sums: m, SumStride: vs,
+		Bias: bias, Residual: residual, ReLU: relu})
 	output.Check(t, "Output")
 	for i, got := range y {
 		row, column, c := i/rs, i%rs/channels, i%rs%channels
@@ -273,15 +275,15 @@ func TestStem(t *testing.T) {
 				m[i] = 0
 			}
 			for row := range rows {
-				for colour := range 3 {
-					u := StemWeights(taps[(colour*rows+row)*7:][:7], factor)
+				for color := range 3 {
+					u := StemWeights(taps[(color*rows+row)*7:][:7], factor)
 					for tile := range tiles {
 						for c := range stemChannels {
 							for p := range StemPositions - 1 {
 								at := v[p*vs+tile*ts+row*StemDeep:]
-								m[p*ms+tile*stemChannels+c] += float32(c) * (at[colour]*float32(u[p]) + at[3+colour]*float32(u[StemPositions+p]))
+								m[p*ms+tile*stemChannels+c] += float32(c) * (at[color]*float32(u[p]) + at[3+color]*float32(u[StemPositions+p]))
 							}
-							m[(StemPositions-1)*ms+tile*stemChannels+c] += float32(c) * last[tile*ls+row*StemDeepLast+colour] * float32(u[StemPositions-1])
+							m[(StemPositions-1)*ms+tile*stemChannels+c] += float32(c) * last[tile*ls+row*StemDeepLast+color] * float32(u[StemPositions-1])
 						}
 					}
 				}
@@ -349,8 +351,8 @@ func TestPanicsOnShortSlices(t *testing.T) {
 	each(t, func(t *testing.T, s *Set) {
 		for name, call := range map[string]func(){
 			"multiply": func() {
-				s.Multiply(1, 1, make([]float32, s.Columns-1), s.Columns, make([]float32, 8), 8, 8, 1, 8,
-					make([]float32, 8*s.Columns), make([]float32, s.Columns), nil, false, nil)
+				s.Multiply(Product{M: 1, N: s.NR, K: 8, Rows: 1, A: make([]float32, 8), LDA: 8, B: make([]float32, 8*s.NR),
+					C: make([]float32, s.NR-1), LDC: s.NR, Bias: make([]float32, s.NR)})
 			},
 			"input": func() { s.Input(F4, make([]float32, 36*16), 16, make([]float32, 36*16-1), 6*16, 16) },
 			"maxPool": func() {
@@ -383,12 +385,12 @@ func BenchmarkMultiply(b *testing.B) {
 		b.Run(s.Level.String(), func(b *testing.B) {
 			const k = 128
 			src := newSource(1, false)
-			a, w, bias := src.floats(s.Rows*k), src.floats(k*s.Columns), src.floats(s.Columns)
-			c := make([]float32, s.Rows*s.Columns)
+			a, w, bias := src.floats(s.MR*k), src.floats(k*s.NR), src.floats(s.NR)
+			c := make([]float32, s.MR*s.NR)
 			for b.Loop() {
-				s.Multiply(s.Rows, 1, c, s.Columns, a, k, k, 1, k, w, bias, nil, false, nil)
+				s.Multiply(Product{M: s.MR, N: s.NR, K: k, Rows: 1, A: a, LDA: k, B: w, C: c, LDC: s.NR, Bias: bias})
 			}
-			b.ReportMetric(float64(s.Rows*s.Columns*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
+			b.ReportMetric(float64(s.MR*s.NR*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 		})
 	}
 }

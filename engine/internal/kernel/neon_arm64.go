@@ -4,32 +4,32 @@
 
 package kernel
 
-// tile1NEON is tileGeneric with n = 1.
+// tile1NEON is tileGeneric with M = 1.
 //
 //go:noescape
 func tile1NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
 
-// tile2NEON is tileGeneric with n = 2.
+// tile2NEON is tileGeneric with M = 2.
 //
 //go:noescape
 func tile2NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
 
-// tile3NEON is tileGeneric with n = 3.
+// tile3NEON is tileGeneric with M = 3.
 //
 //go:noescape
 func tile3NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
 
-// tile4NEON is tileGeneric with n = 4.
+// tile4NEON is tileGeneric with M = 4.
 //
 //go:noescape
 func tile4NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
 
-// tile5NEON is tileGeneric with n = 5.
+// tile5NEON is tileGeneric with M = 5.
 //
 //go:noescape
 func tile5NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)
 
-// tile6NEON is tileGeneric with n = 6.
+// tile6NEON is tileGeneric with M = 6.
 //
 //go:noescape
 func tile6NEON(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int)

@@ -2,18 +2,18 @@ package kernel
 
 import "fmt"
 
-// The stem is a 7x7 convolution of stride 2 on three colours. Along a row it is the sum of two convolutions of stride 1:
+// The stem is a 7x7 convolution of stride 2 on three colors. Along a row it is the sum of two convolutions of stride 1:
 // of four taps on the pixels of even places, and of three on those of odd ones. A minimal filtering algorithm computes
 // four outputs of the first with seven products, F(4,4), and of the second with six, F(4,3); both interpolate at 0, 1, -1,
 // 2, -2 and infinity, so that there the products of both can be summed before they are transformed back, as those of the
-// seven rows and three colours are. F(4,4) has one point more, 1/2. In all a tile of four outputs takes 6 x 42 + 21
+// seven rows and three colors are. F(4,4) has one point more, 1/2. In all a tile of four outputs takes 6 x 42 + 21
 // products for each output channel instead of 588.
 //
 // The method is Winograd's ("Arithmetic Complexity of Computations", 1980): with q_p(z) for F(4,3)'s combination of six
 // values at point p (minimal's bt) and M's for infinity, F(4,4) combines seven values e as q_p(e1..e6) - q_p(e0..e5)/2,
 // and as q_infinity(e0..e5) at its own point.
 const (
-	// StemOutputs is the neighbouring outputs of a tile, and StemPositions the products that they are made of.
+	// StemOutputs is the neighboring outputs of a tile, and StemPositions the products that they are made of.
 	StemOutputs, StemPositions = 4, 7
 	// StemDeep is how many values of an input row go into a product at the positions but the last, StemDeepLast at the last.
 	StemDeep, StemDeepLast = 6, 3
@@ -26,8 +26,8 @@ const (
 	stemChannels = 64
 )
 
-// StemInput transforms a row of normalised pixels for so many tiles. Of tile t, position p is v[p*vs+t*ts:][:StemDeep] - for
-// even places three colours, then for odd ones - and the last position last[t*ls:][:StemDeepLast].
+// StemInput transforms a row of normalized pixels for so many tiles. Of tile t, position p is v[p*vs+t*ts:][:StemDeep] - for
+// even places three colors, then for odd ones - and the last position last[t*ls:][:StemDeepLast].
 func (s *Set) StemInput(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int) {
 	end := tiles - 1
 	_, _ = v[(StemPositions-2)*vs+end*ts+StemDeep-1], last[end*ls+StemDeepLast-1]
@@ -45,7 +45,7 @@ func (s *Set) StemOutput(y, m []float32, ms int, bias []float32, tiles int) {
 	s.stemOutput(y, m, ms, bias, tiles)
 }
 
-// StemWeights transforms one row of seven taps, times a factor, for one colour: for even places u[p], for odd ones
+// StemWeights transforms one row of seven taps, times a factor, for one color: for even places u[p], for odd ones
 // u[StemPositions+p] at position p, where the last of these is unused. It computes in float64, as it is done once.
 func StemWeights(taps []float32, factor float64) (u [2 * StemPositions]float64) {
 	var w [7]float64

@@ -129,20 +129,31 @@ func (s *Set) Input(w *Winograd, v []float32, vs int, x []float32, rs, channels 
 	s.input[w.index](v, vs, x, rs, channels)
 }
 
-// Output transforms sums of products back: m[i*ms+c] at position i gives the Height x Width outputs, of which the
-// upper left rows x columns are stored at y with bias, the residual (nil, or laid out as y) and, when
-// relu is set, max(0, x). Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
-func (s *Set) Output(w *Winograd, y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
-	checkChannels(channels)
-	if rows < 1 || rows > w.Height || columns < 1 || columns > w.Width {
-		panic(fmt.Sprintf("kernel: %d x %d outputs of a tile", rows, columns))
+// Outputs is a tile of outputs and what they are made of. Pixels of a row lie Channels apart.
+type Outputs struct {
+	Y             []float32 // the upper left Rows x Columns of Height x Width outputs are stored here
+	RowStride     int
+	Channels      int // a multiple of 16
+	Rows, Columns int
+	Sums          []float32 // of channel c at position i: Sums[i*SumStride+c]
+	SumStride     int
+	Bias          []float32
+	Residual      []float32 // laid out as Y, and may be Y; nil for none
+	ReLU          bool      // max(0, x) of all this
+}
+
+// Output transforms a tile's sums of products back and adds bias and residual.
+func (s *Set) Output(w *Winograd, o Outputs) {
+	checkChannels(o.Channels)
+	if o.Rows < 1 || o.Rows > w.Height || o.Columns < 1 || o.Columns > w.Width {
+		panic(fmt.Sprintf("kernel: %d x %d outputs of a tile", o.Rows, o.Columns))
 	}
-	last := (rows-1)*rs + columns*channels - 1
-	_, _, _ = y[last], m[(w.Positions()-1)*ms+channels-1], bias[channels-1]
-	if residual != nil {
-		_ = residual[last]
+	last := (o.Rows-1)*o.RowStride + o.Columns*o.Channels - 1
+	_, _, _ = o.Y[last], o.Sums[(w.Positions()-1)*o.SumStride+o.Channels-1], o.Bias[o.Channels-1]
+	if o.Residual != nil {
+		_ = o.Residual[last]
 	}
-	s.output[w.index](y, rs, channels, rows, columns, m, ms, bias, residual, relu)
+	s.output[w.index](o)
 }
 
 func checkChannels(channels int) {
@@ -165,24 +176,24 @@ func (w *Winograd) inputGeneric(v []float32, vs int, x []float32, rs, channels i
 	}
 }
 
-func (w *Winograd) outputGeneric(y []float32, rs, channels, rows, columns int, m []float32, ms int, bias, residual []float32, relu bool) {
+func (w *Winograd) outputGeneric(o Outputs) {
 	var d, t [largest]float32
-	for c := range channels {
+	for c := range o.Channels {
 		for i := range w.Positions() {
-			d[i] = m[i*ms+c]
+			d[i] = o.Sums[i*o.SumStride+c]
 		}
 		transform(t[:], w.rows.at, w.columns.at, d[:])
-		for i := range rows {
-			for j := range columns {
-				at := i*rs + j*channels + c
-				sum := t[i*w.Width+j] + bias[c]
-				if residual != nil {
-					sum += residual[at]
+		for i := range o.Rows {
+			for j := range o.Columns {
+				at := i*o.RowStride + j*o.Channels + c
+				sum := t[i*w.Width+j] + o.Bias[c]
+				if o.Residual != nil {
+					sum += o.Residual[at]
 				}
-				if relu {
+				if o.ReLU {
 					sum = max(0, sum)
 				}
-				y[at] = sum
+				o.Y[at] = sum
 			}
 		}
 	}

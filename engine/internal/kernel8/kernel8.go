@@ -1,4 +1,4 @@
-// Package kernel8 holds the inner loops of the int8 network: tiles of products of 8-bit activations and weights, and
+// Package kernel8 holds the inner loops of the int8 network: convolutions of 8-bit activations and weights, and
 // pooling, over activations with channels last. As in package kernel there is plain Go, which is the reference, and
 // assembly for SIMD levels; all give the same bytes.
 //
@@ -17,7 +17,7 @@ import (
 //go:generate sh -c "cd _asm && go run . -out ../tile_amd64.s -stubs ../tile_amd64.go -pkg kernel8"
 //go:generate sh -c "go run ./_neon > tile_arm64.s"
 
-// Pixels is the number of neighbouring pixels of a tile; it divides every width of the network.
+// Pixels is the number of neighboring pixels of a tile; it divides every width of the network.
 const Pixels = 7
 
 // Set is the kernels of one level. It is read-only and safe for concurrent use.
@@ -31,14 +31,14 @@ type Set struct {
 
 	packing packing
 	widen   func(wide, packed []int8) // nil where tiles read bytes
-	tiles   tilesFunc
+	tiles   convolveFunc
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
 }
 
 // Geometry says where a convolution finds its input and puts its output; strides count bytes.
 type Geometry struct {
 	Rows        int // rows of the kernel
-	Steps       int // groups of four neighbouring bytes in each: kernel width times input channels, rounded up
+	Steps       int // groups of four neighboring bytes in each: kernel width times input channels, rounded up
 	RowStride   int // from one row of the input to the next
 	PixelStride int // from one pixel's input to the next one's
 	DstStride   int // from one pixel of the output to the next
@@ -49,11 +49,26 @@ type Geometry struct {
 	DstLine int // from one line of the output to the next
 }
 
-type (
-	tilesFunc func(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
-	// tileFunc is tilesFunc for a single tile.
-	tileFunc func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32)
-)
+// Convolution is lines of Tiles*Pixels neighboring outputs, of Channels channels, and what they are made of:
+//
+//	sum = sum over rows r, bytes i of Src[l*SrcLine+p*PixelStride+r*RowStride+i] * W[r][i][c]
+//	at = l*DstLine + p*DstStride + c
+//	Dst[at] = saturate(round(sum*Mul[c] + Bias[p*BiasStride+c] + Residual[at]*ResidualMul))
+//
+// for line l, pixel p and channel c, where saturate cuts to 0..255, which is also ReLU.
+type Convolution struct {
+	Geometry
+	Lines       int
+	Dst         []uint8
+	Src         []uint8 // up to three bytes behind a kernel's row are read and multiplied by zero
+	W           []int8  // a panel that Pack made, as Widen returns it
+	Mul, Bias   []float32
+	Residual    []uint8 // nil for none; may be Dst
+	ResidualMul float32
+}
+
+// convolveFunc is Convolve; of a single tile where it says so.
+type convolveFunc func(c Convolution)
 
 // genericChannels is Channels of plain Go.
 const genericChannels = 16
@@ -83,51 +98,49 @@ func Sets() []*Set {
 	return sets
 }
 
-// Convolve computes lines of Tiles*Pixels neighbouring outputs, of Channels channels:
-//
-//	sum = sum over rows r, bytes i of src[l*SrcLine+p*PixelStride+r*RowStride+i] * w[r][i][c]
-//	at = l*DstLine + p*DstStride + c
-//	dst[at] = saturate(round(sum*mul[c] + bias[p*BiasStride+c] + residual[at]*residualMul))
-//
-// for line l, pixel p and channel c, where saturate cuts to 0..255, which is also ReLU. residual may be nil; it may be dst. Up
-// to three bytes behind a kernel's row are read and multiplied by zero. w is a panel that Pack made, as Widen returns it.
-func (s *Set) Convolve(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
-	if lines < 1 || g.Tiles < 1 || g.Rows < 1 || g.Steps < 1 {
-		panic(fmt.Sprintf("kernel8: %d lines of %d tiles, %d rows of %d steps", lines, g.Tiles, g.Rows, g.Steps))
+// Convolve computes a convolution.
+func (s *Set) Convolve(c Convolution) {
+	if c.Lines < 1 || c.Tiles < 1 || c.Rows < 1 || c.Steps < 1 {
+		panic(fmt.Sprintf("kernel8: %d lines of %d tiles, %d rows of %d steps", c.Lines, c.Tiles, c.Rows, c.Steps))
 	}
-	line, pixel := lines-1, g.Tiles*Pixels-1 // the last ones
-	end := line*g.DstLine + pixel*g.DstStride + s.Channels - 1
-	_, _ = dst[end], src[line*g.SrcLine+pixel*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps-1]
-	_, _, _ = w[max(s.Panel(g), s.Room(s.Panel(g)))-1], mul[s.Channels-1], bias[pixel*g.BiasStride+s.Channels-1]
-	if residual != nil {
-		_ = residual[end]
+	line, pixel := c.Lines-1, c.Tiles*Pixels-1 // the last ones
+	end := line*c.DstLine + pixel*c.DstStride + s.Channels - 1
+	_, _ = c.Dst[end], c.Src[line*c.SrcLine+pixel*c.PixelStride+(c.Rows-1)*c.RowStride+4*c.Steps-1]
+	panel := s.Panel(c.Geometry)
+	_, _, _ = c.W[max(panel, s.Room(panel))-1], c.Mul[s.Channels-1], c.Bias[pixel*c.BiasStride+s.Channels-1]
+	if c.Residual != nil {
+		_ = c.Residual[end]
 	}
-	s.tiles(lines, dst, src, w, g, mul, bias, residual, residualMul)
+	s.tiles(c)
 }
 
 // tilesOf convolves tile by tile.
-func tilesOf(tile tileFunc) tilesFunc {
-	return func(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
-		for line := range lines {
-			for t := range g.Tiles {
-				to := line*g.DstLine + t*Pixels*g.DstStride
-				var beside []uint8
-				if residual != nil {
-					beside = residual[to:]
+func tilesOf(tile convolveFunc) convolveFunc {
+	return func(c Convolution) {
+		for line := range c.Lines {
+			for t := range c.Tiles {
+				one := c
+				one.Lines, one.Tiles = 1, 1
+				to := line*c.DstLine + t*Pixels*c.DstStride
+				one.Dst, one.Src = c.Dst[to:], c.Src[line*c.SrcLine+t*Pixels*c.PixelStride:]
+				one.Bias = c.Bias[t*Pixels*c.BiasStride:]
+				if c.Residual != nil {
+					one.Residual = c.Residual[to:]
 				}
-				tile(dst[to:], src[line*g.SrcLine+t*Pixels*g.PixelStride:], w, g, mul, bias[t*Pixels*g.BiasStride:], beside, residualMul)
+				tile(one)
 			}
 		}
 	}
 }
 
-func tileGeneric(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
+// tileGeneric convolves one tile.
+func tileGeneric(conv Convolution) {
 	const channels = genericChannels
 	for p := range Pixels {
 		var sum [channels]int32
-		at := w
-		for r := range g.Rows {
-			from := src[p*g.PixelStride+r*g.RowStride:][:4*g.Steps]
+		at := conv.W
+		for r := range conv.Rows {
+			from := conv.Src[p*conv.PixelStride+r*conv.RowStride:][:4*conv.Steps]
 			for i := 0; i < len(from); i += 4 {
 				x0, x1, x2, x3 := int32(from[i]), int32(from[i+1]), int32(from[i+2]), int32(from[i+3])
 				step := (*[4 * channels]int8)(at)
@@ -139,11 +152,11 @@ func tileGeneric(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, re
 		}
 		for c, v := range sum {
 			// The conversions keep the compiler from fusing multiplication and addition, which rounds differently.
-			y := float32(float32(v)*mul[c]) + bias[p*g.BiasStride+c]
-			if residual != nil {
-				y = float32(y) + float32(float32(residual[p*g.DstStride+c])*residualMul)
+			y := float32(float32(v)*conv.Mul[c]) + conv.Bias[p*conv.BiasStride+c]
+			if conv.Residual != nil {
+				y = float32(y) + float32(float32(conv.Residual[p*conv.DstStride+c])*conv.ResidualMul)
 			}
-			dst[p*g.DstStride+c] = saturate(y)
+			conv.Dst[p*conv.DstStride+c] = saturate(y)
 		}
 	}
 }

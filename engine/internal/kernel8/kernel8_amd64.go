@@ -18,10 +18,10 @@ var (
 
 // inAssembly gives a function in assembly the signature of the Go ones.
 func inAssembly(f func(dst, src *uint8, w *int8, rows, steps, rowStride, pixelStride, dstStride int, mul, bias *float32, biasStride int,
-	residual *uint8, residualMul float32, lines, tiles, srcLine, dstLine int)) tilesFunc {
-	return func(lines int, dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
-		f(&dst[0], &src[0], &w[0], g.Rows, g.Steps, g.RowStride, g.PixelStride, g.DstStride, &mul[0], &bias[0], g.BiasStride,
-			first(residual), residualMul, lines, g.Tiles, g.SrcLine, g.DstLine)
+	residual *uint8, residualMul float32, lines, tiles, srcLine, dstLine int)) convolveFunc {
+	return func(c Convolution) {
+		f(&c.Dst[0], &c.Src[0], &c.W[0], c.Rows, c.Steps, c.RowStride, c.PixelStride, c.DstStride, &c.Mul[0], &c.Bias[0], c.BiasStride,
+			first(c.Residual), c.ResidualMul, c.Lines, c.Tiles, c.SrcLine, c.DstLine)
 	}
 }
 
@@ -32,13 +32,14 @@ func with16Bits(s Set) Set {
 		products1AVX2, products2AVX2, products3AVX2, products4AVX2, products5AVX2, products6AVX2,
 	}
 	s.Winograd = &Winograd{
-		Rows: len(products), Columns: 16,
+		MR: len(products), NR: 16,
 		input: func(v []int16, vs int, x []uint8, rs, channels int) { inputAVX2(&v[0], vs, &x[0], rs, channels) },
-		products: func(n tiles.Rows, panels int, m []int32, ms int, v []int16, vs, k int, u []int16) {
-			products[n.N-1](&m[0], ms, &v[0], vs, k, &u[0], panels, n.Tall, n.Low)
+		multiply: func(rows tiles.Rows, p Product) {
+			products[rows.N-1](&p.C[0], p.LDC, &p.A[0], p.LDA, p.K, &p.B[0], p.N/16, rows.Tall, rows.Low)
 		},
-		output: func(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32) {
-			outputAVX2(&y[0], rs, channels, rows, columns, &m[0], ms, &mul[0], &bias[0], first(residual), residualMul)
+		output: func(o Outputs) {
+			outputAVX2(&o.Y[0], o.RowStride, o.Channels, o.Rows, o.Columns, &o.Sums[0], o.SumStride, &o.Mul[0], &o.Bias[0],
+				first(o.Residual), o.ResidualMul)
 		},
 	}
 	return s

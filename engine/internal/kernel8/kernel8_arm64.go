@@ -15,9 +15,9 @@ var (
 
 // inAssembly gives a tile in assembly the signature of the Go functions.
 func inAssembly(tile func(dst, src *uint8, w *int8, rows, steps, rowStride, pixelStride, dstStride int, mul, bias *float32, biasStride int,
-	residual *uint8, residualMul float32)) tilesFunc {
-	return tilesOf(func(dst, src []uint8, w []int8, g Geometry, mul, bias []float32, residual []uint8, residualMul float32) {
-		tile(&dst[0], &src[0], &w[0], g.Rows, g.Steps, g.RowStride, g.PixelStride, g.DstStride, &mul[0], &bias[0], g.BiasStride,
-			first(residual), residualMul)
+	residual *uint8, residualMul float32)) convolveFunc {
+	return tilesOf(func(c Convolution) {
+		tile(&c.Dst[0], &c.Src[0], &c.W[0], c.Rows, c.Steps, c.RowStride, c.PixelStride, c.DstStride, &c.Mul[0], &c.Bias[0], c.BiasStride,
+			first(c.Residual), c.ResidualMul)
 	})
 }

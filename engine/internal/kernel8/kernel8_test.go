@@ -88,7 +88,7 @@ func TestConvolve(t *testing.T) {
 			factor := r.Float32()
 			got := output.Slice(end)
 			w = s.Widen(widened.Slice(s.Room(len(w))), w)
-			s.Convolve(lines, got, src, w, g, mul, bias, residual, factor)
+			s.Convolve(Convolution{g, lines, got, src, w, mul, bias, residual, factor})
 			output.Check(t, "Convolve")
 			for i := range got {
 				line, p, c := i/g.DstLine, i%g.DstLine/g.DstStride, i%g.DstLine%g.DstStride
@@ -183,7 +183,7 @@ func BenchmarkConvolve(b *testing.B) {
 			src, dst := make([]uint8, Pixels*256), make([]uint8, Pixels*s.Channels)
 			mul := make([]float32, s.Channels)
 			for b.Loop() {
-				s.Convolve(1, dst, src, w, g, mul, mul, nil, 0)
+				s.Convolve(Convolution{Geometry: g, Lines: 1, Dst: dst, Src: src, W: w, Mul: mul, Bias: mul})
 			}
 			b.ReportMetric(float64(Pixels*s.Channels*256)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GMAC/s")
 		})

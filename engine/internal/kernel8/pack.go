@@ -3,7 +3,7 @@ package kernel8
 import "encoding/binary"
 
 // packing is how a level's tiles read weights. A panel holds those of a tile's channels, row by row of the kernel; in a
-// row, depth neighbouring bytes of one channel, then of the next, and so on, and behind the last whole depth the same
+// row, depth neighboring bytes of one channel, then of the next, and so on, and behind the last whole depth the same
 // with four bytes each.
 type packing struct {
 	depth   int  // a multiple of 4
@@ -64,7 +64,7 @@ func (s *Set) Room(weights int) int {
 	return 2 * weights
 }
 
-// Widen brings packed weights, of whole panels, to the width in which Tile reads them, in room of Room(len(packed)) bytes:
+// Widen brings packed weights, of whole panels, to the width in which Convolve reads them, in room of Room(len(packed)) bytes:
 // where an instruction multiplies bytes they stay where they are. Memory has them in bytes at all levels: widened they
 // would be read from there at half the speed, and take twice of it.
 func (s *Set) Widen(room, packed []int8) []int8 {

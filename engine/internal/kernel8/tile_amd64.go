@@ -4,17 +4,17 @@
 
 package kernel8
 
-// tilesVNNI is tilesOf tileGeneric, for 64 channels, with AVX-512 and its VNNI extension.
+// tilesVNNI is Convolve for 64 channels, with AVX-512 and its VNNI extension.
 //
 //go:noescape
 func tilesVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 
-// tilesAVXVNNI is tilesOf tileGeneric, for 16 channels, with AVX2 and AVX-VNNI.
+// tilesAVXVNNI is Convolve for 16 channels, with AVX2 and AVX-VNNI.
 //
 //go:noescape
 func tilesAVXVNNI(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
 
-// tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights were widened, with AVX2.
+// tilesAVX2 is Convolve for 8 channels whose weights were widened, with AVX2.
 //
 //go:noescape
 func tilesAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride int, pixelStride int, dstStride int, mul *float32, bias *float32, biasStride int, residual *uint8, residualMul float32, lines int, tiles int, srcLine int, dstLine int)
@@ -29,32 +29,32 @@ func widenAVX2(dst *int8, src *int8, n int)
 //go:noescape
 func inputAVX2(v *int16, vs int, x *uint8, rs int, channels int)
 
-// products1AVX2 is productsOf productGeneric, for 16 columns and n = 1.
+// products1AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 1 rows.
 //
 //go:noescape
 func products1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// products2AVX2 is productsOf productGeneric, for 16 columns and n = 2.
+// products2AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 2 rows.
 //
 //go:noescape
 func products2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// products3AVX2 is productsOf productGeneric, for 16 columns and n = 3.
+// products3AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 3 rows.
 //
 //go:noescape
 func products3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// products4AVX2 is productsOf productGeneric, for 16 columns and n = 4.
+// products4AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 4 rows.
 //
 //go:noescape
 func products4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// products5AVX2 is productsOf productGeneric, for 16 columns and n = 5.
+// products5AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 5 rows.
 //
 //go:noescape
 func products5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// products6AVX2 is productsOf productGeneric, for 16 columns and n = 6.
+// products6AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 6 rows.
 //
 //go:noescape
 func products6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)

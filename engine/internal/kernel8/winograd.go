@@ -23,12 +23,12 @@ import (
 //
 // It pays where products of bytes cost as much as products of 16 bits. It is read-only and safe for concurrent use.
 type Winograd struct {
-	// Rows is the most rows of a product's tile, and Columns their number of output channels.
-	Rows, Columns int
+	// MR is the most rows of C that are computed together, NR the number of columns.
+	MR, NR int
 
 	input    func(v []int16, vs int, x []uint8, rs, channels int)
-	products func(n tiles.Rows, panels int, m []int32, ms int, v []int16, vs, k int, u []int16)
-	output   func(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32)
+	multiply func(rows tiles.Rows, p Product)
+	output   func(o Outputs)
 }
 
 // M is the number of outputs of a Winograd tile in one dimension, Positions that of its products.
@@ -38,18 +38,18 @@ const (
 )
 
 // portable is Winograd in plain Go, the reference.
-var portable = Winograd{Rows: 4, Columns: genericChannels, input: inputGeneric, products: productsGeneric, output: outputGeneric}
+var portable = Winograd{MR: 4, NR: genericChannels, input: inputGeneric, multiply: multiplyGeneric, output: outputGeneric}
 
-// Pack transforms the weights of one panel of Columns output channels and puts them where products look for them, in u,
+// Pack transforms the weights of one panel of NR output channels and puts them where Multiply reads them, in u,
 // which has Positions*out*in elements for all panels: position by position, panel by panel, the weights of two
-// neighbouring input channels together. at returns the 3x3 kernel of an output and an input channel, row by row. in is
+// neighboring input channels together. at returns the 3x3 kernel of an output and an input channel, row by row. in is
 // even.
 func (w *Winograd) Pack(u []int16, panel, out, in int, at func(o, i int) []int8) {
-	for column := range w.Columns {
+	for column := range w.NR {
 		for i := range in {
-			for position, value := range transformKernel(at(panel*w.Columns+column, i)) {
-				to := (position*out/w.Columns + panel) * in * w.Columns
-				u[to+(i/2*w.Columns+column)*2+i%2] = value
+			for position, value := range transformKernel(at(panel*w.NR+column, i)) {
+				to := (position*out/w.NR + panel) * in * w.NR
+				u[to+(i/2*w.NR+column)*2+i%2] = value
 			}
 		}
 	}
@@ -80,33 +80,52 @@ func (w *Winograd) Input(v []int16, vs int, x []uint8, rs, channels int) {
 	w.input(v, vs, x, rs, channels)
 }
 
-// Product multiplies n rows, a tile of pixels each, with panels of packed weights at one position:
+// Product is BLAS's GEMM at one position, M tiles of pixels by N output channels, with B packed in panels of NR columns:
 //
-//	m[t*ms+c] = sum over input channels i below k of v[t*vs+i] * u[(c/Columns*k/2+i/2)*2*Columns+c%Columns*2+i%2]
-//
-// for t below n and c below panels*Columns. k is even.
-func (w *Winograd) Product(n, panels int, m []int32, ms int, v []int16, vs, k int, u []int16) {
-	if n < 1 || panels < 1 || k < 2 || k%2 != 0 {
-		panic(fmt.Sprintf("kernel8: product of %d tiles and %d panels, %d deep", n, panels, k))
-	}
-	_, _, _ = m[(n-1)*ms+panels*w.Columns-1], v[(n-1)*vs+k-1], u[k*panels*w.Columns-1]
-	w.products(tiles.Cut(n, w.Rows), panels, m, ms, v, vs, k, u)
+//	C[i*LDC+j] = sum over l below K of A[i*LDA+l] * B[(j/NR*K/2+l/2)*2*NR+j%NR*2+l%2]
+type Product struct {
+	M, N, K int // N is a multiple of NR, K is even
+	A       []int16
+	LDA     int
+	B       []int16
+	C       []int32
+	LDC     int
 }
 
-// Output transforms the products of a tile, m[i*ms+c] at position i, back to sums, finishes them as Convolve does, with
-// the same bias for all pixels, and stores the upper left rows x columns (1..M) of them at y. Pixels of a row lie channels
-// apart, rows rs; residual is laid out as y, and may be nil or y. channels is a multiple of 16.
-func (w *Winograd) Output(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32) {
-	checkChannels(channels)
-	if rows < 1 || rows > M || columns < 1 || columns > M {
-		panic(fmt.Sprintf("kernel8: %d x %d outputs of a tile", rows, columns))
+// Multiply computes a product.
+func (w *Winograd) Multiply(p Product) {
+	if p.M < 1 || p.N < 1 || p.N%w.NR != 0 || p.K < 2 || p.K%2 != 0 {
+		panic(fmt.Sprintf("kernel8: product of %d x %d, %d deep", p.M, p.N, p.K))
 	}
-	last := (rows-1)*rs + columns*channels - 1
-	_, _, _, _ = y[last], m[(Positions-1)*ms+channels-1], mul[channels-1], bias[channels-1]
-	if residual != nil {
-		_ = residual[last]
+	_, _, _ = p.C[(p.M-1)*p.LDC+p.N-1], p.A[(p.M-1)*p.LDA+p.K-1], p.B[p.K*p.N-1]
+	w.multiply(tiles.Cut(p.M, w.MR), p)
+}
+
+// Outputs is a tile of outputs and what they are made of. Pixels of a row lie Channels apart.
+type Outputs struct {
+	Y             []uint8 // the upper left Rows x Columns (1..M) outputs are stored here
+	RowStride     int
+	Channels      int // a multiple of 16
+	Rows, Columns int
+	Sums          []int32 // of channel c at position i: Sums[i*SumStride+c]
+	SumStride     int
+	Mul, Bias     []float32 // as a Convolution's, with the same bias for all pixels
+	Residual      []uint8   // laid out as Y, and may be Y; nil for none
+	ResidualMul   float32
+}
+
+// Output transforms a tile's products back to sums and finishes them as Convolve does.
+func (w *Winograd) Output(o Outputs) {
+	checkChannels(o.Channels)
+	if o.Rows < 1 || o.Rows > M || o.Columns < 1 || o.Columns > M {
+		panic(fmt.Sprintf("kernel8: %d x %d outputs of a tile", o.Rows, o.Columns))
 	}
-	w.output(y, rs, channels, rows, columns, m, ms, mul, bias, residual, residualMul)
+	last := (o.Rows-1)*o.RowStride + o.Columns*o.Channels - 1
+	_, _, _, _ = o.Y[last], o.Sums[(Positions-1)*o.SumStride+o.Channels-1], o.Mul[o.Channels-1], o.Bias[o.Channels-1]
+	if o.Residual != nil {
+		_ = o.Residual[last]
+	}
+	w.output(o)
 }
 
 func checkChannels(channels int) {
@@ -133,46 +152,42 @@ func inputGeneric(v []int16, vs int, x []uint8, rs, channels int) {
 	}
 }
 
-func productsGeneric(rows tiles.Rows, panels int, m []int32, ms int, v []int16, vs, k int, u []int16) {
-	for q := range panels {
-		productGeneric(rows.Sum(), m[q*genericChannels:], ms, v, vs, k, u[q*k*genericChannels:])
-	}
-}
-
-// productGeneric multiplies n rows with one panel.
-func productGeneric(n int, m []int32, ms int, v []int16, vs, k int, u []int16) {
+func multiplyGeneric(_ tiles.Rows, p Product) {
 	const columns = genericChannels
-	for t := range n {
-		var sum [columns]int32
-		for i, at := 0, v[t*vs:][:k]; i < k; i += 2 {
-			x0, x1 := int32(at[i]), int32(at[i+1])
-			pairs := (*[2 * columns]int16)(u[i*columns:])
-			for c := range sum {
-				sum[c] += x0*int32(pairs[2*c]) + x1*int32(pairs[2*c+1])
+	for q := 0; q < p.N; q += columns {
+		for row := range p.M {
+			var sum [columns]int32
+			for i, at := 0, p.A[row*p.LDA:][:p.K]; i < p.K; i += 2 {
+				x0, x1 := int32(at[i]), int32(at[i+1])
+				pairs := (*[2 * columns]int16)(p.B[q*p.K+i*columns:])
+				for c := range sum {
+					sum[c] += x0*int32(pairs[2*c]) + x1*int32(pairs[2*c+1])
+				}
 			}
+			copy(p.C[row*p.LDC+q:], sum[:])
 		}
-		copy(m[t*ms:], sum[:])
 	}
 }
 
-func outputGeneric(y []uint8, rs, channels, rows, columns int, m []int32, ms int, mul, bias []float32, residual []uint8, residualMul float32) {
+func outputGeneric(o Outputs) {
 	once := func(d [4]int32) [2]int32 { return [2]int32{d[0] + d[1] + d[2], d[1] - d[2] - d[3]} }
-	for c := range channels {
+	for c := range o.Channels {
+		at := func(position int) int32 { return o.Sums[position*o.SumStride+c] }
 		var half [M][4]int32
 		for j := range 4 {
-			for i, value := range once([4]int32{m[j*ms+c], m[(4+j)*ms+c], m[(8+j)*ms+c], m[(12+j)*ms+c]}) {
+			for i, value := range once([4]int32{at(j), at(4 + j), at(8 + j), at(12 + j)}) {
 				half[i][j] = value
 			}
 		}
-		for i := range rows {
+		for i := range o.Rows {
 			sums := once(half[i])
-			for j := range columns {
-				at := i*rs + j*channels + c
-				z := float32(float32(sums[j]>>2)*mul[c]) + bias[c]
-				if residual != nil {
-					z = float32(z) + float32(float32(residual[at])*residualMul)
+			for j := range o.Columns {
+				at := i*o.RowStride + j*o.Channels + c
+				z := float32(float32(sums[j]>>2)*o.Mul[c]) + o.Bias[c]
+				if o.Residual != nil {
+					z = float32(z) + float32(float32(o.Residual[at])*o.ResidualMul)
 				}
-				y[at] = saturate(z)
+				o.Y[at] = saturate(z)
 			}
 		}
 	}

@@ -44,16 +44,16 @@ func TestWinogradInput(t *testing.T) {
 	})
 }
 
-func TestWinogradProduct(t *testing.T) {
+func TestWinogradMultiply(t *testing.T) {
 	t.Parallel()
 	eachWinograd(t, func(t *testing.T, w *Winograd) {
 		source, weights := kerneltest.NewRegion[int16](t, 1<<12, 0), kerneltest.NewRegion[int16](t, 1<<13, 0)
 		output := kerneltest.NewRegion[int32](t, 1<<10, guard)
-		for n := 1; n <= 3*w.Rows; n++ {
+		for n := 1; n <= 3*w.MR; n++ {
 			for k := 2; k <= 130; k += 2 {
 				r := rand.New(rand.NewPCG(uint64(n), uint64(k)))
 				panels := 1 + r.IntN(3)
-				columns := panels * w.Columns
+				columns := panels * w.NR
 				vs, ms := k+r.IntN(9), columns+r.IntN(9)
 				v, u := source.Slice((n-1)*vs+k), weights.Slice(k*columns)
 				for i := range v {
@@ -63,16 +63,16 @@ func TestWinogradProduct(t *testing.T) {
 					u[i] = int16(r.IntN(2305) - 1152) // what Pack makes
 				}
 				m := output.Slice((n-1)*ms + columns)
-				w.Product(n, panels, m, ms, v, vs, k, u)
+				w.Multiply(Product{M: n, N: columns, K: k, A: v, LDA: vs, B: u, C: m, LDC: ms})
 				output.Check(t, "Product")
 				for i, got := range m {
 					tile, c := i/ms, i%ms
 					want := int32(guard)
 					if c < columns {
-						panel := u[c/w.Columns*k*w.Columns:]
+						panel := u[c/w.NR*k*w.NR:]
 						want = 0
 						for i := range k {
-							want += int32(v[tile*vs+i]) * int32(panel[(i/2*w.Columns+c%w.Columns)*2+i%2])
+							want += int32(v[tile*vs+i]) * int32(panel[(i/2*w.NR+c%w.NR)*2+i%2])
 						}
 					}
 					if got != want {
@@ -108,9 +108,9 @@ func TestWinogradOutput(t *testing.T) {
 			}
 			factor := r.Float32()
 			want := slices.Repeat([]uint8{guard}, last)
-			outputGeneric(want, rs, channels, rows, columns, m, ms, mul, bias, residual, factor)
+			outputGeneric(Outputs{want, rs, channels, rows, columns, m, ms, mul, bias, residual, factor})
 			got := output.Slice(last)
-			w.Output(got, rs, channels, rows, columns, m, ms, mul, bias, residual, factor)
+			w.Output(Outputs{got, rs, channels, rows, columns, m, ms, mul, bias, residual, factor})
 			output.Check(t, "Output")
 			if !slices.Equal(got, want) {
 				t.Fatalf("trial %d, %d channels, %d x %d: other than plain Go's", trial, channels, rows, columns)
@@ -126,7 +126,7 @@ func TestWinogradIsExact(t *testing.T) {
 	eachWinograd(t, func(t *testing.T, w *Winograd) {
 		for trial, in := range []int{16, 48, 64, 512, 1824} {
 			r := rand.New(rand.NewPCG(uint64(trial), 12))
-			out := w.Columns
+			out := w.NR
 			kernels := make([]int8, out*in*9)
 			for i := range kernels {
 				kernels[i] = int8(r.Uint32())
@@ -145,7 +145,7 @@ func TestWinogradIsExact(t *testing.T) {
 			w.Pack(u, 0, out, in, kernel)
 			w.Input(v, in, x, 4*in, in)
 			for position := range Positions {
-				w.Product(1, 1, m[position*out:], out, v[position*in:], in, in, u[position*in*out:])
+				w.Multiply(Product{M: 1, N: out, K: in, A: v[position*in:], LDA: in, B: u[position*in*out:], C: m[position*out:], LDC: out})
 			}
 			for o := range out {
 				for pixel, got := range outputs(m[o:], out) {

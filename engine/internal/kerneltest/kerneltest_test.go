@@ -59,7 +59,7 @@ func TestRegionFindsWritesBefore(t *testing.T) {
 	}
 }
 
-// TestRegionFaultsBehind holds that slices end where memory ends, whatever their length.
+// TestRegionFaultsBehind checks that slices end where memory ends, whatever their length.
 func TestRegionFaultsBehind(t *testing.T) {
 	t.Parallel()
 	if !faults {

@@ -122,7 +122,7 @@ func Smull8H(h Half, d, n, m int) {
 	word(three(0x0E20C000|int(h)<<30, d, n, m), "smull%s v%d.8h, v%d.%s, v%d.%s", h.suffix(), d, n, h.bytes(), m, h.bytes())
 }
 
-// Sadalp4S adds pairs of neighbouring signed 16-bit numbers of n to the 32-bit numbers of d.
+// Sadalp4S adds pairs of neighboring signed 16-bit numbers of n to the 32-bit numbers of d.
 func Sadalp4S(d, n int) { word(three(0x4E606800, d, n, 0), "sadalp v%d.4s, v%d.8h", d, n) }
 
 // Sdot4SLane adds to each of four sums the products of four signed bytes of n with those in lane i of m (FEAT_DotProd).

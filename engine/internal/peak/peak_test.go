@@ -7,7 +7,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kerneltest"
 )
 
-// TestLoops runs every loop that this CPU can, and holds that a level without one of its own has that of a level below.
+// TestLoops runs every loop that this CPU can, and checks that a level without one of its own has that of a level below.
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	for _, level := range cpu.Levels() {

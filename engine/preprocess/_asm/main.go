@@ -29,18 +29,18 @@ func dwords(name string, v ...int) Mem {
 	return m
 }
 
-// pairs makes a shuffle for each of two lanes that brings the colours of pixels a and b, three bytes each, into
+// pairs makes a shuffle for each of two lanes that brings the colors of pixels a and b, three bytes each, into
 // pairs of words: red a, red b, green a, green b, blue a, blue b, 0, 0.
 func pairs(name string, a, b int) Mem {
 	m := GLOBL(name, RODATA|NOPTR)
 	for lane := range 2 {
 		for word := range 8 {
-			from, colour := 3*a, word/2
+			from, color := 3*a, word/2
 			if word%2 == 1 {
 				from = 3 * b
 			}
-			index := uint8(from + colour)
-			if colour == 3 {
+			index := uint8(from + color)
+			if color == 3 {
 				index = 0x80
 			}
 			DATA(16*lane+2*word, U8(index))

@@ -61,7 +61,7 @@ type namedTensor struct {
 	t     tensor.Tensor
 }
 
-// Detect tells whether data begins like a serialised model: its first field is ir_version (1, a varint).
+// Detect reports whether data begins like a serialized model: its first field is ir_version (1, a varint).
 func Detect(data []byte) bool { return len(data) > 2 && data[0] == 0x08 && data[1] < 0x80 }
 
 // Parse reads a model and returns its weights under torchvision's names. Tensors share data's memory where

@@ -16,7 +16,7 @@ type model struct {
 	graph  []byte
 	values int
 
-	withNorm  bool // batch normalisations not folded
+	withNorm  bool // batch normalizations not folded
 	rawData   bool // numbers in raw_data instead of float_data
 	aliased   bool // biases through an Identity
 	stride    int  // of layer 3's first block; 2 is right
@@ -93,7 +93,7 @@ func (m *model) conv(in string, value float32, k, stride int) string {
 	return m.node("Conv", attributes, append(inputs, bias)...)
 }
 
-// bytes is the serialised model. Convolution number i, in torchvision's order, has weights i.
+// bytes is the serialized model. Convolution number i, in torchvision's order, has weights i.
 func (m *model) bytes() []byte {
 	m.graph = field(m.graph, graphInput, field(nil, valueName, []byte("input")))
 	at := "input"
@@ -183,7 +183,7 @@ func TestNamesComeFromPlaces(t *testing.T) {
 	}
 }
 
-// normName is the batch normalisation behind a convolution.
+// normName is the batch normalization behind a convolution.
 func normName(conv string) string {
 	if strings.HasSuffix(conv, "downsample.0") {
 		return strings.TrimSuffix(conv, "0") + "1"

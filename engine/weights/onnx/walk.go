@@ -170,7 +170,7 @@ func (w *walker) kernelSize(n *node) int {
 	return shape[3]
 }
 
-// conv takes a convolution's weights, and a batch normalisation's behind it if there is one. It returns the
+// conv takes a convolution's weights, and a batch normalization's behind it if there is one. It returns the
 // value behind both.
 func (w *walker) conv(n *node, name, bn string, stride, pad int) (string, error) {
 	if err := w.take(n, 1, name+".weight"); err != nil {
@@ -191,12 +191,12 @@ func (w *walker) conv(n *node, name, bn string, stride, pad int) (string, error)
 	hasBias := len(n.inputs) > 2
 	if users := w.users[at]; len(users) == 1 && users[0].op == "BatchNormalization" {
 		if hasBias {
-			return "", fmt.Errorf("%s: has a bias and a batch normalisation, want one of them", name)
+			return "", fmt.Errorf("%s: has a bias and a batch normalization, want one of them", name)
 		}
 		return w.norm(users[0], bn)
 	}
 	if !hasBias {
-		return "", fmt.Errorf("%s: has neither a bias nor a batch normalisation", name)
+		return "", fmt.Errorf("%s: has neither a bias nor a batch normalization", name)
 	}
 	return at, w.take(n, 2, name+".bias")
 }

@@ -26,10 +26,10 @@ const maxPickle = 4 << 20
 // legacyMagic is a pickle of the number 0x1950a86a20f9469cfc6c in protocol 2, how legacy files begin.
 var legacyMagic = []byte("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")
 
-// DetectZip tells whether data begins like a zip checkpoint.
+// DetectZip reports whether data begins like a zip checkpoint.
 func DetectZip(data []byte) bool { return bytes.HasPrefix(data, []byte("PK\x03\x04")) }
 
-// DetectLegacy tells whether data begins like a legacy checkpoint.
+// DetectLegacy reports whether data begins like a legacy checkpoint.
 func DetectLegacy(data []byte) bool { return bytes.HasPrefix(data, legacyMagic) }
 
 // ParseZip reads a zip checkpoint: NAME/data.pkl beside NAME/data/KEY, the bytes of each storage. It returns

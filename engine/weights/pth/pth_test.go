@@ -138,7 +138,7 @@ func TestGoodCheckpoints(t *testing.T) {
 	}
 }
 
-// TestRefusals holds that pickles that are wrong, or want more than tensors, end in an error that says what.
+// TestRefusals checks that pickles that are wrong, or want more than tensors, end in an error that says what.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	s := store("FloatStorage", "0", 6)
@@ -184,7 +184,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestTruncated holds that a file cut anywhere is an error, not a crash.
+// TestTruncated checks that a file cut anywhere is an error, not a crash.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	zipped := zipFile(t, zip.Store, goodPickle, goodStorages)
@@ -201,7 +201,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// TestDamagedStorage holds that one wrong bit in a tensor's numbers is found.
+// TestDamagedStorage checks that one wrong bit in a tensor's numbers is found.
 func TestDamagedStorage(t *testing.T) {
 	t.Parallel()
 	data := zipFile(t, zip.Store, goodPickle, map[string][]byte{"0": floats(1, 2, 3, 4, 5, 6), "1": floats(7, 8, 9)})

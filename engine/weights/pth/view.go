@@ -86,7 +86,7 @@ func (v *view) read(bytesOf func(*storage) ([]byte, error)) (tensor.Tensor, erro
 	return t, nil
 }
 
-// contiguous tells whether the elements lie one after another in row-major order. The stride of a dimension
+// contiguous reports whether the elements lie one after another in row-major order. The stride of a dimension
 // of one element says nothing.
 func (v *view) contiguous() bool {
 	want := 1

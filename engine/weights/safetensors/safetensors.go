@@ -37,7 +37,7 @@ type entry struct {
 	Offsets [2]int    `json:"data_offsets"` // first byte and the one after the last, counted from the header's end
 }
 
-// Detect tells whether data begins like a safetensors file.
+// Detect reports whether data begins like a safetensors file.
 func Detect(data []byte) bool {
 	return len(data) > 8 && binary.LittleEndian.Uint64(data) <= maxHeader && data[8] == '{'
 }

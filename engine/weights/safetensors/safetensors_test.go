@@ -93,7 +93,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that no bytes crash the parser, and that what it accepts survives being written.
+// FuzzParse checks that no bytes crash the parser, and that what it accepts survives being written.
 func FuzzParse(f *testing.F) {
 	f.Add(write(f, sample()))
 	f.Add(file(`{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}`, 4))

@@ -10,7 +10,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
-// submission is one that took 0.1 s and was answered at the given second.
+// submission returns a submission that took 0.1 s and was answered at the given second.
 func submission(done float64, status int, code string) Submission {
 	s := Submission{Sent: at(done - 0.1), Done: at(done), Answer: Answer{HTTPStatus: status, Code: code}}
 	if status == 202 {
@@ -171,7 +171,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestImages holds that a load repeats what it sends by its seed, and that some images come twice.
+// TestImages checks that a load repeats its images for the same seed, and that some images are sent twice.
 func TestImages(t *testing.T) {
 	t.Parallel()
 	a, b, other := Load{Seed: 1, Name: "x"}, Load{Seed: 1, Name: "x"}, Load{Seed: 2, Name: "x"}

@@ -7,7 +7,7 @@ import (
 )
 
 // stemInput writes the transform of a row of pixels, with AVX2 for all levels: a vector holds a pixel of an even place and
-// its right neighbour, six floats of two times three colours.
+// its right neighbor, six floats of two times three colors.
 func stemInput(t target) {
 	TEXT("stemInputAVX2", NOSPLIT, "func(v *float32, vs, ts int, last *float32, ls int, x *float32, tiles int)")
 	Pragma("noescape")

@@ -24,7 +24,7 @@ func (t target) tiles(n int) {
 	TEXT(fmt.Sprintf("tiles%d%s", n, t.suffix), NOSPLIT,
 		"func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32, panels, tall, low int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("tiles%d%s is tilesOf a tile of two vectors of columns, for n = %d.", n, t.suffix, n))
+	Doc(fmt.Sprintf("tiles%d%s is Multiply with tiles of two vectors of columns, the tall ones of %d rows.", n, t.suffix, n))
 	local := AllocLocal(7 * 8)
 	m := block{local, local.Offset(8), local.Offset(16), local.Offset(24), local.Offset(32), local.Offset(40), local.Offset(48), t.zero()}
 

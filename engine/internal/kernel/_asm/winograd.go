@@ -242,7 +242,7 @@ func (t target) input(w winograd) {
 	Doc(fmt.Sprintf("%s is inputGeneric of algorithm %s.", name, w.name))
 	v, vs, x, rows := pointer("v"), stride("vs"), pointer("x"), newLine(stride("rs"))
 	channels := count("channels")
-	pixel := GP64() // bytes from a pixel to its right neighbour
+	pixel := GP64() // bytes from a pixel to its right neighbor
 	MOVQ(channels, pixel)
 	SHLQ(Imm(2), pixel)
 	Label("channel")

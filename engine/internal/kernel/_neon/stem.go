@@ -2,7 +2,7 @@ package main
 
 import . "github.com/resnet18cloud/resnet18cloud/engine/internal/neonasm"
 
-// stemInput writes the transform of a row of pixels. Six floats, a pixel of an even place and its right neighbour, are a
+// stemInput writes the transform of a row of pixels. Six floats, a pixel of an even place and its right neighbor, are a
 // vector and a half; the half holds odd places only.
 func stemInput() {
 	const v, vs, ts, last, ls, x, tiles = "R0", "R1", "R2", "R3", "R4", "R5", "R6"

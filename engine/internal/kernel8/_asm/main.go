@@ -140,7 +140,7 @@ func walk(s source, w reg.Register, bytes int, step func()) {
 func vnni() {
 	TEXT("tilesVNNI", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tilesVNNI is tilesOf tileGeneric, for 64 channels, with AVX-512 and its VNNI extension.")
+	Doc("tilesVNNI is Convolve for 64 channels, with AVX-512 and its VNNI extension.")
 	grid(vnniTile)
 }
 
@@ -216,7 +216,7 @@ func vnniTile(at place) {
 func avxVNNI() {
 	TEXT("tilesAVXVNNI", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tilesAVXVNNI is tilesOf tileGeneric, for 16 channels, with AVX2 and AVX-VNNI.")
+	Doc("tilesAVXVNNI is Convolve for 16 channels, with AVX2 and AVX-VNNI.")
 	grid(avxVNNITile)
 }
 
@@ -252,7 +252,7 @@ func avxVNNITile(at place) {
 func avx2() {
 	TEXT("tilesAVX2", NOSPLIT, signature)
 	Pragma("noescape")
-	Doc("tilesAVX2 is tilesOf tileGeneric, for 8 channels whose weights were widened, with AVX2.")
+	Doc("tilesAVX2 is Convolve for 8 channels whose weights were widened, with AVX2.")
 	grid(avx2Tile)
 }
 

@@ -131,7 +131,7 @@ func winogradProducts(n int) {
 	name := fmt.Sprintf("products%dAVX2", n)
 	TEXT(name, NOSPLIT, "func(m *int32, ms int, v *int16, vs, k int, u *int16, panels, tall, low int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s is productsOf productGeneric, for 16 columns and n = %d.", name, n))
+	Doc(fmt.Sprintf("%s is Winograd.Multiply with tiles of 16 columns, the tall ones of %d rows.", name, n))
 	local := AllocLocal(3 * 8)
 	at := product{local, local.Offset(8), local.Offset(16)}
 	SHLQ(Imm(1), param("vs"))

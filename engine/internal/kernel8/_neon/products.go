@@ -118,7 +118,7 @@ func i8mm() {
 	Op("RET")
 }
 
-// neon writes the tile of seven pixels by 4 channels for CPUs without either: 16 neighbouring bytes of a pixel and of
+// neon writes the tile of seven pixels by 4 channels for CPUs without either: 16 neighboring bytes of a pixel and of
 // a channel are multiplied to 16 bits, whose pairs are added to sums of 32. Products of 8 bits fit into 16, sums of two
 // need not. Four pixels, then three, are done at a time: 16 accumulators, four weights, and what is between.
 func neon() {

@@ -1,4 +1,4 @@
-// Package kernel holds the inner loops of JPEG decoding: reading coefficients, the inverse DCT, upsampling and colour
+// Package kernel holds the inner loops of JPEG decoding: reading coefficients, the inverse DCT, upsampling and color
 // conversion. Each has a plain Go form, which says what it does, and vector forms with the very same results, chosen
 // by the level of the CPU.
 //

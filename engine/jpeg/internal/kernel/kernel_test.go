@@ -99,7 +99,7 @@ func TestRowsEqualGeneric(t *testing.T) {
 	})
 }
 
-// TestYCbCrToRGBAllValues goes through all 2^24 colours.
+// TestYCbCrToRGBAllValues goes through all 2^24 colors.
 func TestYCbCrToRGBAllValues(t *testing.T) {
 	each(t, func(t *testing.T) {
 		var y, cb, cr [256]byte

@@ -37,7 +37,7 @@ func (d DType) Size() int {
 	return 0
 }
 
-// IsFloat tells whether Floats reads the type.
+// IsFloat reports whether Floats reads the type.
 func (d DType) IsFloat() bool {
 	return d == F32 || d == F16 || d == BF16 || d == F64
 }
@@ -68,7 +68,7 @@ func Elements(shape []int) (int, error) {
 	return int(n), nil
 }
 
-// littleEndian tells whether this machine stores numbers as the files do.
+// littleEndian reports whether this machine stores numbers as the files do.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // Floats reads b as elements of type d. The result shares b's memory when d is F32, the machine is

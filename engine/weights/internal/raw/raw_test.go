@@ -32,7 +32,7 @@ func TestFloatsConverts(t *testing.T) {
 	}
 }
 
-// TestFloatsUnaligned holds that bytes at odd addresses give the same numbers.
+// TestFloatsUnaligned checks that bytes at odd addresses give the same numbers.
 func TestFloatsUnaligned(t *testing.T) {
 	t.Parallel()
 	buf := make([]byte, 64)

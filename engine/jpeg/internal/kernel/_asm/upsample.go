@@ -91,7 +91,7 @@ func upsampleV2() {
 	RET()
 }
 
-// upsampleH2V2 makes 32 samples of 16 at a time: sums of two rows first, then of neighbours.
+// upsampleH2V2 makes 32 samples of 16 at a time: sums of two rows first, then of neighbors.
 func upsampleH2V2() {
 	seven, eight := words("bias7", 7), words("bias8", 8)
 	TEXT("upsampleH2V2Vector", NOSPLIT, "func(dst, near, far *byte, n int)")

@@ -75,7 +75,7 @@ func triple(d, n int) {
 // upsampleH2 makes 32 samples of 16 at a time.
 func upsampleH2() {
 	Text("upsampleH2Vector", 0, "dst", "src", "n")
-	Op("SUB $1, R1, R3") // the neighbours before
+	Op("SUB $1, R1, R3") // the neighbors before
 	Op("ADD $1, R1, R4") // and after
 	Op("MOVD $1, R5")
 	Op("VDUP R5, V0.H8")
@@ -117,7 +117,7 @@ func upsampleV2() {
 	loop("loop", "R3", 16)
 }
 
-// upsampleH2V2 makes 32 samples of 16 at a time: sums of two rows first, then of neighbours.
+// upsampleH2V2 makes 32 samples of 16 at a time: sums of two rows first, then of neighbors.
 func upsampleH2V2() {
 	Text("upsampleH2V2Vector", 0, "dst", "near", "far", "n")
 	Op("MOVD $7, R5")

@@ -14,7 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
-// damage removes all messages of the streams whose names hold the word.
+// damage removes all messages of the streams whose names contain the word.
 func damage(t *testing.T, js jetstream.JetStream, word string) {
 	t.Helper()
 	names := js.StreamNames(t.Context())
@@ -37,7 +37,7 @@ func damage(t *testing.T, js jetstream.JetStream, word string) {
 	}
 }
 
-// damageFolder does the same to the files of a dispatcher that does not run.
+// damageFolder does the same to the files of a stopped dispatcher.
 func damageFolder(t *testing.T, cfg natsconn.Config, word string) {
 	t.Helper()
 	conn, err := natsconn.Open(t.Context(), cfg)
@@ -50,7 +50,7 @@ func damageFolder(t *testing.T, cfg natsconn.Config, word string) {
 	}
 }
 
-// connect connects to a NATS server beside the dispatchers.
+// connect connects to the dispatchers' NATS server.
 func connect(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
 	conn, err := nats.Connect(url)
@@ -67,8 +67,8 @@ func connect(t *testing.T, url string) jetstream.JetStream {
 
 const jobStream, resultStream = "JOBS", "RESULTS"
 
-// TestLostJobs: requests whose jobs vanish from the queue end as lost, each once though two dispatchers find out, and
-// their idempotency keys can be used again.
+// TestLostJobs checks that requests whose jobs vanish from the queue end as lost, each once although two dispatchers
+// find out, and that their idempotency keys can be used again.
 func TestLostJobs(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
@@ -108,18 +108,18 @@ func TestLostJobs(t *testing.T) {
 	}
 }
 
-// TestLostJobInHand: a request that this dispatcher works on is not lost though its job is. It completes.
-func TestLostJobInHand(t *testing.T) {
+// TestLostJobInFlight checks that a request in progress is not lost although its job is. It completes.
+func TestLostJobInFlight(t *testing.T) {
 	t.Parallel()
 	url, g := startNATS(t), newGate()
 	c := startServing(t, dispatch.Config{NATS: natsconn.Config{URL: url}}, 1, g)
 	id := c.submit("a.jpg", "x")
 	<-g.arrived
-	other := c.submit("b.jpg", "other") // its slot is free, so it is in hand, too
+	other := c.submit("b.jpg", "other") // its slot is free, so it is in flight, too
 	c.eventually("both are in hand", func() bool { return c.get("/status").json(t)["processing"] == 2.0 })
 	waits := []string{c.submit("c.jpg", "third"), c.submit("d.jpg", "fourth")}
 	damage(t, connect(t, url), jobStream)
-	// The queue may hold one of those that wait in memory, ready for the next free slot.
+	// The queue may hold one of the waiting jobs in memory, ready for the next free slot.
 	lost := 0
 	c.eventually("one is lost", func() bool {
 		lost = 0
@@ -138,7 +138,8 @@ func TestLostJobInHand(t *testing.T) {
 	}
 }
 
-// TestLostJobsOfEarlierProcess: a dispatcher that starts on damaged storage ends what it finds without a job.
+// TestLostJobsOfEarlierProcess checks that a dispatcher that starts on damaged storage ends the requests without a
+// job.
 func TestLostJobsOfEarlierProcess(t *testing.T) {
 	t.Parallel()
 	cfg := dispatch.Config{NATS: natsconn.Config{DataDir: t.TempDir()}, DrainTimeout: 200 * time.Millisecond}
@@ -149,7 +150,7 @@ func TestLostJobsOfEarlierProcess(t *testing.T) {
 		ids = append(ids, c.submit("a.jpg", fmt.Sprint("image ", i)))
 	}
 	<-g.arrived
-	if err := c.stop(); err != nil { // the drain times out: those at the replica are given back
+	if err := c.stop(); err != nil { // the drain times out: those at the replica are returned to the queue
 		t.Fatal(err)
 	}
 	damageFolder(t, cfg.NATS, jobStream)
@@ -161,7 +162,7 @@ func TestLostJobsOfEarlierProcess(t *testing.T) {
 	}
 }
 
-// TestLostRecords: a job whose record vanishes gets another, and completes.
+// TestLostRecords checks that a job whose record vanishes gets another, and completes.
 func TestLostRecords(t *testing.T) {
 	t.Parallel()
 	cfg := dispatch.Config{NATS: natsconn.Config{DataDir: t.TempDir()}}
@@ -188,8 +189,8 @@ func TestLostRecords(t *testing.T) {
 	}
 }
 
-// TestDeadlineWithoutReaders: a request whose deadline passes in the queue ends though no replica takes it and nobody
-// asks for it.
+// TestDeadlineWithoutReaders checks that a request whose deadline passes in the queue ends although no replica takes
+// it and no client asks for it.
 func TestDeadlineWithoutReaders(t *testing.T) {
 	t.Parallel()
 	c := start(t, dispatch.Config{})

@@ -9,21 +9,21 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// read returns a record, and counts what it shows of earlier writes whose success was unknown.
+// read returns a record, and resolves earlier unconfirmed writes of it.
 func (d *Dispatcher) read(ctx context.Context, id string) (store.Record, error) {
-	doubts := d.recorder.takeDoubts(id)
+	unconfirmed := d.recorder.takeUnconfirmed(id)
 	r, err := d.store.Get(ctx, id)
 	switch {
 	case err == nil:
-		d.recorder.settle(doubts, r, d.queue.Waiting())
+		d.recorder.resolve(unconfirmed, r, d.queue.Waiting())
 	case !errors.Is(err, store.ErrNotFound):
-		d.recorder.addDoubts(id, doubts...)
+		d.recorder.add(id, unconfirmed...)
 	}
 	return r, err
 }
 
-// write stores the record: as a new one if it has no revision, and otherwise in place of that revision. It returns the
-// record with its new revision, or store.ErrConflict when another record is there.
+// write stores the record: as a new one if it has no revision, and otherwise in place of that revision. It returns
+// the record with its new revision, or store.ErrConflict if the store has another one.
 func (d *Dispatcher) write(ctx context.Context, r store.Record) (store.Record, error) {
 	var revision uint64
 	var err error
@@ -42,13 +42,13 @@ func (d *Dispatcher) write(ctx context.Context, r store.Record) (store.Record, e
 	return r, nil
 }
 
-// create writes the record that starts a request, or starts it again. It returns store.ErrConflict when somebody else
-// has written one, and counts nothing: the caller does when the request is accepted. After another error it is not known
-// whether the record was written; if it was, it is counted when that turns out.
+// create writes the record that starts or restarts a request. It returns store.ErrConflict if another process has
+// written one. It counts nothing: the caller does so when the request is accepted. After any other error it is
+// unknown whether the record was written; if it was, it is counted once this is confirmed.
 func (d *Dispatcher) create(ctx context.Context, r store.Record) (store.Record, error) {
 	written, err := d.write(ctx, r)
 	if errors.Is(err, store.ErrConflict) {
-		// A store that is not told of its success tries again, and then finds its own record.
+		// A store that did not receive the acknowledgment retries, and then finds its own record.
 		present, getErr := d.store.Get(ctx, r.ID)
 		switch {
 		case getErr == nil && hasMark(present, markOf(r)):
@@ -59,18 +59,18 @@ func (d *Dispatcher) create(ctx context.Context, r store.Record) (store.Record, 
 		err = getErr
 	}
 	if err != nil {
-		d.recorder.doubt(r)
+		d.recorder.addUnconfirmed(r)
 		return r, err
 	}
 	return written, nil
 }
 
-// finish writes a final record and returns the record that the store then has. It has r's last mark when
-// this call ended the request; otherwise the request had ended before, was started again since, or, when the returned
-// record is not final, was changed and the call may be repeated. cause is for the log, nil for a completed or cancelled request.
+// finish writes a final record and returns the store's current record. If that has r's last mark, this call ended the
+// request. Otherwise the request had ended before, or has been restarted, or, if the returned record is not final, it
+// has changed and the call may be repeated. cause is logged; it is nil for a completed or cancelled request.
 //
-// After an error it is not known whether the record was written. The caller calls finish again with the same r, or hands
-// r to recorder.doubt.
+// After an error it is unknown whether the record was written. The caller calls finish again with the same r, or
+// passes r to recorder.addUnconfirmed.
 func (d *Dispatcher) finish(ctx context.Context, r store.Record, cause error) (store.Record, error) {
 	for {
 		written, err := d.write(ctx, r)
@@ -88,7 +88,7 @@ func (d *Dispatcher) finish(ctx context.Context, r store.Record, cause error) (s
 			continue
 		case err != nil:
 			return r, err
-		case hasMark(present, markOf(r)): // an earlier call wrote it and was not told
+		case hasMark(present, markOf(r)): // an earlier call wrote it without receiving the acknowledgment
 			d.ended(ctx, r, cause)
 		}
 		return present, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 )
 
-// Jobs implements queue.Queue: the stream lists the subjects of its messages.
+// Jobs implements queue.Queue. It reads the subjects of the stream's messages.
 func (q *Queue) Jobs(ctx context.Context) (map[string]struct{}, error) {
 	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
 	if err != nil {
@@ -29,7 +29,8 @@ func (q *Queue) Jobs(ctx context.Context) (map[string]struct{}, error) {
 	return ids, nil
 }
 
-// Find implements queue.Queue. It reads the message, image and all, so it is not for many jobs at a time.
+// Find implements queue.Queue. It reads the whole message, including the image, so it should not be used for many
+// jobs.
 func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) {
 	if resnet18cloud.CheckID(id) != nil {
 		return resnet18cloud.Job{}, queue.ErrNotFound
@@ -51,5 +52,37 @@ func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) 
 	return resnet18cloud.Job{}, queue.ErrNotFound
 }
 
-// jobID is the id in a job's subject.
+// Remove implements queue.Queue. It reads the message to check its generation, so it should not be used for many jobs.
+// The number of waiting jobs follows after a few checks of the stream.
+func (q *Queue) Remove(ctx context.Context, id string, generation int) error {
+	if resnet18cloud.CheckID(id) != nil {
+		return nil
+	}
+	stream, err := q.conn.JetStream().Stream(ctx, q.streamName())
+	if err != nil {
+		return fmt.Errorf("remove job %s: %w", id, err)
+	}
+	for _, p := range priorities {
+		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(p, id))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err == nil {
+			// By sequence number, because a later generation may be published under the same subject meanwhile.
+			if job, broken := readJob(msg.Subject, msg.Header, p); broken == nil && job.Generation == generation {
+				err = stream.DeleteMsg(ctx, msg.Sequence)
+				select {
+				case q.lane(p).drop <- queue.DedupID(job):
+				default: // it is not held for Next
+				}
+			}
+		}
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+			return fmt.Errorf("remove job %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// jobID returns the ID in a job's subject.
 func jobID(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// rollCallTimeout is how long a server may take to greet. A server that is stopped accepts connections, as
-// the kernel does that, and says nothing.
-const rollCallTimeout = 700 * time.Millisecond
+// greetingTimeout is how long a server may take to send its greeting. If a server process is stopped, the kernel
+// still accepts connections, but there is no greeting.
+const greetingTimeout = 700 * time.Millisecond
 
-// RollCall asks every server that is known, by configuration or from other servers, whether it is there. It
-// returns the ids of those that greet. It looks at the servers themselves, because those that have lost
-// their majority notice that only after ten seconds. A server in this process is not asked.
-func (c *Conn) RollCall(ctx context.Context) []string {
+// RespondingServers returns the IDs of the servers, known by configuration or from other servers, that send a
+// greeting. It contacts each server directly, because servers that have lost their majority notice it only after ten
+// seconds. It does not check an embedded server.
+func (c *Conn) RespondingServers(ctx context.Context) []string {
 	if c.embedded != nil {
 		return nil
 	}
@@ -29,7 +29,7 @@ func (c *Conn) RollCall(ctx context.Context) []string {
 			hosts[host] = struct{}{}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, rollCallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, greetingTimeout)
 	defer cancel()
 	var mu sync.Mutex
 	ids := map[string]struct{}{}
@@ -51,7 +51,7 @@ func (c *Conn) RollCall(ctx context.Context) []string {
 	return list
 }
 
-// hostPort is the address in a NATS URL.
+// hostPort returns the address in a NATS URL.
 func hostPort(text string) string {
 	text = strings.TrimSpace(text)
 	if !strings.Contains(text, "://") {
@@ -67,8 +67,8 @@ func hostPort(text string) string {
 	return u.Host
 }
 
-// greeting is the id of the server at host; empty when none answers before ctx ends. A server speaks first:
-// "INFO {json}" (NATS client protocol).
+// greeting returns the ID of the server at host, or an empty string if there is no greeting before ctx ends. The
+// server sends first: "INFO {json}" (NATS client protocol).
 func greeting(ctx context.Context, host string) string {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", host)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 )
 
-// connect sends text on a connection of its own, which ends with the test.
+// connect sends text on a separate connection, which is closed at the end of the test.
 func (c *client) connect(text string) *net.TCPConn {
 	c.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
@@ -27,11 +27,11 @@ func (c *client) connect(text string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// TestSilentUploadsHoldNobody holds that clients which announce an image and do not send it keep nobody from being
-// served, whatever call they use.
-func TestSilentUploadsHoldNobody(t *testing.T) {
+// TestSilentUploadsBlockNobody checks that clients which announce an image and do not send it block no other request,
+// whichever endpoint they use.
+func TestSilentUploadsBlockNobody(t *testing.T) {
 	t.Parallel()
-	c := startServing(t, dispatch.Config{MinUploadRate: -1}, 1, opened()) // nobody is cut for ten minutes
+	c := startServing(t, dispatch.Config{MinUploadRate: -1}, 1, opened()) // no client is cut off for ten minutes
 	for i := range 300 {
 		path, kind := "/predict_async", "image/jpeg"
 		if i%2 == 0 {
@@ -45,7 +45,7 @@ func TestSilentUploadsHoldNobody(t *testing.T) {
 	}
 }
 
-// TestSlowUploadIsRefused holds what a client is told that sends nothing.
+// TestSlowUploadIsRefused checks the response to a client that sends nothing.
 func TestSlowUploadIsRefused(t *testing.T) {
 	t.Parallel()
 	c := startServing(t, dispatch.Config{MinUploadRate: 2000}, 1, opened())
@@ -61,7 +61,7 @@ func TestSlowUploadIsRefused(t *testing.T) {
 	}
 }
 
-// TestHalfClosedClients holds that clients which close their sending side after the request get their answer.
+// TestHalfClosedClients checks that clients which close their sending side after the request get their response.
 func TestHalfClosedClients(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -81,7 +81,7 @@ func TestHalfClosedClients(t *testing.T) {
 		}
 		if name == "predict" {
 			c.eventually("the request is shared", func() bool { return c.d.Sharing("x") >= 1 })
-			defer func() { // after the others, which need the image to be in work
+			defer func() { // after the others, which need the image to be in progress
 				close(g.open)
 				answered(t, name, conn, test.want)
 			}()
@@ -91,7 +91,7 @@ func TestHalfClosedClients(t *testing.T) {
 	}
 }
 
-// answered reads an answer, after any interim ones.
+// answered reads a response, after any interim responses.
 func answered(t *testing.T, name string, conn net.Conn, want string) {
 	t.Helper()
 	text, err := io.ReadAll(conn)

@@ -2,12 +2,12 @@ package jsqueue
 
 import "testing"
 
-// TestTally holds when a count of waiting jobs is corrected: at once by what this process's own changes cannot
-// explain, and by a difference that three looks in a row show.
+// TestTally checks when a count of waiting jobs is corrected: immediately by differences that local changes cannot
+// explain, and by a difference that three consecutive checks find.
 func TestTally(t *testing.T) {
 	t.Parallel()
 	type look struct {
-		changes        uint64 // of this process while we looked
+		changes        uint64 // by this process during the check
 		counted, truth int64
 		want           int64
 	}
@@ -29,7 +29,7 @@ func TestTally(t *testing.T) {
 			t.Parallel()
 			var tl tally
 			for i, l := range looks {
-				if got := tl.look(100, 100+l.changes, l.counted, l.truth); got != l.want {
+				if got := tl.check(100, 100+l.changes, l.counted, l.truth); got != l.want {
 					t.Fatalf("look %d = %d, want %d", i, got, l.want)
 				}
 			}
@@ -37,14 +37,15 @@ func TestTally(t *testing.T) {
 	}
 }
 
-// TestSettled holds when a look is saved: only where the last one found an empty lane, and nothing has happened since.
+// TestSettled checks when a check is skipped: only if the last one found an empty lane, and nothing has happened
+// since.
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	var tl tally
 	if tl.settled(0, 0) {
 		t.Error("settled before the first look")
 	}
-	tl.look(7, 7, 0, 0)
+	tl.check(7, 7, 0, 0)
 	for name, test := range map[string]struct {
 		changes uint64
 		counted int64
@@ -54,7 +55,7 @@ func TestSettled(t *testing.T) {
 			t.Errorf("%s: settled = %t", name, got)
 		}
 	}
-	tl.look(7, 7, 0, 1)
+	tl.check(7, 7, 0, 1)
 	if tl.settled(7, 0) {
 		t.Error("settled while the last look found a difference")
 	}

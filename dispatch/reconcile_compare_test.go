@@ -13,7 +13,7 @@ import (
 func TestSuspicious(t *testing.T) {
 	t.Parallel()
 	alone := testLimits
-	alone.silence = 0
+	alone.heartbeatTimeout = 0
 	tests := map[string]struct {
 		limits     limits
 		status     resnet18cloud.Status
@@ -37,19 +37,19 @@ func TestSuspicious(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := store.Record{Status: test.status, Generation: test.generation, QueuedAt: noon.Add(-test.queued), StartedAt: noon.Add(-test.started)}
-			if got := test.limits.suspicious(r, noon); got != test.want {
-				t.Errorf("suspicious = %t, want %t", got, test.want)
+			if got := test.limits.needsJobCheck(r, noon); got != test.want {
+				t.Errorf("needsJobCheck = %t, want %t", got, test.want)
 			}
 		})
 	}
 }
 
-// TestCompare: stories of comparisons, two seconds apart.
+// TestCompare runs sequences of comparisons, two seconds apart.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	type step struct {
-		records, jobs, held string   // one letter each
-		lost, orphans       []string // what is found
+		records, jobs, held string   // one letter per ID
+		lost, orphans       []string // findings
 	}
 	tests := map[string][]step{
 		"nothing":                       {{}, {}},
@@ -69,12 +69,12 @@ func TestCompare(t *testing.T) {
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var b books
+			var b reconcileState
 			now := noon
 			for i, s := range steps {
-				v := view{jobs: letters(s.jobs), held: letters(s.held), now: now}
+				v := snapshot{jobs: letters(s.jobs), held: letters(s.held), now: now}
 				for _, id := range s.records {
-					// In the order of the alphabet, and old enough.
+					// In alphabetical order, and old enough.
 					v.unfinished = append(v.unfinished, store.Record{ID: string(id), QueuedAt: noon.Add(-time.Hour + time.Duration(id)*time.Second)})
 				}
 				lost, orphans := b.compare(v, limits{})
@@ -88,7 +88,7 @@ func TestCompare(t *testing.T) {
 				if diff := cmp.Diff(s.orphans, orphans); diff != "" {
 					t.Errorf("step %d: without record (-want +got):\n%s", i, diff)
 				}
-				now = now.Add(auditInterval)
+				now = now.Add(reconcileInterval)
 			}
 		})
 	}
@@ -102,35 +102,37 @@ func letters(text string) map[string]struct{} {
 	return ids
 }
 
-// TestCompareLeavesYoungRecords: a record too young to have a job for certain is not counted as seen without one.
+// TestCompareLeavesYoungRecords checks that a record too young to be sure to have a job does not count as missing its
+// job.
 func TestCompareLeavesYoungRecords(t *testing.T) {
 	t.Parallel()
-	var b books
+	var b reconcileState
 	r := store.Record{ID: "a", QueuedAt: noon}
 	for i, want := range []int{0, 0, 1} {
-		now := noon.Add(lostGrace + time.Duration(i-1)*auditInterval)
-		if lost, _ := b.compare(view{unfinished: []store.Record{r}, now: now}, limits{}); len(lost) != want {
+		now := noon.Add(lostGrace + time.Duration(i-1)*reconcileInterval)
+		if lost, _ := b.compare(snapshot{unfinished: []store.Record{r}, now: now}, limits{}); len(lost) != want {
 			t.Errorf("%s after it was queued %d are lost, want %d", now.Sub(noon), len(lost), want)
 		}
 	}
 }
 
-// TestCompareForgetsFinalRecords: a job whose record is final waits for its delivery; nobody asks for its record again.
+// TestCompareForgetsFinalRecords checks that a job whose record is final waits for its delivery, and its record is
+// not read again.
 func TestCompareForgetsFinalRecords(t *testing.T) {
 	t.Parallel()
-	var b books
-	v := view{jobs: letters("x"), now: noon}
+	var b reconcileState
+	v := snapshot{jobs: letters("x"), now: noon}
 	b.compare(v, limits{})
 	if _, orphans := b.compare(v, limits{}); len(orphans) != 1 {
 		t.Fatalf("without record: %v, want x", orphans)
 	}
-	b.orphaned["x"] = true // as adopt notes it
+	b.orphaned["x"] = true // as adopt does
 	for range 2 {
 		if _, orphans := b.compare(v, limits{}); len(orphans) != 0 {
 			t.Errorf("without record: %v, want none", orphans)
 		}
 	}
-	b.compare(view{now: noon}, limits{})
+	b.compare(snapshot{now: noon}, limits{})
 	b.compare(v, limits{})
 	if _, orphans := b.compare(v, limits{}); len(orphans) != 1 {
 		t.Error("a job that has come back is not looked at")

@@ -10,8 +10,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// acceptedBody is the answer to a submission: 202, or 200 with a result from the cache. Fields of the
-// prototype come first.
+// acceptedBody is the response to a submission: 202, or 200 with a result from the cache. The prototype's fields come
+// first.
 type acceptedBody struct {
 	FromCache     bool                  `json:"from_cache"`
 	Message       string                `json:"message"`
@@ -20,14 +20,14 @@ type acceptedBody struct {
 	StatusURL     string                `json:"status_url"`
 	Result        *resnet18cloud.Result `json:"result,omitempty"`
 	Status        resnet18cloud.Status  `json:"status"`
-	EstimatedWait *float64              `json:"estimated_wait,omitempty"` // seconds to the result; absent while unknown
+	EstimatedWait *float64              `json:"estimated_wait,omitempty"` // seconds until the result; absent if unknown
 	Warning       string                `json:"warning,omitempty"`
 }
 
 const (
 	messageQueued = "Request queued for processing"
 	messageCached = "Result served from cache"
-	messageKnown  = "Request was accepted before"
+	messageKnown  = "Request was already accepted"
 )
 
 func statusURL(id string) string { return "/result/" + id }
@@ -49,7 +49,7 @@ func (d *Dispatcher) newAcceptedBody(r store.Record) acceptedBody {
 	return body
 }
 
-// writeAccepted answers a submission.
+// writeAccepted writes the response to a submission.
 func (d *Dispatcher) writeAccepted(w http.ResponseWriter, r store.Record) {
 	status := http.StatusAccepted
 	if r.Result != nil {
@@ -61,7 +61,7 @@ func (d *Dispatcher) writeAccepted(w http.ResponseWriter, r store.Record) {
 	httpx.WriteJSON(w, status, d.newAcceptedBody(r))
 }
 
-// writePrediction answers a synchronous request with what a replica would say.
+// writePrediction writes the response to a synchronous request, in the format of a replica.
 func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) error {
 	w.Header().Set("X-Request-Id", r.ID)
 	w.Header().Set("Location", statusURL(r.ID))
@@ -80,7 +80,7 @@ func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) erro
 	return nil
 }
 
-// writeTiming says in headers how the answer came about.
+// writeTiming sets the headers that tell where the result came from and how long it took.
 func writeTiming(w http.ResponseWriter, r store.Record) {
 	w.Header().Set("Server-Timing", r.Result.Timing.ServerTiming())
 	cached := "MISS"
@@ -90,7 +90,7 @@ func writeTiming(w http.ResponseWriter, r store.Record) {
 	w.Header().Set("X-Cache", cached)
 }
 
-// resultBody is the answer of GET /result/{id}. Fields of the prototype come first.
+// resultBody is the response of GET /result/{id}. The prototype's fields come first.
 type resultBody struct {
 	CompletedAt    *stamp                `json:"completed_at,omitempty"`
 	Filename       string                `json:"filename"`
@@ -102,12 +102,12 @@ type resultBody struct {
 	Result         *resnet18cloud.Result `json:"result,omitempty"`
 	Status         resnet18cloud.Status  `json:"status"`
 
-	Error         string                 `json:"error,omitempty"` // why it failed
+	Error         string                 `json:"error,omitempty"` // why the request failed
 	Code          resnet18cloud.Code     `json:"code,omitempty"`
 	Hint          string                 `json:"hint,omitempty"`
 	Attempts      int                    `json:"attempts,omitempty"`
 	Deadline      *stamp                 `json:"deadline,omitempty"`
-	EstimatedWait *float64               `json:"estimated_wait,omitempty"` // seconds from now to the result
+	EstimatedWait *float64               `json:"estimated_wait,omitempty"` // seconds from now until the result
 	Priority      resnet18cloud.Priority `json:"priority,omitempty"`
 	Timing        *resnet18cloud.Timing  `json:"timing,omitempty"` // seconds in each stage
 	Warning       string                 `json:"warning,omitempty"`
@@ -147,7 +147,7 @@ func (d *Dispatcher) writeResult(w http.ResponseWriter, r store.Record) {
 	httpx.WriteJSON(w, http.StatusOK, newResultBody(r))
 }
 
-// stamp is a time as the prototype writes it, ISO 8601 with microseconds, but in UTC and saying so.
+// stamp is a time in the prototype's format, ISO 8601 with microseconds, but in UTC with a time zone suffix.
 type stamp time.Time
 
 // MarshalJSON writes "2025-06-25T11:22:41.523565Z".
@@ -155,7 +155,7 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 	return []byte(time.Time(s).UTC().Format(`"2006-01-02T15:04:05.000000Z"`)), nil
 }
 
-// round keeps figures of /status readable.
+// round rounds x to the given number of decimal places.
 func round(x float64, digits int) float64 {
 	scale := math.Pow10(digits)
 	return math.Round(x*scale) / scale

@@ -8,7 +8,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// TestClearsIn: a refused image may come back when all that are here now have been worked on, several at a time.
+// TestClearsIn checks that a rejected client may retry when all current requests are done, several at a time.
 func TestClearsIn(t *testing.T) {
 	t.Parallel()
 	const service = 120 * time.Millisecond
@@ -26,48 +26,48 @@ func TestClearsIn(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLine(test.slots, test.here)
-			l.service = test.service
+			a := newAdmission(test.slots, test.here)
+			a.service = test.service
 			for range test.here {
-				if err := l.enter(); err != nil {
+				if err := a.enter(); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if got := l.clearsIn(); got != test.want {
+			if got := a.clearsIn(); got != test.want {
 				t.Errorf("clearsIn = %s, want %s", got, test.want)
 			}
 		})
 	}
 }
 
-// TestRefusalSaysWhen: the refusal of a full line carries that time.
+// TestRefusalSaysWhen checks that the error of a full queue has that time.
 func TestRefusalSaysWhen(t *testing.T) {
 	t.Parallel()
-	l := newLine(2, 2)
-	l.service = time.Second
+	a := newAdmission(2, 2)
+	a.service = time.Second
 	for range 4 {
-		if err := l.enter(); err != nil {
+		if err := a.enter(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	e, ok := errors.AsType[*resnet18cloud.Error](l.enter())
+	e, ok := errors.AsType[*resnet18cloud.Error](a.enter())
 	if !ok || e.Code != resnet18cloud.CodeFull || e.RetryAfter != 2*time.Second {
 		t.Errorf("fifth of four: %v, want full for 2 s", e)
 	}
-	l.leave()
-	if err := l.enter(); err != nil {
+	a.leave()
+	if err := a.enter(); err != nil {
 		t.Errorf("after one has left: %v", err)
 	}
 }
 
-// TestLearn: the first image gives the service time, each further one moves it an eighth of the way.
-func TestLearn(t *testing.T) {
+// TestObserve checks that the first image sets the service time, and that each further one has a weight of 1/8.
+func TestObserve(t *testing.T) {
 	t.Parallel()
-	l := newLine(1, 1)
+	a := newAdmission(1, 1)
 	for i, want := range []time.Duration{800 * time.Millisecond, 700 * time.Millisecond} {
-		l.learn([]time.Duration{800 * time.Millisecond, 0}[i])
-		if l.service != want {
-			t.Errorf("service time after image %d is %s, want %s", i, l.service, want)
+		a.observe([]time.Duration{800 * time.Millisecond, 0}[i])
+		if a.service != want {
+			t.Errorf("service time after image %d is %s, want %s", i, a.service, want)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// remains is a store of which damage has left some records.
+// remains is a store in which damage has left only some records.
 type remains struct {
 	store.Store
 	ids      map[string]struct{}
@@ -43,9 +42,9 @@ func set(names ...string) map[string]struct{} {
 	return ids
 }
 
-// TestSalvage holds which requests of the ledger end as lost: those without record and job, unless they are older than
-// records are kept, or may have been dropped to make room.
-func TestSalvage(t *testing.T) {
+// TestFindLost checks which requests of the ledger end as lost: those without record and job, unless they are older
+// than records are kept, or may have been dropped to make room.
+func TestFindLost(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	l, err := ledger.Open(t.TempDir(), 100)
@@ -67,13 +66,7 @@ func TestSalvage(t *testing.T) {
 	if _, err := records.Create(t.Context(), store.Record{ID: testutil.ID("unfinished"), Status: "queued", Filename: "a.jpg"}); err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	ended := map[string]struct{}{}
-	s := salvage{ledger: l, kept: time.Hour, jobs: jobs(set("queued")), ended: func(r store.Record) {
-		mu.Lock()
-		defer mu.Unlock()
-		ended[r.ID] = struct{}{}
-	},
+	s := lostRequests{ledger: l, kept: time.Hour, jobs: jobs(set("queued")),
 		records: remains{records, set("recorded"), now.Add(-30 * time.Minute)}}
 	lost, err := s.find(t.Context(), now)
 	if err != nil {
@@ -82,8 +75,8 @@ func TestSalvage(t *testing.T) {
 	if diff := cmp.Diff([]string{testutil.ID("lost lately"), testutil.ID("lost")}, lost); diff != "" {
 		t.Errorf("lost (-want +got):\n%s", diff)
 	}
-	if is, err := s.end(t.Context(), testutil.ID("lost"), now); !is || err != nil || len(ended) != 1 {
-		t.Errorf("end of a lost request: %t, %v, %d ended", is, err, len(ended))
+	if is, err := s.end(t.Context(), testutil.ID("lost"), now); !is || err != nil {
+		t.Errorf("end of a lost request: %t, %v", is, err)
 	}
 	for _, name := range []string{"lost", "recorded", "dropped"} {
 		if is, err := s.end(t.Context(), testutil.ID(name), now); is || err != nil {
@@ -96,18 +89,17 @@ func TestSalvage(t *testing.T) {
 	if r, err := records.Get(t.Context(), testutil.ID("queued")); err != nil || r.Status != "queued" {
 		t.Errorf("record of a job without one: %+v, %v, want it made", r, err)
 	}
-	if diff := cmp.Diff(set("lost", "lost lately"), ended); diff != "" {
-		t.Errorf("ended (-want +got):\n%s", diff)
-	}
-	r, err := records.Get(t.Context(), testutil.ID("lost"))
-	if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
-		t.Errorf("record of a lost request: %+v, %v, want one that failed as lost and may be started again", r, err)
+	for _, name := range []string{"lost", "lost lately"} {
+		r, err := records.Get(t.Context(), testutil.ID(name))
+		if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
+			t.Errorf("record of request %q: %+v, %v, want one that failed as lost and may be started again", name, r, err)
+		}
 	}
 }
 
-// TestMissingWhileSalvageIsDue: after a restart of the storage an id that is not found may be one that the store has
-// lost, so the client is told to ask again until that is known.
-func TestMissingWhileSalvageIsDue(t *testing.T) {
+// TestMissingWhileRecoveryIsPending checks that, after a restart of the storage, a client that asks for an unknown ID
+// is told to retry until it is known whether the store has lost it.
+func TestMissingWhileRecoveryIsPending(t *testing.T) {
 	t.Parallel()
 	records := memstore.New(time.Hour, 100)
 	storetest.Start(t, records)
@@ -115,15 +107,15 @@ func TestMissingWhileSalvageIsDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.salvage = &salvage{}
+	d.lost = &lostRequests{}
 	for _, test := range []struct {
 		due  bool
 		code resnet18cloud.Code
 	}{{true, resnet18cloud.CodeUnavailable}, {false, resnet18cloud.CodeNotFound}} {
-		d.salvage.due.Store(test.due)
+		d.lost.due.Store(test.due)
 		_, err := d.lookup(t.Context(), testutil.ID("unknown"))
 		if e := resnet18cloud.AsError(err); e == nil || e.Code != test.code || test.due != (e.RetryAfter > 0) {
-			t.Errorf("lookup while salvage is due (%t): %v, want %s", test.due, err, test.code)
+			t.Errorf("lookup while recovery is pending (%t): %v, want %s", test.due, err, test.code)
 		}
 	}
 }
