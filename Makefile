@@ -149,13 +149,13 @@ live: weights ## Scale real replica processes and simulated ones by the same pol
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 
-generate: ## Regenerate assembly
+generate: ## Regenerate assembly and the glyphs of charts
 	$(GO) generate ./...
 
-generated: ## Check that the assembly is what its generators write
-	@sums() { grep -rl --include='*.s' --include='*.go' '^// Code generated' engine | sort | xargs sha256sum; }; \
+generated: ## Check that generated files are what their generators write
+	@sums() { { grep -rl --include='*.s' --include='*.go' '^// Code generated' engine; echo internal/chart/glyphs.bin; } | sort | xargs sha256sum; }; \
 		before=$$(sums); $(MAKE) --no-print-directory generate; \
-		diff <(echo "$$before") <(sums) || { echo "assembly was out of date; it has been regenerated: commit it" >&2; exit 1; }
+		diff <(echo "$$before") <(sums) || { echo "generated files were out of date; they have been regenerated: commit them" >&2; exit 1; }
 
 notice: ## Write NOTICE: the licences of all modules in the released binaries (make test checks that it is current)
 	$(GO) run ./internal/release notice

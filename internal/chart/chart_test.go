@@ -180,6 +180,35 @@ func TestPNGShowsTheData(t *testing.T) {
 	}
 }
 
+// TestGlyphs: all of ASCII has a shape, spaces apart; wide characters are wider than narrow ones, and the hole of an o has
+// the direction opposite to its outline.
+func TestGlyphs(t *testing.T) {
+	t.Parallel()
+	for r := ' '; r <= '~'; r++ {
+		g, ok := glyphs()[r]
+		if !ok || g.advance <= 0 || len(g.contours) == 0 != (r == ' ') {
+			t.Errorf("%q: %v, advance %v, %d contours", r, ok, g.advance, len(g.contours))
+		}
+	}
+	if m, i := textWidth("mm", 10), textWidth("ii", 10); m <= i || math.Abs(m-2*10*glyphOf('m').advance) > 1e-9 {
+		t.Errorf("mm is %v wide, ii %v", m, i)
+	}
+	if textWidth("\u4e16", 10) != textWidth("?", 10) {
+		t.Error("an unknown character is not as wide as a question mark")
+	}
+	area := func(contour []point) (sum float64) {
+		for i, p := range contour {
+			q := contour[(i+1)%len(contour)]
+			sum += p.x*q.y - q.x*p.y
+		}
+		return sum / 2
+	}
+	o := glyphOf('o').contours
+	if len(o) != 2 || area(o[0])*area(o[1]) >= 0 {
+		t.Errorf("o has %d contours, want an outline and a hole", len(o))
+	}
+}
+
 // TestColors: each has a name of its own, and enough contrast for lines (3:1, WCAG 2.1, 1.4.11) on white and on black;
 // text has more (4.5:1).
 func TestColors(t *testing.T) {

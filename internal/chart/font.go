@@ -1,43 +1,80 @@
 package chart
 
 import (
+	_ "embed"
+	"encoding/binary"
 	"sync"
-
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/opentype"
 )
 
-// typeface parses the Go font.
-var typeface = sync.OnceValue(func() *opentype.Font {
-	parsed, err := opentype.Parse(goregular.TTF)
-	if err != nil {
-		panic(err) // it is compiled in
+//go:generate go run ./genglyphs glyphs.bin
+
+//go:embed glyphs.bin
+var glyphData []byte
+
+// unitsPerEm is the size of the Go font in its own units.
+const unitsPerEm = 2048
+
+// glyph is the shape of a character, for a text size of 1.
+type glyph struct {
+	advance  float64
+	contours [][]point // inner ones have the opposite direction
+}
+
+// glyphs decodes glyphData; genglyphs describes its format.
+var glyphs = sync.OnceValue(func() map[rune]glyph {
+	data := glyphData
+	next := func() int {
+		v := int16(binary.LittleEndian.Uint16(data))
+		data = data[2:]
+		return int(v)
 	}
-	return parsed
+	nextPoint := func() point { return point{float64(next()) / unitsPerEm, float64(next()) / unitsPerEm} }
+	all := map[rune]glyph{}
+	for len(data) > 0 {
+		r := rune(uint16(next()))
+		g := glyph{advance: float64(next()) / unitsPerEm}
+		for range next() {
+			last := len(g.contours) - 1
+			switch next() {
+			case 0:
+				g.contours = append(g.contours, []point{nextPoint()})
+			case 1:
+				g.contours[last] = append(g.contours[last], nextPoint())
+			case 2:
+				control, end := nextPoint(), nextPoint()
+				g.contours[last] = appendCurve(g.contours[last], control, end)
+			}
+		}
+		all[r] = g
+	}
+	return all
 })
 
-// fonts are the faces of one drawing, by size. A face is not safe for concurrent use.
-type fonts struct {
-	scale float64
-	faces map[float64]font.Face
-}
-
-func newFonts(scale float64) fonts { return fonts{scale, map[float64]font.Face{}} }
-
-// face returns the face of a size in the chart's pixels.
-func (f fonts) face(size float64) font.Face {
-	if f.faces[size] == nil {
-		face, err := opentype.NewFace(typeface(), &opentype.FaceOptions{Size: size * f.scale, DPI: 72, Hinting: font.HintingNone})
-		if err != nil {
-			panic(err) // NewFace fails for invalid options only
-		}
-		f.faces[size] = face
+// appendCurve approximates a quadratic Bézier curve from the last point with lines.
+func appendCurve(contour []point, control, end point) []point {
+	const lines = 6
+	start := contour[len(contour)-1]
+	for i := 1; i <= lines; i++ {
+		t := float64(i) / lines
+		a, b, c := (1-t)*(1-t), 2*t*(1-t), t*t
+		contour = append(contour, point{a*start.x + b*control.x + c*end.x, a*start.y + b*control.y + c*end.y})
 	}
-	return f.faces[size]
+	return contour
 }
 
-// width measures a text, in pixels of the drawing.
-func (f fonts) width(text string, size float64) float64 {
-	return float64(font.MeasureString(f.face(size), text)) / 64
+// glyphOf returns the shape of a character; of unknown ones that of a question mark.
+func glyphOf(r rune) glyph {
+	if g, ok := glyphs()[r]; ok {
+		return g
+	}
+	return glyphs()['?']
+}
+
+// textWidth measures a text of a size.
+func textWidth(text string, size float64) float64 {
+	width := 0.0
+	for _, r := range text {
+		width += size * glyphOf(r).advance
+	}
+	return width
 }

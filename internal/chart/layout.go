@@ -43,12 +43,11 @@ type layout struct {
 	Chart
 	x, y                     scale
 	left, top, right, bottom float64 // of the plot
-	fonts                    fonts
 }
 
 func (c Chart) layout() *layout {
 	c.Width, c.Height = cmp.Or(c.Width, 720), cmp.Or(c.Height, 340)
-	l := &layout{Chart: c, fonts: newFonts(1)}
+	l := &layout{Chart: c}
 	l.top = l.legend(func(point, entry) {}) + 12
 	l.bottom = float64(c.Height) - margin - textSize - tickGap
 	if c.X.Label != "" {
@@ -59,7 +58,7 @@ func (c Chart) layout() *layout {
 	}
 	l.y = c.Y.scale(c.values(func(p Point) float64 { return p.Y }), int((l.bottom-l.top)/36), true)
 	for _, t := range l.y.ticks {
-		l.left = max(l.left, l.fonts.width(t.Label, textSize))
+		l.left = max(l.left, textWidth(t.Label, textSize))
 	}
 	l.left = math.Ceil(l.left*svgMeasure + margin + tickGap)
 	l.right = float64(c.Width) - margin - 10
@@ -99,7 +98,7 @@ func (l *layout) legend(draw func(at point, e entry)) float64 {
 	}
 	at := point{margin, margin + titleSize + rowHeight}
 	for i, e := range entries {
-		width := keyWidth + 6 + l.fonts.width(e.name, textSize)*svgMeasure
+		width := keyWidth + 6 + textWidth(e.name, textSize)*svgMeasure
 		if i > 0 && at.x+width > float64(l.Width)-margin {
 			at = point{margin, at.y + rowHeight}
 		}

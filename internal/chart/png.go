@@ -9,8 +9,6 @@ import (
 	"math"
 	"os"
 
-	"golang.org/x/image/font"
-	"golang.org/x/image/math/fixed"
 	"golang.org/x/image/vector"
 )
 
@@ -32,19 +30,16 @@ func (c Chart) WritePNG(path string) error {
 
 func (c Chart) image() image.Image {
 	l := c.layout()
-	b := bitmap{image.NewRGBA(image.Rect(0, 0, pngScale*l.Width, pngScale*l.Height)), newFonts(pngScale)}
+	b := bitmap{image.NewRGBA(image.Rect(0, 0, pngScale*l.Width, pngScale*l.Height))}
 	draw.Draw(b.RGBA, b.Bounds(), image.White, image.Point{}, draw.Src)
 	l.draw(b)
 	return b.RGBA
 }
 
 // bitmap is a canvas that draws into an image.
-type bitmap struct {
-	*image.RGBA
-	fonts fonts
-}
+type bitmap struct{ *image.RGBA }
 
-// fill fills polygons. Their union is filled if all have the same direction.
+// fill fills polygons: their union where they have the same direction, and holes where they have opposite ones.
 func (b bitmap) fill(c Color, polygons ...[]point) {
 	box := image.Rectangle{}
 	for _, polygon := range polygons {
@@ -84,9 +79,7 @@ func (b bitmap) polyline(points []point, c Color, width float64) {
 			polygons = append(polygons, disc(points[i], width/2))
 		}
 	}
-	if len(polygons) > 0 {
-		b.fill(c, polygons...)
-	}
+	b.fill(c, polygons...)
 }
 
 // bends reports whether a line turns visibly in b. Where it does not, a circle would only darken its edges.
@@ -113,10 +106,18 @@ func (b bitmap) rectangle(from, to point, c Color) {
 func (b bitmap) circle(at point, radius float64, c Color) { b.fill(c, disc(at, radius)) }
 
 func (b bitmap) text(at point, a anchor, size float64, c Color, text string) {
-	at.x -= b.fonts.width(text, size) / pngScale * [...]float64{0, 0.5, 1}[a]
-	d := font.Drawer{
-		Dst: b.RGBA, Src: image.NewUniform(colors[c].light), Face: b.fonts.face(size),
-		Dot: fixed.Point26_6{X: fixed.Int26_6(64 * pngScale * at.x), Y: fixed.Int26_6(64 * pngScale * at.y)},
+	at.x -= textWidth(text, size) * [...]float64{0, 0.5, 1}[a]
+	var contours [][]point
+	for _, r := range text {
+		g := glyphOf(r)
+		for _, contour := range g.contours {
+			moved := make([]point, len(contour))
+			for i, p := range contour {
+				moved[i] = point{at.x + size*p.x, at.y + size*p.y}
+			}
+			contours = append(contours, moved)
+		}
+		at.x += size * g.advance
 	}
-	d.DrawString(text)
+	b.fill(c, contours...)
 }

@@ -84,6 +84,9 @@ func TestFileKeepsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff(s.Server, got.Server); diff != "" {
+		t.Errorf("samples (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff(asJSON(t, s), asJSON(t, got)); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}
@@ -110,6 +113,19 @@ func TestRecordsAddUpToTheSame(t *testing.T) {
 	}
 	if diff := cmp.Diff(asJSON(t, s), asJSON(t, got)); diff != "" {
 		t.Errorf("added up again (-want +got):\n%s", diff)
+	}
+}
+
+// TestRecordsWithoutTheirEnd: a run that was killed lasted until its last record.
+func TestRecordsWithoutTheirEnd(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.jsonl")
+	if err := os.WriteFile(path, []byte(`{"run":{"schedule":"a"}}`+"\n"+`{"file":"a","done":3000000000}`+"\n"+`{"file":"b","done":2000000000}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := result.ReadFile(path)
+	if err != nil || got.Elapsed != 3*time.Second || got.Sent != 2 || got.Schedule != "a" {
+		t.Errorf("%+v, %v; want 2 requests in 3 s", got, err)
 	}
 }
 
