@@ -16,7 +16,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ $(SAMPLE_IMAGES):
 test: vet ## Run all tests that need nothing but Go
 	$(GO) test ./...
 
+slow: ## Run the engine's tests on all reference images and, in plain Go, on every case (needs ../shared)
+	$(GO) test -count=1 -tags slow ./engine ./engine/resnet
+
 vet: ## Check formatting and go vet
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || \
 		{ echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
@@ -60,7 +63,7 @@ arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian
 	done
 
 ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/decode ./engine/preprocess ./engine/imagenet
-ARM64_NETWORK := ^(TestTorchvisionsLogits|TestInt8)$$
+ARM64_NETWORK := ^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8)$$
 
 # Debian's kernel for the emulated PC, kept in the user's cache.
 LINUX := $(CACHE)/linux/vmlinuz
