@@ -19,7 +19,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
+.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ $(SAMPLE_IMAGES):
 
 test: vet ## Run all tests that need nothing but Go
 	$(GOTEST) ./...
+
+slow: ## Run the engine's tests on all reference images and, in plain Go, on every case (needs ../shared)
+	$(GOTEST) -count=1 -tags slow ./engine ./engine/resnet
 
 vet: ## Check formatting and go vet
 	@unformatted=$$(find . \( -name '.?*' -o -name node_modules -o -name images \) -prune -o -name '*.go' -exec gofmt -l {} +); \
@@ -68,7 +71,7 @@ arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian
 	done
 
 ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/decode ./engine/preprocess ./engine/imagenet
-ARM64_NETWORK := ^(TestTorchvisionsLogits|TestInt8)$$
+ARM64_NETWORK := ^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8)$$
 
 # Debian's kernel for the emulated PC, kept in the user's cache.
 LINUX := $(CACHE)/linux/vmlinuz

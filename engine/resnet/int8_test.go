@@ -271,30 +271,31 @@ func TestRoundChannel(t *testing.T) {
 // convolution that adds it: of a block's input, and of a downsampling convolution.
 func TestResidualBias(t *testing.T) {
 	t.Parallel()
-	p := random()
-	bias := func(shift string, conv string) []float32 {
+	residuals := map[string]string{ // by the convolution that adds it
+		"layer1.0.conv2": "conv1", "layer2.0.conv2": "layer2.0.downsample.0", "layer3.1.conv2": "layer3.0.conv2",
+	}
+	quantized := func(shift func(i int) float64) *Quantized {
 		c := &Calibration{Scale: calibration().Scale, Exact: map[string][]float64{}, Rounded: map[string][]float64{}}
 		for _, o := range resnet18.operations {
 			c.Exact[o.name], c.Rounded[o.name] = make([]float64, o.out), make([]float64, o.out)
 		}
-		if shift != "" {
-			for i := range c.Rounded[shift] {
-				c.Rounded[shift][i] = float64(i%5) - 1
+		for _, residual := range residuals {
+			for i := range c.Rounded[residual] {
+				c.Rounded[residual][i] = shift(i)
 			}
 		}
-		q, err := Quantize(p, c)
+		q, err := Quantize(random(), c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return q.convs[conv].bias
+		return q
 	}
-	for _, test := range []struct{ residual, conv string }{
-		{"conv1", "layer1.0.conv2"}, {"layer2.0.downsample.0", "layer2.0.conv2"}, {"layer3.0.conv2", "layer3.1.conv2"},
-	} {
-		before, after := bias("", test.conv), bias(test.residual, test.conv)
-		for i := range before {
-			if d := float64(after[i]-before[i]) + float64(i%5) - 1; math.Abs(d) > 1e-5 {
-				t.Fatalf("%s: bias %d changed by %g, want %d", test.conv, i, after[i]-before[i], 1-i%5)
+	shift := func(i int) float64 { return float64(i%5) - 1 }
+	before, after := quantized(func(int) float64 { return 0 }), quantized(shift)
+	for conv := range residuals {
+		for i, b := range before.convs[conv].bias {
+			if d := float64(after.convs[conv].bias[i]-b) + shift(i); math.Abs(d) > 1e-5 {
+				t.Fatalf("%s: bias %d changed by %g, want %g", conv, i, after.convs[conv].bias[i]-b, -shift(i))
 			}
 		}
 	}

@@ -24,9 +24,9 @@ func open(path string) (*mapping, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", path)
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	case info.Size() > MaxBytes:
-		return nil, fmt.Errorf("%s has %d bytes, at most %d make sense", path, info.Size(), MaxBytes)
+		return nil, fmt.Errorf("%s has %d bytes, want at most %d", path, info.Size(), MaxBytes)
 	case info.Size() == 0:
 		return nil, fmt.Errorf("%s is empty", path)
 	}

@@ -1,6 +1,6 @@
 // Package weights turns weight files into named tensors. It recognizes the format by content: PyTorch's zip
 // and legacy checkpoints (package pth), safetensors and ONNX, each also gzipped. Names are torchvision's
-// (layer1.0.conv1.weight, ...) whatever the file calls them. What the names mean is package resnet's concern.
+// (layer1.0.conv1.weight, ...) whatever the file calls them. Package resnet interprets them.
 package weights
 
 import (
@@ -28,11 +28,11 @@ const (
 	FormatONNX          = "onnx"
 )
 
-// The keys of Set.Metadata that we write and understand.
+// The keys of Set.Metadata.
 const (
-	MetaWeights   = "weights"   // what the weights are called, such as "resnet18-f37072fd"
-	MetaSource    = "source"    // where they come from
-	MetaLicence   = "licence"   // under which terms they may be used
+	MetaWeights   = "weights"   // name of the weights, such as "resnet18-f37072fd"
+	MetaSource    = "source"    // their origin
+	MetaLicence   = "licence"   // license
 	MetaOrigin    = "origin"    // SHA-256 of the file that was converted
 	MetaPrecision = "precision" // "int8" for quantized weights, else absent
 )
@@ -46,7 +46,7 @@ type Set struct {
 	Tensors map[string]tensor.Tensor
 	// Int8 holds the quantized weights of files made by engine/quantize; nil in others.
 	Int8 map[string]tensor.Of[int8]
-	// Metadata is what the file says about itself (safetensors' __metadata__); may be nil.
+	// Metadata is safetensors' __metadata__; may be nil.
 	Metadata map[string]string
 	// Format is one of the Format constants.
 	Format string
@@ -54,12 +54,12 @@ type Set struct {
 	SHA256 string
 
 	name    string
-	mapping *mapping // what tensors may share the memory of; nil when nothing is mapped
+	mapping *mapping // memory that tensors may share; nil if nothing is mapped
 }
 
-// Load reads a weight file. Tensors may share the memory of the mapped file, which Close gives back. The file
-// must not change meanwhile: replace weight files by renaming a new one over them. Errors name the tensor
-// that is wrong and what was expected of it.
+// Load reads a weight file. Tensors may share the memory of the mapped file, which Close unmaps. The file must not
+// change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong tensor and what was
+// expected.
 func Load(path string) (*Set, error) {
 	m, err := open(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func Load(path string) (*Set, error) {
 	return s, nil
 }
 
-// Close gives mapped memory back. No tensor of the set may be used after it, nor what shares their memory.
+// Close unmaps the file. The set's tensors, and what shares their memory, must not be used afterwards.
 func (s *Set) Close() error {
 	if s.mapping == nil {
 		return nil
@@ -83,7 +83,7 @@ func (s *Set) Close() error {
 	return m.close()
 }
 
-// Name is what the weights are called: as the file says, else the file's own name without its endings.
+// Name returns the name of the weights: from the metadata, else the file's name without suffixes.
 func (s *Set) Name() string {
 	if n := s.Metadata[MetaWeights]; n != "" {
 		return n
@@ -91,11 +91,11 @@ func (s *Set) Name() string {
 	return s.name
 }
 
-// Identity names exactly these weights, in words for people and with the first eight digits of the file's
-// SHA-256 for machines: "resnet18-f37072fd@1a2b3c4d". Answers computed with equal identities are equal.
+// Identity identifies the weights by name and the first eight digits of the file's SHA-256:
+// "resnet18-f37072fd@1a2b3c4d". Answers computed with equal identities are equal.
 func (s *Set) Identity() string { return s.Name() + "@" + s.SHA256[:8] }
 
-// Parameters is the number of numbers in the set.
+// Parameters returns the number of parameters in the set.
 func (s *Set) Parameters() int {
 	n := 0
 	for _, t := range s.Tensors {
@@ -140,7 +140,7 @@ func parse(data []byte, base string) (*Set, error) {
 	return s, nil
 }
 
-// stem is a file name without the endings that say formats.
+// stem returns a file name without the suffixes of formats.
 func stem(base string) string {
 	base = strings.TrimSuffix(base, ".gz")
 	return strings.TrimSuffix(base, filepath.Ext(base))

@@ -201,7 +201,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for path, wrong := range map[string]string{
 		filepath.Join(dir, "missing"): "no such file",
-		dir:                           "no regular file",
+		dir:                           "not a regular file",
 		write("empty", ""):            "empty",
 		write("text", "hello, world"): "not a weight file",
 		write("gzip", "\x1f\x8b"):     "gzip",

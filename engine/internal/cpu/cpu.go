@@ -1,5 +1,4 @@
-// Package cpu says what this machine grants us: the SIMD level kernels are chosen by, and the number of CPUs.
-// It is asked once at start by the packages under engine.
+// Package cpu detects what this machine offers: the SIMD level, by which kernels are chosen, and the number of CPUs.
 package cpu
 
 import (
@@ -21,17 +20,17 @@ const (
 	AVXVNNI          // amd64: AVX2 and an 8-bit dot product, on CPUs whose AVX-512 is missing or switched off
 	AVX512           // amd64: AVX-512 F, BW, DQ and VL
 	AVX512VNNI       // amd64: AVX512 and its 8-bit dot product
-	NEON             // arm64: always there
+	NEON             // arm64: always present
 	DotProd          // arm64: NEON and the 8-bit dot product of Armv8.2
 	I8MM             // arm64: DotProd and the 8-bit matrix product of Armv8.6
 )
 
 var names = [...]string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"}
 
-// extends says on which level each builds. It is a tree, not a line: neither AVXVNNI nor AVX512 has the other.
+// extends is the level that each level extends. It is a tree: neither AVXVNNI nor AVX512 includes the other.
 var extends = [...]Level{AVX2: Generic, AVXVNNI: AVX2, AVX512: AVX2, AVX512VNNI: AVX512, NEON: Generic, DotProd: NEON, I8MM: DotProd}
 
-// String is the name by which RESNET18_CPU knows the level.
+// String returns the level's name in RESNET18_CPU.
 func (l Level) String() string { return names[l] }
 
 // Includes reports whether a CPU of level l can run what is written for level m.
@@ -45,12 +44,11 @@ func (l Level) Includes(m Level) bool {
 // Variable is the environment variable that forces a lower level than the CPU has.
 const Variable = "RESNET18_CPU"
 
-// Levels lists what this CPU has, Generic first and the best last. Built with the tag purego it is Generic
-// alone.
+// Levels lists the levels of this CPU, Generic first and the best last. With the build tag purego there is only Generic.
 var Levels = sync.OnceValue(func() []Level { return append([]Level{Generic}, detect()...) })
 
-// Best is the level to use: the highest of Levels, or the one that RESNET18_CPU names. A level that is
-// unknown or that this CPU lacks is an error which lists those it has.
+// Best returns the level to use: the highest of Levels, or the one named by RESNET18_CPU. A level that is unknown or
+// that this CPU lacks is an error, which lists the available ones.
 var Best = sync.OnceValues(func() (Level, error) { return choose(os.Getenv(Variable), Levels()) })
 
 func choose(name string, levels []Level) (Level, error) {

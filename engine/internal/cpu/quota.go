@@ -10,9 +10,9 @@ import (
 	"sync"
 )
 
-// Quota is the number of CPUs this process is granted: what the cgroup's CPU limit allows, rounded up, but
-// no more than GOMAXPROCS and the affinity mask; at least 1. Go's runtime sets GOMAXPROCS from the cgroup
-// itself, but never below 2, and not when the variable of that name is set.
+// Quota returns the number of CPUs granted to this process, at least 1: the cgroup's CPU limit, rounded up, but not
+// more than GOMAXPROCS and the affinity mask. Go's runtime sets GOMAXPROCS from the cgroup too, but never below 2, and
+// not if the variable of that name is set.
 var Quota = sync.OnceValue(func() int {
 	n := min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	if limit, ok := cgroupLimit("/"); ok {
@@ -23,7 +23,7 @@ var Quota = sync.OnceValue(func() int {
 
 // cgroupLimit is the lowest CPU limit of this process's cgroup and its ancestors, in CPUs: cgroup v2's
 // cpu.max (Linux kernel, admin-guide/cgroup-v2, "CPU Interface Files"), else v1's cfs_quota_us over
-// cfs_period_us. root is where the system's files are: "/" but in tests.
+// cfs_period_us. root is the directory of the system's files: "/" except in tests.
 func cgroupLimit(root string) (limit float64, ok bool) {
 	list, err := os.ReadFile(path.Join(root, "proc/self/cgroup"))
 	if err != nil {
@@ -65,7 +65,7 @@ func readV2(dir string) (float64, bool) {
 		return 0, false
 	}
 	quota, period, _ := strings.Cut(strings.TrimSpace(string(data)), " ")
-	return ratio(quota, period) // a quota of "max" is no number, so no limit
+	return ratio(quota, period) // a quota of "max" is not a number: no limit
 }
 
 func readV1(dir string) (float64, bool) {

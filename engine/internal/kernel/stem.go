@@ -13,20 +13,21 @@ import "fmt"
 // values at point p (minimal's bt) and M's for infinity, F(4,4) combines seven values e as q_p(e1..e6) - q_p(e0..e5)/2,
 // and as q_infinity(e0..e5) at its own point.
 const (
-	// StemOutputs is the neighboring outputs of a tile, and StemPositions the products that they are made of.
+	// StemOutputs is the number of neighboring outputs of a tile, StemPositions that of products they are computed from.
 	StemOutputs, StemPositions = 4, 7
-	// StemDeep is how many values of an input row go into a product at the positions but the last, StemDeepLast at the last.
+	// StemDeep is the number of values of an input row in a product at all positions but the last, StemDeepLast at the
+	// last.
 	StemDeep, StemDeepLast = 6, 3
 	// StemPixels is the pixels of a row that a tile reads; the next tile's begin 2*StemOutputs further.
 	StemPixels = 14
-	// StemSlack is the floats that are read behind a row, and ignored.
+	// StemSlack is the number of floats that are read after a row, and ignored.
 	StemSlack = 2
 
 	stemPoint    = 0.5 // of F(4,4) alone
 	stemChannels = 64
 )
 
-// StemInput transforms a row of normalized pixels for so many tiles. Of tile t, position p is v[p*vs+t*ts:][:StemDeep] - for
+// StemInput transforms a row of normalized pixels for a number of tiles. Of tile t, position p is v[p*vs+t*ts:][:StemDeep] - for
 // even places three colors, then for odd ones - and the last position last[t*ls:][:StemDeepLast].
 func (s *Set) StemInput(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int) {
 	end := tiles - 1
@@ -35,7 +36,7 @@ func (s *Set) StemInput(v []float32, vs, ts int, last []float32, ls int, x []flo
 	s.stemInput(v, vs, ts, last, ls, x, tiles)
 }
 
-// StemOutput transforms the sums of so many tiles back, adds the bias and cuts at zero: m[p*ms+t*64+c] at position p of tile t
+// StemOutput transforms the sums of a number of tiles back, adds the bias and applies ReLU: m[p*ms+t*64+c] at position p of tile t
 // gives y[(StemOutputs*t+i)*64+c].
 func (s *Set) StemOutput(y, m []float32, ms int, bias []float32, tiles int) {
 	if tiles < 1 {
@@ -46,7 +47,7 @@ func (s *Set) StemOutput(y, m []float32, ms int, bias []float32, tiles int) {
 }
 
 // StemWeights transforms one row of seven taps, times a factor, for one color: for even places u[p], for odd ones
-// u[StemPositions+p] at position p, where the last of these is unused. It computes in float64, as it is done once.
+// u[StemPositions+p] at position p, where the last of these is unused. It computes in float64, because it runs once.
 func StemWeights(taps []float32, factor float64) (u [2 * StemPositions]float64) {
 	var w [7]float64
 	for i := range w {

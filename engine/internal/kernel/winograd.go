@@ -7,7 +7,7 @@ import "fmt"
 //
 //	Y = At [ (G g Gt) * (Bt d B) ] A      (* elementwise; products summed over input channels)
 //
-// It is the product of two one-dimensional ones, which may differ.
+// It is the product of two one-dimensional algorithms, which may differ.
 type Winograd struct {
 	Height, Width int // outputs of a tile
 	Stride        int // pixels from one output to the next
@@ -20,7 +20,7 @@ type minimal struct {
 	bt, at   [][]float32
 	g        func(a, b, c float64) [6]float64 // G times taps; the first of its elements count
 	matrices int                              // rows of G
-	weight   []int                            // row of G that a position's products take; nil when each has its own
+	weight   []int                            // row of G that a position uses; nil if each has its own
 }
 
 // F(2,3) and F(4,3) are Lavin and Gray's, "Fast Algorithms for Convolutional Neural Networks", 2015: interpolation at 0, 1,
@@ -67,8 +67,8 @@ func g4(a, b, c float64) [6]float64 {
 // gStride2 has the rows (1 0 0), (1 0 1), (0 0 1) and (0 1 0).
 func gStride2(a, b, c float64) [6]float64 { return [6]float64{a, a + c, c, b} }
 
-// The algorithms in use. Of 9 multiplications for an output F2 leaves 4, F4x2 3, F4 2.25, and Stride2 6.25. Of 9 weights F2
-// and Stride2 make 16, F4x2 24, F4 36.
+// The algorithms in use. Instead of 9 multiplications for an output F2 takes 4, F4x2 3, F4 2.25 and Stride2 6.25. Of 9
+// weights F2 and Stride2 make 16, F4x2 24 and F4 36.
 var (
 	F2      = &Winograd{Height: 2, Width: 2, Stride: 1, index: 0, rows: &f2, columns: &f2}
 	F4      = &Winograd{Height: 4, Width: 4, Stride: 1, index: 1, rows: &f4, columns: &f4}
@@ -88,10 +88,10 @@ func (m *minimal) size() int { return len(m.bt) }
 // Positions is the number of elementwise products of a tile.
 func (w *Winograd) Positions() int { return w.rows.size() * w.columns.size() }
 
-// Matrices is the number of transformed weights for each pair of channels: of Positions, or fewer where some share.
+// Matrices is the number of transformed weights for each pair of channels: Positions, or fewer if some positions share them.
 func (w *Winograd) Matrices() int { return w.rows.matrices * w.columns.matrices }
 
-// Matrix says which of Matrices a position's products take.
+// Matrix returns which of Matrices a position uses.
 func (w *Winograd) Matrix(position int) int {
 	i, j := position/w.columns.size(), position%w.columns.size()
 	if w.rows.weight != nil {
@@ -104,7 +104,7 @@ func (w *Winograd) Matrix(position int) int {
 }
 
 // Weights transforms one 3x3 kernel, row by row, times a factor: u[i*us] becomes what G g Gt has for matrix i. It computes
-// in float64, as it is done once.
+// in float64, because it runs once.
 func (w *Winograd) Weights(u []float32, us int, kernel []float32, factor float64) {
 	k := (*[9]float32)(kernel)
 	var half [3][6]float64 // G g, column by column
@@ -129,7 +129,7 @@ func (s *Set) Input(w *Winograd, v []float32, vs int, x []float32, rs, channels 
 	s.input[w.index](v, vs, x, rs, channels)
 }
 
-// Outputs is a tile of outputs and what they are made of. Pixels of a row lie Channels apart.
+// Outputs is a tile of outputs and its operands. Pixels of a row lie Channels apart.
 type Outputs struct {
 	Y             []float32 // the upper left Rows x Columns of Height x Width outputs are stored here
 	RowStride     int

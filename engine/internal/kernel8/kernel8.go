@@ -1,8 +1,8 @@
 // Package kernel8 holds the inner loops of the int8 network: convolutions of 8-bit activations and weights, and
 // pooling, over activations with channels last. As in package kernel there is plain Go, which is the reference, and
-// assembly for SIMD levels; all give the same bytes.
+// assembly for SIMD levels; all produce the same bytes.
 //
-// Activations are unsigned with zero point 0, weights signed. Sums are exact in 32 bits. What follows is computed in
+// Activations are unsigned with zero point 0, weights signed. Sums are exact in 32 bits. The rest is computed in
 // float32, in the same order at every level, and rounded to even.
 package kernel8
 
@@ -26,7 +26,7 @@ type Set struct {
 	// Channels is the number of output channels of a tile; channels of outputs must be a multiple of it.
 	Channels int
 
-	// Winograd is how 3x3 stride-1 convolutions are faster than by Convolve, with the same result; nil where they are not.
+	// Winograd computes 3x3 stride-1 convolutions faster than Convolve, with the same result; nil where it is not faster.
 	Winograd *Winograd
 
 	packing packing
@@ -35,39 +35,39 @@ type Set struct {
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
 }
 
-// Geometry says where a convolution finds its input and puts its output; strides count bytes.
+// Geometry is the layout of a convolution's input and output; strides count bytes.
 type Geometry struct {
 	Rows        int // rows of the kernel
 	Steps       int // groups of four neighboring bytes in each: kernel width times input channels, rounded up
 	RowStride   int // from one row of the input to the next
 	PixelStride int // from one pixel's input to the next one's
 	DstStride   int // from one pixel of the output to the next
-	BiasStride  int // floats from one pixel's bias to the next; 0 when all have the same
+	BiasStride  int // floats from one pixel's bias to the next; 0 if all have the same
 
 	Tiles   int // of Pixels pixels, in a line of the output
-	SrcLine int // from one line's input to the next one's; both 0 when there is one line
+	SrcLine int // from one line's input to the next one's; both 0 if there is one line
 	DstLine int // from one line of the output to the next
 }
 
-// Convolution is lines of Tiles*Pixels neighboring outputs, of Channels channels, and what they are made of:
+// Convolution is lines of Tiles*Pixels neighboring outputs, of Channels channels, and their operands:
 //
 //	sum = sum over rows r, bytes i of Src[l*SrcLine+p*PixelStride+r*RowStride+i] * W[r][i][c]
 //	at = l*DstLine + p*DstStride + c
 //	Dst[at] = saturate(round(sum*Mul[c] + Bias[p*BiasStride+c] + Residual[at]*ResidualMul))
 //
-// for line l, pixel p and channel c, where saturate cuts to 0..255, which is also ReLU.
+// for line l, pixel p and channel c, where saturate clips to 0..255, which is also ReLU.
 type Convolution struct {
 	Geometry
 	Lines       int
 	Dst         []uint8
-	Src         []uint8 // up to three bytes behind a kernel's row are read and multiplied by zero
-	W           []int8  // a panel that Pack made, as Widen returns it
+	Src         []uint8 // up to three bytes behind a kernel's row are read and multiplied by 0
+	W           []int8  // a panel packed by Pack, as returned by Widen
 	Mul, Bias   []float32
 	Residual    []uint8 // nil for none; may be Dst
 	ResidualMul float32
 }
 
-// convolveFunc is Convolve; of a single tile where it says so.
+// convolveFunc computes a convolution, or a single tile of one.
 type convolveFunc func(c Convolution)
 
 // genericChannels is Channels of plain Go.
@@ -161,10 +161,10 @@ func tileGeneric(conv Convolution) {
 	}
 }
 
-// saturate rounds half to even and cuts to 0..255, which is also ReLU.
+// saturate rounds half to even and clips to 0..255, which is also ReLU.
 func saturate(y float32) uint8 { return uint8(min(255, math.RoundToEven(float64(max(0, y))))) }
 
-// poolChannels is what MaxPool works on: the stem's outputs.
+// poolChannels is the number of channels of MaxPool: the stem's outputs.
 const poolChannels = 64
 
 // MaxPool writes one row of the 3x3 stride-2 maximum of 64 channels: y[i*64+c] is the largest of the three rows at

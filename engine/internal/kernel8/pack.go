@@ -2,16 +2,16 @@ package kernel8
 
 import "encoding/binary"
 
-// packing is how a level's tiles read weights. A panel holds those of a tile's channels, row by row of the kernel; in a
-// row, depth neighboring bytes of one channel, then of the next, and so on, and behind the last whole depth the same
-// with four bytes each.
+// packing is the order in which a level's tiles read weights. A panel holds those of a tile's channels, row by row of the
+// kernel. A row holds depth neighboring bytes of one channel, then of the next, and so on; after the last whole depth
+// the same with four bytes each.
 type packing struct {
 	depth   int  // a multiple of 4
 	shifted bool // before all this, 128 times the sum of each channel's weights, in 32 bits
 }
 
-// Pack lays a tile's weights out in panel, which has Panel(g) elements. kernel writes what one channel's row of the kernel
-// holds, at most four bytes for each of g.Steps; what it leaves is zero.
+// Pack writes a tile's weights to panel, which has Panel(g) elements. kernel writes one channel's row of the kernel, at
+// most four bytes for each of g.Steps; the rest is zero.
 func (s *Set) Pack(panel []int8, g Geometry, kernel func(channel, row int, to []int8)) {
 	width := 4 * g.Steps
 	whole := width / s.packing.depth * s.packing.depth
@@ -37,7 +37,7 @@ func (s *Set) Pack(panel []int8, g Geometry, kernel func(channel, row int, to []
 	}
 }
 
-// spread writes one channel's weights, depth of them at a time, behind as many of each other channel.
+// spread writes one channel's weights, depth of them at a time, interleaved with those of the other channels.
 func (s *Set) spread(panel []int8, at int, from []int8, depth int) {
 	panel = panel[s.header():]
 	for ; len(from) > 0; from, at = from[depth:], at+depth*s.Channels {
@@ -56,7 +56,7 @@ func (s *Set) header() int {
 // Panel is the number of packed weights of a tile's Channels.
 func (s *Set) Panel(g Geometry) int { return s.header() + g.Rows*g.Steps*4*s.Channels }
 
-// Room is the number of bytes that Widen needs for so many packed weights.
+// Room is the number of bytes that Widen needs for a number of packed weights.
 func (s *Set) Room(weights int) int {
 	if s.widen == nil {
 		return 0
@@ -64,9 +64,9 @@ func (s *Set) Room(weights int) int {
 	return 2 * weights
 }
 
-// Widen brings packed weights, of whole panels, to the width in which Convolve reads them, in room of Room(len(packed)) bytes:
-// where an instruction multiplies bytes they stay where they are. Memory has them in bytes at all levels: widened they
-// would be read from there at half the speed, and take twice of it.
+// Widen converts packed weights, of whole panels, to the width that Convolve reads, in room of Room(len(packed)) bytes.
+// Levels that multiply bytes return packed itself. Weights are stored in bytes at all levels: wide ones would take twice
+// the memory and twice the time to load.
 func (s *Set) Widen(room, packed []int8) []int8 {
 	if s.widen == nil {
 		return packed

@@ -18,10 +18,10 @@ import (
 //
 // (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, with twice their G, which is whole.)
 // Transformed pixels are at most 4*255 in magnitude and transformed weights 9*128, so both fit into 16 bits. Sums may
-// run over on the way; but 4 Y stays below 2^31 for up to 1827 input channels, so what comes out is exact: the same as
-// a direct convolution's, bit for bit.
+// overflow on the way, but 4 Y stays below 2^31 for up to 1827 input channels, so the result is exact: the same as a
+// direct convolution's, bit for bit.
 //
-// It pays where products of bytes cost as much as products of 16 bits. It is read-only and safe for concurrent use.
+// It is worthwhile where products of bytes cost as much as products of 16 bits. It is read-only and safe for concurrent use.
 type Winograd struct {
 	// MR is the most rows of C that are computed together, NR the number of columns.
 	MR, NR int
@@ -40,7 +40,7 @@ const (
 // portable is Winograd in plain Go, the reference.
 var portable = Winograd{MR: 4, NR: genericChannels, input: inputGeneric, multiply: multiplyGeneric, output: outputGeneric}
 
-// Pack transforms the weights of one panel of NR output channels and puts them where Multiply reads them, in u,
+// Pack transforms the weights of one panel of NR output channels and writes them to u,
 // which has Positions*out*in elements for all panels: position by position, panel by panel, the weights of two
 // neighboring input channels together. at returns the 3x3 kernel of an output and an input channel, row by row. in is
 // even.
@@ -101,7 +101,7 @@ func (w *Winograd) Multiply(p Product) {
 	w.multiply(tiles.Cut(p.M, w.MR), p)
 }
 
-// Outputs is a tile of outputs and what they are made of. Pixels of a row lie Channels apart.
+// Outputs is a tile of outputs and its operands. Pixels of a row lie Channels apart.
 type Outputs struct {
 	Y             []uint8 // the upper left Rows x Columns (1..M) outputs are stored here
 	RowStride     int

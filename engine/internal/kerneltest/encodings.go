@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// machines tells, by the end of an assembly file's name, who can take its code apart.
+// machines lists the disassemblers by the suffix of an assembly file's name.
 var machines = map[string]struct {
 	commands []string // GNU objdump's names, its own machine's and as a cross tool
 	flags    []string
@@ -20,9 +20,9 @@ var machines = map[string]struct {
 	"_arm64.s": {[]string{"aarch64-linux-gnu-objdump"}, []string{"-m", "aarch64"}, "binutils-aarch64-linux-gnu"},
 }
 
-// Encodings holds that the instructions which a file of assembly spells as numbers, because Go's assembler does not
-// know them, are those that their comments name. A comment stands on the line before or behind the numbers, in GNU's
-// notation. Without GNU's objdump the test is skipped.
+// Encodings checks instructions that an assembly file spells as numbers, because Go's assembler lacks them, against their
+// comments. A comment is on the line before the numbers or after them, in GNU's notation. Without GNU's objdump the test
+// is skipped.
 func Encodings(t testing.TB, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -45,7 +45,7 @@ func Encodings(t testing.TB, file string) {
 	t.Logf("%s: %d instructions", file, len(want))
 }
 
-// datum is a line of assembly that is a number of some width, perhaps with a comment.
+// datum matches a line of assembly that is a number, maybe with a comment.
 var datum = regexp.MustCompile(`^\s(BYTE|LONG|WORD)\s+\$0x([0-9A-Fa-f]+)(?:\s*// (.*))?$`)
 
 // numbers collects the bytes of numbers and the names of instructions in comments. WORD is one instruction of arm64,
@@ -96,7 +96,7 @@ func disassemble(t testing.TB, file string, code []byte) (names []string) {
 			}
 			out, err := exec.CommandContext(t.Context(), name, append([]string{"-D", "-b", "binary", binary}, m.flags...)...).CombinedOutput()
 			if err != nil {
-				t.Logf("%s: %v: %s", name, err, out) // perhaps of another machine
+				t.Logf("%s: %v: %s", name, err, out) // maybe one for another machine
 				continue
 			}
 			for line := range strings.Lines(string(out)) {

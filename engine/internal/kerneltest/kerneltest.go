@@ -1,5 +1,5 @@
-// Package kerneltest helps tests of assembly: it runs them at every level that this CPU has, gives them memory whose
-// end faults when touched, and has instructions that are written as numbers named by a disassembler.
+// Package kerneltest supports tests of assembly: it runs them at every level of this CPU, allocates memory whose end
+// faults when touched, and checks instructions that are written as numbers with a disassembler.
 package kerneltest
 
 import (
@@ -51,7 +51,7 @@ func NewRegion[T number](tb testing.TB, size int, guard T) *Region[T] {
 }
 
 // Slice returns the last n elements, each of them guard, as are the elements before them. Slices that were returned
-// before must not be used any more.
+// before must no longer be used.
 func (r *Region[T]) Slice(n int) []T {
 	r.used = n
 	last := r.all[len(r.all)-n-margin:]

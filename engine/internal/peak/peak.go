@@ -1,5 +1,5 @@
-// Package peak multiplies registers and does nothing else, so that what the CPU's multipliers can do at most can be
-// measured. measure is its only user.
+// Package peak multiplies registers and does nothing else, to measure the peak rate of the CPU's multipliers for package
+// measure.
 package peak
 
 import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
@@ -19,7 +19,7 @@ func FP32(level cpu.Level) (Loop, bool) { return best(level, fp32) }
 // Int8 is the loop of multiplications of unsigned with signed bytes for a level; false if there is none.
 func Int8(level cpu.Level) (Loop, bool) { return best(level, int8s) }
 
-// leveled is a loop and what it needs.
+// leveled is a loop and the level it needs.
 type leveled struct {
 	cpu.Level
 	Loop

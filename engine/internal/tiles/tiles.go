@@ -1,11 +1,11 @@
-// Package tiles cuts the rows of a matrix product into tiles, which kernels multiply one after the other.
+// Package tiles divides the rows of a matrix product into tiles, which kernels multiply one after another.
 package tiles
 
-// Rows is rows cut into Tall tiles of N rows each, and after them Low ones of a row less.
+// Rows is a division into Tall tiles of N rows each, followed by Low tiles of one row less.
 type Rows struct{ N, Tall, Low int }
 
-// Cut makes the fewest tiles of m rows, at least 1, that have no more than most each: of nearly equal height, as a low
-// tile costs nearly what a tall one does.
+// Cut divides m rows, at least 1, into the fewest tiles of at most most rows each, of nearly equal height, because a low
+// tile costs nearly as much as a tall one.
 func Cut(m, most int) Rows {
 	count := (m + most - 1) / most
 	n := (m + count - 1) / count

@@ -40,7 +40,7 @@ var dataTypes = map[uint64]raw.DType{1: raw.F32, 2: "U8", 3: raw.I8, 6: "I32", 7
 // graph is the part of a GraphProto that says what is computed.
 type graph struct {
 	nodes   []*node
-	tensors map[string]tensor.Tensor // float initialisers and constants
+	tensors map[string]tensor.Tensor // float initializers and constants
 	ints    map[string]bool          // names of the others: shapes, axes
 	inputs  []string
 	outputs []string
@@ -165,7 +165,7 @@ func parseGraph(msg []byte) (*graph, error) {
 		}
 		return nil
 	})
-	// Old exports list the initialisers among the inputs.
+	// Old exports list the initializers among the inputs.
 	for _, name := range inputs {
 		if _, ok := g.tensors[name]; !ok && !g.ints[name] {
 			g.inputs = append(g.inputs, name)
@@ -273,7 +273,7 @@ func parseTensor(msg []byte) (*namedTensor, error) {
 		return err
 	})
 	if err == nil && external {
-		err = errors.New("its data lies in another file; want it inside the model")
+		err = errors.New("its data is in another file; want it inside the model")
 	}
 	if err == nil {
 		err = out.fill(dims, dataTypes[dtype], data)

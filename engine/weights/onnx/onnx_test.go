@@ -207,7 +207,7 @@ func TestOtherGraphs(t *testing.T) {
 		{"softmax in front of the classifier", (&model{flatten: "Softmax"}).bytes(), `fc: found Softmax`},
 		{"no graph", varint(nil, 1, 7), "no graph"},
 		{"empty graph", field(nil, modelGraph, nil), "0 inputs"},
-		{"external data", field(nil, modelGraph, external), `tensor "far": its data lies in another file`},
+		{"external data", field(nil, modelGraph, external), `tensor "far": its data is in another file`},
 		{"tensor too short", field(nil, modelGraph, short), `tensor "w": has 0 bytes, its shape [5] of F32 wants 20`},
 		{"tensor too large", field(nil, modelGraph, huge), `tensor "w": has dimension`},
 	} {

@@ -11,7 +11,7 @@ import (
 type walker struct {
 	graph *graph
 	alias map[string]string  // output of an Identity or Dropout: its input
-	users map[string][]*node // who reads a value
+	users map[string][]*node // operators that read a value
 	found map[string]tensor.Tensor
 }
 
@@ -247,14 +247,14 @@ func (w *walker) classifier(at string) error {
 	return nil
 }
 
-// take stores an operator's i-th input, which must be an initialiser, under a name.
+// take stores an operator's i-th input, which must be an initializer, under a name.
 func (w *walker) take(n *node, i int, name string) error {
 	if i >= len(n.inputs) || len(n.outputs) == 0 {
 		return fmt.Errorf("%s: %s has %d inputs, want it as number %d", name, n, len(n.inputs), i)
 	}
 	t, ok := w.graph.tensors[w.resolve(n.inputs[i])]
 	if !ok {
-		return fmt.Errorf("%s: input %q of %s is no floating-point initialiser", name, n.inputs[i], n)
+		return fmt.Errorf("%s: input %q of %s is not a floating-point initializer", name, n.inputs[i], n)
 	}
 	w.found[name] = t
 	return nil

@@ -108,7 +108,7 @@ func (m *machine) step(op byte) error {
 	case 0x80: // PROTO
 		v, err := m.byte()
 		if err == nil && v > 5 {
-			err = fmt.Errorf("protocol %d, at most 5 is known", v)
+			err = fmt.Errorf("protocol %d, want at most 5", v)
 		}
 		return err
 	case 0x95: // FRAME
@@ -191,7 +191,7 @@ func (m *machine) integer(op byte) error {
 			return err
 		}
 		if n > 8 {
-			return fmt.Errorf("number of %d bytes, at most 8 are taken", n)
+			return fmt.Errorf("number of %d bytes, want at most 8", n)
 		}
 		width, signed = int(n), true
 	}
@@ -254,7 +254,7 @@ func (m *machine) persistent() error {
 		return fmt.Errorf("storage %q is a view of another, which only PyTorch before 0.4 wrote", key)
 	}
 	if elements < 0 || elements > raw.MaxElements {
-		return fmt.Errorf("storage %q has %d elements, at most %d make sense", key, elements, raw.MaxElements)
+		return fmt.Errorf("storage %q has %d elements, want at most %d", key, elements, raw.MaxElements)
 	}
 	m.push(&storage{key, dtype, int(elements)})
 	return nil

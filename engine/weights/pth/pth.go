@@ -76,7 +76,7 @@ func ParseZip(data []byte) (map[string]tensor.Tensor, error) {
 // they are a part of data.
 func entry(data []byte, f *zip.File, limit uint64) ([]byte, error) {
 	if f.UncompressedSize64 > limit {
-		return nil, fmt.Errorf("%s has %d bytes, at most %d make sense", f.Name, f.UncompressedSize64, limit)
+		return nil, fmt.Errorf("%s has %d bytes, want at most %d", f.Name, f.UncompressedSize64, limit)
 	}
 	if f.Method != zip.Store {
 		r, err := f.Open()

@@ -20,12 +20,12 @@ import (
 // maxHeader bounds the header in bytes; ResNet-18's has 11 KB.
 const maxHeader = 4 << 20
 
-// metadataKey is the header's entry that is no tensor but what the file says about itself.
+// metadataKey is the header's entry with metadata instead of a tensor.
 const metadataKey = "__metadata__"
 
-// Content is what a file holds.
+// Content is the content of a file.
 type Content struct {
-	Tensors  map[string]tensor.Tensor   // F32, and F64, F16, BF16 made float32
+	Tensors  map[string]tensor.Tensor   // F32, and F64, F16, BF16 converted to float32
 	Int8     map[string]tensor.Of[int8] // I8: quantized weights
 	Metadata map[string]string          // may be nil
 }
@@ -43,8 +43,8 @@ func Detect(data []byte) bool {
 }
 
 // Parse reads a whole file. Tensors share data's memory where they can. Tensors of integer types other than
-// int8 (PyTorch's num_batches_tracked) are no weights and left out. As the format demands, the tensors must
-// cover the bytes behind the header without gaps or overlaps.
+// int8 (PyTorch's num_batches_tracked) are not weights and are left out. As the format requires, the tensors must
+// cover the bytes after the header without gaps or overlaps.
 func Parse(data []byte) (*Content, error) {
 	header, body, err := split(data)
 	if err != nil {
@@ -80,14 +80,14 @@ func Parse(data []byte) (*Content, error) {
 	return c, nil
 }
 
-// split separates the header from the bytes behind it.
+// split separates the header from the bytes after it.
 func split(data []byte) (header, body []byte, err error) {
 	if len(data) < 8 {
 		return nil, nil, fmt.Errorf("safetensors file has %d bytes, even the header's length needs 8", len(data))
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > maxHeader {
-		return nil, nil, fmt.Errorf("safetensors header of %d bytes, at most %d make sense", n, maxHeader)
+		return nil, nil, fmt.Errorf("safetensors header of %d bytes, want at most %d", n, maxHeader)
 	}
 	if uint64(len(data)-8) < n {
 		return nil, nil, fmt.Errorf("safetensors file ends in its header: %d bytes there, want %d", len(data)-8, n)
@@ -95,7 +95,7 @@ func split(data []byte) (header, body []byte, err error) {
 	return data[8 : 8+n], data[8+n:], nil
 }
 
-// checkCover holds that the tensors lie end to end in a body of the given size.
+// checkCover checks that the tensors are contiguous and fill a body of the given size.
 func checkCover(entries map[string]entry, size int) error {
 	names := slices.SortedFunc(maps.Keys(entries), func(a, b string) int {
 		x, y := entries[a].Offsets, entries[b].Offsets
@@ -105,7 +105,7 @@ func checkCover(entries map[string]entry, size int) error {
 	for _, name := range names {
 		o := entries[name].Offsets
 		if o[0] != end || o[1] < o[0] {
-			return fmt.Errorf("tensor %q lies at bytes %d to %d, want it to begin at %d", name, o[0], o[1], end)
+			return fmt.Errorf("tensor %q is at bytes %d to %d, want it to begin at %d", name, o[0], o[1], end)
 		}
 		if o[1] > size {
 			return fmt.Errorf("tensor %q ends at byte %d, the file has %d: is it truncated?", name, o[1], size)

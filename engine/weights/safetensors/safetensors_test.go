@@ -74,9 +74,9 @@ func TestParse(t *testing.T) {
 		{"truncated", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 7), `tensor "a" ends at byte 8`},
 		{"more bytes", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 5), "describes 4"},
 		{"wrong size", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, 4), `tensor "a" has 4 bytes`},
-		{"overlap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}`, 6), `"b" lies at`},
-		{"gap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a" lies at`},
-		{"backwards", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,-4]}}`, 0), `"a" lies at`},
+		{"overlap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}`, 6), `"b" is at`},
+		{"gap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a" is at`},
+		{"backwards", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,-4]}}`, 0), `"a" is at`},
 		{"huge shape", file(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`, 0), "elements"},
 		{"negative shape", file(`{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}}`, 0), "negative"},
 	} {

@@ -52,7 +52,7 @@ const maxDims = 8
 // come from outside and say how much memory is taken.
 func Elements(shape []int) (int, error) {
 	if len(shape) > maxDims {
-		return 0, fmt.Errorf("has %d dimensions, at most %d make sense", len(shape), maxDims)
+		return 0, fmt.Errorf("has %d dimensions, want at most %d", len(shape), maxDims)
 	}
 	n := uint64(1)
 	for _, d := range shape {
