@@ -14,9 +14,9 @@ import "fmt"
 // and as q_infinity(e0..e5) at its own point.
 const (
 	// StemOutputs is the neighboring outputs of a tile, and StemPositions the products that they are made of.
-	StemOutputs, StemPositions = 4, 7
+	StemOutputs, StemPositions = 4, 7 //nolint:revive // one comment for both
 	// StemDeep is how many values of an input row go into a product at the positions but the last, StemDeepLast at the last.
-	StemDeep, StemDeepLast = 6, 3
+	StemDeep, StemDeepLast = 6, 3 //nolint:revive // as above
 	// StemPixels is the pixels of a row that a tile reads; the next tile's begin 2*StemOutputs further.
 	StemPixels = 14
 	// StemSlack is the floats that are read behind a row, and ignored.
