@@ -29,6 +29,8 @@ const (
 var names = [...]string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"}
 
 // extends says on which level each builds. It is a tree, not a line: neither AVXVNNI nor AVX512 has the other.
+//
+// See docs/decisions/0013-levels-are-a-tree.md.
 var extends = [...]Level{AVX2: Generic, AVXVNNI: AVX2, AVX512: AVX2, AVX512VNNI: AVX512, NEON: Generic, DotProd: NEON, I8MM: DotProd}
 
 // String is the name by which RESNET18_CPU knows the level.

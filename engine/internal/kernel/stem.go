@@ -12,6 +12,8 @@ import "fmt"
 // The method is Winograd's ("Arithmetic Complexity of Computations", 1980): with q_p(z) for F(4,3)'s combination of six
 // values at point p (minimal's bt) and M's for infinity, F(4,4) combines seven values e as q_p(e1..e6) - q_p(e0..e5)/2,
 // and as q_infinity(e0..e5) at its own point.
+//
+// See docs/decisions/0017-the-stem-by-rows.md.
 const (
 	// StemOutputs is the neighboring outputs of a tile, and StemPositions the products that they are made of.
 	StemOutputs, StemPositions = 4, 7 //nolint:revive // one comment for both
