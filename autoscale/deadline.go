@@ -64,6 +64,8 @@ func (c DeadlineConfig) Validate() error {
 // A decision takes these steps: service rate (service.go), start delay, dispersion, change point and forecast
 // (forecast.go), margin, staffing, backlog, and then up or down (below). docs/autoscaling.md explains the steps
 // and measures the effect of the constants.
+//
+// See docs/decisions/0080-staff-for-a-deadline.md.
 type Deadline struct {
 	cfg DeadlineConfig
 	memory[deadlineState]

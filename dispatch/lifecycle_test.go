@@ -195,7 +195,7 @@ func TestOnFailure(t *testing.T) {
 			if test.end == "" {
 				return
 			}
-			if test.overdue && got.end.Err != test.err {
+			if test.overdue && !errors.Is(got.end.Err, test.err) {
 				t.Errorf("cause %v, want %v: it must be logged", got.end.Err, test.err)
 			}
 			if !test.overdue && (got.end.Message != "m" || got.end.Hint != "h") {

@@ -179,6 +179,8 @@ func (d *Dispatcher) present(ctx context.Context, id string) (store.Record, erro
 }
 
 // enqueue stores the job, then its record. A worker that takes the job in between creates the record instead.
+//
+// See docs/decisions/0051-publish-before-record.md.
 func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store.Record) (store.Record, error) {
 	if err := d.publish(ctx, job); err != nil {
 		return store.Record{}, err

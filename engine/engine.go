@@ -38,6 +38,7 @@ type Engine struct {
 	active atomic.Pointer[computation]
 
 	// idle holds the workers without an image. A goroutine takes one, works with it and puts it back.
+	// See docs/decisions/0042-idle-workers-are-lent.md.
 	idle chan *worker
 	// parallel computes on all CPUs, in the workers' memory. Use it while holding all workers.
 	parallel *resnet.Runner

@@ -15,6 +15,7 @@ const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_
 
 // newShared makes a file in memory, and maps it for writing.
 func newShared(size int) (*os.File, []byte, error) {
+	// See docs/decisions/0016-packed-weights-are-inherited.md.
 	fd, err := unix.MemfdCreate("resnet18cloud-weights", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create shared memory: %w", errors.Join(err, errors.ErrUnsupported))

@@ -61,7 +61,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error {
 		if err := s.warmUp(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil // stopped before it was ready
+				return nil //nolint:nilerr // stopped before it was ready
 			}
 			return fmt.Errorf("classify the warm-up image: %w", err)
 		}

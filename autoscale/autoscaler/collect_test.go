@@ -232,7 +232,7 @@ func TestLastingTroubleReadsTheSame(t *testing.T) {
 		}
 	}
 	plain := errors.New("something else")
-	if got := lasting(plain); got != plain {
+	if got := lasting(plain); !errors.Is(got, plain) {
 		t.Errorf("lasting(%v) = %v", plain, got)
 	}
 }

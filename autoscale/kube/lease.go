@@ -23,6 +23,8 @@ var ErrNotLeader = errors.New("another autoscaler is the leader")
 // duration by its own clock. Clocks need not agree, but must run at about the same speed.
 //
 // client-go's leaderelection package does the same, but links every type of the API, 20 MB of them.
+//
+// See docs/decisions/0090-a-lease-loop-of-our-own.md.
 type lease struct {
 	client   dynamic.ResourceInterface
 	name     string

@@ -179,7 +179,7 @@ func TestSetReplicasWritesNothing(t *testing.T) {
 		if err == nil || test.want != nil && !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
 			t.Errorf("%s: SetReplicas = %v, want %v with %q", name, err, test.want, test.text)
 		}
-		if errors.Is(err, ErrNotLeader) != (test.want == ErrNotLeader) {
+		if errors.Is(err, ErrNotLeader) != errors.Is(test.want, ErrNotLeader) {
 			t.Errorf("%s: SetReplicas = %v: is it about the lease?", name, err)
 		}
 		for _, request := range a.wrote() {
@@ -267,7 +267,7 @@ func TestTheLeaseRunsOut(t *testing.T) {
 	}
 	ended, end := context.WithCancelCause(t.Context())
 	plain := errors.New("plain")
-	if got := a.d.because(ended, plain); got != plain {
+	if got := a.d.because(ended, plain); !errors.Is(got, plain) {
 		t.Errorf("because of nothing = %v", got)
 	}
 	end(ErrNotLeader)

@@ -53,7 +53,6 @@ type tally struct {
 	lastLate    nanos // arrival of the last late image after the jump
 	most, need  float64
 	late        []int32 // by second of arrival, warm-up included
-	seconds     int
 }
 
 func (t *tally) init(cfg Config) {

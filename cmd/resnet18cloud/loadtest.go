@@ -86,7 +86,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	defer records.Close()
+	defer func() { _ = records.Close() }() // for the ways out without a result; the other one checks it below
 
 	config.Seed, config.Workers, config.MaxOutstanding, config.Timeout = c.Seed, max(0, c.Workers), c.MaxOutstanding, c.Timeout
 	if c.Search {

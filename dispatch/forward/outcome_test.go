@@ -203,17 +203,17 @@ func TestWorse(t *testing.T) {
 		"first attempt":                                    {gone, nil},
 	} {
 		if test.less != nil {
-			if got := worse(test.more, test.less); got != test.more {
+			if got := worse(test.more, test.less); got != test.more { //nolint:errorlint // which of the two
 				t.Errorf("%s: the other one is reported", name)
 			}
 		}
-		if got := worse(test.less, test.more); got != test.more {
+		if got := worse(test.less, test.more); got != test.more { //nolint:errorlint // which of the two
 			t.Errorf("%s, in the other order: the other one is reported", name)
 		}
 	}
 	for _, code := range []resnet18cloud.Code{resnet18cloud.CodeInternal, resnet18cloud.CodeFull, resnet18cloud.CodeUnavailable} {
 		first, second := failure(code, 1), failure(code, 1)
-		if worse(first, second) != first {
+		if worse(first, second) != first { //nolint:errorlint // which of the two
 			t.Errorf("of two that are %s the second is reported", code)
 		}
 	}

@@ -33,6 +33,8 @@ const (
 
 // Ledger is an append-only list of entries. It keeps at least the last size entries, and at most twice as many.
 // Methods are safe for concurrent use.
+//
+// See docs/decisions/0057-a-ledger-beside-the-store.md.
 type Ledger struct {
 	dir  string
 	size int

@@ -185,7 +185,7 @@ func TestReuse(t *testing.T) {
 			got, gotErr := used.Decode(data, jpeg.Options{})
 			var fresh jpeg.Decoder
 			want, wantErr := fresh.Decode(data, jpeg.Options{})
-			if gotErr != wantErr || !bytes.Equal(got.Pix, want.Pix) {
+			if !errors.Is(gotErr, wantErr) || !bytes.Equal(got.Pix, want.Pix) {
 				t.Errorf("%s: reused decoder differs from a new one (errors %v and %v)", name, gotErr, wantErr)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 
 // FormatError reports a file that breaks the JPEG standard or ends too early. For the latter,
 // errors.Is(err, io.ErrUnexpectedEOF) holds.
+//
+// See docs/decisions/0030-no-half-picture.md.
 type FormatError struct {
 	Offset    int    // in bytes from the start of the file, near the fault
 	Reason    string // what is wrong

@@ -44,7 +44,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("DecodeConfig = %+v, %v, of a picture of %dx%d", c, err, m.Width, m.Height)
 		}
 		again, againErr := used.Decode(data, jpeg.Options{MaxPixels: limit})
-		if againErr != err || !bytes.Equal(again.Pix, m.Pix) {
+		if !errors.Is(againErr, err) || !bytes.Equal(again.Pix, m.Pix) {
 			t.Fatalf("used decoder differs: error %v, want %v", againErr, err)
 		}
 		if err != nil {

@@ -102,7 +102,7 @@ func (p Process) Run(ctx context.Context) error {
 		log.Warn("process exited; restarting", "after", time.Since(started).Round(time.Millisecond).String(),
 			"exit", exitText(err), "wait", backoff.String())
 		if pause.For(ctx, backoff); ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to stop
 		}
 		backoff = min(2*backoff, p.MaxBackoff)
 	}

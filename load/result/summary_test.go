@@ -167,9 +167,9 @@ func TestMerge(t *testing.T) {
 // every histogram is that of the whole run, bit for bit.
 func TestMergeIsExact(t *testing.T) {
 	t.Parallel()
-	whole, records := resulttest.Run(resulttest.Noon, 3000)
+	_, records := resulttest.Run(resulttest.Noon, 3000)
 	r := rand.New(rand.NewPCG(1, 2))
-	whole = result.NewSummary()
+	whole := result.NewSummary()
 	var machines [3]*result.Summary
 	for i := range machines {
 		machines[i] = result.NewSummary()

@@ -116,7 +116,7 @@ func New(conn Connection, cfg Config) *Queue {
 func (q *Queue) Run(ctx context.Context) error {
 	if err := natsconn.Retry(ctx, q.cfg.OnOpenError, q.open); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to stop
 		}
 		return fmt.Errorf("open queue: %w", err)
 	}

@@ -28,6 +28,8 @@ const (
 var names = [...]string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"}
 
 // extends is the level that each level extends. It is a tree: neither AVXVNNI nor AVX512 includes the other.
+//
+// See docs/decisions/0013-levels-are-a-tree.md.
 var extends = [...]Level{AVX2: Generic, AVXVNNI: AVX2, AVX512: AVX2, AVX512VNNI: AVX512, NEON: Generic, DotProd: NEON, I8MM: DotProd}
 
 // String returns the level's name in RESNET18_CPU.

@@ -12,12 +12,14 @@ import "fmt"
 // The method is Winograd's ("Arithmetic Complexity of Computations", 1980): with q_p(z) for F(4,3)'s combination of six
 // values at point p (minimal's bt) and M's for infinity, F(4,4) combines seven values e as q_p(e1..e6) - q_p(e0..e5)/2,
 // and as q_infinity(e0..e5) at its own point.
+//
+// See docs/decisions/0017-the-stem-by-rows.md.
 const (
 	// StemOutputs is the number of neighboring outputs of a tile, StemPositions that of products they are computed from.
-	StemOutputs, StemPositions = 4, 7
+	StemOutputs, StemPositions = 4, 7 //nolint:revive // one comment for both
 	// StemDeep is the number of values of an input row in a product at all positions but the last, StemDeepLast at the
 	// last.
-	StemDeep, StemDeepLast = 6, 3
+	StemDeep, StemDeepLast = 6, 3 //nolint:revive // as above
 	// StemPixels is the pixels of a row that a tile reads; the next tile's begin 2*StemOutputs further.
 	StemPixels = 14
 	// StemSlack is the number of floats that are read after a row, and ignored.

@@ -22,6 +22,8 @@ import (
 // direct convolution's, bit for bit.
 //
 // It is worthwhile where products of bytes cost as much as products of 16 bits. It is read-only and safe for concurrent use.
+//
+// See docs/decisions/0015-winograd-in-whole-numbers.md.
 type Winograd struct {
 	// MR is the most rows of C that are computed together, NR the number of columns.
 	MR, NR int
