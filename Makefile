@@ -3,9 +3,12 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 GO ?= go
+# Runs go test, and says at the end which tests were skipped.
+GOTEST := GO=$(GO) $(GO) run ./test/gotest
 BIN := bin/resnet18cloud
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# An archive of the sources has no .git: its version is "dev", even when it lies inside another repository.
+VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Reference data (real weights and images) may stand beside the repository.
 SHARED ?= $(wildcard ../shared)
@@ -16,7 +19,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint generate generated clean
+.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -39,21 +42,26 @@ $(SAMPLE_IMAGES):
 	@mv $@.part $@; echo "$$(ls $@ | grep -c JPEG) images in $@"
 
 test: vet ## Run all tests that need nothing but Go
-	$(GO) test ./...
+	$(GOTEST) ./...
 
 slow: ## Run the engine's tests on all reference images and, in plain Go, on every case (needs ../shared)
-	$(GO) test -count=1 -tags slow ./engine ./engine/resnet
+	$(GOTEST) -count=1 -tags slow ./engine ./engine/resnet
 
 vet: ## Check formatting and go vet
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || \
-		{ echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
+	@unformatted=$$(find . \( -name '.?*' -o -name node_modules -o -name images \) -prune -o -name '*.go' -exec gofmt -l {} +); \
+		[ -z "$$unformatted" ] || { echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
 	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./autoscale/... ./internal/... ./model/... ./engine
+	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine
+
+asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
+	CGO_ENABLED=1 $(GOTEST) -asan -short $(ASAN_PACKAGES)
+
+ASAN_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/preprocess ./engine/weights/... ./internal/lend
 
 purego: ## Run the engine's tests without assembly: catches code that only an assembly path exercises
-	$(GO) test -tags purego -short ./engine/...
+	$(GOTEST) -tags purego -short ./engine/...
 
 arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian's qemu-user): on a CPU that has all, on one of 2016
 	GOARCH=arm64 $(GO) vet ./engine/...
@@ -80,7 +88,7 @@ avx512: $(LINUX) ## Run the engine's tests on an emulated PC that has AVX-512 an
 AVX512_PACKAGES := $(addprefix ./engine/internal/,cpu kernel kernel8 peak)
 
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
-	$(GO) test -count=1 -tags e2e ./test/e2e/...
+	$(GOTEST) -count=1 -tags e2e ./test/e2e/...
 
 chaos: ## Break replicas, dispatchers, NATS, its disk and its files under load; lose nothing (root for the disk; CHAOS_REQUESTS, CHAOS_SEED, CHAOS_FAULTS)
 	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
@@ -144,13 +152,26 @@ live: weights ## Scale real replica processes and simulated ones by the same pol
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 
-generate: ## Regenerate assembly
+generate: ## Regenerate assembly and the glyphs of charts
 	$(GO) generate ./...
 
-generated: ## Check that the assembly is what its generators write
-	@sums() { grep -rl --include='*.s' --include='*.go' '^// Code generated' engine | sort | xargs sha256sum; }; \
+generated: ## Check that generated files are what their generators write
+	@sums() { { grep -rl --include='*.s' --include='*.go' '^// Code generated' engine; echo internal/chart/glyphs.bin; } | sort | xargs sha256sum; }; \
 		before=$$(sums); $(MAKE) --no-print-directory generate; \
-		diff <(echo "$$before") <(sums) || { echo "assembly was out of date; it has been regenerated: commit it" >&2; exit 1; }
+		diff <(echo "$$before") <(sums) || { echo "generated files were out of date; they have been regenerated: commit them" >&2; exit 1; }
+
+notice: ## Write NOTICE: the licences of all modules in the released binaries (make test checks that it is current)
+	$(GO) run ./internal/release notice
+
+release: ## Build archives, bills of materials and SHA256SUMS for every platform in dist; VERSION is the tag's
+	$(GO) run ./internal/release build -version $(VERSION) -out dist
+
+# Other folder, no .git, empty build cache: what is left to make a difference is the sources and Go.
+release-check: release ## Build the release for this machine's platform once more, elsewhere from nothing, and compare the bytes
+	@dir=$$(mktemp -d); trap 'chmod -R u+w $$dir; rm -rf $$dir' EXIT; mkdir $$dir/src; \
+		tar -c --exclude=./.git --exclude=./bin --exclude=./dist --exclude=./images --exclude=node_modules . | tar -x -C $$dir/src; \
+		cd $$dir/src; GOCACHE=$$dir/cache $(GO) run ./internal/release build -version $(VERSION) -out $$dir/dist -only $$($(GO) env GOOS)/$$($(GO) env GOARCH); \
+		cd $$dir/dist; for file in resnet18cloud_*; do cmp $$file $(CURDIR)/dist/$$file; echo "$$file: same bytes"; done
 
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -15,7 +15,7 @@ import (
 
 const module = "github.com/resnet18cloud/resnet18cloud"
 
-// pkg is what go list says of one package of this module.
+// pkg is the part of go list's output that the tests need.
 type pkg struct {
 	ImportPath string
 	Dir        string
@@ -24,7 +24,7 @@ type pkg struct {
 	Deps       []string
 }
 
-// rel is the package's path inside the module; "." for the root.
+// rel returns the package's path inside the module, "." for the root.
 func (p pkg) rel() string {
 	if p.ImportPath == module {
 		return "."
@@ -54,33 +54,33 @@ func listPackages(t *testing.T) []pkg {
 	}
 }
 
-// under reports whether rel is one of the given folders or lies below one.
+// under reports whether rel is one of the given folders or inside one.
 func under(rel string, folders ...string) bool {
 	return slices.ContainsFunc(folders, func(f string) bool {
 		return rel == f || strings.HasPrefix(rel, f+"/")
 	})
 }
 
-// TestImportsPointOneWay holds the direction of dependencies. Each rule bans packages, by prefix of their
-// import path, everywhere but in a few folders, and says why.
+// TestImportsPointOneWay checks the direction of dependencies. Each rule bans packages, by import path prefix,
+// outside a few folders, and states the reason.
 func TestImportsPointOneWay(t *testing.T) {
 	t.Parallel()
 	pkgs := listPackages(t)
 	rules := []struct {
 		ban    string
-		direct bool // ban the import itself; otherwise also what it drags in
+		direct bool // only direct imports; otherwise transitive ones too
 		in     func(rel string) bool
 		why    string
 	}{
 		{module + "/", false, func(r string) bool { return r == "." },
-			"the root package is what everybody imports: it imports the standard library only"},
+			"every package may import the root package, so it imports only the standard library"},
 		{"net/http", false, func(r string) bool { return under(r, "engine") },
-			"the engine classifies bytes in one process; serving is replica's business"},
+			"the engine classifies bytes in one process; serving is the replica package's job"},
 		{"log/slog", false, func(r string) bool { return under(r, "engine") },
 			"the engine returns errors and timings; its callers log"},
 		{"github.com/nats-io/", true, func(r string) bool {
 			return !under(r, "dispatch/queue/jsqueue", "dispatch/store/jsstore", "internal/natsconn", "test")
-		}, "NATS stays behind the queue and store interfaces"},
+		}, "NATS is hidden behind the queue and store interfaces"},
 		{"k8s.io/client-go", true, func(r string) bool { return !under(r, "autoscale/kube", "test") },
 			"Kubernetes is one actuator of several"},
 		{module + "/engine", false, func(r string) bool { return under(r, "dispatch") },
@@ -88,13 +88,15 @@ func TestImportsPointOneWay(t *testing.T) {
 		{module + "/engine/", true, func(r string) bool { return under(r, "replica") },
 			"the replica knows the engine only as a Classifier"},
 		{module + "/dispatch", false, func(r string) bool { return under(r, "replica", "engine", "load", "autoscale", "client", "model") },
-			"parts meet the dispatcher over HTTP"},
-		{module + "/autoscale", true, func(r string) bool { return under(r, "load") && r != "load/plan" },
-			"the load tester meets the autoscaler over HTTP; its capacity plan needs the queueing formulas"},
+			"other parts use the dispatcher over HTTP"},
+		{module + "/autoscale", true, func(r string) bool { return under(r, "load") },
+			"the load tester uses the autoscaler over HTTP"},
 		{module + "/engine", false, func(r string) bool { return under(r, "load") },
-			"the load tester measures any server; who wants tensors hands it an encoder"},
+			"the load tester measures any server; a caller that needs tensors passes an encoder"},
+		{module + "/", false, func(r string) bool { return under(r, "schedule", "internal/queueing", "internal/images") },
+			"leaves import no other package of this module"},
 		{module + "/cmd", true, func(string) bool { return true },
-			"commands are wiring: nothing imports them"},
+			"commands only wire packages together; nothing imports them"},
 		{"github.com/alecthomas/kong", true, func(r string) bool { return !under(r, "cmd", "internal/config") },
 			"only commands read flags"},
 	}
@@ -116,7 +118,37 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// TestSiblingsUnderDispatch holds that dispatch joins its parts and they do not know each other.
+// TestLoadPointsOneWay checks that each package of the load tester imports only those below it: results and targets do
+// not import each other, a run joins them, a search starts runs, and reports present the results.
+func TestLoadPointsOneWay(t *testing.T) {
+	t.Parallel()
+	below := map[string][]string{
+		"load/result":            nil,
+		"load/result/resulttest": {"load/result"},
+		"load/target":            nil,
+		"load/slo":               {"load/result"},
+		"load":                   {"load/result", "load/target"},
+		"load/search":            {"load", "load/result", "load/slo"},
+		"load/report":            {"load/result", "load/slo", "load/search"},
+		"load/plan":              nil,
+	}
+	for _, p := range listPackages(t) {
+		if !under(p.rel(), "load") {
+			continue
+		}
+		allowed, ok := below[p.rel()]
+		if !ok {
+			t.Errorf("%s has no place among the packages of the load tester: add it above", p.rel())
+		}
+		for _, dep := range p.Imports {
+			if rel := strings.TrimPrefix(dep, module+"/"); under(rel, "load") && !slices.Contains(allowed, rel) {
+				t.Errorf("%s imports %s", p.rel(), rel)
+			}
+		}
+	}
+}
+
+// TestSiblingsUnderDispatch checks that only dispatch joins its subpackages, and that these do not import each other.
 func TestSiblingsUnderDispatch(t *testing.T) {
 	t.Parallel()
 	for _, p := range listPackages(t) {
@@ -127,13 +159,13 @@ func TestSiblingsUnderDispatch(t *testing.T) {
 		own, _, _ := strings.Cut(rel, "/")
 		for _, dep := range p.Imports {
 			if other, ok := strings.CutPrefix(dep, module+"/dispatch/"); ok && !under(other, own) {
-				t.Errorf("dispatch/%s imports dispatch/%s: siblings meet in dispatch", rel, other)
+				t.Errorf("dispatch/%s imports dispatch/%s: only dispatch joins its subpackages", rel, other)
 			}
 		}
 	}
 }
 
-// TestPrometheusOnlyInMetricsFiles holds that what is measured is declared in one file of each package.
+// TestPrometheusOnlyInMetricsFiles checks that each package declares its metrics in one file.
 func TestPrometheusOnlyInMetricsFiles(t *testing.T) {
 	t.Parallel()
 	for _, p := range listPackages(t) {

@@ -6,37 +6,36 @@ import (
 	"time"
 )
 
-// Code classifies an [Error] by what the caller can do about it. Each code has one HTTP status.
+// Code classifies an [Error] by what the caller can do about it. Each code maps to one HTTP status.
 type Code string
 
-// The codes, with the HTTP status that internal/httpx gives each.
+// The codes, with the HTTP status that internal/httpx maps each one to.
 const (
-	CodeInvalid     Code = "invalid"     // 400: the request is malformed; sending it again is useless
-	CodeNotFound    Code = "not_found"   // 404: no such thing, or not any more
+	CodeInvalid     Code = "invalid"     // 400: the request is malformed; retrying does not help
+	CodeNotFound    Code = "not_found"   // 404: does not exist, or no longer exists
 	CodeSlow        Code = "slow"        // 408: the client sends too slowly
-	CodeConflict    Code = "conflict"    // 409: contradicts what is already there
-	CodeTooLarge    Code = "too_large"   // 413: more bytes or pixels than the limit
-	CodeUnsupported Code = "unsupported" // 415: a format or media type that we do not take
-	CodeUndecodable Code = "undecodable" // 422: the right kind of file, but broken
-	CodeCancelled   Code = "cancelled"   // 499: the client left or withdrew the request
-	CodeInternal    Code = "internal"    // 500: our fault
-	CodeFull        Code = "full"        // 503: no room; try again after RetryAfter
-	CodeUnavailable Code = "unavailable" // 503: a part that is needed is not there now
-	CodeLost        Code = "lost"        // 503: an accepted image was lost with its storage; send it again
-	CodeDeadline    Code = "deadline"    // 504: the time the client granted has passed
+	CodeConflict    Code = "conflict"    // 409: conflicts with the current state
+	CodeTooLarge    Code = "too_large"   // 413: exceeds the limit on bytes or pixels
+	CodeUnsupported Code = "unsupported" // 415: unsupported image format or media type
+	CodeUndecodable Code = "undecodable" // 422: a supported format, but the data is damaged
+	CodeCancelled   Code = "cancelled"   // 499: the client disconnected or cancelled the request
+	CodeInternal    Code = "internal"    // 500: a fault of the server
+	CodeFull        Code = "full"        // 503: no capacity; retry after RetryAfter
+	CodeUnavailable Code = "unavailable" // 503: a required component is not available
+	CodeLost        Code = "lost"        // 503: an accepted image was lost from storage; send it again
+	CodeDeadline    Code = "deadline"    // 504: the client's deadline has passed
 )
 
-// Error is what our parts tell a user: what is wrong in words that are safe to show, and what to do about
-// it. The cause is for the log only.
+// Error is an error that is shown to clients. Message and Hint are safe to show; the cause in Err is only logged.
 type Error struct {
 	Code       Code
-	Message    string        // one sentence without a full stop, safe to show to anybody
-	Hint       string        // what to do about it; may be empty
+	Message    string        // one sentence without a full stop; safe to show to anyone
+	Hint       string        // how to fix the problem; may be empty
 	RetryAfter time.Duration // when a retry may succeed; zero means unknown
-	Err        error         // the cause, for the log; may be nil
+	Err        error         // the cause, for logs; may be nil
 }
 
-// Error returns the message, with the cause behind it where there is one.
+// Error returns the message, followed by the cause if there is one.
 func (e *Error) Error() string {
 	if e.Err != nil {
 		return e.Message + ": " + e.Err.Error()
@@ -47,8 +46,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// AsError finds the *Error in err's chain. Other errors become one: a context's end is CodeCancelled or
-// CodeDeadline, the rest is CodeInternal with a message that gives nothing away. It returns nil for nil.
+// AsError returns the first *Error in err's chain. It converts other errors: the end of a context becomes
+// CodeCancelled or CodeDeadline, and everything else becomes CodeInternal with a generic message. It returns nil for
+// nil.
 func AsError(err error) *Error {
 	if err == nil {
 		return nil
@@ -60,7 +60,7 @@ func AsError(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		return &Error{Code: CodeCancelled, Message: "Request was cancelled", Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Code: CodeDeadline, Message: "Time ran out", Err: err}
+		return &Error{Code: CodeDeadline, Message: "Deadline exceeded", Err: err}
 	}
-	return &Error{Code: CodeInternal, Message: "Internal error", Hint: "the server's log has the cause", Err: err}
+	return &Error{Code: CodeInternal, Message: "Internal error", Hint: "see the server's log for the cause", Err: err}
 }

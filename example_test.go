@@ -16,9 +16,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
-// The whole way of one image in one process: a client submits it, the dispatcher queues it and has the engine classify
-// it, and the client fetches the result. In production, queue and store are NATS JetStream, and replicas elsewhere do
-// the engine's work. Without a weight file (engine.Config.Weights) the labels mean nothing, and the answer says so.
+// The whole path of one image in one process: a client submits it, the dispatcher queues it and has the engine classify
+// it, and the client fetches the result. In production, queue and store are in NATS JetStream, and replicas run the
+// engine in other processes. Without a weight file (engine.Config.Weights) the labels are meaningless, and the result
+// carries a warning.
 func Example() {
 	e, err := engine.New(engine.Config{})
 	check(err)

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// ErrID is returned for a request id that is not a UUID.
+// ErrID is returned for a request ID that is not a UUID.
 var ErrID = errors.New("request id is not a UUID")
 
-// ParseID reads a request id as a client writes it. Request ids are UUIDs of 36 characters, issued and stored in lower
-// case; upper case is accepted and lowered (RFC 9562, section 4). ok is false for all other text.
+// ParseID parses a request ID sent by a client. Request IDs are UUIDs of 36 characters, issued and stored in lower
+// case; upper case is accepted and converted (RFC 9562, section 4). ok is false for any other text.
 func ParseID(text string) (id string, ok bool) {
 	if len(text) != idLength {
 		return "", false
@@ -22,12 +22,12 @@ func ParseID(text string) (id string, ok bool) {
 	return id, true
 }
 
-// CheckID returns an error that wraps [ErrID] unless id is a UUID in canonical form: 36 characters, lower case, as in
-// f18d7c0a-e37f-4f6c-b214-542dd751b0e3. Queues and stores name messages and keys by ids, so they check all ids they
-// are given: text of any other form could have a meaning of its own there.
+// CheckID returns an error that wraps [ErrID] unless id is a UUID in canonical form: 36 lower-case characters, as in
+// f18d7c0a-e37f-4f6c-b214-542dd751b0e3. Queues and stores use IDs in subjects and keys, where other text could have a
+// special meaning, so they check every ID they receive.
 func CheckID(id string) error {
 	if len(id) != idLength {
-		return fmt.Errorf("%w: it has %d bytes", ErrID, len(id))
+		return fmt.Errorf("%w: got %d bytes", ErrID, len(id))
 	}
 	for i := range len(id) {
 		c, want := id[i], "a hexadecimal digit"

@@ -13,7 +13,7 @@ func TestParseID(t *testing.T) {
 	const id = "f18d7c0a-e37f-4f6c-b214-542dd751b0e3"
 	tests := map[string]struct {
 		text      string
-		id        string // as parsed; empty: refused
+		id        string // as parsed; empty if rejected
 		canonical bool
 	}{
 		"canonical":            {id, id, true},

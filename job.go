@@ -2,40 +2,41 @@ package resnet18cloud
 
 import "time"
 
-// Status is where a job stands. It only moves forward, and ends in one of the last three.
+// Status is the state of a job. It only moves forward, and the last three values are final.
 type Status string
 
-// The states of a job, as the result endpoint names them.
+// The states of a job, as returned by the result endpoint.
 const (
-	StatusQueued     Status = "queued"     // accepted and stored, no forwarder has it
-	StatusProcessing Status = "processing" // a forwarder has sent it to a replica, or is about to
+	StatusQueued     Status = "queued"     // accepted and stored, not yet started
+	StatusProcessing Status = "processing" // sent to a replica, or about to be sent
 	StatusCompleted  Status = "completed"  // has a Result
 	StatusFailed     Status = "failed"     // has an Error and will never have a Result
-	StatusCancelled  Status = "cancelled"  // the client withdrew it before it ended
+	StatusCancelled  Status = "cancelled"  // cancelled by the client before it completed
 )
 
-// Final reports whether a job in this state has reached its end.
+// Final reports whether the state is final.
 func (s Status) Final() bool {
 	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled
 }
 
-// Priority orders waiting jobs: interactive ones leave the queue before bulk ones, which are never starved.
+// Priority orders waiting jobs: interactive jobs leave the queue before bulk jobs. Bulk jobs are never starved.
 type Priority string
 
-// The priorities. The empty one means PriorityInteractive.
+// The priorities. The empty string means PriorityInteractive.
 const (
 	PriorityInteractive Priority = "interactive"
 	PriorityBulk        Priority = "bulk"
 )
 
-// Job is an accepted image on its way through the dispatcher.
+// Job is an accepted image in the dispatcher.
 type Job struct {
-	ID       string    // UUID, also the name under which the result is found
+	ID       string    // UUID; the result is stored under the same ID
 	Image    Image     // what to classify
 	Digest   [32]byte  // SHA-256 of Image.Bytes, the cache's key
-	QueuedAt time.Time // when the dispatcher had stored it
-	Deadline time.Time // when the answer loses its value; zero means never
+	QueuedAt time.Time // when the client's request arrived
+	Deadline time.Time // when the result is no longer useful; zero means never
 	Priority Priority
-	// Generation counts how often the request has been started again under its ID after an end. Zero is the first time.
+	// Generation counts how often the request was restarted under the same ID after it had ended. Zero is the first
+	// run.
 	Generation int
 }

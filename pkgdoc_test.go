@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestOnePackageComment holds that each package says what it is for, in exactly one place.
+// TestOnePackageComment checks that each package has exactly one package comment.
 func TestOnePackageComment(t *testing.T) {
 	t.Parallel()
 	for _, p := range listPackages(t) {

@@ -8,54 +8,54 @@ import (
 	"time"
 )
 
-// TopK is how many classes a [Result] names, best first.
+// TopK is the number of classes in a [Result], best first.
 const TopK = 5
 
-// Image is one picture as a client sent it: undecoded bytes and the name it gave them. The bytes belong to
-// the sender; nobody who is handed an Image changes them or keeps them after returning.
+// Image is an image as the client sent it: undecoded bytes and a file name. The bytes belong to the caller; functions
+// that receive an Image must not modify or retain them.
 type Image struct {
-	Name  string // file name, for people: logs and answers; never used to find the format
+	Name  string // file name, for logs and responses; never used to detect the format
 	Bytes []byte // the file's content: JPEG, PNG, GIF, BMP or WebP
 }
 
-// Classifier names what an image shows. An engine in this process and a pool of replicas behind HTTP both
-// implement it, so that a test can put one in the other's place.
+// Classifier classifies images. Both an in-process engine and a pool of replicas reached over HTTP implement it, so
+// tests can substitute one for the other.
 type Classifier interface {
-	// Classify returns the five best classes of the image and how long each stage took. Errors are *Error:
-	// CodeUndecodable, CodeUnsupported and CodeTooLarge blame the image, CodeFull and CodeUnavailable the
-	// moment, so that a retry may help. Safe for concurrent use.
+	// Classify returns the five best classes of the image and the time spent in each stage. Errors are *Error:
+	// CodeUndecodable, CodeUnsupported and CodeTooLarge are caused by the image; CodeFull and CodeUnavailable are
+	// temporary, so a retry may succeed. It is safe for concurrent use.
 	Classify(ctx context.Context, image Image) (Result, error)
 }
 
-// Prediction is one class with the network's opinion of it.
+// Prediction is one class with its score.
 type Prediction struct {
 	Index       int     `json:"index"`       // class number, 0..999, in torchvision's order
-	Label       string  `json:"label"`       // torchvision's wording
+	Label       string  `json:"label"`       // torchvision's label
 	Logit       float32 `json:"logit"`       // output of the fully connected layer
 	Probability float32 `json:"probability"` // softmax of the logits, 0..1
 }
 
-// Result is the answer to one image, in the JSON form that replicas speak and dispatchers store. The first
-// three fields are the prototype's, with its names and types.
+// Result is the result for one image, in the JSON form that replicas return and dispatchers store. The first three
+// fields are those of the prototype, with the same names and types.
 type Result struct {
 	Filename      string       `json:"filename"`
 	InferenceTime float64      `json:"inference_time"` // seconds from bytes to labels, in the replica
 	Predictions   []string     `json:"predictions"`    // labels of the best five, best first
 	Scores        []Prediction `json:"scores,omitempty"`
 	Timing        Timing       `json:"timing,omitzero"`
-	Model         string       `json:"model,omitempty"`     // identity of the weights, e.g. "resnet18-f37072fd"
+	Model         string       `json:"model,omitempty"`     // identifies the weights, for example "resnet18-f37072fd"
 	Precision     string       `json:"precision,omitempty"` // arithmetic used: "fp32" or "int8"
-	Warning       string       `json:"warning,omitempty"`   // set when the answer means nothing: random weights
-	Replica       string       `json:"-"`                   // URL of the replica that answered, set by who asked it
+	Warning       string       `json:"warning,omitempty"`   // set if the result is meaningless because the weights are random
+	Replica       string       `json:"-"`                   // URL of the replica that answered, set by the dispatcher
 }
 
-// Timing says how long an image spent in each stage. Zero means the image did not pass there. A stage has
-// the same name here, in Server-Timing headers, metric labels, and packages.
+// Timing is the time an image spent in each stage. Zero means the image skipped the stage. Stages have the same names
+// here, in Server-Timing headers, metric labels, and packages.
 type Timing struct {
-	Cache      time.Duration // looking up the bytes in the result cache
+	Cache      time.Duration // looking up the image in the result cache
 	Queue      time.Duration // waiting in the dispatcher's queue
-	Forward    time.Duration // sending to a replica and receiving its answer, beyond Replica
-	Replica    time.Duration // whole stay in the replica, waiting for a worker included
+	Forward    time.Duration // sending to a replica and receiving its response, without Replica
+	Replica    time.Duration // total time in the replica, including the wait for a worker
 	Decode     time.Duration // bytes to RGB pixels
 	Preprocess time.Duration // RGB pixels to the 224x224 input
 	Inference  time.Duration // input to logits
@@ -67,7 +67,7 @@ type Stage struct {
 	Duration time.Duration
 }
 
-// Stages lists the stages the image passed, in its order of travel.
+// Stages returns the stages that the image passed through, in order.
 func (t Timing) Stages() []Stage {
 	all := [...]Stage{
 		{"cache", t.Cache},
@@ -87,8 +87,8 @@ func (t Timing) Stages() []Stage {
 	return passed
 }
 
-// ServerTiming formats t as the value of a Server-Timing header (W3C Server Timing, section 2), in
-// milliseconds; empty when no stage was passed.
+// ServerTiming formats t as the value of a Server-Timing header (W3C Server Timing, section 2), in milliseconds. It
+// is empty if there are no stages.
 func (t Timing) ServerTiming() string {
 	var b strings.Builder
 	for i, s := range t.Stages() {
@@ -100,7 +100,7 @@ func (t Timing) ServerTiming() string {
 	return b.String()
 }
 
-// timingJSON is Timing on the wire: seconds, as every duration in our JSON.
+// timingJSON is the JSON form of Timing: seconds, like every duration in the API.
 type timingJSON struct {
 	Cache      float64 `json:"cache,omitempty"`
 	Queue      float64 `json:"queue,omitempty"`
@@ -111,7 +111,7 @@ type timingJSON struct {
 	Inference  float64 `json:"inference,omitempty"`
 }
 
-// MarshalJSON writes the stages passed, in seconds.
+// MarshalJSON encodes the stages that the image passed through, in seconds.
 func (t Timing) MarshalJSON() ([]byte, error) {
 	return json.Marshal(timingJSON{
 		Cache: t.Cache.Seconds(), Queue: t.Queue.Seconds(), Forward: t.Forward.Seconds(),
@@ -120,7 +120,7 @@ func (t Timing) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON decodes the output of MarshalJSON.
 func (t *Timing) UnmarshalJSON(data []byte) error {
 	var w timingJSON
 	if err := json.Unmarshal(data, &w); err != nil {
@@ -134,7 +134,7 @@ func (t *Timing) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Seconds turns a number of seconds, as JSON carries it, into a duration rounded to the nanosecond.
+// Seconds converts a number of seconds, as in JSON, to a duration rounded to the nanosecond.
 func Seconds(s float64) time.Duration {
 	return time.Duration(s*float64(time.Second) + 0.5)
 }

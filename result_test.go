@@ -49,7 +49,7 @@ func TestServerTiming(t *testing.T) {
 	}
 }
 
-// TestResultJSON holds the prototype's three fields, by name and type.
+// TestResultJSON checks the names and types of the three fields shared with the prototype.
 func TestResultJSON(t *testing.T) {
 	t.Parallel()
 	data, err := json.Marshal(resnet18cloud.Result{Filename: "a.JPEG", InferenceTime: 0.25, Predictions: []string{"goldfinch"}})
@@ -83,7 +83,7 @@ func TestAsError(t *testing.T) {
 				t.Errorf("AsError(%v).Code = %s, want %s", tt.err, got.Code, tt.want)
 			}
 			if got.Code == resnet18cloud.CodeInternal && got.Message != "Internal error" {
-				t.Errorf("AsError(%v).Message = %q gives the cause away", tt.err, got.Message)
+				t.Errorf("AsError(%v).Message = %q reveals the cause", tt.err, got.Message)
 			}
 		})
 	}

@@ -6,14 +6,33 @@ import (
 	"time"
 )
 
-func TestReasonSaysItsFigures(t *testing.T) {
+func TestReasonReads(t *testing.T) {
 	t.Parallel()
-	got := Reason{Rule: RuleRate, Replicas: 7, Value: 128.4, Limit: 20.06}.String()
-	if want := "rate: 7 replicas, as 128 images/s are expected, a replica answers 20.1"; got != want {
-		t.Errorf("String() = %q, want %q", got, want)
+	for want, r := range map[string]Reason{
+		"rate: 7 replicas, because 128 images/s are expected and one replica handles 20.1": {Rule: RuleRate, Replicas: 7, Value: 128.4, Limit: 20.06},
+		"errors: 2 replicas, because 7 % of requests fail and the limit is 5 %":            {Rule: RuleErrors, Replicas: 2, Value: 7, Limit: 5},
+		"hold: keeping 3, because 3 were needed in the last 60 s":                          {Rule: RuleHold, Replicas: 3, Value: 60},
+		"min: 1 replica, because that is the minimum":                                      {Rule: RuleMin, Replicas: 1},
+		"steady: keeping 1, because nothing calls for a change":                            {Rule: RuleSteady, Replicas: 1},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("String() = %q, want %q", got, want)
+		}
 	}
-	if got := (Reason{Rule: RuleErrors, Replicas: 2, Value: 7, Limit: 5}).String(); !strings.HasSuffix(got, "7 % of requests fail, the limit is 5 %") {
-		t.Errorf("String() = %q", got)
+}
+
+// TestEachRuleHasASentence holds that no sentence lacks a value.
+func TestEachRuleHasASentence(t *testing.T) {
+	t.Parallel()
+	for rule := range sentences {
+		if got := (Reason{Rule: rule, Replicas: 2, Value: 3, Limit: 4}).String(); strings.Contains(got, "%v") || strings.Contains(got, "%d") {
+			t.Errorf("%s: %q", rule, got)
+		}
+	}
+	for rule := range keeps {
+		if sentences[rule] == "" {
+			t.Errorf("%s has no sentence", rule)
+		}
 	}
 }
 

@@ -7,18 +7,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 // TestDeadlineDefaults are those that DeadlineConfig documents; what is set is kept.
 func TestDeadlineDefaults(t *testing.T) {
 	t.Parallel()
-	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.8, MarginMost: 1,
+	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.8, MaxMargin: 1,
 		DrainTime: 800 * time.Millisecond, Hedge: 0.3, HoldDelays: 12}
 	if got := (DeadlineConfig{}).withDefaults(); got != want {
 		t.Errorf("defaults %+v, want %+v", got, want)
 	}
-	set := DeadlineConfig{Limits: Limits{Min: 2, Max: 3}, SLO: 1, Late: 0.1, MarginQuantile: 0.2, MarginMost: 2, DrainTime: 3, Hedge: 0.4, HoldDelays: 5}
+	set := DeadlineConfig{Limits: Limits{Min: 2, Max: 3}, SLO: 1, Late: 0.1, MarginQuantile: 0.2, MaxMargin: 2, DrainTime: 3, Hedge: 0.4, HoldDelays: 5}
 	if got := set.withDefaults(); got != set {
 		t.Errorf("defaults change %+v to %+v", set, got)
 	}
@@ -331,7 +331,7 @@ func TestDeadlineForecasts(t *testing.T) {
 	near(t, "figure start_delay", figure(d, "start_delay_seconds"), 9)
 
 	// The margin: forecasts have fallen short by the rate of the last three seconds over what was forecast for now.
-	p = steadily(DeadlineConfig{MarginMost: 3, MarginQuantile: 0.5}, counts(join(repeat(57, 100), repeat(3, 80))...))
+	p = steadily(DeadlineConfig{MaxMargin: 3, MarginQuantile: 0.5}, counts(join(repeat(57, 100), repeat(3, 80))...))
 	p.state.Margin.Forecasts = []point{{start.Add(-6 * time.Second), 40}}
 	f, d = forecast(p, withReplicas(6, 6, 0))
 	near(t, "margin", figure(d, "margin_ratio"), 2)

@@ -1,14 +1,31 @@
 package autoscale
 
 import (
+	"math"
 	"testing"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
 func deadlineWorld(replicas int, rate float64) *world {
 	return newWorld(NewDeadline(DeadlineConfig{}), replicas, rate, 20)
+}
+
+// TestWorkedExample has the figures of the example beside the constants of the model.
+func TestWorkedExample(t *testing.T) {
+	t.Parallel()
+	slack := slack(500*time.Millisecond, 20)
+	needed := queueing.Servers(120, 20, queueing.Variability(1, serviceCV2), slack, defaultLate, 50)
+	fitting := 20 * float64(needed) * slack * fittingShare
+	for name, v := range map[string]struct{ got, want float64 }{
+		"slack": {slack, 0.42}, "needed": {float64(needed), 7}, "fitting": {fitting, 29.4},
+		"backlog": {fitting * backlogShare, 7.35}, "calm": {fitting * calmShare, 14.7},
+	} {
+		if math.Abs(v.got-v.want) > 1e-9 {
+			t.Errorf("%s = %v, want %v", name, v.got, v.want)
+		}
+	}
 }
 
 // TestDeadlineStaffs: at a constant rate it takes what Erlang's formula asks for, and shrinks to it by
@@ -166,7 +183,7 @@ func TestDeadlineBounds(t *testing.T) {
 // TestDeadlineMargin: a load that keeps jumping by a third is given a margin that a steady one is not.
 func TestDeadlineMargin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(NewDeadline(DeadlineConfig{MarginMost: 1.1}), 16, 300, 20)
+	w := newWorld(NewDeadline(DeadlineConfig{MaxMargin: 1.1}), 16, 300, 20)
 	w.run(150)
 	if m := w.decision.Figure("margin_ratio"); m > 1.01 {
 		t.Errorf("margin %v of a steady load, want 1", m)
@@ -183,10 +200,10 @@ func TestDeadlineMargin(t *testing.T) {
 func TestDeadlineConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for cfg, ok := range map[DeadlineConfig]bool{
-		{}: true, {SLO: time.Second, Late: 0.01, MarginMost: 1}: true, {Hedge: -1}: true,
+		{}: true, {SLO: time.Second, Late: 0.01, MaxMargin: 1}: true, {Hedge: -1}: true,
 		{SLO: 1, DrainTime: 1, HoldDelays: 0.5, Late: 1e-9, MarginQuantile: 1}: true,
 		{SLO: -1}: false, {DrainTime: -1}: false, {HoldDelays: -1}: false, {Late: 1}: false, {Late: -0.1}: false,
-		{MarginQuantile: 1.1}: false, {MarginQuantile: -0.1}: false, {MarginMost: 0.5}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
+		{MarginQuantile: 1.1}: false, {MarginQuantile: -0.1}: false, {MaxMargin: 0.5}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
 	} {
 		if err := cfg.Validate(); (err == nil) != ok {
 			t.Errorf("%+v.Validate() = %v, want error: %v", cfg, err, !ok)

@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Decision is how many replicas there shall be, and why. The zero value decides nothing.
+// Decision is the number of replicas that a policy wants, and why. The zero value decides nothing.
 type Decision struct {
 	At       time.Time `json:"at"`
 	Policy   string    `json:"policy"`
-	Replicas int       `json:"replicas"` // how many there shall be
-	Was      int       `json:"was"`      // how many were asked for before
-	// Reasons lead from the load to Replicas, in the order in which rules spoke; the last one decided.
+	Replicas int       `json:"replicas"` // wanted
+	Was      int       `json:"was"`      // wanted before
+	// Reasons lead from the load to Replicas, in the order in which rules applied; the last one decided.
 	Reasons []Reason `json:"reasons"`
 	// Figures are what the policy computed on its way.
 	Figures []Figure `json:"figures,omitempty"`
 }
 
-// Reason is one rule's say in a decision.
+// Reason is one rule's part in a decision.
 type Reason struct {
 	Rule     Rule    `json:"rule"`
-	Replicas int     `json:"replicas"`        // what it asked for
-	Value    float64 `json:"value,omitempty"` // what made it speak, and
-	Limit    float64 `json:"limit,omitempty"` // what that was held against; both in units of the rule
+	Replicas int     `json:"replicas"`        // what it wants
+	Value    float64 `json:"value,omitempty"` // what it measured, and
+	Limit    float64 `json:"limit,omitempty"` // what it compared that with; both in units of the rule
 }
 
 // Figure is an intermediate value, for people and metrics. Its name ends in its unit.
@@ -36,83 +36,101 @@ type Figure struct {
 // Rule names a rule of a policy. There are few, so they can label metrics.
 type Rule string
 
-// The rules. What Value and Limit of their reasons are is said by Reason.String.
+// The rules. See sentences for the meaning of Value and Limit.
 const (
-	RuleMin    Rule = "min"    // the least that is allowed
-	RuleMax    Rule = "max"    // the most that is allowed
-	RuleSteady Rule = "steady" // nothing asks for a change
-	RuleFixed  Rule = "fixed"  // somebody set the number
+	RuleMin    Rule = "min"    // the minimum
+	RuleMax    Rule = "max"    // the maximum
+	RuleSteady Rule = "steady" // nothing calls for a change
+	RuleFixed  Rule = "fixed"  // the number is set by hand
 
-	RuleStale   Rule = "stale"   // the figures are too old to act on
-	RuleAway    Rule = "away"    // a dispatcher is missing from the figures, or was until recently
-	RuleHistory Rule = "history" // not enough has been seen to shrink
-	RuleUnknown Rule = "unknown" // no image has been answered yet
-	RuleMissing Rule = "missing" // replicas without figures stand in the way
+	RuleStale   Rule = "stale"   // the metrics are too old to act on
+	RuleAway    Rule = "away"    // a dispatcher is missing from the metrics, or was recently
+	RuleHistory Rule = "history" // the history is too short to scale down
+	RuleUnknown Rule = "unknown" // no image has been processed yet
+	RuleMissing Rule = "missing" // replicas without metrics prevent a decision
 
-	RuleRate    Rule = "rate"    // the images that will arrive
-	RuleBacklog Rule = "backlog" // the images that wait
-	RuleHedge   Rule = "hedge"   // more at once, to have some early; the rest is taken back
-	RuleCancel  Rule = "cancel"  // replicas that start are not needed any more
-	RuleHold    Rule = "hold"    // what was needed a while ago may be needed again
-	RuleShrink  Rule = "shrink"  // more than was needed for a while
+	RuleRate    Rule = "rate"    // images that will arrive
+	RuleBacklog Rule = "backlog" // images that wait
+	RuleHedge   Rule = "hedge"   // start more than needed, to have some early; the surplus is cancelled
+	RuleCancel  Rule = "cancel"  // starting replicas are no longer needed
+	RuleHold    Rule = "hold"    // what was needed recently may be needed again
+	RuleShrink  Rule = "shrink"  // more than was needed recently
 
-	RuleTolerance     Rule = "tolerance"     // too near to bother
+	RuleTolerance     Rule = "tolerance"     // within the tolerance
 	RuleTarget        Rule = "target"        // a measured value against its target
-	RuleStabilisation Rule = "stabilisation" // other recommendations of late
-	RulePace          Rule = "pace"          // not so many at once
+	RuleStabilization Rule = "stabilization" // other recent recommendations
+	RulePace          Rule = "pace"          // the rate of change is limited
 
 	RuleStable Rule = "stable" // mean concurrency over the long window
 	RulePanic  Rule = "panic"  // mean concurrency over the short window
 
 	RuleEmergency   Rule = "emergency"   // very many images wait
 	RuleQueue       Rule = "queue"       // many images wait
-	RuleLatency     Rule = "latency"     // answers take long
+	RuleLatency     Rule = "latency"     // latency is high
 	RuleErrors      Rule = "errors"      // too many requests fail
-	RuleUtilisation Rule = "utilisation" // the queue is rather full
-	RuleIdle        Rule = "idle"        // all is quiet
-	RuleCooldown    Rule = "cooldown"    // the last change is too fresh
+	RuleUtilization Rule = "utilization" // the queue is filling up
+	RuleIdle        Rule = "idle"        // little load
+	RuleCooldown    Rule = "cooldown"    // the last change was too recent
 )
 
-// sentences say what a rule's Value and Limit are: %v is replaced by them in turn.
+// sentences say why a rule speaks: %d is the number of replicas, the first %v Value and the second Limit.
 var sentences = map[Rule]string{
-	RuleMin:           "no fewer are allowed",
-	RuleMax:           "no more are allowed; the policy wanted %v",
-	RuleSteady:        "nothing asks for a change",
-	RuleFixed:         "the number is set",
-	RuleStale:         "the figures are %v s old, at most %v s are taken",
-	RuleAway:          "a dispatcher was missing %v s ago, %v s must pass before shrinking",
-	RuleHistory:       "only %v s have been seen, %v s are needed before shrinking",
-	RuleUnknown:       "no image has been answered yet, so that nobody knows what a replica can do",
-	RuleMissing:       "figures of %v replicas are missing",
-	RuleRate:          "%v images/s are expected, a replica answers %v",
-	RuleBacklog:       "%v images will be left waiting, %v can be served in time",
-	RuleHedge:         "%v are needed: some more are started and taken back when the first serve",
-	RuleCancel:        "replicas that start are not needed: %v serve, %v are needed",
-	RuleHold:          "as many were needed within the last %v s",
-	RuleShrink:        "%v were the most needed of late",
-	RuleTolerance:     "%v of the target is within the tolerance of %v",
-	RuleTarget:        "measured %v, the target is %v",
-	RuleStabilisation: "recommendations of the last %v s say so",
-	RulePace:          "no more may change at once: the policy wanted %v",
-	RuleStable:        "%v images at a time over the long window, %v a replica",
-	RulePanic:         "%v images at a time over the short window, %v a replica",
-	RuleEmergency:     "%v images wait, the emergency begins at %v",
-	RuleQueue:         "%v images wait, the limit is %v",
-	RuleLatency:       "answers take %v s, the limit is %v s",
-	RuleErrors:        "%v %% of requests fail, the limit is %v %%",
-	RuleUtilisation:   "the queue is %v %% full, the limit is %v %%",
-	RuleIdle:          "no image waits and answers are fast",
-	RuleCooldown:      "the last change was %v s ago, %v s must pass",
+	RuleMin:           "that is the minimum",
+	RuleMax:           "that is the maximum; the policy wanted %v",
+	RuleSteady:        "nothing calls for a change",
+	RuleFixed:         "the number is fixed",
+	RuleStale:         "the metrics are %v s old and the limit is %v s",
+	RuleAway:          "a dispatcher was missing %v s ago; scaling down requires %v s",
+	RuleHistory:       "only %v s have been observed; scaling down requires %v s",
+	RuleUnknown:       "no image has been processed yet and the speed of a replica is unknown",
+	RuleMissing:       "metrics of %v replicas are missing",
+	RuleRate:          "%v images/s are expected and one replica handles %v",
+	RuleBacklog:       "%v images will be waiting and %v can be served in time",
+	RuleHedge:         "%v are needed; the surplus is cancelled when the first are ready",
+	RuleCancel:        "replicas that are starting are not needed: %v are ready and %v are needed",
+	RuleHold:          "%d were needed in the last %v s",
+	RuleShrink:        "at most %v were needed recently",
+	RuleTolerance:     "the metric is %v of its target, within the tolerance of %v",
+	RuleTarget:        "the metric is %v and the target is %v",
+	RuleStabilization: "recommendations of the last %v s count",
+	RulePace:          "the rate of change is limited; the policy wanted %v",
+	RuleStable:        "mean concurrency is %v over the long window and the target per replica is %v",
+	RulePanic:         "mean concurrency is %v over the short window and the target per replica is %v",
+	RuleEmergency:     "%v images are waiting and the emergency threshold is %v",
+	RuleQueue:         "%v images are waiting and the limit is %v",
+	RuleLatency:       "latency is %v s and the limit is %v s",
+	RuleErrors:        "%v %% of requests fail and the limit is %v %%",
+	RuleUtilization:   "the queue is %v %% full and the limit is %v %%",
+	RuleIdle:          "the queue is empty and latency is low",
+	RuleCooldown:      "the last change was %v s ago and the cooldown is %v s",
 }
 
-// String says the reason in a sentence, such as "rate: 7 replicas, as 128 images/s are expected, a replica
-// answers 20.1".
+// keeps are the rules that always leave the number of replicas as it is.
+var keeps = map[Rule]bool{
+	RuleSteady: true, RuleStale: true, RuleAway: true, RuleHistory: true, RuleUnknown: true, RuleHold: true,
+	RuleTolerance: true, RuleCooldown: true,
+}
+
+// String is the reason as a sentence, such as "rate: 7 replicas, because 128 images/s are expected and one replica
+// handles 20.1" or "hold: keeping 3, because 3 were needed in the last 60 s".
 func (r Reason) String() string {
-	sentence := sentences[r.Rule]
+	sentence := strings.ReplaceAll(sentences[r.Rule], "%d", strconv.Itoa(r.Replicas))
 	for _, v := range []float64{r.Value, r.Limit} {
 		sentence = strings.Replace(sentence, "%v", strconv.FormatFloat(v, 'g', 3, 64), 1)
 	}
-	return fmt.Sprintf("%s: %d replicas, as %s", r.Rule, r.Replicas, strings.ReplaceAll(sentence, "%%", "%"))
+	sentence = strings.ReplaceAll(sentence, "%%", "%")
+	if keeps[r.Rule] {
+		return fmt.Sprintf("%s: keeping %d, because %s", r.Rule, r.Replicas, sentence)
+	}
+	return fmt.Sprintf("%s: %s, because %s", r.Rule, Count(r.Replicas), sentence)
+}
+
+// Count is a number of replicas in words: "1 replica", "2 replicas".
+func Count(n int) string {
+	if n == 1 {
+		return "1 replica"
+	}
+	return strconv.Itoa(n) + " replicas"
 }
 
 // Because is the reason that decided.
@@ -121,16 +139,6 @@ func (d Decision) Because() Reason {
 		return Reason{Rule: RuleSteady, Replicas: d.Replicas}
 	}
 	return d.Reasons[len(d.Reasons)-1]
-}
-
-// Figure is the value of that name, 0 if there is none.
-func (d Decision) Figure(name string) float64 {
-	for _, f := range d.Figures {
-		if f.Name == name {
-			return f.Value
-		}
-	}
-	return 0
 }
 
 // decide appends a reason and takes its number.

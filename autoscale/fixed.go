@@ -3,10 +3,10 @@ package autoscale
 import (
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
 )
 
-// Static keeps a number of replicas.
+// Static keeps a fixed number of replicas.
 type Static struct {
 	Replicas int
 	memory[struct{}]
@@ -24,13 +24,13 @@ func (p *Static) Decide(now time.Time, s Snapshot) Decision {
 	return d
 }
 
-// Oracle knows the future, and starts what will be needed in time: a bound for comparison, not to be reached.
-// It staffs as [Deadline] does.
+// Oracle knows the future load and starts replicas in time: a bound for comparison that no policy can reach. It
+// staffs as [Deadline] does.
 type Oracle struct {
 	Limits Limits
-	// Rate and Mu are the images that arrive, and that one replica answers, a second at a time.
+	// Rate is the images that arrive per second at a time, Mu those that one replica handles.
 	Rate, Mu func(time.Time) float64
-	// Ahead is the longest start of a replica.
+	// Ahead is the maximum start time of a replica.
 	Ahead time.Duration
 	// SLO is how long an answer may take.
 	SLO time.Duration
@@ -48,8 +48,7 @@ func (p *Oracle) Decide(now time.Time, s Snapshot) Decision {
 	most, limits := Reason{Rule: RuleRate}, p.Limits.withDefaults()
 	for ahead := time.Duration(0); ahead <= p.Ahead+time.Second; ahead += time.Second {
 		rate, mu := p.Rate(now.Add(ahead)), p.Mu(now.Add(ahead))
-		slack := max(0.05*p.SLO.Seconds(), p.SLO.Seconds()-1.6/mu)
-		if n := queueing.Servers(rate, mu, 0.625, slack, 0.005, limits.Max); n > most.Replicas {
+		if n := queueing.Servers(rate, mu, queueing.Variability(1, serviceCV2), slack(p.SLO, mu), defaultLate, limits.Max); n > most.Replicas {
 			most = Reason{Rule: RuleRate, Replicas: n, Value: rate, Limit: mu}
 		}
 	}

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// load is the images that arrived, second by second, and what follows from them.
+// load is the number of images that arrived in each second, and estimates from these.
 type load struct {
 	Samples []sample  `json:"samples"` // oldest first
-	Change  time.Time `json:"change"`  // what was before does not count for the rate
+	Change  time.Time `json:"change"`  // samples before it do not count for the rate
 }
 
-// sample counts the images of a stretch of time, as a rule a second.
+// sample counts the images of a span of time, usually a second.
 type sample struct {
 	At      time.Time `json:"at"` // its end
 	Images  float64   `json:"images"`
 	Seconds float64   `json:"seconds"`
 }
 
-// remembered is how many samples are kept: four time constants of the longest fit.
+// remembered is the number of samples kept: four time constants of the longest fit.
 const remembered = 240
 
 func (l *load) observe(at time.Time, images, seconds float64) {
@@ -49,7 +49,7 @@ func total(samples []sample) (images, seconds float64) {
 	return images, seconds
 }
 
-// recent is the mean rate of the last n samples; 0 of none.
+// recent is the mean rate of the last n samples; 0 if there are none.
 func (l *load) recent(n int) float64 {
 	images, seconds := total(l.last(n))
 	if seconds == 0 {
@@ -63,7 +63,7 @@ func (l *load) recent(n int) float64 {
 //	median of (n_i - n_{i-1})^2 / (n_i + n_{i-1}), divided by 0.455
 //
 // For Poisson counts of equal mean each term is about chi-squared with one degree of freedom, whose median
-// is 0.455. A jump of the rate spoils one term, which a median does not mind.
+// is 0.455. A jump of the rate affects one term, and the median hardly.
 func (l *load) dispersion() float64 {
 	samples := l.last(61)
 	terms := make([]float64, 0, 60)
@@ -79,14 +79,14 @@ func (l *load) dispersion() float64 {
 	return min(20, max(1, quantile(terms, 0.5)/0.455))
 }
 
-// detectChange looks whether the latest samples contradict those before them, and if so forgets the latter.
+// detectChange tests whether the latest samples contradict those before them, and if so forgets the latter.
 // For windows of 1 to 8 samples with x images in w seconds it compares with the rate b of at most m = 30
 // seconds before:
 //
 //	z = (x - w b) / sqrt(b w (1 + w/m) I)
 //
-// which is about normal when nothing has changed and counts have dispersion I; b's own error is in the
-// factor 1 + w/m. Beyond 4.5 it is chance once in 150,000 looks.
+// which is about normal if nothing has changed and counts have dispersion I; the factor 1 + w/m accounts for the
+// error of b. Chance exceeds 4.5 once in 150,000 tests.
 func (l *load) detectChange(dispersion float64) {
 	const limit, baseline = 4.5, 30
 	samples := l.sinceChange()
@@ -113,8 +113,7 @@ func (l *load) detectChange(dispersion float64) {
 // and its slope per second. The slope is 0 unless it is upward and significant: then the value is the
 // weighted mean. Shortly after a change, a standard error is added to the value.
 //
-// Weights are exp(-age/tau); tau grows with the horizon, as one who looks further ahead must look further
-// back.
+// Weights are exp(-age/tau); tau grows with the horizon, because a longer forecast needs a longer history.
 func (l *load) trend(horizon, dispersion float64) (level, slope float64) {
 	samples := l.sinceChange()
 	tau := min(60, max(8, horizon/2))
@@ -155,15 +154,15 @@ func (l *load) trend(horizon, dispersion float64) (level, slope float64) {
 	return level - b*middle, b
 }
 
-// margin learns how far forecasts fell short.
+// margin learns by how much forecasts were too low.
 type margin struct {
-	Forecasts []point `json:"forecasts"` // issued, of late
-	Ratios    []point `json:"ratios"`    // rate that came over rate that was forecast
+	Forecasts []point `json:"forecasts"` // recent forecasts
+	Ratios    []point `json:"ratios"`    // actual rate over forecast rate
 }
 
-// factor notes a forecast and the rate that is now, and returns what to multiply the forecast by: a quantile
-// of rate over forecast of late, between 1 and most.
-func (m *margin) factor(now time.Time, forecast, rate, horizon, q, most float64) float64 {
+// factor records a forecast and the current rate, and returns the factor for the forecast: a quantile of recent
+// ratios of rate to forecast, between 1 and limit.
+func (m *margin) factor(now time.Time, forecast, rate, horizon, q, limit float64) float64 {
 	issued := now.Add(-time.Duration(horizon * float64(time.Second)))
 	for len(m.Forecasts) > 1 && !m.Forecasts[1].At.After(issued) {
 		m.Forecasts = m.Forecasts[1:]
@@ -181,10 +180,10 @@ func (m *margin) factor(now time.Time, forecast, rate, horizon, q, most float64)
 	for i, r := range m.Ratios {
 		values[i] = r.Value
 	}
-	return min(most, max(1, quantile(values, q)))
+	return min(limit, max(1, quantile(values, q)))
 }
 
-// quantile sorts values and returns the one below which the share q of them lies.
+// quantile sorts values and returns their q-quantile.
 func quantile(values []float64, q float64) float64 {
 	slices.Sort(values)
 	return values[min(len(values)-1, int(q*float64(len(values))))]

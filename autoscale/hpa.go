@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// This file holds what both HorizontalPodAutoscaler policies share: tolerance, stabilisation and the pace of
+// This file has what both HorizontalPodAutoscaler policies share: tolerance, stabilization and the rate of
 // scaling, as https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/ documents
 // them, with the defaults of kube-controller-manager.
 
-// HPAConfig says how the HorizontalPodAutoscaler policies work. The zero value has Kubernetes' defaults; a
-// field that can be 0 in Kubernetes says -1 for it.
+// HPAConfig configures the HorizontalPodAutoscaler policies. The zero value has Kubernetes' defaults; -1 stands for
+// 0 in fields that can be 0 in Kubernetes.
 type HPAConfig struct {
 	Limits
-	// Sync is how often it looks. Zero means 15 s.
+	// Sync is the time between decisions. Zero means 15 s.
 	Sync time.Duration
-	// Tolerance is how far, relative to 1, current over target may be off without an effect. Zero means 0.1.
+	// Tolerance is the deviation of current over target from 1 that has no effect. Zero means 0.1.
 	Tolerance float64
-	// Up and Down rule how fast to scale.
+	// Up and Down limit the rate of scaling.
 	Up, Down ScalingRules
 }
 
 // ScalingRules are behavior.scaleUp or scaleDown.
 type ScalingRules struct {
-	// Stabilisation is the window of which the least (up) or the most (down) recommendation counts. Zero
-	// means 0 s up and 300 s down, -1 no window.
-	Stabilisation time.Duration
-	// Policies bound the change; the one that allows most counts. Nil means Kubernetes' defaults: up 4 pods
-	// or 100 % in 15 s, down 100 % in 15 s.
+	// Stabilization is the window of which the lowest (up) or highest (down) recommendation counts. Zero means 0 s up
+	// and 300 s down, -1 no window.
+	Stabilization time.Duration
+	// Policies limit the change; the one that allows the largest counts. Nil means Kubernetes' defaults: up 4 pods or
+	// 100 % in 15 s, down 100 % in 15 s.
 	Policies []ScalingPolicy
 }
 
@@ -43,7 +43,7 @@ func (c HPAConfig) withDefaults() HPAConfig {
 	c.Limits = c.Limits.withDefaults()
 	c.Sync = cmp.Or(c.Sync, 15*time.Second)
 	c.Tolerance = cmp.Or(c.Tolerance, 0.1)
-	c.Down.Stabilisation = cmp.Or(c.Down.Stabilisation, 300*time.Second)
+	c.Down.Stabilization = cmp.Or(c.Down.Stabilization, 300*time.Second)
 	if c.Up.Policies == nil {
 		c.Up.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}
 	}
@@ -53,24 +53,24 @@ func (c HPAConfig) withDefaults() HPAConfig {
 	return c
 }
 
-// hpaState is what a HorizontalPodAutoscaler remembers.
+// hpaState is the state of a HorizontalPodAutoscaler.
 type hpaState struct {
 	Clock           clock    `json:"clock"`
 	Started         bool     `json:"started"`
-	Recommendations []point  `json:"recommendations"` // before stabilisation
+	Recommendations []point  `json:"recommendations"` // before stabilization
 	Changes         []point  `json:"changes"`         // replicas added (positive) or removed
 	Rate            meanRate `json:"rate"`            // for a metric that is a rate
 }
 
-// settle takes a recommendation to what the rules allow, and decides it.
+// settle limits a recommendation to what the rules allow, and decides.
 func (c HPAConfig) settle(d *Decision, st *hpaState, now time.Time, current, recommended int) {
-	stable := c.stabilise(st, now, current, recommended)
+	stable := c.stabilize(st, now, current, recommended)
 	if stable != recommended {
-		window := c.Down.Stabilisation
+		window := c.Down.Stabilization
 		if stable < recommended {
-			window = c.Up.Stabilisation
+			window = c.Up.Stabilization
 		}
-		d.decide(Reason{Rule: RuleStabilisation, Replicas: stable, Value: window.Seconds()})
+		d.decide(Reason{Rule: RuleStabilization, Replicas: stable, Value: window.Seconds()})
 	}
 	if n := c.pace(st, now, current, stable); n != stable {
 		d.decide(Reason{Rule: RulePace, Replicas: n, Value: float64(stable)})
@@ -81,28 +81,28 @@ func (c HPAConfig) settle(d *Decision, st *hpaState, now time.Time, current, rec
 	}
 }
 
-// stabilise holds the current number between the least recommendation of the up window and the most of the
+// stabilize limits the current number to between the lowest recommendation of the up window and the highest of the
 // down window.
-func (c HPAConfig) stabilise(st *hpaState, now time.Time, current, recommended int) int {
-	if !st.Started { // as the controller does when it sees an autoscaler first
+func (c HPAConfig) stabilize(st *hpaState, now time.Time, current, recommended int) int {
+	if !st.Started { // as the controller does for a new autoscaler
 		st.Started = true
 		st.Recommendations = append(st.Recommendations, point{now, float64(current)})
 	}
 	up, down := recommended, recommended
 	for _, r := range st.Recommendations {
-		if r.At.After(now.Add(-c.Up.Stabilisation)) {
+		if r.At.After(now.Add(-c.Up.Stabilization)) {
 			up = min(up, int(r.Value))
 		}
-		if r.At.After(now.Add(-c.Down.Stabilisation)) {
+		if r.At.After(now.Add(-c.Down.Stabilization)) {
 			down = max(down, int(r.Value))
 		}
 	}
-	window := max(c.Up.Stabilisation, c.Down.Stabilisation)
+	window := max(c.Up.Stabilization, c.Down.Stabilization)
 	st.Recommendations = append(since(st.Recommendations, now.Add(-window)), point{now, float64(recommended)})
 	return min(max(current, up), down)
 }
 
-// pace bounds the change by what the policies allow, counted from the number at the begin of their periods.
+// pace limits the change to what the policies allow, relative to the number at the start of their periods.
 func (c HPAConfig) pace(st *hpaState, now time.Time, current, wanted int) int {
 	switch {
 	case wanted > current:
@@ -131,7 +131,7 @@ func (c HPAConfig) pace(st *hpaState, now time.Time, current, wanted int) int {
 	return wanted
 }
 
-// changed is the replicas added less those removed within a period.
+// changed is the number of replicas added minus those removed within a period.
 func (st *hpaState) changed(now time.Time, period time.Duration) int {
 	sum := 0.0
 	for _, c := range st.Changes {
@@ -142,8 +142,8 @@ func (st *hpaState) changed(now time.Time, period time.Duration) int {
 	return int(sum)
 }
 
-// tolerated reports whether the ratio of current to target is too near to 1 to act on.
+// tolerated reports whether the ratio of current to target is within the tolerance.
 func (c HPAConfig) tolerated(ratio float64) bool { return math.Abs(1-ratio) <= c.Tolerance }
 
-// ceil rounds up, but not for the error of a float.
+// ceil rounds up, but ignores floating-point errors.
 func ceil(x float64) int { return int(math.Ceil(x - 1e-9)) }

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// HPACPUConfig says how [HPACPU] decides. The zero value is usable.
+// HPACPUConfig configures [HPACPU]. The zero value is usable.
 type HPACPUConfig struct {
 	HPAConfig
-	// Target is the use of CPU to aim at, as a share of what a replica asks for. Zero means 0.7.
+	// Target is the target CPU usage, as a share of the CPU request of a replica. Zero means 0.7.
 	Target float64
-	// CPUInitialisation is how long after its start a replica's CPU counts only while it is ready. Zero
-	// means 5 min.
-	CPUInitialisation time.Duration
-	// InitialReadiness is how long after its start an unready replica counts as one that never was ready.
-	// Zero means 30 s.
+	// CPUInitialization is the time after its start in which the CPU usage of a replica counts only while it is ready.
+	// Zero means 5 min.
+	CPUInitialization time.Duration
+	// InitialReadiness is the time after its start in which an unready replica counts as never ready. Zero means
+	// 30 s.
 	InitialReadiness time.Duration
 }
 
-// HPACPU is a HorizontalPodAutoscaler on CPU utilisation: ready * usage/target, rounded up, with Kubernetes'
+// HPACPU is a HorizontalPodAutoscaler on CPU utilization: ready * usage/target, rounded up, with Kubernetes'
 // rules for replicas that are not ready or lack metrics.
 type HPACPU struct {
 	cfg HPACPUConfig
@@ -29,7 +29,7 @@ type HPACPU struct {
 func NewHPACPU(cfg HPACPUConfig) *HPACPU {
 	cfg.HPAConfig = cfg.HPAConfig.withDefaults()
 	cfg.Target = cmp.Or(cfg.Target, 0.7)
-	cfg.CPUInitialisation = cmp.Or(cfg.CPUInitialisation, 5*time.Minute)
+	cfg.CPUInitialization = cmp.Or(cfg.CPUInitialization, 5*time.Minute)
 	cfg.InitialReadiness = cmp.Or(cfg.InitialReadiness, 30*time.Second)
 	return &HPACPU{cfg: cfg}
 }
@@ -52,7 +52,7 @@ func (p *HPACPU) Decide(now time.Time, s Snapshot) Decision {
 	return d
 }
 
-// pods are replicas sorted as the replica calculator does it.
+// pods are replicas in the groups of the replica calculator.
 type pods struct {
 	usage   float64 // sum over ready
 	ready   int     // with metrics that count
@@ -78,16 +78,16 @@ func (p *HPACPU) group(now time.Time, replicas []Replica) pods {
 	return g
 }
 
-// unready reports whether the replica's CPU is that of its start.
+// unready reports whether the replica's CPU usage is that of its start.
 func (p *HPACPU) unready(now time.Time, r *Replica) bool {
-	if now.Before(r.Created.Add(p.cfg.CPUInitialisation)) {
+	if now.Before(r.Created.Add(p.cfg.CPUInitialization)) {
 		return !r.Ready || r.CPUWindow.End.Before(r.ReadyAt.Add(r.CPUWindow.Length))
 	}
 	return !r.Ready && r.Created.Add(p.cfg.InitialReadiness).After(r.ReadyAt)
 }
 
-// recommend follows GetResourceReplicas of kubernetes/pkg/controller/podautoscaler/replica_calculator.go in
-// what it does; false means that there is nothing to go by.
+// recommend does what GetResourceReplicas of kubernetes/pkg/controller/podautoscaler/replica_calculator.go does;
+// false means that there are no metrics.
 func (p *HPACPU) recommend(d *Decision, now time.Time, s Snapshot) (int, bool) {
 	g := p.group(now, s.Replicas)
 	if g.ready == 0 {
@@ -111,11 +111,11 @@ func (p *HPACPU) recommend(d *Decision, now time.Time, s Snapshot) (int, bool) {
 		return target(ceil(ratio * float64(g.ready)))
 	}
 	usage, count := g.usage, g.ready+g.missing
-	if ratio < 1 { // those without metrics could be busy: count their whole request
+	if ratio < 1 { // those without metrics may be busy: count their whole request
 		usage += float64(g.missing) * max(1, p.cfg.Target)
 	}
 	if ratio > 1 {
-		count += g.unready // they may be idle, and about to help
+		count += g.unready // they count as idle: they will help soon
 	}
 	again := usage / float64(count) / p.cfg.Target
 	n := ceil(again * float64(count))

@@ -5,30 +5,29 @@ import (
 	"time"
 )
 
-// Metric is what [HPAExternal] looks at.
+// Metric is the metric of [HPAExternal].
 type Metric string
 
 // The metrics.
 const (
 	MetricQueue    Metric = "queue"     // images that wait
-	MetricInSystem Metric = "in-system" // images that wait or are worked on
-	MetricRate     Metric = "rate"      // images that arrive a second
+	MetricInSystem Metric = "in-system" // images that wait or are in progress
+	MetricRate     Metric = "rate"      // images that arrive per second
 )
 
-// HPAExternalConfig says how [HPAExternal] decides.
+// HPAExternalConfig configures [HPAExternal]. The zero value is usable.
 type HPAExternalConfig struct {
 	HPAConfig
-	// Metric is what to look at. Empty means MetricQueue.
+	// Metric is the metric. Empty means MetricQueue.
 	Metric Metric
-	// AverageValue is how much of it a replica shall have. Zero means 10, KEDA users' usual number for
-	// queues.
+	// AverageValue is the target of the metric for each replica. Zero means 10, as is usual for queues with KEDA.
 	AverageValue float64
-	// Window is what a rate is the mean of. Zero means 60 s, as Prometheus users write rate(...[1m]).
+	// Window is the time over which a rate is averaged. Zero means 60 s, as in Prometheus' rate(...[1m]).
 	Window time.Duration
 }
 
-// HPAExternal is a HorizontalPodAutoscaler on an external metric with a target of type AverageValue, which is
-// also what KEDA makes for its scalers: metric/target replicas, rounded up.
+// HPAExternal is a HorizontalPodAutoscaler on an external metric with a target of type AverageValue, as KEDA also
+// creates for its scalers: metric/target replicas, rounded up.
 type HPAExternal struct {
 	cfg HPAExternalConfig
 	memory[hpaState]

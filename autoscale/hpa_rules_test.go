@@ -13,9 +13,9 @@ func TestHPADefaults(t *testing.T) {
 	t.Parallel()
 	shared := HPAConfig{Limits: Limits{Min: 1, Max: 50}, Sync: 15 * time.Second, Tolerance: 0.1,
 		Up:   ScalingRules{Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}},
-		Down: ScalingRules{Stabilisation: 5 * time.Minute, Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}}}
+		Down: ScalingRules{Stabilization: 5 * time.Minute, Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}}}
 	set := HPAConfig{Limits: Limits{Min: 2, Max: 3}, Sync: 1, Tolerance: 0.5,
-		Up: ScalingRules{Stabilisation: 2, Policies: []ScalingPolicy{{Pods: 1}}}, Down: ScalingRules{Stabilisation: 3, Policies: []ScalingPolicy{{Pods: 2}}}}
+		Up: ScalingRules{Stabilization: 2, Policies: []ScalingPolicy{{Pods: 1}}}, Down: ScalingRules{Stabilization: 3, Policies: []ScalingPolicy{{Pods: 2}}}}
 	for name, pair := range map[string][2]any{
 		"cpu":      {NewHPACPU(HPACPUConfig{}).cfg, HPACPUConfig{shared, 0.7, 5 * time.Minute, 30 * time.Second}},
 		"external": {NewHPAExternal(HPAExternalConfig{}).cfg, HPAExternalConfig{shared, MetricQueue, 10, time.Minute}},
@@ -32,11 +32,11 @@ func TestHPADefaults(t *testing.T) {
 // ago is that long before start.
 func ago(d time.Duration) time.Time { return start.Add(-d) }
 
-// TestHPAStabilisation: up by the least recommendation of the up window, down by the most of the down window. A
+// TestHPAStabilization: up by the least recommendation of the up window, down by the most of the down window. A
 // recommendation counts for less than the window. What there was at first is a recommendation too.
-func TestHPAStabilisation(t *testing.T) {
+func TestHPAStabilization(t *testing.T) {
 	t.Parallel()
-	cfg := HPAConfig{Up: ScalingRules{Stabilisation: time.Minute}}.withDefaults()
+	cfg := HPAConfig{Up: ScalingRules{Stabilization: time.Minute}}.withDefaults()
 	started := func(at time.Duration, n float64) hpaState {
 		return hpaState{Started: true, Recommendations: []point{{ago(at), n}}}
 	}
@@ -55,12 +55,12 @@ func TestHPAStabilisation(t *testing.T) {
 		"up to no fewer than there are":       {cfg, started(59*time.Second, 3), 10, 20, 10},
 		"up, the window has passed":           {cfg, started(time.Minute, 12), 10, 20, 20},
 		"up at once by default":               {HPAConfig{}.withDefaults(), started(time.Nanosecond, 12), 10, 20, 20},
-		"down at once when there's no window": {HPAConfig{Down: ScalingRules{Stabilisation: -1}}.withDefaults(), started(time.Nanosecond, 12), 10, 5, 5},
+		"down at once when there's no window": {HPAConfig{Down: ScalingRules{Stabilization: -1}}.withDefaults(), started(time.Nanosecond, 12), 10, 5, 5},
 		"at first what there is counts, down": {cfg, hpaState{}, 10, 5, 10},
 		"at first what there is counts, up":   {cfg, hpaState{}, 10, 20, 10},
 	} {
 		st := test.st
-		if got := test.cfg.stabilise(&st, start, test.current, test.recommended); got != test.want {
+		if got := test.cfg.stabilize(&st, start, test.current, test.recommended); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
 		if last := st.Recommendations[len(st.Recommendations)-1]; last != (point{start, float64(test.recommended)}) || !st.Started {
@@ -71,7 +71,7 @@ func TestHPAStabilisation(t *testing.T) {
 	// Recommendations are remembered for as long as the longer window, not for ever.
 	st := hpaState{Started: true}
 	for second := range 1000 {
-		cfg.stabilise(&st, start.Add(time.Duration(second)*time.Second), 10, 5)
+		cfg.stabilize(&st, start.Add(time.Duration(second)*time.Second), 10, 5)
 	}
 	if got := len(st.Recommendations); got != 301 {
 		t.Errorf("%d recommendations of 1000 s are remembered, want those of five minutes", got)
@@ -123,22 +123,22 @@ func TestHPAPace(t *testing.T) {
 	}
 }
 
-// TestHPASettles: stabilisation, pace and limits each say so, and a change is remembered for the longest period there can be.
+// TestHPASettles: stabilization, pace and limits each say so, and a change is remembered for the longest period there can be.
 func TestHPASettles(t *testing.T) {
 	t.Parallel()
-	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 30}, Up: ScalingRules{Stabilisation: time.Minute}}.withDefaults()
+	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 30}, Up: ScalingRules{Stabilization: time.Minute}}.withDefaults()
 	for name, test := range map[string]struct {
 		recommendation       float64 // of a second ago
 		current, recommended int
 		want                 []Reason
 	}{
 		"as recommended":   {8, 8, 8, nil},
-		"held down":        {9, 8, 20, []Reason{{RuleStabilisation, 9, 60, 0}}},
-		"held up":          {7, 8, 5, []Reason{{RuleStabilisation, 7, 300, 0}}},
+		"held down":        {9, 8, 20, []Reason{{RuleStabilization, 9, 60, 0}}},
+		"held up":          {7, 8, 5, []Reason{{RuleStabilization, 7, 300, 0}}},
 		"not so many":      {100, 8, 20, []Reason{{RulePace, 16, 20, 0}}},
 		"bounded":          {100, 28, 40, []Reason{{RuleMax, 30, 40, 0}}},
 		"bounded below":    {0, 5, 1, []Reason{{RuleMin, 3, 1, 0}}},
-		"all at one time":  {39, 18, 60, []Reason{{RuleStabilisation, 39, 60, 0}, {RulePace, 36, 39, 0}, {RuleMax, 30, 36, 0}}},
+		"all at one time":  {39, 18, 60, []Reason{{RuleStabilization, 39, 60, 0}, {RulePace, 36, 39, 0}, {RuleMax, 30, 36, 0}}},
 		"not changed, max": {100, 30, 40, []Reason{{RuleMax, 30, 40, 0}}},
 	} {
 		st := hpaState{Started: true, Recommendations: []point{{ago(time.Second), test.recommendation}},
@@ -282,7 +282,7 @@ func TestHPAExternalMetrics(t *testing.T) {
 		"of none as if of one":  {MetricQueue, 0, Reason{RuleTarget, 3, 24, 10}},
 		"shrinking by the rate": {MetricRate, 9, Reason{RuleTarget, 5, 50, 10}},
 	} {
-		p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Down: ScalingRules{Stabilisation: -1}}, Metric: test.metric})
+		p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Down: ScalingRules{Stabilization: -1}}, Metric: test.metric})
 		p.state.Rate.Totals = []point{{ago(20 * time.Second), 1000}}
 		s := Snapshot{At: start, Queue: 24, InFlight: 12, Desired: test.desired}
 		s.Offered = 2000

@@ -89,7 +89,7 @@ func TestHPACPUIgnoresCPUOfStart(t *testing.T) {
 // a minute, whichever is more: by 8, 8 (7.2 rounded up), ... and by 4 below 40.
 func TestHPAPolicies(t *testing.T) {
 	t.Parallel()
-	cfg := HPAConfig{Down: ScalingRules{Stabilisation: -1, Policies: []ScalingPolicy{
+	cfg := HPAConfig{Down: ScalingRules{Stabilization: -1, Policies: []ScalingPolicy{
 		{Pods: 4, Period: time.Minute}, {Percent: 10, Period: time.Minute}}}}.withDefaults()
 	st, n := hpaState{}, 80
 	for i, want := range []int{72, 64, 57, 51, 45, 40, 36, 32, 28, 24, 20, 16, 12, 10, 10} {
@@ -119,9 +119,9 @@ func TestHPADefaultPace(t *testing.T) {
 	}
 }
 
-// TestHPAStabilises: the most of five minutes' recommendations counts on the way down, and the number it
+// TestHPAStabilizes: the most of five minutes' recommendations counts on the way down, and the number it
 // began with is one of them.
-func TestHPAStabilises(t *testing.T) {
+func TestHPAStabilizes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(NewHPACPU(HPACPUConfig{}), 20, 140, 20)
 	w.expect(t, 290, 20)

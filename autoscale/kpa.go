@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// KPAConfig says how [KPA] decides. The zero value has Knative's defaults.
+// KPAConfig configures [KPA]. The zero value has Knative's defaults.
 type KPAConfig struct {
 	Limits
-	// Utilisation is the share of a replica's workers to keep busy. Zero means 0.7.
-	Utilisation float64
-	// Tick is how often it looks. Zero means 2 s.
+	// Utilization is the target share of busy workers of a replica. Zero means 0.7.
+	Utilization float64
+	// Tick is the time between decisions. Zero means 2 s.
 	Tick time.Duration
-	// StableWindow and PanicWindow are what concurrency is the mean of. Zero means 60 s and 6 s.
+	// StableWindow and PanicWindow are the windows over which concurrency is averaged. Zero means 60 s and 6 s.
 	StableWindow, PanicWindow time.Duration
-	// PanicThreshold is the ratio of wanted to ready replicas that begins a panic. Zero means 2.
+	// PanicThreshold is the ratio of wanted to ready replicas that starts a panic. Zero means 2.
 	PanicThreshold float64
-	// MaxScaleUp and MaxScaleDown bound one change, as ratios. Zero means 1000 and 2.
+	// MaxScaleUp and MaxScaleDown limit one change, as ratios. Zero means 1000 and 2.
 	MaxScaleUp, MaxScaleDown float64
 }
 
-// KPA is Knative's pod autoscaler on concurrency (knative.dev/serving, docs/scaling/SYSTEM.md): replicas for
-// the mean number of images in the system over a minute; when that over six seconds asks for twice what
-// serves, it panics, goes by the short window, and does not shrink before a calm minute has passed. Knative
-// samples its queue proxies; this one knows the number exactly.
+// KPA is Knative's pod autoscaler on concurrency (knative.dev/serving, docs/scaling/SYSTEM.md): replicas for the mean
+// number of images in the system over a minute. If the mean over six seconds needs twice the ready replicas, it panics:
+// it uses the short window and does not scale down until a minute without panic has passed. Knative samples its queue
+// proxies; here the number is exact.
 type KPA struct {
 	cfg KPAConfig
 	memory[kpaState]
@@ -34,14 +34,14 @@ type kpaState struct {
 	Clock       clock     `json:"clock"`
 	Concurrency []point   `json:"concurrency"`
 	Started     bool      `json:"started"`
-	PanicSince  time.Time `json:"panic_since"` // last time the threshold was passed; zero when calm
+	PanicSince  time.Time `json:"panic_since"` // last time that the threshold was exceeded; zero without panic
 	PanicMost   int       `json:"panic_most"`
 }
 
 // NewKPA makes the policy.
 func NewKPA(cfg KPAConfig) *KPA {
 	cfg.Limits = cfg.Limits.withDefaults()
-	cfg.Utilisation = cmp.Or(cfg.Utilisation, 0.7)
+	cfg.Utilization = cmp.Or(cfg.Utilization, 0.7)
 	cfg.Tick = cmp.Or(cfg.Tick, 2*time.Second)
 	cfg.StableWindow = cmp.Or(cfg.StableWindow, time.Minute)
 	cfg.PanicWindow = cmp.Or(cfg.PanicWindow, 6*time.Second)
@@ -77,7 +77,7 @@ func (p *KPA) Decide(now time.Time, s Snapshot) Decision {
 func (p *KPA) scale(d *Decision, now time.Time, s Snapshot) {
 	st := &p.state
 	ready := max(1, s.Ready())
-	target := p.cfg.Utilisation * s.Workers()
+	target := p.cfg.Utilization * s.Workers()
 	stable := mean(st.Concurrency)
 	short := mean(since(st.Concurrency, s.At.Add(time.Millisecond-p.cfg.PanicWindow)))
 	most, least := ceil(p.cfg.MaxScaleUp*float64(ready)), int(math.Floor(float64(ready)/p.cfg.MaxScaleDown))
@@ -87,7 +87,7 @@ func (p *KPA) scale(d *Decision, now time.Time, s Snapshot) {
 
 	over := float64(ceil(short/target))/float64(ready) >= p.cfg.PanicThreshold
 	switch {
-	case over, !st.Started && ready > 1: // without history: as if in panic, so that it does not shrink
+	case over, !st.Started && ready > 1: // without history: as in panic, so that it does not scale down
 		st.PanicSince = now
 		if !st.Started {
 			st.PanicMost = ready

@@ -8,12 +8,12 @@ import (
 // TestKPADefaults are Knative's; what is set is kept.
 func TestKPADefaults(t *testing.T) {
 	t.Parallel()
-	want := KPAConfig{Limits: Limits{Min: 1, Max: 50}, Utilisation: 0.7, Tick: 2 * time.Second, StableWindow: 60 * time.Second,
+	want := KPAConfig{Limits: Limits{Min: 1, Max: 50}, Utilization: 0.7, Tick: 2 * time.Second, StableWindow: 60 * time.Second,
 		PanicWindow: 6 * time.Second, PanicThreshold: 2, MaxScaleUp: 1000, MaxScaleDown: 2}
 	if got := NewKPA(KPAConfig{}).cfg; got != want {
 		t.Errorf("defaults %+v, want %+v", got, want)
 	}
-	set := KPAConfig{Limits: Limits{Min: 2, Max: 3}, Utilisation: 0.5, Tick: 1, StableWindow: 2, PanicWindow: 3, PanicThreshold: 4, MaxScaleUp: 5, MaxScaleDown: 6}
+	set := KPAConfig{Limits: Limits{Min: 2, Max: 3}, Utilization: 0.5, Tick: 1, StableWindow: 2, PanicWindow: 3, PanicThreshold: 4, MaxScaleUp: 5, MaxScaleDown: 6}
 	if got := NewKPA(set).cfg; got != set {
 		t.Errorf("defaults change %+v to %+v", set, got)
 	}
@@ -117,16 +117,16 @@ func TestKPAScales(t *testing.T) {
 		want        int
 	}{
 		"10 at a time, 0.7 a replica":       {KPAConfig{}, withReplicas(10, 10, 0), 10, "stable", 15},
-		"0.5 a replica":                     {KPAConfig{Utilisation: 0.5}, withReplicas(11, 11, 0), 10, "stable", 20},
-		"of two workers":                    {KPAConfig{Utilisation: 0.5}, workers(withReplicas(10, 10, 0), 2), 15, "stable", 15},
+		"0.5 a replica":                     {KPAConfig{Utilization: 0.5}, withReplicas(11, 11, 0), 10, "stable", 20},
+		"of two workers":                    {KPAConfig{Utilization: 0.5}, workers(withReplicas(10, 10, 0), 2), 15, "stable", 15},
 		"down by half, rounded down":        {KPAConfig{}, withReplicas(9, 9, 0), 0, "stable", 4},
 		"down by two thirds":                {KPAConfig{MaxScaleDown: 3}, withReplicas(9, 9, 0), 0, "stable", 3},
-		"up by half":                        {KPAConfig{Utilisation: 1, MaxScaleUp: 1.5}, withReplicas(10, 10, 0), 19, "stable", 15},
+		"up by half":                        {KPAConfig{Utilization: 1, MaxScaleUp: 1.5}, withReplicas(10, 10, 0), 19, "stable", 15},
 		"none ready counts as one":          {KPAConfig{MaxScaleUp: 1, PanicThreshold: 100}, withReplicas(3, 0, 3), 10, "stable", 1},
 		"bounded":                           {KPAConfig{Limits: Limits{Max: 12}}, withReplicas(10, 10, 0), 10, "stable max", 12},
-		"twice what is ready: a panic":      {KPAConfig{Utilisation: 1}, withReplicas(5, 5, 0), 10, "stable", 10},
-		"just less: none":                   {KPAConfig{Utilisation: 1}, withReplicas(5, 5, 0), 9, "stable", 9},
-		"three times needed, twice is none": {KPAConfig{Utilisation: 1, PanicThreshold: 3}, withReplicas(5, 5, 0), 14, "stable", 14},
+		"twice what is ready: a panic":      {KPAConfig{Utilization: 1}, withReplicas(5, 5, 0), 10, "stable", 10},
+		"just less: none":                   {KPAConfig{Utilization: 1}, withReplicas(5, 5, 0), 9, "stable", 9},
+		"three times needed, twice is none": {KPAConfig{Utilization: 1, PanicThreshold: 3}, withReplicas(5, 5, 0), 14, "stable", 14},
 	} {
 		p := kpaAt(test.cfg, test.concurrency)
 		test.s.At, test.s.InFlight = start, test.concurrency
@@ -150,7 +150,7 @@ func TestKPAScales(t *testing.T) {
 func TestKPAPanicHolds(t *testing.T) {
 	t.Parallel()
 	decide := func(concurrency int, prepare func(*kpaState)) (Decision, *kpaState) {
-		p := kpaAt(KPAConfig{Utilisation: 1}, concurrency)
+		p := kpaAt(KPAConfig{Utilization: 1}, concurrency)
 		prepare(&p.state)
 		s := withReplicas(10, 10, 0)
 		s.InFlight = concurrency
@@ -194,13 +194,13 @@ func TestKPAPanicHolds(t *testing.T) {
 	}
 
 	// Alone, there is nobody who could leave: no panic without history.
-	p := NewKPA(KPAConfig{Utilisation: 1})
+	p := NewKPA(KPAConfig{Utilization: 1})
 	s := withReplicas(1, 1, 0)
 	s.InFlight = 1
 	if p.Decide(start, s); !p.state.PanicSince.IsZero() || !p.state.Started {
 		t.Errorf("a single replica without history: panic since %v", p.state.PanicSince)
 	}
-	p = NewKPA(KPAConfig{Utilisation: 1})
+	p = NewKPA(KPAConfig{Utilization: 1})
 	s = withReplicas(2, 2, 0)
 	s.InFlight = 1
 	if d := p.Decide(start, s); d.Replicas != 2 || p.state.PanicSince.IsZero() {
@@ -208,7 +208,7 @@ func TestKPAPanicHolds(t *testing.T) {
 	}
 
 	// The short window rises first: it asks for more than the minute does.
-	p = kpaAt(KPAConfig{Utilisation: 1}, 10)
+	p = kpaAt(KPAConfig{Utilization: 1}, 10)
 	s = withReplicas(10, 10, 0)
 	for second := range 7 {
 		s.At, s.InFlight = start.Add(time.Duration(second+1)*time.Second), 40

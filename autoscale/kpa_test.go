@@ -34,7 +34,7 @@ func (k *kpaStory) expect(t *testing.T, seconds, concurrency, want int) {
 }
 
 func newKPAStory(ready int) *kpaStory {
-	return &kpaStory{NewKPA(KPAConfig{Utilisation: 1, Limits: Limits{Max: 200}}), start, ready}
+	return &kpaStory{NewKPA(KPAConfig{Utilization: 1, Limits: Limits{Max: 200}}), start, ready}
 }
 
 // TestKPAStable: 50 images at a time and 10 a replica are 5 replicas, as in Knative's own tests; without a

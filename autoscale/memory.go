@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// memory gives a policy that embeds it State and Restore.
+// memory implements State and Restore for a policy that embeds it.
 type memory[S any] struct{ state S }
 
-// State returns what the policy remembers.
+// State returns the state as JSON.
 func (m *memory[S]) State() ([]byte, error) { return json.Marshal(m.state) }
 
-// Restore takes over what State returned.
+// Restore sets a state that State returned.
 func (m *memory[S]) Restore(state []byte) error {
 	var s S
 	if err := json.Unmarshal(state, &s); err != nil {
-		return fmt.Errorf("read a policy's state: %w", err)
+		return fmt.Errorf("read policy state: %w", err)
 	}
 	m.state = s
 	return nil
@@ -28,7 +28,7 @@ type point struct {
 	Value float64   `json:"value"`
 }
 
-// since drops the points before a time; they are in order of time.
+// since drops the points before a time; points are in order of time.
 func since(points []point, t time.Time) []point {
 	n := 0
 	for n < len(points) && points[n].At.Before(t) {
@@ -37,7 +37,7 @@ func since(points []point, t time.Time) []point {
 	return points[n:]
 }
 
-// largest is the greatest value among points; 0 of none.
+// largest is the largest value of the points; 0 if there are none.
 func largest(points []point) float64 {
 	most := 0.0
 	for _, p := range points {
@@ -46,7 +46,7 @@ func largest(points []point) float64 {
 	return most
 }
 
-// mean is the mean of the points' values; 0 of none.
+// mean is the mean value of the points; 0 if there are none.
 func mean(points []point) float64 {
 	sum := 0.0
 	for _, p := range points {
@@ -55,7 +55,7 @@ func mean(points []point) float64 {
 	return sum / max(1, float64(len(points)))
 }
 
-// clock says when a policy that looks at intervals looks again.
+// clock says when a policy with an interval decides next.
 type clock struct {
 	Next time.Time `json:"next"`
 }
@@ -71,7 +71,7 @@ func (c *clock) due(now time.Time, every time.Duration) bool {
 	return true
 }
 
-// stay is the decision of a policy that does not look now: what is asked for remains.
+// stay is the decision to keep the number of replicas, without a reason.
 func stay(name string, now time.Time, s Snapshot) Decision {
 	return Decision{At: now, Policy: name, Replicas: s.Desired, Was: s.Desired}
 }

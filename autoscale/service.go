@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// speed estimates how many images a worker answers per second of work: images over seconds, both fading with
-// a half-life of 5 s. When a second contradicts it clearly (a neighbour took the CPU, another model was
-// loaded), it starts anew from that second.
+// speed estimates how many images a worker processes per second of work: images over seconds, both decaying with
+// a half-life of 5 s. If one second clearly contradicts it (another process takes the CPU, another model is
+// loaded), the estimate restarts from that second.
 type speed struct {
 	Images  float64 `json:"images"`
 	Seconds float64 `json:"seconds"`
@@ -27,7 +27,7 @@ func (s *speed) observe(images, busy, elapsed float64) {
 	s.Seconds = s.Seconds*fade + busy
 }
 
-// rate is images per second; 0 while nobody knows.
+// rate is images per second; 0 while it is unknown.
 func (s *speed) rate() float64 {
 	if s.Seconds == 0 {
 		return 0
@@ -35,13 +35,13 @@ func (s *speed) rate() float64 {
 	return s.Images / s.Seconds
 }
 
-// delays are how long replicas took from being asked for to serving.
+// delays are the times that replicas took from request to readiness.
 type delays struct {
 	Seconds []float64 `json:"seconds"` // the last 50
 	Latest  time.Time `json:"latest"`  // when the last of these was ready
 }
 
-// priorDelay stands in for what has not been seen.
+// priorDelay is the assumed delay in seconds until enough have been observed.
 const priorDelay = 5
 
 func (d *delays) observe(replicas []Replica) {
@@ -61,7 +61,7 @@ func (d *delays) observe(replicas []Replica) {
 	}
 }
 
-// p90 is the delay in seconds that nine of ten replicas keep; a guess until six have been seen.
+// p90 is the 90th percentile of the delays in seconds; priorDelay until six have been observed.
 func (d *delays) p90() float64 {
 	if len(d.Seconds) < 6 {
 		return priorDelay

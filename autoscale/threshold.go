@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// ThresholdConfig says how [Threshold] decides. The zero value has the prototype's numbers, but for the
-// limits, which were 5 and 50.
+// ThresholdConfig configures [Threshold]. The zero value has the prototype's values, except for its limits of 5 and
+// 50 replicas.
 type ThresholdConfig struct {
 	Limits
-	// Poll is how often it looks. Zero means 5 s.
+	// Poll is the time between decisions. Zero means 5 s.
 	Poll time.Duration
-	// Queue and Emergency are how many images may wait before one replica is added, and before their number
-	// is doubled. Zero means 50 and 100.
+	// Queue and Emergency are the numbers of waiting images from which on a replica is added, and the number of
+	// replicas is doubled. Zero means 50 and 100.
 	Queue, Emergency int
-	// Latency is how long an answer may take on average, since the dispatcher started. Zero means 400 ms.
+	// Latency is the maximum mean latency since the dispatcher started. Zero means 400 ms.
 	Latency time.Duration
-	// Errors is the percentage of requests that may fail, since the dispatcher started. Zero means 5.
+	// Errors is the maximum percentage of failed requests since the dispatcher started. Zero means 5.
 	Errors float64
-	// Utilisation is the percentage of the queue that may be full. Zero means 40.
-	Utilisation float64
-	// UpCooldown and DownCooldown are the least times between two changes. Zero means 10 s and 60 s.
+	// Utilization is the maximum fill level of the queue in percent. Zero means 40.
+	Utilization float64
+	// UpCooldown and DownCooldown are the minimum times between two changes. Zero means 10 s and 60 s.
 	UpCooldown, DownCooldown time.Duration
 }
 
-// Threshold has the rules of the prototype's autoscaler: doubling when the queue is long, one more when the
-// queue, latency or errors pass a limit, one less when all is quiet. Latency, errors and throughput are
-// averages over the dispatcher's life, as in its /status.
+// Threshold has the rules of the prototype's autoscaler: twice as many replicas for a very long queue, one more when the
+// queue, latency or errors exceed a limit, one less under little load. Latency, errors and throughput are averages since
+// the dispatcher started, as in its /status.
 type Threshold struct {
 	cfg ThresholdConfig
 	memory[thresholdState]
@@ -46,7 +46,7 @@ func NewThreshold(cfg ThresholdConfig) *Threshold {
 	cfg.Emergency = cmp.Or(cfg.Emergency, 100)
 	cfg.Latency = cmp.Or(cfg.Latency, 400*time.Millisecond)
 	cfg.Errors = cmp.Or(cfg.Errors, 5)
-	cfg.Utilisation = cmp.Or(cfg.Utilisation, 40)
+	cfg.Utilization = cmp.Or(cfg.Utilization, 40)
 	cfg.UpCooldown = cmp.Or(cfg.UpCooldown, 10*time.Second)
 	cfg.DownCooldown = cmp.Or(cfg.DownCooldown, time.Minute)
 	return &Threshold{cfg: cfg}
@@ -91,7 +91,7 @@ func (p *Threshold) rule(s Snapshot) Reason {
 	failed := 100 * float64(s.Failed+s.Refused) / max(1, float64(s.Offered))
 	full := 100 * float64(s.Queue) / max(1, float64(s.QueueCapacity))
 	throughput := float64(s.Completed) / max(1, s.Uptime.Seconds())
-	// As many as Little's law asks for at 70 % utilisation, at least one more.
+	// The number by Little's law at 70 % utilization, at least one more.
 	more := max(s.Desired+1, int(throughput*processing/0.7)+1)
 	switch limit := p.cfg.Latency.Seconds(); {
 	case s.Queue >= p.cfg.Emergency:
@@ -102,8 +102,8 @@ func (p *Threshold) rule(s Snapshot) Reason {
 		return Reason{Rule: RuleLatency, Replicas: more, Value: latency, Limit: limit}
 	case failed >= p.cfg.Errors:
 		return Reason{Rule: RuleErrors, Replicas: more, Value: failed, Limit: p.cfg.Errors}
-	case full >= p.cfg.Utilisation:
-		return Reason{Rule: RuleUtilisation, Replicas: more, Value: full, Limit: p.cfg.Utilisation}
+	case full >= p.cfg.Utilization:
+		return Reason{Rule: RuleUtilization, Replicas: more, Value: full, Limit: p.cfg.Utilization}
 	case s.Queue == 0 && latency < limit/2 && failed < p.cfg.Errors/2 && s.Desired > p.cfg.Min:
 		return Reason{Rule: RuleIdle, Replicas: s.Desired - 1}
 	}

@@ -21,7 +21,7 @@ func TestThresholdRules(t *testing.T) {
 		"queue adds one":     {change(func(s *Snapshot) { s.Queue = 50 }), 7, RuleQueue},
 		"slow answers":       {change(func(s *Snapshot) { s.Queueing = 351 * time.Second }), 7, RuleLatency},
 		"errors":             {change(func(s *Snapshot) { s.Refused = 50 }), 7, RuleErrors},
-		"fuller than 40 %":   {change(func(s *Snapshot) { s.Queue, s.QueueCapacity = 45, 100 }), 7, RuleUtilisation},
+		"fuller than 40 %":   {change(func(s *Snapshot) { s.Queue, s.QueueCapacity = 45, 100 }), 7, RuleUtilization},
 		"Little's law":       {change(func(s *Snapshot) { s.Queue, s.Service = 50, 700*time.Second }), 11, RuleQueue},
 		"quiet takes one":    {quiet, 5, RuleIdle},
 		"half quiet: steady": {change(func(s *Snapshot) { s.Queueing = 160 * time.Second }), 6, RuleSteady},

@@ -1,10 +1,10 @@
-// Package client speaks the dispatcher's HTTP API (docs/api.md) in Go types: images in, tickets and results
-// out. What a server refuses comes back as *resnet18cloud.Error, with the code, the hint and the time after
-// which to try again that it gave. The API is stable.
+// Package client is a client for the dispatcher's HTTP API (docs/api.md). If a server refuses a request, the error is a
+// *resnet18cloud.Error with the server's code, hint and retry delay. The API is stable.
 package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,48 +22,48 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/lend"
 )
 
-// Client talks to one dispatcher, or to anything that balances between several. It is safe for concurrent
-// use and must not be changed once in use.
+// Client sends requests to one dispatcher, or to a load balancer before several. It is safe for concurrent use. Its
+// fields must not be changed after the first call.
 type Client struct {
-	// BaseURL is where the dispatcher is: "http://127.0.0.1:8080".
+	// BaseURL is the dispatcher's address, such as "http://127.0.0.1:8080".
 	BaseURL string
-	// HTTP makes the requests. Nil means http.DefaultClient.
+	// HTTP sends the requests. Nil means http.DefaultClient.
 	HTTP *http.Client
 }
 
-// Options go with an image. The zero value asks for nothing special.
+// Options are the options of a request. The zero value is valid.
 type Options struct {
-	Timeout        time.Duration          // from arrival, after which the answer is worth nothing; 0 means none
+	Timeout        time.Duration          // deadline, counted from arrival; 0 means none
 	Priority       resnet18cloud.Priority // empty means interactive
-	IdempotencyKey string                 // the same key and image are the same request, however often sent
+	IdempotencyKey string                 // requests with the same key and image are the same request
 }
 
-// Ticket is what a dispatcher says on accepting an image.
+// Ticket is a dispatcher's answer on accepting an image.
 type Ticket struct {
 	RequestID     string
-	FromCache     bool                  // known bytes: Result is there
-	QueueSize     int                   // images waiting, this one among them
-	EstimatedWait time.Duration         // to the result; 0 while unknown
-	Result        *resnet18cloud.Result // nil unless the answer is known already
-	Warning       string                // set when answers mean nothing
+	FromCache     bool                  // the result is cached: Result is set
+	QueueSize     int                   // images waiting, including this one
+	EstimatedWait time.Duration         // until the result; 0 if not known
+	Result        *resnet18cloud.Result // nil unless the result is known already
+	Warning       string                // set if results are meaningless, as with random weights
 }
 
-// Outcome is where a request stands.
+// Outcome is the state of a request.
 type Outcome struct {
 	RequestID   string
 	Status      resnet18cloud.Status
-	Result      *resnet18cloud.Result // when completed
-	Err         *resnet18cloud.Error  // when failed: why
+	Result      *resnet18cloud.Result // set if completed
+	Err         *resnet18cloud.Error  // set if failed
 	FromCache   bool
 	QueuedAt    time.Time
-	CompletedAt time.Time // zero before the end
+	CompletedAt time.Time // zero until the request has ended
 	Replica     string    // URL of the replica that answered
 	Attempts    int
 	Timing      resnet18cloud.Timing
 }
 
-// Submit hands an image over and returns as soon as the dispatcher has stored it (POST /predict_async). The
-// image's memory may then be used for something else; so it is with Predict.
+// Submit sends an image and returns when the dispatcher has stored it (POST /predict_async). The image's memory may be
+// reused after Submit or Predict has returned.
 func (c *Client) Submit(ctx context.Context, image resnet18cloud.Image, o Options) (Ticket, error) {
 	var body struct {
 		RequestID     string                `json:"request_id"`
@@ -79,22 +79,21 @@ func (c *Client) Submit(ctx context.Context, image resnet18cloud.Image, o Option
 	return Ticket{body.RequestID, body.FromCache, body.QueueSize, resnet18cloud.Seconds(body.EstimatedWait), body.Result, body.Warning}, nil
 }
 
-// Predict hands an image over and waits for its labels (POST /predict), of a dispatcher or of a replica.
+// Predict sends an image and waits for its labels (POST /predict). Dispatchers and replicas offer it.
 func (c *Client) Predict(ctx context.Context, image resnet18cloud.Image, o Options) (resnet18cloud.Result, error) {
 	var result resnet18cloud.Result
 	if err := c.send(ctx, "/predict", image, o, &result); err != nil {
 		return resnet18cloud.Result{}, fmt.Errorf("predict %s: %w", image.Name, err)
 	}
 	if len(result.Predictions) == 0 {
-		// A dispatcher that is slow answers 202 after a minute; then there are no labels in the body.
+		// After a minute, a dispatcher answers 202 without labels.
 		return resnet18cloud.Result{}, fmt.Errorf("predict %s: %w", image.Name, &resnet18cloud.Error{
 			Code: resnet18cloud.CodeDeadline, Message: "no answer yet", Hint: "use Submit and Wait for work that takes this long"})
 	}
 	return result, nil
 }
 
-// Result asks where a request stands. With a wait (at most a minute) the answer comes when the request has
-// ended or the time is up, whichever is first.
+// Result returns the state of a request. It waits until the request has ended, up to wait, which is at most a minute.
 func (c *Client) Result(ctx context.Context, id string, wait time.Duration) (Outcome, error) {
 	path := "/result/" + url.PathEscape(id)
 	if wait > 0 {
@@ -107,7 +106,7 @@ func (c *Client) Result(ctx context.Context, id string, wait time.Duration) (Out
 	return o, nil
 }
 
-// Wait returns when a request has ended, or ctx has.
+// Wait waits until a request has ended.
 func (c *Client) Wait(ctx context.Context, id string) (Outcome, error) {
 	for {
 		o, err := c.Result(ctx, id, 20*time.Second)
@@ -120,7 +119,7 @@ func (c *Client) Wait(ctx context.Context, id string) (Outcome, error) {
 	}
 }
 
-// Cancel withdraws a request (DELETE /result/{id}). One that has ended already is an error with
+// Cancel cancels a request (DELETE /result/{id}). If it has ended already, the error has the code
 // resnet18cloud.CodeConflict.
 func (c *Client) Cancel(ctx context.Context, id string) (Outcome, error) {
 	o, err := c.outcome(ctx, http.MethodDelete, "/result/"+url.PathEscape(id))
@@ -130,7 +129,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (Outcome, error) {
 	return o, nil
 }
 
-// Healthy returns nil when the server answers GET /health.
+// Healthy returns nil if the server answers GET /health.
 func (c *Client) Healthy(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url("/health"), http.NoBody)
 	if err != nil {
@@ -155,8 +154,8 @@ func (c *Client) outcome(ctx context.Context, method, path string) (Outcome, err
 		Hint        string                `json:"hint"`
 		Code        resnet18cloud.Code    `json:"code"`
 		FromCache   bool                  `json:"from_cache"`
-		QueuedAt    stamp                 `json:"queued_at"`
-		CompletedAt stamp                 `json:"completed_at"`
+		QueuedAt    timestamp             `json:"queued_at"`
+		CompletedAt timestamp             `json:"completed_at"`
 		Replica     string                `json:"replica_used"`
 		Attempts    int                   `json:"attempts"`
 		Timing      resnet18cloud.Timing  `json:"timing"`
@@ -173,29 +172,29 @@ func (c *Client) outcome(ctx context.Context, method, path string) (Outcome, err
 	return o, nil
 }
 
-// stamp is an ISO 8601 time; the prototype's have no zone and mean UTC.
-type stamp time.Time
+// timestamp is an ISO 8601 time. The prototype's have no zone and are in UTC.
+type timestamp time.Time
 
 // UnmarshalJSON reads both forms.
-func (s *stamp) UnmarshalJSON(data []byte) error {
+func (t *timestamp) UnmarshalJSON(data []byte) error {
 	text := strings.Trim(string(data), `"`)
 	if text == "" || text == "null" {
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, text)
+	parsed, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		if t, err = time.Parse("2006-01-02T15:04:05.999999", text); err != nil {
+		if parsed, err = time.Parse("2006-01-02T15:04:05.999999", text); err != nil {
 			return err
 		}
 	}
-	*s = stamp(t)
+	*t = timestamp(parsed)
 	return nil
 }
 
 func (c *Client) url(path string) string { return strings.TrimSuffix(c.BaseURL, "/") + path }
 
-// send posts an image as the form field "image", which the prototype understands too. The image's bytes are
-// not copied, and not read any more when it has returned.
+// send posts an image as the form field "image", which the prototype supports too. It does not copy the image's bytes,
+// and does not read them after it has returned.
 func (c *Client) send(ctx context.Context, path string, image resnet18cloud.Image, o Options, answer any) error {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
@@ -229,16 +228,12 @@ func (c *Client) send(ctx context.Context, path string, image resnet18cloud.Imag
 	return c.do(request, answer)
 }
 
-// maxAnswerBytes bounds what is read of an answer.
+// maxAnswerBytes is the most that is read of an answer.
 const maxAnswerBytes = 1 << 20
 
-// do sends a request and reads the JSON answer, or the error that stands in it.
+// do sends a request and decodes the JSON answer, or the error in it.
 func (c *Client) do(request *http.Request, answer any) error {
-	h := c.HTTP
-	if h == nil {
-		h = http.DefaultClient
-	}
-	response, err := h.Do(request)
+	response, err := cmp.Or(c.HTTP, http.DefaultClient).Do(request)
 	if err != nil {
 		return err
 	}
@@ -259,7 +254,7 @@ func (c *Client) do(request *http.Request, answer any) error {
 	return nil
 }
 
-// refusal is the error in an answer; a server that is not ours may have given only a status.
+// refusal is the error in an answer. Other servers may send only a status.
 func refusal(response *http.Response, body []byte) error {
 	var b struct {
 		Error      string             `json:"error"`
@@ -270,12 +265,7 @@ func refusal(response *http.Response, body []byte) error {
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == "" {
 		b.Error = response.Status
 	}
-	if b.Code == "" {
-		b.Code = codes[response.StatusCode]
-	}
-	if b.Code == "" {
-		b.Code = resnet18cloud.CodeInternal
-	}
+	b.Code = cmp.Or(b.Code, codes[response.StatusCode], resnet18cloud.CodeInternal)
 	e := &resnet18cloud.Error{Code: b.Code, Message: b.Error, Hint: b.Hint, RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}
 	if seconds, err := strconv.ParseFloat(response.Header.Get("Retry-After"), 64); err == nil && e.RetryAfter == 0 {
 		e.RetryAfter = resnet18cloud.Seconds(seconds)
@@ -283,7 +273,7 @@ func refusal(response *http.Response, body []byte) error {
 	return e
 }
 
-// codes gives a meaning to answers without one.
+// codes maps the status of answers without a code.
 var codes = map[int]resnet18cloud.Code{
 	http.StatusBadRequest:            resnet18cloud.CodeInvalid,
 	http.StatusNotFound:              resnet18cloud.CodeNotFound,
@@ -295,7 +285,7 @@ var codes = map[int]resnet18cloud.Code{
 	http.StatusGatewayTimeout:        resnet18cloud.CodeDeadline,
 }
 
-// IsFull reports whether err says that the dispatcher's queue is full: sending again later may succeed.
+// IsFull reports whether err means that the dispatcher's queue is full. Sending the image again later may succeed.
 func IsFull(err error) bool {
 	e, ok := errors.AsType[*resnet18cloud.Error](err)
 	return ok && e.Code == resnet18cloud.CodeFull

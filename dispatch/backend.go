@@ -9,23 +9,24 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// backend is who does the work: a pool of replicas, or a classifier in this process.
+// backend classifies the images: a pool of replicas, or a classifier in this process.
 type backend interface {
 	resnet18cloud.Classifier
 	Run(ctx context.Context) error
-	// Slots is how many images it takes at a time, and a channel that is closed when that may have changed.
+	// Slots returns how many images it accepts at a time, and a channel that is closed when that may have changed.
 	Slots() (int, <-chan struct{})
-	// Endpoints lists the replicas; a classifier in this process is none.
+	// Endpoints returns the replicas; a classifier in this process has none.
 	Endpoints() []forward.Endpoint
-	// Answering is what the replicas say of their models; a classifier in this process says it in its results.
+	// Answering returns the models that the replicas report; a classifier in this process reports its model in each
+	// result.
 	Answering() forward.Answering
-	// Configured names them as the user did.
+	// Configured returns the endpoints as the user wrote them.
 	Configured() []string
 }
 
 var _ backend = (*forward.Pool)(nil)
 
-// inProcess makes a backend of a classifier.
+// inProcess adapts a classifier to the backend interface.
 type inProcess struct {
 	resnet18cloud.Classifier
 	slots int
@@ -41,18 +42,18 @@ func (p inProcess) Endpoints() []forward.Endpoint { return nil }
 func (p inProcess) Answering() forward.Answering  { return forward.Answering{} }
 func (p inProcess) Configured() []string          { return []string{"in-process"} }
 
-// models knows which models may answer now, for looking up cached answers.
+// models tracks which models can produce a result now, for cache lookups.
 type models struct {
 	backend backend
 
 	mu   sync.Mutex
-	last []string // guarded by mu: the answer when no replica is there to ask
+	last []string // guarded by mu: used while no replica is available to report its model
 }
 
-// identity is a model's name in cache keys: weights and arithmetic.
+// identity returns a model's name in cache keys: weights and arithmetic.
 func identity(model, precision string) string { return model + "/" + precision }
 
-// now lists the identities of the healthy replicas' models, one but for the time of a rolling update.
+// now returns the identities of the healthy replicas' models: one, except during a rolling update.
 func (m *models) now() []string {
 	var names []string
 	for _, model := range m.backend.Answering().Models {
@@ -66,7 +67,7 @@ func (m *models) now() []string {
 	return m.last
 }
 
-// answered notes who gave a result, for backends without endpoints to ask.
+// answered records the model that produced a result, for backends without endpoints, and returns its identity.
 func (m *models) answered(r resnet18cloud.Result) string {
 	name := identity(r.Model, r.Precision)
 	m.mu.Lock()
@@ -77,5 +78,5 @@ func (m *models) answered(r resnet18cloud.Result) string {
 	return name
 }
 
-// endpointURL is the list of endpoints as one field of the prototype's /status.
+// endpointURL joins the endpoints into the single field of the prototype's /status.
 func endpointURL(b backend) string { return strings.Join(b.Configured(), ",") }

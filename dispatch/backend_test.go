@@ -21,7 +21,7 @@ type fixed struct {
 
 func (f fixed) Answering() forward.Answering { return f.answering }
 
-// TestModels: a cached answer counts for the weights and the arithmetic that gave it, and for no others.
+// TestModels checks that a cached result is used only for the weights and the arithmetic that produced it.
 func TestModels(t *testing.T) {
 	t.Parallel()
 	b := &fixed{}
@@ -54,7 +54,7 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// TestCacheKey: the key of a cached answer has the image and the model.
+// TestCacheKey checks that the cache key of a result consists of the image and the model.
 func TestCacheKey(t *testing.T) {
 	t.Parallel()
 	digest := [32]byte{1, 2, 3}

@@ -20,7 +20,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
 )
 
-// world is some dispatchers on one queue and one store in memory, with faults, in virtual time.
+// world is a set of dispatchers on one in-memory queue and store, with faults, in virtual time.
 type world struct {
 	t           *testing.T
 	queue       *queuetest.Faulty
@@ -30,13 +30,13 @@ type world struct {
 	mu       sync.Mutex
 	random   *rand.Rand                 // guarded by mu
 	faulty   bool                       // guarded by mu
-	ends     map[string]int             // guarded by mu: final records written, by id and generation
-	accepted map[string]struct{}        // guarded by mu: ids whose submission was answered without an error
+	ends     map[string]int             // guarded by mu: final records written, by ID and generation
+	accepted map[string]struct{}        // guarded by mu: IDs of submissions that returned no error
 	losses   int                        // guarded by mu
 	codes    map[resnet18cloud.Code]int // guarded by mu: how requests ended
 }
 
-// chance reports true with a probability.
+// chance returns true with the given probability.
 func (w *world) chance(p float64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -49,7 +49,7 @@ func (w *world) pick(n int) int {
 	return w.random.IntN(n)
 }
 
-// decide has one call in ten fail while the world is faulty, in one of so many ways. It returns 0 for the others.
+// decide makes one call in ten fail while the world is faulty, in one of several ways. It returns 0 for the others.
 func (w *world) decide(ways int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -59,7 +59,7 @@ func (w *world) decide(ways int) int {
 	return 1 + w.random.IntN(ways)
 }
 
-// written notes ends. A restart that is taken back has an end of its own.
+// written records ends. A restart that is rolled back has an end of its own.
 func (w *world) written(r store.Record) {
 	if !r.Status.Final() {
 		return
@@ -72,7 +72,7 @@ func (w *world) written(r store.Record) {
 	}
 }
 
-// Classify is the replica of all dispatchers: slow, busy, absent, broken, or of the opinion that the image is.
+// Classify acts as the replica of all dispatchers: slow, busy, unreachable, broken, or rejecting the image.
 func (w *world) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 	select {
 	case <-time.After(time.Duration(w.pick(200)) * time.Millisecond):
@@ -92,16 +92,16 @@ func (w *world) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"junco"}, Model: "m", Precision: "fp32"}, nil
 }
 
-// newWorld starts n dispatchers without their HTTP servers. They end with the test.
+// newWorld starts n dispatchers without their HTTP servers. They stop at the end of the test.
 func newWorld(t *testing.T, seed uint64, n int) *world {
 	w := &world{t: t, random: rand.New(rand.NewPCG(seed, 0)), faulty: true,
 		ends: map[string]int{}, accepted: map[string]struct{}{}, codes: map[resnet18cloud.Code]int{},
 		queue: &queuetest.Faulty{Queue: memqueue.New(12, 2*time.Second)}, store: &storetest.Faulty{Store: memstore.New(24*time.Hour, 100_000)}}
 	w.queue.Decide = func(string) queuetest.Fault {
-		return []queuetest.Fault{queuetest.None, queuetest.Refused, queuetest.Unheard}[w.decide(2)]
+		return []queuetest.Fault{queuetest.None, queuetest.Refused, queuetest.Unacknowledged}[w.decide(2)]
 	}
 	w.store.Decide = func(string) storetest.Fault {
-		return []storetest.Fault{storetest.None, storetest.Refused, storetest.Unheard, storetest.Repeated}[w.decide(3)]
+		return []storetest.Fault{storetest.None, storetest.Refused, storetest.Unacknowledged, storetest.Repeated}[w.decide(3)]
 	}
 	w.store.Written = w.written
 	life, end := context.WithCancel(context.Background())
@@ -118,12 +118,12 @@ func newWorld(t *testing.T, seed uint64, n int) *world {
 		w.dispatchers = append(w.dispatchers, d)
 		close(d.ready)
 		parts.Go(func() { d.work(life, life) })
-		parts.Go(func() { d.audit(life) })
+		parts.Go(func() { d.reconcileLoop(life) })
 	}
 	return w
 }
 
-// client submits, asks and withdraws, at any dispatcher.
+// client submits, reads and cancels requests, at any dispatcher.
 func (w *world) client(requests int) {
 	var known []string
 	for range requests {
@@ -131,7 +131,7 @@ func (w *world) client(requests int) {
 		d := w.dispatchers[w.pick(len(w.dispatchers))]
 		o := submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive}
 		content := fmt.Sprint("image ", w.pick(1e9))
-		if w.chance(0.5) { // one of few keys, each with an image of its own
+		if w.chance(0.5) { // one of a few keys, each with its own image
 			o.key = fmt.Sprint("key ", w.pick(20))
 			content = o.key
 		}
@@ -170,9 +170,9 @@ func (w *world) client(requests int) {
 	}
 }
 
-// TestBooksBalance: whatever fails, every request that was accepted ends, each generation ends once, and the counts add
-// up: accepted = completed + failed + cancelled.
-func TestBooksBalance(t *testing.T) {
+// TestCountsBalance checks that, whatever fails, every accepted request ends, each generation ends once, and the
+// counts add up: accepted = completed + failed + cancelled.
+func TestCountsBalance(t *testing.T) {
 	t.Parallel()
 	seeds := 60
 	if testing.Short() {
@@ -189,7 +189,7 @@ func TestBooksBalance(t *testing.T) {
 			w.mu.Lock()
 			w.faulty = false
 			w.mu.Unlock()
-			time.Sleep(10 * time.Minute) // beyond the time in which a request must end
+			time.Sleep(10 * time.Minute) // longer than any request may take
 			w.check(seed)
 		})
 	}
@@ -198,7 +198,7 @@ func TestBooksBalance(t *testing.T) {
 func (w *world) check(seed int) {
 	t := w.t
 	t.Helper()
-	synctest.Wait() // nobody changes the world any more
+	synctest.Wait() // no goroutine changes the world any more
 	var total, ended int
 	var metricsAccepted, metricsEnded float64
 	for _, d := range w.dispatchers {
@@ -207,15 +207,15 @@ func (w *world) check(seed int) {
 		ended += s.SuccessfulRequests + s.FailedRequests + s.CancelledRequests
 		metricsAccepted += sum(t, d, "resnet18_dispatcher_requests_accepted_total")
 		metricsEnded += sum(t, d, "resnet18_dispatcher_requests_ended_total")
-		if ids := d.recorder.doubtful(); len(ids) != 0 {
-			t.Errorf("seed %d: in doubt at rest: %v", seed, ids)
+		if ids := d.recorder.unconfirmedIDs(); len(ids) != 0 {
+			t.Errorf("seed %d: unconfirmed at the end: %v", seed, ids)
 		}
 		if n := d.inFlight.size(); n != 0 {
 			t.Errorf("seed %d: %d jobs in flight at rest", seed, n)
 		}
 	}
 	if total != ended || total == 0 || metricsAccepted != float64(total) || metricsEnded != float64(ended) {
-		t.Errorf("seed %d: %d accepted, %d ended; metrics say %g and %g", seed, total, ended, metricsAccepted, metricsEnded)
+		t.Errorf("seed %d: %d accepted, %d ended; metrics are %g and %g", seed, total, ended, metricsAccepted, metricsEnded)
 	}
 	if left, err := w.store.Unfinished(t.Context()); err != nil || len(left) != 0 {
 		t.Errorf("seed %d: unfinished at rest: %v, %v", seed, left, err)

@@ -9,15 +9,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// batchBody is the answer of POST /predict_batch.
+// batchBody is the response of POST /predict_batch.
 type batchBody struct {
-	Accepted int         `json:"accepted"` // items that have a request id
-	Refused  int         `json:"refused"`  // items that have an error
+	Accepted int         `json:"accepted"` // items with a request ID
+	Refused  int         `json:"refused"`  // items with an error
 	Items    []batchItem `json:"items"`    // in the order of the form
 }
 
-// batchItem is what became of one image: the answer that POST /predict_async would have given, with the
-// code and error of a refusal.
+// batchItem is the outcome for one image: what POST /predict_async would have returned, or the error.
 type batchItem struct {
 	Filename string `json:"filename"`
 	*acceptedBody
@@ -27,9 +26,9 @@ type batchItem struct {
 	RetryAfter float64            `json:"retry_after,omitempty"` // seconds
 }
 
-// predictBatch accepts many images in one form, each of them as POST /predict_async would, in bulk priority
-// unless the client says otherwise. The answer is 202 when any was accepted, and the error of the first
-// otherwise. An idempotency key stands for the whole batch: item i is "key/i".
+// predictBatch submits the images of a form, each as POST /predict_async would, with bulk priority unless the client
+// sets another. It responds 202 if any image was accepted, and with the first error otherwise. An idempotency key
+// covers the whole batch: item i gets "key/i".
 func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error {
 	o, err := readOptions(r, resnet18cloud.PriorityBulk)
 	if err != nil {
@@ -64,7 +63,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 		return err
 	case batch.Accepted == 0:
 		return first
-	case err != nil: // the form broke off after some were accepted: they are, and the client must know
+	case err != nil: // the form failed after some images were accepted; the client must learn their IDs
 		e := resnet18cloud.AsError(err)
 		batch.Refused++
 		batch.Items = append(batch.Items, batchItem{Error: e.Message, Code: e.Code, Hint: e.Hint})

@@ -64,7 +64,7 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// TestSyncClientLeaves holds that nobody computes for a client that left.
+// TestSyncClientLeaves checks that requests of disconnected clients are not processed.
 func TestSyncClientLeaves(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -88,15 +88,15 @@ func TestSyncClientLeaves(t *testing.T) {
 	leave()
 	<-left
 	c.eventually("the request is cancelled", func() bool { return c.get("/status").json(t)["cancelled_requests"] == 1.0 })
-	c.eventually("its place is free", func() bool { return c.get("/status").json(t)["processing"] == 0.0 })
+	c.eventually("its slot is free", func() bool { return c.get("/status").json(t)["processing"] == 0.0 })
 }
 
 func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	c := startServing(t, dispatch.Config{QueueCapacity: 3}, 1, g)
-	// Two travel (one worker, one waiting place used ahead), three wait; the sixth may still fit while
-	// one is between the two.
+	// Two are sent to the replica (one worker, one queue place used), three wait; the sixth may still fit while one
+	// is being moved.
 	var ids []string
 	var refused answer
 	for i := range 20 {
@@ -124,7 +124,7 @@ func TestFullQueue(t *testing.T) {
 	}
 	status := c.get("/status").json(t)
 	if got := status["total_requests"]; got != float64(len(ids)) {
-		t.Errorf("total_requests %v, want %d: a refused one is none", got, len(ids))
+		t.Errorf("total_requests %v, want %d: rejected requests do not count", got, len(ids))
 	}
 	if peak := status["queue_metrics"].(map[string]any)["peak_queue_size"]; peak != 3.0 {
 		t.Errorf("peak_queue_size %v, want 3", peak)
@@ -156,7 +156,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// TestEqualImagesInFlight holds that equal images are computed once while each has a result of its own.
+// TestEqualImagesInFlight checks that identical images are classified once while each request has its own result.
 func TestEqualImagesInFlight(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -180,7 +180,7 @@ func TestEqualImagesInFlight(t *testing.T) {
 	}
 }
 
-// TestDeadline holds that expired work never reaches a replica, is told so, and does not keep others waiting.
+// TestDeadline checks that expired requests never reach a replica, report the deadline, and do not block others.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -200,7 +200,7 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("a request without deadline: %v", got)
 		}
 	}
-	c.wait(c.submit("b.jpg", "after")) // both late ones are behind us
+	c.wait(c.submit("b.jpg", "after")) // both expired ones are done
 	if g.runs("late")+g.runs("late too") != 0 {
 		t.Error("expired work was classified")
 	}
@@ -229,7 +229,7 @@ func TestCancel(t *testing.T) {
 		}
 	}
 	if a := cancel(waiting[0]); a.status != http.StatusConflict {
-		t.Errorf("DELETE of what has ended = %d %s, want 409", a.status, a.body)
+		t.Errorf("DELETE of an ended request = %d %s, want 409", a.status, a.body)
 	}
 	if a := cancel("f18d7c0a-e37f-4f6c-b214-542dd751b0e3"); a.status != http.StatusNotFound {
 		t.Errorf("DELETE of nothing = %d", a.status)
@@ -243,7 +243,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestPriorities holds that an interactive image overtakes bulk ones that wait.
+// TestPriorities checks that an interactive image overtakes waiting bulk images.
 func TestPriorities(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -260,7 +260,7 @@ func TestPriorities(t *testing.T) {
 		g.open <- struct{}{}
 	}
 	if got := c.get("/result/" + last).json(t); got["status"] != "queued" {
-		t.Errorf("the last bulk image is %v when the urgent one is worked on, want queued", got["status"])
+		t.Errorf("the last bulk image is %v when the interactive one is processed, want queued", got["status"])
 	}
 	close(g.open)
 	c.wait(urgent)
@@ -321,13 +321,13 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// TestReadinessWithoutStorage holds that a dispatcher whose NATS is gone says so, refuses with a time to come back, lives
-// on, and is ready again when NATS is.
+// TestReadinessWithoutStorage checks that a dispatcher without NATS reports it, rejects requests with a Retry-After,
+// keeps running, and becomes ready again when NATS is back.
 func TestReadinessWithoutStorage(t *testing.T) {
 	t.Parallel()
 	options := natsOptions(t)
 	nats := runNATS(t, options)
-	options.Port = nats.Addr().(*net.TCPAddr).Port // for the next
+	options.Port = nats.Addr().(*net.TCPAddr).Port // for the next server
 	c := startServing(t, dispatch.Config{NATS: natsconn.Config{URL: nats.ClientURL()}, CacheSize: -1}, 1, opened())
 	id := c.submit("a.jpg", "x")
 	c.wait(id)
@@ -336,7 +336,7 @@ func TestReadinessWithoutStorage(t *testing.T) {
 	nats.WaitForShutdown()
 	c.eventually("not ready", func() bool {
 		a := c.get("/health/ready")
-		return a.status == http.StatusServiceUnavailable && strings.Contains(fmt.Sprint(a.json(t)["error"]), "no NATS server answers")
+		return a.status == http.StatusServiceUnavailable && strings.Contains(fmt.Sprint(a.json(t)["error"]), "no NATS server responds")
 	})
 	if a := c.get("/health/live"); a.status != http.StatusOK {
 		t.Errorf("GET /health/live without NATS = %d %s", a.status, a.body)
@@ -357,7 +357,7 @@ func TestReadinessWithoutStorage(t *testing.T) {
 	}
 }
 
-// TestSetEndpoints holds that a dispatcher without replicas works once it has one.
+// TestSetEndpoints checks that a dispatcher without replicas works once it has one.
 func TestSetEndpoints(t *testing.T) {
 	t.Parallel()
 	d, err := dispatch.New(dispatch.Config{Addr: "127.0.0.1:0"})
@@ -390,7 +390,7 @@ func TestSetEndpoints(t *testing.T) {
 	}
 }
 
-// TestInProcess runs the whole way in one process without NATS or replicas.
+// TestInProcess runs the whole pipeline in one process without NATS or replicas.
 func TestInProcess(t *testing.T) {
 	t.Parallel()
 	g := opened()
@@ -404,7 +404,7 @@ func TestInProcess(t *testing.T) {
 	}
 }
 
-// TestRestart holds that what was accepted outlives the dispatcher: waiting, in a replica, or done.
+// TestRestart checks that accepted requests survive the dispatcher: waiting, in a replica, or done.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -416,7 +416,7 @@ func TestRestart(t *testing.T) {
 		ids = append(ids, c.submit("a.jpg", fmt.Sprint("image ", i)))
 	}
 	<-g.arrived
-	if err := c.stop(); err != nil { // the replica hangs: the drain gives up
+	if err := c.stop(); err != nil { // the replica hangs: draining times out
 		t.Fatal(err)
 	}
 	close(g.open)
@@ -428,7 +428,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestDrainQueue holds that with DrainQueue nothing is left behind, and that waiting clients are answered.
+// TestDrainQueue checks that DrainQueue processes all waiting requests, and that waiting clients get a response.
 func TestDrainQueue(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -448,7 +448,7 @@ func TestDrainQueue(t *testing.T) {
 				err = fmt.Errorf("status %d", resp.StatusCode)
 			}
 		} else if errors.Is(err, syscall.ECONNREFUSED) {
-			err = nil // it came when nobody listened any more
+			err = nil // it arrived after the last reader had left
 		}
 		answered <- err
 	}()
@@ -524,7 +524,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestEstimate holds that 202 says how long it will take, once an image has been classified.
+// TestEstimate checks that 202 responses have an estimated wait once an image has been classified.
 func TestEstimate(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -544,7 +544,7 @@ func TestEstimate(t *testing.T) {
 	close(g.open)
 }
 
-// TestPage holds the place of the web page, below the API.
+// TestPage checks the paths of the web page beside the API.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	c := start(t, dispatch.Config{Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })})
@@ -571,7 +571,7 @@ func natsOptions(t *testing.T) server.Options {
 	return server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 11 << 20}
 }
 
-// runNATS runs a server until the test ends or it is shut down.
+// runNATS runs a server until the end of the test or until it is shut down.
 func runNATS(t *testing.T, o server.Options) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(&o)
@@ -586,8 +586,8 @@ func runNATS(t *testing.T, o server.Options) *server.Server {
 	return s
 }
 
-// TestSeveralDispatchers holds that dispatchers on one NATS are one: work is shared, and any answers for
-// any id, wakes its waiting clients, and cancels.
+// TestSeveralDispatchers checks that dispatchers on one NATS share work, and that each of them returns results for
+// any ID, wakes its waiting clients, and cancels.
 func TestSeveralDispatchers(t *testing.T) {
 	t.Parallel()
 	cfg := dispatch.Config{NATS: natsconn.Config{URL: startNATS(t)}, CacheSize: -1}
@@ -621,8 +621,7 @@ func TestSeveralDispatchers(t *testing.T) {
 	}
 }
 
-// TestGivesUp holds that a replica that fails with every image it gets ends a request with a
-// reason, after the attempts it has.
+// TestGivesUp checks that a request ends with a reason after its attempts, if a replica fails on every image.
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
 	broken := classifierFunc(func(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error) {

@@ -21,8 +21,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
-// null answers at once, so that what is left is the dispatcher's own cost (and that of HTTP in the null
-// replica and in the client, which share the process).
+// null returns immediately, so that a benchmark measures the dispatcher's own cost (and that of HTTP in the replica
+// and in the client, which share the process).
 type null struct{}
 
 func (null) Classify(_ context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
@@ -30,13 +30,13 @@ func (null) Classify(_ context.Context, image resnet18cloud.Image) (resnet18clou
 		Predictions: []string{"a", "b", "c", "d", "e"}, Model: "null", Precision: "none"}, nil
 }
 
-// imageBytes is the size of a usual ImageNet picture.
+// imageBytes is the size of a typical ImageNet image.
 const imageBytes = 100 << 10
 
-// same is what all images end in.
+// same is the common end of all images.
 var same = bytes.Repeat([]byte{0xA5}, imageBytes-8)
 
-// send submits an image as no other.
+// send submits an image with unique content.
 func send(c *http.Client, url string, n uint64) (*http.Response, error) {
 	req, err := http.NewRequest(http.MethodPost, url+"/predict_async", http.NoBody)
 	if err != nil {
@@ -49,7 +49,7 @@ func send(c *http.Client, url string, n uint64) (*http.Response, error) {
 	return c.Do(req)
 }
 
-// submitAndWait sends one image as no other and polls until the result is there.
+// submitAndWait sends a unique image and polls until the result is available.
 func submitAndWait(c *http.Client, url string, n uint64) error {
 	resp, err := send(c, url, n)
 	if err != nil {
@@ -93,7 +93,7 @@ func decode(resp *http.Response, v any) error {
 	return err
 }
 
-// userCPU is the processor time this process has used.
+// userCPU returns the processor time this process has used.
 func userCPU(b *testing.B) time.Duration {
 	b.Helper()
 	var u syscall.Rusage
@@ -110,8 +110,8 @@ func startNull(b *testing.B) (*http.Client, string) {
 	return &http.Client{Transport: transport}, c.url
 }
 
-// closedLoop has clients send images one after the other, each when its last has its result, and returns how many they
-// get done a second. Images are numbered from first.
+// closedLoop makes clients send images one after the other, each when its last result has arrived, and returns the
+// number of images per second. Images are numbered from first.
 func closedLoop(b *testing.B, client *http.Client, url string, clients int, first uint64, images int) float64 {
 	b.Helper()
 	var sent atomic.Int64
@@ -130,7 +130,7 @@ func closedLoop(b *testing.B, client *http.Client, url string, clients int, firs
 	return float64(images) / time.Since(start).Seconds()
 }
 
-// BenchmarkClosedLoop is 32 clients that each send an image, wait for its result, and send the next.
+// BenchmarkClosedLoop runs 32 clients that each send an image, wait for its result, and send the next.
 func BenchmarkClosedLoop(b *testing.B) {
 	client, url := startNull(b)
 	b.SetBytes(imageBytes)
@@ -143,7 +143,7 @@ func BenchmarkClosedLoop(b *testing.B) {
 	b.ReportMetric(liveMiB(), "MiB-heap")
 }
 
-// liveMiB is the memory in use, of this process with all that is in it.
+// liveMiB returns the live memory of this process, in MiB.
 func liveMiB() float64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -151,8 +151,8 @@ func liveMiB() float64 {
 	return float64(m.HeapAlloc) / (1 << 20)
 }
 
-// BenchmarkOpenLoop300 sends 300 images a second whatever comes back, and times each from the moment it was
-// due.
+// BenchmarkOpenLoop300 sends 300 images per second regardless of responses, and measures each from its scheduled
+// time.
 func BenchmarkOpenLoop300(b *testing.B) {
 	client, url := startNull(b)
 	const interval = time.Second / 300
@@ -181,7 +181,7 @@ func BenchmarkOpenLoop300(b *testing.B) {
 	}
 }
 
-// busy takes 10 ms for an image, without using the processor.
+// busy takes 10 ms per image, without using the processor.
 type busy struct{ null }
 
 func (b busy) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
@@ -189,11 +189,11 @@ func (b busy) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18
 	return b.null.Classify(ctx, image)
 }
 
-// BenchmarkOverload offers twice what a replica of two workers can do, 200 images a second, for 300 images
-// per iteration; -benchtime 80x is a minute. Goodput is what was completed a second, as a share of the peak: of what 8
-// clients get that each wait for their result, measured before; the peak itself is given as a share of what the workers
-// do with nothing around them. The heap is live memory at the end. Every refusal must say when to come back, and every
-// 202 must complete.
+// BenchmarkOverload offers twice the capacity of a replica with two workers, 200 images per second, for 300 images
+// per iteration; -benchtime 80x is a minute. Goodput is the number of completed images per second, relative to the
+// peak: the rate of 8 clients that each wait for their result, measured before. The peak itself is given relative to
+// the capacity of the workers alone. The heap is live memory at the end. Every rejection must have a Retry-After, and
+// every 202 must complete.
 func BenchmarkOverload(b *testing.B) {
 	const workers, offered, perIteration = 2, 400, 300
 	c := startServing(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}}, workers, busy{})

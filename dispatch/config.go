@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
-// Defaults that flags and manifests repeat.
+// Defaults that flags and manifests share.
 const (
 	DefaultAddr          = ":8080"
 	DefaultQueueCapacity = 200
@@ -22,149 +23,138 @@ const (
 	DefaultResultsBytes  = 256 << 20
 )
 
-// Config says how a [Dispatcher] works. The zero value is usable: it listens on :8080, keeps queue and
-// results in a temporary folder, and has no replicas until SetEndpoints.
+// Config configures a [Dispatcher]. The zero value is usable: it listens on :8080, keeps queue and results in a
+// temporary folder, and has no replicas until SetEndpoints is called.
 type Config struct {
-	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 takes a free one.
+	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
 	// Endpoints are the base URLs of replicas; dns+http://name:5000 stands for all addresses of the name.
 	Endpoints []string
-	// EndpointSlots is how many images to send at a time to a replica whose /info does not say, as the
+	// EndpointSlots is how many images to send at a time to a replica whose /info does not report it, such as the
 	// prototype's. Zero means 4.
 	EndpointSlots int
 	// AttemptTimeout bounds one attempt at one replica. Zero means 30 s.
 	AttemptTimeout time.Duration
-	// Attempts is how often a request is taken from the queue for replicas to fail it (each time up to
-	// three are tried) before it ends as failed. Zero means 5.
+	// Attempts is how often a request is taken from the queue and fails at replicas (up to three are tried each time)
+	// before it ends as failed. Zero means 5.
 	Attempts int
 
-	// NATS says where queue and results are kept. Its zero value starts a server in this process.
+	// NATS configures where queue and results are stored. The zero value starts a server in this process.
 	NATS natsconn.Config
-	// NATSReplicas is the number of NATS servers that keep each job and result. Zero means 1.
+	// NATSReplicas is the number of NATS servers that store each job and result. Zero means 1.
 	NATSReplicas int
-	// NATSPrefix is what streams and subjects are named after, so that two installations can share an
-	// account. Empty means [natsconn.DefaultPrefix].
+	// NATSPrefix is the prefix of stream and subject names, so that two installations can share an account. Empty
+	// means [natsconn.DefaultPrefix].
 	NATSPrefix string
-	// NATSUseExisting has the streams of an outside NATS be used as they are: they are neither made nor
-	// changed, and their own limits apply.
+	// NATSUseExisting uses the streams of an external NATS as they are: they are neither created nor changed, and
+	// their own limits apply.
 	NATSUseExisting bool
-	// SubmitTimeout is how long a submission waits while an outside NATS elects a leader or the server in
-	// this process restarts. Zero means 20 s.
+	// SubmitTimeout is how long a submission waits while an external NATS elects a leader or the embedded server
+	// restarts. Zero means 20 s.
 	SubmitTimeout time.Duration
-	// RedeliverAfter is how long a dispatcher may be silent before the jobs it had taken go to another.
-	// Zero means 10 s.
+	// RedeliverAfter is the time without a heartbeat from a dispatcher before its jobs are delivered to another. Zero
+	// means 10 s.
 	RedeliverAfter time.Duration
-	// QueueCapacity is how many requests may wait. Zero means [DefaultQueueCapacity].
+	// QueueCapacity is the maximum number of waiting requests. Zero means [DefaultQueueCapacity].
 	QueueCapacity int
-	// QueueMaxBytes bounds the images in the queue, and what replicas have of it. Zero means 1 GiB. On a
-	// small disk the queue of a NATS server in this process gets less.
+	// QueueMaxBytes limits the total size of images that wait or are being processed. Zero means 1 GiB. On a small
+	// disk an embedded NATS server uses less.
 	QueueMaxBytes int64
-	// ResultTTL is how long results are kept. Zero means 1 h. A request that no replica took within half
-	// of that time fails.
+	// ResultTTL is how long results are kept. Zero means 1 h. A request that no replica accepted within half of that
+	// time fails.
 	ResultTTL time.Duration
-	// ResultsMaxBytes bounds the results kept; the oldest go first. Zero means 256 MiB, some 200,000.
+	// ResultsMaxBytes limits the size of all results; the oldest are dropped first. Zero means 256 MiB, about 200,000
+	// results.
 	ResultsMaxBytes int64
-	// CacheSize is the number of results in the cache. Zero means [DefaultCacheSize], -1 none.
+	// CacheSize is the number of results in the cache. Zero means [DefaultCacheSize]; -1 disables the cache.
 	CacheSize int
 
-	// MaxImageBytes limits an upload. Zero means 10 MiB.
+	// MaxImageBytes limits the size of an upload. Zero means 10 MiB.
 	MaxImageBytes int64
-	// MaxUploadBytes bounds the memory of all images that arrive and are not yet in the queue. When it is used up, slow
-	// uploads are refused and others wait for a moment. Zero means 256 MiB.
+	// MaxUploadBytes limits the memory of all images that are being received and are not yet in the queue. When it is
+	// used up, slow uploads are rejected and others wait briefly. Zero means 256 MiB.
 	MaxUploadBytes int64
-	// MinUploadRate is the least number of bytes per second that a client sends. Zero means 16 KiB/s, -1 any.
+	// MinUploadRate is the minimum upload rate in bytes per second. Zero means 16 KiB/s; -1 disables the limit.
 	MinUploadRate int64
-	// MaxWait bounds the wait of ?wait= and of POST /predict without a deadline. Zero means 60 s.
+	// MaxWait limits ?wait= and POST /predict without a deadline. Zero means 60 s.
 	MaxWait time.Duration
-	// MaxBatch is how many images one POST /predict_batch may hold. Zero means 100.
+	// MaxBatch is the maximum number of images in one POST /predict_batch. Zero means 100.
 	MaxBatch int
-	// DrainTimeout bounds the time between the end of Run's context and its return, for answering and for
-	// finishing what replicas have. Zero means 25 s.
+	// DrainTimeout limits the time between the end of Run's context and its return, for open requests and for images
+	// that replicas are processing. Zero means 25 s.
 	DrainTimeout time.Duration
-	// DrainQueue has Run also finish what waits in the queue, within DrainTimeout. What is left then waits
-	// on disk for the next start.
+	// DrainQueue makes Run also process the waiting requests, within DrainTimeout. The rest stays on disk for the
+	// next start.
 	DrainQueue bool
 
-	// Page, when not nil, answers GET / and what lies below /page/.
+	// Page, if not nil, handles GET / and everything below /page/.
 	Page http.Handler
-	// Classifier, when not nil, does the work in this process instead of replicas, ClassifierSlots images
-	// at a time (zero means 1).
+	// Classifier, if not nil, classifies images in this process instead of on replicas, ClassifierSlots images at a
+	// time (zero means 1).
 	Classifier      resnet18cloud.Classifier
 	ClassifierSlots int
-	// Queue and Store, when not nil, take the place of NATS. Give both or none.
+	// Queue and Store, if not nil, replace NATS. Set both or neither.
 	Queue queue.Queue
 	Store store.Store
 
-	// Log receives what happens. Nil discards it.
+	// Log receives log messages. Nil discards them.
 	Log *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.Addr, DefaultAddr)
-	setDefault(&c.Attempts, 5)
-	setDefault(&c.NATSReplicas, 1)
-	setDefault(&c.NATSPrefix, natsconn.DefaultPrefix)
-	setDefault(&c.SubmitTimeout, 20*time.Second)
-	setDefault(&c.RedeliverAfter, 10*time.Second)
-	setDefault(&c.QueueCapacity, DefaultQueueCapacity)
-	setDefault(&c.QueueMaxBytes, DefaultQueueBytes)
-	setDefault(&c.ResultTTL, time.Hour)
-	setDefault(&c.ResultsMaxBytes, DefaultResultsBytes)
-	setDefault(&c.CacheSize, DefaultCacheSize)
+	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	c.Attempts = cmp.Or(c.Attempts, 5)
+	c.NATSReplicas = cmp.Or(c.NATSReplicas, 1)
+	c.NATSPrefix = cmp.Or(c.NATSPrefix, natsconn.DefaultPrefix)
+	c.SubmitTimeout = cmp.Or(c.SubmitTimeout, 20*time.Second)
+	c.RedeliverAfter = cmp.Or(c.RedeliverAfter, 10*time.Second)
+	c.QueueCapacity = cmp.Or(c.QueueCapacity, DefaultQueueCapacity)
+	c.QueueMaxBytes = cmp.Or(c.QueueMaxBytes, DefaultQueueBytes)
+	c.ResultTTL = cmp.Or(c.ResultTTL, time.Hour)
+	c.ResultsMaxBytes = cmp.Or(c.ResultsMaxBytes, DefaultResultsBytes)
+	c.CacheSize = cmp.Or(c.CacheSize, DefaultCacheSize)
 	if c.CacheSize == -1 {
 		c.CacheSize = 0
 	}
-	setDefault(&c.MaxImageBytes, httpx.MaxImageBytes)
-	setDefault(&c.MaxWait, time.Minute)
-	setDefault(&c.MaxBatch, 100)
-	setDefault(&c.DrainTimeout, 25*time.Second)
-	setDefault(&c.ClassifierSlots, 1)
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.NATS.Log == nil {
-		c.NATS.Log = c.Log
-	}
-	setDefault(&c.NATS.Name, "resnet18cloud dispatcher")
-	// Room for the headers beside the largest image.
-	setDefault(&c.NATS.MaxPayload, int(c.MaxImageBytes)+messageOverhead)
+	c.MaxImageBytes = cmp.Or(c.MaxImageBytes, httpx.MaxImageBytes)
+	c.MaxWait = cmp.Or(c.MaxWait, time.Minute)
+	c.MaxBatch = cmp.Or(c.MaxBatch, 100)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
+	c.ClassifierSlots = cmp.Or(c.ClassifierSlots, 1)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
+	c.NATS.Log = cmp.Or(c.NATS.Log, c.Log)
+	c.NATS.Name = cmp.Or(c.NATS.Name, "resnet18cloud dispatcher")
+	// Leave room for the headers of the largest image.
+	c.NATS.MaxPayload = cmp.Or(c.NATS.MaxPayload, int(c.MaxImageBytes)+messageOverhead)
 	return c
 }
 
-// messageOverhead has room for the headers of a job.
+// messageOverhead is the space reserved for the headers of a job.
 const messageOverhead = 64 << 10
-
-// setDefault gives v a value where it has none.
-func setDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
-}
 
 func (c Config) validate() error {
 	switch {
 	case (c.Queue == nil) != (c.Store == nil):
-		return fmt.Errorf("dispatch: give both Queue and Store, or none")
+		return fmt.Errorf("dispatch: set both Queue and Store, or neither")
 	case c.Classifier != nil && len(c.Endpoints) > 0:
-		return fmt.Errorf("dispatch: give a Classifier or Endpoints, not both")
+		return fmt.Errorf("dispatch: set a Classifier or Endpoints, not both")
 	case c.QueueCapacity < 1:
 		return fmt.Errorf("dispatch: queue capacity %d, want at least 1", c.QueueCapacity)
 	case c.CacheSize < 0:
-		return fmt.Errorf("dispatch: cache size %d, want -1 (none) or more", c.CacheSize)
+		return fmt.Errorf("dispatch: cache size %d, want -1 (no cache) or more", c.CacheSize)
 	case c.Attempts < 1 || c.MaxBatch < 1 || c.ClassifierSlots < 1 || c.MaxImageBytes < 1:
-		return fmt.Errorf("dispatch: attempts, batch, slots and image limit must be positive")
+		return fmt.Errorf("dispatch: attempts, batch size, slots and image size must be positive")
 	case c.QueueMaxBytes < c.MaxImageBytes+messageOverhead:
-		return fmt.Errorf("dispatch: a queue of %d bytes cannot hold one image of %d: raise --queue-bytes, or lower --max-image-bytes",
+		return fmt.Errorf("dispatch: a queue of %d bytes cannot hold an image of %d bytes: raise --queue-bytes, or lower --max-image-bytes",
 			c.QueueMaxBytes, c.MaxImageBytes)
 	case c.ResultsMaxBytes < 1<<20:
-		return fmt.Errorf("dispatch: results of %d bytes, want at least 1 MiB", c.ResultsMaxBytes)
+		return fmt.Errorf("dispatch: results size %d bytes, want at least 1 MiB", c.ResultsMaxBytes)
 	case c.NATSReplicas != 1 && c.NATSReplicas != 3 && c.NATSReplicas != 5:
 		return fmt.Errorf("dispatch: %d NATS replicas, want 1, 3 or 5", c.NATSReplicas)
 	case c.NATSReplicas > 1 && c.NATS.URL == "":
-		return fmt.Errorf("dispatch: %d NATS replicas need an outside NATS: give --nats", c.NATSReplicas)
+		return fmt.Errorf("dispatch: %d NATS replicas require an external NATS server: set --nats", c.NATSReplicas)
 	case c.NATS.CertFile == "" != (c.NATS.KeyFile == ""):
-		return fmt.Errorf("dispatch: a TLS certificate needs its key, and a key its certificate")
+		return fmt.Errorf("dispatch: set both a TLS certificate and its key, or neither")
 	}
 	if err := c.uploadLimits().Validate(); err != nil {
 		return fmt.Errorf("dispatch: %w", err)

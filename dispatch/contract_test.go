@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 )
 
-// shape replaces values by the names of their JSON types, so that answers can be compared with a contract.
+// shape replaces values by the names of their JSON types, so that responses can be compared with a contract.
 func shape(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -36,7 +36,8 @@ func shape(v any) any {
 	return "null"
 }
 
-// holds reports what of the contract is missing in got, or has another type. More fields are welcome.
+// holds returns the fields of the contract that are missing in got or have another type. Additional fields are
+// allowed.
 func holds(t *testing.T, what string, got, contract map[string]any) {
 	t.Helper()
 	for name, want := range contract {
@@ -76,8 +77,8 @@ var (
 	stampForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$`)
 )
 
-// TestContract walks the prototype's README: submit, poll, status, submit again; each answer has the fields
-// the README shows, with their types and nesting.
+// TestContract follows the prototype's README: submit, poll, status, submit again. Each response has the fields shown
+// in the README, with their types and nesting.
 func TestContract(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -128,7 +129,7 @@ func TestContract(t *testing.T) {
 	if name := cached["result"].(map[string]any)["filename"]; name != "again.JPEG" {
 		t.Errorf("filename of a cached result %q, want this upload's", name)
 	}
-	// The README's script polls whatever request it made.
+	// The README's script polls every request.
 	again := c.wait(cached["request_id"].(string))
 	holds(t, "cached result", again, endedShape)
 	if again["from_cache"] != true {
@@ -152,7 +153,7 @@ func TestContract(t *testing.T) {
 	results := c.get("/results").json(t)
 	holds(t, "results", results, map[string]any{"total": "number"})
 	if list, _ := results["results"].([]any); len(list) != 2 || list[0].(map[string]any)["filename"] != "again.JPEG" {
-		t.Errorf("GET /results = %v, want two, the last first", results)
+		t.Errorf("GET /results = %v, want two, the most recent first", results)
 	}
 	holds(t, "cache stats", c.get("/cache/stats").json(t), cacheShape)
 	a = c.do(http.NewRequest(http.MethodPost, c.url+"/cache/clear", nil))
@@ -186,14 +187,14 @@ func TestErrors(t *testing.T) {
 		"JSON body":      {func() answer { return raw("POST", "/predict_async", "application/json", "{}") }, 415, "Content-Type application/json is not supported"},
 		"unknown id":     {func() answer { return raw("GET", "/result/f18d7c0a-e37f-4f6c-b214-542dd751b0e3", "", "") }, 404, "Request ID not found"},
 		"odd id":         {func() answer { return raw("GET", "/result/a%20b*", "", "") }, 404, "Request ID not found"},
-		"bad wait":       {func() answer { return raw("GET", "/result/"+c.submit("a.jpg", "w")+"?wait=soon", "", "") }, 400, "wait is not a time"},
-		"bad limit":      {func() answer { return raw("GET", "/results?limit=0", "", "") }, 400, "limit is not a positive number"},
-		"bad timeout":    {func() answer { return c.post("/predict", "a.jpg", "x", "X-Request-Timeout", "-1") }, 400, `X-Request-Timeout "-1" is not a time`},
+		"bad wait":       {func() answer { return raw("GET", "/result/"+c.submit("a.jpg", "w")+"?wait=soon", "", "") }, 400, "wait is not a duration"},
+		"bad limit":      {func() answer { return raw("GET", "/results?limit=0", "", "") }, 400, "limit must be a positive integer"},
+		"bad timeout":    {func() answer { return c.post("/predict", "a.jpg", "x", "X-Request-Timeout", "-1") }, 400, `X-Request-Timeout "-1" is not a duration`},
 		"bad priority":   {func() answer { return c.post("/predict", "a.jpg", "x", "X-Priority", "vip") }, 400, `X-Priority "vip" is not a priority`},
 		"broken, sync":   {func() answer { return c.post("/predict", "a.jpg", "broken") }, 422, "Not a decodable image"},
 		"wrong path":     {func() answer { return raw("GET", "/nowhere", "", "") }, 404, "No such endpoint: /nowhere"},
 		"wrong method":   {func() answer { return raw("PUT", "/predict_async", "", "") }, 405, "PUT is not allowed here"},
-		"batch, no form": {func() answer { return raw("POST", "/predict_batch", "image/jpeg", "x") }, 415, "A batch is multipart/form-data"},
+		"batch, no form": {func() answer { return raw("POST", "/predict_batch", "image/jpeg", "x") }, 415, "A batch must be multipart/form-data"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

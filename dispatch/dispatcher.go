@@ -18,8 +18,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// Dispatcher is one front door. Make it with [New] and Run it once; other methods are safe for concurrent
-// use.
+// Dispatcher accepts images over HTTP, queues them, and returns results. Create it with [New] and call Run once; its
+// other methods are safe for concurrent use.
 type Dispatcher struct {
 	cfg     Config
 	http    httpx.Server
@@ -36,10 +36,10 @@ type Dispatcher struct {
 	limits   limits
 	recorder *recorder
 
-	salvage     *salvage // nil where no ledger is kept
-	opening     opening
-	problem     func() error    // why queue and results do not take writes; nil while they do
-	stored      atomic.Int64    // results stored when that was last asked
+	lost        *lostRequests // nil if no ledger is kept
+	startup     startup
+	problem     func() error    // why storage rejects writes; nil if it accepts them
+	stored      atomic.Int64    // number of stored results when last counted
 	stopping    context.Context // ends, by drain, when Run's context does
 	drain       context.CancelFunc
 	draining    <-chan struct{} // closed when stopping ends
@@ -48,7 +48,7 @@ type Dispatcher struct {
 	listenError error
 }
 
-// New makes a dispatcher. It starts nothing.
+// New creates a dispatcher. It starts nothing.
 func New(cfg Config) (*Dispatcher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -66,7 +66,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		instance: uuid.NewString(),
 		limits:   cfg.limits(),
 		recorder: newRecorder(time.Now()),
-		opening:  opening{log: cfg.Log},
+		startup:  startup{log: cfg.Log},
 		problem:  func() error { return nil },
 		stopping: stopping,
 		drain:    drain,
@@ -87,39 +87,39 @@ func New(cfg Config) (*Dispatcher, error) {
 	d.models.backend = d.backend
 	d.http = httpx.Server{
 		Addr: cfg.Addr, Handler: d.routes(), Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
-		// Who waits for a result is told where things stand, or the listener could not close.
+		// Requests that wait for a result must return, or the listener could not close.
 		BeforeShutdown: drain,
 	}
 	return d, nil
 }
 
-// SetEndpoints replaces the list of replicas. Images on their way to one that is gone finish there. It is an
-// error with a Classifier in this process.
+// SetEndpoints replaces the list of replicas. Removed replicas finish the images they have. It returns an error if a
+// Classifier in this process does the work.
 func (d *Dispatcher) SetEndpoints(urls []string) error {
 	pool, ok := d.backend.(*forward.Pool)
 	if !ok {
-		return errors.New("dispatch: there are no endpoints to set: a classifier in this process does the work")
+		return errors.New("dispatch: cannot set endpoints: a classifier in this process does the work")
 	}
 	return pool.SetEndpoints(urls)
 }
 
-// Endpoints lists the replicas, their health and their load, by URL.
+// Endpoints returns the replicas with their health and load, sorted by URL.
 func (d *Dispatcher) Endpoints() []forward.Endpoint { return d.backend.Endpoints() }
 
-// Listen takes the address; it fails at once when another process has it. Run calls it unless it was called.
+// Listen binds the address; it fails immediately if another process uses it. Run calls it if necessary.
 func (d *Dispatcher) Listen() error {
 	d.listenOnce.Do(func() { d.listenError = d.http.Listen() })
 	return d.listenError
 }
 
-// URL is where the dispatcher can be reached from this machine; valid after Listen.
+// URL returns the dispatcher's URL on this machine. It is valid after Listen.
 func (d *Dispatcher) URL() string { return d.http.URL() }
 
-// Ready is closed when requests are taken: queue and results are open. Replicas may still be missing.
+// Ready is closed when the dispatcher accepts requests: queue and results are open. There may be no replica yet.
 func (d *Dispatcher) Ready() <-chan struct{} { return d.ready }
 
-// AwaitReplica returns when images are both taken and worked on: Ready, and at least one replica is healthy.
-// It returns ctx's error when that ends first.
+// AwaitReplica waits until images are accepted and processed: the dispatcher is ready, and at least one replica is
+// healthy. It returns ctx's error if ctx ends first.
 func (d *Dispatcher) AwaitReplica(ctx context.Context) error {
 	select {
 	case <-d.ready:
@@ -139,10 +139,9 @@ func (d *Dispatcher) AwaitReplica(ctx context.Context) error {
 	}
 }
 
-// Run serves until ctx ends. Then it refuses new requests, answers those that are here, lets replicas finish
-// what they have, and returns; see Config.DrainQueue for what waits in the queue. What could not be finished
-// within DrainTimeout stays in the queue. Until queue and results are open, requests are refused with the
-// reason.
+// Run serves until ctx ends. Then it rejects new requests, responds to open ones, lets replicas finish their images,
+// and returns; Config.DrainQueue controls what happens to waiting requests. Whatever is not finished within
+// DrainTimeout stays in the queue. Until queue and results are open, requests are rejected with the reason.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.Listen(); err != nil {
 		return err
@@ -157,20 +156,20 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	err := d.runStorage(ctx, stop, cancel, serving.Wait)
 	cancel()
 	if served := serving.Wait(); served != nil {
-		d.cfg.Log.WarnContext(ctx, "HTTP server", "error", served)
+		d.cfg.Log.WarnContext(ctx, "HTTP server failed", "error", served)
 	}
 	return err
 }
 
-// runStorage opens queue and results, works until stop ends, drains, and closes them. served returns when
-// the HTTP server has answered its last request.
+// runStorage opens queue and results, works until stop ends, drains, and closes them. served returns when the HTTP
+// server has sent its last response.
 func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.CancelFunc, served func() error) (err error) {
-	// Queue, results and replicas outlive stop: draining needs them.
+	// Queue, results and replicas must outlive stop, because draining needs them.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	keeper := &keeper{log: d.cfg.Log}
+	monitor := &storageMonitor{log: d.cfg.Log}
 	if d.queue == nil {
-		conn, err := d.openNATS(stop, keeper)
+		conn, err := d.openNATS(stop, monitor)
 		if err != nil {
 			if stop.Err() != nil {
 				return nil
@@ -179,21 +178,21 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 		}
 		defer func() { err = errors.Join(err, d.closeLedger(), conn.Close()) }()
 	}
-	keeper.probed = []prober{d.queue, d.store}
+	monitor.probed = []prober{d.queue, d.store}
 	parts, life := errgroup.WithContext(life)
 	parts.Go(func() error { return d.queue.Run(life) })
 	parts.Go(func() error { return d.store.Run(life) })
 	parts.Go(func() error { return d.backend.Run(life) })
 	if d.open(stop, life) {
-		d.salvageNow(stop)
-		parts.Go(func() error { return keeper.run(life) })
+		d.recoverLost(stop)
+		parts.Go(func() error { return monitor.run(life) })
 		d.serve(stop, life, cancel, served)
 	}
 	end()
 	return parts.Wait()
 }
 
-// open waits until queue and store are. It reports false when stop ended or a part failed before.
+// open waits until queue and store are open. It reports false if stop ended or a part failed first.
 func (d *Dispatcher) open(stop, life context.Context) bool {
 	for _, ready := range []<-chan struct{}{d.queue.Ready(), d.store.Ready()} {
 		select {
@@ -207,15 +206,15 @@ func (d *Dispatcher) open(stop, life context.Context) bool {
 	return true
 }
 
-// serve takes requests and works on them until stop ends or a part fails, and drains.
+// serve processes requests until stop ends or a part fails, and then drains.
 func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc, served func() error) {
 	defer context.AfterFunc(life, cancel)()
-	working, finish := context.WithCancel(life) // the end of jobs that would take too long
+	working, finish := context.WithCancel(life) // cancels jobs that exceed the drain timeout
 	defer finish()
 
 	var g errgroup.Group
 	g.Go(func() error { d.work(stop, working); return nil })
-	g.Go(func() error { d.audit(stop); return nil })
+	g.Go(func() error { d.reconcileLoop(stop); return nil })
 	g.Go(func() error {
 		<-stop.Done()
 		select {
@@ -228,7 +227,7 @@ func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc
 	close(d.ready)
 	d.cfg.Log.InfoContext(stop, "dispatcher ready", "url", d.URL(), "endpoints", endpointURL(d.backend))
 	<-stop.Done()
-	_ = served() // Run reports its error
+	_ = served() // Run logs its error
 	d.inFlight.done.Wait()
 	finish()
 	_ = g.Wait() // neither returns an error

@@ -24,10 +24,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+func TestMain(m *testing.M) {
+	natstest.Parallel()
+	goleak.VerifyTestMain(m, natstest.Clock())
+}
 
-// gate is a Classifier whose images wait until the test opens it. Its answer depends on the bytes alone:
-// the first label is the image's content.
+// gate is a Classifier whose images wait until the test opens it. Its result depends only on the bytes: the first
+// label is derived from the image's content.
 type gate struct {
 	arrived chan string // receives the name of each image a worker took
 	open    chan struct{}
@@ -76,13 +79,13 @@ func (g *gate) runs(content string) int {
 	return g.ran[content]
 }
 
-// label is the answer that the test classifier owes for an image: derived from its bytes.
+// label returns the label that the test classifier gives to an image, derived from its bytes.
 func label(image []byte) string {
 	sum := sha256.Sum256(image)
 	return fmt.Sprintf("label-%d", binary.BigEndian.Uint32(sum[:])%1000)
 }
 
-// startReplica serves the classifier over HTTP until the test ends.
+// startReplica serves the classifier over HTTP until the end of the test.
 func startReplica(t testing.TB, concurrency int, c resnet18cloud.Classifier) string {
 	t.Helper()
 	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: concurrency,
@@ -98,7 +101,7 @@ func startReplica(t testing.TB, concurrency int, c resnet18cloud.Classifier) str
 	return s.URL()
 }
 
-// runUntilEnd runs a part in the background and stops it at the test's end, or when stop is called.
+// runUntilEnd runs a part in the background and stops it at the end of the test, or when stop is called.
 func runUntilEnd(t testing.TB, run func(context.Context) error) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -114,7 +117,7 @@ func runUntilEnd(t testing.TB, run func(context.Context) error) (stop func() err
 	return stop
 }
 
-// client speaks to one dispatcher.
+// client is a client of one dispatcher.
 type client struct {
 	t    testing.TB
 	d    *dispatch.Dispatcher
@@ -123,7 +126,7 @@ type client struct {
 	stop func() error // drains the dispatcher
 }
 
-// start runs a dispatcher on a NATS server of its own until the test ends.
+// start runs a dispatcher on its own NATS server until the end of the test.
 func start(t testing.TB, cfg dispatch.Config) *client {
 	t.Helper()
 	cfg.Addr = "127.0.0.1:0"
@@ -144,7 +147,7 @@ func start(t testing.TB, cfg dispatch.Config) *client {
 	return c
 }
 
-// startServing is start, with a replica of the classifier that is known to be healthy.
+// startServing is start with one healthy replica of the classifier.
 func startServing(t testing.TB, cfg dispatch.Config, concurrency int, g resnet18cloud.Classifier) *client {
 	t.Helper()
 	cfg.Endpoints = []string{startReplica(t, concurrency, g)}
@@ -153,11 +156,11 @@ func startServing(t testing.TB, cfg dispatch.Config, concurrency int, g resnet18
 	return c
 }
 
-// eventually asks until it is so; the test's own deadline is the limit.
-func (c *client) eventually(what string, so func() bool) {
+// eventually polls until done reports true, for at most 20 s.
+func (c *client) eventually(what string, done func() bool) {
 	c.t.Helper()
 	deadline := time.After(20 * time.Second)
-	for !so() {
+	for !done() {
 		select {
 		case <-time.After(2 * time.Millisecond):
 		case <-deadline:
@@ -203,12 +206,12 @@ func (c *client) get(path string) answer {
 	return c.do(http.NewRequest(http.MethodGet, c.url+path, nil))
 }
 
-// form is a multipart body with files in the field image: name, content, name, content...
+// form returns a multipart body with files in the field image: name, content, name, content...
 func form(files ...string) (contentType string, body io.Reader) {
 	var buf bytes.Buffer
 	w := multipart.NewWriter(&buf)
 	for i := 0; i < len(files); i += 2 {
-		part, _ := w.CreateFormFile("image", files[i]) // a bytes.Buffer takes everything
+		part, _ := w.CreateFormFile("image", files[i]) // a bytes.Buffer never fails
 		_, _ = io.WriteString(part, files[i+1])
 	}
 	_ = w.Close()
@@ -229,7 +232,7 @@ func (c *client) post(path, name, content string, headers ...string) answer {
 	return c.do(req, err)
 }
 
-// submit sends an image that must be accepted, and returns its id.
+// submit sends an image, which must be accepted, and returns the request ID.
 func (c *client) submit(name, content string, headers ...string) string {
 	c.t.Helper()
 	a := c.post("/predict_async", name, content, headers...)
@@ -239,7 +242,7 @@ func (c *client) submit(name, content string, headers ...string) string {
 	return a.json(c.t)["request_id"].(string)
 }
 
-// wait returns the request's answer once it has ended.
+// wait returns the request's result once it has ended.
 func (c *client) wait(id string) map[string]any {
 	c.t.Helper()
 	for {

@@ -32,7 +32,7 @@ func TestEstimatedWait(t *testing.T) {
 	}
 }
 
-// TestRetryAfterFull: a client that was refused comes back when a quarter of the queue has cleared.
+// TestRetryAfterFull checks that a rejected client returns when a quarter of the queue has cleared.
 func TestRetryAfterFull(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -43,7 +43,7 @@ func TestRetryAfterFull(t *testing.T) {
 	}{
 		"no replica":             {200, time.Second, 0, time.Second},
 		"nothing classified yet": {200, 0, 4, time.Second},
-		"a second at least":      {200, time.Millisecond, 4, time.Second},
+		"at least a second":      {200, time.Millisecond, 4, time.Second},
 		"a quarter":              {200, 200 * time.Millisecond, 4, 2500 * time.Millisecond},
 		"twice the slots":        {200, 200 * time.Millisecond, 8, 1250 * time.Millisecond},
 		"a quarter, rounded up":  {201, time.Second, 1, 51 * time.Second},

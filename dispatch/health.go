@@ -6,51 +6,57 @@ import (
 	"time"
 )
 
-// storageHealth is what is known of the storage of queue and results, from one probe to the next. The zero
-// value is healthy.
+// storageHealth is the state of the storage of queue and results between probes. The zero value is healthy.
 type storageHealth struct {
-	failing   time.Time // since when probes fail; zero while they succeed
-	restarted time.Time // when the server in this process was last restarted
-	problem   error     // why the dispatcher is not ready; nil while it is
+	failing   time.Time // start of the current failure; zero while probes succeed
+	restarted time.Time // last restart of the embedded server
+	problem   error     // why the dispatcher is not ready; nil if it is
 }
 
-// probeResult is what one look at the storage has shown.
+// probeResult is the result of one probe of the storage.
 type probeResult struct {
 	err     error // why a write failed; nil if it succeeded
-	silent  bool  // nobody answered: the error does not say that the storage is broken
-	servers int   // outside servers that answer, of those that keep the queue; -1 when not asked
-	free    int64 // bytes free on the disk of the server in this process; -1 when not known
+	silent  bool  // no response: the error does not show that the storage is broken
+	servers int   // external servers that respond, of those that store the queue; -1 if not checked
+	free    int64 // free bytes on the disk of the embedded server; -1 if unknown
 }
 
-// storageKind is what does not change between probes.
+// storageKind describes the storage; it does not change between probes.
 type storageKind struct {
-	embedded bool   // the NATS server is in this process
-	replicas int    // outside servers that keep the queue
-	dir      string // folder of the server in this process
-	needed   int64  // bytes that must be free for it to work
+	embedded bool   // the NATS server runs in this process
+	replicas int    // external servers that store the queue
+	dir      string // data folder of the embedded server
+	needed   int64  // bytes of free space that the embedded server needs
 }
 
-// remedy is what is to be done about a failing storage.
+// remedy is the action to take when storage fails.
 type remedy int
 
 const (
 	remedyNone    remedy = iota
-	remedyRestart        // restart the NATS server in this process
-	remedyGiveUp         // end the process, so that a supervisor starts another
+	remedyRestart        // restart the embedded NATS server
+	remedyGiveUp         // exit the process, so that a supervisor restarts it
 )
 
 const (
-	// silencePatience is how long nobody may answer before the storage counts as broken: a cluster elects
-	// another leader in that time, and a busy disk comes back.
-	silencePatience = 10 * time.Second
-	// restartPause is the time between two restarts of the server in this process.
-	restartPause = 2 * time.Second
-	// restartPatience is how long restarts may fail before the process gives up.
-	restartPatience = 30 * time.Second
+	// silenceTimeout is how long the storage may be silent before it counts as broken. Within this time a cluster
+	// elects another leader and a busy disk recovers.
+	silenceTimeout = 10 * time.Second
+	// restartInterval is the minimum time between two restarts of the embedded server.
+	restartInterval = 2 * time.Second
+	// restartTimeout is how long restarts may fail before the process exits.
+	restartTimeout = 30 * time.Second
 )
 
-// after is the state that follows a probe, and what is to be done.
+// fullBytes is the free space below which a disk counts as full even if a probe, which is small, succeeds: an image may
+// not fit.
+const fullBytes = 1 << 20
+
+// after returns the state after a probe, and the action to take.
 func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (storageHealth, remedy) {
+	if p.err == nil && p.free >= 0 && p.free < fullBytes {
+		return storageHealth{problem: fmt.Errorf("%w: %s has %s free, %s required", errDiskFull, k.dir, megabytes(p.free), megabytes(k.needed))}, remedyNone
+	}
 	if p.err == nil {
 		return storageHealth{}, remedyNone
 	}
@@ -62,33 +68,33 @@ func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (stora
 		majority := k.replicas/2 + 1
 		switch {
 		case p.servers == 0:
-			h.problem = fmt.Errorf("no NATS server answers: %w", p.err)
+			h.problem = fmt.Errorf("no NATS server responds: %w", p.err)
 		case p.servers > 0 && p.servers < majority:
-			h.problem = fmt.Errorf("NATS has no quorum: %d of the servers answers, %d are needed: %w", p.servers, majority, p.err)
-		case !p.silent || lasting >= silencePatience || h.problem != nil:
-			h.problem = fmt.Errorf("NATS does not take what is to be stored: %w", p.err)
+			h.problem = fmt.Errorf("NATS has no quorum (servers responding: %d, required: %d): %w", p.servers, majority, p.err)
+		case !p.silent || lasting >= silenceTimeout || h.problem != nil:
+			h.problem = fmt.Errorf("NATS rejects writes: %w", p.err)
 		}
 		return h, remedyNone
 	}
 	switch {
 	case p.free >= 0 && p.free < k.needed:
-		// A restart does not make room. The process waits for it, however long that takes.
-		h.problem = fmt.Errorf("%w: %s has %s free, %s are needed: %w", errDiskFull, k.dir, megabytes(p.free), megabytes(k.needed), p.err)
+		// A restart does not free space. The process waits until there is some, however long that takes.
+		h.problem = fmt.Errorf("%w: %s has %s free, %s required: %w", errDiskFull, k.dir, megabytes(p.free), megabytes(k.needed), p.err)
 		h.failing = now
 		return h, remedyNone
-	case p.silent && lasting < silencePatience && h.problem == nil:
+	case p.silent && lasting < silenceTimeout && h.problem == nil:
 		return h, remedyNone
 	}
-	h.problem = fmt.Errorf("the storage in %s does not take a write: %w", k.dir, p.err)
+	h.problem = fmt.Errorf("the storage in %s rejects writes: %w", k.dir, p.err)
 	switch {
-	case lasting >= restartPatience:
+	case lasting >= restartTimeout:
 		return h, remedyGiveUp
-	case now.Sub(h.restarted) >= restartPause:
+	case now.Sub(h.restarted) >= restartInterval:
 		h.restarted = now
 		return h, remedyRestart
 	}
 	return h, remedyNone
 }
 
-// errDiskFull is the problem that time or an operator mends, and a restart does not.
+// errDiskFull is a problem that an operator must fix; a restart does not help.
 var errDiskFull = errors.New("disk full")

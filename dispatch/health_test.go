@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestStorageHealth tells stories of probes: what each shows, what readiness says then, and what is done.
+// TestStorageHealth runs sequences of probes and checks readiness and the action after each.
 func TestStorageHealth(t *testing.T) {
 	t.Parallel()
 	embedded := storageKind{embedded: true, replicas: 1, dir: "/data", needed: 16 << 20}
@@ -18,7 +18,7 @@ func TestStorageHealth(t *testing.T) {
 	type step struct {
 		at   time.Duration
 		saw  probeResult
-		says string // part of the problem; empty: none
+		says string // substring of the problem; empty if there is none
 		do   remedy
 	}
 	roomy := probeResult{err: broken, servers: -1, free: 1 << 30}
@@ -29,61 +29,67 @@ func TestStorageHealth(t *testing.T) {
 		kind  storageKind
 		steps []step
 	}{
-		"a write error is mended by a restart, at once": {embedded, []step{
+		"a write error is fixed by an immediate restart": {embedded, []step{
 			{0, good, ready, remedyNone},
-			{1 * time.Second, roomy, "the storage in /data does not take a write: write error", remedyRestart},
+			{1 * time.Second, roomy, "the storage in /data rejects writes: write error", remedyRestart},
 			{2 * time.Second, good, ready, remedyNone},
-			{3 * time.Second, roomy, "does not take a write", remedyRestart},
+			{3 * time.Second, roomy, "rejects writes", remedyRestart},
 		}},
-		"restarts that do not help are repeated every two seconds, for thirty": {embedded, []step{
+		"failing restarts are repeated every two seconds, for thirty seconds": {embedded, []step{
 			{0, roomy, "write error", remedyRestart},
 			{2*time.Second - 1, roomy, "write error", remedyNone},
 			{2 * time.Second, roomy, "write error", remedyRestart},
 			{30*time.Second - 1, roomy, "write error", remedyRestart},
 			{30 * time.Second, roomy, "write error", remedyGiveUp},
 		}},
-		"a full disk is waited for, however long; then the server is restarted": {embedded, []step{
-			{0, full, "disk full: /data has 16 MB free, 16 MB are needed", remedyNone},
+		"a full disk is waited for without limit; then the server is restarted": {embedded, []step{
+			{0, full, "disk full: /data has 16 MB free, 16 MB required", remedyNone},
 			{time.Hour, full, "disk full", remedyNone},
 			{time.Hour + time.Second, roomy, "write error", remedyRestart},
 			{time.Hour + 2*time.Second, good, ready, remedyNone},
 		}},
-		"a disk that was full does not use up the patience with restarts": {embedded, []step{
+		"a disk on which only a probe fits is full": {embedded, []step{
+			{0, probeResult{servers: -1, free: 1 << 20}, ready, remedyNone},
+			{1 * time.Second, probeResult{servers: -1, free: 1<<20 - 1}, "disk full: /data has 1.0 MB free, 16 MB required", remedyNone},
+			{time.Hour, probeResult{servers: -1, free: 0}, "disk full", remedyNone},
+			{time.Hour + time.Second, probeResult{servers: -1, free: 1 << 20}, ready, remedyNone},
+		}},
+		"a full disk does not count towards the restart timeout": {embedded, []step{
 			{0, roomy, "write error", remedyRestart},
 			{29 * time.Second, full, "disk full", remedyNone},
 			{31 * time.Second, roomy, "write error", remedyRestart},
 		}},
-		"a busy disk is no reason to restart before ten seconds": {embedded, []step{
+		"a busy disk causes no restart for ten seconds": {embedded, []step{
 			{0, quiet, ready, remedyNone},
 			{10*time.Second - 1, quiet, ready, remedyNone},
 			{10 * time.Second, quiet, "no answer", remedyRestart},
 		}},
-		"silence that ends starts the patience again": {embedded, []step{
+		"a response resets the silence timeout": {embedded, []step{
 			{0, quiet, ready, remedyNone},
 			{9 * time.Second, good, ready, remedyNone},
 			{18 * time.Second, quiet, ready, remedyNone},
 			{27 * time.Second, quiet, ready, remedyNone},
 			{28 * time.Second, quiet, "no answer", remedyRestart},
 		}},
-		"a silent server on a full disk shows at once": {embedded, []step{
+		"a silent server on a full disk is reported immediately": {embedded, []step{
 			{0, probeResult{err: silent, silent: true, servers: -1, free: 0}, "disk full", remedyNone},
 		}},
 		"a cluster that elects a leader stays ready for ten seconds": {cluster, []step{
 			{0, answering(2), ready, remedyNone},
 			{10*time.Second - 1, answering(3), ready, remedyNone},
-			{10 * time.Second, answering(2), "NATS does not take what is to be stored: no answer", remedyNone},
+			{10 * time.Second, answering(2), "NATS rejects writes: no answer", remedyNone},
 			{11 * time.Second, good, ready, remedyNone},
 		}},
-		"a lost quorum shows at once, and until it is back": {cluster, []step{
-			{0, answering(1), "NATS has no quorum: 1 of the servers answers, 2 are needed", remedyNone},
+		"a lost quorum is reported immediately, until it is restored": {cluster, []step{
+			{0, answering(1), "NATS has no quorum (servers responding: 1, required: 2)", remedyNone},
 			{time.Second, answering(2), "no answer", remedyNone},
 			{2 * time.Second, good, ready, remedyNone},
 		}},
-		"nobody at all": {cluster, []step{
-			{0, answering(0), "no NATS server answers", remedyNone},
-			{time.Hour, answering(0), "no NATS server answers", remedyNone},
+		"no server responds": {cluster, []step{
+			{0, answering(0), "no NATS server responds", remedyNone},
+			{time.Hour, answering(0), "no NATS server responds", remedyNone},
 		}},
-		"what an outside server refuses shows at once, and ends nothing": {cluster, []step{
+		"a rejected write on an external server is reported immediately, without a restart": {cluster, []step{
 			{0, probeResult{err: broken, servers: -1, free: -1}, "write error", remedyNone},
 			{time.Hour, probeResult{err: broken, servers: -1, free: -1}, "write error", remedyNone},
 		}},

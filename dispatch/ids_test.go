@@ -20,7 +20,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 )
 
-// askedStore counts how often it is asked for a record.
+// askedStore counts how often each record is read.
 type askedStore struct {
 	store.Store
 	asked atomic.Int64
@@ -54,8 +54,8 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// TestForeignIDs: an id that is not a UUID is 404, and neither store nor log sees it.
-func TestForeignIDs(t *testing.T) {
+// TestInvalidIDs checks that an ID that is not a UUID gives 404, and that neither store nor log sees it.
+func TestInvalidIDs(t *testing.T) {
 	t.Parallel()
 	s, log := &askedStore{Store: memstore.New(time.Minute, 100)}, &logBuffer{}
 	c := start(t, dispatch.Config{Classifier: opened(), Queue: memqueue.New(10, time.Second), Store: s,
@@ -96,7 +96,7 @@ func TestForeignIDs(t *testing.T) {
 	}
 }
 
-// TestLongIDLeavesTheQueue: an id longer than a NATS subject may be does not end the connection to NATS.
+// TestLongIDLeavesTheQueue checks that an ID longer than a NATS subject may be does not close the connection to NATS.
 func TestLongIDLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	c := startServing(t, dispatch.Config{}, 1, opened())
@@ -122,8 +122,8 @@ func (q *publishedQueue) Publish(ctx context.Context, job resnet18cloud.Job) err
 	return q.Queue.Publish(ctx, job)
 }
 
-// TestClientTextInJobs: whatever a client sends, jobs are named by UUIDs and have one of two priorities. These are the
-// parts of NATS subjects.
+// TestClientTextInJobs checks that, whatever a client sends, jobs have UUIDs as IDs and one of two priorities. Both
+// are used in NATS subjects.
 func TestClientTextInJobs(t *testing.T) {
 	t.Parallel()
 	q := &publishedQueue{Queue: memqueue.New(100, time.Second)}

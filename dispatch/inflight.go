@@ -7,15 +7,16 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// inFlight are the jobs that this dispatcher has taken from the queue.
+// inFlight is the set of jobs that this dispatcher has taken from the queue.
 type inFlight struct {
 	mu    sync.Mutex
 	jobs  map[*takenJob]struct{} // guarded by mu
-	freed chan struct{}          // has an element when a job has left
+	freed chan struct{}          // receives a value when a job has left
 	done  sync.WaitGroup         // the loop that takes jobs, and each job
 }
 
-// takenJob is one of them. Two may have the same id: a job that was delivered again, and one left from before a restart.
+// takenJob is a job that this dispatcher has taken. Two may have the same ID: a job that was delivered again, or one
+// from before a restart of the request.
 type takenJob struct {
 	id         string
 	generation int
@@ -34,7 +35,7 @@ func (f *inFlight) size() int {
 	return len(f.jobs)
 }
 
-// add notes a job. stop is called with errCancelled when its client withdraws the request.
+// add adds a job. stop is called with errCancelled if the client cancels the request.
 func (f *inFlight) add(job resnet18cloud.Job, stop context.CancelCauseFunc) *takenJob {
 	t := &takenJob{job.ID, job.Generation, stop}
 	f.mu.Lock()
@@ -53,7 +54,7 @@ func (f *inFlight) remove(t *takenJob) {
 	}
 }
 
-// cancel stops the work on one generation of a request.
+// cancel stops the processing of one generation of a request.
 func (f *inFlight) cancel(id string, generation int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,7 +65,7 @@ func (f *inFlight) cancel(id string, generation int) {
 	}
 }
 
-// ids returns the ids of all jobs.
+// ids returns the IDs of all jobs.
 func (f *inFlight) ids() map[string]struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -29,7 +29,7 @@ func TestInFlight(t *testing.T) {
 	select {
 	case <-f.freed:
 	default:
-		t.Error("nobody is told that a job has left")
+		t.Error("no signal that a job has left")
 	}
 	f.cancel("a", 0)
 	if !errors.Is(context.Cause(againCtx), errCancelled) {
@@ -42,7 +42,7 @@ func TestInFlight(t *testing.T) {
 	}
 	f.cancel("never", 0)
 	f.remove(again)
-	f.remove(restart) // nobody has taken the signal yet
+	f.remove(restart) // no goroutine has received the signal yet
 	if diff := cmp.Diff(map[string]struct{}{"b": {}}, f.ids()); diff != "" {
 		t.Errorf("ids (-want +got):\n%s", diff)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// progressed counts how often the queue is told of progress.
+// progressed counts heartbeats.
 type progressed struct{ times atomic.Int64 }
 
 func (p *progressed) Job() resnet18cloud.Job                   { return resnet18cloud.Job{} }
@@ -18,8 +18,8 @@ func (p *progressed) Ack(context.Context) error                { return nil }
 func (p *progressed) Nak(context.Context, time.Duration) error { return nil }
 func (p *progressed) InProgress(context.Context) error         { p.times.Add(1); return nil }
 
-// TestKeepAliveStops: the queue is told every third of the time after which it delivers a job again, and not after stop,
-// even when stop comes as the timer fires.
+// TestKeepAliveStops checks that the queue gets a heartbeat every third of the ack wait, and none after stop, even if
+// stop is called as the timer fires.
 func TestKeepAliveStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -27,15 +27,15 @@ func TestKeepAliveStops(t *testing.T) {
 		for range 500 {
 			var p progressed
 			stop := d.keepAlive(t.Context(), &p)
-			time.Sleep(2 * time.Second) // the timer fires at the same instant
+			time.Sleep(2 * time.Second) // the timer fires at the same time
 			stop()
 			told := p.times.Load()
 			if told < 1 || told > 2 {
-				t.Fatalf("told of progress %d times in 2 s, want once or twice", told)
+				t.Fatalf("%d heartbeats in 2 s, want one or two", told)
 			}
 			time.Sleep(10 * time.Second)
 			if again := p.times.Load() - told; again > 0 {
-				t.Fatalf("told of progress %d times after stop", again)
+				t.Fatalf("%d heartbeats after stop", again)
 			}
 		}
 	})

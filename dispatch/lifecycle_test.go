@@ -16,9 +16,9 @@ import (
 // noon is the time of these tests.
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+var testLimits = limits{attempts: 3, wait: 30 * time.Minute, submit: 20 * time.Second, heartbeatTimeout: 10 * time.Second}
 
-// codeOf is the code of an error; empty for none.
+// codeOf returns the code of an error, empty for nil.
 func codeOf(e *resnet18cloud.Error) resnet18cloud.Code {
 	if e == nil {
 		return ""
@@ -30,20 +30,20 @@ func TestOverdue(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		queued   time.Duration // before noon
-		deadline time.Duration // from noon; 0: none
+		deadline time.Duration // from noon; 0 means none
 		want     resnet18cloud.Code
-		readers  resnet18cloud.Code // for those who do not work on it
+		readers  resnet18cloud.Code // for code that does not process the request
 	}{
-		"new":                             {0, 0, "", ""},
-		"before the deadline":             {time.Second, 1, "", ""},
-		"at the deadline":                 {time.Second, -1, "deadline", ""},
-		"a grace after the deadline":      {time.Second, -250 * time.Millisecond, "deadline", "deadline"},
-		"just within the grace":           {time.Second, -250*time.Millisecond + 1, "deadline", ""},
-		"no replica for half an hour":     {30 * time.Minute, 0, "", ""},
-		"no replica for longer":           {30*time.Minute + 1, 0, "unavailable", ""},
-		"no replica for longer and grace": {30*time.Minute + 250*time.Millisecond + 1, 0, "unavailable", "unavailable"},
-		"both":                            {time.Hour, -time.Minute, "deadline", "deadline"},
-		"a deadline does not extend it":   {time.Hour, time.Hour, "unavailable", "unavailable"},
+		"new":                               {0, 0, "", ""},
+		"before the deadline":               {time.Second, 1, "", ""},
+		"at the deadline":                   {time.Second, -1, "deadline", ""},
+		"a grace period after the deadline": {time.Second, -250 * time.Millisecond, "deadline", "deadline"},
+		"just within the grace period":      {time.Second, -250*time.Millisecond + 1, "deadline", ""},
+		"no replica for half an hour":       {30 * time.Minute, 0, "", ""},
+		"no replica for longer":             {30*time.Minute + 1, 0, "unavailable", ""},
+		"no replica for longer and grace":   {30*time.Minute + 250*time.Millisecond + 1, 0, "unavailable", "unavailable"},
+		"both":                              {time.Hour, -time.Minute, "deadline", "deadline"},
+		"a deadline does not extend it":     {time.Hour, time.Hour, "unavailable", "unavailable"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,12 +65,12 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
-// TestLimits: with a queue of its own a dispatcher need not wait for others.
+// TestLimits checks that a dispatcher with its own queue need not wait for others.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, silence: 10 * time.Second}
+	want := limits{attempts: 5, wait: 30 * time.Minute, submit: 20 * time.Second, heartbeatTimeout: 10 * time.Second}
 	alone := want
-	alone.silence = 0
+	alone.heartbeatTimeout = 0
 	if got := (Config{}).withDefaults().limits(); got != alone {
 		t.Errorf("limits of an embedded NATS server = %+v, want %+v", got, alone)
 	}
@@ -93,9 +93,9 @@ func TestWaitLimit(t *testing.T) {
 	}{
 		"no deadline":       {time.Time{}, 20 * time.Second, 20 * time.Second},
 		"deadline is later": {noon.Add(time.Minute), 20 * time.Second, 20 * time.Second},
-		// At the deadline the worker ends it; a reader may a grace later, and waits until then.
-		"deadline is sooner": {noon.Add(5 * time.Second), 20 * time.Second, 5250 * time.Millisecond},
-		"deadline has been":  {noon.Add(-time.Second), 20 * time.Second, 0},
+		// At the deadline the worker ends it; a reader may do so a grace period later, and waits until then.
+		"deadline is earlier": {noon.Add(5 * time.Second), 20 * time.Second, 5250 * time.Millisecond},
+		"deadline has passed": {noon.Add(-time.Second), 20 * time.Second, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -151,34 +151,34 @@ func TestOnFailure(t *testing.T) {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, RetryAfter: after}
 	}
 	tests := map[string]struct {
-		attempts int // this one included
+		attempts int // including this one
 		overdue  bool
 		err      error
 		end      resnet18cloud.Code
 		after    time.Duration
 		uncount  bool
 	}{
-		"first of three":                      {1, false, fault("internal"), "", 200 * time.Millisecond, false},
-		"second of three":                     {2, false, fault("internal"), "", 400 * time.Millisecond, false},
-		"last of three":                       {3, false, fault("internal"), "internal", 0, false},
-		"more than three":                     {4, false, fault("internal"), "internal", 0, false},
-		"an error without a code":             {1, false, errors.New("oops"), "", 200 * time.Millisecond, false},
-		"attempt timed out":                   {1, false, context.DeadlineExceeded, "", 200 * time.Millisecond, false},
-		"attempt cancelled":                   {1, false, context.Canceled, "", 200 * time.Millisecond, false},
-		"last attempt timed out":              {3, false, fault("deadline"), "internal", 0, false},
-		"last attempt cancelled":              {3, false, fault("cancelled"), "internal", 0, false},
-		"busy uses up no attempt":             {3, false, busy(0), "", 100 * time.Millisecond, true},
-		"busy, soon":                          {1, false, busy(10 * time.Millisecond), "", 100 * time.Millisecond, true},
-		"busy for a time":                     {1, false, busy(300 * time.Millisecond), "", 300 * time.Millisecond, true},
-		"busy for long":                       {1, false, busy(time.Hour), "", time.Second, true},
-		"absence uses up no attempt":          {3, false, fault("unavailable"), "", 100 * time.Millisecond, true},
-		"image at fault":                      {1, false, fault("undecodable"), "undecodable", 0, false},
-		"image too large":                     {1, false, fault("too_large"), "too_large", 0, false},
-		"image of another kind":               {1, false, fault("unsupported"), "unsupported", 0, false},
-		"refused as malformed":                {1, false, fault("invalid"), "invalid", 0, false},
-		"deadline passed meanwhile":           {1, true, fault("internal"), "deadline", 0, false},
-		"deadline passed while busy":          {1, true, busy(0), "deadline", 0, false},
-		"deadline passed, and image at fault": {1, true, fault("undecodable"), "deadline", 0, false},
+		"first of three":                           {1, false, fault("internal"), "", 200 * time.Millisecond, false},
+		"second of three":                          {2, false, fault("internal"), "", 400 * time.Millisecond, false},
+		"last of three":                            {3, false, fault("internal"), "internal", 0, false},
+		"more than three":                          {4, false, fault("internal"), "internal", 0, false},
+		"an error without a code":                  {1, false, errors.New("oops"), "", 200 * time.Millisecond, false},
+		"attempt timed out":                        {1, false, context.DeadlineExceeded, "", 200 * time.Millisecond, false},
+		"attempt cancelled":                        {1, false, context.Canceled, "", 200 * time.Millisecond, false},
+		"last attempt timed out":                   {3, false, fault("deadline"), "internal", 0, false},
+		"last attempt cancelled":                   {3, false, fault("cancelled"), "internal", 0, false},
+		"busy does not count as an attempt":        {3, false, busy(0), "", 100 * time.Millisecond, true},
+		"busy, soon":                               {1, false, busy(10 * time.Millisecond), "", 100 * time.Millisecond, true},
+		"busy for a time":                          {1, false, busy(300 * time.Millisecond), "", 300 * time.Millisecond, true},
+		"busy for long":                            {1, false, busy(time.Hour), "", time.Second, true},
+		"unavailable does not count as an attempt": {3, false, fault("unavailable"), "", 100 * time.Millisecond, true},
+		"invalid image":                            {1, false, fault("undecodable"), "undecodable", 0, false},
+		"image too large":                          {1, false, fault("too_large"), "too_large", 0, false},
+		"unsupported image":                        {1, false, fault("unsupported"), "unsupported", 0, false},
+		"rejected as malformed":                    {1, false, fault("invalid"), "invalid", 0, false},
+		"deadline passed during the attempt":       {1, true, fault("internal"), "deadline", 0, false},
+		"deadline passed while busy":               {1, true, busy(0), "deadline", 0, false},
+		"deadline passed, and invalid image":       {1, true, fault("undecodable"), "deadline", 0, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -196,10 +196,10 @@ func TestOnFailure(t *testing.T) {
 				return
 			}
 			if test.overdue && got.end.Err != test.err {
-				t.Errorf("cause %v, want %v: the log must have it", got.end.Err, test.err)
+				t.Errorf("cause %v, want %v: it must be logged", got.end.Err, test.err)
 			}
 			if !test.overdue && (got.end.Message != "m" || got.end.Hint != "h") {
-				t.Errorf("end = %q, %q, want what the replica said", got.end.Message, got.end.Hint)
+				t.Errorf("end = %q, %q, want the replica's message", got.end.Message, got.end.Hint)
 			}
 		})
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// durationBuckets reach from an answer out of the cache to a long queue, doubling: 0.5 ms to 65 s.
+// durationBuckets double from 0.5 ms, a cache hit, to 65 s, a long queue.
 var durationBuckets = prometheus.ExponentialBuckets(0.0005, 2, 18)
 
-// metrics are what a dispatcher measures of itself, in a registry of its own.
+// metrics are the metrics of one dispatcher, in its own registry.
 type metrics struct {
 	registry *prometheus.Registry
 	accepted *prometheus.CounterVec
@@ -36,44 +36,44 @@ func newMetrics(d *Dispatcher) *metrics {
 	m := &metrics{registry: reg}
 	m.accepted = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_requests_accepted_total",
-		Help: "Requests that were stored in the queue or answered from the cache, by priority.",
+		Help: "Requests accepted into the queue or answered from the cache, by priority.",
 	}, []string{"priority"})
 	m.refused = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_requests_refused_total",
-		Help: "Submissions that were not accepted, by the code of the error.",
+		Help: "Submissions rejected, by error code.",
 	}, []string{"code"})
 	m.outcomes = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_requests_ended_total",
-		Help: "Accepted requests that ended here: completed, cached, cancelled, or the code of the failure.",
+		Help: "Requests ended by this dispatcher, by outcome: completed, cached, cancelled, or the error code.",
 	}, []string{"outcome"})
 	m.attempts = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_forward_attempts_total",
-		Help: "Images sent to replicas: completed, or the code of the error.",
+		Help: "Attempts to classify an image on a replica, by outcome: completed, or the error code.",
 	}, []string{"outcome"})
 	m.retries = f.NewCounter(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_retries_total",
-		Help: "Jobs given back to the queue because replicas failed them or had no room.",
+		Help: "Jobs returned to the queue because replicas failed or had no free slot.",
 	})
 	m.stages = f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "resnet18_dispatcher_stage_duration_seconds",
-		Help:    "Time completed requests spent in each stage; replica is the whole stay there.",
+		Help:    "Time completed requests spent in each stage; replica is the total time in the replica.",
 		Buckets: durationBuckets,
 	}, []string{"stage"})
 	m.total = f.NewHistogram(prometheus.HistogramOpts{
 		Name:    "resnet18_dispatcher_request_duration_seconds",
-		Help:    "Time from a completed request's arrival to its result.",
+		Help:    "Time from the arrival of a completed request to its result.",
 		Buckets: durationBuckets,
 	})
 	m.estimate = f.NewHistogram(prometheus.HistogramOpts{
 		Name:    "resnet18_dispatcher_estimate_error_seconds",
-		Help:    "How far the estimated wait told to clients was from the truth, either way.",
+		Help:    "Absolute difference between the estimated wait returned to clients and the actual one.",
 		Buckets: durationBuckets,
 	})
 	m.register(f, d)
 	return m
 }
 
-// register adds what is read when somebody looks.
+// register adds the metrics that are computed on each scrape.
 func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
 	gauge := func(name, help string, labels prometheus.Labels, value func() int) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels},
@@ -82,19 +82,19 @@ func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
 	counter := func(name, help string, value func() int64) {
 		f.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	const waiting, waitingHelp = "resnet18_dispatcher_queue_waiting", "Jobs that nobody has taken, of all dispatchers on the queue."
+	const waiting, waitingHelp = "resnet18_dispatcher_queue_waiting", "Accepted requests not yet started, across all dispatchers on the queue."
 	gauge(waiting, waitingHelp, prometheus.Labels{"priority": string(resnet18cloud.PriorityInteractive)},
 		func() int { return d.queueDepth().Interactive })
 	gauge(waiting, waitingHelp, prometheus.Labels{"priority": string(resnet18cloud.PriorityBulk)},
 		func() int { return d.queueDepth().Bulk })
-	gauge("resnet18_dispatcher_queue_capacity", "Jobs that may wait.", nil, func() int { return d.cfg.QueueCapacity })
-	gauge("resnet18_dispatcher_jobs_working", "Jobs that this dispatcher has taken.", nil, d.inFlight.size)
-	gauge("resnet18_dispatcher_slots", "Images that healthy replicas take at a time.", nil,
+	gauge("resnet18_dispatcher_queue_capacity", "Maximum number of waiting jobs.", nil, func() int { return d.cfg.QueueCapacity })
+	gauge("resnet18_dispatcher_jobs_working", "Jobs that this dispatcher is processing.", nil, d.inFlight.size)
+	gauge("resnet18_dispatcher_slots", "Images that healthy replicas can process at a time.", nil,
 		func() int { n, _ := d.backend.Slots(); return n })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "resnet18_dispatcher_upload_bytes",
-		Help: "Memory that uploads hold now, in bytes; --max-upload-bytes bounds it."},
+		Help: "Memory used by uploads in progress, limited by --max-upload-bytes."},
 		func() float64 { return float64(d.uploads.Held()) })
-	const endpoints, endpointsHelp = "resnet18_dispatcher_endpoints", "Replicas known, by whether they are healthy."
+	const endpoints, endpointsHelp = "resnet18_dispatcher_endpoints", "Known replicas, by health."
 	for label, healthy := range map[string]bool{"true": true, "false": false} {
 		gauge(endpoints, endpointsHelp, prometheus.Labels{"healthy": label}, func() (n int) {
 			for _, e := range d.backend.Endpoints() {
@@ -105,10 +105,10 @@ func (m *metrics) register(f promauto.Factory, d *Dispatcher) {
 			return n
 		})
 	}
-	gauge("resnet18_dispatcher_cache_entries", "Results in the cache.", nil, func() int { return d.cache.Stats().Size })
-	gauge("resnet18_dispatcher_cache_capacity", "Results that the cache may hold.", nil, func() int { return d.cache.Stats().MaxSize })
-	counter("resnet18_dispatcher_cache_hits_total", "Requests answered from the cache on arrival.", func() int64 { return d.cache.Stats().Hits })
-	counter("resnet18_dispatcher_cache_misses_total", "Requests not found in the cache on arrival.", func() int64 { return d.cache.Stats().Misses })
+	gauge("resnet18_dispatcher_cache_entries", "Number of results in the cache.", nil, func() int { return d.cache.Stats().Size })
+	gauge("resnet18_dispatcher_cache_capacity", "Maximum number of results in the cache.", nil, func() int { return d.cache.Stats().MaxSize })
+	counter("resnet18_dispatcher_cache_hits_total", "Cache hits on arrival of a request.", func() int64 { return d.cache.Stats().Hits })
+	counter("resnet18_dispatcher_cache_misses_total", "Cache misses on arrival of a request.", func() int64 { return d.cache.Stats().Misses })
 }
 
 // handler serves the registry.
@@ -116,7 +116,7 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// ended records a request that has ended.
+// ended records the end of a request.
 func (m *metrics) ended(r store.Record) {
 	switch {
 	case r.Status == resnet18cloud.StatusCancelled:

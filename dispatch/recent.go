@@ -10,35 +10,34 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
 const (
-	defaultRecent = 100  // results in a list, unless the client says how many
-	maxRecent     = 1000 // most results in a list
+	defaultRecent = 100  // results in a list, unless the client sets a limit
+	maxRecent     = 1000 // maximum number of results in a list
 
-	// maxListsWritten is how many lists are written at a time. One that a client does not read stays in the buffers of
-	// its connection.
+	// maxListsWritten limits the lists that are written concurrently. A list that a client does not read stays in the
+	// buffers of its connection.
 	maxListsWritten = 64
-	// listTimeout bounds one reading of the store.
+	// listTimeout limits one read from the store.
 	listTimeout = 10 * time.Second
-	// maxListPause is the longest time between two readings.
+	// maxListPause is the longest time between two reads.
 	maxListPause = 2 * time.Second
 )
 
-// recent makes the lists of GET /results. A list costs the store much more than a result does, and it is large. So one is
-// read at a time, and requests that arrived before the reading began share it, and with it the memory of its JSON.
+// recent serves GET /results. A list is large and costs the store much more than a single result. So only one list is
+// read at a time, and requests that arrived before the read began share it, including the memory of its JSON.
 type recent struct {
-	turn  chan struct{} // holds one element while a list is read
-	pause time.Time     // guarded by turn: no reading begins before
+	turn  chan struct{} // holds a value while a list is read
+	pause time.Time     // guarded by turn: earliest time of the next read
 
 	mu      sync.Mutex
-	next    map[int]*reading           // guarded by mu: by length, what requests that arrive now wait for
-	written []*http.ResponseController // guarded by mu: lists being written, the oldest first
+	next    map[int]*reading           // guarded by mu: by length, the next read for requests that arrive now
+	written []*http.ResponseController // guarded by mu: lists being written, oldest first
 }
 
-// reading is a list that is, or will be, read.
+// reading is a list that is being read, or waits to be read.
 type reading struct {
 	done chan struct{} // closed when list and err are set
 	list list
@@ -49,11 +48,12 @@ func newRecent() *recent {
 	return &recent{turn: make(chan struct{}, 1), next: map[int]*reading{}}
 }
 
-// pauseAfter is how long after a reading the next one begins: readings take a tenth of the time at most. A list that
-// took 20 ms is read at most every 200 ms.
+// pauseAfter returns the time between the end of one read and the start of the next, so that reads take at most a
+// tenth of the time. A list that took 20 ms is read at most every 200 ms.
 func pauseAfter(took time.Duration) time.Duration { return min(9*took, maxListPause) }
 
-// length is how many results are read for a list of n: there are few lengths, so that requests can share readings.
+// length returns how many results to read for a list of n. There are only two lengths, so that requests can share
+// reads.
 func length(n int) int {
 	if n <= defaultRecent {
 		return defaultRecent
@@ -61,7 +61,7 @@ func length(n int) int {
 	return maxRecent
 }
 
-// get returns a list of the n results that changed last, or more, read after the call.
+// get returns a list of at least the n most recently changed results, read after the call began.
 func (l *recent) get(ctx context.Context, from store.Store, n int) (list, error) {
 	n = length(n)
 	next := l.join(n)
@@ -74,29 +74,29 @@ func (l *recent) get(ctx context.Context, from store.Store, n int) (list, error)
 	}
 	defer func() { <-l.turn }()
 	select {
-	case <-next.done: // by the one before
+	case <-next.done: // read by the previous holder of the turn
 		return next.list, next.err
 	case <-ctx.Done():
-		return list{}, ctx.Err() // another of those who wait takes the turn
+		return list{}, ctx.Err() // another waiter takes the turn
 	case <-time.After(time.Until(l.pause)):
 	}
 	l.read(ctx, from, n, next)
 	return next.list, next.err
 }
 
-// read does the reading that requests wait for. The caller has the turn.
+// read performs the read that requests wait for. The caller has the turn.
 func (l *recent) read(ctx context.Context, from store.Store, n int, next *reading) {
 	l.leave(n)
 	defer close(next.done)
 	start := time.Now()
-	// Others wait for it too, so it does not end with this client.
+	// Other requests wait for this read too, so it must not end with this client.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTimeout)
 	defer cancel()
 	next.list, next.err = readList(ctx, from, n)
 	l.pause = time.Now().Add(pauseAfter(time.Since(start)))
 }
 
-// join returns the next reading of that length.
+// join returns the next read of that length.
 func (l *recent) join(n int) *reading {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,28 +106,28 @@ func (l *recent) join(n int) *reading {
 	return l.next[n]
 }
 
-// leave begins the next reading of that length: requests that arrive later need another.
+// leave starts the next read of that length: later requests need another one.
 func (l *recent) leave(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.next, n)
 }
 
-// list is the JSON of the results that changed last. It is shared and not changed.
+// list is the JSON of the most recently changed results. It is shared and must not be modified.
 type list struct {
 	total int
-	items []byte // the results, separated by commas
-	ends  []int  // where each ends in items
+	items []byte // results, separated by commas
+	ends  []int  // end of each result in items
 }
 
 func readList(ctx context.Context, s store.Store, n int) (list, error) {
 	records, err := s.Recent(ctx, n)
 	if err != nil {
-		return list{}, notReachable("Results are", err)
+		return list{}, errUnreachable("Results are", err)
 	}
 	l := list{ends: make([]int, 0, len(records))}
 	if l.total, err = s.Count(ctx); err != nil {
-		return list{}, notReachable("Results are", err)
+		return list{}, errUnreachable("Results are", err)
 	}
 	for _, record := range records {
 		item, err := json.Marshal(newResultBody(record))
@@ -143,7 +143,8 @@ func readList(ctx context.Context, s store.Store, n int) (list, error) {
 	return l, nil
 }
 
-// write sends the first n results: {"total":2,"results":[...]}. The total is of results stored, the last changed first.
+// write sends the first n results: {"total":2,"results":[...]}. total is the number of stored results; the most
+// recently changed result comes first.
 func (l list) write(w http.ResponseWriter, n int) error {
 	items := l.items
 	if n < len(l.ends) {
@@ -160,32 +161,32 @@ func (l list) write(w http.ResponseWriter, n int) error {
 	return nil
 }
 
-// write sends a list. How many are written at a time is bounded: the one that has been written longest is cut for a new
-// one. Clients that read have their list in milliseconds.
+// write sends a list. The number of lists being written is limited: if there are too many, the oldest one is cut off.
+// Clients that read receive their list within milliseconds.
 func (l *recent) write(w http.ResponseWriter, answer list, n int) {
 	control := http.NewResponseController(w)
 	l.mu.Lock()
 	if len(l.written) == maxListsWritten {
-		_ = l.written[0].SetWriteDeadline(time.Unix(1, 0)) // a connection that is closed needs none
+		_ = l.written[0].SetWriteDeadline(time.Unix(1, 0)) // fails only if the connection is already closed
 		l.written = l.written[1:]
 	}
 	l.written = append(l.written, control)
 	l.mu.Unlock()
 	if answer.write(w, n) == nil {
-		_ = control.Flush() // errors of the connection are the client's business
+		_ = control.Flush() // write errors are the client's concern
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.written = slices.DeleteFunc(l.written, func(other *http.ResponseController) bool { return other == control })
 }
 
-// results lists the requests that changed last: GET /results, ?limit=100.
+// results lists the most recently changed requests: GET /results, ?limit=100.
 func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
 	limit := defaultRecent
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "limit is not a positive number"}
+			return errInvalid("limit must be a positive integer", "for example ?limit=100")
 		}
 		limit = min(n, maxRecent)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// slowStore takes its time for lists, and counts them.
+// slowStore lists records slowly, and counts the reads.
 type slowStore struct {
 	store.Store
 	takes time.Duration
@@ -62,8 +62,8 @@ func TestPauseAfter(t *testing.T) {
 	}
 }
 
-// TestListsAreShared holds that however many ask for lists, the store is read one list at a time, a tenth of the time at
-// most, and each list was read after it was asked for.
+// TestListsAreShared checks that, however many clients ask for lists, the store reads one list at a time, at most a
+// tenth of the time, and that each list was read after the request.
 func TestListsAreShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestListsAreShared(t *testing.T) {
 		l := newRecent()
 		start := time.Now()
 		var all sync.WaitGroup
-		for i := range 400 { // one a millisecond
+		for i := range 400 { // one per millisecond
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
 				id := testutil.ID(fmt.Sprint("after ", i))
@@ -96,14 +96,14 @@ func TestListsAreShared(t *testing.T) {
 	})
 }
 
-// TestListOutlivesItsClient holds that a client that leaves neither ends the reading that others wait for nor keeps
-// others from reading.
+// TestListOutlivesItsClient checks that a client that disconnects neither ends the read that others wait for nor
+// prevents further reads.
 func TestListOutlivesItsClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlowStore(t, 20*time.Millisecond, 3)
 		l := newRecent()
-		for range 2 { // the second time it leaves in the pause before the reading
+		for range 2 { // the second client leaves in the pause before the read
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
 			var all sync.WaitGroup
@@ -128,7 +128,7 @@ func TestListOutlivesItsClient(t *testing.T) {
 	})
 }
 
-// TestListsOfAllLengths holds that lists are cut out of a longer one.
+// TestListsOfAllLengths checks that short lists are prefixes of a longer one.
 func TestListsOfAllLengths(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []int{0, 1, 99, 150, 1200} {
@@ -163,7 +163,7 @@ func TestListsOfAllLengths(t *testing.T) {
 	}
 }
 
-// unread is an answer that nobody reads: writing blocks until its deadline has passed.
+// unread is a response that is not read: writing blocks until its deadline has passed.
 type unread struct {
 	http.ResponseWriter
 	cut chan struct{}
@@ -173,8 +173,7 @@ func (u *unread) Write([]byte) (int, error) { <-u.cut; return 0, errors.New("dea
 
 func (u *unread) SetWriteDeadline(time.Time) error { close(u.cut); return nil }
 
-// TestUnreadListsAreCut holds that no more than a number of lists are written at a time, and that it is the oldest that
-// goes.
+// TestUnreadListsAreCut checks that the number of lists being written is limited, and that the oldest one is cut off.
 func TestUnreadListsAreCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

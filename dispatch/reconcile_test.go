@@ -19,16 +19,17 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// audited is a bench whose queue may have faults, with a way to run one comparison, two seconds after the last.
-type audited struct {
+// reconcileBench is a bench whose queue may have faults, with a method that runs one comparison, two seconds after
+// the last.
+type reconcileBench struct {
 	*bench
 	queue *queuetest.Faulty
-	books books
+	state reconcileState
 	calls map[string]int // of the queue, by method
 }
 
-func newAudited(t *testing.T) *audited {
-	a := &audited{bench: newBench(t, answering), queue: &queuetest.Faulty{Queue: memqueue.New(5000, time.Minute)}, calls: map[string]int{}}
+func newReconcileBench(t *testing.T) *reconcileBench {
+	a := &reconcileBench{bench: newBench(t, answering), queue: &queuetest.Faulty{Queue: memqueue.New(5000, time.Minute)}, calls: map[string]int{}}
 	var mu sync.Mutex
 	a.queue.Decide = func(method string) queuetest.Fault {
 		mu.Lock()
@@ -40,8 +41,8 @@ func newAudited(t *testing.T) *audited {
 	return a
 }
 
-// failing has calls of the method fail, of queue or store.
-func (a *audited) failing(method string) {
+// failing makes calls of the method fail, of queue or store.
+func (a *reconcileBench) failing(method string) {
 	a.queue.Decide = func(m string) queuetest.Fault {
 		if m == method {
 			return queuetest.Refused
@@ -56,13 +57,13 @@ func (a *audited) failing(method string) {
 	}
 }
 
-func (a *audited) pass(t *testing.T) error {
+func (a *reconcileBench) pass(t *testing.T) error {
 	t.Helper()
-	time.Sleep(auditInterval)
-	return a.reconcile(t.Context(), &a.books, false)
+	time.Sleep(reconcileInterval)
+	return a.reconcile(t.Context(), &a.state, false)
 }
 
-func (a *audited) passes(t *testing.T, n int) {
+func (a *reconcileBench) passes(t *testing.T, n int) {
 	t.Helper()
 	for range n {
 		if err := a.pass(t); err != nil {
@@ -71,7 +72,7 @@ func (a *audited) passes(t *testing.T, n int) {
 	}
 }
 
-func (a *audited) publish(t *testing.T, job resnet18cloud.Job) {
+func (a *reconcileBench) publish(t *testing.T, job resnet18cloud.Job) {
 	t.Helper()
 	if err := a.queue.Publish(t.Context(), job); err != nil {
 		t.Fatal(err)
@@ -84,11 +85,11 @@ func jobNamed(name string) resnet18cloud.Job {
 	return job
 }
 
-// TestReconcileLost: a record without a job ends as lost after the second comparison that finds it so.
+// TestReconcileLost checks that a record without a job ends as lost after the second comparison that finds it.
 func TestReconcileLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		lost, balanced, held := jobNamed("lost"), jobNamed("balanced"), jobNamed("held")
 		for _, job := range []resnet18cloud.Job{lost, balanced, held} {
 			a.put(t, newRecord(job))
@@ -118,11 +119,11 @@ func TestReconcileLost(t *testing.T) {
 	})
 }
 
-// TestReconcileOrphan: a job without a record gets one after the second comparison that finds it so.
+// TestReconcileOrphan checks that a job without a record gets one after the second comparison that finds it.
 func TestReconcileOrphan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		orphan, ended := jobNamed("orphan"), jobNamed("ended")
 		a.publish(t, orphan)
 		a.publish(t, ended)
@@ -146,47 +147,47 @@ func TestReconcileOrphan(t *testing.T) {
 		if got := counted(t, a.Dispatcher); got.Accepted != 1 || got.Peak != 2 || asked != 0 {
 			t.Errorf("%+v counted, records asked for %d times, want 1 accepted, with two waiting, and 0", got, asked)
 		}
-		if got := a.log.String(); strings.Count(got, `level=WARN msg="job without a record has one again" request_id=`+orphan.ID) != 1 {
+		if got := a.log.String(); strings.Count(got, `level=WARN msg="created missing record for a job" request_id=`+orphan.ID) != 1 {
 			t.Errorf("log %q", got)
 		}
 	})
 }
 
-// TestReconcileOrphanTaken: a job that is gone, or has its record, when it is looked at, is left alone.
+// TestReconcileOrphanTaken checks that a job that has gone or has its record by the time it is read is left alone.
 func TestReconcileOrphanTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
-		if err := a.adopt(t.Context(), &a.books, testutil.ID("gone")); err != nil {
+		a := newReconcileBench(t)
+		if err := a.adopt(t.Context(), &a.state, testutil.ID("gone")); err != nil {
 			t.Errorf("a job that has left: %v", err)
 		}
 		job := jobNamed("created")
 		a.publish(t, job)
-		a.books.orphaned = map[string]bool{}
+		a.state.orphaned = map[string]bool{}
 		a.store.Decide = func(method string) storetest.Fault {
-			if method == "Create" { // by another, at this moment
+			if method == "Create" { // by another dispatcher, at this moment
 				if _, err := a.store.Store.Create(t.Context(), newRecord(job)); err != nil {
 					t.Error(err)
 				}
 			}
 			return storetest.None
 		}
-		if err := a.adopt(t.Context(), &a.books, job.ID); err != nil {
+		if err := a.adopt(t.Context(), &a.state, job.ID); err != nil {
 			t.Errorf("a job whose record comes: %v", err)
 		}
 		if got := counted(t, a.Dispatcher); got.Accepted != 0 {
-			t.Errorf("%d counted, want 0: whoever created it counts it", got.Accepted)
+			t.Errorf("%d counted, want 0: its creator counts it", got.Accepted)
 		}
 	})
 }
 
-// TestReconcileFails: a comparison that cannot see all ends nothing, and says why.
+// TestReconcileFails checks that an incomplete comparison ends nothing, and reports why.
 func TestReconcileFails(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"Unfinished", "Probe", "Jobs", "Update", "Get", "Find", "Create"} {
 		t.Run(method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAudited(t)
+				a := newReconcileBench(t)
 				lost, orphan, late := jobNamed("lost"), jobNamed("orphan"), jobNamed("late")
 				a.put(t, newRecord(lost))
 				a.publish(t, orphan)
@@ -204,7 +205,7 @@ func TestReconcileFails(t *testing.T) {
 					t.Errorf("comparison with failing %s: %v", method, err)
 				}
 				ended := 0
-				if method == "Find" || method == "Create" || method == "Get" { // after the lost one has ended
+				if method == "Find" || method == "Create" || method == "Get" { // after the lost request has ended
 					ended = 1
 				}
 				if got := counted(t, a.Dispatcher); got.Failed != ended || got.Accepted != 0 {
@@ -217,27 +218,27 @@ func TestReconcileFails(t *testing.T) {
 					want.Failed = 2
 				}
 				if got := counted(t, a.Dispatcher); got.Failed != want.Failed || got.Accepted != want.Accepted {
-					t.Errorf("%+v counted when all is well again, want %+v", got, want)
+					t.Errorf("%+v counted after recovery, want %+v", got, want)
 				}
 			})
 		})
 	}
 }
 
-// TestReconcileIdle: where nothing waits and nothing is old, the queue is not asked.
+// TestReconcileIdle checks that the queue is not read if nothing waits and nothing is old.
 func TestReconcileIdle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		a.passes(t, 3)
 		young := jobNamed("young")
-		young.QueuedAt = time.Now().Add(auditInterval)
+		young.QueuedAt = time.Now().Add(reconcileInterval)
 		a.put(t, newRecord(young))
 		a.passes(t, 1)
 		if n := a.calls["Jobs"]; n != 0 {
 			t.Errorf("asked for jobs %d times, want 0", n)
 		}
-		if err := a.reconcile(t.Context(), &a.books, true); err != nil || a.calls["Jobs"] != 1 {
+		if err := a.reconcile(t.Context(), &a.state, true); err != nil || a.calls["Jobs"] != 1 {
 			t.Errorf("the first comparison asked %d times, %v, want once in any case", a.calls["Jobs"], err)
 		}
 		a.publish(t, young)
@@ -248,11 +249,12 @@ func TestReconcileIdle(t *testing.T) {
 	})
 }
 
-// TestReconcileIsBounded: one comparison changes a thousand records of each kind at most; the next ones the rest.
+// TestReconcileIsBounded checks that one comparison changes at most a thousand records of each kind, and later ones
+// the rest.
 func TestReconcileIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		const n = maxRepairs + 10
 		for i := range n {
 			a.put(t, newRecord(jobNamed(fmt.Sprint("lost ", i))))
@@ -271,7 +273,7 @@ func TestReconcileIsBounded(t *testing.T) {
 		}
 		a.passes(t, 1)
 		if got := counted(t, a.Dispatcher).Failed; got != n+maxRepairs {
-			t.Errorf("%d late ones ended at once, want %d", got-n, maxRepairs)
+			t.Errorf("%d late ones ended immediately, want %d", got-n, maxRepairs)
 		}
 		a.passes(t, 1)
 		if got := counted(t, a.Dispatcher).Failed; got != 2*n {
@@ -280,11 +282,11 @@ func TestReconcileIsBounded(t *testing.T) {
 	})
 }
 
-// TestReconcileOverdue: requests whose time is up end, whether they have a job or not.
+// TestReconcileOverdue checks that overdue requests end, whether they have a job or not.
 func TestReconcileOverdue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		for i := range 90 {
 			job := jobNamed(fmt.Sprint(i))
 			job.Deadline = time.Now()
@@ -308,11 +310,12 @@ func TestReconcileOverdue(t *testing.T) {
 	})
 }
 
-// TestAudit: a comparison at once and every two seconds; a series of failures is logged once.
-func TestAudit(t *testing.T) {
+// TestReconcileLoop checks that comparisons run immediately and every two seconds, and that a series of failures is
+// logged once.
+func TestReconcileLoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		a.publish(t, jobNamed("a"))
 		a.put(t, newRecord(jobNamed("a")))
 		var times []time.Duration
@@ -329,23 +332,23 @@ func TestAudit(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); a.audit(ctx) }()
+		go func() { defer close(done); a.reconcileLoop(ctx) }()
 		for _, failing := range []bool{false, true, true, false, true} {
 			fail.Store(failing)
-			time.Sleep(2 * auditInterval)
+			time.Sleep(2 * reconcileInterval)
 			synctest.Wait()
 		}
 		stop()
 		<-done
 		for i, got := range times {
 			if got != time.Duration(i)*2*time.Second {
-				t.Fatalf("compared after %v, want at once and every 2 s", times)
+				t.Fatalf("compared after %v, want immediately and every 2 s", times)
 			}
 		}
 		if len(times) != 11 {
 			t.Errorf("compared %d times in 20 s, want 11", len(times))
 		}
-		if n := strings.Count(a.log.String(), `level=WARN msg="records and jobs not compared" error="injected fault"`); n != 2 {
+		if n := strings.Count(a.log.String(), `level=WARN msg="comparing records with jobs failed" error="injected fault"`); n != 2 {
 			t.Errorf("%d warnings for two series of failures:\n%s", n, a.log)
 		}
 	})

@@ -11,9 +11,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// This file holds the changes that a record goes through. Each function returns the changed record and writes nothing.
+// This file has the changes of a record. Each function returns the changed record and writes nothing.
 
-// newRecord is the first record of a job's generation.
+// newRecord returns the first record of a job's generation.
 func newRecord(job resnet18cloud.Job) store.Record {
 	return store.Record{
 		ID: job.ID, Generation: job.Generation, Filename: job.Image.Name, Digest: hex.EncodeToString(job.Digest[:]),
@@ -22,15 +22,15 @@ func newRecord(job resnet18cloud.Job) store.Record {
 	}
 }
 
-// started is the record when a worker begins. The attempt counts from now on, so that an image that kills dispatchers
-// uses up its attempts.
+// started returns the record of a request whose processing begins. The attempt counts from now on, so that an image
+// that crashes dispatchers uses up its attempts.
 func started(r store.Record, now time.Time) store.Record {
 	r.Status, r.StartedAt = resnet18cloud.StatusProcessing, now
 	r.Attempts++
 	return r
 }
 
-// completed is the record with its result. fromCache says that no replica worked for it.
+// completed returns the record with its result. fromCache reports that no replica was used.
 func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now time.Time) store.Record {
 	if !r.StartedAt.IsZero() {
 		result.Timing.Queue = r.StartedAt.Sub(r.QueuedAt)
@@ -41,7 +41,7 @@ func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now 
 	return r
 }
 
-// failed is the record of a request that ends without a result.
+// failed returns the record of a request that ends without a result.
 func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record {
 	r = marked(r)
 	r.Status, r.CompletedAt = resnet18cloud.StatusFailed, now
@@ -49,29 +49,30 @@ func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record 
 	return r
 }
 
-// cancelled is the record of a request that its client withdrew.
+// cancelled returns the record of a request that its client cancelled.
 func cancelled(r store.Record, now time.Time) store.Record {
 	r = marked(r)
 	r.Status, r.CompletedAt = resnet18cloud.StatusCancelled, now
 	return r
 }
 
-// restarted is the record of a request that starts again after the end that known holds. fresh is the record of the new
-// submission. It is queued now, however long its upload took: books.go judges by this time whether it should have a job.
+// restarted returns the record of a request that is restarted after it ended as in known. fresh is the record of the
+// new submission. QueuedAt is now, however long the upload took, because reconciliation decides by this time whether
+// a job must exist.
 func restarted(known, fresh store.Record, now time.Time) store.Record {
 	fresh.Generation, fresh.Revision, fresh.QueuedAt = known.Generation+1, known.Revision, now
 	fresh.Marks = known.Marks
 	return marked(fresh)
 }
 
-// withdrawn takes a restart back whose job could not be queued: the request has its earlier end again. The generation
-// stays, so that the job, should it have been queued after all, finds a request that has ended.
-func withdrawn(restart, known store.Record) store.Record {
+// rolledBack undoes a restart whose job could not be queued: the request returns to its earlier outcome. It keeps the
+// new generation, so that the job finds an ended request in case it was queued after all.
+func rolledBack(restart, known store.Record) store.Record {
 	known.Generation, known.Revision, known.Marks = restart.Generation, restart.Revision, restart.Marks
 	return marked(known)
 }
 
-// maxMarks is how many marks a record keeps: those of the last eight generations.
+// maxMarks is the number of marks kept in a record: those of the last eight generations.
 const maxMarks = 16
 
 // marked adds a mark to the record.
@@ -81,16 +82,16 @@ func marked(r store.Record) store.Record {
 	return r
 }
 
-// markOf is the mark of the record's last start or end.
+// markOf returns the mark of the record's last start or end.
 func markOf(r store.Record) string {
 	if len(r.Marks) == 0 {
-		return "" // written before there were marks
+		return "" // written by a version without marks
 	}
 	return r.Marks[len(r.Marks)-1]
 }
 
-// hasMark reports whether the record, or an earlier version of it, was written with the mark.
+// hasMark reports whether the record or an earlier version of it was written with the mark.
 func hasMark(r store.Record, mark string) bool { return mark != "" && slices.Contains(r.Marks, mark) }
 
-// newMark returns a text that no other call returns, of 13 characters at most.
+// newMark returns a random unique string of at most 13 characters.
 func newMark() string { return strconv.FormatUint(rand.Uint64(), 36) }

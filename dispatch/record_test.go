@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// wantRecord compares records without their marks, of which got must have n that differ.
+// wantRecord compares records without their marks, of which got must have n different ones.
 func wantRecord(t *testing.T, got, want store.Record, n int) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(store.Record{}, "Marks")); diff != "" {
@@ -71,11 +71,11 @@ func TestRecordWithoutResult(t *testing.T) {
 	wantRecord(t, failed(newRecord(testJob), e, noon), want, 2)
 }
 
-// TestRecordRestarted: nothing of the earlier end is left but its marks, and all of it comes back when the restart is
-// taken back.
+// TestRecordRestarted checks that a restart keeps nothing of the earlier outcome but its marks, and that a rollback
+// restores all of it.
 func TestRecordRestarted(t *testing.T) {
 	t.Parallel()
-	known := failed(started(newRecord(testJob), noon), errLost(), noon.Add(time.Second))
+	known := failed(started(newRecord(testJob), noon), errLostJob(), noon.Add(time.Second))
 	known.Revision = 7
 	job := testJob
 	job.Deadline, job.Generation, job.Priority = time.Time{}, 0, resnet18cloud.PriorityInteractive
@@ -90,7 +90,7 @@ func TestRecordRestarted(t *testing.T) {
 	restart.Revision = 8
 	want = known
 	want.Generation, want.Revision = 3, 8
-	back := withdrawn(restart, known)
+	back := rolledBack(restart, known)
 	wantRecord(t, back, want, 4)
 	if !hasMark(back, markOf(restart)) {
 		t.Error("the mark of the restart is gone")

@@ -11,41 +11,41 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// recorder is the only place where requests are counted, for /status and for metrics. Over all dispatchers that share a
-// queue, since its start, and when all doubts are settled:
+// recorder is the only place that counts requests, for /status and for metrics. Across all dispatchers that share a
+// queue, since its creation, and once all unconfirmed writes are resolved:
 //
 //	accepted = completed + failed + cancelled + unfinished
 //
-// A request is accepted when its record exists, and once more each time it is started again.
+// A request counts as accepted when its record exists, and again each time it is restarted.
 type recorder struct {
 	stats   *stats
 	metrics *metrics
 
-	mu     sync.Mutex
-	doubts map[string][]doubt // guarded by mu: by id
+	mu          sync.Mutex
+	unconfirmed map[string][]unconfirmed // guarded by mu: by ID
 }
 
-// doubt is a record whose write may or may not have succeeded: a request's start, or its end. It is counted when the
-// present record shows that the write succeeded.
-type doubt struct {
-	record    store.Record
-	takenBack string // the start was taken back if the present record has this mark; empty: it was not
+// unconfirmed is a record whose write may or may not have succeeded: the start of a request, or its end. It is
+// counted when the current record shows that the write succeeded.
+type unconfirmed struct {
+	record   store.Record
+	rollback string // the start was rolled back if the current record has this mark; empty if it was not
 }
 
-// maxDoubts bounds the memory for doubts. Beyond them counts may be off.
-const maxDoubts = 10_000
+// maxUnconfirmed limits the memory for unconfirmed writes. Beyond it, counts may be inaccurate.
+const maxUnconfirmed = 10_000
 
 func newRecorder(now time.Time) *recorder {
-	return &recorder{stats: newStats(now), doubts: map[string][]doubt{}}
+	return &recorder{stats: newStats(now), unconfirmed: map[string][]unconfirmed{}}
 }
 
-// accepted counts a request that was accepted, with the number of jobs that wait.
+// accepted counts an accepted request, with the number of waiting jobs.
 func (c *recorder) accepted(r store.Record, waiting queue.Depth) {
 	c.stats.accepted(r, waiting.Total())
 	c.metrics.accepted.WithLabelValues(string(r.Priority)).Inc()
 }
 
-// refused counts a submission that was not accepted.
+// refused counts a rejected submission.
 func (c *recorder) refused(err error) {
 	e := resnet18cloud.AsError(err)
 	if e.Code == resnet18cloud.CodeFull {
@@ -54,62 +54,62 @@ func (c *recorder) refused(err error) {
 	c.metrics.refused.WithLabelValues(string(e.Code)).Inc()
 }
 
-// ended counts a request that has ended.
+// ended counts the end of a request.
 func (c *recorder) ended(r store.Record) {
 	c.stats.ended(r)
 	c.metrics.ended(r)
 }
 
-// retried counts a job that goes back to the queue because replicas failed it or had no room.
+// retried counts a job returned to the queue because replicas failed or had no free slot.
 func (c *recorder) retried() { c.metrics.retries.Inc() }
 
-// attempted counts an image sent to a replica.
+// attempted counts an attempt to classify an image on a replica.
 func (c *recorder) attempted(outcome string) { c.metrics.attempts.WithLabelValues(outcome).Inc() }
 
-// answered counts a replica's answer, after so much time.
+// answered counts a replica's response and its duration.
 func (c *recorder) answered(r resnet18cloud.Result, took time.Duration) {
 	c.stats.served(took)
 	c.stats.answered(r, took)
 }
 
-// doubt notes that a record that starts or ends a request may or may not have been written.
-func (c *recorder) doubt(r store.Record) { c.addDoubts(r.ID, doubt{record: r}) }
+// addUnconfirmed notes that a record that starts or ends a request may or may not have been written.
+func (c *recorder) addUnconfirmed(r store.Record) { c.add(r.ID, unconfirmed{record: r}) }
 
-// doubtTakenBack notes that a restart may or may not have been taken back.
-func (c *recorder) doubtTakenBack(restart, back store.Record) {
-	c.addDoubts(restart.ID, doubt{record: restart, takenBack: markOf(back)})
+// addUnconfirmedRollback notes that a restart may or may not have been rolled back.
+func (c *recorder) addUnconfirmedRollback(restart, back store.Record) {
+	c.add(restart.ID, unconfirmed{record: restart, rollback: markOf(back)})
 }
 
-func (c *recorder) addDoubts(id string, doubts ...doubt) {
+func (c *recorder) add(id string, unconfirmed ...unconfirmed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(doubts) > 0 && len(c.doubts) < maxDoubts {
-		c.doubts[id] = append(c.doubts[id], doubts...)
+	if len(unconfirmed) > 0 && len(c.unconfirmed) < maxUnconfirmed {
+		c.unconfirmed[id] = append(c.unconfirmed[id], unconfirmed...)
 	}
 }
 
-// doubtful returns the ids of requests that are in doubt.
-func (c *recorder) doubtful() []string {
+// unconfirmedIDs returns the IDs of requests with unconfirmed writes.
+func (c *recorder) unconfirmedIDs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Collect(maps.Keys(c.doubts))
+	return slices.Collect(maps.Keys(c.unconfirmed))
 }
 
-// takeDoubts removes and returns the doubts about a request. The caller then reads its record, and settles them or adds
-// them again.
-func (c *recorder) takeDoubts(id string) []doubt {
+// takeUnconfirmed removes and returns the unconfirmed writes of a request. The caller then reads the record, and
+// resolves the writes or adds them again.
+func (c *recorder) takeUnconfirmed(id string) []unconfirmed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	doubts := c.doubts[id]
-	delete(c.doubts, id)
-	return doubts
+	unconfirmed := c.unconfirmed[id]
+	delete(c.unconfirmed, id)
+	return unconfirmed
 }
 
-// settle counts what the present record shows to have happened.
-func (c *recorder) settle(doubts []doubt, present store.Record, waiting queue.Depth) {
-	for _, d := range doubts {
+// resolve counts the writes that the current record shows to have succeeded.
+func (c *recorder) resolve(unconfirmed []unconfirmed, present store.Record, waiting queue.Depth) {
+	for _, d := range unconfirmed {
 		switch {
-		case !hasMark(present, markOf(d.record)) || hasMark(present, d.takenBack):
+		case !hasMark(present, markOf(d.record)) || hasMark(present, d.rollback):
 		case d.record.Status.Final():
 			c.ended(d.record)
 		default:

@@ -15,7 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 )
 
-// newTestDispatcher makes a dispatcher on memory that does not run.
+// newTestDispatcher creates a dispatcher with in-memory storage that does not run.
 func newTestDispatcher(t *testing.T) *Dispatcher {
 	t.Helper()
 	d, err := New(Config{Queue: memqueue.New(10, time.Second), Store: memstore.New(time.Hour, 100), QueueCapacity: 10})
@@ -25,7 +25,7 @@ func newTestDispatcher(t *testing.T) *Dispatcher {
 	return d
 }
 
-// figures are what a recorder has counted.
+// figures are the counts of a recorder.
 type figures struct {
 	Accepted, Completed, Failed, Cancelled int
 	Offered, Refused                       int64
@@ -54,7 +54,7 @@ func TestRecorder(t *testing.T) {
 	c.refused(errors.New("internal"))
 	c.ended(completed(started(queued, noon), resnet18cloud.Result{}, false, noon))
 	c.ended(completed(queued, resnet18cloud.Result{}, true, noon))
-	c.ended(failed(queued, errLost(), noon))
+	c.ended(failed(queued, errLostJob(), noon))
 	c.ended(cancelled(queued, noon))
 	want := figures{Accepted: 2, Completed: 2, Failed: 1, Cancelled: 1, Offered: 2, Refused: 1, Peak: 3, MetricsAccepted: 2, MetricsEnded: 4}
 	if diff := cmp.Diff(want, counted(t, d)); diff != "" {
@@ -74,42 +74,42 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// TestDoubts: a write whose success was not heard is counted when, and only when, the record shows it.
-func TestDoubts(t *testing.T) {
+// TestUnconfirmed checks that a write whose success is unknown is counted if and only if the record shows it.
+func TestUnconfirmed(t *testing.T) {
 	t.Parallel()
 	start := newRecord(testJob)
-	end := failed(start, errLost(), noon)
+	end := failed(start, errLostJob(), noon)
 	restart := restarted(end, newRecord(testJob), noon)
-	back := withdrawn(restart, end)
-	other := failed(restart, errLost(), noon)
+	back := rolledBack(restart, end)
+	other := failed(restart, errLostJob(), noon)
 	tests := map[string]struct {
 		doubt   func(*recorder)
 		present store.Record
 		want    figures
 	}{
-		"started":                   {func(c *recorder) { c.doubt(start) }, start, figures{Accepted: 1}},
-		"started, and ended":        {func(c *recorder) { c.doubt(start) }, end, figures{Accepted: 1}},
-		"started, and again":        {func(c *recorder) { c.doubt(start) }, restart, figures{Accepted: 1}},
-		"not started":               {func(c *recorder) { c.doubt(start) }, newRecord(testJob), figures{}},
-		"ended":                     {func(c *recorder) { c.doubt(end) }, end, figures{Failed: 1}},
-		"ended, and started again":  {func(c *recorder) { c.doubt(end) }, restart, figures{Failed: 1}},
-		"not ended":                 {func(c *recorder) { c.doubt(end) }, start, figures{}},
-		"ended by another":          {func(c *recorder) { c.doubt(end) }, failed(start, errLost(), noon), figures{}},
-		"started and ended":         {func(c *recorder) { c.doubt(start); c.doubt(end) }, end, figures{Accepted: 1, Failed: 1}},
-		"restart taken back":        {func(c *recorder) { c.doubtTakenBack(restart, back) }, back, figures{}},
-		"restart not taken back":    {func(c *recorder) { c.doubtTakenBack(restart, back) }, restart, figures{Accepted: 1}},
-		"restart ended by another":  {func(c *recorder) { c.doubtTakenBack(restart, back) }, other, figures{Accepted: 1}},
-		"nothing":                   {func(*recorder) {}, start, figures{}},
-		"record from before marks":  {func(c *recorder) { c.doubt(start) }, store.Record{ID: "id"}, figures{}},
-		"doubt about another, only": {func(c *recorder) { r := start; r.ID = "x"; c.doubt(r) }, start, figures{}},
+		"started":                        {func(c *recorder) { c.addUnconfirmed(start) }, start, figures{Accepted: 1}},
+		"started, and ended":             {func(c *recorder) { c.addUnconfirmed(start) }, end, figures{Accepted: 1}},
+		"started, and restarted":         {func(c *recorder) { c.addUnconfirmed(start) }, restart, figures{Accepted: 1}},
+		"not started":                    {func(c *recorder) { c.addUnconfirmed(start) }, newRecord(testJob), figures{}},
+		"ended":                          {func(c *recorder) { c.addUnconfirmed(end) }, end, figures{Failed: 1}},
+		"ended, and restarted":           {func(c *recorder) { c.addUnconfirmed(end) }, restart, figures{Failed: 1}},
+		"not ended":                      {func(c *recorder) { c.addUnconfirmed(end) }, start, figures{}},
+		"ended by another":               {func(c *recorder) { c.addUnconfirmed(end) }, failed(start, errLostJob(), noon), figures{}},
+		"started and ended":              {func(c *recorder) { c.addUnconfirmed(start); c.addUnconfirmed(end) }, end, figures{Accepted: 1, Failed: 1}},
+		"restart rolled back":            {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, back, figures{}},
+		"restart not rolled back":        {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, restart, figures{Accepted: 1}},
+		"restart ended by another":       {func(c *recorder) { c.addUnconfirmedRollback(restart, back) }, other, figures{Accepted: 1}},
+		"nothing":                        {func(*recorder) {}, start, figures{}},
+		"record without marks":           {func(c *recorder) { c.addUnconfirmed(start) }, store.Record{ID: "id"}, figures{}},
+		"another request is unconfirmed": {func(c *recorder) { r := start; r.ID = "x"; c.addUnconfirmed(r) }, start, figures{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newTestDispatcher(t)
 			test.doubt(d.recorder)
-			for range 2 { // the second time there is no doubt
-				d.recorder.settle(d.recorder.takeDoubts("id"), test.present, queue.Depth{})
+			for range 2 { // the second time there is nothing left to resolve
+				d.recorder.resolve(d.recorder.takeUnconfirmed("id"), test.present, queue.Depth{})
 			}
 			got := counted(t, d)
 			got = figures{Accepted: got.Accepted, Failed: got.Failed}
@@ -123,15 +123,15 @@ func TestDoubts(t *testing.T) {
 func TestDoubtsAreBounded(t *testing.T) {
 	t.Parallel()
 	c := newRecorder(noon)
-	for i := range maxDoubts + 10 {
-		c.doubt(store.Record{ID: fmt.Sprint(i)})
+	for i := range maxUnconfirmed + 10 {
+		c.addUnconfirmed(store.Record{ID: fmt.Sprint(i)})
 	}
-	if n := len(c.doubtful()); n != maxDoubts {
-		t.Errorf("%d in doubt, want %d", n, maxDoubts)
+	if n := len(c.unconfirmedIDs()); n != maxUnconfirmed {
+		t.Errorf("%d unconfirmed, want %d", n, maxUnconfirmed)
 	}
-	c.takeDoubts("0")
-	c.addDoubts("none")
-	if n := len(c.doubtful()); n != maxDoubts-1 {
-		t.Errorf("%d in doubt after one was settled, want %d", n, maxDoubts-1)
+	c.takeUnconfirmed("0")
+	c.add("none")
+	if n := len(c.unconfirmedIDs()); n != maxUnconfirmed-1 {
+		t.Errorf("%d unconfirmed after one was resolved, want %d", n, maxUnconfirmed-1)
 	}
 }

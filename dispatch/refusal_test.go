@@ -9,8 +9,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 )
 
-// Two clients that read the answer only after they have sent everything. Their arguments are a URL, a media type and a
-// number of bytes, and so on; for each request they print a line: the status, or why there is none.
+// Two clients that read the response only after they have sent everything. Their arguments are triples of a URL, a
+// media type and a number of bytes; for each they print a line: the status, or the error.
 const (
 	pythonClient = `
 import http.client, sys, urllib.parse
@@ -33,8 +33,8 @@ for at in range(1, len(sys.argv), 3):
 } })()`
 )
 
-// TestRefusalsAreSeen holds that Python's http.client and Node's fetch see why a large upload is refused, at the
-// dispatcher and at a replica.
+// TestRefusalsAreSeen checks that Python's http.client and Node's fetch receive the status if a large upload is
+// rejected, by the dispatcher and by a replica.
 func TestRefusalsAreSeen(t *testing.T) {
 	t.Parallel()
 	c := startServing(t, dispatch.Config{}, 1, opened())

@@ -17,8 +17,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
 )
 
-// TestKeyAfterDeadline: the retry of a request that ran out of time, with the same idempotency key and more time, is
-// classified, under the same id.
+// TestKeyAfterDeadline checks that a request whose deadline has passed can be retried with the same idempotency key
+// and more time, and is classified under the same ID.
 func TestKeyAfterDeadline(t *testing.T) {
 	t.Parallel()
 	c := startServing(t, dispatch.Config{CacheSize: -1}, 1, opened())
@@ -35,13 +35,13 @@ func TestKeyAfterDeadline(t *testing.T) {
 	if status["total_requests"] != 2.0 || status["failed_requests"] != 1.0 || status["successful_requests"] != 1.0 {
 		t.Errorf("counts after a restart: %v", status)
 	}
-	// The second retry gets the result, as it always did.
+	// The second retry gets the result, as always.
 	if a := c.post("/predict_async", "c.jpg", "x", "Idempotency-Key", "order 66"); a.status != http.StatusOK || a.json(t)["result"] == nil {
 		t.Errorf("retry after completion = %d %s", a.status, a.body)
 	}
 }
 
-// TestKeyAfterEnd: after which ends a request starts again, and how it is then told.
+// TestKeyAfterEnd checks after which outcomes a request is restarted, and the response.
 func TestKeyAfterEnd(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -65,7 +65,7 @@ func TestKeyAfterEnd(t *testing.T) {
 			id := c.submit("a.jpg", "x", "Idempotency-Key", "k")
 			<-g.arrived
 			c.end(s, id, test.status, test.code)
-			g.open <- struct{}{} // the worker's result comes too late
+			g.open <- struct{}{} // the worker's result is too late
 			c.eventually("the job has left the queue", func() bool { return c.get("/status").json(t)["processing"] == 0.0 })
 
 			a := c.post("/predict_async", "a.jpg", "x", "Idempotency-Key", "k")
@@ -110,7 +110,7 @@ func (c *client) end(s store.Store, id string, status resnet18cloud.Status, code
 	}
 }
 
-// TestKeyRestartedByMany: of clients that retry at the same time one restarts the request, and all get it.
+// TestKeyRestartedByMany checks that one of several concurrent retries restarts the request, and that all get it.
 func TestKeyRestartedByMany(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -143,11 +143,11 @@ func TestKeyRestartedByMany(t *testing.T) {
 	})
 }
 
-// TestKeyNotRestarted: a restart whose job cannot be stored leaves the request with its earlier end, and the next one
-// succeeds.
+// TestKeyNotRestarted checks that a restart whose job cannot be stored leaves the request with its earlier outcome,
+// and that the next one succeeds.
 func TestKeyNotRestarted(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]queuetest.Fault{"refused": queuetest.Refused, "unheard": queuetest.Unheard} {
+	for name, fault := range map[string]queuetest.Fault{"refused": queuetest.Refused, "unheard": queuetest.Unacknowledged} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var publish atomic.Int64
@@ -157,7 +157,7 @@ func TestKeyNotRestarted(t *testing.T) {
 				}
 				return queuetest.Fault(publish.Load())
 			}}
-			// Without replicas a job that was stored stays where it is.
+			// Without replicas a stored job stays where it is.
 			c := start(t, dispatch.Config{Queue: q, Store: memstore.New(time.Hour, 100)})
 			id := c.submit("a.jpg", "x", "Idempotency-Key", "k")
 			c.do(http.NewRequest(http.MethodDelete, c.url+"/result/"+id, nil))
@@ -190,11 +190,11 @@ func TestKeyNotRestarted(t *testing.T) {
 	}
 }
 
-// TestAcceptedIsCountedOnce: a submission whose record cannot be stored is answered with 503 and not counted as accepted
-// until its record exists.
+// TestAcceptedIsCountedOnce checks that a submission whose record cannot be stored gets a 503 and is not counted as
+// accepted until its record exists.
 func TestAcceptedIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unheard} {
+	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unacknowledged} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var create atomic.Int64

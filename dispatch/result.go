@@ -11,12 +11,12 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// result tells where a request stands: GET /result/{id}, with ?wait=20s as soon as it has ended or the time
-// is up.
+// result returns the state of a request: GET /result/{id}. With ?wait=20s it waits until the request has ended, or
+// until the time has passed.
 func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
 	if !ok {
-		d.writeForeignID(w)
+		d.writeInvalidID(w)
 		return nil
 	}
 	record, err := d.lookup(r.Context(), id)
@@ -26,7 +26,7 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	if text := r.URL.Query().Get("wait"); text != "" {
 		wait, err := parseSeconds(text)
 		if err != nil || wait < 0 {
-			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "wait is not a time", Hint: "say ?wait=20s"}
+			return errInvalid("wait is not a duration", "for example ?wait=20s")
 		}
 		ctx, done := httpx.Yielding(r.Context())
 		defer done()
@@ -38,30 +38,29 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// writeForeignID answers for an id that is not a UUID. No request has such an id, and the text is the client's, so
-// neither the store nor the log gets it.
-func (d *Dispatcher) writeForeignID(w http.ResponseWriter) { httpx.WriteError(w, d.notFound()) }
+// writeInvalidID responds to an ID that is not a UUID. No request has such an ID, and the text comes from the client,
+// so it is passed neither to the store nor to the log.
+func (d *Dispatcher) writeInvalidID(w http.ResponseWriter) { httpx.WriteError(w, d.notFound()) }
 
 func (d *Dispatcher) notFound() *resnet18cloud.Error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
 		Hint: "results are kept for " + d.cfg.ResultTTL.String()}
 }
 
-// lookup finds a record, and ends it when its time is up: a job that waits for a replica is not looked at
-// before one has room.
+// lookup returns a record, and ends the request if it is overdue: no worker sees a waiting job before a replica has a
+// free slot.
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
-	due := d.salvageDue() // asked first: it may be over by the time the store has answered
+	due := d.recoveryPending() // checked first, because recovery may finish before the store responds
 	record, err := d.store.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		lost, ending := d.salvaged(ctx, id)
+		lost, ending := d.endIfLost(ctx, id)
 		switch {
 		case ending != nil:
 			return record, d.unavailable(ctx, "Results are", ending)
 		case lost:
 			record, err = d.store.Get(ctx, id)
 		case due:
-			return record, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Results are being compared with the accepted requests after a fault",
-				Hint: "ask again in a moment", RetryAfter: time.Second}
+			return record, errUnavailable("Results are being checked after a storage failure", "try again in a moment", time.Second)
 		}
 	}
 	switch {
@@ -73,7 +72,7 @@ func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error
 	return d.expire(ctx, record)
 }
 
-// expire ends the record when its time is up, and returns it as it is then.
+// expire ends the request if it is overdue, and returns the current record.
 func (d *Dispatcher) expire(ctx context.Context, r store.Record) (store.Record, error) {
 	for !r.Status.Final() {
 		now := time.Now()
@@ -84,16 +83,28 @@ func (d *Dispatcher) expire(ctx context.Context, r store.Record) (store.Record, 
 		end := failed(r, over, now)
 		present, err := d.finish(ctx, end, over)
 		if err != nil {
-			d.recorder.doubt(end)
+			d.recorder.addUnconfirmed(end)
 			return r, d.unavailable(ctx, "Results are", err)
 		}
+		d.leaveQueue(ctx, r, present)
 		r = present
 	}
 	return r, nil
 }
 
-// wait returns the record when it is final, when its deadline has passed, when limit has, or when this
-// dispatcher is stopping.
+// leaveQueue removes the job of a request that has ended while it was waiting. Otherwise the job would take a place in
+// the queue until a replica is free. On an error it stays until then.
+func (d *Dispatcher) leaveQueue(ctx context.Context, before, now store.Record) {
+	if before.Status != resnet18cloud.StatusQueued || !now.Status.Final() || now.Generation != before.Generation {
+		return
+	}
+	if err := d.queue.Remove(ctx, now.ID, now.Generation); err != nil {
+		d.cfg.Log.InfoContext(ctx, "job of an ended request stays in the queue", "request_id", now.ID, "error", err)
+	}
+}
+
+// wait returns the record when it is final, when its deadline or the limit has passed, or when this dispatcher is
+// stopping.
 func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Duration) (store.Record, error) {
 	if r.Status.Final() {
 		return r, nil
@@ -108,12 +119,12 @@ func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Durati
 	return d.expire(context.WithoutCancel(ctx), r)
 }
 
-// cancelResult withdraws a request: DELETE /result/{id}. One that has ended stays as it is, which the answer
-// shows.
+// cancelResult cancels a request: DELETE /result/{id}. A request that has already ended is not changed, and the
+// response says so.
 func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error {
 	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
 	if !ok {
-		d.writeForeignID(w)
+		d.writeInvalidID(w)
 		return nil
 	}
 	record, err := d.lookup(r.Context(), id)
@@ -124,15 +135,14 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	if record.Status != resnet18cloud.StatusCancelled {
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
-			Message: "Request has ended already: it is " + string(record.Status)}
+		return errConflict("Request has already ended: it is "+string(record.Status), "")
 	}
 	d.writeResult(w, record)
 	return nil
 }
 
-// cancel ends the request unless it has ended, and returns how it did. Its job leaves the queue when its
-// turn comes; a replica that works on it is stopped if this dispatcher had sent it.
+// cancel ends the request unless it has already ended, and returns the final record. A waiting job leaves the queue; if
+// this dispatcher has sent it to a replica, that attempt is cancelled.
 func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error) {
 	r, err := d.store.Get(ctx, id)
 	if err != nil {
@@ -142,12 +152,13 @@ func (d *Dispatcher) cancel(ctx context.Context, id string) (store.Record, error
 		end := cancelled(r, time.Now())
 		present, err := d.finish(ctx, end, nil)
 		if err != nil {
-			d.recorder.doubt(end)
+			d.recorder.addUnconfirmed(end)
 			return r, d.unavailable(ctx, "Results are", err)
 		}
 		if hasMark(present, markOf(end)) {
 			d.inFlight.cancel(id, end.Generation)
 		}
+		d.leaveQueue(ctx, r, present)
 		r = present
 	}
 	return r, nil

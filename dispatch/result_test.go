@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
 )
 
-// TestExpire: a reader ends a request whose time is up, a grace later than its worker would.
+// TestExpire checks that a reader ends an overdue request, a grace period later than its worker would.
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -20,11 +20,11 @@ func TestExpire(t *testing.T) {
 		code  resnet18cloud.Code
 		err   bool
 	}{
-		"in time":            {-time.Second, storetest.None, "", false},
-		"within the grace":   {200 * time.Millisecond, storetest.None, "", false},
-		"late":               {250 * time.Millisecond, storetest.None, "deadline", false},
-		"late, store away":   {250 * time.Millisecond, storetest.Refused, "", true},
-		"late, store unsure": {250 * time.Millisecond, storetest.Repeated, "deadline", false},
+		"in time":                 {-time.Second, storetest.None, "", false},
+		"within the grace period": {200 * time.Millisecond, storetest.None, "", false},
+		"late":                    {250 * time.Millisecond, storetest.None, "deadline", false},
+		"late, store unavailable": {250 * time.Millisecond, storetest.Refused, "", true},
+		"late, store unsure":      {250 * time.Millisecond, storetest.Repeated, "deadline", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -58,11 +58,11 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// TestWait: a client waits until the request ends, its time is up, or the dispatcher stops.
+// TestWait checks that a client waits until the request ends, its deadline passes, or the dispatcher stops.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		deadline, limit, end, drain time.Duration // from now; 0: none
+		deadline, limit, end, drain time.Duration // from now; 0 means none
 		took                        time.Duration
 		status                      resnet18cloud.Status
 	}{
@@ -94,13 +94,13 @@ func TestWait(t *testing.T) {
 				if again, err := b.wait(t.Context(), got, time.Minute); got.Status.Final() && (err != nil || again.Status != got.Status || time.Since(begun) != test.took) {
 					t.Errorf("wait for what has ended = %s, %v", again.Status, err)
 				}
-				b.drain() // so that nothing is left behind
+				b.drain() // otherwise it would remain in the bubble
 			})
 		})
 	}
 }
 
-// TestCancel: what a withdrawal comes to, and what it stops.
+// TestCancel checks the outcome of a cancellation, and what it stops.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -113,9 +113,9 @@ func TestCancel(t *testing.T) {
 		stops   bool
 	}{
 		"queued":         {nil, storetest.None, false, "cancelled", 1, 1, true},
-		"ended":          {func(r store.Record) store.Record { return failed(r, errLost(), noon) }, storetest.None, false, "failed", 0, 0, false},
+		"ended":          {func(r store.Record) store.Record { return failed(r, errLostJob(), noon) }, storetest.None, false, "failed", 0, 0, false},
 		"store away":     {nil, storetest.Refused, true, "queued", 0, 0, false},
-		"store unheard":  {nil, storetest.Unheard, true, "cancelled", 0, 1, false},
+		"store unheard":  {nil, storetest.Unacknowledged, true, "cancelled", 0, 1, false},
 		"store repeated": {nil, storetest.Repeated, false, "cancelled", 1, 1, true},
 	}
 	for name, test := range tests {
@@ -142,20 +142,20 @@ func TestCancel(t *testing.T) {
 					t.Errorf("cancel = %s, %v", got.Status, err)
 				}
 				if errors.Is(stopped, errCancelled) != test.stops {
-					t.Errorf("the work was stopped with %v, want %t", stopped, test.stops)
+					t.Errorf("the job was cancelled with %v, want %t", stopped, test.stops)
 				}
 				if got := counted(t, b.Dispatcher).Cancelled; got != test.counts {
 					t.Errorf("%d counted, want %d", got, test.counts)
 				}
 				fault = storetest.None
-				if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+				if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 					t.Fatal(err)
 				}
 				if got := b.get(t, job.ID).Status; got != test.status {
 					t.Errorf("record is %s, want %s", got, test.status)
 				}
 				if got := counted(t, b.Dispatcher).Cancelled; got != test.settled {
-					t.Errorf("%d counted when all was well again, want %d", got, test.settled)
+					t.Errorf("%d counted after recovery, want %d", got, test.settled)
 				}
 			})
 		})

@@ -6,17 +6,17 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// routes is the whole surface of a dispatcher. docs/api.md describes it to users.
+// routes returns the handler of the dispatcher's HTTP API. docs/api.md documents it for users.
 func (d *Dispatcher) routes() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(d.cfg.Log, h)) }
-	handle("POST /predict_async", d.opened(d.predictAsync))
-	handle("POST /predict", d.opened(d.predict))
-	handle("POST /predict_batch", d.opened(d.predictBatch))
-	handle("GET /result/{id}", d.opened(d.result))
-	handle("DELETE /result/{id}", d.opened(d.cancelResult))
-	handle("GET /results", d.opened(d.results))
-	handle("GET /status", d.opened(d.status))
+	handle("POST /predict_async", d.whenReady(d.predictAsync))
+	handle("POST /predict", d.whenReady(d.predict))
+	handle("POST /predict_batch", d.whenReady(d.predictBatch))
+	handle("GET /result/{id}", d.whenReady(d.result))
+	handle("DELETE /result/{id}", d.whenReady(d.cancelResult))
+	handle("GET /results", d.whenReady(d.results))
+	handle("GET /status", d.whenReady(d.status))
 	handle("GET /cache/stats", d.cacheStats)
 	handle("POST /cache/clear", d.cacheClear)
 	handle("GET /health", d.health)

@@ -9,8 +9,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 )
 
-// TestScalingTotals: what an autoscaler reads counts images that wanted a replica: not those from the cache, but
-// those refused; and the time in which workers were busy, by what replicas say.
+// TestScalingTotals checks that the totals for autoscalers count images that needed a replica: not those from the
+// cache, but including rejected ones; and the time in which workers were busy, as reported by replicas.
 func TestScalingTotals(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -45,7 +45,7 @@ func TestScalingTotals(t *testing.T) {
 	if refused == 0 || broken["status"] != "failed" {
 		t.Errorf("%d refused, broken image %v: the test is to have both", refused, broken["status"])
 	}
-	// Decode, preprocess and inference are 7 ms together.
+	// Decode, preprocess and inference take 7 ms together.
 	if busy := scaling["service_seconds"].(float64); math.Abs(busy-0.007*float64(len(ids))) > 1e-6 {
 		t.Errorf("service_seconds %v, want 7 ms for each of %d", busy, len(ids))
 	}

@@ -8,27 +8,27 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// stats are the figures behind /status and the estimates.
+// stats are the numbers behind /status and the estimates.
 type stats struct {
 	started time.Time
 
 	mu         sync.Mutex // guards all below
 	total      int        // requests accepted or answered from the cache
 	completed  int
-	worked     int // completed, and not from the cache
+	worked     int // completed without the cache
 	failed     int
 	cancelled  int
-	last       time.Time     // when the last request arrived
-	peak       int           // most jobs seen waiting
-	processing time.Duration // sums over worked
+	last       time.Time     // arrival of the last request
+	peak       int           // largest number of waiting jobs seen
+	processing time.Duration // sum over worked
 	queueing   time.Duration
 	demand     scalingMetrics // for autoscalers; Queueing and Failed are above
-	service    time.Duration  // smoothed time an image occupies a slot; 0 before the first
+	service    time.Duration  // smoothed time an image occupies a slot; 0 before the first image
 }
 
 func newStats(now time.Time) *stats { return &stats{started: now} }
 
-// accepted notes a request, and how many were waiting with it.
+// accepted counts a request, and records how many jobs were waiting.
 func (s *stats) accepted(r store.Record, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +42,7 @@ func (s *stats) accepted(r store.Record, waiting int) {
 	}
 }
 
-// refused notes an image that wanted a replica and found the queue full.
+// refused counts an image that needed a replica and found the queue full.
 func (s *stats) refused() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,7 +50,7 @@ func (s *stats) refused() {
 	s.demand.Refused++
 }
 
-// ended notes the end of a request.
+// ended counts the end of a request.
 func (s *stats) ended(r store.Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +69,7 @@ func (s *stats) ended(r store.Record) {
 	}
 }
 
-// processingTime is the time from a request's last start to its end. Answers from the cache take none.
+// processingTime returns the time from a request's last start to its end. Results from the cache take none.
 func processingTime(r store.Record) time.Duration {
 	if r.StartedAt.IsZero() || r.CompletedAt.IsZero() {
 		return 0
@@ -77,7 +77,7 @@ func processingTime(r store.Record) time.Duration {
 	return max(0, r.CompletedAt.Sub(r.StartedAt))
 }
 
-// queueTime is the time from a request's arrival to its last start.
+// queueTime returns the time from a request's arrival to its last start.
 func queueTime(r store.Record) time.Duration {
 	if r.StartedAt.IsZero() {
 		return 0
@@ -85,8 +85,8 @@ func queueTime(r store.Record) time.Duration {
 	return max(0, r.StartedAt.Sub(r.QueuedAt))
 }
 
-// answered notes how long a replica's worker was busy with an image: what the replica says, or else the
-// whole attempt.
+// answered adds the time a replica's worker was busy with an image: as reported by the replica, or else the duration
+// of the whole attempt.
 func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
 	busy := r.Timing.Decode + r.Timing.Preprocess + r.Timing.Inference
 	if busy == 0 {
@@ -101,8 +101,8 @@ func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
 	s.demand.ServiceSeconds += busy.Seconds()
 }
 
-// served notes how long an image occupied a slot: the mean moves a sixteenth of the way, so that it forgets
-// an image after some fifty others.
+// served updates the mean time an image occupies a slot. It is exponentially smoothed by 1/16, so an image is
+// forgotten after about fifty others.
 func (s *stats) served(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *stats) served(d time.Duration) {
 	s.service += (d - s.service) / 16
 }
 
-// serviceTime is the smoothed time that an image holds a slot of a replica; 0 before the first.
+// serviceTime returns the smoothed time an image occupies a slot of a replica; 0 before the first image.
 func (s *stats) serviceTime() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// statusBody is the answer of GET /status: the prototype's fields with its names, nesting and units, and
-// ours behind them. Counts are of this dispatcher; queue and stored results are of all on the same NATS.
+// statusBody is the response of GET /status: the prototype's fields with its names, nesting and units, followed by
+// additional ones. Counts are of this dispatcher; queue and stored results are shared by all dispatchers on the same
+// NATS.
 type statusBody struct {
 	CacheMetrics       cacheMetrics       `json:"cache_metrics"`
 	EndpointURL        string             `json:"endpoint_url"`
@@ -25,18 +26,18 @@ type statusBody struct {
 	SuccessfulRequests int                `json:"successful_requests"`
 	TotalRequests      int                `json:"total_requests"`
 
-	Instance          string             `json:"instance"` // random, new at each start: totals of another instance start at 0
+	Instance          string             `json:"instance"` // random, new at each start; the totals of a new instance start at 0
 	CancelledRequests int                `json:"cancelled_requests"`
 	Endpoints         []forward.Endpoint `json:"endpoints"`
 	Processing        int                `json:"processing"`               // images this dispatcher has sent to replicas
-	Slots             int                `json:"slots"`                    // images that healthy replicas take at a time
+	Slots             int                `json:"slots"`                    // images that healthy replicas can process at a time
 	Scaling           scalingMetrics     `json:"scaling"`                  // totals of this dispatcher, for autoscalers
-	EstimatedWait     *float64           `json:"estimated_wait,omitempty"` // seconds, for an image that arrived now
+	EstimatedWait     *float64           `json:"estimated_wait,omitempty"` // seconds, for an image that arrives now
 	Warning           string             `json:"warning,omitempty"`
-	StorageProblem    string             `json:"storage_problem,omitempty"` // why nothing can be stored now
+	StorageProblem    string             `json:"storage_problem,omitempty"` // why storage rejects writes
 }
 
-// cacheMetrics appear in /status and are all of /cache/stats. Rates are percentages.
+// cacheMetrics are part of /status and the body of /cache/stats. Rates are percentages.
 type cacheMetrics struct {
 	CacheHitRate float64 `json:"cache_hit_rate"`
 	CacheHits    int64   `json:"cache_hits"`
@@ -48,25 +49,25 @@ type cacheMetrics struct {
 	Utilization  float64 `json:"utilization"`
 }
 
-// scalingMetrics are totals since the start, from which an autoscaler takes differences.
+// scalingMetrics are totals since the start. An autoscaler uses their differences.
 type scalingMetrics struct {
-	Offered         int64   `json:"offered"`          // images that wanted a replica: not answered from the cache
-	Refused         int64   `json:"refused"`          // those that found the queue full
-	Completed       int64   `json:"completed"`        // those a replica has answered
-	Failed          int64   `json:"failed"`           // those that ended without an answer
-	ServiceSeconds  float64 `json:"service_seconds"`  // time that workers of replicas were busy with Completed
+	Offered         int64   `json:"offered"`          // images that needed a replica, not answered from the cache
+	Refused         int64   `json:"refused"`          // images that found the queue full
+	Completed       int64   `json:"completed"`        // images that a replica has classified
+	Failed          int64   `json:"failed"`           // images that ended without a result
+	ServiceSeconds  float64 `json:"service_seconds"`  // time that the replicas' workers spent on Completed
 	QueueingSeconds float64 `json:"queueing_seconds"` // time that requests waited for a replica
 }
 
 type healthMetrics struct {
 	ErrorRate            float64 `json:"error_rate"`             // percent of all requests
-	LastRequestTimestamp float64 `json:"last_request_timestamp"` // seconds since 1970; 0 before the first
+	LastRequestTimestamp float64 `json:"last_request_timestamp"` // seconds since 1970; 0 before the first request
 	Uptime               float64 `json:"uptime"`                 // seconds
 }
 
 type performanceMetrics struct {
 	AvgProcessingTime float64 `json:"avg_processing_time"` // seconds, of requests not answered from the cache
-	AvgQueueTime      float64 `json:"avg_queue_time"`      // seconds, of the same
+	AvgQueueTime      float64 `json:"avg_queue_time"`      // seconds, of the same requests
 	Throughput        float64 `json:"throughput"`          // successes per second of uptime
 }
 
@@ -78,7 +79,7 @@ type queueMetrics struct {
 	Bulk             int     `json:"bulk"`
 }
 
-// percent is part of whole, 0..100 with two digits; 0 of nothing.
+// percent returns part as a percentage of whole with two digits; 0 if whole is 0.
 func percent[T int | int64](part, whole T) float64 {
 	if whole == 0 {
 		return 0
@@ -95,7 +96,7 @@ func (d *Dispatcher) cacheMetrics() cacheMetrics {
 	}
 }
 
-// queueDepth is the queue's, or nothing while it is not open.
+// queueDepth returns the queue's depth, or zero while the queue is not open.
 func (d *Dispatcher) queueDepth() queue.Depth {
 	select {
 	case <-d.ready:
@@ -105,7 +106,7 @@ func (d *Dispatcher) queueDepth() queue.Depth {
 	}
 }
 
-// status tells how the dispatcher is doing: GET /status.
+// status reports the dispatcher's state: GET /status.
 func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	stored := d.countStored(r.Context())
 	waiting := d.queue.Waiting()
@@ -132,7 +133,7 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// countStored is the number of results stored, or what it was when the storage last answered.
+// countStored returns the number of stored results, or the last known number if the storage does not respond.
 func (d *Dispatcher) countStored(ctx context.Context) int {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -142,7 +143,7 @@ func (d *Dispatcher) countStored(ctx context.Context) int {
 	return int(d.stored.Load())
 }
 
-// body fills in what the counters know.
+// body fills in the counters.
 func (s *stats) body(now time.Time) statusBody {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,66 +168,65 @@ func (s *stats) body(now time.Time) statusBody {
 	return body
 }
 
-// cacheStats answers GET /cache/stats.
+// cacheStats handles GET /cache/stats.
 func (d *Dispatcher) cacheStats(w http.ResponseWriter, _ *http.Request) error {
 	httpx.WriteJSON(w, http.StatusOK, d.cacheMetrics())
 	return nil
 }
 
-// clearedBody is the answer of POST /cache/clear.
+// clearedBody is the response of POST /cache/clear.
 type clearedBody struct {
 	Message string `json:"message"`
-	Cleared int    `json:"cleared"` // entries that were forgotten
+	Cleared int    `json:"cleared"` // number of deleted entries
 }
 
-// cacheClear answers POST /cache/clear.
+// cacheClear handles POST /cache/clear.
 func (d *Dispatcher) cacheClear(w http.ResponseWriter, _ *http.Request) error {
 	httpx.WriteJSON(w, http.StatusOK, clearedBody{Message: "Cache cleared", Cleared: d.cache.Clear()})
 	return nil
 }
 
-// healthBody is the answer of the health endpoints.
+// healthBody is the response of the health endpoints.
 type healthBody struct {
 	Status string `json:"status"`
 }
 
-// health says that the process answers: GET /health and /health/live.
+// health reports that the process is alive: GET /health and /health/live.
 func (d *Dispatcher) health(w http.ResponseWriter, _ *http.Request) error {
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "healthy"})
 	return nil
 }
 
-// storageProblem says why nothing can be stored now; nil when it can.
+// storageProblem returns why storage rejects writes, or nil if it accepts them.
 func (d *Dispatcher) storageProblem() error {
 	select {
 	case <-d.ready:
 	default:
-		e := &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is starting: queue and results are not open yet",
-			RetryAfter: time.Second}
-		if reason := d.opening.reason(); reason != nil {
+		e := errUnavailable("Dispatcher is starting: queue and results are not open yet", "", time.Second)
+		if reason := d.startup.reason(); reason != nil {
 			e.Message += ": " + reason.Error()
 		}
 		return e
 	}
 	if problem := d.problem(); problem != nil {
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Queue and results cannot be written: " + problem.Error(),
-			Hint: "the dispatcher serves again by itself when this has ended", RetryAfter: 2 * time.Second}
+		return errUnavailable("Queue and results reject writes: "+problem.Error(),
+			"the dispatcher recovers automatically once the storage works again", 2*time.Second)
 	}
 	return nil
 }
 
-// openingPatience is how long a request waits at the start for queue and results to be open.
-const openingPatience = 2 * time.Second
+// startupWait is how long a request waits for queue and results to open at startup.
+const startupWait = 2 * time.Second
 
-// opened has requests wait until queue and results are open, and refuses them when that takes long.
-func (d *Dispatcher) opened(h httpx.HandlerFunc) httpx.HandlerFunc {
+// whenReady makes requests wait until queue and results are open, and rejects them if that takes too long.
+func (d *Dispatcher) whenReady(h httpx.HandlerFunc) httpx.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		select {
 		case <-d.ready:
 			return h(w, r)
 		default:
 		}
-		patience := time.NewTimer(openingPatience)
+		patience := time.NewTimer(startupWait)
 		defer patience.Stop()
 		select {
 		case <-d.ready:
@@ -241,30 +241,30 @@ func (d *Dispatcher) opened(h httpx.HandlerFunc) httpx.HandlerFunc {
 	}
 }
 
-// healthReady says whether to send images here: not while draining, while queue and results cannot be
-// written, or while no replica is healthy. GET /health/ready. With ?exclude=replicas (the word is that of the
-// Kubernetes API server's /readyz) replicas do not matter: images can be queued without.
+// healthReady reports whether to send images to this dispatcher: GET /health/ready. It is not ready while draining,
+// while storage rejects writes, or while no replica is healthy. With ?exclude=replicas (as in the Kubernetes API
+// server's /readyz) it ignores the replicas, because images can be queued without them.
 func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
 	if err := d.notReady(r.URL.Query().Get("exclude") != "replicas"); err != nil {
-		httpx.WriteError(w, resnet18cloud.AsError(err)) // an answer to a question, not an error to log
+		httpx.WriteError(w, resnet18cloud.AsError(err)) // a regular response, not an error to log
 		return nil
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})
 	return nil
 }
 
-// notReady says why no images should be sent here; nil when they should.
+// notReady returns why no images should be sent to this dispatcher, or nil if they should.
 func (d *Dispatcher) notReady(withReplicas bool) error {
 	select {
 	case <-d.draining:
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Dispatcher is stopping"}
+		return errUnavailable("Dispatcher is stopping", "", 0)
 	default:
 	}
 	if err := d.storageProblem(); err != nil {
 		return err
 	}
 	if slots, _ := d.backend.Slots(); slots == 0 && withReplicas {
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is healthy", Hint: "see the endpoints in /status"}
+		return errUnavailable("No replica is healthy", hintEndpoints, 0)
 	}
 	return nil
 }

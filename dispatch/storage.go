@@ -12,11 +12,11 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
-// openNATS makes queue and store on a connection to NATS, once JetStream answers there.
-func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, error) {
+// openNATS creates queue and store on a connection to NATS, once JetStream responds there.
+func (d *Dispatcher) openNATS(ctx context.Context, monitor *storageMonitor) (*natsconn.Conn, error) {
 	embedded := d.cfg.NATS.URL == ""
 	sizes := storeSizes{queue: d.cfg.QueueMaxBytes, results: d.cfg.ResultsMaxBytes}
-	least := leastSizes(d.cfg.MaxImageBytes)
+	least := minSizes(d.cfg.MaxImageBytes)
 	if embedded {
 		var err error
 		if sizes, err = d.fitDisk(ctx, sizes, least); err != nil {
@@ -27,13 +27,13 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	if err := conn.Await(ctx, d.opening.say); err != nil {
+	if err := conn.Await(ctx, d.startup.set); err != nil {
 		_ = conn.Close() // there is nothing to flush
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	k.conn = conn
-	k.kind = storageKind{embedded: embedded, replicas: d.cfg.NATSReplicas, dir: conn.Dir(), needed: min(16<<20, least.queue)}
-	d.problem = k.Problem
+	monitor.conn = conn
+	monitor.kind = storageKind{embedded: embedded, replicas: d.cfg.NATSReplicas, dir: conn.Dir(), needed: min(16<<20, least.queue)}
+	d.problem = monitor.Problem
 	policy := func(bytes, messages string) natsconn.StreamPolicy {
 		return natsconn.StreamPolicy{Exclusive: embedded, UseExisting: d.cfg.NATSUseExisting,
 			Settings: natsconn.Settings{Replicas: "--nats-replicas", Bytes: bytes, Messages: messages, Age: "--result-ttl"}}
@@ -41,30 +41,33 @@ func (d *Dispatcher) openNATS(ctx context.Context, k *keeper) (*natsconn.Conn, e
 	d.queue = jsqueue.New(conn, jsqueue.Config{
 		Prefix: d.cfg.NATSPrefix, Capacity: d.cfg.QueueCapacity, MaxBytes: sizes.queue, AckWait: d.cfg.RedeliverAfter,
 		MaxAge: d.cfg.ResultTTL, Replicas: d.cfg.NATSReplicas, Policy: policy("--queue-bytes", "--queue-capacity"),
-		PublishTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Opening: d.opening.say, Log: d.cfg.Log,
+		PublishTimeout: d.cfg.SubmitTimeout, Problem: monitor.Problem, OnOpenError: d.startup.set, Log: d.cfg.Log,
 	})
 	results := jsstore.New(conn, jsstore.Config{
 		Prefix: d.cfg.NATSPrefix, TTL: d.cfg.ResultTTL, MaxBytes: sizes.results, Replicas: d.cfg.NATSReplicas,
-		Policy: policy("--results-bytes", ""), WriteTimeout: d.cfg.SubmitTimeout, Problem: k.Problem, Opening: d.opening.say, Log: d.cfg.Log,
+		Policy: policy("--results-bytes", ""), WriteTimeout: d.cfg.SubmitTimeout, Problem: monitor.Problem, OnOpenError: d.startup.set, Log: d.cfg.Log,
 	})
 	d.store = results
 	if embedded {
 		if err := d.openLedger(conn.Dir(), sizes, results); err != nil {
 			return nil, errors.Join(fmt.Errorf("dispatch: %w", err), conn.Close())
 		}
-		k.before, k.mended = func() { d.salvage.due.Store(true) }, d.salvageAgain
+		monitor.before, monitor.restored = func() { d.lost.due.Store(true) }, d.recoverAfterRestart
 	}
 	return conn, nil
 }
 
-// fitDisk has queue and results fit the disk of the data folder, and says so when they become smaller.
+// fitDisk fits queue and results to the disk of the data folder, and logs a warning if they become smaller.
 func (d *Dispatcher) fitDisk(ctx context.Context, want, least storeSizes) (storeSizes, error) {
 	dir := d.cfg.NATS.DataDir
+	var disk natsconn.Disk
+	var err error
 	if dir == "" {
-		dir = natsconn.TempDir()
-		d.cfg.Log.WarnContext(ctx, "queue and results are in a temporary folder: they end with this process")
+		d.cfg.Log.WarnContext(ctx, "queue and results are in a temporary folder and are deleted when this process exits")
+		dir, disk, err = natsconn.StatTempDisk()
+	} else {
+		disk, err = natsconn.StatDisk(dir)
 	}
-	disk, err := natsconn.LookAtDisk(dir)
 	if err != nil {
 		return want, fmt.Errorf("dispatch: %w", err)
 	}
@@ -73,23 +76,23 @@ func (d *Dispatcher) fitDisk(ctx context.Context, want, least storeSizes) (store
 		return want, fmt.Errorf("dispatch: the disk of the data folder %s is too small: %w", dir, err)
 	}
 	if fit != want {
-		d.cfg.Log.WarnContext(ctx, "the disk is small: queue and results get less room than configured",
+		d.cfg.Log.WarnContext(ctx, "the disk is small: queue and results are smaller than configured",
 			"folder", dir, "free", megabytes(disk.Free), "queue", megabytes(fit.queue), "results", megabytes(fit.results),
-			"queue_wanted", megabytes(want.queue), "results_wanted", megabytes(want.results))
+			"queue_configured", megabytes(want.queue), "results_configured", megabytes(want.results))
 	}
 	return fit, nil
 }
 
-// opening is what the dispatcher waits for before it can take requests.
-type opening struct {
+// startup tracks why the dispatcher cannot accept requests yet.
+type startup struct {
 	log *slog.Logger
 
 	mu  sync.Mutex
 	err error // guarded by mu
 }
 
-// say notes why queue or results are not open yet, and logs a reason that is new.
-func (o *opening) say(err error) {
+// set records why queue or results are not open yet, and logs the reason if it is new.
+func (o *startup) set(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err == nil || o.err.Error() != err.Error() {
@@ -98,7 +101,7 @@ func (o *opening) say(err error) {
 	o.err = err
 }
 
-func (o *opening) reason() error {
+func (o *startup) reason() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.err

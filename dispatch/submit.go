@@ -18,17 +18,17 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// submitOptions are what a client asks for beside the image.
+// submitOptions are the client's options for a submission.
 type submitOptions struct {
 	arrived  time.Time
-	deadline time.Time // zero: none
+	deadline time.Time // zero means none
 	priority resnet18cloud.Priority
-	key      string // of idempotency; empty: none
+	key      string // idempotency key; empty means none
 }
 
-// The request headers with a submission's options.
+// The request headers with the options of a submission.
 const (
-	headerTimeout  = "X-Request-Timeout" // seconds (2.5) or a duration (2500ms), counted from arrival
+	headerTimeout  = "X-Request-Timeout" // seconds (2.5) or a duration (2500ms), from arrival
 	headerPriority = "X-Priority"        // interactive or bulk
 	headerKey      = "Idempotency-Key"   // any text of at most 255 bytes
 )
@@ -39,8 +39,7 @@ func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOption
 	if text := r.Header.Get(headerTimeout); text != "" {
 		timeout, err := parseSeconds(text)
 		if err != nil || timeout <= 0 {
-			return o, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid,
-				Message: fmt.Sprintf("%s %q is not a time", headerTimeout, text), Hint: "say 2.5 or 2500ms"}
+			return o, errInvalid(fmt.Sprintf("%s %q is not a duration", headerTimeout, text), "use seconds, or a duration such as 2500ms")
 		}
 		o.deadline = o.arrived.Add(timeout)
 	}
@@ -49,16 +48,15 @@ func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOption
 	case resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk:
 		o.priority = p
 	default:
-		return o, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid,
-			Message: fmt.Sprintf("%s %q is not a priority", headerPriority, p), Hint: "say interactive or bulk"}
+		return o, errInvalid(fmt.Sprintf("%s %q is not a priority", headerPriority, p), "use interactive or bulk")
 	}
 	if len(o.key) > 255 {
-		return o, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: headerKey + " is longer than 255 bytes"}
+		return o, errInvalid(headerKey+" is longer than 255 bytes", "")
 	}
 	return o, nil
 }
 
-// parseSeconds reads "2.5" as seconds, and what has a unit as a duration.
+// parseSeconds parses "2.5" as seconds, and text with a unit as a duration.
 func parseSeconds(text string) (time.Duration, error) {
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		if seconds < 0 || seconds > 1e6 {
@@ -69,8 +67,8 @@ func parseSeconds(text string) (time.Duration, error) {
 	return time.ParseDuration(text)
 }
 
-// newID names a request. One with an idempotency key is named by it, so that all dispatchers agree on which
-// request it is without asking each other: a version 8 UUID (RFC 9562, section 5.8) of the key's SHA-256.
+// newID returns a request ID. If there is an idempotency key, the ID is derived from it, so that all dispatchers
+// agree on the ID without communication: a version 8 UUID (RFC 9562, section 5.8) of the key's SHA-256.
 func (o submitOptions) newID() (string, error) {
 	if o.key != "" {
 		sum := sha256.Sum256([]byte("Idempotency-Key\x00" + o.key))
@@ -87,23 +85,22 @@ func cacheKey(digest [32]byte, model string) cache.Key {
 	return cache.Key{Digest: digest, Model: model}
 }
 
-// submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are
-// not used after it has returned.
+// submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are not used
+// after submit returns.
 func (d *Dispatcher) submit(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
 	r, err := d.accept(ctx, image, o)
 	if err != nil {
 		d.recorder.refused(err)
 		return r, err
 	}
-	d.note(r)
+	d.addToLedger(r)
 	return r, nil
 }
 
 func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
 	select {
 	case <-d.draining:
-		return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable,
-			Message: "Dispatcher is stopping", Hint: "send it again; another will take it", RetryAfter: time.Second}
+		return store.Record{}, errUnavailable("Dispatcher is stopping", "retry; another dispatcher will accept it", time.Second)
 	default:
 	}
 	if d.problem() != nil {
@@ -124,9 +121,8 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return store.Record{}, d.unavailable(ctx, "Results are", err)
-		case known.Digest != r.Digest && known.Digest != "": // it is empty where damage has left no more than the id
-			return store.Record{}, &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
-				Message: headerKey + " was used for another image", Hint: "take a new key for each image"}
+		case known.Digest != r.Digest && known.Digest != "": // empty if damage has left only the ID
+			return store.Record{}, errConflict(headerKey+" was used for another image", "use a new key for each image")
 		case !restartable(known):
 			return known, nil
 		default:
@@ -134,7 +130,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 			job.Generation, job.QueuedAt = r.Generation, r.QueuedAt
 		}
 	}
-	// A client that leaves now must not leave a job without a record, or a record without a job.
+	// A client that disconnects now must not leave a job without a record, or a record without a job.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
@@ -156,16 +152,16 @@ func (d *Dispatcher) readUntil(ctx context.Context, id string, until time.Time) 
 	return d.read(ctx, id)
 }
 
-// answerFromCache stores the answer under the request's id, as if it had been computed.
+// answerFromCache stores the result under the request's ID, as if it had been computed.
 func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result resnet18cloud.Result) (store.Record, error) {
 	r.FromCache = true
 	end := completed(r, result, true, time.Now())
 	written, err := d.create(ctx, end)
 	switch {
-	case errors.Is(err, store.ErrConflict): // the same idempotency key, at the same time
+	case errors.Is(err, store.ErrConflict): // a concurrent request with the same idempotency key
 		return d.present(ctx, r.ID)
 	case err != nil:
-		d.recorder.doubt(r)
+		d.recorder.addUnconfirmed(r)
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
@@ -173,7 +169,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 	return written, nil
 }
 
-// present returns the record that somebody else has written.
+// present returns the record that another process or request has written.
 func (d *Dispatcher) present(ctx context.Context, id string) (store.Record, error) {
 	r, err := d.store.Get(ctx, id)
 	if err != nil {
@@ -189,7 +185,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	}
 	written, err := d.create(ctx, r)
 	switch {
-	case errors.Is(err, store.ErrConflict): // a worker has created it, and counted it
+	case errors.Is(err, store.ErrConflict): // a worker has created and counted it
 		return r, nil
 	case err != nil:
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
@@ -198,9 +194,9 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	return written, nil
 }
 
-// restart starts a request again that has ended as known says: r is its next generation. The record is changed before
-// the job is stored, so that of several clients that try at the same time one restarts the request and the others get
-// it. A restart whose job cannot be stored is taken back.
+// restart restarts a request that ended as in known; r is its next generation. The record is written before the job
+// is stored, so that of several concurrent clients one restarts the request and the others get its record. If the job
+// cannot be stored, the restart is rolled back.
 func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record) (store.Record, error) {
 	written, err := d.create(ctx, r)
 	switch {
@@ -210,19 +206,19 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	if err := d.publish(ctx, job); err != nil {
-		return d.takeBack(ctx, written, known, err)
+		return d.rollBack(ctx, written, known, err)
 	}
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
 
-// takeBackTimeout bounds one try to take a restart back. When it fails, the books end the request as lost.
-const takeBackTimeout = 2 * time.Second
+// rollBackTimeout limits one attempt to roll back a restart. If it fails, reconciliation ends the request as lost.
+const rollBackTimeout = 2 * time.Second
 
-// takeBack gives the request its earlier end again, because its job could not be stored.
-func (d *Dispatcher) takeBack(ctx context.Context, restart, known store.Record, cause error) (store.Record, error) {
-	back := withdrawn(restart, known)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout) // the submission's time may be up
+// rollBack returns the request to its earlier outcome, because its job could not be stored.
+func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, cause error) (store.Record, error) {
+	back := rolledBack(restart, known)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollBackTimeout) // the submission's time may have passed
 	defer cancel()
 	_, err := d.write(ctx, back)
 	switch {
@@ -231,46 +227,41 @@ func (d *Dispatcher) takeBack(ctx context.Context, restart, known store.Record, 
 			d.recorder.accepted(restart, d.queue.Waiting())
 			return present, nil
 		}
-		d.recorder.doubtTakenBack(restart, back)
+		d.recorder.addUnconfirmedRollback(restart, back)
 	case err != nil:
-		d.recorder.doubtTakenBack(restart, back)
+		d.recorder.addUnconfirmedRollback(restart, back)
 	}
 	return store.Record{}, cause
 }
 
-// publish stores the job in the queue, or says why that is not possible.
+// publish stores the job in the queue, or returns the error for the client.
 func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
 	err := d.queue.Publish(ctx, job)
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
-			Hint: "send it again after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
+			Hint: "retry after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
 	case errors.Is(err, queue.ErrTooLarge):
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
-			Message: "Image is larger than the queue can carry", Hint: "raise max_payload of the NATS server", Err: err}
+			Message: "Image exceeds the message size limit of the queue", Hint: "raise max_payload on the NATS server", Err: err}
 	case err != nil:
 		return d.unavailable(ctx, "The queue is", err)
 	}
 	return nil
 }
 
-// unavailable says that a part cannot be reached now, and why if that is known.
+// unavailable returns the error for a part that is not reachable, with the reason if it is known.
 func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) error {
-	if errors.Is(ctx.Err(), context.Canceled) { // the client has left: nothing is wrong here
+	if errors.Is(ctx.Err(), context.Canceled) { // the client has disconnected: nothing is wrong here
 		return ctx.Err()
 	}
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}
-	return notReachable(what, err)
+	return errUnreachable(what, err)
 }
 
-func notReachable(what string, err error) error {
-	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: what + " not reachable now",
-		Hint: "send it again in a moment", RetryAfter: time.Second, Err: err}
-}
-
-// predictAsync accepts an image and answers at once: POST /predict_async.
+// predictAsync accepts an image and responds immediately: POST /predict_async.
 func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error {
 	record, err := d.take(w, r)
 	if err != nil {
@@ -293,8 +284,8 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 	return record, err
 }
 
-// predict waits for the answer: POST /predict. A client that leaves cancels its request, unless it could ask
-// again by its idempotency key. With Prefer: respond-async it is predictAsync (RFC 7240, section 4.1).
+// predict waits for the result: POST /predict. If the client disconnects, its request is cancelled, unless the client
+// can ask again by its idempotency key. With Prefer: respond-async it is predictAsync (RFC 7240, section 4.1).
 func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 	if prefersAsync(r.Header) {
 		w.Header().Set("Preference-Applied", "respond-async")

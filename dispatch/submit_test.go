@@ -21,24 +21,24 @@ func TestReadOptions(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		timeout, priority, key string
-		deadline               time.Duration // from arrival; 0: none
+		deadline               time.Duration // from arrival; 0 means none
 		want                   resnet18cloud.Priority
 		refused                bool
 	}{
-		"nothing":              {want: "bulk"},
-		"seconds":              {timeout: "2.5", deadline: 2500 * time.Millisecond, want: "bulk"},
-		"a duration":           {timeout: "300ms", deadline: 300 * time.Millisecond, want: "bulk"},
-		"the longest":          {timeout: "1000000", deadline: 1e6 * time.Second, want: "bulk"},
-		"longer":               {timeout: "1000001", refused: true},
-		"no time":              {timeout: "0", refused: true},
-		"negative":             {timeout: "-1", refused: true},
-		"negative duration":    {timeout: "-1s", refused: true},
-		"not a time":           {timeout: "soon", refused: true},
-		"interactive":          {priority: "interactive", want: "interactive"},
-		"bulk":                 {priority: "bulk", want: "bulk"},
-		"another priority":     {priority: "vip", refused: true},
-		"the longest key":      {key: strings.Repeat("k", 255), want: "bulk"},
-		"a key that is longer": {key: strings.Repeat("k", 256), refused: true},
+		"nothing":           {want: "bulk"},
+		"seconds":           {timeout: "2.5", deadline: 2500 * time.Millisecond, want: "bulk"},
+		"a duration":        {timeout: "300ms", deadline: 300 * time.Millisecond, want: "bulk"},
+		"the longest":       {timeout: "1000000", deadline: 1e6 * time.Second, want: "bulk"},
+		"longer":            {timeout: "1000001", refused: true},
+		"no time":           {timeout: "0", refused: true},
+		"negative":          {timeout: "-1", refused: true},
+		"negative duration": {timeout: "-1s", refused: true},
+		"not a duration":    {timeout: "soon", refused: true},
+		"interactive":       {priority: "interactive", want: "interactive"},
+		"bulk":              {priority: "bulk", want: "bulk"},
+		"another priority":  {priority: "vip", refused: true},
+		"the longest key":   {key: strings.Repeat("k", 255), want: "bulk"},
+		"key too long":      {key: strings.Repeat("k", 256), refused: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestReadOptions(t *testing.T) {
 	}
 }
 
-// TestNewID: the same key gives the same UUID at every dispatcher and in every version.
+// TestNewID checks that a key gives the same UUID at every dispatcher and in every version.
 func TestNewID(t *testing.T) {
 	t.Parallel()
 	id, err := submitOptions{key: "order 66"}.newID()
@@ -83,7 +83,7 @@ func TestNewID(t *testing.T) {
 	}
 }
 
-// keyed is a bench with a request that ended by its deadline, and the options to start it again.
+// keyed is a bench with a request that ended by its deadline, and the options to restart it.
 func keyed(t *testing.T) (*bench, *queuetest.Faulty, store.Record, resnet18cloud.Image, submitOptions) {
 	t.Helper()
 	b := newBench(t, answering)
@@ -100,29 +100,29 @@ func keyed(t *testing.T) (*bench, *queuetest.Faulty, store.Record, resnet18cloud
 	return b, q, known, image, o
 }
 
-// TestRestart: what becomes of a restart whose record or job cannot be written, or of which that is not heard.
+// TestRestart checks restarts whose record or job cannot be written, or whose write is not acknowledged.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		update  []storetest.Fault // of the restart, and of its taking back
+		update  []storetest.Fault // of the restart, and of its rollback
 		publish queuetest.Fault
-		taken   bool // a worker takes the job before the restart is taken back
+		taken   bool // a worker takes the job before the rollback
 		refused bool
 		status  resnet18cloud.Status
-		counts  int // at once
-		settled int // when the store is well again
+		counts  int // immediately
+		settled int // after the store has recovered
 	}{
-		"well":                         {nil, queuetest.None, false, false, "queued", 1, 1},
-		"record refused":               {[]storetest.Fault{storetest.Refused}, queuetest.None, false, true, "failed", 0, 0},
-		"record unheard":               {[]storetest.Fault{storetest.Unheard}, queuetest.None, false, true, "queued", 0, 1},
-		"record repeated":              {[]storetest.Fault{storetest.Repeated}, queuetest.None, false, false, "queued", 1, 1},
-		"job refused":                  {nil, queuetest.Refused, false, true, "failed", 0, 0},
-		"job unheard":                  {nil, queuetest.Unheard, false, true, "failed", 0, 0},
-		"job unheard, but taken":       {nil, queuetest.Unheard, true, false, "processing", 1, 1},
-		"not taken back":               {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Refused, false, true, "queued", 0, 1},
-		"taken back, unheard":          {[]storetest.Fault{storetest.None, storetest.Unheard}, queuetest.Refused, false, true, "failed", 0, 0},
-		"taken back, and tried again":  {[]storetest.Fault{storetest.None, storetest.Repeated}, queuetest.Refused, false, true, "failed", 0, 0},
-		"taken, and taking back fails": {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Unheard, true, true, "processing", 0, 1},
+		"well":                          {nil, queuetest.None, false, false, "queued", 1, 1},
+		"record refused":                {[]storetest.Fault{storetest.Refused}, queuetest.None, false, true, "failed", 0, 0},
+		"record unheard":                {[]storetest.Fault{storetest.Unacknowledged}, queuetest.None, false, true, "queued", 0, 1},
+		"record repeated":               {[]storetest.Fault{storetest.Repeated}, queuetest.None, false, false, "queued", 1, 1},
+		"job refused":                   {nil, queuetest.Refused, false, true, "failed", 0, 0},
+		"job unheard":                   {nil, queuetest.Unacknowledged, false, true, "failed", 0, 0},
+		"job unacknowledged, but taken": {nil, queuetest.Unacknowledged, true, false, "processing", 1, 1},
+		"not rolled back":               {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Refused, false, true, "queued", 0, 1},
+		"rolled back, unacknowledged":   {[]storetest.Fault{storetest.None, storetest.Unacknowledged}, queuetest.Refused, false, true, "failed", 0, 0},
+		"rolled back, and retried":      {[]storetest.Fault{storetest.None, storetest.Repeated}, queuetest.Refused, false, true, "failed", 0, 0},
+		"taken, and rollback fails":     {[]storetest.Fault{storetest.None, storetest.Refused}, queuetest.Unacknowledged, true, true, "processing", 0, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,18 +161,19 @@ func TestRestart(t *testing.T) {
 					t.Errorf("%d counted as accepted, want %d", got, test.counts)
 				}
 				well = true
-				if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+				if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 					t.Fatal(err)
 				}
 				if got := counted(t, b.Dispatcher); got.Accepted != test.settled || got.Failed != 0 {
-					t.Errorf("%+v counted when all was well again, want %d accepted", got, test.settled)
+					t.Errorf("%+v counted after recovery, want %d accepted", got, test.settled)
 				}
 			})
 		})
 	}
 }
 
-// TestRestartRecord: the restarted request has what the new submission asks for and nothing of the old one.
+// TestRestartRecord checks that the restarted request has the options of the new submission and nothing of the old
+// one.
 func TestRestartRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,17 +13,17 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/queuetest"
 )
 
-// working is a bench whose worker loop runs, with jobs that take a second each at a replica with two slots.
+// working is a bench whose worker loop runs, with jobs that take a second each on a replica with two slots.
 type working struct {
-	*audited
-	most int // jobs at the replica at the same time
+	*reconcileBench
+	most int // maximum number of concurrent jobs at the replica
 	stop context.CancelFunc
 	kill context.CancelFunc
 	done chan struct{} // closed when the loop and its jobs have ended
 }
 
 func newWorking(t *testing.T, jobs int, drainQueue bool) *working {
-	w := &working{audited: newAudited(t), done: make(chan struct{})}
+	w := &working{reconcileBench: newReconcileBench(t), done: make(chan struct{})}
 	var mu sync.Mutex
 	atReplica := 0
 	w.backend = inProcess{replicaFunc(func(ctx context.Context) error {
@@ -56,7 +56,7 @@ func newWorking(t *testing.T, jobs int, drainQueue bool) *working {
 	return w
 }
 
-// TestWork: as many jobs are taken at a time as replicas have room for.
+// TestWork checks that as many jobs are taken at a time as replicas have slots.
 func TestWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestWork(t *testing.T) {
 	})
 }
 
-// TestWorkStops: what is taken is finished; with DrainQueue also what waits.
+// TestWorkStops checks that jobs in flight are finished; with DrainQueue also the waiting ones.
 func TestWorkStops(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -102,7 +102,7 @@ func TestWorkStops(t *testing.T) {
 	}
 }
 
-// TestWorkKilled: when the time to finish is over, jobs go back to the queue.
+// TestWorkKilled checks that jobs return to the queue when the drain timeout has passed.
 func TestWorkKilled(t *testing.T) {
 	t.Parallel()
 	for name, drain := range map[string]bool{"without draining": false, "while draining": true} {
@@ -120,7 +120,7 @@ func TestWorkKilled(t *testing.T) {
 				if jobs, _ := w.queue.Jobs(t.Context()); len(jobs) != 5 || counted(t, w.Dispatcher).Completed != 0 {
 					t.Errorf("%d jobs left, want all 5", len(jobs))
 				}
-				time.Sleep(2 * time.Second) // until those given back wait again
+				time.Sleep(2 * time.Second) // until the returned jobs wait again
 				if n := w.queue.Waiting().Total(); n != 5 {
 					t.Errorf("%d jobs wait, want 5", n)
 				}
@@ -129,11 +129,11 @@ func TestWorkKilled(t *testing.T) {
 	}
 }
 
-// TestWorkWithoutQueue: while the queue gives an error, it is asked once a second.
+// TestWorkWithoutQueue checks that a queue that returns errors is tried once a second.
 func TestWorkWithoutQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAudited(t)
+		a := newReconcileBench(t)
 		a.queue = &queuetest.Faulty{Queue: memqueue.New(1, time.Second)}
 		a.bench.Dispatcher.queue = a.queue
 		var asked []time.Duration
@@ -152,7 +152,7 @@ func TestWorkWithoutQueue(t *testing.T) {
 				break
 			}
 		}
-		if len(asked) != 4 || strings.Count(a.log.String(), `level=ERROR msg="no job from the queue"`) != 4 {
+		if len(asked) != 4 || strings.Count(a.log.String(), `level=ERROR msg="taking a job from the queue failed"`) != 4 {
 			t.Errorf("asked %d times, want 4:\n%s", len(asked), a.log)
 		}
 	})

@@ -11,21 +11,22 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// work takes jobs from the queue, as many at a time as replicas have room for, until stop ends; with
-// DrainQueue until then and the queue is empty. Jobs run until they have ended, or working has.
+// work takes jobs from the queue, as many at a time as replicas have slots, until stop ends; with DrainQueue until
+// the queue is empty too. Jobs run until they have ended, or until working ends.
 func (d *Dispatcher) work(stop, working context.Context) {
 	defer d.inFlight.done.Done()
 	taking, cancel := context.WithCancel(working)
 	defer cancel()
 	d.inFlight.done.Go(func() { d.stopTaking(stop, taking, cancel) })
-	for d.room(taking) {
+	for d.awaitSlot(taking) {
 		delivery, err := d.queue.Next(taking)
 		if err != nil {
 			if taking.Err() == nil {
-				d.cfg.Log.ErrorContext(working, "no job from the queue", "error", err)
-				pause(taking, time.Second)
+				d.cfg.Log.ErrorContext(working, "taking a job from the queue failed", "error", err)
+				pause.For(taking, time.Second)
 			}
 			continue
 		}
@@ -58,8 +59,8 @@ func (d *Dispatcher) stopTaking(stop, taking context.Context, cancel context.Can
 	}
 }
 
-// room waits until replicas can take another image. It reports false when ctx has ended.
-func (d *Dispatcher) room(ctx context.Context) bool {
+// awaitSlot waits until replicas can take another image. It reports false if ctx has ended.
+func (d *Dispatcher) awaitSlot(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		slots, changed := d.backend.Slots()
 		if d.inFlight.size() < slots {
@@ -74,23 +75,14 @@ func (d *Dispatcher) room(ctx context.Context) bool {
 	return false
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// process does one job and settles it with the queue.
+// process processes one job and reports the outcome to the queue.
 func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
 	stop := d.keepAlive(ctx, delivery)
 	defer stop()
 	d.settle(ctx, delivery, d.do(ctx, delivery.Job()))
 }
 
-// keepAlive tells the queue that the job is being worked on, until stop is called.
+// keepAlive sends heartbeats for the job to the queue until stop is called.
 func (d *Dispatcher) keepAlive(ctx context.Context, delivery queue.Delivery) (stop func()) {
 	interval := d.cfg.RedeliverAfter / 3
 	var mu sync.Mutex // guards timer and stopped
@@ -104,7 +96,7 @@ func (d *Dispatcher) keepAlive(ctx context.Context, delivery queue.Delivery) (st
 			return
 		}
 		if err := delivery.InProgress(ctx); err != nil {
-			d.cfg.Log.WarnContext(ctx, "queue not told of progress", "request_id", delivery.Job().ID, "error", err)
+			d.cfg.Log.WarnContext(ctx, "sending a heartbeat to the queue failed", "request_id", delivery.Job().ID, "error", err)
 		}
 		timer.Reset(interval)
 	})
@@ -117,12 +109,12 @@ func (d *Dispatcher) keepAlive(ctx context.Context, delivery queue.Delivery) (st
 	}
 }
 
-// outcome says what became of a delivered job.
+// outcome is the outcome of a delivered job.
 type outcome struct {
 	ended bool          // nothing is left to do; the job leaves the queue
-	after time.Duration // otherwise it goes back to the queue for this long
-	retry bool          // it goes back because replicas failed it or had no room
-	err   error         // why it goes back
+	after time.Duration // otherwise, the delay before it is delivered again
+	retry bool          // replicas failed or had no free slot
+	err   error         // why the job is returned to the queue
 }
 
 // settle reports the outcome to the queue, the log and the metrics.
@@ -134,19 +126,19 @@ func (d *Dispatcher) settle(ctx context.Context, delivery queue.Delivery, o outc
 	case o.ended:
 		err = delivery.Ack(ctx)
 	case o.retry:
-		log.InfoContext(ctx, "job given back", "delay", o.after, "error", o.err)
+		log.InfoContext(ctx, "job returned to the queue", "delay", o.after, "error", o.err)
 		d.recorder.retried()
 		err = delivery.Nak(ctx, o.after)
-	default: // the store is away, or the dispatcher stops
-		log.WarnContext(ctx, "job given back", "error", o.err)
+	default: // the store is unavailable, or the dispatcher is stopping
+		log.WarnContext(ctx, "job returned to the queue", "error", o.err)
 		err = delivery.Nak(ctx, o.after)
 	}
 	if err != nil { // it will be delivered again, and nothing is lost
-		log.WarnContext(ctx, "job not acknowledged", "error", err)
+		log.WarnContext(ctx, "acknowledging the job failed", "error", err)
 	}
 }
 
-// do works on one job and returns what became of it.
+// do processes one job and returns the outcome.
 func (d *Dispatcher) do(ctx context.Context, job resnet18cloud.Job) outcome {
 	r, duty, err := d.begin(ctx, job)
 	switch {
@@ -161,7 +153,7 @@ func (d *Dispatcher) do(ctx context.Context, job resnet18cloud.Job) outcome {
 	switch {
 	case err == nil:
 		return d.conclude(ctx, completed(r, result, fromCache, time.Now()), nil)
-	case errors.Is(context.Cause(ctx), errCancelled): // the record says so already
+	case errors.Is(context.Cause(ctx), errCancelled): // the record is already final
 		return outcome{ended: true}
 	case ctx.Err() != nil:
 		return outcome{after: storageRetry, err: fmt.Errorf("dispatcher is stopping: %w", err)}
@@ -170,7 +162,7 @@ func (d *Dispatcher) do(ctx context.Context, job resnet18cloud.Job) outcome {
 	if next.end != nil {
 		return d.conclude(ctx, failed(r, next.end, time.Now()), next.end)
 	}
-	if next.uncount { // should this write fail, the attempt counts
+	if next.uncount { // if this write fails, the attempt counts
 		r.Attempts--
 		if _, err := d.write(ctx, r); err != nil && !errors.Is(err, store.ErrConflict) {
 			return outcome{after: storageRetry, err: err}
@@ -179,7 +171,7 @@ func (d *Dispatcher) do(ctx context.Context, job resnet18cloud.Job) outcome {
 	return outcome{after: next.after, retry: true, err: err}
 }
 
-// begin finds out what to do with the job, and marks its request as being worked on if that is it.
+// begin determines what to do with the job, and marks its request as being processed if that is to happen.
 func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Record, duty, error) {
 	for {
 		r, first, err := d.recordOf(ctx, job)
@@ -213,8 +205,9 @@ func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Re
 	}
 }
 
-// recordOf returns the record of the job's request. first says that the store has none of the job's generation: a
-// worker was faster than the submitter, or the record was lost. The record is then the one to write.
+// recordOf returns the record of the job's request. first reports that the store has none of the job's generation:
+// the worker was faster than the submitter, or the record was lost. In this case the record is new and must be
+// written.
 func (d *Dispatcher) recordOf(ctx context.Context, job resnet18cloud.Job) (r store.Record, first bool, err error) {
 	r, err = d.store.Get(ctx, job.ID)
 	switch {
@@ -228,8 +221,8 @@ func (d *Dispatcher) recordOf(ctx context.Context, job resnet18cloud.Job) (r sto
 	return r, false, err
 }
 
-// classify gets the answer from the cache, from an equal image in flight, or from a replica, by the deadline if there is
-// one. fromCache reports that no replica worked for it.
+// classify gets the result from the cache, from an identical image in flight, or from a replica, by the deadline if
+// there is one. fromCache reports that no replica was used.
 func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadline time.Time) (result resnet18cloud.Result, fromCache bool, err error) {
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -255,8 +248,8 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadli
 	return result, fromCache, err
 }
 
-// conclude ends the request that this worker has worked on. It keeps trying while the store is away, because the work is
-// done and only needs writing down, and also when somebody else has begun to work on the request.
+// conclude ends the request that this worker has processed. It retries while the store is unavailable, because only
+// the result remains to be stored, and also if another worker has started to process the request.
 func (d *Dispatcher) conclude(ctx context.Context, r store.Record, cause error) outcome {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		present, err := d.finish(ctx, r, cause)
@@ -268,10 +261,10 @@ func (d *Dispatcher) conclude(ctx context.Context, r store.Record, cause error) 
 		case err == nil:
 			return outcome{ended: true}
 		case ctx.Err() != nil:
-			d.recorder.doubt(r)
+			d.recorder.addUnconfirmed(r)
 			return outcome{after: storageRetry, err: err}
 		}
-		d.cfg.Log.WarnContext(ctx, "result not stored yet", "request_id", r.ID, "error", err)
-		pause(ctx, wait)
+		d.cfg.Log.WarnContext(ctx, "storing the result failed; retrying", "request_id", r.ID, "error", err)
+		pause.For(ctx, wait)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// replicaFunc is a replica of a dispatcher under test.
+// replicaFunc is the replica of a dispatcher under test.
 type replicaFunc func(context.Context) error
 
 func (f replicaFunc) Classify(ctx context.Context, _ resnet18cloud.Image) (resnet18cloud.Result, error) {
@@ -83,10 +83,10 @@ func benchJob() resnet18cloud.Job {
 func TestDo(t *testing.T) {
 	t.Parallel()
 	queued := func(job resnet18cloud.Job) *store.Record { r := newRecord(job); return &r }
-	final := func(job resnet18cloud.Job) *store.Record { r := failed(newRecord(job), errLost(), noon); return &r }
+	final := func(job resnet18cloud.Job) *store.Record { r := failed(newRecord(job), errLostJob(), noon); return &r }
 	tests := map[string]struct {
 		job      func(*resnet18cloud.Job)
-		record   func(resnet18cloud.Job) *store.Record // nil: there is none
+		record   func(resnet18cloud.Job) *store.Record // nil if there is none
 		replica  replicaFunc
 		ended    bool
 		after    time.Duration
@@ -94,7 +94,7 @@ func TestDo(t *testing.T) {
 		status   resnet18cloud.Status
 		code     resnet18cloud.Code
 		attempts int
-		accepted int // counted here
+		accepted int // by this call
 	}{
 		"queued": {
 			record: queued, replica: answering, ended: true, status: "completed", attempts: 1},
@@ -115,7 +115,7 @@ func TestDo(t *testing.T) {
 		"overdue": {
 			record:  func(j resnet18cloud.Job) *store.Record { j.Deadline = j.QueuedAt; return queued(j) },
 			replica: answering, ended: true, status: "failed", code: "deadline"},
-		"the record's deadline counts": {
+		"the record's deadline applies": {
 			job:     func(j *resnet18cloud.Job) { j.Deadline = j.QueuedAt.Add(-time.Second) },
 			record:  func(j resnet18cloud.Job) *store.Record { j.Deadline = time.Time{}; return queued(j) },
 			replica: answering, ended: true, status: "completed", attempts: 1},
@@ -124,17 +124,17 @@ func TestDo(t *testing.T) {
 			replica: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, ended: true, status: "failed", code: "deadline", attempts: 1},
 		"replica is busy": {
 			record: queued, replica: failingWith("full"), after: 100 * time.Millisecond, retry: true, status: "processing"},
-		"replica is absent": {
+		"no replica": {
 			record: queued, replica: failingWith("unavailable"), after: 100 * time.Millisecond, retry: true, status: "processing"},
 		"replica fails": {
 			record: queued, replica: failingWith("internal"), after: 200 * time.Millisecond, retry: true, status: "processing", attempts: 1},
 		"replica fails for the last time": {
 			record:  func(j resnet18cloud.Job) *store.Record { r := queued(j); r.Attempts = 2; return r },
 			replica: failingWith("internal"), ended: true, status: "failed", code: "internal", attempts: 3},
-		"dispatchers died of it": {
+		"dispatchers died while processing it": {
 			record:  func(j resnet18cloud.Job) *store.Record { r := started(*queued(j), noon); r.Attempts = 3; return &r },
 			replica: answering, ended: true, status: "failed", code: "internal", attempts: 3},
-		"image at fault": {
+		"invalid image": {
 			record: queued, replica: failingWith("undecodable"), ended: true, status: "failed", code: "undecodable", attempts: 1},
 	}
 	for name, test := range tests {
@@ -168,13 +168,14 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// TestDoStopped: a withdrawn request has ended; one that a stopping dispatcher leaves goes back to the queue.
+// TestDoStopped checks that a cancelled request has ended, and that an unfinished one returns to the queue if the
+// dispatcher stops.
 func TestDoStopped(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		cause error
 		ended bool
-	}{"withdrawn": {errCancelled, true}, "stopping": {context.Canceled, false}} {
+	}{"rolledBack": {errCancelled, true}, "stopping": {context.Canceled, false}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -194,7 +195,8 @@ func TestDoStopped(t *testing.T) {
 	}
 }
 
-// TestDoWithoutStore: while the store is away a job goes back, and nothing is counted as an attempt of a replica.
+// TestDoWithoutStore checks that a job returns to the queue while the store is unavailable, and no attempt is
+// counted.
 func TestDoWithoutStore(t *testing.T) {
 	t.Parallel()
 	for method, replica := range map[string]replicaFunc{"Get": answering, "Update": answering} {
@@ -215,7 +217,7 @@ func TestDoWithoutStore(t *testing.T) {
 	}
 }
 
-// TestDoUncountFails: an attempt that cannot be taken off the count is not a retry that a replica asked for.
+// TestDoUncountFails checks that a failure to uncount an attempt is not counted as a retry.
 func TestDoUncountFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,10 +242,10 @@ func TestDoUncountFails(t *testing.T) {
 	})
 }
 
-// TestConclude: a result is written down when the store comes back, once.
+// TestConclude checks that a result is stored once the store recovers.
 func TestConclude(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unheard, "repeated": storetest.Repeated} {
+	for name, fault := range map[string]storetest.Fault{"refused": storetest.Refused, "unheard": storetest.Unacknowledged, "repeated": storetest.Repeated} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, answering)
@@ -269,8 +271,8 @@ func TestConclude(t *testing.T) {
 	}
 }
 
-// TestConcludePatience: the pauses between tries double from 50 ms up to 2 s.
-func TestConcludePatience(t *testing.T) {
+// TestConcludeBackoff checks that the delays between attempts double from 50 ms to 2 s.
+func TestConcludeBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, answering)
@@ -295,8 +297,7 @@ func TestConcludePatience(t *testing.T) {
 	})
 }
 
-// TestConcludeGivesUp: a dispatcher that leaves gives the job back, and counts the end when it turns out that it was
-// written.
+// TestConcludeGivesUp checks that a stopping dispatcher returns the job, and counts the end once it is confirmed.
 func TestConcludeGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -311,7 +312,7 @@ func TestConcludeGivesUp(t *testing.T) {
 				return storetest.None
 			case first:
 				first = false
-				return storetest.Unheard
+				return storetest.Unacknowledged
 			}
 			return storetest.Refused
 		}
@@ -325,7 +326,7 @@ func TestConcludeGivesUp(t *testing.T) {
 		}
 		away.Store(false)
 		for range 2 {
-			if err := b.reconcile(t.Context(), &books{}, false); err != nil {
+			if err := b.reconcile(t.Context(), &reconcileState{}, false); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -335,8 +336,8 @@ func TestConcludeGivesUp(t *testing.T) {
 	})
 }
 
-// TestConcludeAmongOthers: a worker's result stands against others that began to work on the request, and falls against
-// an end or a restart.
+// TestConcludeAmongOthers checks that a worker's result prevails over others that began to process the request, but
+// not over an end or a restart.
 func TestConcludeAmongOthers(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -344,9 +345,9 @@ func TestConcludeAmongOthers(t *testing.T) {
 		status resnet18cloud.Status
 		counts int
 	}{
-		"another began":       {func(r store.Record) store.Record { return started(r, noon) }, "completed", 1},
-		"another ended it":    {func(r store.Record) store.Record { return cancelled(r, noon) }, "cancelled", 0},
-		"it was started anew": {func(r store.Record) store.Record { return restarted(r, newRecord(benchJob()), noon) }, "queued", 0},
+		"another began":    {func(r store.Record) store.Record { return started(r, noon) }, "completed", 1},
+		"another ended it": {func(r store.Record) store.Record { return cancelled(r, noon) }, "cancelled", 0},
+		"it was restarted": {func(r store.Record) store.Record { return restarted(r, newRecord(benchJob()), noon) }, "queued", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -357,7 +358,7 @@ func TestConcludeAmongOthers(t *testing.T) {
 					t.Fatal(err)
 				}
 				if o := b.conclude(t.Context(), completed(r, resnet18cloud.Result{}, false, time.Now()), nil); !o.ended {
-					t.Errorf("conclude = %+v, want ended: the job is of no use any more", o)
+					t.Errorf("conclude = %+v, want ended: the job is obsolete", o)
 				}
 				if got := b.get(t, r.ID); got.Status != test.status {
 					t.Errorf("record is %s, want %s", got.Status, test.status)
@@ -370,7 +371,7 @@ func TestConcludeAmongOthers(t *testing.T) {
 	}
 }
 
-// TestConcludeDropped: a record that the store has dropped is written again.
+// TestConcludeDropped checks that a record that the store has dropped is written again.
 func TestConcludeDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -386,7 +387,7 @@ func TestConcludeDropped(t *testing.T) {
 	})
 }
 
-// handedJob notes what is said of a delivery.
+// handedJob records the calls of a delivery.
 type handedJob struct {
 	said     []string
 	progress []time.Time
@@ -416,11 +417,11 @@ func TestSettle(t *testing.T) {
 		retries float64
 		log     string
 	}{
-		"ended":           {outcome{ended: true}, nil, "ack", 0, ""},
-		"ended, unheard":  {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="job not acknowledged" request_id=id error=away`},
-		"replica failed":  {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job given back" request_id=id delay=400ms error="hung up"`},
-		"store is away":   {outcome{after: time.Second, err: errors.New("store away")}, nil, "nak 1s", 0, `level=WARN msg="job given back" request_id=id error="store away"`},
-		"nothing is well": {outcome{after: time.Second, err: errors.New("store away")}, errors.New("queue away"), "nak 1s", 0, `error="queue away"`},
+		"ended":                 {outcome{ended: true}, nil, "ack", 0, ""},
+		"ended, unacknowledged": {outcome{ended: true}, errors.New("away"), "ack", 0, `level=WARN msg="acknowledging the job failed" request_id=id error=away`},
+		"replica failed":        {outcome{after: 400 * time.Millisecond, retry: true, err: errors.New("hung up")}, nil, "nak 400ms", 1, `level=INFO msg="job returned to the queue" request_id=id delay=400ms error="hung up"`},
+		"store is unavailable":  {outcome{after: time.Second, err: errors.New("store unavailable")}, nil, "nak 1s", 0, `level=WARN msg="job returned to the queue" request_id=id error="store unavailable"`},
+		"everything fails":      {outcome{after: time.Second, err: errors.New("store unavailable")}, errors.New("queue away"), "nak 1s", 0, `error="queue away"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -428,7 +429,7 @@ func TestSettle(t *testing.T) {
 			b := newBench(t, answering)
 			j := &handedJob{err: test.err}
 			over, cancel := context.WithCancel(t.Context())
-			cancel() // the queue is told also when the work was stopped
+			cancel() // the queue is told even if the work was cancelled
 			b.settle(over, j, test.outcome)
 			if len(j.said) != 1 || j.said[0] != test.said {
 				t.Errorf("said %q, want %q", j.said, test.said)
@@ -443,13 +444,12 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestKeepAlive: the queue hears of a job three times in the time after which it would deliver it again, until it is
-// settled.
+// TestKeepAlive checks that the queue gets three heartbeats per ack wait until the job is settled.
 func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, answering)
-		j := &handedJob{err: errors.New("away")} // it is told again all the same
+		j := &handedJob{err: errors.New("away")} // heartbeats continue
 		begun := time.Now()
 		stop := b.keepAlive(t.Context(), j)
 		time.Sleep(10 * time.Second)
@@ -458,11 +458,11 @@ func TestKeepAlive(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		for i, want := range []time.Duration{3, 6, 9} {
 			if i >= len(j.progress) || j.progress[i].Sub(begun) != want*time.Second {
-				t.Fatalf("told %v after %s, want after 3, 6 and 9 s", j.progress, begun)
+				t.Fatalf("heartbeats %v after %s, want after 3, 6 and 9 s", j.progress, begun)
 			}
 		}
 		if len(j.progress) != 3 {
-			t.Errorf("told %d times, want 3 times: it was settled after 10 s", len(j.progress))
+			t.Errorf("%d heartbeats, want 3: it was settled after 10 s", len(j.progress))
 		}
 	})
 }

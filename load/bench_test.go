@@ -16,7 +16,9 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 func startSwallower(b *testing.B) string {
@@ -70,18 +72,18 @@ func send(b *testing.B, rate float64, files []string) {
 	b.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 10_000, WriteBufferSize: 64 << 10}
 	defer transport.CloseIdleConnections()
-	target := load.Sync{Client: &client.Client{BaseURL: startSwallower(b), HTTP: &http.Client{Transport: transport}}}
+	target := target.Sync{Client: &client.Client{BaseURL: startSwallower(b), HTTP: &http.Client{Transport: transport}}}
 	for b.Loop() {
 		used := cpu()
 		s, err := load.Run(b.Context(), load.Config{Target: target, Schedule: schedule.Constant(rate, 5*time.Second), Images: files})
 		if err != nil || s.OK != s.Sent {
-			b.Fatal(err, s.Errors, s.Samples)
+			b.Fatal(err, s.Errors, s.Examples)
 		}
 		used = cpu() - used
 		b.ReportMetric(s.Rate(), "requests/s")
 		b.ReportMetric(float64(s.Sent)/used.Seconds(), "requests/s/core")
-		b.ReportMetric(float64(s.Percentile(load.SpanSend, 99).Microseconds()), "send-p99-µs")
-		b.ReportMetric(float64(s.Percentile(load.SpanSend, 99.9).Microseconds()), "send-p99.9-µs")
+		b.ReportMetric(float64(s.Percentile(result.SpanSend, 99).Microseconds()), "send-p99-µs")
+		b.ReportMetric(float64(s.Percentile(result.SpanSend, 99.9).Microseconds()), "send-p99.9-µs")
 		b.ReportMetric(resident(b), "MB")
 	}
 }

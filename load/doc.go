@@ -1,5 +1,5 @@
-// Package load replays a schedule of images against a server and tells what a user would have felt. Each
-// request has an intended time from the schedule; its latency counts from there, however late the tester or
-// the server let it begin, so that a server that stalls cannot hide the requests it kept away ("coordinated
-// omission"). Every request yields one Record; a Summary adds them up and can be merged with others.
+// Package load replays a schedule of images against a server and measures the latency as users would have seen it. The
+// schedule gives each request an intended time, from which its latency counts. A request that waits because the server
+// or the tester is slow is therefore measured in full ("coordinated omission" would hide it). Run sends the images to a
+// target.Target, makes a result.Record of each answer, and returns their result.Summary.
 package load

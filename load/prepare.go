@@ -7,14 +7,16 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync/atomic"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 )
 
-// Prepare turns images into the bodies of requests before a run, so that making them costs no time in it. It
-// stops at maxBytes of bodies; the run then sends those again and again. It returns
-// the files it took, and the Open of a Config that gives their bodies.
+// Prepare encodes images as bodies of requests before a run, so that the run does not spend time on it. It stops at
+// maxBytes of bodies; the run then uses these images repeatedly. Prepare returns the files that it encoded, and the Open
+// of a Config that returns their bodies.
 func Prepare(ctx context.Context, files []string, encode func(image []byte) ([]byte, error), maxBytes int) ([]string, func(string) ([]byte, func(), error), error) {
 	bodies := map[string][]byte{}
-	var taken []string
+	var encoded []string
 	total := 0
 	for _, file := range files {
 		if err := ctx.Err(); err != nil {
@@ -24,16 +26,16 @@ func Prepare(ctx context.Context, files []string, encode func(image []byte) ([]b
 		if err != nil {
 			return nil, nil, fmt.Errorf("prepare %s: %w", filepath.Base(file), err)
 		}
-		if total += len(body); total > maxBytes && len(taken) > 0 {
+		if total += len(body); total > maxBytes && len(encoded) > 0 {
 			break
 		}
-		bodies[file], taken = body, append(taken, file)
+		bodies[file], encoded = body, append(encoded, file)
 	}
-	return taken, func(path string) ([]byte, func(), error) { return bodies[path], func() {}, nil }, nil
+	return encoded, func(path string) ([]byte, func(), error) { return bodies[path], func() {}, nil }, nil
 }
 
 func prepare(file string, encode func([]byte) ([]byte, error)) ([]byte, error) {
-	data, release, err := Map(file)
+	data, release, err := images.Map(file)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +43,10 @@ func prepare(file string, encode func([]byte) ([]byte, error)) ([]byte, error) {
 	return encode(data)
 }
 
-// Unique makes each body that open gives another one, so that no cache knows it: 16 bytes follow the picture, where
-// decoders do not look. Bodies are copied.
+// Unique appends 16 unique bytes to each body that open returns, so that no cache has its result. Decoders ignore bytes
+// after the end of an image. Bodies are copied.
 func Unique(open func(path string) (body []byte, release func(), err error)) func(string) ([]byte, func(), error) {
-	run, n := rand.Uint64(), new(atomic.Uint64) // unlike other runs too
+	run, n := rand.Uint64(), new(atomic.Uint64) // also differs between runs
 	return func(path string) ([]byte, func(), error) {
 		body, release, err := open(path)
 		if err != nil {

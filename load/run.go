@@ -12,76 +12,78 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// Config says what to send where. Target, Schedule and Images are needed.
+// Config configures a run. Target, Schedule and Images are required.
 type Config struct {
-	Target   Target
+	Target   target.Target
 	Schedule schedule.Schedule
-	// Images are paths of files, opened when they are sent; which one is drawn at random.
+	// Images are paths of files. For each request one is drawn at random and opened.
 	Images []string
-	// Open gives what is sent for an image, and a function that is called when it is not needed any more. Nil
-	// means Map: the bytes of the file.
+	// Open returns the body to send for an image, and a function that releases it. Nil means images.Map: the bytes of
+	// the file.
 	Open func(path string) (body []byte, release func(), err error)
-	// Seed decides which images are drawn and, for random schedules, when. Equal seeds give equal runs.
+	// Seed seeds the choice of images and random schedules. Equal seeds give equal runs.
 	Seed uint64
-	// Workers bounds how many requests are under way at once; the next waits for one to end, and is late.
-	// Zero means no bound: an open loop, in which requests go out whatever the server does.
+	// Workers limits the number of concurrent requests: the next one waits until one ends, and is late. Zero means no
+	// limit: an open loop, which sends requests on time however slow the server is.
 	Workers int
-	// MaxOutstanding bounds the requests under way in an open loop: beyond it, requests are not sent but counted
-	// as errors at once, which saves the tester's memory when a server does not answer any more. Zero means
-	// 10,000.
+	// MaxOutstanding limits the number of concurrent requests in an open loop: further requests are not sent, but
+	// counted as errors. This protects the tester's memory if a server stops answering. Zero means 10,000.
 	MaxOutstanding int
-	// Timeout is how long a request may take from its intended time. Zero means a minute.
+	// Timeout is the maximum latency, counted from the intended time. Zero means a minute.
 	Timeout time.Duration
-	// Expect holds the right labels; files that are not in it are not checked. May be nil.
+	// Expect holds the expected labels. Files that are not in it are not checked. May be nil.
 	Expect Expectation
-	// Second is called as each second of the schedule begins, with its number from 1 and the images it sends.
-	// May be nil.
+	// Second is called at the start of each second of the schedule, with its number, from 1, and the number of images
+	// to send in it. May be nil.
 	Second func(second, images int)
-	// Probe looks at the server meanwhile. Its zero value does not.
+	// Probe samples the state of the server during the run. The zero value does not.
 	Probe Probe
-	// Begin is called when the run begins. May be nil.
-	Begin func(Header)
-	// Record is called for each request as it ends, from one goroutine. May be nil.
-	Record func(Record)
-	// Sample is called with each look of Probe, from a goroutine of its own. May be nil.
-	Sample func(Sample)
+	// Begin is called when the run starts. May be nil.
+	Begin func(result.Header)
+	// Record is called for each request when it ends, from one goroutine. May be nil.
+	Record func(result.Record)
+	// Sample is called with each sample of Probe, from another goroutine. May be nil.
+	Sample func(result.Sample)
 }
 
-// ErrAbsent is in the error of Run when nothing answers at the target before the run begins.
-var ErrAbsent = errors.New("no server there")
+// checkTimeout limits the check of the target before a run.
+const checkTimeout = 10 * time.Second
 
-// Run replays the schedule and adds up what became of it. It lasts until the schedule is over and all requests
-// have ended. When ctx ends, it sends no more, gives up on what is under way, and returns the summary of what
-// was measured until then with ctx's error.
-func Run(ctx context.Context, c Config) (*Summary, error) {
+// Run replays the schedule and returns a summary of the results. It returns when the schedule is over and all requests
+// have ended. When ctx ends, it cancels the requests in flight and returns the summary so far with ctx's error. The
+// error is target.ErrUnreachable if no server answers before the run.
+func Run(ctx context.Context, c Config) (*result.Summary, error) {
 	switch {
 	case len(c.Images) == 0:
 		return nil, errors.New("load: no images")
 	case c.Workers < 0 || c.MaxOutstanding < 0 || c.Timeout < 0:
-		return nil, fmt.Errorf("load: workers %d, most outstanding %d and timeout %s must not be negative", c.Workers, c.MaxOutstanding, c.Timeout)
+		return nil, fmt.Errorf("load: workers %d, maximum outstanding %d and timeout %s must not be negative", c.Workers, c.MaxOutstanding, c.Timeout)
 	}
-	check, cancel := context.WithTimeout(ctx, 10*time.Second)
+	check, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if err := c.Target.Check(check); errors.Is(err, ErrNotAsync) {
+	if err := c.Target.Check(check); errors.Is(err, target.ErrNotAsync) {
 		return nil, fmt.Errorf("load: %w", err)
 	} else if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
+		return nil, fmt.Errorf("%w: %w", target.ErrUnreachable, err)
 	}
 	c.Timeout = cmp.Or(c.Timeout, time.Minute)
 	c.MaxOutstanding = cmp.Or(c.MaxOutstanding, 10_000)
 	if c.Open == nil {
-		c.Open = Map
+		c.Open = images.Map
 	}
-	r := &run{Config: c, start: time.Now(), summary: NewSummary()}
-	header := Header{r.start, c.Schedule.Name, c.Target.String(), c.Workers}
-	r.summary.describe(header)
+	r := &run{Config: c, start: time.Now(), summary: result.NewSummary()}
+	header := result.Header{Started: r.start, Schedule: c.Schedule.Name, Target: c.Target.String(), Workers: c.Workers}
+	r.summary.SetHeader(header)
 	if c.Begin != nil {
 		c.Begin(header)
 	}
-	records := make(chan Record, 1024)
+	records := make(chan result.Record, 1024)
 	collected := make(chan struct{})
 	go func() {
 		defer close(collected)
@@ -104,33 +106,33 @@ func Run(ctx context.Context, c Config) (*Summary, error) {
 type run struct {
 	Config
 	start   time.Time
-	summary *Summary
+	summary *result.Summary
 }
 
 func (r *run) clock() time.Duration { return time.Since(r.start) }
 
-// watch has the probe look at the server until stop is called, which returns what it saw.
-func (r *run) watch(ctx context.Context) (stop func() []Sample) {
+// watch samples the server's state until stop is called. stop returns the samples.
+func (r *run) watch(ctx context.Context) (stop func() []result.Sample) {
 	if r.Probe.Client == nil {
-		return func() []Sample { return nil }
+		return func() []result.Sample { return nil }
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	var samples []Sample
+	var samples []result.Sample
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.Probe.run(ctx, r.clock, func(s Sample) {
+		r.Probe.run(ctx, r.clock, func(s result.Sample) {
 			samples = append(samples, s)
 			if r.Sample != nil {
 				r.Sample(s)
 			}
 		})
 	}()
-	return func() []Sample { cancel(); <-done; return samples }
+	return func() []result.Sample { cancel(); <-done; return samples }
 }
 
-// pace starts each request at its time and returns when all have ended.
-func (r *run) pace(ctx context.Context, records chan<- Record) {
+// pace starts each request at its intended time and returns when all have ended.
+func (r *run) pace(ctx context.Context, records chan<- result.Record) {
 	var requests sync.WaitGroup
 	defer requests.Wait()
 	slots := make(chan struct{}, cmp.Or(r.Workers, r.MaxOutstanding))
@@ -140,7 +142,7 @@ func (r *run) pace(ctx context.Context, records chan<- Record) {
 	defer stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	// sleep returns at a time of the run, or false when ctx ends first.
+	// sleep waits until a time of the run. It returns false if ctx ends first.
 	sleep := func(until time.Duration) bool {
 		timer.Reset(until - r.clock())
 		select {
@@ -182,12 +184,12 @@ func (r *run) pace(ctx context.Context, records chan<- Record) {
 			<-slots
 		})
 	}
-	// The last arrival is not the end: without the rest the rate of a short run would come out too high.
+	// The schedule ends after the last arrival: without the remaining time, the rate of a short run would be too high.
 	_ = announce(r.Schedule.Duration()-1) && sleep(r.Schedule.Duration())
 }
 
-// counter counts the arrivals of one second after the other, from the first on, until stop is called: of random
-// schedules these are not the ones to expect.
+// counter counts the arrivals of each second, in order, until stop is called. In random schedules they differ from the
+// expected numbers.
 func counter(arrivals iter.Seq[time.Duration]) (count func(second int) int, stop func()) {
 	next, stop := iter.Pull(arrivals)
 	at, more := next()
@@ -199,36 +201,47 @@ func counter(arrivals iter.Seq[time.Duration]) (count func(second int) int, stop
 	}, stop
 }
 
-// notSent is the record of a request for which there was no room.
-func (r *run) notSent(file string, intended time.Duration) Record {
+// notSent is the record of a request beyond MaxOutstanding.
+func (r *run) notSent(file string, intended time.Duration) result.Record {
 	now := r.clock()
-	return Record{
+	return result.Record{
 		File: filepath.Base(file), Intended: intended, Sent: now, Done: now, Error: "not sent",
-		Detail: fmt.Sprintf("%d requests are under way without an answer (--max-outstanding)", r.MaxOutstanding),
+		Detail: fmt.Sprintf("%d requests are in flight without an answer (--max-outstanding)", r.MaxOutstanding),
 	}
 }
 
 // one sends one image.
-func (r *run) one(ctx context.Context, file string, intended time.Duration) Record {
-	record := Record{File: filepath.Base(file), Intended: intended}
+func (r *run) one(ctx context.Context, file string, intended time.Duration) result.Record {
+	record := result.Record{File: filepath.Base(file), Intended: intended}
 	ctx, cancel := context.WithDeadline(ctx, r.start.Add(intended+r.Timeout))
 	defer cancel()
 	body, release, err := r.Open(file)
 	record.Sent = r.clock()
 	if err == nil {
-		err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: body}, r.clock, &record)
+		var answer target.Answer
+		answer, err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: body})
 		release()
+		r.fill(&record, answer)
 	}
 	record.Done = r.clock()
 	if err != nil {
-		record.Error, record.Detail = kindOf(err), err.Error()
+		record.Error, record.Detail = errorKind(err), err.Error()
 		return record
 	}
 	want, known := r.Expect[record.File]
 	record.Checked = known
 	if known && record.Label != want {
-		record.Wrong, record.Error = true, wrongLabel
+		record.Wrong, record.Error = true, result.WrongLabel
 		record.Detail = fmt.Sprintf("%s is %q, want %q", record.File, record.Label, want)
 	}
 	return record
+}
+
+// fill copies an answer into a record.
+func (r *run) fill(record *result.Record, a target.Answer) {
+	if !a.Accepted.IsZero() {
+		record.Accepted = a.Accepted.Sub(r.start)
+	}
+	record.Queue, record.Inference, record.PollLag = a.Queue, a.Inference, a.PollLag
+	record.FromCache, record.Label = a.FromCache, a.Label
 }

@@ -22,10 +22,12 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// swallower makes this test binary a server that takes images and answers at once, in a process of its own: its
+// swallower makes this test binary a server that accepts images and answers immediately, in a process of its own: its
 // cost must not count as the tester's.
 const swallower = "TEST_LOAD_SWALLOWER"
 
@@ -97,7 +99,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *client.Client {
 	return &client.Client{BaseURL: "http://server", HTTP: &http.Client{Transport: transport}}
 }
 
-// picture writes a file that passes for an image with those who only look at its name.
+// picture writes a file with the name of an image.
 func picture(t *testing.T, name string) []string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -109,13 +111,13 @@ func picture(t *testing.T, name string) []string {
 
 const goldfinch = `{"filename":"a.jpg","inference_time":0.004,"predictions":["goldfinch","bulbul","magpie","chickadee","junco"]}`
 
-// TestStallIsNotHidden is why latency counts from the intended time. The server answers at once, but stalls
+// TestStallIsNotHidden shows why latency counts from the intended time. The server answers immediately, but stalls
 // from second 4 to second 6. At ten a second for ten seconds, the twenty images due in those two seconds have
 // to wait 2.0, 1.9, ... 0.1 s and the eighty others not at all. Of one hundred, the 99th percentile is the
 // second largest: 1.9 s. The median is 0.
 //
 // One worker at a time, measured from when it sends, sees a single slow answer in a hundred: its 99th
-// percentile is 0, which is not what users felt.
+// percentile is 0, which is not the latency that users would have seen.
 func TestStallIsNotHidden(t *testing.T) {
 	for name, workers := range map[string]int{"open loop": 0, "closed loop": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -127,12 +129,12 @@ func TestStallIsNotHidden(t *testing.T) {
 					}
 					_, _ = w.Write([]byte(goldfinch))
 				})
-				var felt, naive []time.Duration
+				var latencies, naive []time.Duration
 				summary, err := load.Run(t.Context(), load.Config{
-					Target: load.Sync{Client: api}, Schedule: schedule.Constant(10, 10*time.Second),
+					Target: target.Sync{Client: api}, Schedule: schedule.Constant(10, 10*time.Second),
 					Images: picture(t, "a.jpg"), Workers: workers,
-					Record: func(r load.Record) {
-						felt, naive = append(felt, r.Latency()), append(naive, r.Done-r.Sent)
+					Record: func(r result.Record) {
+						latencies, naive = append(latencies, r.Latency()), append(naive, r.Done-r.Sent)
 					},
 				})
 				if err != nil {
@@ -141,8 +143,8 @@ func TestStallIsNotHidden(t *testing.T) {
 				if summary.Sent != 100 || summary.OK != 100 {
 					t.Fatalf("%d sent, %d answered, want 100: %v", summary.Sent, summary.OK, summary.Errors)
 				}
-				slices.Sort(felt)
-				for i, got := range felt {
+				slices.Sort(latencies)
+				for i, got := range latencies {
 					want := max(0, time.Duration(i-79)*100*time.Millisecond)
 					if (got - want).Abs() > time.Millisecond {
 						t.Fatalf("latency %d of 100 in order of size is %s, want %s", i+1, got, want)
@@ -154,12 +156,12 @@ func TestStallIsNotHidden(t *testing.T) {
 						t.Errorf("%s = %s, want %s", what, got, want)
 					}
 				}
-				near("p99", summary.Percentile(load.SpanTotal, 99), 1900*time.Millisecond)
-				near("p50", summary.Percentile(load.SpanTotal, 50), 0)
+				near("p99", summary.Percentile(result.SpanTotal, 99), 1900*time.Millisecond)
+				near("p50", summary.Percentile(result.SpanTotal, 50), 0)
 				slices.Sort(naive)
 				if workers == 1 {
 					near("naive p99 of the closed loop", naive[98], 0)
-					near("p99 from sending to answer", summary.Percentile(load.SpanAnswer, 99), 0)
+					near("p99 from sending to answer", summary.Percentile(result.SpanAnswer, 99), 0)
 					if summary.Late != 19 {
 						t.Errorf("%d late, want the 19 that waited for the one worker", summary.Late)
 					}
@@ -187,17 +189,17 @@ func TestAsync(t *testing.T) {
 			}
 		})
 		images := picture(t, "a.jpg")
-		var records []load.Record
+		var records []result.Record
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Async{Client: api}, Schedule: schedule.Constant(5, 2*time.Second), Images: images,
+			Target: target.Async{Client: api}, Schedule: schedule.Constant(5, 2*time.Second), Images: images,
 			Expect: load.Expectation{"a.jpg": "goldfinch"},
-			Record: func(r load.Record) { records = append(records, r) },
+			Record: func(r result.Record) { records = append(records, r) },
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if summary.OK != 10 || summary.Sent != 10 {
-			t.Fatalf("%d of %d answered: %v", summary.OK, summary.Sent, summary.Samples)
+		if summary.OK != 10 || summary.Sent != 10 || summary.Checked != 10 {
+			t.Fatalf("%d of %d answered, %d checked: %v", summary.OK, summary.Sent, summary.Checked, summary.Examples)
 		}
 		for _, r := range records {
 			if r.Latency() != 100*time.Millisecond || r.Accepted-r.Sent != 10*time.Millisecond ||
@@ -227,7 +229,7 @@ func TestErrorsByKind(t *testing.T) {
 			}
 		})
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Sync{Client: api}, Schedule: schedule.Constant(5, time.Second), Images: picture(t, "a.jpg"),
+			Target: target.Sync{Client: api}, Schedule: schedule.Constant(5, time.Second), Images: picture(t, "a.jpg"),
 			Timeout: 2 * time.Second, Expect: load.Expectation{"a.jpg": "bulbul"},
 		})
 		if err != nil {
@@ -256,7 +258,7 @@ func TestStopsEarlyWithWhatWasMeasured(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2950*time.Millisecond)
 		defer cancel()
 		summary, err := load.Run(ctx, load.Config{
-			Target: load.Sync{Client: api}, Schedule: schedule.Constant(10, time.Hour), Images: picture(t, "a.jpg")})
+			Target: target.Sync{Client: api}, Schedule: schedule.Constant(10, time.Hour), Images: picture(t, "a.jpg")})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Run: %v", err)
 		}
@@ -266,19 +268,19 @@ func TestStopsEarlyWithWhatWasMeasured(t *testing.T) {
 	})
 }
 
-// TestLastsAsLongAsItsSchedule: two requests in two seconds are one a second, though the last is answered at once.
+// TestLastsAsLongAsItsSchedule: two requests in two seconds are one a second, though the last is answered immediately.
 func TestLastsAsLongAsItsSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Sync{Client: api}, Schedule: schedule.Constant(1, 2*time.Second), Images: picture(t, "a.jpg")})
+			Target: target.Sync{Client: api}, Schedule: schedule.Constant(1, 2*time.Second), Images: picture(t, "a.jpg")})
 		if err != nil || summary.Elapsed != 2*time.Second || summary.Rate() != 1 {
 			t.Errorf("%v; %s, %v answers/s, want 1", err, summary.Elapsed, summary.Rate())
 		}
 	})
 }
 
-// TestSecondsAreWhatIsSent: of random schedules too.
+// TestSecondsAreWhatIsSent, in random schedules too.
 func TestSecondsAreWhatIsSent(t *testing.T) {
 	for _, text := range []string{"poisson:20:10s", "constant:0.25:9s", "3,0,0.5,2"} {
 		t.Run(text, func(t *testing.T) {
@@ -290,7 +292,7 @@ func TestSecondsAreWhatIsSent(t *testing.T) {
 				api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
 				start, announced := time.Now(), []int(nil)
 				summary, err := load.Run(t.Context(), load.Config{
-					Target: load.Sync{Client: api}, Schedule: s, Images: picture(t, "a.jpg"),
+					Target: target.Sync{Client: api}, Schedule: s, Images: picture(t, "a.jpg"),
 					Second: func(second, images int) {
 						if announced = append(announced, images); time.Since(start) != time.Duration(second-1)*time.Second {
 							t.Errorf("second %d is announced at %s", second, time.Since(start))
@@ -312,7 +314,7 @@ func TestSecondsAreWhatIsSent(t *testing.T) {
 	}
 }
 
-// TestClocksThatDisagree: what a server with another clock says of when it was ready is not believed.
+// TestClocksThatDisagree: the time of completion of a server with another clock is ignored.
 func TestClocksThatDisagree(t *testing.T) {
 	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -323,8 +325,8 @@ func TestClocksThatDisagree(t *testing.T) {
 				})
 				var lags []time.Duration
 				_, err := load.Run(t.Context(), load.Config{
-					Target: load.Async{Client: api}, Schedule: schedule.Constant(1, time.Second), Images: picture(t, "a.jpg"),
-					Record: func(r load.Record) { lags = append(lags, r.PollLag) },
+					Target: target.Async{Client: api}, Schedule: schedule.Constant(1, time.Second), Images: picture(t, "a.jpg"),
+					Record: func(r result.Record) { lags = append(lags, r.PollLag) },
 				})
 				if err != nil || len(lags) != 1 || lags[0] != 0 {
 					t.Errorf("%v; poll lags %v, want none", err, lags)
@@ -334,21 +336,21 @@ func TestClocksThatDisagree(t *testing.T) {
 	}
 }
 
-// TestCachedAnswersWereNotComputed: their stages are those of another request.
+// TestCachedAnswersWereNotComputed: their stages are those of an earlier request.
 func TestCachedAnswersWereNotComputed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"request_id":"id","from_cache":true,"result":` + goldfinch + `}`))
 		})
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Async{Client: api}, Schedule: schedule.Constant(5, time.Second), Images: picture(t, "a.jpg")})
-		if err != nil || summary.Cached != 5 || summary.Count(load.SpanTotal) != 5 || summary.Count(load.SpanInference) != 0 {
-			t.Errorf("%v; %d cached, %d inferences", err, summary.Cached, summary.Count(load.SpanInference))
+			Target: target.Async{Client: api}, Schedule: schedule.Constant(5, time.Second), Images: picture(t, "a.jpg")})
+		if err != nil || summary.Cached != 5 || summary.Count(result.SpanTotal) != 5 || summary.Count(result.SpanInference) != 0 {
+			t.Errorf("%v; %d cached, %d inferences", err, summary.Cached, summary.Count(result.SpanInference))
 		}
 	})
 }
 
-func TestRefusesNonsense(t *testing.T) {
+func TestRunRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []load.Config{{Workers: -1}, {MaxOutstanding: -1}, {Timeout: -1}, {}} {
 		c.Images = picture(t, "a.jpg")
@@ -361,7 +363,7 @@ func TestRefusesNonsense(t *testing.T) {
 	}
 }
 
-// TestServerThatResets cuts every second connection off: before an answer, or in the middle of one.
+// TestServerThatResets closes every second connection: before an answer, or in the middle of one.
 func TestServerThatResets(t *testing.T) {
 	t.Parallel()
 	for name, part := range map[string]string{
@@ -390,31 +392,31 @@ func TestServerThatResets(t *testing.T) {
 			defer server.Close()
 			defer server.Client().CloseIdleConnections()
 			summary, err := load.Run(t.Context(), load.Config{
-				Target:   load.Sync{Client: &client.Client{BaseURL: server.URL, HTTP: server.Client()}},
+				Target:   target.Sync{Client: &client.Client{BaseURL: server.URL, HTTP: server.Client()}},
 				Schedule: schedule.Schedule{Rates: []float64{100}, Step: 100 * time.Millisecond}, Images: picture(t, "a.jpg"),
 			})
 			if err != nil || summary.Sent != 10 || summary.OK != 5 || summary.Errors["connection reset"] != 5 {
-				t.Errorf("%v; %d of %d answered, %v %v", err, summary.OK, summary.Sent, summary.Errors, summary.Samples)
+				t.Errorf("%v; %d of %d answered, %v %v", err, summary.OK, summary.Sent, summary.Errors, summary.Examples)
 			}
 		})
 	}
 }
 
-// TestUnreadableImage: a file that vanished is told by name; the others go on.
+// TestUnreadableImage: a file that does not exist is reported by name; the other images are sent.
 func TestUnreadableImage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(goldfinch)) })
 		images := append(picture(t, "a.jpg"), filepath.Join(t.TempDir(), "gone.jpg"))
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Sync{Client: api}, Schedule: schedule.Constant(20, time.Second), Images: images})
+			Target: target.Sync{Client: api}, Schedule: schedule.Constant(20, time.Second), Images: images})
 		unreadable := summary.Errors["unreadable image"]
-		if err != nil || unreadable == 0 || summary.OK+unreadable != 20 || !strings.Contains(summary.Samples["unreadable image"], "gone.jpg") {
-			t.Errorf("%v; %d answered, %v %v", err, summary.OK, summary.Errors, summary.Samples)
+		if err != nil || unreadable == 0 || summary.OK+unreadable != 20 || !strings.Contains(summary.Examples["unreadable image"], "gone.jpg") {
+			t.Errorf("%v; %d answered, %v %v", err, summary.OK, summary.Errors, summary.Examples)
 		}
 	})
 }
 
-func TestSaysThatNobodyIsThere(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -422,58 +424,9 @@ func TestSaysThatNobodyIsThere(t *testing.T) {
 	}
 	l.Close()
 	_, err = load.Run(t.Context(), load.Config{
-		Target:   load.Async{Client: &client.Client{BaseURL: "http://" + l.Addr().String()}},
+		Target:   target.Async{Client: &client.Client{BaseURL: "http://" + l.Addr().String()}},
 		Schedule: schedule.Prototype, Images: []string{"a.jpg"}})
-	if !errors.Is(err, load.ErrAbsent) || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("Run: %v, want ErrAbsent and the cause", err)
-	}
-}
-
-func TestFindImages(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for _, name := range []string{"b.JPEG", "a.png", "notes.txt", "sub/c.webp"} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, err := load.FindImages(dir)
-	if err != nil || len(files) != 3 {
-		t.Errorf("FindImages = %v, %v; want 3 files", files, err)
-	}
-	if _, err := load.FindImages(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("missing folder: %v", err)
-	}
-	if _, err := load.FindImages(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no file in") {
-		t.Errorf("empty folder: %v", err)
-	}
-}
-
-func TestReadExpectation(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "expect.jsonl")
-	write := func(text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(`{"file":"a.jpg","label":"goldfinch"}` + "\n" + `{"file":"dir/b.jpg","top5_names":["bulbul","junco"]}` + "\n")
-	got, err := load.ReadExpectation(path)
-	if err != nil || got["a.jpg"] != "goldfinch" || got["b.jpg"] != "bulbul" {
-		t.Errorf("ReadExpectation = %v, %v", got, err)
-	}
-	for text, want := range map[string]string{
-		`{"file":"a.jpg"}`: "line 1",
-		"dear diary":       "line 1",
-		`{"file":"x/a.jpg","label":"junco"}` + "\n" + `{"file":"y/a.jpg","label":"bulbul"}`: `line 2: a.jpg is "bulbul" here and "junco" before`,
-	} {
-		write(text)
-		if _, err := load.ReadExpectation(path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want an error with %q", text, err, want)
-		}
+	if !errors.Is(err, target.ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("Run: %v, want ErrUnreachable and the cause", err)
 	}
 }

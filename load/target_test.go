@@ -1,7 +1,6 @@
 package load_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,10 +19,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// TestMaxOutstanding: a server that never answers gets no more than the bound, and the rest is told at once.
+// TestMaxOutstanding: a server that never answers gets no more requests than the limit; the others fail immediately.
 func TestMaxOutstanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32
@@ -37,7 +36,7 @@ func TestMaxOutstanding(t *testing.T) {
 			}
 		})
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Sync{Client: api}, Schedule: schedule.Constant(10, 2*time.Second), Images: picture(t, "a.jpg"),
+			Target: target.Sync{Client: api}, Schedule: schedule.Constant(10, 2*time.Second), Images: picture(t, "a.jpg"),
 			MaxOutstanding: 5, Timeout: 10 * time.Second,
 		})
 		if err != nil {
@@ -46,8 +45,8 @@ func TestMaxOutstanding(t *testing.T) {
 		if asked.Load() != 5 || summary.Sent != 20 || summary.Errors["timeout"] != 5 || summary.Errors["not sent"] != 15 {
 			t.Errorf("server was asked %d times; %v", asked.Load(), summary.Errors)
 		}
-		if !strings.Contains(summary.Samples["not sent"], "--max-outstanding") {
-			t.Errorf("explained as %q", summary.Samples["not sent"])
+		if !strings.Contains(summary.Examples["not sent"], "--max-outstanding") {
+			t.Errorf("explained as %q", summary.Examples["not sent"])
 		}
 	})
 }
@@ -68,7 +67,7 @@ func TestHTTP(t *testing.T) {
 				_, _ = w.Write([]byte(`"goldfinch"`))
 			}
 		})
-		target := load.HTTP{Client: api.HTTP, URL: api.BaseURL + "/x", Header: http.Header{"Content-Type": {"image/png"}},
+		target := target.HTTP{Client: api.HTTP, URL: api.BaseURL + "/x", Header: http.Header{"Content-Type": {"image/png"}},
 			Label: func(answer []byte) (label string, err error) { return label, json.Unmarshal(answer, &label) }}
 		summary, err := load.Run(t.Context(), load.Config{
 			Target: target, Schedule: schedule.Constant(10, time.Second), Images: picture(t, "a.png"),
@@ -77,8 +76,8 @@ func TestHTTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if summary.OK != 5 || summary.Errors["status 429"] != 5 || summary.Samples["status 429"] != "429 Too Many Requests: resting" {
-			t.Errorf("%d answered, %v, %v", summary.OK, summary.Errors, summary.Samples)
+		if summary.OK != 5 || summary.Errors["status 429"] != 5 || summary.Examples["status 429"] != "429 Too Many Requests: resting" {
+			t.Errorf("%d answered, %v, %v", summary.OK, summary.Errors, summary.Examples)
 		}
 		target.Ready = api.BaseURL + "/health"
 		if err := target.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "405") {
@@ -139,16 +138,16 @@ func TestOIP(t *testing.T) {
 	for name, c := range map[string]struct {
 		binary bool
 		shape  string
-		want   load.Tensor
+		want   target.Tensor
 	}{
-		"JSON":          {false, "[-1,3,224,224]", load.Tensor{Name: "data", Shape: []int{1, 3, 224, 224}}},
-		"binary":        {true, "[3,224,224]", load.Tensor{Name: "data", Shape: []int{3, 224, 224}}},
-		"channels last": {false, "[1,224,224,3]", load.Tensor{Name: "data", Shape: []int{1, 224, 224, 3}}},
+		"JSON":          {false, "[-1,3,224,224]", target.Tensor{Name: "data", Shape: []int{1, 3, 224, 224}}},
+		"binary":        {true, "[3,224,224]", target.Tensor{Name: "data", Shape: []int{3, 224, 224}}},
+		"channels last": {false, "[1,224,224,3]", target.Tensor{Name: "data", Shape: []int{1, 224, 224, 3}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := oipServer(t, c.shape)
-			oip := load.OIP{Client: server.Client(), URL: server.URL, Model: "resnet", Binary: c.binary,
+			oip := target.OIP{Client: server.Client(), URL: server.URL, Model: "resnet", Binary: c.binary,
 				Labels: func(class int) string { return "class " + strconv.Itoa(class) }}
 			tensor, err := oip.Describe(t.Context())
 			if err != nil || !cmp.Equal(tensor, c.want) {
@@ -182,93 +181,17 @@ func TestOIP(t *testing.T) {
 func TestOIPOfOtherModels(t *testing.T) {
 	t.Parallel()
 	server := oipServer(t, "[1,3,299,299]")
-	oip := load.OIP{Client: server.Client(), URL: server.URL, Model: "resnet"}
-	if _, err := oip.Describe(t.Context()); err == nil || !strings.Contains(err.Error(), "none is FP32 of 3x224x224") {
+	oip := target.OIP{Client: server.Client(), URL: server.URL, Model: "resnet"}
+	if _, err := oip.Describe(t.Context()); err == nil || !strings.Contains(err.Error(), "no input is FP32 of 3x224x224") {
 		t.Errorf("a model of larger pictures: %v", err)
 	}
 	oip.Model = "inception"
-	if _, err := oip.Describe(t.Context()); err == nil || !strings.Contains(err.Error(), "is the model's name right?") {
+	if _, err := oip.Describe(t.Context()); err == nil || !strings.Contains(err.Error(), "check the model's name") {
 		t.Errorf("no such model: %v", err)
 	}
 	server.Close()
-	if _, err := oip.Describe(t.Context()); !errors.Is(err, load.ErrAbsent) {
+	if _, err := oip.Describe(t.Context()); !errors.Is(err, target.ErrUnreachable) {
 		t.Errorf("no server: %v", err)
-	}
-}
-
-func TestMap(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for name, want := range map[string][]byte{"empty": {}, "full": bytes.Repeat([]byte("ab"), 5000)} {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, want, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, release, err := load.Map(path)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: %d bytes, %v", name, len(got), err)
-			continue
-		}
-		release()
-	}
-	if _, _, err := load.Map(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no file: %v", err)
-	}
-}
-
-// TestPrepareStopsAtItsBound keeps the bodies that fit, and at least one.
-func TestPrepareStopsAtItsBound(t *testing.T) {
-	t.Parallel()
-	files := []string{picture(t, "a.jpg")[0], picture(t, "b.jpg")[0], picture(t, "c.jpg")[0]}
-	same := func(image []byte) ([]byte, error) { return bytes.Clone(image), nil }
-	for most, want := range map[int]int{1: 1, 11: 1, 12: 2, 1000: 3} {
-		taken, open, err := load.Prepare(t.Context(), files, same, most)
-		if err != nil || len(taken) != want {
-			t.Fatalf("%d bytes: %v, %v; want %d files", most, taken, err, want)
-		}
-		if body, _, err := open(taken[0]); err != nil || string(body) != "pixels" {
-			t.Errorf("body %q, %v", body, err)
-		}
-	}
-	refuse := func([]byte) ([]byte, error) { return nil, errors.New("no picture") }
-	if _, _, err := load.Prepare(t.Context(), files, refuse, 1); err == nil || !strings.Contains(err.Error(), "prepare a.jpg: no picture") {
-		t.Errorf("encoder that refuses: %v", err)
-	}
-}
-
-// TestUnique: no two bodies are equal, nor those of two runs, and the picture stands in front.
-func TestUnique(t *testing.T) {
-	t.Parallel()
-	files, seen := picture(t, "a.jpg"), map[string]bool{}
-	for range 2 {
-		open := load.Unique(load.Map)
-		for range 3 {
-			body, release, err := open(files[0])
-			if err != nil || !bytes.HasPrefix(body, []byte("pixels")) || len(body) != len("pixels")+16 || seen[string(body)] {
-				t.Errorf("body %q, %v", body, err)
-			}
-			seen[string(body)] = true
-			release()
-		}
-	}
-	if _, _, err := load.Unique(load.Map)("none"); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no file: %v", err)
-	}
-}
-
-func TestExpectNames(t *testing.T) {
-	t.Parallel()
-	labels := []string{"goldfinch", "great white shark", "Cardigan", "cardigan", "crane", "crane bird", "jack-o'-lantern"}
-	files := []string{"x/n01531178_goldfinch.JPEG", "n01484850_great_white_shark.JPEG", "n02113186_Cardigan.JPEG", "n02963159_cardigan.JPEG",
-		"n02012849_crane.JPEG", "n03126707_crane.JPEG", "n03590841_jack-o'-lantern.JPEG", "n99999999_unicorn.JPEG", "holiday.jpg", "n1_goldfinch.jpg"}
-	got, err := load.ExpectNames(files, labels)
-	want := load.Expectation{"n01531178_goldfinch.JPEG": "goldfinch", "n01484850_great_white_shark.JPEG": "great white shark",
-		"n02113186_Cardigan.JPEG": "Cardigan", "n02963159_cardigan.JPEG": "cardigan", "n03590841_jack-o'-lantern.JPEG": "jack-o'-lantern"}
-	if err != nil || !cmp.Equal(got, want) {
-		t.Errorf("ExpectNames = %v, %v; want %v", got, err, want)
-	}
-	if _, err := load.ExpectNames([]string{"holiday.jpg"}, labels); err == nil {
-		t.Error("no file named after a class: no error")
 	}
 }
 
@@ -287,13 +210,13 @@ func TestServerIsWatched(t *testing.T) {
 			}
 		})
 		summary, err := load.Run(t.Context(), load.Config{
-			Target: load.Sync{Client: api}, Schedule: schedule.Constant(10, 3*time.Second), Images: picture(t, "a.jpg"),
+			Target: target.Sync{Client: api}, Schedule: schedule.Constant(10, 3*time.Second), Images: picture(t, "a.jpg"),
 			Probe: load.Probe{Client: api.HTTP, Status: api.BaseURL + "/status", Metrics: api.BaseURL + "/metrics"},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []load.Sample{{HasStatus: true, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 1, Replicas: 1}, {HasStatus: true, At: 2 * time.Second, Queue: 2, Replicas: 1}}
+		want := []result.Sample{{HasStatus: true, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 1, Replicas: 1}, {HasStatus: true, At: 2 * time.Second, Queue: 2, Replicas: 1}}
 		if got := summary.Server; len(got) < 3 || !cmp.Equal(got[:3], want) {
 			t.Errorf("samples %+v, want %+v", got, want)
 		}

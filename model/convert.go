@@ -12,11 +12,11 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
-// Convert reads a weight file in any format and writes it as safetensors. What the file says about itself is
-// kept, and the SHA-256 of the first file of a chain of conversions is recorded.
+// Convert reads a weight file in any format and writes it as safetensors. It keeps the metadata of the file, and
+// records the SHA-256 of the first file of a chain of conversions.
 func Convert(in, out string) error { return convert(in, out, Source{}) }
 
-// convert also records what source says.
+// convert also records the metadata of source.
 func convert(in, out string, source Source) (err error) {
 	set, err := weights.Load(in)
 	if err != nil {
@@ -37,8 +37,8 @@ func convert(in, out string, source Source) (err error) {
 	return Save(out, &safetensors.Content{Tensors: set.Tensors, Int8: set.Int8, Metadata: metadata})
 }
 
-// Save writes a safetensors file that appears whole or not at all: it is written under another name, synced,
-// and renamed. A replica that has the old file open keeps it.
+// Save writes a safetensors file atomically: it writes a temporary file, syncs it, and renames it. A replica that has the
+// old file open keeps it.
 func Save(path string, c *safetensors.Content) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// maxStalls is how many attempts in a row may bring no byte before a download is given up. There is no pause
-// between them: a cut connection is taken up again at once, a dead server refuses at once.
+// maxStalls is the number of consecutive attempts without a byte after which a download fails. There is no pause
+// between attempts: a broken connection is resumed, and a dead server refuses immediately.
 const maxStalls = 3
 
-// download fetches url into the file at path, going on where an earlier download left off: after a cut
-// connection within one call, and in a later call as long as the file is kept. progress is called with the
-// bytes there and their total, -1 when it is not known.
+// download fetches url into the file at path. It resumes an earlier download: after a broken connection within one
+// call, and in a later call as long as the file exists. progress is called with the bytes received and their total,
+// -1 if it is not known.
 func download(ctx context.Context, client *http.Client, url, path string, progress func(done, total int64)) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -32,7 +32,7 @@ func download(ctx context.Context, client *http.Client, url, path string, progre
 			break
 		}
 		if ctx.Err() != nil {
-			err = context.Cause(ctx) // what cut the connection
+			err = context.Cause(ctx) // why the connection was closed
 			break
 		}
 		if stalls++; n > 0 {
@@ -48,12 +48,12 @@ func download(ctx context.Context, client *http.Client, url, path string, progre
 	return errors.Join(err, f.Close())
 }
 
-// finalError is one that another attempt would meet again.
+// finalError is an error that further attempts would not solve.
 type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
 
-// fetch requests what f does not hold yet and appends it. It returns the number of bytes that arrived.
+// fetch requests the rest of the file and appends it. It returns the number of bytes received.
 func fetch(ctx context.Context, client *http.Client, url string, f *os.File, progress func(done, total int64)) (int64, error) {
 	have, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -72,10 +72,10 @@ func fetch(ctx context.Context, client *http.Client, url string, f *os.File, pro
 		}
 	case http.StatusOK: // the whole file, from a server without ranges
 		have = 0
-	case http.StatusRequestedRangeNotSatisfiable: // nothing behind what we have: its hash will tell
+	case http.StatusRequestedRangeNotSatisfiable: // the file is complete, or its hash will show that it is wrong
 		return 0, nil
 	default:
-		err := fmt.Errorf("server answered %s", response.Status)
+		err := fmt.Errorf("server responded %s", response.Status)
 		if response.StatusCode >= 500 {
 			return 0, err
 		}
@@ -92,12 +92,12 @@ func fetch(ctx context.Context, client *http.Client, url string, f *os.File, pro
 		total = have + response.ContentLength
 	}
 	if total > weights.MaxBytes {
-		return 0, &finalError{fmt.Errorf("file has %d bytes, at most %d make sense", total, weights.MaxBytes)}
+		return 0, &finalError{fmt.Errorf("file has %d bytes, the limit is %d", total, weights.MaxBytes)}
 	}
 	return appendBody(f, response.Body, have, total, progress)
 }
 
-// appendBody copies up to the limit of a weight file's size. A full disk is final, a cut connection is not.
+// appendBody copies up to the maximum size of a weight file. A full disk is final, a broken connection is not.
 func appendBody(f *os.File, body io.Reader, have, total int64, progress func(done, total int64)) (int64, error) {
 	start := have
 	buf := make([]byte, 256<<10)

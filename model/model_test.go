@@ -361,7 +361,7 @@ func TestParseIndexRefuses(t *testing.T) {
 		`{`:                          "unexpected end",
 		`{}`:                         `default is ""`,
 		`{"default":"../secret"}`:    `default is "../secret"`,
-		`{"default":"a","files":[]}`: "not among its files",
+		`{"default":"a","files":[]}`: "not in the list of files",
 		`{"default":"a","files":[{"name":"a","bytes":1,"sha256":"12"}]}`: "64 hex digits",
 	} {
 		if _, err := parseIndex([]byte(in)); err == nil || !strings.Contains(err.Error(), wrong) {

@@ -15,20 +15,18 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// PullConfig says what Pull fetches and where it leaves it. The zero value pulls torchvision's weights into
-// the user's cache.
+// PullConfig configures [Pull]. The zero value fetches torchvision's weights into the user's cache folder.
 type PullConfig struct {
-	// Mirror is a folder or an HTTP(S) URL that holds a models.json; its default file is pulled instead of
-	// torchvision's. Empty means torchvision.
+	// Mirror is a folder or an HTTP(S) URL with a models.json whose default file to fetch. Empty means torchvision.
 	Mirror string
 	// Out is the file to write; empty means CachePath.
 	Out string
-	// Again pulls even when Out already holds these weights.
+	// Again fetches even if Out already holds these weights.
 	Again bool
-	// Client makes the requests; nil means http.DefaultClient.
+	// Client sends the requests; nil means http.DefaultClient.
 	Client *http.Client
-	// Progress, if set, is called often during a download with the bytes there and their total, -1 when it
-	// is not known.
+	// Progress, if set, is called often during a download with the bytes received and their total, -1 if it is not
+	// known.
 	Progress func(done, total int64)
 }
 
@@ -49,16 +47,15 @@ func (c PullConfig) withDefaults() (PullConfig, error) {
 	return c, nil
 }
 
-// Pulled is what Pull did.
+// Pulled is the result of [Pull].
 type Pulled struct {
 	Path    string // the safetensors file
 	Source  Source // what it was made from
-	Already bool   // it was there before
+	Already bool   // it existed before
 }
 
-// Pull fetches weights, checks their SHA-256, and converts them to a safetensors file that appears whole or
-// not at all. A download that was cut goes on where it ended, in this call or a later one; what is there of
-// it is kept beside the result with the ending ".part".
+// Pull fetches weights, checks their SHA-256, and converts them to a safetensors file, atomically. A broken download is
+// resumed, in this call or a later one; the part is kept beside the result with the suffix ".part".
 func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -76,7 +73,7 @@ func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
 		return p, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Out), 0o755); err != nil {
-		return p, fmt.Errorf("folder for weights: %w", err)
+		return p, fmt.Errorf("create folder for weights: %w", err)
 	}
 	if !source.remote() {
 		if err := check(source.Location, source); err != nil {
@@ -94,8 +91,8 @@ func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
 	return p, os.Remove(part)
 }
 
-// downloadChecked fetches source into part. When the file is wrong although it was put together from several
-// downloads it starts over, as the file may have changed on the server in between.
+// downloadChecked fetches source into part. If the file is wrong and the download was resumed, it starts over: the file
+// may have changed on the server in between.
 func downloadChecked(ctx context.Context, c PullConfig, source Source, part string) error {
 	_, err := os.Stat(part)
 	resumed := err == nil
@@ -114,7 +111,7 @@ func downloadChecked(ctx context.Context, c PullConfig, source Source, part stri
 	}
 }
 
-// holds tells whether the file at path was made from source.
+// holds reports whether the file at path was made from source.
 func holds(path string, source Source) bool {
 	set, err := weights.Load(path)
 	if err != nil {
@@ -124,7 +121,7 @@ func holds(path string, source Source) bool {
 	return strings.HasPrefix(set.Metadata[weights.MetaOrigin], source.SHA256)
 }
 
-// check compares a file's size and SHA-256 with what source says.
+// check compares the size and SHA-256 of a file with those of source.
 func check(path string, source Source) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -137,10 +134,10 @@ func check(path string, source Source) error {
 		return fmt.Errorf("check weights: %w", err)
 	}
 	if source.Bytes != 0 && n != source.Bytes {
-		return fmt.Errorf("%s has %d bytes, want %d: refused", source.Location, n, source.Bytes)
+		return fmt.Errorf("%s has %d bytes, want %d", source.Location, n, source.Bytes)
 	}
 	if sum := hex.EncodeToString(hash.Sum(nil)); !strings.HasPrefix(sum, source.SHA256) {
-		return fmt.Errorf("%s has SHA-256 %s, want %s: refused", source.Location, sum, source.SHA256)
+		return fmt.Errorf("%s has SHA-256 %s, want %s", source.Location, sum, source.SHA256)
 	}
 	return nil
 }

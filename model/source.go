@@ -14,18 +14,18 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// Source is a weight file somewhere, and what is known about it.
+// Source is the location of a weight file, and its metadata.
 type Source struct {
 	Location string // URL, or path of a file
-	Weights  string // what the weights are called
-	Origin   string // who made them, in words
-	Licence  string // terms of use, in words
+	Weights  string // name of the weights
+	Origin   string // who made them, as text
+	Licence  string // terms of use, as text
 	SHA256   string // hex digest of the file, or its first digits
-	Bytes    int64  // the file's size; zero when not known in advance
+	Bytes    int64  // size of the file; zero if not known in advance
 }
 
-// Torchvision is the weights that torchvision calls ResNet18_Weights.IMAGENET1K_V1. The file's name carries
-// the first digits of its SHA-256, PyTorch's convention.
+// Torchvision is torchvision's ResNet18_Weights.IMAGENET1K_V1. By PyTorch's convention, the file name has the first
+// digits of its SHA-256.
 func Torchvision() Source {
 	return Source{
 		Location: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -36,7 +36,7 @@ func Torchvision() Source {
 	}
 }
 
-// remote tells whether the source is fetched by HTTP.
+// remote reports whether the source is fetched by HTTP.
 func (s Source) remote() bool { return isURL(s.Location) }
 
 func isURL(location string) bool {
@@ -45,7 +45,7 @@ func isURL(location string) bool {
 
 // index is a mirror's models.json.
 type index struct {
-	Default string `json:"default"` // name of the file to take
+	Default string `json:"default"` // name of the file to fetch
 	Weights string `json:"weights"`
 	Source  string `json:"source"`
 	Licence string `json:"licence"`
@@ -56,7 +56,7 @@ type index struct {
 	} `json:"files"`
 }
 
-// maxIndex bounds a models.json in bytes.
+// maxIndex is the maximum size of a models.json in bytes.
 const maxIndex = 1 << 20
 
 // Mirror reads the models.json of a mirror, a folder or an HTTP(S) URL, and returns its default file.
@@ -91,7 +91,7 @@ func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte,
 		r = response.Body
 		if response.StatusCode != http.StatusOK {
 			r.Close()
-			return nil, fmt.Errorf("server answered %s", response.Status)
+			return nil, fmt.Errorf("server responded %s", response.Status)
 		}
 	} else {
 		f, err := os.Open(filepath.Join(mirror, "models.json"))
@@ -104,15 +104,15 @@ func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte,
 	return io.ReadAll(io.LimitReader(r, maxIndex))
 }
 
-// parseIndex returns the default file, its name in Location. The name must be plain: a mirror says which of
-// its files to take, not where in our file system to look.
+// parseIndex returns the default file, with its name in Location. The name must not be a path: a mirror must not choose
+// files elsewhere on this machine.
 func parseIndex(data []byte) (Source, error) {
 	var in index
 	if err := json.Unmarshal(data, &in); err != nil {
 		return Source{}, err
 	}
 	if in.Default == "" || in.Default != filepath.Base(in.Default) {
-		return Source{}, fmt.Errorf("default is %q, want the name of a file beside it", in.Default)
+		return Source{}, fmt.Errorf("default is %q, want the name of a file in the same folder", in.Default)
 	}
 	for _, f := range in.Files {
 		if f.Name != in.Default {
@@ -124,5 +124,5 @@ func parseIndex(data []byte) (Source, error) {
 		}
 		return Source{f.Name, in.Weights, in.Source, in.Licence, strings.ToLower(f.SHA256), f.Bytes}, nil
 	}
-	return Source{}, fmt.Errorf("default %q is not among its files", in.Default)
+	return Source{}, fmt.Errorf("default %q is not in the list of files", in.Default)
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// Report is what a weight file holds.
+// Report describes a weight file.
 type Report struct {
 	Path       string
 	Bytes      int64
 	Format     string // one of the weights.Format constants
 	SHA256     string
-	Identity   string            // the weights' name and first digits of the hash
+	Identity   string            // name of the weights and first digits of the hash
 	Tensors    int               // floating-point and int8 tensors
 	Parameters int               // numbers in them
-	Metadata   map[string]string // what the file says about itself
+	Metadata   map[string]string // metadata of the file
 }
 
-// Verify reads a whole weight file and checks it: its format's own marks (lengths, check sums), that every number
-// is finite. The report holds what was found before the first problem, which is the error.
+// Verify reads a weight file and checks its format (lengths, checksums) and that every number is finite. The report
+// has what was found before the first problem, which is the error.
 func Verify(path string) (r Report, err error) {
 	r.Path = path
 	if info, err := os.Stat(path); err == nil {
@@ -41,7 +41,7 @@ func Verify(path string) (r Report, err error) {
 	return r, finite(set)
 }
 
-// finite finds the first number that is NaN or infinite.
+// finite returns an error for the first number that is NaN or infinite.
 func finite(set *weights.Set) error {
 	for _, name := range slices.Sorted(maps.Keys(set.Tensors)) {
 		for i, x := range set.Tensors[name].Data {

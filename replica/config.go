@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,32 +9,32 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// DefaultAddr is where a replica listens unless told otherwise: the prototype's port.
+// DefaultAddr is the default address to listen on, with the prototype's port.
 const DefaultAddr = ":5000"
 
-// DefaultQueue is how many requests wait behind the workers by default. Two workers at 15 ms per image clear
-// sixteen in 0.12 s, a wait nobody minds.
+// DefaultQueue is the default number of requests that may wait for the workers. Two workers at 15 ms per image finish
+// sixteen in 0.12 s, a short wait.
 const DefaultQueue = 16
 
-// Config says what a [Server] serves and how much of it at once. Concurrency must be given; the rest is
-// usable as zero.
+// Config configures a [Server]. Concurrency is required; the other fields may be zero.
 type Config struct {
-	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 takes a free one.
+	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
-	// Concurrency is how many images the classifier works on at a time: its number of workers.
+	// Concurrency is how many images the classifier processes at a time: its number of workers.
 	Concurrency int
-	// Queue is how many requests may wait behind those. Zero means [DefaultQueue], -1 none.
+	// Queue is the maximum number of waiting requests. Zero means [DefaultQueue]; -1 means none.
 	Queue int
-	// MaxImageBytes limits an upload. Zero means 10 MiB.
+	// MaxImageBytes limits the size of an upload. Zero means 10 MiB.
 	MaxImageBytes int64
-	// MaxUploadBytes bounds the memory of all images that arrive, wait or are being classified. Zero means 256 MiB.
+	// MaxUploadBytes limits the memory of all images that are being received, wait or are being classified. Zero
+	// means 256 MiB.
 	MaxUploadBytes int64
-	// MinUploadRate is the least number of bytes per second that a client sends. Zero means 16 KiB/s, -1 any.
+	// MinUploadRate is the minimum upload rate in bytes per second. Zero means 16 KiB/s; -1 disables the limit.
 	MinUploadRate int64
-	// Model tells clients what answers them, in /info and /metrics. It is called for each of these, from any goroutine.
-	// Nil tells nothing.
+	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
+	// requests, from any goroutine. Nil means no description.
 	Model func() Model
-	// Log receives one line per prediction and what goes wrong. Nil discards it.
+	// Log receives one line per prediction, and errors. Nil discards them.
 	Log *slog.Logger
 }
 
@@ -41,42 +42,35 @@ type Config struct {
 type Model struct {
 	Weights   string // identity of the weights, e.g. "resnet18-f37072fd"
 	Precision string // arithmetic: "fp32" or "int8"
-	Kernels   string // level of the CPU's features that is used, e.g. "avx512vnni"
+	Kernels   string // CPU feature level in use, e.g. "avx512vnni"
 	Version   string // of this program
-	Warning   string // why answers should not be believed; empty when they should
+	Warning   string // why results are not reliable; empty if they are
 
-	// Quantization tells how far a classifier is that finds its own way to int8; nil for others.
+	// Quantization is the state of a classifier that switches to int8 by itself; nil for others.
 	Quantization *Quantization
 }
 
-// Quantization is the state of a classifier that answers in fp32 until it has seen that int8 would answer alike.
+// Quantization is the state of a classifier that runs in fp32 until int8 has been shown to give the same results.
 type Quantization struct {
 	State     string   `json:"state"`               // one of States
-	States    []string `json:"-"`                   // all there are
-	Observed  int      `json:"observed"`            // images kept so far for the scales
-	Compared  int      `json:"compared"`            // images that both answered
-	Equal     int      `json:"equal"`               // of those, the ones with the same best label
-	Agreement *float64 `json:"agreement,omitempty"` // share of equal ones of late, 0..1; nil before the first
-	Wanted    float64  `json:"wanted"`              // the share that int8 must keep
-	Problem   string   `json:"problem,omitempty"`   // why fp32 answers for good
+	States    []string `json:"-"`                   // all possible states
+	Observed  int      `json:"observed"`            // images collected so far for the scales
+	Compared  int      `json:"compared"`            // images classified in both precisions
+	Equal     int      `json:"equal"`               // of those, images with the same best label
+	Agreement *float64 `json:"agreement,omitempty"` // share of equal images among recent ones, 0..1; nil before the first
+	Wanted    float64  `json:"wanted"`              // minimum agreement required for int8
+	Problem   string   `json:"problem,omitempty"`   // why fp32 is used permanently
 }
 
 func (c Config) withDefaults() Config {
-	if c.Addr == "" {
-		c.Addr = DefaultAddr
-	}
-	switch {
-	case c.Queue == 0:
-		c.Queue = DefaultQueue
-	case c.Queue == -1:
+	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	if c.Queue = cmp.Or(c.Queue, DefaultQueue); c.Queue == -1 {
 		c.Queue = 0
 	}
 	if c.Model == nil {
 		c.Model = func() Model { return Model{} }
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -85,7 +79,7 @@ func (c Config) validate() error {
 	case c.Concurrency < 1:
 		return fmt.Errorf("replica: concurrency %d, want at least 1", c.Concurrency)
 	case c.Queue < 0:
-		return errors.New("replica: queue must be -1 (none) or more")
+		return errors.New("replica: queue must be -1 (no queue) or more")
 	}
 	if err := c.uploadLimits().Validate(); err != nil {
 		return fmt.Errorf("replica: %w", err)

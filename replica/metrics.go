@@ -12,17 +12,17 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// stageBuckets reach from a small image's decoding to a long wait, doubling: 0.5 ms to 8 s.
+// stageBuckets double from 0.5 ms, decoding a small image, to 8 s, a long wait.
 var stageBuckets = prometheus.ExponentialBuckets(0.0005, 2, 15)
 
-// metrics are what a replica measures of itself, in a registry of its own.
+// metrics are the metrics of one replica, in its own registry.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	stages   *prometheus.HistogramVec
 }
 
-func newMetrics(l *line, uploads *httpx.Uploads, cfg Config) *metrics {
+func newMetrics(a *admission, uploads *httpx.Uploads, cfg Config) *metrics {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	f := promauto.With(reg)
@@ -30,23 +30,23 @@ func newMetrics(l *line, uploads *httpx.Uploads, cfg Config) *metrics {
 		registry: reg,
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "resnet18_replica_requests_total",
-			Help: "Images asked for, by outcome: completed, or the code of the error.",
+			Help: "Prediction requests, by outcome: completed, or the error code.",
 		}, []string{"outcome"}),
 		stages: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "resnet18_replica_stage_duration_seconds",
-			Help:    "Time completed images spent in each stage; stage replica is their whole stay, waiting included.",
+			Help:    "Time completed images spent in each stage; stage replica is the total time including waiting.",
 			Buckets: stageBuckets,
 		}, []string{"stage"}),
 	}
 	gauge := func(name, help string, value func() int) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
 	}
-	gauge("resnet18_replica_requests_working", "Images being classified now.", l.working)
-	gauge("resnet18_replica_requests_waiting", "Requests in the house that no worker has taken yet.", l.waiting)
-	gauge("resnet18_replica_slots", "Images that can be classified at a time.", func() int { return cap(l.slots) })
-	gauge("resnet18_replica_queue_places", "Requests that may wait behind those.",
-		func() int { return cap(l.places) - cap(l.slots) })
-	gauge("resnet18_replica_upload_bytes", "Memory of images that arrive, wait or are being classified.",
+	gauge("resnet18_replica_requests_working", "Images being classified.", a.working)
+	gauge("resnet18_replica_requests_waiting", "Accepted requests not yet started.", a.waiting)
+	gauge("resnet18_replica_slots", "Maximum number of images classified at a time.", func() int { return cap(a.slots) })
+	gauge("resnet18_replica_queue_places", "Maximum number of waiting requests.",
+		func() int { return cap(a.places) - cap(a.slots) })
+	gauge("resnet18_replica_upload_bytes", "Memory of images that are being received, wait or are being classified.",
 		func() int { return int(uploads.Held()) })
 	reg.MustRegister(modelCollector{cfg.Model})
 	return m
@@ -77,18 +77,18 @@ func (m *metrics) observe(t resnet18cloud.Timing) {
 	}
 }
 
-// modelCollector tells what the replica runs, which may change while it does.
+// modelCollector exports the model, which may change at run time.
 type modelCollector struct{ model func() Model }
 
 var (
 	infoDesc = prometheus.NewDesc("resnet18_replica_info",
-		"Always 1; the labels say what this replica runs.", []string{"weights", "precision", "kernels", "version"}, nil)
+		"Always 1; the labels describe the model and version.", []string{"weights", "precision", "kernels", "version"}, nil)
 	quantizationDesc = prometheus.NewDesc("resnet18_replica_quantization_state",
-		"1 for the state that a replica on its way to int8 is in, 0 for the others.", []string{"state"}, nil)
+		"1 for the current state of automatic quantization, 0 for the others.", []string{"state"}, nil)
 	comparedDesc = prometheus.NewDesc("resnet18_replica_quantization_compared_total",
-		"Images answered in int8 and in fp32, by whether the best label was the same.", []string{"equal"}, nil)
+		"Images classified in both int8 and fp32, by whether the best label was equal.", []string{"equal"}, nil)
 	agreementDesc = prometheus.NewDesc("resnet18_replica_quantization_agreement_ratio",
-		"Share of the latest images compared whose best label was the same in int8 and fp32.", nil, nil)
+		"Share of recently compared images with the same best label in int8 and fp32.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -12,15 +12,15 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// predict classifies one image. A replica without room says so before the body has travelled. Otherwise the body is read
-// first, and then a place is taken: a client that sends slowly holds none.
+// predict classifies one image. If the queue is full, it responds before the body is sent. Otherwise it reads the
+// body first and then admits the request, so a client that sends slowly does not occupy a place.
 func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	id := r.Header.Get("X-Request-Id")
 	if id == "" {
 		id = uuid.NewString()
 	}
 	w.Header().Set("X-Request-Id", id)
-	if err := s.line.room(); err != nil {
+	if err := s.admission.check(); err != nil {
 		return err
 	}
 	var name string
@@ -42,14 +42,14 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// classify has a worker classify the image when its turn comes.
+// classify waits for a worker and classifies the image.
 func (s *Server) classify(ctx context.Context, image resnet18cloud.Image) (result resnet18cloud.Result, err error) {
-	if err := s.line.enter(); err != nil {
+	if err := s.admission.enter(); err != nil {
 		return result, err
 	}
-	defer s.line.leave()
+	defer s.admission.leave()
 	arrived := time.Now()
-	err = s.line.work(ctx, func() (err error) {
+	err = s.admission.work(ctx, func() (err error) {
 		result, err = s.classifier.Classify(ctx, image)
 		return err
 	})

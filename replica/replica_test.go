@@ -30,11 +30,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// gate is a Classifier that announces each image and holds it until the test lets it go, so that tests can
-// fill a replica to the last place. What it answers depends on the image alone.
+// gate is a Classifier that announces each image and holds it until the test releases it, so that tests can fill a
+// replica. Its result depends only on the image.
 type gate struct {
 	arrived chan string   // receives the name of each image that a worker took
-	open    chan struct{} // closed, or fed one element per image, by the test
+	open    chan struct{} // closed, or sent one value per image, by the test
 }
 
 func newGate() *gate { return &gate{arrived: make(chan string, 100), open: make(chan struct{})} }
@@ -82,12 +82,12 @@ func (l *logLines) String() string {
 	return l.buf.String()
 }
 
-// running is a replica that serves until stop, or the test's end.
+// running is a replica that serves until stop is called, or until the end of the test.
 type running struct {
 	url  string
 	log  *logLines
 	stop context.CancelFunc
-	done chan error // Run's return
+	done chan error // Run's error
 }
 
 func start(t *testing.T, cfg replica.Config, c resnet18cloud.Classifier) *running {
@@ -116,7 +116,7 @@ func start(t *testing.T, cfg replica.Config, c resnet18cloud.Classifier) *runnin
 	return r
 }
 
-// upload is a POST /predict of content in the form field image.
+// upload returns a POST /predict with content in the form field image.
 func upload(ctx context.Context, url, name, content string) (*http.Request, error) {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -280,7 +280,7 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
-	// None of these took the only worker with it.
+	// None of these blocked the only worker.
 	if a := predict(t, r.url, "a.jpg", "junco"); a.status != http.StatusOK {
 		t.Errorf("POST /predict after the errors = %d %s", a.status, a.body)
 	}
@@ -323,9 +323,9 @@ func TestHealthAndInfo(t *testing.T) {
 	}
 }
 
-// TestFullLine fills both slots and the one place behind them, and holds that the next is refused at once
-// with a time taken from the service rate, and that a waiting client which leaves makes room.
-func TestFullLine(t *testing.T) {
+// TestFullQueue fills both slots and the one queue place, and checks that the next request is rejected immediately
+// with a time based on the service rate, and that a waiting client that disconnects frees its place.
+func TestFullQueue(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	r := start(t, replica.Config{Concurrency: 2, Queue: 1}, g)
@@ -359,7 +359,7 @@ func TestFullLine(t *testing.T) {
 	if a.status != http.StatusServiceUnavailable || body.Error != "Queue is full" || body.Code != resnet18cloud.CodeFull {
 		t.Fatalf("POST /predict beyond the queue = %d %s, want 503", a.status, a.body)
 	}
-	// The warm-up images taught the rate, so the time is known: short, and rounded up in the header.
+	// The warm-up images set the service time, so the time is known: short, and rounded up in the header.
 	if after, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || after != 1 || body.RetryAfter <= 0 {
 		t.Errorf("Retry-After %q, retry_after %v", a.header.Get("Retry-After"), body.RetryAfter)
 	}
@@ -374,8 +374,8 @@ func TestFullLine(t *testing.T) {
 	}
 }
 
-// TestSlowUploadsTakeNoPlace holds that clients which do not send their image, many times as many as there are places,
-// keep nobody from being served.
+// TestSlowUploadsTakeNoPlace checks that clients that do not send their image, many more than there are places, do
+// not block other requests.
 func TestSlowUploadsTakeNoPlace(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -391,17 +391,17 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*4096 })
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_upload_bytes") == 20*(32<<10) })
 	if n := metric(t, r.url, "resnet18_replica_requests_waiting"); n != 0 {
 		t.Errorf("%v requests wait, want none", n)
 	}
 	if a := predict(t, r.url, "a.jpg", "junco"); a.status != http.StatusOK {
-		t.Errorf("POST /predict beside slow uploads = %d %s", a.status, a.body)
+		t.Errorf("POST /predict during slow uploads = %d %s", a.status, a.body)
 	}
 }
 
-// TestDrain holds that an image being classified when the replica is told to stop is answered, with another
-// one waiting behind it.
+// TestDrain checks that an image being classified when the replica is stopped, and one waiting behind it, get their
+// responses.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -419,7 +419,7 @@ func TestDrain(t *testing.T) {
 	<-g.arrived
 	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_requests_waiting") == 1 })
 	r.stop()
-	eventually(t, func() bool { // refused at the door
+	eventually(t, func() bool { // rejected by the listener
 		resp, err := http.Get(r.url + "/health")
 		if err == nil {
 			resp.Body.Close()
@@ -454,7 +454,7 @@ func TestMetrics(t *testing.T) {
 		`resnet18_replica_stage_duration_seconds_sum{stage="decode"}`:           0.003,
 		`resnet18_replica_stage_duration_seconds_sum{stage="preprocess"}`:       0.006,
 		`resnet18_replica_stage_duration_seconds_sum{stage="inference"}`:        0.012,
-		`resnet18_replica_stage_duration_seconds_bucket{stage="decode",le="1"}`: -1, // no such bucket: doubling from 0.5 ms
+		`resnet18_replica_stage_duration_seconds_bucket{stage="decode",le="1"}`: -1, // no such bucket: they double from 0.5 ms
 		`resnet18_replica_slots`:            2,
 		`resnet18_replica_queue_places`:     0,
 		`resnet18_replica_requests_waiting`: 0,
@@ -474,7 +474,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// metric reads one series from /metrics; -1 when it is not there.
+// metric reads one series from /metrics; -1 if it does not exist.
 func metric(t *testing.T, url, series string) float64 {
 	t.Helper()
 	for line := range strings.Lines(get(t, url+"/metrics").body) {
@@ -494,21 +494,21 @@ func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !condition(); {
 		if time.Now().After(deadline) {
-			t.Fatal("condition did not come true")
+			t.Fatal("condition not met")
 		}
 	}
 }
 
-// sick fails every image.
-type sick struct{}
+// broken fails for every image.
+type broken struct{}
 
-func (sick) Classify(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error) {
+func (broken) Classify(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error) {
 	return resnet18cloud.Result{}, errors.New("no network")
 }
 
 func TestRunFailsWhenWarmUpFails(t *testing.T) {
 	t.Parallel()
-	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 2}, sick{})
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 2}, broken{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -520,7 +520,7 @@ func TestRunFailsWhenWarmUpFails(t *testing.T) {
 	}
 	select {
 	case <-s.Ready():
-		t.Error("a sick replica called itself ready")
+		t.Error("a broken replica called itself ready")
 	default:
 	}
 }
@@ -541,13 +541,13 @@ func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []replica.Config{{}, {Concurrency: 1, Queue: -2}, {Concurrency: 1, MaxImageBytes: -1},
 		{Concurrency: 1, MaxUploadBytes: 1000}, {Concurrency: 1, MinUploadRate: -2}} {
-		if _, err := replica.New(cfg, sick{}); err == nil {
+		if _, err := replica.New(cfg, broken{}); err == nil {
 			t.Errorf("New(%+v) succeeded", cfg)
 		}
 	}
 }
 
-// BenchmarkPredict is what the server costs beyond the classifier, per image of 100 KB.
+// BenchmarkPredict measures the server's cost besides the classifier, per image of 100 KB.
 func BenchmarkPredict(b *testing.B) {
 	g := newGate()
 	close(g.open)
@@ -589,7 +589,7 @@ func BenchmarkPredict(b *testing.B) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-// TestModelChanges holds that /info and /metrics tell the present state of a classifier on its way to int8.
+// TestModelChanges checks that /info and /metrics have the current state of a classifier that is switching to int8.
 func TestModelChanges(t *testing.T) {
 	t.Parallel()
 	share := 0.75

@@ -8,10 +8,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// endpoints are the paths a replica answers, as /info lists them.
+// endpoints are the paths of a replica, as listed in /info.
 var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
 
-// routes is the whole surface of a replica.
+// routes returns the handler of the replica's HTTP API.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /predict", httpx.Handler(s.cfg.Log, s.metrics.counted(s.predict)))
@@ -23,32 +23,32 @@ func (s *Server) routes() http.Handler {
 	return httpx.JSONErrors(mux)
 }
 
-// healthBody is the prototype's answer to GET /health.
+// healthBody is the prototype's response to GET /health.
 type healthBody struct {
 	Model  string `json:"model"`
 	Status string `json:"status"`
 }
 
-// health answers as long as the process can.
+// health reports that the process is alive.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "healthy"})
 	return nil
 }
 
-// readyBody is the answer of a replica that is ready. Whoever started it knows by the process id that it is
-// not somebody else on the same port.
+// readyBody is the response of a ready replica. The process ID tells whoever started the replica that the response
+// does not come from another process on the same port.
 type readyBody struct {
 	healthBody
 	PID int `json:"pid"`
 }
 
-// healthReady says whether to send images here: not before the warm-up. While draining nobody listens,
-// which says the same.
+// healthReady reports whether to send images to this replica: not before the warm-up. While draining, the listener is
+// closed, which has the same effect.
 func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-s.ready:
 		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: "resnet18", Status: "ready"}, os.Getpid()})
-	default: // an answer to a question, not an error to log
+	default: // a regular response, not an error to log
 		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}
 	return nil
@@ -64,15 +64,15 @@ type Info struct {
 	Weights     string   `json:"weights"`
 	Precision   string   `json:"precision"`
 	Kernels     string   `json:"kernels"`
-	Concurrency int      `json:"concurrency"` // images worked on at a time
-	Queue       int      `json:"queue"`       // requests that may wait beyond those
+	Concurrency int      `json:"concurrency"` // images processed at a time
+	Queue       int      `json:"queue"`       // maximum number of waiting requests
 	Version     string   `json:"version,omitempty"`
 	Warning     string   `json:"warning,omitempty"`
 
 	Quantization *Quantization `json:"quantization,omitempty"`
 }
 
-// info tells what answers here, and how many requests to send at a time.
+// info returns the description of the model and the replica's capacity.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 	m := s.cfg.Model()
 	httpx.WriteJSON(w, http.StatusOK, Info{

@@ -14,19 +14,19 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// Server is one replica. Make it with [New], then Listen and Run it once.
+// Server is one replica. Create it with [New], then call Listen and Run once.
 type Server struct {
 	cfg        Config
 	classifier resnet18cloud.Classifier
-	line       *line
+	admission  *admission
 	uploads    *httpx.Uploads
 	metrics    *metrics
 	http       httpx.Server
 	ready      chan struct{}
 }
 
-// New makes a server of the classifier, which must be able to work on cfg.Concurrency images at a time. It
-// starts nothing.
+// New creates a server for the classifier, which must be able to process cfg.Concurrency images at a time. It starts
+// nothing.
 func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -35,33 +35,33 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 	s := &Server{
 		cfg:        cfg,
 		classifier: classifier,
-		line:       newLine(cfg.Concurrency, cfg.Queue),
+		admission:  newAdmission(cfg.Concurrency, cfg.Queue),
 		uploads:    httpx.NewUploads(cfg.uploadLimits()),
 		ready:      make(chan struct{}),
 	}
-	s.metrics = newMetrics(s.line, s.uploads, cfg)
+	s.metrics = newMetrics(s.admission, s.uploads, cfg)
 	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.routes(), Log: cfg.Log}
 	return s, nil
 }
 
-// Listen takes the address; it fails at once when another process has it.
+// Listen binds the address; it fails immediately if another process uses it.
 func (s *Server) Listen() error { return s.http.Listen() }
 
-// URL is where the server can be reached from this machine; valid after Listen.
+// URL returns the server's URL on this machine. It is valid after Listen.
 func (s *Server) URL() string { return s.http.URL() }
 
-// Ready is closed when every worker has classified its first image and /health/ready says so.
+// Ready is closed when every worker has classified a warm-up image and /health/ready reports ready.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Run serves until ctx ends; then it stops listening, finishes what is in the house, and returns. A
-// classifier that cannot do the warm-up image ends it at once.
+// Run serves until ctx ends; then it stops listening, finishes the admitted requests, and returns. If the classifier
+// fails on the warm-up image, Run returns the error.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.http.Run(ctx) })
 	g.Go(func() error {
 		if err := s.warmUp(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil // told to stop before it was ready
+				return nil // stopped before it was ready
 			}
 			return fmt.Errorf("classify the warm-up image: %w", err)
 		}
@@ -74,8 +74,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// warmUp has every worker classify one image, so that the first client does not pay for first touches of
-// memory, and a classifier that cannot work is found before anybody sends it an image.
+// warmUp makes every worker classify one image, so that the first request does not pay for first memory accesses, and
+// a broken classifier is detected before a client sends an image.
 func (s *Server) warmUp(ctx context.Context) error {
 	data, err := warmUpImage()
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Server) warmUp(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for range s.cfg.Concurrency {
 		g.Go(func() error {
-			return s.line.work(ctx, func() error {
+			return s.admission.work(ctx, func() error {
 				_, err := s.classifier.Classify(ctx, resnet18cloud.Image{Name: "warm-up.jpg", Bytes: data})
 				return err
 			})
@@ -93,7 +93,7 @@ func (s *Server) warmUp(ctx context.Context) error {
 	return g.Wait()
 }
 
-// warmUpImage is a JPEG of two gradients, of the size usual in ImageNet.
+// warmUpImage returns a JPEG of two gradients, of a size typical for ImageNet.
 func warmUpImage() ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, 500, 375))
 	for y := range 375 {
@@ -103,7 +103,7 @@ func warmUpImage() ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	if err := jpeg.Encode(&buf, img, nil); err != nil {
-		return nil, fmt.Errorf("make the warm-up image: %w", err)
+		return nil, fmt.Errorf("encode the warm-up image: %w", err)
 	}
 	return buf.Bytes(), nil
 }

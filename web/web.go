@@ -1,6 +1,6 @@
-// Package web is the page a dispatcher shows to people: a picture goes in, labels, confidence and stage
-// timings come out, and the state of queue and replicas stands beside. Plain HTML, CSS and JavaScript,
-// embedded in the binary as they are. The page knows nothing but the HTTP API.
+// Package web is the web page of a dispatcher: it classifies images, shows labels, confidence and stage timings, and
+// the state of queue and replicas. It is plain HTML, CSS and JavaScript, embedded in the binary, and uses only the
+// HTTP API.
 package web
 
 import (
@@ -18,21 +18,21 @@ import (
 //go:embed static
 var static embed.FS
 
-// Path is the prefix of everything the page loads beside "/" itself and the API.
+// Path is the prefix of everything the page loads besides "/" and the API.
 const Path = "/page/"
 
-// sampleCount is how many pictures of a folder are offered: three rows on a laptop's screen.
+// sampleCount is the number of images of a folder that are offered: three rows on a laptop's screen.
 const sampleCount = 18
 
-// sample is a picture that the page offers.
+// sample is an image that the page offers.
 type sample struct {
 	Name  string `json:"name"`  // file name it is sent under
 	Title string `json:"title"` // what it shows, for people
 	URL   string `json:"url"`
 }
 
-// Handler serves the page at / and what it loads below [Path]. The pictures it offers are taken from images,
-// evenly over the folder's JPEG and PNG files; nil, or a folder without any, means the drawings built in.
+// Handler serves the page at / and what it loads below [Path]. It offers JPEG and PNG files of images, spread evenly
+// over the folder; nil, or a folder without any, means built-in drawings.
 func Handler(images fs.FS) (http.Handler, error) {
 	own, err := fs.Sub(static, "static")
 	if err != nil {
@@ -59,7 +59,7 @@ func Handler(images fs.FS) (http.Handler, error) {
 		_, _ = w.Write(list)
 	})
 	mux.HandleFunc("GET "+Path+"samples/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if name := r.PathValue("name"); slices.Contains(files, name) { // nothing else of the folder is shown
+		if name := r.PathValue("name"); slices.Contains(files, name) { // no other file of the folder is served
 			http.ServeFileFS(w, r, folder, name)
 			return
 		}
@@ -68,18 +68,18 @@ func Handler(images fs.FS) (http.Handler, error) {
 	return secured(mux), nil
 }
 
-// secured allows the page to load from this server only, and to be in no frame.
+// secured allows the page to load from this server only, and not in a frame.
 func secured(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy",
 			"default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-cache") // the next version of the binary has another page
+		w.Header().Set("Cache-Control", "no-cache") // the next version of the binary may have another page
 		h.ServeHTTP(w, r)
 	})
 }
 
-// pictures lists what the page offers, and the folder it is in.
+// pictures lists the images to offer, and their folder.
 func pictures(own, images fs.FS) (folder fs.FS, files []string, err error) {
 	if images != nil {
 		if files, err = list(images, ".jpeg", ".jpg", ".png"); err != nil {
@@ -96,7 +96,7 @@ func pictures(own, images fs.FS) (folder fs.FS, files []string, err error) {
 	return folder, files, err
 }
 
-// list gives the files of a folder that have one of the extensions, by name.
+// list returns the files of a folder that have one of the extensions, by name.
 func list(folder fs.FS, extensions ...string) ([]string, error) {
 	entries, err := fs.ReadDir(folder, ".")
 	if err != nil {
@@ -111,7 +111,7 @@ func list(folder fs.FS, extensions ...string) ([]string, error) {
 	return files, nil
 }
 
-// spread takes n of the names at equal distances, or all when there are no more.
+// spread returns n of the names at equal distances, or all if there are no more.
 func spread(names []string, n int) []string {
 	if len(names) <= n {
 		return names
@@ -134,7 +134,7 @@ func sentName(file string) string {
 // wordNetID begins the names of ImageNet's files.
 var wordNetID = regexp.MustCompile(`^n\d{8}_`)
 
-// title is what a file shows, from a name such as traffic-light.svg or, in ImageNet's fashion,
+// title is what a file shows, by a name such as traffic-light.svg or, as ImageNet names them,
 // n06874185_traffic_light.JPEG.
 func title(file string) string {
 	name := wordNetID.ReplaceAllString(strings.TrimSuffix(file, path.Ext(file)), "")

@@ -15,46 +15,46 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// Autoscaler keeps the number of replicas right. Make it with [New] and Run it once; other methods are safe
+// Autoscaler sets the number of replicas. Make it with [New] and Run it once; other methods are safe
 // for concurrent use.
 type Autoscaler struct {
 	cfg     Config
 	collect *collector
 	server  *httpx.Server
 	metrics *metrics
-	unsaved error // why the state could not be written down last; of the loop alone
+	unsaved error // why the state was not saved the last time; used by the loop alone
 
 	mu               sync.Mutex
 	policy           autoscale.Policy   // guarded by mu
-	leading          bool               // guarded by mu: may set
-	history          []Record           // guarded by mu: the latest last
-	previous, latest autoscale.Snapshot // guarded by mu: of the last two decisions
-	problem          string             // guarded by mu: what went wrong last, empty when all is well
+	leading          bool               // guarded by mu: this autoscaler may set the number of replicas
+	history          []Record           // guarded by mu: oldest first
+	previous, latest autoscale.Snapshot // guarded by mu: those of the last two decisions
+	problem          string             // guarded by mu: what is wrong now; empty if nothing is
 }
 
-// Record is a decision with what it was made of and what became of it.
+// Record is a decision with its inputs and its outcome.
 type Record struct {
 	autoscale.Decision
 	Ready    int     `json:"ready"`
 	Starting int     `json:"starting"`
 	Queue    int     `json:"queue"`
 	InFlight int     `json:"in_flight"`
-	Age      float64 `json:"age_seconds"`     // of the figures; -1 when there are none
-	Applied  bool    `json:"applied"`         // the scaler was told, and took it
+	Age      float64 `json:"age_seconds"`     // of the metrics; -1 if there are none
+	Applied  bool    `json:"applied"`         // the scaler accepted it
 	Error    string  `json:"error,omitempty"` // why not
 }
 
-// kept is how many decisions are remembered: an hour at one a second.
+// kept is the number of decisions that are remembered: an hour at one per second.
 const kept = 3600
 
-// maxConnections is how many clients ask for its state at a time. `up` has one process do all; the dispatcher there needs
-// the file descriptors.
+// maxConnections bounds the clients of the autoscaler. In `up` it shares a process, and so the file descriptors, with the
+// dispatcher.
 const maxConnections = 64
 
-// When figures do not justify fewer replicas, in intervals.
+// Times in intervals within which metrics do not justify scaling down.
 const (
-	staleAge = 3  // they are older than that
-	awayFor  = 60 // a dispatcher was missing less than that ago; policies average over up to a minute
+	staleAge = 3  // maximum age of the metrics
+	awayFor  = 60 // since a dispatcher was missing: policies average over up to a minute
 )
 
 // New makes an autoscaler. It starts nothing.
@@ -75,7 +75,7 @@ func New(cfg Config) (*Autoscaler, error) {
 	return a, nil
 }
 
-// Listen takes the address, if there is to be one. Run does it where it has not been done.
+// Listen listens on the address, if there is one.
 func (a *Autoscaler) Listen() error {
 	if a.server == nil {
 		return nil
@@ -83,7 +83,7 @@ func (a *Autoscaler) Listen() error {
 	return a.server.Listen()
 }
 
-// URL is where the autoscaler can be asked; empty without an address. Valid after Listen.
+// URL is the base URL of the autoscaler; empty without an address. Valid after Listen.
 func (a *Autoscaler) URL() string {
 	if a.server == nil {
 		return ""
@@ -91,8 +91,8 @@ func (a *Autoscaler) URL() string {
 	return a.server.URL()
 }
 
-// Run decides and acts until ctx ends; then it writes the state down and returns nil. It fails when the
-// scaler's gate does: somebody else owns the replicas. Call Listen first.
+// Run decides and acts until ctx ends; then it saves the state and returns nil. It fails if the scaler's gate
+// fails: something else owns the replicas. Call Listen first.
 func (a *Autoscaler) Run(ctx context.Context) error {
 	if err := a.restore(time.Now()); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 	if a.server != nil {
 		g.Go(func() error { return a.server.Run(ctx) })
 	}
-	// Who only looks on does not compete, and may do so beside whoever acts.
+	// A dry run does not take part in the election, and may run beside an autoscaler that acts.
 	if gate, gated := a.cfg.Scaler.(autoscale.Gate); gated && !a.cfg.DryRun {
 		g.Go(func() error { return gate.Run(ctx, a.lead) })
 	}
@@ -114,7 +114,7 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// lead notes whether this autoscaler may set.
+// lead records whether this autoscaler may set the number of replicas.
 func (a *Autoscaler) lead(may bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -124,7 +124,7 @@ func (a *Autoscaler) lead(may bool) {
 	a.leading = may
 }
 
-// saveEvery is how often the state is written down, in decisions.
+// saveEvery is the number of decisions between two saves of the state.
 const saveEvery = 5
 
 func (a *Autoscaler) loop(ctx context.Context) error {
@@ -140,7 +140,7 @@ func (a *Autoscaler) loop(ctx context.Context) error {
 	}
 }
 
-// tick is the nth decision, and from time to time writes the state down.
+// tick makes the nth decision, and saves the state from time to time.
 func (a *Autoscaler) tick(ctx context.Context, n int) {
 	a.step(ctx)
 	if n%saveEvery == 0 {
@@ -148,9 +148,9 @@ func (a *Autoscaler) tick(ctx context.Context, n int) {
 	}
 }
 
-// step is one decision.
+// step makes one decision.
 func (a *Autoscaler) step(ctx context.Context) {
-	// Longer than an interval: a slow answer is better than none.
+	// Longer than an interval: a slow response is better than none.
 	ctx, cancel := context.WithTimeout(ctx, 2*a.cfg.Interval)
 	defer cancel()
 	asked := a.collect.poll(ctx)
@@ -166,7 +166,7 @@ func (a *Autoscaler) step(ctx context.Context) {
 	a.report(errors.Join(asked, err, a.unsaved))
 }
 
-// decide asks the policy, and holds its answer to what the figures justify.
+// decide asks the policy, and limits its decision to what the metrics justify.
 func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 	a.mu.Lock()
 	d := a.policy.Decide(now, s)
@@ -177,7 +177,7 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 		d.Replicas = s.Desired
 		d.Reasons = append(d.Reasons, why)
 	}
-	if s.Desired == 0 && d.Replicas != 0 { // as with a HorizontalPodAutoscaler: none at all means hands off
+	if s.Desired == 0 && d.Replicas != 0 { // as for a HorizontalPodAutoscaler, 0 replicas disable scaling
 		d.Replicas = 0
 		d.Reasons = append(d.Reasons, autoscale.Reason{Rule: autoscale.RuleFixed})
 	}
@@ -188,7 +188,7 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 	return r
 }
 
-// blind reports whether figures do not justify fewer replicas, and why.
+// blind reports whether the metrics do not justify scaling down, and why.
 func (a *Autoscaler) blind(now time.Time, s autoscale.Snapshot) (autoscale.Reason, bool) {
 	age, missed := s.Age(now), now.Sub(s.Missed)
 	switch stale, away := staleAge*a.cfg.Interval, awayFor*a.cfg.Interval; {
@@ -200,7 +200,7 @@ func (a *Autoscaler) blind(now time.Time, s autoscale.Snapshot) (autoscale.Reaso
 	return autoscale.Reason{}, false
 }
 
-// act has the scaler carry the decision out, the idlest replicas leaving first.
+// act applies a decision. The replicas with the fewest images are removed first.
 func (a *Autoscaler) act(ctx context.Context, r *Record, scale autoscale.Scale) error {
 	a.mu.Lock()
 	leading, replicas := a.leading, a.latest.Replicas
@@ -210,7 +210,7 @@ func (a *Autoscaler) act(ctx context.Context, r *Record, scale autoscale.Scale) 
 	}
 	if orderer, can := a.cfg.Scaler.(autoscale.RemovalOrderer); can && r.Replicas < scale.Desired {
 		if err := orderer.OrderRemoval(ctx, idlestFirst(replicas)); err != nil {
-			a.cfg.Log.Warn("idle replicas are not marked: others may be removed", "error", err)
+			a.cfg.Log.Warn("cannot mark idle replicas; busy ones may be removed", "error", err)
 		}
 	}
 	if err := a.cfg.Scaler.SetReplicas(ctx, r.Replicas, r.Decision); err != nil {
@@ -222,14 +222,14 @@ func (a *Autoscaler) act(ctx context.Context, r *Record, scale autoscale.Scale) 
 	return nil
 }
 
-// idlestFirst names the replicas that serve, those with the fewest images first, of equals the newest.
+// idlestFirst names the ready replicas, those with the fewest images first, of equals the newest.
 func idlestFirst(replicas []autoscale.Replica) []string {
-	serving := slices.DeleteFunc(slices.Clone(replicas), func(r autoscale.Replica) bool { return !r.Ready || r.Stopping })
-	slices.SortStableFunc(serving, func(a, b autoscale.Replica) int {
+	ready := slices.DeleteFunc(slices.Clone(replicas), func(r autoscale.Replica) bool { return !r.Ready || r.Stopping })
+	slices.SortStableFunc(ready, func(a, b autoscale.Replica) int {
 		return cmp.Or(cmp.Compare(a.InFlight, b.InFlight), b.Created.Compare(a.Created))
 	})
-	names := make([]string, len(serving))
-	for i, r := range serving {
+	names := make([]string, len(ready))
+	for i, r := range ready {
 		names[i] = r.Name
 	}
 	return names
@@ -244,7 +244,7 @@ func (a *Autoscaler) keep(r Record) {
 	}
 }
 
-// report logs what goes wrong when it begins, changes and ends.
+// report logs a problem when it begins, changes and ends.
 func (a *Autoscaler) report(err error) {
 	text := ""
 	if err != nil {
@@ -258,14 +258,14 @@ func (a *Autoscaler) report(err error) {
 	switch {
 	case text == before:
 	case text == "":
-		a.cfg.Log.Info("all is well again")
+		a.cfg.Log.Info("recovered")
 	default:
-		a.cfg.Log.Warn("trouble; replicas are kept while it lasts", "error", err)
+		a.cfg.Log.Warn("cannot scale; keeping the replicas", "error", err)
 	}
 }
 
-// Decisions returns at most n of the latest records, the latest first; with onlyChanges only those that
-// asked for another number than there was.
+// Decisions returns at most n records, the latest first; with onlyChanges only those that changed the number of
+// replicas.
 func (a *Autoscaler) Decisions(n int, onlyChanges bool) []Record {
 	a.mu.Lock()
 	defer a.mu.Unlock()

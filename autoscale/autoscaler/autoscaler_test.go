@@ -342,7 +342,7 @@ func TestReadsThePrototype(t *testing.T) {
 	if s.Offered != 1110 || s.Completed != 1000 || s.Failed != 110 || s.Service.Round(time.Second) != 102*time.Second {
 		t.Errorf("snapshot %+v, want 1110 offered, 1000 completed, 110 failed", s)
 	}
-	for body, want := range map[string]string{"[": "not what a dispatcher answers", "": "503"} {
+	for body, want := range map[string]string{"[": "invalid /status", "": "503"} {
 		d.say(body)
 		if err := c.poll(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("/status of %q: %v, want an error with %q", body, err, want)
@@ -439,14 +439,14 @@ func TestExplains(t *testing.T) {
 			found[c.What] = c
 		}
 	}
-	if c := found["images arriving a second"]; c.Replicas <= 3 || c.To < 45 || c.To > 120 {
+	if c := found["images arriving per second"]; c.Replicas <= 3 || c.To < 45 || c.To > 120 {
 		t.Errorf("more images a second: %+v, want more replicas from 45 to 120", c)
 	}
 	if c := found["images waiting"]; c.Replicas <= 3 || c.To < 5 || c.To > 200 {
 		t.Errorf("images waiting: %+v, want more replicas from 5 to 200", c)
 	}
 	text := e.String()
-	for _, want := range []string{"3 replicas are asked for", "images waiting instead of 0", "rate_images_per_second"} {
+	for _, want := range []string{"Policy deadline keeps 3 replicas", "images waiting were", "rate_images_per_second"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text lacks %q:\n%s", want, text)
 		}

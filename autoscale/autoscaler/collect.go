@@ -19,21 +19,21 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
-// maxPolls bounds the dispatchers that are asked at the same time.
+// maxPolls limits the dispatchers that are polled at the same time.
 const maxPolls = 100
 
-// collector asks dispatchers, and looks up where they are.
+// collector polls dispatchers and looks up their addresses.
 type collector struct {
 	configured []string
 	http       *http.Client
 	lookup     dnsurl.Lookup
-	every      time.Duration // between two lookups
-	ledger     *ledger       // of the loop alone
+	every      time.Duration // time between two lookups
+	ledger     *ledger       // used by the loop alone
 
 	mu       sync.Mutex
 	resolved map[string][]string // guarded by mu: URLs by configured one; replaced whole
-	unknown  map[string]error    // guarded by mu: why a name cannot be looked up
-	latest   []*status           // guarded by mu: the ledger's; replaced whole
+	unknown  map[string]error    // guarded by mu: errors of lookups, by configured URL
+	latest   []*status           // guarded by mu: as of the ledger; replaced whole
 }
 
 func newCollector(cfg Config) *collector {
@@ -49,7 +49,7 @@ func newCollector(cfg Config) *collector {
 	return c
 }
 
-// keepLookingUp looks names up from time to time until ctx ends.
+// keepLookingUp looks up names periodically until ctx ends.
 func (c *collector) keepLookingUp(ctx context.Context) error {
 	if !slices.ContainsFunc(c.configured, dnsurl.IsName) {
 		return nil
@@ -66,7 +66,7 @@ func (c *collector) keepLookingUp(ctx context.Context) error {
 	}
 }
 
-// lookUp looks all names up at once. When one cannot be, the addresses that are known stay.
+// lookUp looks up all names concurrently. If a lookup fails, the known addresses of the name are kept.
 func (c *collector) lookUp(ctx context.Context) {
 	var g errgroup.Group
 	for _, u := range c.configured {
@@ -92,7 +92,7 @@ func (c *collector) lookUp(ctx context.Context) {
 	_ = g.Wait() // unknown has the errors
 }
 
-// known returns the dispatchers' URLs, and why there may be others.
+// known returns the URLs of the dispatchers, and why there may be others.
 func (c *collector) known() (urls []string, problems []error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,7 +105,7 @@ func (c *collector) known() (urls []string, problems []error) {
 	return urls, problems
 }
 
-// poll asks all dispatchers at once, and returns what went wrong with each.
+// poll polls all dispatchers concurrently, and returns their errors.
 func (c *collector) poll(ctx context.Context) error {
 	known, problems := c.known()
 	c.ledger.list(known)
@@ -142,14 +142,14 @@ func (c *collector) poll(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// view returns the last answers of dispatchers, for use beside the loop.
+// view returns the last statuses of dispatchers, for use outside the loop.
 func (c *collector) view() []*status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.latest
 }
 
-// snapshot joins what dispatchers and scaler say.
+// snapshot joins the states of dispatchers and scaler.
 func (c *collector) snapshot(scale autoscale.Scale) autoscale.Snapshot {
 	return c.ledger.snapshot(scale)
 }
@@ -165,20 +165,20 @@ func (c *collector) ask(ctx context.Context, url string) (*status, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("dispatcher %s: /status answers %s", url, resp.Status)
+		return nil, fmt.Errorf("dispatcher %s: /status responded %s", url, resp.Status)
 	}
 	var s status
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&s); err != nil {
-		return nil, fmt.Errorf("dispatcher %s: /status is not what a dispatcher answers: %w", url, err)
+		return nil, fmt.Errorf("dispatcher %s: invalid /status: %w", url, err)
 	}
 	return &s, nil
 }
 
-// lasting removes from a network error what differs each time, such as the local port, so that trouble which lasts
-// reads the same and is logged once.
+// lasting removes from a network error what differs each time, such as the local port, so that a lasting problem has
+// the same text and is logged once.
 func lasting(err error) error {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsTimeout {
-		return errors.New("the name server does not answer")
+		return errors.New("the name server does not respond")
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("%s: %w", op.Op, op.Err)

@@ -12,7 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
-// Defaults that flags and manifests repeat.
+// Defaults, which flags and manifests repeat.
 const (
 	DefaultAddr     = ":8000"
 	DefaultInterval = time.Second
@@ -21,32 +21,32 @@ const (
 // DefaultLookupInterval is the time between two DNS lookups.
 const DefaultLookupInterval = 5 * time.Second
 
-// Config says how an [Autoscaler] works. Dispatchers, Scaler and NewPolicy must be given; the rest is usable
+// Config configures an [Autoscaler]. Dispatchers, Scaler and NewPolicy must be given; the rest is usable
 // as zero.
 type Config struct {
 	// Dispatchers are the base URLs of all dispatchers, which share one queue. With dns+http:// the host name is
 	// looked up every LookupInterval and each of its addresses is a dispatcher: give a headless Service. Through
-	// one URL of several dispatchers, such as an ordinary Service, they are seen only by turns.
+	// one URL of several dispatchers, such as an ordinary Service, only one is visible at a time.
 	Dispatchers []string
-	// Scaler has the replicas. If it is an autoscale.Gate it is run, and asked for leave; if it is an
-	// autoscale.RemovalOrderer it is told which replicas are idlest.
+	// Scaler sets the number of replicas. An autoscale.Gate is run, and must allow it; an autoscale.RemovalOrderer is
+	// told which replicas are the idlest.
 	Scaler autoscale.Scaler
-	// NewPolicy makes the policy; explaining makes further ones.
+	// NewPolicy makes the policy, and copies of it for explanations.
 	NewPolicy func() autoscale.Policy
 
 	// Interval is the time between decisions. Zero means a second.
 	Interval time.Duration
-	// Addr is the TCP address of /decisions, /explain, /metrics and /health. Empty means :8000; "-" none.
+	// Addr is the TCP address of /decisions, /explain, /metrics and /health. Empty means :8000; "-" means none.
 	Addr string
-	// DryRun decides, and sets nothing.
+	// DryRun decides without setting the number of replicas.
 	DryRun bool
-	// StateFile keeps what the policy remembers, so that a restart goes on where it was. Empty means that
-	// a restart begins anew: it does not shrink for a while.
+	// StateFile keeps the state of the policy across restarts. If it is empty, the autoscaler does not scale down for a
+	// while after a restart.
 	StateFile string
-	// Log receives changes and what went wrong. Nil discards them.
+	// Log receives changes and problems. Nil discards them.
 	Log *slog.Logger
-	// HTTP asks dispatchers. Nil means a client of its own. It opens a connection for each request, so that a
-	// Service in front of several dispatchers leads to another one each time.
+	// HTTP polls dispatchers. Nil means a client that opens a connection for each request, so that a Service in front
+	// of several dispatchers leads to a different one each time.
 	HTTP *http.Client
 	// Lookup returns the addresses of a host. Nil means the system's resolver.
 	Lookup dnsurl.Lookup
@@ -70,9 +70,9 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	switch {
 	case len(c.Dispatchers) == 0:
-		return errors.New("autoscaler: no dispatcher to ask")
+		return errors.New("autoscaler: no dispatcher configured")
 	case c.Scaler == nil || c.NewPolicy == nil:
-		return errors.New("autoscaler: no scaler, or no policy")
+		return errors.New("autoscaler: no scaler or no policy")
 	case c.Interval < 10*time.Millisecond:
 		return errors.New("autoscaler: interval below 10 ms")
 	case c.LookupInterval < 10*time.Millisecond:

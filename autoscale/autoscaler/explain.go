@@ -9,14 +9,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// Explanation says why there are as many replicas as there are, and what would change it.
+// Explanation says why there are this many replicas, and what would change that.
 type Explanation struct {
-	Now     autoscale.Decision `json:"now"` // the decision to come if nothing changes
+	Now     autoscale.Decision `json:"now"` // the next decision if nothing changes
 	Changes []Change           `json:"changes"`
-	Then    *Later             `json:"then,omitempty"` // the next change if the load stays; nil if there is none within 10 min
+	Then    *Later             `json:"then,omitempty"` // the next change if the load stays the same; nil if there is none within 10 min
 }
 
-// Change is the least difference in one figure that would make another decision.
+// Change is the smallest difference in one metric that would change the decision.
 type Change struct {
 	What     string           `json:"what"`
 	From     float64          `json:"from"`
@@ -25,36 +25,36 @@ type Change struct {
 	Because  autoscale.Reason `json:"because"`
 }
 
-// Later is a decision to come.
+// Later is a future decision.
 type Later struct {
 	Seconds  float64          `json:"seconds"`
 	Replicas int              `json:"replicas"`
 	Because  autoscale.Reason `json:"because"`
 }
 
-var errTooEarly = errors.New("no decision has been made yet on figures of the dispatchers")
+var errTooEarly = errors.New("no decision has been made yet on metrics of the dispatchers")
 
-// alterations are what can be changed by an amount, in a snapshot that lies seconds ahead.
+// alterations are what can be changed by an amount, in a snapshot some seconds ahead.
 var alterations = []struct {
 	what  string
-	sign  float64                    // whether the amount is added or taken away
-	value func(x *explainer) float64 // what there is
-	most  func(x *explainer) float64 // the amount at most
+	sign  float64                    // 1 adds the amount, -1 subtracts it
+	value func(x *explainer) float64 // the present value
+	limit func(x *explainer) float64 // the maximum amount
 	alter func(s *autoscale.Snapshot, by, seconds float64)
 }{
-	{"images arriving a second", 1, (*explainer).rate, func(*explainer) float64 { return 1e5 },
+	{"images arriving per second", 1, (*explainer).rate, func(*explainer) float64 { return 1e5 },
 		func(s *autoscale.Snapshot, by, seconds float64) { s.Offered += int64(by * seconds) }},
-	{"images arriving a second", -1, (*explainer).rate, (*explainer).rate,
+	{"images arriving per second", -1, (*explainer).rate, (*explainer).rate,
 		func(s *autoscale.Snapshot, by, seconds float64) { s.Offered -= int64(by * seconds) }},
 	{"images waiting", 1, func(x *explainer) float64 { return float64(x.last.Queue) },
 		func(x *explainer) float64 { return float64(x.last.QueueCapacity - x.last.Queue) },
 		func(s *autoscale.Snapshot, by, _ float64) { s.Queue += int(by) }},
-	{"images at replicas", 1, func(x *explainer) float64 { return float64(x.last.InFlight) }, func(*explainer) float64 { return 1e4 },
+	{"images in progress", 1, func(x *explainer) float64 { return float64(x.last.InFlight) }, func(*explainer) float64 { return 1e4 },
 		func(s *autoscale.Snapshot, by, _ float64) { s.InFlight += int(by) }},
 }
 
-// Explain finds out what would change the decision, by asking copies of the policy about figures that are
-// not so. The policy itself does not notice.
+// Explain finds out what would change the decision, by asking copies of the policy about altered metrics. The
+// policy itself is not affected.
 func (a *Autoscaler) Explain() (Explanation, error) {
 	a.mu.Lock()
 	state, err := a.policy.State()
@@ -73,7 +73,7 @@ func (a *Autoscaler) Explain() (Explanation, error) {
 	e := Explanation{Now: baseline, Changes: []Change{}}
 	for _, alt := range alterations {
 		from := alt.value(&x)
-		if by, d := x.least(alt.most(&x), baseline.Replicas, alt.alter); by > 0 {
+		if by, d := x.smallest(alt.limit(&x), baseline.Replicas, alt.alter); by > 0 {
 			e.Changes = append(e.Changes, Change{alt.what, from, from + alt.sign*by, d.Replicas, d.Because()})
 		}
 	}
@@ -81,7 +81,7 @@ func (a *Autoscaler) Explain() (Explanation, error) {
 	return e, err
 }
 
-// explainer asks what if.
+// explainer asks a policy what it would decide.
 type explainer struct {
 	make         func() autoscale.Policy
 	state        []byte
@@ -89,12 +89,12 @@ type explainer struct {
 	interval     time.Duration
 }
 
-// rate is images a second, between the last two decisions.
+// rate is images per second between the last two decisions.
 func (x *explainer) rate() float64 {
 	return float64(x.last.Offered-x.before.Offered) / max(1e-3, x.last.At.Sub(x.before.At).Seconds())
 }
 
-// ahead is the snapshot some steps later if all goes on as between the last two.
+// ahead is the snapshot some steps later if everything continues as between the last two.
 func (x *explainer) ahead(steps int) autoscale.Snapshot {
 	s, n := x.last, time.Duration(steps)
 	passed := n * x.interval
@@ -114,8 +114,7 @@ func (x *explainer) policy() (autoscale.Policy, error) {
 	return p, p.Restore(x.state)
 }
 
-// ask is the next decision that a rule makes, if snapshots are altered from now on. Policies that look at
-// intervals are waited for.
+// ask is the next decision with a reason if snapshots are altered from now on: some policies decide at intervals.
 func (x *explainer) ask(alter func(s *autoscale.Snapshot, seconds float64)) (autoscale.Decision, error) {
 	p, err := x.policy()
 	if err != nil {
@@ -130,21 +129,21 @@ func (x *explainer) ask(alter func(s *autoscale.Snapshot, seconds float64)) (aut
 	return d, nil
 }
 
-// least finds the smallest amount, in steps of a thousandth but at least 1, that makes another number than
-// usual; 0 if up to most none does. It doubles and then halves: between two amounts that agree it looks no
-// further.
-func (x *explainer) least(most float64, usual int, alter func(s *autoscale.Snapshot, by, seconds float64)) (float64, autoscale.Decision) {
+// smallest finds the smallest amount, in steps of a thousandth but at least 1, for which the number is not the
+// usual one; 0 if there is none up to limit. It doubles and then bisects: it does not look between two amounts
+// that agree.
+func (x *explainer) smallest(limit float64, usual int, alter func(s *autoscale.Snapshot, by, seconds float64)) (float64, autoscale.Decision) {
 	ask := func(by float64) (autoscale.Decision, bool) {
 		d, err := x.ask(func(s *autoscale.Snapshot, seconds float64) { alter(s, by, seconds) })
 		return d, err == nil && d.Replicas != usual
 	}
-	low, high := 0.0, min(1, most)
+	low, high := 0.0, min(1, limit)
 	d, differs := ask(high)
-	for !differs && high < most {
-		low, high = high, min(most, 2*high)
+	for !differs && high < limit {
+		low, high = high, min(limit, 2*high)
 		d, differs = ask(high)
 	}
-	if !differs || most <= 0 {
+	if !differs || limit <= 0 {
 		return 0, d
 	}
 	for high-low > max(1, high/1000) {
@@ -158,7 +157,7 @@ func (x *explainer) least(most float64, usual int, alter func(s *autoscale.Snaps
 	return high, d
 }
 
-// later is the first change if the load stays as it is.
+// later is the first change if the load stays the same.
 func (x *explainer) later() (*Later, error) {
 	p, err := x.policy()
 	if err != nil {
@@ -173,30 +172,34 @@ func (x *explainer) later() (*Later, error) {
 	return nil, nil
 }
 
-// String says it in lines for a terminal.
+// String is the explanation in lines for a terminal.
 func (e Explanation) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d replicas are asked for; policy %s decides on %d:\n", e.Now.Was, e.Now.Policy, e.Now.Replicas)
+	if e.Now.Replicas == e.Now.Was {
+		fmt.Fprintf(&b, "Policy %s keeps %s:\n", e.Now.Policy, autoscale.Count(e.Now.Was))
+	} else {
+		fmt.Fprintf(&b, "Policy %s decides on %s, now %d:\n", e.Now.Policy, autoscale.Count(e.Now.Replicas), e.Now.Was)
+	}
 	for _, r := range e.Now.Reasons {
 		fmt.Fprintf(&b, "  %s\n", r)
 	}
 	if len(e.Now.Figures) > 0 {
-		b.WriteString("from\n")
+		b.WriteString("Based on\n")
 		for _, f := range e.Now.Figures {
 			fmt.Fprintf(&b, "  %-28s %.4g\n", f.Name, f.Value)
 		}
 	}
-	b.WriteString("It would decide otherwise with\n")
+	b.WriteString("It would change its decision if\n")
 	for _, c := range e.Changes {
-		fmt.Fprintf(&b, "  %.0f %s instead of %.0f: %s\n", c.To, c.What, c.From, c.Because)
+		fmt.Fprintf(&b, "  %s were %.0f instead of %.0f -> %s\n", c.What, c.To, c.From, c.Because)
 	}
 	if len(e.Changes) == 0 {
-		b.WriteString("  nothing that was tried\n")
+		b.WriteString("  (no single change would do)\n")
 	}
 	if e.Then != nil {
-		fmt.Fprintf(&b, "If nothing changes, in %.0f s: %s\n", e.Then.Seconds, e.Then.Because)
+		fmt.Fprintf(&b, "If the load stays the same, in %.0f s -> %s\n", e.Then.Seconds, e.Then.Because)
 	} else {
-		b.WriteString("If nothing changes it stays so for ten minutes and more.\n")
+		b.WriteString("If the load stays the same, nothing changes for at least ten minutes.\n")
 	}
 	return b.String()
 }

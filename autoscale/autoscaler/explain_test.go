@@ -111,12 +111,12 @@ func TestExplainerFindsTheLeastChange(t *testing.T) {
 			return 3
 		})
 		for _, most := range []float64{float64(limit), float64(limit) + 1, 1e5} {
-			by, d := x.least(most, 3, alter)
+			by, d := x.smallest(most, 3, alter)
 			if by < float64(limit) || by > float64(limit)+max(0.5, float64(limit)/500) || d.Replicas != 4 {
 				t.Errorf("a change at %d of at most %v: found %v, %d replicas", limit, most, by, d.Replicas)
 			}
 		}
-		if by, _ := x.least(float64(limit)-1, 3, alter); by != 0 {
+		if by, _ := x.smallest(float64(limit)-1, 3, alter); by != 0 {
 			t.Errorf("a change at %d, at most one less: found %v", limit, by)
 		}
 	}
@@ -127,17 +127,17 @@ func TestExplainerFindsTheLeastChange(t *testing.T) {
 		}
 		return 3
 	})
-	if by, _ := between.least(1e5, 3, alter); by != 5 {
+	if by, _ := between.smallest(1e5, 3, alter); by != 5 {
 		t.Errorf("a change from 5 to 8 only: found %v, want 5", by)
 	}
 	always := explaining(0, func(autoscale.Snapshot) int { return 4 })
-	if by, _ := always.least(0, 3, alter); by != 0 {
+	if by, _ := always.smallest(0, 3, alter); by != 0 {
 		t.Errorf("nothing may change: found %v", by)
 	}
-	if by, _ := always.least(-5, 3, alter); by != 0 {
+	if by, _ := always.smallest(-5, 3, alter); by != 0 {
 		t.Errorf("less than nothing may change: found %v", by)
 	}
-	if by, d := always.least(0.5, 3, alter); by != 0.5 || d.Replicas != 4 {
+	if by, d := always.smallest(0.5, 3, alter); by != 0.5 || d.Replicas != 4 {
 		t.Errorf("half may change: found %v", by)
 	}
 }
@@ -193,15 +193,15 @@ func TestExplainNamesEachChange(t *testing.T) {
 		want   []Change
 	}{
 		"never":                   {func(autoscale.Snapshot) int { return 3 }, []Change{}},
-		"at 264 images/s":         {func(s autoscale.Snapshot) int { return when(offered(s) >= 264) }, []Change{{"images arriving a second", 200, 264, 4, because}}},
-		"at 72 images/s":          {func(s autoscale.Snapshot) int { return when(offered(s) <= 72) }, []Change{{"images arriving a second", 200, 72, 4, because}}},
+		"at 264 images/s":         {func(s autoscale.Snapshot) int { return when(offered(s) >= 264) }, []Change{{"images arriving per second", 200, 264, 4, because}}},
+		"at 72 images/s":          {func(s autoscale.Snapshot) int { return when(offered(s) <= 72) }, []Change{{"images arriving per second", 200, 72, 4, because}}},
 		"at 135 that wait":        {func(s autoscale.Snapshot) int { return when(s.Queue >= 135) }, []Change{{"images waiting", 7, 135, 4, because}}},
 		"at 201 that wait":        {func(s autoscale.Snapshot) int { return when(s.Queue >= 201) }, []Change{}},
-		"at 21 at replicas":       {func(s autoscale.Snapshot) int { return when(s.InFlight >= 21) }, []Change{{"images at replicas", 5, 21, 4, because}}},
+		"at 21 at replicas":       {func(s autoscale.Snapshot) int { return when(s.InFlight >= 21) }, []Change{{"images in progress", 5, 21, 4, because}}},
 		"at 15,000 at replicas":   {func(s autoscale.Snapshot) int { return when(s.InFlight >= 15_000) }, []Change{}},
 		"at 150,000 images/s":     {func(s autoscale.Snapshot) int { return when(offered(s) >= 150_000) }, []Change{}},
 		"at one more that waits":  {func(s autoscale.Snapshot) int { return when(s.Queue >= 8) }, []Change{{"images waiting", 7, 8, 4, because}}},
-		"above or below, by both": {func(s autoscale.Snapshot) int { return when(offered(s) >= 264 || offered(s) <= 72) }, []Change{{"images arriving a second", 200, 264, 4, because}, {"images arriving a second", 200, 72, 4, because}}},
+		"above or below, by both": {func(s autoscale.Snapshot) int { return when(offered(s) >= 264 || offered(s) <= 72) }, []Change{{"images arriving per second", 200, 264, 4, because}, {"images arriving per second", 200, 72, 4, because}}},
 	} {
 		e := explain(test.decide)
 		if diff := cmp.Diff(test.want, e.Changes); diff != "" {
@@ -215,7 +215,7 @@ func TestExplainNamesEachChange(t *testing.T) {
 	x := explaining(15, func(s autoscale.Snapshot) int { return when(offered(s) >= 15*264 || offered(s) <= 15*72) })
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: x.make})
 	a.previous, a.latest = x.before, x.last
-	want := []Change{{"images arriving a second", 200, 264, 4, because}, {"images arriving a second", 200, 72, 4, because}}
+	want := []Change{{"images arriving per second", 200, 264, 4, because}, {"images arriving per second", 200, 72, 4, because}}
 	if e, err := a.Explain(); err != nil || !cmp.Equal(want, e.Changes) {
 		t.Errorf("looking each 15 s: %v %s", err, cmp.Diff(want, e.Changes))
 	}
@@ -257,19 +257,19 @@ func TestExplanationReads(t *testing.T) {
 	e := Explanation{Now: autoscale.Decision{Policy: "p", Replicas: 4, Was: 3, Reasons: []autoscale.Reason{steady}, Figures: []autoscale.Figure{{Name: "rate", Value: 1.23456}}},
 		Changes: []Change{{"images waiting", 0, 12, 5, steady}}, Then: &Later{7, 2, steady}}
 	text := e.String()
-	for _, want := range []string{"3 replicas are asked for; policy p decides on 4:\n  steady: 3 replicas, as nothing asks for a change\nfrom\n  rate ", " 1.235\n",
-		"with\n  12 images waiting instead of 0: steady", "in 7 s: steady"} {
+	for _, want := range []string{"Policy p decides on 4 replicas, now 3:\n  steady: keeping 3, because nothing calls for a change\nBased on\n  rate ", " 1.235\n",
+		"if\n  images waiting were 12 instead of 0 -> steady", "in 7 s -> steady"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text lacks %q:\n%s", want, text)
 		}
 	}
 	text = Explanation{}.String()
-	for _, want := range []string{"with\n  nothing that was tried\n", "stays so for ten minutes and more"} {
+	for _, want := range []string{"keeps 0 replicas", "if\n  (no single change would do)\n", "nothing changes for at least ten minutes"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("text lacks %q:\n%s", want, text)
 		}
 	}
-	if strings.Contains(text, "from\n") || strings.Contains(fmt.Sprint(e), "nothing that was tried") {
+	if strings.Contains(text, "Based on\n") || strings.Contains(fmt.Sprint(e), "no single change") {
 		t.Errorf("text has what there is not:\n%s\n%s", text, e)
 	}
 	data, err := json.Marshal(Explanation{Changes: []Change{}})

@@ -9,25 +9,25 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// ledger adds up what dispatchers have counted, over their restarts and while dispatchers come and go. It has no clock
-// and does no I/O. It belongs to one goroutine.
+// ledger sums the counters of dispatchers across their restarts and while dispatchers come and go. It has no clock and
+// does no I/O. It must not be used by two goroutines at the same time.
 //
-// Figures are matched by instance, which is one run of a dispatcher's process, and not by URL: several dispatchers may
-// answer at one URL, one after the other or by turns. The rules:
+// Counters are matched by instance, which is one run of a dispatcher's process, not by URL: several dispatchers may
+// respond at one URL, one after the other or alternately. The rules:
 //
-//   - Figures are as old as those of the instance that answered longest ago. One that has been silent for a while is
-//     left out, so that the figures of the others can be acted on.
+//   - A snapshot is as old as the oldest response that it includes. An instance that has been silent for a while is
+//     left out, so that the others can be used.
 //   - A dispatcher that is silent, or whose name cannot be looked up, is missing. While one is missing, and for a while
-//     after, figures do not justify fewer replicas.
-//   - An address that its name no longer has is asked as long as the same instance answers: dispatchers finish their work
-//     after they have left. Once it is silent it is dropped and is not missing.
-//   - Only images that came after the last snapshot are counted. The totals of an instance that is met for the first time
-//     after having worked for hours, or again after a silence, would look like a burst.
+//     after, scaling down is not justified.
+//   - An address that was removed from its name is polled as long as the same instance responds: dispatchers finish
+//     their work first. Once it is silent it is dropped and is not missing.
+//   - Only images since the last snapshot are counted. The totals of an instance that is new here after hours of work,
+//     or returns after a silence, would look like a burst.
 type ledger struct {
 	interval time.Duration // between two polls
 	state    collected
 	sources  map[string]*source // by URL
-	latest   []*status          // of the instances that answer now; of the last that did, when none does
+	latest   []*status          // of the instances that respond now; if none does, of the last that did
 }
 
 // collected is the part of a ledger that survives a restart of the autoscaler.
@@ -46,21 +46,21 @@ type collected struct {
 type instance struct {
 	Counters autoscale.Counters `json:"counters"` // as of At
 	At       time.Time          `json:"at"`
-	URL      string             `json:"url"` // where it answered last
-	status   *status            // its last answer; nil after a restart of the autoscaler
+	URL      string             `json:"url"` // where it responded last
+	status   *status            // its last response; nil after a restart of the autoscaler
 }
 
-// source is a URL at which dispatchers answer.
+// source is a URL at which dispatchers respond.
 type source struct {
 	listed bool     // it is configured, or its name has this address
-	ids    []string // the instances behind it: one, or several that answer by turns
+	ids    []string // the instances behind it: one, or several that respond alternately
 }
 
 // Times, in intervals between polls.
 const (
-	silentAfter      = 5  // without an answer an instance is silent
-	silentTurnsAfter = 10 // the same where instances answer by turns
-	forgetAfter      = 60 // counters of an instance that has gone are kept, in case it comes back
+	silentAfter      = 5  // without a response an instance is silent
+	silentTurnsAfter = 10 // the same for instances that respond alternately
+	forgetAfter      = 60 // counters of a silent instance are dropped
 )
 
 // maxInstanceID bounds the length of an instance's name.
@@ -70,7 +70,7 @@ func newLedger(interval time.Duration) *ledger {
 	return &ledger{interval: interval, state: collected{Instances: map[string]*instance{}}, sources: map[string]*source{}}
 }
 
-// restore continues from a saved state. It does nothing when that has no figures.
+// restore continues from a saved state. It does nothing if that has no counters.
 func (l *ledger) restore(state collected, savedAt time.Time) {
 	if state.Instances == nil && state.Seen == nil {
 		return
@@ -78,11 +78,11 @@ func (l *ledger) restore(state collected, savedAt time.Time) {
 	l.state = state.upgrade(savedAt)
 }
 
-// upgradeWithin is how old figures by URL may have been when the state was saved; older ones are of a dispatcher that
-// had gone.
+// upgradeWithin is the maximum age of counters by URL when the state was saved; older ones are of a dispatcher that was
+// gone.
 const upgradeWithin = 10 * time.Second
 
-// upgrade reads a state by URL as if each URL were an instance, which it is for a dispatcher that does not tell one.
+// upgrade reads a state by URL as if each URL were an instance, which it is for a dispatcher that does not report one.
 func (c collected) upgrade(savedAt time.Time) collected {
 	if c.Instances != nil {
 		maps.DeleteFunc(c.Instances, func(_ string, i *instance) bool { return i == nil })
@@ -100,7 +100,7 @@ func (c collected) upgrade(savedAt time.Time) collected {
 	return up
 }
 
-// list sets the URLs that there should be.
+// list sets the expected URLs.
 func (l *ledger) list(urls []string) {
 	for _, s := range l.sources {
 		s.listed = false
@@ -113,13 +113,13 @@ func (l *ledger) list(urls []string) {
 	}
 }
 
-// urls returns the URLs to ask, sorted.
+// urls returns the URLs to poll, sorted.
 func (l *ledger) urls() []string { return slices.Sorted(maps.Keys(l.sources)) }
 
-// listed reports whether an answer is expected from the URL.
+// listed reports whether a response is expected from the URL.
 func (l *ledger) listed(url string) bool { return l.sources[url] != nil && l.sources[url].listed }
 
-// take adds what an answer says that is new.
+// take adds what is new in a response.
 func (l *ledger) take(url string, at time.Time, s *status) {
 	src := l.sources[url]
 	if src == nil {
@@ -139,14 +139,14 @@ func (l *ledger) take(url string, at time.Time, s *status) {
 		delete(l.state.Instances, url)
 	}
 	if told && before != nil && wentBack(before.Counters, now) {
-		now = before.Counters // a process does not go back: a later answer, at another URL, was taken first
+		now = before.Counters // counters of a process never decrease: a later response, at another URL, was taken first
 	}
 	l.state.Total = plus(l.state.Total, now, l.base(before, now, at))
 	src.answered(id, before != nil && before.URL == url)
 	l.state.Instances[id] = &instance{Counters: now, At: at, URL: url, status: s}
 }
 
-// wentBack reports whether counters are those of a process that has started again.
+// wentBack reports whether counters are those of a restarted process.
 func wentBack(before, now autoscale.Counters) bool {
 	return now.Uptime < before.Uptime || now.Offered < before.Offered || now.Completed < before.Completed
 }
@@ -165,7 +165,7 @@ func (l *ledger) base(before *instance, now autoscale.Counters, at time.Time) au
 	return now
 }
 
-// plus adds what was counted between base and now. Totals never go back. Uptime is left to settle.
+// plus adds what was counted between base and now. Totals never decrease. settle updates the uptime.
 func plus(total, now, base autoscale.Counters) autoscale.Counters {
 	total.Offered += max(0, now.Offered-base.Offered)
 	total.Refused += max(0, now.Refused-base.Refused)
@@ -176,8 +176,8 @@ func plus(total, now, base autoscale.Counters) autoscale.Counters {
 	return total
 }
 
-// answered records which instance answered. A new one replaces the one before: the dispatcher was restarted. One that
-// has been here before shows that instances answer by turns.
+// answered records which instance responded. A new one replaces the previous one: the dispatcher was restarted. If it
+// responded here before, instances respond alternately.
 func (s *source) answered(id string, before bool) {
 	switch {
 	case slices.Contains(s.ids, id):
@@ -224,7 +224,7 @@ func (l *ledger) settle(now time.Time, incomplete bool) {
 	})
 }
 
-// advance sets the time of the snapshot to that of the oldest answer, and counts the time that has passed.
+// advance sets the time of the snapshot to that of the oldest response, and adds the elapsed time.
 func (l *ledger) advance(live map[string]*instance) {
 	var oldest time.Time
 	var uptime time.Duration
@@ -235,7 +235,7 @@ func (l *ledger) advance(live map[string]*instance) {
 		uptime = max(uptime, i.Counters.Uptime)
 	}
 	if !oldest.After(l.state.At) {
-		return // nobody answers, or somebody has not yet answered again
+		return // no instance responds, or one has not responded again yet
 	}
 	if !l.state.At.IsZero() {
 		uptime = max(uptime, l.state.Total.Uptime+oldest.Sub(l.state.At))
@@ -244,7 +244,7 @@ func (l *ledger) advance(live map[string]*instance) {
 	l.state.At = oldest
 }
 
-// live returns the instances that answer now, each once even if it answers at several URLs.
+// live returns the instances that respond now, each once even if it responds at several URLs.
 func (l *ledger) live() map[string]*instance {
 	live := map[string]*instance{}
 	for _, s := range l.sources {
@@ -255,13 +255,13 @@ func (l *ledger) live() map[string]*instance {
 	return live
 }
 
-// snapshot joins what dispatchers and scaler say.
+// snapshot joins the states of dispatchers and scaler.
 func (l *ledger) snapshot(scale autoscale.Scale) autoscale.Snapshot {
 	s := autoscale.Snapshot{Counters: l.state.Total, At: l.state.At, Missed: l.state.Missed, Desired: scale.Desired}
 	type figures struct{ inFlight, workers int }
 	endpoints := map[string]figures{}
 	for _, said := range l.latest {
-		// Dispatchers share the queue and each reports all of it. The largest report is taken.
+		// Dispatchers share the queue and each reports all of it: take the largest value.
 		s.Queue = max(s.Queue, said.QueueSize)
 		s.QueueCapacity = max(s.QueueCapacity, said.QueueMetrics.QueueCapacity)
 		s.InFlight += said.Processing

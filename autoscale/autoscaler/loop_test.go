@@ -166,7 +166,7 @@ func TestAFailureToSetIsKept(t *testing.T) {
 	if got := testutil.ToFloat64(a.metrics.failures); got != 1 {
 		t.Errorf("%v failures, want still 1", got)
 	}
-	for _, want := range []string{"trouble", "all is well again", "msg=scaled from=3 to=5"} {
+	for _, want := range []string{"cannot scale", "recovered", "msg=scaled from=3 to=5"} {
 		if strings.Count(log.String(), want) != 1 {
 			t.Errorf("log lacks %q, or has it twice:\n%s", want, log.String())
 		}
@@ -355,7 +355,7 @@ func TestAnswers(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"?n=x", "?changes=x", "?n=1.5"} {
-		if code, body := get("/decisions" + query); code != 400 || !strings.Contains(body, "cannot be read") {
+		if code, body := get("/decisions" + query); code != 400 || !strings.Contains(body, "Invalid ") {
 			t.Errorf("/decisions%s: %d %s", query, code, body)
 		}
 	}
@@ -388,13 +388,13 @@ func TestStateErrors(t *testing.T) {
 		"policy tells no JSON": {filepath.Join(folder, "b"), nonsense{wants(3)()}},
 	} {
 		a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: newScaler(3), NewPolicy: func() autoscale.Policy { return test.policy }, StateFile: test.file})
-		if err := a.save(time.Now()); err == nil || !strings.HasPrefix(err.Error(), "save the policy's state: ") {
+		if err := a.save(time.Now()); err == nil || !strings.HasPrefix(err.Error(), "save policy state: ") {
 			t.Errorf("%s: save = %v", name, err)
 		}
 	}
 	a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: newScaler(3), NewPolicy: wants(3), StateFile: filepath.Join(folder, "none", "state")})
 	a.unsaved = a.save(time.Now())
-	if a.step(t.Context()); !strings.Contains(a.problem, "save the policy's state") || len(a.Decisions(1, false)) != 1 {
+	if a.step(t.Context()); !strings.Contains(a.problem, "save policy state") || len(a.Decisions(1, false)) != 1 {
 		t.Errorf("problem %q, want the state, and a decision all the same", a.problem)
 	}
 	unread := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: newScaler(3), NewPolicy: wants(3), StateFile: folder})

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what an autoscaler measures, in a registry of its own.
+// metrics are the metrics of an autoscaler, in a registry of its own.
 type metrics struct {
 	registry  *prometheus.Registry
 	decisions *prometheus.CounterVec
@@ -32,17 +32,17 @@ func newMetrics(a *Autoscaler) *metrics {
 	m := &metrics{
 		registry: reg,
 		decisions: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "resnet18_autoscaler_decisions_total", Help: "Decisions, by the rule that made them."}, []string{"rule"}),
+			Name: "resnet18_autoscaler_decisions_total", Help: "Decisions by the rule that made them."}, []string{"rule"}),
 		changes: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "resnet18_autoscaler_changes_total", Help: "Changes that the scaler took, by direction: up or down."}, []string{"direction"}),
+			Name: "resnet18_autoscaler_changes_total", Help: "Changes that the scaler accepted, by direction: up or down."}, []string{"direction"}),
 		failures: f.NewCounter(prometheus.CounterOpts{
-			Name: "resnet18_autoscaler_failures_total", Help: "Intervals in which a dispatcher did not answer or the scaler refused."}),
+			Name: "resnet18_autoscaler_failures_total", Help: "Intervals in which a dispatcher did not respond or the scaler failed."}),
 		figures: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "resnet18_autoscaler_figure", Help: "What the policy computed for its last decision; the name ends in the unit."}, []string{"name"}),
-		desired:  gauge("resnet18_autoscaler_desired_replicas", "Replicas that were decided on last."),
-		ready:    gauge("resnet18_autoscaler_ready_replicas", "Replicas that serve."),
-		starting: gauge("resnet18_autoscaler_starting_replicas", "Replicas that start."),
-		age:      gauge("resnet18_autoscaler_figures_age_seconds", "How old the dispatchers' figures were at the last decision; -1 when there were none."),
+			Name: "resnet18_autoscaler_figure", Help: "Intermediate values of the last decision; the name ends in the unit."}, []string{"name"}),
+		desired:  gauge("resnet18_autoscaler_desired_replicas", "Number of replicas by the last decision."),
+		ready:    gauge("resnet18_autoscaler_ready_replicas", "Ready replicas."),
+		starting: gauge("resnet18_autoscaler_starting_replicas", "Starting replicas."),
+		age:      gauge("resnet18_autoscaler_figures_age_seconds", "Age of the dispatchers' metrics at the last decision; -1 if there were none."),
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "resnet18_autoscaler_leading", Help: "1 if this autoscaler may set the number of replicas."},
 		func() float64 {
@@ -57,8 +57,8 @@ func newMetrics(a *Autoscaler) *metrics {
 	return m
 }
 
-// prototype adds the gauges that the prototype's autoscaler had, with its names and units: those of /status.
-// Of several dispatchers they show the mean, weighted by what each has completed.
+// prototype adds the gauges of the prototype's autoscaler, with its names and units: those of /status. Of several
+// dispatchers they are the mean, weighted by completed images.
 func (m *metrics) prototype(f promauto.Factory, a *Autoscaler) {
 	for name, g := range map[string]struct {
 		help  string
@@ -89,7 +89,7 @@ func (m *metrics) prototype(f promauto.Factory, a *Autoscaler) {
 	}
 }
 
-// decided notes a decision.
+// decided records a decision.
 func (m *metrics) decided(r Record) {
 	m.decisions.WithLabelValues(string(r.Because().Rule)).Inc()
 	if r.Applied {

@@ -8,7 +8,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// routes is the whole surface of an autoscaler.
+// routes are the endpoints of an autoscaler.
 func (a *Autoscaler) routes() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(a.cfg.Log, h)) }
@@ -19,8 +19,8 @@ func (a *Autoscaler) routes() http.Handler {
 	return httpx.JSONErrors(mux)
 }
 
-// getDecisions answers with the latest decisions, the latest first: ?n= as many (100), ?changes=true only
-// those that changed something.
+// getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only
+// those that changed the number of replicas.
 func (a *Autoscaler) getDecisions(w http.ResponseWriter, r *http.Request) error {
 	n, changes := 100, false
 	for name, parse := range map[string]func(string) error{
@@ -29,7 +29,7 @@ func (a *Autoscaler) getDecisions(w http.ResponseWriter, r *http.Request) error 
 	} {
 		if v := r.URL.Query().Get(name); v != "" {
 			if err := parse(v); err != nil {
-				return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: name + " cannot be read", Hint: "say ?n=100&changes=true", Err: err}
+				return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "Invalid " + name, Hint: "example: ?n=100&changes=true", Err: err}
 			}
 		}
 	}
@@ -37,7 +37,7 @@ func (a *Autoscaler) getDecisions(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// getExplain answers with an Explanation.
+// getExplain responds with an Explanation.
 func (a *Autoscaler) getExplain(w http.ResponseWriter, r *http.Request) error {
 	e, err := a.Explain()
 	if err != nil {
@@ -47,7 +47,8 @@ func (a *Autoscaler) getExplain(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// getHealth says that the loop runs, and what is wrong if something is: an autoscaler that cannot see is alive.
+// getHealth responds with the state of the loop. An autoscaler with a problem, such as missing metrics, is healthy: a
+// restart would not help.
 func (a *Autoscaler) getHealth(w http.ResponseWriter, _ *http.Request) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

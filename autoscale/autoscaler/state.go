@@ -17,7 +17,7 @@ type savedState struct {
 	Collected collected       `json:"collected"`
 }
 
-// save writes the state beside its file and puts it in its place, so that there is always a whole one.
+// save writes the state to a temporary file and renames it, so that the state file is always complete.
 func (a *Autoscaler) save(now time.Time) error {
 	if a.cfg.StateFile == "" {
 		return nil
@@ -26,24 +26,24 @@ func (a *Autoscaler) save(now time.Time) error {
 	state, err := a.policy.State()
 	a.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("save the policy's state: %w", err)
+		return fmt.Errorf("save policy state: %w", err)
 	}
 	data, err := json.Marshal(savedState{a.policy.Name(), now, state, a.collect.ledger.state})
 	if err != nil {
-		return fmt.Errorf("save the policy's state: %w", err)
+		return fmt.Errorf("save policy state: %w", err)
 	}
 	part := a.cfg.StateFile + ".part"
 	if err := os.WriteFile(part, data, 0o600); err != nil {
-		return fmt.Errorf("save the policy's state: %w", err)
+		return fmt.Errorf("save policy state: %w", err)
 	}
 	if err := os.Rename(part, a.cfg.StateFile); err != nil {
-		return fmt.Errorf("save the policy's state: %w", err)
+		return fmt.Errorf("save policy state: %w", err)
 	}
 	return nil
 }
 
-// restore goes on from the state file. One of another policy, or a broken one, is left aside: the policy then
-// begins anew, and does not shrink before it has seen enough.
+// restore continues from the state file. A file of another policy, or a broken one, is ignored: the policy then does not
+// scale down until its history is long enough.
 func (a *Autoscaler) restore(now time.Time) error {
 	if a.cfg.StateFile == "" {
 		return nil
@@ -53,20 +53,20 @@ func (a *Autoscaler) restore(now time.Time) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the policy's state: %w (choose another file with --state)", err)
+		return fmt.Errorf("read policy state: %w (use --state to choose another file)", err)
 	}
 	var saved savedState
 	err = json.Unmarshal(data, &saved)
 	switch {
 	case err == nil && saved.Policy != a.policy.Name():
-		err = fmt.Errorf("it is of policy %q", saved.Policy)
+		err = fmt.Errorf("it belongs to policy %q", saved.Policy)
 	case err == nil && saved.At.After(now.Add(time.Minute)):
-		err = errors.New("it is from the future")
+		err = errors.New("its time is in the future")
 	case err == nil:
 		err = a.policy.Restore(saved.State)
 	}
 	if err != nil {
-		a.cfg.Log.Warn("saved state is not used; the policy begins anew", "file", a.cfg.StateFile, "error", err)
+		a.cfg.Log.Warn("ignoring saved state", "file", a.cfg.StateFile, "error", err)
 		a.policy = a.cfg.NewPolicy()
 		return nil
 	}

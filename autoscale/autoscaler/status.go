@@ -7,8 +7,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// status is the part of a dispatcher's GET /status that is read here. The prototype's has no instance and no scaling;
-// its URL and its other fields are used instead.
+// status is the part of a dispatcher's GET /status that is read. The prototype's has no instance and no scaling; its URL
+// and its other fields are used instead.
 type status struct {
 	Instance           string `json:"instance"` // a random string, new at each start of the process
 	QueueSize          int    `json:"queue_size"`
@@ -47,7 +47,7 @@ type status struct {
 	} `json:"scaling"`
 }
 
-// count limits a total to what a dispatcher can have counted, so that no input overflows a sum.
+// count limits a total to a plausible value, so that no input overflows a sum.
 func count(n int64) int64 { return min(1<<50, max(0, n)) }
 
 // seconds does the same for a time.

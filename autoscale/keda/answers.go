@@ -13,13 +13,13 @@ import (
 
 var _ externalscaler.ExternalScalerServer = (*Server)(nil)
 
-// IsActive says whether there has been anything to do of late.
+// IsActive returns whether there was work recently.
 func (s *Server) IsActive(context.Context, *externalscaler.ScaledObjectRef) (*externalscaler.IsActiveResponse, error) {
 	active, _ := s.state()
 	return &externalscaler.IsActiveResponse{Result: active}, nil
 }
 
-// StreamIsActive says so now and at each change, until the caller or the server has enough.
+// StreamIsActive sends the activity now and after each change, until the caller or the server ends.
 func (s *Server) StreamIsActive(_ *externalscaler.ScaledObjectRef, stream grpc.ServerStreamingServer[externalscaler.IsActiveResponse]) error {
 	for {
 		active, changed := s.state()
@@ -36,17 +36,17 @@ func (s *Server) StreamIsActive(_ *externalscaler.ScaledObjectRef, stream grpc.S
 	}
 }
 
-// GetMetricSpec names the metric: with a target of 1 a replica, its value is the number of replicas.
+// GetMetricSpec returns the metric. With a target of 1 per replica, its value is the number of replicas.
 func (s *Server) GetMetricSpec(context.Context, *externalscaler.ScaledObjectRef) (*externalscaler.GetMetricSpecResponse, error) {
 	return &externalscaler.GetMetricSpecResponse{MetricSpecs: []*externalscaler.MetricSpec{
 		{MetricName: Metric, TargetSize: 1, TargetSizeFloat: 1},
 	}}, nil
 }
 
-// GetMetrics says how many replicas are needed.
+// GetMetrics returns how many replicas are needed.
 func (s *Server) GetMetrics(_ context.Context, request *externalscaler.GetMetricsRequest) (*externalscaler.GetMetricsResponse, error) {
 	if name := request.GetMetricName(); name != Metric {
-		return nil, status.Errorf(codes.NotFound, "no metric %q, there is %q", name, Metric)
+		return nil, status.Errorf(codes.NotFound, "no metric %q, only %q", name, Metric)
 	}
 	advice, err := s.advice(time.Now())
 	if err != nil {

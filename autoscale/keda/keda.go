@@ -1,11 +1,11 @@
-// Package keda offers our policy to KEDA: a gRPC server that is an external scaler. KEDA asks how many
-// replicas are needed and has a HorizontalPodAutoscaler, which it makes itself, set that number. In goes the
-// latest decision; out come a metric, replicas_needed with a target of 1 a replica, and whether there is
-// anything to do. The one thing to know: advice that is missing or old is an error, on which KEDA and
-// Kubernetes leave the number of replicas as it is.
+// Package keda is an external scaler for KEDA, over gRPC. KEDA asks it how many replicas are needed, and a
+// HorizontalPodAutoscaler made by KEDA sets that number. It exports the latest decision as the metric replicas_needed
+// with a target of 1 per replica, and whether the system is active. Advice that is missing or old is an error, on which
+// KEDA and Kubernetes keep the number of replicas.
 package keda
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,38 +22,34 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda/externalscaler"
 )
 
-// Metric is the name of the one metric: the replicas that the policy asks for.
+// Metric is the name of the metric: the number of replicas that the policy wants.
 const Metric = "replicas_needed"
 
-// Config says what to serve. Advice must be given.
+// Config configures a [Server]. Advice must be given.
 type Config struct {
-	// Addr is the TCP address to listen on, such as ":9090"; port 0 takes a free one.
+	// Addr is the TCP address to listen on, such as ":9090"; port 0 means any free port.
 	Addr string
-	// Advice returns what the policy decided last. It must be quick and safe for concurrent use.
+	// Advice returns the latest decision. It must be fast and safe for concurrent use.
 	Advice func() Advice
-	// MaxAge is the age from which on advice is not passed on. Zero means 10 s.
+	// MaxAge is the maximum age of advice. Zero means 10 s.
 	MaxAge time.Duration
-	// IdleAfter is how long nothing must have been done for KEDA to hear that there is nothing to do. Zero
-	// means 60 s; KEDA's own cooldownPeriod begins then.
+	// IdleAfter is the time without work after which the system is reported as inactive. Zero means 60 s; KEDA's own
+	// cooldownPeriod starts then.
 	IdleAfter time.Duration
-	// Log receives what the server complains of. Nil discards it.
+	// Log receives changes of activity. Nil discards them.
 	Log *slog.Logger
 }
 
-// Advice is what the policy decided.
+// Advice is a decision of the policy.
 type Advice struct {
-	At       time.Time // of the figures it rests on; zero when there are none
+	At       time.Time // of the metrics it is based on; zero if there are none
 	Replicas int
-	Working  bool // images wait or are being worked on
+	Working  bool // images wait or are in progress
 }
 
 func (c Config) withDefaults() Config {
-	if c.MaxAge == 0 {
-		c.MaxAge = 10 * time.Second
-	}
-	if c.IdleAfter == 0 {
-		c.IdleAfter = time.Minute
-	}
+	c.MaxAge = cmp.Or(c.MaxAge, 10*time.Second)
+	c.IdleAfter = cmp.Or(c.IdleAfter, time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -67,8 +63,8 @@ type Server struct {
 	listener net.Listener
 
 	mu      sync.Mutex
-	worked  time.Time     // guarded by mu: when there was something to do last
-	active  bool          // guarded by mu: what KEDA is to hear
+	worked  time.Time     // guarded by mu: the last time that there was work
+	active  bool          // guarded by mu: as reported to KEDA
 	changed chan struct{} // guarded by mu: closed and replaced when active changes
 	closing chan struct{} // closed when Run ends
 }
@@ -76,13 +72,13 @@ type Server struct {
 // New makes a server. It starts nothing.
 func New(cfg Config) (*Server, error) {
 	if cfg.Advice == nil {
-		return nil, errors.New("keda: no advice to serve")
+		return nil, errors.New("keda: no Advice function")
 	}
-	// Without knowledge there may be something to do: nothing is scaled to zero.
+	// Until it is known whether there is work, the system is active and not scaled to zero.
 	return &Server{cfg: cfg.withDefaults(), active: true, changed: make(chan struct{}), closing: make(chan struct{})}, nil
 }
 
-// Listen takes the address; it fails at once when another process has it.
+// Listen listens on the address.
 func (s *Server) Listen() error {
 	l, err := net.Listen("tcp", s.cfg.Addr)
 	if err != nil {
@@ -92,7 +88,7 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// Addr is the address that was taken; valid after Listen.
+// Addr is the address listened on; valid after Listen.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Run serves until ctx ends. Call Listen first.
@@ -115,7 +111,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// watch looks at the advice once a second.
+// watch updates the activity once per second.
 func (s *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -129,7 +125,7 @@ func (s *Server) watch(ctx context.Context) {
 	}
 }
 
-// look notes whether there is something to do. What is not known counts as that.
+// look updates the activity. Without advice the system counts as active.
 func (s *Server) look(now time.Time) {
 	advice, err := s.advice(now)
 	s.mu.Lock()
@@ -145,14 +141,14 @@ func (s *Server) look(now time.Time) {
 	}
 }
 
-// advice is the latest, or the error to answer with.
+// advice is the latest advice, or the error to respond with.
 func (s *Server) advice(now time.Time) (Advice, error) {
 	advice := s.cfg.Advice()
 	switch {
 	case advice.At.IsZero():
-		return advice, status.Error(codes.Unavailable, "no decision yet: the dispatcher has not been read")
+		return advice, status.Error(codes.Unavailable, "no decision yet: no metrics of the dispatcher")
 	case now.Sub(advice.At) > s.cfg.MaxAge:
-		return advice, status.Errorf(codes.Unavailable, "the dispatcher was read %s ago, at most %s are taken",
+		return advice, status.Errorf(codes.Unavailable, "metrics of the dispatcher are %s old, the limit is %s",
 			now.Sub(advice.At).Round(time.Second), s.cfg.MaxAge)
 	}
 	return advice, nil

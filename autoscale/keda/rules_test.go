@@ -50,7 +50,7 @@ func TestAdviceAges(t *testing.T) {
 	if got, err := s.advice(now); err != nil || got.Replicas != 3 {
 		t.Errorf("advice ten seconds old = %+v, %v", got, err)
 	}
-	if _, err := s.advice(now.Add(4*time.Second + 1)); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "read 14s ago, at most 10s") {
+	if _, err := s.advice(now.Add(4*time.Second + 1)); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "14s old, the limit is 10s") {
 		t.Errorf("advice 14 s old: %v", err)
 	}
 	if _, err := s.advice(now.Add(1)); status.Code(err) != codes.Unavailable {

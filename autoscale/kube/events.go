@@ -12,11 +12,11 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// controller is the name under which Events are reported.
+// controller is the reporting controller of Events.
 const controller = "resnet18cloud.io/autoscaler"
 
-// writeEvent tells in an Event about the Deployment that its size was changed, and why. A Scale carries name
-// and uid of what it scales.
+// writeEvent writes an Event about a change of the Deployment's size, with the reason. target is a Scale, which has the
+// name and uid of the Deployment.
 func (d *Deployment) writeEvent(ctx context.Context, target *unstructured.Unstructured, was, n int, why autoscale.Decision) error {
 	reason := "ScaledUp"
 	if n < was {
@@ -35,7 +35,7 @@ func (d *Deployment) writeEvent(ctx context.Context, target *unstructured.Unstru
 	return err
 }
 
-// note says in a line from what to what, by which policy, and every rule that spoke.
+// note is a line with the change, the policy and the reason of each rule.
 func note(was, n int, why autoscale.Decision) string {
 	reasons := make([]string, len(why.Reasons))
 	for i, r := range why.Reasons {
@@ -47,7 +47,7 @@ func note(was, n int, why autoscale.Decision) string {
 	return fmt.Sprintf("%d -> %d replicas (policy %s): %s", was, n, why.Policy, strings.Join(reasons, "; "))
 }
 
-// cut bounds a text to what the API takes, in bytes, at a character's end.
+// cut shortens a text to most bytes, at the end of a character.
 func cut(text string, most int) string {
 	if len(text) <= most {
 		return text

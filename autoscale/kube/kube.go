@@ -1,10 +1,10 @@
-// Package kube sets the number of replicas of a Kubernetes Deployment, through its scale subresource, for an
-// autoscaler. In go a number, the reason and how busy each replica is; out come the Deployment's new size,
-// the idlest pods removed first, and a Kubernetes Event that says why. Of several autoscalers only the
-// holder of a Lease writes. The one thing to know: every write is fenced, see [Deployment.SetReplicas].
+// Package kube sets the number of replicas of a Kubernetes Deployment for an autoscaler, through the scale
+// subresource. The idlest pods are removed first, and a Kubernetes Event has the reason. Of several autoscalers only
+// the holder of a Lease writes. Every write is fenced, see [Deployment.SetReplicas].
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,36 +23,32 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// Config says which Deployment, and in which cluster. Name must be given; the rest is usable as zero.
+// Config names a Deployment and its cluster. Name must be given; the rest is usable as zero.
 type Config struct {
 	// Name is the Deployment's.
 	Name string
 	// Namespace is the Deployment's. Empty means that of the kubeconfig or, in a pod, the pod's.
 	Namespace string
-	// Kubeconfig is a file. Empty means what kubectl would take, and in a pod its service account.
+	// Kubeconfig is a file. Empty means the one that kubectl uses or, in a pod, the service account.
 	Kubeconfig string
 	// Lease is the name of the Lease that elects the one autoscaler that writes. Empty means the
 	// Deployment's name with "-autoscaler" behind it.
 	Lease string
-	// LeaseDuration is how long after the leader was last heard of another takes its place, in whole
-	// seconds. It is renewed five times as often. Zero means 10 s.
+	// LeaseDuration is the time in whole seconds after which another autoscaler takes over from a leader that does
+	// not renew its Lease. The leader renews it five times in that time. Zero means 10 s.
 	LeaseDuration time.Duration
-	// Identity begins the name under which this process holds the Lease and signs Events; a random part
-	// follows, so that no two processes have the same. Empty means the host's name, in a pod the pod's.
+	// Identity is the name under which this process holds the Lease and writes Events; a random suffix makes it
+	// unique. Empty means the host name, in a pod the pod's name.
 	Identity string
-	// Log receives changes of leadership and what went wrong besides. Nil discards them.
+	// Log receives changes of leadership and problems. Nil discards them.
 	Log *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
-	if c.Lease == "" {
-		c.Lease = c.Name + "-autoscaler"
-	}
-	if c.LeaseDuration == 0 {
-		c.LeaseDuration = 10 * time.Second
-	}
+	c.Lease = cmp.Or(c.Lease, c.Name+"-autoscaler")
+	c.LeaseDuration = cmp.Or(c.LeaseDuration, 10*time.Second)
 	if c.Identity == "" {
-		c.Identity, _ = os.Hostname() // the random part alone will do
+		c.Identity, _ = os.Hostname() // the random suffix is enough
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -63,7 +59,7 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	switch {
 	case c.Name == "":
-		return errors.New("no Deployment named")
+		return errors.New("the name of the Deployment is missing")
 	case c.LeaseDuration < time.Second || c.LeaseDuration%time.Second != 0:
 		return fmt.Errorf("lease duration %s, want whole seconds, at least one", c.LeaseDuration)
 	}
@@ -79,8 +75,8 @@ type Deployment struct {
 	lease    *lease
 
 	mu      sync.Mutex
-	order   []string             // guarded by mu: pods by name, the one to remove first at the start
-	readyAt map[string]time.Time // guarded by mu: when each pod served first, by name
+	order   []string             // guarded by mu: names of pods, the first to be removed first
+	readyAt map[string]time.Time // guarded by mu: when each pod was first ready, by name
 }
 
 var (
@@ -89,7 +85,7 @@ var (
 	_ autoscale.Gate           = (*Deployment)(nil)
 )
 
-// requestTimeout bounds each request: a server that does not answer must not hold up the next decision.
+// requestTimeout limits each request: a server that does not respond must not delay the next decision.
 const requestTimeout = 5 * time.Second
 
 // Open reads the configuration of the cluster's client. It sends nothing.
@@ -99,14 +95,14 @@ func Open(cfg Config) (*Deployment, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{})
 	restConfig, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, errors.New("no cluster known: not in a pod, and neither a kubeconfig file nor $KUBECONFIG is there")
+		return nil, errors.New("no cluster configured: this is not a pod, and there is no kubeconfig file")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the cluster's configuration: %w", err)
+		return nil, fmt.Errorf("read kubeconfig: %w", err)
 	}
 	if cfg.Namespace == "" {
 		if cfg.Namespace, _, err = loader.Namespace(); err != nil {
-			return nil, fmt.Errorf("read the cluster's configuration: %w", err)
+			return nil, fmt.Errorf("read kubeconfig: %w", err)
 		}
 	}
 	// The default of 5 requests per second would make marking ten idle pods take two.
@@ -130,9 +126,9 @@ func newDeployment(cfg Config, client dynamic.Interface) (*Deployment, error) {
 	return d, nil
 }
 
-// Run takes part in the election of the one autoscaler that writes, until ctx ends; then it hands the Lease
-// back, so that another need not wait for its end. It fails with ErrOwned at once, or as soon as it is seen,
-// when a HorizontalPodAutoscaler scales the Deployment.
+// Run takes part in the election of the one autoscaler that writes, until ctx ends; then it releases the Lease, so
+// that another does not have to wait until it expires. It fails with ErrOwned as soon as it finds that a
+// HorizontalPodAutoscaler scales the Deployment.
 func (d *Deployment) Run(ctx context.Context, lead func(bool)) error {
 	if err := d.awaitNoOwner(ctx); err != nil || ctx.Err() != nil {
 		return err
@@ -144,16 +140,16 @@ func (d *Deployment) Run(ctx context.Context, lead func(bool)) error {
 	return g.Wait()
 }
 
-// Leading says whether this process may write now, and who holds the Lease as far as is known.
+// Leading returns whether this process may write now, and the holder of the Lease as far as it is known.
 func (d *Deployment) Leading() (leading bool, holder string) { return d.lease.state(time.Now()) }
 
 // Identity is the name under which this process holds the Lease.
 func (d *Deployment) Identity() string { return d.identity }
 
-// String names the Deployment to people.
+// String is the name of the Deployment, with its namespace.
 func (d *Deployment) String() string { return d.cfg.Namespace + "/" + d.cfg.Name }
 
-// The resources that are read and written here.
+// The resources that this package reads and writes.
 var (
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}

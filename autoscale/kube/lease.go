@@ -16,32 +16,32 @@ import (
 )
 
 // ErrNotLeader is returned by writes of a process that does not hold the Lease.
-var ErrNotLeader = errors.New("another autoscaler leads")
+var ErrNotLeader = errors.New("another autoscaler is the leader")
 
 // lease elects one process among several by a Lease object, as Kubernetes' own controllers do: the holder
-// writes its name and renews; whoever has seen the same record for the record's duration, by its own clock,
-// takes it. Clocks need not agree, only run at about the same speed.
+// writes its name and renews it. Another process takes the lease when it has seen the same record for the record's
+// duration by its own clock. Clocks need not agree, but must run at about the same speed.
 //
-// client-go's leaderelection package does the same but brings every type of the API along, 20 MB of them.
+// client-go's leaderelection package does the same, but links every type of the API, 20 MB of them.
 type lease struct {
 	client   dynamic.ResourceInterface
 	name     string
 	identity string
 	duration time.Duration
 	log      *slog.Logger
-	tell     func(leading bool) // called by run at each change
+	tell     func(leading bool) // called by run when leadership changes
 
 	mu     sync.Mutex
-	until  term   // guarded by mu: this process may write until then; zero when it does not lead
+	until  term   // guarded by mu: this process may write until then; zero if it is not the leader
 	holder string // guarded by mu: of the record last read
 
-	// Of run alone: the record last seen of another holder, and when it was first seen; what was told last.
+	// Used by run alone: the last record of another holder, when it was first seen, and the last argument of tell.
 	seen   leaseSpec
 	seenAt time.Time
 	told   bool
 }
 
-// leaseSpec is the part of a Lease that elections are made of.
+// leaseSpec is the part of a Lease that elections use.
 type leaseSpec struct {
 	HolderIdentity       string `json:"holderIdentity,omitempty"`
 	LeaseDurationSeconds int64  `json:"leaseDurationSeconds,omitempty"`
@@ -50,10 +50,10 @@ type leaseSpec struct {
 	LeaseTransitions     int64  `json:"leaseTransitions,omitempty"`
 }
 
-// microTime is the API's form of a time with microseconds.
+// microTime formats a time as the API's MicroTime.
 func microTime(t time.Time) string { return t.UTC().Format(metav1.RFC3339Micro) }
 
-// run takes the lease when it is free and renews it while it is ours, until ctx ends.
+// run acquires the lease when it is free and renews it while this process holds it, until ctx ends.
 func (l *lease) run(ctx context.Context) error {
 	period := l.duration / 5
 	tick := time.NewTicker(period)
@@ -68,7 +68,7 @@ func (l *lease) run(ctx context.Context) error {
 			return l.release(context.WithoutCancel(ctx))
 		}
 		if trouble.is(err) && err != nil {
-			l.log.WarnContext(ctx, "lease neither read nor renewed", "lease", l.name, "error", err)
+			l.log.WarnContext(ctx, "cannot read or renew lease", "lease", l.name, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -78,7 +78,7 @@ func (l *lease) run(ctx context.Context) error {
 	}
 }
 
-// tellChange tells whoever waits for it whether this process leads now.
+// tellChange calls tell if leadership has changed.
 func (l *lease) tellChange() {
 	if leading, _ := l.state(time.Now()); leading != l.told {
 		l.told = leading
@@ -86,7 +86,7 @@ func (l *lease) tellChange() {
 	}
 }
 
-// attempt reads the record and takes or renews it where that is right.
+// attempt reads the record and acquires or renews the lease if it may.
 func (l *lease) attempt(ctx context.Context) error {
 	start := time.Now()
 	object, err := l.client.Get(ctx, l.name, metav1.GetOptions{})
@@ -113,7 +113,7 @@ func (l *lease) attempt(ctx context.Context) error {
 	return nil
 }
 
-// free reports whether the record of another may be taken: nobody's, or not renewed for as long as it lasts.
+// free reports whether the lease may be taken over: it has no holder, or was not renewed for its duration.
 func (l *lease) free(now time.Time, record leaseSpec) bool {
 	if record != l.seen || l.seenAt.IsZero() {
 		l.seen, l.seenAt = record, now
@@ -121,21 +121,21 @@ func (l *lease) free(now time.Time, record leaseSpec) bool {
 	return record.HolderIdentity == "" || now.Sub(l.seenAt) >= time.Duration(record.LeaseDurationSeconds)*time.Second
 }
 
-// write makes the lease ours from start on. Of two that write at once the API server refuses one: the object
-// carries the resourceVersion that was read.
+// write acquires or renews the lease from start on. Of two concurrent writes the API server refuses one: the object
+// has the resourceVersion that was read.
 func (l *lease) write(ctx context.Context, start time.Time, object *unstructured.Unstructured, spec leaseSpec) error {
 	spec.HolderIdentity = l.identity
 	spec.LeaseDurationSeconds = int64(l.duration / time.Second)
 	spec.RenewTime = microTime(start)
 	err := l.put(ctx, object, spec)
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return nil // another was quicker; the next attempt reads who
+		return nil // another process was faster; the next attempt reads which
 	}
 	if err != nil {
 		return fmt.Errorf("write lease %s: %w", l.name, err)
 	}
-	// Others wait the whole duration from when they saw this. A quarter is left for a write that is on its
-	// way when the time is up, and for clocks that run at different speeds.
+	// Others wait the whole duration after they have seen this. A quarter of it is left for writes that are under way
+	// at the end, and for clocks that run at different speeds.
 	l.set(ctx, start.Add(l.duration*3/4), l.identity)
 	return nil
 }
@@ -156,7 +156,7 @@ func (l *lease) put(ctx context.Context, object *unstructured.Unstructured, spec
 	return err
 }
 
-// release gives the lease back if it is ours.
+// release releases the lease if this process holds it.
 func (l *lease) release(ctx context.Context) error {
 	leading, _ := l.state(time.Now())
 	l.set(ctx, time.Time{}, "")
@@ -181,18 +181,18 @@ func (l *lease) release(ctx context.Context) error {
 	return nil
 }
 
-// term is an end by both of Go's clocks. While a machine is suspended the monotonic one may stand still, and the wall
-// clock may be set back; whoever holds the lease by one of them only must not write.
+// term is an end by both of Go's clocks. While a machine is suspended the monotonic clock may stop, and the wall clock
+// may be set back: a process that holds the lease by only one of them must not write.
 type term struct{ monotonic, wall time.Time }
 
 func endOf(t time.Time) term { return term{t, t.Round(0)} }
 
-// lasts reports whether the end has not come by either clock.
+// lasts reports whether the end has come by neither clock.
 func (t term) lasts(now time.Time) bool {
 	return now.Before(t.monotonic) && now.Round(0).Before(t.wall)
 }
 
-// set notes what is known, and logs it when the leader is another than before.
+// set records the state of the lease, and logs a new leader.
 func (l *lease) set(ctx context.Context, until time.Time, holder string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,18 +202,18 @@ func (l *lease) set(ctx context.Context, until time.Time, holder string) {
 	l.until, l.holder = endOf(until), holder
 }
 
-// state says whether this process leads at now, and who holds the lease as far as is known.
+// state returns whether this process is the leader at now, and the holder as far as it is known.
 func (l *lease) state(now time.Time) (leading bool, holder string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.until.lasts(now), l.holder
 }
 
-// fence returns a context in which to write: it ends before the lease can be another's.
+// fence returns a context for writing: it ends before another process can hold the lease.
 func (l *lease) fence(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	if leading, holder := l.state(time.Now()); !leading {
 		if holder == "" {
-			holder = "nobody known"
+			holder = "an unknown process"
 		}
 		return nil, nil, fmt.Errorf("%w: %s holds the lease %s", ErrNotLeader, holder, l.name)
 	}

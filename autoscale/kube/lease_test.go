@@ -355,7 +355,7 @@ func TestLeaseOfAnother(t *testing.T) {
 		if s.version != before {
 			t.Errorf("one who did not lead wrote the lease at its end")
 		}
-		if _, _, err := b.fence(t.Context()); !errors.Is(err, ErrNotLeader) || !strings.Contains(err.Error(), "nobody known") {
+		if _, _, err := b.fence(t.Context()); !errors.Is(err, ErrNotLeader) || !strings.Contains(err.Error(), "an unknown process") {
 			t.Errorf("fence = %v, want that nobody is known to hold it", err)
 		}
 		// a was robbed while it led: it leaves the other's record alone.

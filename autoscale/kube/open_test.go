@@ -33,7 +33,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("Open with namespace %q: %v, %v, want %s", namespace, d, err, want)
 		}
 	}
-	if _, err := Open(Config{Kubeconfig: file}); err == nil || !strings.Contains(err.Error(), "no Deployment named") {
+	if _, err := Open(Config{Kubeconfig: file}); err == nil || !strings.Contains(err.Error(), "name of the Deployment is missing") {
 		t.Errorf("Open without a Deployment: %v", err)
 	}
 	broken := filepath.Join(t.TempDir(), "broken")
@@ -41,7 +41,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{broken, filepath.Join(t.TempDir(), "none")} {
-		if _, err := Open(Config{Name: "app", Kubeconfig: path}); err == nil || !strings.Contains(err.Error(), "read the cluster's configuration") {
+		if _, err := Open(Config{Name: "app", Kubeconfig: path}); err == nil || !strings.Contains(err.Error(), "read kubeconfig") {
 			t.Errorf("Open of %s: %v", filepath.Base(path), err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestOpen(t *testing.T) {
 func TestOpenWithoutACluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
-	if _, err := Open(Config{Name: "app"}); err == nil || !strings.Contains(err.Error(), "no cluster known") {
+	if _, err := Open(Config{Name: "app"}); err == nil || !strings.Contains(err.Error(), "no cluster configured") {
 		t.Errorf("Open without a cluster: %v", err)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// ErrOwned is in the error of Run, CheckOwner and SetReplicas when something else already scales the Deployment.
-var ErrOwned = errors.New("two autoscalers would undo each other's work")
+// ErrOwned is wrapped by errors of Run, CheckOwner and SetReplicas if something else scales the Deployment.
+var ErrOwned = errors.New("two autoscalers would conflict")
 
-// hpa is what matters here of a HorizontalPodAutoscaler.
+// hpa is the part of a HorizontalPodAutoscaler that is read.
 type hpa struct {
 	Metadata struct {
 		Name            string `json:"name"`
@@ -33,31 +33,31 @@ type hpa struct {
 	} `json:"spec"`
 }
 
-// scales reports whether the target is this Deployment. Kubernetes takes the group of the apiVersion and
-// looks past its version.
+// scales reports whether the target is this Deployment. Kubernetes compares the group of the
+// apiVersion and ignores its version.
 func (h hpa) scales(deployment string) bool {
 	ref := h.Spec.ScaleTargetRef
 	group, _, _ := strings.Cut(ref.APIVersion, "/")
 	return ref.Kind == "Deployment" && ref.Name == deployment && group == "apps"
 }
 
-// remedy says what it is and how to be rid of it.
+// remedy names the HorizontalPodAutoscaler and how to resolve the conflict.
 func (h hpa) remedy() string {
 	for _, owner := range h.Metadata.OwnerReferences {
 		if owner.Kind == "ScaledObject" {
-			return fmt.Sprintf("KEDA's ScaledObject %q; delete it (kubectl delete scaledobject %s), or let KEDA act and ask this "+
-				"policy: autoscaler --keda-addr", owner.Name, owner.Name)
+			return fmt.Sprintf("KEDA's ScaledObject %q; delete it (kubectl delete scaledobject %s), or let KEDA scale by this "+
+				"policy with autoscaler --keda-addr", owner.Name, owner.Name)
 		}
 	}
-	return fmt.Sprintf("HorizontalPodAutoscaler %q; delete it (kubectl delete hpa %s), or do not run this autoscaler, or run it with --dry-run",
+	return fmt.Sprintf("HorizontalPodAutoscaler %q; delete it (kubectl delete hpa %s), or run this autoscaler with --dry-run",
 		h.Metadata.Name, h.Metadata.Name)
 }
 
-// CheckOwner fails with ErrOwned when a HorizontalPodAutoscaler, KEDA's included, scales the Deployment.
+// CheckOwner fails with ErrOwned if a HorizontalPodAutoscaler, which may be KEDA's, scales the Deployment.
 func (d *Deployment) CheckOwner(ctx context.Context) error {
 	list, err := d.resource(hpas).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("look for a HorizontalPodAutoscaler of %s: %w (k8s/autoscaler.yaml has the role that is needed)", d, err)
+		return fmt.Errorf("look for a HorizontalPodAutoscaler of %s: %w (k8s/autoscaler.yaml has the required role)", d, err)
 	}
 	if err != nil {
 		return fmt.Errorf("look for a HorizontalPodAutoscaler of %s: %w", d, err)
@@ -74,9 +74,8 @@ func (d *Deployment) CheckOwner(ctx context.Context) error {
 	return nil
 }
 
-// awaitNoOwner returns when it is known that nothing else scales the Deployment, or that something does. A
-// server that does not answer yet is waited for: who ended with an error would be restarted at ever longer
-// intervals.
+// awaitNoOwner returns when it is known whether something else scales the Deployment. It waits for a server that does
+// not respond yet: after an error, Kubernetes would restart this process with increasing delays.
 func (d *Deployment) awaitNoOwner(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.LeaseDuration / 5)
 	defer tick.Stop()
@@ -90,7 +89,7 @@ func (d *Deployment) awaitNoOwner(ctx context.Context) error {
 			return err
 		}
 		if trouble.is(err) {
-			d.cfg.Log.WarnContext(ctx, "cluster does not answer; waiting", "error", err)
+			d.cfg.Log.WarnContext(ctx, "Kubernetes API does not respond; waiting", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -100,7 +99,7 @@ func (d *Deployment) awaitNoOwner(ctx context.Context) error {
 	}
 }
 
-// watchOwner fails when an owner has come; a server that does not answer is no reason.
+// watchOwner fails when an owner appears, but not while the server does not respond.
 func (d *Deployment) watchOwner(ctx context.Context) error {
 	tick := time.NewTicker(d.cfg.LeaseDuration)
 	defer tick.Stop()
@@ -116,10 +115,10 @@ func (d *Deployment) watchOwner(ctx context.Context) error {
 	}
 }
 
-// changes tells news from repetition. The zero value has seen that all is well.
+// changes detects changes of an error. The zero value has seen no error.
 type changes struct{ last string }
 
-// is reports whether the error is another than last time.
+// is reports whether the error differs from the last one.
 func (c *changes) is(err error) bool {
 	text := ""
 	if err != nil {

@@ -114,7 +114,7 @@ func TestRunWaitsForTheServer(t *testing.T) {
 	if err := stop(); err != nil || asked != 3 {
 		t.Errorf("Run = %v, having asked %d times in vain", err, asked)
 	}
-	if got := strings.Count(log.String(), "cluster does not answer"); got != 1 {
+	if got := strings.Count(log.String(), "Kubernetes API does not respond"); got != 1 {
 		t.Errorf("said %d times that it waits:\n%s", got, log.String())
 	}
 
@@ -139,7 +139,7 @@ func TestRunWaitsForTheServer(t *testing.T) {
 	}
 }
 
-// TestChanges tells news from repetition; that all is well is news only after something was not.
+// TestChanges holds that repeated errors are no change, and that no error is one only after an error.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	var c changes

@@ -18,14 +18,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// deletionCost is the annotation by which Kubernetes chooses among pods that serve: the lowest goes first.
-// Pods without it count as 0.
+// deletionCost is the annotation by which Kubernetes chooses among ready pods: the lowest is deleted first. Pods
+// without it count as 0.
 const deletionCost = "controller.kubernetes.io/pod-deletion-cost"
 
-// idleCost marks pods to remove. Other values are somebody else's and are left alone.
+// idleCost marks pods to remove. Other values were set by others and are kept.
 const idleCost = "-1"
 
-// pod is what matters here of a Pod.
+// pod is the part of a Pod that is read.
 type pod struct {
 	Metadata struct {
 		Name              string            `json:"name"`
@@ -52,12 +52,12 @@ type pod struct {
 	} `json:"status"`
 }
 
-// ended pods have left no process and are no replicas, though they may be listed for a long time.
+// ended reports whether the pod has no process any more; such pods may be listed for a long time.
 func (p *pod) ended() bool { return p.Status.Phase == "Succeeded" || p.Status.Phase == "Failed" }
 
 func (p *pod) stopping() bool { return p.Metadata.DeletionTimestamp != nil }
 
-// readySince is when the pod began to be ready; zero when it is not.
+// readySince is when the pod became ready; zero if it is not.
 func (p *pod) readySince() time.Time {
 	for _, c := range p.Status.Conditions {
 		if c.Type == "Ready" && c.Status == "True" {
@@ -67,7 +67,7 @@ func (p *pod) readySince() time.Time {
 	return time.Time{}
 }
 
-// url is where the pod serves: its port named http or, without one, its first.
+// url is the address of the pod's port named http or, without one, of its first port.
 func (p *pod) url() string {
 	port := 0
 	for _, c := range p.Spec.Containers {
@@ -105,7 +105,7 @@ func (d *Deployment) listPods(ctx context.Context, selector string) ([]pod, erro
 	return found, nil
 }
 
-// replicas describes pods as the autoscaler knows them.
+// replicas describes pods for the autoscaler.
 func (d *Deployment) replicas(list []pod) []autoscale.Replica {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +115,7 @@ func (d *Deployment) replicas(list []pod) []autoscale.Replica {
 	for i := range list {
 		p := &list[i]
 		name, since := p.Metadata.Name, p.readySince()
-		// Kubernetes forgets when a pod was ready first as soon as it is not ready for a moment.
+		// Kubernetes keeps only the last time at which a pod became ready.
 		first, known := before[name]
 		if !known {
 			first = since
@@ -129,7 +129,7 @@ func (d *Deployment) replicas(list []pod) []autoscale.Replica {
 	return replicas
 }
 
-// markIdle marks the pods to remove when n are to stay, and takes the mark from those that stay.
+// markIdle marks the pods to remove if n are to stay, and unmarks the others.
 func (d *Deployment) markIdle(ctx context.Context, selector string, n int) error {
 	list, err := d.listPods(ctx, selector)
 	if err != nil {
@@ -151,8 +151,8 @@ func (d *Deployment) markIdle(ctx context.Context, selector string, n int) error
 	return g.Wait()
 }
 
-// victims are the names of the pods that serve and have to go when n are to stay: those first in the order.
-// Kubernetes removes pods that do not serve before these; they need no mark.
+// victims are the names of the ready pods to remove if n are to stay: the first in the order. Kubernetes removes
+// pods that are not ready before these; they need no mark.
 func victims(list []pod, order []string, n int) map[string]bool {
 	serving := make(map[string]bool)
 	for i := range list {
@@ -173,7 +173,7 @@ func victims(list []pod, order []string, n int) map[string]bool {
 	return marked
 }
 
-// mark sets or removes the mark of a pod. One that is gone needs none.
+// mark sets or removes the mark of a pod, unless the pod is gone.
 func (d *Deployment) mark(ctx context.Context, name string, mark bool) error {
 	var cost any // null removes it
 	if mark {

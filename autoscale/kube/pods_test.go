@@ -195,8 +195,8 @@ func TestNoteSaysWhy(t *testing.T) {
 	t.Parallel()
 	why := autoscale.Decision{Policy: "deadline", Reasons: []autoscale.Reason{
 		{Rule: autoscale.RuleRate, Replicas: 9, Value: 128, Limit: 20}, {Rule: autoscale.RuleMax, Replicas: 7, Value: 9}}}
-	want := "5 -> 7 replicas (policy deadline): rate: 9 replicas, as 128 images/s are expected, a replica answers 20; " +
-		"max: 7 replicas, as no more are allowed; the policy wanted 9"
+	want := "5 -> 7 replicas (policy deadline): rate: 9 replicas, because 128 images/s are expected and one replica handles 20; " +
+		"max: 7 replicas, because that is the maximum; the policy wanted 9"
 	if got := note(5, 7, why); got != want {
 		t.Errorf("note = %q, want %q", got, want)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// Scale reads the Deployment's wanted size and its pods.
+// Scale reads the wanted number of replicas and the pods.
 func (d *Deployment) Scale(ctx context.Context) (autoscale.Scale, error) {
 	object, err := d.readScale(ctx)
 	if err != nil {
@@ -26,8 +26,7 @@ func (d *Deployment) Scale(ctx context.Context) (autoscale.Scale, error) {
 	return autoscale.Scale{Desired: desiredOf(object), Replicas: d.replicas(list)}, nil
 }
 
-// OrderRemoval notes which pods to remove first. It writes nothing: SetReplicas marks those that its number
-// leaves no room for.
+// OrderRemoval records which pods to remove first. It writes nothing: SetReplicas marks those that have to go.
 func (d *Deployment) OrderRemoval(_ context.Context, names []string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -35,13 +34,13 @@ func (d *Deployment) OrderRemoval(_ context.Context, names []string) error {
 	return nil
 }
 
-// SetReplicas asks for n replicas and writes an Event that says why. Where that removes pods that serve, those
-// that OrderRemoval named first are marked, so that Kubernetes deletes them; it deletes pods that do not
-// serve before any other. How a pod leaves is the matter of its preStop hook and grace period.
+// SetReplicas sets the number of replicas and writes an Event with the reason. If that removes ready pods, those that
+// OrderRemoval named first are marked, so that Kubernetes deletes them; it deletes pods that are not ready before any
+// other. The shutdown of a pod is up to its preStop hook and grace period.
 //
-// The write is fenced in two ways. It is not begun, and is cut off, when the Lease could be another's:
-// ErrNotLeader. And it carries the resourceVersion of a Deployment read under the Lease, so that one that was
-// held up on its way is refused when anybody has changed the Deployment since.
+// The write is fenced in two ways. It is not started, and is cancelled, when another process could hold the Lease:
+// ErrNotLeader. And it has the resourceVersion of a Deployment read under the Lease, so that a delayed write is refused
+// if the Deployment has changed since.
 func (d *Deployment) SetReplicas(ctx context.Context, n int, why autoscale.Decision) error {
 	ctx, cancel, err := d.lease.fence(ctx)
 	if err != nil {
@@ -53,7 +52,7 @@ func (d *Deployment) SetReplicas(ctx context.Context, n int, why autoscale.Decis
 	}
 	was := n
 	var object *unstructured.Unstructured
-	// Pods that come and go change the Deployment's status, and with it the resourceVersion.
+	// Changes of pods change the status of the Deployment, and with it the resourceVersion.
 	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		if object, err = d.readScale(ctx); err != nil {
 			return err
@@ -73,16 +72,16 @@ func (d *Deployment) SetReplicas(ctx context.Context, n int, why autoscale.Decis
 	}
 	if was != n {
 		if err := d.writeEvent(ctx, object, was, n, why); err != nil {
-			d.cfg.Log.WarnContext(ctx, "event not written", "deployment", d.String(), "error", err)
+			d.cfg.Log.WarnContext(ctx, "cannot write event", "deployment", d.String(), "error", err)
 		}
 	}
 	return nil
 }
 
-// because says that the lease has run out where that, and no more than that, has gone wrong.
+// because wraps err in ErrNotLeader if the lease expired and caused err.
 func (d *Deployment) because(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), ErrNotLeader) {
-		return fmt.Errorf("%w: the lease ran out while the cluster was asked: %w", ErrNotLeader, err)
+		return fmt.Errorf("%w: the lease expired during the request: %w", ErrNotLeader, err)
 	}
 	return err
 }
@@ -91,9 +90,9 @@ func (d *Deployment) readScale(ctx context.Context) (*unstructured.Unstructured,
 	object, err := d.resource(deployments).Get(ctx, d.cfg.Name, metav1.GetOptions{}, "scale")
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("read size of %s: %w (kubectl get deployments -n %s lists those that are there)", d, err, d.cfg.Namespace)
+		return nil, fmt.Errorf("read size of %s: %w (kubectl get deployments -n %s lists all)", d, err, d.cfg.Namespace)
 	case apierrors.IsForbidden(err):
-		return nil, fmt.Errorf("read size of %s: %w (k8s/autoscaler.yaml has the role that is needed)", d, err)
+		return nil, fmt.Errorf("read size of %s: %w (k8s/autoscaler.yaml has the required role)", d, err)
 	case err != nil:
 		return nil, fmt.Errorf("read size of %s: %w", d, err)
 	}
@@ -112,7 +111,7 @@ func (d *Deployment) writeScale(ctx context.Context, object *unstructured.Unstru
 }
 
 func desiredOf(scale *unstructured.Unstructured) int {
-	n, _, _ := unstructured.NestedInt64(scale.Object, "spec", "replicas") // left out when 0
+	n, _, _ := unstructured.NestedInt64(scale.Object, "spec", "replicas") // omitted if 0
 	return int(n)
 }
 

@@ -97,7 +97,7 @@ func TestSetReplicasUp(t *testing.T) {
 	want := map[string]any{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": map[string]any{"generateName": "app-"},
 		"type": "Normal", "action": "Scale", "reason": "ScaledUp", "reportingController": "resnet18cloud.io/autoscaler", "reportingInstance": a.d.identity,
 		"regarding": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "ns", "name": "app", "uid": "u-1"},
-		"note":      "3 -> 5 replicas (policy deadline): steady: 5 replicas, as nothing asks for a change"}
+		"note":      "3 -> 5 replicas (policy deadline): steady: keeping 5, because nothing calls for a change"}
 	if diff := cmp.Diff(want, event); diff != "" {
 		t.Errorf("event (-want +got):\n%s", diff)
 	}
@@ -157,7 +157,7 @@ func TestSetReplicasWritesNothing(t *testing.T) {
 		want    error
 		text    string
 	}{
-		"not the leader":   {func(*api) {}, ErrNotLeader, "nobody known"},
+		"not the leader":   {func(*api) {}, ErrNotLeader, "an unknown process"},
 		"another's lease":  {func(a *api) { a.d.lease.set(t.Context(), time.Time{}, "other") }, ErrNotLeader, "other"},
 		"somebody's HPA":   {func(a *api) { a.lead(); a.hpas = append(a.hpas, ourHPA()) }, ErrOwned, "ns/app is scaled by HorizontalPodAutoscaler"},
 		"nobody may look":  {func(a *api) { a.lead(); a.fails("GET horizontalpodautoscalers", 403, "Forbidden") }, nil, "k8s/autoscaler.yaml"},
@@ -232,7 +232,7 @@ func TestAMarkOfAPodThatIsGone(t *testing.T) {
 	var log strings.Builder
 	a.logTo(&log)
 	a.fails("POST events", http.StatusForbidden, "Forbidden")
-	if err := a.d.SetReplicas(t.Context(), 4, why); err != nil || a.replicas != 4 || !strings.Contains(log.String(), "event not written") {
+	if err := a.d.SetReplicas(t.Context(), 4, why); err != nil || a.replicas != 4 || !strings.Contains(log.String(), "cannot write event") {
 		t.Errorf("SetReplicas = %v, %d replicas, logged %q", err, a.replicas, log.String())
 	}
 }
@@ -251,8 +251,8 @@ func TestTheLeaseRunsOut(t *testing.T) {
 	}
 	err := a.d.SetReplicas(t.Context(), 5, why)
 	close(hold)
-	if !errors.Is(err, ErrNotLeader) || !strings.Contains(err.Error(), "ran out while the cluster was asked") {
-		t.Errorf("SetReplicas = %v, want that the lease ran out", err)
+	if !errors.Is(err, ErrNotLeader) || !strings.Contains(err.Error(), "expired during the request") {
+		t.Errorf("SetReplicas = %v, want that the lease expired", err)
 	}
 	if got := a.wrote(); got != nil {
 		t.Errorf("wrote %q", got)

@@ -6,19 +6,19 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// cpuWindow is what use of CPU is the mean of.
+// cpuWindow is the time over which CPU usage is averaged.
 const cpuWindow = 15 * time.Second
 
-// cpu follows a process's use of CPU, window by window. The zero value has seen nothing.
+// cpu measures the CPU usage of a process, window by window. The zero value is ready.
 type cpu struct {
 	pid    int
-	since  time.Time     // begin of this window
+	since  time.Time     // start of this window
 	at     time.Duration // CPU time then
 	last   float64       // CPUs used in the window before
 	window autoscale.Window
 }
 
-// look ends the window when its time has come.
+// look ends the window if it is over.
 func (c *cpu) look(now time.Time, pid int) {
 	if c.pid == pid && now.Sub(c.since) < cpuWindow {
 		return
@@ -36,8 +36,7 @@ func (c *cpu) look(now time.Time, pid int) {
 	}
 }
 
-// use is the use of CPU in the last whole window, as a share of so many CPUs. Nil when there was no such
-// window yet.
+// use is the CPU usage in the last complete window, as a share of cpus. It is nil if there was none yet.
 func (c *cpu) use(cpus int) (*float64, autoscale.Window) {
 	if c.window.Length == 0 {
 		return nil, c.window

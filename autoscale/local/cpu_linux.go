@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// cpuTime is the CPU time that a process has used; false when there is no such process.
+// cpuTime is the CPU time that a process has used; false if there is no such process.
 func cpuTime(pid int) (time.Duration, bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil || pid == 0 {

@@ -4,5 +4,5 @@ package local
 
 import "time"
 
-// cpuTime is not known here.
+// cpuTime is not available on this system.
 func cpuTime(int) (time.Duration, bool) { return 0, false }

@@ -1,9 +1,10 @@
-// Package local runs replicas as processes of this machine: as many as SetReplicas asked for last, each
-// supervised, each on a port of its own. Whoever sends them images is told which of them serve. The command
-// up uses it, and it is what an autoscaler sets where there is no Kubernetes.
+// Package local runs replicas as processes on this machine: as many as SetReplicas was last called with, each
+// supervised and on a port of its own. It announces which of them are ready. The command up uses it: it is the scaler
+// without Kubernetes.
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,79 +15,68 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
-// Config says what to run. Command must be given; the rest is usable as zero.
+// Config configures [Replicas]. Command must be given; the rest is usable as zero.
 type Config struct {
-	// Command is the process of a replica: it serves on the TCP address addr, and answers GET /health/ready
-	// with 200 and its process id, {"pid":1234}, when it does. Names are replica-1, replica-2 and so on, none used twice.
+	// Command is the process of a replica: it listens on the TCP address addr and, when it is ready, responds to
+	// GET /health/ready with 200 and its process id, {"pid":1234}. Names are replica-1, replica-2 and so on; none is
+	// used twice.
 	Command func(name, addr string) procs.Process
-	// Count is how many replicas to start with.
+	// Count is the initial number of replicas.
 	Count int
-	// Max bounds Count and SetReplicas. Zero means no bound.
+	// Max limits Count and SetReplicas. Zero means no limit.
 	Max int
-	// CPUs is how many a replica is given, of which its use of CPU is a share. Zero means 1.
+	// CPUs is the number of CPUs of a replica; its CPU usage is a share of that. Zero means 1.
 	CPUs int
 	// Host is the address replicas listen on. Empty means 127.0.0.1.
 	Host string
-	// FirstPort is where ports are looked for, going up past those in use. Zero means any free ones.
+	// FirstPort is the first port to try; ports in use are skipped. Zero means any free ports.
 	FirstPort int
 
-	// Announce receives the URLs of the replicas that serve, each time these change, one call at a time.
+	// Announce receives the URLs of the ready replicas when these change, one call at a time.
 	Announce func(urls []string)
-	// InFlight says how many images each URL works on, so that the idlest is stopped first. Nil means that
-	// nobody knows.
+	// InFlight returns the number of images in progress by URL, so that the idlest replica is stopped first. Nil
+	// means that it is not known.
 	InFlight func() map[string]int
 	// Log receives starts and stops. Nil discards them.
 	Log *slog.Logger
 }
 
-// Replicas are the replicas of this machine. Make them with [New] and Run them once; other methods are safe
+// Replicas are the replicas on this machine. Make them with [New] and Run them once; other methods are safe
 // for concurrent use.
 type Replicas struct {
 	cfg     Config
-	changed chan struct{} // holds an element when wanted may differ from what runs
+	changed chan struct{} // holds an element when wanted may differ from what is running
 
-	announcing sync.Mutex // one Announce at a time, the latest last
+	announcing sync.Mutex // one Announce at a time, in order
 
 	mu     sync.Mutex
 	wanted int
-	all    []*replica // those that run, oldest first; the ones being stopped are no longer here
+	all    []*replica // those that are running, oldest first; those that are stopping have been removed
 	made   int        // number of the newest
 	ports  map[int]bool
-	proven bool // some replica has been ready
+	proven bool // a replica has been ready
 }
 
 var _ autoscale.Scaler = (*Replicas)(nil)
 
-// replica is one process and what is known of it; all but the name is guarded by Replicas.mu.
+// replica is one process and its state; all but the name is guarded by Replicas.mu.
 type replica struct {
 	name  string
 	port  int
 	url   string
 	stop  context.CancelFunc // set before the replica is in Replicas.all
-	pid   int                // 0 between an end and the next start
+	pid   int                // 0 between an exit and the next start
 	ready bool
-	runs  int
 
 	created time.Time
-	readyAt time.Time // first
+	readyAt time.Time // the first time
 	cpu     cpu
-}
-
-// Replica describes one replica to people.
-type Replica struct {
-	Name     string `json:"name"`
-	URL      string `json:"url"`
-	PID      int    `json:"pid"` // 0 while it is down
-	Ready    bool   `json:"ready"`
-	Restarts int    `json:"restarts"`
 }
 
 // New prepares cfg.Count replicas. It starts nothing.
 func New(cfg Config) (*Replicas, error) {
 	cfg.CPUs = max(1, cfg.CPUs)
-	if cfg.Host == "" {
-		cfg.Host = "127.0.0.1"
-	}
+	cfg.Host = cmp.Or(cfg.Host, "127.0.0.1")
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -100,8 +90,8 @@ func New(cfg Config) (*Replicas, error) {
 	return r, r.SetReplicas(context.Background(), cfg.Count, autoscale.Decision{})
 }
 
-// SetReplicas sets how many replicas there shall be and returns; Run starts or stops the difference. The
-// idlest are stopped first: they get no more images, finish what they have, and end.
+// SetReplicas sets the number of replicas and returns; Run starts or stops the difference. The idlest are stopped
+// first: they get no more images, finish those in progress, and exit.
 func (r *Replicas) SetReplicas(_ context.Context, n int, _ autoscale.Decision) error {
 	switch {
 	case n < 0:
@@ -119,8 +109,8 @@ func (r *Replicas) SetReplicas(_ context.Context, n int, _ autoscale.Decision) e
 	return nil
 }
 
-// Scale tells how many replicas are wanted, and describes those that run. Their use of CPU is a mean over
-// 15 s, as a metrics server gives it, where the system says it.
+// Scale returns the wanted number of replicas and describes those that are running. Their CPU usage is a mean over
+// 15 s, as of a metrics server, where the system provides it.
 func (r *Replicas) Scale(context.Context) (autoscale.Scale, error) {
 	inFlight, now := r.cfg.InFlight(), time.Now()
 	r.mu.Lock()
@@ -134,27 +124,4 @@ func (r *Replicas) Scale(context.Context) (autoscale.Scale, error) {
 		scale.Replicas = append(scale.Replicas, seen)
 	}
 	return scale, nil
-}
-
-// Replicas is how many replicas are wanted, and how many of them serve.
-func (r *Replicas) Replicas() (wanted, ready int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, one := range r.all {
-		if one.ready {
-			ready++
-		}
-	}
-	return r.wanted, ready
-}
-
-// List describes the replicas, oldest first.
-func (r *Replicas) List() []Replica {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := make([]Replica, 0, len(r.all))
-	for _, one := range r.all {
-		list = append(list, Replica{Name: one.name, URL: one.url, PID: one.pid, Ready: one.ready, Restarts: max(0, one.runs-1)})
-	}
-	return list
 }

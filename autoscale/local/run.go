@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Run keeps as many replicas as are wanted until ctx ends; then it stops all and returns nil. It returns
-// early when the first replica does not come up however often it is tried: a fault in what was configured,
-// which trying on would hide. Once some replica has served, the others are tried for ever.
+// Run keeps the wanted number of replicas running until ctx ends; then it stops all and returns nil. It returns
+// early if the first replica fails to start repeatedly: the configuration is wrong, and further retries would hide
+// that. Once a replica has been ready, the others are retried without limit.
 func (r *Replicas) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -32,7 +32,7 @@ func (r *Replicas) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// reconcile starts or stops replicas until there are as many as wanted.
+// reconcile starts or stops replicas until their number is the wanted one.
 func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
 	inFlight := r.cfg.InFlight()
 	r.mu.Lock()
@@ -52,9 +52,9 @@ func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
 	for len(r.all) > r.wanted {
 		one := r.idlest(inFlight)
 		r.all = slices.DeleteFunc(r.all, func(o *replica) bool { return o == one })
-		r.cfg.Log.Info("replica will stop", "replica", one.name, "url", one.url, "in_flight", inFlight[one.url])
+		r.cfg.Log.Info("stopping replica", "replica", one.name, "url", one.url, "in_flight", inFlight[one.url])
 		g.Go(func() error {
-			r.announce() // before it stops listening
+			r.announce() // before the replica stops listening
 			one.stop()
 			return nil
 		})
@@ -62,7 +62,7 @@ func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
 	return nil
 }
 
-// add makes a replica with a port. Call it with mu held.
+// add creates a replica with a port. It is called with mu held.
 func (r *Replicas) add() (*replica, error) {
 	r.made++
 	one := &replica{name: fmt.Sprintf("replica-%d", r.made), created: time.Now()}
@@ -73,7 +73,7 @@ func (r *Replicas) add() (*replica, error) {
 	return one, nil
 }
 
-// place gives a replica a free port, in place of the one it has. Call it with mu held.
+// place gives a replica a free port instead of the one it has. It is called with mu held.
 func (r *Replicas) place(one *replica) error {
 	port, err := r.freePort()
 	if err != nil {
@@ -88,8 +88,8 @@ func (r *Replicas) place(one *replica) error {
 // addr is the address of a replica with that port.
 func (r *Replicas) addr(port int) string { return net.JoinHostPort(r.cfg.Host, strconv.Itoa(port)) }
 
-// freePort finds a port on which nobody listens. Somebody else may take it before the replica does: see
-// supervise. Call it with mu held.
+// freePort finds a free port. Another process may take it before the replica does: see supervise. It is called
+// with mu held.
 func (r *Replicas) freePort() (int, error) {
 	for port := r.cfg.FirstPort; port < 1<<16; port++ {
 		if r.ports[port] {
@@ -106,15 +106,15 @@ func (r *Replicas) freePort() (int, error) {
 		if !r.ports[free] {
 			return free, nil
 		}
-		port-- // the kernel chose one that a replica is about to take: ask again
+		port-- // the kernel chose one that a replica is about to take: try again
 	}
 	return 0, fmt.Errorf("no free port for a replica from %d up", r.cfg.FirstPort)
 }
 
-// idlest is the replica to stop first: one that does not serve, else the one with fewest images, of these
-// the newest. Call it with mu held.
+// idlest is the replica to stop first: one that is not ready, else the one with the fewest images, of these the
+// newest. It is called with mu held.
 func (r *Replicas) idlest(inFlight map[string]int) *replica {
-	serves := func(one *replica) int {
+	ready := func(one *replica) int {
 		if one.ready {
 			return 1
 		}
@@ -123,6 +123,6 @@ func (r *Replicas) idlest(inFlight map[string]int) *replica {
 	newestFirst := slices.Clone(r.all)
 	slices.Reverse(newestFirst)
 	return slices.MinFunc(newestFirst, func(a, b *replica) int {
-		return cmp.Or(cmp.Compare(serves(a), serves(b)), cmp.Compare(inFlight[a.url], inFlight[b.url]))
+		return cmp.Or(cmp.Compare(ready(a), ready(b)), cmp.Compare(inFlight[a.url], inFlight[b.url]))
 	})
 }

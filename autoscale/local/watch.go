@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
-// supervise runs one replica until ctx ends, elsewhere when somebody took its port.
+// supervise runs one replica until ctx ends, on another port if its port is taken.
 func (r *Replicas) supervise(ctx context.Context, one *replica) error {
 	defer r.update(func() { delete(r.ports, one.port) })
 	for {
@@ -23,28 +23,28 @@ func (r *Replicas) supervise(ctx context.Context, one *replica) error {
 		if !errors.Is(err, procs.ErrGaveUp) {
 			return err
 		}
-		var hopeless bool
+		var fatal bool
 		r.update(func() {
 			if l, listenErr := net.Listen("tcp", r.addr(port)); listenErr != nil {
 				err = errors.Join(err, r.place(one))
 			} else {
 				l.Close()
-				hopeless = !r.proven
+				fatal = !r.proven
 			}
 		})
-		if hopeless {
+		if fatal {
 			return err
 		}
-		r.cfg.Log.Error("replica does not stay up, trying on", "replica", one.name, "error", err)
+		r.cfg.Log.Error("replica keeps failing; retrying", "replica", one.name, "error", err)
 	}
 }
 
-// watch accompanies a process from its start to its end.
+// watch follows a process from its start to its exit.
 func (r *Replicas) watch(alive context.Context, one *replica, url string, pid int) {
-	r.update(func() { one.pid = pid; one.runs++ })
+	r.update(func() { one.pid = pid })
 	started := time.Now()
 	if r.awaitReady(alive, url, pid) {
-		r.cfg.Log.Info("replica serves", "replica", one.name, "url", url, "after", time.Since(started).Round(time.Millisecond).String())
+		r.cfg.Log.Info("replica ready", "replica", one.name, "url", url, "after", time.Since(started).Round(time.Millisecond).String())
 		r.update(func() {
 			one.ready, r.proven = true, true
 			if one.readyAt.IsZero() {
@@ -64,11 +64,10 @@ func (r *Replicas) update(change func()) {
 	change()
 }
 
-// probeInterval is how often a starting replica is asked. A replica is up in about half a second.
+// probeInterval is the time between two readiness probes of a starting replica, which takes about half a second.
 const probeInterval = 20 * time.Millisecond
 
-// awaitReady asks the process that shall serve at url until it is ready, and reports whether that came before
-// ctx's end.
+// awaitReady probes a process until it is ready, and reports whether it became so before ctx ended.
 func (r *Replicas) awaitReady(ctx context.Context, url string, pid int) bool {
 	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(probeInterval)
@@ -85,8 +84,8 @@ func (r *Replicas) awaitReady(ctx context.Context, url string, pid int) bool {
 	}
 }
 
-// answersReady is the id of the process that says at url that it is ready; 0 when none does. Two programs
-// that start at once may have found the same port free, and the other's replica must not be taken for ours.
+// answersReady is the id of the process that is ready at url; 0 if there is none. Two programs that start at the
+// same time may find the same port free: the replica of the other must not be mistaken for ours.
 func answersReady(ctx context.Context, client *http.Client, url string) (pid int) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health/ready", nil)
 	if err != nil { // the URL is ours
@@ -106,7 +105,7 @@ func answersReady(ctx context.Context, client *http.Client, url string) (pid int
 	return body.PID
 }
 
-// announce tells which replicas serve.
+// announce announces the ready replicas.
 func (r *Replicas) announce() {
 	r.announcing.Lock()
 	defer r.announcing.Unlock()

@@ -7,15 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
-
-// Contestant is a policy with settings.
-type Contestant struct {
-	Name string
-	Make func(Config) autoscale.Policy // a fresh one for a run with this configuration
-}
 
 // Experiment is every contestant on every trace with every seed.
 type Experiment struct {
@@ -33,7 +25,7 @@ type Outcome struct {
 	Took    time.Duration
 }
 
-// Run plays the experiment on all CPUs, and calls progress from time to time with the runs that are done.
+// Run runs the experiment on all CPUs, and calls progress with the number of completed runs.
 func (e Experiment) Run(ctx context.Context, progress func(done, total int)) (Outcome, error) {
 	began := time.Now()
 	out := Outcome{Experiment: e, Results: make([][][]Result, len(e.Traces))}
@@ -80,7 +72,7 @@ func (e Experiment) Run(ctx context.Context, progress func(done, total int)) (Ou
 	return out, err
 }
 
-// one is one run.
+// one does one run.
 func (e Experiment) one(t, c, seed int) Result {
 	cfg, trace := e.Base, e.Traces[t]
 	cfg.Load, cfg.Slowdown = trace.Load, trace.Slowdown
@@ -91,7 +83,7 @@ func (e Experiment) one(t, c, seed int) Result {
 	cfg.Policy = e.Contestants[c].Make(cfg)
 	r := Run(cfg)
 	if seed > 0 {
-		r.Timeline = nil // pictures show the first
+		r.Timeline = nil // charts show the first seed
 	}
 	return r
 }
@@ -102,7 +94,7 @@ type Estimate struct{ Mean, Plus float64 }
 // student has the 97.5 % quantiles of Student's distribution with 1, 2, ... degrees of freedom.
 var student = [...]float64{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093}
 
-// estimate is made of one value per seed.
+// estimate computes an Estimate from one value per seed.
 func estimate(values []float64) Estimate {
 	n := float64(len(values))
 	sum, squares := 0.0, 0.0
@@ -120,7 +112,7 @@ func estimate(values []float64) Estimate {
 	return Estimate{mean, t * math.Sqrt(squares/(n-1)/n)}
 }
 
-// Over is the mean over traces of a figure of one contestant, estimated from the seeds.
+// Over estimates the mean over traces of a figure of one contestant.
 func (o Outcome) Over(contestant int, figure func(Result) float64) Estimate {
 	values := make([]float64, o.Seeds)
 	for _, perTrace := range o.Results {
@@ -131,7 +123,7 @@ func (o Outcome) Over(contestant int, figure func(Result) float64) Estimate {
 	return estimate(values)
 }
 
-// On is a figure of one contestant on one trace, estimated from the seeds.
+// On estimates a figure of one contestant on one trace.
 func (o Outcome) On(trace, contestant int, figure func(Result) float64) Estimate {
 	values := make([]float64, o.Seeds)
 	for seed, r := range o.Results[trace][contestant] {
@@ -140,8 +132,8 @@ func (o Outcome) On(trace, contestant int, figure func(Result) float64) Estimate
 	return estimate(values)
 }
 
-// Ratio is a contestant's figure over another's, means over traces, paired by seed: both had the same
-// arrivals and the same service times.
+// Ratio estimates the figure of one contestant over that of another, as means over traces and paired by seed: both
+// had the same arrivals and service times.
 func (o Outcome) Ratio(a, b int, figure func(Result) float64) Estimate {
 	values := make([]float64, o.Seeds)
 	for seed := range values {

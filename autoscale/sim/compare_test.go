@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,6 +1,6 @@
-// Package sim compares scaling policies without machines: [Run] plays a load against simulated replicas
-// under a policy, event by event, and returns what users would have felt and what it would have cost;
-// [Compare] does so for many policies, traces and seeds, and the report makes the tables and pictures of
-// docs/autoscaling.md. The command simulate calls it. The one thing to know: chance comes from the seed alone
-// and is the same for all policies, so that equal seeds may be compared pair by pair.
+// Package sim compares scaling policies by discrete-event simulation. [Run] simulates replicas with a policy under a
+// load, and returns the latency that users would have seen and the cost; [Experiment.Run] does so for many policies,
+// traces and seeds. The package report makes the tables and charts of docs/autoscaling.md. The command simulate calls
+// it. Random numbers depend on the seed alone and are the same for all policies, so that runs with equal seeds can be
+// compared in pairs.
 package sim

@@ -14,7 +14,7 @@ import (
 
 // Service is a distribution of service times.
 type Service struct {
-	Mean     time.Duration // of one image on one worker, when nothing slows it
+	Mean     time.Duration // of one image on one worker, without slowdown
 	Relative []float32     // equally likely times relative to the mean; nil means [Measured]
 }
 
@@ -23,17 +23,17 @@ type Service struct {
 //go:embed service.csv
 var serviceData string
 
-// Measured is how service times of the sample images are spread around their mean: see service.csv for where
-// they are from. Callers must not change the slice.
+// Measured is the distribution of the service times of the sample images relative to their mean: see service.csv for
+// their origin. Callers must not change the slice.
 var Measured = sync.OnceValue(func() []float32 {
 	relative, err := readService(serviceData)
 	if err != nil {
-		panic(err) // our own file, and a test reads it
+		panic(err) // the file is embedded, and tested
 	}
 	return relative
 })
 
-// readService reads one time a line, and divides by the mean. Lines that begin with # are remarks.
+// readService reads one time per line, and divides by the mean. Lines that begin with # are comments.
 func readService(data string) ([]float32, error) {
 	var times []float64
 	sum := 0.0
@@ -59,24 +59,8 @@ func readService(data string) ([]float32, error) {
 	return relative, nil
 }
 
-// LogNormal is a thousand equally likely times of a lognormal distribution with mean 1 and a coefficient of
-// variation.
-func LogNormal(cv float64) []float32 {
-	sigma := math.Sqrt(math.Log(1 + cv*cv))
-	relative, sum := make([]float32, 1000), 0.0
-	for i := range relative {
-		q := (float64(i) + 0.5) / 1000
-		x := math.Exp(sigma * math.Sqrt2 * math.Erfinv(2*q-1))
-		relative[i], sum = float32(x), sum+x
-	}
-	for i := range relative {
-		relative[i] *= float32(1000 / sum)
-	}
-	return relative
-}
-
-// Delay draws how long a replica takes from being asked for to serving, when so many start at the same time,
-// itself among them.
+// Delay draws the time that a replica takes from request to readiness, when so many replicas including itself start
+// at the same time.
 type Delay func(r *rand.Rand, together int) time.Duration
 
 // Uniform delays lie between two bounds.
@@ -87,7 +71,7 @@ func Uniform(from, to time.Duration) Delay {
 // Fixed delays are all the same.
 func Fixed(d time.Duration) Delay { return func(*rand.Rand, int) time.Duration { return d } }
 
-// WithStragglers delays one in so many by an amount more.
+// WithStragglers delays one in oneIn replicas by more.
 func WithStragglers(usual Delay, oneIn int, more time.Duration) Delay {
 	return func(r *rand.Rand, together int) time.Duration {
 		d := usual(r, together)
@@ -98,14 +82,14 @@ func WithStragglers(usual Delay, oneIn int, more time.Duration) Delay {
 	}
 }
 
-// Start is the start of a replica that was seen.
+// Start is an observed start of a replica.
 type Start struct {
-	Together int           `json:"together"` // replicas that were starting then, itself among them
+	Together int           `json:"together"` // replicas that were starting then, including itself
 	Took     time.Duration `json:"took"`
 }
 
-// Observed delays are drawn at random from starts that were seen, with about as many others: replicas that
-// start together on one machine take each other's CPU.
+// Observed delays are drawn from observed starts with about the same number of concurrent starts: replicas that start
+// together on one machine compete for CPU.
 func Observed(starts []Start) Delay {
 	if len(starts) == 0 {
 		return nil

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// Config is one run. Load and Policy must be given; the rest is usable as zero.
+// Config configures one run. Load and Policy must be given; the rest is usable as zero.
 type Config struct {
 	Load   schedule.Schedule
 	Policy autoscale.Policy
@@ -18,42 +18,36 @@ type Config struct {
 	// Arrivals is the seed of the arrivals alone. Zero means Seed.
 	Arrivals uint64
 
-	// Limits bound the replicas. Policies have limits of their own; these are for the replicas at the start
-	// and for the ideal cost.
+	// Limits limit the number of replicas. Policies have limits of their own; these are for the initial replicas and for
+	// the ideal cost.
 	Limits autoscale.Limits
-	// Start is how many replicas there are at first. Zero means as many as the first rate keeps 70 % busy.
+	// Start is the initial number of replicas. Zero means as many as the first rate keeps 70 % busy.
 	Start int
-	// SLO is how long an answer may take. Zero means 500 ms.
+	// SLO is the maximum response time. Zero means 500 ms.
 	SLO time.Duration
-	// Queue bounds the images that wait. Zero means 500.
+	// Queue is the maximum number of waiting images. Zero means 500.
 	Queue int
-	// Warmup precedes the load, at its first rate, and is not counted. Zero means 60 s, -1 none.
+	// Warmup precedes the load at its first rate, and is not counted. Zero means 60 s, -1 none.
 	Warmup time.Duration
-	// Service is how long a replica takes for an image. Zero means 50 ms, spread as measured.
+	// Service is the service time of an image. Zero means 50 ms, distributed as measured.
 	Service Service
-	// Slowdown multiplies service times from a moment of the load on. Nil means 1.
+	// Slowdown is a factor of service times at a time of the load. Nil means 1.
 	Slowdown func(time.Duration) float64
-	// Delay is how long a replica takes to start. Zero means 1 to 5 s, uniform.
+	// Delay is the start time of a replica. Nil means 1 to 5 s, uniform.
 	Delay Delay
-	// BlindFrom and BlindFor are when the policy gets no new figures.
+	// BlindFrom and BlindFor are when the policy gets no new metrics, and for how long.
 	BlindFrom, BlindFor time.Duration
-	// Shed refuses images that could not be answered within the SLO, by the queue and the true speed.
+	// Shed refuses images that could not be processed within the SLO, by the queue and the true speed.
 	Shed bool
 }
 
 func (c Config) withDefaults() Config {
-	if c.Limits.Min == 0 {
-		c.Limits.Min = autoscale.DefaultMin
-	}
-	if c.Limits.Max == 0 {
-		c.Limits.Max = autoscale.DefaultMax
-	}
+	c.Limits.Min = cmp.Or(c.Limits.Min, autoscale.DefaultMin)
+	c.Limits.Max = cmp.Or(c.Limits.Max, autoscale.DefaultMax)
 	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
 	c.Queue = cmp.Or(c.Queue, 500)
 	c.Warmup = max(0, cmp.Or(c.Warmup, time.Minute))
-	if c.Service.Mean == 0 {
-		c.Service.Mean = 50 * time.Millisecond
-	}
+	c.Service.Mean = cmp.Or(c.Service.Mean, 50*time.Millisecond)
 	if c.Service.Relative == nil {
 		c.Service.Relative = Measured()
 	}
@@ -74,6 +68,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// serviceCover mean service times cover the service of nearly all images.
+const serviceCover = 1.6
+
 // Times inside a simulation are nanoseconds since its start, warm-up included.
 type nanos = int64
 
@@ -83,16 +80,16 @@ const (
 	scrape       = 15 * second // of CPU by a metrics server
 )
 
-// epoch is the simulation's start as policies see it.
+// epoch is the start of the simulation for policies.
 var epoch = time.Unix(1_700_000_000, 0).UTC()
 
-// image is one that waits.
+// image is a waiting image.
 type image struct {
 	arrived nanos
 	service float32 // relative to the mean
 }
 
-// state is where a replica stands.
+// state is the state of a replica.
 type state uint8
 
 const (
@@ -106,11 +103,11 @@ const (
 // replica is one simulated replica.
 type replica struct {
 	state   state
-	served  bool // any image
+	served  bool // has had an image
 	created nanos
-	ready   nanos // when it is or was
+	ready   nanos // when it becomes or became ready
 	arrived nanos // of the image it has
-	began   nanos // to work on it
+	began   nanos // when work on it began
 	worked  nanos // since the last scrape
 	cpu     float64
 	scraped bool // cpu is known
@@ -123,13 +120,13 @@ type simulation struct {
 	warmup   nanos
 	service  *rand.Rand
 	delay    *rand.Rand
-	replicas []replica // all there ever were but for those at the front that have gone
+	replicas []replica // all, including those that are gone
 	alive    []int32   // indices of those not gone
-	idle     []int32   // those without work, the last to be used last at the end
-	working  heap      // by when they finish
+	idle     []int32   // those without work, the last used at the end
+	working  heap      // by the time at which they finish
 	queue    ring
 	tick     nanos // next
-	ready    nanos // when the next replica serves
+	ready    nanos // when the next replica becomes ready
 
 	snapshot autoscale.Snapshot
 	total    autoscale.Counters
@@ -139,7 +136,7 @@ type simulation struct {
 	tally    tally
 }
 
-// Run plays cfg.Load against replicas under cfg.Policy.
+// Run simulates replicas with cfg.Policy under cfg.Load.
 func Run(cfg Config) Result {
 	cfg = cfg.withDefaults()
 	s := &simulation{
@@ -163,7 +160,7 @@ func Run(cfg Config) Result {
 	return s.finish(end)
 }
 
-// WithWarmup is the load with a time at its first rate before it.
+// WithWarmup is the load preceded by some time at its first rate.
 func WithWarmup(load schedule.Schedule, warmup time.Duration) schedule.Schedule {
 	step := cmp.Or(load.Step, time.Second)
 	warm := make([]float64, int(warmup/step), int(warmup/step)+len(load.Rates))
@@ -174,7 +171,7 @@ func WithWarmup(load schedule.Schedule, warmup time.Duration) schedule.Schedule 
 	return load
 }
 
-// advance lets happen all that is due before a time.
+// advance processes all events until a time.
 func (s *simulation) advance(until nanos) {
 	for {
 		next := min(s.working.next(), s.ready, s.tick)
@@ -192,7 +189,7 @@ func (s *simulation) advance(until nanos) {
 	}
 }
 
-// arrive takes an image in.
+// arrive adds an image.
 func (s *simulation) arrive(now nanos) {
 	img := image{now, s.relative[s.service.IntN(len(s.relative))]}
 	s.total.Offered++
@@ -210,13 +207,13 @@ func (s *simulation) arrive(now nanos) {
 	s.queue.push(img)
 }
 
-// bound is how many images may wait.
+// bound is the maximum number of waiting images.
 func (s *simulation) bound(now nanos) int {
 	if !s.cfg.Shed {
 		return s.cfg.Queue
 	}
 	service := s.mean * s.slowdown(now)
-	slack := float64(s.cfg.SLO) - 1.6*service
+	slack := float64(s.cfg.SLO) - serviceCover*service
 	return min(s.cfg.Queue, int(float64(s.working.n)*slack/service))
 }
 
@@ -232,7 +229,7 @@ func (s *simulation) begin(now nanos, i int32, img image) {
 	s.working.push(now+nanos(s.mean*float64(img.service)*s.slowdown(now)), i)
 }
 
-// complete ends an image's work, and gives the replica another.
+// complete finishes an image, and gives the replica another.
 func (s *simulation) complete(now nanos) {
 	i := s.working.pop()
 	r := &s.replicas[i]
@@ -251,7 +248,7 @@ func (s *simulation) complete(now nanos) {
 	}
 }
 
-// serve makes the replicas that are due ready.
+// serve makes replicas ready that are due.
 func (s *simulation) serve(now nanos) {
 	s.ready = never
 	for _, i := range s.alive {
@@ -269,7 +266,7 @@ func (s *simulation) serve(now nanos) {
 	}
 }
 
-// add makes a replica.
+// add adds a replica.
 func (s *simulation) add(created, ready nanos, st state) {
 	i := int32(len(s.replicas))
 	s.replicas = append(s.replicas, replica{state: st, created: created, ready: ready, counted: created >= s.warmup, served: st == idle})
@@ -294,8 +291,8 @@ func (s *simulation) remove(now nanos, i int32) {
 	s.tally.end(r, now)
 }
 
-// scale makes the replicas n. Those that start go first, the newest of them; then those without work; then
-// those with, which finish it.
+// scale sets the number of replicas. It removes starting replicas first, the newest before others; then idle ones;
+// then busy ones, which finish their image.
 func (s *simulation) scale(now nanos, n int) {
 	together := max(0, n-s.desired)
 	for _, i := range s.alive {

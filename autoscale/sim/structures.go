@@ -1,14 +1,14 @@
 package sim
 
-// heap holds the replicas that work, the one that finishes first on top. It is a binary heap in two slices:
-// container/heap's calls through an interface would take half of the simulation's time.
+// heap holds the busy replicas, the one that finishes first on top. It is a binary heap in two slices: the interface
+// calls of container/heap would take half of the simulation's time.
 type heap struct {
 	at []nanos
 	id []int32
 	n  int
 }
 
-// next is when the first finishes.
+// next is when the first one finishes.
 func (h *heap) next() nanos {
 	if h.n == 0 {
 		return never

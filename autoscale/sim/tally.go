@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// Result is what a run came to, the warm-up left out.
+// Result is the result of a run without its warm-up.
 type Result struct {
 	Offered  int // images that arrived
-	Late     int // answered after the SLO, or still waiting after it at the end
+	Late     int // processed after the SLO, or still waiting longer than that at the end
 	Refused  int // found the queue full
 	Latency  Histogram
 	Duration time.Duration
 
-	ReplicaSeconds float64 // from being asked for to being gone
-	IdealSeconds   float64 // of a fluid that is served exactly as it comes: the sum of max(least, rate/speed)
+	ReplicaSeconds float64 // from request to end
+	IdealSeconds   float64 // of an ideal system that always has as many as needed: the sum of max(minimum, rate/speed)
 
 	Changes   int           // of the number of replicas
-	Reversals int           // changes in the other direction than the one before
+	Reversals int           // changes in the opposite direction of the previous one
 	Created   int           // replicas
-	Wasted    int           // of these, gone without having had an image
-	Recovery  time.Duration // from the greatest jump upward of the load to the last image too late within 5 min; 0 if there was none
-	Overshoot float64       // most replicas over most that the ideal needed
-	Under     float64       // mean share of the needed replicas that was missing
-	Over      float64       // mean share of the needed replicas that was too much
+	Wasted    int           // of these, removed before they had an image
+	Recovery  time.Duration // from the largest jump of the load to the last late image within 5 min; 0 if there was none
+	Overshoot float64       // maximum number of replicas over the maximum needed
+	Under     float64       // mean share of needed replicas that was missing
+	Over      float64       // mean surplus, as a share of needed replicas
 	Starved   float64       // share of time with fewer than needed
 
 	Timeline []Moment // second by second
@@ -31,26 +31,26 @@ type Result struct {
 
 // Moment is one second of a run.
 type Moment struct {
-	Rate    float64 // images/s, as the load says
-	Desired int     // replicas asked for
+	Rate    float64 // images/s of the load
+	Desired int     // wanted replicas
 	Ready   int
 	Queue   int
-	Late    int // images that arrived in it and were late or refused
+	Late    int // images that arrived in this second and were late or refused
 }
 
 // Violations is the share of images that were late or refused, 0..1.
 func (r Result) Violations() float64 { return float64(r.Late+r.Refused) / max(1, float64(r.Offered)) }
 
-// Cost is replica-seconds over the ideal's.
+// Cost is replica-seconds over those of the ideal.
 func (r Result) Cost() float64 { return r.ReplicaSeconds / max(1, r.IdealSeconds) }
 
-// tally counts for a Result.
+// tally collects a Result.
 type tally struct {
 	Result
 	warmup, slo nanos
 	direction   int
 	jumpAt      nanos // of the load
-	lastLate    nanos // arrival of the last image too late after the jump
+	lastLate    nanos // arrival of the last late image after the jump
 	most, need  float64
 	late        []int32 // by second of arrival, warm-up included
 	seconds     int
@@ -70,7 +70,7 @@ func (t *tally) init(cfg Config) {
 	}
 }
 
-// tooLate counts an image that arrived at a time and was not answered in time.
+// tooLate counts an image, by its arrival, that was late or refused.
 func (t *tally) tooLate(arrived nanos) {
 	t.late[arrived/second]++
 	if arrived >= t.jumpAt && arrived < t.jumpAt+300*second {
@@ -99,7 +99,7 @@ func (t *tally) answer(arrived, now nanos) {
 	}
 }
 
-// end counts a replica that is gone, or is there at the end.
+// end counts a replica that is gone, or that still exists at the end.
 func (t *tally) end(r *replica, now nanos) {
 	t.ReplicaSeconds += float64(max(0, now-max(r.created, t.warmup))) / float64(second)
 	if r.counted && !r.served && r.state == gone {
@@ -107,7 +107,7 @@ func (t *tally) end(r *replica, now nanos) {
 	}
 }
 
-// tick counts a second that has passed, and a decision for n replicas.
+// tick counts a second, and a decision for n replicas.
 func (t *tally) tick(now nanos, s *simulation, n int) {
 	if now <= s.warmup {
 		return
@@ -151,7 +151,7 @@ func (s *simulation) finish(end nanos) Result {
 	for _, i := range s.alive {
 		t.end(&s.replicas[i], end)
 	}
-	for s.queue.n > 0 { // of those still here only the ones that are too late already are judged
+	for s.queue.n > 0 { // of the waiting images, count those that are late already
 		if img := s.queue.pop(); img.arrived >= s.warmup && end-img.arrived > t.slo {
 			t.Offered++
 			t.Late++
@@ -191,7 +191,7 @@ func (h *Histogram) add(t nanos) {
 	h.n++
 }
 
-// Quantile is the latency that the share q of images did not exceed, within 2 %; 0 of none.
+// Quantile is the q-quantile of latencies, within 2 %; 0 if there are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	left := int(math.Ceil(q * float64(h.n)))
 	for i, c := range h.counts {
@@ -200,12 +200,4 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 		}
 	}
 	return 0
-}
-
-// Add joins another histogram's counts.
-func (h *Histogram) Add(o *Histogram) {
-	for i, c := range o.counts {
-		h.counts[i] += c
-	}
-	h.n += o.n
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// decide is a tick: the policy looks and acts.
+// decide lets the policy decide once.
 func (s *simulation) decide(now nanos) {
 	s.tick += second
 	if now%scrape == 0 {
@@ -21,7 +21,7 @@ func (s *simulation) decide(now nanos) {
 
 func at(t nanos) time.Time { return epoch.Add(time.Duration(t)) }
 
-// observe makes the snapshot, or leaves its figures as they were when the policy is blind.
+// observe updates the snapshot, but not its metrics while the policy is blind.
 func (s *simulation) observe(now nanos) {
 	snap := &s.snapshot
 	snap.Desired = s.desired
@@ -46,11 +46,11 @@ func (s *simulation) observe(now nanos) {
 	snap.Queue, snap.QueueCapacity, snap.InFlight = s.queue.n, s.cfg.Queue, s.working.n
 }
 
-// lastScrape is when CPU was measured last.
+// lastScrape is when CPU usage was last measured.
 func (s *simulation) lastScrape(now nanos) nanos { return now - now%scrape }
 
-// scrapeCPU measures the use of CPU since the last time, as a share of what one busy worker takes, which is
-// what a replica asks for and its limit. A replica that has not been there for a whole window has none yet.
+// scrapeCPU measures the CPU usage since the last time, as a share of one CPU, which is the request and limit of a
+// replica. A replica that has existed for less than a window has none yet.
 func (s *simulation) scrapeCPU(now nanos) {
 	for _, i := range s.alive {
 		r := &s.replicas[i]

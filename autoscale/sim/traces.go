@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// Trace is a load with what happens to the replicas under it.
+// Trace is a load, with events that affect replicas.
 type Trace struct {
 	Name, About string
 	Load        schedule.Schedule
@@ -17,10 +17,10 @@ type Trace struct {
 	BlindFor    time.Duration
 }
 
-// TraceLimits bound replicas in the comparison, as the prototype's autoscaler did.
+// TraceLimits limit the number of replicas in the comparison, as in the prototype's autoscaler.
 var TraceLimits = autoscale.Limits{Min: 5, Max: 50}
 
-// Traces are the twelve that the policies are compared, and were tuned, on. A replica answers 20 images/s.
+// Traces are the twelve on which the policies are compared and were tuned. A replica processes 20 images/s.
 func Traces() []Trace {
 	return []Trace{
 		{Name: "constant", About: "300/s", Load: schedule.Constant(300, 20*time.Minute)},
@@ -39,7 +39,7 @@ func Traces() []Trace {
 	}
 }
 
-// HoldOut are traces that were written down before any policy ran on them, and on which nothing was tuned.
+// HoldOut are traces that were fixed before any policy ran on them, and on which nothing was tuned.
 func HoldOut() []Trace {
 	traces := []Trace{
 		{Name: "mmpp-2", About: "100/s or 600/s, changing every 60 s on average", Load: schedule.MMPP(100, 600, time.Minute, 30*time.Minute, 7)},
@@ -57,7 +57,7 @@ func HoldOut() []Trace {
 	return traces
 }
 
-// slowAfter has service times that grow by 1/0.7 at a moment.
+// slowAfter multiplies service times by 1/0.7 from a time on.
 func slowAfter(when time.Duration) func(time.Duration) float64 {
 	return func(t time.Duration) float64 {
 		if t >= when {
@@ -67,8 +67,8 @@ func slowAfter(when time.Duration) func(time.Duration) float64 {
 	}
 }
 
-// join plays loads one after the other. They are in steps of a second, with arrivals at random, as all loads
-// here are: many users who know nothing of each other make a Poisson process.
+// join concatenates loads. Like all loads here they have steps of a second and random arrivals: many independent users
+// make a Poisson process.
 func join(parts ...schedule.Schedule) schedule.Schedule {
 	var all schedule.Schedule
 	for _, p := range parts {

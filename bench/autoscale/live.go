@@ -71,7 +71,7 @@ func (o options) live(ctx context.Context, policy autoscale.Policy, log *slog.Lo
 	var g errgroup.Group
 	g.Go(func() error { defer stop(); return s.dispatcher.Run(ctx) })
 	g.Go(func() error { defer stop(); return s.replicas.Run(ctx) })
-	if err := s.awaitReplicas(ctx, o.start()); err == nil {
+	if err = s.awaitReplicas(ctx, o.start()); err == nil {
 		g.Go(func() error { defer stop(); return s.scaling.Run(ctx) })
 		out, err = o.drive(ctx, s)
 	}

@@ -27,8 +27,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
 	"github.com/resnet18cloud/resnet18cloud/model"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // asReplica holds the address to serve on when this program is to be a replica.
@@ -86,7 +86,7 @@ func main() {
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "autoscale:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the process ends: no signal is to be caught any more
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // record is what was seen live, to be judged again when the simulator has changed.
@@ -46,7 +46,7 @@ func (r record) keep(path string) (record, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return r, err
 	}
-	before.Network = r.Network // is measured anew each time
+	before.Network = r.Network // is measured each time
 	if before.settings == r.settings {
 		r.Runs = append(slices.DeleteFunc(before.Runs, func(old run) bool {
 			return slices.ContainsFunc(r.Runs, func(own run) bool { return own.Policy == old.Policy })

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"image/color"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,11 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
+	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 )
 
 // spread is the mean and the 5th and 95th percentile of a figure over the simulations.
@@ -81,42 +78,27 @@ func inWords(starts []sim.Start) string {
 	return fmt.Sprintf("%.1f to %.1f s, median %.1f", took[0], took[len(took)-1], took[len(took)/2])
 }
 
-// draw shows the replicas that served, live and in the first simulation, a colour for each policy.
+// draw writes a chart of the ready replicas, live and in the first simulation, with a color for each policy.
 func (o options) draw(pairs []pair) error {
-	p := plot.New()
-	p.Title.Text = "Replicas that serve: live (thick) and simulated (thin)"
-	p.X.Label.Text, p.Y.Label.Text = "seconds", "replicas"
-	p.Y.Min, p.Y.Max = 0, 1.35*float64(o.Limits.Max)
-	p.Legend.Top, p.Legend.XOffs, p.Legend.Padding = true, -vg.Points(6), vg.Points(2)
-	p.Add(plotter.NewGrid())
-	colors := []color.Color{color.RGBA{5, 150, 105, 255}, color.RGBA{79, 70, 229, 255}, color.RGBA{234, 88, 12, 255}}
-	curve := func(values []int, shade color.Color, width vg.Length) (*plotter.Line, error) {
-		points := make(plotter.XYs, len(values))
+	c := chart.Chart{
+		Title: "Ready replicas, live and simulated",
+		X:     chart.Axis{Label: "time, s"}, Y: chart.Axis{Label: "replicas", Include: []float64{0, float64(o.Limits.Max)}},
+	}
+	add := func(name string, color chart.Color, width float64, values []int) {
+		series := chart.Series{Name: name, Color: color, Style: chart.Steps, Width: width}
 		for i, v := range values {
-			points[i].X, points[i].Y = float64(i), float64(v)
+			series.Points = append(series.Points, chart.Point{X: float64(i), Y: float64(v)})
 		}
-		line, err := plotter.NewLine(points)
-		if err != nil {
-			return nil, err
-		}
-		line.Color, line.Width, line.StepStyle = shade, width, plotter.PostStep
-		p.Add(line)
-		return line, nil
+		c.Series = append(c.Series, series)
 	}
-	for i, one := range pairs {
-		shade := colors[i%len(colors)]
-		line, err := curve(one.live.Ready, shade, vg.Points(2.5))
-		if err != nil {
-			return err
+	for _, p := range pairs {
+		color := report.Palette[p.name]
+		var simulated []int
+		for _, m := range p.simulated[0].Timeline {
+			simulated = append(simulated, m.Ready)
 		}
-		p.Legend.Add(one.name, line)
-		var ready []int
-		for _, m := range one.simulated[0].Timeline {
-			ready = append(ready, m.Ready)
-		}
-		if _, err := curve(ready, shade, vg.Points(0.8)); err != nil {
-			return err
-		}
+		add(p.name+", live", color, 3, p.live.Ready)
+		add(p.name+", simulated", color, 1, simulated)
 	}
-	return p.Save(9*vg.Inch, 3.8*vg.Inch, filepath.Join(filepath.Dir(o.docs), "img", "autoscaling-live.png"))
+	return c.WritePNG(filepath.Join(filepath.Dir(o.docs), "img", "autoscaling-live.png"))
 }

@@ -142,7 +142,7 @@ func compare(o options, s setting, crop string) ([]*measured, error) {
 	var contestants []*contestant
 	defer func() {
 		for _, c := range contestants {
-			c.close()
+			_ = c.close() // all its answers were read
 		}
 	}()
 	var all []*measured

@@ -2,14 +2,11 @@ package main
 
 import (
 	"fmt"
-	"image/color"
 	"io"
 	"slices"
 	"text/tabwriter"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
+	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 )
 
 // summary is one contestant's line in the table.
@@ -47,54 +44,38 @@ func printTable(w io.Writer, all []*measured) {
 	_ = tw.Flush()
 }
 
-// draw makes a bar chart of milliseconds per image, a group for each setting.
-func draw(path string, all []*measured) error {
-	p := plot.New()
-	p.Title.Text = "ResNet-18, one image: milliseconds (less is better)"
-	p.Y.Min = 0
-	p.Y.Label.Text = "ms"
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
+// label describes the setting.
+func (s setting) label() string {
+	if s.Threads == 1 {
+		return s.Precision + ", 1 thread"
+	}
+	return fmt.Sprintf("%s, %d threads", s.Precision, s.Threads)
+}
 
+// draw writes a bar chart of the time per image, with a group of bars for each setting.
+func draw(path string, all []*measured) error {
+	c := chart.Chart{
+		Title: "ResNet-18: time per image (less is better)", X: chart.Axis{Ticks: []chart.Tick{}},
+		Y: chart.Axis{Label: "ms", Include: []float64{0}},
+	}
 	var settings []setting
-	var names []string
 	for _, m := range all {
 		if !slices.Contains(settings, m.setting) {
 			settings = append(settings, m.setting)
+			c.X.Ticks = append(c.X.Ticks, chart.Tick{Value: float64(len(settings) - 1), Label: m.label()})
 		}
-		if !slices.Contains(names, m.Name) {
-			names = append(names, m.Name)
+		if !slices.ContainsFunc(c.Series, func(s chart.Series) bool { return s.Name == m.Name }) {
+			color := []chart.Color{chart.Green, chart.Blue, chart.Orange}[len(c.Series)%3]
+			c.Series = append(c.Series, chart.Series{Name: m.Name, Color: color, Style: chart.Bars})
 		}
 	}
-	colors := []color.Color{
-		color.RGBA{5, 150, 105, 255}, color.RGBA{79, 70, 229, 255}, color.RGBA{234, 88, 12, 255},
+	width := 0.8 / float64(len(c.Series))
+	c.X.Include = []float64{-0.5, float64(len(settings)) - 0.5}
+	for _, m := range all {
+		i := slices.IndexFunc(c.Series, func(s chart.Series) bool { return s.Name == m.Name })
+		x := float64(slices.Index(settings, m.setting)) + (float64(i)-float64(len(c.Series)-1)/2)*width
+		c.Series[i].Width = 0.92 * width
+		c.Series[i].Points = append(c.Series[i].Points, chart.Point{X: x, Y: summarise(oursOf(all, m), m).milliseconds})
 	}
-	width := vg.Points(24)
-	for i, name := range names {
-		values := make(plotter.Values, len(settings))
-		for _, m := range all {
-			if m.Name == name {
-				values[slices.Index(settings, m.setting)] = summarise(oursOf(all, m), m).milliseconds
-			}
-		}
-		bars, err := plotter.NewBarChart(values, width)
-		if err != nil {
-			return err
-		}
-		bars.Color = colors[i%len(colors)]
-		bars.LineStyle.Width = 0
-		bars.Offset = width * vg.Length(i-len(names)/2)
-		p.Add(bars)
-		p.Legend.Add(name, bars)
-	}
-	var ticks []string
-	for _, s := range settings {
-		ticks = append(ticks, fmt.Sprintf("%s, %d threads", s.Precision, s.Threads))
-	}
-	p.NominalX(ticks...)
-	// Room for the outer bars and the legend.
-	p.X.Min -= 0.4
-	p.X.Max += 0.6
-	p.Y.Max *= 1.25
-	return p.Save(18*vg.Centimeter, 9*vg.Centimeter, path)
+	return c.WritePNG(path)
 }

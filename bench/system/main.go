@@ -2,7 +2,7 @@
 
 // Command system measures what the way through the system costs beside the classifying itself. One replica on all
 // CPUs, a dispatcher and the load tester run on this machine as processes of the real binary; the load tester keeps
-// images under way without a pause, all of them distinct to the dispatcher, whose cache is off. In turns with that,
+// a constant number of images in flight, all of them distinct to the dispatcher, whose cache is off. In turns with that,
 // this program's own engine classifies the same files on the same CPUs with nothing around it: what the cores can do.
 // Printed are the ratio of the two rates, and where the CPUs' time went meanwhile.
 //
@@ -26,7 +26,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -46,7 +46,7 @@ func main() {
 	flag.StringVar(&o.images, "images", "images/imagenet-sample-images", "folder of pictures (make images)")
 	flag.StringVar(&o.weights, "model", "", "weight file; by default the one that model pull fetched, else random weights, which take as long")
 	flag.StringVar(&o.precision, "precision", "", "arithmetic: fp32 or int8 (needs quantized weights); by default what the weights are made for")
-	flag.IntVar(&o.clients, "clients", 8, "images that the load tester keeps under way")
+	flag.IntVar(&o.clients, "clients", 8, "images that the load tester keeps in flight")
 	flag.DurationVar(&o.turn, "turn", 8*time.Second, "length of each measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "measurements of each kind, in turns")
 	flag.Parse()
@@ -54,7 +54,7 @@ func main() {
 	defer stop()
 	if err := o.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "system:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the process ends: no signal is to be caught any more
 	}
 }
 
@@ -65,7 +65,7 @@ type round struct {
 }
 
 func (o options) run(ctx context.Context) (err error) {
-	files, err := load.FindImages(o.images)
+	files, err := images.Find(o.images)
 	if err != nil {
 		return fmt.Errorf("%w (make images fetches a thousand)", err)
 	}
@@ -100,7 +100,7 @@ func (o options) run(ctx context.Context) (err error) {
 
 // report prints the rounds, the median ratio first.
 func (o options) report(w io.Writer, alone *baseline, rounds []round) error {
-	fmt.Fprintf(w, "%d CPUs, %s, weights %s, %d images under way, %d rounds of %s each\n\n",
+	fmt.Fprintf(w, "%d CPUs, %s, weights %s, %d images in flight, %d rounds of %s each\n\n",
 		runtime.NumCPU(), alone.describe(), alone.weights(), o.clients, o.rounds, o.turn)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "round\tengine alone\tsystem\tratio\twithout load tester\treplica\tdispatcher\tload tester\tothers\tidle\tCPU-ms/image of the dispatcher\t")

@@ -3,97 +3,107 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
+	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
 type autoscalerCmd struct {
-	Watch   autoscalerRunCmd     `cmd:"" name:"run" default:"withargs" help:"Keep the number of replicas right (when no other is named)."`
-	Explain autoscalerExplainCmd `cmd:"" help:"Ask a running autoscaler why there are as many replicas, and what would change it."`
+	Watch   autoscalerRunCmd     `cmd:"" name:"run" default:"withargs" help:"Scale a Kubernetes Deployment (default)."`
+	Explain autoscalerExplainCmd `cmd:"" help:"Ask a running autoscaler why there are this many replicas and what would change that."`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (autoscalerCmd) Help() string {
-	return `'autoscaler ...' is short for 'autoscaler run ...', whose options 'autoscaler run --help' lists. The replicas of 'up'
-are scaled by 'up --autoscale 1:4'; this is for a Kubernetes Deployment.`
+	return `'autoscaler ...' is short for 'autoscaler run ...'; see 'autoscaler run --help' for its options. To scale the replicas of
+'up', use 'up --autoscale 1:4' instead.`
 }
 
-// policyFlags choose a policy and its bounds.
+// policyFlags choose a policy and its settings.
 type policyFlags struct {
-	Policy string        `help:"How to decide: deadline (by queueing theory, for an SLO), threshold (the prototype's rules), hpa-cpu (Kubernetes', on CPU), hpa-external (Kubernetes' and KEDA's, on the queue) or kpa (Knative's)." enum:"deadline,threshold,hpa-cpu,hpa-external,kpa" default:"deadline" env:"RESNET18_POLICY"`
-	Target float64       `help:"What a replica is to have: of hpa-cpu the share of its CPU in use (0.7), of hpa-external waiting images (10), of kpa the share of its workers that are busy (0.7). 0 means those; deadline and threshold have none." default:"0" env:"RESNET18_TARGET"`
-	SLO    time.Duration `name:"slo" help:"How long an answer may take, for --policy deadline." default:"500ms" env:"RESNET18_SLO"`
+	Policy string        `help:"Scaling policy: ${policy_help}." enum:"${policies}" default:"deadline" env:"RESNET18_POLICY"`
+	Target float64       `help:"Target per replica, by policy. ${target_help}. 0 means the default." default:"0" env:"RESNET18_TARGET"`
+	SLO    time.Duration `name:"slo" help:"Maximum response time that policy deadline aims for." default:"500ms" env:"RESNET18_SLO"`
 }
 
-// make makes the policy.
+// policyVars are the texts about policies in flags.
+func policyVars() kong.Vars {
+	var names, help, targets []string
+	for _, k := range autoscale.Kinds() {
+		names = append(names, k.Name)
+		help = append(help, k.Name+" ("+k.Help+")")
+		if k.Target != "" {
+			targets = append(targets, k.Name+": "+k.Target)
+		}
+	}
+	var all []string
+	for _, c := range sim.Contestants() {
+		all = append(all, c.Name)
+	}
+	return kong.Vars{
+		"policies": strings.Join(names, ","), "policy_help": strings.Join(help, ", "), "target_help": strings.Join(targets, "; "),
+		"contestants": strings.Join(all, ", "),
+	}
+}
+
+// make returns the constructor of the policy.
 func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, error) {
-	if err := limits.Validate(); err != nil {
+	kind, known := autoscale.KindOf(f.Policy)
+	switch err := limits.Validate(); {
+	case err != nil:
 		return nil, err
-	}
-	if !(f.Target >= 0) {
+	case !known:
+		return nil, fmt.Errorf("--policy %s: no such policy", f.Policy)
+	case !(f.Target >= 0):
 		return nil, fmt.Errorf("--target %v: want 0 or more", f.Target)
-	}
-	hpa := autoscale.HPAConfig{Limits: limits}
-	deadline := autoscale.DeadlineConfig{Limits: limits, SLO: f.SLO}
-	if err := deadline.Validate(); err != nil || f.SLO == 0 {
+	case f.SLO <= 0:
 		return nil, fmt.Errorf("--slo %s: want a time above 0", f.SLO)
 	}
-	return map[string]func() autoscale.Policy{
-		"deadline":  func() autoscale.Policy { return autoscale.NewDeadline(deadline) },
-		"threshold": func() autoscale.Policy { return autoscale.NewThreshold(autoscale.ThresholdConfig{Limits: limits}) },
-		"hpa-cpu": func() autoscale.Policy {
-			return autoscale.NewHPACPU(autoscale.HPACPUConfig{HPAConfig: hpa, Target: f.Target})
-		},
-		"hpa-external": func() autoscale.Policy {
-			return autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: hpa, AverageValue: f.Target})
-		},
-		"kpa": func() autoscale.Policy {
-			return autoscale.NewKPA(autoscale.KPAConfig{Limits: limits, Utilisation: f.Target})
-		},
-	}[f.Policy], nil
+	settings := autoscale.Settings{Limits: limits, SLO: f.SLO, Target: f.Target}
+	return func() autoscale.Policy { return kind.New(settings) }, nil
 }
 
 type autoscalerRunCmd struct {
-	Addr        string   `help:"TCP address of /decisions, /explain, /metrics and /health; - for none." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	Dispatchers []string `help:"Base URLs of all dispatchers, separated by commas. With dns+http://name:8080 each address of the name is one: give a headless Service." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS"`
-	Min         int      `help:"Fewest replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
-	Max         int      `help:"Most replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
+	Addr        string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
+	Dispatchers []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS"`
+	Min         int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
+	Max         int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
 	policyFlags
 	Interval time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
-	DryRun   bool          `help:"Decide, and say so, but change nothing." env:"RESNET18_DRY_RUN"`
-	State    string        `help:"File that keeps what the policy remembers over a restart." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
-	KEDAAddr string        `name:"keda-addr" help:"TCP address at which KEDA may ask the policy over gRPC, such as :9090. KEDA acts then: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
+	DryRun   bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN"`
+	State    string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
+	KEDAAddr string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
 	targetFlags
 }
 
 // Help adds to kong's text what an option cannot say.
 func (autoscalerRunCmd) Help() string {
-	return `Figures that are old or missing never make it remove replicas. Several dispatchers behind one ordinary Service are
-seen only by turns; name a headless Service with dns+http:// instead.
+	return `Metrics that are old or missing never remove replicas. An ordinary Service shows only one of several dispatchers at a
+time: name a headless Service with dns+http:// instead.
 
   resnet18cloud autoscaler --deployment resnet18-app --dispatchers dns+http://dispatchers:8080 --min 2 --max 20
   curl -s localhost:8000/decisions?changes=true | jq`
 }
 
-// Run decides until the first signal.
+// Run scales until the first signal.
 func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	newPolicy, err := c.make(autoscale.Limits{Min: c.Min, Max: c.Max})
 	if err != nil {
 		return err
 	}
-	if c.Policy == "hpa-cpu" {
-		return errors.New("--policy hpa-cpu: nobody tells this autoscaler the CPU of pods; Kubernetes' own does it (kubectl apply -f k8s/hpa.yaml), and 'up' has it too")
+	if kind, _ := autoscale.KindOf(c.Policy); kind.NeedsCPU {
+		return fmt.Errorf("--policy %s: this autoscaler does not know the CPU usage of pods; use a HorizontalPodAutoscaler (kubectl apply -f k8s/hpa.yaml), or 'up', which knows it", c.Policy)
 	}
 	for _, u := range c.Dispatchers {
 		if err := dnsurl.Check(u); err != nil {
@@ -112,7 +122,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if err := a.Listen(); err != nil {
-		return fmt.Errorf("%w (choose another with --addr)", err)
+		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
 	if c.KEDAAddr == "" {
 		return a.Run(ctx)
@@ -122,7 +132,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if err := server.Listen(); err != nil {
-		return fmt.Errorf("%w (choose another with --keda-addr)", err)
+		return fmt.Errorf("%w (use --keda-addr to choose another)", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Run(ctx) })
@@ -130,7 +140,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	return g.Wait()
 }
 
-// adviceOf is the latest decision, dated by the figures that it rests on.
+// adviceOf is the latest decision, with the time of the metrics it is based on.
 func adviceOf(latest []autoscaler.Record) keda.Advice {
 	if len(latest) == 0 || latest[0].Age < 0 {
 		return keda.Advice{}
@@ -140,7 +150,7 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL  string `help:"The autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	URL  string `help:"Base URL of the autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -153,12 +163,12 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w (say where the autoscaler is with --url)", err)
+		return fmt.Errorf("%w (set --url to the address of the autoscaler)", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("read the explanation: %w", err)
+		return fmt.Errorf("read explanation: %w", err)
 	}
 	var e struct {
 		autoscaler.Explanation
@@ -168,9 +178,9 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	err = json.Unmarshal(body, &e)
 	switch {
 	case resp.StatusCode != http.StatusOK && e.Error != "":
-		return fmt.Errorf("the autoscaler says: %s (%s)", e.Error, e.Hint)
+		return fmt.Errorf("the autoscaler responded: %s (%s)", e.Error, e.Hint)
 	case resp.StatusCode != http.StatusOK || err != nil:
-		return fmt.Errorf("%s is no autoscaler: it answers %s", c.URL, resp.Status)
+		return fmt.Errorf("%s is not an autoscaler: it responded %s", c.URL, resp.Status)
 	case c.JSON:
 		_, err = env.stdout.Write(body)
 	default:

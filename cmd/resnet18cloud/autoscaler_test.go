@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 )
@@ -25,13 +27,25 @@ func TestAutoscaleLimits(t *testing.T) {
 	}
 }
 
-// TestEachPolicyIsMade holds that all names that --policy takes have a policy of that name.
+// TestEachPolicyIsMade holds that --policy takes all kinds of policy, the first by default.
 func TestEachPolicyIsMade(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"deadline", "threshold", "hpa-cpu", "hpa-external", "kpa"} {
-		make, err := policyFlags{Policy: name, SLO: time.Second}.make(autoscale.Limits{})
-		if err != nil || make().Name() != name {
-			t.Errorf("--policy %s: %v", name, err)
+	for i, kind := range autoscale.Kinds() {
+		var flags policyFlags
+		var args []string
+		if i > 0 {
+			args = []string{"--policy", kind.Name}
+		}
+		parser, err := kong.New(&flags, policyVars())
+		if err == nil {
+			_, err = parser.Parse(args)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		make, err := flags.make(autoscale.Limits{})
+		if err != nil || make().Name() != kind.Name {
+			t.Errorf("--policy %s: %v", kind.Name, err)
 		}
 	}
 	if _, err := (policyFlags{Policy: "deadline"}).make(autoscale.Limits{}); err == nil {
@@ -86,7 +100,7 @@ func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
 	defer server.Close()
 	answer = `{"now":{"policy":"deadline","replicas":3,"was":3,"reasons":[{"rule":"steady","replicas":3}]},"changes":[]}`
 	stdout, _, err := command(t, "autoscaler", "explain", "--url", server.URL)
-	if err != nil || !strings.Contains(stdout, "3 replicas are asked for; policy deadline") {
+	if err != nil || !strings.Contains(stdout, "Policy deadline keeps 3 replicas") {
 		t.Errorf("explain: %v, printed %q", err, stdout)
 	}
 	answer, status = `{"error":"Nothing to explain","hint":"wait"}`, http.StatusServiceUnavailable
@@ -94,7 +108,7 @@ func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
 		t.Errorf("explain of an autoscaler that just began: %v", err)
 	}
 	answer, status = "<html>", http.StatusOK
-	if _, _, err := command(t, "autoscaler", "explain", "--url", server.URL); err == nil || !strings.Contains(err.Error(), "is no autoscaler") {
+	if _, _, err := command(t, "autoscaler", "explain", "--url", server.URL); err == nil || !strings.Contains(err.Error(), "is not an autoscaler") {
 		t.Errorf("explain of something else: %v", err)
 	}
 }

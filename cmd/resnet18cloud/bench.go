@@ -6,36 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 	"text/tabwriter"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine"
-	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/measure"
-	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
 type benchCmd struct {
-	Model     string   `help:"Weight file; by default the one that model pull fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Precision []string `help:"Arithmetics to measure: fp32, int8; by default both, or int8 alone if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
-	Threads   []int    `help:"Numbers of threads to measure on." default:"1"`
-	Batch     []int    `help:"Numbers of images at a time. A single one is computed by all threads together; of several, each thread takes one after the other." default:"1"`
-	Count     int      `help:"Batches to measure." default:"50"`
-	Images    string   `help:"Folder of images: measures decode and preprocess too, on one thread, over the first 100." type:"existingdir" placeholder:"DIR"`
+	Model     string   `help:"Weight file. Default: the file that 'model pull' fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Precision []string `help:"Precisions to measure: fp32, int8. Default: both, or only int8 if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
+	Threads   []int    `help:"Numbers of threads to measure with." default:"1"`
+	Batch     []int    `help:"Batch sizes to measure. All threads share a single image; of several images, each thread takes one at a time." default:"1"`
+	Count     int      `help:"Number of batches to measure." default:"50"`
+	Images    string   `help:"Folder of images: also measure decode and preprocess on the first 100 of them, with one thread." type:"existingdir" placeholder:"DIR"`
 	JSON      bool     `help:"Print JSON; durations are in nanoseconds."`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (benchCmd) Help() string {
-	return `GMAC/s counts the multiplications of a direct convolution, so that Winograd's algorithm can be above the peak, which is
-what this CPU's multipliers reached just now with nothing else to do. RESNET18_CPU=avx2 measures a lower level.
-Weights in float32 are rounded for int8 without calibration: the labels would be poor, the times are the same.
+	return `GMAC/s counts the multiplications of a direct convolution, so Winograd's algorithm can exceed the peak, which is the
+measured throughput of this CPU's multipliers. RESNET18_CPU=avx2 measures a lower instruction set.
+For int8, weights in float32 are rounded without calibration: the labels would be poor, the times are the same.
 
   resnet18cloud bench --threads 1,2 --images images/imagenet-sample-images
   resnet18cloud bench --precision int8 --threads 2 --batch 1,16`
@@ -59,7 +54,7 @@ func (c benchCmd) Run(ctx context.Context, env *environment) error {
 		defer set.Close()
 		b.Weights = set.Identity()
 	}
-	networks, err := c.networks(set)
+	networks, err := measure.Networks(set, c.Precision)
 	if err != nil {
 		return err
 	}
@@ -90,56 +85,7 @@ func (c benchCmd) Run(ctx context.Context, env *environment) error {
 	return b.print(env.stdout)
 }
 
-// networks packs the weights for each precision wanted.
-func (c benchCmd) networks(set *weights.Set) (all []*resnet.Network, err error) {
-	if set != nil && len(set.Int8) > 0 {
-		if slices.Contains(c.Precision, engine.PrecisionFP32) {
-			return nil, errors.New("bench: these weights are quantized: they can be measured in int8 only")
-		}
-		q, err := resnet.LoadQuantized(set)
-		if err != nil {
-			return nil, err
-		}
-		n, err := resnet.New(q, nil)
-		return []*resnet.Network{n}, err
-	}
-	params := resnet.Random(1)
-	if set != nil {
-		if params, err = resnet.Fold(set); err != nil {
-			return nil, err
-		}
-	}
-	precisions := c.Precision
-	if len(precisions) == 0 {
-		precisions = []string{engine.PrecisionFP32, engine.PrecisionInt8}
-	}
-	for _, p := range precisions {
-		n, err := pack(params, p)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, n)
-	}
-	return all, nil
-}
-
-// pack makes a network to take the time of.
-func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
-	if precision == engine.PrecisionFP32 {
-		return resnet.New(params, nil)
-	}
-	scales := map[string]float32{}
-	for _, name := range resnet.Activations() {
-		scales[name] = 1.0 / 32
-	}
-	q, err := resnet.Quantize(params, &resnet.Calibration{Scale: scales})
-	if err != nil {
-		return nil, err
-	}
-	return resnet.New(q, nil)
-}
-
-// weights is nil when there are none: then random ones do.
+// weights returns nil if there are none; random weights take their place.
 func (c benchCmd) weights() (*weights.Set, error) {
 	path, err := model.Find(c.Model)
 	if errors.Is(err, model.ErrNone) {
@@ -151,41 +97,21 @@ func (c benchCmd) weights() (*weights.Set, error) {
 	return weights.Load(path)
 }
 
-// stages times real files through the whole way.
+// maxStageImages bounds the images whose stages are timed.
+const maxStageImages = 100
+
+// stages times decoding, preprocessing and inference of image files.
 func (c benchCmd) stages(ctx context.Context, set *weights.Set) (map[string]measure.Spread, error) {
 	e, err := engine.New(engine.Config{Weights: set, Concurrency: 1})
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	files, err := load.FindImages(c.Images)
+	files, err := images.Find(c.Images)
 	if err != nil {
 		return nil, err
 	}
-	times := map[string][]time.Duration{}
-	var logits imagenet.Logits
-	for _, file := range files[:min(len(files), 100)] {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		image := resnet18cloud.Image{Name: file, Bytes: data}
-		if _, err := e.Logits(ctx, image, &logits); err != nil { // warms the caches
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		t, err := e.Logits(ctx, image, &logits)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		for _, s := range t.Stages() {
-			times[s.Name] = append(times[s.Name], s.Duration)
-		}
-	}
-	stages := map[string]measure.Spread{}
-	for name, t := range times {
-		stages[name] = measure.SpreadOf(t)
-	}
-	return stages, nil
+	return measure.Stages(ctx, e, files[:min(len(files), maxStageImages)])
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -212,7 +138,7 @@ func (b benchmark) print(w io.Writer) error {
 	}
 	for _, name := range []string{"decode", "preprocess", "inference"} {
 		if s, ok := b.Stages[name]; ok {
-			fmt.Fprintf(w, "%-11s %7.2f ms a picture (quartiles %.2f, %.2f)\n", name, milliseconds(s.Median), milliseconds(s.Low), milliseconds(s.High))
+			fmt.Fprintf(w, "%-11s %7.2f ms per image (quartiles %.2f, %.2f)\n", name, milliseconds(s.Median), milliseconds(s.Low), milliseconds(s.High))
 		}
 	}
 	return nil

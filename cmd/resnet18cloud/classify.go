@@ -17,14 +17,14 @@ import (
 
 type classifyCmd struct {
 	engineFlags `embed:""`
-	JSON        bool     `help:"Print one JSON line per file: file, top-5 indices, labels, logits, probabilities, seconds of each stage."`
-	AllLogits   bool     `help:"With --json: all 1000 logits too, as all_logits."`
-	Files       []string `arg:"" help:"Images to classify: JPEG, PNG, GIF, BMP or WebP; - is standard input." placeholder:"FILE"`
+	JSON        bool     `help:"Print one JSON line per file: file, top-5 indices, labels, logits and probabilities, seconds per stage."`
+	AllLogits   bool     `help:"With --json: also print all 1000 logits, as all_logits."`
+	Files       []string `arg:"" help:"Image files: JPEG, PNG, GIF, BMP or WebP; - reads standard input." placeholder:"FILE"`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (classifyCmd) Help() string {
-	return `A file that fails has its error in its line; the others are classified all the same, and the exit status is 1.
+	return `If a file fails, its line has the error, the other files are still classified, and the exit status is 1.
 
   resnet18cloud classify picture.jpg
   resnet18cloud classify --json *.jpg | jq -r '.labels[0]'`
@@ -47,7 +47,7 @@ type classification struct {
 	Hint          string    `json:"hint,omitempty"`
 }
 
-// Run classifies the files, as many at a time as there are workers, and prints the lines in the files' order.
+// Run classifies the files, as many at a time as there are workers, and prints the results in the order of the files.
 func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	e, err := openEngine(c.engineFlags, nil, nil, env)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	return err
 }
 
-// classify makes one file's line.
+// classify returns the line of one file.
 func classify(ctx context.Context, e *engine.Engine, file string, all bool) classification {
 	line := classification{File: file}
 	data, err := readImage(file)
@@ -133,7 +133,7 @@ func readImage(file string) ([]byte, error) {
 
 func printJSON(w io.Writer, line classification) error { return json.NewEncoder(w).Encode(line) }
 
-// printTable writes a block of lines for each file, so that long names do not push the columns about.
+// printTable writes a block of lines for each file, so that long names do not shift the columns.
 func printTable(w io.Writer, line classification) error {
 	if line.Error != "" {
 		hint := ""

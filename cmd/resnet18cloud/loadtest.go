@@ -8,43 +8,44 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestCmd struct {
-	Replay loadtestRunCmd   `cmd:"" name:"run" default:"withargs" help:"Replay a schedule of images per second and report what a user would have felt (when no other is named)."`
-	Merge  loadtestMergeCmd `cmd:"" help:"Join results of several machines, or of one, and report."`
-	Plan   loadtestPlanCmd  `cmd:"" help:"Say how many replicas a schedule needs, by what a search found of one."`
+	Replay loadtestRunCmd   `cmd:"" name:"run" default:"withargs" help:"Send images by a schedule and report latency as users would have seen it (default)."`
+	Merge  loadtestMergeCmd `cmd:"" help:"Merge the results of one or several machines, and report."`
+	Plan   loadtestPlanCmd  `cmd:"" help:"Plan the replicas that a schedule needs, from the search result of one replica."`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (loadtestCmd) Help() string {
-	return `'loadtest --schedule ...' is short for 'loadtest run --schedule ...', whose options 'loadtest run --help' lists.`
+	return `'loadtest ...' is short for 'loadtest run ...'; see 'loadtest run --help' for its options.`
 }
 
 type loadtestRunCmd struct {
 	loadtestTarget
 
 	Schedule       string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
-	Workers        int           `help:"Requests under way at once; 0 for no bound, an open loop. A bound lets a slow server delay the requests it is to be tested with. -1 means 50 for the prototype's schedule, as it had, and no bound for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS"`
-	MaxOutstanding int           `help:"Requests without an answer beyond which an open loop counts further ones as errors instead of sending them; guards this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING"`
-	Timeout        time.Duration `help:"How long an answer may take, from the time at which its image was to be sent." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
-	Seed           uint64        `help:"Decides which images are drawn, and random schedules." default:"1" env:"RESNET18_LOADTEST_SEED"`
-	Search         bool          `help:"Look for the highest rate at which the conditions of --slo hold, instead of replaying a schedule." env:"RESNET18_LOADTEST_SEARCH"`
-	SLO            []string      `name:"slo" help:"What must hold in a search, repeatable or with semicolons between; without --search the same as --threshold. For conditions see there." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_SLO"`
-	SearchFrom     float64       `help:"First rate of a search, in requests per second." default:"10" env:"RESNET18_LOADTEST_SEARCH_FROM"`
-	SearchMost     float64       `help:"Highest rate of a search, in requests per second." default:"10000" env:"RESNET18_LOADTEST_SEARCH_MOST"`
-	SearchDuration time.Duration `help:"How long a search tries a rate; up to five times as long where percentiles need more requests." default:"20s" env:"RESNET18_LOADTEST_SEARCH_DURATION"`
-	Log            bool          `help:"Print a line for each second, as the prototype did, also where a terminal would be drawn on." env:"RESNET18_LOADTEST_LOG"`
-	Records        string        `help:"File to write every request to as it ends, as JSON lines; times in nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
+	Workers        int           `help:"Maximum number of concurrent requests. 0 means no limit, an open loop; with a limit, a slow server delays further requests. -1 means 50 for the prototype's schedule and no limit for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS"`
+	MaxOutstanding int           `help:"Maximum number of outstanding requests in an open loop. Further ones count as errors and are not sent, to protect this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING"`
+	Timeout        time.Duration `help:"Maximum latency of a request, from its scheduled time." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
+	Seed           uint64        `help:"Seed of random schedules and of the choice of images." default:"1" env:"RESNET18_LOADTEST_SEED"`
+	Search         bool          `help:"Search for the highest rate at which the conditions of --slo hold, instead of running a schedule." env:"RESNET18_LOADTEST_SEARCH"`
+	SLO            []string      `name:"slo" help:"Condition of a search; repeatable, or several separated by semicolons. See --threshold for the syntax. Without --search it is the same as --threshold." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_SLO"`
+	SearchFrom     float64       `help:"First rate of a search in requests per second." default:"10" env:"RESNET18_LOADTEST_SEARCH_FROM"`
+	SearchMax      float64       `help:"Maximum rate of a search in requests per second." default:"10000" env:"RESNET18_LOADTEST_SEARCH_MAX"`
+	SearchDuration time.Duration `help:"Duration of each trial of a search; up to five times as long if a percentile needs more requests." default:"20s" env:"RESNET18_LOADTEST_SEARCH_DURATION"`
+	Log            bool          `help:"Print a line per second, as the prototype does, instead of the live view on a terminal." env:"RESNET18_LOADTEST_LOG"`
+	Records        string        `help:"File to write each request to as a JSON line when it ends; times are nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
 
 	loadtestOutputs
 }
 
 // Help adds to kong's text what an option cannot say.
 func (loadtestRunCmd) Help() string {
-	return `Latency counts from the time at which the schedule wanted an image sent, so that a server that stalls does
-not look better than it is. The exit status is 1 when an image did not get its labels, or a threshold is broken.
+	return `Latency counts from the scheduled time of an image, so that a server that stalls does not look better than it is. The
+exit status is 1 if a request failed or, with --threshold, if a condition is not met.
 
   resnet18cloud loadtest --images images/imagenet-sample-images
   resnet18cloud loadtest --workers 0 --schedule poisson:40:60s
@@ -114,28 +115,28 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 func (c *loadtestRunCmd) validate() error {
 	switch {
 	case c.Search && len(c.SLO) == 0:
-		return errors.New("--search needs to know what must hold: --slo 'p99<500ms'")
+		return errors.New("--search requires a condition, such as --slo 'p99<500ms'")
 	case c.Workers < -1:
-		return fmt.Errorf("--workers is %d, want 0 or more, or -1 for the schedule's own", c.Workers)
+		return fmt.Errorf("--workers %d: want 0 or more, or -1 for the default of the schedule", c.Workers)
 	case c.MaxOutstanding < 1:
-		return fmt.Errorf("--max-outstanding is %d, want 1 or more", c.MaxOutstanding)
+		return fmt.Errorf("--max-outstanding %d: want 1 or more", c.MaxOutstanding)
 	case c.Timeout <= 0:
-		return fmt.Errorf("--timeout is %s, want more than nothing", c.Timeout)
-	case !(c.SearchFrom > 0 && c.SearchFrom <= 1e6 && c.SearchMost > 0 && c.SearchMost <= 1e6):
-		return fmt.Errorf("--search-from is %v and --search-most %v, want rates above 0, up to 1000000", c.SearchFrom, c.SearchMost)
+		return fmt.Errorf("--timeout %s: want a time above 0", c.Timeout)
+	case !(c.SearchFrom > 0 && c.SearchFrom <= 1e6 && c.SearchMax > 0 && c.SearchMax <= 1e6):
+		return fmt.Errorf("--search-from %v and --search-max %v: want rates above 0, up to 1000000", c.SearchFrom, c.SearchMax)
 	case c.SearchDuration < time.Second:
-		return fmt.Errorf("--search-duration is %s, want a second or more", c.SearchDuration)
+		return fmt.Errorf("--search-duration %s: want 1s or more", c.SearchDuration)
 	}
 	return c.check()
 }
 
-// absent adds what to do when no server is there.
+// absent adds what to do if no server is there.
 func (loadtestTarget) absent(err error) error {
-	if errors.Is(err, load.ErrAbsent) {
-		return fmt.Errorf("%w ('make up' starts one here; --url says where it is)", err)
+	if errors.Is(err, target.ErrUnreachable) {
+		return fmt.Errorf("%w (set --url, or start a server with 'make up')", err)
 	}
-	if errors.Is(err, load.ErrNotAsync) {
-		return fmt.Errorf("%w (--api=sync asks a replica)", err)
+	if errors.Is(err, target.ErrNotAsync) {
+		return fmt.Errorf("%w (use --api=sync for a replica)", err)
 	}
 	return err
 }

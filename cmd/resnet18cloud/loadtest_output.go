@@ -8,29 +8,31 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
-// loadtestOutputs are the forms in which results leave.
+// loadtestOutputs are the forms in which results are written.
 type loadtestOutputs struct {
-	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can join." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
-	HTML      string   `name:"html" help:"File to write the report to, as a page that needs nothing else." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
-	PNG       string   `name:"png" help:"Folder to write the report's pictures to." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
-	Threshold []string `help:"What the result shall hold, repeatable or with semicolons between; the exit status is then 1 only if one is broken. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
+	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can merge." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
+	HTML      string   `name:"html" help:"File to write the report to, as a self-contained HTML page." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
+	PNG       string   `name:"png" help:"Folder to write the report's charts to, as PNG." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
+	Threshold []string `help:"Condition that the result must meet; repeatable, or several separated by semicolons. The exit status is then 1 only if one is not met. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
-// check fails before anything is measured when a file that is asked for has no folder to be written to.
+// check fails before anything is measured if a file cannot be written because its folder is missing.
 func (o loadtestOutputs) check() error {
 	for option, path := range map[string]string{"--json": o.JSON, "--html": o.HTML} {
 		if path == "" {
 			continue
 		}
 		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			return fmt.Errorf("%s: there is no folder %s", option, filepath.Dir(path))
+			return fmt.Errorf("%s: no folder %s", option, filepath.Dir(path))
 		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return fmt.Errorf("%s: %s is a folder, want a file", option, path)
+			return fmt.Errorf("%s: %s is a folder", option, path)
 		}
 	}
 	if o.PNG == "" {
@@ -43,10 +45,10 @@ func (o loadtestOutputs) check() error {
 }
 
 // parseConditions reads conditions, before anything is measured.
-func parseConditions(texts []string) ([]load.Condition, error) {
-	var conditions []load.Condition
+func parseConditions(texts []string) ([]slo.Condition, error) {
+	var conditions []slo.Condition
 	for _, text := range texts {
-		c, err := load.ParseCondition(text)
+		c, err := slo.Parse(text)
 		if err != nil {
 			return nil, err
 		}
@@ -55,15 +57,15 @@ func parseConditions(texts []string) ([]load.Condition, error) {
 	return conditions, nil
 }
 
-// write prints the summary and writes the files that were asked for, as many as can be. It returns errReported
-// when a threshold is broken; without thresholds, when a request failed.
-func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary, thresholds []load.Condition) error {
+// write prints the summary and writes the requested files, as many as possible. It returns errReported if a
+// threshold is not met; without thresholds, if a request failed.
+func (o loadtestOutputs) write(stdout io.Writer, s *result.Summary, thresholds []slo.Condition) error {
 	err := report.Text(stdout, s)
 	if o.JSON != "" {
 		err = errors.Join(err, s.WriteFile(o.JSON))
 	}
 	good := len(thresholds) > 0 || s.OK == s.Sent
-	var verdicts []load.Verdict
+	var verdicts []slo.Verdict
 	for _, c := range thresholds {
 		v := c.Check(s)
 		verdicts = append(verdicts, v)
@@ -77,14 +79,14 @@ func (o loadtestOutputs) write(stdout io.Writer, s *load.Summary, thresholds []l
 	return err
 }
 
-// draw writes the page and the pictures that were asked for.
+// draw writes the requested page and charts.
 func (o loadtestOutputs) draw(r report.Report) error {
 	var err error
 	if o.HTML != "" {
 		err = r.HTMLFile(o.HTML)
 	}
 	if o.PNG != "" {
-		_, failed := r.Pictures(o.PNG)
+		_, failed := r.WritePNGs(o.PNG)
 		err = errors.Join(err, failed)
 	}
 	return err
@@ -92,21 +94,21 @@ func (o loadtestOutputs) draw(r report.Report) error {
 
 // recordsFile is the stream of records; the zero value writes nothing.
 type recordsFile struct {
-	*load.RecordWriter
+	*result.RecordWriter
 	file   *os.File
 	buffer *bufio.Writer
 }
 
 func createRecords(path string) (*recordsFile, error) {
 	if path == "" {
-		return &recordsFile{RecordWriter: load.NewRecordWriter(io.Discard)}, nil
+		return &recordsFile{RecordWriter: result.NewRecordWriter(io.Discard)}, nil
 	}
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("write records: %w", err)
 	}
 	b := bufio.NewWriterSize(f, 64<<10)
-	return &recordsFile{load.NewRecordWriter(b), f, b}, nil
+	return &recordsFile{result.NewRecordWriter(b), f, b}, nil
 }
 
 // Close completes the file. The second call does nothing.
@@ -120,32 +122,32 @@ func (r *recordsFile) Close() error {
 }
 
 type loadtestMergeCmd struct {
-	Files []string `arg:"" help:"Files of --json or --records; or one of a search." type:"existingfile"`
+	Files []string `arg:"" help:"Files of --json or --records, or one file of a search." type:"existingfile"`
 
 	loadtestOutputs
 }
 
 // Help adds to kong's text what an option cannot say.
 func (loadtestMergeCmd) Help() string {
-	return `Distributions are joined without loss. Seconds of the timeline are put beside each other by the machines' clocks.
+	return `Distributions are merged without loss. Timelines are aligned by the clocks of the machines.
 
   resnet18cloud loadtest merge machine1.json machine2.json --json all.json`
 }
 
-// Run joins and reports.
+// Run merges and reports.
 func (c *loadtestMergeCmd) Run(env *environment) error {
 	thresholds, err := parseConditions(c.Threshold)
 	if err := errors.Join(err, c.check()); err != nil {
 		return err
 	}
 	if len(c.Files) == 1 {
-		if found, err := load.ReadFound(c.Files[0]); err == nil && found.Best() != nil {
+		if found, err := search.ReadFile(c.Files[0]); err == nil && found.Best() != nil {
 			return errors.Join(report.Search(env.stdout, found), c.draw(report.Report{Summary: found.Best(), Search: found}))
 		}
 	}
-	var all *load.Summary
+	var all *result.Summary
 	for _, file := range c.Files {
-		s, err := load.ReadFile(file)
+		s, err := result.ReadFile(file)
 		if err != nil {
 			return err
 		}

@@ -4,26 +4,26 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/plan"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestPlanCmd struct {
-	Search   string  `arg:"" help:"File of 'loadtest --search --json' against one replica." type:"existingfile"`
-	Schedule string  `help:"Images per second to plan for, as for 'loadtest run'." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
-	CPUs     float64 `name:"cpus" help:"CPUs that the measured replica could use." default:"1" env:"RESNET18_LOADTEST_PLAN_CPUS"`
-	Memory   float64 `help:"Most memory of the replica, in MiB; 0 for what the search saw in its metrics." default:"0" env:"RESNET18_LOADTEST_PLAN_MEMORY"`
-	Headroom float64 `help:"How much more than the schedule to plan for, as a share of it." default:"0.2" env:"RESNET18_LOADTEST_PLAN_HEADROOM"`
-	CPUHour  float64 `name:"price-cpu-hour" help:"Price of a CPU for an hour, in any currency." default:"0.04" env:"RESNET18_LOADTEST_PLAN_PRICE_CPU_HOUR"`
-	GiBHour  float64 `name:"price-gib-hour" help:"Price of a GiB of memory for an hour." default:"0.005" env:"RESNET18_LOADTEST_PLAN_PRICE_GIB_HOUR"`
+	Search   string  `arg:"" help:"Result file of 'loadtest --search --json' against one replica." type:"existingfile"`
+	Schedule string  `help:"Images per second to plan for; same syntax as for 'loadtest run'." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
+	CPUs     float64 `name:"cpus" help:"Number of CPUs of the measured replica." default:"1" env:"RESNET18_LOADTEST_PLAN_CPUS"`
+	Memory   float64 `help:"Memory of the replica in MiB; 0 means the maximum in its metrics during the search." default:"0" env:"RESNET18_LOADTEST_PLAN_MEMORY"`
+	Headroom float64 `help:"Extra capacity to plan for, as a share of the scheduled rate." default:"0.2" env:"RESNET18_LOADTEST_PLAN_HEADROOM"`
+	CPUHour  float64 `name:"price-cpu-hour" help:"Price of one CPU for one hour, in any currency." default:"0.04" env:"RESNET18_LOADTEST_PLAN_PRICE_CPU_HOUR"`
+	GiBHour  float64 `name:"price-gib-hour" help:"Price of one GiB of memory for one hour." default:"0.005" env:"RESNET18_LOADTEST_PLAN_PRICE_GIB_HOUR"`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (loadtestPlanCmd) Help() string {
-	return `Says how many replicas hold the search's condition over the schedule, what they cost, and the values with which an HPA,
-KEDA or a Helm chart keeps to it. CPU and memory come from the replica's metrics when the search saw them.
+	return `Prints how many replicas meet the condition of the search over the schedule, what they cost, and the matching values for an
+HPA, KEDA or a Helm chart. CPU and memory are taken from the replica's metrics if the search recorded them.
 
   resnet18cloud loadtest --url http://127.0.0.1:5000 --api sync --search --slo 'p99<500ms' --json search.json
   resnet18cloud loadtest plan search.json --schedule twitter:400:24h:1`
@@ -31,13 +31,13 @@ KEDA or a Helm chart keeps to it. CPU and memory come from the replica's metrics
 
 // Run makes the plan and prints it.
 func (c *loadtestPlanCmd) Run(env *environment) error {
-	found, err := load.ReadFound(c.Search)
+	found, err := search.ReadFile(c.Search)
 	if err != nil {
 		return err
 	}
 	limit, share, ok := found.Limit()
 	if !ok {
-		return errors.New("plan: the search was for no percentile of the total time: search with --slo 'p99<500ms'")
+		return errors.New("plan: the search had no condition on a percentile of the latency; search with --slo 'p99<500ms'")
 	}
 	s, err := schedule.Parse(c.Schedule)
 	if err != nil {
@@ -45,10 +45,10 @@ func (c *loadtestPlanCmd) Run(env *environment) error {
 	}
 	cpuSeconds, memory, seen := found.ReplicaCost()
 	if !seen {
-		fmt.Fprintln(env.stderr, "The search saw no metrics of a replica (--metrics): CPU per image is taken from its capacity.")
+		fmt.Fprintln(env.stderr, "The search recorded no metrics of a replica (--metrics); CPU per image is estimated from its capacity.")
 	}
 	if note := report.Cached(found.Best()); note != "" {
-		fmt.Fprintln(env.stderr, "The plan is too small:", note)
+		fmt.Fprintln(env.stderr, "The plan is too optimistic:", note)
 	}
 	if c.Memory > 0 {
 		memory = c.Memory * (1 << 20)

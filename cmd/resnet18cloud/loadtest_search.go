@@ -9,12 +9,14 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// search looks for the highest rate at which the SLO holds, and writes what it found, also when it was stopped.
+// search looks for the highest rate at which the SLO holds, and writes the result, even if it was stopped.
 func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config load.Config) error {
-	slo, err := parseConditions(c.SLO)
+	conditions, err := parseConditions(c.SLO)
 	if err != nil {
 		return err
 	}
@@ -22,21 +24,21 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 	if c.drawable(env.stderr) {
 		screen.watch(&config)
 	}
-	found, err := load.Search{
-		Config: config, SLO: slo, From: c.SearchFrom, Most: c.SearchMost, Duration: c.SearchDuration,
-		Trying: func(rate float64, duration time.Duration) {
+	found, err := search.Run(ctx, search.Config{
+		Load: config, SLO: conditions, From: c.SearchFrom, Max: c.SearchMax, Duration: c.SearchDuration,
+		TrialStarted: func(rate float64, duration time.Duration) {
 			fmt.Fprintf(env.stderr, "%.1f requests/s for %s ...\n", rate, duration)
 			if c.drawable(env.stderr) {
 				screen.start(env.stderr, fmt.Sprintf("%.1f/s", rate), schedule.Constant(rate, duration).PerSecond())
 			}
 		},
-		Tried: func(t load.Trial) {
+		TrialEnded: func(t search.Trial) {
 			screen.end()
 			for _, v := range t.Verdicts {
 				fmt.Fprintf(env.stderr, "  %s\n", v)
 			}
 		},
-	}.Run(ctx)
+	})
 	screen.end()
 	if len(found.Trials) == 0 {
 		return err
@@ -46,8 +48,8 @@ func (c *loadtestRunCmd) search(ctx context.Context, env *environment, config lo
 		written = errors.Join(written, found.WriteFile(c.JSON))
 	}
 	best := found.Best()
-	var verdicts []load.Verdict
-	for _, condition := range slo {
+	var verdicts []slo.Verdict
+	for _, condition := range conditions {
 		verdicts = append(verdicts, condition.Check(best))
 	}
 	written = errors.Join(written, c.draw(report.Report{Summary: best, Verdicts: verdicts, Search: found}))

@@ -14,16 +14,17 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/report"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
-// show has a run seen as it goes on: drawn on a terminal, as lines elsewhere or with --log. The function it
-// returns ends that.
+// show displays a run: as a live view on a terminal, as lines otherwise or with --log. The function it returns ends
+// that.
 func (c *loadtestRunCmd) show(w io.Writer, config *load.Config) (end func()) {
 	if c.drawable(w) {
 		var s screen
 		s.watch(config)
 		begin := config.Begin
-		config.Begin = func(h load.Header) { begin(h); s.start(w, config.Schedule.Name, config.Schedule.PerSecond()) }
+		config.Begin = func(h result.Header) { begin(h); s.start(w, config.Schedule.Name, config.Schedule.PerSecond()) }
 		return s.end
 	}
 	log := prototypeLog(w)
@@ -32,28 +33,28 @@ func (c *loadtestRunCmd) show(w io.Writer, config *load.Config) (end func()) {
 	if config.Workers > 0 {
 		log("Max workers: %d", config.Workers)
 	} else {
-		log("Max workers: no bound (open loop)")
+		log("Max workers: unlimited (open loop)")
 	}
 	config.Second = func(second, images int) { log("Second %d: Sending %d images", second, images) }
 	return func() {}
 }
 
-// drawable says whether to draw instead of writing lines.
+// drawable reports whether to draw a live view instead of lines.
 func (c *loadtestRunCmd) drawable(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && !c.Log && term.IsTerminal(int(f.Fd()))
 }
 
-// screen draws runs on a terminal, one after the other.
+// screen is the live view of runs on a terminal, one after the other.
 type screen struct {
 	live       atomic.Pointer[report.Live]
 	stop, done chan struct{}
 }
 
-// watch has the screen take notice of what happens in runs.
+// watch makes runs report to the screen.
 func (s *screen) watch(config *load.Config) {
 	record := config.Record
-	config.Record = func(r load.Record) {
+	config.Record = func(r result.Record) {
 		if record != nil {
 			record(r)
 		}
@@ -61,7 +62,7 @@ func (s *screen) watch(config *load.Config) {
 			live.Record(r)
 		}
 	}
-	config.Sample = func(sample load.Sample) {
+	config.Sample = func(sample result.Sample) {
 		if live := s.live.Load(); live != nil {
 			live.Sample(sample)
 		}
@@ -81,7 +82,7 @@ func (s *screen) start(w io.Writer, name string, due []int) {
 	go func() { defer close(s.done); live.Run(w, s.stop) }()
 }
 
-// end wipes the screen. It does nothing when nothing was started.
+// end clears the screen. It does nothing if nothing was started.
 func (s *screen) end() {
 	if s.stop != nil {
 		close(s.stop)
@@ -98,7 +99,7 @@ func prototypeLog(w io.Writer) func(format string, args ...any) {
 	}
 }
 
-// list formats numbers as Python prints them; of more than ten minutes' the first few.
+// list formats numbers as Python prints them; of more than ten minutes only the first few.
 func list(numbers []int) string {
 	shown, end := numbers, "]"
 	if len(numbers) > 600 {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,55 +10,55 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/client"
-	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/target"
 )
 
-// loadtestTarget says whom to load, how to ask, and which answers are right.
+// loadtestTarget names the server, the API, and the labels to expect.
 type loadtestTarget struct {
-	URL       string            `help:"Where to send images: a dispatcher; with --api=sync also a replica; with --api=http the whole address." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
-	API       string            `help:"How to ask: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2, tensors made of the images before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
-	OIPModel  string            `name:"oip-model" help:"Name of the model with --api=oip." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
-	OIPBinary bool              `name:"oip-binary" help:"Send tensors in the binary extension instead of JSON, with --api=oip." env:"RESNET18_LOADTEST_OIP_BINARY"`
-	Header    map[string]string `help:"Headers of requests with --api=http or oip, as in 'Authorization=Bearer abc'; repeatable." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
-	Metrics   string            `help:"Prometheus metrics to record beside the load; with --api=async or sync those of --url, if it has them." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
-	LabelPath string            `help:"Where the best label is in JSON answers, with --api=http, as in predictions.0; empty for nowhere." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
+	URL       string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL"`
+	API       string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
+	OIPModel  string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
+	OIPBinary bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY"`
+	Header    map[string]string `help:"With --api=http or oip: request header, such as 'Authorization=Bearer abc'; repeatable." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
+	Metrics   string            `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
+	LabelPath string            `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 
-	Images string `help:"Folder with images, searched with all its subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
-	Unique bool   `help:"Put 16 bytes behind each image that make it another one, so that no cache answers. Decoders do not look there." env:"RESNET18_LOADTEST_UNIQUE"`
-	Expect string `help:"Which labels are right; others count as errors. A file of JSON lines with file and label, or top5_names; or the word names, for the classes in the names of ImageNet's sample files." placeholder:"FILE" env:"RESNET18_LOADTEST_EXPECT"`
+	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES"`
+	Unique bool   `help:"Append 16 unique bytes to each image, to bypass caches. Decoders ignore them." env:"RESNET18_LOADTEST_UNIQUE"`
+	Expect string `help:"Expected labels; others count as errors. Either a file of JSON lines with file and label (or top5_names), or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|names" env:"RESNET18_LOADTEST_EXPECT"`
 }
 
 // preparedBytes bounds the tensors that are kept for --api=oip: 400 images in binary, 150 in JSON.
 const preparedBytes = 256 << 20
 
-// config fills in what the options say of target and images.
+// config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return load.Config{}, fmt.Errorf("--url is %q, want one such as http://127.0.0.1:8080", c.URL)
+		return load.Config{}, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080", c.URL)
 	}
-	images, err := load.FindImages(c.Images)
+	files, err := images.Find(c.Images)
 	if err != nil {
-		return load.Config{}, fmt.Errorf("%w ('make images' fetches a thousand)", err)
+		return load.Config{}, fmt.Errorf("%w (to fetch a thousand, run 'make images')", err)
 	}
-	config := load.Config{Images: images}
-	if config.Expect, err = c.expectation(images); err != nil {
+	config := load.Config{Images: files}
+	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
 	if config.Expect != nil && c.API == "http" && c.LabelPath == "" {
-		return load.Config{}, errors.New("--expect needs --label-path with --api=http, to know where the label is")
+		return load.Config{}, errors.New("with --api=http, --expect requires --label-path")
 	}
 	if c.Unique {
 		if c.API == "oip" {
-			return load.Config{}, errors.New("--unique is for images; tensors of --api=oip have no place for it")
+			return load.Config{}, errors.New("--unique cannot be used with --api=oip")
 		}
-		config.Open = load.Unique(load.Map)
+		config.Open = load.Unique(images.Map)
 	}
 	config.Probe = load.Probe{Client: h, Metrics: c.Metrics}
 	if base := strings.TrimSuffix(c.URL, "/"); c.API == "async" || c.API == "sync" {
@@ -68,40 +67,40 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	api := &client.Client{BaseURL: c.URL, HTTP: h}
 	switch c.API {
 	case "async":
-		config.Target = load.Async{Client: api}
+		config.Target = target.Async{Client: api}
 	case "sync":
-		config.Target = load.Sync{Client: api}
+		config.Target = target.Sync{Client: api}
 	case "http":
-		target := load.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
+		other := target.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
 		if c.LabelPath != "" {
-			target.Label = labelAt(c.LabelPath)
+			other.Label = target.LabelAt(c.LabelPath)
 		}
-		config.Target = target
+		config.Target = other
 	case "oip":
-		oip := load.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
+		oip := target.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
 		tensor, err := oip.Describe(ctx)
 		if err != nil {
-			return load.Config{}, fmt.Errorf("%w (--oip-model and --url say which)", err)
+			return load.Config{}, fmt.Errorf("%w (check --oip-model and --url)", err)
 		}
-		var e tensorEncoder
+		var cropper preprocess.Cropper
+		var input preprocess.Input
 		encode := func(image []byte) ([]byte, error) {
-			values, err := e.values(image, tensor.ChannelsLast())
-			if err != nil {
+			if err := cropper.Crop(&input, image); err != nil {
 				return nil, err
 			}
-			return oip.Encode(tensor, values)
+			return oip.Encode(tensor, preprocess.Normalize(&input, tensor.ChannelsLast()))
 		}
-		target := oip.Target()
-		target.Header = c.headers(target.Header)
-		config.Target = target
-		if config.Images, config.Open, err = load.Prepare(ctx, images, encode, preparedBytes); err != nil {
+		other := oip.Target()
+		other.Header = c.headers(other.Header)
+		config.Target = other
+		if config.Images, config.Open, err = load.Prepare(ctx, files, encode, preparedBytes); err != nil {
 			return load.Config{}, err
 		}
 	}
 	return config, nil
 }
 
-// headers adds the user's headers to a target's own.
+// headers adds the headers of the options to those of a target.
 func (c *loadtestTarget) headers(own http.Header) http.Header {
 	all := http.Header{}
 	maps.Copy(all, own)
@@ -131,64 +130,8 @@ func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) 
 			return nil, fmt.Errorf("--expect: %w", err)
 		}
 		if !slices.ContainsFunc(images, func(path string) bool { return expect[filepath.Base(path)] != "" }) {
-			return nil, fmt.Errorf("--expect: %s names none of the images in %s", c.Expect, c.Images)
+			return nil, fmt.Errorf("--expect: %s has none of the images in %s", c.Expect, c.Images)
 		}
 		return expect, nil
-	}
-}
-
-// tensorEncoder makes inputs of the network from files, normalised as torchvision's weights expect.
-type tensorEncoder struct {
-	decoder decode.Decoder
-	resizer preprocess.Resizer
-	input   preprocess.Input
-}
-
-func (e *tensorEncoder) values(image []byte, channelsLast bool) ([]float32, error) {
-	rgb, err := e.decoder.Decode(image, decode.Options{Window: preprocess.Window})
-	if err != nil {
-		return nil, err
-	}
-	e.resizer.Crop(&e.input, rgb.Pix, rgb.Stride, rgb.Width, rgb.Height)
-	mean, deviation := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
-	values := make([]float32, len(e.input))
-	const area = preprocess.Size * preprocess.Size
-	for i, b := range e.input {
-		colour, at := i%3, i
-		if !channelsLast {
-			at = colour*area + i/3
-		}
-		values[at] = (float32(b)/255 - mean[colour]) / deviation[colour]
-	}
-	return values, nil
-}
-
-// labelAt finds a text in JSON by keys and indices with dots between.
-func labelAt(path string) func(answer []byte) (string, error) {
-	steps := strings.Split(path, ".")
-	return func(answer []byte) (string, error) {
-		var value any
-		if err := json.Unmarshal(answer, &value); err != nil {
-			return "", err
-		}
-		for _, step := range steps {
-			switch v := value.(type) {
-			case map[string]any:
-				value = v[step]
-			case []any:
-				i, err := strconv.Atoi(step)
-				if err != nil || i < 0 || i >= len(v) {
-					return "", fmt.Errorf("--label-path: no element %q of %d", step, len(v))
-				}
-				value = v[i]
-			default:
-				return "", fmt.Errorf("--label-path: nothing at %q", step)
-			}
-		}
-		label, ok := value.(string)
-		if !ok {
-			return "", errors.New("--label-path: no text there")
-		}
-		return label, nil
 	}
 }

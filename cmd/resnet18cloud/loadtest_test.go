@@ -4,12 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"image"
-	"image/color"
-	"image/draw"
-	"image/png"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,7 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 // answering is a replica that knows one bird.
@@ -100,18 +95,18 @@ func TestLoadtestBadInput(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no images":          {[]string{"--images", t.TempDir()}, "'make images' fetches a thousand"},
+		"no images":          {[]string{"--images", t.TempDir()}, "run 'make images'"},
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
 		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
 		"plan of other":      {[]string{"plan", notes}, "invalid character"},
-		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is no number; want a list`},
+		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is not a number; want a list`},
 		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},
 		"nothing to send":    {[]string{"--schedule", "0,0"}, "sends nothing"},
 		"pattern":            {[]string{"--schedule", "ramp:1"}, "want FROM:TO:DURATION"},
 		"no CSV":             {[]string{"--schedule", "none.csv"}, "none.csv"},
 		"threshold":          {[]string{"--threshold", "p99"}, "want WHAT<LIMIT"},
-		"server absent":      {[]string{"--url", closed.URL}, "--url says where it is"},
-		"a replica":          {[]string{"--url", bare.URL, "--api", "async"}, "--api=sync asks a replica"},
+		"server absent":      {[]string{"--url", closed.URL}, "set --url"},
+		"a replica":          {[]string{"--url", bare.URL, "--api", "async"}, "use --api=sync for a replica"},
 		"no URL":             {[]string{"--url", "here"}, "--url"},
 		"records nowhere":    {[]string{"--records", filepath.Join(images, "none", "a")}, "write records"},
 		"merge of other":     {[]string{"merge", notes}, "invalid character"},
@@ -119,15 +114,15 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no names":           {[]string{"--expect", "names", "--images", nameless}, "named after its class"},
 		"no model":           {[]string{"--api", "oip", "--oip-model", "x"}, "--oip-model"},
 		"label nowhere":      {[]string{"--expect", notes}, "line 1"},
-		"others expected":    {[]string{"--expect", others}, "names none of the images"},
-		"no scheme":          {[]string{"--url", "127.0.0.1:8080"}, "want one such as http://127.0.0.1:8080"},
-		"no folder for JSON": {[]string{"--json", filepath.Join(images, "none", "a.json")}, "there is no folder"},
+		"others expected":    {[]string{"--expect", others}, "has none of the images"},
+		"no scheme":          {[]string{"--url", "127.0.0.1:8080"}, "want a URL such as http://127.0.0.1:8080"},
+		"no folder for JSON": {[]string{"--json", filepath.Join(images, "none", "a.json")}, "--json: no folder"},
 		"page is a folder":   {[]string{"--html", images}, "is a folder"},
 		"no label path":      {[]string{"--api", "http", "--expect", "names"}, "--label-path"},
-		"workers":            {[]string{"--workers=-2"}, "--workers is -2"},
-		"outstanding":        {[]string{"--max-outstanding=-1"}, "--max-outstanding is -1"},
-		"timeout":            {[]string{"--timeout=-1s"}, "--timeout is -1s"},
-		"search from":        {[]string{"--search", "--slo", "p50<1s", "--search-from", "NaN"}, "--search-from is NaN"},
+		"workers":            {[]string{"--workers=-2"}, "--workers -2"},
+		"outstanding":        {[]string{"--max-outstanding=-1"}, "--max-outstanding -1"},
+		"timeout":            {[]string{"--timeout=-1s"}, "--timeout -1s"},
+		"search from":        {[]string{"--search", "--slo", "p50<1s", "--search-from", "NaN"}, "--search-from NaN"},
 		"expectation absent": {[]string{"--expect", filepath.Join(images, "none")}, "--expect"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,42 +157,11 @@ func TestLoadtestOfOthers(t *testing.T) {
 		t.Errorf("%v\n%s\n%s", err, out, log)
 	}
 	for path, want := range map[string]string{
-		"classes.1.name": `"junco", want "goldfinch"`, "classes.9.name": `no element "9" of 2`, "classes.0.score": "no text there", "a.b": `nothing at "b"`,
+		"classes.1.name": `"junco", want "goldfinch"`, "classes.9.name": `no element "9" in an array of 2`, "classes.0.score": "not a string", "a.b": `nothing at "b"`,
 	} {
 		if out, _, err := loadtest(t, append(args, "--label-path", path)...); !errors.Is(err, errReported) || !strings.Contains(out, want) {
 			t.Errorf("--label-path %s: %v, want %q in\n%s", path, err, want, out)
 		}
-	}
-}
-
-// TestTensorEncoder: the same picture in both layouts, normalised.
-func TestTensorEncoder(t *testing.T) {
-	t.Parallel()
-	picture := image.NewRGBA(image.Rect(0, 0, 300, 300))
-	draw.Draw(picture, picture.Bounds(), image.NewUniform(color.RGBA{R: 255, G: 51, B: 0, A: 255}), image.Point{}, draw.Src)
-	var file bytes.Buffer
-	if err := png.Encode(&file, picture); err != nil {
-		t.Fatal(err)
-	}
-	var e tensorEncoder
-	want := [3]float64{(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0 - 0.406) / 0.225}
-	for _, last := range []bool{false, true} {
-		values, err := e.values(file.Bytes(), last)
-		if err != nil || len(values) != 3*224*224 {
-			t.Fatal(len(values), err)
-		}
-		for colour, want := range want {
-			at := colour * 224 * 224
-			if last {
-				at = colour
-			}
-			if got := float64(values[at]); math.Abs(got-want) > 1e-5 {
-				t.Errorf("colour %d, last %v: %v, want %v", colour, last, got, want)
-			}
-		}
-	}
-	if _, err := e.values([]byte("pixels"), false); err == nil {
-		t.Error("no picture: no error")
 	}
 }
 
@@ -239,12 +203,12 @@ func TestLoadtestSearch(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "search.json")
 	out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
-		"--search-from", "20", "--search-most", "40", "--search-duration", "1s", "--json", file)
-	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest that was tried") {
+		"--search-from", "20", "--search-max", "40", "--search-duration", "1s", "--json", file)
+	if err != nil || !strings.Contains(out, "40.0 requests/s hold, the highest rate tried") {
 		t.Errorf("%v\n%s\n%s", err, out, log)
 	}
 	out, _, err = loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
-		"--search-from", "20", "--search-most", "20", "--search-duration", "1s", "--threshold", "rate>1000")
+		"--search-from", "20", "--search-max", "20", "--search-duration", "1s", "--threshold", "rate>1000")
 	if !errors.Is(err, errReported) || !strings.Contains(out, "BROKEN  rate>1000") {
 		t.Errorf("search below what CI wants: %v\n%s", err, out)
 	}
@@ -258,7 +222,7 @@ func TestLoadtestPlan(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "search.json")
 	if out, log, err := loadtest(t, "--url", answering(t), "--images", pictures(t), "--api", "sync", "--search", "--slo", "p50<30s",
-		"--search-from", "40", "--search-most", "40", "--search-duration", "1s", "--json", file); err != nil {
+		"--search-from", "40", "--search-max", "40", "--search-duration", "1s", "--json", file); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, log)
 	}
 	out, log, err := loadtest(t, "plan", file, "--schedule", "constant:10:1h")

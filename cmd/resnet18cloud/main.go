@@ -1,5 +1,5 @@
 // Command resnet18cloud serves ResNet-18 image classification: see resnet18cloud --help. Each command has a
-// file of its own here, with its flags and the wiring of the parts it needs, and nothing else.
+// file here, with its flags and the wiring of the packages it needs, and nothing else.
 package main
 
 import (
@@ -15,29 +15,29 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
-	"github.com/resnet18cloud/resnet18cloud/load"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// cli is the whole command line. A field's help says the unit; kong adds the default and the variable.
+// cli is the command line. The help of a flag names the unit; kong adds the default and the environment variable.
 type cli struct {
-	Config    kong.ConfigFlag `help:"YAML file with options: keys are flag names, in sections named like commands." placeholder:"FILE" env:"RESNET18_CONFIG"`
-	LogLevel  slog.Level      `help:"Least level that is logged: debug, info, warn or error." default:"info" env:"RESNET18_LOG_LEVEL"`
-	LogFormat string          `help:"Form of log lines on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
+	Config    kong.ConfigFlag `help:"YAML file with options: keys are flag names, grouped in sections named like commands." placeholder:"FILE" env:"RESNET18_CONFIG"`
+	LogLevel  slog.Level      `help:"Minimum log level: debug, info, warn or error." default:"info" env:"RESNET18_LOG_LEVEL"`
+	LogFormat string          `help:"Log format on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
 
-	Up         upCmd         `cmd:"" help:"Run everything on this machine: dispatcher, replicas, the page."`
+	Up         upCmd         `cmd:"" help:"Run everything on this machine: dispatcher, replicas, web page."`
 	Replica    replicaCmd    `cmd:"" help:"Serve ResNet-18 over HTTP."`
-	Bench      benchCmd      `cmd:"" help:"Measure inference on this machine, layer by layer."`
-	Classify   classifyCmd   `cmd:"" help:"Say what is on pictures, without a server."`
-	Autoscaler autoscalerCmd `cmd:"" help:"Keep the number of replicas right, and say why."`
-	Dispatcher dispatcherCmd `cmd:"" help:"Take images over HTTP, queue them, send them to replicas, keep the results."`
-	Loadtest   loadtestCmd   `cmd:"" help:"Replay a schedule of images per second against a server and report what a user would have felt."`
-	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on loads, without machines."`
-	Model      modelCmd      `cmd:"" help:"Fetch, convert and check weights."`
-	Version    versionCmd    `cmd:"" help:"Say version, commit, and what was found in this CPU."`
+	Bench      benchCmd      `cmd:"" help:"Benchmark inference on this machine, layer by layer."`
+	Classify   classifyCmd   `cmd:"" help:"Classify image files locally; no server needed."`
+	Autoscaler autoscalerCmd `cmd:"" help:"Scale replicas with the load and explain each decision."`
+	Dispatcher dispatcherCmd `cmd:"" help:"Accept images over HTTP, queue them, send them to replicas and keep the results."`
+	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
+	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
+	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
+	Version    versionCmd    `cmd:"" help:"Print version, commit and detected CPU features."`
 }
 
-// environment is what commands get instead of globals.
+// environment is passed to commands instead of globals.
 type environment struct {
 	stdout, stderr io.Writer
 	log            *slog.Logger
@@ -45,16 +45,16 @@ type environment struct {
 	logFormat      string
 }
 
-// logArgs are the arguments that make a child log as we do.
+// logArgs are the arguments that make a child process log in the same way.
 func (e *environment) logArgs() []string {
 	return []string{"--log-level", e.logLevel.String(), "--log-format", e.logFormat}
 }
 
-// errReported is returned by commands that have already told the user everything: only the status is left.
+// errReported is returned by commands that have already printed what is wrong: only the exit status is left.
 var errReported = errors.New("reported")
 
 func main() {
-	// The first signal drains; stop gives the second its default meaning, which is to end at once.
+	// The first signal drains. After stop, the second one ends the process immediately.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() { <-ctx.Done(); stop() }()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -67,7 +67,7 @@ func main() {
 	os.Exit(1)
 }
 
-// exitStatus is how kong asks to leave (after --help), caught in run so that tests can call it.
+// exitStatus is how kong exits (after --help). run recovers it, so that tests can call run.
 type exitStatus int
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -85,11 +85,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("resnet18cloud"),
-		kong.Description("ResNet-18 image classification on ordinary CPUs: a dispatcher, replicas, and tools around them."),
+		kong.Description("ResNet-18 image classification on CPUs: a dispatcher, replicas, and tools to scale and load test them."),
 		kong.Configuration(config.Load),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"schedules": schedule.Usage, "conditions": load.ConditionUsage},
+		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(),
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
@@ -101,7 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w (resnet18cloud --help lists commands and options)", err)
+		return fmt.Errorf("%w (see resnet18cloud --help)", err)
 	}
 	return kctx.Run(&environment{
 		stdout: stdout, stderr: stderr, log: newLogger(stderr, c.LogLevel, c.LogFormat),

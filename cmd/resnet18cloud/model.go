@@ -14,19 +14,19 @@ import (
 )
 
 type modelCmd struct {
-	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, or a mirror's, into your cache."`
-	Convert  modelConvertCmd  `cmd:"" help:"Write weights of any format as safetensors, which starts fastest."`
-	Quantize modelQuantizeCmd `cmd:"" help:"Write weights in 8 bits: a quarter of the size and, on CPUs with an 8-bit dot product, twice as fast. Scales come from pictures of yours."`
-	Verify   modelVerifyCmd   `cmd:"" help:"Say what a weight file holds and whether it is whole."`
+	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, or those of a mirror, into the user's cache folder."`
+	Convert  modelConvertCmd  `cmd:"" help:"Convert weights of any format to safetensors, which loads fastest."`
+	Quantize modelQuantizeCmd `cmd:"" help:"Quantize weights to 8 bits, calibrated on your images: a quarter of the size and, on CPUs with an 8-bit dot product, twice as fast."`
+	Verify   modelVerifyCmd   `cmd:"" help:"Check a weight file and print what it contains."`
 }
 
 type modelPullCmd struct {
-	Mirror string `help:"Folder or URL with a models.json to take weights from, instead of torchvision's site." placeholder:"PLACE" env:"MODEL_MIRROR"`
-	Out    string `help:"File to write; by default resnet18.safetensors in your cache folder." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
-	Again  bool   `help:"Fetch even when the file already holds these weights." env:"RESNET18_MODEL_PULL_AGAIN"`
+	Mirror string `help:"Folder or URL with a models.json, instead of torchvision's site." placeholder:"DIR|URL" env:"MODEL_MIRROR"`
+	Out    string `help:"File to write. Default: resnet18cloud/resnet18.safetensors in the user's cache folder." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
+	Again  bool   `help:"Fetch even if the file already holds these weights." env:"RESNET18_MODEL_PULL_AGAIN"`
 }
 
-// Run prints where the weights are, and which they are, on stdout; progress goes to stderr.
+// Run prints the path and source of the weights to stdout, and progress to stderr.
 func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 	bar := newProgress(env.stderr)
 	pulled, err := model.Pull(ctx, model.PullConfig{Mirror: c.Mirror, Out: c.Out, Again: c.Again, Progress: bar.update})
@@ -36,7 +36,7 @@ func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 	}
 	verb := "pulled"
 	if pulled.Already {
-		verb = "already there"
+		verb = "already present"
 	}
 	s := pulled.Source
 	_, err = fmt.Fprintf(env.stdout, "%s: %s\nweights  %s\nsource   %s\nlicence  %s\n", verb, pulled.Path, s.Weights, s.Origin, s.Licence)
@@ -44,7 +44,7 @@ func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 }
 
 type modelConvertCmd struct {
-	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, gzipped or not." type:"existingfile"`
+	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped." type:"existingfile"`
 	Out string `arg:"" help:"safetensors file to write." type:"path"`
 }
 
@@ -57,10 +57,10 @@ func (c modelConvertCmd) Run(env *environment) error {
 }
 
 type modelVerifyCmd struct {
-	File string `arg:"" optional:"" help:"Weight file; by default the one that replica would use." env:"RESNET18_MODEL" type:"path"`
+	File string `arg:"" optional:"" help:"Weight file. Default: the file that replica would use." env:"RESNET18_MODEL" type:"path"`
 }
 
-// Run prints the report, and OK or the first problem; a problem is status 1.
+// Run prints the report, and OK or the first problem. A problem is exit status 1.
 func (c modelVerifyCmd) Run(env *environment) error {
 	path, err := model.Find(c.File)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c modelVerifyCmd) Run(env *environment) error {
 	return err
 }
 
-// progress shows a download on w: a bar that redraws itself on a terminal, else a line every ten percent.
+// progress shows a download on w: a progress bar on a terminal, otherwise a line for every ten percent.
 type progress struct {
 	w        io.Writer
 	terminal bool
@@ -102,7 +102,7 @@ func newProgress(w io.Writer) *progress {
 // barWidth is the bar's length in characters.
 const barWidth = 40
 
-// update is called with the bytes there and their total, -1 when it is not known.
+// update is called with the bytes received and their total, -1 if it is not known.
 func (p *progress) update(done, total int64) {
 	const mib = 1 << 20
 	if !p.terminal {
@@ -133,7 +133,7 @@ func (p *progress) update(done, total int64) {
 	fmt.Fprintf(p.w, "\r[%s] %5.1f of %.1f MiB", bar, float64(done)/mib, float64(total)/mib)
 }
 
-// end leaves the bar's line.
+// end finishes the line of the bar.
 func (p *progress) end() {
 	if p.terminal && p.started {
 		fmt.Fprintln(p.w)

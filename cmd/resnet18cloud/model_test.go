@@ -29,7 +29,7 @@ func TestModelCommands(t *testing.T) {
 		want []string
 	}{
 		{[]string{"model", "pull", "--mirror", mirror, "--out", pulled}, []string{"pulled: " + pulled, "resnet18-ktb", "Stock et al."}},
-		{[]string{"model", "pull", "--mirror", mirror, "--out", pulled}, []string{"already there: " + pulled}},
+		{[]string{"model", "pull", "--mirror", mirror, "--out", pulled}, []string{"already present: " + pulled}},
 		{[]string{"model", "verify", pulled}, []string{"format      safetensors", "resnet18-ktb@", "OK\n"}},
 		{[]string{"model", "convert", filepath.Join(mirror, "resnet18-ktb.onnx.gz"), converted}, []string{"wrote " + converted}},
 		{[]string{"model", "verify", converted}, []string{"tensors     42", "parameters  11684712", "OK\n"}},

@@ -15,35 +15,35 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type simulateCmd struct {
-	Schedule string        `help:"One load to compare on, instead of the twelve built in: ${schedules}." env:"RESNET18_SIMULATE_SCHEDULE"`
-	Trace    []string      `help:"Names of built-in traces to compare on, separated by commas; by default the twelve." placeholder:"NAME" env:"RESNET18_SIMULATE_TRACE"`
-	Policy   []string      `help:"Names of policies to compare, separated by commas; by default all." placeholder:"NAME" env:"RESNET18_SIMULATE_POLICY"`
-	Seeds    int           `help:"Runs of each policy on each trace; all policies meet the same chance." default:"5" env:"RESNET18_SIMULATE_SEEDS"`
-	Min      int           `help:"Fewest replicas." default:"5" env:"RESNET18_MIN_REPLICAS"`
-	Max      int           `help:"Most replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
-	SLO      time.Duration `name:"slo" help:"How long an answer may take." default:"500ms" env:"RESNET18_SLO"`
-	Service  time.Duration `help:"Mean time of a replica for an image; spread as measured." default:"50ms" env:"RESNET18_SIMULATE_SERVICE"`
-	Queue    int           `help:"Images that may wait." default:"500" env:"RESNET18_QUEUE_CAPACITY"`
-	DelayMin time.Duration `help:"Least time in which a replica starts." default:"1s" env:"RESNET18_SIMULATE_DELAY_MIN"`
-	DelayMax time.Duration `help:"Longest time in which a replica starts." default:"5s" env:"RESNET18_SIMULATE_DELAY_MAX"`
-	JSON     bool          `help:"Print one JSON line for each run instead of a table."`
-	Docs     string        `help:"Run the whole study instead, with its own settings, and write its tables into this file and its pictures beside it." type:"existingfile" placeholder:"FILE" env:"RESNET18_SIMULATE_DOCS"`
+	Schedule string        `help:"Load to compare on, instead of the twelve built-in traces: ${schedules}." env:"RESNET18_SIMULATE_SCHEDULE"`
+	Trace    []string      `help:"Built-in traces to compare on, separated by commas. Default: the twelve that policies were tuned on." placeholder:"NAME" env:"RESNET18_SIMULATE_TRACE"`
+	Policy   []string      `help:"Policies to compare, separated by commas: ${contestants}. Default: all." placeholder:"NAME" env:"RESNET18_SIMULATE_POLICY"`
+	Seeds    int           `help:"Number of runs of each policy on each trace. All policies get the same random numbers." default:"5" env:"RESNET18_SIMULATE_SEEDS"`
+	Min      int           `help:"Minimum number of replicas." default:"5" env:"RESNET18_MIN_REPLICAS"`
+	Max      int           `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
+	SLO      time.Duration `name:"slo" help:"Maximum response time; later responses count as violations." default:"500ms" env:"RESNET18_SLO"`
+	Service  time.Duration `help:"Mean service time of an image; distributed as measured." default:"50ms" env:"RESNET18_SIMULATE_SERVICE"`
+	Queue    int           `help:"Maximum number of queued images." default:"500" env:"RESNET18_QUEUE_CAPACITY"`
+	DelayMin time.Duration `help:"Minimum start time of a replica." default:"1s" env:"RESNET18_SIMULATE_DELAY_MIN"`
+	DelayMax time.Duration `help:"Maximum start time of a replica." default:"5s" env:"RESNET18_SIMULATE_DELAY_MAX"`
+	JSON     bool          `help:"Print one JSON line per run instead of a table."`
+	Docs     string        `help:"Run the whole study instead, with its own settings; write its tables into this Markdown file and its charts into img/ beside it." type:"existingfile" placeholder:"FILE" env:"RESNET18_SIMULATE_DOCS"`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (simulateCmd) Help() string {
-	return `The same seed gives the same table.
+	return `Equal options give equal tables.
 
   resnet18cloud simulate
   resnet18cloud simulate --schedule twitter:200:30m:7 --policy deadline,kpa --delay-min 10s --delay-max 20s
   resnet18cloud simulate --docs docs/autoscaling.md`
 }
 
-// Run compares, and prints a table in Markdown on stdout; progress goes to stderr.
+// Run compares, and prints a Markdown table to stdout and progress to stderr.
 func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 	bar := newSteps(env)
 	defer bar.end()
@@ -67,12 +67,12 @@ func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 		return report.WriteJSON(env.stdout, o)
 	}
 	fmt.Fprint(env.stdout, report.Table(o))
-	fmt.Fprintf(env.stderr, "%d images in %s on %d CPUs: %.1f million a second\n", o.Images, o.Took.Round(time.Millisecond),
+	fmt.Fprintf(env.stderr, "%d images in %s on %d CPUs: %.1f million per second\n", o.Images, o.Took.Round(time.Millisecond),
 		runtime.GOMAXPROCS(0), float64(o.Images)/1e6/o.Took.Seconds())
 	return nil
 }
 
-// experiment is what the options say.
+// experiment returns the experiment by the options.
 func (c *simulateCmd) experiment() (sim.Experiment, error) {
 	limits := autoscale.Limits{Min: c.Min, Max: c.Max}
 	switch {
@@ -105,7 +105,7 @@ func (c *simulateCmd) traces() ([]sim.Trace, error) {
 	return []sim.Trace{{Name: c.Schedule, Load: load}}, err
 }
 
-// pick chooses by name; all when no name is given.
+// pick chooses by name; without names it returns all.
 func pick[T any](what string, all []T, names []string, name func(T) string) ([]T, error) {
 	if len(names) == 0 {
 		return all, nil
@@ -118,15 +118,14 @@ func pick[T any](what string, all []T, names []string, name func(T) string) ([]T
 			for i, t := range all {
 				known[i] = name(t)
 			}
-			return nil, fmt.Errorf("no %s is called %q; there are: %s", what, n, strings.Join(known, "; "))
+			return nil, fmt.Errorf("unknown %s %q; available: %s", what, n, strings.Join(known, ", "))
 		}
 		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }
 
-// steps shows how much of some work is done: a bar that redraws itself on a terminal, else a line for every
-// tenth.
+// steps shows progress: a progress bar on a terminal, otherwise a line for every ten percent.
 type steps struct {
 	env      *environment
 	terminal bool
@@ -151,7 +150,7 @@ func (s *steps) update(done, total int) {
 	s.shown = percent
 }
 
-// end leaves the bar's line.
+// end finishes the line of the bar.
 func (s *steps) end() {
 	if s.terminal && s.shown >= 0 && !s.ended {
 		fmt.Fprintln(s.env.stderr)

@@ -43,9 +43,9 @@ func TestSimulateJSON(t *testing.T) {
 func TestSimulateSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--policy x":        "there are: deadline; kpa;",
-		"--trace x":         "there are: constant; step;",
-		"--schedule x":      "is no number",
+		"--policy x":        "available: deadline, kpa, threshold, hpa-cpu, hpa-external, hpa-external-rate,",
+		"--trace x":         "available: constant, step,",
+		"--schedule x":      "is not a number",
 		"--seeds 0":         "--seeds",
 		"--min 9 --max 3":   "9 to 3",
 		"--delay-min 9s":    "--delay-max",

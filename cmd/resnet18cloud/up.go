@@ -28,36 +28,36 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/web"
 )
 
-// Ctrl-C ends up within five seconds: the dispatcher finishes what was accepted, then the replicas stop.
+// After Ctrl-C, up ends within five seconds: the dispatcher finishes accepted requests, then the replicas stop.
 const (
 	upDrainTimeout   = 3500 * time.Millisecond
 	upReplicaTimeout = 900 * time.Millisecond
 )
 
-// sampleImages is where make images puts pictures.
+// sampleImages is where make images stores images.
 const sampleImages = "images/imagenet-sample-images"
 
 type upCmd struct {
-	Addr      string `help:"TCP address of the dispatcher and the page." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
-	Replicas  int    `help:"Replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
-	Autoscale string `help:"Let an autoscaler decide on the number of replicas, between these two; they start as processes and share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE"`
+	Addr      string `help:"TCP address of the dispatcher and the web page." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Replicas  int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
+	Autoscale string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE"`
 	policyFlags
-	AutoscalerAddr string `help:"TCP address of the autoscaler's /decisions, /explain and /metrics; - for none." default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	ReplicaPort    int    `help:"First port for replicas, on 127.0.0.1; ports in use are skipped, 0 means any." default:"5000" env:"RESNET18_REPLICA_PORT"`
-	Model          string `help:"Weight file; by default the one that model pull fetched. Without any, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Precision      string `help:"Arithmetic of the replicas: fp32 or int8; by default what the weights are made for." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
+	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR"`
+	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT"`
+	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
-	QueueCapacity  int    `help:"Requests that may wait; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
-	QueueBytes     int64  `help:"Maximum bytes of the images in the queue; on a small disk less is used." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
-	ResultsBytes   int64  `help:"Maximum bytes of the results kept; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
-	CacheSize      int    `help:"Results in the cache; -1 turns it off." default:"1000" env:"RESNET18_CACHE_SIZE"`
-	MaxUploadBytes int64  `help:"Memory in bytes of all uploads together. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
-	MinUploadRate  int64  `help:"Least rate of an upload in bytes per second; slower ones are refused with 408. -1 means any." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
-	DataDir        string `help:"Folder for queue and results; by default resnet18cloud/queue in your cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
-	Images         string `help:"Folder of pictures that the page offers; by default images/imagenet-sample-images if it is there, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
+	QueueCapacity  int    `help:"Maximum number of queued requests; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
+	QueueBytes     int64  `help:"Maximum size of queued images in bytes; less on a small disk." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
+	ResultsBytes   int64  `help:"Maximum size of stored results in bytes; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
+	CacheSize      int    `help:"Maximum number of cached results; -1 disables the cache." default:"1000" env:"RESNET18_CACHE_SIZE"`
+	MaxUploadBytes int64  `help:"Maximum memory of all uploads together, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
+	MinUploadRate  int64  `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+	DataDir        string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
+	Images         string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
 }
 
-// Run serves until the first signal, finishes what was accepted, and stops the replicas.
+// Run serves until the first signal, finishes accepted requests, and stops the replicas.
 func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if c.Replicas < 1 {
 		return fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
@@ -96,34 +96,34 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if err := d.Listen(); err != nil {
-		return fmt.Errorf("%w (choose another with --addr)", err)
+		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
 	replicas, err := local.New(local.Config{
 		Command: command, Count: limits.Min, Max: limits.Max, CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
 		Announce: func(urls []string) {
 			if err := d.SetEndpoints(urls); err != nil {
-				env.log.Error("replicas are not used", "urls", urls, "error", err)
+				env.log.Error("cannot use replicas", "urls", urls, "error", err)
 			}
 		},
 	})
 	if err != nil {
 		return err
 	}
-	var scaling *autoscaler.Autoscaler // nil: nobody scales
+	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
 		if scaling, err = c.autoscaler(env, d.URL(), replicas, limits); err != nil {
 			return err
 		}
 	}
 	defer context.AfterFunc(ctx, func() {
-		env.log.Info("stopping: finishing what was accepted; the rest is kept for the next start (Ctrl-C again ends at once)")
+		env.log.Info("stopping: finishing accepted requests; the rest is kept for the next start (press Ctrl-C again to quit immediately)")
 	})()
 	return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, scaling) })
 }
 
 // runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
-// fails, the other ends too. It calls serving once, when images are worked on.
+// fails, the other ends too. It calls serving once, when the first replica is ready.
 func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas, scaling *autoscaler.Autoscaler, serving func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -144,21 +144,21 @@ func runUp(ctx context.Context, d *dispatch.Dispatcher, replicas *local.Replicas
 	return g.Wait()
 }
 
-// limits are how many replicas there may be: as many as --replicas says, or what --autoscale allows.
+// limits returns the number of replicas by --replicas, or the range by --autoscale.
 func (c upCmd) limits() (autoscale.Limits, error) {
 	if c.Autoscale == "" {
 		return autoscale.Limits{Min: c.Replicas, Max: c.Replicas}, nil
 	}
-	least, most, colon := strings.Cut(c.Autoscale, ":")
-	from, err1 := strconv.Atoi(least)
-	to, err2 := strconv.Atoi(most)
+	minText, maxText, colon := strings.Cut(c.Autoscale, ":")
+	from, err1 := strconv.Atoi(minText)
+	to, err2 := strconv.Atoi(maxText)
 	if !colon || err1 != nil || err2 != nil || from < 1 || to < from {
-		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want the fewest and the most replicas, such as 1:4", c.Autoscale)
+		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want minimum and maximum number of replicas, such as 1:4", c.Autoscale)
 	}
 	return autoscale.Limits{Min: from, Max: to}, nil
 }
 
-// autoscaler makes the autoscaler of the replicas, and takes its address.
+// autoscaler makes the autoscaler of the replicas and listens on its address.
 func (c upCmd) autoscaler(env *environment, dispatcher string, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
 	newPolicy, err := c.make(limits)
 	if err != nil {
@@ -171,12 +171,12 @@ func (c upCmd) autoscaler(env *environment, dispatcher string, replicas *local.R
 		return nil, err
 	}
 	if err := a.Listen(); err != nil {
-		return nil, fmt.Errorf("%w (choose another with --autoscaler-addr)", err)
+		return nil, fmt.Errorf("%w (use --autoscaler-addr to choose another)", err)
 	}
 	return a, nil
 }
 
-// inFlight is how many images each replica has.
+// inFlight is how many images each replica has in progress.
 func inFlight(d *dispatch.Dispatcher) map[string]int {
 	images := make(map[string]int)
 	for _, e := range d.Endpoints() {
@@ -185,7 +185,7 @@ func inFlight(d *dispatch.Dispatcher) map[string]int {
 	return images
 }
 
-// weights finds the file for the replicas; empty when there is none, which the log then says.
+// weights finds the weight file for the replicas. It is empty, with a warning, if there is none.
 func (c upCmd) weights(env *environment) (string, error) {
 	path, err := model.Find(c.Model)
 	if errors.Is(err, model.ErrNone) {
@@ -195,16 +195,16 @@ func (c upCmd) weights(env *environment) (string, error) {
 	return path, err
 }
 
-const noWeights = "NO WEIGHTS: replicas run on random ones, and their answers mean nothing. " +
-	"Fetch weights with: resnet18cloud model pull"
+const noWeights = "NO WEIGHTS: replicas run on random weights, and their results are meaningless. " +
+	"To fetch weights, run: resnet18cloud model pull"
 
-// share is how many CPUs one of so many replicas gets.
+// share is how many CPUs each replica gets.
 func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
 
-// shareWeights packs the weights for replicas to share; nil when there is but one, when the weights are random, or when
-// the system cannot, so that each replica packs them for itself.
-func shareWeights(path string, most int) (*os.File, error) {
-	if path == "" || most == 1 {
+// shareWeights packs the weights once for all replicas. It returns nil if there is only one replica, if the weights are
+// random, or if the system cannot share memory; each replica then packs its own.
+func shareWeights(path string, replicas int) (*os.File, error) {
+	if path == "" || replicas == 1 {
 		return nil, nil
 	}
 	set, err := weights.Load(path)
@@ -219,11 +219,11 @@ func shareWeights(path string, most int) (*os.File, error) {
 	return shared, err
 }
 
-// replicaCommand makes the command of a replica: this program, with the options that concern it. shared may be nil.
-func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File, most int) (func(name, addr string) procs.Process, error) {
+// replicaCommand returns the command of a replica: this program, with the options that concern it. shared may be nil.
+func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File, maxReplicas int) (func(name, addr string) procs.Process, error) {
 	program, err := os.Executable()
 	if err != nil {
-		return nil, fmt.Errorf("find the program to run replicas with: %w", err)
+		return nil, fmt.Errorf("find the executable for replicas: %w", err)
 	}
 	args := append(env.logArgs(), "replica")
 	if weights == "" {
@@ -236,26 +236,26 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	}
 	var files []*os.File
 	if shared != nil {
-		files, args = append(files, shared), append(args, "--shared-weights", "3") // the first that procs passes on
+		files, args = append(files, shared), append(args, "--shared-weights", "3") // procs passes files on from descriptor 3
 	}
-	var environ []string // nil: ours
-	if most > 1 {
-		// Each works on as many images at a time as it has CPUs.
-		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(share(most)))
+	var environ []string // nil means that of this process
+	if maxReplicas > 1 {
+		// A replica works on as many images at a time as it has CPUs.
+		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(share(maxReplicas)))
 	}
 	return func(name, addr string) procs.Process {
 		p := procs.Process{
 			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ, Files: files,
 			Output: env.stderr, StopTimeout: upReplicaTimeout, Log: env.log,
 		}
-		if env.logFormat == "text" { // in JSON lines there is no place for it
+		if env.logFormat == "text" { // JSON lines have no room for a prefix
 			p.Prefix = name + ": "
 		}
 		return p
 	}, nil
 }
 
-// imagesFS is the folder of pictures for the page; nil means drawings.
+// imagesFS is the folder of images for the web page; nil means drawings.
 func (c upCmd) imagesFS() fs.FS {
 	if c.Images != "" {
 		return os.DirFS(c.Images)
@@ -266,14 +266,14 @@ func (c upCmd) imagesFS() fs.FS {
 	return nil
 }
 
-// greet says where to go.
+// greet prints the addresses and what to do next.
 func greet(w io.Writer, url, weights string, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
 	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
 		picture = goldfinch[0]
 	}
 	lines := []string{
-		"", "ResNet18Cloud serves at " + url, "",
+		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
 		"  try     curl -F image=@" + picture + " " + url + "/predict",
 		"  watch   curl " + url + "/status",

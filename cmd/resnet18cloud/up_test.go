@@ -28,7 +28,7 @@ import (
 // defaults parses an empty command line.
 func defaults(t *testing.T, cmd any) {
 	t.Helper()
-	parser, err := kong.New(cmd)
+	parser, err := kong.New(cmd, policyVars())
 	if err == nil {
 		_, err = parser.Parse(nil)
 	}
@@ -93,7 +93,7 @@ func serve(t *testing.T, line *regexp.Regexp, args ...string) (url string, stop 
 // TestUp runs the whole system in the test's process and one of its own, without weights.
 func TestUp(t *testing.T) {
 	t.Parallel()
-	url, stop := serve(t, regexp.MustCompile(`serves at (\S+)`),
+	url, stop := serve(t, regexp.MustCompile(`is running at (\S+)`),
 		"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir())
 	var picture bytes.Buffer
 	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 300, 200)), nil); err != nil {

@@ -1,6 +1,6 @@
-// Package cache answers images whose bytes were classified before, and has equal images that are in flight
-// at the same time classified once. Keys are made of the bytes' SHA-256 and the model's identity, so that
-// another model never answers with this one's labels.
+// Package cache returns results for images that were classified before, and classifies identical images in flight
+// only once. Keys consist of the SHA-256 of the bytes and the model's identity, so that results of one model are
+// never returned for another.
 package cache
 
 import (
@@ -12,29 +12,29 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// Key names an answer: the image and the model.
+// Key identifies a result: the image and the model.
 type Key struct {
 	Digest [32]byte // SHA-256 of the image's bytes
-	Model  string   // identity of weights and arithmetic; two models that may differ in a label differ here
+	Model  string   // identity of weights and arithmetic; differs between models whose labels may differ
 }
 
-// Cache is an LRU cache of results. All methods are safe for concurrent use. The zero value is not usable;
-// see [New].
+// Cache is an LRU cache of results. All methods are safe for concurrent use. Create it with [New].
 type Cache struct {
-	entries      *otter.Cache[Key, resnet18cloud.Result] // nil when the cache is off
+	entries      *otter.Cache[Key, resnet18cloud.Result] // nil if the cache is disabled
 	size         int
 	hits, misses atomic.Int64
 
 	mu      sync.Mutex
-	flights map[[32]byte]*flight // guarded by mu: images being classified now
+	flights map[[32]byte]*flight // guarded by mu: images being classified
 }
 
-// maxResultBytes is the size of the largest answer that is kept. Ours have some 500 bytes; a foreign replica's answer
-// may have a mebibyte, and a thousand of these would be too much. So a cache of the default size stays below 4 MiB.
+// maxResultBytes is the size of the largest result that is cached. Typical results have about 500 bytes; that of a
+// third-party replica may have 1 MiB, and a thousand of those would be too much. A cache of the default size stays
+// below 4 MiB.
 const maxResultBytes = 4 << 10
 
-// New makes a cache of at most size results, of at most 4 KiB each; with 0 it keeps none, but equal images in flight
-// still run once.
+// New returns a cache of at most size results of at most 4 KiB each. With size 0 it stores no results, but identical
+// images in flight are still classified once.
 func New(size int) *Cache {
 	c := &Cache{size: size, flights: map[[32]byte]*flight{}}
 	if size > 0 {
@@ -43,7 +43,7 @@ func New(size int) *Cache {
 	return c
 }
 
-// Get looks up an answer of any of the models, and counts a hit or a miss.
+// Get returns a result of any of the models, and counts a hit or a miss.
 func (c *Cache) Get(digest [32]byte, models []string) (resnet18cloud.Result, bool) {
 	r, ok := c.Peek(digest, models)
 	if ok {
@@ -54,7 +54,7 @@ func (c *Cache) Get(digest [32]byte, models []string) (resnet18cloud.Result, boo
 	return r, ok
 }
 
-// Peek is Get without counting, for a second look at an image that was counted when it arrived.
+// Peek is Get without counting, for a second lookup of the same request.
 func (c *Cache) Peek(digest [32]byte, models []string) (resnet18cloud.Result, bool) {
 	if c.entries != nil {
 		for _, m := range models {
@@ -66,16 +66,16 @@ func (c *Cache) Peek(digest [32]byte, models []string) (resnet18cloud.Result, bo
 	return resnet18cloud.Result{}, false
 }
 
-// Put keeps an answer unless it is larger than 4 KiB.
+// Put stores a result unless it is larger than 4 KiB.
 func (c *Cache) Put(k Key, r resnet18cloud.Result) {
 	if c.entries != nil && textBytes(r) <= maxResultBytes {
 		c.entries.Set(k, r)
 	}
 }
 
-// textBytes is the size of the answer's texts, which are all that a replica can make long.
+// textBytes returns the size of the result's strings, the only parts that a replica can make long.
 func textBytes(r resnet18cloud.Result) int {
-	const element = 32 // bytes of a slice's element beside its text, about
+	const element = 32 // approximate size of a slice element besides its text
 	n := len(r.Filename) + len(r.Model) + len(r.Precision) + len(r.Warning) + len(r.Replica)
 	for _, label := range r.Predictions {
 		n += element + len(label)
@@ -86,7 +86,7 @@ func textBytes(r resnet18cloud.Result) int {
 	return n
 }
 
-// Clear forgets all answers and returns how many there were. The counts of hits and misses stay.
+// Clear deletes all results and returns their number. Hit and miss counts are kept.
 func (c *Cache) Clear() int {
 	if c.entries == nil {
 		return 0
@@ -102,7 +102,7 @@ type Stats struct {
 	Size, MaxSize int // entries
 }
 
-// Stats returns the present counters.
+// Stats returns the current counters.
 func (c *Cache) Stats() Stats {
 	s := Stats{Hits: c.hits.Load(), Misses: c.misses.Load(), MaxSize: c.size}
 	if c.entries != nil {

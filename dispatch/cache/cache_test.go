@@ -41,7 +41,7 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// TestBound holds that a cache keeps as many answers as it should and no more; one of size 0 none.
+// TestBound checks that a cache keeps as many results as its size allows and no more; a cache of size 0 keeps none.
 func TestBound(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 10} {
@@ -58,8 +58,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestBytesAreBounded holds that answers of more than 4 KiB of text are not kept, wherever the text is. An element of a
-// list counts 32 bytes beside its text.
+// TestBytesAreBounded checks that results with more than 4 KiB of text are not cached, wherever the text is. An
+// element of a list counts 32 bytes besides its text.
 func TestBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 4 << 10

@@ -6,7 +6,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// flight is one run of a function whose outcome several callers may wait for.
+// flight is one call of a function whose result several callers may wait for.
 type flight struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
@@ -15,9 +15,9 @@ type flight struct {
 	err     error
 }
 
-// Once runs f, unless a run for the same digest is in flight: then it waits for that run's outcome. f's context ends
-// when the contexts of all its callers have, so that one caller that leaves does not harm the others. The last caller
-// to leave waits until f has returned. shared reports that another caller started the run.
+// Once calls f, unless a call for the same digest is in flight: then it waits for that result. f's context ends when
+// the contexts of all its callers have ended, so a caller that leaves does not affect the others. The last caller to
+// leave waits until f has returned. shared reports that another caller started the call.
 func (c *Cache) Once(ctx context.Context, digest [32]byte,
 	f func(context.Context) (resnet18cloud.Result, error)) (r resnet18cloud.Result, shared bool, err error) {
 	c.mu.Lock()
@@ -44,12 +44,12 @@ func (c *Cache) Once(ctx context.Context, digest [32]byte,
 	}
 	if c.leave(digest, fl) {
 		fl.cancel()
-		<-fl.done // the caller may reuse what f reads when Once has returned
+		<-fl.done // after Once returns, the caller may reuse what f reads
 	}
 	return resnet18cloud.Result{}, shared, context.Cause(ctx)
 }
 
-// Waiting is how many callers wait for the image in flight; 0 when it is not.
+// Waiting returns the number of callers that wait for the image in flight, or 0 if it is not in flight.
 func (c *Cache) Waiting(digest [32]byte) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +59,7 @@ func (c *Cache) Waiting(digest [32]byte) int {
 	return 0
 }
 
-// leave reports whether it was the last caller that left. Nobody can join the flight then.
+// leave removes a caller and reports whether it was the last one. Then no other caller can join the flight.
 func (c *Cache) leave(digest [32]byte, fl *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,7 +70,7 @@ func (c *Cache) leave(digest [32]byte, fl *flight) bool {
 	return fl.waiters == 0
 }
 
-// land removes the flight, unless a later one has taken its place.
+// land removes the flight, unless a later one has replaced it.
 func (c *Cache) land(digest [32]byte, fl *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,14 +13,14 @@ import (
 
 var digest = [32]byte{1}
 
-// outcome is what one call of Once returned.
+// outcome is the return value of one call of Once.
 type outcome struct {
 	result resnet18cloud.Result
 	shared bool
 	err    error
 }
 
-// once calls Once in a goroutine and delivers what it returns.
+// once calls Once in a goroutine and sends the outcome.
 func once(ctx context.Context, c *cache.Cache, f func(context.Context) (resnet18cloud.Result, error)) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {
@@ -30,7 +30,7 @@ func once(ctx context.Context, c *cache.Cache, f func(context.Context) (resnet18
 	return done
 }
 
-// returns is a function for Once that waits for release and answers with the name.
+// returns returns a function for Once that waits for release and returns a result with the name.
 func returns(name string, release <-chan struct{}) func(context.Context) (resnet18cloud.Result, error) {
 	return func(context.Context) (resnet18cloud.Result, error) {
 		<-release
@@ -38,7 +38,7 @@ func returns(name string, release <-chan struct{}) func(context.Context) (resnet
 	}
 }
 
-// TestOnce holds that equal images in flight run once and all get the answer, and that the next one runs anew.
+// TestOnce checks that identical images in flight run once and all get the result, and that the next one runs again.
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestOnce(t *testing.T) {
 	})
 }
 
-// TestOnceFails holds that a failure goes to all callers and is not kept.
+// TestOnceFails checks that a failure is returned to all callers and is not cached.
 func TestOnceFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,8 +94,8 @@ func TestOnceFails(t *testing.T) {
 	})
 }
 
-// TestOnceLeaving holds that a caller that leaves does not spoil another's answer, that the last one's leaving stops
-// the work, and that this one returns when the work has ended.
+// TestOnceLeaving checks that a caller that leaves does not affect the others, that the call is cancelled when the
+// last caller leaves, and that this caller returns after the call has ended.
 func TestOnceLeaving(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestOnceLeaving(t *testing.T) {
 		f := func(ctx context.Context) (resnet18cloud.Result, error) {
 			<-ctx.Done()
 			stopped = true
-			time.Sleep(time.Second) // it takes a while to stop
+			time.Sleep(time.Second) // stopping takes a while
 			ended = true
 			return resnet18cloud.Result{}, ctx.Err()
 		}
@@ -131,7 +131,8 @@ func TestOnceLeaving(t *testing.T) {
 	})
 }
 
-// TestOnceAfterLeaving holds that nobody joins a run that is being stopped, and that its end does not touch the next.
+// TestOnceAfterLeaving checks that no caller joins a call that is being cancelled, and that its end does not affect
+// the next.
 func TestOnceAfterLeaving(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -162,7 +163,8 @@ func TestOnceAfterLeaving(t *testing.T) {
 
 type contextKey struct{}
 
-// TestOnceContext holds that the run has the values of its first caller's context, but not its end, and ends with it.
+// TestOnceContext checks that the call has the values of its first caller's context, but not its cancellation, and
+// that its context ends when the call does.
 func TestOnceContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "id"))
@@ -175,5 +177,5 @@ func TestOnceContext(t *testing.T) {
 	if err != nil || run.Value(contextKey{}) != "id" {
 		t.Errorf("Once: %v, context's value %v, want id", err, run.Value(contextKey{}))
 	}
-	<-run.Done() // or it leaks
+	<-run.Done() // otherwise it leaks
 }

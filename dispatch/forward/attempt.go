@@ -12,20 +12,20 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// flight is one image on its way to one endpoint.
+// flight is one attempt to classify an image on an endpoint.
 type flight struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	endpoint  *endpoint
 	index     int  // guarded by pool.mu: in endpoint.flights
-	takesBody bool // the replica takes the image as the body
+	takesBody bool // the replica accepts the image as the request body
 	payload   payload
 }
 
-// maxAnswerBytes bounds what is read of an answer; ours are under 2 KB.
+// maxAnswerBytes limits how much of a response is read; typical responses are under 2 KB.
 const maxAnswerBytes = 1 << 20
 
-// attempt sends the image to the flight's endpoint and says what came of it.
+// attempt sends the image to the flight's endpoint and returns the outcome.
 func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image) (resnet18cloud.Result, outcome) {
 	start := time.Now()
 	timer := time.AfterFunc(p.cfg.AttemptTimeout, func() { f.cancel(errAttemptTimeout) })
@@ -44,14 +44,14 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 		result.Filename = image.Name
 	}
 	result.Replica = endpoint
-	if result.Timing.Replica == 0 { // the prototype's replica says only how long it computed
+	if result.Timing.Replica == 0 { // the prototype's replica reports only its inference time
 		result.Timing.Replica = resnet18cloud.Seconds(result.InferenceTime)
 	}
 	result.Timing.Forward = max(0, time.Since(start)-result.Timing.Replica)
 	return result, o
 }
 
-// post sends the image and reads the answer.
+// post sends the image and reads the response.
 func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
 	req, err := f.request(image)
 	if err != nil {
@@ -67,8 +67,8 @@ func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
 	return reply{resp.StatusCode, resp.Header.Get("Retry-After"), body}, err
 }
 
-// request makes the POST: our replicas get the image as it is, others in the form that the prototype's replica takes,
-// in which the end of the image must be searched for.
+// request creates the POST request: our replicas receive the image as the body, others as a multipart form like the
+// prototype's replica, which has to be searched for the end of the image.
 func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
 	var address, contentType string
 	if f.takesBody {
@@ -93,8 +93,8 @@ func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
 	if id := requestID(f.ctx); id != "" {
 		req.Header.Set("X-Request-Id", id)
 	}
-	// Present without a value, this header is not sent, and lets the transport repeat the request when it took an
-	// idle connection that the replica was just closing.
+	// A header without a value is not sent, but lets the transport retry the request if it picked an idle connection
+	// that the replica was just closing.
 	req.Header["X-Idempotency-Key"] = nil
 	return req, nil
 }
@@ -115,7 +115,7 @@ func form(image resnet18cloud.Image) (parts [3][]byte, contentType string, err e
 
 type requestIDKey struct{}
 
-// WithRequestID returns a context in which the id travels to the replica, so that the replica's log names it.
+// WithRequestID returns a context that passes the request ID to the replica, for the replica's log.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// TestAttemptTimeout holds that an attempt ends in time, whatever the replica is slow with.
+// TestAttemptTimeout checks that an attempt ends in time, whichever step of the replica is slow.
 func TestAttemptTimeout(t *testing.T) {
 	t.Parallel()
-	big := resnet18cloud.Image{Name: "big.jpg", Bytes: make([]byte, 32<<20)} // more than sockets buffer
+	big := resnet18cloud.Image{Name: "big.jpg", Bytes: make([]byte, 32<<20)} // more than socket buffers hold
 	for name, test := range map[string]struct {
 		image   resnet18cloud.Image
 		predict func(w http.ResponseWriter, r *http.Request, done <-chan struct{}) // done is closed after Classify
@@ -32,12 +32,12 @@ func TestAttemptTimeout(t *testing.T) {
 				}
 				select {
 				case <-tick.C:
-				case <-done: // or it would read on what its socket holds
+				case <-done: // otherwise it would read on from its socket buffer
 					return
 				}
 			}
 		}},
-		"answers in drops": {image, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
+		"trickles its response": {image, func(w http.ResponseWriter, r *http.Request, _ <-chan struct{}) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
 				if _, err := io.WriteString(w, " "); err != nil || r.Context().Err() != nil {
@@ -65,7 +65,7 @@ func TestAttemptTimeout(t *testing.T) {
 	}
 }
 
-// TestCallerLeaves holds that the caller's cause is returned, and that nobody blames the replica.
+// TestCallerLeaves checks that the caller's cause is returned, and that the replica stays healthy.
 func TestCallerLeaves(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
@@ -85,7 +85,7 @@ func TestCallerLeaves(t *testing.T) {
 	}
 	go classify()
 	<-arrived
-	if err := p.SetEndpoints([]string{f.URL, other.URL}); err != nil { // there would be another to try
+	if err := p.SetEndpoints([]string{f.URL, other.URL}); err != nil { // another endpoint would be available
 		t.Fatal(err)
 	}
 	waitHealthy(t, p, 2)
@@ -103,8 +103,8 @@ func TestCallerLeaves(t *testing.T) {
 	}
 }
 
-// TestCallerLeavesTheLine is the same for an image that waits for a slot.
-func TestCallerLeavesTheLine(t *testing.T) {
+// TestCallerLeavesQueue checks the same for an image that waits for a slot.
+func TestCallerLeavesQueue(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	f := newFake(t, `{"concurrency":1,"queue":0}`, func(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +131,7 @@ func TestCallerLeavesTheLine(t *testing.T) {
 	}
 }
 
-// TestNoRedirects holds that images and probes go to configured endpoints only.
+// TestNoRedirects checks that images and probes go only to configured endpoints.
 func TestNoRedirects(t *testing.T) {
 	t.Parallel()
 	other := newFake(t, "{}", prototype)
@@ -140,8 +140,8 @@ func TestNoRedirects(t *testing.T) {
 	})
 	p := start(t, forward.Config{Endpoints: []string{moved.URL}}, 1)
 	_, err := p.Classify(t.Context(), image)
-	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "answered 307") {
-		t.Errorf("Classify: %v, want an error that names the redirect", err)
+	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "returned status 307") {
+		t.Errorf("Classify: %v, want an error with the redirect", err)
 	}
 	if n := other.images.Load(); n != 0 {
 		t.Errorf("the image was sent on to another host")
@@ -151,12 +151,12 @@ func TestNoRedirects(t *testing.T) {
 	})
 	moved.ready.Store(&away)
 	waitHealthy(t, p, 0)
-	if problem := p.Endpoints()[0].Problem; !strings.Contains(problem, "answered 307") {
-		t.Errorf("problem %q does not name the redirect", problem)
+	if problem := p.Endpoints()[0].Problem; !strings.Contains(problem, "returned status 307") {
+		t.Errorf("problem %q does not have the redirect", problem)
 	}
 }
 
-// TestInfoIsRead holds that an endpoint's slots and description follow its /info, within bounds.
+// TestInfoIsRead checks that an endpoint's slots and description follow its /info, within limits.
 func TestInfoIsRead(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, `{"concurrency":1000000000,"queue":1000000000,"weights":"w","precision":"int8","warning":"random"}`, ours)
@@ -173,8 +173,8 @@ func TestInfoIsRead(t *testing.T) {
 	}
 }
 
-// TestRequestIDTravels holds that a replica's log can name the request.
-func TestRequestIDTravels(t *testing.T) {
+// TestRequestID checks that the replica receives the request ID for its log.
+func TestRequestID(t *testing.T) {
 	t.Parallel()
 	for _, info := range []string{"", `{"concurrency":1}`} {
 		id := make(chan string, 2)
@@ -194,7 +194,7 @@ func TestRequestIDTravels(t *testing.T) {
 	}
 }
 
-// TestForwardTime holds that the time beyond the replica's own counts as forwarding, and is never negative.
+// TestForwardTime checks that Forward is the time beyond the replica's own, and is never negative.
 func TestForwardTime(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -202,9 +202,9 @@ func TestForwardTime(t *testing.T) {
 		replica time.Duration
 		forward bool
 	}{
-		"replica says its time":         {`{"predictions":["junco"],"inference_time":3600,"timing":{"replica":0.000001}}`, time.Microsecond, true},
-		"says only what inference took": {`{"predictions":["junco"],"inference_time":0.000001}`, time.Microsecond, true},
-		"claims more than it took":      {`{"predictions":["junco"],"inference_time":3600}`, time.Hour, false},
+		"replica reports its time":           {`{"predictions":["junco"],"inference_time":3600,"timing":{"replica":0.000001}}`, time.Microsecond, true},
+		"reports only the inference time":    {`{"predictions":["junco"],"inference_time":0.000001}`, time.Microsecond, true},
+		"reports more than the elapsed time": {`{"predictions":["junco"],"inference_time":3600}`, time.Hour, false},
 	} {
 		f := newFake(t, "{}", answers(200, test.answer))
 		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
@@ -221,7 +221,7 @@ func TestForwardTime(t *testing.T) {
 	}
 }
 
-// TestAnswersAreBounded holds that no more than a mebibyte of an answer is read.
+// TestAnswersAreBounded checks that no more than 1 MiB of a response is read.
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 20
@@ -236,8 +236,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
-// TestClosedConnection holds that an image is sent again when the connection that the transport took from its store
-// turns out to be closed: that is no failure of the replica.
+// TestClosedConnection checks that an image is sent again if the idle connection chosen by the transport turns out to
+// be closed, and that this is not a failure of the replica.
 func TestClosedConnection(t *testing.T) {
 	t.Parallel()
 	for _, info := range []string{"", `{"concurrency":1}`} {
@@ -248,7 +248,7 @@ func TestClosedConnection(t *testing.T) {
 			}
 			prototypeOrOurs(info)(w, r)
 		})
-		p := start(t, forward.Config{Endpoints: []string{f.URL}, Attempted: only(t, "completed")}, 1) // by probes, which leave a connection
+		p := start(t, forward.Config{Endpoints: []string{f.URL}, Attempted: only(t, "completed")}, 1) // by probes, which leave an idle connection
 		if r, err := p.Classify(t.Context(), image); err != nil || r.Predictions[0] != "junco" {
 			t.Errorf("Classify = %+v, %v, want an answer", r, err)
 		}

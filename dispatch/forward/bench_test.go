@@ -10,8 +10,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// BenchmarkClassify is the way of an image of 100 KB to one of four replicas and back. The replicas, which read the
-// image and do nothing, share the process.
+// BenchmarkClassify sends an image of 100 KB to one of four replicas. The replicas, which read the image and do
+// nothing, share the process.
 func BenchmarkClassify(b *testing.B) {
 	var endpoints []string
 	for range 4 {

@@ -1,18 +1,18 @@
 package forward
 
-// load is how much of an endpoint's room is used.
+// load is the utilization of an endpoint.
 type load struct {
-	inFlight int    // images it has now from this pool
-	slots    int    // images it takes at a time
-	picked   uint64 // number of the pool's last pick that went to it; 0 before the first
+	inFlight int    // images in flight from this pool
+	slots    int    // images it accepts at a time
+	picked   uint64 // number of the pool's last pick that chose it; 0 before the first
 }
 
-// hasRoom reports whether the endpoint takes another image now.
+// hasRoom reports whether the endpoint has a free slot.
 func (l load) hasRoom() bool { return l.inFlight < l.slots }
 
-// before reports whether the next image goes to l rather than to o: the one with the smaller share of its slots in
-// use, and of two equals the one that was not picked for longer. An endpoint with 1 of 4 in use comes before one with
-// 1 of 2.
+// before reports whether the next image goes to l rather than to o: the endpoint with the smaller share of its slots
+// in use, or, if equal, the one that was picked less recently. An endpoint with 1 of 4 in use comes before one with 1
+// of 2.
 func (l load) before(o load) bool {
 	// l.inFlight/l.slots < o.inFlight/o.slots, without division
 	if a, b := l.inFlight*o.slots, o.inFlight*l.slots; a != b {

@@ -8,15 +8,15 @@ func TestBefore(t *testing.T) {
 		a, b load
 		want bool
 	}{
-		"fewer images":                        {load{1, 4, 9}, load{2, 4, 1}, true},
-		"more images":                         {load{2, 4, 1}, load{1, 4, 9}, false},
-		"smaller share of more slots":         {load{3, 16, 9}, load{1, 4, 1}, true},
-		"larger share of fewer slots":         {load{1, 4, 1}, load{3, 16, 9}, false},
-		"equal shares, not picked for longer": {load{2, 8, 3}, load{1, 4, 4}, true},
-		"equal shares, picked last":           {load{2, 8, 4}, load{1, 4, 3}, false},
-		"idle, never picked":                  {load{0, 1, 0}, load{0, 16, 1}, true},
-		"the same":                            {load{1, 2, 3}, load{1, 2, 3}, false},
-		"the largest claims":                  {load{2 * maxClaim, 2 * maxClaim, 1}, load{2*maxClaim - 1, 2 * maxClaim, 2}, false},
+		"fewer images":                       {load{1, 4, 9}, load{2, 4, 1}, true},
+		"more images":                        {load{2, 4, 1}, load{1, 4, 9}, false},
+		"smaller share of more slots":        {load{3, 16, 9}, load{1, 4, 1}, true},
+		"larger share of fewer slots":        {load{1, 4, 1}, load{3, 16, 9}, false},
+		"equal shares, picked less recently": {load{2, 8, 3}, load{1, 4, 4}, true},
+		"equal shares, picked last":          {load{2, 8, 4}, load{1, 4, 3}, false},
+		"idle, never picked":                 {load{0, 1, 0}, load{0, 16, 1}, true},
+		"the same":                           {load{1, 2, 3}, load{1, 2, 3}, false},
+		"the largest values":                 {load{2 * maxClaim, 2 * maxClaim, 1}, load{2*maxClaim - 1, 2 * maxClaim, 2}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// Classify sends the image to a replica and returns its answer, with Result.Replica set. Errors that blame the image
-// are the replica's own. The others say whether the image may have reached a replica: CodeFull and CodeUnavailable
-// mean no, CodeInternal yes. An image whose replica stops answering goes to another one within some seconds; see
-// Config.ProbeTimeout.
+// Classify sends the image to a replica and returns its result, with Result.Replica set. Errors caused by the image
+// are the replica's own. The codes of other errors show whether the image may have reached a replica: CodeFull and
+// CodeUnavailable mean no, CodeInternal means yes. If a replica stops responding, its images go to another one within
+// seconds; see Config.ProbeTimeout.
 func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 	var tried []string
 	var failure error
@@ -18,7 +18,7 @@ func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 		f, err := p.acquire(ctx, tried)
 		if err != nil {
 			if failure != nil && ctx.Err() == nil {
-				return resnet18cloud.Result{}, failure // says more than that no other is left
+				return resnet18cloud.Result{}, failure // more specific than the error that no other endpoint is left
 			}
 			return resnet18cloud.Result{}, err
 		}
@@ -29,17 +29,17 @@ func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 			return result, nil
 		}
 		p.cfg.Attempted(string(resnet18cloud.AsError(o.err).Code))
-		if !o.elsewhere {
+		if !o.retry {
 			return resnet18cloud.Result{}, o.err
 		}
 		tried = append(tried, f.endpoint.url)
-		failure = moreTelling(failure, o.err)
+		failure = worse(failure, o.err)
 	}
 	return resnet18cloud.Result{}, failure
 }
 
-// acquire takes a slot of the healthy endpoint with most room, and waits for one when all are taken. Endpoints in
-// tried are left out. It fails when no other is healthy. A flight must be released.
+// acquire takes a slot of the healthy endpoint with the most free slots, waiting for one if necessary. It skips
+// endpoints in tried. It returns an error if no other endpoint is healthy. The flight must be released.
 func (p *Pool) acquire(ctx context.Context, tried []string) (*flight, error) {
 	f := &flight{}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
@@ -62,7 +62,7 @@ func (p *Pool) acquire(ctx context.Context, tried []string) (*flight, error) {
 	}
 }
 
-// pick takes a slot for the flight if one is free. candidates counts the endpoints worth waiting for.
+// pick takes a slot for the flight if one is free. candidates is the number of endpoints worth waiting for.
 func (p *Pool) pick(f *flight, tried []string) (candidates int, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,16 +84,16 @@ func (p *Pool) pick(f *flight, tried []string) (candidates int, changed <-chan s
 	return candidates, p.changed
 }
 
-// release gives the flight's slot back and notes what its end tells about the endpoint.
+// release returns the flight's slot and applies the outcome to the endpoint's health.
 func (p *Pool) release(ctx context.Context, f *flight, o outcome) {
 	f.cancel(nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := f.endpoint
 	e.remove(f)
-	p.observe(ctx, e, o.tells, o.err)
+	p.observe(ctx, e, o.event, o.err)
 	if len(e.flights) == 0 && p.leaving[e.url] == e {
-		e.wake() // its watch has ended
+		e.wake() // stops watching it
 	}
 	p.announce()
 }

@@ -1,67 +1,51 @@
 package forward
 
 import (
+	"cmp"
 	"log/slog"
 	"time"
 )
 
-// Config says where the replicas are and how long to wait for them. The zero value is usable: a pool without
-// endpoints, which SetEndpoints adds.
+// Config configures a [Pool]. The zero value is usable: a pool without endpoints, which SetEndpoints adds.
 type Config struct {
-	// Endpoints are the base URLs of replicas, such as http://10.0.0.7:5000. With dns+http:// the host name
-	// is looked up every ResolveInterval and each of its addresses is an endpoint: give a headless Service.
+	// Endpoints are the base URLs of replicas, such as http://10.0.0.7:5000. With dns+http:// the host name is
+	// resolved every ResolveInterval and each of its addresses is an endpoint; use it with a headless Service.
 	Endpoints []string
-	// Attempts is how many replicas are tried for one image before Classify gives up. Zero means 3.
+	// Attempts is the maximum number of replicas to try for one image. Zero means 3.
 	Attempts int
-	// AttemptTimeout bounds one attempt: connecting, sending, waiting in the replica and reading the answer.
-	// Zero means 30 s.
+	// AttemptTimeout limits one attempt: connecting, sending, waiting in the replica and reading the response. Zero
+	// means 30 s.
 	AttemptTimeout time.Duration
-	// Slots is how many images to send at a time to a replica whose /info does not say. Zero means 4.
+	// Slots is how many images to send at a time to a replica whose /info does not report it. Zero means 4.
 	Slots int
-	// ProbeInterval is the time between two probes of a healthy endpoint. Zero means 1 s. An unhealthy endpoint
-	// is probed after 0.1 s, then at doubling intervals up to MaxBackoff.
+	// ProbeInterval is the time between two probes of a healthy endpoint. Zero means 1 s. An unhealthy endpoint is
+	// probed after 0.1 s, then at doubling intervals up to MaxBackoff.
 	ProbeInterval time.Duration
-	// ProbeTimeout bounds one probe. An endpoint that misses two probes in a row counts as hung, and its images
-	// go to others: a replica that stops answering is found within ProbeInterval + 2 * ProbeTimeout. Zero means 1 s.
+	// ProbeTimeout limits one probe. An endpoint that misses two probes in a row counts as hung, and its images go to
+	// others: a replica that stops responding is detected within ProbeInterval + 2 * ProbeTimeout. Zero means 1 s.
 	ProbeTimeout time.Duration
-	// MaxBackoff is the longest time between two probes of an unhealthy endpoint. Zero means 5 s.
+	// MaxBackoff is the maximum time between two probes of an unhealthy endpoint. Zero means 5 s.
 	MaxBackoff time.Duration
 	// ResolveInterval is the time between two DNS lookups. Zero means 5 s.
 	ResolveInterval time.Duration
-	// Attempted, when not nil, is told how each attempt ended: "completed", or the error's code. It must be
-	// quick and safe for concurrent use.
+	// Attempted, if not nil, is called after each attempt with "completed" or the error's code. It must be fast and
+	// safe for concurrent use.
 	Attempted func(outcome string)
-	// Log receives changes: endpoints that are added or removed, become unhealthy or healthy. Nil discards it.
+	// Log receives changes: endpoints that are added or removed, become unhealthy or healthy. Nil discards them.
 	Log *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
-	if c.Attempts == 0 {
-		c.Attempts = 3
-	}
-	if c.AttemptTimeout == 0 {
-		c.AttemptTimeout = 30 * time.Second
-	}
-	if c.Slots == 0 {
-		c.Slots = 4
-	}
-	if c.ProbeInterval == 0 {
-		c.ProbeInterval = time.Second
-	}
-	if c.ProbeTimeout == 0 {
-		c.ProbeTimeout = time.Second
-	}
-	if c.MaxBackoff == 0 {
-		c.MaxBackoff = 5 * time.Second
-	}
-	if c.ResolveInterval == 0 {
-		c.ResolveInterval = 5 * time.Second
-	}
+	c.Attempts = cmp.Or(c.Attempts, 3)
+	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 30*time.Second)
+	c.Slots = cmp.Or(c.Slots, 4)
+	c.ProbeInterval = cmp.Or(c.ProbeInterval, time.Second)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, time.Second)
+	c.MaxBackoff = cmp.Or(c.MaxBackoff, 5*time.Second)
+	c.ResolveInterval = cmp.Or(c.ResolveInterval, 5*time.Second)
 	if c.Attempted == nil {
 		c.Attempted = func(string) {}
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c
 }

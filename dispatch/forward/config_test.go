@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestDefaults holds what the comments of Config promise.
+// TestDefaults checks the defaults documented in Config.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := Config{}.withDefaults()

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// bodyBytes is what a connection to a replica reads of a body before it writes: most images leave in one write.
+// bodyBytes is how much of a body is read before it is written to the connection: most images are sent in one write.
 const bodyBytes = 128 << 10
 
 var bodyBuffers = sync.Pool{New: func() any { return new([bodyBytes]byte) }}
 
-// conn is a connection to a replica. net/http hands request bodies to ReadFrom; that of a TCP connection would copy them
-// through 32 KiB, newly allocated.
+// conn is a connection to a replica. net/http passes request bodies to ReadFrom; that of a TCP connection would copy
+// them through a newly allocated 32 KiB buffer.
 type conn struct{ net.Conn }
 
 // ReadFrom implements io.ReaderFrom.

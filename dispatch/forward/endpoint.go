@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// endpoint is one replica as the pool sees it.
+// endpoint is one replica in the pool.
 type endpoint struct {
-	url   string
-	from  string        // the configured endpoint it came from
-	nudge chan struct{} // has an element when health.next has changed, or the endpoint may have ended
+	url     string
+	from    string        // the configured endpoint it was resolved from
+	changed chan struct{} // receives a value if health.next has changed or the endpoint may have to be removed
 
 	// guarded by pool.mu
 	health  health
@@ -18,14 +18,14 @@ type endpoint struct {
 	flights []*flight // images in flight, load.inFlight of them
 }
 
-// add counts the flight in.
+// add adds a flight.
 func (e *endpoint) add(f *flight) {
 	f.endpoint, f.index, f.takesBody = e, len(e.flights), e.info.takesBody()
 	e.flights = append(e.flights, f)
 	e.load.inFlight = len(e.flights)
 }
 
-// remove counts the flight out.
+// remove removes a flight.
 func (e *endpoint) remove(f *flight) {
 	last := len(e.flights) - 1
 	e.flights[f.index] = e.flights[last]
@@ -35,16 +35,17 @@ func (e *endpoint) remove(f *flight) {
 	e.load.inFlight = last
 }
 
-// wake has the endpoint's watch look at the present state.
+// wake makes the endpoint's watch check the current state.
 func (e *endpoint) wake() {
 	select {
-	case e.nudge <- struct{}{}:
-	default: // it has not yet looked at the last change; it will see both
+	case e.changed <- struct{}{}:
+	default: // it has not yet seen the previous change; it will see both
 	}
 }
 
-// watch probes the endpoint whenever its health says so. It returns when ctx ends, or the endpoint has left the pool
-// and has no image any more: one that leaves keeps its images, and is watched as long, since it may hang.
+// watch probes the endpoint whenever its health requires it. It returns when ctx ends, or when the endpoint has been
+// removed from the pool and has no images in flight: a removed endpoint keeps its images, and is watched until then
+// because it may hang.
 func (p *Pool) watch(ctx context.Context, e *endpoint) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -57,7 +58,7 @@ func (p *Pool) watch(ctx context.Context, e *endpoint) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-e.nudge:
+		case <-e.changed:
 			continue
 		case <-timer.C:
 		}
@@ -69,7 +70,7 @@ func (p *Pool) watch(ctx context.Context, e *endpoint) {
 	}
 }
 
-// nextProbe returns when to probe the endpoint, or that its watch has ended.
+// nextProbe returns the time of the next probe, or that watching has ended.
 func (p *Pool) nextProbe(e *endpoint) (next time.Time, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +81,7 @@ func (p *Pool) nextProbe(e *endpoint) (next time.Time, ended bool) {
 	return e.health.next, false
 }
 
-// probed notes the outcome of a probe.
+// probed applies the result of a probe.
 func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +98,7 @@ func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
 	p.observe(ctx, e, probeEvent(err), err)
 }
 
-// observe applies an event to the endpoint's health and does what follows from it. The caller holds mu.
+// observe applies an event to the endpoint's health and acts on the change. The caller holds mu.
 func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem error) {
 	before, pace := e.health, p.pace
 	pace.busy = len(e.flights) > 0
@@ -117,7 +118,7 @@ func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem
 		p.cfg.Log.InfoContext(ctx, "endpoint healthy", "endpoint", e.url, "slots", e.load.slots, "warning", e.info.Warning)
 	}
 	if before.healthy != e.health.healthy {
-		p.announce() // also those who wait for this one's room must look for another
+		p.announce() // callers waiting for this endpoint's slots must look for another
 		p.describe()
 	}
 	if before.next != e.health.next {
@@ -125,7 +126,7 @@ func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem
 	}
 }
 
-// cancelFlights ends the attempts in flight, so that their images go elsewhere, and returns how many there were.
+// cancelFlights cancels the attempts in flight, so that their images go retry, and returns their number.
 func (e *endpoint) cancelFlights() int {
 	for _, f := range e.flights {
 		f.cancel(&hungError{e.url, e.health.problem})

@@ -1,6 +1,6 @@
 package forward
 
-// Leaving is how many endpoints are watched although they were removed.
+// Leaving returns the number of removed endpoints that are still watched.
 func (p *Pool) Leaving() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

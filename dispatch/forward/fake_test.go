@@ -17,14 +17,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// fake is a replica whose behaviour a test decides: what a real one does only when it is broken.
+// fake is a replica whose behavior is set by the test, for behavior that a real one has only when it is broken.
 type fake struct {
 	*httptest.Server
-	info    string // body of /info; empty: 404, as the prototype's replica
+	info    string // body of /info; if empty, /info is 404, as in the prototype's replica
 	ready   atomic.Pointer[http.HandlerFunc]
 	predict atomic.Pointer[http.HandlerFunc]
-	images  atomic.Int32  // asked to classify
-	probes  chan struct{} // an element for each answered GET /info, up to 1000
+	images  atomic.Int32  // requests to classify
+	probes  chan struct{} // receives a value for each answered GET /info, up to 1000
 }
 
 func newFake(t testing.TB, info string, predict http.HandlerFunc) *fake {
@@ -64,12 +64,12 @@ func newFake(t testing.TB, info string, predict http.HandlerFunc) *fake {
 
 type requestsKey struct{}
 
-// requests is how many requests have come on the connection of this one.
+// requests returns how many requests have been received on the connection of r.
 func (*fake) requests(r *http.Request) int {
 	return int(r.Context().Value(requestsKey{}).(*atomic.Int32).Load())
 }
 
-// prototype answers as the Python replica does: three fields, by the form's file.
+// prototype responds like the Python replica: three fields, image in a form.
 func prototype(w http.ResponseWriter, r *http.Request) {
 	file, header, err := r.FormFile("image")
 	if err != nil {
@@ -82,7 +82,7 @@ func prototype(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// ours answers as our replicas do: the image is the body, its name in the query.
+// ours responds like our replicas: the image is the body, its name is in the query.
 func ours(w http.ResponseWriter, r *http.Request) {
 	content, _ := io.ReadAll(r.Body)
 	_ = json.NewEncoder(w).Encode(map[string]any{
@@ -98,10 +98,10 @@ func answers(status int, body string) http.HandlerFunc {
 	}
 }
 
-// hangUp drops the connection without an answer, as a replica that dies.
+// hangUp closes the connection without a response, like a replica that dies.
 func hangUp(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 
-// start runs a pool on the endpoints until the test's end, and waits until healthy of them are.
+// start runs a pool on the endpoints until the end of the test, and waits until the given number of them is healthy.
 func start(t testing.TB, cfg forward.Config, healthy int) *forward.Pool {
 	t.Helper()
 	p, err := forward.New(cfg)
@@ -121,7 +121,7 @@ func start(t testing.TB, cfg forward.Config, healthy int) *forward.Pool {
 	return p
 }
 
-// waitFor looks again and again until the condition holds, for what no event announces.
+// waitFor polls until the condition is true, for changes without an event.
 func waitFor(t *testing.T, p *forward.Pool, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(time.Millisecond) {
@@ -140,7 +140,7 @@ func only(t *testing.T, want string) func(string) {
 	}
 }
 
-// waitHealthy waits until so many endpoints are healthy.
+// waitHealthy waits until the given number of endpoints is healthy.
 func waitHealthy(t testing.TB, p *forward.Pool, want int) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
@@ -166,7 +166,7 @@ func waitHealthy(t testing.TB, p *forward.Pool, want int) {
 // image has a name that needs escaping.
 var image = resnet18cloud.Image{Name: `a "quoted" name.jpg`, Bytes: []byte("junco")}
 
-// prototypeOrOurs is the handler that goes with the body of /info.
+// prototypeOrOurs returns the handler that matches the body of /info.
 func prototypeOrOurs(info string) http.HandlerFunc {
 	if info == "" {
 		return prototype

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestHealth tells stories of an endpoint: what happens when, and what is known after it. Times are milliseconds since
-// the start; the interval is 1 s and the longest backoff 5 s.
+// TestHealth runs sequences of events at an endpoint and checks the state after each. Times are milliseconds since
+// the start; the interval is 1 s and the maximum backoff 5 s.
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	type state struct {
@@ -43,7 +43,7 @@ func TestHealth(t *testing.T) {
 			{16300, probeSucceeded, false, up(17300)},
 			{17300, probeFailed, false, down(17400, "#9")},
 		},
-		"a busy replica may miss one probe, and is probed again at once": {
+		"a busy replica may miss one probe, and is probed again immediately": {
 			{0, probeSucceeded, false, up(1000)},
 			{2000, probeUnanswered, true, up(2000)},
 			{2100, probeSucceeded, true, up(3100)},
@@ -109,7 +109,7 @@ func TestHealth(t *testing.T) {
 			{102, attemptStopped, true, up(1101)},
 			{103, attemptFailed, true, down(303, "#4")},
 		},
-		"a refusal for want of room is neither an error nor a success": {
+		"a rejection because it is full is neither an error nor a success": {
 			{0, probeSucceeded, false, up(1000)},
 			{1, attemptFailed, true, up(1000)},
 			{2, attemptFailed, true, up(1000)},
@@ -126,7 +126,7 @@ func TestHealth(t *testing.T) {
 			{55, attemptAnswered, false, down(150, "#1")},
 			{150, probeSucceeded, false, up(1150)},
 		},
-		"a replica that answers probes but no image gets ever less of them": {
+		"a replica that answers probes but no images gets fewer and fewer of them": {
 			{0, probeSucceeded, false, up(1000)},
 			{0, attemptBroken, false, down(100, "#1")},
 			{100, probeSucceeded, false, up(1100)},
@@ -134,10 +134,10 @@ func TestHealth(t *testing.T) {
 			{300, probeSucceeded, false, up(1300)},
 			{300, attemptBroken, false, down(700, "#5")},
 			{700, probeSucceeded, false, up(1700)},
-			{700, attemptAnswered, false, up(1700)}, // proven
+			{700, attemptAnswered, false, up(1700)}, // the replica has recovered
 			{800, attemptBroken, false, down(900, "#8")},
 		},
-		"images that were taken away count as failures": {
+		"cancelled images count as failures": {
 			{0, probeSucceeded, false, up(1000)},
 			{2000, probeUnanswered, true, up(2000)},
 			{3000, probeUnanswered, true, hung(3100, "#2")},
@@ -145,7 +145,7 @@ func TestHealth(t *testing.T) {
 			{3200, probeSucceeded, false, up(4200)},
 			{3200, attemptBroken, false, down(3400, "#5")},
 		},
-		"an attempt that its caller ends tells nothing": {
+		"an attempt cancelled by its caller is ignored": {
 			{0, probeSucceeded, false, up(1000)},
 			{2000, probeUnanswered, true, up(2000)},
 			{2000, nothing, true, up(2000)},
@@ -170,8 +170,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHungIsFoundWithinThreeSeconds holds the bound that Config.ProbeTimeout names, with the defaults: the replica
-// stops right after a probe.
+// TestHungIsFoundWithinThreeSeconds checks the limit documented at Config.ProbeTimeout, with the defaults: the
+// replica stops right after a probe.
 func TestHungIsFoundWithinThreeSeconds(t *testing.T) {
 	t.Parallel()
 	cfg := Config{}.withDefaults()

@@ -12,11 +12,11 @@ type info struct {
 }
 
 const (
-	maxClaim     = 1024 // images; workers or waiting places of one replica
-	maxInfoBytes = 256  // of one text in /info
+	maxClaim     = 1024 // maximum number of workers or queue places of one replica
+	maxInfoBytes = 256  // maximum length of a string in /info
 )
 
-// bounded limits what a replica may claim.
+// bounded limits the values that a replica may report.
 func (i info) bounded() info {
 	i.Weights, i.Precision, i.Warning = clip(i.Weights, maxInfoBytes), clip(i.Precision, maxInfoBytes), clip(i.Warning, maxInfoBytes)
 	i.Concurrency = min(max(i.Concurrency, 0), maxClaim)
@@ -24,10 +24,10 @@ func (i info) bounded() info {
 	return i
 }
 
-// slots is how many images to send to the replica at a time; fallback when it does not say. One image waits for each
-// worker, as the workers may finish together, and an answer and the next image need time to travel. The rest of the
-// replica's waiting places stay empty: an image that waits in the dispatcher can still go to the replica that is
-// free first. 8 workers and 16 places give 16 slots, 8 workers and 1 place give 9.
+// slots returns how many images to send to the replica at a time, or fallback if the replica does not report it. One
+// image may wait for each worker, because the workers may finish together, and a response and the next image take
+// time to travel. The rest of the replica's queue stays empty: an image that waits in the dispatcher can still go to
+// whichever replica is free first. 8 workers and a queue of 16 give 16 slots, 8 workers and a queue of 1 give 9.
 func (i info) slots(fallback int) int {
 	if i.Concurrency == 0 {
 		return fallback
@@ -35,11 +35,11 @@ func (i info) slots(fallback int) int {
 	return i.Concurrency + min(i.Queue, i.Concurrency)
 }
 
-// takesBody reports whether the replica takes an image as the body of a request. Others get it in a form, as the
-// prototype's replica.
+// takesBody reports whether the replica accepts an image as the request body. Others, such as the prototype's
+// replica, receive a form.
 func (i info) takesBody() bool { return i.Concurrency > 0 }
 
-// clip shortens s to at most n bytes, at the border of a character.
+// clip shortens s to at most n bytes, at a character boundary.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s

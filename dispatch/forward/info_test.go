@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestSlots holds how many images a replica gets for what it says in /info.
+// TestSlots checks how many images a replica gets depending on its /info.
 func TestSlots(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -17,7 +17,7 @@ func TestSlots(t *testing.T) {
 		{info{Concurrency: 8, Queue: 16}, 16},
 		{info{Concurrency: 8, Queue: 1}, 9},
 		{info{Concurrency: 1}, 1},
-		{info{}, 7}, // says nothing
+		{info{}, 7}, // reports nothing
 		{info{Queue: 16}, 7},
 		{info{Concurrency: 2, Queue: -100}, 2},
 		{info{Concurrency: -3, Queue: 100}, 7},

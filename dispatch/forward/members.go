@@ -8,13 +8,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
-// reconcile starts to watch endpoints that are new, and lets those go that are no longer wanted.
+// reconcile starts watching new endpoints, and removes those that are no longer configured.
 func (p *Pool) reconcile(ctx context.Context, watches *errgroup.Group) {
 	wanted := map[string]bool{}
 	for _, configured := range p.Configured() {
 		urls, err := dnsurl.Resolve(ctx, nil, configured)
 		if err != nil {
-			// A name server that is down says nothing about replicas: keep those that are known.
+			// A DNS failure says nothing about the replicas: keep the known ones.
 			if ctx.Err() == nil {
 				p.cfg.Log.WarnContext(ctx, "endpoint not resolved", "endpoint", configured, "error", err)
 			}
@@ -39,7 +39,8 @@ func (p *Pool) reconcile(ctx context.Context, watches *errgroup.Group) {
 	p.announce()
 }
 
-// addEndpoint starts to watch the endpoint unless it is watched. One that is just leaving comes back with its images.
+// addEndpoint starts watching the endpoint unless it is watched already. An endpoint that is leaving returns with its
+// images.
 func (p *Pool) addEndpoint(ctx context.Context, watches *errgroup.Group, u, from string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,13 +52,13 @@ func (p *Pool) addEndpoint(ctx context.Context, watches *errgroup.Group, u, from
 		delete(p.leaving, u)
 		e.from = from
 	} else {
-		e = &endpoint{url: u, from: from, nudge: make(chan struct{}, 1)}
+		e = &endpoint{url: u, from: from, changed: make(chan struct{}, 1)}
 		watches.Go(func() error { p.watch(ctx, e); return nil })
 	}
 	p.endpoints[u] = e
 }
 
-// resolvedFrom lists the endpoints that a name gave when it was last resolved.
+// resolvedFrom returns the endpoints from the last resolution of a name.
 func (p *Pool) resolvedFrom(configured string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -17,12 +17,12 @@ import (
 
 const address = "http://replica:5000"
 
-// refused is what the HTTP client returns when nobody listens.
+// refused is the HTTP client's error if no process listens.
 func refused() error {
 	return &url.Error{Op: "Post", URL: address, Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}
 }
 
-// TestInterruption holds who is to blame when an attempt ends without an answer.
+// TestInterruption checks the outcome of attempts that end without a response.
 func TestInterruption(t *testing.T) {
 	t.Parallel()
 	withdrawn := errors.New("withdrawn")
@@ -30,23 +30,23 @@ func TestInterruption(t *testing.T) {
 		interruption
 		code    resnet18cloud.Code
 		message string
-		tells   eventKind
+		event   eventKind
 	}{
 		"not reachable": {interruption{err: refused()}, resnet18cloud.CodeUnavailable, "is not reachable", attemptBroken},
-		"connection broken, and the repetition refused": {interruption{err: refused(), sent: true},
-			resnet18cloud.CodeInternal, "closed the connection before it answered", attemptBroken},
+		"connection broken, and the retry refused": {interruption{err: refused(), sent: true},
+			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"connection broken": {interruption{err: &url.Error{Op: "Post", URL: address, Err: io.EOF}, sent: true},
-			resnet18cloud.CodeInternal, "closed the connection before it answered", attemptBroken},
+			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"connection broken before anything was sent": {interruption{err: io.ErrUnexpectedEOF},
-			resnet18cloud.CodeInternal, "closed the connection before it answered", attemptBroken},
+			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"connection reset": {interruption{err: &net.OpError{Op: "read", Err: syscall.ECONNRESET}},
-			resnet18cloud.CodeInternal, "closed the connection before it answered", attemptBroken},
+			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"timeout": {interruption{err: context.Canceled, attempt: errAttemptTimeout, timeout: 30 * time.Second},
-			resnet18cloud.CodeInternal, "did not answer within 30s", attemptBroken},
+			resnet18cloud.CodeInternal, "did not respond within 30s", attemptBroken},
 		"timeout while connecting": {interruption{err: refused(), attempt: errAttemptTimeout, timeout: time.Second},
-			resnet18cloud.CodeInternal, "did not answer within 1s", attemptBroken},
+			resnet18cloud.CodeInternal, "did not respond within 1s", attemptBroken},
 		"replica hangs": {interruption{err: context.Canceled, attempt: &hungError{address, "no answer"}, sent: true},
-			resnet18cloud.CodeInternal, "stopped answering", attemptStopped},
+			resnet18cloud.CodeInternal, "stopped responding", attemptStopped},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,8 +56,8 @@ func TestInterruption(t *testing.T) {
 			if !ok || e.Code != test.code || e.Message != "Replica "+address+" "+test.message {
 				t.Errorf("error %v, want %s: Replica %s %s", o.err, test.code, address, test.message)
 			}
-			if o.tells != test.tells || !o.elsewhere {
-				t.Errorf("tells %d, elsewhere %t, want %d, true", o.tells, o.elsewhere, test.tells)
+			if o.event != test.event || !o.retry {
+				t.Errorf("tells %d, retry %t, want %d, true", o.event, o.retry, test.event)
 			}
 		})
 		t.Run(name+", and the caller has left", func(t *testing.T) {
@@ -83,8 +83,8 @@ func TestCausesStayVisible(t *testing.T) {
 	}
 }
 
-// TestReply holds what each answer means: who is to blame, whether another replica is tried, what the endpoint is
-// known for afterwards.
+// TestReply checks the outcome of each response: its cause, whether another replica is tried, and the event for the
+// endpoint's health.
 func TestReply(t *testing.T) {
 	t.Parallel()
 	type blame int
@@ -100,28 +100,28 @@ func TestReply(t *testing.T) {
 		code    resnet18cloud.Code
 		message string
 	}{
-		"broken image":     {422, `{"error":"Not a decodable image"}`, image, resnet18cloud.CodeUndecodable, "Not a decodable image"},
-		"bomb":             {413, `{"error":"Too many pixels"}`, image, resnet18cloud.CodeTooLarge, "Too many pixels"},
-		"format":           {415, ``, image, resnet18cloud.CodeUnsupported, "Replica http://replica:5000 answered 415 Unsupported Media Type"},
-		"no image":         {400, `{"error":"No image"}`, image, resnet18cloud.CodeInvalid, "No image"},
-		"name too long":    {414, ``, image, resnet18cloud.CodeInvalid, "Replica http://replica:5000 answered 414 Request URI Too Long"},
-		"full":             {503, `{"error":"Queue is full"}`, moment, resnet18cloud.CodeFull, "Queue is full"},
-		"too many":         {429, ``, moment, resnet18cloud.CodeFull, "Replica http://replica:5000 answered 429 Too Many Requests"},
-		"slow connection":  {408, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 408 Request Timeout"},
-		"crash":            {500, `oops`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 500 Internal Server Error"},
-		"crash with words": {500, `{"error":"Internal error"}`, replica, resnet18cloud.CodeInternal, "Internal error"},
-		"no words":         {500, `{"hint":"h"}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 500 Internal Server Error"},
-		"bad gateway":      {502, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 502 Bad Gateway"},
-		"gateway timeout":  {504, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 504 Gateway Timeout"},
-		"wrong place":      {404, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 404 Not Found"},
-		"wrong method":     {405, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 405 Method Not Allowed"},
-		"no password":      {401, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 401 Unauthorized"},
-		"not allowed":      {403, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 403 Forbidden"},
-		"moved":            {307, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 307 Temporary Redirect"},
-		"no content":       {204, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 answered 204 No Content"},
-		"not JSON":         {200, `<html>`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
-		"no labels":        {200, `{}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
-		"cut short":        {200, `{"predictions":["junco"`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"broken image":         {422, `{"error":"Not a decodable image"}`, image, resnet18cloud.CodeUndecodable, "Not a decodable image"},
+		"bomb":                 {413, `{"error":"Too many pixels"}`, image, resnet18cloud.CodeTooLarge, "Too many pixels"},
+		"format":               {415, ``, image, resnet18cloud.CodeUnsupported, "Replica http://replica:5000 returned status 415 Unsupported Media Type"},
+		"no image":             {400, `{"error":"No image"}`, image, resnet18cloud.CodeInvalid, "No image"},
+		"name too long":        {414, ``, image, resnet18cloud.CodeInvalid, "Replica http://replica:5000 returned status 414 Request URI Too Long"},
+		"full":                 {503, `{"error":"Queue is full"}`, moment, resnet18cloud.CodeFull, "Queue is full"},
+		"too many":             {429, ``, moment, resnet18cloud.CodeFull, "Replica http://replica:5000 returned status 429 Too Many Requests"},
+		"slow connection":      {408, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 408 Request Timeout"},
+		"crash":                {500, `oops`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
+		"crash with a message": {500, `{"error":"Internal error"}`, replica, resnet18cloud.CodeInternal, "Internal error"},
+		"no words":             {500, `{"hint":"h"}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
+		"bad gateway":          {502, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 502 Bad Gateway"},
+		"gateway timeout":      {504, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 504 Gateway Timeout"},
+		"wrong place":          {404, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 404 Not Found"},
+		"wrong method":         {405, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 405 Method Not Allowed"},
+		"no password":          {401, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 401 Unauthorized"},
+		"not allowed":          {403, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 403 Forbidden"},
+		"moved":                {307, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 307 Temporary Redirect"},
+		"no content":           {204, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 204 No Content"},
+		"not JSON":             {200, `<html>`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"no labels":            {200, `{}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"cut short":            {200, `{"predictions":["junco"`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
 	}
 	tells := map[blame]eventKind{image: attemptAnswered, moment: attemptRejected, replica: attemptFailed}
 	for name, test := range tests {
@@ -132,8 +132,8 @@ func TestReply(t *testing.T) {
 			if !ok || e.Code != test.code || e.Message != test.message || len(result.Predictions) != 0 {
 				t.Fatalf("outcome %+v, %v, want %s: %s", result, o.err, test.code, test.message)
 			}
-			if o.tells != tells[test.blame] || o.elsewhere != (test.blame != image) {
-				t.Errorf("tells %d, elsewhere %t, want %d, %t", o.tells, o.elsewhere, tells[test.blame], test.blame != image)
+			if o.event != tells[test.blame] || o.retry != (test.blame != image) {
+				t.Errorf("tells %d, retry %t, want %d, %t", o.event, o.retry, tells[test.blame], test.blame != image)
 			}
 			want := time.Duration(0)
 			if test.blame == moment {
@@ -149,12 +149,12 @@ func TestReply(t *testing.T) {
 func TestReplyWithResult(t *testing.T) {
 	t.Parallel()
 	result, o := reply{200, "", []byte(`{"predictions":["junco"],"inference_time":0.5}`)}.outcome(address, time.Now())
-	if want := (outcome{tells: attemptAnswered}); o != want || result.Predictions[0] != "junco" || result.InferenceTime != 0.5 {
+	if want := (outcome{event: attemptAnswered}); o != want || result.Predictions[0] != "junco" || result.InferenceTime != 0.5 {
 		t.Errorf("outcome %+v, %+v, want junco and %+v", result, o, want)
 	}
 }
 
-// TestReplicasTextsAreBounded holds that a replica cannot make an error longer than a sentence or two.
+// TestReplicasTextsAreBounded checks that a replica cannot make error messages too long.
 func TestReplicasTextsAreBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 513)
@@ -185,8 +185,8 @@ func TestParseRetryAfter(t *testing.T) {
 	}
 }
 
-// TestMoreTelling holds which failure is reported of two, in either order.
-func TestMoreTelling(t *testing.T) {
+// TestWorse checks which of two failures is reported, in either order.
+func TestWorse(t *testing.T) {
 	t.Parallel()
 	failure := func(code resnet18cloud.Code, after time.Duration) error {
 		return &resnet18cloud.Error{Code: code, RetryAfter: after}
@@ -195,31 +195,31 @@ func TestMoreTelling(t *testing.T) {
 	full, soon, late := failure(resnet18cloud.CodeFull, 0), failure(resnet18cloud.CodeFull, 1), failure(resnet18cloud.CodeFull, 2)
 	gone := failure(resnet18cloud.CodeUnavailable, 0)
 	for name, test := range map[string]struct{ more, less error }{
-		"one had the image, the other no room":         {had, soon},
-		"one had the image, the other is gone":         {had, gone},
-		"one has no room, the other is gone":           {full, gone},
-		"one says sooner":                              {soon, late},
-		"one says when, the other does not":            {late, full},
-		"the first attempt has nothing to be put over": {gone, nil},
+		"one received the image, the other is full":        {had, soon},
+		"one received the image, the other is unreachable": {had, gone},
+		"one is full, the other is unreachable":            {full, gone},
+		"one has a shorter retry time":                     {soon, late},
+		"only one has a retry time":                        {late, full},
+		"first attempt":                                    {gone, nil},
 	} {
 		if test.less != nil {
-			if got := moreTelling(test.more, test.less); got != test.more {
+			if got := worse(test.more, test.less); got != test.more {
 				t.Errorf("%s: the other one is reported", name)
 			}
 		}
-		if got := moreTelling(test.less, test.more); got != test.more {
+		if got := worse(test.less, test.more); got != test.more {
 			t.Errorf("%s, in the other order: the other one is reported", name)
 		}
 	}
 	for _, code := range []resnet18cloud.Code{resnet18cloud.CodeInternal, resnet18cloud.CodeFull, resnet18cloud.CodeUnavailable} {
 		first, second := failure(code, 1), failure(code, 1)
-		if moreTelling(first, second) != first {
+		if worse(first, second) != first {
 			t.Errorf("of two that are %s the second is reported", code)
 		}
 	}
 }
 
-// FuzzReply holds that whatever a replica answers becomes a result with labels or an error within bounds.
+// FuzzReply checks that any response of a replica becomes a result with labels or an error within limits.
 func FuzzReply(f *testing.F) {
 	f.Add(200, "", []byte(`{"predictions":["junco"],"timing":{"decode":0.01}}`))
 	f.Add(503, "3", []byte(`{"error":"Queue is full","retry_after":2.5}`))
@@ -227,7 +227,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, retryAfter string, body []byte) {
 		result, o := reply{status, retryAfter, body}.outcome(address, time.Now())
 		if o.err == nil {
-			if len(result.Predictions) == 0 || o.elsewhere || o.tells != attemptAnswered {
+			if len(result.Predictions) == 0 || o.retry || o.event != attemptAnswered {
 				t.Errorf("result %+v, outcome %+v", result, o)
 			}
 			return
@@ -236,7 +236,7 @@ func FuzzReply(f *testing.F) {
 		if !ok || e.Message == "" || len(e.Message) > 512 || len(e.Hint) > 512 || e.RetryAfter < 0 || e.RetryAfter > time.Minute {
 			t.Errorf("error %+v is out of bounds", o.err)
 		}
-		if o.tells == nothing || o.elsewhere == (o.tells == attemptAnswered) {
+		if o.event == nothing || o.retry == (o.event == attemptAnswered) {
 			t.Errorf("outcome %+v", o)
 		}
 	})

@@ -6,12 +6,11 @@ import (
 	"sync"
 )
 
-// payload is the body of an attempt: the image, and around it the bytes of a form where one is needed, none of which
-// are copied. HTTP's transport reads it from a goroutine of its own, again from the start when it repeats a request on
-// another connection, and possibly still when the attempt has ended; close stops that, because the image belongs to
-// the caller.
+// payload is the body of an attempt: the image, and the surrounding form if one is needed, without copying either.
+// The HTTP transport reads it in its own goroutine, again from the start if it retries a request on another
+// connection, and possibly after the attempt has ended; close prevents that, because the image belongs to the caller.
 type payload struct {
-	parts [3][]byte // sent in this order; set before the first reader is made
+	parts [3][]byte // sent in this order; set before the first reader is created
 
 	mu     sync.Mutex
 	sent   bool // guarded by mu: some of it was read
@@ -20,7 +19,7 @@ type payload struct {
 
 var errPayloadClosed = errors.New("attempt has ended")
 
-// size is the number of bytes.
+// size returns the number of bytes.
 func (p *payload) size() int64 {
 	n := 0
 	for _, part := range p.parts {
@@ -32,7 +31,7 @@ func (p *payload) size() int64 {
 // reader returns a body that starts at the first byte.
 func (p *payload) reader() io.ReadCloser { return &payloadReader{payload: p} }
 
-// close makes all readers fail. When it has returned, none of them touches the image.
+// close makes all readers fail. After it returns, none of them accesses the image.
 func (p *payload) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +45,7 @@ func (p *payload) wasSent() bool {
 	return p.sent
 }
 
-// payloadReader is one reading of a payload.
+// payloadReader is one reader of a payload.
 type payloadReader struct {
 	payload  *payload
 	part, at int // next byte

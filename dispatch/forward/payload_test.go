@@ -21,7 +21,7 @@ func TestPayload(t *testing.T) {
 		if p.size() != int64(len(want)) {
 			t.Errorf("%s: size %d, want %d", name, p.size(), len(want))
 		}
-		for range 2 { // as when the transport repeats a request
+		for range 2 { // as if the transport retried a request
 			if err := iotest.TestReader(p.reader(), want); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -29,7 +29,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// TestPayloadIsNotReadOnceClosed holds that an image's bytes are the caller's again when the attempt has ended.
+// TestPayloadIsNotReadOnceClosed checks that an image's bytes are not accessed after the attempt has ended.
 func TestPayloadIsNotReadOnceClosed(t *testing.T) {
 	t.Parallel()
 	p := &payload{parts: [3][]byte{[]byte("image")}}

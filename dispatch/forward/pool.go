@@ -1,11 +1,11 @@
-// Package forward sends images to replicas. It keeps a pool of endpoints, from a list or from DNS, asks each
-// how many images it takes at a time, sends to the one with most room, tries another when one fails, and
-// leaves unhealthy ones alone until they answer again. The one thing to know: a [Pool] is a
-// [resnet18cloud.Classifier], so its caller need not know that replicas exist.
+// Package forward sends images to replicas. It keeps a pool of endpoints, from a list or from DNS, learns how many
+// images each accepts at a time, sends to the endpoint with the most free slots, tries another one if it fails, and
+// skips unhealthy endpoints until they respond again. A [Pool] is a [resnet18cloud.Classifier], so its caller need
+// not know about replicas.
 //
-// The rules are functions of values, each in a file of its own: health.go says when an endpoint is healthy, when it
-// is probed and when its images are taken away; choice.go which endpoint gets the next image; info.go how many it
-// gets; outcome.go what the end of an attempt means. The other files carry them out.
+// The decisions are pure functions, each in its own file: health.go decides when an endpoint is healthy, when it is
+// probed and when its images are cancelled; choice.go which endpoint gets the next image; info.go how many it gets;
+// outcome.go what the result of an attempt means. The other files execute them.
 package forward
 
 import (
@@ -25,31 +25,30 @@ import (
 
 var _ resnet18cloud.Classifier = (*Pool)(nil)
 
-// Pool forwards images to endpoints. Make it with [New] and Run it once; all methods are safe for
-// concurrent use.
+// Pool forwards images to endpoints. Create it with [New] and call Run once; all methods are safe for concurrent use.
 type Pool struct {
 	cfg    Config
 	client *http.Client
 	pace   pace          // of an endpoint without images
-	kick   chan struct{} // the configured endpoints have changed
+	reload chan struct{} // receives a value if the configured endpoints have changed
 
 	mu         sync.Mutex
-	configured []string             // guarded by mu: as given to New or SetEndpoints
-	endpoints  map[string]*endpoint // guarded by mu: by URL, after DNS
-	leaving    map[string]*endpoint // guarded by mu: removed, but watched while they have images
-	changed    chan struct{}        // guarded by mu: closed and replaced when room may have come
-	answering  Answering            // guarded by mu: of the endpoints as they are
-	picks      uint64               // guarded by mu: counts choices, to take turns among equals
+	configured []string             // guarded by mu: as passed to New or SetEndpoints
+	endpoints  map[string]*endpoint // guarded by mu: by URL, after DNS resolution
+	leaving    map[string]*endpoint // guarded by mu: removed, but watched while they have images in flight
+	changed    chan struct{}        // guarded by mu: closed and replaced when a slot may be free
+	answering  Answering            // guarded by mu: summary of the endpoints
+	picks      uint64               // guarded by mu: number of picks, for round-robin among equals
 }
 
-// New makes a pool. It starts nothing; no endpoint is healthy until Run has probed it.
+// New creates a pool. It starts nothing; no endpoint is healthy until Run has probed it.
 func New(cfg Config) (*Pool, error) {
 	cfg = cfg.withDefaults()
 	p := &Pool{
 		cfg:       cfg,
 		pace:      pace{interval: cfg.ProbeInterval, maxBackoff: cfg.MaxBackoff},
 		client:    newClient(),
-		kick:      make(chan struct{}, 1),
+		reload:    make(chan struct{}, 1),
 		endpoints: map[string]*endpoint{},
 		leaving:   map[string]*endpoint{},
 		changed:   make(chan struct{}),
@@ -60,23 +59,23 @@ func New(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// newClient makes the client for probes and images.
+// newClient creates the client for probes and images.
 func newClient() *http.Client {
 	return &http.Client{
-		// A redirect would send the image to a host that nobody configured. It counts as an error of the replica.
+		// A redirect would send the image to a host that is not configured. It counts as an error of the replica.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DialContext:         dial,
 			MaxIdleConnsPerHost: 256,
-			// Below the 120 s after which a replica closes an idle connection.
+			// Shorter than the 120 s after which a replica closes an idle connection.
 			IdleConnTimeout:        60 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
 	}
 }
 
-// SetEndpoints replaces the list of endpoints. An endpoint that is no longer in it finishes the images it has; they
-// go to another only if it stops answering.
+// SetEndpoints replaces the list of endpoints. A removed endpoint finishes its images; they go to another one only if
+// it stops responding.
 func (p *Pool) SetEndpoints(endpoints []string) error {
 	trimmed := make([]string, len(endpoints))
 	for i, e := range endpoints {
@@ -89,20 +88,20 @@ func (p *Pool) SetEndpoints(endpoints []string) error {
 	p.configured = trimmed
 	p.mu.Unlock()
 	select {
-	case p.kick <- struct{}{}:
+	case p.reload <- struct{}{}:
 	default: // Run has not yet seen the last change; it will see both
 	}
 	return nil
 }
 
-// Configured returns the endpoints as they were given, before DNS.
+// Configured returns the endpoints as configured, before DNS resolution.
 func (p *Pool) Configured() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.configured)
 }
 
-// Run watches endpoints until ctx ends. Without it none is ever healthy.
+// Run watches the endpoints until ctx ends. Without it no endpoint is healthy.
 func (p *Pool) Run(ctx context.Context) error {
 	defer p.client.CloseIdleConnections()
 	var watches errgroup.Group
@@ -113,7 +112,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return watches.Wait()
-		case <-p.kick:
+		case <-p.reload:
 		case <-resolve.C:
 		}
 	}

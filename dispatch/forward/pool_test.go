@@ -38,20 +38,20 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestErrors holds what each kind of failure becomes, and how many replicas are asked.
+// TestErrors checks the error for each kind of failure, and how many replicas are tried.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		predict  http.HandlerFunc
 		code     resnet18cloud.Code
 		message  string
-		attempts int32 // of the three replicas
+		attempts int32 // across the three replicas
 	}{
 		"broken image": {answers(422, `{"error":"Not a decodable image","hint":"h"}`), resnet18cloud.CodeUndecodable, "Not a decodable image", 1},
 		"bomb":         {answers(413, `{"error":"Too many pixels"}`), resnet18cloud.CodeTooLarge, "Too many pixels", 1},
-		"crash":        {answers(500, `oops`), resnet18cloud.CodeInternal, "answered 500", 3},
-		"bad gateway":  {answers(502, ``), resnet18cloud.CodeInternal, "answered 502", 3},
-		"wrong place":  {answers(404, ``), resnet18cloud.CodeInternal, "answered 404", 3},
+		"crash":        {answers(500, `oops`), resnet18cloud.CodeInternal, "returned status 500", 3},
+		"bad gateway":  {answers(502, ``), resnet18cloud.CodeInternal, "returned status 502", 3},
+		"wrong place":  {answers(404, ``), resnet18cloud.CodeInternal, "returned status 404", 3},
 		"invalid":      {answers(200, `<html>`), resnet18cloud.CodeInternal, "returned an invalid response", 3},
 		"no labels":    {answers(200, `{}`), resnet18cloud.CodeInternal, "returned an invalid response", 3},
 		"full":         {answers(503, `{"error":"Queue is full"}`), resnet18cloud.CodeFull, "Queue is full", 3},
@@ -74,8 +74,8 @@ func TestErrors(t *testing.T) {
 			}
 			var attempts int32
 			for _, f := range fakes {
-				// The transport itself repeats a request when an idle connection turns out to be closed,
-				// which hanging up looks like.
+				// The transport itself retries a request if an idle connection turns out to be closed, and hanging up
+				// looks like that.
 				if n := f.images.Load(); n > 1 && name != "hangs up" {
 					t.Errorf("one replica was asked %d times", n)
 				}
@@ -103,12 +103,12 @@ func TestRetryElsewhere(t *testing.T) {
 			t.Fatalf("Classify = %+v, %v, want the good replica's answer", r, err)
 		}
 	}
-	if n := dead.images.Load(); n < 1 || n > 2 { // the transport may repeat a request
+	if n := dead.images.Load(); n < 1 || n > 2 { // the transport may retry a request
 		t.Errorf("the dead replica was sent %d images, want one: it is set aside", n)
 	}
 }
 
-// TestTakingTurns holds that equal replicas get images in turn.
+// TestTakingTurns checks that equal replicas get images in turn.
 func TestTakingTurns(t *testing.T) {
 	t.Parallel()
 	a, b := newFake(t, "{}", prototype), newFake(t, "{}", prototype)
@@ -123,8 +123,8 @@ func TestTakingTurns(t *testing.T) {
 	}
 }
 
-// TestEachReplicaOnce holds that no replica gets an image a second time in one Classify, and that Attempts bounds how
-// many get it.
+// TestEachReplicaOnce checks that no replica gets an image twice in one call of Classify, and that Attempts limits
+// how many get it.
 func TestEachReplicaOnce(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ replicas, attempts, want int }{{1, 3, 1}, {2, 3, 2}, {4, 3, 3}, {4, 1, 1}} {
@@ -151,7 +151,7 @@ func TestEachReplicaOnce(t *testing.T) {
 
 func TestNoReplica(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a port where nobody answers
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port without a server
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestNoReplica(t *testing.T) {
 	}
 }
 
-// TestRecovers holds that a replica that failed is asked again once it answers.
+// TestRecovers checks that a failed replica is used again once it responds.
 func TestRecovers(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "{}", hangUp)
@@ -182,7 +182,8 @@ func TestRecovers(t *testing.T) {
 	}
 }
 
-// TestLeastLoaded holds that no replica gets more than its slots, and that two with room share.
+// TestLeastLoaded checks that no replica gets more images than its slots, and that two with free slots share the
+// images.
 func TestLeastLoaded(t *testing.T) {
 	t.Parallel()
 	var most, now [2]atomic.Int32
@@ -219,7 +220,7 @@ func TestLeastLoaded(t *testing.T) {
 	}
 }
 
-// TestSetEndpoints holds that the list can change while images travel.
+// TestSetEndpoints checks that the list can change while images are in flight.
 func TestSetEndpoints(t *testing.T) {
 	t.Parallel()
 	a, b := newFake(t, "{}", prototype), newFake(t, `{"weights":"w","precision":"int8","warning":"random"}`, prototype)
@@ -252,7 +253,7 @@ func TestSetEndpoints(t *testing.T) {
 	}
 }
 
-// TestDNS holds that a name stands for its addresses.
+// TestDNS checks that a name stands for all of its addresses.
 func TestDNS(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, "{}", prototype)

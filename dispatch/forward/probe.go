@@ -10,27 +10,27 @@ import (
 	"syscall"
 )
 
-// maxProbeBytes bounds what is read of the answer to a probe.
+// maxProbeBytes limits how much of the response to a probe is read.
 const maxProbeBytes = 64 << 10
 
-// probe asks whether the replica is ready and what it can do.
+// probe checks whether the replica is ready, and reads its info.
 func (p *Pool) probe(ctx context.Context, endpoint string) (info, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.ProbeTimeout)
 	defer cancel()
 	found, err := p.ask(ctx, endpoint)
 	if probeEvent(err) == probeUnanswered {
-		err = fmt.Errorf("no answer to a probe within %s: %w", p.cfg.ProbeTimeout, err)
+		err = fmt.Errorf("no response to a probe within %s: %w", p.cfg.ProbeTimeout, err)
 	}
 	return found, err
 }
 
-// ask makes the requests of a probe.
+// ask sends the requests of a probe.
 func (p *Pool) ask(ctx context.Context, endpoint string) (info, error) {
-	// The prototype's replica has no /health/ready: one that answers 404 is alive.
+	// The prototype's replica has no /health/ready: a 404 shows that it is alive.
 	if status, err := p.get(ctx, endpoint+"/health/ready", nil); err != nil {
 		return info{}, err
 	} else if status != http.StatusOK && status != http.StatusNotFound {
-		return info{}, fmt.Errorf("GET %s/health/ready answered %d", endpoint, status)
+		return info{}, fmt.Errorf("GET %s/health/ready returned status %d", endpoint, status)
 	}
 	var found info
 	status, err := p.get(ctx, endpoint+"/info", &found)
@@ -38,12 +38,12 @@ func (p *Pool) ask(ctx context.Context, endpoint string) (info, error) {
 		return info{}, err
 	}
 	if status >= http.StatusInternalServerError {
-		return info{}, fmt.Errorf("GET %s/info answered %d", endpoint, status)
+		return info{}, fmt.Errorf("GET %s/info returned status %d", endpoint, status)
 	}
 	return found.bounded(), nil
 }
 
-// get reads a small JSON answer into v, if it is one, and returns the status.
+// get decodes a small JSON response into v if the status is 200, and returns the status.
 func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -66,8 +66,8 @@ func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
 	return resp.StatusCode, nil
 }
 
-// probeEvent tells a replica that did not answer in time from one whose host is gone, and from one that is not there
-// or not ready.
+// probeEvent distinguishes a replica that did not respond in time from an unreachable host, and from a replica that
+// is not running or not ready.
 func probeEvent(err error) eventKind {
 	var timeout interface{ Timeout() bool }
 	switch {

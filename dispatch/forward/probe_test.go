@@ -18,16 +18,16 @@ func TestProbeEvent(t *testing.T) {
 		err  error
 		want eventKind
 	}{
-		"ready":            {nil, probeSucceeded},
-		"timeout":          {get(context.DeadlineExceeded), probeUnanswered},
-		"timeout in body":  {fmt.Errorf("GET %s: %w", address, context.DeadlineExceeded), probeUnanswered},
-		"refused":          {dial(syscall.ECONNREFUSED), probeFailed},
-		"reset":            {get(syscall.ECONNRESET), probeFailed},
-		"no way":           {dial(syscall.ENETUNREACH), probeUnreachable},
-		"no host":          {dial(syscall.EHOSTUNREACH), probeUnreachable},
-		"files used up":    {dial(syscall.EMFILE), probeFailed}, // here, and not the replica's fault
-		"not ready":        {errors.New("answered 503"), probeFailed},
-		"not ours to know": {get(context.Canceled), probeFailed},
+		"ready":                   {nil, probeSucceeded},
+		"timeout":                 {get(context.DeadlineExceeded), probeUnanswered},
+		"timeout in body":         {fmt.Errorf("GET %s: %w", address, context.DeadlineExceeded), probeUnanswered},
+		"refused":                 {dial(syscall.ECONNREFUSED), probeFailed},
+		"reset":                   {get(syscall.ECONNRESET), probeFailed},
+		"no way":                  {dial(syscall.ENETUNREACH), probeUnreachable},
+		"no host":                 {dial(syscall.EHOSTUNREACH), probeUnreachable},
+		"out of file descriptors": {dial(syscall.EMFILE), probeFailed}, // in this process, not the replica's fault
+		"not ready":               {errors.New("returned status 503"), probeFailed},
+		"unknown error":           {get(context.Canceled), probeFailed},
 	} {
 		if got := probeEvent(test.err); got != test.want {
 			t.Errorf("%s: event %d, want %d", name, got, test.want)

@@ -26,7 +26,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// The test binary plays replicas that tests stop and kill: TEST_REPLICA names the role.
+// The test binary acts as the replicas that tests stop and kill: TEST_REPLICA names the role.
 func TestMain(m *testing.M) {
 	if role := os.Getenv("TEST_REPLICA"); role != "" {
 		fmt.Fprintln(os.Stderr, serveReplica(role))
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// serveReplica prints its URL and serves until standard input ends. The role "hold" keeps images for ever; others stop
-// or kill themselves when the image says so, and answer all others.
+// serveReplica prints its URL and serves until standard input ends. The role "hold" keeps images forever; the others
+// stop or kill themselves if the image says so, and classify all other images.
 func serveReplica(role string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,7 @@ func serveReplica(role string) error {
 	return http.Serve(l, mux)
 }
 
-// process is a replica in a process of its own.
+// process is a replica in its own process.
 type process struct {
 	url string
 	cmd *exec.Cmd
@@ -81,7 +81,7 @@ func startReplica(t *testing.T, role string) process {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "TEST_REPLICA="+role)
 	cmd.Stderr = os.Stderr
-	// In a group of its own it gets SIGHUP when the test ends without stopping it, even while it is stopped.
+	// In its own process group it gets SIGHUP if the test ends without stopping it, even if it is suspended.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -95,7 +95,7 @@ func startReplica(t *testing.T, role string) process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may be gone
+		_ = cmd.Process.Kill() // it may have exited
 		_ = stdin.Close()
 		_ = cmd.Wait()
 	})
@@ -113,10 +113,10 @@ func (p process) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// patience is how long a test waits for what takes 3 s on an idle machine. It is less than an attempt's timeout.
+// patience is the time limit for steps that take 3 s on an idle machine. It is shorter than the attempt timeout.
 const patience = 15 * time.Second
 
-// waitInFlight waits until the endpoint has so many images.
+// waitInFlight waits until the endpoint has the given number of images.
 func waitInFlight(t *testing.T, p *forward.Pool, url string, want int) {
 	t.Helper()
 	waitFor(t, p, "images in flight", func() bool {
@@ -124,8 +124,8 @@ func waitInFlight(t *testing.T, p *forward.Pool, url string, want int) {
 	})
 }
 
-// TestHungReplica holds that the images of a replica that stops answering go to another one in about three seconds,
-// and that the replica is used again when it has woken up.
+// TestHungReplica checks that the images of a replica that stops responding go to another one within about three
+// seconds, and that the replica is used again after it resumes.
 func TestHungReplica(t *testing.T) {
 	t.Parallel()
 	hung, good := startReplica(t, "hold"), startReplica(t, "good")
@@ -166,7 +166,7 @@ func TestHungReplica(t *testing.T) {
 		t.Errorf("log does not tell once of 4 cancelled images:\n%s", text)
 	}
 	for _, e := range p.Endpoints() {
-		if e.URL == hung.url && (e.Healthy || e.InFlight != 0 || !strings.Contains(e.Problem, "no answer to a probe within 1s")) {
+		if e.URL == hung.url && (e.Healthy || e.InFlight != 0 || !strings.Contains(e.Problem, "no response to a probe within 1s")) {
 			t.Errorf("endpoint %+v, want it unhealthy for want of an answer", e)
 		}
 	}
@@ -174,7 +174,7 @@ func TestHungReplica(t *testing.T) {
 	waitHealthy(t, p, 2)
 }
 
-// TestImageThatHangsReplicas holds that such an image is not tried for ever: each attempt counts as one.
+// TestImageThatHangsReplicas checks that such an image is not retried forever: each attempt counts.
 func TestImageThatHangsReplicas(t *testing.T) {
 	t.Parallel()
 	a, b := startReplica(t, "good"), startReplica(t, "good")
@@ -182,10 +182,10 @@ func TestImageThatHangsReplicas(t *testing.T) {
 	select {
 	case got := <-send(t, p, resnet18cloud.Image{Name: "poison.jpg", Bytes: []byte("stop")}):
 		e := resnet18cloud.AsError(got.err)
-		if e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "stopped answering") {
+		if e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "stopped responding") {
 			t.Fatalf("Classify: %v, want internal", got.err)
 		}
-		if !strings.Contains(e.Error(), "hangs: no answer to a probe within 1s") {
+		if !strings.Contains(e.Error(), "hangs: no response to a probe within 1s") {
 			t.Errorf("%v does not say why the attempt was cancelled", e)
 		}
 	case <-time.After(2 * patience):
@@ -202,13 +202,14 @@ func TestImageThatHangsReplicas(t *testing.T) {
 	}
 }
 
-// TestImageThatKillsReplicas holds the same for one that ends them. HTTP's transport repeats a request whose
-// connection broke before an answer; that the repetition finds nobody does not mean that nobody had the image.
+// TestImageThatKillsReplicas checks the same for an image that kills replicas. The HTTP transport retries a request
+// whose connection broke before a response; if the retry finds no server, the first attempt may still have delivered
+// the image.
 func TestImageThatKillsReplicas(t *testing.T) {
 	t.Parallel()
 	replica := startReplica(t, "good")
 	p := start(t, forward.Config{Endpoints: []string{replica.url}}, 1)
-	if _, err := p.Classify(t.Context(), image); err != nil { // leaves a connection to be used again
+	if _, err := p.Classify(t.Context(), image); err != nil { // leaves an idle connection
 		t.Fatal(err)
 	}
 	_, err := p.Classify(t.Context(), resnet18cloud.Image{Name: "poison.jpg", Bytes: []byte("die")})
@@ -217,7 +218,7 @@ func TestImageThatKillsReplicas(t *testing.T) {
 	}
 }
 
-// TestRemovedEndpointHangs holds that the images of an endpoint that is removed are not forgotten.
+// TestRemovedEndpointHangs checks that the images of a removed endpoint that hangs go elsewhere.
 func TestRemovedEndpointHangs(t *testing.T) {
 	t.Parallel()
 	hung, good := startReplica(t, "hold"), startReplica(t, "good")
@@ -242,7 +243,7 @@ func TestRemovedEndpointHangs(t *testing.T) {
 	}
 }
 
-// TestRunEndsWithHungReplicas holds that a pool stops at once although a probe waits for an answer.
+// TestRunEndsWithHungReplicas checks that a pool stops immediately although a probe waits for a response.
 func TestRunEndsWithHungReplicas(t *testing.T) {
 	t.Parallel()
 	hung := startReplica(t, "good")

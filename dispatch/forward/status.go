@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Slots is how many images the healthy endpoints take at a time together, and a channel that is closed when
+// Slots returns how many images the healthy endpoints accept at a time in total, and a channel that is closed when
 // that may have changed.
 func (p *Pool) Slots() (int, <-chan struct{}) {
 	p.mu.Lock()
@@ -19,26 +19,26 @@ func (p *Pool) Slots() (int, <-chan struct{}) {
 	return n, p.changed
 }
 
-// announce wakes those who wait for room. The caller holds mu.
+// announce wakes the callers that wait for a slot. The caller holds mu.
 func (p *Pool) announce() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-// Endpoint is what a pool knows of one endpoint.
+// Endpoint is the state of one endpoint.
 type Endpoint struct {
 	URL       string `json:"url"`
 	Healthy   bool   `json:"healthy"`
-	Slots     int    `json:"slots"`             // images it takes at a time
-	Workers   int    `json:"workers,omitempty"` // images it works on at the same time; 0 if it does not say
-	InFlight  int    `json:"in_flight"`         // images it has now from this pool
+	Slots     int    `json:"slots"`             // images it accepts at a time
+	Workers   int    `json:"workers,omitempty"` // images it processes at a time; 0 if it does not report it
+	InFlight  int    `json:"in_flight"`         // images in flight from this pool
 	Model     string `json:"model,omitempty"`
 	Precision string `json:"precision,omitempty"`
 	Warning   string `json:"warning,omitempty"`
-	Problem   string `json:"problem,omitempty"` // why it is not healthy
+	Problem   string `json:"problem,omitempty"` // why it is unhealthy
 }
 
-// Endpoints lists the endpoints by URL.
+// Endpoints returns the endpoints, sorted by URL.
 func (p *Pool) Endpoints() []Endpoint {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,26 +57,26 @@ func (p *Pool) list() []Endpoint {
 	return list
 }
 
-// Answering is what the endpoints say of the models that answer there.
+// Answering is what the endpoints report about their models.
 type Answering struct {
-	Models  []Model // of the healthy ones, each once: one, except during a rolling update
-	Warning string  // why answers are not to be trusted, of the first endpoint that says so; empty when none does
+	Models  []Model // of the healthy endpoints, without duplicates: one, except during a rolling update
+	Warning string  // why results are not reliable, from the first endpoint that reports it; empty if none does
 }
 
-// Model is what makes answers equal: weights and arithmetic.
+// Model determines the results: weights and arithmetic.
 type Model struct{ Weights, Precision string }
 
-// Answering tells which models answer now. It is called for each image; the caller does not change what it gets.
+// Answering returns the models that are in use. It is called for each image; the caller must not modify the result.
 func (p *Pool) Answering() Answering {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.answering
 }
 
-// describe renews answering, when endpoints have been added or removed, or have changed. The caller holds mu.
+// describe updates answering after endpoints were added, removed or changed. The caller holds mu.
 func (p *Pool) describe() { p.answering = answering(p.list()) }
 
-// answering sums up the endpoints.
+// answering summarizes the endpoints.
 func answering(endpoints []Endpoint) Answering {
 	var a Answering
 	for _, e := range endpoints {

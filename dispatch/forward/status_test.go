@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestAnswering holds that cached answers are looked up for the models that answer now, and that a warning of any
-// endpoint is passed on.
+// TestAnswering checks that cached results are looked up for the models in use, and that a warning of any endpoint is
+// passed on.
 func TestAnswering(t *testing.T) {
 	t.Parallel()
 	a, b := Endpoint{Healthy: true, Model: "w", Precision: "fp32"}, Endpoint{Healthy: true, Model: "w", Precision: "int8"}
@@ -16,12 +16,12 @@ func TestAnswering(t *testing.T) {
 		endpoints []Endpoint
 		want      Answering
 	}{
-		"none":             {nil, Answering{}},
-		"equal ones":       {[]Endpoint{a, a}, Answering{Models: []Model{{"w", "fp32"}}}},
-		"rolling update":   {[]Endpoint{a, b, a}, Answering{Models: []Model{{"w", "fp32"}, {"w", "int8"}}}},
-		"unhealthy":        {[]Endpoint{away, b}, Answering{Models: []Model{{"w", "int8"}}, Warning: "random"}},
-		"first warning":    {[]Endpoint{a, away, late}, Answering{Models: []Model{{"w", "fp32"}}, Warning: "random"}},
-		"the last to warn": {[]Endpoint{a, late}, Answering{Models: []Model{{"w", "fp32"}}, Warning: "late"}},
+		"none":                    {nil, Answering{}},
+		"equal ones":              {[]Endpoint{a, a}, Answering{Models: []Model{{"w", "fp32"}}}},
+		"rolling update":          {[]Endpoint{a, b, a}, Answering{Models: []Model{{"w", "fp32"}, {"w", "int8"}}}},
+		"unhealthy":               {[]Endpoint{away, b}, Answering{Models: []Model{{"w", "int8"}}, Warning: "random"}},
+		"first warning":           {[]Endpoint{a, away, late}, Answering{Models: []Model{{"w", "fp32"}}, Warning: "random"}},
+		"only the last one warns": {[]Endpoint{a, late}, Answering{Models: []Model{{"w", "fp32"}}, Warning: "late"}},
 	} {
 		if got := answering(test.endpoints); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)

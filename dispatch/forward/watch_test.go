@@ -12,7 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 )
 
-// hold is a handler that keeps images until release is closed. It says when one has arrived.
+// hold is a handler that keeps images until release is closed. It signals when one has arrived.
 func hold(arrived chan<- struct{}, release <-chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -31,7 +31,7 @@ type answer struct {
 	err    error
 }
 
-// send has the pool classify the image and delivers the answer.
+// send classifies the image with the pool and sends the result.
 func send(t *testing.T, p *forward.Pool, image resnet18cloud.Image) <-chan answer {
 	t.Helper()
 	c := make(chan answer, 1)
@@ -43,7 +43,7 @@ func send(t *testing.T, p *forward.Pool, image resnet18cloud.Image) <-chan answe
 	return c
 }
 
-// next waits for an event after those that have already come.
+// next waits for an event after those that have already occurred.
 func next(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()
 	for len(c) > 0 {
@@ -56,8 +56,8 @@ func next(t *testing.T, c <-chan struct{}, what string) {
 	}
 }
 
-// TestSlowReplicaKeepsItsImage holds that a replica that answers probes may take as long for an image as the attempt's
-// timeout allows.
+// TestSlowReplicaKeepsItsImage checks that a replica that answers probes may take up to the attempt timeout for an
+// image.
 func TestSlowReplicaKeepsItsImage(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -78,7 +78,7 @@ func TestSlowReplicaKeepsItsImage(t *testing.T) {
 	}
 }
 
-// TestBusyReplicaMissesAProbe holds that one probe without an answer is followed by another one, and changes nothing.
+// TestBusyReplicaMissesAProbe checks that one unanswered probe is followed by another one, and changes nothing.
 func TestBusyReplicaMissesAProbe(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -106,8 +106,8 @@ func TestBusyReplicaMissesAProbe(t *testing.T) {
 	}
 }
 
-// TestStoppingReplicaKeepsItsImages holds that a replica that refuses connections, as one that stops does, finishes
-// what it has.
+// TestStoppingReplicaKeepsItsImages checks that a replica that refuses connections, as a stopping one does, finishes
+// its images.
 func TestStoppingReplicaKeepsItsImages(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -127,7 +127,7 @@ func TestStoppingReplicaKeepsItsImages(t *testing.T) {
 	}
 }
 
-// TestNotReady holds that a replica that says it is not ready gets no images until it is, and why is told.
+// TestNotReady checks that a replica that is not ready gets no images until it is, and that the reason is reported.
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, `{"concurrency":1}`, ours)
@@ -136,8 +136,8 @@ func TestNotReady(t *testing.T) {
 	warming := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	f.ready.Store(&warming)
 	waitHealthy(t, p, 0)
-	if e := p.Endpoints()[0]; !strings.Contains(e.Problem, "/health/ready answered 503") {
-		t.Errorf("problem %q does not say what the probe found", e.Problem)
+	if e := p.Endpoints()[0]; !strings.Contains(e.Problem, "/health/ready returned status 503") {
+		t.Errorf("problem %q does not have the probe's result", e.Problem)
 	}
 	if n, _ := p.Slots(); n != 0 {
 		t.Errorf("%d slots, want none", n)
@@ -149,11 +149,11 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// TestInvalidInfo holds that a replica whose /info cannot be read gets no images.
+// TestInvalidInfo checks that a replica with an invalid /info gets no images.
 func TestInvalidInfo(t *testing.T) {
 	t.Parallel()
 	for name, info := range map[string]string{
-		"not JSON": "<html>", "a number without bounds": `{"concurrency":1e300}`,
+		"not JSON": "<html>", "a huge number": `{"concurrency":1e300}`,
 		"more than is read": `{"warning":"` + strings.Repeat("x", 64<<10) + `"}`,
 	} {
 		f := newFake(t, info, ours)
@@ -165,8 +165,8 @@ func TestInvalidInfo(t *testing.T) {
 	}
 }
 
-// TestRemovedEndpointKeepsItsImages holds that an endpoint that is removed finishes its images, is watched until then
-// and not longer, and comes back with them when it is added again meanwhile.
+// TestRemovedEndpointKeepsItsImages checks that a removed endpoint finishes its images, is watched exactly until
+// then, and keeps them if it is added again in the meantime.
 func TestRemovedEndpointKeepsItsImages(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
@@ -201,7 +201,7 @@ func TestRemovedEndpointKeepsItsImages(t *testing.T) {
 	waitFor(t, p, "the end of the removed endpoint's watch", func() bool { return p.Leaving() == 0 })
 }
 
-// TestRemovedEndpointIsForgotten holds that the watch of a removed endpoint ends with its last image, not with the next
+// TestRemovedEndpointIsForgotten checks that watching a removed endpoint ends with its last image, not with the next
 // probe.
 func TestRemovedEndpointIsForgotten(t *testing.T) {
 	t.Parallel()

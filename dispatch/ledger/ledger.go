@@ -1,7 +1,7 @@
-// Package ledger notes the ids of accepted requests in two small files of its own, so that a dispatcher
-// whose store was damaged knows which requests it owes an end. The store's own files cannot tell: one wrong
-// byte in them hides everything behind it. The one thing to know: an entry is written three times, each with
-// a checksum, and read if one of the three is whole.
+// Package ledger records the IDs of accepted requests in two small files, so that a dispatcher whose store was
+// damaged knows which requests it must end. The store's own files cannot provide this: one wrong byte in them hides
+// everything after it. Each entry is written three times, each copy with a checksum, and is valid if one of the
+// copies is.
 package ledger
 
 import (
@@ -25,31 +25,31 @@ type Entry struct {
 	At time.Time // when it was accepted, to the second
 }
 
-// The layout of an entry, in bytes: three times the id, the time in seconds since 1970, and a CRC-32 of both.
+// The layout of an entry, in bytes: three copies of the ID, the time in seconds since 1970, and a CRC-32 of both.
 const (
 	copyBytes  = 16 + 4 + 4
 	entryBytes = 3 * copyBytes
 )
 
-// Ledger is an append-only list of entries. It keeps the last size of them, and up to as many older ones.
+// Ledger is an append-only list of entries. It keeps at least the last size entries, and at most twice as many.
 // Methods are safe for concurrent use.
 type Ledger struct {
 	dir  string
 	size int
 
 	mu      sync.Mutex
-	current *os.File // guarded by mu: of names[which], open for appending
+	current *os.File // guarded by mu: names[which], open for appending
 	which   int      // guarded by mu
-	entries int      // guarded by mu: in current
+	entries int      // guarded by mu: number of entries in current
 }
 
-// names are the two files: one is written, the other has what was written before.
+// names are the two files: one is being written, the other has the previous entries.
 var names = [2]string{"accepted-0", "accepted-1"}
 
-// Open opens the ledger in dir, which exists, and makes its files if they are missing.
+// Open opens the ledger in dir, which must exist, and creates its files if they are missing.
 func Open(dir string, size int) (*Ledger, error) {
 	l := &Ledger{dir: dir, size: size}
-	// The younger file is the one that was written last.
+	// The newer file is the current one.
 	var newest time.Time
 	for i, name := range names {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Size() > 0 && !info.ModTime().Before(newest) {
@@ -62,7 +62,7 @@ func Open(dir string, size int) (*Ledger, error) {
 	return l, nil
 }
 
-// open opens the current file. The caller holds mu or is alone.
+// open opens the current file. The caller holds mu or has exclusive access.
 func (l *Ledger) open(flag int) error {
 	f, err := os.OpenFile(filepath.Join(l.dir, names[l.which]), os.O_CREATE|os.O_RDWR|flag, 0o600)
 	if err != nil {
@@ -74,7 +74,7 @@ func (l *Ledger) open(flag int) error {
 		return fmt.Errorf("open ledger: %w", err)
 	}
 	l.current, l.entries = f, int(info.Size()/entryBytes)
-	// A process that died while it wrote may have left a part of an entry, and entries are found by place.
+	// A process that died while writing may have left a partial entry, and entries are found by position.
 	if rest := info.Size() % entryBytes; rest != 0 {
 		if _, err := f.Write(make([]byte, entryBytes-rest)); err != nil {
 			_ = f.Close()
@@ -85,11 +85,11 @@ func (l *Ledger) open(flag int) error {
 	return nil
 }
 
-// Add appends an entry with one write. The id is a UUID.
+// Add appends an entry in one write. The ID must be a UUID.
 func (l *Ledger) Add(e Entry) error {
 	id, err := uuid.Parse(e.ID)
 	if err != nil {
-		return fmt.Errorf("note accepted request: %w", err)
+		return fmt.Errorf("add ledger entry: %w", err)
 	}
 	var buf [entryBytes]byte
 	copy(buf[:], id[:])
@@ -100,19 +100,19 @@ func (l *Ledger) Add(e Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.entries >= l.size {
-		if err := l.turn(); err != nil {
+		if err := l.rotate(); err != nil {
 			return err
 		}
 	}
 	if _, err := l.current.Write(buf[:]); err != nil {
-		return fmt.Errorf("note accepted request: %w", err)
+		return fmt.Errorf("add ledger entry: %w", err)
 	}
 	l.entries++
 	return nil
 }
 
-// turn starts to write the other file, and drops what that had. The caller holds mu.
-func (l *Ledger) turn() error {
+// rotate starts writing to the other file, and drops its contents. The caller holds mu.
+func (l *Ledger) rotate() error {
 	full := l.current
 	l.which = 1 - l.which
 	if err := l.open(os.O_APPEND | os.O_TRUNC); err != nil {
@@ -123,8 +123,7 @@ func (l *Ledger) turn() error {
 	return nil
 }
 
-// Entries returns those accepted after since, the oldest first as far as files tell. Damaged ones are left
-// out.
+// Entries returns the entries after since, oldest first as far as the files tell. It skips damaged entries.
 func (l *Ledger) Entries(since time.Time) ([]Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +146,7 @@ func (l *Ledger) Entries(since time.Time) ([]Entry, error) {
 	return list, nil
 }
 
-// contents reads the current file, even when its name has gone. The caller holds mu.
+// contents reads the current file, even if it has been deleted. The caller holds mu.
 func (l *Ledger) contents() ([]byte, error) {
 	data, err := io.ReadAll(io.NewSectionReader(l.current, 0, 1<<40))
 	if err != nil {
@@ -156,7 +155,7 @@ func (l *Ledger) contents() ([]byte, error) {
 	return data, nil
 }
 
-// decode reads an entry from the first of its copies that is whole.
+// decode reads an entry from the first valid copy.
 func decode(data []byte) (Entry, bool) {
 	for c := range 3 {
 		part := data[c*copyBytes : (c+1)*copyBytes]
@@ -168,7 +167,7 @@ func decode(data []byte) (Entry, bool) {
 	return Entry{}, false
 }
 
-// Restore writes the current file again if somebody has removed it.
+// Restore rewrites the current file if it was deleted.
 func (l *Ledger) Restore() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,7 +191,7 @@ func (l *Ledger) Restore() error {
 	return nil
 }
 
-// Close closes the files. The ledger is not used after that.
+// Close closes the files. The ledger must not be used afterwards.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

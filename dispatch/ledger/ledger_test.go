@@ -64,7 +64,7 @@ func TestEntriesSurviveTheProcess(t *testing.T) {
 	}
 }
 
-// TestBounded holds that the files do not grow for ever, and the last entries are there.
+// TestBounded checks that the files do not grow forever, and that they have the last entries.
 func TestBounded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -87,7 +87,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestDamage holds that a few wrong bytes hide nothing, and that a torn entry at the end spoils no other.
+// TestDamage checks that a few wrong bytes hide no entry, and that a torn entry at the end damages no other.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -111,7 +111,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestRestore holds that entries outlive the removal of their folder.
+// TestRestore checks that entries survive the deletion of their folder.
 func TestRestore(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

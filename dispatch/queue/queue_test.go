@@ -16,7 +16,7 @@ func TestDedupID(t *testing.T) {
 	}
 }
 
-// TestTurns: while both priorities have jobs, every eighth delivery is a bulk job.
+// TestTurns checks that every eighth delivery is a bulk job while both priorities have jobs.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	var turns queue.Turns

@@ -12,6 +12,13 @@ import (
 // Classes is the number of classes; a class is a number from 0 to Classes-1.
 const Classes = 1000
 
+// Mean and Deviation of each color, red, green and blue, over ImageNet's training images, by which torchvision's
+// weights expect inputs to be normalized: (x/255 - mean) / deviation.
+var (
+	Mean      = [3]float64{0.485, 0.456, 0.406}
+	Deviation = [3]float64{0.229, 0.224, 0.225}
+)
+
 // Logits are the network's outputs, one per class: unnormalized log probabilities.
 type Logits = [Classes]float32
 

@@ -3,8 +3,6 @@ package measure
 import (
 	"testing"
 	"time"
-
-	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
 func TestSpreadOf(t *testing.T) {
@@ -20,24 +18,11 @@ func TestSpreadOf(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	p := resnet.Random(1)
-	floats, err := resnet.New(p, nil)
-	if err != nil {
-		t.Fatal(err)
+	networks, err := Networks(nil, nil)
+	if err != nil || len(networks) != 2 {
+		t.Fatal(len(networks), err)
 	}
-	scales := map[string]float32{}
-	for _, name := range resnet.Activations() {
-		scales[name] = 1
-	}
-	q, err := resnet.Quantize(p, &resnet.Calibration{Scale: scales})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bytes, err := resnet.New(q, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []*resnet.Network{floats, bytes} {
+	for _, n := range networks {
 		for _, test := range []struct{ threads, batch, layers int }{{2, 1, 21}, {2, 3, 0}} {
 			m, err := Run(n, test.threads, test.batch, 1)
 			if err != nil {
@@ -55,7 +40,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for _, test := range [][3]int{{0, 1, 1}, {1, 0, 1}, {1, 1, 0}} {
-		if _, err := Run(floats, test[0], test[1], test[2]); err == nil {
+		if _, err := Run(networks[0], test[0], test[1], test[2]); err == nil {
 			t.Errorf("Run(%v): no error", test)
 		}
 	}

@@ -1,6 +1,10 @@
 package resnet
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+)
 
 const (
 	// Size is the height and width of the input in pixels.
@@ -14,10 +18,7 @@ const (
 )
 
 // Normalization that torchvision's weights expect: (x/255 - mean) / deviation for each color.
-var (
-	mean      = [3]float64{0.485, 0.456, 0.406}
-	deviation = [3]float64{0.229, 0.224, 0.225}
-)
+var mean, deviation = imagenet.Mean, imagenet.Deviation
 
 // shape is what the architecture says of one convolution.
 type shape struct {

@@ -1,6 +1,6 @@
-// Package config reads options from a YAML file for the command line parser, below flags and environment
-// variables in strength. Keys are flag names; a section named like a command holds that command's own, and
-// keys outside sections apply to every command that knows them.
+// Package config reads options from a YAML file for the command line parser. Flags and environment variables
+// override them. Keys are flag names; a section named like a command has options of that command, and keys outside
+// sections apply to every command with that flag.
 package config
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Load makes a resolver of YAML; it is a kong.ConfigurationLoader.
+// Load returns a resolver for YAML; it is a kong.ConfigurationLoader.
 func Load(r io.Reader) (kong.Resolver, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
@@ -31,7 +31,7 @@ type resolver struct {
 	values map[string]any
 }
 
-// Validate refuses keys that no command knows: a misspelt option would otherwise be silently lost.
+// Validate rejects unknown keys: a misspelt option would otherwise be ignored silently.
 func (r *resolver) Validate(app *kong.Application) error {
 	global := flagNames(app.Node)
 	for key, value := range r.values {
@@ -69,8 +69,8 @@ func flagNames(n *kong.Node) []string {
 	return slices.Compact(names)
 }
 
-// Resolve gives the file's value for a flag, unless the environment says something: kong asks resolvers
-// after it has applied variables, and would let us win.
+// Resolve returns the value of the file for a flag, unless its environment variable is set: kong calls resolvers after
+// it has applied environment variables, and their values would win.
 func (r *resolver) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	for _, env := range flag.Envs {
 		if _, set := os.LookupEnv(env); set {

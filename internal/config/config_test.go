@@ -38,7 +38,7 @@ func parse(t *testing.T, yaml string, args ...string) (cli, error) {
 	return c, err
 }
 
-// TestStrength holds the order flag, environment, file, default. Not parallel: it sets variables.
+// TestStrength checks the order flag, environment, file, default. Not parallel: it sets variables.
 func TestStrength(t *testing.T) {
 	const file = "level: debug\nserve:\n  addr: \":7\"\n  size: 5\npull:\n  addr: \":8\"\n"
 	c, err := parse(t, file, "serve")
@@ -63,7 +63,7 @@ func TestStrength(t *testing.T) {
 func TestUnknownKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	for yaml, want := range map[string]string{
-		"levle: debug\n":       "levle",
+		"lvel: debug\n":        "lvel",
 		"serve:\n  adr: x\n":   "adr",
 		"sevre:\n  addr: x\n":  "sevre",
 		"level: a\nlevel: b\n": "level",

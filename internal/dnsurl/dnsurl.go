@@ -1,7 +1,6 @@
 // Package dnsurl expands URLs such as dns+http://name:5000 into one URL for each address of the host, and leaves
-// other URLs as they are. The dispatcher finds replicas this way, the autoscaler finds dispatchers. Callers look
-// up periodically; on an error they keep the addresses they have, because a name server that does not answer says
-// nothing about the hosts.
+// other URLs unchanged. The dispatcher finds replicas this way, and the autoscaler finds dispatchers. Callers resolve
+// periodically; on an error they keep the known addresses, because a DNS failure says nothing about the hosts.
 package dnsurl
 
 import (
@@ -18,19 +17,19 @@ import (
 // Prefix marks a URL whose host name stands for all of its addresses.
 const Prefix = "dns+"
 
-// Timeout bounds one lookup.
+// Timeout limits one lookup.
 const Timeout = 5 * time.Second
 
-// MaxAddresses bounds the addresses of one name.
+// MaxAddresses limits the number of addresses of a name.
 const MaxAddresses = 1000
 
 // Lookup returns the addresses of a host, as [net.Resolver.LookupHost] does.
 type Lookup func(ctx context.Context, host string) ([]string, error)
 
-// IsName reports whether the URL is to be looked up.
+// IsName reports whether the URL has [Prefix] and must be resolved.
 func IsName(rawURL string) bool { return strings.HasPrefix(rawURL, Prefix) }
 
-// Check reports what is wrong with a URL: it must be http or https, with or without [Prefix], and have a host.
+// Check returns an error unless the URL is http or https, with or without [Prefix], and has a host.
 func Check(rawURL string) error {
 	u, err := url.Parse(strings.TrimPrefix(rawURL, Prefix))
 	if err != nil {
@@ -42,8 +41,8 @@ func Check(rawURL string) error {
 	return nil
 }
 
-// Resolve returns one URL for each address of the host, sorted and without duplicates, or the URL itself if it
-// does not have [Prefix]. Port, path and query stay. A nil lookup uses [net.DefaultResolver].
+// Resolve returns one URL for each address of the host, sorted and without duplicates, or the URL itself if it does
+// not have [Prefix]. It keeps port, path and query. A nil lookup uses [net.DefaultResolver].
 func Resolve(ctx context.Context, lookup Lookup, rawURL string) ([]string, error) {
 	plain, isName := strings.CutPrefix(rawURL, Prefix)
 	if !isName {

@@ -70,8 +70,8 @@ func TestResolveFails(t *testing.T) {
 	}
 }
 
-// TestALookupIsBounded holds that a name server which does not answer costs five seconds.
-func TestALookupIsBounded(t *testing.T) {
+// TestLookupTimeout checks that a lookup ends after five seconds if the name server does not respond.
+func TestLookupTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -85,8 +85,8 @@ func TestALookupIsBounded(t *testing.T) {
 	})
 }
 
-// TestTheSystemsResolverIsTheDefault looks up an address, for which no name server is needed.
-func TestTheSystemsResolverIsTheDefault(t *testing.T) {
+// TestDefaultResolver resolves an IP address, which needs no name server.
+func TestDefaultResolver(t *testing.T) {
 	t.Parallel()
 	if got, err := Resolve(t.Context(), nil, "dns+http://127.0.0.1:80"); err != nil || !slices.Equal(got, []string{"http://127.0.0.1:80"}) {
 		t.Errorf("Resolve = %q, %v", got, err)

@@ -13,30 +13,31 @@ import (
 )
 
 const (
-	// pressure is how many times the least rate an upload must have while others wait for memory.
+	// pressure is the multiple of the minimum rate that an upload must reach while others wait for memory.
 	pressure = 8
 	// roomTimeout is how long an upload waits for memory that others hold.
 	roomTimeout = 3 * time.Second
 )
 
-// budget bounds the memory of all uploads. An upload takes memory as its bytes arrive. When there is none left, slow
-// uploads are cut, and the others wait: a client that sends well finds room, however many slow ones there are.
+// budget limits the memory of all uploads. An upload takes memory as its bytes arrive. When the budget is used up,
+// slow uploads are cut off and the others wait: a client that sends fast enough gets memory, however many slow ones
+// there are.
 type budget struct {
-	limit int64
-	least int64 // bytes per second; 0: no upload is slow
+	limit   int64
+	minRate int64 // bytes per second; 0 disables the limit
 
 	mu      sync.Mutex
-	held    int64                // guarded by mu: bytes of all uploads, also those that have arrived or were cut
-	reading map[*upload]struct{} // guarded by mu: uploads that still arrive
-	changed chan struct{}        // guarded by mu: closed and replaced when memory is given back or an upload is cut
+	held    int64                // guarded by mu: bytes of all uploads, including completed and cut ones
+	reading map[*upload]struct{} // guarded by mu: uploads that are being received
+	changed chan struct{}        // guarded by mu: closed and replaced when memory is released or an upload is cut
 }
 
-func newBudget(limit, least int64) *budget {
-	return &budget{limit: limit, least: least, reading: map[*upload]struct{}{}, changed: make(chan struct{})}
+func newBudget(limit, minRate int64) *budget {
+	return &budget{limit: limit, minRate: minRate, reading: map[*upload]struct{}{}, changed: make(chan struct{})}
 }
 
-// take takes n more bytes for u, waiting for them if need be. It fails with a 503 when there are none in time, or when
-// u itself is cut.
+// take reserves n more bytes for u, waiting for them if necessary. It returns a 503 error if there are none in time,
+// or if u itself is cut.
 func (b *budget) take(ctx context.Context, u *upload, n int64) error {
 	changed, err := b.tryTake(u, n)
 	if changed == nil {
@@ -55,8 +56,8 @@ func (b *budget) take(ctx context.Context, u *upload, n int64) error {
 	return err
 }
 
-// tryTake takes n more bytes for u. When there are none it makes room, and returns a channel that is closed when there
-// may be some.
+// tryTake reserves n more bytes for u. If there are none it cuts slow uploads, and returns a channel that is closed
+// when there may be some.
 func (b *budget) tryTake(u *upload, n int64) (<-chan struct{}, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,8 +77,8 @@ func (b *budget) tryTake(u *upload, n int64) (<-chan struct{}, error) {
 	return b.changed, nil
 }
 
-// room is how much of the limit may be held with a buffer of n bytes: the last quarter is for images of at most 256 KiB,
-// which most are, so that they do not wait for large ones.
+// room returns how much of the limit may be used when adding a buffer of n bytes: the last quarter is reserved for
+// images of at most 256 KiB, which most are, so that they do not wait for large ones.
 func room(limit, n int64) int64 {
 	if n > pooledBytes {
 		return limit - limit/4
@@ -85,14 +86,14 @@ func room(limit, n int64) int64 {
 	return limit
 }
 
-// plenty reports whether little of the memory is held, so that even silent clients do no harm with more of it.
+// plenty reports whether so little memory is in use that even idle clients may have larger buffers.
 func (b *budget) plenty() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.held < b.limit/8
 }
 
-// give returns n bytes of u.
+// give releases n bytes of u.
 func (b *budget) give(u *upload, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -101,13 +102,13 @@ func (b *budget) give(u *upload, n int64) {
 	b.announce()
 }
 
-// announce wakes those who wait. The caller holds mu.
+// announce wakes waiting uploads. The caller holds mu.
 func (b *budget) announce() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// makeRoom cuts slow uploads until missing bytes are, or will be, free. The caller holds mu.
+// makeRoom cuts slow uploads until missing bytes are or will be free. The caller holds mu.
 func (b *budget) makeRoom(now time.Time, missing int64) {
 	uploads := make([]*upload, 0, len(b.reading))
 	portions := make([]portion, 0, len(b.reading))
@@ -115,20 +116,20 @@ func (b *budget) makeRoom(now time.Time, missing int64) {
 		uploads = append(uploads, u)
 		portions = append(portions, portion{held: u.held, rate: u.pace.rate(u.silence(now)), cut: u.cut != nil})
 	}
-	for _, i := range slowest(portions, missing, float64(pressure*b.least)) {
+	for _, i := range slowest(portions, missing, float64(pressure*b.minRate)) {
 		uploads[i].cutOff(errNoRoom(errCut))
 	}
 }
 
-// portion is what the choice of the uploads to cut depends on.
+// portion describes an upload for the choice of uploads to cut.
 type portion struct {
 	held int64   // bytes
-	rate float64 // bytes per second
+	rate float64 // already cut: releases its bytes soon
 	cut  bool    // gives its bytes back soon
 }
 
-// slowest picks uploads that are slower than the given rate, the slowest first, until with those already cut they hold
-// the missing bytes. It returns their indices.
+// slowest selects uploads that are slower than the given rate, slowest first, until together with those already cut
+// they hold the missing bytes. It returns their indices.
 func slowest(portions []portion, missing int64, slow float64) []int {
 	var picked []int
 	for i, s := range portions {
@@ -149,18 +150,18 @@ func slowest(portions []portion, missing int64, slow float64) []int {
 	return picked
 }
 
-// errCut is the cause of a refusal in the middle of an upload.
+// errCut is the cause if an upload is cut off.
 var errCut = errors.New("upload was cut")
 
-// errNoRoom refuses an upload for lack of memory.
+// errNoRoom rejects an upload for lack of memory.
 func errNoRoom(cause error) error {
-	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "No memory is left for uploads",
-		Hint: "send it again after retry_after seconds", RetryAfter: time.Second, Err: cause}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "No memory available for uploads",
+		Hint: "retry after retry_after seconds", RetryAfter: time.Second, Err: cause}
 }
 
-// nextSize is the capacity that follows have, for a body that announces its size (-1 if it does not) and holds at
-// most limit bytes. A client gets 32 KiB for its first byte, or 256 KiB at once while there is plenty, then memory for
-// eight times what it has sent, 256 KiB, 2 MiB, and in the end exactly what it announced. One that announces nothing
+// nextSize returns the next buffer size after have bytes, for a body that announces its size (-1 if it does not) and
+// has at most limit bytes. A client gets 32 KiB for its first byte, or 256 KiB if plenty of memory is free, then
+// eight times what it has sent, 256 KiB, 2 MiB, and finally exactly the announced size. Without an announced size it
 // gets twice what it has sent beyond 256 KiB.
 func nextSize(have, announced, limit int64, plenty bool) int64 {
 	switch {

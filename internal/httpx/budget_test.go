@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSlowest holds which uploads are cut when memory is missing.
+// TestSlowest checks which uploads are cut off when memory runs out.
 func TestSlowest(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -13,14 +13,14 @@ func TestSlowest(t *testing.T) {
 		missing  int64
 		want     []int
 	}{
-		"none":                       {nil, 10, nil},
-		"all are fast":               {[]portion{{held: 10, rate: 100}, {held: 10, rate: 200}}, 10, nil},
-		"the slowest":                {[]portion{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 10, []int{1}},
-		"as many as are needed":      {[]portion{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 11, []int{1, 2}},
-		"never a fast one":           {[]portion{{held: 10, rate: 50}, {held: 10, rate: 100}}, 20, []int{0}},
-		"none that holds nothing":    {[]portion{{held: 0, rate: 0}, {held: 10, rate: 20}}, 5, []int{1}},
-		"what is cut already counts": {[]portion{{held: 10, cut: true}, {held: 10, rate: 20}}, 10, nil},
-		"what is cut is not enough":  {[]portion{{held: 10, cut: true}, {held: 10, rate: 20}}, 15, []int{1}},
+		"none":                               {nil, 10, nil},
+		"all are fast":                       {[]portion{{held: 10, rate: 100}, {held: 10, rate: 200}}, 10, nil},
+		"the slowest":                        {[]portion{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 10, []int{1}},
+		"as many as are needed":              {[]portion{{held: 10, rate: 50}, {held: 10, rate: 10}, {held: 10, rate: 20}}, 11, []int{1, 2}},
+		"never a fast one":                   {[]portion{{held: 10, rate: 50}, {held: 10, rate: 100}}, 20, []int{0}},
+		"none without memory":                {[]portion{{held: 0, rate: 0}, {held: 10, rate: 20}}, 5, []int{1}},
+		"already cut uploads count":          {[]portion{{held: 10, cut: true}, {held: 10, rate: 20}}, 10, nil},
+		"already cut uploads are not enough": {[]portion{{held: 10, cut: true}, {held: 10, rate: 20}}, 15, []int{1}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestNextSize holds the buffers through which an upload grows.
+// TestNextSize checks the buffer sizes of a growing upload.
 func TestNextSize(t *testing.T) {
 	t.Parallel()
 	const kib, mib = 1 << 10, 1 << 20

@@ -3,17 +3,17 @@ package httpx
 import "sync"
 
 const (
-	firstBytes  = 32 << 10  // of the first buffer of an upload
-	pooledBytes = 256 << 10 // of the largest buffer that is kept for the next upload
+	firstBytes  = 32 << 10  // size of the first buffer of an upload
+	pooledBytes = 256 << 10 // size of the largest buffer that is pooled
 )
 
-// buffer is memory of an upload.
+// buffer is the memory of an upload.
 type buffer struct{ bytes []byte }
 
-// pools keep buffers of the two sizes that nextSize begins with, which hold most images.
+// pools have buffers of the first two sizes of nextSize, which fit most images.
 var pools = map[int]*sync.Pool{firstBytes: {}, pooledBytes: {}}
 
-// newBuffer returns an empty buffer of exactly that capacity.
+// newBuffer returns an empty buffer of exactly the given capacity.
 func newBuffer(size int) *buffer {
 	if pool := pools[size]; pool != nil {
 		if b, ok := pool.Get().(*buffer); ok {
@@ -23,7 +23,7 @@ func newBuffer(size int) *buffer {
 	return &buffer{make([]byte, 0, size)}
 }
 
-// free ends the use of the buffer. A nil buffer is fine.
+// free returns the buffer to its pool. b may be nil.
 func (b *buffer) free() {
 	if b == nil {
 		return

@@ -3,6 +3,7 @@ package httpx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,36 +12,37 @@ import (
 	"time"
 )
 
-// writePiece is what a client must read of an answer within Server.WriteTimeout.
+// writePiece is how much of a response a client must read within Server.WriteTimeout.
 const writePiece = 64 << 10
 
-// interim is sent to a client that has closed its side, to see whether it still reads. Every client of HTTP/1.1 skips
-// it (RFC 9110, section 15.2).
+// interim is sent to a client that has closed its sending side, to find out whether it still reads. Every HTTP/1.1
+// client ignores it (RFC 9110, section 15.2).
 const interim = "HTTP/1.1 100 Continue\r\n\r\n"
 
-// probeTimeout bounds the sending of it, for which there is room unless the client leaves earlier answers unread.
+// probeTimeout limits sending it. It fits into the socket buffer unless the client has not read earlier responses.
 const probeTimeout = 100 * time.Millisecond
 
-// probeAfter are the pauses before each interim response.
+// probeAfter are the delays before each interim response.
 var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second, 10 * time.Second}
 
-// conn is a connection of a [Server]. It reports to connections what it does, cuts a client that does not read its
-// answer, and tells a client that has closed only its sending side, and still waits for the answer, from one that left.
+// conn is a connection of a [Server]. It reports its activity to connections, cuts off a client that does not read
+// its response, and distinguishes a client that has closed only its sending side, and still waits for the response,
+// from one that has disconnected.
 type conn struct {
 	net.Conn
-	open *connections
-	held // guarded by open.mu
+	open     *connections
+	activity // guarded by open.mu
 
-	mu        sync.Mutex
-	answering bool          // guarded by mu: the answer to the present request has begun
-	askable   bool          // guarded by mu: the client understands interim responses
-	readBy    time.Time     // guarded by mu: the read deadline
-	writeBy   time.Time     // guarded by mu: the write deadline that the handler has set
-	wake      chan struct{} // guarded by mu: closed when a read must end; nil while none waits
-	closed    bool          // guarded by mu
+	mu             sync.Mutex
+	answering      bool          // guarded by mu: the response to the current request has begun
+	acceptsInterim bool          // guarded by mu: the client supports interim responses
+	readBy         time.Time     // guarded by mu: the read deadline
+	writeBy        time.Time     // guarded by mu: the write deadline set by the handler
+	wake           chan struct{} // guarded by mu: closed when a read must end; nil if none is waiting
+	closed         bool          // guarded by mu
 }
 
-// Bounds on what is read after the answer.
+// Limits on what is read after the response.
 const (
 	lingerBytes   = 128 << 20
 	lingerTimeout = 10 * time.Second
@@ -48,24 +50,24 @@ const (
 
 type connKey struct{}
 
-// connOf is the connection of a request; nil when it has none, as in tests.
+// connOf returns the connection of a request, or nil if there is none, as in tests.
 func connOf(ctx context.Context) *conn {
 	c, _ := ctx.Value(connKey{}).(*conn)
 	return c
 }
 
-// begin notes that the handler of a request starts.
+// begin marks the start of a request's handler.
 func (c *conn) begin(r *http.Request) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answering, c.askable = false, r.ProtoAtLeast(1, 1)
+	c.answering, c.acceptsInterim = false, r.ProtoAtLeast(1, 1)
 }
 
-// enter notes what the connection does from now on.
-func (c *conn) enter(h held) {
+// enter sets the connection's activity.
+func (c *conn) enter(h activity) {
 	if c != nil {
 		c.open.enter(c, h)
 	}
@@ -73,10 +75,10 @@ func (c *conn) enter(h held) {
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	// While a request is handled the server waits in a read of one byte for the client to leave.
+	// While a request is handled, the server reads one byte to detect that the client disconnects.
 	if len(p) == 1 {
 		n, err := c.Conn.Read(p)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = c.awaitLeave()
 		}
 		return n, err
@@ -87,8 +89,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// awaitLeave returns io.EOF when the client that has closed its side does not read either, or has its answer. A closed
-// socket answers the first thing sent to it with a reset, so that the second cannot be sent.
+// awaitLeave returns io.EOF if the client that has closed its sending side does not read either, or after its
+// response was sent. A closed socket answers the first interim response with a reset, so the second one fails.
 func (c *conn) awaitLeave() error {
 	for _, pause := range probeAfter {
 		wake, err := c.sleeping()
@@ -112,7 +114,7 @@ func (c *conn) awaitLeave() error {
 	return c.awakened()
 }
 
-// sleeping returns a channel that is closed when the read must end, or why it must end already.
+// sleeping returns a channel that is closed when the read must end, or the error if it must end now.
 func (c *conn) sleeping() (<-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +133,7 @@ func (c *conn) sleeping() (<-chan struct{}, error) {
 func (c *conn) awakened() error {
 	_, err := c.sleeping()
 	if err == nil {
-		err = os.ErrDeadlineExceeded // it was set, and lifted again
+		err = os.ErrDeadlineExceeded // it was set, and cleared again
 	}
 	return err
 }
@@ -148,7 +150,7 @@ func (c *conn) wakeUp() {
 func (c *conn) probe() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.answering || !c.askable {
+	if c.answering || !c.acceptsInterim {
 		return false
 	}
 	if c.Conn.SetWriteDeadline(time.Now().Add(probeTimeout)) != nil {
@@ -165,7 +167,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.answering = true
 		c.mu.Unlock()
 	}
-	defer c.open.restore(c, c.open.enter(c, held{phase: writing}))
+	defer c.open.restore(c, c.open.enter(c, activity{phase: writing}))
 	for written := 0; ; {
 		c.setWriteDeadline()
 		n, err := c.Conn.Write(p[written:min(len(p), written+writePiece)])
@@ -176,7 +178,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// setWriteDeadline gives the client its time for the next piece.
+// setWriteDeadline sets the deadline for the next piece.
 func (c *conn) setWriteDeadline() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,7 +189,7 @@ func (c *conn) setWriteDeadline() {
 	_ = c.Conn.SetWriteDeadline(deadline) // fails on a closed connection, as the write will
 }
 
-// SetWriteDeadline implements net.Conn. Each piece of an answer has a deadline besides.
+// SetWriteDeadline implements net.Conn. In addition, each piece of a response has its own deadline.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,16 +226,16 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite is called by net/http when a request was answered before its body was read, such as one that is too large,
-// and the connection is to be closed. What the client still sends is discarded for a while: one that reads the answer
-// only after it has sent everything would otherwise see a broken connection (RFC 9112, section 9.6).
+// CloseWrite is called by net/http if a request was answered before its body was read, for example one that is too
+// large, and the connection is to be closed. It discards what the client still sends for a while: a client that reads
+// the response only after sending everything would otherwise see a broken connection (RFC 9112, section 9.6).
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		if err := half.CloseWrite(); err != nil {
 			return err
 		}
 	}
-	c.enter(held{phase: discarding})
+	c.enter(activity{phase: discarding})
 	if err := c.SetReadDeadline(time.Now().Add(lingerTimeout)); err != nil {
 		return err
 	}

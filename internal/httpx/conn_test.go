@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestHalfClosedClientsAreAnswered holds that a client which closes its sending side after the request gets its answer,
-// however long that takes, and one that closes altogether ends the request's context.
+// TestHalfClosedClientsAreAnswered checks that a client that closes its sending side after the request gets its
+// response, however long that takes, and that the request's context ends if the client closes the connection.
 func TestHalfClosedClientsAreAnswered(t *testing.T) {
 	t.Parallel()
 	left, release := make(chan struct{}), make(chan struct{})
@@ -39,7 +39,7 @@ func TestHalfClosedClientsAreAnswered(t *testing.T) {
 		if err := c.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		// Interim responses come first: the server asks whether the client still reads.
+		// Interim responses come first, to find out whether the client still reads.
 		answers := bufio.NewReader(c)
 		for range 3 {
 			if line, err := answers.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
@@ -69,7 +69,7 @@ func TestHalfClosedClientsAreAnswered(t *testing.T) {
 			t.Fatalf("%s: the server does not notice that the client left", name)
 		}
 	}
-	// HTTP/1.0 knows no interim responses, so that closing one side looks like leaving.
+	// HTTP/1.0 has no interim responses, so closing one side looks like disconnecting.
 	c := dial(t, addr)
 	if _, err := io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestHalfClosedClientsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestSlowReadersAreCut holds that a client must read on, but may be slow, and that others are not affected.
+// TestSlowReadersAreCut checks that a client must keep reading, but may be slow, and that others are not affected.
 func TestSlowReadersAreCut(t *testing.T) {
 	t.Parallel()
 	const pieces = 20
@@ -126,8 +126,8 @@ func TestSlowReadersAreCut(t *testing.T) {
 	})
 }
 
-// TestSlowClientsAreCut holds that a client that does not send on, or does not read its answer, loses its connection, and
-// with it what it holds.
+// TestSlowClientsAreCut checks that a client that stops sending, or does not read its response, loses its connection,
+// and that its resources are released.
 func TestSlowClientsAreCut(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -171,7 +171,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 	}
 }
 
-// TestPipelining holds that requests sent without waiting for answers are answered in order.
+// TestPipelining checks that requests sent without waiting for responses are answered in order.
 func TestPipelining(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,7 +198,7 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// TestTrailers holds that trailers of a chunked body do no harm, and one without end is refused.
+// TestTrailers checks that trailers of a chunked body are accepted, and that one without an end is rejected.
 func TestTrailers(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, uploadServer(NewUploads(UploadLimits{})))

@@ -7,73 +7,75 @@ import (
 	"time"
 )
 
-// Bounds on the connections of a server.
+// Limits on the connections of a server.
 const (
-	mostConnections  = 8192 // at some 16 KiB each
-	leastConnections = 16
-	leastKeptFiles   = 64
+	maxConnections   = 8192 // about 16 KiB each
+	minConnections   = 16
+	minReservedFiles = 64
 )
 
-// connectionLimit is how many connections a process with so many descriptors serves (0: unknown): a quarter of them, and
-// no less than 64, are kept back for the store, connections to replicas, and logs. 1024 descriptors serve 768.
+// connectionLimit returns how many connections a process with that many file descriptors serves (0 means unknown). A
+// quarter of them, but at least 64, are reserved for the store, connections to replicas, and logs. 1024 descriptors
+// serve 768 connections.
 func connectionLimit(files uint64) int {
 	if files == 0 {
-		return mostConnections
+		return maxConnections
 	}
-	kept := max(files/4, leastKeptFiles)
-	return int(min(max(files, kept+leastConnections)-kept, mostConnections))
+	kept := max(files/4, minReservedFiles)
+	return int(min(max(files, kept+minConnections)-kept, maxConnections))
 }
 
-// phase is what a connection does.
+// phase is what a connection is doing.
 type phase int
 
 const (
-	receiving  phase = iota // the headers of a request, a body that nobody reads, or nothing on a new connection
-	uploading               // the body of a request
-	serving                 // a handler works
-	waiting                 // a handler waits, and could answer at any time
-	writing                 // the client has to read
-	discarding              // the answer was sent; the rest of the body is read as a courtesy
+	receiving  phase = iota // receiving headers, a body that nobody reads, or nothing on a new connection
+	uploading               // receiving the body of a request
+	serving                 // running a handler
+	waiting                 // running a handler that waits and could respond at any time
+	writing                 // waiting for the client to read
+	discarding              // reading the rest of the body after the response was sent
 	idle                    // between requests
 )
 
-// held is what the choice of a connection to end depends on.
-type held struct {
-	phase    phase
-	since    time.Time     // when the phase began
-	patience time.Duration // of an upload, when the phase began
-	yield    func()        // has the handler answer soon; nil: the connection can only be closed
-	leaving  bool          // it was told to
+// activity is the state of a connection, for the choice of a connection to evict.
+type activity struct {
+	phase   phase
+	since   time.Time     // start of the phase
+	grace   time.Duration // of an upload, at the start of the phase
+	yield   func()        // makes the handler respond soon; nil if the connection can only be closed
+	leaving bool          // yield was called
 }
 
-// times are how long connections may stay in a phase.
+// times are the maximum durations of phases.
 type times struct{ header, idle, write time.Duration }
 
-// A connection is ended before places are scarce when it has used up enough, and if it receives headers, long enough for
-// a busy server to have read those of a client that sends them at once.
+// A connection is evicted before the limit is reached if it has used up this share of its time. For connections that
+// receive headers the share is larger, so that a busy server has time to read the headers of a client that sends them
+// immediately.
 const (
-	enough           = 0.01
-	enoughForHeaders = 0.1
+	evictableShare          = 0.01
+	evictableShareReceiving = 0.1
 )
 
-// used is how much of its time a connection has used up: the one with the largest share is ended first. Zero and less
-// means that it does something useful.
+// used returns how much of its time a connection has used up. The connection with the largest share is evicted first.
+// A connection with a share of zero or less is doing useful work.
 //
 //	receiving for 1 s of 10 s                  0.1
-//	uploading, patience down to 3 s of 5 s     0.4
-//	writing for 4 s of 30 s                    0.1, because the first second is free
+//	uploading, grace down to 3 s of 5 s        0.4
+//	writing for 4 s of 30 s                    0.1, because the first second does not count
 //	idle for 30 s of 120 s                     0.25
-//	waiting for 60 s                           0.11, always enough, so that fresh ones yield too
+//	waiting for 60 s                           0.11, always evictable, including new ones
 //	discarding                                 more than 1
-func (t times) used(h held, now time.Time) float64 {
+func (t times) used(h activity, now time.Time) float64 {
 	age := now.Sub(h.since)
 	switch h.phase {
 	case receiving:
 		return share(age, t.header)
 	case uploading:
-		return share(firstPatience-h.patience+age, firstPatience)
+		return share(initialGrace-h.grace+age, initialGrace)
 	case waiting:
-		return enough + share(age, 10*time.Minute)
+		return evictableShare + share(age, 10*time.Minute)
 	case writing:
 		return share(age-time.Second, t.write)
 	case discarding:
@@ -87,19 +89,19 @@ func (t times) used(h held, now time.Time) float64 {
 
 func share(part, whole time.Duration) float64 { return part.Seconds() / whole.Seconds() }
 
-// connections are those of one server. Their number is bounded. Close to the bound, a connection that is idle, whose
-// client is slow, or whose handler only waits, is ended for each new one. At the bound, when all do something useful,
-// the new one is refused.
+// connections are the connections of one server. Their number is limited. Near the limit, each new connection evicts
+// one that is idle, whose client is slow, or whose handler only waits. At the limit, if all connections are doing
+// useful work, the new one is rejected.
 type connections struct {
 	limit int
 	times times
 
 	mu      sync.Mutex
 	open    map[*conn]struct{} // guarded by mu
-	leaving int                // guarded by mu: of these, those that were told to leave
+	leaving int                // guarded by mu: number of connections that were told to leave
 }
 
-// add takes a place for c, and ends other connections if it must. It reports false when there is no place.
+// add adds c, evicting other connections if necessary. It reports false if the limit is reached.
 func (s *connections) add(c *conn) bool {
 	placed, ends := s.place(c, time.Now())
 	for _, end := range ends {
@@ -108,11 +110,11 @@ func (s *connections) add(c *conn) bool {
 	return placed
 }
 
-// place is add, but for what is to be done without the lock.
+// place is add without the work that must be done outside the lock.
 func (s *connections) place(c *conn, now time.Time) (placed bool, ends []func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// An eighth of the places is for those that were told to leave and have not yet.
+	// An eighth of the limit is reserved for connections that were told to leave and have not left yet.
 	for len(s.open)-s.leaving >= s.limit-s.limit/8 {
 		first := s.first(now, false)
 		if first == nil {
@@ -128,12 +130,12 @@ func (s *connections) place(c *conn, now time.Time) (placed bool, ends []func())
 	if len(s.open) >= s.limit {
 		return false, ends
 	}
-	c.held = held{phase: receiving, since: now}
+	c.activity = activity{phase: receiving, since: now}
 	s.open[c] = struct{}{}
 	return true, ends
 }
 
-// shed closes a connection, if there is one that does nothing useful.
+// shed closes a connection, if there is one that does no useful work.
 func (s *connections) shed() {
 	end := func() {}
 	s.mu.Lock()
@@ -144,19 +146,19 @@ func (s *connections) shed() {
 	end()
 }
 
-// first is the connection to end first; nil when there is none. When places are scarce it is one that can be closed,
-// even if it was idle, or receives headers, only for a moment. The caller holds mu.
+// first returns the connection to evict first, or nil if there is none. If scarce is true it must be one that can be
+// closed, even if it has been idle or receiving headers only briefly. The caller holds mu.
 func (s *connections) first(now time.Time, scarce bool) *conn {
 	var first *conn
 	var most float64
 	for c := range s.open {
-		used := s.times.used(c.held, now)
-		fit := used >= enough
+		used := s.times.used(c.activity, now)
+		fit := used >= evictableShare
 		switch {
 		case scarce:
 			fit = c.yield == nil && (used > 0 || c.phase == idle || c.phase == receiving)
 		case c.phase == receiving:
-			fit = used >= enoughForHeaders
+			fit = used >= evictableShareReceiving
 		}
 		if fit && !c.leaving && (first == nil || used > most) {
 			first, most = c, used
@@ -165,8 +167,8 @@ func (s *connections) first(now time.Time, scarce bool) *conn {
 	return first
 }
 
-// end takes its place from c, and returns what ends it: its handler answers, after which it is closed, or it is closed.
-// The caller holds mu, and calls that after it.
+// end removes c or marks it as leaving, and returns a function that ends it: either its handler responds and it is
+// closed afterwards, or it is closed directly. The caller holds mu, and calls the function after releasing mu.
 func (s *connections) end(c *conn) func() {
 	if c.yield != nil {
 		c.leaving = true
@@ -174,29 +176,29 @@ func (s *connections) end(c *conn) func() {
 		return c.yield
 	}
 	delete(s.open, c)
-	return func() { _ = c.Close() } // its server has the error
+	return func() { _ = c.Close() } // its server gets the error
 }
 
-// enter notes what c does from now on, and returns what it did.
-func (s *connections) enter(c *conn, h held) held {
+// enter sets c's activity, and returns the previous one.
+func (s *connections) enter(c *conn, h activity) activity {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := c.held
+	before := c.activity
 	h.since, h.leaving = time.Now(), before.leaving
-	c.held = h
+	c.activity = h
 	return before
 }
 
-// restore undoes an enter.
-func (s *connections) restore(c *conn, h held) {
+// restore restores an earlier activity.
+func (s *connections) restore(c *conn, h activity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h.leaving = c.leaving
-	c.held = h
+	c.activity = h
 }
 
-// expect notes that the server reads. It reports whether that is during a handler, and not by [Uploads]: then it skips a
-// body that the handler has left.
+// expect marks the start of a read by the server. It reports whether this happens during a handler and not in
+// [Uploads]: then the server skips a body that the handler has not read.
 func (s *connections) expect(c *conn) (skipping bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +209,7 @@ func (s *connections) expect(c *conn) (skipping bool) {
 	return true
 }
 
-// received notes that n bytes came: an idle connection is then in the middle of its next request.
+// received marks the end of a read of n bytes: an idle connection has then started its next request.
 func (s *connections) received(c *conn, n int, skipping bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,23 +221,23 @@ func (s *connections) received(c *conn, n int, skipping bool) {
 	}
 }
 
-// state takes over what net/http says of a connection.
+// state applies a change of state reported by net/http.
 func (s *connections) state(c *conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
-		s.enter(c, held{phase: serving})
+		s.enter(c, activity{phase: serving})
 	case http.StateIdle:
-		s.enter(c, held{phase: idle})
+		s.enter(c, activity{phase: idle})
 		s.mu.Lock()
 		leaving := c.leaving
 		s.mu.Unlock()
 		if leaving {
-			_ = c.Close() // its server has the error
+			_ = c.Close() // its server gets the error
 		}
 	}
 }
 
-// remove forgets c.
+// remove removes c.
 func (s *connections) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,12 +247,12 @@ func (s *connections) remove(c *conn) {
 	delete(s.open, c)
 }
 
-// Yielding returns a context for a handler that waits and could answer at any time. It ends with ctx, by its cancel
-// function, or when the server needs the connection for another client; the handler should then answer with what it
-// has. The caller calls the cancel function when the wait is over.
+// Yielding returns a context for a handler that waits and could respond at any time. The context ends when ctx ends,
+// when the cancel function is called, or when the server needs the connection for another client; the handler should
+// then respond with what it has. The caller calls the cancel function when the wait is over.
 func Yielding(ctx context.Context) (context.Context, context.CancelFunc) {
 	c := connOf(ctx)
 	ctx, cancel := context.WithCancel(ctx)
-	c.enter(held{phase: waiting, yield: cancel})
-	return ctx, func() { c.enter(held{phase: serving}); cancel() }
+	c.enter(activity{phase: waiting, yield: cancel})
+	return ctx, func() { c.enter(activity{phase: serving}); cancel() }
 }

@@ -28,48 +28,48 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// TestFirstToEnd holds which of a server's connections makes room.
+// TestFirstToEnd checks which connection of a server is evicted.
 func TestFirstToEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	is := func(p phase, d time.Duration) held { return held{phase: p, since: now.Add(-d)} }
-	yields := func(h held) held { h.yield = func() {}; return h }
-	poll := func(d time.Duration) held { return yields(is(waiting, d)) }
-	upload := func(patience, silent time.Duration) held {
+	is := func(p phase, d time.Duration) activity { return activity{phase: p, since: now.Add(-d)} }
+	yields := func(h activity) activity { h.yield = func() {}; return h }
+	poll := func(d time.Duration) activity { return yields(is(waiting, d)) }
+	upload := func(grace, silent time.Duration) activity {
 		h := yields(is(uploading, silent))
-		h.patience = patience
+		h.grace = grace
 		return h
 	}
 	left := poll(time.Minute)
 	left.leaving = true
 	tests := map[string]struct {
-		held   []held
-		want   int // when places are about to be scarce; -1: none
-		scarce int // when they are
+		held   []activity
+		want   int // when the limit is near; -1 means none
+		scarce int // when the limit is reached
 	}{
-		"none":                         {nil, -1, -1},
-		"all are served":               {[]held{is(serving, time.Hour), is(serving, time.Minute)}, -1, -1},
-		"idle longest":                 {[]held{is(serving, time.Hour), is(idle, 2*time.Second), is(idle, 3*time.Second)}, 2, 2},
-		"idle for a moment":            {[]held{is(idle, time.Second)}, -1, 0},
-		"slow headers before idle":     {[]held{is(idle, 11*time.Second), is(receiving, 2*time.Second)}, 1, 1},
-		"long idle before headers":     {[]held{is(idle, 13*time.Second), is(receiving, time.Second)}, 0, 0},
-		"longest without headers":      {[]held{is(receiving, time.Second), is(receiving, 3*time.Second), is(receiving, 2*time.Second)}, 1, 1},
-		"has just come":                {[]held{is(serving, time.Hour), is(receiving, 900*time.Millisecond)}, -1, 1},
-		"came first of those":          {[]held{is(receiving, 50*time.Millisecond), is(receiving, 60*time.Millisecond)}, -1, 1},
-		"just idle before just come":   {[]held{is(idle, time.Second), is(receiving, 50*time.Millisecond)}, -1, 0},
-		"reads its answer":             {[]held{is(writing, time.Second)}, -1, -1},
-		"does not read its answer":     {[]held{is(writing, 2*time.Second), is(serving, time.Hour)}, 0, 0},
-		"was refused and sends on":     {[]held{is(receiving, 9*time.Second), is(discarding, 0)}, 1, 1},
-		"waits, and cannot be closed":  {[]held{poll(0), is(serving, 0)}, 0, -1},
-		"waits longest":                {[]held{poll(time.Second), poll(2 * time.Second)}, 1, -1},
-		"idle before waiting":          {[]held{poll(time.Minute), is(idle, 20*time.Second)}, 1, 1},
-		"waits rather than is new":     {[]held{poll(0), is(receiving, 900*time.Millisecond)}, 0, 1},
-		"leaves already":               {[]held{left, poll(time.Second)}, 1, -1},
-		"upload has just begun":        {[]held{upload(firstPatience, 20*time.Millisecond)}, -1, -1},
-		"upload sends nothing":         {[]held{upload(firstPatience, time.Second), upload(firstPatience, 2*time.Second)}, 1, -1},
-		"upload is slow":               {[]held{upload(2*time.Second, 0), upload(3*time.Second, 0)}, 0, -1},
-		"upload is fast":               {[]held{upload(mostPatience, 4*time.Second)}, -1, -1},
-		"silent upload before headers": {[]held{upload(firstPatience, time.Second), is(receiving, 1500*time.Millisecond)}, 0, 1},
+		"none":                            {nil, -1, -1},
+		"all are served":                  {[]activity{is(serving, time.Hour), is(serving, time.Minute)}, -1, -1},
+		"idle longest":                    {[]activity{is(serving, time.Hour), is(idle, 2*time.Second), is(idle, 3*time.Second)}, 2, 2},
+		"idle for a moment":               {[]activity{is(idle, time.Second)}, -1, 0},
+		"slow headers before idle":        {[]activity{is(idle, 11*time.Second), is(receiving, 2*time.Second)}, 1, 1},
+		"long idle before headers":        {[]activity{is(idle, 13*time.Second), is(receiving, time.Second)}, 0, 0},
+		"longest without headers":         {[]activity{is(receiving, time.Second), is(receiving, 3*time.Second), is(receiving, 2*time.Second)}, 1, 1},
+		"just connected":                  {[]activity{is(serving, time.Hour), is(receiving, 900*time.Millisecond)}, -1, 1},
+		"oldest of those":                 {[]activity{is(receiving, 50*time.Millisecond), is(receiving, 60*time.Millisecond)}, -1, 1},
+		"just idle before just connected": {[]activity{is(idle, time.Second), is(receiving, 50*time.Millisecond)}, -1, 0},
+		"reads its answer":                {[]activity{is(writing, time.Second)}, -1, -1},
+		"does not read its answer":        {[]activity{is(writing, 2*time.Second), is(serving, time.Hour)}, 0, 0},
+		"rejected and still sending":      {[]activity{is(receiving, 9*time.Second), is(discarding, 0)}, 1, 1},
+		"waits, and cannot be closed":     {[]activity{poll(0), is(serving, 0)}, 0, -1},
+		"waits longest":                   {[]activity{poll(time.Second), poll(2 * time.Second)}, 1, -1},
+		"idle before waiting":             {[]activity{poll(time.Minute), is(idle, 20*time.Second)}, 1, 1},
+		"waiting before new":              {[]activity{poll(0), is(receiving, 900*time.Millisecond)}, 0, 1},
+		"leaves already":                  {[]activity{left, poll(time.Second)}, 1, -1},
+		"upload has just begun":           {[]activity{upload(initialGrace, 20*time.Millisecond)}, -1, -1},
+		"upload sends nothing":            {[]activity{upload(initialGrace, time.Second), upload(initialGrace, 2*time.Second)}, 1, -1},
+		"upload is slow":                  {[]activity{upload(2*time.Second, 0), upload(3*time.Second, 0)}, 0, -1},
+		"upload is fast":                  {[]activity{upload(maxGrace, 4*time.Second)}, -1, -1},
+		"silent upload before headers":    {[]activity{upload(initialGrace, time.Second), is(receiving, 1500*time.Millisecond)}, 0, 1},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestFirstToEnd(t *testing.T) {
 			s := &connections{times: times{header: 10 * time.Second, idle: 120 * time.Second, write: 30 * time.Second}, open: map[*conn]struct{}{}}
 			conns := make([]*conn, len(test.held))
 			for i, h := range test.held {
-				conns[i] = &conn{held: h}
+				conns[i] = &conn{activity: h}
 				s.open[conns[i]] = struct{}{}
 			}
 			for scarce, want := range map[bool]int{false: test.want, true: test.scarce} {
@@ -89,7 +89,7 @@ func TestFirstToEnd(t *testing.T) {
 	}
 }
 
-// get asks for / on the connection and returns the status.
+// get requests / on the connection and returns the status.
 func get(c net.Conn) (int, error) {
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return 0, err
@@ -102,8 +102,8 @@ func get(c net.Conn) (int, error) {
 	return response.StatusCode, err
 }
 
-// TestIdleConnectionsMakeRoom holds that clients that connect, and those that connect and ask once, or begin to ask,
-// lock nobody out, and that one in use all the time is never closed.
+// TestIdleConnectionsMakeRoom checks that clients that connect, connect and send one request, or start a request, do
+// not block others, and that a connection in constant use is never closed.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	for name, idle := range map[string]func(c net.Conn) error{
@@ -135,7 +135,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestFullServerRefuses holds that a client beyond the bound is told so at once while all others are served.
+// TestFullServerRefuses checks that a client beyond the limit is rejected immediately while all others are served.
 func TestFullServerRefuses(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -167,8 +167,8 @@ func TestFullServerRefuses(t *testing.T) {
 	}
 }
 
-// TestLongPollsYield holds that handlers which wait answer early when connections become scarce, the longest first, so
-// that waiting clients lock nobody out.
+// TestLongPollsYield checks that waiting handlers respond early when connections become scarce, the longest wait
+// first, so that waiting clients do not block others.
 func TestLongPollsYield(t *testing.T) {
 	t.Parallel()
 	var polls atomic.Int32
@@ -210,7 +210,7 @@ func TestLongPollsYield(t *testing.T) {
 	})
 }
 
-// TestSilentUploadsYield holds that uploads whose clients send nothing make room for others, and are told so.
+// TestSilentUploadsYield checks that uploads whose clients send nothing are evicted, with an error response.
 func TestSilentUploadsYield(t *testing.T) {
 	t.Parallel()
 	s := uploadServer(NewUploads(UploadLimits{}))
@@ -255,8 +255,8 @@ func (f *failing) Accept() (net.Conn, error) {
 	}
 }
 
-// TestAcceptErrorsPass holds that a lack of descriptors, and errors that net/http would end with, neither end the server
-// nor make it spin, and that idle connections are closed to end the lack.
+// TestAcceptErrorsPass checks that a lack of file descriptors, and errors on which net/http would stop, neither stop
+// the server nor make it spin, and that idle connections are closed to free descriptors.
 func TestAcceptErrorsPass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -285,13 +285,13 @@ func TestAcceptErrorsPass(t *testing.T) {
 		if took := time.Since(start); took != (5+10+20+40)*time.Millisecond {
 			t.Errorf("four errors were waited out in %s, want 5 + 10 + 20 + 40 ms", took)
 		}
-		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the idle connection ends with %v, want EOF", err)
 		}
-		if n := strings.Count(log.String(), "connection not accepted"); n != 4 {
+		if n := strings.Count(log.String(), "accepting a connection failed"); n != 4 {
 			t.Errorf("%d lines in the log, want 4:\n%s", n, log.String())
 		}
-		for range 20 { // the longest pause does not outlast the server
+		for range 20 { // the longest delay does not delay shutdown
 			f.errs <- syscall.EMFILE
 		}
 		go func() { _ = f.dial() }()

@@ -1,5 +1,5 @@
-// Package httpx is what our HTTP servers have in common: handlers that return errors, one adapter that
-// answers and logs them, JSON bodies, the forms in which an image arrives, and a server with a life cycle.
+// Package httpx has the common parts of the HTTP servers: handlers that return errors, an adapter that logs them and
+// writes the responses, JSON bodies, image uploads, and a server with graceful shutdown.
 package httpx
 
 import (
@@ -13,13 +13,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// StatusClientClosed is the status recorded (and, pointlessly, sent) when the client left before the answer.
+// StatusClientClosed is the status recorded (and sent in vain) if the client disconnected before the response.
 const StatusClientClosed = 499
 
-// HandlerFunc answers a request, or returns why it could not. After writing a body it returns nil.
+// HandlerFunc handles a request or returns an error. After writing a body it returns nil.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// ErrorBody is the JSON of every error answer. Error is the prototype's field.
+// ErrorBody is the JSON body of every error response. Error is the prototype's field.
 type ErrorBody struct {
 	Error      string             `json:"error"`
 	Hint       string             `json:"hint,omitempty"`
@@ -28,13 +28,13 @@ type ErrorBody struct {
 	RequestID  string             `json:"request_id,omitempty"`
 }
 
-// Handler adapts h: an error becomes a status and an [ErrorBody], and is logged once; a panic becomes 500
-// and leaves the process standing.
+// Handler adapts h: it converts an error to a status and an [ErrorBody] and logs it once, and it converts a panic to
+// a 500 response.
 func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if p == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
@@ -51,13 +51,13 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 		if e.Code == resnet18cloud.CodeInternal {
 			level = slog.LevelError
 		}
-		log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path,
+		log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
 			"code", string(e.Code), "error", e.Error())
 		WriteError(w, e)
 	})
 }
 
-// WriteError sends e as status, Retry-After where known, and [ErrorBody].
+// WriteError writes e as a status, a Retry-After header if known, and an [ErrorBody].
 func WriteError(w http.ResponseWriter, e *resnet18cloud.Error) {
 	body := ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code, RetryAfter: e.RetryAfter.Seconds()}
 	if e.RetryAfter > 0 {
@@ -66,16 +66,15 @@ func WriteError(w http.ResponseWriter, e *resnet18cloud.Error) {
 	WriteJSON(w, Status(e.Code), body)
 }
 
-// RetryAfterSeconds rounds d up to the whole seconds that a Retry-After header can say (RFC 9110, section
-// 10.2.3), at least 1.
+// RetryAfterSeconds rounds d up to whole seconds for a Retry-After header (RFC 9110, section 10.2.3), at least 1.
 func RetryAfterSeconds(d time.Duration) int {
 	return max(1, int(math.Ceil(d.Seconds())))
 }
 
-// WriteJSON sends v with the given status. Errors of the connection are the client's business and ignored.
+// WriteJSON writes v with the given status. It ignores write errors, which are the client's concern.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // only our own types come here, so this is a programmer's mistake
+	if err != nil { // v has one of our own types, so this is a programming error
 		panic(err)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -100,7 +99,7 @@ var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeDeadline:    http.StatusGatewayTimeout,
 }
 
-// Status is the HTTP status of a code; 500 for one it does not know.
+// Status returns the HTTP status of a code, 500 if it is unknown.
 func Status(c resnet18cloud.Code) int {
 	if s, ok := statusOf[c]; ok {
 		return s
@@ -108,8 +107,7 @@ func Status(c resnet18cloud.Code) int {
 	return http.StatusInternalServerError
 }
 
-// CodeOf is the reverse of Status for the answers of a server that may not be ours: the code that says what
-// a caller can do about that status.
+// CodeOf returns the code for an HTTP status of any server. It is the reverse of Status for our own servers.
 func CodeOf(status int) resnet18cloud.Code {
 	switch status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:

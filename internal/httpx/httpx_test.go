@@ -41,7 +41,7 @@ func TestHandlerAnswersErrors(t *testing.T) {
 			t.Parallel()
 			rec := httptest.NewRecorder()
 			httpx.Handler(slog.New(slog.DiscardHandler), tt.handler).
-				ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+				ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 			if rec.Code != tt.status {
 				t.Errorf("status = %d, want %d", rec.Code, tt.status)
 			}
@@ -70,7 +70,7 @@ func TestStatusAndCodeAreInverse(t *testing.T) {
 	}
 }
 
-// TestServerFinishesRequestsInFlight stops a server while it answers, and expects the whole answer.
+// TestServerFinishesRequestsInFlight stops a server while it responds, and expects the whole response.
 func TestServerFinishesRequestsInFlight(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})

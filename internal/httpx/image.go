@@ -15,16 +15,16 @@ import (
 
 const (
 	imageField   = "image"  // the form field of the prototype's clients
-	unnamed      = "upload" // what a raw body without a name is called
-	maxNameBytes = 255      // what file systems allow; names go into logs and answers
-	formOverhead = 64 << 10 // room for boundaries, part headers and small fields beside the image
+	unnamed      = "upload" // name of a raw body without a name
+	maxNameBytes = 255      // limit of file systems; names appear in logs and responses
+	formOverhead = 64 << 10 // space for boundaries, part headers and small fields besides the image
 )
 
-// Image reads the image of an upload and calls use with it: from the field "image" of a multipart form, or from a raw
-// body of an image media type, whose name may stand in Content-Disposition or in ?filename=. The image's bytes are
-// reused after use has returned. Errors are those of use, CodeInvalid for a missing image, an empty name or a body that
-// breaks off, CodeTooLarge for more bytes than the limit (before anything is read, where Content-Length says so),
-// CodeUnsupported for other bodies, CodeSlow and CodeFull as [Uploads] says.
+// Image reads the image of an upload and calls use with it. The image is the field "image" of a multipart form, or a
+// raw body with an image media type, whose name may be in Content-Disposition or in ?filename=. The image's bytes are
+// reused after use returns. Errors are those of use, CodeInvalid for a missing image, an empty name or an incomplete
+// body, CodeTooLarge for an image above the limit (before reading anything, if Content-Length says so),
+// CodeUnsupported for other bodies, and CodeSlow and CodeFull as described at [Uploads].
 func (u *Uploads) Image(w http.ResponseWriter, r *http.Request, use func(resnet18cloud.Image) error) error {
 	up := u.open(w, r)
 	defer up.close()
@@ -56,13 +56,9 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 		if r.ContentLength > limit {
 			return resnet18cloud.Image{}, tooLarge(limit)
 		}
-		image, err := readBytes(up, rawName(r), up, limit)
-		if err == nil && len(image.Bytes) == 0 {
-			return resnet18cloud.Image{}, noImage()
-		}
-		return image, err
+		return readBytes(up, rawName(r), up, limit)
 	case mediaType == "", mediaType == "application/x-www-form-urlencoded":
-		// What curl sends without a body, or with -d: a form, but none that can hold a file.
+		// curl sends this without a body, or with -d: a form that cannot contain a file.
 		return resnet18cloud.Image{}, noImage()
 	}
 	return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
@@ -70,16 +66,16 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 		Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
 }
 
-// Images reads every image of a multipart form, at most n, from fields named image or images, and calls use with each
-// or with what is wrong with it (CodeInvalid for an empty name, CodeTooLarge). The bytes are reused after use has
-// returned. It returns an error when the form itself is wrong: none, broken off, without images, or with more than n,
-// and CodeSlow and CodeFull as [Uploads] says.
+// Images reads the images of a multipart form, at most n, from fields named image or images, and calls use with each
+// image or its error (CodeInvalid for an empty name, CodeTooLarge). The bytes are reused after use returns. It
+// returns an error if the form itself is invalid: missing, incomplete, without images, or with more than n, and
+// CodeSlow and CodeFull as described at [Uploads].
 func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func(resnet18cloud.Image, error)) error {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err != nil || mediaType != "multipart/form-data":
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "A batch is multipart/form-data",
-			Hint: "curl -F image=@a.jpg -F image=@b.jpg"}
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "A batch must be multipart/form-data",
+			Hint: "for example: curl -F image=@a.jpg -F image=@b.jpg"}
 	case isEncoded(r):
 		return errEncoded(r)
 	}
@@ -91,9 +87,9 @@ func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func
 	for found := 0; ; found++ {
 		image, err := nextImage(form, up, limit)
 		switch e := resnet18cloud.AsError(err); {
-		case err == io.EOF && found == 0:
+		case err == io.EOF && found == 0: //nolint:errorlint // a form that is broken off wraps io.EOF
 			return noImage()
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // as above
 			if err := readRest(body); err != nil {
 				return err
 			}
@@ -102,16 +98,16 @@ func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func
 			return err
 		case found == n:
 			return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
-				Message: fmt.Sprintf("A batch holds at most %d images", n), Hint: "send the rest in another"}
+				Message: fmt.Sprintf("A batch may have at most %d images", n), Hint: "send the rest in another batch"}
 		}
 		use(image, err)
 	}
 }
 
-// readForm takes the first image of a form, and reads the rest of the form.
+// readForm returns the first image of a form, and reads the rest of the form.
 func readForm(form *multipart.Reader, body io.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
 	image, err := nextImage(form, up, limit)
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // a form that is broken off wraps io.EOF
 		return image, noImage()
 	}
 	if err == nil {
@@ -120,8 +116,8 @@ func readForm(form *multipart.Reader, body io.Reader, up *upload, limit int64) (
 	return image, err
 }
 
-// readRest reads what follows the last image of a form: until the server has seen the end of the body, it does not
-// notice that the client leaves. A rest that is too long or breaks off does no harm to the image.
+// readRest reads the form after its last image: the server notices that the client disconnects only after the end of
+// the body. An incomplete or long rest does not affect the image.
 func readRest(body io.Reader) error {
 	_, err := io.Copy(io.Discard, io.LimitReader(body, formOverhead))
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
@@ -130,8 +126,8 @@ func readRest(body io.Reader) error {
 	return nil
 }
 
-// nextImage takes the next file in a field named image or images. Parts before it are skipped unread. It
-// returns io.EOF when there is none.
+// nextImage returns the next file in a field named image or images, skipping other parts. It returns io.EOF if there
+// is none.
 func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
 	for {
 		part, err := form.NextPart()
@@ -146,7 +142,7 @@ func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.I
 		}
 		_, disposition, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 		name, isFile := disposition["filename"]
-		if !isFile { // an ordinary field that happens to have the name
+		if !isFile { // a regular field with the same name
 			continue
 		}
 		if name == "" {
@@ -157,9 +153,9 @@ func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.I
 	}
 }
 
-// readBytes reads an image from r into the memory of the upload, which grows when a byte has come that does not fit.
+// readBytes reads an image from r into the upload's memory, which grows when a byte arrives that does not fit.
 func readBytes(r io.Reader, name string, up *upload, limit int64) (resnet18cloud.Image, error) {
-	up.drop() // the image before
+	up.drop() // the previous image
 	for {
 		n, err := up.fill(r, limit)
 		switch e, refused := errors.AsType[*resnet18cloud.Error](err); {
@@ -167,15 +163,18 @@ func readBytes(r io.Reader, name string, up *upload, limit int64) (resnet18cloud
 			return resnet18cloud.Image{}, e
 		case n > limit:
 			return resnet18cloud.Image{}, tooLarge(limit)
-		case err == io.EOF:
+		case err == io.EOF && n == 0: //nolint:errorlint // an incomplete form wraps io.EOF
+			return resnet18cloud.Image{}, noImage()
+		case err == io.EOF: //nolint:errorlint // as above
 			return resnet18cloud.Image{Name: name, Bytes: up.bytes()}, nil
 		case err != nil:
-			return resnet18cloud.Image{}, bodyError("image did not arrive whole", err, limit)
+			return resnet18cloud.Image{}, bodyError("incomplete image", err, limit)
 		}
 	}
 }
 
-// bodyError tells a body over the limit and a slow client from one that went away and from a malformed body.
+// bodyError distinguishes a body over the limit and a slow client from a client that disconnected and a malformed
+// body.
 func bodyError(message string, err error, limit int64) error {
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
 		return e
@@ -200,21 +199,21 @@ func isEncoded(r *http.Request) bool {
 func errEncoded(r *http.Request) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
 		Message: fmt.Sprintf("Content-Encoding %q is not supported", r.Header.Get("Content-Encoding")),
-		Hint:    "send the image as it is; image formats are compressed already"}
+		Hint:    "send the image file uncompressed; image formats are already compressed"}
 }
 
 func noImage() error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "No image provided",
-		Hint: "send it in the form field image: curl -F image=@picture.jpg"}
+		Hint: "send a file that is not empty in the form field image: curl -F image=@picture.jpg"}
 }
 
 func tooLarge(limit int64) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 		Message: fmt.Sprintf("Image is larger than %.4g MiB", float64(limit)/(1<<20)),
-		Hint:    "send a smaller or more compressed image; the network sees 224x224 pixels anyway"}
+		Hint:    "send a smaller or more compressed image; the network uses only 224x224 pixels"}
 }
 
-// rawName is the name of an image sent as a bare body.
+// rawName returns the name of an image sent as a raw body.
 func rawName(r *http.Request) string {
 	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Disposition")); err == nil && params["filename"] != "" {
 		return cleanName(params["filename"])
@@ -225,7 +224,7 @@ func rawName(r *http.Request) string {
 	return unnamed
 }
 
-// cleanName keeps the last element of a path in either notation, valid UTF-8, of a bounded length.
+// cleanName returns the last element of a path in Unix or Windows notation, as valid UTF-8 of limited length.
 func cleanName(name string) string {
 	name = path.Base(strings.ReplaceAll(strings.ToValidUTF8(name, "\uFFFD"), `\`, "/"))
 	if len(name) > maxNameBytes {

@@ -15,7 +15,7 @@ import (
 
 const limit = 100
 
-// form is a multipart body of one part with the given Content-Disposition parameters.
+// form returns a multipart body of one part with the given Content-Disposition parameters.
 func form(disposition, content string) string {
 	return "--b\r\nContent-Disposition: form-data; " + disposition +
 		"\r\nContent-Type: image/jpeg\r\n\r\n" + content + "\r\n--b--\r\n"
@@ -61,6 +61,7 @@ func TestReadImage(t *testing.T) {
 		"raw, named in path":  {contentType: "image/png", path: "/?filename=dir/b.png", body: "xyz", name: "b.png"},
 		"raw, named":          {contentType: "image/png", disposition: `attachment; filename="b.png"`, body: "xyz", name: "b.png"},
 		"raw, any bytes":      {contentType: "application/octet-stream", body: "xyz", name: "upload"},
+		"form, empty file":    {contentType: multi, body: form(`name="image"; filename="a.jpg"`, ""), code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"raw, empty":          {contentType: "image/jpeg", code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"raw, over limit":     {contentType: "image/jpeg", body: strings.Repeat("x", limit+1), code: resnet18cloud.CodeTooLarge},
 		"nothing":             {code: resnet18cloud.CodeInvalid, message: "No image provided"},
@@ -111,7 +112,7 @@ func TestReadImage(t *testing.T) {
 	}
 }
 
-// TestReadImageRefusesBeforeReading holds that a body announced as too large is not read at all.
+// TestReadImageRefusesBeforeReading checks that a body whose announced size is too large is not read at all.
 func TestReadImageRefusesBeforeReading(t *testing.T) {
 	t.Parallel()
 	for _, contentType := range []string{"image/jpeg", "multipart/form-data; boundary=b"} {
@@ -132,7 +133,7 @@ func (u unreadable) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// FuzzReadImage holds that no body makes the reader panic or exceed its limit.
+// FuzzReadImage checks that no body makes the reader panic or exceed its limit.
 func FuzzReadImage(f *testing.F) {
 	f.Add("multipart/form-data; boundary=b", form(`name="image"; filename="a.jpg"`, "xyz"))
 	f.Add("image/jpeg", "xyz")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// serve runs a server on the loopback interface until the test ends.
+// serve runs a server on the loopback interface until the end of the test.
 func serve(t *testing.T, s *Server) (addr string) {
 	t.Helper()
 	s.Addr = "127.0.0.1:0"
@@ -30,7 +30,7 @@ func serve(t *testing.T, s *Server) (addr string) {
 	return strings.TrimPrefix(s.URL(), "http://")
 }
 
-// dial connects to the server until the test ends.
+// dial connects to the server until the end of the test.
 func dial(t *testing.T, addr string) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -38,19 +38,19 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil { // so that what hangs fails
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil { // so that a hanging test fails
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
 }
 
-// refusing answers without reading the body.
+// refusing responds without reading the body.
 var refusing = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "no", http.StatusTeapot)
 })
 
-// TestAnswersBeforeTheBody holds that a client which sends its whole body before it reads gets an answer that was given
-// before, and may go on using the connection when the body was small.
+// TestAnswersBeforeTheBody checks that a client that sends its whole body before it reads gets a response sent
+// earlier, and may reuse the connection if the body was small.
 func TestAnswersBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	addr := serve(t, &Server{Handler: refusing})
@@ -61,7 +61,7 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 				c := dial(t, addr)
 				var body io.Reader = bytes.NewReader(make([]byte, n))
 				if chunked {
-					body = io.MultiReader(body) // a length that net/http does not see
+					body = io.MultiReader(body) // hides the length from net/http
 				}
 				r, err := http.NewRequest(http.MethodPost, "http://"+addr, body)
 				if err != nil {
@@ -98,8 +98,8 @@ func TestAnswersBeforeTheBody(t *testing.T) {
 	}
 }
 
-// TestExpectContinue holds that a client which asks first is refused without having to send, and told to go on when its
-// body is wanted.
+// TestExpectContinue checks that a client that sends Expect: 100-continue is rejected without sending the body, and
+// told to continue if the body is needed.
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	reading := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +124,7 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// TestLingerIsBounded holds that a client which was refused cannot hold its connection by sending on.
+// TestLingerIsBounded checks that a rejected client cannot keep its connection open by sending more.
 func TestLingerIsBounded(t *testing.T) {
 	t.Parallel()
 	inVirtualTime(t, &Server{Handler: refusing}, func(t *testing.T, p *pipes) {

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	firstAcceptPause = 5 * time.Millisecond
-	lastAcceptPause  = time.Second
-	refusalLogEvery  = 10 * time.Second
+	minAcceptDelay     = 5 * time.Millisecond
+	maxAcceptDelay     = time.Second
+	refusalLogInterval = 10 * time.Second
 )
 
-// refusalBody and refusal are what a client reads for which there is no connection.
+// refusalBody and refusal are the response to a client if there are too many connections.
 const (
-	refusalBody = `{"error":"Too many connections","hint":"send it again after retry_after seconds","code":"full","retry_after":1}` + "\n"
+	refusalBody = `{"error":"Too many connections","hint":"retry after retry_after seconds","code":"full","retry_after":1}` + "\n"
 	refusal     = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" +
 		"Retry-After: 1\r\nConnection: close\r\n\r\n" + refusalBody
 )
 
-// listener accepts connections, as many as there are places for. Errors that pass, such as a lack of descriptors, are
-// waited out.
+// listener accepts connections up to the limit. It retries after temporary errors, such as a lack of file
+// descriptors.
 type listener struct {
 	net.Listener
 	open *connections
@@ -32,9 +32,9 @@ type listener struct {
 	closeOnce sync.Once
 	closed    chan struct{}
 
-	// Of Accept, which one goroutine calls.
-	refused int       // connections since the last line in the log
-	logged  time.Time // when that was
+	// Used by Accept, which one goroutine calls.
+	refused int       // connections rejected since the last log message
+	logged  time.Time // time of the last log message
 }
 
 func newListener(l net.Listener, open *connections, log *slog.Logger) *listener {
@@ -43,7 +43,7 @@ func newListener(l net.Listener, open *connections, log *slog.Logger) *listener 
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {
-	for pause := firstAcceptPause; ; {
+	for pause := minAcceptDelay; ; {
 		accepted, err := l.Listener.Accept()
 		switch {
 		case err == nil:
@@ -56,26 +56,26 @@ func (l *listener) Accept() (net.Conn, error) {
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
 		}
-		l.log.Warn("connection not accepted", "error", err, "retry_after", pause)
-		l.open.shed() // descriptors may be what is missing
+		l.log.Warn("accepting a connection failed", "error", err, "retry_after", pause)
+		l.open.shed() // there may be too few file descriptors
 		select {
 		case <-time.After(pause):
-			pause = min(2*pause, lastAcceptPause)
+			pause = min(2*pause, maxAcceptDelay)
 		case <-l.closed:
 			return nil, net.ErrClosed
 		}
 	}
 }
 
-// refuse answers a client for which there is no place.
+// refuse rejects a client because the limit is reached.
 func (l *listener) refuse(c net.Conn) {
-	// The answer fits the socket's buffer, and a client that does not get it sees that the connection is closed.
+	// The response fits the socket buffer, and a client that does not receive it sees that the connection is closed.
 	_ = c.SetDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(c, refusal, len(refusalBody))
 	_ = c.Close()
 	l.refused++
-	if now := time.Now(); now.Sub(l.logged) >= refusalLogEvery {
-		l.log.Warn("connections refused: all others are in use", "refused", l.refused, "limit", l.open.limit)
+	if now := time.Now(); now.Sub(l.logged) >= refusalLogInterval {
+		l.log.Warn("connections rejected: limit reached and none is idle", "refused", l.refused, "limit", l.open.limit)
 		l.refused, l.logged = 0, now
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// JSONErrors serves mux, whose own refusals (404 for a path, 405 for a method that it does not know) are
-// plain text, and makes these an [ErrorBody] like every other error.
+// JSONErrors serves mux. The mux's own errors (404 for an unknown path, 405 for a method) are plain text; JSONErrors
+// replaces them with an [ErrorBody].
 func JSONErrors(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refusal, pattern := mux.Handler(r)
@@ -26,7 +26,7 @@ func JSONErrors(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// refusalRecorder keeps a handler's status and headers, and drops its body.
+// refusalRecorder records a handler's status and headers, and discards its body.
 type refusalRecorder struct {
 	header http.Header
 	status int

@@ -2,5 +2,5 @@
 
 package httpx
 
-// maxFiles is how many descriptors this process may have; 0: the system sets no limit.
+// maxFiles returns the limit on file descriptors; 0 means that there is none.
 func maxFiles() uint64 { return 0 }

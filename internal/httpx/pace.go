@@ -5,42 +5,42 @@ import (
 	"time"
 )
 
-// Bounds on how long a client may send nothing.
+// Limits on how long a client may send nothing.
 const (
-	firstPatience = 5 * time.Second  // at the start
-	mostPatience  = 10 * time.Second // at any time
+	initialGrace = 5 * time.Second  // at the start
+	maxGrace     = 10 * time.Second // at any time
 )
 
-// pace is how fast an upload comes in. Its clock runs only while the server waits for the client.
+// pace measures the speed of an upload. Its clock runs only while the server waits for the client.
 type pace struct {
-	clock    time.Duration // time spent waiting for the client
-	patience time.Duration // how long the client may still send nothing; below zero it is too slow
+	clock time.Duration // time spent waiting for the client
+	grace time.Duration // how long the client may still send nothing; negative if it is too slow
 
-	second      time.Duration // where on the clock the present second begins
-	now, before int64         // bytes received in the present second, and in the one before it
+	second      time.Duration // start of the current second on the clock
+	now, before int64         // bytes received in the current and in the previous second
 }
 
-func newPace() pace { return pace{patience: firstPatience} }
+func newPace() pace { return pace{grace: initialGrace} }
 
-// add records that n bytes came in d, which began with a wait. Time takes from the patience, and each byte
-// gives back what it takes at the least rate: at 16 KiB/s a client that sends 4 KiB/s loses 3/4 s of its 5 s
-// each second and is cut after 6.5 s. A least rate of 0 never runs out.
-func (p *pace) add(n int64, d time.Duration, least int64) {
+// add records that n bytes arrived in d, starting with a wait. The grace shrinks with time, and each byte extends it
+// by its time at the minimum rate: at 16 KiB/s, a client that sends 4 KiB/s loses 3/4 s of its 5 s each second and is
+// cut off after 6.5 s. With a minimum rate of 0 the grace never ends.
+func (p *pace) add(n int64, d time.Duration, minRate int64) {
 	if d < time.Second {
 		p.now += n
 		p.advance(d)
-	} else { // they came over more than a second
+	} else { // they arrived over more than a second
 		p.clock += d
 		p.second, p.now, p.before = p.clock, 0, int64(float64(n)/d.Seconds())
 	}
-	if least > 0 {
-		earned := time.Duration(float64(n) / float64(least) * float64(time.Second))
-		p.patience = min(p.patience-d+earned, mostPatience)
+	if minRate > 0 {
+		earned := time.Duration(float64(n) / float64(minRate) * float64(time.Second))
+		p.grace = min(p.grace-d+earned, maxGrace)
 	}
 }
 
-// rate is the number of bytes per second over the last one to two seconds of the clock, when the client has been
-// silent for d since the last add. An upload is not judged in its first second: its rate is infinite.
+// rate returns the bytes per second over the last one to two seconds of the clock, if the client has been silent for
+// d since the last add. In the first second of an upload the rate is infinite.
 func (p pace) rate(d time.Duration) float64 {
 	p.advance(d)
 	if p.clock < time.Second {
@@ -49,7 +49,7 @@ func (p pace) rate(d time.Duration) float64 {
 	return float64(p.before+p.now) / (time.Second + p.clock - p.second).Seconds()
 }
 
-// advance moves the clock, and with it the seconds in which bytes are counted.
+// advance advances the clock and the seconds in which bytes are counted.
 func (p *pace) advance(d time.Duration) {
 	p.clock += d
 	switch age := p.clock - p.second; {

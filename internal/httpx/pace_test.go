@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// TestPatience holds when a client is cut that sends a burst at once, and then a portion every interval.
-func TestPatience(t *testing.T) {
+// TestGrace checks when a client is cut off that sends a burst first, and then a portion every interval.
+func TestGrace(t *testing.T) {
 	t.Parallel()
 	const least = 16 << 10
 	tests := map[string]struct {
 		burst   int64
 		portion int64
 		every   time.Duration
-		least   int64
-		cut     time.Duration // 0: not within a minute
+		minRate int64
+		cut     time.Duration // 0 means not within a minute
 	}{
 		"silent":                   {0, 0, time.Hour, least, 5 * time.Second},
 		"4 KiB/s":                  {0, 4 << 10, time.Second, least, 6500 * time.Millisecond},
@@ -25,20 +25,20 @@ func TestPatience(t *testing.T) {
 		"all at once, then silent": {8 << 20, 0, time.Hour, least, 10 * time.Second},
 		"stops after a while":      {0, 1 << 20, 11 * time.Second, least, 5 * time.Second},
 		"a byte now and then":      {0, 1, 4 * time.Second, least, 5 * time.Second},
-		"any rate will do":         {0, 0, time.Hour, 0, 0},
+		"no minimum rate":          {0, 0, time.Hour, 0, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPace()
-			p.add(test.burst, 0, test.least)
+			p.add(test.burst, 0, test.minRate)
 			cut := time.Duration(0)
 			for at := time.Duration(0); at < time.Minute; at += test.every {
-				if p.patience < test.every && test.least > 0 {
-					cut = at + p.patience
+				if p.grace < test.every && test.minRate > 0 {
+					cut = at + p.grace
 					break
 				}
-				p.add(test.portion, test.every, test.least)
+				p.add(test.portion, test.every, test.minRate)
 			}
 			if cut.Round(time.Millisecond) != test.cut {
 				t.Errorf("cut after %s, want %s", cut, test.cut)
@@ -47,7 +47,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// TestRate holds that the rate is that of the last one to two seconds.
+// TestRate checks that the rate covers the last one to two seconds.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	type step struct {
@@ -59,19 +59,19 @@ func TestRate(t *testing.T) {
 		silence time.Duration
 		want    float64
 	}{
-		"not judged yet":               {[]step{{10, 100 * time.Millisecond}}, 0, math.Inf(1)},
-		"not judged yet, silent":       {nil, 999 * time.Millisecond, math.Inf(1)},
-		"silent for a second":          {nil, time.Second, 0},
-		"ten a second":                 {[]step{{10, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
-		"ten a second, half a second":  {[]step{{10, time.Second}, {10, time.Second}}, 500 * time.Millisecond, 10 / 1.5},
-		"five each half second":        {[]step{{5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}}, 0, 10},
-		"thirty each three seconds":    {[]step{{30, 3 * time.Second}, {30, 3 * time.Second}}, 0, 10},
-		"a burst is forgotten":         {[]step{{1 << 20, 0}}, 2 * time.Second, 0},
-		"a burst is half forgotten":    {[]step{{1000, 0}}, 1500 * time.Millisecond, 1000 / 1.5},
-		"slow at first, then fast":     {[]step{{1, 5 * time.Second}, {1000, time.Second}}, 0, 1000},
-		"fast at first, then slow":     {[]step{{1 << 20, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
-		"time waiting for us is not":   {[]step{{500, 500 * time.Millisecond}, {500, 500 * time.Millisecond}}, 0, 1000},
-		"silence is not counted twice": {[]step{{100, time.Second}}, 0, 100},
+		"first second":                               {[]step{{10, 100 * time.Millisecond}}, 0, math.Inf(1)},
+		"first second, silent":                       {nil, 999 * time.Millisecond, math.Inf(1)},
+		"silent for a second":                        {nil, time.Second, 0},
+		"ten a second":                               {[]step{{10, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
+		"ten a second, half a second":                {[]step{{10, time.Second}, {10, time.Second}}, 500 * time.Millisecond, 10 / 1.5},
+		"five each half second":                      {[]step{{5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}, {5, time.Second / 2}}, 0, 10},
+		"thirty each three seconds":                  {[]step{{30, 3 * time.Second}, {30, 3 * time.Second}}, 0, 10},
+		"a burst is forgotten":                       {[]step{{1 << 20, 0}}, 2 * time.Second, 0},
+		"a burst is half forgotten":                  {[]step{{1000, 0}}, 1500 * time.Millisecond, 1000 / 1.5},
+		"slow at first, then fast":                   {[]step{{1, 5 * time.Second}, {1000, time.Second}}, 0, 1000},
+		"fast at first, then slow":                   {[]step{{1 << 20, time.Second}, {10, time.Second}, {10, time.Second}}, 0, 10},
+		"time waiting for the server does not count": {[]step{{500, 500 * time.Millisecond}, {500, 500 * time.Millisecond}}, 0, 1000},
+		"silence is not counted twice":               {[]step{{100, time.Second}}, 0, 100},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

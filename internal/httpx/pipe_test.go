@@ -37,7 +37,7 @@ func (p *pipes) dial() net.Conn {
 	return client
 }
 
-// inVirtualTime runs a server in a bubble of virtual time, and test in it.
+// inVirtualTime runs a server in a synctest bubble, and test with it.
 func inVirtualTime(t *testing.T, s *Server, test func(t *testing.T, p *pipes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -54,7 +54,7 @@ func inVirtualTime(t *testing.T, s *Server, test func(t *testing.T, p *pipes)) {
 	})
 }
 
-// ask sends head and body, each piece by piece, on c, and reads the answer.
+// readAnswer sends head and body, each piece by piece, on c, and reads the response.
 func readAnswer(c net.Conn) (status int, body string, err error) {
 	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

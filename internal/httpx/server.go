@@ -11,35 +11,35 @@ import (
 	"time"
 )
 
-// Server is an http.Server with our life cycle: Listen fails at once or not at all, Run ends when the
-// context does and everything in flight has been answered.
+// Server is an http.Server with graceful shutdown: Listen fails early, and Run returns after its context has ended
+// and requests in flight are done.
 type Server struct {
-	// Addr is the TCP address to listen on, such as ":8080"; port 0 takes a free one, see URL.
+	// Addr is the TCP address to listen on, such as ":8080"; port 0 picks a free port, see URL.
 	Addr string
-	// Handler answers requests.
+	// Handler handles requests.
 	Handler http.Handler
-	// Log receives the HTTP server's own complaints; nil discards them.
+	// Log receives the HTTP server's errors; nil discards them.
 	Log *slog.Logger
-	// BeforeShutdown, when not nil, runs when the context has ended, before the listener closes: the place
-	// to turn readiness off and to answer waiting long-polls.
+	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
+	// make readiness checks fail and end long polls.
 	BeforeShutdown func()
-	// ShutdownTimeout bounds the wait for requests in flight; after it their connections are cut. Zero
-	// means 25 s, under Kubernetes' 30 s between SIGTERM and SIGKILL.
+	// ShutdownTimeout limits the wait for requests in flight; then their connections are closed. Zero means 25 s,
+	// less than Kubernetes' 30 s between SIGTERM and SIGKILL.
 	ShutdownTimeout time.Duration
 
-	// MaxConnections bounds the connections at a time. At the bound, a connection that is idle, or whose client is slow
-	// to send its headers or to read its answer, makes place for a new one; when there is none, the new one is refused.
-	// Zero means three quarters of the descriptors that the process may have, at most 8192.
+	// MaxConnections limits the concurrent connections. At the limit, a new connection replaces one that is idle or
+	// whose client is slow to send its headers or to read its response; if there is none, the new connection is
+	// rejected. Zero means three quarters of the process's file descriptors, at most 8192.
 	MaxConnections int
 
-	// Bounds on what a slow or hostile client can hold. Zero means the default of each.
+	// Limits on slow or hostile clients. Zero means the default.
 
-	// HeaderTimeout is how long a request's headers may take, counted from its first byte or from a connection's
-	// beginning: 10 s.
+	// HeaderTimeout limits the time to receive a request's headers, from its first byte or from the start of the
+	// connection. The default is 10 s.
 	HeaderTimeout time.Duration
-	// ReadTimeout is how long a request may take to arrive with its body, unless [Uploads] reads it: 60 s.
+	// ReadTimeout limits the time to receive a request with its body, unless [Uploads] reads it. The default is 60 s.
 	ReadTimeout time.Duration
-	// WriteTimeout is how long each 64 KiB of an answer may stay unread: 30 s.
+	// WriteTimeout limits the time in which the client must read each 64 KiB of a response. The default is 30 s.
 	WriteTimeout time.Duration
 
 	listener net.Listener
@@ -48,7 +48,7 @@ type Server struct {
 // idleTimeout is how long a connection may stay open between two requests.
 const idleTimeout = 120 * time.Second
 
-// handler is Handler, with a word to the connection before each request.
+// handler wraps Handler and marks the start of each request.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connOf(r.Context()).begin(r)
@@ -56,11 +56,11 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// Listen takes the address. An address in use is an error here, before anything else has started.
+// Listen binds the address. It returns an error if the address is in use, before anything else has started.
 func (s *Server) Listen() error {
 	l, err := net.Listen("tcp", s.Addr)
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err // the rest of it repeats the address
+		err = op.Err // the rest repeats the address
 	}
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.Addr, err)
@@ -69,7 +69,7 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// URL is where the server can be reached from this machine; valid after Listen.
+// URL returns the server's URL on this machine. It is valid after Listen.
 func (s *Server) URL() string {
 	addr := s.listener.Addr().(*net.TCPAddr)
 	host := "127.0.0.1"
@@ -90,7 +90,7 @@ func (s *Server) Run(ctx context.Context) error {
 		times: times{header: cmp.Or(s.HeaderTimeout, 10*time.Second), idle: idleTimeout, write: cmp.Or(s.WriteTimeout, 30*time.Second)},
 		open:  map[*conn]struct{}{},
 	}
-	log.DebugContext(ctx, "connections are bounded", "url", s.URL(), "limit", open.limit, "descriptors", maxFiles())
+	log.DebugContext(ctx, "connection limit", "url", s.URL(), "limit", open.limit, "descriptors", maxFiles())
 	srv := &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: open.times.header,
@@ -117,8 +117,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	err := srv.Shutdown(stop)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("requests still running after %s were cut: %w", timeout, err), srv.Close())
+		err = errors.Join(fmt.Errorf("requests still running after %s were aborted: %w", timeout, err), srv.Close())
 	}
-	<-served
+	<-served //nolint:errcheck // http.ErrServerClosed
 	return err
 }

@@ -19,17 +19,17 @@ const (
 	MinUploadRate  = 16 << 10  // 16 KiB/s
 )
 
-// longestUpload bounds an upload that is just fast enough, such as a batch.
+// longestUpload limits an upload that is just fast enough, such as a batch.
 const longestUpload = 10 * time.Minute
 
-// UploadLimits bounds what uploads take. The zero value means the defaults.
+// UploadLimits are limits on uploads. The zero value means the defaults.
 type UploadLimits struct {
-	// ImageBytes is the size of the largest image. Zero means [MaxImageBytes].
+	// ImageBytes is the maximum size of an image. Zero means [MaxImageBytes].
 	ImageBytes int64
-	// TotalBytes is the memory of all uploads together: those that arrive, and those that are not yet handed on. Zero
-	// means [MaxUploadBytes].
+	// TotalBytes is the maximum memory of all uploads that are being received or processed. Zero means
+	// [MaxUploadBytes].
 	TotalBytes int64
-	// Rate is the least number of bytes per second that a client sends. Zero means [MinUploadRate], -1 any.
+	// Rate is the minimum upload rate in bytes per second. Zero means [MinUploadRate]; -1 disables the limit.
 	Rate int64
 }
 
@@ -43,61 +43,60 @@ func (l UploadLimits) withDefaults() UploadLimits {
 	return l
 }
 
-// Validate reports limits that contradict each other.
+// Validate returns an error if the limits contradict each other.
 func (l UploadLimits) Validate() error {
 	switch l := l.withDefaults(); {
 	case l.ImageBytes < 1:
-		return fmt.Errorf("image limit of %d bytes, want at least 1", l.ImageBytes)
-	case l.TotalBytes < 3*l.ImageBytes: // a buffer that grows is held twice for a moment, and small ones have room left
-		return fmt.Errorf("memory for uploads of %d bytes, want at least three times the image limit, %d", l.TotalBytes, 3*l.ImageBytes)
+		return fmt.Errorf("image limit %d bytes, want at least 1", l.ImageBytes)
+	case l.TotalBytes < 3*l.ImageBytes: // a growing buffer is briefly held twice, and small buffers leave space unused
+		return fmt.Errorf("upload memory %d bytes, want at least three times the image limit, %d", l.TotalBytes, 3*l.ImageBytes)
 	case l.Rate < 0:
-		return fmt.Errorf("upload rate of %d bytes per second, want -1 (any) or more", l.Rate)
+		return fmt.Errorf("upload rate %d bytes per second, want -1 (no limit) or more", l.Rate)
 	}
 	return nil
 }
 
-// Uploads reads the images that clients send. Memory is taken as bytes arrive and is bounded over all uploads. A client
-// that is slower than the least rate is refused with 408. When memory runs out, uploads slower than eight times that
-// rate are refused with 503, the slowest first, and the others wait for a moment. All methods are safe for concurrent
-// use.
+// Uploads reads the images that clients send. Memory is allocated as bytes arrive and is limited across all uploads.
+// A client slower than the minimum rate gets a 408. When memory runs out, uploads slower than eight times that rate
+// get a 503, slowest first, and the others wait briefly. All methods are safe for concurrent use.
 type Uploads struct {
 	limits UploadLimits
 	budget *budget
 }
 
-// NewUploads makes a reader of uploads with valid limits.
+// NewUploads creates an upload reader with valid limits.
 func NewUploads(limits UploadLimits) *Uploads {
 	limits = limits.withDefaults()
 	return &Uploads{limits: limits, budget: newBudget(limits.TotalBytes, limits.Rate)}
 }
 
-// Held is the memory of all uploads now, in bytes.
+// Held returns the current memory of all uploads, in bytes.
 func (u *Uploads) Held() int64 {
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
 	return u.budget.held
 }
 
-// upload is one request body on its way in. It is an io.Reader of that body that keeps to the least rate.
+// upload is one request body being received. It is an io.Reader of that body that enforces the minimum rate.
 type upload struct {
 	request *http.Request
 	conn    *conn  // may be nil
-	yield   func() // ends the upload for lack of connections
+	yield   func() // cuts the upload for lack of connections
 	body    io.Reader
 	control *http.ResponseController
 	budget  *budget
 	began   time.Time
-	memory  *buffer // of the present image; nil before its first byte
+	memory  *buffer // of the current image; nil before its first byte
 	one     [1]byte // that byte, and each later one that does not fit
 
 	// guarded by budget.mu
 	held  int64 // bytes
 	pace  pace
-	since time.Time // when the present read began; zero: none is going on
-	cut   error     // others need what it holds
+	since time.Time // start of the current read; zero if there is none
+	cut   error     // set if others need the memory or connection
 }
 
-// open begins to read the body of r.
+// open starts reading the body of r.
 func (u *Uploads) open(w http.ResponseWriter, r *http.Request) *upload {
 	up := &upload{request: r, conn: connOf(r.Context()), body: r.Body, control: http.NewResponseController(w),
 		budget: u.budget, began: time.Now(), pace: newPace()}
@@ -112,19 +111,19 @@ func (u *Uploads) open(w http.ResponseWriter, r *http.Request) *upload {
 	return up
 }
 
-// Read implements io.Reader. Its errors about a slow client are [resnet18cloud.Error].
+// Read implements io.Reader. For a slow client it returns a [resnet18cloud.Error].
 func (u *upload) Read(p []byte) (int, error) {
-	patience, err := u.begin(time.Now())
+	grace, err := u.begin(time.Now())
 	if err != nil {
 		return 0, err
 	}
-	u.conn.enter(held{phase: uploading, patience: patience, yield: u.yield})
+	u.conn.enter(activity{phase: uploading, grace: grace, yield: u.yield})
 	n, err := u.body.Read(p)
-	u.conn.enter(held{phase: serving})
+	u.conn.enter(activity{phase: serving})
 	return n, u.end(time.Now(), int64(n), err)
 }
 
-// begin sets the time until which the client must send something, and returns its patience.
+// begin sets the deadline by which the client must send something, and returns the grace.
 func (u *upload) begin(now time.Time) (time.Duration, error) {
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
@@ -133,25 +132,25 @@ func (u *upload) begin(now time.Time) (time.Duration, error) {
 	}
 	u.since = now
 	deadline := u.began.Add(longestUpload)
-	if u.budget.least > 0 {
-		if patient := now.Add(u.pace.patience); patient.Before(deadline) {
+	if u.budget.minRate > 0 {
+		if patient := now.Add(u.pace.grace); patient.Before(deadline) {
 			deadline = patient
 		}
 	}
-	return u.pace.patience, u.setDeadline(deadline)
+	return u.pace.grace, u.setDeadline(deadline)
 }
 
-// end records what came of a read.
+// end records the result of a read.
 func (u *upload) end(now time.Time, n int64, err error) error {
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
-	u.pace.add(n, now.Sub(u.since), u.budget.least)
+	u.pace.add(n, now.Sub(u.since), u.budget.minRate)
 	u.since = time.Time{}
-	if err == io.EOF {
-		delete(u.budget.reading, u) // all has come
+	if errors.Is(err, io.EOF) {
+		delete(u.budget.reading, u) // the body is complete
 	}
 	switch {
-	case u.cut != nil && err != nil && err != io.EOF:
+	case u.cut != nil && err != nil && !errors.Is(err, io.EOF):
 		return u.cut
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return u.errSlow(now, err)
@@ -159,33 +158,33 @@ func (u *upload) end(now time.Time, n int64, err error) error {
 	return err
 }
 
-// silence is how long the client has sent nothing. The caller holds budget.mu.
+// silence returns how long the client has sent nothing. The caller holds budget.mu.
 func (u *upload) silence(now time.Time) time.Duration {
 	if u.since.IsZero() {
-		return 0 // it is not the client that we wait for
+		return 0 // not waiting for the client
 	}
 	return now.Sub(u.since)
 }
 
-// cutOff ends the upload for the given reason, unless it has arrived. The caller holds budget.mu.
+// cutOff aborts the upload with the given reason, unless it is complete. The caller holds budget.mu.
 func (u *upload) cutOff(reason error) {
 	if _, reading := u.budget.reading[u]; !reading {
 		return
 	}
 	u.cut = reason
-	u.budget.announce()                // it may be waiting for memory itself
-	_ = u.setDeadline(time.Unix(1, 0)) // a connection that is closed needs none
+	u.budget.announce()                // it may be waiting for memory
+	_ = u.setDeadline(time.Unix(1, 0)) // not needed if the connection is closed
 }
 
-// setDeadline bounds the reads of the request. Responses without a connection, in tests, have no deadlines.
+// setDeadline sets the read deadline of the request. Responses without a connection, in tests, have no deadlines.
 func (u *upload) setDeadline(t time.Time) error {
 	if err := u.control.SetReadDeadline(t); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("limit the time of the upload: %w", err)
+		return fmt.Errorf("set upload deadline: %w", err)
 	}
 	return nil
 }
 
-// bytes is what has arrived of the present image.
+// bytes returns what has been received of the current image.
 func (u *upload) bytes() []byte {
 	if u.memory == nil {
 		return nil
@@ -193,8 +192,8 @@ func (u *upload) bytes() []byte {
 	return u.memory.bytes
 }
 
-// fill reads once from r into the memory of the upload. It returns how many bytes of the image there are then; a byte
-// beyond limit is counted and not kept.
+// fill reads once from r into the upload's memory. It returns the number of bytes received of the image; a byte
+// beyond limit is counted but not stored.
 func (u *upload) fill(r io.Reader, limit int64) (int64, error) {
 	if u.memory != nil && len(u.bytes()) == cap(u.bytes()) && u.announcesMore(limit) {
 		if err := u.grow(limit); err != nil {
@@ -207,7 +206,7 @@ func (u *upload) fill(r io.Reader, limit int64) (int64, error) {
 		u.memory.bytes = have[:len(have)+n]
 		return int64(len(have) + n), err
 	}
-	// There is no memory yet, or what was announced has filled it. More is taken when there is something to put into it.
+	// There is no memory yet, or the announced size is used up. More is allocated when a byte arrives.
 	n, err := r.Read(u.one[:])
 	if n > 0 && int64(len(have)) < limit {
 		if err := u.grow(limit); err != nil {
@@ -218,13 +217,13 @@ func (u *upload) fill(r io.Reader, limit int64) (int64, error) {
 	return int64(len(have) + n), err
 }
 
-// announcesMore reports whether more than what has arrived of the image is to come, within limit.
+// announcesMore reports whether more of the image is announced, within limit.
 func (u *upload) announcesMore(limit int64) bool {
 	have := int64(len(u.bytes()))
 	return have < u.request.ContentLength && have < limit
 }
 
-// grow makes room for more of the image.
+// grow allocates memory for more of the image.
 func (u *upload) grow(limit int64) error {
 	have := u.bytes()
 	size := nextSize(int64(cap(have)), u.request.ContentLength, limit, u.budget.plenty())
@@ -238,7 +237,7 @@ func (u *upload) grow(limit int64) error {
 	return nil
 }
 
-// drop gives the memory of the present image back.
+// drop releases the memory of the current image.
 func (u *upload) drop() {
 	if u.memory == nil {
 		return
@@ -249,7 +248,7 @@ func (u *upload) drop() {
 	u.budget.give(u, size)
 }
 
-// arrived ends the reading. What the image holds stays counted until close.
+// arrived ends reading. The image's memory stays reserved until close.
 func (u *upload) arrived() error {
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
@@ -257,11 +256,11 @@ func (u *upload) arrived() error {
 	if u.cut != nil {
 		return u.cut
 	}
-	// From here on the server reads only to notice that the client left; a deadline would look like that.
+	// From here on the server reads only to detect that the client disconnects; a deadline would look like that.
 	return u.setDeadline(time.Time{})
 }
 
-// close gives back all that the upload holds.
+// close releases everything that the upload holds.
 func (u *upload) close() {
 	u.budget.mu.Lock()
 	delete(u.budget.reading, u)
@@ -269,17 +268,17 @@ func (u *upload) close() {
 	u.drop()
 }
 
-// errNoConnection refuses an upload whose connection another client needs.
+// errNoConnection rejects an upload whose connection is needed for another client.
 func errNoConnection() error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Too many connections",
-		Hint: "send it again after retry_after seconds", RetryAfter: time.Second, Err: errCut}
+		Hint: "retry after retry_after seconds", RetryAfter: time.Second, Err: errCut}
 }
 
-// errSlow refuses a client that sends too slowly.
+// errSlow rejects a client that sends too slowly.
 func (u *upload) errSlow(now time.Time, cause error) error {
 	e := &resnet18cloud.Error{Code: resnet18cloud.CodeSlow,
-		Message: fmt.Sprintf("Upload is slower than %.4g KiB/s", float64(u.budget.least)/(1<<10)),
-		Hint:    "send it over a faster connection, or send a smaller image", Err: cause}
+		Message: fmt.Sprintf("Upload is slower than %.4g KiB/s", float64(u.budget.minRate)/(1<<10)),
+		Hint:    "use a faster connection, or send a smaller image", Err: cause}
 	if now.Sub(u.began) >= longestUpload {
 		e.Message = fmt.Sprintf("Upload takes longer than %s", longestUpload)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// uploadServer answers POST with the size of the image.
+// uploadServer responds to POST with the size of the image.
 func uploadServer(u *Uploads) *Server {
 	return &Server{Handler: Handler(slog.New(slog.DiscardHandler), func(w http.ResponseWriter, r *http.Request) error {
 		return u.Image(w, r, func(image resnet18cloud.Image) error {
@@ -28,12 +28,12 @@ func uploadServer(u *Uploads) *Server {
 	})}
 }
 
-// head are the headers of an upload of n bytes.
+// head returns the headers of an upload of n bytes.
 func head(n int) string {
 	return fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", n)
 }
 
-// trickle sends portions every interval until n bytes are sent or the connection ends.
+// trickle sends portions at an interval until n bytes are sent or the connection is closed.
 func trickle(c net.Conn, n, portion int, every time.Duration) {
 	for ; n > 0; n -= portion {
 		if _, err := c.Write(make([]byte, min(n, portion))); err != nil {
@@ -43,7 +43,7 @@ func trickle(c net.Conn, n, portion int, every time.Duration) {
 	}
 }
 
-// TestSlowUploads holds when clients are cut, in virtual time, and what they are told.
+// TestSlowUploads checks when clients are cut off, in virtual time, and the response.
 func TestSlowUploads(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -97,8 +97,8 @@ func TestSlowUploads(t *testing.T) {
 	}
 }
 
-// TestRoomForGoodUploads fills the memory with uploads that are just fast enough, and holds that one that sends well
-// finds room at once, and that just as many slow ones are cut as that takes, with a 503.
+// TestRoomForGoodUploads fills the memory with uploads that are just fast enough, and checks that a fast one gets
+// memory immediately, and that exactly as many slow ones as necessary are cut off with a 503.
 func TestRoomForGoodUploads(t *testing.T) {
 	t.Parallel()
 	const image = 1 << 20
@@ -111,7 +111,7 @@ func TestRoomForGoodUploads(t *testing.T) {
 			c := p.dial()
 			_, _ = io.WriteString(c, head(image))
 			slow.Go(func() {
-				trickle(c, 300<<10, 300<<10, 0) // holds all that it announced
+				trickle(c, 300<<10, 300<<10, 0) // uses all that it announced
 				trickle(c, image-300<<10, (20+i)<<10, time.Second)
 			})
 			slow.Go(func() {
@@ -147,8 +147,8 @@ func TestRoomForGoodUploads(t *testing.T) {
 	})
 }
 
-// TestGoodUploadsWait fills the memory with images that were received and wait, which nothing can cut, and holds that
-// the next upload waits for one of them, and is refused when none goes.
+// TestGoodUploadsWait fills the memory with received images, which cannot be cut off, and checks that the next upload
+// waits for one of them to end, and is rejected if none does.
 func TestGoodUploadsWait(t *testing.T) {
 	t.Parallel()
 	const image = 1 << 20
@@ -162,7 +162,7 @@ func TestGoodUploadsWait(t *testing.T) {
 		})
 	})}
 	inVirtualTime(t, s, func(t *testing.T, p *pipes) {
-		release = make(chan struct{}, 2) // of this bubble
+		release = make(chan struct{}, 2) // belongs to this bubble
 		send := func() net.Conn {
 			c := p.dial()
 			_, _ = io.WriteString(c, head(image))
@@ -204,7 +204,8 @@ func TestGoodUploadsWait(t *testing.T) {
 	})
 }
 
-// TestSilentUploadsHoldNothing holds that memory is taken when bytes come, 256 KiB at first, and for no more than eight times as many later.
+// TestSilentUploadsHoldNothing checks that memory is allocated when bytes arrive, at first 256 KiB, and later for at
+// most eight times as many bytes.
 func TestSilentUploadsHoldNothing(t *testing.T) {
 	t.Parallel()
 	uploads := NewUploads(UploadLimits{})
@@ -229,7 +230,7 @@ func TestSilentUploadsHoldNothing(t *testing.T) {
 	})
 }
 
-// TestUploadMemory holds that an upload takes little more memory than its image, and frees it.
+// TestUploadMemory checks that an upload uses little more memory than its image, and frees it.
 func TestUploadMemory(t *testing.T) {
 	const n = 10 << 20
 	content := bytes.Repeat([]byte("x"), n)

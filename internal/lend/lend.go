@@ -1,6 +1,6 @@
-// Package lend gives bytes to an HTTP request for the time of one call, without a copy. A transport may read
-// a request's body after the call has returned, when the answer came early or the call was given up; whoever
-// wants to use the bytes' memory again takes the loan back first. The client and the load tester use it.
+// Package lend uses byte slices as the body of an HTTP request without copying them. A transport may read a request's
+// body after the call has returned, if the response came early or the call was aborted, so the caller must take the
+// bytes back before reusing them. The client and the load tester use this package.
 package lend
 
 import (
@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// Loan is one body, in parts that follow each other. It is safe for concurrent use.
+// Loan is one body, consisting of consecutive parts. It is safe for concurrent use.
 type Loan struct {
 	parts [][]byte
 	size  int64
@@ -19,7 +19,7 @@ type Loan struct {
 	over bool
 }
 
-// New lends parts, as one body.
+// New returns a body that consists of the parts.
 func New(parts ...[]byte) *Loan {
 	l := &Loan{parts: parts}
 	for _, p := range parts {
@@ -28,24 +28,24 @@ func New(parts ...[]byte) *Loan {
 	return l
 }
 
-// Attach makes the loan the request's body, also where a transport has to send it again.
+// Attach sets the request's body, including retries by the transport.
 func (l *Loan) Attach(r *http.Request) {
 	r.ContentLength = l.size
 	r.GetBody = func() (io.ReadCloser, error) { return &reader{loan: l}, nil }
 	r.Body, _ = r.GetBody()
 }
 
-// Return takes the bytes back: when it returns nobody reads them any more, and who tries gets ErrOver.
+// Return takes the bytes back: after it returns no reader accesses them, and further reads return ErrOver.
 func (l *Loan) Return() {
 	l.mu.Lock()
 	l.over = true
 	l.mu.Unlock()
 }
 
-// ErrOver is what a body gives after its bytes were taken back.
+// ErrOver is returned by reads of a body that was taken back.
 var ErrOver = errors.New("body was taken back")
 
-// reader is one reading of a loan.
+// reader is one reader of a loan.
 type reader struct {
 	loan     *Loan
 	part, at int

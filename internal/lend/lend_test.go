@@ -43,5 +43,5 @@ func TestNothingIsReadAfterReturn(t *testing.T) {
 	if n, err := request.Body.Read(p); n != 0 || !errors.Is(err, ErrOver) {
 		t.Errorf("Read after Return = %d, %v; want ErrOver", n, err)
 	}
-	loan.Return() // twice is no mistake
+	loan.Return() // returning twice is allowed
 }

@@ -7,15 +7,35 @@ import (
 	"path/filepath"
 )
 
-// Disk is the room on a folder's disk, in bytes.
+// Disk is the space on a folder's disk, in bytes.
 type Disk struct {
-	Free int64 // that this process may still write
-	Used int64 // by the folder's own files
+	Free int64 // available to this process
+	Used int64 // used by the folder's own files
 }
 
-// LookAtDisk measures the disk of a folder. The folder need not exist: its nearest parent that does is
-// asked then.
-func LookAtDisk(dir string) (Disk, error) {
+// StatDisk returns the disk usage of a folder. If the folder does not exist, it uses the disk of its nearest existing
+// parent.
+func StatDisk(dir string) (Disk, error) {
+	free, err := FreeBytes(dir)
+	if err != nil {
+		return Disk{}, err
+	}
+	d := Disk{Free: free}
+	// Files are created and deleted meanwhile, so unreadable ones are skipped.
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil //nolint:nilerr // as above
+		}
+		if info, err := entry.Info(); err == nil {
+			d.Used += info.Size()
+		}
+		return nil
+	})
+	return d, nil
+}
+
+// FreeBytes returns how many bytes this process can write to the disk of a folder, or of its nearest existing parent.
+func FreeBytes(dir string) (int64, error) {
 	existing := dir
 	for {
 		if _, err := os.Stat(existing); err == nil || filepath.Dir(existing) == existing {
@@ -25,18 +45,17 @@ func LookAtDisk(dir string) (Disk, error) {
 	}
 	free, err := freeBytes(existing)
 	if err != nil {
-		return Disk{}, fmt.Errorf("ask for the free space at %s: %w", dir, err)
+		return 0, fmt.Errorf("get free space of %s: %w", dir, err)
 	}
-	d := Disk{Free: free}
-	// Files come and go while we look, so what cannot be read does not count.
-	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return nil
-		}
-		if info, err := entry.Info(); err == nil {
-			d.Used += info.Size()
-		}
-		return nil
-	})
-	return d, nil
+	return free, nil
+}
+
+// StatTempDisk returns the folder of temporary data folders and its disk usage. No files in it count as the process's
+// own, because a new temporary folder is empty.
+func StatTempDisk() (dir string, d Disk, err error) {
+	dir = os.TempDir()
+	if d.Free, err = freeBytes(dir); err != nil {
+		return dir, d, fmt.Errorf("get free space of %s: %w", dir, err)
+	}
+	return dir, d, nil
 }

@@ -4,5 +4,5 @@ package natsconn
 
 import "math"
 
-// freeBytes does not know, and so sets no bound.
+// freeBytes returns a very large number, because the free space is unknown.
 func freeBytes(string) (int64, error) { return math.MaxInt64 / 4, nil }

@@ -24,16 +24,16 @@ type embedded struct {
 	dir string
 
 	mu      sync.Mutex
-	release func()         // guarded by mu: gives the data folder up
-	locked  os.FileInfo    // guarded by mu: the file that is locked; nil for a temporary folder
-	server  *server.Server // guarded by mu: nil while it does not run
+	release func()         // guarded by mu: releases the data folder
+	locked  os.FileInfo    // guarded by mu: the locked file; nil for a temporary folder
+	server  *server.Server // guarded by mu: nil if it is not running
 }
 
-// maxStoreBytes sets no bound on the server as a whole: its streams have theirs. By default it would be three
-// quarters of the free disk, and a server does not open streams whose bounds add up to more.
+// maxStoreBytes disables the server's total limit, because the streams have their own. The default would be three
+// quarters of the free disk space, and a server does not open streams whose limits exceed the total.
 const maxStoreBytes = 1 << 50
 
-// startEmbedded takes the data folder and starts a server on it.
+// startEmbedded locks the data folder and starts a server in it.
 func startEmbedded(ctx context.Context, cfg Config) (*embedded, error) {
 	e := &embedded{cfg: cfg}
 	if err := e.takeDir(); err != nil {
@@ -46,12 +46,12 @@ func startEmbedded(ctx context.Context, cfg Config) (*embedded, error) {
 	return e, nil
 }
 
-// takeDir makes and locks the folder.
+// takeDir creates and locks the folder.
 func (e *embedded) takeDir() error {
 	if e.cfg.DataDir == "" {
 		dir, err := os.MkdirTemp("", "resnet18cloud-")
 		if err != nil {
-			return fmt.Errorf("make data folder: %w", err)
+			return fmt.Errorf("create data folder: %w", err)
 		}
 		e.dir, e.release = dir, func() { _ = os.RemoveAll(dir) }
 		return nil
@@ -60,21 +60,18 @@ func (e *embedded) takeDir() error {
 	return e.lockDir()
 }
 
-// TempDir is where a server without a data folder has its temporary one.
-func TempDir() string { return os.TempDir() }
-
-// lockName is the file in the data folder that keeps other processes out.
+// lockName is the lock file in the data folder.
 const lockName = "lock"
 
-// lockDir makes the folder if it is missing, and keeps other processes from using it.
+// lockDir creates the folder if necessary, and locks it against other processes.
 func (e *embedded) lockDir() error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
-		return fmt.Errorf("make data folder: %w", err)
+		return fmt.Errorf("create data folder: %w", err)
 	}
 	path := filepath.Join(e.dir, lockName)
 	unlock, err := lock(path)
 	if err != nil {
-		return fmt.Errorf("data folder %s is used by another process, give this one a folder of its own: %w", e.dir, err)
+		return fmt.Errorf("data folder %s is used by another process; use a different folder: %w", e.dir, err)
 	}
 	if e.locked, err = os.Stat(path); err != nil {
 		unlock()
@@ -84,8 +81,7 @@ func (e *embedded) lockDir() error {
 	return nil
 }
 
-// start starts a server on the folder and returns when it takes connections. The caller holds mu or is
-// alone.
+// start starts a server and returns when it accepts connections. The caller holds mu or has exclusive access.
 func (e *embedded) start(ctx context.Context) error {
 	if err := e.forgetConsumers(); err != nil {
 		return err
@@ -119,31 +115,31 @@ func (e *embedded) start(ctx context.Context) error {
 	return nil
 }
 
-// forgetConsumers removes the state of consumers before the server reads it. It says which messages were in
-// the hands of a process that is gone, so it is of no use; and a server refuses to make a consumer whose
-// state is damaged.
+// forgetConsumers removes the state of consumers before the server reads it. It only records which messages a
+// previous process had taken, so it is no longer needed; and a server does not create a consumer whose state is
+// damaged.
 func (e *embedded) forgetConsumers() error {
 	dirs, err := filepath.Glob(filepath.Join(e.dir, "jetstream", "*", "streams", "*", "obs"))
 	if err != nil {
-		return fmt.Errorf("find the state of consumers in %s: %w", e.dir, err)
+		return fmt.Errorf("find consumer state in %s: %w", e.dir, err)
 	}
 	for _, dir := range dirs {
 		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("remove the state of consumers: %w", err)
+			return fmt.Errorf("remove consumer state: %w", err)
 		}
 	}
 	return nil
 }
 
-// restart stops the server if it runs, and starts it again; the folder is made again if it has gone.
+// restart stops the server if it is running, and starts it again. It recreates a missing folder.
 func (e *embedded) restart(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.stop()
 	if e.removed() != nil {
-		// The lock that we hold is on a file that nobody else can find any more.
+		// The file that we have locked has been deleted.
 		e.release()
-		e.release = func() {}
+		e.release, e.locked = func() {}, nil
 		if err := e.lockDir(); err != nil {
 			return err
 		}
@@ -151,7 +147,7 @@ func (e *embedded) restart(ctx context.Context) error {
 	return e.start(ctx)
 }
 
-// stop ends the server. The caller holds mu.
+// stop stops the server. The caller holds mu.
 func (e *embedded) stop() {
 	if e.server != nil {
 		e.server.Shutdown()
@@ -167,7 +163,7 @@ func (e *embedded) close() {
 	e.release()
 }
 
-// stopped says why the server takes nothing more.
+// stopped returns why the server accepts no writes.
 func (e *embedded) stopped() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -175,27 +171,27 @@ func (e *embedded) stopped() error {
 	case e.server == nil:
 		return errNotRunning
 	case !e.server.JetStreamEnabled():
-		return errors.New("NATS server in this process has turned JetStream off after a write error")
+		return errors.New("the embedded NATS server has disabled JetStream after a write error")
 	}
 	return e.removed()
 }
 
-// removed says that the data folder is not the one that the server writes to any more: its files have no names
-// then, and end with the process.
+// removed returns an error if the data folder is not the one that the server uses any more: its files are unlinked
+// then, and disappear with the process.
 func (e *embedded) removed() error {
 	if e.cfg.DataDir == "" {
 		return nil
 	}
 	now, err := os.Stat(filepath.Join(e.dir, lockName))
-	if err != nil || !os.SameFile(now, e.locked) {
+	if err != nil || e.locked == nil || !os.SameFile(now, e.locked) {
 		return fmt.Errorf("data folder %s was removed or replaced", e.dir)
 	}
 	return nil
 }
 
-var errNotRunning = errors.New("NATS server in this process does not run")
+var errNotRunning = errors.New("the embedded NATS server is not running")
 
-// InProcessConn connects to the server of now. Connections ask for it each time they are made again.
+// InProcessConn connects to the current server. Connections call it on each reconnect.
 func (e *embedded) InProcessConn() (net.Conn, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -205,7 +201,7 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 	return e.server.InProcessConn()
 }
 
-// serverLog writes a NATS server's log to slog. What the server calls notices is for people who run NATS.
+// serverLog writes a NATS server's log to slog. The server's notices are logged at debug level.
 type serverLog struct {
 	log *slog.Logger
 
@@ -213,7 +209,7 @@ type serverLog struct {
 	cause error // guarded by mu: the first fatal error
 }
 
-// fatal is the error that keeps the server from running, nil if there is none.
+// fatal returns the error that prevents the server from running, or nil.
 func (l *serverLog) fatal() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +221,8 @@ func (l *serverLog) Noticef(format string, v ...any) {
 }
 
 func (l *serverLog) Warnf(format string, v ...any) {
-	// Every start warns of payloads above 8 MB. An image is one message by intent: one write, one read.
+	// Every start warns about payloads above 8 MB. Images are sent as single messages on purpose: one write, one
+	// read.
 	if !strings.HasPrefix(format, "Maximum payloads over") {
 		l.log.Warn("NATS: " + fmt.Sprintf(format, v...))
 	}

@@ -4,7 +4,7 @@ package natsconn
 
 import "os"
 
-// lock opens the file; keeping other processes out is left to the user here.
+// lock opens the file. Locking is not supported on this platform.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// lock takes the file for this process; the kernel gives it free when the process dies.
+// lock locks the file for this process; the kernel releases the lock when the process dies.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package natsconn connects the queue and the store to NATS: to a server started in this process, with its
-// files in a folder and no open port, or to servers elsewhere. The code that uses the connection is the same
-// in both cases. The one thing to know: a [Conn] heals. It reconnects for as long as it is open, replaces a
-// connection that was closed for good, and can restart the server in this process; so callers ask it for
-// [Conn.JetStream] each time they need it.
+// Package natsconn connects queue and store to NATS: either to an embedded server in this process, with its files in
+// a folder and no open port, or to external servers. The code that uses the connection is the same in both cases. A
+// [Conn] recovers from failures: it reconnects for as long as it is open, replaces a connection that was closed
+// permanently, and can restart the embedded server. Therefore callers call [Conn.JetStream] each time they need it.
 package natsconn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,61 +21,56 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config says where NATS is. The zero value starts a server in this process on a temporary folder.
+// Config configures a connection. The zero value starts an embedded server in a temporary folder.
 type Config struct {
-	// URL is one or more nats:// or tls:// URLs, separated by commas. Empty starts a server in this process.
+	// URL is a comma-separated list of nats:// or tls:// URLs. Empty starts an embedded server.
 	URL string
-	// Creds is a file of user credentials as nsc writes them.
+	// Creds is a user credentials file, as written by nsc.
 	Creds string
-	// CAFile, CertFile and KeyFile are PEM files: the authority to trust, and our own certificate with its key.
+	// CAFile, CertFile and KeyFile are PEM files: the trusted authority, and the client certificate with its key.
 	CAFile, CertFile, KeyFile string
-	// DataDir is where a server in this process keeps its files; two processes cannot share it. Empty means
-	// a temporary folder, removed by Close.
+	// DataDir is the folder of an embedded server; two processes cannot share it. Empty means a temporary folder,
+	// which Close removes.
 	DataDir string
-	// SyncAlways has a server in this process flush every message to disk before it acknowledges it. It
-	// flushes once a second otherwise: then what was acknowledged survives the death of every process, but
-	// the last second may be lost when the machine loses power.
+	// SyncAlways makes an embedded server flush every message to disk before acknowledging it. Otherwise it flushes
+	// once a second: acknowledged messages survive the death of every process, but the last second may be lost in a
+	// power failure.
 	SyncAlways bool
-	// MaxPayload is the largest message in bytes. Zero means 11 MiB. An outside server that allows less is
-	// an error of Await.
+	// MaxPayload is the maximum message size in bytes. Zero means 11 MiB. Await returns an error if an external
+	// server allows less.
 	MaxPayload int
-	// Name is what the server calls this connection in its monitoring.
+	// Name is the name of the connection in the server's monitoring.
 	Name string
-	// Log receives errors and state changes of the connection and of a server in this process. Nil discards them.
+	// Log receives errors and state changes of the connection and of an embedded server. Nil discards them.
 	Log *slog.Logger
 }
 
-// defaultMaxPayload has room for the largest image, 10 MiB, and its headers.
+// defaultMaxPayload fits the largest image, 10 MiB, and its headers.
 const defaultMaxPayload = 11 << 20
 
-// ErrPermanent marks errors that time does not mend: a wrong setting, here or at the server.
-var ErrPermanent = errors.New("wrong setting")
+// ErrPermanent marks errors that do not go away with time: an invalid setting, here or on the server.
+var ErrPermanent = errors.New("invalid setting")
 
-// Conn is a connection to JetStream, and the server it leads to if that runs in this process. Safe for
-// concurrent use.
+// Conn is a connection to JetStream, with the server if it is embedded. It is safe for concurrent use.
 type Conn struct {
 	cfg      Config
 	options  []nats.Option
-	embedded *embedded // nil when the server runs elsewhere
+	embedded *embedded // nil for external servers
 
 	mu      sync.Mutex
 	conn    *nats.Conn          // guarded by mu
 	js      jetstream.JetStream // guarded by mu: on conn
-	problem error               // guarded by mu: why there is no connection; nil while there is one
+	problem error               // guarded by mu: why there is no connection; nil if there is one
 	closing bool                // guarded by mu
 	redials sync.WaitGroup      // goroutines of redial
 }
 
-// Open starts the server if there is to be one, and connects. An outside server may be away: Open then
-// returns without an error, and the connection is made when the server comes. Settings that no server
-// could make right, such as an unreadable credentials file or a refused password, are errors. See Await.
+// Open starts an embedded server if configured, and connects. An external server may be unavailable: Open then
+// returns without an error, and connects when the server becomes available. Settings that are invalid for any server,
+// such as an unreadable credentials file or a rejected password, are errors. See Await.
 func Open(ctx context.Context, cfg Config) (*Conn, error) {
-	if cfg.MaxPayload == 0 {
-		cfg.MaxPayload = defaultMaxPayload
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.MaxPayload = cmp.Or(cfg.MaxPayload, defaultMaxPayload)
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if err := checkURLs(cfg.URL); err != nil {
 		return nil, err
 	}
@@ -100,11 +95,11 @@ func Open(ctx context.Context, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// dial makes the first connection, or arranges for it to be made when a server is there.
+// dial establishes the first connection, or schedules it for when a server becomes available.
 func (c *Conn) dial() error {
 	conn, err := nats.Connect(c.cfg.URL, c.options...)
 	if err != nil {
-		if !isAbsence(err) {
+		if !isUnreachable(err) {
 			return fmt.Errorf("connect to NATS at %s: %w", c.where(), err)
 		}
 		c.setProblem(err)
@@ -115,7 +110,7 @@ func (c *Conn) dial() error {
 	return c.use(conn)
 }
 
-// use makes conn the connection of now.
+// use makes conn the current connection.
 func (c *Conn) use(conn *nats.Conn) error {
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -131,22 +126,22 @@ func (c *Conn) use(conn *nats.Conn) error {
 	return nil
 }
 
-// redial replaces a connection that nats.go has given up. It does so after errors of the protocol, which
-// one message that the server dislikes can cause.
+// redial replaces a connection that nats.go has closed permanently. It does so after protocol errors, which a single
+// message rejected by the server can cause.
 func (c *Conn) redial(closed *nats.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing || closed != c.conn {
 		return
 	}
-	c.cfg.Log.Warn("NATS connection closed; making a new one", "error", closed.LastError())
+	c.cfg.Log.Warn("NATS connection closed; reconnecting", "error", closed.LastError())
 	c.redials.Go(func() {
 		conn, err := nats.Connect(c.cfg.URL, append(c.options[:len(c.options):len(c.options)], nats.RetryOnFailedConnect(true))...)
 		if err == nil {
 			err = c.use(conn)
 		}
-		if err != nil { // a file of certificates or credentials has gone bad
-			c.cfg.Log.Error("NATS connection not made", "error", err)
+		if err != nil { // a certificate or credentials file has become invalid
+			c.cfg.Log.Error("connecting to NATS failed", "error", err)
 			c.setProblem(err)
 			return
 		}
@@ -158,31 +153,31 @@ func (c *Conn) redial(closed *nats.Conn) {
 	})
 }
 
-// isAbsence reports whether a failed connection only means that no server is there now.
-func isAbsence(err error) bool {
+// isUnreachable reports whether connecting failed only because no server is available.
+func isUnreachable(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Op != "remote error" // with which a server refuses a certificate
+		return op.Op != "remote error" // a rejected certificate
 	}
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	return isDNS || errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrConnectionClosed) ||
 		errors.Is(err, nats.ErrStaleConnection) || errors.Is(err, io.EOF) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Await returns when JetStream answers on the connection. While it waits it tells waiting, if that is not
-// nil, what for, each time it has tried. It returns ctx's error when that ends first, and an error marked
-// with [ErrPermanent] when waiting is useless.
-func (c *Conn) Await(ctx context.Context, waiting func(error)) error {
-	return Retry(ctx, waiting, c.tryJetStream)
+// Await waits until JetStream responds on the connection. It calls onRetry, if not nil, with the reason after each
+// failed attempt. It returns ctx's error if ctx ends first, and an error marked with [ErrPermanent] if waiting is
+// useless.
+func (c *Conn) Await(ctx context.Context, onRetry func(error)) error {
+	return Retry(ctx, onRetry, c.tryJetStream)
 }
 
-// tryJetStream asks once whether JetStream answers and takes what we send.
+// tryJetStream checks once whether JetStream responds and accepts messages of the required size.
 func (c *Conn) tryJetStream(ctx context.Context) error {
 	conn, js := c.current()
 	if !conn.IsConnected() {
 		return fmt.Errorf("connect to NATS at %s: %w", c.where(), c.Problem())
 	}
 	if got := conn.MaxPayload(); got < int64(c.cfg.MaxPayload) {
-		return fmt.Errorf("%w: NATS at %s takes messages of %d bytes, images need %d: set max_payload there, or lower the limit on images",
+		return fmt.Errorf("%w: NATS at %s accepts messages of %d bytes, images need %d: raise max_payload on the server, or lower the image size limit",
 			ErrPermanent, c.where(), got, c.cfg.MaxPayload)
 	}
 	_, err := js.AccountInfo(ctx)
@@ -190,7 +185,7 @@ func (c *Conn) tryJetStream(ctx context.Context) error {
 		err = fmt.Errorf("%w: %w", ErrPermanent, err)
 	}
 	if err != nil {
-		return fmt.Errorf("ask NATS at %s for JetStream: %w", c.where(), err)
+		return fmt.Errorf("check JetStream of NATS at %s: %w", c.where(), err)
 	}
 	return nil
 }
@@ -201,23 +196,23 @@ func (c *Conn) current() (*nats.Conn, jetstream.JetStream) {
 	return c.conn, c.js
 }
 
-// JetStream is the way to streams and buckets. It changes when a connection was closed for good and
-// another was made, so callers do not keep it.
+// JetStream returns the current JetStream context. It changes when a connection was closed permanently and replaced,
+// so callers must not store it.
 func (c *Conn) JetStream() jetstream.JetStream {
 	_, js := c.current()
 	return js
 }
 
-// Exclusive reports whether the server is this process's own, so that nobody else uses its streams.
+// Exclusive reports whether the server is embedded, so that no other process uses its streams.
 func (c *Conn) Exclusive() bool { return c.embedded != nil }
 
-// Connected reports whether there is a connection now.
+// Connected reports whether there is a connection.
 func (c *Conn) Connected() bool {
 	conn, _ := c.current()
 	return conn.IsConnected()
 }
 
-// Problem says why there is no connection; nil while there is one.
+// Problem returns why there is no connection, or nil if there is one.
 func (c *Conn) Problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -236,12 +231,12 @@ func (c *Conn) setProblem(err error) {
 	c.problem = err
 }
 
-// Restart stops the server in this process, and starts it on the files that are there: after a write error
-// a server takes nothing more until then. Messages in flight fail; the connection is made again by itself.
-// When the server cannot start, Restart may be called again. With an outside server it is an error.
+// Restart restarts an embedded server with its existing files: after a write error a server accepts no more writes
+// until then. Messages in flight fail; the connection is re-established automatically. If the server does not start,
+// Restart may be called again. It returns an error for external servers.
 func (c *Conn) Restart(ctx context.Context) error {
 	if c.embedded == nil {
-		return errors.New("restart NATS: the server is not this process's own")
+		return errors.New("restart NATS: the server is not embedded")
 	}
 	if err := c.embedded.restart(ctx); err != nil {
 		return err
@@ -249,8 +244,8 @@ func (c *Conn) Restart(ctx context.Context) error {
 	return c.Await(ctx, nil)
 }
 
-// Stopped says why the server in this process takes nothing more until Restart; nil while it works, and for
-// an outside server.
+// Stopped returns why an embedded server accepts no writes until Restart, or nil if it does. It returns nil for
+// external servers.
 func (c *Conn) Stopped() error {
 	if c.embedded == nil {
 		return nil
@@ -258,7 +253,7 @@ func (c *Conn) Stopped() error {
 	return c.embedded.stopped()
 }
 
-// Dir is where a server in this process keeps its files; empty for an outside server.
+// Dir returns the folder of an embedded server; empty for external servers.
 func (c *Conn) Dir() string {
 	if c.embedded == nil {
 		return ""
@@ -266,10 +261,10 @@ func (c *Conn) Dir() string {
 	return c.embedded.dir
 }
 
-// where names the servers without users and passwords.
+// where returns the server URLs without users and passwords.
 func (c *Conn) where() string { return Redact(c.cfg.URL) }
 
-// Close flushes what was sent, disconnects, and stops a server in this process.
+// Close flushes, disconnects, and stops an embedded server.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	c.closing = true
@@ -308,7 +303,7 @@ func Redact(urls string) string {
 	return strings.Join(list, ",")
 }
 
-// checkURLs explains what is wrong with a list of URLs. Errors of package url would repeat passwords.
+// checkURLs validates a list of URLs. Errors of package url would include passwords.
 func checkURLs(urls string) error {
 	if urls == "" {
 		return nil

@@ -84,7 +84,7 @@ func TestTemporaryFolderIsRemoved(t *testing.T) {
 	}
 }
 
-// certificate makes a certificate for 127.0.0.1 that vouches for itself, as two PEM files.
+// certificate creates a self-signed certificate for 127.0.0.1, as two PEM files.
 func certificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -114,7 +114,7 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 	return write("cert.pem", "CERTIFICATE", cert), write("key.pem", "EC PRIVATE KEY", private)
 }
 
-// outside starts a server that is reached over TCP, as a cluster would be.
+// outside starts a server that is reached over TCP, like a cluster.
 func outside(t *testing.T, o server.Options) (url string) {
 	t.Helper()
 	o.Host, o.Port, o.NoSigs, o.JetStream, o.StoreDir = "127.0.0.1", -1, true, true, t.TempDir()
@@ -130,7 +130,7 @@ func outside(t *testing.T, o server.Options) (url string) {
 	return s.ClientURL()
 }
 
-// openOutside connects, and waits until JetStream answers.
+// openOutside connects, and waits until JetStream responds.
 func openOutside(t *testing.T, cfg natsconn.Config) *natsconn.Conn {
 	t.Helper()
 	c, err := natsconn.Open(t.Context(), cfg)
@@ -183,7 +183,7 @@ func TestOutsideWithTLS(t *testing.T) {
 	}
 }
 
-// issued makes an operator with one account that may use JetStream, the server options that trust it, and the
+// issued creates an operator with one account that may use JetStream, the server options that trust it, and the
 // credentials file of a user of that account, as nsc would.
 func issued(t *testing.T) (o server.Options, credsFile string) {
 	t.Helper()
@@ -211,7 +211,7 @@ func issued(t *testing.T) (o server.Options, credsFile string) {
 	account := jwt.NewAccountClaims(public(accountKey))
 	account.Limits.DiskStorage, account.Limits.MemoryStorage = -1, -1
 	resolver := &server.MemAccResolver{}
-	system := jwt.NewAccountClaims(public(systemKey)) // which JetStream demands
+	system := jwt.NewAccountClaims(public(systemKey)) // required by JetStream
 	for _, a := range []*jwt.AccountClaims{account, system} {
 		token, err := a.Encode(operatorKey)
 		must(err)
@@ -249,7 +249,7 @@ func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 		options server.Options
 		say     string
 	}{
-		"small payload": {server.Options{}, "set max_payload"},
+		"small payload": {server.Options{}, "raise max_payload"},
 		"password":      {server.Options{MaxPayload: 12 << 20, Username: "u", Password: "p"}, "Authorization"},
 	}
 	for name, test := range tests {
@@ -266,9 +266,9 @@ func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 		})
 	}
 	for name, cfg := range map[string]natsconn.Config{
-		"credentials that are not there": {URL: "nats://127.0.0.1:1", Creds: "/nonexistent"},
-		"a URL of another protocol":      {URL: "http://127.0.0.1:1"},
-		"no host":                        {URL: "nats://"},
+		"missing credentials file":  {URL: "nats://127.0.0.1:1", Creds: "/nonexistent"},
+		"a URL of another protocol": {URL: "http://127.0.0.1:1"},
+		"no host":                   {URL: "nats://"},
 	} {
 		if c, err := natsconn.Open(t.Context(), cfg); err == nil {
 			t.Errorf("%s: Open succeeded", name)
@@ -277,7 +277,8 @@ func TestSettingsThatTimeDoesNotMend(t *testing.T) {
 	}
 }
 
-// TestServerComesLater holds that the servers may start after us, and that we say meanwhile what we wait for.
+// TestServerComesLater checks that the servers may start after the client, and that the client reports what it waits
+// for.
 func TestServerComesLater(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -322,8 +323,7 @@ func TestServerComesLater(t *testing.T) {
 	}
 }
 
-// TestClosedForGood holds that an error of the protocol, after which a NATS client closes for good, is
-// followed by another connection.
+// TestClosedForGood checks that a connection closed permanently by a protocol error is replaced.
 func TestClosedForGood(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) *natsconn.Conn{
@@ -336,10 +336,10 @@ func TestClosedForGood(t *testing.T) {
 			t.Parallel()
 			c := open(t)
 			first := c.JetStream()
-			// The server allows 4096 bytes for a line of control.
+			// The server allows 4096 bytes for a control line.
 			_ = first.Conn().Publish(strings.Repeat("a", 5000), nil)
 			for first.Conn().IsConnected() {
-				time.Sleep(time.Millisecond) // polls for the server's answer
+				time.Sleep(time.Millisecond) // polls for the server's response
 			}
 			if err := c.Await(t.Context(), nil); err != nil {
 				t.Fatal(err)
@@ -353,8 +353,8 @@ func TestClosedForGood(t *testing.T) {
 
 func natstestOpen(t *testing.T) *natsconn.Conn { return natstest.Open(t) }
 
-// TestRestart holds that the server in this process comes back on its files, and on an empty folder when
-// these are gone; the connection follows by itself.
+// TestRestart checks that the embedded server restarts with its files, and with an empty folder if they are gone, and
+// that the connection is re-established.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -393,9 +393,29 @@ func TestRestart(t *testing.T) {
 	if _, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir}); err == nil {
 		t.Error("a second server on the new folder was started")
 	}
+
+	// The folder goes away and comes back, as a volume does that is mounted again.
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err == nil {
+		t.Error("Restart succeeded where the data folder is a file")
+	}
+	if err := errors.Join(os.Remove(dir), os.Rename(dir+".away", dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := natsconn.Open(t.Context(), natsconn.Config{DataDir: dir}); err == nil {
+		t.Error("a second server on the folder that came back was started")
+	}
 }
 
-// TestRestartThatFails holds that a failed restart says why and can be repeated.
+// TestRestartThatFails checks that a failed restart reports the reason and can be repeated.
 func TestRestartThatFails(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -423,7 +443,7 @@ func TestRestartThatFails(t *testing.T) {
 
 func TestRollCall(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, as a stopped server's kernel does, and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections, like the kernel for a stopped server, and sends nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,8 +451,8 @@ func TestRollCall(t *testing.T) {
 	a, b := outside(t, server.Options{MaxPayload: 12 << 20}), outside(t, server.Options{MaxPayload: 12 << 20})
 	urls := strings.Join([]string{a, b, a, "nats://" + silent.Addr().String(), "nats://127.0.0.1:1"}, ",")
 	c := openOutside(t, natsconn.Config{URL: urls})
-	if got := c.RollCall(t.Context()); len(got) != 2 {
-		t.Errorf("RollCall = %v, want the two servers that are there, once each", got)
+	if got := c.RespondingServers(t.Context()); len(got) != 2 {
+		t.Errorf("RespondingServers = %v, want the two servers that are there, once each", got)
 	}
 }
 
@@ -461,12 +481,12 @@ func TestLookAtDisk(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 1000), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := natsconn.LookAtDisk(dir)
+	d, err := natsconn.StatDisk(dir)
 	if err != nil || d.Used != 1000 || d.Free <= 0 {
-		t.Errorf("LookAtDisk = %+v, %v, want 1000 bytes used and some free", d, err)
+		t.Errorf("StatDisk = %+v, %v, want 1000 bytes used and some free", d, err)
 	}
-	later, err := natsconn.LookAtDisk(filepath.Join(dir, "not", "there", "yet"))
+	later, err := natsconn.StatDisk(filepath.Join(dir, "not", "there", "yet"))
 	if err != nil || later.Used != 0 || later.Free <= 0 {
-		t.Errorf("LookAtDisk of a folder to be made = %+v, %v", later, err)
+		t.Errorf("StatDisk of a folder to be made = %+v, %v", later, err)
 	}
 }

@@ -6,22 +6,22 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// connectionOptions are how a connection behaves: it reconnects for ever, and fails requests at once while
-// it is away.
+// connectionOptions returns the options of a connection: it reconnects forever, and requests fail immediately while
+// it is down.
 func (c *Conn) connectionOptions() []nats.Option {
 	cfg := c.cfg
 	options := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // a password that is being changed comes right again
+		nats.IgnoreAuthErrorAbort(), // a password that is being changed becomes valid again
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
 		nats.Timeout(2 * time.Second),
-		// A server that stopped answering is left after two to three seconds.
+		// A server that stopped responding is abandoned after two to three seconds.
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
-		// While the server is away a request fails at once instead of waiting in a buffer: a client is
-		// then told so, and nothing is published twice.
+		// While the server is down a request fails immediately instead of waiting in a buffer: the client gets an
+		// error, and nothing is published twice.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -31,13 +31,13 @@ func (c *Conn) connectionOptions() []nats.Option {
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { c.setProblem(err) }),
 		nats.ReconnectHandler(func(conn *nats.Conn) {
-			cfg.Log.Info("NATS connection is back", "server", Redact(conn.ConnectedUrl()))
+			cfg.Log.Info("NATS connection restored", "server", Redact(conn.ConnectedUrl()))
 		}),
 		nats.ConnectHandler(func(conn *nats.Conn) {
 			cfg.Log.Debug("connected to NATS", "server", Redact(conn.ConnectedUrl()))
 		}),
 		nats.ClosedHandler(c.redial),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { cfg.Log.Warn("NATS", "error", err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { cfg.Log.Warn("NATS error", "error", err) }),
 	}
 	if cfg.Creds != "" {
 		options = append(options, nats.UserCredentials(cfg.Creds))

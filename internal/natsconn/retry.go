@@ -7,14 +7,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// attemptTimeout bounds one try of Retry. Servers may take longer to make a stream; it is there at the next try then.
+// attemptTimeout limits one attempt of Retry. Creating a stream may take longer; then it exists at the next attempt.
 const attemptTimeout = 8 * time.Second
 
-// Retry calls try until it succeeds, ctx ends, or it fails with [ErrPermanent], and returns the last error.
-// It tells waiting, if that is not nil, each reason to try again.
-func Retry(ctx context.Context, waiting func(error), try func(context.Context) error) error {
+// Retry calls try until it succeeds, ctx ends, or it fails with [ErrPermanent], and returns the last error. It calls
+// onRetry, if not nil, with the reason for each retry.
+func Retry(ctx context.Context, onRetry func(error), try func(context.Context) error) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := try(attempt)
@@ -22,32 +24,28 @@ func Retry(ctx context.Context, waiting func(error), try func(context.Context) e
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrPermanent) {
 			return err
 		}
-		if waiting != nil {
-			waiting(err)
+		if onRetry != nil {
+			onRetry(err)
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if pause.For(ctx, wait); ctx.Err() != nil {
 			return err
-		case <-timer.C:
 		}
 	}
 }
 
-// Bound gives ctx the timeout d unless it has a deadline of its own.
-func Bound(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// WithDefaultTimeout adds the timeout d to ctx unless it has a deadline.
+func WithDefaultTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if _, bounded := ctx.Deadline(); bounded {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, d)
 }
 
-// publishTimeout bounds one try to publish: a server that has died does not answer.
+// publishTimeout limits one attempt to publish: a server that has died does not respond.
 const publishTimeout = 2 * time.Second
 
-// Publish stores one message and returns the stream's acknowledgement. It does not try again. With an id
-// the stream drops the message when it got one with that id in the last two minutes.
+// Publish stores one message and returns the stream's acknowledgment. It does not retry. If id is not empty, the
+// stream drops the message if it received the same id in the last two minutes.
 func Publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg, id string, options ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
@@ -58,17 +56,17 @@ func Publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg, id stri
 	return js.PublishMsg(ctx, msg, options...)
 }
 
-// passing are errors that say that nobody answered: the connection is away, or the stream has no leader now.
-var passing = []error{
+// temporary are errors without a response: the connection is down, or the stream has no leader.
+var temporary = []error{
 	context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,
 	nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrDisconnected,
 	nats.ErrStaleConnection, nats.ErrNoServers, nats.ErrBadSubscription,
 }
 
-// Passing reports whether another try of the same request may succeed, because the error comes from servers
-// or connections that are away, and not from what was asked for.
-func Passing(err error) bool {
-	for _, p := range passing {
+// IsTemporary reports whether a retry of the same request may succeed, because the error is caused by unavailable
+// servers or connections and not by the request.
+func IsTemporary(err error) bool {
+	for _, p := range temporary {
 		if errors.Is(err, p) {
 			return true
 		}
@@ -77,11 +75,11 @@ func Passing(err error) bool {
 	return ok && apiErr.Code == 503 && apiErr.ErrorCode == errClusterNotAvailable
 }
 
-// errClusterNotAvailable is what a cluster without a leader answers (nats-server, server/errors.json:
-// JSClusterNotAvailErr). nats.go does not name it.
+// errClusterNotAvailable is the response of a cluster without a leader (nats-server, server/errors.json:
+// JSClusterNotAvailErr). nats.go does not define it.
 const errClusterNotAvailable jetstream.ErrorCode = 10008
 
-// Silent reports whether a request failed only because nobody answered it in time.
-func Silent(err error) bool {
+// IsTimeout reports whether a request failed only because there was no response in time.
+func IsTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// DefaultPrefix is what streams and subjects are named after unless a user says otherwise.
+// DefaultPrefix is the default prefix of stream and subject names.
 const DefaultPrefix = "resnet18"
 
-// CheckPrefix explains what is wrong with a prefix. Upper case is not allowed, because stream names are the
-// prefix in upper case, and two installations must not meet in one.
+// CheckPrefix returns an error if a prefix is invalid. Upper case is not allowed, because stream names use the prefix
+// in upper case, and two installations must not share a stream by accident.
 func CheckPrefix(prefix string) error {
 	bad := strings.IndexFunc(prefix, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
@@ -26,29 +26,33 @@ func CheckPrefix(prefix string) error {
 	return nil
 }
 
-// StreamPolicy says what may be done to a stream that exists.
+// StreamPolicy controls changes to an existing stream.
 type StreamPolicy struct {
-	// Exclusive says that nobody else uses the stream, so its settings simply become ours.
+	// Exclusive means that no other process uses the stream, so its settings may be changed.
 	Exclusive bool
-	// UseExisting keeps us from making and changing streams: somebody else does.
+	// UseExisting means that streams are neither created nor changed.
 	UseExisting bool
-	// Settings name the user's options behind the limits, for errors.
+	// Settings names the user's options for the limits, for error messages.
 	Settings Settings
 }
 
-// Settings are names of options, such as --queue-bytes.
-type Settings struct{ Replicas, Bytes, Messages, Age string }
+// Settings are option names, such as --queue-bytes.
+type Settings struct {
+	Replicas, Bytes, Messages, Age string
+	// OwnMessages is how many messages a stream holds in addition to the number that the option Messages sets.
+	OwnMessages int64
+}
 
-// EnsureStream returns the stream that want describes. It makes the stream if it is missing, and raises the
-// limits of one that has lower ones. A stream with higher limits, which another process has set, is never
-// lowered: that is an error marked with [ErrPermanent] that names both settings.
+// EnsureStream returns the stream described by want. It creates a missing stream, and raises lower limits of an
+// existing one. It never lowers a higher limit, which another process has set: then it returns an error marked with
+// [ErrPermanent] that names both settings.
 func EnsureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, policy StreamPolicy) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound) && policy.UseExisting:
-		return nil, fmt.Errorf("stream %s does not exist, and we are told not to make it", want.Name)
+		return nil, fmt.Errorf("stream %s does not exist, and --nats-use-existing forbids creating it: waiting for it", want.Name)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		// Of two that make it at the same time one finds it there.
+		// If two processes create it at the same time, one of them finds it.
 		if stream, err = js.CreateStream(ctx, want); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			stream, err = js.Stream(ctx, want.Name)
 		}
@@ -68,17 +72,16 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return stream, nil
 }
 
-// mergeStream decides what becomes of an existing stream. What is not ours to set, such as its placement,
-// stays.
+// mergeStream decides how to change an existing stream. Settings that are not ours, such as its placement, are kept.
 func mergeStream(have, want jetstream.StreamConfig, policy StreamPolicy) (merged jetstream.StreamConfig, changed bool, err error) {
 	foreign := func(what string) error {
-		return fmt.Errorf("%w: stream %s exists with another %s than ours: give this installation a prefix of its own", ErrPermanent, want.Name, what)
+		return fmt.Errorf("%w: stream %s exists with a different %s: use another prefix for this installation", ErrPermanent, want.Name, what)
 	}
 	switch {
 	case have.Retention != want.Retention:
 		return have, false, foreign("retention")
 	case policy.UseExisting && have.AllowDirect:
-		return have, false, fmt.Errorf("%w: stream %s allows direct reads, which may miss what was just written: turn allow_direct off", ErrPermanent, want.Name)
+		return have, false, fmt.Errorf("%w: stream %s allows direct reads, which may miss recent writes: disable allow_direct", ErrPermanent, want.Name)
 	case policy.UseExisting && !covers(have.Subjects, want.Subjects):
 		return have, false, foreign("list of subjects")
 	case policy.UseExisting:
@@ -105,12 +108,12 @@ func mergeStream(have, want jetstream.StreamConfig, policy StreamPolicy) (merged
 	return merged, changed, nil
 }
 
-// covers reports whether all subjects are among those that a stream has.
+// covers reports whether have contains all subjects in want.
 func covers(have, want []string) bool {
 	return !slices.ContainsFunc(want, func(s string) bool { return !slices.Contains(have, s) })
 }
 
-// unlimited makes one of the two ways, 0 and -1, in which JetStream says that there is no limit.
+// unlimited normalizes 0 and -1, which both mean no limit in JetStream.
 func unlimited(n int64) int64 {
 	if n <= 0 {
 		return -1
@@ -118,25 +121,34 @@ func unlimited(n int64) int64 {
 	return n
 }
 
-// refuseLower is an error when a limit of the existing stream is higher than the one we would set.
+// refuseLower returns an error if a limit of the existing stream is higher than ours.
 func refuseLower(have, want jetstream.StreamConfig, s Settings) error {
-	lower := func(have, want int64) bool { // no limit is higher than any
+	lower := func(have, want int64) bool { // no limit is higher than any limit
 		return want > 0 && (have <= 0 || want < have)
 	}
-	name := want.Name
-	say := func(what string, have, want any, option string) error {
-		return fmt.Errorf("%w: stream %s has %s %v, but %s asks for %v, which would lower it for everybody who uses it: "+
-			"start with the same value, or change the stream first", ErrPermanent, name, what, have, option, want)
+	var problems []string
+	add := func(what string, have, want any, option string) {
+		problems = append(problems, fmt.Sprintf("it has %s %v, but %s asks for %v", what, have, option, want))
 	}
-	switch {
-	case want.Replicas < have.Replicas:
-		return say("replicas", have.Replicas, want.Replicas, s.Replicas)
-	case lower(have.MaxBytes, want.MaxBytes):
-		return say("max_bytes", have.MaxBytes, want.MaxBytes, s.Bytes)
-	case lower(have.MaxMsgs, want.MaxMsgs):
-		return say("max_msgs", have.MaxMsgs, want.MaxMsgs, s.Messages)
-	case lower(int64(have.MaxAge), int64(want.MaxAge)):
-		return say("max_age", have.MaxAge.Round(time.Millisecond), want.MaxAge.Round(time.Millisecond), s.Age)
+	if want.Replicas < have.Replicas {
+		add("replicas", have.Replicas, want.Replicas, s.Replicas)
+	}
+	if lower(have.MaxBytes, want.MaxBytes) {
+		add("max_bytes", have.MaxBytes, want.MaxBytes, s.Bytes)
+	}
+	if lower(have.MaxMsgs, want.MaxMsgs) {
+		what := "max_msgs"
+		if s.OwnMessages > 0 && have.MaxMsgs > 0 {
+			what = fmt.Sprintf("room for %d jobs, which is max_msgs", have.MaxMsgs-s.OwnMessages)
+		}
+		add(what, have.MaxMsgs, want.MaxMsgs-s.OwnMessages, s.Messages)
+	}
+	if lower(int64(have.MaxAge), int64(want.MaxAge)) {
+		add("max_age", have.MaxAge.Round(time.Millisecond), want.MaxAge.Round(time.Millisecond), s.Age)
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: stream %s has higher limits, and this process would lower them for all users of the stream: %s: "+
+			"use the same values, or lower the stream's first (nats stream edit %s)", ErrPermanent, want.Name, strings.Join(problems, "; "), want.Name)
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ func TestMergeStream(t *testing.T) {
 	want := jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, Retention: jetstream.WorkQueuePolicy,
 		Discard: jetstream.DiscardNew, MaxMsgs: 300, MaxBytes: 1 << 30, MaxAge: time.Hour, MaxMsgsPerSubject: 1, Replicas: 3}
 	shared := StreamPolicy{Settings: Settings{Replicas: "--nats-replicas", Bytes: "--queue-bytes", Messages: "--queue-capacity", Age: "--result-ttl"}}
+	ours := shared
+	ours.Settings.OwnMessages = 10
 	with := func(change func(*jetstream.StreamConfig)) jetstream.StreamConfig {
 		c := want
 		change(&c)
@@ -23,23 +25,25 @@ func TestMergeStream(t *testing.T) {
 		have    jetstream.StreamConfig
 		policy  StreamPolicy
 		changed bool
-		problem []string // parts of the error; none: no error
+		problem []string // substrings of the error; none means no error
 	}{
-		"the same":                    {have: want, policy: shared},
-		"fewer replicas are raised":   {have: with(func(c *jetstream.StreamConfig) { c.Replicas = 1 }), policy: shared, changed: true},
-		"fewer bytes are raised":      {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }), policy: shared, changed: true},
-		"direct reads are turned off": {have: with(func(c *jetstream.StreamConfig) { c.AllowDirect = true }), policy: shared, changed: true},
-		"another subject is added":    {have: with(func(c *jetstream.StreamConfig) { c.Subjects = []string{"s.old"} }), policy: shared, changed: true},
-		"more replicas":               {have: with(func(c *jetstream.StreamConfig) { c.Replicas = 5 }), policy: shared, problem: []string{"replicas 5", "--nats-replicas asks for 3"}},
-		"more bytes":                  {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes = 2 << 30 }), policy: shared, problem: []string{"max_bytes 2147483648", "--queue-bytes asks for 1073741824"}},
-		"no limit on bytes":           {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes = -1 }), policy: shared, problem: []string{"max_bytes -1", "--queue-bytes"}},
-		"more messages":               {have: with(func(c *jetstream.StreamConfig) { c.MaxMsgs = 301 }), policy: shared, problem: []string{"max_msgs 301", "--queue-capacity asks for 300"}},
-		"longer":                      {have: with(func(c *jetstream.StreamConfig) { c.MaxAge = 2 * time.Hour }), policy: shared, problem: []string{"max_age 2h0m0s", "--result-ttl asks for 1h0m0s"}},
-		"somebody else's":             {have: with(func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }), policy: shared, problem: []string{"prefix of its own"}},
-		"our own may shrink":          {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes, c.MaxMsgs = 2<<30, 400 }), policy: StreamPolicy{Exclusive: true}, changed: true},
-		"existing ones stay":          {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes, c.Replicas = 2<<30, 1 }), policy: StreamPolicy{UseExisting: true}},
-		"existing ones must fit":      {have: with(func(c *jetstream.StreamConfig) { c.Subjects = []string{"other.>"} }), policy: StreamPolicy{UseExisting: true}, problem: []string{"list of subjects"}},
-		"existing ones read stale":    {have: with(func(c *jetstream.StreamConfig) { c.AllowDirect = true }), policy: StreamPolicy{UseExisting: true}, problem: []string{"allow_direct"}},
+		"the same":                        {have: want, policy: shared},
+		"fewer replicas are raised":       {have: with(func(c *jetstream.StreamConfig) { c.Replicas = 1 }), policy: shared, changed: true},
+		"fewer bytes are raised":          {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }), policy: shared, changed: true},
+		"direct reads are turned off":     {have: with(func(c *jetstream.StreamConfig) { c.AllowDirect = true }), policy: shared, changed: true},
+		"another subject is added":        {have: with(func(c *jetstream.StreamConfig) { c.Subjects = []string{"s.old"} }), policy: shared, changed: true},
+		"more replicas":                   {have: with(func(c *jetstream.StreamConfig) { c.Replicas = 5 }), policy: shared, problem: []string{"replicas 5", "--nats-replicas asks for 3"}},
+		"more bytes":                      {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes = 2 << 30 }), policy: shared, problem: []string{"max_bytes 2147483648", "--queue-bytes asks for 1073741824"}},
+		"no limit on bytes":               {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes = -1 }), policy: shared, problem: []string{"max_bytes -1", "--queue-bytes"}},
+		"more messages":                   {have: with(func(c *jetstream.StreamConfig) { c.MaxMsgs = 301 }), policy: shared, problem: []string{"max_msgs 301", "--queue-capacity asks for 300"}},
+		"longer":                          {have: with(func(c *jetstream.StreamConfig) { c.MaxAge = 2 * time.Hour }), policy: shared, problem: []string{"max_age 2h0m0s", "--result-ttl asks for 1h0m0s"}},
+		"another application's":           {have: with(func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }), policy: shared, problem: []string{"use another prefix"}},
+		"our own may shrink":              {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes, c.MaxMsgs = 2<<30, 400 }), policy: StreamPolicy{Exclusive: true}, changed: true},
+		"existing ones stay":              {have: with(func(c *jetstream.StreamConfig) { c.MaxBytes, c.Replicas = 2<<30, 1 }), policy: StreamPolicy{UseExisting: true}},
+		"existing ones must fit":          {have: with(func(c *jetstream.StreamConfig) { c.Subjects = []string{"other.>"} }), policy: StreamPolicy{UseExisting: true}, problem: []string{"list of subjects"}},
+		"existing ones allow stale reads": {have: with(func(c *jetstream.StreamConfig) { c.AllowDirect = true }), policy: StreamPolicy{UseExisting: true}, problem: []string{"allow_direct"}},
+		"more messages than jobs":         {have: with(func(c *jetstream.StreamConfig) { c.MaxMsgs = 350 }), policy: ours, problem: []string{"room for 340 jobs, which is max_msgs 350", "--queue-capacity asks for 290"}},
+		"more of two":                     {have: with(func(c *jetstream.StreamConfig) { c.MaxMsgs, c.Replicas = 301, 5 }), policy: shared, problem: []string{"max_msgs 301", "replicas 5"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -2,8 +2,8 @@ package procs
 
 import "syscall"
 
-// attributes puts a child in its own process group and has the kernel end it with us. SIGKILL, as nobody
-// would be left to insist after a SIGTERM, nor to receive what it finishes.
+// attributes puts a child in its own process group and makes the kernel kill it if this process dies. The signal is
+// SIGKILL, because there would be no parent to follow up on a SIGTERM or to receive output.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -4,5 +4,5 @@ package procs
 
 import "syscall"
 
-// attributes has nothing to add where there are no process groups.
+// attributes returns nil, because there are no process groups.
 func attributes() *syscall.SysProcAttr { return nil }

@@ -4,5 +4,5 @@ package procs
 
 import "syscall"
 
-// attributes puts a child in its own process group. When the parent is killed outright, children stay.
+// attributes puts a child in its own process group. If the parent is killed, children keep running.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

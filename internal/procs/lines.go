@@ -5,15 +5,15 @@ import (
 	"io"
 )
 
-// maxLineBytes bounds the memory for a line without an end; longer ones are cut in pieces.
+// maxLineBytes limits the memory for a line without an end; longer lines are split.
 const maxLineBytes = 64 << 10
 
-// lineWriter passes whole lines on, one Write each, so that the lines of several processes do not mix. Not
-// for concurrent use.
+// lineWriter writes whole lines, with one Write each, so that the lines of several processes do not mix. It is not
+// safe for concurrent use.
 type lineWriter struct {
 	w      io.Writer
 	prefix string
-	line   []byte // prefix and what came since the last newline; empty at the start of a line
+	line   []byte // prefix and text since the last newline; empty at the start of a line
 }
 
 // Write never fails: a child must not get SIGPIPE because the parent's own output is closed.
@@ -32,7 +32,7 @@ func (l *lineWriter) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// flush ends the line that has been begun, if any.
+// flush writes a partial line, if any.
 func (l *lineWriter) flush() {
 	if len(l.line) == 0 {
 		return

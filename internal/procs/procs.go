@@ -1,10 +1,11 @@
-// Package procs keeps a child process running: it starts it, passes its output on line by line, starts it
-// again when it dies, and ends it with SIGTERM and, when that is not enough, SIGKILL. Children are in
-// process groups of their own, so that Ctrl-C in a terminal reaches only the parent, which then stops them
-// in the order it likes; on Linux they die with the parent however that ends.
+// Package procs keeps a child process running: it starts the process, passes on its output line by line, restarts it
+// when it dies, and stops it with SIGTERM and, if necessary, SIGKILL. Children have their own process groups, so that
+// Ctrl-C in a terminal reaches only the parent, which then stops them in its own order; on Linux they die with the
+// parent in any case.
 package procs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,74 +18,66 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// Process is a child to keep running. Name, Path and Args say what; the rest is usable as zero. It is not
-// changed after Run was called.
+// Process is a child process to keep running. Name, Path and Args are required; the other fields may be zero. It must
+// not be changed after Run was called.
 type Process struct {
-	Name string   // for people: prefix of its output, attribute in the log
+	Name string   // prefix of its output and attribute in the log
 	Path string   // of the executable
 	Args []string // without the program's name
-	Env  []string // in place of the parent's environment; nil means the parent's
+	Env  []string // replaces the parent's environment; nil inherits it
 
-	// Files are inherited beside input and output, as descriptors 3, 4 and so on. They stay open here.
+	// Files are inherited in addition to input and output, as descriptors 3, 4 and so on. They stay open in the
+	// parent.
 	Files []*os.File
 
-	// Output receives the lines of its standard output and error, one Write each. Nil discards them. While a
-	// Write blocks, the process may block too, as on any pipe; but a Write that never returns does not keep
-	// Run from ending the process and returning.
+	// Output receives the lines of standard output and error, one Write each. Nil discards them. While a Write
+	// blocks, the process may block too, as on any pipe; but a Write that never returns does not prevent Run from
+	// stopping the process and returning.
 	Output io.Writer
-	// Prefix stands before each line of the output.
+	// Prefix is written before each line of the output.
 	Prefix string
-	// While, when not nil, is called after each start, in a goroutine of its own, with a context that ends
-	// when the process has. Run waits for it.
+	// While, if not nil, is called after each start, in its own goroutine, with a context that ends when the process
+	// has exited. Run waits for it.
 	While func(ctx context.Context, pid int)
 	// Log receives starts, exits and restarts. Nil discards them.
 	Log *slog.Logger
 
-	// StopTimeout is how long it may take between SIGTERM and SIGKILL. Zero means 5 s.
+	// StopTimeout is the maximum time between SIGTERM and SIGKILL. Zero means 5 s.
 	StopTimeout time.Duration
-	// MinBackoff is the wait before the first restart; it doubles with each exit that follows a start by
-	// less than SettledAfter, up to MaxBackoff. Zero means 100 ms.
+	// MinBackoff is the delay before the first restart; it doubles with each exit within SettledAfter of the start,
+	// up to MaxBackoff. Zero means 100 ms.
 	MinBackoff time.Duration
-	// MaxBackoff bounds the wait before a restart. Zero means 5 s.
+	// MaxBackoff is the maximum delay before a restart. Zero means 5 s.
 	MaxBackoff time.Duration
-	// SettledAfter is how long it must have run for its exit to count as an accident rather than as
-	// inability. Zero means 10 s.
+	// SettledAfter is the run time after which an exit does not count as a failed start. Zero means 10 s.
 	SettledAfter time.Duration
-	// GiveUpAfter is the number of unsettled exits in a row after which Run returns. Zero means 5, -1 never.
+	// GiveUpAfter is the number of consecutive exits within SettledAfter after which Run returns. Zero means 5; -1
+	// means never.
 	GiveUpAfter int
 }
 
-// ErrGaveUp is in the error of Run when the process would not stay up.
+// ErrGaveUp is in the error of Run if the process exits again and again.
 var ErrGaveUp = errors.New("gave up restarting")
 
 func (p Process) withDefaults() Process {
 	if p.Output == nil {
 		p.Output = io.Discard
 	}
-	if p.Log == nil {
-		p.Log = slog.New(slog.DiscardHandler)
-	}
-	p.StopTimeout = orDefault(p.StopTimeout, 5*time.Second)
-	p.MinBackoff = orDefault(p.MinBackoff, 100*time.Millisecond)
-	p.MaxBackoff = orDefault(p.MaxBackoff, 5*time.Second)
-	p.SettledAfter = orDefault(p.SettledAfter, 10*time.Second)
-	if p.GiveUpAfter == 0 {
-		p.GiveUpAfter = 5
-	}
+	p.Log = cmp.Or(p.Log, slog.New(slog.DiscardHandler))
+	p.StopTimeout = cmp.Or(p.StopTimeout, 5*time.Second)
+	p.MinBackoff = cmp.Or(p.MinBackoff, 100*time.Millisecond)
+	p.MaxBackoff = cmp.Or(p.MaxBackoff, 5*time.Second)
+	p.SettledAfter = cmp.Or(p.SettledAfter, 10*time.Second)
+	p.GiveUpAfter = cmp.Or(p.GiveUpAfter, 5)
 	return p
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
-}
-
-// Run keeps the process running until ctx ends, then stops it and returns nil. It returns early, with
-// ErrGaveUp and how the process ended, when it exits again and again, and when it cannot be started at all.
+// Run keeps the process running until ctx ends, then stops it and returns nil. It returns early if the process exits
+// again and again, with ErrGaveUp and the exit status, and if it cannot be started.
 func (p Process) Run(ctx context.Context) error {
 	p = p.withDefaults()
 	log := p.Log.With("process", p.Name)
@@ -94,7 +87,7 @@ func (p Process) Run(ctx context.Context) error {
 		err := p.runOnce(ctx, log)
 		if ctx.Err() != nil {
 			log.Debug("process stopped", "error", err)
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		}
 		if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 			return fmt.Errorf("run %s: %w", p.Name, err)
@@ -103,15 +96,13 @@ func (p Process) Run(ctx context.Context) error {
 			backoff, unsettled = p.MinBackoff, 0
 		}
 		if unsettled++; unsettled == p.GiveUpAfter {
-			return fmt.Errorf("run %s: %w: it ended %d times, each within %s of its start, the last time with: %s",
+			return fmt.Errorf("run %s: %w: it exited %d times, each within %s of its start, the last time with: %s",
 				p.Name, ErrGaveUp, unsettled, p.SettledAfter, exitText(err))
 		}
-		log.Warn("process ended, will be started again", "after", time.Since(started).Round(time.Millisecond).String(),
+		log.Warn("process exited; restarting", "after", time.Since(started).Round(time.Millisecond).String(),
 			"exit", exitText(err), "wait", backoff.String())
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, backoff); ctx.Err() != nil {
 			return nil
-		case <-time.After(backoff):
 		}
 		backoff = min(2*backoff, p.MaxBackoff)
 	}
@@ -124,7 +115,7 @@ func exitText(err error) string {
 	return err.Error()
 }
 
-// runOnce runs the process from start to end.
+// runOnce runs the process until it exits.
 func (p Process) runOnce(ctx context.Context, log *slog.Logger) error {
 	// Linux sends a child its parent-death signal when the thread that started it ends, not the process
 	// (prctl(2), PR_SET_PDEATHSIG). Staying locked to the thread keeps it alive as long as the child.
@@ -150,8 +141,8 @@ func (p Process) runOnce(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("process started", "pid", cmd.Process.Pid)
 
-	// The pipe is ours rather than os/exec's because cmd.Wait would wait for its own copying without end,
-	// WaitDelay or not, when Output blocks (a terminal stopped with Ctrl-S, a pager nobody scrolls).
+	// The pipe is ours rather than os/exec's, because cmd.Wait would wait for its own copying forever, despite
+	// WaitDelay, if Output blocks (a terminal stopped with Ctrl-S, a pager that is not scrolled).
 	passedOn := make(chan struct{})
 	go func() {
 		defer close(passedOn)
@@ -163,12 +154,12 @@ func (p Process) runOnce(ctx context.Context, log *slog.Logger) error {
 	select {
 	case <-passedOn:
 	case <-time.After(p.StopTimeout): // Output blocks, or a grandchild holds the pipe: closing it ends the copying
-		log.Warn("process ended, its last output could not be passed on")
+		log.Warn("process exited; its last output was not passed on")
 	}
 	return err
 }
 
-// wait waits for the process, and runs While meanwhile.
+// wait waits for the process, and runs While in the meantime.
 func (p Process) wait(cmd *exec.Cmd) error {
 	alive, ended := context.WithCancel(context.Background())
 	var g errgroup.Group

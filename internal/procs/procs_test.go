@@ -23,7 +23,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
-// The test binary plays the children: TEST_CHILD names the role.
+// The test binary acts as the child processes: TEST_CHILD names the role.
 func TestMain(m *testing.M) {
 	if role := os.Getenv("TEST_CHILD"); role != "" {
 		os.Exit(child(role))
@@ -34,20 +34,20 @@ func TestMain(m *testing.M) {
 func child(role string) int {
 	term := make(chan os.Signal, 1)
 	switch role {
-	case "polite": // leaves on SIGTERM
+	case "polite": // exits on SIGTERM
 		signal.Notify(term, syscall.SIGTERM)
 		fmt.Println("up", os.Getpid())
 		<-term
 		fmt.Println("bye")
 		return 0
-	case "stubborn": // hears SIGTERM and stays
-		// Not signal.Ignore and select{}: without cgo the runtime sees that as a deadlock, and ends.
+	case "stubborn": // receives SIGTERM and keeps running
+		// Not signal.Ignore and select{}: without cgo the runtime reports that as a deadlock, and exits.
 		signal.Notify(term, syscall.SIGTERM)
 		fmt.Println("up", os.Getpid())
 		for {
 			<-term
 		}
-	case "chatty": // says more than any pipe holds, and leaves on SIGTERM, though nobody listens
+	case "chatty": // writes more than a pipe holds, and exits on SIGTERM, although nothing reads
 		fmt.Println("up", os.Getpid())
 		signal.Notify(term, syscall.SIGTERM)
 		go func() { <-term; os.Exit(0) }()
@@ -66,7 +66,7 @@ func child(role string) int {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "no weights")
 		return 3
-	case "parent": // supervises a stubborn child and tells its pid
+	case "parent": // supervises a stubborn child and prints its pid
 		ctx := context.Background()
 		err := procs.Process{Name: "grandchild", Path: os.Args[0], Env: env("stubborn"), Output: os.Stdout}.Run(ctx)
 		fmt.Println(err)
@@ -96,7 +96,7 @@ func supervise(t *testing.T, role string, p procs.Process) *supervised {
 	return s
 }
 
-// line is the child's next line.
+// line returns the child's next line.
 func (s *supervised) line(t *testing.T) string {
 	t.Helper()
 	if !s.lines.Scan() {
@@ -155,7 +155,7 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
-// TestWhile holds that While is called for each start, and told of each end.
+// TestWhile checks that While is called for each start, and that its context ends with each exit.
 func TestWhile(t *testing.T) {
 	t.Parallel()
 	started, ended := make(chan int), make(chan int)
@@ -197,7 +197,7 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
-// TestForgivesTheSettled holds that exits after a long life do not count towards giving up.
+// TestForgivesTheSettled checks that exits after a long run do not count towards giving up.
 func TestForgivesTheSettled(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "polite", procs.Process{MinBackoff: time.Millisecond, SettledAfter: time.Nanosecond, GiveUpAfter: 2})
@@ -209,7 +209,7 @@ func TestForgivesTheSettled(t *testing.T) {
 	s.line(t)
 }
 
-// TestBlockedOutput holds that Run ends although nobody reads the output.
+// TestBlockedOutput checks that Run returns although nothing reads the output.
 func TestBlockedOutput(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "chatty", procs.Process{StopTimeout: 50 * time.Millisecond})
@@ -220,7 +220,7 @@ func TestBlockedOutput(t *testing.T) {
 	}
 }
 
-// TestHeldOutput holds that a process counts as ended although a child it left behind holds its output.
+// TestHeldOutput checks that a process counts as exited although a remaining child holds its output.
 func TestHeldOutput(t *testing.T) {
 	t.Parallel()
 	s := supervise(t, "leaver", procs.Process{
@@ -251,8 +251,7 @@ func TestCannotStart(t *testing.T) {
 	}
 }
 
-// TestDiesWithParent kills a supervising process outright and holds that its child, which ignores SIGTERM,
-// does not outlive it.
+// TestDiesWithParent kills a supervising process and checks that its child, which ignores SIGTERM, dies too.
 func TestDiesWithParent(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("parent-death signals are Linux's")
@@ -285,7 +284,7 @@ func TestDiesWithParent(t *testing.T) {
 	}
 }
 
-// alive reports whether the process runs; a zombie, which waits for an init that may be slow, does not.
+// alive reports whether the process runs; a zombie, which waits for a slow init, does not.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package testutil finds what tests need outside their own folder, the repository's root and the reference
-// data that may stand beside the repository, and makes ids for them. Only tests import it.
+// Package testutil finds files that tests need outside their own folder, the repository's root and the reference data,
+// and provides request IDs. Only tests import it.
 package testutil
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Root returns the folder that holds the module's go.mod, found upwards from the test's folder.
+// Root returns the folder of the module's go.mod, searching upwards from the test's folder.
 func Root(tb testing.TB) string {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -35,9 +35,9 @@ func isMainModule(mod []byte) bool {
 	return len(mod) >= len(first) && string(mod[:len(first)]) == first
 }
 
-// Shared returns the path of a file or folder of the reference data (real weights, images, torchvision's
-// answers), which stands in ../shared beside the repository or where RESNET18_SHARED says. It skips the
-// test when the data is not there.
+// Shared returns the path of a file or folder of the reference data (real weights, images, torchvision's results). It
+// is in ../shared beside the repository, or in the folder RESNET18_SHARED. Shared skips the test if the data does not
+// exist.
 func Shared(tb testing.TB, elem ...string) string {
 	tb.Helper()
 	base := os.Getenv("RESNET18_SHARED")
@@ -51,5 +51,5 @@ func Shared(tb testing.TB, elem ...string) string {
 	return path
 }
 
-// ID returns a request id, always the same one for the same name.
+// ID returns a request ID, always the same for the same name.
 func ID(name string) string { return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String() }

@@ -1,75 +1,76 @@
-// Package plan says how many replicas a schedule needs, what they cost, and with which values Kubernetes'
-// autoscalers keep to it: in go a search's result for one replica and the schedule, out comes a Plan. The one
-// thing to know: what one replica was measured to hold fixes the model, so that for one replica the model says
-// what was measured; for more it says what a common queue gains.
+// Package plan computes how many replicas a schedule needs, what they cost, and the settings for Kubernetes' autoscalers.
+// Make takes the measurements of one replica and the schedule, and returns a Plan. Its queueing model is fitted to the
+// measurements: for one replica it predicts what was measured, for several the gain of a shared queue. See
+// docs/decisions/0073-the-plan-is-fitted-to-one-replica.md.
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/queueing"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/internal/queueing"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// Replica is what was measured of one replica.
+// Replica holds the measurements of one replica.
 type Replica struct {
-	Rate     float64       // requests per second at which it held the limit
-	Capacity float64       // answers per second when it has always work
-	Limit    time.Duration // no more than Share of the requests may take longer
+	Rate     float64       // highest rate at which it meets the limit, in requests per second
+	Capacity float64       // answers per second if it always has work
+	Limit    time.Duration // at most Share of the requests may take longer
 	Share    float64
-	// CPUSeconds is what an image costs; 0 when it was not measured, and then CPUs/Capacity is taken.
+	// CPUSeconds is the CPU time of an image. Zero means CPUs/Capacity.
 	CPUSeconds float64
-	// MemoryBytes is the most it had; 0 when it was not measured.
+	// MemoryBytes is the maximum memory. Zero means that it is not known.
 	MemoryBytes float64
-	// CPUs are what it may use. Zero means 1.
+	// CPUs is the number of CPUs that it may use. Zero means 1.
 	CPUs float64
 }
 
-// Prices are what an hour costs, in any currency.
+// Prices are prices per hour, in any currency.
 type Prices struct {
 	CPUHour float64 // of one CPU
 	GiBHour float64 // of one GiB of memory
 }
 
-// Config is what a plan is made of.
+// Config is the input of a plan.
 type Config struct {
 	Replica
 	Schedule schedule.Schedule
 	Prices   Prices
-	// Headroom is how much more than the schedule to plan for, as a share of it.
+	// Headroom is the load to plan for beyond the schedule, as a share of it.
 	Headroom float64
-	// Most is the largest number of replicas. Zero means 10,000.
-	Most int
+	// MaxReplicas is the maximum number of replicas. Zero means 10,000.
+	MaxReplicas int
 }
 
 // Plan is what a schedule needs.
 type Plan struct {
 	Config
-	Variability float64 // of arrivals and service together, fitted to what was measured; see [queueing.WaitTail]
-	Least       int     // replicas at the schedule's lowest rate
-	Peak        int     // at its highest
-	Mean        float64 // over its time, if a perfect autoscaler followed it
-	// Static and Scaled are what the peak's replicas all the time, and the perfect autoscaler's, come to.
+	Variability float64 // of arrivals and service together, fitted to the measurements; see [queueing.WaitTail]
+	Min         int     // replicas at the schedule's lowest rate
+	Max         int     // replicas at its highest rate
+	Mean        float64 // average number of replicas with a perfect autoscaler
+	// Static is the bill for Max replicas all the time, Scaled that with a perfect autoscaler.
 	Static, Scaled Bill
 
 	CPURequest      float64 // CPUs of a replica
-	MemoryRequest   float64 // bytes of a replica; 0 when not known
-	PerReplica      float64 // requests per second and replica which the smallest fleet still holds
-	HPACPU          float64 // CPUs used per replica at that rate, less the headroom: the target of an HPA
-	QueuePerReplica int     // images waiting per replica that are gone in half the time allowed: the target of KEDA
+	MemoryRequest   float64 // bytes of a replica; 0 if not known
+	PerReplica      float64 // requests per second and replica at which Min replicas meet the limit
+	HPACPU          float64 // CPUs used per replica at that rate, without the headroom: the target of an HPA
+	QueuePerReplica int     // waiting images that a replica classifies in half of the time allowed: the target of KEDA
 }
 
-// Bill is what a number of replicas over the schedule's time costs.
+// Bill is the cost of a number of replicas for the schedule's duration.
 type Bill struct {
 	CPUHours, GiBHours float64
-	PerMillion         float64 // images
-	Utilisation        float64 // share of the capacity that is used, 0..1
+	PerMillion         float64 // price of a million images
+	Utilization        float64 // share of the capacity in use, 0..1
 }
 
-// waitAllowed is what the limit leaves for waiting.
+// waitAllowed is the part of the limit that is left for waiting.
 func (r Replica) waitAllowed() float64 {
 	return max(r.Limit.Seconds()-1/r.Capacity, r.Limit.Seconds()/10)
 }
@@ -81,13 +82,13 @@ func (r Replica) waitAllowed() float64 {
 func (r Replica) variability() float64 {
 	rho := r.Rate / r.Capacity
 	if rho <= r.Share {
-		return 100 // it holds almost nothing: the model is as pessimistic as it can be
+		return 100 // its rate is almost zero: the model is as pessimistic as possible
 	}
 	return min(max((r.Capacity-r.Rate)*r.waitAllowed()/math.Log(rho/r.Share), 0.01), 100)
 }
 
-// Make makes the plan. It is an error when the measurements contradict each other, or when the schedule needs
-// more than Most replicas.
+// Make computes the plan. It returns an error if the measurements contradict each other, or if the schedule needs more
+// than MaxReplicas replicas.
 func Make(c Config) (*Plan, error) {
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
@@ -98,33 +99,28 @@ func Make(c Config) (*Plan, error) {
 	sum := 0
 	for i, rate := range rates {
 		n := p.replicas(rate * (1 + c.Headroom))
-		if n >= c.Most {
-			return nil, fmt.Errorf("plan: %.0f requests/s need %d replicas or more", rate, c.Most)
+		if n >= c.MaxReplicas {
+			return nil, fmt.Errorf("plan: %.0f requests/s need %d replicas or more", rate, c.MaxReplicas)
 		}
-		if i == 0 || n < p.Least {
-			p.Least = n
+		if i == 0 || n < p.Min {
+			p.Min = n
 		}
-		p.Peak = max(p.Peak, n)
+		p.Max = max(p.Max, n)
 		sum += n
 	}
 	p.Mean = float64(sum) / float64(len(rates))
-	p.Static, p.Scaled = p.bill(float64(p.Peak)), p.bill(p.Mean)
-	p.PerReplica = p.holds(p.Least) / float64(p.Least)
-	// An HPA leaves up to a tenth above its target alone, and sees no more than a replica can use: a target above
-	// 0.9 of that would never scale up.
+	p.Static, p.Scaled = p.bill(float64(p.Max)), p.bill(p.Mean)
+	p.PerReplica = p.maxRate(p.Min) / float64(p.Min)
+	// An HPA tolerates a tenth above its target, and a replica cannot use more CPU than it has: with a target above 0.9
+	// of that, the HPA would never scale up.
 	p.HPACPU = min(p.PerReplica/(1+c.Headroom), 0.85*c.Capacity) * c.CPUSeconds
 	p.QueuePerReplica = max(1, int(c.Capacity*c.waitAllowed()/2))
 	return p, nil
 }
 
 func (c Config) withDefaults() Config {
-	if c.CPUs == 0 {
-		c.CPUs = 1
-	}
-	if c.Most == 0 {
-		c.Most = 10_000
-	}
-	// Measured at random times, a replica may hold what it seems to do at most; a queue cannot.
+	c.CPUs, c.MaxReplicas = cmp.Or(c.CPUs, 1), cmp.Or(c.MaxReplicas, 10_000)
+	// A replica may meet the limit at its measured capacity by chance; in a queue this is impossible.
 	c.Rate = min(c.Rate, 0.98*c.Capacity)
 	if c.CPUSeconds == 0 && c.Capacity > 0 {
 		c.CPUSeconds = c.CPUs / c.Capacity
@@ -135,9 +131,9 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	switch {
 	case !(c.Rate > 0) || math.IsInf(c.Capacity, 0):
-		return errors.New("one replica holds the limit at no rate")
+		return errors.New("one replica meets the limit at no rate")
 	case !(c.Limit > 0 && c.Share > 0 && c.Share < 1):
-		return errors.New("the limit is not one on a percentile, such as p99<500ms")
+		return errors.New("the limit is not on a percentile, such as p99<500ms")
 	case len(c.Schedule.Rates) == 0 || c.Schedule.Expected() == 0:
 		return errors.New("the schedule sends nothing")
 	case c.Headroom < 0 || c.CPUs < 0:
@@ -146,16 +142,16 @@ func (c Config) validate() error {
 	return nil
 }
 
-// replicas is the least number that holds the limit at a rate.
+// replicas is the minimum number that meets the limit at a rate.
 func (p *Plan) replicas(rate float64) int {
 	if rate == 0 {
 		return 1
 	}
-	return queueing.Servers(rate, p.Capacity, p.Variability, p.waitAllowed(), p.Share*(1+1e-9), p.Most)
+	return queueing.Servers(rate, p.Capacity, p.Variability, p.waitAllowed(), p.Share*(1+1e-9), p.MaxReplicas)
 }
 
-// holds is the highest rate that n replicas hold, by bisection.
-func (p *Plan) holds(n int) float64 {
+// maxRate is the highest rate at which n replicas meet the limit, by bisection.
+func (p *Plan) maxRate(n int) float64 {
 	low, high := 0.0, float64(n)*p.Capacity
 	for range 50 {
 		middle := (low + high) / 2
@@ -172,13 +168,13 @@ func (p *Plan) bill(replicas float64) Bill {
 	hours, images := p.Schedule.Duration().Hours(), p.Schedule.Expected()
 	b := Bill{
 		CPUHours: replicas * hours * p.CPURequest, GiBHours: replicas * hours * p.MemoryRequest / (1 << 30),
-		Utilisation: images / (replicas * p.Schedule.Duration().Seconds() * p.Capacity),
+		Utilization: images / (replicas * p.Schedule.Duration().Seconds() * p.Capacity),
 	}
 	b.PerMillion = (b.CPUHours*p.Prices.CPUHour + b.GiBHours*p.Prices.GiBHour) / images * 1e6
 	return b
 }
 
-// roundMemory adds a quarter for what a measurement did not see, and rounds up to 32 MiB.
+// roundMemory adds a quarter for peaks between the samples, and rounds up to 32 MiB.
 func roundMemory(bytes float64) float64 {
 	const step = 32 << 20
 	return math.Ceil(bytes*1.25/step) * step

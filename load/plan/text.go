@@ -4,24 +4,25 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
 
-// Text writes the plan for people.
+// Text writes the plan as text.
 func (p *Plan) Text(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "one replica\t%.1f requests/s hold p%g<%s; %.1f answers/s at most; %.1f CPU ms an image\n",
-		p.Rate, 100*(1-p.Share), p.Limit, p.Capacity, 1000*p.CPUSeconds)
-	fmt.Fprintf(tw, "schedule\t%s: %.0f images in %s, at most %.4g/s, planned with %.0f %% more\n",
+	fmt.Fprintf(tw, "one replica\tp%g<%s holds at %.1f requests/s; capacity %.1f answers/s; %.1f ms of CPU time per image\n",
+		100*(1-p.Share), p.Limit, p.Rate, p.Capacity, 1000*p.CPUSeconds)
+	fmt.Fprintf(tw, "schedule\t%s: %.0f images in %s, at most %.4g/s, with a headroom of %.0f %%\n",
 		p.Schedule.Name, p.Schedule.Expected(), p.Schedule.Duration(), p.peakRate(), 100*p.Headroom)
-	fmt.Fprintf(tw, "replicas\t%d at the lowest rate, %d at the highest, %.2f on average\n", p.Least, p.Peak, p.Mean)
-	fmt.Fprintf(tw, "a replica\t%s\n", strings.Join(p.requests(), ", "))
+	fmt.Fprintf(tw, "replicas\t%d at the lowest rate, %d at the highest, %.2f on average\n", p.Min, p.Max, p.Mean)
+	fmt.Fprintf(tw, "each replica\t%s\n", strings.Join(p.requests(), ", "))
 	for _, b := range []struct {
 		name string
 		Bill
 	}{{"never scaled", p.Static}, {"scaled perfectly", p.Scaled}} {
-		fmt.Fprintf(tw, "%s\t%.3g CPU hours, %.0f %% used, %.2f per million images\n", b.name, b.CPUHours, 100*b.Utilisation, b.PerMillion)
+		fmt.Fprintf(tw, "%s\t%.3g CPU hours, %.0f %% in use, %.2f per million images\n", b.name, b.CPUHours, 100*b.Utilization, b.PerMillion)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write plan: %w", err)
@@ -30,11 +31,7 @@ func (p *Plan) Text(w io.Writer) error {
 }
 
 func (p *Plan) peakRate() float64 {
-	most := 0.0
-	for _, r := range p.Schedule.Rates {
-		most = max(most, r)
-	}
-	return most
+	return slices.Max(p.Schedule.Rates)
 }
 
 func (p *Plan) requests() []string {
@@ -45,13 +42,13 @@ func (p *Plan) requests() []string {
 	return parts
 }
 
-// millis writes CPUs as Kubernetes does, which takes no target of nothing.
+// millis writes CPUs as Kubernetes does. A target must be above 0.
 func millis(cpus float64) string { return fmt.Sprintf("%.0fm", max(1, math.Floor(1000*cpus+0.5))) }
 
-// YAML writes an HPA, a ScaledObject of KEDA, of which a cluster takes one, and values for a chart, as three
-// documents. They scale the Deployment of k8s/deployment.yaml.
+// YAML writes three documents for the Deployment of k8s/deployment.yaml: an HPA and a ScaledObject of KEDA, of which a
+// cluster uses one, and values of a Helm chart.
 func (p *Plan) YAML(w io.Writer) error {
-	_, err := fmt.Fprintf(w, `# Kubernetes' own autoscaler. The smallest fleet holds the limit at this CPU use, and the headroom more.
+	_, err := fmt.Fprintf(w, `# Kubernetes' own autoscaler. The minimum number of replicas meets the limit at this CPU usage, with the headroom.
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata: {name: resnet18-hpa}
@@ -63,7 +60,7 @@ spec:
     - type: Resource
       resource: {name: cpu, target: {type: AverageValue, averageValue: %[3]s}}
 ---
-# Or KEDA. Images waiting per replica that are gone in half of the time allowed.
+# Or KEDA. A replica classifies this number of waiting images in half of the time allowed.
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata: {name: resnet18-app}
@@ -80,7 +77,7 @@ replicas: %[5]d
 resources:
   requests: {%[6]s}
 autoscaling: {minReplicas: %[1]d, maxReplicas: %[2]d, averageCPU: %[3]s}
-`, p.Least, p.Peak, millis(p.HPACPU), p.QueuePerReplica, int(math.Ceil(p.Mean)), strings.Join(p.requests(), ", "))
+`, p.Min, p.Max, millis(p.HPACPU), p.QueuePerReplica, int(math.Ceil(p.Mean)), strings.Join(p.requests(), ", "))
 	if err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}

@@ -9,7 +9,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
 //go:embed page.html
@@ -17,20 +19,16 @@ var pageText string
 
 var page = template.Must(template.New("page").Parse(pageText))
 
-// Report is what a page and pictures are made of.
+// Report is the content of a page and of charts.
 type Report struct {
-	Summary  *load.Summary
-	Verdicts []load.Verdict // conditions that the result was held against
-	Search   *load.Found    // the search whose best trial the result is; nil for none
+	Summary  *result.Summary
+	Verdicts []slo.Verdict  // conditions that the result was checked against
+	Search   *search.Result // the search whose best trial the result is; nil for none
 }
 
-// HTML writes the report as one page that needs nothing else.
+// HTML writes the report as one page without external resources.
 func (r Report) HTML(w io.Writer) error {
-	data, err := r.fields()
-	if err == nil {
-		err = page.Execute(w, data)
-	}
-	if err != nil {
+	if err := page.Execute(w, r.fields()); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil
@@ -48,20 +46,20 @@ func (r Report) HTMLFile(path string) error {
 	return nil
 }
 
-// pageFields is what the page shows, as text.
+// pageFields is the content of the page, as text.
 type pageFields struct {
-	*load.Summary
+	*result.Summary
 	When, Took, Loop, Lateness string
 	Tiles                      []tile
 	Failures                   []failure
-	Verdicts                   []load.Verdict
+	Verdicts                   []slo.Verdict
 	Heads                      []string
 	Rows                       []row
 	Doubt                      string
-	Charts                     []drawing
-	Search                     *load.Found
+	Charts                     []template.HTML
+	Search                     *search.Result
 	Trials                     []trial
-	Stretch                    string
+	Interval                   string
 	Seconds                    []second
 }
 
@@ -90,34 +88,23 @@ type trial struct {
 	Holds         bool
 }
 
-type drawing struct {
-	Title  string
-	Legend []legend
-	SVG    template.HTML
-}
-
-type legend struct {
-	Name  string
-	Color template.CSS
-}
-
-// second is a line of the table, of as many seconds as Stretch says.
+// second is a row of the table, of as many seconds as Interval says.
 type second struct {
 	At, Offered, Sent, Answered, Failed int
 	P50, P99, Max                       string
 }
 
 var meanings = map[string]string{
-	load.SpanTotal:     "from the time the schedule wanted it sent to the answer",
-	load.SpanSend:      "from that time to the sending: this machine's lateness",
-	load.SpanAnswer:    "from the sending to the answer: what testers report that do not know a schedule",
-	load.SpanSubmit:    "from the sending to the server's having it",
-	load.SpanQueue:     "waiting in the dispatcher, as it says",
-	load.SpanInference: "in the network, as the replica says",
-	load.SpanPollLag:   "from the answer's being there to its being known",
+	result.SpanTotal:     "from the intended time to the result",
+	result.SpanSend:      "from the intended time to sending: the delay of this machine",
+	result.SpanAnswer:    "from sending to the result: the latency in testers without a schedule",
+	result.SpanSubmit:    "from sending to the server's acceptance",
+	result.SpanQueue:     "waiting in the dispatcher, as reported by the dispatcher",
+	result.SpanInference: "in the network, as reported by the replica",
+	result.SpanPollLag:   "from result ready to result received",
 }
 
-func (r Report) fields() (pageFields, error) {
+func (r Report) fields() pageFields {
 	s := r.Summary
 	f := pageFields{Summary: s, Search: r.Search, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: r.Verdicts, Doubt: doubt}
 	f.Took = s.Elapsed.Round(100 * time.Millisecond).String()
@@ -126,25 +113,25 @@ func (r Report) fields() (pageFields, error) {
 		{fmt.Sprint(s.Sent), "requests"},
 		{fmt.Sprintf("%.1f/s", s.Rate()), "answers"},
 		{fmt.Sprint(s.Sent - s.OK), "failed"},
-		{felt(s, 50), "p50"},
-		{felt(s, 99), "p99"},
-		{felt(s, 99.9), "p99.9"},
+		{percentileAll(s, 50), "p50"},
+		{percentileAll(s, 99), "p99"},
+		{percentileAll(s, 99.9), "p99.9"},
 	}
 	for _, kind := range s.Kinds() {
-		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Samples[kind]), maxSample)})
+		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample)})
 	}
 	f.Heads = append(f.Heads, "mean")
-	for _, p := range load.Percentiles {
+	for _, p := range result.Percentiles {
 		f.Heads = append(f.Heads, fmt.Sprintf("p%g", p))
 	}
 	f.Heads = append(f.Heads, "max")
-	for _, span := range load.Spans {
+	for _, span := range result.Spans {
 		if s.Count(span) > 0 {
 			f.Rows = append(f.Rows, spanRow(s, span))
 		}
 	}
 	n := bucket(s)
-	f.Stretch = stretch(n)
+	f.Interval = interval(n)
 	for i := 0; i < len(s.Timeline); i += n {
 		t := s.Between(i, i+n)
 		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
@@ -152,57 +139,45 @@ func (r Report) fields() (pageFields, error) {
 	if r.Search != nil {
 		for _, t := range r.Search.Trials {
 			f.Trials = append(f.Trials, trial{fmt.Sprintf("%.1f", t.Rate), fmt.Sprintf("%.1f", t.Summary.Rate()), t.Summary.Sent - t.Summary.OK,
-				bare(t.Summary.Felt(50)), bare(t.Summary.Felt(99)), t.Summary.Late, t.Holds})
+				shortOrNever(t.Summary.PercentileAll(50)), shortOrNever(t.Summary.PercentileAll(99)), t.Summary.Late, t.Holds})
 		}
 	}
-	pictures, err := r.pictures()
-	if err != nil {
-		return f, err
+	for _, c := range r.charts() {
+		f.Charts = append(f.Charts, template.HTML(c.SVG()))
 	}
-	for _, p := range pictures {
-		svg, err := p.svg()
-		if err != nil {
-			return f, fmt.Errorf("draw %s: %w", p.name, err)
-		}
-		d := drawing{Title: p.title, SVG: template.HTML(svg)}
-		for _, e := range p.legend {
-			d.Legend = append(d.Legend, legend{e.name, template.CSS(fmt.Sprintf("#%02x%02x%02x", e.color.R, e.color.G, e.color.B))})
-		}
-		f.Charts = append(f.Charts, d)
-	}
-	return f, nil
+	return f
 }
 
-func spanRow(s *load.Summary, span string) row {
+func spanRow(s *result.Summary, span string) row {
 	r := row{Span: span, Meaning: meanings[span], Cells: []cell{{Text: short(s.Mean(span))}}}
-	for _, p := range load.Percentiles {
-		r.Cells = append(r.Cells, cell{short(s.Percentile(span, p)), !load.Enough(s.Count(span), p)})
+	for _, p := range result.Percentiles {
+		r.Cells = append(r.Cells, cell{short(s.Percentile(span, p)), !result.EnoughSamples(s.Count(span), p)})
 	}
 	r.Cells = append(r.Cells, cell{Text: short(s.Max(span))})
 	return r
 }
 
-// felt is a percentile over all requests, failures included.
-func felt(s *load.Summary, percent float64) string {
-	d := s.Felt(percent)
-	if d == load.Never {
+// percentileAll writes a percentile over all requests, including failures.
+func percentileAll(s *result.Summary, percent float64) string {
+	d := s.PercentileAll(percent)
+	if d == result.Never {
 		return "never"
 	}
-	if !load.Enough(s.Sent, percent) {
+	if !result.EnoughSamples(s.Sent, percent) {
 		return "~" + short(d) + " ms"
 	}
 	return short(d) + " ms"
 }
 
-// bare is a duration in milliseconds that may be without end.
-func bare(d time.Duration) string {
-	if d == load.Never {
+// shortOrNever writes milliseconds, or that a request never ends.
+func shortOrNever(d time.Duration) string {
+	if d == result.Never {
 		return "never"
 	}
 	return short(d)
 }
 
-// short writes milliseconds in three digits.
+// short writes milliseconds with three significant digits.
 func short(d time.Duration) string {
 	switch ms := milliseconds(d); {
 	case ms == 0:

@@ -8,37 +8,35 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
-// Live shows a run on a terminal while it goes on: how far it is, what was due and answered, what it felt like,
-// and how the server is. Its methods may be called by several goroutines.
+// Live shows the progress of a run on a terminal: requests scheduled and answered, latency, and the state of the server.
+// It is safe for concurrent use.
 type Live struct {
 	name     string
 	due      []int // per second
 	interval time.Duration
-	// size tells the terminal's columns and rows: a line that is longer would wrap, and then stay when the view is
-	// drawn anew.
+	// size returns the terminal's columns and rows. A longer line would wrap, and remain when the view is redrawn.
 	size func() (columns, rows int)
 
-	mu      sync.Mutex // guards what follows
-	summary *load.Summary
+	mu      sync.Mutex // guards the following fields
+	summary *result.Summary
 	recent  []answer // of the last liveSeconds
-	sample  *load.Sample
-	lines   int // drawn last
+	sample  *result.Sample
+	lines   int // number drawn last
 }
 
-// answer is one that came, in times since the start.
+// answer is a successful request.
 type answer struct{ done, latency time.Duration }
 
-// NewLive makes a view of a run that sends due images in each second, for a terminal whose columns and rows size
-// tells.
+// NewLive returns a view of a run that sends due images in each second, for a terminal of a size that may change.
 func NewLive(name string, due []int, size func() (columns, rows int)) *Live {
-	return &Live{name: name, due: due, interval: 250 * time.Millisecond, size: size, summary: load.NewSummary()}
+	return &Live{name: name, due: due, interval: 250 * time.Millisecond, size: size, summary: result.NewSummary()}
 }
 
-// Record takes notice of a request that has ended.
-func (l *Live) Record(r load.Record) {
+// Record adds a request that has ended.
+func (l *Live) Record(r result.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.summary.Add(r)
@@ -47,8 +45,8 @@ func (l *Live) Record(r load.Record) {
 	}
 }
 
-// latency writes percentiles of the answers of the last seconds. By when they came, not when they were due: an
-// overloaded server's last answers are to requests of long ago.
+// latency writes percentiles of the answers received in the last seconds. An overloaded server's last answers are to
+// requests that were due long before.
 func (l *Live) latency(elapsed time.Duration) string {
 	l.recent = slices.DeleteFunc(l.recent, func(a answer) bool { return a.done < elapsed-liveSeconds*time.Second })
 	if len(l.recent) == 0 {
@@ -60,17 +58,17 @@ func (l *Live) latency(elapsed time.Duration) string {
 	}
 	slices.Sort(latencies)
 	n := len(latencies)
-	return fmt.Sprintf("p50 %s  p99 %s  longest %s ms, of the last %d seconds", short(latencies[(n-1)/2]), short(latencies[(n-1)*99/100]), short(latencies[n-1]), liveSeconds)
+	return fmt.Sprintf("p50 %s  p99 %s  max %s ms, in the last %d seconds", short(latencies[(n-1)/2]), short(latencies[(n-1)*99/100]), short(latencies[n-1]), liveSeconds)
 }
 
-// Sample takes notice of what the server says of itself.
-func (l *Live) Sample(s load.Sample) {
+// Sample sets the state of the server.
+func (l *Live) Sample(s result.Sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sample = &s
 }
 
-// Run draws on a terminal until stop closes, and then wipes what it drew.
+// Run draws on a terminal until stop is closed, and then erases the view.
 func (l *Live) Run(w io.Writer, stop <-chan struct{}) {
 	start := time.Now()
 	ticker := time.NewTicker(l.interval)
@@ -86,8 +84,7 @@ func (l *Live) Run(w io.Writer, stop <-chan struct{}) {
 	}
 }
 
-// fitted is the frame cut to what the terminal can show: the last column stays free, as writing there wraps on
-// some.
+// fitted returns the frame, cut to the terminal's size. The last column stays free, because some terminals wrap there.
 func (l *Live) fitted(elapsed time.Duration) []string {
 	columns, rows := l.size()
 	lines := l.Frame(elapsed, columns)
@@ -98,7 +95,7 @@ func (l *Live) fitted(elapsed time.Duration) []string {
 	return lines
 }
 
-// draw puts lines where it put the last ones.
+// draw replaces the lines that it drew last.
 func (l *Live) draw(w io.Writer, lines []string) {
 	var b strings.Builder
 	if l.lines > 0 {
@@ -112,11 +109,11 @@ func (l *Live) draw(w io.Writer, lines []string) {
 }
 
 const (
-	liveSeconds = 5  // that percentiles are of
-	liveBeside  = 20 // characters beside the curves
+	liveSeconds = 5  // of answers in percentiles
+	liveBeside  = 21 // characters beside the curves
 )
 
-// Frame is what there is to see at a time since the start, with curves that fill so many columns.
+// Frame returns the view at a time since the start, for a number of columns.
 func (l *Live) Frame(elapsed time.Duration, columns int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,18 +125,18 @@ func (l *Live) Frame(elapsed time.Duration, columns int) []string {
 	width := max(10, columns-liveBeside)
 	done := min(now*width/max(total, 1), width)
 	lines := []string{
-		fmt.Sprintf("second   %d of %d, schedule %s", min(now, total), total, l.name),
-		fmt.Sprintf("        [%s%s]", strings.Repeat("=", done), strings.Repeat(" ", width-done)),
-		fmt.Sprintf("due      %s %6d/s", curve(l.due, now, width), at(l.due, now-1)),
-		fmt.Sprintf("answered %s %6d/s", curve(answered, now, width), at(answered, now-1)),
-		fmt.Sprintf("so far   %d answered, %d failed, %d sent late", s.OK, s.Sent-s.OK, s.Late),
-		"latency  " + l.latency(elapsed),
+		fmt.Sprintf("second    %d of %d, schedule %s", min(now, total), total, l.name),
+		fmt.Sprintf("         [%s%s]", strings.Repeat("=", done), strings.Repeat(" ", width-done)),
+		fmt.Sprintf("scheduled %s %6d/s", curve(l.due, now, width), at(l.due, now-1)),
+		fmt.Sprintf("answered  %s %6d/s", curve(answered, now, width), at(answered, now-1)),
+		fmt.Sprintf("so far    %d answered, %d failed, %d sent late", s.OK, s.Sent-s.OK, s.Late),
+		"latency   " + l.latency(elapsed),
 	}
 	if s := l.sample; s != nil && s.HasStatus {
-		lines = append(lines, fmt.Sprintf("server   %d waiting, %d in work; replicas: %d", s.Queue, s.Processing, s.Replicas))
+		lines = append(lines, fmt.Sprintf("server    %d waiting, %d in progress; replicas: %d", s.Queue, s.Processing, s.Replicas))
 	}
 	for _, kind := range s.Kinds() {
-		lines = append(lines, fmt.Sprintf("failed   %d x %s: %s", s.Errors[kind], kind, clean(s.Samples[kind])))
+		lines = append(lines, fmt.Sprintf("failed    %d x %s: %s", s.Errors[kind], kind, clean(s.Examples[kind])))
 	}
 	return lines
 }
@@ -151,19 +148,19 @@ func at(values []int, i int) int {
 	return values[i]
 }
 
-// curve draws the last seconds before now, as many as fit, the highest of them at full height.
+// curve draws the last seconds before now, as many as fit. The highest has the full height.
 func curve(values []int, now, width int) string {
 	first := max(0, now-width)
-	most := 1
+	highest := 1
 	for i := first; i < now; i++ {
-		most = max(most, at(values, i))
+		highest = max(highest, at(values, i))
 	}
 	blocks := []rune(" ▁▂▃▄▅▆▇█")
 	line := make([]rune, width)
 	for i := range line {
 		line[i] = ' '
 		if first+i < now {
-			line[i] = blocks[at(values, first+i)*(len(blocks)-1)/most]
+			line[i] = blocks[at(values, first+i)*(len(blocks)-1)/highest]
 		}
 	}
 	return string(line)

@@ -15,28 +15,32 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
 // results are runs of every kind that a report has to cope with.
-func results() map[string]*load.Summary {
-	whole, failed := load.NewSummary(), load.NewSummary()
+func results() map[string]*result.Summary {
+	whole, failed := result.NewSummary(), result.NewSummary()
 	for i := range 2000 {
 		due := time.Duration(i) * 5 * time.Millisecond
-		r := load.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due + time.Millisecond,
+		r := result.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due + time.Millisecond,
 			Done: due + 20*time.Millisecond, Queue: time.Millisecond, Inference: 15 * time.Millisecond, PollLag: time.Millisecond}
 		whole.Add(r)
 		r.Error, r.Detail = "full", "<script>alert(1)</script>"
 		failed.Add(r)
 	}
-	for _, s := range []*load.Summary{whole, failed} {
+	for _, s := range []*result.Summary{whole, failed} {
 		s.Started, s.Elapsed = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), 10*time.Second
 		s.Schedule, s.Target = "constant:200:10s", "http://server (async)"
 	}
-	whole.Server = []load.Sample{{HasStatus: true, Queue: 2, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 3, Replicas: 2}}
-	one := load.NewSummary()
-	one.Add(load.Record{File: "a.jpg", Done: time.Second})
-	return map[string]*load.Summary{"whole": whole, "all failed": failed, "one request": one, "nothing": load.NewSummary()}
+	whole.Server = []result.Sample{{HasStatus: true, Queue: 2, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 3, Replicas: 2}}
+	one := result.NewSummary()
+	one.Add(result.Record{File: "a.jpg", Done: time.Second})
+	return map[string]*result.Summary{"whole": whole, "all failed": failed, "one request": one, "nothing": result.NewSummary()}
 }
 
 // external matches what a browser would fetch.
@@ -44,11 +48,11 @@ var external = regexp.MustCompile(`(?i)(src|href)\s*=|url\(|@import`)
 
 func TestHTMLStandsAlone(t *testing.T) {
 	t.Parallel()
-	search := &load.Found{Rate: 200}
+	found := &search.Result{Rate: 200}
 	for _, name := range []string{"all failed", "whole"} {
-		search.Trials = append(search.Trials, load.Trial{Rate: 200, Holds: name == "whole", Summary: results()[name]})
+		found.Trials = append(found.Trials, search.Trial{Rate: 200, Holds: name == "whole", Summary: results()[name]})
 	}
-	condition, err := load.ParseCondition("p99<1ms")
+	condition, err := slo.Parse("p99<1ms")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +60,7 @@ func TestHTMLStandsAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var b strings.Builder
-			if err := (Report{Summary: s, Verdicts: []load.Verdict{condition.Check(s)}, Search: search}).HTML(&b); err != nil {
+			if err := (Report{Summary: s, Verdicts: []slo.Verdict{condition.Check(s)}, Search: found}).HTML(&b); err != nil {
 				t.Fatal(err)
 			}
 			if found := external.FindString(b.String()); found != "" {
@@ -81,21 +85,17 @@ func TestHTMLStandsAlone(t *testing.T) {
 	}
 }
 
-func TestPictures(t *testing.T) {
+func TestWritePNGs(t *testing.T) {
 	t.Parallel()
 	for name, s := range results() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			paths, err := Report{Summary: s}.Pictures(filepath.Join(t.TempDir(), "new"))
+			paths, err := Report{Summary: s}.WritePNGs(filepath.Join(t.TempDir(), "new"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := 3
-			if len(s.Server) > 0 {
-				want = 4
-			}
-			if len(paths) != want {
-				t.Errorf("pictures %v, want %d", paths, want)
+			if want := map[string]int{"whole": 4, "all failed": 2, "one request": 3}[name]; len(paths) != want {
+				t.Errorf("charts %v, want %d", paths, want)
 			}
 			for _, path := range paths {
 				f, err := os.Open(path)
@@ -138,20 +138,20 @@ func TestLiveFrame(t *testing.T) {
 	live := NewLive("4,8,4,4", []int{4, 8, 4, 4}, columns(60))
 	for i := range 12 {
 		due := time.Duration(i) * 160 * time.Millisecond
-		live.Record(load.Record{File: "a.jpg", Intended: due, Sent: due, Done: due + 50*time.Millisecond})
+		live.Record(result.Record{File: "a.jpg", Intended: due, Sent: due, Done: due + 50*time.Millisecond})
 	}
-	live.Record(load.Record{File: "a.jpg", Intended: 2 * time.Second, Sent: 2 * time.Second, Done: 2 * time.Second, Error: "full", Detail: "Queue is full"})
-	live.Sample(load.Sample{HasStatus: true, Queue: 3, Processing: 2, Replicas: 1})
+	live.Record(result.Record{File: "a.jpg", Intended: 2 * time.Second, Sent: 2 * time.Second, Done: 2 * time.Second, Error: "full", Detail: "Queue is full"})
+	live.Sample(result.Sample{HasStatus: true, Queue: 3, Processing: 2, Replicas: 1})
 	got := strings.Join(live.Frame(2500*time.Millisecond, 60), "\n")
 	for _, want := range []string{
-		"second   2 of 4, schedule 4,8,4,4",
-		"        [====================                    ]",
-		"due      ▄█                                            8/s",
-		"answered ██                                            6/s",
-		"so far   12 answered, 1 failed, 0 sent late",
-		"p50 50.0  p99 50.0  longest 50.0 ms, of the last 5 seconds",
-		"server   3 waiting, 2 in work; replicas: 1",
-		"failed   1 x full: Queue is full",
+		"second    2 of 4, schedule 4,8,4,4",
+		"         [===================                    ]",
+		"scheduled ▄█                                           8/s",
+		"answered  ██                                           6/s",
+		"so far    12 answered, 1 failed, 0 sent late",
+		"p50 50.0  p99 50.0  max 50.0 ms, in the last 5 seconds",
+		"server    3 waiting, 2 in progress; replicas: 1",
+		"failed    1 x full: Queue is full",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("view lacks %q:\n%s", want, got)
@@ -163,14 +163,36 @@ func TestLiveFrame(t *testing.T) {
 func TestLiveOverload(t *testing.T) {
 	t.Parallel()
 	live := NewLive("constant:1:1m", make([]int, 60), columns(80))
-	for _, r := range []load.Record{{Intended: time.Second, Done: 2 * time.Second}, {Intended: 2 * time.Second, Done: 29 * time.Second}} {
+	for _, r := range []result.Record{{Intended: time.Second, Done: 2 * time.Second}, {Intended: 2 * time.Second, Done: 29 * time.Second}} {
 		live.Record(r)
 	}
-	if got, want := strings.Join(live.Frame(30*time.Second, 80), "\n"), "p50 27000  p99 27000  longest 27000 ms"; !strings.Contains(got, want) {
+	if got, want := strings.Join(live.Frame(30*time.Second, 80), "\n"), "p50 27000  p99 27000  max 27000 ms"; !strings.Contains(got, want) {
 		t.Errorf("view lacks %q:\n%s", want, got)
 	}
 	if got := strings.Join(live.Frame(40*time.Second, 80), "\n"); !strings.Contains(got, "no answer in the last 5 seconds") {
 		t.Errorf("view:\n%s", got)
+	}
+}
+
+// TestHTMLShowsAllFigures: tiles, a row for each span that has observations, and one for each trial of a search.
+func TestHTMLShowsAllFigures(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	f := Report{Summary: s, Search: &search.Result{Rate: 200, Trials: []search.Trial{{Rate: 200, Holds: true, Summary: s}, {Rate: 400, Summary: results()["all failed"]}}}}.fields()
+	wantTiles := []tile{{"2000", "requests"}, {"200.0/s", "answers"}, {"0", "failed"}, {"20.0 ms", "p50"}, {"20.0 ms", "p99"}, {"~20.0 ms", "p99.9"}}
+	if diff := cmp.Diff(wantTiles, f.Tiles); diff != "" {
+		t.Errorf("tiles, -want +got:\n%s", diff)
+	}
+	wantTrials := []trial{{"200.0", "200.0", 0, "20.0", "20.0", 0, true}, {"400.0", "0.0", 2000, "never", "never", 0, false}}
+	if diff := cmp.Diff(wantTrials, f.Trials); diff != "" {
+		t.Errorf("trials, -want +got:\n%s", diff)
+	}
+	if len(f.Rows) != len(result.Spans) || len(f.Charts) != 5 || len(f.Seconds) != 11 {
+		t.Errorf("%d spans, %d charts, %d seconds", len(f.Rows), len(f.Charts), len(f.Seconds))
+	}
+	one := Report{Summary: results()["one request"]}.fields()
+	if len(one.Rows) != 4 { // total, send lag, answer, submit
+		t.Errorf("one request: %d spans, want 4", len(one.Rows))
 	}
 }
 
@@ -181,7 +203,7 @@ func TestLiveFits(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 40}, {20, 4}, {1, 1}} {
 		live := NewLive(strings.Repeat("1,", 200), make([]int, 400), func() (int, int) { return size[0], size[1] })
 		for i := range 30 {
-			live.Record(load.Record{File: "a.jpg", Error: fmt.Sprint(i), Detail: strings.Repeat("Queue\nis\x1b[2J full ", 20)})
+			live.Record(result.Record{File: "a.jpg", Error: fmt.Sprint(i), Detail: strings.Repeat("Queue\nis\x1b[2J full ", 20)})
 		}
 		lines := live.fitted(100 * time.Second)
 		if len(lines) > max(1, size[1]-1) {

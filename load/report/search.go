@@ -5,11 +5,12 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/search"
 )
 
-// Search writes what a search tried and found for a terminal.
-func Search(w io.Writer, f *load.Found) error {
+// Search writes the trials and the result of a search as text.
+func Search(w io.Writer, f *search.Result) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "requests/s\tanswers/s\tfailed\tp50 ms\tp99 ms\tlate\t\t")
 	for _, t := range f.Trials {
@@ -19,7 +20,7 @@ func Search(w io.Writer, f *load.Found) error {
 		}
 		s := t.Summary
 		fmt.Fprintf(tw, "%.1f\t%.1f\t%d\t%s\t%s\t%d\t%s\t\n", t.Rate, s.Rate(), s.Sent-s.OK,
-			bare(s.Felt(50)), bare(s.Felt(99)), s.Late, word)
+			shortOrNever(s.PercentileAll(50)), shortOrNever(s.PercentileAll(99)), s.Late, word)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write search: %w", err)
@@ -29,19 +30,19 @@ func Search(w io.Writer, f *load.Found) error {
 	}
 	more := ""
 	if f.Open {
-		more = ", the highest that was tried"
+		more = ", the highest rate tried"
 	}
-	fmt.Fprintf(w, "%.1f requests/s hold%s; the most answers over ten seconds were %.1f/s\n", f.Rate, more, f.Capacity())
+	fmt.Fprintf(w, "%.1f requests/s hold%s; the highest rate of answers over ten seconds was %.1f/s\n", f.Rate, more, f.Capacity())
 	if note := Cached(f.Best()); note != "" {
 		fmt.Fprintln(w, note)
 	}
 	return nil
 }
 
-// Cached says what a result is worth as a measure of computing when a cache answered; empty when none did.
-func Cached(s *load.Summary) string {
+// Cached warns that a result does not measure computing if a cache answered; empty if it did not.
+func Cached(s *result.Summary) string {
 	if s.Cached == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d answers came from the server's cache: with --unique all are computed", s.Cached, s.OK)
+	return fmt.Sprintf("%d of %d answers came from the server's cache; use --unique to have all computed", s.Cached, s.OK)
 }

@@ -1,5 +1,5 @@
-// Package report shows people what a load test measured: as text, as pictures, and as one page of HTML that
-// needs nothing else. It only reads a load.Summary; the numbers are made there.
+// Package report shows the result of a load test as text, as charts, and as one page of HTML without external resources.
+// It reads a result.Summary, which computes all figures.
 package report
 
 import (
@@ -9,11 +9,11 @@ import (
 	"text/tabwriter"
 	"unicode"
 
-	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
-// Text writes a summary for a terminal.
-func Text(w io.Writer, s *load.Summary) error {
+// Text writes a summary as text.
+func Text(w io.Writer, s *result.Summary) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%s, schedule %s, %s\n", s.Target, s.Schedule, loop(s))
 	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
@@ -22,29 +22,29 @@ func Text(w io.Writer, s *load.Summary) error {
 		fmt.Fprintf(w, "%d labels checked\n", s.Checked)
 	}
 	for _, kind := range s.Kinds() {
-		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, cut(clean(s.Samples[kind]), maxSample))
+		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample))
 	}
 	if note := lateness(s); note != "" {
 		fmt.Fprintln(w, note)
 	}
 	if s.OK < s.Sent {
-		fmt.Fprintln(w, "Times are of answered requests; conditions on percentiles count the failed ones as never ending.")
+		fmt.Fprintln(w, "Latencies are of successful requests; conditions on percentiles count failed ones as never ending.")
 	}
 	fmt.Fprint(tw, "milliseconds\tmean\t")
-	for _, p := range load.Percentiles {
+	for _, p := range result.Percentiles {
 		fmt.Fprintf(tw, "p%g\t", p)
 	}
 	fmt.Fprintln(tw, "max\t")
 	unsure := false
-	for _, span := range load.Spans {
+	for _, span := range result.Spans {
 		n := s.Count(span)
 		if n == 0 {
 			continue
 		}
 		fmt.Fprintf(tw, "%s\t%s\t", span, short(s.Mean(span))) // histograms have three digits
-		for _, p := range load.Percentiles {
+		for _, p := range result.Percentiles {
 			mark := ""
-			if !load.Enough(n, p) {
+			if !result.EnoughSamples(n, p) {
 				mark, unsure = "~", true
 			}
 			fmt.Fprintf(tw, "%s%s\t", mark, short(s.Percentile(span, p)))
@@ -60,25 +60,25 @@ func Text(w io.Writer, s *load.Summary) error {
 	return nil
 }
 
-// maxSample bounds what is shown of a message, in characters.
+// maxSample is the maximum length of a message, in characters.
 const maxSample = 300
 
-// clean makes one line of a text that a server gave, without what would steer a terminal.
+// clean turns a server's text into one line without control characters.
 func clean(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 }
 
-// cut ends a text that has more than most characters with an ellipsis.
-func cut(text string, most int) string {
+// cut shortens a text to a maximum number of characters, with an ellipsis.
+func cut(text string, maximum int) string {
 	characters := []rune(text)
-	if len(characters) <= most {
+	if len(characters) <= maximum {
 		return text
 	}
-	return string(characters[:max(0, most-1)]) + "…"
+	return string(characters[:max(0, maximum-1)]) + "…"
 }
 
-// loop says how requests are paced.
-func loop(s *load.Summary) string {
+// loop describes how requests are paced.
+func loop(s *result.Summary) string {
 	text := "open loop"
 	if s.Workers > 0 {
 		text = fmt.Sprintf("closed loop of %d workers", s.Workers)
@@ -89,18 +89,18 @@ func loop(s *load.Summary) string {
 	return text
 }
 
-const doubt = "~: fewer than ten observations lie beyond this percentile; do not rely on it"
+const doubt = "~: fewer than ten observations lie beyond this percentile; it is unreliable"
 
-// lateness tells of requests that the tester itself was late with; empty when there were none.
-func lateness(s *load.Summary) string {
+// lateness reports requests that the tester sent late; empty if there are none.
+func lateness(s *result.Summary) string {
 	switch {
 	case s.Late == 0:
 		return ""
 	case s.Workers > 0:
 		return fmt.Sprintf("%d sent more than %s late: a closed loop of %d workers waits for answers before it sends more",
-			s.Late, load.LateAfter, s.Workers)
+			s.Late, result.LateAfter, s.Workers)
 	default:
-		return fmt.Sprintf("%d sent more than %s late: this machine could not keep up with the schedule; use several and merge their results",
-			s.Late, load.LateAfter)
+		return fmt.Sprintf("%d sent more than %s late: this machine did not keep up with the schedule; use several and merge their results",
+			s.Late, result.LateAfter)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// archive writes a cpio archive in the "newc" format, which Linux unpacks as its first file system
-// (Documentation/driver-api/early-userspace/buffer-format.rst). The first error is kept for close.
+// archive writes a cpio archive in the "newc" format, which Linux unpacks as its initial file system
+// (Documentation/driver-api/early-userspace/buffer-format.rst). close returns the first error.
 type archive struct {
 	w    *bufio.Writer
 	have map[string]bool
@@ -25,7 +25,7 @@ func newArchive(w io.Writer) *archive {
 	return &archive{bufio.NewWriter(w), map[string]bool{"/": true}, nil}
 }
 
-// entry writes a file, a folder or a device, after the folders it is in.
+// entry writes a file, a folder or a device, preceded by its parent folders.
 func (a *archive) entry(path string, mode, major, minor int, data []byte) {
 	if a.have[path] {
 		return
@@ -50,14 +50,14 @@ func (a *archive) folder(path string)                   { a.entry(path, 0o040755
 func (a *archive) file(path string, data []byte)        { a.entry(path, 0o100755, 0, 0, data) }
 func (a *archive) device(path string, major, minor int) { a.entry(path, 0o020600, major, minor, nil) }
 
-// copy takes a file of this machine.
+// copy adds a file of this machine.
 func (a *archive) copy(path, from string) {
 	data, err := os.ReadFile(from)
 	a.err = cmp.Or(a.err, err)
 	a.file(path, data)
 }
 
-// tree takes the files of a package's folder, and all that is in its testdata.
+// tree adds the files of a package's folder, and its testdata.
 func (a *archive) tree(dir string) {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {

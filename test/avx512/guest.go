@@ -17,13 +17,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
-// exitFormat is the line by which the guest tells the host the test's exit status.
+// exitFormat is the format of the line that reports the test's exit status to the host.
 const exitFormat = "avx512: exit status %d"
 
-// level is what the PC must have, lest a test pass that never ran what it is for.
+// level is the feature level that the PC must have, so that a test cannot pass without running the code under test.
 const level = "avx512vnni"
 
-// guest is init: it runs the test, tells its exit status, and switches the PC off.
+// guest is init: it runs the test, reports its exit status, and powers the PC off.
 func guest() (int, error) {
 	status, err := runTask()
 	if err != nil {

@@ -17,18 +17,18 @@ import (
 	"syscall"
 )
 
-// task is what the guest is told to do.
+// task is the guest's task.
 type task struct {
 	Args []string // of the test binary
 	Dir  string   // the package's folder
 }
 
-// host puts the test on a CD, boots a PC from it, and returns the test's exit status.
+// host puts the test on a CD image, boots a PC from it, and returns the test's exit status.
 func host() (int, error) {
 	if len(os.Args) < 3 {
 		return 0, errors.New("usage: avx512 VMLINUZ TEST [ARGUMENT...]")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT) // go test sends the last
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT) // go test sends SIGQUIT
 	defer stop()
 	dir, err := os.MkdirTemp("", "avx512-")
 	if err != nil {
@@ -41,14 +41,16 @@ func host() (int, error) {
 	return boot(ctx, dir)
 }
 
-// What the kernel is told, and through it every process: it passes on what it does not know itself.
+// The kernel's command line, and through it the environment of every process: the kernel passes on what it does not
+// know itself.
 //
-// Bochs 2.7 errs in three ways. It has no IA32_MISC_ENABLE, so Linux takes fast strings to be disabled; if FSRM says
-// otherwise, Linux 6.1's memmove is left with neither way to copy. Its CPUID lacks PKRU's area and counts compacted XSAVE
-// areas as if they were not, for either of which Linux goes without AVX. And VGF2P8AFFINEQB inverts all bits, by which
-// Go's garbage collector finds what it must keep.
+// Bochs 2.7 has three errors. It has no IA32_MISC_ENABLE, so Linux assumes that fast strings are disabled; if FSRM
+// contradicts this, Linux 6.1's memmove has no way to copy. Its CPUID lacks PKRU's area and reports compacted XSAVE
+// areas incorrectly, and Linux disables AVX for either reason. And VGF2P8AFFINEQB inverts all bits, which Go's
+// garbage collector uses to find live objects.
 //
-// Self-tests and certificates would take half a minute. After a panic the PC resets by a triple fault, which ends Bochs.
+// Self-tests and certificates would take half a minute. After a panic the PC resets by a triple fault, which ends
+// Bochs.
 const commandLine = "console=ttyS0,115200 loglevel=3 clearcpuid=fsrm,pku,xsaves,xsavec GOGC=off " +
 	"mitigations=off tsc=reliable random.trust_cpu=on i8042.nokbd i8042.noaux " +
 	"cryptomgr.notests initcall_blacklist=load_system_certificate_list panic=-1 reboot=t"
@@ -120,8 +122,8 @@ func writeInitrd(path, test string, args []string) error {
 	return f.Close()
 }
 
-// Bochs counts time in instructions, of which "ips" make a second for devices: few, so that they are quick. The CPU's own
-// clock, by which Linux goes, counts 1.5 thousand million a second.
+// Bochs measures time in instructions, of which "ips" make a second for devices: few, so that devices are fast. The
+// CPU's own clock, which Linux uses, counts 1.5 billion per second.
 const bochsrc = `cpu: model=corei7_icelake_u, ips=4000000, reset_on_triple_fault=0
 memory: guest=1024, host=1024
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
@@ -140,7 +142,8 @@ info: action=ignore
 debug: action=ignore
 `
 
-// boot runs the PC until it is off and prints what comes out of its serial port. The guest's last line is the exit status.
+// boot runs the PC until it powers off and prints the output of its serial port. The guest's last line is the exit
+// status.
 func boot(ctx context.Context, dir string) (status int, err error) {
 	// Debian's Bochs has a debugger, which waits for this command.
 	for file, text := range map[string]string{"bochsrc": bochsrc, "continue": "c\n"} {
@@ -155,9 +158,9 @@ func boot(ctx context.Context, dir string) (status int, err error) {
 	defer serial.Close()
 	bochs := exec.CommandContext(ctx, "bochs-bin", "-q", "-f", "bochsrc", "-rc", "continue")
 	bochs.Dir = dir
-	bochs.Env = append(os.Environ(), "TERM=xterm") // it writes the screen to a terminal of its own
+	bochs.Env = append(os.Environ(), "TERM=xterm") // it writes the screen to its own terminal
 	bochs.ExtraFiles = []*os.File{port}
-	runtime.LockOSThread() // whose end is "our" end
+	runtime.LockOSThread() // the child's parent-death signal is tied to the thread
 	bochs.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := bochs.Start(); err != nil {
 		port.Close()
@@ -171,7 +174,7 @@ func boot(ctx context.Context, dir string) (status int, err error) {
 			fmt.Println(line)
 		}
 	}
-	err = bochs.Wait() // an error, for it takes "off" for a panic
+	err = bochs.Wait() // always an error, because it treats power-off as a panic
 	if status >= 0 {
 		return status, nil
 	}

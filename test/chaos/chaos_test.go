@@ -11,18 +11,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// TestNothingIsLost sends images through a system that is broken in every way, one after the other, each at least once.
-// Every accepted one must end, with the label that its bytes demand or a reason, once.
+// TestNothingIsLost sends images through a system while each kind of fault occurs at least once, one after the other.
+// Every accepted image must end exactly once, with the label that its bytes demand or with a reason.
 func TestNothingIsLost(t *testing.T) {
 	t.Run("NATS outside", func(t *testing.T) { run(t, true, (*system).torment) })
 	t.Run("NATS inside", func(t *testing.T) { run(t, false, (*system).torment) })
 }
 
-// TestRollingRestart does what an update does, under load, again and again: one after the other, each replica and each
-// dispatcher is told to stop, finishes, and is started again. Here nothing may even fail.
+// TestRollingRestart does the same as an update, under load, several times: each replica and each dispatcher in turn
+// is stopped, finishes, and is started again. In this test no request may fail.
 func TestRollingRestart(t *testing.T) {
 	for name, outside := range map[string]bool{"NATS outside": true, "NATS inside": false} {
 		t.Run(name, func(t *testing.T) {
@@ -35,8 +36,8 @@ func TestRollingRestart(t *testing.T) {
 	}
 }
 
-// run sends images while disturb does what it likes, CHAOS_REQUESTS at least, and judges what became of them. It returns
-// how many ended how.
+// run sends at least CHAOS_REQUESTS images while disturb runs, and judges the results. It returns the number of
+// requests by outcome.
 func run(t *testing.T, outside bool, disturb func(*system, context.Context, func() bool)) map[string]int {
 	n := harness.Setting(t, "CHAOS_REQUESTS", 1000)
 	s := newSystem(t, outside)
@@ -57,7 +58,7 @@ func run(t *testing.T, outside bool, disturb func(*system, context.Context, func
 	return s.judge(ctx)
 }
 
-// roll restarts every replica and every dispatcher in turn. The next one goes when the last one serves.
+// roll restarts every replica and every dispatcher in turn, each after the previous one serves again.
 func (s *system) roll(ctx context.Context, more func() bool) {
 	restarted := 0
 	defer func() { s.t.Logf("%d restarts", restarted) }()
@@ -85,19 +86,19 @@ func (s *system) roll(ctx context.Context, more func() bool) {
 	}
 }
 
-// fault is one way to break the system.
+// fault is one kind of fault.
 type fault struct {
 	name string
-	// do breaks something, keeps it so for a time, and mends it.
+	// do causes the fault, keeps it for a time, and repairs it.
 	do func(ctx context.Context, s *system)
-	// harmless says that dispatchers must not refuse an image for it.
+	// harmless means that dispatchers must not reject an image because of it.
 	harmless bool
-	// settle is how long refusals may come after dispatchers have first served again. Zero means 1 s.
+	// settle is how long rejections may occur after dispatchers have first served again. Zero means 1 s.
 	settle time.Duration
 }
 
-// torment makes every fault in turn, in an order that follows from the seed, and again as long as more says so. The next
-// one comes when the system serves.
+// torment causes every fault in turn, in an order determined by the seed, and repeats while more returns true. The
+// next fault starts when the system serves again.
 func (s *system) torment(ctx context.Context, more func() bool) {
 	faults := s.possible()
 	for round := 0; round == 0 || more(); round++ {
@@ -109,18 +110,18 @@ func (s *system) torment(ctx context.Context, more func() bool) {
 			if i == 0 {
 				s.t.Logf("round %d: %s", round, names(faults))
 			}
-			harness.Pause(ctx, time.Duration(200+s.rng.IntN(1300))*time.Millisecond)
+			pause.For(ctx, time.Duration(200+s.rng.IntN(1300))*time.Millisecond)
 			s.faults = append(s.faults, harness.Fault{Name: f.name, Start: time.Now()})
 			last := &s.faults[len(s.faults)-1]
 			f.do(ctx, s)
 			last.End = time.Now()
-			s.recover(ctx, *last, max(f.settle, time.Second))
+			s.awaitRecovery(ctx, *last, max(f.settle, time.Second))
 		}
 	}
 }
 
-// recover waits until all serves again. How long it took is judged from what clients saw.
-func (s *system) recover(ctx context.Context, f harness.Fault, settle time.Duration) {
+// awaitRecovery waits until everything serves again. How long this took is judged from the clients' view.
+func (s *system) awaitRecovery(ctx context.Context, f harness.Fault, settle time.Duration) {
 	s.t.Helper()
 	err := harness.Await(ctx, 30*time.Second, func(context.Context) error {
 		for _, p := range slices.Concat(s.dispatchers, s.replicas) {
@@ -131,15 +132,15 @@ func (s *system) recover(ctx context.Context, f harness.Fault, settle time.Durat
 		}
 		return nil
 	})
-	if err != nil { // so that the next fault is tested too
+	if err != nil { // continue, so that the next fault is tested too
 		s.t.Errorf("%s: %v; dispatchers are restarted by hand", f.Name, err)
 		for _, p := range s.dispatchers {
-			_ = p.Down(syscall.SIGKILL) // killed is no success; that is the point
+			_ = p.Down(syscall.SIGKILL) // its exit status reports the kill
 			s.up(p)
 		}
 		s.awaitReady(ctx)
 	}
-	harness.Pause(ctx, settle)
+	pause.For(ctx, settle)
 }
 
 func names(faults []fault) []string {
@@ -150,5 +151,5 @@ func names(faults []fault) []string {
 	return all
 }
 
-// sortedKeys is for tables.
+// sortedKeys returns the keys for tables.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

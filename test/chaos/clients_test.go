@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// connections opens n connections to the dispatcher, has each say the same, and keeps them for a time. keep is called
-// for each, in a goroutine of its own, with a context that ends with that time; it may be nil.
+// connections opens n connections to the dispatcher, sends the same text on each, and keeps them open for a time.
+// keep is called for each, in its own goroutine, with a context that ends after that time; it may be nil.
 func (s *system) connections(ctx context.Context, n int, say string, length time.Duration, keep func(context.Context, net.Conn)) {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
@@ -24,11 +24,11 @@ func (s *system) connections(ctx context.Context, n int, say string, length time
 		open.Go(func() {
 			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 			if err != nil {
-				return // the dispatcher takes no more
+				return // the dispatcher accepts no more
 			}
 			defer conn.Close()
 			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetReadBuffer(4096) // the kernel may take more
+				_ = tcp.SetReadBuffer(4096) // the kernel may use a larger buffer
 			}
 			if _, err := conn.Write([]byte(say)); err != nil {
 				return
@@ -42,7 +42,7 @@ func (s *system) connections(ctx context.Context, n int, say string, length time
 	open.Wait()
 }
 
-// idleConnections opens more connections than the dispatcher has descriptors.
+// idleConnections opens more connections than the dispatcher has file descriptors.
 func idleConnections(ctx context.Context, s *system) {
 	s.connections(ctx, maxFDs+76, "", 9*time.Second, nil)
 }
@@ -57,9 +57,9 @@ func slowUploads(ctx context.Context, s *system) {
 		piece := make([]byte, 400)
 		for ctx.Err() == nil {
 			if _, err := conn.Write(piece); err != nil {
-				return // the dispatcher has had enough
+				return // the dispatcher has cut the connection
 			}
-			harness.Pause(ctx, 100*time.Millisecond)
+			pause.For(ctx, 100*time.Millisecond)
 		}
 	})
 }
@@ -69,7 +69,7 @@ func silentUploads(ctx context.Context, s *system) {
 	s.connections(ctx, 300, uploadHead(100_000), 6*time.Second, nil)
 }
 
-// unreadLists asks for 400 long lists and reads none.
+// unreadLists requests 400 long lists and reads none.
 func unreadLists(ctx context.Context, s *system) {
 	s.connections(ctx, 400, "GET /results?limit=1000 HTTP/1.1\r\nHost: test\r\n\r\n", 6*time.Second, nil)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// TestDamage has 20 images wait, kills the dispatcher, damages its data in one way, and starts it again. Each request must
-// have ended within 10 s: completed, or failed as lost.
+// TestDamage makes 20 images wait, kills the dispatcher, damages its data in one way, and starts it again. Each
+// request must end within 10 s: completed, or failed as lost.
 func TestDamage(t *testing.T) {
 	for _, ending := range []string{".blk", "meta.inf", ".db"} {
 		for _, way := range ways {
@@ -30,9 +30,9 @@ func testDamage(t *testing.T, ending, way string) {
 	client := harness.NewClient(4)
 	defer client.Close()
 	load := harness.Load{Seed: s.seed, Name: "damage"}
-	labels := map[string]string{} // by id
+	labels := map[string]string{} // by ID
 	for i := range 20 {
-		image := fmt.Appendf(load.Image(i), " %d", i) // none is another's
+		image := fmt.Appendf(load.Image(i), " %d", i) // all images are different
 		a := client.Submit(ctx, s.urls[0], image, "")
 		if !a.Accepted() {
 			t.Fatalf("image %d: %d %s", i, a.HTTPStatus, a.Message)

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// backLimit is how soon after a fault all serves again.
+	// backLimit is the maximum time after a fault until everything serves again.
 	backLimit = 5 * time.Second
-	// lieLimit is how long a dispatcher may say that it is ready and refuse.
+	// lieLimit is how long a dispatcher may report ready and reject requests.
 	lieLimit = 2 * time.Second
-	// endLimit is how soon after damage, from when all runs again, each accepted request has ended.
+	// endLimit is the maximum time after damage, once everything runs again, until each accepted request has ended.
 	endLimit = 10 * time.Second
 )
 
-// judge reports everything that clients saw and should not have. It returns how many requests ended how.
+// judge reports everything that clients saw and should not have seen. It returns the number of requests by outcome.
 func (s *system) judge(ctx context.Context) map[string]int {
 	s.t.Helper()
 	var f harness.Findings
@@ -52,7 +52,7 @@ func (s *system) judge(ctx context.Context) map[string]int {
 	return books.Outcomes
 }
 
-// during names the fault that was being made, or the one before.
+// during names the current fault, or the previous one.
 func (s *system) during(at time.Time) string {
 	name := "no fault"
 	for _, f := range s.faults {
@@ -63,9 +63,10 @@ func (s *system) during(at time.Time) string {
 	return name
 }
 
-// judgeRequests holds that all were accepted in the end, and that only damage lost any. It returns how many.
+// judgeRequests checks that all requests were accepted in the end, and that only damage lost any. It returns the
+// number of lost ones.
 func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings) (lost int) {
-	first := map[int]time.Time{} // when a request was sent first
+	first := map[int]time.Time{} // when a request was first sent
 	for _, sub := range s.load.Submissions() {
 		if t, ok := first[sub.Request]; !ok || sub.Sent.Before(t) {
 			first[sub.Request] = sub.Sent
@@ -76,7 +77,7 @@ func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings)
 			f.Add("request that was not accepted within a minute", "request %d", r.Index)
 			continue
 		}
-		var met *damage // before it ended
+		var met *damage // damage before the request ended
 		for i, d := range s.damages {
 			if first[r.Index].Before(d.till) && r.EndSeen.After(d.from) {
 				met = &s.damages[i]
@@ -99,9 +100,9 @@ func (s *system) judgeRequests(requests []*harness.Request, f *harness.Findings)
 	return lost
 }
 
-// excuseDamage forgets what was answered about requests whose end clients had seen before data was damaged, where damage
-// explains it. Gone: the result is not there any more, as 404 or a failure with code lost says. Redone: the image came
-// back without that it was done, and ended as before but at another time.
+// excuseDamage removes findings about requests whose end clients had seen before data was damaged, if the damage
+// explains them. Gone: the result no longer exists, as reported by a 404 or a failure with code lost. Redone: the
+// image was restored without its completion, and ended as before but at another time.
 func (s *system) excuseDamage(requests []*harness.Request) (gone, redone int) {
 	for _, r := range requests {
 		if !r.End.Ended() || !s.damagedAfter(r.EndSeen) {
@@ -131,7 +132,7 @@ func (s *system) damagedAfter(t time.Time) bool {
 	return false
 }
 
-// judgeAnswers holds that submissions are accepted, refused with Retry-After, or not answered, and polls likewise.
+// judgeAnswers checks that submissions are accepted, rejected with Retry-After, or not answered, and polls likewise.
 func (s *system) judgeAnswers(f *harness.Findings) {
 	for _, sub := range s.load.Submissions() {
 		a := sub.Answer
@@ -146,7 +147,7 @@ func (s *system) judgeAnswers(f *harness.Findings) {
 	}
 }
 
-// judgeFaults holds that each fault was over soon after its end, and prints for each kind the longest time that took.
+// judgeFaults checks that each fault was over soon after its end, and prints the longest recovery for each kind.
 func (s *system) judgeFaults() {
 	type row struct {
 		times, refused int

@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// owner is what our tmpfs is called in the list of mounts, before the process id of the test.
+// owner is the prefix of our tmpfs in the list of mounts, followed by the process ID of the test.
 const owner = "resnet18cloud-chaos-"
 
-// mount puts a tmpfs of so many MiB on the folder. First it removes those of tests that were killed.
+// mount mounts a tmpfs of the given size in MiB on the folder. First it unmounts those of tests that were killed.
 func mount(dir string, mib int) error {
 	if err := unmountAbandoned(); err != nil {
 		return err
@@ -24,7 +24,7 @@ func mount(dir string, mib int) error {
 	return nil
 }
 
-// unmountAbandoned unmounts what tests left behind that run no more.
+// unmountAbandoned unmounts the file systems of tests that no longer run.
 func unmountAbandoned() error {
 	mounts, err := os.ReadFile("/proc/mounts")
 	if err != nil {

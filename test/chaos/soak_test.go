@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// soakClients is how many send at a time.
+// soakClients is the number of concurrent clients.
 const soakClients = 24
 
-// residentKiB is the memory a process holds, from /proc/PID/status.
+// residentKiB returns the resident memory of a process, from /proc/PID/status.
 func residentKiB(t *testing.T, p *harness.Process) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
@@ -35,10 +36,10 @@ func residentKiB(t *testing.T, p *harness.Process) int {
 	return 0
 }
 
-// TestSoak sends distinct images at an even rate, or at what the machine can do where that is less, for
-// CHAOS_SOAK_SECONDS (60), and holds that a dispatcher with the server inside does not grow: its memory in the last third
-// is at most a quarter, and 32 MiB, above that of the second. Results are kept for so short a time that the first third
-// fills what is bounded by time, as it fills caches and pools.
+// TestSoak sends distinct images at a constant rate, or at the machine's maximum rate if that is lower, for
+// CHAOS_SOAK_SECONDS (60), and checks that a dispatcher with an embedded server does not grow: its memory in the last
+// third is at most a quarter plus 32 MiB above that of the second third. Results are kept so briefly that the first
+// third fills everything limited by time, and also caches and pools.
 func TestSoak(t *testing.T) {
 	const samples = 30
 	length := time.Duration(harness.Setting(t, "CHAOS_SOAK_SECONDS", 60)) * time.Second
@@ -64,7 +65,7 @@ func TestSoak(t *testing.T) {
 	var most [3]int   // KiB, in each third
 	series := []int{} // MiB, of all samples
 	for i := range samples {
-		harness.Pause(ctx, time.Until(start.Add(time.Duration(i+1)*length/samples)))
+		pause.For(ctx, time.Until(start.Add(time.Duration(i+1)*length/samples)))
 		now := residentKiB(t, s.dispatchers[0])
 		most[3*i/samples] = max(most[3*i/samples], now)
 		series = append(series, now>>10)
@@ -77,14 +78,14 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soak has one image classified, that no other is equal to.
+// soak classifies one unique image.
 func (s *system) soak(ctx context.Context, t *testing.T, client *harness.Client, name string) {
 	image := append(make([]byte, 0, 100<<10), name...)[:100<<10]
 	limited, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	a := client.Submit(limited, s.urls[0], image, name)
 	for !a.Accepted() && limited.Err() == nil {
-		harness.Pause(limited, 200*time.Millisecond)
+		pause.For(limited, 200*time.Millisecond)
 		a = client.Submit(limited, s.urls[0], image, name)
 	}
 	end := a

@@ -15,10 +15,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// makeDataDir has the data on a tmpfs of CHAOS_DISK_MB, and on the machine's disk without root.
+// makeDataDir puts the data on a tmpfs of CHAOS_DISK_MB, or on the machine's disk without root.
 func (s *system) makeDataDir() {
 	s.t.Helper()
 	dir := s.t.TempDir()
@@ -43,14 +44,14 @@ func (s *system) makeDataDir() {
 	s.disk, s.dataDir = disk, filepath.Join(disk, "queue")
 }
 
-// fillDisk leaves no byte on the disk for some seconds. Readiness must say so, and where; how soon is judged with lies.
+// fillDisk fills the disk for some seconds. Readiness must report this and the folder; the delay is judged with lies.
 func fillDisk(ctx context.Context, s *system) {
 	filler := filepath.Join(s.disk, "filler")
 	if err := fill(filler); !errors.Is(err, syscall.ENOSPC) {
 		s.t.Errorf("fill the disk: %v", err)
 	}
 	full := time.Now()
-	harness.Pause(ctx, time.Duration(4000+s.rng.IntN(2000))*time.Millisecond)
+	pause.For(ctx, time.Duration(4000+s.rng.IntN(2000))*time.Millisecond)
 	s.judgeFullDisk(full)
 	if err := os.Remove(filler); err != nil {
 		s.t.Error(err)
@@ -72,7 +73,7 @@ func fill(path string) error {
 	return err
 }
 
-// judgeFullDisk looks at what the dispatcher's readiness said since the disk was full.
+// judgeFullDisk checks the dispatcher's readiness reports since the disk was full.
 func (s *system) judgeFullDisk(full time.Time) {
 	for _, sample := range s.ready[0].Samples() {
 		if sample.At.Before(full) || sample.HTTPStatus != http.StatusServiceUnavailable {
@@ -87,12 +88,12 @@ func (s *system) judgeFullDisk(full time.Time) {
 	s.t.Error("readiness does not show the full disk")
 }
 
-// backlog has images wait: it kills the replicas for a time. The function it returns starts them again.
+// backlog makes images wait: it kills the replicas for a time. The returned function starts them again.
 func (s *system) backlog(ctx context.Context) (work func()) {
 	for _, r := range s.replicas {
-		_ = r.Down(syscall.SIGKILL) // killed is no success; that is the point
+		_ = r.Down(syscall.SIGKILL) // its exit status reports the kill
 	}
-	harness.Pause(ctx, 1500*time.Millisecond)
+	pause.For(ctx, 1500*time.Millisecond)
 	return func() {
 		for i, r := range s.replicas {
 			s.up(r)
@@ -103,7 +104,7 @@ func (s *system) backlog(ctx context.Context) (work func()) {
 	}
 }
 
-// removeData removes the data of a running dispatcher while images wait.
+// removeData deletes the data of a running dispatcher while images wait.
 func removeData(ctx context.Context, s *system) {
 	work := s.backlog(ctx)
 	at := time.Now()
@@ -111,15 +112,15 @@ func removeData(ctx context.Context, s *system) {
 		s.t.Error(err)
 	}
 	work()
-	// A dispatcher needs a moment to see that it writes to files that nobody will find.
+	// A dispatcher needs a moment to detect that its files are unlinked.
 	s.damages = append(s.damages, damage{name: "data folder removed", from: at, till: at.Add(backLimit), whole: time.Now()})
 }
 
-// ways are those in which data is damaged; spoil does it.
+// ways are the ways to damage data; spoil implements them.
 var ways = []string{"flip", "zero", "cut"}
 
-// damageData ends the dispatcher while images wait, damages the files whose names end so, in a way that rng chooses,
-// and starts it again.
+// damageData stops the dispatcher while images wait, damages the files with the given name suffix in a way chosen by
+// rng, and starts it again.
 func damageData(ending string) func(context.Context, *system) {
 	return func(ctx context.Context, s *system) {
 		work := s.backlog(ctx)
@@ -133,8 +134,8 @@ func damageData(ending string) func(context.Context, *system) {
 	}
 }
 
-// endBefore ends the dispatcher so that there are files with that ending to damage: indexes are written at an orderly end
-// only.
+// endBefore stops the dispatcher such that there are files with that suffix to damage: indexes are written only on a
+// clean exit.
 func (s *system) endBefore(ending string) {
 	sig := syscall.SIGKILL
 	if ending == ".db" {
@@ -145,7 +146,7 @@ func (s *system) endBefore(ending string) {
 	}
 }
 
-// damageFiles damages every file of the data whose name ends so, and fails the test when there is none.
+// damageFiles damages every file of the data with the name suffix, and fails the test if there is none.
 func (s *system) damageFiles(ending, way string) {
 	s.t.Helper()
 	damaged := 0

@@ -22,40 +22,40 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 const (
 	replicas = 3
-	// maxFDs is the limit on descriptors of a dispatcher with the NATS server inside: what most systems grant.
+	// maxFDs is the file descriptor limit of a dispatcher with an embedded NATS server: the usual default.
 	maxFDs = 1024
 )
 
-// system is the whole of what runs.
+// system is the whole running system.
 type system struct {
 	t           *testing.T
 	seed        uint64
-	rng         *rand.Rand       // decides on faults; follows from the seed
-	nats        *harness.Process // nil when the dispatcher has its own
+	rng         *rand.Rand       // chooses faults; determined by the seed
+	nats        *harness.Process // nil if the dispatcher has an embedded server
 	dispatchers []*harness.Process
 	replicas    []*harness.Process
 	addrs       []string // of the replicas
 	proxies     []*harness.Proxy
 	urls        []string // of the dispatchers
-	dataDir     string   // of the NATS server inside
-	disk        string   // the tmpfs that dataDir is on; empty without root
+	dataDir     string   // of the embedded NATS server
+	disk        string   // the tmpfs of dataDir; empty without root
 
 	load    *harness.Load
 	ready   []*harness.Readiness
 	faults  []harness.Fault
 	damages []damage
 
-	restarts int // of processes that ended by themselves
+	restarts int // of processes that exited by themselves
 }
 
-// damage is a fault after which requests may end as lost, those that had not ended before.
+// damage is a fault after which requests that had not ended before may end as lost.
 type damage struct {
 	name       string
-	from, till time.Time // what was accepted before till may be lost from on
-	whole      time.Time // when all that serves ran again
+	from, till time.Time // what was accepted before till may be lost after from
+	whole      time.Time // when all processes were running again
 }
 
-// newSystem starts two dispatchers on a NATS server of its own process, or one with the server inside. More options may
+// newSystem starts two dispatchers on a separate NATS server, or one with an embedded server. Additional options may
 // be given to dispatchers.
 func newSystem(t *testing.T, outside bool, more ...string) *system {
 	t.Helper()
@@ -127,10 +127,10 @@ func (s *system) awaitReady(ctx context.Context) {
 	}
 }
 
-// maxRestarts is how often processes that end by themselves are started again; a test that needs more has found enough.
+// maxRestarts limits restarts of processes that exit by themselves; a test that needs more has found enough.
 const maxRestarts = 5
 
-// restart starts a process that has ended by itself again, as a supervisor would, and fails the test for it.
+// restart restarts a process that has exited by itself, as a supervisor would, and fails the test.
 func (s *system) restart(p *harness.Process) {
 	s.t.Helper()
 	err := p.Crashed()
@@ -149,7 +149,7 @@ func (s *system) up(p *harness.Process) {
 	}
 }
 
-// watch samples what dispatchers say of their storage until the function it returns is called.
+// watch samples what dispatchers report about their storage until the returned function is called.
 func (s *system) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var sampling sync.WaitGroup

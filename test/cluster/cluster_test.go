@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -21,21 +22,21 @@ func TestMain(m *testing.M) {
 type scenario struct {
 	name    string
 	proxied bool
-	// round makes the fault once and ends it. Rounds follow until CLUSTER_REQUESTS were sent.
+	// round causes the fault once and ends it. Rounds repeat until CLUSTER_REQUESTS were sent.
 	round func(ctx context.Context, s *system)
-	// once happens while the load runs; it is no fault.
+	// once runs while the load runs; it is not a fault.
 	once func(ctx context.Context, s *system)
-	// allow is by dispatcher.
+	// allow is indexed by dispatcher.
 	allow [dispatchers]allowance
 }
 
-// allowance is what a dispatcher may do from a fault's start until 10 s after its end. What is not allowed by it is never
-// allowed.
+// allowance is what a dispatcher may do from a fault's start until 10 s after its end. Everything else is forbidden.
 type allowance struct {
-	refuse  bool // answer submissions with 503
-	unready bool // say that it is not ready
-	away    bool // not answer, as its process is restarted
-	// notice is how soon it must say that it is not ready, and keep saying so until the fault ends. 0: it need not.
+	refuse  bool // respond to submissions with 503
+	unready bool // report that it is not ready
+	away    bool // not respond, because its process is restarting
+	// notice is the time within which it must report not ready, and keep reporting it until the fault ends. 0 means
+	// that it need not.
 	notice time.Duration
 }
 
@@ -46,11 +47,11 @@ var scenarios = []scenario{
 	{name: "follower killed", round: killFollower},
 	{name: "leader of jobs killed", round: killLeader("jobs")},
 	{name: "leader of results killed", round: killLeader("results")},
-	// Longer than the 10 s over which readiness must not change; what it says then must be true.
+	// Longer than the 10 s during which readiness must not change; afterwards it must be correct.
 	{name: "leader stopped for 16 s", round: stopLeader, allow: both(allowance{unready: true})},
 	{name: "two of three stopped for 20 s", round: stopMajority,
 		allow: both(allowance{refuse: true, unready: true, notice: 3 * time.Second})},
-	// Dispatcher 1 cannot tell this from a change of leaders before the 10 s have passed.
+	// Before 10 s have passed, dispatcher 1 cannot distinguish this from a leader election.
 	{name: "one server cut off for 20 s", proxied: true, round: cutServer,
 		allow: [dispatchers]allowance{{unready: true}, {refuse: true, unready: true, notice: 12 * time.Second}}},
 	{name: "NATS restarted, one by one", round: rollServers},
@@ -60,7 +61,7 @@ var scenarios = []scenario{
 	{name: "a second installation by prefix", once: addInstallation},
 }
 
-// TestFaults runs each scenario on a cluster of its own.
+// TestFaults runs each scenario on a separate cluster.
 func TestFaults(t *testing.T) {
 	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
@@ -82,7 +83,7 @@ func (s *system) run(ctx context.Context, sc scenario) {
 	unwatch := s.watch(ctx)
 	s.load.Start(ctx)
 	for round := 0; sc.round != nil && (round == 0 || s.load.Sent() < requests(s.t)) && ctx.Err() == nil; round++ {
-		harness.Pause(ctx, 2*time.Second)
+		pause.For(ctx, 2*time.Second)
 		sc.round(ctx, s)
 	}
 	if sc.once != nil {
@@ -91,7 +92,7 @@ func (s *system) run(ctx context.Context, sc scenario) {
 	s.finish(ctx, sc, unwatch)
 }
 
-// finish sends what is left to send, and judges.
+// finish sends the remaining requests, and judges.
 func (s *system) finish(ctx context.Context, sc scenario, unwatch func()) {
 	s.t.Helper()
 	s.load.AwaitSent(ctx, requests(s.t))
@@ -101,7 +102,7 @@ func (s *system) finish(ctx context.Context, sc scenario, unwatch func()) {
 	s.judge(ctx, sc)
 }
 
-// warm sends a few images, so that what dispatchers open once is open, and notes what they hold then.
+// warm sends a few images, so that dispatchers open what they open once, and records their resources.
 func (s *system) warm(ctx context.Context) {
 	s.t.Helper()
 	l := harness.Load{URLs: s.urls, Seed: s.seed, Name: "warm-up", PerSecond: 50, Retry: true}

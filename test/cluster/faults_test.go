@@ -7,26 +7,27 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// down is for how long a killed server is away: less than the 10 s over which readiness must not change.
+// down is how long a killed server stays down: less than the 10 s during which readiness must not change.
 const down = 6 * time.Second
 
 func (s *system) kill(ctx context.Context, name string, victim int) {
 	n := s.nats.servers[victim]
 	s.t.Logf("%s: %s", name, n.Name())
 	end := s.begin(name)
-	_ = n.Down(syscall.SIGKILL) // killed is no success; that is the point
-	harness.Pause(ctx, down)
+	_ = n.Down(syscall.SIGKILL) // its exit status reports the kill
+	pause.For(ctx, down)
 	if err := n.Up(); err != nil {
 		s.t.Error(err)
 	}
 	end()
-	s.recover(ctx)
+	s.awaitRecovery(ctx)
 }
 
-// leader is the server that leads a stream; it ends the test when that has none.
+// leader returns the server that leads a stream; it fails the test if there is none.
 func (s *system) leader(ctx context.Context, word string) int {
 	s.t.Helper()
 	k, err := s.nats.leader(ctx, word)
@@ -45,19 +46,19 @@ func killFollower(ctx context.Context, s *system) {
 	s.kill(ctx, "follower killed", (leader+1+s.rng.IntN(servers-1))%servers)
 }
 
-// stop keeps servers from running for a time, as a machine that hangs does.
+// stop suspends servers for a time, like a machine that hangs.
 func (s *system) stop(ctx context.Context, name string, d time.Duration, victims ...int) {
 	end := s.begin(name)
 	for _, k := range victims {
 		s.t.Logf("%s: %s", name, s.nats.servers[k].Name())
 		s.nats.servers[k].Signal(syscall.SIGSTOP)
 	}
-	harness.Pause(ctx, d)
+	pause.For(ctx, d)
 	for _, k := range victims {
 		s.nats.servers[k].Signal(syscall.SIGCONT)
 	}
 	end()
-	s.recover(ctx)
+	s.awaitRecovery(ctx)
 }
 
 func stopLeader(ctx context.Context, s *system) {
@@ -73,26 +74,26 @@ func cutServer(ctx context.Context, s *system) {
 	s.t.Logf("cut off: %s, the jobs' leader is %s", s.nats.servers[s.cutOff].Name(), s.nats.servers[s.leader(ctx, "jobs")].Name())
 	end := s.begin("cut off")
 	heal := s.nats.cut(s.cutOff, s.clients[s.cutOff])
-	harness.Pause(ctx, 20*time.Second)
+	pause.For(ctx, 20*time.Second)
 	heal()
 	end()
-	s.recover(ctx)
+	s.awaitRecovery(ctx)
 }
 
-// rollServers restarts the servers one after the other, as an update does: the next one when all are whole.
+// rollServers restarts the servers one after the other, as in an update: the next one when all are healthy.
 func rollServers(ctx context.Context, s *system) {
 	for _, n := range s.nats.servers {
 		end := s.begin(n.Name() + " restarted")
-		_ = n.Down(syscall.SIGTERM) // nats-server's exit status says that a signal ended it
+		_ = n.Down(syscall.SIGTERM) // nats-server's exit status reports the signal
 		if err := n.Up(); err != nil {
 			s.t.Error(err)
 		}
 		end()
-		s.recover(ctx)
+		s.awaitRecovery(ctx)
 	}
 }
 
-// rollDispatchers restarts the dispatchers one after the other: the next one when the last one serves.
+// rollDispatchers restarts the dispatchers one after the other: the next one when the previous one serves.
 func rollDispatchers(ctx context.Context, s *system) {
 	for i, p := range s.dispatchers {
 		end := s.begin(p.Name() + " restarted")
@@ -106,6 +107,6 @@ func rollDispatchers(ctx context.Context, s *system) {
 			s.t.Error(err)
 		}
 		end()
-		s.recover(ctx)
+		s.awaitRecovery(ctx)
 	}
 }

@@ -14,10 +14,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
-// TestNATSComesLate starts the dispatchers 10 s before NATS. They must answer meanwhile, and say why they cannot serve.
+// TestNATSComesLate starts the dispatchers 10 s before NATS. Meanwhile they must respond, and report why they cannot
+// serve.
 func TestNATSComesLate(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -35,16 +37,16 @@ func TestNATSComesLate(t *testing.T) {
 	unwatch := s.watch(ctx)
 	end := s.begin("NATS absent")
 	s.load.Start(ctx)
-	harness.Pause(ctx, 10*time.Second)
+	pause.For(ctx, 10*time.Second)
 	s.nats.start(ctx, t)
 	end()
-	s.recover(ctx)
+	s.awaitRecovery(ctx)
 	s.awaitServing(ctx, 30*time.Second)
 	s.finish(ctx, sc, unwatch)
 }
 
-// addStranger starts dispatchers whose settings would lower those of the streams that are there. They must change
-// nothing, and one with fewer replicas must refuse and name both settings.
+// addStranger starts dispatchers whose settings would lower those of the existing streams. They must change nothing,
+// and one with fewer replicas must exit and name both settings.
 func addStranger(ctx context.Context, s *system) {
 	before := s.configs(ctx)
 	fewer, _ := s.dispatcher("default-flags", s.endpoints, s.nats.urls())
@@ -63,7 +65,7 @@ func addStranger(ctx context.Context, s *system) {
 	s.unchanged(ctx, before, smaller.Name())
 }
 
-// ends starts a process and reports whether it ended by itself, with an error. It ends it otherwise.
+// ends starts a process and reports whether it exited by itself, with an error. Otherwise it stops it.
 func (s *system) ends(ctx context.Context, p *harness.Process, limit time.Duration) bool {
 	s.t.Helper()
 	if err := p.Up(); err != nil {
@@ -75,7 +77,7 @@ func (s *system) ends(ctx context.Context, p *harness.Process, limit time.Durati
 	case <-p.Done():
 		return p.Down(syscall.SIGKILL) != nil // its exit status
 	case <-limited.Done():
-		_ = p.Down(syscall.SIGTERM) // whether it drains well is not the question
+		_ = p.Down(syscall.SIGTERM) // how well it drains does not matter here
 		return false
 	}
 }
@@ -104,8 +106,8 @@ func (s *system) unchanged(ctx context.Context, before map[string]jetstream.Stre
 	}
 }
 
-// addInstallation runs a second installation under a prefix on the same servers, with a replica of its own. Its clients
-// send the same images under the same keys at the same time, and neither installation may see the other's.
+// addInstallation runs a second installation under another prefix on the same servers, with its own replica. Its
+// clients send the same images under the same keys at the same time, and neither installation may see the other's.
 func addInstallation(ctx context.Context, s *system) {
 	addr := harness.FreeAddr(s.t)
 	harness.StartReplica(s.t, "second-replica", addr)
@@ -157,7 +159,7 @@ func (s *system) judgeSecond(ctx context.Context, second *harness.Load, own stri
 		if slices.ContainsFunc(r.Again, func(a harness.Answer) bool { return a.ReplicaUsed != own }) {
 			s.t.Errorf("request %s of the second installation was answered by another's replica", r.ID)
 		}
-		// A key makes the same id in both installations.
+		// A key gives the same ID in both installations.
 		if slices.ContainsFunc(mine, func(m *harness.Request) bool { return m.Index == r.Index && m.ID == r.ID }) {
 			continue
 		}
@@ -167,7 +169,7 @@ func (s *system) judgeSecond(ctx context.Context, second *harness.Load, own stri
 	}
 }
 
-// TestPasswords holds that no log shows the password of a NATS URL when the connection cannot be made.
+// TestPasswords checks that no log has the password of a NATS URL if connecting fails.
 func TestPasswords(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

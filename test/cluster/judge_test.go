@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// backLimit is how soon after a fault all serves again.
+	// backLimit is the maximum time after a fault until everything serves again.
 	backLimit = 10 * time.Second
-	// sampling is how much later than it happens a change of readiness is seen: the time between samples, twice.
+	// sampling is the maximum delay until a change of readiness is seen: twice the time between samples.
 	sampling = 400 * time.Millisecond
 )
 
-// overlaps reports whether anything between from and to is in a fault or the time after it that is granted.
+// overlaps reports whether the time between from and to overlaps a fault or the grace period after it.
 func (s *system) overlaps(from, to time.Time) bool {
 	for _, f := range s.faults {
 		if to.After(f.Start) && from.Before(f.End.Add(backLimit)) {
@@ -31,7 +31,7 @@ func (s *system) overlaps(from, to time.Time) bool {
 	return false
 }
 
-// judge reports everything that clients saw and should not have, and adds a row to the table.
+// judge reports everything that clients saw and should not have seen, and adds a row to the table.
 func (s *system) judge(ctx context.Context, sc scenario) {
 	s.t.Helper()
 	var f harness.Findings
@@ -52,7 +52,7 @@ func (s *system) judge(ctx context.Context, sc scenario) {
 	addRow(s, sc.name, back)
 }
 
-// since is a time as seconds after the first fault began, or the first submission where there is no fault.
+// since formats a time as seconds after the start of the first fault, or the first submission if there is no fault.
 func (s *system) since(at time.Time) string {
 	return fmt.Sprintf("%+.1fs", at.Sub(s.origin()).Seconds())
 }
@@ -78,7 +78,7 @@ func (s *system) judgeSubmissions(sc scenario, f *harness.Findings) {
 		case a.HTTPStatus == http.StatusServiceUnavailable && a.RetryAfter == "":
 			f.Add("submission refused without Retry-After", "%s", text)
 		case a.HTTPStatus == http.StatusServiceUnavailable && allow.refuse && inFault:
-		// Nothing leaves the queue while its consumer has no leader, so that it may fill up.
+		// No job leaves the queue while its consumer has no leader, so the queue may fill up.
 		case a.Code == "full" && inFault:
 		case a.HTTPStatus == http.StatusServiceUnavailable:
 			f.Add("submission refused that must be accepted", "%s", text)
@@ -106,7 +106,7 @@ func (s *system) judgePolls(sc scenario, f *harness.Findings) {
 	}
 }
 
-// judgeAudit looks at what was answered when all was over.
+// judgeAudit checks the responses after the end.
 func (s *system) judgeAudit(f *harness.Findings) {
 	for _, r := range s.load.Requests() {
 		for _, a := range r.Again {
@@ -119,7 +119,7 @@ func (s *system) judgeAudit(f *harness.Findings) {
 	}
 }
 
-// reason is what the answer of a dispatcher that has lost the majority must speak of.
+// reason is a word that the response of a dispatcher that has lost the majority must contain.
 var reason = regexp.MustCompile(`(?i)quorum|majority|servers|NATS`)
 
 func (s *system) judgeReadiness(sc scenario, f *harness.Findings) {
@@ -150,7 +150,7 @@ func (s *system) judgeReadiness(sc scenario, f *harness.Findings) {
 	}
 }
 
-// judgeNotice holds that the dispatcher says in time that it is not ready, and why, until the fault ends.
+// judgeNotice checks that the dispatcher reports not ready in time, and why, until the fault ends.
 func (s *system) judgeNotice(d int, allow allowance, ft harness.Fault, samples []harness.Sample, f *harness.Findings) {
 	if allow.notice == 0 {
 		return
@@ -177,7 +177,7 @@ func (s *system) judgeNotice(d int, allow allowance, ft harness.Fault, samples [
 	}
 }
 
-// judgeReadyAgain holds that the dispatcher is ready in time after the fault.
+// judgeReadyAgain checks that the dispatcher is ready in time after the fault.
 func judgeReadyAgain(d int, ft harness.Fault, samples []harness.Sample, f *harness.Findings) {
 	for _, sample := range samples {
 		if sample.At.After(ft.End) && sample.HTTPStatus == http.StatusOK {
@@ -190,7 +190,7 @@ func judgeReadyAgain(d int, ft harness.Fault, samples []harness.Sample, f *harne
 	f.Add("readiness that does not come back", "dispatcher %d after %s", d, ft.Name)
 }
 
-// judgeBack returns the longest time after a fault until all served again.
+// judgeBack returns the longest time after a fault until everything served again.
 func (s *system) judgeBack(f *harness.Findings) time.Duration {
 	submissions := s.load.Submissions()
 	longest := time.Duration(0)
@@ -213,8 +213,8 @@ func (s *system) judgeBack(f *harness.Findings) time.Duration {
 	return longest
 }
 
-// judgeProcesses holds that dispatchers have nothing left to do, hold no more than before, are still the processes they
-// were, and keep the password to themselves.
+// judgeProcesses checks that dispatchers have no work left, use no more resources than before, are the same processes
+// as before, and do not log the password.
 func (s *system) judgeProcesses(ctx context.Context, f *harness.Findings) {
 	for i, p := range s.dispatchers {
 		if err := p.Crashed(); err != nil {
@@ -231,7 +231,7 @@ func (s *system) judgeProcesses(ctx context.Context, f *harness.Findings) {
 	}
 }
 
-// awaitShrunk waits until a dispatcher holds no more than without load.
+// awaitShrunk waits until a dispatcher uses no more resources than without load.
 func (s *system) awaitShrunk(ctx context.Context, i int) error {
 	if s.before[i] == (harness.Gauges{}) {
 		return nil

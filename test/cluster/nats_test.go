@@ -16,13 +16,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 const (
 	servers  = 3
 	user     = "dispatcher"
-	password = "correct-horse-battery-staple" // must be in no log
+	password = "correct-horse-battery-staple" // must not appear in a log
 )
 
 // server is one NATS server.
@@ -31,15 +32,15 @@ type server struct {
 	name, addr, monitor string
 }
 
-// natsCluster is three NATS servers with JetStream.
+// natsCluster is a cluster of three NATS servers with JetStream.
 type natsCluster struct {
 	servers [servers]*server
 	routes  [servers][servers]*harness.Proxy // from, to; nil without proxies
 	admin   jetstream.JetStream              // of the test; set by start
 }
 
-// newNATS makes three servers without starting them. With proxied each route goes through a proxy of its own, and no
-// server tells anybody addresses that would lead around them.
+// newNATS creates three servers without starting them. If proxied, each route goes through its own proxy, and no
+// server advertises addresses that bypass the proxies.
 func newNATS(t *testing.T, proxied bool, seed uint64) *natsCluster {
 	t.Helper()
 	program := harness.NATSServer(t)
@@ -72,8 +73,8 @@ func newNATS(t *testing.T, proxied bool, seed uint64) *natsCluster {
 	return c
 }
 
-// config is as operators write it. Their servers' addresses are found by gossip; behind proxies the advertised one is
-// one where nobody listens, so that only the configured routes connect.
+// config returns a typical configuration. Servers find each other by gossip; behind proxies the advertised address
+// has no listener, so that only the configured routes connect.
 func (s *server) config(dir, route string, to []string, proxied bool) string {
 	hidden := ""
 	if proxied {
@@ -89,7 +90,7 @@ cluster { name: "test", listen: %q, %s routes: [%s] }
 `, s.name, s.addr, s.monitor, user, password, dir, route, hidden, strings.Join(to, ", "))
 }
 
-// start starts all servers and waits until they are a cluster.
+// start starts all servers and waits until they form a cluster.
 func (c *natsCluster) start(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for _, s := range c.servers {
@@ -111,7 +112,7 @@ func (c *natsCluster) start(ctx context.Context, t *testing.T) {
 	}
 }
 
-// awaitHealthy waits until every server says that it has all it should have.
+// awaitHealthy waits until every server reports healthy.
 func (c *natsCluster) awaitHealthy(ctx context.Context) error {
 	for _, s := range c.servers {
 		if err := harness.AwaitOK(ctx, time.Minute, "http://"+s.monitor+"/healthz"); err != nil {
@@ -121,7 +122,7 @@ func (c *natsCluster) awaitHealthy(ctx context.Context) error {
 	return nil
 }
 
-// url is a server's, with user and password.
+// url returns a server's URL, with user and password.
 func url(addr string) string { return "nats://" + user + ":" + password + "@" + addr }
 
 func (c *natsCluster) urls() string {
@@ -132,7 +133,7 @@ func (c *natsCluster) urls() string {
 	return strings.Join(urls, ",")
 }
 
-// stream finds the stream whose name contains the word, in any case.
+// stream returns the stream whose name contains the word, ignoring case.
 func (c *natsCluster) stream(ctx context.Context, word string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -149,11 +150,11 @@ func (c *natsCluster) stream(ctx context.Context, word string) (*jetstream.Strea
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("find the stream of %s: %w", word, names.Err())
 		}
-		harness.Pause(ctx, 100*time.Millisecond)
+		pause.For(ctx, 100*time.Millisecond)
 	}
 }
 
-// configs is how all streams are configured, by name.
+// configs returns the configurations of all streams, by name.
 func (c *natsCluster) configs(ctx context.Context) (map[string]jetstream.StreamConfig, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -165,7 +166,7 @@ func (c *natsCluster) configs(ctx context.Context) (map[string]jetstream.StreamC
 	return configs, list.Err()
 }
 
-// leader is the index of the server that leads the stream of jobs or results.
+// leader returns the index of the server that leads the stream of jobs or results.
 func (c *natsCluster) leader(ctx context.Context, word string) (int, error) {
 	var leader string
 	err := harness.Await(ctx, 30*time.Second, func(ctx context.Context) error {
@@ -185,7 +186,7 @@ func (c *natsCluster) leader(ctx context.Context, word string) (int, error) {
 	return slices.IndexFunc(c.servers[:], func(s *server) bool { return s.name == leader }), nil
 }
 
-// cut holds all that goes between server k and the others; the function it returns lets it pass.
+// cut holds all traffic between server k and the others until the returned function is called.
 func (c *natsCluster) cut(k int, clients ...*harness.Proxy) (heal func()) {
 	held := clients
 	for j := range servers {

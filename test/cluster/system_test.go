@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
@@ -22,27 +23,27 @@ const (
 	replicas    = 3
 )
 
-// system is the whole of what runs.
+// system is the whole running system.
 type system struct {
 	t       *testing.T
 	nats    *natsCluster
 	program string
 	seed    uint64
-	rng     *rand.Rand // for faults; what they are follows from CLUSTER_SEED
+	rng     *rand.Rand // for faults; determined by CLUSTER_SEED
 
 	dispatchers []*harness.Process
 	urls        []string // of the dispatchers
 	replicas    []*harness.Process
 	endpoints   []string                // of the replicas
 	clients     [servers]*harness.Proxy // between dispatcher 0 and the servers; nil without proxies
-	cutOff      int                     // the server that is cut off, and the only one that dispatcher 1 knows; where proxied
+	cutOff      int                     // the server that is cut off, and the only one that dispatcher 1 knows; if proxied
 
 	load   *harness.Load
-	before [dispatchers]harness.Gauges // what dispatchers hold without load; zero: not known
+	before [dispatchers]harness.Gauges // resources of dispatchers without load; zero if unknown
 	ready  [dispatchers]*harness.Readiness
 	faults []harness.Fault
 
-	restarts int // of processes that ended by themselves
+	restarts int // of processes that exited by themselves
 }
 
 // newSystem starts everything but the NATS servers and the dispatchers.
@@ -74,7 +75,7 @@ func newSystem(t *testing.T, name string, proxied bool) *system {
 	return s
 }
 
-// dispatcher makes a dispatcher on a NATS, without starting it.
+// dispatcher creates a dispatcher on a NATS, without starting it.
 func (s *system) dispatcher(name string, endpoints []string, urls string, more ...string) (*harness.Process, string) {
 	addr := harness.FreeAddr(s.t)
 	args := slices.Concat([]string{"dispatcher", "--addr", addr, "--endpoints", strings.Join(endpoints, ","),
@@ -82,8 +83,8 @@ func (s *system) dispatcher(name string, endpoints []string, urls string, more .
 	return harness.NewProcess(s.t, name, func() *exec.Cmd { return exec.Command(s.program, args...) }), "http://" + addr
 }
 
-// requests is how many a scenario sends at least, and perSecond how many in a second: all in 20 s, but no more than 30,
-// as scenarios run side by side.
+// requests is the minimum number of requests of a scenario, and perSecond the rate: all within 20 s, but at most 30
+// per second, because scenarios run in parallel.
 func requests(t *testing.T) int { return harness.Setting(t, "CLUSTER_REQUESTS", 400) }
 
 func perSecond(t *testing.T) int { return min(max(requests(t)/20, 10), 30) }
@@ -113,10 +114,10 @@ func (s *system) awaitServing(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// maxRestarts is how often processes that end by themselves are started again; a test that needs more has found enough.
+// maxRestarts limits restarts of processes that exit by themselves; a test that needs more has found enough.
 const maxRestarts = 5
 
-// restart starts a process that has ended by itself again, as a supervisor would, and fails the test for it.
+// restart restarts a process that has exited by itself, as a supervisor would, and fails the test.
 func (s *system) restart(p *harness.Process) {
 	s.t.Helper()
 	err := p.Crashed()
@@ -130,7 +131,7 @@ func (s *system) restart(p *harness.Process) {
 	}
 }
 
-// watch samples the dispatchers' readiness until the function it returns is called.
+// watch samples the dispatchers' readiness until the returned function is called.
 func (s *system) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var sampling sync.WaitGroup
@@ -141,15 +142,15 @@ func (s *system) watch(ctx context.Context) (stop func()) {
 	return func() { cancel(); sampling.Wait() }
 }
 
-// begin notes the start of a fault, and the function it returns the end. Faults do not overlap.
+// begin records the start of a fault, and the returned function its end. Faults do not overlap.
 func (s *system) begin(name string) (end func()) {
 	s.faults = append(s.faults, harness.Fault{Name: name, Start: time.Now()})
 	return func() { s.faults[len(s.faults)-1].End = time.Now() }
 }
 
-// recover waits until all serves again, so that the next fault meets a whole system. How long it took is judged from what
-// clients saw.
-func (s *system) recover(ctx context.Context) {
+// awaitRecovery waits until everything serves again, so that the next fault meets a healthy system. How long this took is
+// judged from the clients' view.
+func (s *system) awaitRecovery(ctx context.Context) {
 	s.t.Helper()
 	last := s.faults[len(s.faults)-1]
 	err := harness.Await(ctx, 30*time.Second, func(context.Context) error {
@@ -161,10 +162,10 @@ func (s *system) recover(ctx context.Context) {
 	for _, p := range s.dispatchers {
 		s.restart(p)
 	}
-	if err != nil { // so that the next fault is tested too
+	if err != nil { // continue, so that the next fault is tested too
 		s.t.Errorf("%s: %v; dispatchers are restarted by hand", last.Name, err)
 		for _, p := range s.dispatchers {
-			_ = p.Down(syscall.SIGKILL) // killed is no success; that is the point
+			_ = p.Down(syscall.SIGKILL) // its exit status reports the kill
 			if err := p.Up(); err != nil {
 				s.t.Error(err)
 			}
@@ -174,5 +175,5 @@ func (s *system) recover(ctx context.Context) {
 	if err := s.nats.awaitHealthy(ctx); err != nil {
 		s.t.Error(err)
 	}
-	harness.Pause(ctx, 2*time.Second) // for refusals that come late
+	pause.For(ctx, 2*time.Second) // for late rejections
 }

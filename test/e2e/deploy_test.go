@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// TestOnScratch runs the binary as the image does: alone in a file system, under a user id that nobody knows.
+// TestOnScratch runs the binary like the container image does: alone in a file system, under an unknown user ID.
 func TestOnScratch(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -51,7 +51,7 @@ func TestOnScratch(t *testing.T) {
 	s.allComplete(s.submitMany(5))
 }
 
-// contained starts the binary in root as user 65532 without environment, and returns the URL it logs.
+// contained starts the binary in root as user 65532 without an environment, and returns the URL it logs.
 func contained(t *testing.T, root, address string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -118,7 +118,7 @@ func copyFile(t *testing.T, from, to string, mode os.FileMode) {
 // TestKustomize renders what kubectl apply -k k8s would apply.
 func TestKustomize(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("kubectl"); err != nil { // Debian has no package of it, so CI may lack it too
+	if _, err := exec.LookPath("kubectl"); err != nil { // Debian has no package for it, so it may be missing in CI too
 		t.Skip(err)
 	}
 	out, err := exec.Command("kubectl", "kustomize", "../../k8s").CombinedOutput()

@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// TestPage opens the page in a browser, has it classify one of its drawings, and reads what it shows.
+// TestPage opens the page in a browser, classifies one of its drawings, and reads the result.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	need(t, "chromium")
 	s := up(t, t.TempDir())
-	// Virtual time runs out once the page has waited three seconds beyond its requests.
+	// Virtual time ends three seconds after the page's last request.
 	browser := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
 		"--virtual-time-budget=3000", "--dump-dom", s.url+"/?sample=candle")
@@ -37,11 +37,11 @@ func TestPage(t *testing.T) {
 	if got := shown("waiting"); got != "0 of 200" {
 		t.Errorf("waiting: %q", got)
 	}
-	if !strings.Contains(page, "<td>serves</td>") {
-		t.Error("no replica that serves")
+	if !strings.Contains(page, "<td>healthy</td>") {
+		t.Error("no healthy replica")
 	}
 	cards := strings.Split(page, `<li class="card">`)
-	if len(cards) != 3 { // what precedes, the template, the result
+	if len(cards) != 3 { // the preceding element, the template, the result
 		t.Fatalf("%d cards, want one and its template:\n%s", len(cards)-1, page)
 	}
 	labels := regexp.MustCompile(`<li><span>([^<]+)</span><span class="bar"[^>]*></span><span>[\d.]+ %</span></li>`).FindAllStringSubmatch(page, -1)

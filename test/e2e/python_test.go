@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// python is an interpreter that has the modules; Debian's python3-flask belongs to /usr/bin/python3.
+// python is an interpreter with the required modules; Debian's python3-flask belongs to /usr/bin/python3.
 func python(t *testing.T, modules ...string) string {
 	t.Helper()
 	for _, candidate := range []string{"python3", "/usr/bin/python3"} {
@@ -28,7 +28,7 @@ func python(t *testing.T, modules ...string) string {
 	return ""
 }
 
-// TestPythonClient runs a client like the prototype's against us.
+// TestPythonClient runs a client like the prototype's against our dispatcher.
 func TestPythonClient(t *testing.T) {
 	t.Parallel()
 	s := up(t, t.TempDir())
@@ -76,7 +76,7 @@ func TestPrototypeReplica(t *testing.T) {
 	}
 }
 
-// pictureFiles writes n different pictures.
+// pictureFiles writes n different images.
 func pictureFiles(t *testing.T, n int) []string {
 	t.Helper()
 	var files []string

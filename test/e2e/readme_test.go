@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestReadme runs the steps of the prototype's README with curl and jq, and holds that each prints what the
-// README promises.
+// TestReadme runs the steps of the prototype's README with curl and jq, and checks that each prints what the README
+// shows.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	need(t, "bash", "curl", "jq")
@@ -38,7 +38,7 @@ func TestReadme(t *testing.T) {
 	response, ok := strings.CutPrefix(printed["send"], "Dispatch response → ")
 	accepted := parse(t, response)
 	id, _ := accepted["request_id"].(string)
-	waiting, _ := accepted["queue_size"].(float64) // 1, or 0 when a replica had it at once: the README shows both
+	waiting, _ := accepted["queue_size"].(float64) // 1, or 0 if a replica took it immediately: the README shows both
 	if !ok || accepted["from_cache"] != false || accepted["message"] != "Request queued for processing" ||
 		waiting > 1 || accepted["status_url"] != "/result/"+id {
 		t.Errorf("response: %s", printed["send"])
@@ -69,7 +69,7 @@ func TestReadme(t *testing.T) {
 	checkCompleted(t, use[1], id)
 }
 
-// checkCompleted holds the README's sample of a completed request: fields, types, and the labels.
+// checkCompleted checks the README's example of a completed request: fields, types, and the labels.
 func checkCompleted(t *testing.T, text, id string) {
 	t.Helper()
 	got := parse(t, text)
@@ -96,13 +96,13 @@ func checkCompleted(t *testing.T, text, id string) {
 	if len(labels) != 5 {
 		t.Errorf("predictions %v, want five labels", labels)
 	}
-	// The README's five; their order after the first is that of the weights at hand.
+	// The README's five labels; their order after the first depends on the weights.
 	if want := []string{"goldfinch", "bulbul", "magpie", "chickadee", "junco"}; weights != "" && !slices.Equal(labels, want) {
 		t.Errorf("predictions %v, want %v", labels, want)
 	}
 }
 
-// sections cuts output at lines "== name".
+// sections splits output at lines "== name".
 func sections(out string) map[string]string {
 	parts := make(map[string]string)
 	for part := range strings.SplitSeq("\n"+out, "\n== ") {

@@ -28,7 +28,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// binary is the program under test, built once, and weights a file for it; empty without reference data.
+// binary is the program under test, built once; weights is a weight file for it, empty without reference data.
 var binary, weights string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -58,7 +58,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// sharedFolder is where reference data may be; testutil.Shared needs a test to skip.
+// sharedFolder returns the folder of the reference data, if any; testutil.Shared needs a test to skip.
 func sharedFolder() string {
 	if dir := os.Getenv("RESNET18_SHARED"); dir != "" {
 		return dir
@@ -71,21 +71,21 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// system is a running command, with a cache folder of its own and, unless told otherwise, real weights.
+// system is a running command, with its own cache folder and, by default, real weights.
 type system struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	url    string // of the first address it printed
-	folder string // its cache, where the queue is
+	url    string // the first address it printed
+	folder string // its cache, with the queue
 	ended  chan struct{}
-	err    error // of its end; valid when ended is closed
+	err    error // its exit error; valid once ended is closed
 
 	mu  sync.Mutex
-	log bytes.Buffer // guarded by mu: what it wrote to stderr, JSON lines
-	out bytes.Buffer // guarded by mu: and to stdout
+	log bytes.Buffer // guarded by mu: standard error, as JSON lines
+	out bytes.Buffer // guarded by mu: standard output
 }
 
-// environ is the environment of our programs: the user's, without settings of ours.
+// environ returns the environment of our programs: the user's, without our own variables.
 func environ(folder string, more ...string) []string {
 	var env []string
 	for _, e := range os.Environ() {
@@ -96,7 +96,7 @@ func environ(folder string, more ...string) []string {
 	return append(append(env, "XDG_CACHE_HOME="+folder), more...)
 }
 
-// up starts everything on free ports and waits until it says where it serves.
+// up starts everything on free ports and waits until it prints its URL.
 func up(t *testing.T, folder string, args ...string) *system {
 	t.Helper()
 	if weights != "" && !slices.Contains(args, noWeights) {
@@ -104,13 +104,13 @@ func up(t *testing.T, folder string, args ...string) *system {
 	}
 	args = slices.DeleteFunc(args, func(a string) bool { return a == noWeights })
 	args = append([]string{"--log-format", "json", "up", "--addr", "127.0.0.1:0", "--replica-port", "0"}, args...)
-	return start(t, folder, regexp.MustCompile(`serves at (http://\S+)`), args...)
+	return start(t, folder, regexp.MustCompile(`is running at (http://\S+)`), args...)
 }
 
-// noWeights, as an argument, has up run without weights even where there are some.
+// noWeights, as an argument, makes up run without weights even if there are some.
 const noWeights = "no weights"
 
-// start starts a command and waits for a line, on stdout or stderr, that tells its URL.
+// start starts a command and waits for a line, on standard output or error, that has its URL.
 func start(t *testing.T, folder string, address *regexp.Regexp, args ...string) *system {
 	t.Helper()
 	s := &system{t: t, folder: folder, ended: make(chan struct{})}
@@ -150,7 +150,7 @@ func start(t *testing.T, folder string, address *regexp.Regexp, args ...string) 
 		close(s.ended)
 	}()
 	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill() // an error says that it has ended
+		_ = s.cmd.Process.Kill() // fails only if it has exited
 		<-s.ended
 		if t.Failed() {
 			t.Logf("%s\n%s%s", s.cmd, s.stdout(), tail(s.stderr(), 6000))
@@ -180,7 +180,7 @@ func (s *system) stdout() string {
 	return s.out.String()
 }
 
-// stop sends Ctrl-C's signal, and returns how long the end took and with what error.
+// stop sends SIGINT like Ctrl-C, and returns the time to exit and the error.
 func (s *system) stop() (time.Duration, error) {
 	s.t.Helper()
 	began := time.Now()
@@ -191,7 +191,7 @@ func (s *system) stop() (time.Duration, error) {
 	return time.Since(began), s.err
 }
 
-// replicaPIDs are the processes that were started for replicas, in order, by the log.
+// replicaPIDs returns the processes that were started as replicas, in order, from the log.
 func (s *system) replicaPIDs() []int {
 	var pids []int
 	for line := range strings.Lines(s.stderr()) {
@@ -206,7 +206,7 @@ func (s *system) replicaPIDs() []int {
 	return pids
 }
 
-// get asks for JSON.
+// get requests JSON.
 func (s *system) get(path string) (status int, body map[string]any) {
 	s.t.Helper()
 	resp, err := http.Get(s.url + path)
@@ -220,7 +220,7 @@ func (s *system) get(path string) (status int, body map[string]any) {
 	return resp.StatusCode, body
 }
 
-// submit queues an image and returns its request's id.
+// submit queues an image and returns the request ID.
 func (s *system) submit(name string, data []byte) (string, error) {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
@@ -275,7 +275,7 @@ func (s *system) result(ctx context.Context, id string) (status string, body map
 	}
 }
 
-// picture makes the i-th of many different JPEG files, with some work for the decoder.
+// picture returns the i-th of many different JPEG files, with some work for the decoder.
 func picture(i int) []byte {
 	img := image.NewRGBA(image.Rect(0, 0, 400, 300))
 	for y := range 300 {
@@ -290,8 +290,8 @@ func picture(i int) []byte {
 	return buf.Bytes()
 }
 
-// workspace is a folder like the user's after make images: the sample images where the README expects them.
-// Without reference data there is a stand-in for the goldfinch.
+// workspace returns a folder like the user's after make images, with the sample images where the README expects them.
+// Without reference data it has a substitute for the goldfinch.
 func workspace(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -318,7 +318,7 @@ func workspace(t *testing.T) string {
 	return dir
 }
 
-// need skips the test where a program is missing, unless CI says that all must be there.
+// need skips the test if a program is missing, unless CI requires all programs.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// submitMany queues n different pictures and returns their ids.
+// submitMany queues n different images and returns their request IDs.
 func (s *system) submitMany(n int) []string {
 	s.t.Helper()
 	ids := make([]string, n)
@@ -37,7 +37,7 @@ func (s *system) submitMany(n int) []string {
 	return ids
 }
 
-// allComplete waits for the end of each request and holds that it is completed.
+// allComplete waits for the end of each request and checks that it is completed.
 func (s *system) allComplete(ids []string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
@@ -50,7 +50,7 @@ func (s *system) allComplete(ids []string) {
 	}
 }
 
-// TestReplicaKilled kills the replicas one after the other while images wait, and holds that all complete.
+// TestReplicaKilled kills the replicas one after the other while images wait, and checks that all complete.
 func TestReplicaKilled(t *testing.T) {
 	t.Parallel()
 	s := up(t, t.TempDir(), "--replicas", "2")
@@ -73,8 +73,8 @@ func TestReplicaKilled(t *testing.T) {
 	}
 }
 
-// TestCtrlC interrupts up while images wait: it ends in time, takes its replicas along, and after a restart
-// every request that was accepted is complete.
+// TestCtrlC interrupts up while images wait: it exits in time, stops its replicas, and after a restart every accepted
+// request completes.
 func TestCtrlC(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -85,7 +85,7 @@ func TestCtrlC(t *testing.T) {
 	if err != nil {
 		t.Errorf("up after Ctrl-C: %v", err)
 	}
-	// Five seconds are promised; one more is for a machine that is busy with other tests.
+	// The limit is five seconds; one more is allowed for a busy machine.
 	if took > 6*time.Second {
 		t.Errorf("the end took %s", took)
 	}
@@ -98,7 +98,7 @@ func TestCtrlC(t *testing.T) {
 	up(t, folder).allComplete(ids)
 }
 
-// TestKilledOutright kills up itself: replicas go with it, and nothing accepted is lost.
+// TestKilledOutright kills up itself: its replicas die too, and nothing accepted is lost.
 func TestKilledOutright(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -111,8 +111,8 @@ func TestKilledOutright(t *testing.T) {
 	up(t, folder).allComplete(ids)
 }
 
-// TestWithoutWeights holds that up says everywhere that its answers mean nothing, and that a replica by
-// itself refuses and tells what to do.
+// TestWithoutWeights checks that up reports everywhere that its results are meaningless, and that a replica on its
+// own exits and says what to do.
 func TestWithoutWeights(t *testing.T) {
 	t.Parallel()
 	s := up(t, t.TempDir(), noWeights)
@@ -138,7 +138,7 @@ func TestWithoutWeights(t *testing.T) {
 	warns("GET /result", body)
 	result, _ := body["result"].(map[string]any)
 	warns("its result", result)
-	// The greeting's first lines told that it serves; by now the last ones have come through too.
+	// The first lines of the greeting showed that it serves; by now the last ones have arrived too.
 	if !strings.Contains(s.stdout(), "NO WEIGHTS") {
 		t.Errorf("what is printed does not warn:\n%s", s.stdout())
 	}
@@ -161,7 +161,7 @@ func TestWithoutWeights(t *testing.T) {
 	}
 }
 
-// TestMistakes holds that a command that cannot work ends with status 1 and one line that says why.
+// TestMistakes checks that a command that cannot work exits with status 1 and one line with the reason.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	s := up(t, t.TempDir())
@@ -170,7 +170,7 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		"address in use":   {[]string{"up", "--addr", address}, "address already in use (choose another with --addr)"},
+		"address in use":   {[]string{"up", "--addr", address}, "address already in use (use --addr to choose another)"},
 		"queue in use":     {[]string{"up", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(s.folder, "resnet18cloud", "queue")}, "another"},
 		"no such weights":  {[]string{"up", "--addr", "127.0.0.1:0", "--model", "missing.pth"}, "no such file"},
 		"broken weights":   {[]string{"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--model", "testdata/readme.sh"}, "replica-1"},
@@ -198,8 +198,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestDefaultSchedule replays the README's load, 56 seconds of up to 30 images per second, and holds that no
-// request fails.
+// TestDefaultSchedule replays the README's load, 56 seconds of up to 30 images per second, and checks that no request
+// fails.
 func TestDefaultSchedule(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")

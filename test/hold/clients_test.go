@@ -15,14 +15,16 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// holder is one connection of a client that holds something. It returns when the server has ended it, or ctx has; it
-// calls held when it holds what it is after.
+// holder is one connection of a client that occupies a resource. It returns when the server has closed it, or when
+// ctx has ended; it calls held once it occupies the resource.
 type holder func(ctx context.Context, c net.Conn, held func()) error
 
-// hold keeps n holders at work, each of which connects again when it was cut, until the returned function is called. It
-// returns when each has held something, or half of them for a while.
+// hold keeps n holders running, each of which reconnects after being cut off, until the returned function is called.
+// It returns when each has occupied its resource, or half of them for a while.
 func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -33,29 +35,22 @@ func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
 			for ctx.Err() == nil {
 				if c, err := net.DialTimeout("tcp", addr, 5*time.Second); err == nil {
 					end := context.AfterFunc(ctx, func() { _ = c.Close() })
-					_ = h(ctx, c, func() { held.Add(1) }) // the server may end it
+					_ = h(ctx, c, func() { held.Add(1) }) // the server may close it
 					end()
 					_ = c.Close()
 				}
-				pause(ctx, 2*time.Second+rand.N(3*time.Second))
+				pause.For(ctx, 2*time.Second+rand.N(3*time.Second))
 			}
 		})
 	}
 	for deadline := time.Now().Add(10 * time.Second); held.Load() < int64(n) && time.Now().Before(deadline); {
-		pause(ctx, 10*time.Millisecond)
+		pause.For(ctx, 10*time.Millisecond)
 	}
 	t.Logf("%d of %d hold something", held.Load(), n)
 	return func() { cancel(); all.Wait() }
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
-
-// upload sends an image of n bytes at so many bytes per second; 0: nothing of it.
+// upload sends an image of n bytes at the given rate in bytes per second; 0 sends none of it.
 func upload(path string, n, perSecond int) holder {
 	return func(ctx context.Context, c net.Conn, held func()) error {
 		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
@@ -63,7 +58,7 @@ func upload(path string, n, perSecond int) holder {
 		piece := make([]byte, max(1, perSecond/4))
 		for sent := 0; err == nil && perSecond > 0 && sent < n; sent += len(piece) {
 			_, err = c.Write(piece[:min(len(piece), n-sent)])
-			pause(ctx, time.Second/4)
+			pause.For(ctx, time.Second/4)
 		}
 		if err != nil {
 			return err
@@ -72,7 +67,7 @@ func upload(path string, n, perSecond int) holder {
 	}
 }
 
-// burst sends three quarters of an image at once and then nothing.
+// burst sends three quarters of an image immediately and then nothing.
 func burst(path string, n int) holder {
 	return func(_ context.Context, c net.Conn, held func()) error {
 		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
@@ -87,22 +82,22 @@ func burst(path string, n int) holder {
 	}
 }
 
-// unfinished sends headers that never end, a few bytes a second.
+// unfinished sends headers that never end, a few bytes per second.
 func unfinished(ctx context.Context, c net.Conn, held func()) error {
 	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n")
 	held()
 	for err == nil && ctx.Err() == nil {
 		_, err = io.WriteString(c, "X: y\r\n")
-		pause(ctx, time.Second)
+		pause.For(ctx, time.Second)
 	}
 	return err
 }
 
-// ask sends a request, and leaves the answer to then.
+// ask sends a request, and leaves the response to then.
 func ask(request string, then func(ctx context.Context, c net.Conn) error) holder {
 	return func(ctx context.Context, c net.Conn, held func()) error {
 		if tcp, ok := c.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(4 << 10) // that an unread answer stays at the server
+			_ = tcp.SetReadBuffer(4 << 10) // so that an unread response stays at the server
 		}
 		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		held()
@@ -115,11 +110,11 @@ func ask(request string, then func(ctx context.Context, c net.Conn) error) holde
 
 // leave reads nothing.
 func leave(ctx context.Context, _ net.Conn) error {
-	pause(ctx, time.Minute)
+	pause.For(ctx, time.Minute)
 	return nil
 }
 
-// read reads until the server ends the connection.
+// read reads until the server closes the connection.
 func read(_ context.Context, c net.Conn) error { return drain(c) }
 
 func drain(c net.Conn) error {
@@ -127,13 +122,13 @@ func drain(c net.Conn) error {
 	return err
 }
 
-// felt is what well-behaved clients felt.
-type felt struct {
+// latencies are the latencies of well-behaved clients.
+type latencies struct {
 	took   []time.Duration
 	errors map[string]int
 }
 
-func (f *felt) add(other felt) {
+func (f *latencies) add(other latencies) {
 	f.took = append(f.took, other.took...)
 	for e, n := range other.errors {
 		if f.errors == nil {
@@ -143,12 +138,12 @@ func (f *felt) add(other felt) {
 	}
 }
 
-func (f felt) quantile(q float64) time.Duration {
+func (f latencies) quantile(q float64) time.Duration {
 	slices.Sort(f.took)
 	return f.took[int(q*float64(len(f.took)-1))]
 }
 
-func (f felt) String() string {
+func (f latencies) String() string {
 	s := fmt.Sprintf("%d requests, p50 %s, p99 %s, most %s", len(f.took), round(f.quantile(0.5)), round(f.quantile(0.99)), round(f.quantile(1)))
 	if len(f.errors) > 0 {
 		s += fmt.Sprint(", errors ", f.errors)
@@ -158,18 +153,18 @@ func (f felt) String() string {
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// uploads counts those of this process: no two are equal.
+// uploads counts the uploads of this process, to make each unique.
 var uploads atomic.Int64
 
-// measure sends so many pictures a second to be classified, on schedule, half of them on connections of their own, and
-// asks each time whether the server is ready.
-func measure(t *testing.T, addr string, perSecond int, d time.Duration) felt {
+// measure sends the given number of images per second, on schedule, half of them on new connections, and checks each
+// time whether the server is ready.
+func measure(t *testing.T, addr string, perSecond int, d time.Duration) latencies {
 	t.Helper()
 	kept := &http.Transport{MaxIdleConnsPerHost: 100}
 	defer kept.CloseIdleConnections()
 	clients := []*http.Client{{Transport: kept, Timeout: time.Minute}, {Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}}
 	var mu sync.Mutex
-	var f felt
+	var f latencies
 	f.errors = map[string]int{}
 	var all sync.WaitGroup
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))

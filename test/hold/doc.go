@@ -1,4 +1,5 @@
-// Package hold has many clients hold what a server gives them, by sending slowly, not reading, or waiting, and compares
-// what well-behaved clients feel with and without them: `make hold`. It runs real processes: a dispatcher and a replica of
-// the built binary, and replicas of this test's own, which take 20 ms for an image. It has no code outside tests.
+// Package hold makes many clients occupy a server's resources, by sending slowly, not reading, or waiting, and
+// compares the latency of well-behaved clients with and without them: `make hold`. It runs real processes: a
+// dispatcher and a replica of the built binary, and replicas in the test's own process, which take 20 ms per image.
+// It has no code outside tests.
 package hold

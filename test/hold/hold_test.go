@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// seconds is how long each of four measurements takes: HOLD_SECONDS, 15 by default.
+// seconds is the duration of each of four measurements: HOLD_SECONDS, 15 by default.
 func seconds(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("HOLD_SECONDS")
@@ -28,18 +28,18 @@ func seconds(t *testing.T) time.Duration {
 }
 
 const (
-	attempts = 3                     // a machine with other work may spoil one
-	noise    = 15 * time.Millisecond // what two equal measurements differ by on a machine with two busy cores
+	attempts = 3                     // other work on the machine may spoil a measurement
+	noise    = 15 * time.Millisecond // difference between two equal measurements on a machine with two busy cores
 )
 
-// compare measures without and with the holders, twice in turns, and holds that the 99th percentile is at most twice
-// what it is without, and that every request is answered.
+// compare measures without and with the holders, twice in turn, and checks that the 99th percentile is at most twice
+// that without holders, and that every request succeeds.
 func compare(t *testing.T, p *process, perSecond, n int, h holder) {
 	t.Helper()
-	measure(t, p.addr, perSecond, 2*time.Second) // warms up
+	measure(t, p.addr, perSecond, 2*time.Second) // warm-up
 	p.peakMiB()
 	for attempt := 1; ; attempt++ {
-		var without, with felt
+		var without, with latencies
 		for range 2 {
 			without.add(measure(t, p.addr, perSecond, seconds(t)))
 			stop := hold(t, p.addr, n, h)
@@ -60,7 +60,7 @@ func compare(t *testing.T, p *process, perSecond, n int, h holder) {
 	}
 }
 
-// TestSlowUploads holds images back, at the dispatcher.
+// TestSlowUploads sends images slowly to the dispatcher.
 func TestSlowUploads(t *testing.T) {
 	p := startDispatcher(t, 0)
 	for name, test := range map[string]struct {
@@ -76,7 +76,7 @@ func TestSlowUploads(t *testing.T) {
 	}
 }
 
-// TestSlowUploadsAtReplica holds images back at a replica with a real engine.
+// TestSlowUploadsAtReplica sends images slowly to a replica with a real engine.
 func TestSlowUploadsAtReplica(t *testing.T) {
 	p := start(t, 0, "/health/ready", "replica", "--random-weights")
 	for name, test := range map[string]struct {
@@ -91,14 +91,14 @@ func TestSlowUploadsAtReplica(t *testing.T) {
 	}
 }
 
-// TestLongPolls has clients wait for a result that does not come.
+// TestLongPolls makes clients wait for a result that does not come.
 func TestLongPolls(t *testing.T) {
 	p := startDispatcher(t, 0)
 	id := submitStuck(t, p)
 	compare(t, p, 20, 4000, ask("GET /result/"+id+"?wait=60", read))
 }
 
-// submitStuck submits an image that is never classified, and returns its id.
+// submitStuck submits an image that is never classified, and returns the request ID.
 func submitStuck(t *testing.T, p *process) string {
 	t.Helper()
 	response, err := http.Post("http://"+p.addr+"/predict_async?filename="+stuck, "image/jpeg", strings.NewReader(stuck))
@@ -115,7 +115,7 @@ func submitStuck(t *testing.T, p *process) string {
 	return accepted.ID
 }
 
-// TestUnreadLists has clients ask for the longest list and not read it.
+// TestUnreadLists makes clients request the longest list without reading it.
 func TestUnreadLists(t *testing.T) {
 	p := startDispatcher(t, 0)
 	for range 1200 { // of one image, so that all but the first come from the cache
@@ -127,13 +127,13 @@ func TestUnreadLists(t *testing.T) {
 	t.Run("read", func(t *testing.T) { compare(t, p, 20, 100, ask("GET /results?limit=1000", read)) })
 }
 
-// TestSlowHeaders has clients never end their headers.
+// TestSlowHeaders makes clients send headers that never end.
 func TestSlowHeaders(t *testing.T) {
 	p := startDispatcher(t, 0)
 	compare(t, p, 20, 3000, unfinished)
 }
 
-// TestFewDescriptors has more clients than there are descriptors, of a dispatcher that needs some for its store.
+// TestFewDescriptors has more clients than file descriptors, with a dispatcher that needs some for its store.
 func TestFewDescriptors(t *testing.T) {
 	p := startDispatcher(t, 1024)
 	id := submitStuck(t, p)

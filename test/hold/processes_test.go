@@ -55,8 +55,8 @@ type process struct {
 	cmd  *exec.Cmd
 }
 
-// start runs the command on a free port until the test ends, with at most that many descriptors (0: as many as there
-// are), and waits until path answers 200.
+// start runs the command on a free port until the end of the test, with at most the given number of file descriptors
+// (0 means no limit), and waits until path returns 200.
 func start(t *testing.T, descriptors int, path string, args ...string) *process {
 	t.Helper()
 	p := &process{addr: freeAddr(t)}
@@ -74,7 +74,7 @@ func start(t *testing.T, descriptors int, path string, args ...string) *process 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error says that it has ended, which Wait tells
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has exited, which Wait reports
 		late := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
 		defer late.Stop()
 		if err := p.cmd.Wait(); err != nil {
@@ -110,7 +110,7 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// peakMiB is the most memory that the process has had since it started, or since the last call, on Linux; elsewhere 0.
+// peakMiB returns the peak memory of the process since its start, or since the last call, on Linux; elsewhere 0.
 func (p *process) peakMiB() int {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	for line := range strings.Lines(string(text)) {
@@ -123,7 +123,7 @@ func (p *process) peakMiB() int {
 	return 0
 }
 
-// startDispatcher runs a dispatcher with two replicas of our own.
+// startDispatcher runs a dispatcher with two replicas in this process.
 func startDispatcher(t *testing.T, descriptors int) *process {
 	t.Helper()
 	return start(t, descriptors, "/health/ready", "dispatcher", "--data-dir", t.TempDir(), "--attempt-timeout", "1h",
@@ -157,7 +157,7 @@ func startClassifier(t *testing.T) (url string) {
 // stuck is the name of an image that is never classified.
 const stuck = "stuck"
 
-// steady takes 20 ms for an image.
+// steady takes 20 ms per image.
 type steady struct{}
 
 func (steady) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
@@ -173,7 +173,7 @@ func (steady) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18
 	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"a", "b", "c", "d", "e"}, Model: "hold", Precision: "fp32"}, nil
 }
 
-// picture is a JPEG of some 100 KB; what follows its end is ignored, and makes each upload another.
+// picture is a JPEG of about 100 KB; data after its end is ignored, and makes each upload unique.
 var picture = func() []byte {
 	img := image.NewRGBA(image.Rect(0, 0, 500, 375))
 	noise := uint32(1)
@@ -184,6 +184,6 @@ var picture = func() []byte {
 		}
 	}
 	var b bytes.Buffer
-	_ = jpeg.Encode(&b, img, nil) // a bytes.Buffer takes everything
+	_ = jpeg.Encode(&b, img, nil) // a bytes.Buffer never fails
 	return b.Bytes()
 }()

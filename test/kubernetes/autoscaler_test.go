@@ -21,8 +21,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// testAutoscaler has the manifest's autoscalers scale under load, with the rights of their role and no more,
-// and kills the one that leads.
+// testAutoscaler runs the manifest's autoscalers under load, with no more rights than those of their role, and kills
+// the leader.
 func testAutoscaler(t *testing.T, c *cluster) {
 	c.apply(t, "autoscaler.yaml")
 	defer c.removeDeployment(t, "autoscaler")
@@ -34,7 +34,7 @@ func testAutoscaler(t *testing.T, c *cluster) {
 	eventually(t, timeout, "the Event", func() error { return c.hasEvent(t.Context(), "ScaledUp", "policy deadline") })
 	eventually(t, timeout, "the decision", func() error { return c.hasDecision(t.Context(), leader) })
 
-	// Frozen, it neither acts nor hands the lease back; when it runs again, the lease is another's.
+	// While suspended, it neither acts nor releases the lease; when it resumes, another one holds the lease.
 	c.kubelet.signal(t, leader, syscall.SIGSTOP)
 	frozen, since := holder, time.Now()
 	next, holder := c.leader(t, frozen)
@@ -47,17 +47,17 @@ func testAutoscaler(t *testing.T, c *cluster) {
 		t.Errorf("%s leads, want %s: the one that was frozen must not take over", now, holder)
 	}
 
-	// Killed, it cannot hand the lease back either. It is started again, under another identity.
+	// When killed, it cannot release the lease either. It is restarted under another identity.
 	c.kubelet.signal(t, next, syscall.SIGKILL)
 	last, _ := c.leader(t, holder)
 	t.Logf("%s leads after %s was killed", last, next)
-	l.perSecond.Store(1) // of five, a replica that others keep from the CPU would answer too few in time
+	l.perSecond.Store(1) // with five per second, a replica starved of CPU would answer too few in time
 	c.awaitWanted(t, "one replica", func(n int32) bool { return n == 1 })
 	l.end(t)
 	c.checkSilent(t, frozen, since)
 }
 
-// checkSilent holds that an autoscaler has changed nothing since then: each change leaves an Event.
+// checkSilent checks that an autoscaler has changed nothing since then: each change leaves an Event.
 func (c *cluster) checkSilent(t *testing.T, identity string, since time.Time) {
 	t.Helper()
 	found, err := list[eventsv1.Event](t.Context(), c, "Event", "")
@@ -79,8 +79,8 @@ func (c *cluster) checkSilent(t *testing.T, identity string, since time.Time) {
 	}
 }
 
-// growUnder sends more images until more than three replicas are wanted. How many that takes is the machine's
-// matter; far more would only keep it from starting replicas.
+// growUnder sends more images until more than three replicas are wanted. How many that takes depends on the machine;
+// far more would only prevent it from starting replicas.
 func (c *cluster) growUnder(t *testing.T, l *load) (wanted int32) {
 	t.Helper()
 	began := time.Now()
@@ -90,8 +90,8 @@ func (c *cluster) growUnder(t *testing.T, l *load) (wanted int32) {
 	})
 }
 
-// awaitWanted waits until the Deployment's wanted size is so. Where replicas start slowly, what was needed is
-// held for up to five minutes, and by an autoscaler that has just begun for as long again.
+// awaitWanted waits until the Deployment has the wanted size. If replicas start slowly, the number needed before is
+// kept for up to five minutes, and by a newly started autoscaler for as long again.
 func (c *cluster) awaitWanted(t *testing.T, what string, so func(int32) bool) (wanted int32) {
 	t.Helper()
 	eventually(t, 10*time.Minute+timeout, what, func() error {
@@ -107,7 +107,7 @@ func (c *cluster) awaitWanted(t *testing.T, what string, so func(int32) bool) (w
 	return wanted
 }
 
-// leader waits for the lease to be held by another than that, and says by which pod of the autoscaler.
+// leader waits until another holder has the lease, and returns its autoscaler pod.
 func (c *cluster) leader(t *testing.T, than string) (pod, holder string) {
 	t.Helper()
 	eventually(t, timeout, "a leader", func() error {
@@ -131,7 +131,7 @@ func (c *cluster) leader(t *testing.T, than string) (pod, holder string) {
 	return pod, holder
 }
 
-// hasDecision asks the leader why there are as many replicas.
+// hasDecision checks that the leader explains the number of replicas.
 func (c *cluster) hasDecision(ctx context.Context, leader string) error {
 	pod, err := get[corev1.Pod](ctx, c, "Pod", leader)
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *cluster) hasDecision(ctx context.Context, leader string) error {
 	return fmt.Errorf("no decision that added replicas, with reasons, among %+v", decisions)
 }
 
-// removeDeployment removes one whose pods are labelled with its name, and waits until these are gone.
+// removeDeployment deletes a Deployment whose pods are labelled with its name, and waits until the pods are gone.
 func (c *cluster) removeDeployment(t *testing.T, name string) {
 	t.Helper()
 	if err := c.of("Deployment").Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}); err != nil {

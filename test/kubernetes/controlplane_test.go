@@ -38,7 +38,7 @@ type cluster struct {
 	apiServer *exec.Cmd
 }
 
-// startCluster starts etcd, API server and controller manager, and ends them with the test.
+// startCluster starts etcd, API server and controller manager, and stops them at the end of the test.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	bin := os.Getenv("KUBERNETES_BIN")
@@ -89,7 +89,7 @@ func (c *cluster) awaitReady(t *testing.T) {
 	})
 }
 
-// writeKubeconfig writes a file that is the API server and the bearer of a token.
+// writeKubeconfig writes a kubeconfig with the API server and a bearer token.
 func (c *cluster) writeKubeconfig(t *testing.T, name, token string) string {
 	t.Helper()
 	return writeFile(t, filepath.Join(c.dir, name+".kubeconfig"), kubeconfigText(token))
@@ -122,7 +122,7 @@ func writeFile(t *testing.T, path, text string) string {
 	return path
 }
 
-// start runs a command to the end of the test. Its output is shown when the test fails.
+// start runs a command until the end of the test. Its output is logged if the test fails.
 func start(t *testing.T, name string, cmd *exec.Cmd) *exec.Cmd {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))
@@ -145,7 +145,7 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// tail is the end of a file.
+// tail returns the end of a file.
 func tail(path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -154,7 +154,7 @@ func tail(path string) string {
 	return string(data[max(0, len(data)-4000):])
 }
 
-// eventually asks again and again until the answer is nil.
+// eventually polls until the error is nil.
 func eventually(t *testing.T, within time.Duration, what string, ask func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)

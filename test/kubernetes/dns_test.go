@@ -14,8 +14,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// serveDNS answers for Services with the addresses of their ready endpoints, as a cluster's name server does
-// for headless ones, until the test ends.
+// serveDNS resolves Services to the addresses of their ready endpoints, like a cluster's name server does for
+// headless ones, until the end of the test.
 func (c *cluster) serveDNS(t *testing.T) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", net.JoinHostPort(nameServer, "53"))
@@ -73,7 +73,7 @@ func (c *cluster) answer(ctx context.Context, packet []byte) ([]byte, error) {
 	return m.Pack()
 }
 
-// readyAddresses are those that the controller manager has found for the Service.
+// readyAddresses returns the addresses that the controller manager has found for the Service.
 func (c *cluster) readyAddresses(ctx context.Context, service string) ([]netip.Addr, error) {
 	slices, err := list[discoveryv1.EndpointSlice](ctx, c, "EndpointSlice", discoveryv1.LabelServiceName+"="+service)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package kubernetes tests the system on a real Kubernetes: etcd, API server and controller manager, built
-// from their sources (make kubernetes) and started on this machine, with the manifests of k8s/. What is not
-// real is the node: a stand-in for the kubelet turns pods into processes of our binary, each on an address of
-// its own, and a name server answers for Services. All of it runs in network and mount
-// namespaces of its own, so that ports and /etc/resolv.conf are its own too. Build tag kubernetes; Linux.
+// Package kubernetes tests the system on a real Kubernetes: etcd, API server and controller manager, built from
+// source (make kubernetes) and started on this machine, with the manifests of k8s/. Only the node is simulated: a
+// stand-in for the kubelet runs pods as processes of our binary, each with its own address, and a name server
+// resolves Services. Everything runs in separate network and mount namespaces, with their own ports and
+// /etc/resolv.conf. Build tag kubernetes; Linux.
 package kubernetes

@@ -24,12 +24,12 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda/externalscaler"
 )
 
-// metricsAddr is where the stand-in for KEDA's metrics server listens.
+// metricsAddr is the address of the stand-in for KEDA's metrics server.
 const metricsAddr = "10.1.255.1:6444"
 
-// testKEDA has Kubernetes' own HorizontalPodAutoscaler do what our policy advises, over the way that KEDA goes:
-// HPA, aggregated API of external metrics, gRPC, policy. Of KEDA's parts this test plays the operator, which
-// makes an HPA of a ScaledObject, and the metrics server.
+// testKEDA makes Kubernetes' own HorizontalPodAutoscaler follow our policy in the same way as KEDA: HPA, aggregated
+// API of external metrics, gRPC, policy. The test replaces KEDA's operator, which creates an HPA for a ScaledObject,
+// and its metrics server.
 func testKEDA(t *testing.T, c *cluster) {
 	parts := documents(t, "keda.yaml")
 	for _, part := range parts[:len(parts)-1] {
@@ -60,7 +60,7 @@ func testKEDA(t *testing.T, c *cluster) {
 	l.end(t)
 }
 
-// dialPolicy waits for the policy's pod, and makes a client as KEDA does.
+// dialPolicy waits for the policy's pod, and creates a client like KEDA's.
 func (c *cluster) dialPolicy(t *testing.T) externalscaler.ExternalScalerClient {
 	t.Helper()
 	var addr string
@@ -82,7 +82,7 @@ func (c *cluster) dialPolicy(t *testing.T) externalscaler.ExternalScalerClient {
 	return externalscaler.NewExternalScalerClient(conn)
 }
 
-// serveExternalMetrics registers an aggregated API that asks the scaler, as KEDA's metrics server does.
+// serveExternalMetrics registers an aggregated API that asks the scaler, like KEDA's metrics server.
 func (c *cluster) serveExternalMetrics(t *testing.T, client externalscaler.ExternalScalerClient) {
 	t.Helper()
 	const api = "/apis/external.metrics.k8s.io/v1beta1"
@@ -132,7 +132,7 @@ func (c *cluster) serveExternalMetrics(t *testing.T, client externalscaler.Exter
 	}
 }
 
-// operate makes the HPA that KEDA makes of a ScaledObject and of what the scaler says.
+// operate creates the HPA that KEDA creates for a ScaledObject and the scaler's metrics.
 func (c *cluster) operate(t *testing.T, scaledObject []byte, client externalscaler.ExternalScalerClient) (hpa string) {
 	t.Helper()
 	var object struct {

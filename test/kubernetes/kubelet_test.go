@@ -20,26 +20,26 @@ import (
 
 const nodeName = "here"
 
-// timeout is for what takes seconds when it works, and more on a busy machine.
+// timeout is for steps that take seconds, and more on a busy machine.
 const timeout = 3 * time.Minute
 
-// kubelet stands in for a node: it binds pods, runs their container as a process, probes it, and ends it as
-// the kubelet does: preStop, SIGTERM, after the grace period SIGKILL. Liveness is not probed.
+// kubelet stands in for a node: it binds pods, runs their container as a process, probes it, and stops it like the
+// kubelet: preStop, SIGTERM, and SIGKILL after the grace period. Liveness is not probed.
 type kubelet struct {
 	cluster *cluster
 	dir     string   // logs and volumes
-	binary  string   // what images hold
-	env     []string // what images set
+	binary  string   // the binary in the images
+	env     []string // the environment of the images
 	probes  *http.Client
 
 	wg   sync.WaitGroup
 	mu   sync.Mutex
 	pods map[types.UID]*process // guarded by mu
-	made int                    // guarded by mu: numbers addresses
+	made int                    // guarded by mu: number of pods, for addresses
 	fail func(format string, args ...any)
 }
 
-// startKubelet runs until the test ends; pods that are left are killed then.
+// startKubelet runs until the end of the test; remaining pods are killed then.
 func startKubelet(t *testing.T, c *cluster, binary string, env ...string) *kubelet {
 	t.Helper()
 	k := &kubelet{cluster: c, dir: t.TempDir(), binary: binary, env: env, pods: make(map[types.UID]*process), fail: t.Errorf,
@@ -59,7 +59,7 @@ func startKubelet(t *testing.T, c *cluster, binary string, env ...string) *kubel
 	return k
 }
 
-// run looks for pods that have come or are to go.
+// run looks for new and deleted pods.
 func (k *kubelet) run(ctx context.Context) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -101,7 +101,7 @@ func (k *kubelet) sync(ctx context.Context, pod *corev1.Pod) error {
 	return nil
 }
 
-// bind does the scheduler's part.
+// bind replaces the scheduler.
 func (k *kubelet) bind(ctx context.Context, pod *corev1.Pod) error {
 	binding := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Binding",
 		"metadata": map[string]any{"name": pod.Name, "uid": string(pod.UID)}, "target": map[string]any{"kind": "Node", "name": nodeName}}}

@@ -18,7 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/client"
 )
 
-// load sends different images at a steady rate and follows each to its end.
+// load sends different images at a constant rate and follows each to its end.
 type load struct {
 	client    client.Client
 	image     []byte
@@ -28,11 +28,11 @@ type load struct {
 
 	sent, completed, refused atomic.Int64
 	mu                       sync.Mutex
-	lost                     []string // guarded by mu: why, one for each
+	lost                     []string // guarded by mu: a reason for each
 	slowest                  time.Duration
 }
 
-// startLoad sends to the dispatcher until ended.
+// startLoad sends to the dispatcher until end is called.
 func startLoad(t *testing.T, c *cluster, perSecond int64) *load {
 	t.Helper()
 	var picture bytes.Buffer
@@ -77,7 +77,7 @@ func (l *load) run(ctx context.Context) {
 	}
 }
 
-// one sends an image that nobody has sent before: what follows a JPEG's end is not looked at.
+// one sends a unique image: data after a JPEG's end is ignored.
 func (l *load) one(ctx context.Context, n int64) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -111,7 +111,7 @@ func (l *load) lose(format string, args ...any) {
 	l.lost = append(l.lost, fmt.Sprintf(format, args...))
 }
 
-// end stops sending, waits for what is under way, and holds that nothing was lost.
+// end stops sending, waits for requests in flight, and checks that nothing was lost.
 func (l *load) end(t *testing.T) {
 	t.Helper()
 	l.stop()

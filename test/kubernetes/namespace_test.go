@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is set for the test's binary when it has been started again in namespaces of its own.
+// inside is set for the test binary when it was restarted in its own namespaces.
 const inside = "RESNET18_TEST_NAMESPACE"
 
 func TestMain(m *testing.M) {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// startInside runs this binary again with a network and mounts of its own, and returns its exit status.
+// startInside runs this binary again with its own network and mounts, and returns its exit status.
 func startInside() int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), inside+"=1")
@@ -42,7 +42,7 @@ func startInside() int {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // the child has it too, and its end is ours
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // the child gets the signal too, and this process exits with it
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
@@ -54,10 +54,10 @@ func startInside() int {
 	return 0
 }
 
-// nameServer is where the cluster's name server listens, on port 53.
+// nameServer is the address of the cluster's name server, on port 53.
 const nameServer = "127.0.0.53"
 
-// furnish brings loopback up and has resolvers ask our name server, as those of pods do.
+// furnish sets up loopback and makes resolvers use our name server, like those of pods.
 func furnish() error {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)
@@ -81,10 +81,11 @@ func furnish() error {
 	return unix.Mount(file.Name(), target, "", unix.MS_BIND, "")
 }
 
-// podNetwork, of 16 bits, holds the addresses of pods. Not 127.0.0.0/8: Kubernetes refuses endpoints there.
+// podNetwork is the 16-bit network of the pods' addresses. It is not 127.0.0.0/8, because Kubernetes rejects
+// endpoints there.
 var podNetwork = [4]byte{10, 1, 0, 0}
 
-// loopbackUp makes loopback lead to 127.0.0.0/8, as everywhere, and to the pods' addresses.
+// loopbackUp routes 127.0.0.0/8, as usual, and the pods' addresses to the loopback interface.
 func loopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// resources are the objects that tests meet, by kind.
+// resources are the objects used by tests, by kind.
 var resources = map[string]schema.GroupVersionResource{
 	"Service":                 {Version: "v1", Resource: "services"},
 	"ServiceAccount":          {Version: "v1", Resource: "serviceaccounts"},
@@ -71,7 +71,7 @@ func list[T any](ctx context.Context, c *cluster, kind, labels string) ([]T, err
 	return typed, nil
 }
 
-// apply applies the files of k8s/, as kubectl apply --server-side --validate=strict does.
+// apply applies the files of k8s/, like kubectl apply --server-side --validate=strict.
 func (c *cluster) apply(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -83,7 +83,7 @@ func (c *cluster) apply(t *testing.T, names ...string) {
 	}
 }
 
-// documents are the parts of a file of k8s/.
+// documents returns the documents of a file of k8s/.
 func documents(t *testing.T, name string) [][]byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
@@ -117,7 +117,7 @@ func (c *cluster) patch(ctx context.Context, kind, name string, fields map[strin
 	return err
 }
 
-// prepare makes the node, and has the namespace demand the strictest standard of pods.
+// prepare creates the node, and makes the namespace enforce the strictest pod security standard.
 func (c *cluster) prepare(t *testing.T) {
 	t.Helper()
 	node := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": nodeName}}}

@@ -62,7 +62,7 @@ func (p *process) run(ctx context.Context) {
 	}
 }
 
-// once runs the process from start to end, and says whether to start it again.
+// once runs the process until it exits, and reports whether to restart it.
 func (p *process) once(ctx context.Context) (again bool, err error) {
 	cmd, err := p.command(ctx)
 	if err != nil {
@@ -97,7 +97,7 @@ func (p *process) once(ctx context.Context) (again bool, err error) {
 	}
 }
 
-// period is the startup probe's until the container is ready, then the readiness probe's.
+// period returns the startup probe's period until the container is ready, then the readiness probe's.
 func (p *process) period() time.Duration {
 	probe := p.pod.Spec.Containers[0].StartupProbe
 	if p.ready || probe == nil {
@@ -106,7 +106,7 @@ func (p *process) period() time.Duration {
 	return time.Duration(max(1, probe.PeriodSeconds)) * time.Second
 }
 
-// probe asks the readiness probe's question.
+// probe runs the readiness probe.
 func (p *process) probe(ctx context.Context) bool {
 	probe := p.pod.Spec.Containers[0].ReadinessProbe
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(probe.TimeoutSeconds)*time.Second)
@@ -124,7 +124,7 @@ func (p *process) probe(ctx context.Context) bool {
 	return response.StatusCode < 400
 }
 
-// end ends the container as the pod says.
+// end stops the container as the pod specifies.
 func (p *process) end(ctx context.Context, cmd *exec.Cmd, grace time.Duration, ended <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
@@ -146,8 +146,8 @@ func (p *process) port() string {
 	return strconv.Itoa(int(p.pod.Spec.Containers[0].Ports[0].ContainerPort))
 }
 
-// command is the container's process. On one machine, each needs an address and folders of its own where a
-// container has the usual ones to itself.
+// command returns the container's process. On one machine, each needs its own address and folders where a container
+// has the usual ones to itself.
 func (p *process) command(ctx context.Context) (*exec.Cmd, error) {
 	c := p.pod.Spec.Containers[0]
 	env := map[string]string{"GOMAXPROCS": "1",
@@ -187,7 +187,7 @@ func (p *process) command(ctx context.Context) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// credentials are a token of the pod's service account, with no more rights than it has.
+// credentials returns a token of the pod's service account, with only its rights.
 func (p *process) credentials(ctx context.Context) (kubeconfig string, err error) {
 	token, err := p.kubelet.cluster.token(ctx, p.pod.Spec.ServiceAccountName)
 	if err != nil {
@@ -197,7 +197,7 @@ func (p *process) credentials(ctx context.Context) (kubeconfig string, err error
 	return path, os.WriteFile(path, []byte(kubeconfigText(token)), 0o600)
 }
 
-// token asks for one of the service account.
+// token requests a token of the service account.
 func (c *cluster) token(ctx context.Context, account string) (string, error) {
 	request := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
 		"metadata": map[string]any{"name": account}, "spec": map[string]any{"audiences": []any{}}}}

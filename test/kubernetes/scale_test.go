@@ -30,7 +30,7 @@ func testManifestsServe(t *testing.T, c *cluster) {
 	l.end(t)
 }
 
-// make makes our actuator.
+// make creates our actuator.
 func (c *cluster) make(t *testing.T, identity string) *kube.Deployment {
 	t.Helper()
 	d, err := kube.Open(kube.Config{Name: replicas, Kubeconfig: c.writeKubeconfig(t, "admin", adminToken), Identity: identity,
@@ -41,7 +41,7 @@ func (c *cluster) make(t *testing.T, identity string) *kube.Deployment {
 	return d
 }
 
-// open makes our actuator, and runs it until the test ends.
+// open creates our actuator, and runs it until the end of the test.
 func (c *cluster) open(t *testing.T, identity string) *kube.Deployment {
 	t.Helper()
 	d := c.make(t, identity)
@@ -71,7 +71,7 @@ func decision(n int) autoscale.Decision {
 	return autoscale.Decision{Policy: "test", Replicas: n, Reasons: []autoscale.Reason{{Rule: autoscale.RuleFixed, Replicas: n}}}
 }
 
-// testOneWriter holds that the one with the Lease writes, the other not, and that they change places.
+// testOneWriter checks that only the holder of the Lease writes, and that another can take over.
 func testOneWriter(t *testing.T, c *cluster) {
 	first := c.open(t, "first")
 	awaitLead(t, first)
@@ -110,7 +110,7 @@ func (c *cluster) hasEvent(ctx context.Context, reason, text string) error {
 	return fmt.Errorf("no Event %s with %q among %q", reason, text, notes)
 }
 
-// testIdleGoFirst holds that Kubernetes deletes the pods that were named, whatever it would choose itself.
+// testIdleGoFirst checks that Kubernetes deletes the named pods, even if it would choose others.
 func testIdleGoFirst(t *testing.T, c *cluster) {
 	d := c.open(t, "idle")
 	awaitLead(t, d)
@@ -120,7 +120,7 @@ func testIdleGoFirst(t *testing.T, c *cluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The oldest: by itself Kubernetes would take the newest.
+	// The oldest: by default Kubernetes would delete the newest.
 	oldest := scale.Replicas[0]
 	for _, r := range scale.Replicas {
 		if r.Created.Before(oldest.Created) {
@@ -143,8 +143,8 @@ func testIdleGoFirst(t *testing.T, c *cluster) {
 	c.awaitReplicas(t, 3)
 }
 
-// setReplicas sets the size as soon as d may: on a machine that is too busy to renew the lease in time, as an
-// autoscaler would with its next decision.
+// setReplicas sets the size as soon as d may: on a machine that is too busy to renew the lease in time, it retries
+// like an autoscaler with its next decision.
 func setReplicas(t *testing.T, d *kube.Deployment, n int) {
 	t.Helper()
 	eventually(t, timeout, fmt.Sprintf("%d replicas to be set", n), func() error {
@@ -156,8 +156,8 @@ func setReplicas(t *testing.T, d *kube.Deployment, n int) {
 	})
 }
 
-// testHPAIsRefused holds that an autoscaler does not start beside an HPA, does not write once there is one,
-// and ends.
+// testHPAIsRefused checks that an autoscaler does not start beside an HPA, and that it stops writing and exits when
+// one is created.
 func testHPAIsRefused(t *testing.T, c *cluster) {
 	d := c.make(t, "before")
 	ctx, stop := context.WithCancel(t.Context())
@@ -184,7 +184,7 @@ func testHPAIsRefused(t *testing.T, c *cluster) {
 	}
 }
 
-// testErrorsSayWhatToDo holds that who may not, or names what is not there, is told.
+// testErrorsSayWhatToDo checks the errors for missing rights and missing objects.
 func testErrorsSayWhatToDo(t *testing.T, c *cluster) {
 	open := func(name, kubeconfig string) *kube.Deployment {
 		d, err := kube.Open(kube.Config{Name: name, Kubeconfig: kubeconfig})
@@ -210,8 +210,8 @@ func testErrorsSayWhatToDo(t *testing.T, c *cluster) {
 	}
 }
 
-// testServerHangs holds that the leader knows when it cannot know whether it still leads, and goes on when
-// the API server does; and that who comes meanwhile waits for it.
+// testServerHangs checks that the leader stops writing while it cannot know whether it still leads, and continues
+// when the API server does; and that another autoscaler started meanwhile waits for it.
 func testServerHangs(t *testing.T, c *cluster) {
 	d := c.open(t, "hanging")
 	awaitLead(t, d)
@@ -241,7 +241,7 @@ func testServerHangs(t *testing.T, c *cluster) {
 	})
 }
 
-// testRollout holds that a rolling update of the replicas under load loses nothing.
+// testRollout checks that a rolling update of the replicas under load loses nothing.
 func testRollout(t *testing.T, c *cluster) {
 	l := startLoad(t, c, 25)
 	err := c.patch(t.Context(), "Deployment", replicas, map[string]any{"spec": map[string]any{"template": map[string]any{
@@ -260,8 +260,8 @@ func testRollout(t *testing.T, c *cluster) {
 	l.end(t)
 }
 
-// testNothingIsLost grows and shrinks the Deployment under load, replicas that are busy among those removed,
-// and kills a replica each time it has grown.
+// testNothingIsLost grows and shrinks the Deployment under load, removing busy replicas too, and kills a replica each
+// time it has grown.
 func testNothingIsLost(t *testing.T, c *cluster) {
 	d := c.open(t, "shrinking")
 	awaitLead(t, d)
@@ -290,7 +290,7 @@ func testNothingIsLost(t *testing.T, c *cluster) {
 	c.awaitReplicas(t, 3)
 }
 
-// killReplica kills the process of a replica that serves; the pod starts another.
+// killReplica kills the process of a serving replica; the pod starts another.
 func (c *cluster) killReplica(t *testing.T) {
 	t.Helper()
 	pods, err := list[corev1.Pod](t.Context(), c, "Pod", "app="+replicas)

@@ -20,7 +20,7 @@ import (
 // replicas is the Deployment under test.
 const replicas = "resnet18-app"
 
-// startSystem starts a cluster with the manifests applied, and waits until all of it is ready.
+// startSystem starts a cluster with the manifests applied, and waits until everything is ready.
 func startSystem(t *testing.T) *cluster {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "resnet18cloud")
@@ -57,13 +57,13 @@ func (c *cluster) awaitReplicas(t *testing.T, n int32) {
 	})
 }
 
-// writeWeights writes real weights where MODEL_MIRROR has some, and random ones elsewhere.
+// writeWeights writes real weights if MODEL_MIRROR has some, and random ones otherwise.
 func writeWeights(t *testing.T, binary string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "resnet18.safetensors")
 	if os.Getenv("MODEL_MIRROR") != "" {
 		pull := exec.Command(binary, "model", "pull", "--out", path)
-		pull.Dir = testutil.Root(t) // which the Makefile's mirror is relative to
+		pull.Dir = testutil.Root(t) // the Makefile's mirror is relative to it
 		if out, err := pull.CombinedOutput(); err != nil {
 			t.Fatalf("model pull: %v\n%s", err, out)
 		}
@@ -80,7 +80,7 @@ func writeWeights(t *testing.T, binary string) string {
 	return path
 }
 
-// randomTensors are a ResNet-18 that has learnt nothing.
+// randomTensors are the tensors of an untrained ResNet-18.
 func randomTensors() map[string]tensor.Tensor {
 	tensors := make(map[string]tensor.Tensor)
 	random := rand.New(rand.NewPCG(1, 2))

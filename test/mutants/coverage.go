@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// coverage is which stretches of code tests run, by file ("import/path/name.go").
+// coverage is the set of code blocks that tests run, by file ("import/path/name.go").
 type coverage map[string]map[block]bool
 
-// block is a stretch of code, in lines and columns from 1; the end is behind the last character.
+// block is a stretch of code, in lines and columns from 1; end is exclusive.
 type block struct{ line, column, endLine, endColumn int }
 
-// read adds a profile of `go test -coverprofile`: lines such as "import/path/name.go:3.1,5.2 2 1", the last number being
-// how often the block ran.
+// read adds a profile of `go test -coverprofile`: lines such as "import/path/name.go:3.1,5.2 2 1", where the last
+// number is how often the block ran.
 func (c coverage) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -43,8 +43,8 @@ func (c coverage) read(r io.Reader) error {
 	return lines.Err()
 }
 
-// missed reports whether no test runs the code of the mutant. What stands in no block, such as a package's constants,
-// is not missed. Blocks of function literals lie in other blocks; the innermost counts.
+// missed reports whether no test runs the code of the mutant. Code outside all blocks, such as a package's constants,
+// is not missed. Blocks of function literals are inside other blocks; the innermost one counts.
 func (c coverage) missed(m *mutant) bool {
 	var innermost block
 	found, ran := false, false

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// find lists the mutants of a file, in the order in which they stand there. Generated files have none.
+// find returns the mutants of a file, in order. Generated files have none.
 func find(file *sourceFile) []*mutant {
 	if ast.IsGenerated(file.ast) {
 		return nil
@@ -25,10 +25,10 @@ type finder struct {
 	file  *sourceFile
 	info  *types.Info
 	found []*mutant
-	hints map[ast.Node]bool // sizes that only say how much memory to take at once
+	hints map[ast.Node]bool // sizes that only set the initial capacity
 }
 
-// visit adds the mutants of a node, and reports whether to look inside.
+// visit adds the mutants of a node, and reports whether to visit its children.
 func (f *finder) visit(n ast.Node, stack []ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.GenDecl:
@@ -74,13 +74,13 @@ func (f *finder) visit(n ast.Node, stack []ast.Node) bool {
 // replace adds a mutant with other text in place of a node.
 func (f *finder) replace(n ast.Node, text string) { f.replaceIn(n, n, text) }
 
-// replaceIn does the same, and shows the change in what is around it: "2*time.Second -> 3*time.Second".
+// replaceIn does the same, and shows the change in its context: "2*time.Second -> 3*time.Second".
 func (f *finder) replaceIn(around, n ast.Node, text string) {
 	code, from, to := f.file.code(around), int(n.Pos()-around.Pos()), int(n.End()-around.Pos())
 	f.found = append(f.found, f.file.newMutant(n.Pos(), n.End(), text, short(code)+" -> "+short(code[:from]+text+code[to:])))
 }
 
-// around is the expression that a node stands in, or else the node.
+// around returns the expression that contains a node, or else the node.
 func around(n ast.Node, stack []ast.Node) ast.Node {
 	switch parent := stack[len(stack)-1].(type) {
 	case *ast.CompositeLit, *ast.FuncLit:
@@ -90,7 +90,7 @@ func around(n ast.Node, stack []ast.Node) ast.Node {
 	return n
 }
 
-// Operators and what takes their place: the opposite first, then the neighbour.
+// Operators and their replacements: the opposite first, then the neighbor.
 var otherOperators = map[token.Token][]token.Token{
 	token.LSS: {token.GEQ, token.LEQ},
 	token.GTR: {token.LEQ, token.GEQ},
@@ -120,7 +120,7 @@ var otherOperators = map[token.Token][]token.Token{
 	token.DEC:        {token.INC},
 }
 
-// operator adds the mutants of an operator that stands in n.
+// operator adds the mutants of an operator in n.
 func (f *finder) operator(n ast.Node, pos token.Pos, op token.Token) {
 	for _, other := range otherOperators[op] {
 		f.replaceIn(n, operatorAt{pos, op}, other.String())
@@ -141,7 +141,7 @@ func (f *finder) binary(n *ast.BinaryExpr) {
 	case n.Op == token.ADD && isString(f.info.TypeOf(n)):
 		return
 	case constant && slices.Contains([]token.Token{token.MUL, token.QUO, token.SHL, token.SHR}, n.Op):
-		return // 2*time.Second, 1<<20: the numbers are changed
+		return // 2*time.Second, 1<<20: the numbers are changed instead
 	}
 	f.operator(n, n.OpPos, n.Op)
 	if n.Op == token.LAND || n.Op == token.LOR {
@@ -155,7 +155,7 @@ func isString(t types.Type) bool {
 	return ok && b.Info()&types.IsString != 0
 }
 
-// negate turns a condition that is not made of operators, which have mutants of their own.
+// negate negates a condition without operators; operators have their own mutants.
 func (f *finder) negate(cond ast.Expr) {
 	switch cond := cond.(type) {
 	case *ast.ParenExpr:
@@ -175,7 +175,7 @@ func (f *finder) negateAll(conds []ast.Expr) {
 	}
 }
 
-// constant changes a number by one, doubles it, and makes it 0.
+// constant changes a number by one, doubles it, and sets it to 0.
 func (f *finder) constant(n *ast.BasicLit, stack []ast.Node) {
 	in := around(n, stack)
 	switch n.Kind {
@@ -205,7 +205,8 @@ func (f *finder) constant(n *ast.BasicLit, stack []ast.Node) {
 	}
 }
 
-// duration doubles a unit of time that stands alone, and makes it 0. Beside a number the number is changed instead.
+// duration doubles a unit of time without a factor, and sets it to 0. If there is a factor, the factor is changed
+// instead.
 func (f *finder) duration(n *ast.SelectorExpr, stack []ast.Node) {
 	c, ok := f.info.Uses[n.Sel].(*types.Const)
 	if !ok || c.Pkg() == nil || c.Pkg().Path() != "time" || types.TypeString(c.Type(), nil) != "time.Duration" {
@@ -216,7 +217,7 @@ func (f *finder) duration(n *ast.SelectorExpr, stack []ast.Node) {
 		if parent.Op == token.MUL || parent.Op == token.QUO {
 			return
 		}
-	case *ast.CallExpr: // float64(time.Second) converts; f(time.Second) does not
+	case *ast.CallExpr: // float64(time.Second) is a conversion; f(time.Second) is not
 		if f.info.Types[parent.Fun].IsType() {
 			return
 		}
@@ -226,7 +227,7 @@ func (f *finder) duration(n *ast.SelectorExpr, stack []ast.Node) {
 	f.replaceIn(in, n, "0")
 }
 
-// truth exchanges true and false, except where leaving out the assignment does the same.
+// truth exchanges true and false, except where deleting the assignment has the same effect.
 func (f *finder) truth(n *ast.Ident, stack []ast.Node) {
 	if _, assigned := stack[len(stack)-1].(*ast.AssignStmt); assigned {
 		return

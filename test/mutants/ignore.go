@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// ignored are the mutants that change nothing, with the reasons.
+// ignored are the equivalent mutants, with the reasons.
 type ignored map[key]string
 
-// The ignore file has one mutant a line, of four fields separated by tabs: file, the line's code, change, reason. Empty
-// lines and lines that begin with # say nothing. It names code and not line numbers, so that it holds when lines move.
+// The ignore file has one mutant per line, with four fields separated by tabs: file, the line's code, change, reason.
+// Empty lines and lines that start with # are ignored. It contains code rather than line numbers, so that it stays
+// valid when lines move.
 func readIgnored(path string) (ignored, error) {
 	if path == "" {
 		return nil, nil
@@ -56,7 +57,7 @@ func parseIgnored(r io.Reader) (ignored, error) {
 	return list, lines.Err()
 }
 
-// unknown lists the entries for files in the run whose mutant does not exist any more.
+// unknown returns the entries for files in the run whose mutant no longer exists.
 func (list ignored) unknown(mutants []*mutant) []key {
 	files, keys := map[string]bool{}, map[key]bool{}
 	for _, m := range mutants {
@@ -74,7 +75,7 @@ func (list ignored) unknown(mutants []*mutant) []key {
 	return stale
 }
 
-// writeSurvivors writes mutants in the format of the ignore file, without reasons. It does nothing without a path.
+// writeSurvivors writes mutants in the format of the ignore file, without reasons. It does nothing if path is empty.
 func writeSurvivors(path string, survivors []*mutant) error {
 	if path == "" {
 		return nil

@@ -20,7 +20,7 @@ import (
 	"sync"
 )
 
-// source is one package to break, parsed and type-checked.
+// source is one package to mutate, parsed and type-checked.
 type source struct {
 	path  string // import path
 	rel   string // folder in the module, with slashes; "." for the root
@@ -29,7 +29,7 @@ type source struct {
 	tree  *tree
 }
 
-// sourceFile is one file of a package that may be broken.
+// sourceFile is one file of a package that may be mutated.
 type sourceFile struct {
 	pkg  *source
 	path string // on disk
@@ -38,7 +38,7 @@ type sourceFile struct {
 	ast  *ast.File
 }
 
-// tree is what all packages share.
+// tree is the state shared by all packages.
 type tree struct {
 	root string // the module's folder
 	fset *token.FileSet
@@ -49,7 +49,7 @@ type tree struct {
 
 // load lists, parses and type-checks the packages that match the patterns.
 func load(ctx context.Context, patterns []string) (*tree, []*source, error) {
-	// A schema needs os and strconv, whether the packages do or not.
+	// a schema needs os and strconv in any case
 	out, err := goCommand(ctx, append([]string{"list", "-export", "-deps",
 		"-json=ImportPath,Dir,Export,DepOnly,Standard,GoFiles,Module", "os", "strconv"}, patterns...)...)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *source) check(files []*ast.File, info *types.Info) error {
 	return err
 }
 
-// checkAll checks files of another set, and tells all that is wrong with them.
+// checkAll type-checks other files, and returns all errors.
 func (s *source) checkAll(fset *token.FileSet, files []*ast.File, tell func(types.Error)) error {
 	s.tree.mu.Lock()
 	defer s.tree.mu.Unlock()
@@ -152,8 +152,8 @@ func (s *source) checkAll(fset *token.FileSet, files []*ast.File, tell func(type
 	return err
 }
 
-// compiles reports whether the package still does with the mutant in it. It is much faster than the compiler, and
-// right but for what only the compiler or the tests' own files object to.
+// compiles reports whether the package type-checks with the mutant. It is much faster than the compiler, and agrees
+// with it except for errors that only the compiler or the tests' own files report.
 func (m *mutant) compiles() bool {
 	s := m.file.pkg
 	broken, err := parser.ParseFile(token.NewFileSet(), m.file.path, m.apply(), parser.SkipObjectResolution)
@@ -165,7 +165,7 @@ func (m *mutant) compiles() bool {
 	return s.check(files, nil) == nil
 }
 
-// goCommand runs the go command and returns what it prints.
+// goCommand runs the go command and returns its output.
 func goCommand(ctx context.Context, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", args...)

@@ -1,15 +1,16 @@
-// Command mutants measures what tests notice. It breaks one line at a time (a comparison, a constant, a condition, a
-// statement left out), runs the tests of the package with the broken file laid over the real one (`go test -overlay`, so no
-// file of the tree changes), and reports which breaks no test noticed. To be quick it builds a package once, with all breaks
-// in it, one of which an environment variable turns on. Run it in the module's folder:
+// Command mutants measures which changes to the code the tests detect. It mutates one line at a time (a comparison, a
+// constant, a condition, a deleted statement), runs the tests of the package with the mutated file as an overlay (`go
+// test -overlay`, so no file of the tree changes), and reports which mutants no test detected. For speed it builds a
+// package once, with all mutants in it, one of which an environment variable activates. Run it in the module's
+// folder:
 //
 //	go run ./test/mutants ./autoscale ./autoscale/kube
 //	go run ./test/mutants -n 100 -seed 7 -j 2 -skip sim/report ./autoscale/...
 //	go run ./test/mutants -only 'kpa.go:6[0-9]$' ./autoscale
 //	go run ./test/mutants -also dispatch/queue=./dispatch/queue/memqueue ./dispatch/queue
 //
-// A mutant on a line that no test runs survives without being tried. One whose tests exceed their time counts as killed.
-// Breaks that cannot change what the program does are listed, with the reason for each, in the file that -ignore names.
+// A mutant on a line that no test runs survives without a trial. A mutant whose tests time out counts as killed.
+// Mutants that cannot change the program's behavior are listed, with reasons, in the file given by -ignore.
 package main
 
 import (
@@ -36,11 +37,11 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the process ends: no signal is to be caught any more
 	}
 }
 
-// options are the command line.
+// options are the command line options.
 type options struct {
 	patterns   []string
 	only, skip *regexp.Regexp
@@ -90,7 +91,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.patterns = f.Args()
 	switch {
 	case len(o.patterns) == 0:
-		return o, errors.New("name at least one package, such as ./autoscale/...")
+		return o, errors.New("name at least one package, such as ./autoscale")
 	case o.workers < 1 || o.n < 0 || o.timeout <= 0:
 		return o, errors.New("-j and -timeout must be positive, -n must not be negative")
 	}
@@ -107,10 +108,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	return o, nil
 }
 
-// alsoTests are test packages by the package whose mutants they are run for.
+// alsoTests are additional test packages, by the package whose mutants they are run for.
 type alsoTests map[string][]testSpec
 
-// testSpec is a package as given to the go command, and which of its tests to run; an empty run means those of -run.
+// testSpec is a package as given to the go command, and a regexp of its tests to run; if run is empty, that of -run
+// is used.
 type testSpec struct{ pattern, run string }
 
 func (a alsoTests) String() string { return fmt.Sprint(maps.Collect(maps.All(a))) }

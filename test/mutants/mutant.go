@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// mutant is one break: the bytes start to end of a file become other ones.
+// mutant is one change: the bytes from start to end of a file are replaced.
 type mutant struct {
 	file       *sourceFile
 	line       int
 	column     int
 	start, end int
-	text       string // in place of what was there
-	change     string // in short: "a < b -> a <= b"
+	text       string // replacement
+	change     string // short form: "a < b -> a <= b"
 	source     string // the line, without indentation and comments
 }
 
-// key names a mutant by what it changes, so that it stays the same when lines move.
+// key identifies a mutant by its change, so that it stays the same when lines move.
 type key struct{ file, source, change string }
 
 func (m *mutant) key() key { return key{m.file.rel, m.source, m.change} }
 
-// at is where the mutant is, as compilers write it.
+// at returns the position of the mutant, as compilers print it.
 func (m *mutant) at() string { return fmt.Sprintf("%s:%d", m.file.rel, m.line) }
 
-// apply returns the broken file.
+// apply returns the mutated file.
 func (m *mutant) apply() []byte {
 	return bytes.Join([][]byte{m.file.text[:m.start], m.file.text[m.end:]}, []byte(m.text))
 }
 
-// newMutant breaks what stands between two positions.
+// newMutant replaces the text between two positions.
 func (s *sourceFile) newMutant(from, to token.Pos, text, change string) *mutant {
 	at := s.pkg.tree.fset.Position(from)
 	end := s.pkg.tree.fset.Position(to)
@@ -40,7 +40,7 @@ func (s *sourceFile) newMutant(from, to token.Pos, text, change string) *mutant 
 		text: text, change: change, source: s.codeOfLine(at.Offset)}
 }
 
-// codeOfLine is the line around an offset without its comments, in one-space form.
+// codeOfLine returns the line at an offset without its comments, with single spaces.
 func (s *sourceFile) codeOfLine(offset int) string {
 	from := bytes.LastIndexByte(s.text[:offset], '\n') + 1
 	to := len(s.text)
@@ -71,7 +71,7 @@ func short(text string) string {
 	return text
 }
 
-// code is the text of a node.
+// code returns the text of a node.
 func (s *sourceFile) code(n ast.Node) string {
 	fset := s.pkg.tree.fset
 	return string(s.text[fset.Position(n.Pos()).Offset:fset.Position(n.End()).Offset])

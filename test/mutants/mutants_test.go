@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// module writes a module with the given files, and goes there.
+// module writes a module with the given files, and changes to its folder.
 func module(t *testing.T, files map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -31,7 +31,7 @@ func module(t *testing.T, files map[string]string) {
 	t.Chdir(dir)
 }
 
-// changes lists what find does to a file, and checks that each change alone yields a file that differs.
+// changes returns the changes that find makes to a file, and checks that each change yields a different file.
 func changes(t *testing.T, text string) []string {
 	t.Helper()
 	module(t, map[string]string{"a.go": text})
@@ -109,7 +109,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestSchemaDoesWhatSingleMutantsDo holds that mutants which are built together end as those do that are built alone.
+// TestSchemaDoesWhatSingleMutantsDo checks that mutants built together have the same results as mutants built alone.
 func TestSchemaDoesWhatSingleMutantsDo(t *testing.T) {
 	code := `package m
 
@@ -236,7 +236,7 @@ func TestGeneratedFilesHaveNoMutants(t *testing.T) {
 	}
 }
 
-// TestKeyHoldsWhenLinesMove has the same line in two places of a file, with another comment.
+// TestKeyHoldsWhenLinesMove checks the same line in two places of a file, with another comment.
 func TestKeyHoldsWhenLinesMove(t *testing.T) {
 	keys := func(text string) key {
 		module(t, map[string]string{"a.go": text})
@@ -254,7 +254,7 @@ func TestKeyHoldsWhenLinesMove(t *testing.T) {
 	}
 }
 
-// TestRun breaks a package whose tests notice some breaks and not others, in each way that a trial can end.
+// TestRun mutates a package whose tests detect some mutants and not others, with each possible result of a trial.
 func TestRun(t *testing.T) {
 	files := map[string]string{
 		"pay/pay.go": `// Package pay is broken in tests.

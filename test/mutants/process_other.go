@@ -4,7 +4,7 @@ package main
 
 import "os/exec"
 
-// inGroup does nothing where there are no process groups: what tests start may outlive them.
+// inGroup does nothing because there are no process groups: processes started by tests may outlive them.
 func inGroup(*exec.Cmd) {}
 
 func endGroup(*exec.Cmd) {}

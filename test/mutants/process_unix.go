@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// inGroup has a command end with all processes it started.
+// inGroup makes a command end with all processes it started.
 func inGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-// endGroup ends what the command left behind.
+// endGroup kills what the command left running.
 func endGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

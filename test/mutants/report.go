@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// report counts results by package.
+// report has the number of results by package.
 type report struct {
 	packages map[string]map[outcome]int
 	survived []*mutant
@@ -30,7 +30,7 @@ func (r *report) add(res result) {
 	}
 }
 
-// total adds up all packages.
+// total returns the sum over all packages.
 func (r *report) total() map[outcome]int {
 	sum := map[outcome]int{}
 	for _, counts := range r.packages {
@@ -41,7 +41,7 @@ func (r *report) total() map[outcome]int {
 	return sum
 }
 
-// share is the percentage of mutants killed, of those that compile and are not known to change nothing.
+// share returns the percentage of mutants killed, of those that compile and are not known to be equivalent.
 func share(counts map[outcome]int) float64 {
 	dead := counts[killed] + counts[timedOut]
 	all := dead + counts[survived] + counts[uncovered]
@@ -76,7 +76,7 @@ func (r *report) write(w io.Writer) error {
 	return table.Flush()
 }
 
-// sortedSurvivors are the survivors in the order of the files.
+// sortedSurvivors returns the survivors in file order.
 func (r *report) sortedSurvivors() []*mutant {
 	return slices.SortedStableFunc(slices.Values(r.survived), func(a, b *mutant) int {
 		if a.file != b.file {

@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// run does what the command line says: finds mutants, tries them, reports.
+// run finds mutants, tries them, and reports, as the options say.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
@@ -87,13 +87,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// sample takes n of the mutants at random, in their order; all when n is 0.
+// sample selects n of the mutants at random, in their order; all if n is 0.
 func sample(mutants []*mutant, n int, seed uint64) []*mutant {
 	if n == 0 || n >= len(mutants) {
 		return mutants
 	}
 	rng := rand.New(rand.NewPCG(seed, 0))
-	// Each is taken with the chance that is left to it, so that exactly n are.
+	// Each is selected with the remaining probability, so that exactly n are.
 	var taken []*mutant
 	for i, m := range mutants {
 		if rng.IntN(len(mutants)-i) < n-len(taken) {

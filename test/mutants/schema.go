@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// A schema is a package that has many mutants in it and does what the one says whose number is in the environment. It is
-// built once, where each mutant alone would be compiled and linked for seconds. An expression becomes a choice,
+// A schema is a package that contains many mutants and behaves like the one whose number is in the environment. It is
+// built once, whereas compiling and linking each mutant alone would take seconds. An expression becomes a choice,
 //
 //	a < b    func() bool { if mutantsActive == 7 { return a >= b }; return a < b }()
 //
@@ -21,15 +21,15 @@ import (
 //
 //	f()      if mutantsActive == 8 { if false { f() } } else { f() }
 //
-// Constants of the language cannot choose, nor expressions whose type the file has no name for: mutants there are built
-// alone.
+// Constants of the language cannot be choices, nor expressions whose type cannot be named in the file: such mutants
+// are built alone.
 type schema struct {
 	pkg     *source
-	numbers map[*mutant]int   // from 1; those that are built alone have none
+	numbers map[*mutant]int   // from 1; mutants that are built alone have none
 	files   map[string][]byte // by path
 }
 
-// activeVariable is the environment's, and switchFile the one that reads it.
+// activeVariable is the environment variable, and switchFile the file that reads it.
 const (
 	activeVariable = "MUTANTS_ACTIVE"
 	switchFile     = "zz_mutants_active.go"
@@ -48,7 +48,7 @@ func newSchema(pkg *source, mutants []*mutant) (*schema, error) {
 		}
 		sites[n].mutants = append(sites[n].mutants, m)
 	}
-	// What does not compile as a choice is left out, until all does.
+	// Choices that do not compile are removed until the package compiles.
 	for range 20 {
 		s := &schema{pkg: pkg, numbers: map[*mutant]int{}, files: map[string][]byte{}}
 		wrong, err := s.render(sites)
@@ -74,8 +74,8 @@ type site struct {
 	start, end int // in the rendered file
 }
 
-// host is the smallest expression that yields a value, or statement, that the mutant changes, and the expression's type. It
-// is nil where there is no choice.
+// host returns the smallest expression with a value, or statement, that contains the mutant, and the expression's
+// type. It returns nil if no choice is possible.
 func (m *mutant) host() (ast.Node, string) {
 	var path []ast.Node // from the file inward
 	file := m.file.pkg.tree.fset.File(m.file.ast.FileStart)
@@ -111,7 +111,7 @@ func (m *mutant) host() (ast.Node, string) {
 		case ast.Expr:
 			tv, known := m.file.pkg.info.Types[n]
 			if wantsStatement || !known || !tv.IsValue() || isUntypedNumber(tv.Type) {
-				continue // to what is around it: a constant expression gets its type as a whole
+				continue // to the parent: a constant expression gets its type as a whole
 			}
 			typ, ok := m.file.nameOf(types.Default(tv.Type))
 			if !ok {
@@ -128,7 +128,7 @@ func isUntypedNumber(t types.Type) bool {
 	return ok && b.Info()&types.IsUntyped != 0 && b.Info()&types.IsNumeric != 0
 }
 
-// nameOf writes a type as the file would; false when it does not import a package that the name needs.
+// nameOf returns a type as written in the file; false if the file does not import a package that the name needs.
 func (f *sourceFile) nameOf(t types.Type) (name string, ok bool) {
 	imported := map[string]string{}
 	for _, spec := range f.ast.Imports {
@@ -153,7 +153,7 @@ func (f *sourceFile) nameOf(t types.Type) (name string, ok bool) {
 	return name, ok
 }
 
-// render writes the files and checks them. It returns the sites that do not compile.
+// render writes the files and type-checks them. It returns the sites that do not compile.
 func (s *schema) render(sites map[ast.Node]*site) ([]ast.Node, error) {
 	fset := token.NewFileSet()
 	var files []*ast.File
@@ -198,7 +198,7 @@ func (s *schema) render(sites map[ast.Node]*site) ([]ast.Node, error) {
 	return slices.Collect(maps.Keys(wrong)), nil
 }
 
-// outermostFirst orders sites by where they begin, those that hold others first.
+// outermostFirst orders sites by position, outer sites first.
 func outermostFirst(a, b *site) int {
 	if a.node.Pos() != b.node.Pos() {
 		return int(a.node.Pos() - b.node.Pos())
@@ -225,7 +225,7 @@ func innermost(sites map[ast.Node]*site, path string, offset int) ast.Node {
 	return best.node
 }
 
-// switchText is the file that every schema has besides its package's own.
+// switchText is the additional file of every schema.
 func switchText(pkg string) string {
 	return "package " + pkg + "\n\nimport (\n\t\"os\"\n\t\"strconv\"\n)\n\nvar mutantsActive, _ = strconv.Atoi(os.Getenv(\"" + activeVariable + "\"))\n"
 }
@@ -244,7 +244,7 @@ func (r *renderer) all() []byte {
 	return []byte(r.out.String())
 }
 
-// text writes the original from one offset to another, with the sites in it.
+// text writes the original text between two offsets, with the sites in it.
 func (r *renderer) text(from, to int) {
 	for len(r.sites) > 0 {
 		one := r.sites[0]
@@ -281,7 +281,7 @@ func (r *renderer) site(one *site, start, end int) {
 		r.out.WriteString(" }()")
 	} else {
 		head := r.heads[one.node]
-		if head { // of an if, for or switch, where only a simple statement may stand
+		if head { // of an if, for or switch, where only a simple statement is allowed
 			r.out.WriteString("func() { ")
 		}
 		for _, m := range one.mutants {
@@ -297,7 +297,7 @@ func (r *renderer) site(one *site, start, end int) {
 	one.end = r.out.Len()
 }
 
-// heads are the statements that stand in the head of another one.
+// heads returns the statements in the head of another one.
 func (f *sourceFile) heads() map[ast.Node]bool {
 	heads := map[ast.Node]bool{}
 	ast.Inspect(f.ast, func(n ast.Node) bool {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// statement adds the mutants of a statement: without it, or with its operator changed.
+// statement adds the mutants of a statement: deleted, or with its operator changed.
 func (f *finder) statement(n ast.Stmt, stack []ast.Node) {
 	switch parent := stack[len(stack)-1].(type) {
 	case *ast.BlockStmt, *ast.CaseClause, *ast.LabeledStmt:
@@ -64,7 +64,7 @@ func (f *finder) remove(n ast.Stmt) {
 	f.found = append(f.found, f.file.newMutant(n.Pos(), n.End(), "if false { "+code+" }", "without "+short(code)))
 }
 
-// returned adds the mutants of a return: an error that is not told, a truth that is turned, an early end that is none.
+// returned adds the mutants of a return: an error is dropped, a bool is negated, an early return is removed.
 func (f *finder) returned(n *ast.ReturnStmt, stack []ast.Node) {
 	if len(n.Results) == 0 {
 		if body, ok := stack[len(stack)-1].(*ast.BlockStmt); !ok || len(stack) < 2 || !isFunction(stack[len(stack)-2]) || body.List[len(body.List)-1] != n {
@@ -100,7 +100,8 @@ func (f *finder) isError(e ast.Expr) bool {
 	return types.Implements(t, errorType) && !types.Identical(t, types.Typ[types.UntypedNil])
 }
 
-// wantsError reports whether the innermost function's last result is an error; others may return errors as values.
+// wantsError reports whether the innermost function's last result is an error; other functions may return errors as
+// values.
 func (f *finder) wantsError(stack []ast.Node) bool {
 	for _, n := range slices.Backward(stack) {
 		var t *ast.FuncType
@@ -121,7 +122,7 @@ func (f *finder) wantsError(stack []ast.Node) bool {
 	return false
 }
 
-// call adds the mutants of a call, and reports whether to look at what stands in it.
+// call adds the mutants of a call, and reports whether to visit its children.
 func (f *finder) call(n *ast.CallExpr) bool {
 	if f.onlySays(n) {
 		return false
@@ -153,7 +154,7 @@ func (f *finder) rename(n *ast.CallExpr, id *ast.Ident, name string) {
 	f.replaceIn(n, id, name)
 }
 
-// called is the function or method that is called; nil for others, such as a variable's value.
+// called returns the function or method that is called; nil for others, such as a variable's value.
 func (f *finder) called(n *ast.CallExpr) *types.Func {
 	switch fun := ast.Unparen(n.Fun).(type) {
 	case *ast.Ident:
@@ -166,8 +167,8 @@ func (f *finder) called(n *ast.CallExpr) *types.Func {
 	return nil
 }
 
-// onlySays reports whether a call is for people: a log message, the text of an error, a programmer's mistake, the
-// limits of a histogram.
+// onlySays reports whether a call only produces text for people: a log message, an error text, a panic, the buckets
+// of a histogram.
 func (f *finder) onlySays(n *ast.CallExpr) bool {
 	if id, ok := n.Fun.(*ast.Ident); ok && id.Name == "panic" {
 		return true
@@ -194,15 +195,15 @@ func (f *finder) describesMetric(n *ast.CompositeLit) bool {
 		strings.HasSuffix(t.Obj().Name(), "Opts")
 }
 
-// locks reports whether a call takes or gives back a lock: the race detector's business.
+// locks reports whether a call locks or unlocks: the race detector tests that.
 func (f *finder) locks(n *ast.CallExpr) bool {
 	fn := f.called(n)
 	return fn != nil && fn.Pkg() != nil && fn.Pkg().Path() == "sync" &&
 		slices.Contains([]string{"Lock", "Unlock", "RLock", "RUnlock"}, fn.Name())
 }
 
-// onlyReleases reports whether a deferred call gives back what is otherwise merely held too long: a file, a timer, a
-// context.
+// onlyReleases reports whether a deferred call releases something that would otherwise only be held too long: a file,
+// a timer, a context.
 func (f *finder) onlyReleases(n *ast.CallExpr) bool {
 	if t := f.info.TypeOf(n.Fun); t != nil && types.TypeString(t, nil) == "context.CancelFunc" {
 		return true

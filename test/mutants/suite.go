@@ -21,12 +21,12 @@ import (
 type suite struct {
 	path, dir string
 	run       string        // regexp; empty means all
-	took      time.Duration // unbroken
+	took      time.Duration // without a mutant
 }
 
-// suites finds the tests of each source: its own and those that the command line adds.
+// suites returns the tests of each source: its own and those added by the command line.
 func suites(ctx context.Context, pkgs []*source, o options) (map[*source][]*suite, error) {
-	known := map[string]*suite{} // each suite once, however many sources it is for
+	known := map[string]*suite{} // each suite once, however many sources it tests
 	find := func(pattern, run string) ([]*suite, error) {
 		out, err := goCommand(ctx, "list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles", pattern)
 		if err != nil {
@@ -76,7 +76,7 @@ func suites(ctx context.Context, pkgs []*source, o options) (map[*source][]*suit
 	return all, nil
 }
 
-// build makes the test's binary. With an overlay file some of the tree's files are other ones.
+// build builds the test binary. With an overlay file some of the tree's files are replaced.
 func (s *suite) build(ctx context.Context, bin string, flags ...string) error {
 	args := append([]string{"test", "-c", "-vet=off", "-ldflags=-s -w", "-o", bin}, flags...)
 	_, err := goCommand(ctx, append(args, s.path)...)
@@ -88,7 +88,7 @@ var (
 	errTooBig  = errors.New("the tests take too much memory")
 )
 
-// test runs the binary, with one mutant of a schema active or none. The error is nil when all tests pass.
+// test runs the binary, with one mutant of a schema active or none. It returns nil if all tests pass.
 func (s *suite) test(ctx context.Context, bin string, timeout time.Duration, memory, active int, flags ...string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -122,7 +122,7 @@ func (s *suite) test(ctx context.Context, bin string, timeout time.Duration, mem
 	return nil
 }
 
-// watch ends the process, by its context, when it takes too long or too much.
+// watch kills the process, by its context, if it uses too much time or memory.
 func watch(pid int, timeout time.Duration, memory int, ended <-chan struct{}, end func(error)) {
 	late := time.NewTimer(timeout)
 	defer late.Stop()
@@ -144,7 +144,7 @@ func watch(pid int, timeout time.Duration, memory int, ended <-chan struct{}, en
 	}
 }
 
-// residentMiB is the memory that a process has; 0 where there is no /proc.
+// residentMiB returns the resident memory of a process; 0 if there is no /proc.
 func residentMiB(pid int) int {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -158,7 +158,7 @@ func residentMiB(pid int) int {
 	return pages * os.Getpagesize() >> 20
 }
 
-// limited keeps the first 64 KiB of what a test prints.
+// limited keeps the first 64 KiB of a test's output.
 type limited struct{ b *bytes.Buffer }
 
 func (l *limited) Write(p []byte) (int, error) {
@@ -168,7 +168,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// unbroken runs each suite once as the tree is. It sets how long it takes, and returns which code the tests run.
+// unbroken runs each suite once without a mutant. It records how long it takes, and returns which code the tests run.
 func unbroken(ctx context.Context, all map[*source][]*suite, o options, dir string) (coverage, error) {
 	covered := map[*suite][]string{}
 	for s, list := range all {
@@ -201,7 +201,7 @@ func unbroken(ctx context.Context, all map[*source][]*suite, o options, dir stri
 	return c, nil
 }
 
-// longest is how long the suite's tests may take with a mutant.
+// longest returns the time limit of the suite's tests with a mutant.
 func (s *suite) longest(limit time.Duration) time.Duration {
 	return min(limit, 10*time.Second+10*s.took)
 }

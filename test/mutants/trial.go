@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// outcome is what became of a mutant.
+// outcome is the result for a mutant.
 type outcome string
 
 const (
 	killed       outcome = "killed"
 	timedOut     outcome = "timed out"
 	survived     outcome = "survived"
-	uncovered    outcome = "uncovered" // survived, as no test runs its line
+	uncovered    outcome = "uncovered" // survived, because no test runs its line
 	notCompiling outcome = "not compiling"
-	equivalent   outcome = "equivalent" // by the ignore file
+	equivalent   outcome = "equivalent" // listed in the ignore file
 )
 
-// result is a mutant and what became of it.
+// result is a mutant and its outcome.
 type result struct {
 	*mutant
 	outcome outcome
@@ -35,11 +35,11 @@ type lab struct {
 	options
 	suites  map[*source][]*suite
 	covered coverage
-	dir     string    // for files of ours
-	log     io.Writer // what goes slower than it could
+	dir     string    // for temporary files
+	log     io.Writer // reports what slows the run down
 }
 
-// tryAll tries mutants package by package, some at the same time, and tells each result as it comes. It ends early with
+// tryAll tries mutants package by package, several at a time, and sends each result immediately. It ends early with
 // ctx or the first error.
 func (l *lab) tryAll(ctx context.Context, pkgs []*source, mutants []*mutant, tell func(result)) error {
 	for _, pkg := range pkgs {
@@ -120,13 +120,13 @@ func (l *lab) tryPackage(ctx context.Context, pkg *source, mutants []*mutant, te
 	return context.Cause(ctx)
 }
 
-// binaries are the tests of a package with a schema of it.
+// binaries are the test binaries of a package with a schema of it.
 type binaries struct {
 	*schema
 	paths map[*suite]string
 }
 
-// buildSchema builds all suites of a package with its mutants in it, and holds that they pass while none is active.
+// buildSchema builds all suites of a package with its mutants in it, and checks that they pass while none is active.
 func (l *lab) buildSchema(ctx context.Context, dir string, pkg *source, mutants []*mutant) (*binaries, error) {
 	s, err := newSchema(pkg, mutants)
 	if err != nil {
@@ -156,7 +156,7 @@ func (l *lab) buildSchema(ctx context.Context, dir string, pkg *source, mutants 
 	return b, nil
 }
 
-// try finds out what becomes of a mutant, in a folder that no other call uses at the same time.
+// try determines the outcome of a mutant, in a folder that no concurrent call uses.
 func (l *lab) try(ctx context.Context, dir string, many *binaries, m *mutant) (outcome, error) {
 	active := 0
 	if many != nil {
@@ -189,18 +189,18 @@ func (l *lab) try(ctx context.Context, dir string, many *binaries, m *mutant) (o
 		switch {
 		case ctx.Err() != nil:
 			return "", ctx.Err()
-		case err != nil && active > 0 && !m.compiles(): // as a choice it does, such as an index out of range
+		case err != nil && active > 0 && !m.compiles(): // it compiles as a choice, for example an index out of range
 			return notCompiling, nil
 		case errors.Is(err, errTooLong):
 			return timedOut, nil
 		case err != nil:
-			return killed, nil
+			return killed, nil //nolint:nilerr // a test that fails is what we want to see
 		}
 	}
 	return survived, nil
 }
 
-// writeOverlay writes files that the go command is to take for those at other paths, and the list that tells it so.
+// writeOverlay writes files that replace those at other paths, and the list for the go command.
 func writeOverlay(dir string, files map[string][]byte) (string, error) {
 	replace := map[string]string{}
 	for path, text := range files {

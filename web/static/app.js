@@ -1,12 +1,12 @@
-// The page: sends pictures to POST /predict_async, waits on GET /result/{id}, and draws GET /status.
+// The page: sends images to POST /predict_async, waits on GET /result/{id}, and shows GET /status.
 
 const $ = (id) => document.getElementById(id);
 
-// Browsers open six connections to a host; four pictures at a time leave two for the status.
+// Browsers open six connections to a host; four images at a time leave two for the status.
 const maxAtOnce = 4;
 const maxCards = 50;
 
-// The stages of an answer, in its order of travel. "replica" is what the replica adds to the three behind it.
+// The stages of a request, in order. "replica" is the time in the replica beyond the three stages after it.
 const stages = ["queue", "forward", "replica", "decode", "preprocess", "inference"];
 
 const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
@@ -24,7 +24,7 @@ function element(name, text = "", className = "") {
   return e;
 }
 
-// ---- one picture ----
+// ---- one image ----
 
 class Card {
   constructor(name, picture) {
@@ -40,7 +40,7 @@ class Card {
       URL.revokeObjectURL(last.querySelector(".thumb").src);
       last.remove();
     }
-    this.state("waiting to be sent");
+    this.state("waiting");
   }
 
   find(selector) { return this.root.querySelector(selector); }
@@ -79,11 +79,11 @@ class Card {
   showTiming(timing) {
     const t = { ...timing };
     t.replica = Math.max(0, (t.replica ?? 0) - (t.decode ?? 0) - (t.preprocess ?? 0) - (t.inference ?? 0));
-    const passed = stages.filter((s) => t[s] >= 5e-5); // less would be shown as 0.0 ms
+    const passed = stages.filter((s) => t[s] >= 5e-5); // shorter times would be shown as 0.0 ms
     if (passed.length === 0) return;
     this.find(".stages").replaceChildren(...passed.map((s) => {
       const part = element("div");
-      part.style.flexGrow = 1e6 * t[s]; // a sum below 1 would not fill the bar
+      part.style.flexGrow = 1e6 * t[s]; // with a sum below 1, the parts would not fill the bar
       part.style.background = `var(--${s})`;
       return part;
     }));
@@ -117,7 +117,7 @@ async function classify(name, picture, card) {
     if (response.ok) break;
     if (response.status !== 503) return card.fail(answer.error, answer.hint);
     const wait = answer.retry_after || 1;
-    card.state(`${answer.error.toLowerCase()}, sent again in ${duration(wait)}`);
+    card.state(`${answer.error.toLowerCase()}; retrying in ${duration(wait)}`);
     await sleep(wait);
   }
   while (answer.status === "queued" || answer.status === "processing") {
@@ -144,13 +144,13 @@ async function work() {
     try {
       await classify(next.name, next.picture, next.card);
     } catch (error) {
-      next.card.fail("No answer from the server", error.message);
+      next.card.fail("No response from the server", error.message);
     }
   }
   running--;
 }
 
-// ---- where pictures come from ----
+// ---- sources of images ----
 
 function takeFiles(files) {
   for (const file of files) enqueue(file.name || "pasted", file);
@@ -169,7 +169,7 @@ for (const type of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-// rasterise makes a JPEG of a drawing, as the server reads no SVG.
+// rasterise turns a drawing into a JPEG: the server does not accept SVG.
 async function rasterise(drawing) {
   const image = new Image();
   image.src = URL.createObjectURL(drawing);
@@ -202,14 +202,14 @@ async function loadSamples() {
     item.append(button);
     return item;
   }));
-  // /?sample=candle shows a result to whoever follows the link.
-  const asked = new URLSearchParams(location.search).getAll("sample");
-  samples.filter((sample) => asked.includes(sample.title)).forEach(classifySample);
+  // A link to /?sample=candle shows a result.
+  const requested = new URLSearchParams(location.search).getAll("sample");
+  samples.filter((sample) => requested.includes(sample.title)).forEach(classifySample);
 }
 
 // ---- the system ----
 
-const history = []; // images in the system, one number a second
+const history = []; // images queued and in progress, once per second
 const historyLength = 120;
 
 function drawChart(now) {
@@ -226,10 +226,10 @@ function drawChart(now) {
 }
 
 function showStatus(status) {
-  const sick = status.endpoints.filter((e) => !e.healthy).length;
+  const unhealthy = status.endpoints.filter((e) => !e.healthy).length;
   const count = status.endpoints.length;
-  if (count === 0 || sick === count) setHealth("bad", count === 0 ? "no replica yet" : "no replica answers");
-  else setHealth("good", sick === 0 ? "healthy" : `healthy, ${sick} of ${count} replicas do not answer`);
+  if (count === 0 || unhealthy === count) setHealth("bad", count === 0 ? "no replica yet" : "no healthy replica");
+  else setHealth("good", unhealthy === 0 ? "healthy" : `healthy; ${unhealthy} of ${count} replicas unhealthy`);
 
   $("warning").hidden = !status.warning;
   if ($("warning").textContent !== (status.warning ?? "")) $("warning").textContent = status.warning ?? "";
@@ -247,7 +247,7 @@ function showStatus(status) {
     const row = element("tr");
     row.append(
       element("td", e.url.replace("http://", "")),
-      element("td", e.healthy ? "serves" : (e.problem || "not asked yet"), e.healthy ? "" : "sick"),
+      element("td", e.healthy ? "healthy" : (e.problem || "unknown"), e.healthy ? "" : "unhealthy"),
       element("td", e.healthy ? `${e.in_flight} of ${e.slots}` : ""));
     return row;
   }));
@@ -269,7 +269,7 @@ async function watchStatus() {
         if (response.ok) showStatus(body);
         else setHealth("bad", body.error);
       } catch {
-        setHealth("bad", "dispatcher does not answer");
+        setHealth("bad", "dispatcher does not respond");
       }
     }
     await sleep(1);

@@ -2,102 +2,63 @@ package report
 
 import (
 	"fmt"
-	"image/color"
 	"math"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 )
 
-// palette has a colour for each policy in pictures, the same everywhere.
-var palette = map[string]color.Color{
-	"deadline":                  color.RGBA{5, 150, 105, 255},
-	"kpa":                       color.RGBA{79, 70, 229, 255},
-	"threshold":                 color.RGBA{234, 88, 12, 255},
-	"hpa-cpu":                   color.RGBA{220, 38, 38, 255},
-	"hpa-external: in system":   color.RGBA{8, 145, 178, 255},
-	"hpa-external: rate, tuned": color.RGBA{161, 98, 7, 255},
-	"oracle":                    color.RGBA{100, 116, 139, 255},
+// Palette has the color of each policy in charts.
+var Palette = map[string]chart.Color{
+	"deadline":       chart.Green,
+	"kpa":            chart.Purple,
+	"threshold":      chart.Orange,
+	"hpa-cpu":        chart.Red,
+	sim.HPAImages:    chart.Blue,
+	sim.HPARateTuned: chart.Brown,
+	"oracle":         chart.Grey,
 }
 
-// placeLegend puts it in the upper right corner, off the edge.
-func placeLegend(p *plot.Plot) {
-	p.Legend.Top, p.Legend.XOffs, p.Legend.Padding = true, -vg.Points(6), vg.Points(2)
-}
-
-// drawPareto shows what each policy makes of its knob: violations over cost, nearer to the lower left is
-// better.
-func (s *Study) drawPareto(path string) error {
-	p := plot.New()
-	p.Title.Text = "Late or refused images over cost, each policy's knob turned (lower left is better)"
-	p.X.Label.Text = "replica-seconds over the ideal's"
-	p.Y.Label.Text = "late or refused, %"
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	placeLegend(p)
-	p.Add(plotter.NewGrid())
+// paretoChart shows the effect of each policy's setting: violations by cost.
+func (s *Study) paretoChart() chart.Chart {
+	c := chart.Chart{
+		Title:  "Late or refused images by cost, for a range of settings of each policy",
+		X:      chart.Axis{Label: "replica-seconds, as a multiple of the ideal's (further left is cheaper)"},
+		Y:      chart.Axis{Label: "late or refused, % of images (lower is better)", Log: true},
+		Height: 440,
+	}
 	for _, sw := range s.Sweeps {
-		points := make(plotter.XYs, len(sw.Values))
-		for c := range sw.Values {
-			points[c].X = sw.Over(c, sim.Result.Cost).Mean
-			points[c].Y = max(0.05, 100*sw.Over(c, sim.Result.Violations).Mean)
+		series := chart.Series{Name: sw.Policy, Color: Palette[sw.Policy], Style: chart.LineDots}
+		for i := range sw.Values {
+			series.Points = append(series.Points, chart.Point{
+				X: sw.Over(i, sim.Result.Cost).Mean, Y: max(0.05, 100*sw.Over(i, sim.Result.Violations).Mean),
+			})
 		}
-		line, dots, err := plotter.NewLinePoints(points)
-		if err != nil {
-			return fmt.Errorf("draw %s: %w", path, err)
-		}
-		line.Color, dots.Color, dots.Shape = palette[sw.Policy], palette[sw.Policy], draw.CircleGlyph{}
-		line.Width = vg.Points(1.5)
-		p.Add(line, dots)
-		p.Legend.Add(sw.Policy, line, dots)
+		c.Series = append(c.Series, series)
 	}
-	if err := p.Save(9*vg.Inch, 5.5*vg.Inch, path); err != nil {
-		return fmt.Errorf("draw %s: %w", path, err)
-	}
-	return nil
+	return c
 }
 
-// drawTimeline shows the replicas that serve under some policies, and how many the load needs.
-func drawTimeline(o sim.Outcome, trace, path string) error {
+// timelineChart shows the ready replicas under some policies, and how many the load needs.
+func timelineChart(o sim.Outcome, trace string) chart.Chart {
 	t := 0
 	for o.Traces[t].Name != trace {
 		t++
 	}
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("Replicas that serve: %s (%s)", trace, o.Traces[t].About)
-	p.X.Label.Text, p.Y.Label.Text = "minutes", "replicas"
-	p.Y.Min, p.Y.Max = 0, 1.35*float64(sim.TraceLimits.Max) // room for the legend
-	placeLegend(p)
-	p.Add(plotter.NewGrid())
-	curve := func(name string, c int, value func(sim.Moment) float64, shade color.Color, width vg.Length) error {
-		moments := o.Results[t][c][0].Timeline
-		points := make(plotter.XYs, len(moments))
-		for i, m := range moments {
-			points[i].X, points[i].Y = float64(i)/60, value(m)
-		}
-		line, err := plotter.NewLine(points)
-		if err != nil {
-			return fmt.Errorf("draw %s: %w", path, err)
-		}
-		line.Color, line.Width, line.StepStyle = shade, width, plotter.PostStep
-		p.Add(line)
-		p.Legend.Add(name, line)
-		return nil
+	c := chart.Chart{
+		Title: fmt.Sprintf("Ready replicas: %s (%s)", trace, o.Traces[t].About),
+		X:     chart.Axis{Label: "time, min"}, Y: chart.Axis{Label: "replicas", Include: []float64{0, float64(sim.TraceLimits.Max)}},
 	}
-	needed := func(m sim.Moment) float64 { return math.Max(float64(sim.TraceLimits.Min), m.Rate/20) }
-	if err := curve("needed", 0, needed, color.Gray{190}, vg.Points(3)); err != nil {
-		return err
+	add := func(name string, contestant int, color chart.Color, width float64, value func(sim.Moment) float64) {
+		series := chart.Series{Name: name, Color: color, Style: chart.Steps, Width: width}
+		for i, m := range o.Results[t][contestant][0].Timeline {
+			series.Points = append(series.Points, chart.Point{X: float64(i) / 60, Y: value(m)})
+		}
+		c.Series = append(c.Series, series)
 	}
+	add("needed", 0, chart.Pale, 4, func(m sim.Moment) float64 { return math.Max(float64(sim.TraceLimits.Min), m.Rate/20) })
 	for _, name := range []string{"hpa-cpu", "threshold", "kpa", "deadline"} {
-		if err := curve(name, index(o, name), func(m sim.Moment) float64 { return float64(m.Ready) }, palette[name], vg.Points(1.3)); err != nil {
-			return err
-		}
+		add(name, index(o, name), Palette[name], 0, func(m sim.Moment) float64 { return float64(m.Ready) })
 	}
-	if err := p.Save(9*vg.Inch, 3.8*vg.Inch, path); err != nil {
-		return fmt.Errorf("draw %s: %w", path, err)
-	}
-	return nil
+	return c
 }

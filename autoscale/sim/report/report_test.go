@@ -12,7 +12,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
-	"github.com/resnet18cloud/resnet18cloud/load/schedule"
+	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 func TestReplace(t *testing.T) {
@@ -26,6 +26,18 @@ func TestReplace(t *testing.T) {
 		if _, err := Replace(bad, "simulate", sections); err == nil {
 			t.Errorf("replace(%q): no error", bad)
 		}
+	}
+}
+
+// TestDocumentListsThePolicies holds that docs/autoscaling.md lists the policies that there are.
+func TestDocumentListsThePolicies(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile(filepath.Join(testutil.Root(t), "docs", "autoscaling.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "<!-- simulate:policies -->\n" + policiesTable() + "<!-- end -->"; !strings.Contains(string(document), want) {
+		t.Errorf("docs/autoscaling.md has another list of policies, want\n%s", want)
 	}
 }
 

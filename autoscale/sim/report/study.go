@@ -3,16 +3,20 @@ package report
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 )
 
-// Study is all experiments of docs/autoscaling.md.
+// compared are the policies that the smaller experiments compare.
+var compared = []string{"deadline", "kpa", "threshold", "hpa-cpu"}
+
+// Study has all experiments of docs/autoscaling.md.
 type Study struct {
 	Main, HoldOut sim.Outcome
-	Delays        []Variant // on the twelve traces, replicas that start otherwise
+	Delays        []Variant // on the twelve traces, with other start delays
 	Shed          sim.Outcome
 	Ablation      sim.Outcome
 	Sweeps        []Sweep
@@ -20,7 +24,7 @@ type Study struct {
 	Images        int
 }
 
-// Variant is an outcome under other circumstances.
+// Variant is an outcome with another start delay.
 type Variant struct {
 	Name string
 	sim.Outcome
@@ -33,14 +37,14 @@ type Sweep struct {
 	sim.Outcome
 }
 
-// Run runs the study with so many seeds in the main experiments and fewer in the others. progress is told
-// the share that is done, in thousandths.
+// Run runs the study with seeds in the main experiments and fewer in the others. progress is called with the number of
+// completed runs.
 func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study, error) {
 	began := time.Now()
 	base := sim.Config{Limits: sim.TraceLimits}
 	few := max(2, seeds/2+1)
 	all, traces := sim.Contestants(), sim.Traces()
-	main4 := all[:4] // deadline, kpa, threshold, hpa-cpu
+	main4 := slices.DeleteFunc(slices.Clone(all), func(c sim.Contestant) bool { return !slices.Contains(compared, c.Name) })
 	s := &Study{}
 	type job struct {
 		e    sim.Experiment
@@ -91,13 +95,13 @@ func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study
 
 var stragglers = sim.WithStragglers(sim.Uniform(time.Second, 5*time.Second), 20, 10*time.Second)
 
-// ablations are our policy without one of its parts, or with another setting.
+// ablations are the policy deadline without one of its parts, or with another setting.
 func ablations() []sim.Contestant {
 	type D = autoscale.DeadlineConfig
 	return []sim.Contestant{
-		sim.Deadline("as it is", nil),
-		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MarginMost = 1.1 }),
-		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MarginMost = 0.9, 1.3 }),
+		sim.Deadline("as it is", func(*D) {}),
+		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MaxMargin = 1.1 }),
+		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MaxMargin = 0.9, 1.3 }),
 		sim.Deadline("no hedged start", func(c *D) { c.Hedge = -1 }),
 		sim.Deadline("backlog to be gone in 4 s instead of 0.8", func(c *D) { c.DrainTime = 4 * time.Second }),
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
@@ -114,7 +118,7 @@ type sweep struct {
 	contestants  []sim.Contestant
 }
 
-// sweeps turn each policy's main knob.
+// sweeps vary the main setting of each policy.
 func sweeps() []sweep {
 	var deadline, kpa, cpu, rate, inSystem, threshold sweep
 	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held; from 24 on with a margin of up to 2 and 4 times"
@@ -122,30 +126,25 @@ func sweeps() []sweep {
 		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
 			c.HoldDelays = hold
 			if hold >= 24 { // much insurance: a margin too
-				c.MarginQuantile, c.MarginMost = 0.98, hold/12
+				c.MarginQuantile, c.MaxMargin = 0.98, hold/12
 			}
 		}))
 	}
-	kpa.policy, kpa.knob = "kpa", "target utilisation"
+	kpa.policy, kpa.knob = "kpa", "target utilization"
 	for _, u := range []float64{0.95, 0.85, 0.7, 0.6, 0.5} {
 		add(&kpa, fmt.Sprint(u), sim.KPA("", u))
 	}
-	cpu.policy, cpu.knob = "hpa-cpu", "target utilisation"
+	cpu.policy, cpu.knob = "hpa-cpu", "target utilization"
 	for _, u := range []float64{0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3} {
 		add(&cpu, fmt.Sprint(u), sim.HPACPU("", u))
 	}
-	rate.policy, rate.knob = "hpa-external: rate, tuned", "target as a share of a replica's speed"
+	rate.policy, rate.knob = sim.HPARateTuned, "target as a share of a replica's speed"
 	for _, u := range []float64{0.9, 0.7, 0.5, 0.35, 0.25} {
-		add(&rate, fmt.Sprint(u), sim.HPAExternal("", func(cfg *autoscale.HPAExternalConfig, c sim.Config) {
-			cfg.Metric, cfg.AverageValue, cfg.Window = autoscale.MetricRate, u/c.Service.Mean.Seconds(), 10*time.Second
-			cfg.Down.Stabilisation = time.Minute
-		}))
+		add(&rate, fmt.Sprint(u), sim.HPARate("", "", u, true))
 	}
-	inSystem.policy, inSystem.knob = "hpa-external: in system", "images a replica"
+	inSystem.policy, inSystem.knob = sim.HPAImages, "images a replica"
 	for _, u := range []float64{2, 1.2, 0.8, 0.5} {
-		add(&inSystem, fmt.Sprint(u), sim.HPAExternal("", func(cfg *autoscale.HPAExternalConfig, _ sim.Config) {
-			cfg.Metric, cfg.AverageValue = autoscale.MetricInSystem, u
-		}))
+		add(&inSystem, fmt.Sprint(u), sim.HPAInSystem("", "", u))
 	}
 	threshold.policy, threshold.knob = "threshold", "images that wait before one replica is added; twice as many double"
 	for _, n := range []int{100, 50, 25, 10, 5} {

@@ -6,8 +6,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 )
+
+// policiesTable lists the policies, those that users can choose and those that only the simulator has.
+func policiesTable() string {
+	var b strings.Builder
+	b.WriteString("| `--policy` | what it is | `--target`, for each replica |\n| --- | --- | --- |\n")
+	for _, c := range sim.Contestants() {
+		kind, choosable := autoscale.KindOf(c.Name)
+		target := kind.Target
+		if !choosable {
+			target = "`simulate` only"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Name, c.Help, target)
+	}
+	return b.String()
+}
 
 // Table is the outcome as a Markdown table: a line for each contestant, means over traces and seeds, with
 // 95 % confidence intervals.
@@ -36,7 +52,7 @@ func percent(e sim.Estimate) string {
 	return plain(sim.Estimate{Mean: 100 * e.Mean, Plus: 100 * e.Plus})
 }
 
-// plain writes the mean and, where it is known, what to add and take away for the confidence interval.
+// plain formats the mean and, if it is known, the half-width of its confidence interval.
 func plain(e sim.Estimate) string {
 	if math.IsInf(e.Plus, 0) || math.IsNaN(e.Plus) {
 		return fmt.Sprintf("%.2f", e.Mean)
@@ -81,7 +97,7 @@ func index(o sim.Outcome, name string) int {
 			return i
 		}
 	}
-	panic("no contestant " + name) // a slip in this package
+	panic("no contestant " + name) // a bug in this package
 }
 
 // goal is a claim: against whom, and how much at most of its violations and its cost.
@@ -92,7 +108,7 @@ type goal struct {
 
 var goals = []goal{{"hpa-cpu", 0.25, 0.75}, {"threshold", 0.7, 0.65}, {"kpa", 1, 0.85}}
 
-// goalsTable holds the outcome against the goals.
+// goalsTable compares the outcome with the goals.
 func goalsTable(o sim.Outcome) string {
 	var b strings.Builder
 	b.WriteString("| deadline against | violations, ratio | goal | cost, ratio | replica-seconds, ratio | goal |\n| --- | --- | --- | --- | --- | --- |\n")
@@ -161,7 +177,7 @@ func (s *Study) delaysTable() string {
 	return b.String()
 }
 
-// sweepTable has the points of the picture.
+// sweepTable has the points of the chart.
 func (s *Study) sweepTable() string {
 	var b strings.Builder
 	b.WriteString("| policy | knob | value: late or refused, % / cost |\n| --- | --- | --- |\n")
@@ -178,7 +194,7 @@ func (s *Study) sweepTable() string {
 	return b.String()
 }
 
-// stepTable says how long a jump of the load is felt, and how much is started.
+// stepTable has the recovery time after a jump of the load, and the overshoot.
 func stepTable(o sim.Outcome) string {
 	var b strings.Builder
 	b.WriteString("| policy | last late image after the step, s | most replicas over needed |\n| --- | --- | --- |\n")
@@ -195,6 +211,6 @@ func stepTable(o sim.Outcome) string {
 }
 
 func (s *Study) about() string {
-	return fmt.Sprintf("%d traces, %d seeds; %.0f million images in all experiments, simulated in %s, %.1f million a second.\n",
+	return fmt.Sprintf("%d traces, %d seeds; %.0f million images in all experiments, simulated in %s, %.1f million per second.\n",
 		len(s.Main.Traces)+len(s.HoldOut.Traces), s.Main.Seeds, float64(s.Images)/1e6, s.Took.Round(time.Second), float64(s.Images)/1e6/s.Took.Seconds())
 }

@@ -4,22 +4,24 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // sections are the generated parts by name.
 func (s *Study) sections() map[string]string {
-	compared := []string{"deadline", "kpa", "threshold", "hpa-cpu", "oracle"}
+	names := append(slices.Clone(compared), "oracle")
 	return map[string]string{
+		"policies": policiesTable(),
 		"about":    s.about(),
 		"goals":    goalsTable(s.Main),
 		"main":     Table(s.Main),
-		"traces":   perTrace(s.Main, compared...),
+		"traces":   perTrace(s.Main, names...),
 		"losses":   losses(s.Main),
 		"step":     stepTable(s.Main),
 		"goals-h":  goalsTable(s.HoldOut),
 		"holdout":  Table(s.HoldOut),
-		"traces-h": perTrace(s.HoldOut, compared...),
+		"traces-h": perTrace(s.HoldOut, names...),
 		"losses-h": losses(s.HoldOut),
 		"delays":   s.delaysTable(),
 		"ablation": Table(s.Ablation),
@@ -27,28 +29,28 @@ func (s *Study) sections() map[string]string {
 	}
 }
 
-// WriteInto replaces the generated parts of a Markdown file, and draws its pictures into img beside it.
+// WriteInto replaces the generated parts of a Markdown file, and draws its charts into img beside it.
 func (s *Study) WriteInto(path string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write report: %w", err)
 	}
 	text, err := Replace(string(old), "simulate", s.sections())
 	if err != nil {
-		return fmt.Errorf("write the report into %s: %w", path, err)
+		return fmt.Errorf("write report into %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write report: %w", err)
 	}
 	img := filepath.Join(filepath.Dir(path), "img")
 	if err := os.MkdirAll(img, 0o755); err != nil {
-		return fmt.Errorf("write the report: %w", err)
+		return fmt.Errorf("write report: %w", err)
 	}
-	if err := s.drawPareto(filepath.Join(img, "autoscaling-pareto.png")); err != nil {
+	if err := s.paretoChart().WritePNG(filepath.Join(img, "autoscaling-pareto.png")); err != nil {
 		return err
 	}
 	for _, trace := range []string{"step", "mmpp", "twitter-1"} {
-		if err := drawTimeline(s.Main, trace, filepath.Join(img, "autoscaling-"+trace+".png")); err != nil {
+		if err := timelineChart(s.Main, trace).WritePNG(filepath.Join(img, "autoscaling-"+trace+".png")); err != nil {
 			return err
 		}
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// delivery is one message in this process's hands.
+// delivery is one message that this process has taken.
 type delivery struct {
 	msg   *nats.Msg
 	job   resnet18cloud.Job
-	first bool      // never delivered before, so it was among the waiting
-	taken time.Time // when it came
+	first bool      // never delivered before, so it was counted as waiting
+	taken time.Time // when it was received
 }
 
 func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
@@ -34,7 +34,7 @@ func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
 	return &delivery{msg: msg, job: job, first: meta.NumDelivered == 1, taken: time.Now()}, nil
 }
 
-// readJob makes a job of a message's subject and headers, without the image's bytes.
+// readJob decodes a job from a message's subject and headers, without the image's bytes.
 func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18cloud.Job, error) {
 	job := resnet18cloud.Job{ID: jobID(subject), Priority: p}
 	if err := resnet18cloud.CheckID(job.ID); err != nil {
@@ -46,7 +46,7 @@ func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18c
 	}
 	digest := h.Get(headerDigest)
 	if n, err := hex.Decode(job.Digest[:], []byte(digest[:min(len(digest), 64)])); err != nil || n != len(job.Digest) {
-		return job, fmt.Errorf("read job %s: %s %q is no SHA-256", job.ID, headerDigest, digest)
+		return job, fmt.Errorf("read job %s: %s %q is not a SHA-256", job.ID, headerDigest, digest)
 	}
 	if job.QueuedAt, err = time.Parse(time.RFC3339Nano, h.Get(headerQueued)); err != nil {
 		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerQueued, err)
@@ -67,8 +67,8 @@ func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18c
 // Job implements queue.Delivery.
 func (d *delivery) Job() resnet18cloud.Job { return d.job }
 
-// Ack implements queue.Delivery. It does not wait for the server: should the message be lost, the job is
-// delivered again, found ended, and acknowledged again.
+// Ack implements queue.Delivery. It does not wait for the server: if the acknowledgment is lost, the job is delivered
+// again, found to be final, and acknowledged again.
 func (d *delivery) Ack(context.Context) error { return d.msg.Ack() }
 
 // Nak implements queue.Delivery.

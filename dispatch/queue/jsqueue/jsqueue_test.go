@@ -19,10 +19,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+func TestMain(m *testing.M) {
+	natstest.Parallel()
+	goleak.VerifyTestMain(m, natstest.Clock())
+}
 
 func config(capacity int) jsqueue.Config {
-	return jsqueue.Config{Capacity: capacity, MaxBytes: 1 << 20, AckWait: queuetest.AckWait, MaxAge: time.Hour, Replicas: 1}
+	return jsqueue.Config{Capacity: capacity, MaxBytes: 1 << 20, AckWait: queuetest.AckWait, PullWait: queuetest.PullWait,
+		MaxAge: time.Hour, Replicas: 1}
 }
 
 func TestQueue(t *testing.T) {
@@ -30,7 +34,7 @@ func TestQueue(t *testing.T) {
 	for name, exclusive := range map[string]bool{"shared": false, "exclusive": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			queuetest.Run(t, func(t *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
+			queuetest.Suite{Open: func(t *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
 				conn := natstest.Open(t)
 				open := func() queue.Queue {
 					cfg := config(capacity)
@@ -38,20 +42,20 @@ func TestQueue(t *testing.T) {
 					return jsqueue.New(conn, cfg)
 				}
 				return open(), open
-			})
+			}}.Run(t)
 		})
 	}
 }
 
-// TestShared holds that queues on one NATS are one queue: what one takes in the other delivers, and both
-// see how much waits.
+// TestShared checks that queues on one NATS are one queue: each delivers what the other accepts, and both report the
+// number of waiting jobs.
 func TestShared(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
 	a, b := jsqueue.New(conn, config(20)), jsqueue.New(conn, config(20))
 	queuetest.Start(t, a)
 	queuetest.Start(t, b)
-	// Each queue may hold one job for its own Next: with five, three wait for anybody.
+	// Each queue may hold one job for its own Next: with five, three are available to both.
 	for range 5 {
 		if err := a.Publish(t.Context(), resnet18cloud.Job{ID: uuid.NewString()}); err != nil {
 			t.Fatal(err)
@@ -69,7 +73,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// TestFullInBytes holds that the bound on bytes is the same refusal as the bound on jobs.
+// TestFullInBytes checks that the limit on bytes gives the same error as the limit on jobs.
 func TestFullInBytes(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
@@ -93,8 +97,8 @@ func TestFullInBytes(t *testing.T) {
 	}
 }
 
-// TestRestartedServer holds that a queue delivers after the server in its process was restarted, which forgets its
-// consumers, and that it makes a stream that has gone.
+// TestRestartedServer checks that a queue delivers after a restart of the embedded server, which forgets its consumers,
+// and that it recreates a missing stream.
 func TestRestartedServer(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -108,7 +112,7 @@ func TestRestartedServer(t *testing.T) {
 	q := jsqueue.New(conn, cfg)
 	queuetest.Start(t, q)
 	for name, before := range map[string]func() error{
-		"as it was":  func() error { return nil },
+		"unchanged":  func() error { return nil },
 		"empty":      func() error { return os.RemoveAll(dir) },
 		"once again": func() error { return nil },
 	} {

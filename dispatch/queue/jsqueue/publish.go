@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 // The headers of a job.
@@ -28,19 +29,19 @@ const (
 	headerGeneration = "Resnet18-Generation"
 )
 
-// Publish implements queue.Queue. While the stream has no leader, or the connection is away, it tries again
-// until its time is up. The stream drops what it gets twice.
+// Publish implements queue.Queue. It retries until its deadline while the stream has no leader or the connection is
+// down. The stream drops duplicates.
 func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 	if err := resnet18cloud.CheckID(job.ID); err != nil {
 		return fmt.Errorf("publish job: %w", err)
 	}
 	l := q.lane(job.Priority)
-	// Counted before it is stored: it may be delivered before Publish hears of it.
+	// Count it before it is stored: it may be delivered before Publish returns.
 	if l.add(1); q.Waiting().Total() > q.cfg.Capacity {
 		l.add(-1)
 		return queue.ErrFull
 	}
-	ctx, cancel := natsconn.Bound(ctx, q.cfg.PublishTimeout)
+	ctx, cancel := natsconn.WithDefaultTimeout(ctx, q.cfg.PublishTimeout)
 	defer cancel()
 	ack, err := q.publish(ctx, q.message(l, job), queue.DedupID(job))
 	switch {
@@ -52,7 +53,7 @@ func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 	return err
 }
 
-// message is the job as it travels.
+// message encodes the job.
 func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	msg := &nats.Msg{
 		Subject: q.subject(l.priority, job.ID),
@@ -72,38 +73,38 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	return msg
 }
 
-// publish stores the message once, under an id that the stream knows it by for two minutes.
+// publish stores the message once. The stream recognizes duplicates by the ID for two minutes.
 func (q *Queue) publish(ctx context.Context, msg *nats.Msg, id string) (*jetstream.PubAck, error) {
 	for {
 		ack, err := natsconn.Publish(ctx, q.conn.JetStream(), msg, id)
 		switch {
 		case err == nil:
-			q.proof.Wrote(q.conn.JetStream())
+			q.lastWrite.Record(q.conn.JetStream())
 			return ack, nil
 		case isFull(err):
 			return nil, queue.ErrFull
 		case errors.Is(err, nats.ErrMaxPayload):
 			return nil, queue.ErrTooLarge
 		}
-		if problem := q.cfg.Problem(); problem != nil || !natsconn.Passing(err) || ctx.Err() != nil {
+		if problem := q.cfg.Problem(); problem != nil || !natsconn.IsTemporary(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("publish job: %w", errors.Join(problem, err))
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause.For(ctx, 100*time.Millisecond)
 	}
 }
 
-// isFull reports whether the stream refused a message because it holds as much as it may. The code says
-// only that the message was not stored (nats-server, server/errors.json: JSStreamStoreFailedF); the reason
-// stands in the text, and may also be a disk that is full.
+// isFull reports whether the stream rejected a message because it is full. The error code only says that the message
+// was not stored (nats-server, server/errors.json: JSStreamStoreFailedF); the reason is in the text, and may also be
+// a full disk.
 func isFull(err error) bool {
 	apiErr, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (strings.Contains(apiErr.Description, "maximum messages exceeded") || strings.Contains(apiErr.Description, "maximum bytes exceeded"))
 }
 
-// Probe implements queue.Queue: unless the stream took a message within the last second it publishes one
-// that nobody reads and that takes the place of the one before. A stream that has gone is made again.
+// Probe implements queue.Queue. Unless the stream accepted a message within the last second, it publishes a probe
+// message that no consumer reads and that replaces the previous one. It recreates a missing stream.
 func (q *Queue) Probe(ctx context.Context) error {
-	if q.proof.Holds(q.conn.JetStream()) {
+	if q.lastWrite.Recent(q.conn.JetStream()) {
 		return nil
 	}
 	probe := &nats.Msg{Subject: q.probeSubject()}
@@ -116,6 +117,6 @@ func (q *Queue) Probe(ctx context.Context) error {
 	if err != nil && !isFull(err) {
 		return fmt.Errorf("write to the queue: %w", err)
 	}
-	q.proof.Wrote(q.conn.JetStream())
+	q.lastWrite.Record(q.conn.JetStream())
 	return nil
 }

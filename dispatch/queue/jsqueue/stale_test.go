@@ -12,12 +12,12 @@ func TestStale(t *testing.T) {
 		age, ackWait time.Duration
 		want         bool
 	}{
-		"just taken":            {0, 10 * time.Second, false},
-		"before half":           {5*time.Second - 1, 10 * time.Second, false},
-		"at half":               {5 * time.Second, 10 * time.Second, true},
-		"after all of the time": {11 * time.Second, 10 * time.Second, true},
-		"clock set back":        {-time.Hour, 10 * time.Second, false},
-		"short ackWait":         {300 * time.Millisecond, 500 * time.Millisecond, true},
+		"just taken":               {0, 10 * time.Second, false},
+		"before half":              {5*time.Second - 1, 10 * time.Second, false},
+		"at half":                  {5 * time.Second, 10 * time.Second, true},
+		"after the whole ack wait": {11 * time.Second, 10 * time.Second, true},
+		"clock set back":           {-time.Hour, 10 * time.Second, false},
+		"short ackWait":            {300 * time.Millisecond, 500 * time.Millisecond, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

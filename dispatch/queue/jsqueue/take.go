@@ -8,9 +8,10 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// pull asks for one job at a time and offers it to Next, until ctx ends.
+// pull requests one job at a time and offers it to Next, until ctx ends.
 func (q *Queue) pull(ctx context.Context, l *lane) {
 	var p *puller
 	defer func() {
@@ -18,8 +19,8 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 			p.close()
 		}
 	}()
-	// Requests outlive ctx for up to pullWait: a job that came in answer to a request that nobody waits
-	// for would be lost for AckWait.
+	// Requests outlive ctx by up to PullWait: a job sent in response to an abandoned request would be unavailable for
+	// AckWait.
 	for ctx.Err() == nil {
 		if !q.await(ctx, l) {
 			return
@@ -29,22 +30,22 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 				p.close()
 			}
 			var err error
-			if p, err = newPuller(conn, q.streamName(), string(l.priority)); err != nil {
+			if p, err = newPuller(conn, q.streamName(), string(l.priority), q.cfg.PullWait); err != nil {
 				p = nil
-				pause(ctx, 100*time.Millisecond)
+				pause.For(ctx, 100*time.Millisecond)
 				continue
 			}
 		}
 		msg, err := p.next()
 		if err != nil {
 			if !errors.Is(err, nats.ErrTimeout) {
-				q.mend(ctx, l, err)
+				q.restore(ctx, l, err)
 			}
 			continue
 		}
 		d, err := newDelivery(msg, l.priority)
 		if err != nil {
-			q.cfg.Log.WarnContext(ctx, "message removed from the queue: it is not a job", "error", err)
+			q.cfg.Log.WarnContext(ctx, "removed an invalid message from the queue", "error", err)
 			_ = msg.Term()
 			continue
 		}
@@ -52,8 +53,8 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 	}
 }
 
-// await waits for a Next where others could have the job meanwhile: a job that is held here, or given back, is
-// not among those that wait. It reports false when ctx has ended.
+// await waits for a call of Next if other processes share the queue: a job that is held here is not available to
+// them. It reports false if ctx has ended.
 func (q *Queue) await(ctx context.Context, l *lane) bool {
 	if q.cfg.Policy.Exclusive || q.choosing.Load() {
 		return true
@@ -66,20 +67,19 @@ func (q *Queue) await(ctx context.Context, l *lane) bool {
 	}
 }
 
-// mend waits until another request may succeed, and makes the consumer again where it has gone.
-func (q *Queue) mend(ctx context.Context, l *lane, err error) {
+// restore waits until another request may succeed, and recreates a missing consumer.
+func (q *Queue) restore(ctx context.Context, l *lane, err error) {
 	if errors.Is(err, errNoAnswer) {
 		making, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		err = q.ensureConsumer(making, l)
 	}
 	if err != nil {
-		pause(ctx, 100*time.Millisecond) // the server is away
+		pause.For(ctx, 100*time.Millisecond) // the server is down
 	}
 }
 
-// offer holds a job until Next wants it, but not for long where others could take it: then it gives the
-// job back.
+// offer holds a job until Next takes it. If other processes share the queue, it returns the job after holdLimit.
 func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 	if d.first {
 		l.held.Store(1)
@@ -98,10 +98,19 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
 			return
+		case name := <-l.drop:
+			if name != queue.DedupID(d.job) {
+				continue
+			}
+			_ = d.Ack(ctx) // it is removed from the stream; this ends the delivery
+			if d.first {
+				l.add(-1)
+			}
+			return
 		case <-timer.C:
 		}
 		if q.cfg.Policy.Exclusive {
-			_ = d.InProgress(ctx) // should it be lost, Next sees that the job is stale
+			_ = d.InProgress(ctx) // if it is lost, Next sees that the job is stale
 			d.taken = time.Now()
 			timer.Reset(limit)
 			continue
@@ -111,13 +120,6 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 			l.add(-1)
 		}
 		return
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }
 
@@ -149,13 +151,12 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 			turns.Took(d.job.Priority)
 			return d, nil
 		}
-		// This process was asleep. The server may have given the job to somebody else already; if not, it
-		// will.
+		// This process was suspended. The server may have delivered the job to another process, or will do so.
 		_ = d.Nak(ctx, 0)
 	}
 }
 
-// choose waits for a job, and takes the one whose turn it is when both lanes have one.
+// choose waits for a job. If both lanes have one, it takes the one whose turn it is.
 func (q *Queue) choose(ctx context.Context, turns *queue.Turns) (*delivery, error) {
 	first, second := q.lanes[0].next, q.lanes[1].next
 	if turns.Bulk() {

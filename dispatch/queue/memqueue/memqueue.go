@@ -1,5 +1,4 @@
-// Package memqueue is a queue in this process's memory: for tests and for runs where nothing need survive
-// the process. Jobs go in and come out as package queue describes.
+// Package memqueue implements a queue in memory, for tests and for runs whose jobs need not survive the process.
 package memqueue
 
 import (
@@ -17,26 +16,25 @@ import (
 
 var _ queue.Queue = (*Queue)(nil)
 
-// dedupWindow is how long an ID is remembered, as JetStream does by default.
+// dedupWindow is how long an ID is remembered, as in JetStream by default.
 const dedupWindow = 2 * time.Minute
 
-// Queue is a queue.Queue in memory. Make it with [New].
+// Queue implements queue.Queue in memory. Create it with [New].
 type Queue struct {
 	capacity int
 	ackWait  time.Duration
 	ready    chan struct{}
 
 	mu      sync.Mutex
-	changed chan struct{} // guarded by mu: closed and replaced when a job comes or is given back
+	changed chan struct{} // guarded by mu: closed and replaced when a job is added or returned
 	waiting map[resnet18cloud.Priority][]resnet18cloud.Job
 	turns   queue.Turns
 	held    map[string][]resnet18cloud.Job // by ID: published and not acknowledged, one per generation or repetition
 	seen    map[string]time.Time           // when each job was published, by queue.DedupID
-	pruned  time.Time                      // when seen was last cleared of old jobs
+	pruned  time.Time                      // when old entries of seen were last removed
 }
 
-// New makes a queue in which at most capacity jobs wait. A job taken is delivered again when its taker is
-// silent for ackWait.
+// New creates a queue for at most capacity waiting jobs. A job is delivered again after ackWait without a heartbeat.
 func New(capacity int, ackWait time.Duration) *Queue {
 	return &Queue{
 		capacity: capacity, ackWait: ackWait, ready: make(chan struct{}),
@@ -47,7 +45,7 @@ func New(capacity int, ackWait time.Duration) *Queue {
 	}
 }
 
-// Run has nothing to do but wait for the end.
+// Run waits until ctx ends.
 func (q *Queue) Run(ctx context.Context) error {
 	close(q.ready)
 	<-ctx.Done()
@@ -57,10 +55,10 @@ func (q *Queue) Run(ctx context.Context) error {
 // Ready implements queue.Queue.
 func (q *Queue) Ready() <-chan struct{} { return q.ready }
 
-// Probe implements queue.Queue: memory always takes a write.
+// Probe implements queue.Queue. Memory always accepts writes.
 func (q *Queue) Probe(context.Context) error { return nil }
 
-// Publish implements queue.Queue. It keeps a copy of the image.
+// Publish implements queue.Queue. It stores a copy of the image.
 func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
 	if err := resnet18cloud.CheckID(job.ID); err != nil {
 		return fmt.Errorf("publish job: %w", err)
@@ -83,7 +81,7 @@ func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
 	return nil
 }
 
-// forget drops names that are too old to matter, once per window. The caller holds mu.
+// forget removes expired names, once per window. The caller holds mu.
 func (q *Queue) forget(now time.Time) {
 	if now.Sub(q.pruned) < dedupWindow {
 		return
@@ -96,7 +94,7 @@ func (q *Queue) forget(now time.Time) {
 	}
 }
 
-// put makes the job wait, before the others when it was given back. The caller holds mu.
+// put adds a waiting job, at the front if it was returned. The caller holds mu.
 func (q *Queue) put(job resnet18cloud.Job, first bool) {
 	p := resnet18cloud.PriorityInteractive
 	if job.Priority == resnet18cloud.PriorityBulk {
@@ -129,7 +127,7 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 	}
 }
 
-// take removes the job whose turn it is, or returns what to wait for.
+// take removes and returns the next job, or a channel to wait on.
 func (q *Queue) take() (queue.Delivery, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -189,7 +187,23 @@ func (q *Queue) Find(_ context.Context, id string) (resnet18cloud.Job, error) {
 	return job, nil
 }
 
-// remove forgets one of the jobs with the job's id and generation. The caller holds mu.
+// Remove implements queue.Queue.
+func (q *Queue) Remove(_ context.Context, id string, generation int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for p, jobs := range q.waiting {
+		for i, job := range jobs {
+			if job.ID == id && job.Generation == generation {
+				q.waiting[p] = slices.Delete(slices.Clone(jobs), i, i+1)
+				q.remove(job)
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// remove removes one of the jobs with the job's ID and generation. The caller holds mu.
 func (q *Queue) remove(job resnet18cloud.Job) {
 	jobs := q.held[job.ID]
 	i := slices.IndexFunc(jobs, func(j resnet18cloud.Job) bool { return j.Generation == job.Generation })
@@ -205,11 +219,11 @@ type delivery struct {
 	job   resnet18cloud.Job
 
 	mu    sync.Mutex
-	timer *time.Timer // guarded by mu: gives the job back
-	done  bool        // guarded by mu: acknowledged or given back
+	timer *time.Timer // guarded by mu: returns the job
+	done  bool        // guarded by mu: acknowledged or returned
 }
 
-var errDone = errors.New("delivery was acknowledged or given back before")
+var errDone = errors.New("delivery was already acknowledged or returned")
 
 func (d *delivery) Job() resnet18cloud.Job { return d.job }
 

@@ -14,15 +14,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	queuetest.Run(t, func(_ *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
+	queuetest.Suite{Virtual: true, Open: func(_ *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
 		return memqueue.New(capacity, queuetest.AckWait), nil
-	})
+	}}.Run(t)
 }
 
-// TestFaulty: without faults a faulty queue keeps the contract.
+// TestFaulty checks that a faulty queue without faults fulfills the contract.
 func TestFaulty(t *testing.T) {
 	t.Parallel()
-	queuetest.Run(t, func(_ *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
+	queuetest.Suite{Virtual: true, Open: func(_ *testing.T, capacity int) (queue.Queue, func() queue.Queue) {
 		return &queuetest.Faulty{Queue: memqueue.New(capacity, queuetest.AckWait)}, nil
-	})
+	}}.Run(t)
 }

@@ -11,33 +11,33 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 )
 
-// Fault is what happens to a call of a faulty queue.
+// Fault is the fault of a call to a faulty queue.
 type Fault int
 
 // The faults.
 const (
-	None    Fault = iota
-	Refused       // the call does nothing and returns ErrInjected
-	Unheard       // the call does its work and returns ErrInjected
+	None           Fault = iota
+	Refused              // the call does nothing and returns ErrInjected
+	Unacknowledged       // the call does its work and returns ErrInjected
 )
 
 // ErrInjected is the error of a fault.
 var ErrInjected = errors.New("injected fault")
 
-// Faulty is a queue with faults, for tests of those who use queues. The embedded queue does the work.
+// Faulty is a queue with injected faults. The embedded queue does the work.
 type Faulty struct {
 	queue.Queue
-	// Decide says what happens to a call of Publish, Next, Jobs, Find, Probe, Ack, Nak or
-	// InProgress. Nil means None.
+	// Decide returns the fault for a call of Publish, Next, Jobs, Find, Probe, Ack, Nak or InProgress. Nil means
+	// None.
 	Decide func(method string) Fault
 
 	mu   sync.Mutex
-	lost map[string]struct{} // guarded by mu: ids of jobs that the storage has lost
+	lost map[string]struct{} // guarded by mu: IDs of jobs that the storage has lost
 }
 
 var _ queue.Queue = (*Faulty)(nil)
 
-// Lose has the queue lose a job as if its storage were damaged: it is neither delivered nor listed any more.
+// Lose makes the queue lose a job, as if its storage were damaged: it is neither delivered nor listed any more.
 func (q *Faulty) Lose(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -47,7 +47,7 @@ func (q *Faulty) Lose(id string) {
 	q.lost[id] = struct{}{}
 }
 
-// take reports whether a job that comes out of the queue is lost. It is lost once.
+// take reports whether a delivered job is lost. It is lost once.
 func (q *Faulty) take(id string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -56,7 +56,7 @@ func (q *Faulty) take(id string) bool {
 	return lost
 }
 
-// fault applies the fault to a call that does its work by do.
+// fault applies the fault to the call do.
 func (q *Faulty) fault(method string, do func() error) error {
 	fault := None
 	if q.Decide != nil {
@@ -68,7 +68,7 @@ func (q *Faulty) fault(method string, do func() error) error {
 	if err := do(); err != nil {
 		return err
 	}
-	if fault == Unheard {
+	if fault == Unacknowledged {
 		return ErrInjected
 	}
 	return nil

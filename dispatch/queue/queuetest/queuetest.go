@@ -1,5 +1,4 @@
-// Package queuetest holds implementations of queue.Queue to the contract. A test of an implementation calls
-// [Run] with a way to make one.
+// Package queuetest tests implementations of queue.Queue. A test of an implementation runs a [Suite].
 package queuetest
 
 import (
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,48 +21,72 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// AckWait is what the queues under test are made with.
+// AckWait is the ack wait of the queues under test.
 const AckWait = 500 * time.Millisecond
 
-// Run runs the suite. open returns a new, empty queue of the capacity that is not running yet, and a way to
-// make another on the same storage, or nil where there is none.
-func Run(t *testing.T, open func(t *testing.T, capacity int) (q queue.Queue, again func() queue.Queue)) {
+// PullWait is the maximum time for which queues under test may leave a request for a job at their storage.
+const PullWait = 250 * time.Millisecond
+
+// pendingRequests is how long requests may stay at the storage after a call of Next: two may follow it.
+const pendingRequests = 4 * PullWait
+
+// Suite is a test of an implementation.
+type Suite struct {
+	// Open returns a new, empty queue of the given capacity that is not running yet, and a function that creates
+	// another one on the same storage, or nil if that is not possible.
+	Open func(t *testing.T, capacity int) (q queue.Queue, reopen func() queue.Queue)
+	// Virtual runs each test in virtual time (testing/synctest). The queue must not use I/O.
+	Virtual bool
+}
+
+// Run runs the tests of the suite in parallel.
+func (s Suite) Run(t *testing.T) {
 	tests := map[string]func(*testing.T, queue.Queue){
-		"carries everything":        carries,
-		"is first in, first out":    fifo,
-		"refuses what is too much":  full,
-		"stores an ID once":         dedup,
-		"gives back what is nakked": nak,
-		"gives back what is lost":   lost,
-		"keeps what is in progress": inProgress,
-		"prefers interactive":       priorities,
-		"keeps generations apart":   generations,
-		"lists its jobs":            lists,
-		"counts after faults":       counts,
-		"finds a job":               finds,
-		"refuses foreign ids":       foreignIDs,
-		"ends waiting":              ends,
-		"delivers to one":           once,
+		"delivers jobs unchanged":         carries,
+		"is first in, first out":          fifo,
+		"rejects jobs above the capacity": full,
+		"stores an ID once":               dedup,
+		"redelivers after Nak":            nak,
+		"redelivers after a death":        lost,
+		"keeps jobs in progress":          inProgress,
+		"prefers interactive jobs":        priorities,
+		"distinguishes generations":       generations,
+		"lists its jobs":                  lists,
+		"counts correctly after faults":   counts,
+		"finds a job":                     finds,
+		"removes a job":                   removes,
+		"rejects invalid IDs":             foreignIDs,
+		"stops waiting with the context":  ends,
+		"delivers each job to one worker": once,
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			q, _ := open(t, 20)
+		s.run(t, name, func(t *testing.T) {
+			q, _ := s.Open(t, 20)
 			Start(t, q)
 			test(t, q)
 		})
 	}
-	t.Run("survives", func(t *testing.T) {
-		t.Parallel()
-		q, again := open(t, 20)
-		if again == nil {
-			t.Skip("this queue does not outlive its process")
+	s.run(t, "survives a restart", func(t *testing.T) {
+		q, reopen := s.Open(t, 20)
+		if reopen == nil {
+			t.Skip("this queue does not survive its process")
 		}
-		survives(t, q, again)
+		survives(t, q, reopen)
 	})
 }
 
-// Start runs the queue until the test's end, or until stop is called.
+func (s Suite) run(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		if s.Virtual {
+			synctest.Test(t, test)
+		} else {
+			test(t)
+		}
+	})
+}
+
+// Start runs the queue until the end of the test, or until stop is called.
 func Start(t *testing.T, q queue.Queue) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -79,7 +103,7 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 	return stop
 }
 
-// job makes a job whose image has the name. Its id is testutil.ID(name).
+// job returns a job whose image has the name. Its ID is testutil.ID(name).
 func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
 	content := []byte("content of " + name)
 	return resnet18cloud.Job{ID: testutil.ID(name), Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
@@ -113,7 +137,7 @@ func ack(t *testing.T, d queue.Delivery) {
 	}
 }
 
-// wantNext takes the next job, which must have the name, and acknowledges it.
+// wantNext takes the next job, checks its name, and acknowledges it.
 func wantNext(t *testing.T, q queue.Queue, name string) {
 	t.Helper()
 	d := next(t, q)
@@ -123,7 +147,7 @@ func wantNext(t *testing.T, q queue.Queue, name string) {
 	ack(t, d)
 }
 
-// wantNothing holds that no job comes for a while longer than AckWait.
+// wantNothing checks that no job is delivered for longer than AckWait.
 func wantNothing(t *testing.T, q queue.Queue) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
@@ -177,7 +201,7 @@ func full(t *testing.T, q queue.Queue) {
 	if got, want := q.Waiting(), (queue.Depth{Interactive: 15, Bulk: 5}); got != want {
 		t.Errorf("Waiting = %+v, want %+v", got, want)
 	}
-	d := next(t, q) // what is taken does not wait
+	d := next(t, q) // a job that was taken does not count as waiting
 	publish(t, q, resnet18cloud.PriorityInteractive, "fits")
 	ack(t, d)
 }
@@ -213,8 +237,7 @@ func generations(t *testing.T, q queue.Queue) {
 	wantJobs(t, q)
 }
 
-// wantJobs waits until Jobs lists the jobs with the names and no others. An acknowledgement need not have arrived when
-// Ack returns.
+// wantJobs waits until Jobs returns exactly the jobs with the names. An acknowledgment may arrive after Ack returns.
 func wantJobs(t *testing.T, q queue.Queue, names ...string) {
 	t.Helper()
 	want := map[string]struct{}{}
@@ -233,10 +256,10 @@ func wantJobs(t *testing.T, q queue.Queue, names ...string) {
 	})
 }
 
-// eventually waits until so reports true, and fails with what problem says otherwise.
-func eventually(t *testing.T, so func() bool, problem func() string) {
+// eventually waits until done reports true, and fails with the text of problem otherwise.
+func eventually(t *testing.T, done func() bool, problem func() string) {
 	t.Helper()
-	for deadline := time.After(10 * time.Second); !so(); {
+	for deadline := time.After(10 * time.Second); !done(); {
 		select {
 		case <-deadline:
 			t.Fatal(problem())
@@ -260,13 +283,13 @@ func lists(t *testing.T, q queue.Queue) {
 	wantJobs(t, q, slices.DeleteFunc(all, func(name string) bool { return name == taken.Job().Image.Name })...)
 }
 
-// counts holds that Waiting is exact again, by itself and within two seconds, after publications whose outcome is unknown,
-// takers that died, acknowledgements that came late or not at all, and jobs given back.
+// counts checks that Waiting becomes exact again within two seconds, after publications with unknown outcome, workers
+// that died, late or missing acknowledgments, and returned jobs.
 func counts(t *testing.T, q queue.Queue) {
 	for round := range 2 {
 		unknown := 0
 		for i := range 10 {
-			// The time runs out before, while or after the job is stored.
+			// The deadline passes before, while or after the job is stored.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*150*time.Microsecond)
 			if err := q.Publish(ctx, job(fmt.Sprint("round ", round, " job ", i), resnet18cloud.PriorityInteractive)); err != nil {
 				unknown++
@@ -278,24 +301,24 @@ func counts(t *testing.T, q queue.Queue) {
 		publish(t, q, resnet18cloud.PriorityBulk, fmt.Sprint("round ", round, " c"))
 		wantExact(t, q)
 
-		next(t, q) // and the taker dies
+		next(t, q) // the worker dies
 		late, givenBack := next(t, q), next(t, q)
 		if err := givenBack.Nak(t.Context(), AckWait/2); err != nil {
 			t.Fatal(err)
 		}
 		drain(t, q)
-		_ = late.Ack(t.Context()) // another taker was faster
+		_ = late.Ack(t.Context()) // another worker was faster
 		wantExact(t, q)
-		// A queue may still have requests for jobs at its storage, and would take the next jobs out of those that
-		// wait. Two requests of a second each may follow a Next.
-		time.Sleep(6 * AckWait)
+		// A queue may still have requests pending at its storage, and would take the next jobs out of the waiting
+		// ones.
+		time.Sleep(pendingRequests)
 	}
 	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c", "d")
 	publish(t, q, resnet18cloud.PriorityBulk, "e")
 	wantExact(t, q)
 }
 
-// drain takes and acknowledges jobs until the queue has none.
+// drain takes and acknowledges jobs until the queue is empty.
 func drain(t *testing.T, q queue.Queue) {
 	t.Helper()
 	for {
@@ -314,7 +337,7 @@ func drain(t *testing.T, q queue.Queue) {
 	}
 }
 
-// wantExact waits until Waiting is the number of jobs that the queue holds. None is taken.
+// wantExact waits until Waiting equals the number of jobs in the queue. None of them is taken.
 func wantExact(t *testing.T, q queue.Queue) {
 	t.Helper()
 	var got, want int
@@ -365,6 +388,42 @@ func finds(t *testing.T, q queue.Queue) {
 	}
 }
 
+func removes(t *testing.T, q queue.Queue) {
+	publish(t, q, resnet18cloud.PriorityInteractive, "a", "b", "c")
+	publish(t, q, resnet18cloud.PriorityBulk, "bulk")
+	remove := func(name string, generation int) {
+		t.Helper()
+		if err := q.Remove(t.Context(), testutil.ID(name), generation); err != nil {
+			t.Fatalf("Remove(%s, %d): %v", name, generation, err)
+		}
+	}
+	remove("never published", 0)
+	remove("b", 1)
+	wantJobs(t, q, "a", "b", "c", "bulk")
+	for _, name := range []string{"b", "b", "a", "bulk"} {
+		remove(name, 0)
+	}
+	wantJobs(t, q, "c")
+	wantExact(t, q)
+	for _, id := range foreign {
+		if err := q.Remove(t.Context(), id, 0); err != nil {
+			t.Errorf("Remove(%.50q): %v", id, err)
+		}
+	}
+	wantNext(t, q, "c")
+	wantNothing(t, q)
+
+	// A later generation is another job.
+	later := job("b", resnet18cloud.PriorityInteractive)
+	later.Generation = 1
+	if err := q.Publish(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	remove("b", 0)
+	wantNext(t, q, "b")
+	wantJobs(t, q)
+}
+
 func nak(t *testing.T, q queue.Queue) {
 	publish(t, q, resnet18cloud.PriorityInteractive, "a")
 	d := next(t, q)
@@ -385,7 +444,7 @@ func nak(t *testing.T, q queue.Queue) {
 
 func lost(t *testing.T, q queue.Queue) {
 	publish(t, q, resnet18cloud.PriorityInteractive, "a")
-	next(t, q) // and the taker dies
+	next(t, q) // the worker dies
 	wantNext(t, q, "a")
 }
 
@@ -413,8 +472,8 @@ func priorities(t *testing.T, q queue.Queue) {
 	for i := range 2*queue.BulkShare + 1 {
 		publish(t, q, resnet18cloud.PriorityInteractive, fmt.Sprint("i", i))
 	}
-	// A queue that asks its storage one job ahead may start with whichever came first, and may need a few
-	// deliveries to have a bulk job at hand; so interactive jobs keep coming until one was let through.
+	// A queue that fetches one job ahead may start with whichever arrived first, and may need a few deliveries to
+	// have a bulk job available; so interactive jobs keep coming until a bulk job is delivered.
 	bulk, taken := 0, 0
 	for ; taken < 2*queue.BulkShare || bulk == 0 && taken < 20*queue.BulkShare; taken++ {
 		d := next(t, q)
@@ -429,7 +488,7 @@ func priorities(t *testing.T, q queue.Queue) {
 	}
 }
 
-// foreign are ids that a queue refuses: texts that are not UUIDs in canonical form.
+// foreign are invalid IDs: not UUIDs in canonical form.
 var foreign = []string{"", "never", "a b", "a.*", ">", "../x", strings.Repeat("a", 4200),
 	strings.ToUpper(testutil.ID("a")), testutil.ID("a") + ".x", testutil.ID("a")[:35] + "*"}
 
@@ -490,15 +549,15 @@ func once(t *testing.T, q queue.Queue) {
 	}
 }
 
-// survives holds that jobs, waiting and taken, outlive the queue that took them in.
-func survives(t *testing.T, q queue.Queue, again func() queue.Queue) {
+// survives checks that jobs, waiting and taken, survive the queue that stored them.
+func survives(t *testing.T, q queue.Queue, reopen func() queue.Queue) {
 	stop := Start(t, q)
 	publish(t, q, resnet18cloud.PriorityInteractive, "taken", "waits")
 	if got := next(t, q).Job().Image.Name; got != "taken" {
 		t.Fatalf("Next = %s", got)
 	}
 	stop()
-	q = again()
+	q = reopen()
 	Start(t, q)
 	seen := map[string]bool{}
 	for range 2 {

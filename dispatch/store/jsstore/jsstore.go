@@ -1,10 +1,10 @@
-// Package jsstore keeps records in a NATS key-value bucket, one JSON value per request, so that every
-// dispatcher on the same NATS answers for every id. The one thing to know: the bucket drops its oldest
-// values when its bytes are used up, where an ordinary one would refuse new ones, because a result that
-// cannot be stored is a request that cannot end.
+// Package jsstore implements a store on a NATS key-value bucket, one JSON value per request, so that every dispatcher
+// on the same NATS can return every result. Unlike an ordinary bucket, which rejects new values when it is full, this
+// one drops its oldest values, because a request whose result cannot be stored cannot end.
 package jsstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,83 +20,78 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 var _ store.Store = (*Store)(nil)
 
-// Connection is the way to JetStream of now. See natsconn.Conn.
+// Connection provides the current JetStream context. See natsconn.Conn.
 type Connection interface{ JetStream() jetstream.JetStream }
 
-// Config says how much a store keeps, and for how long.
+// Config configures a [Store].
 type Config struct {
-	Prefix   string        // what the bucket is named after; empty means natsconn.DefaultPrefix
+	Prefix   string        // prefix of the bucket's name; empty means natsconn.DefaultPrefix
 	TTL      time.Duration // after a record's last change
-	MaxBytes int64         // of all records; the oldest go first
-	Replicas int           // NATS servers that keep each record: 1, 3 or 5
-	// Policy says what may be done to a bucket that exists. With Policy.Exclusive, records of requests that have not
-	// ended are read from this process's memory, and those who wait for one are told by whoever ends it: half of the
-	// trips to the server are saved.
+	MaxBytes int64         // of all records; the oldest are dropped first
+	Replicas int           // NATS servers that store each record: 1, 3 or 5
+	// Policy controls changes to an existing bucket. With Policy.Exclusive, records of requests that have not ended
+	// are read from memory, and waiters are notified directly when a request ends. This saves half of the round trips
+	// to the server.
 	Policy natsconn.StreamPolicy
-	// WriteTimeout bounds Create where its context does not: it tries again while the bucket has no leader or the
-	// connection is away. Zero means 20 s.
+	// WriteTimeout limits Create if its context has no deadline: Create retries while the bucket has no leader or the
+	// connection is down. Zero means 20 s.
 	WriteTimeout time.Duration
-	// Problem, when not nil, says why the storage is known to be out of order, nil while it is not: Create then fails at
-	// once instead of trying again.
+	// Problem, if not nil, returns why the storage is known to be broken, or nil. If it is broken, Create fails
+	// immediately instead of retrying.
 	Problem func() error
-	// Opening, when not nil, is told why the results cannot be opened yet, at each try.
-	Opening func(error)
-	// Log receives what is wrong. Nil discards it.
+	// OnOpenError, if not nil, is called after each failed attempt to open the results.
+	OnOpenError func(error)
+	// Log receives warnings. Nil discards them.
 	Log *slog.Logger
 }
 
-// pollInterval is how often Wait looks for itself, in case the watcher has missed something while the connection was
-// away; waitersPerSecond makes it longer where many wait.
+// pollInterval is how often Wait reads the record, in case the watcher has missed a change while the connection was
+// down. waitersPerSecond makes the interval longer if there are many waiters.
 const (
 	pollInterval     = time.Second
 	waitersPerSecond = 200
 )
 
-// Store is a store.Store on JetStream. Make it with [New].
+// Store implements store.Store on JetStream. Create it with [New].
 type Store struct {
-	conn  Connection
-	cfg   Config
-	ready chan struct{}
-	known *known
-	proof natsconn.Proof
+	conn      Connection
+	cfg       Config
+	ready     chan struct{}
+	known     *known
+	lastWrite natsconn.LastWrite
 
 	mu      sync.Mutex
 	handles handles                                   // guarded by mu
-	waiters map[string]map[chan store.Record]struct{} // guarded by mu: by id
+	waiters map[string]map[chan store.Record]struct{} // guarded by mu: by ID
 }
 
-// handles are what nats.go needs to talk to the bucket over one connection.
+// handles are the nats.go objects of the bucket for one connection.
 type handles struct {
 	js     jetstream.JetStream
 	bucket jetstream.KeyValue
 	stream jetstream.Stream
 }
 
-// New makes a store on the connection. It does nothing until Run.
+// New creates a store on the connection. It does nothing until Run.
 func New(conn Connection, cfg Config) *Store {
-	if cfg.Prefix == "" {
-		cfg.Prefix = natsconn.DefaultPrefix
-	}
-	if cfg.WriteTimeout == 0 {
-		cfg.WriteTimeout = 20 * time.Second
-	}
+	cfg.Prefix = cmp.Or(cfg.Prefix, natsconn.DefaultPrefix)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 20*time.Second)
 	if cfg.Problem == nil {
 		cfg.Problem = func() error { return nil }
 	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	return &Store{conn: conn, cfg: cfg, ready: make(chan struct{}), known: newKnown(cfg.TTL),
 		waiters: map[string]map[chan store.Record]struct{}{}}
 }
 
-// Run implements store.Store. While the bucket cannot be opened it tries again, unless time does not mend the cause.
+// Run implements store.Store. If the bucket cannot be opened it retries, unless the error is permanent.
 func (s *Store) Run(ctx context.Context) error {
-	if err := natsconn.Retry(ctx, s.cfg.Opening, s.open); err != nil {
+	if err := natsconn.Retry(ctx, s.cfg.OnOpenError, s.open); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -115,14 +110,14 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		if err := s.watch(ctx); err != nil && ctx.Err() == nil {
-			s.cfg.Log.WarnContext(ctx, "results are not watched; trying again", "error", err)
-			pause(ctx, time.Second)
+			s.cfg.Log.WarnContext(ctx, "watching results failed; retrying", "error", err)
+			pause.For(ctx, time.Second)
 		}
 	}
 	return nil
 }
 
-// watch follows all changes, and tells waiters of records that end, until ctx ends or the watcher does.
+// watch follows all changes, and notifies waiters of records that end, until ctx ends or the watcher does.
 func (s *Store) watch(ctx context.Context) error {
 	h, err := s.use(ctx)
 	if err != nil {
@@ -137,7 +132,7 @@ func (s *Store) watch(ctx context.Context) error {
 	defer scanning.Wait()
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	scanning.Go(func() { s.scan(ctx) }) // the watcher sees what changes from now on
+	scanning.Go(func() { s.scan(ctx) }) // the watcher reports later changes
 	check := time.NewTicker(time.Second)
 	defer check.Stop()
 	for {
@@ -159,7 +154,7 @@ func (s *Store) watch(ctx context.Context) error {
 	}
 }
 
-// changed notes what the watcher reports.
+// changed applies a change reported by the watcher.
 func (s *Store) changed(entry jetstream.KeyValueEntry) {
 	if final(entry) && !s.awaited(entry.Key()) {
 		s.known.forget(entry.Key())
@@ -167,35 +162,29 @@ func (s *Store) changed(entry jetstream.KeyValueEntry) {
 	}
 	if r, err := decode(entry); err == nil {
 		s.known.wrote(r)
-		s.tell(r)
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
+		s.notify(r)
 	}
 }
 
 // Ready implements store.Store.
 func (s *Store) Ready() <-chan struct{} { return s.ready }
 
-// The names of what the store has in JetStream.
+// The names in JetStream.
 func (s *Store) bucketName() string   { return strings.ToUpper(s.cfg.Prefix) + "_RESULTS" }
 func (s *Store) streamName() string   { return "KV_" + s.bucketName() } // as nats.go names a bucket's stream
 func (s *Store) subjects() string     { return "$KV." + s.bucketName() + ".>" }
 func (s *Store) probeSubject() string { return s.cfg.Prefix + ".results.probe" }
 
-// open makes the bucket unless it is there.
+// open opens the bucket, and creates it if necessary.
 func (s *Store) open(ctx context.Context) error {
 	h := handles{js: s.conn.JetStream()}
 	var err error
-	// The bucket's stream as nats.go would make it, but for what it discards, and for direct reads, which are cheap: in a
-	// cluster a follower that answers these may not yet have what another dispatcher was told is stored.
+	// This is the stream that nats.go would create for a bucket, except for the discard policy and for direct reads.
+	// Direct reads are cheap, but in a cluster the follower that serves them may lag behind what another dispatcher
+	// was told is stored.
 	h.stream, err = natsconn.EnsureStream(ctx, h.js, jetstream.StreamConfig{
 		Name:              s.streamName(),
-		Description:       "what became of the images that resnet18cloud accepted",
+		Description:       "results of the images accepted by resnet18cloud",
 		Subjects:          []string{s.subjects(), s.probeSubject()},
 		MaxMsgsPerSubject: 1,
 		Discard:           jetstream.DiscardOld,
@@ -220,7 +209,7 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
-// use returns the handles for the connection of now. Only after the connection was replaced it asks the server.
+// use returns the handles for the current connection. It asks the server only after the connection was replaced.
 func (s *Store) use(ctx context.Context) (handles, error) {
 	s.mu.Lock()
 	h := s.handles
@@ -236,15 +225,15 @@ func (s *Store) use(ctx context.Context) (handles, error) {
 	return s.handles, nil
 }
 
-// awaited reports whether anybody waits for the record.
+// awaited reports whether anyone waits for the record.
 func (s *Store) awaited(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.waiters[id]) > 0
 }
 
-// tell hands a record that is final to who waits for it.
-func (s *Store) tell(r store.Record) {
+// notify sends a final record to its waiters.
+func (s *Store) notify(r store.Record) {
 	if !r.Status.Final() {
 		return
 	}
@@ -253,7 +242,7 @@ func (s *Store) tell(r store.Record) {
 	for ch := range s.waiters[r.ID] {
 		select {
 		case ch <- r:
-		default: // was told before
+		default: // already notified
 		}
 	}
 }
@@ -275,20 +264,20 @@ func encode(r store.Record) ([]byte, error) {
 	return data, nil
 }
 
-// Create implements store.Store. While the bucket has no leader, or the connection is away, it tries again until its
-// time is up.
+// Create implements store.Store. It retries until its deadline while the bucket has no leader or the connection is
+// down.
 func (s *Store) Create(ctx context.Context, r store.Record) (uint64, error) {
-	ctx, cancel := natsconn.Bound(ctx, s.cfg.WriteTimeout)
+	ctx, cancel := natsconn.WithDefaultTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
 	for {
 		revision, err := s.put(ctx, r, 0)
 		if err == nil || errors.Is(err, store.ErrExists) {
 			return revision, err
 		}
-		if problem := s.cfg.Problem(); problem != nil || !natsconn.Passing(err) || ctx.Err() != nil {
+		if problem := s.cfg.Problem(); problem != nil || !natsconn.IsTemporary(err) || ctx.Err() != nil {
 			return 0, errors.Join(problem, err)
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause.For(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -301,7 +290,7 @@ func (s *Store) Update(ctx context.Context, r store.Record) (uint64, error) {
 	return revision, err
 }
 
-// put writes the record if its last revision is the given one, 0 for none.
+// put writes the record if its current revision is last, or if it does not exist and last is 0.
 func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, error) {
 	if err := resnet18cloud.CheckID(r.ID); err != nil {
 		return 0, fmt.Errorf("store record: %w", err)
@@ -317,12 +306,12 @@ func (s *Store) put(ctx context.Context, r store.Record, last uint64) (uint64, e
 	}
 	r.Revision = revision
 	s.known.wrote(r)
-	s.tell(r)
+	s.notify(r)
 	return revision, nil
 }
 
-// write is put at the server. The bucket's own Create does a second round trip to look for delete markers, of which
-// there are none here.
+// write writes to the server. The bucket's own Create needs a second round trip to look for delete markers, which are
+// not used here.
 func (s *Store) write(ctx context.Context, r store.Record, last uint64) (uint64, error) {
 	data, err := encode(r)
 	if err != nil {
@@ -336,12 +325,13 @@ func (s *Store) write(ctx context.Context, r store.Record, last uint64) (uint64,
 	case err != nil:
 		return 0, fmt.Errorf("store record %s: %w", r.ID, err)
 	}
-	s.proof.Wrote(s.conn.JetStream())
+	s.lastWrite.Record(s.conn.JetStream())
 	return ack.Sequence, nil
 }
 
-// isConflict reports whether a record has another revision than expected. A single server and a cluster say so by
-// different codes (nats-server, server/errors.json: JSStreamWrongLastSequenceErrF, JSStreamWrongLastSequenceConstantErr).
+// isConflict reports whether a record has another revision than expected. A single server and a cluster return
+// different codes (nats-server, server/errors.json: JSStreamWrongLastSequenceErrF,
+// JSStreamWrongLastSequenceConstantErr).
 func isConflict(err error) bool {
 	apiErr, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && (apiErr.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || apiErr.ErrorCode == errWrongLastSequenceConstant)
@@ -362,14 +352,14 @@ func (s *Store) Get(ctx context.Context, id string) (store.Record, error) {
 	return s.fetch(ctx, id)
 }
 
-// readPatience is how long a read is tried again while the bucket has no leader or the connection is away, unless its
-// context says.
-const readPatience = 5 * time.Second
+// readTimeout is how long a read is retried while the bucket has no leader or the connection is down, unless the
+// context has a deadline.
+const readTimeout = 5 * time.Second
 
-// fetch asks the server for a record. In a cluster, a leader that was cut off goes on answering reads for some seconds,
-// and does not have what its successor has stored. So that a record is missing is believed only where a write succeeds.
+// fetch reads a record from the server. In a cluster, a leader that was cut off keeps serving reads for some seconds
+// without the writes of its successor. So a missing record is reported only after a write has succeeded.
 func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
-	ctx, cancel := natsconn.Bound(ctx, readPatience)
+	ctx, cancel := natsconn.WithDefaultTimeout(ctx, readTimeout)
 	defer cancel()
 	for confirmed := s.cfg.Replicas < 2; ; {
 		r, err := s.fetchOnce(ctx, id)
@@ -379,10 +369,10 @@ func (s *Store) fetch(ctx context.Context, id string) (store.Record, error) {
 				continue
 			}
 		}
-		if err == nil || errors.Is(err, store.ErrNotFound) || !natsconn.Passing(err) || ctx.Err() != nil || s.cfg.Problem() != nil {
+		if err == nil || errors.Is(err, store.ErrNotFound) || !natsconn.IsTemporary(err) || ctx.Err() != nil || s.cfg.Problem() != nil {
 			return r, err
 		}
-		pause(ctx, 100*time.Millisecond)
+		pause.For(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -403,9 +393,9 @@ func (s *Store) fetchOnce(ctx context.Context, id string) (store.Record, error) 
 	return decode(entry)
 }
 
-// Probe implements store.Store. It writes a message beside the records that takes the place of the one before.
+// Probe implements store.Store. It writes a message beside the records that replaces the previous one.
 func (s *Store) Probe(ctx context.Context) error {
-	if s.proof.Holds(s.conn.JetStream()) {
+	if s.lastWrite.Recent(s.conn.JetStream()) {
 		return nil
 	}
 	return s.probe(ctx)
@@ -422,7 +412,7 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write to the results: %w", err)
 	}
-	s.proof.Wrote(s.conn.JetStream())
+	s.lastWrite.Record(s.conn.JetStream())
 	return nil
 }
 
@@ -432,7 +422,7 @@ func (s *Store) Wait(ctx context.Context, id string) (store.Record, error) {
 	s.listen(id, final)
 	defer s.unlisten(id, final)
 	for {
-		// The caller's time may be up already, and is no reason not to answer with what is known.
+		// Even if the caller's deadline has passed, return what is known.
 		r, err := s.Get(context.WithoutCancel(ctx), id)
 		if err != nil || r.Status.Final() || ctx.Err() != nil {
 			return r, err
@@ -449,7 +439,7 @@ func (s *Store) Wait(ctx context.Context, id string) (store.Record, error) {
 	}
 }
 
-// pollAfter is how long Wait relies on being told.
+// pollAfter returns how long Wait relies on notifications.
 func (s *Store) pollAfter() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
+func TestMain(m *testing.M) {
+	natstest.Parallel()
+	goleak.VerifyTestMain(m, natstest.Clock())
+}
 
 func TestStore(t *testing.T) {
 	t.Parallel()
@@ -33,7 +36,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestMaxBytes holds that a full store forgets its oldest records and takes new ones.
+// TestMaxBytes checks that a full store drops its oldest records and accepts new ones.
 func TestMaxBytes(t *testing.T) {
 	t.Parallel()
 	s := jsstore.New(natstest.Open(t), jsstore.Config{TTL: time.Hour, MaxBytes: 64 << 10, Replicas: 1})
@@ -55,8 +58,8 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
-// TestExclusive holds that what an exclusive store knows without the server is never more than the server does: of
-// records that were pushed out it learns when it writes them, and those of an earlier life it asks for.
+// TestExclusive checks that an exclusive store's memory never has more than the server: writing a dropped record
+// fails, and records of earlier processes are read from the server.
 func TestExclusive(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)

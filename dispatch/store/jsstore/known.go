@@ -10,24 +10,25 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// known are the records of requests that have not ended, about as many as the queue holds.
+// known has the records of requests that have not ended, about as many as the queue holds.
 //
-// With Policy.Exclusive they are kept as this process writes them, and as a scan at the start finds those of an earlier
-// process. No other process writes, so they are what the server has, except for those that it has dropped because of
-// their age or because it is full: an update of such a record fails, and the server is asked for it. Without Exclusive
-// they are kept as the watcher and the scan report them, which may be late.
+// With Policy.Exclusive it consists of the records that this process writes, and those of an earlier process that a
+// scan finds at the start. No other process writes, so they match the server's records, except for those that the
+// server has dropped because of their age or because it is full: an update of such a record fails, and the record is
+// then read from the server. Without Exclusive it consists of the records that the watcher and the scan report,
+// possibly with a delay.
 type known struct {
 	ttl  time.Duration
 	seed maphash.Seed
-	// writes are held while a record is being written, each for the ids that fall to it, so that answers of the server
-	// are noted in its order.
+	// writes are locked while a record is being written, each for a share of the IDs, so that responses of the server
+	// are applied in order.
 	writes [64]sync.Mutex
 
 	mu      sync.Mutex
-	records map[string]knownRecord // guarded by mu: by id
-	// doubts are the ids of records whose last write may or may not have succeeded, and when it was. Guarded by mu.
-	doubts map[string]time.Time
-	// writtenSince are the ids of records that were written since the scan began; nil after the scan. Guarded by mu.
+	records map[string]knownRecord // guarded by mu: by ID
+	// unconfirmed has the IDs of records whose last write may or may not have succeeded, and its time. Guarded by mu.
+	unconfirmed map[string]time.Time
+	// writtenSince has the IDs of records written since the scan began; nil after the scan. Guarded by mu.
 	writtenSince map[string]struct{}
 }
 
@@ -38,10 +39,10 @@ type knownRecord struct {
 
 func newKnown(ttl time.Duration) *known {
 	return &known{ttl: ttl, seed: maphash.MakeSeed(), records: map[string]knownRecord{},
-		doubts: map[string]time.Time{}, writtenSince: map[string]struct{}{}}
+		unconfirmed: map[string]time.Time{}, writtenSince: map[string]struct{}{}}
 }
 
-// run forgets records that the server has forgotten until ctx ends.
+// run removes expired records until ctx ends.
 func (k *known) run(ctx context.Context) {
 	look := time.NewTicker(max(k.ttl/8, time.Millisecond))
 	defer look.Stop()
@@ -57,9 +58,9 @@ func (k *known) run(ctx context.Context) {
 				delete(k.records, id)
 			}
 		}
-		for id, since := range k.doubts {
+		for id, since := range k.unconfirmed {
 			if time.Since(since) >= k.ttl {
-				delete(k.doubts, id)
+				delete(k.unconfirmed, id)
 			}
 		}
 		k.mu.Unlock()
@@ -68,7 +69,7 @@ func (k *known) run(ctx context.Context) {
 
 func (k *known) expired(r knownRecord) bool { return time.Since(r.written) >= k.ttl }
 
-// writing keeps others from writing the record until done is called.
+// writing prevents other writes of the record until done is called.
 func (k *known) writing(id string) (done func()) {
 	m := &k.writes[maphash.String(k.seed, id)%uint64(len(k.writes))]
 	m.Lock()
@@ -83,7 +84,7 @@ func (k *known) get(id string) (store.Record, bool) {
 	return r.Record, ok && !k.expired(r)
 }
 
-// wrote notes what the server has now.
+// wrote records the server's current version of a record.
 func (k *known) wrote(r store.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -95,12 +96,12 @@ func (k *known) wrote(r store.Record) {
 	k.records[r.ID] = knownRecord{r, time.Now()}
 }
 
-// failed notes that a record with the given last revision was not written, or perhaps was. Where the server has another
-// revision than the one that is known here, or may have, it is to be asked.
+// failed records that writing a record with the given last revision failed, or may have failed. If the server's
+// revision may differ from the known one, the record must be read from the server.
 func (k *known) failed(id string, last uint64, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.records[id].Revision == last || !errors.Is(err, store.ErrExists) {
-		k.doubt(id)
+		k.markUnconfirmed(id)
 	}
 }

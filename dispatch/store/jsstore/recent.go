@@ -24,15 +24,16 @@ func (s *Store) Recent(ctx context.Context, n int) ([]store.Record, error) {
 	}
 	info, err := h.stream.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask for results: %w", err)
+		return nil, fmt.Errorf("count results: %w", err)
 	}
 	if info.State.Msgs == 0 || n <= 0 {
 		return nil, nil
 	}
-	// Each change takes a sequence number, and only a record's last one is there: n records may be spread over
-	// many numbers. So the window grows until it holds enough, and shrinks where it holds far too many.
+	// Each change has a sequence number, and only the last change of each record is kept: n records may be spread
+	// over many numbers. So the window grows until it contains enough records, and shrinks if it contains far too
+	// many.
 	first, last := info.State.FirstSeq, info.State.LastSeq
-	window, tooFew, tooMany := uint64(2*n), uint64(0), uint64(0) // 0: none known
+	window, tooFew, tooMany := uint64(2*n), uint64(0), uint64(0) // 0 means unknown
 	for {
 		from := max(first, last-min(last, window)+1)
 		consumer, err := s.consumer(ctx, h, from)
@@ -58,7 +59,7 @@ func (s *Store) Recent(ctx context.Context, n int) ([]store.Record, error) {
 	}
 }
 
-// consumer reads records from a sequence number on.
+// consumer creates a consumer that reads records from a sequence number on.
 func (s *Store) consumer(ctx context.Context, h handles, from uint64) (jetstream.Consumer, error) {
 	c, err := h.js.CreateConsumer(ctx, s.streamName(), jetstream.ConsumerConfig{
 		FilterSubject:     s.subjects(),
@@ -75,12 +76,12 @@ func (s *Store) consumer(ctx context.Context, h handles, from uint64) (jetstream
 	return c, nil
 }
 
-// forget removes a consumer; one that stays is removed by the server, as it is inactive.
+// forget deletes a consumer. If that fails, the server deletes it because it is inactive.
 func (s *Store) forget(ctx context.Context, h handles, c jetstream.Consumer) {
 	_ = h.js.DeleteConsumer(ctx, s.streamName(), c.CachedInfo().Name)
 }
 
-// readAll returns what the consumer has, the last changed first.
+// readAll returns the consumer's records, most recently changed first.
 func readAll(consumer jetstream.Consumer, pending int) ([]store.Record, error) {
 	if pending == 0 {
 		return nil, nil
@@ -113,17 +114,17 @@ func readAll(consumer jetstream.Consumer, pending int) ([]store.Record, error) {
 func (s *Store) Count(ctx context.Context) (int, error) {
 	h, err := s.use(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("ask for results: %w", err)
+		return 0, fmt.Errorf("count results: %w", err)
 	}
 	info, err := h.stream.Info(ctx, jetstream.WithSubjectFilter(s.probeSubject()))
 	if err != nil {
-		return 0, fmt.Errorf("ask for results: %w", err)
+		return 0, fmt.Errorf("count results: %w", err)
 	}
 	return int(info.State.Msgs - min(info.State.Msgs, info.State.Subjects[s.probeSubject()])), nil
 }
 
-// IDs returns the ids of all records, and the time since when none was dropped to make room for others. It is
-// zero while there is room.
+// IDs returns the IDs of all records, and the time since when no record was dropped to make room for others. The time
+// is zero if none was dropped.
 func (s *Store) IDs(ctx context.Context) (ids map[string]struct{}, complete time.Time, err error) {
 	h, err := s.use(ctx)
 	if err != nil {

@@ -13,19 +13,19 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// Unfinished implements store.Store. It answers from memory, and asks the server only about records whose last write
+// Unfinished implements store.Store. It reads from memory, and asks the server only about records whose last write
 // may or may not have succeeded.
 func (s *Store) Unfinished(ctx context.Context) ([]store.Record, error) {
-	for _, id := range s.known.doubtful() {
-		if err := s.ask(ctx, id); err != nil {
+	for _, id := range s.known.unconfirmedIDs() {
+		if err := s.refresh(ctx, id); err != nil {
 			return nil, err
 		}
 	}
 	return s.known.unfinished(), nil
 }
 
-// ask notes what the server has of a record.
-func (s *Store) ask(ctx context.Context, id string) error {
+// refresh reads a record from the server.
+func (s *Store) refresh(ctx context.Context, id string) error {
 	defer s.known.writing(id)()
 	r, err := s.fetch(ctx, id)
 	switch {
@@ -39,8 +39,8 @@ func (s *Store) ask(ctx context.Context, id string) error {
 	return nil
 }
 
-// scan reads the records of earlier processes, and tries again until it has them all or ctx ends. It runs beside the
-// store's other work: 200,000 records take seconds.
+// scan reads the records of earlier processes, and retries until it has them all or ctx ends. It runs in the
+// background: 200,000 records take seconds.
 func (s *Store) scan(ctx context.Context) {
 	s.known.scanning()
 	defer s.known.scanned()
@@ -70,7 +70,7 @@ func (s *Store) scanOnce(ctx context.Context) error {
 			switch {
 			case !open:
 				return errors.New("read unfinished records: the watcher ended")
-			case entry == nil: // all there were
+			case entry == nil: // end of the existing records
 				return nil
 			case final(entry):
 				continue
@@ -82,7 +82,7 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	}
 }
 
-// final reports whether an entry is a final record, without reading all of it. Most are.
+// final reports whether an entry is a final record, without decoding all of it. Most are.
 func final(entry jetstream.KeyValueEntry) bool {
 	var r struct {
 		Status resnet18cloud.Status `json:"status"`
@@ -103,8 +103,8 @@ func (k *known) unfinished() []store.Record {
 	return list
 }
 
-// adopt notes a record that a scan has found, unless the record was written since the scan began: then what the scan
-// found may be old.
+// adopt adds a record found by a scan, unless the record was written since the scan began: then the scan's version
+// may be outdated.
 func (k *known) adopt(r store.Record, written time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -114,7 +114,7 @@ func (k *known) adopt(r store.Record, written time.Time) {
 	k.records[r.ID] = knownRecord{r, written}
 }
 
-// scanning notes the beginning of a scan.
+// scanning marks the start of a scan.
 func (k *known) scanning() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -123,14 +123,14 @@ func (k *known) scanning() {
 	}
 }
 
-// scanned notes the end of the scan.
+// scanned marks the end of a scan.
 func (k *known) scanned() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.writtenSince = nil
 }
 
-// forget notes that the server has no such record.
+// forget records that the server does not have the record.
 func (k *known) forget(id string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -138,27 +138,27 @@ func (k *known) forget(id string) {
 	delete(k.records, id)
 }
 
-// doubtful returns the ids of records that the server must be asked for.
-func (k *known) doubtful() []string {
+// unconfirmedIDs returns the IDs of records that must be read from the server.
+func (k *known) unconfirmedIDs() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	ids := make([]string, 0, len(k.doubts))
-	for id := range k.doubts {
+	ids := make([]string, 0, len(k.unconfirmed))
+	for id := range k.unconfirmed {
 		ids = append(ids, id)
 	}
 	return ids
 }
 
-// doubt notes that the server's record may not be the one that is known. The caller holds mu.
-func (k *known) doubt(id string) {
+// markUnconfirmed records that the server's version may differ from the known one. The caller holds mu.
+func (k *known) markUnconfirmed(id string) {
 	k.touch(id)
 	delete(k.records, id)
-	k.doubts[id] = time.Now()
+	k.unconfirmed[id] = time.Now()
 }
 
-// touch notes that what is known of a record is newer than what a scan finds. The caller holds mu.
+// touch records that what is known of a record is newer than the result of a scan. The caller holds mu.
 func (k *known) touch(id string) {
-	delete(k.doubts, id)
+	delete(k.unconfirmed, id)
 	if k.writtenSince != nil {
 		k.writtenSince[id] = struct{}{}
 	}

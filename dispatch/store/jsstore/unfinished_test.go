@@ -15,8 +15,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// TestUnfinishedOfEarlierProcess: a store lists the unfinished records that an earlier one left, also where they change
-// while it reads them.
+// TestUnfinishedOfEarlierProcess checks that a store lists the unfinished records of an earlier one, even if they
+// change while it reads them.
 func TestUnfinishedOfEarlierProcess(t *testing.T) {
 	t.Parallel()
 	for name, exclusive := range map[string]bool{"shared": false, "exclusive": true} {
@@ -79,8 +79,9 @@ func leave(t *testing.T, s store.Store, n int) []store.Record {
 	return records
 }
 
-// TestUnfinishedAfterDoubt: a record whose write may or may not have succeeded is asked for at the server.
-func TestUnfinishedAfterDoubt(t *testing.T) {
+// TestUnfinishedAfterUnconfirmedWrite checks that a record whose write may or may not have succeeded is read from the
+// server.
+func TestUnfinishedAfterUnconfirmedWrite(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
 	s := jsstore.New(conn, jsstore.Config{TTL: time.Hour, MaxBytes: 1 << 20, Replicas: 1, Policy: natsconn.StreamPolicy{Exclusive: true}})

@@ -1,5 +1,4 @@
-// Package memstore keeps records in this process's memory: for tests and for runs where nothing need
-// survive the process. Records go in and come out as package store describes.
+// Package memstore implements a store in memory, for tests and for runs whose results need not survive the process.
 package memstore
 
 import (
@@ -15,7 +14,7 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a store.Store in memory. Make it with [New].
+// Store implements store.Store in memory. Create it with [New].
 type Store struct {
 	ttl   time.Duration
 	limit int
@@ -24,22 +23,22 @@ type Store struct {
 	mu       sync.Mutex
 	revision uint64
 	byID     map[string]*list.Element
-	byAge    *list.List // of *entry, the last changed in front
+	byAge    *list.List // of *entry, most recently changed first
 }
 
 type entry struct {
 	record  store.Record
 	changed time.Time
-	updates chan struct{} // closed at the next change
+	updates chan struct{} // closed on the next change
 }
 
-// New makes a store that forgets records ttl after their last change, and the oldest beyond limit records.
+// New creates a store that drops records ttl after their last change, and the oldest ones beyond limit records.
 func New(ttl time.Duration, limit int) *Store {
 	return &Store{ttl: ttl, limit: limit, ready: make(chan struct{}),
 		byID: map[string]*list.Element{}, byAge: list.New()}
 }
 
-// Run has nothing to do but wait for the end: old records go when new ones come.
+// Run waits until ctx ends. Old records are dropped when new ones are added.
 func (s *Store) Run(ctx context.Context) error {
 	close(s.ready)
 	<-ctx.Done()
@@ -67,7 +66,7 @@ func (s *Store) Create(_ context.Context, r store.Record) (uint64, error) {
 	return r.Revision, nil
 }
 
-// expire forgets what is too old or too much. The caller holds mu.
+// expire drops records that are too old or too many. The caller holds mu.
 func (s *Store) expire() {
 	for oldest := s.byAge.Back(); oldest != nil; oldest = s.byAge.Back() {
 		e := oldest.Value.(*entry)
@@ -167,5 +166,5 @@ func (s *Store) Count(context.Context) (int, error) {
 	return s.byAge.Len(), nil
 }
 
-// Probe implements store.Store: memory always takes a write.
+// Probe implements store.Store. Memory always accepts writes.
 func (s *Store) Probe(context.Context) error { return nil }

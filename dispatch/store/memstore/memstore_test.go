@@ -21,7 +21,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(_ *testing.T, ttl time.Duration) store.Store { return memstore.New(ttl, 100) })
 }
 
-// TestLimit holds that the oldest go first.
+// TestLimit checks that the oldest records are dropped first.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	s := memstore.New(time.Hour, 3)
@@ -42,7 +42,7 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestFaulty: without faults a faulty store keeps the contract.
+// TestFaulty checks that a faulty store without faults fulfills the contract.
 func TestFaulty(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(_ *testing.T, ttl time.Duration) store.Store {

@@ -7,32 +7,32 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// Fault is what happens to a call of a faulty store.
+// Fault is the fault of a call to a faulty store.
 type Fault int
 
 // The faults.
 const (
-	None     Fault = iota
-	Refused        // the call does nothing and returns ErrInjected
-	Unheard        // the call does its work and returns ErrInjected
-	Repeated       // a write does its work, is not told, and tries again: it returns ErrExists or ErrConflict
+	None           Fault = iota
+	Refused              // the call does nothing and returns ErrInjected
+	Unacknowledged       // the call does its work and returns ErrInjected
+	Repeated             // the call does its work, receives no acknowledgment, and retries: it returns ErrExists or ErrConflict
 )
 
 // ErrInjected is the error of a fault.
 var ErrInjected = errors.New("injected fault")
 
-// Faulty is a store with faults, for tests of those who use stores. The embedded store does the work.
+// Faulty is a store with injected faults. The embedded store does the work.
 type Faulty struct {
 	store.Store
-	// Decide says what happens to a call of Create, Get, Update, Wait or Unfinished. Nil means None.
+	// Decide returns the fault for a call of Create, Get, Update, Wait or Unfinished. Nil means None.
 	Decide func(method string) Fault
-	// Written, if not nil, is called with each record that was written, also where the writer was not told.
+	// Written, if not nil, is called with each record that was written, including writes reported as failed.
 	Written func(store.Record)
 }
 
 var _ store.Store = (*Faulty)(nil)
 
-// fault applies the fault to a call that does its work by do.
+// fault applies the fault to the call do.
 func (s *Faulty) fault(method string, do func() error) error {
 	fault := None
 	if s.Decide != nil {
@@ -45,7 +45,7 @@ func (s *Faulty) fault(method string, do func() error) error {
 		return err
 	}
 	switch fault {
-	case Unheard:
+	case Unacknowledged:
 		return ErrInjected
 	case Repeated:
 		return do()

@@ -1,5 +1,5 @@
-// Package storetest holds implementations of store.Store to the contract. A test of an implementation calls
-// [Run] with a way to make one.
+// Package storetest tests implementations of store.Store. A test of an implementation calls [Run] with a function
+// that creates a store.
 package storetest
 
 import (
@@ -19,19 +19,19 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// Run runs the suite. open returns a new, empty store with the time to live that is not running yet.
+// Run runs the suite. open returns a new, empty store with the given time to live that is not running yet.
 func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
 	tests := map[string]func(*testing.T, store.Store){
-		"keeps everything":           keeps,
-		"creates once":               creates,
-		"updates the present":        updates,
-		"ends once":                  endsOnce,
-		"wakes who waits":            wakes,
-		"returns when time is up":    timeUp,
-		"lists what is unfinished":   unfinished,
-		"lists the last":             recent,
-		"refuses foreign ids":        foreignIDs,
-		"waits for what has expired": waitsForNothing,
+		"stores all fields":             keeps,
+		"creates once":                  creates,
+		"updates the current version":   updates,
+		"ends once":                     endsOnce,
+		"notifies waiters":              wakes,
+		"returns when the context ends": timeUp,
+		"lists unfinished records":      unfinished,
+		"lists recent records":          recent,
+		"rejects invalid IDs":           foreignIDs,
+		"Wait for an expired record":    waitsForNothing,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
 	})
 }
 
-// Start runs the store until the test's end.
+// Start runs the store until the end of the test.
 func Start(t *testing.T, s store.Store) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -64,7 +64,7 @@ func Start(t *testing.T, s store.Store) {
 	}
 }
 
-// record makes a record of a file with the name. Its id is testutil.ID(name).
+// record returns a record of a file with the name. Its ID is testutil.ID(name).
 func record(name string) store.Record {
 	return store.Record{ID: testutil.ID(name), Filename: name, Status: resnet18cloud.StatusQueued, QueuedAt: time.Now().Round(0).UTC()}
 }
@@ -128,7 +128,7 @@ func updates(t *testing.T, s store.Store) {
 	}
 }
 
-// endsOnce has several try to end the same version.
+// endsOnce ends the same version several times concurrently.
 func endsOnce(t *testing.T, s store.Store) {
 	r := create(t, s, record("a"))
 	r.Status = resnet18cloud.StatusCompleted
@@ -204,7 +204,7 @@ func unfinished(t *testing.T, s store.Store) {
 	ended = create(t, s, ended)
 	WantUnfinished(t, s, want)
 
-	// A request may be started again after its end.
+	// A request may be restarted after its end.
 	ended.Status, ended.Generation = resnet18cloud.StatusQueued, 1
 	var err error
 	if ended.Revision, err = s.Update(t.Context(), ended); err != nil {
@@ -214,7 +214,7 @@ func unfinished(t *testing.T, s store.Store) {
 	WantUnfinished(t, s, want)
 }
 
-// WantUnfinished waits until Unfinished returns the records, by id, and no others.
+// WantUnfinished waits until Unfinished returns exactly the records in want, which are indexed by ID.
 func WantUnfinished(t *testing.T, s store.Store, want map[string]store.Record) {
 	t.Helper()
 	for deadline := time.After(10 * time.Second); ; {
@@ -262,7 +262,7 @@ func recent(t *testing.T, s store.Store) {
 	}
 }
 
-// foreign are ids that a store refuses: texts that are not UUIDs in canonical form.
+// foreign are invalid IDs: not UUIDs in canonical form.
 var foreign = []string{"", "never", "a b", "a.*", ">", "../x", strings.Repeat("a", 4200),
 	strings.ToUpper(testutil.ID("a")), testutil.ID("a") + ".x", testutil.ID("a")[:35] + "*"}
 
@@ -303,7 +303,7 @@ func forgets(t *testing.T, s store.Store) {
 		}
 		select {
 		case <-deadline:
-			t.Fatal("a record outlives its time by seconds")
+			t.Fatal("a record outlives its time to live by seconds")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -1,7 +1,8 @@
-// Package natstest gives tests a NATS server of their own. Only tests import it.
+// Package natstest provides NATS servers for tests. Only tests import it.
 package natstest
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,7 +10,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
-// Open starts a server in this process that ends with the test.
+// Open starts an embedded server that stops at the end of the test.
 func Open(tb testing.TB) *natsconn.Conn {
 	tb.Helper()
 	conn, err := natsconn.Open(tb.Context(), natsconn.Config{DataDir: tb.TempDir()})
@@ -24,7 +25,16 @@ func Open(tb testing.TB) *natsconn.Conn {
 	return conn
 }
 
-// Clock has goleak overlook the clock that NATS keeps for the life of a process.
+// Clock makes goleak ignore the clock goroutine that NATS starts once per process.
 func Clock() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1")
+}
+
+// Parallel lets more tests run at the same time than there are CPUs, because most of them wait for timeouts. Call it
+// from TestMain. The flag -parallel overrides it.
+func Parallel() {
+	testing.Init()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err) // the flag exists in every test binary
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Ports are taken from below those that the kernel gives to outgoing connections (32768 and up on Linux): one of those
-// would take the port of a server that is down for a moment. Each test process begins elsewhere.
+// Ports are chosen below the kernel's range for outgoing connections (32768 and up on Linux): an outgoing connection
+// could take the port of a server that is down for a moment. Each test process starts at a different port.
 const (
 	firstPort = 12000
 	portRange = 20000
@@ -19,7 +19,7 @@ var nextPort atomic.Uint32
 
 func init() { nextPort.Store(uint32(os.Getpid()) * 97 % portRange) }
 
-// FreeAddr is a loopback address on which nobody listens, and which it does not return again soon.
+// FreeAddr returns a loopback address without a listener, which it does not return again soon.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range portRange {

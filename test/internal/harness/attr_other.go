@@ -4,5 +4,5 @@ package harness
 
 import "syscall"
 
-// attributes adds nothing where the kernel cannot end children with their parent.
+// attributes returns nil, because the kernel cannot kill children with their parent.
 func attributes() *syscall.SysProcAttr { return nil }

@@ -6,19 +6,12 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// Pause waits for d, or until ctx ends.
-func Pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-// Await asks every 50 ms until is returns nil. When limit has passed, or ctx ends, it returns what is said last before.
+// Await calls is every 50 ms until it returns nil. When limit has passed, or ctx ends, it returns the last error
+// before that.
 func Await(ctx context.Context, limit time.Duration, is func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -29,18 +22,18 @@ func Await(ctx context.Context, limit time.Duration, is func(context.Context) er
 			return nil
 		}
 		if last == nil || limited.Err() == nil {
-			last = err // a question that the limit cut short says nothing
+			last = err // an error caused by the limit is not informative
 		}
 		if limited.Err() != nil {
 			return fmt.Errorf("after %s: %w", limit, last)
 		}
-		Pause(limited, 50*time.Millisecond)
+		pause.For(limited, 50*time.Millisecond)
 	}
 }
 
 var probe = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// OK returns nil when the URL answers 200.
+// OK returns nil if the URL returns 200.
 func OK(ctx context.Context, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -57,12 +50,12 @@ func OK(ctx context.Context, url string) error {
 	return nil
 }
 
-// AwaitOK waits until the URL answers 200.
+// AwaitOK waits until the URL returns 200.
 func AwaitOK(ctx context.Context, limit time.Duration, url string) error {
 	return Await(ctx, limit, func(ctx context.Context) error { return OK(ctx, url) })
 }
 
-// AwaitListener waits until somebody listens on the TCP address.
+// AwaitListener waits until the TCP address has a listener.
 func AwaitListener(ctx context.Context, limit time.Duration, addr string) error {
 	return Await(ctx, limit, func(ctx context.Context) error {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)

@@ -13,7 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// The programs under test: ours, and the NATS server of the module that we use.
+// The programs under test: ours, and the NATS server of the module's dependency.
 const (
 	dispatcherPackage = "./cmd/resnet18cloud"
 	natsPackage       = "github.com/nats-io/nats-server/v2"
@@ -27,7 +27,7 @@ var built struct {
 // Program builds the program of this repository, once per run, and returns its path.
 func Program(t testing.TB) string { return build(t, dispatcherPackage, "resnet18cloud") }
 
-// NATSServer builds the NATS server of the module that we use, once per run, and returns its path.
+// NATSServer builds the NATS server of the module's dependency, once per run, and returns its path.
 func NATSServer(t testing.TB) string { return build(t, natsPackage, "nats-server") }
 
 func build(t testing.TB, pkg, name string) string {
@@ -50,7 +50,7 @@ func build(t testing.TB, pkg, name string) string {
 	return out
 }
 
-// Setting reads a number from the environment, by which a run is sized or repeated.
+// Setting reads a number from the environment, which sets the size or the seed of a run.
 func Setting(t testing.TB, name string, otherwise int) int {
 	t.Helper()
 	text := os.Getenv(name)

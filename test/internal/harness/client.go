@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// answerLimit is how long a client waits for any answer. No answer by then counts as none.
+// answerLimit is how long a client waits for a response. A later response counts as none.
 const answerLimit = 30 * time.Second
 
-// Answer is what a client read of one answer: of a submission, a result or an error, whose JSON fields do not overlap.
+// Answer is what a client read of one response: of a submission, a result or an error, whose JSON fields do not
+// overlap.
 type Answer struct {
-	HTTPStatus int    `json:"-"` // 0: none came
+	HTTPStatus int    `json:"-"` // 0 means no response
 	RetryAfter string `json:"-"` // the header
-	Err        error  `json:"-"` // why none came, or why its body was unreadable
+	Err        error  `json:"-"` // why there was none, or why its body was unreadable
 
 	RequestID   string `json:"request_id"`
 	Status      string `json:"status"`
@@ -30,30 +31,31 @@ type Answer struct {
 	} `json:"result"`
 }
 
-// Accepted reports whether the answer is a promise to classify the image, or its result.
+// Accepted reports whether the response accepts the image, or has its result.
 func (a Answer) Accepted() bool {
 	return a.Err == nil && (a.HTTPStatus == http.StatusAccepted || a.HTTPStatus == http.StatusOK) && a.RequestID != ""
 }
 
-// Ended reports whether the answer shows a request that has ended.
+// Ended reports whether the response shows a request that has ended.
 func (a Answer) Ended() bool {
 	return a.Err == nil && a.HTTPStatus == http.StatusOK &&
 		(a.Status == "completed" || a.Status == "failed" || a.Status == "cancelled")
 }
 
-// Client talks to dispatchers as users do. Safe for concurrent use.
+// Client sends requests to dispatchers like a user. It is safe for concurrent use.
 type Client struct{ http http.Client }
 
-// NewClient makes a client with at most so many connections to each dispatcher, all of its own.
+// NewClient creates a client with at most the given number of connections to each dispatcher, not shared with other
+// clients.
 func NewClient(connections int) *Client {
 	return &Client{http.Client{Timeout: answerLimit,
 		Transport: &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections}}}
 }
 
-// Close ends connections that are idle, as the fds of servers are counted afterwards.
+// Close closes idle connections, because file descriptors of servers are counted afterwards.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Submit sends an image to POST /predict_async. An empty key sends none.
+// Submit sends an image to POST /predict_async. An empty key sends no Idempotency-Key.
 func (c *Client) Submit(ctx context.Context, base string, image []byte, key string) Answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/predict_async", bytes.NewReader(image))
 	if err != nil {
@@ -66,7 +68,7 @@ func (c *Client) Submit(ctx context.Context, base string, image []byte, key stri
 	return c.do(req)
 }
 
-// Result asks where a request stands, and has the dispatcher wait for its end for up to wait.
+// Result reads the state of a request, and makes the dispatcher wait for its end for up to wait.
 func (c *Client) Result(ctx context.Context, base, id string, wait time.Duration) Answer {
 	url := base + "/result/" + id
 	if wait > 0 {

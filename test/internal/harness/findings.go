@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// Findings is what is wrong, by kind, with one example of each. The zero value is ready to use.
+// Findings are the errors found, by kind, with one example of each. The zero value is ready to use.
 type Findings struct {
 	kinds []string
 	count map[string]int
 	first map[string]string
 }
 
-// Add notes one more of a kind. The rest describes it.
+// Add counts an error of a kind. The other arguments describe it.
 func (f *Findings) Add(kind, format string, args ...any) {
 	if f.count == nil {
 		f.count, f.first = map[string]int{}, map[string]string{}

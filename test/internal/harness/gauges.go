@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Gauges is what a dispatcher holds of its process.
+// Gauges are the resources in use by a dispatcher's process.
 type Gauges struct {
 	Goroutines int
 	OpenFDs    int
@@ -48,7 +48,7 @@ func ReadGauges(ctx context.Context, base string) (Gauges, error) {
 	return g, nil
 }
 
-// Grown returns an error when more is held than before, beyond what connections that stay open explain.
+// Grown returns an error if more resources are in use than before, beyond what open connections explain.
 func (g Gauges) Grown(before Gauges) error {
 	const goroutines, fds = 60, 25
 	if g.Goroutines > before.Goroutines+goroutines || g.OpenFDs > before.OpenFDs+fds {
@@ -59,7 +59,7 @@ func (g Gauges) Grown(before Gauges) error {
 }
 
 // Settled returns an error while the dispatcher has work: images waiting or at replicas, or unfinished requests among
-// the thousand that changed last.
+// the thousand most recently changed.
 func Settled(ctx context.Context, base string) error {
 	var status struct {
 		QueueSize  int `json:"queue_size"`

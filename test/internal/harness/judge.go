@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// Fault is a time in which something was broken.
+// Fault is a period in which something was broken.
 type Fault struct {
 	Name       string
 	Start, End time.Time
 }
 
-// Refused reports whether the dispatcher could not take the image for a reason other than a full queue.
+// Refused reports whether the dispatcher rejected the image for a reason other than a full queue.
 func (s Submission) Refused() bool {
 	return s.Answer.HTTPStatus == http.StatusServiceUnavailable && s.Answer.Code != "full"
 }
 
-// At is the submissions of one dispatcher.
+// At returns the submissions of one dispatcher.
 func At(all []Submission, dispatcher int) []Submission {
 	return slices.DeleteFunc(slices.Clone(all), func(s Submission) bool { return s.Dispatcher != dispatcher })
 }
 
-// Lie is a time over which a dispatcher's readiness contradicted its answers.
+// Lie is a period in which a dispatcher's readiness contradicted its responses.
 type Lie struct {
-	Ready    bool // what it said; it did the opposite
+	Ready    bool // what it reported; it did the opposite
 	From, To time.Time
 }
 
-// Lies finds where a dispatcher said that it was ready and refused every submission for longer than refusing, or said
-// that it was not and accepted every submission for longer than accepting. A time counts from its first such answer to
-// its last. A readiness that does not answer says nothing.
+// Lies finds periods in which a dispatcher reported ready and rejected every submission for longer than refusing, or
+// reported not ready and accepted every submission for longer than accepting. A period lasts from its first such
+// response to its last. A readiness check without a response is ignored.
 func Lies(samples []Sample, submissions []Submission, refusing, accepting time.Duration) []Lie {
 	type event struct {
 		at     time.Time
@@ -51,8 +51,8 @@ func Lies(samples []Sample, submissions []Submission, refusing, accepting time.D
 	slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
 	var lies []Lie
 	said := 0           // the last sample
-	var since time.Time // the first answer that contradicts said; zero: none since the last that does not
-	extending := false  // the last lie goes on
+	var since time.Time // the first response that contradicts said; zero if there is none since the last one that does not
+	extending := false  // the last lie continues
 	for _, e := range events {
 		if e.sample >= 0 {
 			if (e.sample == http.StatusOK) != (said == http.StatusOK) || e.sample == 0 {
@@ -80,15 +80,15 @@ func Lies(samples []Sample, submissions []Submission, refusing, accepting time.D
 	return lies
 }
 
-// slow is how long a submission may take where nothing is broken, on a machine that does much else.
+// slow is how long a submission may take without a fault, on a busy machine.
 const slow = 2 * time.Second
 
-// Back is how long after the end of a fault a dispatcher served again: until the first image sent after it was accepted,
-// or until the last that was not accepted, or not within 2 s, was answered, whichever is later. Images sent from until on do
-// not count, nor do those that met a full queue or failed after until, as the next fault may be why. It reports false when
-// it never served again.
+// Back returns how long after the end of a fault a dispatcher served again: until the first image sent after it was
+// accepted, or until the last response that was not an acceptance, or took more than 2 s, whichever is later. It
+// ignores images sent from until on, and those that met a full queue or failed after until, because the next fault
+// may be the cause. It reports false if the dispatcher never served again.
 func Back(submissions []Submission, end, until time.Time) (time.Duration, bool) {
-	var first, last, trouble time.Time // the first and the last acceptance, and the last of what should not be
+	var first, last, trouble time.Time // first and last acceptance, and the last bad response
 	for _, s := range submissions {
 		accepted := s.Answer.Accepted()
 		if !s.Sent.Before(until) || !accepted && s.Answer.Code == "full" {
@@ -116,13 +116,13 @@ func Back(submissions []Submission, end, until time.Time) (time.Duration, bool) 
 	return first.Sub(end), true
 }
 
-// Change is a readiness that differs from the one before.
+// Change is a readiness that differs from the previous one.
 type Change struct {
 	At         time.Time
 	HTTPStatus int
 }
 
-// Changes is where the readiness changed. The first sample is no change.
+// Changes returns the changes of readiness. The first sample is not a change.
 func Changes(samples []Sample) []Change {
 	var changes []Change
 	for i, s := range samples {
@@ -133,8 +133,8 @@ func Changes(samples []Sample) []Change {
 	return changes
 }
 
-// Describe writes changes with the seconds since start, such as "+2.4s 503, +23.1s 200". It leaves out the middle of
-// long lists.
+// Describe formats changes with the seconds since start, such as "+2.4s 503, +23.1s 200". It omits the middle of long
+// lists.
 func Describe(changes []Change, start time.Time) string {
 	var parts []string
 	for i, c := range changes {
@@ -156,18 +156,19 @@ func Describe(changes []Change, start time.Time) string {
 	return strings.Join(parts, ", ")
 }
 
-// Books is how many requests ended how, and what is wrong with them.
-type Books struct {
-	Outcomes map[string]int // by status, and by code where it is not completed
-	NoEnd    int            // accepted, and no client saw an end
+// Tally is the number of requests by outcome, and the number of errors.
+type Tally struct {
+	Outcomes map[string]int // by status, and by code if it is not completed
+	NoEnd    int            // accepted, but no client saw an end
 	Wrong    int            // completed with another image's label
-	Twice    int            // ended again, or otherwise
+	Twice    int            // ended twice, or with different outcomes
 }
 
-// Judge looks at each accepted request: one end, with the label that its bytes demand or a reason, the same wherever and
-// whenever it was asked for. What is not so goes to f. Which failures are right is for the caller to say, by Outcomes.
-func Judge(requests []*Request, f *Findings) Books {
-	b := Books{Outcomes: map[string]int{}}
+// Judge checks each accepted request: it must have one end, with the label that its bytes demand or a reason, the
+// same at every dispatcher and at any time. It adds violations to f. The caller decides by Outcomes which failures
+// are acceptable.
+func Judge(requests []*Request, f *Findings) Tally {
+	b := Tally{Outcomes: map[string]int{}}
 	for _, r := range requests {
 		if r.ID == "" {
 			continue
@@ -177,7 +178,7 @@ func Judge(requests []*Request, f *Findings) Books {
 			f.Add(kind, "request %d (%s): "+format, append([]any{r.Index, r.ID}, args...)...)
 		}
 		end := r.End
-		if !end.Ended() { // one that only Audit sees comes later than clients wait
+		if !end.Ended() { // an end that only Audit sees came too late for clients
 			fail(&b.NoEnd, "request without an end", "no end was seen within %s", patience)
 			b.Outcomes["no end"]++
 			continue

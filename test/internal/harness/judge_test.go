@@ -10,7 +10,7 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
 
-// submission is one that took 0.1 s and was answered at the given second.
+// submission returns a submission that took 0.1 s and was answered at the given second.
 func submission(done float64, status int, code string) Submission {
 	s := Submission{Sent: at(done - 0.1), Done: at(done), Answer: Answer{HTTPStatus: status, Code: code}}
 	if status == 202 {
@@ -58,11 +58,11 @@ func TestLies(t *testing.T) {
 			join(submissions(503, "unavailable", 0.5, 1.5, 2.6, 3.5), submissions(202, "", 2.0)), nil},
 		"not ready after a moment": {join(samples(200, 0), samples(503, 1, 2, 3, 4)),
 			submissions(503, "unavailable", 0.5, 1.5, 2.6, 3.5), nil},
-		"a full queue is no matter of readiness": {samples(200, 0, 1, 2, 3, 4), submissions(503, "full", 0.5, 1.5, 2.6, 3.5), nil},
+		"a full queue does not affect readiness": {samples(200, 0, 1, 2, 3, 4), submissions(503, "full", 0.5, 1.5, 2.6, 3.5), nil},
 		"not ready while accepting": {samples(503, 0, 1, 2, 3, 4, 5, 6, 7), submissions(202, "", 0.5, 3, 5.6, 6),
 			[]Lie{{false, at(0.5), at(6)}}},
 		"not ready while accepting, not for long": {samples(503, 0, 1, 2, 3, 4, 5), submissions(202, "", 0.5, 3, 5.4), nil},
-		"no answer says nothing":                  {samples(0, 0, 1, 2, 3, 4), submissions(503, "unavailable", 0.5, 1.5, 2.6, 3.5), nil},
+		"no response is ignored":                  {samples(0, 0, 1, 2, 3, 4), submissions(503, "unavailable", 0.5, 1.5, 2.6, 3.5), nil},
 		"two lies": {join(samples(200, 0, 1, 2, 3), samples(503, 4), samples(200, 5, 6, 7, 8)),
 			submissions(503, "unavailable", 0.5, 3, 5.5, 7.9), []Lie{{true, at(0.5), at(3)}, {true, at(5.5), at(7.9)}}},
 	}
@@ -89,15 +89,15 @@ func TestBack(t *testing.T) {
 		want        time.Duration
 		served      bool
 	}{
-		"at once":                    {submissions(202, "", 9, 10.5, 11), 500 * time.Millisecond, true},
-		"sent before the end":        {submissions(202, "", 10.05, 12), 2 * time.Second, true},
-		"after refusals":             {join(submissions(503, "unavailable", 11, 12), submissions(202, "", 12.5, 13)), 2500 * time.Millisecond, true},
-		"a late refusal":             {join(submissions(202, "", 11, 14), submissions(503, "unavailable", 13)), 3 * time.Second, true},
-		"no answer is a failure":     {join(submissions(202, "", 11, 14), submissions(0, "", 13)), 3 * time.Second, true},
-		"a full queue is no failure": {join(submissions(202, "", 11, 14), submissions(503, "full", 13)), time.Second, true},
-		"what follows is not counted": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.5)),
+		"at once":                       {submissions(202, "", 9, 10.5, 11), 500 * time.Millisecond, true},
+		"sent before the end":           {submissions(202, "", 10.05, 12), 2 * time.Second, true},
+		"after refusals":                {join(submissions(503, "unavailable", 11, 12), submissions(202, "", 12.5, 13)), 2500 * time.Millisecond, true},
+		"a late rejection":              {join(submissions(202, "", 11, 14), submissions(503, "unavailable", 13)), 3 * time.Second, true},
+		"no response is a failure":      {join(submissions(202, "", 11, 14), submissions(0, "", 13)), 3 * time.Second, true},
+		"a full queue is not a failure": {join(submissions(202, "", 11, 14), submissions(503, "full", 13)), time.Second, true},
+		"later images are ignored": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.5)),
 			time.Second, true},
-		"what fails later is not counted": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.05)),
+		"later failures are ignored": {join(submissions(202, "", 11), submissions(503, "unavailable", 20.05)),
 			time.Second, true},
 		"accepted, but slowly": {join(submissions(202, "", 11, 14), []Submission{{Sent: at(10.5), Done: at(13), Answer: Answer{HTTPStatus: 202, RequestID: "id"}}}),
 			3 * time.Second, true},
@@ -171,7 +171,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestImages holds that a load repeats what it sends by its seed, and that some images come twice.
+// TestImages checks that a load repeats its images for the same seed, and that some images are sent twice.
 func TestImages(t *testing.T) {
 	t.Parallel()
 	a, b, other := Load{Seed: 1, Name: "x"}, Load{Seed: 1, Name: "x"}, Load{Seed: 2, Name: "x"}
@@ -211,11 +211,11 @@ func TestRetryPause(t *testing.T) {
 		random float64
 		want   time.Duration
 	}{
-		"no answer":      {Answer{}, 1, 200 * time.Millisecond},
-		"as it is told":  {Answer{HTTPStatus: 503, RetryAfter: "1"}, 1, time.Second},
-		"half of it":     {Answer{HTTPStatus: 503, RetryAfter: "1"}, 0, 500 * time.Millisecond},
-		"at most 2 s":    {Answer{HTTPStatus: 503, RetryAfter: "30"}, 1, 2 * time.Second},
-		"not understood": {Answer{HTTPStatus: 503, RetryAfter: "soon"}, 0, 100 * time.Millisecond},
+		"no answer":              {Answer{}, 1, 200 * time.Millisecond},
+		"as told by Retry-After": {Answer{HTTPStatus: 503, RetryAfter: "1"}, 1, time.Second},
+		"half of it":             {Answer{HTTPStatus: 503, RetryAfter: "1"}, 0, 500 * time.Millisecond},
+		"at most 2 s":            {Answer{HTTPStatus: 503, RetryAfter: "30"}, 1, 2 * time.Second},
+		"not understood":         {Answer{HTTPStatus: 503, RetryAfter: "soon"}, 0, 100 * time.Millisecond},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

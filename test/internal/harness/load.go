@@ -9,13 +9,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 const (
 	imageBytes = 40 << 10
-	// inFlight bounds requests that are on their way; the load waits when all are.
+	// inFlight limits the requests in flight; the load waits if the limit is reached.
 	inFlight = 2048
-	// patience is how long a client tries to have an image accepted, and then polls for its end.
+	// patience is how long a client retries to get an image accepted, and then polls for its end.
 	patience = time.Minute
 	// pollWait is the ?wait= of a poll.
 	pollWait = 5 * time.Second
@@ -39,28 +41,30 @@ type Poll struct {
 	Err        error
 }
 
-// Request is one image that was sent, and what became of it.
+// Request is one image that was sent, and its outcome.
 type Request struct {
 	Index    int
-	ID       string // empty: it was never accepted
-	Label    string // that its bytes demand
+	ID       string // empty if it was never accepted
+	Label    string // demanded by its bytes
 	Accepted time.Time
-	End      Answer    // zero: none was seen
+	End      Answer    // zero if none was seen
 	EndSeen  time.Time // when End was
-	Again    []Answer  // what Audit saw, at each dispatcher
+	Again    []Answer  // seen by Audit, at each dispatcher
 }
 
-// Load sends images to dispatchers in turn at an even rate, each asked for at once at the next dispatcher and at the
-// same one, and then polled until it ends. Set the fields, then Start and Stop. What it sends follows from Seed.
+// Load sends images to dispatchers in turn at a constant rate. Each request is read immediately at the next
+// dispatcher and at the same one, and then polled until it ends. Set the fields, then call Start and Stop. The images
+// are determined by Seed.
 type Load struct {
 	URLs      []string
 	Seed      uint64
 	Name      string // distinguishes idempotency keys and images of runs
 	PerSecond int
-	// Retry has clients send an image that was refused, or not answered, again under the same key until it is accepted.
+	// Retry makes clients resend an image that was rejected, or got no response, under the same key until it is
+	// accepted.
 	Retry bool
-	// Connections bounds those to each dispatcher that carry images, and polls may use twice as many. Clients that find
-	// none free wait for one. Zero means 256.
+	// Connections limits the connections to each dispatcher that carry images; polls may use twice as many. Clients
+	// wait if none is free. Zero means 256.
 	Connections int
 
 	sender  *Client
@@ -76,7 +80,7 @@ type Load struct {
 	polls       []Poll       // guarded by mu
 }
 
-// Start begins to send.
+// Start starts sending.
 func (l *Load) Start(ctx context.Context) {
 	connections := l.Connections
 	if connections == 0 {
@@ -88,7 +92,7 @@ func (l *Load) Start(ctx context.Context) {
 	l.sending.Go(func() { l.send(ctx, sending) })
 }
 
-// Stop ends the sending and waits until all requests have ended, or were waited for as long as a client has patience.
+// Stop stops sending and waits until all requests have ended, or until their clients give up.
 func (l *Load) Stop() {
 	l.stop()
 	l.sending.Wait()
@@ -97,13 +101,13 @@ func (l *Load) Stop() {
 	l.poller.Close()
 }
 
-// Sent is how many images were sent.
+// Sent returns the number of images sent.
 func (l *Load) Sent() int { return int(l.sent.Load()) }
 
-// AwaitSent returns when n images were sent, or ctx has ended.
+// AwaitSent waits until n images were sent, or ctx has ended.
 func (l *Load) AwaitSent(ctx context.Context, n int) {
 	for l.Sent() < n && ctx.Err() == nil {
-		Pause(ctx, 20*time.Millisecond)
+		pause.For(ctx, 20*time.Millisecond)
 	}
 }
 
@@ -130,7 +134,8 @@ func (l *Load) send(ctx, sending context.Context) {
 	}
 }
 
-// Image is the i-th image of a load: noise, so that damage to any byte shows. One in ten is one that was sent before.
+// Image returns the i-th image of a load: noise, so that damage to any byte is detected. One in ten repeats an
+// earlier one.
 func (l *Load) Image(i int) []byte {
 	if rand.New(rand.NewPCG(l.Seed, uint64(i))).IntN(10) == 0 {
 		i -= i % 10
@@ -141,7 +146,7 @@ func (l *Load) Image(i int) []byte {
 	return content
 }
 
-// key is the idempotency key of the i-th request. Every other request of a load without Retry has none.
+// key returns the idempotency key of the i-th request. Every other request of a load without Retry has none.
 func (l *Load) key(i int) string {
 	if !l.Retry && i%2 == 1 {
 		return ""
@@ -170,7 +175,7 @@ func (l *Load) one(ctx context.Context, i int) {
 			return
 		}
 		if a.HTTPStatus != 200 {
-			Pause(limited, 300*time.Millisecond)
+			pause.For(limited, 300*time.Millisecond)
 		}
 	}
 }
@@ -194,13 +199,14 @@ func (l *Load) submit(ctx context.Context, r *Request, image []byte) (dispatcher
 		if accepted || !l.Retry || !retryable(s.Answer) {
 			return d, accepted
 		}
-		Pause(limited, retryPause(s.Answer, rng.Float64()))
+		pause.For(limited, retryPause(s.Answer, rng.Float64()))
 	}
 	return 0, false
 }
 
-// retryPause is how long a careful client waits before it sends an image again: what Retry-After says, but at most two
-// seconds, between half and all of it, so that clients do not come together; a fifth of a second where nobody answered.
+// retryPause returns how long a well-behaved client waits before it resends an image: what Retry-After says, but at
+// most two seconds, randomized between half and all of it, so that clients do not synchronize; 0.2 s if there was no
+// response.
 func retryPause(a Answer, random float64) time.Duration {
 	pause := 200 * time.Millisecond
 	if seconds, err := strconv.Atoi(a.RetryAfter); err == nil {
@@ -209,16 +215,16 @@ func retryPause(a Answer, random float64) time.Duration {
 	return time.Duration(float64(pause) * (1 + random) / 2)
 }
 
-// retryable reports whether a careful client sends the image again.
+// retryable reports whether a well-behaved client resends the image.
 func retryable(a Answer) bool { return a.HTTPStatus == 0 || a.HTTPStatus == 503 }
 
-// poll asks once, keeps what it saw, and keeps the first end of the request.
+// poll reads the result once, records it, and keeps the first end of the request.
 func (l *Load) poll(ctx context.Context, r *Request, d int, wait time.Duration) Answer {
 	p := Poll{Request: r.Index, Dispatcher: d, Sent: time.Now()}
 	a := l.poller.Result(ctx, l.URLs[d], r.ID, wait)
 	p.Done, p.HTTPStatus, p.RetryAfter, p.Err = time.Now(), a.HTTPStatus, a.RetryAfter != "", a.Err
 	if ctx.Err() != nil && a.HTTPStatus == 0 {
-		return a // patience has ended it, not the dispatcher
+		return a // cut off by the client, not by the dispatcher
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,8 +239,8 @@ func (l *Load) poll(ctx context.Context, r *Request, d int, wait time.Duration) 
 	return a
 }
 
-// Audit asks for every accepted request at every dispatcher once more, after Stop. It waits for the end of each as long as
-// wait says.
+// Audit reads every accepted request at every dispatcher once more, after Stop. It waits up to wait for the end of
+// each.
 func (l *Load) Audit(ctx context.Context, wait time.Duration) {
 	var asking sync.WaitGroup
 	places := make(chan struct{}, 16)
@@ -254,28 +260,28 @@ func (l *Load) Audit(ctx context.Context, wait time.Duration) {
 	l.poller.Close()
 }
 
-// Requests is what was sent. Its elements change until Stop has returned.
+// Requests returns the requests sent. Their fields change until Stop has returned.
 func (l *Load) Requests() []*Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]*Request(nil), l.requests...)
 }
 
-// Submissions is what was answered so far, in the order of answers.
+// Submissions returns the responses so far, in order.
 func (l *Load) Submissions() []Submission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Submission(nil), l.submissions...)
 }
 
-// Polls is what was answered so far, in the order of answers.
+// Polls returns the responses so far, in order.
 func (l *Load) Polls() []Poll {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]Poll(nil), l.polls...)
 }
 
-// Served reports whether an image that was sent after t has been accepted by every dispatcher.
+// Served reports whether every dispatcher has accepted an image that was sent after t.
 func (l *Load) Served(t time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 // programs is the folder of the programs built for this run; set by Main.
 var programs string
 
-// Main runs a suite's tests, or, in a process that StartReplica started, a replica. TestMain returns its value to
+// Main runs a suite's tests or, in a process started by StartReplica, a replica. TestMain passes its result to
 // os.Exit.
 func Main(m *testing.M) int {
 	if addr := os.Getenv(replicaAddr); addr != "" {

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// stopLimit is longer than any drain. A process that has not ended by then is killed.
+// stopLimit is longer than any drain. A process that has not exited by then is killed.
 const stopLimit = time.Minute
 
-// Process is a program that can be killed and started again with the same arguments. Safe for concurrent use.
+// Process is a program that can be killed and restarted with the same arguments. It is safe for concurrent use.
 type Process struct {
 	name    string
 	command func() *exec.Cmd
@@ -25,13 +25,13 @@ type Process struct {
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd     // guarded by mu
-	done chan struct{} // guarded by mu; closed when cmd has ended
+	done chan struct{} // guarded by mu; closed when cmd has exited
 	err  error         // of cmd.Wait; valid once done is closed
-	down bool          // guarded by mu: the test has ended it
+	down bool          // guarded by mu: stopped by the test
 }
 
-// NewProcess makes a process without starting it. Whatever runs at the end of the test is killed. The end of its output
-// is logged when the test has failed.
+// NewProcess creates a process without starting it. A process that runs at the end of the test is killed. The end of
+// its output is logged if the test has failed.
 func NewProcess(t testing.TB, name string, command func() *exec.Cmd) *Process {
 	t.Helper()
 	log, err := os.Create(filepath.Join(logDir(t), name+".log"))
@@ -42,7 +42,7 @@ func NewProcess(t testing.TB, name string, command func() *exec.Cmd) *Process {
 	close(done)
 	p := &Process{name: name, command: command, log: log, done: done, down: true}
 	t.Cleanup(func() {
-		_ = p.Down(syscall.SIGKILL) // killed is no success; that is the point
+		_ = p.Down(syscall.SIGKILL) // its exit status reports the kill
 		if tail := p.Tail(2000); t.Failed() && tail != "" {
 			t.Logf("%s:\n%s", name, tail)
 		}
@@ -51,7 +51,8 @@ func NewProcess(t testing.TB, name string, command func() *exec.Cmd) *Process {
 	return p
 }
 
-// logDir is the folder of a test's logs. They are kept when the environment variable TEST_LOGS names a folder for them.
+// logDir returns the folder of a test's logs. They are kept if the environment variable TEST_LOGS names a folder for
+// them.
 func logDir(t testing.TB) string {
 	t.Helper()
 	kept := os.Getenv("TEST_LOGS")
@@ -65,7 +66,7 @@ func logDir(t testing.TB) string {
 	return dir
 }
 
-// Start makes a process and starts it.
+// Start creates a process and starts it.
 func Start(t testing.TB, name string, command func() *exec.Cmd) *Process {
 	t.Helper()
 	p := NewProcess(t, name, command)
@@ -75,7 +76,7 @@ func Start(t testing.TB, name string, command func() *exec.Cmd) *Process {
 	return p
 }
 
-// Name is what logs call the process.
+// Name returns the name of the process in logs.
 func (p *Process) Name() string { return p.name }
 
 // Up starts the process, which must not be running.
@@ -104,14 +105,14 @@ func (p *Process) Up() error {
 	return nil
 }
 
-// Down sends the signal and waits until the process has ended. It kills a process that takes longer than a minute, and
-// returns an error then, or when its exit status was not 0.
+// Down sends the signal and waits until the process has exited. It kills a process that takes longer than a minute.
+// It returns an error in this case, or if the exit status was not 0.
 func (p *Process) Down(s syscall.Signal) error {
 	p.mu.Lock()
 	done, cmd := p.done, p.cmd
 	p.down = true
 	if cmd != nil {
-		_ = cmd.Process.Signal(s) // an error says that it has ended
+		_ = cmd.Process.Signal(s) // fails only if it has exited
 	}
 	p.mu.Unlock()
 	late := time.NewTimer(stopLimit)
@@ -133,18 +134,18 @@ func (p *Process) Signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd != nil {
-		_ = p.cmd.Process.Signal(s) // an error says that it has ended
+		_ = p.cmd.Process.Signal(s) // fails only if it has exited
 	}
 }
 
-// Done is closed when the process has ended.
+// Done is closed when the process has exited.
 func (p *Process) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done
 }
 
-// Pid is the number of the process that was started last.
+// Pid returns the process ID of the last start.
 func (p *Process) Pid() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +155,7 @@ func (p *Process) Pid() int {
 	return p.cmd.Process.Pid
 }
 
-// Crashed returns an error when the process has ended without Down.
+// Crashed returns an error if the process has exited without Down.
 func (p *Process) Crashed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -176,16 +177,16 @@ func exitText(s *os.ProcessState) string {
 	return s.String()
 }
 
-// Log is all that the process has written since the test began.
+// Log returns everything the process has written since the start of the test.
 func (p *Process) Log() string {
-	data, _ := os.ReadFile(p.log.Name()) // an empty log fails the test that looks for something in it
+	data, _ := os.ReadFile(p.log.Name()) // an empty log fails the test that searches it
 	return string(data)
 }
 
 // noise is what a NATS server writes all the time.
 var noise = regexp.MustCompile(`\[(INF|WRN)\]|Error trying to connect to route`)
 
-// Tail is the end of the log, at most n bytes of it, without noise.
+// Tail returns at most n bytes from the end of the log, without noise.
 func (p *Process) Tail(n int) string {
 	var kept strings.Builder
 	for line := range strings.Lines(p.Log()) {

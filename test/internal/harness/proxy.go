@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Proxy passes TCP connections on, and disturbs them while it is told to: Hold keeps every byte back, as a network that
-// loses all packets does; Cut ends connections; Slow delays.
+// Proxy forwards TCP connections, and can disturb them: Hold holds every byte back, like a network that loses all
+// packets; Cut closes connections; Slow delays data.
 type Proxy struct {
 	listener net.Listener
 	target   string
-	cut      atomic.Int32 // of a thousand pieces, how many end their connection
+	cut      atomic.Int32 // how many of a thousand pieces close their connection
 	slow     atomic.Int32 // milliseconds per piece
 	gate     gate
 	serving  sync.WaitGroup
@@ -24,7 +24,7 @@ type Proxy struct {
 	closed bool                  // guarded by mu
 }
 
-// NewProxy starts a proxy to the target, until the test ends. Which connections Cut ends follows from the seed.
+// NewProxy starts a proxy to the target, until the end of the test. The seed determines which connections Cut closes.
 func NewProxy(t testing.TB, target string, seed uint64) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", FreeAddr(t))
@@ -58,7 +58,7 @@ func (p *Proxy) close() {
 	p.serving.Wait()
 }
 
-// keep has close end the connection too. The function it returns ends it now.
+// keep makes close close the connection too. The returned function closes it now.
 func (p *Proxy) keep(conn net.Conn) func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,28 +74,28 @@ func (p *Proxy) keep(conn net.Conn) func() {
 	}
 }
 
-// Addr is where the proxy listens.
+// Addr returns the proxy's address.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// URL is Addr as a base URL.
+// URL returns Addr as a base URL.
 func (p *Proxy) URL() string { return "http://" + p.Addr() }
 
-// Hold keeps all bytes back, both ways, until Release. Connections stay open, and new ones lead nowhere.
+// Hold holds all bytes back, in both directions, until Release. Connections stay open, and new ones get no data.
 func (p *Proxy) Hold() { p.gate.hold() }
 
-// Release passes on what was held.
+// Release forwards what was held.
 func (p *Proxy) Release() { p.gate.release() }
 
-// Cut ends a connection at each piece with a chance of perMille in a thousand; 0 stops that.
+// Cut closes a connection at each piece with a probability of perMille in a thousand; 0 stops that.
 func (p *Proxy) Cut(perMille int) { p.cut.Store(int32(perMille)) }
 
-// Slow delays each piece of 16 KiB; 0 stops that.
+// Slow delays each piece of 16 KiB by d; 0 stops that.
 func (p *Proxy) Slow(d time.Duration) { p.slow.Store(int32(d.Milliseconds())) }
 
 func (p *Proxy) serve(client net.Conn, rng *rand.Rand) {
 	defer p.keep(client)()
 	p.gate.wait()
-	server, err := net.DialTimeout("tcp", p.target, 10*time.Second)
+	server, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", p.target) //nolint:noctx // bounded by its time
 	if err != nil {
 		return
 	}
@@ -107,7 +107,7 @@ func (p *Proxy) serve(client net.Conn, rng *rand.Rand) {
 	copying.Wait()
 }
 
-// copy moves pieces until one side ends, and then ends both.
+// copy forwards pieces until one side closes, and then closes both.
 func (p *Proxy) copy(to, from net.Conn, rng *rand.Rand) {
 	defer to.Close()
 	defer from.Close()
@@ -116,7 +116,7 @@ func (p *Proxy) copy(to, from net.Conn, rng *rand.Rand) {
 		n, err := from.Read(piece)
 		p.gate.wait()
 		if n > 0 {
-			time.Sleep(time.Duration(p.slow.Load()) * time.Millisecond) // the fault itself
+			time.Sleep(time.Duration(p.slow.Load()) * time.Millisecond) // the injected fault
 			if rng.Int32N(1000) < p.cut.Load() {
 				return
 			}
@@ -130,7 +130,7 @@ func (p *Proxy) copy(to, from net.Conn, rng *rand.Rand) {
 	}
 }
 
-// gate is open, or keeps those who wait.
+// gate is open, or blocks its callers.
 type gate struct {
 	mu     sync.Mutex
 	opened chan struct{} // guarded by mu; nil while the gate is open

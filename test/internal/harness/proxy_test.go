@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestHold holds that a proxy keeps bytes back in both directions, for old and new connections, and loses none.
+// TestHold checks that a proxy holds bytes back in both directions, for old and new connections, and loses none.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	echo, err := net.Listen("tcp", "127.0.0.1:0")

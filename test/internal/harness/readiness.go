@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// sampleEvery is the time between two looks at a dispatcher's readiness.
-const sampleEvery = 200 * time.Millisecond
+// sampleInterval is the time between two checks of a dispatcher's readiness.
+const sampleInterval = 200 * time.Millisecond
 
-// Sample is one look at GET /health/ready.
+// Sample is one check of GET /health/ready.
 type Sample struct {
-	At         time.Time // when it was answered
-	HTTPStatus int       // 0: no answer within 2 s
-	Body       string    // of answers other than 200
+	At         time.Time // time of the response
+	HTTPStatus int       // 0 means no response within 2 s
+	Body       string    // of responses other than 200
 }
 
-// Readiness samples what a dispatcher says about itself. Make it with Watch.
+// Readiness samples a dispatcher's readiness. Create it with Watch.
 type Readiness struct {
 	mu      sync.Mutex
 	samples []Sample // guarded by mu
 }
 
-// Watch samples a readiness URL until ctx ends. done is called when the sampling has ended.
+// Watch samples a readiness URL until ctx ends. done is called when sampling has ended.
 func Watch(ctx context.Context, url string, done func()) *Readiness {
 	r := &Readiness{}
 	go func() {
 		defer done()
-		tick := time.NewTicker(sampleEvery)
+		tick := time.NewTicker(sampleInterval)
 		defer tick.Stop()
 		for {
 			select {
@@ -49,7 +49,7 @@ func Watch(ctx context.Context, url string, done func()) *Readiness {
 	return r
 }
 
-// Samples is all that was seen so far.
+// Samples returns all samples so far.
 func (r *Readiness) Samples() []Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,7 +66,7 @@ func look(ctx context.Context, url string) Sample {
 		return Sample{At: time.Now(), Body: err.Error()}
 	}
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what was read is the body
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // use what was read
 	s := Sample{At: time.Now(), HTTPStatus: resp.StatusCode}
 	if resp.StatusCode != http.StatusOK {
 		s.Body = string(text)

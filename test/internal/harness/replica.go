@@ -16,11 +16,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
-// replicaAddr has Main be a replica on that address.
+// replicaAddr makes Main run a replica on the address.
 const replicaAddr = "HARNESS_REPLICA_ADDR"
 
-// StartReplica starts a process of the test's own binary that is a replica on addr. It takes 20 ms for an image, 8 at a
-// time.
+// StartReplica starts a process of the test's own binary as a replica on addr. It takes 20 ms per image, 8 at a time.
 func StartReplica(t testing.TB, name, addr string) *Process {
 	t.Helper()
 	return Start(t, name, func() *exec.Cmd {
@@ -44,7 +43,7 @@ func serveReplica(addr string) error {
 	return s.Run(ctx)
 }
 
-// labeller takes 20 ms for an image and names it by its bytes.
+// labeller takes 20 ms per image and derives the label from its bytes.
 type labeller struct{}
 
 // Classify implements resnet18cloud.Classifier.
@@ -59,7 +58,7 @@ func (labeller) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 		Model: "stand-in", Precision: "fp32"}, nil
 }
 
-// Label is what a stand-in replica answers for an image.
+// Label returns a stand-in replica's label for an image.
 func Label(image []byte) string {
 	sum := sha256.Sum256(image)
 	return fmt.Sprintf("label-%08x", binary.BigEndian.Uint32(sum[:]))

@@ -1,0 +1,121 @@
+package dispatch
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/ledger"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/storetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// remains is a store in which damage has left only some records.
+type remains struct {
+	store.Store
+	ids      map[string]struct{}
+	complete time.Time
+}
+
+func (r remains) IDs(context.Context) (map[string]struct{}, time.Time, error) {
+	return r.ids, r.complete, nil
+}
+
+type jobs map[string]struct{}
+
+func (j jobs) Jobs(context.Context) (map[string]struct{}, error) { return j, nil }
+func (j jobs) Find(_ context.Context, id string) (resnet18cloud.Job, error) {
+	return resnet18cloud.Job{ID: id}, nil
+}
+
+func set(names ...string) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for _, name := range names {
+		ids[testutil.ID(name)] = struct{}{}
+	}
+	return ids
+}
+
+// TestFindLost checks which requests of the ledger end as lost: those without record and job, unless they are older
+// than records are kept, or may have been dropped to make room.
+func TestFindLost(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	l, err := ledger.Open(t.TempDir(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, e := range []struct {
+		name string
+		age  time.Duration
+	}{{"too old", 61 * time.Minute}, {"dropped", 40 * time.Minute}, {"lost", 20 * time.Minute}, {"recorded", 10 * time.Minute},
+		{"queued", 10 * time.Minute}, {"unfinished", 10 * time.Minute}, {"lost lately", time.Second}, {"lost lately", time.Second}} {
+		if err := l.Add(ledger.Entry{ID: testutil.ID(e.name), At: now.Add(-e.age)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	records := memstore.New(time.Hour, 100)
+	storetest.Start(t, records)
+	if _, err := records.Create(t.Context(), store.Record{ID: testutil.ID("unfinished"), Status: "queued", Filename: "a.jpg"}); err != nil {
+		t.Fatal(err)
+	}
+	s := lostRequests{ledger: l, kept: time.Hour, jobs: jobs(set("queued")),
+		records: remains{records, set("recorded"), now.Add(-30 * time.Minute)}}
+	lost, err := s.find(t.Context(), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{testutil.ID("lost lately"), testutil.ID("lost")}, lost); diff != "" {
+		t.Errorf("lost (-want +got):\n%s", diff)
+	}
+	if is, err := s.end(t.Context(), testutil.ID("lost"), now); !is || err != nil {
+		t.Errorf("end of a lost request: %t, %v", is, err)
+	}
+	for _, name := range []string{"lost", "recorded", "dropped"} {
+		if is, err := s.end(t.Context(), testutil.ID(name), now); is || err != nil {
+			t.Errorf("end of %q: %t, %v, want nothing to do", name, is, err)
+		}
+	}
+	if err := s.endAll(t.Context(), lost, now); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := records.Get(t.Context(), testutil.ID("queued")); err != nil || r.Status != "queued" {
+		t.Errorf("record of a job without one: %+v, %v, want it created", r, err)
+	}
+	for _, name := range []string{"lost", "lost lately"} {
+		r, err := records.Get(t.Context(), testutil.ID(name))
+		if err != nil || r.Status != "failed" || r.Failure == nil || r.Failure.Code != "lost" || !restartable(r) {
+			t.Errorf("record of request %q: %+v, %v, want one that failed as lost and may be restarted", name, r, err)
+		}
+	}
+}
+
+// TestMissingWhileRecoveryIsPending checks that, after a restart of the storage, a client that asks for an unknown ID
+// is told to retry until it is known whether the store has lost it.
+func TestMissingWhileRecoveryIsPending(t *testing.T) {
+	t.Parallel()
+	records := memstore.New(time.Hour, 100)
+	storetest.Start(t, records)
+	d, err := New(Config{Queue: memqueue.New(1, time.Second), Store: records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.lost = &lostRequests{}
+	for _, test := range []struct {
+		due  bool
+		code resnet18cloud.Code
+	}{{true, resnet18cloud.CodeUnavailable}, {false, resnet18cloud.CodeNotFound}} {
+		d.lost.due.Store(test.due)
+		_, err := d.lookup(t.Context(), testutil.ID("unknown"))
+		if e := resnet18cloud.AsError(err); e == nil || e.Code != test.code || test.due != (e.RetryAfter > 0) {
+			t.Errorf("lookup while recovery is pending (%t): %v, want %s", test.due, err, test.code)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package dispatch_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+)
+
+// connect sends text on a separate connection, which is closed at the end of the test.
+func (c *client) connect(text string) *net.TCPConn {
+	c.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		c.t.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// TestSilentUploadsBlockNobody checks that clients which announce an image and do not send it block no other request,
+// whichever endpoint they use.
+func TestSilentUploadsBlockNobody(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{MinUploadRate: -1}, 1, opened()) // no client is cut off for ten minutes
+	for i := range 300 {
+		path, kind := "/predict_async", "image/jpeg"
+		if i%2 == 0 {
+			path, kind = "/predict_batch", "multipart/form-data; boundary=b"
+		}
+		c.connect(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1000000\r\n\r\n", path, kind))
+	}
+	c.http.Timeout = 30 * time.Second
+	if a := c.post("/predict", "a.jpg", "x"); a.status != http.StatusOK {
+		t.Errorf("POST /predict during silent uploads = %d %s", a.status, a.body)
+	}
+}
+
+// TestSlowUploadIsRefused checks the response to a client that sends nothing.
+func TestSlowUploadIsRefused(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{MinUploadRate: 2000}, 1, opened())
+	conn := c.connect("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\nhalf")
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), `"error":"Upload is slower than 1.953 KiB/s"`) {
+		t.Errorf("slow upload: %d %s %v, want 408", response.StatusCode, body, err)
+	}
+}
+
+// TestHalfClosedClients checks that clients which close their sending side after the request get their response.
+func TestHalfClosedClients(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{}, 1, g)
+	id := c.submit("a.jpg", "x")
+	<-g.arrived
+	for name, test := range map[string]struct{ request, want string }{
+		"result":    {"GET /result/" + id + " HTTP/1.1\r\nHost: x\r\n\r\n", `"status":"processing"`},
+		"results":   {"GET /results HTTP/1.1\r\nHost: x\r\n\r\n", `"total":`},
+		"long-poll": {"GET /result/" + id + "?wait=0.3 HTTP/1.1\r\nHost: x\r\n\r\n", `"status":"processing"`},
+		"submit":    {"POST /predict_async HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nfour", `"status":"queued"`},
+		"predict":   {"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 1\r\n\r\nx", `"predictions":`},
+	} {
+		conn := c.connect(test.request)
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if name == "predict" {
+			c.eventually("the request is shared", func() bool { return c.d.Sharing("x") >= 1 })
+			defer func() { // after the others, which need the image to be in progress
+				close(g.open)
+				answered(t, name, conn, test.want)
+			}()
+			continue
+		}
+		answered(t, name, conn, test.want)
+	}
+}
+
+// answered reads a response, after any interim responses.
+func answered(t *testing.T, name string, conn net.Conn, want string) {
+	t.Helper()
+	text, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), " 503 ") {
+		t.Errorf("%s: %s %v, want %s", name, text, err, want)
+	}
+}

@@ -1,0 +1,169 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+)
+
+// prober is a queue or a store that can be probed.
+type prober interface {
+	Probe(ctx context.Context) error
+}
+
+// storageMonitor checks twice a second that queue and results accept writes. It provides the result to the readiness
+// check and to writers, and restarts the embedded NATS server if writes fail. storageHealth decides what to do after
+// a probe.
+type storageMonitor struct {
+	conn     *natsconn.Conn // nil if queue and results are not in NATS
+	kind     storageKind
+	probed   []prober
+	before   func()                    // called before a restart; may be nil
+	restored func(ctx context.Context) // called when writes succeed after a restart; may be nil
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	problem error // guarded by mu: why writes fail; nil if they succeed
+}
+
+const (
+	probeInterval = 500 * time.Millisecond
+	// externalTimeout limits a probe of external servers, so that a lost quorum is detected within three seconds.
+	externalTimeout = time.Second
+	// embeddedTimeout is longer, because a slow disk is not a failure.
+	embeddedTimeout = 2 * time.Second
+)
+
+// Problem returns why the storage rejects writes, or nil if it accepts them.
+func (m *storageMonitor) Problem() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.problem
+}
+
+// run probes until ctx ends. It returns an error if the storage cannot be restored.
+func (m *storageMonitor) run(ctx context.Context) error {
+	ticker := time.NewTicker(probeInterval)
+	defer ticker.Stop()
+	var h storageHealth
+	restarted := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		result := m.probe(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var act remedy
+		h, act = h.after(time.Now(), result, m.kind)
+		m.setProblem(ctx, h.problem)
+		if h.problem == nil && restarted {
+			restarted = false
+			if m.restored != nil {
+				m.restored(ctx)
+			}
+		}
+		switch act {
+		case remedyRestart:
+			restarted = true
+			if m.before != nil {
+				m.before()
+			}
+			m.log.WarnContext(ctx, "restarting the embedded NATS server", "folder", m.kind.dir)
+			if err := m.conn.Restart(ctx); err != nil && ctx.Err() == nil {
+				m.log.ErrorContext(ctx, "restarting the embedded NATS server failed", "error", err)
+			}
+			ticker.Reset(probeInterval)
+		case remedyGiveUp:
+			return fmt.Errorf("storage failed for %s despite restarts: %w", restartTimeout, h.problem)
+		}
+	}
+}
+
+// probe writes to queue and results, and collects details if that fails.
+func (m *storageMonitor) probe(ctx context.Context) probeResult {
+	timeout := externalTimeout
+	if m.kind.embedded {
+		timeout = embeddedTimeout
+	}
+	result := probeResult{silent: true, servers: -1, free: -1}
+	if result.free = m.free(); result.free >= 0 && result.free < fullBytes { // a write would block until its timeout
+		return result
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	errs := make([]error, len(m.probed))
+	var all sync.WaitGroup
+	for i, p := range m.probed {
+		all.Go(func() { errs[i] = p.Probe(ctx) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			continue
+		case result.err == nil:
+			result.err = err
+		default:
+			result.err = fmt.Errorf("%w; %w", result.err, err) // on one line, for readability
+		}
+		switch {
+		case m.kind.embedded: // an embedded server always responds, unless it is busy
+			result.silent = result.silent && natsconn.IsTimeout(err)
+		default:
+			result.silent = result.silent && natsconn.IsTemporary(err)
+		}
+	}
+	if m.conn == nil {
+		return result
+	}
+	if err := m.conn.Stopped(); err != nil {
+		// No probe will succeed, or the data folder was deleted.
+		result.err, result.silent = err, false
+	}
+	if result.err == nil {
+		return result
+	}
+	if m.kind.embedded {
+		result.free = m.free() // it may have filled up meanwhile
+		return result
+	}
+	if result.silent {
+		result.servers = len(m.conn.RespondingServers(context.WithoutCancel(ctx)))
+	}
+	return result
+}
+
+// free returns the free bytes on the disk of the embedded server, or -1 if unknown.
+func (m *storageMonitor) free() int64 {
+	if !m.kind.embedded || m.conn == nil {
+		return -1
+	}
+	free, err := natsconn.FreeBytes(m.kind.dir)
+	if err != nil {
+		return -1
+	}
+	return free
+}
+
+// setProblem stores the problem, and logs when one begins, changes its cause, or ends.
+func (m *storageMonitor) setProblem(ctx context.Context, problem error) {
+	m.mu.Lock()
+	before := m.problem
+	m.problem = problem
+	m.mu.Unlock()
+	switch {
+	case problem == nil && before != nil:
+		m.log.InfoContext(ctx, "storage accepts writes again")
+	case problem != nil && (before == nil || errors.Is(problem, errDiskFull) != errors.Is(before, errDiskFull)):
+		m.log.ErrorContext(ctx, "storage rejects writes", "error", problem)
+	}
+}

@@ -1,0 +1,100 @@
+package resnet18cloud_test
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// TestDocsIndex holds that the index of docs/ links every page.
+func TestDocsIndex(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(testutil.Root(t), "docs")
+	index := readDoc(t, filepath.Join(dir, "README.md"))
+	for _, name := range markdown(t, dir) {
+		if name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+	}
+}
+
+// TestDecisionsIndex holds that the index has one row for each decision, in the order of their numbers, with a status and a
+// date.
+func TestDecisionsIndex(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(testutil.Root(t), "docs", "decisions")
+	row := regexp.MustCompile(`(?m)^\| (\d+) \| \[.+\]\((\d{4})(-[a-z0-9-]+\.md)\) \| (?:accepted|superseded by \d+)(?:, revised \d{4}-\d\d-\d\d)? \| \d{4}-\d\d-\d\d \|$`)
+	var listed []string
+	for _, m := range row.FindAllStringSubmatch(readDoc(t, filepath.Join(dir, "README.md")), -1) {
+		if strings.TrimLeft(m[2], "0") != m[1] {
+			t.Errorf("the row of number %s links %s%s", m[1], m[2], m[3])
+		}
+		listed = append(listed, m[2]+m[3])
+	}
+	have := slices.DeleteFunc(markdown(t, dir), func(name string) bool { return name == "README.md" })
+	if !slices.Equal(listed, have) {
+		t.Errorf("docs/decisions/README.md lists\n%s\nwant\n%s", strings.Join(listed, "\n"), strings.Join(have, "\n"))
+	}
+	for i, name := range have[1:] {
+		if name[:4] == have[i][:4] {
+			t.Errorf("%s and %s have the same number", have[i], name)
+		}
+	}
+}
+
+// TestDecisionsInCode holds that decisions which code refers to exist.
+func TestDecisionsInCode(t *testing.T) {
+	t.Parallel()
+	root := testutil.Root(t)
+	link := regexp.MustCompile(`docs/decisions/\d{4}-[a-z0-9-]+\.md`)
+	for _, p := range listPackages(t) {
+		for _, name := range p.GoFiles {
+			for _, target := range link.FindAllString(readDoc(t, filepath.Join(p.Dir, name)), -1) {
+				if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+					t.Errorf("%s/%s refers to %s, which does not exist", p.rel(), name, target)
+				}
+			}
+		}
+	}
+}
+
+// TestLinksOfDocs holds that the files which pages link exist.
+func TestLinksOfDocs(t *testing.T) {
+	t.Parallel()
+	root := testutil.Root(t)
+	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+	for _, dir := range []string{".", "docs", "docs/decisions"} {
+		for _, name := range markdown(t, filepath.Join(root, dir)) {
+			for _, m := range link.FindAllStringSubmatch(readDoc(t, filepath.Join(root, dir, name)), -1) {
+				if _, err := os.Stat(filepath.Join(root, dir, m[1])); err != nil {
+					t.Errorf("%s links %s, which does not exist", path.Join(dir, name), m[1])
+				}
+			}
+		}
+	}
+}
+
+func markdown(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := fs.Glob(os.DirFS(dir), "*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func readDoc(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

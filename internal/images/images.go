@@ -1,0 +1,40 @@
+// Package images finds image files in a folder and maps them into memory.
+package images
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// extensions of image files.
+var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+
+// Find lists the image files in a folder and its subfolders, by extension, sorted by path. It returns an error if there
+// is none.
+func Find(dir string) ([]string, error) {
+	root, err := filepath.EvalSymlinks(dir) // WalkDir does not follow links, not even its root
+	if err != nil {
+		return nil, fmt.Errorf("find images: %w", err)
+	}
+	var files []string
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		// Regular files and links only: opening a pipe could block forever.
+		if entry.Type()&^fs.ModeSymlink == 0 && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find images: %w", err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("find images: no file in %s ends in %s", dir, strings.Join(extensions, ", "))
+	}
+	return files, nil
+}

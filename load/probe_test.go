@@ -1,0 +1,58 @@
+package load
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud/load/result"
+)
+
+func TestParseMetrics(t *testing.T) {
+	t.Parallel()
+	got := parseMetrics([]byte(`# HELP resnet18_images_total Images.
+# TYPE resnet18_images_total counter
+resnet18_images_total{outcome="ok"} 5
+resnet18_images_total{outcome="a } in a label"} 2.5
+resnet18_queue_images 3 1700000000000
+resnet18_stage_seconds_bucket{le="1"} 9
+resnet18_stage_seconds_sum 0.25
+resnet18_nothing NaN
+resnet18_limit +Inf
+go_goroutines 12
+nonsense
+{} 1
+`))
+	want := map[string]float64{"resnet18_images_total": 7.5, "resnet18_queue_images": 3, "resnet18_stage_seconds_sum": 0.25}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func FuzzParseMetrics(f *testing.F) {
+	f.Add([]byte("a{b=\"c\"} 1\na 1e308\na 1e308\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := json.Marshal(parseMetrics(data)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReadStatus(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]result.Sample{
+		`{"queue_size":7,"processing":2,"endpoints":[{"healthy":true},{"healthy":false},{"healthy":true}]}`: {HasStatus: true, Queue: 7, Processing: 2, Replicas: 2},
+		`{"queue_size":0}`: {HasStatus: true}, // the prototype's
+	} {
+		var got result.Sample
+		if err := readStatus([]byte(text), &got); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{`{"status":"healthy"}`, `<html>`} {
+		if err := readStatus([]byte(text), new(result.Sample)); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+	}
+}
