@@ -11,7 +11,7 @@ type bitReader struct {
 	kernel.Reader
 }
 
-// overrun reports whether bits were read that the file does not have.
+// overrun reports whether more bits were read than the file has.
 func (r *bitReader) overrun() bool {
 	return r.Pos > 8*(len(r.Data)-kernel.Padding)
 }

@@ -2,7 +2,7 @@ package jpeg
 
 import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 
-// colorSpace says what the components of a frame mean.
+// colorSpace is the meaning of a frame's components.
 type colorSpace byte
 
 const (
@@ -32,7 +32,7 @@ func (p *parser) colorSpace() colorSpace {
 	return spaceYCbCr
 }
 
-// convert writes pixels from rows of as many samples.
+// convert writes pixels from rows of samples.
 func (s colorSpace) convert(dst []byte, rows *[4][]byte) {
 	switch s {
 	case spaceGray:

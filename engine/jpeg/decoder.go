@@ -6,27 +6,27 @@ import (
 	"slices"
 )
 
-// DefaultMaxPixels is the limit that a zero Options.MaxPixels stands for: 50 megapixels.
+// DefaultMaxPixels is the default of Options.MaxPixels: 50 megapixels.
 const DefaultMaxPixels = 50_000_000
 
-// Options says what to decode. The zero value decodes the whole picture.
+// Options configures decoding. The zero value decodes the whole picture.
 type Options struct {
-	// Window is the part of the picture that must be right, in pixels; the zero rectangle means all of it. Pixels
-	// outside have unspecified values, and cost less time.
+	// Window is the part of the picture that is needed, in pixels; the zero rectangle means all of it. Pixels outside
+	// have unspecified values, and cost less time.
 	Window image.Rectangle
 
-	// MaxPixels is the largest width times height accepted, checked before memory is taken: 0 means
-	// DefaultMaxPixels, -1 no limit but what the size of an int sets.
+	// MaxPixels is the largest width times height accepted, checked before memory is allocated: 0
+	// means DefaultMaxPixels, -1 no limit except the size of an int.
 	MaxPixels int
 
-	// Rows, if not nil, is given the window's rows as they are decoded, a few at a time from top to bottom: of picture,
-	// whose Pix begins with row first and is valid during the call, the rows to end-1. The picture is then never in
-	// memory as a whole, and the one that Decode returns has no Pix. With an error the rows given before are nothing.
+	// Rows, if not nil, is called with the window's rows as they are decoded, a few at a time from top to bottom: rows
+	// first to end-1 of picture, whose Pix begins with row first and is valid during the call. The picture is then never
+	// in memory as a whole, and the one that Decode returns has no Pix. After an error earlier rows are invalid.
 	Rows func(picture RGB, first, end int)
 }
 
-// stripRows is how many rows Options.Rows is given at a time: as many as one row of MCUs has at most, and few enough for
-// a first-level cache.
+// stripRows is the number of rows in a call of Options.Rows: the largest height of an MCU, and small enough for a
+// first-level cache.
 const stripRows = 16
 
 // RGB is a decoded picture. Pixel (x, y) has its red, green and blue bytes at Pix[y*Stride+3*x:].
@@ -36,15 +36,15 @@ type RGB struct {
 	Stride        int // bytes from one row to the next
 }
 
-// Config is what the header of a file says.
+// Config is the content of a file's header.
 type Config struct {
 	Width, Height int  // in pixels
 	Components    int  // 1 grayscale, 3 color, 4 CMYK
 	Progressive   bool // coded in several passes of growing quality
 }
 
-// Decoder decodes one picture after the other and reuses its memory, which stays as large as the largest picture
-// needed. The zero value is ready. It is not safe for concurrent use.
+// Decoder decodes pictures and reuses its memory, which stays as large as the largest picture needed. The zero value is
+// ready to use. It is not safe for concurrent use.
 type Decoder struct {
 	parser
 
@@ -68,7 +68,7 @@ type Decoder struct {
 // UnsupportedError or SizeError.
 func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	d.parser = parser{data: data}
-	defer func() { d.parser, d.give = parser{}, nil }() // not to hold on to data
+	defer func() { d.parser, d.give = parser{}, nil }() // do not retain data
 	if err := d.readUntilScan(); err != nil {
 		return RGB{}, err
 	}
@@ -79,7 +79,7 @@ func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
 	if err := f.layOut(); err != nil {
 		return RGB{}, err
 	}
-	// In every process a block costs at least one bit, its DC code: what is shorter cannot be whole.
+	// In every process a block costs at least one bit, its DC code: anything shorter is incomplete.
 	if f.blocks() > 8*(len(data)-d.pos) {
 		return RGB{}, d.truncated()
 	}
@@ -129,7 +129,7 @@ func (o Options) maxPixels() int {
 	return o.MaxPixels
 }
 
-// takeMemory sizes all buffers for the frame and hands the components their parts.
+// takeMemory sizes all buffers for the frame and assigns the components their parts.
 func (d *Decoder) takeMemory() {
 	f := &d.frame
 	samples := f.samples()
@@ -160,7 +160,7 @@ func (d *Decoder) takeMemory() {
 	d.pix = resize(d.pix, 3*f.width*rows)
 }
 
-// resize returns s with length n, its old memory where that suffices. The contents are unspecified.
+// resize returns s with length n, in its old memory if that suffices. The contents are unspecified.
 func resize[T any](s []T, n int) []T {
 	return slices.Grow(s[:0], n)[:n]
 }

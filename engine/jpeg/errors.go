@@ -31,7 +31,7 @@ type UnsupportedError struct {
 
 func (e UnsupportedError) Error() string { return "jpeg: unsupported: " + e.Feature }
 
-// SizeError reports a picture with more pixels than Options.MaxPixels. No memory was taken for it.
+// SizeError reports a picture with more pixels than Options.MaxPixels. No memory was allocated for it.
 type SizeError struct {
 	Width, Height, MaxPixels int
 }

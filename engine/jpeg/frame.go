@@ -8,7 +8,7 @@ import (
 // maxDimension is libjpeg's limit to width and height, in pixels.
 const maxDimension = 65500
 
-// frame is what the frame header says (T.81, B.2.2), and the sizes that follow from it (A.1.1, A.2).
+// frame is the content of the frame header (T.81, B.2.2) and the sizes derived from it (A.1.1, A.2).
 type frame struct {
 	width, height int // pixels
 	n             int // components
@@ -20,7 +20,7 @@ type frame struct {
 
 // component is one color plane.
 type component struct {
-	id, tq byte // identifier, and the quantisation table to use
+	id, tq byte // identifier, and the quantization table to use
 	h, v   int  // sampling factors
 
 	// Blocks that hold picture, as in scans of this component alone.
@@ -38,7 +38,7 @@ type component struct {
 	// What the window needs of the component: samples with those that filters read, and their blocks.
 	needSamples, needBlocks image.Rectangle
 
-	quant    [64]uint16 // in natural order, latched when the first scan of the component begins
+	quant    [64]uint16 // in natural order, fixed when the first scan of the component begins
 	seen     bool       // a scan has held this component
 	progress [64]int8   // per coefficient in zig-zag order: low bits still missing, -1 for all; progressive only
 }
@@ -78,7 +78,7 @@ func (f *frame) layOut() error {
 	return nil
 }
 
-// need notes what the pixels in window take of each component.
+// need records which parts of each component the pixels in window need.
 func (f *frame) need(window image.Rectangle) {
 	for i := range f.comps() {
 		c := &f.component[i]
@@ -96,7 +96,7 @@ func (f *frame) need(window image.Rectangle) {
 	}
 }
 
-// needs reports whether the window takes anything of a block.
+// needs reports whether the window needs a block.
 func (c *component) needs(bx, by int) bool {
 	n := &c.needBlocks
 	return n.Min.X <= bx && bx < n.Max.X && n.Min.Y <= by && by < n.Max.Y

@@ -9,7 +9,7 @@ import (
 // lutBits is the number of bits that one look-up resolves. Longer codes are rare and take the slow path.
 const lutBits = kernel.LookupBits
 
-// huffman is one Huffman table (T.81, annex C) and what decodes it fast.
+// huffman is one Huffman table (T.81, annex C) and its look-up tables.
 //
 // A look-up by the next lutBits bits gives an entry:
 //
@@ -47,7 +47,7 @@ const (
 	classACProgressive                    // 0xr0 ends 2^r blocks and more, r < 15
 )
 
-// prepare builds the look-up tables of spec for symbols of the given class. It returns false for a table that is no
+// prepare builds the look-up tables of spec for symbols of the given class. It returns false for a table that is not a
 // prefix code or holds symbols that the class forbids. A table equal to the one before is ready: many files share
 // theirs.
 func (h *huffman) prepare(spec []byte, class symbolClass) bool {

@@ -11,7 +11,7 @@ func init() {
 }
 
 // DecodeImage reads a file from r and decodes it with the zero Options. The picture is an *image.RGBA, opaque. It has
-// the signature that image.RegisterFormat wants; a Decoder is faster.
+// the signature that image.RegisterFormat requires; a Decoder is faster.
 func DecodeImage(r io.Reader) (image.Image, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
@@ -30,8 +30,8 @@ func DecodeImage(r io.Reader) (image.Image, error) {
 	return m, nil
 }
 
-// DecodeImageConfig reads a file's header from r. It is the other function that
-// image.RegisterFormat wants.
+// DecodeImageConfig reads a file's header from r. It has the other signature that
+// image.RegisterFormat requires.
 func DecodeImageConfig(r io.Reader) (image.Config, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {

@@ -10,7 +10,7 @@ func (d *Decoder) emitBelow(mcuRows int) {
 	d.emit(max(0, mcuRows*8*f.vMax-f.vMax))
 }
 
-// emit upsamples and converts all rows above end that were not yet, and gives away what makes a strip.
+// emit upsamples and converts the remaining rows above end, and passes complete strips to Options.Rows.
 func (d *Decoder) emit(end int) {
 	f := &d.frame
 	space := d.colorSpace()

@@ -55,7 +55,7 @@ type parser struct {
 	adobeTransform byte
 }
 
-// scan is what a scan header says (T.81, B.2.3).
+// scan is the content of a scan header (T.81, B.2.3).
 type scan struct {
 	n      int
 	comp   [4]int  // index of the component in the frame
@@ -127,7 +127,7 @@ func (p *parser) nextScan() (bool, error) {
 	}
 }
 
-// nextMarker finds the next marker. Like libjpeg it steps over bytes that belong to no segment.
+// nextMarker finds the next marker. Like libjpeg it skips bytes that belong to no segment.
 func (p *parser) nextMarker() (byte, error) {
 	for i := p.pos; i+1 < len(p.data); i++ {
 		if p.data[i] == 0xFF && p.data[i+1] != 0xFF && p.data[i+1] != 0 {
@@ -174,7 +174,7 @@ func (p *parser) readSegment(marker byte) error {
 	return err
 }
 
-// segment returns the contents of the segment at pos and steps over it.
+// segment returns the contents of the segment at pos and moves pos past it.
 func (p *parser) segment() ([]byte, error) {
 	rest := p.data[p.pos:]
 	if len(rest) < 2 {
@@ -233,13 +233,13 @@ func (p *parser) readFrame(marker byte, b []byte) error {
 	return nil
 }
 
-// readQuant reads quantisation tables (T.81, B.2.4.1).
+// readQuant reads quantization tables (T.81, B.2.4.1).
 func (p *parser) readQuant(b []byte) error {
 	for len(b) > 0 {
 		wide, id := int(b[0]>>4), b[0]&15
 		size := 64 * (1 + wide)
 		if wide > 1 || id > 3 || len(b) < 1+size {
-			return p.invalid("malformed quantisation table")
+			return p.invalid("malformed quantization table")
 		}
 		for k, z := range zigzag {
 			if wide == 1 {
@@ -305,13 +305,13 @@ func (p *parser) readScanHeader() error {
 	end := b[len(b)-3:]
 	s.ss, s.se, s.ah, s.al = int(end[0]), int(end[1]), int(end[2]>>4), int(end[2]&15)
 	if !f.progressive {
-		s.ss, s.se, s.ah, s.al = 0, 63, 0, 0 // whatever stands there, libjpeg decodes all
+		s.ss, s.se, s.ah, s.al = 0, 63, 0, 0 // like libjpeg, whatever the header says
 	}
 	p.scan = s
 	return p.latchQuant()
 }
 
-// latchQuant copies the quantisation tables of components whose first scan begins: a later DQT does not change them.
+// latchQuant copies the quantization tables of components whose first scan begins: a later DQT does not change them.
 func (p *parser) latchQuant() error {
 	for _, i := range p.scan.comp[:p.scan.n] {
 		c := &p.frame.component[i]
@@ -319,7 +319,7 @@ func (p *parser) latchQuant() error {
 			continue
 		}
 		if c.tq > 3 || !p.hasQuant[c.tq] {
-			return p.invalid("quantisation table not defined")
+			return p.invalid("quantization table not defined")
 		}
 		c.quant = p.quant[c.tq]
 	}

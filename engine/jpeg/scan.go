@@ -58,7 +58,7 @@ func (d *Decoder) nextInterval(number int) error {
 	return nil
 }
 
-// overrunError tells data that stops from data that is wrong, when a block took more bits than there were.
+// overrunError distinguishes truncated from damaged data after a block that needed more bits than there were.
 func (d *Decoder) overrunError() error {
 	if d.pos >= len(d.data) {
 		return d.truncated()
@@ -66,13 +66,13 @@ func (d *Decoder) overrunError() error {
 	return d.invalid("entropy-coded data ends before the scan does")
 }
 
-// huffmanError is the error of a code that stands for nothing.
+// huffmanError is the error of an undefined code.
 func (d *Decoder) huffmanError() error {
 	return d.invalid("invalid Huffman code or coefficient index")
 }
 
-// sequentialScan decodes a scan of a baseline or extended sequential frame (T.81, F.2). Blocks become samples at
-// once, and rows of the picture as soon as all components have them.
+// sequentialScan decodes a scan of a baseline or extended sequential frame (T.81, F.2). Blocks become samples
+// immediately, and rows of the picture as soon as all components have them.
 func (d *Decoder) sequentialScan() error {
 	f, s := &d.frame, &d.scan
 	d.useStandardHuffman()
@@ -92,7 +92,7 @@ func (d *Decoder) sequentialScan() error {
 	return d.sequentialMCUs()
 }
 
-// useStandardHuffman defines the tables that the file does not.
+// useStandardHuffman defines the tables missing from the file.
 func (d *Decoder) useStandardHuffman() {
 	for id, standard := range standardHuffman {
 		if d.dc[id] == nil {
@@ -169,8 +169,8 @@ func (d *Decoder) sequentialMCUs() error {
 	return nil
 }
 
-// startMCU begins the scan or a restart interval where MCU number mcu is the first of one, and reports whether it
-// was: the DC prediction then starts anew.
+// startMCU begins the scan or a restart interval if MCU number mcu is its first, and reports whether it is: then the DC
+// prediction restarts.
 func (d *Decoder) startMCU(mcu int) (bool, error) {
 	switch {
 	case mcu == 0:
@@ -203,7 +203,7 @@ func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pre
 }
 
 // block decodes the coefficients of one block into r.Block (T.81, F.2.2). It returns the last index in zig-zag order
-// that was coded, or -1 for data that no encoder writes.
+// that was coded, or -1 for invalid data.
 func (r *bitReader) block(dc, ac *huffman, pred *int32) int {
 	r.DC, r.AC = &dc.lut, &ac.pairs
 	k := r.Next(-1)

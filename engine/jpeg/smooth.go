@@ -1,6 +1,6 @@
 package jpeg
 
-// A progressive file may leave low frequencies inexact or out altogether. libjpeg then guesses them from the DC
+// A progressive file may contain low frequencies inexactly or not at all. libjpeg then guesses them from the DC
 // values around a block so that flat areas show no edges between blocks: the idea of T.81, K.8, on 5x5 instead of
 // 3x3 blocks.
 
@@ -123,7 +123,7 @@ func (f *frame) dcAround(c *component, bx, by int) (dc [5][5]int) {
 	return dc
 }
 
-// apply returns the guess for coefficient k in units of its quantisation step. Of a coefficient whose high bits
+// apply returns the guess for coefficient k in units of its quantization step. Of a coefficient whose high bits
 // are known to be zero and whose lowest missing bits are not, it stays within the latter.
 func (e *estimator) apply(dc *[5][5]int, c *component, k int, missing int8) int {
 	sum := 0

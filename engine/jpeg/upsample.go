@@ -3,7 +3,7 @@ package jpeg
 import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 
 // Upsampling is libjpeg's "fancy" one: a triangle filter where a component is halved in width, in height or in both,
-// so that a new sample is 3/4 of the nearer old one plus 1/4 of the farther, rounded up and down in turns to have no
+// so that a new sample is 3/4 of the nearer old one plus 1/4 of the farther, rounded up and down alternately to avoid
 // bias. Other ratios repeat samples. Positions outside of the component's picture clamp to its edge.
 
 // upsampleRow returns row y of the picture as samples of c, in buf or straight from the plane. It is right where the
@@ -11,7 +11,7 @@ import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 func (c *component) upsampleRow(buf []byte, y int) []byte {
 	from := c.needSamples.Min.X
 	near, out := c.row(y/c.expandY), buf[from*c.expandX:]
-	smooth := c.width > 2 // libjpeg filters no narrower component horizontally
+	smooth := c.width > 2 // libjpeg does not filter narrower components horizontally
 	switch {
 	case c.expandX == 1 && c.expandY == 1:
 		return c.plane[y*c.stride:][:c.stride]
@@ -39,8 +39,8 @@ func far(y int) int {
 	return y/2 + 1
 }
 
-// row returns what the window needs of row y of the plane, clamped to the picture. A cut end looks to a filter like
-// the edge of the picture; what it makes of that lies outside of the window.
+// row returns what the window needs of row y of the plane, clamped to the picture. A filter treats a cut end
+// like the edge of the picture; the pixels that this affects are outside of the window.
 func (c *component) row(y int) []byte {
 	y = min(max(y, 0), c.height-1)
 	return c.plane[y*c.stride:][c.needSamples.Min.X:c.needSamples.Max.X]

@@ -4,7 +4,7 @@ package kernel
 // G. Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications" (ICASSP 1989), on columns and then on
 // rows, in 13-bit fixed point. Rounding and, for coefficients far outside of what an encoder writes, wrapping and
 // saturation are those of libjpeg-turbo's SIMD code, which is what runs on today's machines: products with the
-// quantisation table and the sums before a multiplication keep 16 bits, results of a pass saturate.
+// quantization table and the sums before a multiplication keep 16 bits, results of a pass saturate.
 const (
 	constBits = 13 // fraction bits of the constants
 	passBits  = 2  // extra fraction bits kept between the passes
@@ -23,7 +23,7 @@ const (
 	fix3_072711026 = 25172
 )
 
-// inverseDCTGeneric dequantises a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
+// inverseDCTGeneric dequantizes a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
 func inverseDCTGeneric(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	var ws [64]int16 // after the first pass, with passBits fraction bits and a factor of sqrt(8)
 	var ac int16

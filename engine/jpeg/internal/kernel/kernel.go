@@ -1,6 +1,6 @@
 // Package kernel holds the inner loops of JPEG decoding: reading coefficients, the inverse DCT, upsampling and color
-// conversion. Each has a plain Go form, which says what it does, and vector forms with the very same results, chosen
-// by the level of the CPU.
+// conversion. Each has a form in plain Go, which is the reference, and vector forms with identical results, chosen by
+// the level of the CPU.
 //
 // Rows are slices of samples, one byte each. Functions panic if slices do not fit together, and never read or write
 // outside of them.
@@ -25,7 +25,7 @@ var simd = func() bool {
 }()
 
 // Levels lists the levels this machine can run: plain Go and, where there are vector forms, theirs. The last one is in
-// use from the start, unless the environment variable RESNET18_CPU asks for generic or for what there is not.
+// use from the start, unless the environment variable RESNET18_CPU asks for generic or an unknown level.
 func Levels() []cpu.Level {
 	if hasSIMD {
 		return []cpu.Level{cpu.Generic, simdLevel}
@@ -36,7 +36,7 @@ func Levels() []cpu.Level {
 // Use switches to one of Levels. It is for tests, and not for concurrent use with kernels.
 func Use(level cpu.Level) { simd = hasSIMD && level == simdLevel }
 
-// InverseDCT dequantises a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
+// InverseDCT dequantizes a block and writes its 8x8 samples to dst, whose rows are stride bytes apart.
 func InverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	if stride < 8 {
 		panic("kernel: stride below 8")

@@ -2,8 +2,8 @@
 
 package kernel
 
-// Rows too short for vectors go to plain Go. The end of a row that whole vectors do not fill is done by a last vector
-// that overlaps the one before.
+// Rows too short for vectors go to plain Go. The rest of a row after whole vectors is covered by a last vector
+// that overlaps the previous one.
 
 func inverseDCT(dst []byte, stride int, block *Block, quant *[64]uint16) {
 	if !simd {

@@ -14,12 +14,12 @@ const (
 	EndOfBlock = 129
 
 	// BlockRoom is the length of a block's memory while its coefficients are decoded: those written before their
-	// index is checked land behind the 64th.
+	// index is checked are stored after the 64th.
 	BlockRoom = 256
 
 	// Padding is the number of bytes that must follow the coded ones. A block takes at most 64 codes of 16 bits with
-	// 15 bits of value, less than 4 bytes each, and bits are loaded by eight bytes: who checks the position after
-	// each block never reads beyond.
+	// 15 bits of value, less than 4 bytes each, and bits are loaded by eight bytes: checking the position
+	// after each block suffices.
 	Padding = 4*64 + 8
 )
 
@@ -50,7 +50,7 @@ type Reader struct {
 	Block [BlockRoom]int16 // the coefficients in natural order, and room; the first is the difference to the block before
 }
 
-// Next reads on behind coefficient k, in zig-zag order; -1 begins a new block. It returns the index of the last
+// Next continues after coefficient k, in zig-zag order; -1 begins a new block. It returns the index of the last
 // coefficient read:
 //   - with 63 the block is complete;
 //   - with EndOfBlock or more it ended EndOfBlock coefficients before;

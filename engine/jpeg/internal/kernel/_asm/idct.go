@@ -56,7 +56,7 @@ func inverseDCT() {
 	dst, stride := arg("dst"), arg("stride")
 	block, quant := arg("block"), arg("quant")
 
-	// Dequantise. The products wrap at 16 bits.
+	// Dequantize. The products wrap at 16 bits.
 	p := [4]VecVirtual{YMM(), YMM(), YMM(), YMM()}
 	for i := range p {
 		VMOVDQU(at(block, 32*i), p[i])
