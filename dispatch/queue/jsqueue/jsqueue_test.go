@@ -138,5 +138,14 @@ func TestRestartedServer(t *testing.T) {
 		if err := d.Ack(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		for { // the acknowledgement arrives before the next restart
+			jobs, err := q.Jobs(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(jobs) == 0 {
+				break
+			}
+		}
 	}
 }
