@@ -217,7 +217,7 @@ func TestJoin(t *testing.T) {
 		// A first runner with two threads has more than one share to give.
 		runners := []*Runner{n.NewRunner(2), n.NewRunner(1), n.NewRunner(1)}
 		joined := n.Join(runners)
-		all := append(runners[:len(runners):len(runners)], joined)
+		all := append(slices.Clone(runners), joined)
 		for seed := range uint64(2) {
 			rgb := noise(seed)
 			own := n.NewRunner(1)
