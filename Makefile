@@ -53,7 +53,7 @@ vet: ## Check formatting and go vet
 	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine
+	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
 
 asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
 	CGO_ENABLED=1 $(GOTEST) -asan -short -skip Allocates $(ASAN_PACKAGES)
@@ -130,7 +130,7 @@ fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIM
 		done; done
 
 bench: ## Measure the engine, the dispatcher and the load tester by themselves
-	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/resnet ./engine/jpeg ./engine/preprocess
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/internal/kernel8 ./engine/resnet ./engine/jpeg ./engine/preprocess
 	$(GO) test ./dispatch -run '^$$' -bench 'ClosedLoop|OpenLoop300' -benchtime 5000x
 	$(GO) test ./load -run '^$$' -bench Send -benchtime 1x -cpu 1
 

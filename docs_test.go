@@ -65,6 +65,22 @@ func TestDecisionsInCode(t *testing.T) {
 	}
 }
 
+// TestEndpointsAreDocumented checks that docs/api.md names every endpoint of the dispatcher.
+func TestEndpointsAreDocumented(t *testing.T) {
+	t.Parallel()
+	root := testutil.Root(t)
+	api := readDoc(t, filepath.Join(root, "docs", "api.md"))
+	patterns := regexp.MustCompile(`andle\("[A-Z]+ (/[^"]*)"`).FindAllStringSubmatch(readDoc(t, filepath.Join(root, "dispatch", "routes.go")), -1)
+	if len(patterns) < 10 {
+		t.Fatalf("only %d endpoints were found in dispatch/routes.go", len(patterns))
+	}
+	for _, m := range patterns {
+		if path := m[1]; !strings.HasPrefix(path, "/page/") && path != "/{$}" && !strings.Contains(api, path) {
+			t.Errorf("docs/api.md does not mention %s", path)
+		}
+	}
+}
+
 // TestLinksOfDocs holds that the files which pages link exist.
 func TestLinksOfDocs(t *testing.T) {
 	t.Parallel()

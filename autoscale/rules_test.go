@@ -2,6 +2,9 @@ package autoscale
 
 import (
 	"math"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -199,15 +202,34 @@ func TestBoundSaysWhatWasWanted(t *testing.T) {
 // TestEveryRuleHasASentence that tells its figures and no others.
 func TestEveryRuleHasASentence(t *testing.T) {
 	t.Parallel()
-	for _, rule := range []Rule{RuleMin, RuleMax, RuleSteady, RuleFixed, RuleStale, RuleAway, RuleHistory, RuleUnknown, RuleMissing, RuleRate, RuleBacklog,
-		RuleHedge, RuleCancel, RuleHold, RuleShrink, RuleTolerance, RuleTarget, RuleStabilization, RulePace, RuleStable, RulePanic, RuleEmergency,
-		RuleQueue, RuleLatency, RuleErrors, RuleUtilization, RuleIdle, RuleCooldown} {
+	source, err := os.ReadFile("decision.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := map[Rule]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(Rule\w+) +Rule = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		rules[Rule(m[2])] = m[1]
+	}
+	if len(rules) < 20 {
+		t.Fatalf("only %d rules were found in decision.go", len(rules))
+	}
+	for rule, name := range rules {
 		if sentences[rule] == "" {
-			t.Errorf("rule %q has no sentence", rule)
+			t.Errorf("%s has no sentence", name)
 		}
 	}
-	if len(sentences) != 28 {
-		t.Errorf("%d sentences, want one for each rule", len(sentences))
+	for rule := range sentences {
+		if rules[rule] == "" {
+			t.Errorf("the sentence of %q belongs to no rule", rule)
+		}
+		if got := (Reason{Rule: rule, Replicas: 2, Value: 3, Limit: 4}).String(); strings.Contains(got, "%v") || strings.Contains(got, "%d") {
+			t.Errorf("%s: %q", rule, got)
+		}
+	}
+	for rule := range keeps {
+		if rules[rule] == "" {
+			t.Errorf("keeps has %q, which is no rule", rule)
+		}
 	}
 }
 

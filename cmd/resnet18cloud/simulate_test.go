@@ -43,7 +43,7 @@ func TestSimulateJSON(t *testing.T) {
 func TestSimulateSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"--policy x":        "available: deadline, kpa, threshold, hpa-cpu, hpa-external, hpa-external-rate,",
+		"--policy x":        "available: deadline, ",
 		"--trace x":         "available: constant, step,",
 		"--schedule x":      "is not a number",
 		"--seeds 0":         "--seeds",

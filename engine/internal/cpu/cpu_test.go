@@ -112,6 +112,19 @@ func TestCgroupLimit(t *testing.T) {
 	}
 }
 
+// TestTables: each level has a name and the level that it extends, which comes before it.
+func TestTables(t *testing.T) {
+	t.Parallel()
+	if len(names) != len(extends) {
+		t.Fatalf("%d names and %d entries in extends, want one each for every level", len(names), len(extends))
+	}
+	for l := Generic + 1; int(l) < len(extends); l++ {
+		if extends[l] >= l {
+			t.Errorf("%s extends %s, which does not come before it", l, extends[l])
+		}
+	}
+}
+
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	if q := Quota(); q < 1 {
