@@ -13,7 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// TestDocsIndex holds that the index of docs/ links every page.
+// TestDocsIndex checks that the index of docs/ links every page.
 func TestDocsIndex(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(testutil.Root(t), "docs")
@@ -25,7 +25,7 @@ func TestDocsIndex(t *testing.T) {
 	}
 }
 
-// TestDecisionsIndex holds that the index has one row for each decision, in the order of their numbers, with a status and a
+// TestDecisionsIndex checks that the index has one row for each decision, in the order of their numbers, with a status and a
 // date.
 func TestDecisionsIndex(t *testing.T) {
 	t.Parallel()
@@ -49,7 +49,7 @@ func TestDecisionsIndex(t *testing.T) {
 	}
 }
 
-// TestDecisionsInCode holds that decisions which code refers to exist.
+// TestDecisionsInCode checks that decisions which code refers to exist.
 func TestDecisionsInCode(t *testing.T) {
 	t.Parallel()
 	root := testutil.Root(t)
@@ -81,7 +81,7 @@ func TestEndpointsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestLinksOfDocs holds that the files which pages link exist.
+// TestLinksOfDocs checks that the files which pages link exist.
 func TestLinksOfDocs(t *testing.T) {
 	t.Parallel()
 	root := testutil.Root(t)

@@ -2,7 +2,7 @@ package autoscale
 
 import "testing"
 
-// TestKinds holds that each kind makes policies of its own name, and is found by it.
+// TestKinds checks that each kind makes policies of its own name, and is found by it.
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	for _, want := range Kinds() {
@@ -16,7 +16,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestKindsTakeSettings holds that limits, SLO and target reach the policies.
+// TestKindsTakeSettings checks that limits, SLO and target reach the policies.
 func TestKindsTakeSettings(t *testing.T) {
 	t.Parallel()
 	s := Settings{Limits: Limits{Min: 3, Max: 7}, SLO: 123, Target: 0.25}

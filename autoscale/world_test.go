@@ -91,7 +91,7 @@ func (w *world) run(seconds int) {
 	}
 }
 
-// expect runs for seconds and holds that then n replicas are asked for.
+// expect runs for seconds and checks that then n replicas are asked for.
 func (w *world) expect(t *testing.T, seconds, n int) {
 	t.Helper()
 	w.run(seconds)
@@ -100,7 +100,7 @@ func (w *world) expect(t *testing.T, seconds, n int) {
 	}
 }
 
-// expectRule holds that the last decision came from a rule.
+// expectRule checks that the last decision came from a rule.
 func (w *world) expectRule(t *testing.T, rule Rule) {
 	t.Helper()
 	if got := w.decision.Because().Rule; got != rule {

@@ -125,7 +125,7 @@ func (s *server) config(t *testing.T) PullConfig {
 	return PullConfig{Mirror: s.URL + "/sub", Out: filepath.Join(t.TempDir(), "cache", "w.safetensors"), Client: s.Client()}
 }
 
-// checkPulled holds that the file is whole, says what it is, and that nothing else lies beside it.
+// checkPulled checks that the file is whole, says what it is, and that nothing else lies beside it.
 func checkPulled(t *testing.T, path, origin string) {
 	t.Helper()
 	r, err := Verify(path)
@@ -285,7 +285,7 @@ func TestPullRefuses(t *testing.T) {
 	}
 }
 
-// TestPullKeepsOldOnError holds that weights that work are not lost to a pull that does not.
+// TestPullKeepsOldOnError checks that weights that work are not lost to a pull that does not.
 func TestPullKeepsOldOnError(t *testing.T) {
 	t.Parallel()
 	s := goodServer(t)
@@ -317,7 +317,7 @@ func TestPullWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestDownloadDiskFull holds that a full disk ends a download at once.
+// TestDownloadDiskFull checks that a full disk ends a download at once.
 func TestDownloadDiskFull(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {

@@ -35,7 +35,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// readyBody is the response of a ready replica. The process ID tells whoever started the replica that the response
+// readyBody is the response of a ready replica. The process ID tells the process that started the replica that the response
 // does not come from another process on the same port.
 type readyBody struct {
 	healthBody

@@ -40,7 +40,7 @@ func samples(t *testing.T, h http.Handler) []sample {
 	return list
 }
 
-// TestPageLoads fetches everything the page names, and holds that it comes from here, with its type.
+// TestPageLoads fetches everything the page names, and checks that it comes from here, with its type.
 func TestPageLoads(t *testing.T) {
 	t.Parallel()
 	h := handler(t, nil)
@@ -64,7 +64,7 @@ func TestPageLoads(t *testing.T) {
 	}
 }
 
-// TestScriptFindsItsElements holds that each element the script asks for by id is in the page.
+// TestScriptFindsItsElements checks that each element the script asks for by id is in the page.
 func TestScriptFindsItsElements(t *testing.T) {
 	t.Parallel()
 	h := handler(t, nil)

@@ -268,7 +268,7 @@ func TestNeverShrinksBlindly(t *testing.T) {
 	}
 }
 
-// TestTroubleIsLoggedOnce holds that lasting trouble is no news, whatever else goes well meanwhile.
+// TestTroubleIsLoggedOnce checks that lasting trouble is no news, whatever else goes well meanwhile.
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder

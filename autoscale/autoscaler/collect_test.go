@@ -214,7 +214,7 @@ func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 	}
 }
 
-// TestLastingTroubleReadsTheSame holds that ports which differ each time do not make trouble news again.
+// TestLastingTroubleReadsTheSame checks that ports which differ each time do not make trouble news again.
 func TestLastingTroubleReadsTheSame(t *testing.T) {
 	t.Parallel()
 	from := func(port int) *net.UDPAddr { return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }

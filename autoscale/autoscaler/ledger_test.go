@@ -96,7 +96,7 @@ func (f *fleet) rate() float64 {
 	return float64(f.s.Offered-f.before.Offered) / passed
 }
 
-// expect polls n times and holds that each time exactly the rate is seen.
+// expect polls n times and checks that each time exactly the rate is seen.
 func (f *fleet) expect(n int, rate float64) {
 	f.t.Helper()
 	for i := range n {
@@ -113,7 +113,7 @@ func (f *fleet) age() int { return int(f.s.Age(f.now).Seconds()) }
 // missing reports whether a dispatcher is missing now.
 func (f *fleet) missing() bool { return f.s.Missed.Equal(f.now) }
 
-// TestTwoDispatchersThroughOneURL holds that a Service in front of two dispatchers, which answer by turns, does not
+// TestTwoDispatchersThroughOneURL checks that a Service in front of two dispatchers, which answer by turns, does not
 // look like one that restarts again and again: each has counted a million images, and a few come between two polls.
 func TestTwoDispatchersThroughOneURL(t *testing.T) {
 	t.Parallel()
@@ -201,7 +201,7 @@ func TestANewcomerIsNoBurst(t *testing.T) {
 	f.expect(5, 200)
 }
 
-// TestOneSilentDispatcher holds that the others' figures can be acted on after five seconds, that none count as complete
+// TestOneSilentDispatcher checks that the others' figures can be acted on after five seconds, that none count as complete
 // meanwhile, and that what it counted in silence is not taken for load when it answers again.
 func TestOneSilentDispatcher(t *testing.T) {
 	t.Parallel()
@@ -246,7 +246,7 @@ func TestOneSilentDispatcher(t *testing.T) {
 	}
 }
 
-// TestAllSilent holds that a time in which nobody answers is seen at its true rate afterwards.
+// TestAllSilent checks that a time in which nobody answers is seen at its true rate afterwards.
 func TestAllSilent(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -262,7 +262,7 @@ func TestAllSilent(t *testing.T) {
 	f.expect(5, 200)
 }
 
-// TestNobodyHasEverAnswered holds that there are no figures then, old or new.
+// TestNobodyHasEverAnswered checks that there are no figures then, old or new.
 func TestNobodyHasEverAnswered(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -341,7 +341,7 @@ func TestRollingRestartByName(t *testing.T) {
 	}
 }
 
-// TestRollingRestartScales holds that replicas neither leave because a dispatcher does, nor stay away when load comes just
+// TestRollingRestartScales checks that replicas neither leave because a dispatcher does, nor stay away when load comes just
 // then: of two dispatchers one ends, and a moment later the load doubles at the other.
 func TestRollingRestartScales(t *testing.T) {
 	t.Parallel()

@@ -206,7 +206,7 @@ func TestLeaseIsHandedBack(t *testing.T) {
 	})
 }
 
-// TestFenceEndsWithTheLease holds that a write under way is cut off before the lease can be another's.
+// TestFenceEndsWithTheLease checks that a write under way is cut off before the lease can be another's.
 func TestFenceEndsWithTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestLeaseIsFree(t *testing.T) {
 	}
 }
 
-// TestBothClocksMustAgree holds that a leader which was suspended does not write: its monotonic clock stood still, the wall
+// TestBothClocksMustAgree checks that a leader which was suspended does not write: its monotonic clock stood still, the wall
 // clock did not. Nor does one whose wall clock was set back.
 func TestBothClocksMustAgree(t *testing.T) {
 	t.Parallel()

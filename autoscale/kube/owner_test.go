@@ -139,7 +139,7 @@ func TestRunWaitsForTheServer(t *testing.T) {
 	}
 }
 
-// TestChanges holds that repeated errors are no change, and that no error is one only after an error.
+// TestChanges checks that repeated errors are no change, and that no error is one only after an error.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	var c changes

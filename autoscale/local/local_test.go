@@ -151,7 +151,7 @@ func TestScales(t *testing.T) {
 	}
 }
 
-// TestStopsTheIdlest holds that of three replicas the one without work goes first, however old.
+// TestStopsTheIdlest checks that of three replicas the one without work goes first, however old.
 func TestStopsTheIdlest(t *testing.T) {
 	t.Parallel()
 	m := start(t, local.Config{Count: 3})
@@ -169,7 +169,7 @@ func TestStopsTheIdlest(t *testing.T) {
 	}
 }
 
-// TestRestarts kills a replica more often than would count as inability, and holds that it is taken off the
+// TestRestarts kills a replica more often than would count as inability, and checks that it is taken off the
 // list and comes back each time, on the same port.
 func TestRestarts(t *testing.T) {
 	t.Parallel()
@@ -201,7 +201,7 @@ func TestGivesUpOnWhatNeverServed(t *testing.T) {
 	}
 }
 
-// TestSkipsPortsInUse holds that ports are counted up from the first, past one that somebody has.
+// TestSkipsPortsInUse checks that ports are counted up from the first, past one that somebody has.
 func TestSkipsPortsInUse(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

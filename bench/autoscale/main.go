@@ -197,7 +197,7 @@ func (o settings) start(load schedule.Schedule) int {
 // section marks where in the file the table goes.
 const section = "<!-- live:table -->"
 
-// checkDocs holds that there is a place for the result, before it takes ten minutes to get one.
+// checkDocs checks that there is a place for the result, before it takes ten minutes to get one.
 func (o options) checkDocs() error {
 	if o.docs == "" {
 		return nil

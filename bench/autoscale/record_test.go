@@ -27,7 +27,7 @@ func TestStarts(t *testing.T) {
 	}
 }
 
-// TestKeep holds that runs of other policies stay under the same settings, and go under others.
+// TestKeep checks that runs of other policies stay under the same settings, and go under others.
 func TestKeep(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "testdata", "live.json")
@@ -53,7 +53,7 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestRecorded holds that simulations of the recorded live runs come near enough to them.
+// TestRecorded checks that simulations of the recorded live runs come near enough to them.
 func TestRecorded(t *testing.T) {
 	t.Parallel()
 	r, err := readRecord(filepath.Join("testdata", "live.json"))

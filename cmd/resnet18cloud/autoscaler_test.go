@@ -27,7 +27,7 @@ func TestAutoscaleLimits(t *testing.T) {
 	}
 }
 
-// TestEachPolicyIsMade holds that --policy takes all kinds of policy, the first by default.
+// TestEachPolicyIsMade checks that --policy takes all kinds of policy, the first by default.
 func TestEachPolicyIsMade(t *testing.T) {
 	t.Parallel()
 	for i, kind := range autoscale.Kinds() {
@@ -113,7 +113,7 @@ func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
 	}
 }
 
-// TestAdviceIsDatedByItsFigures holds that KEDA gets no numbers that rest on nothing.
+// TestAdviceIsDatedByItsFigures checks that KEDA gets no numbers that rest on nothing.
 func TestAdviceIsDatedByItsFigures(t *testing.T) {
 	t.Parallel()
 	if got := adviceOf(nil); !got.At.IsZero() {

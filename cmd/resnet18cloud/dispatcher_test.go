@@ -14,7 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// TestDispatcherDefaults holds that the flags' defaults are the package's.
+// TestDispatcherDefaults checks that the flags' defaults are the package's.
 func TestDispatcherDefaults(t *testing.T) {
 	t.Parallel()
 	var c dispatcherCmd

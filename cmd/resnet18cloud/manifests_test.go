@@ -119,7 +119,7 @@ func TestManifestsHoldTheContract(t *testing.T) {
 	}
 }
 
-// TestManifestsFitTogether holds that selectors select, names lead somewhere, and times leave room for what
+// TestManifestsFitTogether checks that selectors select, names lead somewhere, and times leave room for what
 // they must hold.
 func TestManifestsFitTogether(t *testing.T) {
 	t.Parallel()
@@ -169,7 +169,7 @@ func TestManifestsFitTogether(t *testing.T) {
 	}
 }
 
-// TestAutoscalersManifestNamesWhatIsThere holds that the autoscaler's options, and the objects that its role
+// TestAutoscalersManifestNamesWhatIsThere checks that the autoscaler's options, and the objects that its role
 // lets it touch, are those of the other manifests and of the code. That the role is enough is tested on a real
 // API server (test/kubernetes).
 func TestAutoscalersManifestNamesWhatIsThere(t *testing.T) {
@@ -206,7 +206,7 @@ func TestAutoscalersManifestNamesWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestKEDAsManifestFitsTogether holds that KEDA is sent to where the policy answers, within its bounds.
+// TestKEDAsManifestFitsTogether checks that KEDA is sent to where the policy answers, within its bounds.
 func TestKEDAsManifestFitsTogether(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", "keda.yaml"))
@@ -291,7 +291,7 @@ func parseContainer(t *testing.T, command string, container corev1.Container, cm
 	}
 }
 
-// TestManifestsAgreeWithDefaults holds that containers listen where their ports are, on the addresses that
+// TestManifestsAgreeWithDefaults checks that containers listen where their ports are, on the addresses that
 // the code has by default.
 func TestManifestsAgreeWithDefaults(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func defaults(t *testing.T, cmd any) {
 	}
 }
 
-// TestServingDefaults holds that the flags' defaults are the packages'.
+// TestServingDefaults checks that the flags' defaults are the packages'.
 func TestServingDefaults(t *testing.T) {
 	t.Parallel()
 	var r replicaCmd

@@ -10,7 +10,7 @@ import (
 )
 
 // vectors chooses the AVX2 forms, which every level of amd64 but the generic one has. A level in RESNET18_CPU that
-// this CPU lacks is reported by whoever makes an engine.
+// this CPU lacks is reported when an engine is created.
 var vectors = func() bool {
 	level, err := cpu.Best()
 	return err == nil && level >= cpu.AVX2

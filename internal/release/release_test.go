@@ -15,7 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// TestNoticeIsCurrent holds that NOTICE has the licences of exactly the modules that the binaries contain.
+// TestNoticeIsCurrent checks that NOTICE has the licences of exactly the modules that the binaries contain.
 func TestNoticeIsCurrent(t *testing.T) {
 	t.Parallel()
 	root := testutil.Root(t)
@@ -73,7 +73,7 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// TestTextsOnce holds that a text which several dependencies share is there once, under the names of all.
+// TestTextsOnce checks that a text which several dependencies share is there once, under the names of all.
 func TestTextsOnce(t *testing.T) {
 	t.Parallel()
 	got := string(write([]dependency{
@@ -130,7 +130,7 @@ func TestArchives(t *testing.T) {
 	})
 }
 
-// twice writes an archive two times and holds that both have the same bytes.
+// twice writes an archive two times and checks that both have the same bytes.
 func twice(t *testing.T, files []file, write func(io.Writer, []file) error) []byte {
 	t.Helper()
 	var a, b bytes.Buffer

@@ -29,7 +29,7 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// TestDocumentListsThePolicies holds that docs/autoscaling.md lists the policies that there are.
+// TestDocumentListsThePolicies checks that docs/autoscaling.md lists the policies that there are.
 func TestDocumentListsThePolicies(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile(filepath.Join(testutil.Root(t), "docs", "autoscaling.md"))
