@@ -12,18 +12,11 @@ import (
 )
 
 type dispatcherCmd struct {
-	Addr          string        `help:"TCP address to listen on." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
-	Endpoints     []string      `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS"`
-	EndpointSlots int           `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS"`
-	QueueCapacity int           `help:"Maximum number of queued requests; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
-	QueueBytes    int64         `help:"Maximum size of queued images in bytes. On a small disk the built-in NATS server uses less and logs it." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
-	CacheSize     int           `help:"Maximum number of cached results; -1 disables the cache." default:"1000" env:"RESNET18_CACHE_SIZE"`
-	ResultTTL     time.Duration `help:"Time for which results are kept." default:"1h" env:"RESNET18_RESULT_TTL"`
-	ResultsBytes  int64         `help:"Maximum size of stored results in bytes; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
-	MaxImageBytes int64         `help:"Maximum size of an upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
-
-	MaxUploadBytes int64 `help:"Maximum memory of all uploads together, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
-	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+	Addr          string   `help:"TCP address to listen on." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Endpoints     []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS"`
+	EndpointSlots int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS"`
+	storeFlags
+	uploadFlags
 
 	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT"`
 	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS"`
@@ -52,19 +45,17 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	d, err := dispatch.New(dispatch.Config{
-		Addr: c.Addr, Endpoints: c.Endpoints, EndpointSlots: c.EndpointSlots,
-		QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize, ResultTTL: c.ResultTTL,
-		MaxImageBytes: c.MaxImageBytes, MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate,
-		AttemptTimeout: c.AttemptTimeout, Attempts: c.Attempts, RedeliverAfter: c.RedeliverAfter, DrainTimeout: c.DrainTimeout,
-		QueueMaxBytes: c.QueueBytes, ResultsMaxBytes: c.ResultsBytes, SubmitTimeout: c.SubmitTimeout,
-		NATSReplicas: c.NATSReplicas, NATSPrefix: c.NATSPrefix, NATSUseExisting: c.NATSUseExisting,
-		NATS: natsconn.Config{
-			URL: c.NATS, DataDir: c.DataDir, SyncAlways: c.Sync == "always",
-			Creds: c.NATSCreds, CAFile: c.NATSCA, CertFile: c.NATSCert, KeyFile: c.NATSKey,
-		},
-		Page: page, Log: env.log,
-	})
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg.Addr, cfg.Endpoints, cfg.EndpointSlots = c.Addr, c.Endpoints, c.EndpointSlots
+	cfg.AttemptTimeout, cfg.Attempts, cfg.RedeliverAfter = c.AttemptTimeout, c.Attempts, c.RedeliverAfter
+	cfg.SubmitTimeout, cfg.DrainTimeout = c.SubmitTimeout, c.DrainTimeout
+	cfg.NATSReplicas, cfg.NATSPrefix, cfg.NATSUseExisting = c.NATSReplicas, c.NATSPrefix, c.NATSUseExisting
+	cfg.NATS = natsconn.Config{
+		URL: c.NATS, DataDir: c.DataDir, SyncAlways: c.Sync == "always",
+		Creds: c.NATSCreds, CAFile: c.NATSCA, CertFile: c.NATSCert, KeyFile: c.NATSKey,
+	}
+	cfg.Page, cfg.Log = page, env.log
+	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -15,10 +15,7 @@ type replicaCmd struct {
 	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
-	MaxImageBytes int64  `help:"Maximum size of an upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
-
-	MaxUploadBytes int64 `help:"Maximum memory of all images that are received, waiting or in progress, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
-	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+	uploadFlags
 
 	Observe          int     `help:"With --precision int8 and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE"`
 	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal in int8 and fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT"`

@@ -22,7 +22,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
-	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/web"
@@ -47,14 +46,11 @@ type upCmd struct {
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
-	QueueCapacity  int    `help:"Maximum number of queued requests; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
-	QueueBytes     int64  `help:"Maximum size of queued images in bytes; less on a small disk." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
-	ResultsBytes   int64  `help:"Maximum size of stored results in bytes; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
-	CacheSize      int    `help:"Maximum number of cached results; -1 disables the cache." default:"1000" env:"RESNET18_CACHE_SIZE"`
-	MaxUploadBytes int64  `help:"Maximum memory of all uploads together, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
-	MinUploadRate  int64  `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
-	DataDir        string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
-	Images         string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
+	storeFlags
+	uploadFlags
+
+	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
+	Images  string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
 }
 
 // Run serves until the first signal, finishes accepted requests, and stops the replicas.
@@ -85,13 +81,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	d, err := dispatch.New(dispatch.Config{
-		Addr: c.Addr, QueueCapacity: c.QueueCapacity, CacheSize: c.CacheSize,
-		QueueMaxBytes: c.QueueBytes, ResultsMaxBytes: c.ResultsBytes,
-		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate,
-		NATS: natsconn.Config{DataDir: c.DataDir}, DrainQueue: true, DrainTimeout: upDrainTimeout,
-		Page: page, Log: env.log,
-	})
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
+	cfg.Page, cfg.Log = page, env.log
+	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -225,7 +218,8 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	if err != nil {
 		return nil, fmt.Errorf("find the executable for replicas: %w", err)
 	}
-	args := append(env.logArgs(), "replica")
+	args := append(env.logArgs(), "replica", "--max-image-bytes", strconv.FormatInt(c.MaxImageBytes, 10),
+		"--max-upload-bytes", strconv.FormatInt(c.MaxUploadBytes, 10))
 	if weights == "" {
 		args = append(args, "--random-weights")
 	} else {

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+)
+
+// storeFlags limit what a dispatcher keeps.
+type storeFlags struct {
+	QueueCapacity int           `help:"Maximum number of queued requests; further ones are refused with 503." default:"200" env:"RESNET18_QUEUE_CAPACITY"`
+	QueueBytes    int64         `help:"Maximum size of queued images in bytes. On a small disk the built-in NATS server uses less and logs it." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
+	ResultTTL     time.Duration `help:"Time for which results are kept." default:"1h" env:"RESNET18_RESULT_TTL"`
+	ResultsBytes  int64         `help:"Maximum size of stored results in bytes; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
+	CacheSize     int           `help:"Maximum number of cached results; -1 disables the cache." default:"1000" env:"RESNET18_CACHE_SIZE"`
+}
+
+// uploadFlags limit what clients send to a dispatcher or a replica.
+type uploadFlags struct {
+	MaxImageBytes  int64 `help:"Maximum size of an upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
+	MaxUploadBytes int64 `help:"Maximum memory of all uploads together, until they are stored or classified, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
+	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+}
+
+// dispatcherConfig returns a configuration with the limits of the flags.
+func dispatcherConfig(s storeFlags, u uploadFlags) dispatch.Config {
+	return dispatch.Config{
+		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
+		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
+	}
+}
