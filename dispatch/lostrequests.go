@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/jsstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 // lostRequests ends requests for which a damaged store has neither a record nor a job. It knows their IDs from the
@@ -180,20 +181,36 @@ func (d *Dispatcher) addToLedger(r store.Record) {
 	}
 }
 
-// recoverLost determines what the store has lost, and ends those requests in the background.
+// recoverLost determines what the store has lost, and ends those requests in the background. If the comparison fails, it
+// is repeated in the background; until it succeeds, a missing record is not reported as an unknown ID.
 func (d *Dispatcher) recoverLost(ctx context.Context) {
 	s := d.lost
 	if s == nil {
 		return
 	}
-	now := time.Now()
-	lost, err := s.find(ctx, now)
-	if err != nil {
-		d.cfg.Log.ErrorContext(ctx, "comparing the ledger with the store failed", "error", err)
+	s.due.Store(true)
+	err := d.tryRecoverLost(ctx)
+	if err == nil {
 		return
 	}
+	d.cfg.Log.ErrorContext(ctx, "comparing the ledger with the store failed", "error", err)
+	s.writing.Go(func() {
+		for err != nil && ctx.Err() == nil {
+			pause.For(ctx, time.Second)
+			err = d.tryRecoverLost(ctx)
+		}
+	})
+}
+
+func (d *Dispatcher) tryRecoverLost(ctx context.Context) error {
+	s, now := d.lost, time.Now()
+	lost, err := s.find(ctx, now)
+	if err != nil {
+		return err
+	}
+	s.due.Store(false)
 	if len(lost) == 0 {
-		return
+		return nil
 	}
 	d.cfg.Log.WarnContext(ctx, "the store has lost requests; ending them as failed", "requests", len(lost))
 	s.writing.Go(func() {
@@ -201,6 +218,7 @@ func (d *Dispatcher) recoverLost(ctx context.Context) {
 			d.cfg.Log.WarnContext(ctx, "ending lost requests failed; the rest end when a client asks for them", "error", err)
 		}
 	})
+	return nil
 }
 
 // recoverAfterRestart runs recoverLost after a restart of the embedded NATS server.
@@ -209,7 +227,6 @@ func (d *Dispatcher) recoverAfterRestart(ctx context.Context) {
 		d.cfg.Log.WarnContext(ctx, "restoring the ledger failed", "error", err)
 	}
 	d.recoverLost(ctx)
-	d.lost.due.Store(false)
 }
 
 // recoveryPending reports whether a missing record may be one that the store has lost and that is not known yet.

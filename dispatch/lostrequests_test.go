@@ -2,7 +2,10 @@ package dispatch
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,4 +121,49 @@ func TestMissingWhileRecoveryIsPending(t *testing.T) {
 			t.Errorf("lookup while recovery is pending (%t): %v, want %s", test.due, err, test.code)
 		}
 	}
+}
+
+// brokenOnce fails the first comparison with the queue.
+type brokenOnce struct {
+	jobs
+	failed atomic.Bool
+}
+
+func (b *brokenOnce) Jobs(ctx context.Context) (map[string]struct{}, error) {
+	if !b.failed.Swap(true) {
+		return nil, errors.New("no answer")
+	}
+	return b.jobs.Jobs(ctx)
+}
+
+// TestRecoverLostRetries: a comparison that fails is repeated, and until then a lost request is not an unknown ID.
+func TestRecoverLostRetries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		records := memstore.New(time.Hour, 100)
+		storetest.Start(t, records)
+		d, err := New(Config{Queue: memqueue.New(1, time.Second), Store: records})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := ledger.Open(t.TempDir(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Add(ledger.Entry{ID: testutil.ID("lost"), At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		d.lost = &lostRequests{ledger: l, kept: time.Hour, jobs: &brokenOnce{jobs: jobs(set())},
+			records: remains{records, set(), time.Time{}}}
+		d.recoverLost(t.Context())
+		if _, err := d.lookup(t.Context(), testutil.ID("lost")); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
+			t.Errorf("lookup before the comparison succeeded: %v, want unavailable", err)
+		}
+		if err := d.closeLedger(); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := d.lookup(t.Context(), testutil.ID("lost")); err != nil || r.Failure == nil || r.Failure.Code != resnet18cloud.CodeLost {
+			t.Errorf("lookup after it: %+v, %v, want a request that is lost", r, err)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/jsqueue"
@@ -64,7 +65,8 @@ func (d *Dispatcher) fitDisk(ctx context.Context, want, least storeSizes) (store
 	var err error
 	if dir == "" {
 		d.cfg.Log.WarnContext(ctx, "queue and results are in a temporary folder and are deleted when this process exits")
-		dir, disk, err = natsconn.StatTempDisk()
+		dir = os.TempDir()
+		disk.Free, err = natsconn.FreeBytes(dir) // a new folder there is empty
 	} else {
 		disk, err = natsconn.StatDisk(dir)
 	}

@@ -49,13 +49,3 @@ func FreeBytes(dir string) (int64, error) {
 	}
 	return free, nil
 }
-
-// StatTempDisk returns the folder of temporary data folders and its disk usage. No files in it count as the process's
-// own, because a new temporary folder is empty.
-func StatTempDisk() (dir string, d Disk, err error) {
-	dir = os.TempDir()
-	if d.Free, err = freeBytes(dir); err != nil {
-		return dir, d, fmt.Errorf("get free space of %s: %w", dir, err)
-	}
-	return dir, d, nil
-}
