@@ -104,23 +104,23 @@ func (s *lostRequests) createRecord(ctx context.Context, id string) error {
 	return nil
 }
 
-// end ends a lost request unless that is done already. It reports whether the request was lost. The end is not counted:
-// either the request had ended before and was counted then, or an earlier process had accepted it.
-func (s *lostRequests) end(ctx context.Context, id string, now time.Time) (bool, error) {
+// end ends a request if it is lost and has not been ended yet. The end is not counted: either the request had ended
+// before and was counted then, or an earlier process had accepted it.
+func (s *lostRequests) end(ctx context.Context, id string, now time.Time) error {
 	s.mu.Lock()
 	e, lost := s.pending[id]
 	s.mu.Unlock()
 	if !lost {
-		return false, nil
+		return nil
 	}
 	_, err := s.records.Create(ctx, lostRecord(e, now))
 	if err != nil && !errors.Is(err, store.ErrExists) {
-		return true, fmt.Errorf("end a lost request: %w", err)
+		return fmt.Errorf("end a lost request: %w", err)
 	}
 	s.mu.Lock()
 	delete(s.pending, id)
 	s.mu.Unlock()
-	return true, nil
+	return nil
 }
 
 // endAll ends the requests, a few at a time, so that the store can serve other work.
@@ -128,10 +128,7 @@ func (s *lostRequests) endAll(ctx context.Context, ids []string, now time.Time) 
 	var g errgroup.Group
 	g.SetLimit(4)
 	for _, id := range ids {
-		g.Go(func() error {
-			_, err := s.end(ctx, id, now)
-			return err
-		})
+		g.Go(func() error { return s.end(ctx, id, now) })
 	}
 	return g.Wait()
 }
@@ -232,10 +229,10 @@ func (d *Dispatcher) recoverAfterRestart(ctx context.Context) {
 // recoveryPending reports whether a missing record may be one that the store has lost and that is not known yet.
 func (d *Dispatcher) recoveryPending() bool { return d.lost != nil && d.lost.due.Load() }
 
-// endIfLost ends a request without a record if the store has lost it, and reports whether it has.
-func (d *Dispatcher) endIfLost(ctx context.Context, id string) (bool, error) {
+// endIfLost ends a request without a record if the store has lost it.
+func (d *Dispatcher) endIfLost(ctx context.Context, id string) error {
 	if d.lost == nil {
-		return false, nil
+		return nil
 	}
 	return d.lost.end(ctx, id, time.Now())
 }

@@ -78,12 +78,13 @@ func TestFindLost(t *testing.T) {
 	if diff := cmp.Diff([]string{testutil.ID("lost lately"), testutil.ID("lost")}, lost); diff != "" {
 		t.Errorf("lost (-want +got):\n%s", diff)
 	}
-	if is, err := s.end(t.Context(), testutil.ID("lost"), now); !is || err != nil {
-		t.Errorf("end of a lost request: %t, %v", is, err)
-	}
-	for _, name := range []string{"lost", "recorded", "dropped"} {
-		if is, err := s.end(t.Context(), testutil.ID(name), now); is || err != nil {
-			t.Errorf("end of %q: %t, %v, want nothing to do", name, is, err)
+	for _, name := range []string{"lost", "lost", "recorded", "dropped"} {
+		if err := s.end(t.Context(), testutil.ID(name), now); err != nil {
+			t.Errorf("end of %q: %v", name, err)
+		}
+		_, err := records.Get(t.Context(), testutil.ID(name))
+		if ended := err == nil; ended != (name == "lost") {
+			t.Errorf("request %q ended: %t, %v", name, ended, err)
 		}
 	}
 	if err := s.endAll(t.Context(), lost, now); err != nil {
@@ -166,4 +167,39 @@ func TestRecoverLostRetries(t *testing.T) {
 			t.Errorf("lookup after it: %+v, %v, want a request that is lost", r, err)
 		}
 	})
+}
+
+// overtaken is a store that calls meanwhile between finding no record and returning.
+type overtaken struct {
+	store.Store
+	meanwhile func()
+}
+
+func (o *overtaken) Get(ctx context.Context, id string) (store.Record, error) {
+	r, err := o.Store.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) && o.meanwhile != nil {
+		o.meanwhile()
+	}
+	return r, err
+}
+
+// TestLookupWhileLostRequestsEnd: a lost request that the background ends while a client asks for it is no unknown ID.
+func TestLookupWhileLostRequestsEnd(t *testing.T) {
+	t.Parallel()
+	records := &overtaken{Store: memstore.New(time.Hour, 100)}
+	storetest.Start(t, records)
+	d, err := New(Config{Queue: memqueue.New(1, time.Second), Store: records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, now := testutil.ID("lost"), time.Now()
+	d.lost = &lostRequests{records: remains{Store: records}, pending: map[string]ledger.Entry{id: {ID: id, At: now}}}
+	records.meanwhile = func() {
+		if err := d.lost.endAll(t.Context(), []string{id}, now); err != nil {
+			t.Error(err)
+		}
+	}
+	if r, err := d.lookup(t.Context(), id); err != nil || r.Failure == nil || r.Failure.Code != resnet18cloud.CodeLost {
+		t.Errorf("lookup: %+v, %v, want a request that is lost", r, err)
+	}
 }

@@ -53,17 +53,15 @@ func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error
 	due := d.recoveryPending() // checked first, because recovery may finish before the store responds
 	record, err := d.store.Get(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		lost, ending := d.endIfLost(ctx, id)
-		switch {
-		case ending != nil:
+		if ending := d.endIfLost(ctx, id); ending != nil {
 			return record, d.unavailable(ctx, "Results are", ending)
-		case lost:
-			record, err = d.store.Get(ctx, id)
-		case due:
-			return record, errUnavailable("Results are being checked after a storage failure", "try again in a moment", time.Second)
 		}
+		// Read again even if this call has not ended it: the background may have done so since the first read.
+		record, err = d.store.Get(ctx, id)
 	}
 	switch {
+	case errors.Is(err, store.ErrNotFound) && due:
+		return record, errUnavailable("Results are being checked after a storage failure", "try again in a moment", time.Second)
 	case errors.Is(err, store.ErrNotFound):
 		return record, d.notFound()
 	case err != nil:
