@@ -9,6 +9,8 @@ BIN := bin/resnet18cloud
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud
 # An archive of the sources has no .git: its version is "dev", even when it lies inside another repository.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null || echo dev)
+# What "resnet18cloud version" prints as the commit; unknown in an archive, unless it is given.
+COMMIT ?= $(shell git --git-dir=.git rev-parse HEAD 2>/dev/null)
 
 # Reference data (real weights and images) may stand beside the repository.
 SHARED ?= $(wildcard ../shared)
@@ -25,7 +27,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 build: ## Build the one static binary, bin/resnet18cloud
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/resnet18cloud
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(BIN) ./cmd/resnet18cloud
 
 weights: build ## Fetch the weights into the user's cache, unless they are there
 	@$(BIN) model pull || echo "No weights fetched: 'up' will start on random ones and say so." >&2
@@ -165,13 +167,13 @@ notice: ## Write NOTICE: the licences of all modules in the released binaries (m
 	$(GO) run ./internal/release notice
 
 release: ## Build archives, bills of materials and SHA256SUMS for every platform in dist; VERSION is the tag's
-	$(GO) run ./internal/release build -version $(VERSION) -out dist
+	$(GO) run ./internal/release build -version $(VERSION) -commit '$(COMMIT)' -out dist
 
 # Other folder, no .git, empty build cache: what is left to make a difference is the sources and Go.
 release-check: release ## Build the release for this machine's platform once more, elsewhere from nothing, and compare the bytes
 	@dir=$$(mktemp -d); trap 'chmod -R u+w $$dir; rm -rf $$dir' EXIT; mkdir $$dir/src; \
 		tar -c --exclude=./.git --exclude=./bin --exclude=./dist --exclude=./images --exclude=node_modules . | tar -x -C $$dir/src; \
-		cd $$dir/src; GOCACHE=$$dir/cache $(GO) run ./internal/release build -version $(VERSION) -out $$dir/dist -only $$($(GO) env GOOS)/$$($(GO) env GOARCH); \
+		cd $$dir/src; GOCACHE=$$dir/cache $(GO) run ./internal/release build -version $(VERSION) -commit '$(COMMIT)' -out $$dir/dist -only $$($(GO) env GOOS)/$$($(GO) env GOARCH); \
 		cd $$dir/dist; for file in resnet18cloud_*; do cmp $$file $(CURDIR)/dist/$$file; echo "$$file: same bytes"; done
 
 clean: ## Remove what was built
