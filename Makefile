@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
+.PHONY: help build weights up images test slow vet format race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,16 +43,23 @@ $(SAMPLE_IMAGES):
 	else git clone --depth 1 $(SAMPLE_IMAGES_REPO) $@.part && rm -rf $@.part/.git; fi
 	@mv $@.part $@; echo "$$(ls $@ | grep -c JPEG) images in $@"
 
-test: vet ## Run all tests that need nothing but Go
-	$(GOTEST) ./...
+# go test runs all of go vet's checks, on packages as it builds them, so that nothing is built twice.
+test: format ## Check formatting, run go vet and all tests that need nothing but Go
+	$(GOTEST) -vet=all ./...
 
-slow: ## Run the engine's tests on all reference images and, in plain Go, on every case (needs ../shared)
-	$(GOTEST) -count=1 -tags slow ./engine ./engine/resnet
+slow: ## Run the tests that make test shortens, at full length: all reference images, plain Go, more mutants (needs ../shared)
+	$(GOTEST) -count=1 -tags slow -run '$(SLOW_TESTS)' $(SLOW_PACKAGES)
 
-vet: ## Check formatting and go vet
+# All that the tag slow changes.
+SLOW_PACKAGES := ./engine ./engine/quantize ./engine/resnet ./test/mutants
+SLOW_TESTS := ^Test(TorchvisionsLabels|Observe.*|Agreement|Forward|GoldenLogits|Int8.*|TorchvisionsLogits|SchemaDoesWhatSingleMutantsDo)$$
+
+vet: format ## Check formatting and go vet
+	$(GO) vet ./...
+
+format:
 	@unformatted=$$(find . \( -name '.?*' -o -name node_modules -o -name images \) -prune -o -name '*.go' -exec gofmt -l {} +); \
 		[ -z "$$unformatted" ] || { echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
-	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
