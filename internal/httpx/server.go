@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,7 @@ type Server struct {
 	Addr string
 	// Handler handles requests.
 	Handler http.Handler
-	// Log receives the HTTP server's errors; nil discards them.
+	// Log receives the HTTP server's errors, and once a second the number of refused requests; nil discards them.
 	Log *slog.Logger
 	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
 	// make readiness checks fail and end long polls.
@@ -48,11 +49,11 @@ type Server struct {
 // idleTimeout is how long a connection may stay open between two requests.
 const idleTimeout = 120 * time.Second
 
-// handler wraps Handler and marks the start of each request.
+// handler wraps Handler, marks the start of each request and gives it its trace.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		connOf(r.Context()).begin(r)
-		s.Handler.ServeHTTP(w, r)
+		s.Handler.ServeHTTP(w, traced(w, r))
 	})
 }
 
@@ -101,6 +102,13 @@ func (s *Server) Run(ctx context.Context) error {
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ConnState:         func(c net.Conn, state http.ConnState) { open.state(c.(*conn), state) },
 	}
+	refused := newRefusals(log)
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	var counted sync.WaitGroup
+	counted.Go(func() { refused.run(counting) })
+	defer counted.Wait()
+	defer stopCounting()
+	srv.BaseContext = func(net.Listener) context.Context { return withRefusals(context.Background(), refused) }
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(newListener(s.listener, open, log)) }()
 
