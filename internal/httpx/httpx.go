@@ -80,6 +80,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 
 var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeInvalid:     http.StatusBadRequest,
+	resnet18cloud.CodeForbidden:   http.StatusForbidden,
 	resnet18cloud.CodeNotFound:    http.StatusNotFound,
 	resnet18cloud.CodeSlow:        http.StatusRequestTimeout,
 	resnet18cloud.CodeConflict:    http.StatusConflict,
