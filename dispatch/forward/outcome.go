@@ -89,6 +89,8 @@ func (r reply) refusal(url string, now time.Time) outcome {
 	err := &resnet18cloud.Error{Code: httpx.CodeOf(r.status),
 		Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes)}
 	switch {
+	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden:
+		return outcome{replicaError(resnet18cloud.CodeInternal, errors.New(err.Message), "A replica refuses the dispatcher's key"), attemptFailed, true}
 	case blamesImage(r.status):
 		return outcome{err, attemptAnswered, false}
 	case err.Code == resnet18cloud.CodeFull:
