@@ -13,7 +13,7 @@ type Code string
 const (
 	CodeInvalid      Code = "invalid"      // 400: the request is malformed; retrying does not help
 	CodeUnauthorized Code = "unauthorized" // 401: the request has no key, or one that is not valid
-	CodeForbidden    Code = "forbidden"    // 403: the request is not permitted, for example because its key lacks a scope
+	CodeForbidden    Code = "forbidden"    // 403: not allowed; the hint says what would allow it
 	CodeNotFound     Code = "not_found"    // 404: does not exist, or no longer exists
 	CodeSlow         Code = "slow"         // 408: the client sends too slowly
 	CodeConflict     Code = "conflict"     // 409: conflicts with the current state
