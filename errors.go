@@ -12,6 +12,7 @@ type Code string
 // The codes, with the HTTP status that internal/httpx maps each one to.
 const (
 	CodeInvalid     Code = "invalid"     // 400: the request is malformed; retrying does not help
+	CodeForbidden   Code = "forbidden"   // 403: not allowed; the hint says what would allow it
 	CodeNotFound    Code = "not_found"   // 404: does not exist, or no longer exists
 	CodeSlow        Code = "slow"        // 408: the client sends too slowly
 	CodeConflict    Code = "conflict"    // 409: conflicts with the current state

@@ -276,6 +276,7 @@ func refusal(response *http.Response, body []byte) error {
 // codes maps the status of answers without a code.
 var codes = map[int]resnet18cloud.Code{
 	http.StatusBadRequest:            resnet18cloud.CodeInvalid,
+	http.StatusForbidden:             resnet18cloud.CodeForbidden,
 	http.StatusNotFound:              resnet18cloud.CodeNotFound,
 	http.StatusConflict:              resnet18cloud.CodeConflict,
 	http.StatusRequestEntityTooLarge: resnet18cloud.CodeTooLarge,

@@ -57,13 +57,11 @@ func (d *Dispatcher) writeAccepted(w http.ResponseWriter, r store.Record) {
 		writeTiming(w, r)
 	}
 	w.Header().Set("Location", statusURL(r.ID))
-	w.Header().Set("X-Request-Id", r.ID)
 	httpx.WriteJSON(w, status, d.newAcceptedBody(r))
 }
 
 // writePrediction writes the response to a synchronous request, in the format of a replica.
 func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) error {
-	w.Header().Set("X-Request-Id", r.ID)
 	w.Header().Set("Location", statusURL(r.ID))
 	switch {
 	case r.Result != nil:
@@ -139,7 +137,6 @@ func newResultBody(r store.Record) resultBody {
 }
 
 func (d *Dispatcher) writeResult(w http.ResponseWriter, r store.Record) {
-	w.Header().Set("X-Request-Id", r.ID)
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Result != nil {
 		writeTiming(w, r)

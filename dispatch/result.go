@@ -23,6 +23,7 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	httpx.SetRequestID(w, r, record.ID)
 	if text := r.URL.Query().Get("wait"); text != "" {
 		wait, err := parseSeconds(text)
 		if err != nil || wait < 0 {
@@ -129,6 +130,7 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
+	httpx.SetRequestID(w, r, record.ID)
 	if record, err = d.cancel(r.Context(), record.ID); err != nil {
 		return err
 	}

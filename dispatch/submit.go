@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 // submitOptions are the client's options for a submission.
@@ -39,7 +40,7 @@ func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOption
 	if text := r.Header.Get(headerTimeout); text != "" {
 		timeout, err := parseSeconds(text)
 		if err != nil || timeout <= 0 {
-			return o, errInvalid(fmt.Sprintf("%s %q is not a duration", headerTimeout, text), "use seconds, or a duration such as 2500ms")
+			return o, errInvalid(fmt.Sprintf("%s %.40q is not a duration", headerTimeout, text), "use seconds, or a duration such as 2500ms")
 		}
 		o.deadline = o.arrived.Add(timeout)
 	}
@@ -48,7 +49,7 @@ func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOption
 	case resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk:
 		o.priority = p
 	default:
-		return o, errInvalid(fmt.Sprintf("%s %q is not a priority", headerPriority, p), "use interactive or bulk")
+		return o, errInvalid(fmt.Sprintf("%s %.40q is not a priority", headerPriority, p), "use interactive or bulk")
 	}
 	if len(o.key) > 255 {
 		return o, errInvalid(headerKey+" is longer than 255 bytes", "")
@@ -79,6 +80,16 @@ func (o submitOptions) newID() (string, error) {
 	}
 	id, err := uuid.NewV7()
 	return id.String(), err
+}
+
+// jobTrace returns the trace for a job of the request in ctx. Without an X-Request-Id of the client, logs and replicas
+// know the job by its own ID.
+func jobTrace(ctx context.Context) resnet18cloud.Trace {
+	t := resnet18cloud.TraceFrom(ctx)
+	if !t.Given {
+		t.RequestID = ""
+	}
+	return t
 }
 
 func cacheKey(digest [32]byte, model string) cache.Key {
@@ -112,7 +123,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
 	job := resnet18cloud.Job{ID: id, Image: image, Digest: sha256.Sum256(image.Bytes),
-		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority}
+		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
@@ -283,6 +294,9 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 		record, err = d.submit(r.Context(), image, o)
 		return err
 	})
+	if err == nil {
+		httpx.SetRequestID(w, r, record.ID)
+	}
 	return record, err
 }
 

@@ -40,7 +40,7 @@ func (p *Pool) ask(ctx context.Context, endpoint string) (info, error) {
 	if status >= http.StatusInternalServerError {
 		return info{}, fmt.Errorf("GET %s/info returned status %d", endpoint, status)
 	}
-	return found.bounded(), nil
+	return found, found.check()
 }
 
 // get decodes a small JSON response into v if the status is 200, and returns the status.
@@ -60,7 +60,7 @@ func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
 	}
 	if v != nil && resp.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(body, v); err != nil {
-			return 0, fmt.Errorf("GET %s: %w", url, err)
+			return 0, &claimError{clip(err.Error(), maxInfoBytes)} // a number is repeated in full
 		}
 	}
 	return resp.StatusCode, nil

@@ -28,8 +28,8 @@ type ErrorBody struct {
 	RequestID  string             `json:"request_id,omitempty"`
 }
 
-// Handler adapts h: it converts an error to a status and an [ErrorBody] and logs it once, and it converts a panic to
-// a 500 response.
+// Handler adapts h: it converts an error to a status and an [ErrorBody] and logs it once, refusals together with others
+// of the same second, and it converts a panic to a 500 response.
 func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -47,12 +47,7 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 			return
 		}
 		e := resnet18cloud.AsError(err)
-		level := slog.LevelInfo
-		if e.Code == resnet18cloud.CodeInternal {
-			level = slog.LevelError
-		}
-		log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
-			"code", string(e.Code), "error", e.Error())
+		report(log, r, e)
 		WriteError(w, e)
 	})
 }
@@ -85,6 +80,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 
 var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeInvalid:     http.StatusBadRequest,
+	resnet18cloud.CodeForbidden:   http.StatusForbidden,
 	resnet18cloud.CodeNotFound:    http.StatusNotFound,
 	resnet18cloud.CodeSlow:        http.StatusRequestTimeout,
 	resnet18cloud.CodeConflict:    http.StatusConflict,

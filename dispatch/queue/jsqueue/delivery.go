@@ -61,7 +61,17 @@ func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18c
 			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerGeneration, err)
 		}
 	}
+	job.Trace = readTrace(h)
 	return job, nil
+}
+
+// readTrace decodes the trace. One that is malformed is none: a job must not fail because of it.
+func readTrace(h nats.Header) resnet18cloud.Trace {
+	t, _ := resnet18cloud.ParseTraceparent(h.Get(headerTrace))
+	if id := h.Get(headerRequestID); resnet18cloud.ValidRequestID(id) {
+		t.RequestID, t.Given = id, true
+	}
+	return t
 }
 
 // Job implements queue.Delivery.

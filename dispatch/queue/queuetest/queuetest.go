@@ -161,6 +161,8 @@ func carries(t *testing.T, q queue.Queue) {
 	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
 	sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 3
+	sent.Trace = resnet18cloud.NewTrace()
+	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
