@@ -19,7 +19,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ hold: ## Have slow clients hold uploads, connections and lists; compare what goo
 
 soak: ## Run good, slow, broken, hostile and flooding clients at once, and watch memory, goroutines and descriptors (Linux; SOAK_SECONDS)
 	$(GO) test -count=1 -tags soak -v -timeout 3h ./test/soak
+
+httpfuzz: ## Send random and mutated HTTP to a dispatcher and a replica beside a good client (HTTPFUZZ_SECONDS, HTTPFUZZ_SEED)
+	$(GO) test -count=1 -tags httpfuzz -v -timeout 30m ./test/httpfuzz
 
 # A real control plane, built once from its sources and kept in the user's cache.
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)
