@@ -20,6 +20,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/lend"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // Client sends requests to one dispatcher, or to a load balancer before several. It is safe for concurrent use. Its
@@ -27,8 +28,19 @@ import (
 type Client struct {
 	// BaseURL is the dispatcher's address, such as "http://127.0.0.1:8080".
 	BaseURL string
-	// HTTP sends the requests. Nil means http.DefaultClient.
+	// HTTP sends the requests. Nil means http.DefaultClient. See [Trusting] for a server whose certificate is signed by
+	// an authority of your own.
 	HTTP *http.Client
+}
+
+// Trusting returns an HTTP client, for Client.HTTP, that trusts only servers whose certificate is signed by one of the
+// certificate authorities in a PEM file. It reads the file once.
+func Trusting(caFile string) (*http.Client, error) {
+	h, err := tlsfiles.HTTPClient(tlsfiles.Files{CA: caFile}, true)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return h, nil
 }
 
 // Options are the options of a request. The zero value is valid.

@@ -8,19 +8,32 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// endpoints are the paths of a replica, as listed in /info.
+// endpoints are the paths of a replica, as listed in /info. With a server for operators, that one has /metrics.
 var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
 
-// routes returns the handler of the replica's HTTP API.
-func (s *Server) routes() http.Handler {
+// routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
+func (s *Server) routes() (public, admin http.Handler) {
 	mux := http.NewServeMux()
 	mux.Handle("POST /predict", httpx.Handler(s.cfg.Log, s.metrics.counted(s.predict)))
+	mux.Handle("GET /info", httpx.Handler(s.cfg.Log, s.info))
+	s.handleHealth(mux)
+	if s.cfg.AdminAddr == "" {
+		mux.Handle("GET /metrics", s.metrics.handler())
+		return httpx.JSONErrors(mux), nil
+	}
+	operators := http.NewServeMux()
+	s.handleHealth(operators)
+	operators.Handle("GET /metrics", s.metrics.handler())
+	httpx.HandleProfiles(operators)
+	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
+}
+
+// handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet
+// needs the one for operators.
+func (s *Server) handleHealth(mux *http.ServeMux) {
 	mux.Handle("GET /health", httpx.Handler(s.cfg.Log, s.health))
 	mux.Handle("GET /health/live", httpx.Handler(s.cfg.Log, s.health))
 	mux.Handle("GET /health/ready", httpx.Handler(s.cfg.Log, s.healthReady))
-	mux.Handle("GET /info", httpx.Handler(s.cfg.Log, s.info))
-	mux.Handle("GET /metrics", s.metrics.handler())
-	return httpx.JSONErrors(mux)
 }
 
 // healthBody is the prototype's response to GET /health.

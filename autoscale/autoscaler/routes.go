@@ -8,15 +8,28 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// routes are the endpoints of an autoscaler.
-func (a *Autoscaler) routes() http.Handler {
+// routes are the endpoints of an autoscaler and those of its server for operators, which are nil if there is none.
+func (a *Autoscaler) routes() (public, admin http.Handler) {
 	mux := http.NewServeMux()
+	health := httpx.Handler(a.cfg.Log, a.getHealth)
+	mux.Handle("GET /health", health)
+	if a.cfg.AdminAddr == "" {
+		a.handleAdmin(mux)
+		return httpx.JSONErrors(mux), nil
+	}
+	operators := http.NewServeMux()
+	operators.Handle("GET /health", health)
+	a.handleAdmin(operators)
+	httpx.HandleProfiles(operators)
+	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
+}
+
+// handleAdmin adds the endpoints for operators.
+func (a *Autoscaler) handleAdmin(mux *http.ServeMux) {
 	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(a.cfg.Log, h)) }
 	handle("GET /decisions", a.getDecisions)
 	handle("GET /explain", a.getExplain)
-	handle("GET /health", a.getHealth)
 	mux.Handle("GET /metrics", a.metrics.handler())
-	return httpx.JSONErrors(mux)
 }
 
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only

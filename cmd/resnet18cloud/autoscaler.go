@@ -17,6 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 type autoscalerCmd struct {
@@ -80,10 +81,14 @@ type autoscalerRunCmd struct {
 	Min         int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
 	Max         int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
 	policyFlags
-	Interval time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
-	DryRun   bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN"`
-	State    string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
-	KEDAAddr string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
+	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
+	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN"`
+	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
+	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
+	DispatcherCA   string        `name:"dispatcher-ca" help:"PEM file of the certificate authorities that dispatchers with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CA"`
+	DispatcherCert string        `name:"dispatcher-cert" help:"PEM file of the certificate to show to dispatchers with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CERT"`
+	DispatcherKey  string        `name:"dispatcher-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_KEY"`
+	serverFlags
 	targetFlags
 }
 
@@ -110,13 +115,20 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 			return fmt.Errorf("--dispatchers: %w", err)
 		}
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	dispatcherTLS, err := clientTLS("dispatcher", c.DispatcherCA, c.DispatcherCert, c.DispatcherKey)
+	if err != nil {
+		return err
+	}
 	scaler, err := c.open(env)
 	if err != nil {
 		return err
 	}
 	a, err := autoscaler.New(autoscaler.Config{
 		Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
-		Addr: c.Addr, DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
+		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.guard(), DispatcherTLS: dispatcherTLS, DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
 		return err
@@ -124,6 +136,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := a.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
+	c.warnIfOpen(env.log, c.Addr, false)
 	if c.KEDAAddr == "" {
 		return a.Run(ctx)
 	}
@@ -150,7 +163,8 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL  string `help:"Base URL of the autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	URL  string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	CA   string `name:"ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA"`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -160,7 +174,11 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client, err := tlsfiles.HTTPClient(tlsfiles.Files{CA: c.CA}, false)
+	if err != nil {
+		return fmt.Errorf("--ca: %w", err)
+	}
+	client.Timeout = 10 * time.Second
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w (set --url to the address of the autoscaler)", err)

@@ -15,6 +15,7 @@ type replicaCmd struct {
 	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
+	serverFlags
 	uploadFlags
 
 	Observe          int     `help:"With --precision int8 and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE"`
@@ -32,6 +33,9 @@ fp32, calibrates on its first images, and switches to int8 if enough labels are 
 
 // Run serves until the first signal, then finishes accepted requests.
 func (c replicaCmd) Run(ctx context.Context, env *environment) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if os.Getenv("GOGC") == "" {
 		// Weights are most of the live heap and hold no pointers. By default the collector would let as much garbage
 		// accumulate as there are weights, to save a replica a few cheap collections per second.
@@ -47,7 +51,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	}
 	defer e.Close()
 	s, err := replica.New(replica.Config{
-		Addr: c.Addr, Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
+		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.guard(), Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
 		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
 		Model: func() replica.Model { return describe(e.Info()) },
 	}, e)
@@ -57,6 +61,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
+	c.warnIfOpen(env.log, c.Addr, false)
 	return s.Run(ctx)
 }
 

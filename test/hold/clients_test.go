@@ -53,7 +53,7 @@ func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
 // upload sends an image of n bytes at the given rate in bytes per second; 0 sends none of it.
 func upload(path string, n, perSecond int) holder {
 	return func(ctx context.Context, c net.Conn, held func()) error {
-		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
+		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
 		held()
 		piece := make([]byte, max(1, perSecond/4))
 		for sent := 0; err == nil && perSecond > 0 && sent < n; sent += len(piece) {
@@ -70,7 +70,7 @@ func upload(path string, n, perSecond int) holder {
 // burst sends three quarters of an image immediately and then nothing.
 func burst(path string, n int) holder {
 	return func(_ context.Context, c net.Conn, held func()) error {
-		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
+		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
 		if err == nil {
 			_, err = c.Write(make([]byte, n*3/4))
 		}
@@ -84,7 +84,7 @@ func burst(path string, n int) holder {
 
 // unfinished sends headers that never end, a few bytes per second.
 func unfinished(ctx context.Context, c net.Conn, held func()) error {
-	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n")
+	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: localhost\r\n")
 	held()
 	for err == nil && ctx.Err() == nil {
 		_, err = io.WriteString(c, "X: y\r\n")
@@ -99,7 +99,7 @@ func ask(request string, then func(ctx context.Context, c net.Conn) error) holde
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(4 << 10) // so that an unread response stays at the server
 		}
-		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		held()
 		if err != nil {
 			return err
