@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
@@ -40,6 +41,9 @@ type Config struct {
 	MaxUploadBytes int64
 	// MinUploadRate is the minimum upload rate in bytes per second. Zero means 16 KiB/s; -1 disables the limit.
 	MinUploadRate int64
+	// Access, if not nil, admits clients by their keys: /predict and /info need scope predict, /metrics scope read.
+	// The caller runs it.
+	Access *access.Guard
 	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
 	// requests, from any goroutine. Nil means no description.
 	Model func() Model

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
@@ -15,11 +13,6 @@ import (
 // predict classifies one image. If the queue is full, it responds before the body is sent. Otherwise it reads the
 // body first and then admits the request, so a client that sends slowly does not occupy a place.
 func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
-	id := r.Header.Get("X-Request-Id")
-	if id == "" {
-		id = uuid.NewString()
-	}
-	w.Header().Set("X-Request-Id", id)
 	if err := s.admission.check(); err != nil {
 		return err
 	}
@@ -36,7 +29,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	s.metrics.observe(result.Timing)
 	s.cfg.Log.InfoContext(r.Context(),
 		fmt.Sprintf("Prediction completed in %.3fs for %s", result.Timing.Replica.Seconds(), name),
-		"request_id", id, "label", result.Predictions[0])
+		"request_id", resnet18cloud.TraceFrom(r.Context()).RequestID, "label", result.Predictions[0])
 	w.Header().Set("Server-Timing", result.Timing.ServerTiming())
 	httpx.WriteJSON(w, http.StatusOK, result)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
@@ -14,26 +15,38 @@ var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready",
 // routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
 func (s *Server) routes() (public, admin http.Handler) {
 	mux := http.NewServeMux()
-	mux.Handle("POST /predict", httpx.Handler(s.cfg.Log, s.metrics.counted(s.predict)))
-	mux.Handle("GET /info", httpx.Handler(s.cfg.Log, s.info))
+	handle := s.handlerOf(mux)
+	handle("POST /predict", access.Predict, s.metrics.counted(s.predict))
+	handle("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
 	s.handleHealth(mux)
 	if s.cfg.AdminAddr == "" {
-		mux.Handle("GET /metrics", s.metrics.handler())
+		handle("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
 		return httpx.JSONErrors(mux), nil
 	}
 	operators := http.NewServeMux()
 	s.handleHealth(operators)
-	operators.Handle("GET /metrics", s.metrics.handler())
+	s.handlerOf(operators)("GET /metrics", toAll, httpx.Plain(s.metrics.handler()))
 	httpx.HandleProfiles(operators)
 	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
+}
+
+// toAll is the need of endpoints that require no key.
+const toAll access.Scopes = 0
+
+// handlerOf returns a function that adds an endpoint, and what a client needs for it.
+func (s *Server) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+		mux.Handle(pattern, httpx.Handler(s.cfg.Log, s.cfg.Access.Require(need, h)))
+	}
 }
 
 // handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet
 // needs the one for operators.
 func (s *Server) handleHealth(mux *http.ServeMux) {
-	mux.Handle("GET /health", httpx.Handler(s.cfg.Log, s.health))
-	mux.Handle("GET /health/live", httpx.Handler(s.cfg.Log, s.health))
-	mux.Handle("GET /health/ready", httpx.Handler(s.cfg.Log, s.healthReady))
+	handle := s.handlerOf(mux)
+	handle("GET /health", toAll, s.health)
+	handle("GET /health/live", toAll, s.health)
+	handle("GET /health/ready", toAll, s.healthReady)
 }
 
 // healthBody is the prototype's response to GET /health.

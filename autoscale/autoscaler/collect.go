@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
@@ -30,6 +31,7 @@ type collector struct {
 	names      dnsurl.Names // of dispatchers that were looked up, for TLS
 	http       *http.Client
 	lookup     dnsurl.Lookup
+	token      func() string // for dispatchers; empty means none
 	every      time.Duration // time between two lookups
 	ledger     *ledger       // used by the loop alone
 
@@ -40,7 +42,8 @@ type collector struct {
 }
 
 func newCollector(cfg Config) *collector {
-	c := &collector{certs: tlsfiles.New(cfg.DispatcherTLS, cfg.Log), http: cfg.HTTP, lookup: cfg.Lookup, every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
+	c := &collector{certs: tlsfiles.New(cfg.DispatcherTLS, cfg.Log), http: cfg.HTTP, lookup: cfg.Lookup, token: cfg.Token,
+		every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
 		resolved: map[string][]string{}, unknown: map[string]error{}}
 	if c.http == nil {
 		var dialer net.Dialer
@@ -167,12 +170,17 @@ func (c *collector) ask(ctx context.Context, url string) (*status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher %s: %w", url, err)
 	}
+	access.SetBearer(req.Header, c.token())
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher %s: %w", url, lasting(err))
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("dispatcher %s: /status responded %s: it requires a key with scope read; see --token-file", url, resp.Status)
+	default:
 		return nil, fmt.Errorf("dispatcher %s: /status responded %s", url, resp.Status)
 	}
 	var s status

@@ -5,31 +5,44 @@ import (
 	"strconv"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 // routes are the endpoints of an autoscaler and those of its server for operators, which are nil if there is none.
 func (a *Autoscaler) routes() (public, admin http.Handler) {
 	mux := http.NewServeMux()
-	health := httpx.Handler(a.cfg.Log, a.getHealth)
-	mux.Handle("GET /health", health)
+	handle := a.handlerOf(mux)
+	handle("GET /health", toAll, a.getHealth)
 	if a.cfg.AdminAddr == "" {
+		handle("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
 		a.handleAdmin(mux)
 		return httpx.JSONErrors(mux), nil
 	}
 	operators := http.NewServeMux()
-	operators.Handle("GET /health", health)
+	handle = a.handlerOf(operators)
+	handle("GET /health", toAll, a.getHealth)
+	handle("GET /metrics", toAll, httpx.Plain(a.metrics.handler()))
 	a.handleAdmin(operators)
 	httpx.HandleProfiles(operators)
 	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
 }
 
-// handleAdmin adds the endpoints for operators.
+// toAll is the need of endpoints that require no key.
+const toAll access.Scopes = 0
+
+// handlerOf returns a function that adds an endpoint, and what a client needs for it.
+func (a *Autoscaler) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+		mux.Handle(pattern, httpx.Handler(a.cfg.Log, a.cfg.Access.Require(need, h)))
+	}
+}
+
+// handleAdmin adds the endpoints that explain decisions.
 func (a *Autoscaler) handleAdmin(mux *http.ServeMux) {
-	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(a.cfg.Log, h)) }
-	handle("GET /decisions", a.getDecisions)
-	handle("GET /explain", a.getExplain)
-	mux.Handle("GET /metrics", a.metrics.handler())
+	handle := a.handlerOf(mux)
+	handle("GET /decisions", access.Admin, a.getDecisions)
+	handle("GET /explain", access.Admin, a.getExplain)
 }
 
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only

@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
@@ -90,6 +91,8 @@ type autoscalerRunCmd struct {
 	DispatcherKey  string        `name:"dispatcher-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_KEY"`
 	serverFlags
 	targetFlags
+	accessFlags
+	TokenFile string `help:"File with the token to send to dispatchers, which need it if they run with --keys. Its key needs scope read, or admin to also know which replicas are idle. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_TOKEN_FILE"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -126,9 +129,18 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	guard, err := c.guard(env.log)
+	if err != nil {
+		return err
+	}
+	token, err := openToken("--token-file", c.TokenFile, env.log)
+	if err != nil {
+		return err
+	}
 	a, err := autoscaler.New(autoscaler.Config{
-		Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
-		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.guard(), DispatcherTLS: dispatcherTLS, DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
+		Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
+		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), DispatcherTLS: dispatcherTLS,
+		DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
 		return err
@@ -136,9 +148,9 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := a.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
-	c.warnIfOpen(env.log, c.Addr, false)
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	if c.KEDAAddr == "" {
-		return a.Run(ctx)
+		return runFollowing(ctx, guard, token, a.Run)
 	}
 	server, err := keda.New(keda.Config{Addr: c.KEDAAddr, Advice: func() keda.Advice { return adviceOf(a.Decisions(1, false)) }, Log: env.log})
 	if err != nil {
@@ -147,10 +159,12 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := server.Listen(); err != nil {
 		return fmt.Errorf("%w (use --keda-addr to choose another)", err)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.Run(ctx) })
-	g.Go(func() error { return server.Run(ctx) })
-	return g.Wait()
+	return runFollowing(ctx, guard, token, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return a.Run(ctx) })
+		g.Go(func() error { return server.Run(ctx) })
+		return g.Wait()
+	})
 }
 
 // adviceOf is the latest decision, with the time of the metrics it is based on.
@@ -163,9 +177,10 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL  string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
-	CA   string `name:"ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA"`
-	JSON bool   `help:"Print JSON."`
+	URL       string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	CA        string `name:"ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA"`
+	JSON      bool   `help:"Print JSON."`
+	TokenFile string `help:"File with a token to send, whose key has scope admin, if the autoscaler runs with --keys." type:"path" placeholder:"FILE" env:"RESNET18_EXPLAIN_TOKEN_FILE"`
 }
 
 // Run prints the explanation.
@@ -179,6 +194,13 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 		return fmt.Errorf("--ca: %w", err)
 	}
 	client.Timeout = 10 * time.Second
+	if c.TokenFile != "" {
+		token, err := access.ReadToken(c.TokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		access.SetBearer(req.Header, token)
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w (set --url to the address of the autoscaler)", err)

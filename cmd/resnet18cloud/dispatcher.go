@@ -21,6 +21,8 @@ type dispatcherCmd struct {
 	serverFlags
 	storeFlags
 	uploadFlags
+	accessFlags
+	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE"`
 
 	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT"`
 	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS"`
@@ -56,7 +58,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if cfg.ReplicaTLS, err = clientTLS("replica", c.ReplicaCA, c.ReplicaCert, c.ReplicaKey); err != nil {
 		return err
 	}
-	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.guard()
+	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
 	cfg.Addr, cfg.Endpoints, cfg.EndpointSlots = c.Addr, c.Endpoints, c.EndpointSlots
 	cfg.AttemptTimeout, cfg.Attempts, cfg.RedeliverAfter = c.AttemptTimeout, c.Attempts, c.RedeliverAfter
 	cfg.SubmitTimeout, cfg.DrainTimeout = c.SubmitTimeout, c.DrainTimeout
@@ -66,6 +68,15 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 		Creds: c.NATSCreds, CAFile: c.NATSCA, CertFile: c.NATSCert, KeyFile: c.NATSKey,
 	}
 	cfg.Page, cfg.Log = page, env.log
+	guard, err := c.guard(env.log)
+	if err != nil {
+		return err
+	}
+	token, err := openToken("--replica-token-file", c.ReplicaTokenFile, env.log)
+	if err != nil {
+		return err
+	}
+	cfg.Access, cfg.ReplicaToken = guard, token.Token
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
@@ -73,8 +84,8 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if err := d.Listen(); err != nil {
 		return err
 	}
-	c.warnIfOpen(env.log, c.Addr, false)
-	return d.Run(ctx)
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
+	return runFollowing(ctx, guard, token, d.Run)
 }
 
 // defaultDataDir is in the user's cache folder. It is empty, which means a temporary folder, if there is none.

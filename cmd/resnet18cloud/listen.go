@@ -47,8 +47,8 @@ func (f serverFlags) files() tlsfiles.Files {
 	return tlsfiles.Files{Cert: f.TLSCert, Key: f.TLSKey, CA: f.TLSClientCA}
 }
 
-// guard says which requests of browsers are served.
-func (f serverFlags) guard() httpx.Guard {
+// webGuard says which requests of browsers are served.
+func (f serverFlags) webGuard() httpx.Guard {
 	return httpx.Guard{Hosts: f.AllowHost, Origins: f.CORSOrigin}
 }
 

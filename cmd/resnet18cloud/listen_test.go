@@ -142,12 +142,12 @@ func TestUpServesHTTPS(t *testing.T) {
 func TestUpIsOnThisMachine(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
-	greet(&said, "http://127.0.0.1:8080", false, "weights", nil)
+	greet(&said, "http://127.0.0.1:8080", "weights", false, false, nil)
 	if !strings.Contains(said.String(), "up --addr :8080") {
 		t.Errorf("up does not say how to open it:\n%s", said.String())
 	}
 	said.Reset()
-	greet(&said, "http://127.0.0.1:8080", true, "weights", nil)
+	greet(&said, "http://127.0.0.1:8080", "weights", true, false, nil)
 	if strings.Contains(said.String(), "--addr") {
 		t.Errorf("an open up says how to open it:\n%s", said.String())
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/web"
@@ -50,6 +51,7 @@ type upCmd struct {
 	serverFlags
 	storeFlags
 	uploadFlags
+	accessFlags
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
 	Images  string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
@@ -89,7 +91,12 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
 	cfg.Page, cfg.Log = page, env.log
-	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.guard()
+	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
+	guard, err := c.guard(env.log)
+	if err != nil {
+		return err
+	}
+	cfg.Access = guard
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
@@ -97,7 +104,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err := d.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
-	c.warnIfOpen(env.log, c.Addr, false)
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	replicas, err := local.New(local.Config{
 		Command: command, Count: limits.Min, Max: limits.Max, CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
@@ -112,14 +119,16 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
-		if scaling, err = c.autoscaler(env, d, replicas, limits); err != nil {
+		if scaling, err = c.autoscaler(env, d, guard, replicas, limits); err != nil {
 			return err
 		}
 	}
 	defer context.AfterFunc(ctx, func() {
 		env.log.Info("stopping: finishing accepted requests; the rest is kept for the next start (press Ctrl-C again to quit immediately)")
 	})()
-	return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), exposed(c.Addr), weights, scaling) })
+	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
+		return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, exposed(c.Addr), guard != nil, scaling) })
+	})
 }
 
 // runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
@@ -159,13 +168,18 @@ func (c upCmd) limits() (autoscale.Limits, error) {
 }
 
 // autoscaler makes the autoscaler of the replicas and listens on its address.
-func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
+func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *access.Guard, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
 	newPolicy, err := c.make(limits)
 	if err != nil {
 		return nil, err
 	}
+	var token string // for the dispatcher in the same process
+	if guard != nil {
+		token = guard.Issue(access.Client{Name: "autoscaler-of-up", Scopes: access.Admin})
+	}
 	a, err := autoscaler.New(autoscaler.Config{
 		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
+		Access: guard, Token: func() string { return token },
 	})
 	if err != nil {
 		return nil, err
@@ -225,7 +239,8 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	if err != nil {
 		return nil, fmt.Errorf("find the executable for replicas: %w", err)
 	}
-	args := append(env.logArgs(), "replica", "--max-image-bytes", strconv.FormatInt(c.MaxImageBytes, 10),
+	// Replicas listen on the loopback interface, and the keys are those of the dispatcher's clients.
+	args := append(env.logArgs(), "replica", "--keys", "-", "--max-image-bytes", strconv.FormatInt(c.MaxImageBytes, 10),
 		"--max-upload-bytes", strconv.FormatInt(c.MaxUploadBytes, 10))
 	if weights == "" {
 		args = append(args, "--random-weights")
@@ -270,22 +285,27 @@ func (c upCmd) imagesFS() fs.FS {
 	return nil
 }
 
-// greet prints the addresses and what to do next. open reports whether other machines can reach the server.
-func greet(w io.Writer, url string, open bool, weights string, scaling *autoscaler.Autoscaler) {
+// greet prints the addresses and what to do next. open reports whether other machines can reach the server, keys whether
+// clients need a key.
+func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
 	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
 		picture = goldfinch[0]
 	}
+	curl := "curl "
+	if keys {
+		curl += `-H "Authorization: Bearer $TOKEN" `
+	}
 	lines := []string{
 		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
-		"  try     curl -F image=@" + picture + " " + url + "/predict",
-		"  watch   curl " + url + "/status",
+		"  try     " + curl + "-F image=@" + picture + " " + url + "/predict",
+		"  watch   " + curl + url + "/status",
 		"  stop    Ctrl-C",
 		"",
 	}
 	if scaling != nil && scaling.URL() != "" {
-		lines = slices.Insert(lines, len(lines)-2, "  why     curl "+scaling.URL()+"/decisions")
+		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
 	}
 	if !open {
 		lines = slices.Insert(lines, len(lines)-2, "  open    resnet18cloud up --addr :8080, for other machines")

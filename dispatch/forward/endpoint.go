@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type endpoint struct {
 	health  health
 	load    load
 	info    info
+	refused string    // the last claimError; empty if it was never refused, or answered another probe since
 	flights []*flight // images in flight, load.inFlight of them
 }
 
@@ -95,7 +97,24 @@ func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
 			p.describe()
 		}
 	}
+	p.logRefusal(ctx, e, err)
 	p.observe(ctx, e, probeEvent(err), err)
+}
+
+// logRefusal logs why the replica is not used if its /info is the reason, once. Other failed probes of a replica that
+// was never healthy are not logged: it may be starting. The caller holds mu.
+func (p *Pool) logRefusal(ctx context.Context, e *endpoint, err error) {
+	claim, ok := errors.AsType[*claimError](err)
+	if !ok {
+		if err == nil {
+			e.refused = ""
+		}
+		return
+	}
+	if reason := claim.Error(); reason != e.refused {
+		e.refused = reason
+		p.cfg.Log.WarnContext(ctx, "endpoint refused", "endpoint", e.url, "error", err)
+	}
 }
 
 // observe applies an event to the endpoint's health and acts on the change. The caller holds mu.
@@ -104,7 +123,7 @@ func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem
 	pace.busy = len(e.flights) > 0
 	ev := event{kind: kind, at: time.Now()}
 	if problem != nil {
-		ev.problem = problem.Error()
+		ev.problem = clip(problem.Error(), maxMessageBytes)
 	}
 	e.health = before.after(ev, pace)
 	cancelled := 0

@@ -78,6 +78,8 @@ func newClient(dialTLS tlsfiles.Dial) *http.Client {
 			// Shorter than the 120 s after which a replica closes an idle connection.
 			IdleConnTimeout:        60 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
+			// Responses are small, and their size is limited as they arrive.
+			DisableCompression: true,
 		},
 	}
 }

@@ -24,7 +24,7 @@ type Server struct {
 	Handler http.Handler
 	// TLS are the files of the certificate. They are read again when they change. Zero means HTTP without TLS.
 	TLS tlsfiles.Files
-	// Log receives the HTTP server's errors; nil discards them.
+	// Log receives the HTTP server's errors, and once a second the number of refused requests; nil discards them.
 	Log *slog.Logger
 	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
 	// make readiness checks fail and end long polls.
@@ -55,10 +55,11 @@ type Server struct {
 // idleTimeout is how long a connection may stay open between two requests.
 const idleTimeout = 120 * time.Second
 
-// handler wraps Handler and marks the start of each request.
+// handler wraps Handler, marks the start of each request and gives it its trace.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connOf(r.Context())
+		r = traced(w, r)
 		if r.ProtoMajor == 2 {
 			c.open.serveStream(c, w, r, s.Handler)
 			return
@@ -131,8 +132,13 @@ func (s *Server) Run(ctx context.Context) error {
 		Protocols: protocols(),
 		HTTP2:     http2Config(open.times.write),
 	}
+	refused := newRefusals(log)
+	srv.BaseContext = func(net.Listener) context.Context { return withRefusals(context.Background(), refused) }
 	var background sync.WaitGroup
 	defer background.Wait()
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCounting()
+	background.Go(func() { refused.run(counting) })
 	ctx, cancelAll := context.WithCancel(ctx)
 	defer cancelAll()
 	listener := s.listen(ctx, open, log, &background)
