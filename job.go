@@ -31,6 +31,7 @@ const (
 // Job is an accepted image in the dispatcher.
 type Job struct {
 	ID       string    // UUID; the result is stored under the same ID
+	Owner    string    // name of the client that sent it; empty if clients have no keys
 	Image    Image     // what to classify
 	Digest   [32]byte  // SHA-256 of Image.Bytes, the cache's key
 	QueuedAt time.Time // when the client's request arrived

@@ -109,12 +109,13 @@ type resultBody struct {
 	Priority      resnet18cloud.Priority `json:"priority,omitempty"`
 	Timing        *resnet18cloud.Timing  `json:"timing,omitempty"` // seconds in each stage
 	Warning       string                 `json:"warning,omitempty"`
+	Owner         string                 `json:"owner,omitempty"` // name of the client; absent if clients have no keys
 }
 
 func newResultBody(r store.Record) resultBody {
 	body := resultBody{
 		Filename: r.Filename, QueuedAt: stamp(r.QueuedAt), RequestID: r.ID, Status: r.Status,
-		ReplicaUsed: r.Replica, Result: r.Result, Attempts: r.Attempts, Priority: r.Priority,
+		ReplicaUsed: r.Replica, Result: r.Result, Attempts: r.Attempts, Priority: r.Priority, Owner: r.Owner,
 	}
 	if !r.Deadline.IsZero() {
 		deadline := stamp(r.Deadline)

@@ -35,7 +35,7 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	d.writeResult(w, record)
+	d.writeResult(w, d.shown(d.caller(r.Context()), record))
 	return nil
 }
 
@@ -48,8 +48,8 @@ func (d *Dispatcher) notFound() *resnet18cloud.Error {
 		Hint: "results are kept for " + d.cfg.ResultTTL.String()}
 }
 
-// lookup returns a record, and ends the request if it is overdue: no worker sees a waiting job before a replica has a
-// free slot.
+// lookup returns a record of the calling client, and ends the request if it is overdue: no worker sees a waiting job
+// before a replica has a free slot. To other clients the request does not exist.
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
 	due := d.recoveryPending() // checked first, because recovery may finish before the store responds
 	record, err := d.store.Get(ctx, id)
@@ -67,6 +67,8 @@ func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error
 		return record, d.notFound()
 	case err != nil:
 		return record, d.unavailable(ctx, "Results are", err)
+	case !owns(d.caller(ctx), record):
+		return store.Record{}, d.notFound()
 	}
 	return d.expire(ctx, record)
 }
@@ -137,7 +139,7 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 	if record.Status != resnet18cloud.StatusCancelled {
 		return errConflict("Request has already ended: it is "+string(record.Status), "")
 	}
-	d.writeResult(w, record)
+	d.writeResult(w, d.shown(d.caller(r.Context()), record))
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
@@ -32,6 +33,9 @@ type Config struct {
 	MaxUploadBytes int64
 	// MinUploadRate is the minimum upload rate in bytes per second. Zero means 16 KiB/s; -1 disables the limit.
 	MinUploadRate int64
+	// Access, if not nil, admits clients by their keys: /predict and /info need scope predict, /metrics scope read.
+	// The caller runs it.
+	Access *access.Guard
 	// Large reports whether the classifier decodes an image apart from its workers, because of what the image's header
 	// promises. Such images have slots and queue places of their own, as many as the others, which therefore never wait
 	// for them. It must be fast. Nil means that no image is large.

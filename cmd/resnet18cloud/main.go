@@ -35,6 +35,7 @@ type cli struct {
 	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
 	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
+	Keys       keysCmd       `cmd:"" help:"Make and check the keys of clients."`
 	Version    versionCmd    `cmd:"" help:"Print version, commit and detected CPU features."`
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 )
 
 // flight is one attempt to classify an image on an endpoint.
@@ -63,6 +64,7 @@ func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
 		return reply{}, err
 	}
 	defer f.payload.close()
+	access.SetBearer(req.Header, p.cfg.Token())
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return reply{}, err

@@ -91,6 +91,8 @@ func (r reply) refusal(url string, now time.Time) outcome {
 		Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes),
 		Err: fmt.Errorf("replica %s returned status %d", url, r.status)}
 	switch {
+	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden:
+		return outcome{replicaError(resnet18cloud.CodeInternal, url, errors.New(err.Message), "A replica refuses the dispatcher's key"), attemptFailed, true}
 	case blamesImage(r.status):
 		return outcome{err, attemptAnswered, false}
 	case err.Code == resnet18cloud.CodeFull:

@@ -52,6 +52,14 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 	})
 }
 
+// Plain adapts a handler that returns no errors to a [HandlerFunc].
+func Plain(h http.Handler) HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
+
 // WriteError writes e as a status, a Retry-After header if known, and an [ErrorBody].
 func WriteError(w http.ResponseWriter, e *resnet18cloud.Error) {
 	body := ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code, RetryAfter: e.RetryAfter.Seconds()}
@@ -79,20 +87,21 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 }
 
 var statusOf = map[resnet18cloud.Code]int{
-	resnet18cloud.CodeInvalid:     http.StatusBadRequest,
-	resnet18cloud.CodeForbidden:   http.StatusForbidden,
-	resnet18cloud.CodeNotFound:    http.StatusNotFound,
-	resnet18cloud.CodeSlow:        http.StatusRequestTimeout,
-	resnet18cloud.CodeConflict:    http.StatusConflict,
-	resnet18cloud.CodeTooLarge:    http.StatusRequestEntityTooLarge,
-	resnet18cloud.CodeUnsupported: http.StatusUnsupportedMediaType,
-	resnet18cloud.CodeUndecodable: http.StatusUnprocessableEntity,
-	resnet18cloud.CodeCancelled:   StatusClientClosed,
-	resnet18cloud.CodeInternal:    http.StatusInternalServerError,
-	resnet18cloud.CodeFull:        http.StatusServiceUnavailable,
-	resnet18cloud.CodeUnavailable: http.StatusServiceUnavailable,
-	resnet18cloud.CodeLost:        http.StatusServiceUnavailable,
-	resnet18cloud.CodeDeadline:    http.StatusGatewayTimeout,
+	resnet18cloud.CodeInvalid:      http.StatusBadRequest,
+	resnet18cloud.CodeUnauthorized: http.StatusUnauthorized,
+	resnet18cloud.CodeForbidden:    http.StatusForbidden,
+	resnet18cloud.CodeNotFound:     http.StatusNotFound,
+	resnet18cloud.CodeSlow:         http.StatusRequestTimeout,
+	resnet18cloud.CodeConflict:     http.StatusConflict,
+	resnet18cloud.CodeTooLarge:     http.StatusRequestEntityTooLarge,
+	resnet18cloud.CodeUnsupported:  http.StatusUnsupportedMediaType,
+	resnet18cloud.CodeUndecodable:  http.StatusUnprocessableEntity,
+	resnet18cloud.CodeCancelled:    StatusClientClosed,
+	resnet18cloud.CodeInternal:     http.StatusInternalServerError,
+	resnet18cloud.CodeFull:         http.StatusServiceUnavailable,
+	resnet18cloud.CodeUnavailable:  http.StatusServiceUnavailable,
+	resnet18cloud.CodeLost:         http.StatusServiceUnavailable,
+	resnet18cloud.CodeDeadline:     http.StatusGatewayTimeout,
 }
 
 // Status returns the HTTP status of a code, 500 if it is unknown.

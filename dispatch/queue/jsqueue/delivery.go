@@ -44,6 +44,9 @@ func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18c
 	if job.Image.Name, err = url.QueryUnescape(h.Get(headerName)); err != nil {
 		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerName, err)
 	}
+	if job.Owner, err = url.QueryUnescape(h.Get(headerOwner)); err != nil {
+		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerOwner, err)
+	}
 	digest := h.Get(headerDigest)
 	if n, err := hex.Decode(job.Digest[:], []byte(digest[:min(len(digest), 64)])); err != nil || n != len(job.Digest) {
 		return job, fmt.Errorf("read job %s: %s %q is not a SHA-256", job.ID, headerDigest, digest)

@@ -22,6 +22,7 @@ import (
 // The headers of a job.
 const (
 	headerName     = "Resnet18-Filename" // URL-escaped
+	headerOwner    = "Resnet18-Owner"    // absent if clients have no keys
 	headerDigest   = "Resnet18-Digest"
 	headerQueued   = "Resnet18-Queued-At"
 	headerDeadline = "Resnet18-Deadline"
@@ -66,6 +67,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 			headerDigest: {hex.EncodeToString(job.Digest[:])},
 			headerQueued: {job.QueuedAt.Format(time.RFC3339Nano)},
 		},
+	}
+	if job.Owner != "" {
+		msg.Header.Set(headerOwner, url.QueryEscape(job.Owner))
 	}
 	if !job.Deadline.IsZero() {
 		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))

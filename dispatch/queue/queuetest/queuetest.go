@@ -106,7 +106,7 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 // job returns a job whose image has the name. Its ID is testutil.ID(name).
 func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
 	content := []byte("content of " + name)
-	return resnet18cloud.Job{ID: testutil.ID(name), Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
+	return resnet18cloud.Job{ID: testutil.ID(name), Owner: "owner of " + name, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
 		Image: resnet18cloud.Image{Name: name, Bytes: content}}
 }
 
