@@ -39,7 +39,9 @@ type collector struct {
 }
 
 func newCollector(cfg Config) *collector {
-	c := &collector{http: cfg.HTTP, lookup: cfg.Lookup, token: cfg.Token, every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
+	client := *cfg.HTTP // only configured dispatchers are asked, and get the token
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c := &collector{http: &client, lookup: cfg.Lookup, token: cfg.Token, every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
 		resolved: map[string][]string{}, unknown: map[string]error{}}
 	for _, u := range cfg.Dispatchers {
 		u = strings.TrimRight(u, "/")
