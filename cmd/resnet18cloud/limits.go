@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
 // storeFlags limit what a dispatcher keeps.
@@ -33,5 +34,6 @@ func dispatcherConfig(s storeFlags, u uploadFlags) dispatch.Config {
 	return dispatch.Config{
 		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
 		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
+		Large: engine.Large,
 	}
 }
