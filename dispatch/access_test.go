@@ -21,7 +21,7 @@ import (
 )
 
 // guard returns a guard for clients whose tokens are their names.
-func guard(t *testing.T) *access.Guard {
+func guard(t testing.TB) *access.Guard {
 	t.Helper()
 	var lines strings.Builder
 	for _, c := range []access.Client{{Name: "shop", Scopes: access.Predict}, {Name: "blog", Scopes: access.Predict},
