@@ -17,6 +17,7 @@ type dispatcherCmd struct {
 	EndpointSlots int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS"`
 	storeFlags
 	uploadFlags
+	clientFlags
 
 	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT"`
 	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS"`
@@ -45,7 +46,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.Endpoints, cfg.EndpointSlots = c.Addr, c.Endpoints, c.EndpointSlots
 	cfg.AttemptTimeout, cfg.Attempts, cfg.RedeliverAfter = c.AttemptTimeout, c.Attempts, c.RedeliverAfter
 	cfg.SubmitTimeout, cfg.DrainTimeout = c.SubmitTimeout, c.DrainTimeout

@@ -48,6 +48,7 @@ type upCmd struct {
 
 	storeFlags
 	uploadFlags
+	clientFlags
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
 	Images  string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
@@ -81,7 +82,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
 	cfg.Page, cfg.Log = page, env.log
 	d, err := dispatch.New(cfg)

@@ -47,17 +47,17 @@ func ClassAt(i int) Class {
 }
 
 // laneLimits are the numbers of jobs that a client may have waiting to get into each lane but the last.
-var laneLimits = [Lanes - 1]int{4, 32}
+var laneLimits = [Lanes - 1]int{2, 16}
 
 // Lane returns the lane of a client's next job, given how many of its jobs of that priority wait in each lane: the first
-// up to 3 waiting jobs, the second up to 31, else the last; but no lane before one in which the client has jobs, so that
+// if at most 1 waits, the second up to 15, else the last; but no lane before one in which the client has jobs, so that
 // its own jobs keep their order.
 //
 //	waiting [0 0 0]   lane 0
-//	waiting [3 0 0]   lane 0
-//	waiting [4 0 0]   lane 1
+//	waiting [1 0 0]   lane 0
+//	waiting [2 0 0]   lane 1
 //	waiting [0 1 0]   lane 1
-//	waiting [4 28 0]  lane 2
+//	waiting [2 14 0]  lane 2
 //	waiting [0 0 1]   lane 2
 //
 // A client with few waiting jobs therefore passes one with many, and a client's flood or batch delays itself.

@@ -54,8 +54,8 @@ func TestClasses(t *testing.T) {
 func TestLane(t *testing.T) {
 	t.Parallel()
 	for waiting, want := range map[[queue.Lanes]int]int{
-		{}: 0, {3}: 0, {4}: 1, {100}: 2, {4, 27}: 1, {4, 28}: 2, {4, 28, 1}: 2,
-		{0, 1}: 1, {0, 31}: 1, {0, 32}: 2, {0, 0, 1}: 2, {1, 0, 0}: 0, {0, 3, 0}: 1,
+		{}: 0, {1}: 0, {2}: 1, {100}: 2, {2, 13}: 1, {2, 14}: 2, {2, 14, 1}: 2,
+		{0, 1}: 1, {0, 15}: 1, {0, 16}: 2, {0, 0, 1}: 2, {1, 0, 0}: 0, {1, 3, 0}: 1,
 	} {
 		if got := queue.Lane(waiting); got != want {
 			t.Errorf("Lane(%v) = %d, want %d", waiting, got, want)

@@ -92,6 +92,7 @@ var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeUnsupported: http.StatusUnsupportedMediaType,
 	resnet18cloud.CodeUndecodable: http.StatusUnprocessableEntity,
 	resnet18cloud.CodeCancelled:   StatusClientClosed,
+	resnet18cloud.CodeRateLimited: http.StatusTooManyRequests,
 	resnet18cloud.CodeInternal:    http.StatusInternalServerError,
 	resnet18cloud.CodeFull:        http.StatusServiceUnavailable,
 	resnet18cloud.CodeUnavailable: http.StatusServiceUnavailable,
