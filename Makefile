@@ -19,7 +19,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold mutants fuzz kubernetes bench system compare compare-decode simulate live lint asan notice release release-check generate generated clean
+.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +104,12 @@ mutants: ## Break one line at a time and report which breaks no test notices (sl
 hold: ## Have slow clients hold uploads, connections and lists; compare what good ones feel (HOLD_SECONDS; HOLD_BINARY for another build)
 	$(GO) test -count=1 -tags hold -v -timeout 40m ./test/hold
 
+soak: ## Run good, slow, broken, hostile and flooding clients at once, and watch memory, goroutines and descriptors (Linux; SOAK_SECONDS)
+	$(GO) test -count=1 -tags soak -v -timeout 3h ./test/soak
+
+httpfuzz: ## Send random and mutated HTTP to a dispatcher and a replica beside a good client (HTTPFUZZ_SECONDS, HTTPFUZZ_SEED)
+	$(GO) test -count=1 -tags httpfuzz -v -timeout 30m ./test/httpfuzz
+
 # A real control plane, built once from its sources and kept in the user's cache.
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)
 KUBERNETES_BIN := $(CACHE)/kubernetes-$(KUBERNETES_VERSION)
@@ -152,6 +158,14 @@ live: weights ## Scale real replica processes and simulated ones by the same pol
 
 lint: ## Run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# A database that cannot be reached is no finding, but it is said. VULN_FLAGS="-db URL" names another one.
+vuln: ## Look for known vulnerabilities in the code that the programs call (needs the network)
+	@log=$$(mktemp); trap 'rm -f $$log' EXIT; \
+		if $(GO) run $(GOVULNCHECK) $(VULN_FLAGS) ./... 2>&1 | tee $$log; then exit 0; fi; \
+		grep -q 'fetching vulnerabilities' $$log || exit 1; \
+		echo "NOT CHECKED for known vulnerabilities: the database (https://vuln.go.dev) cannot be reached" >&2
 
 generate: ## Regenerate assembly and the glyphs of charts
 	$(GO) generate ./...

@@ -11,20 +11,22 @@ type Code string
 
 // The codes, with the HTTP status that internal/httpx maps each one to.
 const (
-	CodeInvalid     Code = "invalid"      // 400: the request is malformed; retrying does not help
-	CodeNotFound    Code = "not_found"    // 404: does not exist, or no longer exists
-	CodeSlow        Code = "slow"         // 408: the client sends too slowly
-	CodeConflict    Code = "conflict"     // 409: conflicts with the current state
-	CodeTooLarge    Code = "too_large"    // 413: exceeds the limit on bytes or pixels
-	CodeUnsupported Code = "unsupported"  // 415: unsupported image format or media type
-	CodeUndecodable Code = "undecodable"  // 422: a supported format, but the data is damaged
-	CodeCancelled   Code = "cancelled"    // 499: the client disconnected or cancelled the request
-	CodeRateLimited Code = "rate_limited" // 429: the client sends too many requests; retry after RetryAfter
-	CodeInternal    Code = "internal"     // 500: a fault of the server
-	CodeFull        Code = "full"         // 503: no capacity; retry after RetryAfter
-	CodeUnavailable Code = "unavailable"  // 503: a required component is not available
-	CodeLost        Code = "lost"         // 503: an accepted image was lost from storage; send it again
-	CodeDeadline    Code = "deadline"     // 504: the client's deadline has passed
+	CodeInvalid      Code = "invalid"      // 400: the request is malformed; retrying does not help
+	CodeUnauthorized Code = "unauthorized" // 401: the request has no key, or one that is not valid
+	CodeForbidden    Code = "forbidden"    // 403: not allowed; the hint says what would allow it
+	CodeNotFound     Code = "not_found"    // 404: does not exist, or no longer exists
+	CodeSlow         Code = "slow"         // 408: the client sends too slowly
+	CodeConflict     Code = "conflict"     // 409: conflicts with the current state
+	CodeTooLarge     Code = "too_large"    // 413: exceeds the limit on bytes or pixels
+	CodeUnsupported  Code = "unsupported"  // 415: unsupported image format or media type
+	CodeUndecodable  Code = "undecodable"  // 422: a supported format, but the data is damaged
+	CodeRateLimited  Code = "rate_limited" // 429: the client sends too many requests; retry after RetryAfter
+	CodeCancelled    Code = "cancelled"    // 499: the client disconnected or cancelled the request
+	CodeInternal     Code = "internal"     // 500: a fault of the server
+	CodeFull         Code = "full"         // 503: no capacity; retry after RetryAfter
+	CodeUnavailable  Code = "unavailable"  // 503: a required component is not available
+	CodeLost         Code = "lost"         // 503: an accepted image was lost from storage; send it again
+	CodeDeadline     Code = "deadline"     // 504: the client's deadline has passed
 )
 
 // Error is an error that is shown to clients. Message and Hint are safe to show; the cause in Err is only logged.

@@ -31,6 +31,7 @@ const (
 // Job is an accepted image in the dispatcher.
 type Job struct {
 	ID       string    // UUID; the result is stored under the same ID
+	Owner    string    // name of the client that sent it; empty if clients have no keys
 	Image    Image     // what to classify
 	Digest   [32]byte  // SHA-256 of Image.Bytes, the cache's key
 	QueuedAt time.Time // when the client's request arrived
@@ -42,4 +43,6 @@ type Job struct {
 	// Generation counts how often the request was restarted under the same ID after it had ended. Zero is the first
 	// run.
 	Generation int
+	// Trace is that of the client's request, for logs and replicas. RequestID is empty unless the client chose it.
+	Trace Trace
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,21 @@ type Client struct {
 	BaseURL string
 	// HTTP sends the requests. Nil means http.DefaultClient.
 	HTTP *http.Client
+	// Token is sent with each request, in the header Authorization: Bearer. Empty means none. Over plain HTTP, everybody on
+	// the way can read it.
+	Token string
+	// Header is added to each request.
+	Header http.Header
+}
+
+// SetHeaders adds Token and Header to a request, for requests that other methods do not send.
+func (c *Client) SetHeaders(request *http.Request) {
+	if c.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	for name, values := range c.Header {
+		request.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
 }
 
 // Options are the options of a request. The zero value is valid.
@@ -57,7 +73,7 @@ type Outcome struct {
 	FromCache   bool
 	QueuedAt    time.Time
 	CompletedAt time.Time // zero until the request has ended
-	Replica     string    // URL of the replica that answered
+	Replica     string    // URL of the replica that answered, or a name for it if the key has no scope admin
 	Attempts    int
 	Timing      resnet18cloud.Timing
 }
@@ -233,6 +249,7 @@ const maxAnswerBytes = 1 << 20
 
 // do sends a request and decodes the JSON answer, or the error in it.
 func (c *Client) do(request *http.Request, answer any) error {
+	c.SetHeaders(request)
 	response, err := cmp.Or(c.HTTP, http.DefaultClient).Do(request)
 	if err != nil {
 		return err
@@ -276,6 +293,8 @@ func refusal(response *http.Response, body []byte) error {
 // codes maps the status of answers without a code.
 var codes = map[int]resnet18cloud.Code{
 	http.StatusBadRequest:            resnet18cloud.CodeInvalid,
+	http.StatusUnauthorized:          resnet18cloud.CodeUnauthorized,
+	http.StatusForbidden:             resnet18cloud.CodeForbidden,
 	http.StatusNotFound:              resnet18cloud.CodeNotFound,
 	http.StatusConflict:              resnet18cloud.CodeConflict,
 	http.StatusRequestEntityTooLarge: resnet18cloud.CodeTooLarge,

@@ -1,11 +1,13 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/clientaddr"
 )
 
@@ -16,8 +18,12 @@ type client struct {
 	inFlight int     // requests accepted and not ended; 0 means no limit
 }
 
-// clientOf returns the client of a request. Behind trusted proxies it is the one that they report.
+// clientOf returns the client of a request: that of its key, with the key's limits if it has any; without keys, the
+// address that connects, or that trusted proxies report.
 func (d *Dispatcher) clientOf(r *http.Request) client {
+	if key, ok := access.FromContext(r.Context()); ok {
+		return client{name: key.Name, rate: cmp.Or(key.Rate, d.cfg.ClientRate), inFlight: cmp.Or(key.InFlight, d.cfg.ClientInFlight)}
+	}
 	addr := d.proxies.Client(clientaddr.Remote(r.RemoteAddr), r.Header)
 	return client{name: clientaddr.Group(addr), rate: d.cfg.ClientRate, inFlight: d.cfg.ClientInFlight}
 }

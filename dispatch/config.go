@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
@@ -100,6 +101,11 @@ type Config struct {
 	// next start.
 	DrainQueue bool
 
+	// Access, if not nil, admits clients by their keys. Results, lists and idempotency keys then belong to the client
+	// that sent the image. Nil means that every client may do everything. The caller runs it.
+	Access *access.Guard
+	// ReplicaToken, if not nil, returns the token to send to replicas.
+	ReplicaToken func() string
 	// Page, if not nil, handles GET / and everything below /page/.
 	Page http.Handler
 	// Classifier, if not nil, classifies images in this process instead of on replicas, ClassifierSlots images at a

@@ -84,11 +84,12 @@ func New(cfg Config) (*Dispatcher, error) {
 		proxies:  proxies, holdings: newHoldings(), queueBytes: cfg.QueueMaxBytes,
 	}
 	d.recorder.metrics = newMetrics(d)
+	d.recent.shown = d.shown
 	if cfg.Classifier != nil {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
 	} else {
 		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, Slots: cfg.EndpointSlots,
-			AttemptTimeout: cfg.AttemptTimeout, Attempted: d.recorder.attempted, Log: cfg.Log})
+			AttemptTimeout: cfg.AttemptTimeout, Token: cfg.ReplicaToken, Attempted: d.recorder.attempted, Log: cfg.Log})
 		if err != nil {
 			return nil, fmt.Errorf("dispatch: %w", err)
 		}

@@ -130,7 +130,7 @@ type client struct {
 func start(t testing.TB, cfg dispatch.Config) *client {
 	t.Helper()
 	cfg.Addr = "127.0.0.1:0"
-	if testing.Verbose() {
+	if testing.Verbose() && cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	d, err := dispatch.New(cfg)

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 )
 
 const (
@@ -29,12 +31,32 @@ const (
 // recent serves GET /results. A list is large and costs the store much more than a single result. So only one list is
 // read at a time, and requests that arrived before the read began share it, including the memory of its JSON.
 type recent struct {
+	// shown returns what of a record a client may see.
+	shown func(access.Client, store.Record) store.Record
 	turn  chan struct{} // holds a value while a list is read
 	pause time.Time     // guarded by turn: earliest time of the next read
 
 	mu      sync.Mutex
-	next    map[int]*reading           // guarded by mu: by length, the next read for requests that arrive now
+	next    map[kind]*reading          // guarded by mu: the next read for requests that arrive now
 	written []*http.ResponseController // guarded by mu: lists being written, oldest first
+}
+
+// kind is a kind of list. There are only three, so that requests can share reads.
+type kind struct {
+	length int
+	owned  bool // for clients that see only their own results: the list has those of all clients, and each gets its part
+}
+
+// kindFor returns the kind of list to read for n results. A client's own results may be few among those of others, so
+// they are picked from the longest list.
+func kindFor(c access.Client, n int) kind {
+	switch {
+	case !c.Admin():
+		return kind{maxRecent, true}
+	case n <= defaultRecent:
+		return kind{defaultRecent, false}
+	}
+	return kind{maxRecent, false}
 }
 
 // reading is a list that is being read, or waits to be read.
@@ -45,26 +67,29 @@ type reading struct {
 }
 
 func newRecent() *recent {
-	return &recent{turn: make(chan struct{}, 1), next: map[int]*reading{}}
+	return &recent{turn: make(chan struct{}, 1), next: map[kind]*reading{},
+		shown: func(_ access.Client, r store.Record) store.Record { return r }}
 }
 
 // pauseAfter returns the time between the end of one read and the start of the next, so that reads take at most a
 // tenth of the time. A list that took 20 ms is read at most every 200 ms.
 func pauseAfter(took time.Duration) time.Duration { return min(9*took, maxListPause) }
 
-// length returns how many results to read for a list of n. There are only two lengths, so that requests can share
-// reads.
-func length(n int) int {
-	if n <= defaultRecent {
-		return defaultRecent
+// get returns a list of at least the n most recently changed results that the client may see, read after the call
+// began. For a client without scope admin it has those of its results that are among the 1000 most recently changed of
+// all clients.
+func (l *recent) get(ctx context.Context, from store.Store, c access.Client, n int) (list, error) {
+	k := kindFor(c, n)
+	all, err := l.getKind(ctx, from, k)
+	if k.owned && err == nil {
+		return all.of(c.Name), nil
 	}
-	return maxRecent
+	return all, err
 }
 
-// get returns a list of at least the n most recently changed results, read after the call began.
-func (l *recent) get(ctx context.Context, from store.Store, n int) (list, error) {
-	n = length(n)
-	next := l.join(n)
+// getKind returns a list that may be shared with other requests.
+func (l *recent) getKind(ctx context.Context, from store.Store, k kind) (list, error) {
+	next := l.join(k)
 	select {
 	case <-next.done:
 		return next.list, next.err
@@ -80,85 +105,114 @@ func (l *recent) get(ctx context.Context, from store.Store, n int) (list, error)
 		return list{}, ctx.Err() // another waiter takes the turn
 	case <-time.After(time.Until(l.pause)):
 	}
-	l.read(ctx, from, n, next)
+	l.read(ctx, from, k, next)
 	return next.list, next.err
 }
 
 // read performs the read that requests wait for. The caller has the turn.
-func (l *recent) read(ctx context.Context, from store.Store, n int, next *reading) {
-	l.leave(n)
+func (l *recent) read(ctx context.Context, from store.Store, k kind, next *reading) {
+	l.leave(k)
 	defer close(next.done)
 	start := time.Now()
 	// Other requests wait for this read too, so it must not end with this client.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), listTimeout)
 	defer cancel()
-	next.list, next.err = readList(ctx, from, n)
+	next.list, next.err = l.readList(ctx, from, k)
 	l.pause = time.Now().Add(pauseAfter(time.Since(start)))
 }
 
-// join returns the next read of that length.
-func (l *recent) join(n int) *reading {
+// join returns the next read of that kind.
+func (l *recent) join(k kind) *reading {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.next[n] == nil {
-		l.next[n] = &reading{done: make(chan struct{})}
+	if l.next[k] == nil {
+		l.next[k] = &reading{done: make(chan struct{})}
 	}
-	return l.next[n]
+	return l.next[k]
 }
 
-// leave starts the next read of that length: later requests need another one.
-func (l *recent) leave(n int) {
+// leave starts the next read of that kind: later requests need another one.
+func (l *recent) leave(k kind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.next, n)
+	delete(l.next, k)
 }
 
-// list is the JSON of the most recently changed results. It is shared and must not be modified.
+// list is the most recently changed results. It is shared and must not be modified.
 type list struct {
 	total int
-	items []byte // results, separated by commas
-	ends  []int  // end of each result in items
+	items []listed
 }
 
-func readList(ctx context.Context, s store.Store, n int) (list, error) {
-	records, err := s.Recent(ctx, n)
+// listed is one result in a list.
+type listed struct {
+	owner string
+	json  []byte // followed by a comma, which write leaves out after the last result
+}
+
+func (l *recent) readList(ctx context.Context, s store.Store, k kind) (list, error) {
+	records, err := s.Recent(ctx, k.length)
 	if err != nil {
 		return list{}, errUnreachable("Results are", err)
 	}
-	l := list{ends: make([]int, 0, len(records))}
-	if l.total, err = s.Count(ctx); err != nil {
+	read := list{items: make([]listed, 0, len(records))}
+	if read.total, err = s.Count(ctx); err != nil {
 		return list{}, errUnreachable("Results are", err)
 	}
+	reader := access.Client{Scopes: access.Admin}
+	if k.owned {
+		reader.Scopes = access.Predict
+	}
 	for _, record := range records {
-		item, err := json.Marshal(newResultBody(record))
+		item, err := json.Marshal(newResultBody(l.shown(reader, record)))
 		if err != nil {
 			return list{}, fmt.Errorf("write result %s: %w", record.ID, err)
 		}
-		if len(l.ends) > 0 {
-			l.items = append(l.items, ',')
-		}
-		l.items = append(l.items, item...)
-		l.ends = append(l.ends, len(l.items))
+		read.items = append(read.items, listed{record.Owner, append(item, ',')})
 	}
-	return l, nil
+	return read, nil
 }
+
+// of returns the results of one client. It shares their memory.
+func (l list) of(owner string) list {
+	var own list
+	for _, item := range l.items {
+		if item.owner == owner && owner != "" {
+			own.items = append(own.items, item)
+		}
+	}
+	own.total = len(own.items)
+	return own
+}
+
+// listBuffer is the buffer through which a list is written: without one, each result would be a write of its own.
+const listBuffer = 32 << 10
 
 // write sends the first n results: {"total":2,"results":[...]}. total is the number of stored results; the most
 // recently changed result comes first.
 func (l list) write(w http.ResponseWriter, n int) error {
-	items := l.items
-	if n < len(l.ends) {
-		items = l.items[:l.ends[n-1]]
-	}
+	items := l.items[:min(n, len(l.items))]
 	head, tail := fmt.Sprintf(`{"total":%d,"results":[`, l.total), "]}\n"
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(head)+len(items)+len(tail)))
-	for _, part := range [][]byte{[]byte(head), items, []byte(tail)} {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
+	size := len(head) + len(tail)
+	for _, item := range items {
+		size += len(item.json)
 	}
-	return nil
+	if len(items) > 0 {
+		size-- // no comma after the last one
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	out := bufio.NewWriterSize(w, listBuffer) // keeps the first error
+	_, _ = out.WriteString(head)
+	for i, item := range items {
+		part := item.json
+		if i == len(items)-1 {
+			part = part[:len(part)-1]
+		}
+		_, _ = out.Write(part)
+	}
+	_, _ = out.WriteString(tail)
+	return out.Flush()
 }
 
 // write sends a list. The number of lists being written is limited: if there are too many, the oldest one is cut off.
@@ -180,7 +234,7 @@ func (l *recent) write(w http.ResponseWriter, answer list, n int) {
 	l.written = slices.DeleteFunc(l.written, func(other *http.ResponseController) bool { return other == control })
 }
 
-// results lists the most recently changed requests: GET /results, ?limit=100.
+// results lists the most recently changed requests that the client may see: GET /results, ?limit=100.
 func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
 	limit := defaultRecent
 	if text := r.URL.Query().Get("limit"); text != "" {
@@ -190,7 +244,7 @@ func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
 		}
 		limit = min(n, maxRecent)
 	}
-	answer, err := d.recent.get(r.Context(), d.store, limit)
+	answer, err := d.recent.get(r.Context(), d.store, d.caller(r.Context()), limit)
 	if problem := d.storageProblem(); err != nil && problem != nil {
 		return problem
 	}

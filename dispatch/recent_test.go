@@ -15,8 +15,12 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
+
+// everyone is a client that sees all results.
+var everyone = access.Client{Scopes: access.Admin}
 
 // slowStore lists records slowly, and counts the reads.
 type slowStore struct {
@@ -78,7 +82,7 @@ func TestListsAreShared(t *testing.T) {
 				if _, err := s.Create(t.Context(), store.Record{ID: id, QueuedAt: time.Now()}); err != nil {
 					t.Error(err)
 				}
-				got, err := l.get(t.Context(), s, 1000)
+				got, err := l.get(t.Context(), s, everyone, 1000)
 				if err != nil || got.total < i+4 {
 					t.Errorf("list asked for after %d records has %d, %v", i+4, got.total, err)
 				}
@@ -107,22 +111,22 @@ func TestListOutlivesItsClient(t *testing.T) {
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
 			var all sync.WaitGroup
-			all.Go(func() { _, _ = l.get(ctx, s, 10) })
+			all.Go(func() { _, _ = l.get(ctx, s, everyone, 10) })
 			synctest.Wait()
 			leave()
 			all.Go(func() {
-				if got, err := l.get(t.Context(), s, 10); err != nil || got.total != 3 {
+				if got, err := l.get(t.Context(), s, everyone, 10); err != nil || got.total != 3 {
 					t.Errorf("list of %d, %v, want 3", got.total, err)
 				}
 			})
 			all.Wait()
 		}
 		s.fails = errors.New("no disk")
-		if _, err := l.get(t.Context(), s, 10); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
+		if _, err := l.get(t.Context(), s, everyone, 10); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
 			t.Errorf("list of a store that fails: %v", err)
 		}
 		s.fails = nil
-		if _, err := l.get(t.Context(), s, 10); err != nil {
+		if _, err := l.get(t.Context(), s, everyone, 10); err != nil {
 			t.Errorf("list of a store that works again: %v", err)
 		}
 	})
@@ -134,7 +138,7 @@ func TestListsOfAllLengths(t *testing.T) {
 	for _, stored := range []int{0, 1, 99, 150, 1200} {
 		s := newSlowStore(t, 0, stored)
 		for _, n := range []int{1, 2, 100, 101, 1000} {
-			got, err := newRecent().get(t.Context(), s, n)
+			got, err := newRecent().get(t.Context(), s, everyone, n)
 			if err != nil {
 				t.Fatal(err)
 			}

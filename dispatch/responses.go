@@ -57,13 +57,11 @@ func (d *Dispatcher) writeAccepted(w http.ResponseWriter, r store.Record) {
 		writeTiming(w, r)
 	}
 	w.Header().Set("Location", statusURL(r.ID))
-	w.Header().Set("X-Request-Id", r.ID)
 	httpx.WriteJSON(w, status, d.newAcceptedBody(r))
 }
 
 // writePrediction writes the response to a synchronous request, in the format of a replica.
 func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) error {
-	w.Header().Set("X-Request-Id", r.ID)
 	w.Header().Set("Location", statusURL(r.ID))
 	switch {
 	case r.Result != nil:
@@ -111,12 +109,13 @@ type resultBody struct {
 	Priority      resnet18cloud.Priority `json:"priority,omitempty"`
 	Timing        *resnet18cloud.Timing  `json:"timing,omitempty"` // seconds in each stage
 	Warning       string                 `json:"warning,omitempty"`
+	Owner         string                 `json:"owner,omitempty"` // name of the client; absent if clients have no keys
 }
 
 func newResultBody(r store.Record) resultBody {
 	body := resultBody{
 		Filename: r.Filename, QueuedAt: stamp(r.QueuedAt), RequestID: r.ID, Status: r.Status,
-		ReplicaUsed: r.Replica, Result: r.Result, Attempts: r.Attempts, Priority: r.Priority,
+		ReplicaUsed: r.Replica, Result: r.Result, Attempts: r.Attempts, Priority: r.Priority, Owner: r.Owner,
 	}
 	if !r.Deadline.IsZero() {
 		deadline := stamp(r.Deadline)
@@ -139,7 +138,6 @@ func newResultBody(r store.Record) resultBody {
 }
 
 func (d *Dispatcher) writeResult(w http.ResponseWriter, r store.Record) {
-	w.Header().Set("X-Request-Id", r.ID)
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Result != nil {
 		writeTiming(w, r)

@@ -23,6 +23,7 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	httpx.SetRequestID(w, r, record.ID)
 	if text := r.URL.Query().Get("wait"); text != "" {
 		wait, err := parseSeconds(text)
 		if err != nil || wait < 0 {
@@ -34,7 +35,7 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	d.writeResult(w, record)
+	d.writeResult(w, d.shown(d.caller(r.Context()), record))
 	return nil
 }
 
@@ -47,8 +48,8 @@ func (d *Dispatcher) notFound() *resnet18cloud.Error {
 		Hint: "results are kept for " + d.cfg.ResultTTL.String()}
 }
 
-// lookup returns a record, and ends the request if it is overdue: no worker sees a waiting job before a replica has a
-// free slot.
+// lookup returns a record of the calling client, and ends the request if it is overdue: no worker sees a waiting job
+// before a replica has a free slot. To other clients the request does not exist.
 func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error) {
 	due := d.recoveryPending() // checked first, because recovery may finish before the store responds
 	record, err := d.store.Get(ctx, id)
@@ -66,6 +67,8 @@ func (d *Dispatcher) lookup(ctx context.Context, id string) (store.Record, error
 		return record, d.notFound()
 	case err != nil:
 		return record, d.unavailable(ctx, "Results are", err)
+	case !owns(d.caller(ctx), record):
+		return store.Record{}, d.notFound()
 	}
 	return d.expire(ctx, record)
 }
@@ -129,13 +132,14 @@ func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
+	httpx.SetRequestID(w, r, record.ID)
 	if record, err = d.cancel(r.Context(), record.ID); err != nil {
 		return err
 	}
 	if record.Status != resnet18cloud.StatusCancelled {
 		return errConflict("Request has already ended: it is "+string(record.Status), "")
 	}
-	d.writeResult(w, record)
+	d.writeResult(w, d.shown(d.caller(r.Context()), record))
 	return nil
 }
 

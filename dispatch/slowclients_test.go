@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 )
 
 // connect sends text on a separate connection, which is closed at the end of the test.
@@ -88,6 +90,42 @@ func TestHalfClosedClients(t *testing.T) {
 			continue
 		}
 		answered(t, name, conn, test.want)
+	}
+}
+
+// TestClientsThatLeaveAreNoFaults has clients close their sending side in HTTP/1.0, which looks like disconnecting, and
+// checks that neither the response nor the log shows this as a failure of the server.
+func TestClientsThatLeaveAreNoFaults(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	defer close(g.open)
+	var log lockedLog
+	c := startServing(t, dispatch.Config{Log: logs.New(&log, slog.LevelInfo, "text")}, 1, g)
+	id := c.submit("a.jpg", "x")
+	<-g.arrived
+	const image = " HTTP/1.0\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n"
+	for name, request := range map[string]string{
+		"result":           "GET /result/" + id + " HTTP/1.0\r\n\r\n",
+		"results":          "GET /results HTTP/1.0\r\n\r\n",
+		"long-poll":        "GET /result/" + id + "?wait=1 HTTP/1.0\r\n\r\n",
+		"submit":           "POST /predict_async" + image + "\r\nfour",
+		"submit with key":  "POST /predict_async" + image + "Idempotency-Key: a\r\n\r\nfour",
+		"predict":          "POST /predict" + image + "\r\nfive",
+		"predict with key": "POST /predict" + image + "Idempotency-Key: b\r\n\r\nfive",
+		"cancel":           "DELETE /result/" + id + " HTTP/1.0\r\n\r\n",
+	} {
+		conn := c.connect(request)
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(conn)
+		if status, _, _ := strings.Cut(strings.TrimPrefix(string(text), "HTTP/1.0 "), " "); err != nil || len(status) != 3 || status[0] == '5' {
+			t.Errorf("%s: %.100q %v, want no status of the server's", name, text, err)
+		}
+	}
+	c.eventually("the log has who left", func() bool { return len(log.with(`msg="clients left before the response"`)) > 0 })
+	if lines := append(log.with("level=ERROR"), log.with("reachable")...); len(lines) > 0 {
+		t.Errorf("the log shows clients that left as faults: %q", lines)
 	}
 }
 

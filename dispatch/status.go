@@ -114,13 +114,16 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	body := d.recorder.stats.body(time.Now())
 	body.Instance = d.instance
 	body.CacheMetrics = d.cacheMetrics()
-	body.EndpointURL = endpointURL(d.backend)
+	caller := d.caller(r.Context())
+	if caller.Admin() {
+		body.EndpointURL = endpointURL(d.backend)
+	}
 	body.QueueMetrics.QueueCapacity = d.cfg.QueueCapacity
 	body.QueueMetrics.QueueUtilization = percent(waiting.Total(), d.cfg.QueueCapacity)
 	body.QueueMetrics.Interactive, body.QueueMetrics.Bulk = waiting.Interactive, waiting.Bulk
 	body.QueueSize = waiting.Total()
 	body.StoredResults = stored
-	body.Endpoints, body.Slots, body.Processing = d.backend.Endpoints(), slots, d.inFlight.size()
+	body.Endpoints, body.Slots, body.Processing = d.shownEndpoints(caller, d.backend.Endpoints()), slots, d.inFlight.size()
 	body.Warning = d.backend.Answering().Warning
 	if problem := d.problem(); problem != nil {
 		body.StorageProblem = problem.Error()

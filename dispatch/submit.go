@@ -16,6 +16,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 // submitOptions are the client's options for a submission.
@@ -25,6 +27,7 @@ type submitOptions struct {
 	priority resnet18cloud.Priority
 	key      string // idempotency key; empty means none
 	client   client
+	owner    string // name of the client; empty if clients have no keys
 }
 
 // The request headers with the options of a submission.
@@ -37,10 +40,13 @@ const (
 // readOptions reads the options of a submission from its headers.
 func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOptions, error) {
 	o := submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+	if c, ok := access.FromContext(r.Context()); ok {
+		o.owner = c.Name
+	}
 	if text := r.Header.Get(headerTimeout); text != "" {
 		timeout, err := parseSeconds(text)
 		if err != nil || timeout <= 0 {
-			return o, errInvalid(fmt.Sprintf("%s %q is not a duration", headerTimeout, text), "use seconds, or a duration such as 2500ms")
+			return o, errInvalid(fmt.Sprintf("%s %.40q is not a duration", headerTimeout, text), "use seconds, or a duration such as 2500ms")
 		}
 		o.deadline = o.arrived.Add(timeout)
 	}
@@ -49,7 +55,7 @@ func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOption
 	case resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk:
 		o.priority = p
 	default:
-		return o, errInvalid(fmt.Sprintf("%s %q is not a priority", headerPriority, p), "use interactive or bulk")
+		return o, errInvalid(fmt.Sprintf("%s %.40q is not a priority", headerPriority, p), "use interactive or bulk")
 	}
 	if len(o.key) > 255 {
 		return o, errInvalid(headerKey+" is longer than 255 bytes", "")
@@ -68,18 +74,23 @@ func parseSeconds(text string) (time.Duration, error) {
 	return time.ParseDuration(text)
 }
 
-// newID returns a request ID. If there is an idempotency key, the ID is derived from it, so that all dispatchers
-// agree on the ID without communication: a version 8 UUID (RFC 9562, section 5.8) of the key's SHA-256.
-func (o submitOptions) newID() (string, error) {
+// newID returns a request ID: random, or that of the idempotency key if there is one.
+func (o submitOptions) newID(secret store.Secret) (string, error) {
 	if o.key != "" {
-		sum := sha256.Sum256([]byte("Idempotency-Key\x00" + o.key))
-		id := uuid.UUID(sum[:16])
-		id[6] = id[6]&0x0f | 0x80
-		id[8] = id[8]&0x3f | 0x80
-		return id.String(), nil
+		return keyedID(secret, o.owner, o.key), nil
 	}
 	id, err := uuid.NewV7()
 	return id.String(), err
+}
+
+// jobTrace returns the trace for a job of the request in ctx. Without an X-Request-Id of the client, logs and replicas
+// know the job by its own ID.
+func jobTrace(ctx context.Context) resnet18cloud.Trace {
+	t := resnet18cloud.TraceFrom(ctx)
+	if !t.Given {
+		t.RequestID = ""
+	}
+	return t
 }
 
 func cacheKey(digest [32]byte, model string) cache.Key {
@@ -120,12 +131,12 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		return store.Record{}, d.storageProblem()
 	}
 	until := time.Now().Add(d.cfg.SubmitTimeout)
-	id, err := o.newID()
+	id, err := o.newID(d.store.Secret())
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
-	job := resnet18cloud.Job{ID: id, Image: image, Digest: sha256.Sum256(image.Bytes),
-		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority}
+	job := resnet18cloud.Job{ID: id, Owner: o.owner, Image: image, Digest: sha256.Sum256(image.Bytes),
+		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
@@ -347,6 +358,9 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 		record, err = d.submit(r.Context(), image, o)
 		return err
 	})
+	if err == nil {
+		httpx.SetRequestID(w, r, record.ID)
+	}
 	return record, err
 }
 

@@ -65,17 +65,30 @@ func TestReadOptions(t *testing.T) {
 	}
 }
 
-// TestNewID checks that a key gives the same UUID at every dispatcher and in every version.
+// TestNewID checks that a key gives the same UUID at every dispatcher and in every version, and another one for another
+// client and with another secret.
 func TestNewID(t *testing.T) {
 	t.Parallel()
-	id, err := submitOptions{key: "order 66"}.newID()
-	const want = "2c2efe5b-3bf8-8052-b8da-7fda4d022db5"
+	secret := store.Secret{1, 2, 3}
+	o := submitOptions{key: "order 66", owner: "shop"}
+	id, err := o.newID(secret)
+	const want = "379de000-7bb6-8da0-b85f-41674971bce7"
 	if err != nil || id != want {
 		t.Errorf("newID with a key = %s, %v, want %s", id, err, want)
 	}
 	seen := map[string]bool{id: true}
+	for _, other := range []submitOptions{{key: "order 66"}, {key: "order 66", owner: "sho"}, {key: "order 67", owner: "shop"}, {key: "porder 66", owner: "sho"}} {
+		id, err := other.newID(secret)
+		if err != nil || resnet18cloud.CheckID(id) != nil || seen[id] {
+			t.Errorf("newID(%+v) = %s, %v", other, id, err)
+		}
+		seen[id] = true
+	}
+	if id, err := o.newID(store.Secret{}); err != nil || seen[id] {
+		t.Errorf("newID with another secret = %s, %v", id, err)
+	}
 	for range 100 {
-		id, err := submitOptions{}.newID()
+		id, err := submitOptions{}.newID(secret)
 		if err != nil || resnet18cloud.CheckID(id) != nil || seen[id] {
 			t.Fatalf("newID = %s, %v", id, err)
 		}
@@ -91,7 +104,7 @@ func keyed(t *testing.T) (*bench, *queuetest.Faulty, store.Record, resnet18cloud
 	b.Dispatcher.queue = q
 	image := resnet18cloud.Image{Name: "a.jpg", Bytes: []byte("x")}
 	o := submitOptions{arrived: time.Now(), key: "k", priority: resnet18cloud.PriorityInteractive}
-	id, err := o.newID()
+	id, err := o.newID(b.Dispatcher.store.Secret())
 	if err != nil {
 		t.Fatal(err)
 	}

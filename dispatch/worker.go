@@ -31,7 +31,7 @@ func (d *Dispatcher) work(stop, working context.Context) {
 			continue
 		}
 		d.holdings.taken(delivery.Job().ID, delivery.Job().Generation)
-		ctx, stopJob := context.WithCancelCause(forward.WithRequestID(working, delivery.Job().ID))
+		ctx, stopJob := context.WithCancelCause(traced(working, delivery.Job()))
 		taken := d.inFlight.add(delivery.Job(), stopJob)
 		d.inFlight.done.Go(func() {
 			defer d.inFlight.remove(taken)
@@ -39,6 +39,11 @@ func (d *Dispatcher) work(stop, working context.Context) {
 			d.process(ctx, delivery)
 		})
 	}
+}
+
+// traced returns the context of a job, with its IDs for logs and replicas.
+func traced(ctx context.Context, job resnet18cloud.Job) context.Context {
+	return resnet18cloud.WithTrace(forward.WithRequestID(ctx, job.ID), job.Trace)
 }
 
 // stopTaking decides when the loop has taken its last job.

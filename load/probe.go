@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,6 +22,9 @@ type Probe struct {
 	Client  *http.Client
 	Status  string // URL of a dispatcher's GET /status; may be empty
 	Metrics string // URL of metrics in Prometheus' text format; may be empty
+	// Header is added to requests to Host. Another host must not see the token in it.
+	Header http.Header
+	Host   string
 }
 
 // sampleEvery is the interval between samples, and the timeout of each.
@@ -67,6 +71,9 @@ func (p Probe) get(ctx context.Context, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, err
+	}
+	if request.URL.Host == p.Host {
+		maps.Copy(request.Header, p.Header)
 	}
 	response, err := p.Client.Do(request)
 	if err != nil {

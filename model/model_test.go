@@ -324,8 +324,15 @@ func TestDownloadDiskFull(t *testing.T) {
 		t.Skip("needs /dev/full, the device that is always full")
 	}
 	s := goodServer(t)
-	err := download(t.Context(), s.Client(), s.URL+"/sub/w.bin", "/dev/full", func(int64, int64) {})
-	if err == nil || len(s.ranges) > 1 {
+	f, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d := download{client: s.Client(), url: s.URL + "/sub/w.bin", idle: time.Minute, tries: 5,
+		progress: func(int64, int64) {}, notify: func(string) {}}
+	err = d.repeat(t.Context(), f)
+	if !isFinal(err) || len(s.ranges) > 1 {
 		t.Errorf("download to a full disk: error %v after %d requests, want one after 1", err, len(s.ranges))
 	}
 }
@@ -362,7 +369,11 @@ func TestParseIndexRefuses(t *testing.T) {
 		`{}`:                         `default is ""`,
 		`{"default":"../secret"}`:    `default is "../secret"`,
 		`{"default":"a","files":[]}`: "not in the list of files",
-		`{"default":"a","files":[{"name":"a","bytes":1,"sha256":"12"}]}`: "64 hex digits",
+		`{"default":"a","files":[{"name":"a","bytes":1,"sha256":"12"}]}`:                                 "64 hex digits",
+		`{"default":"a","files":[{"name":"a","bytes":1,"sha256":"` + strings.Repeat("../", 21) + `a"}]}`: "64 hex digits",
+		`{"default":".."}`:                                             `default is ".."`,
+		`{"default":"a","weights":"\u001b[2J"}`:                        `weights is "\x1b[2J", want at most 512 bytes without control characters`,
+		`{"default":"a","licence":"` + strings.Repeat("x", 513) + `"}`: "licence is \"xxx",
 	} {
 		if _, err := parseIndex([]byte(in)); err == nil || !strings.Contains(err.Error(), wrong) {
 			t.Errorf("parseIndex(%s): error %v, want one with %q", in, err, wrong)

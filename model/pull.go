@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
@@ -25,6 +27,14 @@ type PullConfig struct {
 	Again bool
 	// Client sends the requests; nil means http.DefaultClient.
 	Client *http.Client
+	// IdleTimeout is how long a server may send nothing, or less than 1 KiB/s on average, before the connection counts as
+	// broken. Zero means 30 s.
+	IdleTimeout time.Duration
+	// Tries is how many requests in a row may break off before the download fails; one that brought at least 1 MiB, or
+	// a sixteenth of a small file, does not count. Zero means 5.
+	Tries int
+	// Notify, if set, is called before each further try with the reason, one line of text.
+	Notify func(message string)
 	// Progress, if set, is called often during a download with the bytes received and their total, -1 if it is not
 	// known.
 	Progress func(done, total int64)
@@ -36,6 +46,14 @@ func (c PullConfig) withDefaults() (PullConfig, error) {
 	}
 	if c.Progress == nil {
 		c.Progress = func(int64, int64) {}
+	}
+	if c.Notify == nil {
+		c.Notify = func(string) {}
+	}
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
+	c.Tries = cmp.Or(c.Tries, 5)
+	if c.IdleTimeout < 0 || c.Tries < 0 {
+		return c, fmt.Errorf("idle timeout %s and %d tries: want more than 0", c.IdleTimeout, c.Tries)
 	}
 	if c.Out == "" {
 		path, err := CachePath()
@@ -54,8 +72,9 @@ type Pulled struct {
 	Already bool   // it existed before
 }
 
-// Pull fetches weights, checks their SHA-256, and converts them to a safetensors file, atomically. A broken download is
-// resumed, in this call or a later one; the part is kept beside the result with the suffix ".part".
+// Pull fetches weights, checks their size and SHA-256, and converts them to a safetensors file, atomically. A broken
+// download is resumed, in this call or a later one; the part is kept beside the result with the suffix ".part". If the
+// file is refused, nothing is left of it.
 func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -63,7 +82,7 @@ func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
 	}
 	source := Torchvision()
 	if c.Mirror != "" {
-		if source, err = Mirror(ctx, c.Client, c.Mirror); err != nil {
+		if source, err = c.mirror(ctx); err != nil {
 			return Pulled{}, err
 		}
 	}
@@ -85,19 +104,35 @@ func Pull(ctx context.Context, c PullConfig) (Pulled, error) {
 	if err := downloadChecked(ctx, c, source, part); err != nil {
 		return p, err
 	}
-	if err := convert(part, c.Out, source); err != nil {
-		return p, err
+	return p, errors.Join(convert(part, c.Out, source), os.Remove(part))
+}
+
+// mirror is Mirror within the idle timeout: an index is small.
+func (c PullConfig) mirror(ctx context.Context) (Source, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.IdleTimeout, fmt.Errorf("%w for %s", errIdle, c.IdleTimeout))
+	defer cancel()
+	source, err := Mirror(ctx, c.Client, c.Mirror)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errIdle) {
+		err = fmt.Errorf("read models.json of mirror %s: %w", c.Mirror, cause)
 	}
-	return p, os.Remove(part)
+	return source, err
 }
 
 // downloadChecked fetches source into part. If the file is wrong and the download was resumed, it starts over: the file
 // may have changed on the server in between.
 func downloadChecked(ctx context.Context, c PullConfig, source Source, part string) error {
-	_, err := os.Stat(part)
+	info, err := os.Stat(part)
 	resumed := err == nil
+	if resumed && source.Bytes > 0 && info.Size() > source.Bytes {
+		resumed = false // not a part of this file
+		if err := os.Remove(part); err != nil {
+			return err
+		}
+	}
 	for {
-		if err := download(ctx, c.Client, source.Location, part, c.Progress); err != nil {
+		d := download{client: c.Client, url: source.Location, size: source.Bytes, idle: c.IdleTimeout, tries: c.Tries,
+			pause: firstPause, progress: c.Progress, notify: c.Notify}
+		if err := d.run(ctx, part); err != nil {
 			return err
 		}
 		err := check(part, source)
@@ -107,6 +142,7 @@ func downloadChecked(ctx context.Context, c PullConfig, source Source, part stri
 		if rmErr := os.Remove(part); rmErr != nil || !resumed {
 			return errors.Join(err, rmErr)
 		}
+		c.Notify(fmt.Sprintf("%v: starting over", err))
 		resumed = false
 	}
 }

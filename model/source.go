@@ -2,6 +2,8 @@ package model
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
@@ -56,8 +59,11 @@ type index struct {
 	} `json:"files"`
 }
 
-// maxIndex is the maximum size of a models.json in bytes.
-const maxIndex = 1 << 20
+// Limits on a models.json, in bytes.
+const (
+	maxIndex     = 1 << 20
+	maxIndexText = 512 // of each text in it
+)
 
 // Mirror reads the models.json of a mirror, a folder or an HTTP(S) URL, and returns its default file.
 func Mirror(ctx context.Context, client *http.Client, mirror string) (Source, error) {
@@ -91,7 +97,7 @@ func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte,
 		r = response.Body
 		if response.StatusCode != http.StatusOK {
 			r.Close()
-			return nil, fmt.Errorf("server responded %s", response.Status)
+			return nil, fmt.Errorf("server responded %.100s", response.Status)
 		}
 	} else {
 		f, err := os.Open(filepath.Join(mirror, "models.json"))
@@ -101,7 +107,11 @@ func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte,
 		r = f
 	}
 	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, maxIndex))
+	data, err := io.ReadAll(io.LimitReader(r, maxIndex+1))
+	if err == nil && len(data) > maxIndex {
+		err = fmt.Errorf("it has more than %d bytes", maxIndex)
+	}
+	return data, err
 }
 
 // parseIndex returns the default file, with its name in Location. The name must not be a path: a mirror must not choose
@@ -111,15 +121,23 @@ func parseIndex(data []byte) (Source, error) {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return Source{}, err
 	}
-	if in.Default == "" || in.Default != filepath.Base(in.Default) {
-		return Source{}, fmt.Errorf("default is %q, want the name of a file in the same folder", in.Default)
+	if in.Default == "" || in.Default != filepath.Base(in.Default) || in.Default == "." || in.Default == ".." {
+		return Source{}, fmt.Errorf("default is %.100q, want the name of a file in the same folder", in.Default)
+	}
+	// These are printed, and stored with the weights.
+	for _, text := range []struct{ name, value string }{
+		{"default", in.Default}, {"weights", in.Weights}, {"source", in.Source}, {"licence", in.Licence},
+	} {
+		if len(text.value) > maxIndexText || strings.ContainsFunc(text.value, unicode.IsControl) {
+			return Source{}, fmt.Errorf("%s is %.100q, want at most %d bytes without control characters", text.name, text.value, maxIndexText)
+		}
 	}
 	for _, f := range in.Files {
 		if f.Name != in.Default {
 			continue
 		}
-		if len(f.SHA256) != 64 || f.Bytes <= 0 || f.Bytes > weights.MaxBytes {
-			return Source{}, fmt.Errorf("%s: sha256 is %q and bytes is %d, want 64 hex digits and a size up to %d",
+		if sum, err := hex.DecodeString(f.SHA256); err != nil || len(sum) != sha256.Size || f.Bytes <= 0 || f.Bytes > weights.MaxBytes {
+			return Source{}, fmt.Errorf("%s: sha256 is %.100q and bytes is %d, want 64 hex digits and a size up to %d",
 				f.Name, f.SHA256, f.Bytes, weights.MaxBytes)
 		}
 		return Source{f.Name, in.Weights, in.Source, in.Licence, strings.ToLower(f.SHA256), f.Bytes}, nil

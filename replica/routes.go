@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
@@ -14,12 +15,16 @@ var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready",
 // routes returns the handler of the replica's HTTP API.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /predict", httpx.Handler(s.cfg.Log, s.metrics.counted(s.predict)))
-	mux.Handle("GET /health", httpx.Handler(s.cfg.Log, s.health))
-	mux.Handle("GET /health/live", httpx.Handler(s.cfg.Log, s.health))
-	mux.Handle("GET /health/ready", httpx.Handler(s.cfg.Log, s.healthReady))
-	mux.Handle("GET /info", httpx.Handler(s.cfg.Log, s.info))
-	mux.Handle("GET /metrics", s.metrics.handler())
+	handle := func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+		mux.Handle(pattern, httpx.Handler(s.cfg.Log, s.cfg.Access.Require(need, h)))
+	}
+	const all access.Scopes = 0 // no key
+	handle("POST /predict", access.Predict, s.metrics.counted(s.predict))
+	handle("GET /health", all, s.health)
+	handle("GET /health/live", all, s.health)
+	handle("GET /health/ready", all, s.healthReady)
+	handle("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
+	handle("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
 	return httpx.JSONErrors(mux)
 }
 

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,6 +20,7 @@ type Server struct {
 	cfg        Config
 	classifier resnet18cloud.Classifier
 	admission  *admission
+	large      *admission // of images that Config.Large reports
 	uploads    *httpx.Uploads
 	metrics    *metrics
 	http       httpx.Server
@@ -36,10 +38,12 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 		cfg:        cfg,
 		classifier: classifier,
 		admission:  newAdmission(cfg.Concurrency, cfg.Queue),
+		large:      newAdmission(cfg.Concurrency, cfg.Queue),
 		uploads:    httpx.NewUploads(cfg.uploadLimits()),
 		ready:      make(chan struct{}),
 	}
-	s.metrics = newMetrics(s.admission, s.uploads, cfg)
+	s.large.service = time.Second // no image of the warm-up is large
+	s.metrics = newMetrics(s.admission, s.large, s.uploads, cfg)
 	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.routes(), Log: cfg.Log}
 	return s, nil
 }

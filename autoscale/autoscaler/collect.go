@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
@@ -27,6 +28,7 @@ type collector struct {
 	configured []string
 	http       *http.Client
 	lookup     dnsurl.Lookup
+	token      func() string // for dispatchers; empty means none
 	every      time.Duration // time between two lookups
 	ledger     *ledger       // used by the loop alone
 
@@ -37,7 +39,7 @@ type collector struct {
 }
 
 func newCollector(cfg Config) *collector {
-	c := &collector{http: cfg.HTTP, lookup: cfg.Lookup, every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
+	c := &collector{http: cfg.HTTP, lookup: cfg.Lookup, token: cfg.Token, every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
 		resolved: map[string][]string{}, unknown: map[string]error{}}
 	for _, u := range cfg.Dispatchers {
 		u = strings.TrimRight(u, "/")
@@ -159,12 +161,17 @@ func (c *collector) ask(ctx context.Context, url string) (*status, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher %s: %w", url, err)
 	}
+	access.SetBearer(req.Header, c.token())
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("dispatcher %s: %w", url, lasting(err))
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("dispatcher %s: /status responded %s: it requires a key with scope read; see --token-file", url, resp.Status)
+	default:
 		return nil, fmt.Errorf("dispatcher %s: /status responded %s", url, resp.Status)
 	}
 	var s status

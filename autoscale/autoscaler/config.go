@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
@@ -38,6 +39,12 @@ type Config struct {
 	Interval time.Duration
 	// Addr is the TCP address of /decisions, /explain, /metrics and /health. Empty means :8000; "-" means none.
 	Addr string
+	// Access, if not nil, admits clients by their keys: /decisions and /explain need scope admin, /metrics scope read. The
+	// caller runs it.
+	Access *access.Guard
+	// Token, if not nil, returns the token to send to dispatchers. Its key needs scope read, or admin, with which
+	// dispatchers also report the addresses of replicas, so that the idlest are removed first.
+	Token func() string
 	// DryRun decides without setting the number of replicas.
 	DryRun bool
 	// StateFile keeps the state of the policy across restarts. If it is empty, the autoscaler does not scale down for a
@@ -60,6 +67,9 @@ func (c Config) withDefaults() Config {
 	c.LookupInterval = cmp.Or(c.LookupInterval, DefaultLookupInterval)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Token == nil {
+		c.Token = func() string { return "" }
 	}
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

@@ -5,17 +5,21 @@ import (
 	"strconv"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 // routes are the endpoints of an autoscaler.
 func (a *Autoscaler) routes() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h httpx.HandlerFunc) { mux.Handle(pattern, httpx.Handler(a.cfg.Log, h)) }
-	handle("GET /decisions", a.getDecisions)
-	handle("GET /explain", a.getExplain)
-	handle("GET /health", a.getHealth)
-	mux.Handle("GET /metrics", a.metrics.handler())
+	handle := func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+		mux.Handle(pattern, httpx.Handler(a.cfg.Log, a.cfg.Access.Require(need, h)))
+	}
+	const all access.Scopes = 0 // no key
+	handle("GET /decisions", access.Admin, a.getDecisions)
+	handle("GET /explain", access.Admin, a.getExplain)
+	handle("GET /health", all, a.getHealth)
+	handle("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
 	return httpx.JSONErrors(mux)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -84,6 +85,9 @@ func (r *Replicas) awaitReady(ctx context.Context, url string, pid int) bool {
 	}
 }
 
+// maxReadyBytes limits what is read of a response, which has about 60 bytes.
+const maxReadyBytes = 4 << 10
+
 // answersReady is the id of the process that is ready at url; 0 if there is none. Two programs that start at the
 // same time may find the same port free: the replica of the other must not be mistaken for ours.
 func answersReady(ctx context.Context, client *http.Client, url string) (pid int) {
@@ -99,7 +103,7 @@ func answersReady(ctx context.Context, client *http.Client, url string) (pid int
 	var body struct {
 		PID int `json:"pid"`
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxReadyBytes)).Decode(&body); err != nil || resp.StatusCode != http.StatusOK {
 		return 0
 	}
 	return body.PID

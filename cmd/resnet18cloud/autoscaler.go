@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
@@ -85,6 +86,8 @@ type autoscalerRunCmd struct {
 	State    string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
 	KEDAAddr string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
 	targetFlags
+	accessFlags
+	TokenFile string `help:"File with the token to send to dispatchers, which need it if they run with --keys. Its key needs scope read, or admin to also know which replicas are idle. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_TOKEN_FILE"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -114,8 +117,16 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	guard, err := c.guard(env.log)
+	if err != nil {
+		return err
+	}
+	token, err := openToken("--token-file", c.TokenFile, env.log)
+	if err != nil {
+		return err
+	}
 	a, err := autoscaler.New(autoscaler.Config{
-		Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
+		Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
 		Addr: c.Addr, DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
@@ -125,7 +136,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
 	if c.KEDAAddr == "" {
-		return a.Run(ctx)
+		return runFollowing(ctx, guard, token, a.Run)
 	}
 	server, err := keda.New(keda.Config{Addr: c.KEDAAddr, Advice: func() keda.Advice { return adviceOf(a.Decisions(1, false)) }, Log: env.log})
 	if err != nil {
@@ -134,10 +145,12 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := server.Listen(); err != nil {
 		return fmt.Errorf("%w (use --keda-addr to choose another)", err)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.Run(ctx) })
-	g.Go(func() error { return server.Run(ctx) })
-	return g.Wait()
+	return runFollowing(ctx, guard, token, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return a.Run(ctx) })
+		g.Go(func() error { return server.Run(ctx) })
+		return g.Wait()
+	})
 }
 
 // adviceOf is the latest decision, with the time of the metrics it is based on.
@@ -150,8 +163,9 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL  string `help:"Base URL of the autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
-	JSON bool   `help:"Print JSON."`
+	URL       string `help:"Base URL of the autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	JSON      bool   `help:"Print JSON."`
+	TokenFile string `help:"File with a token to send, whose key has scope admin, if the autoscaler runs with --keys." type:"path" placeholder:"FILE" env:"RESNET18_EXPLAIN_TOKEN_FILE"`
 }
 
 // Run prints the explanation.
@@ -159,6 +173,13 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.URL, "/")+"/explain", nil)
 	if err != nil {
 		return err
+	}
+	if c.TokenFile != "" {
+		token, err := access.ReadToken(c.TokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		access.SetBearer(req.Header, token)
 	}
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)

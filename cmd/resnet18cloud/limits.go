@@ -30,6 +30,12 @@ type clientFlags struct {
 	ClientInFlight  int      `help:"Maximum number of unfinished requests of one client; further ones are refused with 429. 0 means no limit." default:"0" env:"RESNET18_CLIENT_IN_FLIGHT"`
 }
 
+// decodeFlags limit what an image may cost in an engine.
+type decodeFlags struct {
+	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. -1 disables the limit." default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`
+	MaxDecodeTime  time.Duration `help:"Maximum time for decoding an image, without waiting for others; then it is refused with 413. 0 disables the limit." default:"5s" env:"RESNET18_MAX_DECODE_TIME"`
+}
+
 // dispatcherConfig returns a configuration with the limits of the flags.
 func dispatcherConfig(s storeFlags, u uploadFlags, c clientFlags) dispatch.Config {
 	return dispatch.Config{

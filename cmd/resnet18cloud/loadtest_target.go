@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
@@ -26,7 +26,8 @@ type loadtestTarget struct {
 	API       string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API"`
 	OIPModel  string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL"`
 	OIPBinary bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY"`
-	Header    map[string]string `help:"With --api=http or oip: request header, such as 'Authorization=Bearer abc'; repeatable." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
+	Header    map[string]string `help:"Request header, such as 'X-Priority=bulk'; repeatable. Requests for --metrics have it too if they go to the same host." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
+	TokenFile string            `help:"File with the token to send as 'Authorization: Bearer', for servers that run with --keys. Its key needs scope predict, and scope read to record the server's state." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_TOKEN_FILE"`
 	Metrics   string            `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
 	LabelPath string            `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 
@@ -40,7 +41,8 @@ const preparedBytes = 256 << 20
 
 // config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	server, err := url.Parse(c.URL)
+	if err != nil || server.Host == "" || server.Scheme != "http" && server.Scheme != "https" {
 		return load.Config{}, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080", c.URL)
 	}
 	files, err := images.Find(c.Images)
@@ -60,24 +62,28 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		}
 		config.Open = load.Unique(images.Map)
 	}
-	config.Probe = load.Probe{Client: h, Metrics: c.Metrics}
+	headers, err := c.headers()
+	if err != nil {
+		return load.Config{}, err
+	}
+	config.Probe = load.Probe{Client: h, Metrics: c.Metrics, Header: headers, Host: server.Host}
 	if base := strings.TrimSuffix(c.URL, "/"); c.API == "async" || c.API == "sync" {
 		config.Probe.Status, config.Probe.Metrics = base+"/status", cmp.Or(c.Metrics, base+"/metrics")
 	}
-	api := &client.Client{BaseURL: c.URL, HTTP: h}
+	api := &client.Client{BaseURL: c.URL, HTTP: h, Header: headers}
 	switch c.API {
 	case "async":
 		config.Target = target.Async{Client: api}
 	case "sync":
 		config.Target = target.Sync{Client: api}
 	case "http":
-		other := target.HTTP{Client: h, URL: c.URL, Header: c.headers(nil)}
+		other := target.HTTP{Client: h, URL: c.URL, Header: headers}
 		if c.LabelPath != "" {
 			other.Label = target.LabelAt(c.LabelPath)
 		}
 		config.Target = other
 	case "oip":
-		oip := target.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label}
+		oip := target.OIP{Client: h, URL: c.URL, Model: c.OIPModel, Binary: c.OIPBinary, Labels: imagenet.Label, Header: headers}
 		tensor, err := oip.Describe(ctx)
 		if err != nil {
 			return load.Config{}, fmt.Errorf("%w (check --oip-model and --url)", err)
@@ -90,9 +96,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 			}
 			return oip.Encode(tensor, preprocess.Normalize(&input, tensor.ChannelsLast()))
 		}
-		other := oip.Target()
-		other.Header = c.headers(other.Header)
-		config.Target = other
+		config.Target = oip.Target()
 		if config.Images, config.Open, err = load.Prepare(ctx, files, encode, preparedBytes); err != nil {
 			return load.Config{}, err
 		}
@@ -100,14 +104,20 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	return config, nil
 }
 
-// headers adds the headers of the options to those of a target.
-func (c *loadtestTarget) headers(own http.Header) http.Header {
+// headers are the headers of the options.
+func (c *loadtestTarget) headers() (http.Header, error) {
 	all := http.Header{}
-	maps.Copy(all, own)
+	if c.TokenFile != "" {
+		token, err := access.ReadToken(c.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("--token-file: %w", err)
+		}
+		access.SetBearer(all, token)
+	}
 	for name, value := range c.Header {
 		all.Set(name, value)
 	}
-	return all
+	return all, nil
 }
 
 func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) {

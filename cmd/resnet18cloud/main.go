@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
+	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
@@ -34,6 +35,7 @@ type cli struct {
 	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
 	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
+	Keys       keysCmd       `cmd:"" help:"Make and check the keys of clients."`
 	Version    versionCmd    `cmd:"" help:"Print version, commit and detected CPU features."`
 }
 
@@ -104,15 +106,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("%w (see resnet18cloud --help)", err)
 	}
 	return kctx.Run(&environment{
-		stdout: stdout, stderr: stderr, log: newLogger(stderr, c.LogLevel, c.LogFormat),
+		stdout: stdout, stderr: stderr, log: logs.New(stderr, c.LogLevel, c.LogFormat),
 		logLevel: c.LogLevel, logFormat: c.LogFormat,
 	})
-}
-
-func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }

@@ -24,12 +24,16 @@ type modelPullCmd struct {
 	Mirror string `help:"Folder or URL with a models.json, instead of torchvision's site." placeholder:"DIR|URL" env:"MODEL_MIRROR"`
 	Out    string `help:"File to write. Default: resnet18cloud/resnet18.safetensors in the user's cache folder." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
 	Again  bool   `help:"Fetch even if the file already holds these weights." env:"RESNET18_MODEL_PULL_AGAIN"`
+
+	IdleTimeout time.Duration `help:"Time in which the server must send something, at least 1 KiB/s on average, before the download is tried again." default:"30s" env:"RESNET18_MODEL_PULL_IDLE_TIMEOUT"`
+	Tries       int           `help:"Number of tries in a row that may break off before the download fails; one that brings 1 MiB does not count." default:"5" env:"RESNET18_MODEL_PULL_TRIES"`
 }
 
-// Run prints the path and source of the weights to stdout, and progress to stderr.
+// Run prints the path and source of the weights to stdout, and progress and retries to stderr.
 func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 	bar := newProgress(env.stderr)
-	pulled, err := model.Pull(ctx, model.PullConfig{Mirror: c.Mirror, Out: c.Out, Again: c.Again, Progress: bar.update})
+	pulled, err := model.Pull(ctx, model.PullConfig{Mirror: c.Mirror, Out: c.Out, Again: c.Again, IdleTimeout: c.IdleTimeout, Tries: c.Tries,
+		Progress: bar.update, Notify: bar.say})
 	bar.end()
 	if err != nil {
 		return fmt.Errorf("model pull: %w", err)
@@ -131,6 +135,13 @@ func (p *progress) update(done, total int64) {
 		}
 	}
 	fmt.Fprintf(p.w, "\r[%s] %5.1f of %.1f MiB", bar, float64(done)/mib, float64(total)/mib)
+}
+
+// say prints a line below the bar, which is then drawn again.
+func (p *progress) say(message string) {
+	p.end()
+	p.started = false
+	fmt.Fprintln(p.w, message)
 }
 
 // end finishes the line of the bar.

@@ -16,6 +16,7 @@ type replicaCmd struct {
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
 	uploadFlags
+	accessFlags
 
 	Observe          int     `help:"With --precision int8 and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE"`
 	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal in int8 and fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT"`
@@ -46,10 +47,14 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	defer e.Close()
+	guard, err := c.guard(env.log)
+	if err != nil {
+		return err
+	}
 	s, err := replica.New(replica.Config{
-		Addr: c.Addr, Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
+		Access: guard, Addr: c.Addr, Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
 		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
-		Model: func() replica.Model { return describe(e.Info()) },
+		Model: func() replica.Model { return describe(e.Info()) }, Large: e.Large,
 	}, e)
 	if err != nil {
 		return err
@@ -57,7 +62,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
-	return s.Run(ctx)
+	return runFollowing(ctx, guard, nil, s.Run)
 }
 
 // sharedWeights is the file that up passed on; nil if there is none.

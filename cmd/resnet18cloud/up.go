@@ -22,6 +22,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/web"
@@ -49,6 +50,7 @@ type upCmd struct {
 	storeFlags
 	uploadFlags
 	clientFlags
+	accessFlags
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
 	Images  string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
@@ -85,6 +87,11 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
 	cfg.Page, cfg.Log = page, env.log
+	guard, err := c.guard(env.log)
+	if err != nil {
+		return err
+	}
+	cfg.Access = guard
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
@@ -106,14 +113,16 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
-		if scaling, err = c.autoscaler(env, d.URL(), replicas, limits); err != nil {
+		if scaling, err = c.autoscaler(env, d.URL(), guard, replicas, limits); err != nil {
 			return err
 		}
 	}
 	defer context.AfterFunc(ctx, func() {
 		env.log.Info("stopping: finishing accepted requests; the rest is kept for the next start (press Ctrl-C again to quit immediately)")
 	})()
-	return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, scaling) })
+	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
+		return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, guard != nil, scaling) })
+	})
 }
 
 // runUp runs the dispatcher until ctx ends, and the replicas until the dispatcher has ended; when either
@@ -153,13 +162,18 @@ func (c upCmd) limits() (autoscale.Limits, error) {
 }
 
 // autoscaler makes the autoscaler of the replicas and listens on its address.
-func (c upCmd) autoscaler(env *environment, dispatcher string, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
+func (c upCmd) autoscaler(env *environment, dispatcher string, guard *access.Guard, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
 	newPolicy, err := c.make(limits)
 	if err != nil {
 		return nil, err
 	}
+	var token string // for the dispatcher in the same process
+	if guard != nil {
+		token = guard.Issue(access.Client{Name: "autoscaler-of-up", Scopes: access.Admin})
+	}
 	a, err := autoscaler.New(autoscaler.Config{
 		Dispatchers: []string{dispatcher}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
+		Access: guard, Token: func() string { return token },
 	})
 	if err != nil {
 		return nil, err
@@ -219,7 +233,8 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	if err != nil {
 		return nil, fmt.Errorf("find the executable for replicas: %w", err)
 	}
-	args := append(env.logArgs(), "replica", "--max-image-bytes", strconv.FormatInt(c.MaxImageBytes, 10),
+	// Replicas listen on the loopback interface, and the keys are those of the dispatcher's clients.
+	args := append(env.logArgs(), "replica", "--keys", "-", "--max-image-bytes", strconv.FormatInt(c.MaxImageBytes, 10),
 		"--max-upload-bytes", strconv.FormatInt(c.MaxUploadBytes, 10))
 	if weights == "" {
 		args = append(args, "--random-weights")
@@ -262,21 +277,25 @@ func (c upCmd) imagesFS() fs.FS {
 }
 
 // greet prints the addresses and what to do next.
-func greet(w io.Writer, url, weights string, scaling *autoscaler.Autoscaler) {
+func greet(w io.Writer, url, weights string, keys bool, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
 	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
 		picture = goldfinch[0]
 	}
+	curl := "curl "
+	if keys {
+		curl += `-H "Authorization: Bearer $TOKEN" `
+	}
 	lines := []string{
 		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
-		"  try     curl -F image=@" + picture + " " + url + "/predict",
-		"  watch   curl " + url + "/status",
+		"  try     " + curl + "-F image=@" + picture + " " + url + "/predict",
+		"  watch   " + curl + url + "/status",
 		"  stop    Ctrl-C",
 		"",
 	}
 	if scaling != nil && scaling.URL() != "" {
-		lines = slices.Insert(lines, len(lines)-2, "  why     curl "+scaling.URL()+"/decisions")
+		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
 	}
 	if weights == "" {
 		lines = append(lines, noWeights, "")

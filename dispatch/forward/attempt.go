@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 )
 
 // flight is one attempt to classify an image on an endpoint.
@@ -17,13 +18,11 @@ type flight struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	endpoint  *endpoint
-	index     int  // guarded by pool.mu: in endpoint.flights
-	takesBody bool // the replica accepts the image as the request body
+	index     int    // guarded by pool.mu: in endpoint.flights
+	takesBody bool   // the replica accepts the image as the request body
+	probes    uint64 // endpoint.probes at the start
 	payload   payload
 }
-
-// maxAnswerBytes limits how much of a response is read; typical responses are under 2 KB.
-const maxAnswerBytes = 1 << 20
 
 // attempt sends the image to the flight's endpoint and returns the outcome.
 func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image) (resnet18cloud.Result, outcome) {
@@ -34,7 +33,7 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 	answer, err := p.post(f, image)
 	if err != nil {
 		return resnet18cloud.Result{}, interruption{err: err, caller: context.Cause(ctx), attempt: context.Cause(f.ctx),
-			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout}.outcome(endpoint)
+			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout, alive: p.alive(f)}.outcome(endpoint)
 	}
 	result, o := answer.outcome(endpoint, time.Now())
 	if o.err != nil {
@@ -51,6 +50,13 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 	return result, o
 }
 
+// alive reports whether the flight's endpoint has answered probes during the attempt.
+func (p *Pool) alive(f *flight) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f.endpoint.aliveSince(f.probes)
+}
+
 // post sends the image and reads the response.
 func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
 	req, err := f.request(image)
@@ -58,12 +64,13 @@ func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
 		return reply{}, err
 	}
 	defer f.payload.close()
+	access.SetBearer(req.Header, p.cfg.Token())
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return reply{}, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	return reply{resp.StatusCode, resp.Header.Get("Retry-After"), body}, err
 }
 
@@ -90,9 +97,9 @@ func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
 		req.GetBody = func() (io.ReadCloser, error) { return f.payload.reader(), nil }
 	}
 	req.Header.Set("Content-Type", contentType)
-	if id := requestID(f.ctx); id != "" {
-		req.Header.Set("X-Request-Id", id)
-	}
+	// A large image is refused rather than waiting for others in the replica: they would soon take all slots here.
+	req.Header.Set("Prefer", "wait=0")
+	setTrace(f.ctx, req.Header)
 	// A header without a value is not sent, but lets the transport retry the request if it picked an idle connection
 	// that the replica was just closing.
 	req.Header["X-Idempotency-Key"] = nil
@@ -111,16 +118,4 @@ func form(image resnet18cloud.Image) (parts [3][]byte, contentType string, err e
 		return parts, "", err
 	}
 	return [3][]byte{frame.Bytes()[:split], image.Bytes, frame.Bytes()[split:]}, w.FormDataContentType(), nil
-}
-
-type requestIDKey struct{}
-
-// WithRequestID returns a context that passes the request ID to the replica, for the replica's log.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, id)
-}
-
-func requestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 // TestAttemptTimeout checks that an attempt ends in time, whichever step of the replica is slow.
@@ -159,7 +161,7 @@ func TestNoRedirects(t *testing.T) {
 // TestInfoIsRead checks that an endpoint's slots and description follow its /info, within limits.
 func TestInfoIsRead(t *testing.T) {
 	t.Parallel()
-	f := newFake(t, `{"concurrency":1000000000,"queue":1000000000,"weights":"w","precision":"int8","warning":"random"}`, ours)
+	f := newFake(t, `{"concurrency":1024,"queue":1024,"weights":"w","precision":"int8","warning":"random"}`, ours)
 	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
 	want := forward.Endpoint{URL: f.URL, Healthy: true, Slots: 2048, Workers: 1024, Model: "w", Precision: "int8", Warning: "random"}
 	if got := p.Endpoints()[0]; got != want {
@@ -170,6 +172,110 @@ func TestInfoIsRead(t *testing.T) {
 	}
 	if got := p.Answering(); len(got.Models) != 1 || got.Models[0] != (forward.Model{Weights: "w", Precision: "int8"}) || got.Warning != "random" {
 		t.Errorf("answering %+v", got)
+	}
+}
+
+// TestReplicasAreNotBelieved checks that a replica with an impossible /info gets no images, and that the log says why,
+// once, however often it is probed.
+func TestReplicasAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ info, reason string }{
+		"many workers":          {`{"concurrency":1099511627776}`, "concurrency is 1099511627776, want 0 to 1024"},
+		"more than a number":    {`{"concurrency":` + strings.Repeat("9", 50_000) + `}`, "cannot unmarshal number"},
+		"another line of a log": {`{"concurrency":1,"weights":"w\nlevel=INFO"}`, "control characters"},
+		"not JSON":              {`<html>`, "invalid character"},
+		"endless":               {`{"concurrency":1,"other":"` + strings.Repeat("x", 1<<20), "unexpected end of JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log lockedBuffer
+			f := newFake(t, test.info, ours)
+			p := start(t, forward.Config{Endpoints: []string{f.URL}, MaxBackoff: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))}, 0)
+			for range 4 {
+				<-f.probes
+			}
+			waitFor(t, p, "a reason", func() bool { return p.Endpoints()[0].Problem != "" })
+			if e := p.Endpoints()[0]; e.Healthy || !strings.Contains(e.Problem, test.reason) || len(e.Problem) > 512 {
+				t.Errorf("endpoint %+v, want unhealthy because of %q", e, test.reason)
+			}
+			if _, err := p.Classify(t.Context(), image); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable || f.images.Load() != 0 {
+				t.Errorf("Classify: %v after %d images, want none", err, f.images.Load())
+			}
+			if got := log.String(); strings.Count(got, `level=WARN msg="endpoint refused" endpoint=`+f.URL) != 1 || len(got) > 2000 {
+				t.Errorf("log %.2000s, want one line that says why", got)
+			}
+		})
+	}
+}
+
+// TestDripFeedIsBounded checks that a replica whose response never ends takes no more than the attempt's time.
+func TestDripFeedIsBounded(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, `{"concurrency":1}`, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, " "); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			pause.For(r.Context(), 5*time.Millisecond)
+		}
+	})
+	p := start(t, forward.Config{Endpoints: []string{f.URL}, AttemptTimeout: 200 * time.Millisecond}, 1)
+	began := time.Now()
+	_, err := p.Classify(t.Context(), image)
+	if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeInternal || !strings.Contains(e.Message, "did not respond within 200ms") {
+		t.Errorf("Classify: %v, want the attempt's timeout", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// TestErrorsHideReplicas checks that no error for clients has the URL of a replica.
+func TestErrorsHideReplicas(t *testing.T) {
+	t.Parallel()
+	for name, predict := range map[string]http.HandlerFunc{
+		"hangs up": hangUp, "fails": answers(500, ""), "is full": answers(503, ""), "refuses": answers(415, ""), "nonsense": answers(200, "{}"),
+		"redirects": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://10.0.0.7/", http.StatusTemporaryRedirect)
+		},
+	} {
+		f := newFake(t, "{}", predict)
+		p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+		_, err := p.Classify(t.Context(), image)
+		e := resnet18cloud.AsError(err)
+		if e == nil || strings.Contains(e.Message+e.Hint, "127.0.0.1") || strings.Contains(e.Message+e.Hint, "10.0.0.7") {
+			t.Errorf("%s: %+v, want an error without the URL", name, e)
+		}
+		if !strings.Contains(err.Error(), f.URL) {
+			t.Errorf("%s: the log's error %q does not name the replica", name, err)
+		}
+	}
+}
+
+// TestTraceReachesReplicas checks the headers of an attempt: the client's X-Request-Id comes before the record's, and the
+// span is new.
+func TestTraceReachesReplicas(t *testing.T) {
+	t.Parallel()
+	got := make(chan http.Header, 1)
+	f := newFake(t, `{"concurrency":1}`, func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header
+		ours(w, r)
+	})
+	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
+	trace := resnet18cloud.NewTrace()
+	for want, given := range map[string]string{"record": "", "from-gateway": "from-gateway"} {
+		trace.RequestID = given
+		ctx := resnet18cloud.WithTrace(forward.WithRequestID(t.Context(), "record"), trace)
+		if _, err := p.Classify(ctx, image); err != nil {
+			t.Fatal(err)
+		}
+		h := <-got
+		sent, ok := resnet18cloud.ParseTraceparent(h.Get("Traceparent"))
+		if h.Get("X-Request-Id") != want || !ok || sent.ID != trace.ID || sent.Span == trace.Span {
+			t.Errorf("X-Request-Id %q, traceparent %q, want %s and a child of %s", h.Get("X-Request-Id"), h.Get("Traceparent"), want, trace.Traceparent())
+		}
 	}
 }
 
@@ -221,10 +327,10 @@ func TestForwardTime(t *testing.T) {
 	}
 }
 
-// TestAnswersAreBounded checks that no more than 1 MiB of a response is read.
+// TestAnswersAreBounded checks that a response has at most 64 KiB.
 func TestAnswersAreBounded(t *testing.T) {
 	t.Parallel()
-	const most = 1 << 20
+	const most = 64 << 10
 	answer := `{"predictions":["junco"]}`
 	for size, ok := range map[int]bool{most: true, most + 1: false} {
 		f := newFake(t, "{}", answers(200, strings.Repeat(" ", size-len(answer))+answer))

@@ -28,6 +28,8 @@ type Config struct {
 	MaxBackoff time.Duration
 	// ResolveInterval is the time between two DNS lookups. Zero means 5 s.
 	ResolveInterval time.Duration
+	// Token, if not nil, returns the token to send to replicas, in the header Authorization: Bearer.
+	Token func() string
 	// Attempted, if not nil, is called after each attempt with "completed" or the error's code. It must be fast and
 	// safe for concurrent use.
 	Attempted func(outcome string)
@@ -43,6 +45,9 @@ func (c Config) withDefaults() Config {
 	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, time.Second)
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, 5*time.Second)
 	c.ResolveInterval = cmp.Or(c.ResolveInterval, 5*time.Second)
+	if c.Token == nil {
+		c.Token = func() string { return "" }
+	}
 	if c.Attempted == nil {
 		c.Attempted = func(string) {}
 	}

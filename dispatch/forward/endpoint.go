@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -15,12 +16,22 @@ type endpoint struct {
 	health  health
 	load    load
 	info    info
+	refused string    // the last claimError; empty if it was never refused, or answered another probe since
 	flights []*flight // images in flight, load.inFlight of them
+	probes  uint64    // answered so far, with success
+}
+
+// aliveProbes is how many probes an endpoint answers during an attempt that is too slow, if it is not the endpoint's fault.
+const aliveProbes = 2
+
+// aliveSince reports whether the endpoint has answered probes since so many of them, and none is missing.
+func (e *endpoint) aliveSince(probes uint64) bool {
+	return e.probes-probes >= aliveProbes && e.health.misses == 0
 }
 
 // add adds a flight.
 func (e *endpoint) add(f *flight) {
-	f.endpoint, f.index, f.takesBody = e, len(e.flights), e.info.takesBody()
+	f.endpoint, f.index, f.takesBody, f.probes = e, len(e.flights), e.info.takesBody(), e.probes
 	e.flights = append(e.flights, f)
 	e.load.inFlight = len(e.flights)
 }
@@ -86,6 +97,7 @@ func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
+		e.probes++
 		if slots := found.slots(p.cfg.Slots); slots != e.load.slots {
 			e.load.slots = slots
 			p.announce()
@@ -95,7 +107,24 @@ func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
 			p.describe()
 		}
 	}
+	p.logRefusal(ctx, e, err)
 	p.observe(ctx, e, probeEvent(err), err)
+}
+
+// logRefusal logs why the replica is not used if its /info is the reason, once. Other failed probes of a replica that
+// was never healthy are not logged: it may be starting. The caller holds mu.
+func (p *Pool) logRefusal(ctx context.Context, e *endpoint, err error) {
+	claim, ok := errors.AsType[*claimError](err)
+	if !ok {
+		if err == nil {
+			e.refused = ""
+		}
+		return
+	}
+	if reason := claim.Error(); reason != e.refused {
+		e.refused = reason
+		p.cfg.Log.WarnContext(ctx, "endpoint refused", "endpoint", e.url, "error", err)
+	}
 }
 
 // observe applies an event to the endpoint's health and acts on the change. The caller holds mu.
@@ -104,7 +133,7 @@ func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem
 	pace.busy = len(e.flights) > 0
 	ev := event{kind: kind, at: time.Now()}
 	if problem != nil {
-		ev.problem = problem.Error()
+		ev.problem = clip(problem.Error(), maxMessageBytes)
 	}
 	e.health = before.after(ev, pace)
 	cancelled := 0

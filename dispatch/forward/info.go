@@ -1,6 +1,10 @@
 package forward
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // info is the part of a replica's GET /info that the pool uses. The prototype's replica has none of these fields.
 type info struct {
@@ -16,12 +20,31 @@ const (
 	maxInfoBytes = 256  // maximum length of a string in /info
 )
 
-// bounded limits the values that a replica may report.
-func (i info) bounded() info {
-	i.Weights, i.Precision, i.Warning = clip(i.Weights, maxInfoBytes), clip(i.Precision, maxInfoBytes), clip(i.Warning, maxInfoBytes)
-	i.Concurrency = min(max(i.Concurrency, 0), maxClaim)
-	i.Queue = min(max(i.Queue, 0), maxClaim)
-	return i
+// claimError refuses a replica because of its /info.
+type claimError struct{ reason string }
+
+func (e *claimError) Error() string { return "refused because of its /info: " + e.reason }
+
+// check returns a claimError if the replica claims what no replica can have. It would get most of the images if its
+// number of workers was believed.
+func (i info) check() error {
+	for _, claim := range [...]struct {
+		name string
+		n    int
+	}{{"concurrency", i.Concurrency}, {"queue", i.Queue}} {
+		if claim.n < 0 || claim.n > maxClaim {
+			return &claimError{fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, maxClaim)}
+		}
+	}
+	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning}} {
+		if n := len(claim.text); n > maxInfoBytes {
+			return &claimError{fmt.Sprintf("%s has %d bytes, want at most %d", claim.name, n, maxInfoBytes)}
+		}
+		if strings.ContainsFunc(claim.text, unicode.IsControl) {
+			return &claimError{fmt.Sprintf("%s has control characters: %q", claim.name, claim.text)}
+		}
+	}
+	return nil
 }
 
 // slots returns how many images to send to the replica at a time, or fallback if the replica does not report it. One

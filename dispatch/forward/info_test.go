@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -19,14 +20,10 @@ func TestSlots(t *testing.T) {
 		{info{Concurrency: 1}, 1},
 		{info{}, 7}, // reports nothing
 		{info{Queue: 16}, 7},
-		{info{Concurrency: 2, Queue: -100}, 2},
-		{info{Concurrency: -3, Queue: 100}, 7},
 		{info{Concurrency: 1024, Queue: 1024}, 2048},
-		{info{Concurrency: 1025, Queue: 1025}, 2048},
-		{info{Concurrency: math.MaxInt, Queue: math.MaxInt}, 2048},
 	}
 	for _, test := range tests {
-		if got := test.info.bounded().slots(7); got != test.want {
+		if got := test.info.slots(7); got != test.want {
 			t.Errorf("slots of %+v = %d, want %d", test.info, got, test.want)
 		}
 	}
@@ -39,16 +36,31 @@ func TestTakesBody(t *testing.T) {
 	}
 }
 
-func TestTextsOfInfoAreBounded(t *testing.T) {
+// TestClaimsAreChecked checks which claims of a replica are refused, and that the reason says what is allowed.
+func TestClaimsAreChecked(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", 257)
-	got := info{Weights: long, Precision: long, Warning: long}.bounded()
-	if want := (info{Weights: long[:256], Precision: long[:256], Warning: long[:256]}); got != want {
-		t.Errorf("bounded = %d, %d and %d bytes, want 256 each", len(got.Weights), len(got.Precision), len(got.Warning))
-	}
-	usual := info{Weights: "resnet18-f37072fd", Precision: "int8", Concurrency: 4, Queue: 16, Warning: "random weights"}
-	if got := usual.bounded(); got != usual {
-		t.Errorf("bounded = %+v, want %+v", got, usual)
+	whole := strings.Repeat("x", 256)
+	for name, test := range map[string]struct {
+		info   info
+		reason string
+	}{
+		"usual":               {info{Weights: "resnet18-f37072fd", Precision: "int8", Concurrency: 4, Queue: 16, Warning: "random weights"}, ""},
+		"nothing":             {info{}, ""},
+		"at the limits":       {info{Weights: whole, Precision: whole, Warning: whole, Concurrency: 1024, Queue: 1024}, ""},
+		"concurrency":         {info{Concurrency: 1025}, "concurrency is 1025, want 0 to 1024"},
+		"largest number":      {info{Concurrency: math.MaxInt}, "concurrency is 9223372036854775807"},
+		"negative":            {info{Concurrency: -1}, "concurrency is -1"},
+		"queue":               {info{Queue: 1025}, "queue is 1025"},
+		"negative queue":      {info{Queue: -1}, "queue is -1"},
+		"weights":             {info{Weights: whole + "x"}, "weights has 257 bytes, want at most 256"},
+		"precision":           {info{Precision: whole + "x"}, "precision has 257 bytes"},
+		"warning":             {info{Warning: whole + "x"}, "warning has 257 bytes"},
+		"line break in a log": {info{Weights: "w\nlevel=ERROR"}, `weights has control characters: "w\nlevel=ERROR"`},
+	} {
+		err := test.info.check()
+		if got := fmt.Sprint(err); (test.reason == "") != (err == nil) || test.reason != "" && !strings.Contains(got, test.reason) {
+			t.Errorf("%s: %v, want %q", name, err, test.reason)
+		}
 	}
 }
 

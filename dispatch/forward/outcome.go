@@ -35,6 +35,7 @@ type interruption struct {
 	attempt error         // why the attempt's context ended; nil if it has not
 	sent    bool          // part of the image was sent
 	timeout time.Duration // the attempt timeout
+	alive   bool          // the endpoint answered probes during the attempt, up to its end
 }
 
 // outcome returns an error whose code tells whether the image may have reached the replica: CodeUnavailable means no.
@@ -44,14 +45,18 @@ func (i interruption) outcome(url string) outcome {
 	case i.caller != nil:
 		return outcome{err: i.caller}
 	case isHung:
-		return outcome{replicaError(resnet18cloud.CodeInternal, hung, "Replica %s stopped responding", url), attemptStopped, true}
+		return outcome{replicaError(resnet18cloud.CodeInternal, url, hung, "A replica stopped responding"), attemptStopped, true}
 	case errors.Is(i.attempt, errAttemptTimeout):
-		return outcome{replicaError(resnet18cloud.CodeInternal, i.err, "Replica %s did not respond within %s", url, i.timeout),
-			attemptBroken, true}
+		event := attemptBroken
+		if i.alive {
+			event = attemptSlow
+		}
+		return outcome{replicaError(resnet18cloud.CodeInternal, url, i.err, "A replica did not respond within %s", i.timeout),
+			event, true}
 	case isDial(i.err) && !i.sent:
-		return outcome{replicaError(resnet18cloud.CodeUnavailable, i.err, "Replica %s is not reachable", url), attemptBroken, true}
+		return outcome{replicaError(resnet18cloud.CodeUnavailable, url, i.err, "A replica is not reachable"), attemptBroken, true}
 	default: // also if a second connection was refused after the first broke: the image may have crashed the replica
-		return outcome{replicaError(resnet18cloud.CodeInternal, i.err, "Replica %s closed the connection before responding", url),
+		return outcome{replicaError(resnet18cloud.CodeInternal, url, i.err, "A replica closed the connection before responding"),
 			attemptBroken, true}
 	}
 }
@@ -68,14 +73,10 @@ func (r reply) outcome(url string, now time.Time) (resnet18cloud.Result, outcome
 	if r.status != http.StatusOK {
 		return resnet18cloud.Result{}, r.refusal(url, now)
 	}
-	var result resnet18cloud.Result
-	err := json.Unmarshal(r.body, &result)
-	if err == nil && len(result.Predictions) == 0 {
-		err = errors.New("response has no predictions")
-	}
+	result, err := readResult(r.body)
 	if err != nil {
 		return resnet18cloud.Result{}, outcome{
-			replicaError(resnet18cloud.CodeInternal, err, "Replica %s returned an invalid response", url), attemptFailed, true}
+			replicaError(resnet18cloud.CodeInternal, url, err, "A replica returned an invalid response"), attemptFailed, true}
 	}
 	return result, outcome{event: attemptAnswered}
 }
@@ -84,11 +85,14 @@ func (r reply) outcome(url string, now time.Time) (resnet18cloud.Result, outcome
 func (r reply) refusal(url string, now time.Time) outcome {
 	var said httpx.ErrorBody
 	if err := json.Unmarshal(r.body, &said); err != nil || said.Error == "" {
-		said = httpx.ErrorBody{Error: fmt.Sprintf("Replica %s returned status %d %s", url, r.status, http.StatusText(r.status))}
+		said = httpx.ErrorBody{Error: fmt.Sprintf("A replica returned status %d %s", r.status, http.StatusText(r.status))}
 	}
 	err := &resnet18cloud.Error{Code: httpx.CodeOf(r.status),
-		Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes)}
+		Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes),
+		Err: fmt.Errorf("replica %s returned status %d", url, r.status)}
 	switch {
+	case r.status == http.StatusUnauthorized || r.status == http.StatusForbidden:
+		return outcome{replicaError(resnet18cloud.CodeInternal, url, errors.New(err.Message), "A replica refuses the dispatcher's key"), attemptFailed, true}
 	case blamesImage(r.status):
 		return outcome{err, attemptAnswered, false}
 	case err.Code == resnet18cloud.CodeFull:
@@ -165,7 +169,14 @@ func isDial(err error) bool {
 	return ok && op.Op == "dial"
 }
 
-// replicaError returns an error about a replica.
-func replicaError(code resnet18cloud.Code, cause error, format string, args ...any) error {
-	return &resnet18cloud.Error{Code: code, Message: fmt.Sprintf(format, args...), Err: cause}
+// tooSlow is the error of an image that took two replicas longer than the timeout although they were alive.
+func tooSlow(cause error, timeout time.Duration) error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
+		Message: fmt.Sprintf("Image takes longer than %s to classify, tried twice", timeout),
+		Hint:    "Send a smaller image; the network reads 224x224 pixels.", Err: cause}
+}
+
+// replicaError returns an error about a replica. Clients see the message; the URL is for the log.
+func replicaError(code resnet18cloud.Code, url string, cause error, format string, args ...any) error {
+	return &resnet18cloud.Error{Code: code, Message: fmt.Sprintf(format, args...), Err: fmt.Errorf("replica %s: %w", url, cause)}
 }

@@ -43,6 +43,8 @@ func TestInterruption(t *testing.T) {
 			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"timeout": {interruption{err: context.Canceled, attempt: errAttemptTimeout, timeout: 30 * time.Second},
 			resnet18cloud.CodeInternal, "did not respond within 30s", attemptBroken},
+		"timeout while the replica answers probes": {interruption{err: context.Canceled, attempt: errAttemptTimeout, timeout: 30 * time.Second, alive: true},
+			resnet18cloud.CodeInternal, "did not respond within 30s", attemptSlow},
 		"timeout while connecting": {interruption{err: refused(), attempt: errAttemptTimeout, timeout: time.Second},
 			resnet18cloud.CodeInternal, "did not respond within 1s", attemptBroken},
 		"replica hangs": {interruption{err: context.Canceled, attempt: &hungError{address, "no answer"}, sent: true},
@@ -53,8 +55,11 @@ func TestInterruption(t *testing.T) {
 			t.Parallel()
 			o := test.outcome(address)
 			e, ok := errors.AsType[*resnet18cloud.Error](o.err)
-			if !ok || e.Code != test.code || e.Message != "Replica "+address+" "+test.message {
-				t.Errorf("error %v, want %s: Replica %s %s", o.err, test.code, address, test.message)
+			if !ok || e.Code != test.code || e.Message != "A replica "+test.message {
+				t.Errorf("error %v, want %s: A replica %s", o.err, test.code, test.message)
+			}
+			if !ok || !strings.Contains(e.Error(), address) {
+				t.Errorf("the log's error %q does not name the replica", o.err)
 			}
 			if o.event != test.event || !o.retry {
 				t.Errorf("tells %d, retry %t, want %d, true", o.event, o.retry, test.event)
@@ -102,26 +107,26 @@ func TestReply(t *testing.T) {
 	}{
 		"broken image":         {422, `{"error":"Not a decodable image"}`, image, resnet18cloud.CodeUndecodable, "Not a decodable image"},
 		"bomb":                 {413, `{"error":"Too many pixels"}`, image, resnet18cloud.CodeTooLarge, "Too many pixels"},
-		"format":               {415, ``, image, resnet18cloud.CodeUnsupported, "Replica http://replica:5000 returned status 415 Unsupported Media Type"},
+		"format":               {415, ``, image, resnet18cloud.CodeUnsupported, "A replica returned status 415 Unsupported Media Type"},
 		"no image":             {400, `{"error":"No image"}`, image, resnet18cloud.CodeInvalid, "No image"},
-		"name too long":        {414, ``, image, resnet18cloud.CodeInvalid, "Replica http://replica:5000 returned status 414 Request URI Too Long"},
+		"name too long":        {414, ``, image, resnet18cloud.CodeInvalid, "A replica returned status 414 Request URI Too Long"},
 		"full":                 {503, `{"error":"Queue is full"}`, moment, resnet18cloud.CodeFull, "Queue is full"},
-		"too many":             {429, ``, moment, resnet18cloud.CodeFull, "Replica http://replica:5000 returned status 429 Too Many Requests"},
-		"slow connection":      {408, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 408 Request Timeout"},
-		"crash":                {500, `oops`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
+		"too many":             {429, ``, moment, resnet18cloud.CodeFull, "A replica returned status 429 Too Many Requests"},
+		"slow connection":      {408, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 408 Request Timeout"},
+		"crash":                {500, `oops`, replica, resnet18cloud.CodeInternal, "A replica returned status 500 Internal Server Error"},
 		"crash with a message": {500, `{"error":"Internal error"}`, replica, resnet18cloud.CodeInternal, "Internal error"},
-		"no words":             {500, `{"hint":"h"}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 500 Internal Server Error"},
-		"bad gateway":          {502, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 502 Bad Gateway"},
-		"gateway timeout":      {504, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 504 Gateway Timeout"},
-		"wrong place":          {404, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 404 Not Found"},
-		"wrong method":         {405, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 405 Method Not Allowed"},
-		"no password":          {401, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 401 Unauthorized"},
-		"not allowed":          {403, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 403 Forbidden"},
-		"moved":                {307, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 307 Temporary Redirect"},
-		"no content":           {204, ``, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned status 204 No Content"},
-		"not JSON":             {200, `<html>`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
-		"no labels":            {200, `{}`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
-		"cut short":            {200, `{"predictions":["junco"`, replica, resnet18cloud.CodeInternal, "Replica http://replica:5000 returned an invalid response"},
+		"no words":             {500, `{"hint":"h"}`, replica, resnet18cloud.CodeInternal, "A replica returned status 500 Internal Server Error"},
+		"bad gateway":          {502, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 502 Bad Gateway"},
+		"gateway timeout":      {504, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 504 Gateway Timeout"},
+		"wrong place":          {404, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 404 Not Found"},
+		"wrong method":         {405, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 405 Method Not Allowed"},
+		"no password":          {401, ``, replica, resnet18cloud.CodeInternal, "A replica refuses the dispatcher's key"},
+		"not allowed":          {403, `{"error":"The key does not permit this"}`, replica, resnet18cloud.CodeInternal, "A replica refuses the dispatcher's key"},
+		"moved":                {307, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 307 Temporary Redirect"},
+		"no content":           {204, ``, replica, resnet18cloud.CodeInternal, "A replica returned status 204 No Content"},
+		"not JSON":             {200, `<html>`, replica, resnet18cloud.CodeInternal, "A replica returned an invalid response"},
+		"no labels":            {200, `{}`, replica, resnet18cloud.CodeInternal, "A replica returned an invalid response"},
+		"cut short":            {200, `{"predictions":["junco"`, replica, resnet18cloud.CodeInternal, "A replica returned an invalid response"},
 	}
 	tells := map[blame]eventKind{image: attemptAnswered, moment: attemptRejected, replica: attemptFailed}
 	for name, test := range tests {
@@ -131,6 +136,9 @@ func TestReply(t *testing.T) {
 			e, ok := errors.AsType[*resnet18cloud.Error](o.err)
 			if !ok || e.Code != test.code || e.Message != test.message || len(result.Predictions) != 0 {
 				t.Fatalf("outcome %+v, %v, want %s: %s", result, o.err, test.code, test.message)
+			}
+			if !strings.Contains(e.Error(), address) {
+				t.Errorf("the log's error %q does not name the replica", e)
 			}
 			if o.event != tells[test.blame] || o.retry != (test.blame != image) {
 				t.Errorf("tells %d, retry %t, want %d, %t", o.event, o.retry, tells[test.blame], test.blame != image)

@@ -70,6 +70,8 @@ func newClient() *http.Client {
 			// Shorter than the 120 s after which a replica closes an idle connection.
 			IdleConnTimeout:        60 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
+			// Responses are small, and their size is limited as they arrive.
+			DisableCompression: true,
 		},
 	}
 }

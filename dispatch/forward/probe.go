@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"syscall"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 )
 
 // maxProbeBytes limits how much of the response to a probe is read.
@@ -37,10 +39,13 @@ func (p *Pool) ask(ctx context.Context, endpoint string) (info, error) {
 	if err != nil {
 		return info{}, err
 	}
-	if status >= http.StatusInternalServerError {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return info{}, fmt.Errorf("GET %s/info returned status %d: the replica requires a key with scope predict; see --replica-token-file", endpoint, status)
+	case status >= http.StatusInternalServerError:
 		return info{}, fmt.Errorf("GET %s/info returned status %d", endpoint, status)
 	}
-	return found.bounded(), nil
+	return found, found.check()
 }
 
 // get decodes a small JSON response into v if the status is 200, and returns the status.
@@ -49,6 +54,7 @@ func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	access.SetBearer(req.Header, p.cfg.Token())
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return 0, err
@@ -60,7 +66,7 @@ func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
 	}
 	if v != nil && resp.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(body, v); err != nil {
-			return 0, fmt.Errorf("GET %s: %w", url, err)
+			return 0, &claimError{clip(err.Error(), maxInfoBytes)} // a number is repeated in full
 		}
 	}
 	return resp.StatusCode, nil

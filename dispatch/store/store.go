@@ -23,6 +23,7 @@ var (
 type Record struct {
 	ID          string                 `json:"id"`
 	Generation  int                    `json:"generation,omitempty"` // number of restarts after an end
+	Owner       string                 `json:"owner,omitempty"`      // name of the client that sent it; empty if clients have no keys
 	Filename    string                 `json:"filename"`
 	Digest      string                 `json:"digest"` // SHA-256 of the image, hexadecimal
 	Status      resnet18cloud.Status   `json:"status"`
@@ -45,6 +46,9 @@ type Record struct {
 	// Revision is the store's version of the record, for Update.
 	Revision uint64 `json:"-"`
 }
+
+// Secret is a random number that clients do not know. Request IDs are derived from it.
+type Secret [32]byte
 
 // Failure is the reason why a request has no result.
 type Failure struct {
@@ -79,6 +83,9 @@ type Store interface {
 	Recent(ctx context.Context, n int) ([]Record, error)
 	// Count returns the number of records.
 	Count(ctx context.Context) (int, error)
+	// Secret returns the secret that all processes on the same storage share. It is kept as long as the records: a
+	// storage that was emptied has another one.
+	Secret() Secret
 	// Probe checks that the storage accepts writes, and recreates missing parts of it. It returns nil immediately if
 	// a write succeeded within the last second.
 	Probe(ctx context.Context) error

@@ -3,12 +3,14 @@ package httpx
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,13 +29,19 @@ var probeAfter = [...]time.Duration{0, 20 * time.Millisecond, 200 * time.Millise
 
 // conn is a connection of a [Server]. It reports its activity to connections, cuts off a client that does not read
 // its response, and distinguishes a client that has closed only its sending side, and still waits for the response,
-// from one that has disconnected.
+// from one that has disconnected. Of HTTP/2 it limits only the time to write; the rest is done for each request, a
+// stream. Of HTTP/2 over TLS it only counts and closes the connection.
 type conn struct {
-	net.Conn
+	net.Conn // a *tls.Conn over a *socket if the server uses TLS
 	open     *connections
-	activity // guarded by open.mu
+	activity                      // guarded by open.mu
+	streams  map[*stream]struct{} // guarded by open.mu: requests in progress of an HTTP/2 connection
+
+	multiplexed atomic.Bool // HTTP/2
 
 	mu             sync.Mutex
+	pending        bool          // guarded by mu: a request has been read and its handler has not begun
+	begun          chan struct{} // guarded by mu: closed when the handler begins; nil if nobody waits for that
 	answering      bool          // guarded by mu: the response to the current request has begun
 	acceptsInterim bool          // guarded by mu: the client supports interim responses
 	readBy         time.Time     // guarded by mu: the read deadline
@@ -56,6 +64,13 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
+// arrived marks that a request has been read, before the server reads on.
+func (c *conn) arrived() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = true
+}
+
 // begin marks the start of a request's handler.
 func (c *conn) begin(r *http.Request) {
 	if c == nil {
@@ -63,7 +78,11 @@ func (c *conn) begin(r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answering, c.acceptsInterim = false, r.ProtoAtLeast(1, 1)
+	c.answering, c.acceptsInterim, c.pending = false, r.ProtoAtLeast(1, 1), false
+	if c.begun != nil {
+		close(c.begun)
+		c.begun = nil
+	}
 }
 
 // enter sets the connection's activity.
@@ -75,6 +94,9 @@ func (c *conn) enter(h activity) {
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.multiplexed.Load() {
+		return c.Conn.Read(p)
+	}
 	// While a request is handled, the server reads one byte to detect that the client disconnects.
 	if len(p) == 1 {
 		n, err := c.Conn.Read(p)
@@ -92,6 +114,9 @@ func (c *conn) Read(p []byte) (int, error) {
 // awaitLeave returns io.EOF if the client that has closed its sending side does not read either, or after its
 // response was sent. A closed socket answers the first interim response with a reset, so the second one fails.
 func (c *conn) awaitLeave() error {
+	if err := c.awaitHandler(); err != nil {
+		return err
+	}
 	for _, pause := range probeAfter {
 		wake, err := c.sleeping()
 		if err != nil {
@@ -112,6 +137,30 @@ func (c *conn) awaitLeave() error {
 	}
 	<-wake
 	return c.awakened()
+}
+
+// awaitHandler waits until the handler of the request begins: the end of the client's data may arrive together with the
+// request, which says what the client understands. It returns an error if the read must end.
+func (c *conn) awaitHandler() error {
+	c.mu.Lock()
+	if c.pending && c.begun == nil {
+		c.begun = make(chan struct{})
+	}
+	begun := c.begun
+	c.mu.Unlock()
+	if begun == nil {
+		return nil
+	}
+	wake, err := c.sleeping()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-begun:
+		return nil
+	case <-wake:
+		return c.awakened()
+	}
 }
 
 // sleeping returns a channel that is closed when the read must end, or the error if it must end now.
@@ -167,7 +216,9 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.answering = true
 		c.mu.Unlock()
 	}
-	defer c.open.restore(c, c.open.enter(c, activity{phase: writing}))
+	if !c.multiplexed.Load() {
+		defer c.open.restore(c, c.open.enter(c, activity{phase: writing}))
+	}
 	for written := 0; ; {
 		c.setWriteDeadline()
 		n, err := c.Conn.Write(p[written:min(len(p), written+writePiece)])
@@ -218,12 +269,27 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// abort closes the connection without saying goodbye: TLS would wait for a client that does not read.
+func (c *conn) abort() {
+	c.leave()
+	if secured, ok := c.Conn.(*tls.Conn); ok {
+		_ = secured.NetConn().Close()
+		return
+	}
+	_ = c.Conn.Close()
+}
+
+// leave gives up the connection's place and ends a waiting read.
+func (c *conn) leave() {
 	c.open.remove(c)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
 	c.wakeUp()
-	c.mu.Unlock()
-	return c.Conn.Close()
 }
 
 // CloseWrite is called by net/http if a request was answered before its body was read, for example one that is too

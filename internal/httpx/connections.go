@@ -2,7 +2,10 @@ package httpx
 
 import (
 	"context"
+	"maps"
+	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -99,6 +102,7 @@ type connections struct {
 	mu      sync.Mutex
 	open    map[*conn]struct{} // guarded by mu
 	leaving int                // guarded by mu: number of connections that were told to leave
+	extra   int                // guarded by mu: requests of HTTP/2 connections beyond the first of each
 }
 
 // add adds c, evicting other connections if necessary. It reports false if the limit is reached.
@@ -149,34 +153,72 @@ func (s *connections) shed() {
 // first returns the connection to evict first, or nil if there is none. If scarce is true it must be one that can be
 // closed, even if it has been idle or receiving headers only briefly. The caller holds mu.
 func (s *connections) first(now time.Time, scarce bool) *conn {
+	return s.firstOf(now, scarce, func(*conn) bool { return true })
+}
+
+// firstOf is first among the selected connections.
+func (s *connections) firstOf(now time.Time, scarce bool, selected func(*conn) bool) *conn {
 	var first *conn
 	var most float64
 	for c := range s.open {
-		used := s.times.used(c.activity, now)
+		used := s.used(c, now)
 		fit := used >= evictableShare
 		switch {
 		case scarce:
-			fit = c.yield == nil && (used > 0 || c.phase == idle || c.phase == receiving)
-		case c.phase == receiving:
+			fit = c.yields() == nil && (used > 0 || len(c.streams) == 0 && (c.phase == idle || c.phase == receiving))
+		case c.phase == receiving && len(c.streams) == 0:
 			fit = used >= evictableShareReceiving
 		}
-		if fit && !c.leaving && (first == nil || used > most) {
+		if fit && !c.leaving && (first == nil || used > most) && selected(c) {
 			first, most = c, used
 		}
 	}
 	return first
 }
 
+// used returns how much of its time a connection has used up. With several requests it is as useful as the most useful
+// one. The caller holds mu.
+func (s *connections) used(c *conn, now time.Time) float64 {
+	if len(c.streams) == 0 {
+		return s.times.used(c.activity, now)
+	}
+	least := math.Inf(1)
+	for st := range c.streams {
+		least = min(least, s.times.used(st.activity, now))
+	}
+	return least
+}
+
+// yields returns the functions that make all handlers of c respond soon; nil if c can only be closed. The caller holds
+// the lock of its connections.
+func (c *conn) yields() []func() {
+	if len(c.streams) == 0 && c.yield != nil {
+		return []func(){c.yield}
+	}
+	var all []func()
+	for st := range c.streams {
+		if st.yield == nil {
+			return nil
+		}
+		all = append(all, st.yield)
+	}
+	return all
+}
+
 // end removes c or marks it as leaving, and returns a function that ends it: either its handler responds and it is
 // closed afterwards, or it is closed directly. The caller holds mu, and calls the function after releasing mu.
 func (s *connections) end(c *conn) func() {
-	if c.yield != nil {
+	if yields := c.yields(); yields != nil {
 		c.leaving = true
 		s.leaving++
-		return c.yield
+		return func() {
+			for _, yield := range yields {
+				yield()
+			}
+		}
 	}
 	delete(s.open, c)
-	return func() { _ = c.Close() } // its server gets the error
+	return c.abort // its server gets the error
 }
 
 // enter sets c's activity, and returns the previous one.
@@ -225,15 +267,21 @@ func (s *connections) received(c *conn, n int, skipping bool) {
 func (s *connections) state(c *conn, state http.ConnState) {
 	switch state {
 	case http.StateActive:
+		c.arrived()
 		s.enter(c, activity{phase: serving})
 	case http.StateIdle:
 		s.enter(c, activity{phase: idle})
 		s.mu.Lock()
 		leaving := c.leaving
 		s.mu.Unlock()
-		if leaving {
+		switch {
+		case leaving && c.multiplexed.Load():
+			time.AfterFunc(flushTime, c.abort) // the last response may not have been sent yet
+		case leaving:
 			_ = c.Close() // its server gets the error
 		}
+	case http.StateClosed:
+		s.remove(c) // net/http closes the *tls.Conn of HTTP/2 itself
 	}
 }
 
@@ -251,8 +299,18 @@ func (s *connections) remove(c *conn) {
 // when the cancel function is called, or when the server needs the connection for another client; the handler should
 // then respond with what it has. The caller calls the cancel function when the wait is over.
 func Yielding(ctx context.Context) (context.Context, context.CancelFunc) {
-	c := connOf(ctx)
+	enter := enterFunc(ctx)
 	ctx, cancel := context.WithCancel(ctx)
-	c.enter(activity{phase: waiting, yield: cancel})
-	return ctx, func() { c.enter(activity{phase: serving}); cancel() }
+	enter(activity{phase: waiting, yield: cancel})
+	return ctx, func() { enter(activity{phase: serving}); cancel() }
+}
+
+// abort closes all connections.
+func (s *connections) abort() {
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, c := range open {
+		c.abort()
+	}
 }

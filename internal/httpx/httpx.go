@@ -28,8 +28,8 @@ type ErrorBody struct {
 	RequestID  string             `json:"request_id,omitempty"`
 }
 
-// Handler adapts h: it converts an error to a status and an [ErrorBody] and logs it once, and it converts a panic to
-// a 500 response.
+// Handler adapts h: it converts an error to a status and an [ErrorBody] and logs it once, refusals together with others
+// of the same second, and it converts a panic to a 500 response.
 func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -47,14 +47,17 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 			return
 		}
 		e := resnet18cloud.AsError(err)
-		level := slog.LevelInfo
-		if e.Code == resnet18cloud.CodeInternal {
-			level = slog.LevelError
-		}
-		log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
-			"code", string(e.Code), "error", e.Error())
+		report(log, r, e)
 		WriteError(w, e)
 	})
+}
+
+// Plain adapts a handler that returns no errors to a [HandlerFunc].
+func Plain(h http.Handler) HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
 }
 
 // WriteError writes e as a status, a Retry-After header if known, and an [ErrorBody].
@@ -84,20 +87,22 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 }
 
 var statusOf = map[resnet18cloud.Code]int{
-	resnet18cloud.CodeInvalid:     http.StatusBadRequest,
-	resnet18cloud.CodeNotFound:    http.StatusNotFound,
-	resnet18cloud.CodeSlow:        http.StatusRequestTimeout,
-	resnet18cloud.CodeConflict:    http.StatusConflict,
-	resnet18cloud.CodeTooLarge:    http.StatusRequestEntityTooLarge,
-	resnet18cloud.CodeUnsupported: http.StatusUnsupportedMediaType,
-	resnet18cloud.CodeUndecodable: http.StatusUnprocessableEntity,
-	resnet18cloud.CodeCancelled:   StatusClientClosed,
-	resnet18cloud.CodeRateLimited: http.StatusTooManyRequests,
-	resnet18cloud.CodeInternal:    http.StatusInternalServerError,
-	resnet18cloud.CodeFull:        http.StatusServiceUnavailable,
-	resnet18cloud.CodeUnavailable: http.StatusServiceUnavailable,
-	resnet18cloud.CodeLost:        http.StatusServiceUnavailable,
-	resnet18cloud.CodeDeadline:    http.StatusGatewayTimeout,
+	resnet18cloud.CodeInvalid:      http.StatusBadRequest,
+	resnet18cloud.CodeUnauthorized: http.StatusUnauthorized,
+	resnet18cloud.CodeForbidden:    http.StatusForbidden,
+	resnet18cloud.CodeNotFound:     http.StatusNotFound,
+	resnet18cloud.CodeSlow:         http.StatusRequestTimeout,
+	resnet18cloud.CodeConflict:     http.StatusConflict,
+	resnet18cloud.CodeTooLarge:     http.StatusRequestEntityTooLarge,
+	resnet18cloud.CodeUnsupported:  http.StatusUnsupportedMediaType,
+	resnet18cloud.CodeUndecodable:  http.StatusUnprocessableEntity,
+	resnet18cloud.CodeRateLimited:  http.StatusTooManyRequests,
+	resnet18cloud.CodeCancelled:    StatusClientClosed,
+	resnet18cloud.CodeInternal:     http.StatusInternalServerError,
+	resnet18cloud.CodeFull:         http.StatusServiceUnavailable,
+	resnet18cloud.CodeUnavailable:  http.StatusServiceUnavailable,
+	resnet18cloud.CodeLost:         http.StatusServiceUnavailable,
+	resnet18cloud.CodeDeadline:     http.StatusGatewayTimeout,
 }
 
 // Status returns the HTTP status of a code, 500 if it is unknown.

@@ -61,7 +61,7 @@ func TestHandlerAnswersErrors(t *testing.T) {
 
 func TestStatusAndCodeAreInverse(t *testing.T) {
 	t.Parallel()
-	for _, code := range []resnet18cloud.Code{resnet18cloud.CodeInvalid, resnet18cloud.CodeNotFound,
+	for _, code := range []resnet18cloud.Code{resnet18cloud.CodeInvalid, resnet18cloud.CodeUnauthorized, resnet18cloud.CodeForbidden, resnet18cloud.CodeNotFound,
 		resnet18cloud.CodeTooLarge, resnet18cloud.CodeUnsupported, resnet18cloud.CodeUndecodable,
 		resnet18cloud.CodeInternal, resnet18cloud.CodeFull, resnet18cloud.CodeDeadline} {
 		if got := httpx.CodeOf(httpx.Status(code)); got != code {

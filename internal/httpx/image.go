@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 )
 
 const (
@@ -62,7 +63,7 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 		return resnet18cloud.Image{}, noImage()
 	}
 	return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
-		Message: fmt.Sprintf("Content-Type %s is not supported", mediaType),
+		Message: fmt.Sprintf("Content-Type %s is not supported", logs.Clip(mediaType)),
 		Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
 }
 
@@ -198,7 +199,7 @@ func isEncoded(r *http.Request) bool {
 
 func errEncoded(r *http.Request) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
-		Message: fmt.Sprintf("Content-Encoding %q is not supported", r.Header.Get("Content-Encoding")),
+		Message: fmt.Sprintf("Content-Encoding %q is not supported", logs.Clip(r.Header.Get("Content-Encoding"))),
 		Hint:    "send the image file uncompressed; image formats are already compressed"}
 }
 

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// serve runs a server on the loopback interface until the end of the test.
+// serve runs a server on the loopback interface until the end of the test. It returns the address, or the URL if the
+// server uses TLS.
 func serve(t *testing.T, s *Server) (addr string) {
 	t.Helper()
 	s.Addr = "127.0.0.1:0"

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,8 +27,9 @@ const (
 // descriptors.
 type listener struct {
 	net.Listener
-	open *connections
-	log  *slog.Logger
+	open   *connections
+	config *tls.Config // nil without TLS
+	log    *slog.Logger
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -37,8 +39,17 @@ type listener struct {
 	logged  time.Time // time of the last log message
 }
 
-func newListener(l net.Listener, open *connections, log *slog.Logger) *listener {
-	return &listener{Listener: l, open: open, log: log, closed: make(chan struct{})}
+func newListener(l net.Listener, open *connections, config *tls.Config, log *slog.Logger) *listener {
+	return &listener{Listener: l, open: open, config: config, log: log, closed: make(chan struct{})}
+}
+
+// newConn wraps an accepted connection.
+func (l *listener) newConn(accepted net.Conn) *conn {
+	c := &conn{Conn: accepted, open: l.open}
+	if l.config != nil {
+		c.Conn = tls.Server(&socket{accepted, c}, l.config)
+	}
+	return c
 }
 
 // Accept implements net.Listener.
@@ -47,7 +58,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		accepted, err := l.Listener.Accept()
 		switch {
 		case err == nil:
-			c := &conn{Conn: accepted, open: l.open}
+			c := l.newConn(accepted)
 			if l.open.add(c) {
 				return c, nil
 			}
@@ -70,8 +81,10 @@ func (l *listener) Accept() (net.Conn, error) {
 // refuse rejects a client because the limit is reached.
 func (l *listener) refuse(c net.Conn) {
 	// The response fits the socket buffer, and a client that does not receive it sees that the connection is closed.
-	_ = c.SetDeadline(time.Now().Add(time.Second))
-	_, _ = fmt.Fprintf(c, refusal, len(refusalBody))
+	if l.config == nil { // with TLS it would take a handshake to say this
+		_ = c.SetDeadline(time.Now().Add(time.Second))
+		_, _ = fmt.Fprintf(c, refusal, len(refusalBody))
+	}
 	_ = c.Close()
 	l.refused++
 	if now := time.Now(); now.Sub(l.logged) >= refusalLogInterval {

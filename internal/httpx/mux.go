@@ -1,9 +1,11 @@
 package httpx
 
 import (
+	"log/slog"
 	"net/http"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 )
 
 // JSONErrors serves mux. The mux's own errors (404 for an unknown path, 405 for a method) are plain text; JSONErrors
@@ -17,12 +19,13 @@ func JSONErrors(mux *http.ServeMux) http.Handler {
 		}
 		told := refusalRecorder{header: w.Header()}
 		refusal.ServeHTTP(&told, r)
-		body := ErrorBody{Error: "No such endpoint: " + r.URL.Path, Code: resnet18cloud.CodeNotFound}
+		e := &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "No such endpoint: " + logs.Clip(r.URL.Path)}
 		if told.status == http.StatusMethodNotAllowed {
-			body = ErrorBody{Error: r.Method + " is not allowed here", Hint: "allowed: " + w.Header().Get("Allow"),
-				Code: resnet18cloud.CodeInvalid}
+			e = &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: logs.Clip(r.Method) + " is not allowed here",
+				Hint: "allowed: " + w.Header().Get("Allow")}
 		}
-		WriteJSON(w, told.status, body)
+		report(slog.New(slog.DiscardHandler), r, e)
+		WriteJSON(w, told.status, ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code})
 	})
 }
 

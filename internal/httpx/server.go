@@ -8,17 +8,23 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // Server is an http.Server with graceful shutdown: Listen fails early, and Run returns after its context has ended
-// and requests in flight are done.
+// and requests in flight are done. It serves HTTP/1.1 and HTTP/2, over TLS if it has a certificate; without TLS a client
+// must know that it may use HTTP/2 ("prior knowledge", RFC 9113, section 3.3).
 type Server struct {
 	// Addr is the TCP address to listen on, such as ":8080"; port 0 picks a free port, see URL.
 	Addr string
 	// Handler handles requests.
 	Handler http.Handler
-	// Log receives the HTTP server's errors; nil discards them.
+	// TLS are the files of the certificate. They are read again when they change. Zero means HTTP without TLS.
+	TLS tlsfiles.Files
+	// Log receives the HTTP server's errors, and once a second the number of refused requests; nil discards them.
 	Log *slog.Logger
 	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
 	// make readiness checks fail and end long polls.
@@ -43,21 +49,38 @@ type Server struct {
 	WriteTimeout time.Duration
 
 	listener net.Listener
+	certs    *tlsfiles.Reloader // nil without TLS
 }
 
 // idleTimeout is how long a connection may stay open between two requests.
 const idleTimeout = 120 * time.Second
 
-// handler wraps Handler and marks the start of each request.
+// handler wraps Handler, marks the start of each request and gives it its trace.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		connOf(r.Context()).begin(r)
+		c := connOf(r.Context())
+		r = traced(w, r)
+		if r.ProtoMajor == 2 {
+			c.open.serveStream(c, w, r, s.Handler)
+			return
+		}
+		c.begin(r)
 		s.Handler.ServeHTTP(w, r)
 	})
 }
 
-// Listen binds the address. It returns an error if the address is in use, before anything else has started.
+// Listen reads the certificate and binds the address. It returns an error if the certificate cannot be used or the
+// address is in use, before anything else has started.
 func (s *Server) Listen() error {
+	if err := s.TLS.ValidateServer(); err != nil {
+		return err
+	}
+	if s.TLS.Enabled() {
+		s.certs = tlsfiles.New(s.TLS, s.Log)
+		if err := s.certs.Load(); err != nil {
+			return err
+		}
+	}
 	l, err := net.Listen("tcp", s.Addr)
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		err = op.Err // the rest repeats the address
@@ -76,7 +99,11 @@ func (s *Server) URL() string {
 	if !addr.IP.IsUnspecified() {
 		host = addr.IP.String()
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(addr.Port))
+	scheme := "http://"
+	if s.certs != nil {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }
 
 // Run serves until ctx ends, then lets requests in flight finish. Call Listen first.
@@ -98,11 +125,25 @@ func (s *Server) Run(ctx context.Context) error {
 		IdleTimeout:       open.times.idle,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
-		ConnState:         func(c net.Conn, state http.ConnState) { open.state(c.(*conn), state) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, ownerOf(c))
+		},
+		ConnState: func(c net.Conn, state http.ConnState) { open.state(ownerOf(c), state) },
+		Protocols: protocols(),
+		HTTP2:     http2Config(open.times.write),
 	}
+	refused := newRefusals(log)
+	srv.BaseContext = func(net.Listener) context.Context { return withRefusals(context.Background(), refused) }
+	var background sync.WaitGroup
+	defer background.Wait()
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCounting()
+	background.Go(func() { refused.run(counting) })
+	ctx, cancelAll := context.WithCancel(ctx)
+	defer cancelAll()
+	listener := s.listen(ctx, open, log, &background)
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(newListener(s.listener, open, log)) }()
+	go func() { served <- srv.Serve(listener) }()
 
 	select {
 	case err := <-served:
@@ -117,8 +158,30 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	err := srv.Shutdown(stop)
 	if err != nil {
+		open.abort()
 		err = errors.Join(fmt.Errorf("requests still running after %s were aborted: %w", timeout, err), srv.Close())
 	}
 	<-served //nolint:errcheck // http.ErrServerClosed
 	return err
+}
+
+// protocols are those of all servers; clients choose.
+func protocols() *http.Protocols {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return &p
+}
+
+// listen returns the listener for net/http. With TLS it starts what does the handshakes until the listener is closed,
+// and what follows the certificate's files until ctx ends.
+func (s *Server) listen(ctx context.Context, open *connections, log *slog.Logger, background *sync.WaitGroup) net.Listener {
+	if s.certs == nil {
+		return newListener(s.listener, open, nil, log)
+	}
+	secure := newSecureListener(newListener(s.listener, open, s.certs.Server(), log), open.times.header)
+	background.Go(secure.run)
+	background.Go(func() { s.certs.Run(ctx) })
+	return secure
 }

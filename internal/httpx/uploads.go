@@ -80,8 +80,8 @@ func (u *Uploads) Held() int64 {
 // upload is one request body being received. It is an io.Reader of that body that enforces the minimum rate.
 type upload struct {
 	request *http.Request
-	conn    *conn  // may be nil
-	yield   func() // cuts the upload for lack of connections
+	enter   func(activity) // sets the activity of the request
+	yield   func()         // cuts the upload for lack of connections
 	body    io.Reader
 	control *http.ResponseController
 	budget  *budget
@@ -98,7 +98,7 @@ type upload struct {
 
 // open starts reading the body of r.
 func (u *Uploads) open(w http.ResponseWriter, r *http.Request) *upload {
-	up := &upload{request: r, conn: connOf(r.Context()), body: r.Body, control: http.NewResponseController(w),
+	up := &upload{request: r, enter: enterFunc(r.Context()), body: r.Body, control: http.NewResponseController(w),
 		budget: u.budget, began: time.Now(), pace: newPace()}
 	up.yield = func() {
 		up.budget.mu.Lock()
@@ -117,9 +117,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	u.conn.enter(activity{phase: uploading, grace: grace, yield: u.yield})
+	u.enter(activity{phase: uploading, grace: grace, yield: u.yield})
 	n, err := u.body.Read(p)
-	u.conn.enter(activity{phase: serving})
+	u.enter(activity{phase: serving})
 	return n, u.end(time.Now(), int64(n), err)
 }
 
@@ -272,6 +272,12 @@ func (u *upload) close() {
 func errNoConnection() error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Too many connections",
 		Hint: "retry after retry_after seconds", RetryAfter: time.Second, Err: errCut}
+}
+
+// errTooManyRequests rejects a request of an HTTP/2 connection.
+func errTooManyRequests() *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Too many concurrent requests",
+		Hint: "retry after retry_after seconds", RetryAfter: time.Second}
 }
 
 // errSlow rejects a client that sends too slowly.

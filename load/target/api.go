@@ -42,6 +42,7 @@ func (a Async) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.Client.SetHeaders(request)
 	response, err := cmp.Or(a.Client.HTTP, http.DefaultClient).Do(request)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -39,6 +40,7 @@ func (h HTTP) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(request.Header, h.Header)
 	response, err := h.Client.Do(request)
 	if err != nil {
 		return err
@@ -60,9 +62,7 @@ func (h HTTP) Send(ctx context.Context, image resnet18cloud.Image) (Answer, erro
 	defer loan.Return()
 	loan.Attach(request)
 	request.Header.Set("Content-Type", "image/jpeg")
-	for name, values := range h.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, h.Header)
 	response, err := h.Client.Do(request)
 	if err != nil {
 		return Answer{}, err

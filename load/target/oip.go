@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -25,6 +26,8 @@ type OIP struct {
 	Binary bool
 	// Labels are the classes of the output, by index.
 	Labels func(class int) string
+	// Header is added to each request.
+	Header http.Header
 }
 
 // Tensor is the input of a model.
@@ -54,6 +57,7 @@ func (o OIP) describe(ctx context.Context) (Tensor, error) {
 	if err != nil {
 		return Tensor{}, err
 	}
+	maps.Copy(request.Header, o.Header)
 	response, err := o.Client.Do(request)
 	if err != nil {
 		return Tensor{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
@@ -154,6 +158,7 @@ func (o OIP) Target() HTTP {
 			"Inference-Header-Content-Length": {strconv.Itoa(binaryHeader)},
 		}
 	}
+	maps.Copy(header, o.Header)
 	return HTTP{Client: o.Client, URL: o.model() + "/infer", Header: header, Ready: o.model() + "/ready", Label: o.label}
 }
 

@@ -4,123 +4,15 @@ package hold
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
-
-// holder is one connection of a client that occupies a resource. It returns when the server has closed it, or when
-// ctx has ended; it calls held once it occupies the resource.
-type holder func(ctx context.Context, c net.Conn, held func()) error
-
-// hold keeps n holders running, each of which reconnects after being cut off, until the returned function is called.
-// It returns when each has occupied its resource, or half of them for a while.
-func hold(t *testing.T, addr string, n int, h holder) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	var held atomic.Int64
-	for range n {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				if c, err := net.DialTimeout("tcp", addr, 5*time.Second); err == nil {
-					end := context.AfterFunc(ctx, func() { _ = c.Close() })
-					_ = h(ctx, c, func() { held.Add(1) }) // the server may close it
-					end()
-					_ = c.Close()
-				}
-				pause.For(ctx, 2*time.Second+rand.N(3*time.Second))
-			}
-		})
-	}
-	for deadline := time.Now().Add(10 * time.Second); held.Load() < int64(n) && time.Now().Before(deadline); {
-		pause.For(ctx, 10*time.Millisecond)
-	}
-	t.Logf("%d of %d hold something", held.Load(), n)
-	return func() { cancel(); all.Wait() }
-}
-
-// upload sends an image of n bytes at the given rate in bytes per second; 0 sends none of it.
-func upload(path string, n, perSecond int) holder {
-	return func(ctx context.Context, c net.Conn, held func()) error {
-		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
-		held()
-		piece := make([]byte, max(1, perSecond/4))
-		for sent := 0; err == nil && perSecond > 0 && sent < n; sent += len(piece) {
-			_, err = c.Write(piece[:min(len(piece), n-sent)])
-			pause.For(ctx, time.Second/4)
-		}
-		if err != nil {
-			return err
-		}
-		return drain(c)
-	}
-}
-
-// burst sends three quarters of an image immediately and then nothing.
-func burst(path string, n int) holder {
-	return func(_ context.Context, c net.Conn, held func()) error {
-		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
-		if err == nil {
-			_, err = c.Write(make([]byte, n*3/4))
-		}
-		held()
-		if err != nil {
-			return err
-		}
-		return drain(c)
-	}
-}
-
-// unfinished sends headers that never end, a few bytes per second.
-func unfinished(ctx context.Context, c net.Conn, held func()) error {
-	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n")
-	held()
-	for err == nil && ctx.Err() == nil {
-		_, err = io.WriteString(c, "X: y\r\n")
-		pause.For(ctx, time.Second)
-	}
-	return err
-}
-
-// ask sends a request, and leaves the response to then.
-func ask(request string, then func(ctx context.Context, c net.Conn) error) holder {
-	return func(ctx context.Context, c net.Conn, held func()) error {
-		if tcp, ok := c.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(4 << 10) // so that an unread response stays at the server
-		}
-		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\n\r\n")
-		held()
-		if err != nil {
-			return err
-		}
-		return then(ctx, c)
-	}
-}
-
-// leave reads nothing.
-func leave(ctx context.Context, _ net.Conn) error {
-	pause.For(ctx, time.Minute)
-	return nil
-}
-
-// read reads until the server closes the connection.
-func read(_ context.Context, c net.Conn) error { return drain(c) }
-
-func drain(c net.Conn) error {
-	_, err := io.Copy(io.Discard, c)
-	return err
-}
 
 // latencies are the latencies of well-behaved clients.
 type latencies struct {

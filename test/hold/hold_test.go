@@ -5,12 +5,15 @@ package hold
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 // seconds is the duration of each of four measurements: HOLD_SECONDS, 15 by default.
@@ -34,7 +37,7 @@ const (
 
 // compare measures without and with the holders, twice in turn, and checks that the 99th percentile is at most twice
 // that without holders, and that every request succeeds.
-func compare(t *testing.T, p *process, perSecond, n int, h holder) {
+func compare(t *testing.T, p *process, perSecond, n int, h harness.Holder) {
 	t.Helper()
 	measure(t, p.addr, perSecond, 2*time.Second) // warm-up
 	p.peakMiB()
@@ -42,7 +45,7 @@ func compare(t *testing.T, p *process, perSecond, n int, h holder) {
 		var without, with latencies
 		for range 2 {
 			without.add(measure(t, p.addr, perSecond, seconds(t)))
-			stop := hold(t, p.addr, n, h)
+			stop := harness.Hold(t, net.Dialer{}, p.addr, n, h)
 			with.add(measure(t, p.addr, perSecond, seconds(t)))
 			stop()
 		}
@@ -65,12 +68,12 @@ func TestSlowUploads(t *testing.T) {
 	p := startDispatcher(t, 0)
 	for name, test := range map[string]struct {
 		n int
-		h holder
+		h harness.Holder
 	}{
-		"64 at 4 KB/s":             {64, upload("/predict", 100_000, 4_000)},
-		"300 silent":               {300, upload("/predict_async", 100_000, 0)},
-		"300 of 10 MB at 20 KB/s":  {300, upload("/predict_async", 10_000_000, 20_000)},
-		"100 bursts, then silence": {100, burst("/predict_async", 10_000_000)},
+		"64 at 4 KB/s":             {64, harness.Upload("/predict", 100_000, 4_000)},
+		"300 silent":               {300, harness.Upload("/predict_async", 100_000, 0)},
+		"300 of 10 MB at 20 KB/s":  {300, harness.Upload("/predict_async", 10_000_000, 20_000)},
+		"100 bursts, then silence": {100, harness.Burst("/predict_async", 10_000_000)},
 	} {
 		t.Run(name, func(t *testing.T) { compare(t, p, 20, test.n, test.h) })
 	}
@@ -81,11 +84,11 @@ func TestSlowUploadsAtReplica(t *testing.T) {
 	p := start(t, 0, "/health/ready", "replica", "--random-weights")
 	for name, test := range map[string]struct {
 		n int
-		h holder
+		h harness.Holder
 	}{
-		"64 at 4 KB/s":             {64, upload("/predict", 100_000, 4_000)},
-		"300 silent":               {300, upload("/predict", 100_000, 0)},
-		"100 bursts, then silence": {100, burst("/predict", 10_000_000)},
+		"64 at 4 KB/s":             {64, harness.Upload("/predict", 100_000, 4_000)},
+		"300 silent":               {300, harness.Upload("/predict", 100_000, 0)},
+		"100 bursts, then silence": {100, harness.Burst("/predict", 10_000_000)},
 	} {
 		t.Run(name, func(t *testing.T) { compare(t, p, 4, test.n, test.h) })
 	}
@@ -95,7 +98,7 @@ func TestSlowUploadsAtReplica(t *testing.T) {
 func TestLongPolls(t *testing.T) {
 	p := startDispatcher(t, 0)
 	id := submitStuck(t, p)
-	compare(t, p, 20, 4000, ask("GET /result/"+id+"?wait=60", read))
+	compare(t, p, 20, 4000, harness.Ask("GET /result/"+id+"?wait=60", harness.Read))
 }
 
 // submitStuck submits an image that is never classified, and returns the request ID.
@@ -123,14 +126,14 @@ func TestUnreadLists(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	compare(t, p, 20, 400, ask("GET /results?limit=1000", leave))
-	t.Run("read", func(t *testing.T) { compare(t, p, 20, 100, ask("GET /results?limit=1000", read)) })
+	compare(t, p, 20, 400, harness.Ask("GET /results?limit=1000", harness.Leave))
+	t.Run("read", func(t *testing.T) { compare(t, p, 20, 100, harness.Ask("GET /results?limit=1000", harness.Read)) })
 }
 
 // TestSlowHeaders makes clients send headers that never end.
 func TestSlowHeaders(t *testing.T) {
 	p := startDispatcher(t, 0)
-	compare(t, p, 20, 3000, unfinished)
+	compare(t, p, 20, 3000, harness.SlowHeaders)
 }
 
 // TestFewDescriptors has more clients than file descriptors, with a dispatcher that needs some for its store.
@@ -139,12 +142,12 @@ func TestFewDescriptors(t *testing.T) {
 	id := submitStuck(t, p)
 	for name, test := range map[string]struct {
 		n int
-		h holder
+		h harness.Holder
 	}{
-		"1100 idle":         {1100, ask("GET /health", leave)},
-		"1100 slow headers": {1100, unfinished},
-		"1100 long-polls":   {1100, ask("GET /result/"+id+"?wait=60", read)},
-		"1100 silent":       {1100, upload("/predict", 100_000, 0)},
+		"1100 idle":         {1100, harness.Ask("GET /health", harness.Leave)},
+		"1100 slow headers": {1100, harness.SlowHeaders},
+		"1100 long-polls":   {1100, harness.Ask("GET /result/"+id+"?wait=60", harness.Read)},
+		"1100 silent":       {1100, harness.Upload("/predict", 100_000, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			compare(t, p, 20, test.n, test.h)

@@ -45,6 +45,9 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 	if job.Image.Name, err = url.QueryUnescape(h.Get(headerName)); err != nil {
 		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerName, err)
 	}
+	if job.Owner, err = url.QueryUnescape(h.Get(headerOwner)); err != nil {
+		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerOwner, err)
+	}
 	digest := h.Get(headerDigest)
 	if n, err := hex.Decode(job.Digest[:], []byte(digest[:min(len(digest), 64)])); err != nil || n != len(job.Digest) {
 		return job, fmt.Errorf("read job %s: %s %q is not a SHA-256", job.ID, headerDigest, digest)
@@ -62,7 +65,17 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerGeneration, err)
 		}
 	}
+	job.Trace = readTrace(h)
 	return job, nil
+}
+
+// readTrace decodes the trace. One that is malformed is none: a job must not fail because of it.
+func readTrace(h nats.Header) resnet18cloud.Trace {
+	t, _ := resnet18cloud.ParseTraceparent(h.Get(headerTrace))
+	if id := h.Get(headerRequestID); resnet18cloud.ValidRequestID(id) {
+		t.RequestID, t.Given = id, true
+	}
+	return t
 }
 
 // Job implements queue.Delivery.

@@ -22,11 +22,15 @@ import (
 // The headers of a job.
 const (
 	headerName     = "Resnet18-Filename" // URL-escaped
+	headerOwner    = "Resnet18-Owner"    // absent if clients have no keys
 	headerDigest   = "Resnet18-Digest"
 	headerQueued   = "Resnet18-Queued-At"
 	headerDeadline = "Resnet18-Deadline"
 	// headerGeneration is absent from jobs of generation 0.
 	headerGeneration = "Resnet18-Generation"
+	// headerTrace and headerRequestID are the client's, if there are any.
+	headerTrace     = "Resnet18-Traceparent"
+	headerRequestID = "Resnet18-X-Request-Id"
 )
 
 // Publish implements queue.Queue. It retries until its deadline while the stream has no leader or the connection is
@@ -64,11 +68,20 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 			headerQueued: {job.QueuedAt.Format(time.RFC3339Nano)},
 		},
 	}
+	if job.Owner != "" {
+		msg.Header.Set(headerOwner, url.QueryEscape(job.Owner))
+	}
 	if !job.Deadline.IsZero() {
 		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))
 	}
 	if job.Generation > 0 {
 		msg.Header.Set(headerGeneration, strconv.Itoa(job.Generation))
+	}
+	if parent := job.Trace.Traceparent(); parent != "" {
+		msg.Header.Set(headerTrace, parent)
+	}
+	if job.Trace.RequestID != "" {
+		msg.Header.Set(headerRequestID, job.Trace.RequestID)
 	}
 	return msg
 }

@@ -108,7 +108,7 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 // job returns a job whose image has the name. Its ID is testutil.ID(name).
 func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
 	content := []byte("content of " + name)
-	return resnet18cloud.Job{ID: testutil.ID(name), Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
+	return resnet18cloud.Job{ID: testutil.ID(name), Owner: "owner of " + name, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
 		Image: resnet18cloud.Image{Name: name, Bytes: content}}
 }
 
@@ -163,6 +163,8 @@ func carries(t *testing.T, q queue.Queue) {
 	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
 	sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 3, queue.Lanes-1
+	sent.Trace = resnet18cloud.NewTrace()
+	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -63,6 +64,7 @@ type Store struct {
 	cfg       Config
 	ready     chan struct{}
 	known     *known
+	secret    atomic.Pointer[store.Secret] // nil until Run has read it
 	lastWrite natsconn.LastWrite
 
 	mu      sync.Mutex
@@ -91,7 +93,13 @@ func New(conn Connection, cfg Config) *Store {
 
 // Run implements store.Store. If the bucket cannot be opened it retries, unless the error is permanent.
 func (s *Store) Run(ctx context.Context) error {
-	if err := natsconn.Retry(ctx, s.cfg.OnOpenError, s.open); err != nil {
+	open := func(ctx context.Context) error {
+		if err := s.open(ctx); err != nil {
+			return err
+		}
+		return s.shareSecret(ctx)
+	}
+	if err := natsconn.Retry(ctx, s.cfg.OnOpenError, open); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -102,6 +110,7 @@ func (s *Store) Run(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	parts.Go(func() { s.known.run(ctx) })
+	parts.Go(func() { s.keepSecret(ctx) })
 	close(s.ready)
 	if s.cfg.Policy.Exclusive {
 		s.scan(ctx)
@@ -127,7 +136,7 @@ func (s *Store) watch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch results: %w", err)
 	}
-	defer func() { _ = watcher.Stop() }()
+	defer stopWatching(watcher)
 	var scanning sync.WaitGroup
 	defer scanning.Wait()
 	ctx, end := context.WithCancel(ctx)
@@ -185,7 +194,7 @@ func (s *Store) open(ctx context.Context) error {
 	h.stream, err = natsconn.EnsureStream(ctx, h.js, jetstream.StreamConfig{
 		Name:              s.streamName(),
 		Description:       "results of the images accepted by resnet18cloud",
-		Subjects:          []string{s.subjects(), s.probeSubject()},
+		Subjects:          []string{s.subjects(), s.probeSubject(), s.secretSubject()},
 		MaxMsgsPerSubject: 1,
 		Discard:           jetstream.DiscardOld,
 		MaxAge:            s.cfg.TTL,

@@ -116,11 +116,16 @@ func (s *Store) Count(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("count results: %w", err)
 	}
-	info, err := h.stream.Info(ctx, jetstream.WithSubjectFilter(s.probeSubject()))
+	// All other subjects are those of the store's own messages.
+	info, err := h.stream.Info(ctx, jetstream.WithSubjectFilter(s.cfg.Prefix+".results.*"))
 	if err != nil {
 		return 0, fmt.Errorf("count results: %w", err)
 	}
-	return int(info.State.Msgs - min(info.State.Msgs, info.State.Subjects[s.probeSubject()])), nil
+	records := info.State.Msgs
+	for _, messages := range info.State.Subjects {
+		records -= min(records, messages)
+	}
+	return int(records), nil
 }
 
 // IDs returns the IDs of all records, and the time since when no record was dropped to make room for others. The time

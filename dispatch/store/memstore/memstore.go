@@ -4,6 +4,7 @@ package memstore
 import (
 	"container/list"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
@@ -16,9 +17,10 @@ var _ store.Store = (*Store)(nil)
 
 // Store implements store.Store in memory. Create it with [New].
 type Store struct {
-	ttl   time.Duration
-	limit int
-	ready chan struct{}
+	ttl    time.Duration
+	limit  int
+	secret store.Secret
+	ready  chan struct{}
 
 	mu       sync.Mutex
 	revision uint64
@@ -34,8 +36,10 @@ type entry struct {
 
 // New creates a store that drops records ttl after their last change, and the oldest ones beyond limit records.
 func New(ttl time.Duration, limit int) *Store {
-	return &Store{ttl: ttl, limit: limit, ready: make(chan struct{}),
+	s := &Store{ttl: ttl, limit: limit, ready: make(chan struct{}),
 		byID: map[string]*list.Element{}, byAge: list.New()}
+	_, _ = rand.Read(s.secret[:]) // never fails
+	return s
 }
 
 // Run waits until ctx ends. Old records are dropped when new ones are added.
@@ -165,6 +169,9 @@ func (s *Store) Count(context.Context) (int, error) {
 	s.expire()
 	return s.byAge.Len(), nil
 }
+
+// Secret implements store.Store.
+func (s *Store) Secret() store.Secret { return s.secret }
 
 // Probe implements store.Store. Memory always accepts writes.
 func (s *Store) Probe(context.Context) error { return nil }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T, ttl time.Duration) store.Store) {
 		"lists recent records":          recent,
 		"rejects invalid IDs":           foreignIDs,
 		"Wait for an expired record":    waitsForNothing,
+		"has a secret":                  secret,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -82,6 +83,7 @@ func create(t *testing.T, s store.Store, r store.Record) store.Record {
 func keeps(t *testing.T, s store.Store) {
 	now := time.Now().Round(0).UTC()
 	r := record("a")
+	r.Owner = "owner"
 	r.Digest, r.Priority, r.Deadline, r.Estimate = "00ff", resnet18cloud.PriorityBulk, now.Add(time.Hour), time.Second
 	r.StartedAt, r.CompletedAt, r.Attempts, r.FromCache, r.Replica = now, now, 2, true, "http://a:5000"
 	r.Status = resnet18cloud.StatusCompleted
@@ -293,6 +295,34 @@ func waitsForNothing(t *testing.T, s store.Store) {
 	if _, err := s.Wait(t.Context(), testutil.ID("never")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Wait for nothing: %v, want ErrNotFound", err)
 	}
+}
+
+// secret checks that the secret is there from the start, is no record, and stays.
+func secret(t *testing.T, s store.Store) {
+	first := s.Secret()
+	if first == (store.Secret{}) {
+		t.Error("the secret is zero")
+	}
+	create(t, s, record("a"))
+	if n, err := s.Count(t.Context()); n != 1 || err != nil {
+		t.Errorf("Count = %d, %v, want 1", n, err)
+	}
+	if got, err := s.Recent(t.Context(), 10); len(got) != 1 || err != nil {
+		t.Errorf("Recent = %d records, %v, want 1", len(got), err)
+	}
+	WantUnfinished(t, s, map[string]store.Record{testutil.ID("a"): get(t, s, testutil.ID("a"))})
+	if s.Secret() != first {
+		t.Error("the secret has changed")
+	}
+}
+
+func get(t *testing.T, s store.Store, id string) store.Record {
+	t.Helper()
+	r, err := s.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func forgets(t *testing.T, s store.Store) {

@@ -75,22 +75,28 @@ const genericColumns = 16
 
 func tileGeneric(p Product) {
 	for row := range p.M {
-		sum := [genericColumns]float32(p.Bias[:genericColumns])
-		for r := range p.Rows {
-			for i, x := range p.A[row*p.LDA+r*p.RowStride:][:p.K] {
-				for j, w := range (*[genericColumns]float32)(p.B[(r*p.K+i)*genericColumns:]) {
-					sum[j] += x * w
+		for j := 0; j < genericColumns; j += 4 { // as many sums as stay in registers
+			s0, s1, s2, s3 := p.Bias[j], p.Bias[j+1], p.Bias[j+2], p.Bias[j+3]
+			for r := range p.Rows {
+				b := p.B[r*p.K*genericColumns+j:]
+				for i, x := range p.A[row*p.LDA+r*p.RowStride:][:p.K] {
+					w := (*[4]float32)(b[i*genericColumns:])
+					s0 += x * w[0]
+					s1 += x * w[1]
+					s2 += x * w[2]
+					s3 += x * w[3]
 				}
 			}
-		}
-		for j := range sum {
-			if p.Residual != nil {
-				sum[j] += p.Residual[row*p.LDC+j]
+			sum := [4]float32{s0, s1, s2, s3}
+			for l := range sum {
+				if p.Residual != nil {
+					sum[l] += p.Residual[row*p.LDC+j+l]
+				}
+				if p.ReLU {
+					sum[l] = max(0, sum[l])
+				}
 			}
-			if p.ReLU {
-				sum[j] = max(0, sum[j])
-			}
+			copy(p.C[row*p.LDC+j:], sum[:])
 		}
-		copy(p.C[row*p.LDC:], sum[:])
 	}
 }

@@ -1,0 +1,104 @@
+package dispatch_test
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/logs"
+	"github.com/resnet18cloud/resnet18cloud/replica"
+)
+
+// lockedLog is a log that may be read while it is written.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// with returns the lines that contain the text.
+func (l *lockedLog) with(text string) (lines []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, text) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// TestTraceIsInEveryLog follows a client's IDs through the dispatcher's log, the queue and the replica's log, for an
+// image that is classified, one that fails and one that is refused.
+func TestTraceIsInEveryLog(t *testing.T) {
+	t.Parallel()
+	var front, back lockedLog
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 1, Log: logs.New(&back, slog.LevelInfo, "text"),
+		Model: func() replica.Model { return replica.Model{Weights: "test", Precision: "fp32"} }}, opened())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	runUntilEnd(t, s.Run)
+	c := start(t, dispatch.Config{Endpoints: []string{s.URL()}, Log: logs.New(&front, slog.LevelInfo, "text")})
+	c.eventually("replica is healthy", func() bool { return c.get("/health/ready").status == http.StatusOK })
+
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	const ids = "request_id=from-gateway"
+	headers := []string{"X-Request-Id", "from-gateway", "Traceparent", parent}
+	for name, content := range map[string]string{"good.jpg": "good", "bad.jpg": "broken"} {
+		a := c.post("/predict", name, content, headers...)
+		if got, ok := resnet18cloud.ParseTraceparent(a.header.Get("Traceparent")); a.header.Get("X-Request-Id") != "from-gateway" ||
+			!ok || !strings.Contains(parent, got.ID) {
+			t.Errorf("%s: headers %v lack the client's IDs", name, a.header)
+		}
+	}
+	c.post("/predict", "a.jpg", "x", append(headers, "X-Priority", "highest")...)
+	for what, log := range map[string]struct {
+		log  *lockedLog
+		text string
+	}{
+		"the replica classified the image":         {&back, "Prediction completed"},
+		"the replica refused the broken image":     {&back, "code=undecodable"},
+		"the dispatcher's request failed":          {&front, `msg="request failed" request_id=`},
+		"the dispatcher answered the broken image": {&front, `msg="requests refused" requests=1 code=undecodable`},
+		"the dispatcher refused a header":          {&front, `msg="requests refused" requests=1 code=invalid`},
+	} {
+		c.eventually(what, func() bool { return len(log.log.with(log.text)) == 1 })
+		for _, line := range log.log.with(log.text) {
+			if !strings.Contains(line, ids) || !strings.Contains(line, "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
+				t.Errorf("%s: line %q lacks the client's IDs", what, line)
+			}
+		}
+	}
+}
+
+// TestRequestIDIsThatOfTheRecord checks the header that a client reads if it sends none.
+func TestRequestIDIsThatOfTheRecord(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{}, 1, opened())
+	a := c.post("/predict_async", "a.jpg", "x")
+	id := a.json(t)["request_id"]
+	if got := a.header.Get("X-Request-Id"); got != id {
+		t.Errorf("POST /predict_async: X-Request-Id %q, want %q", got, id)
+	}
+	if got := c.get("/result/" + id.(string)).header.Get("X-Request-Id"); got != id {
+		t.Errorf("GET /result: X-Request-Id %q, want %q", got, id)
+	}
+	for path, status := range map[string]int{"/result/none": 404, "/nowhere": 404, "/status": 200} {
+		if a := c.get(path); a.status != status || a.header.Get("X-Request-Id") == "" || a.header.Get("Traceparent") == "" {
+			t.Errorf("GET %s: %d %v, want %d with IDs", path, a.status, a.header, status)
+		}
+	}
+}
