@@ -25,6 +25,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
@@ -64,35 +65,17 @@ func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 	}, nil
 }
 
-// logLines is a log that a test can read while the server writes.
-type logLines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // running is a replica that serves until stop is called, or until the end of the test.
 type running struct {
 	url  string
-	log  *logLines
+	log  *testutil.Log
 	stop context.CancelFunc
 	done chan error // Run's error
 }
 
 func start(t *testing.T, cfg replica.Config, c resnet18cloud.Classifier) *running {
 	t.Helper()
-	r := &running{log: new(logLines), done: make(chan error, 1)}
+	r := &running{log: new(testutil.Log), done: make(chan error, 1)}
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	s, err := replica.New(cfg, c)

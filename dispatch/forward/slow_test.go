@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // mural is an image that takes replicas forever.
@@ -70,7 +71,7 @@ func TestReplicaThatOnlyAnswersProbes(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	var log lockedBuffer
+	var log testutil.Log
 	p := start(t, forward.Config{Endpoints: []string{hangs.URL}, AttemptTimeout: 2 * time.Second, ProbeInterval: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&log, nil))}, 1)
 	answered := send(t, p, image)
