@@ -17,11 +17,11 @@ import (
 func largeSlots(slots int) int { return max(slots/2, 1) }
 
 // Delays before a returned job with a large image is delivered again. Each delivery reads the image from the queue's
-// storage, so many jobs wait longer: two wait 0.5 s, forty 2 s, a hundred and more 5 s.
+// storage, so many jobs wait longer: up to ten wait 1 s, forty 4 s, a hundred and more 10 s.
 const (
-	minLargeRetry     = 500 * time.Millisecond
-	maxLargeRetry     = 5 * time.Second
-	largeRetryForEach = 50 * time.Millisecond
+	minLargeRetry     = time.Second
+	maxLargeRetry     = 10 * time.Second
+	largeRetryForEach = 100 * time.Millisecond
 )
 
 // largeRetry returns the delay, given the number of waiting jobs.

@@ -99,7 +99,7 @@ func TestLargeSlots(t *testing.T) {
 			t.Errorf("largeSlots(%d) = %d, want %d", slots, got, want)
 		}
 	}
-	for waiting, want := range map[int]time.Duration{0: 500 * time.Millisecond, 10: 500 * time.Millisecond, 40: 2 * time.Second, 100: 5 * time.Second, 1000: 5 * time.Second} {
+	for waiting, want := range map[int]time.Duration{0: time.Second, 10: time.Second, 40: 4 * time.Second, 100: 10 * time.Second, 1000: 10 * time.Second} {
 		if got := largeRetry(waiting); got != want {
 			t.Errorf("largeRetry(%d) = %s, want %s", waiting, got, want)
 		}
