@@ -18,6 +18,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
 	"github.com/resnet18cloud/resnet18cloud/internal/lend"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
@@ -118,11 +119,11 @@ func startNullTLS(b *testing.B) (*http.Client, string) {
 	front, own := authority.Issue(b), authority.Issue(b)
 	front.CA = ""
 	c := start(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}, QueueCapacity: 1000, TLS: front, ReplicaTLS: own,
-		Endpoints: []string{startSecureReplica(b, authority.Issue(b), 16, null{})}, Access: guard(b)})
+		Endpoints: []string{startSecureReplica(b, authority.Issue(b), 16, null{})}, Access: accesstest.Guard(b)})
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}}
 	b.Cleanup(transport.CloseIdleConnections)
 	c.http.Transport = transport
-	client := c.as("ops")
+	client := c.as(accesstest.Ops)
 	client.eventually("replica is healthy", func() bool { return client.get("/health/ready").status == http.StatusOK })
 	return client.http, c.url
 }

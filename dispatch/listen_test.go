@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
@@ -138,7 +139,7 @@ func TestAdminAddress(t *testing.T) {
 // TestAdminAddressAndKeys checks that reading metrics there needs no key, and that changing something does.
 func TestAdminAddressAndKeys(t *testing.T) {
 	t.Parallel()
-	c := start(t, dispatch.Config{AdminAddr: "127.0.0.1:0", Classifier: opened(), Access: guard(t)})
+	c := start(t, dispatch.Config{AdminAddr: "127.0.0.1:0", Classifier: opened(), Access: accesstest.Guard(t)})
 	operators := *c
 	operators.url = c.d.AdminURL()
 	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/": 200, "/health/ready": 200} {
@@ -146,7 +147,7 @@ func TestAdminAddressAndKeys(t *testing.T) {
 			t.Errorf("GET %s without a key: %d, want %d", path, got.status, want)
 		}
 	}
-	for token, want := range map[string]int{"": 401, "monitor": 403, "ops": 200} {
+	for token, want := range map[string]int{"": 401, accesstest.Monitor: 403, accesstest.Ops: 200} {
 		who := &operators
 		if token != "" {
 			who = operators.as(token)

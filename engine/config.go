@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
@@ -43,9 +44,21 @@ type Config struct {
 	Concurrency int
 	// MaxImageBytes and MaxPixels are limits of decode.Options: 0 means its defaults, -1 none.
 	MaxImageBytes, MaxPixels int
+	// MaxDecodeBytes limits the memory for decoding an image, and for decoding all large images at a time: 0 means
+	// DefaultMaxDecodeBytes, -1 no limit. Other images take up to 16 MiB for each worker, most of them less than one.
+	MaxDecodeBytes int64
+	// MaxDecodeTime limits the time for decoding an image, without the time in which it waits for others: 0 means
+	// DefaultMaxDecodeTime, -1 no limit.
+	MaxDecodeTime time.Duration
 	// Orient rotates pictures by their EXIF orientation, which torchvision does not.
 	Orient bool
 }
+
+// The defaults of limits on what an image may cost. The worst files take about half of the time on a CPU of 2022.
+const (
+	DefaultMaxDecodeBytes = decode.DefaultMaxMemory
+	DefaultMaxDecodeTime  = 5 * time.Second
+)
 
 func (c Config) withDefaults() Config {
 	if c.Precision == "" {
@@ -62,6 +75,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxPixels == 0 {
 		c.MaxPixels = decode.DefaultMaxPixels
+	}
+	if c.MaxDecodeBytes == 0 {
+		c.MaxDecodeBytes = DefaultMaxDecodeBytes
+	}
+	if c.MaxDecodeTime == 0 {
+		c.MaxDecodeTime = DefaultMaxDecodeTime
 	}
 	return c
 }
@@ -81,6 +100,15 @@ func (c Config) validate() error {
 	}
 	return nil
 }
+
+// decodeOptions are the limits on images, for decoding in rows.
+func (c Config) decodeOptions() decode.Options {
+	return decode.Options{Window: window, Rows: dropRows, MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxPixels,
+		MaxMemory: c.MaxDecodeBytes, Orient: c.Orient}
+}
+
+// dropRows stands for the receiver of rows where nothing is decoded.
+func dropRows(decode.RGB, int, int) {}
 
 // observes reports whether the engine calibrates int8 itself.
 func (c Config) observes() bool {

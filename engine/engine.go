@@ -3,14 +3,14 @@
 // Package replica serves an [Engine] over HTTP; the classify command and tests call it directly.
 //
 // An engine has one worker for each CPU it may use. Under load each worker processes one image. An image that arrives
-// while all other workers are idle has its inference spread over all CPUs, which shortens it.
+// while all other workers are idle has its inference spread over all CPUs, which shortens it. Large pictures are decoded
+// beside the workers, within a limit on their memory: see large.go.
 package engine
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"math"
 	"runtime/debug"
 	"sync"
@@ -21,7 +21,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
-	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
@@ -42,6 +41,7 @@ type Engine struct {
 	idle chan *worker
 	// parallel computes on all CPUs, in the workers' memory. Use it while holding all workers.
 	parallel *resnet.Runner
+	large    *largeLane
 
 	observer    *observe.Observer // nil unless Config.Observe applies
 	endObserver context.CancelFunc
@@ -53,27 +53,9 @@ type computation struct{ precision, kernels string }
 
 // worker is the memory for one image at a time.
 type worker struct {
-	decoder decode.Decoder
-	resizer preprocess.Resizer
-	input   preprocess.Input
-	logits  imagenet.Logits
-	runner  *resnet.Runner
-
-	rows     func(picture decode.RGB, first, end int) // takeRows, as a value that is allocated once
-	resizing time.Duration                            // time spent on the picture in progress
-}
-
-func newWorker() *worker {
-	w := new(worker)
-	w.rows = w.takeRows
-	return w
-}
-
-// takeRows resizes rows while they are in the cache; the picture is never in memory as a whole.
-func (w *worker) takeRows(picture decode.RGB, first, end int) {
-	clock := stopwatch{time.Now()}
-	w.resizer.Rows(picture.Pix, picture.Stride, picture.Width, picture.Height, first, end)
-	w.resizing += clock.lap()
+	*preparer
+	logits imagenet.Logits
+	runner *resnet.Runner
 }
 
 // New makes an engine: it packs the weights and allocates the workers' memory, some 10 MB each. cfg.Weights is not kept.
@@ -82,13 +64,14 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, info: cfg.info(), idle: make(chan *worker, cfg.Concurrency)}
+	e := &Engine{cfg: cfg, info: cfg.info(), idle: make(chan *worker, cfg.Concurrency),
+		large: newLargeLane(cfg.Concurrency, cfg.MaxDecodeBytes)}
 	network, params, err := e.pack()
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	for range cfg.Concurrency {
-		e.idle <- newWorker()
+		e.idle <- &worker{preparer: newPreparer()}
 	}
 	if err := e.use(context.Background(), network); err != nil {
 		return nil, err
@@ -198,37 +181,32 @@ func (e *Engine) Info() Info {
 }
 
 // Classify returns the five best classes of an image. An error is a *resnet18cloud.Error about the image, as
-// decode.Decoder.Decode returns it, or ctx's; ctx is checked between stages.
+// decode.Decoder.Decode returns it, or ctx's, which ends decoding too. CodeFull is that of a large picture that has waited
+// for others too long.
 func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet18cloud.Result, error) {
-	w, err := e.take(ctx)
+	w, timing, err := e.run(ctx, img)
 	if err != nil {
 		return resnet18cloud.Result{}, err
 	}
 	defer e.put(w)
-	start := time.Now()
-	timing, err := e.run(ctx, w, img)
-	if err != nil {
-		return resnet18cloud.Result{}, err
-	}
 	result := resnet18cloud.Result{
 		Filename: img.Name, Timing: timing,
 		Model: e.info.Weights, Precision: e.network.Precision(), Warning: e.info.Warning,
 	}
 	result.Predictions, result.Scores = best(&w.logits)
-	result.InferenceTime = time.Since(start).Seconds()
+	result.InferenceTime = (timing.Decode + timing.Preprocess + timing.Inference).Seconds()
 	return result, nil
 }
 
 // Logits writes all 1000 logits of an image. Timing and errors are Classify's.
 func (e *Engine) Logits(ctx context.Context, img resnet18cloud.Image, logits *imagenet.Logits) (resnet18cloud.Timing, error) {
-	w, err := e.take(ctx)
+	w, timing, err := e.run(ctx, img)
 	if err != nil {
-		return resnet18cloud.Timing{}, err
+		return timing, err
 	}
 	defer e.put(w)
-	timing, err := e.run(ctx, w, img)
 	*logits = w.logits
-	return timing, err
+	return timing, nil
 }
 
 // take waits for an idle worker. Waiting callers are served in order.
@@ -263,49 +241,66 @@ func (e *Engine) putAll(workers []*worker) {
 	}
 }
 
-// run passes an image through the stages; the result is in w.logits.
-func (e *Engine) run(ctx context.Context, w *worker, img resnet18cloud.Image) (t resnet18cloud.Timing, err error) {
-	clock := stopwatch{time.Now()}
-	w.resizing = 0
-	picture, err := w.decoder.Decode(img.Bytes, decode.Options{
-		Window: window, Rows: w.rows, MaxBytes: e.cfg.MaxImageBytes, MaxPixels: e.cfg.MaxPixels, Orient: e.cfg.Orient,
-	})
+// run passes an image through the stages. The result is in the logits of the worker, which the caller puts back.
+func (e *Engine) run(ctx context.Context, img resnet18cloud.Image) (w *worker, t resnet18cloud.Timing, err error) {
+	h, err := decode.Inspect(img.Bytes, e.cfg.decodeOptions())
 	if err != nil {
-		return t, err
+		return nil, t, err
 	}
-	t.Decode = clock.lap() - w.resizing
-	w.resizer.Finish(&w.input)
-	t.Preprocess = clock.lap() + w.resizing
-	if picture.Width*picture.Height > keepPixels {
-		w.decoder, w.resizer = decode.Decoder{}, preprocess.Resizer{}
+	if isLarge(h) {
+		p, t, err := e.prepareLarge(ctx, img.Bytes, h)
+		if err != nil {
+			return nil, t, err
+		}
+		if w, err = e.take(ctx); err != nil {
+			return nil, t, err
+		}
+		w.input = p.input
+		return e.finish(ctx, w, t)
 	}
-	if err := ctx.Err(); err != nil {
-		return t, context.Cause(ctx)
+	if w, err = e.take(ctx); err != nil {
+		return nil, t, err
 	}
+	t, err = w.prepare(ctx, e.cfg, img.Bytes, nil)
+	if h.Memory > keepBytes {
+		w.forget()
+	}
+	if err != nil {
+		e.put(w)
+		return nil, t, err
+	}
+	return e.finish(ctx, w, t)
+}
+
+// finish computes the logits from the worker's input. After an error it puts the worker back.
+func (e *Engine) finish(ctx context.Context, w *worker, t resnet18cloud.Timing) (*worker, resnet18cloud.Timing, error) {
+	if ctx.Err() != nil {
+		e.put(w)
+		return nil, t, context.Cause(ctx)
+	}
+	clock := stopwatch{time.Now()}
 	e.infer(w)
 	t.Inference = clock.lap()
 	for _, x := range w.logits {
 		if x != x || math.IsInf(float64(x), 0) { //nolint:gocritic // NaN
-			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's output is not a number",
+			e.put(w)
+			return nil, t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's output is not a number",
 				Hint: "The weights may be damaged. Check them with: resnet18cloud model verify"}
 		}
 	}
 	if e.observer != nil {
 		e.observer.Offer(&w.input, &w.logits)
 	}
-	return t, nil
+	return w, t, nil
 }
 
-// keepPixels is the largest picture after which a worker keeps its memory for the next one. Larger ones are rare: at the
-// limit of 50 megapixels that would be 75 to 450 MB for each worker. Allocating again costs a few percent of decoding.
-const keepPixels = 500_000
+// keepBytes is the most memory of a picture that a worker keeps for the next one. Pictures that take more are rare, and
+// allocating again costs a few percent of decoding.
+const keepBytes = 4 << 20
 
-// window is preprocess.Window, as a value that is allocated once.
-var window func(width, height int) image.Rectangle = preprocess.Window
-
-// infer computes w.logits from w.input, on all CPUs if all other workers are idle.
+// infer computes w.logits from w.input, on all CPUs if all other workers are idle and no large picture uses them.
 func (e *Engine) infer(w *worker) {
-	if e.parallel != nil {
+	if e.parallel != nil && e.large.active.Load() == 0 {
 		var room [64]*worker
 		if others, ok := e.takeOthers(room[:0]); ok {
 			defer e.putAll(others)

@@ -8,10 +8,15 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
@@ -81,5 +86,54 @@ func TestObserveRealPictures(t *testing.T) {
 	})
 	if q := e.Info().Quantization; q.Compared < 40 || float64(q.Equal) < 0.8*float64(q.Compared) {
 		t.Errorf("adopted with %+v", *q)
+	}
+}
+
+// TestWorstFilesTogether classifies the costliest files of every format on an engine with two workers, eight at a time,
+// and checks that the memory of decoding stays within its limit.
+func TestWorstFilesTogether(t *testing.T) {
+	e := open(t, Config{Concurrency: 2})
+	files := make(chan []byte)
+	var senders sync.WaitGroup
+	for range 8 {
+		senders.Go(func() {
+			for file := range files {
+				for {
+					_, err := e.Classify(t.Context(), resnet18cloud.Image{Bytes: file})
+					if err == nil || resnet18cloud.AsError(err).Code != resnet18cloud.CodeFull {
+						break
+					}
+				}
+			}
+		})
+	}
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	done := make(chan uint64)
+	stop := make(chan struct{})
+	go func() {
+		most := uint64(0)
+		for tick := time.NewTicker(5 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				runtime.ReadMemStats(&now)
+				most = max(most, now.HeapInuse)
+			case <-stop:
+				done <- most
+				return
+			}
+		}
+	}()
+	for _, file := range decodetest.Worst(decode.DefaultMaxPixels) {
+		files <- file.Make() // takes memory too, some 50 MB
+	}
+	close(files)
+	senders.Wait()
+	close(stop)
+	most := <-done - before.HeapInuse
+	t.Logf("%d MiB", most>>20)
+	if limit := uint64(e.cfg.MaxDecodeBytes + 200<<20); most > limit {
+		t.Errorf("%d MiB of memory, want at most %d", most>>20, limit>>20)
 	}
 }

@@ -2,6 +2,9 @@ package load
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,5 +57,27 @@ func TestReadStatus(t *testing.T) {
 		if err := readStatus([]byte(text), new(result.Sample)); err == nil {
 			t.Errorf("%s: no error", text)
 		}
+	}
+}
+
+// seen is a transport that keeps the Authorization header of requests by their URL.
+type seen map[string]string
+
+func (s seen) RoundTrip(r *http.Request) (*http.Response, error) {
+	s[r.URL.String()] = r.Header.Get("Authorization")
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("a 1\n"))}, nil
+}
+
+// TestProbeHeader checks that the token goes to the measured server, and to no other.
+func TestProbeHeader(t *testing.T) {
+	t.Parallel()
+	got := seen{}
+	p := Probe{Client: &http.Client{Transport: got}, Status: "http://a:80/status", Header: http.Header{"Authorization": {"Bearer x"}}, Host: "a:80"}
+	for _, p.Metrics = range []string{"http://a:80/metrics", "http://b:80/metrics", "http://a:81/metrics"} {
+		p.sample(t.Context())
+	}
+	want := seen{"http://a:80/status": "Bearer x", "http://a:80/metrics": "Bearer x", "http://b:80/metrics": "", "http://a:81/metrics": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Authorization by URL (-want +got):\n%s", diff)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
@@ -44,6 +45,10 @@ type Config struct {
 	// Access, if not nil, admits clients by their keys: /predict and /info need scope predict, /metrics scope read.
 	// The caller runs it.
 	Access *access.Guard
+	// Large reports whether the classifier decodes an image apart from its workers, because of what the image's header
+	// promises. Such images have slots and queue places of their own, as many as the others, which therefore never wait
+	// for them. It must be fast. Nil means that no image is large.
+	Large func(image resnet18cloud.Image) bool
 	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
 	// requests, from any goroutine. Nil means no description.
 	Model func() Model
@@ -79,6 +84,9 @@ func (c Config) withDefaults() Config {
 	c.Addr = cmp.Or(c.Addr, DefaultAddr)
 	if c.Queue = cmp.Or(c.Queue, DefaultQueue); c.Queue == -1 {
 		c.Queue = 0
+	}
+	if c.Large == nil {
+		c.Large = func(resnet18cloud.Image) bool { return false }
 	}
 	if c.Model == nil {
 		c.Model = func() Model { return Model{} }

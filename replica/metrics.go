@@ -22,7 +22,7 @@ type metrics struct {
 	stages   *prometheus.HistogramVec
 }
 
-func newMetrics(a *admission, uploads *httpx.Uploads, cfg Config) *metrics {
+func newMetrics(a, large *admission, uploads *httpx.Uploads, cfg Config) *metrics {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	f := promauto.With(reg)
@@ -43,6 +43,8 @@ func newMetrics(a *admission, uploads *httpx.Uploads, cfg Config) *metrics {
 	}
 	gauge("resnet18_replica_requests_working", "Images being classified.", a.working)
 	gauge("resnet18_replica_requests_waiting", "Accepted requests not yet started.", a.waiting)
+	gauge("resnet18_replica_large_working", "Large images being classified, which take no slots of the others.", large.working)
+	gauge("resnet18_replica_large_waiting", "Accepted requests with large images not yet started.", large.waiting)
 	gauge("resnet18_replica_slots", "Maximum number of images classified at a time.", func() int { return cap(a.slots) })
 	gauge("resnet18_replica_queue_places", "Maximum number of waiting requests.",
 		func() int { return cap(a.places) - cap(a.slots) })

@@ -374,6 +374,51 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
+// TestLargeImages checks that large images take no slot and no place of others, and that one that may not wait is
+// refused.
+func TestLargeImages(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	r := start(t, replica.Config{Concurrency: 1, Queue: 1,
+		Large: func(image resnet18cloud.Image) bool { return string(image.Bytes) == "mural" }}, g)
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	send := func(name, content string) {
+		clients.Go(func() {
+			if a, err := do(upload(t.Context(), r.url, name, content)); err != nil || a.status != http.StatusOK {
+				t.Errorf("%s: %d %s, %v", name, a.status, a.body, err)
+			}
+		})
+	}
+	send("large", "mural")
+	if name := <-g.arrived; name != "large" {
+		t.Fatalf("a worker took %q", name)
+	}
+	for _, prefer := range []string{"wait=0", "respond-async, WAIT=0"} {
+		req, err := upload(t.Context(), r.url, "refused", "mural")
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Prefer", prefer)
+		if a, err := do(req, nil); err != nil || a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
+			t.Errorf("a second large image with Prefer: %s: %d %s, %v; want 503", prefer, a.status, a.body, err)
+		}
+	}
+	send("patient", "mural")
+	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_large_waiting") == 1 })
+	send("small", "junco")
+	if name := <-g.arrived; name != "small" {
+		t.Errorf("a worker took %q, want the small image", name)
+	}
+	if working := metric(t, r.url, "resnet18_replica_large_working"); working != 1 {
+		t.Errorf("%v large images are worked on, want 1", working)
+	}
+	close(g.open)
+	if name := <-g.arrived; name != "patient" {
+		t.Errorf("a worker took %q, want the other large image", name)
+	}
+}
+
 // TestSlowUploadsTakeNoPlace checks that clients that do not send their image, many more than there are places, do
 // not block other requests.
 func TestSlowUploadsTakeNoPlace(t *testing.T) {

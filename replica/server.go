@@ -20,6 +20,7 @@ type Server struct {
 	cfg        Config
 	classifier resnet18cloud.Classifier
 	admission  *admission
+	large      *admission // of images that Config.Large reports
 	uploads    *httpx.Uploads
 	metrics    *metrics
 	http       httpx.Server
@@ -38,10 +39,12 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 		cfg:        cfg,
 		classifier: classifier,
 		admission:  newAdmission(cfg.Concurrency, cfg.Queue),
+		large:      newAdmission(cfg.Concurrency, cfg.Queue),
 		uploads:    httpx.NewUploads(cfg.uploadLimits()),
 		ready:      make(chan struct{}),
 	}
-	s.metrics = newMetrics(s.admission, s.uploads, cfg)
+	s.large.service = time.Second // no image of the warm-up is large
+	s.metrics = newMetrics(s.admission, s.large, s.uploads, cfg)
 	public, admin := s.routes()
 	s.http = httpx.Server{Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Log: cfg.Log}
 	if cfg.AdminAddr != "" {

@@ -53,7 +53,9 @@ func Handler(images fs.FS) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, own, "index.html") })
-	mux.Handle("GET "+Path, http.StripPrefix(Path, http.FileServerFS(own)))
+	mux.HandleFunc("GET "+Path+"{name...}", func(w http.ResponseWriter, r *http.Request) {
+		serveFile(w, r, own, r.PathValue("name"))
+	})
 	mux.HandleFunc("GET "+Path+"samples.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(list)
@@ -66,6 +68,16 @@ func Handler(images fs.FS) (http.Handler, error) {
 		http.NotFound(w, r)
 	})
 	return secured(mux), nil
+}
+
+// serveFile serves a file of the folder, and 404 for all else. http.FileServer would list folders, and respond with 500 to
+// a path that no file system can have, such as one that is not UTF-8.
+func serveFile(w http.ResponseWriter, r *http.Request, folder fs.FS, name string) {
+	if info, err := fs.Stat(folder, name); err != nil || info.IsDir() {
+		http.NotFound(w, r)
+		return
+	}
+	http.ServeFileFS(w, r, folder, name)
 }
 
 // secured allows the page to load from this server only, and not in a frame.

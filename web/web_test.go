@@ -80,6 +80,18 @@ func TestScriptFindsItsElements(t *testing.T) {
 	}
 }
 
+// TestOtherPathsAreNotFound checks that what is no file of the page is the client's mistake, and that no folder is listed.
+func TestOtherPathsAreNotFound(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	for _, path := range []string{"/page/", "/page/samples", "/page/samples/", "/page/none.js", "/page/%ff%fe", "/page/app.js&a=%ff", "/page/a%00b",
+		"/page/%2e%2e/web.go", "/page/app.js/", "/page/samples/%ff", "/page/" + strings.Repeat("n", 5000)} {
+		if w := get(h, path); w.Code != http.StatusNotFound && w.Code != http.StatusTemporaryRedirect && w.Code != http.StatusMovedPermanently {
+			t.Errorf("GET %.40s = %d, want 404", path, w.Code)
+		}
+	}
+}
+
 func TestDrawings(t *testing.T) {
 	t.Parallel()
 	h := handler(t, nil)

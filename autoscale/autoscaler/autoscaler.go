@@ -65,7 +65,7 @@ func New(cfg Config) (*Autoscaler, error) {
 	}
 	cfg = cfg.withDefaults()
 	a := &Autoscaler{cfg: cfg, collect: newCollector(cfg), policy: cfg.NewPolicy()}
-	a.cfg.HTTP = a.collect.http
+	a.cfg.HTTP = &a.collect.http
 	if _, gated := cfg.Scaler.(autoscale.Gate); !gated {
 		a.leading = true
 	}

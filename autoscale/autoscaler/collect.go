@@ -29,7 +29,7 @@ type collector struct {
 	configured []string
 	certs      *tlsfiles.Reloader
 	names      dnsurl.Names // of dispatchers that were looked up, for TLS
-	http       *http.Client
+	http       http.Client
 	lookup     dnsurl.Lookup
 	token      func() string // for dispatchers; empty means none
 	every      time.Duration // time between two lookups
@@ -42,14 +42,18 @@ type collector struct {
 }
 
 func newCollector(cfg Config) *collector {
-	c := &collector{certs: tlsfiles.New(cfg.DispatcherTLS, cfg.Log), http: cfg.HTTP, lookup: cfg.Lookup, token: cfg.Token,
+	c := &collector{certs: tlsfiles.New(cfg.DispatcherTLS, cfg.Log), lookup: cfg.Lookup, token: cfg.Token,
 		every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
 		resolved: map[string][]string{}, unknown: map[string]error{}}
-	if c.http == nil {
+	if cfg.HTTP != nil {
+		c.http = *cfg.HTTP
+	} else {
 		var dialer net.Dialer
-		c.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext,
-			DialTLSContext: c.certs.Dial(dialer.DialContext, c.names.Name)}}
+		c.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext,
+			DialTLSContext: c.certs.Dial(dialer.DialContext, c.names.Name)}
 	}
+	// Only configured dispatchers are asked, and get the token.
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, u := range cfg.Dispatchers {
 		u = strings.TrimRight(u, "/")
 		c.configured = append(c.configured, u)

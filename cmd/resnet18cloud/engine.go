@@ -18,7 +18,8 @@ type engineFlags struct {
 	Precision     string `help:"Arithmetic: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 	Concurrency   int    `help:"Number of images to classify at a time, each on one CPU; 0 means the number of CPUs available (cgroup limit)." default:"0" env:"RESNET18_CONCURRENCY"`
 	MaxPixels     int    `help:"Maximum size of an image in pixels; -1 disables the limit." default:"50000000" env:"RESNET18_MAX_PIXELS"`
-	Orient        bool   `help:"Rotate images by their EXIF orientation, which torchvision ignores." env:"RESNET18_ORIENT"`
+	decodeFlags
+	Orient bool `help:"Rotate images by their EXIF orientation, which torchvision ignores." env:"RESNET18_ORIENT"`
 }
 
 // openEngine finds and loads the weights and makes an engine, which the caller closes. It warns of random weights.
@@ -35,8 +36,12 @@ func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *envi
 	if set != nil {
 		defer set.Close()
 	}
+	if f.MaxDecodeTime == 0 {
+		f.MaxDecodeTime = -1
+	}
 	e, err := engine.New(engine.Config{
 		Weights: set, Shared: shared, Precision: f.Precision, Observe: watch, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
+		MaxDecodeBytes: f.MaxDecodeBytes, MaxDecodeTime: f.MaxDecodeTime,
 	})
 	if err != nil {
 		return nil, err

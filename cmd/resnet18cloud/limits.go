@@ -22,6 +22,12 @@ type uploadFlags struct {
 	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
 }
 
+// decodeFlags limit what an image may cost in an engine.
+type decodeFlags struct {
+	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. -1 disables the limit." default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`
+	MaxDecodeTime  time.Duration `help:"Maximum time for decoding an image, without waiting for others; then it is refused with 413. 0 disables the limit." default:"5s" env:"RESNET18_MAX_DECODE_TIME"`
+}
+
 // dispatcherConfig returns a configuration with the limits of the flags.
 func dispatcherConfig(s storeFlags, u uploadFlags) dispatch.Config {
 	return dispatch.Config{

@@ -58,7 +58,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	s, err := replica.New(replica.Config{
 		Access: guard, Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
 		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
-		Model: func() replica.Model { return describe(e.Info()) },
+		Model: func() replica.Model { return describe(e.Info()) }, Large: e.Large,
 	}, e)
 	if err != nil {
 		return err

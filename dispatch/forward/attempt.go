@@ -18,8 +18,9 @@ type flight struct {
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	endpoint  *endpoint
-	index     int  // guarded by pool.mu: in endpoint.flights
-	takesBody bool // the replica accepts the image as the request body
+	index     int    // guarded by pool.mu: in endpoint.flights
+	takesBody bool   // the replica accepts the image as the request body
+	probes    uint64 // endpoint.probes at the start
 	payload   payload
 }
 
@@ -32,7 +33,7 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 	answer, err := p.post(f, image)
 	if err != nil {
 		return resnet18cloud.Result{}, interruption{err: err, caller: context.Cause(ctx), attempt: context.Cause(f.ctx),
-			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout}.outcome(endpoint)
+			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout, alive: p.alive(f)}.outcome(endpoint)
 	}
 	result, o := answer.outcome(endpoint, time.Now())
 	if o.err != nil {
@@ -47,6 +48,13 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 	}
 	result.Timing.Forward = max(0, time.Since(start)-result.Timing.Replica)
 	return result, o
+}
+
+// alive reports whether the flight's endpoint has answered probes during the attempt.
+func (p *Pool) alive(f *flight) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return f.endpoint.aliveSince(f.probes)
 }
 
 // post sends the image and reads the response.
@@ -89,6 +97,8 @@ func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
 		req.GetBody = func() (io.ReadCloser, error) { return f.payload.reader(), nil }
 	}
 	req.Header.Set("Content-Type", contentType)
+	// A large image is refused rather than waiting for others in the replica: they would soon take all slots here.
+	req.Header.Set("Prefer", "wait=0")
 	setTrace(f.ctx, req.Header)
 	// A header without a value is not sent, but lets the transport retry the request if it picked an idle connection
 	// that the replica was just closing.

@@ -8,14 +8,20 @@ import (
 )
 
 // Classify sends the image to a replica and returns its result, with Result.Replica set. Errors caused by the image
-// are the replica's own. The codes of other errors show whether the image may have reached a replica: CodeFull and
-// CodeUnavailable mean no, CodeInternal means yes. If a replica stops responding, its images go to another one within
-// seconds; see Config.ProbeTimeout.
+// are the replica's own, or CodeTooLarge if it takes longer than Config.AttemptTimeout twice. The codes of other errors
+// show whether the image may have reached a replica: CodeFull and CodeUnavailable mean no, CodeInternal means yes. If
+// a replica stops responding, its images go to another one within seconds; see Config.ProbeTimeout.
 func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 	var tried []string
 	var failure error
+	var slow *flight // the attempt that was too slow although its replica was alive
+	var slowness error
 	for range p.cfg.Attempts {
 		f, err := p.acquire(ctx, tried)
+		if err != nil && slow != nil && ctx.Err() == nil { // there is no other replica
+			tried = slices.DeleteFunc(tried, func(url string) bool { return url == slow.endpoint.url })
+			f, err = p.acquire(ctx, tried)
+		}
 		if err != nil {
 			if failure != nil && ctx.Err() == nil {
 				return resnet18cloud.Result{}, failure // more specific than the error that no other endpoint is left
@@ -24,18 +30,33 @@ func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 		}
 		result, o := p.attempt(ctx, f, image)
 		p.release(ctx, f, o)
+		if o.event == attemptAnswered && slow != nil && slow.endpoint != f.endpoint {
+			p.blame(ctx, slow, slowness)
+		}
 		if o.err == nil {
 			p.cfg.Attempted("completed")
 			return result, nil
 		}
 		p.cfg.Attempted(string(resnet18cloud.AsError(o.err).Code))
-		if !o.retry {
+		switch {
+		case !o.retry:
 			return resnet18cloud.Result{}, o.err
+		case o.event == attemptSlow && slow != nil:
+			return resnet18cloud.Result{}, tooSlow(o.err, p.cfg.AttemptTimeout)
+		case o.event == attemptSlow:
+			slow, slowness = f, o.err
 		}
 		tried = append(tried, f.endpoint.url)
 		failure = worse(failure, o.err)
 	}
 	return resnet18cloud.Result{}, failure
+}
+
+// blame notes that an attempt that was too slow was not the image's fault: another replica has answered it.
+func (p *Pool) blame(ctx context.Context, f *flight, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.observe(ctx, f.endpoint, attemptBroken, err)
 }
 
 // acquire takes a slot of the healthy endpoint with the most free slots, waiting for one if necessary. It skips

@@ -18,11 +18,20 @@ type endpoint struct {
 	info    info
 	refused string    // the last claimError; empty if it was never refused, or answered another probe since
 	flights []*flight // images in flight, load.inFlight of them
+	probes  uint64    // answered so far, with success
+}
+
+// aliveProbes is how many probes an endpoint answers during an attempt that is too slow, if it is not the endpoint's fault.
+const aliveProbes = 2
+
+// aliveSince reports whether the endpoint has answered probes since so many of them, and none is missing.
+func (e *endpoint) aliveSince(probes uint64) bool {
+	return e.probes-probes >= aliveProbes && e.health.misses == 0
 }
 
 // add adds a flight.
 func (e *endpoint) add(f *flight) {
-	f.endpoint, f.index, f.takesBody = e, len(e.flights), e.info.takesBody()
+	f.endpoint, f.index, f.takesBody, f.probes = e, len(e.flights), e.info.takesBody(), e.probes
 	e.flights = append(e.flights, f)
 	e.load.inFlight = len(e.flights)
 }
@@ -88,6 +97,7 @@ func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
+		e.probes++
 		if slots := found.slots(p.cfg.Slots); slots != e.load.slots {
 			e.load.slots = slots
 			p.announce()

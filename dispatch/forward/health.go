@@ -5,8 +5,8 @@ import "time"
 // health is the health of an endpoint. It is a value: each event produces a new value, and the code in this file
 // neither reads a clock nor sends anything.
 //
-//	              two probes without an answer, a probe that fails,
-//	              an attempt without an answer, three attempts answered with an error
+//	              two probes without an answer, a probe that fails, an attempt without
+//	              an answer (see attemptSlow), three attempts answered with an error
 //	┌─────────┐ ──────────────────────────────────────────────────────────────────> ┌───────────┐
 //	│ healthy │                                                                     │ unhealthy │
 //	└─────────┘ <────────────────────────────────────────────────────────────────── └───────────┘
@@ -40,6 +40,7 @@ const (
 	attemptFailed                     // the replica returned an error or an invalid response
 	attemptBroken                     // no response: unreachable, connection closed, or timeout
 	attemptStopped                    // cancelled by the pool because the endpoint hangs
+	attemptSlow                       // no response in time, but to probes: the image takes long, or the replica's workers hang
 )
 
 // pace determines how often an endpoint is probed.
@@ -97,6 +98,8 @@ func (h health) after(e event, p pace) health {
 		}
 	case attemptStopped:
 		h.failures++
+	case attemptSlow:
+		// Says nothing yet. If another replica classifies the image, Classify reports attemptBroken.
 	}
 	return h
 }

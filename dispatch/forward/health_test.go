@@ -145,6 +145,13 @@ func TestHealth(t *testing.T) {
 			{3200, probeSucceeded, false, up(4200)},
 			{3200, attemptBroken, false, down(3400, "#5")},
 		},
+		"an attempt that was slow at a replica that answers probes says nothing yet": {
+			{0, probeSucceeded, false, up(1000)},
+			{500, attemptSlow, true, up(1000)},
+			{600, attemptSlow, true, up(1000)},
+			{700, attemptSlow, true, up(1000)},
+			{800, attemptBroken, true, down(900, "#4")}, // another replica has answered one of them
+		},
 		"an attempt cancelled by its caller is ignored": {
 			{0, probeSucceeded, false, up(1000)},
 			{2000, probeUnanswered, true, up(2000)},

@@ -35,6 +35,7 @@ type interruption struct {
 	attempt error         // why the attempt's context ended; nil if it has not
 	sent    bool          // part of the image was sent
 	timeout time.Duration // the attempt timeout
+	alive   bool          // the endpoint answered probes during the attempt, up to its end
 }
 
 // outcome returns an error whose code tells whether the image may have reached the replica: CodeUnavailable means no.
@@ -46,8 +47,12 @@ func (i interruption) outcome(url string) outcome {
 	case isHung:
 		return outcome{replicaError(resnet18cloud.CodeInternal, url, hung, "A replica stopped responding"), attemptStopped, true}
 	case errors.Is(i.attempt, errAttemptTimeout):
+		event := attemptBroken
+		if i.alive {
+			event = attemptSlow
+		}
 		return outcome{replicaError(resnet18cloud.CodeInternal, url, i.err, "A replica did not respond within %s", i.timeout),
-			attemptBroken, true}
+			event, true}
 	case isDial(i.err) && !i.sent:
 		return outcome{replicaError(resnet18cloud.CodeUnavailable, url, i.err, "A replica is not reachable"), attemptBroken, true}
 	default: // also if a second connection was refused after the first broke: the image may have crashed the replica
@@ -162,6 +167,13 @@ func severity(e *resnet18cloud.Error) int {
 func isDial(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
+}
+
+// tooSlow is the error of an image that took two replicas longer than the timeout although they were alive.
+func tooSlow(cause error, timeout time.Duration) error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
+		Message: fmt.Sprintf("Image takes longer than %s to classify, tried twice", timeout),
+		Hint:    "Send a smaller image; the network reads 224x224 pixels.", Err: cause}
 }
 
 // replicaError returns an error about a replica. Clients see the message; the URL is for the log.

@@ -43,6 +43,8 @@ func TestInterruption(t *testing.T) {
 			resnet18cloud.CodeInternal, "closed the connection before responding", attemptBroken},
 		"timeout": {interruption{err: context.Canceled, attempt: errAttemptTimeout, timeout: 30 * time.Second},
 			resnet18cloud.CodeInternal, "did not respond within 30s", attemptBroken},
+		"timeout while the replica answers probes": {interruption{err: context.Canceled, attempt: errAttemptTimeout, timeout: 30 * time.Second, alive: true},
+			resnet18cloud.CodeInternal, "did not respond within 30s", attemptSlow},
 		"timeout while connecting": {interruption{err: refused(), attempt: errAttemptTimeout, timeout: time.Second},
 			resnet18cloud.CodeInternal, "did not respond within 1s", attemptBroken},
 		"replica hangs": {interruption{err: context.Canceled, attempt: &hungError{address, "no answer"}, sent: true},

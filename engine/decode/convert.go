@@ -6,54 +6,38 @@ import (
 	"image/color"
 )
 
-// convert writes the pixels of m that lie in window to dst, of equal size, as Pillow's convert("RGB") does:
-// alpha is dropped, and 16-bit samples lose their lower byte.
-func convert(dst RGB, m image.Image, window image.Rectangle) error {
+// converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
+type converter func(dst []byte, y, from, end int)
+
+// convert returns the converter of an image of a library, whose bounds begin at 0, 0. It gives the pixels of Pillow's
+// convert("RGB"): alpha is dropped.
+func convert(m image.Image) (converter, error) {
 	switch m := m.(type) {
 	case *image.YCbCr:
-		return convertWebP(dst, m, window)
+		return convertWebP(m)
 	case *image.NYCbCrA:
-		return convertWebP(dst, &m.YCbCr, window)
+		return convertWebP(&m.YCbCr)
 	case *image.Paletted:
-		palette := rawPalette(m.Palette)
-		convertPaletted(dst, m, &palette, window)
-		return nil
+		colors := rawPalette(m.Palette)
+		return func(dst []byte, y, from, end int) {
+			colors.look(dst[3*from:3*end], m.Pix[y*m.Stride:][from:end])
+		}, nil
+	case *image.RGBA: // of files without alpha, so nothing was multiplied into it
+		return convert4(m.Pix, m.Stride), nil
+	case *image.NRGBA:
+		return convert4(m.Pix, m.Stride), nil
 	}
-	pix, stride, layout := samples(m)
-	if layout.pixel == 0 {
-		return fmt.Errorf("of color model %T, which is not expected", m)
-	}
-	for y := window.Min.Y; y < window.Max.Y; y++ {
-		in, out := pix[y*stride:], dst.Pix[y*dst.Stride:]
-		for x := window.Min.X; x < window.Max.X; x++ {
-			p, q := in[layout.pixel*x:], out[3*x:3*x+3]
-			q[0], q[1], q[2] = p[0], p[layout.green], p[layout.blue]
-		}
-	}
-	return nil
+	return nil, fmt.Errorf("of color model %T, which is not expected", m)
 }
 
-// layout is where a pixel's samples are: the distance between pixels, and the offsets of green and blue from red.
-type layout struct{ pixel, green, blue int }
-
-// samples returns the raw samples of the image types that codecs return, the upper bytes of 16-bit ones. The RGBA types
-// come from files without alpha, so nothing was multiplied into them.
-func samples(m image.Image) (pix []byte, stride int, l layout) {
-	switch m := m.(type) {
-	case *image.Gray:
-		return m.Pix, m.Stride, layout{1, 0, 0}
-	case *image.Gray16:
-		return m.Pix, m.Stride, layout{2, 0, 0}
-	case *image.RGBA:
-		return m.Pix, m.Stride, layout{4, 1, 2}
-	case *image.NRGBA:
-		return m.Pix, m.Stride, layout{4, 1, 2}
-	case *image.RGBA64:
-		return m.Pix, m.Stride, layout{8, 2, 4}
-	case *image.NRGBA64:
-		return m.Pix, m.Stride, layout{8, 2, 4}
+// convert4 converts pixels of four bytes.
+func convert4(pix []byte, stride int) converter {
+	return func(dst []byte, y, from, end int) {
+		in, out := pix[y*stride+4*from:y*stride+4*end], dst[3*from:3*end]
+		for ; len(in) >= 4 && len(out) >= 3; in, out = in[4:], out[3:] {
+			out[0], out[1], out[2] = in[0], in[1], in[2]
+		}
 	}
-	return nil, 0, layout{}
 }
 
 // palette holds the colors of a palette, padded with black.
@@ -72,14 +56,11 @@ func rawPalette(p color.Palette) (raw palette) {
 	return raw
 }
 
-// convertPaletted writes the part of m that lies in window to dst. m need not begin in dst's corner.
-func convertPaletted(dst RGB, m *image.Paletted, p *palette, window image.Rectangle) {
-	window = window.Intersect(m.Rect)
-	for y := window.Min.Y; y < window.Max.Y; y++ {
-		in := m.Pix[m.PixOffset(window.Min.X, y):][:window.Dx()]
-		out := dst.Pix[y*dst.Stride+3*window.Min.X:][:3*window.Dx()]
-		for i, index := range in {
-			copy(out[3*i:3*i+3], p[index][:])
-		}
+// look writes the colors of indices to dst, which has three bytes for each.
+func (p *palette) look(dst, indices []byte) {
+	for _, index := range indices {
+		c := &p[index]
+		dst[0], dst[1], dst[2] = c[0], c[1], c[2]
+		dst = dst[3:]
 	}
 }

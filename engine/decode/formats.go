@@ -2,11 +2,10 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
-	"image/gif"
-	"image/png"
 	"io"
 	"strings"
 
@@ -19,11 +18,11 @@ import (
 
 // formats lists the supported formats.
 var formats = [...]format{
-	{"JPEG", prefix("\xff\xd8"), (*Decoder).jpegSize, (*Decoder).decodeJPEG},
-	{"PNG", prefix("\x89PNG\r\n\x1a\n"), sizeBy(png.DecodeConfig), decodeBy(png.Decode)},
-	{"GIF", prefix("GIF8"), sizeBy(gif.DecodeConfig), (*Decoder).decodeGIF},
-	{"BMP", prefix("BM"), sizeBy(bmp.DecodeConfig), decodeBy(bmp.Decode)},
-	{"WebP", isWebP, sizeBy(webp.DecodeConfig), (*Decoder).decodeWebP},
+	{"JPEG", prefix("\xff\xd8"), jpegSize, jpegMemory, (*Decoder).decodeJPEG, 1},
+	{"PNG", prefix(pngSignature), pngSize, pngMemory, (*Decoder).decodePNG, 1},
+	{"GIF", prefix("GIF8"), gifSize, gifMemory, (*Decoder).decodeGIF, 1},
+	{"BMP", prefix("BM"), sizeBy(bmp.DecodeConfig), bmpMemory, (*Decoder).decodeBMP, 1},
+	{"WebP", isWebP, sizeBy(webp.DecodeConfig), webpMemory, (*Decoder).decodeWebP, 3},
 }
 
 // supported names them for people.
@@ -86,31 +85,74 @@ func matches(data []byte, magic string) bool {
 	return true
 }
 
-func (d *Decoder) jpegSize(data []byte) (width, height int, err error) {
+func jpegSize(data []byte) (width, height int, err error) {
 	c, err := jpeg.DecodeConfig(data)
 	return c.Width, c.Height, err
 }
 
+func jpegMemory(data []byte, _, _ int) (int64, error) { return jpeg.Memory(data) }
+
 func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return d.jpeg.Decode(data, o) }
 
 // sizeBy makes format.size of a library's DecodeConfig.
-func sizeBy(config func(io.Reader) (image.Config, error)) func(*Decoder, []byte) (int, int, error) {
-	return func(_ *Decoder, data []byte) (width, height int, err error) {
+func sizeBy(config func(io.Reader) (image.Config, error)) func([]byte) (int, int, error) {
+	return func(data []byte) (width, height int, err error) {
 		c, err := config(bytes.NewReader(data))
 		return c.Width, c.Height, err
 	}
 }
 
-// decodeBy makes format.decode of a library's Decode.
-func decodeBy(decode func(io.Reader) (image.Image, error)) func(*Decoder, []byte, jpeg.Options) (RGB, error) {
-	return func(d *Decoder, data []byte, o jpeg.Options) (RGB, error) {
-		m, err := decode(bytes.NewReader(data))
-		if err != nil {
-			return RGB{}, err
-		}
-		rgb := d.picture(m.Bounds().Dx(), m.Bounds().Dy())
-		return rgb, convert(rgb, m, o.Window)
+// bmpMemory counts the library's picture, of one byte for each pixel with a palette and else four, and a row of the
+// file. The rows of a file are not compressed, so their length is known.
+func bmpMemory(data []byte, width, height int) (int64, error) {
+	bits := int64(binary.LittleEndian.Uint16(data[28:])) // for each pixel; size has read the header
+	row := (int64(width)*bits + 31) / 32 * 4
+	if row*int64(height) > int64(len(data)) {
+		return 0, io.ErrUnexpectedEOF
 	}
+	pixel := int64(4)
+	if bits <= 8 {
+		pixel = 1
+	}
+	return pixel*int64(width)*int64(height) + row + stripBytes(width) + libraryBytes, nil
+}
+
+// libraryBytes is more than a library takes for its state, whatever the picture.
+const libraryBytes = 128 << 10
+
+func (d *Decoder) decodeBMP(data []byte, o jpeg.Options) (RGB, error) {
+	m, err := bmp.Decode(d.reader(data))
+	if err != nil {
+		return RGB{}, err
+	}
+	return d.deliverImage(m, o)
+}
+
+// deliverImage delivers the image of a library.
+func (d *Decoder) deliverImage(m image.Image, o jpeg.Options) (RGB, error) {
+	row, err := convert(m)
+	if err != nil {
+		return RGB{}, err
+	}
+	return d.deliver(m.Bounds().Dx(), m.Bounds().Dy(), o, func(dst []byte, y int) error {
+		row(dst, y, o.Window.Min.X, o.Window.Max.X)
+		return nil
+	})
+}
+
+// reader returns a reader of data for a library. It fails when decoding must stop.
+func (d *Decoder) reader(data []byte) io.Reader { return &checkedReader{d, bytes.NewReader(data)} }
+
+type checkedReader struct {
+	decoder *Decoder
+	from    *bytes.Reader
+}
+
+func (r *checkedReader) Read(p []byte) (int, error) {
+	if err := r.decoder.did(len(p)); err != nil {
+		return 0, err
+	}
+	return r.from.Read(p)
 }
 
 // reason describes an error of a format's library for people; it completes "JPEG file is".
@@ -128,7 +170,7 @@ func reason(err error) string {
 		return "not supported: only uncompressed pixels of 1, 2, 4, 8, 24 or 32 bits are"
 	}
 	text := err.Error()
-	for _, library := range []string{"png: ", "gif: ", "bmp: ", "webp: ", "vp8: ", "vp8l: ", "riff: "} {
+	for _, library := range []string{"bmp: ", "webp: ", "vp8: ", "vp8l: ", "riff: "} {
 		text = strings.TrimPrefix(text, library)
 	}
 	return "broken: " + text

@@ -20,8 +20,8 @@ func (t turning) swap() bool    { return t >= 5 }
 func (t turning) columns() bool { return t == 2 || t == 3 || t == 7 || t == 8 }
 func (t turning) rows() bool    { return t == 3 || t == 4 || t == 6 || t == 7 }
 
-// turn returns the picture as it is displayed.
-func (d *Decoder) turn(src RGB, t turning) RGB {
+// turn returns the picture as it is displayed. An error is that of Options.Check.
+func (d *Decoder) turn(src RGB, t turning) (RGB, error) {
 	dst := RGB{Width: src.Width, Height: src.Height}
 	if t.swap() {
 		dst.Width, dst.Height = src.Height, src.Width
@@ -30,6 +30,9 @@ func (d *Decoder) turn(src RGB, t turning) RGB {
 	d.turned = slices.Grow(d.turned[:0], n)[:n]
 	dst.Pix, dst.Stride = d.turned, 3*dst.Width
 	for y := range dst.Height {
+		if err := d.did(dst.Stride); err != nil {
+			return RGB{}, err
+		}
 		for x := range dst.Width {
 			u, v := x, y
 			if t.swap() {
@@ -44,7 +47,7 @@ func (d *Decoder) turn(src RGB, t turning) RGB {
 			copy(dst.Pix[y*dst.Stride+3*x:][:3], src.Pix[v*src.Stride+3*u:])
 		}
 	}
-	return dst
+	return dst, nil
 }
 
 // orientation returns the EXIF orientation of a JPEG, PNG or WebP file; upright if there is none.

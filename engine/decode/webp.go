@@ -1,13 +1,15 @@
 package decode
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
+	"io"
 
 	"golang.org/x/image/webp"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -16,28 +18,110 @@ import (
 func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 	canvas, animated := webpCanvas(data)
 	if !animated {
-		return decodeBy(webp.Decode)(d, data, o)
+		m, err := webp.Decode(d.reader(data))
+		if err != nil {
+			return RGB{}, err
+		}
+		return d.deliverImage(m, o)
 	}
 	file, frame, err := firstFrame(data)
 	if err != nil {
 		return RGB{}, err
 	}
-	if !frame.In(canvas) { // checked before memory is allocated: only the canvas is known to be within limits
-		return RGB{}, errors.New("frame exceeds its canvas")
-	}
-	m, err := webp.Decode(bytes.NewReader(file))
+	m, err := webp.Decode(d.reader(file))
 	if err != nil {
 		return RGB{}, err
 	}
 	if m.Bounds().Size() != frame.Size() {
 		return RGB{}, errors.New("frame size differs from the header")
 	}
-	rgb := d.picture(canvas.Dx(), canvas.Dy())
-	if frame != canvas {
-		clear(rgb.Pix)
+	row, err := convert(m)
+	if err != nil {
+		return RGB{}, err
 	}
-	part := RGB{Pix: rgb.Pix[frame.Min.Y*rgb.Stride+3*frame.Min.X:], Width: frame.Dx(), Height: frame.Dy(), Stride: rgb.Stride}
-	return rgb, convert(part, m, o.Window.Intersect(frame).Sub(frame.Min))
+	return d.deliver(canvas.Dx(), canvas.Dy(), o, func(dst []byte, y int) error {
+		if frame != canvas {
+			clear(dst)
+		}
+		part := o.Window.Intersect(frame)
+		if y >= part.Min.Y && y < part.Max.Y {
+			row(dst[3*frame.Min.X:], y-frame.Min.Y, part.Min.X-frame.Min.X, part.Max.X-frame.Min.X)
+		}
+		return nil
+	})
+}
+
+// A WebP needs no bytes for pixels that are all the same, so its bytes set no bound on its pixels, as those of the
+// other formats do. Such pictures are real, but not when they are large: above 4 megapixels each byte of the file
+// allows for 1000 pixels. Encoders need several times as many bytes for an empty page.
+const (
+	webpFreePixels    = 4_000_000
+	webpPixelsPerByte = 1000
+)
+
+// webpMemory counts what golang.org/x/image takes for the chunks of a picture, or of an animation's first frame: see
+// lossyMemory and losslessMemory.
+func webpMemory(data []byte, width, height int) (int64, error) {
+	if pixels := int64(width) * int64(height); pixels > webpFreePixels+webpPixelsPerByte*int64(len(data)) {
+		return 0, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Hint: smaller,
+			Message: fmt.Sprintf("Image has too many pixels for a WebP file of %d bytes: %dx%d", len(data), width, height)}
+	}
+	n := stripBytes(width) + libraryBytes
+	chunks := data[riffHeader:]
+	if canvas, animated := webpCanvas(data); animated {
+		file, frame, err := firstFrame(data)
+		if err != nil {
+			return 0, err
+		}
+		if !frame.In(canvas) { // only the canvas is known to be within limits
+			return 0, errors.New("frame exceeds its canvas")
+		}
+		n += int64(len(file))
+		width, height, chunks = frame.Dx(), frame.Dy(), file[riffHeader:]
+	}
+	for {
+		name, body, rest, err := nextRIFFChunk(chunks)
+		if err != nil {
+			return 0, err
+		}
+		chunks = rest
+		switch name {
+		case "ALPH":
+			n += alphaMemory(body, width, height)
+		case "VP8 ":
+			return n + lossyMemory(len(body), width, height), nil
+		case "VP8L":
+			return n + losslessMemory(len(body), width, height), nil
+		}
+	}
+}
+
+// lossyMemory is the memory of a picture in the format VP8: a byte of luma for each pixel and two of chroma for four,
+// in macroblocks of 16x16, the parameters of their filters, and a copy of the data.
+func lossyMemory(bytes, width, height int) int64 {
+	blocks := int64((width+15)/16) * int64((height+15)/16)
+	return blocks*(256*3/2+4) + int64((width+15)/16)*8 + int64(bytes)
+}
+
+// losslessMemory is the memory of a picture in the format VP8L: four bytes for each pixel, at most half as many
+// before its palette is applied, three images with a pixel for each tile of 4x4, and Huffman trees.
+func losslessMemory(bytes, width, height int) int64 {
+	// The picture may have up to 2600 groups of five trees, a group of 2.7 kB takes at least 20 bits. A node takes 16
+	// bytes; in the shortest form six of them take 3 bits, and a group has up to 3136.
+	const maxGroups, groupBytes, nodesBytes = 2600, 2720, 16 * 3136
+	trees := min(maxGroups, int64(bytes)*8/20+1)*groupBytes + min(maxGroups*nodesBytes, int64(bytes)*16*6*8/3)
+	tiles := int64((width+3)/4) * int64((height+3)/4)
+	return 6*int64(width)*int64(height) + 3*4*tiles + trees
+}
+
+// alphaMemory is the memory of a chunk with a lossy picture's alpha, a byte for each pixel, maybe coded as the green of
+// a lossless picture.
+func alphaMemory(body []byte, width, height int) int64 {
+	n := int64(width) * int64(height)
+	if len(body) > 0 && body[0]&3 == 1 {
+		n += losslessMemory(len(body), width, height)
+	}
+	return n
 }
 
 // The layout of WebP's container ("WebP Container Specification"): a RIFF file whose first chunk, in the extended form,
@@ -85,41 +169,51 @@ func firstFrame(data []byte) (file []byte, frame image.Rectangle, err error) {
 	return append(file, chunks...), frame, nil
 }
 
-// riffChunk finds a chunk by its name: name, length, data, a byte of padding after odd lengths.
-func riffChunk(rest []byte, name string) []byte {
-	for len(rest) >= 8 {
-		length := int64(binary.LittleEndian.Uint32(rest[4:]))
-		if length > int64(len(rest)-8) {
+// riffChunk finds a chunk by its name. It returns nil if there is none.
+func riffChunk(chunks []byte, name string) []byte {
+	for {
+		found, body, rest, err := nextRIFFChunk(chunks)
+		if err != nil {
 			return nil
 		}
-		if string(rest[:4]) == name {
-			return rest[8 : 8+length]
+		if found == name {
+			return body
 		}
-		rest = rest[min(8+length+length%2, int64(len(rest))):]
+		chunks = rest
 	}
-	return nil
+}
+
+// nextRIFFChunk reads a chunk: name, length, data, a byte of padding after odd lengths.
+func nextRIFFChunk(chunks []byte) (name string, body, rest []byte, err error) {
+	if len(chunks) < chunkHeader {
+		return "", nil, nil, io.ErrUnexpectedEOF
+	}
+	length := int64(binary.LittleEndian.Uint32(chunks[4:]))
+	if length > int64(len(chunks)-chunkHeader) {
+		return "", nil, nil, io.ErrUnexpectedEOF
+	}
+	end := chunkHeader + length
+	return string(chunks[:4]), chunks[chunkHeader:end], chunks[min(end+length%2, int64(len(chunks))):], nil
 }
 
 // convertWebP converts a lossy WebP picture as libwebp does by default ("fancy upsampling", src/dsp/upsampling.c and
 // yuv.h), unlike image.YCbCr: chroma, of half the resolution, is interpolated.
-func convertWebP(dst RGB, m *image.YCbCr, window image.Rectangle) error {
+func convertWebP(m *image.YCbCr) (converter, error) {
 	if m.SubsampleRatio != image.YCbCrSubsampleRatio420 {
-		return errors.New("invalid chroma subsampling")
+		return nil, errors.New("invalid chroma subsampling")
 	}
-	last := (dst.Height+1)/2 - 1 // last row of chroma
-	for y := window.Min.Y; y < window.Max.Y; y++ {
+	width, last := m.Rect.Dx(), (m.Rect.Dy()+1)/2-1 // last row of chroma
+	return func(dst []byte, y, from, end int) {
 		// Row y lies a quarter of a chroma row's height from the centre of the near one, three quarters from the far.
 		near, far := y/2, y/2-1
 		if y%2 == 1 {
 			far = y/2 + 1
 		}
 		far = min(max(far, 0), last)
-		luma := m.Y[y*m.YStride:][:dst.Width]
-		chroma := func(c []byte, row int) []byte { return c[row*m.CStride:][:(dst.Width+1)/2] }
-		webpRow(dst.Pix[y*dst.Stride:], luma,
-			chroma(m.Cb, near), chroma(m.Cb, far), chroma(m.Cr, near), chroma(m.Cr, far), window.Min.X, window.Max.X)
-	}
-	return nil
+		chroma := func(c []byte, row int) []byte { return c[row*m.CStride:][:(width+1)/2] }
+		webpRow(dst, m.Y[y*m.YStride:][:width],
+			chroma(m.Cb, near), chroma(m.Cb, far), chroma(m.Cr, near), chroma(m.Cr, far), from, end)
+	}, nil
 }
 
 // webpRow converts pixels from..end-1 of a row from its luma and the two rows of chroma around it.

@@ -28,10 +28,11 @@ type component struct {
 	// Samples that hold picture. Upsampling clamps here, not at the edge of the last block.
 	width, height int
 
-	plane        []byte   // decoded samples, stride*rows, whole MCUs
+	plane        []byte   // decoded samples, stride*kept, whole MCUs
 	coefs        []int16  // coefficients of all blocks in raster order, natural order in a block; progressive only
 	nonzero      []uint64 // marks the nonzero AC coefficients of each block; progressive only
 	stride, rows int
+	kept         int // rows that plane holds: row y of the picture is its row y%kept
 	expandX      int // output columns per sample
 	expandY      int // output rows per sample
 
@@ -94,6 +95,29 @@ func (f *frame) need(window image.Rectangle) {
 		s := c.needSamples
 		c.needBlocks = image.Rect(s.Min.X/8, s.Min.Y/8, divUp(s.Max.X, 8), divUp(s.Max.Y, 8))
 	}
+}
+
+// keep decides how many rows of samples are in memory at a time. A row of MCUs becomes rows of the picture as soon as
+// all components have it, which is immediately if the first scan has all of them, and in progressive files, whose
+// coefficients are in memory, when they are complete. Filters look one row up and down, so two rows of MCUs suffice.
+// Otherwise the components come one after the other, and all their rows are kept.
+func (f *frame) keep(scanned int) {
+	for i := range f.comps() {
+		c := &f.component[i]
+		c.kept = c.rows
+		if f.progressive || scanned == f.n {
+			c.kept = min(c.rows, 2*8*c.v)
+		}
+	}
+}
+
+// kept counts the samples in memory at a time.
+func (f *frame) kept() int {
+	n := 0
+	for _, c := range f.comps() {
+		n += c.stride * c.kept
+	}
+	return n
 }
 
 // needs reports whether the window needs a block.

@@ -70,6 +70,9 @@ func (d *Decoder) progressiveDC() error {
 	}
 	mcu := 0
 	for my := range mcusY {
+		if err := d.proceed(); err != nil {
+			return err
+		}
 		for mx := range mcusX {
 			if fresh, err := d.startMCU(mcu); err != nil {
 				return err
@@ -127,6 +130,9 @@ func (d *Decoder) progressiveAC() error {
 	band := acBand{h: &d.acTable[s.ta[0]], ss: s.ss, se: s.se, al: s.al}
 	mcu := 0
 	for by := range c.blocksY {
+		if err := d.proceed(); err != nil {
+			return err
+		}
 		for bx := range c.blocksX {
 			if fresh, err := d.startMCU(mcu); err != nil {
 				return err
@@ -254,21 +260,34 @@ func (a *acBand) correct(r *bitReader, b *[64]int16, known uint64, k, run int) i
 	}
 }
 
-// reconstruct turns the coefficients of a progressive file into samples.
-func (d *Decoder) reconstruct() {
+// reconstruct turns the coefficients of a progressive file into samples, and those into rows of the picture.
+func (d *Decoder) reconstruct() error {
 	f := &d.frame
 	smoothing := f.needsSmoothing()
-	for i := range f.comps() {
-		c := &f.component[i]
-		for by := c.needBlocks.Min.Y; by < c.needBlocks.Max.Y; by++ {
-			for bx := c.needBlocks.Min.X; bx < c.needBlocks.Max.X; bx++ {
-				block := c.block(bx, by)
-				if smoothing {
-					guessed := f.smooth(c, bx, by)
-					block = &guessed
-				}
-				kernel.InverseDCT(c.plane[by*8*c.stride+bx*8:], c.stride, block, &c.quant)
+	for my := range f.mcusY {
+		if err := d.proceed(); err != nil {
+			return err
+		}
+		for i := range f.comps() {
+			c := &f.component[i]
+			for by := max(my*c.v, c.needBlocks.Min.Y); by < min((my+1)*c.v, c.needBlocks.Max.Y); by++ {
+				f.reconstructRow(c, by, smoothing)
 			}
 		}
+		d.emitBelow(my + 1)
+	}
+	return nil
+}
+
+// reconstructRow turns the coefficients of a row of blocks into samples.
+func (f *frame) reconstructRow(c *component, by int, smoothing bool) {
+	row := c.blockRow(by)
+	for bx := c.needBlocks.Min.X; bx < c.needBlocks.Max.X; bx++ {
+		block := c.block(bx, by)
+		if smoothing {
+			guessed := f.smooth(c, bx, by)
+			block = &guessed
+		}
+		kernel.InverseDCT(row[bx*8:], c.stride, block, &c.quant)
 	}
 }

@@ -1,6 +1,10 @@
 package jpeg
 
-import "github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+import (
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
+)
 
 // maxScans is the largest number of scans accepted. An encoder writes ten or so, the standard allows thousands: a
 // small file could ask for minutes of work.
@@ -50,7 +54,7 @@ func (d *Decoder) nextInterval(number int) error {
 		}
 	}
 	var used int
-	d.scratch, used = unstuff(d.scratch[:0], d.data[d.pos:])
+	d.scratch, used = unstuff(slices.Grow(d.scratch[:0], len(d.data)-d.pos+kernel.Padding), d.data[d.pos:])
 	var padding [kernel.Padding]byte
 	d.scratch = append(d.scratch, padding[:]...)
 	d.pos += used
@@ -122,16 +126,23 @@ func (d *Decoder) sequentialPlane() error {
 	var pred int32
 	mcu := 0
 	for by := range c.blocksY {
+		if err := d.proceed(); err != nil {
+			return err
+		}
+		row := c.blockRow(by)
 		for bx := range c.blocksX {
 			if fresh, err := d.startMCU(mcu); err != nil {
 				return err
 			} else if fresh {
 				pred = 0
 			}
-			if err := d.sequentialBlock(c, bx, by, dc, ac, &pred); err != nil {
+			if err := d.sequentialBlock(c, row, bx, by, dc, ac, &pred); err != nil {
 				return err
 			}
 			mcu++
+		}
+		if d.frame.n == 1 {
+			d.emit(8 * (by + 1)) // a picture of one component is not filtered
 		}
 	}
 	return nil
@@ -143,6 +154,14 @@ func (d *Decoder) sequentialMCUs() error {
 	var pred [4]int32
 	mcu := 0
 	for my := range f.mcusY {
+		if err := d.proceed(); err != nil {
+			return err
+		}
+		var rows [4][]byte // from the first row of blocks of the MCUs
+		for i := range s.n {
+			c := &f.component[s.comp[i]]
+			rows[i] = c.blockRow(my * c.v)
+		}
 		for mx := range f.mcusX {
 			if fresh, err := d.startMCU(mcu); err != nil {
 				return err
@@ -153,8 +172,9 @@ func (d *Decoder) sequentialMCUs() error {
 				c := &f.component[s.comp[i]]
 				dc, ac := &d.dcTable[s.td[i]], &d.acTable[s.ta[i]]
 				for v := range c.v {
+					row := rows[i][v*8*c.stride:]
 					for h := range c.h {
-						if err := d.sequentialBlock(c, mx*c.h+h, my*c.v+v, dc, ac, &pred[i]); err != nil {
+						if err := d.sequentialBlock(c, row, mx*c.h+h, my*c.v+v, dc, ac, &pred[i]); err != nil {
 							return err
 						}
 					}
@@ -181,8 +201,11 @@ func (d *Decoder) startMCU(mcu int) (bool, error) {
 	return false, nil
 }
 
-// sequentialBlock decodes one block and puts its samples into the plane of c.
-func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pred *int32) error {
+// blockRow returns the plane from row by of blocks on. The rows of an MCU are in one piece.
+func (c *component) blockRow(by int) []byte { return c.plane[by*8%c.kept*c.stride:] }
+
+// sequentialBlock decodes one block and puts its samples into row, where the plane of c has row by of blocks.
+func (d *Decoder) sequentialBlock(c *component, row []byte, bx, by int, dc, ac *huffman, pred *int32) error {
 	last := d.bits.block(dc, ac, pred)
 	if last < 0 {
 		return d.huffmanError()
@@ -193,11 +216,10 @@ func (d *Decoder) sequentialBlock(c *component, bx, by int, dc, ac *huffman, pre
 	if !c.needs(bx, by) {
 		return nil
 	}
-	at := by*8*c.stride + bx*8
 	if last == 0 {
-		kernel.Flat(c.plane[at:], c.stride, d.bits.Block[0], c.quant[0])
+		kernel.Flat(row[bx*8:], c.stride, d.bits.Block[0], c.quant[0])
 	} else {
-		kernel.InverseDCT(c.plane[at:], c.stride, (*kernel.Block)(d.bits.Block[:]), &c.quant)
+		kernel.InverseDCT(row[bx*8:], c.stride, (*kernel.Block)(d.bits.Block[:]), &c.quant)
 	}
 	return nil
 }

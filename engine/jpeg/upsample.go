@@ -14,7 +14,7 @@ func (c *component) upsampleRow(buf []byte, y int) []byte {
 	smooth := c.width > 2 // libjpeg does not filter narrower components horizontally
 	switch {
 	case c.expandX == 1 && c.expandY == 1:
-		return c.plane[y*c.stride:][:c.stride]
+		return c.plane[y%c.kept*c.stride:][:c.stride]
 	case c.expandX == 2 && c.expandY == 1 && smooth:
 		kernel.UpsampleH2(out, near)
 	case c.expandX == 1 && c.expandY == 2:
@@ -43,5 +43,5 @@ func far(y int) int {
 // like the edge of the picture; the pixels that this affects are outside of the window.
 func (c *component) row(y int) []byte {
 	y = min(max(y, 0), c.height-1)
-	return c.plane[y*c.stride:][c.needSamples.Min.X:c.needSamples.Max.X]
+	return c.plane[y%c.kept*c.stride:][c.needSamples.Min.X:c.needSamples.Max.X]
 }

@@ -161,15 +161,43 @@ func fp32On(size int, p *Params, k *kernel.Set) *Network {
 	return n
 }
 
+// quick returns the levels that tests run at full size: not plain Go, unless it is the only one or the tag slow is set.
+func quick[S any](levels []S) []S {
+	if slow || len(levels) == 1 {
+		return levels
+	}
+	return levels[1:]
+}
+
+// packed is random's weights for the best kernels of this CPU, made once.
+func packed(tb testing.TB) *Network { tb.Helper(); return made(tb, packedRandom) }
+
+var packedRandom = sync.OnceValues(func() (*Network, error) { return New(random(), nil) })
+
+// made returns what is made once for all tests.
+func made[T any](tb testing.TB, once func() (T, error)) T {
+	tb.Helper()
+	v, err := once()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
+
 // TestForward compares every level, with one thread and several, with the definition of the network in float64. At 96x96
-// pixels every layer has tiles that reach beyond its edge.
+// pixels every layer has tiles that reach beyond its edge. TestGoldenLogits has the full size; with the tag slow this test
+// has it too.
 func TestForward(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds in plain Go")
 	}
 	p, rgb := random(), noise(1)
-	for _, size := range []int{96, Size} {
+	sizes := []int{96, Size}
+	if !slow {
+		sizes = sizes[:1]
+	}
+	for _, size := range sizes {
 		want := exactLogits(newPlan(size, Classes), p, rgb)
 		spread := 0.0
 		for _, w := range want {
@@ -181,16 +209,12 @@ func TestForward(t *testing.T) {
 		for _, k := range kernel.Sets() {
 			n := fp32On(size, p, k)
 			for _, threads := range []int{1, 2, 3, 5} {
-				passes := 2 // the second must not see what the first left behind
-				if k.Level == 0 && size == Size && !slow {
-					if threads > 1 {
-						continue
-					}
-					passes = 1
+				if k.Level == 0 && !slow && threads%2 == 0 {
+					continue
 				}
 				r := n.NewRunner(threads)
 				var logits [Classes]float32
-				for range passes {
+				for range 2 { // the second must not see what the first left behind
 					r.Forward(&logits, rgb)
 					for i, w := range want {
 						if d := math.Abs(float64(logits[i]) - w); d > 2e-4*spread {
@@ -208,12 +232,7 @@ func TestForward(t *testing.T) {
 // in their shared memory, and all must answer like a runner with its own memory.
 func TestJoin(t *testing.T) {
 	t.Parallel()
-	q := randomInt8(t)
-	for _, w := range []Weights{random(), q} {
-		n, err := New(w, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, n := range []*Network{packed(t), packed8(t)} {
 		// A first runner with two threads has more than one share to give.
 		runners := []*Runner{n.NewRunner(2), n.NewRunner(1), n.NewRunner(1)}
 		joined := n.Join(runners)
@@ -261,10 +280,7 @@ func TestLevelsAgree(t *testing.T) {
 }
 
 func TestForwardAllocatesNothing(t *testing.T) {
-	n, err := New(random(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := packed(t)
 	r := n.NewRunner(2)
 	defer r.Close()
 	rgb := noise(1)
@@ -276,10 +292,7 @@ func TestForwardAllocatesNothing(t *testing.T) {
 
 func TestProfileNamesEveryLayer(t *testing.T) {
 	t.Parallel()
-	n, err := New(random(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := packed(t)
 	r := n.NewRunner(1)
 	defer r.Close()
 	var logits [Classes]float32

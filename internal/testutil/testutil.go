@@ -3,8 +3,12 @@
 package testutil
 
 import (
+	"image"
+	"image/draw"
+	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -49,6 +53,47 @@ func Shared(tb testing.TB, elem ...string) string {
 		tb.Skipf("reference data not found, test skipped: %v (set RESNET18_SHARED to its folder)", err)
 	}
 	return path
+}
+
+// Crop is a picture of the network's size: 224 rows of 224 pixels, red, green and blue.
+type Crop = [224 * 224 * 3]byte
+
+// Crops reads the first n of the reference data's crops, in the order of their names, which it returns too; all if n is 0.
+// It skips the test if the data does not exist.
+func Crops(tb testing.TB, n int) (names []string, crops []*Crop) {
+	tb.Helper()
+	names, err := filepath.Glob(filepath.Join(Shared(tb, "reference", "crop224"), "*.png"))
+	if err != nil || len(names) == 0 {
+		tb.Fatalf("no pictures: %v", err)
+	}
+	slices.Sort(names)
+	if n > 0 {
+		names = names[:n]
+	}
+	for _, name := range names {
+		crops = append(crops, readCrop(tb, name))
+	}
+	return names, crops
+}
+
+func readCrop(tb testing.TB, name string) *Crop {
+	tb.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rgba := image.NewRGBA(image.Rect(0, 0, 224, 224))
+	draw.Draw(rgba, rgba.Rect, img, img.Bounds().Min, draw.Src)
+	crop := new(Crop)
+	for i := range len(crop) / 3 {
+		copy(crop[3*i:], rgba.Pix[4*i:4*i+3])
+	}
+	return crop
 }
 
 // ID returns a request ID, always the same for the same name.

@@ -136,7 +136,7 @@ func (s *Store) watch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch results: %w", err)
 	}
-	defer func() { _ = watcher.Stop() }()
+	defer stopWatching(watcher)
 	var scanning sync.WaitGroup
 	defer scanning.Wait()
 	ctx, end := context.WithCancel(ctx)

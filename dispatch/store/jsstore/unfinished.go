@@ -61,7 +61,7 @@ func (s *Store) scanOnce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read unfinished records: %w", err)
 	}
-	defer func() { _ = watcher.Stop() }()
+	defer stopWatching(watcher)
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,6 +79,14 @@ func (s *Store) scanOnce(ctx context.Context) error {
 				s.known.adopt(r, entry.Created())
 			}
 		}
+	}
+}
+
+// stopWatching ends a watcher and reads what it has delivered by then: nats.go's delivering goroutine would otherwise
+// wait for a reader forever.
+func stopWatching(w jetstream.KeyWatcher) {
+	_ = w.Stop() // fails if the connection is closed, which ends the watcher too
+	for range w.Updates() {
 	}
 }
 

@@ -1,0 +1,40 @@
+package dispatch
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
+)
+
+// TestRoutesNeedKeys checks for each endpoint which scopes permit it, and that no endpoint is left out.
+func TestRoutesNeedKeys(t *testing.T) {
+	t.Parallel()
+	d, err := New(Config{Access: accesstest.Guard(t), Queue: memqueue.New(10, time.Minute), Store: memstore.New(time.Hour, 100),
+		Classifier: replicaFunc(answering), Page: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(d.ready)
+	routes := map[string][]string{
+		"POST /predict_async": accesstest.Senders, "POST /predict": accesstest.Senders, "POST /predict_batch": accesstest.Senders,
+		"GET /result/x": accesstest.Known, "DELETE /result/x": accesstest.Senders, "GET /results": accesstest.Known,
+		"GET /status": accesstest.Readers, "GET /metrics": accesstest.Readers, "GET /cache/stats": accesstest.Readers, "POST /cache/clear": accesstest.Admins,
+		"GET /health": accesstest.Everyone, "GET /health/live": accesstest.Everyone, "GET /health/ready": accesstest.Everyone,
+		"GET /": accesstest.Everyone, "GET /page/": accesstest.Everyone,
+	}
+	public, _ := d.routes()
+	accesstest.CheckRoutes(t, public, routes)
+	source, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(regexp.MustCompile(`andle\("[A-Z]+ /`).FindAll(source, -1)); n != len(routes) {
+		t.Errorf("routes.go has %d endpoints, and %d are checked here", n, len(routes))
+	}
+}

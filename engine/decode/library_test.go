@@ -1,0 +1,201 @@
+package decode
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/png"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
+)
+
+// rawRGB returns the pixels of an image of the standard library without alpha, of 16-bit samples the upper bytes.
+func rawRGB(t *testing.T, m image.Image) []byte {
+	t.Helper()
+	r := m.Bounds()
+	var out []byte
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			switch c := m.At(x, y).(type) {
+			case color.Gray:
+				out = append(out, c.Y, c.Y, c.Y)
+			case color.Gray16:
+				out = append(out, byte(c.Y>>8), byte(c.Y>>8), byte(c.Y>>8))
+			case color.RGBA:
+				out = append(out, c.R, c.G, c.B)
+			case color.NRGBA:
+				out = append(out, c.R, c.G, c.B)
+			case color.RGBA64:
+				out = append(out, byte(c.R>>8), byte(c.G>>8), byte(c.B>>8))
+			case color.NRGBA64:
+				out = append(out, byte(c.R>>8), byte(c.G>>8), byte(c.B>>8))
+			default:
+				t.Fatalf("unexpected color %T", c)
+			}
+		}
+	}
+	return out
+}
+
+// compareWithPNG checks that a file that image/png accepts gives the same pixels here, whole and in rows.
+func compareWithPNG(t *testing.T, d *Decoder, data []byte) {
+	t.Helper()
+	if c, err := png.DecodeConfig(bytes.NewReader(data)); err != nil || c.Width*c.Height > 1<<20 {
+		return
+	}
+	m, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return
+	}
+	compare(t, d, data, m.Bounds().Dx(), m.Bounds().Dy(), rawRGB(t, m))
+}
+
+// compare decodes a file whole and in rows, and compares the pixels.
+func compare(t *testing.T, d *Decoder, data []byte, width, height int, want []byte) {
+	t.Helper()
+	got, err := d.Decode(data, Options{})
+	if err != nil || got.Width != width || got.Height != height || !bytes.Equal(got.Pix, want) {
+		t.Fatalf("picture of %dx%d, error %v; want %dx%d of the library, or pixels differ", got.Width, got.Height, err, width, height)
+	}
+	var pix []byte
+	if _, err := d.Decode(data, Options{Rows: func(p RGB, first, end int) {
+		pix = append(pix, p.Pix[:(end-first)*p.Stride]...)
+	}}); err != nil || !bytes.Equal(pix, want) {
+		t.Fatalf("in rows: error %v, or pixels differ", err)
+	}
+}
+
+// FuzzPNG checks that files that image/png accepts give the same pixels here.
+func FuzzPNG(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*.png"))
+	if err != nil || len(files) == 0 {
+		f.Fatal("no seeds", err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	var d Decoder
+	f.Fuzz(func(t *testing.T, data []byte) { compareWithPNG(t, &d, data) })
+}
+
+// pngOf makes a PNG file of any rows, filters included. It repeats data as long as needed.
+func pngOf(kind, width, height byte, data []byte) []byte {
+	kinds := [...]struct{ depth, color, samples byte }{
+		{1, 0, 1}, {2, 0, 1}, {4, 0, 1}, {8, 0, 1}, {16, 0, 1}, {8, 2, 3}, {16, 2, 3},
+		{1, 3, 1}, {2, 3, 1}, {4, 3, 1}, {8, 3, 1}, {8, 4, 2}, {16, 4, 2}, {8, 6, 4}, {16, 6, 4},
+	}
+	k := kinds[int(kind&127)%len(kinds)]
+	w, h := int(width)%70+1, int(height)%40+1
+	header := binary.BigEndian.AppendUint32(nil, uint32(w))
+	header = binary.BigEndian.AppendUint32(header, uint32(h))
+	header = append(header, k.depth, k.color, 0, 0, kind>>7)
+	passes := []pngPass{{0, 0, 1, 1}}
+	if kind>>7 == 1 {
+		passes = adam7[:]
+	}
+	var raw []byte
+	next := 0
+	for _, p := range passes {
+		pw, ph := p.size(&pngHeader{width: w, height: h})
+		for range ph {
+			if pw == 0 {
+				break
+			}
+			for i := range 1 + (pw*int(k.samples)*int(k.depth)+7)/8 {
+				b := byte(next * 7)
+				if len(data) > 0 {
+					b = data[next%len(data)]
+				}
+				if next++; i == 0 {
+					b %= 5
+				}
+				raw = append(raw, b)
+			}
+		}
+	}
+	var packed bytes.Buffer
+	z := zlib.NewWriter(&packed)
+	_, _ = z.Write(raw)
+	_ = z.Close()
+	half := packed.Len() / 2
+	file := append([]byte(pngSignature), decodetest.Chunk("IHDR", header)...)
+	if k.color == 3 {
+		colors := min(3<<k.depth, 3*200)
+		file = append(file, decodetest.Chunk("PLTE", slices.Repeat([]byte{1, 20, 255, 17, 50}, 200)[:colors])...)
+	}
+	return slices.Concat(file, decodetest.Chunk("IDAT", packed.Bytes()[:half]), decodetest.Chunk("IDAT", nil),
+		decodetest.Chunk("IDAT", packed.Bytes()[half:]), decodetest.Chunk("tEXt", []byte("end")), decodetest.Chunk("IEND", nil))
+}
+
+// FuzzPNGRows does the same with valid files of any kind of pixels and any rows.
+func FuzzPNGRows(f *testing.F) {
+	for kind := range byte(15) {
+		for _, interlaced := range []byte{0, 128} {
+			f.Add(kind|interlaced, kind*5, kind*3, []byte("rows of any kind, with filters \x00\x01\x02\x03\x04\xff\x80\x7f"))
+			f.Add(kind|interlaced, byte(69), byte(39), []byte{4, 200, 3, 255, 1, 9, 77, 130, 2, 0, 250})
+		}
+	}
+	var d Decoder
+	f.Fuzz(func(t *testing.T, kind, width, height byte, data []byte) {
+		file := pngOf(kind, width, height, data)
+		if _, err := png.Decode(bytes.NewReader(file)); err != nil {
+			t.Fatalf("image/png: %v", err)
+		}
+		compareWithPNG(t, &d, file)
+	})
+}
+
+// FuzzGIF checks that files that image/gif accepts give the same pixels here, but for the color of transparent ones
+// and of those that the frame does not cover.
+func FuzzGIF(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*.gif"))
+	if err != nil || len(files) == 0 {
+		f.Fatal("no seeds", err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	var d Decoder
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := gif.DecodeConfig(bytes.NewReader(data))
+		if err != nil || c.Width < 1 || c.Height < 1 || c.Width*c.Height > 1<<20 {
+			return
+		}
+		m, err := gif.Decode(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		frame := m.(*image.Paletted)
+		h, err := readGIFHeader(data)
+		if err != nil {
+			t.Fatalf("header: %v", err)
+		}
+		colors := h.palette
+		var want []byte
+		for y := range c.Height {
+			for x := range c.Width {
+				index := h.transparent
+				if image.Pt(x, y).In(frame.Rect) {
+					index = frame.ColorIndexAt(x, y)
+				}
+				want = append(want, colors[index][:]...)
+			}
+		}
+		compare(t, &d, data, c.Width, c.Height, want)
+	})
+}

@@ -1,0 +1,367 @@
+package decode
+
+import (
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
+)
+
+// A PNG file (PNG specification, third edition, https://www.w3.org/TR/png-3/) is a signature and chunks: length, type,
+// data, check sum. IHDR has the size and the kind of the pixels, PLTE a palette; the IDAT chunks together are one zlib
+// stream of rows, each with a byte that names its filter; IEND ends the file. A row depends on the one before only, so
+// two of them are in memory at a time, unless the picture is interlaced.
+const pngSignature = "\x89PNG\r\n\x1a\n"
+
+// Errors of files that break the specification.
+var (
+	errPNGOrder    = errors.New("chunk out of order")
+	errPNGChecksum = errors.New("invalid checksum")
+	errPNGShort    = errors.New("not enough pixel data")
+	errPNGLong     = errors.New("too much pixel data")
+	errPNGHeader   = errors.New("invalid header")
+	errPNGPalette  = errors.New("invalid palette")
+)
+
+// Color types (section 11.2.1). Bit 0 says palette, bit 1 color, bit 2 alpha.
+const (
+	pngGray      = 0
+	pngColor     = 2
+	pngPalette   = 3
+	pngGrayAlpha = 4
+	pngAlpha     = 6
+)
+
+// pngHeader is the content of IHDR.
+type pngHeader struct {
+	width, height int
+	depth         int // bits of a sample
+	color         byte
+	interlaced    bool
+}
+
+// valid reports whether samples of the color type may have the depth (section 11.2.1).
+func (h *pngHeader) valid() bool {
+	switch h.color {
+	case pngGray:
+		return slices.Contains([]int{1, 2, 4, 8, 16}, h.depth)
+	case pngPalette:
+		return slices.Contains([]int{1, 2, 4, 8}, h.depth)
+	case pngColor, pngGrayAlpha, pngAlpha:
+		return h.depth == 8 || h.depth == 16
+	}
+	return false
+}
+
+// samples is the number of samples of a pixel.
+func (h *pngHeader) samples() int {
+	switch h.color {
+	case pngColor:
+		return 3
+	case pngGrayAlpha:
+		return 2
+	case pngAlpha:
+		return 4
+	}
+	return 1
+}
+
+// rowBytes is the length of a row of width pixels, without its filter byte.
+func (h *pngHeader) rowBytes(width int) int64 {
+	return (int64(h.samples())*int64(h.depth)*int64(width) + 7) / 8
+}
+
+// step is the distance, in bytes, to the sample that a filter takes for the one to the left.
+func (h *pngHeader) step() int { return max(h.samples()*h.depth/8, 1) }
+
+// pngPass is one of the seven pictures of which an interlaced one consists (section 8.1): the pixels (x+i*dx, y+j*dy).
+type pngPass struct{ x, y, dx, dy int }
+
+var adam7 = [...]pngPass{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}
+
+// passes returns the passes of a picture, one if it is not interlaced.
+func (h *pngHeader) passes() []pngPass {
+	if h.interlaced {
+		return adam7[:]
+	}
+	return []pngPass{{0, 0, 1, 1}}
+}
+
+// size returns the size of a pass, which may be empty.
+func (p pngPass) size(h *pngHeader) (width, height int) {
+	return max(0, (h.width-p.x+p.dx-1)/p.dx), max(0, (h.height-p.y+p.dy-1)/p.dy)
+}
+
+// pngChunks reads chunk after chunk.
+type pngChunks struct{ rest []byte }
+
+// next returns the next chunk, whose check sum is right.
+func (c *pngChunks) next() (name string, body []byte, err error) {
+	if len(c.rest) < 12 {
+		return "", nil, io.ErrUnexpectedEOF
+	}
+	n := int64(binary.BigEndian.Uint32(c.rest))
+	if n > int64(len(c.rest)-12) {
+		return "", nil, io.ErrUnexpectedEOF
+	}
+	named, sum := c.rest[4:8+n], c.rest[8+n:]
+	if crc32.ChecksumIEEE(named) != binary.BigEndian.Uint32(sum) {
+		return "", nil, errPNGChecksum
+	}
+	c.rest = sum[4:]
+	return string(named[:4]), named[4:], nil
+}
+
+// readPNGHeader reads a file up to IHDR. Other chunks before it are skipped if they are none that PNG defines.
+func readPNGHeader(c *pngChunks) (h pngHeader, err error) {
+	name, body := "", []byte(nil)
+	for name != "IHDR" {
+		if name, body, err = c.next(); err != nil {
+			return h, err
+		}
+		switch name {
+		case "PLTE", "tRNS", "IDAT", "IEND":
+			return h, errPNGOrder
+		}
+	}
+	if len(body) != 13 {
+		return h, errPNGHeader
+	}
+	width, height := binary.BigEndian.Uint32(body), binary.BigEndian.Uint32(body[4:])
+	if width > 1<<31-1 || height > 1<<31-1 || body[10] != 0 || body[11] != 0 || body[12] > 1 {
+		return h, errPNGHeader
+	}
+	h = pngHeader{int(width), int(height), int(body[8]), body[9], body[12] == 1}
+	if !h.valid() {
+		return h, fmt.Errorf("bit depth %d with color type %d", h.depth, h.color)
+	}
+	return h, nil
+}
+
+func pngSize(data []byte) (width, height int, err error) {
+	h, err := readPNGHeader(&pngChunks{data[len(pngSignature):]})
+	return h.width, h.height, err
+}
+
+// inflateRatio is the largest ratio at which zlib compresses: a match of 258 bytes takes at least two bits.
+const inflateRatio = 258 * 8 / 2
+
+// pngMemory counts two rows of the file and a strip of the picture, or the whole one if it is interlaced.
+func pngMemory(data []byte, width, height int) (int64, error) {
+	h, err := readPNGHeader(&pngChunks{data[len(pngSignature):]})
+	if err != nil {
+		return 0, err
+	}
+	raw := int64(0)
+	for _, p := range h.passes() {
+		if w, n := p.size(&h); w > 0 {
+			raw += int64(n) * (1 + h.rowBytes(w))
+		}
+	}
+	if raw/inflateRatio > int64(len(data)) {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n := 2*(1+h.rowBytes(width)) + pngBlock + pngFixedBytes
+	if h.interlaced {
+		return n + 3*int64(width)*int64(height), nil
+	}
+	return n + stripBytes(width), nil
+}
+
+// pngFixedBytes is more than the state of decompression takes, with its window of 32 KiB.
+const pngFixedBytes = 192 << 10
+
+// pngReader reads the pixels of a PNG file. It is for one file after the other, and reuses its memory.
+type pngReader struct {
+	pngHeader
+	decoder     *Decoder
+	chunks      pngChunks
+	body        []byte // rest of the current IDAT chunk
+	palette     palette
+	green, blue int           // offsets from a pixel's red sample; zero without color
+	inflate     io.ReadCloser // a zlib.Reader; nil before the first file
+
+	rowLength int    // in the file, with the byte of the filter
+	left      int    // rows of the pass that block does not have yet
+	block     []byte // rows, up to at without filter
+	at        int
+	last      []byte // the row before block
+	row       []byte // the current row, without the byte of the filter
+}
+
+func (d *Decoder) decodePNG(data []byte, o jpeg.Options) (RGB, error) {
+	p := &d.png
+	p.decoder = d
+	defer func() { p.chunks, p.body = pngChunks{}, nil }() // do not retain data
+	if err := p.open(data); err != nil {
+		return RGB{}, err
+	}
+	var rgb RGB
+	var err error
+	if p.interlaced {
+		rgb, err = p.interlacedRows(o)
+	} else {
+		rgb, err = p.rows(o)
+	}
+	if err != nil {
+		return RGB{}, err
+	}
+	return rgb, p.finish()
+}
+
+// open reads up to the first IDAT chunk.
+func (p *pngReader) open(data []byte) (err error) {
+	p.chunks = pngChunks{data[len(pngSignature):]}
+	if p.pngHeader, err = readPNGHeader(&p.chunks); err != nil {
+		return err
+	}
+	p.palette, p.green, p.blue = palette{}, 0, 0
+	if p.color&^4 == pngColor {
+		p.green, p.blue = p.depth/8, p.depth/8*2
+	}
+	if p.depth < 8 && p.color == pngGray {
+		for i := range 1 << p.depth {
+			v := byte(i * 255 / (1<<p.depth - 1))
+			p.palette[i] = [3]byte{v, v, v}
+		}
+	}
+	hasPalette, hasTransparency := false, false
+	for {
+		name, body, err := p.chunks.next()
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "IHDR", "IEND":
+			return errPNGOrder
+		case "PLTE":
+			if hasPalette || hasTransparency {
+				return errPNGOrder
+			}
+			hasPalette = true
+			if err := p.readPalette(body); err != nil {
+				return err
+			}
+		case "tRNS": // not used, but checked
+			if hasTransparency || p.color == pngPalette && !hasPalette {
+				return errPNGOrder
+			}
+			hasTransparency = true
+			if err := p.checkTransparency(body); err != nil {
+				return err
+			}
+		case "IDAT":
+			if p.color == pngPalette && !hasPalette {
+				return errPNGOrder
+			}
+			p.body = body
+			return p.startInflate()
+		}
+	}
+}
+
+// readPalette reads PLTE. Entries that it lacks are black.
+func (p *pngReader) readPalette(body []byte) error {
+	n := len(body) / 3
+	if len(body)%3 != 0 || n == 0 || n > 256 || n > 1<<p.depth || p.color&pngColor == 0 {
+		return errPNGPalette
+	}
+	if p.color == pngPalette {
+		for i := range n {
+			p.palette[i] = [3]byte(body[3*i:])
+		}
+	}
+	return nil
+}
+
+func (p *pngReader) checkTransparency(body []byte) error {
+	ok := false
+	switch p.color {
+	case pngGray:
+		ok = len(body) == 2
+	case pngColor:
+		ok = len(body) == 6
+	case pngPalette:
+		ok = len(body) <= 256
+	}
+	if !ok {
+		return errors.New("invalid transparency")
+	}
+	return nil
+}
+
+func (p *pngReader) startInflate() (err error) {
+	if p.inflate == nil {
+		p.inflate, err = zlib.NewReader((*pngData)(p))
+		return err
+	}
+	return p.inflate.(zlib.Resetter).Reset((*pngData)(p), nil)
+}
+
+// pngData is the data of a reader's IDAT chunks as one stream.
+type pngData pngReader
+
+// fill makes body the next chunk with data.
+func (p *pngData) fill() error {
+	for len(p.body) == 0 {
+		name, body, err := p.chunks.next()
+		if err != nil {
+			return err
+		}
+		if name != "IDAT" {
+			return errPNGShort
+		}
+		p.body = body
+	}
+	return nil
+}
+
+func (p *pngData) Read(b []byte) (int, error) {
+	if err := p.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(b, p.body)
+	p.body = p.body[n:]
+	return n, nil
+}
+
+// ReadByte makes it an io.ByteReader, of which zlib reads no more than it needs.
+func (p *pngData) ReadByte() (byte, error) {
+	if err := p.fill(); err != nil {
+		return 0, err
+	}
+	b := p.body[0]
+	p.body = p.body[1:]
+	return b, nil
+}
+
+// finish reads the file to its end.
+func (p *pngReader) finish() error {
+	var more [1]byte
+	switch n, err := io.ReadFull(p.inflate, more[:]); { // it also compares zlib's check sum
+	case n > 0:
+		return errPNGLong
+	case !errors.Is(err, io.EOF):
+		return err
+	}
+	for {
+		name, body, err := p.chunks.next()
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "IHDR", "PLTE", "tRNS":
+			return errPNGOrder
+		case "IEND":
+			if len(body) > 0 {
+				return errPNGHeader
+			}
+			return nil
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package decode
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
+)
+
+// rows delivers a picture that is not interlaced.
+func (p *pngReader) rows(o jpeg.Options) (RGB, error) {
+	p.startPass(p.width, p.height)
+	y := 0
+	skipTo := func(end int) error {
+		for ; y < end; y++ {
+			if err := p.nextRow(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rgb, err := p.decoder.deliver(p.width, p.height, o, func(dst []byte, at int) error {
+		if err := skipTo(at + 1); err != nil {
+			return err
+		}
+		p.convert(dst[3*o.Window.Min.X:], o.Window.Min.X, o.Window.Max.X, 1)
+		return nil
+	})
+	if err != nil {
+		return RGB{}, err
+	}
+	return rgb, skipTo(p.height)
+}
+
+// interlacedRows delivers a picture of seven passes, which is in memory as a whole.
+func (p *pngReader) interlacedRows(o jpeg.Options) (RGB, error) {
+	rgb := RGB{Pix: p.decoder.memory(3 * p.width * p.height), Width: p.width, Height: p.height, Stride: 3 * p.width}
+	for _, pass := range adam7 {
+		width, height := pass.size(&p.pngHeader)
+		if width == 0 {
+			continue // it has no rows, and no bytes of filters
+		}
+		p.startPass(width, height)
+		for j := range height {
+			if err := p.nextRow(); err != nil {
+				return RGB{}, err
+			}
+			p.convert(rgb.Pix[(pass.y+j*pass.dy)*rgb.Stride:][3*pass.x:3*p.width], 0, width, pass.dx)
+		}
+	}
+	return p.decoder.give(rgb, o)
+}
+
+// startPass prepares for the rows of a pass. The row before the first is zero.
+func (p *pngReader) startPass(width, height int) {
+	p.rowLength, p.left = 1+int(p.rowBytes(width)), height
+	p.last = slices.Grow(p.last[:0], p.rowLength)[:p.rowLength]
+	clear(p.last)
+	p.block, p.at = p.block[:0], 0
+}
+
+// nextRow reads a row and undoes its filter.
+func (p *pngReader) nextRow() error {
+	above := p.last
+	if p.at == len(p.block) {
+		if err := p.fill(); err != nil {
+			return err
+		}
+	} else {
+		above = p.block[p.at-p.rowLength:]
+	}
+	row := p.block[p.at:][:p.rowLength]
+	p.at += p.rowLength
+	p.row = row[1:]
+	return p.unfilter(row[0], p.row, above[1:p.rowLength])
+}
+
+// pngBlock is about how many bytes of rows are decompressed at a time, so that narrow pictures cost no more.
+const pngBlock = 16 << 10
+
+// fill reads the next rows to block, and keeps the last of those before.
+func (p *pngReader) fill() error {
+	if p.at > 0 {
+		copy(p.last, p.block[p.at-p.rowLength:])
+	}
+	rows := min(p.left, max(pngBlock/p.rowLength, 1))
+	p.left -= rows
+	p.block, p.at = slices.Grow(p.block[:0], rows*p.rowLength)[:rows*p.rowLength], 0
+	for rest := p.block; len(rest) > 0; {
+		part := rest[:min(len(rest), workPart)]
+		if _, err := io.ReadFull(p.inflate, part); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				return errPNGShort
+			}
+			return err
+		}
+		if err := p.decoder.did(len(part)); err != nil {
+			return err
+		}
+		rest = rest[len(part):]
+	}
+	return nil
+}
+
+// unfilter undoes a filter (section 9.2). Each byte of a row was predicted by a, the one step before it, b, the one
+// above it, c, the one above a, or several of them; what is stored is the difference. So each byte of a pixel depends
+// on the same byte of other pixels only: those that the picture does not need, of alpha and the lower halves of 16-bit
+// samples, keep their filter.
+func (p *pngReader) unfilter(filter byte, row, above []byte) error {
+	step, green, blue := p.step(), p.green, p.blue
+	switch filter {
+	case 0:
+	case 1:
+		for _, lane := range p.lanes() {
+			a := byte(0)
+			for i := lane; i < len(row); i += step {
+				a += row[i]
+				row[i] = a
+			}
+		}
+	case 2:
+		addBytes(row, above)
+	case 3: // the mean of a and b
+		for _, lane := range p.lanes() {
+			a := 0
+			for i := lane; i < len(row); i += step {
+				a = (int(row[i]) + (a+int(above[i]))/2) & 0xFF
+				row[i] = byte(a)
+			}
+		}
+	case 4:
+		if green == 0 {
+			paeth(row, above, step)
+		} else {
+			paethColor(row, above, step, green, blue)
+		}
+	default:
+		return errors.New("unknown filter")
+	}
+	return nil
+}
+
+// lanes are the bytes of a pixel that the picture needs.
+func (p *pngReader) lanes() []int {
+	if p.green == 0 {
+		return []int{0}
+	}
+	return []int{0, p.green, p.blue}
+}
+
+// addBytes adds the bytes of above to those of row, eight at a time: without their highest bits no sum overflows into
+// the next byte, and those are added by an exclusive or.
+func addBytes(row, above []byte) {
+	const low = 0x7F7F7F7F7F7F7F7F
+	for ; len(row) >= 8 && len(above) >= 8; row, above = row[8:], above[8:] {
+		x, y := binary.LittleEndian.Uint64(row), binary.LittleEndian.Uint64(above)
+		binary.LittleEndian.PutUint64(row, (x&low+y&low)^(x^y)&^low)
+	}
+	for i, b := range above[:len(row)] {
+		row[i] += b
+	}
+}
+
+// paeth undoes the filter that predicts by the one of a, b and c that is nearest to a+b-c, for the first byte of each
+// pixel.
+func paeth(row, above []byte, step int) {
+	a, c := 0, 0
+	for i := 0; i < len(row) && i < len(above); i += step {
+		b := int(above[i])
+		a = (int(row[i]) + nearest(a, b, c)) & 0xFF
+		row[i], c = byte(a), b
+	}
+}
+
+// paethColor is paeth for the three bytes of a pixel that are its colors. It takes them together, because each one
+// has to wait for the same byte of the pixel before.
+func paethColor(row, above []byte, step, green, blue int) {
+	var a0, a1, a2, c0, c1, c2 int
+	for ; len(row) >= step && len(above) >= step; row, above = row[step:], above[step:] {
+		b0, b1, b2 := int(above[0]), int(above[green]), int(above[blue])
+		a0 = (int(row[0]) + nearest(a0, b0, c0)) & 0xFF
+		a1 = (int(row[green]) + nearest(a1, b1, c1)) & 0xFF
+		a2 = (int(row[blue]) + nearest(a2, b2, c2)) & 0xFF
+		row[0], row[green], row[blue] = byte(a0), byte(a1), byte(a2)
+		c0, c1, c2 = b0, b1, b2
+	}
+}
+
+// nearest returns a, b or c, whichever is nearest to a+b-c, in this order if several are equally near.
+func nearest(a, b, c int) int {
+	// The distances: a+b-c-a and so on.
+	da, db := b-c, a-c
+	dc := da + db
+	da, db, dc = max(da, -da), max(db, -db), max(dc, -dc)
+	if db <= dc {
+		c, dc = b, db
+	}
+	if da <= dc {
+		c = a
+	}
+	return c
+}
+
+// convert writes columns from..end-1 of the current row to dst, pixel x to dst[3*step*(x-from):]: without alpha, and of
+// samples of 16 bits the upper byte.
+func (p *pngReader) convert(dst []byte, from, end, step int) {
+	row := p.row
+	switch {
+	case p.depth < 8:
+		mask := byte(1<<p.depth - 1)
+		for x, at := from, 0; x < end; x, at = x+1, at+3*step {
+			bit := x * p.depth
+			out, c := dst[at:at+3:at+3], &p.palette[row[bit/8]>>(8-p.depth-bit%8)&mask]
+			out[0], out[1], out[2] = c[0], c[1], c[2]
+		}
+	case p.color == pngPalette:
+		at := 0
+		for _, index := range row[from:end] {
+			out, c := dst[at:at+3:at+3], &p.palette[index]
+			out[0], out[1], out[2] = c[0], c[1], c[2]
+			at += 3 * step
+		}
+	case p.color == pngColor && p.depth == 8 && step == 1:
+		copy(dst[:3*(end-from)], row[3*from:3*end])
+	default:
+		pixel, green, blue := p.step(), p.green, p.blue
+		at := 0
+		for in := row[pixel*from : pixel*end]; len(in) >= pixel; in = in[pixel:] {
+			out := dst[at : at+3 : at+3]
+			out[0], out[1], out[2] = in[0], in[green], in[blue]
+			at += 3 * step
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package decode
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
+)
+
+// center is like the window of the network's input: seven eighths of the shorter side.
+func center(width, height int) image.Rectangle {
+	side := max(min(width, height)*7/8, 1)
+	return image.Rect(0, 0, side, side).Add(image.Pt((width-side)/2, (height-side)/2))
+}
+
+// worstOptions are the default options but for the limits, which are scaled to a number of pixels.
+func worstOptions(pixels int) Options {
+	return Options{Window: center, Rows: func(RGB, int, int) {}, MaxPixels: pixels,
+		MaxMemory: DefaultMaxMemory * int64(pixels) / DefaultMaxPixels}
+}
+
+// TestWorstFiles checks of the worst files of each format that the header says how much memory they take, and that
+// those beyond the limit are refused before it is taken.
+func TestWorstFiles(t *testing.T) {
+	pixels := 5_000_000
+	if slow {
+		pixels = DefaultMaxPixels
+	}
+	for _, file := range decodetest.Worst(pixels) {
+		t.Run(file.Name, func(t *testing.T) {
+			data := file.Make()
+			o, rows := worstOptions(pixels), 0
+			o.Rows = func(_ RGB, first, end int) { rows += end - first }
+			h, inspected := Inspect(data, o)
+			var d Decoder
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := d.Decode(data, o)
+			runtime.ReadMemStats(&after)
+			taken := int64(after.TotalAlloc - before.TotalAlloc)
+			for begin, message := range map[string]string{
+				decodetest.BeyondMemory: "Image takes too much memory to decode: ",
+				decodetest.BeyondPixels: "Image has too many pixels: ",
+			} {
+				if !strings.HasPrefix(file.Name, begin) {
+					continue
+				}
+				checkError(t, err, resnet18cloud.CodeTooLarge, message)
+				checkError(t, inspected, resnet18cloud.CodeTooLarge, message)
+				if taken > 64<<10 {
+					t.Errorf("a refused file took %d bytes of memory", taken)
+				}
+				return
+			}
+			// Noise is no WebP that ends where its data does, but all of it is decoded before that is found.
+			if inspected != nil || err != nil && !strings.Contains(file.Name, "lossy") {
+				t.Fatalf("Inspect: %v, Decode: %v", inspected, err)
+			}
+			if want := center(h.Width, h.Height).Dy(); err == nil && rows != want {
+				t.Errorf("%d rows, want %d", rows, want)
+			}
+			if taken > h.Memory {
+				t.Errorf("%d bytes of memory taken, more than the %d expected", taken, h.Memory)
+			}
+		})
+	}
+}
+
+// BenchmarkWorst decodes the worst files of each format within the default limits, for the window that the network
+// needs. It reports the memory that the header promises.
+func BenchmarkWorst(b *testing.B) {
+	for _, file := range decodetest.Worst(DefaultMaxPixels) {
+		b.Run(file.Name, func(b *testing.B) {
+			data := file.Make()
+			o := worstOptions(DefaultMaxPixels)
+			h, _ := Inspect(data, o) // the error is Decode's
+			b.ReportAllocs()
+			b.ReportMetric(float64(h.Memory)/1e6, "MB")
+			b.ReportMetric(float64(len(data)), "filebytes")
+			for b.Loop() {
+				var d Decoder
+				_, _ = d.Decode(data, o) // some are refused
+			}
+		})
+	}
+}
+
+// TestShortFiles checks that a file that cannot hold the pixels of its header is refused before memory is taken.
+func TestShortFiles(t *testing.T) {
+	t.Parallel()
+	cut := func(data []byte, n int) []byte { return data[:len(data)-n] }
+	crc := func(data []byte) []byte { // of IHDR
+		return slices.Concat(data[:8], decodetest.Chunk("IHDR", data[16:29]), data[33:])
+	}
+	edit := func(data []byte, at int, b ...byte) []byte {
+		copy(data[at:], b)
+		return data
+	}
+	for name, data := range map[string][]byte{
+		"PNG of 1 MB for 6 GB":     crc(edit(decodetest.PNG{Depth: 16, Color: 6}.Make(8, 8), 16, 0, 0, 0x1B, 0x58, 0, 0, 0x1B, 0x58)),
+		"GIF with a larger frame":  bytes.ReplaceAll(decodetest.GIF{}.Make(64, 64), []byte{64, 0, 64, 0}, []byte{0x58, 0x1B, 0x58, 0x1B}),
+		"BMP without its last row": cut(decodetest.BMP{}.Make(640, 480), 80),
+	} {
+		_, err := Inspect(data, Options{})
+		checkError(t, err, resnet18cloud.CodeUndecodable, "Not a decodable image: "+name[:3]+" file is truncated")
+	}
+}
+
+// TestCheck checks for every format that decoding ends with the error of Options.Check, at whichever call it comes,
+// and that the decoder can be used again.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	stop := errors.New("stop")
+	var d Decoder
+	for _, file := range decodetest.Worst(400_000) {
+		data := file.Make()
+		o := worstOptions(400_000)
+		_, want := d.Decode(data, o)
+		for left := 0; ; left += 1 + left/2 {
+			calls := 0
+			o.Check = func() error {
+				if calls++; calls > left {
+					return stop
+				}
+				return nil
+			}
+			_, err := d.Decode(data, o)
+			if calls <= left { // to the end
+				if (err == nil) != (want == nil) {
+					t.Errorf("%s: error %v, without Check %v", file.Name, err, want)
+				}
+				if calls == 0 && want == nil {
+					t.Errorf("%s: Check was not called", file.Name)
+				}
+				break
+			}
+			if err != stop { //nolint:errorlint // unchanged
+				t.Fatalf("%s: stopped at call %d: error %v, want Check's", file.Name, left+1, err)
+			}
+		}
+	}
+}

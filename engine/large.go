@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode"
+)
+
+// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures: tens
+// of milliseconds at most. Large pictures are decoded without a worker, so that the others never wait for them; they
+// wait for each other, for one of as many places as there are workers and for memory. While workers are busy they leave
+// them most of the CPU time.
+//
+//	1 CPU, pictures that take 12 ms each, half of the time; then one that takes 2 s to decode
+//	in a worker: the next picture waits for up to 2 s
+//	beside it:   the CPU has half of its time left for the large one, and while a worker is busy it takes a quarter,
+//	             so the others take up to 16 ms and the large one about 3 s
+const (
+	smallMemory = 16 << 20
+	smallPixels = 4_000_000
+)
+
+// isLarge reports whether a picture is large.
+func isLarge(h decode.Header) bool { return h.Memory > smallMemory || h.Pixels() > smallPixels }
+
+// Large reports whether an image is decoded apart from the others because of what its header promises. An image that
+// Classify refuses is not. It takes microseconds.
+func (e *Engine) Large(image resnet18cloud.Image) bool {
+	h, err := decode.Inspect(image.Bytes, e.cfg.decodeOptions())
+	return err == nil && isLarge(h)
+}
+
+// largeLane admits large pictures.
+type largeLane struct {
+	places *semaphore.Weighted // pictures
+	bytes  *semaphore.Weighted // of memory; nil for no limit
+	active atomic.Int64        // pictures being decoded
+}
+
+func newLargeLane(pictures int, bytes int64) *largeLane {
+	l := &largeLane{places: semaphore.NewWeighted(int64(pictures))}
+	if bytes >= 0 {
+		l.bytes = semaphore.NewWeighted(bytes)
+	}
+	return l
+}
+
+// largeWait is how long a large picture waits for others before it is refused. Then its sender may try another replica.
+const largeWait = 5 * time.Second
+
+// enter waits until there is room for a picture that takes so much memory, which must be within the limit. The first
+// to come is the first to be admitted.
+func (l *largeLane) enter(ctx context.Context, bytes int64) (leave func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, largeWait)
+	defer cancel()
+	if err := l.places.Acquire(waiting, 1); err != nil {
+		return nil, l.refusal(ctx)
+	}
+	if l.bytes != nil {
+		if err := l.bytes.Acquire(waiting, bytes); err != nil {
+			l.places.Release(1)
+			return nil, l.refusal(ctx)
+		}
+	}
+	l.active.Add(1)
+	return func() {
+		l.active.Add(-1)
+		if bytes > smallMemory {
+			// Without a collection the next one's memory would come on top of this one's. The heap is small: weights
+			// are not in it.
+			runtime.GC()
+		}
+		if l.bytes != nil {
+			l.bytes.Release(bytes)
+		}
+		l.places.Release(1)
+	}, nil
+}
+
+// refusal is the error of a picture that was not admitted in time.
+func (*largeLane) refusal(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Other large images are being decoded",
+		Hint: "retry after retry_after seconds, or send a smaller image", RetryAfter: time.Second}
+}
+
+// prepareLarge makes the network's input of a large picture.
+func (e *Engine) prepareLarge(ctx context.Context, img []byte, h decode.Header) (p *preparer, t resnet18cloud.Timing, err error) {
+	leave, err := e.large.enter(ctx, h.Memory)
+	if err != nil {
+		return nil, t, err
+	}
+	defer leave()
+	p = newPreparer()
+	defer p.forget()
+	t, err = p.prepare(ctx, e.cfg, img, e.gap)
+	return p, t, err
+}
+
+// gap returns how long a large picture pauses after it has worked for a time.
+func (e *Engine) gap(worked time.Duration) time.Duration {
+	return pauseFor(worked, e.cfg.Concurrency-len(e.idle)+int(e.large.active.Load()), e.cfg.Concurrency)
+}
+
+// maxPause bounds a pause, for pictures whose decoding is not interrupted often.
+const maxPause = 20 * time.Millisecond
+
+// pauseFor returns how long a large picture pauses after it has worked for a time, while so many pictures of all sizes
+// want cpus: not at all if there is one for each, and else three times as long, so that it takes a quarter of one.
+func pauseFor(worked time.Duration, pictures, cpus int) time.Duration {
+	if pictures <= cpus {
+		return 0
+	}
+	return min(3*worked, maxPause)
+}

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
+)
+
+// costly is a file of 100 kB that takes a tenth of a second or more to decode: 72 MB of rows.
+func costly() resnet18cloud.Image {
+	return resnet18cloud.Image{Name: "costly.png", Bytes: decodetest.PNG{Depth: 16, Color: 6, Filter: 4}.Make(3000, 3000)}
+}
+
+func TestIsLarge(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 1})
+	for name, test := range map[string]struct {
+		file []byte
+		want bool
+	}{
+		"an ordinary picture":    {tiny(t).Bytes, false},
+		"4 megapixels":           {decodetest.PNG{Depth: 8, Color: 2}.Make(2000, 2000), false},
+		"more":                   {decodetest.PNG{Depth: 8, Color: 2}.Make(2001, 2000), true},
+		"progressive, 2 MP":      {decodetest.JPEG{Components: 3, Scans: 1}.Make(1600, 1250), false},
+		"progressive, 3 MP":      {decodetest.JPEG{Components: 3, Scans: 1}.Make(2000, 1500), true},
+		"refused by its header":  {decodetest.WebP{}.Make(7071, 7071), false},
+		"not an image":           {[]byte("text"), false},
+		"WebP of 40 bytes, 2 MP": {decodetest.WebP{}.Make(1500, 1400), false},
+	} {
+		if got := e.Large(resnet18cloud.Image{Bytes: test.file}); got != test.want {
+			t.Errorf("%s: Large = %t, want %t", name, got, test.want)
+		}
+	}
+}
+
+// TestOthersDoNotWait checks that a picture on an engine with one worker is classified while a large one is decoded.
+func TestOthersDoNotWait(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	image := costly()
+	go func() {
+		_, err := e.Classify(ctx, image)
+		ended <- err
+	}()
+	for e.large.active.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := e.Classify(t.Context(), tiny(t)); err != nil {
+		t.Fatal(err)
+	}
+	if e.large.active.Load() == 0 {
+		t.Error("the large picture was decoded before the other was classified")
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the large picture, whose sender has left: %v, want that", err)
+	}
+	if _, err := e.Classify(t.Context(), tiny(t)); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestDecodingStops checks that decoding ends at the next check after its context has ended.
+func TestDecodingStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("the client has left")
+	checks := 0
+	_, err := newPreparer().prepare(ctx, Config{}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {
+		if checks++; checks == 3 {
+			cancel(cause)
+		}
+		return 0
+	})
+	if !errors.Is(err, cause) || checks != 3 {
+		t.Errorf("prepare: error %v after %d checks, want the context's cause after 3", err, checks)
+	}
+}
+
+// TestDecodeTime checks that an image whose decoding takes too long is refused, whatever its size, and that pauses do
+// not count.
+func TestDecodeTime(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 1, MaxDecodeTime: time.Nanosecond})
+	for _, image := range []resnet18cloud.Image{tiny(t), costly()} {
+		_, err := e.Classify(t.Context(), image)
+		failure, ok := errors.AsType[*resnet18cloud.Error](err)
+		if !ok || failure.Code != resnet18cloud.CodeTooLarge || failure.Message != "Image takes longer than 1ns to decode" || failure.Hint == "" {
+			t.Errorf("%s: %v, want a refusal", image.Name, err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPreparer()
+		pauses := 0
+		start := time.Now()
+		_, err := p.prepare(t.Context(), Config{MaxDecodeTime: time.Second}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {
+			pauses++
+			return time.Second
+		})
+		if err != nil || pauses < 10 || time.Since(start) < time.Duration(pauses)*time.Second {
+			t.Errorf("prepare: %v after %d pauses, %s", err, pauses, time.Since(start))
+		}
+	})
+}
+
+// TestLargeWait checks how large pictures wait for each other.
+func TestLargeWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLargeLane(2, 100)
+		enter := func(bytes int64) func() {
+			t.Helper()
+			leave, err := l.enter(t.Context(), bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return leave
+		}
+		first, second := enter(60), enter(40)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("left"))
+		defer cancel()
+		if _, err := l.enter(ctx, 1); err == nil || err.Error() != "left" {
+			t.Errorf("beyond the places: %v, want the context's cause", err)
+		}
+		second()
+		start := time.Now()
+		_, err := l.enter(t.Context(), 41)
+		if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeFull || e.RetryAfter <= 0 || time.Since(start) != largeWait {
+			t.Errorf("beyond the memory: %v after %s, want CodeFull after %s", err, time.Since(start), largeWait)
+		}
+		time.AfterFunc(time.Second, first)
+		start = time.Now()
+		enter(100)() // all of it
+		if time.Since(start) != time.Second {
+			t.Errorf("entered after %s, want when the first has left", time.Since(start))
+		}
+		if n := l.active.Load(); n != 0 {
+			t.Errorf("%d are active at the end", n)
+		}
+	})
+	l := newLargeLane(1, -1)
+	leave, err := l.enter(t.Context(), 1<<50)
+	if err != nil {
+		t.Fatalf("without a limit on memory: %v", err)
+	}
+	leave()
+}
+
+func TestPauseFor(t *testing.T) {
+	t.Parallel()
+	const worked = 2 * time.Millisecond
+	for _, test := range []struct {
+		worked         time.Duration
+		pictures, cpus int
+		want           time.Duration
+	}{
+		{worked, 1, 1, 0},
+		{worked, 2, 2, 0},
+		{worked, 2, 1, 3 * worked},
+		{worked, 5, 4, 3 * worked},
+		{time.Second, 2, 1, maxPause},
+		{time.Second, 1, 2, 0},
+	} {
+		if got := pauseFor(test.worked, test.pictures, test.cpus); got != test.want {
+			t.Errorf("pauseFor(%s, %d, %d) = %s, want %s", test.worked, test.pictures, test.cpus, got, test.want)
+		}
+	}
+}
+
+// TestHeaderRefuses checks that what the header shows is refused without a worker: all of them are in use here.
+func TestHeaderRefuses(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 1, MaxDecodeBytes: 100 << 20})
+	w, err := e.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.put(w)
+	for name, test := range map[string]struct {
+		file    []byte
+		message string
+	}{
+		"WebP of 40 bytes":            {decodetest.WebP{}.Make(7071, 7071), "Image has too many pixels: 7071x7071"},
+		"CMYK progressive JPEG":       {decodetest.JPEG{Components: 4, Scans: 1}.Make(7064, 7064), "Image takes too much memory to decode: "},
+		"PNG of 16 bits, interlaced":  {decodetest.PNG{Depth: 16, Color: 6, Interlaced: true}.Make(7071, 7071), "Image takes too much memory to decode: "},
+		"PNG with less than its rows": {decodetest.PNG{Depth: 1}.Make(9000, 5000)[:60], "Not a decodable image: PNG file is truncated"},
+	} {
+		_, err := e.Classify(t.Context(), resnet18cloud.Image{Name: name, Bytes: test.file})
+		if failure, ok := errors.AsType[*resnet18cloud.Error](err); !ok || !strings.HasPrefix(failure.Message, test.message) {
+			t.Errorf("%s: %v, want %s...", name, err, test.message)
+		}
+	}
+	if h, err := decode.Inspect(decodetest.PNG{Depth: 16, Color: 6, Interlaced: true}.Make(7071, 7071), open(t, Config{Concurrency: 1}).cfg.decodeOptions()); err != nil || h.Memory > 160e6 {
+		t.Errorf("the interlaced PNG takes %d bytes, %v; want at most 160 MB, of 1,080 in former versions", h.Memory, err)
+	}
+}
