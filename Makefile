@@ -9,6 +9,8 @@ BIN := bin/resnet18cloud
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet18cloud
 # An archive of the sources has no .git: its version is "dev", even when it lies inside another repository.
 VERSION ?= $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null || echo dev)
+# What "resnet18cloud version" prints as the commit; unknown in an archive, unless it is given.
+COMMIT ?= $(shell git --git-dir=.git rev-parse HEAD 2>/dev/null)
 
 # Reference data (real weights and images) may stand beside the repository.
 SHARED ?= $(wildcard ../shared)
@@ -19,13 +21,13 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 build: ## Build the one static binary, bin/resnet18cloud
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/resnet18cloud
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(BIN) ./cmd/resnet18cloud
 
 weights: build ## Fetch the weights into the user's cache, unless they are there
 	@$(BIN) model pull || echo "No weights fetched: 'up' will start on random ones and say so." >&2
@@ -41,16 +43,20 @@ $(SAMPLE_IMAGES):
 	else git clone --depth 1 $(SAMPLE_IMAGES_REPO) $@.part && rm -rf $@.part/.git; fi
 	@mv $@.part $@; echo "$$(ls $@ | grep -c JPEG) images in $@"
 
-test: vet ## Run all tests that need nothing but Go
-	$(GOTEST) ./...
+# go test runs all of go vet's checks, on packages as it builds them, so that nothing is built twice.
+test: format ## Check formatting, run go vet and all tests that need nothing but Go
+	$(GOTEST) -vet=all ./...
 
-slow: ## Run the engine's tests on all reference images and, in plain Go, on every case (needs ../shared)
-	$(GOTEST) -count=1 -tags slow ./engine ./engine/resnet
+# Packages in which the tag changes no file have the results that make test left in Go's cache.
+slow: ## Run the tests that make test shortens at full length: all reference images, plain Go, more mutants (needs ../shared)
+	$(GOTEST) -tags slow ./...
 
-vet: ## Check formatting and go vet
+vet: format ## Check formatting and go vet
+	$(GO) vet ./...
+
+format:
 	@unformatted=$$(find . \( -name '.?*' -o -name node_modules -o -name images \) -prune -o -name '*.go' -exec gofmt -l {} +); \
 		[ -z "$$unformatted" ] || { echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
-	$(GO) vet ./...
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
@@ -179,13 +185,13 @@ notice: ## Write NOTICE: the licences of all modules in the released binaries (m
 	$(GO) run ./internal/release notice
 
 release: ## Build archives, bills of materials and SHA256SUMS for every platform in dist; VERSION is the tag's
-	$(GO) run ./internal/release build -version $(VERSION) -out dist
+	$(GO) run ./internal/release build -version $(VERSION) -commit '$(COMMIT)' -out dist
 
 # Other folder, no .git, empty build cache: what is left to make a difference is the sources and Go.
 release-check: release ## Build the release for this machine's platform once more, elsewhere from nothing, and compare the bytes
 	@dir=$$(mktemp -d); trap 'chmod -R u+w $$dir; rm -rf $$dir' EXIT; mkdir $$dir/src; \
 		tar -c --exclude=./.git --exclude=./bin --exclude=./dist --exclude=./images --exclude=node_modules . | tar -x -C $$dir/src; \
-		cd $$dir/src; GOCACHE=$$dir/cache $(GO) run ./internal/release build -version $(VERSION) -out $$dir/dist -only $$($(GO) env GOOS)/$$($(GO) env GOARCH); \
+		cd $$dir/src; GOCACHE=$$dir/cache $(GO) run ./internal/release build -version $(VERSION) -commit '$(COMMIT)' -out $$dir/dist -only $$($(GO) env GOOS)/$$($(GO) env GOARCH); \
 		cd $$dir/dist; for file in resnet18cloud_*; do cmp $$file $(CURDIR)/dist/$$file; echo "$$file: same bytes"; done
 
 clean: ## Remove what was built

@@ -8,9 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-
-	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 const module = "github.com/resnet18cloud/resnet18cloud"
@@ -34,25 +33,31 @@ func (p pkg) rel() string {
 
 func listPackages(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
-	cmd.Dir = testutil.Root(t)
-	out, err := cmd.Output()
+	pkgs, err := packages()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	var pkgs []pkg
+	return pkgs
+}
+
+// packages runs go list once for all tests, in the package's folder, which is the module's.
+var packages = sync.OnceValues(func() (pkgs []pkg, err error) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...").Output()
+	if err != nil {
+		return nil, err
+	}
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p pkg
 		err := dec.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			return pkgs
+			return pkgs, nil
 		}
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		pkgs = append(pkgs, p)
 	}
-}
+})
 
 // under reports whether rel is one of the given folders or inside one.
 func under(rel string, folders ...string) bool {
@@ -61,7 +66,7 @@ func under(rel string, folders ...string) bool {
 	})
 }
 
-// TestImportsPointOneWay checks the direction of dependencies. Each rule bans packages, by import path prefix,
+// TestImportsPointOneWay checks the direction of dependencies, and that what has one owner stays with it. Each rule bans packages, by import path prefix,
 // outside a few folders, and states the reason.
 func TestImportsPointOneWay(t *testing.T) {
 	t.Parallel()
@@ -83,16 +88,6 @@ func TestImportsPointOneWay(t *testing.T) {
 		}, "NATS is hidden behind the queue and store interfaces"},
 		{"k8s.io/client-go", true, func(r string) bool { return !under(r, "autoscale/kube", "test") },
 			"Kubernetes is one actuator of several"},
-		{module + "/engine", false, func(r string) bool { return under(r, "dispatch") },
-			"the dispatcher knows ResNet only as a Classifier"},
-		{module + "/engine/", true, func(r string) bool { return under(r, "replica") },
-			"the replica knows the engine only as a Classifier"},
-		{module + "/dispatch", false, func(r string) bool { return under(r, "replica", "engine", "load", "autoscale", "client", "model") },
-			"other parts use the dispatcher over HTTP"},
-		{module + "/autoscale", true, func(r string) bool { return under(r, "load") },
-			"the load tester uses the autoscaler over HTTP"},
-		{module + "/engine", false, func(r string) bool { return under(r, "load") },
-			"the load tester measures any server; a caller that needs tensors passes an encoder"},
 		{module + "/", false, func(r string) bool { return under(r, "schedule", "internal/queueing", "internal/images") },
 			"leaves import no other package of this module"},
 		{module + "/cmd", true, func(string) bool { return true },
@@ -113,6 +108,74 @@ func TestImportsPointOneWay(t *testing.T) {
 				if strings.HasPrefix(dep, rule.ban) {
 					t.Errorf("%s imports %s: %s", p.rel(), dep, rule.why)
 				}
+			}
+		}
+	}
+}
+
+// TestPartsMeetOverHTTP checks that the parts of the system do not contain each other, except where the table says so, and
+// that packages in internal contain none of them.
+func TestPartsMeetOverHTTP(t *testing.T) {
+	t.Parallel()
+	parts := map[string]struct {
+		contains []string
+		why      string
+	}{
+		"autoscale": {[]string{"schedule"}, "the autoscaler reads the dispatcher's figures over HTTP; it shares schedules with the load tester, and nothing else"},
+		"client":    {nil, "programs of others contain the client, and no more than it needs"},
+		"dispatch":  {nil, "the dispatcher knows ResNet only as a Classifier, and replicas only by their addresses"},
+		"engine":    {nil, "the engine classifies bytes in one process"},
+		"internal":  {nil, "what many parts use has no meaning in the domain"},
+		"load":      {[]string{"client", "schedule"}, "the load tester measures any server; a caller that needs tensors passes an encoder"},
+		"model":     {[]string{"engine"}, "weights are checked and converted by the code that runs them"},
+		"replica":   {nil, "the replica knows the engine only as a Classifier"},
+		"schedule":  {nil, "a schedule is for real servers and for simulated ones"},
+		"web":       {nil, "the page is files"},
+	}
+	for _, p := range listPackages(t) {
+		own, _, _ := strings.Cut(p.rel(), "/")
+		part, ok := parts[own]
+		if !ok {
+			continue
+		}
+		for _, dep := range p.Deps {
+			rel, ok := strings.CutPrefix(dep, module+"/")
+			if !ok {
+				continue
+			}
+			other, _, _ := strings.Cut(rel, "/")
+			if other != own && other != "internal" && !slices.Contains(part.contains, other) {
+				t.Errorf("%s contains %s: %s", p.rel(), rel, part.why)
+			}
+		}
+	}
+}
+
+// TestEngineNeedsLittle checks that the engine uses no module but those named here.
+func TestEngineNeedsLittle(t *testing.T) {
+	t.Parallel()
+	allowed := []string{"golang.org/x/sys", "golang.org/x/image", "golang.org/x/sync", "google.golang.org/protobuf/encoding/protowire"}
+	for _, p := range listPackages(t) {
+		for _, dep := range p.Imports {
+			first, _, _ := strings.Cut(dep, "/")
+			if under(p.rel(), "engine") && strings.Contains(first, ".") && !under(dep, module) && !under(dep, allowed...) {
+				t.Errorf("%s imports %s: the engine needs codecs, CPU features, memory maps and semaphores, and no other module", p.rel(), dep)
+			}
+		}
+	}
+}
+
+// TestNoTestsInPrograms checks that packages for tests, named like queuetest, are imported by tests and by each other only.
+func TestNoTestsInPrograms(t *testing.T) {
+	t.Parallel()
+	forTests := func(name string) bool { return strings.HasSuffix(name, "test") || path.Base(name) == "testutil" }
+	for _, p := range listPackages(t) {
+		if under(p.rel(), "test") || forTests(p.ImportPath) {
+			continue
+		}
+		for _, dep := range p.Imports {
+			if dep == "testing" || dep == "net/http/httptest" || under(dep, module) && forTests(dep) {
+				t.Errorf("%s imports %s, which belongs in its tests", p.rel(), dep)
 			}
 		}
 	}

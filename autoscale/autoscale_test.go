@@ -20,7 +20,7 @@ func TestReasonReads(t *testing.T) {
 	}
 }
 
-// TestDecisionIsBounded: the bound is the last reason, and says what was wanted.
+// TestDecisionIsBounded checks that the bound is the last reason and names the number that was wanted.
 func TestDecisionIsBounded(t *testing.T) {
 	t.Parallel()
 	limits := Limits{Min: 2, Max: 10}

@@ -39,8 +39,8 @@ func withReplicas(desired, ready, starting int) Snapshot {
 	return s
 }
 
-// TestDeadlineBacklog: what waits, and what comes until a replica started now serves, less what the replicas answer until
-// then. Those that start are there after 60 % of the delay, if they are late in half a second.
+// TestDeadlineBacklog checks the images that wait, plus those that arrive until a replica started now serves, less those answered until
+// then. Replicas that are starting serve after 60 % of the delay, or half a second from now if they are late.
 func TestDeadlineBacklog(t *testing.T) {
 	t.Parallel()
 	f := demand{horizon: 6, level: 100, mu: 20} // a start takes 5 s
@@ -73,7 +73,7 @@ func TestDeadlineBacklog(t *testing.T) {
 	}
 }
 
-// TestDeadlinePlans: what follows from a demand, rule by rule. The demand is 100 images/s, of which a replica answers 20,
+// TestDeadlinePlans checks the decision for a demand, rule by rule. The demand is 100 images/s, of which a replica answers 20,
 // within 6 s; 6 replicas answer them in time, with up to 24 images waiting.
 func TestDeadlinePlans(t *testing.T) {
 	t.Parallel()
@@ -116,7 +116,7 @@ func TestDeadlinePlans(t *testing.T) {
 		{"nine that start will do: what waits keeps them", noHedge, queue(withReplicas(15, 6, 9), 296), base, nil, "rate backlog", 15},
 		{"only few wait, the load to come is the rate's business", noHedge, queue(withReplicas(6, 6, 0), 6), level(200), nil, "rate steady", 6},
 		{"more than a few", noHedge, queue(withReplicas(6, 6, 0), 7), level(200), nil, "rate backlog", 34},
-		// Not down.
+		// Not down yet.
 		{"as many as needed", DeadlineConfig{}, withReplicas(6, 6, 0), base, nil, "rate steady", 6},
 		{"no fewer are allowed", DeadlineConfig{Limits: Limits{Min: 8}}, withReplicas(8, 8, 0), base, nil, "rate min", 8},
 		{"as many as are allowed are needed", DeadlineConfig{Limits: Limits{Min: 6}}, withReplicas(6, 6, 0), base, nil, "rate steady", 6},
@@ -164,7 +164,7 @@ func TestDeadlinePlans(t *testing.T) {
 	}
 }
 
-// rules names the rules that spoke.
+// rules returns the names of the rules that applied.
 func rules(d Decision) string {
 	var names []string
 	for _, r := range d.Reasons {
@@ -173,7 +173,7 @@ func rules(d Decision) string {
 	return strings.Join(names, " ")
 }
 
-// TestDeadlineReasons: each reason tells the figures that its sentence is about.
+// TestDeadlineReasons checks that each reason has the figures that its sentence mentions.
 func TestDeadlineReasons(t *testing.T) {
 	t.Parallel()
 	f := demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24}
@@ -221,7 +221,7 @@ func TestDeadlineReasons(t *testing.T) {
 	}
 }
 
-// TestDeadlineBacklogIsBounded: replicas that answer next to nothing ask for a number that no cluster has, not for nonsense.
+// TestDeadlineBacklogIsBounded checks that extremely slow replicas give a huge number, and no overflow.
 func TestDeadlineBacklogIsBounded(t *testing.T) {
 	t.Parallel()
 	p := NewDeadline(DeadlineConfig{Hedge: -1})
@@ -241,7 +241,7 @@ func steadily(cfg DeadlineConfig, l *load) *Deadline {
 	return p
 }
 
-// TestDeadlineForecasts: rate, horizon and margin give the images/s to expect, queueing theory the replicas for them.
+// TestDeadlineForecasts checks the images/s that rate, horizon and margin give, and the replicas that queueing theory gives for them.
 func TestDeadlineForecasts(t *testing.T) {
 	t.Parallel()
 	figure := func(d Decision, name string) float64 { t.Helper(); return d.Figure(name) }
@@ -254,7 +254,7 @@ func TestDeadlineForecasts(t *testing.T) {
 		two.Replicas[i].Workers = 2
 	}
 
-	// A steady load. 1.6 service times of 50 ms go from the SLO; half of the rest is what may wait at all replicas.
+	// A steady load. 1.6 service times of 50 ms are subtracted from the SLO; half of the rest may be spent waiting.
 	f, d := forecast(steadily(DeadlineConfig{}, counts(repeat(60, 100)...)), withReplicas(6, 6, 0))
 	need := queueing.Servers(100, 20, 0.625, 0.42, 0.005, 1000)
 	near(t, "horizon: the delay of a start and a second", f.horizon, 6)
@@ -274,12 +274,12 @@ func TestDeadlineForecasts(t *testing.T) {
 	near(t, "mu of two workers", f.mu, 40)
 	near(t, "fits of two workers", f.fits, 40*float64(f.need)*0.42/2)
 
-	// An SLO shorter than the service leaves a twentieth of it for waiting.
+	// With an SLO shorter than the service time, a twentieth of it is left for waiting.
 	f, _ = forecast(steadily(DeadlineConfig{SLO: 60 * time.Millisecond}, counts(repeat(60, 100)...)), withReplicas(6, 6, 0))
 	near(t, "need with a short SLO", float64(f.need), float64(queueing.Servers(100, 20, 0.625, 0.003, 0.005, 1000)))
 	near(t, "fits with a short SLO", f.fits, 20*float64(f.need)*0.003/2)
 
-	// More may be late, fewer are needed.
+	// If more images may be late, fewer replicas are needed.
 	f, _ = forecast(steadily(DeadlineConfig{Late: 0.2}, counts(repeat(60, 300)...)), withReplicas(6, 6, 0))
 	near(t, "need when a fifth may be late", float64(f.need), float64(queueing.Servers(300, 20, 0.625, 0.42, 0.2, 1000)))
 
@@ -305,7 +305,7 @@ func TestDeadlineForecasts(t *testing.T) {
 		t.Errorf("a wild load needs %d, want more than the %d of a steady one", f.need, need)
 	}
 
-	// A load that rises is continued to the horizon, one that falls is not.
+	// A rising load is extrapolated to the horizon, a falling one is not.
 	for _, slope := range []float64{1, -1} {
 		p := steadily(DeadlineConfig{}, line(100, 1, func(t float64) float64 { return 400 + slope*t }))
 		p.state.Delays.Seconds = repeat(6, 40)
@@ -319,7 +319,7 @@ func TestDeadlineForecasts(t *testing.T) {
 		}
 	}
 
-	// After a jump only what came since counts: three seconds of 400 and a standard error.
+	// After a jump only later samples count: three seconds of 400, plus a standard error.
 	f, _ = forecast(steadily(DeadlineConfig{}, counts(join(repeat(60, 100), repeat(3, 400))...)), withReplicas(6, 6, 0))
 	near(t, "level after a jump", f.level, 400+math.Sqrt(400/3.))
 
@@ -330,7 +330,7 @@ func TestDeadlineForecasts(t *testing.T) {
 	near(t, "horizon", f.horizon, 10)
 	near(t, "figure start_delay", figure(d, "start_delay_seconds"), 9)
 
-	// The margin: forecasts have fallen short by the rate of the last three seconds over what was forecast for now.
+	// The margin: forecasts were too low by the rate of the last three seconds over the forecast for now.
 	p = steadily(DeadlineConfig{MaxMargin: 3, MarginQuantile: 0.5}, counts(join(repeat(57, 100), repeat(3, 80))...))
 	p.state.Margin.Forecasts = []point{{start.Add(-6 * time.Second), 40}}
 	f, d = forecast(p, withReplicas(6, 6, 0))
@@ -338,14 +338,14 @@ func TestDeadlineForecasts(t *testing.T) {
 	near(t, "upper with a margin", f.upper, 2*f.level)
 	near(t, "forecast that is remembered, without the margin", p.state.Margin.Forecasts[len(p.state.Margin.Forecasts)-1].Value, f.level)
 
-	// More than is allowed is found out only as being more.
+	// A number above the maximum is only known to be above it.
 	f, _ = forecast(steadily(DeadlineConfig{Limits: Limits{Max: 10}}, counts(repeat(60, 1e5)...)), withReplicas(6, 6, 0))
 	near(t, "need of a load too large", float64(f.need), 11)
 	f, _ = forecast(steadily(DeadlineConfig{Limits: Limits{Max: 10}}, counts(repeat(60, 1e5)...)), two)
 	near(t, "need of a load too large, of two workers", float64(f.need), 11)
 }
 
-// TestDeadlineHold: what was needed is kept for twelve start delays, from 30 s to 300 s.
+// TestDeadlineHold checks that replicas are kept for twelve start delays, between 30 s and 300 s.
 func TestDeadlineHold(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[float64]time.Duration{1: 30 * time.Second, 2.5: 30 * time.Second, 2.6: 31200 * time.Millisecond,
@@ -361,8 +361,8 @@ func TestDeadlineHold(t *testing.T) {
 	}
 }
 
-// TestDeadlineObserves: a sample is the difference of two readings. The first reading, one that is not newer, and one in
-// which a counter went back are no sample, but the next is counted from them.
+// TestDeadlineObserves checks that a sample is the difference of two readings. The first reading, one that is not newer, and one in
+// which a counter decreased give no sample; the next sample starts from them.
 func TestDeadlineObserves(t *testing.T) {
 	t.Parallel()
 	read := func(p *Deadline, second int, c Counters) {
@@ -406,7 +406,7 @@ func TestDeadlineObserves(t *testing.T) {
 	}
 }
 
-// TestDeadlineDecides: figures up to ten seconds old are acted on; what is older is not, and says so.
+// TestDeadlineDecides checks that figures up to ten seconds old are used, and that older ones give the reason for doing nothing.
 func TestDeadlineDecides(t *testing.T) {
 	t.Parallel()
 	decide := func(age time.Duration) Decision {
@@ -449,7 +449,7 @@ func TestDeadlineDecides(t *testing.T) {
 	}
 }
 
-// TestDeadlineHistory: a gap of more than the hold begins a new history; delays and speed stay known.
+// TestDeadlineHistory checks that a gap longer than the hold starts a new history, which keeps delays and speed.
 func TestDeadlineHistory(t *testing.T) {
 	t.Parallel()
 	for gap, broken := range map[time.Duration]bool{time.Minute: false, time.Minute + 1: true} {

@@ -28,8 +28,8 @@ func TestWorkedExample(t *testing.T) {
 	}
 }
 
-// TestDeadlineStaffs: at a constant rate it takes what Erlang's formula asks for, and shrinks to it by
-// halves once it has seen enough.
+// TestDeadlineStaffs checks that at a constant rate it uses the number of Erlang's formula, and shrinks to it by
+// halves once it has enough samples.
 func TestDeadlineStaffs(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(30, 300)
@@ -46,8 +46,8 @@ func TestDeadlineStaffs(t *testing.T) {
 	w.expectRule(t, RuleSteady)
 }
 
-// TestDeadlineStep: three times the load: within two seconds more than enough are started, for the images
-// that come and those that wait; what was started too much is taken back when the first serve.
+// TestDeadlineStep triples the load: within two seconds more than enough replicas are started, for the images
+// that arrive and those that wait; the surplus is removed when the first ones serve.
 func TestDeadlineStep(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(6, 100)
@@ -67,7 +67,7 @@ func TestDeadlineStep(t *testing.T) {
 	}
 }
 
-// TestDeadlineHolds: what was needed is kept for twelve start delays of 3 s, then given back in a few steps.
+// TestDeadlineHolds checks that replicas are kept for twelve start delays of 3 s, then removed in a few steps.
 func TestDeadlineHolds(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(16, 300)
@@ -81,7 +81,7 @@ func TestDeadlineHolds(t *testing.T) {
 	}
 }
 
-// TestDeadlineMeasuresSpeed: when replicas become slower it needs more, though the load is the same.
+// TestDeadlineMeasuresSpeed checks that slower replicas at the same load give more replicas.
 func TestDeadlineMeasuresSpeed(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(16, 300)
@@ -96,7 +96,7 @@ func TestDeadlineMeasuresSpeed(t *testing.T) {
 	}
 }
 
-// TestDeadlineIdle: where no image has ever come it goes down to the least, but not before it has seen enough, and not
+// TestDeadlineIdle checks that without any image it shrinks to the minimum, but not before it has enough samples, and not
 // while one waits.
 func TestDeadlineIdle(t *testing.T) {
 	t.Parallel()
@@ -113,7 +113,7 @@ func TestDeadlineIdle(t *testing.T) {
 	waits.expectRule(t, RuleUnknown)
 }
 
-// TestDeadlineWorkers: replicas of two workers answer twice as much.
+// TestDeadlineWorkers checks that replicas with two workers count as twice as fast.
 func TestDeadlineWorkers(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(20, 300)
@@ -124,7 +124,7 @@ func TestDeadlineWorkers(t *testing.T) {
 	}
 }
 
-// TestDeadlineBlind: without figures it does not shrink after three seconds, and does nothing after ten.
+// TestDeadlineBlind checks that without figures it does not shrink after three seconds, and does nothing after ten.
 func TestDeadlineBlind(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(16, 300)
@@ -137,14 +137,14 @@ func TestDeadlineBlind(t *testing.T) {
 	w.expect(t, 100, 16)
 	w.expectRule(t, RuleStale)
 	w.blind = false
-	w.expect(t, 1, 11) // it sees again
+	w.expect(t, 1, 11) // figures are back
 
 	never := newWorld(NewDeadline(DeadlineConfig{}), 7, 100, 20)
 	never.blind = true
 	never.expect(t, 600, 7)
 }
 
-// TestDeadlineForgetsOldState: a state from long ago does not make it shrink.
+// TestDeadlineForgetsOldState checks that an old state does not make it shrink.
 func TestDeadlineForgetsOldState(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(6, 100)
@@ -156,7 +156,7 @@ func TestDeadlineForgetsOldState(t *testing.T) {
 	w.expectRule(t, RuleHistory)
 }
 
-// TestDeadlineSkipsResets: a dispatcher that starts anew counts from zero; that is no drop of the load.
+// TestDeadlineSkipsResets checks that a dispatcher that restarts, and so counts from zero, is not a drop of the load.
 func TestDeadlineSkipsResets(t *testing.T) {
 	t.Parallel()
 	w := deadlineWorld(16, 300)
@@ -169,7 +169,7 @@ func TestDeadlineSkipsResets(t *testing.T) {
 	w.expect(t, 10, 16)
 }
 
-// TestDeadlineBounds: limits hold, and say so.
+// TestDeadlineBounds checks that limits apply and are named as the reason.
 func TestDeadlineBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(NewDeadline(DeadlineConfig{Limits: Limits{Min: 3, Max: 8}}), 5, 400, 20)
@@ -180,7 +180,7 @@ func TestDeadlineBounds(t *testing.T) {
 	w.expectRule(t, RuleMin)
 }
 
-// TestDeadlineMargin: a load that keeps jumping by a third is given a margin that a steady one is not.
+// TestDeadlineMargin checks that a load that keeps jumping by a third gets a margin, and a steady one does not.
 func TestDeadlineMargin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(NewDeadline(DeadlineConfig{MaxMargin: 1.1}), 16, 300, 20)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// near holds a value to a wanted one, but for the error of floats.
+// near compares a value with the wanted one, up to rounding errors.
 func near(t *testing.T, what string, got, want float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= 1e-9*max(1, math.Abs(want))) {
@@ -16,7 +16,7 @@ func near(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// counts is a load of these images, each in a second, the last one now at start.
+// counts is a load with these numbers of images per second, the last of which ends at start.
 func counts(images ...float64) *load {
 	l := &load{}
 	for i, n := range images {
@@ -34,7 +34,7 @@ func repeat(n int, images float64) []float64 {
 	return list
 }
 
-// join puts lists of counts one behind the other.
+// join concatenates lists of counts.
 func join(lists ...[]float64) []float64 {
 	var all []float64
 	for _, l := range lists {
@@ -43,7 +43,7 @@ func join(lists ...[]float64) []float64 {
 	return all
 }
 
-// TestLoadRemembers the last 240 samples, the latest last.
+// TestLoadRemembers checks that the last 240 samples are kept, latest last.
 func TestLoadRemembers(t *testing.T) {
 	t.Parallel()
 	l := &load{}
@@ -58,7 +58,7 @@ func TestLoadRemembers(t *testing.T) {
 	}
 }
 
-// TestLoadRecent is images over seconds of the latest samples, of those there are, and 0 of none.
+// TestLoadRecent checks images per second over the latest samples; 0 without samples.
 func TestLoadRecent(t *testing.T) {
 	t.Parallel()
 	near(t, "recent of none", new(load).recent(3), 0)
@@ -69,7 +69,7 @@ func TestLoadRecent(t *testing.T) {
 	near(t, "recent with a long sample", l.recent(2), 20)
 }
 
-// TestSinceChange is the samples that ended after the change point; all when there was none.
+// TestSinceChange checks the samples that ended after the change point; all if there was none.
 func TestSinceChange(t *testing.T) {
 	t.Parallel()
 	l := counts(1, 2, 3, 4)
@@ -84,7 +84,7 @@ func TestSinceChange(t *testing.T) {
 	}
 }
 
-// TestDispersion: the median, over a minute, of (difference)^2/sum of neighbouring counts, divided by 0.455; from 1 to 20.
+// TestDispersion checks the median, over a minute, of (difference)^2/sum of neighboring counts, divided by 0.455; from 1 to 20.
 func TestDispersion(t *testing.T) {
 	t.Parallel()
 	alternate := func(n int, a, b float64) []float64 {
@@ -94,7 +94,7 @@ func TestDispersion(t *testing.T) {
 		}
 		return list
 	}
-	const wild = 20 * 20 / 220. / 0.455 // of 100 and 120 by turns
+	const wild = 20 * 20 / 220. / 0.455 // of 100 and 120 alternating
 	tests := []struct {
 		name   string
 		images []float64
@@ -108,7 +108,7 @@ func TestDispersion(t *testing.T) {
 		{"up to 20 as it is", alternate(61, 100, 146), 46 * 46 / 246. / 0.455},
 		{"seconds without images have no term", repeat(61, 0), 1},
 		{"one image a pair is a term", alternate(61, 0, 1), 1 / 0.455},
-		// Half of the minute's 60 terms are wild: the median is the first wild one. One older term would make it a calm one.
+		// Half of the minute's 60 terms are large: the median is the first large one. One older term would make it a small one.
 		{"a minute counts, not more", join(repeat(130, 100), repeat(31, 100), alternate(30, 120, 100)), wild},
 		{"the half of the terms is calm", join(repeat(32, 100), alternate(29, 120, 100)), 1},
 		{"a jump spoils one term of many", join(repeat(30, 100), repeat(30, 1000)), 1},
@@ -143,7 +143,7 @@ func poisson(rng *rand.Rand, mean float64) int {
 	}
 }
 
-// TestDetectChange: a window of the latest samples, of 1, 2, 3, 5 or 8, differs from the half minute before by 4.5 standard
+// TestDetectChange checks that a window of the latest 1, 2, 3, 5 or 8 samples differs from the half minute before by 4.5 standard
 // deviations. After 30 s at 100/s a window of n seconds has a mean of 100n and a variance of 100n(1 + n/30).
 func TestDetectChange(t *testing.T) {
 	t.Parallel()
@@ -158,7 +158,7 @@ func TestDetectChange(t *testing.T) {
 	before := repeat(30, 100)
 	for _, dispersion := range []float64{1, 4} {
 		for n := 1; n <= 8; n++ {
-			// Each of the n seconds is over by as much as a window of n can just tell.
+			// Each of the n seconds exceeds the mean by just enough for a window of n to detect.
 			over := limit(float64(n), 30, dispersion) / float64(n)
 			window := n == 1 || n == 2 || n == 3 || n == 5 || n == 8
 			for _, sign := range []float64{1, -1} {
@@ -200,7 +200,7 @@ func TestDetectChange(t *testing.T) {
 		}
 	}
 
-	// Samples of two seconds: 30 of them before are compared with, a minute.
+	// Samples of two seconds: they are compared with the 30 before, a minute.
 	for off, want := range map[float64]int{1.02: 1, 0.98: 31} {
 		l := &load{}
 		for i := range 30 {
@@ -214,7 +214,7 @@ func TestDetectChange(t *testing.T) {
 	}
 }
 
-// TestDetectChangeIsSeldomWrong: of Poisson arrivals it sees a change about once in 150,000 looks.
+// TestDetectChangeIsSeldomWrong checks that with Poisson arrivals it reports a change about once in 150,000 samples.
 func TestDetectChangeIsSeldomWrong(t *testing.T) {
 	t.Parallel()
 	rng, wrong := rand.New(rand.NewPCG(3, 4)), 0
@@ -242,7 +242,7 @@ func line(n int, seconds float64, rate func(t float64) float64) *load {
 	return l
 }
 
-// TestTrendOfALine: a load that grows evenly is continued exactly, whatever the weights: the level is its value now.
+// TestTrendOfALine checks that linear growth is extrapolated exactly, with any weights: the level is its value now.
 func TestTrendOfALine(t *testing.T) {
 	t.Parallel()
 	for _, horizon := range []float64{1, 6, 30, 100, 1000} {
@@ -257,8 +257,8 @@ func TestTrendOfALine(t *testing.T) {
 	}
 }
 
-// TestTrendAfterAChange: of three samples or fewer it is the mean and a standard error, of fewer than eight the mean, from
-// eight on a line.
+// TestTrendAfterAChange: with up to three samples it is the mean plus a standard error, with up to seven the mean, and with
+// eight or more a line.
 func TestTrendAfterAChange(t *testing.T) {
 	t.Parallel()
 	for n := 1; n <= 9; n++ {
@@ -280,7 +280,7 @@ func TestTrendAfterAChange(t *testing.T) {
 }
 
 // weighted is the mean of the latest samples with weights exp(-age/tau), the line through them, and the standard error of
-// its slope when a rate has the variance dispersion*mean/seconds: written as textbooks do, with centred sums.
+// its slope when a rate has the variance dispersion*mean/seconds: as in textbooks, with centered sums.
 func weighted(l *load, samples int, tau, dispersion float64) (mean, now, slope, stderr float64) {
 	list := l.last(samples)
 	var w, t, y []float64
@@ -309,8 +309,8 @@ func weighted(l *load, samples int, tau, dispersion float64) (mean, now, slope, 
 	return mean, mean - slope*middle, slope, math.Sqrt(variance)
 }
 
-// TestTrendIsAWeightedFit: tau is half the horizon, from 8 to 60 s, and four taus are looked at, at least 60 samples. The
-// line counts when it rises by more than two standard errors; else the mean does.
+// TestTrendIsAWeightedFit: tau is half the horizon, from 8 to 60 s, and four taus are used, at least 60 samples. The
+// line is used if it rises by more than two standard errors, else the mean.
 func TestTrendIsAWeightedFit(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(5, 6))
@@ -346,7 +346,7 @@ func TestTrendIsAWeightedFit(t *testing.T) {
 		t.Errorf("%d lines and %d means: the data do not show both", lines, means)
 	}
 
-	// With hardly an image the variance is that of a tenth of an image a second.
+	// With almost no images the variance is that of a tenth of an image per second.
 	for _, last := range []float64{1, 2, 3, 4, 6, 10} {
 		l := counts(join(repeat(239, 0), []float64{last})...)
 		mean, now, slope, stderr := weighted(l, 240, 60, 1)
@@ -371,7 +371,7 @@ func TestTrendIsAWeightedFit(t *testing.T) {
 	near(t, "level of samples of different lengths", level, mean)
 }
 
-// TestMargin: the forecast that was made a horizon ago is held against the rate that came.
+// TestMargin compares the forecast that was made a horizon ago with the actual rate.
 func TestMargin(t *testing.T) {
 	t.Parallel()
 	const horizon = 5
@@ -393,14 +393,14 @@ func TestMargin(t *testing.T) {
 	near(t, "margin, 80 %", story(0.8, 2, ten...), 1.3)
 	near(t, "margin, 90 %", story(0.9, 2, ten...), 1.6)
 
-	// Of several forecasts that old the latest counts; a younger one does not yet.
+	// Among several forecasts of that age the latest counts; a younger one does not count yet.
 	m := margin{}
 	m.factor(at(0), 100, 0, horizon, 0.8, 10)
 	m.factor(at(1), 50, 0, horizon, 0.8, 10)
 	m.factor(at(2), 25, 0, horizon, 0.8, 10)
 	near(t, "margin when the forecast of 50 is as old as the horizon", m.factor(at(6), 100, 200, horizon, 0.8, 10), 4)
 
-	// A forecast of nothing is taken for one image a second.
+	// A forecast of zero counts as one image per second.
 	m = margin{}
 	m.factor(at(0), 0, 0, horizon, 0.8, 10)
 	near(t, "margin after a forecast of nothing", m.factor(at(5), 100, 3, horizon, 0.8, 10), 3)
@@ -408,7 +408,7 @@ func TestMargin(t *testing.T) {
 	m.factor(at(0), 0.5, 0, horizon, 0.8, 10)
 	near(t, "margin after a forecast of half an image", m.factor(at(5), 100, 3, horizon, 0.8, 10), 3)
 
-	// What came two minutes ago is forgotten, with a long horizon after ten of them.
+	// Comparisons are dropped after two minutes, or after ten horizons if that is longer.
 	for _, test := range []struct{ horizon, window int }{{5, 120}, {12, 120}, {20, 200}} {
 		m := margin{}
 		m.factor(at(0), 100, 0, float64(test.horizon), 0.8, 10)

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestHPADefaults are kube-controller-manager's and, of the external metric, what KEDA's and Prometheus' users write; what is
+// TestHPADefaults are those of kube-controller-manager and, for the external metric, those that KEDA and Prometheus users write; what is
 // set is kept.
 func TestHPADefaults(t *testing.T) {
 	t.Parallel()
@@ -32,8 +32,8 @@ func TestHPADefaults(t *testing.T) {
 // ago is that long before start.
 func ago(d time.Duration) time.Time { return start.Add(-d) }
 
-// TestHPAStabilization: up by the least recommendation of the up window, down by the most of the down window. A
-// recommendation counts for less than the window. What there was at first is a recommendation too.
+// TestHPAStabilization: up to the lowest recommendation of the up window, down to the highest of the down window. A
+// recommendation expires at the end of its window. The initial number counts as a recommendation.
 func TestHPAStabilization(t *testing.T) {
 	t.Parallel()
 	cfg := HPAConfig{Up: ScalingRules{Stabilization: time.Minute}}.withDefaults()
@@ -78,7 +78,7 @@ func TestHPAStabilization(t *testing.T) {
 	}
 }
 
-// TestHPAPace: the policy that allows most counts, from the number at the begin of its period.
+// TestHPAPace: the policy that allows the largest change applies, counted from the number at the start of its period.
 func TestHPAPace(t *testing.T) {
 	t.Parallel()
 	percent := func(n int) []ScalingPolicy { return []ScalingPolicy{{Percent: n, Period: time.Minute}} }
@@ -123,7 +123,7 @@ func TestHPAPace(t *testing.T) {
 	}
 }
 
-// TestHPASettles: stabilization, pace and limits each say so, and a change is remembered for the longest period there can be.
+// TestHPASettles checks that stabilization, pace and limits are named as reasons, and that changes are kept for the longest possible period.
 func TestHPASettles(t *testing.T) {
 	t.Parallel()
 	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 30}, Up: ScalingRules{Stabilization: time.Minute}}.withDefaults()
@@ -158,7 +158,7 @@ func TestHPASettles(t *testing.T) {
 	}
 }
 
-// TestHPATolerance: as far off as the tolerance is still tolerated.
+// TestHPATolerance checks that a difference equal to the tolerance is tolerated.
 func TestHPATolerance(t *testing.T) {
 	t.Parallel()
 	cfg := HPAConfig{Tolerance: 0.25}
@@ -169,7 +169,7 @@ func TestHPATolerance(t *testing.T) {
 	}
 }
 
-// TestCeil rounds up what is more than a billionth above a whole number.
+// TestCeil checks that numbers more than a billionth above an integer are rounded up.
 func TestCeil(t *testing.T) {
 	t.Parallel()
 	for x, want := range map[float64]int{0: 0, 2.1: 3, 3: 3, 3 + 0.9e-9: 3, 3 + 1.5e-9: 4} {
@@ -179,7 +179,7 @@ func TestCeil(t *testing.T) {
 	}
 }
 
-// TestHPACPUReasons has the rules of TestHPACPURecommends where they say why, and where they meet.
+// TestHPACPUReasons checks the reasons for the rules of TestHPACPURecommends, and their limits.
 func TestHPACPUReasons(t *testing.T) {
 	t.Parallel()
 	with := func(a, b []Replica) []Replica { return append(a, b...) }
@@ -225,7 +225,7 @@ func TestHPACPUReasons(t *testing.T) {
 	near(t, "figure cpu_ratio", d.Figure("cpu_ratio"), 1.5)
 }
 
-// TestHPACPUUnready at the edges of its times.
+// TestHPACPUUnready checks the boundaries of its periods.
 func TestHPACPUUnready(t *testing.T) {
 	t.Parallel()
 	window := Window{End: start, Length: 15 * time.Second}
@@ -249,7 +249,7 @@ func TestHPACPUUnready(t *testing.T) {
 	}
 }
 
-// TestHPACPULooksEach15Seconds, and sets nothing when there is nothing to go by.
+// TestHPACPULooksEach15Seconds checks that it also does nothing without data.
 func TestHPACPULooksEach15Seconds(t *testing.T) {
 	t.Parallel()
 	p := NewHPACPU(HPACPUConfig{})
@@ -267,7 +267,7 @@ func TestHPACPULooksEach15Seconds(t *testing.T) {
 	}
 }
 
-// TestHPAExternalMetrics: what each metric is, and how many a replica is to have of it.
+// TestHPAExternalMetrics checks the value of each metric and its target per replica.
 func TestHPAExternalMetrics(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -311,7 +311,7 @@ func TestHPAExternalMetrics(t *testing.T) {
 	}
 }
 
-// TestMeanRate: the difference of the newest and the oldest total within the window, by the time between them.
+// TestMeanRate checks the difference of the newest and the oldest total within the window, divided by the time between them.
 func TestMeanRate(t *testing.T) {
 	t.Parallel()
 	var m meanRate

@@ -7,7 +7,7 @@ import (
 
 var start = time.Unix(1_000_000, 0).UTC()
 
-// cpuPods makes replicas that have long been ready, with these uses of CPU; a negative one is unknown.
+// cpuPods makes replicas that have been ready for a long time, with these CPU loads; a negative one is unknown.
 func cpuPods(use ...float64) []Replica {
 	pods := make([]Replica, len(use))
 	for i := range use {
@@ -30,7 +30,7 @@ func unready(n int) []Replica {
 
 // TestHPACPURecommends has the worked examples of the documentation ("Algorithm details"): a ratio of 2
 // doubles, one of 0.5 halves, one within 0.1 of 1 does nothing; missing metrics damp either way, unready
-// pods damp growth, and none turns the direction round.
+// pods damp growth, and neither reverses the direction.
 func TestHPACPURecommends(t *testing.T) {
 	t.Parallel()
 	with := func(a, b []Replica) []Replica { return append(a, b...) }
@@ -63,8 +63,8 @@ func TestHPACPURecommends(t *testing.T) {
 	}
 }
 
-// TestHPACPUIgnoresCPUOfStart: within five minutes of its start a pod's CPU counts from a whole window
-// after it was ready; later also while it is unready, unless it never was ready.
+// TestHPACPUIgnoresCPUOfStart: within five minutes of its start a pod's CPU counts from one full window
+// after it became ready; later it counts even while it is unready, unless it was never ready.
 func TestHPACPUIgnoresCPUOfStart(t *testing.T) {
 	t.Parallel()
 	p, ago := NewHPACPU(HPACPUConfig{}), func(d time.Duration) time.Time { return start.Add(-d) }
@@ -119,7 +119,7 @@ func TestHPADefaultPace(t *testing.T) {
 	}
 }
 
-// TestHPAStabilizes: the most of five minutes' recommendations counts on the way down, and the number it
+// TestHPAStabilizes: on the way down the highest recommendation of five minutes applies, and the number it
 // began with is one of them.
 func TestHPAStabilizes(t *testing.T) {
 	t.Parallel()
@@ -148,12 +148,12 @@ func TestHPAExternal(t *testing.T) {
 		want           int
 	}{
 		{0, 95, 4, 8},                        // 10, but 4 more or twice as many at most
-		{5 * time.Second, 500, 8, 8},         // not its time
+		{5 * time.Second, 500, 8, 8},         // too early
 		{15 * time.Second, 95, 8, 10},        // 9.5
 		{30 * time.Second, 108, 10, 10},      // 1.08 is tolerated
 		{45 * time.Second, 0, 10, 10},        // shrinks later
 		{320 * time.Second, 0, 10, 10},       // 10 was recommended 290 s ago
-		{360 * time.Second, 0, 10, 1},        // not any more
+		{360 * time.Second, 0, 10, 1},        // no longer
 		{375 * time.Second, 10_000, 60, 100}, // bounded
 		{390 * time.Second, 1_000, 100, 100}, // exactly
 	} {

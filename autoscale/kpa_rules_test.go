@@ -19,8 +19,8 @@ func TestKPADefaults(t *testing.T) {
 	}
 }
 
-// TestKPAWindows: a value counts for less than the window, which ends with the newest: in the minute and in the six seconds.
-// Knative's buckets tell milliseconds apart.
+// TestKPAWindows checks that values expire at the end of the windows of a minute and of six seconds, which end at the newest value.
+// Knative's buckets resolve milliseconds.
 func TestKPAWindows(t *testing.T) {
 	t.Parallel()
 	for _, window := range []struct {
@@ -33,7 +33,7 @@ func TestKPAWindows(t *testing.T) {
 		} {
 			p := NewKPA(KPAConfig{Tick: time.Nanosecond})
 			now := start.Add(window.length)
-			p.Decide(start, Snapshot{At: start.Add(-time.Hour), Desired: 1}) // something long ago
+			p.Decide(start, Snapshot{At: start.Add(-time.Hour), Desired: 1}) // a long time ago
 			if age > 0 {
 				at := now.Add(-age)
 				p.Decide(at, Snapshot{At: at, Queue: 60, InFlight: 40, Desired: 1})
@@ -54,7 +54,7 @@ func TestKPAWindows(t *testing.T) {
 	}
 }
 
-// TestKPATakesEachReadingOnce, and none that is not newer.
+// TestKPATakesEachReadingOnce checks that only newer readings are used.
 func TestKPATakesEachReadingOnce(t *testing.T) {
 	t.Parallel()
 	p := NewKPA(KPAConfig{})
@@ -69,7 +69,7 @@ func TestKPATakesEachReadingOnce(t *testing.T) {
 	}
 }
 
-// kpaAt is a KPA that has seen a concurrency for two minutes, out of the panic in which it starts.
+// kpaAt is a KPA that has seen a concurrency for two minutes and has left the panic in which it starts.
 func kpaAt(cfg KPAConfig, concurrency int) *KPA {
 	p := NewKPA(cfg)
 	p.state.Started = true
@@ -79,7 +79,7 @@ func kpaAt(cfg KPAConfig, concurrency int) *KPA {
 	return p
 }
 
-// TestKPAStale: figures older than the panic window are no data; none ever were none either.
+// TestKPAStale checks that figures older than the panic window count as missing, like none at all.
 func TestKPAStale(t *testing.T) {
 	t.Parallel()
 	for age, rule := range map[time.Duration]Rule{0: RuleStable, 6 * time.Second: RuleStable, 6001 * time.Millisecond: RuleStale} {
@@ -94,13 +94,13 @@ func TestKPAStale(t *testing.T) {
 	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{At: start, InFlight: 1, Desired: 1}); d.Because().Rule != RuleStable {
 		t.Errorf("one reading: %+v, want a decision", d.Because())
 	}
-	// Remembered figures do not help when there is nothing now.
+	// Earlier figures do not replace missing ones.
 	if d := kpaAt(KPAConfig{}, 7).Decide(start, Snapshot{Desired: 4}); d.Because().Rule != RuleStale {
 		t.Errorf("no figures, but a memory: %+v", d.Because())
 	}
 }
 
-// TestKPAScales: concurrency over the busy workers of a replica, within what may change at a time.
+// TestKPAScales checks concurrency divided by the busy workers of a replica, within the maximum change.
 func TestKPAScales(t *testing.T) {
 	t.Parallel()
 	workers := func(s Snapshot, n int) Snapshot {
@@ -145,8 +145,8 @@ func TestKPAScales(t *testing.T) {
 	}
 }
 
-// TestKPAPanicHolds: in a panic the most that either window has asked for since counts, until a minute after the threshold
-// was passed last.
+// TestKPAPanicHolds: in a panic the highest number that either window asked for since its start applies, until a minute after the threshold
+// was last exceeded.
 func TestKPAPanicHolds(t *testing.T) {
 	t.Parallel()
 	decide := func(concurrency int, prepare func(*kpaState)) (Decision, *kpaState) {
@@ -193,7 +193,7 @@ func TestKPAPanicHolds(t *testing.T) {
 		t.Errorf("reason %+v, want 8 images over the short window, 1 a replica", got)
 	}
 
-	// Alone, there is nobody who could leave: no panic without history.
+	// With one replica there is no panic without history: nothing can be removed.
 	p := NewKPA(KPAConfig{Utilization: 1})
 	s := withReplicas(1, 1, 0)
 	s.InFlight = 1
@@ -207,7 +207,7 @@ func TestKPAPanicHolds(t *testing.T) {
 		t.Errorf("two without history: %d replicas, panic since %v; want to keep both", d.Replicas, p.state.PanicSince)
 	}
 
-	// The short window rises first: it asks for more than the minute does.
+	// The short window rises first: it asks for more than the long one.
 	p = kpaAt(KPAConfig{Utilization: 1}, 10)
 	s = withReplicas(10, 10, 0)
 	for second := range 7 {

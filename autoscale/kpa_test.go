@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// kpaStory shows a KPA a concurrency each second, with as many ready as were asked for.
+// kpaStory shows a KPA a concurrency each second, with as many replicas ready as it asked for.
 type kpaStory struct {
 	p     *KPA
 	now   time.Time
@@ -37,7 +37,7 @@ func newKPAStory(ready int) *kpaStory {
 	return &kpaStory{NewKPA(KPAConfig{Utilization: 1, Limits: Limits{Max: 200}}), start, ready}
 }
 
-// TestKPAStable: 50 images at a time and 10 a replica are 5 replicas, as in Knative's own tests; without a
+// TestKPAStable: 50 concurrent images at 10 per replica are 5 replicas, as in Knative's own tests; without a
 // panic growth follows the minute's mean.
 func TestKPAStable(t *testing.T) {
 	t.Parallel()
@@ -49,8 +49,8 @@ func TestKPAStable(t *testing.T) {
 	k.expect(t, 60, 50, 5)
 }
 
-// TestKPAPanics: when six seconds ask for twice what is ready it goes by them at once, does not shrink while
-// they last and for a minute afterwards, and then by the minute's mean.
+// TestKPAPanics: when the six-second window asks for twice the ready replicas, it scales up immediately, does not shrink
+// until a minute afterwards, and then follows the minute's mean.
 func TestKPAPanics(t *testing.T) {
 	t.Parallel()
 	k := newKPAStory(1)
@@ -67,19 +67,19 @@ func TestKPAPanics(t *testing.T) {
 	}
 }
 
-// TestKPAShrinksByHalf at most at a time.
+// TestKPAShrinksByHalf checks that it shrinks by at most half at a time.
 func TestKPAShrinksByHalf(t *testing.T) {
 	t.Parallel()
 	k := newKPAStory(16)
 	k.run(60, 160)
-	k.run(60, 160) // out of the panic in which it starts
+	k.run(60, 160) // it starts in a panic
 	k.run(62, 0)
 	if k.ready != 1 {
 		t.Errorf("after a minute of nothing %d replicas, want 1", k.ready)
 	}
 }
 
-// TestKPAStartsInPanic: without history it keeps what it finds for a window.
+// TestKPAStartsInPanic checks that without history it keeps the present number for a window.
 func TestKPAStartsInPanic(t *testing.T) {
 	t.Parallel()
 	k := newKPAStory(8)
@@ -87,7 +87,7 @@ func TestKPAStartsInPanic(t *testing.T) {
 	k.expect(t, 12, 10, 1)
 }
 
-// TestKPAWithoutDataDoesNothing as old data say nothing.
+// TestKPAWithoutDataDoesNothing checks that old data are ignored too.
 func TestKPAWithoutDataDoesNothing(t *testing.T) {
 	t.Parallel()
 	k := newKPAStory(8)

@@ -25,7 +25,7 @@ func TestThresholdDefaults(t *testing.T) {
 	}
 }
 
-// TestThresholdLimits: each rule begins exactly at its limit, and the reason tells value and limit.
+// TestThresholdLimits checks that each rule applies from its limit on, and that the reason has value and limit.
 func TestThresholdLimits(t *testing.T) {
 	t.Parallel()
 	// 1000 images in 100 s, 50 ms each at a replica and 50 ms in the queue: quiet.
@@ -72,7 +72,7 @@ func TestThresholdLimits(t *testing.T) {
 	}
 }
 
-// TestThresholdCooldowns: 10 s after a change upward there may be another, 60 s after one downward; each direction has its own.
+// TestThresholdCooldowns checks that scaling up waits 10 s after the last time, scaling down 60 s; each direction has its own.
 func TestThresholdCooldowns(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -115,7 +115,7 @@ func TestThresholdCooldowns(t *testing.T) {
 	}
 }
 
-// TestThresholdStale: figures older than the time between two looks are not acted on.
+// TestThresholdStale checks that figures older than the policy's interval are not used.
 func TestThresholdStale(t *testing.T) {
 	t.Parallel()
 	for age, rule := range map[time.Duration]Rule{5 * time.Second: RuleQueue, 5*time.Second + 1: RuleStale} {
@@ -131,7 +131,7 @@ func TestThresholdStale(t *testing.T) {
 	}
 }
 
-// TestClock: a policy that looks each 15 s does so at its time, and not more often after it was late.
+// TestClock checks that a policy with an interval of 15 s keeps its times, and does not look more often after it was late.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	var c clock
@@ -142,7 +142,7 @@ func TestClock(t *testing.T) {
 		second float64
 		want   bool
 	}{{0, true}, {1, false}, {14.9, false}, {15, true}, {30.5, true}, {44.9, false}, {45, true}, // half a second late does not shift it
-		{90, true}, {91, false}, {104.9, false}, {105, true}, // a missed look is not made up for
+		{90, true}, {91, false}, {104.9, false}, {105, true}, // a missed look is not repeated
 	} {
 		if got := at(look.second); got != look.want {
 			t.Errorf("after %v s: looks %v, want %v", look.second, got, look.want)
@@ -150,7 +150,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestPoints: since keeps what is not older than a time; largest and mean of none are 0.
+// TestPoints checks that since keeps points that are not older than a time; the maximum and mean of none are 0.
 func TestPoints(t *testing.T) {
 	t.Parallel()
 	points := []point{{ago(3 * time.Second), 1}, {ago(2 * time.Second), 5}, {ago(time.Second), 3}}
@@ -166,7 +166,7 @@ func TestPoints(t *testing.T) {
 	near(t, "mean of none", mean(nil), 0)
 }
 
-// TestLimitsDefaults: from 1 to 50, or as many as are wanted at least.
+// TestLimitsDefaults checks 1 to 50, or up to the minimum if that is larger.
 func TestLimitsDefaults(t *testing.T) {
 	t.Parallel()
 	for limits, want := range map[Limits]Limits{{}: {1, 50}, {Min: 3}: {3, 50}, {Max: 7}: {1, 7}, {Min: 60}: {60, 60}, {Min: 2, Max: 4}: {2, 4}} {
@@ -185,7 +185,7 @@ func TestLimitsDefaults(t *testing.T) {
 	}
 }
 
-// TestBoundSaysWhatWasWanted and changes nothing within the limits.
+// TestBoundSaysWhatWasWanted checks that it names the number that was wanted, and changes nothing within the limits.
 func TestBoundSaysWhatWasWanted(t *testing.T) {
 	t.Parallel()
 	d := Decision{Replicas: 9}
@@ -199,7 +199,7 @@ func TestBoundSaysWhatWasWanted(t *testing.T) {
 	}
 }
 
-// TestEveryRuleHasASentence that tells its figures and no others.
+// TestEveryRuleHasASentence checks that each sentence mentions its figures and no others.
 func TestEveryRuleHasASentence(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("decision.go")
@@ -243,7 +243,7 @@ func (d Decision) Figure(name string) float64 {
 	return 0
 }
 
-// TestStay: a policy that does not look leaves things as they are, under its name.
+// TestStay checks that between its times a policy changes nothing, and signs with its name.
 func TestStay(t *testing.T) {
 	t.Parallel()
 	d := stay("name", start, Snapshot{Desired: 4})
@@ -252,7 +252,7 @@ func TestStay(t *testing.T) {
 	}
 }
 
-// TestAgeIsNotNegative, as clocks differ; of one worker a replica has at least one.
+// TestAgeIsNotNegative checks that clocks may differ, and that a replica has at least one worker.
 func TestAgeIsNotNegative(t *testing.T) {
 	t.Parallel()
 	if got := (Snapshot{At: start.Add(time.Second)}).Age(start); got != 0 {
@@ -276,7 +276,7 @@ func TestAgeIsNotNegative(t *testing.T) {
 	}
 }
 
-// TestOracleStaffs for the most that comes until a second after replicas started now serve, as Deadline does.
+// TestOracleStaffs checks that it uses the highest rate until a second after replicas started now serve, as Deadline does.
 func TestOracleStaffs(t *testing.T) {
 	t.Parallel()
 	const mu = 20

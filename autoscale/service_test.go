@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestSpeedFades: images over seconds of work, both with a half-life of 5 s.
+// TestSpeedFades checks images divided by seconds of work, both with a half-life of 5 s.
 func TestSpeedFades(t *testing.T) {
 	t.Parallel()
 	var s speed
@@ -16,7 +16,7 @@ func TestSpeedFades(t *testing.T) {
 	one := speed{}
 	one.observe(1, 0.1, 1)
 	near(t, "rate of one image", one.rate(), 10)
-	s.observe(12, 1, 5) // half of what was is left
+	s.observe(12, 1, 5) // half of it is left
 	near(t, "rate", s.rate(), (5+12)/1.5)
 	s.observe(12, 1, 10) // a quarter
 	near(t, "rate", s.rate(), (17./4+12)/(1.5/4+1))
@@ -30,8 +30,8 @@ func TestSpeedFades(t *testing.T) {
 	}
 }
 
-// TestSpeedBeginsAnew when a second of 20 images or more differs by 2.5 of its standard errors, at least 8 %.
-func TestSpeedBeginsAnew(t *testing.T) {
+// TestSpeedStartsOver when a second with 20 images or more differs by 2.5 of its standard errors, at least 8 %.
+func TestSpeedStartsOver(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		images, differs float64 // from 100/s
@@ -41,7 +41,7 @@ func TestSpeedBeginsAnew(t *testing.T) {
 		{400, 0.126, true}, {400, 0.124, false}, {400, -0.126, true}, // 5 %
 		{100, 0.251, true}, {100, 0.249, false}, // 10 %
 		{20, 0.6, true}, {20, 0.55, false}, // 22 %
-		{19, 5, false}, // too few to say
+		{19, 5, false}, // too few
 	} {
 		s := speed{Images: 1e6, Seconds: 1e4}
 		rate := 100 * (1 + test.differs)
@@ -62,12 +62,12 @@ func started(created time.Time, after time.Duration) Replica {
 	return Replica{Created: created, ReadyAt: created.Add(after), Ready: true}
 }
 
-// TestDelays: each replica's start counts once, the last 50 are kept.
+// TestDelays checks that each replica's start counts once and the last 50 are kept.
 func TestDelays(t *testing.T) {
 	t.Parallel()
 	var d delays
-	replicas := []Replica{started(start, 2*time.Second), started(start.Add(-time.Second), 3*time.Second), // ready at once
-		{Created: start}, {ReadyAt: start.Add(2 * time.Second), Ready: true}} // starting; nobody knows since when
+	replicas := []Replica{started(start, 2*time.Second), started(start.Add(-time.Second), 3*time.Second), // at the same time
+		{Created: start}, {ReadyAt: start.Add(2 * time.Second), Ready: true}} // starting; since when is unknown
 	d.observe(replicas)
 	d.observe(replicas)
 	if fmt.Sprint(d.Seconds) != "[2 3]" {
@@ -92,7 +92,7 @@ func TestDelays(t *testing.T) {
 	}
 }
 
-// TestDelayOfNineInTen: a guess of 5 s until six replicas have started, then what nine of ten keep.
+// TestDelayOfNineInTen checks a guess of 5 s until six replicas have started, then the delay that nine of ten do not exceed.
 func TestDelayOfNineInTen(t *testing.T) {
 	t.Parallel()
 	d := delays{Seconds: []float64{1, 1, 1, 1, 1}}

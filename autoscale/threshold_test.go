@@ -39,7 +39,7 @@ func TestThresholdRules(t *testing.T) {
 func TestThresholdCoolsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(NewThreshold(ThresholdConfig{Limits: Limits{Min: 5}}), 5, 300, 20)
-	w.expect(t, 1, 10) // 200/s too many wait
+	w.expect(t, 1, 10) // too many wait
 	w.expectRule(t, RuleEmergency)
 	w.expect(t, 5, 10)
 	w.expectRule(t, RuleCooldown)
@@ -52,7 +52,7 @@ func TestThresholdCoolsDown(t *testing.T) {
 	}
 }
 
-// TestStaticIsStatic, whatever happens.
+// TestStaticIsStatic checks that it never changes anything.
 func TestStaticIsStatic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(&Static{Replicas: 9}, 3, 1000, 20)
@@ -60,7 +60,7 @@ func TestStaticIsStatic(t *testing.T) {
 	w.expectRule(t, RuleFixed)
 }
 
-// TestOracleStartsInTime: what it knows will be needed serves when it is.
+// TestOracleStartsInTime checks that replicas serve when they are needed.
 func TestOracleStartsInTime(t *testing.T) {
 	t.Parallel()
 	step := start.Add(100 * time.Second)

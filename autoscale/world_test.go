@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// world is a service without chance, in steps of a second: images arrive at a rate and are answered as fast
-// as the replicas that serve can. Policies live through their stories in it.
+// world is a deterministic service, in steps of a second: images arrive at a rate and are answered as fast
+// as the replicas that serve can. Tests of policies are stories in it.
 type world struct {
 	policy  Policy
 	now     time.Time
@@ -19,7 +19,7 @@ type world struct {
 	workers int           // of each replica; 0 means 1
 	bound   int           // of the queue
 	blind   bool          // no new figures reach the policy
-	noCPU   bool          // nobody knows CPU
+	noCPU   bool          // CPU loads are unknown
 
 	queue    float64
 	s        Snapshot // as it is; shown is what the policy sees
@@ -91,7 +91,7 @@ func (w *world) run(seconds int) {
 	}
 }
 
-// expect runs for seconds and checks that then n replicas are asked for.
+// expect runs for some seconds and checks that n replicas are asked for at the end.
 func (w *world) expect(t *testing.T, seconds, n int) {
 	t.Helper()
 	w.run(seconds)
@@ -108,8 +108,8 @@ func (w *world) expectRule(t *testing.T, rule Rule) {
 	}
 }
 
-// TestStateSurvives holds for every policy that one that took over another's state decides as the other goes
-// on to decide.
+// TestStateSurvives checks for every policy that one that restored another's state decides as the other
+// would.
 func TestStateSurvives(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func() Policy{

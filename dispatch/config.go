@@ -14,6 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // Defaults that flags and manifests share.
@@ -31,6 +32,17 @@ const (
 type Config struct {
 	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
+	// TLS are the files of the server's certificate and, if clients must have one, of the authorities that sign
+	// theirs. Zero means HTTP.
+	TLS tlsfiles.Files
+	// AdminAddr is the TCP address of a second server, without TLS, for operators: metrics, profiles, and what changes
+	// or shows the cache. The first one then does not offer these. Both have the health endpoints. Empty means none.
+	AdminAddr string
+	// Guard says which hosts and origins of web pages requests may have.
+	Guard httpx.Guard
+	// ReplicaTLS are files for replicas with https: the authorities to trust, and the certificate to show them. Zero
+	// means the authorities of the system.
+	ReplicaTLS tlsfiles.Files
 	// Endpoints are the base URLs of replicas; dns+http://name:5000 stands for all addresses of the name.
 	Endpoints []string
 	// EndpointSlots is how many images to send at a time to a replica whose /info does not report it, such as the
@@ -181,8 +193,10 @@ func (c Config) validate() error {
 	case c.NATS.CertFile == "" != (c.NATS.KeyFile == ""):
 		return fmt.Errorf("dispatch: set both a TLS certificate and its key, or neither")
 	}
-	if err := c.uploadLimits().Validate(); err != nil {
-		return fmt.Errorf("dispatch: %w", err)
+	for _, err := range []error{c.uploadLimits().Validate(), c.TLS.ValidateServer(), c.Guard.Validate()} {
+		if err != nil {
+			return fmt.Errorf("dispatch: %w", err)
+		}
 	}
 	return natsconn.CheckPrefix(c.NATSPrefix)
 }

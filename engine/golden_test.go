@@ -42,7 +42,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	e := open(t, Config{Concurrency: 1})
+	e := takeRandom(t, 1)
 	var decoder decode.Decoder
 	var resizer preprocess.Resizer
 	i := 0

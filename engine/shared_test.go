@@ -119,16 +119,24 @@ func TestSharedIsChecked(t *testing.T) {
 	other.SHA256 = "9876543210"
 	closed := inMemory(nil, 0)
 	closed.Close()
+	// What does not describe itself as these weights is not mapped.
 	for name, f := range map[string]*os.File{
 		"empty":            inMemory(nil, seals),
 		"header alone":     inMemory(whole[:headerBytes], seals),
-		"truncated":        inMemory(whole[:len(whole)-64], seals),
-		"too long":         inMemory(append(whole[:len(whole):len(whole)], make([]byte, 64)...), seals),
 		"not sealed":       inMemory(whole, 0),
 		"may shrink":       inMemory(whole, seals&^unix.F_SEAL_SHRINK),
 		"of other weights": share(t, other),
 		"a file":           onDisk,
 		"closed":           closed,
+	} {
+		if memory, err := (Config{Weights: set, Shared: f}).attach(); memory != nil {
+			t.Errorf("%s: %d bytes are mapped, error %v", name, len(memory), err)
+		}
+	}
+	for name, f := range map[string]*os.File{
+		"not mapped": onDisk,
+		"truncated":  inMemory(whole[:len(whole)-64], seals),
+		"too long":   inMemory(append(whole[:len(whole):len(whole)], make([]byte, 64)...), seals),
 	} {
 		if got, shared := logitsOf(t, Config{Weights: set, Shared: f, Concurrency: 1}); shared || got != want {
 			t.Errorf("%s: shared %t, logits equal %t; want others that are equal", name, shared, got == want)

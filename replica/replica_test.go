@@ -25,6 +25,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
@@ -64,35 +65,17 @@ func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 	}, nil
 }
 
-// logLines is a log that a test can read while the server writes.
-type logLines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // running is a replica that serves until stop is called, or until the end of the test.
 type running struct {
 	url  string
-	log  *logLines
+	log  *testutil.Log
 	stop context.CancelFunc
 	done chan error // Run's error
 }
 
 func start(t *testing.T, cfg replica.Config, c resnet18cloud.Classifier) *running {
 	t.Helper()
-	r := &running{log: new(logLines), done: make(chan error, 1)}
+	r := &running{log: new(testutil.Log), done: make(chan error, 1)}
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	s, err := replica.New(cfg, c)
@@ -432,7 +415,7 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+		if _, err := io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -666,5 +649,57 @@ func TestModelChanges(t *testing.T) {
 				t.Errorf("/metrics lacks %s:\n%s", line, got)
 			}
 		}
+	}
+}
+
+// TestAdminAddress checks that metrics and profiles are on the server for operators alone.
+func TestAdminAddress(t *testing.T) {
+	t.Parallel()
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Concurrency: 1}, newGate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	<-s.Ready()
+	for path, want := range map[string][2]int{
+		"/metrics": {404, 200}, "/debug/pprof/": {404, 200}, "/info": {200, 404}, "/health/ready": {200, 200}, "/health": {200, 200},
+	} {
+		for i, url := range []string{s.URL(), s.AdminURL()} {
+			got, err := do(http.NewRequest(http.MethodGet, url+path, nil))
+			if err != nil || got.status != want[i] {
+				t.Errorf("GET %s%s = %d %v, want %d", url, path, got.status, err, want[i])
+			}
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	if err := <-ran; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestRefusesOtherSites checks that a page of another site cannot make a browser send images, or read anything under a
+// name of its own.
+func TestRefusesOtherSites(t *testing.T) {
+	t.Parallel()
+	r := start(t, replica.Config{Concurrency: 1}, newGate())
+	req, err := upload(t.Context(), r.url, "a.jpg", "image")
+	if err == nil {
+		req.Header.Set("Sec-Fetch-Site", "cross-site")
+	}
+	if got, err := do(req, err); err != nil || got.status != http.StatusForbidden {
+		t.Errorf("a form of another site: %d %s %v, want 403", got.status, got.body, err)
+	}
+	req, err = http.NewRequest(http.MethodGet, r.url+"/info", nil)
+	if err == nil {
+		req.Host = "evil.example"
+	}
+	if got, err := do(req, err); err != nil || got.status != http.StatusForbidden {
+		t.Errorf("a rebound name: %d %s %v, want 403", got.status, got.body, err)
 	}
 }

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dispatcher answers /status with what the test says.
+// dispatcher answers /status with a body that the test sets.
 type dispatcher struct {
 	mu   sync.Mutex
 	body string // guarded by mu; empty: 503
@@ -62,7 +62,7 @@ func (d *dispatcher) sayCounts(uptime float64, offered, completed, queue int) {
 		"scaling":{"offered":%d,"completed":%d,"service_seconds":%v}}`, queue, uptime, offered, completed, float64(completed)*0.05))
 }
 
-// scaler notes what it is told.
+// scaler records the calls it gets.
 type scaler struct {
 	mu    sync.Mutex
 	scale autoscale.Scale
@@ -148,7 +148,7 @@ func TestScalesUpAndDown(t *testing.T) {
 	}
 }
 
-// TestDoesNotActWithoutLeave: in a dry run, without the lease, when all was set to nothing.
+// TestDoesNotActWithoutLeave checks a dry run, a missing lease, and a Deployment that was scaled to zero.
 func TestDoesNotActWithoutLeave(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -173,7 +173,7 @@ func TestDoesNotActWithoutLeave(t *testing.T) {
 	}
 }
 
-// gated is a scaler behind a gate that gives leave once and then ends with an error.
+// gated is a scaler whose gate opens once and then fails.
 type gated struct {
 	*scaler
 	err error
@@ -213,7 +213,7 @@ func TestRunsTheGate(t *testing.T) {
 	}
 }
 
-// TestNeverShrinksBlindly, whatever the policy: on old figures, on none, when one of two dispatchers is away.
+// TestNeverShrinksBlindly checks every policy with old figures, with none, and with one of two dispatchers missing.
 func TestNeverShrinksBlindly(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: wants(1)})
@@ -268,7 +268,7 @@ func TestNeverShrinksBlindly(t *testing.T) {
 	}
 }
 
-// TestTroubleIsLoggedOnce checks that lasting trouble is no news, whatever else goes well meanwhile.
+// TestTroubleIsLoggedOnce checks that a problem that lasts is logged once, even if other things succeed meanwhile.
 func TestTroubleIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -294,7 +294,7 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// TestAddsUpDispatchers, one of which restarts: totals go on from where they were.
+// TestAddsUpDispatchers checks that totals keep growing when one of the dispatchers restarts.
 func TestAddsUpDispatchers(t *testing.T) {
 	t.Parallel()
 	d1, d2 := newDispatcher(t), newDispatcher(t)
@@ -319,14 +319,14 @@ func TestAddsUpDispatchers(t *testing.T) {
 	if !slices.Equal(inFlight, []int{4, 2, 0}) || !slices.Equal(workers, []int{2, 2, 0}) {
 		t.Errorf("replicas have %v in flight and %v workers, want 4 2 0 and 2 2 0", inFlight, workers)
 	}
-	d1.sayCounts(1, 10, 10, 0) // began anew
+	d1.sayCounts(1, 10, 10, 0) // restarted
 	d2.sayCounts(51, 320, 310, 0)
 	if s = poll(); s.Offered != 1330 || s.Completed != 1220 {
 		t.Errorf("after a restart %d offered, %d completed, want 1330, 1220", s.Offered, s.Completed)
 	}
 }
 
-// TestReadsThePrototype: the README's sample of /status.
+// TestReadsThePrototype reads the sample of /status in the prototype's README.
 func TestReadsThePrototype(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -406,7 +406,7 @@ func write(t *testing.T, c *Config, content string) {
 	}
 }
 
-// TestExplains: at a steady rate that fits three replicas, more images a second or a queue would need more.
+// TestExplains has a steady rate that three replicas can serve: more images per second, or a queue, would need more.
 func TestExplains(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3),
@@ -460,7 +460,7 @@ func TestHTTP(t *testing.T) {
 	a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: s, NewPolicy: wants(5), Addr: "127.0.0.1:0"})
 	a.step(t.Context())
 	a.step(t.Context())
-	server := httptest.NewServer(a.routes())
+	server := httptest.NewServer(handlerOf(a))
 	defer server.Close()
 	get := func(path string) (int, string) {
 		t.Helper()
@@ -516,4 +516,10 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// handlerOf is the public handler of an autoscaler.
+func handlerOf(a *Autoscaler) http.Handler {
+	public, _ := a.routes()
+	return public
 }

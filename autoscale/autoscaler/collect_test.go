@@ -22,7 +22,7 @@ import (
 type nameServer struct {
 	conn net.PacketConn
 	mu   sync.Mutex
-	// addrs are guarded by mu; of none the server says that it cannot answer.
+	// addrs are guarded by mu; if there are none, the server answers with a failure.
 	addrs []string
 }
 
@@ -120,8 +120,8 @@ func listenOn(t *testing.T, addrs ...string) ([]net.Listener, string) {
 	return nil, ""
 }
 
-// TestFindsDispatchersByName runs an autoscaler that is given a name, on a real name server and real connections:
-// dispatchers leave and come, and the name server is away for a while.
+// TestFindsDispatchersByName runs an autoscaler that is given a name, with a real name server and real connections:
+// dispatchers leave and join, and the name server is down for a while.
 func TestFindsDispatchersByName(t *testing.T) {
 	t.Parallel()
 	listeners, port := listenOn(t, "127.0.0.2", "127.0.0.3", "127.0.0.4")
@@ -178,7 +178,7 @@ func TestFindsDispatchersByName(t *testing.T) {
 	}
 }
 
-// TestTheFirstDecisionHasAllAddresses: a name is looked up before, and again and again after.
+// TestTheFirstDecisionHasAllAddresses checks that a name is looked up before the first decision, and repeatedly afterwards.
 func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -214,7 +214,7 @@ func TestTheFirstDecisionHasAllAddresses(t *testing.T) {
 	}
 }
 
-// TestLastingTroubleReadsTheSame checks that ports which differ each time do not make trouble news again.
+// TestLastingTroubleReadsTheSame checks that errors that differ only in port numbers count as the same problem.
 func TestLastingTroubleReadsTheSame(t *testing.T) {
 	t.Parallel()
 	from := func(port int) *net.UDPAddr { return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }
@@ -237,7 +237,7 @@ func TestLastingTroubleReadsTheSame(t *testing.T) {
 	}
 }
 
-// TestManyDispatchersAreAskedInTurn: a hundred at the same time.
+// TestManyDispatchersAreAskedInTurn checks that at most a hundred are asked at the same time.
 func TestManyDispatchersAreAskedInTurn(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -269,7 +269,7 @@ func TestManyDispatchersAreAskedInTurn(t *testing.T) {
 	}
 }
 
-// TestAnAnswerWithoutEnd is cut off at 16 MiB.
+// TestAnAnswerWithoutEnd checks that an endless response is cut off at 16 MiB.
 func TestAnAnswerWithoutEnd(t *testing.T) {
 	t.Parallel()
 	padding := bytes.Repeat([]byte(" "), 16<<20)
@@ -282,5 +282,35 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 			t.Errorf("an answer of %d bytes: %v", size+2, err)
 		}
 		server.Close()
+	}
+}
+
+// TestDispatchersAreNotBelieved checks that only configured addresses are asked, and that an endless response ends.
+func TestDispatchersAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { t.Error("another host was asked") }))
+	t.Cleanup(other.Close)
+	for name, test := range map[string]struct {
+		serve   http.HandlerFunc
+		problem string
+	}{
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL+"/status", http.StatusTemporaryRedirect)
+		}, "/status responded 307"},
+		"endless": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write([]byte(`{"instance":"`))
+			for piece := bytes.Repeat([]byte("x"), 1<<20); r.Context().Err() == nil; {
+				if _, err := w.Write(piece); err != nil {
+					return
+				}
+			}
+		}, "invalid /status: unexpected EOF"},
+	} {
+		s := httptest.NewServer(test.serve)
+		t.Cleanup(s.Close)
+		c := newCollector(Config{Dispatchers: []string{s.URL}}.withDefaults())
+		if _, err := c.ask(t.Context(), s.URL); err == nil || !strings.Contains(err.Error(), test.problem) {
+			t.Errorf("%s: %v, want an error with %q", name, err, test.problem)
+		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// function is a policy that decides by the snapshot alone, each so many seconds.
+// function is a policy that decides by the snapshot alone, at a fixed interval.
 type function struct {
 	every  int
 	decide func(s autoscale.Snapshot) int
@@ -46,7 +46,7 @@ func explaining(every int, decide func(autoscale.Snapshot) int) *explainer {
 		before: before, last: last, interval: time.Second}
 }
 
-// TestExplainerGoesOn: what is to come grows as it did between the last two snapshots.
+// TestExplainerGoesOn checks that counters keep growing as they did between the last two snapshots.
 func TestExplainerGoesOn(t *testing.T) {
 	t.Parallel()
 	x := explaining(0, nil)
@@ -74,7 +74,7 @@ func TestExplainerGoesOn(t *testing.T) {
 	}
 }
 
-// TestExplainerAsksUntilARuleSpeaks: a policy that looks each 15 s is waited for, one that says nothing for 30 is not.
+// TestExplainerAsksUntilARuleSpeaks checks that a policy with an interval of 15 s gets its time, and one without a decision in 30 s does not.
 func TestExplainerAsksUntilARuleSpeaks(t *testing.T) {
 	t.Parallel()
 	for every, want := range map[int]int{1: 1, 15: 15, 30: 30, 31: 0} {
@@ -99,7 +99,7 @@ func TestExplainerAsksUntilARuleSpeaks(t *testing.T) {
 	}
 }
 
-// TestExplainerFindsTheLeastChange to one, or to a thousandth, that makes another decision; none beyond the most.
+// TestExplainerFindsTheLeastChange finds, to 1 or to a thousandth, the smallest change with another decision, up to the maximum.
 func TestExplainerFindsTheLeastChange(t *testing.T) {
 	t.Parallel()
 	alter := func(s *autoscale.Snapshot, by, _ float64) { s.Queue = int(by) }
@@ -142,7 +142,7 @@ func TestExplainerFindsTheLeastChange(t *testing.T) {
 	}
 }
 
-// TestExplainerLooksAhead ten minutes for the next change.
+// TestExplainerLooksAhead checks that it looks ten minutes ahead for the next change.
 func TestExplainerLooksAhead(t *testing.T) {
 	t.Parallel()
 	for second, want := range map[int]bool{1: true, 2: true, 600: true, 601: false} {
@@ -166,7 +166,7 @@ func TestExplainerLooksAhead(t *testing.T) {
 	}
 }
 
-// TestExplainNamesEachChange: more and fewer images a second, more that wait, as many as the queue takes, more at replicas.
+// TestExplainNamesEachChange has more and fewer images per second, a longer queue, a full queue, and more images at replicas.
 func TestExplainNamesEachChange(t *testing.T) {
 	t.Parallel()
 	explain := func(decide func(s autoscale.Snapshot) int) Explanation {
@@ -180,7 +180,7 @@ func TestExplainNamesEachChange(t *testing.T) {
 		}
 		return e
 	}
-	offered := func(s autoscale.Snapshot) int64 { return s.Offered - explaining(0, nil).last.Offered } // in the second to come
+	offered := func(s autoscale.Snapshot) int64 { return s.Offered - explaining(0, nil).last.Offered } // in the next second
 	when := func(condition bool) int {
 		if condition {
 			return 4
@@ -211,7 +211,7 @@ func TestExplainNamesEachChange(t *testing.T) {
 			t.Errorf("%s: decides on %d now", name, e.Now.Replicas)
 		}
 	}
-	// A policy that looks each 15 s sees 15 s of what is changed.
+	// A policy with an interval of 15 s sees 15 s of the change.
 	x := explaining(15, func(s autoscale.Snapshot) int { return when(offered(s) >= 15*264 || offered(s) <= 15*72) })
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: x.make})
 	a.previous, a.latest = x.before, x.last
@@ -227,7 +227,7 @@ func TestExplainNamesEachChange(t *testing.T) {
 	}
 }
 
-// TestExplainNeedsTwoReadings, and a policy that can tell its state.
+// TestExplainNeedsTwoReadings checks that it also needs a policy with a state.
 func TestExplainNeedsTwoReadings(t *testing.T) {
 	t.Parallel()
 	x := explaining(0, func(autoscale.Snapshot) int { return 3 })
@@ -250,7 +250,7 @@ func TestExplainNeedsTwoReadings(t *testing.T) {
 	}
 }
 
-// TestExplanationReads in lines.
+// TestExplanationReads checks the text, line by line.
 func TestExplanationReads(t *testing.T) {
 	t.Parallel()
 	steady := autoscale.Reason{Rule: autoscale.RuleSteady, Replicas: 3}

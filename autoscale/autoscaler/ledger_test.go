@@ -16,7 +16,7 @@ import (
 
 // process is one run of a dispatcher, which accepts and answers images at a rate.
 type process struct {
-	id      string // empty: it does not tell
+	id      string // empty: not reported
 	rate    int    // images/s
 	started time.Time
 	offered int64
@@ -49,7 +49,7 @@ func (f *fleet) start(url, id string, rate int, ago time.Duration) *process {
 	return p
 }
 
-// stop ends what runs behind a URL.
+// stop ends the process behind a URL.
 func (f *fleet) stop(url string) {
 	for _, p := range f.at[url] {
 		f.all = slices.DeleteFunc(f.all, func(other *process) bool { return other == p })
@@ -163,7 +163,7 @@ func TestDispatchersByTurnsAreCountedOnAverage(t *testing.T) {
 	}
 }
 
-// TestARestartIsNoBurst has a dispatcher restart at its URL: what it counted before is kept, what it counts anew is added.
+// TestARestartIsNoBurst has a dispatcher restart at its URL: its earlier counts are kept, and its new ones are added.
 func TestARestartIsNoBurst(t *testing.T) {
 	t.Parallel()
 	for _, ids := range [][2]string{{"old", "new"}, {"", ""}, {"old", ""}, {"", "new"}} {
@@ -188,7 +188,7 @@ func TestARestartIsNoBurst(t *testing.T) {
 	}
 }
 
-// TestANewcomerIsNoBurst has a dispatcher become known that has worked for an hour.
+// TestANewcomerIsNoBurst adds a dispatcher that has been running for an hour.
 func TestANewcomerIsNoBurst(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -197,7 +197,7 @@ func TestANewcomerIsNoBurst(t *testing.T) {
 	f.start("http://b", "b", 100, time.Hour)
 	f.seconds(5)
 	f.listed = []string{"http://a", "http://b"}
-	f.expect(1, 100) // its images are not known to be new
+	f.expect(1, 100) // its images may be old
 	f.expect(5, 200)
 }
 
@@ -235,7 +235,7 @@ func TestOneSilentDispatcher(t *testing.T) {
 		t.Errorf("back for 6 s: missed %s ago, want 6 s", f.now.Sub(f.s.Missed))
 	}
 
-	// A short silence loses nothing.
+	// A short gap loses nothing.
 	total := f.s.Offered
 	b.silent = true
 	f.seconds(5)
@@ -246,7 +246,7 @@ func TestOneSilentDispatcher(t *testing.T) {
 	}
 }
 
-// TestAllSilent checks that a time in which nobody answers is seen at its true rate afterwards.
+// TestAllSilent checks that a period without any answer is counted at its true rate afterwards.
 func TestAllSilent(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -262,7 +262,7 @@ func TestAllSilent(t *testing.T) {
 	f.expect(5, 200)
 }
 
-// TestNobodyHasEverAnswered checks that there are no figures then, old or new.
+// TestNobodyHasEverAnswered checks that without any answer there are no figures, old or new.
 func TestNobodyHasEverAnswered(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -280,7 +280,7 @@ func TestNobodyHasEverAnswered(t *testing.T) {
 }
 
 // TestRollingRestartByName has two dispatchers replaced by two at other addresses, one after the other. The load is the
-// same throughout: it goes to whoever is there. A dispatcher ends before its name says so.
+// same throughout and goes to those that run. A dispatcher ends before DNS shows it.
 func TestRollingRestartByName(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -314,7 +314,7 @@ func TestRollingRestartByName(t *testing.T) {
 		watch(15)
 		f.stop(gone)
 		share()
-		watch(8) // until the name says so
+		watch(8) // until DNS shows it
 		if !f.missing() {
 			t.Errorf("%s has ended and is still listed: not missing", gone)
 		}
@@ -341,7 +341,7 @@ func TestRollingRestartByName(t *testing.T) {
 	}
 }
 
-// TestRollingRestartScales checks that replicas neither leave because a dispatcher does, nor stay away when load comes just
+// TestRollingRestartScales checks that no replica is removed because a dispatcher ends, and that replicas are added if load rises just
 // then: of two dispatchers one ends, and a moment later the load doubles at the other.
 func TestRollingRestartScales(t *testing.T) {
 	t.Parallel()
@@ -380,7 +380,7 @@ func TestRollingRestartScales(t *testing.T) {
 		if fewest, most := decide(25); fewest != steady || most != steady {
 			t.Fatalf("%s: %d to %d replicas before, want %d", name, fewest, most, steady)
 		}
-		f.stop("http://a") // 8 s before its name says so
+		f.stop("http://a") // 8 s before DNS shows it
 		if test.restart {
 			f.start("http://c", "c", 0, 0)
 		}
@@ -399,7 +399,7 @@ func TestRollingRestartScales(t *testing.T) {
 	}
 }
 
-// TestADispatcherThatDrains has left its name and works on: it counts until it ends, and is not missed then.
+// TestADispatcherThatDrains has a dispatcher that is gone from DNS but still works: it counts until it ends, and is not missed then.
 func TestADispatcherThatDrains(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -420,7 +420,7 @@ func TestADispatcherThatDrains(t *testing.T) {
 	}
 }
 
-// TestAnAddressThatOthersGet is not asked on: the process that answers now is not the dispatcher that left.
+// TestAnAddressThatOthersGet checks that an address is dropped when another process answers there.
 func TestAnAddressThatOthersGet(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -438,10 +438,10 @@ func TestAnAddressThatOthersGet(t *testing.T) {
 	}
 	f.listed = []string{"http://a", "http://b"}
 	f.expect(1, 100)
-	f.expect(5, 1100) // the name says that it belongs here
+	f.expect(5, 1100) // DNS shows that it belongs here
 }
 
-// TestOneDispatcherAtTwoAddresses, such as one of IPv4 and one of IPv6, is counted once, whichever answer is taken first.
+// TestOneDispatcherAtTwoAddresses checks that a dispatcher with an IPv4 and an IPv6 address is counted once.
 func TestOneDispatcherAtTwoAddresses(t *testing.T) {
 	t.Parallel()
 	l, now := newLedger(time.Second), time.Unix(1_000_000, 0)
@@ -460,7 +460,7 @@ func TestOneDispatcherAtTwoAddresses(t *testing.T) {
 	}
 }
 
-// TestUptimeIsTimeThatPassed: restarts do not set it back, two dispatchers do not double it.
+// TestUptimeIsTimeThatPassed checks that restarts do not reset uptime and two dispatchers do not double it.
 func TestUptimeIsTimeThatPassed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -476,7 +476,7 @@ func TestUptimeIsTimeThatPassed(t *testing.T) {
 	}
 }
 
-// TestALongInstanceIsNotKept bounds what a dispatcher can have us remember.
+// TestALongInstanceIsNotKept bounds the memory that a dispatcher can make us use.
 func TestALongInstanceIsNotKept(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxInstanceID+1)
@@ -490,8 +490,8 @@ func TestALongInstanceIsNotKept(t *testing.T) {
 	}
 }
 
-// TestLedgerContinuesAfterARestart of the autoscaler that took 20 s: the time between is seen at its true rate, also
-// from a state that an earlier version has written by URL.
+// TestLedgerContinuesAfterARestart has the autoscaler down for 20 s: that time is counted at its true rate, also
+// with a state file of an earlier version, which has counts by URL.
 func TestLedgerContinuesAfterARestart(t *testing.T) {
 	t.Parallel()
 	for name, rewrite := range map[string]func(collected) collected{
@@ -534,7 +534,7 @@ func TestLedgerContinuesAfterARestart(t *testing.T) {
 	}
 }
 
-// TestAnEmptyStateChangesNothing: a state file without figures, and one that names no dispatcher.
+// TestAnEmptyStateChangesNothing loads a state file without figures, and one without dispatchers.
 func TestAnEmptyStateChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{}`, `{"total":{"offered":5}}`, `{"instances":{"a":null}}`, `{"seen":{}}`} {

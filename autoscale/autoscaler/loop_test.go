@@ -26,10 +26,10 @@ import (
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := Config{}.withDefaults()
-	if got.Interval != time.Second || got.Addr != ":8000" || got.LookupInterval != 5*time.Second || got.Log == nil || got.HTTP == nil {
+	if got.Interval != time.Second || got.Addr != ":8000" || got.LookupInterval != 5*time.Second || got.Log == nil {
 		t.Errorf("defaults %+v", got)
 	}
-	if !got.HTTP.Transport.(*http.Transport).DisableKeepAlives {
+	if a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)}); !a.cfg.HTTP.Transport.(*http.Transport).DisableKeepAlives {
 		t.Error("connections are kept: a Service would lead to the same dispatcher for ever")
 	}
 	set := Config{Interval: 1, Addr: "-", LookupInterval: 2, Log: slog.Default(), HTTP: http.DefaultClient}
@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestConfigAtItsLimits: ten milliseconds are an interval, less are not; a dispatcher is a URL.
+// TestConfigAtItsLimits checks that intervals are at least ten milliseconds and dispatchers are URLs.
 func TestConfigAtItsLimits(t *testing.T) {
 	t.Parallel()
 	good := Config{Dispatchers: []string{"http://x", "dns+http://y:8080/"}, Scaler: newScaler(1), NewPolicy: wants(1), Interval: 10 * time.Millisecond, LookupInterval: 10 * time.Millisecond}
@@ -58,7 +58,7 @@ func TestConfigAtItsLimits(t *testing.T) {
 	}
 }
 
-// TestServes while it runs, at the address that was taken before.
+// TestServes checks that it serves while it runs, on the listener it was given.
 func TestServes(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -95,7 +95,7 @@ func TestServes(t *testing.T) {
 	}
 }
 
-// TestGateIsNotRunInADryRun: who only looks on does not compete.
+// TestGateIsNotRunInADryRun checks that a dry run does not compete for the lease.
 func TestGateIsNotRunInADryRun(t *testing.T) {
 	t.Parallel()
 	d, s := newDispatcher(t), newScaler(3)
@@ -104,7 +104,7 @@ func TestGateIsNotRunInADryRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
-	for len(a.Decisions(3, false)) < 3 { // it goes on and on
+	for len(a.Decisions(3, false)) < 3 { // it keeps deciding
 		time.Sleep(time.Millisecond)
 	}
 	stop()
@@ -116,7 +116,7 @@ func TestGateIsNotRunInADryRun(t *testing.T) {
 	}
 }
 
-// TestLeadership is logged when it changes, and measured.
+// TestLeadership checks that changes of leadership are logged and exported as a metric.
 func TestLeadership(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -142,7 +142,7 @@ func TestLeadership(t *testing.T) {
 	leading("1")
 }
 
-// TestAFailureToSetIsKept in the record, in the metrics and as what is wrong, until it is over.
+// TestAFailureToSetIsKept checks that a failure is in the record, in the metrics and in the health, until it is over.
 func TestAFailureToSetIsKept(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -173,7 +173,7 @@ func TestAFailureToSetIsKept(t *testing.T) {
 	}
 }
 
-// refusing is a scaler that sets nothing until it is allowed to, and marks nobody.
+// refusing is a scaler that fails to scale until it is allowed to, and marks no replica.
 type refusing struct {
 	*scaler
 	allow bool
@@ -190,7 +190,7 @@ func (r *refusing) OrderRemoval(context.Context, []string) error {
 	return errors.New("nobody is marked")
 }
 
-// TestUnmarkedIsNotUndone: that idle replicas could not be marked does not keep it from shrinking.
+// TestUnmarkedIsNotUndone checks that it shrinks even if idle replicas could not be marked.
 func TestUnmarkedIsNotUndone(t *testing.T) {
 	t.Parallel()
 	d, s := newDispatcher(t), &refusing{scaler: newScaler(3), allow: true}
@@ -202,7 +202,7 @@ func TestUnmarkedIsNotUndone(t *testing.T) {
 	}
 }
 
-// TestIdlestFirst: those with fewest images first, of equals the newest; those that do not serve are not named.
+// TestIdlestFirst checks the order: fewest images first, then newest first; replicas that do not serve are left out.
 func TestIdlestFirst(t *testing.T) {
 	t.Parallel()
 	at := func(name string, inFlight, created int, ready, stopping bool) autoscale.Replica {
@@ -219,7 +219,7 @@ func TestIdlestFirst(t *testing.T) {
 	}
 }
 
-// TestHistoryIsBounded: of many decisions the last hour is kept, or up to two.
+// TestHistoryIsBounded checks that one to two hours of decisions are kept.
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)})
@@ -256,7 +256,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestMeasures what was decided: by rule, direction and figure.
+// TestMeasures checks the metrics of decisions: rules, directions and figures.
 func TestMeasures(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)})
@@ -284,8 +284,8 @@ func TestMeasures(t *testing.T) {
 	}
 }
 
-// TestPrototypesGauges of two dispatchers: throughput is their sum, the rest the mean, weighted by what each has completed
-// and one.
+// TestPrototypesGauges has two dispatchers: throughput is their sum, the rest the mean, weighted by the images each has completed
+// plus one.
 func TestPrototypesGauges(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)})
@@ -323,7 +323,7 @@ func TestPrototypesGauges(t *testing.T) {
 	}
 }
 
-// TestAnswers of each route, with what is asked for and what is not understood.
+// TestAnswers checks each route, with valid and invalid parameters.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -332,7 +332,7 @@ func TestAnswers(t *testing.T) {
 		a.keep(Record{Decision: autoscale.Decision{Replicas: n, Was: n - n%2}})
 	}
 	a.problem = "something is wrong"
-	server := httptest.NewServer(a.routes())
+	server := httptest.NewServer(handlerOf(a))
 	t.Cleanup(server.Close)
 	get := func(path string) (int, string) {
 		t.Helper()
@@ -368,7 +368,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestStateErrors: what cannot be written down is told, again and again, and does not stop the loop.
+// TestStateErrors checks that a state that cannot be written is reported each time and does not stop the loop.
 func TestStateErrors(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -407,12 +407,12 @@ func TestStateErrors(t *testing.T) {
 	}
 }
 
-// nonsense is a policy whose state is no JSON.
+// nonsense is a policy whose state is not JSON.
 type nonsense struct{ autoscale.Policy }
 
 func (nonsense) State() ([]byte, error) { return []byte("{"), nil }
 
-// TestStateIsSavedEveryFiveDecisions and at the end, whole, for its owner alone.
+// TestStateIsSavedEveryFiveDecisions checks that it is also saved at the end, replaced as a whole, and readable by its owner only.
 func TestStateIsSavedEveryFiveDecisions(t *testing.T) {
 	t.Parallel()
 	d := newDispatcher(t)
@@ -445,7 +445,7 @@ func TestStateIsSavedEveryFiveDecisions(t *testing.T) {
 	}
 }
 
-// TestStateOfAnotherClock: a minute ahead may be a clock that was set, more is nonsense.
+// TestStateOfAnotherClock accepts a state from up to a minute in the future, since clocks are adjusted, and rejects others.
 func TestStateOfAnotherClock(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -467,7 +467,7 @@ func TestStateOfAnotherClock(t *testing.T) {
 	}
 }
 
-// TestNoDecisionWithoutReplicas: when the scaler does not answer nothing is decided, and what is wrong is told.
+// TestNoDecisionWithoutReplicas checks that without an answer of the scaler there is no decision, and that the error is reported.
 func TestNoDecisionWithoutReplicas(t *testing.T) {
 	t.Parallel()
 	d, s := newDispatcher(t), newScaler(3)
@@ -479,7 +479,7 @@ func TestNoDecisionWithoutReplicas(t *testing.T) {
 	}
 }
 
-// TestADispatcherThatHangs is not waited for without end.
+// TestADispatcherThatHangs checks that waiting for a dispatcher has a limit.
 func TestADispatcherThatHangs(t *testing.T) {
 	t.Parallel()
 	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -490,7 +490,7 @@ func TestADispatcherThatHangs(t *testing.T) {
 	}
 }
 
-// deadlined is a scaler that notes until when it may take.
+// deadlined is a scaler that records its deadline.
 type deadlined struct {
 	*scaler
 	until time.Time
@@ -501,7 +501,7 @@ func (d *deadlined) Scale(ctx context.Context) (autoscale.Scale, error) {
 	return d.scaler.Scale(ctx)
 }
 
-// TestADecisionMayTakeTwoIntervals: a slow answer is better than none.
+// TestADecisionMayTakeTwoIntervals checks that slow answers are used.
 func TestADecisionMayTakeTwoIntervals(t *testing.T) {
 	t.Parallel()
 	d, s := newDispatcher(t), &deadlined{scaler: newScaler(3)}
@@ -514,14 +514,14 @@ func TestADecisionMayTakeTwoIntervals(t *testing.T) {
 	}
 }
 
-// TestCountersOfStatus: totals that no dispatcher can have are cut, so that sums do not overflow.
+// TestCountersOfStatus checks that impossible totals are clamped, so that sums do not overflow.
 func TestCountersOfStatus(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]autoscale.Counters{
 		`{"health_metrics":{"uptime":12.5},"scaling":{"offered":10,"refused":1,"completed":8,"failed":2,"service_seconds":0.5,"queueing_seconds":1.5}}`: {
 			Uptime: 12500 * time.Millisecond, Offered: 10, Refused: 1, Completed: 8, Failed: 2, Service: 500 * time.Millisecond, Queueing: 1500 * time.Millisecond},
 		`{"scaling":{"offered":9223372036854775807,"refused":-1,"service_seconds":1e300,"queueing_seconds":-1}}`: {Offered: 1 << 50, Service: 1e8 * time.Second},
-		// The prototype's: hits of its cache count among its requests.
+		// The prototype counts cache hits as requests.
 		`{"total_requests":100,"successful_requests":90,"failed_requests":6,"cache_metrics":{"hits":40},"performance_metrics":{"avg_processing_time":0.5,"avg_queue_time":0.25}}`: {
 			Offered: 60, Completed: 50, Failed: 6, Service: 45 * time.Second, Queueing: 15 * time.Second},
 		`{"total_requests":1,"cache_metrics":{"hits":40}}`: {},
@@ -536,7 +536,7 @@ func TestCountersOfStatus(t *testing.T) {
 	}
 }
 
-// TestAskNeedsAURL that a request can be made of; an answer from a URL that is not listed counts for nothing.
+// TestAskNeedsAURL checks that invalid URLs are errors and answers from unlisted URLs are ignored.
 func TestAskNeedsAURL(t *testing.T) {
 	t.Parallel()
 	c := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)}).collect

@@ -8,7 +8,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// FuzzStatus: whatever dispatchers say, totals do not go back, and a policy decides within its limits.
+// FuzzStatus checks that for any response of dispatchers totals do not decrease and a policy decides within its limits.
 func FuzzStatus(f *testing.F) {
 	f.Add([]byte(`{"queue_size":3,"health_metrics":{"uptime":10},"scaling":{"offered":10,"completed":9,"service_seconds":0.5}}`),
 		[]byte(`{"queue_size":0,"health_metrics":{"uptime":11},"scaling":{"offered":30,"completed":29,"service_seconds":1.5}}`))

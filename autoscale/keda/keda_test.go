@@ -88,7 +88,7 @@ func TestMetricIsTheReplicasNeeded(t *testing.T) {
 	}
 }
 
-// TestNoAdviceIsAnError checks that nothing is made up: an answer of 0 would have KEDA remove replicas.
+// TestNoAdviceIsAnError checks that missing advice is not reported as 0, which would make KEDA remove replicas.
 func TestNoAdviceIsAnError(t *testing.T) {
 	t.Parallel()
 	a, client := setup(t, Config{})
@@ -109,7 +109,7 @@ func TestNoAdviceIsAnError(t *testing.T) {
 	}
 }
 
-// TestActivity checks that a stream hears at once how it stands, and when it changes.
+// TestActivity checks that a stream gets the present state immediately, and each change.
 func TestActivity(t *testing.T) {
 	t.Parallel()
 	a, client := setup(t, Config{IdleAfter: 500 * time.Millisecond, MaxAge: time.Hour})

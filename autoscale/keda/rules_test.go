@@ -15,7 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda/externalscaler"
 )
 
-// TestDefaults: advice counts for ten seconds, idleness begins after a minute; what is set is kept.
+// TestDefaults checks that advice is valid for ten seconds and idleness begins after a minute, unless set otherwise.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	if got := (Config{}).withDefaults(); got.MaxAge != 10*time.Second || got.IdleAfter != time.Minute || got.Log == nil {
@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// server makes one that advises what the test says.
+// server makes a server whose advice the test sets.
 func server(t *testing.T, cfg Config) (*Server, *advisor) {
 	t.Helper()
 	a := new(advisor)
@@ -41,7 +41,7 @@ func server(t *testing.T, cfg Config) (*Server, *advisor) {
 	return s, a
 }
 
-// TestAdviceAges: as old as the most that is allowed it still counts, older it is an error that tells its age.
+// TestAdviceAges checks that advice of the maximum age is valid, and that older advice is an error that names its age.
 func TestAdviceAges(t *testing.T) {
 	t.Parallel()
 	s, a := server(t, Config{})
@@ -62,7 +62,7 @@ func TestAdviceAges(t *testing.T) {
 	}
 }
 
-// TestActivityEndsAfterAMinute of nothing to do; work, or not knowing, begins it again at once. Each change wakes who waits.
+// TestActivityEndsAfterAMinute without work; work, or missing figures, start it again immediately. Each change wakes the waiters.
 func TestActivityEndsAfterAMinute(t *testing.T) {
 	t.Parallel()
 	s, a := server(t, Config{MaxAge: time.Hour})
@@ -85,7 +85,7 @@ func TestActivityEndsAfterAMinute(t *testing.T) {
 		}
 	}
 	a.set(Advice{At: now, Replicas: 1})
-	look(0, true) // nobody knows when there was work last
+	look(0, true) // the time of the last work is unknown
 	look(59*time.Second, true)
 	look(time.Minute-1, true)
 	look(time.Minute, false)
@@ -103,7 +103,7 @@ func TestActivityEndsAfterAMinute(t *testing.T) {
 	look(10*time.Minute, false)
 }
 
-// TestWatchLooksAtOnceAndEachSecond until it is ended.
+// TestWatchLooksAtOnceAndEachSecond checks that it looks until it is stopped.
 func TestWatchLooksAtOnceAndEachSecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestWatchLooksAtOnceAndEachSecond(t *testing.T) {
 	})
 }
 
-// TestAnAddressThatIsTaken is an error at once.
+// TestAnAddressThatIsTaken checks that an address in use is an error immediately.
 func TestAnAddressThatIsTaken(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -155,7 +155,7 @@ func TestRunFailsWhenItCannotServe(t *testing.T) {
 	}
 }
 
-// TestStreamsEndWithTheServer and with whoever listens.
+// TestStreamsEndWithTheServer checks that streams end with the server and with their client.
 func TestStreamsEndWithTheServer(t *testing.T) {
 	t.Parallel()
 	_, client := setup(t, Config{})
@@ -171,7 +171,7 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	if _, err := listener.Recv(); status.Code(err) != codes.Canceled {
 		t.Errorf("a stream that its listener ended: %v", err)
 	}
-	// This one is left to the server, whose end in setup would hang otherwise.
+	// This stream is left for the server to end; otherwise its end in setup would hang.
 	stays, err := client.StreamIsActive(t.Context(), new(externalscaler.ScaledObjectRef))
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// api answers the requests that a Deployment makes as an API server does, over real connections. The real server is asked in
+// api answers the requests that a Deployment makes as an API server does, over real connections. The real server is used in
 // test/kubernetes; this one can be told to fail in the middle.
 type api struct {
 	t      *testing.T
@@ -168,7 +168,7 @@ func (a *api) add(name string, ready bool, cost string) {
 		"status": map[string]any{"phase": "Running", "conditions": []map[string]any{{"type": "Ready", "status": status, "lastTransitionTime": "2026-01-02T03:04:07Z"}}}})
 }
 
-// fails has a request fail.
+// fails makes a request fail.
 func (a *api) fails(request string, code int, reason string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -189,5 +189,5 @@ func (a *api) wrote() []string {
 	return requests
 }
 
-// logTo has the Deployment log to a text.
+// logTo makes the Deployment log to a buffer.
 func (a *api) logTo(w io.Writer) { a.d.cfg.Log = slog.New(slog.NewTextHandler(w, nil)) }

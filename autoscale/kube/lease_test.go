@@ -50,7 +50,7 @@ func (l *line) down(ctx context.Context) error {
 	if !cut {
 		return nil
 	}
-	<-ctx.Done() // as packets that nobody answers
+	<-ctx.Done() // like packets without a reply
 	return ctx.Err()
 }
 
@@ -130,8 +130,8 @@ func (c *candidate) leads() bool {
 	return leading
 }
 
-// TestLeaseNeverHasTwo cuts the leader off: it loses its right before another has it, and stands by when it
-// is back.
+// TestLeaseNeverHasTwo cuts the leader off: it stops leading before another starts, and stands by when it
+// is connected again.
 func TestLeaseNeverHasTwo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestLeaseNeverHasTwo(t *testing.T) {
 	})
 }
 
-// TestLeaseIsHandedBack ends the leader in order: another need not wait for the lease to run out.
+// TestLeaseIsHandedBack ends the leader gracefully: another need not wait for the lease to expire.
 func TestLeaseIsHandedBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestLeaseIsHandedBack(t *testing.T) {
 	})
 }
 
-// TestFenceEndsWithTheLease checks that a write under way is cut off before the lease can be another's.
+// TestFenceEndsWithTheLease checks that a write in progress is canceled before another can hold the lease.
 func TestFenceEndsWithTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -232,7 +232,7 @@ func TestFenceEndsWithTheLease(t *testing.T) {
 	})
 }
 
-// TestLeaseIsFree when nobody has it, or when the record has not changed for as long as it says, by our clock.
+// TestLeaseIsFree checks that a lease is free without a holder, or if its record has not changed for its duration, by our clock.
 func TestLeaseIsFree(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
@@ -291,7 +291,7 @@ func TestBothClocksMustAgree(t *testing.T) {
 	}
 }
 
-// TestLeaseIsRenewed five times in its duration, as the record says.
+// TestLeaseIsRenewed checks that it is renewed five times in its duration, as the record shows.
 func TestLeaseIsRenewed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 			t.Errorf("handed back as %+v, want %+v", got, want)
 		}
 
-		// Another's acquiring is a transition, told at once to whoever waits for it; so is the end.
+		// A new holder is a transition, which waiters see immediately; so is the end.
 		var told []bool
 		b := s.prepare("b")
 		b.tell = func(leading bool) { told = append(told, leading) }
@@ -341,7 +341,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	})
 }
 
-// TestLeaseOfAnother is neither renewed nor handed back.
+// TestLeaseOfAnother checks that another's lease is neither renewed nor released.
 func TestLeaseOfAnother(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -358,7 +358,7 @@ func TestLeaseOfAnother(t *testing.T) {
 		if _, _, err := b.fence(t.Context()); !errors.Is(err, ErrNotLeader) || !strings.Contains(err.Error(), "an unknown process") {
 			t.Errorf("fence = %v, want that nobody is known to hold it", err)
 		}
-		// a was robbed while it led: it leaves the other's record alone.
+		// a lost the lease while it led: it does not touch the other's record.
 		s.mu.Lock()
 		if err := unstructured.SetNestedField(s.object.Object, "c", "spec", "holderIdentity"); err != nil {
 			t.Error(err)
@@ -372,7 +372,7 @@ func TestLeaseOfAnother(t *testing.T) {
 	})
 }
 
-// TestLeaseConflict: of two that write at once one is refused, which is no error; the next attempt reads who has it.
+// TestLeaseConflict: of two concurrent writes one is refused, which is no error; the next attempt reads the holder.
 func TestLeaseConflict(t *testing.T) {
 	t.Parallel()
 	s := new(shelf)
@@ -408,7 +408,7 @@ func TestLeaseConflict(t *testing.T) {
 	}
 }
 
-// TestABrokenLease is named, and left alone.
+// TestABrokenLease checks that an invalid lease is named in the error and not written.
 func TestABrokenLease(t *testing.T) {
 	t.Parallel()
 	s := new(shelf)
@@ -419,7 +419,7 @@ func TestABrokenLease(t *testing.T) {
 	}
 }
 
-// TestReleaseErrors: a lease that cannot be handed back is told; the right to write is given up all the same.
+// TestReleaseErrors checks that a failed release is reported and that it stops leading anyway.
 func TestReleaseErrors(t *testing.T) {
 	t.Parallel()
 	ended, end := context.WithCancel(t.Context())
@@ -435,7 +435,7 @@ func TestReleaseErrors(t *testing.T) {
 			t.Errorf("a lease that cannot be %s: release = %v, leads %v", name, err, a.leads())
 		}
 	}
-	// Somebody was quicker: it is theirs now.
+	// Another process has taken it.
 	s := new(shelf)
 	a := s.prepare("a")
 	if err := a.attempt(t.Context()); err != nil {
@@ -447,7 +447,7 @@ func TestReleaseErrors(t *testing.T) {
 	}
 }
 
-// failing is a line on which one request fails.
+// failing is a connection on which one request fails.
 type failing struct {
 	*line
 	at   int

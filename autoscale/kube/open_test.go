@@ -23,7 +23,7 @@ func kubeconfig(t *testing.T, server string) string {
 	return path
 }
 
-// TestOpen takes the cluster and namespace from the file that is named; a namespace that is named goes before.
+// TestOpen takes cluster and namespace from the named file; a named namespace has precedence.
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	file := kubeconfig(t, "http://127.0.0.1:1")
@@ -50,7 +50,7 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestOpenWithoutACluster says what was looked for.
+// TestOpenWithoutACluster checks that the error says what was looked for.
 func TestOpenWithoutACluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
@@ -59,7 +59,7 @@ func TestOpenWithoutACluster(t *testing.T) {
 	}
 }
 
-// TestMarkingManyPodsIsQuick: the client's own limit on requests does not hold it up.
+// TestMarkingManyPodsIsQuick checks that the client's own rate limit does not slow it down.
 func TestMarkingManyPodsIsQuick(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 60)
@@ -80,13 +80,13 @@ func TestMarkingManyPodsIsQuick(t *testing.T) {
 	if err := d.SetReplicas(t.Context(), 1, autoscale.Decision{}); err != nil || a.replicas != 1 || len(a.wrote()) != 61 {
 		t.Errorf("SetReplicas = %v, %d replicas", err, a.replicas)
 	}
-	// At client-go's default of five a second, after ten at once, it would be ten seconds.
+	// At client-go's default, five requests per second after a burst of ten, it would take ten seconds.
 	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("marking 59 pods took %s", took)
 	}
 }
 
-// TestEventsFitTheAPI, which takes 128 bytes of the instance and 1024 of the note.
+// TestEventsFitTheAPI checks its limits: 128 bytes for the instance and 1024 for the note.
 func TestEventsFitTheAPI(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 3)

@@ -18,7 +18,7 @@ func ourHPA() map[string]any {
 		"spec": map[string]any{"scaleTargetRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"}}}
 }
 
-// runs runs the election until stop is called, which returns Run's error and what lead was told.
+// runs runs the election until stop is called, which returns Run's error and the calls of lead.
 func (a *api) runs() (stop func() error, told func() []bool, ended <-chan error) {
 	ctx, cancel := context.WithCancel(a.t.Context())
 	var mu sync.Mutex
@@ -45,7 +45,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// TestRunLeads until its end, and gives the lease back.
+// TestRunLeads checks that it leads until its end and releases the lease.
 func TestRunLeads(t *testing.T) {
 	t.Parallel()
 	a := newAPIFor(t, 1, Config{LeaseDuration: 2 * time.Second})
@@ -65,7 +65,7 @@ func TestRunLeads(t *testing.T) {
 	}
 }
 
-// TestRunEndsWhenOwned at once and before it takes the lease, and as soon as an owner comes.
+// TestRunEndsWhenOwned checks that it ends before it takes the lease, or as soon as there is an owner.
 func TestRunEndsWhenOwned(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 1)
@@ -81,7 +81,7 @@ func TestRunEndsWhenOwned(t *testing.T) {
 	_, told, ended := b.runs()
 	until(t, "leads", func() bool { return len(told()) == 1 })
 	b.fails("GET horizontalpodautoscalers", http.StatusInternalServerError, "InternalError")
-	time.Sleep(1200 * time.Millisecond) // a look that fails says nothing
+	time.Sleep(1200 * time.Millisecond) // a failed request is no answer
 	select {
 	case err := <-ended:
 		t.Fatalf("Run = %v when the server does not answer", err)
@@ -95,7 +95,7 @@ func TestRunEndsWhenOwned(t *testing.T) {
 	}
 }
 
-// TestRunWaitsForTheServer, saying once that it does, but not for a right that is missing.
+// TestRunWaitsForTheServer checks that it logs once that it waits, and that a missing permission is an error.
 func TestRunWaitsForTheServer(t *testing.T) {
 	t.Parallel()
 	a := newAPIFor(t, 1, Config{LeaseDuration: time.Second})
@@ -127,7 +127,7 @@ func TestRunWaitsForTheServer(t *testing.T) {
 		}
 	}
 
-	// One that is ended while it waits has no error.
+	// Ending it while it waits is no error.
 	c := newAPI(t, 1)
 	c.fails("GET horizontalpodautoscalers", http.StatusInternalServerError, "InternalError")
 	stop, _, _ = c.runs()
@@ -139,7 +139,7 @@ func TestRunWaitsForTheServer(t *testing.T) {
 	}
 }
 
-// TestChanges checks that repeated errors are no change, and that no error is one only after an error.
+// TestChanges checks that repeated errors are no change, and that success is a change only after an error.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	var c changes

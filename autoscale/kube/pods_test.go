@@ -60,7 +60,7 @@ func TestReplicasOfPods(t *testing.T) {
 	if got := describe(parsePod(t, "a", readyStatus)); !cmp.Equal(got, ready) {
 		t.Errorf("ready pod: %s", cmp.Diff(ready, got))
 	}
-	// It is not starting again: it has served before.
+	// It does not count as starting: it has served before.
 	ready.Ready = false
 	if got := describe(parsePod(t, "a", unreadyStatus)); !cmp.Equal(got, ready) {
 		t.Errorf("pod that was ready: %s", cmp.Diff(ready, got))
@@ -76,7 +76,7 @@ func TestReplicasOfPods(t *testing.T) {
 	}
 }
 
-// TestFirstReadyIsForgottenWithThePod: a name that is used again is another pod.
+// TestFirstReadyIsForgottenWithThePod checks that a pod with a reused name is a new pod.
 func TestFirstReadyIsForgottenWithThePod(t *testing.T) {
 	t.Parallel()
 	d := new(Deployment)
@@ -93,7 +93,7 @@ func TestFirstReadyIsForgottenWithThePod(t *testing.T) {
 	}
 }
 
-// TestPodURL: the port named http, else the first; none without an address.
+// TestPodURL uses the port named http, else the first; there is no URL without an address.
 func TestPodURL(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -113,7 +113,7 @@ func TestPodURL(t *testing.T) {
 	}
 }
 
-// TestReadySince takes the condition Ready, when it is true, and no other.
+// TestReadySince checks that only a true condition Ready counts.
 func TestReadySince(t *testing.T) {
 	t.Parallel()
 	for conditions, want := range map[string]bool{

@@ -17,7 +17,7 @@ import (
 
 var why = autoscale.Decision{Policy: "deadline", Reasons: []autoscale.Reason{{Rule: autoscale.RuleSteady, Replicas: 5}}}
 
-// TestScaleReads the Deployment's size and its pods, without those that have ended.
+// TestScaleReads checks the Deployment's size and its pods, without those that have ended.
 func TestScaleReads(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 3)
@@ -48,7 +48,7 @@ func TestScaleReads(t *testing.T) {
 	}
 }
 
-// TestScaleErrors name what to do where that is known.
+// TestScaleErrors checks that errors say what to do where that is known.
 func TestScaleErrors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -77,7 +77,7 @@ func TestScaleErrors(t *testing.T) {
 	}
 }
 
-// TestSetReplicasUp writes the number and an Event that says why, and marks nobody.
+// TestSetReplicasUp checks that it writes the number and an Event with the reason, and marks no pod.
 func TestSetReplicasUp(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 3)
@@ -110,7 +110,7 @@ func TestSetReplicasUp(t *testing.T) {
 	}
 }
 
-// TestSetReplicasDown marks the first of the order for which there is no room, before the number is written, and takes
+// TestSetReplicasDown checks that it marks the first pods of the order, as many as are to go, before it writes the number, and removes
 // marks from those that stay.
 func TestSetReplicasDown(t *testing.T) {
 	t.Parallel()
@@ -118,7 +118,7 @@ func TestSetReplicasDown(t *testing.T) {
 	a.add("a", true, "")
 	a.add("b", true, "-1") // marked before, stays now
 	a.add("c", true, "")
-	a.add("d", true, "5") // somebody else's mark
+	a.add("d", true, "5") // another's mark
 	a.add("e", false, "") // goes first by itself
 	a.add("f", true, "-1")
 	a.pods[5]["metadata"].(map[string]any)["deletionTimestamp"] = "2026-01-02T03:05:00Z"
@@ -127,7 +127,7 @@ func TestSetReplicasDown(t *testing.T) {
 	if err := a.d.OrderRemoval(t.Context(), order); err != nil {
 		t.Fatal(err)
 	}
-	order[1] = "d" // the caller's slice is the caller's
+	order[1] = "d" // the caller may reuse its slice
 	if err := a.d.SetReplicas(t.Context(), 2, why); err != nil || a.replicas != 2 {
 		t.Fatalf("SetReplicas = %v, %d replicas", err, a.replicas)
 	}
@@ -149,7 +149,7 @@ func TestSetReplicasDown(t *testing.T) {
 	}
 }
 
-// TestSetReplicasWritesNothing without the lease, when somebody else scales the Deployment, or when marking fails.
+// TestSetReplicasWritesNothing without the lease, if another scales the Deployment, or if marking fails.
 func TestSetReplicasWritesNothing(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -193,7 +193,7 @@ func TestSetReplicasWritesNothing(t *testing.T) {
 	}
 }
 
-// TestSetReplicasAfterAConflict reads again, and marks by what it reads then.
+// TestSetReplicasAfterAConflict checks that it reads again, and marks by the new reading.
 func TestSetReplicasAfterAConflict(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 3)
@@ -215,7 +215,7 @@ func TestSetReplicasAfterAConflict(t *testing.T) {
 	}
 }
 
-// TestAMarkOfAPodThatIsGone is no error, nor is an Event that is not taken.
+// TestAMarkOfAPodThatIsGone checks that marking a deleted pod is no error, nor is a rejected Event.
 func TestAMarkOfAPodThatIsGone(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 2)
@@ -237,7 +237,7 @@ func TestAMarkOfAPodThatIsGone(t *testing.T) {
 	}
 }
 
-// TestTheLeaseRunsOut while the cluster is asked: the error says so. Another error, or the caller's end, does not.
+// TestTheLeaseRunsOut checks that the error says that the lease expired during a request. Other errors do not say so.
 func TestTheLeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 3)
@@ -276,7 +276,7 @@ func TestTheLeaseRunsOut(t *testing.T) {
 	}
 }
 
-// TestDeploymentConfig: a Lease of the Deployment's name, held for 10 s, under a name that nobody else has.
+// TestDeploymentConfig checks that the Lease has the Deployment's name, lasts 10 s, and has a unique holder.
 func TestDeploymentConfig(t *testing.T) {
 	t.Parallel()
 	a, b := newAPI(t, 1).d, newAPI(t, 1).d
@@ -306,7 +306,7 @@ func TestDeploymentConfig(t *testing.T) {
 	}
 }
 
-// TestBrokenObjects are named, and nothing is written for them.
+// TestBrokenObjects checks that invalid objects are named in the error and nothing is written for them.
 func TestBrokenObjects(t *testing.T) {
 	t.Parallel()
 	broken := map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "b"}, "status": "none"}

@@ -24,7 +24,7 @@ func TestCPU(t *testing.T) {
 	if use, _ := c.use(1); use != nil {
 		t.Errorf("use after no time: %v", *use)
 	}
-	c.at -= 30 * time.Second // as if it had used two CPUs in the window to come
+	c.at -= 30 * time.Second // as if it used two CPUs in the next window
 	c.look(start.Add(14*time.Second), os.Getpid())
 	if use, _ := c.use(1); use != nil {
 		t.Errorf("use before the window's end: %v", *use)
@@ -40,7 +40,7 @@ func TestCPU(t *testing.T) {
 	}
 }
 
-// TestCPUTimeOfStat takes user and system time, in hundredths of a second, whatever the program is called.
+// TestCPUTimeOfStat adds user and system time, in hundredths of a second, for any program name.
 func TestCPUTimeOfStat(t *testing.T) {
 	t.Parallel()
 	const rest = " S 1 2 3 4 5 6 7 8 9 10 150 25 13 14 15"
@@ -60,7 +60,7 @@ func TestCPUTimeOfStat(t *testing.T) {
 	}
 }
 
-// TestCPUWindows: a process's use is the mean of its last whole window of 15 s; another process begins anew.
+// TestCPUWindows checks that a process's load is the mean of its last full window of 15 s, and that a new process starts over.
 func TestCPUWindows(t *testing.T) {
 	t.Parallel()
 	pid, start := os.Getpid(), time.Unix(1000, 0)

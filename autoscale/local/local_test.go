@@ -24,7 +24,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
-// The test binary plays the replicas: TEST_REPLICA holds the address to serve on.
+// The test binary also runs as replica: TEST_REPLICA is the address to serve on.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("TEST_REPLICA"); addr != "" {
 		os.Exit(serve(addr))
@@ -37,7 +37,7 @@ func ready(w http.ResponseWriter, _ *http.Request) {
 	httpx.WriteJSON(w, http.StatusOK, map[string]int{"pid": os.Getpid()})
 }
 
-// serve is, as far as readiness is concerned, a replica, until SIGTERM comes.
+// serve answers readiness probes like a replica, until SIGTERM.
 func serve(addr string) int {
 	s := httpx.Server{Addr: addr, Handler: http.HandlerFunc(ready)}
 	if err := s.Listen(); err != nil {
@@ -151,7 +151,7 @@ func TestScales(t *testing.T) {
 	}
 }
 
-// TestStopsTheIdlest checks that of three replicas the one without work goes first, however old.
+// TestStopsTheIdlest checks that of three replicas the one without work is stopped first, regardless of its age.
 func TestStopsTheIdlest(t *testing.T) {
 	t.Parallel()
 	m := start(t, local.Config{Count: 3})
@@ -201,7 +201,7 @@ func TestGivesUpOnWhatNeverServed(t *testing.T) {
 	}
 }
 
-// TestSkipsPortsInUse checks that ports are counted up from the first, past one that somebody has.
+// TestSkipsPortsInUse checks that ports are tried from the first upwards, and that one in use is skipped.
 func TestSkipsPortsInUse(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -216,8 +216,8 @@ func TestSkipsPortsInUse(t *testing.T) {
 	}
 }
 
-// TestPortIsTaken has somebody else serve on the port that was found free, before the replica can: it is not
-// taken for the replica, which moves to another.
+// TestPortIsTaken has another server take the port that was found free, before the replica can: it is not
+// mistaken for the replica, which uses another port.
 func TestPortIsTaken(t *testing.T) {
 	t.Parallel()
 	var stranger *httptest.Server

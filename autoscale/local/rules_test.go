@@ -13,7 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
 
-// TestDefaults: one CPU a replica, on loopback, and nobody need be told anything.
+// TestDefaults checks one CPU per replica, the loopback address, and optional callbacks.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	r, err := New(Config{Count: 2})
@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestSetReplicasAtItsBounds, and that a change waits to be seen, once.
+// TestSetReplicasAtItsBounds checks its limits, and that a change wakes the loop once.
 func TestSetReplicasAtItsBounds(t *testing.T) {
 	t.Parallel()
 	for most, good := range map[int][]int{0: {0, 1, 1000}, 2: {0, 1, 2}} {
@@ -52,7 +52,7 @@ func TestSetReplicasAtItsBounds(t *testing.T) {
 	}
 }
 
-// TestIdlest is one that does not serve, else the one with fewest images, of these the newest.
+// TestIdlest checks the order: replicas that do not serve, then fewest images, then newest.
 func TestIdlest(t *testing.T) {
 	t.Parallel()
 	one := func(name string, ready bool) *replica { return &replica{name: name, url: name, ready: ready} }
@@ -78,7 +78,7 @@ func TestIdlest(t *testing.T) {
 	}
 }
 
-// TestScaleDescribes each replica: its age, its images, and its use of CPU when a window of it is over.
+// TestScaleDescribes checks each replica's age, images, and CPU load once a window is complete.
 func TestScaleDescribes(t *testing.T) {
 	t.Parallel()
 	r, err := New(Config{Count: 3, CPUs: 2, InFlight: func() map[string]int { return map[string]int{"u": 4} }})
@@ -108,7 +108,7 @@ func TestScaleDescribes(t *testing.T) {
 	}
 }
 
-// TestFreePort goes up from the first, past ports that somebody has or that a replica is to have.
+// TestFreePort checks that ports are tried from the first upwards, and that ports in use or assigned to replicas are skipped.
 func TestFreePort(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,7 +156,7 @@ func TestFreePort(t *testing.T) {
 	}
 }
 
-// TestAnswersReady: the process that says that it is ready, with 200 and its id.
+// TestAnswersReady checks that the right process answers 200, with its id.
 func TestAnswersReady(t *testing.T) {
 	t.Parallel()
 	code, body := http.StatusOK, `{"pid":7}`

@@ -27,8 +27,8 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// TestOrderOfPolicies holds the claims of docs/autoscaling.md on one seed and a few traces, with room for
-// chance: we are late far less often than hpa-cpu and threshold, at less cost; the oracle beats us.
+// TestOrderOfPolicies checks the claims of docs/autoscaling.md with one seed and a few traces, with room for
+// chance: deadline is late far less often than hpa-cpu and threshold, at less cost; the oracle is better.
 func TestOrderOfPolicies(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -71,7 +71,7 @@ func TestOrderOfPolicies(t *testing.T) {
 	}
 }
 
-// TestComparisonStops when it is told to.
+// TestComparisonStops checks that it ends with its context.
 func TestComparisonStops(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -34,7 +34,7 @@ func exponential() []float32 {
 	return values
 }
 
-// script is a policy that asks for what a function says.
+// script is a policy that asks for what a function returns.
 type script struct {
 	autoscale.Static
 	wanted func(seconds int) int
@@ -49,8 +49,8 @@ func (p *script) Decide(now time.Time, s autoscale.Snapshot) autoscale.Decision 
 
 func constant(n int) *script { return &script{wanted: func(int) int { return n }} }
 
-// TestQueueIsErlangs: with exponential service and a fixed number of replicas the simulation is M/M/c, of
-// which the share that waits, and how long, is known.
+// TestQueueIsErlangs: with exponential service and a fixed number of replicas the simulation is M/M/c, for
+// which the share that waits and the times are known.
 func TestQueueIsErlangs(t *testing.T) {
 	t.Parallel()
 	const c, lambda, mu = 5, 80., 20.
@@ -78,7 +78,7 @@ func TestQueueIsErlangs(t *testing.T) {
 	}
 }
 
-// TestSameSeedSameRun, and all policies meet the same arrivals.
+// TestSameSeedSameRun checks also that all policies get the same arrivals.
 func TestSameSeedSameRun(t *testing.T) {
 	t.Parallel()
 	run := func(c Contestant, seed uint64) Result {
@@ -100,8 +100,8 @@ func TestSameSeedSameRun(t *testing.T) {
 	}
 }
 
-// TestReplicasStartAndLeave: replicas cost from the moment they are asked for, serve after their delay,
-// leave at once when they start or are idle, and after their last image when not.
+// TestReplicasStartAndLeave: replicas cost from the moment they are requested, serve after their delay,
+// end immediately if they are starting or idle, and otherwise after their last image.
 func TestReplicasStartAndLeave(t *testing.T) {
 	t.Parallel()
 	p := &script{wanted: func(s int) int {
@@ -129,7 +129,7 @@ func TestReplicasStartAndLeave(t *testing.T) {
 	}
 }
 
-// TestBusyReplicasFinish: nothing is lost when replicas are removed under load.
+// TestBusyReplicasFinish checks that nothing is lost when replicas are removed under load.
 func TestBusyReplicasFinish(t *testing.T) {
 	t.Parallel()
 	p := &script{wanted: func(s int) int { return 1 + 9*(s%2) }}
@@ -144,7 +144,7 @@ func TestBusyReplicasFinish(t *testing.T) {
 	}
 }
 
-// TestQueueIsBounded: what finds the queue full is refused, and counted.
+// TestQueueIsBounded checks that images that find the queue full are refused and counted.
 func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	p := constant(1)
@@ -161,7 +161,7 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// TestPolicySeesCPU: a busy replica's use is 1, once it has been there for a window.
+// TestPolicySeesCPU checks that a busy replica's load is 1 after a full window.
 func TestPolicySeesCPU(t *testing.T) {
 	t.Parallel()
 	p := &script{wanted: func(s int) int { return 1 + min(1, s/20) }}
@@ -177,7 +177,7 @@ func TestPolicySeesCPU(t *testing.T) {
 	}
 }
 
-// TestBlindPolicy sees old figures, and replicas as they are.
+// TestBlindPolicy checks that a blind policy sees old figures, but the present replicas.
 func TestBlindPolicy(t *testing.T) {
 	t.Parallel()
 	p := constant(5)
@@ -190,7 +190,7 @@ func TestBlindPolicy(t *testing.T) {
 	}
 }
 
-// TestSlowdown: half the speed, half the answers.
+// TestSlowdown checks that half the speed gives half the answers.
 func TestSlowdown(t *testing.T) {
 	t.Parallel()
 	p := constant(1)
@@ -263,7 +263,7 @@ func TestDelays(t *testing.T) {
 	}
 }
 
-// TestHeap holds it against sorting.
+// TestHeap compares the heap with sorting.
 func TestHeap(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 3))

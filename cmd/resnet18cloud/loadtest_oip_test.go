@@ -161,7 +161,7 @@ func TestLoadtestOfOpenInference(t *testing.T) {
 	t.Parallel()
 	path := testutil.Shared(t, "models", "resnet18-ktb.pth")
 	expected := testutil.Shared(t, "reference", "torchvision.jsonl")
-	images := someOf(t, testutil.Shared(t, "images", "imagenet-sample"), expected, 6)
+	images := someOf(t, testutil.Shared(t, "images", "imagenet-sample"), expected, 3)
 	set, err := weights.Load(path)
 	if err != nil {
 		t.Fatal(err)
@@ -188,8 +188,8 @@ func TestLoadtestOfOpenInference(t *testing.T) {
 			server := httptest.NewServer(&openInference{name: "resnet18", shape: c.shape, run: network.NewRunner(1)})
 			defer server.Close()
 			out, log, err := loadtest(t, append([]string{"--url", server.URL, "--api", "oip", "--images", images,
-				"--schedule", "6,6", "--expect", expected}, c.args...)...)
-			if err != nil || !strings.Contains(out, "12 answered") || !strings.Contains(out, "12 labels checked") {
+				"--schedule", "3,3", "--expect", expected}, c.args...)...)
+			if err != nil || !strings.Contains(out, "6 answered") || !strings.Contains(out, "6 labels checked") {
 				t.Errorf("%v\n%s\n%s", err, out, log)
 			}
 		})

@@ -21,21 +21,21 @@ func TestQuantize(t *testing.T) {
 		t.Fatalf("no images: %v", err)
 	}
 	dir := t.TempDir()
-	for i := 0; i < len(samples); i += 40 {
+	for i := 0; i < len(samples); i += 100 {
 		if err := os.Symlink(samples[i], filepath.Join(dir, filepath.Base(samples[i]))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	out := filepath.Join(dir, "int8.safetensors")
 	var stdout, stderr bytes.Buffer
-	if err := run(t.Context(), []string{"model", "quantize", "--model", model, "--images", dir, "--calibrate", "10", out}, &stdout, &stderr); err != nil {
+	if err := run(t.Context(), []string{"model", "quantize", "--model", model, "--images", dir, "--calibrate", "4", out}, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
-	match := regexp.MustCompile(`15 pictures: best label equal to fp32's for ([0-9.]+) %`).FindStringSubmatch(stdout.String())
+	match := regexp.MustCompile(`6 pictures: best label equal to fp32's for ([0-9.]+) %`).FindStringSubmatch(stdout.String())
 	if match == nil {
 		t.Fatalf("printed %q", stdout.String())
 	}
-	if equal, _ := strconv.ParseFloat(match[1], 64); equal < 90 {
+	if equal, _ := strconv.ParseFloat(match[1], 64); equal < 80 { // one may differ
 		t.Errorf("only %s %% of labels are equal", match[1])
 	}
 

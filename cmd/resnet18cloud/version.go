@@ -9,22 +9,15 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
-// version is set by the release build (-ldflags "-X main.version=...").
-var version = "dev"
+// version and commit are set by release builds (-ldflags "-X main.version=... -X main.commit=...").
+var version, commit = "dev", ""
 
 type versionCmd struct{}
 
 // Run prints one line of version and one line for each thing worth knowing in a bug report.
 func (versionCmd) Run(env *environment) error {
-	revision := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
-	fmt.Fprintf(env.stdout, "resnet18cloud %s\ncommit   %s\ngo       %s %s/%s\n", version, revision,
+	info, _ := debug.ReadBuildInfo()
+	fmt.Fprintf(env.stdout, "resnet18cloud %s\ncommit   %s\ngo       %s %s/%s\n", version, revision(commit, info),
 		runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	cpu, err := engine.DescribeCPU()
 	fmt.Fprintf(env.stdout, "cpus     %d with %s\n", cpu.Quota, strings.Join(cpu.Levels, ", "))
@@ -33,4 +26,20 @@ func (versionCmd) Run(env *environment) error {
 	}
 	fmt.Fprintf(env.stdout, "kernels  fp32 %s, int8 %s\n", cpu.FP32, cpu.Int8)
 	return nil
+}
+
+// revision returns the commit that the program was built from: the one that its build names, or else the one that Go has
+// recorded in info, which is nil if Go recorded nothing.
+func revision(named string, info *debug.BuildInfo) string {
+	if named != "" {
+		return named
+	}
+	if info != nil {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
 }

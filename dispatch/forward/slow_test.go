@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // mural is an image that takes replicas forever.
@@ -70,8 +71,8 @@ func TestReplicaThatOnlyAnswersProbes(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	var log lockedBuffer
-	p := start(t, forward.Config{Endpoints: []string{hangs.URL}, AttemptTimeout: 500 * time.Millisecond, ProbeInterval: 10 * time.Millisecond,
+	var log testutil.Log
+	p := start(t, forward.Config{Endpoints: []string{hangs.URL}, AttemptTimeout: 2 * time.Second, ProbeInterval: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&log, nil))}, 1)
 	answered := send(t, p, image)
 	waitFor(t, p, "the image's arrival", func() bool { return hangs.images.Load() == 1 })
@@ -82,7 +83,7 @@ func TestReplicaThatOnlyAnswersProbes(t *testing.T) {
 	if a := <-answered; a.err != nil || a.result.Replica != works.URL {
 		t.Errorf("Classify = %+v, %v, want the other replica's answer", a.result, a.err)
 	}
-	if text := log.String(); !strings.Contains(text, `msg="endpoint unhealthy" endpoint=`+hangs.URL) || !strings.Contains(text, "did not respond within 500ms") {
+	if text := log.String(); !strings.Contains(text, `msg="endpoint unhealthy" endpoint=`+hangs.URL) || !strings.Contains(text, "did not respond within 2s") {
 		t.Errorf("log without the replica that hangs:\n%s", text)
 	}
 }

@@ -168,7 +168,7 @@ func pngMemory(data []byte, width, height int) (int64, error) {
 	}
 	n := 2*(1+h.rowBytes(width)) + pngBlock + pngFixedBytes
 	if h.interlaced {
-		return n + 3*int64(width)*int64(height) + 3*int64(width), nil
+		return n + 3*int64(width)*int64(height), nil
 	}
 	return n + stripBytes(width), nil
 }
@@ -192,7 +192,6 @@ type pngReader struct {
 	at        int
 	last      []byte // the row before block
 	row       []byte // the current row, without the byte of the filter
-	wide      []byte // pixels of a row of an interlaced picture
 }
 
 func (d *Decoder) decodePNG(data []byte, o jpeg.Options) (RGB, error) {

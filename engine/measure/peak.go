@@ -14,8 +14,34 @@ import (
 
 // Peak measures the highest rate of multiply-additions, in billions per second, that the threads reach together in a
 // precision, "fp32" or "int8": the best of several short runs of a loop over registers or, for levels without such a
-// loop, of the matrix kernel with operands in the first-level cache.
+// loop, of the matrix kernel with operands in the first-level cache. It is measured once in a process: later calls return
+// the same rate.
 func Peak(precision string, threads int) (float64, error) {
+	peaks.Lock()
+	defer peaks.Unlock()
+	key := peakOf{precision, threads}
+	if rate, ok := peaks.rates[key]; ok {
+		return rate, nil
+	}
+	rate, err := measurePeak(precision, threads)
+	if err == nil {
+		peaks.rates[key] = rate
+	}
+	return rate, err
+}
+
+// peaks are the measured rates.
+var peaks = struct {
+	sync.Mutex
+	rates map[peakOf]float64
+}{rates: map[peakOf]float64{}}
+
+type peakOf struct {
+	precision string
+	threads   int
+}
+
+func measurePeak(precision string, threads int) (float64, error) {
 	level, err := cpu.Best()
 	if err != nil {
 		return 0, fmt.Errorf("choose kernels: %w", err)
@@ -30,7 +56,7 @@ func Peak(precision string, threads int) (float64, error) {
 		const turns = 1000
 		turn, macs = func() func() { return func() { loop.Run(turns) } }, turns*loop.MACs
 	}
-	turns := 2_000_000_000 / macs // some ten milliseconds
+	turns := 1_000_000_000 / macs // ten milliseconds or so
 	if level == cpu.Generic {
 		turns = 20_000_000/macs + 1
 	}

@@ -1,13 +1,10 @@
 package quantize
 
 import (
-	"bytes"
-	"image/png"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
@@ -17,33 +14,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// crops reads the reference's 63 pictures.
-func crops(tb testing.TB) (all []*[resnet.Pixels]byte) {
-	tb.Helper()
-	names, err := filepath.Glob(filepath.Join(testutil.Shared(tb, "reference", "crop224"), "*.png"))
-	if err != nil || len(names) == 0 {
-		tb.Fatalf("no pictures: %v", err)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		img, err := png.Decode(bytes.NewReader(data))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		rgb := new([resnet.Pixels]byte)
-		for i := range resnet.Size * resnet.Size {
-			r, g, b, _ := img.At(i%resnet.Size, i/resnet.Size).RGBA()
-			rgb[3*i], rgb[3*i+1], rgb[3*i+2] = byte(r>>8), byte(g>>8), byte(b>>8)
-		}
-		all = append(all, rgb)
-	}
-	return all
-}
-
 func best(r *resnet.Runner, rgb *[resnet.Pixels]byte) (top [5]int) {
 	var logits imagenet.Logits
 	r.Forward(&logits, rgb)
@@ -51,13 +21,14 @@ func best(r *resnet.Runner, rgb *[resnet.Pixels]byte) (top [5]int) {
 	return top
 }
 
-// TestAgreement calibrates on every other reference crop and holds int8 to fp32's labels on the rest, through a file.
+// TestAgreement calibrates on some reference crops and compares int8's labels with fp32's on others, through a file: on every
+// eighth and some of the rest, with the tag slow on every other and all of the rest.
 func TestAgreement(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("classifies hundreds of pictures")
 	}
-	pictures := crops(t)
+	_, pictures := testutil.Crops(t, 0)
 	set, err := weights.Load(testutil.Shared(t, "models", "resnet18-ktb.pth"))
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +44,10 @@ func TestAgreement(t *testing.T) {
 	}
 	var chosen, rest []*[resnet.Pixels]byte
 	for i, p := range pictures {
-		if i%2 == 0 {
+		switch {
+		case i%8 == 0 || slow && i%2 == 0:
 			chosen = append(chosen, p)
-		} else {
+		case i%2 == 1 && (slow || i%4 == 1):
 			rest = append(rest, p)
 		}
 	}
@@ -112,12 +84,12 @@ func TestAgreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow, fast := fp32.NewRunner(1), int8.NewRunner(2)
-	defer slow.Close()
-	defer fast.Close()
+	r32, r8 := fp32.NewRunner(1), int8.NewRunner(2)
+	defer r32.Close()
+	defer r8.Close()
 	var g Agreement
 	for _, p := range rest {
-		g.Add(best(fast, p), best(slow, p))
+		g.Add(best(r8, p), best(r32, p))
 	}
 	t.Log(g)
 	if g.Top1 < g.Pictures-1 || g.Top5 < 5*g.Pictures*95/100 {

@@ -18,11 +18,7 @@ import (
 // randomInt8 is random's weights in 8 bits, calibrated with one picture of noise; made once, none may change them.
 func randomInt8(tb testing.TB) *Quantized {
 	tb.Helper()
-	q, err := quantizedRandom()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return q
+	return made(tb, quantizedRandom)
 }
 
 var quantizedRandom = sync.OnceValues(func() (*Quantized, error) { return Quantize(random(), calibration()) })
@@ -30,18 +26,30 @@ var quantizedRandom = sync.OnceValues(func() (*Quantized, error) { return Quanti
 // calibration is random's with noise(1).
 var calibration = sync.OnceValue(func() *Calibration { return calibrate(random(), 1) })
 
+// packed8 is randomInt8's weights for the best kernels of this CPU, made once.
+func packed8(tb testing.TB) *Network { tb.Helper(); return made(tb, packedInt8) }
+
+var packedInt8 = sync.OnceValues(func() (*Network, error) {
+	q, err := quantizedRandom()
+	if err != nil {
+		return nil, err
+	}
+	return New(q, nil)
+})
+
 // int8On packs quantized weights for one level's kernels.
-func int8On(q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
+func int8On(p *plan, q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
 	var work packing
-	n := build(resnet18, int8s{q, k, k8}, &work)
+	n := build(p, int8s{q, k, k8}, &work)
 	work.do()
 	return n
 }
 
-// until ends a network's passes after the step of a name.
-func until(n *Network, name string) *Network {
-	i := slices.IndexFunc(n.layers, func(l Layer) bool { return l.Name == name })
-	n.layers = n.layers[:i+1]
+// int8Until packs the steps up to the one of a name, after which passes end.
+func int8Until(name string, q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
+	i := slices.IndexFunc(resnet18.operations, func(o operation) bool { return o.name == name })
+	n := int8On(&plan{Size, Classes, resnet18.operations[:i+1]}, q, k, k8)
+	n.layers = n.layers[:i+1] // without the head
 	return n
 }
 
@@ -94,7 +102,7 @@ func TestInt8Stem(t *testing.T) {
 	rgb := noise(5)
 	want := pixels(Size, rgb).convolve(stem.shape, conv{weight: weight, bias: c.bias}).relu().pool()
 	for _, k := range kernel8.Sets() {
-		n := until(int8On(q, kernel.For(k.Level), k), stem.name)
+		n := int8Until(stem.name, q, kernel.For(k.Level), k)
 		for _, threads := range []int{1, 3} {
 			r := n.NewRunner(threads)
 			var logits [Classes]float32
@@ -129,8 +137,8 @@ func withoutWinograd(sets []*kernel8.Set) (all []*kernel8.Set) {
 	return all
 }
 
-// TestInt8 compares all levels and numbers of threads with each other bit for bit, and with the fp32 network roughly: noise on
-// random weights is not what ranges are for.
+// TestInt8 compares the levels and numbers of threads with each other bit for bit, and with the fp32 network roughly: noise on
+// random weights is not what ranges are for. TestInt8FirstSteps has plain Go; with the tag slow this test has it too.
 func TestInt8(t *testing.T) {
 	t.Parallel()
 	p, q := random(), randomInt8(t)
@@ -140,7 +148,8 @@ func TestInt8(t *testing.T) {
 	r := fp32On(Size, p, k).NewRunner(1)
 	r.Forward(&exact, rgb)
 	r.Close()
-	for i, k8 := range withoutWinograd(kernel8.Sets()) {
+	for i, k8 := range withoutWinograd(quick(kernel8.Sets())) {
+		n := int8On(resnet18, q, k, k8)
 		for _, threads := range []int{1, 2, 3} {
 			passes := 2 // the second must not see what the first left behind
 			if k8.Level == 0 && !slow {
@@ -149,34 +158,66 @@ func TestInt8(t *testing.T) {
 				}
 				passes = 1
 			}
-			r := int8On(q, k, k8).NewRunner(threads)
+			r := n.NewRunner(threads)
 			var got [Classes]float32
-			for range passes {
+			for pass := range passes {
 				r.Forward(&got, rgb)
-				if i == 0 {
+				if i == 0 && threads == 1 && pass == 0 {
 					first = got
 				} else if got != first {
-					t.Fatalf("%s, %d threads: logits differ from plain Go's", k8.Level, threads)
+					t.Fatalf("%s, %d threads: logits differ from those of the first level", k8.Level, threads)
 				}
 			}
 			r.Close()
 		}
 	}
-	var dot, a, b float64
-	for i := range first {
-		dot, a, b = dot+float64(first[i]*exact[i]), a+float64(first[i]*first[i]), b+float64(exact[i]*exact[i])
-	}
-	if cosine := dot / math.Sqrt(a*b); cosine < 0.995 {
+	if cosine := cosineOf(first[:], exact[:]); cosine < 0.995 {
 		t.Errorf("int8 logits lie at a cosine of %.4f to fp32's, want nearly 1", cosine)
 	}
 }
 
-func TestInt8AllocatesNothing(t *testing.T) {
-	q := randomInt8(t)
-	n, err := New(q, nil)
-	if err != nil {
-		t.Fatal(err)
+// TestInt8FirstSteps compares all levels bit for bit with plain Go, the definition, after the stem, the first stage and the
+// first block of the second, which have every kind of step: plain Go takes seconds for the rest.
+func TestInt8FirstSteps(t *testing.T) {
+	t.Parallel()
+	const last = "layer2.0.conv2"
+	q, rgb := randomInt8(t), noise(6)
+	var want []uint8
+	for i, k8 := range withoutWinograd(kernel8.Sets()) {
+		n := int8Until(last, q, kernel.For(k8.Level), k8)
+		for _, threads := range []int{1, 3} {
+			if k8.Level == 0 && i > 0 && threads > 1 {
+				continue
+			}
+			r := n.NewRunner(threads)
+			var logits [Classes]float32
+			r.Forward(&logits, rgb)
+			var got []uint8
+			out := r.pass.(*int8Pass).buffer(byName[last].to)
+			for y := range out.size {
+				got = append(got, out.data[out.at(y, 0):][:out.size*out.channels]...)
+			}
+			r.Close()
+			if want == nil {
+				want = got
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %s, %d threads: output of %s differs from plain Go's", k8.Level, n.layers[1].Algorithm, threads, last)
+			}
+		}
 	}
+}
+
+func cosineOf(a, b []float32) float64 {
+	var dot, aa, bb float64
+	for i := range a {
+		dot, aa, bb = dot+float64(a[i]*b[i]), aa+float64(a[i]*a[i]), bb+float64(b[i]*b[i])
+	}
+	return dot / math.Sqrt(aa*bb)
+}
+
+func TestInt8AllocatesNothing(t *testing.T) {
+	n := packed8(t)
 	if n.Precision() != "int8" {
 		t.Errorf("Precision() = %q", n.Precision())
 	}
@@ -195,16 +236,9 @@ func TestBiases(t *testing.T) {
 	t.Parallel()
 	const name = "layer2.0.downsample.0"
 	p, c := random(), calibration()
-	off := func(c8 *Calibration) float64 {
-		q, err := Quantize(p, c8)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := New(q, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := until(n, name).NewRunner(1)
+	sets, sets8 := kernel.Sets(), kernel8.Sets()
+	off := func(q *Quantized) float64 {
+		r := int8Until(name, q, sets[len(sets)-1], sets8[len(sets8)-1]).NewRunner(1)
 		defer r.Close()
 		var logits [Classes]float32
 		r.Forward(&logits, noise(1))
@@ -222,7 +256,14 @@ func TestBiases(t *testing.T) {
 		}
 		return math.Sqrt(square / float64(len(c.Exact[name])))
 	}
-	corrected, plain := off(c), off(&Calibration{Scale: c.Scale})
+	// Correction changes nothing but biases.
+	q := randomInt8(t)
+	uncorrected := &Quantized{convs: maps.Clone(q.convs), fc: q.fc}
+	for name, conv := range uncorrected.convs {
+		conv.bias = p.convs[name].bias
+		uncorrected.convs[name] = conv
+	}
+	corrected, plain := off(q), off(uncorrected)
 	t.Logf("means are off by %.2g, without correction by %.2g", corrected, plain)
 	if corrected > plain/2 {
 		t.Errorf("means are off by %.2g, without correction by %.2g; want less than half", corrected, plain)
@@ -274,8 +315,8 @@ func TestResidualBias(t *testing.T) {
 	residuals := map[string]string{ // by the convolution that adds it
 		"layer1.0.conv2": "conv1", "layer2.0.conv2": "layer2.0.downsample.0", "layer3.1.conv2": "layer3.0.conv2",
 	}
-	quantized := func(shift func(i int) float64) *Quantized {
-		c := &Calibration{Scale: calibration().Scale, Exact: map[string][]float64{}, Rounded: map[string][]float64{}}
+	corrected := func(shift func(i int) float64) *Quantized {
+		c := &Calibration{Exact: map[string][]float64{}, Rounded: map[string][]float64{}}
 		for _, o := range resnet18.operations {
 			c.Exact[o.name], c.Rounded[o.name] = make([]float64, o.out), make([]float64, o.out)
 		}
@@ -284,14 +325,16 @@ func TestResidualBias(t *testing.T) {
 				c.Rounded[residual][i] = shift(i)
 			}
 		}
-		q, err := Quantize(random(), c)
-		if err != nil {
-			t.Fatal(err)
+		q := &Quantized{convs: maps.Clone(randomInt8(t).convs)}
+		for name, conv := range q.convs {
+			conv.bias = slices.Clone(conv.bias)
+			q.convs[name] = conv
 		}
+		q.correctBiases(random(), c)
 		return q
 	}
 	shift := func(i int) float64 { return float64(i%5) - 1 }
-	before, after := quantized(func(int) float64 { return 0 }), quantized(shift)
+	before, after := corrected(func(int) float64 { return 0 }), corrected(shift)
 	for conv := range residuals {
 		for i, b := range before.convs[conv].bias {
 			if d := float64(after.convs[conv].bias[i]-b) + shift(i); math.Abs(d) > 1e-5 {
@@ -347,7 +390,7 @@ func BenchmarkForwardInt8(b *testing.B) {
 	q := randomInt8(b)
 	rgb := noise(1)
 	for _, k8 := range withoutWinograd(kernel8.Sets()) {
-		n := int8On(q, kernel.For(k8.Level), k8)
+		n := int8On(resnet18, q, kernel.For(k8.Level), k8)
 		name := k8.Level.String() + "/" + n.Layers()[1].Algorithm
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/%d", name, threads), func(b *testing.B) {

@@ -2,11 +2,9 @@ package resnet
 
 import (
 	"encoding/binary"
-	"image/png"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
@@ -28,34 +26,6 @@ func load(tb testing.TB, file string) *Params {
 	return p.Clone()
 }
 
-// crops reads the reference's pictures in the order of their names.
-func crops(tb testing.TB) (names []string, all []*[Pixels]byte) {
-	tb.Helper()
-	names, err := filepath.Glob(filepath.Join(testutil.Shared(tb, "reference", "crop224"), "*.png"))
-	if err != nil || len(names) == 0 {
-		tb.Fatalf("no pictures: %v", err)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		img, err := png.Decode(f)
-		f.Close()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		rgb := new([Pixels]byte)
-		for i := range Size * Size {
-			r, g, b, _ := img.At(i%Size, i/Size).RGBA()
-			rgb[3*i], rgb[3*i+1], rgb[3*i+2] = byte(r>>8), byte(g>>8), byte(b>>8)
-		}
-		all = append(all, rgb)
-	}
-	return names, all
-}
-
 // referenceLogits reads NumPy's file: torchvision's logits of the same pictures, in the same order.
 func referenceLogits(tb testing.TB) [][Classes]float32 {
 	tb.Helper()
@@ -71,11 +41,12 @@ func referenceLogits(tb testing.TB) [][Classes]float32 {
 	return all
 }
 
-// TestTorchvisionsLogits compares every level with torchvision's logits of 63 real pictures.
+// TestTorchvisionsLogits compares the levels with torchvision's logits of real pictures: every third of 63, with the tag slow
+// all of them and every eighth in plain Go.
 func TestTorchvisionsLogits(t *testing.T) {
 	t.Parallel()
 	p := load(t, "resnet18-ktb.pth")
-	names, pictures := crops(t)
+	names, pictures := testutil.Crops(t, 0)
 	want := referenceLogits(t)
 	if len(want) != len(pictures) {
 		t.Fatalf("%d logits for %d pictures", len(want), len(pictures))
@@ -83,14 +54,20 @@ func TestTorchvisionsLogits(t *testing.T) {
 	if testing.Short() { // under emulation
 		pictures = pictures[:1]
 	}
-	for _, k := range kernel.Sets() {
+	for _, k := range quick(kernel.Sets()) {
 		t.Run(k.Level.String(), func(t *testing.T) {
 			t.Parallel()
 			r := fp32On(Size, p, k).NewRunner(1)
 			defer r.Close()
-			worst := 0.0
+			worst, every := 0.0, 3
+			switch {
+			case k.Level == 0:
+				every = 8
+			case slow:
+				every = 1
+			}
 			for i, rgb := range pictures {
-				if k.Level == 0 && i%8 != 0 || k.Level == 0 && !slow && i%32 != 0 {
+				if i%every != 0 {
 					continue
 				}
 				var got [Classes]float32
@@ -110,7 +87,7 @@ func TestTorchvisionsLogits(t *testing.T) {
 // TestWeightFilesAgree checks that all formats of the same weights are the same network.
 func TestWeightFilesAgree(t *testing.T) {
 	t.Parallel()
-	_, pictures := crops(t)
+	_, pictures := testutil.Crops(t, 2)
 	logits := func(file string) (all [][Classes]float32) {
 		n, err := New(load(t, file), nil)
 		if err != nil {
@@ -118,7 +95,7 @@ func TestWeightFilesAgree(t *testing.T) {
 		}
 		r := n.NewRunner(1)
 		defer r.Close()
-		for _, rgb := range pictures[:2] {
+		for _, rgb := range pictures {
 			var l [Classes]float32
 			r.Forward(&l, rgb)
 			all = append(all, l)

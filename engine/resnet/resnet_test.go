@@ -161,15 +161,43 @@ func fp32On(size int, p *Params, k *kernel.Set) *Network {
 	return n
 }
 
+// quick returns the levels that tests run at full size: not plain Go, unless it is the only one or the tag slow is set.
+func quick[S any](levels []S) []S {
+	if slow || len(levels) == 1 {
+		return levels
+	}
+	return levels[1:]
+}
+
+// packed is random's weights for the best kernels of this CPU, made once.
+func packed(tb testing.TB) *Network { tb.Helper(); return made(tb, packedRandom) }
+
+var packedRandom = sync.OnceValues(func() (*Network, error) { return New(random(), nil) })
+
+// made returns what is made once for all tests.
+func made[T any](tb testing.TB, once func() (T, error)) T {
+	tb.Helper()
+	v, err := once()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
+
 // TestForward compares every level, with one thread and several, with the definition of the network in float64. At 96x96
-// pixels every layer has tiles that reach beyond its edge.
+// pixels every layer has tiles that reach beyond its edge. TestGoldenLogits has the full size; with the tag slow this test
+// has it too.
 func TestForward(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds in plain Go")
 	}
 	p, rgb := random(), noise(1)
-	for _, size := range []int{96, Size} {
+	sizes := []int{96, Size}
+	if !slow {
+		sizes = sizes[:1]
+	}
+	for _, size := range sizes {
 		want := exactLogits(newPlan(size, Classes), p, rgb)
 		spread := 0.0
 		for _, w := range want {
@@ -181,16 +209,12 @@ func TestForward(t *testing.T) {
 		for _, k := range kernel.Sets() {
 			n := fp32On(size, p, k)
 			for _, threads := range []int{1, 2, 3, 5} {
-				passes := 2 // the second must not see what the first left behind
-				if k.Level == 0 && size == Size && !slow {
-					if threads > 1 {
-						continue
-					}
-					passes = 1
+				if k.Level == 0 && !slow && threads%2 == 0 {
+					continue
 				}
 				r := n.NewRunner(threads)
 				var logits [Classes]float32
-				for range passes {
+				for range 2 { // the second must not see what the first left behind
 					r.Forward(&logits, rgb)
 					for i, w := range want {
 						if d := math.Abs(float64(logits[i]) - w); d > 2e-4*spread {
@@ -208,12 +232,7 @@ func TestForward(t *testing.T) {
 // in their shared memory, and all must answer like a runner with its own memory.
 func TestJoin(t *testing.T) {
 	t.Parallel()
-	q := randomInt8(t)
-	for _, w := range []Weights{random(), q} {
-		n, err := New(w, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, n := range []*Network{packed(t), packed8(t)} {
 		// A first runner with two threads has more than one share to give.
 		runners := []*Runner{n.NewRunner(2), n.NewRunner(1), n.NewRunner(1)}
 		joined := n.Join(runners)
@@ -261,10 +280,7 @@ func TestLevelsAgree(t *testing.T) {
 }
 
 func TestForwardAllocatesNothing(t *testing.T) {
-	n, err := New(random(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := packed(t)
 	r := n.NewRunner(2)
 	defer r.Close()
 	rgb := noise(1)
@@ -276,10 +292,7 @@ func TestForwardAllocatesNothing(t *testing.T) {
 
 func TestProfileNamesEveryLayer(t *testing.T) {
 	t.Parallel()
-	n, err := New(random(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := packed(t)
 	r := n.NewRunner(1)
 	defer r.Close()
 	var logits [Classes]float32
@@ -313,6 +326,15 @@ func asSet(p *Params) *weights.Set {
 	return set
 }
 
+// withNorms is asSet with batch norm after every convolution.
+func withNorms(p *Params) *weights.Set {
+	set := asSet(p)
+	for _, o := range resnet18.operations {
+		unfold(set, o.shape)
+	}
+	return set
+}
+
 // unfold replaces one folded convolution by an equal one with batch norm.
 func unfold(set *weights.Set, s shape) {
 	bias := set.Tensors[s.name+".bias"].Data
@@ -340,10 +362,7 @@ func unfold(set *weights.Set, s shape) {
 func TestFold(t *testing.T) {
 	t.Parallel()
 	p := random()
-	set := asSet(p)
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(p)
 	got, err := Fold(set)
 	if err != nil {
 		t.Fatal(err)
@@ -425,10 +444,7 @@ func BenchmarkForward(b *testing.B) {
 func TestPackingIsRepeatable(t *testing.T) {
 	t.Parallel()
 	p := random()
-	set := asSet(p)
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(p)
 	folded, err := Fold(set)
 	if err != nil {
 		t.Fatal(err)
@@ -454,10 +470,7 @@ func TestPackingIsRepeatable(t *testing.T) {
 // TestPackingTakesNoCopies bounds the memory of a start: beside the packed weights there must be no room for another
 // copy of them, or for one of the 47 MB they are made from.
 func TestPackingTakesNoCopies(t *testing.T) {
-	set := asSet(random())
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(random())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	p, err := Fold(set)
@@ -489,10 +502,7 @@ func TestPackingTakesNoCopies(t *testing.T) {
 // BenchmarkPack measures what a start computes.
 func BenchmarkPack(b *testing.B) {
 	q := randomInt8(b)
-	set := asSet(random())
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(random())
 	for name, pack := range map[string]func() error{
 		"fold": func() error { _, err := Fold(set); return err },
 		"fp32": func() error {

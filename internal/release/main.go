@@ -2,7 +2,7 @@
 // materials for each, checksums, and NOTICE, the licences of the modules in the binary.
 //
 //	go run ./internal/release notice
-//	go run ./internal/release build -version v0.1.0 -out dist
+//	go run ./internal/release build -version v0.1.0 -commit $(git rev-parse HEAD) -out dist
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 )
@@ -30,6 +31,9 @@ var platforms = []platform{
 	{"linux", "amd64"}, {"linux", "arm64"},
 	{"windows", "amd64"},
 }
+
+// revision matches what names a commit, and no commit at all. It keeps other words out of the linker's flags.
+var revision = regexp.MustCompile(`^[0-9a-f]*$`)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,11 +67,15 @@ func build(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("build", flag.ContinueOnError)
 	r := release{}
 	flags.StringVar(&r.version, "version", "dev", "version, as the tag has it")
+	flags.StringVar(&r.commit, "commit", "", "commit of the sources, which the program prints as part of its version")
 	flags.StringVar(&r.out, "out", "dist", "folder for the files; what it holds is removed")
 	flags.StringVar(&r.sbom, "sbom", "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0", "package that writes bills of materials")
 	only := flags.String("only", "", "platforms to build, with commas between; all by default")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if !revision.MatchString(r.commit) {
+		return fmt.Errorf("-commit %q is not a commit: want the output of git rev-parse HEAD, or nothing", r.commit)
 	}
 	for _, p := range platforms {
 		if *only == "" || strings.Contains(","+*only+",", ","+p.String()+",") {

@@ -21,6 +21,7 @@ import (
 // release is what the command build makes. The same sources and the same Go give the same bytes, on any machine.
 type release struct {
 	version   string // as the tag has it, such as v0.1.0
+	commit    string // of the sources; empty if it is not known
 	out       string // folder for the files
 	sbom      string // package that writes bills of materials
 	platforms []platform
@@ -59,9 +60,9 @@ func (r release) platform(ctx context.Context, p platform, temp string) error {
 	if p.os == "windows" {
 		binary += ".exe"
 	}
-	// A commit would be stamped only where there is a .git folder; the version says what was built.
+	// Go would stamp the commit only where there is a .git folder: -X gives the same bytes everywhere.
 	err := goTool(ctx, []string{"GOOS=" + p.os, "GOARCH=" + p.arch}, "build", "-buildvcs=false",
-		"-ldflags", "-s -w -X main.version="+r.version, "-o", binary, program)
+		"-ldflags", r.ldflags(), "-o", binary, program)
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,11 @@ func (r release) platform(ctx context.Context, p platform, temp string) error {
 		return pack(filepath.Join(r.out, name+".zip"), files, writeZip)
 	}
 	return pack(filepath.Join(r.out, name+".tar.gz"), files, writeTar)
+}
+
+// ldflags returns the flags that strip the program and tell it its version and commit.
+func (r release) ldflags() string {
+	return "-s -w -X main.version=" + r.version + " -X main.commit=" + r.commit
 }
 
 // goTool runs the go command in an environment in which nothing of the user's changes the bytes it writes.

@@ -163,7 +163,7 @@ func TestSums(t *testing.T) {
 
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"sell"}, {"build", "-only", "plan9/386"}} {
+	for _, args := range [][]string{{}, {"sell"}, {"build", "-only", "plan9/386"}, {"build", "-commit", "HEAD"}} {
 		if err := run(t.Context(), args); err == nil {
 			t.Errorf("run(%q) succeeded", args)
 		}

@@ -1,10 +1,14 @@
-// Package testutil finds files that tests need outside their own folder, the repository's root and the reference data,
-// and provides request IDs. Only tests import it.
+// Package testutil finds files that tests need outside their own folder, the repository's root and the reference data, and
+// has small things that many tests need: logs, request IDs, seeds of fuzz targets. Only tests import it.
 package testutil
 
 import (
+	"image"
+	"image/draw"
+	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -49,6 +53,63 @@ func Shared(tb testing.TB, elem ...string) string {
 		tb.Skipf("reference data not found, test skipped: %v (set RESNET18_SHARED to its folder)", err)
 	}
 	return path
+}
+
+// Crop is a picture of the network's size: 224 rows of 224 pixels, red, green and blue.
+type Crop = [224 * 224 * 3]byte
+
+// Crops reads the first n of the reference data's crops, in the order of their names, which it returns too; all if n is 0.
+// It skips the test if the data does not exist.
+func Crops(tb testing.TB, n int) (names []string, crops []*Crop) {
+	tb.Helper()
+	names, err := filepath.Glob(filepath.Join(Shared(tb, "reference", "crop224"), "*.png"))
+	if err != nil || len(names) == 0 {
+		tb.Fatalf("no pictures: %v", err)
+	}
+	slices.Sort(names)
+	if n > 0 {
+		names = names[:n]
+	}
+	for _, name := range names {
+		crops = append(crops, readCrop(tb, name))
+	}
+	return names, crops
+}
+
+func readCrop(tb testing.TB, name string) *Crop {
+	tb.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer f.Close()
+	img, err := png.Decode(f)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rgba := image.NewRGBA(image.Rect(0, 0, 224, 224))
+	draw.Draw(rgba, rgba.Rect, img, img.Bounds().Min, draw.Src)
+	crop := new(Crop)
+	for i := range len(crop) / 3 {
+		copy(crop[3*i:], rgba.Pix[4*i:4*i+3])
+	}
+	return crop
+}
+
+// Seeds adds the files that match a pattern, such as testdata/*.png, to a fuzz target's seeds.
+func Seeds(f *testing.F, pattern string) {
+	f.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds match %s: %v", pattern, err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 }
 
 // ID returns a request ID, always the same for the same name.

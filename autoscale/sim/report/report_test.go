@@ -41,7 +41,7 @@ func TestDocumentListsThePolicies(t *testing.T) {
 	}
 }
 
-// small is an outcome of all policies on short traces of the names that pictures are drawn of.
+// small is an outcome of all policies on short traces, with the names of those that have pictures.
 func small(t *testing.T) sim.Outcome {
 	t.Helper()
 	e := sim.Experiment{Contestants: sim.Contestants(), Seeds: 2, Base: sim.Config{Limits: sim.TraceLimits}}

@@ -1,0 +1,6 @@
+//go:build slow
+
+package main
+
+// slow has more mutants tried.
+const slow = true
