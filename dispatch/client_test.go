@@ -166,3 +166,35 @@ func TestPlacesForOthers(t *testing.T) {
 		t.Error("the metrics do not tell why the first client was refused")
 	}
 }
+
+// TestTurnsOfClients checks, on NATS, that an image of another client passes a batch that came before it.
+func TestTurnsOfClients(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	c := startServing(t, dispatch.Config{TrustedProxies: []string{"127.0.0.0/8"}}, 1, g)
+	var files []string
+	for i := range 60 {
+		files = append(files, "b.jpg", fmt.Sprint("batch ", i))
+	}
+	contentType, body := form(files...)
+	req, err := http.NewRequest(http.MethodPost, c.url+"/predict_batch", body)
+	if err == nil {
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("X-Priority", "interactive")
+	}
+	items := c.do(req, err).json(t)["items"].([]any)
+	other := c.post("/predict_async", "a.jpg", "single", "X-Forwarded-For", "192.0.2.1").json(t)["request_id"].(string)
+	close(g.open)
+	single := c.wait(other)["completed_at"].(string)
+	before := 0
+	for _, item := range items {
+		// Timestamps have a fixed length, so their order is that of their texts.
+		if completed := c.wait(item.(map[string]any)["request_id"].(string))["completed_at"].(string); completed < single {
+			before++
+		}
+	}
+	// Two are at the replica, two more are in the first lane, and some end while the single one is on its way.
+	if before > 30 {
+		t.Errorf("%d of 60 images of a batch were classified before a single image of another client", before)
+	}
+}
