@@ -312,6 +312,7 @@ var codes = map[int]resnet18cloud.Code{
 	http.StatusRequestEntityTooLarge: resnet18cloud.CodeTooLarge,
 	http.StatusUnsupportedMediaType:  resnet18cloud.CodeUnsupported,
 	http.StatusUnprocessableEntity:   resnet18cloud.CodeUndecodable,
+	http.StatusTooManyRequests:       resnet18cloud.CodeRateLimited,
 	http.StatusServiceUnavailable:    resnet18cloud.CodeUnavailable,
 	http.StatusGatewayTimeout:        resnet18cloud.CodeDeadline,
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
@@ -17,9 +18,9 @@ import (
 )
 
 // startSecureReplica is startReplica for a replica that serves only clients with a certificate of the authority.
-func startSecureReplica(t testing.TB, files tlsfiles.Files, c resnet18cloud.Classifier) string {
+func startSecureReplica(t testing.TB, files tlsfiles.Files, concurrency int, c resnet18cloud.Classifier) string {
 	t.Helper()
-	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", TLS: files, Concurrency: 1}, c)
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", TLS: files, Concurrency: concurrency}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func startSecureReplica(t testing.TB, files tlsfiles.Files, c resnet18cloud.Clas
 func TestMutualTLSWithReplicas(t *testing.T) {
 	t.Parallel()
 	ours, other := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
-	url := startSecureReplica(t, ours.Issue(t), opened())
+	url := startSecureReplica(t, ours.Issue(t), 1, opened())
 	own, stranger := ours.Issue(t), other.Issue(t)
 	for name, test := range map[string]struct {
 		files   tlsfiles.Files
@@ -131,6 +132,28 @@ func TestAdminAddress(t *testing.T) {
 			if got := who.do(http.NewRequest(test.method, who.url+test.path, nil)); got.status != want {
 				t.Errorf("%s %s%s: %d, want %d", test.method, who.url, test.path, got.status, want)
 			}
+		}
+	}
+}
+
+// TestAdminAddressAndKeys checks that reading metrics there needs no key, and that changing something does.
+func TestAdminAddressAndKeys(t *testing.T) {
+	t.Parallel()
+	c := start(t, dispatch.Config{AdminAddr: "127.0.0.1:0", Classifier: opened(), Access: accesstest.Guard(t)})
+	operators := *c
+	operators.url = c.d.AdminURL()
+	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/": 200, "/health/ready": 200} {
+		if got := operators.get(path); got.status != want {
+			t.Errorf("GET %s without a key: %d, want %d", path, got.status, want)
+		}
+	}
+	for token, want := range map[string]int{"": 401, accesstest.Monitor: 403, accesstest.Ops: 200} {
+		who := &operators
+		if token != "" {
+			who = operators.as(token)
+		}
+		if got := who.do(http.NewRequest(http.MethodPost, operators.url+"/cache/clear", nil)); got.status != want {
+			t.Errorf("POST /cache/clear as %q: %d, want %d", token, got.status, want)
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package tlsfiles_test
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -15,10 +17,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
 )
@@ -107,24 +111,6 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// logBuffer is safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) count(text string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Count(b.buf.String(), text)
-}
-
 // serial is the serial number of the certificate that a server shows now.
 func serial(t *testing.T, r *tlsfiles.Reloader) string {
 	t.Helper()
@@ -145,7 +131,7 @@ func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The virtual clock starts in 2000; the certificates are valid from now on.
 		time.Sleep(time.Until(realNow))
-		var log logBuffer
+		var log testutil.Log
 		r := tlsfiles.New(files, slog.New(slog.NewTextHandler(&log, nil)))
 		if err := r.Load(); err != nil {
 			t.Fatal(err)
@@ -157,34 +143,37 @@ func TestReload(t *testing.T) {
 
 		first := serial(t, r)
 		const complaint = "changed TLS files cannot be used"
-		for name, spoil := range map[string]func(){
-			"another's key": func() {
+		for _, test := range []struct { // in this order: a missing key stays missing
+			name  string
+			spoil func()
+		}{
+			{"another's key", func() {
 				copyFiles(t, tlsfiles.Files{Cert: files.Cert, Key: filepath.Join(t.TempDir(), "key"), CA: files.CA}, renewed)
-			},
-			"expired": func() { copyFiles(t, files, expired) },
-			"missing": func() { os.Remove(files.Key) },
+			}},
+			{"expired", func() { copyFiles(t, files, expired) }},
+			{"missing", func() { os.Remove(files.Key) }},
 		} {
-			before := log.count(complaint)
-			spoil()
+			before := strings.Count(log.String(), complaint)
+			test.spoil()
 			time.Sleep(1900 * time.Millisecond) // at most one look
-			if log.count(complaint) > before {
-				t.Errorf("%s: logged at the first look: files may be half written", name)
+			if strings.Count(log.String(), complaint) > before {
+				t.Errorf("%s: logged at the first look: files may be half written", test.name)
 			}
 			time.Sleep(time.Minute)
-			if n := log.count(complaint) - before; n != 1 {
-				t.Errorf("%s: logged %d times, want once", name, n)
+			if n := strings.Count(log.String(), complaint) - before; n != 1 {
+				t.Errorf("%s: logged %d times, want once", test.name, n)
 			}
 			if serial(t, r) != first {
-				t.Fatalf("%s: the certificate in use has changed", name)
+				t.Fatalf("%s: the certificate in use has changed", test.name)
 			}
 		}
 		copyFiles(t, files, renewed)
 		time.Sleep(3 * time.Second)
-		if serial(t, r) == first || log.count("TLS files reloaded") != 1 {
+		if serial(t, r) == first || strings.Count(log.String(), "TLS files reloaded") != 1 {
 			t.Error("a renewed certificate is not used")
 		}
 		time.Sleep(2 * time.Hour)
-		if n := log.count("has expired: clients refuse it"); n != 1 {
+		if n := strings.Count(log.String(), "has expired: clients refuse it"); n != 1 {
 			t.Errorf("that the certificate in use has expired is logged %d times, want once", n)
 		}
 	})
@@ -297,3 +286,103 @@ func TestDial(t *testing.T) {
 }
 
 func withoutCA(f tlsfiles.Files) tlsfiles.Files { f.CA = ""; return f }
+
+// TestBursts checks that data of all sizes arrives whole, also from several writers, and that a large Write takes few
+// writes to the network.
+func TestBursts(t *testing.T) {
+	t.Parallel()
+	authority := tlstest.NewAuthority(t)
+	certs := tlsfiles.New(withoutCA(authority.Issue(t)), nil)
+	if err := certs.Load(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	received := make(chan [sha256.Size]byte)
+	go func() {
+		defer close(received)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		secure := tls.Server(c, certs.Server())
+		defer secure.Close()
+		for {
+			var size uint32
+			if binary.Read(secure, binary.BigEndian, &size) != nil {
+				return
+			}
+			data := make([]byte, size)
+			if _, err := io.ReadFull(secure, data); err != nil {
+				return
+			}
+			received <- sha256.Sum256(data)
+		}
+	}()
+	own := authority.Issue(t)
+	r := tlsfiles.New(tlsfiles.Files{CA: own.CA}, nil)
+	if err := r.Load(); err != nil {
+		t.Fatal(err)
+	}
+	var writes atomic.Int64
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		var plain net.Dialer
+		c, err := plain.DialContext(ctx, network, address)
+		return counted{c, &writes}, err
+	}
+	c, err := r.Dial(dial, nil)(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := func(n int) ([]byte, [sha256.Size]byte) {
+		data := make([]byte, n)
+		_, _ = rand.Read(data)
+		return append(binary.BigEndian.AppendUint32(nil, uint32(n)), data...), sha256.Sum256(data)
+	}
+	for _, n := range []int{0, 1, 16 << 10, 16<<10 + 1, 100 << 10, 300 << 10, 2 << 20} {
+		data, want := message(n)
+		before := writes.Load()
+		if m, err := c.Write(data); m != len(data) || err != nil {
+			t.Fatalf("Write of %d bytes = %d, %v", len(data), m, err)
+		}
+		if got := writes.Load() - before; got > int64(2+n/(200<<10)) && n != 16<<10 {
+			t.Errorf("%d bytes took %d writes", n, got)
+		}
+		if <-received != want {
+			t.Errorf("%d bytes arrived differently", n)
+		}
+	}
+	sent := make(map[[sha256.Size]byte]bool)
+	var writers sync.WaitGroup
+	for range 20 {
+		data, sum := message(50 << 10)
+		sent[sum] = true
+		writers.Go(func() { _, _ = c.Write(data) })
+	}
+	for range 20 {
+		if !sent[<-received] {
+			t.Error("concurrent writes are mixed up")
+		}
+	}
+	writers.Wait()
+	_ = c.(interface{ NetConn() net.Conn }).NetConn().Close()
+	if _, err := c.Write(make([]byte, 100<<10)); err == nil {
+		t.Error("Write to a closed connection: no error")
+	}
+	c.Close()
+	<-received
+}
+
+// counted counts writes to the network.
+type counted struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}

@@ -43,7 +43,12 @@ func start(t *testing.T, args ...string) *server {
 	t.Helper()
 	addr, program := harness.FreeAddr(t), harness.Program(t)
 	args = append([]string{"--log-level", "debug"}, append(args, "--addr", addr)...)
-	s := &server{addr: addr, Process: harness.Start(t, args[2], func() *exec.Cmd { return exec.Command(program, args...) })}
+	cache := t.TempDir() // without weights
+	s := &server{addr: addr, Process: harness.Start(t, args[2], func() *exec.Cmd {
+		cmd := exec.Command(program, args...)
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
+		return cmd
+	})}
 	if err := harness.AwaitOK(t.Context(), time.Minute, s.url()+"/health/ready"); err != nil {
 		t.Fatal(err)
 	}
