@@ -17,6 +17,7 @@ type holdings struct {
 	clients  map[string]*holding     // guarded by mu: by name; only clients that hold something
 	requests map[string]*heldRequest // guarded by mu: by ID
 	total    int64                   // guarded by mu: bytes of all requests
+	waiting  [queue.Classes]int      // guarded by mu: jobs of all clients not yet taken, by number of the class
 	swept    time.Time               // guarded by mu: when sweep was last called
 }
 
@@ -96,12 +97,35 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 	class := queue.ClassOf(job)
 	class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
 	have.waiting[priorityIndex(class)][class.Lane]++
+	h.waiting[class.Index()]++
 	have.unfinished++
 	have.bytes += size
 	h.total += size
 	h.clients[c.name] = have
 	h.requests[job.ID] = &heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now()}
 	return class.Lane, ""
+}
+
+// ahead returns how much of what waits comes before the client's next job of a priority, from 0 to 1: what is in its
+// lane, and in those before it. If nothing of this dispatcher waits, it is 1.
+func (h *holdings) ahead(c client, p resnet18cloud.Priority) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
+	if have := h.clients[c.name]; have != nil {
+		class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
+	}
+	before, all := 0, 0
+	for i, n := range h.waiting {
+		all += n
+		if i <= class.Index() {
+			before += n
+		}
+	}
+	if all == 0 {
+		return 1
+	}
+	return float64(before) / float64(all)
 }
 
 func priorityIndex(c queue.Class) int { return c.Index() / queue.Lanes }
@@ -129,6 +153,7 @@ func (h *holdings) leave(r *heldRequest) {
 	if r.waiting {
 		r.waiting = false
 		h.clients[r.client].waiting[priorityIndex(r.class)][r.class.Lane]--
+		h.waiting[r.class.Index()]--
 	}
 }
 

@@ -123,6 +123,31 @@ func TestLaneOfAClient(t *testing.T) {
 	}
 }
 
+// TestAhead checks how much of what waits comes before a client's next job.
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	const interactive, bulk = resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk
+	h := newHoldings()
+	if got := h.ahead(client{name: "a"}, interactive); got != 1 {
+		t.Errorf("nothing waits: %g of it is ahead, want all", got)
+	}
+	for i := range 100 {
+		job := resnet18cloud.Job{ID: testutil.ID(fmt.Sprint(i)), Priority: interactive}
+		if _, l := h.add(client{name: "flood"}, job, room{capacity: 1000, maxBytes: 1 << 30}); l != "" {
+			t.Fatal(l)
+		}
+	}
+	for _, test := range []struct {
+		client   string
+		priority resnet18cloud.Priority
+		want     float64
+	}{{"other", interactive, 0.02}, {"flood", interactive, 1}, {"other", bulk, 1}} {
+		if got := h.ahead(client{name: test.client}, test.priority); got != test.want {
+			t.Errorf("%g of what waits is ahead of the next %s job of %s, want %g", got, test.priority, test.client, test.want)
+		}
+	}
+}
+
 // TestHoldings checks the accounts after random events: what clients hold is the sum of their requests, and nothing is
 // left when all have ended.
 func TestHoldings(t *testing.T) {
@@ -133,6 +158,7 @@ func TestHoldings(t *testing.T) {
 	check := func() {
 		t.Helper()
 		sums, total := map[string]holding{}, int64(0)
+		var waiting [queue.Classes]int
 		for _, r := range h.requests {
 			s := sums[r.client]
 			s.unfinished++
@@ -140,11 +166,12 @@ func TestHoldings(t *testing.T) {
 			total += r.bytes
 			if r.waiting {
 				s.waiting[priorityIndex(r.class)][r.class.Lane]++
+				waiting[r.class.Index()]++
 			}
 			sums[r.client] = s
 		}
-		if len(sums) != len(h.clients) || total != h.total {
-			t.Fatalf("%d clients with %d bytes, want %d with %d", len(h.clients), h.total, len(sums), total)
+		if len(sums) != len(h.clients) || total != h.total || waiting != h.waiting {
+			t.Fatalf("%d clients with %d bytes and %v waiting, want %d with %d and %v", len(h.clients), h.total, h.waiting, len(sums), total, waiting)
 		}
 		for name, want := range sums {
 			if got := *h.clients[name]; got != want {

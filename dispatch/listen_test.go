@@ -147,7 +147,7 @@ func TestAdminAddressAndKeys(t *testing.T) {
 			t.Errorf("GET %s without a key: %d, want %d", path, got.status, want)
 		}
 	}
-	for token, want := range map[string]int{"": 401, "monitor": 403, "ops": 200} {
+	for token, want := range map[string]int{"": 401, accesstest.Monitor: 403, accesstest.Ops: 200} {
 		who := &operators
 		if token != "" {
 			who = operators.as(token)

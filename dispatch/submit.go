@@ -162,7 +162,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
-	r.Estimate = d.estimate()
+	r.Estimate = d.estimateFor(o.client, job.Priority)
 	if r.Generation == 0 {
 		return d.enqueue(ctx, job, r, o.client)
 	}

@@ -579,3 +579,117 @@ func TestUsedOfStreams(t *testing.T) {
 		}
 	}
 }
+
+// TestSilentClientsMakeRoom fills a server with connections that do not begin the handshake, and checks that another
+// client is served.
+func TestSilentClientsMakeRoom(t *testing.T) {
+	t.Parallel()
+	files, authority := certificate(t)
+	url := serve(t, &Server{TLS: files, Handler: http.NotFoundHandler(), MaxConnections: 8, HeaderTimeout: 5 * time.Second})
+	for range 20 {
+		dial(t, strings.TrimPrefix(url, "https://"))
+	}
+	client := newClient(t, &tls.Config{RootCAs: authority.Pool()}, (*http.Protocols).SetHTTP1)
+	start := time.Now()
+	for {
+		resp, err := client.Get(url)
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		if time.Since(start) > 4*time.Second {
+			t.Fatalf("a client is not served after %s: %v", time.Since(start), err)
+		}
+		time.Sleep(50 * time.Millisecond) // after a tenth of the time for headers they have to go
+	}
+}
+
+// TestSlowReadersOverTLS checks that a client that does not read its response does not hold the handler.
+func TestSlowReadersOverTLS(t *testing.T) {
+	t.Parallel()
+	files, authority := certificate(t)
+	written := make(chan error, 1)
+	url := serve(t, &Server{TLS: files, WriteTimeout: 200 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, err := w.Write(make([]byte, 256<<20))
+		written <- err
+	})})
+	for name, protocol := range map[string]func(*http.Protocols, bool){"HTTP/1.1": (*http.Protocols).SetHTTP1, "HTTP/2": (*http.Protocols).SetHTTP2} {
+		resp, err := newClient(t, &tls.Config{RootCAs: authority.Pool()}, protocol).Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-written:
+			if err == nil {
+				t.Errorf("%s: 256 MiB were written to a client that does not read", name)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: the handler is held", name)
+		}
+		resp.Body.Close()
+	}
+}
+
+// TestShutdownOverTLS stops a server while it responds, and expects the whole response, by each protocol.
+func TestShutdownOverTLS(t *testing.T) {
+	t.Parallel()
+	files, authority := certificate(t)
+	for name, protocol := range map[string]func(*http.Protocols, bool){"HTTP/1.1": (*http.Protocols).SetHTTP1, "HTTP/2": (*http.Protocols).SetHTTP2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			entered, release := make(chan struct{}), make(chan struct{})
+			s := &Server{Addr: "127.0.0.1:0", TLS: files, BeforeShutdown: func() { close(release) },
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					close(entered)
+					<-release
+					_, _ = io.WriteString(w, strings.Repeat("whole", 100_000))
+				})}
+			if err := s.Listen(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ran := make(chan error, 1)
+			go func() { ran <- s.Run(ctx) }()
+			go func() { <-entered; cancel() }()
+			resp, err := newClient(t, &tls.Config{RootCAs: authority.Pool()}, protocol).Get(s.URL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if body, err := io.ReadAll(resp.Body); len(body) != 500_000 || err != nil {
+				t.Errorf("%d bytes, %v; want the whole response", len(body), err)
+			}
+			if err := <-ran; err != nil {
+				t.Errorf("Run = %v, want nil", err)
+			}
+		})
+	}
+}
+
+// TestShutdownDoesNotWaitForClients checks that a server ends after its timeout even if clients neither read nor leave:
+// TLS would wait five seconds to say goodbye to each.
+func TestShutdownDoesNotWaitForClients(t *testing.T) {
+	t.Parallel()
+	files, authority := certificate(t)
+	s := &Server{Addr: "127.0.0.1:0", TLS: files, ShutdownTimeout: 100 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 256<<20))
+	})}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	for range 5 {
+		resp, err := newClient(t, &tls.Config{RootCAs: authority.Pool()}, (*http.Protocols).SetHTTP1).Get(s.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+	}
+	start := time.Now()
+	cancel()
+	if err := <-ran; err == nil || time.Since(start) > 4*time.Second {
+		t.Errorf("Run = %v after %s, want an error after 100 ms", err, time.Since(start))
+	}
+}
