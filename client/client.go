@@ -21,6 +21,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/lend"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // Client sends requests to one dispatcher, or to a load balancer before several. It is safe for concurrent use. Its
@@ -28,7 +29,8 @@ import (
 type Client struct {
 	// BaseURL is the dispatcher's address, such as "http://127.0.0.1:8080".
 	BaseURL string
-	// HTTP sends the requests. Nil means http.DefaultClient.
+	// HTTP sends the requests. Nil means http.DefaultClient. See [Trusting] for a server whose certificate is signed by
+	// an authority of your own.
 	HTTP *http.Client
 	// Token is sent with each request, in the header Authorization: Bearer. Empty means none. Over plain HTTP, everybody on
 	// the way can read it.
@@ -45,6 +47,16 @@ func (c *Client) SetHeaders(request *http.Request) {
 	for name, values := range c.Header {
 		request.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
+}
+
+// Trusting returns an HTTP client, for Client.HTTP, that trusts only servers whose certificate is signed by one of the
+// certificate authorities in a PEM file. It reads the file once.
+func Trusting(caFile string) (*http.Client, error) {
+	h, err := tlsfiles.HTTPClient(tlsfiles.Files{CA: caFile}, true)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return h, nil
 }
 
 // Options are the options of a request. The zero value is valid.
@@ -283,11 +295,21 @@ func refusal(response *http.Response, body []byte) error {
 		b.Error = response.Status
 	}
 	b.Code = cmp.Or(b.Code, codes[response.StatusCode], resnet18cloud.CodeInternal)
-	e := &resnet18cloud.Error{Code: b.Code, Message: b.Error, Hint: b.Hint, RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}
+	e := &resnet18cloud.Error{Code: b.Code, Message: clip(b.Error), Hint: clip(b.Hint), RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}
 	if seconds, err := strconv.ParseFloat(response.Header.Get("Retry-After"), 64); err == nil && e.RetryAfter == 0 {
 		e.RetryAfter = resnet18cloud.Seconds(seconds)
 	}
 	return e
+}
+
+// maxErrorBytes is the most that is kept of each text of an error, which callers may print or log.
+const maxErrorBytes = 1 << 10
+
+func clip(text string) string {
+	if len(text) <= maxErrorBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxErrorBytes], "") + "..."
 }
 
 // codes maps the status of answers without a code.
@@ -300,6 +322,7 @@ var codes = map[int]resnet18cloud.Code{
 	http.StatusRequestEntityTooLarge: resnet18cloud.CodeTooLarge,
 	http.StatusUnsupportedMediaType:  resnet18cloud.CodeUnsupported,
 	http.StatusUnprocessableEntity:   resnet18cloud.CodeUndecodable,
+	http.StatusTooManyRequests:       resnet18cloud.CodeRateLimited,
 	http.StatusServiceUnavailable:    resnet18cloud.CodeUnavailable,
 	http.StatusGatewayTimeout:        resnet18cloud.CodeDeadline,
 }

@@ -2,9 +2,12 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.Clock()) }
@@ -188,4 +192,49 @@ func ExampleClient() {
 		return
 	}
 	fmt.Println(outcome.Result.Predictions)
+}
+
+// TestTrusting checks that a client trusts the authority in a file, and no other.
+func TestTrusting(t *testing.T) {
+	t.Parallel()
+	ours, other := tlstest.NewAuthority(t).Issue(t), tlstest.NewAuthority(t).Issue(t)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"status":"healthy"}`) }))
+	cert, err := tls.LoadX509KeyPair(ours.Cert, ours.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	server.StartTLS()
+	defer server.Close()
+	for ca, want := range map[string]bool{ours.CA: true, other.CA: false} {
+		h, err := client.Trusting(ca)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := client.Client{BaseURL: server.URL, HTTP: h}
+		if err := c.Healthy(t.Context()); (err == nil) != want {
+			t.Errorf("Healthy = %v, want trust %t", err, want)
+		}
+		h.CloseIdleConnections()
+	}
+	if _, err := client.Trusting("missing.crt"); err == nil || !strings.Contains(err.Error(), "missing.crt") {
+		t.Errorf("Trusting a missing file: %v", err)
+	}
+}
+
+// TestErrorsAreBounded checks that a server does not choose how long a line its error takes in a log.
+func TestErrorsAreBounded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 100_000)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"error":%q,"hint":%q,"code":"invalid"}`, long, long)
+	}))
+	t.Cleanup(s.Close)
+	c := client.Client{BaseURL: s.URL, HTTP: s.Client()}
+	e, ok := errors.AsType[*resnet18cloud.Error](c.Healthy(t.Context()))
+	if !ok || e.Message != long[:1024]+"..." || e.Hint != long[:1024]+"..." || e.Code != resnet18cloud.CodeInvalid {
+		t.Errorf("error with %d and %d bytes, want 1027 each", len(e.Message), len(e.Hint))
+	}
 }

@@ -31,6 +31,21 @@ func (c *client) delete(path string) answer {
 	return c.do(http.NewRequest(http.MethodDelete, c.url+path, nil))
 }
 
+// TestReadinessHidesReasons checks that clients without a key learn that the dispatcher is not ready, but not why.
+func TestReadinessHidesReasons(t *testing.T) {
+	t.Parallel()
+	for _, keys := range []bool{false, true} {
+		cfg := dispatch.Config{Queue: memqueue.New(10, time.Minute), Store: memstore.New(time.Hour, 100)}
+		if keys {
+			cfg.Access = accesstest.Guard(t)
+		}
+		a := start(t, cfg).get("/health/ready")
+		if told := strings.Contains(a.body, "No replica is healthy"); a.status != http.StatusServiceUnavailable || told == keys {
+			t.Errorf("with keys %t: %d %s", keys, a.status, a.body)
+		}
+	}
+}
+
 // TestUploadWithoutKey checks that an image without a valid key is refused before it is read.
 func TestUploadWithoutKey(t *testing.T) {
 	t.Parallel()

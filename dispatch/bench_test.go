@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"io"
@@ -17,8 +18,10 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
 	"github.com/resnet18cloud/resnet18cloud/internal/lend"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
 )
 
 // null returns immediately, so that a benchmark measures the dispatcher's own cost (and that of HTTP in the replica
@@ -110,6 +113,21 @@ func startNull(b *testing.B) (*http.Client, string) {
 	return &http.Client{Transport: transport}, c.url
 }
 
+// startNullTLS is startNull with TLS everywhere, mutual between dispatcher and replica, and keys of clients.
+func startNullTLS(b *testing.B) (*http.Client, string) {
+	authority := tlstest.NewAuthority(b)
+	front, own := authority.Issue(b), authority.Issue(b)
+	front.CA = ""
+	c := start(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}, QueueCapacity: 1000, TLS: front, ReplicaTLS: own,
+		Endpoints: []string{startSecureReplica(b, authority.Issue(b), 16, null{})}, Access: accesstest.Guard(b)})
+	transport := &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}}
+	b.Cleanup(transport.CloseIdleConnections)
+	c.http.Transport = transport
+	client := c.as(accesstest.Ops)
+	client.eventually("replica is healthy", func() bool { return client.get("/health/ready").status == http.StatusOK })
+	return client.http, c.url
+}
+
 // closedLoop makes clients send images one after the other, each when its last result has arrived, and returns the
 // number of images per second. Images are numbered from first.
 func closedLoop(b *testing.B, client *http.Client, url string, clients int, first uint64, images int) float64 {
@@ -131,8 +149,13 @@ func closedLoop(b *testing.B, client *http.Client, url string, clients int, firs
 }
 
 // BenchmarkClosedLoop runs 32 clients that each send an image, wait for its result, and send the next.
-func BenchmarkClosedLoop(b *testing.B) {
-	client, url := startNull(b)
+func BenchmarkClosedLoop(b *testing.B) { benchmarkClosedLoop(b, startNull) }
+
+// BenchmarkClosedLoopTLS is BenchmarkClosedLoop with TLS and keys; compare the two, run alternately.
+func BenchmarkClosedLoopTLS(b *testing.B) { benchmarkClosedLoop(b, startNullTLS) }
+
+func benchmarkClosedLoop(b *testing.B, start func(*testing.B) (*http.Client, string)) {
+	client, url := start(b)
 	b.SetBytes(imageBytes)
 	cpu := userCPU(b)
 	b.ResetTimer()

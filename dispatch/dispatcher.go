@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/clientaddr"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
@@ -23,9 +25,11 @@ import (
 type Dispatcher struct {
 	cfg     Config
 	http    httpx.Server
+	admin   *httpx.Server // nil if there is none
 	ready   chan struct{}
 	uploads *httpx.Uploads
 	recent  *recent
+	handler http.Handler // the API
 
 	instance string // random, new at each start
 	backend  backend
@@ -44,6 +48,10 @@ type Dispatcher struct {
 	drain       context.CancelFunc
 	draining    <-chan struct{} // closed when stopping ends
 	inFlight    *inFlight
+	proxies     clientaddr.Proxies
+	holdings    *holdings
+	rates       rates
+	queueBytes  int64 // maximum size of the queue; set before ready is closed
 	listenOnce  sync.Once
 	listenError error
 }
@@ -53,6 +61,10 @@ func New(cfg Config) (*Dispatcher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	proxies, err := clientaddr.ParseProxies(cfg.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	stopping, drain := context.WithCancel(context.Background())
 	d := &Dispatcher{
@@ -72,13 +84,14 @@ func New(cfg Config) (*Dispatcher, error) {
 		drain:    drain,
 		draining: stopping.Done(),
 		inFlight: newInFlight(),
+		proxies:  proxies, holdings: newHoldings(), queueBytes: cfg.QueueMaxBytes,
 	}
 	d.recorder.metrics = newMetrics(d)
 	d.recent.shown = d.shown
 	if cfg.Classifier != nil {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
 	} else {
-		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, Slots: cfg.EndpointSlots,
+		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, TLS: cfg.ReplicaTLS, Slots: cfg.EndpointSlots,
 			AttemptTimeout: cfg.AttemptTimeout, Token: cfg.ReplicaToken, Attempted: d.recorder.attempted, Log: cfg.Log})
 		if err != nil {
 			return nil, fmt.Errorf("dispatch: %w", err)
@@ -86,10 +99,18 @@ func New(cfg Config) (*Dispatcher, error) {
 		d.backend = pool
 	}
 	d.models.backend = d.backend
+	public, admin := d.routes()
+	d.handler = public
 	d.http = httpx.Server{
-		Addr: cfg.Addr, Handler: d.routes(), Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
+		Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
 		// Requests that wait for a result must return, or the listener could not close.
 		BeforeShutdown: drain,
+	}
+	if cfg.AdminAddr != "" {
+		d.admin = &httpx.Server{
+			Addr: cfg.AdminAddr, Handler: httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin), Log: cfg.Log,
+			ShutdownTimeout: time.Second, MaxConnections: httpx.AdminConnections,
+		}
 	}
 	return d, nil
 }
@@ -107,10 +128,37 @@ func (d *Dispatcher) SetEndpoints(urls []string) error {
 // Endpoints returns the replicas with their health and load, sorted by URL.
 func (d *Dispatcher) Endpoints() []forward.Endpoint { return d.backend.Endpoints() }
 
-// Listen binds the address; it fails immediately if another process uses it. Run calls it if necessary.
+// Listen reads the files for TLS and binds the addresses; it fails immediately if another process uses one. Run calls
+// it if necessary.
 func (d *Dispatcher) Listen() error {
-	d.listenOnce.Do(func() { d.listenError = d.http.Listen() })
+	d.listenOnce.Do(func() { d.listenError = d.listen() })
 	return d.listenError
+}
+
+func (d *Dispatcher) listen() error {
+	if pool, ok := d.backend.(*forward.Pool); ok {
+		if err := pool.Load(); err != nil {
+			return err
+		}
+	}
+	if d.admin != nil {
+		if err := d.admin.Listen(); err != nil {
+			return fmt.Errorf("admin address: %w", err)
+		}
+	}
+	return d.http.Listen()
+}
+
+// ServeHTTP handles a request to the API from this process: without TLS, and without the checks for web pages.
+func (d *Dispatcher) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }
+
+// AdminURL returns the URL of the server for operators on this machine; empty if there is none. It is valid after
+// Listen.
+func (d *Dispatcher) AdminURL() string {
+	if d.admin == nil {
+		return ""
+	}
+	return d.admin.URL()
 }
 
 // URL returns the dispatcher's URL on this machine. It is valid after Listen.
@@ -154,6 +202,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		defer cancel()
 		return d.http.Run(stop)
 	})
+	if d.admin != nil {
+		serving.Go(func() error {
+			defer cancel()
+			return d.admin.Run(stop)
+		})
+	}
 	err := d.runStorage(ctx, stop, cancel, serving.Wait)
 	cancel()
 	if served := serving.Wait(); served != nil {

@@ -73,6 +73,8 @@ func replicaName(secret store.Secret, url string) string {
 // keyedID returns the request ID for an idempotency key of a client: a version 8 UUID (RFC 9562, section 5.8) of a hash
 // with the secret of the store. All dispatchers agree on the ID without communication, and nobody else can derive it.
 // Each client has its own keys.
+//
+// See docs/decisions/0098-ids-from-a-secret-beside-the-results.md.
 func keyedID(secret store.Secret, owner, key string) string {
 	sum := keyedHash(secret, "Idempotency-Key", owner+"\x00"+key) // names have no zero bytes
 	id := uuid.UUID(sum[:16])

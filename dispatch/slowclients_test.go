@@ -40,7 +40,7 @@ func TestSilentUploadsBlockNobody(t *testing.T) {
 		if i%2 == 0 {
 			path, kind = "/predict_batch", "multipart/form-data; boundary=b"
 		}
-		c.connect(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1000000\r\n\r\n", path, kind))
+		c.connect(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 1000000\r\n\r\n", path, kind))
 	}
 	c.http.Timeout = 30 * time.Second
 	if a := c.post("/predict", "a.jpg", "x"); a.status != http.StatusOK {
@@ -52,7 +52,7 @@ func TestSilentUploadsBlockNobody(t *testing.T) {
 func TestSlowUploadIsRefused(t *testing.T) {
 	t.Parallel()
 	c := startServing(t, dispatch.Config{MinUploadRate: 2000}, 1, opened())
-	conn := c.connect("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\nhalf")
+	conn := c.connect("POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 1000\r\n\r\nhalf")
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -72,11 +72,11 @@ func TestHalfClosedClients(t *testing.T) {
 	id := c.submit("a.jpg", "x")
 	<-g.arrived
 	for name, test := range map[string]struct{ request, want string }{
-		"result":    {"GET /result/" + id + " HTTP/1.1\r\nHost: x\r\n\r\n", `"status":"processing"`},
-		"results":   {"GET /results HTTP/1.1\r\nHost: x\r\n\r\n", `"total":`},
-		"long-poll": {"GET /result/" + id + "?wait=0.3 HTTP/1.1\r\nHost: x\r\n\r\n", `"status":"processing"`},
-		"submit":    {"POST /predict_async HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nfour", `"status":"queued"`},
-		"predict":   {"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 1\r\n\r\nx", `"predictions":`},
+		"result":    {"GET /result/" + id + " HTTP/1.1\r\nHost: localhost\r\n\r\n", `"status":"processing"`},
+		"results":   {"GET /results HTTP/1.1\r\nHost: localhost\r\n\r\n", `"total":`},
+		"long-poll": {"GET /result/" + id + "?wait=0.3 HTTP/1.1\r\nHost: localhost\r\n\r\n", `"status":"processing"`},
+		"submit":    {"POST /predict_async HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nfour", `"status":"queued"`},
+		"predict":   {"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 1\r\n\r\nx", `"predictions":`},
 	} {
 		conn := c.connect(test.request)
 		if err := conn.CloseWrite(); err != nil {

@@ -249,7 +249,11 @@ func (d *Dispatcher) whenReady(h httpx.HandlerFunc) httpx.HandlerFunc {
 // server's /readyz) it ignores the replicas, because images can be queued without them.
 func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
 	if err := d.notReady(r.URL.Query().Get("exclude") != "replicas"); err != nil {
-		httpx.WriteError(w, resnet18cloud.AsError(err)) // a regular response, not an error to log
+		e := resnet18cloud.AsError(err)
+		if d.cfg.Access != nil { // anyone may ask, and reasons name folders and servers
+			e = &resnet18cloud.Error{Code: e.Code, Message: "Dispatcher is not ready", Hint: "the log has the reason", RetryAfter: e.RetryAfter}
+		}
+		httpx.WriteError(w, e) // a regular response, not an error to log
 		return nil
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})

@@ -64,11 +64,15 @@ func (p *preparer) prepare(ctx context.Context, c Config, img []byte, gap func(w
 // forget frees the memory of a large picture.
 func (p *preparer) forget() { p.decoder, p.resizer = decode.Decoder{}, preprocess.Resizer{} }
 
+// maxPart is the most that counts of the time between two checks. It is more than such a part of the work takes in
+// nearly all pictures; what is beyond is time in which the system did not run this thread.
+const maxPart = 20 * time.Millisecond
+
 // budget is the time of one picture.
 type budget struct {
 	ctx   context.Context
 	limit time.Duration // 0 for none
-	used  time.Duration // without pauses
+	used  time.Duration // time at work: without pauses
 	last  time.Time     // end of the time that is counted in used
 	gap   func(worked time.Duration) time.Duration
 }
@@ -82,7 +86,7 @@ func (p *preparer) proceed() error {
 	}
 	now := time.Now()
 	worked := now.Sub(b.last)
-	b.used, b.last = b.used+worked, now
+	b.used, b.last = b.used+min(worked, maxPart), now
 	if b.limit > 0 && b.used > b.limit {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 			Message: fmt.Sprintf("Image takes longer than %s to decode", b.limit),

@@ -9,6 +9,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // DefaultAddr is the default address to listen on, with the prototype's port.
@@ -22,6 +23,14 @@ const DefaultQueue = 16
 type Config struct {
 	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
+	// TLS are the files of the server's certificate and, if clients must have one, of the authorities that sign
+	// theirs. Zero means HTTP.
+	TLS tlsfiles.Files
+	// AdminAddr is the TCP address of a second server, without TLS, for operators: metrics and profiles. The first one
+	// then has no metrics. Both have the health endpoints. Empty means none.
+	AdminAddr string
+	// Guard says which hosts and origins of web pages requests may have.
+	Guard httpx.Guard
 	// Concurrency is how many images the classifier processes at a time: its number of workers.
 	Concurrency int
 	// Queue is the maximum number of waiting requests. Zero means [DefaultQueue]; -1 means none.
@@ -93,8 +102,10 @@ func (c Config) validate() error {
 	case c.Queue < 0:
 		return errors.New("replica: queue must be -1 (no queue) or more")
 	}
-	if err := c.uploadLimits().Validate(); err != nil {
-		return fmt.Errorf("replica: %w", err)
+	for _, err := range []error{c.uploadLimits().Validate(), c.TLS.ValidateServer(), c.Guard.Validate()} {
+		if err != nil {
+			return fmt.Errorf("replica: %w", err)
+		}
 	}
 	return nil
 }

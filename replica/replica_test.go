@@ -357,8 +357,7 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// TestLargeImages checks that large images take no slot and no place of others, and that one that may not wait is
-// refused.
+// TestLargeImages checks that large images take no slot and no place of others.
 func TestLargeImages(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -377,18 +376,12 @@ func TestLargeImages(t *testing.T) {
 	if name := <-g.arrived; name != "large" {
 		t.Fatalf("a worker took %q", name)
 	}
-	for _, prefer := range []string{"wait=0", "respond-async, WAIT=0"} {
-		req, err := upload(t.Context(), r.url, "refused", "mural")
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Prefer", prefer)
-		if a, err := do(req, nil); err != nil || a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
-			t.Errorf("a second large image with Prefer: %s: %d %s, %v; want 503", prefer, a.status, a.body, err)
-		}
-	}
 	send("patient", "mural")
 	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_large_waiting") == 1 })
+	a := predict(t, r.url, "refused", "mural")
+	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
+		t.Errorf("a third large image: %d %s, want 503", a.status, a.body)
+	}
 	send("small", "junco")
 	if name := <-g.arrived; name != "small" {
 		t.Errorf("a worker took %q, want the small image", name)
@@ -415,7 +408,7 @@ func TestSlowUploadsTakeNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+		if _, err := io.WriteString(c, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -649,5 +642,57 @@ func TestModelChanges(t *testing.T) {
 				t.Errorf("/metrics lacks %s:\n%s", line, got)
 			}
 		}
+	}
+}
+
+// TestAdminAddress checks that metrics and profiles are on the server for operators alone.
+func TestAdminAddress(t *testing.T) {
+	t.Parallel()
+	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0", Concurrency: 1}, newGate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	<-s.Ready()
+	for path, want := range map[string][2]int{
+		"/metrics": {404, 200}, "/debug/pprof/": {404, 200}, "/info": {200, 404}, "/health/ready": {200, 200}, "/health": {200, 200},
+	} {
+		for i, url := range []string{s.URL(), s.AdminURL()} {
+			got, err := do(http.NewRequest(http.MethodGet, url+path, nil))
+			if err != nil || got.status != want[i] {
+				t.Errorf("GET %s%s = %d %v, want %d", url, path, got.status, err, want[i])
+			}
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	if err := <-ran; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestRefusesOtherSites checks that a page of another site cannot make a browser send images, or read anything under a
+// name of its own.
+func TestRefusesOtherSites(t *testing.T) {
+	t.Parallel()
+	r := start(t, replica.Config{Concurrency: 1}, newGate())
+	req, err := upload(t.Context(), r.url, "a.jpg", "image")
+	if err == nil {
+		req.Header.Set("Sec-Fetch-Site", "cross-site")
+	}
+	if got, err := do(req, err); err != nil || got.status != http.StatusForbidden {
+		t.Errorf("a form of another site: %d %s %v, want 403", got.status, got.body, err)
+	}
+	req, err = http.NewRequest(http.MethodGet, r.url+"/info", nil)
+	if err == nil {
+		req.Host = "evil.example"
+	}
+	if got, err := do(req, err); err != nil || got.status != http.StatusForbidden {
+		t.Errorf("a rebound name: %d %s %v, want 403", got.status, got.body, err)
 	}
 }

@@ -9,23 +9,44 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// endpoints are the paths of a replica, as listed in /info.
+// endpoints are the paths of a replica, as listed in /info. With a server for operators, that one has /metrics.
 var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
 
-// routes returns the handler of the replica's HTTP API.
-func (s *Server) routes() http.Handler {
+// routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
+func (s *Server) routes() (public, admin http.Handler) {
 	mux := http.NewServeMux()
-	handle := func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+	handle := s.handlerOf(mux)
+	handle("POST /predict", access.Predict, s.metrics.counted(s.predict))
+	handle("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
+	s.handleHealth(mux)
+	if s.cfg.AdminAddr == "" {
+		handle("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
+		return httpx.JSONErrors(mux), nil
+	}
+	operators := http.NewServeMux()
+	s.handleHealth(operators)
+	s.handlerOf(operators)("GET /metrics", toAll, httpx.Plain(s.metrics.handler()))
+	httpx.HandleProfiles(operators)
+	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
+}
+
+// toAll is the need of endpoints that require no key.
+const toAll access.Scopes = 0
+
+// handlerOf returns a function that adds an endpoint, and what a client needs for it.
+func (s *Server) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
 		mux.Handle(pattern, httpx.Handler(s.cfg.Log, s.cfg.Access.Require(need, h)))
 	}
-	const all access.Scopes = 0 // no key
-	handle("POST /predict", access.Predict, s.metrics.counted(s.predict))
-	handle("GET /health", all, s.health)
-	handle("GET /health/live", all, s.health)
-	handle("GET /health/ready", all, s.healthReady)
-	handle("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
-	handle("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
-	return httpx.JSONErrors(mux)
+}
+
+// handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet
+// needs the one for operators.
+func (s *Server) handleHealth(mux *http.ServeMux) {
+	handle := s.handlerOf(mux)
+	handle("GET /health", toAll, s.health)
+	handle("GET /health/live", toAll, s.health)
+	handle("GET /health/ready", toAll, s.healthReady)
 }
 
 // healthBody is the prototype's response to GET /health.

@@ -24,6 +24,7 @@ type Server struct {
 	uploads    *httpx.Uploads
 	metrics    *metrics
 	http       httpx.Server
+	admin      *httpx.Server // nil if there is none
 	ready      chan struct{}
 }
 
@@ -44,15 +45,36 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 	}
 	s.large.service = time.Second // no image of the warm-up is large
 	s.metrics = newMetrics(s.admission, s.large, s.uploads, cfg)
-	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.routes(), Log: cfg.Log}
+	public, admin := s.routes()
+	s.http = httpx.Server{Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Log: cfg.Log}
+	if cfg.AdminAddr != "" {
+		s.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin), Log: cfg.Log,
+			ShutdownTimeout: time.Second, MaxConnections: httpx.AdminConnections}
+	}
 	return s, nil
 }
 
-// Listen binds the address; it fails immediately if another process uses it.
-func (s *Server) Listen() error { return s.http.Listen() }
+// Listen reads the certificate and binds the addresses; it fails immediately if another process uses one.
+func (s *Server) Listen() error {
+	if s.admin != nil {
+		if err := s.admin.Listen(); err != nil {
+			return fmt.Errorf("admin address: %w", err)
+		}
+	}
+	return s.http.Listen()
+}
 
 // URL returns the server's URL on this machine. It is valid after Listen.
 func (s *Server) URL() string { return s.http.URL() }
+
+// AdminURL returns the URL of the server for operators on this machine; empty if there is none. It is valid after
+// Listen.
+func (s *Server) AdminURL() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.URL()
+}
 
 // Ready is closed when every worker has classified a warm-up image and /health/ready reports ready.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
@@ -62,6 +84,9 @@ func (s *Server) Ready() <-chan struct{} { return s.ready }
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.http.Run(ctx) })
+	if s.admin != nil {
+		g.Go(func() error { return s.admin.Run(ctx) })
+	}
 	g.Go(func() error {
 		if err := s.warmUp(ctx); err != nil {
 			if ctx.Err() != nil {

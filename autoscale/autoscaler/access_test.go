@@ -13,7 +13,8 @@ import (
 func TestRoutesNeedKeys(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Scaler: newScaler(1), NewPolicy: wants(1), Dispatchers: []string{"http://127.0.0.1:1"}, Access: accesstest.Guard(t)})
-	accesstest.CheckRoutes(t, a.routes(), map[string][]string{
+	public, _ := a.routes()
+	accesstest.CheckRoutes(t, public, map[string][]string{
 		"GET /decisions": accesstest.Admins, "GET /explain": accesstest.Admins, "GET /metrics": accesstest.Readers, "GET /health": accesstest.Everyone,
 	})
 }

@@ -20,7 +20,8 @@ import (
 type Autoscaler struct {
 	cfg     Config
 	collect *collector
-	server  *httpx.Server
+	server  *httpx.Server // nil if there is none
+	admin   *httpx.Server // nil if there is none
 	metrics *metrics
 	unsaved error // why the state was not saved the last time; used by the loop alone
 
@@ -64,19 +65,33 @@ func New(cfg Config) (*Autoscaler, error) {
 	}
 	cfg = cfg.withDefaults()
 	a := &Autoscaler{cfg: cfg, collect: newCollector(cfg), policy: cfg.NewPolicy()}
+	a.cfg.HTTP = &a.collect.http
 	if _, gated := cfg.Scaler.(autoscale.Gate); !gated {
 		a.leading = true
 	}
 	a.metrics = newMetrics(a)
+	public, admin := a.routes()
 	if cfg.Addr != "-" {
-		a.server = &httpx.Server{Addr: cfg.Addr, Handler: a.routes(), Log: cfg.Log, ShutdownTimeout: time.Second,
-			MaxConnections: maxConnections}
+		a.server = &httpx.Server{Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Log: cfg.Log,
+			ShutdownTimeout: time.Second, MaxConnections: maxConnections}
+	}
+	if cfg.AdminAddr != "" {
+		a.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin), Log: cfg.Log,
+			ShutdownTimeout: time.Second, MaxConnections: maxConnections}
 	}
 	return a, nil
 }
 
-// Listen listens on the address, if there is one.
+// Listen reads the files for TLS, and listens on the addresses, if there are any.
 func (a *Autoscaler) Listen() error {
+	if err := a.collect.certs.Load(); err != nil {
+		return fmt.Errorf("dispatchers: %w", err)
+	}
+	if a.admin != nil {
+		if err := a.admin.Listen(); err != nil {
+			return fmt.Errorf("admin address: %w", err)
+		}
+	}
 	if a.server == nil {
 		return nil
 	}
@@ -91,6 +106,14 @@ func (a *Autoscaler) URL() string {
 	return a.server.URL()
 }
 
+// AdminURL is the base URL of the server for operators; empty if there is none. Valid after Listen.
+func (a *Autoscaler) AdminURL() string {
+	if a.admin == nil {
+		return ""
+	}
+	return a.admin.URL()
+}
+
 // Run decides and acts until ctx ends; then it saves the state and returns nil. It fails if the scaler's gate
 // fails: something else owns the replicas. Call Listen first.
 func (a *Autoscaler) Run(ctx context.Context) error {
@@ -101,6 +124,10 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 	if a.server != nil {
 		g.Go(func() error { return a.server.Run(ctx) })
 	}
+	if a.admin != nil {
+		g.Go(func() error { return a.admin.Run(ctx) })
+	}
+	g.Go(func() error { a.collect.certs.Run(ctx); return nil })
 	// A dry run does not take part in the election, and may run beside an autoscaler that acts.
 	if gate, gated := a.cfg.Scaler.(autoscale.Gate); gated && !a.cfg.DryRun {
 		g.Go(func() error { return gate.Run(ctx, a.lead) })

@@ -460,7 +460,7 @@ func TestHTTP(t *testing.T) {
 	a := newAutoscaler(t, Config{Dispatchers: []string{d.URL}, Scaler: s, NewPolicy: wants(5), Addr: "127.0.0.1:0"})
 	a.step(t.Context())
 	a.step(t.Context())
-	server := httptest.NewServer(a.routes())
+	server := httptest.NewServer(handlerOf(a))
 	defer server.Close()
 	get := func(path string) (int, string) {
 		t.Helper()
@@ -516,4 +516,10 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
+}
+
+// handlerOf is the public handler of an autoscaler.
+func handlerOf(a *Autoscaler) http.Handler {
+	public, _ := a.routes()
+	return public
 }

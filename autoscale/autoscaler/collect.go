@@ -18,6 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // maxPolls limits the dispatchers that are polled at the same time.
@@ -26,7 +27,9 @@ const maxPolls = 100
 // collector polls dispatchers and looks up their addresses.
 type collector struct {
 	configured []string
-	http       *http.Client
+	certs      *tlsfiles.Reloader
+	names      dnsurl.Names // of dispatchers that were looked up, for TLS
+	http       http.Client
 	lookup     dnsurl.Lookup
 	token      func() string // for dispatchers; empty means none
 	every      time.Duration // time between two lookups
@@ -39,8 +42,18 @@ type collector struct {
 }
 
 func newCollector(cfg Config) *collector {
-	c := &collector{http: cfg.HTTP, lookup: cfg.Lookup, token: cfg.Token, every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
+	c := &collector{certs: tlsfiles.New(cfg.DispatcherTLS, cfg.Log), lookup: cfg.Lookup, token: cfg.Token,
+		every: cfg.LookupInterval, ledger: newLedger(cfg.Interval),
 		resolved: map[string][]string{}, unknown: map[string]error{}}
+	if cfg.HTTP != nil {
+		c.http = *cfg.HTTP
+	} else {
+		var dialer net.Dialer
+		c.http.Transport = &http.Transport{DisableKeepAlives: true, DialContext: dialer.DialContext,
+			DialTLSContext: c.certs.Dial(dialer.DialContext, c.names.Name)}
+	}
+	// Only configured dispatchers are asked, and get the token.
+	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, u := range cfg.Dispatchers {
 		u = strings.TrimRight(u, "/")
 		c.configured = append(c.configured, u)
@@ -76,7 +89,7 @@ func (c *collector) lookUp(ctx context.Context) {
 			continue
 		}
 		g.Go(func() error {
-			urls, err := dnsurl.Resolve(ctx, c.lookup, u)
+			urls, err := c.names.Resolve(ctx, c.lookup, u)
 			if ctx.Err() != nil {
 				return nil
 			}

@@ -284,3 +284,33 @@ func TestAnAnswerWithoutEnd(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestDispatchersAreNotBelieved checks that only configured addresses are asked, and that an endless response ends.
+func TestDispatchersAreNotBelieved(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { t.Error("another host was asked") }))
+	t.Cleanup(other.Close)
+	for name, test := range map[string]struct {
+		serve   http.HandlerFunc
+		problem string
+	}{
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, other.URL+"/status", http.StatusTemporaryRedirect)
+		}, "/status responded 307"},
+		"endless": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write([]byte(`{"instance":"`))
+			for piece := bytes.Repeat([]byte("x"), 1<<20); r.Context().Err() == nil; {
+				if _, err := w.Write(piece); err != nil {
+					return
+				}
+			}
+		}, "invalid /status: unexpected EOF"},
+	} {
+		s := httptest.NewServer(test.serve)
+		t.Cleanup(s.Close)
+		c := newCollector(Config{Dispatchers: []string{s.URL}}.withDefaults())
+		if _, err := c.ask(t.Context(), s.URL); err == nil || !strings.Contains(err.Error(), test.problem) {
+			t.Errorf("%s: %v, want an error with %q", name, err, test.problem)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // Defaults, which flags and manifests repeat.
@@ -39,6 +41,14 @@ type Config struct {
 	Interval time.Duration
 	// Addr is the TCP address of /decisions, /explain, /metrics and /health. Empty means :8000; "-" means none.
 	Addr string
+	// TLS are the files of the server's certificate and, if clients must have one, of the authorities that sign
+	// theirs. Zero means HTTP.
+	TLS tlsfiles.Files
+	// AdminAddr is the TCP address of a second server, without TLS, for operators: it has all endpoints and profiles. The
+	// first one then has only /health. Empty means none.
+	AdminAddr string
+	// Guard says which hosts and origins of web pages requests may have.
+	Guard httpx.Guard
 	// Access, if not nil, admits clients by their keys: /decisions and /explain need scope admin, /metrics scope read. The
 	// caller runs it.
 	Access *access.Guard
@@ -52,8 +62,12 @@ type Config struct {
 	StateFile string
 	// Log receives changes and problems. Nil discards them.
 	Log *slog.Logger
+	// DispatcherTLS are files for dispatchers with https: the authorities to trust, and the certificate to show them. They
+	// are read again when they change. Zero means the authorities of the system. Dispatchers from dns+https:// are
+	// verified by the name that was looked up.
+	DispatcherTLS tlsfiles.Files
 	// HTTP polls dispatchers. Nil means a client that opens a connection for each request, so that a Service in front
-	// of several dispatchers leads to a different one each time.
+	// of several dispatchers leads to a different one each time. With HTTP, DispatcherTLS is not used.
 	HTTP *http.Client
 	// Lookup returns the addresses of a host. Nil means the system's resolver.
 	Lookup dnsurl.Lookup
@@ -71,9 +85,6 @@ func (c Config) withDefaults() Config {
 	if c.Token == nil {
 		c.Token = func() string { return "" }
 	}
-	if c.HTTP == nil {
-		c.HTTP = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	}
 	return c
 }
 
@@ -87,6 +98,11 @@ func (c Config) validate() error {
 		return errors.New("autoscaler: interval below 10 ms")
 	case c.LookupInterval < 10*time.Millisecond:
 		return errors.New("autoscaler: lookup interval below 10 ms")
+	}
+	for _, err := range []error{c.TLS.ValidateServer(), c.Guard.Validate(), c.DispatcherTLS.Validate()} {
+		if err != nil {
+			return fmt.Errorf("autoscaler: %w", err)
+		}
 	}
 	for _, u := range c.Dispatchers {
 		if err := dnsurl.Check(u); err != nil {

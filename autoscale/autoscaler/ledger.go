@@ -266,13 +266,13 @@ func (l *ledger) snapshot(scale autoscale.Scale) autoscale.Snapshot {
 		s.QueueCapacity = max(s.QueueCapacity, said.QueueMetrics.QueueCapacity)
 		s.InFlight += said.Processing
 		for _, e := range said.Endpoints {
-			f := endpoints[e.URL]
-			endpoints[e.URL] = figures{f.inFlight + e.InFlight, max(f.workers, e.Workers)}
+			f := endpoints[address(e.URL)]
+			endpoints[address(e.URL)] = figures{f.inFlight + e.InFlight, max(f.workers, e.Workers)}
 		}
 	}
 	s.Replicas = make([]autoscale.Replica, len(scale.Replicas))
 	for i, r := range scale.Replicas {
-		if f, known := endpoints[strings.TrimRight(r.URL, "/")]; known {
+		if f, known := endpoints[address(r.URL)]; known {
 			r.InFlight = f.inFlight
 			if f.workers > 0 {
 				r.Workers = f.workers
@@ -281,4 +281,13 @@ func (l *ledger) snapshot(scale autoscale.Scale) autoscale.Snapshot {
 		s.Replicas[i] = r
 	}
 	return s
+}
+
+// address returns what identifies a replica in its URL: a scaler may not know whether dispatchers use https.
+func address(url string) string {
+	_, rest, found := strings.Cut(strings.TrimRight(url, "/"), "://")
+	if !found {
+		return url
+	}
+	return rest
 }

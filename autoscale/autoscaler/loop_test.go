@@ -26,10 +26,10 @@ import (
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := Config{}.withDefaults()
-	if got.Interval != time.Second || got.Addr != ":8000" || got.LookupInterval != 5*time.Second || got.Log == nil || got.HTTP == nil {
+	if got.Interval != time.Second || got.Addr != ":8000" || got.LookupInterval != 5*time.Second || got.Log == nil {
 		t.Errorf("defaults %+v", got)
 	}
-	if !got.HTTP.Transport.(*http.Transport).DisableKeepAlives {
+	if a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)}); !a.cfg.HTTP.Transport.(*http.Transport).DisableKeepAlives {
 		t.Error("connections are kept: a Service would lead to the same dispatcher for ever")
 	}
 	set := Config{Interval: 1, Addr: "-", LookupInterval: 2, Log: slog.Default(), HTTP: http.DefaultClient}
@@ -332,7 +332,7 @@ func TestAnswers(t *testing.T) {
 		a.keep(Record{Decision: autoscale.Decision{Replicas: n, Was: n - n%2}})
 	}
 	a.problem = "something is wrong"
-	server := httptest.NewServer(a.routes())
+	server := httptest.NewServer(handlerOf(a))
 	t.Cleanup(server.Close)
 	get := func(path string) (int, string) {
 		t.Helper()

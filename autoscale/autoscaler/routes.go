@@ -9,18 +9,40 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// routes are the endpoints of an autoscaler.
-func (a *Autoscaler) routes() http.Handler {
+// routes are the endpoints of an autoscaler and those of its server for operators, which are nil if there is none.
+func (a *Autoscaler) routes() (public, admin http.Handler) {
 	mux := http.NewServeMux()
-	handle := func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+	handle := a.handlerOf(mux)
+	handle("GET /health", toAll, a.getHealth)
+	if a.cfg.AdminAddr == "" {
+		handle("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
+		a.handleAdmin(mux)
+		return httpx.JSONErrors(mux), nil
+	}
+	operators := http.NewServeMux()
+	handle = a.handlerOf(operators)
+	handle("GET /health", toAll, a.getHealth)
+	handle("GET /metrics", toAll, httpx.Plain(a.metrics.handler()))
+	a.handleAdmin(operators)
+	httpx.HandleProfiles(operators)
+	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
+}
+
+// toAll is the need of endpoints that require no key.
+const toAll access.Scopes = 0
+
+// handlerOf returns a function that adds an endpoint, and what a client needs for it.
+func (a *Autoscaler) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
+	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
 		mux.Handle(pattern, httpx.Handler(a.cfg.Log, a.cfg.Access.Require(need, h)))
 	}
-	const all access.Scopes = 0 // no key
+}
+
+// handleAdmin adds the endpoints that explain decisions.
+func (a *Autoscaler) handleAdmin(mux *http.ServeMux) {
+	handle := a.handlerOf(mux)
 	handle("GET /decisions", access.Admin, a.getDecisions)
 	handle("GET /explain", access.Admin, a.getExplain)
-	handle("GET /health", all, a.getHealth)
-	handle("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
-	return httpx.JSONErrors(mux)
 }
 
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only

@@ -18,6 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 type autoscalerCmd struct {
@@ -81,10 +82,14 @@ type autoscalerRunCmd struct {
 	Min         int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
 	Max         int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
 	policyFlags
-	Interval time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
-	DryRun   bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN"`
-	State    string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
-	KEDAAddr string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
+	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
+	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN"`
+	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
+	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
+	DispatcherCA   string        `name:"dispatcher-ca" help:"PEM file of the certificate authorities that dispatchers with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CA"`
+	DispatcherCert string        `name:"dispatcher-cert" help:"PEM file of the certificate to show to dispatchers with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CERT"`
+	DispatcherKey  string        `name:"dispatcher-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_KEY"`
+	serverFlags
 	targetFlags
 	accessFlags
 	TokenFile string `help:"File with the token to send to dispatchers, which need it if they run with --keys. Its key needs scope read, or admin to also know which replicas are idle. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_TOKEN_FILE"`
@@ -113,6 +118,13 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 			return fmt.Errorf("--dispatchers: %w", err)
 		}
 	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	dispatcherTLS, err := clientTLS("dispatcher", c.DispatcherCA, c.DispatcherCert, c.DispatcherKey)
+	if err != nil {
+		return err
+	}
 	scaler, err := c.open(env)
 	if err != nil {
 		return err
@@ -127,7 +139,8 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	}
 	a, err := autoscaler.New(autoscaler.Config{
 		Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
-		Addr: c.Addr, DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
+		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), DispatcherTLS: dispatcherTLS,
+		DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
 		return err
@@ -135,6 +148,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := a.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	if c.KEDAAddr == "" {
 		return runFollowing(ctx, guard, token, a.Run)
 	}
@@ -163,7 +177,8 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL       string `help:"Base URL of the autoscaler." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	URL       string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	CA        string `name:"ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA"`
 	JSON      bool   `help:"Print JSON."`
 	TokenFile string `help:"File with a token to send, whose key has scope admin, if the autoscaler runs with --keys." type:"path" placeholder:"FILE" env:"RESNET18_EXPLAIN_TOKEN_FILE"`
 }
@@ -174,6 +189,11 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	if err != nil {
 		return err
 	}
+	client, err := tlsfiles.HTTPClient(tlsfiles.Files{CA: c.CA}, false)
+	if err != nil {
+		return fmt.Errorf("--ca: %w", err)
+	}
+	client.Timeout = 10 * time.Second
 	if c.TokenFile != "" {
 		token, err := access.ReadToken(c.TokenFile)
 		if err != nil {
@@ -181,7 +201,6 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 		}
 		access.SetBearer(req.Header, token)
 	}
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%w (set --url to the address of the autoscaler)", err)

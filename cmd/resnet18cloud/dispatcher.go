@@ -15,8 +15,13 @@ type dispatcherCmd struct {
 	Addr          string   `help:"TCP address to listen on." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
 	Endpoints     []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS"`
 	EndpointSlots int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS"`
+	ReplicaCA     string   `name:"replica-ca" help:"PEM file of the certificate authorities that replicas with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CA"`
+	ReplicaCert   string   `name:"replica-cert" help:"PEM file of the certificate to show to replicas with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CERT"`
+	ReplicaKey    string   `name:"replica-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_KEY"`
+	serverFlags
 	storeFlags
 	uploadFlags
+	clientFlags
 	accessFlags
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE"`
 
@@ -47,7 +52,14 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	if err := c.check(); err != nil {
+		return err
+	}
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
+	if cfg.ReplicaTLS, err = clientTLS("replica", c.ReplicaCA, c.ReplicaCert, c.ReplicaKey); err != nil {
+		return err
+	}
+	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
 	cfg.Addr, cfg.Endpoints, cfg.EndpointSlots = c.Addr, c.Endpoints, c.EndpointSlots
 	cfg.AttemptTimeout, cfg.Attempts, cfg.RedeliverAfter = c.AttemptTimeout, c.Attempts, c.RedeliverAfter
 	cfg.SubmitTimeout, cfg.DrainTimeout = c.SubmitTimeout, c.DrainTimeout
@@ -70,6 +82,10 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	if err := d.Listen(); err != nil {
+		return err
+	}
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	return runFollowing(ctx, guard, token, d.Run)
 }
 

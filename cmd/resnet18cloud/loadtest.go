@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
@@ -66,12 +67,16 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	httpClient, err := tlsfiles.HTTPClient(tlsfiles.Files{Cert: c.Cert, Key: c.Key, CA: c.CA}, true)
+	if err != nil {
+		return fmt.Errorf("--ca, --cert, --key: %w", err)
+	}
+	transport := httpClient.Transport.(*http.Transport)
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, c.MaxOutstanding
 	transport.DisableCompression = true
 	transport.WriteBufferSize = 64 << 10
 	defer transport.CloseIdleConnections()
-	config, err := c.config(ctx, &http.Client{Transport: transport})
+	config, err := c.config(ctx, httpClient)
 	if err != nil {
 		return c.absent(err)
 	}

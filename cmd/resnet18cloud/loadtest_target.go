@@ -28,6 +28,9 @@ type loadtestTarget struct {
 	OIPBinary bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY"`
 	Header    map[string]string `help:"Request header, such as 'X-Priority=bulk'; repeatable. Requests for --metrics have it too if they go to the same host." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER"`
 	TokenFile string            `help:"File with the token to send as 'Authorization: Bearer', for servers that run with --keys. Its key needs scope predict, and scope read to record the server's state." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_TOKEN_FILE"`
+	CA        string            `name:"ca" help:"PEM file of the certificate authorities that a server with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_LOADTEST_CA"`
+	Cert      string            `name:"cert" help:"PEM file of the certificate to show to a server that demands one." type:"existingfile" placeholder:"FILE" env:"RESNET18_LOADTEST_CERT"`
+	Key       string            `name:"key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_LOADTEST_KEY"`
 	Metrics   string            `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS"`
 	LabelPath string            `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH"`
 

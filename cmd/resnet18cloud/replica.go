@@ -15,6 +15,7 @@ type replicaCmd struct {
 	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
+	serverFlags
 	uploadFlags
 	accessFlags
 
@@ -33,6 +34,9 @@ fp32, calibrates on its first images, and switches to int8 if enough labels are 
 
 // Run serves until the first signal, then finishes accepted requests.
 func (c replicaCmd) Run(ctx context.Context, env *environment) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if os.Getenv("GOGC") == "" {
 		// Weights are most of the live heap and hold no pointers. By default the collector would let as much garbage
 		// accumulate as there are weights, to save a replica a few cheap collections per second.
@@ -52,7 +56,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	s, err := replica.New(replica.Config{
-		Access: guard, Addr: c.Addr, Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
+		Access: guard, Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
 		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
 		Model: func() replica.Model { return describe(e.Info()) }, Large: e.Large,
 	}, e)
@@ -62,6 +66,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	if err := s.Listen(); err != nil {
 		return err
 	}
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	return runFollowing(ctx, guard, nil, s.Run)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -38,7 +39,7 @@ const (
 const sampleImages = "images/imagenet-sample-images"
 
 type upCmd struct {
-	Addr      string `help:"TCP address of the dispatcher and the web page." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Addr      string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
 	Replicas  int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
 	Autoscale string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE"`
 	policyFlags
@@ -47,8 +48,10 @@ type upCmd struct {
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 
+	serverFlags
 	storeFlags
 	uploadFlags
+	clientFlags
 	accessFlags
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
@@ -59,6 +62,9 @@ type upCmd struct {
 func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if c.Replicas < 1 {
 		return fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
+	}
+	if err := c.check(); err != nil {
+		return err
 	}
 	limits, err := c.limits()
 	if err != nil {
@@ -83,9 +89,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
 	cfg.Page, cfg.Log = page, env.log
+	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
 	guard, err := c.guard(env.log)
 	if err != nil {
 		return err
@@ -98,6 +105,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err := d.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
+	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	replicas, err := local.New(local.Config{
 		Command: command, Count: limits.Min, Max: limits.Max, CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
@@ -112,7 +120,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
-		if scaling, err = c.autoscaler(env, d.URL(), guard, replicas, limits); err != nil {
+		if scaling, err = c.autoscaler(env, d, guard, replicas, limits); err != nil {
 			return err
 		}
 	}
@@ -120,7 +128,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		env.log.Info("stopping: finishing accepted requests; the rest is kept for the next start (press Ctrl-C again to quit immediately)")
 	})()
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
-		return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, guard != nil, scaling) })
+		return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, exposed(c.Addr), guard != nil, scaling) })
 	})
 }
 
@@ -161,7 +169,7 @@ func (c upCmd) limits() (autoscale.Limits, error) {
 }
 
 // autoscaler makes the autoscaler of the replicas and listens on its address.
-func (c upCmd) autoscaler(env *environment, dispatcher string, guard *access.Guard, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
+func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *access.Guard, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
 	newPolicy, err := c.make(limits)
 	if err != nil {
 		return nil, err
@@ -171,7 +179,7 @@ func (c upCmd) autoscaler(env *environment, dispatcher string, guard *access.Gua
 		token = guard.Issue(access.Client{Name: "autoscaler-of-up", Scopes: access.Admin})
 	}
 	a, err := autoscaler.New(autoscaler.Config{
-		Dispatchers: []string{dispatcher}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
+		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
 		Access: guard, Token: func() string { return token },
 	})
 	if err != nil {
@@ -247,10 +255,13 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	if shared != nil {
 		files, args = append(files, shared), append(args, "--shared-weights", "3") // procs passes files on from descriptor 3
 	}
-	var environ []string // nil means that of this process
+	environ := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(serverEnv, name)
+	})
 	if maxReplicas > 1 {
 		// A replica works on as many images at a time as it has CPUs.
-		environ = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(share(maxReplicas)))
+		environ = append(environ, "GOMAXPROCS="+strconv.Itoa(share(maxReplicas)))
 	}
 	return func(name, addr string) procs.Process {
 		p := procs.Process{
@@ -275,8 +286,9 @@ func (c upCmd) imagesFS() fs.FS {
 	return nil
 }
 
-// greet prints the addresses and what to do next.
-func greet(w io.Writer, url, weights string, keys bool, scaling *autoscaler.Autoscaler) {
+// greet prints the addresses and what to do next. open reports whether other machines can reach the server, keys whether
+// clients need a key.
+func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
 	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
 		picture = goldfinch[0]
@@ -295,6 +307,9 @@ func greet(w io.Writer, url, weights string, keys bool, scaling *autoscaler.Auto
 	}
 	if scaling != nil && scaling.URL() != "" {
 		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
+	}
+	if !open {
+		lines = slices.Insert(lines, len(lines)-2, "  open    resnet18cloud up --addr :8080, for other machines")
 	}
 	if weights == "" {
 		lines = append(lines, noWeights, "")

@@ -48,7 +48,7 @@ func TestServingDefaults(t *testing.T) {
 	}
 	var u upCmd
 	defaults(t, &u)
-	if u.Addr != dispatch.DefaultAddr || u.QueueCapacity != dispatch.DefaultQueueCapacity || u.CacheSize != dispatch.DefaultCacheSize ||
+	if exposed(u.Addr) || "127.0.0.1"+dispatch.DefaultAddr != u.Addr || u.QueueCapacity != dispatch.DefaultQueueCapacity || u.CacheSize != dispatch.DefaultCacheSize ||
 		u.MaxUploadBytes != httpx.MaxUploadBytes || u.MinUploadRate != httpx.MinUploadRate {
 		t.Errorf("defaults of up's flags are not those of the package: %+v", u)
 	}

@@ -16,7 +16,7 @@ func TestBefore(t *testing.T) {
 		"equal shares, picked last":          {load{2, 8, 4}, load{1, 4, 3}, false},
 		"idle, never picked":                 {load{0, 1, 0}, load{0, 16, 1}, true},
 		"the same":                           {load{1, 2, 3}, load{1, 2, 3}, false},
-		"the largest values":                 {load{2 * maxClaim, 2 * maxClaim, 1}, load{2*maxClaim - 1, 2 * maxClaim, 2}, false},
+		"the largest values":                 {load{2 * maxConcurrency, 2 * maxConcurrency, 1}, load{2*maxConcurrency - 1, 2 * maxConcurrency, 2}, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"log/slog"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 // Config configures a [Pool]. The zero value is usable: a pool without endpoints, which SetEndpoints adds.
@@ -11,6 +13,10 @@ type Config struct {
 	// Endpoints are the base URLs of replicas, such as http://10.0.0.7:5000. With dns+http:// the host name is
 	// resolved every ResolveInterval and each of its addresses is an endpoint; use it with a headless Service.
 	Endpoints []string
+	// TLS are files for endpoints with https: the authorities to trust, and the certificate to show. They are read again
+	// when they change. Zero means the authorities of the system. Endpoints from dns+https:// are verified by the name
+	// that was resolved.
+	TLS tlsfiles.Files
 	// Attempts is the maximum number of replicas to try for one image. Zero means 3.
 	Attempts int
 	// AttemptTimeout limits one attempt: connecting, sending, waiting in the replica and reading the response. Zero

@@ -16,8 +16,9 @@ type info struct {
 }
 
 const (
-	maxClaim     = 1024 // maximum number of workers or queue places of one replica
-	maxInfoBytes = 256  // maximum length of a string in /info
+	maxConcurrency = 1024    // maximum number of workers of one replica
+	maxQueue       = 1 << 20 // maximum number of its waiting places, of which slots uses few
+	maxInfoBytes   = 256     // maximum length of a string in /info
 )
 
 // claimError refuses a replica because of its /info.
@@ -29,11 +30,11 @@ func (e *claimError) Error() string { return "refused because of its /info: " + 
 // number of workers was believed.
 func (i info) check() error {
 	for _, claim := range [...]struct {
-		name string
-		n    int
-	}{{"concurrency", i.Concurrency}, {"queue", i.Queue}} {
-		if claim.n < 0 || claim.n > maxClaim {
-			return &claimError{fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, maxClaim)}
+		name    string
+		n, most int
+	}{{"concurrency", i.Concurrency, maxConcurrency}, {"queue", i.Queue, maxQueue}} {
+		if claim.n < 0 || claim.n > claim.most {
+			return &claimError{fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, claim.most)}
 		}
 	}
 	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning}} {

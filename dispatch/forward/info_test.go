@@ -46,11 +46,11 @@ func TestClaimsAreChecked(t *testing.T) {
 	}{
 		"usual":               {info{Weights: "resnet18-f37072fd", Precision: "int8", Concurrency: 4, Queue: 16, Warning: "random weights"}, ""},
 		"nothing":             {info{}, ""},
-		"at the limits":       {info{Weights: whole, Precision: whole, Warning: whole, Concurrency: 1024, Queue: 1024}, ""},
+		"at the limits":       {info{Weights: whole, Precision: whole, Warning: whole, Concurrency: 1024, Queue: 1 << 20}, ""},
 		"concurrency":         {info{Concurrency: 1025}, "concurrency is 1025, want 0 to 1024"},
 		"largest number":      {info{Concurrency: math.MaxInt}, "concurrency is 9223372036854775807"},
 		"negative":            {info{Concurrency: -1}, "concurrency is -1"},
-		"queue":               {info{Queue: 1025}, "queue is 1025"},
+		"queue":               {info{Queue: 1<<20 + 1}, "queue is 1048577, want 0 to 1048576"},
 		"negative queue":      {info{Queue: -1}, "queue is -1"},
 		"weights":             {info{Weights: whole + "x"}, "weights has 257 bytes, want at most 256"},
 		"precision":           {info{Precision: whole + "x"}, "precision has 257 bytes"},

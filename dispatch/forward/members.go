@@ -4,15 +4,13 @@ import (
 	"context"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
 // reconcile starts watching new endpoints, and removes those that are no longer configured.
 func (p *Pool) reconcile(ctx context.Context, watches *errgroup.Group) {
 	wanted := map[string]bool{}
 	for _, configured := range p.Configured() {
-		urls, err := dnsurl.Resolve(ctx, nil, configured)
+		urls, err := p.names.Resolve(ctx, nil, configured)
 		if err != nil {
 			// A DNS failure says nothing about the replicas: keep the known ones.
 			if ctx.Err() == nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 var _ resnet18cloud.Classifier = (*Pool)(nil)
@@ -28,6 +29,8 @@ var _ resnet18cloud.Classifier = (*Pool)(nil)
 // Pool forwards images to endpoints. Create it with [New] and call Run once; all methods are safe for concurrent use.
 type Pool struct {
 	cfg    Config
+	certs  *tlsfiles.Reloader
+	names  dnsurl.Names // of endpoints that were resolved, for TLS
 	client *http.Client
 	pace   pace          // of an endpoint without images
 	reload chan struct{} // receives a value if the configured endpoints have changed
@@ -44,28 +47,33 @@ type Pool struct {
 // New creates a pool. It starts nothing; no endpoint is healthy until Run has probed it.
 func New(cfg Config) (*Pool, error) {
 	cfg = cfg.withDefaults()
+	if err := cfg.TLS.Validate(); err != nil {
+		return nil, fmt.Errorf("replicas: %w", err)
+	}
 	p := &Pool{
 		cfg:       cfg,
 		pace:      pace{interval: cfg.ProbeInterval, maxBackoff: cfg.MaxBackoff},
-		client:    newClient(),
+		certs:     tlsfiles.New(cfg.TLS, cfg.Log),
 		reload:    make(chan struct{}, 1),
 		endpoints: map[string]*endpoint{},
 		leaving:   map[string]*endpoint{},
 		changed:   make(chan struct{}),
 	}
+	p.client = newClient(p.certs.Dial(dialer.DialContext, p.names.Name))
 	if err := p.SetEndpoints(cfg.Endpoints); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// newClient creates the client for probes and images.
-func newClient() *http.Client {
+// newClient creates the client for probes and images. dialTLS connects to endpoints with https.
+func newClient(dialTLS tlsfiles.Dial) *http.Client {
 	return &http.Client{
 		// A redirect would send the image to a host that is not configured. It counts as an error of the replica.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext:         dial,
+			DialContext:         buffered(dialer.DialContext),
+			DialTLSContext:      buffered(dialTLS),
 			MaxIdleConnsPerHost: 256,
 			// Shorter than the 120 s after which a replica closes an idle connection.
 			IdleConnTimeout:        60 * time.Second,
@@ -103,10 +111,22 @@ func (p *Pool) Configured() []string {
 	return slices.Clone(p.configured)
 }
 
+// Load reads the files for TLS. Run calls it if necessary; calling it earlier shows errors earlier.
+func (p *Pool) Load() error {
+	if err := p.certs.Load(); err != nil {
+		return fmt.Errorf("replicas: %w", err)
+	}
+	return nil
+}
+
 // Run watches the endpoints until ctx ends. Without it no endpoint is healthy.
 func (p *Pool) Run(ctx context.Context) error {
+	if err := p.Load(); err != nil {
+		return err
+	}
 	defer p.client.CloseIdleConnections()
 	var watches errgroup.Group
+	watches.Go(func() error { p.certs.Run(ctx); return nil })
 	resolve := time.NewTicker(p.cfg.ResolveInterval)
 	defer resolve.Stop()
 	for {

@@ -25,7 +25,7 @@ func (p *pngReader) rows(o jpeg.Options) (RGB, error) {
 		if err := skipTo(at + 1); err != nil {
 			return err
 		}
-		p.convert(dst, o.Window.Min.X, o.Window.Max.X)
+		p.convert(dst[3*o.Window.Min.X:], o.Window.Min.X, o.Window.Max.X, 1)
 		return nil
 	})
 	if err != nil {
@@ -37,7 +37,6 @@ func (p *pngReader) rows(o jpeg.Options) (RGB, error) {
 // interlacedRows delivers a picture of seven passes, which is in memory as a whole.
 func (p *pngReader) interlacedRows(o jpeg.Options) (RGB, error) {
 	rgb := RGB{Pix: p.decoder.memory(3 * p.width * p.height), Width: p.width, Height: p.height, Stride: 3 * p.width}
-	p.wide = slices.Grow(p.wide[:0], 3*p.width)[:3*p.width]
 	for _, pass := range adam7 {
 		width, height := pass.size(&p.pngHeader)
 		if width == 0 {
@@ -48,11 +47,7 @@ func (p *pngReader) interlacedRows(o jpeg.Options) (RGB, error) {
 			if err := p.nextRow(); err != nil {
 				return RGB{}, err
 			}
-			p.convert(p.wide, 0, width)
-			out := rgb.Pix[(pass.y+j*pass.dy)*rgb.Stride:][:rgb.Stride]
-			for i, x := 0, pass.x; i < width; i, x = i+1, x+pass.dx {
-				copy(out[3*x:3*x+3], p.wide[3*i:3*i+3])
-			}
+			p.convert(rgb.Pix[(pass.y+j*pass.dy)*rgb.Stride:][3*pass.x:3*p.width], 0, width, pass.dx)
 		}
 	}
 	return p.decoder.give(rgb, o)
@@ -208,29 +203,34 @@ func nearest(a, b, c int) int {
 	return c
 }
 
-// convert writes columns from..end-1 of the current row to dst, pixel x to dst[3*x:]: without alpha, and of samples of
-// 16 bits the upper byte.
-func (p *pngReader) convert(dst []byte, from, end int) {
-	row, out := p.row, dst[3*from:3*end]
+// convert writes columns from..end-1 of the current row to dst, pixel x to dst[3*step*(x-from):]: without alpha, and of
+// samples of 16 bits the upper byte.
+func (p *pngReader) convert(dst []byte, from, end, step int) {
+	row := p.row
 	switch {
 	case p.depth < 8:
 		mask := byte(1<<p.depth - 1)
-		for x := from; x < end; x++ {
+		for x, at := from, 0; x < end; x, at = x+1, at+3*step {
 			bit := x * p.depth
-			c := &p.palette[row[bit/8]>>(8-p.depth-bit%8)&mask]
+			out, c := dst[at:at+3:at+3], &p.palette[row[bit/8]>>(8-p.depth-bit%8)&mask]
 			out[0], out[1], out[2] = c[0], c[1], c[2]
-			out = out[3:]
 		}
-		return
 	case p.color == pngPalette:
-		p.palette.look(out, row[from:end])
-		return
-	case p.color == pngColor && p.depth == 8:
-		copy(out, row[3*from:3*end])
-		return
-	}
-	pixel, green, blue := p.step(), p.green, p.blue
-	for in := row[pixel*from : pixel*end]; len(in) >= pixel && len(out) >= 3; in, out = in[pixel:], out[3:] {
-		out[0], out[1], out[2] = in[0], in[green], in[blue]
+		at := 0
+		for _, index := range row[from:end] {
+			out, c := dst[at:at+3:at+3], &p.palette[index]
+			out[0], out[1], out[2] = c[0], c[1], c[2]
+			at += 3 * step
+		}
+	case p.color == pngColor && p.depth == 8 && step == 1:
+		copy(dst[:3*(end-from)], row[3*from:3*end])
+	default:
+		pixel, green, blue := p.step(), p.green, p.blue
+		at := 0
+		for in := row[pixel*from : pixel*end]; len(in) >= pixel; in = in[pixel:] {
+			out := dst[at : at+3 : at+3]
+			out[0], out[1], out[2] = in[0], in[green], in[blue]
+			at += 3 * step
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -51,7 +50,7 @@ func readKeys(path string) (keys Keys, content string, err error) {
 	return keys, all.String(), err
 }
 
-// filesOf returns the files to read for a path, sorted by name.
+// filesOf returns the files to read for a path.
 func filesOf(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -74,7 +73,6 @@ func filesOf(path string) ([]string, error) {
 			files = append(files, file) // reading it gives the error
 		}
 	}
-	slices.Sort(files)
 	return files, nil
 }
 

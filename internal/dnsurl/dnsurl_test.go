@@ -93,6 +93,33 @@ func TestDefaultResolver(t *testing.T) {
 	}
 }
 
+// TestNames checks that an address is verified by the name that it was resolved from last.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	var n Names
+	resolve := func(url string, addrs ...string) {
+		t.Helper()
+		if _, err := n.Resolve(t.Context(), answers(addrs...), url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resolve("dns+https://replicas:5000", "10.0.0.1", "fd00::1")
+	resolve("dns+https://others", "10.0.0.3")
+	resolve("dns+http://plain:80", "10.0.0.4")
+	for address, want := range map[string]string{
+		"10.0.0.1:5000": "replicas", "[fd00::1]:5000": "replicas", "10.0.0.3:443": "others", "10.0.0.1:443": "10.0.0.1",
+		"10.0.0.2:5000": "10.0.0.2", "10.0.0.4:80": "10.0.0.4", "host": "host", "host:1": "host",
+	} {
+		if got := n.Name(address); got != want {
+			t.Errorf("Name(%q) = %q, want %q", address, got, want)
+		}
+	}
+	resolve("dns+https://replicas:5000", "10.0.0.2")
+	if now, before := n.Name("10.0.0.2:5000"), n.Name("10.0.0.1:5000"); now != "replicas" || before != "10.0.0.1" {
+		t.Errorf("after another lookup: %q, %q", now, before)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"http://a", "https://a:1/b", "dns+http://a:1", "dns+https://a", "http://[::1]:80"} {

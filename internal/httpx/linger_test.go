@@ -14,7 +14,7 @@ import (
 
 // serve runs a server on the loopback interface until the end of the test. It returns the address, or the URL if the
 // server uses TLS.
-func serve(t *testing.T, s *Server) (addr string) {
+func serve(t testing.TB, s *Server) (addr string) {
 	t.Helper()
 	s.Addr = "127.0.0.1:0"
 	if err := s.Listen(); err != nil {

@@ -2,7 +2,6 @@ package tlsfiles
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,7 +27,7 @@ func (r *Reloader) Dial(dial Dial, name func(address string) string) Dial {
 		}
 		ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 		defer cancel()
-		c := tls.Client(raw, r.Client(name(address)))
+		c := newBurst(raw, r.Client(name(address)))
 		if err := c.HandshakeContext(ctx); err != nil {
 			raw.Close()
 			return nil, fmt.Errorf("TLS with %s: %w", address, err)
@@ -57,8 +56,10 @@ func HTTPClient(files Files, keepAlive bool) (*http.Client, error) {
 		if err := r.Load(); err != nil {
 			return nil, err
 		}
+		dialer := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second} // as http.DefaultTransport
 		transport.ForceAttemptHTTP2 = false
-		transport.TLSClientConfig = r.Client("")
+		transport.DialTLSContext = r.Dial(dialer.DialContext, nil)
+		transport.TLSClientConfig = r.Client("") // through a proxy
 	}
 	return &http.Client{Transport: transport}, nil
 }

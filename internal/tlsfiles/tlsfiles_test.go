@@ -2,7 +2,10 @@ package tlsfiles_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -13,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -281,3 +286,105 @@ func TestDial(t *testing.T) {
 }
 
 func withoutCA(f tlsfiles.Files) tlsfiles.Files { f.CA = ""; return f }
+
+// TestBursts checks that data of all sizes arrives whole, also from several writers, and that a large Write takes few
+// writes to the network.
+func TestBursts(t *testing.T) {
+	t.Parallel()
+	authority := tlstest.NewAuthority(t)
+	certs := tlsfiles.New(withoutCA(authority.Issue(t)), nil)
+	if err := certs.Load(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	received := make(chan [sha256.Size]byte)
+	go func() {
+		defer close(received)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		secure := tls.Server(c, certs.Server())
+		defer secure.Close()
+		for {
+			var size uint32
+			if binary.Read(secure, binary.BigEndian, &size) != nil {
+				return
+			}
+			data := make([]byte, size)
+			if _, err := io.ReadFull(secure, data); err != nil {
+				return
+			}
+			received <- sha256.Sum256(data)
+		}
+	}()
+	own := authority.Issue(t)
+	r := tlsfiles.New(tlsfiles.Files{CA: own.CA}, nil)
+	if err := r.Load(); err != nil {
+		t.Fatal(err)
+	}
+	var writes atomic.Int64
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		var plain net.Dialer
+		c, err := plain.DialContext(ctx, network, address)
+		return counted{c, &writes}, err
+	}
+	c, err := r.Dial(dial, nil)(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := func(n int) ([]byte, [sha256.Size]byte) {
+		data := make([]byte, n)
+		_, _ = rand.Read(data)
+		return append(binary.BigEndian.AppendUint32(nil, uint32(n)), data...), sha256.Sum256(data)
+	}
+	for _, n := range []int{0, 1, 16 << 10, 16<<10 + 1, 100 << 10, 300 << 10, 2 << 20} {
+		data, want := message(n)
+		before := writes.Load()
+		if m, err := c.Write(data); m != len(data) || err != nil {
+			t.Fatalf("Write of %d bytes = %d, %v", len(data), m, err)
+		}
+		if got := writes.Load() - before; got > int64(2+n/(200<<10)) && n != 16<<10 {
+			t.Errorf("%d bytes took %d writes", n, got)
+		} else if got < int64(n/(256<<10)) {
+			t.Errorf("%d bytes took %d writes: they were all collected", n, got)
+		}
+		if <-received != want {
+			t.Errorf("%d bytes arrived differently", n)
+		}
+	}
+	sent := make(map[[sha256.Size]byte]bool)
+	var writers sync.WaitGroup
+	for range 20 {
+		data, sum := message(50 << 10)
+		sent[sum] = true
+		writers.Go(func() { _, _ = c.Write(data) })
+	}
+	for range 20 {
+		if !sent[<-received] {
+			t.Error("concurrent writes are mixed up")
+		}
+	}
+	writers.Wait()
+	_ = c.(interface{ NetConn() net.Conn }).NetConn().Close()
+	if _, err := c.Write(make([]byte, 100<<10)); err == nil {
+		t.Error("Write to a closed connection: no error")
+	}
+	c.Close()
+	<-received
+}
+
+// counted counts writes to the network.
+type counted struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c counted) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}

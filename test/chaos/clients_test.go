@@ -48,7 +48,7 @@ func idleConnections(ctx context.Context, s *system) {
 }
 
 func uploadHead(bytes int) string {
-	return fmt.Sprintf("POST /predict_async HTTP/1.1\r\nHost: test\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", bytes)
+	return fmt.Sprintf("POST /predict_async HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", bytes)
 }
 
 // slowUploads sends 64 images at 4 KB/s.
@@ -71,5 +71,5 @@ func silentUploads(ctx context.Context, s *system) {
 
 // unreadLists requests 400 long lists and reads none.
 func unreadLists(ctx context.Context, s *system) {
-	s.connections(ctx, 400, "GET /results?limit=1000 HTTP/1.1\r\nHost: test\r\n\r\n", 6*time.Second, nil)
+	s.connections(ctx, 400, "GET /results?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n", 6*time.Second, nil)
 }

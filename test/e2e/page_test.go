@@ -8,22 +8,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
 )
 
 // TestPage opens the page in a browser, classifies one of its drawings, and reads the result.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	need(t, "chromium")
-	s := up(t, t.TempDir())
-	// Virtual time ends three seconds after the page's last request.
-	browser := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
-		"--virtual-time-budget=3000", "--dump-dom", s.url+"/?sample=candle")
-	out, err := browser.Output()
-	if err != nil {
-		t.Fatalf("%s: %v", browser, err)
-	}
-	page := html.UnescapeString(string(out))
+	page := browse(t, up(t, t.TempDir()).url+"/?sample=candle")
 	shown := func(id string) string {
 		m := regexp.MustCompile(`id="` + id + `"[^>]*>([^<]*)<`).FindStringSubmatch(page)
 		if m == nil {
@@ -56,4 +49,29 @@ func TestPage(t *testing.T) {
 			t.Errorf("the stage %s is not shown", stage)
 		}
 	}
+}
+
+// TestPageAsksForKey opens the page of a server with keys.
+func TestPageAsksForKey(t *testing.T) {
+	t.Parallel()
+	need(t, "chromium")
+	page := browse(t, up(t, t.TempDir(), "--keys", accesstest.File(t)).url)
+	if !regexp.MustCompile(`<form id="key" aria-labelledby="key-title">`).MatchString(page) || !strings.Contains(page, ">a key is required<") ||
+		!strings.Contains(page, `curl -H "Authorization: Bearer $TOKEN"`) {
+		t.Errorf("the page does not ask for a key:\n%s", page)
+	}
+}
+
+// browse returns a page's elements after its scripts have run.
+func browse(t *testing.T, url string) string {
+	t.Helper()
+	// Virtual time ends three seconds after the page's last request.
+	browser := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
+		"--virtual-time-budget=3000", "--dump-dom", url)
+	out, err := browser.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", browser, err)
+	}
+	return html.UnescapeString(string(out))
 }

@@ -24,6 +24,72 @@ function element(name, text = "", className = "") {
   return e;
 }
 
+// ---- the server, and the key that it may require ----
+
+const keyName = "resnet18cloud-key"; // in sessionStorage: it lives as long as the tab
+
+let keyGiven = null; // resolves when the user has entered a key; null while none is asked for
+
+// api requests a path with the key, if there is one. If the server requires another one, it waits for it.
+async function api(path, options = {}) {
+  for (;;) {
+    const key = sessionStorage.getItem(keyName);
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const response = await fetch(path, { ...options, headers });
+    if (response.status !== 401) return response;
+    if (sessionStorage.getItem(keyName) !== key) continue; // entered meanwhile
+    const { error } = await response.json();
+    await askForKey(key ? error : "");
+  }
+}
+
+// askForKey shows the form, and resolves when the user has entered a key.
+function askForKey(problem) {
+  if (keyGiven) return keyGiven.promise;
+  keyGiven = Promise.withResolvers();
+  sessionStorage.removeItem(keyName);
+  setHealth("bad", "a key is required");
+  $("key-problem").textContent = problem;
+  $("key").hidden = false;
+  $("token").focus();
+  showKeyUse();
+  return keyGiven.promise;
+}
+
+$("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(keyName, $("token").value.trim());
+  withoutState = null;
+  $("token").value = "";
+  $("key").hidden = true;
+  showKeyUse();
+  const given = keyGiven;
+  keyGiven = null;
+  given.resolve();
+});
+
+$("forget").addEventListener("click", () => {
+  sessionStorage.removeItem(keyName);
+  location.reload();
+});
+
+function showKeyUse() {
+  const used = sessionStorage.getItem(keyName) !== null;
+  $("key-used").hidden = !used;
+  const header = used || keyGiven ? `-H "Authorization: Bearer $TOKEN" \\\n  ` : "";
+  $("curl").textContent = `curl ${header}-F image=@picture.jpg \\\n  ${location.origin}/predict`;
+}
+
+// A browser sends no key when it follows a link, so the page fetches what it leads to.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("a[data-api]");
+  if (!link || !sessionStorage.getItem(keyName)) return;
+  event.preventDefault();
+  const tab = window.open("", "_blank"); // now, because browsers block windows that open later
+  const response = await api(link.getAttribute("href"));
+  (tab ?? window).location = URL.createObjectURL(await response.blob());
+});
+
 // ---- one image ----
 
 class Card {
@@ -101,6 +167,7 @@ class Card {
     const facts = [answer.result.model, answer.result.precision, answer.replica_used].filter(Boolean).join(" · ");
     const link = element("a", "JSON");
     link.href = `/result/${answer.request_id}`;
+    link.dataset.api = "";
     this.find(".facts").replaceChildren(facts ? `${facts} · ` : "", link);
   }
 }
@@ -112,7 +179,7 @@ async function classify(name, picture, card) {
   let answer;
   for (;;) {
     card.state("sending");
-    const response = await fetch("/predict_async", { method: "POST", body: form });
+    const response = await api("/predict_async", { method: "POST", body: form });
     answer = await response.json();
     if (response.ok) break;
     if (response.status !== 503) return card.fail(answer.error, answer.hint);
@@ -122,7 +189,7 @@ async function classify(name, picture, card) {
   }
   while (answer.status === "queued" || answer.status === "processing") {
     card.state(answer.status);
-    const response = await fetch(`/result/${answer.request_id}?wait=10s`);
+    const response = await api(`/result/${answer.request_id}?wait=10s`);
     answer = await response.json();
     if (!response.ok) return card.fail(answer.error, answer.hint);
   }
@@ -264,10 +331,7 @@ async function watchStatus() {
   for (;;) {
     if (!document.hidden) {
       try {
-        const response = await fetch("/status");
-        const body = await response.json();
-        if (response.ok) showStatus(body);
-        else setHealth("bad", body.error);
+        await showState();
       } catch {
         setHealth("bad", "dispatcher does not respond");
       }
@@ -276,6 +340,25 @@ async function watchStatus() {
   }
 }
 
-$("curl").textContent = `curl -F image=@picture.jpg \\\n  ${location.origin}/predict`;
+let withoutState = null; // the key that does not permit reading the state; null if none is known
+
+// showState shows the state of the server. If the key does not permit reading it, it says so, and shows only whether the
+// server is ready.
+async function showState() {
+  const key = sessionStorage.getItem(keyName);
+  const hidden = key !== null && key === withoutState;
+  const response = await api(hidden ? "/health/ready" : "/status");
+  if (response.status === 403) withoutState = sessionStorage.getItem(keyName);
+  $("hidden-state").hidden = withoutState === null;
+  $("state").hidden = withoutState !== null;
+  if (response.status === 403) return;
+  const body = await response.json();
+  if (!response.ok) setHealth("bad", body.error);
+  else if (hidden) setHealth("good", "healthy");
+  else showStatus(body);
+}
+
+$("local").hidden = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+showKeyUse();
 loadSamples();
 watchStatus();

@@ -49,7 +49,7 @@ func Hold(t testing.TB, dialer net.Dialer, addr string, n int, h Holder) (stop f
 // Upload sends an image of n bytes at the given rate in bytes per second; 0 sends none of it.
 func Upload(path string, n, perSecond int) Holder {
 	return func(ctx context.Context, c net.Conn, held func()) error {
-		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
+		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
 		held()
 		piece := make([]byte, max(1, perSecond/4))
 		for sent := 0; err == nil && perSecond > 0 && sent < n; sent += len(piece) {
@@ -66,7 +66,7 @@ func Upload(path string, n, perSecond int) Holder {
 // Burst sends three quarters of an image immediately and then nothing.
 func Burst(path string, n int) Holder {
 	return func(_ context.Context, c net.Conn, held func()) error {
-		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
+		_, err := fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", path, n)
 		if err == nil {
 			_, err = c.Write(make([]byte, n*3/4))
 		}
@@ -80,7 +80,7 @@ func Burst(path string, n int) Holder {
 
 // SlowHeaders sends headers that never end, a few bytes per second.
 func SlowHeaders(ctx context.Context, c net.Conn, held func()) error {
-	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n")
+	_, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: localhost\r\n")
 	held()
 	for err == nil && ctx.Err() == nil {
 		_, err = io.WriteString(c, "X: y\r\n")
@@ -95,7 +95,7 @@ func Ask(request string, then func(ctx context.Context, c net.Conn) error) Holde
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(4 << 10) // so that an unread response stays at the server
 		}
-		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		held()
 		if err != nil {
 			return err

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
+)
+
+func TestExposed(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]bool{
+		":8080": true, "0.0.0.0:80": true, "[::]:80": true, "10.0.0.1:80": true, "example.com:80": true,
+		"127.0.0.1:8080": false, "127.9.9.9:0": false, "[::1]:80": false, "localhost:80": false, "-": false,
+	} {
+		if got := exposed(addr); got != want {
+			t.Errorf("exposed(%q) = %t, want %t", addr, got, want)
+		}
+	}
+}
+
+// TestWarnIfOpen checks that there is one line if others may use the server, and none otherwise.
+func TestWarnIfOpen(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		flags serverFlags
+		addr  string
+		keys  bool
+		want  int
+	}{
+		"open":        {serverFlags{}, ":8080", false, 1},
+		"keys":        {serverFlags{}, ":8080", true, 0},
+		"TLS":         {serverFlags{TLSCert: "c", TLSKey: "k"}, ":8080", false, 0},
+		"one machine": {serverFlags{}, "127.0.0.1:8080", false, 0},
+		"no server":   {serverFlags{}, "-", false, 0},
+	} {
+		var log bytes.Buffer
+		test.flags.warnIfOpen(slog.New(slog.NewTextHandler(&log, nil)), test.addr, test.keys)
+		if got := strings.Count(log.String(), "\n"); got != test.want || test.want == 1 && !strings.Contains(log.String(), "--keys") {
+			t.Errorf("%s: logged %q, want %d lines", name, log.String(), test.want)
+		}
+	}
+}
+
+// TestServerFlagsSayWhatIsWrong checks that errors name the flag.
+func TestServerFlagsSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	f := tlstest.NewAuthority(t).Issue(t)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"dispatcher", "--tls-cert", f.Cert}, "--tls-cert and --tls-key belong together"},
+		{[]string{"dispatcher", "--tls-client-ca", f.CA}, "--tls-client-ca requires"},
+		{[]string{"dispatcher", "--tls-cert", "missing", "--tls-key", f.Key}, "--tls-cert: stat"},
+		{[]string{"dispatcher", "--tls-cert", f.CA, "--tls-key", f.Key}, "private key does not match"},
+		{[]string{"dispatcher", "--replica-cert", f.Cert}, "--replica-cert and --replica-key belong together"},
+		{[]string{"dispatcher", "--replica-ca", f.Key}, "no certificate in PEM form"},
+		{[]string{"dispatcher", "--cors-origin", "example.com"}, "--cors-origin: origin"},
+		{[]string{"dispatcher", "--allow-host", "https://x"}, "--allow-host: host"},
+		{[]string{"dispatcher", "--admin-addr", "127.0.0.1:-1"}, "admin address: "},
+		{[]string{"up", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
+		{[]string{"replica", "--random-weights", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
+		{[]string{"autoscaler", "--deployment", "x", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
+		{[]string{"autoscaler", "--deployment", "x", "--dispatcher-key", f.Key}, "--dispatcher-cert and --dispatcher-key belong together"},
+		{[]string{"autoscaler", "explain", "--ca", f.Key}, "--ca: certificate authorities"},
+		{[]string{"loadtest", "--cert", f.Cert, "--images", "x"}, "--ca, --cert, --key: set both"},
+	} {
+		args := append(slices.Clone(test.args), "--config", os.DevNull)
+		if test.args[0] == "dispatcher" {
+			args = append(args, "--addr", "127.0.0.1:0", "--data-dir", t.TempDir())
+		}
+		if _, _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v, want an error with %q", test.args, err, test.want)
+		}
+	}
+}
+
+// TestServerEnv checks that the replicas of up get none of the variables of up's server.
+func TestServerEnv(t *testing.T) {
+	t.Parallel()
+	var f serverFlags
+	parser, err := kong.New(&f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var envs []string
+	for _, flag := range parser.Model.AllFlags(true)[0] {
+		envs = append(envs, flag.Envs...)
+	}
+	if !reflect.DeepEqual(envs, serverEnv) {
+		t.Errorf("serverEnv is %v, the flags have %v", serverEnv, envs)
+	}
+}
+
+// TestUpServesHTTPS runs everything with TLS by the environment: the page and the API by HTTPS, replicas without, and
+// the autoscaler with figures of the dispatcher, whose certificate names another host.
+func TestUpServesHTTPS(t *testing.T) {
+	authority := tlstest.NewAuthority(t)
+	f := authority.Issue(t)
+	t.Setenv("RESNET18_TLS_CERT", f.Cert)
+	t.Setenv("RESNET18_TLS_KEY", f.Key)
+	t.Setenv("RESNET18_TLS_CLIENT_CA", f.CA)
+	t.Setenv("RESNET18_ADMIN_ADDR", "127.0.0.1:0")
+	why, stop := serve(t, regexp.MustCompile(`why +curl (\S+)/decisions`), "up", "--addr", "127.0.0.1:0", "--replica-port", "0",
+		"--data-dir", t.TempDir(), "--autoscale", "1:1", "--autoscaler-addr", "127.0.0.1:0")
+	var records []autoscaler.Record
+	for len(records) == 0 || records[0].Age < 0 || records[0].Ready == 0 {
+		resp, err := http.Get(why + "/decisions?n=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(resp.Body).Decode(&records)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // decisions are a second apart
+	}
+	if err := stop(); err != nil {
+		t.Errorf("up: %v", err)
+	}
+}
+
+// TestUpIsOnThisMachine checks that up listens on the loopback interface and says how to open it.
+func TestUpIsOnThisMachine(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	greet(&said, "http://127.0.0.1:8080", "weights", false, false, nil)
+	if !strings.Contains(said.String(), "up --addr :8080") {
+		t.Errorf("up does not say how to open it:\n%s", said.String())
+	}
+	said.Reset()
+	greet(&said, "http://127.0.0.1:8080", "weights", true, false, nil)
+	if strings.Contains(said.String(), "--addr") {
+		t.Errorf("an open up says how to open it:\n%s", said.String())
+	}
+}
+
+// TestLoadtestTrusts runs a load test against a server with a certificate of its own authority.
+func TestLoadtestTrusts(t *testing.T) {
+	t.Parallel()
+	authority := tlstest.NewAuthority(t)
+	f := authority.Issue(t)
+	certs := tlsfiles.New(f, nil)
+	if err := certs.Load(); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"filename":"a.jpg","inference_time":0.004,"predictions":["goldfinch"]}`))
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	server.TLS = certs.Server()
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	args := []string{"--url", server.URL, "--images", pictures(t), "--api", "sync", "--schedule", "20"}
+	if out, log, err := loadtest(t, append(args, "--ca", f.CA, "--cert", f.Cert, "--key", f.Key)...); err != nil || !strings.Contains(out, "20 images") {
+		t.Errorf("%v\n%s\n%s", err, out, log)
+	}
+	if _, _, err := loadtest(t, append(args, "--cert", f.Cert, "--key", f.Key)...); err == nil || !strings.Contains(err.Error(), "authority") {
+		t.Errorf("without --ca: %v, want an error about the authority", err)
+	}
+}
+
+// TestInProcess checks the responses of a handler of this process.
+func TestInProcess(t *testing.T) {
+	t.Parallel()
+	client := http.Client{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.URL.Path == "/silent" {
+			return
+		}
+		httpx.WriteJSON(w, http.StatusAccepted, string(body))
+	})}}
+	resp, err := client.Get("http://x/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusAccepted || string(body) != "\"\"\n" || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("response %d %q %v", resp.StatusCode, body, resp.Header)
+	}
+	if resp, err = client.Get("http://x/silent"); err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("response of a handler that writes nothing: %v %v", resp, err)
+	}
+}
