@@ -32,7 +32,7 @@ build: ## Build the one static binary, bin/resnet18cloud
 weights: build ## Fetch the weights into the user's cache, unless they are there
 	@$(BIN) model pull || echo "No weights fetched: 'up' will start on random ones and say so." >&2
 
-up: weights ## Start everything on this machine: dispatcher on :8080, a replica on :5000, the page
+up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a replica on :5000, the page
 	@exec $(BIN) up $(UP_FLAGS)
 
 images: $(SAMPLE_IMAGES) ## Put 1000 sample images, one per class, in images/imagenet-sample-images

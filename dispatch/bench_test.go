@@ -123,7 +123,7 @@ func startNullTLS(b *testing.B) (*http.Client, string) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}}
 	b.Cleanup(transport.CloseIdleConnections)
 	c.http.Transport = transport
-	client := c.as("ops")
+	client := c.as(accesstest.Ops)
 	client.eventually("replica is healthy", func() bool { return client.get("/health/ready").status == http.StatusOK })
 	return client.http, c.url
 }

@@ -120,6 +120,9 @@ type Config struct {
 	ReplicaToken func() string
 	// Page, if not nil, handles GET / and everything below /page/.
 	Page http.Handler
+	// Large reports whether an image takes replicas long. Such images have at most half of the slots, so that others do
+	// not wait for them: replicas decode them beside their workers. It must be fast. Nil means that no image is large.
+	Large func(image resnet18cloud.Image) bool
 	// Classifier, if not nil, classifies images in this process instead of on replicas, ClassifierSlots images at a
 	// time (zero means 1).
 	Classifier      resnet18cloud.Classifier
@@ -152,6 +155,9 @@ func (c Config) withDefaults() Config {
 	c.MaxWait = cmp.Or(c.MaxWait, time.Minute)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 100)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
+	if c.Large == nil {
+		c.Large = func(resnet18cloud.Image) bool { return false }
+	}
 	c.ClassifierSlots = cmp.Or(c.ClassifierSlots, 1)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	c.NATS.Log = cmp.Or(c.NATS.Log, c.Log)

@@ -11,6 +11,7 @@ import (
 type inFlight struct {
 	mu    sync.Mutex
 	jobs  map[*takenJob]struct{} // guarded by mu
+	large int                    // guarded by mu: jobs with large images
 	bytes int64                  // guarded by mu: of the jobs' images
 	freed chan struct{}          // receives a value when a job has left
 	done  sync.WaitGroup         // the loop that takes jobs, and each job

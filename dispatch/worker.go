@@ -83,6 +83,16 @@ func (d *Dispatcher) awaitSlot(ctx context.Context) bool {
 
 // process processes one job and reports the outcome to the queue.
 func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
+	if d.cfg.Large(delivery.Job().Image) {
+		slots, _ := d.backend.Slots()
+		switch {
+		case d.inFlight.addLarge(largeSlots(slots)):
+			defer d.inFlight.removeLarge()
+		case d.mayReturn(delivery.Job(), time.Now()):
+			d.returnLarge(ctx, delivery)
+			return
+		}
+	}
 	stop := d.keepAlive(ctx, delivery)
 	defer stop()
 	d.settle(ctx, delivery, d.do(ctx, delivery.Job()))

@@ -357,8 +357,7 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// TestLargeImages checks that large images take no slot and no place of others, and that one that may not wait is
-// refused.
+// TestLargeImages checks that large images take no slot and no place of others.
 func TestLargeImages(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -377,18 +376,12 @@ func TestLargeImages(t *testing.T) {
 	if name := <-g.arrived; name != "large" {
 		t.Fatalf("a worker took %q", name)
 	}
-	for _, prefer := range []string{"wait=0", "respond-async, WAIT=0"} {
-		req, err := upload(t.Context(), r.url, "refused", "mural")
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Prefer", prefer)
-		if a, err := do(req, nil); err != nil || a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
-			t.Errorf("a second large image with Prefer: %s: %d %s, %v; want 503", prefer, a.status, a.body, err)
-		}
-	}
 	send("patient", "mural")
 	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_large_waiting") == 1 })
+	a := predict(t, r.url, "refused", "mural")
+	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
+		t.Errorf("a third large image: %d %s, want 503", a.status, a.body)
+	}
 	send("small", "junco")
 	if name := <-g.arrived; name != "small" {
 		t.Errorf("a worker took %q, want the small image", name)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
 // storeFlags limit what a dispatcher keeps.
@@ -41,6 +42,7 @@ func dispatcherConfig(s storeFlags, u uploadFlags, c clientFlags) dispatch.Confi
 	return dispatch.Config{
 		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
 		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
+		Large:           engine.Large,
 		MaxWorkingBytes: c.MaxWorkingBytes, TrustedProxies: c.TrustedProxies, ClientRate: c.ClientRate, ClientInFlight: c.ClientInFlight,
 	}
 }

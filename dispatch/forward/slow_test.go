@@ -87,20 +87,3 @@ func TestReplicaThatOnlyAnswersProbes(t *testing.T) {
 		t.Errorf("log without the replica that hangs:\n%s", text)
 	}
 }
-
-// TestLargeImagesDoNotWait checks that a replica is asked not to let large images wait.
-func TestLargeImagesDoNotWait(t *testing.T) {
-	t.Parallel()
-	prefer := make(chan string, 1)
-	f := newFake(t, `{"concurrency":1}`, func(w http.ResponseWriter, r *http.Request) {
-		prefer <- r.Header.Get("Prefer")
-		ours(w, r)
-	})
-	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
-	if _, err := p.Classify(t.Context(), image); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-prefer; got != "wait=0" {
-		t.Errorf("Prefer: %q, want wait=0", got)
-	}
-}

@@ -62,7 +62,7 @@ var laneLimits = [Lanes - 1]int{2, 16}
 //
 // A client with few waiting jobs therefore passes one with many, and a client's flood or batch delays itself.
 //
-// See docs/decisions/0097-lanes-by-backlog.md.
+// See docs/decisions/0100-lanes-by-backlog.md.
 func Lane(waiting [Lanes]int) int {
 	total, lane := 0, 0
 	for i, n := range waiting {

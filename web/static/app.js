@@ -358,6 +358,7 @@ async function showState() {
   else showStatus(body);
 }
 
+$("local").hidden = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
 showKeyUse();
 loadSamples();
 watchStatus();
