@@ -114,3 +114,32 @@ func readDoc(t *testing.T, file string) string {
 	}
 	return string(text)
 }
+
+// TestClaimsHaveTests checks that every test named in docs/security.md exists.
+func TestClaimsHaveTests(t *testing.T) {
+	t.Parallel()
+	root := testutil.Root(t)
+	defined := map[string]bool{}
+	definition := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	err := filepath.WalkDir(root, func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		for _, m := range definition.FindAllStringSubmatch(readDoc(t, file), -1) {
+			defined[m[1]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(readDoc(t, filepath.Join(root, "docs", "security.md")), -1)
+	if len(claims) < 30 {
+		t.Errorf("docs/security.md names %d tests", len(claims))
+	}
+	for _, c := range claims {
+		if !defined[c[1]] {
+			t.Errorf("docs/security.md names %s, which does not exist", c[1])
+		}
+	}
+}

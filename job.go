@@ -37,6 +37,9 @@ type Job struct {
 	QueuedAt time.Time // when the client's request arrived
 	Deadline time.Time // when the result is no longer useful; zero means never
 	Priority Priority
+	// Lane is the job's place among those of its priority: a lower lane leaves the queue first. The dispatcher chooses
+	// it by what the client has waiting, so that a client with many jobs does not delay those with few.
+	Lane int
 	// Generation counts how often the request was restarted under the same ID after it had ended. Zero is the first
 	// run.
 	Generation int

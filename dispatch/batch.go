@@ -30,7 +30,7 @@ type batchItem struct {
 // sets another. It responds 202 if any image was accepted, and with the first error otherwise. An idempotency key
 // covers the whole batch: item i gets "key/i".
 func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error {
-	o, err := readOptions(r, resnet18cloud.PriorityBulk)
+	o, err := d.readOptions(r, resnet18cloud.PriorityBulk)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 	DefaultCacheSize     = 1000
 	DefaultQueueBytes    = 1 << 30
 	DefaultResultsBytes  = 256 << 20
+	DefaultWorkingBytes  = 256 << 20
 )
 
 // Config configures a [Dispatcher]. The zero value is usable: it listens on :8080, keeps queue and results in a
@@ -87,8 +89,19 @@ type Config struct {
 	// MaxUploadBytes limits the memory of all images that are being received and are not yet in the queue. When it is
 	// used up, slow uploads are rejected and others wait briefly. Zero means 256 MiB.
 	MaxUploadBytes int64
+	// MaxWorkingBytes limits the memory of images that this dispatcher has taken from the queue and sends to replicas.
+	// While there is no room for another image of the maximum size, it takes none. Zero means 256 MiB.
+	MaxWorkingBytes int64
 	// MinUploadRate is the minimum upload rate in bytes per second. Zero means 16 KiB/s; -1 disables the limit.
 	MinUploadRate int64
+	// TrustedProxies are the addresses and networks (in CIDR notation) of proxies whose Forwarded and X-Forwarded-For
+	// headers name the client. Empty means that the address that connects is the client's.
+	TrustedProxies []string
+	// ClientRate limits the images that one client may send per second. Zero means no limit.
+	ClientRate float64
+	// ClientInFlight limits the unfinished requests of one client. Zero means no limit. If several dispatchers share a
+	// queue, each applies both limits to what it has accepted.
+	ClientInFlight int
 	// MaxWait limits ?wait= and POST /predict without a deadline. Zero means 60 s.
 	MaxWait time.Duration
 	// MaxBatch is the maximum number of images in one POST /predict_batch. Zero means 100.
@@ -107,6 +120,9 @@ type Config struct {
 	ReplicaToken func() string
 	// Page, if not nil, handles GET / and everything below /page/.
 	Page http.Handler
+	// Large reports whether an image takes replicas long. Such images have at most half of the slots, so that others do
+	// not wait for them: replicas decode them beside their workers. It must be fast. Nil means that no image is large.
+	Large func(image resnet18cloud.Image) bool
 	// Classifier, if not nil, classifies images in this process instead of on replicas, ClassifierSlots images at a
 	// time (zero means 1).
 	Classifier      resnet18cloud.Classifier
@@ -135,9 +151,13 @@ func (c Config) withDefaults() Config {
 		c.CacheSize = 0
 	}
 	c.MaxImageBytes = cmp.Or(c.MaxImageBytes, httpx.MaxImageBytes)
+	c.MaxWorkingBytes = cmp.Or(c.MaxWorkingBytes, DefaultWorkingBytes)
 	c.MaxWait = cmp.Or(c.MaxWait, time.Minute)
 	c.MaxBatch = cmp.Or(c.MaxBatch, 100)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 25*time.Second)
+	if c.Large == nil {
+		c.Large = func(resnet18cloud.Image) bool { return false }
+	}
 	c.ClassifierSlots = cmp.Or(c.ClassifierSlots, 1)
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	c.NATS.Log = cmp.Or(c.NATS.Log, c.Log)
@@ -165,6 +185,11 @@ func (c Config) validate() error {
 	case c.QueueMaxBytes < c.MaxImageBytes+messageOverhead:
 		return fmt.Errorf("dispatch: a queue of %d bytes cannot hold an image of %d bytes: raise --queue-bytes, or lower --max-image-bytes",
 			c.QueueMaxBytes, c.MaxImageBytes)
+	case c.MaxWorkingBytes < c.MaxImageBytes:
+		return fmt.Errorf("dispatch: working memory of %d bytes cannot hold an image of %d bytes: raise --max-working-bytes, or lower --max-image-bytes",
+			c.MaxWorkingBytes, c.MaxImageBytes)
+	case c.ClientRate < 0 || math.IsNaN(c.ClientRate) || c.ClientInFlight < 0:
+		return fmt.Errorf("dispatch: client rate %g and requests in flight %d, want 0 (no limit) or more", c.ClientRate, c.ClientInFlight)
 	case c.ResultsMaxBytes < 1<<20:
 		return fmt.Errorf("dispatch: results size %d bytes, want at least 1 MiB", c.ResultsMaxBytes)
 	case c.NATSReplicas != 1 && c.NATSReplicas != 3 && c.NATSReplicas != 5:

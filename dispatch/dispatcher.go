@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/internal/clientaddr"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
@@ -47,6 +48,10 @@ type Dispatcher struct {
 	drain       context.CancelFunc
 	draining    <-chan struct{} // closed when stopping ends
 	inFlight    *inFlight
+	proxies     clientaddr.Proxies
+	holdings    *holdings
+	rates       rates
+	queueBytes  int64 // maximum size of the queue; set before ready is closed
 	listenOnce  sync.Once
 	listenError error
 }
@@ -56,6 +61,10 @@ func New(cfg Config) (*Dispatcher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
+	}
+	proxies, err := clientaddr.ParseProxies(cfg.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	stopping, drain := context.WithCancel(context.Background())
 	d := &Dispatcher{
@@ -75,6 +84,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		drain:    drain,
 		draining: stopping.Done(),
 		inFlight: newInFlight(),
+		proxies:  proxies, holdings: newHoldings(), queueBytes: cfg.QueueMaxBytes,
 	}
 	d.recorder.metrics = newMetrics(d)
 	d.recent.shown = d.shown

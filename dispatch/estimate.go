@@ -1,6 +1,11 @@
 package dispatch
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+)
 
 // The estimates in this file follow from Little's law: slots that each hold an image for the time service finish
 // slots/service images per second. Four slots of 200 ms finish 20 images per second.
@@ -31,10 +36,19 @@ func retryAfterFull(capacity int, service time.Duration, slots int) time.Duratio
 	return max(minRetryAfter, quarter*service/time.Duration(slots))
 }
 
-// estimate predicts the time until the result of a request that arrives now.
-func (d *Dispatcher) estimate() time.Duration {
+// estimate predicts the time until the result of a request that arrives now, behind all that waits.
+func (d *Dispatcher) estimate() time.Duration { return d.estimateBehind(1) }
+
+// estimateFor predicts the time until the result of a client's request that arrives now. Jobs of later lanes do not count.
+func (d *Dispatcher) estimateFor(c client, p resnet18cloud.Priority) time.Duration {
+	return d.estimateBehind(d.holdings.ahead(c, p))
+}
+
+// estimateBehind predicts the time until the result of a request that arrives now, behind a share of what waits.
+func (d *Dispatcher) estimateBehind(share float64) time.Duration {
 	slots, _ := d.backend.Slots()
-	return estimatedWait(d.recorder.stats.serviceTime(), d.queue.Waiting().Total(), d.inFlight.size(), slots)
+	waiting := int(math.Ceil(share * float64(d.queue.Waiting().Total())))
+	return estimatedWait(d.recorder.stats.serviceTime(), waiting, d.inFlight.size(), slots)
 }
 
 // retryAfter returns the retry delay for a client that found the queue full.

@@ -1,7 +1,6 @@
 package dispatch_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // askedStore counts how often each record is read.
@@ -36,28 +36,10 @@ func (s *askedStore) Wait(ctx context.Context, id string) (store.Record, error) 
 	return s.Store.Wait(ctx, id)
 }
 
-// logBuffer collects a log.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // TestInvalidIDs checks that an ID that is not a UUID gives 404, and that neither store nor log sees it.
 func TestInvalidIDs(t *testing.T) {
 	t.Parallel()
-	s, log := &askedStore{Store: memstore.New(time.Minute, 100)}, &logBuffer{}
+	s, log := &askedStore{Store: memstore.New(time.Minute, 100)}, &testutil.Log{}
 	c := start(t, dispatch.Config{Classifier: opened(), Queue: memqueue.New(10, time.Second), Store: s,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	const id = "f18d7c0a-e37f-4f6c-b214-542dd751b0e3"

@@ -11,6 +11,8 @@ import (
 type inFlight struct {
 	mu    sync.Mutex
 	jobs  map[*takenJob]struct{} // guarded by mu
+	large int                    // guarded by mu: jobs with large images
+	bytes int64                  // guarded by mu: of the jobs' images
 	freed chan struct{}          // receives a value when a job has left
 	done  sync.WaitGroup         // the loop that takes jobs, and each job
 }
@@ -20,6 +22,7 @@ type inFlight struct {
 type takenJob struct {
 	id         string
 	generation int
+	bytes      int64
 	stop       context.CancelCauseFunc
 }
 
@@ -35,18 +38,27 @@ func (f *inFlight) size() int {
 	return len(f.jobs)
 }
 
+// load returns the number of jobs and the bytes of their images.
+func (f *inFlight) load() (jobs int, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.jobs), f.bytes
+}
+
 // add adds a job. stop is called with errCancelled if the client cancels the request.
 func (f *inFlight) add(job resnet18cloud.Job, stop context.CancelCauseFunc) *takenJob {
-	t := &takenJob{job.ID, job.Generation, stop}
+	t := &takenJob{job.ID, job.Generation, int64(len(job.Image.Bytes)), stop}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.jobs[t] = struct{}{}
+	f.bytes += t.bytes
 	return t
 }
 
 func (f *inFlight) remove(t *takenJob) {
 	f.mu.Lock()
 	delete(f.jobs, t)
+	f.bytes -= t.bytes
 	f.mu.Unlock()
 	select {
 	case f.freed <- struct{}{}:

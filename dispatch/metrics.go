@@ -21,6 +21,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	accepted *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	limited  *prometheus.CounterVec
 	outcomes *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	retries  prometheus.Counter
@@ -42,6 +43,13 @@ func newMetrics(d *Dispatcher) *metrics {
 		Name: "resnet18_dispatcher_requests_refused_total",
 		Help: "Submissions rejected, by error code.",
 	}, []string{"code"})
+	m.limited = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_requests_limited_total",
+		Help: "Submissions rejected because of what their client has or sends, by limit: rate, in_flight, or its share of the places or bytes in the queue.",
+	}, []string{"limit"})
+	for _, l := range []limit{limitRate, limitInFlight, limitPlaces, limitBytes} {
+		m.limited.WithLabelValues(string(l))
+	}
 	m.outcomes = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_requests_ended_total",
 		Help: "Requests ended by this dispatcher, by outcome: completed, cached, cancelled, or the error code.",

@@ -127,6 +127,7 @@ func (d *Dispatcher) reconcile(ctx context.Context, s *reconcileState, always bo
 	if err != nil {
 		return err
 	}
+	d.holdings.sweep(unfinished, time.Now())
 	if unfinished, err = d.endOverdue(ctx, unfinished); err != nil {
 		return err
 	}

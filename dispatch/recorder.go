@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -52,6 +53,9 @@ func (c *recorder) refused(err error) {
 		c.stats.refused()
 	}
 	c.metrics.refused.WithLabelValues(string(e.Code)).Inc()
+	if l, ok := errors.AsType[limit](err); ok {
+		c.metrics.limited.WithLabelValues(string(l)).Inc()
+	}
 }
 
 // ended counts the end of a request.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // connect sends text on a separate connection, which is closed at the end of the test.
@@ -99,7 +100,7 @@ func TestClientsThatLeaveAreNoFaults(t *testing.T) {
 	t.Parallel()
 	g := newGate()
 	defer close(g.open)
-	var log lockedLog
+	var log testutil.Log
 	c := startServing(t, dispatch.Config{Log: logs.New(&log, slog.LevelInfo, "text")}, 1, g)
 	id := c.submit("a.jpg", "x")
 	<-g.arrived
@@ -123,8 +124,8 @@ func TestClientsThatLeaveAreNoFaults(t *testing.T) {
 			t.Errorf("%s: %.100q %v, want no status of the server's", name, text, err)
 		}
 	}
-	c.eventually("the log has who left", func() bool { return len(log.with(`msg="clients left before the response"`)) > 0 })
-	if lines := append(log.with("level=ERROR"), log.with("reachable")...); len(lines) > 0 {
+	c.eventually("the log has who left", func() bool { return len(log.Lines(`msg="clients left before the response"`)) > 0 })
+	if lines := append(log.Lines("level=ERROR"), log.Lines("reachable")...); len(lines) > 0 {
 		t.Errorf("the log shows clients that left as faults: %q", lines)
 	}
 }

@@ -34,7 +34,7 @@ func (d *Dispatcher) openNATS(ctx context.Context, monitor *storageMonitor) (*na
 	}
 	monitor.conn = conn
 	monitor.kind = storageKind{embedded: embedded, replicas: d.cfg.NATSReplicas, dir: conn.Dir(), needed: min(16<<20, least.queue)}
-	d.problem = monitor.Problem
+	d.problem, d.queueBytes = monitor.Problem, sizes.queue
 	policy := func(bytes, messages string) natsconn.StreamPolicy {
 		return natsconn.StreamPolicy{Exclusive: embedded, UseExisting: d.cfg.NATSUseExisting,
 			Settings: natsconn.Settings{Replicas: "--nats-replicas", Bytes: bytes, Messages: messages, Age: "--result-ttl"}}

@@ -26,6 +26,7 @@ type submitOptions struct {
 	deadline time.Time // zero means none
 	priority resnet18cloud.Priority
 	key      string // idempotency key; empty means none
+	client   client
 	owner    string // name of the client; empty if clients have no keys
 }
 
@@ -99,13 +100,25 @@ func cacheKey(digest [32]byte, model string) cache.Key {
 // submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are not used
 // after submit returns.
 func (d *Dispatcher) submit(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
-	r, err := d.accept(ctx, image, o)
+	var r store.Record
+	err := d.withinRate(o.client, d.rates.take)
+	if err == nil {
+		r, err = d.accept(ctx, image, o)
+	}
 	if err != nil {
 		d.recorder.refused(err)
 		return r, err
 	}
 	d.addToLedger(r)
 	return r, nil
+}
+
+// withinRate returns an error if the client sends too many requests per second. wait looks for a token.
+func (d *Dispatcher) withinRate(c client, wait func(client, time.Time) time.Duration) error {
+	if wait := wait(c, time.Now()); wait > 0 {
+		return errRate(c.rate, wait)
+	}
+	return nil
 }
 
 func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
@@ -149,11 +162,11 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
-	r.Estimate = d.estimate()
+	r.Estimate = d.estimateFor(o.client, job.Priority)
 	if r.Generation == 0 {
-		return d.enqueue(ctx, job, r)
+		return d.enqueue(ctx, job, r, o.client)
 	}
-	return d.restart(ctx, job, r, known)
+	return d.restart(ctx, job, r, known, o.client)
 }
 
 // readUntil is read with a deadline.
@@ -192,8 +205,8 @@ func (d *Dispatcher) present(ctx context.Context, id string) (store.Record, erro
 // enqueue stores the job, then its record. A worker that takes the job in between creates the record instead.
 //
 // See docs/decisions/0051-publish-before-record.md.
-func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store.Record) (store.Record, error) {
-	if err := d.publish(ctx, job); err != nil {
+func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store.Record, c client) (store.Record, error) {
+	if err := d.publish(ctx, job, c); err != nil {
 		return store.Record{}, err
 	}
 	written, err := d.create(ctx, r)
@@ -203,6 +216,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	case err != nil:
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
+	d.holdings.recorded(r.ID)
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
@@ -210,7 +224,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 // restart restarts a request that ended as in known; r is its next generation. The record is written before the job
 // is stored, so that of several concurrent clients one restarts the request and the others get its record. If the job
 // cannot be stored, the restart is rolled back.
-func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record) (store.Record, error) {
+func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record, c client) (store.Record, error) {
 	written, err := d.create(ctx, r)
 	switch {
 	case errors.Is(err, store.ErrConflict):
@@ -218,9 +232,10 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 	case err != nil:
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
-	if err := d.publish(ctx, job); err != nil {
+	if err := d.publish(ctx, job, c); err != nil {
 		return d.rollBack(ctx, written, known, err)
 	}
+	d.holdings.recorded(r.ID)
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
@@ -247,9 +262,17 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 	return store.Record{}, cause
 }
 
-// publish stores the job in the queue, or returns the error for the client.
-func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
-	err := d.queue.Publish(ctx, job)
+// publish stores the job in the queue, in the lane that follows from what its client has there, or returns the error for
+// the client.
+func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job, c client) error {
+	var err error
+	if job.Lane, err = d.admit(ctx, c, job); err != nil {
+		return err
+	}
+	err = d.queue.Publish(ctx, job)
+	if err != nil {
+		d.holdings.ended(job.ID, job.Generation)
+	}
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
@@ -261,6 +284,33 @@ func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
 		return d.unavailable(ctx, "The queue is", err)
 	}
 	return nil
+}
+
+// admit returns the lane for a client's next job, or the error if the client has its share.
+func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job) (lane int, err error) {
+	d.sweep(ctx)
+	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes})
+	switch refused {
+	case "":
+		return lane, nil
+	case limitInFlight:
+		return 0, errInFlight(c.inFlight, minRetryAfter)
+	}
+	return 0, errShare(refused, d.retryAfter())
+}
+
+// sweepInterval is the minimum time between two sweeps of the holdings, apart from those of reconciliation.
+const sweepInterval = 50 * time.Millisecond
+
+// sweep finds requests of this dispatcher that another one has taken or ended, unless the queue is not shared. If the
+// store does not respond, the next sweep may succeed.
+func (d *Dispatcher) sweep(ctx context.Context) {
+	if d.limits.heartbeatTimeout == 0 || !d.holdings.sweepDue(time.Now(), sweepInterval) {
+		return
+	}
+	if unfinished, err := d.store.Unfinished(ctx); err == nil {
+		d.holdings.sweep(unfinished, time.Now())
+	}
 }
 
 // unavailable returns the error for a part that is not reachable, with the reason if it is known.
@@ -284,9 +334,23 @@ func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
+// readOptions reads the options of a submission. It refuses a client that sends too many requests, before their images
+// are read.
+func (d *Dispatcher) readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOptions, error) {
+	o, err := readOptions(r, priority)
+	if err != nil {
+		return o, err
+	}
+	o.client = d.clientOf(r)
+	if err = d.withinRate(o.client, d.rates.wait); err != nil {
+		d.recorder.refused(err)
+	}
+	return o, err
+}
+
 // take reads the options and the image, and submits them.
 func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.Record, err error) {
-	o, err := readOptions(r, resnet18cloud.PriorityInteractive)
+	o, err := d.readOptions(r, resnet18cloud.PriorityInteractive)
 	if err != nil {
 		return record, err
 	}

@@ -4,44 +4,20 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
-
-// lockedLog is a log that may be read while it is written.
-type lockedLog struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// with returns the lines that contain the text.
-func (l *lockedLog) with(text string) (lines []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
-		if strings.Contains(line, text) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
 
 // TestTraceIsInEveryLog follows a client's IDs through the dispatcher's log, the queue and the replica's log, for an
 // image that is classified, one that fails and one that is refused.
 func TestTraceIsInEveryLog(t *testing.T) {
 	t.Parallel()
-	var front, back lockedLog
+	var front, back testutil.Log
 	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 1, Log: logs.New(&back, slog.LevelInfo, "text"),
 		Model: func() replica.Model { return replica.Model{Weights: "test", Precision: "fp32"} }}, opened())
 	if err != nil {
@@ -66,7 +42,7 @@ func TestTraceIsInEveryLog(t *testing.T) {
 	}
 	c.post("/predict", "a.jpg", "x", append(headers, "X-Priority", "highest")...)
 	for what, log := range map[string]struct {
-		log  *lockedLog
+		log  *testutil.Log
 		text string
 	}{
 		"the replica classified the image":         {&back, "Prediction completed"},
@@ -75,8 +51,8 @@ func TestTraceIsInEveryLog(t *testing.T) {
 		"the dispatcher answered the broken image": {&front, `msg="requests refused" requests=1 code=undecodable`},
 		"the dispatcher refused a header":          {&front, `msg="requests refused" requests=1 code=invalid`},
 	} {
-		c.eventually(what, func() bool { return len(log.log.with(log.text)) == 1 })
-		for _, line := range log.log.with(log.text) {
+		c.eventually(what, func() bool { return len(log.log.Lines(log.text)) == 1 })
+		for _, line := range log.log.Lines(log.text) {
 			if !strings.Contains(line, ids) || !strings.Contains(line, "trace_id=4bf92f3577b34da6a3ce929d0e0e4736") {
 				t.Errorf("%s: line %q lacks the client's IDs", what, line)
 			}

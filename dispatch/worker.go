@@ -30,6 +30,7 @@ func (d *Dispatcher) work(stop, working context.Context) {
 			}
 			continue
 		}
+		d.holdings.taken(delivery.Job().ID, delivery.Job().Generation)
 		ctx, stopJob := context.WithCancelCause(traced(working, delivery.Job()))
 		taken := d.inFlight.add(delivery.Job(), stopJob)
 		d.inFlight.done.Go(func() {
@@ -64,11 +65,11 @@ func (d *Dispatcher) stopTaking(stop, taking context.Context, cancel context.Can
 	}
 }
 
-// awaitSlot waits until replicas can take another image. It reports false if ctx has ended.
+// awaitSlot waits until replicas can take another image, and there is memory for one of any size. It reports false if ctx has ended.
 func (d *Dispatcher) awaitSlot(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		slots, changed := d.backend.Slots()
-		if d.inFlight.size() < slots {
+		if images, bytes := d.inFlight.load(); images < slots && bytes <= d.cfg.MaxWorkingBytes-d.cfg.MaxImageBytes {
 			return true
 		}
 		select {
@@ -82,6 +83,16 @@ func (d *Dispatcher) awaitSlot(ctx context.Context) bool {
 
 // process processes one job and reports the outcome to the queue.
 func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
+	if d.cfg.Large(delivery.Job().Image) {
+		slots, _ := d.backend.Slots()
+		switch {
+		case d.inFlight.addLarge(largeSlots(slots)):
+			defer d.inFlight.removeLarge()
+		case d.mayReturn(delivery.Job(), time.Now()):
+			d.returnLarge(ctx, delivery)
+			return
+		}
+	}
 	stop := d.keepAlive(ctx, delivery)
 	defer stop()
 	d.settle(ctx, delivery, d.do(ctx, delivery.Job()))
@@ -129,6 +140,7 @@ func (d *Dispatcher) settle(ctx context.Context, delivery queue.Delivery, o outc
 	var err error
 	switch {
 	case o.ended:
+		d.holdings.ended(delivery.Job().ID, delivery.Job().Generation)
 		err = delivery.Ack(ctx)
 	case o.retry:
 		log.InfoContext(ctx, "job returned to the queue", "delay", o.after, "error", o.err)

@@ -98,6 +98,7 @@ func (d *Dispatcher) finish(ctx context.Context, r store.Record, cause error) (s
 // ended reports a request that has just ended.
 func (d *Dispatcher) ended(ctx context.Context, r store.Record, cause error) {
 	d.recorder.ended(r)
+	d.holdings.ended(r.ID, r.Generation)
 	if r.Failure == nil {
 		return
 	}

@@ -70,6 +70,11 @@ func (c Config) withDefaults() Config {
 	if c.Concurrency == 0 {
 		c.Concurrency = cpu.Quota()
 	}
+	return c.withDefaultLimits()
+}
+
+// withDefaultLimits replaces the limits on images that are zero.
+func (c Config) withDefaultLimits() Config {
 	if c.MaxImageBytes == 0 {
 		c.MaxImageBytes = decode.DefaultMaxBytes
 	}

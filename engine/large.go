@@ -12,8 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 )
 
-// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures: tens
-// of milliseconds at most. Large pictures are decoded without a worker, so that the others never wait for them; they
+// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures. Large pictures are decoded without a worker, so that the others never wait for them; they
 // wait for each other, for one of as many places as there are workers and for memory. While workers are busy they leave
 // them most of the CPU time.
 //
@@ -21,18 +20,25 @@ import (
 //	in a worker: the next picture waits for up to 2 s
 //	beside it:   the CPU has half of its time left for the large one, and while a worker is busy it takes a quarter,
 //	             so the others take up to 16 ms and the large one about 3 s
+//
+// A photograph of 12 megapixels is not large as a baseline JPEG, which takes about 0.1 s. As a progressive one it is.
 const (
 	smallMemory = 16 << 20
-	smallPixels = 4_000_000
+	smallTime   = 200 * time.Millisecond
 )
 
 // isLarge reports whether a picture is large.
-func isLarge(h decode.Header) bool { return h.Memory > smallMemory || h.Pixels() > smallPixels }
+func isLarge(h decode.Header) bool { return h.Memory > smallMemory || h.Time > smallTime }
 
 // Large reports whether an image is decoded apart from the others because of what its header promises. An image that
 // Classify refuses is not. It takes microseconds.
-func (e *Engine) Large(image resnet18cloud.Image) bool {
-	h, err := decode.Inspect(image.Bytes, e.cfg.decodeOptions())
+func (e *Engine) Large(image resnet18cloud.Image) bool { return e.cfg.large(image) }
+
+// Large is [Engine.Large] for an engine with the default limits, in this process or another.
+func Large(image resnet18cloud.Image) bool { return Config{}.withDefaultLimits().large(image) }
+
+func (c Config) large(image resnet18cloud.Image) bool {
+	h, err := decode.Inspect(image.Bytes, c.decodeOptions())
 	return err == nil && isLarge(h)
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
 )
 
-// costly is a file of 100 kB that takes a tenth of a second or more to decode: 72 MB of rows.
+// costly is a file of 170 kB that takes a third of a second or so to decode: 128 MB of rows.
 func costly() resnet18cloud.Image {
-	return resnet18cloud.Image{Name: "costly.png", Bytes: decodetest.PNG{Depth: 16, Color: 6, Filter: 4}.Make(3000, 3000)}
+	return resnet18cloud.Image{Name: "costly.png", Bytes: decodetest.PNG{Depth: 16, Color: 6, Filter: 4}.Make(4000, 4000)}
 }
 
 func TestIsLarge(t *testing.T) {
@@ -26,16 +26,21 @@ func TestIsLarge(t *testing.T) {
 		want bool
 	}{
 		"an ordinary picture":    {tiny(t).Bytes, false},
-		"4 megapixels":           {decodetest.PNG{Depth: 8, Color: 2}.Make(2000, 2000), false},
-		"more":                   {decodetest.PNG{Depth: 8, Color: 2}.Make(2001, 2000), true},
+		"PNG, 16 MP":             {decodetest.PNG{Depth: 8, Color: 2}.Make(4000, 4000), false},
+		"PNG, 25 MP":             {decodetest.PNG{Depth: 8, Color: 2}.Make(5000, 5000), true},
+		"PNG of 16 bits, 16 MP":  {costly().Bytes, true},
+		"JPEG, 12 MP":            {decodetest.JPEG{Components: 3}.Make(4000, 3000), false},
+		"JPEG, 24 MP":            {decodetest.JPEG{Components: 3}.Make(6000, 4000), true},
+		"1 bit, 1 x 50000000":    {decodetest.PNG{Depth: 1}.Make(1, 50_000_000), true},
 		"progressive, 2 MP":      {decodetest.JPEG{Components: 3, Scans: 1}.Make(1600, 1250), false},
 		"progressive, 3 MP":      {decodetest.JPEG{Components: 3, Scans: 1}.Make(2000, 1500), true},
 		"refused by its header":  {decodetest.WebP{}.Make(7071, 7071), false},
 		"not an image":           {[]byte("text"), false},
 		"WebP of 40 bytes, 2 MP": {decodetest.WebP{}.Make(1500, 1400), false},
 	} {
-		if got := e.Large(resnet18cloud.Image{Bytes: test.file}); got != test.want {
-			t.Errorf("%s: Large = %t, want %t", name, got, test.want)
+		image := resnet18cloud.Image{Bytes: test.file}
+		if got := e.Large(image); got != test.want || Large(image) != got {
+			t.Errorf("%s: Large = %t and %t, want %t", name, got, Large(image), test.want)
 		}
 	}
 }
@@ -52,7 +57,11 @@ func TestOthersDoNotWait(t *testing.T) {
 		ended <- err
 	}()
 	for e.large.active.Load() == 0 {
-		time.Sleep(time.Millisecond)
+		select {
+		case err := <-ended:
+			t.Fatalf("the large picture was not large, or took no time: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	if _, err := e.Classify(t.Context(), tiny(t)); err != nil {
 		t.Fatal(err)

@@ -138,6 +138,9 @@ func TestHostileMirrors(t *testing.T) {
 			if n := h.sent.Load(); n > 32<<20 { // what fits into socket buffers is sent but not read
 				t.Errorf("%d bytes sent", n)
 			}
+			if name == "ignores ranges and breaks off" && notices[0] != "download broke off after 0.1 MiB: unexpected EOF; try 1 of 3 in 200ms" {
+				t.Errorf("first notice %q", notices[0])
+			}
 			if len(notices) < test.notices {
 				t.Errorf("notices %q, want at least %d", notices, test.notices)
 			}
@@ -187,10 +190,45 @@ func TestHostileIndexes(t *testing.T) {
 			if name == "endless" {
 				c.IdleTimeout = time.Minute
 			}
-			if _, err := Pull(t.Context(), c); err == nil || !strings.Contains(err.Error(), test.problem) {
-				t.Errorf("Pull: %v, want an error with %q", err, test.problem)
+			if _, err := Pull(t.Context(), c); err == nil || !strings.Contains(err.Error(), test.problem) ||
+				!strings.Contains(err.Error(), "read models.json of mirror "+s.URL) {
+				t.Errorf("Pull: %v, want an error with %q that names the mirror", err, test.problem)
 			}
 		})
+	}
+}
+
+// TestUnknownSize downloads a file whose size is neither announced nor in the response, in two tries.
+func TestUnknownSize(t *testing.T) {
+	t.Parallel()
+	file := make([]byte, 3<<20)
+	tries := 0
+	h := newHostile(t, 0, "", func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+			t.Errorf("Accept-Encoding %q, want identity", got)
+		}
+		if tries++; tries == 1 {
+			_, _ = w.Write(file[:2<<20])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/*", 2<<20, len(file)-1))
+		w.WriteHeader(http.StatusPartialContent)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = w.Write(file[2<<20:])
+	})
+	path := filepath.Join(t.TempDir(), "w")
+	var done, total int64
+	d := download{client: h.Client(), url: h.URL + "/w.bin", idle: time.Minute, tries: 1,
+		progress: func(d, n int64) { done, total = d, n }, notify: func(string) {}}
+	if err := d.run(t.Context(), path); err != nil { // one try suffices, because the first brought 2 MiB
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != int64(len(file)) || info.Mode().Perm()&0o600 != 0o600 {
+		t.Errorf("file %v %v, want %d bytes", info, err, len(file))
+	}
+	if done != int64(len(file)) || total != -1 {
+		t.Errorf("last progress %d of %d, want %d of -1", done, total, len(file))
 	}
 }
 

@@ -28,7 +28,21 @@ import (
 // testTime is when the served file changed last, as far as requests with conditions care.
 var testTime = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain gives the tests a cache folder of their own: a mistake in Pull must not replace the weights of who runs them.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "resnet18cloud-model-")
+	if err == nil {
+		err = errors.Join(os.Setenv("XDG_CACHE_HOME", dir), os.Setenv("HOME", dir))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(status)
+	}))
+}
 
 // weightFile is a small weight file's bytes, large enough to be cut.
 func weightFile(tb testing.TB, numbers ...float32) []byte {

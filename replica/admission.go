@@ -33,18 +33,6 @@ func (a *admission) enter() error {
 	}
 }
 
-// enterNow admits a request for which a slot is free.
-func (a *admission) enterNow() error {
-	if err := a.enter(); err != nil {
-		return err
-	}
-	if len(a.places) > cap(a.slots) { // requests that enter now may refuse each other; they are sent again
-		a.leave()
-		return a.full()
-	}
-	return nil
-}
-
 // check returns the error of enter if the queue is full, without admitting a request.
 func (a *admission) check() error {
 	if len(a.places) == cap(a.places) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -21,7 +20,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	var result resnet18cloud.Result
 	err := s.uploads.Image(w, r, func(image resnet18cloud.Image) (err error) {
 		name = image.Name
-		result, err = s.classify(r.Context(), image, mayWait(r.Header))
+		result, err = s.classify(r.Context(), image)
 		return err
 	})
 	if err != nil {
@@ -36,29 +35,13 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// mayWait reports whether an image that is large may wait for others. A dispatcher asks that it does not, with
-// "Prefer: wait=0" (RFC 7240, section 4.3): it sends few images at a time, and small ones would not be among them.
-func mayWait(h http.Header) bool {
-	for _, line := range h.Values("Prefer") {
-		for token := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(token), "wait=0") {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// classify waits for a slot and classifies the image. A large image that may not wait is refused if there is none.
-func (s *Server) classify(ctx context.Context, image resnet18cloud.Image, wait bool) (result resnet18cloud.Result, err error) {
-	a, enter := s.admission, s.admission.enter
+// classify waits for a slot and classifies the image.
+func (s *Server) classify(ctx context.Context, image resnet18cloud.Image) (result resnet18cloud.Result, err error) {
+	a := s.admission
 	if s.cfg.Large(image) {
-		a, enter = s.large, s.large.enter
-		if !wait {
-			enter = s.large.enterNow
-		}
+		a = s.large
 	}
-	if err := enter(); err != nil {
+	if err := a.enter(); err != nil {
 		return result, err
 	}
 	defer a.leave()

@@ -25,6 +25,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
@@ -64,35 +65,17 @@ func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 	}, nil
 }
 
-// logLines is a log that a test can read while the server writes.
-type logLines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // running is a replica that serves until stop is called, or until the end of the test.
 type running struct {
 	url  string
-	log  *logLines
+	log  *testutil.Log
 	stop context.CancelFunc
 	done chan error // Run's error
 }
 
 func start(t *testing.T, cfg replica.Config, c resnet18cloud.Classifier) *running {
 	t.Helper()
-	r := &running{log: new(logLines), done: make(chan error, 1)}
+	r := &running{log: new(testutil.Log), done: make(chan error, 1)}
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	s, err := replica.New(cfg, c)
@@ -374,8 +357,7 @@ func TestFullQueue(t *testing.T) {
 	}
 }
 
-// TestLargeImages checks that large images take no slot and no place of others, and that one that may not wait is
-// refused.
+// TestLargeImages checks that large images take no slot and no place of others.
 func TestLargeImages(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -394,18 +376,12 @@ func TestLargeImages(t *testing.T) {
 	if name := <-g.arrived; name != "large" {
 		t.Fatalf("a worker took %q", name)
 	}
-	for _, prefer := range []string{"wait=0", "respond-async, WAIT=0"} {
-		req, err := upload(t.Context(), r.url, "refused", "mural")
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Prefer", prefer)
-		if a, err := do(req, nil); err != nil || a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
-			t.Errorf("a second large image with Prefer: %s: %d %s, %v; want 503", prefer, a.status, a.body, err)
-		}
-	}
 	send("patient", "mural")
 	eventually(t, func() bool { return metric(t, r.url, "resnet18_replica_large_waiting") == 1 })
+	a := predict(t, r.url, "refused", "mural")
+	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "Queue is full") || a.header.Get("Retry-After") == "" {
+		t.Errorf("a third large image: %d %s, want 503", a.status, a.body)
+	}
 	send("small", "junco")
 	if name := <-g.arrived; name != "small" {
 		t.Errorf("a worker took %q, want the small image", name)

@@ -21,6 +21,7 @@ type dispatcherCmd struct {
 	serverFlags
 	storeFlags
 	uploadFlags
+	clientFlags
 	accessFlags
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE"`
 
@@ -54,7 +55,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	if cfg.ReplicaTLS, err = clientTLS("replica", c.ReplicaCA, c.ReplicaCert, c.ReplicaKey); err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ func TestDispatcherDefaults(t *testing.T) {
 	}
 	if c.Addr != dispatch.DefaultAddr || c.QueueCapacity != dispatch.DefaultQueueCapacity ||
 		c.CacheSize != dispatch.DefaultCacheSize || c.MaxImageBytes != httpx.MaxImageBytes ||
-		c.MaxUploadBytes != httpx.MaxUploadBytes || c.MinUploadRate != httpx.MinUploadRate {
+		c.MaxUploadBytes != httpx.MaxUploadBytes || c.MinUploadRate != httpx.MinUploadRate ||
+		c.MaxWorkingBytes != dispatch.DefaultWorkingBytes || c.ClientRate != 0 || c.ClientInFlight != 0 {
 		t.Errorf("defaults of the flags are not those of the package: %+v", c)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
 // storeFlags limit what a dispatcher keeps.
@@ -22,6 +23,14 @@ type uploadFlags struct {
 	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
 }
 
+// clientFlags keep the clients of a dispatcher apart, and limit each.
+type clientFlags struct {
+	MaxWorkingBytes int64    `help:"Maximum memory of images that are at replicas or on their way there, in bytes." default:"268435456" env:"RESNET18_MAX_WORKING_BYTES"`
+	TrustedProxies  []string `help:"Addresses and networks of proxies whose Forwarded and X-Forwarded-For headers name the client, separated by commas. Without it, all clients behind a proxy are one client." placeholder:"CIDR" env:"RESNET18_TRUSTED_PROXIES"`
+	ClientRate      float64  `help:"Maximum number of images per second from one client; further ones are refused with 429. 0 means no limit." default:"0" env:"RESNET18_CLIENT_RATE"`
+	ClientInFlight  int      `help:"Maximum number of unfinished requests of one client; further ones are refused with 429. 0 means no limit." default:"0" env:"RESNET18_CLIENT_IN_FLIGHT"`
+}
+
 // decodeFlags limit what an image may cost in an engine.
 type decodeFlags struct {
 	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. -1 disables the limit." default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`
@@ -29,9 +38,11 @@ type decodeFlags struct {
 }
 
 // dispatcherConfig returns a configuration with the limits of the flags.
-func dispatcherConfig(s storeFlags, u uploadFlags) dispatch.Config {
+func dispatcherConfig(s storeFlags, u uploadFlags, c clientFlags) dispatch.Config {
 	return dispatch.Config{
 		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
 		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
+		Large:           engine.Large,
+		MaxWorkingBytes: c.MaxWorkingBytes, TrustedProxies: c.TrustedProxies, ClientRate: c.ClientRate, ClientInFlight: c.ClientInFlight,
 	}
 }

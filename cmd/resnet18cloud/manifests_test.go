@@ -311,12 +311,12 @@ func TestManifestsAgreeWithDefaults(t *testing.T) {
 			t.Errorf("%s: GOMEMLIMIT %d, %v, want somewhat less than the limit, %d", c.Name, memory, err, limit)
 		}
 	}
-	// What uploads can take must fit beside the rest.
+	// What uploads, and images at replicas, can take must fit beside the rest.
 	for name, upload := range map[string]struct {
 		most int64
 		c    corev1.Container
 	}{
-		"dispatcher": {d.MaxUploadBytes, m.dispatcher.Spec.Template.Spec.Containers[0]},
+		"dispatcher": {d.MaxUploadBytes + d.MaxWorkingBytes, m.dispatcher.Spec.Template.Spec.Containers[0]},
 		"replica":    {r.MaxUploadBytes, m.replica.Spec.Template.Spec.Containers[0]},
 	} {
 		if limit := upload.c.Resources.Limits.Memory(); upload.most > limit.Value()/2 {

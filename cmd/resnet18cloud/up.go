@@ -51,6 +51,7 @@ type upCmd struct {
 	serverFlags
 	storeFlags
 	uploadFlags
+	clientFlags
 	accessFlags
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
@@ -88,7 +89,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags)
+	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
 	cfg.Page, cfg.Log = page, env.log
 	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()

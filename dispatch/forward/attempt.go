@@ -97,8 +97,6 @@ func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
 		req.GetBody = func() (io.ReadCloser, error) { return f.payload.reader(), nil }
 	}
 	req.Header.Set("Content-Type", contentType)
-	// A large image is refused rather than waiting for others in the replica: they would soon take all slots here.
-	req.Header.Set("Prefer", "wait=0")
 	setTrace(f.ctx, req.Header)
 	// A header without a value is not sent, but lets the transport retry the request if it picked an idle connection
 	// that the replica was just closing.

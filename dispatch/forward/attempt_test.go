@@ -13,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/internal/pause"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // TestAttemptTimeout checks that an attempt ends in time, whichever step of the replica is slow.
@@ -188,7 +189,7 @@ func TestReplicasAreNotBelieved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log testutil.Log
 			f := newFake(t, test.info, ours)
 			p := start(t, forward.Config{Endpoints: []string{f.URL}, MaxBackoff: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))}, 0)
 			for range 4 {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // The test binary acts as the replicas that tests stop and kill: TEST_REPLICA names the role.
@@ -130,7 +131,7 @@ func TestHungReplica(t *testing.T) {
 	t.Parallel()
 	hung, good := startReplica(t, "hold"), startReplica(t, "good")
 	outcomes := make(chan string, 100)
-	var log lockedBuffer
+	var log testutil.Log
 	p := start(t, forward.Config{Endpoints: []string{hung.url}, Attempted: func(o string) { outcomes <- o },
 		Log: slog.New(slog.NewTextHandler(&log, nil))}, 1)
 	var answers []<-chan answer

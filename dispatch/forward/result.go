@@ -11,10 +11,10 @@ import (
 
 // Limits on a replica's result. It is stored, cached and sent to clients, so a replica must not choose its size.
 const (
-	maxAnswerBytes  = 64 << 10  // of a response; typical ones are under 2 KB
-	maxPredictions  = 100       // of the labels in it, which are 5
-	maxTextBytes    = 256       // of each text in it; file names are at most that long
-	maxStageSeconds = time.Hour // of each duration in it
+	maxAnswerBytes = 64 << 10  // of a response; typical ones are under 2 KB
+	maxPredictions = 100       // of the labels in it, which are 5
+	maxTextBytes   = 256       // of each text in it; file names are at most that long
+	maxStage       = time.Hour // of each duration in it
 )
 
 // readResult reads a replica's result and checks it.
@@ -47,12 +47,12 @@ func checkResult(r resnet18cloud.Result) error {
 			return fmt.Errorf("response has a text of %d bytes, want at most %d", len(text), maxTextBytes)
 		}
 	}
-	if s := r.InferenceTime; s < 0 || s > maxStageSeconds.Seconds() {
-		return fmt.Errorf("response has an inference time of %g s, want 0 to %s", s, maxStageSeconds)
+	if s := r.InferenceTime; s < 0 || s > maxStage.Seconds() {
+		return fmt.Errorf("response has an inference time of %g s, want 0 to %s", s, maxStage)
 	}
 	for _, s := range r.Timing.Stages() {
-		if s.Duration < 0 || s.Duration > maxStageSeconds {
-			return fmt.Errorf("response has a time of %s in stage %s, want 0 to %s", s.Duration, s.Name, maxStageSeconds)
+		if s.Duration < 0 || s.Duration > maxStage {
+			return fmt.Errorf("response has a time of %s in stage %s, want 0 to %s", s.Duration, s.Name, maxStage)
 		}
 	}
 	return nil

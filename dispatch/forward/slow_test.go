@@ -11,6 +11,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // mural is an image that takes replicas forever.
@@ -70,7 +71,7 @@ func TestReplicaThatOnlyAnswersProbes(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	var log lockedBuffer
+	var log testutil.Log
 	p := start(t, forward.Config{Endpoints: []string{hangs.URL}, AttemptTimeout: 2 * time.Second, ProbeInterval: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(&log, nil))}, 1)
 	answered := send(t, p, image)
@@ -84,22 +85,5 @@ func TestReplicaThatOnlyAnswersProbes(t *testing.T) {
 	}
 	if text := log.String(); !strings.Contains(text, `msg="endpoint unhealthy" endpoint=`+hangs.URL) || !strings.Contains(text, "did not respond within 2s") {
 		t.Errorf("log without the replica that hangs:\n%s", text)
-	}
-}
-
-// TestLargeImagesDoNotWait checks that a replica is asked not to let large images wait.
-func TestLargeImagesDoNotWait(t *testing.T) {
-	t.Parallel()
-	prefer := make(chan string, 1)
-	f := newFake(t, `{"concurrency":1}`, func(w http.ResponseWriter, r *http.Request) {
-		prefer <- r.Header.Get("Prefer")
-		ours(w, r)
-	})
-	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
-	if _, err := p.Classify(t.Context(), image); err != nil {
-		t.Fatal(err)
-	}
-	if got := <-prefer; got != "wait=0" {
-		t.Errorf("Prefer: %q, want wait=0", got)
 	}
 }

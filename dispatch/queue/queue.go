@@ -23,9 +23,10 @@ var ErrTooLarge = errors.New("job is too large for the queue")
 // ErrNotFound is returned by Find for a job that is not in the queue.
 var ErrNotFound = errors.New("no such job")
 
-// Queue is a bounded queue of jobs with two priorities. Interactive jobs are delivered before bulk jobs, but one in
-// [BulkShare] deliveries is a bulk job if one is waiting, so that bulk jobs are never starved. All methods are safe
-// for concurrent use. Methods that wait return the context's error when ctx ends.
+// Queue is a bounded queue of jobs with two priorities, and [Lanes] lanes in each. Interactive jobs are delivered before
+// bulk jobs, and within a priority the jobs of a lower lane before those of a higher one, but one in [Share] deliveries
+// is for those that come later, so that none is starved. Within a lane, jobs are delivered in the order of Publish. All
+// methods are safe for concurrent use. Methods that wait return the context's error when ctx ends.
 type Queue interface {
 	// Run opens the queue and keeps it working until ctx ends. Other methods may be called after Ready is closed and
 	// until Run returns. Jobs that are neither acknowledged nor returned by then are delivered again, by this queue
@@ -79,9 +80,6 @@ func DedupID(job resnet18cloud.Job) string {
 	return job.ID + "." + strconv.Itoa(job.Generation)
 }
 
-// BulkShare is the reciprocal of the share of bulk jobs while interactive jobs are always waiting: one in eight.
-const BulkShare = 8
-
 // Depth is the number of jobs by priority.
 type Depth struct {
 	Interactive, Bulk int
@@ -90,18 +88,11 @@ type Depth struct {
 // Total returns the number of jobs of both priorities.
 func (d Depth) Total() int { return d.Interactive + d.Bulk }
 
-// Turns decides which priority is next if both have a job. The zero value is ready to use. It is not safe for
-// concurrent use.
-type Turns struct{ interactive int }
-
-// Bulk reports whether it is a bulk job's turn. Call Took with the priority that was taken.
-func (t *Turns) Bulk() bool { return t.interactive >= BulkShare-1 }
-
-// Took records that a job of the priority was delivered.
-func (t *Turns) Took(p resnet18cloud.Priority) {
-	if p == resnet18cloud.PriorityBulk {
-		t.interactive = 0
-		return
+// Add adds n jobs of a class.
+func (d *Depth) Add(c Class, n int) {
+	if c.Priority == resnet18cloud.PriorityBulk {
+		d.Bulk += n
+	} else {
+		d.Interactive += n
 	}
-	t.interactive++
 }

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
@@ -58,7 +59,8 @@ type Options struct {
 type Header struct {
 	Format        string // JPEG, PNG, GIF, BMP or WebP
 	Width, Height int
-	Memory        int64 // bytes that Decode takes at most with the same Options, beside the file
+	Memory        int64         // bytes that Decode takes at most with the same Options, beside the file
+	Time          time.Duration // about how long Decode works on a CPU of 2022, within a factor of two or three
 }
 
 // Pixels returns the number of pixels.
@@ -86,14 +88,25 @@ type format struct {
 	is func(data []byte) bool
 	// size reads the header.
 	size func(data []byte) (width, height int, err error)
-	// memory returns how many bytes decode takes at most if rows are passed to Options.Rows. It refuses files that are
-	// too short for their pixels.
-	memory func(data []byte, width, height int) (int64, error)
+	// cost returns what decode takes if rows are passed to Options.Rows. It refuses files that are too short for their
+	// pixels.
+	cost func(data []byte, width, height int) (cost, error)
 	// decode makes the picture. Only the pixels in o.Window matter. It passes them to o.Rows if that is not nil, and
 	// returns the picture without Pix.
 	decode func(d *Decoder, data []byte, o jpeg.Options) (RGB, error)
 	// share divides Options.MaxPixels: it is 1 for formats whose decoding Options.Check can end.
 	share int
+}
+
+// cost is what decoding takes.
+type cost struct {
+	memory int64         // bytes, at most
+	time   time.Duration // about
+}
+
+// perPixel is the time for a picture of this size.
+func perPixel(each time.Duration, width, height int) time.Duration {
+	return each * time.Duration(width) * time.Duration(height)
 }
 
 // Inspect reads the header of a file and applies all limits to it. It takes microseconds, and allocates little whatever
@@ -121,9 +134,11 @@ func inspect(data []byte, o *Options) (*format, Header, error) {
 	if limit := orDefault(o.MaxPixels, DefaultMaxPixels); limit >= 0 && h.Pixels() > int64(limit/f.share) {
 		return nil, Header{}, tooManyPixels(h, limit/f.share)
 	}
-	if h.Memory, err = f.memory(data, h.Width, h.Height); err != nil {
+	c, err := f.cost(data, h.Width, h.Height)
+	if err != nil {
 		return nil, Header{}, undecodable(f.name, err)
 	}
+	h.Memory, h.Time = c.memory, c.time
 	switch {
 	case o.Orient && orientation(data) != upright:
 		h.Memory += 6 * h.Pixels() // as stored and as turned

@@ -8,6 +8,7 @@ import (
 	"image"
 	"io"
 	"strings"
+	"time"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
@@ -18,11 +19,11 @@ import (
 
 // formats lists the supported formats.
 var formats = [...]format{
-	{"JPEG", prefix("\xff\xd8"), jpegSize, jpegMemory, (*Decoder).decodeJPEG, 1},
-	{"PNG", prefix(pngSignature), pngSize, pngMemory, (*Decoder).decodePNG, 1},
-	{"GIF", prefix("GIF8"), gifSize, gifMemory, (*Decoder).decodeGIF, 1},
-	{"BMP", prefix("BM"), sizeBy(bmp.DecodeConfig), bmpMemory, (*Decoder).decodeBMP, 1},
-	{"WebP", isWebP, sizeBy(webp.DecodeConfig), webpMemory, (*Decoder).decodeWebP, 3},
+	{"JPEG", prefix("\xff\xd8"), jpegSize, jpegCost, (*Decoder).decodeJPEG, 1},
+	{"PNG", prefix(pngSignature), pngSize, pngCost, (*Decoder).decodePNG, 1},
+	{"GIF", prefix("GIF8"), gifSize, gifCost, (*Decoder).decodeGIF, 1},
+	{"BMP", prefix("BM"), sizeBy(bmp.DecodeConfig), bmpCost, (*Decoder).decodeBMP, 1},
+	{"WebP", isWebP, sizeBy(webp.DecodeConfig), webpCost, (*Decoder).decodeWebP, 3},
 }
 
 // supported names them for people.
@@ -90,7 +91,18 @@ func jpegSize(data []byte) (width, height int, err error) {
 	return c.Width, c.Height, err
 }
 
-func jpegMemory(data []byte, _, _ int) (int64, error) { return jpeg.Memory(data) }
+func jpegCost(data []byte, width, height int) (c cost, err error) {
+	if c.memory, err = jpeg.Memory(data); err != nil {
+		return c, err
+	}
+	config, err := jpeg.DecodeConfig(data)
+	each := 4 * time.Nanosecond * time.Duration(config.Components)
+	if config.Progressive {
+		each *= 3
+	}
+	c.time = perPixel(each, width, height)
+	return c, err
+}
 
 func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return d.jpeg.Decode(data, o) }
 
@@ -102,19 +114,21 @@ func sizeBy(config func(io.Reader) (image.Config, error)) func([]byte) (int, int
 	}
 }
 
-// bmpMemory counts the library's picture, of one byte for each pixel with a palette and else four, and a row of the
+// bmpCost counts the library's picture, of one byte for each pixel with a palette and else four, and a row of the
 // file. The rows of a file are not compressed, so their length is known.
-func bmpMemory(data []byte, width, height int) (int64, error) {
+func bmpCost(data []byte, width, height int) (c cost, err error) {
 	bits := int64(binary.LittleEndian.Uint16(data[28:])) // for each pixel; size has read the header
 	row := (int64(width)*bits + 31) / 32 * 4
 	if row*int64(height) > int64(len(data)) {
-		return 0, io.ErrUnexpectedEOF
+		return c, io.ErrUnexpectedEOF
 	}
 	pixel := int64(4)
 	if bits <= 8 {
 		pixel = 1
 	}
-	return pixel*int64(width)*int64(height) + row + stripBytes(width) + libraryBytes, nil
+	c.memory = pixel*int64(width)*int64(height) + row + stripBytes(width) + libraryBytes
+	c.time = perPixel(5*time.Nanosecond, width, height)
+	return c, nil
 }
 
 // libraryBytes is more than a library takes for its state, whatever the picture.

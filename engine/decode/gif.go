@@ -8,6 +8,7 @@ import (
 	"image"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
@@ -50,21 +51,22 @@ func gifSize(data []byte) (width, height int, err error) {
 // them.
 const lzwRatio = 4096 * 8 / 12
 
-// gifMemory counts a strip of the picture and a row of the frame, or all of it if it is interlaced.
-func gifMemory(data []byte, width, _ int) (int64, error) {
+// gifCost counts a strip of the picture and a row of the frame, or all of it if it is interlaced.
+func gifCost(data []byte, width, height int) (c cost, err error) {
 	h, err := readGIFHeader(data)
 	if err != nil {
-		return 0, err
+		return c, err
 	}
 	area := int64(h.frame.Dx()) * int64(h.frame.Dy())
 	if area/lzwRatio > int64(len(data)) {
-		return 0, io.ErrUnexpectedEOF
+		return c, io.ErrUnexpectedEOF
 	}
-	n := stripBytes(width) + gifFixedBytes
+	c.time = perPixel(10*time.Nanosecond, width, height)
+	c.memory = stripBytes(width) + gifFixedBytes + int64(h.frame.Dx())
 	if h.interlaced {
-		return n + area, nil
+		c.memory += area
 	}
-	return n + int64(h.frame.Dx()), nil
+	return c, nil
 }
 
 // gifFixedBytes is more than the state of decompression takes.

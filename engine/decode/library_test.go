@@ -8,12 +8,12 @@ import (
 	"image/color"
 	"image/gif"
 	"image/png"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // rawRGB returns the pixels of an image of the standard library without alpha, of 16-bit samples the upper bytes.
@@ -74,17 +74,7 @@ func compare(t *testing.T, d *Decoder, data []byte, width, height int, want []by
 
 // FuzzPNG checks that files that image/png accepts give the same pixels here.
 func FuzzPNG(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join("testdata", "*.png"))
-	if err != nil || len(files) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
+	testutil.Seeds(f, filepath.Join("testdata", "*.png"))
 	var d Decoder
 	f.Fuzz(func(t *testing.T, data []byte) { compareWithPNG(t, &d, data) })
 }
@@ -159,17 +149,7 @@ func FuzzPNGRows(f *testing.F) {
 // FuzzGIF checks that files that image/gif accepts give the same pixels here, but for the color of transparent ones
 // and of those that the frame does not cover.
 func FuzzGIF(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join("testdata", "*.gif"))
-	if err != nil || len(files) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
+	testutil.Seeds(f, filepath.Join("testdata", "*.gif"))
 	var d Decoder
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := gif.DecodeConfig(bytes.NewReader(data))

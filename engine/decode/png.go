@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
@@ -151,11 +152,11 @@ func pngSize(data []byte) (width, height int, err error) {
 // inflateRatio is the largest ratio at which zlib compresses: a match of 258 bytes takes at least two bits.
 const inflateRatio = 258 * 8 / 2
 
-// pngMemory counts two rows of the file and a strip of the picture, or the whole one if it is interlaced.
-func pngMemory(data []byte, width, height int) (int64, error) {
+// pngCost counts two rows of the file and a strip of the picture, or the whole one if it is interlaced.
+func pngCost(data []byte, width, height int) (c cost, err error) {
 	h, err := readPNGHeader(&pngChunks{data[len(pngSignature):]})
 	if err != nil {
-		return 0, err
+		return c, err
 	}
 	raw := int64(0)
 	for _, p := range h.passes() {
@@ -164,13 +165,16 @@ func pngMemory(data []byte, width, height int) (int64, error) {
 		}
 	}
 	if raw/inflateRatio > int64(len(data)) {
-		return 0, io.ErrUnexpectedEOF
+		return c, io.ErrUnexpectedEOF
 	}
-	n := 2*(1+h.rowBytes(width)) + pngBlock + pngFixedBytes
+	c.time = 2*time.Nanosecond*time.Duration(raw) + perPixel(4*time.Nanosecond, width, height)
+	c.memory = 2*(1+h.rowBytes(width)) + pngBlock + pngFixedBytes
 	if h.interlaced {
-		return n + 3*int64(width)*int64(height), nil
+		c.memory += 3 * int64(width) * int64(height)
+	} else {
+		c.memory += stripBytes(width)
 	}
-	return n + stripBytes(width), nil
+	return c, nil
 }
 
 // pngFixedBytes is more than the state of decompression takes, with its window of 32 KiB.

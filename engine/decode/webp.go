@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"time"
 
 	"golang.org/x/image/webp"
 
@@ -59,39 +60,42 @@ const (
 	webpPixelsPerByte = 1000
 )
 
-// webpMemory counts what golang.org/x/image takes for the chunks of a picture, or of an animation's first frame: see
+// webpCost counts what golang.org/x/image takes for the chunks of a picture, or of an animation's first frame: see
 // lossyMemory and losslessMemory.
-func webpMemory(data []byte, width, height int) (int64, error) {
+func webpCost(data []byte, width, height int) (c cost, err error) {
 	if pixels := int64(width) * int64(height); pixels > webpFreePixels+webpPixelsPerByte*int64(len(data)) {
-		return 0, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Hint: smaller,
+		return c, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Hint: smaller,
 			Message: fmt.Sprintf("Image has too many pixels for a WebP file of %d bytes: %dx%d", len(data), width, height)}
 	}
-	n := stripBytes(width) + libraryBytes
+	c.time = perPixel(40*time.Nanosecond, width, height)
+	c.memory = stripBytes(width) + libraryBytes
 	chunks := data[riffHeader:]
 	if canvas, animated := webpCanvas(data); animated {
 		file, frame, err := firstFrame(data)
 		if err != nil {
-			return 0, err
+			return c, err
 		}
 		if !frame.In(canvas) { // only the canvas is known to be within limits
-			return 0, errors.New("frame exceeds its canvas")
+			return c, errors.New("frame exceeds its canvas")
 		}
-		n += int64(len(file))
+		c.memory += int64(len(file))
 		width, height, chunks = frame.Dx(), frame.Dy(), file[riffHeader:]
 	}
 	for {
 		name, body, rest, err := nextRIFFChunk(chunks)
 		if err != nil {
-			return 0, err
+			return c, err
 		}
 		chunks = rest
 		switch name {
 		case "ALPH":
-			n += alphaMemory(body, width, height)
+			c.memory += alphaMemory(body, width, height)
 		case "VP8 ":
-			return n + lossyMemory(len(body), width, height), nil
+			c.memory += lossyMemory(len(body), width, height)
+			return c, nil
 		case "VP8L":
-			return n + losslessMemory(len(body), width, height), nil
+			c.memory += losslessMemory(len(body), width, height)
+			return c, nil
 		}
 	}
 }

@@ -4,27 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"image"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // FuzzDecode holds, for any bytes: no panic, only documented errors, a picture of the size that DecodeConfig
 // announces, the same picture from a used Decoder, and the same pixels in a window.
 func FuzzDecode(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.jpg")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no seeds", err)
-	}
-	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
+	testutil.Seeds(f, "testdata/*.jpg")
 	const limit = 1 << 16 // pixels
 	var used jpeg.Decoder
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -17,13 +17,7 @@ var export = flag.String("export", "", "write the golden test's weights to this 
 
 // goldenWeights is random weights as torchvision's model has them, with batch norm. They mean nothing, but they need no
 // download. Seed 18 is the one of engines without weights.
-func goldenWeights() *weights.Set {
-	set := asSet(Random(18))
-	for _, o := range resnet18.operations {
-		unfold(set, o.shape)
-	}
-	return set
-}
+func goldenWeights() *weights.Set { return withNorms(Random(18)) }
 
 // goldenPicture is generate.py's function of that name: a pattern of stripes and steps.
 func goldenPicture(n int) *[Pixels]byte {

@@ -326,6 +326,15 @@ func asSet(p *Params) *weights.Set {
 	return set
 }
 
+// withNorms is asSet with batch norm after every convolution.
+func withNorms(p *Params) *weights.Set {
+	set := asSet(p)
+	for _, o := range resnet18.operations {
+		unfold(set, o.shape)
+	}
+	return set
+}
+
 // unfold replaces one folded convolution by an equal one with batch norm.
 func unfold(set *weights.Set, s shape) {
 	bias := set.Tensors[s.name+".bias"].Data
@@ -353,10 +362,7 @@ func unfold(set *weights.Set, s shape) {
 func TestFold(t *testing.T) {
 	t.Parallel()
 	p := random()
-	set := asSet(p)
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(p)
 	got, err := Fold(set)
 	if err != nil {
 		t.Fatal(err)
@@ -438,10 +444,7 @@ func BenchmarkForward(b *testing.B) {
 func TestPackingIsRepeatable(t *testing.T) {
 	t.Parallel()
 	p := random()
-	set := asSet(p)
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(p)
 	folded, err := Fold(set)
 	if err != nil {
 		t.Fatal(err)
@@ -467,10 +470,7 @@ func TestPackingIsRepeatable(t *testing.T) {
 // TestPackingTakesNoCopies bounds the memory of a start: beside the packed weights there must be no room for another
 // copy of them, or for one of the 47 MB they are made from.
 func TestPackingTakesNoCopies(t *testing.T) {
-	set := asSet(random())
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(random())
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	p, err := Fold(set)
@@ -502,10 +502,7 @@ func TestPackingTakesNoCopies(t *testing.T) {
 // BenchmarkPack measures what a start computes.
 func BenchmarkPack(b *testing.B) {
 	q := randomInt8(b)
-	set := asSet(random())
-	for _, s := range resnet18.operations {
-		unfold(set, s.shape)
-	}
+	set := withNorms(random())
 	for name, pack := range map[string]func() error{
 		"fold": func() error { _, err := Fold(set); return err },
 		"fp32": func() error {

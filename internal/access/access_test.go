@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -237,24 +237,6 @@ func TestIssue(t *testing.T) {
 	}
 }
 
-// logBuffer collects a log.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder // guarded by mu
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // following runs part in a bubble until check has returned. Files are real, time is not.
 func following(t *testing.T, run func(context.Context) error, check func(wait func())) {
 	t.Helper()
@@ -274,7 +256,7 @@ func TestReload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		path := file(t, "shop predict "+hash("a"))
-		var log logBuffer
+		var log testutil.Log
 		g, err := access.Open(path, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
@@ -406,7 +388,7 @@ func TestTokenFile(t *testing.T) {
 			}
 		}
 		write(t, path, "first\n")
-		var log logBuffer
+		var log testutil.Log
 		f, err := access.OpenTokenFile(path, slog.New(slog.NewTextHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)

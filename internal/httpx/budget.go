@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -163,6 +162,10 @@ func errNoRoom(cause error) error {
 // has at most limit bytes. A client gets 32 KiB for its first byte, or 256 KiB if plenty of memory is free, then
 // eight times what it has sent, 256 KiB, 2 MiB, and finally exactly the announced size. Without an announced size it
 // gets twice what it has sent beyond 256 KiB.
+//
+// If memory is not plenty, there is no step between 256 KiB and the announced size: many large uploads would take 2 MiB
+// each, use up the memory, and none could get the rest. So those that have their memory finish, and the others hold 256
+// KiB while they wait.
 func nextSize(have, announced, limit int64, plenty bool) int64 {
 	switch {
 	case have == 0 && plenty && announced > firstBytes:
@@ -172,7 +175,9 @@ func nextSize(have, announced, limit int64, plenty bool) int64 {
 	case announced < 0:
 		return min(2*have, limit)
 	case announced <= have: // it sends more than it announced
-		announced = math.MaxInt64
+		return min(8*have, limit)
+	case plenty:
+		return min(8*have, announced, limit)
 	}
-	return min(8*have, announced, limit)
+	return min(announced, limit)
 }

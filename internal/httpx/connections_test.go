@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 func TestConnectionLimit(t *testing.T) {
@@ -260,7 +262,7 @@ func (f *failing) Accept() (net.Conn, error) {
 func TestAcceptErrorsPass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log testutil.Log
 		f := &failing{&pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}, make(chan error, 20)}
 		s := &Server{listener: f, Log: slog.New(slog.NewTextHandler(&log, nil)), Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -301,21 +303,4 @@ func TestAcceptErrorsPass(t *testing.T) {
 			t.Errorf("Run = %v, want nil", err)
 		}
 	})
-}
-
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

@@ -96,6 +96,7 @@ var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	resnet18cloud.CodeUnsupported:  http.StatusUnsupportedMediaType,
 	resnet18cloud.CodeUndecodable:  http.StatusUnprocessableEntity,
+	resnet18cloud.CodeRateLimited:  http.StatusTooManyRequests,
 	resnet18cloud.CodeCancelled:    StatusClientClosed,
 	resnet18cloud.CodeInternal:     http.StatusInternalServerError,
 	resnet18cloud.CodeFull:         http.StatusServiceUnavailable,

@@ -13,18 +13,14 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
-
-// lines returns the lines of the log.
-func (b *lockedBuffer) lines() []string {
-	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
-}
 
 // TestRefusalsAreCounted sends many bad requests with long headers, which must cost a line a second, and a request that
 // fails for a fault of the server, which must have a line of its own.
 func TestRefusalsAreCounted(t *testing.T) {
 	t.Parallel()
-	var out lockedBuffer
+	var out testutil.Log
 	log := logs.New(&out, slog.LevelInfo, "text")
 	s := &Server{Log: log, Handler: Handler(log, func(_ http.ResponseWriter, r *http.Request) error {
 		switch r.URL.Path {
@@ -49,12 +45,12 @@ func TestRefusalsAreCounted(t *testing.T) {
 		}
 		send("/full")
 		send("/fault")
-		if got := out.lines(); len(got) != 1 || !strings.Contains(got[0], `level=ERROR msg="request failed" method=GET path=/fault code=internal error="Internal error: disk" x_request_id=id-of-f trace_id=`) {
+		if got := out.Lines(""); len(got) != 1 || !strings.Contains(got[0], `level=ERROR msg="request failed" method=GET path=/fault code=internal error="Internal error: disk" x_request_id=id-of-f trace_id=`) {
 			t.Fatalf("before the second has passed: %q, want one line about the fault", got)
 		}
 		time.Sleep(refusalInterval)
 		synctest.Wait()
-		got := out.lines()[1:]
+		got := out.Lines("")[1:]
 		if len(got) != 2 || !strings.Contains(got[0], `level=INFO msg="requests refused" requests=1 code=full method=GET path=/full error="Queue is full" x_request_id=id-of-f trace_id=`) ||
 			!strings.Contains(got[1], `level=INFO msg="requests refused" requests=400 code=invalid method=GET path="/bad/bbb`) ||
 			!strings.Contains(got[1], `x_request_id=id-of-b trace_id=`) {
@@ -66,12 +62,12 @@ func TestRefusalsAreCounted(t *testing.T) {
 		send("/full")
 		time.Sleep(refusalInterval)
 		synctest.Wait()
-		if got := out.lines()[3:]; len(got) != 1 || !strings.Contains(got[0], "requests=1 code=full") {
+		if got := out.Lines("")[3:]; len(got) != 1 || !strings.Contains(got[0], "requests=1 code=full") {
 			t.Errorf("a second later: %.200q, want one line", got)
 		}
 		send("/full") // its line is written at the end
 	})
-	if got := out.lines()[4:]; len(got) != 1 || !strings.Contains(got[0], "requests=1 code=full") {
+	if got := out.Lines("")[4:]; len(got) != 1 || !strings.Contains(got[0], "requests=1 code=full") {
 		t.Errorf("after the server has ended: %.200q, want one line", got)
 	}
 }
@@ -79,7 +75,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 // TestUnknownPathsAreCounted checks that refusals of the mux are logged too.
 func TestUnknownPathsAreCounted(t *testing.T) {
 	t.Parallel()
-	var out lockedBuffer
+	var out testutil.Log
 	mux := http.NewServeMux()
 	mux.Handle("POST /predict", http.NotFoundHandler())
 	s := &Server{Log: logs.New(&out, slog.LevelInfo, "text"), Handler: JSONErrors(mux)}
@@ -95,7 +91,7 @@ func TestUnknownPathsAreCounted(t *testing.T) {
 			}
 		}
 	})
-	got := out.lines()
+	got := out.Lines("")
 	if len(got) != 2 || !strings.Contains(got[0], "requests=3 code=invalid method=GET path=/predict") ||
 		!strings.Contains(got[1], "requests=3 code=not_found method=GET path=\"/nnn") || len(got[1]) > 4*logs.MaxBytes {
 		t.Errorf("log %.300q, want a line for each code", got)
@@ -105,7 +101,7 @@ func TestUnknownPathsAreCounted(t *testing.T) {
 // TestClientsThatLeaveAreNoFaults checks which line a client's leaving gets.
 func TestClientsThatLeaveAreNoFaults(t *testing.T) {
 	t.Parallel()
-	var out lockedBuffer
+	var out testutil.Log
 	log := logs.New(&out, slog.LevelInfo, "text")
 	counted := newRefusals(log)
 	r := httptest.NewRequest(http.MethodPost, "/predict", nil)

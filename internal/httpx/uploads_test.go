@@ -204,6 +204,29 @@ func TestGoodUploadsWait(t *testing.T) {
 	})
 }
 
+// TestManyLargeUploadsFinish sends many images of the maximum size at a time, for which there is not enough memory. Some
+// get memory for all of their image and finish, so that none has to be refused.
+func TestManyLargeUploadsFinish(t *testing.T) {
+	t.Parallel()
+	const image = 5 << 19
+	uploads := NewUploads(UploadLimits{ImageBytes: image, TotalBytes: 12 * image})
+	inVirtualTime(t, uploadServer(uploads), func(t *testing.T, p *pipes) {
+		var clients sync.WaitGroup
+		for range 40 {
+			c := p.dial()
+			clients.Go(func() {
+				defer c.Close()
+				_, _ = io.WriteString(c, head(image))
+				trickle(c, image, 64<<10, time.Millisecond)
+				if status, body, err := readAnswer(c); status != http.StatusOK {
+					t.Errorf("upload: %d %s %v", status, body, err)
+				}
+			})
+		}
+		clients.Wait()
+	})
+}
+
 // TestSilentUploadsHoldNothing checks that memory is allocated when bytes arrive, at first 256 KiB, and later for at
 // most eight times as many bytes.
 func TestSilentUploadsHoldNothing(t *testing.T) {

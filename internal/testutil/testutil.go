@@ -1,5 +1,5 @@
-// Package testutil finds files that tests need outside their own folder, the repository's root and the reference data,
-// and provides request IDs. Only tests import it.
+// Package testutil finds files that tests need outside their own folder, the repository's root and the reference data, and
+// has small things that many tests need: logs, request IDs, seeds of fuzz targets. Only tests import it.
 package testutil
 
 import (
@@ -94,6 +94,22 @@ func readCrop(tb testing.TB, name string) *Crop {
 		copy(crop[3*i:], rgba.Pix[4*i:4*i+3])
 	}
 	return crop
+}
+
+// Seeds adds the files that match a pattern, such as testdata/*.png, to a fuzz target's seeds.
+func Seeds(f *testing.F, pattern string) {
+	f.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds match %s: %v", pattern, err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 }
 
 // ID returns a request ID, always the same for the same name.

@@ -1,7 +1,6 @@
 package tlsfiles_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -23,6 +22,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
 )
@@ -111,24 +111,6 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// logBuffer is safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) count(text string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Count(b.buf.String(), text)
-}
-
 // serial is the serial number of the certificate that a server shows now.
 func serial(t *testing.T, r *tlsfiles.Reloader) string {
 	t.Helper()
@@ -149,7 +131,7 @@ func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The virtual clock starts in 2000; the certificates are valid from now on.
 		time.Sleep(time.Until(realNow))
-		var log logBuffer
+		var log testutil.Log
 		r := tlsfiles.New(files, slog.New(slog.NewTextHandler(&log, nil)))
 		if err := r.Load(); err != nil {
 			t.Fatal(err)
@@ -161,34 +143,37 @@ func TestReload(t *testing.T) {
 
 		first := serial(t, r)
 		const complaint = "changed TLS files cannot be used"
-		for name, spoil := range map[string]func(){
-			"another's key": func() {
+		for _, test := range []struct { // in this order: a missing key stays missing
+			name  string
+			spoil func()
+		}{
+			{"another's key", func() {
 				copyFiles(t, tlsfiles.Files{Cert: files.Cert, Key: filepath.Join(t.TempDir(), "key"), CA: files.CA}, renewed)
-			},
-			"expired": func() { copyFiles(t, files, expired) },
-			"missing": func() { os.Remove(files.Key) },
+			}},
+			{"expired", func() { copyFiles(t, files, expired) }},
+			{"missing", func() { os.Remove(files.Key) }},
 		} {
-			before := log.count(complaint)
-			spoil()
+			before := strings.Count(log.String(), complaint)
+			test.spoil()
 			time.Sleep(1900 * time.Millisecond) // at most one look
-			if log.count(complaint) > before {
-				t.Errorf("%s: logged at the first look: files may be half written", name)
+			if strings.Count(log.String(), complaint) > before {
+				t.Errorf("%s: logged at the first look: files may be half written", test.name)
 			}
 			time.Sleep(time.Minute)
-			if n := log.count(complaint) - before; n != 1 {
-				t.Errorf("%s: logged %d times, want once", name, n)
+			if n := strings.Count(log.String(), complaint) - before; n != 1 {
+				t.Errorf("%s: logged %d times, want once", test.name, n)
 			}
 			if serial(t, r) != first {
-				t.Fatalf("%s: the certificate in use has changed", name)
+				t.Fatalf("%s: the certificate in use has changed", test.name)
 			}
 		}
 		copyFiles(t, files, renewed)
 		time.Sleep(3 * time.Second)
-		if serial(t, r) == first || log.count("TLS files reloaded") != 1 {
+		if serial(t, r) == first || strings.Count(log.String(), "TLS files reloaded") != 1 {
 			t.Error("a renewed certificate is not used")
 		}
 		time.Sleep(2 * time.Hour)
-		if n := log.count("has expired: clients refuse it"); n != 1 {
+		if n := strings.Count(log.String(), "has expired: clients refuse it"); n != 1 {
 			t.Errorf("that the certificate in use has expired is logged %d times, want once", n)
 		}
 	})

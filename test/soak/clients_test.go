@@ -41,10 +41,11 @@ type clients struct {
 	worst   map[string][]byte
 	number  atomic.Int64 // makes uploads unique
 
-	mu       sync.Mutex
-	outcomes map[string]map[string]int // guarded by mu: number of responses by kind of client and outcome
-	took     []time.Duration           // guarded by mu: latencies of good clients
-	lost     []string                  // guarded by mu: requests that were accepted and did not end
+	mu         sync.Mutex
+	transports []*http.Transport         // guarded by mu
+	outcomes   map[string]map[string]int // guarded by mu: number of responses by kind of client and outcome
+	took       []time.Duration           // guarded by mu: latencies of good clients
+	lost       []string                  // guarded by mu: requests that were accepted and did not end
 }
 
 func newClients(t *testing.T, url string) *clients {
@@ -56,6 +57,9 @@ func (c *clients) from(addr string) *http.Client {
 	dialer := dialerFrom(addr)
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 100}
 	c.t.Cleanup(transport.CloseIdleConnections)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.transports = append(c.transports, transport)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
@@ -76,6 +80,15 @@ func (c *clients) note(kind, outcome string) {
 		c.outcomes[kind] = map[string]int{}
 	}
 	c.outcomes[kind][outcome]++
+}
+
+// leave closes the idle connections of all clients.
+func (c *clients) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.transports {
+		t.CloseIdleConnections()
+	}
 }
 
 // reset forgets what was counted.

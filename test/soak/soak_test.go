@@ -129,6 +129,7 @@ func TestSoak(t *testing.T) {
 		replica.take(t.Context())
 	}
 	stop()
+	c.leave()
 	c.judge(t)
 	if err := harness.Await(t.Context(), time.Minute, func(ctx context.Context) error { return harness.Settled(ctx, dispatcher.url) }); err != nil {
 		t.Error(err)

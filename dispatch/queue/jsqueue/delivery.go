@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 )
 
 // delivery is one message that this process has taken.
@@ -21,12 +22,12 @@ type delivery struct {
 	taken time.Time // when it was received
 }
 
-func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
+func newDelivery(msg *nats.Msg, c queue.Class) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, fmt.Errorf("read job: %w", err)
 	}
-	job, err := readJob(msg.Subject, msg.Header, p)
+	job, err := readJob(msg.Subject, msg.Header, c)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +36,8 @@ func newDelivery(msg *nats.Msg, p resnet18cloud.Priority) (*delivery, error) {
 }
 
 // readJob decodes a job from a message's subject and headers, without the image's bytes.
-func readJob(subject string, h nats.Header, p resnet18cloud.Priority) (resnet18cloud.Job, error) {
-	job := resnet18cloud.Job{ID: jobID(subject), Priority: p}
+func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, error) {
+	job := resnet18cloud.Job{ID: jobID(subject), Priority: c.Priority, Lane: c.Lane}
 	if err := resnet18cloud.CheckID(job.ID); err != nil {
 		return job, fmt.Errorf("read job: %w", err)
 	}

@@ -39,15 +39,16 @@ func (q *Queue) Find(ctx context.Context, id string) (resnet18cloud.Job, error) 
 	if err != nil {
 		return resnet18cloud.Job{}, fmt.Errorf("find job %s: %w", id, err)
 	}
-	for _, p := range priorities {
-		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(p, id))
+	for i := range q.lanes {
+		class := q.lanes[i].class
+		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(class, id))
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			continue
 		case err != nil:
 			return resnet18cloud.Job{}, fmt.Errorf("find job %s: %w", id, err)
 		}
-		return readJob(msg.Subject, msg.Header, p)
+		return readJob(msg.Subject, msg.Header, class)
 	}
 	return resnet18cloud.Job{}, queue.ErrNotFound
 }
@@ -62,17 +63,18 @@ func (q *Queue) Remove(ctx context.Context, id string, generation int) error {
 	if err != nil {
 		return fmt.Errorf("remove job %s: %w", id, err)
 	}
-	for _, p := range priorities {
-		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(p, id))
+	for i := range q.lanes {
+		class := q.lanes[i].class
+		msg, err := stream.GetLastMsgForSubject(ctx, q.subject(class, id))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
 		}
 		if err == nil {
 			// By sequence number, because a later generation may be published under the same subject meanwhile.
-			if job, broken := readJob(msg.Subject, msg.Header, p); broken == nil && job.Generation == generation {
+			if job, broken := readJob(msg.Subject, msg.Header, class); broken == nil && job.Generation == generation {
 				err = stream.DeleteMsg(ctx, msg.Sequence)
 				select {
-				case q.lane(p).drop <- queue.DedupID(job):
+				case q.lanes[i].drop <- queue.DedupID(job):
 				default: // it is not held for Next
 				}
 			}

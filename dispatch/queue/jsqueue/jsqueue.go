@@ -1,6 +1,6 @@
 // Package jsqueue implements a queue on a NATS JetStream work-queue stream. A job is one message: the image is its
-// body, the priority and ID are in its subject, and the rest is in its headers. Each priority has one durable
-// consumer, shared by all dispatchers. The number of deliveries is not limited, because a message that reaches
+// body, its class and ID are in its subject, and the rest is in its headers. Each class has one durable consumer, shared
+// by all dispatchers. The number of deliveries is not limited, because a message that reaches
 // MaxDeliver stays in the stream forever; package dispatch counts attempts instead.
 package jsqueue
 
@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -68,28 +69,27 @@ const (
 	holdLimit = 100 * time.Millisecond
 )
 
-var priorities = [...]resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk}
-
 // Queue implements queue.Queue on JetStream. Create it with [New].
 type Queue struct {
 	conn      Connection
 	cfg       Config
 	ready     chan struct{}
-	lanes     [len(priorities)]lane // by index in priorities
-	turn      chan queue.Turns      // holds the one value; empty while Next is choosing
-	choosing  atomic.Bool           // Next is choosing
+	lanes     [queue.Classes]lane // by number of the class
+	any       chan *delivery      // receives the jobs of all lanes while none was ready
+	chooser   chan chooser        // holds the one value; empty while Next is choosing
+	choosing  atomic.Bool         // Next is choosing
 	lastWrite natsconn.LastWrite
 }
 
-// lane has the jobs of one priority.
+// lane has the jobs of one class.
 type lane struct {
-	priority resnet18cloud.Priority
-	next     chan *delivery
-	wanted   chan struct{} // receives a value when Next is called
-	waiting  atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
-	held     atomic.Int64  // 1 while a job that was never delivered before is held for Next
-	changes  atomic.Uint64 // number of changes to waiting by this process, to detect outdated checks
-	drop     chan string   // receives the queue.DedupID of a removed job, which need not be held for Next any longer
+	class   queue.Class
+	next    chan *delivery
+	wanted  chan struct{} // receives a value when Next is called
+	waiting atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
+	held    atomic.Int64  // 1 while a job that was never delivered before is held for Next
+	changes atomic.Uint64 // number of changes to waiting by this process, to detect outdated checks
+	drop    chan string   // receives the queue.DedupID of a removed job, which need not be held for Next any longer
 }
 
 // New creates a queue on the connection. It does nothing until Run.
@@ -101,10 +101,10 @@ func New(conn Connection, cfg Config) *Queue {
 		cfg.Problem = func() error { return nil }
 	}
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
-	q := &Queue{conn: conn, cfg: cfg, ready: make(chan struct{}), turn: make(chan queue.Turns, 1)}
-	q.turn <- queue.Turns{}
-	for i, p := range priorities {
-		q.lanes[i].priority = p
+	q := &Queue{conn: conn, cfg: cfg, ready: make(chan struct{}), any: make(chan *delivery), chooser: make(chan chooser, 1)}
+	q.chooser <- chooser{}
+	for i := range q.lanes {
+		q.lanes[i].class = queue.ClassAt(i)
 		q.lanes[i].next = make(chan *delivery)
 		q.lanes[i].wanted = make(chan struct{}, 1)
 		q.lanes[i].drop = make(chan string)
@@ -135,8 +135,17 @@ func (q *Queue) Ready() <-chan struct{} { return q.ready }
 // The names in JetStream.
 func (q *Queue) streamName() string { return strings.ToUpper(q.cfg.Prefix) + "_JOBS" }
 
-func (q *Queue) subject(p resnet18cloud.Priority, id string) string {
-	return q.cfg.Prefix + ".jobs." + string(p) + "." + id
+func (q *Queue) subject(c queue.Class, id string) string {
+	return q.cfg.Prefix + ".jobs." + className(c) + "." + id
+}
+
+// className returns the name of a class in subjects, and of its consumer: "bulk", "bulk-1", "bulk-2". The first lane has
+// the name of the priority, as when there was one lane, so that a stream of that time needs no change.
+func className(c queue.Class) string {
+	if c.Lane == 0 {
+		return string(c.Priority)
+	}
+	return string(c.Priority) + "-" + strconv.Itoa(c.Lane)
 }
 
 func (q *Queue) probeSubject() string { return q.cfg.Prefix + ".jobs.probe" }
@@ -148,7 +157,7 @@ func (q *Queue) open(ctx context.Context) error {
 	}
 	for i := range q.lanes {
 		l := &q.lanes[i]
-		name := string(l.priority)
+		name := className(l.class)
 		if q.cfg.Policy.Exclusive {
 			// The processes that had taken jobs are gone. A new consumer delivers everything in the stream.
 			err := q.conn.JetStream().DeleteConsumer(ctx, q.streamName(), name)
@@ -204,8 +213,8 @@ func (q *Queue) ensureStream(ctx context.Context) error {
 
 func (q *Queue) ensureConsumer(ctx context.Context, l *lane) error {
 	cfg := jetstream.ConsumerConfig{
-		Durable:       string(l.priority),
-		FilterSubject: q.subject(l.priority, "*"),
+		Durable:       className(l.class),
+		FilterSubject: q.subject(l.class, "*"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       q.cfg.AckWait,
 		MaxDeliver:    -1,
@@ -228,19 +237,15 @@ func (q *Queue) ensureConsumer(ctx context.Context, l *lane) error {
 
 // pending returns how many jobs of the lane were never delivered.
 func (q *Queue) pending(ctx context.Context, l *lane) (int64, error) {
-	consumer, err := q.conn.JetStream().Consumer(ctx, q.streamName(), string(l.priority))
+	name := className(l.class)
+	consumer, err := q.conn.JetStream().Consumer(ctx, q.streamName(), name)
 	if err != nil {
-		return 0, fmt.Errorf("look up consumer %s: %w", l.priority, err)
+		return 0, fmt.Errorf("look up consumer %s: %w", name, err)
 	}
 	return int64(consumer.CachedInfo().NumPending), nil
 }
 
-func (q *Queue) lane(p resnet18cloud.Priority) *lane {
-	if p == resnet18cloud.PriorityBulk {
-		return &q.lanes[1]
-	}
-	return &q.lanes[0]
-}
+func (q *Queue) lane(job resnet18cloud.Job) *lane { return &q.lanes[queue.ClassOf(job).Index()] }
 
 // add changes the number of waiting jobs.
 func (l *lane) add(n int64) {
@@ -250,8 +255,9 @@ func (l *lane) add(n int64) {
 
 // Waiting implements queue.Queue.
 func (q *Queue) Waiting() queue.Depth {
-	return queue.Depth{
-		Interactive: int(max(0, q.lanes[0].waiting.Load())),
-		Bulk:        int(max(0, q.lanes[1].waiting.Load())),
+	var depth queue.Depth
+	for i := range q.lanes {
+		depth.Add(q.lanes[i].class, int(max(0, q.lanes[i].waiting.Load())))
 	}
+	return depth
 }

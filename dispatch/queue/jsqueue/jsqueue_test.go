@@ -3,12 +3,16 @@ package jsqueue_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -97,6 +101,17 @@ func TestFullInBytes(t *testing.T) {
 	}
 }
 
+// removeAll removes a folder in which a server may be writing.
+func removeAll(dir string) error {
+	var err error
+	for range 100 {
+		if err = os.RemoveAll(dir); err == nil {
+			break
+		}
+	}
+	return err
+}
+
 // TestRestartedServer checks that a queue delivers after a restart of the embedded server, which forgets its consumers,
 // and that it recreates a missing stream.
 func TestRestartedServer(t *testing.T) {
@@ -113,7 +128,7 @@ func TestRestartedServer(t *testing.T) {
 	queuetest.Start(t, q)
 	for name, before := range map[string]func() error{
 		"unchanged":  func() error { return nil },
-		"empty":      func() error { return os.RemoveAll(dir) },
+		"empty":      func() error { return removeAll(dir) },
 		"once again": func() error { return nil },
 	} {
 		if err := before(); err != nil {
@@ -147,5 +162,49 @@ func TestRestartedServer(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestOlderStream checks that jobs in a stream from before there were lanes are delivered: the first lane has the names
+// of that time.
+func TestOlderStream(t *testing.T) {
+	t.Parallel()
+	conn := natstest.Open(t)
+	js := conn.JetStream()
+	const stream = "RESNET18_JOBS"
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: stream, Subjects: []string{"resnet18.jobs.>"},
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1, MaxMsgs: 100, MaxBytes: 1 << 19, MaxAge: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]resnet18cloud.Priority{}
+	for _, p := range []resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk} {
+		if _, err := js.CreateConsumer(t.Context(), stream, jetstream.ConsumerConfig{Durable: string(p),
+			FilterSubject: "resnet18.jobs." + string(p) + ".*", AckPolicy: jetstream.AckExplicitPolicy, MaxDeliver: -1}); err != nil {
+			t.Fatal(err)
+		}
+		id := uuid.NewString()
+		want[id] = p
+		msg := nats.NewMsg("resnet18.jobs." + string(p) + "." + id)
+		msg.Header.Set("Resnet18-Filename", "a.jpg")
+		msg.Header.Set("Resnet18-Digest", strings.Repeat("0a", 32))
+		msg.Header.Set("Resnet18-Queued-At", "2026-11-28T11:22:41Z")
+		if _, err := js.PublishMsg(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := jsqueue.New(conn, config(20))
+	queuetest.Start(t, q)
+	got := map[string]resnet18cloud.Priority{}
+	for range want {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		d, err := q.Next(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[d.Job().ID] = d.Job().Priority
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("delivered %v, want %v", got, want)
 	}
 }

@@ -39,7 +39,7 @@ func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 	if err := resnet18cloud.CheckID(job.ID); err != nil {
 		return fmt.Errorf("publish job: %w", err)
 	}
-	l := q.lane(job.Priority)
+	l := q.lane(job)
 	// Count it before it is stored: it may be delivered before Publish returns.
 	if l.add(1); q.Waiting().Total() > q.cfg.Capacity {
 		l.add(-1)
@@ -60,7 +60,7 @@ func (q *Queue) Publish(ctx context.Context, job resnet18cloud.Job) error {
 // message encodes the job.
 func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	msg := &nats.Msg{
-		Subject: q.subject(l.priority, job.ID),
+		Subject: q.subject(l.class, job.ID),
 		Data:    job.Image.Bytes,
 		Header: nats.Header{
 			headerName:   {url.QueryEscape(job.Image.Name)},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 func (q *Queue) recountLoop(ctx context.Context) {
 	ticker := time.NewTicker(recountInterval)
 	defer ticker.Stop()
-	var tallies [len(priorities)]tally
+	var tallies [queue.Classes]tally
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():

@@ -30,7 +30,7 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 				p.close()
 			}
 			var err error
-			if p, err = newPuller(conn, q.streamName(), string(l.priority), q.cfg.PullWait); err != nil {
+			if p, err = newPuller(conn, q.streamName(), className(l.class), q.cfg.PullWait); err != nil {
 				p = nil
 				pause.For(ctx, 100*time.Millisecond)
 				continue
@@ -43,7 +43,7 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 			}
 			continue
 		}
-		d, err := newDelivery(msg, l.priority)
+		d, err := newDelivery(msg, l.class)
 		if err != nil {
 			q.cfg.Log.WarnContext(ctx, "removed an invalid message from the queue", "error", err)
 			_ = msg.Term()
@@ -95,6 +95,8 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 		select {
 		case l.next <- d:
 			return
+		case q.any <- d:
+			return
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
 			return
@@ -123,16 +125,32 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 	}
 }
 
+// chooser is what Next remembers between two calls.
+type chooser struct {
+	turns queue.Turns
+	late  [queue.Classes]bool // by number of the class: its last job did not arrive within fetchTime
+}
+
+// fetchTime is how long Next waits for a job of the class whose turn it is, although a later class has one: after each
+// job, a lane needs a moment to fetch the next one. Without this, the later classes would get more than their share. If
+// other processes share the queue, they may have taken the job.
+func (q *Queue) fetchTime() time.Duration {
+	if q.cfg.Policy.Exclusive {
+		return 100 * time.Millisecond
+	}
+	return 5 * time.Millisecond
+}
+
 // Next implements queue.Queue.
 func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
-	var turns queue.Turns
+	var chooser chooser
 	select {
-	case turns = <-q.turn:
+	case chooser = <-q.chooser:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	q.choosing.Store(true)
-	defer func() { q.choosing.Store(false); q.turn <- turns }()
+	defer func() { q.choosing.Store(false); q.chooser <- chooser }()
 	for i := range q.lanes {
 		select {
 		case q.lanes[i].wanted <- struct{}{}:
@@ -140,15 +158,17 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 		}
 	}
 	for {
-		d, err := q.choose(ctx, &turns)
+		d, err := q.choose(ctx, &chooser)
 		if err != nil {
 			return nil, err
 		}
+		class := queue.ClassOf(d.job)
+		chooser.late[class.Index()] = false
 		if d.first {
-			q.lane(d.job.Priority).add(-1)
+			q.lane(d.job).add(-1)
 		}
 		if !stale(d.taken, time.Now(), q.cfg.AckWait) {
-			turns.Took(d.job.Priority)
+			chooser.turns.Took(class)
 			return d, nil
 		}
 		// This process was suspended. The server may have delivered the job to another process, or will do so.
@@ -156,21 +176,29 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 	}
 }
 
-// choose waits for a job. If both lanes have one, it takes the one whose turn it is.
-func (q *Queue) choose(ctx context.Context, turns *queue.Turns) (*delivery, error) {
-	first, second := q.lanes[0].next, q.lanes[1].next
-	if turns.Bulk() {
-		first, second = second, first
+// choose waits for a job. If several lanes have one, it takes the one whose turn it is.
+func (q *Queue) choose(ctx context.Context, c *chooser) (*delivery, error) {
+	for _, class := range c.turns.Order() {
+		l := &q.lanes[class.Index()]
+		select {
+		case d := <-l.next:
+			return d, nil
+		default:
+		}
+		if l.waiting.Load() <= 0 || c.late[class.Index()] {
+			continue
+		}
+		select {
+		case d := <-l.next:
+			return d, nil
+		case <-time.After(q.fetchTime()):
+			c.late[class.Index()] = true
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	select {
-	case d := <-first:
-		return d, nil
-	default:
-	}
-	select {
-	case d := <-first:
-		return d, nil
-	case d := <-second:
+	case d := <-q.any:
 		return d, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

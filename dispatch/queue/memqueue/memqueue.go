@@ -26,8 +26,8 @@ type Queue struct {
 	ready    chan struct{}
 
 	mu      sync.Mutex
-	changed chan struct{} // guarded by mu: closed and replaced when a job is added or returned
-	waiting map[resnet18cloud.Priority][]resnet18cloud.Job
+	changed chan struct{}                      // guarded by mu: closed and replaced when a job is added or returned
+	waiting [queue.Classes][]resnet18cloud.Job // by number of the class
 	turns   queue.Turns
 	held    map[string][]resnet18cloud.Job // by ID: published and not acknowledged, one per generation or repetition
 	seen    map[string]time.Time           // when each job was published, by queue.DedupID
@@ -39,7 +39,6 @@ func New(capacity int, ackWait time.Duration) *Queue {
 	return &Queue{
 		capacity: capacity, ackWait: ackWait, ready: make(chan struct{}),
 		changed: make(chan struct{}),
-		waiting: map[resnet18cloud.Priority][]resnet18cloud.Job{},
 		held:    map[string][]resnet18cloud.Job{},
 		seen:    map[string]time.Time{},
 	}
@@ -96,14 +95,11 @@ func (q *Queue) forget(now time.Time) {
 
 // put adds a waiting job, at the front if it was returned. The caller holds mu.
 func (q *Queue) put(job resnet18cloud.Job, first bool) {
-	p := resnet18cloud.PriorityInteractive
-	if job.Priority == resnet18cloud.PriorityBulk {
-		p = job.Priority
-	}
+	jobs := &q.waiting[queue.ClassOf(job).Index()]
 	if first {
-		q.waiting[p] = append([]resnet18cloud.Job{job}, q.waiting[p]...)
+		*jobs = append([]resnet18cloud.Job{job}, *jobs...)
 	} else {
-		q.waiting[p] = append(q.waiting[p], job)
+		*jobs = append(*jobs, job)
 	}
 	close(q.changed)
 	q.changed = make(chan struct{})
@@ -131,14 +127,10 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 func (q *Queue) take() (queue.Delivery, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	order := [2]resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk}
-	if q.turns.Bulk() {
-		order[0], order[1] = order[1], order[0]
-	}
-	for _, p := range order {
-		if jobs := q.waiting[p]; len(jobs) > 0 {
-			q.waiting[p] = jobs[1:]
-			q.turns.Took(p)
+	for _, class := range q.turns.Order() {
+		if jobs := q.waiting[class.Index()]; len(jobs) > 0 {
+			q.waiting[class.Index()] = jobs[1:]
+			q.turns.Took(class)
 			d := &delivery{queue: q, job: jobs[0]}
 			d.mu.Lock() // the timer may fire before it is assigned
 			defer d.mu.Unlock()
@@ -157,10 +149,11 @@ func (q *Queue) Waiting() queue.Depth {
 }
 
 func (q *Queue) depth() queue.Depth {
-	return queue.Depth{
-		Interactive: len(q.waiting[resnet18cloud.PriorityInteractive]),
-		Bulk:        len(q.waiting[resnet18cloud.PriorityBulk]),
+	var depth queue.Depth
+	for i, jobs := range q.waiting {
+		depth.Add(queue.ClassAt(i), len(jobs))
 	}
+	return depth
 }
 
 // Jobs implements queue.Queue.
@@ -191,10 +184,10 @@ func (q *Queue) Find(_ context.Context, id string) (resnet18cloud.Job, error) {
 func (q *Queue) Remove(_ context.Context, id string, generation int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for p, jobs := range q.waiting {
+	for class, jobs := range q.waiting {
 		for i, job := range jobs {
 			if job.ID == id && job.Generation == generation {
-				q.waiting[p] = slices.Delete(slices.Clone(jobs), i, i+1)
+				q.waiting[class] = slices.Delete(slices.Clone(jobs), i, i+1)
 				q.remove(job)
 				return nil
 			}

@@ -50,6 +50,8 @@ func (s Suite) Run(t *testing.T) {
 		"redelivers after a death":        lost,
 		"keeps jobs in progress":          inProgress,
 		"prefers interactive jobs":        priorities,
+		"prefers lower lanes":             lanes,
+		"keeps the order in a lane":       laneOrder,
 		"distinguishes generations":       generations,
 		"lists its jobs":                  lists,
 		"counts correctly after faults":   counts,
@@ -160,7 +162,7 @@ func wantNothing(t *testing.T, q queue.Queue) {
 func carries(t *testing.T, q queue.Queue) {
 	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
-	sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 3
+	sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 3, queue.Lanes-1
 	sent.Trace = resnet18cloud.NewTrace()
 	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
 	if err := q.Publish(t.Context(), sent); err != nil {
@@ -363,7 +365,7 @@ func wantExact(t *testing.T, q queue.Queue) {
 func finds(t *testing.T, q queue.Queue) {
 	for _, p := range []resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk} {
 		sent := job("found "+string(p), p)
-		sent.Deadline, sent.Generation = sent.QueuedAt.Add(time.Hour), 2
+		sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 2, 1
 		if _, err := q.Find(t.Context(), sent.ID); !errors.Is(err, queue.ErrNotFound) {
 			t.Errorf("Find of a job that was never published: %v, want ErrNotFound", err)
 		}
@@ -471,13 +473,13 @@ func inProgress(t *testing.T, q queue.Queue) {
 
 func priorities(t *testing.T, q queue.Queue) {
 	publish(t, q, resnet18cloud.PriorityBulk, "b1", "b2", "b3")
-	for i := range 2*queue.BulkShare + 1 {
+	for i := range 2*queue.Share + 1 {
 		publish(t, q, resnet18cloud.PriorityInteractive, fmt.Sprint("i", i))
 	}
 	// A queue that fetches one job ahead may start with whichever arrived first, and may need a few deliveries to
 	// have a bulk job available; so interactive jobs keep coming until a bulk job is delivered.
 	bulk, taken := 0, 0
-	for ; taken < 2*queue.BulkShare || bulk == 0 && taken < 20*queue.BulkShare; taken++ {
+	for ; taken < 2*queue.Share || bulk == 0 && taken < 20*queue.Share; taken++ {
 		d := next(t, q)
 		if d.Job().Priority == resnet18cloud.PriorityBulk {
 			bulk++
@@ -486,7 +488,71 @@ func priorities(t *testing.T, q queue.Queue) {
 		publish(t, q, resnet18cloud.PriorityInteractive, fmt.Sprint("more", taken))
 	}
 	if bulk < 1 || bulk > 3 {
-		t.Errorf("of %d deliveries %d were bulk, want one in %d", taken, bulk, queue.BulkShare)
+		t.Errorf("of %d deliveries %d were bulk, want one in %d", taken, bulk, queue.Share)
+	}
+}
+
+// publishIn publishes a job in a lane.
+func publishIn(t *testing.T, q queue.Queue, p resnet18cloud.Priority, lane int, name string) {
+	t.Helper()
+	j := job(name, p)
+	j.Lane = lane
+	if err := q.Publish(t.Context(), j); err != nil {
+		t.Fatalf("Publish(%s): %v", name, err)
+	}
+}
+
+// lanes checks, for each priority, that jobs in a lower lane are not delayed by many in a higher one, and that those are
+// not starved either.
+func lanes(t *testing.T, q queue.Queue) {
+	const flood = 2 * queue.Share
+	for _, p := range []resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk} {
+		for i := range flood {
+			publishIn(t, q, p, queue.Lanes-1, fmt.Sprint(p, " flood ", i))
+		}
+		if got := q.Waiting().Total(); p == resnet18cloud.PriorityInteractive && got != flood {
+			t.Errorf("Waiting = %d, want %d: jobs of all lanes count", got, flood)
+		}
+		// As in the test of priorities, a queue that fetches one job ahead may start with whichever arrived first, and
+		// may need a few deliveries.
+		high, taken := 0, 0
+		for ; taken < flood || high == 0 && taken < 10*flood; taken++ {
+			publishIn(t, q, p, 0, fmt.Sprint(p, " few ", taken))
+			d := next(t, q)
+			if d.Job().Priority != p {
+				t.Errorf("a job of priority %s was delivered, want %s", d.Job().Priority, p)
+			}
+			if d.Job().Lane > 0 {
+				high++
+			}
+			ack(t, d)
+		}
+		if high < 1 || high > flood/2 {
+			t.Errorf("%s: of %d deliveries %d were of the last lane, want about one in %d", p, taken, high, queue.Share)
+		}
+		drain(t, q)
+	}
+}
+
+// laneOrder checks that each lane is first in, first out, and that a job returned to the queue keeps its lane.
+func laneOrder(t *testing.T, q queue.Queue) {
+	for lane := range queue.Lanes {
+		for i := range 4 {
+			publishIn(t, q, resnet18cloud.PriorityInteractive, lane, fmt.Sprint(lane, " ", i))
+		}
+		for i := range 4 {
+			wantNext(t, q, fmt.Sprint(lane, " ", i))
+		}
+		publishIn(t, q, resnet18cloud.PriorityInteractive, lane, fmt.Sprint(lane, " returned"))
+		d := next(t, q)
+		if err := d.Nak(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		d = next(t, q)
+		if got := d.Job().Lane; got != lane {
+			t.Errorf("a job of lane %d is in lane %d after Nak", lane, got)
+		}
+		ack(t, d)
 	}
 }
 
@@ -558,16 +624,17 @@ func survives(t *testing.T, q queue.Queue, reopen func() queue.Queue) {
 	if got := next(t, q).Job().Image.Name; got != "taken" {
 		t.Fatalf("Next = %s", got)
 	}
+	publishIn(t, q, resnet18cloud.PriorityBulk, 1, "in its lane")
 	stop()
 	q = reopen()
 	Start(t, q)
-	seen := map[string]bool{}
-	for range 2 {
+	seen := map[string]int{}
+	for range 3 {
 		d := next(t, q)
-		seen[d.Job().Image.Name] = true
+		seen[d.Job().Image.Name] = d.Job().Lane
 		ack(t, d)
 	}
-	if !seen["taken"] || !seen["waits"] {
-		t.Errorf("delivered after reopening: %v, want both", seen)
+	if want := map[string]int{"taken": 0, "waits": 0, "in its lane": 1}; !maps.Equal(seen, want) {
+		t.Errorf("delivered after reopening: %v, want %v", seen, want)
 	}
 }

@@ -1,6 +1,8 @@
 package jsstore_test
 
 import (
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,8 +81,10 @@ func TestSecretOutlivesRecords(t *testing.T) {
 func TestSecretAfterDamage(t *testing.T) {
 	t.Parallel()
 	conn := natstest.Open(t)
-	cfg := jsstore.Config{TTL: 2 * time.Second, MaxBytes: 1 << 20, Replicas: 1}
+	warned := make(logged, 100)
+	cfg := jsstore.Config{TTL: 2 * time.Second, MaxBytes: 1 << 20, Replicas: 1, Log: slog.New(slog.NewTextHandler(warned, nil))}
 	first := open(t, conn, cfg)
+	cfg.Log = nil
 	before := first.Secret()
 	purge := func() {
 		t.Helper()
@@ -119,11 +123,25 @@ func TestSecretAfterDamage(t *testing.T) {
 		}
 		within("a damaged secret is replaced", func() bool { s, ok := stored(); return ok && s == before })
 	}
+	if len(warned) != 0 {
+		t.Errorf("a warning although the secret is the same: %s", <-warned)
+	}
 	foreign := store.Secret{1, 2, 3}
 	if _, err := conn.JetStream().Publish(t.Context(), "resnet18.results.secret", foreign[:]); err != nil {
 		t.Fatal(err)
 	}
 	within("all have the stream's secret", func() bool { return first.Secret() == foreign })
+	if len(warned) != 1 || !strings.Contains(<-warned, "new secret") {
+		t.Error("a new secret is not reported")
+	}
+}
+
+// logged receives the lines of a log.
+type logged chan string
+
+func (l logged) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
 }
 
 // TestSecretOfEarlierVersion checks that a stream without a subject for the secret gets one.

@@ -1,0 +1,216 @@
+package dispatch
+
+import (
+	"sync"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+)
+
+// holdings are the unfinished requests of each client that this dispatcher has accepted. They decide in which lane of
+// the queue a job waits, and whether the client may have another one. Requests of an earlier process are not known. All
+// methods are safe for concurrent use; memory is bounded by the queue's capacity.
+type holdings struct {
+	mu       sync.Mutex
+	clients  map[string]*holding     // guarded by mu: by name; only clients that hold something
+	requests map[string]*heldRequest // guarded by mu: by ID
+	total    int64                   // guarded by mu: bytes of all requests
+	waiting  [queue.Classes]int      // guarded by mu: jobs of all clients not yet taken, by number of the class
+	swept    time.Time               // guarded by mu: when sweep was last called
+}
+
+// holding is what one client has.
+type holding struct {
+	waiting    [2][queue.Lanes]int // jobs not yet taken from the queue: interactive, bulk
+	unfinished int                 // requests accepted and not ended
+	bytes      int64               // of their images
+}
+
+type heldRequest struct {
+	client     string
+	generation int
+	class      queue.Class
+	bytes      int64
+	waiting    bool
+	recorded   bool // its record was written
+	since      time.Time
+}
+
+func newHoldings() *holdings {
+	return &holdings{clients: map[string]*holding{}, requests: map[string]*heldRequest{}}
+}
+
+// room is what the queue has, in jobs and bytes.
+type room struct {
+	waiting, capacity int
+	maxBytes          int64
+}
+
+// share is how many times the free room a client may hold. A client that is alone gets 7/8 of the queue; if it has them,
+// the next client gets 7/8 of the rest, and so on. For example, of 200 places one client can fill 175, and a second one
+// 21 of the other 25; as the first one's requests end, the second one may have more, up to half of the 7/8 that both
+// fill together. With fewer than 8 places, none is kept back. (Choudhury and Hahne, "Dynamic queue length thresholds for
+// shared-memory packet switches", 1998.)
+const share = 7
+
+// refuses returns the limit that keeps a client from having another request of the given size, or "". A client that
+// holds nothing is never refused here.
+func (r room) refuses(c client, h holding, total, size int64) limit {
+	waiting := 0
+	for _, lanes := range h.waiting {
+		for _, n := range lanes {
+			waiting += n
+		}
+	}
+	switch {
+	case h.unfinished == 0:
+		return ""
+	case c.inFlight > 0 && h.unfinished >= c.inFlight:
+		return limitInFlight
+	case waiting > 0 && waiting >= share*(r.capacity-r.waiting) && r.waiting < r.capacity:
+		return limitPlaces
+	case h.bytes+size > share*(r.maxBytes-total-size):
+		return limitBytes
+	}
+	return ""
+}
+
+// add counts a request that is about to be queued, and returns its lane. If the client has its share already, it
+// returns the limit instead. A request that is counted already keeps its lane.
+func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refused limit) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if known, ok := h.requests[job.ID]; ok && known.generation >= job.Generation {
+		return known.class.Lane, ""
+	}
+	h.drop(job.ID) // an earlier generation
+	have := h.clients[c.name]
+	if have == nil {
+		have = &holding{}
+	}
+	size := int64(len(job.Image.Bytes))
+	if l := r.refuses(c, *have, h.total, size); l != "" {
+		return 0, l
+	}
+	class := queue.ClassOf(job)
+	class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
+	have.waiting[priorityIndex(class)][class.Lane]++
+	h.waiting[class.Index()]++
+	have.unfinished++
+	have.bytes += size
+	h.total += size
+	h.clients[c.name] = have
+	h.requests[job.ID] = &heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now()}
+	return class.Lane, ""
+}
+
+// ahead returns how much of what waits comes before the client's next job of a priority, from 0 to 1: what is in its
+// lane, and in those before it. If nothing of this dispatcher waits, it is 1.
+func (h *holdings) ahead(c client, p resnet18cloud.Priority) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
+	if have := h.clients[c.name]; have != nil {
+		class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
+	}
+	before, all := 0, 0
+	for i, n := range h.waiting {
+		all += n
+		if i <= class.Index() {
+			before += n
+		}
+	}
+	if all == 0 {
+		return 1
+	}
+	return float64(before) / float64(all)
+}
+
+func priorityIndex(c queue.Class) int { return c.Index() / queue.Lanes }
+
+// recorded records that the request's record was written.
+func (h *holdings) recorded(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.requests[id]; r != nil {
+		r.recorded = true
+	}
+}
+
+// taken records that the request's job does not wait in the queue any more.
+func (h *holdings) taken(id string, generation int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.requests[id]; r != nil && r.generation <= generation {
+		h.leave(r)
+	}
+}
+
+// leave removes a request from those that wait. The caller holds mu.
+func (h *holdings) leave(r *heldRequest) {
+	if r.waiting {
+		r.waiting = false
+		h.clients[r.client].waiting[priorityIndex(r.class)][r.class.Lane]--
+		h.waiting[r.class.Index()]--
+	}
+}
+
+// ended records that a generation of the request has ended, or was not queued.
+func (h *holdings) ended(id string, generation int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.requests[id]; r != nil && r.generation <= generation {
+		h.drop(id)
+	}
+}
+
+// drop forgets a request. The caller holds mu.
+func (h *holdings) drop(id string) {
+	r := h.requests[id]
+	if r == nil {
+		return
+	}
+	h.leave(r)
+	delete(h.requests, id)
+	have := h.clients[r.client]
+	have.unfinished--
+	have.bytes -= r.bytes
+	h.total -= r.bytes
+	if have.unfinished == 0 {
+		delete(h.clients, r.client)
+	}
+}
+
+// sweepDue reports whether there is something to sweep, and the last sweep is older than interval.
+func (h *holdings) sweepDue(now time.Time, interval time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.requests) > 0 && now.Sub(h.swept) >= interval
+}
+
+// sweepGrace is the age at which a request counts as ended although its record was never seen.
+const sweepGrace = 3 * time.Second
+
+// sweep compares with the unfinished records of all dispatchers: others may have taken or ended requests of this one.
+func (h *holdings) sweep(unfinished []store.Record, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.swept = now
+	known := make(map[string]store.Record, len(h.requests))
+	for _, r := range unfinished {
+		if h.requests[r.ID] != nil {
+			known[r.ID] = r
+		}
+	}
+	for id, held := range h.requests {
+		r, ok := known[id]
+		switch {
+		case ok && r.Status == resnet18cloud.StatusProcessing:
+			h.leave(held)
+		case !ok && (held.recorded || now.Sub(held.since) >= sweepGrace):
+			h.drop(id)
+		}
+	}
+}

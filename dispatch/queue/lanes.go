@@ -1,0 +1,138 @@
+package queue
+
+import "github.com/resnet18cloud/resnet18cloud"
+
+const (
+	// Lanes is the number of lanes of each priority. Each costs a consumer at the storage, and memory for one job that
+	// is fetched ahead.
+	Lanes = 3
+	// Share is the reciprocal of the share of deliveries that go to jobs of a later class while those of an earlier
+	// one are always waiting: one in eight.
+	Share = 8
+)
+
+// Class is a priority and a lane in it.
+type Class struct {
+	Priority resnet18cloud.Priority
+	Lane     int
+}
+
+// Classes is the number of classes.
+const Classes = 2 * Lanes
+
+// ClassOf returns the class of a job. A priority that is not bulk is interactive, and a lane that does not exist is the
+// nearest one.
+func ClassOf(job resnet18cloud.Job) Class {
+	c := Class{resnet18cloud.PriorityInteractive, min(max(job.Lane, 0), Lanes-1)}
+	if job.Priority == resnet18cloud.PriorityBulk {
+		c.Priority = job.Priority
+	}
+	return c
+}
+
+// Index returns the class's number: interactive classes come first, and in each priority the lowest lane.
+func (c Class) Index() int {
+	if c.Priority == resnet18cloud.PriorityBulk {
+		return Lanes + c.Lane
+	}
+	return c.Lane
+}
+
+// ClassAt returns the class with the number i, from 0 to Classes-1.
+func ClassAt(i int) Class {
+	if i >= Lanes {
+		return Class{resnet18cloud.PriorityBulk, i - Lanes}
+	}
+	return Class{resnet18cloud.PriorityInteractive, i}
+}
+
+// laneLimits are the numbers of jobs that a client may have waiting to get into each lane but the last.
+var laneLimits = [Lanes - 1]int{2, 16}
+
+// Lane returns the lane of a client's next job, given how many of its jobs of that priority wait in each lane: the first
+// if at most 1 waits, the second up to 15, else the last; but no lane before one in which the client has jobs, so that
+// its own jobs keep their order.
+//
+//	waiting [0 0 0]   lane 0
+//	waiting [1 0 0]   lane 0
+//	waiting [2 0 0]   lane 1
+//	waiting [0 1 0]   lane 1
+//	waiting [2 14 0]  lane 2
+//	waiting [0 0 1]   lane 2
+//
+// A client with few waiting jobs therefore passes one with many, and a client's flood or batch delays itself.
+//
+// See docs/decisions/0100-lanes-by-backlog.md.
+func Lane(waiting [Lanes]int) int {
+	total, lane := 0, 0
+	for i, n := range waiting {
+		total += n
+		if n > 0 {
+			lane = i
+		}
+	}
+	for i, limit := range laneLimits {
+		if total < limit {
+			return max(lane, i)
+		}
+	}
+	return Lanes - 1
+}
+
+// Turns decides which class is next if several have a job. The zero value is ready to use. It is not safe for
+// concurrent use.
+type Turns struct {
+	priorities turn
+	lanes      [2][Lanes - 1]turn // by priority: lane i against those after it
+}
+
+// turn counts the deliveries of an earlier class since the last one of a later class.
+type turn int
+
+func (t turn) later() bool { return t >= Share-1 }
+
+func (t *turn) took(later bool) {
+	if later {
+		*t = 0
+	} else {
+		*t++
+	}
+}
+
+// Order returns all classes, first the one whose turn it is. Call Took with the class of the job that was taken.
+func (t *Turns) Order() [Classes]Class {
+	var order [Classes]Class
+	first, second := 0, 1
+	if t.priorities.later() {
+		first, second = second, first
+	}
+	t.fill(order[:Lanes], first)
+	t.fill(order[Lanes:], second)
+	return order
+}
+
+// fill writes the classes of a priority: each lane stands before those after it, or behind them if it is their turn.
+func (t *Turns) fill(order []Class, priority int) {
+	for lane := range Lanes {
+		at := 0
+		if lane < Lanes-1 && t.lanes[priority][lane].later() {
+			at = len(order) - 1
+		}
+		class := ClassAt(priority*Lanes + lane)
+		order[at] = class
+		if at == 0 {
+			order = order[1:]
+		} else {
+			order = order[:at]
+		}
+	}
+}
+
+// Took records that a job of the class was delivered.
+func (t *Turns) Took(c Class) {
+	priority := c.Index() / Lanes
+	t.priorities.took(priority > 0)
+	for lane := range min(c.Lane+1, Lanes-1) {
+		t.lanes[priority][lane].took(c.Lane > lane)
+	}
+}
