@@ -1,6 +1,9 @@
 package result_test
 
 import (
+	"encoding/json"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,5 +172,63 @@ func TestMergeDescribes(t *testing.T) {
 		if len(of) > 0 && of[0].At != 0 {
 			t.Errorf("%s: merging changed the other result", name)
 		}
+	}
+}
+
+// TestMergeRoundsToSeconds checks that timelines are joined second by second, with the nearest of the other's.
+func TestMergeRoundsToSeconds(t *testing.T) {
+	t.Parallel()
+	for after, want := range map[time.Duration][]int{
+		400 * time.Millisecond:  {20},
+		600 * time.Millisecond:  {10, 10},
+		1400 * time.Millisecond: {10, 10},
+		1600 * time.Millisecond: {10, 0, 10},
+	} {
+		for _, order := range []string{"first + second", "second + first"} {
+			a, _ := resulttest.Run(resulttest.Noon, 10)
+			b, _ := resulttest.Run(resulttest.Noon.Add(after), 10)
+			a.Timeline, b.Timeline = a.Timeline[:1], b.Timeline[:1] // without the answer to the late request
+			if order == "second + first" {
+				a, b = b, a
+			}
+			if err := a.Merge(b); err != nil {
+				t.Fatal(err)
+			}
+			var got []int
+			for _, second := range a.Timeline {
+				got = append(got, second.Offered)
+			}
+			if !cmp.Equal(got, want) {
+				t.Errorf("%s, started %s apart: offered per second %v, want %v", order, after, got, want)
+			}
+		}
+	}
+}
+
+// TestFilePercentiles checks the percentiles in a file, which other programs read, and which of them are unsure.
+func TestFilePercentiles(t *testing.T) {
+	t.Parallel()
+	s := result.NewSummary()
+	for range 1000 {
+		s.Add(result.Record{Done: time.Second})
+	}
+	var got struct {
+		Spans map[string]struct {
+			Percentiles map[string]float64
+			Unsure      []string
+		}
+	}
+	if err := json.Unmarshal([]byte(asJSON(t, s)), &got); err != nil {
+		t.Fatal(err)
+	}
+	total := got.Spans[result.SpanTotal]
+	if want := []string{"p50", "p90", "p95", "p99", "p99.9", "p99.99"}; !slices.Equal(slices.Sorted(maps.Keys(total.Percentiles)), want) {
+		t.Errorf("percentiles %v, want %v", total.Percentiles, want)
+	}
+	if want := []string{"p99.9", "p99.99"}; !slices.Equal(total.Unsure, want) {
+		t.Errorf("unsure of %v, want %v", total.Unsure, want)
+	}
+	if _, there := got.Spans[result.SpanQueue]; there {
+		t.Error("a span without observations is in the file")
 	}
 }
