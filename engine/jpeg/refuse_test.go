@@ -59,6 +59,7 @@ func TestRules(t *testing.T) {
 		"progressive": {progressive(dc), valid},
 
 		"no SOI":               {baseline(whole)[2:], "no SOI marker"},
+		"two other bytes":      {[]byte("no"), "no SOI marker"},
 		"second SOI":           {before(soi...), "second SOI"},
 		"marker below SOF":     {before(segment(0xBF)...), "unknown marker"},
 		"marker above APP15":   {before(segment(0xF0)...), "unknown marker"},
