@@ -93,3 +93,54 @@ func TestRefinement(t *testing.T) {
 		})
 	}
 }
+
+// grayBlock returns a file of one gray block: its frame marker, and segments and scans after the header and tables
+// whose only codes are a zero bit.
+func grayBlock(frame byte, parts ...[]byte) []byte {
+	return slices.Concat([]byte{0xFF, 0xD8}, segment(0xDB, append([]byte{0}, bytes.Repeat([]byte{2}, 64)...)...), oneCode(0, 2), oneCode(0x10, 0),
+		segment(frame, 8, 0, 8, 0, 8, 1, 1, 0x11, 0), slices.Concat(parts...), []byte{0xFF, 0xD9})
+}
+
+// TestQuantizationIsFixed checks that a component keeps the quantization table of its first scan.
+func TestQuantizationIsFixed(t *testing.T) {
+	t.Parallel()
+	dc := append(segment(0xDA, 1, 1, 0, 0, 0, 0), entropyCoded("011")...)
+	ac := append(segment(0xDA, 1, 1, 0, 1, 63, 0), entropyCoded("0")...)
+	other := segment(0xDB, append([]byte{0}, bytes.Repeat([]byte{99}, 64)...)...)
+	var d jpeg.Decoder
+	var pictures [][]byte
+	for _, file := range [][]byte{grayBlock(0xC2, dc, ac), grayBlock(0xC2, dc, other, ac), grayBlock(0xC2, other, dc, ac)} {
+		m, err := d.Decode(file, jpeg.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pictures = append(pictures, slices.Clone(m.Pix))
+	}
+	if !bytes.Equal(pictures[1], pictures[0]) {
+		t.Error("a table between scans changes pixels")
+	}
+	if bytes.Equal(pictures[2], pictures[0]) {
+		t.Error("a table before the first scan changes nothing")
+	}
+}
+
+// TestTableOfAnotherProcess checks that a Decoder does not take the symbols of a Huffman table, kept from a file before,
+// for those of the other process, in which they mean something else.
+func TestTableOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	sequential := grayBlock(0xC0, segment(0xDA, 1, 1, 0, 0, 63, 0), entropyCoded("0110"))
+	progressive := grayBlock(0xC2, segment(0xDA, 1, 1, 0, 0, 0, 0), entropyCoded("011"), segment(0xDA, 1, 1, 0, 1, 63, 0), entropyCoded("0"))
+	var d jpeg.Decoder
+	var first []byte
+	for i, file := range [][]byte{sequential, progressive, sequential, progressive} {
+		m, err := d.Decode(file, jpeg.Options{})
+		if err != nil {
+			t.Fatalf("file %d: %v", i+1, err)
+		}
+		if first == nil {
+			first = slices.Clone(m.Pix)
+		} else if !bytes.Equal(m.Pix, first) {
+			t.Errorf("file %d: pixels differ from the first file's", i+1)
+		}
+	}
+}
