@@ -295,11 +295,21 @@ func refusal(response *http.Response, body []byte) error {
 		b.Error = response.Status
 	}
 	b.Code = cmp.Or(b.Code, codes[response.StatusCode], resnet18cloud.CodeInternal)
-	e := &resnet18cloud.Error{Code: b.Code, Message: b.Error, Hint: b.Hint, RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}
+	e := &resnet18cloud.Error{Code: b.Code, Message: clip(b.Error), Hint: clip(b.Hint), RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}
 	if seconds, err := strconv.ParseFloat(response.Header.Get("Retry-After"), 64); err == nil && e.RetryAfter == 0 {
 		e.RetryAfter = resnet18cloud.Seconds(seconds)
 	}
 	return e
+}
+
+// maxErrorBytes is the most that is kept of each text of an error, which callers may print or log.
+const maxErrorBytes = 1 << 10
+
+func clip(text string) string {
+	if len(text) <= maxErrorBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxErrorBytes], "") + "..."
 }
 
 // codes maps the status of answers without a code.

@@ -222,3 +222,19 @@ func TestTrusting(t *testing.T) {
 		t.Errorf("Trusting a missing file: %v", err)
 	}
 }
+
+// TestErrorsAreBounded checks that a server does not choose how long a line its error takes in a log.
+func TestErrorsAreBounded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 100_000)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"error":%q,"hint":%q,"code":"invalid"}`, long, long)
+	}))
+	t.Cleanup(s.Close)
+	c := client.Client{BaseURL: s.URL, HTTP: s.Client()}
+	e, ok := errors.AsType[*resnet18cloud.Error](c.Healthy(t.Context()))
+	if !ok || e.Message != long[:1024]+"..." || e.Hint != long[:1024]+"..." || e.Code != resnet18cloud.CodeInvalid {
+		t.Errorf("error with %d and %d bytes, want 1027 each", len(e.Message), len(e.Hint))
+	}
+}

@@ -78,6 +78,26 @@ func TestMutualTLSWithReplicas(t *testing.T) {
 	}
 }
 
+// TestReplicasByName checks that replicas behind a name are verified by the name: their certificates do not have their
+// addresses.
+func TestReplicasByName(t *testing.T) {
+	t.Parallel()
+	authority := tlstest.NewAuthority(t)
+	url := startSecureReplica(t, authority.ForNames(t, "localhost"), 1, opened())
+	port := url[strings.LastIndex(url, ":"):]
+	for endpoint, want := range map[string]bool{"dns+https://localhost" + port: true, "https://localhost" + port: true, "https://127.0.0.1" + port: false} {
+		c := start(t, dispatch.Config{Endpoints: []string{endpoint}, ReplicaTLS: authority.Issue(t), QueueCapacity: 10})
+		c.eventually(endpoint+" is judged", func() bool {
+			for _, e := range c.d.Endpoints() {
+				if e.Healthy || strings.Contains(e.Problem, "certificate") {
+					return e.Healthy == want
+				}
+			}
+			return false
+		})
+	}
+}
+
 // TestTLSFilesAreReadAtListen checks that a missing file stops a dispatcher before it starts.
 func TestTLSFilesAreReadAtListen(t *testing.T) {
 	t.Parallel()

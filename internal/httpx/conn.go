@@ -38,6 +38,7 @@ type conn struct {
 	streams  map[*stream]struct{} // guarded by open.mu: requests in progress of an HTTP/2 connection
 
 	multiplexed atomic.Bool // HTTP/2
+	gone        atomic.Bool // closed by the server
 
 	mu             sync.Mutex
 	pending        bool          // guarded by mu: a request has been read and its handler has not begun
@@ -273,7 +274,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// abort closes the connection without saying goodbye: TLS would wait for a client that does not read.
+// abort closes the connection without saying goodbye.
 func (c *conn) abort() {
 	c.leave()
 	if secured, ok := c.Conn.(*tls.Conn); ok {
@@ -286,6 +287,7 @@ func (c *conn) abort() {
 // leave gives up the connection's place and ends a waiting read.
 func (c *conn) leave() {
 	c.open.remove(c)
+	c.gone.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true

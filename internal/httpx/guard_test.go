@@ -60,6 +60,7 @@ func TestGuardChecksHost(t *testing.T) {
 		{"127.0.0.1", "evil.example:8080", nil, false},
 		{"::1", "evil.example", nil, false},
 		{"127.0.0.1", "localhost.evil.example", nil, false},
+		{"127.0.0.1", "evillocalhost", nil, false},
 		{"127.0.0.1", "127.0.0.1.evil.example", nil, false},
 		{"127.0.0.1", "10.0.0.1", nil, false},
 		{"127.0.0.1", "0.0.0.0:8080", nil, false},

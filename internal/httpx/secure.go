@@ -53,7 +53,7 @@ type secureListener struct {
 	timeout time.Duration
 	ready   chan net.Conn
 
-	ctx        context.Context // ends when the listener is closed
+	ctx        context.Context // ends when the listener is closed; cancels handshakes
 	cancel     context.CancelFunc
 	handshakes sync.WaitGroup
 }
@@ -128,6 +128,18 @@ func (s *socket) CloseWrite() error {
 	return nil
 }
 
+// goodbye limits how long a closed connection waits to tell its client so. It fits into the socket buffer unless the
+// client does not read. crypto/tls allows five seconds, in which a server that stops could not close the others.
+const goodbye = time.Millisecond
+
+// SetWriteDeadline implements net.Conn.
+func (s *socket) SetWriteDeadline(t time.Time) error {
+	if last := time.Now().Add(goodbye); s.owner.gone.Load() && t.After(last) {
+		t = last
+	}
+	return s.Conn.SetWriteDeadline(t)
+}
+
 // Accept implements net.Listener.
 func (l *secureListener) Accept() (net.Conn, error) {
 	select {
@@ -136,10 +148,4 @@ func (l *secureListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-}
-
-// Close implements net.Listener. Handshakes in progress are cancelled.
-func (l *secureListener) Close() error {
-	l.cancel()
-	return l.listener.Close()
 }

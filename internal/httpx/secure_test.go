@@ -542,6 +542,9 @@ func TestPlaceStream(t *testing.T) {
 	for _, st := range streams[:3] {
 		s.closeStream(st)
 	}
+	if place(first, activity{}) != nil {
+		t.Error("a connection that leaves gets another request")
+	}
 	if s.extra != 1 || len(first.streams) != 0 {
 		t.Errorf("%d requests beyond the first after three ended, want 1", s.extra)
 	}
@@ -691,5 +694,202 @@ func TestShutdownDoesNotWaitForClients(t *testing.T) {
 	cancel()
 	if err := <-ran; err == nil || time.Since(start) > 4*time.Second {
 		t.Errorf("Run = %v after %s, want an error after 100 ms", err, time.Since(start))
+	}
+}
+
+// eof is a connection whose client has ended its sending side and does not read.
+type eof struct {
+	net.Conn // none of its other methods are called
+	wrote    chan string
+}
+
+func (eof) Read([]byte) (int, error)         { return 0, io.EOF }
+func (e eof) Write(p []byte) (int, error)    { e.wrote <- string(p); return len(p), nil }
+func (eof) SetWriteDeadline(time.Time) error { return nil }
+func (eof) SetReadDeadline(time.Time) error  { return nil }
+func (eof) Close() error                     { return nil }
+
+// TestEndOfDataBeforeTheHandler checks a client whose end of data arrives together with its request: whether it has left
+// is decided when the handler has begun.
+func TestEndOfDataBeforeTheHandler(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		proto string
+		left  bool
+	}{"HTTP/1.1": {"HTTP/1.1", false}, "HTTP/1.0": {"HTTP/1.0", true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := &conn{Conn: eof{wrote: make(chan string, 10)}, open: &connections{open: map[*conn]struct{}{}}}
+				c.arrived()
+				read := make(chan error, 1)
+				go func() { // the background read of net/http
+					_, err := c.Read(make([]byte, 1))
+					read <- err
+				}()
+				synctest.Wait()
+				select {
+				case err := <-read:
+					t.Fatalf("the read ends with %v before the handler begins", err)
+				default:
+				}
+				r := &http.Request{Proto: test.proto}
+				r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(test.proto)
+				c.begin(r)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				select {
+				case err := <-read:
+					if !test.left || err != io.EOF {
+						t.Errorf("the client is taken for one that has left: %v", err)
+					}
+					return
+				default:
+				}
+				if test.left {
+					t.Error("the client is not noticed to have left")
+				}
+				_ = c.Close()
+				if err := <-read; err == nil {
+					t.Error("the read of a closed connection returns no error")
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // a request without a handler, such as OPTIONS *
+		c := &conn{Conn: eof{}, open: &connections{open: map[*conn]struct{}{}}}
+		c.arrived()
+		read := make(chan error, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			read <- err
+		}()
+		synctest.Wait()
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // net/http ends its background read after the response
+		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the read ends with %v, want the deadline", err)
+		}
+	})
+}
+
+// TestStreamsEnd checks that idle HTTP/2 connections make room for new ones.
+func TestStreamsEnd(t *testing.T) {
+	t.Parallel()
+	s := &Server{MaxConnections: 8, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	inVirtualTime(t, s, func(t *testing.T, p *pipes) {
+		for i := range 30 {
+			client := http2Client(p)
+			defer client.CloseIdleConnections()
+			resp, err := client.Get("http://x/")
+			if err != nil {
+				t.Fatalf("client %d: %v", i, err)
+			}
+			resp.Body.Close()
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+// TestClosedConnectionsAreForgotten checks that connections that are closed, by whom and however, hold no place.
+func TestClosedConnectionsAreForgotten(t *testing.T) {
+	t.Parallel()
+	files, authority := certificate(t)
+	seen := make(chan *connections, 1)
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case seen <- connOf(r.Context()).open:
+		default:
+		}
+	})
+	secure, plain := serve(t, &Server{Handler: handler, TLS: files}), serve(t, &Server{Handler: handler})
+	for name, test := range map[string]struct {
+		url      string
+		protocol func(*http.Protocols, bool)
+	}{
+		"HTTP/1.1 over TLS": {secure, (*http.Protocols).SetHTTP1},
+		"HTTP/2 over TLS":   {secure, (*http.Protocols).SetHTTP2},
+		"HTTP/2":            {"http://" + plain, (*http.Protocols).SetUnencryptedHTTP2},
+	} {
+		client := newClient(t, &tls.Config{RootCAs: authority.Pool()}, test.protocol)
+		resp, err := client.Get(test.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		open := <-seen
+		count := func() int {
+			open.mu.Lock()
+			defer open.mu.Unlock()
+			return len(open.open)
+		}
+		if n := count(); n != 1 {
+			t.Errorf("%s: %d connections are open, want 1", name, n)
+		}
+		client.CloseIdleConnections()
+		for start := time.Now(); count() > 0; time.Sleep(time.Millisecond) {
+			if time.Since(start) > 20*time.Second {
+				t.Fatalf("%s: a closed connection holds a place", name)
+			}
+		}
+	}
+}
+
+// TestGoodbyesTakeNoTime closes connections of clients that do not read: TLS says goodbye before it closes, and would
+// wait five seconds for each.
+func TestGoodbyesTakeNoTime(t *testing.T) {
+	t.Parallel()
+	authority := tlstest.NewAuthority(t)
+	files := authority.Between(t, time.Unix(0, 0), time.Now().Add(time.Hour)) // the virtual clock starts in 2000
+	files.CA = ""
+	certs := tlsfiles.New(files, nil)
+	for name, end := range map[string]func(*conn){"close": func(c *conn) { _ = c.Close() }, "abort": (*conn).abort} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				if err := certs.Load(); err != nil {
+					t.Fatal(err)
+				}
+				l := newListener(nil, &connections{open: map[*conn]struct{}{}}, certs.Server(), nil)
+				ours, theirs := net.Pipe()
+				c := l.newConn(theirs)
+				client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true})
+				shook := make(chan error, 1)
+				go func() { shook <- client.HandshakeContext(t.Context()) }()
+				if err := errors.Join(c.Conn.(*tls.Conn).HandshakeContext(t.Context()), <-shook); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				end(c)
+				if d := time.Since(start); d > 10*time.Millisecond {
+					t.Errorf("it takes %s", d)
+				}
+				_ = ours.Close()
+			})
+		})
+	}
+}
+
+// TestShutdownCancelsHandshakes checks that a server does not wait for clients that have not begun theirs.
+func TestShutdownCancelsHandshakes(t *testing.T) {
+	t.Parallel()
+	files, _ := certificate(t)
+	s := &Server{Addr: "127.0.0.1:0", TLS: files, Handler: http.NotFoundHandler(), HeaderTimeout: time.Minute}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	address := strings.TrimPrefix(s.URL(), "https://")
+	dial(t, address)
+	c := dial(t, address)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if status, _, err := readAnswer(c); status != http.StatusBadRequest { // the first one has been accepted too
+		t.Errorf("answer %d %v", status, err)
+	}
+	start := time.Now()
+	cancel()
+	if err := <-ran; err != nil || time.Since(start) > 10*time.Second {
+		t.Errorf("Run = %v after %s, want nil at once", err, time.Since(start))
 	}
 }

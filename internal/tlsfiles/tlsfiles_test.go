@@ -350,6 +350,8 @@ func TestBursts(t *testing.T) {
 		}
 		if got := writes.Load() - before; got > int64(2+n/(200<<10)) && n != 16<<10 {
 			t.Errorf("%d bytes took %d writes", n, got)
+		} else if got < int64(n/(256<<10)) {
+			t.Errorf("%d bytes took %d writes: they were all collected", n, got)
 		}
 		if <-received != want {
 			t.Errorf("%d bytes arrived differently", n)

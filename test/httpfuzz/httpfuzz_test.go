@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,17 +36,17 @@ const (
 type server struct {
 	*harness.Process
 	addr   string
-	before harness.Gauges
+	before harness.Gauges // zero if /metrics needs a key
 }
 
 func (s *server) url() string { return "http://" + s.addr }
 
-func start(t *testing.T, args ...string) *server {
+func start(t *testing.T, name string, args ...string) *server {
 	t.Helper()
 	addr, program := harness.FreeAddr(t), harness.Program(t)
 	args = append([]string{"--log-level", "debug"}, append(args, "--addr", addr)...)
 	cache := t.TempDir() // without weights
-	s := &server{addr: addr, Process: harness.Start(t, args[2], func() *exec.Cmd {
+	s := &server{addr: addr, Process: harness.Start(t, name, func() *exec.Cmd {
 		cmd := exec.Command(program, args...)
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+cache)
 		return cmd
@@ -55,19 +57,40 @@ func start(t *testing.T, args ...string) *server {
 	return s
 }
 
+// newKey makes a key that may do everything, and returns the keys file and the token.
+func newKey(t *testing.T) (file, token string) {
+	t.Helper()
+	dir := t.TempDir()
+	file = filepath.Join(dir, "keys")
+	line, err := exec.CommandContext(t.Context(), harness.Program(t), "keys", "new", "fuzzer", "--scopes", "admin", "--token-file", filepath.Join(dir, "token")).Output()
+	if err == nil {
+		err = os.WriteFile(file, line, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, strings.TrimSpace(string(text))
+}
+
 // TestServersSurviveAnyBytes sends random HTTP for HTTPFUZZ_SECONDS, 60 by default. HTTPFUZZ_SEED repeats a run, as far as
 // timing allows.
 func TestServersSurviveAnyBytes(t *testing.T) {
 	seed := uint64(harness.Setting(t, "HTTPFUZZ_SEED", int(time.Now().UnixNano()%1e9)))
 	seconds := harness.Setting(t, "HTTPFUZZ_SECONDS", 60)
 	t.Logf("HTTPFUZZ_SEED=%d", seed)
-	replica := start(t, "replica", "--random-weights")
-	dispatcher := start(t, "dispatcher", "--data-dir", t.TempDir(), "--endpoints", replica.url())
-	servers := []*server{dispatcher, replica}
+	replica := start(t, "replica", "replica", "--random-weights")
+	dispatcher := start(t, "dispatcher", "dispatcher", "--data-dir", t.TempDir(), "--endpoints", replica.url())
+	keys, token := newKey(t)
+	guarded := start(t, "dispatcher with keys", "dispatcher", "--data-dir", t.TempDir(), "--endpoints", replica.url(), "--keys", keys)
+	servers := []*server{dispatcher, replica, guarded}
 
 	good := &goodClient{client: &http.Client{Timeout: served, Transport: &http.Transport{DisableKeepAlives: true}}}
 	good.run(t.Context(), servers, time.Now().Add(2*time.Second)) // opens what stays open
-	for _, s := range servers {
+	for _, s := range servers[:2] {
 		g, err := harness.ReadGauges(t.Context(), s.url())
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +104,7 @@ func TestServersSurviveAnyBytes(t *testing.T) {
 	all.Go(func() { good.run(t.Context(), servers, end) })
 	for _, s := range servers {
 		for range connections {
-			f := &fuzzer{server: s, generator: newGenerator(seed, uint64(len(fuzzers)))}
+			f := &fuzzer{server: s, generator: newGenerator(seed, uint64(len(fuzzers)), token)}
 			fuzzers = append(fuzzers, f)
 			all.Go(func() { f.run(t.Context(), end) })
 		}
@@ -115,6 +138,9 @@ func (s *server) judge(t *testing.T) {
 	if at := trouble.FindStringIndex(s.Log()); at != nil {
 		log := s.Log()
 		t.Errorf("log of %s: %s", s.Name(), log[max(0, at[0]-500):min(len(log), at[1]+3000)])
+	}
+	if s.before == (harness.Gauges{}) {
+		return
 	}
 	// Connections from the dispatcher to the replica stay open for a minute, those of clients that vanished for two.
 	err := harness.Await(t.Context(), 3*time.Minute, func(ctx context.Context) error {
@@ -265,7 +291,7 @@ func report(t *testing.T, fuzzers []*fuzzer) {
 	}
 	for name, n := range sent {
 		t.Logf("%s: %d connections, responses %v", name, n, statuses[name])
-		if statuses[name][http.StatusOK] == 0 || statuses[name][http.StatusBadRequest] == 0 {
+		if statuses[name][http.StatusOK] == 0 || name == "dispatcher with keys" && statuses[name][http.StatusUnauthorized] == 0 || statuses[name][http.StatusBadRequest] == 0 {
 			t.Errorf("%s: responses %v: the requests do not reach its handlers", name, statuses[name])
 		}
 	}

@@ -18,11 +18,12 @@ import (
 // seed make the same requests.
 type generator struct {
 	rng      *rand.Rand
+	token    string // of a key
 	pictures [][]byte
 }
 
-func newGenerator(seed, number uint64) *generator {
-	return &generator{rand.New(rand.NewPCG(seed, number)), pictures()}
+func newGenerator(seed, number uint64, token string) *generator {
+	return &generator{rand.New(rand.NewPCG(seed, number)), token, pictures()}
 }
 
 // pictures are small files of all formats but WebP, for which Go has no encoder.
@@ -87,6 +88,10 @@ func (g *generator) request() []byte {
 	body, headers := g.body()
 	if !g.one(20) {
 		headers = append(headers, "Host: "+pick(g, "localhost", "127.0.0.1", "localhost:80", "[::1]", "localhost", "localhost"))
+	}
+	if g.one(2) {
+		headers = append(headers, "Authorization: "+pick(g, "Bearer ", "Bearer ", "Bearer ", "bearer  ", "Basic ", "")+
+			pick(g, g.token, g.token, g.token, g.token[:20], g.token+"x", "", g.junk(60)))
 	}
 	for g.one(2) {
 		headers = append(headers, g.header())

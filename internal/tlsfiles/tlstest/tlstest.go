@@ -86,12 +86,23 @@ func (a *Authority) Issue(tb testing.TB, names ...string) tlsfiles.Files {
 // Between is Issue with the times in which the certificate is valid.
 func (a *Authority) Between(tb testing.TB, from, to time.Time, names ...string) tlsfiles.Files {
 	tb.Helper()
+	return a.issue(tb, from, to, append([]string{"localhost"}, names...), []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback})
+}
+
+// ForNames is Issue for the names alone.
+func (a *Authority) ForNames(tb testing.TB, names ...string) tlsfiles.Files {
+	tb.Helper()
+	return a.issue(tb, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), names, nil)
+}
+
+func (a *Authority) issue(tb testing.TB, from, to time.Time, names []string, addresses []net.IP) tlsfiles.Files {
+	tb.Helper()
 	dir := tb.TempDir()
 	files := tlsfiles.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CA: filepath.Join(dir, "ca.crt")}
 	cert, key := a.sign(tb, &x509.Certificate{
 		Subject: pkix.Name{CommonName: "test"}, NotBefore: from, NotAfter: to, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		DNSNames:    append([]string{"localhost"}, names...), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		DNSNames:    names, IPAddresses: addresses,
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
