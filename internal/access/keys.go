@@ -114,7 +114,7 @@ func (k *Key) parseLimit(field string) error {
 	case "rate":
 		rate, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(rate > 0 && rate <= maxRate) || math.IsNaN(rate) {
-			return errors.New("rate must be a number of requests per second above 0: rate=50")
+			return errors.New("rate must be a number of images per second above 0: rate=50")
 		}
 		k.Rate = rate
 	case "in-flight":
