@@ -14,7 +14,7 @@ import (
 // client is who sends a request: requests of the same name share one client's places and limits.
 type client struct {
 	name     string  // of its key; without keys its address, or the /64 network of an IPv6 address
-	rate     float64 // requests per second; 0 means no limit
+	rate     float64 // images per second; 0 means no limit
 	inFlight int     // requests accepted and not ended; 0 means no limit
 }
 
@@ -33,7 +33,7 @@ func (d *Dispatcher) clientOf(r *http.Request) client {
 type limit string
 
 const (
-	limitRate     limit = "rate"      // requests per second
+	limitRate     limit = "rate"      // images per second
 	limitInFlight limit = "in_flight" // requests accepted and not ended
 	limitPlaces   limit = "places"    // its share of the places in the queue
 	limitBytes    limit = "bytes"     // its share of the bytes in the queue
@@ -44,7 +44,7 @@ func (l limit) Error() string { return "limit of one client: " + string(l) }
 
 // errRate refuses a request of a client that sends too many per second.
 func errRate(rate float64, retryAfter time.Duration) *resnet18cloud.Error {
-	return &resnet18cloud.Error{Code: resnet18cloud.CodeRateLimited, Message: fmt.Sprintf("More than %.4g requests per second", rate),
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeRateLimited, Message: fmt.Sprintf("More than %.4g images per second", rate),
 		Hint: "retry after retry_after seconds; each image of a batch counts", RetryAfter: retryAfter, Err: limitRate}
 }
 

@@ -77,22 +77,22 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 }
 
 type autoscalerRunCmd struct {
-	Addr        string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	Dispatchers []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS"`
-	Min         int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS"`
-	Max         int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS"`
-	policyFlags
-	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL"`
-	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN"`
-	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE"`
-	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR"`
-	DispatcherCA   string        `name:"dispatcher-ca" help:"PEM file of the certificate authorities that dispatchers with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CA"`
-	DispatcherCert string        `name:"dispatcher-cert" help:"PEM file of the certificate to show to dispatchers with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CERT"`
-	DispatcherKey  string        `name:"dispatcher-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_KEY"`
-	serverFlags
-	targetFlags
-	accessFlags
-	TokenFile string `help:"File with the token to send to dispatchers, which need it if they run with --keys. Its key needs scope read, or admin to also know which replicas are idle. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_TOKEN_FILE"`
+	Addr           string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
+	Dispatchers    []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS" group:"dispatchers"`
+	Min            int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS" group:"scaling"`
+	Max            int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS" group:"scaling"`
+	policyFlags    `group:"scaling"`
+	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL" group:"scaling"`
+	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN" group:"scaling"`
+	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE" group:"scaling"`
+	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR" group:"scaling"`
+	DispatcherCA   string        `name:"dispatcher-ca" help:"PEM file of the certificate authorities that dispatchers with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CA" group:"dispatchers"`
+	DispatcherCert string        `name:"dispatcher-cert" help:"PEM file of the certificate to show to dispatchers with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CERT" group:"dispatchers"`
+	DispatcherKey  string        `name:"dispatcher-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_KEY" group:"dispatchers"`
+	serverFlags    `group:"security"`
+	targetFlags    `group:"kubernetes"`
+	accessFlags    `group:"security"`
+	TokenFile      string `help:"File with the token to send to dispatchers, which need it if they run with --keys. Its key needs scope read, or admin to also know which replicas are idle. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_TOKEN_FILE" group:"dispatchers"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -149,6 +149,8 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
+	env.log.Info("autoscaler ready", "url", a.URL(), "dispatchers", strings.Join(c.Dispatchers, ","), "policy", c.Policy, "min", c.Min, "max", c.Max,
+		"dry_run", c.DryRun || c.KEDAAddr != "")
 	if c.KEDAAddr == "" {
 		return runFollowing(ctx, guard, token, a.Run)
 	}
@@ -218,7 +220,7 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	err = json.Unmarshal(body, &e)
 	switch {
 	case resp.StatusCode != http.StatusOK && e.Error != "":
-		return fmt.Errorf("the autoscaler responded: %s (%s)", e.Error, e.Hint)
+		return fmt.Errorf("the autoscaler responded: %s%s", e.Error, explainHint(resp.StatusCode, e.Hint))
 	case resp.StatusCode != http.StatusOK || err != nil:
 		return fmt.Errorf("%s is not an autoscaler: it responded %s", c.URL, resp.Status)
 	case c.JSON:
@@ -227,4 +229,18 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 		_, err = fmt.Fprint(env.stdout, e.Explanation)
 	}
 	return err
+}
+
+// explainHint says in parentheses what to do about a refusal. hint is the server's, which cannot know the options.
+func explainHint(status int, hint string) string {
+	switch status {
+	case http.StatusUnauthorized:
+		hint = "set --token-file to a file with the token of a key with scope admin"
+	case http.StatusNotFound:
+		hint = "if the autoscaler runs with --admin-addr, set --url to that address"
+	}
+	if hint == "" {
+		return ""
+	}
+	return " (" + hint + ")"
 }

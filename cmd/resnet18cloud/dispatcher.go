@@ -12,35 +12,35 @@ import (
 )
 
 type dispatcherCmd struct {
-	Addr          string   `help:"TCP address to listen on." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
-	Endpoints     []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS"`
-	EndpointSlots int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS"`
-	ReplicaCA     string   `name:"replica-ca" help:"PEM file of the certificate authorities that replicas with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CA"`
-	ReplicaCert   string   `name:"replica-cert" help:"PEM file of the certificate to show to replicas with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CERT"`
-	ReplicaKey    string   `name:"replica-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_KEY"`
-	serverFlags
-	storeFlags
-	uploadFlags
-	clientFlags
-	accessFlags
-	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE"`
+	Addr             string   `help:"TCP address to listen on." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Endpoints        []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS" group:"replicas"`
+	EndpointSlots    int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS" group:"replicas"`
+	ReplicaCA        string   `name:"replica-ca" help:"PEM file of the certificate authorities that replicas with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CA" group:"replicas"`
+	ReplicaCert      string   `name:"replica-cert" help:"PEM file of the certificate to show to replicas with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CERT" group:"replicas"`
+	ReplicaKey       string   `name:"replica-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_KEY" group:"replicas"`
+	serverFlags      `group:"security"`
+	storeFlags       `group:"storage"`
+	uploadFlags      `group:"limits"`
+	clientFlags      `group:"limits"`
+	accessFlags      `group:"security"`
+	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE" group:"replicas"`
 
-	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT"`
-	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS"`
-	RedeliverAfter time.Duration `help:"Time without a heartbeat before another dispatcher takes over." default:"10s" env:"RESNET18_REDELIVER_AFTER"`
-	SubmitTimeout  time.Duration `help:"Maximum time that a submission waits while storage is unavailable, such as during a leader election." default:"20s" env:"RESNET18_SUBMIT_TIMEOUT"`
+	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT" group:"replicas"`
+	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS" group:"replicas"`
+	RedeliverAfter time.Duration `help:"Time without a heartbeat before another dispatcher takes over." default:"10s" env:"RESNET18_REDELIVER_AFTER" group:"storage"`
+	SubmitTimeout  time.Duration `help:"Maximum time that a submission waits while storage is unavailable, such as during a leader election." default:"20s" env:"RESNET18_SUBMIT_TIMEOUT" group:"storage"`
 	DrainTimeout   time.Duration `help:"Maximum time from SIGTERM to exit." default:"25s" env:"RESNET18_DRAIN_TIMEOUT"`
 
-	DataDir         string `help:"Folder for queue and results of the built-in NATS server. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
-	Sync            string `help:"When the built-in NATS server syncs to disk: interval (every second; survives the crash of any process) or always (before each 202; also survives a power failure)." enum:"interval,always" default:"interval" env:"RESNET18_SYNC"`
-	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Dispatchers with the same cluster share queue and results." placeholder:"URL" env:"RESNET18_NATS"`
-	NATSReplicas    int    `name:"nats-replicas" help:"Number of NATS servers that store each image and result: 1, 3 or 5." default:"1" env:"RESNET18_NATS_REPLICAS"`
-	NATSPrefix      string `name:"nats-prefix" help:"Prefix of streams and subjects; must be unique for each installation on a NATS account." default:"resnet18" env:"RESNET18_NATS_PREFIX"`
-	NATSUseExisting bool   `name:"nats-use-existing" help:"Use existing streams of the external NATS; never create or change them." env:"RESNET18_NATS_USE_EXISTING"`
-	NATSCreds       string `name:"nats-creds" help:"NATS credentials file." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CREDS"`
-	NATSCA          string `name:"nats-ca" help:"PEM file of the trusted certificate authority." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CA"`
-	NATSCert        string `name:"nats-cert" help:"PEM file of the client certificate." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CERT"`
-	NATSKey         string `name:"nats-key" help:"PEM file of the client certificate's key." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_KEY"`
+	DataDir         string `help:"Folder for queue and results of the built-in NATS server. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
+	Sync            string `help:"When the built-in NATS server syncs to disk: interval (every second; survives the crash of any process) or always (before each 202; also survives a power failure)." enum:"interval,always" default:"interval" env:"RESNET18_SYNC" group:"storage"`
+	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Dispatchers with the same cluster share queue and results." placeholder:"URL" env:"RESNET18_NATS" group:"nats"`
+	NATSReplicas    int    `name:"nats-replicas" help:"Number of NATS servers that store each image and result: 1, 3 or 5." default:"1" env:"RESNET18_NATS_REPLICAS" group:"nats"`
+	NATSPrefix      string `name:"nats-prefix" help:"Prefix of streams and subjects; must be unique for each installation on a NATS account." default:"resnet18" env:"RESNET18_NATS_PREFIX" group:"nats"`
+	NATSUseExisting bool   `name:"nats-use-existing" help:"Use existing streams of the external NATS; never create or change them." env:"RESNET18_NATS_USE_EXISTING" group:"nats"`
+	NATSCreds       string `name:"nats-creds" help:"NATS credentials file." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CREDS" group:"nats"`
+	NATSCA          string `name:"nats-ca" help:"PEM file of the trusted certificate authority." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CA" group:"nats"`
+	NATSCert        string `name:"nats-cert" help:"PEM file of the client certificate." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CERT" group:"nats"`
+	NATSKey         string `name:"nats-key" help:"PEM file of the client certificate's key." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_KEY" group:"nats"`
 }
 
 // Run serves until the first signal, then drains.

@@ -69,7 +69,7 @@ type keysCmd struct {
 type keysNewCmd struct {
 	Name      string  `arg:"" help:"Name of the client. Its results belong to the name, so that a key can be replaced."`
 	Scopes    string  `help:"What the client may do: predict (send images, and read and cancel its own results), read (state and metrics) and admin (everything), separated by commas." default:"predict" env:"RESNET18_KEYS_SCOPES"`
-	Rate      float64 `help:"Maximum rate of the client in requests per second. 0 means no limit of its own." default:"0" env:"RESNET18_KEYS_RATE"`
+	Rate      float64 `help:"Maximum rate of the client in images per second. 0 means no limit of its own." default:"0" env:"RESNET18_KEYS_RATE"`
 	InFlight  int     `help:"Maximum number of the client's requests that have not ended. 0 means no limit of its own." default:"0" env:"RESNET18_KEYS_IN_FLIGHT"`
 	TokenFile string  `help:"New file to write the token to, readable by this user only, instead of printing it." type:"path" placeholder:"FILE" env:"RESNET18_KEYS_TOKEN_FILE"`
 }
@@ -165,7 +165,7 @@ func listClients(w io.Writer, keys access.Keys) error {
 	}
 	slices.SortFunc(names, strings.Compare)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "client\tkeys\tscopes\trequests per second\tin flight")
+	fmt.Fprintln(table, "client\tkeys\tscopes\timages per second\tin flight")
 	limit := func(n float64) string {
 		if n == 0 {
 			return "-"

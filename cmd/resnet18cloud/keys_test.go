@@ -51,7 +51,7 @@ func TestKeysCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err := command(t, "keys", "check", path)
-	wantTable := "client  keys  scopes      requests per second  in flight\nops     1     read,admin  -                    -\nshop    1     predict     2.5                  100\n"
+	wantTable := "client  keys  scopes      images per second  in flight\nops     1     read,admin  -                  -\nshop    1     predict     2.5                100\n"
 	if err != nil || out != wantTable {
 		t.Errorf("keys check: %v\n%s\nwant\n%s", err, out, wantTable)
 	}

@@ -52,11 +52,18 @@ func (f serverFlags) webGuard() httpx.Guard {
 	return httpx.Guard{Hosts: f.AllowHost, Origins: f.CORSOrigin}
 }
 
-// warnIfOpen logs one line if anybody who reaches the address may use the server and read what others send. keys
-// reports whether clients need a key.
+// warnIfOpen logs one line if others who reach the address may use the server, or read what clients send. keys reports whether clients need a key.
 func (f serverFlags) warnIfOpen(log *slog.Logger, addr string, keys bool) {
-	if f.TLSCert == "" && !keys && exposed(addr) {
+	if !exposed(addr) {
+		return
+	}
+	switch {
+	case !keys && f.TLSCert == "":
 		log.Warn("open to everyone who reaches this address: set --keys, and --tls-cert with --tls-key, or listen on 127.0.0.1", "addr", addr)
+	case !keys && f.TLSClientCA == "":
+		log.Warn("open to everyone who reaches this address: TLS without --tls-client-ca encrypts, but admits all clients; set --keys", "addr", addr)
+	case f.TLSCert == "":
+		log.Warn("tokens and images can be read on the way to this address: set --tls-cert with --tls-key, or let only a proxy with TLS reach it", "addr", addr)
 	}
 }
 

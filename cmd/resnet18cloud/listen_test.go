@@ -35,25 +35,31 @@ func TestExposed(t *testing.T) {
 	}
 }
 
-// TestWarnIfOpen checks that there is one line if others may use the server, and none otherwise.
+// TestWarnIfOpen checks that there is one line if others may use the server or read requests, and none otherwise.
 func TestWarnIfOpen(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		flags serverFlags
 		addr  string
 		keys  bool
-		want  int
+		want  string // part of the line; empty means none
 	}{
-		"open":        {serverFlags{}, ":8080", false, 1},
-		"keys":        {serverFlags{}, ":8080", true, 0},
-		"TLS":         {serverFlags{TLSCert: "c", TLSKey: "k"}, ":8080", false, 0},
-		"one machine": {serverFlags{}, "127.0.0.1:8080", false, 0},
-		"no server":   {serverFlags{}, "-", false, 0},
+		"open":        {serverFlags{}, ":8080", false, "set --keys, and --tls-cert"},
+		"keys":        {serverFlags{}, ":8080", true, "can be read on the way"},
+		"TLS":         {serverFlags{TLSCert: "c", TLSKey: "k"}, ":8080", false, "admits all clients; set --keys"},
+		"mutual TLS":  {serverFlags{TLSCert: "c", TLSKey: "k", TLSClientCA: "a"}, ":8080", false, ""},
+		"both":        {serverFlags{TLSCert: "c", TLSKey: "k"}, ":8080", true, ""},
+		"one machine": {serverFlags{}, "127.0.0.1:8080", false, ""},
+		"no server":   {serverFlags{}, "-", false, ""},
 	} {
 		var log bytes.Buffer
 		test.flags.warnIfOpen(slog.New(slog.NewTextHandler(&log, nil)), test.addr, test.keys)
-		if got := strings.Count(log.String(), "\n"); got != test.want || test.want == 1 && !strings.Contains(log.String(), "--keys") {
-			t.Errorf("%s: logged %q, want %d lines", name, log.String(), test.want)
+		want := 0
+		if test.want != "" {
+			want = 1
+		}
+		if strings.Count(log.String(), "\n") != want || !strings.Contains(log.String(), test.want) {
+			t.Errorf("%s: logged %q, want %d lines with %q", name, log.String(), want, test.want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,20 +28,20 @@ func (loadtestCmd) Help() string {
 type loadtestRunCmd struct {
 	loadtestTarget
 
-	Schedule       string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
-	Workers        int           `help:"Maximum number of concurrent requests. 0 means no limit, an open loop; with a limit, a slow server delays further requests. -1 means 50 for the prototype's schedule and no limit for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS"`
-	MaxOutstanding int           `help:"Maximum number of outstanding requests in an open loop. Further ones count as errors and are not sent, to protect this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING"`
-	Timeout        time.Duration `help:"Maximum latency of a request, from its scheduled time." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT"`
-	Seed           uint64        `help:"Seed of random schedules and of the choice of images." default:"1" env:"RESNET18_LOADTEST_SEED"`
-	Search         bool          `help:"Search for the highest rate at which the conditions of --slo hold, instead of running a schedule." env:"RESNET18_LOADTEST_SEARCH"`
-	SLO            []string      `name:"slo" help:"Condition of a search; repeatable, or several separated by semicolons. See --threshold for the syntax. Without --search it is the same as --threshold." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_SLO"`
-	SearchFrom     float64       `help:"First rate of a search in requests per second." default:"10" env:"RESNET18_LOADTEST_SEARCH_FROM"`
-	SearchMax      float64       `help:"Maximum rate of a search in requests per second." default:"10000" env:"RESNET18_LOADTEST_SEARCH_MAX"`
-	SearchDuration time.Duration `help:"Duration of each trial of a search; up to five times as long if a percentile needs more requests." default:"20s" env:"RESNET18_LOADTEST_SEARCH_DURATION"`
-	Log            bool          `help:"Print a line per second, as the prototype does, instead of the live view on a terminal." env:"RESNET18_LOADTEST_LOG"`
-	Records        string        `help:"File to write each request to as a JSON line when it ends; times are nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS"`
+	Schedule       string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE" group:"load"`
+	Workers        int           `help:"Maximum number of concurrent requests. 0 means no limit, an open loop; with a limit, a slow server delays further requests. -1 means 50 for the prototype's schedule and no limit for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS" group:"load"`
+	MaxOutstanding int           `help:"Maximum number of outstanding requests in an open loop. Further ones count as errors and are not sent, to protect this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING" group:"load"`
+	Timeout        time.Duration `help:"Maximum latency of a request, from its scheduled time." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT" group:"load"`
+	Seed           uint64        `help:"Seed of random schedules and of the choice of images." default:"1" env:"RESNET18_LOADTEST_SEED" group:"load"`
+	Search         bool          `help:"Search for the highest rate at which the conditions of --slo hold, instead of running a schedule." env:"RESNET18_LOADTEST_SEARCH" group:"search"`
+	SLO            []string      `name:"slo" help:"Condition of a search; repeatable, or several separated by semicolons. See --threshold for the syntax. Without --search it is the same as --threshold." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_SLO" group:"search"`
+	SearchFrom     float64       `help:"First rate of a search in requests per second." default:"10" env:"RESNET18_LOADTEST_SEARCH_FROM" group:"search"`
+	SearchMax      float64       `help:"Maximum rate of a search in requests per second." default:"10000" env:"RESNET18_LOADTEST_SEARCH_MAX" group:"search"`
+	SearchDuration time.Duration `help:"Duration of each trial of a search; up to five times as long if a percentile needs more requests." default:"20s" env:"RESNET18_LOADTEST_SEARCH_DURATION" group:"search"`
+	Log            bool          `help:"Print a line per second, as the prototype does, instead of the live view on a terminal." env:"RESNET18_LOADTEST_LOG" group:"report"`
+	Records        string        `help:"File to write each request to as a JSON line when it ends; times are nanoseconds since the start." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_RECORDS" group:"report"`
 
-	loadtestOutputs
+	loadtestOutputs `group:"report"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -137,6 +138,9 @@ func (c *loadtestRunCmd) validate() error {
 
 // absent adds what to do if no server is there.
 func (loadtestTarget) absent(err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w (set --ca to the authority that signed the server's certificate, and check the host in --url)", err)
+	}
 	if errors.Is(err, target.ErrUnreachable) {
 		return fmt.Errorf("%w (set --url, or start a server with 'make up')", err)
 	}

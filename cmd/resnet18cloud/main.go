@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,25 @@ type cli struct {
 	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
 	Keys       keysCmd       `cmd:"" help:"Make and check the keys of clients."`
 	Version    versionCmd    `cmd:"" help:"Print version, commit and detected CPU features."`
+}
+
+// flagGroups are the headings under which --help lists the flags of commands that have many. Flags without a group come
+// first. The other groups follow in the order of their first flags.
+var flagGroups = []kong.Group{
+	{Key: "replicas", Title: "Replicas:"},
+	{Key: "dispatchers", Title: "Dispatchers:"},
+	{Key: "security", Title: "TLS, keys and access:"},
+	{Key: "storage", Title: "Queue and results:"},
+	{Key: "nats", Title: "External NATS:"},
+	{Key: "limits", Title: "Limits:"},
+	{Key: "model", Title: "Weights and inference:"},
+	{Key: "scaling", Title: "Scaling:"},
+	{Key: "kubernetes", Title: "Kubernetes:"},
+	{Key: "target", Title: "Server under test:"},
+	{Key: "images", Title: "Images:"},
+	{Key: "load", Title: "Load:"},
+	{Key: "search", Title: "Search for the highest rate:"},
+	{Key: "report", Title: "Output and conditions:"},
 }
 
 // environment is passed to commands instead of globals.
@@ -90,6 +110,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		kong.Description("ResNet-18 image classification on CPUs: a dispatcher, replicas, and tools to scale and load test them."),
 		kong.Configuration(config.Load),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ExplicitGroups(flagGroups),
 		kong.Writers(stdout, stderr),
 		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(),
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
@@ -103,10 +124,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return fmt.Errorf("%w (see resnet18cloud --help)", err)
+		return fmt.Errorf("%w (see %s --help)", err, commandOf(err))
 	}
 	return kctx.Run(&environment{
 		stdout: stdout, stderr: stderr, log: logs.New(stderr, c.LogLevel, c.LogFormat),
 		logLevel: c.LogLevel, logFormat: c.LogFormat,
 	})
+}
+
+// commandOf is the command whose arguments an error of kong is about, as far as it was recognized.
+func commandOf(err error) string {
+	name := "resnet18cloud"
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			name = cmp.Or(node.DefaultCmd, node).FullPath()
+		}
+	}
+	return name
 }

@@ -39,22 +39,22 @@ const (
 const sampleImages = "images/imagenet-sample-images"
 
 type upCmd struct {
-	Addr      string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
-	Replicas  int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS"`
-	Autoscale string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE"`
-	policyFlags
-	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT"`
-	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
+	Addr           string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Replicas       int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS" group:"replicas"`
+	Autoscale      string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE" group:"scaling"`
+	policyFlags    `group:"scaling"`
+	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
+	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
+	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
+	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
 
-	serverFlags
-	storeFlags
-	uploadFlags
-	clientFlags
-	accessFlags
+	serverFlags `group:"security"`
+	storeFlags  `group:"storage"`
+	uploadFlags `group:"limits"`
+	clientFlags `group:"limits"`
+	accessFlags `group:"security"`
 
-	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
+	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
 	Images  string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
 }
 

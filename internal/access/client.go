@@ -9,7 +9,7 @@ import (
 type Client struct {
 	Name     string  // owner of the results; several keys may have the same name
 	Scopes   Scopes  // what it may do
-	Rate     float64 // requests per second; 0 means no limit of its own
+	Rate     float64 // images per second; 0 means no limit of its own
 	InFlight int     // accepted requests that have not ended; 0 means no limit of its own
 }
 

@@ -54,7 +54,12 @@ func (g *Guard) Run(ctx context.Context) error {
 
 // look reads the file.
 func (g *Guard) look(ctx context.Context) {
-	keys, content, err := readKeys(g.path)
+	var keys Keys
+	var content string
+	err := readAgain(g.path)
+	if err == nil {
+		keys, content, err = readKeys(g.path)
+	}
 	switch {
 	case err != nil:
 		if err.Error() != g.problem {
@@ -136,7 +141,7 @@ func (g *Guard) admit(h http.Header, need Scopes) (Client, *refused) {
 			Hint: "it may have been replaced: ask the operator for another one"}, challenge + `, error="invalid_token"`}
 	case !c.Scopes.Allow(need):
 		return Client{}, &refused{resnet18cloud.Error{Code: resnet18cloud.CodeForbidden, Message: "The key does not permit this",
-			Hint: "it has the scopes " + c.Scopes.String() + ", and this needs " + strings.ReplaceAll(need.String(), ",", " or ")},
+			Hint: "it has scope " + c.Scopes.String() + "; this needs " + strings.ReplaceAll(need.String(), ",", " or ")},
 			challenge + `, error="insufficient_scope", scope="` + strings.ReplaceAll(need.String(), ",", " ") + `"`}
 	}
 	return c, nil

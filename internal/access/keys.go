@@ -80,7 +80,7 @@ func Parse(file string, data []byte) (Keys, error) {
 func parseKey(fields []string) (Key, error) {
 	var k Key
 	if len(fields) < 3 {
-		return k, errors.New("a line must have a name, scopes and the hash of a token: NAME SCOPES sha256:...")
+		return k, errors.New("a line must have a name, scopes and the hash of a token: NAME SCOPES sha256:HASH")
 	}
 	if err := CheckName(fields[0]); err != nil {
 		return k, err
@@ -114,7 +114,7 @@ func (k *Key) parseLimit(field string) error {
 	case "rate":
 		rate, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(rate > 0 && rate <= maxRate) || math.IsNaN(rate) {
-			return errors.New("rate must be a number of requests per second above 0: rate=50")
+			return errors.New("rate must be a number of images per second above 0: rate=50")
 		}
 		k.Rate = rate
 	case "in-flight":

@@ -132,7 +132,7 @@ func (g Guard) openTo(h http.Header, origin string) {
 		h.Add("Vary", "Origin")
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "Location, Retry-After, Server-Timing, X-Request-Id, Traceparent")
+	h.Set("Access-Control-Expose-Headers", "Location, Retry-After, Server-Timing, X-Cache, X-Request-Id, Traceparent")
 }
 
 // preflight answers a browser that asks whether a page may send a request.

@@ -740,7 +740,7 @@ func TestEndOfDataBeforeTheHandler(t *testing.T) {
 				synctest.Wait()
 				select {
 				case err := <-read:
-					if !test.left || err != io.EOF {
+					if !test.left || !errors.Is(err, io.EOF) {
 						t.Errorf("the client is taken for one that has left: %v", err)
 					}
 					return

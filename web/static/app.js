@@ -182,7 +182,7 @@ async function classify(name, picture, card) {
     const response = await api("/predict_async", { method: "POST", body: form });
     answer = await response.json();
     if (response.ok) break;
-    if (response.status !== 503) return card.fail(answer.error, answer.hint);
+    if (response.status !== 503 && response.status !== 429) return card.fail(answer.error, answer.hint);
     const wait = answer.retry_after || 1;
     card.state(`${answer.error.toLowerCase()}; retrying in ${duration(wait)}`);
     await sleep(wait);
@@ -358,7 +358,7 @@ async function showState() {
   else showStatus(body);
 }
 
-$("local").hidden = !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+$("local").hidden = location.protocol === "https:" || !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
 showKeyUse();
 loadSamples();
 watchStatus();
