@@ -72,13 +72,14 @@ purego: ## Run the engine's tests without assembly: catches code that only an as
 
 arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian's qemu-user): on a CPU that has all, on one of 2016
 	GOARCH=arm64 $(GO) vet ./engine/...
-	for cpu in max cortex-a72; do \
-		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64 -cpu $$cpu" $(ARM64_PACKAGES); \
-		GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m -exec "qemu-aarch64 -cpu $$cpu" -run '$(ARM64_NETWORK)' ./engine/resnet; \
-	done
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" $(ARM64_KERNELS) ./engine/jpeg ./engine/decode ./engine/imagenet
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8|TestInt8FirstSteps)$$' ./engine/resnet
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu cortex-a72" $(ARM64_KERNELS)
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu cortex-a72" -run '^(TestTorchvisionsLogits|TestInt8FirstSteps)$$' ./engine/resnet
 
-ARM64_PACKAGES := ./engine/internal/... ./engine/jpeg/... ./engine/decode ./engine/preprocess ./engine/imagenet
-ARM64_NETWORK := ^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8)$$
+ARM64_TEST := GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m
+# What chooses code by the CPU's features.
+ARM64_KERNELS := ./engine/internal/... ./engine/jpeg/internal/... ./engine/preprocess
 
 # Debian's kernel for the emulated PC, kept in the user's cache.
 LINUX := $(CACHE)/linux/vmlinuz

@@ -1,7 +1,9 @@
 package dispatch_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,6 +88,28 @@ func TestClientRate(t *testing.T) {
 	}
 	if body := c.get("/status").body; strings.Contains(body, "192.0.2") {
 		t.Errorf("/status names clients: %s", body)
+	}
+}
+
+// TestRateIsCheckedFirst checks that a client above its rate is refused before it has sent its image.
+func TestRateIsCheckedFirst(t *testing.T) {
+	t.Parallel()
+	c := startInMemory(t, dispatch.Config{ClientRate: 0.01}, opened())
+	c.submit("a.jpg", "x")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(c.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /predict_async HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 1000000\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(4 * time.Second)) // less than it takes to refuse a slow upload
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("%s, want 429", resp.Status)
 	}
 }
 

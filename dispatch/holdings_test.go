@@ -123,6 +123,30 @@ func TestLaneOfAClient(t *testing.T) {
 	}
 }
 
+// TestEndedElsewhere checks that a client's requests do not count any more when another dispatcher has ended them.
+func TestEndedElsewhere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, answering)
+	submit := func(content string) (store.Record, error) {
+		return b.submit(t.Context(), resnet18cloud.Image{Name: "a.jpg", Bytes: []byte(content)},
+			submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive, client: client{name: "a", inFlight: 1}})
+	}
+	r, err := submit("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := submit("2"); resnet18cloud.AsError(err).Code != resnet18cloud.CodeRateLimited {
+		t.Fatalf("a second request: %v, want rate_limited", err)
+	}
+	if _, err := b.store.Update(t.Context(), cancelled(b.get(t, r.ID), time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	b.holdings.swept = time.Time{} // the time between two looks has passed
+	if _, err := submit("3"); err != nil {
+		t.Errorf("a request after the first has ended: %v", err)
+	}
+}
+
 // TestAhead checks how much of what waits comes before a client's next job.
 func TestAhead(t *testing.T) {
 	t.Parallel()

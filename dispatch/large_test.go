@@ -40,6 +40,13 @@ func (m *murals) Classify(ctx context.Context, image resnet18cloud.Image) (resne
 	return resnet18cloud.Result{Predictions: []string{"junco"}, Model: "m", Precision: "fp32"}, nil
 }
 
+// counts returns murals at a time, at most, and others that have ended.
+func (m *murals) counts() (now, most, others int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.murals, m.most, m.done
+}
+
 // TestLargeImagesLeaveSlots checks that large images have half of the slots, so that others are classified meanwhile,
 // and that all of them end, one whose deadline passes as failed.
 func TestLargeImagesLeaveSlots(t *testing.T) {
@@ -76,15 +83,15 @@ func TestLargeImagesLeaveSlots(t *testing.T) {
 		}()
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
-		if replica.done != 20 || replica.murals != 2 || replica.most != 2 {
-			t.Errorf("after 9 s: %d others have ended, %d large ones at a time, at most %d; want 20, 2 and 2", replica.done, replica.murals, replica.most)
+		if now, most, others := replica.counts(); now != 2 || most != 2 || others != 20 {
+			t.Errorf("after 9 s: %d large ones at a time, at most %d, %d others have ended; want 2, 2 and 20", now, most, others)
 		}
 		time.Sleep(5 * time.Minute)
 		stop()
 		<-ended
-		got := counted(t, b.Dispatcher)
-		if got.Completed != 27 || got.Failed != 1 || replica.most != 2 {
-			t.Errorf("counted %+v, %d large ones at a time; want 27 completed, one failed, and 2", got, replica.most)
+		_, most, _ := replica.counts()
+		if got := counted(t, b.Dispatcher); got.Completed != 27 || got.Failed != 1 || most != 2 {
+			t.Errorf("counted %+v, %d large ones at a time; want 27 completed, one failed, and 2", got, most)
 		}
 		if b.inFlight.large != 0 {
 			t.Errorf("%d large images are counted at the end", b.inFlight.large)

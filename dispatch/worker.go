@@ -159,6 +159,8 @@ func (d *Dispatcher) settle(ctx context.Context, delivery queue.Delivery, o outc
 func (d *Dispatcher) do(ctx context.Context, job resnet18cloud.Job) outcome {
 	r, duty, err := d.begin(ctx, job)
 	switch {
+	case err != nil && errors.Is(context.Cause(ctx), errCancelled): // as below; the job was being marked as taken
+		return outcome{ended: true}
 	case err != nil:
 		return outcome{after: storageRetry, err: err}
 	case duty.end != nil:

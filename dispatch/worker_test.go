@@ -195,6 +195,30 @@ func TestDoStopped(t *testing.T) {
 	}
 }
 
+// TestDoCancelledAtOnce checks that a request that is cancelled while its job is being marked as taken has ended: the job
+// does not return to the queue, and no line says that the store has failed.
+func TestDoCancelledAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"Get", "Update"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, answering)
+			job := benchJob()
+			b.put(t, newRecord(job))
+			ctx, stop := context.WithCancelCause(t.Context())
+			b.store.Decide = func(m string) storetest.Fault {
+				if m != method {
+					return storetest.None
+				}
+				stop(errCancelled)
+				return storetest.Refused
+			}
+			if o := b.do(ctx, job); !o.ended || o.err != nil {
+				t.Errorf("cancelled in %s: do = %+v, want ended", method, o)
+			}
+		})
+	}
+}
+
 // TestDoWithoutStore checks that a job returns to the queue while the store is unavailable, and no attempt is
 // counted.
 func TestDoWithoutStore(t *testing.T) {

@@ -188,6 +188,7 @@ func TestPauseFor(t *testing.T) {
 // TestHeaderRefuses checks that what the header shows is refused without a worker: all of them are in use here.
 func TestHeaderRefuses(t *testing.T) {
 	t.Parallel()
+	interlaced := decodetest.PNG{Depth: 16, Color: 6, Interlaced: true}.Make(7071, 7071)
 	e := open(t, Config{Concurrency: 1, MaxDecodeBytes: 100 << 20})
 	w, err := e.take(t.Context())
 	if err != nil {
@@ -200,7 +201,7 @@ func TestHeaderRefuses(t *testing.T) {
 	}{
 		"WebP of 40 bytes":            {decodetest.WebP{}.Make(7071, 7071), "Image has too many pixels: 7071x7071"},
 		"CMYK progressive JPEG":       {decodetest.JPEG{Components: 4, Scans: 1}.Make(7064, 7064), "Image takes too much memory to decode: "},
-		"PNG of 16 bits, interlaced":  {decodetest.PNG{Depth: 16, Color: 6, Interlaced: true}.Make(7071, 7071), "Image takes too much memory to decode: "},
+		"PNG of 16 bits, interlaced":  {interlaced, "Image takes too much memory to decode: "},
 		"PNG with less than its rows": {decodetest.PNG{Depth: 1}.Make(9000, 5000)[:60], "Not a decodable image: PNG file is truncated"},
 	} {
 		_, err := e.Classify(t.Context(), resnet18cloud.Image{Name: name, Bytes: test.file})
@@ -208,7 +209,7 @@ func TestHeaderRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %s...", name, err, test.message)
 		}
 	}
-	if h, err := decode.Inspect(decodetest.PNG{Depth: 16, Color: 6, Interlaced: true}.Make(7071, 7071), open(t, Config{Concurrency: 1}).cfg.decodeOptions()); err != nil || h.Memory > 160e6 {
+	if h, err := decode.Inspect(interlaced, Config{}.withDefaultLimits().decodeOptions()); err != nil || h.Memory > 160e6 {
 		t.Errorf("the interlaced PNG takes %d bytes, %v; want at most 160 MB, of 1,080 in former versions", h.Memory, err)
 	}
 }

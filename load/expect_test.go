@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,5 +50,20 @@ func TestExpectNames(t *testing.T) {
 	}
 	if _, err := load.ExpectNames([]string{"holiday.jpg"}, labels); err == nil {
 		t.Error("no file named after a class: no error")
+	}
+}
+
+// TestExpectNamesByAllLetters checks that labels that differ in one letter or digit are told apart.
+func TestExpectNamesByAllLetters(t *testing.T) {
+	t.Parallel()
+	labels := []string{"type", "type 0", "type 9", "type a", "type z", "type A", "type Z"}
+	want := load.Expectation{}
+	var files []string
+	for i, label := range labels {
+		name := fmt.Sprintf("n%08d_%s.JPEG", i, strings.ReplaceAll(label, " ", "_"))
+		files, want[name] = append(files, name), label
+	}
+	if got, err := load.ExpectNames(files, labels); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("ExpectNames = %v, %v; want %v", got, err, want)
 	}
 }

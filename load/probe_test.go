@@ -81,3 +81,47 @@ func TestProbeHeader(t *testing.T) {
 		t.Errorf("Authorization by URL (-want +got):\n%s", diff)
 	}
 }
+
+// answers is a transport that answers with the body of a URL, or with 404.
+type answers map[string]string
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, there := a[r.URL.Path]
+	status := map[bool]int{true: http.StatusOK, false: http.StatusNotFound}[there]
+	if !there {
+		body = `{"queue_size":9}` + "\nb 9\n" // is not read
+	}
+	return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
+
+// TestProbeSample checks which answers make a sample: one of the two is enough.
+func TestProbeSample(t *testing.T) {
+	t.Parallel()
+	const status, metrics = `{"queue_size":3,"processing":1}`, "a 1\n"
+	both := Probe{Status: "http://a/status", Metrics: "http://a/metrics"}
+	known, values := result.Sample{HasStatus: true, Queue: 3, Processing: 1}, map[string]float64{"a": 1}
+	with := known
+	with.Metrics = values
+	for name, test := range map[string]struct {
+		probe   Probe
+		answers answers
+		want    result.Sample
+		ok      bool
+	}{
+		"both":                {both, answers{"/status": status, "/metrics": metrics}, with, true},
+		"status":              {both, answers{"/status": status}, known, true},
+		"metrics":             {both, answers{"/metrics": metrics}, result.Sample{Metrics: values}, true},
+		"neither":             {both, answers{}, result.Sample{}, false},
+		"another status":      {both, answers{"/status": "{}", "/metrics": metrics}, result.Sample{Metrics: values}, true},
+		"pages":               {both, answers{"/status": "<html>", "/metrics": "<html>"}, result.Sample{}, false},
+		"only status wanted":  {Probe{Status: both.Status}, answers{"/status": status, "/metrics": metrics}, known, true},
+		"only metrics wanted": {Probe{Metrics: both.Metrics}, answers{"/status": status, "/metrics": metrics}, result.Sample{Metrics: values}, true},
+		"nothing wanted":      {Probe{}, answers{"": status}, result.Sample{}, false},
+	} {
+		test.probe.Client = &http.Client{Transport: test.answers}
+		got, ok := test.probe.sample(t.Context())
+		if ok != test.ok || !cmp.Equal(got, test.want) {
+			t.Errorf("%s: %+v, %v; want %+v, %v", name, got, ok, test.want, test.ok)
+		}
+	}
+}

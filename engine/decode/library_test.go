@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"compress/lzw"
 	"compress/zlib"
 	"encoding/binary"
 	"image"
@@ -146,10 +147,29 @@ func FuzzPNGRows(f *testing.F) {
 	})
 }
 
+// gifWithTransparent makes a GIF of two colors and one row, whose transparent index may be beyond them.
+func gifWithTransparent(tb testing.TB, transparent byte, indices []byte) []byte {
+	tb.Helper()
+	var packed bytes.Buffer
+	w := lzw.NewWriter(&packed, lzw.LSB, 3)
+	if _, err := w.Write(indices); err != nil {
+		tb.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	width := byte(len(indices))
+	return slices.Concat([]byte("GIF89a"), []byte{width, 0, 1, 0, 0x80, 0, 0, 10, 20, 30, 200, 100, 50},
+		[]byte{'!', 0xF9, 4, 1, 0, 0, transparent, 0, ',', 0, 0, 0, 0, width, 0, 1, 0, 0, 3, byte(packed.Len())}, packed.Bytes(), []byte{0, ';'})
+}
+
 // FuzzGIF checks that files that image/gif accepts give the same pixels here, but for the color of transparent ones
 // and of those that the frame does not cover.
 func FuzzGIF(f *testing.F) {
 	testutil.Seeds(f, filepath.Join("testdata", "*.gif"))
+	for _, transparent := range []byte{1, 5} {
+		f.Add(gifWithTransparent(f, transparent, []byte{transparent, 1, 0, transparent}))
+	}
 	var d Decoder
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := gif.DecodeConfig(bytes.NewReader(data))

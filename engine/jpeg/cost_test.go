@@ -69,6 +69,24 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfRows checks that the estimate covers the rows that Options.Rows is called with, which count in a picture so
+// wide that they exceed all that the estimate adds to be safe.
+func TestMemoryOfRows(t *testing.T) {
+	data := flat(60_000, 64, 1, false)
+	limit, err := jpeg.Memory(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d jpeg.Decoder
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = d.Decode(data, jpeg.Options{Rows: func(jpeg.RGB, int, int) {}})
+	runtime.ReadMemStats(&after)
+	if taken := int64(after.TotalAlloc - before.TotalAlloc); err != nil || taken > limit || limit > 2*taken {
+		t.Errorf("Memory = %d, Decode took %d, error %v", limit, taken, err)
+	}
+}
+
 // TestMemoryRefuses checks that a file that Decode refuses by its headers gets no estimate.
 func TestMemoryRefuses(t *testing.T) {
 	t.Parallel()

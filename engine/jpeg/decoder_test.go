@@ -39,7 +39,11 @@ func TestDamage(t *testing.T) {
 	for _, name := range []string{"size-17x17.jpg", "size-16x16.jpg", "scans-bands.jpg"} {
 		data := readFile(t, "testdata", name)
 		var d jpeg.Decoder
-		for i := range data {
+		step := 1
+		if testing.Short() { // emulated CPUs are slow
+			step = 7
+		}
+		for i := 0; i < len(data); i += step {
 			for _, flip := range []byte{0x01, 0x80, 0xFF} {
 				bad := bytes.Clone(data)
 				bad[i] ^= flip
@@ -255,6 +259,9 @@ func TestMaxPixels(t *testing.T) {
 // TestManyScans checks that a file cannot ask for the same work over and over, nor for more of it than encoders do.
 func TestManyScans(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("decodes hundreds of scans, in the same Go code on every CPU")
+	}
 	// A gray picture of 2000x2000 whose only Huffman codes, a zero bit each, stand for no difference and no coefficient.
 	blocks := 250 * 250
 	file := []byte("\xff\xd8\xff\xdb\x00\x43\x00" + strings.Repeat("\x01", 64) +

@@ -54,7 +54,12 @@ func (g *Guard) Run(ctx context.Context) error {
 
 // look reads the file.
 func (g *Guard) look(ctx context.Context) {
-	keys, content, err := readKeys(g.path)
+	var keys Keys
+	var content string
+	err := readAgain(g.path)
+	if err == nil {
+		keys, content, err = readKeys(g.path)
+	}
 	switch {
 	case err != nil:
 		if err.Error() != g.problem {

@@ -80,7 +80,7 @@ func Parse(file string, data []byte) (Keys, error) {
 func parseKey(fields []string) (Key, error) {
 	var k Key
 	if len(fields) < 3 {
-		return k, errors.New("a line must have a name, scopes and the hash of a token: NAME SCOPES sha256:...")
+		return k, errors.New("a line must have a name, scopes and the hash of a token: NAME SCOPES sha256:HASH")
 	}
 	if err := CheckName(fields[0]); err != nil {
 		return k, err

@@ -93,6 +93,16 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
+// readAgain returns an error if the path is neither a file nor a folder. A pipe can be read at the start, but not again:
+// opening it would wait until somebody writes, possibly forever.
+func readAgain(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = fmt.Errorf("%s is not a regular file: its changes cannot be followed", path)
+	}
+	return err
+}
+
 // poll calls look at intervals until ctx ends.
 func poll(ctx context.Context, look func()) {
 	ticker := time.NewTicker(pollInterval)

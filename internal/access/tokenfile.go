@@ -70,7 +70,11 @@ func OpenTokenFile(path string, log *slog.Logger) (*TokenFile, error) {
 // Run follows changes of the file until ctx ends. If the file becomes invalid, the previous token is used.
 func (f *TokenFile) Run(ctx context.Context) error {
 	poll(ctx, func() {
-		token, err := ReadToken(f.path)
+		var token string
+		err := readAgain(f.path)
+		if err == nil {
+			token, err = ReadToken(f.path)
+		}
 		if err != nil {
 			if err.Error() != f.problem {
 				f.log.ErrorContext(ctx, "the changed token is not used; the previous one stays in use", "error", err)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 )
@@ -105,10 +105,13 @@ const (
 	plainAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" + plainBody
 )
 
+// methodStarts are the first bytes of HTTP requests, as many as a TLS record's header has for them.
+var methodStarts = []string{"GET ", "HEAD", "POST", "PUT ", "OPTI", "DELE", "PATC"}
+
 // answerPlainHTTP answers the client if the handshake has failed because it sent an HTTP request.
 func answerPlainHTTP(err error) {
 	header, ok := errors.AsType[tls.RecordHeaderError](err)
-	if !ok || header.Conn == nil || !strings.Contains("GET HEAD POST PUT OPTI DELE PATC", string(header.RecordHeader[:4])) {
+	if !ok || header.Conn == nil || !slices.Contains(methodStarts, string(header.RecordHeader[:4])) {
 		return
 	}
 	_ = header.Conn.SetDeadline(time.Now().Add(time.Second))

@@ -740,7 +740,7 @@ func TestEndOfDataBeforeTheHandler(t *testing.T) {
 				synctest.Wait()
 				select {
 				case err := <-read:
-					if !test.left || err != io.EOF {
+					if !test.left || !errors.Is(err, io.EOF) {
 						t.Errorf("the client is taken for one that has left: %v", err)
 					}
 					return
@@ -866,5 +866,30 @@ func TestGoodbyesTakeNoTime(t *testing.T) {
 				_ = ours.Close()
 			})
 		})
+	}
+}
+
+// TestShutdownCancelsHandshakes checks that a server does not wait for clients that have not begun theirs.
+func TestShutdownCancelsHandshakes(t *testing.T) {
+	t.Parallel()
+	files, _ := certificate(t)
+	s := &Server{Addr: "127.0.0.1:0", TLS: files, Handler: http.NotFoundHandler(), HeaderTimeout: time.Minute}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	address := strings.TrimPrefix(s.URL(), "https://")
+	dial(t, address)
+	c := dial(t, address)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if status, _, err := readAnswer(c); status != http.StatusBadRequest { // the first one has been accepted too
+		t.Errorf("answer %d %v", status, err)
+	}
+	start := time.Now()
+	cancel()
+	if err := <-ran; err != nil || time.Since(start) > 10*time.Second {
+		t.Errorf("Run = %v after %s, want nil at once", err, time.Since(start))
 	}
 }

@@ -66,6 +66,24 @@ func (f Files) read() (c content, err error) {
 	return c, nil
 }
 
+// regular returns an error if one of the files is something else, such as a pipe. That can be read at the start, but not
+// again: opening it would wait until somebody writes, possibly forever.
+func (f Files) regular() error {
+	for _, name := range []string{f.Cert, f.Key, f.CA} {
+		if name == "" {
+			continue
+		}
+		info, err := os.Stat(name)
+		switch {
+		case err != nil:
+			return err
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s is not a regular file: its changes cannot be followed", name)
+		}
+	}
+	return nil
+}
+
 func readFile(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {

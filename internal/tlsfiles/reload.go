@@ -80,7 +80,11 @@ func (r *Reloader) Run(ctx context.Context) {
 
 // look reads the files and uses them if they have changed.
 func (r *Reloader) look(now time.Time) {
-	c, err := r.files.read()
+	var c content
+	err := r.files.regular()
+	if err == nil {
+		c, err = r.files.read()
+	}
 	current := r.current.Load()
 	switch {
 	case err == nil && c == current.content:

@@ -130,6 +130,52 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 	}
 }
 
+// TestTextLeavesOutEmptySpans checks that only spans with observations have a line, even if it is just one observation.
+func TestTextLeavesOutEmptySpans(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][]string{
+		"whole":       result.Spans,
+		"one request": {result.SpanTotal, result.SpanSend, result.SpanAnswer, result.SpanSubmit},
+		"all failed":  {result.SpanSend},
+		"nothing":     nil,
+	} {
+		var b strings.Builder
+		if err := Text(&b, results()[name]); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, span := range result.Spans {
+			if regexp.MustCompile(`(?m)^ *` + span + ` +[0-9]`).MatchString(b.String()) {
+				got = append(got, span)
+			}
+		}
+		if !cmp.Equal(got, want) {
+			t.Errorf("%s: lines of %q, want %q:\n%s", name, got, want, b.String())
+		}
+	}
+}
+
+// TestRatesLastToTheEnd checks that the steps of the rate chart show the whole of the last second.
+func TestRatesLastToTheEnd(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	chart := rateChart(Report{Summary: s})
+	if len(chart.Series) == 0 {
+		t.Fatal("no rates")
+	}
+	for _, series := range chart.Series {
+		n := len(series.Points)
+		if end := series.Points[n-1]; end.X != float64(len(s.Timeline)) || end.Y != series.Points[n-2].Y {
+			t.Errorf("%s ends at %+v, want the rate of the last second at its end, %d s", series.Name, end, len(s.Timeline))
+		}
+	}
+	for _, series := range rateChart(Report{Summary: results()["nothing"]}).Series {
+		if len(series.Points) > 0 {
+			t.Errorf("%s of nothing: %v", series.Name, series.Points)
+		}
+	}
+}
+
 func columns(n int) func() (int, int) { return func() (int, int) { return n, 24 } }
 
 // TestLiveFrame looks at the view in the third second of four.

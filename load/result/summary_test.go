@@ -63,6 +63,7 @@ func TestPercentileAll(t *testing.T) {
 	}{
 		{90, time.Second}, // the 27th of 30: the late one
 		{50, 17 * time.Millisecond},
+		{91, time.Second}, // 27.3 is rounded
 		{92, result.Never},
 		{99, result.Never},
 	} {

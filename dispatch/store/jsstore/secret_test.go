@@ -153,7 +153,7 @@ func TestSecretOfEarlierVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := jsstore.Config{TTL: time.Hour, MaxBytes: 1 << 20, Replicas: 1}
-	if open(t, conn, cfg).Secret() != open(t, conn, cfg).Secret() {
+	if first, second := open(t, conn, cfg), open(t, conn, cfg); first.Secret() != second.Secret() {
 		t.Error("two stores have different secrets")
 	}
 }
