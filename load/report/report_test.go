@@ -205,6 +205,18 @@ func TestLiveFrame(t *testing.T) {
 	}
 }
 
+// TestLivePercentiles looks at latencies of 1 to 200 ms, of which the view shows the 100th, the 198th and the last.
+func TestLivePercentiles(t *testing.T) {
+	t.Parallel()
+	live := NewLive("constant:1:1m", make([]int, 60), columns(80))
+	for i := range 200 {
+		live.Record(result.Record{Done: time.Duration(200-i) * time.Millisecond})
+	}
+	if got, want := strings.Join(live.Frame(time.Second, 80), "\n"), "p50 100  p99 198  max 200 ms"; !strings.Contains(got, want) {
+		t.Errorf("view lacks %q:\n%s", want, got)
+	}
+}
+
 // TestLiveOverload: the answers that come are to requests of long ago, and are what the latency is of.
 func TestLiveOverload(t *testing.T) {
 	t.Parallel()

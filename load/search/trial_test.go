@@ -1,6 +1,8 @@
 package search_test
 
 import (
+	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +51,31 @@ func TestTrials(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRates checks which rates are tried: half as long as none holds, then the middle, in ratio, between the highest that
+// holds and the lowest that does not, until they are within a twentieth of each other. Each that fails is tried again.
+func TestRates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		found, err := search.Run(t.Context(), search.Config{Load: withImages(stalling{}), SLO: conditions(t, "rate<3.2")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rates []float64
+		next := math.Inf(1) // rate above the one found
+		for _, trial := range found.Trials {
+			rates = append(rates, trial.Rate)
+			if trial.Rate > found.Rate {
+				next = min(next, trial.Rate)
+			}
+		}
+		if want := []float64{10, 10, 5, 5, 2.5}; len(rates) < 8 || !slices.Equal(rates[:5], want) || math.Abs(rates[5]-2.5*math.Sqrt2) > 1e-9 {
+			t.Errorf("rates %.3f, want %v and then %.3f", rates, want, 2.5*math.Sqrt2)
+		}
+		if want := math.Pow(2, 1./16); math.Abs(next/found.Rate-want) > 1e-9 {
+			t.Errorf("%.3f holds and %.3f does not, want a ratio of %.4f", found.Rate, next, want)
+		}
+	})
 }
 
 // TestBest checks which trial stands for a search.
