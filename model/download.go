@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -150,7 +151,7 @@ func (d *download) request(ctx context.Context, f *os.File, have int64, idle *ti
 	case http.StatusRequestedRangeNotSatisfiable: // the file is complete, or its hash will show that it is wrong
 		return have, nil
 	default:
-		err := fmt.Errorf("server responded %.100s", response.Status)
+		err := errStatus(response.StatusCode)
 		if response.StatusCode >= http.StatusInternalServerError || response.StatusCode == http.StatusTooManyRequests {
 			return have, err
 		}
@@ -231,4 +232,10 @@ func get(ctx context.Context, client *http.Client, url string, start int64) (*ht
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", start))
 	}
 	return client.Do(request)
+}
+
+// errStatus returns the error for a status that is not expected, without the server's own text for it: that may have
+// control characters, which a terminal would obey.
+func errStatus(code int) error {
+	return fmt.Errorf("server responded %s", strings.TrimSpace(strconv.Itoa(code)+" "+http.StatusText(code)))
 }

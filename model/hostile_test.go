@@ -171,6 +171,28 @@ func TestNothingIsReadBeyondTheAnnouncedSize(t *testing.T) {
 	}
 }
 
+// TestStatusTexts checks that a mirror's own text for a status, which may have control characters, is not in the error.
+func TestStatusTexts(t *testing.T) {
+	t.Parallel()
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "HTTP/1.1 410 \x1b[2Jfine\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	}
+	index := httptest.NewServer(http.HandlerFunc(refuse))
+	t.Cleanup(index.Close)
+	for name, url := range map[string]string{"index": index.URL, "file": newHostile(t, 5, strings.Repeat("0", 64), refuse).URL} {
+		_, err := Pull(t.Context(), PullConfig{Mirror: url, Out: filepath.Join(t.TempDir(), "w.safetensors"), Tries: 1})
+		if err == nil || !strings.HasSuffix(err.Error(), "server responded 410 Gone") {
+			t.Errorf("%s: %q, want the text of the standard", name, err)
+		}
+	}
+}
+
 // TestHostileIndexes checks what a models.json may not do.
 func TestHostileIndexes(t *testing.T) {
 	t.Parallel()

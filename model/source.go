@@ -97,7 +97,7 @@ func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte,
 		r = response.Body
 		if response.StatusCode != http.StatusOK {
 			r.Close()
-			return nil, fmt.Errorf("server responded %.100s", response.Status)
+			return nil, errStatus(response.StatusCode)
 		}
 	} else {
 		f, err := os.Open(filepath.Join(mirror, "models.json"))
