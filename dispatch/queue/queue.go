@@ -43,7 +43,7 @@ type Queue interface {
 	// the queue's ack wait.
 	Next(ctx context.Context) (Delivery, error)
 	// Waiting returns the number of jobs not yet taken. If several dispatchers share a queue it may be half a second
-	// out of date.
+	// out of date, and leave out a few jobs that were offered to a dispatcher without a free slot and returned.
 	Waiting() Depth
 	// Jobs returns the IDs of all jobs in the queue: waiting, taken, and returned with a delay. A job is included
 	// from the return of Publish until Ack.
