@@ -47,9 +47,10 @@ $(SAMPLE_IMAGES):
 test: format ## Check formatting, run go vet and all tests that need nothing but Go
 	$(GOTEST) -vet=all ./...
 
-# Packages in which the tag changes no file have the results that make test left in Go's cache.
 slow: ## Run the tests that make test shortens at full length: all reference images, plain Go, more mutants (needs ../shared)
-	$(GOTEST) -tags slow ./...
+	$(GOTEST) -tags slow $(SLOW_PACKAGES)
+
+SLOW_PACKAGES := ./engine ./engine/decode ./engine/quantize ./engine/resnet ./test/mutants
 
 vet: format ## Check formatting and go vet
 	$(GO) vet ./...

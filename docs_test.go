@@ -143,3 +143,31 @@ func TestClaimsHaveTests(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowPackages checks that make slow tests every package that has tests for it.
+func TestSlowPackages(t *testing.T) {
+	t.Parallel()
+	root := testutil.Root(t)
+	_, list, found := strings.Cut(readDoc(t, filepath.Join(root, "Makefile")), "\nSLOW_PACKAGES := ")
+	if !found {
+		t.Fatal("the Makefile has no SLOW_PACKAGES")
+	}
+	list, _, _ = strings.Cut(list, "\n")
+	listed := strings.Fields(list)
+	var want []string
+	err := filepath.WalkDir(root, func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(file, "_test.go") || !strings.HasPrefix(readDoc(t, file), "//go:build slow") {
+			return err
+		}
+		dir, err := filepath.Rel(root, filepath.Dir(file))
+		want = append(want, "./"+filepath.ToSlash(dir))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	if want = slices.Compact(want); !slices.Equal(listed, want) {
+		t.Errorf("SLOW_PACKAGES are %q, want %q", listed, want)
+	}
+}

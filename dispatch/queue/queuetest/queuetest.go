@@ -353,10 +353,10 @@ func wantExact(t *testing.T, q queue.Queue) {
 		got, want = q.Waiting().Total(), len(jobs)
 		return got == want
 	}
-	for deadline := time.After(2 * time.Second); !exact(); {
+	for deadline := time.After(10 * time.Second); !exact(); {
 		select {
 		case <-deadline:
-			t.Fatalf("Waiting = %d two seconds later, want %d", got, want)
+			t.Fatalf("Waiting = %d ten seconds later, want %d", got, want)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
