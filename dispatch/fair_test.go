@@ -56,14 +56,22 @@ func (o outcomes) p99() time.Duration {
 	return o.latencies[len(o.latencies)*99/100]
 }
 
-// run lets each client send images at its rate for the time given, at random times, and returns what each got. limits are
-// the rates that some clients may send at most.
-func (c *crowd) run(t *testing.T, rates map[string]float64, length time.Duration, limits map[string]float64) map[string]*outcomes {
+// open makes the dispatcher. run does so unless it exists.
+func (c *crowd) open(t *testing.T) {
+	t.Helper()
 	var err error
 	c.d, err = New(Config{Queue: memqueue.New(DefaultQueueCapacity, 10*time.Second), Store: memstore.New(time.Hour, 1_000_000),
 		Classifier: c, ClassifierSlots: crowdSlots, CacheSize: -1})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// run lets each client send images at its rate for the time given, at random times, and returns what each got. limits are
+// the rates that some clients may send at most.
+func (c *crowd) run(t *testing.T, rates map[string]float64, length time.Duration, limits map[string]float64) map[string]*outcomes {
+	if c.d == nil {
+		c.open(t)
 	}
 	life, end := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
@@ -187,6 +195,7 @@ func TestBatchDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := &crowd{}
+		c.open(t)
 		var batch sync.WaitGroup
 		rates := map[string]float64{"single": 10}
 		batch.Go(func() {
