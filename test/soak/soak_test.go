@@ -41,7 +41,7 @@ func start(t *testing.T, args ...string) *process {
 	program := harness.Program(t)
 	p := &process{url: "http://" + addr, Process: harness.Start(t, args[0], func() *exec.Cmd {
 		cmd := exec.Command(program, append(args, "--addr", addr)...)
-		cmd.Env = append(os.Environ(), fmt.Sprintf("GOMEMLIMIT=%dMiB", memoryLimit*9/10))
+		cmd.Env = append(os.Environ(), "GOMEMLIMIT=430MiB")
 		return cmd
 	})}
 	if err := harness.AwaitOK(t.Context(), time.Minute, p.url+"/health/ready"); err != nil {
@@ -106,6 +106,7 @@ func TestSoak(t *testing.T) {
 	length := time.Duration(harness.Setting(t, "SOAK_SECONDS", 120)) * time.Second
 	replica := start(t, "replica", "--random-weights")
 	dispatcher := start(t, "dispatcher", "--data-dir", t.TempDir(), "--endpoints", replica.url,
+		"--max-upload-bytes", "100663296", "--max-working-bytes", "100663296", // as in k8s/dispatcher.yaml
 		"--result-ttl", max(length/6, time.Minute).String())
 	c := newClients(t, dispatcher.url)
 
