@@ -148,7 +148,9 @@ func TestLimitsOfKeys(t *testing.T) {
 	rotated := guard.Issue(access.Client{Name: "few", Scopes: access.Predict, Rate: 0.01})
 	one := guard.Issue(access.Client{Name: "one", Scopes: access.Predict, InFlight: 1})
 	many := guard.Issue(access.Client{Name: "many", Scopes: access.Predict})
-	c := startInMemory(t, dispatch.Config{Access: guard, ClientInFlight: 3}, newGate())
+	g := newGate()
+	c := startInMemory(t, dispatch.Config{Access: guard, ClientInFlight: 3}, g)
+	defer close(g.open) // so that stopping need not wait
 	n := 0
 	post := func(token string) answer {
 		n++
