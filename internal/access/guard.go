@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/reread"
 )
 
 // Guard admits clients by the keys of a file. Create it with [Open]. A nil Guard admits everyone. It is safe for
@@ -48,7 +50,7 @@ func (g *Guard) Keys() Keys {
 // Run follows changes of the file until ctx ends: new keys are valid and removed ones invalid within seconds. If a
 // changed file is invalid or missing, the previous keys stay valid, and the problem is logged once.
 func (g *Guard) Run(ctx context.Context) error {
-	poll(ctx, func() { g.look(ctx) })
+	reread.Every(ctx, func(time.Time) { g.look(ctx) })
 	return nil
 }
 
@@ -56,7 +58,7 @@ func (g *Guard) Run(ctx context.Context) error {
 func (g *Guard) look(ctx context.Context) {
 	var keys Keys
 	var content string
-	err := readAgain(g.path)
+	err := reread.Check(g.path)
 	if err == nil {
 		keys, content, err = readKeys(g.path)
 	}

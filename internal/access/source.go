@@ -1,22 +1,14 @@
 package access
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/reread"
 )
-
-// pollInterval is the time between two looks at a file. Polling works on every file system, and with the symbolic links
-// that Kubernetes replaces when a Secret changes.
-const pollInterval = 2 * time.Second
-
-// maxFileBytes limits a file: 10,000 keys have 1.3 MB.
-const maxFileBytes = 4 << 20
 
 // readKeys reads a keys file, or all files of a folder such as a mounted Secret, except hidden ones. It also returns
 // the files' content, to detect changes.
@@ -28,7 +20,7 @@ func readKeys(path string) (keys Keys, content string, err error) {
 	var all strings.Builder
 	var problems []error
 	for _, file := range files {
-		data, err := readFile(file)
+		data, err := reread.File(file)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("read keys: %w", err))
 			continue
@@ -74,45 +66,4 @@ func filesOf(path string) ([]string, error) {
 		}
 	}
 	return files, nil
-}
-
-// readFile reads a file of limited size.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxFileBytes:
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFileBytes)
-	}
-	return data, nil
-}
-
-// readAgain returns an error if the path is neither a file nor a folder. A pipe can be read at the start, but not again:
-// opening it would wait until somebody writes, possibly forever.
-func readAgain(path string) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
-		err = fmt.Errorf("%s is not a regular file: its changes cannot be followed", path)
-	}
-	return err
-}
-
-// poll calls look at intervals until ctx ends.
-func poll(ctx context.Context, look func()) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			look()
-		}
-	}
 }

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/reread"
 )
 
 // TokenFile is a file with the token that this process sends to another one. Create it with [OpenTokenFile]. A nil
@@ -21,7 +24,7 @@ type TokenFile struct {
 
 // ReadToken reads a token from a file. Space around it is ignored.
 func ReadToken(path string) (string, error) {
-	data, err := readFile(path)
+	data, err := reread.File(path)
 	if err != nil {
 		return "", fmt.Errorf("read token: %w", err)
 	}
@@ -69,9 +72,9 @@ func OpenTokenFile(path string, log *slog.Logger) (*TokenFile, error) {
 
 // Run follows changes of the file until ctx ends. If the file becomes invalid, the previous token is used.
 func (f *TokenFile) Run(ctx context.Context) error {
-	poll(ctx, func() {
+	reread.Every(ctx, func(time.Time) {
 		var token string
-		err := readAgain(f.path)
+		err := reread.Check(f.path)
 		if err == nil {
 			token, err = ReadToken(f.path)
 		}

@@ -8,10 +8,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/reread"
 )
 
 // Files names PEM files. The zero value means a server without TLS, or a client that trusts the authorities of the
@@ -44,9 +44,6 @@ func (f Files) ValidateServer() error {
 	return f.Validate()
 }
 
-// maxFileBytes limits what is read of a file; the authorities of a whole system take 200 KiB.
-const maxFileBytes = 4 << 20
-
 // content is what the files contain. It is comparable, to notice changes.
 type content struct{ cert, key, ca string }
 
@@ -59,42 +56,13 @@ func (f Files) read() (c content, err error) {
 		if one.name == "" {
 			continue
 		}
-		if *one.to, err = readFile(one.name); err != nil {
+		data, err := reread.File(one.name)
+		if err != nil {
 			return content{}, fmt.Errorf("read %s: %w", one.what, err)
 		}
+		*one.to = string(data)
 	}
 	return c, nil
-}
-
-// regular returns an error if one of the files is something else, such as a pipe. That can be read at the start, but not
-// again: opening it would wait until somebody writes, possibly forever.
-func (f Files) regular() error {
-	for _, name := range []string{f.Cert, f.Key, f.CA} {
-		if name == "" {
-			continue
-		}
-		info, err := os.Stat(name)
-		switch {
-		case err != nil:
-			return err
-		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a regular file: its changes cannot be followed", name)
-		}
-	}
-	return nil
-}
-
-func readFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err == nil && len(text) > maxFileBytes {
-		err = fmt.Errorf("%s is larger than %d MiB, which no certificate file is", name, maxFileBytes>>20)
-	}
-	return string(text), err
 }
 
 // material is what the files mean. Its parts must not be changed.

@@ -6,10 +6,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
-)
 
-// interval is the time between two looks at the files. Kubernetes updates a mounted Secret within about a minute.
-const interval = 2 * time.Second
+	"github.com/resnet18cloud/resnet18cloud/internal/reread"
+)
 
 // Reloader has the newest valid content of files. Create it with [New], call Load, and Run to follow changes. Server,
 // Client and Load are safe for concurrent use with Run.
@@ -66,22 +65,13 @@ func (r *Reloader) Run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			r.look(now)
-		}
-	}
+	reread.Every(ctx, r.look)
 }
 
 // look reads the files and uses them if they have changed.
 func (r *Reloader) look(now time.Time) {
 	var c content
-	err := r.files.regular()
+	err := reread.Check(r.files.Cert, r.files.Key, r.files.CA)
 	if err == nil {
 		c, err = r.files.read()
 	}
