@@ -70,7 +70,7 @@ func TestEndpointsAreDocumented(t *testing.T) {
 	t.Parallel()
 	root := testutil.Root(t)
 	api := readDoc(t, filepath.Join(root, "docs", "api.md"))
-	patterns := regexp.MustCompile(`andle\("[A-Z]+ (/[^"]*)"`).FindAllStringSubmatch(readDoc(t, filepath.Join(root, "dispatch", "routes.go")), -1)
+	patterns := regexp.MustCompile(`(?:Add|Handle)\("[A-Z]+ (/[^"]*)"`).FindAllStringSubmatch(readDoc(t, filepath.Join(root, "dispatch", "routes.go")), -1)
 	if len(patterns) < 10 {
 		t.Fatalf("only %d endpoints were found in dispatch/routes.go", len(patterns))
 	}

@@ -9,25 +9,24 @@ import (
 
 // What a client needs for an endpoint, if clients have keys. One of several scopes is enough.
 const (
-	toAll     access.Scopes = 0 // no key
-	toPredict               = access.Predict
-	toResults               = access.Predict | access.Read // of the same client; see owns
-	toRead                  = access.Read
-	toAdmin                 = access.Admin
+	toAll     = access.Anyone
+	toPredict = access.Predict
+	toResults = access.Predict | access.Read // of the same client; see owns
+	toRead    = access.Read
+	toAdmin   = access.Admin
 )
 
 // routes returns the handlers of the dispatcher's HTTP API and of the server for operators, which is nil if there is
 // none: the API then has its endpoints. docs/api.md documents both for users.
 func (d *Dispatcher) routes() (public, admin http.Handler) {
-	mux := http.NewServeMux()
-	handle := d.handlerOf(mux)
-	handle("POST /predict_async", toPredict, d.whenReady(d.predictAsync))
-	handle("POST /predict", toPredict, d.whenReady(d.predict))
-	handle("POST /predict_batch", toPredict, d.whenReady(d.predictBatch))
-	handle("GET /result/{id}", toResults, d.whenReady(d.result))
-	handle("DELETE /result/{id}", toPredict, d.whenReady(d.cancelResult))
-	handle("GET /results", toResults, d.whenReady(d.results))
-	handle("GET /status", toRead, d.whenReady(d.status))
+	mux := access.NewMux(d.cfg.Access, d.cfg.Log)
+	mux.Add("POST /predict_async", toPredict, d.whenReady(d.predictAsync))
+	mux.Add("POST /predict", toPredict, d.whenReady(d.predict))
+	mux.Add("POST /predict_batch", toPredict, d.whenReady(d.predictBatch))
+	mux.Add("GET /result/{id}", toResults, d.whenReady(d.result))
+	mux.Add("DELETE /result/{id}", toPredict, d.whenReady(d.cancelResult))
+	mux.Add("GET /results", toResults, d.whenReady(d.results))
+	mux.Add("GET /status", toRead, d.whenReady(d.status))
 	d.handleHealth(mux)
 	if d.cfg.Page != nil {
 		mux.Handle("GET /{$}", d.cfg.Page)
@@ -35,35 +34,26 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	}
 	if d.cfg.AdminAddr == "" {
 		d.handleAdmin(mux, toRead)
-		return httpx.JSONErrors(mux), nil
+		return httpx.JSONErrors(mux.ServeMux), nil
 	}
-	operators := http.NewServeMux()
+	operators := access.NewMux(d.cfg.Access, d.cfg.Log)
 	d.handleHealth(operators)
 	d.handleAdmin(operators, toAll)
-	httpx.HandleProfiles(operators)
-	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
-}
-
-// handlerOf returns a function that adds an endpoint, and what a client needs for it.
-func (d *Dispatcher) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
-	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
-		mux.Handle(pattern, httpx.Handler(d.cfg.Log, d.cfg.Access.Require(need, h)))
-	}
+	httpx.HandleProfiles(operators.ServeMux)
+	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
 // handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet
 // needs the one for operators.
-func (d *Dispatcher) handleHealth(mux *http.ServeMux) {
-	handle := d.handlerOf(mux)
-	handle("GET /health", toAll, d.health)
-	handle("GET /health/live", toAll, d.health)
-	handle("GET /health/ready", toAll, d.healthReady)
+func (d *Dispatcher) handleHealth(mux *access.Mux) {
+	mux.Add("GET /health", toAll, d.health)
+	mux.Add("GET /health/live", toAll, d.health)
+	mux.Add("GET /health/ready", toAll, d.healthReady)
 }
 
 // handleAdmin adds the endpoints for operators. Reading what reveals nothing about clients needs the given scope.
-func (d *Dispatcher) handleAdmin(mux *http.ServeMux, reading access.Scopes) {
-	handle := d.handlerOf(mux)
-	handle("GET /cache/stats", reading, d.cacheStats)
-	handle("POST /cache/clear", toAdmin, d.cacheClear)
-	handle("GET /metrics", reading, httpx.Plain(d.recorder.metrics.handler()))
+func (d *Dispatcher) handleAdmin(mux *access.Mux, reading access.Scopes) {
+	mux.Add("GET /cache/stats", reading, d.cacheStats)
+	mux.Add("POST /cache/clear", toAdmin, d.cacheClear)
+	mux.Add("GET /metrics", reading, httpx.Plain(d.recorder.metrics.handler()))
 }

@@ -14,39 +14,27 @@ var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready",
 
 // routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
 func (s *Server) routes() (public, admin http.Handler) {
-	mux := http.NewServeMux()
-	handle := s.handlerOf(mux)
-	handle("POST /predict", access.Predict, s.metrics.counted(s.predict))
-	handle("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
+	mux := access.NewMux(s.cfg.Access, s.cfg.Log)
+	mux.Add("POST /predict", access.Predict, s.metrics.counted(s.predict))
+	mux.Add("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
 	s.handleHealth(mux)
 	if s.cfg.AdminAddr == "" {
-		handle("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
-		return httpx.JSONErrors(mux), nil
+		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
+		return httpx.JSONErrors(mux.ServeMux), nil
 	}
-	operators := http.NewServeMux()
+	operators := access.NewMux(s.cfg.Access, s.cfg.Log)
 	s.handleHealth(operators)
-	s.handlerOf(operators)("GET /metrics", toAll, httpx.Plain(s.metrics.handler()))
-	httpx.HandleProfiles(operators)
-	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
-}
-
-// toAll is the need of endpoints that require no key.
-const toAll access.Scopes = 0
-
-// handlerOf returns a function that adds an endpoint, and what a client needs for it.
-func (s *Server) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
-	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
-		mux.Handle(pattern, httpx.Handler(s.cfg.Log, s.cfg.Access.Require(need, h)))
-	}
+	operators.Add("GET /metrics", access.Anyone, httpx.Plain(s.metrics.handler()))
+	httpx.HandleProfiles(operators.ServeMux)
+	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
 // handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet
 // needs the one for operators.
-func (s *Server) handleHealth(mux *http.ServeMux) {
-	handle := s.handlerOf(mux)
-	handle("GET /health", toAll, s.health)
-	handle("GET /health/live", toAll, s.health)
-	handle("GET /health/ready", toAll, s.healthReady)
+func (s *Server) handleHealth(mux *access.Mux) {
+	mux.Add("GET /health", access.Anyone, s.health)
+	mux.Add("GET /health/live", access.Anyone, s.health)
+	mux.Add("GET /health/ready", access.Anyone, s.healthReady)
 }
 
 // healthBody is the prototype's response to GET /health.

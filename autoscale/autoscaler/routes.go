@@ -11,38 +11,25 @@ import (
 
 // routes are the endpoints of an autoscaler and those of its server for operators, which are nil if there is none.
 func (a *Autoscaler) routes() (public, admin http.Handler) {
-	mux := http.NewServeMux()
-	handle := a.handlerOf(mux)
-	handle("GET /health", toAll, a.getHealth)
+	mux := access.NewMux(a.cfg.Access, a.cfg.Log)
+	mux.Add("GET /health", access.Anyone, a.getHealth)
 	if a.cfg.AdminAddr == "" {
-		handle("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
+		mux.Add("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
 		a.handleAdmin(mux)
-		return httpx.JSONErrors(mux), nil
+		return httpx.JSONErrors(mux.ServeMux), nil
 	}
-	operators := http.NewServeMux()
-	handle = a.handlerOf(operators)
-	handle("GET /health", toAll, a.getHealth)
-	handle("GET /metrics", toAll, httpx.Plain(a.metrics.handler()))
+	operators := access.NewMux(a.cfg.Access, a.cfg.Log)
+	operators.Add("GET /health", access.Anyone, a.getHealth)
+	operators.Add("GET /metrics", access.Anyone, httpx.Plain(a.metrics.handler()))
 	a.handleAdmin(operators)
-	httpx.HandleProfiles(operators)
-	return httpx.JSONErrors(mux), httpx.JSONErrors(operators)
-}
-
-// toAll is the need of endpoints that require no key.
-const toAll access.Scopes = 0
-
-// handlerOf returns a function that adds an endpoint, and what a client needs for it.
-func (a *Autoscaler) handlerOf(mux *http.ServeMux) func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
-	return func(pattern string, need access.Scopes, h httpx.HandlerFunc) {
-		mux.Handle(pattern, httpx.Handler(a.cfg.Log, a.cfg.Access.Require(need, h)))
-	}
+	httpx.HandleProfiles(operators.ServeMux)
+	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
 // handleAdmin adds the endpoints that explain decisions.
-func (a *Autoscaler) handleAdmin(mux *http.ServeMux) {
-	handle := a.handlerOf(mux)
-	handle("GET /decisions", access.Admin, a.getDecisions)
-	handle("GET /explain", access.Admin, a.getExplain)
+func (a *Autoscaler) handleAdmin(mux *access.Mux) {
+	mux.Add("GET /decisions", access.Admin, a.getDecisions)
+	mux.Add("GET /explain", access.Admin, a.getExplain)
 }
 
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only
