@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -73,9 +74,8 @@ func (q *Queue) Remove(ctx context.Context, id string, generation int) error {
 			// By sequence number, because a later generation may be published under the same subject meanwhile.
 			if job, broken := readJob(msg.Subject, msg.Header, class); broken == nil && job.Generation == generation {
 				err = stream.DeleteMsg(ctx, msg.Sequence)
-				select {
-				case q.lanes[i].drop <- queue.DedupID(job):
-				default: // it is not held for Next
+				if err == nil {
+					q.lanes[i].removed.add(queue.DedupID(job), time.Now())
 				}
 			}
 		}

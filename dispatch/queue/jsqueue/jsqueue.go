@@ -89,7 +89,7 @@ type lane struct {
 	waiting atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
 	held    atomic.Int64  // 1 while a job that was never delivered before is held for Next
 	changes atomic.Uint64 // number of changes to waiting by this process, to detect outdated checks
-	drop    chan string   // receives the queue.DedupID of a removed job, which need not be held for Next any longer
+	removed *removedJobs  // need not be held for Next any longer
 }
 
 // New creates a queue on the connection. It does nothing until Run.
@@ -107,7 +107,7 @@ func New(conn Connection, cfg Config) *Queue {
 		q.lanes[i].class = queue.ClassAt(i)
 		q.lanes[i].next = make(chan *delivery)
 		q.lanes[i].wanted = make(chan struct{}, 1)
-		q.lanes[i].drop = make(chan string)
+		q.lanes[i].removed = newRemovedJobs()
 	}
 	return q
 }

@@ -91,7 +91,15 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
+	name := queue.DedupID(d.job)
 	for {
+		if l.removed.has(name) {
+			_ = d.Ack(ctx) // it is not in the stream; this ends the delivery
+			if d.first {
+				l.add(-1)
+			}
+			return
+		}
 		select {
 		case l.next <- d:
 			return
@@ -100,15 +108,8 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
 			return
-		case name := <-l.drop:
-			if name != queue.DedupID(d.job) {
-				continue
-			}
-			_ = d.Ack(ctx) // it is removed from the stream; this ends the delivery
-			if d.first {
-				l.add(-1)
-			}
-			return
+		case <-l.removed.changed:
+			continue
 		case <-timer.C:
 		}
 		if q.cfg.Policy.Exclusive {

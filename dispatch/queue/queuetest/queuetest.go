@@ -57,6 +57,7 @@ func (s Suite) Run(t *testing.T) {
 		"counts correctly after faults":   counts,
 		"finds a job":                     finds,
 		"removes a job":                   removes,
+		"removes jobs as they arrive":     removesArriving,
 		"rejects invalid IDs":             foreignIDs,
 		"stops waiting with the context":  ends,
 		"delivers each job to one worker": once,
@@ -389,6 +390,21 @@ func finds(t *testing.T, q queue.Queue) {
 		if _, err := q.Find(t.Context(), id); !errors.Is(err, queue.ErrNotFound) {
 			t.Errorf("Find(%.50q): %v, want ErrNotFound", id, err)
 		}
+	}
+}
+
+// removesArriving removes jobs while the queue may be fetching them for Next. None may stay.
+func removesArriving(t *testing.T, q queue.Queue) {
+	for round := range 3 {
+		for i := range 15 {
+			name := fmt.Sprint("job ", round, " ", i)
+			publish(t, q, resnet18cloud.PriorityInteractive, name)
+			if err := q.Remove(t.Context(), testutil.ID(name), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantJobs(t, q)
+		wantExact(t, q)
 	}
 }
 
