@@ -72,8 +72,10 @@ func rolledBack(restart, known store.Record) store.Record {
 	return marked(known)
 }
 
-// maxMarks is the number of marks kept in a record: those of the last eight generations.
-const maxMarks = 16
+// maxMarks is the number of marks kept in a record: those of the last 32 generations. A count is lost if a request is
+// restarted more often before an unconfirmed write of it is resolved, which takes seconds while storage fails. A restart
+// that finds the queue full is a generation too, so a few are not enough.
+const maxMarks = 64
 
 // marked adds a mark to the record.
 func marked(r store.Record) store.Record {

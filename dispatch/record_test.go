@@ -104,7 +104,7 @@ func TestMarks(t *testing.T) {
 		t.Error("a record without marks has one")
 	}
 	var all []string
-	for range 40 {
+	for range maxMarks + 24 {
 		before := r
 		r = marked(r)
 		all = append(all, markOf(r))
@@ -113,6 +113,6 @@ func TestMarks(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(all[24:], r.Marks); diff != "" {
-		t.Errorf("the last 16 marks (-want +got):\n%s", diff)
+		t.Errorf("the latest marks (-want +got):\n%s", diff)
 	}
 }
