@@ -291,21 +291,13 @@ func TestRecordsFromBeforeKeys(t *testing.T) {
 // reason for one without it.
 func TestReplicaWithKeys(t *testing.T) {
 	t.Parallel()
-	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 1, Access: accesstest.Guard(t)}, opened())
-	if err == nil {
-		err = s.Listen()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	runUntilEnd(t, s.Run)
-	<-s.Ready()
-	with := start(t, dispatch.Config{Endpoints: []string{s.URL()}, ReplicaToken: func() string { return "shop" }})
+	url := serveReplica(t, replica.Config{Concurrency: 1, Access: accesstest.Guard(t)}, opened())
+	with := start(t, dispatch.Config{Endpoints: []string{url}, ReplicaToken: func() string { return "shop" }})
 	if got := with.wait(with.submit("a.jpg", "x")); got["status"] != string(resnet18cloud.StatusCompleted) {
 		t.Errorf("with the token: %v", got)
 	}
 	for _, token := range []string{"", "wrong", "monitor"} {
-		without := start(t, dispatch.Config{Endpoints: []string{s.URL()}, ReplicaToken: func() string { return token }})
+		without := start(t, dispatch.Config{Endpoints: []string{url}, ReplicaToken: func() string { return token }})
 		without.eventually("the replica is unhealthy with the reason", func() bool {
 			return strings.Contains(without.get("/status").body, "--replica-token-file")
 		})

@@ -88,8 +88,15 @@ func label(image []byte) string {
 // startReplica serves the classifier over HTTP until the end of the test.
 func startReplica(t testing.TB, concurrency int, c resnet18cloud.Classifier) string {
 	t.Helper()
-	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: concurrency,
+	return serveReplica(t, replica.Config{Concurrency: concurrency,
 		Model: func() replica.Model { return replica.Model{Weights: "test", Precision: "fp32"} }}, c)
+}
+
+// serveReplica is startReplica with a configuration.
+func serveReplica(t testing.TB, cfg replica.Config, c resnet18cloud.Classifier) string {
+	t.Helper()
+	cfg.Addr = "127.0.0.1:0"
+	s, err := replica.New(cfg, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,16 +20,7 @@ import (
 // startSecureReplica is startReplica for a replica that serves only clients with a certificate of the authority.
 func startSecureReplica(t testing.TB, files tlsfiles.Files, concurrency int, c resnet18cloud.Classifier) string {
 	t.Helper()
-	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", TLS: files, Concurrency: concurrency}, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	runUntilEnd(t, s.Run)
-	<-s.Ready()
-	return s.URL()
+	return serveReplica(t, replica.Config{TLS: files, Concurrency: concurrency}, c)
 }
 
 // TestMutualTLSWithReplicas sends an image by HTTPS to a dispatcher that shows its certificate to the replica, and to

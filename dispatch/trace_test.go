@@ -18,16 +18,9 @@ import (
 func TestTraceIsInEveryLog(t *testing.T) {
 	t.Parallel()
 	var front, back testutil.Log
-	s, err := replica.New(replica.Config{Addr: "127.0.0.1:0", Concurrency: 1, Log: logs.New(&back, slog.LevelInfo, "text"),
+	url := serveReplica(t, replica.Config{Concurrency: 1, Log: logs.New(&back, slog.LevelInfo, "text"),
 		Model: func() replica.Model { return replica.Model{Weights: "test", Precision: "fp32"} }}, opened())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Listen(); err != nil {
-		t.Fatal(err)
-	}
-	runUntilEnd(t, s.Run)
-	c := start(t, dispatch.Config{Endpoints: []string{s.URL()}, Log: logs.New(&front, slog.LevelInfo, "text")})
+	c := start(t, dispatch.Config{Endpoints: []string{url}, Log: logs.New(&front, slog.LevelInfo, "text")})
 	c.eventually("replica is healthy", func() bool { return c.get("/health/ready").status == http.StatusOK })
 
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -80,8 +80,17 @@ func TestRunEndsWhenOwned(t *testing.T) {
 	b := newAPIFor(t, 1, Config{LeaseDuration: time.Second})
 	_, told, ended := b.runs()
 	until(t, "leads", func() bool { return len(told()) == 1 })
-	b.fails("GET horizontalpodautoscalers", http.StatusInternalServerError, "InternalError")
-	time.Sleep(1200 * time.Millisecond) // a failed request is no answer
+	failures := 0 // guarded by b.mu
+	b.mu.Lock()
+	b.answer = func(request string) (int, string) {
+		if request != "GET horizontalpodautoscalers" {
+			return 0, ""
+		}
+		failures++
+		return http.StatusInternalServerError, "InternalError"
+	}
+	b.mu.Unlock()
+	until(t, "a second request fails", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return failures >= 2 })
 	select {
 	case err := <-ended:
 		t.Fatalf("Run = %v when the server does not answer", err)

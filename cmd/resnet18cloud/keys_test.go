@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"image"
 	"image/jpeg"
@@ -11,9 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
@@ -133,18 +130,7 @@ func TestUpWithKeys(t *testing.T) {
 		t.Errorf("explain without a token: %v", err)
 	}
 	ops := accesstest.Client(accesstest.Ops, &http.Client{Transport: http.DefaultTransport})
-	var decisions []autoscaler.Record
-	for deadline := time.Now().Add(20 * time.Second); len(decisions) == 0 || decisions[0].Age < 0; time.Sleep(100 * time.Millisecond) {
-		resp, err := ops.Get(why + "/decisions?n=1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = json.NewDecoder(resp.Body).Decode(&decisions)
-		resp.Body.Close()
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("decisions %+v, %v: the autoscaler does not read the dispatcher's status", decisions, err)
-		}
-	}
+	firstDecision(t, ops, why)
 	if _, _, err := command(t, "autoscaler", "explain", "--url", why, "--token-file", tokens[accesstest.Ops]); err != nil {
 		t.Errorf("explain with a token: %v", err)
 	}

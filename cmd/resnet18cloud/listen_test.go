@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,11 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 
-	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
@@ -126,19 +123,7 @@ func TestUpServesHTTPS(t *testing.T) {
 	t.Setenv("RESNET18_ADMIN_ADDR", "127.0.0.1:0")
 	why, stop := serve(t, regexp.MustCompile(`why +curl (\S+)/decisions`), "up", "--addr", "127.0.0.1:0", "--replica-port", "0",
 		"--data-dir", t.TempDir(), "--autoscale", "1:1", "--autoscaler-addr", "127.0.0.1:0")
-	var records []autoscaler.Record
-	for len(records) == 0 || records[0].Age < 0 || records[0].Ready == 0 {
-		resp, err := http.Get(why + "/decisions?n=1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = json.NewDecoder(resp.Body).Decode(&records)
-		resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond) // decisions are a second apart
-	}
+	firstDecision(t, http.DefaultClient, why)
 	if err := stop(); err != nil {
 		t.Errorf("up: %v", err)
 	}

@@ -141,25 +141,35 @@ func TestUpSharesWeights(t *testing.T) {
 	}
 }
 
+// firstDecision waits until an autoscaler has decided on figures of the dispatcher, and returns the decision.
+func firstDecision(t *testing.T, client *http.Client, url string) autoscaler.Record {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // decisions are a second apart
+		resp, err := client.Get(url + "/decisions?n=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var records []autoscaler.Record
+		err = json.NewDecoder(resp.Body).Decode(&records)
+		_ = resp.Body.Close()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case len(records) > 0 && records[0].Age >= 0 && records[0].Ready > 0:
+			return records[0]
+		case time.Now().After(deadline):
+			t.Fatalf("after a minute the autoscaler has not read the dispatcher's status: %+v", records)
+		}
+	}
+}
+
 // TestUpAutoscales: the autoscaler of up decides, on the figures of its dispatcher.
 func TestUpAutoscales(t *testing.T) {
 	t.Parallel()
 	url, stop := serve(t, regexp.MustCompile(`why +curl (\S+)/decisions`), "up", "--addr", "127.0.0.1:0", "--replica-port", "0",
 		"--data-dir", t.TempDir(), "--autoscale", "1:2", "--autoscaler-addr", "127.0.0.1:0")
-	var records []autoscaler.Record
-	for len(records) == 0 || records[0].Age < 0 || records[0].Ready == 0 {
-		resp, err := http.Get(url + "/decisions?n=1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = json.NewDecoder(resp.Body).Decode(&records)
-		resp.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond) // decisions are a second apart
-	}
-	if r := records[0]; r.Policy != "deadline" || r.Was != 1 || r.Replicas != 1 || len(r.Reasons) == 0 {
+	r := firstDecision(t, http.DefaultClient, url)
+	if r.Policy != "deadline" || r.Was != 1 || r.Replicas != 1 || len(r.Reasons) == 0 {
 		t.Errorf("decision %+v, want one replica, with a reason", r)
 	}
 	if err := stop(); err != nil {
