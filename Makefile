@@ -137,11 +137,7 @@ kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being 
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each
-	@grep -rl '^func Fuzz' --include='*_test.go' . | while read -r file; do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$$file"); do \
-			echo "$$file $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$(dirname "$$file")" || exit 1; \
-		done; done
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" test/fuzz.sh
 
 bench: ## Measure the engine, the dispatcher and the load tester by themselves
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/internal/kernel8 ./engine/resnet ./engine/jpeg ./engine/preprocess
