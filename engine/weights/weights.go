@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/onnx"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
@@ -46,6 +47,9 @@ type Set struct {
 	Tensors map[string]tensor.Tensor
 	// Int8 holds the quantized weights of files made by engine/quantize; nil in others.
 	Int8 map[string]tensor.Of[int8]
+	// Spec describes the model as far as the file does: labels may be nil. Fully connected layers are named "fc.weight" and
+	// "fc.bias" if there is one, else "fc.0.weight", "fc.1.weight" and so on; a bias may be missing.
+	Spec spec.Model
 	// Metadata is safetensors' __metadata__; may be nil.
 	Metadata map[string]string
 	// Format is one of the Format constants.
@@ -137,6 +141,7 @@ func parse(data []byte, base string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Spec = spec.ImageNet()
 	return s, nil
 }
 

@@ -146,3 +146,11 @@ func Bytes(x []float32) []byte {
 func Int8Bytes(x []int8) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
+
+// Lazy is a tensor of a file whose numbers are not read yet: a checkpoint may hold many times what is needed of it.
+type Lazy struct {
+	Shape []int
+	Float bool // whether the elements are floating-point numbers; others cannot be read
+	// Read returns the numbers in row-major order. They may share the file's memory, and are never to be written.
+	Read func() ([]float32, error)
+}
