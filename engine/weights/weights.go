@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/onnx"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
@@ -120,12 +121,12 @@ func parse(data []byte, base string) (*Set, error) {
 		return nil, err
 	}
 	switch {
-	case pth.DetectZip(data):
+	case pth.Detect(data) != "":
 		s.Format = FormatPyTorch
-		s.Tensors, err = pth.ParseZip(data)
-	case pth.DetectLegacy(data):
-		s.Format = FormatPyTorchLegacy
-		s.Tensors, err = pth.ParseLegacy(data)
+		if pth.Detect(data) == pth.Legacy {
+			s.Format = FormatPyTorchLegacy
+		}
+		s.Tensors, err = checkpoint(data)
 	case safetensors.Detect(data):
 		s.Format = FormatSafetensors
 		var c *safetensors.Content
@@ -143,6 +144,39 @@ func parse(data []byte, base string) (*Set, error) {
 	}
 	s.Spec = spec.ImageNet()
 	return s, nil
+}
+
+// checkpoint reads the first candidate of a PyTorch checkpoint that has torchvision's names.
+func checkpoint(data []byte) (map[string]tensor.Tensor, error) {
+	c, err := pth.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	for _, candidate := range c.Candidates {
+		for _, prefix := range []string{"", "module."} {
+			if _, ok := candidate.Tensors[prefix+"conv1.weight"]; ok {
+				return readAll(candidate.Tensors, prefix)
+			}
+		}
+	}
+	return nil, fmt.Errorf("checkpoint holds no ResNet-18, but %q", c.Keys)
+}
+
+// readAll reads the floating-point tensors whose names have the prefix.
+func readAll(from map[string]raw.Lazy, prefix string) (map[string]tensor.Tensor, error) {
+	tensors := make(map[string]tensor.Tensor, len(from))
+	for name, lazy := range from {
+		short, ok := strings.CutPrefix(name, prefix)
+		if !ok || !lazy.Float {
+			continue
+		}
+		data, err := lazy.Read()
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", name, err)
+		}
+		tensors[short] = tensor.Tensor{Shape: lazy.Shape, Data: data}
+	}
+	return tensors, nil
 }
 
 // stem returns a file name without the suffixes of formats.

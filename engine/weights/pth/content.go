@@ -43,22 +43,3 @@ type Candidate struct {
 	// a dictionary.
 	Modules map[string]string
 }
-
-// Parse reads a checkpoint of any container. The tensors share data's memory where they can; strings do not.
-func Parse(data []byte) (*Content, error) {
-	c := &Content{Kind: Zip}
-	parse := ParseZip
-	if DetectLegacy(data) {
-		c.Kind, parse = Legacy, ParseLegacy
-	}
-	tensors, err := parse(data)
-	if err != nil {
-		return nil, err
-	}
-	all := Candidate{Tensors: map[string]raw.Lazy{}}
-	for name, t := range tensors {
-		all.Tensors[name] = raw.Lazy{Shape: t.Shape, Float: true, Read: func() ([]float32, error) { return t.Data, nil }}
-	}
-	c.Candidates = []Candidate{all}
-	return c, nil
-}
