@@ -4,6 +4,7 @@
 package weights
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/onnx"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
@@ -57,19 +59,31 @@ type Set struct {
 	// SHA256 is the hex digest of the file's bytes as stored.
 	SHA256 string
 
+	// Sources says where the parts of Spec are from.
+	Sources describe.Sources
+	// Notes are for people: what was assumed of the file, or found and not used.
+	Notes []string
+
 	name    string
+	version string   // see Version; empty means SHA256
 	mapping *mapping // memory that tensors may share; nil if nothing is mapped
 }
 
 // Load reads a weight file. Tensors may share the memory of the mapped file, which Close unmaps. The file must not
 // change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong tensor and what was
 // expected.
-func Load(path string) (*Set, error) {
+func Load(path string) (*Set, error) { return LoadAs(path, describe.Options{}) }
+
+// LoadAs is Load with what a user says of the model.
+func LoadAs(path string, o describe.Options) (*Set, error) {
 	m, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("load weights: %w", err)
 	}
 	s, err := parse(m.data, filepath.Base(path))
+	if err == nil {
+		err = s.describe(filepath.Dir(path), nil, o)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
 	}
@@ -95,9 +109,13 @@ func (s *Set) Name() string {
 	return s.name
 }
 
-// Identity identifies the weights by name and the first eight digits of the file's SHA-256:
-// "resnet18-f37072fd@1a2b3c4d". Answers computed with equal identities are equal.
-func (s *Set) Identity() string { return s.Name() + "@" + s.SHA256[:8] }
+// Version is the file's SHA-256 if the file alone describes the model, else a digest of that and of Spec: answers depend
+// on labels and preprocessing too.
+func (s *Set) Version() string { return cmp.Or(s.version, s.SHA256) }
+
+// Identity identifies the model by name and the first eight digits of its version: "resnet18-f37072fd@1a2b3c4d".
+// Answers computed with equal identities are equal.
+func (s *Set) Identity() string { return s.Name() + "@" + s.Version()[:8] }
 
 // Parameters returns the number of parameters in the set.
 func (s *Set) Parameters() int {
@@ -142,6 +160,12 @@ func parse(data []byte, base string) (*Set, error) {
 		return nil, err
 	}
 	s.Spec = spec.ImageNet()
+	if fc := s.Tensors["fc.weight"].Shape; len(fc) == 2 {
+		s.Spec.Head = spec.Linear(fc[0])
+		if fc[0] == 1 {
+			s.Spec.Head.Activation = spec.None
+		}
+	}
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ package describe
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
@@ -42,7 +43,7 @@ func (d *Description) Add(other Description) {
 		d.Activation, d.Sources.Activation = other.Activation, other.Sources.Activation
 	}
 	d.Head = cmp.Or(d.Head, other.Head)
-	d.Notes = append(d.Notes, other.Notes...)
+	d.Notes = slices.Concat(d.Notes, other.Notes)
 }
 
 // setPreprocess sets the preprocessing, or the problem with it, if it is said at all.
