@@ -80,13 +80,22 @@ func leaveOut(tensors map[string]raw.Lazy) (map[string]raw.Lazy, error) {
 			weights[name] = t
 		}
 	}
-	switch {
-	case len(weights) == 0 && optimizers > 0:
-		return nil, &Refusal{Text: "the file holds no model, only the state of an optimizer: save the model's state_dict() too"}
-	case len(weights) == 0:
-		return nil, &Refusal{Text: "the file holds no model: there are no tensors of floating-point numbers; save the model's state_dict()"}
+	if len(weights) > 0 {
+		return weights, nil
 	}
-	return weights, nil
+	return nil, noModel(optimizers > 0)
+}
+
+// NoModel is the error for a checkpoint that has no tensors of a model, by the keys at its top.
+func NoModel(keys []string) error {
+	return noModel(slices.ContainsFunc(keys, func(key string) bool { return optimizerState.MatchString(key + ".") }))
+}
+
+func noModel(optimizer bool) error {
+	if optimizer {
+		return &Refusal{Text: "the file holds no model, only the state of an optimizer: save the model's state_dict() too"}
+	}
+	return &Refusal{Text: "the file holds no model: there are no tensors of floating-point numbers; save the model's state_dict()"}
 }
 
 // resnet18 takes the tensors that were found as a ResNet-18.

@@ -620,6 +620,15 @@ func TestShifted(t *testing.T) {
 	}
 }
 
+func TestNoModel(t *testing.T) {
+	t.Parallel()
+	for want, keys := range map[string][]string{"only the state of an optimizer": {"epoch", "optimizer"}, "no tensors": {"epoch", "arch"}} {
+		if err := NoModel(keys); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("NoModel(%q): %v, want %q", keys, err, want)
+		}
+	}
+}
+
 // FuzzNames renames and removes tensors. What comes out is an error or a network with all its parts.
 func FuzzNames(f *testing.F) {
 	for _, seed := range []string{"", "fc.0.weight 6 512", "-fc.weight\nfc.1.weight 6 512", "conv1.weight>stem.0.weight", ">module.", "layer1>0.4\nconv1>0.0",

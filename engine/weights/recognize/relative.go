@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // depth names a residual network by the blocks of its layers.
@@ -53,7 +54,7 @@ var variants = []variant{
 	{"PreAct %s", "batch norm before each convolution instead of after it", func(f *finding, _ bool) bool {
 		return !f.any(`^bn1\.`) && f.any(`^layer\d+\.\d+\.bn1\.`) && !f.any(`^layer\d+\.\d+\.downsample\.1\.`)
 	}},
-	{"%s with a CIFAR stem", "a CIFAR ResNet, such as kuangliu's: conv1 is 3x3, ResNet-18's is 7x7", func(f *finding, _ bool) bool {
+	{"%s with a CIFAR stem", "a CIFAR ResNet, such as kuangliu's: 3x3 conv1 instead of 7x7", func(f *finding, _ bool) bool {
 		s := f.backbone["conv1.weight"].Shape
 		return len(s) == 4 && s[2] == 3 && s[3] == 3
 	}},
@@ -90,14 +91,14 @@ func (f *finding) relative() error {
 	for _, v := range variants {
 		if v.when(f, bottleneck) {
 			is := v.is
-			if regexp.MustCompile(`%s`).MatchString(is) {
+			if strings.Contains(is, "%s") {
 				is = fmt.Sprintf(is, name)
 			}
 			return fmt.Errorf("this is %s (%s), not a ResNet-18 as torchvision defines it: %s", is, v.also, otherwise)
 		}
 	}
 	if known && name != "ResNet-18" {
-		return fmt.Errorf("this is %s, not ResNet-18: %s", name, otherwise)
+		return fmt.Errorf("this is %s (%s), not ResNet-18: %s", name, strings.ToLower(strings.ReplaceAll(name, "-", "")), otherwise)
 	}
 	stem := f.backbone["conv1.weight"].Shape
 	switch {
