@@ -99,11 +99,11 @@ func TestCandidates(t *testing.T) {
 		{"zip, compressed", zipped(t, zip.Deflate, "m/", goodPickle, goodStorages), Zip, []group{{"", "", good}}},
 		{"zip without a folder", zipped(t, zip.Store, "", goodPickle, goodStorages), Zip, []group{{"", "", good}}},
 		{"legacy", legacy(goodPickle, []string{"1", "0"}, goodStorages, nil), Legacy, []group{{"", "", good}}},
-		{"training", golden(t, "training.pth"), Zip, []group{{"model_ema", "", average}, {"model", "", weights}}},
-		{"training, data.pkl at the root, compressed", golden(t, "training-root.pth"), Zip, []group{{"model_ema", "", average}, {"model", "", weights}}},
-		{"training, legacy", golden(t, "training-legacy.pth"), Legacy, []group{{"model_ema", "", average}, {"model", "", weights}}},
-		{"whole model", golden(t, "whole.pth"), Zip, []group{{"", "my.models.Net", whole}}},
-		{"whole model, legacy", golden(t, "whole-legacy.pth"), Legacy, []group{{"net", "my.models.Net", whole}}},
+		{"training", golden(t, "training.pt"), Zip, []group{{"model_ema", "", average}, {"model", "", weights}}},
+		{"training, data.pkl at the root, compressed", golden(t, "training-root.pt"), Zip, []group{{"model_ema", "", average}, {"model", "", weights}}},
+		{"training, legacy", golden(t, "training-legacy.pt"), Legacy, []group{{"model_ema", "", average}, {"model", "", weights}}},
+		{"whole model", golden(t, "whole.pt"), Zip, []group{{"", "my.models.Net", whole}}},
+		{"whole model, legacy", golden(t, "whole-legacy.pt"), Legacy, []group{{"net", "my.models.Net", whole}}},
 		{"arrays, protocol 2", golden(t, "arrays-2.pkl"), Pickle, []group{{"model", "", arrays}}},
 		{"arrays, protocol 5", golden(t, "arrays-5.pkl"), Pickle, []group{{"model", "", arrays}}},
 		{
@@ -367,7 +367,7 @@ func TestDictOfPairs(t *testing.T) {
 // TestModules checks the classes of a whole model's parts, and that TorchScript is read as one.
 func TestModules(t *testing.T) {
 	t.Parallel()
-	c, err := Parse(golden(t, "whole.pth"))
+	c, err := Parse(golden(t, "whole.pt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,10 +426,10 @@ func TestFacts(t *testing.T) {
 		}
 	}
 	for file, want := range map[string]map[string]any{
-		"training.pth": {
+		"training.pt": {
 			"epoch": int64(3), "args.arch": "resnet18", "args.mean": []float64{0.5, 0.5, 0.5}, "hyper_parameters.num_classes": int64(2),
 		},
-		"whole.pth": {"class": "my.models.Net", "class_names": []string{"ant", "bee"}, "inplanes": int64(64), "training": false},
+		"whole.pt": {"class": "my.models.Net", "class_names": []string{"ant", "bee"}, "inplanes": int64(64), "training": false},
 		"cycle.pkl": {"name": "cycle"},
 	} {
 		c, err := Parse(golden(t, file))

@@ -159,9 +159,11 @@ training = {
     "metric": Call(scalar, dtype("f8", False, True), b"\x00" * 8),
     "hyper_parameters": AttributeDict(num_classes=2, root=pathlib.PurePosixPath("/data")),
 }
-c.save("training.pth", training)
-c.save("training-root.pth", training, 4, zipfile.ZIP_DEFLATED, "")
-c.save_legacy("training-legacy.pth", training)
+zipfile.ZIP64_LIMIT = 0  # sizes in zip64's form, as PyTorch writes them for large files
+c.save("training.pt", training)
+zipfile.ZIP64_LIMIT = (1 << 31) - 1
+c.save("training-root.pt", training, 4, zipfile.ZIP_DEFLATED, "")
+c.save_legacy("training-legacy.pt", training)
 
 # A whole model.
 c = Checkpoint()
@@ -195,9 +197,9 @@ def whole():
         "my.models.Net", modules={"conv1": conv, "bn1": norm, "fc": head}, class_names=["ant", "bee"], inplanes=64)
 
 
-c.save("whole.pth", whole())
+c.save("whole.pt", whole())
 c = Checkpoint()
-c.save_legacy("whole-legacy.pth", {"net": whole(), "epoch": 1}, 5)
+c.save_legacy("whole-legacy.pt", {"net": whole(), "epoch": 1}, 5)
 
 # Arrays, as Detectron2 pickles them.
 f4 = dtype("f4", False, True)
