@@ -6,8 +6,6 @@ package weights
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -25,8 +23,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
-// MaxBytes bounds a weight file, also after decompression: five times a ResNet-18 in float32.
-const MaxBytes = 256 << 20
+// MaxBytes bounds a weight file, also after decompression. A ResNet-18 has 45 MB; training checkpoints with averages of the
+// weights and an optimizer's state have five times that, and those of larger networks are to be refused by their names. Only
+// what is needed is read into memory.
+const MaxBytes = 1 << 30
 
 // The values of Set.Format.
 const (
@@ -101,7 +101,7 @@ func LoadAs(path string, o describe.Options) (*Set, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
 	}
-	s.mapping = m
+	s.mapping, s.SHA256 = m, m.sha256
 	return s, nil
 }
 
@@ -143,19 +143,15 @@ func (s *Set) Parameters() int {
 	return n
 }
 
-// parse reads a file's bytes, gzipped or not.
+// parse reads the bytes of an unpacked file.
 func parse(data []byte, base string) (*Set, error) {
-	sum := sha256.Sum256(data)
-	s := &Set{SHA256: hex.EncodeToString(sum[:]), name: stem(base)}
-	data, err := gunzip(data)
-	if err != nil {
-		return nil, err
-	}
 	if err := detect.Foreign(data); err != nil {
 		return nil, err
 	}
+	s := &Set{name: stem(base)}
 	s.Spec.Preprocess = spec.Torchvision()
 	kind := pth.Detect(data)
+	var err error
 	switch {
 	case kind != "":
 		s.Format = FormatPyTorch
