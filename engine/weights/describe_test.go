@@ -24,7 +24,7 @@ func TestDescribe(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole, err := describe.Encode(spec.Model{Labels: []string{"cat", "dog"}, Head: spec.Linear(2), Preprocess: spec.Torchvision()})
+	whole, err := describe.Encode(spec.Model{Labels: []string{"cat", "dog"}, Head: spec.Linear(2), Preprocess: spec.Torchvision()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

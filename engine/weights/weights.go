@@ -37,6 +37,7 @@ const (
 	MetaSource    = "source"    // their origin
 	MetaLicence   = "licence"   // license
 	MetaOrigin    = "origin"    // SHA-256 of the file that was converted
+	MetaRevision  = "revision"  // commit of the repository that the weights are from, if they are from one
 	MetaPrecision = "precision" // "int8" for quantized weights, else absent
 )
 
