@@ -43,13 +43,15 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// weightFile is a small weight file's bytes, large enough to be cut.
+// weightFile is a small weight file's bytes, large enough to be cut. It is a quantized one, of which loading asks for no
+// particular tensors.
 func weightFile(tb testing.TB, numbers ...float32) []byte {
 	tb.Helper()
 	data := append(make([]float32, 50_000), numbers...)
 	var b bytes.Buffer
 	err := safetensors.Write(&b, &safetensors.Content{
-		Tensors: map[string]tensor.Tensor{"conv1.weight": {Shape: []int{len(data)}, Data: data}},
+		Tensors: map[string]tensor.Tensor{"conv1.bias": {Shape: []int{len(data)}, Data: data}},
+		Int8:    map[string]tensor.Of[int8]{"conv1.weight": {Shape: []int{1}, Data: []int8{1}}},
 	})
 	if err != nil {
 		tb.Fatal(err)

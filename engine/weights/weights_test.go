@@ -201,11 +201,11 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for path, wrong := range map[string]string{
 		filepath.Join(dir, "missing"): "no such file",
-		dir:                           "not a regular file",
+		dir:                           "has no weight file",
 		write("empty", ""):            "empty",
 		write("text", "hello, world"): "not a weight file",
 		write("gzip", "\x1f\x8b"):     "gzip",
-		write("web page", "<!DOCTYPE html><html>\n"): "not a weight file",
+		write("web page", "<!DOCTYPE html><html>\n"): "an HTML page",
 		large: "at most",
 	} {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), wrong) {

@@ -25,13 +25,15 @@ const (
 // Size is the bytes of one element; zero for a type that no format we read has.
 func (d DType) Size() int {
 	switch d {
-	case F64, "I64", "U64":
+	case "C128":
+		return 16
+	case F64, "I64", "U64", "C64":
 		return 8
 	case F32, "I32", "U32":
 		return 4
 	case F16, BF16, "I16", "U16":
 		return 2
-	case I8, "U8", "BOOL":
+	case I8, "U8", "BOOL", "F8_E4M3", "F8_E5M2":
 		return 1
 	}
 	return 0
