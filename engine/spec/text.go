@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,21 @@ func (p Preprocess) String() string {
 		s += ",orient=true"
 	}
 	return s
+}
+
+// String describes a head for people: "average pooling, 2 layers with ReLU between, 6 outputs, softmax".
+func (h Head) String() string {
+	pool := string(h.Pool) + " pooling"
+	switch layers := len(h.ReLU); {
+	case layers == 0:
+		return pool + ", no classes: features only"
+	case layers == 1:
+		return fmt.Sprintf("%s, 1 layer, %d outputs, %s", pool, h.Classes, h.Activation)
+	case slices.Contains(h.ReLU, true):
+		return fmt.Sprintf("%s, %d layers with ReLU between, %d outputs, %s", pool, layers, h.Classes, h.Activation)
+	default:
+		return fmt.Sprintf("%s, %d layers, %d outputs, %s", pool, layers, h.Classes, h.Activation)
+	}
 }
 
 // Named returns the preprocessing that a library uses for ResNet-18 by default. Names are those of [Usage].

@@ -54,6 +54,20 @@ func TestParsePreprocessRefuses(t *testing.T) {
 	}
 }
 
+func TestHeadString(t *testing.T) {
+	t.Parallel()
+	for want, h := range map[string]spec.Head{
+		"average pooling, 1 layer, 6 outputs, softmax":                        spec.Linear(6),
+		"average pooling, no classes: features only":                          {Pool: spec.Average},
+		"max+average pooling, 2 layers with ReLU between, 6 outputs, sigmoid": {Pool: spec.MaxAverage, ReLU: []bool{true, false}, Classes: 6, Activation: spec.Sigmoid},
+		"average pooling, 2 layers, 1 outputs, none":                          {Pool: spec.Average, ReLU: []bool{false, false}, Classes: 1, Activation: spec.None},
+	} {
+		if got := h.String(); got != want {
+			t.Errorf("%+v is %q, want %q", h.Classes, got, want)
+		}
+	}
+}
+
 func FuzzParsePreprocess(f *testing.F) {
 	f.Add("transformers,crop=160,mean=0.5/0.4/1e-3,std=1")
 	f.Add(spec.Torchvision().String())

@@ -29,6 +29,11 @@ func (s *Set) describe(folder string, facts map[string]any, o describe.Options) 
 	}
 	own.Add(describe.Facts(facts))
 	all.Add(describe.Facts(facts))
+	if p := all.Preprocess; s.inside && p != nil {
+		with := *p
+		with.Mean, with.Deviation = s.Spec.Preprocess.Mean, s.Spec.Preprocess.Deviation
+		all.Preprocess = &with
+	}
 	alone := s.Spec
 	_, _, problem := own.Apply(&alone, describe.Options{})
 	var notes []string

@@ -24,7 +24,7 @@ func TestDescribe(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole, err := describe.Encode(spec.Model{Labels: []string{"cat", "dog"}, Head: spec.Linear(2), Preprocess: spec.Torchvision()})
+	whole, err := describe.Encode(spec.Model{Labels: []string{"cat", "dog"}, Head: spec.Linear(2), Preprocess: spec.Torchvision()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,5 +73,21 @@ func TestDescribe(t *testing.T) {
 				t.Errorf("version %s, identity %s, want that of the file: %t", s.Version(), s.Identity(), test.same)
 			}
 		})
+	}
+}
+
+// TestNormalizationInside checks that side files do not change what the model does itself.
+func TestNormalizationInside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "preprocessor_config.json"), []byte(`{"size": 160, "do_normalize": false}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &Set{SHA256: strings.Repeat("0", 64), Spec: spec.Model{Head: spec.Linear(2), Preprocess: spec.Torchvision()}, inside: true}
+	if err := s.describe(dir, nil, describe.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if p := s.Spec.Preprocess; p.Crop != 160 || p.Mean != spec.Torchvision().Mean || p.Deviation != spec.Torchvision().Deviation {
+		t.Errorf("preprocessing %v, want a size of 160 and the model's own mean and deviation", p)
 	}
 }

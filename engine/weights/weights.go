@@ -42,6 +42,7 @@ const (
 	MetaSource    = "source"    // their origin
 	MetaLicence   = "licence"   // license
 	MetaOrigin    = "origin"    // SHA-256 of the file that was converted
+	MetaRevision  = "revision"  // commit of the repository that the weights are from, if they are from one
 	MetaPrecision = "precision" // "int8" for quantized weights, else absent
 )
 
@@ -70,6 +71,7 @@ type Set struct {
 	Notes []string
 
 	facts   map[string]any // of a checkpoint, for describe
+	inside  bool           // the model normalizes its input itself: Spec.Preprocess has that, whatever side files say
 	name    string
 	version string   // see Version; empty means SHA256
 	mapping *mapping // memory that tensors may share; nil if nothing is mapped
@@ -248,6 +250,7 @@ func (s *Set) readNormalization(found recognize.Result) error {
 			part.to[i] = float64(v) / scale
 		}
 	}
+	s.inside = true
 	s.Notes = append(s.Notes, fmt.Sprintf("the model normalizes its input itself, with mean %.4g and deviation %.4g", s.Spec.Preprocess.Mean, s.Spec.Preprocess.Deviation))
 	return s.Spec.Preprocess.Validate()
 }

@@ -263,7 +263,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 			Preprocess: changed(func(p *spec.Preprocess) { p.Mode, p.Orient, p.Mean[1] = spec.Fill, true, 1./3 })},
 		"embedding": {Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()},
 	} {
-		metadata, err := describe.Encode(m)
+		metadata, err := describe.Encode(m, map[string]string{"classes": `["x"]`})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -160,7 +160,7 @@ func FuzzLabels(f *testing.F) {
 			}
 		}
 		m := spec.Model{Labels: labels, Head: sigmoid(len(labels)), Preprocess: spec.Torchvision()}
-		metadata, err := describe.Encode(m)
+		metadata, err := describe.Encode(m, map[string]string{"classes": `["x"]`})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,9 +17,14 @@ const (
 	MetaPreprocess = "preprocess" // a spec.Preprocess
 )
 
-// Encode returns the metadata of a model. [Metadata] reads it back without loss.
-func Encode(m spec.Model) (map[string]string, error) {
+// Encode returns metadata that describe a model. [Metadata] reads it back without loss. Other metadata of the file are kept, but
+// for labels under other names.
+func Encode(m spec.Model, keep map[string]string) (map[string]string, error) {
 	metadata := map[string]string{}
+	maps.Copy(metadata, keep)
+	for _, key := range labelKeys {
+		delete(metadata, key)
+	}
 	values := map[string]any{MetaHead: m.Head, MetaPreprocess: m.Preprocess}
 	if m.Labels != nil {
 		values[MetaLabels] = m.Labels
