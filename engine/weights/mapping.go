@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 	"os"
 )
@@ -10,6 +11,8 @@ import (
 type mapping struct {
 	data   []byte
 	mapped bool
+	beside []*mapping // files that belong to it
+	total  int        // bytes in beside
 }
 
 // open checks the size before it takes memory.
@@ -19,6 +22,12 @@ func open(path string) (*mapping, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return mapOpen(f)
+}
+
+// mapOpen maps an open file, which may be closed then.
+func mapOpen(f *os.File) (*mapping, error) {
+	path := f.Name()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -35,9 +44,14 @@ func open(path string) (*mapping, error) {
 
 // close makes data invalid.
 func (m *mapping) close() error {
-	if !m.mapped {
-		return nil
+	var errs []error
+	for _, other := range m.beside {
+		errs = append(errs, other.close())
 	}
-	m.mapped = false
-	return unmap(m.data)
+	m.beside = nil
+	if m.mapped {
+		m.mapped = false
+		errs = append(errs, unmap(m.data))
+	}
+	return errors.Join(errs...)
 }

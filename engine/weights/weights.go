@@ -69,7 +69,7 @@ func Load(path string) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load weights: %w", err)
 	}
-	s, err := parse(m.data, filepath.Base(path))
+	s, err := parse(m.data, filepath.Base(path), m.besideIn(filepath.Dir(path)))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
 	}
@@ -111,8 +111,8 @@ func (s *Set) Parameters() int {
 	return n
 }
 
-// parse reads a file's bytes, gzipped or not.
-func parse(data []byte, base string) (*Set, error) {
+// parse reads a file's bytes, gzipped or not. beside opens files in its folder.
+func parse(data []byte, base string, beside func(name string) ([]byte, error)) (*Set, error) {
 	sum := sha256.Sum256(data)
 	s := &Set{SHA256: hex.EncodeToString(sum[:]), name: stem(base)}
 	data, err := gunzip(data)
@@ -134,7 +134,7 @@ func parse(data []byte, base string) (*Set, error) {
 		}
 	case onnx.Detect(data):
 		s.Format = FormatONNX
-		s.Tensors, err = onnx.Parse(data)
+		return s, s.parseONNX(data, beside)
 	default:
 		err = errors.New("not a weight file: want a PyTorch checkpoint, safetensors or ONNX, gzipped or not")
 	}
@@ -143,6 +143,24 @@ func parse(data []byte, base string) (*Set, error) {
 	}
 	s.Spec = spec.ImageNet()
 	return s, nil
+}
+
+// parseONNX reads an ONNX model, which describes itself in part.
+func (s *Set) parseONNX(data []byte, beside func(name string) ([]byte, error)) error {
+	c, err := onnx.Parse(data, beside)
+	if err != nil {
+		return err
+	}
+	s.Tensors, s.Metadata = c.Tensors, c.Metadata
+	s.Spec = spec.Model{Head: c.Head, Preprocess: spec.Torchvision()}
+	p := &s.Spec.Preprocess
+	if c.Preprocess != nil && c.Preprocess.Crop != 0 {
+		p.Resize, p.Crop = c.Preprocess.Crop*p.Resize/p.Crop, c.Preprocess.Crop // torchvision's share of the picture
+	}
+	if c.Preprocess != nil && c.Preprocess.Deviation[0] != 0 {
+		p.Mean, p.Deviation = c.Preprocess.Mean, c.Preprocess.Deviation
+	}
+	return nil
 }
 
 // stem returns a file name without the suffixes of formats.

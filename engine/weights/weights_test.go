@@ -118,12 +118,12 @@ func TestRealFilesDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, n := range []int{1, 7, 100, 5000, len(plain) / 2, len(plain) - 1} {
-			if _, err := parse(plain[:n], file); err == nil {
+			if _, err := parse(plain[:n], file, nil); err == nil {
 				t.Errorf("%s cut to %d of %d bytes gave no error", file, n, len(plain))
 			}
 		}
 		if len(whole) != len(plain) {
-			if _, err := parse(whole[:len(whole)-5], file); err == nil || !strings.Contains(err.Error(), "truncated") {
+			if _, err := parse(whole[:len(whole)-5], file, nil); err == nil || !strings.Contains(err.Error(), "truncated") {
 				t.Errorf("%s cut: error %v, want one that says truncated", file, err)
 			}
 		}
