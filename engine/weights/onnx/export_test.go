@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 )
 
@@ -41,8 +42,8 @@ func varint(msg []byte, num protowire.Number, v int) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(msg, num, protowire.VarintType), uint64(v))
 }
 
-// sharedFile is the file beside the model that holds all convolutions: one ramp of numbers, of which tensor i begins
-// at number i.
+// sharedFile is the file beside the model that holds all convolutions and batch norms: one ramp of numbers, 0, 1, 2 and
+// so on, in which they overlap. The weights of convolution i begin with i.
 const sharedFile = "model.onnx.data"
 
 var ramp = sync.OnceValue(func() []byte {
@@ -82,6 +83,12 @@ func outsideTensor(name, file string, offset, length int, dims ...int) []byte {
 		t = message(t, tensorExternal, entry("length", fmt.Sprint(length)))
 	}
 	return varint(t, tensorLocation, 1)
+}
+
+// ramp adds a tensor of the shared file whose numbers begin with first, and returns its name.
+func (e *export) ramp(name string, first int, dims ...int) string {
+	e.tensors[name] = outsideTensor(name, sharedFile, 4*first, 4*tensor.Size(dims), dims...)
+	return name
 }
 
 // floats adds a tensor of numbers and returns its name.
@@ -185,18 +192,17 @@ func newExport(kept bool) *export {
 	e := &export{tensors: map[string][]byte{}, elem: typeFloat, opset: 17}
 	convs := map[string]func(in string) string{}
 	for i, l := range convolutions() {
-		weight := l.name + ".w"
-		e.tensors[weight] = outsideTensor(weight, sharedFile, 4*i, 4*l.out*l.in*l.kernel*l.kernel, l.out, l.in, l.kernel, l.kernel)
+		weight := e.ramp(l.name+".w", i, l.out, l.in, l.kernel, l.kernel)
 		convs[l.name] = func(in string) string {
 			pad := l.kernel / 2
 			attributes := map[string]any{"strides": []int{l.stride, l.stride}, "pads": []int{pad, pad, pad, pad},
 				"dilations": []int{1, 1}, "group": 1, "kernel_shape": []int{l.kernel, l.kernel}}
 			if !kept {
-				return e.add("Conv", l.name, attributes, in, weight, e.floats(l.name+".b", numbers(l.out, float32(i)), l.out))
+				return e.add("Conv", l.name, attributes, in, weight, e.ramp(l.name+".b", i+1, l.out))
 			}
 			at := []string{e.add("Conv", l.name, attributes, in, weight)}
 			for j := range 4 {
-				at = append(at, e.floats(fmt.Sprintf("%s.%d", l.norm, j), numbers(l.out, float32(10*i+j)), l.out))
+				at = append(at, e.ramp(fmt.Sprintf("%s.%d", l.norm, j), 10*i+j+1, l.out))
 			}
 			return e.add("BatchNormalization", l.norm, map[string]any{"epsilon": float32(1e-5)}, at...)
 		}

@@ -495,11 +495,11 @@ func (e *export) pool(op string, attributes map[string]any, more ...string) {
 func TestFolds(t *testing.T) {
 	t.Parallel()
 	const conv, channels = "layer2.0.downsample.0", 128
-	bias := func(kept bool) []float64 { // of the convolution, which is number 6
+	bias := func(kept bool) []float64 { // of the convolution, which is number 5
 		b := make([]float64, channels)
 		if !kept {
-			for i, v := range numbers(channels, 5) {
-				b[i] = float64(v)
+			for i := range b {
+				b[i] = float64(6 + i)
 			}
 		}
 		return b

@@ -338,7 +338,7 @@ func TestTruncated(t *testing.T) {
 	e.props, e.extra = nil, nil
 	data := e.bytes()
 	data = data[:len(data)-4] // the operator set, without which the file is complete
-	for n := 0; n < len(data); n += 97 {
+	for n := 0; n < len(data); n += 31 {
 		if _, err := Parse(data[:n], openShared); err == nil {
 			t.Errorf("Parse of %d of %d bytes gave no error", n, len(data))
 		}
@@ -346,8 +346,11 @@ func TestTruncated(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(newExport(false).bytes())
-	f.Add(newExport(true).bytes())
+	for _, kept := range []bool{false, true} {
+		e := newExport(kept)
+		e.ramp("fc.w", 0, classes, 512)
+		f.Add(e.bytes())
+	}
 	whole := newExport(false)
 	whole.dims, whole.props, whole.listed = []int{0, 3, 224, 224}, map[string]string{"a": "b"}, []string{"conv1.w"}
 	whole.after("input", "Sub", "s", nil, whole.floats("m", numbers(3, 0), 1, 3, 1, 1))
