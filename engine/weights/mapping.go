@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -16,7 +17,9 @@ import (
 type mapping struct {
 	data   []byte
 	mapped bool
-	sha256 string // hex digest of the file as stored, which data is not if it was gzipped
+	sha256 string     // hex digest of the file as stored, which data is not if it was gzipped
+	beside []*mapping // files that belong to it
+	total  int        // bytes in beside
 }
 
 // open maps a file, unpacked if it is gzipped. It checks the size before it takes memory.
@@ -26,6 +29,12 @@ func open(path string) (*mapping, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return mapOpen(f)
+}
+
+// mapOpen maps an open file, which may be closed then.
+func mapOpen(f *os.File) (*mapping, error) {
+	path := f.Name()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
@@ -64,9 +73,14 @@ func mapHashed(f *os.File, sum hash.Hash, size int) (*mapping, error) {
 
 // close makes data invalid.
 func (m *mapping) close() error {
-	if !m.mapped {
-		return nil
+	var errs []error
+	for _, other := range m.beside {
+		errs = append(errs, other.close())
 	}
-	m.mapped = false
-	return unmap(m.data)
+	m.beside = nil
+	if m.mapped {
+		m.mapped = false
+		errs = append(errs, unmap(m.data))
+	}
+	return errors.Join(errs...)
 }

@@ -116,7 +116,7 @@ func TestRealFilesDamaged(t *testing.T) {
 		}
 		plain := m.data
 		for _, n := range []int{1, 7, 100, 5000, len(plain) / 2, len(plain) - 1} {
-			if _, err := parse(plain[:n], file); err == nil {
+			if _, err := parse(plain[:n], file, nil); err == nil {
 				t.Errorf("%s cut to %d of %d bytes gave no error", file, n, len(plain))
 			}
 		}

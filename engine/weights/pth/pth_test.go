@@ -429,7 +429,7 @@ func TestFacts(t *testing.T) {
 		"training.pt": {
 			"epoch": int64(3), "args.arch": "resnet18", "args.mean": []float64{0.5, 0.5, 0.5}, "hyper_parameters.num_classes": int64(2),
 		},
-		"whole.pt": {"class": "my.models.Net", "class_names": []string{"ant", "bee"}, "inplanes": int64(64), "training": false},
+		"whole.pt":  {"class": "my.models.Net", "class_names": []string{"ant", "bee"}, "inplanes": int64(64), "training": false},
 		"cycle.pkl": {"name": "cycle"},
 	} {
 		c, err := Parse(golden(t, file))
