@@ -284,7 +284,7 @@ func (s *Set) onnx(data []byte, beside func(name string) ([]byte, error)) error 
 		p.Resize, p.Crop = c.Preprocess.Crop*p.Resize/p.Crop, c.Preprocess.Crop // torchvision's share of the picture
 	}
 	if c.Preprocess != nil && c.Preprocess.Deviation[0] != 0 {
-		p.Mean, p.Deviation = c.Preprocess.Mean, c.Preprocess.Deviation
+		p.Mean, p.Deviation, s.inside = c.Preprocess.Mean, c.Preprocess.Deviation, true
 	}
 	return nil
 }
