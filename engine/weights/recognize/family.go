@@ -10,7 +10,8 @@ import (
 )
 
 // optimizerState matches the tensors of optimizers, which lie beside the model in checkpoints of training.
-var optimizerState = regexp.MustCompile(`(?:^|\.)(?:optimizers?|optimizer_states?|opt|optim|lr_schedulers?|scaler)\.|(?:^|\.)(?:momentum_buffer|exp_avg|exp_avg_sq|max_exp_avg_sq|square_avg|step)$`)
+var optimizerState = regexp.MustCompile(`(?:^|\.)(?:optims?|optimizers?|optim(?:izer)?_states?(?:_dict)?|opt|opt_states?|lr_schedulers?|schedulers?|(?:grad_)?scaler)\.|` +
+	`(?:^|\.)(?:momentum_buffer|exp_avg|exp_avg_sq|max_exp_avg_sq|square_avg|step)$`)
 
 // family is a kind of network by what only its tensors are called. All patterns must match some name, those with a shape some
 // tensor of that shape; 0 in a shape is any number.

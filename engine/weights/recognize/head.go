@@ -441,16 +441,30 @@ func (c *chain) between(i int, norms []module, layers []*layer) (relu bool, note
 	return relu, note, nil
 }
 
-// room returns how many modules are between two of one nn.Sequential, and whether they are of one.
+// room returns how many modules are between two of one nn.Sequential, and whether they are of one. b may be inside of another
+// one, and a may be the last layer of a network: after 0.fc come 1, 2 and so on, or 1.0.
 func room(a, b string) (free int, numbered bool) {
-	inA, lastA := split(a)
-	inB, lastB := split(b)
-	x, errA := strconv.Atoi(lastA)
-	y, errB := strconv.Atoi(lastB)
-	if inA != inB || errors.Join(errA, errB) != nil || y <= x {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	i := 0
+	for i < min(len(x), len(y)) && x[i] == y[i] {
+		i++
+	}
+	if i == len(x) || i == len(y) || i+1 < len(x) && (i+2 < len(x) || x[i+1] != "fc") {
 		return 0, false
 	}
-	return y - x - 1, true
+	from, err := strconv.Atoi(x[i])
+	if err != nil {
+		return 0, false
+	}
+	free = -from - 1
+	for _, part := range y[i:] {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return 0, false
+		}
+		free += n
+	}
+	return free, free >= 0
 }
 
 // split divides a name at its last dot.
