@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -200,6 +201,24 @@ func TestTensors(t *testing.T) {
 					num(1), nums(1), nums(1), "\x89", hooks, name("torch", "bfloat16")) + "R", []float32{-2},
 		},
 		{"storage in the pickle", rebuilt(name("torch.storage", "_load_from_bytes")+nestedBytes+"\x85R", 1, nums(2), nums(1)), []float32{2, 3}},
+		{
+			"of an array on a device", name("torch._utils", "_rebuild_device_tensor_from_numpy") + tup(
+				name("numpy.core.multiarray", "_reconstruct")+"(tR"+tup("K\x01", nums(2), name("numpy", "dtype")+tup(str("f2"), "\x89", "\x88")+"R"+
+					tup("K\x03", str("<"))+"b", "\x89", "C\x04\x00\x3c\x00\xc0")+"b",
+				name("torch", "float16"), str("xla:0"), "\x89") + "R", []float32{1, -2},
+		},
+		{
+			"array in Fortran's order", name("numpy.core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(2, 3), name("numpy", "dtype")+
+				tup(str("f4"))+"R", "\x88", "C\x18"+string(goodStorages["0"])) + "b", []float32{1, 3, 5, 2, 4, 6},
+		},
+		{
+			"array of Python 2", name("numpy._core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(3), name("numpy", "dtype")+
+				tup(str("<f4"))+"R", "\x89", "U\x0c"+string(goodStorages["1"])) + "b", []float32{7, 8, 9},
+		},
+		{
+			"array of protocol 5", name("numpy.core.numeric", "_frombuffer") + tup("\x96\x0c\x00\x00\x00\x00\x00\x00\x00"+string(goodStorages["1"]),
+				name("numpy", "dtype")+tup(str("f4"))+"R", nums(3), str("C")) + "R", []float32{7, 8, 9},
+		},
 		{"attributes set", v2 + "}b", []float32{2, 3, 4, 5}},
 		{"in a duplicate on the stack", v2 + "20", []float32{2, 3, 4, 5}},
 	} {
@@ -232,6 +251,14 @@ func TestUnreadable(t *testing.T) {
 		{"negative dimension", rebuilt(s, 0, nums(-2), nums(1)), "negative"},
 		{"expanded", rebuilt(s, 0, nums(1000, 1000), nums(0, 0)), "more elements than the 6"},
 		{"strides missing", rebuilt(s, 0, nums(2, 3), nums(1)), "2 dimensions but 1 strides"},
+		{
+			"array shorter than its shape", name("numpy.core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(2), name("numpy", "dtype")+
+				tup(str("f4"))+"R", "\x89", "C\x0c"+string(goodStorages["1"])) + "b", "has 3 elements, its shape [2] wants 2",
+		},
+		{
+			"array that is not spelled in latin-1", name("numpy.core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(1), name("numpy", "dtype")+
+				tup(str("f2"))+"R", "\x89", name("_codecs", "encode")+tup(str("a猫"), str("latin1"))+"R") + "b", "latin-1",
+		},
 		{"integers", rebuilt(store("LongStorage", "0", 3), 0, nums(3), nums(1)), "type I64"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -429,7 +456,7 @@ func TestFacts(t *testing.T) {
 		"training.pt": {
 			"epoch": int64(3), "args.arch": "resnet18", "args.mean": []float64{0.5, 0.5, 0.5}, "hyper_parameters.num_classes": int64(2),
 		},
-		"whole.pt": {"class": "my.models.Net", "class_names": []string{"ant", "bee"}, "inplanes": int64(64), "training": false},
+		"whole.pt":  {"class": "my.models.Net", "class_names": []string{"ant", "bee"}, "inplanes": int64(64), "training": false},
 		"cycle.pkl": {"name": "cycle"},
 	} {
 		c, err := Parse(golden(t, file))
@@ -534,6 +561,26 @@ func TestBudget(t *testing.T) {
 	if _, err := from.read(newView(s, 0, []int{1}, []int{1})); err == nil {
 		t.Error("more than raw.MaxElements elements are read")
 	}
+}
+
+// TestConcurrentReads checks, with the race detector, that tensors may be read at the same time.
+func TestConcurrentReads(t *testing.T) {
+	t.Parallel()
+	c, err := Parse(zipped(t, zip.Deflate, "m/", goodPickle, goodStorages))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		for name, lazy := range c.Candidates[0].Tensors {
+			wg.Go(func() {
+				if _, err := lazy.Read(); err != nil {
+					t.Errorf("read %q: %v", name, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // TestOptimizerIsNotRead checks that memory is taken for what is read, not for what the file holds.
