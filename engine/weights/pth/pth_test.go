@@ -5,12 +5,14 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,6 +120,10 @@ func TestCandidates(t *testing.T) {
 			{"", "", map[string]numbers{"encoder.w": single["w"], "head.w": single["w"]}}, {"encoder", "", single}, {"head", "", single},
 		}},
 		{"optimizer only", under("optimizer", "optimizer_states", "lr_scheduler", "scaler", "callbacks"), Zip, nil},
+		{
+			"a dictionary that holds itself", zipped(t, zip.Store, "m/", "\x80\x02}q\x05("+str("w")+w+str("self")+"h\x05u.", goodStorages), Zip,
+			[]group{{"", "", single}, {"self", "", single}},
+		},
 		{"nothing but a number", zipped(t, zip.Store, "m/", "\x80\x02K\x01.", nil), Zip, nil},
 		{"one tensor", zipped(t, zip.Store, "m/", "\x80\x02"+w+".", goodStorages), Zip, nil},
 		{
@@ -200,6 +206,24 @@ func TestTensors(t *testing.T) {
 					num(1), nums(1), nums(1), "\x89", hooks, name("torch", "bfloat16")) + "R", []float32{-2},
 		},
 		{"storage in the pickle", rebuilt(name("torch.storage", "_load_from_bytes")+nestedBytes+"\x85R", 1, nums(2), nums(1)), []float32{2, 3}},
+		{
+			"of an array on a device", name("torch._utils", "_rebuild_device_tensor_from_numpy") + tup(
+				name("numpy.core.multiarray", "_reconstruct")+"(tR"+tup("K\x01", nums(2), name("numpy", "dtype")+tup(str("f2"), "\x89", "\x88")+"R"+
+					tup("K\x03", str("<"))+"b", "\x89", "C\x04\x00\x3c\x00\xc0")+"b",
+				name("torch", "float16"), str("xla:0"), "\x89") + "R", []float32{1, -2},
+		},
+		{
+			"array in Fortran's order", name("numpy.core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(2, 3), name("numpy", "dtype")+
+				tup(str("f4"))+"R", "\x88", "C\x18"+string(goodStorages["0"])) + "b", []float32{1, 3, 5, 2, 4, 6},
+		},
+		{
+			"array of Python 2", name("numpy._core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(3), name("numpy", "dtype")+
+				tup(str("<f4"))+"R", "\x89", "U\x0c"+string(goodStorages["1"])) + "b", []float32{7, 8, 9},
+		},
+		{
+			"array of protocol 5", name("numpy.core.numeric", "_frombuffer") + tup("\x96\x0c\x00\x00\x00\x00\x00\x00\x00"+string(goodStorages["1"]),
+				name("numpy", "dtype")+tup(str("f4"))+"R", nums(3), str("C")) + "R", []float32{7, 8, 9},
+		},
 		{"attributes set", v2 + "}b", []float32{2, 3, 4, 5}},
 		{"in a duplicate on the stack", v2 + "20", []float32{2, 3, 4, 5}},
 	} {
@@ -232,6 +256,14 @@ func TestUnreadable(t *testing.T) {
 		{"negative dimension", rebuilt(s, 0, nums(-2), nums(1)), "negative"},
 		{"expanded", rebuilt(s, 0, nums(1000, 1000), nums(0, 0)), "more elements than the 6"},
 		{"strides missing", rebuilt(s, 0, nums(2, 3), nums(1)), "2 dimensions but 1 strides"},
+		{
+			"array shorter than its shape", name("numpy.core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(2), name("numpy", "dtype")+
+				tup(str("f4"))+"R", "\x89", "C\x0c"+string(goodStorages["1"])) + "b", "has 3 elements, its shape [2] wants 2",
+		},
+		{
+			"array that is not spelled in latin-1", name("numpy.core.multiarray", "_reconstruct") + "(tR" + tup("K\x01", nums(1), name("numpy", "dtype")+
+				tup(str("f2"))+"R", "\x89", name("_codecs", "encode")+tup(str("a猫"), str("latin1"))+"R") + "b", "latin-1",
+		},
 		{"integers", rebuilt(store("LongStorage", "0", 3), 0, nums(3), nums(1)), "type I64"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -282,6 +314,8 @@ func TestRefusals(t *testing.T) {
 		{"storage id short", pickled("\x80\x02" + tup(str("storage")) + "Q."), "1 elements"},
 		{"storage twice", pickled("\x80\x02" + store("FloatStorage", "0", 6) + store("FloatStorage", "0", 7) + "."), "described twice"},
 		{"part outside", pickled("\x80\x02" + store("FloatStorage", "0", 6, tup(str("p"), num(4), num(3))) + "."), "its part is (4, 3)"},
+		{"big-endian", bytes.Replace(legacy(goodPickle, nil, nil, nil), []byte("little_endian\x88"), []byte("little_endian\x89"), 1), "big-endian"},
+		{"storage of no tensor", legacy(goodPickle, []string{"7"}, nil, nil), "belongs to no tensor"},
 		{"zip of something else", zipped(t, zip.Store, "", "", nil)[:0], "not a PyTorch checkpoint"},
 		{"tar", archive.Bytes(), "tar format of PyTorch before 0.1.10"},
 		{"cut zip", pickled(goodPickle)[:300], "truncated"},
@@ -440,6 +474,10 @@ func TestFacts(t *testing.T) {
 			t.Errorf("facts of %s differ (-want +got):\n%s", file, diff)
 		}
 	}
+	beside := program(str("optimizer"), ordered(str("lr"), num(1)), str("lr"), num(2))
+	if c, err := Parse(zipped(t, zip.Store, "m/", beside, nil)); err != nil || !cmp.Equal(c.Facts, map[string]any{"lr": int64(2)}) {
+		t.Errorf("facts beside an optimizer are %v, error %v", c.Facts, err)
+	}
 	latin := program(str("a"), "U\x02\xe9b", str("b"), "U\x02\xc3\xa9")
 	c, err := Parse(zipped(t, zip.Store, "m/", latin, nil))
 	if err != nil || c.Facts["a"] != "éb" || c.Facts["b"] != "é" {
@@ -481,6 +519,66 @@ func TestBounds(t *testing.T) {
 			}
 			if tt.wrong == "" || err == nil || !strings.Contains(err.Error(), tt.wrong) {
 				t.Errorf("Parse = %v, error %v, want %q", c, err, tt.wrong)
+			}
+		})
+	}
+}
+
+// TestCost checks that text is paid for by its length.
+func TestCost(t *testing.T) {
+	t.Parallel()
+	text := str(strings.Repeat("x", maxString)) + "0"
+	steps := 100
+	if _, _, err := newMachine(&steps).run([]byte(text + text + "N.")); err == nil || !strings.Contains(err.Error(), "too many steps") {
+		t.Errorf("run of %d bytes of text in 100 steps: error %v", 2*maxString, err)
+	}
+}
+
+// TestZipEntries checks which entries of a zip file are read, and that their sizes are not believed.
+func TestZipEntries(t *testing.T) {
+	t.Parallel()
+	parse := func(entries map[string]string, lie uint64) error {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for name, data := range entries {
+			h := &zip.FileHeader{Name: name, UncompressedSize64: uint64(len(data)), CompressedSize64: uint64(len(data)), CRC32: crc32.ChecksumIEEE([]byte(data))}
+			if lie > 0 {
+				h.Method, h.UncompressedSize64 = zip.Deflate, lie
+			}
+			w, err := z.CreateRaw(h)
+			if err == nil {
+				_, err = w.Write([]byte(data))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Parse(b.Bytes())
+		return err
+	}
+	for _, tt := range []struct {
+		name    string
+		entries map[string]string
+		lie     uint64
+		wrong   string
+	}{
+		{"the shortest folder", map[string]string{"m/data.pkl": goodPickle, "m/extra/data.pkl": "?", "m/extra/b/data.pkl": "?"}, 0, ""},
+		{"little-endian", map[string]string{"m/data.pkl": goodPickle, "m/byteorder": "little\n"}, 0, ""},
+		{"big-endian", map[string]string{"m/data.pkl": goodPickle, "m/byteorder": "big"}, 0, "byte order"},
+		{"TorchScript before data.pkl", map[string]string{"m/model.json": "{}", "m/version": "1"}, 0, "TorchScript of PyTorch before 1.4"},
+		{"something else", map[string]string{"word/document.xml": ""}, 0, "no data.pkl"},
+		{"a promise that deflate cannot keep", map[string]string{"m/data.pkl": "\x03\x00"}, 10000, "unpacks to 10000 bytes"},
+		{"a promise that is not kept", map[string]string{"m/data.pkl": "\x03\x00"}, 1000, "EOF"},
+		{"larger than pickles are", map[string]string{"m/data.pkl": "\x03\x00"}, maxProgram + 1, "at most"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			err := parse(tt.entries, tt.lie)
+			if tt.wrong == "" && err != nil || tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)) {
+				t.Errorf("Parse: error %v, want one with %q", err, tt.wrong)
 			}
 		})
 	}
@@ -534,6 +632,26 @@ func TestBudget(t *testing.T) {
 	if _, err := from.read(newView(s, 0, []int{1}, []int{1})); err == nil {
 		t.Error("more than raw.MaxElements elements are read")
 	}
+}
+
+// TestConcurrentReads checks, with the race detector, that tensors may be read at the same time.
+func TestConcurrentReads(t *testing.T) {
+	t.Parallel()
+	c, err := Parse(zipped(t, zip.Deflate, "m/", goodPickle, goodStorages))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		for name, lazy := range c.Candidates[0].Tensors {
+			wg.Go(func() {
+				if _, err := lazy.Read(); err != nil {
+					t.Errorf("read %q: %v", name, err)
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // TestOptimizerIsNotRead checks that memory is taken for what is read, not for what the file holds.
