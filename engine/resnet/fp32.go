@@ -17,7 +17,7 @@ type (
 )
 
 func (p *Params) network(level cpu.Level, work *packing) *Network {
-	return build(resnet18, fp32{p, kernel.For(level)}, work)
+	return build(newPlan(p.spec.Preprocess.Crop), p.top, fp32{p, kernel.For(level)}, work)
 }
 
 func (f fp32) name() string { return "fp32" }
@@ -26,12 +26,14 @@ func (f fp32) level() cpu.Level { return f.kernels.Level }
 
 func (f fp32) tile() int { return kernel.F4.Height }
 
+func (f fp32) tail(int) int { return 0 }
+
 func (f fp32) stem(work *packing, o operation) fp32Step {
-	return newStem(work, f.kernels, o, f.convs[o.name])
+	return newStem(work, f.kernels, o, f.convs[o.name], f.spec.Preprocess)
 }
 
-func (f fp32) head(work *packing, p *plan) fp32Step {
-	return newHead[float32, float32, float32](work, f.kernels, f.fc, p, 1)
+func (f fp32) head(work *packing, p *plan) []fp32Step {
+	return newHead[float32, float32, float32](work, f.kernels, f.top, p, 1)
 }
 
 // convolution uses the algorithm that measured best for the shape.
