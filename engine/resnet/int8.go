@@ -40,10 +40,11 @@ func (b int8s) head(work *packing, p *plan) []int8Step {
 }
 
 // convolution uses the fastest algorithm for these kernels, except at 7x7: there Winograd's algorithm gains least and
-// has 25 MB of weights, so the smaller one is used.
+// has 25 MB of weights, so the smaller one is used. Other sizes below 14 are no multiple of a direct tile, which takes twice
+// as long there.
 func (b int8s) convolution(work *packing, o operation) int8Step {
 	c, f := b.convs[o.name], newFinish(o, b.convs)
-	if w := b.kernels8.Winograd; w != nil && o.kernel == 3 && o.stride == 1 && o.size >= 14 {
+	if w := b.kernels8.Winograd; w != nil && o.kernel == 3 && o.stride == 1 && o.size != kernel8.Pixels {
 		return newWinogradStep(o, newFilter8(work, w, o, c, f))
 	}
 	return newDirect8(work, b.kernels8, o, c, f)
