@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
@@ -23,6 +26,9 @@ const (
 
 // RandomWarning is the warning in every answer of an engine without weights.
 const RandomWarning = "The weights are random, so the labels mean nothing. Fetch real weights with: resnet18cloud model pull"
+
+// UnlabeledWarning is the warning in every answer of an engine whose weights do not say what their classes are.
+const UnlabeledWarning = "The model has no labels, so answers name classes by number. Give its labels with: --labels FILE"
 
 // randomSeed gives all engines without weights the same ones, so that replicas agree.
 const randomSeed = 18
@@ -100,6 +106,11 @@ func (c Config) validate() error {
 		return errors.New("engine: precision int8 needs quantized weights; create them with: resnet18cloud model quantize")
 	case c.Precision == PrecisionFP32 && c.quantized():
 		return errors.New("engine: these weights are quantized; they support int8, not fp32")
+	case c.model().Preprocess.Crop != preprocess.Size:
+		return fmt.Errorf("engine: the model takes pictures of %d pixels, want %d", c.model().Preprocess.Crop, preprocess.Size)
+	case c.observes() && c.Weights != nil && c.Weights.Spec.Head.Classes == 0:
+		return errors.New("engine: int8 is adopted when its labels agree with those of fp32, but this model has none; " +
+			"create int8 weights with: resnet18cloud model quantize")
 	case c.observes():
 		return c.Observe.Validate()
 	}
@@ -141,10 +152,22 @@ func (c Config) network(m *resnet.Memory) (*resnet.Network, *resnet.Params, erro
 	return n, params, err
 }
 
+// model describes the weights. Labels that are missing are ImageNet's if there are as many classes.
+func (c Config) model() spec.Model {
+	m := spec.ImageNet()
+	if c.Weights != nil {
+		m = c.Weights.Spec
+	}
+	if m.Labels == nil && m.Head.Classes == imagenet.Classes {
+		m.Labels = imagenet.Labels()
+	}
+	return m
+}
+
 // params returns the weights in float32.
 func (c Config) params() (*resnet.Params, error) {
 	if c.Weights == nil {
-		return resnet.Random(randomSeed), nil
+		return resnet.Random(randomSeed, spec.ImageNet()), nil
 	}
 	return resnet.Fold(c.Weights)
 }
@@ -170,6 +193,9 @@ func (c Config) info() Info {
 	if c.Weights == nil {
 		i.Weights, i.Warning = "resnet18-random", RandomWarning
 		return i
+	}
+	if m := c.model(); m.Labels == nil && m.Head.Classes > 0 {
+		i.Warning = UnlabeledWarning
 	}
 	i.Weights, i.SHA256, i.Source = c.Weights.Identity(), c.Weights.SHA256, c.Weights.Metadata[weights.MetaSource]
 	return i

@@ -1,5 +1,5 @@
-// Package engine classifies images in this process: a file's bytes go in, the five best of ImageNet's classes come out,
-// with the time of each stage. It joins decode, preprocess, resnet and imagenet; it does no networking and no logging.
+// Package engine classifies images in this process: a file's bytes go in, the best classes of the model or its features
+// come out, with the time of each stage. It joins decode, preprocess, resnet and imagenet; it does no networking and no logging.
 // Package replica serves an [Engine] over HTTP; the classify command and tests call it directly.
 //
 // An engine has one worker for each CPU it may use. Under load each worker processes one image. An image that arrives
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,14 +23,16 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
 var _ resnet18cloud.Classifier = (*Engine)(nil)
 
 // Engine is a [resnet18cloud.Classifier]. Make it with [New], and Close it when it is no longer needed.
 type Engine struct {
-	cfg  Config
-	info Info // except what changes with network
+	cfg   Config
+	model spec.Model
+	info  Info // except what changes with network
 	// network is what the workers compute with. Write it while holding all workers, read it while holding one.
 	network *resnet.Network
 	packed  []byte // mapped memory of the first network's weights; nil if they are on the heap
@@ -54,8 +57,9 @@ type computation struct{ precision, kernels string }
 // worker is the memory for one image at a time.
 type worker struct {
 	*preparer
-	logits imagenet.Logits
-	runner *resnet.Runner
+	logits   []float32
+	features []float32
+	runner   *resnet.Runner
 }
 
 // New makes an engine: it packs the weights and allocates the workers' memory, some 10 MB each. cfg.Weights is not kept.
@@ -64,14 +68,14 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, info: cfg.info(), idle: make(chan *worker, cfg.Concurrency),
+	e := &Engine{cfg: cfg, model: cfg.model(), info: cfg.info(), idle: make(chan *worker, cfg.Concurrency),
 		large: newLargeLane(cfg.Concurrency, cfg.MaxDecodeBytes)}
 	network, params, err := e.pack()
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	for range cfg.Concurrency {
-		e.idle <- &worker{preparer: newPreparer()}
+		e.idle <- &worker{preparer: newPreparer(), logits: make([]float32, e.model.Head.Classes)}
 	}
 	if err := e.use(context.Background(), network); err != nil {
 		return nil, err
@@ -180,10 +184,21 @@ func (e *Engine) Info() Info {
 	return i
 }
 
-// Classify returns the five best classes of an image. An error is a *resnet18cloud.Error about the image, as
-// decode.Decoder.Decode returns it, or ctx's, which ends decoding too. CodeFull is that of a large picture that has waited
-// for others too long.
+// Spec describes the model. Its labels are those that answers carry; nil if there are none.
+func (e *Engine) Spec() spec.Model { return e.model }
+
+// Classify returns the best classes of an image, [resnet18cloud.TopK] of them or all if there are fewer. An error is a
+// *resnet18cloud.Error about the image, as decode.Decoder.Decode returns it, or ctx's, which ends decoding too. CodeFull is
+// that of a large picture that has waited for others too long. A model that has features only classifies nothing: see Embed.
 func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet18cloud.Result, error) {
+	return e.classify(ctx, img, resnet18cloud.TopK)
+}
+
+// classify returns the k best classes, or all if there are fewer.
+func (e *Engine) classify(ctx context.Context, img resnet18cloud.Image, k int) (resnet18cloud.Result, error) {
+	if e.model.Head.Classes == 0 {
+		return resnet18cloud.Result{}, errNoClasses()
+	}
 	w, timing, err := e.run(ctx, img)
 	if err != nil {
 		return resnet18cloud.Result{}, err
@@ -193,20 +208,41 @@ func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet1
 		Filename: img.Name, Timing: timing,
 		Model: e.info.Weights, Precision: e.network.Precision(), Warning: e.info.Warning,
 	}
-	result.Predictions, result.Scores = best(&w.logits)
+	result.Predictions, result.Scores = best(e.model, w.logits, k)
 	result.InferenceTime = (timing.Decode + timing.Preprocess + timing.Inference).Seconds()
 	return result, nil
 }
 
-// Logits writes all 1000 logits of an image. Timing and errors are Classify's.
-func (e *Engine) Logits(ctx context.Context, img resnet18cloud.Image, logits *imagenet.Logits) (resnet18cloud.Timing, error) {
+// errNoClasses is the answer to requests for classes of a model that has none.
+func errNoClasses() error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "The model has no classes, only features",
+		Hint: "Request embeddings, or use a model with a fully connected layer"}
+}
+
+// Logits writes the logits of all classes of an image; there must be room for as many as Spec says. Timing and errors are
+// Classify's.
+func (e *Engine) Logits(ctx context.Context, img resnet18cloud.Image, logits []float32) (resnet18cloud.Timing, error) {
+	if e.model.Head.Classes == 0 {
+		return resnet18cloud.Timing{}, errNoClasses()
+	}
 	w, timing, err := e.run(ctx, img)
 	if err != nil {
 		return timing, err
 	}
 	defer e.put(w)
-	*logits = w.logits
+	copy(logits, w.logits)
 	return timing, nil
+}
+
+// Embed returns the features of an image: the 512 means of the last convolution's channels, which any model has. They are
+// not normalized. Timing and errors are Classify's.
+func (e *Engine) Embed(ctx context.Context, img resnet18cloud.Image) ([]float32, resnet18cloud.Timing, error) {
+	w, timing, err := e.run(ctx, img)
+	if err != nil {
+		return nil, timing, err
+	}
+	defer e.put(w)
+	return slices.Clone(w.features), timing, nil
 }
 
 // take waits for an idle worker. Waiting callers are served in order.
@@ -281,46 +317,55 @@ func (e *Engine) finish(ctx context.Context, w *worker, t resnet18cloud.Timing) 
 	clock := stopwatch{time.Now()}
 	e.infer(w)
 	t.Inference = clock.lap()
-	for _, x := range w.logits {
-		if x != x || math.IsInf(float64(x), 0) { //nolint:gocritic // NaN
-			e.put(w)
-			return nil, t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's output is not a number",
-				Hint: "The weights may be damaged. Check them with: resnet18cloud model verify"}
-		}
+	if !finite(w.logits) || !finite(w.features) {
+		e.put(w)
+		return nil, t, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "The network's output is not a number",
+			Hint: "The weights may be damaged. Check them with: resnet18cloud model verify"}
 	}
 	if e.observer != nil {
-		e.observer.Offer(&w.input, &w.logits)
+		e.observer.Offer(w.input[:], w.logits)
 	}
 	return w, t, nil
+}
+
+func finite(values []float32) bool {
+	for _, x := range values {
+		if x != x || math.IsInf(float64(x), 0) { //nolint:gocritic // NaN
+			return false
+		}
+	}
+	return true
 }
 
 // keepBytes is the most memory of a picture that a worker keeps for the next one. Pictures that take more are rare, and
 // allocating again costs a few percent of decoding.
 const keepBytes = 4 << 20
 
-// infer computes w.logits from w.input, on all CPUs if all other workers are idle and no large picture uses them.
+// infer computes w.logits and w.features from w.input, on all CPUs if all other workers are idle and no large picture uses them.
 func (e *Engine) infer(w *worker) {
 	if e.parallel != nil && e.large.active.Load() == 0 {
 		var room [64]*worker
 		if others, ok := e.takeOthers(room[:0]); ok {
 			defer e.putAll(others)
-			e.parallel.Forward(&w.logits, &w.input)
+			e.parallel.Forward(w.logits, w.input[:])
+			w.features = append(w.features[:0], e.parallel.Features()...)
 			return
 		}
 	}
-	w.runner.Forward(&w.logits, &w.input)
+	w.runner.Forward(w.logits, w.input[:])
+	w.features = append(w.features[:0], w.runner.Features()...)
 }
 
-// best returns the TopK classes of logits, as labels and as scores.
-func best(logits *imagenet.Logits) ([]string, []resnet18cloud.Prediction) {
-	var top [resnet18cloud.TopK]int
-	imagenet.Top(logits, top[:])
-	var p imagenet.Logits
-	imagenet.Softmax(&p, logits)
+// best returns the k best classes of logits, or all if there are fewer, as labels and as scores.
+func best(m spec.Model, logits []float32, k int) ([]string, []resnet18cloud.Prediction) {
+	top := imagenet.Top(logits, make([]int, min(k, len(logits))))
+	var room [spec.MaxClasses]float32
+	p := room[:len(logits)]
+	imagenet.Scores(p, logits, m.Head.Activation)
 	labels := make([]string, len(top))
 	scores := make([]resnet18cloud.Prediction, len(top))
 	for i, class := range top {
-		labels[i] = imagenet.Label(class)
+		labels[i] = m.Label(class)
 		scores[i] = resnet18cloud.Prediction{Index: class, Label: labels[i], Logit: logits[class], Probability: p[class]}
 	}
 	return labels, scores

@@ -17,6 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
@@ -222,11 +223,11 @@ func TestRandomWeightsWarn(t *testing.T) {
 func TestParallelEqualsSerial(t *testing.T) {
 	t.Parallel()
 	image := tiny(t)
-	var narrow, wide imagenet.Logits
-	if _, err := takeRandom(t, 1).Logits(t.Context(), image, &narrow); err != nil {
+	var narrow, wide [imagenet.Classes]float32
+	if _, err := takeRandom(t, 1).Logits(t.Context(), image, narrow[:]); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := takeRandom(t, 3).Logits(t.Context(), image, &wide); err != nil {
+	if _, err := takeRandom(t, 3).Logits(t.Context(), image, wide[:]); err != nil {
 		t.Fatal(err)
 	}
 	if narrow != wide {
@@ -289,7 +290,7 @@ func TestNewRefuses(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"precision":   {Precision: "fp16"},
 		"concurrency": {Concurrency: -1},
-		"weights":     {Weights: &weights.Set{SHA256: "0123456789"}},
+		"weights":     {Weights: &weights.Set{SHA256: "0123456789", Spec: spec.ImageNet()}},
 	} {
 		if e, err := New(cfg); err == nil {
 			e.Close()
@@ -301,7 +302,7 @@ func TestNewRefuses(t *testing.T) {
 // TestSafetensorsInFloats: a safetensors file without 8-bit tensors is served in fp32.
 func TestSafetensorsInFloats(t *testing.T) {
 	t.Parallel()
-	set := &weights.Set{Format: weights.FormatSafetensors}
+	set := &weights.Set{Format: weights.FormatSafetensors, Spec: spec.ImageNet()}
 	if got := (Config{Weights: set}).withDefaults().Precision; got != PrecisionFP32 {
 		t.Errorf("precision %s, want fp32", got)
 	}
@@ -403,9 +404,9 @@ func TestLogitsAllocatesNothing(t *testing.T) {
 	for _, e := range []*Engine{
 		takeRandom(t, 1), takeRandom(t, 2), open(t, Config{Concurrency: 1, Weights: randomInt8(t)}), open(t, Config{Concurrency: 2, Weights: randomInt8(t)}),
 	} {
-		var logits imagenet.Logits
+		var logits [imagenet.Classes]float32
 		classify := func() {
-			if _, err := e.Logits(context.Background(), image, &logits); err != nil {
+			if _, err := e.Logits(context.Background(), image, logits[:]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -438,7 +439,7 @@ var quantizedRandom = sync.OnceValues(func() (*weights.Set, error) {
 	for _, name := range resnet.Activations() {
 		scales[name] = 1. / 32
 	}
-	q, err := resnet.Quantize(resnet.Random(randomSeed), &resnet.Calibration{Scale: scales})
+	q, err := resnet.Quantize(resnet.Random(randomSeed, spec.ImageNet()), &resnet.Calibration{Scale: scales})
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logits := make([]imagenet.Logits, len(data)/binary.Size(imagenet.Logits{}))
+	logits := make([][imagenet.Classes]float32, len(data)/binary.Size([imagenet.Classes]float32{}))
 	if _, err := binary.Decode(data, binary.LittleEndian, logits); err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func TestGolden(t *testing.T) {
 			if digest(crop[:]) != g.Crop {
 				t.Errorf("SHA-256 of the crop %s, want %s", digest(crop[:]), g.Crop)
 			}
-			var got imagenet.Logits
-			if _, err := e.Logits(t.Context(), resnet18cloud.Image{Bytes: data}, &got); err != nil {
+			var got [imagenet.Classes]float32
+			if _, err := e.Logits(t.Context(), resnet18cloud.Image{Bytes: data}, got[:]); err != nil {
 				t.Fatal(err)
 			}
 			for class, want := range logits[i] {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,7 @@ import (
 const headerBytes = 4096
 
 // layoutVersion changes when package resnet packs weights in another order.
-const layoutVersion = 2
+const layoutVersion = 3
 
 // maxPackedBytes is more than any level's packed weights need. Untouched memory costs nothing.
 const maxPackedBytes = 256 << 20
@@ -69,8 +70,10 @@ func (c Config) header() ([]byte, error) {
 	if c.quantized() {
 		precision = PrecisionInt8
 	}
+	// What a file holds may be read in several ways, with options that are not in it.
+	model := sha256.Sum256(fmt.Appendf(nil, "%+v", c.Weights.Spec))
 	header := make([]byte, headerBytes)
-	copy(header, fmt.Sprintf("resnet18cloud packed weights %d: %s in %s for %s, %s\n",
-		layoutVersion, c.Weights.SHA256, precision, cpu.FP32, cpu.Int8))
+	copy(header, fmt.Sprintf("resnet18cloud packed weights %d: %s as %x in %s for %s, %s\n",
+		layoutVersion, c.Weights.SHA256, model, precision, cpu.FP32, cpu.Int8))
 	return header, nil
 }

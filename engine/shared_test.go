@@ -12,19 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // logitsOf is an engine's answer to one picture, and whether it shares its weights.
-func logitsOf(t *testing.T, cfg Config) (logits imagenet.Logits, shared bool) {
+func logitsOf(t *testing.T, cfg Config) (logits [imagenet.Classes]float32, shared bool) {
 	t.Helper()
 	e, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	if _, err := e.Logits(context.Background(), tiny(t), &logits); err != nil {
+	if _, err := e.Logits(context.Background(), tiny(t), logits[:]); err != nil {
 		t.Fatal(err)
 	}
 	return logits, e.Info().Shared
@@ -158,7 +159,7 @@ func TestShareRefuses(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]Config{
 		"no weights":     {},
-		"broken weights": {Weights: &weights.Set{SHA256: "0123456789"}},
+		"broken weights": {Weights: &weights.Set{SHA256: "0123456789", Spec: spec.ImageNet()}},
 	} {
 		if f, err := Share(cfg); err == nil {
 			f.Close()
@@ -183,9 +184,9 @@ func BenchmarkShared(b *testing.B) {
 	for name, shared := range map[string]*os.File{"own": nil, "shared": f} {
 		b.Run(name, func(b *testing.B) {
 			e := open(b, Config{Weights: set, Shared: shared, Concurrency: 1})
-			var logits imagenet.Logits
+			var logits [imagenet.Classes]float32
 			for b.Loop() {
-				if _, err := e.Logits(context.Background(), image, &logits); err != nil {
+				if _, err := e.Logits(context.Background(), image, logits[:]); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -106,6 +106,7 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 	defer rounded.Close()
 	var cropper preprocess.Cropper
 	var input preprocess.Input
+	logits := make([]float32, q.fp32.Classes())
 	for _, file := range q.others {
 		if err := ctx.Err(); err != nil {
 			return agreement, err
@@ -113,7 +114,7 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 		if err := crop(&cropper, &input, file); err != nil {
 			return agreement, err
 		}
-		agreement.Add(best(rounded, &input), best(exact, &input))
+		agreement.Add(best(rounded, logits, input[:]), best(exact, logits, input[:]))
 	}
 	return agreement, nil
 }
@@ -131,17 +132,18 @@ func choose(files []string, n int) (chosen, others []string) {
 	return chosen, others
 }
 
-func cropAll(ctx context.Context, files []string) ([]*preprocess.Input, error) {
+func cropAll(ctx context.Context, files []string) ([][]byte, error) {
 	var c preprocess.Cropper
-	inputs := make([]*preprocess.Input, len(files))
+	inputs := make([][]byte, len(files))
 	for i, file := range files {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		inputs[i] = new(preprocess.Input)
-		if err := crop(&c, inputs[i], file); err != nil {
+		var input preprocess.Input
+		if err := crop(&c, &input, file); err != nil {
 			return nil, err
 		}
+		inputs[i] = input[:]
 	}
 	return inputs, nil
 }
@@ -157,10 +159,8 @@ func crop(c *preprocess.Cropper, to *preprocess.Input, file string) error {
 	return nil
 }
 
-// best returns the best classes of an input.
-func best(r *resnet.Runner, input *preprocess.Input) (top [resnet18cloud.TopK]int) {
-	var logits imagenet.Logits
-	r.Forward(&logits, input)
-	imagenet.Top(&logits, top[:])
-	return top
+// best returns the best classes of an input, with room for its logits.
+func best(r *resnet.Runner, logits []float32, input []byte) []int {
+	r.Forward(logits, input)
+	return imagenet.Top(logits, make([]int, resnet18cloud.TopK))
 }

@@ -24,20 +24,19 @@ func work(precision string, args []string) error {
 	if err != nil {
 		return fmt.Errorf("worker: threads: %w", err)
 	}
-	pixels, err := os.ReadFile(args[2])
+	rgb, err := os.ReadFile(args[2])
 	if err != nil {
 		return err
 	}
-	rgb := (*[resnet.Pixels]byte)(pixels)
 	network, err := loadNetwork(precision, args[0], rgb)
 	if err != nil {
 		return err
 	}
 	runner := network.NewRunner(threads)
 	defer runner.Close()
-	var logits [resnet.Classes]float32
+	logits := make([]float32, network.Classes())
 	for range 3 {
-		runner.Forward(&logits, rgb)
+		runner.Forward(logits, rgb)
 	}
 	out := json.NewEncoder(os.Stdout)
 	if err := out.Encode(map[string]string{"ready": "ResNet18Cloud"}); err != nil {
@@ -52,10 +51,10 @@ func work(precision string, args []string) error {
 		seconds := make([]float64, images)
 		for i := range seconds {
 			start := time.Now()
-			runner.Forward(&logits, rgb)
+			runner.Forward(logits, rgb)
 			seconds[i] = time.Since(start).Seconds()
 		}
-		if err := out.Encode(map[string]any{"seconds": seconds, "top1": best(logits[:])}); err != nil {
+		if err := out.Encode(map[string]any{"seconds": seconds, "top1": best(logits)}); err != nil {
 			return err
 		}
 	}
@@ -63,7 +62,7 @@ func work(precision string, args []string) error {
 }
 
 // loadNetwork packs the weights; for int8 they are quantized with scales from the one picture that is timed.
-func loadNetwork(precision, path string, rgb *[resnet.Pixels]byte) (*resnet.Network, error) {
+func loadNetwork(precision, path string, rgb []byte) (*resnet.Network, error) {
 	set, err := weights.Load(path)
 	if err != nil {
 		return nil, err
@@ -77,7 +76,7 @@ func loadNetwork(precision, path string, rgb *[resnet.Pixels]byte) (*resnet.Netw
 	if err != nil || precision == "fp32" {
 		return network, err
 	}
-	calibration, err := quantize.Calibrate(network, []*[resnet.Pixels]byte{rgb}, nil)
+	calibration, err := quantize.Calibrate(network, [][]byte{rgb}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -99,25 +99,24 @@ func classify(ctx context.Context, e *engine.Engine, file string, all bool) clas
 		line.Error = err.Error()
 		return line
 	}
-	var logits imagenet.Logits
-	timing, err := e.Logits(ctx, resnet18cloud.Image{Name: file, Bytes: data}, &logits)
+	model := e.Spec()
+	logits := make([]float32, model.Head.Classes)
+	timing, err := e.Logits(ctx, resnet18cloud.Image{Name: file, Bytes: data}, logits)
 	if err != nil {
 		failure := resnet18cloud.AsError(err)
 		line.Error, line.Hint = failure.Message, failure.Hint
 		return line
 	}
-	var top [resnet18cloud.TopK]int
-	imagenet.Top(&logits, top[:])
-	var p imagenet.Logits
-	imagenet.Softmax(&p, &logits)
-	for _, class := range top {
+	p := make([]float32, len(logits))
+	imagenet.Scores(p, logits, model.Head.Activation)
+	for _, class := range imagenet.Top(logits, make([]int, resnet18cloud.TopK)) {
 		line.Indices = append(line.Indices, class)
-		line.Labels = append(line.Labels, imagenet.Label(class))
+		line.Labels = append(line.Labels, model.Label(class))
 		line.Logits = append(line.Logits, logits[class])
 		line.Probabilities = append(line.Probabilities, p[class])
 	}
 	if all {
-		line.AllLogits = logits[:]
+		line.AllLogits = logits
 	}
 	line.Decode, line.Preprocess, line.Inference = timing.Decode.Seconds(), timing.Preprocess.Seconds(), timing.Inference.Seconds()
 	line.Model, line.Warning = e.Info().Weights, e.Info().Warning

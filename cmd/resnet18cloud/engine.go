@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
@@ -16,6 +19,11 @@ type describeFlags struct {
 	Labels     string `help:"File with the names of the classes: one on each line, or JSON. Default: those that the model's files have." type:"path" placeholder:"FILE" env:"RESNET18_LABELS"`
 	Preprocess string `help:"How pictures are prepared, where the model's files do not say it: ${preprocess}. Default: as the files say, else torchvision." placeholder:"PARTS" env:"RESNET18_PREPROCESS"`
 	Activation string `help:"How outputs become scores: softmax (one class of several), sigmoid (classes that do not exclude each other, or one output) or none. Default: as the model's files say, else softmax." enum:",softmax,sigmoid,none" default:"" env:"RESNET18_ACTIVATION"`
+}
+
+// modelVars are the values that the help of flags about models has.
+func modelVars() kong.Vars {
+	return kong.Vars{"preprocess": spec.Usage, "hub": model.HubEndpoint}
 }
 
 func (f describeFlags) options() model.Options {

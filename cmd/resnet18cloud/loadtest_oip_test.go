@@ -151,7 +151,7 @@ func (s *openInference) forward(values []float64) (*[1000]float32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var logits [1000]float32
-	s.run.Forward(&logits, &rgb)
+	s.run.Forward(logits[:], rgb[:])
 	return &logits, nil
 }
 

@@ -15,11 +15,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
-	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
@@ -114,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ExplicitGroups(flagGroups),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage, "preprocess": spec.Usage, "hub": model.HubEndpoint}, policyVars(),
+		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

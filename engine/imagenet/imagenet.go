@@ -1,26 +1,19 @@
-// Package imagenet holds the 1000 classes of ImageNet's 2012 challenge: it turns a network's logits into
-// probabilities and the best classes into labels. It is the last step of package engine.
+// Package imagenet turns a network's logits into probabilities and finds the best classes, of any number, and holds the
+// labels of the 1000 classes of ImageNet's 2012 challenge. It is the last step of package engine.
 package imagenet
 
 import (
 	_ "embed"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
-// Classes is the number of classes; a class is a number from 0 to Classes-1.
+// Classes is the number of ImageNet's classes; a class is a number from 0 to Classes-1.
 const Classes = 1000
-
-// Mean and Deviation of each color, red, green and blue, over ImageNet's training images, by which torchvision's
-// weights expect inputs to be normalized: (x/255 - mean) / deviation.
-var (
-	Mean      = [3]float64{0.485, 0.456, 0.406}
-	Deviation = [3]float64{0.229, 0.224, 0.225}
-)
-
-// Logits are the network's outputs, one per class: unnormalized log probabilities.
-type Logits = [Classes]float32
 
 //go:embed labels.txt
 var labelLines string
@@ -37,9 +30,12 @@ var labels = func() [Classes]string {
 // share them ("crane", "crane bird").
 func Label(class int) string { return labels[class] }
 
-// Top fills top, of at most Classes elements, with the classes of the largest logits, best first. Of equal logits the
-// lower class comes first. NaN comes after all numbers.
-func Top(logits *Logits, top []int) {
+// Labels returns the names of all classes.
+func Labels() []string { return slices.Clone(labels[:]) }
+
+// Top fills top with the classes of the largest logits, best first, and returns as much of it as there are classes. Of
+// equal logits the lower class comes first. NaN comes after all numbers.
+func Top(logits []float32, top []int) []int {
 	n := 0
 	for class, x := range logits {
 		if n == len(top) {
@@ -55,6 +51,7 @@ func Top(logits *Logits, top []int) {
 		}
 		top[at] = class
 	}
+	return top[:n]
 }
 
 // better reports whether a goes before b, where b has the smaller class.
@@ -63,18 +60,39 @@ func better(a, b float32) bool { return a > b || b != b && a == a } //nolint:goc
 // Softmax writes the probability of each class, exp(x_i) / sum_j exp(x_j), to p, which may be logits itself.
 // Subtracting the largest logit first changes nothing but keeps exp from overflowing. Sums are in float64, so each p
 // is right to float32's last bit or two. Logits that are not finite give NaN.
-func Softmax(p, logits *Logits) {
-	largest := logits[0]
-	for _, x := range logits {
-		largest = max(largest, x)
+func Softmax(p, logits []float32) {
+	if len(logits) == 0 {
+		return
 	}
-	var exps [Classes]float64
-	sum := 0.0
-	for i, x := range logits {
-		exps[i] = math.Exp(float64(x) - float64(largest))
-		sum += exps[i]
+	largest := slices.Max(logits)
+	var room [spec.MaxClasses]float64
+	exps, sum := room[:0], 0.0
+	for _, x := range logits {
+		e := math.Exp(float64(x) - float64(largest))
+		exps = append(exps, e)
+		sum += e
 	}
 	for i, e := range exps {
 		p[i] = float32(e / sum)
+	}
+}
+
+// Sigmoid writes the probability of each class by itself, 1 / (1 + exp(-x)), to p, which may be logits itself. A logit
+// that is NaN gives NaN.
+func Sigmoid(p, logits []float32) {
+	for i, x := range logits {
+		p[i] = float32(1 / (1 + math.Exp(-float64(x))))
+	}
+}
+
+// Scores writes what an activation makes of logits to p, which may be logits itself: with [spec.None] the logits.
+func Scores(p, logits []float32, a spec.Activation) {
+	switch a {
+	case spec.Softmax:
+		Softmax(p, logits)
+	case spec.Sigmoid:
+		Sigmoid(p, logits)
+	default:
+		copy(p, logits)
 	}
 }

@@ -44,7 +44,7 @@ func TestTop(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, spread := range []int{1, 3, 40, 1 << 20} {
 		for _, k := range []int{0, 1, 2, 5, 100, Classes} {
-			var logits Logits
+			var logits [Classes]float32
 			order := make([]int, Classes)
 			for i := range logits {
 				logits[i] = float32(rng.IntN(spread))
@@ -52,7 +52,7 @@ func TestTop(t *testing.T) {
 			}
 			sort.SliceStable(order, func(i, j int) bool { return logits[order[i]] > logits[order[j]] })
 			got := make([]int, k)
-			Top(&logits, got)
+			Top(logits[:], got)
 			if !slices.Equal(got, order[:k]) {
 				t.Errorf("Top of %d, %d values = %v, want %v", k, spread, got, order[:k])
 			}
@@ -62,25 +62,25 @@ func TestTop(t *testing.T) {
 
 func TestTopPutsNaNLast(t *testing.T) {
 	t.Parallel()
-	var logits Logits
+	var logits [Classes]float32
 	nan := float32(math.NaN())
 	for i := range logits {
 		logits[i] = nan
 	}
 	logits[7], logits[900] = -3, 2
 	got := make([]int, 4)
-	if Top(&logits, got); !slices.Equal(got, []int{900, 7, 0, 1}) {
+	if Top(logits[:], got); !slices.Equal(got, []int{900, 7, 0, 1}) {
 		t.Errorf("Top = %v, want [900 7 0 1]", got)
 	}
 }
 
 func TestSoftmax(t *testing.T) {
 	t.Parallel()
-	var logits, p Logits
+	var logits, p [Classes]float32
 	for i := range logits {
 		logits[i] = float32(math.Log(float64(i + 1)))
 	}
-	Softmax(&p, &logits)
+	Softmax(p[:], logits[:])
 	const sum = Classes * (Classes + 1) / 2
 	for i := range p {
 		if want := float64(i+1) / sum; math.Abs(float64(p[i])-want) > 1e-6*want {
@@ -92,9 +92,9 @@ func TestSoftmax(t *testing.T) {
 // TestSoftmaxOfLargeLogits checks that logits beyond exp's range do no harm, nor writing over the input.
 func TestSoftmaxOfLargeLogits(t *testing.T) {
 	t.Parallel()
-	var x Logits
+	var x [Classes]float32
 	x[3], x[4] = 3e38, 3e38
-	Softmax(&x, &x)
+	Softmax(x[:], x[:])
 	for i, got := range x {
 		want := float32(0)
 		if i == 3 || i == 4 {
@@ -108,13 +108,13 @@ func TestSoftmaxOfLargeLogits(t *testing.T) {
 
 func BenchmarkTop5(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var logits Logits
+	var logits [Classes]float32
 	for i := range logits {
 		logits[i] = float32(rng.NormFloat64())
 	}
 	top := make([]int, 5)
 	b.ReportAllocs()
 	for b.Loop() {
-		Top(&logits, top)
+		Top(logits[:], top)
 	}
 }

@@ -76,9 +76,9 @@ func Run(n *resnet.Network, threads, batch, count int) (Network, error) {
 	return result, nil
 }
 
-// picture returns a picture without structure.
-func picture() *[resnet.Pixels]byte {
-	rgb := new([resnet.Pixels]byte)
+// picture returns an input without structure.
+func picture(n *resnet.Network) []byte {
+	rgb := make([]byte, n.InputBytes())
 	for i := range rgb {
 		rgb[i] = byte(i * 2654435761 >> 13)
 	}
@@ -92,13 +92,12 @@ const warmUp = 3
 func (m *Network) one(n *resnet.Network, count int) {
 	r := n.NewRunner(m.Threads)
 	defer r.Close()
-	var logits [resnet.Classes]float32
-	rgb := picture()
-	m.Pass = timed(count, func() { r.Forward(&logits, rgb) })
+	logits, rgb := make([]float32, n.Classes()), picture(n)
+	m.Pass = timed(count, func() { r.Forward(logits, rgb) })
 	layers := n.Layers()
 	times := make([][]time.Duration, len(layers))
 	for range count {
-		for i, t := range r.Profile(&logits, rgb) {
+		for i, t := range r.Profile(logits, rgb) {
 			times[i] = append(times[i], t)
 		}
 	}
@@ -115,15 +114,15 @@ func (m *Network) several(n *resnet.Network, count int) {
 		runners[i] = n.NewRunner(1)
 		defer runners[i].Close()
 	}
-	rgb := picture()
+	rgb := picture(n)
 	m.Pass = timed(count, func() {
 		var wait sync.WaitGroup
 		var taken atomic.Int64
 		for _, r := range runners {
 			wait.Go(func() {
-				var logits [resnet.Classes]float32
+				logits := make([]float32, n.Classes())
 				for taken.Add(1) <= int64(m.Batch) {
-					r.Forward(&logits, rgb)
+					r.Forward(logits, rgb)
 				}
 			})
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
@@ -23,7 +24,7 @@ func Networks(set *weights.Set, precisions []string) ([]*resnet.Network, error) 
 		n, err := resnet.New(q, nil)
 		return []*resnet.Network{n}, err
 	}
-	params := resnet.Random(1)
+	params := resnet.Random(1, spec.ImageNet())
 	if set != nil {
 		var err error
 		if params, err = resnet.Fold(set); err != nil {

@@ -97,7 +97,7 @@ func turnFloats(level cpu.Level) (turn func() func(), macs int) {
 func turnBytes(level cpu.Level) (turn func() func(), macs int) {
 	k := kernel8.For(level)
 	const rows, steps = 1, 64
-	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels, Tiles: 1}
+	g := kernel8.Geometry{Rows: rows, Steps: steps, RowStride: 4 * steps, PixelStride: 4, DstStride: k.Channels, Width: kernel8.Pixels}
 	return func() func() {
 		src, w := make([]uint8, (rows+1)*4*steps), make([]int8, k.Panel(g))
 		k.Pack(w, g, func(_, _ int, to []int8) {

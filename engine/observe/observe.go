@@ -10,15 +10,14 @@ import (
 	"sync/atomic"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
-	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 )
 
 // Host is the engine that an Observer leads from fp32 to int8. Only one method is called at a time.
 type Host interface {
 	// Turn waits until the caller may use the CPU that one image would; done ends that. An error is ctx's.
 	Turn(ctx context.Context) (done func(), err error)
-	// Quantize makes the int8 network from pictures. It calls between after each piece of work and returns its error.
-	Quantize(pictures []*preprocess.Input, between func() error) error
+	// Quantize makes the int8 network from pictures, inputs of the network. It calls between after each piece of work and returns its error.
+	Quantize(pictures [][]byte, between func() error) error
 	// Other makes a runner of the network that does not answer: int8 until it is adopted, then fp32.
 	Other() Runner
 	// Adopt has int8 answer, after the images in progress. An error is ctx's.
@@ -31,7 +30,7 @@ type Host interface {
 
 // Runner computes with one network.
 type Runner interface {
-	Forward(logits *imagenet.Logits, input *preprocess.Input)
+	Forward(logits []float32, input []byte)
 	Close()
 }
 
@@ -50,10 +49,11 @@ type Observer struct {
 	recent recent // guarded by mu
 }
 
-// answer is a picture and the best class that the host answered.
+// answer is a picture and what the host answered.
 type answer struct {
-	input preprocess.Input
-	class int
+	input   []byte
+	classes int // number of logits
+	class   int // as verdict returns it
 }
 
 // New makes an observer in the state Observing. cfg must be valid.
@@ -66,14 +66,15 @@ func New(cfg Config, host Host) *Observer {
 	return o
 }
 
-// Offer shows the observer a picture that was answered. It never waits.
-func (o *Observer) Offer(input *preprocess.Input, logits *imagenet.Logits) {
+// Offer shows the observer a picture that was answered, of which it keeps no reference. All have as many logits, at least
+// one. It never waits.
+func (o *Observer) Offer(input []byte, logits []float32) {
 	if o.count.Add(1)%o.every.Load() != 0 {
 		return
 	}
 	select {
 	case a := <-o.empty:
-		a.input, a.class = *input, bestClass(logits)
+		a.input, a.classes, a.class = append(a.input[:0], input...), len(logits), verdict(logits)
 		o.seen <- a // has room for all there are
 	default:
 	}
@@ -86,7 +87,14 @@ func (o *Observer) Status() Status {
 	return o.status
 }
 
-func bestClass(logits *imagenet.Logits) int {
+// verdict is the best class. A single logit stands for one class or none: positive or not.
+func verdict(logits []float32) int {
+	if len(logits) == 1 {
+		if logits[0] > 0 {
+			return 1
+		}
+		return 0
+	}
 	var top [1]int
 	imagenet.Top(logits, top[:])
 	return top[0]
@@ -147,13 +155,13 @@ func (o *Observer) enter(s State, problem string) {
 
 // calibrate keeps pictures and has the int8 network made from them.
 func (o *Observer) calibrate(ctx context.Context) error {
-	var pictures []*preprocess.Input
+	var pictures [][]byte
 	for len(pictures) < o.cfg.Pictures {
 		a, err := o.next(ctx, new(answer))
 		if err != nil {
 			return err
 		}
-		pictures = append(pictures, &a.input)
+		pictures = append(pictures, a.input)
 		o.mu.Lock()
 		o.status.Observed = len(pictures)
 		o.mu.Unlock()
@@ -195,7 +203,7 @@ func (o *Observer) compare(ctx context.Context, count int, check func(n int, sha
 	r := o.host.Other()
 	defer r.Close()
 	a := new(answer)
-	var logits imagenet.Logits
+	var logits []float32
 	for i := 0; i != count; i++ {
 		var err error
 		if a, err = o.next(ctx, a); err != nil {
@@ -205,9 +213,12 @@ func (o *Observer) compare(ctx context.Context, count int, check func(n int, sha
 		if err != nil {
 			return err
 		}
-		r.Forward(&logits, &a.input)
+		if logits == nil {
+			logits = make([]float32, a.classes)
+		}
+		r.Forward(logits, a.input)
 		done()
-		n, share := o.record(bestClass(&logits) == a.class)
+		n, share := o.record(verdict(logits) == a.class)
 		if err := check(n, share); err != nil {
 			return err
 		}

@@ -52,15 +52,16 @@ func (h *histogram) count(values []float32) {
 // calibrator runs the network over the pictures.
 type calibrator struct {
 	runner   *resnet.Runner
-	pictures []*[resnet.Pixels]byte
+	classes  int
+	pictures [][]byte
 	done, of int // passes
 	progress func(done, of int) error
 }
 
-// Calibrate runs an fp32 network on pictures, 224x224 crops, three times: for the largest values, for their
+// Calibrate runs an fp32 network on pictures, inputs of it, three times: for the largest values, for their
 // distribution, and for the effect of rounding on means. In between it tries ranges on a few of them, some 1600 passes. It
 // calls progress, if not nil, after each pass; an error of progress ends it. The same pictures give the same result.
-func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func(done, of int) error) (*resnet.Calibration, error) {
+func Calibrate(n *resnet.Network, pictures [][]byte, progress func(done, of int) error) (*resnet.Calibration, error) {
 	if len(pictures) == 0 {
 		return nil, errors.New("calibrate: no pictures")
 	}
@@ -69,7 +70,7 @@ func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func
 	}
 	few := min(trials, len(pictures))
 	c := &calibrator{
-		runner: n.NewRunner(1), pictures: pictures, progress: progress,
+		runner: n.NewRunner(1), classes: n.Classes(), pictures: pictures, progress: progress,
 		of: 3*len(pictures) + few*(1+len(around)),
 	}
 	defer c.runner.Close()
@@ -83,10 +84,13 @@ func Calibrate(n *resnet.Network, pictures []*[resnet.Pixels]byte, progress func
 	return c.means(scale)
 }
 
-// pass runs one picture, passes its activations to f, and returns its logits.
-func (c *calibrator) pass(rgb *[resnet.Pixels]byte, f func(name string, values []float32)) (*[resnet.Classes]float32, error) {
-	logits := new([resnet.Classes]float32)
+// pass runs one picture, passes its activations to f, and returns its logits, or the features of a network without.
+func (c *calibrator) pass(rgb []byte, f func(name string, values []float32)) ([]float32, error) {
+	logits := make([]float32, c.classes)
 	c.runner.Observe(logits, rgb, f)
+	if c.classes == 0 {
+		logits = slices.Clone(c.runner.Features())
+	}
 	c.done++
 	if c.progress == nil {
 		return logits, nil
@@ -160,7 +164,7 @@ func (c *calibrator) try(scale map[string]float32, few int) error {
 }
 
 // distance returns the squared distance.
-func distance(a, b *[resnet.Classes]float32) (sum float64) {
+func distance(a, b []float32) (sum float64) {
 	for i := range a {
 		d := float64(a[i] - b[i])
 		sum += d * d
@@ -238,12 +242,14 @@ func (h *histogram) scale(steps float64) float32 {
 type Agreement struct {
 	Pictures int `json:"pictures"`
 	Top1     int `json:"top1"` // pictures whose best class is the same
-	Top5     int `json:"top5"` // of five classes for each picture, those that are among the other's five
+	Top5     int `json:"top5"` // of the best five classes of each picture, those that are among the other's five
+	Of       int `json:"of"`   // how many classes Top5 is of: five for each picture, or all if there are fewer
 }
 
-// Add counts one picture; a and b are the best classes of either network, best first.
-func (g *Agreement) Add(a, b [5]int) {
+// Add counts one picture; a and b are the best classes of either network, best first: five, or all if there are fewer.
+func (g *Agreement) Add(a, b []int) {
 	g.Pictures++
+	g.Of += len(a)
 	if a[0] == b[0] {
 		g.Top1++
 	}
@@ -261,7 +267,7 @@ func (g Agreement) String() string {
 	if g.Pictures == 0 {
 		return "no pictures compared"
 	}
-	n := float64(g.Pictures)
+	n, of := float64(g.Pictures), float64(max(1, g.Of))
 	return fmt.Sprintf("%d pictures: best label equal to fp32's for %.1f %%, best five for %.1f %%",
-		g.Pictures, 100*float64(g.Top1)/n, 100*float64(g.Top5)/n/5)
+		g.Pictures, 100*float64(g.Top1)/n, 100*float64(g.Top5)/of)
 }

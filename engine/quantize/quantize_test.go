@@ -9,16 +9,16 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-func best(r *resnet.Runner, rgb *[resnet.Pixels]byte) (top [5]int) {
-	var logits imagenet.Logits
-	r.Forward(&logits, rgb)
-	imagenet.Top(&logits, top[:])
-	return top
+func best(r *resnet.Runner, rgb []byte) []int {
+	logits := make([]float32, imagenet.Classes)
+	r.Forward(logits, rgb)
+	return imagenet.Top(logits, make([]int, 5))
 }
 
 // TestAgreement calibrates on some reference crops and compares int8's labels with fp32's on others, through a file: on every
@@ -42,13 +42,13 @@ func TestAgreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var chosen, rest []*[resnet.Pixels]byte
+	var chosen, rest [][]byte
 	for i, p := range pictures {
 		switch {
 		case i%8 == 0 || slow && i%2 == 0:
-			chosen = append(chosen, p)
+			chosen = append(chosen, p[:])
 		case i%2 == 1 && (slow || i%4 == 1):
-			rest = append(rest, p)
+			rest = append(rest, p[:])
 		}
 	}
 	calibration, err := Calibrate(fp32, chosen, nil)
@@ -123,15 +123,15 @@ func TestScale(t *testing.T) {
 // newCalibrator is one on random weights and a picture of stripes.
 func newCalibrator(t *testing.T) *calibrator {
 	t.Helper()
-	n, err := resnet.New(resnet.Random(1), nil)
+	n, err := resnet.New(resnet.Random(1, spec.ImageNet()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rgb := new([resnet.Pixels]byte)
+	rgb := make([]byte, n.InputBytes())
 	for i := range rgb {
 		rgb[i] = byte(i / 1000)
 	}
-	c := &calibrator{runner: n.NewRunner(1), pictures: []*[resnet.Pixels]byte{rgb}}
+	c := &calibrator{runner: n.NewRunner(1), classes: n.Classes(), pictures: [][]byte{rgb}}
 	t.Cleanup(c.runner.Close)
 	return c
 }
@@ -201,7 +201,7 @@ func TestMeans(t *testing.T) {
 
 func TestCalibrateRefuses(t *testing.T) {
 	t.Parallel()
-	n, err := resnet.New(resnet.Random(1), nil)
+	n, err := resnet.New(resnet.Random(1, spec.ImageNet()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,8 +213,8 @@ func TestCalibrateRefuses(t *testing.T) {
 func TestAgreementString(t *testing.T) {
 	t.Parallel()
 	var g Agreement
-	g.Add([5]int{1, 2, 3, 4, 5}, [5]int{1, 2, 3, 4, 6})
-	g.Add([5]int{1, 2, 3, 4, 5}, [5]int{2, 1, 3, 4, 5})
+	g.Add([]int{1, 2, 3, 4, 5}, []int{1, 2, 3, 4, 6})
+	g.Add([]int{1, 2, 3, 4, 5}, []int{2, 1, 3, 4, 5})
 	if want := "2 pictures: best label equal to fp32's for 50.0 %, best five for 90.0 %"; g.String() != want {
 		t.Errorf("%q, want %q", g, want)
 	}

@@ -3,22 +3,10 @@ package resnet
 import (
 	"fmt"
 
-	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
-const (
-	// Size is the height and width of the input in pixels.
-	Size = 224
-	// Pixels is the length of an input: Size rows of Size pixels, red, green and blue.
-	Pixels = Size * Size * 3
-	// Classes is the number of logits.
-	Classes = 1000
-
-	features = 512 // channels of the last convolution
-)
-
-// Normalization that torchvision's weights expect: (x/255 - mean) / deviation for each color.
-var mean, deviation = imagenet.Mean, imagenet.Deviation
+const features = spec.Features // channels of the last convolution
 
 // shape is what the architecture says of one convolution.
 type shape struct {
@@ -47,20 +35,20 @@ type operation struct {
 // signed reports whether outputs can be negative: no ReLU follows a downsampling convolution.
 func (o operation) signed() bool { return o.kernel == 1 }
 
-// plan is the whole network: its operations in the order of the forward pass, and then the mean over all pixels and
-// the fully connected layer. It depends on the sizes only, not on weights or precision.
+// plan is the network up to its head: its operations in the order of the forward pass. It depends on the size of the
+// input only, not on weights or precision.
 type plan struct {
 	size       int // height and width of the input, a multiple of 32
-	classes    int
 	operations []operation
 }
 
-var resnet18 = newPlan(Size, Classes)
+// resnet18 is the plan of torchvision's input, for what all sizes have in common.
+var resnet18 = newPlan(spec.Torchvision().Crop)
 
 // newPlan lays out the stem and four stages of two residual blocks each. Two buffers for each stage are enough: a
 // block's output replaces the residual that is added to it.
-func newPlan(size, classes int) *plan {
-	p := &plan{size: size, classes: classes}
+func newPlan(size int) *plan {
+	p := &plan{size: size}
 	add := func(o operation) string {
 		p.operations = append(p.operations, o)
 		return o.name
@@ -88,14 +76,5 @@ func newPlan(size, classes int) *plan {
 
 func (p *plan) stem() operation { return p.operations[0] }
 
-// last is the operation whose output is averaged for the fully connected layer.
+// last is the operation whose output the head pools.
 func (p *plan) last() operation { return p.operations[len(p.operations)-1] }
-
-// layers lists the steps, given each one's algorithm.
-func (p *plan) layers(algorithms []string) []Layer {
-	var layers []Layer
-	for i, o := range p.operations {
-		layers = append(layers, Layer{o.name, algorithms[i], o.macs()})
-	}
-	return append(layers, Layer{"fc", algorithms[len(p.operations)], features * p.classes})
-}

@@ -17,7 +17,7 @@ func newDirect8(work *packing, k *kernel8.Set, o operation, c conv8, f finish) *
 	from, to := sideOf(o.size*o.stride, kernel8.M)*o.in, sideOf(o.size, kernel8.M)*o.out
 	d.geometry = kernel8.Geometry{
 		Rows: o.kernel, Steps: o.kernel * o.in / 4, RowStride: from,
-		PixelStride: o.stride * o.in, DstStride: o.out, Tiles: o.size / kernel8.Pixels,
+		PixelStride: o.stride * o.in, DstStride: o.out, Width: o.size,
 		SrcLine: o.stride * from, DstLine: to,
 	}
 	d.w, d.each = bytePanels(work, k, c, o.shape, d.geometry)
@@ -26,7 +26,9 @@ func newDirect8(work *packing, k *kernel8.Set, o operation, c conv8, f finish) *
 
 func (d *direct8) algorithm() string { return "direct" }
 
-func (d *direct8) needs(int) needs { return needs{wide: d.kernels.Room(d.each)} }
+func (d *direct8) needs(int) needs {
+	return needs{wide: d.kernels.Room(d.each), rest: kernel8.RestBytes(d.size)}
+}
 
 // run divides rows of panels among workers, panel by panel: with many panels each worker streams its own weights, with
 // few they share them.
@@ -44,6 +46,7 @@ func (d *direct8) run(p *int8Pass, worker int) {
 		k.Convolve(kernel8.Convolution{
 			Geometry: d.geometry, Lines: next - unit, Dst: dst, Src: in.data[in.at(d.stride*y-pad, -pad):], W: w,
 			Mul: d.mul[c:], Bias: d.bias[c:], Residual: d.residualAt(dst), ResidualMul: d.residualMul,
+			Rest: p.workspaces[worker].rest,
 		})
 	}
 }

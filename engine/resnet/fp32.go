@@ -17,7 +17,7 @@ type (
 )
 
 func (p *Params) network(level cpu.Level, work *packing) *Network {
-	return build(resnet18, fp32{p, kernel.For(level)}, work)
+	return build(newPlan(p.spec.Preprocess.Crop), p.top, fp32{p, kernel.For(level)}, work)
 }
 
 func (f fp32) name() string { return "fp32" }
@@ -26,12 +26,14 @@ func (f fp32) level() cpu.Level { return f.kernels.Level }
 
 func (f fp32) tile() int { return kernel.F4.Height }
 
+func (f fp32) tail(int) int { return 0 }
+
 func (f fp32) stem(work *packing, o operation) fp32Step {
-	return newStem(work, f.kernels, o, f.convs[o.name])
+	return newStem(work, f.kernels, o, f.convs[o.name], f.spec.Preprocess)
 }
 
-func (f fp32) head(work *packing, p *plan) fp32Step {
-	return newHead[float32, float32, float32](work, f.kernels, f.fc, p, 1)
+func (f fp32) head(work *packing, p *plan) []fp32Step {
+	return newHead[float32, float32, float32](work, f.kernels, f.top, p, 1)
 }
 
 // convolution uses the algorithm that measured best for the shape.
@@ -45,17 +47,19 @@ func (f fp32) convolution(work *packing, o operation) fp32Step {
 
 // winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. AVX-512 multiplies so
 // fast that memory bounds it where the weights are many: at 7x7, where F4 would read 38 MB a layer for four tiles, it
-// uses the algorithm with the fewest.
+// uses the algorithm with the fewest. So does AVX2 at 4x4 and 5x5, where tiles of four rows are few or reach beyond the edge.
+//
+// See docs/decisions/0101-a-plan-for-each-size.md.
 func winogradFor(k *kernel.Set, s shape) *kernel.Winograd {
 	wide := k.NR > 16
 	switch {
-	case s.kernel != 3, s.stride == 2 && (wide || s.size < 14):
+	case s.kernel != 3, s.stride == 2 && (wide || s.size < 8):
 		return nil // at 7x7 a stride-2 tile discards every fourth output
 	case s.stride == 2:
 		return kernel.Stride2
 	case s.size >= 14:
 		return kernel.F4
-	case wide:
+	case wide, s.size < 6:
 		return kernel.F2
 	default:
 		return kernel.F4x2

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
@@ -17,15 +18,15 @@ var export = flag.String("export", "", "write the golden test's weights to this 
 
 // goldenWeights is random weights as torchvision's model has them, with batch norm. They mean nothing, but they need no
 // download. Seed 18 is the one of engines without weights.
-func goldenWeights() *weights.Set { return withNorms(Random(18)) }
+func goldenWeights() *weights.Set { return withNorms(Random(18, spec.ImageNet())) }
 
 // goldenPicture is generate.py's function of that name: a pattern of stripes and steps.
-func goldenPicture(n int) *[Pixels]byte {
-	rgb := new([Pixels]byte)
-	for y := range Size {
-		for x := range Size {
+func goldenPicture(n int) []byte {
+	rgb := make([]byte, 3*defaultSize*defaultSize)
+	for y := range defaultSize {
+		for x := range defaultSize {
 			for c := range 3 {
-				rgb[(y*Size+x)*3+c] = byte(x*(3+c) + y*(5-c)*n + x*y>>(4+n))
+				rgb[(y*defaultSize+x)*3+c] = byte(x*(3+c) + y*(5-c)*n + x*y>>(4+n))
 			}
 		}
 	}
@@ -53,7 +54,7 @@ func TestGoldenLogits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := make([][Classes]float32, len(data)/4/Classes)
+	want := make([][defaultClasses]float32, len(data)/4/defaultClasses)
 	if _, err := binary.Decode(data, binary.LittleEndian, want); err != nil || len(want) != 2 {
 		t.Fatalf("logits of %d pictures, error %v", len(want), err)
 	}
@@ -62,7 +63,7 @@ func TestGoldenLogits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range kernel.Sets() {
-		n := fp32On(Size, p, k)
+		n := fp32On(defaultSize, p, k)
 		numbers := []int{1, 2, 3, 5}
 		if k.Level == 0 && !slow || testing.Short() { // emulated CPUs are slow
 			numbers = numbers[:1]
@@ -73,8 +74,8 @@ func TestGoldenLogits(t *testing.T) {
 				if k.Level == 0 && i > 0 && !slow {
 					continue
 				}
-				var got [Classes]float32
-				r.Forward(&got, goldenPicture(i))
+				var got [defaultClasses]float32
+				r.Forward(got[:], goldenPicture(i))
 				worst := 0.0
 				for class, g := range got {
 					worst = max(worst, math.Abs(float64(g-want[class])))

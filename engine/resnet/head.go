@@ -1,45 +1,83 @@
 package resnet
 
-import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+import (
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
+)
 
-// head is the mean over all pixels and the fully connected layer, which is in float32 at every precision.
-type head[A activation, V, S any] struct {
+// pooling turns the pixels of the last convolution into the means of the channels and, for some heads, their maxima, all
+// in float32.
+type pooling[A activation, V, S any] struct {
+	from  buffer
+	scale float32 // value of one unit of an activation
+	max   bool    // maxima are wanted too
+}
+
+// dense is a fully connected layer, which is in float32 at every precision.
+type dense[A activation, V, S any] struct {
 	kernels *kernel.Set
-	from    buffer
-	scale   float32 // value of one unit of an activation
+	pool    *pooling[A, V, S] // goes before; nil if another layer does
+	index   int               // in the head
+	in      int
 	panels  int
+	relu    bool
 	b, bias []float32 // padded to whole panels
 }
 
-func newHead[A activation, V, S any](work *packing, k *kernel.Set, fc conv, p *plan, scale float32) *head[A, V, S] {
-	h := &head[A, V, S]{kernels: k, from: p.last().to, scale: scale, panels: (p.classes + k.NR - 1) / k.NR}
-	h.b = panels(work, k, fc, features, 1)
-	h.bias = make([]float32, h.panels*k.NR)
-	copy(h.bias, fc.bias)
-	return h
+// newHead makes the steps after the last convolution: one for each layer, or pooling alone.
+func newHead[A activation, V, S any](work *packing, k *kernel.Set, t top, p *plan, scale float32) []step[A, V, S] {
+	pool := &pooling[A, V, S]{p.last().to, scale, t.spec.Head.Pool == spec.MaxAverage}
+	if len(t.dense) == 0 {
+		return []step[A, V, S]{pool}
+	}
+	var list []step[A, V, S]
+	widths := t.widths()
+	for i, c := range t.dense {
+		d := &dense[A, V, S]{kernels: k, pool: pool, index: i, in: widths[i], panels: (widths[i+1] + k.NR - 1) / k.NR,
+			relu: t.spec.Head.ReLU[i], b: panels(work, k, c, widths[i], 1)}
+		d.bias = make([]float32, d.panels*k.NR)
+		copy(d.bias, c.bias)
+		list, pool = append(list, d), nil
+	}
+	return list
 }
 
-func (h *head[A, V, S]) algorithm() string { return "direct" }
+func (d *dense[A, V, S]) algorithm() string { return "direct" }
 
-func (h *head[A, V, S]) needs(int) needs { return needs{} }
+func (d *dense[A, V, S]) needs(int) needs { return needs{} }
 
-func (h *head[A, V, S]) run(p *pass[A, V, S], worker int) {
-	if worker == 0 {
-		h.average(p)
+func (d *dense[A, V, S]) run(p *pass[A, V, S], worker int) {
+	if d.pool != nil {
+		d.pool.run(p, worker)
+		p.wait()
 	}
-	p.wait()
-	k := h.kernels
-	first, end := p.share(h.panels, worker)
+	k := d.kernels
+	first, end := p.share(d.panels, worker)
 	if first < end {
 		k.Multiply(kernel.Product{
-			M: 1, N: (end - first) * k.NR, K: features, Rows: 1,
-			A: p.features, B: h.b[first*features*k.NR:], C: p.logits[first*k.NR:], Bias: h.bias[first*k.NR:],
+			M: 1, N: (end - first) * k.NR, K: d.in, Rows: 1, ReLU: d.relu,
+			A: p.values[d.index], B: d.b[first*d.in*k.NR:], C: p.values[d.index+1][first*k.NR:], Bias: d.bias[first*k.NR:],
 		})
 	}
 }
 
+func (h *pooling[A, V, S]) algorithm() string { return "direct" }
+
+func (h *pooling[A, V, S]) needs(int) needs { return needs{} }
+
+// run is the first worker's alone.
+func (h *pooling[A, V, S]) run(p *pass[A, V, S], worker int) {
+	if worker > 0 {
+		return
+	}
+	h.average(p)
+	if h.max {
+		h.maximum(p)
+	}
+}
+
 // average computes the mean over the pixels of each channel.
-func (h *head[A, V, S]) average(p *pass[A, V, S]) {
+func (h *pooling[A, V, S]) average(p *pass[A, V, S]) {
 	in := p.buffer(h.from)
 	clear(p.features)
 	for y := range in.size {
@@ -51,5 +89,18 @@ func (h *head[A, V, S]) average(p *pass[A, V, S]) {
 	}
 	for c := range p.features {
 		p.features[c] = p.features[c] / float32(in.size*in.size) * h.scale
+	}
+}
+
+// maximum computes the largest pixel of each channel. There are none below zero, after ReLU.
+func (h *pooling[A, V, S]) maximum(p *pass[A, V, S]) {
+	in, largest := p.buffer(h.from), p.values[0][:features]
+	clear(largest)
+	for y := range in.size {
+		for x := range in.size {
+			for c, v := range in.data[in.at(y, x):][:features] {
+				largest[c] = max(largest[c], float32(v)*h.scale)
+			}
+		}
 	}
 }

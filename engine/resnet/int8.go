@@ -6,7 +6,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 )
 
-// int8s is arithmetic on bytes; the fully connected layer stays in float32.
+// int8s is arithmetic on bytes; the head stays in float32.
 type int8s struct {
 	*Quantized
 	kernels  *kernel.Set
@@ -19,7 +19,7 @@ type (
 )
 
 func (q *Quantized) network(level cpu.Level, work *packing) *Network {
-	return build(resnet18, int8s{q, kernel.For(level), kernel8.For(level)}, work)
+	return build(newPlan(q.spec.Preprocess.Crop), q.top, int8s{q, kernel.For(level), kernel8.For(level)}, work)
 }
 
 func (b int8s) name() string { return "int8" }
@@ -28,19 +28,23 @@ func (b int8s) level() cpu.Level { return b.kernels8.Level }
 
 func (b int8s) tile() int { return kernel8.M }
 
+// tail is what the last tile of a row reads behind it, at stride 1 or 2.
+func (b int8s) tail(size int) int { return max(kernel8.Behind(size), 2*kernel8.Behind(size/2)) }
+
 func (b int8s) stem(work *packing, o operation) int8Step {
-	return newStem8(work, b.kernels8, o, b.convs[o.name])
+	return newStem8(work, b.kernels8, o, b.convs[o.name], b.spec.Preprocess)
 }
 
-func (b int8s) head(work *packing, p *plan) int8Step {
-	return newHead[uint8, int16, int32](work, b.kernels, b.fc, p, b.convs[p.last().name].output)
+func (b int8s) head(work *packing, p *plan) []int8Step {
+	return newHead[uint8, int16, int32](work, b.kernels, b.top, p, b.convs[p.last().name].output)
 }
 
 // convolution uses the fastest algorithm for these kernels, except at 7x7: there Winograd's algorithm gains least and
-// has 25 MB of weights, so the smaller one is used.
+// has 25 MB of weights, so the smaller one is used. Other sizes below 14 are no multiple of a direct tile, which takes twice
+// as long there.
 func (b int8s) convolution(work *packing, o operation) int8Step {
 	c, f := b.convs[o.name], newFinish(o, b.convs)
-	if w := b.kernels8.Winograd; w != nil && o.kernel == 3 && o.stride == 1 && o.size >= 14 {
+	if w := b.kernels8.Winograd; w != nil && o.kernel == 3 && o.stride == 1 && o.size != kernel8.Pixels {
 		return newWinogradStep(o, newFilter8(work, w, o, c, f))
 	}
 	return newDirect8(work, b.kernels8, o, c, f)

@@ -40,7 +40,7 @@ var packedInt8 = sync.OnceValues(func() (*Network, error) {
 // int8On packs quantized weights for one level's kernels.
 func int8On(p *plan, q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
 	var work packing
-	n := build(p, int8s{q, k, k8}, &work)
+	n := build(p, q.top, int8s{q, k, k8}, &work)
 	work.do()
 	return n
 }
@@ -48,19 +48,19 @@ func int8On(p *plan, q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
 // int8Until packs the steps up to the one of a name, after which passes end.
 func int8Until(name string, q *Quantized, k *kernel.Set, k8 *kernel8.Set) *Network {
 	i := slices.IndexFunc(resnet18.operations, func(o operation) bool { return o.name == name })
-	n := int8On(&plan{Size, Classes, resnet18.operations[:i+1]}, q, k, k8)
+	n := int8On(&plan{defaultSize, resnet18.operations[:i+1]}, q, k, k8)
 	n.layers = n.layers[:i+1] // without the head
 	return n
 }
 
 // calibrate takes the largest values of a picture of noise as ranges.
 func calibrate(p *Params, seed uint64) *Calibration {
-	n := fp32On(Size, p, kernel.Sets()[len(kernel.Sets())-1])
+	n := fp32On(defaultSize, p, kernel.Sets()[len(kernel.Sets())-1])
 	r := n.NewRunner(2) // two, so that showing to one observer is tested too
 	defer r.Close()
 	c := &Calibration{map[string]float32{}, map[string][]float64{}, map[string][]float64{}}
-	var logits [Classes]float32
-	r.Observe(&logits, noise(seed), func(name string, values []float32) {
+	var logits [defaultClasses]float32
+	r.Observe(logits[:], noise(seed), func(name string, values []float32) {
 		steps := float32(255)
 		if Signed(name) {
 			steps = 127
@@ -72,7 +72,7 @@ func calibrate(p *Params, seed uint64) *Calibration {
 	for _, s := range resnet18.operations {
 		c.Exact[s.name], c.Rounded[s.name] = make([]float64, s.out), make([]float64, s.out)
 	}
-	r.Observe(&logits, noise(seed), func(name string, values []float32) {
+	r.Observe(logits[:], noise(seed), func(name string, values []float32) {
 		rounded := slices.Clone(values)
 		Round(name, rounded, c.Scale[name])
 		pixels := float64(byName[name].size * byName[name].size)
@@ -97,16 +97,16 @@ func TestInt8Stem(t *testing.T) {
 	weight := make([]float32, len(c.weight))
 	for i, w := range c.weight {
 		o, color := i/(3*49), i/49%3
-		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * deviation[color])
+		weight[i] = float32(float64(w) * float64(c.scale[o]) * 255 * q.spec.Preprocess.Deviation[color])
 	}
 	rgb := noise(5)
-	want := pixels(Size, rgb).convolve(stem.shape, conv{weight: weight, bias: c.bias}).relu().pool()
+	want := pixels(q.spec.Preprocess, rgb).convolve(stem.shape, conv{weight: weight, bias: c.bias}).relu().pool()
 	for _, k := range kernel8.Sets() {
 		n := int8Until(stem.name, q, kernel.For(k.Level), k)
 		for _, threads := range []int{1, 3} {
 			r := n.NewRunner(threads)
-			var logits [Classes]float32
-			r.Forward(&logits, rgb)
+			var logits [defaultClasses]float32
+			r.Forward(logits[:], rgb)
 			out := r.pass.(*int8Pass).buffer(stem.to)
 			for y := range 56 {
 				for column := range 56 {
@@ -144,9 +144,9 @@ func TestInt8(t *testing.T) {
 	p, q := random(), randomInt8(t)
 	rgb := noise(6)
 	k := kernel.Sets()[len(kernel.Sets())-1] // the last layer is fp32: the same kernel for all
-	var exact, first [Classes]float32
-	r := fp32On(Size, p, k).NewRunner(1)
-	r.Forward(&exact, rgb)
+	var exact, first [defaultClasses]float32
+	r := fp32On(defaultSize, p, k).NewRunner(1)
+	r.Forward(exact[:], rgb)
 	r.Close()
 	for i, k8 := range withoutWinograd(quick(kernel8.Sets())) {
 		n := int8On(resnet18, q, k, k8)
@@ -159,9 +159,9 @@ func TestInt8(t *testing.T) {
 				passes = 1
 			}
 			r := n.NewRunner(threads)
-			var got [Classes]float32
+			var got [defaultClasses]float32
 			for pass := range passes {
-				r.Forward(&got, rgb)
+				r.Forward(got[:], rgb)
 				if i == 0 && threads == 1 && pass == 0 {
 					first = got
 				} else if got != first {
@@ -190,8 +190,8 @@ func TestInt8FirstSteps(t *testing.T) {
 				continue
 			}
 			r := n.NewRunner(threads)
-			var logits [Classes]float32
-			r.Forward(&logits, rgb)
+			var logits [defaultClasses]float32
+			r.Forward(logits[:], rgb)
 			var got []uint8
 			out := r.pass.(*int8Pass).buffer(byName[last].to)
 			for y := range out.size {
@@ -224,8 +224,8 @@ func TestInt8AllocatesNothing(t *testing.T) {
 	r := n.NewRunner(2)
 	defer r.Close()
 	rgb := noise(7)
-	var logits [Classes]float32
-	if allocs := testing.AllocsPerRun(3, func() { r.Forward(&logits, rgb) }); allocs != 0 {
+	var logits [defaultClasses]float32
+	if allocs := testing.AllocsPerRun(3, func() { r.Forward(logits[:], rgb) }); allocs != 0 {
 		t.Errorf("Forward allocates %v times", allocs)
 	}
 }
@@ -240,8 +240,8 @@ func TestBiases(t *testing.T) {
 	off := func(q *Quantized) float64 {
 		r := int8Until(name, q, sets[len(sets)-1], sets8[len(sets8)-1]).NewRunner(1)
 		defer r.Close()
-		var logits [Classes]float32
-		r.Forward(&logits, noise(1))
+		var logits [defaultClasses]float32
+		r.Forward(logits[:], noise(1))
 		out := r.pass.(*int8Pass).buffer(byName[name].to)
 		square, size := 0.0, byName[name].size
 		for channel, exact := range c.Exact[name] {
@@ -258,7 +258,7 @@ func TestBiases(t *testing.T) {
 	}
 	// Correction changes nothing but biases.
 	q := randomInt8(t)
-	uncorrected := &Quantized{convs: maps.Clone(q.convs), fc: q.fc}
+	uncorrected := &Quantized{convs: maps.Clone(q.convs), top: q.top}
 	for name, conv := range uncorrected.convs {
 		conv.bias = p.convs[name].bias
 		uncorrected.convs[name] = conv
@@ -396,9 +396,9 @@ func BenchmarkForwardInt8(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", name, threads), func(b *testing.B) {
 				r := n.NewRunner(threads)
 				defer r.Close()
-				var logits [Classes]float32
+				var logits [defaultClasses]float32
 				for b.Loop() {
-					r.Forward(&logits, rgb)
+					r.Forward(logits[:], rgb)
 				}
 			})
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
@@ -15,7 +16,7 @@ import (
 // Fold shares the memory of its set and must not be used after that is closed; Clone makes an independent copy.
 type Params struct {
 	convs map[string]conv // by torchvision's name
-	fc    conv            // as a 1x1 convolution
+	top
 }
 
 // conv is one convolution: out[o] = bias[o] + sum of scale[o] * weight[o][i][r][q] * in[i] over the kernel.
@@ -55,7 +56,7 @@ func (c conv) clone() conv {
 
 // Clone is a copy that shares no memory with p.
 func (p *Params) Clone() *Params {
-	q := &Params{convs: map[string]conv{}, fc: p.fc.clone()}
+	q := &Params{convs: map[string]conv{}, top: p.top.clone()}
 	for name, c := range p.convs {
 		q.convs[name] = c.clone()
 	}
@@ -65,13 +66,16 @@ func (p *Params) Clone() *Params {
 // epsilon is what torchvision's batch norm adds to the variance.
 const epsilon = 1e-5
 
-// Fold checks that a set holds ResNet-18, every tensor in its shape and nothing else, and folds batch norm
+// Fold checks that a set holds the ResNet-18 of its Spec, every tensor in its shape and nothing else, and folds batch norm
 // into the convolutions: w' = w * gamma/sqrt(var+eps), b' = beta - mean * gamma/sqrt(var+eps), in float64. A
 // set that is folded already (with "conv1.bias" instead of "bn1.weight" and its siblings) is used unchanged.
 // Errors name the tensor and what was expected.
 func Fold(set *weights.Set) (*Params, error) {
+	r, err := newReader(set)
+	if err != nil {
+		return nil, err
+	}
 	p := &Params{convs: map[string]conv{}}
-	r := reader{set: set, used: map[string]bool{}}
 	for _, s := range resnet18.operations {
 		c := conv{weight: r.read(s.name+".weight", s.out, s.in, s.kernel, s.kernel)}
 		if _, folded := set.Tensors[s.name+".bias"]; folded {
@@ -81,12 +85,12 @@ func Fold(set *weights.Set) (*Params, error) {
 		}
 		p.convs[s.name] = c
 	}
-	p.fc = conv{weight: r.read("fc.weight", Classes, features), bias: r.read("fc.bias", Classes)}
+	p.top = r.top()
 	if r.err == nil {
 		r.refuseOthers()
 	}
 	if r.err != nil {
-		return nil, fmt.Errorf("not the weights of a ResNet-18 with %d classes: %w", Classes, r.err)
+		return nil, fmt.Errorf("not the weights of a ResNet-18 with %d classes: %w", set.Spec.Head.Classes, r.err)
 	}
 	return p, nil
 }
@@ -96,6 +100,14 @@ type reader struct {
 	set  *weights.Set
 	used map[string]bool
 	err  error
+}
+
+// newReader checks the description of a set.
+func newReader(set *weights.Set) (*reader, error) {
+	if err := set.Spec.Validate(); err != nil {
+		return nil, fmt.Errorf("description of the model: %w", err)
+	}
+	return &reader{set: set, used: map[string]bool{}}, nil
 }
 
 func (r *reader) read(name string, want ...int) []float32 {
@@ -108,13 +120,18 @@ func (r *reader) read(name string, want ...int) []float32 {
 		err = finite(t)
 	}
 	if err != nil {
-		if r.err == nil {
-			r.err = fmt.Errorf("tensor %s %w", name, err)
-		}
+		r.fail(fmt.Errorf("tensor %s %w", name, err))
 		return make([]float32, tensor.Size(want))
 	}
 	r.used[name] = true
 	return t.Data
+}
+
+// fail keeps an error if it is the first.
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
 }
 
 func finite(t tensor.Tensor) error {
@@ -132,8 +149,8 @@ func (r *reader) fold(c *conv, s shape) {
 	mean, variance := r.read(s.norm+".running_mean", s.out), r.read(s.norm+".running_var", s.out)
 	c.scale, c.bias = make([]float64, s.out), make([]float32, s.out)
 	for o := range s.out {
-		if variance[o] < 0 && r.err == nil {
-			r.err = fmt.Errorf("tensor %s.running_var holds %v at element %d, want a variance of at least 0", s.norm, variance[o], o)
+		if variance[o] < 0 {
+			r.fail(fmt.Errorf("tensor %s.running_var holds %v at element %d, want a variance of at least 0", s.norm, variance[o], o))
 		}
 		c.scale[o] = float64(gamma[o]) / math.Sqrt(float64(variance[o])+epsilon)
 		c.bias[o] = float32(float64(beta[o]) - float64(mean[o])*c.scale[o])
@@ -153,8 +170,9 @@ func (r *reader) refuseOthers() {
 	}
 }
 
-// Random makes meaningless weights from a seed, with He initialization, so that activations neither vanish nor explode.
-func Random(seed uint64) *Params {
+// Random makes meaningless weights of a model from a seed, with He initialization, so that activations neither vanish nor
+// explode. Fully connected layers before the last have 512 outputs. m must be valid.
+func Random(seed uint64, m spec.Model) *Params {
 	src := rand.New(rand.NewPCG(seed, 0))
 	normal := func(n int, scale float64) []float32 {
 		x := make([]float32, n)
@@ -172,6 +190,15 @@ func Random(seed uint64) *Params {
 		}
 		p.convs[s.name] = conv{weight: normal(s.out*fanIn, scale), bias: normal(s.out, 0.1)}
 	}
-	p.fc = conv{weight: normal(Classes*features, math.Sqrt(1./features)), bias: normal(Classes, 0.1)}
+	p.spec = m
+	in := pooled(m.Head.Pool)
+	for i := range m.Head.ReLU {
+		out := features
+		if i == len(m.Head.ReLU)-1 {
+			out = m.Head.Classes
+		}
+		p.dense = append(p.dense, conv{weight: normal(out*in, math.Sqrt(1/float64(in))), bias: normal(out, 0.1)})
+		in = out
+	}
 	return p
 }

@@ -20,17 +20,19 @@ type workspace[A activation, V, S any] struct {
 	v     []V    // transformed input of a Winograd layer's tiles
 	sums  []S    // products of a Winograd layer's tiles
 	wide  []int8 // weights as kernel8.Set.Widen returns them
+	rest  []A    // kernel8.Convolution.Rest
 }
 
 // needs is how many elements of each part of a workspace a step uses.
-type needs struct{ input, row, v, sums, wide int }
+type needs struct{ input, row, v, sums, wide, rest int }
 
 func (n needs) max(m needs) needs {
-	return needs{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.wide, m.wide)}
+	return needs{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.wide, m.wide), max(n.rest, m.rest)}
 }
 
 func newWorkspace[A activation, V, S any](n needs) workspace[A, V, S] {
-	w := workspace[A, V, S]{input: make([]A, n.input), v: make([]V, n.v), sums: make([]S, n.sums), wide: make([]int8, n.wide)}
+	w := workspace[A, V, S]{input: make([]A, n.input), v: make([]V, n.v), sums: make([]S, n.sums), wide: make([]int8, n.wide),
+		rest: make([]A, n.rest)}
 	for i := range w.rows {
 		w.rows[i] = make([]A, n.row)
 	}
@@ -38,7 +40,7 @@ func newWorkspace[A activation, V, S any](n needs) workspace[A, V, S] {
 }
 
 // activations is one buffer: pixels with channels last, inside a border of zeros that is one pixel wide at the top and
-// on the left, and wide enough for the last tile at the bottom and on the right.
+// on the left, and wide enough for the last tile at the bottom and on the right. Kernels may read a tail behind it.
 type activations[A activation] struct {
 	data     []A
 	size     int // height and width without border
@@ -46,9 +48,9 @@ type activations[A activation] struct {
 	channels int
 }
 
-func newActivations[A activation](size, channels, tile int) activations[A] {
+func newActivations[A activation](size, channels, tile, tail int) activations[A] {
 	side := sideOf(size, tile)
-	return activations[A]{make([]A, side*side*channels), size, side, channels}
+	return activations[A]{make([]A, (side*side+tail)*channels), size, side, channels}
 }
 
 // sideOf is the height and width of a buffer with its border.
@@ -77,6 +79,7 @@ type execution interface {
 type steps[A activation, V, S any] struct {
 	plan *plan
 	tile int
+	tail func(size int) int
 	list []step[A, V, S]
 }
 
@@ -96,7 +99,8 @@ func (s *steps[A, V, S]) newPass(t *team, of []*Runner) execution {
 	p.zeros = make([]A, s.needs(0).row)
 	for i := range p.stages {
 		for j := range p.stages[i] {
-			p.stages[i][j] = newActivations[A](s.plan.size/4>>i, 64<<i, s.tile)
+			size := s.plan.size / 4 >> i
+			p.stages[i][j] = newActivations[A](size, 64<<i, s.tile, s.tail(size))
 		}
 	}
 	return p

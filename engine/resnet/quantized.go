@@ -15,10 +15,10 @@ import (
 //
 // The value of a weight is its int8 times the scale of its output channel, that of an activation its byte times the
 // scale of its tensor. Zero is byte 0, except after a downsampling convolution, which no ReLU follows: there it is byte
-// 128. The fully connected layer stays in float32.
+// 128. The head stays in float32.
 type Quantized struct {
 	convs map[string]conv8 // by torchvision's name
-	fc    conv
+	top
 }
 
 // conv8 is one convolution. The scale of its input is that of the convolution before it.
@@ -94,12 +94,12 @@ func Quantize(p *Params, c *Calibration) (*Quantized, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
-	q := &Quantized{convs: map[string]conv8{}, fc: p.fc}
+	q := &Quantized{convs: map[string]conv8{}, top: p.top}
 	for _, s := range resnet18.operations {
 		from := p.convs[s.name]
 		weight := from.folded()
 		if s.input == "" {
-			weight = forPixels(weight, s.shape)
+			weight = forPixels(weight, s.shape, p.spec.Preprocess.Deviation)
 		}
 		to := conv8{weight: make([]int8, len(weight)), scale: make([]float32, s.out), bias: slices.Clone(from.bias), output: c.Scale[s.name]}
 		each := len(weight) / s.out
@@ -199,7 +199,7 @@ func balance(to []int8, exact []float64, limit int) float64 {
 
 // forPixels turns the stem's weights for normalized input into weights for pixels of 0..255. The contribution of the
 // mean goes into the bias, where it depends on how many taps are inside the picture.
-func forPixels(weight []float32, stem shape) []float32 {
+func forPixels(weight []float32, stem shape, deviation [3]float64) []float32 {
 	w := slices.Clone(weight)
 	for i := range w {
 		color := i / (stem.kernel * stem.kernel) % stem.in
@@ -221,6 +221,7 @@ func (q *Quantized) Set() *weights.Set {
 	set := &weights.Set{
 		Tensors:  map[string]tensor.Tensor{},
 		Int8:     map[string]tensor.Of[int8]{},
+		Spec:     q.spec,
 		Metadata: map[string]string{weights.MetaPrecision: "int8"},
 	}
 	for _, s := range resnet18.operations {
@@ -230,8 +231,7 @@ func (q *Quantized) Set() *weights.Set {
 		set.Tensors[s.name+suffixBias] = tensor.Tensor{Shape: []int{s.out}, Data: c.bias}
 		set.Tensors[s.name+suffixOutput] = tensor.Tensor{Shape: []int{1}, Data: []float32{c.output}}
 	}
-	set.Tensors["fc.weight"] = tensor.Tensor{Shape: []int{Classes, features}, Data: q.fc.weight}
-	set.Tensors["fc.bias"] = tensor.Tensor{Shape: []int{Classes}, Data: q.fc.bias}
+	q.top.store(set.Tensors)
 	return set
 }
 
@@ -241,26 +241,29 @@ func LoadQuantized(set *weights.Set) (*Quantized, error) {
 	if len(set.Int8) == 0 {
 		return nil, errors.New("not quantized weights: the file has no 8-bit tensors")
 	}
+	r, err := newReader(set)
+	if err != nil {
+		return nil, err
+	}
 	q := &Quantized{convs: map[string]conv8{}}
-	r := reader{set: set, used: map[string]bool{}}
 	for _, s := range resnet18.operations {
 		w := set.Int8[s.name+suffixWeight]
-		if err := w.Check(s.out, s.in, s.kernel, s.kernel); err != nil && r.err == nil {
-			r.err = fmt.Errorf("tensor %s%s %w", s.name, suffixWeight, err)
+		if err := w.Check(s.out, s.in, s.kernel, s.kernel); err != nil {
+			r.fail(fmt.Errorf("tensor %s%s %w", s.name, suffixWeight, err))
 		}
 		c := conv8{weight: w.Data, scale: r.read(s.name+suffixScale, s.out), bias: r.read(s.name+suffixBias, s.out),
 			output: r.read(s.name+suffixOutput, 1)[0]}
-		if c.output <= 0 && r.err == nil {
-			r.err = fmt.Errorf("tensor %s%s holds %v, want a positive scale", s.name, suffixOutput, c.output)
+		if c.output <= 0 {
+			r.fail(fmt.Errorf("tensor %s%s holds %v, want a positive scale", s.name, suffixOutput, c.output))
 		}
 		q.convs[s.name] = c
 	}
-	q.fc = conv{weight: r.read("fc.weight", Classes, features), bias: r.read("fc.bias", Classes)}
+	q.top = r.top()
 	if r.err == nil {
 		r.refuseOthers()
 	}
 	if r.err != nil {
-		return nil, fmt.Errorf("not the quantized weights of a ResNet-18 with %d classes: %w", Classes, r.err)
+		return nil, fmt.Errorf("not the quantized weights of a ResNet-18 with %d classes: %w", set.Spec.Head.Classes, r.err)
 	}
 	return q, nil
 }

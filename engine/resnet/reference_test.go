@@ -27,14 +27,14 @@ func load(tb testing.TB, file string) *Params {
 }
 
 // referenceLogits reads NumPy's file: torchvision's logits of the same pictures, in the same order.
-func referenceLogits(tb testing.TB) [][Classes]float32 {
+func referenceLogits(tb testing.TB) [][defaultClasses]float32 {
 	tb.Helper()
 	data, err := os.ReadFile(testutil.Shared(tb, "reference", "logits_every16th.npy"))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	header := 10 + int(binary.LittleEndian.Uint16(data[8:])) // magic, version, length, header
-	all := make([][Classes]float32, (len(data)-header)/4/Classes)
+	all := make([][defaultClasses]float32, (len(data)-header)/4/defaultClasses)
 	if _, err := binary.Decode(data[header:], binary.LittleEndian, all); err != nil {
 		tb.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestTorchvisionsLogits(t *testing.T) {
 	for _, k := range quick(kernel.Sets()) {
 		t.Run(k.Level.String(), func(t *testing.T) {
 			t.Parallel()
-			r := fp32On(Size, p, k).NewRunner(1)
+			r := fp32On(defaultSize, p, k).NewRunner(1)
 			defer r.Close()
 			worst, every := 0.0, 3
 			switch {
@@ -70,8 +70,8 @@ func TestTorchvisionsLogits(t *testing.T) {
 				if i%every != 0 {
 					continue
 				}
-				var got [Classes]float32
-				r.Forward(&got, rgb)
+				var got [defaultClasses]float32
+				r.Forward(got[:], rgb[:])
 				for class, g := range got {
 					d := math.Abs(float64(g - want[i][class]))
 					if worst = max(worst, d); d > 2e-3 {
@@ -88,7 +88,7 @@ func TestTorchvisionsLogits(t *testing.T) {
 func TestWeightFilesAgree(t *testing.T) {
 	t.Parallel()
 	_, pictures := testutil.Crops(t, 2)
-	logits := func(file string) (all [][Classes]float32) {
+	logits := func(file string) (all [][defaultClasses]float32) {
 		n, err := New(load(t, file), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -96,8 +96,8 @@ func TestWeightFilesAgree(t *testing.T) {
 		r := n.NewRunner(1)
 		defer r.Close()
 		for _, rgb := range pictures {
-			var l [Classes]float32
-			r.Forward(&l, rgb)
+			var l [defaultClasses]float32
+			r.Forward(l[:], rgb[:])
 			all = append(all, l)
 		}
 		return all

@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
@@ -100,19 +101,26 @@ func (x exact) pool() exact {
 	return y
 }
 
-// pixels is a picture as the network is defined on it, normalized.
-func pixels(size int, rgb *[Pixels]byte) exact {
+// pixels is a square picture as the network is defined on it, normalized.
+func pixels(p spec.Preprocess, rgb []byte) exact {
+	size := int(math.Sqrt(float64(len(rgb) / 3)))
 	x := exact{make([]float64, 3*size*size), 3, size}
-	for i, v := range rgb[:3*size*size] {
+	for i, v := range rgb {
 		color := i % 3
-		x.data[color*size*size+i/3] = (float64(v)/255 - mean[color]) / deviation[color]
+		x.data[color*size*size+i/3] = (float64(v)/255 - p.Mean[color]) / p.Deviation[color]
 	}
 	return x
 }
 
-func exactLogits(plan *plan, p *Params, rgb *[Pixels]byte) []float64 {
+func exactLogits(plan *plan, p *Params, rgb []byte) []float64 {
+	logits, _ := exactHead(p.top, exactFeatures(plan, p, rgb))
+	return logits
+}
+
+// exactFeatures is the output of the last convolution.
+func exactFeatures(plan *plan, p *Params, rgb []byte) exact {
 	stem := plan.stem()
-	outputs := map[string]exact{stem.name: pixels(plan.size, rgb).convolve(stem.shape, p.convs[stem.name]).relu().pool()}
+	outputs := map[string]exact{stem.name: pixels(p.spec.Preprocess, rgb).convolve(stem.shape, p.convs[stem.name]).relu().pool()}
 	for _, o := range plan.operations[1:] {
 		y := outputs[o.input].convolve(o.shape, p.convs[o.name])
 		if o.residual != "" {
@@ -125,25 +133,52 @@ func exactLogits(plan *plan, p *Params, rgb *[Pixels]byte) []float64 {
 		}
 		outputs[o.name] = y
 	}
-	x := outputs[plan.last().name]
-	area := x.size * x.size
-	logits := make([]float64, plan.classes)
-	for class := range logits {
-		logits[class] = float64(p.fc.bias[class])
-		for c := range features {
-			sum := 0.0
-			for _, v := range x.data[c*area:][:area] {
-				sum += v
-			}
-			logits[class] += sum / float64(area) * float64(p.fc.weight[class*features+c])
-		}
-	}
-	return logits
+	return outputs[plan.last().name]
 }
 
-func noise(seed uint64) *[Pixels]byte {
+// exactHead is a head by its definition.
+func exactHead(t top, x exact) (logits, means []float64) {
+	area := x.size * x.size
+	var maxima []float64
+	for c := range features {
+		sum := 0.0
+		for _, v := range x.data[c*area:][:area] {
+			sum += v
+		}
+		means = append(means, sum/float64(area))
+		maxima = append(maxima, slices.Max(x.data[c*area:][:area]))
+	}
+	in := means
+	if t.spec.Head.Pool == spec.MaxAverage {
+		in = append(maxima, means...)
+	}
+	for i, relu := range t.spec.Head.ReLU {
+		logits = nil
+		for o, b := range t.dense[i].bias {
+			sum := float64(b)
+			for j, v := range in {
+				sum += v * float64(t.dense[i].weight[o*len(in)+j])
+			}
+			if relu {
+				sum = max(0, sum)
+			}
+			logits = append(logits, sum)
+		}
+		in = logits
+	}
+	return logits, means
+}
+
+// The size and the classes of torchvision's weights.
+const (
+	defaultSize    = 224
+	defaultClasses = 1000
+)
+
+// noise is a picture of torchvision's size.
+func noise(seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
-	rgb := new([Pixels]byte)
+	rgb := make([]byte, 3*defaultSize*defaultSize)
 	for i := range rgb {
 		rgb[i] = byte(r.Uint32())
 	}
@@ -151,12 +186,12 @@ func noise(seed uint64) *[Pixels]byte {
 }
 
 // random is random weights, made once for all tests; none may change them.
-var random = sync.OnceValue(func() *Params { return Random(1) })
+var random = sync.OnceValue(func() *Params { return Random(1, spec.ImageNet()) })
 
 // fp32On packs weights for one level's kernels and a picture size.
 func fp32On(size int, p *Params, k *kernel.Set) *Network {
 	var work packing
-	n := build(newPlan(size, Classes), fp32{p, k}, &work)
+	n := build(newPlan(size), p.top, fp32{p, k}, &work)
 	work.do()
 	return n
 }
@@ -193,12 +228,13 @@ func TestForward(t *testing.T) {
 		t.Skip("takes seconds in plain Go")
 	}
 	p, rgb := random(), noise(1)
-	sizes := []int{96, Size}
+	sizes := []int{96, defaultSize}
 	if !slow {
 		sizes = sizes[:1]
 	}
 	for _, size := range sizes {
-		want := exactLogits(newPlan(size, Classes), p, rgb)
+		rgb := rgb[:3*size*size]
+		want := exactLogits(newPlan(size), p, rgb)
 		spread := 0.0
 		for _, w := range want {
 			spread = max(spread, math.Abs(w))
@@ -213,9 +249,9 @@ func TestForward(t *testing.T) {
 					continue
 				}
 				r := n.NewRunner(threads)
-				var logits [Classes]float32
+				var logits [defaultClasses]float32
 				for range 2 { // the second must not see what the first left behind
-					r.Forward(&logits, rgb)
+					r.Forward(logits[:], rgb)
 					for i, w := range want {
 						if d := math.Abs(float64(logits[i]) - w); d > 2e-4*spread {
 							t.Fatalf("%s, %d pixels, %d threads: logit %d = %g, want %g", k.Level, size, threads, i, logits[i], w)
@@ -240,11 +276,11 @@ func TestJoin(t *testing.T) {
 		for seed := range uint64(2) {
 			rgb := noise(seed)
 			own := n.NewRunner(1)
-			var want, got [Classes]float32
-			own.Forward(&want, rgb)
+			var want, got [defaultClasses]float32
+			own.Forward(want[:], rgb)
 			own.Close()
 			for i, r := range append(all, joined) {
-				if r.Forward(&got, rgb); got != want {
+				if r.Forward(got[:], rgb); got != want {
 					t.Errorf("%s, picture %d: logits of runner %d differ from those of one by itself", n.Precision(), seed, i)
 				}
 			}
@@ -260,11 +296,11 @@ func TestJoin(t *testing.T) {
 func TestLevelsAgree(t *testing.T) {
 	t.Parallel()
 	p, rgb := random(), noise(7)
-	var want [Classes]float32
+	var want [defaultClasses]float32
 	for i, k := range kernel.Sets()[1:] {
-		r := fp32On(Size, p, k).NewRunner(1)
-		var got [Classes]float32
-		r.Forward(&got, rgb)
+		r := fp32On(defaultSize, p, k).NewRunner(1)
+		var got [defaultClasses]float32
+		r.Forward(got[:], rgb)
 		r.Close()
 		if i == 0 {
 			want = got
@@ -284,8 +320,8 @@ func TestForwardAllocatesNothing(t *testing.T) {
 	r := n.NewRunner(2)
 	defer r.Close()
 	rgb := noise(1)
-	var logits [Classes]float32
-	if allocs := testing.AllocsPerRun(5, func() { r.Forward(&logits, rgb) }); allocs != 0 {
+	var logits [defaultClasses]float32
+	if allocs := testing.AllocsPerRun(5, func() { r.Forward(logits[:], rgb) }); allocs != 0 {
 		t.Errorf("Forward allocates %v times", allocs)
 	}
 }
@@ -295,8 +331,8 @@ func TestProfileNamesEveryLayer(t *testing.T) {
 	n := packed(t)
 	r := n.NewRunner(1)
 	defer r.Close()
-	var logits [Classes]float32
-	times, layers := r.Profile(&logits, noise(1)), n.Layers()
+	var logits [defaultClasses]float32
+	times, layers := r.Profile(logits[:], noise(1)), n.Layers()
 	if len(times) != len(layers) {
 		t.Fatalf("%d times for %d layers", len(times), len(layers))
 	}
@@ -314,10 +350,8 @@ func TestProfileNamesEveryLayer(t *testing.T) {
 
 // asSet returns parameters as the content of a weight file.
 func asSet(p *Params) *weights.Set {
-	set := &weights.Set{Tensors: map[string]tensor.Tensor{
-		"fc.weight": {Shape: []int{Classes, features}, Data: p.fc.weight},
-		"fc.bias":   {Shape: []int{Classes}, Data: p.fc.bias},
-	}}
+	set := &weights.Set{Spec: p.spec, Tensors: map[string]tensor.Tensor{}}
+	p.top.store(set.Tensors)
 	for _, s := range resnet18.operations {
 		c := p.convs[s.name]
 		set.Tensors[s.name+".weight"] = tensor.Tensor{Shape: []int{s.out, s.in, s.kernel, s.kernel}, Data: c.weight}
@@ -397,7 +431,7 @@ func TestFoldRefuses(t *testing.T) {
 		"half a batch norm": {func(set *weights.Set) { delete(set.Tensors, "layer3.1.conv2.bias") },
 			"layer3.1.bn2.weight is missing"},
 		"not a number": {func(set *weights.Set) {
-			bias := tensor.New(Classes)
+			bias := tensor.New(defaultClasses)
 			bias.Data[7] = float32(math.NaN())
 			set.Tensors["fc.bias"] = bias
 		},
@@ -424,15 +458,15 @@ func BenchmarkForward(b *testing.B) {
 	p := random()
 	rgb := noise(1)
 	for _, k := range kernel.Sets() {
-		n := fp32On(Size, p, k)
+		n := fp32On(defaultSize, p, k)
 		for _, threads := range []int{1, 2} {
 			b.Run(k.Level.String()+"/"+string(rune('0'+threads)), func(b *testing.B) {
 				r := n.NewRunner(threads)
 				defer r.Close()
-				var logits [Classes]float32
+				var logits [defaultClasses]float32
 				b.ReportAllocs()
 				for b.Loop() {
-					r.Forward(&logits, rgb)
+					r.Forward(logits[:], rgb)
 				}
 			})
 		}
@@ -449,15 +483,15 @@ func TestPackingIsRepeatable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var first [Classes]float32
+	var first [defaultClasses]float32
 	for i, p := range []*Params{folded, folded, folded.Clone()} {
 		n, err := New(p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := n.NewRunner(1)
-		var got [Classes]float32
-		r.Forward(&got, noise(4))
+		var got [defaultClasses]float32
+		r.Forward(got[:], noise(4))
 		r.Close()
 		if i == 0 {
 			first = got

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 )
 
@@ -83,7 +84,7 @@ func TestQuantizedKernels(t *testing.T) {
 	for _, s := range resnet18.operations {
 		weight, taps := p.convs[s.name].weight, s.kernel*s.kernel
 		if s.input == "" {
-			weight = forPixels(weight, s.shape)
+			weight = forPixels(weight, s.shape, p.spec.Preprocess.Deviation)
 		}
 		c, off := q.convs[s.name], 0
 		for at := 0; at < len(weight); at += taps {
@@ -110,7 +111,7 @@ func TestForPixels(t *testing.T) {
 		weight[i] = float32(i%11) - 5
 	}
 	before := slices.Clone(weight)
-	got := forPixels(weight, stem)
+	got := forPixels(weight, stem, spec.Torchvision().Deviation)
 	for i, w := range before {
 		want := float64(w) / 255 / []float64{0.229, 0.224, 0.225}[i/49%3]
 		if math.Abs(float64(got[i])-want) > 1e-6*math.Abs(want) {
@@ -245,7 +246,7 @@ func TestLoadQuantizedRefuses(t *testing.T) {
 			t.Errorf("%s: read back otherwise than written", name)
 		}
 	}
-	if !slices.Equal(got.fc.weight, q.fc.weight) || !slices.Equal(got.fc.bias, q.fc.bias) {
+	if !slices.Equal(got.dense[0].weight, q.dense[0].weight) || !slices.Equal(got.dense[0].bias, q.dense[0].bias) {
 		t.Error("fc: read back otherwise than written")
 	}
 }

@@ -1,6 +1,7 @@
 package resnet
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -8,9 +9,11 @@ import (
 // Runner owns the memory of one forward pass, some 8 MB (1.5 in int8), and the goroutines that share its work. It is not
 // safe for concurrent use.
 type Runner struct {
-	team   team
-	layers []Layer
-	pass   execution
+	team    team
+	input   int // length of an input
+	classes int
+	layers  []Layer
+	pass    execution
 
 	closed bool           // tells workers that wait for a pass to end; set before the barrier opens
 	ended  sync.WaitGroup // of the workers except the first, which is the caller
@@ -24,9 +27,9 @@ type team struct {
 	workers int
 	barrier barrier
 
-	rgb      *[Pixels]byte
-	features []float32 // mean of each channel
-	logits   []float32 // padded to whole panels of weights
+	rgb      []byte
+	values   [][]float32 // what the head pools, then the outputs of each of its layers, padded to whole panels of weights
+	features []float32   // mean of each channel: the last of what the head pools
 }
 
 // share is a worker's part of n things: those from first to end.
@@ -46,8 +49,11 @@ func (n *Network) Join(runners []*Runner) *Runner { return n.newRunner(len(runne
 
 func (n *Network) newRunner(workers int, of []*Runner) *Runner {
 	const panel = 64 // a multiple of the columns of every kernel
-	r := &Runner{layers: n.layers, team: team{workers: workers, features: make([]float32, features),
-		logits: make([]float32, (n.plan.classes+panel-1)/panel*panel)}}
+	r := &Runner{input: n.InputBytes(), classes: n.Classes(), layers: n.layers, team: team{workers: workers}}
+	for _, width := range n.widths {
+		r.team.values = append(r.team.values, make([]float32, (width+panel-1)/panel*panel))
+	}
+	r.team.features = r.team.values[0][n.widths[0]-features:]
 	r.team.barrier.init(workers)
 	r.pass = n.program.newPass(&r.team, of)
 	for worker := 1; worker < workers; worker++ {
@@ -67,28 +73,35 @@ func (r *Runner) Close() {
 	r.ended.Wait()
 }
 
-// Forward computes the logits of one picture: Size rows of Size pixels from top to bottom, red, green and
-// blue, 0..255. It allocates nothing.
-func (r *Runner) Forward(logits *[Classes]float32, rgb *[Pixels]byte) {
+// Forward computes the logits of one picture, Network.Classes of them, from Network.InputBytes bytes: rows of pixels from
+// top to bottom, red, green and blue, 0..255. It panics if a slice has another length. It allocates nothing.
+func (r *Runner) Forward(logits []float32, rgb []byte) {
+	if len(rgb) != r.input || len(logits) != r.classes {
+		panic(fmt.Sprintf("resnet: %d logits of %d bytes, want %d of %d", len(logits), len(rgb), r.classes, r.input))
+	}
 	r.team.rgb = rgb
 	r.team.wait()
 	r.work(0)
 	r.team.rgb = nil
-	copy(logits[:], r.team.logits)
+	copy(logits, r.team.values[len(r.team.values)-1])
 }
+
+// Features is the 512 means of the last convolution's channels in the last pass, whatever the head makes of them: what
+// embeddings are. It is valid until the next pass.
+func (r *Runner) Features() []float32 { return r.team.features }
 
 // Observe is Forward of an fp32 network that also passes each convolution's output to f, for calibration: its name and,
 // row by row, the values with channels last. The stem's output is that after pooling, the others' that after all that
 // is fused with them. f may change the values, and the pass continues with the changed ones. The slices are valid
 // during the call.
-func (r *Runner) Observe(logits *[Classes]float32, rgb *[Pixels]byte, f func(name string, values []float32)) {
+func (r *Runner) Observe(logits []float32, rgb []byte, f func(name string, values []float32)) {
 	r.observe = f
 	defer func() { r.observe = nil }()
 	r.Forward(logits, rgb)
 }
 
 // Profile is Forward that also returns how long each of the network's Layers took.
-func (r *Runner) Profile(logits *[Classes]float32, rgb *[Pixels]byte) []time.Duration {
+func (r *Runner) Profile(logits []float32, rgb []byte) []time.Duration {
 	r.profile = make([]time.Duration, len(r.layers))
 	defer func() { r.profile = nil }()
 	r.Forward(logits, rgb)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
 // stemBorder is how many pixels of zeros surround the stem's input, for its 7x7 kernel.
@@ -38,13 +39,13 @@ type stem struct {
 	lookup        [256][3]float32 // normalized value of a byte, by color
 }
 
-func newStem(work *packing, k *kernel.Set, o operation, c conv) *stem {
+func newStem(work *packing, k *kernel.Set, o operation, c conv, pre spec.Preprocess) *stem {
 	s := &stem{operation: o, kernels: k, tiles: o.size / kernel.StemOutputs, bias: slices.Clone(c.bias)}
 	s.sumStride = s.tiles*o.out + 16
 	s.u, s.last = stemMatrices(work, k, c)
 	for x := range s.lookup {
 		for color := range s.lookup[x] {
-			s.lookup[x][color] = float32((float64(x)/255 - mean[color]) / deviation[color])
+			s.lookup[x][color] = float32((float64(x)/255 - pre.Mean[color]) / pre.Deviation[color])
 		}
 	}
 	return s

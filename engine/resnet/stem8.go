@@ -1,6 +1,9 @@
 package resnet
 
-import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+import (
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
+)
 
 // stem8 is the 7x7 convolution of raw pixels and the 3x3 maximum. Outside the picture normalized values are zero, and
 // so contribute nothing to the bias; bytes there are zero and contribute nothing to the sum. So the bias depends on how
@@ -14,26 +17,26 @@ type stem8 struct {
 	bias     [4][]float32 // by kind of row: [column][channel]
 }
 
-func newStem8(work *packing, k *kernel8.Set, o operation, c conv8) *stem8 {
+func newStem8(work *packing, k *kernel8.Set, o operation, c conv8, pre spec.Preprocess) *stem8 {
 	s := &stem8{operation: o, kernels: k}
 	width := o.kernel * o.in
 	s.geometry = kernel8.Geometry{Rows: o.kernel, Steps: (width + 3) / 4, RowStride: inputStride(o.size), PixelStride: o.stride * o.in,
-		DstStride: o.out, BiasStride: o.out, Tiles: o.size / kernel8.Pixels}
+		DstStride: o.out, BiasStride: o.out, Width: o.size}
 	s.w, _ = bytePanels(work, k, c, o.shape, s.geometry)
 	s.mul = make([]float32, o.out)
 	for i := range s.mul {
 		s.mul[i] = c.scale[i] / c.output
 	}
 	for kind, y := range []int{0, 1, 2, o.size - 1} {
-		s.bias[kind] = stemBias(o, c, y)
+		s.bias[kind] = stemBias(o, c, y, pre.Mean)
 	}
 	return s
 }
 
-// stemBias is the biases in row y, [column][channel].
-func stemBias(s operation, c conv8, y int) []float32 {
+// stemBias is the biases in row y, [column][channel], with room for a whole number of tiles.
+func stemBias(s operation, c conv8, y int, mean [3]float64) []float32 {
 	inside := func(i int) bool { return i >= 0 && i < 2*s.size }
-	biases := make([]float32, s.size*s.out)
+	biases := make([]float32, (s.size+kernel8.Behind(s.size))*s.out)
 	for o := range s.out {
 		var means [7][7]float64 // what each tap adds for the mean of the pixels
 		for row := range means {
@@ -70,7 +73,8 @@ func (s *stem8) algorithm() string { return "direct" }
 
 // needs: the input is the picture with its border, and a few bytes more that the last tile reads.
 func (s *stem8) needs(int) needs {
-	return needs{input: (2*s.size+2*stemBorder)*inputStride(s.size) + 4, row: stemRow(s.operation), wide: s.kernels.Room(len(s.w))}
+	return needs{input: (2*s.size+2*stemBorder)*inputStride(s.size) + 4 + kernel8.Behind(s.size)*s.geometry.PixelStride,
+		row: stemRow(s.operation), wide: s.kernels.Room(len(s.w)), rest: kernel8.RestBytes(s.size)}
 }
 
 // run computes a worker's part of the pooled rows, each of which needs three rows of the convolution, the first of them
@@ -91,7 +95,7 @@ func (s *stem8) run(p *int8Pass, worker int) {
 	s.input(p, worker, 2*y-stemBorder, 2*2*end+stemBorder)
 	w := s.kernels.Widen(m.wide, s.w)
 	for ; y < 2*end; y++ {
-		s.convolve(m.input, w, row(y)[s.out:], y)
+		s.convolve(m, w, row(y)[s.out:], y)
 		if y%2 == 1 && y/2 >= first {
 			s.kernels.MaxPool(out.data[out.at(y/2, 0):], row(y-2), row(y-1), row(y), s.size/2)
 		}
@@ -106,14 +110,15 @@ func (s *stem8) input(p *int8Pass, worker, first, end int) {
 	}
 }
 
-func (s *stem8) convolve(input []uint8, w []int8, to []uint8, y int) {
+func (s *stem8) convolve(m *workspace[uint8, int16, int32], w []int8, to []uint8, y int) {
 	k := s.kernels
 	panels := s.out / k.Channels
 	each, bias := len(w)/panels, s.rowBias(y)
 	for panel := range panels {
 		c := panel * k.Channels
 		k.Convolve(kernel8.Convolution{
-			Geometry: s.geometry, Lines: 1, Dst: to[c:], Src: input[2*y*inputStride(s.size):], W: w[panel*each:], Mul: s.mul[c:], Bias: bias[c:],
+			Geometry: s.geometry, Lines: 1, Dst: to[c:], Src: m.input[2*y*inputStride(s.size):], W: w[panel*each:], Mul: s.mul[c:],
+			Bias: bias[c:], Rest: m.rest,
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,5 +90,32 @@ func TestNormalizationInside(t *testing.T) {
 	}
 	if p := s.Spec.Preprocess; p.Crop != 160 || p.Mean != spec.Torchvision().Mean || p.Deviation != spec.Torchvision().Deviation {
 		t.Errorf("preprocessing %v, want a size of 160 and the model's own mean and deviation", p)
+	}
+}
+
+// expectedDescription is the part of an expectation that says what a model is apart from its weights.
+type expectedDescription struct {
+	Labels     []string
+	Activation string
+	Preprocess struct {
+		Resize, Crop                int
+		Interpolation, Mode, Center string
+		Mean, Std                   [3]float64
+	}
+}
+
+func checkDescription(t *testing.T, set *Set, want expectedDescription) {
+	t.Helper()
+	p := want.Preprocess
+	wantPreprocess := spec.Preprocess{Mode: spec.Mode(p.Mode), Resize: p.Resize, Crop: p.Crop, Interpolation: spec.Interpolation(p.Interpolation),
+		Center: spec.Rounding(cmp.Or(p.Center, string(spec.HalfEven))), Mean: p.Mean, Deviation: p.Std}
+	if p.Mode != "" && set.Spec.Preprocess != wantPreprocess {
+		t.Errorf("preprocessing %v, want %v", set.Spec.Preprocess, wantPreprocess)
+	}
+	if !slices.Equal(set.Spec.Labels, want.Labels) {
+		t.Errorf("labels %q, want %q", set.Spec.Labels, want.Labels)
+	}
+	if activation, _, _ := strings.Cut(want.Activation, " "); set.Spec.Head.Classes > 1 && activation != "" && string(set.Spec.Head.Activation) != activation {
+		t.Errorf("activation %q, want %q", set.Spec.Head.Activation, activation)
 	}
 }

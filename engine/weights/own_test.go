@@ -21,6 +21,7 @@ type expectation struct {
 	Reason  string
 	Classes int
 	Head    string
+	expectedDescription
 }
 
 // refusals are parts of the errors of files whose expectation says it in other words.
@@ -118,6 +119,7 @@ func checkOwn(t *testing.T, want expectation) {
 	if h.Pool != wantHead.Pool || !slices.Equal(h.ReLU, wantHead.ReLU) || h.Classes != want.Classes {
 		t.Errorf("head %v, want %v and %d classes", h, wantHead, want.Classes)
 	}
+	checkDescription(t, set, want.expectedDescription)
 	if w := set.Tensors["layer4.0.downsample.0.weight"]; w.Check(512, 256, 1, 1) != nil {
 		t.Errorf("layer4.0.downsample.0.weight has shape %v", w.Shape)
 	}

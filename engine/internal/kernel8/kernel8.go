@@ -17,8 +17,22 @@ import (
 //go:generate sh -c "cd _asm && go run . -out ../tile_amd64.s -stubs ../tile_amd64.go -pkg kernel8"
 //go:generate sh -c "go run ./_neon > tile_arm64.s"
 
-// Pixels is the number of neighboring pixels of a tile; it divides every width of the network.
+// Pixels is the number of neighboring pixels of a tile. It divides every width of a network for 224x224 pixels.
 const Pixels = 7
+
+// Behind is how many pixels behind a line of the given width its last tile computes and reads.
+func Behind(width int) int { return (width+Pixels-1)/Pixels*Pixels - width }
+
+// maxChannels is the largest Channels of a set.
+const maxChannels = 64
+
+// RestBytes is the length of Convolution.Rest for lines of the given width.
+func RestBytes(width int) int {
+	if width%Pixels == 0 {
+		return 0
+	}
+	return 2 * Pixels * maxChannels
+}
 
 // Set is the kernels of one level. It is read-only and safe for concurrent use.
 type Set struct {
@@ -44,12 +58,12 @@ type Geometry struct {
 	DstStride   int // from one pixel of the output to the next
 	BiasStride  int // floats from one pixel's bias to the next; 0 if all have the same
 
-	Tiles   int // of Pixels pixels, in a line of the output
+	Width   int // pixels of a line of the output
 	SrcLine int // from one line's input to the next one's; both 0 if there is one line
 	DstLine int // from one line of the output to the next
 }
 
-// Convolution is lines of Tiles*Pixels neighboring outputs, of Channels channels, and their operands:
+// Convolution is lines of Width neighboring outputs, of Channels channels, and their operands:
 //
 //	sum = sum over rows r, bytes i of Src[l*SrcLine+p*PixelStride+r*RowStride+i] * W[r][i][c]
 //	at = l*DstLine + p*DstStride + c
@@ -58,17 +72,20 @@ type Geometry struct {
 // for line l, pixel p and channel c, where saturate clips to 0..255, which is also ReLU.
 type Convolution struct {
 	Geometry
-	Lines       int
-	Dst         []uint8
-	Src         []uint8 // up to three bytes behind a kernel's row are read and multiplied by 0
-	W           []int8  // a panel packed by Pack, as returned by Widen
+	Lines int
+	Dst   []uint8
+	// Src's bytes up to three behind a kernel's row are read and multiplied by 0. For the Behind(Width) pixels behind a line,
+	// whose outputs are not stored, Src and Bias are read too.
+	Src         []uint8
+	W           []int8 // a panel packed by Pack, as returned by Widen
 	Mul, Bias   []float32
 	Residual    []uint8 // nil for none; may be Dst
 	ResidualMul float32
+	Rest        []uint8 // room of RestBytes(Width)
 }
 
-// convolveFunc computes a convolution, or a single tile of one.
-type convolveFunc func(c Convolution)
+// convolveFunc computes a convolution whose lines have the given number of whole tiles.
+type convolveFunc func(c Convolution, tiles int)
 
 // genericChannels is Channels of plain Go.
 const genericChannels = 16
@@ -100,27 +117,54 @@ func Sets() []*Set {
 
 // Convolve computes a convolution.
 func (s *Set) Convolve(c Convolution) {
-	if c.Lines < 1 || c.Tiles < 1 || c.Rows < 1 || c.Steps < 1 {
-		panic(fmt.Sprintf("kernel8: %d lines of %d tiles, %d rows of %d steps", c.Lines, c.Tiles, c.Rows, c.Steps))
+	if c.Lines < 1 || c.Width < 1 || c.Rows < 1 || c.Steps < 1 {
+		panic(fmt.Sprintf("kernel8: %d lines of %d pixels, %d rows of %d steps", c.Lines, c.Width, c.Rows, c.Steps))
 	}
-	line, pixel := c.Lines-1, c.Tiles*Pixels-1 // the last ones
+	line, pixel, read := c.Lines-1, c.Width-1, c.Width-1+Behind(c.Width) // the last ones
 	end := line*c.DstLine + pixel*c.DstStride + s.Channels - 1
-	_, _ = c.Dst[end], c.Src[line*c.SrcLine+pixel*c.PixelStride+(c.Rows-1)*c.RowStride+4*c.Steps-1]
+	_, _ = c.Dst[end], c.Src[line*c.SrcLine+read*c.PixelStride+(c.Rows-1)*c.RowStride+4*c.Steps-1]
 	panel := s.Panel(c.Geometry)
-	_, _, _ = c.W[max(panel, s.Room(panel))-1], c.Mul[s.Channels-1], c.Bias[pixel*c.BiasStride+s.Channels-1]
+	_, _, _ = c.W[max(panel, s.Room(panel))-1], c.Mul[s.Channels-1], c.Bias[read*c.BiasStride+s.Channels-1]
 	if c.Residual != nil {
 		_ = c.Residual[end]
 	}
-	s.tiles(c)
+	if whole := c.Width / Pixels; whole > 0 {
+		s.tiles(c, whole)
+	}
+	if c.Width%Pixels > 0 {
+		s.rest(c)
+	}
+}
+
+// rest computes the pixels of each line after the last whole tile: a tile of its own, from which they are copied.
+func (s *Set) rest(c Convolution) {
+	from, n := c.Width/Pixels*Pixels, c.Width%Pixels
+	out, residual := c.Rest[:Pixels*maxChannels], c.Rest[Pixels*maxChannels:][:Pixels*maxChannels]
+	tile := c
+	tile.Lines, tile.Dst, tile.DstStride, tile.Bias = 1, out, s.Channels, c.Bias[from*c.BiasStride:]
+	for line := range c.Lines {
+		at := line*c.DstLine + from*c.DstStride
+		if c.Residual != nil {
+			tile.Residual = residual
+			for p := range n {
+				copy(residual[p*s.Channels:][:s.Channels], c.Residual[at+p*c.DstStride:])
+			}
+		}
+		tile.Src = c.Src[line*c.SrcLine+from*c.PixelStride:]
+		s.tiles(tile, 1)
+		for p := range n {
+			copy(c.Dst[at+p*c.DstStride:][:s.Channels], out[p*s.Channels:])
+		}
+	}
 }
 
 // tilesOf convolves tile by tile.
-func tilesOf(tile convolveFunc) convolveFunc {
-	return func(c Convolution) {
+func tilesOf(tile func(c Convolution)) convolveFunc {
+	return func(c Convolution, tiles int) {
 		for line := range c.Lines {
-			for t := range c.Tiles {
+			for t := range tiles {
 				one := c
-				one.Lines, one.Tiles = 1, 1
+				one.Lines = 1
 				to := line*c.DstLine + t*Pixels*c.DstStride
 				one.Dst, one.Src = c.Dst[to:], c.Src[line*c.SrcLine+t*Pixels*c.PixelStride:]
 				one.Bias = c.Bias[t*Pixels*c.BiasStride:]

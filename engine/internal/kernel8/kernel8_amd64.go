@@ -19,9 +19,9 @@ var (
 // inAssembly gives a function in assembly the signature of the Go ones.
 func inAssembly(f func(dst, src *uint8, w *int8, rows, steps, rowStride, pixelStride, dstStride int, mul, bias *float32, biasStride int,
 	residual *uint8, residualMul float32, lines, tiles, srcLine, dstLine int)) convolveFunc {
-	return func(c Convolution) {
+	return func(c Convolution, tiles int) {
 		f(&c.Dst[0], &c.Src[0], &c.W[0], c.Rows, c.Steps, c.RowStride, c.PixelStride, c.DstStride, &c.Mul[0], &c.Bias[0], c.BiasStride,
-			first(c.Residual), c.ResidualMul, c.Lines, c.Tiles, c.SrcLine, c.DstLine)
+			first(c.Residual), c.ResidualMul, c.Lines, tiles, c.SrcLine, c.DstLine)
 	}
 }
 

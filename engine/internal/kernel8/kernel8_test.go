@@ -49,10 +49,11 @@ func TestConvolve(t *testing.T) {
 				g.BiasStride = s.Channels + r.IntN(9)
 			}
 			lines := 1 + r.IntN(2)
-			g.Tiles = 1 + r.IntN(3)
-			width, last := g.Tiles*Pixels, lines-1
+			g.Width = 1 + r.IntN(3*Pixels)
+			width, last := g.Width, lines-1
+			read := width + Behind(width)
 			g.SrcLine, g.DstLine = r.IntN(2*g.RowStride), width*g.DstStride+r.IntN(50)
-			src := source.Copy(bytes(r, last*g.SrcLine+(width-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps))
+			src := source.Copy(bytes(r, last*g.SrcLine+(read-1)*g.PixelStride+(g.Rows-1)*g.RowStride+4*g.Steps))
 			weights := make([]int8, s.Channels*g.Rows*deep)
 			for i := range weights {
 				weights[i] = int8(r.Uint32())
@@ -73,7 +74,7 @@ func TestConvolve(t *testing.T) {
 					to[i] = weight(c, row, i)
 				}
 			})
-			mul, bias := muls.Slice(s.Channels), biases.Slice((width-1)*g.BiasStride+s.Channels)
+			mul, bias := muls.Slice(s.Channels), biases.Slice((read-1)*g.BiasStride+s.Channels)
 			for i := range mul {
 				mul[i] = r.Float32() * 0.002
 			}
@@ -88,7 +89,7 @@ func TestConvolve(t *testing.T) {
 			factor := r.Float32()
 			got := output.Slice(end)
 			w = s.Widen(widened.Slice(s.Room(len(w))), w)
-			s.Convolve(Convolution{g, lines, got, src, w, mul, bias, residual, factor})
+			s.Convolve(Convolution{g, lines, got, src, w, mul, bias, residual, factor, make([]uint8, RestBytes(width))})
 			output.Check(t, "Convolve")
 			for i := range got {
 				line, p, c := i/g.DstLine, i%g.DstLine/g.DstStride, i%g.DstLine%g.DstStride
@@ -173,7 +174,7 @@ func TestEncodings(t *testing.T) {
 func BenchmarkConvolve(b *testing.B) {
 	for _, s := range Sets() {
 		b.Run(s.Level.String(), func(b *testing.B) {
-			g := Geometry{Rows: 1, Steps: 64, PixelStride: 256, DstStride: s.Channels, Tiles: 1}
+			g := Geometry{Rows: 1, Steps: 64, PixelStride: 256, DstStride: s.Channels, Width: Pixels}
 			w := make([]int8, s.Panel(g))
 			s.Pack(w, g, func(c, _ int, to []int8) {
 				for i := range to {
