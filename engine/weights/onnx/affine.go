@@ -81,7 +81,7 @@ func (l layout) vector(t tensor.Tensor) ([]float64, bool) {
 			return nil, false
 		}
 	}
-	if len(t.Shape) > l.rank || len(t.Data) != 1 && len(t.Data) != l.channels {
+	if len(t.Shape) > l.rank {
 		return nil, false
 	}
 	for i := range v {

@@ -30,7 +30,7 @@ type export struct {
 
 type operator struct {
 	op, name, domain string
-	in               []string
+	in, more         []string       // more are further outputs
 	attributes       map[string]any // int, []int, float32, string, or bytes of a tensor
 }
 
@@ -285,7 +285,9 @@ func (n *operator) bytes() []byte {
 	for _, in := range n.in {
 		b = message(b, nodeInput, []byte(in))
 	}
-	b = message(b, nodeOutput, []byte(n.name))
+	for _, out := range append([]string{n.name}, n.more...) {
+		b = message(b, nodeOutput, []byte(out))
+	}
 	b = message(b, nodeName, []byte(n.name))
 	b = message(b, nodeOpType, []byte(n.op))
 	b = message(b, nodeDomain, []byte(n.domain))

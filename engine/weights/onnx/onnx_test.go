@@ -316,6 +316,20 @@ func TestHeads(t *testing.T) {
 	}
 }
 
+// TestMissingBias checks that a bias is made up only where something is added.
+func TestMissingBias(t *testing.T) {
+	t.Parallel()
+	for op, want := range map[string]bool{"Mul": false, "Div": false, "Add": true, "Sub": true} {
+		e := newExport(false)
+		e.gemm(map[string]any{"transB": 1}, "fc.w")
+		e.after("fc", op, "x", nil, e.floats("c", []float32{2}))
+		c, err := Parse(e.bytes(), openShared)
+		if _, ok := c.Tensors["fc.bias"]; err != nil || ok != want {
+			t.Errorf("%s behind a layer without bias: bias %t, %v; want %t", op, ok, err, want)
+		}
+	}
+}
+
 func fastaiHead() spec.Head {
 	return spec.Head{Pool: spec.MaxAverage, ReLU: []bool{true, false}, Classes: classes, Activation: spec.Softmax}
 }
@@ -436,6 +450,11 @@ func TestForms(t *testing.T) {
 		"two ReduceMean": func(e *export) {
 			e.pool("ReduceMean", map[string]any{"axes": []int{3}, "keepdims": 0})
 			e.after("avgpool", "ReduceMean", "second", map[string]any{"axes": []int{-1}, "keepdims": 0})
+			e.cut("flatten")
+		},
+		"two ReduceMean, rows first": func(e *export) {
+			e.pool("ReduceMean", map[string]any{"axes": []int{2}, "keepdims": 0})
+			e.after("avgpool", "ReduceMean", "second", map[string]any{"axes": []int{2}, "keepdims": 0})
 			e.cut("flatten")
 		},
 		"AveragePool": func(e *export) { e.pool("AveragePool", map[string]any{"kernel_shape": []int{7, 7}}) },

@@ -27,6 +27,7 @@ func TestRefusals(t *testing.T) {
 		{"no stride", unset("conv1", "strides"), "conv1: Conv \"conv1\" has strides [1 1], want 2"},
 		{"no pads", unset("layer1.1.conv2", "pads"), "has pads [0 0 0 0], want 1"},
 		{"pads of the shortcut", set("layer4.0.downsample.0", "pads", []int{1, 1, 1, 1}), "downsample.0: Conv"},
+		{"negative pads", set("layer4.0.downsample.0", "pads", []int{0, 0, -1, -1}), "has pads [0 0 -1 -1]"},
 		{"pads at the end", set("layer1.0.conv1", "pads", []int{1, 1, 0, 0}), "has pads [1 1 0 0]"},
 		{"pads at the begin", set("layer2.0.conv1", "pads", []int{0, 0, 1, 1}), "has pads [0 0 1 1]"},
 		{"dilation", set("layer4.0.conv2", "dilations", []int{2, 2}), "has dilations [2 2], want 1"},
@@ -54,6 +55,10 @@ func TestRefusals(t *testing.T) {
 			n := e.node("layer2.0.add")
 			n.op, n.in = "Sum", append(n.in, n.in[1])
 		}, `layer2.0: Sum "layer2.0.add" adds`},
+		{"something else instead of the residual", func(e *export) {
+			e.node("layer2.0.add").in[1] = e.add("Exp", "x", nil, "fc.b")
+			e.node("layer2.1.add").in = append(e.node("layer2.1.add").in, "layer2.0.downsample.0")
+		}, `layer2.0: Add "layer2.0.add" adds`},
 		{"constant beside the residual", func(e *export) {
 			n := e.node("layer2.0.add")
 			n.op, n.in = "Sum", append(n.in, "fc.b")
@@ -74,6 +79,11 @@ func TestRefusals(t *testing.T) {
 		{"training mode", func(e *export) {
 			in, _ := e.norm("n", 64)
 			e.after("conv1", "BatchNormalization", "n", map[string]any{"training_mode": 1}, in...)
+		}, "model.eval()"},
+		{"training mode of old", func(e *export) {
+			in, _ := e.norm("n", 64)
+			e.after("conv1", "BatchNormalization", "n", nil, in...)
+			e.node("n").more = []string{"mean", "var"}
 		}, "model.eval()"},
 		{"norm of single pixels", func(e *export) {
 			in, _ := e.norm("n", 64)
@@ -115,6 +125,11 @@ func TestRefusals(t *testing.T) {
 		{"tanh between", func(e *export) { e.after("flatten", "Tanh", "h", nil) }, `found Tanh "h"`},
 		{"leaky ReLU in the head", func(e *export) { e.after("fc", "LeakyRelu", "h", nil) }, `found LeakyRelu "h"`},
 		{"softmax of the batch", func(e *export) { e.after("fc", "Softmax", "p", map[string]any{"axis": 0}) }, "has axis 0"},
+		{"softmax of rows", func(e *export) {
+			e.cut("flatten")
+			e.gemm(nil, e.floats("w4", weights(classes, 512), classes, 512, 1, 1), "fc.b").op = "Conv"
+			e.after("fc", "Softmax", "p", nil)
+		}, "has axis -1"},
 		{"softmax of features", func(e *export) { e.after("flatten", "Softmax", "p", nil) }, "follows features"},
 		{"softmax of one output", func(e *export) {
 			e.gemm(map[string]any{"transB": 1}, e.floats("w1", weights(1, 512), 1, 512))
