@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -175,6 +177,31 @@ func TestFolderNamesTheModel(t *testing.T) {
 	for path, want := range map[string]string{"hf-resnet-18": "hf-resnet-18", "hf-resnet-18/model.safetensors.gz": "model"} {
 		if set := load(t, testutil.Shared(t, "own", "checkpoints", path)); set.Name() != want {
 			t.Errorf("%s has the name %q, want %q", path, set.Name(), want)
+		}
+	}
+}
+
+// TestHeadOf checks the heads of quantized weights, whose tensors have our names.
+func TestHeadOf(t *testing.T) {
+	t.Parallel()
+	none := spec.Head{Pool: spec.Average, Activation: spec.None}
+	for name, test := range map[string]struct {
+		shapes map[string][]int
+		want   spec.Head
+	}{
+		"no layers":  {nil, none},
+		"one":        {map[string][]int{"fc.weight": {6, 512}}, spec.Linear(6)},
+		"one output": {map[string][]int{"fc.weight": {1, 512}}, spec.Head{Pool: spec.Average, ReLU: []bool{false}, Classes: 1, Activation: spec.None}},
+		"two": {map[string][]int{"fc.0.weight": {64, 1024}, "fc.1.weight": {6, 64}},
+			spec.Head{Pool: spec.MaxAverage, ReLU: []bool{true, false}, Classes: 6, Activation: spec.Softmax}},
+		"broken": {map[string][]int{"fc.0.weight": {64, 512}, "fc.1.weight": {6}}, none},
+	} {
+		tensors := map[string]tensor.Tensor{}
+		for name, shape := range test.shapes {
+			tensors[name] = tensor.New(shape...)
+		}
+		if got := headOf(tensors); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 	}
 }
