@@ -82,8 +82,6 @@ func checkOwn(t *testing.T, want expectation) {
 		part = strings.TrimRight(part, "_0123456789x")
 	}
 	switch {
-	case want.File == "onnx-softmax.onnx.gz" && err != nil:
-		t.Skip("package onnx does not read softmax yet")
 	case want.Load == "refuse" && part == "":
 		if err != nil {
 			t.Fatal(err)

@@ -6,8 +6,6 @@ package weights
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -25,8 +23,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
-// MaxBytes bounds a weight file, also after decompression: five times a ResNet-18 in float32.
-const MaxBytes = 256 << 20
+// MaxBytes bounds a weight file, also after decompression. A ResNet-18 has 45 MB; training checkpoints with averages of the
+// weights and an optimizer's state have five times that, and those of larger networks are to be refused by their names. Only
+// what is needed is read into memory.
+const MaxBytes = 1 << 30
 
 // The values of Set.Format.
 const (
@@ -62,7 +62,7 @@ type Set struct {
 	Metadata map[string]string
 	// Format is one of the Format constants.
 	Format string
-	// SHA256 is the hex digest of the file's bytes as stored.
+	// SHA256 is the hex digest of the file's bytes as stored; with weights in files beside it (ONNX), that of all digests.
 	SHA256 string
 
 	// Sources says where the parts of Spec are from.
@@ -93,11 +93,12 @@ func LoadAs(path string, o describe.Options) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load weights: %w", err)
 	}
-	s, err := parse(m.data, filepath.Base(path))
-	if err == nil && path != given {
-		s.name = folderName(given) // all files of the hub are called model.safetensors
-	}
+	s, err := parse(m.data, filepath.Base(path), m.besideIn(filepath.Dir(path)))
 	if err == nil {
+		s.SHA256 = m.digest()
+		if path != given {
+			s.name = folderName(given) // all files of the hub are called model.safetensors
+		}
 		err = s.describe(filepath.Dir(path), s.facts, o)
 	}
 	if err != nil {
@@ -145,19 +146,15 @@ func (s *Set) Parameters() int {
 	return n
 }
 
-// parse reads a file's bytes, gzipped or not.
-func parse(data []byte, base string) (*Set, error) {
-	sum := sha256.Sum256(data)
-	s := &Set{SHA256: hex.EncodeToString(sum[:]), name: stem(base)}
-	data, err := gunzip(data)
-	if err != nil {
-		return nil, err
-	}
+// parse reads the bytes of an unpacked file. beside opens files in its folder.
+func parse(data []byte, base string, beside func(name string) ([]byte, error)) (*Set, error) {
 	if err := detect.Foreign(data); err != nil {
 		return nil, err
 	}
+	s := &Set{name: stem(base)}
 	s.Spec.Preprocess = spec.Torchvision()
 	kind := pth.Detect(data)
+	var err error
 	switch {
 	case kind != "":
 		s.Format = FormatPyTorch
@@ -170,7 +167,7 @@ func parse(data []byte, base string) (*Set, error) {
 		err = s.safetensors(data)
 	case onnx.Detect(data):
 		s.Format = FormatONNX
-		err = s.onnx(data)
+		err = s.onnx(data, beside)
 	default:
 		err = detect.Unknown(base)
 	}
@@ -274,12 +271,22 @@ func (s *Set) safetensors(data []byte) error {
 	return s.recognize([]pth.Candidate{{Tensors: lazily(c.Tensors)}})
 }
 
-// onnx reads an ONNX file, whose tensors get torchvision's names by their places in the graph.
-func (s *Set) onnx(data []byte) (err error) {
-	if s.Tensors, err = onnx.Parse(data); err == nil {
-		s.Spec.Head = headOf(s.Tensors)
+// onnx reads an ONNX file, whose tensors get torchvision's names by their places in the graph. It describes itself in part.
+func (s *Set) onnx(data []byte, beside func(name string) ([]byte, error)) error {
+	c, err := onnx.Parse(data, beside)
+	if err != nil {
+		return err
 	}
-	return err
+	s.Tensors, s.Metadata, s.Notes = c.Tensors, c.Metadata, c.Notes
+	s.Spec.Head = c.Head
+	p := &s.Spec.Preprocess
+	if c.Preprocess != nil && c.Preprocess.Crop != 0 {
+		p.Resize, p.Crop = c.Preprocess.Crop*p.Resize/p.Crop, c.Preprocess.Crop // torchvision's share of the picture
+	}
+	if c.Preprocess != nil && c.Preprocess.Deviation[0] != 0 {
+		p.Mean, p.Deviation, s.inside = c.Preprocess.Mean, c.Preprocess.Deviation, true
+	}
+	return nil
 }
 
 // headOf returns the head of tensors that have torchvision's names.

@@ -3,6 +3,7 @@ package pth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
@@ -77,7 +78,7 @@ func (m *machine) result(class any, args tuple) (any, error) {
 		return m.dictOf(args)
 	case "builtins set", "__builtin__ set", "builtins frozenset", "__builtin__ frozenset", "builtins list", "__builtin__ list":
 		if l, ok := first(args).(*list); ok && len(args) == 1 {
-			return &list{l.items[:len(l.items):len(l.items)]}, nil
+			return &list{slices.Clip(l.items)}, nil
 		}
 	case "torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3":
 		// (storage, offset, shape, stride, requires_grad, hooks, dtype)
@@ -96,6 +97,17 @@ func (m *machine) result(class any, args tuple) (any, error) {
 					return m.result(f, inner)
 				}
 			}
+		}
+	case "copyreg _reconstructor", "copy_reg _reconstructor": // (class, base, value of the base): an instance in protocols 0 and 1
+		if c, ok := first(args).(global); ok && len(args) == 3 {
+			o := &object{class: c}
+			switch base := args[2].(type) {
+			case *dict:
+				o.entries = slices.Clip(base.entries)
+			case *list:
+				o.items = slices.Clip(base.items)
+			}
+			return o, nil
 		}
 	case "torch.jit._pickle build_intlist", "torch.jit._pickle build_doublelist", "torch.jit._pickle build_boollist",
 		"torch.jit._pickle build_tensorlist", "torch.jit._pickle restore_type_tag":

@@ -7,8 +7,22 @@ import (
 	"fmt"
 )
 
-// legacyMagic is a pickle of the number 0x1950a86a20f9469cfc6c in protocol 2, how legacy files begin.
-var legacyMagic = []byte("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")
+// legacyMagics are the end of a pickle of the number 0x1950a86a20f9469cfc6c, from protocol 2 on and before. Legacy files begin
+// with it; later protocols have up to 11 bytes before the number.
+var legacyMagics = [][]byte{
+	[]byte("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."),
+	[]byte("L119547037146038801333356L\n."),
+}
+
+// afterMagic returns data without the magic number, nil if it does not begin with that.
+func afterMagic(data []byte) []byte {
+	for _, magic := range legacyMagics {
+		if at := bytes.Index(data[:min(len(data), 64)], magic); at >= 0 && at <= 11 {
+			return data[at+len(magic):]
+		}
+	}
+	return nil
+}
 
 // readLegacy reads pickles of a magic number, a version, facts about the machine, the object and the list of storage
 // keys; then for each key its number of elements and their bytes.
@@ -28,10 +42,10 @@ func readLegacy(data []byte, steps *int) (any, *source, error) {
 
 // splitLegacy returns the object and the bytes of the storages by key.
 func splitLegacy(data []byte, steps *int) (root any, stored map[string][]byte, err error) {
-	if !bytes.HasPrefix(data, legacyMagic) {
+	rest := afterMagic(data)
+	if rest == nil {
 		return nil, nil, errors.New("does not begin like a legacy checkpoint")
 	}
-	rest := data[len(legacyMagic):]
 	var parts [4]any // version, machine, object, keys
 	var storages map[string]*storage
 	for i, what := range []string{"version", "machine description", "object", "list of storages"} {

@@ -20,7 +20,8 @@ const (
 	maxLine = 1 << 20
 )
 
-// machine executes a pickle. Values may share the program's memory, save strings.
+// machine executes a pickle and calls nothing, see docs/decisions/0104-pickles-as-descriptions.md. Values may share the program's
+// memory, save strings.
 type machine struct {
 	program  []byte
 	pc       int

@@ -20,7 +20,7 @@ func Detect(data []byte) Kind {
 	switch {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		return Zip
-	case bytes.HasPrefix(data, legacyMagic):
+	case afterMagic(data) != nil:
 		return Legacy
 	case isTar(data):
 		return Tar

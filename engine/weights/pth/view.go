@@ -69,9 +69,10 @@ const maxStored = 1 << 34
 type source struct {
 	fetch func(*storage) ([]byte, error)
 
-	mu       sync.Mutex // guards what follows
-	fetched  map[string]fetched
-	elements int // read so far
+	budget raw.Budget
+
+	mu      sync.Mutex // guards what follows
+	fetched map[string]fetched
 }
 
 type fetched struct {
@@ -97,16 +98,6 @@ func (c *source) bytes(s *storage) ([]byte, error) {
 	return f.data, f.err
 }
 
-// spend counts n elements that are about to be read.
-func (c *source) spend(n int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.elements += n; c.elements > raw.MaxElements {
-		return fmt.Errorf("with it more than %d elements are read", raw.MaxElements)
-	}
-	return nil
-}
-
 // lazy offers a view for reading.
 func (c *source) lazy(v *view) raw.Lazy {
 	return raw.Lazy{
@@ -122,7 +113,7 @@ func (c *source) read(v *view) ([]float32, error) {
 		return nil, v.err
 	}
 	n := tensor.Size(v.shape)
-	if err := c.spend(n); err != nil {
+	if err := c.budget.Spend(n); err != nil {
 		return nil, err
 	}
 	s := v.storage

@@ -114,6 +114,11 @@ func tensorOf(v any) *view {
 		if a := array(v); a != nil {
 			return a
 		}
+		if v.class == "torch._utils _rebuild_device_tensor_from_numpy" || v.class == "torch._utils _rebuild_xla_tensor" {
+			if a, ok := first(v.args).(*object); ok { // (array, dtype, device, requires_grad)
+				return array(a)
+			}
+		}
 		// PyTorch before 0.4 pickled Parameter(tensor) and Variable(tensor).
 		name := string(v.class)
 		if strings.HasSuffix(name, " Parameter") || strings.HasSuffix(name, " Variable") {

@@ -10,7 +10,8 @@ import (
 )
 
 // optimizerState matches the tensors of optimizers, which lie beside the model in checkpoints of training.
-var optimizerState = regexp.MustCompile(`(?:^|\.)(?:optimizers?|optimizer_states?|opt|optim|lr_schedulers?|scaler)\.|(?:^|\.)(?:momentum_buffer|exp_avg|exp_avg_sq|max_exp_avg_sq|square_avg|step)$`)
+var optimizerState = regexp.MustCompile(`(?:^|\.)(?:optims?|optimizers?|optim(?:izer)?_states?(?:_dict)?|opt|opt_states?|lr_schedulers?|schedulers?|(?:grad_)?scaler)\.|` +
+	`(?:^|\.)(?:momentum_buffer|exp_avg|exp_avg_sq|max_exp_avg_sq|square_avg|step)$`)
 
 // family is a kind of network by what only its tensors are called. All patterns must match some name, those with a shape some
 // tensor of that shape; 0 in a shape is any number.
@@ -33,6 +34,7 @@ var families = []family{
 	{"a language model", []pattern{named(`(?:^|\.)(?:word_embeddings|lm_head|embed_tokens|wte)\.weight$`)}},
 	{"CLIP, a model of pictures and texts", []pattern{named(`(?:^|\.)(?:text_model|token_embedding|text_projection)`)}},
 	{"a diffusion model", []pattern{named(`(?:^|\.)(?:down_blocks|diffusion_model|input_blocks)\.\d`)}},
+	{"a segmentation network (U-Net, DeepLab or FCN)", []pattern{named(`(?:^|\.)(?:decoder|segmentation_head|decode_head|aux_classifier|up_?blocks|upconv\d?|up\d)\.`), named(`weight$`, 0, 0, 3, 3)}},
 	{"a detector (R-CNN or RetinaNet)", []pattern{named(`(?:^|\.)(?:rpn|roi_heads|fpn|fpn_lateral2|bbox_head)\.`)}},
 	{"SqueezeNet (squeezenet)", []pattern{named(`\.squeeze\.weight$`), named(`\.expand(?:1x1|3x3)\.`)}},
 	{"MobileNetV2 (mobilenet_v2)", []pattern{named(`(?:^|\.)features\.1\.conv\.0\.0\.weight$`, 0, 1, 3, 3)}},
@@ -52,7 +54,7 @@ var families = []family{
 	{"AlexNet (alexnet)", []pattern{named(`(?:^|\.)features\.0\.weight$`, 0, 3, 11, 11)}},
 	{"Inception (inception_v3)", []pattern{named(`(?:^|\.)(?:Mixed_5b|mixed_5b|Conv2d_1a_3x3)\.`)}},
 	{"GoogLeNet (googlenet)", []pattern{named(`(?:^|\.)inception3a\.`)}},
-	{"Swin Transformer (swin)", []pattern{named(`relative_position_bias_table$`)}},
+	{"Swin Transformer (swin)", []pattern{named(`(?:relative_position_bias_table$|\.cpb_mlp\.)`)}},
 	{"a Vision Transformer (ViT)", []pattern{named(`(?:^|\.)(?:cls_token|class_token)$`)}},
 	{"a Vision Transformer (ViT)", []pattern{named(`(?:^|\.)(?:pos_embed|pos_embedding|position_embeddings)$`)}},
 	{"a transformer (ViT)", []pattern{named(`\.(?:attn\.qkv|self_attention\.in_proj|attention\.attention\.query)`)}},
@@ -98,6 +100,16 @@ func (p *pattern) fits(shape []int) bool {
 		}
 	}
 	return true
+}
+
+// larger returns the error for a network that has a ResNet-18 as a part, nil if none is known.
+func (f *finding) larger() error {
+	for i := range families {
+		if families[i].matches(f.rest) {
+			return fmt.Errorf("this is %s with a ResNet-18 inside, not a ResNet-18: %s", families[i].is, otherwise)
+		}
+	}
+	return nil
 }
 
 // foreign returns the error for tensors that are no residual network.

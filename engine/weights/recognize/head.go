@@ -14,9 +14,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 )
 
-// beside matches tensors that training needs and the model's answer does not: losses, metrics, queues of negative examples.
-var beside = regexp.MustCompile(`(?i)(?:^|\.)(?:criterion|loss(?:_?fns?|_?functions?|es)?|[a-z0-9]+_loss|[a-z]*_?criterion|` +
-	`(?:train|val|valid|validation|test)?_?(?:metrics?|acc|accuracy|f1|auroc|auc|precision|recall|confmat|confusion_?matrix)(?:_?\w*)?|` +
+// beside matches tensors that training needs and the model's answer does not: losses, metrics, queues of negative examples. A
+// metric's name must be complete: accident_classifier is none.
+var beside = regexp.MustCompile(`(?i)(?:^|\.)(?:(?:\w+_)?(?:criterion|criteria|loss|losses|loss_?fns?|loss_?functions?)\d*|` +
+	`(?:train|val|valid|validation|test)?_?(?:metrics?|acc\d?|accuracy|f1|f1_?score|auroc|auc|precision|recall|confmat|confusion_?matrix)(?:_(?:train|val|valid|test|epoch|best))?|` +
 	`queue(?:_ptr|_labels)?|(?:class|pos|loss|ce)_?weights?|n_averaged|ema_updates?|num_updates|decay)(?:\.|$)`)
 
 // projection matches heads of self-supervised learning. Their outputs are no classes: they serve the loss only.
@@ -46,7 +47,7 @@ func (f *finding) head() (Result, error) {
 	projected := leaveProjections(tensors, f.prefix)
 	modules, err := modulesOf(tensors)
 	if err != nil {
-		return r, err
+		return r, cmp.Or(f.larger(), err)
 	}
 	c, err := f.chain(modules)
 	if err != nil {
@@ -57,7 +58,7 @@ func (f *finding) head() (Result, error) {
 		c = chain{}
 	}
 	if len(projected) > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s is taken for the projection head of self-supervised learning and left out", some(projected)))
+		r.Notes = append(r.Notes, "left out as the projection head of self-supervised learning: "+some(projected))
 	}
 	if len(c.linears) == 0 {
 		r.Notes = append(r.Notes, "the model has no classifier: it gives features only")
@@ -440,16 +441,30 @@ func (c *chain) between(i int, norms []module, layers []*layer) (relu bool, note
 	return relu, note, nil
 }
 
-// room returns how many modules are between two of one nn.Sequential, and whether they are of one.
+// room returns how many modules are between two of one nn.Sequential, and whether they are of one. b may be inside of another
+// one, and a may be the last layer of a network: after 0.fc come 1, 2 and so on, or 1.0.
 func room(a, b string) (free int, numbered bool) {
-	inA, lastA := split(a)
-	inB, lastB := split(b)
-	x, errA := strconv.Atoi(lastA)
-	y, errB := strconv.Atoi(lastB)
-	if inA != inB || errors.Join(errA, errB) != nil || y <= x {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	i := 0
+	for i < min(len(x), len(y)) && x[i] == y[i] {
+		i++
+	}
+	if i == len(x) || i == len(y) || i+1 < len(x) && (i+2 < len(x) || x[i+1] != "fc") {
 		return 0, false
 	}
-	return y - x - 1, true
+	from, err := strconv.Atoi(x[i])
+	if err != nil {
+		return 0, false
+	}
+	free = -from - 1
+	for _, part := range y[i:] {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return 0, false
+		}
+		free += n
+	}
+	return free, free >= 0
 }
 
 // split divides a name at its last dot.

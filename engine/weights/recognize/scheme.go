@@ -1,6 +1,8 @@
 package recognize
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -116,7 +118,46 @@ type finding struct {
 	stored   map[string]string   // the file's names of those
 	rest     map[string]raw.Lazy // by the file's name
 	modules  map[string]string   // classes by the file's name; nil if they are not known
+	twins    []twin
 	notes    []string
+}
+
+// twin is another network in the file that has the same right to be taken.
+type twin struct {
+	place
+	stem raw.Lazy
+}
+
+// stem returns the weight of the first convolution.
+func (p place) stem(tensors map[string]raw.Lazy) raw.Lazy {
+	for name, t := range tensors {
+		if inner, ok := strings.CutPrefix(name, p.prefix); ok {
+			if to, ok := p.scheme.rename(inner); ok && to == "conv1.weight" {
+				return t
+			}
+		}
+	}
+	return raw.Lazy{}
+}
+
+// alone returns an error if the file holds several networks of which none is to be preferred. A network often has two names:
+// model.conv1 and, in an nn.Sequential made of its parts, features.0. Then the numbers are the same.
+func (f *finding) alone() error {
+	for _, t := range f.twins {
+		mine := f.backbone["conv1.weight"]
+		if mine.Read == nil || t.stem.Read == nil {
+			continue
+		}
+		a, errA := mine.Read()
+		b, errB := t.stem.Read()
+		if err := errors.Join(errA, errB); err != nil {
+			return err
+		}
+		if !slices.Equal(a, b) {
+			return fmt.Errorf("the file holds several ResNet-18, under %q and %q: a model of several networks is not served; save the state_dict() of one", f.prefix, t.prefix)
+		}
+	}
+	return nil
 }
 
 // search finds the scheme and the prefix under which most convolutions of ResNet-18 have a name. Of several complete
@@ -159,6 +200,11 @@ func search(tensors map[string]raw.Lazy) *finding {
 	others := f.others(counts)
 	for _, name := range names {
 		f.put(name, tensors[name], others)
+	}
+	for p, n := range counts {
+		if n == f.likeness && p.prefix != f.prefix && precedence(p.prefix) == precedence(f.prefix) {
+			f.twins = append(f.twins, twin{p, p.stem(tensors)})
+		}
 	}
 	return f
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -147,6 +148,17 @@ func Bytes(x []float32) []byte {
 // Int8Bytes is x as bytes, sharing its memory.
 func Int8Bytes(x []int8) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+// Budget counts the elements that are read from one file. The zero value is ready to use, and safe for concurrent use.
+type Budget struct{ spent atomic.Int64 }
+
+// Spend counts n elements that are about to be read; with more than MaxElements it fails.
+func (b *Budget) Spend(n int) error {
+	if b.spent.Add(int64(n)) > MaxElements {
+		return fmt.Errorf("with it more than %d elements are read", MaxElements)
+	}
+	return nil
 }
 
 // Lazy is a tensor of a file whose numbers are not read yet: a checkpoint may hold many times what is needed of it.
