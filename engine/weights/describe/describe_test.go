@@ -26,6 +26,16 @@ func changed(change func(*spec.Preprocess)) spec.Preprocess {
 	return p
 }
 
+// TestAddKeepsProblem checks that what cannot be followed is not replaced by a source that counts less.
+func TestAddKeepsProblem(t *testing.T) {
+	t.Parallel()
+	d := describe.Description{Problem: errors.New("padding"), Sources: describe.Sources{Preprocess: "preprocessor_config.json"}}
+	d.Add(describe.Description{Preprocess: ptr(spec.Torchvision()), Sources: describe.Sources{Preprocess: "config.json"}})
+	if d.Preprocess != nil || d.Problem == nil || d.Sources.Preprocess != "preprocessor_config.json" {
+		t.Errorf("%+v, want the problem", d)
+	}
+}
+
 // transformers is how ConvNextImageProcessor prepares pictures by default, apart from mean and deviation.
 func transformers() spec.Preprocess {
 	return changed(func(p *spec.Preprocess) { p.Interpolation, p.Center = spec.Bicubic, spec.Floor })

@@ -54,7 +54,7 @@ func Metadata(metadata map[string]string) (d Description, err error) {
 			return d, fmt.Errorf("metadata %s: %w", MetaHead, err)
 		}
 		d.Head = &head
-		d.Sources.Activation = fromMetadata
+		d.setActivation(head.Activation, fromMetadata)
 	}
 	if text := metadata[MetaPreprocess]; text != "" {
 		p := new(spec.Preprocess)
