@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -203,5 +206,32 @@ func TestHeadOf(t *testing.T) {
 		if got := headOf(tensors); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
+	}
+}
+
+// TestOwnFormatIsNotGuessed checks that a file written here is read as it is: of one with 1024 inputs, recognizing would take
+// timm's order.
+func TestOwnFormatIsNotGuessed(t *testing.T) {
+	t.Parallel()
+	head := spec.Head{Pool: spec.MaxAverage, ReLU: []bool{false}, Classes: 2, Activation: spec.Sigmoid}
+	text, err := json.Marshal(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fc := tensor.New(2, 1024)
+	for i := range fc.Data {
+		fc.Data[i] = float32(i)
+	}
+	var b bytes.Buffer
+	if err := safetensors.Write(&b, &safetensors.Content{Tensors: map[string]tensor.Tensor{"fc.weight": fc}, Metadata: map[string]string{describe.MetaHead: string(text)}}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "own.safetensors")
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set := load(t, path)
+	if got := set.Tensors["fc.weight"].Data; !slices.Equal(got, fc.Data) || !reflect.DeepEqual(set.Spec.Head, head) || len(set.Notes) > 0 {
+		t.Errorf("head %+v, notes %q, fc.weight %v..., want them as written", set.Spec.Head, set.Notes, got[:3])
 	}
 }

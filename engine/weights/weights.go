@@ -256,14 +256,15 @@ func (s *Set) readNormalization(found recognize.Result) error {
 	return s.Spec.Preprocess.Validate()
 }
 
-// safetensors reads a safetensors file. Quantized weights are of our own making, and have their names.
+// safetensors reads a safetensors file. Quantized weights and those that metadata describe were written here, and have their names:
+// nothing is guessed of them.
 func (s *Set) safetensors(data []byte) error {
 	c, err := safetensors.Parse(data)
 	if err != nil {
 		return err
 	}
 	s.Metadata = c.Metadata
-	if len(c.Int8) > 0 {
+	if len(c.Int8) > 0 || c.Metadata[describe.MetaHead] != "" {
 		s.Tensors, s.Int8 = c.Tensors, c.Int8
 		s.Spec.Head = headOf(c.Tensors)
 		return nil
