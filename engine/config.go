@@ -10,6 +10,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
@@ -50,7 +51,7 @@ type Config struct {
 	// MaxDecodeTime limits the time for decoding an image, without the time in which it waits for others: 0 means
 	// DefaultMaxDecodeTime, -1 no limit.
 	MaxDecodeTime time.Duration
-	// Orient rotates pictures by their EXIF orientation, which torchvision does not.
+	// Orient rotates pictures by their EXIF orientation, which torchvision does not. A model may ask for that too.
 	Orient bool
 }
 
@@ -106,10 +107,18 @@ func (c Config) validate() error {
 	return nil
 }
 
+// preprocess is how pictures become inputs.
+func (c Config) preprocess() spec.Preprocess {
+	if c.Weights == nil {
+		return spec.Torchvision()
+	}
+	return c.Weights.Spec.Preprocess
+}
+
 // decodeOptions are the limits on images, for decoding in rows.
 func (c Config) decodeOptions() decode.Options {
-	return decode.Options{Window: window, Rows: dropRows, MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxPixels,
-		MaxMemory: c.MaxDecodeBytes, Orient: c.Orient}
+	return decode.Options{Rows: dropRows, MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxPixels,
+		MaxMemory: c.MaxDecodeBytes, Orient: c.Orient || c.preprocess().Orient}
 }
 
 // dropRows stands for the receiver of rows where nothing is decoded.

@@ -71,7 +71,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	for range cfg.Concurrency {
-		e.idle <- &worker{preparer: newPreparer()}
+		e.idle <- &worker{preparer: newPreparer(cfg.preprocess())}
 	}
 	if err := e.use(context.Background(), network); err != nil {
 		return nil, err
@@ -289,7 +289,7 @@ func (e *Engine) finish(ctx context.Context, w *worker, t resnet18cloud.Timing) 
 		}
 	}
 	if e.observer != nil {
-		e.observer.Offer(&w.input, &w.logits)
+		e.observer.Offer((*[resnet.Pixels]byte)(w.input), &w.logits)
 	}
 	return w, t, nil
 }
@@ -304,11 +304,11 @@ func (e *Engine) infer(w *worker) {
 		var room [64]*worker
 		if others, ok := e.takeOthers(room[:0]); ok {
 			defer e.putAll(others)
-			e.parallel.Forward(&w.logits, &w.input)
+			e.parallel.Forward(&w.logits, (*[resnet.Pixels]byte)(w.input))
 			return
 		}
 	}
-	w.runner.Forward(&w.logits, &w.input)
+	w.runner.Forward(&w.logits, (*[resnet.Pixels]byte)(w.input))
 }
 
 // best returns the TopK classes of logits, as labels and as scores.

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
-	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/quantize"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
@@ -26,7 +25,7 @@ func (h *host) Turn(ctx context.Context) (done func(), err error) {
 	return func() { h.engine.put(w) }, err
 }
 
-func (h *host) Quantize(pictures []*preprocess.Input, between func() error) error {
+func (h *host) Quantize(pictures []*[resnet.Pixels]byte, between func() error) error {
 	calibration, err := quantize.Calibrate(h.fp32, pictures, func(_, _ int) error { return between() })
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/quantize"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
@@ -34,6 +35,7 @@ type Quantized struct {
 
 	fp32, int8 *resnet.Network // nil if there are no other images
 	others     []string
+	preprocess spec.Preprocess
 }
 
 // Quantize calibrates 8-bit weights on images and writes them. The file appears whole or not at all.
@@ -55,7 +57,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 		return nil, err
 	}
 	chosen, others := choose(c.Images, c.Calibrate)
-	inputs, err := cropAll(ctx, chosen)
+	inputs, err := cropAll(ctx, set.Spec.Preprocess, chosen)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +84,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: out.Metadata}); err != nil {
 		return nil, err
 	}
-	q := &Quantized{Calibrated: len(chosen), Others: len(others), others: others}
+	q := &Quantized{Calibrated: len(chosen), Others: len(others), others: others, preprocess: set.Spec.Preprocess}
 	if len(others) > 0 { // packed here: the set, whose memory quantized shares, is closed on return
 		q.fp32 = fp32
 		q.int8, err = resnet.New(quantized, nil)
@@ -98,7 +100,7 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 	exact, rounded := q.fp32.NewRunner(1), q.int8.NewRunner(1)
 	defer exact.Close()
 	defer rounded.Close()
-	var cropper preprocess.Cropper
+	cropper := preprocess.Cropper{Spec: q.preprocess}
 	var input preprocess.Input
 	for _, file := range q.others {
 		if err := ctx.Err(); err != nil {
@@ -107,7 +109,7 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 		if err := crop(&cropper, &input, file); err != nil {
 			return agreement, err
 		}
-		agreement.Add(best(rounded, &input), best(exact, &input))
+		agreement.Add(best(rounded, input), best(exact, input))
 	}
 	return agreement, nil
 }
@@ -125,17 +127,18 @@ func choose(files []string, n int) (chosen, others []string) {
 	return chosen, others
 }
 
-func cropAll(ctx context.Context, files []string) ([]*preprocess.Input, error) {
-	var c preprocess.Cropper
-	inputs := make([]*preprocess.Input, len(files))
+func cropAll(ctx context.Context, p spec.Preprocess, files []string) ([]*[resnet.Pixels]byte, error) {
+	c := preprocess.Cropper{Spec: p}
+	inputs := make([]*[resnet.Pixels]byte, len(files))
 	for i, file := range files {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		inputs[i] = new(preprocess.Input)
-		if err := crop(&c, inputs[i], file); err != nil {
+		var input preprocess.Input
+		if err := crop(&c, &input, file); err != nil {
 			return nil, err
 		}
+		inputs[i] = (*[resnet.Pixels]byte)(input)
 	}
 	return inputs, nil
 }
@@ -152,9 +155,9 @@ func crop(c *preprocess.Cropper, to *preprocess.Input, file string) error {
 }
 
 // best returns the best classes of an input.
-func best(r *resnet.Runner, input *preprocess.Input) (top [resnet18cloud.TopK]int) {
+func best(r *resnet.Runner, input preprocess.Input) (top [resnet18cloud.TopK]int) {
 	var logits imagenet.Logits
-	r.Forward(&logits, input)
+	r.Forward(&logits, (*[resnet.Pixels]byte)(input))
 	imagenet.Top(&logits, top[:])
 	return top
 }

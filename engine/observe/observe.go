@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
-	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
 // Host is the engine that an Observer leads from fp32 to int8. Only one method is called at a time.
@@ -18,7 +18,7 @@ type Host interface {
 	// Turn waits until the caller may use the CPU that one image would; done ends that. An error is ctx's.
 	Turn(ctx context.Context) (done func(), err error)
 	// Quantize makes the int8 network from pictures. It calls between after each piece of work and returns its error.
-	Quantize(pictures []*preprocess.Input, between func() error) error
+	Quantize(pictures []*[resnet.Pixels]byte, between func() error) error
 	// Other makes a runner of the network that does not answer: int8 until it is adopted, then fp32.
 	Other() Runner
 	// Adopt has int8 answer, after the images in progress. An error is ctx's.
@@ -31,7 +31,7 @@ type Host interface {
 
 // Runner computes with one network.
 type Runner interface {
-	Forward(logits *imagenet.Logits, input *preprocess.Input)
+	Forward(logits *imagenet.Logits, input *[resnet.Pixels]byte)
 	Close()
 }
 
@@ -52,7 +52,7 @@ type Observer struct {
 
 // answer is a picture and the best class that the host answered.
 type answer struct {
-	input preprocess.Input
+	input [resnet.Pixels]byte
 	class int
 }
 
@@ -67,7 +67,7 @@ func New(cfg Config, host Host) *Observer {
 }
 
 // Offer shows the observer a picture that was answered. It never waits.
-func (o *Observer) Offer(input *preprocess.Input, logits *imagenet.Logits) {
+func (o *Observer) Offer(input *[resnet.Pixels]byte, logits *imagenet.Logits) {
 	if o.count.Add(1)%o.every.Load() != 0 {
 		return
 	}
@@ -147,7 +147,7 @@ func (o *Observer) enter(s State, problem string) {
 
 // calibrate keeps pictures and has the int8 network made from them.
 func (o *Observer) calibrate(ctx context.Context) error {
-	var pictures []*preprocess.Input
+	var pictures []*[resnet.Pixels]byte
 	for len(pictures) < o.cfg.Pictures {
 		a, err := o.next(ctx, new(answer))
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
-	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
 // fakeHost has two networks that give a picture, which is its first byte, that class; but int8 errs on some.
@@ -38,7 +38,7 @@ func (h *fakeHost) Turn(ctx context.Context) (func(), error) {
 	return func() { h.turns-- }, nil
 }
 
-func (h *fakeHost) Quantize(pictures []*preprocess.Input, between func() error) error {
+func (h *fakeHost) Quantize(pictures []*[resnet.Pixels]byte, between func() error) error {
 	for _, p := range pictures {
 		h.kept = append(h.kept, p[0])
 		if err := between(); err != nil {
@@ -68,7 +68,7 @@ func (h *fakeHost) Forget() error {
 	return nil
 }
 
-func (r fakeRunner) Forward(logits *imagenet.Logits, input *preprocess.Input) {
+func (r fakeRunner) Forward(logits *imagenet.Logits, input *[resnet.Pixels]byte) {
 	*logits = imagenet.Logits{}
 	class := int(input[0])
 	if r.int8 && r.host.errs != nil && r.host.errs(input[0]) {
@@ -81,7 +81,7 @@ func (r fakeRunner) Close() { r.host.runners-- }
 
 // offer answers a picture as the engine would, and waits until the observer has dealt with it.
 func (h *fakeHost) offer(picture int) {
-	input := new(preprocess.Input)
+	input := new([resnet.Pixels]byte)
 	input[0] = byte(picture)
 	var logits imagenet.Logits
 	fakeRunner{h, h.int8}.Forward(&logits, input)
