@@ -18,7 +18,7 @@ import (
 type classifyCmd struct {
 	engineFlags `embed:""`
 	JSON        bool     `help:"Print one JSON line per file: file, top-5 indices, labels, logits and probabilities, seconds per stage."`
-	AllLogits   bool     `help:"With --json: also print all 1000 logits, as all_logits."`
+	AllLogits   bool     `help:"With --json: also print the logits of all classes, as all_logits."`
 	Files       []string `arg:"" help:"Image files: JPEG, PNG, GIF, BMP or WebP; - reads standard input." placeholder:"FILE"`
 }
 
