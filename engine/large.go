@@ -12,9 +12,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 )
 
-// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures. Large pictures are decoded without a worker, so that the others never wait for them; they
-// wait for each other, for one of as many places as there are workers and for memory. While workers are busy they leave
-// them most of the CPU time.
+// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures. Large
+// pictures are decoded without a worker, so that the others never wait for them; they wait for each other, for one of as
+// many places as there are workers and for memory. They have the lowest priority, and while workers are busy they leave
+// them most of the CPU time: priorities do not help where it is a quota that ends.
 //
 //	1 CPU, pictures that take 12 ms each, half of the time; then one that takes 2 s to decode
 //	in a worker: the next picture waits for up to 2 s
@@ -49,8 +50,8 @@ type largeLane struct {
 	active atomic.Int64        // pictures being decoded
 }
 
-func newLargeLane(pictures int, bytes int64) *largeLane {
-	l := &largeLane{places: semaphore.NewWeighted(int64(pictures))}
+func newLargeLane(concurrency int, bytes int64) *largeLane {
+	l := &largeLane{places: semaphore.NewWeighted(int64(largePlaces(concurrency)))}
 	if bytes >= 0 {
 		l.bytes = semaphore.NewWeighted(bytes)
 	}
@@ -107,9 +108,31 @@ func (e *Engine) prepareLarge(ctx context.Context, img []byte, h decode.Header) 
 	defer leave()
 	p = newPreparer()
 	defer p.forget()
-	t, err = p.prepare(ctx, e.cfg, img, e.gap)
+	inBackground(func() { t, err = p.prepare(ctx, e.cfg, img, e.gap) })
 	return p, t, err
 }
+
+// inBackground calls f on a thread of its own, with the lowest priority where the system has priorities for threads, and
+// returns or panics when f has. The thread ends with f, because an ordinary process cannot raise its priority again.
+func inBackground(f func()) {
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		runtime.LockOSThread() // without a call to UnlockOSThread the thread ends with this goroutine
+		lowerPriority()
+		f()
+	}()
+	if p := <-panicked; p != nil {
+		panic(p) // in the caller's goroutine, where a server recovers from it
+	}
+}
+
+// Processors returns the GOMAXPROCS at which large pictures leave an engine of so many workers its CPUs. With fewer,
+// the workers wait for goroutines at low priority that the system does not run.
+func Processors(concurrency int) int { return concurrency + largePlaces(concurrency) }
+
+// largePlaces is how many large pictures are decoded at a time beside so many workers.
+func largePlaces(concurrency int) int { return concurrency }
 
 // gap returns how long a large picture pauses after it has worked for a time.
 func (e *Engine) gap(worked time.Duration) time.Duration {

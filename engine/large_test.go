@@ -45,6 +45,22 @@ func TestIsLarge(t *testing.T) {
 	}
 }
 
+// TestInBackground checks that work in the background panics where its caller can recover.
+func TestInBackground(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if p := recover(); p != "broken" {
+			t.Errorf("recovered %v, want what was panicked with", p)
+		}
+	}()
+	done := false
+	inBackground(func() { done = true })
+	if !done {
+		t.Error("inBackground returned before the work was done")
+	}
+	inBackground(func() { panic("broken") })
+}
+
 // TestOthersDoNotWait checks that a picture on an engine with one worker is classified while a large one is decoded.
 func TestOthersDoNotWait(t *testing.T) {
 	t.Parallel()
