@@ -19,6 +19,7 @@ type holdings struct {
 	total    int64                   // guarded by mu: bytes of all requests
 	waiting  [queue.Classes]int      // guarded by mu: jobs of all clients not yet taken, by number of the class
 	swept    time.Time               // guarded by mu: when sweep was last called
+	lately   takenJobs               // guarded by mu
 }
 
 // holding is what one client has.
@@ -46,6 +47,7 @@ func newHoldings() *holdings {
 type room struct {
 	waiting, capacity int
 	maxBytes          int64
+	workers           int // images that replicas process at a time
 }
 
 // share is how many times the free room a client may hold. A client that is alone gets 7/8 of the queue; if it has them,
@@ -95,7 +97,7 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 		return 0, l
 	}
 	class := queue.ClassOf(job)
-	class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
+	class.Lane = have.lane(class, r.workers)
 	have.waiting[priorityIndex(class)][class.Lane]++
 	h.waiting[class.Index()]++
 	have.unfinished++
@@ -108,12 +110,12 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 
 // ahead returns how much of what waits comes before the client's next job of a priority, from 0 to 1: what is in its
 // lane, and in those before it. If nothing of this dispatcher waits, it is 1.
-func (h *holdings) ahead(c client, p resnet18cloud.Priority) float64 {
+func (h *holdings) ahead(c client, p resnet18cloud.Priority, workers int) float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
 	if have := h.clients[c.name]; have != nil {
-		class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
+		class.Lane = have.lane(class, workers)
 	}
 	before, all := 0, 0
 	for i, n := range h.waiting {
@@ -128,6 +130,18 @@ func (h *holdings) ahead(c client, p resnet18cloud.Priority) float64 {
 	return float64(before) / float64(all)
 }
 
+// lane returns the lane of the client's next job of a class's priority. Images that replicas have count as waiting ones
+// from a quarter of the workers on: a client that uses more comes after others, although none of its images may wait.
+func (h *holding) lane(c queue.Class, workers int) int {
+	taken := h.unfinished
+	for _, lanes := range h.waiting {
+		for _, n := range lanes {
+			taken -= n
+		}
+	}
+	return queue.Lane(h.waiting[priorityIndex(c)], max(0, taken-max(2, workers/4)))
+}
+
 func priorityIndex(c queue.Class) int { return c.Index() / queue.Lanes }
 
 // recorded records that the request's record was written.
@@ -139,11 +153,12 @@ func (h *holdings) recorded(id string) {
 	}
 }
 
-// taken records that the request's job does not wait in the queue any more.
-func (h *holdings) taken(id string, generation int) {
+// taken records that a job does not wait in the queue any more.
+func (h *holdings) taken(job resnet18cloud.Job, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.requests[id]; r != nil && r.generation <= generation {
+	h.lately.add(job.Client, queue.ClassOf(job).Lane, now)
+	if r := h.requests[job.ID]; r != nil && r.generation <= job.Generation {
 		h.leave(r)
 	}
 }

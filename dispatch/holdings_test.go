@@ -116,7 +116,7 @@ func TestLaneOfAClient(t *testing.T) {
 		add("flood", i, resnet18cloud.PriorityInteractive)
 	}
 	for i := range 99 {
-		h.taken(testutil.ID(fmt.Sprint("flood", resnet18cloud.PriorityInteractive, i)), 0)
+		h.taken(resnet18cloud.Job{ID: testutil.ID(fmt.Sprint("flood", resnet18cloud.PriorityInteractive, i))}, time.Now())
 	}
 	if got := add("flood", 100, resnet18cloud.PriorityInteractive); got != 2 {
 		t.Errorf("a job behind one in lane 2 is in lane %d", got)
@@ -152,7 +152,7 @@ func TestAhead(t *testing.T) {
 	t.Parallel()
 	const interactive, bulk = resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk
 	h := newHoldings()
-	if got := h.ahead(client{name: "a"}, interactive); got != 1 {
+	if got := h.ahead(client{name: "a"}, interactive, 4); got != 1 {
 		t.Errorf("nothing waits: %g of it is ahead, want all", got)
 	}
 	for i := range 100 {
@@ -166,7 +166,7 @@ func TestAhead(t *testing.T) {
 		priority resnet18cloud.Priority
 		want     float64
 	}{{"other", interactive, 0.02}, {"flood", interactive, 1}, {"other", bulk, 1}} {
-		if got := h.ahead(client{name: test.client}, test.priority); got != test.want {
+		if got := h.ahead(client{name: test.client}, test.priority, 4); got != test.want {
 			t.Errorf("%g of what waits is ahead of the next %s job of %s, want %g", got, test.priority, test.client, test.want)
 		}
 	}
@@ -215,7 +215,7 @@ func TestHoldings(t *testing.T) {
 				h.recorded(id)
 			}
 		case 2:
-			h.taken(id, generation)
+			h.taken(resnet18cloud.Job{ID: id, Generation: generation}, time.Now())
 		case 3:
 			h.ended(id, generation)
 		case 4:

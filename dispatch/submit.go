@@ -135,7 +135,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
-	job := resnet18cloud.Job{ID: id, Owner: o.owner, Image: image, Digest: sha256.Sum256(image.Bytes),
+	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
@@ -289,7 +289,7 @@ func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job, c clien
 // admit returns the lane for a client's next job, or the error if the client has its share.
 func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job) (lane int, err error) {
 	d.sweep(ctx)
-	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes})
+	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes, workers: d.backend.Workers()})
 	switch refused {
 	case "":
 		return lane, nil
