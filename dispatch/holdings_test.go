@@ -272,3 +272,49 @@ func TestSweep(t *testing.T) {
 		}
 	}
 }
+
+// TestHoldingsAfterRestart checks that a new process counts what an earlier one had accepted, until it has ended.
+func TestHoldingsAfterRestart(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	record := func(name string, change func(*store.Record)) store.Record {
+		r := store.Record{ID: testutil.ID(name), Client: "a", Status: resnet18cloud.StatusQueued, QueuedAt: began.Add(-time.Minute), Bytes: 10}
+		if change != nil {
+			change(&r)
+		}
+		return r
+	}
+	unfinished := []store.Record{
+		record("waits", nil),
+		record("in lane 2", func(r *store.Record) { r.Lane = 2 }),
+		record("bulk", func(r *store.Record) { r.Priority = resnet18cloud.PriorityBulk }),
+		record("processing", func(r *store.Record) { r.Status = resnet18cloud.StatusProcessing }),
+		record("of a key", func(r *store.Record) { r.Client, r.Owner = "", "k" }),
+		record("of an old version", func(r *store.Record) { r.Client = "" }),
+		record("of this process", func(r *store.Record) { r.QueuedAt = began }),
+	}
+	h := newHoldings()
+	h.begin(began)
+	h.sweep(unfinished, began)
+	h.sweep(unfinished, began.Add(time.Second)) // counts nothing twice
+	want := holding{waiting: [2][queue.Lanes]int{{1, 0, 1}, {1, 0, 0}}, unfinished: 4, bytes: 40}
+	if got := h.clients["a"]; got == nil || *got != want {
+		t.Errorf("client a has %+v, want %+v", got, want)
+	}
+	if got := h.clients["k"]; got == nil || got.unfinished != 1 || len(h.clients) != 2 || h.total != 50 {
+		t.Errorf("client k has %+v, %d clients have %d bytes, want 1 request, 2 clients, 50 bytes", got, len(h.clients), h.total)
+	}
+	next := resnet18cloud.Job{ID: testutil.ID("next"), QueuedAt: began}
+	if lane, _ := h.add(client{name: "a"}, next, room{capacity: 100, maxBytes: 1000}); lane != 2 {
+		t.Errorf("the next job is in lane %d, before an earlier one", lane)
+	}
+	if _, l := h.add(client{name: "a", inFlight: 5}, resnet18cloud.Job{ID: testutil.ID("sixth")}, room{capacity: 100, maxBytes: 1000}); l != limitInFlight {
+		t.Errorf("the sixth request was refused because of %q", l)
+	}
+	h.ended(testutil.ID("next"), 0)
+	h.taken(resnet18cloud.Job{ID: testutil.ID("waits")}, began)
+	h.sweep(nil, began.Add(2*time.Second))
+	if len(h.clients) != 0 || len(h.requests) != 0 || h.total != 0 || h.waiting != [queue.Classes]int{} {
+		t.Errorf("after the end of all: %+v", h)
+	}
+}

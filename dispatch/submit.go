@@ -210,6 +210,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	if job.Lane, err = d.admit(ctx, c, job); err != nil {
 		return store.Record{}, err
 	}
+	r.Lane = job.Lane
 	if err := d.publish(ctx, job); err != nil {
 		return store.Record{}, err
 	}
@@ -237,6 +238,7 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 		d.holdings.ended(job.ID, job.Generation)
 		return store.Record{}, d.queueFull()
 	}
+	r.Lane = job.Lane
 	written, err := d.create(ctx, r)
 	switch {
 	case errors.Is(err, store.ErrConflict): // it is counted as the client's, whoever has restarted it

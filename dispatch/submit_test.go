@@ -233,7 +233,7 @@ func TestRestartRecord(t *testing.T) {
 		}
 		got := b.get(t, known.ID)
 		want := store.Record{ID: known.ID, Generation: 1, Filename: "b.jpg", Digest: known.Digest, Status: resnet18cloud.StatusQueued,
-			Priority: resnet18cloud.PriorityBulk, QueuedAt: time.Now(), Deadline: o.deadline, Revision: got.Revision}
+			Priority: resnet18cloud.PriorityBulk, QueuedAt: time.Now(), Deadline: o.deadline, Bytes: 1, Revision: got.Revision}
 		wantRecord(t, got, want, 3)
 		job, err := q.Find(t.Context(), known.ID)
 		wantJob := resnet18cloud.Job{ID: known.ID, Generation: 1, Image: resnet18cloud.Image{Name: "b.jpg"}, Digest: sha256.Sum256(image.Bytes),
