@@ -156,12 +156,12 @@ func TestFloodDelaysOnlyItself(t *testing.T) {
 		limited bool    // the flooder may send as much as each of the others
 		left    float64 // at least this share of what the others leave is served
 	}{
-		"half load":             {workers: 8, load: 0.5, left: 0.8},
-		"high load":             {workers: 8, load: 0.75, left: 0.8},
+		"half load":             {workers: 8, load: 0.5, left: 0.75},
+		"high load":             {workers: 8, load: 0.75, left: 0.75},
 		"half load, limited":    {workers: 8, load: 0.5, limited: true},
 		"high load, limited":    {workers: 8, load: 0.7, limited: true},
-		"half load, 2 workers":  {workers: 2, load: 0.5, left: 0.55},
-		"half load, 4 workers":  {workers: 4, load: 0.5, left: 0.8},
+		"half load, 2 workers":  {workers: 2, load: 0.5, left: 0.5},
+		"half load, 4 workers":  {workers: 4, load: 0.5, left: 0.75},
 		"half load, 32 workers": {workers: 32, load: 0.5, left: 0.9},
 	} {
 		t.Run(name, func(t *testing.T) {
