@@ -171,6 +171,9 @@ func TestInfoIsRead(t *testing.T) {
 	if n, _ := p.Slots(); n != 2048 {
 		t.Errorf("%d slots, want 2048", n)
 	}
+	if n := p.Workers(); n != 1024 {
+		t.Errorf("%d workers, want 1024", n)
+	}
 	if got := p.Answering(); len(got.Models) != 1 || got.Models[0] != (forward.Model{Weights: "w", Precision: "int8"}) || got.Warning != "random" {
 		t.Errorf("answering %+v", got)
 	}

@@ -23,6 +23,7 @@ import (
 const (
 	headerName     = "Resnet18-Filename" // URL-escaped
 	headerOwner    = "Resnet18-Owner"    // absent if clients have no keys
+	headerClient   = "Resnet18-Client"   // absent if it is the owner
 	headerDigest   = "Resnet18-Digest"
 	headerQueued   = "Resnet18-Queued-At"
 	headerDeadline = "Resnet18-Deadline"
@@ -70,6 +71,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if job.Owner != "" {
 		msg.Header.Set(headerOwner, url.QueryEscape(job.Owner))
+	}
+	if job.Client != job.Owner {
+		msg.Header.Set(headerClient, url.QueryEscape(job.Client))
 	}
 	if !job.Deadline.IsZero() {
 		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))
