@@ -39,6 +39,7 @@ type Dispatcher struct {
 	store    store.Store
 	limits   limits
 	recorder *recorder
+	failures *failures
 
 	lost        *lostRequests // nil if no ledger is kept
 	startup     startup
@@ -78,6 +79,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		instance: uuid.NewString(),
 		limits:   cfg.limits(),
 		recorder: newRecorder(time.Now()),
+		failures: newFailures(cfg.Log),
 		startup:  startup{log: cfg.Log},
 		problem:  func() error { return nil },
 		stopping: stopping,
@@ -195,6 +197,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.Listen(); err != nil {
 		return err
 	}
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx)) // requests fail until the end
+	var background sync.WaitGroup
+	background.Go(func() { d.failures.run(counting) })
+	defer background.Wait()
+	defer stopCounting()
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var serving errgroup.Group

@@ -35,6 +35,7 @@ const (
 	headerTimeout  = "X-Request-Timeout" // seconds (2.5) or a duration (2500ms), from arrival
 	headerPriority = "X-Priority"        // interactive or bulk
 	headerKey      = "Idempotency-Key"   // any text of at most 255 bytes
+	headerPrefer   = "Prefer"            // respond-async (RFC 7240)
 )
 
 // readOptions reads the options of a submission from its headers.
@@ -404,7 +405,7 @@ func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 }
 
 func prefersAsync(h http.Header) bool {
-	for _, line := range h.Values("Prefer") {
+	for _, line := range h.Values(headerPrefer) {
 		for token := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(token), "respond-async") {
 				return true

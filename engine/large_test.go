@@ -216,6 +216,7 @@ func TestHeaderRefuses(t *testing.T) {
 		message string
 	}{
 		"WebP of 40 bytes":            {decodetest.WebP{}.Make(7071, 7071), "Image has too many pixels: 7071x7071"},
+		"WebP of 40 bytes, 16 MP":     {decodetest.WebP{}.Make(4000, 4000), "Image has too many pixels for a WebP file of "},
 		"CMYK progressive JPEG":       {decodetest.JPEG{Components: 4, Scans: 1}.Make(7064, 7064), "Image takes too much memory to decode: "},
 		"PNG of 16 bits, interlaced":  {interlaced, "Image takes too much memory to decode: "},
 		"PNG with less than its rows": {decodetest.PNG{Depth: 1}.Make(9000, 5000)[:60], "Not a decodable image: PNG file is truncated"},

@@ -76,7 +76,10 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 
 // readTrace decodes the trace. One that is malformed is none: a job must not fail because of it.
 func readTrace(h nats.Header) resnet18cloud.Trace {
-	t, _ := resnet18cloud.ParseTraceparent(h.Get(headerTrace))
+	t, ok := resnet18cloud.ParseTraceparent(h.Get(headerTrace))
+	if state, fine := resnet18cloud.ParseTracestate(h.Get(headerTracestate)); ok && fine {
+		t.State = state
+	}
 	if id := h.Get(headerRequestID); resnet18cloud.ValidRequestID(id) {
 		t.RequestID, t.Given = id, true
 	}

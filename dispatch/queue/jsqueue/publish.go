@@ -29,9 +29,10 @@ const (
 	headerDeadline = "Resnet18-Deadline"
 	// headerGeneration is absent from jobs of generation 0.
 	headerGeneration = "Resnet18-Generation"
-	// headerTrace and headerRequestID are the client's, if there are any.
-	headerTrace     = "Resnet18-Traceparent"
-	headerRequestID = "Resnet18-X-Request-Id"
+	// headerTrace, headerTracestate and headerRequestID are the client's, if there are any.
+	headerTrace      = "Resnet18-Traceparent"
+	headerTracestate = "Resnet18-Tracestate"
+	headerRequestID  = "Resnet18-X-Request-Id"
 )
 
 // Publish implements queue.Queue. It retries until its deadline while the stream has no leader or the connection is
@@ -83,6 +84,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if parent := job.Trace.Traceparent(); parent != "" {
 		msg.Header.Set(headerTrace, parent)
+	}
+	if job.Trace.State != "" {
+		msg.Header.Set(headerTracestate, job.Trace.State)
 	}
 	if job.Trace.RequestID != "" {
 		msg.Header.Set(headerRequestID, job.Trace.RequestID)

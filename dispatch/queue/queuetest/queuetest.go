@@ -167,6 +167,7 @@ func carries(t *testing.T, q queue.Queue) {
 	sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 3, queue.Lanes-1
 	sent.Trace = resnet18cloud.NewTrace()
 	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
+	sent.Trace.State = "rojo=00f067aa0ba902b7,congo=t61 rcWkgMzE"
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
