@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -115,6 +116,7 @@ func (e *Engine) prepareLarge(ctx context.Context, img []byte, h decode.Header) 
 // inBackground calls f on a thread of its own, with the lowest priority where the system has priorities for threads, and
 // returns or panics when f has. The thread ends with f, because an ordinary process cannot raise its priority again.
 func inBackground(f func()) {
+	defer addProcessor()()
 	panicked := make(chan any, 1)
 	go func() {
 		defer func() { panicked <- recover() }()
@@ -127,9 +129,54 @@ func inBackground(f func()) {
 	}
 }
 
-// Processors returns the GOMAXPROCS at which large pictures leave an engine of so many workers its CPUs. With fewer,
-// the workers wait for goroutines at low priority that the system does not run.
-func Processors(concurrency int) int { return concurrency + largePlaces(concurrency) }
+// processors is what addProcessor changes.
+var processors struct {
+	sync.Mutex
+	added, before int // before is GOMAXPROCS without the added ones
+	high          int // how many are added for now
+	lower         *time.Timer
+}
+
+// keepProcessors is how long GOMAXPROCS stays high after the last goroutine at low priority. Each change stops all
+// goroutines, which takes long where one of them is at low priority.
+const keepProcessors = 10 * time.Second
+
+// addProcessor raises GOMAXPROCS by one at least until remove is called. A goroutine at low priority is running for Go,
+// while the system may not run its thread. Without one more, others would wait for it. It is not raised all the time,
+// because then more threads compete for the CPUs, which costs some 6 % of the throughput.
+func addProcessor() (remove func()) {
+	p := &processors
+	p.Lock()
+	defer p.Unlock()
+	if p.lower != nil {
+		p.lower.Stop()
+	}
+	if p.high == 0 {
+		p.before = runtime.GOMAXPROCS(0)
+	}
+	if p.added++; p.added > p.high {
+		p.high = p.added
+		runtime.GOMAXPROCS(p.before + p.high)
+	}
+	return func() {
+		p.Lock()
+		defer p.Unlock()
+		if p.added--; p.added == 0 {
+			p.lower = time.AfterFunc(keepProcessors, removeProcessors)
+		}
+	}
+}
+
+// removeProcessors lowers GOMAXPROCS again, unless there are goroutines at low priority.
+func removeProcessors() {
+	p := &processors
+	p.Lock()
+	defer p.Unlock()
+	if p.added == 0 && p.high > 0 {
+		p.high = 0
+		runtime.GOMAXPROCS(p.before)
+	}
+}
 
 // largePlaces is how many large pictures are decoded at a time beside so many workers.
 func largePlaces(concurrency int) int { return concurrency }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
@@ -52,9 +51,6 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	defer e.Close()
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), engine.Processors(e.Info().Concurrency)))
-	}
 	guard, err := c.guard(env.log)
 	if err != nil {
 		return err
