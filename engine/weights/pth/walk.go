@@ -14,7 +14,7 @@ const (
 	maxDepth      = 32      // of dictionaries and modules in each other
 	maxName       = 512     // bytes of a tensor's dotted name
 	maxVisits     = 1 << 20 // values looked at: the memo lets a few bytes stand for any number of them
-	maxTensors    = 1 << 16 // of all candidates together
+	maxTensors    = 1 << 14 // of all candidates together
 	maxCandidates = 32
 	maxKeys       = 64
 )
