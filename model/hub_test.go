@@ -353,6 +353,15 @@ func TestPullURL(t *testing.T) {
 	}
 }
 
+func TestURLNeedsFileName(t *testing.T) {
+	t.Parallel()
+	for _, location := range []string{"https://example.com", "https://example.com/", "https://example.com/a/..", "https://example.com/%2e%2e", "https://example.com/a%0ab"} {
+		if s, err := URL(location, ""); err == nil {
+			t.Errorf("URL(%q) has file %q, want an error", location, s.file())
+		}
+	}
+}
+
 // TestPullPlaces checks where models go without Out.
 func TestPullPlaces(t *testing.T) {
 	t.Parallel()

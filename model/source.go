@@ -57,7 +57,7 @@ func URL(location, sum string) (Source, error) {
 		return Source{}, fmt.Errorf("URL of weights: %w", err)
 	}
 	s := Source{Location: location, Licence: "unknown", SHA256: strings.ToLower(sum)}
-	if name := s.file(); name == "." || name == "/" || len(name) > maxIndexText || strings.ContainsFunc(name, unicode.IsControl) {
+	if name := s.file(); name == "." || name == ".." || name == "/" || len(name) > maxIndexText || strings.ContainsFunc(name, unicode.IsControl) {
 		return Source{}, fmt.Errorf("URL %s has no file name", shown(location))
 	}
 	if digest, err := hex.DecodeString(sum); sum != "" && (err != nil || len(digest) != sha256.Size) {

@@ -131,7 +131,7 @@ func (d *Description) applyHead(m *spec.Model, o Options) error {
 func (d *Description) applyLabels(m *spec.Model, o Options) error {
 	if o.Labels != nil {
 		if len(o.Labels) != m.Head.Classes {
-			return fmt.Errorf("%d labels for %d classes", len(o.Labels), m.Head.Classes)
+			return fmt.Errorf("%d labels for %d classes: give one for each output of the model, in their order", len(o.Labels), m.Head.Classes)
 		}
 		m.Labels, d.Sources.Labels = o.Labels, fromUser
 		return nil

@@ -1,6 +1,7 @@
 package describe_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -175,4 +176,17 @@ func ExampleLabels() {
 	labels, err := describe.Labels([]byte(`{"ants": 0, "bees": 1}`))
 	fmt.Println(labels, err)
 	// Output: [ants bees] <nil>
+}
+
+// TestManyLines checks that a file of far too many lines is not looked through for forms.
+func TestManyLines(t *testing.T) { //nolint:paralleltest // it counts allocations
+	data := bytes.Repeat([]byte("0 a\n"), 100_000)
+	allocations := testing.AllocsPerRun(1, func() {
+		if _, err := describe.Labels(data); err == nil || !strings.Contains(err.Error(), "100000 labels, want at most 2000") {
+			t.Errorf("error %v", err)
+		}
+	})
+	if allocations > 1000 {
+		t.Errorf("%.0f allocations, want few", allocations)
+	}
 }
