@@ -1,14 +1,19 @@
 package dispatch
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -333,6 +338,44 @@ func TestSweepDue(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
+}
+
+// lateStore has not read its records at first.
+type lateStore struct {
+	store.Store
+	read bool
+}
+
+func (s *lateStore) Unfinished(ctx context.Context) ([]store.Record, error) {
+	if !s.read {
+		return nil, nil
+	}
+	return s.Store.Unfinished(ctx)
+}
+
+// TestAdmissionFindsRequests checks that requests of an earlier process that the store had not read at the start count
+// at the next admission, although the queue is not shared.
+func TestAdmissionFindsRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &lateStore{Store: memstore.New(time.Hour, 100)}
+		r := store.Record{ID: testutil.ID("a"), Client: "a", Status: resnet18cloud.StatusQueued, QueuedAt: time.Now().Add(-time.Second)}
+		if _, err := s.Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		d, err := New(Config{Queue: memqueue.New(100, time.Minute), Store: s, Endpoints: []string{"http://127.0.0.1:1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.limits.heartbeatTimeout = 0
+		d.countUnfinished(t.Context())
+		s.read = true
+		time.Sleep(sweepInterval)
+		_, err = d.admit(t.Context(), client{name: "a", inFlight: 1}, resnet18cloud.Job{ID: testutil.ID("b")})
+		if !errors.Is(err, limitInFlight) {
+			t.Errorf("admit = %v, want the limit of requests in flight", err)
+		}
+	})
 }
 
 // TestHoldingsAfterRestart checks that a new process counts what an earlier one had accepted, until it has ended.
