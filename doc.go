@@ -14,7 +14,7 @@
 //  6. engine/decode detects the format, checks limits, and decodes the bytes to RGB pixels (engine/jpeg handles
 //     the usual case);
 //  7. engine/preprocess resizes to 256, crops to 224x224 and normalizes, as torchvision does;
-//  8. engine/resnet computes 1000 logits;
+//  8. engine/resnet computes a logit for each class, 1000 with torchvision's weights;
 //  9. engine/imagenet names the best five;
 //  10. dispatch/store keeps the result under the request ID, with a time to live, until the client fetches it.
 //

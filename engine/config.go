@@ -10,7 +10,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
-	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
@@ -56,7 +55,7 @@ type Config struct {
 	// MaxDecodeTime limits the time for decoding an image, without the time in which it waits for others: 0 means
 	// DefaultMaxDecodeTime, -1 no limit.
 	MaxDecodeTime time.Duration
-	// Orient rotates pictures by their EXIF orientation, which torchvision does not.
+	// Orient rotates pictures by their EXIF orientation, which torchvision does not. A model may ask for that too.
 	Orient bool
 }
 
@@ -106,8 +105,6 @@ func (c Config) validate() error {
 		return errors.New("engine: precision int8 needs quantized weights; create them with: resnet18cloud model quantize")
 	case c.Precision == PrecisionFP32 && c.quantized():
 		return errors.New("engine: these weights are quantized; they support int8, not fp32")
-	case c.model().Preprocess.Crop != preprocess.Size:
-		return fmt.Errorf("engine: the model takes pictures of %d pixels, want %d", c.model().Preprocess.Crop, preprocess.Size)
 	case c.observes() && c.Weights != nil && c.Weights.Spec.Head.Classes == 0:
 		return errors.New("engine: int8 is adopted when its labels agree with those of fp32, but this model has none; " +
 			"create int8 weights with: resnet18cloud model quantize")
@@ -117,10 +114,18 @@ func (c Config) validate() error {
 	return nil
 }
 
+// preprocess is how pictures become inputs.
+func (c Config) preprocess() spec.Preprocess {
+	if c.Weights == nil {
+		return spec.Torchvision()
+	}
+	return c.Weights.Spec.Preprocess
+}
+
 // decodeOptions are the limits on images, for decoding in rows.
 func (c Config) decodeOptions() decode.Options {
-	return decode.Options{Window: window, Rows: dropRows, MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxPixels,
-		MaxMemory: c.MaxDecodeBytes, Orient: c.Orient}
+	return decode.Options{Rows: dropRows, MaxBytes: c.MaxImageBytes, MaxPixels: c.MaxPixels,
+		MaxMemory: c.MaxDecodeBytes, Orient: c.Orient || c.preprocess().Orient}
 }
 
 // dropRows stands for the receiver of rows where nothing is decoded.

@@ -75,7 +75,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	for range cfg.Concurrency {
-		e.idle <- &worker{preparer: newPreparer(), logits: make([]float32, e.model.Head.Classes)}
+		e.idle <- &worker{preparer: newPreparer(e.model.Preprocess), logits: make([]float32, e.model.Head.Classes)}
 	}
 	if err := e.use(context.Background(), network); err != nil {
 		return nil, err
@@ -323,7 +323,7 @@ func (e *Engine) finish(ctx context.Context, w *worker, t resnet18cloud.Timing) 
 			Hint: "The weights may be damaged. Check them with: resnet18cloud model verify"}
 	}
 	if e.observer != nil {
-		e.observer.Offer(w.input[:], w.logits)
+		e.observer.Offer(w.input, w.logits)
 	}
 	return w, t, nil
 }
@@ -347,12 +347,12 @@ func (e *Engine) infer(w *worker) {
 		var room [64]*worker
 		if others, ok := e.takeOthers(room[:0]); ok {
 			defer e.putAll(others)
-			e.parallel.Forward(w.logits, w.input[:])
+			e.parallel.Forward(w.logits, w.input)
 			w.features = append(w.features[:0], e.parallel.Features()...)
 			return
 		}
 	}
-	w.runner.Forward(w.logits, w.input[:])
+	w.runner.Forward(w.logits, w.input)
 	w.features = append(w.features[:0], w.runner.Features()...)
 }
 

@@ -66,8 +66,8 @@ func TestGolden(t *testing.T) {
 			}
 			var crop preprocess.Input
 			resizer.Crop(&crop, picture.Pix, picture.Stride, picture.Width, picture.Height)
-			if digest(crop[:]) != g.Crop {
-				t.Errorf("SHA-256 of the crop %s, want %s", digest(crop[:]), g.Crop)
+			if digest(crop) != g.Crop {
+				t.Errorf("SHA-256 of the crop %s, want %s", digest(crop), g.Crop)
 			}
 			var got [imagenet.Classes]float32
 			if _, err := e.Logits(t.Context(), resnet18cloud.Image{Bytes: data}, got[:]); err != nil {

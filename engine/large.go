@@ -105,7 +105,7 @@ func (e *Engine) prepareLarge(ctx context.Context, img []byte, h decode.Header) 
 		return nil, t, err
 	}
 	defer leave()
-	p = newPreparer()
+	p = newPreparer(e.cfg.preprocess())
 	defer p.forget()
 	t, err = p.prepare(ctx, e.cfg, img, e.gap)
 	return p, t, err

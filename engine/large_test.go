@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
 // costly is a file of 170 kB that takes a third of a second or so to decode: 128 MB of rows.
@@ -84,7 +85,7 @@ func TestDecodingStops(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("the client has left")
 	checks := 0
-	_, err := newPreparer().prepare(ctx, Config{}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {
+	_, err := newPreparer(spec.Torchvision()).prepare(ctx, Config{}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {
 		if checks++; checks == 3 {
 			cancel(cause)
 		}
@@ -108,7 +109,7 @@ func TestDecodeTime(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		p := newPreparer()
+		p := newPreparer(spec.Torchvision())
 		pauses := 0
 		start := time.Now()
 		_, err := p.prepare(t.Context(), Config{MaxDecodeTime: time.Second}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {

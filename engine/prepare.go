@@ -9,6 +9,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
 // preparer turns the bytes of an image into the network's input. It is for one image at a time, and reuses its memory.
@@ -19,13 +20,15 @@ type preparer struct {
 
 	rows     func(picture decode.RGB, first, end int) // takeRows, as a value that is allocated once
 	check    func() error                             // proceed, likewise
+	window   func(width, height int) image.Rectangle  // preprocess.Window, likewise
 	resizing time.Duration                            // time spent on the picture in progress
 	budget   budget
 }
 
-func newPreparer() *preparer {
+func newPreparer(s spec.Preprocess) *preparer {
 	p := new(preparer)
-	p.rows, p.check = p.takeRows, p.proceed
+	p.resizer.Spec = s
+	p.rows, p.check, p.window = p.takeRows, p.proceed, preprocess.Window(s)
 	return p
 }
 
@@ -36,13 +39,10 @@ func (p *preparer) takeRows(picture decode.RGB, first, end int) {
 	p.resizing += clock.lap()
 }
 
-// window is preprocess.Window, as a value that is allocated once.
-var window func(width, height int) image.Rectangle = preprocess.Window
-
 // decodeOptions are the options of images on this preparer.
 func (p *preparer) decodeOptions(c Config) decode.Options {
 	o := c.decodeOptions()
-	o.Rows, o.Check = p.rows, p.check
+	o.Rows, o.Check, o.Window = p.rows, p.check, p.window
 	return o
 }
 
@@ -62,7 +62,9 @@ func (p *preparer) prepare(ctx context.Context, c Config, img []byte, gap func(w
 }
 
 // forget frees the memory of a large picture.
-func (p *preparer) forget() { p.decoder, p.resizer = decode.Decoder{}, preprocess.Resizer{} }
+func (p *preparer) forget() {
+	p.decoder, p.resizer = decode.Decoder{}, preprocess.Resizer{Spec: p.resizer.Spec}
+}
 
 // maxPart is the most that counts of the time between two checks. It is more than such a part of the work takes in
 // nearly all pictures; what is beyond is time in which the system did not run this thread.
@@ -90,7 +92,7 @@ func (p *preparer) proceed() error {
 	if b.limit > 0 && b.used > b.limit {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 			Message: fmt.Sprintf("Image takes longer than %s to decode", b.limit),
-			Hint:    "Send a smaller image; the network reads 224x224 pixels."}
+			Hint:    fmt.Sprintf("Send a smaller image; the network reads %[1]dx%[1]d pixels.", p.resizer.Spec.Crop)}
 	}
 	if b.gap == nil {
 		return nil

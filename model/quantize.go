@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/quantize"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
@@ -36,6 +37,7 @@ type Quantized struct {
 
 	fp32, int8 *resnet.Network // nil if there are no other images
 	others     []string
+	preprocess spec.Preprocess
 }
 
 // Quantize calibrates 8-bit weights on images and writes them. The file appears whole or not at all.
@@ -57,7 +59,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 		return nil, err
 	}
 	chosen, others := choose(c.Images, c.Calibrate)
-	inputs, err := cropAll(ctx, chosen)
+	inputs, err := cropAll(ctx, set.Spec.Preprocess, chosen)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: metadata}); err != nil {
 		return nil, err
 	}
-	q := &Quantized{Calibrated: len(chosen), Others: len(others), others: others}
+	q := &Quantized{Calibrated: len(chosen), Others: len(others), others: others, preprocess: set.Spec.Preprocess}
 	if len(others) > 0 { // packed here: the set, whose memory quantized shares, is closed on return
 		q.fp32 = fp32
 		q.int8, err = resnet.New(quantized, nil)
@@ -104,7 +106,7 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 	exact, rounded := q.fp32.NewRunner(1), q.int8.NewRunner(1)
 	defer exact.Close()
 	defer rounded.Close()
-	var cropper preprocess.Cropper
+	cropper := preprocess.Cropper{Spec: q.preprocess}
 	var input preprocess.Input
 	logits := make([]float32, q.fp32.Classes())
 	for _, file := range q.others {
@@ -114,7 +116,7 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 		if err := crop(&cropper, &input, file); err != nil {
 			return agreement, err
 		}
-		agreement.Add(best(rounded, logits, input[:]), best(exact, logits, input[:]))
+		agreement.Add(best(rounded, logits, input), best(exact, logits, input))
 	}
 	return agreement, nil
 }
@@ -132,8 +134,8 @@ func choose(files []string, n int) (chosen, others []string) {
 	return chosen, others
 }
 
-func cropAll(ctx context.Context, files []string) ([][]byte, error) {
-	var c preprocess.Cropper
+func cropAll(ctx context.Context, p spec.Preprocess, files []string) ([][]byte, error) {
+	c := preprocess.Cropper{Spec: p}
 	inputs := make([][]byte, len(files))
 	for i, file := range files {
 		if err := ctx.Err(); err != nil {
@@ -143,7 +145,7 @@ func cropAll(ctx context.Context, files []string) ([][]byte, error) {
 		if err := crop(&c, &input, file); err != nil {
 			return nil, err
 		}
-		inputs[i] = input[:]
+		inputs[i] = input
 	}
 	return inputs, nil
 }

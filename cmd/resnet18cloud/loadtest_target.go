@@ -97,7 +97,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 			if err := cropper.Crop(&input, image); err != nil {
 				return nil, err
 			}
-			return oip.Encode(tensor, preprocess.Normalize(&input, tensor.ChannelsLast()))
+			return oip.Encode(tensor, preprocess.Normalize(input, cropper.Spec, tensor.ChannelsLast()))
 		}
 		config.Target = oip.Target()
 		if config.Images, config.Open, err = load.Prepare(ctx, files, encode, preparedBytes); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sort"
 	"testing"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -116,5 +117,53 @@ func BenchmarkTop5(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Top(logits[:], top)
+	}
+}
+
+// TestTopOfFewClasses checks that there are no more classes than logits.
+func TestTopOfFewClasses(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		logits []float32
+		want   []int
+	}{
+		{nil, nil},
+		{[]float32{-1}, []int{0}},
+		{[]float32{1, 3, 2}, []int{1, 2, 0}},
+		{[]float32{float32(math.NaN()), 3, 3}, []int{1, 2, 0}},
+		{[]float32{1, 2, 3, 4, 5, 6}, []int{5, 4, 3, 2, 1}},
+	} {
+		if got := Top(test.logits, make([]int, 5)); !slices.Equal(got, test.want) {
+			t.Errorf("Top(%v) = %v, want %v", test.logits, got, test.want)
+		}
+	}
+}
+
+// TestScores compares activations with their definitions, also in place.
+func TestScores(t *testing.T) {
+	t.Parallel()
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, test := range []struct {
+		activation   spec.Activation
+		logits, want []float32
+	}{
+		{spec.Softmax, nil, nil},
+		{spec.Softmax, []float32{0, float32(math.Log(3))}, []float32{0.25, 0.75}},
+		{spec.Softmax, []float32{nan, 1}, []float32{nan, nan}},
+		{spec.Softmax, make([]float32, 4096), slices.Repeat([]float32{1. / 4096}, 4096)},
+		{spec.Sigmoid, nil, nil},
+		{spec.Sigmoid, []float32{0, float32(math.Log(3)), -1000, 1000, inf, nan}, []float32{0.5, 0.75, 0, 1, 1, nan}},
+		{spec.None, []float32{-3, nan, 1e30}, []float32{-3, nan, 1e30}},
+	} {
+		p, place := make([]float32, len(test.logits)), slices.Clone(test.logits)
+		Scores(p, test.logits, test.activation)
+		Scores(place, place, test.activation)
+		for i, want := range test.want {
+			for _, got := range []float32{p[i], place[i]} {
+				if !(math.Abs(float64(got-want)) <= 1e-6*math.Abs(float64(want))) && !(got != got && want != want) { //nolint:gocritic // NaN
+					t.Errorf("%s of %g is %g, want %g", test.activation, test.logits[i], got, want)
+				}
+			}
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"image/png"
 	"math"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
 // TestCropAndNormalize takes a file of one colour to tensors in both orders.
@@ -29,12 +31,12 @@ func TestCropAndNormalize(t *testing.T) {
 	}
 	want := [3]float64{(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0 - 0.406) / 0.225}
 	for _, last := range []bool{false, true} {
-		values := Normalize(&in, last)
+		values := Normalize(in, spec.Preprocess{}, last)
 		if len(values) != len(in) {
 			t.Fatalf("%d values, want %d", len(values), len(in))
 		}
 		for channel, want := range want {
-			at := channel * Size * Size
+			at := channel * 224 * 224
 			if last {
 				at = channel
 			}

@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -60,8 +62,8 @@ func picture(kind string, width, height int) []byte {
 	return pix
 }
 
-func sum(in *Input) string {
-	s := sha256.Sum256(in[:])
+func sum(in Input) string {
+	s := sha256.Sum256(in)
 	return hex.EncodeToString(s[:])
 }
 
@@ -73,7 +75,7 @@ func TestCropEqualsTorchvision(t *testing.T) {
 			var r Resizer
 			var in Input
 			r.Crop(&in, picture(g.Kind, g.Width, g.Height), 3*g.Width, g.Width, g.Height)
-			if got := sum(&in); got != g.SHA256 {
+			if got := sum(in); got != g.SHA256 {
 				t.Errorf("SHA-256 of the crop %s, want %s", got, g.SHA256)
 			}
 		})
@@ -94,7 +96,7 @@ func TestCropReadsOnlyTheWindow(t *testing.T) {
 		var r Resizer
 		var want, got Input
 		r.Crop(&want, pix, stride, w, h)
-		window := Window(w, h)
+		window := Window(r.Spec)(w, h)
 		if !window.In(image.Rect(0, 0, w, h)) || window.Empty() {
 			t.Fatalf("Window(%d, %d) = %v, want a part of the picture", w, h, window)
 		}
@@ -103,12 +105,12 @@ func TestCropReadsOnlyTheWindow(t *testing.T) {
 				pix[i] ^= 255
 			}
 		}
-		if r.Crop(&got, pix, stride, w, h); got != want {
+		if r.Crop(&got, pix, stride, w, h); !bytes.Equal(got, want) {
 			t.Errorf("%dx%d: pixels outside %v matter", w, h, window)
 		}
 		// A picture that ends with its last pixel is not read beyond.
 		exact := pix[: stride*(h-1)+3*w : stride*(h-1)+3*w]
-		if r.Crop(&got, exact, stride, w, h); got != want {
+		if r.Crop(&got, exact, stride, w, h); !bytes.Equal(got, want) {
 			t.Errorf("%dx%d: bytes behind the picture matter", w, h)
 		}
 	}
@@ -128,7 +130,7 @@ func TestRows(t *testing.T) {
 				end := min(first+each, h)
 				r.Rows(pix[3*w*first:3*w*end:3*w*end], 3*w, w, h, first, end)
 			}
-			if r.Finish(&got); got != want {
+			if r.Finish(&got); !bytes.Equal(got, want) {
 				t.Errorf("%dx%d in pieces of %d rows: another crop than in one", w, h, each)
 			}
 		}
@@ -145,7 +147,7 @@ func TestWindow(t *testing.T) {
 		{500, 375}: image.Rect(84, 23, 414, 352),
 		{1, 1}:     image.Rect(0, 0, 1, 1),
 	} {
-		if got := Window(size.X, size.Y); got != want {
+		if got := Window(spec.Preprocess{})(size.X, size.Y); got != want {
 			t.Errorf("Window(%d, %d) = %v, want %v", size.X, size.Y, got, want)
 		}
 	}
@@ -189,12 +191,12 @@ func TestReferenceCrops(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", f.File, err)
 		}
-		rgb, err := d.Decode(data, jpeg.Options{Window: Window(c.Width, c.Height)})
+		rgb, err := d.Decode(data, jpeg.Options{Window: Window(r.Spec)(c.Width, c.Height)})
 		if err != nil {
 			t.Fatalf("%s: %v", f.File, err)
 		}
 		r.Crop(&in, rgb.Pix, rgb.Stride, rgb.Width, rgb.Height)
-		if got := sum(&in); got != f.SHA256 {
+		if got := sum(in); got != f.SHA256 {
 			t.Errorf("%s: SHA-256 of the crop %s, want %s", f.File, got, f.SHA256)
 		}
 	}

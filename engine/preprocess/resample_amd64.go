@@ -3,7 +3,6 @@
 package preprocess
 
 import (
-	"slices"
 	"sort"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
@@ -16,24 +15,24 @@ var vectors = func() bool {
 	return err == nil && level >= cpu.AVX2
 }()
 
-// alongRows resizes rows along their length. src begins with pixel x.first of the first row; rows are stride bytes
-// apart, and rowBytes of each may be read. The results' rows lie rowStride apart in dst.
-func alongRows(dst, src []byte, stride, rows, rowBytes int, x *axis) {
+// alongRows resizes rows along their length. src begins with pixel x.first of the first row; rows are srcStride bytes
+// apart, and rowBytes of each may be read. The results' rows lie stride apart in dst.
+func alongRows(dst []byte, stride int, src []byte, srcStride, rows, rowBytes int, x *axis) {
 	pixels := 0 // how many of each row vectors make
 	if vectors && rows > 1 {
 		pixels = vectorPixels(rowBytes, x)
 	}
 	if pixels > 0 {
-		_, _ = dst[rows*rowStride-1], src[(rows-1)*stride+rowBytes-1]
+		_, _ = dst[rows*stride-1], src[(rows-1)*srcStride+rowBytes-1]
 		for y := 0; y < rows; y += 2 {
 			y = min(y, rows-2) // a last row without partner goes with the one before it, which is done twice
-			alongRowPairAVX2(&dst[y*rowStride], &src[y*stride], &src[(y+1)*stride],
+			alongRowPairAVX2(&dst[y*stride], stride, &src[y*srcStride], &src[(y+1)*srcStride],
 				&x.from[0], &x.split[0], x.taps/tapGroup, pixels)
 		}
 	}
-	if pixels < Size {
+	if pixels < len(x.from) {
 		for y := range rows {
-			alongRowGeneric(dst[y*rowStride:], src[y*stride:][:rowBytes], x, pixels)
+			alongRowGeneric(dst[y*stride:], src[y*srcStride:][:rowBytes], x, pixels)
 		}
 	}
 }
@@ -42,23 +41,23 @@ func alongRows(dst, src []byte, stride, rows, rowBytes int, x *axis) {
 // reading beyond the row. The others are at its end: few, and none unless the picture is enlarged.
 func vectorPixels(rowBytes int, x *axis) int {
 	reach := 3*x.taps + 4
-	return sort.Search(Size, func(i int) bool { return 3*int(x.from[i])+reach > rowBytes })
+	return sort.Search(len(x.from), func(i int) bool { return 3*int(x.from[i])+reach > rowBytes })
 }
 
-// blend is blendGeneric.
-func blend(dst *[3 * Size]byte, src []byte, weights []int32) {
+// blend is blendGeneric. Rows have a multiple of 32 bytes.
+func blend(dst, src []byte, stride int, weights []int32) {
 	if !vectors {
-		blendGeneric(dst, src, weights)
+		blendGeneric(dst, src, stride, weights)
 		return
 	}
-	_ = src[(len(weights)-1)*rowStride+3*Size-1]
-	blendAVX2(&dst[0], &src[0], &weights[0], len(weights))
+	_ = src[(len(weights)-1)*stride+len(dst)-1]
+	blendAVX2(&dst[0], len(dst)/32, &src[0], stride, &weights[0], len(weights))
 }
 
 // splitWeights cuts each weight, of 23 bits, in two parts for 16-bit multiplication, w = high*256 + low. For each
 // tapGroup weights it writes the low parts, then the high ones.
 func splitWeights(split []int16, weights []int32) []int16 {
-	split = slices.Grow(split[:0], 2*len(weights))[:2*len(weights)]
+	split = resize(split, 2*len(weights))
 	for i := 0; i < len(weights); i += tapGroup {
 		for t, w := range weights[i : i+tapGroup] {
 			split[2*i+t], split[2*i+tapGroup+t] = int16(w&255), int16(w>>8)

@@ -4,59 +4,60 @@
 
 #include "textflag.h"
 
-// func alongRowPairAVX2(dst *byte, upper *byte, lower *byte, from *int32, split *int16, groups int, n int)
+// func alongRowPairAVX2(dst *byte, stride int, upper *byte, lower *byte, from *int32, split *int16, groups int, n int)
 // Requires: AVX, AVX2
-TEXT ·alongRowPairAVX2(SB), NOSPLIT, $0-56
+TEXT ·alongRowPairAVX2(SB), NOSPLIT, $0-64
 	MOVQ    dst+0(FP), AX
-	MOVQ    upper+8(FP), CX
-	MOVQ    lower+16(FP), DX
-	MOVQ    from+24(FP), BX
-	MOVQ    split+32(FP), SI
-	MOVQ    groups+40(FP), DI
-	MOVQ    n+48(FP), R8
+	MOVQ    stride+8(FP), CX
+	MOVQ    upper+16(FP), DX
+	MOVQ    lower+24(FP), BX
+	MOVQ    from+32(FP), SI
+	MOVQ    split+40(FP), DI
+	MOVQ    groups+48(FP), R8
+	MOVQ    n+56(FP), R9
 	VMOVDQU pairs01<>+0(SB), Y0
 	VMOVDQU pairs23<>+0(SB), Y1
 	VMOVDQU half<>+0(SB), Y2
 
 pixel:
-	MOVLQSX (BX), R9
-	LEAQ    (R9)(R9*2), R9
+	MOVLQSX (SI), R10
+	LEAQ    (R10)(R10*2), R10
 	VMOVDQA Y2, Y3
 	VPXOR   Y4, Y4, Y4
-	MOVQ    DI, R10
+	MOVQ    R8, R11
 
 group:
-	VMOVDQU      (CX)(R9*1), X5
-	VINSERTI128  $0x01, (DX)(R9*1), Y5, Y5
+	VMOVDQU      (DX)(R10*1), X5
+	VINSERTI128  $0x01, (BX)(R10*1), Y5, Y5
 	VPSHUFB      Y0, Y5, Y7
 	VPSHUFB      Y1, Y5, Y8
-	VPBROADCASTD (SI), Y6
+	VPBROADCASTD (DI), Y6
 	VPMADDWD     Y7, Y6, Y6
 	VPADDD       Y6, Y3, Y3
-	VPBROADCASTD 4(SI), Y6
+	VPBROADCASTD 4(DI), Y6
 	VPMADDWD     Y8, Y6, Y6
 	VPADDD       Y6, Y3, Y3
-	VPBROADCASTD 8(SI), Y6
+	VPBROADCASTD 8(DI), Y6
 	VPMADDWD     Y7, Y6, Y6
 	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 12(SI), Y6
+	VPBROADCASTD 12(DI), Y6
 	VPMADDWD     Y8, Y6, Y6
 	VPADDD       Y6, Y4, Y4
-	ADDQ         $0x10, SI
-	ADDQ         $0x0c, R9
-	DECQ         R10
+	ADDQ         $0x10, DI
+	ADDQ         $0x0c, R10
+	DECQ         R11
 	JNZ          group
 	VPSLLD       $0x08, Y4, Y4
 	VPADDD       Y4, Y3, Y3
-	VPSRLD       $0x16, Y3, Y3
+	VPSRAD       $0x16, Y3, Y3
 	VPACKUSDW    Y3, Y3, Y3
 	VPACKUSWB    Y3, Y3, Y3
 	VMOVD        X3, (AX)
 	VEXTRACTI128 $0x01, Y3, X3
-	VMOVD        X3, 704(AX)
+	VMOVD        X3, (AX)(CX*1)
 	ADDQ         $0x03, AX
-	ADDQ         $0x04, BX
-	DECQ         R8
+	ADDQ         $0x04, SI
+	DECQ         R9
 	JNZ          pixel
 	VZEROUPPER
 	RET
@@ -139,55 +140,56 @@ DATA half<>+24(SB)/4, $0x00200000
 DATA half<>+28(SB)/4, $0x00200000
 GLOBL half<>(SB), RODATA|NOPTR, $32
 
-// func blendAVX2(dst *byte, src *byte, weights *int32, n int)
+// func blendAVX2(dst *byte, columns int, src *byte, stride int, weights *int32, n int)
 // Requires: AVX, AVX2
-TEXT ·blendAVX2(SB), NOSPLIT, $0-32
+TEXT ·blendAVX2(SB), NOSPLIT, $0-48
 	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    weights+16(FP), DX
-	MOVQ    n+24(FP), BX
+	MOVQ    columns+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    stride+24(FP), BX
+	MOVQ    weights+32(FP), SI
+	MOVQ    n+40(FP), DI
 	VMOVDQU blendHalf<>+0(SB), Y0
 	VMOVDQU lanes<>+0(SB), Y1
-	MOVQ    $0x00000015, SI
 
 columns:
 	VMOVDQA Y0, Y2
 	VMOVDQA Y0, Y3
 	VMOVDQA Y0, Y4
 	VMOVDQA Y0, Y5
-	MOVQ    CX, DI
-	XORQ    R8, R8
+	MOVQ    DX, R8
+	XORQ    R9, R9
 
 tap:
-	VPBROADCASTD (DX)(R8*4), Y6
-	VPMOVZXBD    (DI), Y7
+	VPBROADCASTD (SI)(R9*4), Y6
+	VPMOVZXBD    (R8), Y7
 	VPMULLD      Y6, Y7, Y7
 	VPADDD       Y7, Y2, Y2
-	VPMOVZXBD    8(DI), Y7
+	VPMOVZXBD    8(R8), Y7
 	VPMULLD      Y6, Y7, Y7
 	VPADDD       Y7, Y3, Y3
-	VPMOVZXBD    16(DI), Y7
+	VPMOVZXBD    16(R8), Y7
 	VPMULLD      Y6, Y7, Y7
 	VPADDD       Y7, Y4, Y4
-	VPMOVZXBD    24(DI), Y7
+	VPMOVZXBD    24(R8), Y7
 	VPMULLD      Y6, Y7, Y7
 	VPADDD       Y7, Y5, Y5
-	ADDQ         $0x000002c0, DI
-	INCQ         R8
-	CMPQ         R8, BX
+	ADDQ         BX, R8
+	INCQ         R9
+	CMPQ         R9, DI
 	JLT          tap
-	VPSRLD       $0x16, Y2, Y2
-	VPSRLD       $0x16, Y3, Y3
-	VPSRLD       $0x16, Y4, Y4
-	VPSRLD       $0x16, Y5, Y5
+	VPSRAD       $0x16, Y2, Y2
+	VPSRAD       $0x16, Y3, Y3
+	VPSRAD       $0x16, Y4, Y4
+	VPSRAD       $0x16, Y5, Y5
 	VPACKUSDW    Y3, Y2, Y2
 	VPACKUSDW    Y5, Y4, Y4
 	VPACKUSWB    Y4, Y2, Y2
 	VPERMD       Y2, Y1, Y2
 	VMOVDQU      Y2, (AX)
 	ADDQ         $0x20, AX
-	ADDQ         $0x20, CX
-	DECQ         SI
+	ADDQ         $0x20, DX
+	DECQ         CX
 	JNZ          columns
 	VZEROUPPER
 	RET

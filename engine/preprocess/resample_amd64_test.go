@@ -3,6 +3,7 @@
 package preprocess
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"syscall"
 	"testing"
@@ -51,7 +52,7 @@ func TestVectorsEqualGeneric(t *testing.T) {
 		r.Crop(&got, pix, stride, w, h)
 		vectors = false
 		r.Crop(&want, pix, stride, w, h)
-		if got != want {
+		if !bytes.Equal(got, want) {
 			t.Errorf("%dx%d, stride %d: vectors and plain Go differ", w, h, stride)
 		}
 	}

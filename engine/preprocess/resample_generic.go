@@ -1,12 +1,14 @@
 package preprocess
 
+import "github.com/resnet18cloud/resnet18cloud/engine/spec"
+
 // half rounds a fixed-point sum to the nearest integer when the fraction is cut off.
 const half = 1 << (precision - 1)
 
 // alongRowGeneric resizes a row along its length: output pixel i, from begin on, is the weighted mean of the source
 // pixels that x names. src begins with pixel x.first.
 func alongRowGeneric(dst, src []byte, x *axis, begin int) {
-	for i := begin; i < Size; i++ {
+	for i := begin; i < len(x.from); i++ {
 		r, g, b := int32(half), int32(half), int32(half)
 		weights := x.of(i)
 		p := src[3*x.from[i]:][:3*len(weights)]
@@ -19,22 +21,21 @@ func alongRowGeneric(dst, src []byte, x *axis, begin int) {
 	}
 }
 
-// blendGeneric makes one output row of source rows above each other, one for each weight, rowStride bytes apart: each
+// blendGeneric makes one output row of source rows above each other, one for each weight, stride bytes apart: each
 // byte is the weighted mean of those in its column.
-func blendGeneric(dst *[3 * Size]byte, src []byte, weights []int32) {
-	var sums [3 * Size]int32
+func blendGeneric(dst, src []byte, stride int, weights []int32) {
+	var all [3 * spec.MaxSize]int32
+	sums := all[:len(dst)]
 	for j := range sums {
 		sums[j] = half
 	}
 	for t, w := range weights {
-		for j, v := range src[t*rowStride:][:3*Size] {
+		for j, v := range src[t*stride:][:len(sums)] {
 			sums[j] += int32(v) * w
 		}
 	}
-	for j, s := range sums {
-		dst[j] = clip(s)
-	}
+	clipAll(dst, sums)
 }
 
-// clip drops the fraction. Weights are positive but were rounded, so that 255 can become a little more.
-func clip(sum int32) byte { return byte(min(sum>>precision, 255)) }
+// clip drops the fraction of a sum, and keeps it in a byte: weights may be negative, and were rounded.
+func clip(sum int32) byte { return byte(min(max(sum>>precision, 0), 255)) }

@@ -2,12 +2,12 @@
 
 package preprocess
 
-func alongRows(dst, src []byte, stride, rows, rowBytes int, x *axis) {
+func alongRows(dst []byte, stride int, src []byte, srcStride, rows, rowBytes int, x *axis) {
 	for y := range rows {
-		alongRowGeneric(dst[y*rowStride:], src[y*stride:][:rowBytes], x, 0)
+		alongRowGeneric(dst[y*stride:], src[y*srcStride:][:rowBytes], x, 0)
 	}
 }
 
-func blend(dst *[3 * Size]byte, src []byte, weights []int32) { blendGeneric(dst, src, weights) }
+func blend(dst, src []byte, stride int, weights []int32) { blendGeneric(dst, src, stride, weights) }
 
 func splitWeights([]int16, []int32) []int16 { return nil }

@@ -4,9 +4,9 @@
 
 package preprocess
 
-// alongRowPairAVX2 is alongRowGeneric for the first n pixels of two rows, whose results lie rowStride apart. split
+// alongRowPairAVX2 is alongRowGeneric for the first n pixels of two rows, whose results lie stride apart. split
 // has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a byte beyond the last pixel.
-func alongRowPairAVX2(dst *byte, upper *byte, lower *byte, from *int32, split *int16, groups int, n int)
+func alongRowPairAVX2(dst *byte, stride int, upper *byte, lower *byte, from *int32, split *int16, groups int, n int)
 
-// blendAVX2 is blendGeneric for n weights, at least one.
-func blendAVX2(dst *byte, src *byte, weights *int32, n int)
+// blendAVX2 is blendGeneric for n weights, at least one, and 32 bytes times columns.
+func blendAVX2(dst *byte, columns int, src *byte, stride int, weights *int32, n int)

@@ -219,3 +219,47 @@ func TestAgreementString(t *testing.T) {
 		t.Errorf("%q, want %q", g, want)
 	}
 }
+
+// TestAgreementOfFewClasses: of three classes the best five are three.
+func TestAgreementOfFewClasses(t *testing.T) {
+	t.Parallel()
+	var g Agreement
+	g.Add([]int{2, 1, 0}, []int{2, 0, 1})
+	if want := (Agreement{Pictures: 1, Top1: 1, Top5: 3, Of: 3}); g != want {
+		t.Errorf("%+v, want %+v", g, want)
+	}
+	if want := "1 pictures: best label equal to fp32's for 100.0 %, best five for 100.0 %"; g.String() != want {
+		t.Errorf("%q, want %q", g, want)
+	}
+}
+
+// TestCalibrateFeatures calibrates a network that has no classes, by its features.
+func TestCalibrateFeatures(t *testing.T) {
+	t.Parallel()
+	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
+	m.Preprocess.Crop = spec.MinSize
+	n, err := resnet.New(resnet.Random(1, m), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rgb := make([]byte, n.InputBytes())
+	for i := range rgb {
+		rgb[i] = byte(i / 1000)
+	}
+	passes := 0
+	c, err := Calibrate(n, [][]byte{rgb}, func(done, of int) error {
+		passes = max(passes, done)
+		if done > of {
+			t.Errorf("pass %d of %d", done, of)
+		}
+		return nil
+	})
+	if err != nil || passes != 3+1+len(around) {
+		t.Fatalf("%d passes, error %v", passes, err)
+	}
+	for _, name := range resnet.Activations() {
+		if !(c.Scale[name] > 0) {
+			t.Errorf("scale of %s is %g", name, c.Scale[name])
+		}
+	}
+}

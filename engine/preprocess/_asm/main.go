@@ -7,11 +7,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-const (
-	rowBytes  = 3 * 224       // of an output row
-	rowStride = rowBytes + 32 // of the rows between the two passes
-	precision = 22            // fraction bits of a weight
-)
+const precision = 22 // fraction bits of a weight
 
 func main() {
 	ConstraintExpr("amd64,!purego")
@@ -55,10 +51,11 @@ func pairs(name string, a, b int) Mem {
 //
 //	sum = sum(pixel*high)*256 + sum(pixel*low) + 1/2
 func alongRowPair() {
-	TEXT("alongRowPairAVX2", NOSPLIT, "func(dst, upper, lower *byte, from *int32, split *int16, groups, n int)")
-	Doc("alongRowPairAVX2 is alongRowGeneric for the first n pixels of two rows, whose results lie rowStride apart. split",
+	TEXT("alongRowPairAVX2", NOSPLIT, "func(dst *byte, stride int, upper, lower *byte, from *int32, split *int16, groups, n int)")
+	Doc("alongRowPairAVX2 is alongRowGeneric for the first n pixels of two rows, whose results lie stride apart. split",
 		"has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a byte beyond the last pixel.")
 	dst := Load(Param("dst"), GP64())
+	stride := Load(Param("stride"), GP64())
 	upper := Load(Param("upper"), GP64())
 	lower := Load(Param("lower"), GP64())
 	from := Load(Param("from"), GP64())
@@ -101,12 +98,12 @@ func alongRowPair() {
 
 	VPSLLD(U8(8), high, high)
 	VPADDD(high, low, low)
-	VPSRLD(U8(precision), low, low)
+	VPSRAD(U8(precision), low, low)
 	VPACKUSDW(low, low, low)
 	VPACKUSWB(low, low, low)
 	VMOVD(low.AsX(), Mem{Base: dst})
 	VEXTRACTI128(U8(1), low, low.AsX())
-	VMOVD(low.AsX(), Mem{Base: dst, Disp: rowStride})
+	VMOVD(low.AsX(), Mem{Base: dst, Index: stride, Scale: 1})
 	ADDQ(U8(3), dst)
 	ADDQ(U8(4), from)
 	DECQ(n)
@@ -118,17 +115,17 @@ func alongRowPair() {
 // blend makes 32 columns at a time in four sums of eight. Packing leaves their halves in the order of the lanes,
 // which the last permutation mends.
 func blend() {
-	TEXT("blendAVX2", NOSPLIT, "func(dst, src *byte, weights *int32, n int)")
-	Doc("blendAVX2 is blendGeneric for n weights, at least one.")
+	TEXT("blendAVX2", NOSPLIT, "func(dst *byte, columns int, src *byte, stride int, weights *int32, n int)")
+	Doc("blendAVX2 is blendGeneric for n weights, at least one, and 32 bytes times columns.")
 	dst := Load(Param("dst"), GP64())
+	columns := Load(Param("columns"), GP64())
 	src := Load(Param("src"), GP64())
+	stride := Load(Param("stride"), GP64())
 	weights := Load(Param("weights"), GP64())
 	n := Load(Param("n"), GP64())
 	half, order := YMM(), YMM()
 	VMOVDQU(dwords("blendHalf", 1<<(precision-1)), half)
 	VMOVDQU(dwords("lanes", 0, 4, 1, 5, 2, 6, 3, 7), order)
-	columns := GP64()
-	MOVQ(U32(rowBytes/32), columns)
 
 	Label("columns")
 	sums := []VecVirtual{YMM(), YMM(), YMM(), YMM()}
@@ -148,13 +145,13 @@ func blend() {
 		VPMULLD(w, v, v)
 		VPADDD(v, s, s)
 	}
-	ADDQ(U32(rowStride), row)
+	ADDQ(stride, row)
 	INCQ(tap)
 	CMPQ(tap, n)
 	JLT(LabelRef("tap"))
 
 	for _, s := range sums {
-		VPSRLD(U8(precision), s, s)
+		VPSRAD(U8(precision), s, s)
 	}
 	VPACKUSDW(sums[1], sums[0], sums[0])
 	VPACKUSDW(sums[3], sums[2], sums[2])

@@ -38,4 +38,5 @@ def main():
                               "sha256": hashlib.sha256(out.tobytes()).hexdigest()}))
 
 
-main()
+if __name__ == "__main__":
+    main()
