@@ -69,16 +69,16 @@ func TestOwnModels(t *testing.T) {
 		activation spec.Activation
 		labels     []string
 		want       []string // labels of classes 0 and 2, or of 0 alone
-		warning    string
+		note       string
 	}{
 		"labels":              {3, spec.Softmax, []string{"ant", "bee", "fly"}, []string{"ant", "fly"}, ""},
-		"no labels":           {3, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-		"several at a time":   {7, spec.Sigmoid, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
+		"no labels":           {3, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+		"several at a time":   {7, spec.Sigmoid, nil, []string{"class 0", "class 2"}, UnlabeledNote},
 		"one":                 {1, spec.Sigmoid, []string{"defect"}, []string{"defect"}, ""},
-		"no activation":       {6, spec.None, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-		"nearly ImageNet's":   {999, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
+		"no activation":       {6, spec.None, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+		"nearly ImageNet's":   {999, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledNote},
 		"as many as ImageNet": {1000, spec.Softmax, nil, []string{"tench", "great white shark"}, ""},
-		"the most":            {spec.MaxClasses, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
+		"the most":            {spec.MaxClasses, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledNote},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -91,8 +91,18 @@ func TestOwnModels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if result.Warning != test.warning {
-				t.Errorf("warning %q, want %q", result.Warning, test.warning)
+			if result.Warning != "" {
+				t.Errorf("warning %q in an answer", result.Warning)
+			}
+			if notes := e.Info().Notes; (test.note == "") != (len(notes) == 0) || test.note != "" && !slices.Contains(notes, test.note) {
+				t.Errorf("notes %q, want %q", notes, test.note)
+			}
+			if info := result.ModelInfo; info == nil || info.Classes != test.classes || info.Activation != string(test.activation) ||
+				info.Preprocessing != m.Preprocess.String() || info.Precision != PrecisionFP32 || info.Version == "" || *info != e.Info().Model {
+				t.Errorf("model %+v", info)
+			}
+			if l, err := e.Labels(t.Context()); err != nil || l.Classes != test.classes || !slices.Equal(l.Labels, m.Labels) || l.Model != result.Model {
+				t.Errorf("Labels = %+v, %v", l, err)
 			}
 			logits := make([]float32, test.classes)
 			if _, err := e.Logits(t.Context(), tiny(t), logits); err != nil {
@@ -108,7 +118,10 @@ func TestOwnModels(t *testing.T) {
 			for i, s := range result.Scores {
 				x := float64(s.Logit)
 				want := map[spec.Activation]float64{spec.Softmax: math.Exp(x) / sum, spec.Sigmoid: 1 / (1 + math.Exp(-x)), spec.None: x}[test.activation]
-				if s.Logit != logits[s.Index] || math.Abs(float64(s.Probability)-want) > 1e-5 || i > 0 && s.Logit > result.Scores[i-1].Logit {
+				if got := s.Probability; (got == nil) != (test.activation == spec.None) || got != nil && math.Abs(float64(*got)-want) > 1e-5 {
+					t.Errorf("score %d is %+v, want probability %g", i, s, want)
+				}
+				if s.Logit != logits[s.Index] || i > 0 && s.Logit > result.Scores[i-1].Logit {
 					t.Errorf("score %d is %+v, want probability %g of logit %g", i, s, want, logits[s.Index])
 				}
 				if s.Label != m.Label(s.Index) || result.Predictions[i] != s.Label {
@@ -116,7 +129,9 @@ func TestOwnModels(t *testing.T) {
 				}
 			}
 			k := min(2, test.classes)
-			if short, err := e.classify(t.Context(), tiny(t), 2); err != nil || !slices.Equal(short.Predictions, result.Predictions[:k]) {
+			image := tiny(t)
+			image.Want.TopK = 2
+			if short, err := e.Classify(t.Context(), image); err != nil || !slices.Equal(short.Predictions, result.Predictions[:k]) {
 				t.Errorf("the best %d: %v, error %v; want %v", k, short.Predictions, err, result.Predictions[:k])
 			}
 		})

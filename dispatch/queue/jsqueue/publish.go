@@ -28,6 +28,8 @@ const (
 	headerDeadline = "Resnet18-Deadline"
 	// headerGeneration is absent from jobs of generation 0.
 	headerGeneration = "Resnet18-Generation"
+	// headerWant is absent from jobs that ask for the usual classes.
+	headerWant = "Resnet18-Want"
 	// headerTrace and headerRequestID are the client's, if there are any.
 	headerTrace     = "Resnet18-Traceparent"
 	headerRequestID = "Resnet18-X-Request-Id"
@@ -76,6 +78,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if job.Generation > 0 {
 		msg.Header.Set(headerGeneration, strconv.Itoa(job.Generation))
+	}
+	if want := job.Image.Want; want != (resnet18cloud.Want{}) {
+		msg.Header.Set(headerWant, want.String())
 	}
 	if parent := job.Trace.Traceparent(); parent != "" {
 		msg.Header.Set(headerTrace, parent)
