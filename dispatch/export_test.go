@@ -10,3 +10,10 @@ import (
 func (d *Dispatcher) Sharing(image string) int {
 	return d.cache.Waiting(cache.Question{Digest: sha256.Sum256([]byte(image))})
 }
+
+// Held returns how many requests count as their clients'.
+func (d *Dispatcher) Held() int {
+	d.holdings.mu.Lock()
+	defer d.holdings.mu.Unlock()
+	return len(d.holdings.requests)
+}
