@@ -363,11 +363,7 @@ func (c *chain) build(r *Result) error {
 		}
 	}
 	for i, l := range layers {
-		name := "fc"
-		if len(layers) > 1 {
-			name = fmt.Sprintf("fc.%d", i)
-		}
-		l.put(r.Tensors, name)
+		l.put(r.Tensors, spec.LayerName(i, len(layers)))
 	}
 	return nil
 }
