@@ -20,8 +20,8 @@ type QuantizeConfig struct {
 	Model   string   // weight file in float32
 	Options Options  // what its files do not say
 	Images  []string // image files
-	// Calibrate is how many of the images to calibrate with, spread evenly over the list. The others remain for
-	// [Quantized.Compare].
+	// Calibrate is how many of the images to calibrate with, spread evenly over the list: at most four of five, since the
+	// others are for [Quantized.Compare].
 	Calibrate int
 	Out       string // safetensors file to write
 	// Progress, if set, is called after each pass of the network during calibration.
@@ -117,9 +117,9 @@ func (q *Quantized) Compare(ctx context.Context) (quantize.Agreement, error) {
 	return agreement, nil
 }
 
-// choose takes n files spread evenly over the list, and returns the others too.
+// choose takes n files spread evenly over the list, or four of five if that is less, and returns the others too.
 func choose(files []string, n int) (chosen, others []string) {
-	n = min(n, len(files))
+	n = min(n, len(files)-len(files)/5)
 	for i, file := range files {
 		if len(chosen) < n && i == len(chosen)*len(files)/n {
 			chosen = append(chosen, file)

@@ -25,10 +25,20 @@ import (
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	files := []string{"a", "b", "c", "d", "e"}
-	for n, want := range map[int][]string{1: {"a"}, 2: {"a", "c"}, 5: files, 9: files} {
+	for n, want := range map[int][]string{1: {"a"}, 2: {"a", "c"}, 4: files[:4], 5: files[:4], 9: files[:4]} {
 		chosen, others := choose(files, n)
 		if !slices.Equal(chosen, want) || len(chosen)+len(others) != len(files) {
 			t.Errorf("choose %d: %q and %q, want %q chosen", n, chosen, others, want)
+		}
+	}
+}
+
+// TestChooseOfFew checks that few files are all calibrated with.
+func TestChooseOfFew(t *testing.T) {
+	t.Parallel()
+	for n := range 5 {
+		if chosen, others := choose(make([]string, n), 9); len(chosen) != n || len(others) > 0 {
+			t.Errorf("of %d files %d are chosen, %d are not", n, len(chosen), len(others))
 		}
 	}
 }
