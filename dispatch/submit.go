@@ -28,6 +28,7 @@ type submitOptions struct {
 	key      string // idempotency key; empty means none
 	client   client
 	owner    string // name of the client; empty if clients have no keys
+	want     resnet18cloud.Want
 }
 
 // The request headers with the options of a submission.
@@ -38,9 +39,12 @@ const (
 	headerPrefer   = "Prefer"            // respond-async (RFC 7240)
 )
 
-// readOptions reads the options of a submission from its headers.
-func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOptions, error) {
-	o := submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+// readOptions reads the options of a submission from its URL and headers.
+func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
+	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
+		return o, err
+	}
 	if c, ok := access.FromContext(r.Context()); ok {
 		o.owner = c.Name
 	}
@@ -94,8 +98,9 @@ func jobTrace(ctx context.Context) resnet18cloud.Trace {
 	return t
 }
 
-func cacheKey(digest [32]byte, model string) cache.Key {
-	return cache.Key{Digest: digest, Model: model}
+// question returns what the job asks, for the cache.
+func question(job resnet18cloud.Job) cache.Question {
+	return cache.Question{Digest: job.Digest, Want: job.Image.Want}
 }
 
 // submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are not used
@@ -136,6 +141,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
+	image.Want = o.want
 	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
 	r := newRecord(job)
@@ -148,6 +154,8 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 			return store.Record{}, d.unavailable(ctx, "Results are", err)
 		case known.Digest != r.Digest && known.Digest != "": // empty if damage has left only the ID
 			return store.Record{}, errConflict(headerKey+" was used for another image", "use a new key for each image")
+		case known.Want != r.Want && known.Digest != "":
+			return store.Record{}, errConflict(headerKey+" was used to ask for something else about the image", "use a new key for each request")
 		case !restartable(known):
 			return known, nil
 		default:
@@ -159,7 +167,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
-	if result, ok := d.cache.Get(job.Digest, d.models.now()); ok {
+	if result, ok := d.cache.Get(question(job), d.models.now()); ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
@@ -222,7 +230,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	case err != nil:
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
-	d.holdings.recorded(r.ID)
+	d.holdings.recorded(r.ID, time.Now())
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
@@ -236,7 +244,7 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 		return store.Record{}, err
 	}
 	if d.queue.Waiting().Total() >= d.cfg.QueueCapacity {
-		d.holdings.ended(job.ID, job.Generation)
+		d.holdings.withdraw(job.ID, job.Generation)
 		return store.Record{}, d.queueFull()
 	}
 	r.Lane = job.Lane
@@ -245,13 +253,13 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 	case errors.Is(err, store.ErrConflict): // it is counted as the client's, whoever has restarted it
 		return d.present(ctx, r.ID)
 	case err != nil:
-		d.holdings.ended(job.ID, job.Generation)
+		d.holdings.withdraw(job.ID, job.Generation)
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	if err := d.publish(ctx, job); err != nil {
 		return d.rollBack(ctx, written, known, err)
 	}
-	d.holdings.recorded(r.ID)
+	d.holdings.recorded(r.ID, time.Now())
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
@@ -282,7 +290,7 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
 	err := d.queue.Publish(ctx, job)
 	if err != nil {
-		d.holdings.ended(job.ID, job.Generation)
+		d.holdings.withdraw(job.ID, job.Generation)
 	}
 	switch {
 	case errors.Is(err, queue.ErrFull):
@@ -301,7 +309,7 @@ func (d *Dispatcher) queueFull() *resnet18cloud.Error {
 		Hint: "retry after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
 }
 
-// admit counts a client's next job and returns its lane for a client's next job, or the error if the client has its share.
+// admit counts a client's next job and returns its lane, or the error if the client has its share.
 func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job) (lane int, err error) {
 	d.sweep(ctx)
 	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes, workers: d.backend.Workers()})
@@ -317,14 +325,15 @@ func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job)
 // sweepInterval is the minimum time between two sweeps of the holdings, apart from those of reconciliation.
 const sweepInterval = 50 * time.Millisecond
 
-// sweep finds requests of this dispatcher that another one has taken or ended, unless the queue is not shared. If the
-// store does not respond, the next sweep may succeed.
+// sweep finds requests of this dispatcher that another one has taken or ended, if the queue is shared, and after the start
+// those of an earlier process. If the store does not respond, the next sweep may succeed.
 func (d *Dispatcher) sweep(ctx context.Context) {
-	if d.limits.heartbeatTimeout == 0 || !d.holdings.sweepDue(time.Now(), sweepInterval) {
+	now, shared := time.Now(), d.limits.heartbeatTimeout != 0
+	if !d.holdings.sweepDue(now, sweepInterval, shared) {
 		return
 	}
 	if unfinished, err := d.store.Unfinished(ctx); err == nil {
-		d.holdings.sweep(unfinished, time.Now())
+		d.holdings.sweep(unfinished, now)
 	}
 }
 
@@ -339,7 +348,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	return errUnreachable(what, err)
 }
 
-// predictAsync accepts an image and responds immediately: POST /predict_async.
+// predictAsync accepts an image and responds immediately: POST /predict_async and /embed_async.
 func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error {
 	record, err := d.take(w, r)
 	if err != nil {
@@ -379,7 +388,7 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 	return record, err
 }
 
-// predict waits for the result: POST /predict. If the client disconnects, its request is cancelled, unless the client
+// predict waits for the result: POST /predict and /embed. If the client disconnects, its request is cancelled, unless the client
 // can ask again by its idempotency key. With Prefer: respond-async it is predictAsync (RFC 7240, section 4.1).
 func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 	if prefersAsync(r.Header) {

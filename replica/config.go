@@ -58,11 +58,15 @@ type Config struct {
 
 // Model describes the classifier to clients.
 type Model struct {
-	Weights   string // identity of the weights, e.g. "resnet18-f37072fd"
-	Precision string // arithmetic: "fp32" or "int8"
-	Kernels   string // CPU feature level in use, e.g. "avx512vnni"
-	Version   string // of this program
-	Warning   string // why results are not reliable; empty if they are
+	Weights   string   // identity of the weights, e.g. "resnet18-f37072fd"
+	Precision string   // arithmetic: "fp32" or "int8"
+	Kernels   string   // CPU feature level in use, e.g. "avx512vnni"
+	Version   string   // of this program
+	Warning   string   // why results are not reliable; empty if they are
+	Notes     []string // what people should know about the model; none of it makes results unreliable
+	// InputSize is the side of the network's input in pixels. Zero means that Info is not known, and that of ImageNet's model.
+	InputSize int
+	Info      resnet18cloud.ModelInfo
 
 	// Quantization is the state of a classifier that switches to int8 by itself; nil for others.
 	Quantization *Quantization

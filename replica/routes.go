@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 
@@ -10,14 +11,17 @@ import (
 )
 
 // endpoints are the paths of a replica, as listed in /info. With a server for operators, that one has /metrics.
-var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
+var endpoints = []string{"/predict", "/embed", "/labels", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
 
 // routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
 func (s *Server) routes() (public, admin http.Handler) {
 	mux := access.NewMux(s.cfg.Access, s.cfg.Log)
 	mux.Add("POST /predict", access.Predict, s.metrics.counted(s.predict))
+	mux.Add("POST /embed", access.Predict, s.metrics.counted(s.predict))
+	mux.Add("GET /labels", access.Predict, s.labels)
 	mux.Add("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
 	s.handleHealth(mux)
+	s.handleOIP(mux)
 	if s.cfg.AdminAddr == "" {
 		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
 		return httpx.JSONErrors(mux.ServeMux), nil
@@ -37,6 +41,12 @@ func (s *Server) handleHealth(mux *access.Mux) {
 	mux.Add("GET /health/ready", access.Anyone, s.healthReady)
 }
 
+// modelName stands for the model in paths and in the prototype's responses, whatever the name of its weights.
+const modelName = "resnet18"
+
+// features is the number of features of every model.
+const features = 512
+
 // healthBody is the prototype's response to GET /health.
 type healthBody struct {
 	Model  string `json:"model"`
@@ -45,7 +55,7 @@ type healthBody struct {
 
 // health reports that the process is alive.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
-	httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "healthy"})
+	httpx.WriteJSON(w, http.StatusOK, healthBody{Model: modelName, Status: "healthy"})
 	return nil
 }
 
@@ -61,7 +71,7 @@ type readyBody struct {
 func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-s.ready:
-		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: "resnet18", Status: "ready"}, os.Getpid()})
+		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: modelName, Status: "ready"}, os.Getpid()})
 	default: // a regular response, not an error to log
 		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}
@@ -82,18 +92,45 @@ type Info struct {
 	Queue       int      `json:"queue"`       // maximum number of waiting requests
 	Version     string   `json:"version,omitempty"`
 	Warning     string   `json:"warning,omitempty"`
+	Notes       []string `json:"notes,omitempty"` // about the model, for people
 
-	Quantization *Quantization `json:"quantization,omitempty"`
+	ModelInfo    *resnet18cloud.ModelInfo `json:"model_info,omitempty"`
+	Quantization *Quantization            `json:"quantization,omitempty"`
 }
 
 // info returns the description of the model and the replica's capacity.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 	m := s.cfg.Model()
+	if m.InputSize == 0 {
+		m.InputSize, m.Info.Classes = 224, 1000
+	}
 	httpx.WriteJSON(w, http.StatusOK, Info{
-		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: "224x224", Classes: 1000,
+		Model: modelName, Framework: "resnet18cloud (Go)", InputSize: fmt.Sprintf("%dx%d", m.InputSize, m.InputSize), Classes: m.Info.Classes,
 		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,
 		Concurrency: s.cfg.Concurrency, Queue: s.cfg.Queue, Version: m.Version, Warning: m.Warning,
-		Quantization: m.Quantization,
+		Quantization: m.Quantization, Notes: m.Notes, ModelInfo: described(m.Info),
 	})
+	return nil
+}
+
+// described returns nil for a model that nobody has described.
+func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
+	if i.Name == "" {
+		return nil
+	}
+	return &i
+}
+
+// labels returns the classes of the model: GET /labels.
+func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
+	l, ok := s.classifier.(resnet18cloud.Labeler)
+	if !ok {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
+	}
+	classes, err := l.Labels(r.Context())
+	if err != nil {
+		return err
+	}
+	httpx.WriteJSON(w, http.StatusOK, classes)
 	return nil
 }

@@ -77,9 +77,9 @@ type Set struct {
 	mapping *mapping // memory that tensors may share; nil if nothing is mapped
 }
 
-// Load reads a weight file, or the one in a folder (see [Find]). Tensors may share the memory of the mapped file, which Close unmaps. The file must not
-// change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong tensor and what was
-// expected.
+// Load reads a weight file, or the one in a folder (see [Find]). Tensors may share the memory of the mapped file, which Close
+// unmaps. The file must not change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong
+// tensor and what was expected.
 func Load(path string) (*Set, error) { return LoadAs(path, describe.Options{}) }
 
 // LoadAs is Load with what a user says of the model.

@@ -1,8 +1,8 @@
 // Package recognize finds a ResNet-18 among the tensors of a checkpoint, whatever they are called, and names them as
 // torchvision does. Training code wraps, renames and extends networks freely: DataParallel puts "module." before every name,
 // transformers calls layer1.0.conv1 "resnet.encoder.stages.0.layers.0.layer.0.convolution", and losses and metrics have tensors
-// of their own. Only names and shapes decide. What is no ResNet-18 is refused by its own name.
-// Package weights is the caller.
+// of their own. Only names and shapes decide. What is no ResNet-18 is refused by its own name. Package
+// weights is the caller.
 //
 // The order of the steps:
 //
@@ -52,8 +52,9 @@ func (r *Refusal) Error() string { return r.Text }
 const otherwise = "only ResNet-18 is served here: train one, such as torchvision's resnet18, or serve this file with the framework that made it"
 
 // ResNet18 finds a ResNet-18 among tensors by their names and shapes. Errors are of type *Refusal. The result refers to the
-// tensors given. None is read, but for the first convolution of two networks in one file, to see whether they are the same. Modules are the classes of a whole pickled model's parts by dotted name, nil if the file
-// has none: they say where the activations are, which leave no tensors.
+// tensors given. None is read, but for the first convolution of two networks in one file, to see whether they are the same.
+// Modules are the classes of a whole pickled model's parts by dotted name, nil if the file has none: they say where the
+// activations are, which leave no tensors.
 func ResNet18(tensors map[string]raw.Lazy, modules map[string]string) (Result, error) {
 	if err := countable(tensors); err != nil {
 		return Result{}, err
