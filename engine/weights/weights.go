@@ -102,7 +102,15 @@ func LoadAs(path string, o describe.Options) (*Set, error) {
 		err = s.describe(filepath.Dir(path), s.facts, o)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
+		return nil, errors.Join(fileError{fmt.Errorf("load weights %s: %w", path, err)}, m.close())
+	}
+	for i, note := range s.Notes {
+		s.Notes[i] = printable(note)
+	}
+	for _, key := range []string{MetaWeights, MetaSource, MetaLicence, MetaOrigin, MetaRevision, MetaPrecision} {
+		if value, ok := s.Metadata[key]; ok {
+			s.Metadata[key] = printable(value)
+		}
 	}
 	s.mapping = m
 	return s, nil
@@ -123,7 +131,7 @@ func (s *Set) Name() string {
 	if n := s.Metadata[MetaWeights]; n != "" {
 		return n
 	}
-	return s.name
+	return printable(s.name)
 }
 
 // Version is the file's SHA-256 if the file alone describes the model, else a digest of that and of Spec: answers depend

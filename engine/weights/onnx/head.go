@@ -23,7 +23,7 @@ type head struct {
 func (w *walker) head(at, output string) (*head, error) {
 	h := &head{pool: spec.Average, layout: layout{4, 1, spec.Features}}
 	if at == output || len(w.users[at]) == 0 {
-		return nil, departs("output %q is in front of the average over all pixels, want features or classes", output)
+		return nil, departs("output %.100q is in front of the average over all pixels, want features or classes", output)
 	}
 	at, err := w.pooling(h, at)
 	if err != nil {
@@ -124,7 +124,7 @@ func (w *walker) concatenated(h *head, at string, users []*node) (string, error)
 	}
 	h.swapped = slices.Equal(order, []string{values[1], values[0]})
 	if !h.swapped && !slices.Equal(order, values[:]) || n.int("axis", 0) != 1 && n.int("axis", 0) != -3 {
-		return "", departs("avgpool: %s joins %q, want maxima and averages as channels", n, order)
+		return "", departs("avgpool: %s joins %.100q, want maxima and averages as channels", n, order)
 	}
 	h.pool, h.layout.channels = spec.MaxAverage, 2*spec.Features
 	return n.outputs[0], nil

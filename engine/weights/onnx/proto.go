@@ -72,9 +72,9 @@ type node struct {
 // String is how error messages call the node.
 func (n *node) String() string {
 	if n.domain != "" && n.domain != "ai.onnx" {
-		return fmt.Sprintf("%s.%s %q", n.domain, n.op, n.name)
+		return fmt.Sprintf("%s.%s %.100q", n.domain, n.op, n.name)
 	}
-	return fmt.Sprintf("%s %q", n.op, n.name)
+	return fmt.Sprintf("%s %.100q", n.op, n.name)
 }
 
 // int is an integer attribute or its default.
@@ -326,11 +326,11 @@ func parseNode(msg []byte, left *budget) (*node, error) {
 		case nodeOutput:
 			n.outputs = append(n.outputs, string(b))
 		case nodeName:
-			n.name = string(b)
+			n.name = brief(b)
 		case nodeOpType:
-			n.op = string(b)
+			n.op = brief(b)
 		case nodeDomain:
-			n.domain = string(b)
+			n.domain = brief(b)
 		case nodeAttribute:
 			return n.addAttribute(b)
 		}
@@ -341,6 +341,9 @@ func parseNode(msg []byte, left *budget) (*node, error) {
 	}
 	return n, nil
 }
+
+// brief is a text of the file for comparisons and messages: names of operators and what users called them. Longer ones are cut.
+func brief(b []byte) string { return string(b[:min(len(b), 100)]) }
 
 func (n *node) addAttribute(msg []byte) error {
 	var name string
@@ -360,7 +363,7 @@ func (n *node) addAttribute(msg []byte) error {
 			if n.strings == nil {
 				n.strings = map[string]string{}
 			}
-			n.strings[name] = string(b)
+			n.strings[name] = brief(b)
 		case attributeTensor:
 			n.constant, err = parseTensor(b)
 		}
@@ -485,7 +488,7 @@ func parseTensor(msg []byte) (*constant, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", c.name, err)
+		return nil, fmt.Errorf("tensor %.100q: %w", c.name, err)
 	}
 	if words != nil {
 		c.data = words

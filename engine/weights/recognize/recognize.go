@@ -55,6 +55,9 @@ const otherwise = "only ResNet-18 is served here: train one, such as torchvision
 // tensors given. None is read, but for the first convolution of two networks in one file, to see whether they are the same. Modules are the classes of a whole pickled model's parts by dotted name, nil if the file
 // has none: they say where the activations are, which leave no tensors.
 func ResNet18(tensors map[string]raw.Lazy, modules map[string]string) (Result, error) {
+	if err := countable(tensors); err != nil {
+		return Result{}, err
+	}
 	weights, err := leaveOut(tensors)
 	if err != nil {
 		return Result{}, err
@@ -67,6 +70,28 @@ func ResNet18(tensors map[string]raw.Lazy, modules map[string]string) (Result, e
 	}
 	r.Notes = append(found.notes, r.Notes...)
 	return r, nil
+}
+
+// Bounds on what is looked at: each name is compared with some hundred patterns, and networks in one file with each other. A training
+// checkpoint of ResNet-18 has some 500 tensors, language models a few thousand.
+const (
+	maxTensors = 4096
+	maxName    = 512       // bytes of a name
+	maxNames   = 512 << 10 // bytes of all names
+)
+
+// countable refuses more tensors and longer names than networks have.
+func countable(tensors map[string]raw.Lazy) error {
+	if len(tensors) > maxTensors {
+		return &Refusal{Text: fmt.Sprintf("this is not a ResNet-18: it has %d tensors, ResNet-18 has 122; %s", len(tensors), otherwise)}
+	}
+	all := 0
+	for name := range tensors {
+		if all += len(name); len(name) > maxName || all > maxNames {
+			return &Refusal{Text: fmt.Sprintf("this is not a ResNet-18: the names of its tensors are too long, such as %.80q; %s", name, otherwise)}
+		}
+	}
+	return nil
 }
 
 // leaveOut drops what is never a weight: integers and counters, and the states of optimizers.
