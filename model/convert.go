@@ -9,32 +9,45 @@ import (
 	"path/filepath"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
-// Convert reads a weight file in any format and writes it as safetensors. It keeps the metadata of the file, and
-// records the SHA-256 of the first file of a chain of conversions.
-func Convert(in, out string) error { return convert(in, out, Source{}) }
+// Convert reads a weight file in any format, or a folder with one, and writes one safetensors file with all that is known of
+// the model: weights, and as metadata head, labels, preprocessing and where they are from. It keeps the metadata of the file,
+// and records the SHA-256 of the first file of a chain of conversions.
+func Convert(in, out string, o Options) error { return convert(in, out, Source{}, o) }
 
 // convert also records the metadata of source.
-func convert(in, out string, source Source) (err error) {
-	set, err := weights.Load(in)
+func convert(in, out string, source Source, o Options) (err error) {
+	set, err := Load(in, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, set.Close()) }()
-	metadata := map[string]string{weights.MetaWeights: set.Name(), weights.MetaOrigin: set.SHA256}
-	maps.Copy(metadata, set.Metadata)
+	metadata, err := Metadata(set)
+	if err != nil {
+		return err
+	}
 	for key, value := range map[string]string{
-		weights.MetaWeights: source.Weights,
-		weights.MetaSource:  source.Origin,
-		weights.MetaLicence: source.Licence,
+		weights.MetaWeights:  source.Weights,
+		weights.MetaSource:   source.Origin,
+		weights.MetaLicence:  source.Licence,
+		weights.MetaRevision: source.Revision,
 	} {
 		if value != "" {
 			metadata[key] = value
 		}
 	}
 	return Save(out, &safetensors.Content{Tensors: set.Tensors, Int8: set.Int8, Metadata: metadata})
+}
+
+// Metadata returns the metadata with which a set is saved: its own, and its description.
+func Metadata(set *weights.Set) (map[string]string, error) {
+	// Loaders of PyTorch look for the format.
+	metadata := map[string]string{"format": "pt", weights.MetaWeights: set.Name(), weights.MetaOrigin: set.SHA256}
+	maps.Copy(metadata, set.Metadata)
+	return describe.Encode(set.Spec, metadata)
 }
 
 // Save writes a safetensors file atomically: it writes a temporary file, syncs it, and renames it. A replica that has the

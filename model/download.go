@@ -36,7 +36,8 @@ type download struct {
 	progress func(done, total int64)
 	notify   func(message string)
 
-	restarts int // how often the server sent the whole file when asked for the rest
+	validator string // of the file that the server sent first: If-Range
+	restarts  int    // how often the server sent the whole file when asked for the rest
 }
 
 // run fetches the URL into the file at path. It resumes an earlier download: after a broken connection within one call,
@@ -52,7 +53,7 @@ func (d *download) run(ctx context.Context, path string) error {
 		return f.Close()
 	}
 	at, seekErr := f.Seek(0, io.SeekEnd)
-	err = errors.Join(fmt.Errorf("download %s: %w", d.url, err), seekErr, f.Close())
+	err = errors.Join(fmt.Errorf("download %s: %w", shown(d.url), err), seekErr, f.Close())
 	if isFinal(err) || at < d.good() || d.restarts > 0 {
 		return errors.Join(err, os.Remove(path))
 	}
@@ -129,11 +130,14 @@ func (d *download) try(ctx context.Context, f *os.File) (have int64, err error) 
 }
 
 func (d *download) request(ctx context.Context, f *os.File, have int64, idle *time.Timer) (int64, error) {
-	response, err := get(ctx, d.client, d.url, have)
+	response, err := get(ctx, d.client, d.url, have, d.validator)
 	if err != nil {
 		return have, err
 	}
 	defer response.Body.Close()
+	if have == 0 {
+		d.validator = validator(response.Header)
+	}
 	switch response.StatusCode {
 	case http.StatusPartialContent:
 		want := fmt.Sprintf("bytes %d-", have)
@@ -221,8 +225,16 @@ func (d *download) copy(f *os.File, body io.Reader, have, total int64, idle *tim
 	}
 }
 
-// get requests url from byte start on.
-func get(ctx context.Context, client *http.Client, url string, start int64) (*http.Response, error) {
+// validator returns what names this version of a file, for If-Range (RFC 9110, section 13.1.5); empty if nothing does.
+func validator(h http.Header) string {
+	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		return tag
+	}
+	return h.Get("Last-Modified")
+}
+
+// get requests url from byte start on, or from its beginning if ifRange is not empty and names another version of it.
+func get(ctx context.Context, client *http.Client, url string, start int64, ifRange string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, &finalError{err}
@@ -230,6 +242,9 @@ func get(ctx context.Context, client *http.Client, url string, start int64) (*ht
 	request.Header.Set("Accept-Encoding", "identity") // sizes and ranges are those of the file
 	if start > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", start))
+		if ifRange != "" {
+			request.Header.Set("If-Range", ifRange)
+		}
 	}
 	return client.Do(request)
 }

@@ -124,7 +124,7 @@ func TestHostileMirrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHostile(t, size, sum, test.serve)
-			c := PullConfig{Mirror: h.URL, Out: filepath.Join(t.TempDir(), "w.safetensors"), Client: h.Client(), Tries: 3, IdleTimeout: 200 * time.Millisecond}
+			c := PullConfig{Mirror: h.URL, Out: filepath.Join(t.TempDir(), "w.safetensors"), Client: h.Client(), Tries: 3, IdleTimeout: 200 * time.Millisecond, convert: convertTiny}
 			var mu sync.Mutex
 			var notices []string
 			c.Notify = func(message string) { mu.Lock(); defer mu.Unlock(); notices = append(notices, message) }

@@ -13,13 +13,15 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
 // QuantizeConfig says what [Quantize] reads and writes. Model, Images and Out must be given.
 type QuantizeConfig struct {
-	Model  string   // weight file in float32
-	Images []string // image files
+	Model   string   // weight file in float32
+	Options Options  // what its files do not say
+	Images  []string // image files
 	// Calibrate is how many of the images to calibrate with, spread evenly over the list. The others remain for
 	// [Quantized.Compare].
 	Calibrate int
@@ -43,7 +45,7 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	if c.Calibrate < 1 {
 		return nil, fmt.Errorf("%d images to calibrate with, want at least 1", c.Calibrate)
 	}
-	set, err := weights.Load(c.Model)
+	set, err := Load(c.Model, c.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +83,11 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	out.Metadata[weights.MetaWeights] = set.Name() + "-int8"
 	out.Metadata[weights.MetaOrigin] = set.SHA256
 	out.Metadata["calibration"] = fmt.Sprintf("%d pictures, least squared error, stem by logits, biases corrected", len(chosen))
-	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: out.Metadata}); err != nil {
+	metadata, err := describe.Encode(set.Spec, out.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: metadata}); err != nil {
 		return nil, err
 	}
 	q := &Quantized{Calibrated: len(chosen), Others: len(others), others: others, preprocess: set.Spec.Preprocess}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -23,8 +24,11 @@ type Source struct {
 	Weights  string // name of the weights
 	Origin   string // who made them, as text
 	Licence  string // terms of use, as text
-	SHA256   string // hex digest of the file, or its first digits
+	SHA256   string // hex digest of the file, or its first digits; empty if not known in advance
 	Bytes    int64  // size of the file; zero if not known in advance
+	Revision string // commit of the repository that it is from; empty for other sources
+
+	sides map[string][]byte // files that describe the weights, by their names beside them
 }
 
 // Torchvision is torchvision's ResNet18_Weights.IMAGENET1K_V1. By PyTorch's convention, the file name has the first
@@ -37,6 +41,52 @@ func Torchvision() Source {
 		Licence:  "BSD-3-Clause, and the terms of ImageNet, on which they were trained",
 		SHA256:   "f37072fd",
 	}
+}
+
+// file returns the name of the file.
+func (s Source) file() string {
+	if u, err := url.Parse(s.Location); err == nil && s.remote() {
+		return path.Base(u.Path)
+	}
+	return filepath.Base(s.Location)
+}
+
+// URL returns the file at an HTTP(S) URL as a source. sum is its SHA-256 in hex, or empty: then it is not checked.
+func URL(location, sum string) (Source, error) {
+	if _, err := url.Parse(location); err != nil {
+		return Source{}, fmt.Errorf("URL of weights: %w", err)
+	}
+	s := Source{Location: location, Licence: "unknown", SHA256: strings.ToLower(sum)}
+	if name := s.file(); name == "." || name == "/" || len(name) > maxIndexText || strings.ContainsFunc(name, unicode.IsControl) {
+		return Source{}, fmt.Errorf("URL %s has no file name", shown(location))
+	}
+	if digest, err := hex.DecodeString(sum); sum != "" && (err != nil || len(digest) != sha256.Size) {
+		return Source{}, fmt.Errorf("SHA-256 %.80q, want 64 hex digits", sum)
+	}
+	s.Weights = stem(s.file())
+	s.Origin = shown(location)
+	return s, nil
+}
+
+// shown returns a location as it is printed and stored: URLs may have secrets in their query and before their host.
+func shown(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || !isURL(location) {
+		return location
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// stem returns a file name without its suffixes.
+func stem(name string) string {
+	for _, suffix := range []string{".gz", ".tar"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	if short := strings.TrimSuffix(name, path.Ext(name)); short != "" {
+		return short
+	}
+	return name
 }
 
 // remote reports whether the source is fetched by HTTP.
@@ -90,7 +140,7 @@ func readIndex(ctx context.Context, client *http.Client, mirror string) ([]byte,
 		if err != nil {
 			return nil, err
 		}
-		response, err := get(ctx, client, at, 0)
+		response, err := get(ctx, client, at, 0, "")
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +190,7 @@ func parseIndex(data []byte) (Source, error) {
 			return Source{}, fmt.Errorf("%s: sha256 is %.100q and bytes is %d, want 64 hex digits and a size up to %d",
 				f.Name, f.SHA256, f.Bytes, weights.MaxBytes)
 		}
-		return Source{f.Name, in.Weights, in.Source, in.Licence, strings.ToLower(f.SHA256), f.Bytes}, nil
+		return Source{Location: f.Name, Weights: in.Weights, Origin: in.Source, Licence: in.Licence, SHA256: strings.ToLower(f.SHA256), Bytes: f.Bytes}, nil
 	}
 	return Source{}, fmt.Errorf("default %q is not in the list of files", in.Default)
 }

@@ -8,7 +8,10 @@ import (
 	"os"
 	"slices"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 )
 
 // Report describes a weight file.
@@ -21,16 +24,19 @@ type Report struct {
 	Tensors    int               // floating-point and int8 tensors
 	Parameters int               // numbers in them
 	Metadata   map[string]string // metadata of the file
+	Spec       spec.Model        // classes, labels, head and preprocessing
+	Sources    describe.Sources  // where the parts of Spec are from
+	Notes      []string          // what was assumed, or found and not used
 }
 
-// Verify reads a weight file and checks its format (lengths, checksums) and that every number is finite. The report
-// has what was found before the first problem, which is the error.
-func Verify(path string) (r Report, err error) {
+// Verify reads a weight file as serving does, and checks its format (lengths, checksums), that every number is finite, and
+// that the network can be made of it. The report has what was found before the first problem, which is the error.
+func Verify(path string, o Options) (r Report, err error) {
 	r.Path = path
 	if info, err := os.Stat(path); err == nil {
 		r.Bytes = info.Size()
 	}
-	set, err := weights.Load(path)
+	set, err := Load(path, o)
 	if err != nil {
 		return r, err
 	}
@@ -38,7 +44,21 @@ func Verify(path string) (r Report, err error) {
 	r.Format, r.SHA256, r.Identity = set.Format, set.SHA256, set.Identity()
 	r.Tensors, r.Parameters = len(set.Tensors)+len(set.Int8), set.Parameters()
 	r.Metadata = maps.Clone(set.Metadata)
-	return r, finite(set)
+	r.Spec, r.Sources, r.Notes = set.Spec, set.Sources, set.Notes
+	if err := finite(set); err != nil {
+		return r, err
+	}
+	return r, network(set)
+}
+
+// network makes what the engine packs from a set.
+func network(set *weights.Set) (err error) {
+	if len(set.Int8) > 0 {
+		_, err = resnet.LoadQuantized(set)
+	} else {
+		_, err = resnet.Fold(set)
+	}
+	return err
 }
 
 // finite returns an error for the first number that is NaN or infinite.

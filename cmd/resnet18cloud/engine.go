@@ -5,15 +5,45 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
+// describeFlags say of a model what its files do not, or replace what they say.
+type describeFlags struct {
+	Labels     string `help:"File with the names of the classes: one on each line, or JSON. Default: those that the model's files have." type:"path" placeholder:"FILE" env:"RESNET18_LABELS"`
+	Preprocess string `help:"How pictures are prepared, where the model's files do not say it: ${preprocess}. Default: as the files say, else torchvision." placeholder:"PARTS" env:"RESNET18_PREPROCESS"`
+	Activation string `help:"How outputs become scores: softmax (one class of several), sigmoid (classes that do not exclude each other, or one output) or none. Default: as the model's files say, else softmax." enum:",softmax,sigmoid,none" default:"" env:"RESNET18_ACTIVATION"`
+}
+
+// modelVars are the values that the help of flags about models has.
+func modelVars() kong.Vars {
+	return kong.Vars{"preprocess": spec.Usage, "hub": model.HubEndpoint}
+}
+
+func (f describeFlags) options() model.Options {
+	return model.Options{Labels: f.Labels, Preprocess: f.Preprocess, Activation: f.Activation}
+}
+
+// args are the flags of another command with the same meaning.
+func (f describeFlags) args() (args []string) {
+	for _, flag := range []struct{ name, value string }{{"--labels", f.Labels}, {"--preprocess", f.Preprocess}, {"--activation", f.Activation}} {
+		if flag.value != "" {
+			args = append(args, flag.name, flag.value)
+		}
+	}
+	return args
+}
+
 // engineFlags are the options of commands that run the network in their own process.
 type engineFlags struct {
-	Model         string `help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Model string `help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	describeFlags
 	RandomWeights bool   `help:"Use random weights if there is no weight file; the results are meaningless." env:"RESNET18_RANDOM_WEIGHTS"`
 	Precision     string `help:"Arithmetic: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 	Concurrency   int    `help:"Number of images to classify at a time, each on one CPU; 0 means the number of CPUs available (cgroup limit)." default:"0" env:"RESNET18_CONCURRENCY"`
@@ -35,6 +65,9 @@ func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *envi
 	}
 	if set != nil {
 		defer set.Close()
+		for _, note := range set.Notes {
+			env.log.Warn("model: " + note)
+		}
 	}
 	if f.MaxDecodeTime == 0 {
 		f.MaxDecodeTime = -1
@@ -67,5 +100,5 @@ func (f engineFlags) loadWeights() (*weights.Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find weights: %w", err)
 	}
-	return weights.Load(path)
+	return model.Load(path, f.options())
 }

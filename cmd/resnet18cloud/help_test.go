@@ -16,7 +16,7 @@ func TestFlagGroups(t *testing.T) {
 		titles[g.Key] = g.Title
 	}
 	var c cli
-	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), kong.ExplicitGroups(flagGroups))
+	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), modelVars(), kong.ExplicitGroups(flagGroups))
 	if err != nil {
 		t.Fatal(err)
 	}

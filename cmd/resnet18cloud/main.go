@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ExplicitGroups(flagGroups),
 		kong.Writers(stdout, stderr),
-		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(),
+		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
 		kong.Exit(func(status int) { panic(exitStatus(status)) }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

@@ -268,7 +268,7 @@ func parseContainer(t *testing.T, command string, container corev1.Container, cm
 		t.Fatalf("container %s runs %v, want %s", container.Name, container.Args, command)
 	}
 	args := slices.Clone(container.Args[1:])
-	parser, err := kong.New(cmd, policyVars())
+	parser, err := kong.New(cmd, modelVars(), policyVars())
 	if err != nil {
 		t.Fatal(err)
 	}

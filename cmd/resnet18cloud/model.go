@@ -1,38 +1,60 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
 type modelCmd struct {
-	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, or those of a mirror, into the user's cache folder."`
-	Convert  modelConvertCmd  `cmd:"" help:"Convert weights of any format to safetensors, which loads fastest."`
+	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, a model of Hugging Face's hub, a file by its URL, or the weights of a mirror, into the user's cache folder."`
+	Convert  modelConvertCmd  `cmd:"" help:"Convert a model of any format to one safetensors file with labels and preprocessing, which loads fastest."`
 	Quantize modelQuantizeCmd `cmd:"" help:"Quantize weights to 8 bits, calibrated on your images: a quarter of the size and, on CPUs with an 8-bit dot product, twice as fast."`
 	Verify   modelVerifyCmd   `cmd:"" help:"Check a weight file and print what it contains."`
 }
 
 type modelPullCmd struct {
+	From   string `arg:"" optional:"" help:"torchvision, hf:OWNER/NAME[@REVISION], or the URL of a weight file. Default: the mirror's weights, else torchvision's."`
 	Mirror string `help:"Folder or URL with a models.json, instead of torchvision's site." placeholder:"DIR|URL" env:"MODEL_MIRROR"`
-	Out    string `help:"File to write. Default: resnet18cloud/resnet18.safetensors in the user's cache folder." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
+	Out    string `help:"File to write. Default: resnet18cloud/resnet18.safetensors in the user's cache folder; for a model of the hub or a URL, a file named like it in the folder resnet18cloud/models there." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
 	Again  bool   `help:"Fetch even if the file already holds these weights." env:"RESNET18_MODEL_PULL_AGAIN"`
+	SHA256 string `name:"sha256" help:"SHA-256 that the file of a URL must have, in hex." placeholder:"HEX"`
+	describeFlags
+
+	HubEndpoint string `name:"hf-endpoint" help:"URL of Hugging Face's hub, or of a server like it." default:"${hub}" env:"HF_ENDPOINT"`
+	HubToken    string `name:"hf-token" help:"Token for private models of the hub. Set the variable: others on this machine can see options." placeholder:"TOKEN" env:"HF_TOKEN,HUGGING_FACE_HUB_TOKEN"`
 
 	IdleTimeout time.Duration `help:"Time in which the server must send something, at least 1 KiB/s on average, before the download is tried again." default:"30s" env:"RESNET18_MODEL_PULL_IDLE_TIMEOUT"`
 	Tries       int           `help:"Number of tries in a row that may break off before the download fails; one that brings 1 MiB does not count." default:"5" env:"RESNET18_MODEL_PULL_TRIES"`
 }
 
+// Help adds to kong's text what an option cannot say.
+func (modelPullCmd) Help() string {
+	return `The result is one safetensors file with weights, labels and preprocessing. Interrupted downloads are resumed; the digest that the source
+states is checked.
+
+  resnet18cloud model pull
+  resnet18cloud model pull hf:microsoft/resnet-18
+  resnet18cloud model pull https://example.com/mine.pth --labels labels.txt`
+}
+
 // Run prints the path and source of the weights to stdout, and progress and retries to stderr.
 func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 	bar := newProgress(env.stderr)
-	pulled, err := model.Pull(ctx, model.PullConfig{Mirror: c.Mirror, Out: c.Out, Again: c.Again, IdleTimeout: c.IdleTimeout, Tries: c.Tries,
+	pulled, err := model.Pull(ctx, model.PullConfig{From: c.From, Mirror: c.Mirror, Hub: model.Hub{Endpoint: c.HubEndpoint, Token: c.HubToken},
+		SHA256: c.SHA256, Out: c.Out, Again: c.Again, Options: c.options(), IdleTimeout: c.IdleTimeout, Tries: c.Tries,
 		Progress: bar.update, Notify: bar.say})
 	bar.end()
 	if err != nil {
@@ -43,25 +65,59 @@ func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 		verb = "already present"
 	}
 	s := pulled.Source
-	_, err = fmt.Fprintf(env.stdout, "%s: %s\nweights  %s\nsource   %s\nlicence  %s\n", verb, pulled.Path, s.Weights, s.Origin, s.Licence)
+	fmt.Fprintf(env.stdout, "%s: %s\n", verb, pulled.Path)
+	for _, line := range [][2]string{{"weights", s.Weights}, {"source", s.Origin}, {"revision", s.Revision}, {"licence", s.Licence}} {
+		if line[1] != "" {
+			fmt.Fprintf(env.stdout, "%-10s  %s\n", line[0], line[1])
+		}
+	}
+	if c.From == "" || c.From == "torchvision" {
+		return nil
+	}
+	r, err := model.Verify(pulled.Path, model.Options{})
+	if err != nil {
+		return fmt.Errorf("model pull: %s cannot be served: %w", pulled.Path, err)
+	}
+	return printServable(env.stdout, r, pulled.Path)
+}
+
+// printServable describes a model and says how to serve it.
+func printServable(w io.Writer, r model.Report, path string) error {
+	printModel(w, r)
+	_, err := fmt.Fprintf(w, "serve       resnet18cloud up --model %s\n", path)
 	return err
 }
 
 type modelConvertCmd struct {
-	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped." type:"existingfile"`
+	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped; or a folder with one and its config.json." type:"path"`
 	Out string `arg:"" help:"safetensors file to write." type:"path"`
+	describeFlags
 }
 
+// Help adds to kong's text what an option cannot say.
+func (modelConvertCmd) Help() string {
+	return `The file has everything that serving needs: weights, labels, preprocessing and activation.
+
+  resnet18cloud model convert best.pth mine.safetensors --labels labels.txt
+  resnet18cloud up --model mine.safetensors`
+}
+
+// Run checks the model as serving does, writes the file, and prints what it has and where that is from.
 func (c modelConvertCmd) Run(env *environment) error {
-	if err := model.Convert(c.In, c.Out); err != nil {
+	r, err := model.Verify(c.In, c.options())
+	if err == nil {
+		err = model.Convert(c.In, c.Out, c.options())
+	}
+	if err != nil {
 		return fmt.Errorf("model convert: %w", err)
 	}
-	_, err := fmt.Fprintf(env.stdout, "wrote %s\n", c.Out)
-	return err
+	fmt.Fprintf(env.stdout, "wrote %s\n", c.Out)
+	return printServable(env.stdout, r, c.Out)
 }
 
 type modelVerifyCmd struct {
-	File string `arg:"" optional:"" help:"Weight file. Default: the file that replica would use." env:"RESNET18_MODEL" type:"path"`
+	File string `arg:"" optional:"" help:"Weight file, or folder with one. Default: the file that replica would use." env:"RESNET18_MODEL" type:"path"`
+	describeFlags
 }
 
 // Run prints the report, and OK or the first problem. A problem is exit status 1.
@@ -70,13 +126,14 @@ func (c modelVerifyCmd) Run(env *environment) error {
 	if err != nil {
 		return fmt.Errorf("model verify: %w", err)
 	}
-	r, problem := model.Verify(path)
+	r, problem := model.Verify(path, c.options())
 	fmt.Fprintf(env.stdout, "file        %s\nbytes       %d\n", r.Path, r.Bytes)
 	if r.Format != "" {
 		fmt.Fprintf(env.stdout, "format      %s\nsha256      %s\nidentity    %s\ntensors     %d\nparameters  %d\n",
 			r.Format, r.SHA256, r.Identity, r.Tensors, r.Parameters)
+		printModel(env.stdout, r)
 	}
-	for _, key := range []string{weights.MetaWeights, weights.MetaPrecision, weights.MetaSource, weights.MetaLicence, weights.MetaOrigin} {
+	for _, key := range []string{weights.MetaWeights, weights.MetaPrecision, weights.MetaSource, weights.MetaLicence, weights.MetaRevision, weights.MetaOrigin} {
 		if value := r.Metadata[key]; value != "" {
 			fmt.Fprintf(env.stdout, "%-10s  %s\n", key, value)
 		}
@@ -87,6 +144,40 @@ func (c modelVerifyCmd) Run(env *environment) error {
 	}
 	_, err = fmt.Fprintln(env.stdout, "OK")
 	return err
+}
+
+// printModel prints what a model is, and which source says so.
+func printModel(w io.Writer, r model.Report) {
+	line := func(name, value, source string) {
+		if source != "" {
+			value += " (" + source + ")"
+		}
+		fmt.Fprintf(w, "%-10s  %s\n", name, value)
+	}
+	line("network", "ResNet-18", "")
+	line("head", r.Spec.Head.String(), r.Sources.Activation)
+	if r.Spec.Head.Classes > 0 {
+		line("classes", strconv.Itoa(r.Spec.Head.Classes), "")
+		line("labels", someLabels(r.Spec), r.Sources.Labels)
+	}
+	line("preprocess", r.Spec.Preprocess.String(), cmp.Or(r.Sources.Preprocess, "assumed"))
+	for _, note := range r.Notes {
+		line("note", note, "")
+	}
+}
+
+// someLabels lists the first labels.
+func someLabels(m spec.Model) string {
+	const few = 5
+	switch n := len(m.Labels); {
+	case m.Labels == nil && m.Head.Classes == imagenet.Classes:
+		return "ImageNet's"
+	case m.Labels == nil:
+		return "unknown; give them with --labels FILE"
+	case n > few:
+		return fmt.Sprintf("%s, ... %d in all", strings.Join(m.Labels[:few], ", "), n)
+	}
+	return strings.Join(m.Labels, ", ")
 }
 
 // progress shows a download on w: a progress bar on a terminal, otherwise a line for every ten percent.

@@ -12,7 +12,8 @@ type modelQuantizeCmd struct {
 	Images    string `help:"Folder of images like those to be classified." type:"existingdir" required:"" placeholder:"DIR"`
 	Calibrate int    `help:"Number of images to calibrate with, spread evenly over the folder. The others are used to compare." default:"256"`
 	Model     string `help:"Weight file in float32. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Out       string `arg:"" help:"safetensors file to write." type:"path"`
+	describeFlags
+	Out string `arg:"" help:"safetensors file to write." type:"path"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -42,7 +43,7 @@ func (c modelQuantizeCmd) run(ctx context.Context, env *environment) error {
 		return err
 	}
 	q, err := model.Quantize(ctx, model.QuantizeConfig{
-		Model: path, Images: files, Calibrate: c.Calibrate, Out: c.Out,
+		Model: path, Options: c.options(), Images: files, Calibrate: c.Calibrate, Out: c.Out,
 		Progress: func(done, total int) {
 			if done%64 == 0 || done == total {
 				env.log.Info("calibrating", "done", done, "of", total)

@@ -22,7 +22,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/local"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/engine"
-	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
@@ -47,6 +46,7 @@ type upCmd struct {
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
+	describeFlags  `group:"model"`
 
 	serverFlags `group:"security"`
 	storeFlags  `group:"storage"`
@@ -77,7 +77,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	shared, err := shareWeights(weights, limits.Max)
+	shared, err := shareWeights(weights, c.options(), limits.Max)
 	if err != nil {
 		return err
 	}
@@ -218,11 +218,11 @@ func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
 
 // shareWeights packs the weights once for all replicas. It returns nil if there is only one replica, if the weights are
 // random, or if the system cannot share memory; each replica then packs its own.
-func shareWeights(path string, replicas int) (*os.File, error) {
+func shareWeights(path string, o model.Options, replicas int) (*os.File, error) {
 	if path == "" || replicas == 1 {
 		return nil, nil
 	}
-	set, err := weights.Load(path)
+	set, err := model.Load(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +246,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	if weights == "" {
 		args = append(args, "--random-weights")
 	} else {
-		args = append(args, "--model", weights)
+		args = append(append(args, "--model", weights), c.args()...)
 	}
 	if c.Precision != "" {
 		args = append(args, "--precision", c.Precision)

@@ -28,7 +28,7 @@ import (
 // defaults parses an empty command line.
 func defaults(t *testing.T, cmd any) {
 	t.Helper()
-	parser, err := kong.New(cmd, policyVars())
+	parser, err := kong.New(cmd, modelVars(), policyVars())
 	if err == nil {
 		_, err = parser.Parse(nil)
 	}

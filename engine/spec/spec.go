@@ -23,13 +23,13 @@ const MaxClasses = 2000
 
 // Head describes what follows the last convolution: pooling, fully connected layers, and the meaning of their output.
 type Head struct {
-	Pool Pool
+	Pool Pool `json:"pool"`
 	// ReLU says for each fully connected layer whether ReLU follows it; its length is the number of layers. The last is
 	// false. No layers means that the model has features only.
-	ReLU []bool
+	ReLU []bool `json:"relu"`
 	// Classes is the number of outputs, 0 without layers.
-	Classes    int
-	Activation Activation
+	Classes    int        `json:"classes"`
+	Activation Activation `json:"activation"`
 }
 
 // Pool is how the pixels of the last convolution become one value for each channel.

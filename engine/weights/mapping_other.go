@@ -10,7 +10,7 @@ import (
 func mapFile(f *os.File, size int) (*mapping, error) {
 	data := make([]byte, size)
 	_, err := io.ReadFull(f, data)
-	return &mapping{data, false}, err
+	return &mapping{data: data}, err
 }
 
 func unmap([]byte) error { return nil }

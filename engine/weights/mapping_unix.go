@@ -14,7 +14,7 @@ func mapFile(f *os.File, size int) (*mapping, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", f.Name(), err)
 	}
-	return &mapping{data, true}, nil
+	return &mapping{data: data, mapped: true}, nil
 }
 
 func unmap(data []byte) error { return unix.Munmap(data) }

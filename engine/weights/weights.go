@@ -1,25 +1,32 @@
-// Package weights turns weight files into named tensors. It recognizes the format by content: PyTorch's zip
-// and legacy checkpoints (package pth), safetensors and ONNX, each also gzipped. Names are torchvision's
-// (layer1.0.conv1.weight, ...) whatever the file calls them. Package resnet interprets them.
+// Package weights turns weight files into a ResNet-18's named tensors and its description. It tells the format by content:
+// PyTorch's checkpoints (package pth), safetensors and ONNX, each also gzipped; package detect names files that are none. Names
+// are torchvision's (layer1.0.conv1.weight, ...) whatever the file calls them, which package recognize finds out. Package
+// describe adds labels and preprocessing. Package resnet interprets the result.
 package weights
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/detect"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/onnx"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/recognize"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
-// MaxBytes bounds a weight file, also after decompression: five times a ResNet-18 in float32.
-const MaxBytes = 256 << 20
+// MaxBytes bounds a weight file, also after decompression. A ResNet-18 has 45 MB; training checkpoints with averages of the
+// weights and an optimizer's state have five times that, and those of larger networks are to be refused by their names. Only
+// what is needed is read into memory.
+const MaxBytes = 1 << 30
 
 // The values of Set.Format.
 const (
@@ -35,6 +42,7 @@ const (
 	MetaSource    = "source"    // their origin
 	MetaLicence   = "licence"   // license
 	MetaOrigin    = "origin"    // SHA-256 of the file that was converted
+	MetaRevision  = "revision"  // commit of the repository that the weights are from, if they are from one
 	MetaPrecision = "precision" // "int8" for quantized weights, else absent
 )
 
@@ -54,22 +62,45 @@ type Set struct {
 	Metadata map[string]string
 	// Format is one of the Format constants.
 	Format string
-	// SHA256 is the hex digest of the file's bytes as stored.
+	// SHA256 is the hex digest of the file's bytes as stored; with weights in files beside it (ONNX), that of all digests.
 	SHA256 string
 
+	// Sources says where the parts of Spec are from.
+	Sources describe.Sources
+	// Notes are for people: what was assumed of the file, or found and not used.
+	Notes []string
+
+	facts   map[string]any // of a checkpoint, for describe
+	inside  bool           // the model normalizes its input itself: Spec.Preprocess has that, whatever side files say
 	name    string
+	version string   // see Version; empty means SHA256
 	mapping *mapping // memory that tensors may share; nil if nothing is mapped
 }
 
-// Load reads a weight file. Tensors may share the memory of the mapped file, which Close unmaps. The file must not
+// Load reads a weight file, or the one in a folder (see [Find]). Tensors may share the memory of the mapped file, which Close unmaps. The file must not
 // change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong tensor and what was
 // expected.
-func Load(path string) (*Set, error) {
+func Load(path string) (*Set, error) { return LoadAs(path, describe.Options{}) }
+
+// LoadAs is Load with what a user says of the model.
+func LoadAs(path string, o describe.Options) (*Set, error) {
+	given := path
+	path, err := Find(path)
+	if err != nil {
+		return nil, fmt.Errorf("load weights: %w", err)
+	}
 	m, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("load weights: %w", err)
 	}
-	s, err := parse(m.data, filepath.Base(path))
+	s, err := parse(m.data, filepath.Base(path), m.besideIn(filepath.Dir(path)))
+	if err == nil {
+		s.SHA256 = m.digest()
+		if path != given {
+			s.name = folderName(given) // all files of the hub are called model.safetensors
+		}
+		err = s.describe(filepath.Dir(path), s.facts, o)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
 	}
@@ -95,9 +126,13 @@ func (s *Set) Name() string {
 	return s.name
 }
 
-// Identity identifies the weights by name and the first eight digits of the file's SHA-256:
-// "resnet18-f37072fd@1a2b3c4d". Answers computed with equal identities are equal.
-func (s *Set) Identity() string { return s.Name() + "@" + s.SHA256[:8] }
+// Version is the file's SHA-256 if the file alone describes the model, else a digest of that and of Spec: answers depend
+// on labels and preprocessing too.
+func (s *Set) Version() string { return cmp.Or(s.version, s.SHA256) }
+
+// Identity identifies the model by name and the first eight digits of its version: "resnet18-f37072fd@1a2b3c4d".
+// Answers computed with equal identities are equal.
+func (s *Set) Identity() string { return s.Name() + "@" + s.Version()[:8] }
 
 // Parameters returns the number of parameters in the set.
 func (s *Set) Parameters() int {
@@ -111,38 +146,169 @@ func (s *Set) Parameters() int {
 	return n
 }
 
-// parse reads a file's bytes, gzipped or not.
-func parse(data []byte, base string) (*Set, error) {
-	sum := sha256.Sum256(data)
-	s := &Set{SHA256: hex.EncodeToString(sum[:]), name: stem(base)}
-	data, err := gunzip(data)
-	if err != nil {
+// parse reads the bytes of an unpacked file. beside opens files in its folder.
+func parse(data []byte, base string, beside func(name string) ([]byte, error)) (*Set, error) {
+	if err := detect.Foreign(data); err != nil {
 		return nil, err
 	}
+	s := &Set{name: stem(base)}
+	s.Spec.Preprocess = spec.Torchvision()
+	kind := pth.Detect(data)
+	var err error
 	switch {
-	case pth.DetectZip(data):
+	case kind != "":
 		s.Format = FormatPyTorch
-		s.Tensors, err = pth.ParseZip(data)
-	case pth.DetectLegacy(data):
-		s.Format = FormatPyTorchLegacy
-		s.Tensors, err = pth.ParseLegacy(data)
+		if kind == pth.Legacy {
+			s.Format = FormatPyTorchLegacy
+		}
+		err = s.checkpoint(data)
 	case safetensors.Detect(data):
 		s.Format = FormatSafetensors
-		var c *safetensors.Content
-		if c, err = safetensors.Parse(data); err == nil {
-			s.Tensors, s.Int8, s.Metadata = c.Tensors, c.Int8, c.Metadata
-		}
+		err = s.safetensors(data)
 	case onnx.Detect(data):
 		s.Format = FormatONNX
-		s.Tensors, err = onnx.Parse(data)
+		err = s.onnx(data, beside)
 	default:
-		err = errors.New("not a weight file: want a PyTorch checkpoint, safetensors or ONNX, gzipped or not")
+		err = detect.Unknown(base)
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.Spec = spec.ImageNet()
 	return s, nil
+}
+
+// checkpoint reads a PyTorch checkpoint.
+func (s *Set) checkpoint(data []byte) error {
+	c, err := pth.Parse(data)
+	if err != nil {
+		return err
+	}
+	if len(c.Candidates) == 0 {
+		return recognize.NoModel(c.Keys)
+	}
+	s.facts = c.Facts
+	return s.recognize(c.Candidates)
+}
+
+// recognize takes the first candidate that is a ResNet-18. If none is, the error is that of the one that is most alike.
+func (s *Set) recognize(candidates []pth.Candidate) error {
+	var refused *recognize.Refusal
+	for _, c := range candidates {
+		found, err := recognize.ResNet18(c.Tensors, c.Modules)
+		if err == nil {
+			if strings.Contains(c.Name, "ema") {
+				s.Notes = append(s.Notes, fmt.Sprintf("the moving average of the weights is used (%s), as training evaluates it", c.Name))
+			}
+			return s.read(found)
+		}
+		var r *recognize.Refusal
+		if !errors.As(err, &r) {
+			return err
+		}
+		if refused == nil || r.Likeness > refused.Likeness {
+			refused = r
+		}
+	}
+	return refused
+}
+
+// read reads the tensors of what was recognized, and nothing else of the file.
+func (s *Set) read(found recognize.Result) error {
+	s.Tensors = make(map[string]tensor.Tensor, len(found.Tensors))
+	for name, lazy := range found.Tensors {
+		data, err := lazy.Read()
+		if err != nil {
+			return fmt.Errorf("tensor %s: %w", name, err)
+		}
+		s.Tensors[name] = tensor.Tensor{Shape: lazy.Shape, Data: data}
+	}
+	s.Spec.Head = found.Head
+	s.Notes = append(s.Notes, found.Notes...)
+	return s.readNormalization(found)
+}
+
+// readNormalization takes the mean and the deviation of a model that normalizes its input itself.
+func (s *Set) readNormalization(found recognize.Result) error {
+	if found.Mean == nil {
+		return nil
+	}
+	for _, part := range []struct {
+		from *raw.Lazy
+		to   *[3]float64
+	}{{found.Mean, &s.Spec.Preprocess.Mean}, {found.Deviation, &s.Spec.Preprocess.Deviation}} {
+		values, err := part.from.Read()
+		if err != nil {
+			return fmt.Errorf("mean and deviation of the model's input: %w", err)
+		}
+		if len(values) != len(part.to) {
+			return fmt.Errorf("mean and deviation of the model's input have %d values, want %d", len(values), len(part.to))
+		}
+		scale := 1.0
+		if slices.Max(values) > 2 {
+			scale = 255 // in units of bytes
+		}
+		for i, v := range values {
+			part.to[i] = float64(v) / scale
+		}
+	}
+	s.inside = true
+	s.Notes = append(s.Notes, fmt.Sprintf("the model normalizes its input itself, with mean %.4g and deviation %.4g", s.Spec.Preprocess.Mean, s.Spec.Preprocess.Deviation))
+	return s.Spec.Preprocess.Validate()
+}
+
+// safetensors reads a safetensors file. Quantized weights are of our own making, and have their names.
+func (s *Set) safetensors(data []byte) error {
+	c, err := safetensors.Parse(data)
+	if err != nil {
+		return err
+	}
+	s.Metadata = c.Metadata
+	if len(c.Int8) > 0 {
+		s.Tensors, s.Int8 = c.Tensors, c.Int8
+		s.Spec.Head = headOf(c.Tensors)
+		return nil
+	}
+	return s.recognize([]pth.Candidate{{Tensors: lazily(c.Tensors)}})
+}
+
+// onnx reads an ONNX file, whose tensors get torchvision's names by their places in the graph. It describes itself in part.
+func (s *Set) onnx(data []byte, beside func(name string) ([]byte, error)) error {
+	c, err := onnx.Parse(data, beside)
+	if err != nil {
+		return err
+	}
+	s.Tensors, s.Metadata, s.Notes = c.Tensors, c.Metadata, c.Notes
+	s.Spec.Head = c.Head
+	p := &s.Spec.Preprocess
+	if c.Preprocess != nil && c.Preprocess.Crop != 0 {
+		p.Resize, p.Crop = c.Preprocess.Crop*p.Resize/p.Crop, c.Preprocess.Crop // torchvision's share of the picture
+	}
+	if c.Preprocess != nil && c.Preprocess.Deviation[0] != 0 {
+		p.Mean, p.Deviation, s.inside = c.Preprocess.Mean, c.Preprocess.Deviation, true
+	}
+	return nil
+}
+
+// headOf returns the head of tensors that have torchvision's names.
+func headOf(tensors map[string]tensor.Tensor) spec.Head {
+	shape := tensors["fc.weight"].Shape
+	if len(shape) != 2 {
+		return spec.Head{Pool: spec.Average, Activation: spec.None}
+	}
+	head := spec.Linear(shape[0])
+	if shape[0] == 1 {
+		head.Activation = spec.None
+	}
+	return head
+}
+
+// lazily makes tensors that are read into those that are not.
+func lazily(tensors map[string]tensor.Tensor) map[string]raw.Lazy {
+	lazy := make(map[string]raw.Lazy, len(tensors))
+	for name, t := range tensors {
+		lazy[name] = raw.Lazy{Shape: t.Shape, Float: true, Read: func() ([]float32, error) { return t.Data, nil }}
+	}
+	return lazy
 }
 
 // stem returns a file name without the suffixes of formats.

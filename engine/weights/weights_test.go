@@ -109,21 +109,26 @@ func compareFolded(t *testing.T, got, want map[string]tensor.Tensor) {
 func TestRealFilesDamaged(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"resnet18-ktb.pth", "resnet18-ktb-legacy.pth.gz", "resnet18-ktb.safetensors.gz", "resnet18-ktb.onnx.gz"} {
-		whole, err := os.ReadFile(testutil.Shared(t, "models", file))
+		path := testutil.Shared(t, "models", file)
+		m, err := open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, err := gunzip(whole)
-		if err != nil {
-			t.Fatal(err)
-		}
+		plain := m.data
 		for _, n := range []int{1, 7, 100, 5000, len(plain) / 2, len(plain) - 1} {
-			if _, err := parse(plain[:n], file); err == nil {
+			if _, err := parse(plain[:n], file, nil); err == nil {
 				t.Errorf("%s cut to %d of %d bytes gave no error", file, n, len(plain))
 			}
 		}
-		if len(whole) != len(plain) {
-			if _, err := parse(whole[:len(whole)-5], file); err == nil || !strings.Contains(err.Error(), "truncated") {
+		if err := m.close(); err != nil {
+			t.Error(err)
+		}
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.HasPrefix(whole, gzipMagic) {
+			if _, err := gunzip(bytes.NewReader(whole[:len(whole)-5]), MaxBytes); err == nil || !strings.Contains(err.Error(), "truncated") {
 				t.Errorf("%s cut: error %v, want one that says truncated", file, err)
 			}
 		}
@@ -152,15 +157,7 @@ func sampleFile(t *testing.T, name string, zipped bool) string {
 	}
 	data := b.Bytes()
 	if zipped {
-		var z bytes.Buffer
-		w := gzip.NewWriter(&z)
-		if _, err := w.Write(data); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		data = z.Bytes()
+		data = gzipped(t, data)
 	}
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -201,11 +198,11 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for path, wrong := range map[string]string{
 		filepath.Join(dir, "missing"): "no such file",
-		dir:                           "not a regular file",
+		dir:                           "has no weight file",
 		write("empty", ""):            "empty",
 		write("text", "hello, world"): "not a weight file",
 		write("gzip", "\x1f\x8b"):     "gzip",
-		write("web page", "<!DOCTYPE html><html>\n"): "not a weight file",
+		write("web page", "<!DOCTYPE html><html>\n"): "an HTML page",
 		large: "at most",
 	} {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), wrong) {
@@ -214,22 +211,53 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
-// TestGzipBomb checks that a small file cannot ask for more memory than a network needs.
-func TestGzipBomb(t *testing.T) {
-	t.Parallel()
+// gzipped packs data.
+func gzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
 	var z bytes.Buffer
 	w := gzip.NewWriter(&z)
-	zeros := make([]byte, 1<<20)
-	for range MaxBytes>>20 + 1 {
-		if _, err := w.Write(zeros); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := gunzip(z.Bytes()); err == nil || !strings.Contains(err.Error(), "more than") {
-		t.Errorf("gunzip of %d bytes that unpack to %d: error %v", z.Len(), MaxBytes+1<<20, err)
+	return z.Bytes()
+}
+
+// TestGunzip checks that a file unpacks up to the limit, that a small file cannot ask for more room, and that nothing stays
+// in the folder of temporary files.
+func TestGunzip(t *testing.T) {
+	const limit = 1 << 20
+	for _, tt := range []struct {
+		name, wrong string
+		tmp         func() string
+		in          []byte
+	}{
+		{"to the limit", "", t.TempDir, gzipped(t, make([]byte, limit))},
+		{"bomb", "more bytes", t.TempDir, gzipped(t, make([]byte, limit+1))},
+		{"truncated", "truncated", t.TempDir, gzipped(t, make([]byte, limit))[:500]},
+		{"nothing", "nothing", t.TempDir, gzipped(t, nil)},
+		{"no folder", "", func() string { return filepath.Join(t.TempDir(), "missing") }, gzipped(t, make([]byte, limit))},
+		{"no folder, bomb", "more bytes", func() string { return filepath.Join(t.TempDir(), "missing") }, gzipped(t, make([]byte, limit+1))},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tt.tmp()
+			t.Setenv("TMPDIR", dir)
+			m, err := gunzip(bytes.NewReader(tt.in), limit)
+			if tt.wrong != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+					t.Errorf("gunzip: error %v, want one with %q", err, tt.wrong)
+				}
+			} else if err != nil || len(m.data) != limit {
+				t.Errorf("gunzip: error %v, want %d bytes", err, limit)
+			} else if err := m.close(); err != nil {
+				t.Error(err)
+			}
+			if left, _ := os.ReadDir(dir); len(left) > 0 {
+				t.Errorf("%s stays behind", left[0].Name())
+			}
+		})
 	}
 }
 

@@ -7,88 +7,66 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 )
 
-// walker follows the data through the graph and collects weights under torchvision's names.
+// walker follows the data through the graph to one output and collects weights under torchvision's names.
 type walker struct {
 	graph *graph
-	alias map[string]string  // output of an Identity or Dropout: its input
 	users map[string][]*node // operators that read a value
+	in    input
 	found map[string]tensor.Tensor
 }
 
-// maxAliases bounds how many Identities in a row are followed, so that a ring of them ends.
-const maxAliases = 64
-
-// weights walks from the input to the output. A ResNet-18 is a stem, four layers of two blocks, and a
-// classifier (He et al., "Deep Residual Learning for Image Recognition", table 1).
-func (g *graph) weights() (map[string]tensor.Tensor, error) {
-	if len(g.inputs) != 1 || len(g.outputs) != 1 {
-		return nil, fmt.Errorf("graph has %d inputs and %d outputs, want one of each", len(g.inputs), len(g.outputs))
+// follow walks from the input to one output. A ResNet-18 is a stem, four layers of two blocks, and a head (He et al.,
+// "Deep Residual Learning for Image Recognition", table 1).
+func (g *graph) follow(output string) (*reading, error) {
+	w := &walker{graph: g, users: g.users(output), found: map[string]tensor.Tensor{}}
+	at, err := w.input(g.resolve(g.inputs[0].name), g.inputs[0])
+	if err != nil {
+		return nil, err
 	}
-	w := &walker{g, map[string]string{}, map[string][]*node{}, map[string]tensor.Tensor{}}
-	for _, n := range g.nodes {
-		if (n.op == "Identity" || n.op == "Dropout") && len(n.inputs) > 0 && len(n.outputs) > 0 {
-			w.alias[n.outputs[0]] = n.inputs[0]
-		}
+	if at, err = w.stem(at); err != nil {
+		return nil, err
 	}
-	for _, n := range g.nodes {
-		if n.op == "Identity" || n.op == "Dropout" {
-			continue
-		}
-		for _, in := range n.inputs {
-			in = w.resolve(in)
-			w.users[in] = append(w.users[in], n)
-		}
-	}
-	at, err := w.stem(w.resolve(g.inputs[0]))
-	for layer := 1; err == nil && layer <= 4; layer++ {
-		for block := 0; err == nil && block < 2; block++ {
-			stride := 1
+	channels := 64
+	for layer := 1; layer <= 4; layer++ {
+		for block := range 2 {
+			name, in := fmt.Sprintf("layer%d.%d", layer, block), channels
 			if layer > 1 && block == 0 {
-				stride = 2
+				channels *= 2
 			}
-			at, err = w.block(at, fmt.Sprintf("layer%d.%d", layer, block), stride)
+			if at, err = w.block(at, name, in, channels); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if err == nil {
-		err = w.classifier(at)
+	h, err := w.head(at, g.resolve(output))
+	if err != nil {
+		return nil, err
 	}
-	return w.found, err
-}
-
-// resolve follows aliases to the value they stand for.
-func (w *walker) resolve(value string) string {
-	for range maxAliases {
-		to, ok := w.alias[value]
-		if !ok {
-			break
+	r := &reading{output: output, tensors: w.found, input: w.in, head: h}
+	for value := range g.half {
+		if _, used := w.users[g.resolve(value)]; used {
+			r.half = true
 		}
-		value = to
 	}
-	return value
+	return r, nil
 }
 
 // next is the only operator that reads a value, which must be one of the given kinds.
 func (w *walker) next(value, where string, ops ...string) (*node, error) {
 	users := w.users[value]
 	if len(users) != 1 {
-		return nil, fmt.Errorf("%s: %d operators read its value, want one (%v)", where, len(users), ops)
+		return nil, departs("%s: its input goes to %v, want it to go to %v only", where, users, ops)
 	}
 	n := users[0]
 	if !slices.Contains(ops, n.op) {
-		if n.op == "QuantizeLinear" {
-			return nil, fmt.Errorf("%s: model is quantized (%s), want the floating-point one", where, n)
-		}
-		return nil, fmt.Errorf("%s: found %s, want %v: not a ResNet-18", where, n, ops)
-	}
-	if len(n.outputs) == 0 || len(n.inputs) == 0 {
-		return nil, fmt.Errorf("%s: %s has no input or output", where, n)
+		return nil, departs("%s: found %s, want %v", where, n, ops)
 	}
 	return n, nil
 }
 
-// through is the output of the next operator.
-func (w *walker) through(value, where string, ops ...string) (string, error) {
-	n, err := w.next(value, where, ops...)
+// relu is the value behind a ReLU.
+func (w *walker) relu(at, where string) (string, error) {
+	n, err := w.next(at, where, "Relu")
 	if err != nil {
 		return "", err
 	}
@@ -96,22 +74,36 @@ func (w *walker) through(value, where string, ops ...string) (string, error) {
 }
 
 func (w *walker) stem(at string) (string, error) {
-	conv, err := w.next(at, "conv1", "Conv")
+	n, err := w.next(at, "conv1", "Conv")
 	if err != nil {
 		return "", err
 	}
-	if at, err = w.conv(conv, "conv1", "bn1", 2, 3); err != nil {
+	if at, err = w.conv(n, layer{"conv1", "bn1", 3, 64, 7, 2}); err != nil {
 		return "", err
 	}
-	if at, err = w.through(at, "relu", "Relu"); err != nil {
+	if at, err = w.relu(at, "relu"); err != nil {
 		return "", err
 	}
-	return w.through(at, "maxpool", "MaxPool")
+	if n, err = w.next(at, "maxpool", "MaxPool"); err != nil {
+		return "", err
+	}
+	return n.outputs[0], window(n, "maxpool", 3, 2)
 }
 
-// block reads a basic block: two 3x3 convolutions beside the block's input, or beside a strided 1x1
-// convolution of it, added up.
-func (w *walker) block(at, name string, stride int) (string, error) {
+// layer is a convolution of ResNet-18.
+type layer struct {
+	name, norm              string
+	in, out, kernel, stride int
+}
+
+// block reads a basic block: two 3x3 convolutions beside the block's input, or beside a strided 1x1 convolution of it
+// where the number of channels grows, added up.
+func (w *walker) block(at, name string, in, out int) (string, error) {
+	stride := 1
+	want := "a 3x3 convolution and an addition"
+	if in != out {
+		stride, want = 2, "a 3x3 and a 1x1 convolution"
+	}
 	var main, side, add *node
 	for _, n := range w.users[at] {
 		switch {
@@ -119,143 +111,142 @@ func (w *walker) block(at, name string, stride int) (string, error) {
 			side = n
 		case n.op == "Conv":
 			main = n
-		case n.op == "Add":
+		case n.op == "Add", n.op == "Sum":
 			add = n
 		}
 	}
-	if main == nil || len(w.users[at]) != 2 || (side == nil) == (add == nil) {
-		return "", fmt.Errorf("%s: its input goes to %v, want a 3x3 convolution beside an addition or a 1x1 convolution: "+
-			"not a ResNet-18", name, w.users[at])
+	if main == nil || len(w.users[at]) != 2 || (side != nil) != (in != out) || (side == nil) == (add == nil) {
+		return "", departs("%s: its input goes to %v, want %s", name, w.users[at], want)
 	}
 	short := at
 	var err error
 	if side != nil {
-		if short, err = w.conv(side, name+".downsample.0", name+".downsample.1", stride, 0); err != nil {
+		if short, err = w.conv(side, layer{name + ".downsample.0", name + ".downsample.1", in, out, 1, stride}); err != nil {
 			return "", err
 		}
 	}
-	if at, err = w.conv(main, name+".conv1", name+".bn1", stride, 1); err != nil {
+	if at, err = w.conv(main, layer{name + ".conv1", name + ".bn1", in, out, 3, stride}); err != nil {
 		return "", err
 	}
-	if at, err = w.through(at, name+".relu", "Relu"); err != nil {
+	if at, err = w.relu(at, name+".relu"); err != nil {
 		return "", err
 	}
 	second, err := w.next(at, name+".conv2", "Conv")
 	if err != nil {
 		return "", err
 	}
-	if at, err = w.conv(second, name+".conv2", name+".bn2", 1, 1); err != nil {
+	if at, err = w.conv(second, layer{name + ".conv2", name + ".bn2", out, out, 3, 1}); err != nil {
 		return "", err
 	}
-	sum, err := w.next(at, name, "Add")
+	sum, err := w.next(at, name, "Add", "Sum")
 	if err != nil {
 		return "", err
 	}
-	terms := []string{w.resolve(sum.inputs[0]), w.resolve(sum.inputs[len(sum.inputs)-1])}
-	if !slices.Contains(terms, at) || !slices.Contains(terms, short) || at == short {
-		return "", fmt.Errorf("%s: %s adds %v, want %v: not a ResNet-18", name, sum, terms, []string{at, short})
+	var terms []string
+	for _, in := range sum.inputs {
+		terms = append(terms, w.graph.resolve(in))
 	}
-	return w.through(sum.outputs[0], name+".relu", "Relu")
+	if len(terms) != 2 || !slices.Contains(terms, at) || !slices.Contains(terms, short) || at == short {
+		return "", departs("%s: %s adds %q, want %q", name, sum, terms, []string{at, short})
+	}
+	return w.relu(sum.outputs[0], name+".relu")
 }
 
-// kernelSize is the width of a convolution's kernel; zero when its weights are missing.
+// kernelSize is the width of a convolution's kernel; zero when its weights are unknown.
 func (w *walker) kernelSize(n *node) int {
-	if len(n.inputs) < 2 {
-		return 0
+	if k := n.ints["kernel_shape"]; len(k) == 2 {
+		return int(k[1])
 	}
-	shape := w.graph.tensors[w.resolve(n.inputs[1])].Shape
-	if len(shape) != 4 {
-		return 0
+	if c := w.graph.source(n.inputOr(1)); c != nil && len(c.dims) == 4 {
+		return c.dims[3]
 	}
-	return shape[3]
+	return 0
 }
 
-// conv takes a convolution's weights, and a batch normalization's behind it if there is one. It returns the
-// value behind both.
-func (w *walker) conv(n *node, name, bn string, stride, pad int) (string, error) {
-	if err := w.take(n, 1, name+".weight"); err != nil {
+// conv takes a convolution's weights and the batch norm behind it. It returns the value behind both. A batch norm of
+// torchvision's form stays as it is; everything else that scales and shifts channels is folded in:
+// w' = scale*w, b' = scale*b + shift, in float64.
+func (w *walker) conv(n *node, l layer) (string, error) {
+	weight, bias, err := w.filters(n, l)
+	if err != nil {
 		return "", err
-	}
-	for _, want := range []struct {
-		attribute string
-		value     int
-	}{{"strides", stride}, {"pads", pad}, {"dilations", 1}, {"group", 1}} {
-		for _, v := range n.ints[want.attribute] {
-			if int(v) != want.value {
-				return "", fmt.Errorf("%s: %s has %s %v, want %d: not a ResNet-18", name, n, want.attribute,
-					n.ints[want.attribute], want.value)
-			}
-		}
 	}
 	at := n.outputs[0]
-	hasBias := len(n.inputs) > 2
-	if users := w.users[at]; len(users) == 1 && users[0].op == "BatchNormalization" {
-		if hasBias {
-			return "", fmt.Errorf("%s: has a bias and a batch normalization, want one of them", name)
+	var steps []*node
+	a := identity(l.out)
+	for len(w.users[at]) == 1 {
+		step := w.users[at][0]
+		ok, err := w.affine(&a, step, at, layout{4, 1, l.out})
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", l.name, err)
 		}
-		return w.norm(users[0], bn)
+		if !ok {
+			break
+		}
+		if steps = append(steps, step); len(steps) > maxFolds {
+			return "", departs("%s: more than %d operators scale its output", l.name, maxFolds)
+		}
+		at = step.outputs[0]
 	}
-	if !hasBias {
-		return "", fmt.Errorf("%s: has neither a bias nor a batch normalization", name)
+	if len(steps) == 1 && steps[0].op == "BatchNormalization" && bias == nil && steps[0].float("epsilon", epsilon) == epsilon {
+		w.found[l.name+".weight"] = weight
+		for i, part := range []string{"weight", "bias", "running_mean", "running_var"} {
+			if w.found[l.norm+"."+part], err = w.graph.constant(steps[0].inputs[1+i], 0); err != nil {
+				return "", err
+			}
+		}
+		return at, nil
 	}
-	return at, w.take(n, 2, name+".bias")
+	if bias == nil {
+		bias = make([]float32, l.out)
+	}
+	if len(steps) > 0 {
+		weight, bias = fold(a, weight, bias)
+	}
+	w.found[l.name+".weight"] = weight
+	w.found[l.name+".bias"] = tensor.Tensor{Shape: []int{l.out}, Data: bias}
+	return at, nil
 }
 
-func (w *walker) norm(n *node, name string) (string, error) {
-	if len(n.inputs) != 5 || len(n.outputs) == 0 {
-		return "", fmt.Errorf("%s: %s has %d inputs, want 5", name, n, len(n.inputs))
-	}
-	for i, part := range []string{"weight", "bias", "running_mean", "running_var"} {
-		if err := w.take(n, 1+i, name+"."+part); err != nil {
-			return "", err
+// fold applies a to the outputs of a layer, the first dimension of weight.
+func fold(a affine, weight tensor.Tensor, bias []float32) (tensor.Tensor, []float32) {
+	t, b := tensor.New(weight.Shape...), make([]float32, len(bias))
+	each := len(weight.Data) / len(bias)
+	for o, s := range a.scale {
+		b[o] = float32(float64(bias[o])*s + a.shift[o])
+		for i := o * each; i < (o+1)*each; i++ {
+			t.Data[i] = float32(float64(weight.Data[i]) * s)
 		}
 	}
-	if eps, ok := n.floats["epsilon"]; ok && eps != 1e-5 {
-		return "", fmt.Errorf("%s: %s has epsilon %g, want 1e-05", name, n, eps)
-	}
-	return n.outputs[0], nil
+	return t, b
 }
 
-// classifier reads the average over all pixels and the fully connected layer.
-func (w *walker) classifier(at string) error {
-	at, err := w.through(at, "avgpool", "GlobalAveragePool", "ReduceMean", "AveragePool")
-	if err != nil {
-		return err
+// filters are a convolution's weights and its bias, nil without one.
+func (w *walker) filters(n *node, l layer) (weight tensor.Tensor, bias []float32, err error) {
+	if len(n.inputs) < 2 || len(n.inputs) > 3 {
+		return weight, nil, departs("%s: %s has %d inputs, want 2 or 3", l.name, n, len(n.inputs))
 	}
-	n, err := w.next(at, "fc", "Flatten", "Reshape", "Squeeze", "Gemm")
-	if err == nil && n.op != "Gemm" {
-		n, err = w.next(n.outputs[0], "fc", "Gemm")
+	if g := n.int("group", 1); g != 1 {
+		return weight, nil, departs("%s: %s has %d groups, want 1", l.name, n, g)
 	}
-	if err != nil {
-		return err
+	if err := window(n, l.name, l.kernel, l.stride); err != nil {
+		return weight, nil, err
 	}
-	if b := n.ints["transB"]; len(b) != 1 || b[0] != 1 {
-		return fmt.Errorf("fc: %s has transB %v, want 1", n, b)
+	if weight, err = w.graph.constant(n.inputs[1], 0); err != nil {
+		return weight, nil, fmt.Errorf("%s: weights of %s: %w", l.name, n, err)
 	}
-	if alpha, ok := n.floats["alpha"]; ok && alpha != 1 {
-		return fmt.Errorf("fc: %s has alpha %g, want 1", n, alpha)
+	if err := weight.Check(l.out, l.in, l.kernel, l.kernel); err != nil {
+		return weight, nil, departs("%s.weight %v", l.name, err)
 	}
-	if err := w.take(n, 1, "fc.weight"); err != nil {
-		return err
+	if len(n.inputs) == 3 && n.inputs[2] != "" {
+		t, err := w.graph.constant(n.inputs[2], 0)
+		if err != nil {
+			return weight, nil, fmt.Errorf("%s: bias of %s: %w", l.name, n, err)
+		}
+		if err := t.Check(l.out); err != nil {
+			return weight, nil, departs("%s.bias %v", l.name, err)
+		}
+		bias = t.Data
 	}
-	if err := w.take(n, 2, "fc.bias"); err != nil {
-		return err
-	}
-	if n.outputs[0] != w.resolve(w.graph.outputs[0]) {
-		return fmt.Errorf("fc: graph's output is %q, want that of %s: not a ResNet-18", w.graph.outputs[0], n)
-	}
-	return nil
-}
-
-// take stores an operator's i-th input, which must be an initializer, under a name.
-func (w *walker) take(n *node, i int, name string) error {
-	if i >= len(n.inputs) || len(n.outputs) == 0 {
-		return fmt.Errorf("%s: %s has %d inputs, want it as number %d", name, n, len(n.inputs), i)
-	}
-	t, ok := w.graph.tensors[w.resolve(n.inputs[i])]
-	if !ok {
-		return fmt.Errorf("%s: input %q of %s is not a floating-point initializer", name, n.inputs[i], n)
-	}
-	w.found[name] = t
-	return nil
+	return weight, bias, nil
 }

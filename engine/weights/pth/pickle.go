@@ -1,91 +1,53 @@
 package pth
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-
-	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 )
 
-// Values on the machine's stack are nil (None), bool, int64, float64, string, tuple, *list, *dict, *storage,
-// *view, global and mark.
-type (
-	tuple  []any
-	list   struct{ items []any }
-	dict   struct{ entries []dictEntry }
-	global string // "module name" of an allowed class or function
-	mark   struct{}
+const (
+	// maxSteps bounds what a pickle may cost: an opcode is one step, 64 bytes of a string or a copied item one more. A training
+	// checkpoint of ResNet-18 has 10,000 opcodes, with an ImageNet-21k label list 60,000. No step makes more than about 100
+	// bytes, so the limit is also one of memory: 200 MB.
+	maxSteps = 2 << 20
+	// maxString is the bytes up to which text is copied to a string. Names and labels are shorter.
+	maxString = 4 << 10
+	// maxLine bounds the arguments of protocol 0, which end with a newline.
+	maxLine = 1 << 20
 )
 
-type dictEntry struct{ key, value any }
+// machine executes a pickle and calls nothing, see docs/decisions/0104-pickles-as-descriptions.md. Values may share the program's
+// memory, save strings.
+type machine struct {
+	program  []byte
+	pc       int
+	stack    []any
+	memo     map[uint32]any
+	steps    *int                // left, shared with pickles inside of pickles
+	storages map[string]*storage // all that were named, by key
+}
 
-// get returns the value of the last entry with a string key, as a later assignment wins; nil if none has it.
-func (d *dict) get(key string) any {
-	for i := len(d.entries) - 1; i >= 0; i-- {
-		if k, ok := d.entries[i].key.(string); ok && k == key {
-			return d.entries[i].value
-		}
+func newMachine(steps *int) *machine {
+	return &machine{steps: steps, storages: map[string]*storage{}}
+}
+
+var errCost = errors.New("pickle takes too many steps for a checkpoint of ResNet-18")
+
+// charge takes n steps from those left.
+func (m *machine) charge(n int) error {
+	if *m.steps -= n; *m.steps < 0 {
+		return errCost
 	}
 	return nil
 }
 
-// kind names a value's type for error messages.
-func kind(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "None"
-	case *view:
-		return "tensor"
-	case *dict:
-		return "dictionary"
-	case *list:
-		return "list"
-	case *storage:
-		return "storage"
-	case global:
-		return string(v)
-	case int64:
-		return "number"
-	}
-	return fmt.Sprintf("%T", v)
-}
-
-// The names a pickle may use: everything else could be a call into anything.
-const (
-	orderedDict      = "collections OrderedDict"
-	rebuildTensor    = "torch._utils _rebuild_tensor_v2"
-	rebuildParameter = "torch._utils _rebuild_parameter"
-)
-
-// storageClasses are the names of storage types that stand in persistent ids.
-var storageClasses = map[global]raw.DType{
-	"torch DoubleStorage":   raw.F64,
-	"torch FloatStorage":    raw.F32,
-	"torch HalfStorage":     raw.F16,
-	"torch BFloat16Storage": raw.BF16,
-	"torch LongStorage":     "I64",
-	"torch IntStorage":      "I32",
-	"torch ShortStorage":    "I16",
-	"torch CharStorage":     "I8",
-	"torch ByteStorage":     "U8",
-	"torch BoolStorage":     "BOOL",
-}
-
-// machine executes a pickle. Its memory is bounded by the program's length: no opcode makes more than it
-// reads, save by a constant.
-type machine struct {
-	program []byte
-	pc      int
-	stack   []any
-	memo    map[uint32]any
-}
-
-// unpickle runs one pickle and returns its value and length in bytes.
-func unpickle(program []byte) (value any, length int, err error) {
-	m := &machine{program: program, memo: map[uint32]any{}}
+// run executes one pickle at the beginning of program and returns its value and length in bytes.
+func (m *machine) run(program []byte) (value any, length int, err error) {
+	m.program, m.pc, m.stack, m.memo = program, 0, nil, map[uint32]any{}
 	for {
 		at := m.pc
 		op, err := m.byte()
@@ -96,7 +58,11 @@ func unpickle(program []byte) (value any, length int, err error) {
 			v, err := m.pop()
 			return v, m.pc, err
 		}
-		if err := m.step(op); err != nil {
+		err = m.charge(1)
+		if err == nil {
+			err = m.step(op)
+		}
+		if err != nil {
 			return nil, 0, fmt.Errorf("pickle opcode 0x%02x at byte %d: %w", op, at, err)
 		}
 	}
@@ -114,24 +80,20 @@ func (m *machine) step(op byte) error {
 	case 0x95: // FRAME
 		_, err := m.take(8)
 		return err
-	case 'c', 0x93: // GLOBAL, STACK_GLOBAL
-		return m.global(op == 0x93)
-	case 'Q': // BINPERSID
-		return m.persistent()
-	case 'R': // REDUCE
-		return m.reduce()
-	case 'b': // BUILD: attributes of an OrderedDict (_metadata), which say nothing about tensors
-		if _, err := m.pop(); err != nil {
-			return err
-		}
-		_, err := top[*dict](m)
-		return err
-	case 'q', 'r', 0x94, 'h', 'j': // BINPUT, LONG_BINPUT, MEMOIZE, BINGET, LONG_BINGET
+	case 'c', 0x93, 0x82, 0x83, 0x84: // GLOBAL, STACK_GLOBAL, EXT1, EXT2, EXT4
+		return m.global(op)
+	case 'Q', 'P': // BINPERSID, PERSID
+		return m.persistent(op)
+	case 'R', 0x81, 0x92, 'i', 'o': // REDUCE, NEWOBJ, NEWOBJ_EX, INST, OBJ
+		return m.call(op)
+	case 'b': // BUILD
+		return m.build()
+	case 'q', 'r', 'p', 0x94, 'h', 'j', 'g': // BINPUT, LONG_BINPUT, PUT, MEMOIZE, BINGET, LONG_BINGET, GET
 		return m.remember(op)
-	case '(': // MARK
-		m.push(mark{})
-		return nil
-	case 't', 0x85, 0x86, 0x87, 'e', 'a', 's', 'u': // TUPLE, TUPLE1..3, APPENDS, APPEND, SETITEM, SETITEMS
+	case '(', '0', '1', '2': // MARK, POP, POP_MARK, DUP
+		return m.shuffle(op)
+	case 't', 'l', 'd', 0x85, 0x86, 0x87, 'e', 'a', 's', 'u', 0x90, 0x91:
+		// TUPLE, LIST, DICT, TUPLE1..3, APPENDS, APPEND, SETITEM, SETITEMS, ADDITEMS, FROZENSET
 		return m.collect(op)
 	}
 	return m.constant(op)
@@ -146,11 +108,11 @@ func (m *machine) constant(op byte) error {
 		m.push(op == 0x88)
 	case ')': // EMPTY_TUPLE
 		m.push(tuple(nil))
-	case ']': // EMPTY_LIST
+	case ']', 0x8f: // EMPTY_LIST, EMPTY_SET
 		m.push(&list{})
 	case '}': // EMPTY_DICT
 		m.push(&dict{})
-	case 'K', 'M', 'J', 0x8a: // BININT1, BININT2, BININT, LONG1
+	case 'K', 'M', 'J', 0x8a, 0x8b: // BININT1, BININT2, BININT, LONG1, LONG4
 		return m.integer(op)
 	case 'G': // BINFLOAT, big-endian
 		b, err := m.take(8)
@@ -158,42 +120,73 @@ func (m *machine) constant(op byte) error {
 			return err
 		}
 		m.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
-	case 'X', 0x8c, 'U', 'T': // BINUNICODE, SHORT_BINUNICODE, SHORT_BINSTRING, BINSTRING
-		n := uint32(0)
-		var err error
-		if op == 0x8c || op == 'U' {
-			var short byte
-			short, err = m.byte()
-			n = uint32(short)
-		} else {
-			n, err = m.uint32()
-		}
-		if err != nil {
-			return err
-		}
-		b, err := m.take(int(n))
-		if err != nil {
-			return err
-		}
-		m.push(string(b))
+	case 0x98: // READONLY_BUFFER: a remark on the bytes on top
+	case 'I', 'L', 'F', 'S', 'V': // INT, LONG, FLOAT, STRING, UNICODE
+		return m.line0(op)
 	default:
-		return errors.New("not one of those that build tensors: refused")
+		return m.bytesOrText(op)
 	}
 	return nil
 }
 
-// integer pushes a little-endian number of the opcode's width; BININT and LONG1 are signed.
+// lengths are the sizes in bytes of the lengths before texts and bytes.
+var lengths = map[byte]int{
+	'X': 4, 0x8c: 1, 0x8d: 8, // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8
+	'T': 4, 'U': 1, // BINSTRING, SHORT_BINSTRING: Python 2's strings, bytes of an unknown encoding
+	'B': 4, 'C': 1, 0x8e: 8, 0x96: 8, // BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8
+}
+
+// bytesOrText pushes a value whose length stands before it.
+func (m *machine) bytesOrText(op byte) error {
+	width, known := lengths[op]
+	if !known {
+		return errors.New("not an opcode that checkpoints have")
+	}
+	n, err := m.uint(width)
+	if err != nil {
+		return err
+	}
+	if n > uint64(len(m.program)-m.pc) {
+		return fmt.Errorf("%d bytes of text: pickle ends: %w", n, io.ErrUnexpectedEOF)
+	}
+	b, err := m.take(int(n))
+	if err != nil {
+		return err
+	}
+	switch op {
+	case 'B', 'C', 0x8e, 0x96:
+		m.push(blob(b))
+	case 'T', 'U':
+		if n > maxString {
+			m.push(blob(b)) // the numbers of an array
+			return nil
+		}
+		return m.pushString(string(b))
+	default:
+		if n > maxString {
+			m.push(text(b))
+			return nil
+		}
+		return m.pushString(string(b))
+	}
+	return nil
+}
+
+func (m *machine) pushString(s string) error {
+	m.push(s)
+	return m.charge(len(s) / 64)
+}
+
+// integer pushes a little-endian number of the opcode's width; BININT, LONG1 and LONG4 are signed. A number of more than 8
+// bytes, such as the unsigned 64-bit seeds of Python, is huge unless the rest only repeats the sign.
 func (m *machine) integer(op byte) error {
-	width, signed := map[byte]int{'K': 1, 'M': 2, 'J': 4}[op], op == 'J'
-	if op == 0x8a {
-		n, err := m.byte()
+	width, signed := map[byte]int{'K': 1, 'M': 2, 'J': 4}[op], op != 'K' && op != 'M'
+	if width == 0 {
+		n, err := m.uint(map[byte]int{0x8a: 1, 0x8b: 4}[op])
 		if err != nil {
 			return err
 		}
-		if n > 8 {
-			return fmt.Errorf("number of %d bytes, want at most 8", n)
-		}
-		width, signed = int(n), true
+		width = int(n) // up to 4 GiB, which take refuses
 	}
 	b, err := m.take(width)
 	if err != nil {
@@ -201,172 +194,120 @@ func (m *machine) integer(op byte) error {
 	}
 	var buf [8]byte
 	copy(buf[:], b)
-	v := binary.LittleEndian.Uint64(buf[:])
-	if signed && width > 0 {
+	v := int64(binary.LittleEndian.Uint64(buf[:]))
+	if signed && 0 < width && width < 8 {
 		shift := 64 - 8*width
-		m.push(int64(v<<shift) >> shift)
-		return nil
+		v = v << shift >> shift
 	}
-	m.push(int64(v))
+	if width > 8 {
+		sign := byte(v >> 63)
+		for _, c := range b[8:] {
+			if c != sign {
+				m.push(huge{})
+				return nil
+			}
+		}
+	}
+	m.push(v)
 	return nil
 }
 
-// global pushes an allowed name, read from the program or from two strings on the stack.
-func (m *machine) global(onStack bool) error {
+// global pushes a name, read from the program, from two strings on the stack, or the number of an extension.
+func (m *machine) global(op byte) error {
 	var module, name string
 	var err error
-	if onStack {
+	switch op {
+	case 'c':
+		module, name, err = m.lines()
+	case 0x93:
 		if name, err = pop[string](m); err == nil {
 			module, err = pop[string](m)
 		}
-	} else if module, err = m.line(); err == nil {
-		name, err = m.line()
-	}
-	if err != nil {
-		return err
-	}
-	g := global(module + " " + name)
-	_, isStorage := storageClasses[g]
-	if !isStorage && g != orderedDict && g != rebuildTensor && g != rebuildParameter {
-		return fmt.Errorf("global %q is not one of those that build tensors: refused", module+"."+name)
-	}
-	m.push(g)
-	return nil
-}
-
-// persistent turns the id ("storage", class, key, device, elements[, view]) into a storage.
-func (m *machine) persistent() error {
-	id, err := pop[tuple](m)
-	if err != nil {
-		return err
-	}
-	if len(id) < 5 || id[0] != "storage" {
-		return errors.New("persistent id is not that of a storage")
-	}
-	class, isGlobal := id[1].(global)
-	dtype, known := storageClasses[class]
-	key, isString := id[2].(string)
-	elements, isNumber := id[4].(int64)
-	if !isGlobal || !known || !isString || !isNumber {
-		return fmt.Errorf("storage id is (%s, %s, %s), want (class, string, number)", kind(id[1]), kind(id[2]), kind(id[4]))
-	}
-	if len(id) > 5 && id[5] != nil {
-		return fmt.Errorf("storage %q is a view of another, which only PyTorch before 0.4 wrote", key)
-	}
-	if elements < 0 || elements > raw.MaxElements {
-		return fmt.Errorf("storage %q has %d elements, want at most %d", key, elements, raw.MaxElements)
-	}
-	m.push(&storage{key, dtype, int(elements)})
-	return nil
-}
-
-// reduce calls one of the allowed names with a tuple of arguments.
-func (m *machine) reduce() error {
-	args, err := pop[tuple](m)
-	if err != nil {
-		return err
-	}
-	f, err := pop[global](m)
-	if err != nil {
-		return err
-	}
-	switch f {
-	case orderedDict:
-		if len(args) != 0 {
-			return errors.New("OrderedDict with arguments: refused")
-		}
-		m.push(&dict{})
-	case rebuildTensor: // (storage, offset, shape, stride, requires_grad, hooks)
-		v, err := newTensor(args)
-		if err != nil {
-			return err
-		}
-		m.push(v)
-	case rebuildParameter: // (tensor, requires_grad, hooks)
-		if len(args) < 1 {
-			return errors.New("parameter without tensor")
-		}
-		v, ok := args[0].(*view)
-		if !ok {
-			return fmt.Errorf("parameter is a %s, want a tensor", kind(args[0]))
-		}
-		m.push(v)
 	default:
-		return fmt.Errorf("call of %q: refused", string(f))
+		module = "copyreg extension"
+		_, err = m.take(map[byte]int{0x82: 1, 0x83: 2, 0x84: 4}[op])
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	m.push(global(module + " " + name))
+	return m.charge((len(module) + len(name)) / 64)
 }
 
-func newTensor(args tuple) (*view, error) {
-	if len(args) < 4 {
-		return nil, fmt.Errorf("tensor with %d arguments, want at least 4", len(args))
-	}
-	s, ok := args[0].(*storage)
-	if !ok {
-		return nil, fmt.Errorf("tensor of a %s, want a storage", kind(args[0]))
-	}
-	offset, ok := args[1].(int64)
-	if !ok {
-		return nil, fmt.Errorf("tensor's offset is a %s", kind(args[1]))
-	}
-	shape, err := ints(args[2])
+func (m *machine) lines() (first, second string, err error) {
+	a, err := m.line()
 	if err != nil {
-		return nil, fmt.Errorf("tensor's shape: %w", err)
+		return "", "", err
 	}
-	stride, err := ints(args[3])
-	if err != nil {
-		return nil, fmt.Errorf("tensor's stride: %w", err)
-	}
-	return newView(s, offset, shape, stride)
+	b, err := m.line()
+	return string(a), string(b), err
 }
 
-// ints reads a tuple of numbers that are each at most raw.MaxElements.
-func ints(v any) ([]int, error) {
-	t, ok := v.(tuple)
-	if !ok {
-		return nil, fmt.Errorf("is a %s, want a tuple", kind(v))
+// build gives the value on top its state.
+func (m *machine) build() error {
+	state, err := m.pop()
+	if err != nil {
+		return err
 	}
-	out := make([]int, len(t))
-	for i, x := range t {
-		n, ok := x.(int64)
-		if !ok || n < 0 || n > raw.MaxElements {
-			return nil, fmt.Errorf("element %d is %v", i, x)
-		}
-		out[i] = int(n)
+	v, err := m.top()
+	switch v := v.(type) {
+	case *object:
+		v.state = state
+	case *dict:
+		v.state = state
 	}
-	return out, nil
+	return err // attributes of anything else say nothing about weights
 }
 
 // remember puts the top of the stack into the memo, or gets from there.
 func (m *machine) remember(op byte) error {
-	index := uint32(len(m.memo)) // MEMOIZE
+	index := uint64(len(m.memo)) // MEMOIZE
 	var err error
 	switch op {
 	case 'q', 'h':
-		var b byte
-		b, err = m.byte()
-		index = uint32(b)
+		index, err = m.uint(1)
 	case 'r', 'j':
-		index, err = m.uint32()
+		index, err = m.uint(4)
+	case 'p', 'g':
+		index, err = m.lineUint()
 	}
 	if err != nil {
 		return err
 	}
-	if op == 'h' || op == 'j' {
-		v, ok := m.memo[index]
+	if op == 'h' || op == 'j' || op == 'g' {
+		v, ok := m.memo[uint32(index)]
 		if !ok {
 			return fmt.Errorf("memo has no entry %d", index)
 		}
 		m.push(v)
 		return nil
 	}
-	v, err := m.pop()
+	v, err := m.top()
 	if err != nil {
 		return err
 	}
-	m.push(v)
-	m.memo[index] = v
+	m.memo[uint32(index)] = v
 	return nil
+}
+
+// shuffle marks, drops or doubles what is on the stack.
+func (m *machine) shuffle(op byte) error {
+	switch op {
+	case '(':
+		m.push(mark{})
+		return nil
+	case '0':
+		_, err := m.pop()
+		return err
+	case '1':
+		_, err := m.popMark()
+		return err
+	}
+	v, err := m.top()
+	if err == nil {
+		m.push(v)
+	}
+	return err
 }
 
 // collect moves values from the stack into a tuple, a list or a dictionary.
@@ -383,25 +324,58 @@ func (m *machine) collect(op byte) error {
 		return err
 	}
 	switch op {
-	case 'a', 'e':
-		l, err := top[*list](m)
-		if err != nil {
-			return err
-		}
-		l.items = append(l.items, items...)
+	case 'a', 'e', 0x90:
+		return m.appendTo(items)
 	case 's', 'u':
-		d, err := top[*dict](m)
-		if err != nil {
-			return err
-		}
-		if len(items)%2 != 0 {
-			return errors.New("key without value")
-		}
-		for i := 0; i < len(items); i += 2 {
-			d.entries = append(d.entries, dictEntry{items[i], items[i+1]})
-		}
+		return m.setItems(items)
+	case 'l', 0x91:
+		m.push(&list{items})
+	case 'd':
+		m.push(&dict{})
+		return m.setItems(items)
 	default:
 		m.push(tuple(items))
+	}
+	return nil
+}
+
+// appendTo adds items to the list on top.
+func (m *machine) appendTo(items []any) error {
+	v, err := m.top()
+	if err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case *list:
+		v.items = append(v.items, items...)
+	case *object:
+		v.items = append(v.items, items...)
+	default:
+		return fmt.Errorf("on a %s", kind(v))
+	}
+	return nil
+}
+
+// setItems sets key, value, key, value... in the dictionary on top.
+func (m *machine) setItems(items []any) error {
+	v, err := m.top()
+	if err != nil {
+		return err
+	}
+	var entries *[]dictEntry
+	switch v := v.(type) {
+	case *dict:
+		entries = &v.entries
+	case *object:
+		entries = &v.entries
+	default:
+		return fmt.Errorf("on a %s", kind(v))
+	}
+	if len(items)%2 != 0 {
+		return errors.New("key without value")
+	}
+	for i := 0; i < len(items); i += 2 {
+		*entries = append(*entries, dictEntry{items[i], items[i+1]})
 	}
 	return nil
 }
@@ -410,12 +384,21 @@ func (m *machine) push(v any) { m.stack = append(m.stack, v) }
 
 var errEmpty = errors.New("stack is empty")
 
+// pop takes the topmost value.
 func (m *machine) pop() (any, error) {
-	items, err := m.popN(1)
-	if err != nil {
-		return nil, err
+	v, err := m.top()
+	if err == nil {
+		m.stack = m.stack[:len(m.stack)-1]
 	}
-	return items[0], nil
+	return v, err
+}
+
+// top looks at the topmost value.
+func (m *machine) top() (any, error) {
+	if len(m.stack) == 0 {
+		return nil, errEmpty
+	}
+	return m.stack[len(m.stack)-1], nil
 }
 
 // popN takes the n topmost values, the deepest first.
@@ -453,21 +436,12 @@ func pop[T any](m *machine) (T, error) {
 	return t, nil
 }
 
-// top looks at the topmost value, which must be a T.
-func top[T any](m *machine) (T, error) {
-	t, err := pop[T](m)
-	if err == nil {
-		m.push(t)
-	}
-	return t, err
-}
-
 // take reads the next n bytes of the program.
 func (m *machine) take(n int) ([]byte, error) {
 	if n < 0 || len(m.program)-m.pc < n {
 		return nil, fmt.Errorf("pickle ends: %w", io.ErrUnexpectedEOF)
 	}
-	b := m.program[m.pc : m.pc+n]
+	b := m.program[m.pc : m.pc+n : m.pc+n]
 	m.pc += n
 	return b, nil
 }
@@ -480,21 +454,24 @@ func (m *machine) byte() (byte, error) {
 	return b[0], nil
 }
 
-func (m *machine) uint32() (uint32, error) {
-	b, err := m.take(4)
+// uint reads a little-endian number of up to 8 bytes.
+func (m *machine) uint(width int) (uint64, error) {
+	b, err := m.take(width)
 	if err != nil {
 		return 0, err
 	}
-	return binary.LittleEndian.Uint32(b), nil
+	var buf [8]byte
+	copy(buf[:], b)
+	return binary.LittleEndian.Uint64(buf[:]), nil
 }
 
 // line reads up to the next newline, which it drops.
-func (m *machine) line() (string, error) {
-	for i, c := range m.program[m.pc:] {
-		if c == '\n' {
-			b, err := m.take(i + 1)
-			return string(b[:i]), err
-		}
+func (m *machine) line() ([]byte, error) {
+	rest := m.program[m.pc:]
+	n := bytes.IndexByte(rest[:min(len(rest), maxLine)], '\n')
+	if n < 0 {
+		return nil, fmt.Errorf("no newline, pickle ends: %w", io.ErrUnexpectedEOF)
 	}
-	return "", fmt.Errorf("pickle ends: %w", io.ErrUnexpectedEOF)
+	b, err := m.take(n + 1)
+	return b[:max(n, 0)], err
 }

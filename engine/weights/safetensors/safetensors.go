@@ -42,10 +42,37 @@ func Detect(data []byte) bool {
 	return len(data) > 8 && binary.LittleEndian.Uint64(data) <= maxHeader && data[8] == '{'
 }
 
+// Index is the content of a file whose float tensors are not read yet.
+type Index struct {
+	Tensors  map[string]raw.Lazy        // all but I8, with those of other integer types; safe for concurrent use
+	Int8     map[string]tensor.Of[int8] // I8: quantized weights
+	Metadata map[string]string          // may be nil
+}
+
 // Parse reads a whole file. Tensors share data's memory where they can. Tensors of integer types other than
-// int8 (PyTorch's num_batches_tracked) are not weights and are left out. As the format requires, the tensors must
-// cover the bytes after the header without gaps or overlaps.
+// int8 (PyTorch's num_batches_tracked) are not weights and are left out.
 func Parse(data []byte) (*Content, error) {
+	x, err := Open(data)
+	if err != nil {
+		return nil, err
+	}
+	c := &Content{Tensors: make(map[string]tensor.Tensor, len(x.Tensors)), Int8: x.Int8, Metadata: x.Metadata}
+	for name, lazy := range x.Tensors {
+		if !lazy.Float {
+			continue
+		}
+		floats, err := lazy.Read()
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q %w", name, err)
+		}
+		c.Tensors[name] = tensor.Tensor{Shape: lazy.Shape, Data: floats}
+	}
+	return c, nil
+}
+
+// Open reads a file's header. As the format requires, the tensors must cover the bytes after it without gaps or
+// overlaps. What is read later shares data's memory where it can.
+func Open(data []byte) (*Index, error) {
 	header, body, err := split(data)
 	if err != nil {
 		return nil, err
@@ -54,7 +81,8 @@ func Parse(data []byte) (*Content, error) {
 	if err := json.Unmarshal(header, &fields); err != nil {
 		return nil, fmt.Errorf("safetensors header: %w", err)
 	}
-	c := &Content{Tensors: map[string]tensor.Tensor{}, Int8: map[string]tensor.Of[int8]{}}
+	c := &Index{Tensors: map[string]raw.Lazy{}, Int8: map[string]tensor.Of[int8]{}}
+	var budget raw.Budget
 	if m, ok := fields[metadataKey]; ok {
 		if err := json.Unmarshal(m, &c.Metadata); err != nil {
 			return nil, fmt.Errorf("safetensors %s: %w", metadataKey, err)
@@ -73,7 +101,7 @@ func Parse(data []byte) (*Content, error) {
 		return nil, err
 	}
 	for name, e := range entries {
-		if err := c.add(name, e, body); err != nil {
+		if err := c.add(name, e, body, &budget); err != nil {
 			return nil, fmt.Errorf("tensor %q %w", name, err)
 		}
 	}
@@ -118,8 +146,8 @@ func checkCover(entries map[string]entry, size int) error {
 	return nil
 }
 
-// add decodes one tensor whose offsets have been checked.
-func (c *Content) add(name string, e entry, body []byte) error {
+// add notes one tensor whose offsets have been checked.
+func (c *Index) add(name string, e entry, body []byte, budget *raw.Budget) error {
 	n, err := raw.Elements(e.Shape)
 	if err != nil {
 		return err
@@ -132,16 +160,16 @@ func (c *Content) add(name string, e entry, body []byte) error {
 	if len(data) != n*size {
 		return fmt.Errorf("has %d bytes, its shape %v of %s wants %d", len(data), e.Shape, e.DType, n*size)
 	}
-	switch {
-	case e.DType == raw.I8:
+	if e.DType == raw.I8 {
 		c.Int8[name] = tensor.Of[int8]{Shape: e.Shape, Data: raw.Int8s(data)}
-	case e.DType.IsFloat():
-		floats, err := raw.Floats(data, e.DType)
-		if err != nil {
-			return err
-		}
-		c.Tensors[name] = tensor.Tensor{Shape: e.Shape, Data: floats}
+		return nil
 	}
+	c.Tensors[name] = raw.Lazy{Shape: e.Shape, Float: e.DType.IsFloat(), Read: func() ([]float32, error) {
+		if err := budget.Spend(n); err != nil {
+			return nil, err
+		}
+		return raw.Floats(data, e.DType)
+	}}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +48,31 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if !bytes.Equal(data, write(t, sample())) {
 		t.Error("equal contents gave different files")
+	}
+}
+
+// TestOpen checks that all tensors are offered, that those of half precision are widened when they are read, and that integers
+// cannot be.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	data := file(`{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[1,2],"data_offsets":[4,8]},`+
+		`"n":{"dtype":"I64","shape":[],"data_offsets":[8,16]}}`, 0)
+	data = append(data, 0x00, 0x3c, 0x00, 0xc0, 0x80, 0x3f, 0x00, 0xc0, 1, 0, 0, 0, 0, 0, 0, 0)
+	x, err := Open(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, shape := range map[string][]int{"h": {2}, "b": {1, 2}} {
+		lazy := x.Tensors[name]
+		got, err := lazy.Read()
+		if err != nil || !slices.Equal(got, []float32{1, -2}) || !slices.Equal(lazy.Shape, shape) || !lazy.Float {
+			t.Errorf("tensor %q has shape %v and numbers %v, error %v", name, lazy.Shape, got, err)
+		}
+	}
+	if lazy, ok := x.Tensors["n"]; !ok || lazy.Float {
+		t.Errorf("tensor n is %v, want one of integers", lazy)
+	} else if _, err := lazy.Read(); err == nil {
+		t.Error("integers are read as floating-point numbers")
 	}
 }
 

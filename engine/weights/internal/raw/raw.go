@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -25,13 +26,15 @@ const (
 // Size is the bytes of one element; zero for a type that no format we read has.
 func (d DType) Size() int {
 	switch d {
-	case F64, "I64", "U64":
+	case "C128":
+		return 16
+	case F64, "I64", "U64", "C64":
 		return 8
 	case F32, "I32", "U32":
 		return 4
 	case F16, BF16, "I16", "U16":
 		return 2
-	case I8, "U8", "BOOL":
+	case I8, "U8", "BOOL", "F8_E4M3", "F8_E5M2":
 		return 1
 	}
 	return 0
@@ -145,6 +148,17 @@ func Bytes(x []float32) []byte {
 // Int8Bytes is x as bytes, sharing its memory.
 func Int8Bytes(x []int8) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+// Budget counts the elements that are read from one file. The zero value is ready to use, and safe for concurrent use.
+type Budget struct{ spent atomic.Int64 }
+
+// Spend counts n elements that are about to be read; with more than MaxElements it fails.
+func (b *Budget) Spend(n int) error {
+	if b.spent.Add(int64(n)) > MaxElements {
+		return fmt.Errorf("with it more than %d elements are read", MaxElements)
+	}
+	return nil
 }
 
 // Lazy is a tensor of a file whose numbers are not read yet: a checkpoint may hold many times what is needed of it.

@@ -76,3 +76,14 @@ func TestElements(t *testing.T) {
 		}
 	}
 }
+
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	var b Budget
+	if err := b.Spend(MaxElements); err != nil {
+		t.Error(err)
+	}
+	if err := b.Spend(1); err == nil {
+		t.Error("more than MaxElements elements may be read")
+	}
+}
