@@ -2,14 +2,19 @@ package weights
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -176,5 +181,57 @@ func TestFolderNamesTheModel(t *testing.T) {
 		if set := load(t, testutil.Shared(t, "own", "checkpoints", path)); set.Name() != want {
 			t.Errorf("%s has the name %q, want %q", path, set.Name(), want)
 		}
+	}
+}
+
+// TestHeadOf checks the heads of quantized weights, whose tensors have our names.
+func TestHeadOf(t *testing.T) {
+	t.Parallel()
+	none := spec.Head{Pool: spec.Average, Activation: spec.None}
+	for name, test := range map[string]struct {
+		shapes map[string][]int
+		want   spec.Head
+	}{
+		"no layers":  {nil, none},
+		"one":        {map[string][]int{"fc.weight": {6, 512}}, spec.Linear(6)},
+		"one output": {map[string][]int{"fc.weight": {1, 512}}, spec.Head{Pool: spec.Average, ReLU: []bool{false}, Classes: 1, Activation: spec.None}},
+		"two": {map[string][]int{"fc.0.weight": {64, 1024}, "fc.1.weight": {6, 64}},
+			spec.Head{Pool: spec.MaxAverage, ReLU: []bool{true, false}, Classes: 6, Activation: spec.Softmax}},
+		"broken": {map[string][]int{"fc.0.weight": {64, 512}, "fc.1.weight": {6}}, none},
+	} {
+		tensors := map[string]tensor.Tensor{}
+		for name, shape := range test.shapes {
+			tensors[name] = tensor.New(shape...)
+		}
+		if got := headOf(tensors); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+// TestOwnFormatIsNotGuessed checks that a file written here is read as it is: of one with 1024 inputs, recognizing would take
+// timm's order.
+func TestOwnFormatIsNotGuessed(t *testing.T) {
+	t.Parallel()
+	head := spec.Head{Pool: spec.MaxAverage, ReLU: []bool{false}, Classes: 2, Activation: spec.Sigmoid}
+	text, err := json.Marshal(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fc := tensor.New(2, 1024)
+	for i := range fc.Data {
+		fc.Data[i] = float32(i)
+	}
+	var b bytes.Buffer
+	if err := safetensors.Write(&b, &safetensors.Content{Tensors: map[string]tensor.Tensor{"fc.weight": fc}, Metadata: map[string]string{describe.MetaHead: string(text)}}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "own.safetensors")
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set := load(t, path)
+	if got := set.Tensors["fc.weight"].Data; !slices.Equal(got, fc.Data) || !reflect.DeepEqual(set.Spec.Head, head) || len(set.Notes) > 0 {
+		t.Errorf("head %+v, notes %q, fc.weight %v..., want them as written", set.Spec.Head, set.Notes, got[:3])
 	}
 }

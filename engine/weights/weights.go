@@ -256,14 +256,15 @@ func (s *Set) readNormalization(found recognize.Result) error {
 	return s.Spec.Preprocess.Validate()
 }
 
-// safetensors reads a safetensors file. Quantized weights are of our own making, and have their names.
+// safetensors reads a safetensors file. Quantized weights and those that metadata describe were written here, and have their names:
+// nothing is guessed of them.
 func (s *Set) safetensors(data []byte) error {
 	c, err := safetensors.Parse(data)
 	if err != nil {
 		return err
 	}
 	s.Metadata = c.Metadata
-	if len(c.Int8) > 0 {
+	if len(c.Int8) > 0 || c.Metadata[describe.MetaHead] != "" {
 		s.Tensors, s.Int8 = c.Tensors, c.Int8
 		s.Spec.Head = headOf(c.Tensors)
 		return nil
@@ -289,15 +290,28 @@ func (s *Set) onnx(data []byte, beside func(name string) ([]byte, error)) error 
 	return nil
 }
 
-// headOf returns the head of tensors that have torchvision's names.
+// headOf returns the head of tensors that have our names, with ReLU between layers: metadata say it if there is none.
 func headOf(tensors map[string]tensor.Tensor) spec.Head {
-	shape := tensors["fc.weight"].Shape
-	if len(shape) != 2 {
-		return spec.Head{Pool: spec.Average, Activation: spec.None}
+	head := spec.Head{Pool: spec.Average, Activation: spec.None}
+	layers := []tensor.Tensor{tensors["fc.weight"]}
+	if layers[0].Shape == nil {
+		layers = nil
+		for t, ok := tensors["fc.0.weight"]; ok; t, ok = tensors[fmt.Sprintf("fc.%d.weight", len(layers))] {
+			layers = append(layers, t)
+		}
 	}
-	head := spec.Linear(shape[0])
-	if shape[0] == 1 {
-		head.Activation = spec.None
+	for i, t := range layers {
+		if len(t.Shape) != 2 {
+			return spec.Head{Pool: spec.Average, Activation: spec.None} // package resnet says what is wrong with it
+		}
+		head.ReLU = append(head.ReLU, i < len(layers)-1)
+		head.Classes = t.Shape[0]
+	}
+	if len(layers) > 0 && layers[0].Shape[1] == 2*spec.Features {
+		head.Pool = spec.MaxAverage
+	}
+	if head.Classes > 1 {
+		head.Activation = spec.Softmax
 	}
 	return head
 }

@@ -231,6 +231,7 @@ func TestOutside(t *testing.T) {
 		{"behind the end", sharedFile, 1 << 40, 0, openShared, "bytes from byte 1099511627776 of"},
 		{"over the end", sharedFile, 512*512*9*4 - 100, 0, openShared, "is it complete"},
 		{"largest numbers", sharedFile, 1<<63 - 1, 1<<63 - 1, openShared, "is it complete"},
+		{"largest length", sharedFile, 4, 1<<63 - 1, openShared, "is it complete"},
 		{"negative offset", sharedFile, -4, 0, openShared, `offset "-4": is negative`},
 		{"other length", sharedFile, 0, 40, openShared, "has 40 bytes"},
 	} {

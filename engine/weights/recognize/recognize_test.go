@@ -356,6 +356,10 @@ func TestRefusals(t *testing.T) {
 		"missing, wrapped": {prefix: "module.", change: change{"-module.layer3.1.bn2.running_var": none}, wrong: "layer3.1.bn2.running_var is missing (under module.)"},
 		"missing, renamed": {scheme: transformers, change: change{"-resnet.encoder.stages.2.layers.1.layer.1.normalization.running_var": none}, wrong: "layer3.1.bn2.running_var is missing (torchvision's name"},
 		"missing stem":     {change: change{"-conv1": none}, wrong: "conv1.weight is missing"},
+		"missing norms":    {change: change{"-layer2.0.downsample.1": none, "-layer3.0.downsample.1": none, "-layer4.0.downsample.1": none}, wrong: "layer2.0.downsample.1.weight is missing"},
+		"ResNet-10":        {change: change{"-layer1.1": none, "-layer2.1": none, "-layer3.1": none, "-layer4.1": none}, wrong: "ResNet-10 (resnet10)"},
+		"ResNet-14":        {change: both(change{"-layer1.1": none, "-layer2.1": none, "-layer3.1": none, "-layer4.1": none}, bottlenecks(64, 1, 1, 1, 1, 1)), wrong: "ResNet-14"},
+		"ResNet-200":       {change: bottlenecks(64, 1, 3, 24, 36, 3), wrong: "ResNet-200"},
 		"missing block":    {change: change{"-layer4.1": none}, wrong: "2, 2, 2 and 1 blocks"},
 		"wrong shape":      {change: change{"layer2.0.conv1.weight": unread(128, 64, 5, 5)}, wrong: "layer2.0.conv1.weight has shape [128 64 5 5]"},
 		"quantized":        {change: change{"layer2.0.conv1.weight": integer(128, 64, 3, 3)}, wrong: "quantized"},
@@ -506,7 +510,7 @@ func TestFold(t *testing.T) {
 	wave := func(a, b float64) func(int) float32 {
 		return func(i int) float32 { return float32(math.Sin(a*float64(i) + b)) }
 	}
-	positive := func(i int) float32 { return 0.5 + float32(i%7) }
+	positive := func(i int) float32 { return 1e-4 + float32(i%7) } // epsilon is a tenth of the least
 	norm := func(name string, n int, phase float64) change {
 		return change{name + ".weight": values(n, wave(0.3, phase)), name + ".bias": values(n, wave(0.7, phase)),
 			name + ".running_mean": values(n, wave(1.1, phase)), name + ".running_var": values(n, positive)}
@@ -602,6 +606,58 @@ func TestFold(t *testing.T) {
 				t.Errorf("%s: output %d is %v, want %v", name, i, got[i], want[i])
 			}
 		}
+	}
+}
+
+// TestReadErrors checks that errors of reading come through all that is computed from tensors.
+func TestReadErrors(t *testing.T) {
+	t.Parallel()
+	zeros := func(n int) raw.Lazy {
+		return raw.Lazy{Shape: []int{n}, Float: true, Read: func() ([]float32, error) { return make([]float32, n), nil }}
+	}
+	broken := func(l raw.Lazy) raw.Lazy {
+		l.Read = func() ([]float32, error) { return nil, errors.New("disk on fire") }
+		return l
+	}
+	parts := change{"fc.0.weight": zeros(512), "fc.0.bias": zeros(512), "fc.0.running_mean": zeros(512), "fc.0.running_var": zeros(512),
+		"fc.1.weight": {Shape: []int{6, 512}, Float: true, Read: zeros(6 * 512).Read}, "fc.1.bias": zeros(6), "conv1.bias": zeros(64), "bn1.running_mean": zeros(64)}
+	for name := range parts {
+		for what, spoil := range map[string]func(raw.Lazy) raw.Lazy{
+			"disk on fire": broken,
+			"numbers":      func(l raw.Lazy) raw.Lazy { l.Read = zeros(1).Read; return l },
+		} {
+			if what == "numbers" && !strings.HasPrefix(name, "fc") {
+				continue
+			}
+			all := tensors(t, torchvision, "")
+			change{"-fc": none}.apply(all)
+			parts.apply(all)
+			all[name] = spoil(all[name])
+			r, err := ResNet18(all, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read := []string{"fc.weight", "fc.bias"}
+			if !strings.HasPrefix(name, "fc") {
+				read = []string{"bn1.running_mean"}
+			}
+			for _, part := range read {
+				if _, err := r.Tensors[part].Read(); err == nil || !strings.Contains(err.Error(), what) {
+					t.Errorf("%s with %s: reading %s: error %v", name, what, part, err)
+				}
+			}
+		}
+	}
+	parts["fc.0.running_var"] = raw.Lazy{Shape: []int{512}, Float: true, Read: func() ([]float32, error) { return slices.Repeat([]float32{-1}, 512), nil }}
+	all := tensors(t, torchvision, "")
+	change{"-fc": none}.apply(all)
+	parts.apply(all)
+	r, err := ResNet18(all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Tensors["fc.bias"].Read(); err == nil || !strings.Contains(err.Error(), "fc.0.running_var holds -1 at element 0") {
+		t.Errorf("negative variance: error %v", err)
 	}
 }
 
