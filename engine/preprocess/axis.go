@@ -9,12 +9,12 @@ import (
 // precision is the number of fraction bits of a weight (Pillow's PRECISION_BITS).
 //
 // A sum of bytes times weights fits 32 bits with a sign. Weights sum to about 1; let p be the sum of the positive ones.
-// The bilinear curve is never negative, so p is 1. The bicubic one takes at most 1/8: for enlarged pictures the worst
-// place is halfway between two pixels, with weights -1/16, 9/16, 9/16, -1/16, and at an edge 9/8, -1/8; reducing brings
-// the sums closer to the integrals -1/12 and 13/12. So a sum is between -255*2^22/8 and 255*2^22*9/8, which is less than
-// 2^31 by a factor of 1.7. That leaves room for the rounding of weights, half a unit each, 255/2 in the sum.
-// Intermediate sums need no bound, since additions wrap around. A single weight is below 9/8 of 2^22, so that
-// its upper part, without 8 bits, fits 16 bits.
+// The bilinear curve is never negative, so p is 1. For the bicubic one p is below 8/7: enlarged pictures have weights of -1/16, 9/16,
+// 9/16, -1/16 halfway between two pixels, and 9/8, -1/8 at an edge; reducing brings the sums closer to the integrals, 13/12
+// and -1/12. So a sum is between -255/7*2^22 and 255*8/7*2^22, which is below 2^31 by a factor of 1.7. That leaves room for
+// the rounding of weights, half a unit each and so 255/2 in the sum. Intermediate sums need no bound, since additions wrap
+// around. A single weight is below 8/7*2^22, so that its upper part, without 8 bits, fits 16 bits. TestWeightsFit checks
+// the bounds.
 const precision = 32 - 8 - 2
 
 // axis is the weights of a scale: of which source pixels each of the output pixels is made.

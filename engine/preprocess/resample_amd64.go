@@ -24,10 +24,13 @@ func alongRows(dst []byte, stride int, src []byte, srcStride, rows, rowBytes int
 	}
 	if pixels > 0 {
 		_, _ = dst[rows*stride-1], src[(rows-1)*srcStride+rowBytes-1]
-		for y := 0; y < rows; y += 2 {
-			y = min(y, rows-2) // a last row without partner goes with the one before it, which is done twice
-			alongRowPairAVX2(&dst[y*stride], stride, &src[y*srcStride], &src[(y+1)*srcStride],
-				&x.from[0], &x.split[0], x.taps/tapGroup, pixels)
+		kernel, each := alongTwoRowsAVX2, 2
+		if rows >= 4 {
+			kernel, each = alongFourRowsAVX2, 4
+		}
+		for y := 0; y < rows; y += each {
+			y = min(y, rows-each) // rows that are too few go with those before them, which are done twice
+			kernel(&dst[y*stride], stride, &src[y*srcStride], srcStride, &x.from[0], &x.split[0], x.taps/tapGroup, pixels)
 		}
 	}
 	if pixels < len(x.from) {

@@ -4,45 +4,46 @@
 
 #include "textflag.h"
 
-// func alongRowPairAVX2(dst *byte, stride int, upper *byte, lower *byte, from *int32, split *int16, groups int, n int)
+// func alongTwoRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups int, n int)
 // Requires: AVX, AVX2
-TEXT ·alongRowPairAVX2(SB), NOSPLIT, $0-64
+TEXT ·alongTwoRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ    dst+0(FP), AX
 	MOVQ    stride+8(FP), CX
-	MOVQ    upper+16(FP), DX
-	MOVQ    lower+24(FP), BX
+	MOVQ    src+16(FP), DX
+	MOVQ    srcStride+24(FP), BX
 	MOVQ    from+32(FP), SI
 	MOVQ    split+40(FP), DI
 	MOVQ    groups+48(FP), R8
 	MOVQ    n+56(FP), R9
-	VMOVDQU pairs01<>+0(SB), Y0
-	VMOVDQU pairs23<>+0(SB), Y1
-	VMOVDQU half<>+0(SB), Y2
+	VMOVDQU alongTwoRowsAVX201<>+0(SB), Y0
+	VMOVDQU alongTwoRowsAVX223<>+0(SB), Y1
+	VMOVDQU alongTwoRowsAVX2Half<>+0(SB), Y2
 
 pixel:
 	MOVLQSX (SI), R10
 	LEAQ    (R10)(R10*2), R10
+	ADDQ    DX, R10
 	VMOVDQA Y2, Y3
 	VPXOR   Y4, Y4, Y4
 	MOVQ    R8, R11
 
 group:
-	VMOVDQU      (DX)(R10*1), X5
-	VINSERTI128  $0x01, (BX)(R10*1), Y5, Y5
-	VPSHUFB      Y0, Y5, Y7
-	VPSHUFB      Y1, Y5, Y8
-	VPBROADCASTD (DI), Y6
-	VPMADDWD     Y7, Y6, Y6
-	VPADDD       Y6, Y3, Y3
-	VPBROADCASTD 4(DI), Y6
-	VPMADDWD     Y8, Y6, Y6
-	VPADDD       Y6, Y3, Y3
-	VPBROADCASTD 8(DI), Y6
-	VPMADDWD     Y7, Y6, Y6
-	VPADDD       Y6, Y4, Y4
-	VPBROADCASTD 12(DI), Y6
-	VPMADDWD     Y8, Y6, Y6
-	VPADDD       Y6, Y4, Y4
+	VMOVDQU      (R10), X6
+	VINSERTI128  $0x01, (R10)(BX*1), Y6, Y6
+	VPSHUFB      Y0, Y6, Y5
+	VPSHUFB      Y1, Y6, Y6
+	VPBROADCASTD (DI), Y7
+	VPMADDWD     Y5, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD 4(DI), Y7
+	VPMADDWD     Y6, Y7, Y7
+	VPADDD       Y7, Y3, Y3
+	VPBROADCASTD 8(DI), Y7
+	VPMADDWD     Y5, Y7, Y5
+	VPADDD       Y5, Y4, Y4
+	VPBROADCASTD 12(DI), Y5
+	VPMADDWD     Y6, Y5, Y5
+	VPADDD       Y5, Y4, Y4
 	ADDQ         $0x10, DI
 	ADDQ         $0x0c, R10
 	DECQ         R11
@@ -52,9 +53,9 @@ group:
 	VPSRAD       $0x16, Y3, Y3
 	VPACKUSDW    Y3, Y3, Y3
 	VPACKUSWB    Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
 	VMOVD        X3, (AX)
-	VEXTRACTI128 $0x01, Y3, X3
-	VMOVD        X3, (AX)(CX*1)
+	VMOVD        X4, (AX)(CX*1)
 	ADDQ         $0x03, AX
 	ADDQ         $0x04, SI
 	DECQ         R9
@@ -62,83 +63,241 @@ group:
 	VZEROUPPER
 	RET
 
-DATA pairs01<>+0(SB)/1, $0x00
-DATA pairs01<>+1(SB)/1, $0x80
-DATA pairs01<>+2(SB)/1, $0x03
-DATA pairs01<>+3(SB)/1, $0x80
-DATA pairs01<>+4(SB)/1, $0x01
-DATA pairs01<>+5(SB)/1, $0x80
-DATA pairs01<>+6(SB)/1, $0x04
-DATA pairs01<>+7(SB)/1, $0x80
-DATA pairs01<>+8(SB)/1, $0x02
-DATA pairs01<>+9(SB)/1, $0x80
-DATA pairs01<>+10(SB)/1, $0x05
-DATA pairs01<>+11(SB)/1, $0x80
-DATA pairs01<>+12(SB)/1, $0x80
-DATA pairs01<>+13(SB)/1, $0x80
-DATA pairs01<>+14(SB)/1, $0x80
-DATA pairs01<>+15(SB)/1, $0x80
-DATA pairs01<>+16(SB)/1, $0x00
-DATA pairs01<>+17(SB)/1, $0x80
-DATA pairs01<>+18(SB)/1, $0x03
-DATA pairs01<>+19(SB)/1, $0x80
-DATA pairs01<>+20(SB)/1, $0x01
-DATA pairs01<>+21(SB)/1, $0x80
-DATA pairs01<>+22(SB)/1, $0x04
-DATA pairs01<>+23(SB)/1, $0x80
-DATA pairs01<>+24(SB)/1, $0x02
-DATA pairs01<>+25(SB)/1, $0x80
-DATA pairs01<>+26(SB)/1, $0x05
-DATA pairs01<>+27(SB)/1, $0x80
-DATA pairs01<>+28(SB)/1, $0x80
-DATA pairs01<>+29(SB)/1, $0x80
-DATA pairs01<>+30(SB)/1, $0x80
-DATA pairs01<>+31(SB)/1, $0x80
-GLOBL pairs01<>(SB), RODATA|NOPTR, $32
+DATA alongTwoRowsAVX201<>+0(SB)/1, $0x00
+DATA alongTwoRowsAVX201<>+1(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+2(SB)/1, $0x03
+DATA alongTwoRowsAVX201<>+3(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+4(SB)/1, $0x01
+DATA alongTwoRowsAVX201<>+5(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+6(SB)/1, $0x04
+DATA alongTwoRowsAVX201<>+7(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+8(SB)/1, $0x02
+DATA alongTwoRowsAVX201<>+9(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+10(SB)/1, $0x05
+DATA alongTwoRowsAVX201<>+11(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+12(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+13(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+14(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+15(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+16(SB)/1, $0x00
+DATA alongTwoRowsAVX201<>+17(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+18(SB)/1, $0x03
+DATA alongTwoRowsAVX201<>+19(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+20(SB)/1, $0x01
+DATA alongTwoRowsAVX201<>+21(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+22(SB)/1, $0x04
+DATA alongTwoRowsAVX201<>+23(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+24(SB)/1, $0x02
+DATA alongTwoRowsAVX201<>+25(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+26(SB)/1, $0x05
+DATA alongTwoRowsAVX201<>+27(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+28(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+29(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+30(SB)/1, $0x80
+DATA alongTwoRowsAVX201<>+31(SB)/1, $0x80
+GLOBL alongTwoRowsAVX201<>(SB), RODATA|NOPTR, $32
 
-DATA pairs23<>+0(SB)/1, $0x06
-DATA pairs23<>+1(SB)/1, $0x80
-DATA pairs23<>+2(SB)/1, $0x09
-DATA pairs23<>+3(SB)/1, $0x80
-DATA pairs23<>+4(SB)/1, $0x07
-DATA pairs23<>+5(SB)/1, $0x80
-DATA pairs23<>+6(SB)/1, $0x0a
-DATA pairs23<>+7(SB)/1, $0x80
-DATA pairs23<>+8(SB)/1, $0x08
-DATA pairs23<>+9(SB)/1, $0x80
-DATA pairs23<>+10(SB)/1, $0x0b
-DATA pairs23<>+11(SB)/1, $0x80
-DATA pairs23<>+12(SB)/1, $0x80
-DATA pairs23<>+13(SB)/1, $0x80
-DATA pairs23<>+14(SB)/1, $0x80
-DATA pairs23<>+15(SB)/1, $0x80
-DATA pairs23<>+16(SB)/1, $0x06
-DATA pairs23<>+17(SB)/1, $0x80
-DATA pairs23<>+18(SB)/1, $0x09
-DATA pairs23<>+19(SB)/1, $0x80
-DATA pairs23<>+20(SB)/1, $0x07
-DATA pairs23<>+21(SB)/1, $0x80
-DATA pairs23<>+22(SB)/1, $0x0a
-DATA pairs23<>+23(SB)/1, $0x80
-DATA pairs23<>+24(SB)/1, $0x08
-DATA pairs23<>+25(SB)/1, $0x80
-DATA pairs23<>+26(SB)/1, $0x0b
-DATA pairs23<>+27(SB)/1, $0x80
-DATA pairs23<>+28(SB)/1, $0x80
-DATA pairs23<>+29(SB)/1, $0x80
-DATA pairs23<>+30(SB)/1, $0x80
-DATA pairs23<>+31(SB)/1, $0x80
-GLOBL pairs23<>(SB), RODATA|NOPTR, $32
+DATA alongTwoRowsAVX223<>+0(SB)/1, $0x06
+DATA alongTwoRowsAVX223<>+1(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+2(SB)/1, $0x09
+DATA alongTwoRowsAVX223<>+3(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+4(SB)/1, $0x07
+DATA alongTwoRowsAVX223<>+5(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+6(SB)/1, $0x0a
+DATA alongTwoRowsAVX223<>+7(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+8(SB)/1, $0x08
+DATA alongTwoRowsAVX223<>+9(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+10(SB)/1, $0x0b
+DATA alongTwoRowsAVX223<>+11(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+12(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+13(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+14(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+15(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+16(SB)/1, $0x06
+DATA alongTwoRowsAVX223<>+17(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+18(SB)/1, $0x09
+DATA alongTwoRowsAVX223<>+19(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+20(SB)/1, $0x07
+DATA alongTwoRowsAVX223<>+21(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+22(SB)/1, $0x0a
+DATA alongTwoRowsAVX223<>+23(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+24(SB)/1, $0x08
+DATA alongTwoRowsAVX223<>+25(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+26(SB)/1, $0x0b
+DATA alongTwoRowsAVX223<>+27(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+28(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+29(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+30(SB)/1, $0x80
+DATA alongTwoRowsAVX223<>+31(SB)/1, $0x80
+GLOBL alongTwoRowsAVX223<>(SB), RODATA|NOPTR, $32
 
-DATA half<>+0(SB)/4, $0x00200000
-DATA half<>+4(SB)/4, $0x00200000
-DATA half<>+8(SB)/4, $0x00200000
-DATA half<>+12(SB)/4, $0x00200000
-DATA half<>+16(SB)/4, $0x00200000
-DATA half<>+20(SB)/4, $0x00200000
-DATA half<>+24(SB)/4, $0x00200000
-DATA half<>+28(SB)/4, $0x00200000
-GLOBL half<>(SB), RODATA|NOPTR, $32
+DATA alongTwoRowsAVX2Half<>+0(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+4(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+8(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+12(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+16(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+20(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+24(SB)/4, $0x00200000
+DATA alongTwoRowsAVX2Half<>+28(SB)/4, $0x00200000
+GLOBL alongTwoRowsAVX2Half<>(SB), RODATA|NOPTR, $32
+
+// func alongFourRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups int, n int)
+// Requires: AVX, AVX2
+TEXT ·alongFourRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ    dst+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    src+16(FP), DX
+	MOVQ    srcStride+24(FP), BX
+	MOVQ    from+32(FP), SI
+	MOVQ    split+40(FP), DI
+	MOVQ    groups+48(FP), R8
+	MOVQ    n+56(FP), R9
+	LEAQ    (BX)(BX*2), R12
+	LEAQ    (CX)(CX*2), R13
+	VMOVDQU alongFourRowsAVX201<>+0(SB), Y0
+	VMOVDQU alongFourRowsAVX223<>+0(SB), Y1
+	VMOVDQU alongFourRowsAVX2Half<>+0(SB), Y2
+
+pixel:
+	MOVLQSX (SI), R10
+	LEAQ    (R10)(R10*2), R10
+	ADDQ    DX, R10
+	VMOVDQA Y2, Y3
+	VPXOR   Y4, Y4, Y4
+	VMOVDQA Y2, Y5
+	VPXOR   Y6, Y6, Y6
+	MOVQ    R8, R11
+
+group:
+	VMOVDQU      (R10), X8
+	VINSERTI128  $0x01, (R10)(BX*1), Y8, Y8
+	VPSHUFB      Y0, Y8, Y7
+	VPSHUFB      Y1, Y8, Y8
+	VMOVDQU      (R10)(BX*2), X10
+	VINSERTI128  $0x01, (R10)(R12*1), Y10, Y10
+	VPSHUFB      Y0, Y10, Y9
+	VPSHUFB      Y1, Y10, Y10
+	VPBROADCASTD (DI), Y11
+	VPMADDWD     Y7, Y11, Y12
+	VPADDD       Y12, Y3, Y3
+	VPMADDWD     Y9, Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD 4(DI), Y11
+	VPMADDWD     Y8, Y11, Y12
+	VPADDD       Y12, Y3, Y3
+	VPMADDWD     Y10, Y11, Y11
+	VPADDD       Y11, Y5, Y5
+	VPBROADCASTD 8(DI), Y11
+	VPMADDWD     Y7, Y11, Y7
+	VPADDD       Y7, Y4, Y4
+	VPMADDWD     Y9, Y11, Y7
+	VPADDD       Y7, Y6, Y6
+	VPBROADCASTD 12(DI), Y7
+	VPMADDWD     Y8, Y7, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y10, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	ADDQ         $0x10, DI
+	ADDQ         $0x0c, R10
+	DECQ         R11
+	JNZ          group
+	VPSLLD       $0x08, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VPSRAD       $0x16, Y3, Y3
+	VPSLLD       $0x08, Y6, Y6
+	VPADDD       Y6, Y5, Y5
+	VPSRAD       $0x16, Y5, Y5
+	VPACKUSDW    Y5, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VMOVD        X3, (AX)
+	VMOVD        X4, (AX)(CX*1)
+	VPEXTRD      $0x01, X3, (AX)(CX*2)
+	VPEXTRD      $0x01, X4, (AX)(R13*1)
+	ADDQ         $0x03, AX
+	ADDQ         $0x04, SI
+	DECQ         R9
+	JNZ          pixel
+	VZEROUPPER
+	RET
+
+DATA alongFourRowsAVX201<>+0(SB)/1, $0x00
+DATA alongFourRowsAVX201<>+1(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+2(SB)/1, $0x03
+DATA alongFourRowsAVX201<>+3(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+4(SB)/1, $0x01
+DATA alongFourRowsAVX201<>+5(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+6(SB)/1, $0x04
+DATA alongFourRowsAVX201<>+7(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+8(SB)/1, $0x02
+DATA alongFourRowsAVX201<>+9(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+10(SB)/1, $0x05
+DATA alongFourRowsAVX201<>+11(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+12(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+13(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+14(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+15(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+16(SB)/1, $0x00
+DATA alongFourRowsAVX201<>+17(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+18(SB)/1, $0x03
+DATA alongFourRowsAVX201<>+19(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+20(SB)/1, $0x01
+DATA alongFourRowsAVX201<>+21(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+22(SB)/1, $0x04
+DATA alongFourRowsAVX201<>+23(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+24(SB)/1, $0x02
+DATA alongFourRowsAVX201<>+25(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+26(SB)/1, $0x05
+DATA alongFourRowsAVX201<>+27(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+28(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+29(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+30(SB)/1, $0x80
+DATA alongFourRowsAVX201<>+31(SB)/1, $0x80
+GLOBL alongFourRowsAVX201<>(SB), RODATA|NOPTR, $32
+
+DATA alongFourRowsAVX223<>+0(SB)/1, $0x06
+DATA alongFourRowsAVX223<>+1(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+2(SB)/1, $0x09
+DATA alongFourRowsAVX223<>+3(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+4(SB)/1, $0x07
+DATA alongFourRowsAVX223<>+5(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+6(SB)/1, $0x0a
+DATA alongFourRowsAVX223<>+7(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+8(SB)/1, $0x08
+DATA alongFourRowsAVX223<>+9(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+10(SB)/1, $0x0b
+DATA alongFourRowsAVX223<>+11(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+12(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+13(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+14(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+15(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+16(SB)/1, $0x06
+DATA alongFourRowsAVX223<>+17(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+18(SB)/1, $0x09
+DATA alongFourRowsAVX223<>+19(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+20(SB)/1, $0x07
+DATA alongFourRowsAVX223<>+21(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+22(SB)/1, $0x0a
+DATA alongFourRowsAVX223<>+23(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+24(SB)/1, $0x08
+DATA alongFourRowsAVX223<>+25(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+26(SB)/1, $0x0b
+DATA alongFourRowsAVX223<>+27(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+28(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+29(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+30(SB)/1, $0x80
+DATA alongFourRowsAVX223<>+31(SB)/1, $0x80
+GLOBL alongFourRowsAVX223<>(SB), RODATA|NOPTR, $32
+
+DATA alongFourRowsAVX2Half<>+0(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+4(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+8(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+12(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+16(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+20(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+24(SB)/4, $0x00200000
+DATA alongFourRowsAVX2Half<>+28(SB)/4, $0x00200000
+GLOBL alongFourRowsAVX2Half<>(SB), RODATA|NOPTR, $32
 
 // func blendAVX2(dst *byte, columns int, src *byte, stride int, weights *int32, n int)
 // Requires: AVX, AVX2

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
@@ -11,7 +13,8 @@ const precision = 22 // fraction bits of a weight
 
 func main() {
 	ConstraintExpr("amd64,!purego")
-	alongRowPair()
+	alongRows("alongTwoRowsAVX2", 2)
+	alongRows("alongFourRowsAVX2", 4)
 	blend()
 	Generate()
 }
@@ -46,64 +49,101 @@ func pairs(name string, a, b int) Mem {
 	return m
 }
 
-// alongRowPair makes n pixels of two rows, a row in each lane. Weights have 23 bits, so they come in two parts, and
-// VPMADDWD multiplies two pixels by a part of their weights and adds the products:
+// alongRows makes n pixels of 2 or 4 rows, a row in each lane. Weights have 24 bits with their sign, so they come in two
+// parts, and VPMADDWD multiplies two pixels by a part of their weights and adds the products:
 //
 //	sum = sum(pixel*high)*256 + sum(pixel*low) + 1/2
-func alongRowPair() {
-	TEXT("alongRowPairAVX2", NOSPLIT, "func(dst *byte, stride int, upper, lower *byte, from *int32, split *int16, groups, n int)")
-	Doc("alongRowPairAVX2 is alongRowGeneric for the first n pixels of two rows, whose results lie stride apart. split",
-		"has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a byte beyond the last pixel.")
+//
+// All of it is modulo 2^32: only the last sum has to fit.
+func alongRows(name string, rows int) {
+	TEXT(name, NOSPLIT, "func(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups, n int)")
+	Doc(fmt.Sprintf("%s is alongRowGeneric for the first n pixels of %d rows, srcStride bytes apart, whose results", name, rows),
+		"lie stride bytes apart. split has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a",
+		"byte beyond the last pixel.")
 	dst := Load(Param("dst"), GP64())
 	stride := Load(Param("stride"), GP64())
-	upper := Load(Param("upper"), GP64())
-	lower := Load(Param("lower"), GP64())
+	src := Load(Param("src"), GP64())
+	srcStride := Load(Param("srcStride"), GP64())
 	from := Load(Param("from"), GP64())
 	split := Load(Param("split"), GP64())
 	groups := Load(Param("groups"), GP64())
 	n := Load(Param("n"), GP64())
+	// rowsOf returns the addresses of rows, whose third is apart by three times their distance.
+	rowsOf := func(first, distance Register) (at []Mem) {
+		three := GP64()
+		at = []Mem{{Base: first}, {Base: first, Index: distance, Scale: 1}}
+		if rows == 4 {
+			LEAQ(Mem{Base: distance, Index: distance, Scale: 2}, three)
+			at = append(at, Mem{Base: first, Index: distance, Scale: 2}, Mem{Base: first, Index: three, Scale: 1})
+		}
+		return at
+	}
+	at, left := GP64(), GP64()
+	sources, results := rowsOf(at, srcStride), rowsOf(dst, stride)
 
 	first, second, half := YMM(), YMM(), YMM()
-	VMOVDQU(pairs("pairs01", 0, 1), first)
-	VMOVDQU(pairs("pairs23", 2, 3), second)
-	VMOVDQU(dwords("half", 1<<(precision-1)), half)
+	VMOVDQU(pairs(name+"01", 0, 1), first)
+	VMOVDQU(pairs(name+"23", 2, 3), second)
+	VMOVDQU(dwords(name+"Half", 1<<(precision-1)), half)
 
 	Label("pixel")
-	at, left := GP64(), GP64()
 	MOVLQSX(Mem{Base: from}, at)
 	LEAQ(Mem{Base: at, Index: at, Scale: 2}, at)
-	low, high := YMM(), YMM()
-	VMOVDQA(half, low)
-	VPXOR(high, high, high)
+	ADDQ(src, at)
+	var low, high []VecVirtual
+	for range rows / 2 {
+		l, h := YMM(), YMM()
+		low, high = append(low, l), append(high, h)
+		VMOVDQA(half, l)
+		VPXOR(h, h, h)
+	}
 	MOVQ(groups, left)
 
 	Label("group")
-	source, w := YMM(), YMM()
-	VMOVDQU(Mem{Base: upper, Index: at, Scale: 1}, source.AsX())
-	VINSERTI128(U8(1), Mem{Base: lower, Index: at, Scale: 1}, source, source)
-	a, b, product := YMM(), YMM(), YMM()
-	VPSHUFB(first, source, a)
-	VPSHUFB(second, source, b)
-	for i, part := range []struct {
-		pixels, sum VecVirtual
-	}{{a, low}, {b, low}, {a, high}, {b, high}} {
-		VPBROADCASTD(Mem{Base: split, Disp: 4 * i}, w)
-		VPMADDWD(part.pixels, w, product)
-		VPADDD(product, part.sum, part.sum)
+	var pixels [2][]VecVirtual
+	for i := 0; i < rows; i += 2 {
+		a, b := YMM(), YMM()
+		VMOVDQU(sources[i], b.AsX())
+		VINSERTI128(U8(1), sources[i+1], b, b)
+		VPSHUFB(first, b, a)
+		VPSHUFB(second, b, b)
+		pixels[0], pixels[1] = append(pixels[0], a), append(pixels[1], b)
+	}
+	for part, sums := range [][]VecVirtual{low, high} {
+		for pair := range pixels {
+			w := YMM()
+			VPBROADCASTD(Mem{Base: split, Disp: 4 * (2*part + pair)}, w)
+			for i, sum := range sums {
+				product := YMM()
+				VPMADDWD(pixels[pair][i], w, product)
+				VPADDD(product, sum, sum)
+			}
+		}
 	}
 	ADDQ(U8(16), split)
 	ADDQ(U8(12), at)
 	DECQ(left)
 	JNZ(LabelRef("group"))
 
-	VPSLLD(U8(8), high, high)
-	VPADDD(high, low, low)
-	VPSRAD(U8(precision), low, low)
-	VPACKUSDW(low, low, low)
-	VPACKUSWB(low, low, low)
-	VMOVD(low.AsX(), Mem{Base: dst})
-	VEXTRACTI128(U8(1), low, low.AsX())
-	VMOVD(low.AsX(), Mem{Base: dst, Index: stride, Scale: 1})
+	for i, sum := range low {
+		VPSLLD(U8(8), high[i], high[i])
+		VPADDD(high[i], sum, sum)
+		VPSRAD(U8(precision), sum, sum)
+	}
+	// Each lane has its rows, every other one, in turn.
+	sum := low[0]
+	VPACKUSDW(low[len(low)-1], sum, sum)
+	VPACKUSWB(sum, sum, sum)
+	other := XMM()
+	VEXTRACTI128(U8(1), sum, other)
+	for i, result := range results {
+		lane := []VecVirtual{sum.AsX().(VecVirtual), other}[i%2]
+		if i < 2 {
+			VMOVD(lane, result)
+		} else {
+			VPEXTRD(U8(1), lane, result)
+		}
+	}
 	ADDQ(U8(3), dst)
 	ADDQ(U8(4), from)
 	DECQ(n)
