@@ -43,10 +43,12 @@ type Result struct {
 	Predictions   []string     `json:"predictions"`    // labels of the best five, best first
 	Scores        []Prediction `json:"scores,omitempty"`
 	Timing        Timing       `json:"timing,omitzero"`
-	Model         string       `json:"model,omitempty"`     // identifies the weights, for example "resnet18-f37072fd"
-	Precision     string       `json:"precision,omitempty"` // arithmetic used: "fp32" or "int8"
-	Warning       string       `json:"warning,omitempty"`   // set if the result is meaningless because the weights are random
-	Replica       string       `json:"-"`                   // URL of the replica that answered, set by the dispatcher
+	Model         string       `json:"model,omitempty"`         // identifies the weights, for example "resnet18-f37072fd"
+	Precision     string       `json:"precision,omitempty"`     // arithmetic used: "fp32" or "int8"
+	Warning       string       `json:"warning,omitempty"`       // set if the result is meaningless because the weights are random
+	Unknown       bool         `json:"unknown,omitempty"`       // the picture is like none that the model was trained with
+	UnknownScore  float32      `json:"unknown_score,omitempty"` // how unlike: mean cosine distance to the nearest, 0..2; 0 if the model does not tell
+	Replica       string       `json:"-"`                       // URL of the replica that answered, set by the dispatcher
 }
 
 // Timing is the time an image spent in each stage. Zero means the image skipped the stage. Stages have the same names

@@ -87,6 +87,9 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	if err != nil {
 		return nil, err
 	}
+	if known, ok := set.Tensors[spec.KnownTensor]; ok {
+		out.Tensors[spec.KnownTensor] = known
+	}
 	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: metadata}); err != nil {
 		return nil, err
 	}
