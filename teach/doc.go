@@ -1,0 +1,2 @@
+// Package teach makes a model of a folder of pictures.
+package teach
