@@ -15,7 +15,11 @@ const featureLength = 10
 type Candidate struct {
 	Preprocess spec.Preprocess
 	Method     string
-	Accuracy   float64
+	// Accuracy is the share of pictures that it classified as their folders do. That of the best of several is too good: see
+	// Lesson.Accuracy.
+	Accuracy float64
+	// Temperature is that of its logits.
+	Temperature float64
 
 	way    int
 	method fit.Method
@@ -54,10 +58,43 @@ func (s *split) candidates(ctx context.Context, ways []spec.Preprocess) ([]Candi
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, Candidate{Preprocess: ways[way], Method: method.Name, Accuracy: fit.Accuracy(logits, set.Y), way: way, method: method, logits: logits})
+			all = append(all, Candidate{Preprocess: ways[way], Method: method.Name, Accuracy: fit.Accuracy(logits, set.Y),
+				Temperature: fit.Temperature(logits, set.Y), way: way, method: method, logits: logits})
 		}
 	}
 	return all, nil
+}
+
+// honest is the logits of all pictures by the choice that would have been made without them: those of a fold are by the
+// candidate that is best on the other folds, divided by its temperature. Their accuracy is not too good, as that of the
+// best candidate is, which was chosen for it (Varma and Simon, "Bias in error estimation when using cross-validation for
+// model selection", 2006).
+func (s *split) honest(all []Candidate) [][]float64 {
+	y := s.sets[0].Y
+	logits := make([][]float64, len(y))
+	for f := range s.folds {
+		at, most := 0, -1
+		for c, candidate := range all {
+			right := 0
+			for i, z := range candidate.logits {
+				if s.fold[i] != f && fit.Best(z) == y[i] {
+					right++
+				}
+			}
+			if right > most {
+				at, most = c, right
+			}
+		}
+		for i, z := range all[at].logits {
+			if s.fold[i] == f {
+				logits[i] = make([]float64, len(z))
+				for k, v := range z {
+					logits[i][k] = v / all[at].Temperature
+				}
+			}
+		}
+	}
+	return logits
 }
 
 // best is the index of the most accurate candidate, the first of equal ones.

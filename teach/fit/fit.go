@@ -48,7 +48,7 @@ type Linear struct {
 func (l Linear) Logits(x []float64) []float64 {
 	logits := make([]float64, len(l.W))
 	for k, w := range l.W {
-		logits[k] = dot(w, x) + l.B[k]
+		logits[k] = Dot(w, x) + l.B[k]
 	}
 	return logits
 }
@@ -106,8 +106,8 @@ func Best(z []float64) int {
 	return best
 }
 
-// dot has four sums, so that an addition does not wait for the one before it.
-func dot(a, b []float64) float64 {
+// Dot is the scalar product of vectors of equal length. It has four sums, so that an addition does not wait for the one before it.
+func Dot(a, b []float64) float64 {
 	var s0, s1, s2, s3 float64
 	b = b[:len(a)]
 	for len(a) >= 4 && len(b) >= 4 {

@@ -24,11 +24,11 @@ func minimize(x []float64, f func(x, gradient []float64) float64) {
 			return
 		}
 		direction(d, g, pairs)
-		slope := dot(d, g)
+		slope := Dot(d, g)
 		if !(slope < 0) { // rounding has spoilt the curvature
 			pairs = nil
 			direction(d, g, nil)
-			slope = dot(d, g)
+			slope = Dot(d, g)
 		}
 		step := 1.0
 		if len(pairs) == 0 {
@@ -51,7 +51,7 @@ func minimize(x []float64, f func(x, gradient []float64) float64) {
 		for i := range n {
 			p.s[i], p.y[i] = next[i]-x[i], nextG[i]-g[i]
 		}
-		if sy := dot(p.s, p.y); sy > 1e-12*dot(p.y, p.y) {
+		if sy := Dot(p.s, p.y); sy > 1e-12*Dot(p.y, p.y) {
 			p.rho = 1 / sy
 			if pairs = append(pairs, p); len(pairs) > lbfgsMemory {
 				pairs = pairs[1:]
@@ -76,19 +76,19 @@ func direction(d, g []float64, pairs []pair) {
 	}
 	alpha := make([]float64, len(pairs))
 	for i := len(pairs) - 1; i >= 0; i-- {
-		alpha[i] = pairs[i].rho * dot(pairs[i].s, d)
+		alpha[i] = pairs[i].rho * Dot(pairs[i].s, d)
 		axpy(-alpha[i], pairs[i].y, d)
 	}
 	if len(pairs) > 0 {
 		last := pairs[len(pairs)-1]
-		scale := 1 / (last.rho * dot(last.y, last.y))
+		scale := 1 / (last.rho * Dot(last.y, last.y))
 		for i := range d {
 			d[i] *= scale
 		}
 	}
 	for i, p := range pairs {
-		axpy(alpha[i]-p.rho*dot(p.y, d), p.s, d)
+		axpy(alpha[i]-p.rho*Dot(p.y, d), p.s, d)
 	}
 }
 
-func norm(x []float64) float64 { return math.Sqrt(dot(x, x)) }
+func norm(x []float64) float64 { return math.Sqrt(Dot(x, x)) }

@@ -38,7 +38,7 @@ func Discriminant(s Set) Linear {
 	for k, mean := range means {
 		copy(l.W[k], mean)
 		solve(covariance, l.W[k])
-		l.B[k] = -dot(l.W[k], mean)/2 + math.Log(float64(counts[k])/float64(len(s.Y)))
+		l.B[k] = -Dot(l.W[k], mean)/2 + math.Log(float64(counts[k])/float64(len(s.Y)))
 	}
 	return l
 }
@@ -68,11 +68,11 @@ func shrinkage(x [][]float64, s [][]float64, trace float64) float64 {
 	n, p := float64(len(x)), float64(len(s))
 	square := 0.0 // Σ s²
 	for i, row := range s {
-		square += 2*dot(row[:i], row[:i]) + row[i]*row[i]
+		square += 2*Dot(row[:i], row[:i]) + row[i]*row[i]
 	}
 	fourth := 0.0 // Σ |x|⁴
 	for _, row := range x {
-		sum := dot(row, row)
+		sum := Dot(row, row)
 		fourth += sum * sum
 	}
 	delta := square/p - trace*trace/(p*p)
@@ -87,16 +87,16 @@ func shrinkage(x [][]float64, s [][]float64, trace float64) float64 {
 func cholesky(a [][]float64) {
 	for i, row := range a {
 		for j := range i {
-			row[j] = (row[j] - dot(row[:j], a[j][:j])) / a[j][j]
+			row[j] = (row[j] - Dot(row[:j], a[j][:j])) / a[j][j]
 		}
-		row[i] = math.Sqrt(max(1e-18, row[i]-dot(row[:i], row[:i])))
+		row[i] = math.Sqrt(max(1e-18, row[i]-Dot(row[:i], row[:i])))
 	}
 }
 
 // solve replaces b by the x for which L·Lᵀ·x = b.
 func solve(l [][]float64, b []float64) {
 	for i, row := range l {
-		b[i] = (b[i] - dot(row[:i], b[:i])) / row[i]
+		b[i] = (b[i] - Dot(row[:i], b[:i])) / row[i]
 	}
 	for i := len(l) - 1; i >= 0; i-- {
 		b[i] /= l[i][i]

@@ -15,12 +15,12 @@ func Logistic(s Set, c float64) Linear {
 		clear(gradient)
 		for k := range s.Classes {
 			w := p[k*row:][:d]
-			value += dot(w, w) / 2
+			value += Dot(w, w) / 2
 			copy(gradient[k*row:], w)
 		}
 		for i, x := range s.X {
 			for k := range z {
-				z[k] = dot(x, p[k*row:][:d]) + p[k*row+d]
+				z[k] = Dot(x, p[k*row:][:d]) + p[k*row+d]
 			}
 			given := z[s.Y[i]]
 			value += c * (Softmax(z) - given)
