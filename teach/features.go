@@ -1,6 +1,7 @@
 package teach
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"os"
@@ -19,10 +20,10 @@ import (
 // Features is what a network has of pictures, one row for each.
 type Features struct {
 	Files []File
-	// By has for each preprocessing the features of each file.
-	By [][][]float32
-	// Pixels is a hash of each picture squeezed to a square: equal ones are the same picture.
-	Pixels [][sha256.Size]byte
+	// By has for each preprocessing the features of each file, and Pixels a hash of the network's input, which is equal
+	// for equal pictures.
+	By     [][][]float32
+	Pixels [][][sha256.Size]byte
 	// Skipped lists files that are no pictures, by path.
 	Skipped []Skipped
 }
@@ -70,7 +71,7 @@ func observe(ctx context.Context, n *resnet.Network, root *os.Root, files []File
 		goroutines = runtime.GOMAXPROCS(0)
 	}
 	rows, reasons := make([][][]float32, len(files)), make([]string, len(files))
-	pixels := make([][sha256.Size]byte, len(files))
+	pixels := make([][][sha256.Size]byte, len(files))
 	var mu sync.Mutex // guards next and done, and calls of progress
 	next, done := 0, 0
 	take := func() int {
@@ -95,9 +96,7 @@ func observe(ctx context.Context, n *resnet.Network, root *os.Root, files []File
 				}
 				mu.Lock()
 				done++
-				if progress != nil {
-					progress(done, len(files))
-				}
+				progress(done, len(files))
 				mu.Unlock()
 			}
 			return nil
@@ -106,15 +105,15 @@ func observe(ctx context.Context, n *resnet.Network, root *os.Root, files []File
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	f := &Features{By: make([][][]float32, len(ways))}
+	f := &Features{By: make([][][]float32, len(ways)), Pixels: make([][][sha256.Size]byte, len(ways))}
 	for i, file := range files {
 		if reasons[i] != "" {
 			f.Skipped = append(f.Skipped, Skipped{file.Path, reasons[i]})
 			continue
 		}
-		f.Files, f.Pixels = append(f.Files, file), append(f.Pixels, pixels[i])
+		f.Files = append(f.Files, file)
 		for w := range ways {
-			f.By[w] = append(f.By[w], rows[i][w])
+			f.By[w], f.Pixels[w] = append(f.By[w], rows[i][w]), append(f.Pixels[w], pixels[i][w])
 		}
 	}
 	return f, nil
@@ -128,17 +127,42 @@ func newObserver(n *resnet.Network, ways []spec.Preprocess) *observer {
 	return o
 }
 
-// observe returns the features of a picture with each way, and the hash of its pixels with the last, which is the whole
-// picture.
-func (o *observer) observe(data []byte) (rows [][]float32, pixels [sha256.Size]byte, err error) {
+// observe returns the features of a picture with each way, and the hash of the input.
+func (o *observer) observe(data []byte) (rows [][]float32, pixels [][sha256.Size]byte, err error) {
 	for i := range o.croppers {
 		if err := o.croppers[i].Crop(&o.input, data); err != nil {
-			return nil, pixels, err
+			return nil, nil, err
 		}
 		o.runner.Forward(o.logits, o.input)
-		rows = append(rows, slices.Clone(o.runner.Features()))
+		rows, pixels = append(rows, slices.Clone(o.runner.Features())), append(pixels, sha256.Sum256(o.input))
 	}
-	return rows, sha256.Sum256(o.input), nil
+	return rows, pixels, nil
+}
+
+// with joins features of one way with those of other files, in the order of paths.
+func (f *Features) with(way int, other *Features) *Features {
+	type part struct {
+		file   File
+		row    []float32
+		pixels [sha256.Size]byte
+	}
+	var parts []part
+	add := func(f *Features, way int) {
+		for i, file := range f.Files {
+			parts = append(parts, part{file, f.By[way][i], f.Pixels[way][i]})
+		}
+	}
+	add(f, way)
+	add(other, 0)
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.file.Class, b.file.Class), cmp.Compare(a.file.Path, b.file.Path))
+	})
+	all := &Features{By: make([][][]float32, 1), Pixels: make([][][sha256.Size]byte, 1), Skipped: slices.Concat(f.Skipped, other.Skipped)}
+	for _, p := range parts {
+		all.Files, all.By[0], all.Pixels[0] = append(all.Files, p.file), append(all.By[0], p.row), append(all.Pixels[0], p.pixels)
+	}
+	slices.SortFunc(all.Skipped, func(a, b Skipped) int { return cmp.Compare(a.Path, b.Path) })
+	return all
 }
 
 // classes is the class of each file.

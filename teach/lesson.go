@@ -28,6 +28,9 @@ type Lesson struct {
 	Folds      int
 	Candidates []Candidate // in the order of [fit.Methods], each with every preprocessing
 	Chosen     Candidate
+	// Trial compares the ways to prepare pictures where only some pictures were prepared in all of them; nil if all were.
+	Trial         []Candidate
+	TrialPictures int
 
 	Right       int     // pictures
 	Accuracy    float64 // share of right ones, by a choice of the candidate that had not seen them either
@@ -92,8 +95,53 @@ const (
 	// alike is the cosine of the features of two pictures from which on they may be the same one.
 	alike = 0.96
 	// maxPairs is the most pairs of a Lesson, and maxCompared the most pictures that are compared pair by pair.
-	maxPairs, maxCompared = 30, 6000
+	maxPairs, maxCompared = 12, 6000
 )
+
+// study is a folder of pictures in the eyes of a network.
+type study struct {
+	pictures Pictures
+	ways     []spec.Preprocess
+	// observe computes features with some ways.
+	observe func(ctx context.Context, files []File, ways []spec.Preprocess) (*Features, error)
+	seed    uint64
+	cpus    int
+	export  bool
+}
+
+// run observes and learns: with classes of many pictures it chooses between the ways by some of them first.
+func (s study) run(ctx context.Context) (*Lesson, error) {
+	first, others := s.pictures.Files, []File(nil)
+	if len(s.ways) > 1 {
+		first, others = trial(s.pictures.Files, len(s.pictures.Classes))
+	}
+	f, err := s.observe(ctx, first, s.ways)
+	if err != nil {
+		return nil, err
+	}
+	if len(others) == 0 {
+		return learn(ctx, s.pictures, f, s.ways, s.seed, s.cpus, s.export)
+	}
+	counts := fit.Set{Y: f.classes(), Classes: len(s.pictures.Classes)}.Counts()
+	if _, err := enough(s.pictures.Classes, counts); err != nil {
+		return nil, err
+	}
+	compared, err := newSplit(f.By, f.classes(), len(s.pictures.Classes), s.seed, s.cpus).candidates(ctx, s.ways)
+	if err != nil {
+		return nil, err
+	}
+	way := compared[best(compared)].way
+	rest, err := s.observe(ctx, others, s.ways[way:way+1])
+	if err != nil {
+		return nil, err
+	}
+	l, err := learn(ctx, s.pictures, f.with(way, rest), s.ways[way:way+1], s.seed, s.cpus, s.export)
+	if err != nil {
+		return nil, err
+	}
+	l.Trial, l.TrialPictures = compared, len(f.Files)
+	return l, nil
+}
 
 // learn studies features: it chooses, fits and measures. ways are the preprocessings of f.By.
 func learn(ctx context.Context, p Pictures, f *Features, ways []spec.Preprocess, seed uint64, cpus int, export bool) (*Lesson, error) {
@@ -243,7 +291,7 @@ func (l *Lesson) learnUnknown(rows [][]float32, y []int) error {
 func (l *Lesson) compare(f *Features) {
 	first := map[[32]byte]int{}
 	equal := map[[2]int]bool{}
-	for i, hash := range f.Pixels {
+	for i, hash := range f.Pixels[len(f.Pixels)-1] { // with two ways, of the whole picture
 		j, seen := first[hash]
 		switch {
 		case !seen:

@@ -34,6 +34,7 @@ type report struct {
 	Matrix         bool // whether there are few enough classes for the whole confusion matrix
 	Confused       []confusion
 	Modes          []modeRow
+	TrialModes     []modeRow
 	Gallery        []thumbnail
 	Pairs          []pairRow
 	Chart          template.HTML
@@ -87,7 +88,6 @@ const (
 	maxMatrix  = 30 // classes
 	maxGallery = 24 // pictures
 	maxListed  = 50 // label suspects
-	maxShown   = 12 // pairs with pictures
 )
 
 // page makes the report: one HTML file without references to others. It reads the pictures that it shows again.
@@ -97,16 +97,15 @@ func (l *Lesson) page(root *os.Root, name, backbone string) ([]byte, error) {
 	for i, c := range l.Candidates {
 		r.Modes = append(r.Modes, modeRow{c, i == best(l.Candidates)})
 	}
+	for i, c := range l.Trial {
+		r.TrialModes = append(r.TrialModes, modeRow{c, i == best(l.Trial)})
+	}
 	small := newThumbnails(root)
 	for _, m := range l.Mistakes[:min(maxGallery, len(l.Mistakes))] {
 		r.Gallery = append(r.Gallery, thumbnail{small.of(m.File), m, l.Classes[m.File.Class], l.Classes[m.Given]})
 	}
-	for i, p := range l.Duplicates {
-		row := pairRow{Pair: p}
-		if i < maxShown {
-			row.SourceA, row.SourceB = small.of(p.A), small.of(p.B)
-		}
-		r.Pairs = append(r.Pairs, row)
+	for _, p := range l.Duplicates {
+		r.Pairs = append(r.Pairs, pairRow{p, small.of(p.A), small.of(p.B)})
 	}
 	var b bytes.Buffer
 	if err := reportTemplate.Execute(&b, r); err != nil {

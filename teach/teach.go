@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
@@ -48,12 +49,17 @@ func Teach(ctx context.Context, c Config) (l *Lesson, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Model, err)
 	}
-	ways := ways(backbone.Spec.Preprocess)
-	features, err := observe(ctx, network, root, pictures.Files, ways, c.Concurrency, c.Progress)
-	if err != nil {
-		return nil, err
+	before := 0 // pictures of earlier calls
+	s := study{pictures: pictures, ways: ways(backbone.Spec.Preprocess), seed: c.Seed, cpus: c.Concurrency, export: c.Export != ""}
+	s.observe = func(ctx context.Context, files []File, ways []spec.Preprocess) (*Features, error) {
+		defer func(n int) { before += n }(len(files))
+		return observe(ctx, network, root, files, ways, c.Concurrency, func(done, _ int) {
+			if c.Progress != nil {
+				c.Progress(before+done, len(pictures.Files))
+			}
+		})
 	}
-	if l, err = learn(ctx, pictures, features, ways, c.Seed, c.Concurrency, c.Export != ""); err != nil {
+	if l, err = s.run(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Dir, err)
 	}
 	if c.Name == "" {

@@ -49,8 +49,12 @@ func near(t *testing.T, what string, got, want, within float64) {
 // can be solved by hand is found.
 func TestLogisticMinimum(t *testing.T) {
 	t.Parallel()
-	for _, c := range []float64{0.3, 3} {
-		s := corners(5, 3, 8, 7, 1.5)
+	for _, test := range []struct {
+		c    float64
+		dims int
+	}{{0.3, 8}, {3, 8}, {0.3, 60}, {3, 60}} { // more and fewer vectors than dimensions
+		c, s := test.c, corners(5, 3, test.dims, 7, 1.5)
+		s.X[4] = s.X[1] // twice the same vector, of two classes
 		l := Logistic(s, c)
 		gradient := Linear{W: make([][]float64, 3), B: make([]float64, 3)}
 		for k := range gradient.W {

@@ -98,6 +98,11 @@ func solve(l [][]float64, b []float64) {
 	for i, row := range l {
 		b[i] = (b[i] - Dot(row[:i], b[:i])) / row[i]
 	}
+	solveTransposed(l, b)
+}
+
+// solveTransposed replaces b by the x for which Lᵀ·x = b.
+func solveTransposed(l [][]float64, b []float64) {
 	for i := len(l) - 1; i >= 0; i-- {
 		b[i] /= l[i][i]
 		axpy(-b[i], l[i][:i], b[:i])
