@@ -19,12 +19,14 @@ type Candidate struct {
 	// Accuracy is the share of pictures that it classified as their folders do. That of the best of several is too good: see
 	// Lesson.Accuracy.
 	Accuracy float64
-	// Temperature is that of its logits, and Loss the mean of -log of the probability that they give to the folder's class.
+	// Temperature is that of its logits, and Loss the least mean of -log of the probability that they give to the folder's
+	// class, at any temperature.
 	Temperature, Loss float64
 
 	way    int
 	method fit.Method
 	logits [][]float64 // out of fold
+	sharp  float64     // temperature of the least loss
 }
 
 // split is pictures for fitting, and their folds.
@@ -59,9 +61,10 @@ func (s *split) candidates(ctx context.Context, ways []spec.Preprocess) ([]Candi
 			if err != nil {
 				return nil, err
 			}
-			temperature := fit.Temperature(logits, set.Y)
+			sharp := fit.Temperature(logits, set.Y, 0)
 			all = append(all, Candidate{Preprocess: ways[way], Method: method.Name, Accuracy: fit.Accuracy(logits, set.Y),
-				Temperature: temperature, Loss: fit.LogLoss(logits, set.Y, temperature), way: way, method: method, logits: logits})
+				Temperature: fit.Temperature(logits, set.Y, fit.Doubt(len(set.Y))), Loss: fit.LogLoss(logits, set.Y, sharp),
+				way: way, method: method, logits: logits, sharp: sharp})
 		}
 	}
 	return all, nil
@@ -102,7 +105,7 @@ func (c Candidate) lossBut(fold []int, f int, y []int) float64 {
 			logits, classes = append(logits, z), append(classes, y[i])
 		}
 	}
-	return fit.LogLoss(logits, classes, c.Temperature)
+	return fit.LogLoss(logits, classes, c.sharp)
 }
 
 // trialPictures is how many pictures of a class are prepared in every way. The way that is best for them is that of the

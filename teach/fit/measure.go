@@ -41,17 +41,26 @@ func Probabilities(logits [][]float64, temperature float64) [][]float64 {
 	return p
 }
 
-// The range of temperatures. A lower one would claim more certainty than few pictures can show, where all were right.
+// The range of temperatures.
 const (
 	minTemperature = 0.2
-	maxTemperature = 20
+	maxTemperature = 1000
 )
 
 // Temperature is the number by which logits are divided so that their probabilities fit best: where the mean of -log p[y] is
 // least (Guo et al., "On calibration of modern neural networks", 2017). It searches by golden sections of the
 // logarithm, which has one minimum. The order of classes stays the same.
-func Temperature(logits [][]float64, y []int) float64 {
-	loss := func(logT float64) float64 { return LogLoss(logits, y, math.Exp(logT)) }
+//
+// With doubt d, each vector counts as one of its class with 1-d and as one of all classes alike with d. Where all vectors are
+// right, the temperature would otherwise be as low as possible, and claim a certainty that few vectors cannot show. See [Doubt].
+func Temperature(logits [][]float64, y []int, doubt float64) float64 {
+	loss := func(logT float64) float64 {
+		t := math.Exp(logT)
+		if doubt == 0 {
+			return LogLoss(logits, y, t)
+		}
+		return (1-doubt)*LogLoss(logits, y, t) + doubt*meanLoss(logits, t)
+	}
 	const golden = 0.6180339887498949
 	a, b := math.Log(minTemperature), math.Log(maxTemperature)
 	c, d := b-golden*(b-a), a+golden*(b-a)
@@ -68,6 +77,26 @@ func Temperature(logits [][]float64, y []int) float64 {
 		}
 	}
 	return math.Exp((a + b) / 2)
+}
+
+// Doubt is the share of vectors that may be of another class though all n that were seen are right, as Platt, "Probabilistic
+// outputs for support vector machines", 1999, has it: 1/(n+2).
+func Doubt(n int) float64 { return 1 / float64(n+2) }
+
+// meanLoss is the mean of -log p[k] of all classes k at a temperature.
+func meanLoss(logits [][]float64, temperature float64) float64 {
+	sum := 0.0
+	var z []float64
+	for _, row := range logits {
+		z = append(z[:0], row...)
+		mean := 0.0
+		for k := range z {
+			z[k] /= temperature
+			mean += z[k] / float64(len(z))
+		}
+		sum += Softmax(z) - mean
+	}
+	return sum / float64(max(1, len(logits)))
 }
 
 // LogLoss is the mean of -log p[y] at a temperature.

@@ -42,17 +42,24 @@ func TestTemperature(t *testing.T) {
 			}
 			logits, y = append(logits, z), append(y, class)
 		}
-		got := Temperature(logits, y)
+		got := Temperature(logits, y, Doubt(len(y)))
 		near(t, fmt.Sprintf("temperature of logits times %v", factor), got, factor, 0.1*factor)
 		before, after := CalibrationError(Probabilities(logits, 1), y), CalibrationError(Probabilities(logits, got), y)
 		if after > 0.03 || factor != 1 && before < 2*after {
 			t.Errorf("factor %v: calibration error %.3f, %.3f at the temperature", factor, before, after)
 		}
 	}
-	if got := Temperature([][]float64{{1, 0}, {0, 1}}, []int{0, 1}); math.Abs(got-minTemperature) > 0.001 {
+	// Of 8 vectors that all are right with a margin of 40, each may be wrong by 1/10, half of it by the same class.
+	var sure [][]float64
+	for range 8 {
+		sure = append(sure, []float64{40, 0})
+	}
+	p := Probabilities(sure, Temperature(sure, make([]int, 8), Doubt(8)))
+	near(t, "probability of 8 that are right", p[0][0], 0.95, 1e-3)
+	if got := Temperature([][]float64{{1, 0}, {0, 1}}, []int{0, 1}, 0); math.Abs(got-minTemperature) > 0.001 {
 		t.Errorf("temperature where all are right = %v, want the least, %v", got, minTemperature)
 	}
-	if got := Temperature([][]float64{{1, 0}, {0, 1}}, []int{1, 0}); math.Abs(got-maxTemperature) > 0.1 {
+	if got := Temperature([][]float64{{1, 0}, {0, 1}}, []int{1, 0}, 0); math.Abs(got-maxTemperature) > 1 {
 		t.Errorf("temperature where all are wrong = %v, want the most, %v", got, maxTemperature)
 	}
 }
