@@ -32,6 +32,7 @@ const (
 type Job struct {
 	ID       string    // UUID; the result is stored under the same ID
 	Owner    string    // name of the client that sent it; empty if clients have no keys
+	Client   string    // who sent it: its owner, or without keys an address or network
 	Image    Image     // what to classify
 	Digest   [32]byte  // SHA-256 of Image.Bytes, the cache's key
 	QueuedAt time.Time // when the client's request arrived

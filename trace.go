@@ -8,13 +8,15 @@ import (
 )
 
 // Trace identifies a client's request in the logs of all processes that work on it. It has the values of the headers
-// X-Request-Id and traceparent (W3C Trace Context, https://www.w3.org/TR/trace-context/). The zero value is no trace.
+// X-Request-Id, traceparent and tracestate (W3C Trace Context, https://www.w3.org/TR/trace-context/). The zero value is no
+// trace.
 type Trace struct {
 	RequestID string // X-Request-Id; empty if the request has another ID, such as that of its record
 	Given     bool   // the client chose RequestID
 	ID        string // trace-id: 32 lower-case hexadecimal digits
 	Span      string // parent-id: 16 lower-case hexadecimal digits, of one process's part of the work
 	Flags     byte   // trace-flags
+	State     string // tracestate, of the client's tracing systems; empty if there is none
 }
 
 // knownFlags are the flags that level 2 of the specification defines: sampled and random. Others must not be passed on.
@@ -66,6 +68,52 @@ func ParseTraceparent(text string) (t Trace, ok bool) {
 	flags, _ := hex.DecodeString(text[53:length]) // checked above
 	t.Flags = flags[0] & knownFlags
 	return t, true
+}
+
+// Limits on a tracestate (section 3.3.1.1), in bytes and in members of the list. The specification asks to pass on at
+// least this many bytes.
+const (
+	maxTracestate        = 512
+	maxTracestateMembers = 32
+)
+
+// ParseTracestate parses a header tracestate, whose lines, if there are several, are joined with commas:
+//
+//	rojo=00f067aa0ba902b7,congo=t61rcWkgMzE
+//	key=value, the latest first
+//
+// It returns the list without spaces around members and without empty members. ok is false for a list that is malformed,
+// has a key twice, more than 32 members or more than 512 bytes; the header is then to be ignored.
+func ParseTracestate(text string) (state string, ok bool) {
+	var members []string
+	seen := map[string]bool{}
+	for member := range strings.SplitSeq(text, ",") {
+		if member = strings.Trim(member, " \t"); member == "" {
+			continue
+		}
+		key, value, found := strings.Cut(member, "=")
+		if !found || seen[key] || !isTracestateKey(key) || !isTracestateValue(value) || len(members) == maxTracestateMembers {
+			return "", false
+		}
+		seen[key] = true
+		members = append(members, member)
+	}
+	state = strings.Join(members, ",")
+	return state, len(state) <= maxTracestate
+}
+
+// isTracestateKey reports whether text is a key (section 3.3.1.3.1, level 2): up to 256 lower-case letters, digits and
+// characters of _-*/@, of which the first is a letter or a digit.
+func isTracestateKey(text string) bool {
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return text != "" && len(text) <= 256 && strings.Contains(alphanumeric, text[:1]) && strings.Trim(text, alphanumeric+"_-*/@") == ""
+}
+
+// isTracestateValue reports whether text is a value (section 3.3.1.3.2): up to 256 printable characters of ASCII but
+// comma and equals sign. Spaces at the end have been removed.
+func isTracestateValue(text string) bool {
+	return text != "" && len(text) <= 256 &&
+		!strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == ',' || r == '=' })
 }
 
 // maxRequestID is the maximum length of an X-Request-Id, in bytes.

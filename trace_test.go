@@ -1,6 +1,7 @@
 package resnet18cloud_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -50,6 +51,54 @@ func TestParseTraceparent(t *testing.T) {
 		}
 		if ok != test.ok || got != want {
 			t.Errorf("%s: ParseTraceparent(%q) = %+v, %t, want %+v, %t", name, test.text, got, ok, want, test.ok)
+		}
+	}
+}
+
+func TestParseTracestate(t *testing.T) {
+	t.Parallel()
+	list := func(n int) string {
+		var members []string
+		for i := range n {
+			members = append(members, "k"+strconv.Itoa(i)+"=v")
+		}
+		return strings.Join(members, ",")
+	}
+	long := func(n int) string { return "k=" + strings.Repeat("v", 254) + ",l=" + strings.Repeat("v", n-259) }
+	for name, test := range map[string]struct {
+		text, want string
+		ok         bool
+	}{
+		"two members":                {"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", true},
+		"nothing":                    {"", "", true},
+		"empty members and spaces":   {" , a=1\t,, \tb=2 ,", "a=1,b=2", true},
+		"all characters of a key":    {"0az_-*/@=1", "0az_-*/@=1", true},
+		"all characters of a value":  {"a=!~ +-<>\"", "a=!~ +-<>\"", true},
+		"longest key":                {strings.Repeat("k", 256) + "=1", strings.Repeat("k", 256) + "=1", true},
+		"32 members":                 {list(32), list(32), true},
+		"512 bytes":                  {long(512), long(512), true},
+		"33 members":                 {list(33), "", false},
+		"513 bytes":                  {long(513), "", false},
+		"key of 257 bytes":           {strings.Repeat("k", 257) + "=1", "", false},
+		"value of 257 bytes":         {"k=" + strings.Repeat("v", 257), "", false},
+		"key twice":                  {"a=1,b=2,a=3", "", false},
+		"no value":                   {"a=", "", false},
+		"no equals sign":             {"a", "", false},
+		"no key":                     {"=1", "", false},
+		"key in upper case":          {"A=1", "", false},
+		"key begins with a sign":     {"@a=1", "", false},
+		"space before equals sign":   {"a =1", "", false},
+		"equals sign in the value":   {"a=1=2", "", false},
+		"line break":                 {"a=1\nlevel=ERROR", "", false},
+		"zero byte":                  {"a=\x00", "", false},
+		"DEL":                        {"a=\x7f", "", false},
+		"not ASCII":                  {"a=\u00e9", "", false},
+		"not UTF-8":                  {"a=\xff", "", false},
+		"one malformed among others": {"a=1,b,c=3", "", false},
+	} {
+		got, ok := resnet18cloud.ParseTracestate(test.text)
+		if ok != test.ok || ok && got != test.want {
+			t.Errorf("%s: ParseTracestate(%.60q) = %.60q, %t, want %.60q, %t", name, test.text, got, ok, test.want, test.ok)
 		}
 	}
 }
@@ -114,6 +163,25 @@ func FuzzParseTraceparent(f *testing.F) {
 		again, ok := resnet18cloud.ParseTraceparent(got.Traceparent())
 		if !ok || again != got || !strings.Contains(text, got.ID+"-"+got.Span) {
 			t.Errorf("ParseTraceparent(%q) = %+v, and again %+v, %t", text, got, again, ok)
+		}
+	})
+}
+
+// FuzzParseTracestate checks that whatever is accepted is bounded, fits into a header, and is accepted again.
+func FuzzParseTracestate(f *testing.F) {
+	f.Add("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE")
+	f.Add(" , a@b/c*d=1 2\t,,\tb=2 ,")
+	f.Add("a=1,a=2")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, ok := resnet18cloud.ParseTracestate(text)
+		if !ok {
+			return
+		}
+		if again, ok := resnet18cloud.ParseTracestate(got); !ok || again != got {
+			t.Errorf("ParseTracestate(%q) = %q, and again %q, %t", text, got, again, ok)
+		}
+		if len(got) > 512 || strings.ContainsFunc(got, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("ParseTracestate(%q) = %q, which is no header", text, got)
 		}
 	})
 }

@@ -15,6 +15,8 @@ type backend interface {
 	Run(ctx context.Context) error
 	// Slots returns how many images it accepts at a time, and a channel that is closed when that may have changed.
 	Slots() (int, <-chan struct{})
+	// Workers returns how many images it processes at a time; the rest of the slots wait.
+	Workers() int
 	// Endpoints returns the replicas; a classifier in this process has none.
 	Endpoints() []forward.Endpoint
 	// Answering returns the models that the replicas report; a classifier in this process reports its model in each
@@ -38,6 +40,7 @@ func (p inProcess) Run(ctx context.Context) error {
 }
 
 func (p inProcess) Slots() (int, <-chan struct{}) { return p.slots, nil }
+func (p inProcess) Workers() int                  { return p.slots }
 func (p inProcess) Endpoints() []forward.Endpoint { return nil }
 func (p inProcess) Answering() forward.Answering  { return forward.Answering{} }
 func (p inProcess) Configured() []string          { return []string{"in-process"} }

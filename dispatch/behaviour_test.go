@@ -547,7 +547,13 @@ func TestEstimate(t *testing.T) {
 // TestPage checks the paths of the web page beside the API.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	c := start(t, dispatch.Config{Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })})
+	c := start(t, dispatch.Config{Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/page/none.js" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "page")
+	})})
 	for _, path := range []string{"/", "/page/style.css"} {
 		if a := c.get(path); a.body != "page" {
 			t.Errorf("GET %s = %d %s", path, a.status, a.body)
@@ -558,6 +564,9 @@ func TestPage(t *testing.T) {
 	}
 	if a := c.get("/predict"); a.status != http.StatusMethodNotAllowed {
 		t.Errorf("GET /predict = %d %s, want 405", a.status, a.body)
+	}
+	if a := c.get("/page/none.js"); a.status != http.StatusNotFound || !strings.Contains(a.body, `"code":"not_found"`) {
+		t.Errorf("GET /page/none.js = %d %s, want 404 as JSON", a.status, a.body)
 	}
 	if a := c.get("/nonsense"); a.status != http.StatusNotFound || !strings.Contains(a.body, "No such endpoint") {
 		t.Errorf("GET /nonsense = %d %s, want 404 as JSON", a.status, a.body)

@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 )
 
 // startInMemory is start with queue and store in memory, and a classifier in the process.
@@ -138,6 +139,29 @@ func TestClientInFlight(t *testing.T) {
 		c.wait(id)
 	}
 	c.eventually("ended requests do not count", func() bool { return c.post("/predict_async", "d.jpg", "5").status == http.StatusAccepted })
+}
+
+// TestClientInFlightAfterRestart checks that requests of an earlier process count as their client's, until they have
+// ended. Clients have no keys here: the records tell their addresses.
+func TestClientInFlightAfterRestart(t *testing.T) {
+	t.Parallel()
+	cfg := dispatch.Config{NATS: natsconn.Config{DataDir: t.TempDir()}, ClientInFlight: 2, TrustedProxies: []string{"127.0.0.0/8"}, CacheSize: -1}
+	c := start(t, cfg) // without replicas
+	ids := []string{c.submit("a.jpg", "1"), c.submit("b.jpg", "2")}
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c = start(t, cfg)
+	c.eventually("the store has read what it has", func() bool { return c.d.Held() == 2 })
+	wantLimited(t, c.post("/predict_async", "c.jpg", "3"))
+	wantStatus(t, "another client", c.post("/predict_async", "c.jpg", "3", "X-Forwarded-For", "192.0.2.1"), http.StatusAccepted)
+	if err := c.d.SetEndpoints([]string{startReplica(t, 1, opened())}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		c.wait(id)
+	}
+	wantStatus(t, "after their end", c.post("/predict_async", "c.jpg", "3"), http.StatusAccepted)
 }
 
 // TestLimitsOfKeys checks that a key's limits apply instead of the general ones, to all keys of the same name.

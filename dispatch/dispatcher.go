@@ -39,6 +39,7 @@ type Dispatcher struct {
 	store    store.Store
 	limits   limits
 	recorder *recorder
+	failures *failures
 
 	lost        *lostRequests // nil if no ledger is kept
 	startup     startup
@@ -78,6 +79,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		instance: uuid.NewString(),
 		limits:   cfg.limits(),
 		recorder: newRecorder(time.Now()),
+		failures: newFailures(cfg.Log),
 		startup:  startup{log: cfg.Log},
 		problem:  func() error { return nil },
 		stopping: stopping,
@@ -195,6 +197,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.Listen(); err != nil {
 		return err
 	}
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx)) // requests fail until the end
+	var background sync.WaitGroup
+	background.Go(func() { d.failures.run(counting) })
+	defer background.Wait()
+	defer stopCounting()
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var serving errgroup.Group
@@ -247,6 +254,17 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 	return parts.Wait()
 }
 
+// countUnfinished counts the requests of an earlier process as their clients'. Reconciliation counts those that the store
+// has not read yet.
+func (d *Dispatcher) countUnfinished(ctx context.Context) {
+	d.holdings.begin(time.Now())
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if unfinished, err := d.store.Unfinished(ctx); err == nil {
+		d.holdings.sweep(unfinished, time.Now())
+	}
+}
+
 // open waits until queue and store are open. It reports false if stop ended or a part failed first.
 func (d *Dispatcher) open(stop, life context.Context) bool {
 	for _, ready := range []<-chan struct{}{d.queue.Ready(), d.store.Ready()} {
@@ -267,6 +285,7 @@ func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc
 	working, finish := context.WithCancel(life) // cancels jobs that exceed the drain timeout
 	defer finish()
 
+	d.countUnfinished(stop)
 	var g errgroup.Group
 	g.Go(func() error { d.work(stop, working); return nil })
 	g.Go(func() error { d.reconcileLoop(stop); return nil })

@@ -41,7 +41,7 @@ func (d *Dispatcher) estimate() time.Duration { return d.estimateBehind(1) }
 
 // estimateFor predicts the time until the result of a client's request that arrives now. Jobs of later lanes do not count.
 func (d *Dispatcher) estimateFor(c client, p resnet18cloud.Priority) time.Duration {
-	return d.estimateBehind(d.holdings.ahead(c, p))
+	return d.estimateBehind(d.holdings.ahead(c, p, d.backend.Workers()))
 }
 
 // estimateBehind predicts the time until the result of a request that arrives now, behind a share of what waits.

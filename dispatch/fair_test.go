@@ -16,18 +16,32 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 )
 
-// crowd is a set of clients of a dispatcher with replicas of 8 slots in all, in virtual time. Each image takes 40 to 60
-// ms, so the replicas classify 160 per second.
+// crowd is a set of clients of a dispatcher with replicas that have some workers in all, in virtual time. Each image
+// takes a worker 40 to 60 ms. Another image may wait for each worker, as in a replica.
 type crowd struct {
-	d *Dispatcher
+	d       *Dispatcher
+	workers chan struct{} // one element per image being processed
 }
 
-const (
-	crowdSlots    = 8
-	crowdCapacity = 160.0 // images per second
-)
+const perWorker = 20.0 // images per second
+
+func newCrowd(workers int) *crowd { return &crowd{workers: make(chan struct{}, workers)} }
+
+// crowdBackend has the crowd's replicas.
+type crowdBackend struct {
+	inProcess
+	workers int
+}
+
+func (b crowdBackend) Workers() int { return b.workers }
 
 func (c *crowd) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	select {
+	case c.workers <- struct{}{}: // in the order of arrival
+	case <-ctx.Done():
+		return resnet18cloud.Result{}, ctx.Err()
+	}
+	defer func() { <-c.workers }()
 	took := 40 + crc32.ChecksumIEEE(image.Bytes)%21
 	select {
 	case <-time.After(time.Duration(took) * time.Millisecond):
@@ -51,9 +65,12 @@ func (o outcomes) mean() time.Duration {
 	return sum / time.Duration(max(1, len(o.latencies)))
 }
 
-func (o outcomes) p99() time.Duration {
+func (o outcomes) p50() time.Duration { return o.percentile(50) }
+func (o outcomes) p99() time.Duration { return o.percentile(99) }
+
+func (o outcomes) percentile(p int) time.Duration {
 	slices.Sort(o.latencies)
-	return o.latencies[len(o.latencies)*99/100]
+	return o.latencies[len(o.latencies)*p/100]
 }
 
 // open makes the dispatcher. run does so unless it exists.
@@ -61,10 +78,11 @@ func (c *crowd) open(t *testing.T) {
 	t.Helper()
 	var err error
 	c.d, err = New(Config{Queue: memqueue.New(DefaultQueueCapacity, 10*time.Second), Store: memstore.New(time.Hour, 1_000_000),
-		Classifier: c, ClassifierSlots: crowdSlots, CacheSize: -1})
+		Classifier: c, CacheSize: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.d.backend = crowdBackend{inProcess{c, 2 * cap(c.workers)}, cap(c.workers)}
 }
 
 // run lets each client send images at its rate for the time given, at random times, and returns what each got. limits are
@@ -73,12 +91,7 @@ func (c *crowd) run(t *testing.T, rates map[string]float64, length time.Duration
 	if c.d == nil {
 		c.open(t)
 	}
-	life, end := context.WithCancel(context.Background())
-	var parts sync.WaitGroup
-	parts.Go(func() { _ = c.d.queue.Run(life) })
-	parts.Go(func() { _ = c.d.store.Run(life) })
-	close(c.d.ready)
-	parts.Go(func() { c.d.work(life, life) })
+	end := c.start()
 	got := map[string]*outcomes{}
 	var clients sync.WaitGroup
 	for name, rate := range rates {
@@ -88,8 +101,18 @@ func (c *crowd) run(t *testing.T, rates map[string]float64, length time.Duration
 	}
 	clients.Wait()
 	end()
-	parts.Wait()
 	return got
+}
+
+// start starts the dispatcher. The function it returns stops it.
+func (c *crowd) start() (end func()) {
+	life, cancel := context.WithCancel(context.Background())
+	var parts sync.WaitGroup
+	parts.Go(func() { _ = c.d.queue.Run(life) })
+	parts.Go(func() { _ = c.d.store.Run(life) })
+	close(c.d.ready)
+	parts.Go(func() { c.d.work(life, life) })
+	return func() { cancel(); parts.Wait() }
 }
 
 // client sends images and waits for all results.
@@ -122,25 +145,34 @@ func (c *crowd) client(t *testing.T, who client, rate float64, length time.Durat
 }
 
 // TestFloodDelaysOnlyItself lets one of ten clients send ten times as much as the others. Compared with ten equal
-// clients, the nine others wait at most 1.2 times as long, and none of their images is refused: in the mean without any
-// limits, although the replicas are always busy and an image at a replica is not interrupted; and for 99 % of the images
-// if the flooder has a limit, or if the replicas were busy before.
+// clients, the nine others wait at most 1.2 times as long, in the mean and for 99 % of the images, and none of their
+// images is refused. The flood gets most of what they leave.
 func TestFloodDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
-	const good, length = 9, 30 * time.Second
+	const good = 9
 	for name, test := range map[string]struct {
+		workers int
 		load    float64 // of ten equal clients, relative to the capacity
 		limited bool    // the flooder may send as much as each of the others
-		p99     float64 // at most this many times as long
+		left    float64 // at least this share of what the others leave is served
 	}{
-		"half load":          {load: 0.5, p99: 1.6}, // without waiting, 99 % would take as long as the slowest image
-		"high load":          {load: 0.75, p99: 1.2},
-		"half load, limited": {load: 0.5, limited: true, p99: 1.2},
-		"high load, limited": {load: 0.7, limited: true, p99: 1.2},
+		"half load":             {workers: 8, load: 0.5, left: 0.75},
+		"high load":             {workers: 8, load: 0.75, left: 0.75},
+		"half load, limited":    {workers: 8, load: 0.5, limited: true},
+		"high load, limited":    {workers: 8, load: 0.7, limited: true},
+		"half load, 2 workers":  {workers: 2, load: 0.5, left: 0.5},
+		"half load, 4 workers":  {workers: 4, load: 0.5, left: 0.75},
+		"half load, 32 workers": {workers: 32, load: 0.5, left: 0.9},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rate := test.load * crowdCapacity / (good + 1)
+			capacity := float64(test.workers) * perWorker
+			rate := test.load * capacity / (good + 1)
+			images := 4500.0 // the replicas could classify so many
+			if test.limited {
+				images = 2000
+			}
+			length := time.Duration(images / capacity * float64(time.Second))
 			run := func(flood float64) (all outcomes, flooder outcomes) {
 				synctest.Test(t, func(t *testing.T) {
 					rates := map[string]float64{"flooder": flood * rate}
@@ -151,7 +183,7 @@ func TestFloodDelaysOnlyItself(t *testing.T) {
 					if test.limited {
 						limits["flooder"] = rate
 					}
-					got := new(crowd).run(t, rates, length, limits)
+					got := newCrowd(test.workers).run(t, rates, length, limits)
 					flooder = *got["flooder"]
 					delete(got, "flooder")
 					for _, o := range got {
@@ -163,16 +195,16 @@ func TestFloodDelaysOnlyItself(t *testing.T) {
 			}
 			equal, _ := run(1)
 			flooded, flooder := run(10)
-			t.Logf("the nine beside an equal one: mean %s, p99 %s; beside a flood: mean %s, p99 %s; the flooder: mean %s, %d of %d refused", equal.mean(), equal.p99(),
-				flooded.mean(), flooded.p99(), flooder.mean(), flooder.refused, flooder.refused+len(flooder.latencies))
+			t.Logf("the nine beside an equal one: mean %s, p50 %s, p99 %s; beside a flood: mean %s, p50 %s, p99 %s; the flooder: mean %s, %d of %d refused", equal.mean(), equal.p50(), equal.p99(),
+				flooded.mean(), flooded.p50(), flooded.p99(), flooder.mean(), flooder.refused, flooder.refused+len(flooder.latencies))
 			if flooded.refused > 0 {
 				t.Errorf("%d images of the others were refused", flooded.refused)
 			}
 			if ratio := float64(flooded.mean()) / float64(equal.mean()); ratio > 1.2 {
 				t.Errorf("beside a flood, the others wait %.2f times as long, want at most 1.2", ratio)
 			}
-			if ratio := float64(flooded.p99()) / float64(equal.p99()); ratio > test.p99 {
-				t.Errorf("beside a flood, 99 %% of the others wait %.2f times as long, want at most %g", ratio, test.p99)
+			if ratio := float64(flooded.p99()) / float64(equal.p99()); ratio > 1.2 {
+				t.Errorf("beside a flood, 99 %% of the others wait %.2f times as long, want at most 1.2", ratio)
 			}
 			if test.limited {
 				if served := float64(len(flooder.latencies)) / length.Seconds(); served > 1.1*rate {
@@ -180,13 +212,71 @@ func TestFloodDelaysOnlyItself(t *testing.T) {
 				}
 				return
 			}
-			// The flood gets what the others leave.
-			left := min(10*rate, crowdCapacity-good*rate)
-			if served := float64(len(flooder.latencies)) / length.Seconds(); served < 0.9*left {
-				t.Errorf("%.0f images/s of the flood were served, the others leave %.0f", served, left)
+			left := min(10*rate, capacity-good*rate)
+			if served := float64(len(flooder.latencies)) / length.Seconds(); served < test.left*left {
+				t.Errorf("%.0f images/s of the flood were served, the others leave %.0f, want at least %g of it", served, left, test.left)
 			}
 		})
 	}
+}
+
+// TestFairnessCostsNothing lets clients without small ones beside them keep a number of requests in flight each. The
+// replicas are busy all the time.
+func TestFairnessCostsNothing(t *testing.T) {
+	t.Parallel()
+	const workers, length = 2, 20 * time.Second
+	for name, inFlight := range map[string][]int{
+		"a flood alone":     {100},
+		"one client":        {6},
+		"two floods":        {100, 50},
+		"two of equal size": {4, 4},
+		"ten small ones":    {1, 1, 1, 1, 1, 1, 1, 1, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCrowd(workers)
+				ended := c.loops(t, inFlight, length)
+				if share := float64(ended) / (workers * perWorker * length.Seconds()); share < 0.97 {
+					t.Errorf("the replicas were busy for %.2f of the time", share)
+				}
+			})
+		})
+	}
+}
+
+// loops lets clients keep so many requests in flight each, and returns how many ended.
+func (c *crowd) loops(t *testing.T, inFlight []int, length time.Duration) (ended int) {
+	c.open(t)
+	end := c.start()
+	defer end()
+	var mu sync.Mutex // guards ended
+	var loops sync.WaitGroup
+	for i, n := range inFlight {
+		for j := range n {
+			loops.Go(func() {
+				for k, start := 0, time.Now(); time.Since(start) < length; k++ {
+					image := resnet18cloud.Image{Name: "a.jpg", Bytes: fmt.Append(nil, i, j, k)}
+					sent := submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive, client: client{name: fmt.Sprint(i)}}
+					r, err := c.d.submit(t.Context(), image, sent)
+					if err == nil {
+						_, err = c.d.store.Wait(t.Context(), r.ID)
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					if time.Since(start) < length {
+						ended++
+					}
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	loops.Wait()
+	return ended
 }
 
 // TestBatchDelaysOnlyItself sends a batch of 100 images at once, and single images of another client afterwards: those
@@ -194,7 +284,7 @@ func TestFloodDelaysOnlyItself(t *testing.T) {
 func TestBatchDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := &crowd{}
+		c := newCrowd(8)
 		c.open(t)
 		var batch sync.WaitGroup
 		rates := map[string]float64{"single": 10}

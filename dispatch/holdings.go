@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -9,16 +10,18 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
-// holdings are the unfinished requests of each client that this dispatcher has accepted. They decide in which lane of
-// the queue a job waits, and whether the client may have another one. Requests of an earlier process are not known. All
-// methods are safe for concurrent use; memory is bounded by the queue's capacity.
+// holdings are the unfinished requests of each client that this dispatcher has accepted, and those that it found when it
+// started. They decide in which lane of the queue a job waits, and whether the client may have another one. All methods
+// are safe for concurrent use; memory is bounded by the queue's capacity.
 type holdings struct {
 	mu       sync.Mutex
 	clients  map[string]*holding     // guarded by mu: by name; only clients that hold something
 	requests map[string]*heldRequest // guarded by mu: by ID
 	total    int64                   // guarded by mu: bytes of all requests
 	waiting  [queue.Classes]int      // guarded by mu: jobs of all clients not yet taken, by number of the class
+	began    time.Time               // guarded by mu: when requests were first accepted; earlier ones are found by sweep
 	swept    time.Time               // guarded by mu: when sweep was last called
+	lately   takenJobs               // guarded by mu
 }
 
 // holding is what one client has.
@@ -46,6 +49,7 @@ func newHoldings() *holdings {
 type room struct {
 	waiting, capacity int
 	maxBytes          int64
+	workers           int // images that replicas process at a time
 }
 
 // share is how many times the free room a client may hold. A client that is alone gets 7/8 of the queue; if it has them,
@@ -95,25 +99,55 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 		return 0, l
 	}
 	class := queue.ClassOf(job)
-	class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
-	have.waiting[priorityIndex(class)][class.Lane]++
-	h.waiting[class.Index()]++
-	have.unfinished++
-	have.bytes += size
-	h.total += size
-	h.clients[c.name] = have
-	h.requests[job.ID] = &heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now()}
+	class.Lane = have.lane(class, r.workers)
+	h.put(job.ID, heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now()})
 	return class.Lane, ""
+}
+
+// put counts a request. The caller holds mu.
+func (h *holdings) put(id string, r heldRequest) {
+	have := h.clients[r.client]
+	if have == nil {
+		have = &holding{}
+		h.clients[r.client] = have
+	}
+	if r.waiting {
+		have.waiting[priorityIndex(r.class)][r.class.Lane]++
+		h.waiting[r.class.Index()]++
+	}
+	have.unfinished++
+	have.bytes += r.bytes
+	h.total += r.bytes
+	h.requests[id] = &r
+}
+
+// begin makes sweep find the requests that were queued before now.
+func (h *holdings) begin(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.began = now
+}
+
+// find counts a request that was unfinished when the dispatcher started. One that has ended meanwhile leaves at the next
+// sweep. The caller holds mu.
+func (h *holdings) find(r store.Record) {
+	name := cmp.Or(r.Client, r.Owner)
+	if name == "" || !r.QueuedAt.Before(h.began) {
+		return
+	}
+	job := resnet18cloud.Job{Priority: r.Priority, Lane: r.Lane}
+	h.put(r.ID, heldRequest{client: name, generation: r.Generation, class: queue.ClassOf(job), bytes: r.Bytes,
+		waiting: r.Status == resnet18cloud.StatusQueued, recorded: true, since: r.QueuedAt})
 }
 
 // ahead returns how much of what waits comes before the client's next job of a priority, from 0 to 1: what is in its
 // lane, and in those before it. If nothing of this dispatcher waits, it is 1.
-func (h *holdings) ahead(c client, p resnet18cloud.Priority) float64 {
+func (h *holdings) ahead(c client, p resnet18cloud.Priority, workers int) float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
 	if have := h.clients[c.name]; have != nil {
-		class.Lane = queue.Lane(have.waiting[priorityIndex(class)])
+		class.Lane = have.lane(class, workers)
 	}
 	before, all := 0, 0
 	for i, n := range h.waiting {
@@ -128,6 +162,18 @@ func (h *holdings) ahead(c client, p resnet18cloud.Priority) float64 {
 	return float64(before) / float64(all)
 }
 
+// lane returns the lane of the client's next job of a class's priority. Images that replicas have count as waiting ones
+// from a quarter of the workers on: a client that uses more comes after others, although none of its images may wait.
+func (h *holding) lane(c queue.Class, workers int) int {
+	taken := h.unfinished
+	for _, lanes := range h.waiting {
+		for _, n := range lanes {
+			taken -= n
+		}
+	}
+	return queue.Lane(h.waiting[priorityIndex(c)], max(0, taken-max(2, workers/4)))
+}
+
 func priorityIndex(c queue.Class) int { return c.Index() / queue.Lanes }
 
 // recorded records that the request's record was written.
@@ -139,11 +185,12 @@ func (h *holdings) recorded(id string) {
 	}
 }
 
-// taken records that the request's job does not wait in the queue any more.
-func (h *holdings) taken(id string, generation int) {
+// taken records that a job does not wait in the queue any more.
+func (h *holdings) taken(job resnet18cloud.Job, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r := h.requests[id]; r != nil && r.generation <= generation {
+	h.lately.add(job.Client, queue.ClassOf(job).Lane, now)
+	if r := h.requests[job.ID]; r != nil && r.generation <= job.Generation {
 		h.leave(r)
 	}
 }
@@ -194,12 +241,16 @@ func (h *holdings) sweepDue(now time.Time, interval time.Duration) bool {
 const sweepGrace = 3 * time.Second
 
 // sweep compares with the unfinished records of all dispatchers: others may have taken or ended requests of this one.
+// Those that are from before the start, and not known yet, are counted.
 func (h *holdings) sweep(unfinished []store.Record, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.swept = now
 	known := make(map[string]store.Record, len(h.requests))
 	for _, r := range unfinished {
+		if h.requests[r.ID] == nil {
+			h.find(r)
+		}
 		if h.requests[r.ID] != nil {
 			known[r.ID] = r
 		}

@@ -116,7 +116,7 @@ func TestLaneOfAClient(t *testing.T) {
 		add("flood", i, resnet18cloud.PriorityInteractive)
 	}
 	for i := range 99 {
-		h.taken(testutil.ID(fmt.Sprint("flood", resnet18cloud.PriorityInteractive, i)), 0)
+		h.taken(resnet18cloud.Job{ID: testutil.ID(fmt.Sprint("flood", resnet18cloud.PriorityInteractive, i))}, time.Now())
 	}
 	if got := add("flood", 100, resnet18cloud.PriorityInteractive); got != 2 {
 		t.Errorf("a job behind one in lane 2 is in lane %d", got)
@@ -152,7 +152,7 @@ func TestAhead(t *testing.T) {
 	t.Parallel()
 	const interactive, bulk = resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk
 	h := newHoldings()
-	if got := h.ahead(client{name: "a"}, interactive); got != 1 {
+	if got := h.ahead(client{name: "a"}, interactive, 4); got != 1 {
 		t.Errorf("nothing waits: %g of it is ahead, want all", got)
 	}
 	for i := range 100 {
@@ -166,7 +166,7 @@ func TestAhead(t *testing.T) {
 		priority resnet18cloud.Priority
 		want     float64
 	}{{"other", interactive, 0.02}, {"flood", interactive, 1}, {"other", bulk, 1}} {
-		if got := h.ahead(client{name: test.client}, test.priority); got != test.want {
+		if got := h.ahead(client{name: test.client}, test.priority, 4); got != test.want {
 			t.Errorf("%g of what waits is ahead of the next %s job of %s, want %g", got, test.priority, test.client, test.want)
 		}
 	}
@@ -215,7 +215,7 @@ func TestHoldings(t *testing.T) {
 				h.recorded(id)
 			}
 		case 2:
-			h.taken(id, generation)
+			h.taken(resnet18cloud.Job{ID: id, Generation: generation}, time.Now())
 		case 3:
 			h.ended(id, generation)
 		case 4:
@@ -270,5 +270,51 @@ func TestSweep(t *testing.T) {
 		if got.waiting[0][0] != test.waiting || got.unfinished != test.held {
 			t.Errorf("%s: %+v, want %d waiting of %d", name, got, test.waiting, test.held)
 		}
+	}
+}
+
+// TestHoldingsAfterRestart checks that a new process counts what an earlier one had accepted, until it has ended.
+func TestHoldingsAfterRestart(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	record := func(name string, change func(*store.Record)) store.Record {
+		r := store.Record{ID: testutil.ID(name), Client: "a", Status: resnet18cloud.StatusQueued, QueuedAt: began.Add(-time.Minute), Bytes: 10}
+		if change != nil {
+			change(&r)
+		}
+		return r
+	}
+	unfinished := []store.Record{
+		record("waits", nil),
+		record("in lane 2", func(r *store.Record) { r.Lane = 2 }),
+		record("bulk", func(r *store.Record) { r.Priority = resnet18cloud.PriorityBulk }),
+		record("processing", func(r *store.Record) { r.Status = resnet18cloud.StatusProcessing }),
+		record("of a key", func(r *store.Record) { r.Client, r.Owner = "", "k" }),
+		record("of an old version", func(r *store.Record) { r.Client = "" }),
+		record("of this process", func(r *store.Record) { r.QueuedAt = began }),
+	}
+	h := newHoldings()
+	h.begin(began)
+	h.sweep(unfinished, began)
+	h.sweep(unfinished, began.Add(time.Second)) // counts nothing twice
+	want := holding{waiting: [2][queue.Lanes]int{{1, 0, 1}, {1, 0, 0}}, unfinished: 4, bytes: 40}
+	if got := h.clients["a"]; got == nil || *got != want {
+		t.Errorf("client a has %+v, want %+v", got, want)
+	}
+	if got := h.clients["k"]; got == nil || got.unfinished != 1 || len(h.clients) != 2 || h.total != 50 {
+		t.Errorf("client k has %+v, %d clients have %d bytes, want 1 request, 2 clients, 50 bytes", got, len(h.clients), h.total)
+	}
+	next := resnet18cloud.Job{ID: testutil.ID("next"), QueuedAt: began}
+	if lane, _ := h.add(client{name: "a"}, next, room{capacity: 100, maxBytes: 1000}); lane != 2 {
+		t.Errorf("the next job is in lane %d, before an earlier one", lane)
+	}
+	if _, l := h.add(client{name: "a", inFlight: 5}, resnet18cloud.Job{ID: testutil.ID("sixth")}, room{capacity: 100, maxBytes: 1000}); l != limitInFlight {
+		t.Errorf("the sixth request was refused because of %q", l)
+	}
+	h.ended(testutil.ID("next"), 0)
+	h.taken(resnet18cloud.Job{ID: testutil.ID("waits")}, began)
+	h.sweep(nil, began.Add(2*time.Second))
+	if len(h.clients) != 0 || len(h.requests) != 0 || h.total != 0 || h.waiting != [queue.Classes]int{} {
+		t.Errorf("after the end of all: %+v", h)
 	}
 }

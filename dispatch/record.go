@@ -15,11 +15,22 @@ import (
 
 // newRecord returns the first record of a job's generation.
 func newRecord(job resnet18cloud.Job) store.Record {
-	return store.Record{
+	r := store.Record{
 		ID: job.ID, Owner: job.Owner, Generation: job.Generation, Filename: job.Image.Name, Digest: hex.EncodeToString(job.Digest[:]),
 		Status: resnet18cloud.StatusQueued, Priority: job.Priority,
 		QueuedAt: job.QueuedAt, Deadline: job.Deadline, Marks: []string{newMark()},
+		Lane: job.Lane, Bytes: int64(len(job.Image.Bytes)),
 	}
+	if job.Client != job.Owner {
+		r.Client = job.Client
+	}
+	return r
+}
+
+// ending returns the record with what only unfinished requests have removed, and with a mark.
+func ending(r store.Record) store.Record {
+	r.Client, r.Lane, r.Bytes = "", 0, 0
+	return marked(r)
 }
 
 // started returns the record of a request whose processing begins. The attempt counts from now on, so that an image
@@ -35,7 +46,7 @@ func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now 
 	if !r.StartedAt.IsZero() {
 		result.Timing.Queue = r.StartedAt.Sub(r.QueuedAt)
 	}
-	r = marked(r)
+	r = ending(r)
 	r.Status, r.CompletedAt = resnet18cloud.StatusCompleted, now
 	r.Replica, r.FromCache, r.Result = result.Replica, fromCache, &result
 	return r
@@ -43,7 +54,7 @@ func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now 
 
 // failed returns the record of a request that ends without a result.
 func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record {
-	r = marked(r)
+	r = ending(r)
 	r.Status, r.CompletedAt = resnet18cloud.StatusFailed, now
 	r.Failure = &store.Failure{Code: e.Code, Message: e.Message, Hint: e.Hint}
 	return r
@@ -51,7 +62,7 @@ func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record 
 
 // cancelled returns the record of a request that its client cancelled.
 func cancelled(r store.Record, now time.Time) store.Record {
-	r = marked(r)
+	r = ending(r)
 	r.Status, r.CompletedAt = resnet18cloud.StatusCancelled, now
 	return r
 }

@@ -26,11 +26,19 @@ func wantRecord(t *testing.T, got, want store.Record, n int) {
 	}
 }
 
-var testJob = resnet18cloud.Job{ID: "id", Image: resnet18cloud.Image{Name: "a.jpg", Bytes: []byte("x")}, Digest: [32]byte{0xAB},
+var testJob = resnet18cloud.Job{ID: "id", Client: "192.0.2.1", Lane: 1, Image: resnet18cloud.Image{Name: "a.jpg", Bytes: []byte("x")}, Digest: [32]byte{0xAB},
 	QueuedAt: noon, Deadline: noon.Add(time.Minute), Priority: resnet18cloud.PriorityBulk, Generation: 2}
 
 var testRecord = store.Record{ID: "id", Filename: "a.jpg", Digest: "ab00000000000000000000000000000000000000000000000000000000000000",
-	QueuedAt: noon, Deadline: noon.Add(time.Minute), Priority: resnet18cloud.PriorityBulk, Generation: 2, Status: resnet18cloud.StatusQueued}
+	QueuedAt: noon, Deadline: noon.Add(time.Minute), Priority: resnet18cloud.PriorityBulk, Generation: 2, Status: resnet18cloud.StatusQueued,
+	Client: "192.0.2.1", Lane: 1, Bytes: 1}
+
+// endedRecord returns a record of testJob that has ended: it does not say where it came from any more.
+func endedRecord() store.Record {
+	r := testRecord
+	r.Client, r.Lane, r.Bytes = "", 0, 0
+	return r
+}
 
 func TestRecordOfWork(t *testing.T) {
 	t.Parallel()
@@ -46,6 +54,7 @@ func TestRecordOfWork(t *testing.T) {
 	result := resnet18cloud.Result{Predictions: []string{"junco"}, Replica: "http://r"}
 	end := completed(r, result, false, noon.Add(2*time.Second))
 	result.Timing.Queue = time.Second
+	want.Client, want.Lane, want.Bytes = "", 0, 0
 	want.Status, want.CompletedAt, want.Replica, want.Result = resnet18cloud.StatusCompleted, noon.Add(2*time.Second), "http://r", &result
 	wantRecord(t, end, want, 2)
 	if !hasMark(end, markOf(r)) || hasMark(r, markOf(end)) {
@@ -56,7 +65,7 @@ func TestRecordOfWork(t *testing.T) {
 func TestRecordFromCache(t *testing.T) {
 	t.Parallel()
 	result := resnet18cloud.Result{Predictions: []string{"junco"}, Replica: "http://r", Timing: resnet18cloud.Timing{Cache: 1}}
-	want := testRecord
+	want := endedRecord()
 	want.Status, want.CompletedAt, want.Replica, want.Result, want.FromCache = resnet18cloud.StatusCompleted, noon, "http://r", &result, true
 	wantRecord(t, completed(newRecord(testJob), result, true, noon), want, 2)
 }
@@ -64,7 +73,7 @@ func TestRecordFromCache(t *testing.T) {
 func TestRecordWithoutResult(t *testing.T) {
 	t.Parallel()
 	e := &resnet18cloud.Error{Code: resnet18cloud.CodeDeadline, Message: "m", Hint: "h"}
-	want := testRecord
+	want := endedRecord()
 	want.CompletedAt, want.Status = noon, resnet18cloud.StatusCancelled
 	wantRecord(t, cancelled(newRecord(testJob), noon), want, 2)
 	want.Status, want.Failure = resnet18cloud.StatusFailed, &store.Failure{Code: resnet18cloud.CodeDeadline, Message: "m", Hint: "h"}
@@ -115,4 +124,14 @@ func TestMarks(t *testing.T) {
 	if diff := cmp.Diff(all[24:], r.Marks); diff != "" {
 		t.Errorf("the latest marks (-want +got):\n%s", diff)
 	}
+}
+
+// TestRecordOfOwner checks that a record does not name its client twice.
+func TestRecordOfOwner(t *testing.T) {
+	t.Parallel()
+	job := testJob
+	job.Owner, job.Client = "k", "k"
+	want := testRecord
+	want.Owner, want.Client = "k", ""
+	wantRecord(t, newRecord(job), want, 1)
 }

@@ -29,8 +29,9 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("GET /status", toRead, d.whenReady(d.status))
 	d.handleHealth(mux)
 	if d.cfg.Page != nil {
-		mux.Handle("GET /{$}", d.cfg.Page)
-		mux.Handle("GET /page/", d.cfg.Page)
+		page := httpx.TextErrors(d.cfg.Page)
+		mux.Handle("GET /{$}", page)
+		mux.Handle("GET /page/", page)
 	}
 	if d.cfg.AdminAddr == "" {
 		d.handleAdmin(mux, toRead)

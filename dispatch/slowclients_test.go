@@ -75,6 +75,11 @@ func TestHalfClosedClients(t *testing.T) {
 		"result":    {"GET /result/" + id + " HTTP/1.1\r\nHost: localhost\r\n\r\n", `"status":"processing"`},
 		"results":   {"GET /results HTTP/1.1\r\nHost: localhost\r\n\r\n", `"total":`},
 		"long-poll": {"GET /result/" + id + "?wait=0.3 HTTP/1.1\r\nHost: localhost\r\n\r\n", `"status":"processing"`},
+		"status":    {"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n", `"queue_size":`},
+		"ready":     {"GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n", `"status":"ready"`},
+		"metrics":   {"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", "go_goroutines"},
+		"unknown":   {"DELETE /result/" + testutil.ID("none") + " HTTP/1.1\r\nHost: localhost\r\n\r\n", `"code":"not_found"`},
+		"batch":     {"POST /predict_batch HTTP/1.1" + batchOf("one", "two"), `"status":"queued"`},
 		"submit":    {"POST /predict_async HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nfour", `"status":"queued"`},
 		"predict":   {"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 1\r\n\r\nx", `"predictions":`},
 	} {
@@ -106,6 +111,9 @@ func TestClientsThatLeaveAreNoFaults(t *testing.T) {
 	<-g.arrived
 	const image = " HTTP/1.0\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n"
 	for name, request := range map[string]string{
+		"status":           "GET /status HTTP/1.0\r\n\r\n",
+		"ready":            "GET /health/ready HTTP/1.0\r\n\r\n",
+		"batch":            "POST /predict_batch HTTP/1.0" + batchOf("one", "two"),
 		"result":           "GET /result/" + id + " HTTP/1.0\r\n\r\n",
 		"results":          "GET /results HTTP/1.0\r\n\r\n",
 		"long-poll":        "GET /result/" + id + "?wait=1 HTTP/1.0\r\n\r\n",
@@ -128,6 +136,16 @@ func TestClientsThatLeaveAreNoFaults(t *testing.T) {
 	if lines := append(log.Lines("level=ERROR"), log.Lines("reachable")...); len(lines) > 0 {
 		t.Errorf("the log shows clients that left as faults: %q", lines)
 	}
+}
+
+// batchOf is the rest of a request with images in a form, after the version of HTTP.
+func batchOf(contents ...string) string {
+	var body strings.Builder
+	for _, content := range contents {
+		body.WriteString("--b\r\nContent-Disposition: form-data; name=\"images\"; filename=\"a.jpg\"\r\n\r\n" + content + "\r\n")
+	}
+	body.WriteString("--b--\r\n")
+	return fmt.Sprintf("\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", body.Len(), body.String())
 }
 
 // answered reads a response, after any interim responses.

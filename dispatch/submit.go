@@ -35,6 +35,7 @@ const (
 	headerTimeout  = "X-Request-Timeout" // seconds (2.5) or a duration (2500ms), from arrival
 	headerPriority = "X-Priority"        // interactive or bulk
 	headerKey      = "Idempotency-Key"   // any text of at most 255 bytes
+	headerPrefer   = "Prefer"            // respond-async (RFC 7240)
 )
 
 // readOptions reads the options of a submission from its headers.
@@ -135,7 +136,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
-	job := resnet18cloud.Job{ID: id, Owner: o.owner, Image: image, Digest: sha256.Sum256(image.Bytes),
+	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
@@ -206,7 +207,12 @@ func (d *Dispatcher) present(ctx context.Context, id string) (store.Record, erro
 //
 // See docs/decisions/0051-publish-before-record.md.
 func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store.Record, c client) (store.Record, error) {
-	if err := d.publish(ctx, job, c); err != nil {
+	var err error
+	if job.Lane, err = d.admit(ctx, c, job); err != nil {
+		return store.Record{}, err
+	}
+	r.Lane = job.Lane
+	if err := d.publish(ctx, job); err != nil {
 		return store.Record{}, err
 	}
 	written, err := d.create(ctx, r)
@@ -222,17 +228,27 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 }
 
 // restart restarts a request that ended as in known; r is its next generation. The record is written before the job
-// is stored, so that of several concurrent clients one restarts the request and the others get its record. If the job
-// cannot be stored, the restart is rolled back.
+// is stored, so that of several concurrent clients one restarts the request and the others get its record. Nothing is
+// written if the client has its share or the queue is full. If the job cannot be stored, the restart is rolled back.
 func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, known store.Record, c client) (store.Record, error) {
+	var err error
+	if job.Lane, err = d.admit(ctx, c, job); err != nil {
+		return store.Record{}, err
+	}
+	if d.queue.Waiting().Total() >= d.cfg.QueueCapacity {
+		d.holdings.ended(job.ID, job.Generation)
+		return store.Record{}, d.queueFull()
+	}
+	r.Lane = job.Lane
 	written, err := d.create(ctx, r)
 	switch {
-	case errors.Is(err, store.ErrConflict):
+	case errors.Is(err, store.ErrConflict): // it is counted as the client's, whoever has restarted it
 		return d.present(ctx, r.ID)
 	case err != nil:
+		d.holdings.ended(job.ID, job.Generation)
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
-	if err := d.publish(ctx, job, c); err != nil {
+	if err := d.publish(ctx, job); err != nil {
 		return d.rollBack(ctx, written, known, err)
 	}
 	d.holdings.recorded(r.ID)
@@ -262,21 +278,15 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 	return store.Record{}, cause
 }
 
-// publish stores the job in the queue, in the lane that follows from what its client has there, or returns the error for
-// the client.
-func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job, c client) error {
-	var err error
-	if job.Lane, err = d.admit(ctx, c, job); err != nil {
-		return err
-	}
-	err = d.queue.Publish(ctx, job)
+// publish stores a job that was admitted in the queue, or returns the error for the client.
+func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
+	err := d.queue.Publish(ctx, job)
 	if err != nil {
 		d.holdings.ended(job.ID, job.Generation)
 	}
 	switch {
 	case errors.Is(err, queue.ErrFull):
-		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
-			Hint: "retry after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
+		return d.queueFull()
 	case errors.Is(err, queue.ErrTooLarge):
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 			Message: "Image exceeds the message size limit of the queue", Hint: "raise max_payload on the NATS server", Err: err}
@@ -286,10 +296,15 @@ func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job, c clien
 	return nil
 }
 
-// admit returns the lane for a client's next job, or the error if the client has its share.
+func (d *Dispatcher) queueFull() *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full",
+		Hint: "retry after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
+}
+
+// admit counts a client's next job and returns its lane for a client's next job, or the error if the client has its share.
 func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job) (lane int, err error) {
 	d.sweep(ctx)
-	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes})
+	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes, workers: d.backend.Workers()})
 	switch refused {
 	case "":
 		return lane, nil
@@ -390,7 +405,7 @@ func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 }
 
 func prefersAsync(h http.Header) bool {
-	for _, line := range h.Values("Prefer") {
+	for _, line := range h.Values(headerPrefer) {
 		for token := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(token), "respond-async") {
 				return true

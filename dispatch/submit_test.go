@@ -185,6 +185,41 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestRestartWithoutRoom checks that a restart writes no record if the queue is full or the client has its share, and
+// that the request does not count as the client's then.
+func TestRestartWithoutRoom(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		capacity int
+		client   client
+		code     resnet18cloud.Code
+	}{
+		"full":      {1, client{name: "c"}, resnet18cloud.CodeFull},
+		"in flight": {10, client{name: "c", inFlight: 1}, resnet18cloud.CodeRateLimited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, _, known, image, o := keyed(t)
+				b.cfg.QueueCapacity, o.client = test.capacity, test.client
+				other := submitOptions{arrived: time.Now(), client: test.client}
+				if _, err := b.submit(t.Context(), resnet18cloud.Image{Bytes: []byte("other")}, other); err != nil {
+					t.Fatal(err)
+				}
+				b.store.Written = func(r store.Record) { t.Errorf("a record was written: %+v", r) }
+				if _, err := b.submit(t.Context(), image, o); err == nil || resnet18cloud.AsError(err).Code != test.code {
+					t.Errorf("submit: %v, want %s", err, test.code)
+				}
+				if got := b.get(t, known.ID); got.Revision != known.Revision || got.Generation != known.Generation {
+					t.Errorf("the record is %+v, want it unchanged", got)
+				}
+				if got := b.holdings.clients["c"].unfinished; got != 1 {
+					t.Errorf("the client has %d requests, want 1", got)
+				}
+			})
+		})
+	}
+}
+
 // TestRestartRecord checks that the restarted request has the options of the new submission and nothing of the old
 // one.
 func TestRestartRecord(t *testing.T) {
@@ -198,7 +233,7 @@ func TestRestartRecord(t *testing.T) {
 		}
 		got := b.get(t, known.ID)
 		want := store.Record{ID: known.ID, Generation: 1, Filename: "b.jpg", Digest: known.Digest, Status: resnet18cloud.StatusQueued,
-			Priority: resnet18cloud.PriorityBulk, QueuedAt: time.Now(), Deadline: o.deadline, Revision: got.Revision}
+			Priority: resnet18cloud.PriorityBulk, QueuedAt: time.Now(), Deadline: o.deadline, Bytes: 1, Revision: got.Revision}
 		wantRecord(t, got, want, 3)
 		job, err := q.Find(t.Context(), known.ID)
 		wantJob := resnet18cloud.Job{ID: known.ID, Generation: 1, Image: resnet18cloud.Image{Name: "b.jpg"}, Digest: sha256.Sum256(image.Bytes),

@@ -1,10 +1,12 @@
 package dispatch_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
@@ -50,6 +52,27 @@ func TestTraceIsInEveryLog(t *testing.T) {
 				t.Errorf("%s: line %q lacks the client's IDs", what, line)
 			}
 		}
+	}
+}
+
+// TestFloodOfFailuresIsBoundedInLogs sends many images that cannot be decoded, some with deadlines that have passed.
+func TestFloodOfFailuresIsBoundedInLogs(t *testing.T) {
+	t.Parallel()
+	var log testutil.Log
+	c := startServing(t, dispatch.Config{Log: logs.New(&log, slog.LevelInfo, "text"), CacheSize: -1}, 4, opened())
+	const n = 60
+	began := time.Now()
+	for i := range n {
+		c.post("/predict", "a.jpg", fmt.Sprint("broken", i))
+		c.post("/predict", "a.jpg", fmt.Sprint("late", i), "X-Request-Timeout", "1ns")
+	}
+	took := time.Since(began)
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	most := 2 * 12 * (int(took/time.Second) + 2) // two codes, each with ten lines a second, and two that count
+	if got := len(log.Lines("code=")); got == 0 || got > most {
+		t.Errorf("%d lines about %d failed requests in %s, want at most %d:\n%s", got, 2*n, took, most, log.String())
 	}
 }
 

@@ -21,16 +21,20 @@ func (d *Dispatcher) work(stop, working context.Context) {
 	taking, cancel := context.WithCancel(working)
 	defer cancel()
 	d.inFlight.done.Go(func() { d.stopTaking(stop, taking, cancel) })
-	for d.awaitSlot(taking) {
-		delivery, err := d.queue.Next(taking)
+	for {
+		lanes := d.awaitSlot(taking)
+		if lanes == 0 {
+			return
+		}
+		delivery, err := d.next(taking, lanes)
 		if err != nil {
-			if taking.Err() == nil {
+			if taking.Err() == nil && !errors.Is(err, errDecideAgain) {
 				d.cfg.Log.ErrorContext(working, "taking a job from the queue failed", "error", err)
 				pause.For(taking, time.Second)
 			}
 			continue
 		}
-		d.holdings.taken(delivery.Job().ID, delivery.Job().Generation)
+		d.holdings.taken(delivery.Job(), time.Now())
 		ctx, stopJob := context.WithCancelCause(traced(working, delivery.Job()))
 		taken := d.inFlight.add(delivery.Job(), stopJob)
 		d.inFlight.done.Go(func() {
@@ -65,12 +69,15 @@ func (d *Dispatcher) stopTaking(stop, taking context.Context, cancel context.Can
 	}
 }
 
-// awaitSlot waits until replicas can take another image, and there is memory for one of any size. It reports false if ctx has ended.
-func (d *Dispatcher) awaitSlot(ctx context.Context) bool {
+// awaitSlot waits until replicas can take another image, and there is memory for one of any size. It returns the number
+// of lanes from which the image may come, or 0 if ctx has ended.
+func (d *Dispatcher) awaitSlot(ctx context.Context) (lanes int) {
 	for ctx.Err() == nil {
 		slots, changed := d.backend.Slots()
-		if images, bytes := d.inFlight.load(); images < slots && bytes <= d.cfg.MaxWorkingBytes-d.cfg.MaxImageBytes {
-			return true
+		images, bytes := d.inFlight.load()
+		if images < slots && bytes <= d.cfg.MaxWorkingBytes-d.cfg.MaxImageBytes {
+			u := usage{slots: slots, workers: d.backend.Workers(), inFlight: images}
+			return d.holdings.usage(u, time.Now()).lanes()
 		}
 		select {
 		case <-changed:
@@ -78,7 +85,7 @@ func (d *Dispatcher) awaitSlot(ctx context.Context) bool {
 		case <-ctx.Done():
 		}
 	}
-	return false
+	return 0
 }
 
 // process processes one job and reports the outcome to the queue.

@@ -3,9 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"log/slog"
 
-	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
 
@@ -102,9 +100,5 @@ func (d *Dispatcher) ended(ctx context.Context, r store.Record, cause error) {
 	if r.Failure == nil {
 		return
 	}
-	level := slog.LevelInfo
-	if r.Failure.Code == resnet18cloud.CodeLost {
-		level = slog.LevelWarn
-	}
-	d.cfg.Log.Log(ctx, level, "request failed", "request_id", r.ID, "code", string(r.Failure.Code), "error", cause)
+	d.failures.add(ctx, r, cause)
 }

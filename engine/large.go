@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,9 +13,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 )
 
-// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures. Large pictures are decoded without a worker, so that the others never wait for them; they
-// wait for each other, for one of as many places as there are workers and for memory. While workers are busy they leave
-// them most of the CPU time.
+// A picture is large if its header says that decoding takes more memory or time than that of nearly all pictures. Large
+// pictures are decoded without a worker, so that the others never wait for them; they wait for each other, for one of as
+// many places as there are workers and for memory. They have the lowest priority, and while workers are busy they leave
+// them most of the CPU time: priorities do not help where it is a quota that ends.
 //
 //	1 CPU, pictures that take 12 ms each, half of the time; then one that takes 2 s to decode
 //	in a worker: the next picture waits for up to 2 s
@@ -49,8 +51,8 @@ type largeLane struct {
 	active atomic.Int64        // pictures being decoded
 }
 
-func newLargeLane(pictures int, bytes int64) *largeLane {
-	l := &largeLane{places: semaphore.NewWeighted(int64(pictures))}
+func newLargeLane(concurrency int, bytes int64) *largeLane {
+	l := &largeLane{places: semaphore.NewWeighted(int64(largePlaces(concurrency)))}
 	if bytes >= 0 {
 		l.bytes = semaphore.NewWeighted(bytes)
 	}
@@ -107,9 +109,77 @@ func (e *Engine) prepareLarge(ctx context.Context, img []byte, h decode.Header) 
 	defer leave()
 	p = newPreparer(e.cfg.preprocess())
 	defer p.forget()
-	t, err = p.prepare(ctx, e.cfg, img, e.gap)
+	inBackground(func() { t, err = p.prepare(ctx, e.cfg, img, e.gap) })
 	return p, t, err
 }
+
+// inBackground calls f on a thread of its own, with the lowest priority where the system has priorities for threads, and
+// returns or panics when f has. The thread ends with f, because an ordinary process cannot raise its priority again.
+func inBackground(f func()) {
+	defer addProcessor()()
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		runtime.LockOSThread() // without a call to UnlockOSThread the thread ends with this goroutine
+		lowerPriority()
+		f()
+	}()
+	if p := <-panicked; p != nil {
+		panic(p) // in the caller's goroutine, where a server recovers from it
+	}
+}
+
+// processors is what addProcessor changes.
+var processors struct {
+	sync.Mutex
+	added, before int // before is GOMAXPROCS without the added ones
+	high          int // how many are added for now
+	lower         *time.Timer
+}
+
+// keepProcessors is how long GOMAXPROCS stays high after the last goroutine at low priority. Each change stops all
+// goroutines, which takes long where one of them is at low priority.
+const keepProcessors = 10 * time.Second
+
+// addProcessor raises GOMAXPROCS by one at least until remove is called. A goroutine at low priority is running for Go,
+// while the system may not run its thread. Without one more, others would wait for it. It is not raised all the time,
+// because then more threads compete for the CPUs, which costs some 6 % of the throughput.
+func addProcessor() (remove func()) {
+	p := &processors
+	p.Lock()
+	defer p.Unlock()
+	if p.lower != nil {
+		p.lower.Stop()
+	}
+	if p.high == 0 {
+		p.before = runtime.GOMAXPROCS(0)
+	}
+	if p.added++; p.added > p.high {
+		p.high = p.added
+		runtime.GOMAXPROCS(p.before + p.high)
+	}
+	return func() {
+		p.Lock()
+		defer p.Unlock()
+		if p.added--; p.added == 0 {
+			p.lower = time.AfterFunc(keepProcessors, removeProcessors)
+		}
+	}
+}
+
+// removeProcessors lowers GOMAXPROCS again, unless there are goroutines at low priority.
+func removeProcessors() {
+	p := &processors
+	p.Lock()
+	defer p.Unlock()
+	if p.added == 0 && p.high > 0 {
+		p.high = 0
+		runtime.GOMAXPROCS(p.before)
+	}
+}
+
+// largePlaces is how many large pictures are decoded at a time beside so many workers.
+func largePlaces(concurrency int) int { return concurrency }
 
 // gap returns how long a large picture pauses after it has worked for a time.
 func (e *Engine) gap(worked time.Duration) time.Duration {

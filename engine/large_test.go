@@ -46,6 +46,22 @@ func TestIsLarge(t *testing.T) {
 	}
 }
 
+// TestInBackground checks that work in the background panics where its caller can recover.
+func TestInBackground(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if p := recover(); p != "broken" {
+			t.Errorf("recovered %v, want what was panicked with", p)
+		}
+	}()
+	done := false
+	inBackground(func() { done = true })
+	if !done {
+		t.Error("inBackground returned before the work was done")
+	}
+	inBackground(func() { panic("broken") })
+}
+
 // TestOthersDoNotWait checks that a picture on an engine with one worker is classified while a large one is decoded.
 func TestOthersDoNotWait(t *testing.T) {
 	t.Parallel()
@@ -201,6 +217,7 @@ func TestHeaderRefuses(t *testing.T) {
 		message string
 	}{
 		"WebP of 40 bytes":            {decodetest.WebP{}.Make(7071, 7071), "Image has too many pixels: 7071x7071"},
+		"WebP of 40 bytes, 16 MP":     {decodetest.WebP{}.Make(4000, 4000), "Image has too many pixels for a WebP file of "},
 		"CMYK progressive JPEG":       {decodetest.JPEG{Components: 4, Scans: 1}.Make(7064, 7064), "Image takes too much memory to decode: "},
 		"PNG of 16 bits, interlaced":  {interlaced, "Image takes too much memory to decode: "},
 		"PNG with less than its rows": {decodetest.PNG{Depth: 1}.Make(9000, 5000)[:60], "Not a decodable image: PNG file is truncated"},

@@ -1,213 +1,123 @@
 package engine
 
 import (
-	"errors"
-	"fmt"
-	"maps"
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud"
-	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
-	"github.com/resnet18cloud/resnet18cloud/engine/observe"
-	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
-	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-// small is quantized random weights without a head, for pictures of 128 pixels, made once.
-var small = sync.OnceValues(func() (*weights.Set, error) {
-	scales := map[string]float32{}
-	for _, name := range resnet.Activations() {
-		scales[name] = 1. / 32
-	}
-	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
-	m.Preprocess.Mode, m.Preprocess.Resize, m.Preprocess.Crop = spec.Squash, 128, 128
-	q, err := resnet.Quantize(resnet.Random(randomSeed, m), &resnet.Calibration{Scale: scales})
-	if err != nil {
-		return nil, err
-	}
-	return q.Set(), nil
-})
-
-// ownModel is small's weights under a layer of random weights.
-func ownModel(t *testing.T, classes int, a spec.Activation, labels []string) *weights.Set {
-	t.Helper()
-	set, err := small()
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := *set
-	own.SHA256 = fmt.Sprintf("%08d%s", classes, a)
-	if classes == 0 {
-		return &own
-	}
-	r := rand.New(rand.NewPCG(5, 6))
-	own.Spec.Head, own.Spec.Labels = spec.Linear(classes), labels
-	own.Spec.Head.Activation = a
-	own.Tensors = maps.Clone(set.Tensors)
-	fc := tensor.New(classes, spec.Features)
-	for i := range fc.Data {
-		fc.Data[i] = float32(r.NormFloat64() / 20)
-	}
-	own.Tensors["fc.weight"] = fc
-	return &own
+// ownQuick are the files that tests without the tag slow compute with: one for each kind of head and preprocessing.
+var ownQuick = []string{
+	"tv-6.pth.gz", "fastai.pth.gz", "head-mlp.pth.gz", "hf-resnet-18/model.safetensors.gz", "timm-a3-160/model.safetensors.gz",
+	"dino.pth.gz", "onnx-folded.onnx.gz",
 }
 
-// TestOwnModels checks the answers of models with other classes than ImageNet's: how many, their labels and scores.
+// ownExpectation is a line of expectations.jsonl: what PyTorch computed with a file, by photo.
+type ownExpectation struct {
+	File       string
+	Load, Head string
+	Input      map[string]string    `json:"input_sha256"`
+	Logits     map[string][]float64 `json:"logits"` // the first ten
+	First      map[string][]float64 `json:"embedding_first8"`
+}
+
+// TestOwnModels checks inputs and outputs of models that are not torchvision's: inputs bit by bit, logits and features
+// within 1e-3.
 func TestOwnModels(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		classes    int
-		activation spec.Activation
-		labels     []string
-		want       []string // labels of classes 0 and 2, or of 0 alone
-		warning    string
-	}{
-		"labels":              {3, spec.Softmax, []string{"ant", "bee", "fly"}, []string{"ant", "fly"}, ""},
-		"no labels":           {3, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-		"several at a time":   {7, spec.Sigmoid, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-		"one":                 {1, spec.Sigmoid, []string{"defect"}, []string{"defect"}, ""},
-		"no activation":       {6, spec.None, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-		"nearly ImageNet's":   {999, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-		"as many as ImageNet": {1000, spec.Softmax, nil, []string{"tench", "great white shark"}, ""},
-		"the most":            {spec.MaxClasses, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledWarning},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			e := open(t, Config{Weights: ownModel(t, test.classes, test.activation, test.labels), Concurrency: 1})
-			m := e.Spec()
-			if m.Head.Classes != test.classes || m.Label(0) != test.want[0] || m.Label(2*len(test.want)-2) != test.want[len(test.want)-1] {
-				t.Errorf("%d classes, the first labels %q; want %d with %q", m.Head.Classes, m.Label(0), test.classes, test.want)
-			}
-			result, err := e.Classify(t.Context(), tiny(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if result.Warning != test.warning {
-				t.Errorf("warning %q, want %q", result.Warning, test.warning)
-			}
-			logits := make([]float32, test.classes)
-			if _, err := e.Logits(t.Context(), tiny(t), logits); err != nil {
-				t.Fatal(err)
-			}
-			if n := min(resnet18cloud.TopK, test.classes); len(result.Predictions) != n || len(result.Scores) != n {
-				t.Fatalf("%d labels and %d scores, want %d", len(result.Predictions), len(result.Scores), n)
-			}
-			sum := 0.0
-			for _, x := range logits {
-				sum += math.Exp(float64(x))
-			}
-			for i, s := range result.Scores {
-				x := float64(s.Logit)
-				want := map[spec.Activation]float64{spec.Softmax: math.Exp(x) / sum, spec.Sigmoid: 1 / (1 + math.Exp(-x)), spec.None: x}[test.activation]
-				if s.Logit != logits[s.Index] || math.Abs(float64(s.Probability)-want) > 1e-5 || i > 0 && s.Logit > result.Scores[i-1].Logit {
-					t.Errorf("score %d is %+v, want probability %g of logit %g", i, s, want, logits[s.Index])
-				}
-				if s.Label != m.Label(s.Index) || result.Predictions[i] != s.Label {
-					t.Errorf("class %d is called %q and %q, want %q", s.Index, s.Label, result.Predictions[i], m.Label(s.Index))
-				}
-			}
-			k := min(2, test.classes)
-			if short, err := e.classify(t.Context(), tiny(t), 2); err != nil || !slices.Equal(short.Predictions, result.Predictions[:k]) {
-				t.Errorf("the best %d: %v, error %v; want %v", k, short.Predictions, err, result.Predictions[:k])
-			}
-		})
-	}
-}
-
-// TestEmbed checks that features do not depend on the head or on how many CPUs compute them, and that a model with nothing
-// else refuses to classify.
-func TestEmbed(t *testing.T) {
-	t.Parallel()
-	alone := open(t, Config{Weights: ownModel(t, 0, spec.None, nil), Concurrency: 1})
-	want, timing, err := alone.Embed(t.Context(), tiny(t))
-	if err != nil || len(want) != spec.Features || timing.Inference <= 0 {
-		t.Fatalf("%d features in %v, error %v; want %d", len(want), timing, err, spec.Features)
-	}
-	if slices.Max(want) <= 0 || slices.Min(want) < 0 {
-		t.Errorf("features from %g to %g, want means of what ReLU leaves", slices.Min(want), slices.Max(want))
-	}
-	other, err := os.ReadFile(filepath.Join("testdata", "photo.jpg"))
+	f, err := os.Open(testutil.Shared(t, "own", "expectations.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, concurrency := range []int{1, 2} {
-		e := open(t, Config{Weights: ownModel(t, 5, spec.Softmax, nil), Concurrency: concurrency})
-		got, _, err := e.Embed(t.Context(), tiny(t))
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("%d workers, 5 classes: other features, error %v", concurrency, err)
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var want ownExpectation
+		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+			t.Fatal(err)
 		}
-		kept := slices.Clone(got)
-		if _, _, err := e.Embed(t.Context(), resnet18cloud.Image{Bytes: other}); err != nil {
-			t.Error(err)
+		if want.Load == "refuse" || want.Load == "either" || !slow && !slices.Contains(ownQuick, want.File) {
+			continue
 		}
-		if !slices.Equal(got, kept) {
-			t.Errorf("%d workers: the next image changed what was returned", concurrency)
-		}
+		t.Run(want.File, func(t *testing.T) {
+			t.Parallel()
+			checkOwn(t, want)
+		})
 	}
-	var refusal *resnet18cloud.Error
-	if _, err := alone.Classify(t.Context(), tiny(t)); !errors.As(err, &refusal) || !strings.Contains(refusal.Hint, "embeddings") {
-		t.Errorf("Classify without classes: %v, want an error about embeddings", err)
-	}
-	if _, err := alone.Logits(t.Context(), tiny(t), nil); !errors.As(err, &refusal) || refusal.Code != resnet18cloud.CodeInvalid {
-		t.Errorf("Logits without classes: %v, want an error about embeddings", err)
-	}
-	if w := alone.Info().Warning; w != "" {
-		t.Errorf("warning %q for want of labels that nothing needs", w)
-	}
-	if _, _, err := alone.Embed(t.Context(), resnet18cloud.Image{Bytes: []byte("no image")}); err == nil {
-		t.Error("Embed of no image: no error")
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// TestObserveNeedsClasses: labels that agree are what int8 is adopted for.
-func TestObserveNeedsClasses(t *testing.T) {
-	t.Parallel()
-	set := weights.Set{Spec: ownModel(t, 0, spec.None, nil).Spec}
-	_, err := New(Config{Weights: &set, Precision: PrecisionInt8, Observe: new(observe.Config)})
-	if err == nil || !strings.Contains(err.Error(), "model quantize") {
-		t.Errorf("New: %v, want an error that says what to do", err)
+func checkOwn(t *testing.T, want ownExpectation) {
+	set, err := weights.Load(testutil.Shared(t, append([]string{"own", "checkpoints"}, strings.Split(want.File, "/")...)...))
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// TestLabelsAreCopied: a caller that changes its copy changes nobody else's.
-func TestLabelsAreCopied(t *testing.T) {
-	t.Parallel()
-	Config{}.model().Labels[0] = "changed"
-	if got := imagenet.Label(0); got != "tench" {
-		t.Errorf("label 0 is %q", got)
-	}
-}
-
-// TestHeaderKnowsTheModel: weights that are read in another way are other weights in shared memory.
-func TestHeaderKnowsTheModel(t *testing.T) {
-	t.Parallel()
-	set := ownModel(t, 3, spec.Softmax, nil)
-	var headers []string
-	for _, change := range []func(m *spec.Model){
-		func(*spec.Model) {},
-		func(m *spec.Model) { m.Preprocess.Crop = 160 },
-		func(m *spec.Model) { m.Preprocess.Mean[1] += 0.1 },
-		func(m *spec.Model) { m.Head.Activation = spec.Sigmoid },
-		func(m *spec.Model) { m.Head.Pool = spec.MaxAverage },
-	} {
-		own := *set
-		change(&own.Spec)
-		header, err := Config{Weights: &own}.header()
+	defer set.Close()
+	e := open(t, Config{Weights: set, Concurrency: 1})
+	for photo, sum := range want.Input {
+		file, err := os.ReadFile(testutil.Shared(t, append([]string{"own"}, strings.Split(photo, "/")...)...))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(header) != headerBytes || slices.Contains(headers, string(header)) {
-			t.Errorf("%d bytes of header for %+v, want %d, unlike the others'", len(header), own.Spec, headerBytes)
+		var input preprocess.Input
+		if err := (&preprocess.Cropper{Spec: e.Spec().Preprocess}).Crop(&input, file); err != nil {
+			t.Fatal(err)
 		}
-		headers = append(headers, string(header))
+		if got := sha256.Sum256(input); hex.EncodeToString(got[:]) != sum {
+			t.Errorf("%s: input differs from Pillow's", photo)
+		}
+		image := resnet18cloud.Image{Name: photo, Bytes: file}
+		got, wanted := make([]float32, e.Spec().Head.Classes), want.Logits[photo]
+		if want.Load == "embedding" {
+			got, _, err = e.Embed(t.Context(), image)
+			wanted = want.First[photo]
+		} else {
+			_, err = e.Logits(t.Context(), image, got)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(wanted) == 0 || len(got) < len(wanted) {
+			t.Fatalf("%s: %d numbers, want at least the %d that are known", photo, len(got), len(wanted))
+		}
+		if want.Head == "named" {
+			got = logSoftmax(got) // the layer at the end of its head
+		}
+		for i, w := range wanted {
+			if d := math.Abs(float64(got[i]) - w); !(d <= 1e-3) {
+				t.Errorf("%s: output %d is %v, want %v", photo, i, got[i], w)
+			}
+		}
 	}
+	if classes := e.Spec().Head.Classes; want.Load == "embedding" && e.Spec().Head.Activation != spec.None && classes != 0 {
+		t.Errorf("%d classes, want none", classes)
+	}
+}
+
+// logSoftmax returns the logarithms of the probabilities.
+func logSoftmax(logits []float32) []float32 {
+	sum := 0.0
+	for _, x := range logits {
+		sum += math.Exp(float64(x))
+	}
+	out := make([]float32, len(logits))
+	for i, x := range logits {
+		out[i] = float32(float64(x) - math.Log(sum))
+	}
+	return out
 }

@@ -16,9 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
-	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
-	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
 type autoscalerCmd struct {
@@ -179,10 +177,9 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL       string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
-	CA        string `name:"ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA"`
-	JSON      bool   `help:"Print JSON."`
-	TokenFile string `help:"File with a token to send, whose key has scope admin, if the autoscaler runs with --keys." type:"path" placeholder:"FILE" env:"RESNET18_EXPLAIN_TOKEN_FILE"`
+	URL         string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	JSON        bool   `help:"Print JSON."`
+	callerFlags `envprefix:"RESNET18_EXPLAIN_" set:"needs=scope admin"`
 }
 
 // Run prints the explanation.
@@ -191,17 +188,13 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	if err != nil {
 		return err
 	}
-	client, err := tlsfiles.HTTPClient(tlsfiles.Files{CA: c.CA}, false)
+	client, err := c.client(false)
 	if err != nil {
-		return fmt.Errorf("--ca: %w", err)
+		return err
 	}
 	client.Timeout = 10 * time.Second
-	if c.TokenFile != "" {
-		token, err := access.ReadToken(c.TokenFile)
-		if err != nil {
-			return fmt.Errorf("--token-file: %w", err)
-		}
-		access.SetBearer(req.Header, token)
+	if err := c.authorize(req.Header); err != nil {
+		return err
 	}
 	resp, err := client.Do(req)
 	if err != nil {

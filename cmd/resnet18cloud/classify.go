@@ -12,7 +12,6 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine"
-	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 )
 
 type classifyCmd struct {
@@ -38,6 +37,8 @@ type classification struct {
 	Logits        []float32 `json:"logits,omitempty"`
 	Probabilities []float32 `json:"probabilities,omitempty"`
 	AllLogits     []float32 `json:"all_logits,omitempty"`
+	Unknown       bool      `json:"unknown,omitempty"`
+	UnknownScore  float32   `json:"unknown_score,omitempty"`
 	Decode        float64   `json:"decode_seconds,omitempty"`
 	Preprocess    float64   `json:"preprocess_seconds,omitempty"`
 	Inference     float64   `json:"inference_seconds,omitempty"`
@@ -99,25 +100,26 @@ func classify(ctx context.Context, e *engine.Engine, file string, all bool) clas
 		line.Error = err.Error()
 		return line
 	}
-	model := e.Spec()
-	logits := make([]float32, model.Head.Classes)
-	timing, err := e.Logits(ctx, resnet18cloud.Image{Name: file, Bytes: data}, logits)
+	image := resnet18cloud.Image{Name: file, Bytes: data}
+	result, err := e.Classify(ctx, image)
+	if err == nil && all {
+		line.AllLogits = make([]float32, e.Spec().Head.Classes)
+		_, err = e.Logits(ctx, image, line.AllLogits)
+	}
 	if err != nil {
+		line.AllLogits = nil
 		failure := resnet18cloud.AsError(err)
 		line.Error, line.Hint = failure.Message, failure.Hint
 		return line
 	}
-	p := make([]float32, len(logits))
-	imagenet.Scores(p, logits, model.Head.Activation)
-	for _, class := range imagenet.Top(logits, make([]int, resnet18cloud.TopK)) {
-		line.Indices = append(line.Indices, class)
-		line.Labels = append(line.Labels, model.Label(class))
-		line.Logits = append(line.Logits, logits[class])
-		line.Probabilities = append(line.Probabilities, p[class])
+	for _, p := range result.Scores {
+		line.Indices = append(line.Indices, p.Index)
+		line.Labels = append(line.Labels, p.Label)
+		line.Logits = append(line.Logits, p.Logit)
+		line.Probabilities = append(line.Probabilities, p.Probability)
 	}
-	if all {
-		line.AllLogits = logits
-	}
+	line.Unknown, line.UnknownScore = result.Unknown, result.UnknownScore
+	timing := result.Timing
 	line.Decode, line.Preprocess, line.Inference = timing.Decode.Seconds(), timing.Preprocess.Seconds(), timing.Inference.Seconds()
 	line.Model, line.Warning = e.Info().Weights, e.Info().Warning
 	return line
@@ -144,6 +146,9 @@ func printTable(w io.Writer, line classification) error {
 	}
 	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, inference %.1f ms)\n", line.File,
 		line.Decode*1000, line.Preprocess*1000, line.Inference*1000)
+	if line.Unknown {
+		fmt.Fprintf(w, "  unknown: like no picture that the model was trained with (distance %.3f)\n", line.UnknownScore)
+	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, label := range line.Labels {
 		fmt.Fprintf(tw, "  %5.1f %%\t%s\n", line.Probabilities[i]*100, label)

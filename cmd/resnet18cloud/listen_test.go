@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
@@ -82,7 +84,8 @@ func TestServerFlagsSayWhatIsWrong(t *testing.T) {
 		{[]string{"replica", "--random-weights", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
 		{[]string{"autoscaler", "--deployment", "x", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
 		{[]string{"autoscaler", "--deployment", "x", "--dispatcher-key", f.Key}, "--dispatcher-cert and --dispatcher-key belong together"},
-		{[]string{"autoscaler", "explain", "--ca", f.Key}, "--ca: certificate authorities"},
+		{[]string{"autoscaler", "explain", "--ca", f.Key}, "--ca, --cert, --key: certificate authorities"},
+		{[]string{"autoscaler", "explain", "--cert", f.Cert}, "--ca, --cert, --key: set both"},
 		{[]string{"loadtest", "--cert", f.Cert, "--images", "x"}, "--ca, --cert, --key: set both"},
 	} {
 		args := append(slices.Clone(test.args), "--config", os.DevNull)
@@ -142,6 +145,41 @@ func TestUpIsOnThisMachine(t *testing.T) {
 	if strings.Contains(said.String(), "--addr") {
 		t.Errorf("an open up says how to open it:\n%s", said.String())
 	}
+	var c cli
+	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), kong.ExplicitGroups(flagGroups))
+	if err == nil {
+		_, err = parser.Parse([]string{"up", "--autoscale", "1:2"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range []string{c.Up.Addr, c.Up.AutoscalerAddr} {
+		if addr == "" || exposed(addr) {
+			t.Errorf("up listens on %q, want a loopback address unless told otherwise", addr)
+		}
+	}
+}
+
+// TestServersWarnIfOpen starts each command with a server, as others on the network reach it, and waits for its warning.
+func TestServersWarnIfOpen(t *testing.T) {
+	t.Parallel()
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(kubeconfig, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c",
+		"clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:1"}}],"contexts":[{"name":"c","context":{"cluster":"c","namespace":"n"}}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"dispatcher", "--data-dir", t.TempDir()},
+		{"replica", "--random-weights"},
+		{"autoscaler", "--deployment", "x", "--kubeconfig", kubeconfig},
+		{"up", "--replica-port", "0", "--data-dir", t.TempDir()},
+	} {
+		t.Run(args[0], func(t *testing.T) {
+			t.Parallel()
+			_, stop := serve(t, regexp.MustCompile(`level=WARN msg="(open to everyone who reaches this address)`), append(args, "--addr", "0.0.0.0:0")...)
+			_ = stop() // it may not have been ready
+		})
+	}
 }
 
 // TestLoadtestTrusts runs a load test against a server with a certificate of its own authority.
@@ -166,6 +204,39 @@ func TestLoadtestTrusts(t *testing.T) {
 	}
 	if _, _, err := loadtest(t, append(args, "--cert", f.Cert, "--key", f.Key)...); err == nil || !strings.Contains(err.Error(), "authority") {
 		t.Errorf("without --ca: %v, want an error about the authority", err)
+	}
+}
+
+// TestExplainTrusts asks an autoscaler that demands a certificate and a token.
+func TestExplainTrusts(t *testing.T) {
+	t.Parallel()
+	authority := tlstest.NewAuthority(t)
+	f := authority.Issue(t)
+	certs := tlsfiles.New(f, nil) // with an authority, a server demands certificates
+	if err := certs.Load(); err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(t.TempDir(), "token")
+	secret := access.NewToken()
+	if err := os.WriteFile(token, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+secret {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = w.Write([]byte(`{"now":{"policy":"deadline","replicas":3,"was":3,"reasons":[{"rule":"steady","replicas":3}]},"changes":[]}`))
+	}))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	server.TLS = certs.Server()
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	args := []string{"autoscaler", "explain", "--url", server.URL, "--ca", f.CA, "--token-file", token}
+	if out, _, err := command(t, append(args, "--cert", f.Cert, "--key", f.Key)...); err != nil || !strings.Contains(out, "keeps 3 replicas") {
+		t.Errorf("explain: %v, printed %q", err, out)
+	}
+	if _, _, err := command(t, args...); err == nil {
+		t.Error("explain without a certificate: no error")
 	}
 }
 

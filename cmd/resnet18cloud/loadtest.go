@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
@@ -68,9 +67,9 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	httpClient, err := tlsfiles.HTTPClient(tlsfiles.Files{Cert: c.Cert, Key: c.Key, CA: c.CA}, true)
+	httpClient, err := c.client(true)
 	if err != nil {
-		return fmt.Errorf("--ca, --cert, --key: %w", err)
+		return err
 	}
 	transport := httpClient.Transport.(*http.Transport)
 	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, c.MaxOutstanding

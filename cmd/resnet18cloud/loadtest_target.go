@@ -14,7 +14,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/client"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
-	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
@@ -22,17 +21,14 @@ import (
 
 // loadtestTarget names the server, the API, and the labels to expect.
 type loadtestTarget struct {
-	URL       string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL" group:"target"`
-	API       string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API" group:"target"`
-	OIPModel  string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL" group:"target"`
-	OIPBinary bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY" group:"target"`
-	Header    map[string]string `help:"Request header, such as 'X-Priority=bulk'; repeatable. Requests for --metrics have it too if they go to the same host." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER" group:"target"`
-	TokenFile string            `help:"File with the token to send as 'Authorization: Bearer', for servers that run with --keys. Its key needs scope predict, and scope read to record the server's state." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_TOKEN_FILE" group:"target"`
-	CA        string            `name:"ca" help:"PEM file of the certificate authorities that a server with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_LOADTEST_CA" group:"target"`
-	Cert      string            `name:"cert" help:"PEM file of the certificate to show to a server that demands one." type:"existingfile" placeholder:"FILE" env:"RESNET18_LOADTEST_CERT" group:"target"`
-	Key       string            `name:"key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_LOADTEST_KEY" group:"target"`
-	Metrics   string            `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS" group:"target"`
-	LabelPath string            `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH" group:"target"`
+	URL         string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL" group:"target"`
+	API         string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API" group:"target"`
+	OIPModel    string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL" group:"target"`
+	OIPBinary   bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY" group:"target"`
+	Header      map[string]string `help:"Request header, such as 'X-Priority=bulk'; repeatable. Requests for --metrics have it too if they go to the same host." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER" group:"target"`
+	callerFlags `envprefix:"RESNET18_LOADTEST_" set:"needs=scope predict, and scope read to record the server's state" group:"target"`
+	Metrics     string `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS" group:"target"`
+	LabelPath   string `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH" group:"target"`
 
 	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
 	Unique bool   `help:"Append 16 unique bytes to each image, to bypass caches. Decoders ignore them." env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
@@ -110,12 +106,8 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 // headers are the headers of the options.
 func (c *loadtestTarget) headers() (http.Header, error) {
 	all := http.Header{}
-	if c.TokenFile != "" {
-		token, err := access.ReadToken(c.TokenFile)
-		if err != nil {
-			return nil, fmt.Errorf("--token-file: %w", err)
-		}
-		access.SetBearer(all, token)
+	if err := c.authorize(all); err != nil {
+		return nil, err
 	}
 	for name, value := range c.Header {
 		all.Set(name, value)

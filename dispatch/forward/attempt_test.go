@@ -171,6 +171,9 @@ func TestInfoIsRead(t *testing.T) {
 	if n, _ := p.Slots(); n != 2048 {
 		t.Errorf("%d slots, want 2048", n)
 	}
+	if n := p.Workers(); n != 1024 {
+		t.Errorf("%d workers, want 1024", n)
+	}
 	if got := p.Answering(); len(got.Models) != 1 || got.Models[0] != (forward.Model{Weights: "w", Precision: "int8"}) || got.Warning != "random" {
 		t.Errorf("answering %+v", got)
 	}
@@ -266,6 +269,7 @@ func TestTraceReachesReplicas(t *testing.T) {
 	})
 	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
 	trace := resnet18cloud.NewTrace()
+	trace.State = "rojo=1,congo=2"
 	for want, given := range map[string]string{"record": "", "from-gateway": "from-gateway"} {
 		trace.RequestID = given
 		ctx := resnet18cloud.WithTrace(forward.WithRequestID(t.Context(), "record"), trace)
@@ -276,6 +280,9 @@ func TestTraceReachesReplicas(t *testing.T) {
 		sent, ok := resnet18cloud.ParseTraceparent(h.Get("Traceparent"))
 		if h.Get("X-Request-Id") != want || !ok || sent.ID != trace.ID || sent.Span == trace.Span {
 			t.Errorf("X-Request-Id %q, traceparent %q, want %s and a child of %s", h.Get("X-Request-Id"), h.Get("Traceparent"), want, trace.Traceparent())
+		}
+		if got := h.Values("Tracestate"); len(got) != 1 || got[0] != trace.State {
+			t.Errorf("tracestate %q, want %q", got, trace.State)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -17,6 +18,20 @@ func (p *Pool) Slots() (int, <-chan struct{}) {
 		}
 	}
 	return n, p.changed
+}
+
+// Workers returns how many images the healthy endpoints process at a time in total. An endpoint that does not report it
+// counts with its slots.
+func (p *Pool) Workers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, e := range p.endpoints {
+		if e.health.healthy {
+			n += cmp.Or(e.info.Concurrency, e.load.slots)
+		}
+	}
+	return n
 }
 
 // announce wakes the callers that wait for a slot. The caller holds mu.

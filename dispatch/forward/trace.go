@@ -27,4 +27,7 @@ func setTrace(ctx context.Context, h http.Header) {
 	if trace.ID != "" {
 		h.Set(httpx.HeaderTraceparent, trace.Child().Traceparent())
 	}
+	if trace.State != "" {
+		h.Set(httpx.HeaderTracestate, trace.State)
+	}
 }

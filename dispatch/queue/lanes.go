@@ -49,9 +49,9 @@ func ClassAt(i int) Class {
 // laneLimits are the numbers of jobs that a client may have waiting to get into each lane but the last.
 var laneLimits = [Lanes - 1]int{2, 16}
 
-// Lane returns the lane of a client's next job, given how many of its jobs of that priority wait in each lane: the first
-// if at most 1 waits, the second up to 15, else the last; but no lane before one in which the client has jobs, so that
-// its own jobs keep their order.
+// Lane returns the lane of a client's next job, given how many of its jobs of that priority wait in each lane, and how
+// many others count like them: the first if there is at most 1, the second up to 15, else the last; but no lane before
+// one in which the client has jobs, so that its own jobs keep their order.
 //
 //	waiting [0 0 0]   lane 0
 //	waiting [1 0 0]   lane 0
@@ -59,12 +59,13 @@ var laneLimits = [Lanes - 1]int{2, 16}
 //	waiting [0 1 0]   lane 1
 //	waiting [2 14 0]  lane 2
 //	waiting [0 0 1]   lane 2
+//	waiting [0 0 0] and 4 others   lane 1
 //
 // A client with few waiting jobs therefore passes one with many, and a client's flood or batch delays itself.
 //
 // See docs/decisions/0100-lanes-by-backlog.md.
-func Lane(waiting [Lanes]int) int {
-	total, lane := 0, 0
+func Lane(waiting [Lanes]int, others int) int {
+	total, lane := others, 0
 	for i, n := range waiting {
 		total += n
 		if n > 0 {

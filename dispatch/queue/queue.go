@@ -39,9 +39,9 @@ type Queue interface {
 	// generation may replace an earlier one that is waiting. Errors are ErrFull, ErrTooLarge, resnet18cloud.ErrID for
 	// an ID that is not a UUID, and storage errors, after which the job may or may not have been stored.
 	Publish(ctx context.Context, job resnet18cloud.Job) error
-	// Next waits for a job and takes it. The job is delivered again unless Ack, Nak or InProgress is called within
-	// the queue's ack wait.
-	Next(ctx context.Context) (Delivery, error)
+	// Next waits for a job of the first lanes of a priority, [Lanes] for any job, and takes it. The job is delivered
+	// again unless Ack, Nak or InProgress is called within the queue's ack wait.
+	Next(ctx context.Context, lanes int) (Delivery, error)
 	// Waiting returns the number of jobs not yet taken. If several dispatchers share a queue it may be half a second
 	// out of date, and leave out a few jobs that were offered to a dispatcher without a free slot and returned.
 	Waiting() Depth

@@ -57,8 +57,13 @@ func TestLane(t *testing.T) {
 		{}: 0, {1}: 0, {2}: 1, {100}: 2, {2, 13}: 1, {2, 14}: 2, {2, 14, 1}: 2,
 		{0, 1}: 1, {0, 15}: 1, {0, 16}: 2, {0, 0, 1}: 2, {1, 0, 0}: 0, {1, 3, 0}: 1,
 	} {
-		if got := queue.Lane(waiting); got != want {
-			t.Errorf("Lane(%v) = %d, want %d", waiting, got, want)
+		if got := queue.Lane(waiting, 0); got != want {
+			t.Errorf("Lane(%v, 0) = %d, want %d", waiting, got, want)
+		}
+	}
+	for others, want := range map[int]int{1: 0, 2: 1, 15: 1, 16: 2} {
+		if got := queue.Lane([queue.Lanes]int{}, others); got != want {
+			t.Errorf("Lane(none, %d) = %d, want %d", others, got, want)
 		}
 	}
 }

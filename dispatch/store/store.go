@@ -39,6 +39,12 @@ type Record struct {
 	Result      *resnet18cloud.Result  `json:"result,omitempty"`
 	Failure     *Failure               `json:"failure,omitempty"`
 
+	// Client, Lane and Bytes are what the request counts for its client, until it has ended: who sent it if it has no
+	// owner (an address or network), where its job waits, and the size of its image.
+	Client string `json:"client,omitempty"`
+	Lane   int    `json:"lane,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`
+
 	// Marks are random strings, one for each start and each end of the request, in order. A writer that did not
 	// receive an acknowledgment recognizes its write by its mark, even after others have changed the record.
 	Marks []string `json:"marks,omitempty"`

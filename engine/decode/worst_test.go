@@ -112,6 +112,26 @@ func TestShortFiles(t *testing.T) {
 	}
 }
 
+// TestShortWebP checks that the bytes of a WebP bound its pixels, above 4 megapixels.
+func TestShortWebP(t *testing.T) {
+	t.Parallel()
+	bytes := len(decodetest.WebP{}.Make(2000, 2000))
+	most := 2000 + bytes*webpPixelsPerByte/2000 // rows
+	for rows, refused := range map[int]bool{2000: false, most: false, most + 1: true, 8000: true} {
+		data := decodetest.WebP{}.Make(2000, rows)
+		if len(data) != bytes {
+			t.Fatalf("a WebP of %d rows has %d bytes, want %d", rows, len(data), bytes)
+		}
+		_, err := Inspect(data, Options{})
+		if !refused && err != nil {
+			t.Errorf("%d rows: %v", rows, err)
+		}
+		if refused {
+			checkError(t, err, resnet18cloud.CodeTooLarge, "Image has too many pixels for a WebP file of ")
+		}
+	}
+}
+
 // TestCheck checks for every format that decoding ends with the error of Options.Check, at whichever call it comes,
 // and that the decoder can be used again.
 func TestCheck(t *testing.T) {

@@ -75,7 +75,7 @@ func (h *huffman) prepare(spec []byte, class symbolClass) bool {
 			next++
 		}
 		h.limit[n] = int32(code << (16 - n))
-		if code > 1<<n {
+		if code >= 1<<n { // the code of ones only is not allowed (T.81, C.2), and libjpeg-turbo refuses it too
 			return false
 		}
 		code <<= 1

@@ -108,6 +108,9 @@ func TestRules(t *testing.T) {
 		"Huffman, 257 symbols":  {before(segment(0xC4, slices.Concat([]byte{0x11, 2, 255}, make([]byte, 14+257))...)...), "malformed Huffman"},
 		"Huffman, 256 symbols":  {before(segment(0xC4, slices.Concat([]byte{0x11, 1, 255}, make([]byte, 14+256))...)...), valid}, // not used
 		"three codes of a bit":  {baseline(segment(0xC4, slices.Concat([]byte{0, 3}, make([]byte, 15+3))...), whole), "Huffman table invalid"},
+		"code of ones, 1 bit":   {baseline(segment(0xC4, slices.Concat([]byte{0, 2}, make([]byte, 15+2))...), whole), "Huffman table invalid"},
+		"code of ones, 2 bits":  {baseline(segment(0xC4, slices.Concat([]byte{0, 1, 2}, make([]byte, 14+3))...), whole), "Huffman table invalid"},
+		"codes 0 and 10":        {baseline(segment(0xC4, slices.Concat([]byte{0, 1, 1}, make([]byte, 14+2))...), whole), valid},
 		"difference of 16 bits": {baseline(oneCode(0, 16), whole), "Huffman table invalid"},
 		"no such code":          {baseline(scan(of(0, 63, 0), []byte{0xFE})), "invalid Huffman code"},
 		"coefficient 64":        {baseline(oneCode(0x10, 0xF0), whole), "invalid Huffman code or coefficient"},

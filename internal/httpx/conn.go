@@ -36,6 +36,8 @@ type conn struct {
 	open     *connections
 	activity                      // guarded by open.mu
 	streams  map[*stream]struct{} // guarded by open.mu: requests in progress of an HTTP/2 connection
+	requests int                  // guarded by open.mu: HTTP/2 requests that have ended
+	resets   int                  // guarded by open.mu: of these, those that the client has reset
 
 	multiplexed atomic.Bool // HTTP/2
 	gone        atomic.Bool // closed by the server

@@ -132,8 +132,12 @@ func (g Guard) openTo(h http.Header, origin string) {
 		h.Add("Vary", "Origin")
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "Location, Retry-After, Server-Timing, X-Cache, X-Request-Id, Traceparent")
+	h.Set("Access-Control-Expose-Headers", "Location, Preference-Applied, Retry-After, Server-Timing, Traceparent, X-Cache, X-Request-Id")
 }
+
+// pageHeaders are the request headers that the servers read and that browsers ask about before a page may send them.
+const pageHeaders = "Authorization, Content-Disposition, Content-Type, Idempotency-Key, Prefer, Traceparent, Tracestate, " +
+	"X-Priority, X-Request-Id, X-Request-Timeout"
 
 // preflight answers a browser that asks whether a page may send a request.
 func (g Guard) preflight(w http.ResponseWriter, origin string) error {
@@ -142,8 +146,7 @@ func (g Guard) preflight(w http.ResponseWriter, origin string) error {
 	}
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-	h.Set("Access-Control-Allow-Headers",
-		"Authorization, Content-Type, Content-Disposition, Idempotency-Key, Traceparent, X-Priority, X-Request-Id, X-Request-Timeout")
+	h.Set("Access-Control-Allow-Headers", pageHeaders)
 	h.Set("Access-Control-Max-Age", "600") // seconds
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -3,34 +3,24 @@ package httpx
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
-	"sync"
-	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 )
 
-// refusalInterval is the time between two lines about refused requests.
-const refusalInterval = time.Second
-
-// isRefusal reports whether an error with the code is the client's affair or a lack of capacity. There may be any number
-// of these; other errors are faults of the server, and each is logged.
+// isRefusal reports whether an error with the code is the client's affair, such as a deadline of its own, or a lack of
+// capacity. There may be any number of these; other errors are faults of the server, and each is logged.
 func isRefusal(c resnet18cloud.Code) bool {
 	status := Status(c)
-	return status < http.StatusInternalServerError || status == http.StatusServiceUnavailable
+	return status < http.StatusInternalServerError || status == http.StatusServiceUnavailable || c == resnet18cloud.CodeDeadline
 }
 
 // refusals logs refused requests: one line a second for each code, with their number and the first of them. A line for
 // each request would let clients fill the disk: 400 requests with long headers made 15 MB.
 type refusals struct {
-	log  *slog.Logger
-	some chan struct{} // holds a value if some have been counted since the last line
-
-	mu    sync.Mutex
-	count map[resnet18cloud.Code]*refused // guarded by mu: since the last line
+	log   *slog.Logger
+	count *logs.Tally[resnet18cloud.Code, refused]
 }
 
 // refused are the requests that were refused with one code.
@@ -42,49 +32,23 @@ type refused struct {
 }
 
 func newRefusals(log *slog.Logger) *refusals {
-	return &refusals{log: log, some: make(chan struct{}, 1), count: map[resnet18cloud.Code]*refused{}}
+	return &refusals{log, logs.NewTally[resnet18cloud.Code, refused]()}
 }
 
 // add counts a request that was refused with the error.
 func (s *refusals) add(r *http.Request, e *resnet18cloud.Error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.count[e.Code] == nil {
-		s.count[e.Code] = &refused{trace: resnet18cloud.TraceFrom(r.Context()), method: logs.Clip(r.Method), path: logs.Clip(r.URL.Path), err: e}
-	}
-	s.count[e.Code].requests++
-	select {
-	case s.some <- struct{}{}:
-	default:
-	}
+	s.count.Add(e.Code, func(so refused) refused {
+		if so.requests == 0 {
+			so = refused{trace: resnet18cloud.TraceFrom(r.Context()), method: logs.Clip(r.Method), path: logs.Clip(r.URL.Path), err: e}
+		}
+		so.requests++
+		return so
+	})
 }
 
 // run writes the lines until ctx ends, and then what is left.
 func (s *refusals) run(ctx context.Context) {
-	defer s.write()
-	for {
-		select {
-		case <-s.some:
-		case <-ctx.Done():
-			return
-		}
-		select {
-		case <-time.After(refusalInterval):
-			s.write()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// write logs what has been counted.
-func (s *refusals) write() {
-	s.mu.Lock()
-	count := s.count
-	s.count = map[resnet18cloud.Code]*refused{}
-	s.mu.Unlock()
-	for _, code := range slices.Sorted(maps.Keys(count)) {
-		r := count[code]
+	s.count.Run(ctx, func(code resnet18cloud.Code, r refused) {
 		message := "requests refused"
 		if code == resnet18cloud.CodeCancelled {
 			message = "clients left before the response"
@@ -92,7 +56,7 @@ func (s *refusals) write() {
 		// The context is that of the first request, for the IDs of its trace.
 		s.log.InfoContext(resnet18cloud.WithTrace(context.Background(), r.trace), message,
 			"requests", r.requests, "code", string(code), "method", r.method, "path", r.path, "error", r.err)
-	}
+	})
 }
 
 type refusalsKey struct{}

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,7 +49,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 		if got := out.Lines(""); len(got) != 1 || !strings.Contains(got[0], `level=ERROR msg="request failed" method=GET path=/fault code=internal error="Internal error: disk" x_request_id=id-of-f trace_id=`) {
 			t.Fatalf("before the second has passed: %q, want one line about the fault", got)
 		}
-		time.Sleep(refusalInterval)
+		time.Sleep(logs.Interval)
 		synctest.Wait()
 		got := out.Lines("")[1:]
 		if len(got) != 2 || !strings.Contains(got[0], `level=INFO msg="requests refused" requests=1 code=full method=GET path=/full error="Queue is full" x_request_id=id-of-f trace_id=`) ||
@@ -60,7 +61,7 @@ func TestRefusalsAreCounted(t *testing.T) {
 			t.Errorf("log of %d bytes, want at most 4096", len(out.String()))
 		}
 		send("/full")
-		time.Sleep(refusalInterval)
+		time.Sleep(logs.Interval)
 		synctest.Wait()
 		if got := out.Lines("")[3:]; len(got) != 1 || !strings.Contains(got[0], "requests=1 code=full") {
 			t.Errorf("a second later: %.200q, want one line", got)
@@ -107,7 +108,9 @@ func TestClientsThatLeaveAreNoFaults(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/predict", nil)
 	r = r.WithContext(withRefusals(r.Context(), counted))
 	report(log, r, &resnet18cloud.Error{Code: resnet18cloud.CodeCancelled, Message: "Request was cancelled"})
-	counted.write()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	counted.run(ended)
 	if got := out.String(); !strings.Contains(got, `level=INFO msg="clients left before the response" requests=1 code=cancelled`) {
 		t.Errorf("log %q", got)
 	}
@@ -118,7 +121,8 @@ func TestIsRefusal(t *testing.T) {
 	for code, want := range map[resnet18cloud.Code]bool{
 		resnet18cloud.CodeInvalid: true, resnet18cloud.CodeTooLarge: true, resnet18cloud.CodeFull: true,
 		resnet18cloud.CodeUnavailable: true, resnet18cloud.CodeCancelled: true, resnet18cloud.CodeUndecodable: true,
-		resnet18cloud.CodeInternal: false, resnet18cloud.CodeDeadline: false, "unknown": false,
+		resnet18cloud.CodeDeadline: true, // of the client's X-Request-Timeout
+		resnet18cloud.CodeInternal: false, "unknown": false,
 	} {
 		if got := isRefusal(code); got != want {
 			t.Errorf("isRefusal(%s) = %t, want %t", code, got, want)

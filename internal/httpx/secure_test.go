@@ -540,7 +540,7 @@ func TestPlaceStream(t *testing.T) {
 		t.Error("a connection that works was told to leave")
 	}
 	for _, st := range streams[:3] {
-		s.closeStream(st)
+		s.closeStream(st, false)
 	}
 	if place(first, activity{}) != nil {
 		t.Error("a connection that leaves gets another request")

@@ -2,8 +2,11 @@ package httpx
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
 )
 
 // Limits on HTTP/2. A connection has several requests at a time, its streams.
@@ -26,6 +29,16 @@ func http2Config(write time.Duration) *http.HTTP2Config {
 		WriteByteTimeout:              write,
 	}
 }
+
+// freeResets is how many requests of a connection a client may reset before the others count.
+const freeResets = 100
+
+// resetsTooMuch reports whether a client opens requests only to reset them: it costs the client nothing, as many requests
+// as it likes can be in progress one after the other, and the server does the work of each (CVE-2023-44487). A client may
+// have its reasons to give up half of its requests.
+//
+// For example, a client that has reset 101 of 201 requests has to connect again, and one with 101 of 202 has not.
+func resetsTooMuch(resets, requests int) bool { return resets > freeResets && 2*resets > requests }
 
 // stream is a request of an HTTP/2 connection.
 type stream struct {
@@ -86,14 +99,20 @@ func (s *connections) placeStream(c *conn, now time.Time) (st *stream, end func(
 	return st, end
 }
 
-// closeStream removes a request.
-func (s *connections) closeStream(st *stream) {
+// closeStream removes a request, which the client may have reset. It reports whether the connection has to go for it.
+func (s *connections) closeStream(st *stream, reset bool) (tooMuch bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(st.conn.streams, st)
-	if len(st.conn.streams) > 0 {
+	c := st.conn
+	delete(c.streams, st)
+	if len(c.streams) > 0 {
 		s.extra--
 	}
+	c.requests++
+	if reset {
+		c.resets++
+	}
+	return resetsTooMuch(c.resets, c.requests)
 }
 
 // serveStream handles a request of HTTP/2.
@@ -105,9 +124,20 @@ func (s *connections) serveStream(c *conn, w http.ResponseWriter, r *http.Reques
 		WriteError(w, errTooManyRequests())
 		return
 	}
-	defer s.closeStream(st)
+	defer func() {
+		reset := r.Context().Err() != nil
+		if s.closeStream(st, reset) && !c.gone.Load() {
+			report(slog.New(slog.DiscardHandler), r, errResets())
+			c.abort()
+		}
+	}()
 	next.ServeHTTP(&streamWriter{ResponseWriter: w, control: http.NewResponseController(w), stream: st, timeout: s.times.write},
 		r.WithContext(context.WithValue(r.Context(), streamKey{}, st)))
+}
+
+// errResets is the reason in the log for closing a connection.
+func errResets() *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeRateLimited, Message: "Client resets most of its requests: connection closed"}
 }
 
 // streamWriter limits the time in which the client must take each piece of a response, as conn does for HTTP/1.

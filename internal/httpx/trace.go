@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -12,14 +13,18 @@ import (
 const (
 	HeaderRequestID   = "X-Request-Id"
 	HeaderTraceparent = "Traceparent"
+	HeaderTracestate  = "Tracestate" // only in requests
 )
 
 // traceOf returns the trace of a request: from its headers, and made where one is missing, malformed or repeated. The
-// span is new: it is that of this server's work.
+// span is new: it is that of this server's work. A tracestate belongs to a traceparent.
 func traceOf(h http.Header) resnet18cloud.Trace {
 	t, ok := resnet18cloud.ParseTraceparent(only(h, HeaderTraceparent))
 	if ok {
 		t = t.Child()
+		if state, ok := resnet18cloud.ParseTracestate(strings.Join(h[HeaderTracestate], ",")); ok {
+			t.State = state
+		}
 	} else {
 		t = resnet18cloud.NewTrace()
 	}

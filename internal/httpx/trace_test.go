@@ -38,6 +38,30 @@ func TestTraceOf(t *testing.T) {
 	}
 }
 
+// TestTracestate checks that a tracestate is taken over with its traceparent only, joined from its lines, and if it is
+// well-formed.
+func TestTracestate(t *testing.T) {
+	t.Parallel()
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for name, test := range map[string]struct {
+		parents, states []string
+		want            string
+	}{
+		"one line":                {[]string{parent}, []string{"a=1, b=2"}, "a=1,b=2"},
+		"two lines":               {[]string{parent}, []string{"a=1", "b=2"}, "a=1,b=2"},
+		"none":                    {[]string{parent}, nil, ""},
+		"malformed":               {[]string{parent}, []string{"a=1", "b"}, ""},
+		"too long":                {[]string{parent}, []string{"a=" + strings.Repeat("1", 60_000)}, ""},
+		"without a traceparent":   {nil, []string{"a=1"}, ""},
+		"malformed traceparent":   {[]string{parent + "x"}, []string{"a=1"}, ""},
+		"traceparent comes twice": {[]string{parent, parent}, []string{"a=1"}, ""},
+	} {
+		if got := traceOf(http.Header{HeaderTraceparent: test.parents, HeaderTracestate: test.states}).State; got != test.want {
+			t.Errorf("%s: tracestate %.60q, want %q", name, got, test.want)
+		}
+	}
+}
+
 // TestResponsesHaveTheTrace checks that each response has the IDs that the handler sees, and that a record's ID replaces
 // only one that was made.
 func TestResponsesHaveTheTrace(t *testing.T) {

@@ -1,6 +1,7 @@
 package jsqueue
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -48,6 +49,10 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 	if job.Owner, err = url.QueryUnescape(h.Get(headerOwner)); err != nil {
 		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerOwner, err)
 	}
+	if job.Client, err = url.QueryUnescape(h.Get(headerClient)); err != nil {
+		return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerClient, err)
+	}
+	job.Client = cmp.Or(job.Client, job.Owner)
 	digest := h.Get(headerDigest)
 	if n, err := hex.Decode(job.Digest[:], []byte(digest[:min(len(digest), 64)])); err != nil || n != len(job.Digest) {
 		return job, fmt.Errorf("read job %s: %s %q is not a SHA-256", job.ID, headerDigest, digest)
@@ -71,7 +76,10 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 
 // readTrace decodes the trace. One that is malformed is none: a job must not fail because of it.
 func readTrace(h nats.Header) resnet18cloud.Trace {
-	t, _ := resnet18cloud.ParseTraceparent(h.Get(headerTrace))
+	t, ok := resnet18cloud.ParseTraceparent(h.Get(headerTrace))
+	if state, fine := resnet18cloud.ParseTracestate(h.Get(headerTracestate)); ok && fine {
+		t.State = state
+	}
 	if id := h.Get(headerRequestID); resnet18cloud.ValidRequestID(id) {
 		t.RequestID, t.Given = id, true
 	}

@@ -74,10 +74,10 @@ type Queue struct {
 	conn      Connection
 	cfg       Config
 	ready     chan struct{}
-	lanes     [queue.Classes]lane // by number of the class
-	any       chan *delivery      // receives the jobs of all lanes while none was ready
-	chooser   chan chooser        // holds the one value; empty while Next is choosing
-	choosing  atomic.Bool         // Next is choosing
+	lanes     [queue.Classes]lane         // by number of the class
+	any       [queue.Lanes]chan *delivery // receive the jobs of the first 1, 2... lanes while none was ready
+	chooser   chan chooser                // holds the one value; empty while Next is choosing
+	choosing  atomic.Int32                // number of lanes from which Next is choosing
 	lastWrite natsconn.LastWrite
 }
 
@@ -85,11 +85,12 @@ type Queue struct {
 type lane struct {
 	class   queue.Class
 	next    chan *delivery
-	wanted  chan struct{} // receives a value when Next is called
-	waiting atomic.Int64  // jobs in the stream that were never delivered, and the one held for Next
-	held    atomic.Int64  // 1 while a job that was never delivered before is held for Next
-	changes atomic.Uint64 // number of changes to waiting by this process, to detect outdated checks
-	removed *removedJobs  // need not be held for Next any longer
+	any     [queue.Lanes]chan *delivery // those of the queue that receive the lane's jobs; others are nil
+	wanted  chan struct{}               // receives a value when Next is called
+	waiting atomic.Int64                // jobs in the stream that were never delivered, and the one held for Next
+	held    atomic.Int64                // 1 while a job that was never delivered before is held for Next
+	changes atomic.Uint64               // number of changes to waiting by this process, to detect outdated checks
+	removed *removedJobs                // need not be held for Next any longer
 }
 
 // New creates a queue on the connection. It does nothing until Run.
@@ -101,10 +102,14 @@ func New(conn Connection, cfg Config) *Queue {
 		cfg.Problem = func() error { return nil }
 	}
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
-	q := &Queue{conn: conn, cfg: cfg, ready: make(chan struct{}), any: make(chan *delivery), chooser: make(chan chooser, 1)}
+	q := &Queue{conn: conn, cfg: cfg, ready: make(chan struct{}), chooser: make(chan chooser, 1)}
 	q.chooser <- chooser{}
+	for i := range q.any {
+		q.any[i] = make(chan *delivery)
+	}
 	for i := range q.lanes {
 		q.lanes[i].class = queue.ClassAt(i)
+		copy(q.lanes[i].any[q.lanes[i].class.Lane:], q.any[q.lanes[i].class.Lane:])
 		q.lanes[i].next = make(chan *delivery)
 		q.lanes[i].wanted = make(chan struct{}, 1)
 		q.lanes[i].removed = newRemovedJobs()

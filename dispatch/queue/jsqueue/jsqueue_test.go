@@ -72,7 +72,7 @@ func TestShared(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	if _, err := b.Next(t.Context()); err != nil {
+	if _, err := b.Next(t.Context(), queue.Lanes); err != nil {
 		t.Errorf("Next of the other queue: %v", err)
 	}
 }
@@ -145,7 +145,7 @@ func TestRestartedServer(t *testing.T) {
 			t.Fatalf("%s: Publish: %v", name, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		d, err := q.Next(ctx)
+		d, err := q.Next(ctx, queue.Lanes)
 		cancel()
 		if err != nil || d.Job().ID != id {
 			t.Fatalf("%s: Next = %v, %v, want the job", name, d, err)
@@ -197,7 +197,7 @@ func TestOlderStream(t *testing.T) {
 	got := map[string]resnet18cloud.Priority{}
 	for range want {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		d, err := q.Next(ctx)
+		d, err := q.Next(ctx, queue.Lanes)
 		cancel()
 		if err != nil {
 			t.Fatal(err)

@@ -23,14 +23,16 @@ import (
 const (
 	headerName     = "Resnet18-Filename" // URL-escaped
 	headerOwner    = "Resnet18-Owner"    // absent if clients have no keys
+	headerClient   = "Resnet18-Client"   // absent if it is the owner
 	headerDigest   = "Resnet18-Digest"
 	headerQueued   = "Resnet18-Queued-At"
 	headerDeadline = "Resnet18-Deadline"
 	// headerGeneration is absent from jobs of generation 0.
 	headerGeneration = "Resnet18-Generation"
-	// headerTrace and headerRequestID are the client's, if there are any.
-	headerTrace     = "Resnet18-Traceparent"
-	headerRequestID = "Resnet18-X-Request-Id"
+	// headerTrace, headerTracestate and headerRequestID are the client's, if there are any.
+	headerTrace      = "Resnet18-Traceparent"
+	headerTracestate = "Resnet18-Tracestate"
+	headerRequestID  = "Resnet18-X-Request-Id"
 )
 
 // Publish implements queue.Queue. It retries until its deadline while the stream has no leader or the connection is
@@ -71,6 +73,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	if job.Owner != "" {
 		msg.Header.Set(headerOwner, url.QueryEscape(job.Owner))
 	}
+	if job.Client != job.Owner {
+		msg.Header.Set(headerClient, url.QueryEscape(job.Client))
+	}
 	if !job.Deadline.IsZero() {
 		msg.Header.Set(headerDeadline, job.Deadline.Format(time.RFC3339Nano))
 	}
@@ -79,6 +84,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if parent := job.Trace.Traceparent(); parent != "" {
 		msg.Header.Set(headerTrace, parent)
+	}
+	if job.Trace.State != "" {
+		msg.Header.Set(headerTracestate, job.Trace.State)
 	}
 	if job.Trace.RequestID != "" {
 		msg.Header.Set(headerRequestID, job.Trace.RequestID)

@@ -56,7 +56,7 @@ func (q *Queue) pull(ctx context.Context, l *lane) {
 // await waits for a call of Next if other processes share the queue: a job that is held here is not available to
 // them. It reports false if ctx has ended.
 func (q *Queue) await(ctx context.Context, l *lane) bool {
-	if q.cfg.Policy.Exclusive || q.choosing.Load() {
+	if q.cfg.Policy.Exclusive || l.class.Lane < int(q.choosing.Load()) {
 		return true
 	}
 	select {
@@ -103,7 +103,11 @@ func (q *Queue) offer(ctx context.Context, l *lane, d *delivery) {
 		select {
 		case l.next <- d:
 			return
-		case q.any <- d:
+		case l.any[0] <- d:
+			return
+		case l.any[1] <- d:
+			return
+		case l.any[2] <- d:
 			return
 		case <-ctx.Done():
 			_ = d.Nak(context.WithoutCancel(ctx), 0)
@@ -143,23 +147,26 @@ func (q *Queue) fetchTime() time.Duration {
 }
 
 // Next implements queue.Queue.
-func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
+func (q *Queue) Next(ctx context.Context, lanes int) (queue.Delivery, error) {
 	var chooser chooser
 	select {
 	case chooser = <-q.chooser:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	q.choosing.Store(true)
-	defer func() { q.choosing.Store(false); q.chooser <- chooser }()
+	q.choosing.Store(int32(lanes))
+	defer func() { q.choosing.Store(0); q.chooser <- chooser }()
 	for i := range q.lanes {
+		if q.lanes[i].class.Lane >= lanes {
+			continue
+		}
 		select {
 		case q.lanes[i].wanted <- struct{}{}:
 		default:
 		}
 	}
 	for {
-		d, err := q.choose(ctx, &chooser)
+		d, err := q.choose(ctx, &chooser, lanes)
 		if err != nil {
 			return nil, err
 		}
@@ -177,9 +184,12 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 	}
 }
 
-// choose waits for a job. If several lanes have one, it takes the one whose turn it is.
-func (q *Queue) choose(ctx context.Context, c *chooser) (*delivery, error) {
+// choose waits for a job of the first lanes. If several lanes have one, it takes the one whose turn it is.
+func (q *Queue) choose(ctx context.Context, c *chooser, lanes int) (*delivery, error) {
 	for _, class := range c.turns.Order() {
+		if class.Lane >= lanes {
+			continue
+		}
 		l := &q.lanes[class.Index()]
 		select {
 		case d := <-l.next:
@@ -199,7 +209,7 @@ func (q *Queue) choose(ctx context.Context, c *chooser) (*delivery, error) {
 		}
 	}
 	select {
-	case d := <-q.any:
+	case d := <-q.any[lanes-1]:
 		return d, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -106,12 +106,12 @@ func (q *Queue) put(job resnet18cloud.Job, first bool) {
 }
 
 // Next implements queue.Queue.
-func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
+func (q *Queue) Next(ctx context.Context, lanes int) (queue.Delivery, error) {
 	for {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		d, changed := q.take()
+		d, changed := q.take(lanes)
 		if d != nil {
 			return d, nil
 		}
@@ -123,12 +123,12 @@ func (q *Queue) Next(ctx context.Context) (queue.Delivery, error) {
 	}
 }
 
-// take removes and returns the next job, or a channel to wait on.
-func (q *Queue) take() (queue.Delivery, <-chan struct{}) {
+// take removes and returns the next job of the first lanes, or a channel to wait on.
+func (q *Queue) take(lanes int) (queue.Delivery, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, class := range q.turns.Order() {
-		if jobs := q.waiting[class.Index()]; len(jobs) > 0 {
+		if jobs := q.waiting[class.Index()]; class.Lane < lanes && len(jobs) > 0 {
 			q.waiting[class.Index()] = jobs[1:]
 			q.turns.Took(class)
 			d := &delivery{queue: q, job: jobs[0]}

@@ -80,10 +80,10 @@ func (q *Faulty) Publish(ctx context.Context, job resnet18cloud.Job) error {
 }
 
 // Next implements queue.Queue.
-func (q *Faulty) Next(ctx context.Context) (queue.Delivery, error) {
+func (q *Faulty) Next(ctx context.Context, lanes int) (queue.Delivery, error) {
 	for {
 		var d queue.Delivery
-		err := q.fault("Next", func() (err error) { d, err = q.Queue.Next(ctx); return err })
+		err := q.fault("Next", func() (err error) { d, err = q.Queue.Next(ctx, lanes); return err })
 		if err != nil {
 			return nil, err
 		}

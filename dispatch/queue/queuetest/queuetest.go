@@ -52,6 +52,7 @@ func (s Suite) Run(t *testing.T) {
 		"prefers interactive jobs":        priorities,
 		"prefers lower lanes":             lanes,
 		"keeps the order in a lane":       laneOrder,
+		"leaves later lanes":              firstLanes,
 		"distinguishes generations":       generations,
 		"lists its jobs":                  lists,
 		"counts correctly after faults":   counts,
@@ -109,7 +110,7 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 // job returns a job whose image has the name. Its ID is testutil.ID(name).
 func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
 	content := []byte("content of " + name)
-	return resnet18cloud.Job{ID: testutil.ID(name), Owner: "owner of " + name, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
+	return resnet18cloud.Job{ID: testutil.ID(name), Owner: "owner of " + name, Client: "owner of " + name, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
 		Image: resnet18cloud.Image{Name: name, Bytes: content}}
 }
 
@@ -126,7 +127,7 @@ func next(t *testing.T, q queue.Queue) queue.Delivery {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	d, err := q.Next(ctx)
+	d, err := q.Next(ctx, queue.Lanes)
 	if err != nil {
 		t.Fatalf("Next: %v", err)
 	}
@@ -155,7 +156,7 @@ func wantNothing(t *testing.T, q queue.Queue) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
 	defer cancel()
-	if d, err := q.Next(ctx); err == nil {
+	if d, err := q.Next(ctx, queue.Lanes); err == nil {
 		t.Fatalf("Next = %s, want nothing", d.Job().Image.Name)
 	}
 }
@@ -166,6 +167,7 @@ func carries(t *testing.T, q queue.Queue) {
 	sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 3, queue.Lanes-1
 	sent.Trace = resnet18cloud.NewTrace()
 	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
+	sent.Trace.State = "rojo=00f067aa0ba902b7,congo=t61 rcWkgMzE"
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +337,7 @@ func drain(t *testing.T, q queue.Queue) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 2*AckWait)
-		if d, err := q.Next(ctx); err == nil {
+		if d, err := q.Next(ctx, queue.Lanes); err == nil {
 			ack(t, d)
 		}
 		cancel()
@@ -481,7 +483,7 @@ func inProgress(t *testing.T, q queue.Queue) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), AckWait/2)
 	defer cancel()
-	if _, err := q.Next(ctx); err == nil {
+	if _, err := q.Next(ctx, queue.Lanes); err == nil {
 		t.Error("a job in progress was delivered again")
 	}
 	ack(t, d)
@@ -506,6 +508,40 @@ func priorities(t *testing.T, q queue.Queue) {
 	if bulk < 1 || bulk > 3 {
 		t.Errorf("of %d deliveries %d were bulk, want one in %d", taken, bulk, queue.Share)
 	}
+}
+
+// firstLanes checks that Next leaves the jobs of later lanes if it is told to, and waits for one of the first lanes.
+func firstLanes(t *testing.T, q queue.Queue) {
+	for lane := 1; lane < queue.Lanes; lane++ {
+		publishIn(t, q, resnet18cloud.PriorityInteractive, lane, fmt.Sprint("in lane ", lane))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), AckWait/2)
+	defer cancel()
+	if d, err := q.Next(ctx, 1); err == nil {
+		t.Fatalf("Next of the first lane = %s", d.Job().Image.Name)
+	}
+	for _, p := range []resnet18cloud.Priority{resnet18cloud.PriorityInteractive, resnet18cloud.PriorityBulk} {
+		published := make(chan struct{})
+		time.AfterFunc(AckWait/5, func() {
+			defer close(published)
+			publishIn(t, q, p, 0, string(p))
+		})
+		d, err := q.Next(t.Context(), 1)
+		if err != nil || d.Job().Image.Name != string(p) {
+			t.Fatalf("Next of the first lane: %v", err)
+		}
+		<-published
+		ack(t, d)
+	}
+	d, err := q.Next(t.Context(), 2)
+	if err != nil || d.Job().Lane != 1 {
+		t.Fatalf("Next of the first two lanes: %v", err)
+	}
+	ack(t, d)
+	if got := q.Waiting().Total(); got != 1 {
+		t.Errorf("Waiting = %d, want 1", got)
+	}
+	wantNext(t, q, "in lane 2")
 }
 
 // publishIn publishes a job in a lane.
@@ -594,7 +630,7 @@ func foreignIDs(t *testing.T, q queue.Queue) {
 func ends(t *testing.T, q queue.Queue) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := q.Next(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := q.Next(ctx, queue.Lanes); !errors.Is(err, context.Canceled) {
 		t.Errorf("Next with a context that has ended: %v", err)
 	}
 }
@@ -611,7 +647,7 @@ func once(t *testing.T, q queue.Queue) {
 	for range 4 {
 		takers.Go(func() {
 			for range 5 {
-				d, err := q.Next(t.Context())
+				d, err := q.Next(t.Context(), queue.Lanes)
 				if err != nil {
 					t.Error(err)
 					return
