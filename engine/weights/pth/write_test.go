@@ -44,7 +44,7 @@ func TestWriteReadsBack(t *testing.T) {
 	}
 }
 
-// TestWriteGolden pins the bytes, which torch.load of PyTorch 1.13 and Python's pickletools have read.
+// TestWriteGolden pins the bytes, of a kind that Python's zipfile and pickle have read.
 func TestWriteGolden(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -53,7 +53,7 @@ func TestWriteGolden(t *testing.T) {
 	}
 	sum := sha256.Sum256(b.Bytes())
 	if got, want := hex.EncodeToString(sum[:8]), "c404e60c63352ef8"; got != want {
-		t.Errorf("digest %s, want %s: if the change is wanted, load the file with PyTorch first", got, want)
+		t.Errorf("digest %s, want %s: if the change is wanted, load such a file with PyTorch first", got, want)
 	}
 }
 
