@@ -50,7 +50,7 @@ test: format ## Check formatting, run go vet and all tests that need nothing but
 slow: ## Run the tests that make test shortens at full length: all reference images, plain Go, more mutants (needs ../shared)
 	$(GOTEST) -tags slow $(SLOW_PACKAGES)
 
-SLOW_PACKAGES := ./engine ./engine/decode ./engine/quantize ./engine/resnet ./test/mutants
+SLOW_PACKAGES := ./engine ./engine/decode ./engine/quantize ./engine/resnet ./teach ./test/mutants
 
 vet: format ## Check formatting and go vet
 	$(GO) vet ./...

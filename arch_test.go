@@ -130,6 +130,7 @@ func TestPartsMeetOverHTTP(t *testing.T) {
 		"model":     {[]string{"engine"}, "weights are checked and converted by the code that runs them"},
 		"replica":   {nil, "the replica knows the engine only as a Classifier"},
 		"schedule":  {nil, "a schedule is for real servers and for simulated ones"},
+		"teach":     {[]string{"engine", "model"}, "features come from the engine's network, and the result is a model file"},
 		"web":       {nil, "the page is files"},
 	}
 	for _, p := range listPackages(t) {

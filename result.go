@@ -47,8 +47,8 @@ type Result struct {
 	Predictions   []string     `json:"predictions,omitempty"` // labels of the best classes, best first
 	Scores        []Prediction `json:"scores,omitempty"`
 	Embedding     []float32    `json:"embedding,omitempty"` // 512 features, if Want.Embedding
-	// Unknown reports that the image is unlike all that the model was taught with; UnknownScore is the degree, nil if the
-	// model cannot tell.
+	// Unknown reports that the image is unlike all that the model was taught with. UnknownScore says how unlike: the mean
+	// cosine distance to the nearest of them, 0..2; nil if the model cannot tell.
 	Unknown      bool     `json:"unknown,omitempty"`
 	UnknownScore *float32 `json:"unknown_score,omitempty"`
 

@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/novelty"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
@@ -169,6 +170,18 @@ func (c Config) model() spec.Model {
 		m.Labels = imagenet.Labels()
 	}
 	return m
+}
+
+// known returns the features by which unknown pictures are told, nil if the model does not tell them.
+func (c Config) known() (*novelty.Known, error) {
+	if c.Weights == nil || c.Weights.Spec.Head.Unknown.Neighbors == 0 {
+		return nil, nil
+	}
+	known, err := novelty.New(c.Weights.Tensors[spec.KnownTensor], c.Weights.Spec.Head.Unknown.Neighbors)
+	if err != nil {
+		return nil, fmt.Errorf("tensor %s: %w", spec.KnownTensor, err)
+	}
+	return known, nil
 }
 
 // params returns the weights in float32.

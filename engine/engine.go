@@ -21,6 +21,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/novelty"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
@@ -38,7 +39,8 @@ type Engine struct {
 	info  Info // except what changes with network
 	// network is what the workers compute with. Write it while holding all workers, read it while holding one.
 	network *resnet.Network
-	packed  []byte // mapped memory of the first network's weights; nil if they are on the heap
+	known   *novelty.Known // nil if the model does not tell unknown pictures
+	packed  []byte         // mapped memory of the first network's weights; nil if they are on the heap
 	// active describes network to Info, which holds no worker.
 	active atomic.Pointer[computation]
 
@@ -76,6 +78,10 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, model: cfg.model(), info: cfg.info(), idle: make(chan *worker, cfg.Concurrency),
 		large: newLargeLane(cfg.Concurrency, cfg.MaxDecodeBytes)}
+	var err error
+	if e.known, err = cfg.known(); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
 	network, params, err := e.pack()
 	if err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
@@ -228,6 +234,10 @@ func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet1
 		result.Embedding = embedding(w.features, img.Want.Normalize)
 	} else {
 		result.Predictions, result.Scores = best(e.model, w.logits, img.Want.Classes())
+	}
+	if e.known != nil {
+		distance := e.known.Distance(w.features)
+		result.UnknownScore, result.Unknown = &distance, distance > e.model.Head.Unknown.Threshold
 	}
 	result.InferenceTime = (timing.Decode + timing.Preprocess + timing.Inference).Seconds()
 	return result, nil

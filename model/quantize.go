@@ -83,6 +83,9 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	metadata[weights.MetaWeights] = set.Name() + "-int8"
 	metadata[weights.MetaOrigin] = set.SHA256
 	metadata["calibration"] = fmt.Sprintf("%d pictures, least squared error, stem by logits, biases corrected", len(chosen))
+	if known, ok := set.Tensors[spec.KnownTensor]; ok {
+		out.Tensors[spec.KnownTensor] = known
+	}
 	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: metadata}); err != nil {
 		return nil, err
 	}

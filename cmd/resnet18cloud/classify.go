@@ -129,6 +129,7 @@ func (c classifyCmd) line(ctx context.Context, e *engine.Engine, file string) cl
 		_, err = e.Logits(ctx, image, line.AllLogits)
 	}
 	if err != nil {
+		line.AllLogits = nil
 		failure := resnet18cloud.AsError(err)
 		return classification{File: file, Error: failure.Message, Hint: failure.Hint}
 	}
@@ -168,10 +169,10 @@ func printTable(w io.Writer, line classification) error {
 	}
 	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, inference %.1f ms)\n", line.File,
 		line.Decode*1000, line.Preprocess*1000, line.Inference*1000)
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if line.Unknown {
-		fmt.Fprintln(tw, "  unknown: unlike all that the model was taught with")
+		fmt.Fprintf(w, "  unknown: like no picture that the model was trained with (distance %.3f)\n", *line.UnknownScore)
 	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, label := range line.Labels {
 		if line.Probabilities == nil {
 			fmt.Fprintf(tw, "  %8.3f\t%s\n", line.Logits[i], label)

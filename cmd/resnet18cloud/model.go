@@ -22,6 +22,7 @@ type modelCmd struct {
 	Pull     modelPullCmd     `cmd:"" help:"Fetch torchvision's weights, a model of Hugging Face's hub, a file by its URL, or the weights of a mirror, into the user's cache folder."`
 	Convert  modelConvertCmd  `cmd:"" help:"Convert a model of any format to one safetensors file with labels and preprocessing, which loads fastest."`
 	Quantize modelQuantizeCmd `cmd:"" help:"Quantize weights to 8 bits, calibrated on your images: a quarter of the size and, on CPUs with an 8-bit dot product, twice as fast."`
+	Teach    modelTeachCmd    `cmd:"" help:"Make a model of your own classes from a folder of pictures, with a report of what to expect of it."`
 	Verify   modelVerifyCmd   `cmd:"" help:"Check a weight file and print what it contains."`
 }
 

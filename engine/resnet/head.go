@@ -1,6 +1,8 @@
 package resnet
 
 import (
+	"math"
+
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
@@ -21,6 +23,7 @@ type dense[A activation, V, S any] struct {
 	in      int
 	panels  int
 	relu    bool
+	length  float32   // what the input's length is scaled to; 0 if it is not
 	b, bias []float32 // padded to whole panels
 }
 
@@ -37,6 +40,9 @@ func newHead[A activation, V, S any](work *packing, k *kernel.Set, t top, p *pla
 			relu: t.spec.Head.ReLU[i], b: panels(work, k, c, widths[i], 1)}
 		d.bias = make([]float32, d.panels*k.NR)
 		copy(d.bias, c.bias)
+		if i == 0 {
+			d.length = t.spec.Head.Normalize
+		}
 		list, pool = append(list, d), nil
 	}
 	return list
@@ -49,15 +55,37 @@ func (d *dense[A, V, S]) needs(int) needs { return needs{} }
 func (d *dense[A, V, S]) run(p *pass[A, V, S], worker int) {
 	if d.pool != nil {
 		d.pool.run(p, worker)
+		if worker == 0 && d.length > 0 {
+			scaleTo(p.scaled, p.values[0], d.length)
+		}
 		p.wait()
+	}
+	in := p.values[d.index]
+	if d.length > 0 {
+		in = p.scaled
 	}
 	k := d.kernels
 	first, end := p.share(d.panels, worker)
 	if first < end {
 		k.Multiply(kernel.Product{
 			M: 1, N: (end - first) * k.NR, K: d.in, Rows: 1, ReLU: d.relu,
-			A: p.values[d.index], B: d.b[first*d.in*k.NR:], C: p.values[d.index+1][first*k.NR:], Bias: d.bias[first*k.NR:],
+			A: in, B: d.b[first*d.in*k.NR:], C: p.values[d.index+1][first*k.NR:], Bias: d.bias[first*k.NR:],
 		})
+	}
+}
+
+// scaleTo writes x scaled to a Euclidean length. Zeros stay zeros.
+func scaleTo(dst, x []float32, length float32) {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	scale := float32(0)
+	if sum > 0 {
+		scale = float32(float64(length) / math.Sqrt(sum))
+	}
+	for i, v := range x {
+		dst[i] = v * scale
 	}
 }
 

@@ -161,7 +161,7 @@ func (r *reader) fold(c *conv, s shape) {
 func (r *reader) refuseOthers() {
 	var others []string
 	for name := range r.set.Tensors {
-		if !r.used[name] && !strings.HasSuffix(name, ".num_batches_tracked") {
+		if !r.used[name] && name != spec.KnownTensor && !strings.HasSuffix(name, ".num_batches_tracked") {
 			others = append(others, name)
 		}
 	}

@@ -152,6 +152,16 @@ func exactHead(t top, x exact) (logits, means []float64) {
 	if t.spec.Head.Pool == spec.MaxAverage {
 		in = append(maxima, means...)
 	}
+	if length := float64(t.spec.Head.Normalize); length > 0 {
+		sum := 0.0
+		for _, v := range in {
+			sum += v * v
+		}
+		in = slices.Clone(in)
+		for i := range in {
+			in[i] *= length / math.Sqrt(sum)
+		}
+	}
 	for i, relu := range t.spec.Head.ReLU {
 		logits = nil
 		for o, b := range t.dense[i].bias {

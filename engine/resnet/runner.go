@@ -29,6 +29,7 @@ type team struct {
 
 	rgb      []byte
 	values   [][]float32 // what the head pools, then the outputs of each of its layers, padded to whole panels of weights
+	scaled   []float32   // what the head pools, scaled to Head.Normalize
 	features []float32   // mean of each channel: the last of what the head pools
 }
 
@@ -53,6 +54,7 @@ func (n *Network) newRunner(workers int, of []*Runner) *Runner {
 	for _, width := range n.widths {
 		r.team.values = append(r.team.values, make([]float32, (width+panel-1)/panel*panel))
 	}
+	r.team.scaled = make([]float32, len(r.team.values[0]))
 	r.team.features = r.team.values[0][n.widths[0]-features:]
 	r.team.barrier.init(workers)
 	r.pass = n.program.newPass(&r.team, of)

@@ -193,6 +193,8 @@ var heads = map[string]spec.Head{
 	"many classes":      {Pool: spec.Average, ReLU: []bool{false}, Classes: spec.MaxClasses, Activation: spec.Softmax},
 	"two layers":        {Pool: spec.Average, ReLU: []bool{true, false}, Classes: 5, Activation: spec.Softmax},
 	"two linear layers": {Pool: spec.Average, ReLU: []bool{false, false}, Classes: 5, Activation: spec.Softmax},
+	"normalized":        {Pool: spec.Average, ReLU: []bool{false}, Classes: 6, Activation: spec.Softmax, Normalize: 10},
+	"normalized maxima": {Pool: spec.MaxAverage, ReLU: []bool{true, false}, Classes: 6, Activation: spec.Softmax, Normalize: 3},
 	"maxima":            {Pool: spec.MaxAverage, ReLU: []bool{false}, Classes: 6, Activation: spec.Softmax},
 	"fastai's":          {Pool: spec.MaxAverage, ReLU: []bool{true, true, false}, Classes: 37, Activation: spec.None},
 	"none":              {Pool: spec.Average, Activation: spec.None},

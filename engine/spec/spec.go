@@ -30,7 +30,26 @@ type Head struct {
 	// Classes is the number of outputs, 0 without layers.
 	Classes    int        `json:"classes"`
 	Activation Activation `json:"activation"`
+	// Normalize is the Euclidean length that what pooling makes is scaled to before the first layer; 0 leaves it as it is.
+	Normalize float32 `json:"normalize,omitempty"`
+	// Unknown says how to tell pictures that are like none of the training's. The zero value means not at all.
+	Unknown Unknown `json:"unknown,omitzero"`
 }
+
+// Unknown says when a picture is like none that the model was trained with: when its mean cosine distance to the nearest of
+// their features is above the threshold. The features are in the tensor [KnownTensor] beside the weights.
+type Unknown struct {
+	// Neighbors is how many of the nearest count, at least 1; 0 means that unknown pictures are not told.
+	Neighbors int `json:"neighbors"`
+	// Threshold is from 0, the same direction, to 2, the opposite one.
+	Threshold float32 `json:"threshold"`
+}
+
+// KnownTensor is the name of the features of known pictures in weight files: [n, Features] with rows of length 1.
+const KnownTensor = "known.features"
+
+// MaxKnown is the most rows of KnownTensor: 10 MB, and 1 to 2 ms for each picture that is compared with them.
+const MaxKnown = 5000
 
 // Pool is how the pixels of the last convolution become one value for each channel.
 type Pool string
@@ -171,6 +190,11 @@ func (h Head) Validate() error {
 		return errors.New("ReLU after the last layer, want none")
 	case h.Classes == 1 && h.Activation == Softmax:
 		return errors.New("softmax of one output is always 1; want sigmoid or none")
+	case !(h.Normalize >= 0 && h.Normalize <= 1e6):
+		return fmt.Errorf("length %v of normalized features, want 0 (not normalized) to 1e6", h.Normalize)
+	case h.Unknown.Neighbors < 0 || h.Unknown.Neighbors > MaxKnown || !(h.Unknown.Threshold >= 0 && h.Unknown.Threshold <= 2):
+		return fmt.Errorf("unknown pictures by %d neighbors and a distance of %v, want 0 to %d and 0 to 2",
+			h.Unknown.Neighbors, h.Unknown.Threshold, MaxKnown)
 	}
 	return nil
 }

@@ -29,6 +29,9 @@ func TestValidate(t *testing.T) {
 		"last ReLU":       {func(m *spec.Model) { m.Head.ReLU[0] = true }, "ReLU after the last layer"},
 		"pool":            {func(m *spec.Model) { m.Head.Pool = "" }, "pooling"},
 		"activation":      {func(m *spec.Model) { m.Head.Activation = "tanh" }, `"tanh"`},
+		"normalize":       {func(m *spec.Model) { m.Head.Normalize = -1 }, "length -1 of normalized"},
+		"neighbors":       {func(m *spec.Model) { m.Head.Unknown.Neighbors = -1 }, "-1 neighbors"},
+		"threshold":       {func(m *spec.Model) { m.Head.Unknown.Threshold = 3 }, "distance of 3"},
 		"deviation of 0":  {func(m *spec.Model) { m.Preprocess.Deviation[2] = 0 }, "deviation"},
 		"mean of nothing": {func(m *spec.Model) { m.Preprocess.Mean[0] /= 0 * m.Preprocess.Mean[0] }, "mean"},
 	} {

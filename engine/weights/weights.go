@@ -49,7 +49,7 @@ const (
 // Set is the content of one weight file. It is read-only once loaded and safe for concurrent use.
 type Set struct {
 	// Tensors by torchvision's state_dict name. Convolutions are OIHW: output channel, input channel, row,
-	// column. A file with batch norm folded in (ONNX exports, quantized weights) has, instead of
+	// column. A model that tells unknown pictures has spec.KnownTensor too. A file with batch norm folded in (ONNX exports, quantized weights) has, instead of
 	// "bn1.weight" and its siblings, the folded "conv1.weight" and a "conv1.bias". Integer tensors such as
 	// num_batches_tracked are left out.
 	Tensors map[string]tensor.Tensor
@@ -277,7 +277,13 @@ func (s *Set) safetensors(data []byte) error {
 		s.Spec.Head = headOf(c.Tensors)
 		return nil
 	}
-	return s.recognize([]pth.Candidate{{Tensors: lazily(c.Tensors)}})
+	known, ok := c.Tensors[spec.KnownTensor]
+	delete(c.Tensors, spec.KnownTensor) // beside the weights, of no layer
+	if err := s.recognize([]pth.Candidate{{Tensors: lazily(c.Tensors)}}); err != nil || !ok {
+		return err
+	}
+	s.Tensors[spec.KnownTensor] = known
+	return nil
 }
 
 // onnx reads an ONNX file, whose tensors get torchvision's names by their places in the graph. It describes itself in part.

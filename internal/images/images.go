@@ -12,6 +12,14 @@ import (
 // extensions of image files.
 var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
+// Is reports whether a file is an image by its name.
+func Is(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
+}
+
+// Extensions lists the endings of the names of image files, for people.
+func Extensions() string { return strings.Join(extensions, ", ") }
+
 // Find lists the image files in a folder and its subfolders, by extension, sorted by path. It returns an error if there
 // is none.
 func Find(dir string) ([]string, error) {
@@ -25,7 +33,7 @@ func Find(dir string) ([]string, error) {
 			return err
 		}
 		// Regular files and links only: opening a pipe could block forever.
-		if entry.Type()&^fs.ModeSymlink == 0 && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
+		if entry.Type()&^fs.ModeSymlink == 0 && Is(path) {
 			files = append(files, path)
 		}
 		return nil
@@ -34,7 +42,7 @@ func Find(dir string) ([]string, error) {
 		return nil, fmt.Errorf("find images: %w", err)
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("find images: no file in %s ends in %s", dir, strings.Join(extensions, ", "))
+		return nil, fmt.Errorf("find images: no file in %s ends in %s", dir, Extensions())
 	}
 	return files, nil
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// put and get are BINPUT and BINGET.
-func put(n int) string { return "q" + string(rune(n)) }
+// binput and get are BINPUT and BINGET.
+func binput(n int) string { return "q" + string(rune(n)) }
 func got(n int) string { return "h" + string(rune(n)) }
 
 // nestedStorages is a pickle in which a storage is in the pickle of a storage, and so on.
@@ -25,24 +25,24 @@ func nestedStorages(depth int) string {
 // parallel, since it counts all that is allocated meanwhile.
 func TestParseBoundsHostile(t *testing.T) { //nolint:paralleltest // see above
 	const most = 256 << 20
-	rebuild := "\x80\x02(" + name("torch._utils", "_rebuild_tensor_v2") + put(1) + "0(" + store("FloatStorage", "0", 1) + num(0)
+	rebuild := "\x80\x02(" + name("torch._utils", "_rebuild_tensor_v2") + binput(1) + "0(" + store("FloatStorage", "0", 1) + num(0)
 	sixteen := nums(9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9)
 	for _, test := range []struct{ name, pickle, problem string }{
-		{"copies of a long list", "\x80\x02(](" + strings.Repeat("N", 500_000) + "e" + put(1) +
+		{"copies of a long list", "\x80\x02(](" + strings.Repeat("N", 500_000) + "e" + binput(1) +
 			strings.Repeat("c__builtin__\nlist\n"+got(1)+"\x85RNa", 100) + "l.", "too many steps"},
-		{"copies of a long dictionary", "\x80\x02(}(" + strings.Repeat("NN", 250_000) + "u" + put(1) +
+		{"copies of a long dictionary", "\x80\x02(}(" + strings.Repeat("NN", 250_000) + "u" + binput(1) +
 			strings.Repeat("ccopy_reg\n_reconstructor\n(cx\ny\nc__builtin__\ndict\n"+got(1)+"tRNNs", 100) + "l.", "too many steps"},
-		{"tensors of too many dimensions", rebuild + sixteen + sixteen + "t" + put(2) + "0" + strings.Repeat(got(1)+got(2)+"R", 500_000) + "l.", "too many steps"},
-		{"tensors of too many elements", rebuild + nums(1<<30, 1<<30, 1<<30, 1<<30) + nums(9, 9, 9, 9) + "t" + put(2) + "0" +
+		{"tensors of too many dimensions", rebuild + sixteen + sixteen + "t" + binput(2) + "0" + strings.Repeat(got(1)+got(2)+"R", 500_000) + "l.", "too many steps"},
+		{"tensors of too many elements", rebuild + nums(1<<30, 1<<30, 1<<30, 1<<30) + nums(9, 9, 9, 9) + "t" + binput(2) + "0" +
 			strings.Repeat(got(1)+got(2)+"R", 500_000) + "l.", "too many steps"},
 		{"storages in storages", nestedStorages(10), "inside of each other"},
-		{"facts in latin-1", "\x80\x02}" + str("a") + "]" + put(1) + "0" + "T\x00\x10\x00\x00" + strings.Repeat("\xe9", 4096) + put(2) + "0" +
+		{"facts in latin-1", "\x80\x02}" + str("a") + "]" + binput(1) + "0" + "T\x00\x10\x00\x00" + strings.Repeat("\xe9", 4096) + binput(2) + "0" +
 			got(1) + "(" + strings.Repeat(got(2), 50_000) + "es.", ""},
-		{"long facts", "\x80\x02" + "X\x00\x00\x01\x00" + strings.Repeat("a", 1<<16) + put(2) + "0" + str("a") + put(3) + "0" +
+		{"long facts", "\x80\x02" + "X\x00\x00\x01\x00" + strings.Repeat("a", 1<<16) + binput(2) + "0" + str("a") + binput(3) + "0" +
 			"}(" + strings.Repeat(got(3)+got(2), 50_000) + "u.", "too many values"},
-		{"modules with a long list of buffers that are not saved", "\x80\x02](" + strings.Repeat(str("b"), 1000) + "e" + put(1) + "0" +
-			name("a", "Module") + ")R}(" + str("_modules") + "}" + str("_buffers") + "}" + str("_non_persistent_buffers_set") + got(1) + "ub" + put(2) + "0" +
-			str("a") + put(3) + "0" + "}(" + strings.Repeat(got(3)+got(2), 10_000) + "u.", "too many values"},
+		{"modules with a long list of buffers that are not saved", "\x80\x02](" + strings.Repeat(str("b"), 1000) + "e" + binput(1) + "0" +
+			name("a", "Module") + ")R}(" + str("_modules") + "}" + str("_buffers") + "}" + str("_non_persistent_buffers_set") + got(1) + "ub" + binput(2) + "0" +
+			str("a") + binput(3) + "0" + "}(" + strings.Repeat(got(3)+got(2), 10_000) + "u.", "too many values"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var before, after runtime.MemStats

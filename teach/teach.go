@@ -1,0 +1,116 @@
+package teach
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
+	"github.com/resnet18cloud/resnet18cloud/model"
+)
+
+// Config says what [Teach] reads and writes. Dir, Model and Out must be given.
+type Config struct {
+	Dir     string        // folder with one folder for each class
+	Model   string        // weight file of the network that makes the features
+	Options model.Options // what its files do not say
+	Out     string        // safetensors file to write
+	Report  string        // HTML file to write; empty means none
+	Export  string        // PyTorch checkpoint to write; empty means none
+	Name    string        // of the model; empty means that of Out without its ending
+	Seed    uint64        // of the folds
+	// Concurrency is the number of pictures to work on at a time. 0 means the number of CPUs.
+	Concurrency int
+	// Progress, if set, is called after each picture, by one goroutine at a time.
+	Progress func(done, total int)
+}
+
+// Teach makes a model of a folder of pictures. Files are written when all is known, each whole or not at all.
+func Teach(ctx context.Context, c Config) (l *Lesson, err error) {
+	root, err := os.OpenRoot(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of pictures: %w", err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	pictures, err := find(root.FS())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Dir, err)
+	}
+	backbone, err := model.Load(c.Model, c.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, backbone.Close()) }()
+	network, err := networkOf(backbone)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Model, err)
+	}
+	before := 0 // pictures of earlier calls
+	s := study{pictures: pictures, ways: ways(backbone.Spec.Preprocess), seed: c.Seed, cpus: c.Concurrency, export: c.Export != ""}
+	s.observe = func(ctx context.Context, files []File, ways []spec.Preprocess) (*Features, error) {
+		defer func(n int) { before += n }(len(files))
+		return observe(ctx, network, root, files, ways, c.Concurrency, func(done, _ int) {
+			if c.Progress != nil {
+				c.Progress(before+done, len(pictures.Files))
+			}
+		})
+	}
+	if l, err = s.run(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Dir, err)
+	}
+	if c.Name == "" {
+		base := filepath.Base(c.Out)
+		c.Name = base[:len(base)-len(filepath.Ext(base))]
+	}
+	content, err := l.content(backbone, c.Name, c.Seed)
+	if err != nil {
+		return nil, fmt.Errorf("describe the model: %w", err)
+	}
+	if c.Report != "" {
+		page, err := l.page(root, c.Name, backbone.Identity())
+		if err != nil {
+			return nil, fmt.Errorf("write report: %w", err)
+		}
+		if err := write(c.Report, page); err != nil {
+			return nil, fmt.Errorf("write report: %w", err)
+		}
+	}
+	if c.Export != "" {
+		var b bytes.Buffer
+		tensors, err := l.export(backbone)
+		if err == nil {
+			err = pth.Write(&b, tensors)
+		}
+		if err == nil {
+			err = write(c.Export, b.Bytes())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("export: %w", err)
+		}
+	}
+	return l, model.Save(c.Out, content)
+}
+
+// write writes a file by renaming a complete one.
+func write(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
