@@ -74,17 +74,17 @@ func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 	if c.From == "" || c.From == "torchvision" {
 		return nil
 	}
-	return printServable(env, pulled.Path)
+	r, err := model.Verify(pulled.Path, model.Options{})
+	if err != nil {
+		return fmt.Errorf("model pull: %s cannot be served: %w", pulled.Path, err)
+	}
+	return printServable(env.stdout, r, pulled.Path)
 }
 
 // printServable describes a model and says how to serve it.
-func printServable(env *environment, path string) error {
-	r, err := model.Verify(path, model.Options{})
-	if err != nil {
-		return fmt.Errorf("%s cannot be served: %w", path, err)
-	}
-	printModel(env.stdout, r)
-	_, err = fmt.Fprintf(env.stdout, "serve       resnet18cloud up --model %s\n", path)
+func printServable(w io.Writer, r model.Report, path string) error {
+	printModel(w, r)
+	_, err := fmt.Fprintf(w, "serve       resnet18cloud up --model %s\n", path)
 	return err
 }
 
@@ -102,12 +102,17 @@ func (modelConvertCmd) Help() string {
   resnet18cloud up --model mine.safetensors`
 }
 
+// Run checks the model as serving does, writes the file, and prints what it has and where that is from.
 func (c modelConvertCmd) Run(env *environment) error {
-	if err := model.Convert(c.In, c.Out, c.options()); err != nil {
+	r, err := model.Verify(c.In, c.options())
+	if err == nil {
+		err = model.Convert(c.In, c.Out, c.options())
+	}
+	if err != nil {
 		return fmt.Errorf("model convert: %w", err)
 	}
 	fmt.Fprintf(env.stdout, "wrote %s\n", c.Out)
-	return printServable(env, c.Out)
+	return printServable(env.stdout, r, c.Out)
 }
 
 type modelVerifyCmd struct {

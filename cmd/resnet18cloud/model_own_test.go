@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -22,10 +24,11 @@ func TestOwnModelCommands(t *testing.T) {
 		problem string
 	}{
 		{args: []string{"model", "convert", filepath.Join(own, "tv-6.pth.gz"), mine, "--labels", labels, "--preprocess", "resize=235,interpolation=bicubic", "--activation", "sigmoid"},
-			want: []string{"wrote " + mine, "serve       resnet18cloud up --model " + mine}},
+			want: []string{"wrote " + mine, "sigmoid (options)", "6 in all (options)", "serve       resnet18cloud up --model " + mine}},
 		{args: []string{"model", "verify", mine}, want: []string{"network     ResNet-18\n", "1 layer, 6 outputs, sigmoid (metadata of the file)", "classes     6\n",
 			"labels      cardboard, glass, metal, paper, plastic, ... 6 in all (metadata of the file)", "mode=shorter,resize=235,crop=224,interpolation=bicubic,center=round", "OK\n"}},
 		{args: []string{"model", "verify", filepath.Join(own, "hf-resnet-18")}, want: []string{"center=floor", "(config.json)", "(preprocessor_config.json)", "OK\n"}},
+		{args: []string{"model", "convert", filepath.Join(own, "head-mlp.pth.gz"), filepath.Join(dir, "mlp")}, want: []string{"2 layers with ReLU between", "note        "}},
 		{args: []string{"model", "verify", filepath.Join(own, "tv-6.pth.gz")}, want: []string{"labels      unknown; give them with --labels FILE", "(assumed)"}},
 		{args: []string{"model", "convert", filepath.Join(own, "tv-6.pth.gz"), mine, "--labels", filepath.Join(own, "labels", "bad-5-lines.txt")}, problem: "5 labels for 6 classes"},
 		{args: []string{"model", "convert", filepath.Join(own, "tv-6.pth.gz"), mine, "--preprocess", "crop=100"}, problem: "input of 100 pixels, want a multiple of 32 from 128 to 320"},
@@ -49,5 +52,22 @@ func TestOwnModelCommands(t *testing.T) {
 	}
 	if info, err := os.Stat(mine); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("converted file: %v, %v", info, err)
+	}
+}
+
+// TestDescribeFlagsPassOn checks that the arguments which up gives its replicas mean the same.
+func TestDescribeFlagsPassOn(t *testing.T) {
+	t.Parallel()
+	want := describeFlags{Labels: "/a/labels.txt", Preprocess: "transformers,crop=160", Activation: "sigmoid"}
+	var got describeFlags
+	parser, err := kong.New(&got, modelVars())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(want.args()); err != nil || got != want {
+		t.Errorf("%v are %+v, %v, want %+v", want.args(), got, err, want)
+	}
+	if args := (describeFlags{}).args(); args != nil {
+		t.Errorf("no flags are %v", args)
 	}
 }

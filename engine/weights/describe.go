@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 )
 
@@ -29,11 +30,7 @@ func (s *Set) describe(folder string, facts map[string]any, o describe.Options) 
 	}
 	own.Add(describe.Facts(facts))
 	all.Add(describe.Facts(facts))
-	if p := all.Preprocess; s.inside && p != nil {
-		with := *p
-		with.Mean, with.Deviation = s.Spec.Preprocess.Mean, s.Spec.Preprocess.Deviation
-		all.Preprocess = &with
-	}
+	own.Preprocess, all.Preprocess = s.normalized(own.Preprocess), s.normalized(all.Preprocess)
 	alone := s.Spec
 	_, _, problem := own.Apply(&alone, describe.Options{})
 	var notes []string
@@ -45,6 +42,16 @@ func (s *Set) describe(folder string, facts map[string]any, o describe.Options) 
 		return s.distinguish()
 	}
 	return nil
+}
+
+// normalized returns p with the normalization that the model does itself, if it does one: side files know only of others.
+func (s *Set) normalized(p *spec.Preprocess) *spec.Preprocess {
+	if p == nil || !s.inside {
+		return p
+	}
+	with := *p
+	with.Mean, with.Deviation = s.Spec.Preprocess.Mean, s.Spec.Preprocess.Deviation
+	return &with
 }
 
 // distinguish gives the set another version than the hash of its file, because others than the file describe it.
