@@ -20,6 +20,7 @@ const (
 	CodeTooLarge     Code = "too_large"    // 413: exceeds the limit on bytes or pixels
 	CodeUnsupported  Code = "unsupported"  // 415: unsupported image format or media type
 	CodeUndecodable  Code = "undecodable"  // 422: a supported format, but the data is damaged
+	CodeUnsuited     Code = "unsuited"     // 422: the model cannot answer this, such as one without classes
 	CodeRateLimited  Code = "rate_limited" // 429: the client sends too many requests; retry after RetryAfter
 	CodeCancelled    Code = "cancelled"    // 499: the client disconnected or cancelled the request
 	CodeInternal     Code = "internal"     // 500: a fault of the server

@@ -33,7 +33,7 @@ type Job struct {
 	ID       string    // UUID; the result is stored under the same ID
 	Owner    string    // name of the client that sent it; empty if clients have no keys
 	Client   string    // who sent it: its owner, or without keys an address or network
-	Image    Image     // what to classify
+	Image    Image     // what to classify, and what the client wants to know
 	Digest   [32]byte  // SHA-256 of Image.Bytes, the cache's key
 	QueuedAt time.Time // when the client's request arrived
 	Deadline time.Time // when the result is no longer useful; zero means never

@@ -8,45 +8,56 @@ import (
 	"time"
 )
 
-// TopK is the number of classes in a [Result], best first.
+// TopK is the number of classes in a [Result], best first, unless the client asks for another.
 const TopK = 5
 
-// Image is an image as the client sent it: undecoded bytes and a file name. The bytes belong to the caller; functions
-// that receive an Image must not modify or retain them.
+// Image is an image as the client sent it: undecoded bytes, a file name, and what the client wants to know. The bytes
+// belong to the caller; functions that receive an Image must not modify or retain them.
 type Image struct {
 	Name  string // file name, for logs and responses; never used to detect the format
 	Bytes []byte // the file's content: JPEG, PNG, GIF, BMP or WebP
+	Want  Want   // the zero value asks for the best classes
 }
 
 // Classifier classifies images. Both an in-process engine and a pool of replicas reached over HTTP implement it, so
 // tests can substitute one for the other.
 type Classifier interface {
-	// Classify returns the five best classes of the image and the time spent in each stage. Errors are *Error:
-	// CodeUndecodable, CodeUnsupported and CodeTooLarge are caused by the image; CodeFull and CodeUnavailable are
-	// temporary, so a retry may succeed. It is safe for concurrent use.
+	// Classify returns the best classes of the image, or its features, as Image.Want says, and the time spent in each
+	// stage. Errors are *Error: CodeUndecodable, CodeUnsupported and CodeTooLarge are caused by the image; the model
+	// cannot answer with CodeUnsuited; CodeFull and CodeUnavailable are temporary, so a retry may succeed. It is safe
+	// for concurrent use.
 	Classify(ctx context.Context, image Image) (Result, error)
 }
 
 // Prediction is one class with its score.
 type Prediction struct {
-	Index       int     `json:"index"`       // class number, 0..999, in torchvision's order
-	Label       string  `json:"label"`       // torchvision's label
-	Logit       float32 `json:"logit"`       // output of the fully connected layer
-	Probability float32 `json:"probability"` // softmax of the logits, 0..1
+	Index int     `json:"index"` // class number, from 0, in the model's order; torchvision's order for its weights
+	Label string  `json:"label"` // the model's name of the class
+	Logit float32 `json:"logit"` // output of the last fully connected layer
+	// Probability is the softmax of the logits, 0..1, or the sigmoid of this one if the model's classes are independent
+	// of each other. It is nil if the model's outputs are no probabilities.
+	Probability *float32 `json:"probability,omitempty"`
 }
 
 // Result is the result for one image, in the JSON form that replicas return and dispatchers store. The first three
-// fields are those of the prototype, with the same names and types.
+// fields are those of the prototype, with the same names and types. A result has Predictions and Scores, or Embedding.
 type Result struct {
 	Filename      string       `json:"filename"`
-	InferenceTime float64      `json:"inference_time"` // seconds from bytes to labels, in the replica
-	Predictions   []string     `json:"predictions"`    // labels of the best five, best first
+	InferenceTime float64      `json:"inference_time"`        // seconds from bytes to labels, in the replica
+	Predictions   []string     `json:"predictions,omitempty"` // labels of the best classes, best first
 	Scores        []Prediction `json:"scores,omitempty"`
-	Timing        Timing       `json:"timing,omitzero"`
-	Model         string       `json:"model,omitempty"`     // identifies the weights, for example "resnet18-f37072fd"
-	Precision     string       `json:"precision,omitempty"` // arithmetic used: "fp32" or "int8"
-	Warning       string       `json:"warning,omitempty"`   // set if the result is meaningless because the weights are random
-	Replica       string       `json:"-"`                   // URL of the replica that answered, set by the dispatcher
+	Embedding     []float32    `json:"embedding,omitempty"` // 512 features, if Want.Embedding
+	// Unknown reports that the image is unlike all that the model was taught with; UnknownScore is the degree, nil if the
+	// model cannot tell.
+	Unknown      bool     `json:"unknown,omitempty"`
+	UnknownScore *float32 `json:"unknown_score,omitempty"`
+
+	Timing    Timing     `json:"timing,omitzero"`
+	Model     string     `json:"model,omitempty"`      // identifies the weights, for example "resnet18-f37072fd"
+	ModelInfo *ModelInfo `json:"model_info,omitempty"` // describes the model; shared between results, never modified
+	Precision string     `json:"precision,omitempty"`  // arithmetic used: "fp32" or "int8"
+	Warning   string     `json:"warning,omitempty"`    // set if the result is meaningless because the weights are random
+	Replica   string     `json:"-"`                    // URL of the replica that answered, set by the dispatcher
 }
 
 // Timing is the time an image spent in each stage. Zero means the image skipped the stage. Stages have the same names

@@ -90,8 +90,8 @@ type Outcome struct {
 	Timing      resnet18cloud.Timing
 }
 
-// Submit sends an image and returns when the dispatcher has stored it (POST /predict_async). The image's memory may be
-// reused after Submit or Predict has returned.
+// Submit sends an image and returns when the dispatcher has stored it (POST /predict_async, or /embed_async if image.Want
+// asks for features). The image's memory may be reused after Submit, Predict or Embed has returned.
 func (c *Client) Submit(ctx context.Context, image resnet18cloud.Image, o Options) (Ticket, error) {
 	var body struct {
 		RequestID     string                `json:"request_id"`
@@ -101,24 +101,51 @@ func (c *Client) Submit(ctx context.Context, image resnet18cloud.Image, o Option
 		Result        *resnet18cloud.Result `json:"result"`
 		Warning       string                `json:"warning"`
 	}
-	if err := c.send(ctx, "/predict_async", image, o, &body); err != nil {
+	if err := c.send(ctx, "_async", image, o, &body); err != nil {
 		return Ticket{}, fmt.Errorf("submit %s: %w", image.Name, err)
 	}
 	return Ticket{body.RequestID, body.FromCache, body.QueueSize, resnet18cloud.Seconds(body.EstimatedWait), body.Result, body.Warning}, nil
 }
 
-// Predict sends an image and waits for its labels (POST /predict). Dispatchers and replicas offer it.
+// Predict sends an image and waits for its labels (POST /predict), as many as image.Want asks for. Dispatchers and replicas
+// offer it.
 func (c *Client) Predict(ctx context.Context, image resnet18cloud.Image, o Options) (resnet18cloud.Result, error) {
+	image.Want.Embedding = false
+	return c.answer(ctx, "predict", image, o)
+}
+
+// Embed sends an image and waits for its features, Result.Embedding (POST /embed), normalized if image.Want asks for that.
+// Dispatchers and replicas offer it.
+func (c *Client) Embed(ctx context.Context, image resnet18cloud.Image, o Options) (resnet18cloud.Result, error) {
+	image.Want.Embedding = true
+	return c.answer(ctx, "embed", image, o)
+}
+
+// answer sends an image and waits for what it wants.
+func (c *Client) answer(ctx context.Context, what string, image resnet18cloud.Image, o Options) (resnet18cloud.Result, error) {
 	var result resnet18cloud.Result
-	if err := c.send(ctx, "/predict", image, o, &result); err != nil {
-		return resnet18cloud.Result{}, fmt.Errorf("predict %s: %w", image.Name, err)
+	if err := c.send(ctx, "", image, o, &result); err != nil {
+		return resnet18cloud.Result{}, fmt.Errorf("%s %s: %w", what, image.Name, err)
 	}
-	if len(result.Predictions) == 0 {
+	if len(result.Predictions) == 0 && len(result.Embedding) == 0 {
 		// After a minute, a dispatcher answers 202 without labels.
-		return resnet18cloud.Result{}, fmt.Errorf("predict %s: %w", image.Name, &resnet18cloud.Error{
+		return resnet18cloud.Result{}, fmt.Errorf("%s %s: %w", what, image.Name, &resnet18cloud.Error{
 			Code: resnet18cloud.CodeDeadline, Message: "no answer yet", Hint: "use Submit and Wait for work that takes this long"})
 	}
 	return result, nil
+}
+
+// Labels returns the classes of the model that answers (GET /labels). Dispatchers and replicas offer it.
+func (c *Client) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
+	var l resnet18cloud.Labels
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url("/labels"), http.NoBody)
+	if err == nil {
+		err = c.do(request, &l)
+	}
+	if err != nil {
+		return resnet18cloud.Labels{}, fmt.Errorf("labels of %s: %w", c.BaseURL, err)
+	}
+	return l, nil
 }
 
 // Result returns the state of a request. It waits until the request has ended, up to wait, which is at most a minute.
@@ -221,9 +248,9 @@ func (t *timestamp) UnmarshalJSON(data []byte) error {
 
 func (c *Client) url(path string) string { return strings.TrimSuffix(c.BaseURL, "/") + path }
 
-// send posts an image as the form field "image", which the prototype supports too. It does not copy the image's bytes,
+// send posts an image to the endpoint for what it wants, which may end in _async, as the form field "image", which the prototype supports too. It does not copy the image's bytes,
 // and does not read them after it has returned.
-func (c *Client) send(ctx context.Context, path string, image resnet18cloud.Image, o Options, answer any) error {
+func (c *Client) send(ctx context.Context, kind string, image resnet18cloud.Image, o Options, answer any) error {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	header := textproto.MIMEHeader{}
@@ -238,6 +265,10 @@ func (c *Client) send(ctx context.Context, path string, image resnet18cloud.Imag
 	}
 	body := lend.New(form.Bytes()[:before], image.Bytes, form.Bytes()[before:])
 	defer body.Return()
+	path := image.Want.Path() + kind
+	if query := image.Want.Query(); len(query) > 0 {
+		path += "?" + query.Encode()
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path), http.NoBody)
 	if err != nil {
 		return err
@@ -257,7 +288,7 @@ func (c *Client) send(ctx context.Context, path string, image resnet18cloud.Imag
 }
 
 // maxAnswerBytes is the most that is read of an answer.
-const maxAnswerBytes = 1 << 20
+const maxAnswerBytes = 4 << 20
 
 // do sends a request and decodes the JSON answer, or the error in it.
 func (c *Client) do(request *http.Request, answer any) error {

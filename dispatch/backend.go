@@ -22,6 +22,8 @@ type backend interface {
 	// Answering returns the models that the replicas report; a classifier in this process reports its model in each
 	// result.
 	Answering() forward.Answering
+	// Labels returns the classes of the model that answers, or an *Error if they are not known.
+	resnet18cloud.Labeler
 	// Configured returns the endpoints as the user wrote them.
 	Configured() []string
 }
@@ -43,7 +45,13 @@ func (p inProcess) Slots() (int, <-chan struct{}) { return p.slots, nil }
 func (p inProcess) Workers() int                  { return p.slots }
 func (p inProcess) Endpoints() []forward.Endpoint { return nil }
 func (p inProcess) Answering() forward.Answering  { return forward.Answering{} }
-func (p inProcess) Configured() []string          { return []string{"in-process"} }
+func (p inProcess) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
+	if l, ok := p.Classifier.(resnet18cloud.Labeler); ok {
+		return l.Labels(ctx)
+	}
+	return resnet18cloud.Labels{}, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
+}
+func (p inProcess) Configured() []string { return []string{"in-process"} }
 
 // models tracks which models can produce a result now, for cache lookups.
 type models struct {

@@ -54,12 +54,13 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// TestCacheKey checks that the cache key of a result consists of the image and the model.
+// TestCacheKey checks that the cache key of a result has the image and what is asked about it.
 func TestCacheKey(t *testing.T) {
 	t.Parallel()
 	digest := [32]byte{1, 2, 3}
-	if got, want := cacheKey(digest, "w/fp32"), (cache.Key{Digest: digest, Model: "w/fp32"}); got != want {
-		t.Errorf("cacheKey = %v, want %v", got, want)
+	job := resnet18cloud.Job{Digest: digest, Image: resnet18cloud.Image{Want: resnet18cloud.Want{TopK: 3}}}
+	if got, want := question(job), (cache.Question{Digest: digest, Want: resnet18cloud.Want{TopK: 3}}); got != want {
+		t.Errorf("question = %v, want %v", got, want)
 	}
 }
 

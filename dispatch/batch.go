@@ -26,7 +26,7 @@ type batchItem struct {
 	RetryAfter float64            `json:"retry_after,omitempty"` // seconds
 }
 
-// predictBatch submits the images of a form, each as POST /predict_async would, with bulk priority unless the client
+// predictBatch submits the images of a form, each as POST /predict_async or /embed_async would, with bulk priority unless the client
 // sets another. It responds 202 if any image was accepted, and with the first error otherwise. An idempotency key
 // covers the whole batch: item i gets "key/i".
 func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error {

@@ -16,7 +16,7 @@ import (
 // newRecord returns the first record of a job's generation.
 func newRecord(job resnet18cloud.Job) store.Record {
 	r := store.Record{
-		ID: job.ID, Owner: job.Owner, Generation: job.Generation, Filename: job.Image.Name, Digest: hex.EncodeToString(job.Digest[:]),
+		ID: job.ID, Owner: job.Owner, Generation: job.Generation, Filename: job.Image.Name, Digest: hex.EncodeToString(job.Digest[:]), Want: job.Image.Want,
 		Status: resnet18cloud.StatusQueued, Priority: job.Priority,
 		QueuedAt: job.QueuedAt, Deadline: job.Deadline, Marks: []string{newMark()},
 		Lane: job.Lane, Bytes: int64(len(job.Image.Bytes)),

@@ -28,6 +28,7 @@ type submitOptions struct {
 	key      string // idempotency key; empty means none
 	client   client
 	owner    string // name of the client; empty if clients have no keys
+	want     resnet18cloud.Want
 }
 
 // The request headers with the options of a submission.
@@ -38,9 +39,12 @@ const (
 	headerPrefer   = "Prefer"            // respond-async (RFC 7240)
 )
 
-// readOptions reads the options of a submission from its headers.
-func readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOptions, error) {
-	o := submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+// readOptions reads the options of a submission from its URL and headers.
+func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
+	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
+		return o, err
+	}
 	if c, ok := access.FromContext(r.Context()); ok {
 		o.owner = c.Name
 	}
@@ -94,8 +98,9 @@ func jobTrace(ctx context.Context) resnet18cloud.Trace {
 	return t
 }
 
-func cacheKey(digest [32]byte, model string) cache.Key {
-	return cache.Key{Digest: digest, Model: model}
+// question returns what the job asks, for the cache.
+func question(job resnet18cloud.Job) cache.Question {
+	return cache.Question{Digest: job.Digest, Want: job.Image.Want}
 }
 
 // submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are not used
@@ -136,6 +141,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	if err != nil {
 		return store.Record{}, fmt.Errorf("make a request id: %w", err)
 	}
+	image.Want = o.want
 	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
 	r := newRecord(job)
@@ -148,6 +154,8 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 			return store.Record{}, d.unavailable(ctx, "Results are", err)
 		case known.Digest != r.Digest && known.Digest != "": // empty if damage has left only the ID
 			return store.Record{}, errConflict(headerKey+" was used for another image", "use a new key for each image")
+		case known.Want != r.Want && known.Digest != "":
+			return store.Record{}, errConflict(headerKey+" was used to ask for something else about the image", "use a new key for each request")
 		case !restartable(known):
 			return known, nil
 		default:
@@ -159,7 +167,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
-	if result, ok := d.cache.Get(job.Digest, d.models.now()); ok {
+	if result, ok := d.cache.Get(question(job), d.models.now()); ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
@@ -339,7 +347,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	return errUnreachable(what, err)
 }
 
-// predictAsync accepts an image and responds immediately: POST /predict_async.
+// predictAsync accepts an image and responds immediately: POST /predict_async and /embed_async.
 func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error {
 	record, err := d.take(w, r)
 	if err != nil {
@@ -379,7 +387,7 @@ func (d *Dispatcher) take(w http.ResponseWriter, r *http.Request) (record store.
 	return record, err
 }
 
-// predict waits for the result: POST /predict. If the client disconnects, its request is cancelled, unless the client
+// predict waits for the result: POST /predict and /embed. If the client disconnects, its request is cancelled, unless the client
 // can ask again by its idempotency key. With Prefer: respond-async it is predictAsync (RFC 7240, section 4.1).
 func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 	if prefersAsync(r.Header) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
@@ -256,13 +257,13 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadli
 		defer cancel()
 	}
 	start := time.Now()
-	if result, fromCache = d.cache.Peek(job.Digest, d.models.now()); !fromCache {
-		result, fromCache, err = d.cache.Once(ctx, job.Digest, func(ctx context.Context) (resnet18cloud.Result, error) {
+	if result, fromCache = d.cache.Peek(question(job), d.models.now()); !fromCache {
+		result, fromCache, err = d.cache.Once(ctx, question(job), func(ctx context.Context) (resnet18cloud.Result, error) {
 			began := time.Now()
 			r, err := d.backend.Classify(ctx, job.Image)
 			if err == nil {
 				d.recorder.answered(r, time.Since(began))
-				d.cache.Put(cacheKey(job.Digest, d.models.answered(r)), r)
+				d.cache.Put(cache.Key{Question: question(job), Model: d.models.answered(r)}, r)
 			}
 			return r, err
 		})

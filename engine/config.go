@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
@@ -26,8 +28,8 @@ const (
 // RandomWarning is the warning in every answer of an engine without weights.
 const RandomWarning = "The weights are random, so the labels mean nothing. Fetch real weights with: resnet18cloud model pull"
 
-// UnlabeledWarning is the warning in every answer of an engine whose weights do not say what their classes are.
-const UnlabeledWarning = "The model has no labels, so answers name classes by number. Give its labels with: --labels FILE"
+// UnlabeledNote is the note about an engine whose weights do not say what their classes are.
+const UnlabeledNote = "The model has no labels, so answers name classes by number. Give its labels with: --labels FILE"
 
 // randomSeed gives all engines without weights the same ones, so that replicas agree.
 const randomSeed = 18
@@ -179,14 +181,19 @@ func (c Config) params() (*resnet.Params, error) {
 
 // Info describes what computes the answers, for people and for caches.
 type Info struct {
-	Weights     string // identity: equal ones give equal answers, as in "resnet18-f37072fd@1a2b3c4d"
-	SHA256      string // hex digest of the weight file; empty for random weights
-	Source      string // origin of the weights according to the file; may be empty
-	Precision   string // arithmetic of the answers
-	Kernels     string // level of the CPU's instructions in use, such as "avx512"
-	Concurrency int    // images processed at a time
-	Shared      bool   // whether the packed weights are Config.Shared's
-	Warning     string // why the answers are not meaningful; empty if they are
+	Weights     string   // identity: equal ones give equal answers, as in "resnet18-f37072fd@1a2b3c4d"
+	Name        string   // name of the weights, the first part of the identity
+	Version     string   // hex digest of the weights and their description, which begins with the last part; empty for random weights
+	SHA256      string   // hex digest of the weight file; empty for random weights
+	Source      string   // origin of the weights according to the file; may be empty
+	Precision   string   // arithmetic of the answers
+	Kernels     string   // level of the CPU's instructions in use, such as "avx512"
+	Concurrency int      // images processed at a time
+	Shared      bool     // whether the packed weights are Config.Shared's
+	Warning     string   // why the answers are not meaningful; empty if they are
+	Notes       []string // what people should know about the model: what was assumed, or found and not used
+
+	Model resnet18cloud.ModelInfo // as in results
 
 	// Quantization is the progress towards int8 of an engine made with Config.Observe; nil for others.
 	Quantization *observe.Status
@@ -196,12 +203,14 @@ type Info struct {
 func (c Config) info() Info {
 	i := Info{Concurrency: c.Concurrency}
 	if c.Weights == nil {
-		i.Weights, i.Warning = "resnet18-random", RandomWarning
+		i.Weights, i.Name, i.Warning = "resnet18-random", "resnet18-random", RandomWarning
 		return i
 	}
+	i.Notes = slices.Clone(c.Weights.Notes)
 	if m := c.model(); m.Labels == nil && m.Head.Classes > 0 {
-		i.Warning = UnlabeledWarning
+		i.Notes = append(i.Notes, UnlabeledNote)
 	}
+	i.Name, i.Version = c.Weights.Name(), c.Weights.Version()
 	i.Weights, i.SHA256, i.Source = c.Weights.Identity(), c.Weights.SHA256, c.Weights.Metadata[weights.MetaSource]
 	return i
 }

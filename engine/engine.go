@@ -26,7 +26,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
 
-var _ resnet18cloud.Classifier = (*Engine)(nil)
+var (
+	_ resnet18cloud.Classifier = (*Engine)(nil)
+	_ resnet18cloud.Labeler    = (*Engine)(nil)
+)
 
 // Engine is a [resnet18cloud.Classifier]. Make it with [New], and Close it when it is no longer needed.
 type Engine struct {
@@ -51,8 +54,11 @@ type Engine struct {
 	observing   sync.WaitGroup
 }
 
-// computation is what Info reports about a network.
-type computation struct{ precision, kernels string }
+// computation is what Info and results report about a network.
+type computation struct {
+	precision, kernels string
+	model              *resnet18cloud.ModelInfo // shared by all results
+}
 
 // worker is the memory for one image at a time.
 type worker struct {
@@ -154,7 +160,7 @@ func (e *Engine) use(ctx context.Context, n *resnet.Network) error {
 		e.parallel = n.Join(runners)
 	}
 	e.network = n
-	e.active.Store(&computation{n.Precision(), n.Kernels()})
+	e.active.Store(&computation{n.Precision(), n.Kernels(), e.modelInfo(n.Precision())})
 	return nil
 }
 
@@ -176,7 +182,7 @@ func (e *Engine) Close() {
 // Info describes what computes the answers at present.
 func (e *Engine) Info() Info {
 	i, c := e.info, e.active.Load()
-	i.Precision, i.Kernels = c.precision, c.kernels
+	i.Precision, i.Kernels, i.Model = c.precision, c.kernels, *c.model
 	if e.observer != nil {
 		status := e.observer.Status()
 		i.Quantization = &status
@@ -187,16 +193,26 @@ func (e *Engine) Info() Info {
 // Spec describes the model. Its labels are those that answers carry; nil if there are none.
 func (e *Engine) Spec() spec.Model { return e.model }
 
-// Classify returns the best classes of an image, [resnet18cloud.TopK] of them or all if there are fewer. An error is a
-// *resnet18cloud.Error about the image, as decode.Decoder.Decode returns it, or ctx's, which ends decoding too. CodeFull is
-// that of a large picture that has waited for others too long. A model that has features only classifies nothing: see Embed.
-func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet18cloud.Result, error) {
-	return e.classify(ctx, img, resnet18cloud.TopK)
+// Labels returns the classes of the model. There is no error.
+func (e *Engine) Labels(context.Context) (resnet18cloud.Labels, error) {
+	return resnet18cloud.Labels{Model: e.info.Weights, Classes: e.model.Head.Classes, Labels: e.model.Labels,
+		Activation: string(e.model.Head.Activation)}, nil
 }
 
-// classify returns the k best classes, or all if there are fewer.
-func (e *Engine) classify(ctx context.Context, img resnet18cloud.Image, k int) (resnet18cloud.Result, error) {
-	if e.model.Head.Classes == 0 {
+// modelInfo describes the model as results do.
+func (e *Engine) modelInfo(precision string) *resnet18cloud.ModelInfo {
+	p := e.model.Preprocess
+	p.Orient = p.Orient || e.cfg.Orient
+	return &resnet18cloud.ModelInfo{Name: e.info.Name, Version: e.info.Version, Precision: precision, Preprocessing: p.String(),
+		Activation: string(e.model.Head.Activation), Classes: e.model.Head.Classes}
+}
+
+// Classify returns what img.Want asks for: the best classes of an image, all if there are fewer, or its features, as the
+// method Embed does. An error is a *resnet18cloud.Error about the image, as decode.Decoder.Decode returns it, or ctx's, which
+// ends decoding too. CodeFull is that of a large picture that has waited for others too long, CodeUnsuited that of a model
+// that has features only, if classes are wanted.
+func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet18cloud.Result, error) {
+	if e.model.Head.Classes == 0 && !img.Want.Embedding {
 		return resnet18cloud.Result{}, errNoClasses()
 	}
 	w, timing, err := e.run(ctx, img)
@@ -206,17 +222,37 @@ func (e *Engine) classify(ctx context.Context, img resnet18cloud.Image, k int) (
 	defer e.put(w)
 	result := resnet18cloud.Result{
 		Filename: img.Name, Timing: timing,
-		Model: e.info.Weights, Precision: e.network.Precision(), Warning: e.info.Warning,
+		Model: e.info.Weights, ModelInfo: e.active.Load().model, Precision: e.network.Precision(), Warning: e.info.Warning,
 	}
-	result.Predictions, result.Scores = best(e.model, w.logits, k)
+	if img.Want.Embedding {
+		result.Embedding = embedding(w.features, img.Want.Normalize)
+	} else {
+		result.Predictions, result.Scores = best(e.model, w.logits, img.Want.Classes())
+	}
 	result.InferenceTime = (timing.Decode + timing.Preprocess + timing.Inference).Seconds()
 	return result, nil
 }
 
+// embedding returns a copy of the features, divided by their Euclidean norm if they are to be normalized. Features that are
+// all zero stay so.
+func embedding(features []float32, normalize bool) []float32 {
+	out := slices.Clone(features)
+	sum := 0.0
+	for _, x := range features {
+		sum += float64(x) * float64(x)
+	}
+	if normalize && sum > 0 {
+		for i, x := range features {
+			out[i] = float32(float64(x) / math.Sqrt(sum))
+		}
+	}
+	return out
+}
+
 // errNoClasses is the answer to requests for classes of a model that has none.
 func errNoClasses() error {
-	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "The model has no classes, only features",
-		Hint: "Request embeddings, or use a model with a fully connected layer"}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsuited, Message: "The model has no classes, only features",
+		Hint: "request embeddings with POST /embed or classify --embed, or use a model with a fully connected layer"}
 }
 
 // Logits writes the logits of all classes of an image; there must be room for as many as Spec says. Timing and errors are
@@ -364,9 +400,14 @@ func best(m spec.Model, logits []float32, k int) ([]string, []resnet18cloud.Pred
 	imagenet.Scores(p, logits, m.Head.Activation)
 	labels := make([]string, len(top))
 	scores := make([]resnet18cloud.Prediction, len(top))
+	probabilities := make([]float32, len(top))
 	for i, class := range top {
 		labels[i] = m.Label(class)
-		scores[i] = resnet18cloud.Prediction{Index: class, Label: labels[i], Logit: logits[class], Probability: p[class]}
+		scores[i] = resnet18cloud.Prediction{Index: class, Label: labels[i], Logit: logits[class]}
+		if m.Head.Activation != spec.None {
+			probabilities[i] = p[class]
+			scores[i].Probability = &probabilities[i]
+		}
 	}
 	return labels, scores
 }

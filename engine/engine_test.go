@@ -212,7 +212,7 @@ func TestRandomWeightsWarn(t *testing.T) {
 	}
 	sum := 0.0
 	for _, s := range result.Scores {
-		sum += float64(s.Probability)
+		sum += float64(*s.Probability)
 	}
 	if sum <= 0 || sum > 1.0001 {
 		t.Errorf("probabilities add up to %g", sum)

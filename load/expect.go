@@ -11,8 +11,16 @@ import (
 	"strings"
 )
 
-// Expectation holds the expected label of each image, by base name of the file.
+// Expectation holds the expected label of each image, by the path of the file or by its base name.
 type Expectation map[string]string
+
+// Label returns the expected label of a file; ok is false if there is none.
+func (e Expectation) Label(file string) (label string, ok bool) {
+	if label, ok = e[file]; !ok {
+		label, ok = e[filepath.Base(file)]
+	}
+	return label, ok
+}
 
 // ReadExpectation reads JSON lines with "file" and either "label" or "top5_names", whose first element is the label.
 func ReadExpectation(path string) (Expectation, error) {
@@ -55,6 +63,27 @@ func parseExpectation(r io.Reader) (Expectation, error) {
 		expected[name] = line.Label
 	}
 	return expected, lines.Err()
+}
+
+// ExpectFolders derives the expected labels from the folders of the files below root: the first folder on the way from root to
+// a file is its label, as in root/ant/17.jpg. Files directly in root have none. It returns an error if all have none.
+func ExpectFolders(root string, files []string) (Expectation, error) {
+	expected := Expectation{}
+	for _, file := range files {
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return nil, fmt.Errorf("read expected labels: %w", err)
+		}
+		label, _, ok := strings.Cut(filepath.ToSlash(rel), "/")
+		if !ok || label == ".." {
+			continue
+		}
+		expected[file] = label
+	}
+	if len(expected) == 0 {
+		return nil, fmt.Errorf("%s has no image in a folder of its class, as in %s", root, filepath.Join(root, "ant", "17.jpg"))
+	}
+	return expected, nil
 }
 
 // ExpectNames derives the expected labels from file names such as n01531178_goldfinch.JPEG, as in ImageNet's samples,

@@ -67,3 +67,23 @@ func TestExpectNamesByAllLetters(t *testing.T) {
 		t.Errorf("ExpectNames = %v, %v; want %v", got, err, want)
 	}
 }
+
+// TestExpectFolders checks that the folder below the root is the label, also of files of the same name.
+func TestExpectFolders(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("a", "b")
+	file := func(elem ...string) string { return filepath.Join(append([]string{root}, elem...)...) }
+	files := []string{file("ant", "1.jpg"), file("bee", "1.jpg"), file("bee", "more", "2.jpg"), file("loose.jpg"), filepath.Join("a", "c", "3.jpg")}
+	expected, err := load.ExpectFolders(root, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"ant", "bee", "bee", "", ""} {
+		if got, ok := expected.Label(files[i]); got != want || ok != (want != "") {
+			t.Errorf("label of %s is %q, %t; want %q", files[i], got, ok, want)
+		}
+	}
+	if _, err := load.ExpectFolders(root, files[3:]); err == nil || !strings.Contains(err.Error(), "folder of its class") {
+		t.Errorf("no folders: %v", err)
+	}
+}

@@ -228,7 +228,7 @@ func (r *run) one(ctx context.Context, file string, intended time.Duration) resu
 		record.Error, record.Detail = errorKind(err), err.Error()
 		return record
 	}
-	want, known := r.Expect[record.File]
+	want, known := r.Expect.Label(file)
 	record.Checked = known
 	if known && record.Label != want {
 		record.Wrong, record.Error = true, result.WrongLabel

@@ -58,11 +58,14 @@ type Config struct {
 
 // Model describes the classifier to clients.
 type Model struct {
-	Weights   string // identity of the weights, e.g. "resnet18-f37072fd"
-	Precision string // arithmetic: "fp32" or "int8"
-	Kernels   string // CPU feature level in use, e.g. "avx512vnni"
-	Version   string // of this program
-	Warning   string // why results are not reliable; empty if they are
+	Weights   string   // identity of the weights, e.g. "resnet18-f37072fd"
+	Precision string   // arithmetic: "fp32" or "int8"
+	Kernels   string   // CPU feature level in use, e.g. "avx512vnni"
+	Version   string   // of this program
+	Warning   string   // why results are not reliable; empty if they are
+	Notes     []string // what people should know about the model; none of it makes results unreliable
+	InputSize int      // side of the network's input in pixels
+	Info      resnet18cloud.ModelInfo
 
 	// Quantization is the state of a classifier that switches to int8 by itself; nil for others.
 	Quantization *Quantization
@@ -89,7 +92,7 @@ func (c Config) withDefaults() Config {
 		c.Large = func(resnet18cloud.Image) bool { return false }
 	}
 	if c.Model == nil {
-		c.Model = func() Model { return Model{} }
+		c.Model = func() Model { return Model{InputSize: 224, Info: resnet18cloud.ModelInfo{Classes: 1000}} }
 	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c

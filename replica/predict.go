@@ -10,16 +10,20 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// predict classifies one image. If the queue is full, it responds before the body is sent. Otherwise it reads the
+// predict answers what a client wants to know about one image: POST /predict and /embed. If the queue is full, it responds before the body is sent. Otherwise it reads the
 // body first and then admits the request, so a client that sends slowly does not occupy a place.
 func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
+	want, err := resnet18cloud.ParseWant(r.URL.Path, r.URL.Query())
+	if err != nil {
+		return err
+	}
 	if err := s.admission.check(); err != nil {
 		return err
 	}
 	var name string
 	var result resnet18cloud.Result
-	err := s.uploads.Image(w, r, func(image resnet18cloud.Image) (err error) {
-		name = image.Name
+	err = s.uploads.Image(w, r, func(image resnet18cloud.Image) (err error) {
+		name, image.Want = image.Name, want
 		result, err = s.classify(r.Context(), image)
 		return err
 	})
@@ -27,9 +31,13 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.metrics.observe(result.Timing)
+	what, label := "Embedding", ""
+	if !want.Embedding {
+		what, label = "Prediction", result.Predictions[0]
+	}
 	s.cfg.Log.InfoContext(r.Context(),
-		fmt.Sprintf("Prediction completed in %.3fs for %s", result.Timing.Replica.Seconds(), name),
-		"request_id", resnet18cloud.TraceFrom(r.Context()).RequestID, "label", result.Predictions[0])
+		fmt.Sprintf("%s completed in %.3fs for %s", what, result.Timing.Replica.Seconds(), name),
+		"request_id", resnet18cloud.TraceFrom(r.Context()).RequestID, "label", label)
 	w.Header().Set("Server-Timing", result.Timing.ServerTiming())
 	httpx.WriteJSON(w, http.StatusOK, result)
 	return nil

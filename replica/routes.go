@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 
@@ -10,12 +11,14 @@ import (
 )
 
 // endpoints are the paths of a replica, as listed in /info. With a server for operators, that one has /metrics.
-var endpoints = []string{"/predict", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
+var endpoints = []string{"/predict", "/embed", "/labels", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
 
 // routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
 func (s *Server) routes() (public, admin http.Handler) {
 	mux := access.NewMux(s.cfg.Access, s.cfg.Log)
 	mux.Add("POST /predict", access.Predict, s.metrics.counted(s.predict))
+	mux.Add("POST /embed", access.Predict, s.metrics.counted(s.predict))
+	mux.Add("GET /labels", access.Predict, s.labels)
 	mux.Add("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
 	s.handleHealth(mux)
 	if s.cfg.AdminAddr == "" {
@@ -82,18 +85,42 @@ type Info struct {
 	Queue       int      `json:"queue"`       // maximum number of waiting requests
 	Version     string   `json:"version,omitempty"`
 	Warning     string   `json:"warning,omitempty"`
+	Notes       []string `json:"notes,omitempty"` // about the model, for people
 
-	Quantization *Quantization `json:"quantization,omitempty"`
+	ModelInfo    *resnet18cloud.ModelInfo `json:"model_info,omitempty"`
+	Quantization *Quantization            `json:"quantization,omitempty"`
 }
 
 // info returns the description of the model and the replica's capacity.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 	m := s.cfg.Model()
 	httpx.WriteJSON(w, http.StatusOK, Info{
-		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: "224x224", Classes: 1000,
+		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: fmt.Sprintf("%dx%d", m.InputSize, m.InputSize), Classes: m.Info.Classes,
 		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,
 		Concurrency: s.cfg.Concurrency, Queue: s.cfg.Queue, Version: m.Version, Warning: m.Warning,
-		Quantization: m.Quantization,
+		Quantization: m.Quantization, Notes: m.Notes, ModelInfo: described(m.Info),
 	})
+	return nil
+}
+
+// described returns nil for a model that nobody has described.
+func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
+	if i.Name == "" {
+		return nil
+	}
+	return &i
+}
+
+// labels returns the classes of the model: GET /labels.
+func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
+	l, ok := s.classifier.(resnet18cloud.Labeler)
+	if !ok {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
+	}
+	classes, err := l.Labels(r.Context())
+	if err != nil {
+		return err
+	}
+	httpx.WriteJSON(w, http.StatusOK, classes)
 	return nil
 }

@@ -23,7 +23,7 @@ func TestRoutesNeedKeys(t *testing.T) {
 	}
 	public, _ := s.routes()
 	accesstest.CheckRoutes(t, public, map[string][]string{
-		"POST /predict": accesstest.Senders, "GET /info": accesstest.Senders, "GET /metrics": accesstest.Readers,
+		"POST /predict": accesstest.Senders, "POST /embed": accesstest.Senders, "GET /labels": accesstest.Senders, "GET /info": accesstest.Senders, "GET /metrics": accesstest.Readers,
 		"GET /health": accesstest.Everyone, "GET /health/live": accesstest.Everyone, "GET /health/ready": accesstest.Everyone,
 	})
 }

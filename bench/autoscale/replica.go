@@ -35,7 +35,9 @@ func (o options) serve(ctx context.Context, addr string) error {
 	}
 	defer e.Close()
 	s, err := replica.New(replica.Config{Addr: addr, Concurrency: 1,
-		Model: func() replica.Model { return replica.Model{Weights: e.Info().Weights} }}, &slow{Classifier: e, mean: o.Service, every: int64(o.Every)})
+		Model: func() replica.Model {
+			return replica.Model{Weights: e.Info().Weights, InputSize: e.Spec().Preprocess.Crop, Info: e.Info().Model}
+		}}, &slow{Classifier: e, mean: o.Service, every: int64(o.Every)})
 	if err != nil {
 		return err
 	}

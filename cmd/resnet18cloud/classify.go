@@ -12,13 +12,15 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine"
-	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 )
 
 type classifyCmd struct {
 	engineFlags `embed:""`
-	JSON        bool     `help:"Print one JSON line per file: file, top-5 indices, labels, logits and probabilities, seconds per stage."`
+	JSON        bool     `help:"Print one JSON line per file: file, the best classes' indices, labels, logits and probabilities, seconds per stage."`
 	AllLogits   bool     `help:"With --json: also print the logits of all classes, as all_logits."`
+	TopK        int      `name:"top-k" help:"Number of classes to print; of a model with fewer, all." default:"5" placeholder:"N"`
+	Embed       bool     `help:"Print one JSON line per file with the 512 features of the image, as embedding, instead of classes."`
+	Normalize   bool     `help:"With --embed: divide the features by their Euclidean length."`
 	Files       []string `arg:"" help:"Image files: JPEG, PNG, GIF, BMP or WebP; - reads standard input." placeholder:"FILE"`
 }
 
@@ -27,7 +29,8 @@ func (classifyCmd) Help() string {
 	return `If a file fails, its line has the error, the other files are still classified, and the exit status is 1.
 
   resnet18cloud classify picture.jpg
-  resnet18cloud classify --json *.jpg | jq -r '.labels[0]'`
+  resnet18cloud classify --json *.jpg | jq -r '.labels[0]'
+  resnet18cloud classify --embed --normalize *.jpg >features.jsonl`
 }
 
 // classification is one line of the JSON output. Indices, labels, logits and probabilities go together, best first.
@@ -38,9 +41,12 @@ type classification struct {
 	Logits        []float32 `json:"logits,omitempty"`
 	Probabilities []float32 `json:"probabilities,omitempty"`
 	AllLogits     []float32 `json:"all_logits,omitempty"`
+	Embedding     []float32 `json:"embedding,omitempty"`
 	Decode        float64   `json:"decode_seconds,omitempty"`
 	Preprocess    float64   `json:"preprocess_seconds,omitempty"`
 	Inference     float64   `json:"inference_seconds,omitempty"`
+	Unknown       bool      `json:"unknown,omitempty"`
+	UnknownScore  *float32  `json:"unknown_score,omitempty"`
 	Model         string    `json:"model,omitempty"`
 	Warning       string    `json:"warning,omitempty"`
 	Error         string    `json:"error,omitempty"`
@@ -49,6 +55,9 @@ type classification struct {
 
 // Run classifies the files, as many at a time as there are workers, and prints the results in the order of the files.
 func (c classifyCmd) Run(ctx context.Context, env *environment) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	e, err := openEngine(c.engineFlags, nil, nil, env)
 	if err != nil {
 		return err
@@ -56,7 +65,7 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	defer e.Close()
 
 	print := printTable
-	if c.JSON {
+	if c.JSON || c.Embed {
 		print = printJSON
 	}
 	results := make([]chan classification, len(c.Files))
@@ -69,7 +78,7 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	for range e.Info().Concurrency {
 		workers.Go(func() {
 			for i := range next {
-				results[i] <- classify(ctx, e, c.Files[i], c.AllLogits)
+				results[i] <- c.line(ctx, e, c.Files[i])
 			}
 		})
 	}
@@ -91,35 +100,50 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	return err
 }
 
-// classify returns the line of one file.
-func classify(ctx context.Context, e *engine.Engine, file string, all bool) classification {
+// check returns an error for flags that contradict each other.
+func (c classifyCmd) check() error {
+	switch {
+	case c.TopK < 1 || c.TopK > resnet18cloud.MaxTopK:
+		return fmt.Errorf("--top-k is %d, want 1 to %d", c.TopK, resnet18cloud.MaxTopK)
+	case c.Embed && c.AllLogits:
+		return errors.New("--embed prints no classes; drop --all-logits")
+	case c.Normalize && !c.Embed:
+		return errors.New("--normalize is for features; add --embed")
+	}
+	return nil
+}
+
+// line returns the line of one file.
+func (c classifyCmd) line(ctx context.Context, e *engine.Engine, file string) classification {
 	line := classification{File: file}
 	data, err := readImage(file)
 	if err != nil {
 		line.Error = err.Error()
 		return line
 	}
-	model := e.Spec()
-	logits := make([]float32, model.Head.Classes)
-	timing, err := e.Logits(ctx, resnet18cloud.Image{Name: file, Bytes: data}, logits)
+	image := resnet18cloud.Image{Name: file, Bytes: data,
+		Want: resnet18cloud.Want{TopK: c.TopK, Embedding: c.Embed, Normalize: c.Normalize}}
+	result, err := e.Classify(ctx, image)
+	if err == nil && c.AllLogits {
+		line.AllLogits = make([]float32, e.Spec().Head.Classes)
+		_, err = e.Logits(ctx, image, line.AllLogits)
+	}
 	if err != nil {
 		failure := resnet18cloud.AsError(err)
-		line.Error, line.Hint = failure.Message, failure.Hint
-		return line
+		return classification{File: file, Error: failure.Message, Hint: failure.Hint}
 	}
-	p := make([]float32, len(logits))
-	imagenet.Scores(p, logits, model.Head.Activation)
-	for _, class := range imagenet.Top(logits, make([]int, resnet18cloud.TopK)) {
-		line.Indices = append(line.Indices, class)
-		line.Labels = append(line.Labels, model.Label(class))
-		line.Logits = append(line.Logits, logits[class])
-		line.Probabilities = append(line.Probabilities, p[class])
+	for _, s := range result.Scores {
+		line.Indices = append(line.Indices, s.Index)
+		line.Labels = append(line.Labels, s.Label)
+		line.Logits = append(line.Logits, s.Logit)
+		if s.Probability != nil {
+			line.Probabilities = append(line.Probabilities, *s.Probability)
+		}
 	}
-	if all {
-		line.AllLogits = logits
-	}
-	line.Decode, line.Preprocess, line.Inference = timing.Decode.Seconds(), timing.Preprocess.Seconds(), timing.Inference.Seconds()
-	line.Model, line.Warning = e.Info().Weights, e.Info().Warning
+	t := result.Timing
+	line.Decode, line.Preprocess, line.Inference = t.Decode.Seconds(), t.Preprocess.Seconds(), t.Inference.Seconds()
+	line.Embedding, line.Model, line.Warning = result.Embedding, result.Model, result.Warning
+	line.Unknown, line.UnknownScore = result.Unknown, result.UnknownScore
 	return line
 }
 
@@ -145,7 +169,14 @@ func printTable(w io.Writer, line classification) error {
 	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, inference %.1f ms)\n", line.File,
 		line.Decode*1000, line.Preprocess*1000, line.Inference*1000)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if line.Unknown {
+		fmt.Fprintln(tw, "  unknown: unlike all that the model was taught with")
+	}
 	for i, label := range line.Labels {
+		if line.Probabilities == nil {
+			fmt.Fprintf(tw, "  %8.3f\t%s\n", line.Logits[i], label)
+			continue
+		}
 		fmt.Fprintf(tw, "  %5.1f %%\t%s\n", line.Probabilities[i]*100, label)
 	}
 	return tw.Flush()

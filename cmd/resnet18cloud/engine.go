@@ -65,9 +65,6 @@ func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *envi
 	}
 	if set != nil {
 		defer set.Close()
-		for _, note := range set.Notes {
-			env.log.Warn("model: " + note)
-		}
 	}
 	if f.MaxDecodeTime == 0 {
 		f.MaxDecodeTime = -1
@@ -84,6 +81,9 @@ func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *envi
 		"kernels", info.Kernels, "concurrency", info.Concurrency, "shared", info.Shared)
 	if shared != nil && !info.Shared {
 		env.log.Warn("shared weights do not match; packing weights again")
+	}
+	for _, note := range info.Notes {
+		env.log.Warn("model: " + note)
 	}
 	if info.Warning != "" {
 		env.log.Warn(info.Warning)

@@ -32,7 +32,7 @@ type loadtestTarget struct {
 
 	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
 	Unique bool   `help:"Append 16 unique bytes to each image, to bypass caches. Decoders ignore them." env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
-	Expect string `help:"Expected labels; others count as errors. Either a file of JSON lines with file and label (or top5_names), or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|names" env:"RESNET18_LOADTEST_EXPECT" group:"images"`
+	Expect string `help:"Expected labels; others count as errors. A file of JSON lines with file and label (or top5_names), 'folders' if --images has a folder for each class, with the name of its label, or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|folders|names" env:"RESNET18_LOADTEST_EXPECT" group:"images"`
 }
 
 // preparedBytes bounds the tensors that are kept for --api=oip: 400 images in binary, 150 in JSON.
@@ -127,6 +127,16 @@ func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) 
 		expect, err := load.ExpectNames(images, labels)
 		if err != nil {
 			return nil, fmt.Errorf("--expect names: %w", err)
+		}
+		return expect, nil
+	case "folders":
+		root, err := filepath.EvalSymlinks(c.Images) // as in images
+		if err != nil {
+			return nil, fmt.Errorf("--expect folders: %w", err)
+		}
+		expect, err := load.ExpectFolders(root, images)
+		if err != nil {
+			return nil, fmt.Errorf("--expect folders: %w", err)
 		}
 		return expect, nil
 	default:

@@ -58,7 +58,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	s, err := replica.New(replica.Config{
 		Access: guard, Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
 		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
-		Model: func() replica.Model { return describe(e.Info()) }, Large: e.Large,
+		Model: func() replica.Model { return describe(e.Info(), e.Spec().Preprocess.Crop) }, Large: e.Large,
 	}, e)
 	if err != nil {
 		return err
@@ -78,9 +78,10 @@ func (c replicaCmd) sharedWeights() *os.File {
 	return os.NewFile(uintptr(c.SharedWeights), "shared weights")
 }
 
-// describe is what a replica tells its clients about its engine.
-func describe(i engine.Info) replica.Model {
-	m := replica.Model{Weights: i.Weights, Precision: i.Precision, Kernels: i.Kernels, Version: version, Warning: i.Warning}
+// describe is what a replica tells its clients about its engine, whose input has sides of so many pixels.
+func describe(i engine.Info, input int) replica.Model {
+	m := replica.Model{Weights: i.Weights, Precision: i.Precision, Kernels: i.Kernels, Version: version, Warning: i.Warning,
+		Notes: i.Notes, InputSize: input, Info: i.Model}
 	if q := i.Quantization; q != nil {
 		m.Quantization = &replica.Quantization{State: string(q.State), Observed: q.Observed, Compared: q.Compared,
 			Equal: q.Equal, Wanted: q.Wanted, Problem: q.Problem}

@@ -12,10 +12,16 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// Key identifies a result: the image and the model.
-type Key struct {
+// Question is what is asked about an image. Equal questions have equal answers of one model.
+type Question struct {
 	Digest [32]byte // SHA-256 of the image's bytes
-	Model  string   // identity of weights and arithmetic; differs between models whose labels may differ
+	Want   resnet18cloud.Want
+}
+
+// Key identifies a result: the question and the model.
+type Key struct {
+	Question
+	Model string // identity of weights and arithmetic; differs between models whose labels may differ
 }
 
 // Cache is an LRU cache of results. All methods are safe for concurrent use. Create it with [New].
@@ -25,7 +31,7 @@ type Cache struct {
 	hits, misses atomic.Int64
 
 	mu      sync.Mutex
-	flights map[[32]byte]*flight // guarded by mu: images being classified
+	flights map[Question]*flight // guarded by mu: images being classified
 }
 
 // maxResultBytes is the size of the largest result that is cached. Typical results have about 500 bytes; that of a
@@ -36,7 +42,7 @@ const maxResultBytes = 4 << 10
 // New returns a cache of at most size results of at most 4 KiB each. With size 0 it stores no results, but identical
 // images in flight are still classified once.
 func New(size int) *Cache {
-	c := &Cache{size: size, flights: map[[32]byte]*flight{}}
+	c := &Cache{size: size, flights: map[Question]*flight{}}
 	if size > 0 {
 		c.entries = otter.Must(&otter.Options[Key, resnet18cloud.Result]{MaximumSize: size})
 	}
@@ -44,8 +50,8 @@ func New(size int) *Cache {
 }
 
 // Get returns a result of any of the models, and counts a hit or a miss.
-func (c *Cache) Get(digest [32]byte, models []string) (resnet18cloud.Result, bool) {
-	r, ok := c.Peek(digest, models)
+func (c *Cache) Get(q Question, models []string) (resnet18cloud.Result, bool) {
+	r, ok := c.Peek(q, models)
 	if ok {
 		c.hits.Add(1)
 	} else {
@@ -55,10 +61,10 @@ func (c *Cache) Get(digest [32]byte, models []string) (resnet18cloud.Result, boo
 }
 
 // Peek is Get without counting, for a second lookup of the same request.
-func (c *Cache) Peek(digest [32]byte, models []string) (resnet18cloud.Result, bool) {
+func (c *Cache) Peek(q Question, models []string) (resnet18cloud.Result, bool) {
 	if c.entries != nil {
 		for _, m := range models {
-			if r, ok := c.entries.GetIfPresent(Key{digest, m}); ok {
+			if r, ok := c.entries.GetIfPresent(Key{q, m}); ok {
 				return r, true
 			}
 		}
@@ -73,10 +79,14 @@ func (c *Cache) Put(k Key, r resnet18cloud.Result) {
 	}
 }
 
-// textBytes returns the size of the result's strings, the only parts that a replica can make long.
+// textBytes returns the size of the result's strings and lists, the only parts that a replica can make long.
 func textBytes(r resnet18cloud.Result) int {
 	const element = 32 // approximate size of a slice element besides its text
 	n := len(r.Filename) + len(r.Model) + len(r.Precision) + len(r.Warning) + len(r.Replica)
+	n += 4 * len(r.Embedding)
+	if i := r.ModelInfo; i != nil {
+		n += len(i.Name) + len(i.Version) + len(i.Precision) + len(i.Preprocessing) + len(i.Activation)
+	}
 	for _, label := range r.Predictions {
 		n += element + len(label)
 	}

@@ -12,22 +12,25 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func key(n byte, model string) cache.Key { return cache.Key{Digest: [32]byte{n}, Model: model} }
+func key(n byte, model string) cache.Key { return cache.Key{Question: image(n), Model: model} }
+
+// image returns the question for the usual classes of an image.
+func image(n byte) cache.Question { return cache.Question{Digest: [32]byte{n}} }
 
 func TestCache(t *testing.T) {
 	t.Parallel()
 	c := cache.New(10)
 	c.Put(key(1, "a"), resnet18cloud.Result{Filename: "one"})
-	if r, ok := c.Get([32]byte{1}, []string{"b", "a"}); !ok || r.Filename != "one" {
+	if r, ok := c.Get(image(1), []string{"b", "a"}); !ok || r.Filename != "one" {
 		t.Errorf("Get = %v, %t, want one", r, ok)
 	}
-	if _, ok := c.Get([32]byte{1}, []string{"b"}); ok {
+	if _, ok := c.Get(image(1), []string{"b"}); ok {
 		t.Error("a model was answered with another's result")
 	}
-	if _, ok := c.Get([32]byte{1}, []string{"a"}); !ok {
+	if _, ok := c.Get(image(1), []string{"a"}); !ok {
 		t.Error("an answer was given once only")
 	}
-	if _, ok := c.Peek([32]byte{1}, nil); ok {
+	if _, ok := c.Peek(image(1), nil); ok {
 		t.Error("a result without a model to ask for")
 	}
 	if got, want := c.Stats(), (cache.Stats{Hits: 2, Misses: 1, Size: 1, MaxSize: 10}); got != want {
@@ -36,7 +39,7 @@ func TestCache(t *testing.T) {
 	if n := c.Clear(); n != 1 {
 		t.Errorf("Clear = %d, want 1", n)
 	}
-	if _, ok := c.Peek([32]byte{1}, []string{"a"}); ok {
+	if _, ok := c.Peek(image(1), []string{"a"}); ok {
 		t.Error("a result outlived Clear")
 	}
 }

@@ -15,22 +15,22 @@ type flight struct {
 	err     error
 }
 
-// Once calls f, unless a call for the same digest is in flight: then it waits for that result. f's context ends when
+// Once calls f, unless a call for the same question is in flight: then it waits for that result. f's context ends when
 // the contexts of all its callers have ended, so a caller that leaves does not affect the others. The last caller to
 // leave waits until f has returned. shared reports that another caller started the call.
-func (c *Cache) Once(ctx context.Context, digest [32]byte,
+func (c *Cache) Once(ctx context.Context, q Question,
 	f func(context.Context) (resnet18cloud.Result, error)) (r resnet18cloud.Result, shared bool, err error) {
 	c.mu.Lock()
-	fl, shared := c.flights[digest]
+	fl, shared := c.flights[q]
 	if !shared {
 		var run context.Context
 		fl = &flight{done: make(chan struct{})}
 		run, fl.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		c.flights[digest] = fl
+		c.flights[q] = fl
 		go func() {
 			defer fl.cancel()
 			fl.result, fl.err = f(run)
-			c.land(digest, fl)
+			c.land(q, fl)
 			close(fl.done)
 		}()
 	}
@@ -42,39 +42,39 @@ func (c *Cache) Once(ctx context.Context, digest [32]byte,
 		return fl.result, shared, fl.err
 	case <-ctx.Done():
 	}
-	if c.leave(digest, fl) {
+	if c.leave(q, fl) {
 		fl.cancel()
 		<-fl.done // after Once returns, the caller may reuse what f reads
 	}
 	return resnet18cloud.Result{}, shared, context.Cause(ctx)
 }
 
-// Waiting returns the number of callers that wait for the image in flight, or 0 if it is not in flight.
-func (c *Cache) Waiting(digest [32]byte) int {
+// Waiting returns the number of callers that wait for the answer, or 0 if the image is not in flight.
+func (c *Cache) Waiting(q Question) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fl := c.flights[digest]; fl != nil {
+	if fl := c.flights[q]; fl != nil {
 		return fl.waiters
 	}
 	return 0
 }
 
 // leave removes a caller and reports whether it was the last one. Then no other caller can join the flight.
-func (c *Cache) leave(digest [32]byte, fl *flight) bool {
+func (c *Cache) leave(q Question, fl *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fl.waiters--
-	if fl.waiters == 0 && c.flights[digest] == fl {
-		delete(c.flights, digest)
+	if fl.waiters == 0 && c.flights[q] == fl {
+		delete(c.flights, q)
 	}
 	return fl.waiters == 0
 }
 
 // land removes the flight, unless a later one has replaced it.
-func (c *Cache) land(digest [32]byte, fl *flight) {
+func (c *Cache) land(q Question, fl *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flights[digest] == fl {
-		delete(c.flights, digest)
+	if c.flights[q] == fl {
+		delete(c.flights, q)
 	}
 }

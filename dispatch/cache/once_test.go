@@ -11,7 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/cache"
 )
 
-var digest = [32]byte{1}
+var question = cache.Question{Digest: [32]byte{1}}
 
 // outcome is the return value of one call of Once.
 type outcome struct {
@@ -24,7 +24,7 @@ type outcome struct {
 func once(ctx context.Context, c *cache.Cache, f func(context.Context) (resnet18cloud.Result, error)) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {
-		r, shared, err := c.Once(ctx, digest, f)
+		r, shared, err := c.Once(ctx, question, f)
 		done <- outcome{r, shared, err}
 	}()
 	return done
@@ -49,10 +49,10 @@ func TestOnce(t *testing.T) {
 			all = append(all, once(t.Context(), c, returns(name, release)))
 			synctest.Wait()
 		}
-		if n := c.Waiting(digest); n != 3 {
+		if n := c.Waiting(question); n != 3 {
 			t.Errorf("%d callers wait, want 3", n)
 		}
-		if n := c.Waiting([32]byte{2}); n != 0 {
+		if n := c.Waiting(cache.Question{Digest: [32]byte{2}}); n != 0 {
 			t.Errorf("%d callers wait for another image", n)
 		}
 		close(release)
@@ -61,7 +61,7 @@ func TestOnce(t *testing.T) {
 				t.Errorf("caller %d: %+v, want the first one's answer", i, got)
 			}
 		}
-		if n := c.Waiting(digest); n != 0 {
+		if n := c.Waiting(question); n != 0 {
 			t.Errorf("%d callers wait for a run that has ended", n)
 		}
 		if got := <-once(t.Context(), c, returns("fourth", release)); got.shared || got.result.Filename != "fourth" {
@@ -121,7 +121,7 @@ func TestOnceLeaving(t *testing.T) {
 			t.Errorf("first caller: %+v, want %v", got, withdrawn)
 		}
 		synctest.Wait()
-		if n := c.Waiting(digest); stopped || n != 1 {
+		if n := c.Waiting(question); stopped || n != 1 {
 			t.Errorf("stopped %t, %d callers wait, want work for 1 caller", stopped, n)
 		}
 		leaveSecond(withdrawn)
@@ -149,7 +149,7 @@ func TestOnceAfterLeaving(t *testing.T) {
 		<-left
 		third := once(t.Context(), c, returns("third", release))
 		synctest.Wait()
-		if n := c.Waiting(digest); n != 2 {
+		if n := c.Waiting(question); n != 2 {
 			t.Errorf("%d callers wait, want 2", n)
 		}
 		close(release)
@@ -170,7 +170,7 @@ func TestOnceContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "id"))
 	defer cancel()
 	var run context.Context
-	_, _, err := cache.New(0).Once(ctx, digest, func(ctx context.Context) (resnet18cloud.Result, error) {
+	_, _, err := cache.New(0).Once(ctx, question, func(ctx context.Context) (resnet18cloud.Result, error) {
 		run = ctx
 		return resnet18cloud.Result{}, ctx.Err()
 	})

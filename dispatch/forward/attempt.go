@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -35,7 +34,7 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 		return resnet18cloud.Result{}, interruption{err: err, caller: context.Cause(ctx), attempt: context.Cause(f.ctx),
 			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout, alive: p.alive(f)}.outcome(endpoint)
 	}
-	result, o := answer.outcome(endpoint, time.Now())
+	result, o := answer.outcome(endpoint, image.Want, time.Now())
 	if o.err != nil {
 		return resnet18cloud.Result{}, o
 	}
@@ -70,23 +69,27 @@ func (p *Pool) post(f *flight, image resnet18cloud.Image) (reply, error) {
 		return reply{}, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit(image.Want)+1))
 	return reply{resp.StatusCode, resp.Header.Get("Retry-After"), body}, err
 }
 
 // request creates the POST request: our replicas receive the image as the body, others as a multipart form like the
 // prototype's replica, which has to be searched for the end of the image.
 func (f *flight) request(image resnet18cloud.Image) (*http.Request, error) {
-	var address, contentType string
+	contentType := "application/octet-stream"
+	query := image.Want.Query()
 	if f.takesBody {
-		address, contentType = f.endpoint.url+"/predict?filename="+url.QueryEscape(image.Name), "application/octet-stream"
+		query.Set("filename", image.Name)
 		f.payload.parts[0] = image.Bytes
 	} else {
 		var err error
-		address = f.endpoint.url + "/predict"
 		if f.payload.parts, contentType, err = form(image); err != nil {
 			return nil, err
 		}
+	}
+	address := f.endpoint.url + image.Want.Path()
+	if len(query) > 0 {
+		address += "?" + query.Encode()
 	}
 	req, err := http.NewRequestWithContext(f.ctx, http.MethodPost, address, nil)
 	if err != nil {

@@ -69,12 +69,21 @@ type reply struct {
 }
 
 // outcome reads the result or the error in the response.
-func (r reply) outcome(url string, now time.Time) (resnet18cloud.Result, outcome) {
-	if r.status != http.StatusOK {
+func (r reply) outcome(url string, want resnet18cloud.Want, now time.Time) (resnet18cloud.Result, outcome) {
+	switch {
+	case want.Embedding && (r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed):
+		// A replica of an earlier version, or of another program. It is as good as others for those who want classes.
+		return resnet18cloud.Result{}, outcome{replicaError(resnet18cloud.CodeUnsuited, url, fmt.Errorf("status %d", r.status),
+			"A replica gives no embeddings"), attemptAnswered, true}
+	case r.status != http.StatusOK:
 		return resnet18cloud.Result{}, r.refusal(url, now)
 	}
-	result, err := readResult(r.body)
-	if err != nil {
+	result, err := readResult(r.body, want)
+	switch {
+	case errors.Is(err, errAnswerSize):
+		return resnet18cloud.Result{}, outcome{&resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
+			Message: "The result is larger than the dispatcher stores", Hint: "ask for fewer classes with top_k"}, attemptAnswered, false}
+	case err != nil:
 		return resnet18cloud.Result{}, outcome{
 			replicaError(resnet18cloud.CodeInternal, url, err, "A replica returned an invalid response"), attemptFailed, true}
 	}
@@ -87,7 +96,11 @@ func (r reply) refusal(url string, now time.Time) outcome {
 	if err := json.Unmarshal(r.body, &said); err != nil || said.Error == "" {
 		said = httpx.ErrorBody{Error: fmt.Sprintf("A replica returned status %d %s", r.status, http.StatusText(r.status))}
 	}
-	err := &resnet18cloud.Error{Code: httpx.CodeOf(r.status),
+	code := httpx.CodeOf(r.status)
+	if said.Code == resnet18cloud.CodeUnsuited && r.status == httpx.Status(said.Code) {
+		code = said.Code
+	}
+	err := &resnet18cloud.Error{Code: code,
 		Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes),
 		Err: fmt.Errorf("replica %s returned status %d", url, r.status)}
 	switch {

@@ -132,7 +132,7 @@ func TestReply(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			result, o := reply{test.status, "7", []byte(test.body)}.outcome(address, time.Now())
+			result, o := reply{test.status, "7", []byte(test.body)}.outcome(address, resnet18cloud.Want{}, time.Now())
 			e, ok := errors.AsType[*resnet18cloud.Error](o.err)
 			if !ok || e.Code != test.code || e.Message != test.message || len(result.Predictions) != 0 {
 				t.Fatalf("outcome %+v, %v, want %s: %s", result, o.err, test.code, test.message)
@@ -156,7 +156,7 @@ func TestReply(t *testing.T) {
 
 func TestReplyWithResult(t *testing.T) {
 	t.Parallel()
-	result, o := reply{200, "", []byte(`{"predictions":["junco"],"inference_time":0.5}`)}.outcome(address, time.Now())
+	result, o := reply{200, "", []byte(`{"predictions":["junco"],"inference_time":0.5}`)}.outcome(address, resnet18cloud.Want{}, time.Now())
 	if want := (outcome{event: attemptAnswered}); o != want || result.Predictions[0] != "junco" || result.InferenceTime != 0.5 {
 		t.Errorf("outcome %+v, %+v, want junco and %+v", result, o, want)
 	}
@@ -167,12 +167,12 @@ func TestReplicasTextsAreBounded(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 513)
 	for _, status := range []int{422, 500, 503} {
-		_, o := reply{status, "", []byte(`{"error":"` + long + `","hint":"` + long + `"}`)}.outcome(address, time.Now())
+		_, o := reply{status, "", []byte(`{"error":"` + long + `","hint":"` + long + `"}`)}.outcome(address, resnet18cloud.Want{}, time.Now())
 		if e := resnet18cloud.AsError(o.err); e.Message != long[:512] || e.Hint != long[:512] {
 			t.Errorf("%d: message of %d bytes, hint of %d, want 512", status, len(e.Message), len(e.Hint))
 		}
 	}
-	_, o := reply{422, "", []byte(`{"error":"e","hint":"h"}`)}.outcome(address, time.Now())
+	_, o := reply{422, "", []byte(`{"error":"e","hint":"h"}`)}.outcome(address, resnet18cloud.Want{}, time.Now())
 	if e := resnet18cloud.AsError(o.err); e.Hint != "h" {
 		t.Errorf("hint %q, want h", e.Hint)
 	}
@@ -233,7 +233,7 @@ func FuzzReply(f *testing.F) {
 	f.Add(503, "3", []byte(`{"error":"Queue is full","retry_after":2.5}`))
 	f.Add(422, "Fri, 02 Jan 2026 03:04:05 GMT", []byte(`{"error":"Not a decodable image","hint":"send a JPEG"}`))
 	f.Fuzz(func(t *testing.T, status int, retryAfter string, body []byte) {
-		result, o := reply{status, retryAfter, body}.outcome(address, time.Now())
+		result, o := reply{status, retryAfter, body}.outcome(address, resnet18cloud.Want{}, time.Now())
 		if o.err == nil {
 			if len(result.Predictions) == 0 || o.retry || o.event != attemptAnswered {
 				t.Errorf("result %+v, outcome %+v", result, o)

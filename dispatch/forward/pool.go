@@ -36,12 +36,13 @@ type Pool struct {
 	reload chan struct{} // receives a value if the configured endpoints have changed
 
 	mu         sync.Mutex
-	configured []string             // guarded by mu: as passed to New or SetEndpoints
-	endpoints  map[string]*endpoint // guarded by mu: by URL, after DNS resolution
-	leaving    map[string]*endpoint // guarded by mu: removed, but watched while they have images in flight
-	changed    chan struct{}        // guarded by mu: closed and replaced when a slot may be free
-	answering  Answering            // guarded by mu: summary of the endpoints
-	picks      uint64               // guarded by mu: number of picks, for round-robin among equals
+	configured []string                       // guarded by mu: as passed to New or SetEndpoints
+	endpoints  map[string]*endpoint           // guarded by mu: by URL, after DNS resolution
+	leaving    map[string]*endpoint           // guarded by mu: removed, but watched while they have images in flight
+	changed    chan struct{}                  // guarded by mu: closed and replaced when a slot may be free
+	answering  Answering                      // guarded by mu: summary of the endpoints
+	labels     map[Model]resnet18cloud.Labels // guarded by mu: as asked, of models that are in use
+	picks      uint64                         // guarded by mu: number of picks, for round-robin among equals
 }
 
 // New creates a pool. It starts nothing; no endpoint is healthy until Run has probed it.
@@ -58,6 +59,7 @@ func New(cfg Config) (*Pool, error) {
 		endpoints: map[string]*endpoint{},
 		leaving:   map[string]*endpoint{},
 		changed:   make(chan struct{}),
+		labels:    map[Model]resnet18cloud.Labels{},
 	}
 	p.client = newClient(p.certs.Dial(dialer.DialContext, p.names.Name))
 	if err := p.SetEndpoints(cfg.Endpoints); err != nil {

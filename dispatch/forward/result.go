@@ -11,34 +11,70 @@ import (
 
 // Limits on a replica's result. It is stored, cached and sent to clients, so a replica must not choose its size.
 const (
-	maxAnswerBytes = 64 << 10  // of a response; typical ones are under 2 KB
-	maxPredictions = 100       // of the labels in it, which are 5
-	maxTextBytes   = 256       // of each text in it; file names are at most that long
+	maxAnswerBytes = 64 << 10  // of a response; typical ones are under 2 KB, embeddings have 7 KB
+	maxTopKBytes   = 512 << 10 // of a response with more classes than usual; 2000 have about 250 KB
+	maxPredictions = 100       // of the labels in it if the client wants fewer, such as 5
+	maxTextBytes   = 512       // of each text in it; labels are at most that long
+	maxFeatures    = 4096      // of an embedding, which has 512
 	maxStage       = time.Hour // of each duration in it
 )
 
-// readResult reads a replica's result and checks it.
-func readResult(body []byte) (result resnet18cloud.Result, err error) {
-	if len(body) > maxAnswerBytes {
-		return result, fmt.Errorf("response has more than %d bytes", maxAnswerBytes)
+// answerLimit returns the largest response to read.
+func answerLimit(want resnet18cloud.Want) int64 {
+	if want.Classes() > resnet18cloud.TopK {
+		return maxTopKBytes
+	}
+	return maxAnswerBytes
+}
+
+// errAnswerSize reports a result that is too large because the client wants so many classes.
+var errAnswerSize = errors.New("result with many classes is too large")
+
+// readResult reads a replica's result and checks it. Stored again it is not larger than answerLimit.
+func readResult(body []byte, want resnet18cloud.Want) (result resnet18cloud.Result, err error) {
+	switch limit := answerLimit(want); {
+	case int64(len(body)) <= limit:
+	case limit > maxAnswerBytes:
+		return result, errAnswerSize
+	default:
+		return result, fmt.Errorf("response has more than %d bytes", limit)
 	}
 	if err := json.Unmarshal(body, &result); err != nil {
 		return resnet18cloud.Result{}, err
 	}
-	if err := checkResult(result); err != nil {
+	if err := checkResult(result, want); err != nil {
 		return resnet18cloud.Result{}, err
+	}
+	if want.Embedding {
+		result.Predictions, result.Scores = nil, nil
+	} else { // replicas of earlier versions return five classes
+		result.Embedding = nil
+		result.Predictions = result.Predictions[:min(len(result.Predictions), want.Classes())]
+		result.Scores = result.Scores[:min(len(result.Scores), want.Classes())]
+	}
+	if len(body) > maxAnswerBytes { // escapes may make it longer
+		if stored, err := json.Marshal(result); err != nil || len(stored) > maxTopKBytes {
+			return resnet18cloud.Result{}, errAnswerSize
+		}
 	}
 	return result, nil
 }
 
-func checkResult(r resnet18cloud.Result) error {
-	if len(r.Predictions) == 0 {
+func checkResult(r resnet18cloud.Result, want resnet18cloud.Want) error {
+	switch {
+	case want.Embedding && (len(r.Embedding) == 0 || len(r.Embedding) > maxFeatures):
+		return fmt.Errorf("response has an embedding of %d features, want 1 to %d", len(r.Embedding), maxFeatures)
+	case !want.Embedding && len(r.Predictions) == 0:
 		return errors.New("response has no predictions")
 	}
-	if n := max(len(r.Predictions), len(r.Scores)); n > maxPredictions {
-		return fmt.Errorf("response has %d predictions, want at most %d", n, maxPredictions)
+	most := max(maxPredictions, want.Classes())
+	if n := max(len(r.Predictions), len(r.Scores)); n > most {
+		return fmt.Errorf("response has %d predictions, want at most %d", n, most)
 	}
 	texts := append([]string{r.Filename, r.Model, r.Precision, r.Warning}, r.Predictions...)
+	if i := r.ModelInfo; i != nil {
+		texts = append(texts, i.Name, i.Version, i.Precision, i.Preprocessing, i.Activation)
+	}
 	for _, s := range r.Scores {
 		texts = append(texts, s.Label)
 	}

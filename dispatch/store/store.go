@@ -25,7 +25,8 @@ type Record struct {
 	Generation  int                    `json:"generation,omitempty"` // number of restarts after an end
 	Owner       string                 `json:"owner,omitempty"`      // name of the client that sent it; empty if clients have no keys
 	Filename    string                 `json:"filename"`
-	Digest      string                 `json:"digest"` // SHA-256 of the image, hexadecimal
+	Digest      string                 `json:"digest"`        // SHA-256 of the image, hexadecimal
+	Want        resnet18cloud.Want     `json:"want,omitzero"` // what the client asks about the image
 	Status      resnet18cloud.Status   `json:"status"`
 	Priority    resnet18cloud.Priority `json:"priority,omitempty"`
 	QueuedAt    time.Time              `json:"queued_at"`

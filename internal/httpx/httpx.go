@@ -96,6 +96,7 @@ var statusOf = map[resnet18cloud.Code]int{
 	resnet18cloud.CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	resnet18cloud.CodeUnsupported:  http.StatusUnsupportedMediaType,
 	resnet18cloud.CodeUndecodable:  http.StatusUnprocessableEntity,
+	resnet18cloud.CodeUnsuited:     http.StatusUnprocessableEntity,
 	resnet18cloud.CodeRateLimited:  http.StatusTooManyRequests,
 	resnet18cloud.CodeCancelled:    StatusClientClosed,
 	resnet18cloud.CodeInternal:     http.StatusInternalServerError,
@@ -113,13 +114,16 @@ func Status(c resnet18cloud.Code) int {
 	return http.StatusInternalServerError
 }
 
-// CodeOf returns the code for an HTTP status of any server. It is the reverse of Status for our own servers.
+// CodeOf returns the code for an HTTP status of any server. It is the reverse of Status for our own servers, except where
+// several codes have the same status.
 func CodeOf(status int) resnet18cloud.Code {
 	switch status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		return resnet18cloud.CodeFull
 	case http.StatusBadGateway:
 		return resnet18cloud.CodeUnavailable
+	case http.StatusUnprocessableEntity:
+		return resnet18cloud.CodeUndecodable
 	}
 	for c, s := range statusOf {
 		if s == status {

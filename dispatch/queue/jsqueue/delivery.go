@@ -70,6 +70,11 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerGeneration, err)
 		}
 	}
+	if want := h.Get(headerWant); want != "" {
+		if job.Image.Want, err = resnet18cloud.WantFrom(want); err != nil {
+			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerWant, err)
+		}
+	}
 	job.Trace = readTrace(h)
 	return job, nil
 }

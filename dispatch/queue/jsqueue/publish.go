@@ -29,6 +29,8 @@ const (
 	headerDeadline = "Resnet18-Deadline"
 	// headerGeneration is absent from jobs of generation 0.
 	headerGeneration = "Resnet18-Generation"
+	// headerWant is absent from jobs that ask for the usual classes.
+	headerWant = "Resnet18-Want"
 	// headerTrace, headerTracestate and headerRequestID are the client's, if there are any.
 	headerTrace      = "Resnet18-Traceparent"
 	headerTracestate = "Resnet18-Tracestate"
@@ -81,6 +83,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if job.Generation > 0 {
 		msg.Header.Set(headerGeneration, strconv.Itoa(job.Generation))
+	}
+	if want := job.Image.Want; want != (resnet18cloud.Want{}) {
+		msg.Header.Set(headerWant, want.String())
 	}
 	if parent := job.Trace.Traceparent(); parent != "" {
 		msg.Header.Set(headerTrace, parent)

@@ -87,9 +87,12 @@ func keeps(t *testing.T, s store.Store) {
 	r.Digest, r.Priority, r.Deadline, r.Estimate = "00ff", resnet18cloud.PriorityBulk, now.Add(time.Hour), time.Second
 	r.StartedAt, r.CompletedAt, r.Attempts, r.FromCache, r.Replica = now, now, 2, true, "http://a:5000"
 	r.Status = resnet18cloud.StatusCompleted
+	r.Want = resnet18cloud.Want{TopK: 7}
+	probability := float32(0.75)
 	r.Result = &resnet18cloud.Result{Filename: "ü.jpg", InferenceTime: 0.25, Predictions: []string{"junco"},
-		Scores: []resnet18cloud.Prediction{{Index: 13, Label: "junco", Logit: 9.5, Probability: 0.75}},
-		Timing: resnet18cloud.Timing{Queue: time.Second}, Model: "m", Precision: "fp32", Warning: "w"}
+		Scores: []resnet18cloud.Prediction{{Index: 13, Label: "junco", Logit: 9.5, Probability: &probability}},
+		Timing: resnet18cloud.Timing{Queue: time.Second}, Model: "m", Precision: "fp32", Warning: "w", Embedding: []float32{0.5, 0}, Unknown: true, UnknownScore: &probability,
+		ModelInfo: &resnet18cloud.ModelInfo{Name: "n", Version: "v", Classes: 2}}
 	r.Failure = &store.Failure{Code: resnet18cloud.CodeFull, Message: "m", Hint: "h"}
 	r = create(t, s, r)
 	got, err := s.Get(t.Context(), r.ID)

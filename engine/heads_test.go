@@ -1,0 +1,228 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+)
+
+// small is quantized random weights without a head, for pictures of 128 pixels, made once.
+var small = sync.OnceValues(func() (*weights.Set, error) {
+	scales := map[string]float32{}
+	for _, name := range resnet.Activations() {
+		scales[name] = 1. / 32
+	}
+	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
+	m.Preprocess.Mode, m.Preprocess.Resize, m.Preprocess.Crop = spec.Squash, 128, 128
+	q, err := resnet.Quantize(resnet.Random(randomSeed, m), &resnet.Calibration{Scale: scales})
+	if err != nil {
+		return nil, err
+	}
+	return q.Set(), nil
+})
+
+// ownModel is small's weights under a layer of random weights.
+func ownModel(t *testing.T, classes int, a spec.Activation, labels []string) *weights.Set {
+	t.Helper()
+	set, err := small()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := *set
+	own.SHA256 = fmt.Sprintf("%08d%s", classes, a)
+	if classes == 0 {
+		return &own
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	own.Spec.Head, own.Spec.Labels = spec.Linear(classes), labels
+	own.Spec.Head.Activation = a
+	own.Tensors = maps.Clone(set.Tensors)
+	fc := tensor.New(classes, spec.Features)
+	for i := range fc.Data {
+		fc.Data[i] = float32(r.NormFloat64() / 20)
+	}
+	own.Tensors["fc.weight"] = fc
+	return &own
+}
+
+// TestHeads checks the answers of models with other classes than ImageNet's: how many, their labels and scores.
+func TestHeads(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		classes    int
+		activation spec.Activation
+		labels     []string
+		want       []string // labels of classes 0 and 2, or of 0 alone
+		note       string
+	}{
+		"labels":              {3, spec.Softmax, []string{"ant", "bee", "fly"}, []string{"ant", "fly"}, ""},
+		"no labels":           {3, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+		"several at a time":   {7, spec.Sigmoid, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+		"one":                 {1, spec.Sigmoid, []string{"defect"}, []string{"defect"}, ""},
+		"no activation":       {6, spec.None, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+		"nearly ImageNet's":   {999, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+		"as many as ImageNet": {1000, spec.Softmax, nil, []string{"tench", "great white shark"}, ""},
+		"the most":            {spec.MaxClasses, spec.Softmax, nil, []string{"class 0", "class 2"}, UnlabeledNote},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := open(t, Config{Weights: ownModel(t, test.classes, test.activation, test.labels), Concurrency: 1})
+			m := e.Spec()
+			if m.Head.Classes != test.classes || m.Label(0) != test.want[0] || m.Label(2*len(test.want)-2) != test.want[len(test.want)-1] {
+				t.Errorf("%d classes, the first labels %q; want %d with %q", m.Head.Classes, m.Label(0), test.classes, test.want)
+			}
+			result, err := e.Classify(t.Context(), tiny(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Warning != "" {
+				t.Errorf("warning %q in an answer", result.Warning)
+			}
+			if notes := e.Info().Notes; (test.note == "") != (len(notes) == 0) || test.note != "" && !slices.Contains(notes, test.note) {
+				t.Errorf("notes %q, want %q", notes, test.note)
+			}
+			if info := result.ModelInfo; info == nil || info.Classes != test.classes || info.Activation != string(test.activation) ||
+				info.Preprocessing != m.Preprocess.String() || info.Precision != PrecisionFP32 || info.Version == "" || *info != e.Info().Model {
+				t.Errorf("model %+v", info)
+			}
+			if l, err := e.Labels(t.Context()); err != nil || l.Classes != test.classes || !slices.Equal(l.Labels, m.Labels) || l.Model != result.Model {
+				t.Errorf("Labels = %+v, %v", l, err)
+			}
+			logits := make([]float32, test.classes)
+			if _, err := e.Logits(t.Context(), tiny(t), logits); err != nil {
+				t.Fatal(err)
+			}
+			if n := min(resnet18cloud.TopK, test.classes); len(result.Predictions) != n || len(result.Scores) != n {
+				t.Fatalf("%d labels and %d scores, want %d", len(result.Predictions), len(result.Scores), n)
+			}
+			sum := 0.0
+			for _, x := range logits {
+				sum += math.Exp(float64(x))
+			}
+			for i, s := range result.Scores {
+				x := float64(s.Logit)
+				want := map[spec.Activation]float64{spec.Softmax: math.Exp(x) / sum, spec.Sigmoid: 1 / (1 + math.Exp(-x)), spec.None: x}[test.activation]
+				if got := s.Probability; (got == nil) != (test.activation == spec.None) || got != nil && math.Abs(float64(*got)-want) > 1e-5 {
+					t.Errorf("score %d is %+v, want probability %g", i, s, want)
+				}
+				if s.Logit != logits[s.Index] || i > 0 && s.Logit > result.Scores[i-1].Logit {
+					t.Errorf("score %d is %+v, want probability %g of logit %g", i, s, want, logits[s.Index])
+				}
+				if s.Label != m.Label(s.Index) || result.Predictions[i] != s.Label {
+					t.Errorf("class %d is called %q and %q, want %q", s.Index, s.Label, result.Predictions[i], m.Label(s.Index))
+				}
+			}
+			k := min(2, test.classes)
+			image := tiny(t)
+			image.Want.TopK = 2
+			if short, err := e.Classify(t.Context(), image); err != nil || !slices.Equal(short.Predictions, result.Predictions[:k]) {
+				t.Errorf("the best %d: %v, error %v; want %v", k, short.Predictions, err, result.Predictions[:k])
+			}
+		})
+	}
+}
+
+// TestEmbed checks that features do not depend on the head or on how many CPUs compute them, and that a model with nothing
+// else refuses to classify.
+func TestEmbed(t *testing.T) {
+	t.Parallel()
+	alone := open(t, Config{Weights: ownModel(t, 0, spec.None, nil), Concurrency: 1})
+	want, timing, err := alone.Embed(t.Context(), tiny(t))
+	if err != nil || len(want) != spec.Features || timing.Inference <= 0 {
+		t.Fatalf("%d features in %v, error %v; want %d", len(want), timing, err, spec.Features)
+	}
+	if slices.Max(want) <= 0 || slices.Min(want) < 0 {
+		t.Errorf("features from %g to %g, want means of what ReLU leaves", slices.Min(want), slices.Max(want))
+	}
+	other, err := os.ReadFile(filepath.Join("testdata", "photo.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, concurrency := range []int{1, 2} {
+		e := open(t, Config{Weights: ownModel(t, 5, spec.Softmax, nil), Concurrency: concurrency})
+		got, _, err := e.Embed(t.Context(), tiny(t))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%d workers, 5 classes: other features, error %v", concurrency, err)
+		}
+		kept := slices.Clone(got)
+		if _, _, err := e.Embed(t.Context(), resnet18cloud.Image{Bytes: other}); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(got, kept) {
+			t.Errorf("%d workers: the next image changed what was returned", concurrency)
+		}
+	}
+	var refusal *resnet18cloud.Error
+	if _, err := alone.Classify(t.Context(), tiny(t)); !errors.As(err, &refusal) || !strings.Contains(refusal.Hint, "embeddings") {
+		t.Errorf("Classify without classes: %v, want an error about embeddings", err)
+	}
+	if _, err := alone.Logits(t.Context(), tiny(t), nil); !errors.As(err, &refusal) || refusal.Code != resnet18cloud.CodeInvalid {
+		t.Errorf("Logits without classes: %v, want an error about embeddings", err)
+	}
+	if w := alone.Info().Warning; w != "" {
+		t.Errorf("warning %q for want of labels that nothing needs", w)
+	}
+	if _, _, err := alone.Embed(t.Context(), resnet18cloud.Image{Bytes: []byte("no image")}); err == nil {
+		t.Error("Embed of no image: no error")
+	}
+}
+
+// TestObserveNeedsClasses: labels that agree are what int8 is adopted for.
+func TestObserveNeedsClasses(t *testing.T) {
+	t.Parallel()
+	set := weights.Set{Spec: ownModel(t, 0, spec.None, nil).Spec}
+	_, err := New(Config{Weights: &set, Precision: PrecisionInt8, Observe: new(observe.Config)})
+	if err == nil || !strings.Contains(err.Error(), "model quantize") {
+		t.Errorf("New: %v, want an error that says what to do", err)
+	}
+}
+
+// TestLabelsAreCopied: a caller that changes its copy changes nobody else's.
+func TestLabelsAreCopied(t *testing.T) {
+	t.Parallel()
+	Config{}.model().Labels[0] = "changed"
+	if got := imagenet.Label(0); got != "tench" {
+		t.Errorf("label 0 is %q", got)
+	}
+}
+
+// TestHeaderKnowsTheModel: weights that are read in another way are other weights in shared memory.
+func TestHeaderKnowsTheModel(t *testing.T) {
+	t.Parallel()
+	set := ownModel(t, 3, spec.Softmax, nil)
+	var headers []string
+	for _, change := range []func(m *spec.Model){
+		func(*spec.Model) {},
+		func(m *spec.Model) { m.Preprocess.Crop = 160 },
+		func(m *spec.Model) { m.Preprocess.Mean[1] += 0.1 },
+		func(m *spec.Model) { m.Head.Activation = spec.Sigmoid },
+		func(m *spec.Model) { m.Head.Pool = spec.MaxAverage },
+	} {
+		own := *set
+		change(&own.Spec)
+		header, err := Config{Weights: &own}.header()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(header) != headerBytes || slices.Contains(headers, string(header)) {
+			t.Errorf("%d bytes of header for %+v, want %d, unlike the others'", len(header), own.Spec, headerBytes)
+		}
+		headers = append(headers, string(header))
+	}
+}

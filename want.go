@@ -1,0 +1,107 @@
+package resnet18cloud
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// MaxTopK is the largest number of classes that a client may ask for: the most that a model has.
+const MaxTopK = 2000
+
+// Want is what a client wants to know about an image. The zero value asks for the [TopK] best classes. Values are
+// comparable: requests with equal images and equal wants have equal results.
+type Want struct {
+	TopK      int  `json:"top_k,omitempty"`     // number of classes, of a model with fewer all; 0 means TopK
+	Embedding bool `json:"embedding,omitempty"` // features instead of classes
+	Normalize bool `json:"normalize,omitempty"` // with Embedding: features of Euclidean length 1
+}
+
+// The endpoints of servers, and the parameters of their queries.
+const (
+	pathClasses    = "/predict"
+	pathEmbedding  = "/embed"
+	paramTopK      = "top_k"
+	paramNormalize = "normalize"
+)
+
+// Classes returns the number of classes that are wanted.
+func (w Want) Classes() int {
+	if w.TopK == 0 {
+		return TopK
+	}
+	return w.TopK
+}
+
+// ParseWant reads what a request wants: the path is that of the endpoint, which begins with /embed for features, and the
+// query has its options. The error is an *Error with CodeInvalid.
+func ParseWant(path string, query url.Values) (Want, error) {
+	w := Want{Embedding: strings.HasPrefix(path, pathEmbedding)}
+	for _, p := range []struct {
+		name, hint string
+		applies    bool
+		read       func(text string) bool
+	}{
+		{paramTopK, fmt.Sprintf("use a number from 1 to %d", MaxTopK), !w.Embedding, func(text string) (ok bool) {
+			n, err := strconv.Atoi(text)
+			if n != TopK { // equal wants must be equal values
+				w.TopK = n
+			}
+			return err == nil && n >= 1 && n <= MaxTopK
+		}},
+		{paramNormalize, "use true or false", w.Embedding, func(text string) bool {
+			w.Normalize = text == "true"
+			return text == "true" || text == "false"
+		}},
+	} {
+		values, given := query[p.name]
+		switch {
+		case !given:
+		case !p.applies && w.Embedding:
+			return Want{}, &Error{Code: CodeInvalid, Message: "Embeddings have no " + p.name, Hint: "send the image to " + pathClasses}
+		case !p.applies:
+			return Want{}, &Error{Code: CodeInvalid, Message: "Classes have no " + p.name, Hint: "send the image to " + pathEmbedding}
+		case len(values) > 1:
+			return Want{}, &Error{Code: CodeInvalid, Message: p.name + " is given more than once", Hint: p.hint}
+		case !p.read(values[0]):
+			return Want{}, &Error{Code: CodeInvalid, Message: fmt.Sprintf("%s %.40q is not valid", p.name, values[0]), Hint: p.hint}
+		}
+	}
+	return w, nil
+}
+
+// Path returns the path of the endpoint for w, such as "/predict".
+func (w Want) Path() string {
+	if w.Embedding {
+		return pathEmbedding
+	}
+	return pathClasses
+}
+
+// Query returns the options of w as the query of its endpoint. Only options that are not the default are in it.
+func (w Want) Query() url.Values {
+	q := url.Values{}
+	if w.TopK != 0 && !w.Embedding {
+		q.Set(paramTopK, strconv.Itoa(w.TopK))
+	}
+	if w.Normalize && w.Embedding {
+		q.Set(paramNormalize, "true")
+	}
+	return q
+}
+
+// String returns path and query: "/predict?top_k=3".
+func (w Want) String() string {
+	u := url.URL{Path: w.Path(), RawQuery: w.Query().Encode()}
+	return u.String()
+}
+
+// WantFrom reads the text that String returns.
+func WantFrom(text string) (Want, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Path != pathClasses && u.Path != pathEmbedding {
+		return Want{}, &Error{Code: CodeInvalid, Message: fmt.Sprintf("%.40q is not a path with options", text)}
+	}
+	return ParseWant(u.Path, u.Query())
+}
