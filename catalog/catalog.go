@@ -86,6 +86,7 @@ type Catalog struct {
 	before  look       // guarded by loading: the previous look
 
 	mu       sync.Mutex
+	loaded   bool                // guarded by mu: Load has returned
 	fallback string              // guarded by mu: name of the default model
 	places   map[string]*place   // guarded by mu: by file name
 	serving  map[string]*entry   // guarded by mu: what each name stands for
@@ -117,6 +118,7 @@ func (c *Catalog) Load(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.loaded = true
 	names := slices.Sorted(maps.Keys(c.serving))
 	switch {
 	case len(names) == 0:
@@ -216,34 +218,35 @@ func (c *Catalog) report(ctx context.Context, err error) {
 	}
 }
 
-// known returns the files for plan. Those that are to be tried again are not known; those with problems are looked at
+// known returns the files for plan. Those that are to be tried again have no stamp; those with problems are looked at
 // elsewhere.
 func (c *Catalog) known(again bool, problems map[string]error) map[string]file {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := map[string]file{}
 	for base, p := range c.places {
-		if _, ok := problems[base]; ok || again && p.state == resnet18cloud.ModelRefused {
+		if _, ok := problems[base]; ok {
 			continue
 		}
-		known[base] = p.file
-	}
-	if again {
-		for base, p := range c.places { // refused and gone
-			if p.state == resnet18cloud.ModelRefused {
-				delete(c.places, base)
-			}
+		f := p.file
+		if again && p.state == resnet18cloud.ModelRefused {
+			f.stamp = stamp{}
 		}
+		known[base] = f
 	}
 	return known
 }
 
-// refuse notes that a file is not loaded. What was loaded from it before stays in service if it serves.
+// refuse notes that a file is not loaded. What was loaded from it before stays.
 func (c *Catalog) refuse(ctx context.Context, f file, reason string) error {
 	c.mu.Lock()
 	old := c.places[f.base]
 	same := old != nil && old.state == resnet18cloud.ModelRefused && old.stamp == f.stamp && old.reason == reason
-	c.places[f.base] = &place{file: f, state: resnet18cloud.ModelRefused, reason: reason}
+	p := &place{file: f, state: resnet18cloud.ModelRefused, reason: reason}
+	if t := c.trials[f.name]; old != nil && (t == nil || t.place != old) {
+		p.entry = old.entry // the content before stays
+	}
+	c.places[f.base] = p
 	c.endTrials()
 	c.sweep()
 	c.mu.Unlock()
@@ -269,7 +272,6 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held[e] = struct{}{}
-	old := c.places[f.base]
 	p := &place{file: f, entry: e, state: resnet18cloud.ModelLoaded}
 	c.places[f.base] = p
 	serving := c.serving[f.name]
@@ -278,9 +280,9 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 		c.serve(ctx, p, "first version")
 	case serving.Identity == e.Identity && serving.file.base == f.base: // the same content again
 		c.serving[f.name] = e
-	case !replaces(serving, old, f):
+	case f.base != serving.file.base && compareVersions(f.version, serving.file.version) < 0:
 		c.cfg.Log.InfoContext(ctx, "model loaded", "model", e.id(), "serving", serving.id())
-	case c.cfg.Rules.Share == 0:
+	case c.cfg.Rules.Share == 0 || !c.loaded:
 		c.serve(ctx, p, "newer version")
 	case serving.Classes == 0 || e.Classes == 0:
 		c.serve(ctx, p, "newer version; features cannot be compared")
@@ -291,15 +293,6 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 	c.endTrials()
 	c.sweep()
 	return nil
-}
-
-// replaces reports whether a file is to take over its name: it is a newer version, or the new content of the one that
-// serves.
-func replaces(serving *entry, old *place, f file) bool {
-	if old != nil && old.base == serving.file.base {
-		return true
-	}
-	return compareVersions(f.version, serving.file.version) >= 0
 }
 
 // room reports whether one more model may be loaded. What a file replaces counts too, because both are loaded for a time.

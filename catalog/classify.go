@@ -18,10 +18,15 @@ type use struct {
 	trial *trial
 }
 
-// classify classifies an image with the model that a request names: "" for the default one, "name" or "name@version". The
-// answer is that of one model. The error is CodeNotFound for a model that there is not.
-func (c *Catalog) classify(ctx context.Context, model string, image resnet18cloud.Image) (resnet18cloud.Result, error) {
-	u, err := c.take(model)
+var (
+	_ resnet18cloud.Classifier = (*Catalog)(nil)
+	_ resnet18cloud.Labeler    = (*Catalog)(nil)
+)
+
+// Classify implements [resnet18cloud.Classifier] with the model that image.Want names. The answer is that of one model. The
+// error is CodeNotFound for a model that there is not.
+func (c *Catalog) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	u, err := c.take(image.Want)
 	if err != nil {
 		return resnet18cloud.Result{}, err
 	}
@@ -33,16 +38,38 @@ func (c *Catalog) classify(ctx context.Context, model string, image resnet18clou
 	return c.answered(ctx, u, image, r, err)
 }
 
-// take finds the model for a request and holds it.
-func (c *Catalog) take(model string) (use, error) {
+// Labels implements [resnet18cloud.Labeler] with those of the default model.
+func (c *Catalog) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
+	return c.LabelsOf(ctx, "")
+}
+
+// LabelsOf returns the classes of a model, named as in resnet18cloud.Want.
+func (c *Catalog) LabelsOf(ctx context.Context, model string) (resnet18cloud.Labels, error) {
+	c.mu.Lock()
+	e, err := c.find(model)
+	if err != nil {
+		c.mu.Unlock()
+		return resnet18cloud.Labels{}, err
+	}
+	e.users++
+	c.mu.Unlock()
+	defer c.done(e)
+	if l, ok := e.Classifier.(resnet18cloud.Labeler); ok {
+		return l.Labels(ctx)
+	}
+	return resnet18cloud.Labels{}, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
+}
+
+// take finds the model for a request and holds it. Requests that name a version get that, and are not compared.
+func (c *Catalog) take(want resnet18cloud.Want) (use, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, err := c.find(model)
+	e, err := c.find(want.Model)
 	if err != nil {
 		return use{}, err
 	}
 	u := use{entry: e}
-	if t := c.trials[e.file.name]; t != nil && t.against == e && !strings.Contains(model, "@") && t.sample(c.cfg.Rules.Share) {
+	if t := c.trials[e.file.name]; t != nil && t.against == e && !want.Embedding && !strings.Contains(want.Model, "@") && t.sample(c.cfg.Rules.Share) {
 		u.trial, u.other = t, t.place.entry
 		if c.cfg.Rules.Live {
 			u.entry, u.other = u.other, u.entry

@@ -15,17 +15,18 @@ func (c *Catalog) Models() resnet18cloud.Models {
 	for _, p := range c.places {
 		l.Models = append(l.Models, c.status(p))
 	}
-	for name, e := range c.serving { // whose file has another content now, or is gone
-		if p := c.places[e.file.base]; p != nil && p.entry == e {
-			continue
+	for e := range c.held {
+		p := c.places[e.file.base]
+		if p != nil && p.entry == e && p.state == resnet18cloud.ModelLoaded {
+			continue // listed by its file
 		}
 		s := e.status()
-		s.State, s.Reason = resnet18cloud.ModelServing, "its file has changed; this content stays in service until another takes its place"
-		if c.places[e.file.base] == nil {
-			s.Reason = "its file is gone; the default model stays in service until another takes its place"
+		s.State, s.Reason = resnet18cloud.ModelLoaded, "its file has changed; this content stays until another takes its place"
+		if p == nil {
+			s.Reason = "its file is gone; the default model stays until another takes its place"
 		}
-		if t := c.trials[name]; t != nil {
-			s.Reason = "a new version is being compared with it"
+		if c.serving[e.file.name] == e {
+			s.State = resnet18cloud.ModelServing
 		}
 		l.Models = append(l.Models, s)
 	}
@@ -42,20 +43,17 @@ func (e *entry) status() resnet18cloud.ModelStatus {
 // status returns that of a file. The caller holds mu.
 func (c *Catalog) status(p *place) resnet18cloud.ModelStatus {
 	s := resnet18cloud.ModelStatus{Name: p.name, Version: p.version, File: p.base}
-	if p.entry != nil {
-		s = p.entry.status()
-	}
-	s.State, s.Reason, s.Canary = p.state, p.reason, p.canary
-	if p.entry == nil {
+	if p.state != resnet18cloud.ModelLoaded {
+		s.State, s.Reason, s.Canary = p.state, p.reason, p.canary
 		return s
 	}
+	s = p.entry.status()
+	s.State, s.Canary = resnet18cloud.ModelLoaded, p.canary
 	if t := c.trials[p.name]; t != nil && t.place == p {
-		s.State, s.Canary, s.Reason = resnet18cloud.ModelCanary, t.status(), ""
+		s.State, s.Canary = resnet18cloud.ModelCanary, t.status()
 	}
 	if c.serving[p.name] == p.entry {
-		s.State = resnet18cloud.ModelServing
-	} else if s.State == resnet18cloud.ModelLoaded {
-		s.Reason = ""
+		s.State, s.Reason = resnet18cloud.ModelServing, p.reason
 	}
 	return s
 }

@@ -49,13 +49,16 @@ func outcomeOf(r resnet18cloud.Result, err error) outcome {
 	return o
 }
 
+// faulty reports whether an error is the model's. Others are those of pictures and of lack of capacity.
+func faulty(err error) bool { return resnet18cloud.AsError(err).Code == resnet18cloud.CodeInternal }
+
 // maxPairs bounds the pictures that wait for the other version. Each keeps a copy of the image.
 const maxPairs = 4
 
 // answered is the rest of a request whose picture is compared: r and err are those of u.entry. If that is the new version
 // and it failed, the version that serves answers.
 func (c *Catalog) answered(ctx context.Context, u use, image resnet18cloud.Image, r resnet18cloud.Result, err error) (resnet18cloud.Result, error) {
-	if ctx.Err() != nil || image.Want.Embedding || err != nil && !c.cfg.Rules.Live {
+	if ctx.Err() != nil || err != nil && !(c.cfg.Rules.Live && faulty(err)) {
 		c.done(u.other) // nothing to compare
 		return r, err
 	}
@@ -126,6 +129,9 @@ func (c *Catalog) learn(ctx context.Context, t *trial, old, candidate outcome) {
 		return // ended meanwhile
 	}
 	e := &t.evidence
+	if candidate.err != nil && !faulty(candidate.err) {
+		return // no place for a large picture, for example
+	}
 	if candidate.err != nil {
 		e.failed++
 	} else {
