@@ -3,6 +3,7 @@ package dispatch
 import (
 	"crypto/sha256"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,9 @@ func TestReadOptions(t *testing.T) {
 	tests := map[string]struct {
 		timeout, priority, key string
 		deadline               time.Duration // from arrival; 0 means none
+		target                 string        // path and query without the first slash; empty means predict
 		want                   resnet18cloud.Priority
+		asks                   resnet18cloud.Want
 		refused                bool
 	}{
 		"nothing":           {want: "bulk"},
@@ -38,12 +41,18 @@ func TestReadOptions(t *testing.T) {
 		"bulk":              {priority: "bulk", want: "bulk"},
 		"another priority":  {priority: "vip", refused: true},
 		"the longest key":   {key: strings.Repeat("k", 255), want: "bulk"},
+		"three classes":     {target: "predict_batch?top_k=3", want: "bulk", asks: resnet18cloud.Want{TopK: 3}},
+		"no classes":        {target: "predict?top_k=0", refused: true},
+		"features":          {target: "embed_async?normalize=true", want: "bulk", asks: resnet18cloud.Want{Embedding: true, Normalize: true}},
 		"key too long":      {key: strings.Repeat("k", 256), refused: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := &http.Request{Header: http.Header{}}
+			if test.target == "" {
+				test.target = "predict"
+			}
+			r := httptest.NewRequest(http.MethodPost, "/"+test.target, http.NoBody)
 			r.Header.Set(headerTimeout, test.timeout)
 			r.Header.Set(headerPriority, test.priority)
 			r.Header.Set(headerKey, test.key)
@@ -55,7 +64,7 @@ func TestReadOptions(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || o.priority != test.want || o.key != test.key || o.arrived.Before(before) {
+			if err != nil || o.priority != test.want || o.key != test.key || o.want != test.asks || o.arrived.Before(before) {
 				t.Errorf("options %+v, %v", o, err)
 			}
 			if test.deadline == 0 != o.deadline.IsZero() || test.deadline != 0 && o.deadline.Sub(o.arrived) != test.deadline {

@@ -29,7 +29,7 @@ const (
 const RandomWarning = "The weights are random, so the labels mean nothing. Fetch real weights with: resnet18cloud model pull"
 
 // UnlabeledNote is the note about an engine whose weights do not say what their classes are.
-const UnlabeledNote = "The model has no labels, so answers name classes by number. Give its labels with: --labels FILE"
+const UnlabeledNote = "the model has no labels, so answers name classes by number; give its labels with --labels FILE"
 
 // randomSeed gives all engines without weights the same ones, so that replicas agree.
 const randomSeed = 18

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -252,7 +253,7 @@ func TestConcurrentUse(t *testing.T) {
 		wait.Go(func() {
 			for range times {
 				got, err := e.Classify(t.Context(), image)
-				if err != nil || !slices.Equal(got.Scores, want.Scores) {
+				if err != nil || !cmp.Equal(got.Scores, want.Scores) {
 					t.Errorf("Classify = %v, %v; want %v", got.Scores, err, want.Scores)
 				}
 			}

@@ -98,7 +98,7 @@ func TestHeads(t *testing.T) {
 				t.Errorf("notes %q, want %q", notes, test.note)
 			}
 			if info := result.ModelInfo; info == nil || info.Classes != test.classes || info.Activation != string(test.activation) ||
-				info.Preprocessing != m.Preprocess.String() || info.Precision != PrecisionFP32 || info.Version == "" || *info != e.Info().Model {
+				info.Preprocessing != m.Preprocess.String() || info.Precision != result.Precision || info.Version == "" || *info != e.Info().Model {
 				t.Errorf("model %+v", info)
 			}
 			if l, err := e.Labels(t.Context()); err != nil || l.Classes != test.classes || !slices.Equal(l.Labels, m.Labels) || l.Model != result.Model {
@@ -172,11 +172,16 @@ func TestEmbed(t *testing.T) {
 	if _, err := alone.Classify(t.Context(), tiny(t)); !errors.As(err, &refusal) || !strings.Contains(refusal.Hint, "embeddings") {
 		t.Errorf("Classify without classes: %v, want an error about embeddings", err)
 	}
-	if _, err := alone.Logits(t.Context(), tiny(t), nil); !errors.As(err, &refusal) || refusal.Code != resnet18cloud.CodeInvalid {
+	if _, err := alone.Logits(t.Context(), tiny(t), nil); !errors.As(err, &refusal) || refusal.Code != resnet18cloud.CodeUnsuited {
 		t.Errorf("Logits without classes: %v, want an error about embeddings", err)
 	}
-	if w := alone.Info().Warning; w != "" {
-		t.Errorf("warning %q for want of labels that nothing needs", w)
+	if notes := alone.Info().Notes; len(notes) > 0 {
+		t.Errorf("notes %q for want of labels that nothing needs", notes)
+	}
+	image := tiny(t)
+	image.Want = resnet18cloud.Want{Embedding: true}
+	if result, err := alone.Classify(t.Context(), image); err != nil || !slices.Equal(result.Embedding, want) || result.Predictions != nil {
+		t.Errorf("features of Classify: %d, %v", len(result.Embedding), err)
 	}
 	if _, _, err := alone.Embed(t.Context(), resnet18cloud.Image{Bytes: []byte("no image")}); err == nil {
 		t.Error("Embed of no image: no error")

@@ -64,7 +64,8 @@ type Model struct {
 	Version   string   // of this program
 	Warning   string   // why results are not reliable; empty if they are
 	Notes     []string // what people should know about the model; none of it makes results unreliable
-	InputSize int      // side of the network's input in pixels
+	// InputSize is the side of the network's input in pixels. Zero means that Info is not known, and that of ImageNet's model.
+	InputSize int
 	Info      resnet18cloud.ModelInfo
 
 	// Quantization is the state of a classifier that switches to int8 by itself; nil for others.
@@ -92,7 +93,7 @@ func (c Config) withDefaults() Config {
 		c.Large = func(resnet18cloud.Image) bool { return false }
 	}
 	if c.Model == nil {
-		c.Model = func() Model { return Model{InputSize: 224, Info: resnet18cloud.ModelInfo{Classes: 1000}} }
+		c.Model = func() Model { return Model{} }
 	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	return c

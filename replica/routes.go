@@ -94,6 +94,9 @@ type Info struct {
 // info returns the description of the model and the replica's capacity.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 	m := s.cfg.Model()
+	if m.InputSize == 0 {
+		m.InputSize, m.Info.Classes = 224, 1000
+	}
 	httpx.WriteJSON(w, http.StatusOK, Info{
 		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: fmt.Sprintf("%dx%d", m.InputSize, m.InputSize), Classes: m.Info.Classes,
 		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,

@@ -1,4 +1,4 @@
-// The page: sends images to POST /predict_async, waits on GET /result/{id}, and shows GET /status.
+// The page: sends images to POST /predict_async, waits on GET /result/{id}, and shows GET /status and GET /labels.
 
 const $ = (id) => document.getElementById(id);
 
@@ -128,18 +128,22 @@ class Card {
     const { result } = answer;
     this.state(answer.from_cache ? "from cache" : duration(seconds));
     const scores = result.scores ?? result.predictions.map((label) => ({ label }));
-    this.find(".labels").replaceChildren(...scores.map(({ label, probability }) => {
+    this.find(".unknown").hidden = !result.unknown;
+    this.find(".labels").replaceChildren(...scores.map(({ label, logit, probability }) => {
       const line = element("li");
       line.append(element("span", label));
       if (probability !== undefined) {
         const bar = element("span", "", "bar");
         bar.style.width = `${100 * probability}%`;
         line.append(bar, element("span", `${(100 * probability).toFixed(1)} %`));
+      } else if (logit !== undefined) {
+        line.append(element("span"), element("span", logit.toFixed(3)));
       }
       return line;
     }));
     if (!answer.from_cache) this.showTiming(answer.timing ?? {});
     this.showFacts(answer);
+    if (result.model) showModel(result.model).catch(() => { shownModel = null; });
   }
 
   showTiming(timing) {
@@ -274,6 +278,26 @@ async function loadSamples() {
   samples.filter((sample) => requested.includes(sample.title)).forEach(classifySample);
 }
 
+// ---- the model ----
+
+let shownModel = null; // identity of the model whose classes are shown or being asked for; null if none
+
+// showModel shows the name of a model and the number of its classes, which it asks for when the model has changed.
+async function showModel(model) {
+  if (model === shownModel) return;
+  shownModel = model;
+  const response = await api("/labels");
+  if (!response.ok) { // a replica of the prototype, or one that has just ended
+    $("serves").textContent = `Model ${model}`;
+    return;
+  }
+  const { model: name, classes, labels } = await response.json();
+  const count = classes === 1 ? "1 class" : `${classes.toLocaleString("en")} classes`;
+  const what = classes === 0 ? "no classes, only embeddings" : labels ? count : `${count} without names`;
+  $("serves").textContent = `Model ${name}: ${what}`;
+  $("serves").title = labels && labels.length <= 100 ? labels.join(", ") : "";
+}
+
 // ---- the system ----
 
 const history = []; // images queued and in progress, once per second
@@ -318,6 +342,8 @@ function showStatus(status) {
       element("td", e.healthy ? `${e.in_flight} of ${e.slots}` : ""));
     return row;
   }));
+  const reported = status.endpoints.find((e) => e.healthy && e.model);
+  if (reported) showModel(reported.model).catch(() => { shownModel = null; });
   const models = new Set(status.endpoints.filter((e) => e.model).map((e) => `${e.model}, ${e.precision}`));
   $("model").textContent = [...models].join("; ");
 }
