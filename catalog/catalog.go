@@ -280,7 +280,7 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 		c.serve(ctx, p, "first version")
 	case serving.Identity == e.Identity && serving.file.base == f.base: // the same content again
 		c.serving[f.name] = e
-	case f.base != serving.file.base && compareVersions(f.version, serving.file.version) < 0:
+	case f.base != serving.file.base && c.places[serving.file.base] != nil && compareVersions(f.version, serving.file.version) < 0:
 		c.cfg.Log.InfoContext(ctx, "model loaded", "model", e.id(), "serving", serving.id())
 	case c.cfg.Rules.Share == 0 || !c.loaded:
 		c.serve(ctx, p, "newer version")

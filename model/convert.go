@@ -18,8 +18,18 @@ import (
 // and records the SHA-256 of the first file of a chain of conversions.
 func Convert(in, out string, o Options) error { return convert(in, out, Source{}, o) }
 
+// ConvertGolden is Convert with a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. It
+// returns an error, and writes nothing, if the model finds other classes in them.
+func ConvertGolden(in, out, golden string, o Options) error {
+	return convertGolden(in, out, golden, Source{}, o)
+}
+
 // convert also records the metadata of source.
-func convert(in, out string, source Source, o Options) (err error) {
+func convert(in, out string, source Source, o Options) error {
+	return convertGolden(in, out, "", source, o)
+}
+
+func convertGolden(in, out, golden string, source Source, o Options) (err error) {
 	set, err := Load(in, o)
 	if err != nil {
 		return err
@@ -37,6 +47,11 @@ func convert(in, out string, source Source, o Options) (err error) {
 	} {
 		if value != "" {
 			metadata[key] = value
+		}
+	}
+	if golden != "" {
+		if err := addGolden(golden, set, metadata); err != nil {
+			return err
 		}
 	}
 	return Save(out, &safetensors.Content{Tensors: set.Tensors, Int8: set.Int8, Metadata: metadata})

@@ -51,6 +51,9 @@ func newMetrics(a, large *admission, uploads *httpx.Uploads, cfg Config) *metric
 	gauge("resnet18_replica_upload_bytes", "Memory of images that are being received, wait or are being classified.",
 		func() int { return int(uploads.Held()) })
 	reg.MustRegister(modelCollector{cfg.Model})
+	if cfg.Models != nil {
+		reg.MustRegister(modelsCollector{cfg.Models})
+	}
 	return m
 }
 

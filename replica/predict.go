@@ -17,6 +17,9 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkModel(want); err != nil {
+		return err
+	}
 	if err := s.admission.check(); err != nil {
 		return err
 	}

@@ -20,6 +20,10 @@ func (s *Server) routes() (public, admin http.Handler) {
 	mux.Add("POST /embed", access.Predict, s.metrics.counted(s.predict))
 	mux.Add("GET /labels", access.Predict, s.labels)
 	mux.Add("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
+	if s.cfg.Models != nil {
+		mux.Add("GET /models", access.Predict|access.Read, s.models)
+		mux.Add("POST /models/reload", access.Admin, s.reloadModels)
+	}
 	s.handleHealth(mux)
 	if s.cfg.AdminAddr == "" {
 		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
@@ -116,6 +120,20 @@ func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
 
 // labels returns the classes of the model: GET /labels.
 func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
+	want, err := resnet18cloud.ParseWant("/predict", r.URL.Query())
+	if err == nil {
+		err = s.checkModel(want)
+	}
+	if err != nil {
+		return err
+	}
+	if s.cfg.Models != nil {
+		classes, err := s.cfg.Models.LabelsOf(r.Context(), want.Model)
+		if err == nil {
+			httpx.WriteJSON(w, http.StatusOK, classes)
+		}
+		return err
+	}
 	l, ok := s.classifier.(resnet18cloud.Labeler)
 	if !ok {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
