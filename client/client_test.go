@@ -35,8 +35,18 @@ func (labeller) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 	case image.Name == "broken.jpg":
 		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUndecodable, Message: "Not a decodable image"}
 	}
+	if image.Want.Embedding {
+		return resnet18cloud.Result{Filename: image.Name, Embedding: []float32{3, 4}}, nil
+	}
+	if k := image.Want.TopK; k != 0 {
+		return resnet18cloud.Result{Filename: image.Name, Predictions: make([]string, k)}, nil
+	}
 	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"goldfinch", "bulbul", "magpie", "chickadee", "junco"},
 		Timing: resnet18cloud.Timing{Inference: 4 * time.Millisecond}}, nil
+}
+
+func (labeller) Labels(context.Context) (resnet18cloud.Labels, error) {
+	return resnet18cloud.Labels{Model: "m", Classes: 2, Labels: []string{"ant", "bee"}}, nil
 }
 
 // start runs a real dispatcher until the test ends.
@@ -101,6 +111,36 @@ func TestPredict(t *testing.T) {
 	result, err := start(t).Predict(t.Context(), picture("a.jpg"), client.Options{})
 	if err != nil || len(result.Predictions) != 5 {
 		t.Errorf("Predict = %+v, %v", result, err)
+	}
+}
+
+// TestWants checks that what an image wants reaches the server, on all ways.
+func TestWants(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	some := picture("a.jpg")
+	some.Want.TopK = 3
+	if r, err := c.Predict(t.Context(), some, client.Options{}); err != nil || len(r.Predictions) != 3 {
+		t.Errorf("Predict of 3 classes = %+v, %v", r, err)
+	}
+	if r, err := c.Embed(t.Context(), picture("a.jpg"), client.Options{}); err != nil || len(r.Embedding) != 2 {
+		t.Errorf("Embed = %+v, %v", r, err)
+	}
+	some.Want.TopK = 4000
+	if _, err := c.Predict(t.Context(), some, client.Options{}); codeOf(err) != resnet18cloud.CodeInvalid {
+		t.Errorf("Predict of 4000 classes: %v, want %s", err, resnet18cloud.CodeInvalid)
+	}
+	features := picture("b.jpg")
+	features.Want.Embedding = true
+	ticket, err := c.Submit(t.Context(), features, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := c.Wait(t.Context(), ticket.RequestID); err != nil || o.Result == nil || len(o.Result.Embedding) != 2 {
+		t.Errorf("Submit for features: %+v, %v", o, err)
+	}
+	if l, err := c.Labels(t.Context()); err != nil || l.Classes != 2 || len(l.Labels) != 2 {
+		t.Errorf("Labels = %+v, %v", l, err)
 	}
 }
 

@@ -25,6 +25,7 @@ func (s *Server) routes() (public, admin http.Handler) {
 		mux.Add("POST /models/reload", access.Admin, s.reloadModels)
 	}
 	s.handleHealth(mux)
+	s.handleOIP(mux)
 	if s.cfg.AdminAddr == "" {
 		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
 		return httpx.JSONErrors(mux.ServeMux), nil
@@ -44,6 +45,12 @@ func (s *Server) handleHealth(mux *access.Mux) {
 	mux.Add("GET /health/ready", access.Anyone, s.healthReady)
 }
 
+// modelName stands for the model in paths and in the prototype's responses, whatever the name of its weights.
+const modelName = "resnet18"
+
+// features is the number of features of every model.
+const features = 512
+
 // healthBody is the prototype's response to GET /health.
 type healthBody struct {
 	Model  string `json:"model"`
@@ -52,7 +59,7 @@ type healthBody struct {
 
 // health reports that the process is alive.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
-	httpx.WriteJSON(w, http.StatusOK, healthBody{Model: "resnet18", Status: "healthy"})
+	httpx.WriteJSON(w, http.StatusOK, healthBody{Model: modelName, Status: "healthy"})
 	return nil
 }
 
@@ -68,7 +75,7 @@ type readyBody struct {
 func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
 	select {
 	case <-s.ready:
-		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: "resnet18", Status: "ready"}, os.Getpid()})
+		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: modelName, Status: "ready"}, os.Getpid()})
 	default: // a regular response, not an error to log
 		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}
@@ -102,7 +109,7 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 		m.InputSize, m.Info.Classes = 224, 1000
 	}
 	httpx.WriteJSON(w, http.StatusOK, Info{
-		Model: "resnet18", Framework: "resnet18cloud (Go)", InputSize: fmt.Sprintf("%dx%d", m.InputSize, m.InputSize), Classes: m.Info.Classes,
+		Model: modelName, Framework: "resnet18cloud (Go)", InputSize: fmt.Sprintf("%dx%d", m.InputSize, m.InputSize), Classes: m.Info.Classes,
 		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,
 		Concurrency: s.cfg.Concurrency, Queue: s.cfg.Queue, Version: m.Version, Warning: m.Warning,
 		Quantization: m.Quantization, Notes: m.Notes, ModelInfo: described(m.Info),

@@ -24,6 +24,8 @@ func TestRoutesNeedKeys(t *testing.T) {
 	public, _ := s.routes()
 	accesstest.CheckRoutes(t, public, map[string][]string{
 		"POST /predict": accesstest.Senders, "POST /embed": accesstest.Senders, "GET /labels": accesstest.Senders, "GET /info": accesstest.Senders, "GET /metrics": accesstest.Readers,
+		"GET /v2/models/x": accesstest.Senders, "GET /v2/models/x/ready": accesstest.Senders, "POST /v2/models/x/infer": accesstest.Senders,
+		"GET /v2": accesstest.Everyone, "GET /v2/health/live": accesstest.Everyone, "GET /v2/health/ready": accesstest.Everyone,
 		"GET /health": accesstest.Everyone, "GET /health/live": accesstest.Everyone, "GET /health/ready": accesstest.Everyone,
 	})
 }
