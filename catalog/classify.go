@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/resnet18cloud/resnet18cloud"
 )
@@ -40,24 +41,28 @@ func (c *Catalog) Classify(ctx context.Context, image resnet18cloud.Image) (resn
 
 // Labels implements [resnet18cloud.Labeler] with those of the default model.
 func (c *Catalog) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
-	return c.LabelsOf(ctx, "")
-}
-
-// LabelsOf returns the classes of a model, named as in resnet18cloud.Want.
-func (c *Catalog) LabelsOf(ctx context.Context, model string) (resnet18cloud.Labels, error) {
-	c.mu.Lock()
-	e, err := c.find(model)
+	m, _, release, err := c.Hold("")
 	if err != nil {
-		c.mu.Unlock()
 		return resnet18cloud.Labels{}, err
 	}
-	e.users++
-	c.mu.Unlock()
-	defer c.done(e)
-	if l, ok := e.Classifier.(resnet18cloud.Labeler); ok {
+	defer release()
+	if l, ok := m.(resnet18cloud.Labeler); ok {
 		return l.Labels(ctx)
 	}
 	return resnet18cloud.Labels{}, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
+}
+
+// Hold returns a model, named as in resnet18cloud.Want, for several questions about it: it stays the same, and in memory,
+// until release is called. It is not compared with others.
+func (c *Catalog) Hold(model string) (m resnet18cloud.Classifier, status resnet18cloud.ModelStatus, release func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, err := c.find(model)
+	if err != nil {
+		return nil, resnet18cloud.ModelStatus{}, nil, err
+	}
+	e.users++
+	return e.Classifier, e.status(), sync.OnceFunc(func() { c.done(e) }), nil
 }
 
 // take finds the model for a request and holds it. Requests that name a version get that, and are not compared.

@@ -64,8 +64,9 @@ type Models interface {
 	Models() resnet18cloud.Models
 	// Reload reads the folder of models again. The error names the files that cannot be used.
 	Reload(ctx context.Context) error
-	// LabelsOf returns the classes of a model, named as in resnet18cloud.Want.
-	LabelsOf(ctx context.Context, model string) (resnet18cloud.Labels, error)
+	// Hold returns a model, named as in resnet18cloud.Want, that stays the same and in memory until release is called. The
+	// error is CodeNotFound for a model that there is not.
+	Hold(model string) (c resnet18cloud.Classifier, status resnet18cloud.ModelStatus, release func(), err error)
 }
 
 // Model describes the classifier to clients.

@@ -134,14 +134,14 @@ func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c, release := s.classifier, func() {}
 	if s.cfg.Models != nil {
-		classes, err := s.cfg.Models.LabelsOf(r.Context(), want.Model)
-		if err == nil {
-			httpx.WriteJSON(w, http.StatusOK, classes)
+		if c, _, release, err = s.cfg.Models.Hold(want.Model); err != nil {
+			return err
 		}
-		return err
 	}
-	l, ok := s.classifier.(resnet18cloud.Labeler)
+	defer release()
+	l, ok := c.(resnet18cloud.Labeler)
 	if !ok {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
 	}
