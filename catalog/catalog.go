@@ -42,7 +42,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// DefaultMaxModels is the default limit on loaded models: 16 take some 2 GB.
+// DefaultMaxModels is the default limit on loaded models: 16 take up to 2.3 GB.
 const DefaultMaxModels = 16
 
 // Model is a model that Config.Open has loaded.
@@ -266,7 +266,7 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return c.refuse(ctx, f, err.Error())
+		return c.refuse(ctx, f, strings.ReplaceAll(err.Error(), c.cfg.Dir+string(filepath.Separator), "")) // clients see it
 	}
 	e := &entry{Model: m, file: f, version: cmp.Or(f.version, m.Version[:8]), users: 1, idle: make(chan struct{})}
 	c.mu.Lock()

@@ -149,12 +149,15 @@ func (c *Catalog) learn(ctx context.Context, t *trial, old, candidate outcome) {
 	}
 	t.place.canary = t.status()
 	delete(c.trials, name)
+	if candidate.err != nil {
+		reason += ": " + candidate.err.Error()
+	}
 	if v == promote {
 		c.serve(ctx, t.place, reason)
 	} else {
 		p := t.place
 		p.entry, p.state, p.reason = nil, resnet18cloud.ModelRolledBack, reason
-		c.cfg.Log.WarnContext(ctx, "model rolled back", "file", p.base, "serving", t.against.id(), "reason", reason, "error", candidate.err)
+		c.cfg.Log.WarnContext(ctx, "model rolled back", "file", p.base, "serving", t.against.id(), "reason", reason)
 	}
 	c.sweep()
 }
