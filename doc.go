@@ -13,11 +13,11 @@
 //  5. replica receives them, waits for a free worker, and passes them to its engine;
 //  6. engine/decode detects the format, checks limits, and decodes the bytes to RGB pixels (engine/jpeg handles
 //     the usual case);
-//  7. engine/preprocess resizes to 256, crops to 224x224 and normalizes, as torchvision does;
-//  8. engine/resnet computes a logit for each class, 1000 with torchvision's weights;
-//  9. engine/imagenet names the best five;
+//  7. engine/preprocess resizes and crops as the model asks, with torchvision's weights to 256 and 224x224 pixels;
+//  8. engine/resnet normalizes the pixels and computes a logit for each class, 1000 with torchvision's weights;
+//  9. engine/imagenet finds the best five, which get the model's labels;
 //  10. dispatch/store keeps the result under the request ID, with a time to live, until the client fetches it.
 //
 // Around this path are autoscale, which adjusts the number of replicas, load, which sends real images to the system
-// and reports the latency as users would have seen it, and model, which downloads and verifies weights.
+// and reports the latency as users would have seen it, and model, which downloads, converts and verifies weights.
 package resnet18cloud

@@ -68,7 +68,7 @@ type Timing struct {
 	Forward    time.Duration // sending to a replica and receiving its response, without Replica
 	Replica    time.Duration // total time in the replica, including the wait for a worker
 	Decode     time.Duration // bytes to RGB pixels
-	Preprocess time.Duration // RGB pixels to the 224x224 input
+	Preprocess time.Duration // RGB pixels to the network's input
 	Inference  time.Duration // input to logits
 }
 

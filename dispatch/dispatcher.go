@@ -254,14 +254,15 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 	return parts.Wait()
 }
 
-// countUnfinished counts the requests of an earlier process as their clients'. Reconciliation counts those that the store
-// has not read yet.
+// countUnfinished counts the requests of an earlier process as their clients'. Admission and reconciliation count those that
+// the store has not read yet.
 func (d *Dispatcher) countUnfinished(ctx context.Context) {
-	d.holdings.begin(time.Now())
+	now := time.Now()
+	d.holdings.begin(now)
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if unfinished, err := d.store.Unfinished(ctx); err == nil {
-		d.holdings.sweep(unfinished, time.Now())
+		d.holdings.sweep(unfinished, now)
 	}
 }
 

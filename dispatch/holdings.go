@@ -37,8 +37,9 @@ type heldRequest struct {
 	class      queue.Class
 	bytes      int64
 	waiting    bool
-	recorded   bool // its record was written
 	since      time.Time
+	recorded   time.Time // when its record was written; zero if it is not
+	claims     int       // submissions that count on it: several if they have the same idempotency key
 }
 
 func newHoldings() *holdings {
@@ -87,6 +88,7 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if known, ok := h.requests[job.ID]; ok && known.generation >= job.Generation {
+		known.claims++
 		return known.class.Lane, ""
 	}
 	h.drop(job.ID) // an earlier generation
@@ -100,7 +102,7 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 	}
 	class := queue.ClassOf(job)
 	class.Lane = have.lane(class, r.workers)
-	h.put(job.ID, heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now()})
+	h.put(job.ID, heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now(), claims: 1})
 	return class.Lane, ""
 }
 
@@ -137,7 +139,7 @@ func (h *holdings) find(r store.Record) {
 	}
 	job := resnet18cloud.Job{Priority: r.Priority, Lane: r.Lane}
 	h.put(r.ID, heldRequest{client: name, generation: r.Generation, class: queue.ClassOf(job), bytes: r.Bytes,
-		waiting: r.Status == resnet18cloud.StatusQueued, recorded: true, since: r.QueuedAt})
+		waiting: r.Status == resnet18cloud.StatusQueued, recorded: r.QueuedAt, since: r.QueuedAt, claims: 1})
 }
 
 // ahead returns how much of what waits comes before the client's next job of a priority, from 0 to 1: what is in its
@@ -177,11 +179,23 @@ func (h *holding) lane(c queue.Class, workers int) int {
 func priorityIndex(c queue.Class) int { return c.Index() / queue.Lanes }
 
 // recorded records that the request's record was written.
-func (h *holdings) recorded(id string) {
+func (h *holdings) recorded(id string, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r := h.requests[id]; r != nil {
-		r.recorded = true
+		r.recorded = now
+	}
+}
+
+// withdraw takes back an add whose job was not stored. A concurrent one with the same idempotency key may have stored it:
+// the request counts until all have withdrawn.
+func (h *holdings) withdraw(id string, generation int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.requests[id]; r != nil && r.generation == generation {
+		if r.claims--; r.claims <= 0 {
+			h.drop(id)
+		}
 	}
 }
 
@@ -204,7 +218,7 @@ func (h *holdings) leave(r *heldRequest) {
 	}
 }
 
-// ended records that a generation of the request has ended, or was not queued.
+// ended records that a generation of the request has ended.
 func (h *holdings) ended(id string, generation int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -230,18 +244,24 @@ func (h *holdings) drop(id string) {
 	}
 }
 
-// sweepDue reports whether there is something to sweep, and the last sweep is older than interval.
-func (h *holdings) sweepDue(now time.Time, interval time.Duration) bool {
+// findTime is how long after begin the store may still be reading the records of earlier processes.
+const findTime = 5 * time.Second
+
+// sweepDue reports whether there may be something to sweep, and the last sweep is older than interval: requests that other
+// dispatchers have ended, if the queue is shared, or, after a start, those of an earlier process. Until these count, a
+// client that has filled the queue could fill the places that are kept for others.
+func (h *holdings) sweepDue(now time.Time, interval time.Duration, shared bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.requests) > 0 && now.Sub(h.swept) >= interval
+	return now.Sub(h.swept) >= interval && (shared && len(h.requests) > 0 || now.Sub(h.began) < findTime)
 }
 
 // sweepGrace is the age at which a request counts as ended although its record was never seen.
 const sweepGrace = 3 * time.Second
 
 // sweep compares with the unfinished records of all dispatchers: others may have taken or ended requests of this one.
-// Those that are from before the start, and not known yet, are counted.
+// Those that are from before the start, and not known yet, are counted. now is a time before the records were read: what
+// was recorded since may be missing.
 func (h *holdings) sweep(unfinished []store.Record, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -260,7 +280,7 @@ func (h *holdings) sweep(unfinished []store.Record, now time.Time) {
 		switch {
 		case ok && r.Status == resnet18cloud.StatusProcessing:
 			h.leave(held)
-		case !ok && (held.recorded || now.Sub(held.since) >= sweepGrace):
+		case !ok && (!held.recorded.IsZero() && held.recorded.Before(now) || now.Sub(held.since) >= sweepGrace):
 			h.drop(id)
 		}
 	}

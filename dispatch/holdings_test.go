@@ -1,14 +1,19 @@
 package dispatch
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -212,12 +217,16 @@ func TestHoldings(t *testing.T) {
 			h.add(client{name: fmt.Sprint(random.IntN(4))}, resnet18cloud.Job{ID: id, Generation: generation, Priority: p,
 				Image: resnet18cloud.Image{Bytes: make([]byte, random.IntN(100))}}, room{capacity: 1000, maxBytes: 1 << 20})
 			if random.IntN(2) == 0 {
-				h.recorded(id)
+				h.recorded(id, now)
 			}
 		case 2:
 			h.taken(resnet18cloud.Job{ID: id, Generation: generation}, time.Now())
 		case 3:
-			h.ended(id, generation)
+			if random.IntN(2) == 0 {
+				h.withdraw(id, generation)
+			} else {
+				h.ended(id, generation)
+			}
 		case 4:
 			var unfinished []store.Record
 			for id := range h.requests {
@@ -253,14 +262,15 @@ func TestSweep(t *testing.T) {
 	}{
 		"waiting":                    {true, []store.Record{{ID: id, Status: resnet18cloud.StatusQueued}}, time.Hour, 1, 1},
 		"taken by another":           {true, []store.Record{{ID: id, Status: resnet18cloud.StatusProcessing}}, 0, 0, 1},
-		"ended by another":           {true, nil, 0, 0, 0},
+		"ended by another":           {true, nil, 1, 0, 0},
+		"recorded after the reading": {true, nil, 0, 1, 1},
 		"the record is not written":  {false, nil, time.Second, 1, 1},
 		"the record was never there": {false, nil, sweepGrace + time.Second, 0, 0},
 	} {
 		h := newHoldings()
 		h.add(client{}, resnet18cloud.Job{ID: id}, room{capacity: 10, maxBytes: 1 << 20})
 		if test.recorded {
-			h.recorded(id)
+			h.recorded(id, now)
 		}
 		h.sweep(test.records, now.Add(test.after))
 		var got holding
@@ -271,6 +281,101 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%s: %+v, want %d waiting of %d", name, got, test.waiting, test.held)
 		}
 	}
+}
+
+// TestWithdraw checks that a request counts while one of the submissions with its idempotency key has stored it.
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	of := func(generation int) resnet18cloud.Job {
+		return resnet18cloud.Job{ID: testutil.ID("a"), Generation: generation}
+	}
+	for name, test := range map[string]struct {
+		added, withdrawn []int // generations
+		want             int   // requests that count
+	}{
+		"the only one":          {[]int{0}, []int{0}, 0},
+		"one of two":            {[]int{1, 1}, []int{1}, 1},
+		"both":                  {[]int{1, 1}, []int{1, 1}, 0},
+		"an earlier generation": {[]int{0, 1}, []int{0}, 1},
+		"what has ended":        {nil, []int{0}, 0},
+	} {
+		h := newHoldings()
+		for _, generation := range test.added {
+			h.add(client{}, of(generation), room{capacity: 10, maxBytes: 1 << 20})
+		}
+		for _, generation := range test.withdrawn {
+			h.withdraw(of(0).ID, generation)
+		}
+		if got := len(h.requests); got != test.want {
+			t.Errorf("%s: %d requests count, want %d", name, got, test.want)
+		}
+	}
+}
+
+// TestSweepDue checks when an admission reads the records.
+func TestSweepDue(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for name, test := range map[string]struct {
+		began, swept time.Duration // before now
+		shared, some bool
+		want         bool
+	}{
+		"after the start":               {began: findTime - 1, swept: sweepInterval, want: true},
+		"after the start, just swept":   {began: findTime - 1, swept: sweepInterval - 1},
+		"later":                         {began: findTime, swept: time.Minute, some: true},
+		"later, shared":                 {began: findTime, swept: time.Minute, some: true, shared: true, want: true},
+		"later, shared, just swept":     {began: findTime, swept: sweepInterval - 1, some: true, shared: true},
+		"later, shared, nothing counts": {began: findTime, swept: time.Minute, shared: true},
+	} {
+		h := newHoldings()
+		h.begin(now.Add(-test.began))
+		h.sweep(nil, now.Add(-test.swept))
+		if test.some {
+			h.add(client{}, resnet18cloud.Job{ID: testutil.ID("a")}, room{capacity: 10, maxBytes: 1 << 20})
+		}
+		if got := h.sweepDue(now, sweepInterval, test.shared); got != test.want {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// lateStore has not read its records at first.
+type lateStore struct {
+	store.Store
+	read bool
+}
+
+func (s *lateStore) Unfinished(ctx context.Context) ([]store.Record, error) {
+	if !s.read {
+		return nil, nil
+	}
+	return s.Store.Unfinished(ctx)
+}
+
+// TestAdmissionFindsRequests checks that requests of an earlier process that the store had not read at the start count
+// at the next admission, although the queue is not shared.
+func TestAdmissionFindsRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &lateStore{Store: memstore.New(time.Hour, 100)}
+		r := store.Record{ID: testutil.ID("a"), Client: "a", Status: resnet18cloud.StatusQueued, QueuedAt: time.Now().Add(-time.Second)}
+		if _, err := s.Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		d, err := New(Config{Queue: memqueue.New(100, time.Minute), Store: s, Endpoints: []string{"http://127.0.0.1:1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.limits.heartbeatTimeout = 0
+		d.countUnfinished(t.Context())
+		s.read = true
+		time.Sleep(sweepInterval)
+		_, err = d.admit(t.Context(), client{name: "a", inFlight: 1}, resnet18cloud.Job{ID: testutil.ID("b")})
+		if !errors.Is(err, limitInFlight) {
+			t.Errorf("admit = %v, want the limit of requests in flight", err)
+		}
+	})
 }
 
 // TestHoldingsAfterRestart checks that a new process counts what an earlier one had accepted, until it has ended.

@@ -123,11 +123,12 @@ func (d *Dispatcher) reconcile(ctx context.Context, s *reconcileState, always bo
 			return err
 		}
 	}
+	reading := time.Now()
 	unfinished, err := d.store.Unfinished(ctx)
 	if err != nil {
 		return err
 	}
-	d.holdings.sweep(unfinished, time.Now())
+	d.holdings.sweep(unfinished, reading)
 	if unfinished, err = d.endOverdue(ctx, unfinished); err != nil {
 		return err
 	}

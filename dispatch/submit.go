@@ -230,7 +230,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 	case err != nil:
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
-	d.holdings.recorded(r.ID)
+	d.holdings.recorded(r.ID, time.Now())
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
@@ -244,7 +244,7 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 		return store.Record{}, err
 	}
 	if d.queue.Waiting().Total() >= d.cfg.QueueCapacity {
-		d.holdings.ended(job.ID, job.Generation)
+		d.holdings.withdraw(job.ID, job.Generation)
 		return store.Record{}, d.queueFull()
 	}
 	r.Lane = job.Lane
@@ -253,13 +253,13 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 	case errors.Is(err, store.ErrConflict): // it is counted as the client's, whoever has restarted it
 		return d.present(ctx, r.ID)
 	case err != nil:
-		d.holdings.ended(job.ID, job.Generation)
+		d.holdings.withdraw(job.ID, job.Generation)
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	if err := d.publish(ctx, job); err != nil {
 		return d.rollBack(ctx, written, known, err)
 	}
-	d.holdings.recorded(r.ID)
+	d.holdings.recorded(r.ID, time.Now())
 	d.recorder.accepted(written, d.queue.Waiting())
 	return written, nil
 }
@@ -290,7 +290,7 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
 	err := d.queue.Publish(ctx, job)
 	if err != nil {
-		d.holdings.ended(job.ID, job.Generation)
+		d.holdings.withdraw(job.ID, job.Generation)
 	}
 	switch {
 	case errors.Is(err, queue.ErrFull):
@@ -309,7 +309,7 @@ func (d *Dispatcher) queueFull() *resnet18cloud.Error {
 		Hint: "retry after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
 }
 
-// admit counts a client's next job and returns its lane for a client's next job, or the error if the client has its share.
+// admit counts a client's next job and returns its lane, or the error if the client has its share.
 func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job) (lane int, err error) {
 	d.sweep(ctx)
 	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes, workers: d.backend.Workers()})
@@ -325,14 +325,15 @@ func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job)
 // sweepInterval is the minimum time between two sweeps of the holdings, apart from those of reconciliation.
 const sweepInterval = 50 * time.Millisecond
 
-// sweep finds requests of this dispatcher that another one has taken or ended, unless the queue is not shared. If the
-// store does not respond, the next sweep may succeed.
+// sweep finds requests of this dispatcher that another one has taken or ended, if the queue is shared, and after the start
+// those of an earlier process. If the store does not respond, the next sweep may succeed.
 func (d *Dispatcher) sweep(ctx context.Context) {
-	if d.limits.heartbeatTimeout == 0 || !d.holdings.sweepDue(time.Now(), sweepInterval) {
+	now, shared := time.Now(), d.limits.heartbeatTimeout != 0
+	if !d.holdings.sweepDue(now, sweepInterval, shared) {
 		return
 	}
 	if unfinished, err := d.store.Unfinished(ctx); err == nil {
-		d.holdings.sweep(unfinished, time.Now())
+		d.holdings.sweep(unfinished, now)
 	}
 }
 

@@ -6,11 +6,14 @@ import (
 	"image"
 	"image/png"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // patches is a picture of random rectangles.
@@ -124,6 +127,26 @@ func TestObserve(t *testing.T) {
 	want := []observe.State{observe.Calibrating, observe.Comparing, observe.Adopted}
 	if len(j.states) != 3 || j.states[0] != want[0] || j.states[1] != want[1] || j.states[2] != want[2] {
 		t.Errorf("went through %v, want %v", j.states, want)
+	}
+}
+
+// TestObserveOwnModel takes a model of few classes and another size to int8: the answers keep its labels.
+func TestObserveOwnModel(t *testing.T) {
+	t.Parallel()
+	set, err := weights.Load(testutil.Shared(t, "own", "checkpoints", "timm-a3-160"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	j := newJournal()
+	e := open(t, Config{Weights: set, Precision: PrecisionInt8, Concurrency: 1, Observe: &observe.Config{Pictures: 2, Agreement: 0.01, Share: -1, Changed: j.add}})
+	until(t, e, j, observe.Adopted, func(i int) resnet18cloud.Image { return patches(t, uint64(i%50)) })
+	r, err := e.Classify(t.Context(), patches(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Precision != PrecisionInt8 || len(r.Predictions) != 5 || !slices.Contains(set.Spec.Labels, r.Predictions[0]) {
+		t.Errorf("%s answers %q, want five of %q in int8", r.Precision, r.Predictions, set.Spec.Labels)
 	}
 }
 

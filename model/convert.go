@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
@@ -15,8 +17,18 @@ import (
 
 // Convert reads a weight file in any format, or a folder with one, and writes one safetensors file with all that is known of
 // the model: weights, and as metadata head, labels, preprocessing and where they are from. It keeps the metadata of the file,
-// and records the SHA-256 of the first file of a chain of conversions.
-func Convert(in, out string, o Options) error { return convert(in, out, Source{}, o) }
+// and records the SHA-256 of the first file of a chain of conversions. Weights that serving would refuse are an error, and so is
+// an out that is named like a file of another format: it may be the user's only copy of a model, and its name would lie.
+func Convert(in, out string, o Options) error {
+	if ext := strings.ToLower(filepath.Ext(out)); slices.Contains(otherFormats, ext) {
+		return fmt.Errorf("write %s: the result is a safetensors file, and its name ends in %s; give it a name such as %s",
+			out, ext, strings.TrimSuffix(filepath.Base(out), filepath.Ext(out))+".safetensors")
+	}
+	return convert(in, out, Source{}, o)
+}
+
+// otherFormats are suffixes of weight files that are no safetensors files.
+var otherFormats = []string{".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar", ".onnx", ".h5", ".gz"}
 
 // ConvertGolden is Convert with a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. It
 // returns an error, and writes nothing, if the model finds other classes in them.
@@ -35,6 +47,9 @@ func convertGolden(in, out, golden string, source Source, o Options) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, set.Close()) }()
+	if err := errors.Join(finite(set), network(set)); err != nil {
+		return fmt.Errorf("%s cannot be served: %w", in, err)
+	}
 	metadata, err := Metadata(set)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -161,5 +162,28 @@ func TestVerifyFindsNaN(t *testing.T) {
 	}
 	if r.Format != weights.FormatSafetensors || r.Parameters < 11_000_000 || r.Spec.Head.Classes != 3 {
 		t.Errorf("report %+v lacks what was found before", r)
+	}
+}
+
+// TestConvertRefuses checks that a conversion does not write over a model in another format, nor weights that cannot be served.
+func TestConvertRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in, pth, nan := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "mine.PTH"), filepath.Join(dir, "nan.safetensors")
+	save18(t, in, nil, nil)
+	write(t, pth, "precious")
+	if err := Convert(in, pth, Options{}); err == nil || !strings.Contains(err.Error(), "a name such as mine.safetensors") {
+		t.Errorf("converted to a file named .PTH: error %v", err)
+	}
+	if data, err := os.ReadFile(pth); err != nil || string(data) != "precious" {
+		t.Errorf("the file that was there before has %.20q, %v", data, err)
+	}
+	save18(t, nan, nil, map[string]tensor.Tensor{"fc.bias": {Shape: []int{3}, Data: []float32{1, float32(math.NaN()), 3}}})
+	out := filepath.Join(dir, "out.safetensors")
+	if err := Convert(nan, out, Options{}); err == nil || !strings.Contains(err.Error(), "is NaN") {
+		t.Errorf("converted NaN: error %v", err)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("weights with NaN were written (%v)", err)
 	}
 }

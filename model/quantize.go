@@ -3,17 +3,15 @@ package model
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
-	"github.com/resnet18cloud/resnet18cloud"
-	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/engine/quantize"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
-	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 )
 
@@ -22,8 +20,8 @@ type QuantizeConfig struct {
 	Model   string   // weight file in float32
 	Options Options  // what its files do not say
 	Images  []string // image files
-	// Calibrate is how many of the images to calibrate with, spread evenly over the list. The others remain for
-	// [Quantized.Compare].
+	// Calibrate is how many of the images to calibrate with, spread evenly over the list: at most four of five, since the
+	// others are for [Quantized.Compare].
 	Calibrate int
 	Out       string // safetensors file to write
 	// Progress, if set, is called after each pass of the network during calibration.
@@ -77,16 +75,14 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 		return nil, err
 	}
 	out := quantized.Set()
-	for _, key := range []string{weights.MetaSource, weights.MetaLicence} {
-		out.Metadata[key] = set.Metadata[key]
-	}
-	out.Metadata[weights.MetaWeights] = set.Name() + "-int8"
-	out.Metadata[weights.MetaOrigin] = set.SHA256
-	out.Metadata["calibration"] = fmt.Sprintf("%d pictures, least squared error, stem by logits, biases corrected", len(chosen))
-	metadata, err := describe.Encode(set.Spec, out.Metadata)
+	metadata, err := Metadata(set)
 	if err != nil {
 		return nil, err
 	}
+	maps.Copy(metadata, out.Metadata)
+	metadata[weights.MetaWeights] = set.Name() + "-int8"
+	metadata[weights.MetaOrigin] = set.SHA256
+	metadata["calibration"] = fmt.Sprintf("%d pictures, least squared error, stem by logits, biases corrected", len(chosen))
 	if err := Save(c.Out, &safetensors.Content{Tensors: out.Tensors, Int8: out.Int8, Metadata: metadata}); err != nil {
 		return nil, err
 	}
@@ -98,17 +94,17 @@ func Quantize(ctx context.Context, c QuantizeConfig) (*Quantized, error) {
 	return q, err
 }
 
-// Compare runs both networks on the images that were not calibrated with, and compares their labels.
-func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, err error) {
+// Compare runs both networks on the images that were not calibrated with, and compares their labels or features.
+func (q *Quantized) Compare(ctx context.Context) (quantize.Agreement, error) {
 	if len(q.others) == 0 {
-		return agreement, nil
+		return quantize.Agreement{}, nil
 	}
+	agreement := quantize.Agreement{Classes: q.fp32.Classes()}
 	exact, rounded := q.fp32.NewRunner(1), q.int8.NewRunner(1)
 	defer exact.Close()
 	defer rounded.Close()
 	cropper := preprocess.Cropper{Spec: q.preprocess}
 	var input preprocess.Input
-	logits := make([]float32, q.fp32.Classes())
 	for _, file := range q.others {
 		if err := ctx.Err(); err != nil {
 			return agreement, err
@@ -116,14 +112,14 @@ func (q *Quantized) Compare(ctx context.Context) (agreement quantize.Agreement, 
 		if err := crop(&cropper, &input, file); err != nil {
 			return agreement, err
 		}
-		agreement.Add(best(rounded, logits, input), best(exact, logits, input))
+		agreement.Add(outputs(rounded, agreement.Classes, input), outputs(exact, agreement.Classes, input))
 	}
 	return agreement, nil
 }
 
-// choose takes n files spread evenly over the list, and returns the others too.
+// choose takes n files spread evenly over the list, or four of five if that is less, and returns the others too.
 func choose(files []string, n int) (chosen, others []string) {
-	n = min(n, len(files))
+	n = min(n, len(files)-len(files)/5)
 	for i, file := range files {
 		if len(chosen) < n && i == len(chosen)*len(files)/n {
 			chosen = append(chosen, file)
@@ -161,8 +157,12 @@ func crop(c *preprocess.Cropper, to *preprocess.Input, file string) error {
 	return nil
 }
 
-// best returns the best classes of an input, with room for its logits.
-func best(r *resnet.Runner, logits []float32, input []byte) []int {
+// outputs returns the logits of an input, or the features if there are no classes.
+func outputs(r *resnet.Runner, classes int, input []byte) []float32 {
+	logits := make([]float32, classes)
 	r.Forward(logits, input)
-	return imagenet.Top(logits, make([]int, resnet18cloud.TopK))
+	if classes == 0 {
+		return r.Features()
+	}
+	return logits
 }

@@ -17,13 +17,14 @@ import (
 )
 
 type benchCmd struct {
-	Model     string   `help:"Weight file. Default: the file that 'model pull' fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
-	Precision []string `help:"Precisions to measure: fp32, int8. Default: both, or only int8 if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
-	Threads   []int    `help:"Numbers of threads to measure with." default:"1"`
-	Batch     []int    `help:"Batch sizes to measure. All threads share a single image; of several images, each thread takes one at a time." default:"1"`
-	Count     int      `help:"Number of batches to measure." default:"50"`
-	Images    string   `help:"Folder of images: also measure decode and preprocess on the first 100 of them, with one thread." type:"existingdir" placeholder:"DIR"`
-	JSON      bool     `help:"Print JSON; durations are in nanoseconds."`
+	Model      string   `help:"Weight file. Default: the file that 'model pull' fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
+	Preprocess string   `help:"How pictures are prepared, which sets the size of the network's input: ${preprocess}. Default: as the model's files say, else torchvision." placeholder:"PARTS" env:"RESNET18_PREPROCESS"`
+	Precision  []string `help:"Precisions to measure: fp32, int8. Default: both, or only int8 if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
+	Threads    []int    `help:"Numbers of threads to measure with." default:"1"`
+	Batch      []int    `help:"Batch sizes to measure. All threads share a single image; of several images, each thread takes one at a time." default:"1"`
+	Count      int      `help:"Number of batches to measure." default:"50"`
+	Images     string   `help:"Folder of images: also measure decode and preprocess on the first 100 of them, with one thread." type:"existingdir" placeholder:"DIR"`
+	JSON       bool     `help:"Print JSON; durations are in nanoseconds."`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -33,7 +34,8 @@ measured throughput of this CPU's multipliers. RESNET18_CPU=avx2 measures a lowe
 For int8, weights in float32 are rounded without calibration: the labels would be poor, the times are the same.
 
   resnet18cloud bench --threads 1,2 --images images/imagenet-sample-images
-  resnet18cloud bench --precision int8 --threads 2 --batch 1,16`
+  resnet18cloud bench --precision int8 --threads 2 --batch 1,16
+  resnet18cloud bench --model mine.safetensors --preprocess crop=160`
 }
 
 // benchmark is everything measured.
@@ -94,7 +96,7 @@ func (c benchCmd) weights() (*weights.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return weights.Load(path)
+	return model.Load(path, model.Options{Preprocess: c.Preprocess})
 }
 
 // maxStageImages bounds the images whose stages are timed.

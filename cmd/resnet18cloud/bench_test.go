@@ -30,7 +30,7 @@ func TestBench(t *testing.T) {
 		}
 	}
 	stdout.Reset()
-	if err := run(t.Context(), []string{"bench", "--count", "1", "--threads", "2", "--precision", "fp32", "--model", model}, &stdout, &stderr); err != nil {
+	if err := run(t.Context(), []string{"bench", "--count", "1", "--threads", "2", "--precision", "fp32", "--model", model, "--preprocess", "crop=128"}, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(stdout.String(), "layer4.1.conv2") {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,5 +57,45 @@ func TestClassify(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), "99.2 %  goldfinch") {
 		t.Errorf("table:\n%s", stdout.String())
+	}
+}
+
+// TestClassifyWants checks the number of classes, features, and flags that contradict each other.
+func TestClassifyWants(t *testing.T) {
+	t.Parallel()
+	for args, problem := range map[string]string{
+		"--top-k=0":            "want 1 to 2000",
+		"--top-k=2001":         "want 1 to 2000",
+		"--normalize":          "add --embed",
+		"--embed --all-logits": "drop --all-logits",
+	} {
+		var out bytes.Buffer
+		if err := run(t.Context(), append([]string{"classify", "x.jpg"}, strings.Fields(args)...), &out, &out); err == nil || !strings.Contains(err.Error(), problem) {
+			t.Errorf("classify %s: %v, want %q", args, err, problem)
+		}
+	}
+	model := testutil.Shared(t, "models", "resnet18-ktb.pth")
+	goldfinch := testutil.Shared(t, "images", "imagenet-sample", "n01531178_goldfinch.JPEG")
+	for args, check := range map[string]func(classification) bool{
+		"--json --top-k=2": func(c classification) bool {
+			return len(c.Labels) == 2 && len(c.Probabilities) == 2 && c.Embedding == nil
+		},
+		"--embed --normalize": func(c classification) bool {
+			sum := 0.0
+			for _, x := range c.Embedding {
+				sum += float64(x) * float64(x)
+			}
+			return len(c.Embedding) == 512 && math.Abs(sum-1) < 1e-5 && c.Labels == nil && c.Inference > 0
+		},
+	} {
+		var stdout, stderr bytes.Buffer
+		var line classification
+		err := run(t.Context(), append([]string{"classify", "--model", model, goldfinch}, strings.Fields(args)...), &stdout, &stderr)
+		if err == nil {
+			err = json.Unmarshal(stdout.Bytes(), &line)
+		}
+		if err != nil || !check(line) {
+			t.Errorf("classify %s: %v\n%.300s", args, err, stdout.String())
+		}
 	}
 }

@@ -113,6 +113,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		"option of no mode":  {[]string{"--api", "carrier-pigeon"}, "--api"},
 		"no names":           {[]string{"--expect", "names", "--images", nameless}, "named after its class"},
 		"no model":           {[]string{"--api", "oip", "--oip-model", "x"}, "--oip-model"},
+		"no class folders":   {[]string{"--expect", "folders", "--images", nameless}, "folder of its class"},
 		"label nowhere":      {[]string{"--expect", notes}, "line 1"},
 		"others expected":    {[]string{"--expect", others}, "has none of the images"},
 		"no scheme":          {[]string{"--url", "127.0.0.1:8080"}, "want a URL such as http://127.0.0.1:8080"},

@@ -10,7 +10,7 @@ import (
 
 type modelQuantizeCmd struct {
 	Images    string `help:"Folder of images like those to be classified." type:"existingdir" required:"" placeholder:"DIR"`
-	Calibrate int    `help:"Number of images to calibrate with, spread evenly over the folder. The others are used to compare." default:"256"`
+	Calibrate int    `help:"Number of images to calibrate with, spread evenly over the folder, at most four of five. The others are used to compare." default:"256"`
 	Model     string `help:"Weight file in float32. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	describeFlags
 	Out string `arg:"" help:"safetensors file to write." type:"path"`
@@ -22,7 +22,11 @@ func (modelQuantizeCmd) Help() string {
 Calibration takes about 3.5 passes of the 32-bit network per image; the comparison takes one pass of each network.
 
   resnet18cloud model quantize --images images/imagenet-sample-images resnet18-int8.safetensors
-  resnet18cloud up --model resnet18-int8.safetensors`
+  resnet18cloud up --model resnet18-int8.safetensors
+
+A model of your own keeps its labels, preprocessing and head:
+
+  resnet18cloud model quantize --model mine.safetensors --images pictures mine-int8.safetensors`
 }
 
 // Run calibrates, writes the file, and compares.

@@ -226,9 +226,10 @@ const noWeights = "NO WEIGHTS: replicas run on random weights, and their results
 func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
 
 // shareWeights packs the weights once for all replicas. It returns nil if there is only one replica, if the weights are
-// random, or if the system cannot share memory; each replica then packs its own.
+// random, or if the system cannot share memory; each replica then packs its own. Weights that cannot be loaded are an error in any
+// case: a replica that ends because of them would be started again.
 func shareWeights(path string, o model.Options, replicas int) (*os.File, error) {
-	if path == "" || replicas == 1 {
+	if path == "" {
 		return nil, nil
 	}
 	set, err := model.Load(path, o)
@@ -236,6 +237,9 @@ func shareWeights(path string, o model.Options, replicas int) (*os.File, error) 
 		return nil, err
 	}
 	defer set.Close()
+	if replicas == 1 {
+		return nil, nil
+	}
 	shared, err := engine.Share(engine.Config{Weights: set})
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, nil

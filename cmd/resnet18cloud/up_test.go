@@ -8,6 +8,8 @@ import (
 	"image"
 	"image/jpeg"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -67,6 +69,19 @@ func TestReplicaRefusesWithoutWeights(t *testing.T) {
 	_, _, err := command(t, "replica", "--addr", "127.0.0.1:0")
 	if !errors.Is(err, model.ErrNone) || !strings.Contains(err.Error(), "resnet18cloud model pull") {
 		t.Errorf("replica without weights: %v, want ErrNone and the remedy", err)
+	}
+}
+
+// TestUpRefusesWeights checks that weights that cannot be served are up's error, before any replica starts and fails.
+func TestUpRefusesWeights(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "best.pth")
+	if err := os.WriteFile(path, []byte("GGUF"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, err := command(t, "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(), "--model", path)
+	if err == nil || !strings.Contains(err.Error(), "this is a GGUF file") || strings.Contains(stdout+stderr, "restarting") {
+		t.Errorf("up of a GGUF file: %v, printed %s%s", err, stdout, stderr)
 	}
 }
 

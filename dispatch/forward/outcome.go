@@ -199,7 +199,7 @@ func isDial(err error) bool {
 func tooSlow(cause error, timeout time.Duration) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 		Message: fmt.Sprintf("Image takes longer than %s to classify, tried twice", timeout),
-		Hint:    "Send a smaller image; the network reads 224x224 pixels.", Err: cause}
+		Hint:    "Send a smaller image; networks read at most 320x320 pixels.", Err: cause}
 }
 
 // replicaError returns an error about a replica. Clients see the message; the URL is for the log.

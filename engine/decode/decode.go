@@ -235,7 +235,7 @@ func orDefault[T int | int64](v, def T) T {
 }
 
 // smaller is how people mend an image that is beyond a limit.
-const smaller = "Send a smaller image; the network reads 224x224 pixels."
+const smaller = "Send a smaller image; networks read at most 320x320 pixels."
 
 func tooManyBytes(limit int) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Hint: smaller,

@@ -57,6 +57,20 @@ func Top(logits []float32, top []int) []int {
 // better reports whether a goes before b, where b has the smaller class.
 func better(a, b float32) bool { return a > b || b != b && a == a } //nolint:gocritic // b != b is NaN
 
+// Verdict returns the class that logits stand for, of which there must be at least one: the best. A single logit stands for one
+// class or none, 1 if it is positive and 0 if not.
+func Verdict(logits []float32) int {
+	if len(logits) == 1 {
+		if logits[0] > 0 {
+			return 1
+		}
+		return 0
+	}
+	var top [1]int
+	Top(logits, top[:])
+	return top[0]
+}
+
 // Softmax writes the probability of each class, exp(x_i) / sum_j exp(x_j), to p, which may be logits itself.
 // Subtracting the largest logit first changes nothing but keeps exp from overflowing. Sums are in float64, so each p
 // is right to float32's last bit or two. Logits that are not finite give NaN.

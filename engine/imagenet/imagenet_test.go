@@ -167,3 +167,21 @@ func TestScores(t *testing.T) {
 		}
 	}
 }
+
+// TestVerdict checks the class that logits stand for.
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		logits []float32
+		want   int
+	}{
+		{[]float32{1, 3, 2}, 1},
+		{[]float32{-0.5}, 0},
+		{[]float32{0}, 0},
+		{[]float32{0.5}, 1},
+	} {
+		if got := Verdict(test.logits); got != test.want {
+			t.Errorf("Verdict(%v) = %d, want %d", test.logits, got, test.want)
+		}
+	}
+}

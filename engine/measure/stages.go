@@ -10,21 +10,20 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine"
 )
 
-// Stages times the stages of an engine over image files, by the stage's name. Each file is classified twice, and the
-// second pass counts.
+// Stages times the stages of an engine over image files, by the stage's name. Each file passes twice, and the second pass
+// counts. The model may have no classes.
 func Stages(ctx context.Context, e *engine.Engine, files []string) (map[string]Spread, error) {
 	times := map[string][]time.Duration{}
-	logits := make([]float32, e.Spec().Head.Classes)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
 		image := resnet18cloud.Image{Name: file, Bytes: data}
-		if _, err := e.Logits(ctx, image, logits); err != nil { // warms the caches
+		if _, _, err := e.Embed(ctx, image); err != nil { // warms the caches
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		t, err := e.Logits(ctx, image, logits)
+		_, t, err := e.Embed(ctx, image)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}

@@ -53,7 +53,7 @@ type Observer struct {
 type answer struct {
 	input   []byte
 	classes int // number of logits
-	class   int // as verdict returns it
+	class   int // as imagenet.Verdict returns it
 }
 
 // New makes an observer in the state Observing. cfg must be valid.
@@ -74,7 +74,7 @@ func (o *Observer) Offer(input []byte, logits []float32) {
 	}
 	select {
 	case a := <-o.empty:
-		a.input, a.classes, a.class = append(a.input[:0], input...), len(logits), verdict(logits)
+		a.input, a.classes, a.class = append(a.input[:0], input...), len(logits), imagenet.Verdict(logits)
 		o.seen <- a // has room for all there are
 	default:
 	}
@@ -85,19 +85,6 @@ func (o *Observer) Status() Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.status
-}
-
-// verdict is the best class. A single logit stands for one class or none: positive or not.
-func verdict(logits []float32) int {
-	if len(logits) == 1 {
-		if logits[0] > 0 {
-			return 1
-		}
-		return 0
-	}
-	var top [1]int
-	imagenet.Top(logits, top[:])
-	return top[0]
 }
 
 // Run goes through the states until the last, or until ctx ends.
@@ -218,7 +205,7 @@ func (o *Observer) compare(ctx context.Context, count int, check func(n int, sha
 		}
 		r.Forward(logits, a.input)
 		done()
-		n, share := o.record(verdict(logits) == a.class)
+		n, share := o.record(imagenet.Verdict(logits) == a.class)
 		if err := check(n, share); err != nil {
 			return err
 		}

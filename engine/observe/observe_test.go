@@ -259,21 +259,3 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
-
-// TestVerdict checks what two networks must agree on.
-func TestVerdict(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		logits []float32
-		want   int
-	}{
-		{[]float32{1, 3, 2}, 1},
-		{[]float32{-0.5}, 0},
-		{[]float32{0}, 0},
-		{[]float32{0.5}, 1},
-	} {
-		if got := verdict(test.logits); got != test.want {
-			t.Errorf("verdict(%v) = %d, want %d", test.logits, got, test.want)
-		}
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 )
 
@@ -238,36 +239,62 @@ func (h *histogram) scale(steps float64) float32 {
 	return float32(best)
 }
 
-// Agreement counts equal answers of the int8 and the fp32 network.
+// Agreement counts equal answers of the int8 and the fp32 network. Set Classes, then Add pictures.
 type Agreement struct {
-	Pictures int `json:"pictures"`
-	Top1     int `json:"top1"` // pictures whose best class is the same
-	Top5     int `json:"top5"` // of the best five classes of each picture, those that are among the other's five
-	Of       int `json:"of"`   // how many classes Top5 is of: five for each picture, or all if there are fewer
+	Classes  int     // of the networks, 0 if they give features only
+	Pictures int     // compared
+	Top1     int     // pictures whose best class is the same or, with one output, that give the same answer: yes or no
+	Top5     int     // of the best five classes of each picture, those that are among the other's five
+	Cosine   float64 // sum over the pictures of the cosine between the outputs
 }
 
-// Add counts one picture; a and b are the best classes of either network, best first: five, or all if there are fewer.
-func (g *Agreement) Add(a, b []int) {
+// most is how many of the best classes are compared. With no more classes than that, they are always the same.
+const most = 5
+
+// Add compares the outputs for one picture: logits, or the features of networks without classes.
+func (g *Agreement) Add(rounded, exact []float32) {
 	g.Pictures++
-	g.Of += len(a)
-	if a[0] == b[0] {
+	g.Cosine += cosine(rounded, exact)
+	if g.Classes == 0 {
+		return
+	}
+	if imagenet.Verdict(rounded) == imagenet.Verdict(exact) {
 		g.Top1++
 	}
-	for _, x := range a {
-		for _, y := range b {
-			if x == y {
-				g.Top5++
-			}
+	best := imagenet.Top(exact, make([]int, most))
+	for _, class := range imagenet.Top(rounded, make([]int, most)) {
+		if slices.Contains(best, class) {
+			g.Top5++
 		}
 	}
 }
 
-// String returns the shares in percent.
-func (g Agreement) String() string {
-	if g.Pictures == 0 {
-		return "no pictures compared"
+// cosine returns that of the angle between two vectors, 1 if they are equal.
+func cosine(a, b []float32) float64 {
+	var ab, aa, bb float64
+	for i := range a {
+		x, y := float64(a[i]), float64(b[i])
+		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
 	}
-	n, of := float64(g.Pictures), float64(max(1, g.Of))
+	if ab == aa && ab == bb {
+		return 1
+	}
+	return ab / math.Sqrt(aa*bb)
+}
+
+// String returns the shares in percent, or the mean cosine of features.
+func (g Agreement) String() string {
+	percent := func(count, of int) float64 { return 100 * float64(count) / float64(of) }
+	switch {
+	case g.Pictures == 0:
+		return "no pictures compared"
+	case g.Classes == 0:
+		return fmt.Sprintf("%d pictures: cosine between features and fp32's %.4f", g.Pictures, g.Cosine/float64(g.Pictures))
+	case g.Classes == 1:
+		return fmt.Sprintf("%d pictures: sign of the output equal to fp32's for %.1f %%", g.Pictures, percent(g.Top1, g.Pictures))
+	case g.Classes <= most:
+		return fmt.Sprintf("%d pictures: best label equal to fp32's for %.1f %%", g.Pictures, percent(g.Top1, g.Pictures))
+	}
 	return fmt.Sprintf("%d pictures: best label equal to fp32's for %.1f %%, best five for %.1f %%",
-		g.Pictures, 100*float64(g.Top1)/n, 100*float64(g.Top5)/of)
+		g.Pictures, percent(g.Top1, g.Pictures), percent(g.Top5, most*g.Pictures))
 }

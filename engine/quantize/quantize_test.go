@@ -15,10 +15,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
-func best(r *resnet.Runner, rgb []byte) []int {
+func logits(r *resnet.Runner, rgb []byte) []float32 {
 	logits := make([]float32, imagenet.Classes)
 	r.Forward(logits, rgb)
-	return imagenet.Top(logits, make([]int, 5))
+	return logits
 }
 
 // TestAgreement calibrates on some reference crops and compares int8's labels with fp32's on others, through a file: on every
@@ -87,9 +87,9 @@ func TestAgreement(t *testing.T) {
 	r32, r8 := fp32.NewRunner(1), int8.NewRunner(2)
 	defer r32.Close()
 	defer r8.Close()
-	var g Agreement
+	g := Agreement{Classes: imagenet.Classes}
 	for _, p := range rest {
-		g.Add(best(r8, p), best(r32, p))
+		g.Add(logits(r8, p), logits(r32, p))
 	}
 	t.Log(g)
 	if g.Top1 < g.Pictures-1 || g.Top5 < 5*g.Pictures*95/100 {
@@ -210,26 +210,33 @@ func TestCalibrateRefuses(t *testing.T) {
 	}
 }
 
+// TestAgreementString checks what is compared for each number of classes.
 func TestAgreementString(t *testing.T) {
 	t.Parallel()
-	var g Agreement
-	g.Add([]int{1, 2, 3, 4, 5}, []int{1, 2, 3, 4, 6})
-	g.Add([]int{1, 2, 3, 4, 5}, []int{2, 1, 3, 4, 5})
-	if want := "2 pictures: best label equal to fp32's for 50.0 %, best five for 90.0 %"; g.String() != want {
-		t.Errorf("%q, want %q", g, want)
+	type pair struct{ rounded, exact []float32 }
+	for classes, test := range map[int]struct {
+		pairs []pair
+		want  string
+	}{
+		0: {[]pair{{[]float32{3, 4}, []float32{3, 4}}, {[]float32{3, 4}, []float32{4, 3}}, {[]float32{0, 0}, []float32{0, 0}}},
+			"3 pictures: cosine between features and fp32's 0.9867"},
+		1: {[]pair{{[]float32{0.1}, []float32{5}}, {[]float32{0.1}, []float32{-0.1}}},
+			"2 pictures: sign of the output equal to fp32's for 50.0 %"},
+		3: {[]pair{{[]float32{1, 2, 3}, []float32{2, 1, 3}}, {[]float32{1, 2, 3}, []float32{1, 3, 2}}, {[]float32{3, 1, 1}, []float32{2, 1, 1}}},
+			"3 pictures: best label equal to fp32's for 66.7 %"},
+		7: {[]pair{{[]float32{0, 0, 3, 4, 5, 6, 7}, []float32{9, 0, 0, 4, 5, 6, 7}}, {[]float32{1, 2, 3, 4, 5, 6, 7}, []float32{1, 2, 3, 4, 5, 6, 7}}},
+			"2 pictures: best label equal to fp32's for 50.0 %, best five for 90.0 %"},
+	} {
+		g := Agreement{Classes: classes}
+		for _, p := range test.pairs {
+			g.Add(p.rounded, p.exact)
+		}
+		if g.String() != test.want || classes == 0 && g.Top1+g.Top5 > 0 {
+			t.Errorf("%d classes: %q, want %q", classes, g, test.want)
+		}
 	}
-}
-
-// TestAgreementOfFewClasses: of three classes the best five are three.
-func TestAgreementOfFewClasses(t *testing.T) {
-	t.Parallel()
-	var g Agreement
-	g.Add([]int{2, 1, 0}, []int{2, 0, 1})
-	if want := (Agreement{Pictures: 1, Top1: 1, Top5: 3, Of: 3}); g != want {
-		t.Errorf("%+v, want %+v", g, want)
-	}
-	if want := "1 pictures: best label equal to fp32's for 100.0 %, best five for 100.0 %"; g.String() != want {
-		t.Errorf("%q, want %q", g, want)
+	if want := "no pictures compared"; (Agreement{}).String() != want {
+		t.Errorf("%q, want %q", Agreement{}, want)
 	}
 }
 

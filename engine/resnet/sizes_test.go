@@ -68,7 +68,11 @@ func noiseOf(size int) []byte {
 	return rgb
 }
 
+// sizes are the smallest and the two where most layers have odd sizes; with the tag slow all.
 func sizes() (all []int) {
+	if !slow {
+		return []int{spec.MinSize, 160, 288}
+	}
 	for size := spec.MinSize; size <= spec.MaxSize; size += spec.SizeStep {
 		all = append(all, size)
 	}
@@ -117,7 +121,7 @@ func near[T float32 | float64](t *testing.T, what string, got []float32, want []
 	}
 }
 
-// TestSizes compares the chosen algorithms with direct convolutions at every size, and these with the definition in float64
+// TestSizes compares the chosen algorithms with direct convolutions at several sizes, and these with the definition in float64
 // at 160 pixels, where layers have odd sizes; with the tag slow at every size, and in plain Go.
 func TestSizes(t *testing.T) {
 	t.Parallel()
@@ -151,7 +155,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestInt8Sizes compares levels and numbers of threads with direct convolutions bit for bit at every size, and roughly
+// TestInt8Sizes compares levels and numbers of threads with direct convolutions bit for bit at several sizes, and roughly
 // with fp32; with the tag slow plain Go too.
 func TestInt8Sizes(t *testing.T) {
 	t.Parallel()
@@ -286,7 +290,7 @@ func TestFoldHeads(t *testing.T) {
 		if len(want.dense) == 0 {
 			continue
 		}
-		missing := denseName(0, len(want.dense)) + ".bias"
+		missing := spec.LayerName(0, len(want.dense)) + ".bias"
 		if _, ok := set.Tensors[missing]; !ok {
 			t.Fatalf("%s: no tensor %s", name, missing)
 		}

@@ -34,14 +34,6 @@ func pooled(p spec.Pool) int {
 	return features
 }
 
-// denseName is what weight files call the fully connected layer with index i of n.
-func denseName(i, n int) string {
-	if n == 1 {
-		return "fc"
-	}
-	return fmt.Sprintf("fc.%d", i)
-}
-
 // widths is how many numbers pooling makes and each layer.
 func (t top) widths() []int {
 	widths := []int{pooled(t.spec.Head.Pool)}
@@ -58,7 +50,7 @@ func (t top) steps() []Layer {
 	}
 	var layers []Layer
 	for i, c := range t.dense {
-		layers = append(layers, Layer{denseName(i, len(t.dense)), "direct", len(c.weight)})
+		layers = append(layers, Layer{spec.LayerName(i, len(t.dense)), "direct", len(c.weight)})
 	}
 	return layers
 }
@@ -66,7 +58,7 @@ func (t top) steps() []Layer {
 // store adds the layers to tensors, by their names in weight files.
 func (t top) store(tensors map[string]tensor.Tensor) {
 	for i, c := range t.dense {
-		name, out := denseName(i, len(t.dense)), len(c.bias)
+		name, out := spec.LayerName(i, len(t.dense)), len(c.bias)
 		tensors[name+".weight"] = tensor.Tensor{Shape: []int{out, len(c.weight) / out}, Data: c.weight}
 		tensors[name+".bias"] = tensor.Tensor{Shape: []int{out}, Data: c.bias}
 	}
@@ -86,7 +78,7 @@ func (r *reader) top() top {
 	head := t.spec.Head
 	in, weights := pooled(head.Pool), 0
 	for i := range head.ReLU {
-		name, out := denseName(i, len(head.ReLU)), head.Classes
+		name, out := spec.LayerName(i, len(head.ReLU)), head.Classes
 		if i < len(head.ReLU)-1 {
 			out = r.outputs(name+".weight", in)
 		}

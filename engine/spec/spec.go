@@ -124,6 +124,15 @@ func Linear(classes int) Head {
 	return Head{Pool: Average, ReLU: []bool{false}, Classes: classes, Activation: Softmax}
 }
 
+// LayerName returns what weight files call the fully connected layer with index i of n: its tensors are "fc.weight" and
+// "fc.bias" if it is the only one, else "fc.0.weight" and so on.
+func LayerName(i, n int) string {
+	if n == 1 {
+		return "fc"
+	}
+	return fmt.Sprintf("fc.%d", i)
+}
+
 // maxResize is more than any picture is resized to before it is cropped.
 const maxResize = 1024
 

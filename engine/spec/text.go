@@ -23,17 +23,22 @@ func (p Preprocess) String() string {
 
 // String describes a head for people: "average pooling, 2 layers with ReLU between, 6 outputs, softmax".
 func (h Head) String() string {
-	pool := string(h.Pool) + " pooling"
-	switch layers := len(h.ReLU); {
-	case layers == 0:
-		return pool + ", no classes: features only"
-	case layers == 1:
-		return fmt.Sprintf("%s, 1 layer, %d outputs, %s", pool, h.Classes, h.Activation)
-	case slices.Contains(h.ReLU, true):
-		return fmt.Sprintf("%s, %d layers with ReLU between, %d outputs, %s", pool, layers, h.Classes, h.Activation)
-	default:
-		return fmt.Sprintf("%s, %d layers, %d outputs, %s", pool, layers, h.Classes, h.Activation)
+	layers, relu := plural(len(h.ReLU), "layer"), ""
+	if len(h.ReLU) == 0 {
+		return string(h.Pool) + " pooling, no classes: features only"
 	}
+	if slices.Contains(h.ReLU, true) {
+		relu = " with ReLU between"
+	}
+	return fmt.Sprintf("%s pooling, %s%s, %s, %s", h.Pool, layers, relu, plural(h.Classes, "output"), h.Activation)
+}
+
+// plural counts things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // Named returns the preprocessing that a library uses for ResNet-18 by default. Names are those of [Usage].

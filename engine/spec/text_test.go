@@ -60,7 +60,7 @@ func TestHeadString(t *testing.T) {
 		"average pooling, 1 layer, 6 outputs, softmax":                        spec.Linear(6),
 		"average pooling, no classes: features only":                          {Pool: spec.Average},
 		"max+average pooling, 2 layers with ReLU between, 6 outputs, sigmoid": {Pool: spec.MaxAverage, ReLU: []bool{true, false}, Classes: 6, Activation: spec.Sigmoid},
-		"average pooling, 2 layers, 1 outputs, none":                          {Pool: spec.Average, ReLU: []bool{false, false}, Classes: 1, Activation: spec.None},
+		"average pooling, 2 layers, 1 output, none":                           {Pool: spec.Average, ReLU: []bool{false, false}, Classes: 1, Activation: spec.None},
 	} {
 		if got := h.String(); got != want {
 			t.Errorf("%+v is %q, want %q", h.Classes, got, want)

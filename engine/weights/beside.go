@@ -16,6 +16,13 @@ func (m *mapping) besideIn(dir string) func(name string) ([]byte, error) {
 			return nil, err
 		}
 		defer root.Close()
+		info, err := root.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() { // to open a pipe would wait for its writer
+			return nil, fmt.Errorf("%s is not a regular file", name)
+		}
 		f, err := root.Open(name)
 		if err != nil {
 			return nil, err

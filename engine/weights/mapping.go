@@ -24,6 +24,9 @@ type mapping struct {
 
 // open maps a file, unpacked if it is gzipped. It checks the size before it takes memory.
 func open(path string) (*mapping, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open a pipe would wait for its writer
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

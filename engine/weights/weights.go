@@ -77,9 +77,9 @@ type Set struct {
 	mapping *mapping // memory that tensors may share; nil if nothing is mapped
 }
 
-// Load reads a weight file, or the one in a folder (see [Find]). Tensors may share the memory of the mapped file, which Close unmaps. The file must not
-// change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong tensor and what was
-// expected.
+// Load reads a weight file, or the one in a folder (see [Find]). Tensors may share the memory of the mapped file, which Close
+// unmaps. The file must not change meanwhile: replace weight files by renaming a new one over them. Errors name the wrong
+// tensor and what was expected.
 func Load(path string) (*Set, error) { return LoadAs(path, describe.Options{}) }
 
 // LoadAs is Load with what a user says of the model.
@@ -102,7 +102,15 @@ func LoadAs(path string, o describe.Options) (*Set, error) {
 		err = s.describe(filepath.Dir(path), s.facts, o)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("load weights %s: %w", path, err), m.close())
+		return nil, errors.Join(fileError{fmt.Errorf("load weights %s: %w", path, err)}, m.close())
+	}
+	for i, note := range s.Notes {
+		s.Notes[i] = printable(note)
+	}
+	for _, key := range []string{MetaWeights, MetaSource, MetaLicence, MetaOrigin, MetaRevision, MetaPrecision} {
+		if value, ok := s.Metadata[key]; ok {
+			s.Metadata[key] = printable(value)
+		}
 	}
 	s.mapping = m
 	return s, nil
@@ -123,7 +131,7 @@ func (s *Set) Name() string {
 	if n := s.Metadata[MetaWeights]; n != "" {
 		return n
 	}
-	return s.name
+	return printable(s.name)
 }
 
 // Version is the file's SHA-256 if the file alone describes the model, else a digest of that and of Spec: answers depend

@@ -211,7 +211,7 @@ func noImage() error {
 func tooLarge(limit int64) error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge,
 		Message: fmt.Sprintf("Image is larger than %.4g MiB", float64(limit)/(1<<20)),
-		Hint:    "send a smaller or more compressed image; the network uses only 224x224 pixels"}
+		Hint:    "send a smaller or more compressed image; networks read at most 320x320 pixels"}
 }
 
 // rawName returns the name of an image sent as a raw body.

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/zipdir"
 )
 
 // Error says what a file is and what to do.
@@ -160,7 +162,7 @@ var exportPKL = Error{"fastai's export.pkl, a program that holds the model", "sa
 
 // foreignZip names zip files that are no checkpoints.
 func foreignZip(data []byte) error {
-	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	archive, err := zipdir.Open(data)
 	if err != nil {
 		return nil // the reader of checkpoints says more about what is broken
 	}

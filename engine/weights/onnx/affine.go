@@ -103,7 +103,7 @@ func (w *walker) batchNorm(a *affine, n *node, l layout) error {
 			return err
 		}
 		if err := p[i].Check(l.channels); err != nil {
-			return departs("%s: input %q %v", n, n.inputs[1+i], err)
+			return departs("%s: input %.100q %v", n, n.inputs[1+i], err)
 		}
 	}
 	if l.axis != 1 {

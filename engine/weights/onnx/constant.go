@@ -23,7 +23,7 @@ func (g *graph) constant(name string, depth int) (tensor.Tensor, error) {
 	}
 	if fresh {
 		if g.used += len(t.Data); g.used > raw.MaxElements {
-			return t, fmt.Errorf("tensor %q: with it the weights have more than %d elements", name, raw.MaxElements)
+			return t, fmt.Errorf("tensor %.100q: with it the weights have more than %d elements", name, raw.MaxElements)
 		}
 	}
 	g.read[name] = t
@@ -34,13 +34,13 @@ func (g *graph) constant(name string, depth int) (tensor.Tensor, error) {
 func (g *graph) compute(name string, depth int) (t tensor.Tensor, fresh bool, err error) {
 	if c := g.constants[name]; c != nil {
 		if t, err = g.load(c); err != nil {
-			err = fmt.Errorf("tensor %q: %w", name, err)
+			err = fmt.Errorf("tensor %.100q: %w", name, err)
 		}
 		return t, true, err
 	}
 	n := g.folds[name]
 	if n == nil || depth > maxFolds {
-		return t, false, departs("%q is not a constant", name)
+		return t, false, departs("%.100q is not a constant", name)
 	}
 	x, err := g.constant(n.inputs[0], depth+1)
 	if err != nil {
@@ -83,7 +83,7 @@ func (g *graph) load(c *constant) (tensor.Tensor, error) {
 		return tensor.Tensor{}, c.err
 	}
 	if !c.dtype.IsFloat() {
-		return tensor.Tensor{}, fmt.Errorf("has type %q, want floating-point numbers", c.dtype)
+		return tensor.Tensor{}, fmt.Errorf("has type %.100q, want floating-point numbers", c.dtype)
 	}
 	n, err := raw.Elements(c.dims)
 	if err != nil {

@@ -3,16 +3,16 @@ package onnx
 import (
 	"fmt"
 	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/dense"
 )
 
-// dense is a fully connected layer: y = weight*x + bias, then ReLU or not.
-type dense struct {
+// linear is a fully connected layer of the graph.
+type linear struct {
+	dense.Layer
 	node   *node
-	in     int
-	weight []float64 // out x in
-	bias   []float64
-	biased bool
-	relu   bool
+	biased bool // whether it needs a bias
+	relu   bool // whether ReLU follows
 }
 
 // dense reads a fully connected layer: Gemm, MatMul, or a convolution of the single pixel.
@@ -52,26 +52,26 @@ func (w *walker) dense(h *head, n *node) error {
 	if len(t.Shape) != 2 || len(t.Data) == 0 || !transposed && t.Shape[1] != in || transposed && t.Shape[0] != in {
 		return departs("%s: weights of %s have shape %v, want %d features", name, n, t.Shape, in)
 	}
-	l := &dense{node: n, in: in, weight: make([]float64, len(t.Data)), bias: make([]float64, len(t.Data)/in)}
+	l := &linear{node: n, Layer: dense.Layer{In: in, Weight: make([]float64, len(t.Data)), Bias: make([]float64, len(t.Data)/in)}}
 	for i, v := range t.Data {
 		if transposed {
-			i = i%len(l.bias)*in + i/len(l.bias)
+			i = i%len(l.Bias)*in + i/len(l.Bias)
 		}
-		l.weight[i] = alpha * float64(v)
+		l.Weight[i] = alpha * float64(v)
 	}
-	h.layout.channels = len(l.bias)
+	h.layout.channels = len(l.Bias)
 	if len(n.inputs) > 2 && n.inputs[2] != "" {
 		t, err := w.graph.constant(n.inputs[2], 0)
 		if err != nil {
 			return fmt.Errorf("%s: bias of %s: %w", name, n, err)
 		}
-		c, ok := layout{2, 1, len(l.bias)}.vector(t)
+		c, ok := layout{2, 1, len(l.Bias)}.vector(t)
 		if !ok {
-			return departs("%s: bias of %s has shape %v, want %d numbers", name, n, t.Shape, len(l.bias))
+			return departs("%s: bias of %s has shape %v, want %d numbers", name, n, t.Shape, len(l.Bias))
 		}
 		l.biased = true
 		for i, v := range c {
-			l.bias[i] = beta * v
+			l.Bias[i] = beta * v
 		}
 	}
 	if h.pending != nil {
@@ -82,43 +82,14 @@ func (w *walker) dense(h *head, n *node) error {
 	return nil
 }
 
-// precede folds what happens to the layer's input into it: W(sx + t) = (Ws)x + Wt.
-func (l *dense) precede(a affine) {
-	for o := range l.bias {
-		row := l.weight[o*l.in : (o+1)*l.in]
-		for i := range row {
-			l.bias[o] += row[i] * a.shift[i]
-			row[i] *= a.scale[i]
-		}
-	}
+// precede folds what happens to the layer's input into it.
+func (l *linear) precede(a affine) {
+	l.Before(a.scale, a.shift)
 	l.biased = true
 }
 
-// scale folds what happens to the layer's output into it.
-func (l *dense) scale(a affine, op string) {
-	for o, s := range a.scale {
-		for i := o * l.in; i < (o+1)*l.in; i++ {
-			l.weight[i] *= s
-		}
-		l.bias[o] = l.bias[o]*s + a.shift[o]
-	}
+// follow folds what an operator does to the layer's output into it.
+func (l *linear) follow(a affine, op string) {
+	l.After(a.scale, a.shift)
 	l.biased = l.biased || op != "Mul" && op != "Div"
-}
-
-// swap exchanges the two halves of the layer's input.
-func (l *dense) swap() {
-	for o := range l.bias {
-		row := l.weight[o*l.in : (o+1)*l.in]
-		for i := range l.in / 2 {
-			row[i], row[i+l.in/2] = row[i+l.in/2], row[i]
-		}
-	}
-}
-
-func narrow(x []float64) []float32 {
-	y := make([]float32, len(x))
-	for i, v := range x {
-		y[i] = float32(v)
-	}
-	return y
 }

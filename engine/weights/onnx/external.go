@@ -27,7 +27,7 @@ func (o *outside) set(entry []byte) error {
 			err = errors.New("is negative")
 		}
 		if err != nil {
-			err = fmt.Errorf("external data: %s %q: %w", key, value, err)
+			err = fmt.Errorf("external data: %s %.100q: %w", key, value, err)
 		}
 	}
 	switch key {
@@ -51,19 +51,19 @@ type files struct {
 func (f *files) read(o *outside, want int) ([]byte, error) {
 	name := strings.TrimPrefix(o.location, "./")
 	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "/\\:\x00") {
-		return nil, fmt.Errorf("its data is in %q, want only the name of a file in the model's folder", o.location)
+		return nil, fmt.Errorf("its data is in %.100q, want only the name of a file in the model's folder", o.location)
 	}
 	data, ok := f.opened[name]
 	if !ok {
 		if f.open == nil {
-			return nil, fmt.Errorf("its data is in %q, which cannot be read here", name)
+			return nil, fmt.Errorf("its data is in %.100q, which cannot be read here", name)
 		}
 		if len(f.opened) >= maxFiles {
-			return nil, fmt.Errorf("its data is in %q, want at most %d files beside the model", name, maxFiles)
+			return nil, fmt.Errorf("its data is in %.100q, want at most %d files beside the model", name, maxFiles)
 		}
 		var err error
 		if data, err = f.open(name); err != nil {
-			return nil, fmt.Errorf("its data is in %q, which must be in the model's folder: %w", name, err)
+			return nil, fmt.Errorf("its data is in %.100q, which must be in the model's folder: %w", name, err)
 		}
 		if f.opened == nil {
 			f.opened = map[string][]byte{}
@@ -75,7 +75,7 @@ func (f *files) read(o *outside, want int) ([]byte, error) {
 		length = o.length
 	}
 	if o.offset > int64(len(data)) || length > int64(len(data))-o.offset {
-		return nil, fmt.Errorf("its data is %d bytes from byte %d of %q, which has %d (is it complete, and of the same export?)",
+		return nil, fmt.Errorf("its data is %d bytes from byte %d of %.100q, which has %d (is it complete, and of the same export?)",
 			length, o.offset, name, len(data))
 	}
 	return data[o.offset : o.offset+length : o.offset+length], nil

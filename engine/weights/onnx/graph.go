@@ -67,10 +67,19 @@ func (g *graph) allConstant(names []string) bool {
 
 // source is the constant that a name stands for, if it is only copied or changed in type.
 func (g *graph) source(name string) *constant {
-	for n := g.folds[name]; n != nil && slices.Contains([]string{"Identity", "Cast", "CastLike"}, n.op); n = g.folds[name] {
+	return g.constants[g.behind(name, "Identity", "Cast", "CastLike")]
+}
+
+// behind follows operators of the given kinds on constants back to the first input. Broken files have circles of them.
+func (g *graph) behind(name string, ops ...string) string {
+	for range maxFolds {
+		n := g.folds[name]
+		if n == nil || !slices.Contains(ops, n.op) {
+			return name
+		}
 		name = n.inputs[0]
 	}
-	return g.constants[name]
+	return ""
 }
 
 // changesNothing reports whether an operator's output is its first input, up to rounding.
@@ -100,10 +109,7 @@ func (g *graph) resolve(name string) string {
 
 // integers are the numbers of a small constant of integers: axes or a shape.
 func (g *graph) integers(name string) ([]int64, bool) {
-	for n := g.folds[name]; n != nil && slices.Contains([]string{"Identity", "Cast", "Unsqueeze", "Reshape"}, n.op); n = g.folds[name] {
-		name = n.inputs[0]
-	}
-	c := g.constants[name]
+	c := g.constants[g.behind(name, "Identity", "Cast", "Unsqueeze", "Reshape")]
 	if c == nil || c.err != nil || c.dtype.IsFloat() {
 		return nil, false
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/dense"
 )
 
 // head is what follows the last convolution.
@@ -13,7 +14,7 @@ type head struct {
 	pool       spec.Pool
 	swapped    bool   // averages come first, then maxima; spec has them the other way round
 	layout     layout // of the value that the walker is at
-	layers     []*dense
+	layers     []*linear
 	pending    *affine // of the value, to be folded into the next layer; nil if none
 	activation *spec.Activation
 	notes      []string
@@ -23,7 +24,7 @@ type head struct {
 func (w *walker) head(at, output string) (*head, error) {
 	h := &head{pool: spec.Average, layout: layout{4, 1, spec.Features}}
 	if at == output || len(w.users[at]) == 0 {
-		return nil, departs("output %q is in front of the average over all pixels, want features or classes", output)
+		return nil, departs("output %.100q is in front of the average over all pixels, want features or classes", output)
 	}
 	at, err := w.pooling(h, at)
 	if err != nil {
@@ -124,7 +125,7 @@ func (w *walker) concatenated(h *head, at string, users []*node) (string, error)
 	}
 	h.swapped = slices.Equal(order, []string{values[1], values[0]})
 	if !h.swapped && !slices.Equal(order, values[:]) || n.int("axis", 0) != 1 && n.int("axis", 0) != -3 {
-		return "", departs("avgpool: %s joins %q, want maxima and averages as channels", n, order)
+		return "", departs("avgpool: %s joins %.100q, want maxima and averages as channels", n, order)
 	}
 	h.pool, h.layout.channels = spec.MaxAverage, 2*spec.Features
 	return n.outputs[0], nil
@@ -158,7 +159,7 @@ func (w *walker) step(h *head, n *node, at string) error {
 	case !ok:
 		return departs("fc: found %s, want fully connected layers with Relu between them, then Softmax, Sigmoid or nothing", n)
 	case last >= 0 && !h.layers[last].relu:
-		h.layers[last].scale(a, n.op)
+		h.layers[last].follow(a, n.op)
 	case h.pending == nil:
 		h.pending = &a
 	default:
@@ -259,19 +260,16 @@ func (h *head) finish(c *Content) error {
 	c.Head = spec.Head{Pool: h.pool, Activation: spec.None}
 	c.Notes = append(c.Notes, h.notes...)
 	for i, l := range h.layers {
-		name := "fc"
-		if len(h.layers) > 1 {
-			name = fmt.Sprintf("fc.%d", i)
-		}
 		if i == 0 && h.swapped {
-			l.swap()
+			l.Swap()
 		}
-		c.Tensors[name+".weight"] = tensor.Tensor{Shape: []int{len(l.bias), l.in}, Data: narrow(l.weight)}
+		name, out := spec.LayerName(i, len(h.layers)), len(l.Bias)
+		c.Tensors[name+".weight"] = tensor.Tensor{Shape: []int{out, l.In}, Data: dense.Narrow(l.Weight)}
 		if l.biased {
-			c.Tensors[name+".bias"] = tensor.Tensor{Shape: []int{len(l.bias)}, Data: narrow(l.bias)}
+			c.Tensors[name+".bias"] = tensor.Tensor{Shape: []int{out}, Data: dense.Narrow(l.Bias)}
 		}
 		c.Head.ReLU = append(c.Head.ReLU, l.relu)
-		c.Head.Classes = len(l.bias)
+		c.Head.Classes = out
 		c.Head.Activation = spec.Softmax
 	}
 	switch {

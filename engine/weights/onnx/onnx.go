@@ -79,7 +79,16 @@ type departure struct{ text string }
 
 func (d *departure) Error() string { return d.text }
 
-func departs(format string, args ...any) error { return &departure{fmt.Sprintf(format, args...)} }
+func departs(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if len(text) > maxText { // a value may go to any number of operators
+		text = text[:maxText] + "..."
+	}
+	return &departure{text}
+}
+
+// maxText bounds a message in bytes.
+const maxText = 1000
 
 // content follows the graph to each of its outputs and takes the one that says most.
 func (g *graph) content() (Content, error) {
@@ -96,7 +105,7 @@ func (g *graph) content() (Content, error) {
 		r, err := g.follow(output)
 		switch {
 		case err != nil:
-			ignored = append(ignored, fmt.Sprintf("output %q is ignored: %v", output, err))
+			ignored = append(ignored, fmt.Sprintf("output %.100q is ignored: %v", output, err))
 			if first == nil {
 				first = err
 			}
@@ -135,7 +144,7 @@ func (r *reading) merge(other *reading) (*reading, error) {
 	}
 	for i, l := range short.head.layers {
 		if long.head.layers[i].node != l.node {
-			return nil, departs("outputs %q and %q come from different layers, want one head", r.output, other.output)
+			return nil, departs("outputs %.100q and %.100q come from different layers, want one head", r.output, other.output)
 		}
 	}
 	if len(long.head.layers) > len(short.head.layers) {

@@ -147,7 +147,7 @@ func (w *walker) block(at, name string, in, out int) (string, error) {
 		terms = append(terms, w.graph.resolve(in))
 	}
 	if len(terms) != 2 || !slices.Contains(terms, at) || !slices.Contains(terms, short) || at == short {
-		return "", departs("%s: %s adds %q, want %q", name, sum, terms, []string{at, short})
+		return "", departs("%s: %s adds %.100q, want %.100q", name, sum, terms, []string{at, short})
 	}
 	return w.relu(sum.outputs[0], name+".relu")
 }

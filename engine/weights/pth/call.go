@@ -78,12 +78,12 @@ func (m *machine) result(class any, args tuple) (any, error) {
 		return m.dictOf(args)
 	case "builtins set", "__builtin__ set", "builtins frozenset", "__builtin__ frozenset", "builtins list", "__builtin__ list":
 		if l, ok := first(args).(*list); ok && len(args) == 1 {
-			return &list{slices.Clip(l.items)}, nil
+			return &list{slices.Clone(l.items)}, m.charge(len(l.items))
 		}
 	case "torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3":
 		// (storage, offset, shape, stride, requires_grad, hooks, dtype)
 		if v := newTensor(args); v != nil {
-			return v, nil
+			return v, m.charge(tensorSteps)
 		}
 	case "torch._utils _rebuild_parameter", "torch._utils _rebuild_parameter_with_state": // (tensor, requires_grad, hooks)
 		if v, ok := first(args).(*view); ok {
@@ -103,11 +103,11 @@ func (m *machine) result(class any, args tuple) (any, error) {
 			o := &object{class: c}
 			switch base := args[2].(type) {
 			case *dict:
-				o.entries = slices.Clip(base.entries)
+				o.entries = slices.Clone(base.entries)
 			case *list:
-				o.items = slices.Clip(base.items)
+				o.items = slices.Clone(base.items)
 			}
-			return o, nil
+			return o, m.charge(len(o.entries) + len(o.items))
 		}
 	case "torch.jit._pickle build_intlist", "torch.jit._pickle build_doublelist", "torch.jit._pickle build_boollist",
 		"torch.jit._pickle build_tensorlist", "torch.jit._pickle restore_type_tag":

@@ -156,6 +156,9 @@ func (w *factWalker) list(items []any, path string) {
 	if w.visits += len(items); w.visits > maxVisits {
 		return
 	}
+	if tooLong(items) {
+		return
+	}
 	if strs, ok := all[string](items); ok {
 		w.set(path, strs)
 		return
@@ -172,6 +175,20 @@ func (w *factWalker) list(items []any, path string) {
 		}
 	}
 	w.set(path, numbers)
+}
+
+// tooLong reports whether the strings among values are more than all facts may have. The same string may stand there many times, and
+// cleaning copies it.
+func tooLong(values []any) bool {
+	n := 0
+	for _, v := range values {
+		if s, ok := v.(string); ok {
+			if n += len(s); n > maxFactBytes {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // all returns the values if each is a T; strings are cleaned.
@@ -201,6 +218,9 @@ func (w *factWalker) dict(entries []dictEntry, path string) {
 	keys, values := make([]any, len(entries)), make([]any, len(entries))
 	for i, e := range entries {
 		keys[i], values[i] = e.key, e.value
+	}
+	if tooLong(keys) || tooLong(values) {
+		return
 	}
 	names, named := all[string](keys)
 	numbers, numbered := all[int64](keys)

@@ -27,7 +27,7 @@ func afterMagic(data []byte) []byte {
 // readLegacy reads pickles of a magic number, a version, facts about the machine, the object and the list of storage
 // keys; then for each key its number of elements and their bytes.
 func readLegacy(data []byte, steps *int) (any, *source, error) {
-	root, stored, err := splitLegacy(data, steps)
+	root, stored, err := splitLegacy(data, steps, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,7 +41,7 @@ func readLegacy(data []byte, steps *int) (any, *source, error) {
 }
 
 // splitLegacy returns the object and the bytes of the storages by key.
-func splitLegacy(data []byte, steps *int) (root any, stored map[string][]byte, err error) {
+func splitLegacy(data []byte, steps *int, nesting int) (root any, stored map[string][]byte, err error) {
 	rest := afterMagic(data)
 	if rest == nil {
 		return nil, nil, errors.New("does not begin like a legacy checkpoint")
@@ -50,6 +50,7 @@ func splitLegacy(data []byte, steps *int) (root any, stored map[string][]byte, e
 	var storages map[string]*storage
 	for i, what := range []string{"version", "machine description", "object", "list of storages"} {
 		m := newMachine(steps)
+		m.nesting = nesting
 		part, n, err := m.run(rest)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", what, err)
@@ -94,7 +95,10 @@ func splitLegacy(data []byte, steps *int) (root any, stored map[string][]byte, e
 
 // nested reads a legacy checkpoint of one storage inside of a pickle.
 func (m *machine) nested(data []byte) (any, error) {
-	root, stored, err := splitLegacy(data, m.steps)
+	if m.nesting >= maxNesting {
+		return nil, fmt.Errorf("storage in the pickle: more than %d pickles are inside of each other", maxNesting)
+	}
+	root, stored, err := splitLegacy(data, m.steps, m.nesting+1)
 	if err != nil {
 		return nil, fmt.Errorf("storage in the pickle: %w", err)
 	}

@@ -24,8 +24,16 @@ var numpyTypes = map[string]raw.DType{
 	"i1": raw.I8, "i2": "I16", "i4": "I32", "i8": "I64", "u1": "U8", "u2": "U16", "u4": "U32", "u8": "U64", "b1": "BOOL",
 }
 
-// array returns the view that a numpy array is, nil if o is something else.
+// array returns the view that a numpy array is, nil if o is something else. It looks at an object once: its bytes may be a long text,
+// and any number of names may stand for it.
 func array(o *object) *view {
+	if !o.known {
+		o.array, o.known = newArray(o), true
+	}
+	return o.array
+}
+
+func newArray(o *object) *view {
 	module, name, _ := strings.Cut(string(o.class), " ")
 	if !strings.HasPrefix(module, "numpy") {
 		return nil

@@ -14,6 +14,10 @@ const (
 	// checkpoint of ResNet-18 has 10,000 opcodes, with an ImageNet-21k label list 60,000. No step makes more than about 100
 	// bytes, so the limit is also one of memory: 200 MB.
 	maxSteps = 2 << 20
+	// tensorSteps is what a tensor costs: its shape and strides, and the error if they are wrong, have up to 600 bytes.
+	tensorSteps = 8
+	// maxNesting bounds pickles inside of pickles, which are read by recursion. pickle.dump of tensors has one.
+	maxNesting = 2
 	// maxString is the bytes up to which text is copied to a string. Names and labels are shorter.
 	maxString = 4 << 10
 	// maxLine bounds the arguments of protocol 0, which end with a newline.
@@ -29,6 +33,7 @@ type machine struct {
 	memo     map[uint32]any
 	steps    *int                // left, shared with pickles inside of pickles
 	storages map[string]*storage // all that were named, by key
+	nesting  int                 // number of pickles around this one
 }
 
 func newMachine(steps *int) *machine {

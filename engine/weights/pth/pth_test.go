@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/zipdir"
 )
 
 // numbers is a float tensor for comparison.
@@ -598,7 +599,7 @@ func TestZipBounds(t *testing.T) {
 	}
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	const entries = maxDirectory / 200
+	const entries = zipdir.MaxBytes / 200
 	for i := range entries {
 		if _, err := z.CreateHeader(&zip.FileHeader{Name: fmt.Sprintf("%0200d", i)}); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,9 @@ type object struct {
 	state   any         // of BUILD: usually the attributes
 	items   []any       // appended, by subclasses of list
 	entries []dictEntry // set by key, by subclasses of dict
+
+	array *view // what array returned before, once known
+	known bool
 }
 
 // get returns the value of the last entry with a string key, as a later assignment wins; nil if none has it.

@@ -14,7 +14,7 @@ const (
 	maxDepth      = 32      // of dictionaries and modules in each other
 	maxName       = 512     // bytes of a tensor's dotted name
 	maxVisits     = 1 << 20 // values looked at: the memo lets a few bytes stand for any number of them
-	maxTensors    = 1 << 16 // of all candidates together
+	maxTensors    = 1 << 14 // of all candidates together
 	maxCandidates = 32
 	maxKeys       = 64
 )
@@ -209,7 +209,14 @@ func cost(v any) int {
 	case *dict:
 		return 1 + len(v.entries)
 	case *object:
-		return 1 + len(v.entries) + len(v.args) + len(attributes(v.state))
+		attrs := attributes(v.state)
+		n := 1 + len(v.entries) + len(v.args) + len(attrs)
+		if l, ok := get(attrs, notSaved).(*list); ok {
+			n += len(l.items)
+		}
+		return n
+	case text:
+		return 1 + len(v)/64
 	}
 	return 1
 }
@@ -225,6 +232,9 @@ func keyName(key any) (string, bool) {
 	return "", false
 }
 
+// notSaved is the attribute of a module with the names of buffers that its state_dict leaves out.
+const notSaved = "_non_persistent_buffers_set"
+
 // moduleParts returns what a module's state_dict is made of: parameters, persistent buffers and submodules. In TorchScript
 // they are plain attributes.
 func moduleParts(o *object) [][]dictEntry {
@@ -234,7 +244,7 @@ func moduleParts(o *object) [][]dictEntry {
 		return [][]dictEntry{attrs}
 	}
 	buffers := entriesOf(get(attrs, "_buffers"))
-	if l, ok := get(attrs, "_non_persistent_buffers_set").(*list); ok && len(l.items) > 0 {
+	if l, ok := get(attrs, notSaved).(*list); ok && len(l.items) > 0 {
 		passing := map[string]bool{}
 		for _, v := range l.items {
 			if name, ok := v.(string); ok {

@@ -10,14 +10,12 @@ import (
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/zipdir"
 )
 
 const (
 	// maxProgram bounds data.pkl, where the numbers of tensors are not; ResNet-18's has 16 KB.
 	maxProgram = 64 << 20
-	// maxDirectory bounds a zip file's directory, of which archive/zip makes up to eight times as much in memory. A checkpoint
-	// with an optimizer has 400 entries of 80 bytes.
-	maxDirectory = 4 << 20
 	// maxInflated bounds what compressed storages unpack to together: PyTorch stores without compression, but people zip again.
 	maxInflated = 4 * raw.MaxElements
 )
@@ -25,12 +23,10 @@ const (
 // readZip reads NAME/data.pkl; NAME/data/KEY has the bytes of each storage. NAME is missing in files that were zipped by
 // hand.
 func readZip(data []byte, steps *int) (any, *source, error) {
-	in := &directoryReader{data: data, left: maxDirectory}
-	archive, err := zip.NewReader(in, int64(len(data)))
+	archive, err := zipdir.Open(data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("checkpoint's zip directory (is the file truncated?): %w", err)
 	}
-	in.parsed = true
 	z := archived{data: data, files: make(map[string]*zip.File, len(archive.File)), inflatable: maxInflated}
 	for _, f := range archive.File {
 		z.files[f.Name] = f
@@ -136,28 +132,4 @@ func (z *archived) inflate(f *zip.File) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", f.Name, err)
 	}
 	return b, nil
-}
-
-// directoryReader reads data, at most left bytes while the directory is parsed: archive/zip goes on while it finds entries,
-// whatever the file says of their number.
-type directoryReader struct {
-	data   []byte
-	left   int
-	parsed bool
-}
-
-func (r *directoryReader) ReadAt(p []byte, at int64) (int, error) {
-	if !r.parsed {
-		if r.left -= len(p); r.left < 0 {
-			return 0, fmt.Errorf("more than %d bytes", maxDirectory)
-		}
-	}
-	if at < 0 || at >= int64(len(r.data)) {
-		return 0, io.EOF
-	}
-	n := copy(p, r.data[at:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
 }

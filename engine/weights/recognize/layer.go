@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/dense"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 )
 
@@ -12,10 +13,7 @@ import (
 const epsilon = 1e-5
 
 // layer is a fully connected layer, y = W x + b, into which batch norms are folded when it is read. A batch norm is
-// n(x) = s x + t with s = weight / sqrt(running_var + epsilon) and t = bias - running_mean s, so that
-//
-//	W n(x) + b = (W diag(s)) x + (W t + b)    for a norm of the inputs
-//	n(W x + b) = (diag(s) W) x + (s b + t)    for a norm of the outputs
+// s x + t with s = weight / sqrt(running_var + epsilon) and t = bias - running_mean s.
 type layer struct {
 	in, out int
 	weight  raw.Lazy
@@ -71,9 +69,9 @@ func (l *layer) compute() ([2][]float32, error) {
 	if err != nil {
 		return [2][]float32{}, err
 	}
-	b := make([]float64, l.out)
+	d := dense.Layer{In: l.in, Weight: w, Bias: make([]float64, l.out)}
 	if l.bias != nil {
-		if b, err = read(*l.bias, l.out); err != nil {
+		if d.Bias, err = read(*l.bias, l.out); err != nil {
 			return [2][]float32{}, err
 		}
 	}
@@ -82,37 +80,19 @@ func (l *layer) compute() ([2][]float32, error) {
 		if err != nil {
 			return [2][]float32{}, err
 		}
-		for o := range l.out {
-			row := w[o*l.in : (o+1)*l.in]
-			for i := range row {
-				b[o] += row[i] * t[i]
-				row[i] *= s[i]
-			}
-		}
+		d.Before(s, t)
 	}
 	if l.outputs != nil {
 		s, t, err := affine(l.outputs)
 		if err != nil {
 			return [2][]float32{}, err
 		}
-		for o := range l.out {
-			b[o] = s[o]*b[o] + t[o]
-			row := w[o*l.in : (o+1)*l.in]
-			for i := range row {
-				row[i] *= s[o]
-			}
-		}
+		d.After(s, t)
 	}
 	if l.swap {
-		half := l.in / 2
-		for o := range l.out {
-			row := w[o*l.in : (o+1)*l.in]
-			for i := range half {
-				row[i], row[half+i] = row[half+i], row[i]
-			}
-		}
+		d.Swap()
 	}
-	return [2][]float32{narrow(w), narrow(b)}, nil
+	return [2][]float32{dense.Narrow(d.Weight), dense.Narrow(d.Bias)}, nil
 }
 
 // affine returns a batch norm's scale and shift of each channel.
@@ -154,17 +134,5 @@ func read(t raw.Lazy, want int) ([]float64, error) {
 	if len(floats) != want {
 		return nil, fmt.Errorf("has %d numbers, want %d", len(floats), want)
 	}
-	out := make([]float64, want)
-	for i, v := range floats {
-		out[i] = float64(v)
-	}
-	return out, nil
-}
-
-func narrow(x []float64) []float32 {
-	out := make([]float32, len(x))
-	for i, v := range x {
-		out[i] = float32(v)
-	}
-	return out
+	return dense.Wide(floats), nil
 }

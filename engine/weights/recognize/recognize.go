@@ -1,8 +1,8 @@
 // Package recognize finds a ResNet-18 among the tensors of a checkpoint, whatever they are called, and names them as
 // torchvision does. Training code wraps, renames and extends networks freely: DataParallel puts "module." before every name,
 // transformers calls layer1.0.conv1 "resnet.encoder.stages.0.layers.0.layer.0.convolution", and losses and metrics have tensors
-// of their own. Only names and shapes decide. What is no ResNet-18 is refused by its own name.
-// Package weights is the caller.
+// of their own. Only names and shapes decide. What is no ResNet-18 is refused by its own name. Package
+// weights is the caller.
 //
 // The order of the steps:
 //
@@ -52,9 +52,13 @@ func (r *Refusal) Error() string { return r.Text }
 const otherwise = "only ResNet-18 is served here: train one, such as torchvision's resnet18, or serve this file with the framework that made it"
 
 // ResNet18 finds a ResNet-18 among tensors by their names and shapes. Errors are of type *Refusal. The result refers to the
-// tensors given. None is read, but for the first convolution of two networks in one file, to see whether they are the same. Modules are the classes of a whole pickled model's parts by dotted name, nil if the file
-// has none: they say where the activations are, which leave no tensors.
+// tensors given. None is read, but for the first convolution of two networks in one file, to see whether they are the same.
+// Modules are the classes of a whole pickled model's parts by dotted name, nil if the file has none: they say where the
+// activations are, which leave no tensors.
 func ResNet18(tensors map[string]raw.Lazy, modules map[string]string) (Result, error) {
+	if err := countable(tensors); err != nil {
+		return Result{}, err
+	}
 	weights, err := leaveOut(tensors)
 	if err != nil {
 		return Result{}, err
@@ -67,6 +71,28 @@ func ResNet18(tensors map[string]raw.Lazy, modules map[string]string) (Result, e
 	}
 	r.Notes = append(found.notes, r.Notes...)
 	return r, nil
+}
+
+// Bounds on what is looked at: each name is compared with some hundred patterns, and networks in one file with each other. A training
+// checkpoint of ResNet-18 has some 500 tensors, language models a few thousand.
+const (
+	maxTensors = 4096
+	maxName    = 512       // bytes of a name
+	maxNames   = 512 << 10 // bytes of all names
+)
+
+// countable refuses more tensors and longer names than networks have.
+func countable(tensors map[string]raw.Lazy) error {
+	if len(tensors) > maxTensors {
+		return &Refusal{Text: fmt.Sprintf("this is not a ResNet-18: it has %d tensors, ResNet-18 has 122; %s", len(tensors), otherwise)}
+	}
+	all := 0
+	for name := range tensors {
+		if all += len(name); len(name) > maxName || all > maxNames {
+			return &Refusal{Text: fmt.Sprintf("this is not a ResNet-18: the names of its tensors are too long, such as %.80q; %s", name, otherwise)}
+		}
+	}
+	return nil
 }
 
 // leaveOut drops what is never a weight: integers and counters, and the states of optimizers.

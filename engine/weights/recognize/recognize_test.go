@@ -699,6 +699,27 @@ func TestTwins(t *testing.T) {
 	}
 }
 
+// TestTooMany checks that names are counted before they are compared with patterns and each other.
+func TestTooMany(t *testing.T) {
+	t.Parallel()
+	many, long := map[string]raw.Lazy{}, map[string]raw.Lazy{}
+	for i := range maxTensors + 1 {
+		many[fmt.Sprintf("%d.layer1.0.conv1.weight", i)] = unread(64, 64, 3, 3)
+	}
+	for i := range 2000 {
+		long[strings.Repeat("1.", 200)+fmt.Sprint(i)] = unread(64, 64, 3, 3)
+	}
+	for problem, tensors := range map[string]map[string]raw.Lazy{
+		"it has 4097 tensors": many,
+		"are too long":        long,
+		"too long, such as":   {strings.Repeat("1.", 100_000) + "weight": unread(1, 1)},
+	} {
+		if _, err := ResNet18(tensors, nil); err == nil || !strings.Contains(err.Error(), problem) || len(err.Error()) > 500 {
+			t.Errorf("error %.500v, want a short one with %q", err, problem)
+		}
+	}
+}
+
 func TestNoModel(t *testing.T) {
 	t.Parallel()
 	for want, keys := range map[string][]string{"only the state of an optimizer": {"epoch", "optimizer"}, "no tensors": {"epoch", "arch"}} {
