@@ -217,9 +217,6 @@ func readOIP(body []byte, classes int) (image resnet18cloud.Image, wants []resne
 			Hint: "send one input with the name image, datatype BYTES, shape [1] and one element of data"}
 	}
 	all, features := resnet18cloud.Want{TopK: classes}, resnet18cloud.Want{Embedding: true}
-	if classes == resnet18cloud.TopK {
-		all.TopK = 0
-	}
 	if len(request.Outputs) > 2 {
 		return image, nil, "", &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "A request may have at most 2 outputs"}
 	}

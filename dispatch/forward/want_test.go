@@ -29,7 +29,7 @@ func scored(n, size int) string {
 	label := strings.Repeat("<", size)
 	predictions := strings.TrimSuffix(strings.Repeat(`"`+label+`",`, n), ",")
 	scores := strings.TrimSuffix(strings.Repeat(`{"index":1,"label":"`+label+`","logit":1},`, n), ",")
-	return `{"predictions":[` + predictions + `],"scores":[` + scores + `]}`
+	return `{"embedding":[1],"predictions":[` + predictions + `],"scores":[` + scores + `]}`
 }
 
 // TestTopK checks which numbers of classes are taken from a replica, for which request, and that a result that is too large
@@ -60,7 +60,7 @@ func TestTopK(t *testing.T) {
 			asking := image
 			asking.Want.TopK = test.topK
 			r, err := p.Classify(t.Context(), asking)
-			if len(r.Predictions) != test.want || len(r.Scores) != test.want || (err == nil) != (test.code == "") ||
+			if r.Embedding != nil || len(r.Predictions) != test.want || len(r.Scores) != test.want || (err == nil) != (test.code == "") ||
 				err != nil && resnet18cloud.AsError(err).Code != test.code {
 				t.Errorf("%d predictions, %d scores, %v; want %d, %s", len(r.Predictions), len(r.Scores), err, test.want, test.code)
 			}

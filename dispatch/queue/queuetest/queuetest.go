@@ -111,7 +111,7 @@ func Start(t *testing.T, q queue.Queue) (stop func()) {
 func job(name string, p resnet18cloud.Priority) resnet18cloud.Job {
 	content := []byte("content of " + name)
 	return resnet18cloud.Job{ID: testutil.ID(name), Owner: "owner of " + name, Client: "owner of " + name, Priority: p, Digest: sha256.Sum256(content), QueuedAt: time.Now().Round(0).UTC(),
-		Image: resnet18cloud.Image{Name: name, Bytes: content}}
+		Image: resnet18cloud.Image{Name: name, Bytes: content, Want: resnet18cloud.Want{Embedding: true, Normalize: true}}}
 }
 
 func publish(t *testing.T, q queue.Queue, p resnet18cloud.Priority, names ...string) {
