@@ -146,7 +146,7 @@ func TestUpIsOnThisMachine(t *testing.T) {
 		t.Errorf("an open up says how to open it:\n%s", said.String())
 	}
 	var c cli
-	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), kong.ExplicitGroups(flagGroups))
+	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), modelVars(), kong.ExplicitGroups(flagGroups))
 	if err == nil {
 		_, err = parser.Parse([]string{"up", "--autoscale", "1:2"})
 	}
