@@ -461,3 +461,30 @@ func TestCanaryQueue(t *testing.T) {
 		t.Errorf("%d models are loaded, want 2", got)
 	}
 }
+
+// TestCanaryStart checks that versions that are there at the start are not compared.
+func TestCanaryStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{Rules: Rules{Share: 1}}, "a@1.pth=x", "a@2.pth=y")
+	w.load()
+	if got := w.ask("a"); got != "y" || len(w.trials) != 0 {
+		t.Errorf("a is %s, %d comparisons; want y and none", got, len(w.trials))
+	}
+}
+
+// TestBothFail checks that pictures which the version in service cannot classify say nothing about the new one.
+func TestBothFail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{Rules: Rules{Share: 1, Live: true}}, "a@1.pth=x fails")
+	w.load()
+	w.write("a@2.pth", "y fails")
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.ask("a"); !strings.Contains(got, "not a number") {
+		t.Errorf("answer %s", got)
+	}
+	if m := w.Models().Models[1]; m.State != resnet18cloud.ModelCanary || *m.Canary != (resnet18cloud.Canary{Against: "1"}) {
+		t.Errorf("%+v with %+v, want a comparison without evidence", m, m.Canary)
+	}
+}
