@@ -122,6 +122,7 @@ func TestPartsMeetOverHTTP(t *testing.T) {
 		why      string
 	}{
 		"autoscale": {[]string{"schedule"}, "the autoscaler reads the dispatcher's figures over HTTP; it shares schedules with the load tester, and nothing else"},
+		"catalog":   {nil, "the catalog knows models only as Classifiers, so that it can be tested without engines"},
 		"client":    {nil, "programs of others contain the client, and no more than it needs"},
 		"dispatch":  {nil, "the dispatcher knows ResNet only as a Classifier, and replicas only by their addresses"},
 		"engine":    {nil, "the engine classifies bytes in one process"},

@@ -3,6 +3,7 @@ package resnet18cloud
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -13,18 +14,25 @@ const MaxTopK = 2000
 // Want is what a client wants to know about an image. The zero value asks for the [TopK] best classes. Values are
 // comparable: requests with equal images and equal wants have equal results.
 type Want struct {
-	TopK      int  `json:"top_k,omitempty"`     // number of classes, of a model with fewer all; 0 means TopK
-	Embedding bool `json:"embedding,omitempty"` // features instead of classes
-	Normalize bool `json:"normalize,omitempty"` // with Embedding: features of Euclidean length 1
+	// Model is the model that answers, as "name" or "name@version", of a server that has several; empty means its default.
+	Model     string `json:"model,omitempty"`
+	TopK      int    `json:"top_k,omitempty"`     // number of classes, of a model with fewer all; 0 means TopK
+	Embedding bool   `json:"embedding,omitempty"` // features instead of classes
+	Normalize bool   `json:"normalize,omitempty"` // with Embedding: features of Euclidean length 1
 }
 
 // The endpoints of servers, and the parameters of their queries.
 const (
 	pathClasses    = "/predict"
 	pathEmbedding  = "/embed"
+	paramModel     = "model"
 	paramTopK      = "top_k"
 	paramNormalize = "normalize"
 )
+
+// validModel is what Want.Model may be: a name and maybe a version, of up to 64 letters, digits, dots, underscores and
+// hyphens each.
+var validModel = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$`)
 
 // Classes returns the number of classes that are wanted.
 func (w Want) Classes() int {
@@ -43,6 +51,10 @@ func ParseWant(path string, query url.Values) (Want, error) {
 		applies    bool
 		read       func(text string) bool
 	}{
+		{paramModel, "use NAME or NAME@VERSION, as GET /models lists them", true, func(text string) bool {
+			w.Model = text
+			return validModel.MatchString(text)
+		}},
 		{paramTopK, fmt.Sprintf("use a number from 1 to %d", MaxTopK), !w.Embedding, func(text string) (ok bool) {
 			n, err := strconv.Atoi(text)
 			if n != TopK { // equal wants must be equal values
@@ -82,6 +94,9 @@ func (w Want) Path() string {
 // Query returns the options of w as the query of its endpoint. Only options that are not the default are in it.
 func (w Want) Query() url.Values {
 	q := url.Values{}
+	if w.Model != "" {
+		q.Set(paramModel, w.Model)
+	}
 	if w.TopK != 0 && !w.Embedding {
 		q.Set(paramTopK, strconv.Itoa(w.TopK))
 	}

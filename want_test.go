@@ -26,6 +26,12 @@ func TestParseWant(t *testing.T) {
 		"/predict?top_k=3.0":               {problem: "1 to 2000"},
 		"/predict?top_k=1&top_k=2":         {problem: "more than once"},
 		"/predict?normalize=true":          {problem: "/embed"},
+		"/predict?model=trash":             {want: resnet18cloud.Want{Model: "trash"}},
+		"/embed?model=trash@1.2":           {want: resnet18cloud.Want{Model: "trash@1.2", Embedding: true}},
+		"/predict?model=":                  {problem: "NAME@VERSION"},
+		"/predict?model=a@":                {problem: "NAME@VERSION"},
+		"/predict?model=a/b":               {problem: "NAME@VERSION"},
+		"/predict?model=a%0A":              {problem: "NAME@VERSION"},
 		"/embed":                           {want: resnet18cloud.Want{Embedding: true}},
 		"/embed?normalize=false":           {want: resnet18cloud.Want{Embedding: true}},
 		"/embed_async?normalize=true":      {want: resnet18cloud.Want{Embedding: true, Normalize: true}},
@@ -54,7 +60,7 @@ func TestParseWant(t *testing.T) {
 
 // FuzzWant checks that what a request wants survives being written down, as in a queue.
 func FuzzWant(f *testing.F) {
-	for _, text := range []string{"/predict", "/predict?top_k=7", "/embed?normalize=true", "/embed", "/predict?top_k=5", "/x", "/%zz", "/embed?top_k=1"} {
+	for _, text := range []string{"/predict", "/predict?top_k=7", "/embed?normalize=true", "/embed", "/predict?top_k=5", "/x", "/%zz", "/embed?top_k=1", "/predict?model=a@2&top_k=3"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

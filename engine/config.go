@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -50,6 +51,9 @@ type Config struct {
 	// Concurrency is the number of images processed at a time, and of threads that a single one may use. 0 means the
 	// CPUs granted by the cgroup.
 	Concurrency int
+	// Inferring, if not nil, is shared by the engines of a process, which share its CPUs: it counts inferences in progress.
+	// One that is not alone takes no more CPUs than its own.
+	Inferring *atomic.Int64
 	// MaxImageBytes and MaxPixels are limits of decode.Options: 0 means its defaults, -1 none.
 	MaxImageBytes, MaxPixels int
 	// MaxDecodeBytes limits the memory for decoding an image, and for decoding all large images at a time: 0 means

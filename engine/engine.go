@@ -389,7 +389,12 @@ const keepBytes = 4 << 20
 
 // infer computes w.logits and w.features from w.input, on all CPUs if all other workers are idle and no large picture uses them.
 func (e *Engine) infer(w *worker) {
-	if e.parallel != nil && e.large.active.Load() == 0 {
+	alone := true
+	if n := e.cfg.Inferring; n != nil {
+		alone = n.Add(1) == 1
+		defer n.Add(-1)
+	}
+	if alone && e.parallel != nil && e.large.active.Load() == 0 {
 		var room [64]*worker
 		if others, ok := e.takeOthers(room[:0]); ok {
 			defer e.putAll(others)

@@ -30,8 +30,18 @@ func Convert(in, out string, o Options) error {
 // otherFormats are suffixes of weight files that are no safetensors files.
 var otherFormats = []string{".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar", ".onnx", ".h5", ".gz"}
 
+// ConvertGolden is Convert with a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. It
+// returns an error, and writes nothing, if the model finds other classes in them.
+func ConvertGolden(in, out, golden string, o Options) error {
+	return convertGolden(in, out, golden, Source{}, o)
+}
+
 // convert also records the metadata of source.
-func convert(in, out string, source Source, o Options) (err error) {
+func convert(in, out string, source Source, o Options) error {
+	return convertGolden(in, out, "", source, o)
+}
+
+func convertGolden(in, out, golden string, source Source, o Options) (err error) {
 	set, err := Load(in, o)
 	if err != nil {
 		return err
@@ -52,6 +62,11 @@ func convert(in, out string, source Source, o Options) (err error) {
 	} {
 		if value != "" {
 			metadata[key] = value
+		}
+	}
+	if golden != "" {
+		if err := addGolden(golden, set, metadata); err != nil {
+			return err
 		}
 	}
 	return Save(out, &safetensors.Content{Tensors: set.Tensors, Int8: set.Int8, Metadata: metadata})

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/resnet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
@@ -26,6 +28,7 @@ type Report struct {
 	Metadata   map[string]string // metadata of the file
 	Spec       spec.Model        // classes, labels, head and preprocessing
 	Sources    describe.Sources  // where the parts of Spec are from
+	Golden     int               // number of golden pictures, which were checked
 	Notes      []string          // what was assumed, or found and not used
 }
 
@@ -48,7 +51,20 @@ func Verify(path string, o Options) (r Report, err error) {
 	if err := finite(set); err != nil {
 		return r, err
 	}
-	return r, network(set)
+	if err := network(set); err != nil {
+		return r, err
+	}
+	golden, err := GoldenOf(set.Metadata)
+	if err != nil || len(golden) == 0 {
+		return r, err
+	}
+	e, err := engine.New(engine.Config{Weights: set, Concurrency: 1})
+	if err != nil {
+		return r, err
+	}
+	defer e.Close()
+	r.Golden = len(golden)
+	return r, CheckGolden(context.Background(), e, golden)
 }
 
 // network makes what the engine packs from a set.

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,8 +53,20 @@ type Config struct {
 	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
 	// requests, from any goroutine. Nil means no description.
 	Model func() Model
+	// Models, if not nil, are those of a classifier that has several, for /models and /metrics.
+	Models Models
 	// Log receives one line per prediction, and errors. Nil discards them.
 	Log *slog.Logger
+}
+
+// Models lists and reloads the models of a classifier. It is safe for concurrent use.
+type Models interface {
+	Models() resnet18cloud.Models
+	// Reload reads the folder of models again. The error names the files that cannot be used.
+	Reload(ctx context.Context) error
+	// Hold returns a model, named as in resnet18cloud.Want, that stays the same and in memory until release is called. The
+	// error is CodeNotFound for a model that there is not.
+	Hold(model string) (c resnet18cloud.Classifier, status resnet18cloud.ModelStatus, release func(), err error)
 }
 
 // Model describes the classifier to clients.

@@ -51,6 +51,9 @@ func newMetrics(a, large *admission, uploads *httpx.Uploads, cfg Config) *metric
 	gauge("resnet18_replica_upload_bytes", "Memory of images that are being received, wait or are being classified.",
 		func() int { return int(uploads.Held()) })
 	reg.MustRegister(modelCollector{cfg.Model})
+	if cfg.Models != nil {
+		reg.MustRegister(modelsCollector{cfg.Models})
+	}
 	return m
 }
 
@@ -123,5 +126,46 @@ func (c modelCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	if q.Agreement != nil {
 		gauge(agreementDesc, *q.Agreement)
+	}
+}
+
+var (
+	modelsDesc = prometheus.NewDesc("resnet18_replica_models",
+		"Versions of models, by what the replica does with them.", []string{"model", "state"}, nil)
+	canaryDesc = prometheus.NewDesc("resnet18_replica_canary_pictures",
+		"Pictures that a new version was compared with, in the comparison in progress or the last one, by outcome.", []string{"model", "version", "outcome"}, nil)
+)
+
+// modelsCollector exports the models.
+type modelsCollector struct{ models Models }
+
+// Describe implements prometheus.Collector.
+func (modelsCollector) Describe(to chan<- *prometheus.Desc) {
+	to <- modelsDesc
+	to <- canaryDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c modelsCollector) Collect(to chan<- prometheus.Metric) {
+	counts := map[string]map[resnet18cloud.ModelState]int{}
+	last := map[[2]string]resnet18cloud.Canary{} // by model and version, of which there may be two files for a time
+	for _, m := range c.models.Models().Models {
+		if counts[m.Name] == nil {
+			counts[m.Name] = map[resnet18cloud.ModelState]int{}
+		}
+		counts[m.Name][m.State]++
+		if m.Canary != nil {
+			last[[2]string{m.Name, m.Version}] = *m.Canary
+		}
+	}
+	for name, states := range counts {
+		for _, state := range resnet18cloud.ModelStates() {
+			to <- prometheus.MustNewConstMetric(modelsDesc, prometheus.GaugeValue, float64(states[state]), name, string(state))
+		}
+	}
+	for id, k := range last {
+		for outcome, n := range map[string]int{"equal": k.Equal, "different": k.Compared - k.Equal, "failed": k.Failed, "skipped": k.Skipped} {
+			to <- prometheus.MustNewConstMetric(canaryDesc, prometheus.GaugeValue, float64(n), id[0], id[1], outcome)
+		}
 	}
 }

@@ -66,9 +66,11 @@ func (s *Server) handleOIP(mux *access.Mux) {
 	mux.Add("GET /v2", access.Anyone, s.oipServer)
 	mux.Add("GET /v2/health/live", access.Anyone, s.health)
 	mux.Add("GET /v2/health/ready", access.Anyone, s.healthReady)
-	mux.Add("GET /v2/models/{model}", access.Predict, s.oipMetadata)
-	mux.Add("GET /v2/models/{model}/ready", access.Predict, s.oipReady)
-	mux.Add("POST /v2/models/{model}/infer", access.Predict, s.metrics.counted(s.oipInfer))
+	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
+		mux.Add("GET "+model, access.Predict, s.oipMetadata)
+		mux.Add("GET "+model+"/ready", access.Predict, s.oipReady)
+		mux.Add("POST "+model+"/infer", access.Predict, s.metrics.counted(s.oipInfer))
+	}
 }
 
 // oipServer describes the server.
@@ -77,19 +79,59 @@ func (s *Server) oipServer(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// oipNamed returns the model that the path names. Its own name and resnet18 stand for the same model.
-func (s *Server) oipNamed(r *http.Request) (Model, resnet18cloud.Labels, error) {
-	m, l := s.cfg.Model(), resnet18cloud.Labels{}
-	if name := r.PathValue("model"); name != m.Info.Name && name != modelName {
-		return m, l, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name),
+// oipTarget is the model of a request. It stays the same for all outputs.
+type oipTarget struct {
+	resnet18cloud.Classifier
+	labels  resnet18cloud.Labels
+	version string
+	release func()
+}
+
+// oipTarget returns the model that the path names, to be released. The name resnet18 stands for the default model if no other
+// has it; that of its weights does too if there is only one.
+func (s *Server) oipTarget(r *http.Request) (t oipTarget, err error) {
+	t = oipTarget{Classifier: s.classifier, release: func() {}}
+	name, version := r.PathValue("model"), r.PathValue("version")
+	switch m := s.cfg.Model(); {
+	case s.cfg.Models != nil:
+		if t, err = s.oipHold(name, version); err != nil {
+			return t, err
+		}
+	case name != m.Info.Name && name != modelName:
+		return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name),
 			Hint: "use the name " + modelName}
+	default:
+		t.version = oipVersion(m)
+		if version != "" && version != t.version {
+			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no version %.80q", version),
+				Hint: "use the version " + t.version}
+		}
 	}
-	known, ok := s.classifier.(resnet18cloud.Labeler)
-	if !ok {
-		return m, l, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
+	known, ok := t.Classifier.(resnet18cloud.Labeler)
+	if ok {
+		t.labels, err = known.Labels(r.Context())
+	} else {
+		err = &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
 	}
-	l, err := known.Labels(r.Context())
-	return m, l, err
+	if err != nil {
+		t.release()
+	}
+	return t, err
+}
+
+// oipHold finds a model among several.
+func (s *Server) oipHold(name, version string) (t oipTarget, err error) {
+	named := name
+	if version != "" {
+		named += "@" + version
+	}
+	var status resnet18cloud.ModelStatus
+	t.Classifier, status, t.release, err = s.cfg.Models.Hold(named)
+	if err != nil && name == modelName && version == "" {
+		t.Classifier, status, t.release, err = s.cfg.Models.Hold("")
+	}
+	t.version = status.Version
+	return t, err
 }
 
 // oipVersion returns the version in an identity such as head-mlp@b77ebe4c.
@@ -97,11 +139,13 @@ func oipVersion(m Model) string { return m.Info.Version[:min(8, len(m.Info.Versi
 
 // oipMetadata describes a model: GET /v2/models/{model}. The labels are a parameter of the scores.
 func (s *Server) oipMetadata(w http.ResponseWriter, r *http.Request) error {
-	m, l, err := s.oipNamed(r)
+	t, err := s.oipTarget(r)
 	if err != nil {
 		return err
 	}
-	body := oipModel{Name: r.PathValue("model"), Versions: []string{oipVersion(m)}, Platform: "resnet18cloud",
+	defer t.release()
+	l := t.labels
+	body := oipModel{Name: r.PathValue("model"), Versions: []string{t.version}, Platform: "resnet18cloud",
 		Inputs: []oipTensor{{Name: oipImage, Datatype: "BYTES", Shape: []int{1}, Parameters: map[string]any{"content_type": "base64"}}}}
 	if l.Classes > 0 {
 		body.Outputs = append(body.Outputs, oipTensor{Name: oipScores, Datatype: "FP32", Shape: []int{1, l.Classes},
@@ -114,25 +158,29 @@ func (s *Server) oipMetadata(w http.ResponseWriter, r *http.Request) error {
 
 // oipReady reports whether a model answers: GET /v2/models/{model}/ready.
 func (s *Server) oipReady(w http.ResponseWriter, r *http.Request) error {
-	if _, _, err := s.oipNamed(r); err != nil {
+	t, err := s.oipTarget(r)
+	if err != nil {
 		return err
 	}
+	t.release()
 	return s.healthReady(w, r)
 }
 
 // oipInfer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image; it is decoded
 // while that is reserved, which takes three quarters of it again.
 func (s *Server) oipInfer(w http.ResponseWriter, r *http.Request) error {
-	m, l, err := s.oipNamed(r)
+	t, err := s.oipTarget(r)
 	if err != nil {
 		return err
 	}
+	defer t.release()
+	l := t.labels
 	if err := s.admission.check(); err != nil {
 		return err
 	}
 	raw := r.Clone(r.Context())
 	raw.Header.Set("Content-Type", "application/octet-stream")
-	response := oipResponse{Model: r.PathValue("model"), Version: oipVersion(m)}
+	response := oipResponse{Model: r.PathValue("model"), Version: t.version}
 	err = s.uploads.Image(w, raw, func(body resnet18cloud.Image) error {
 		image, wants, id, err := readOIP(body.Bytes, l.Classes)
 		if err != nil {
@@ -140,7 +188,7 @@ func (s *Server) oipInfer(w http.ResponseWriter, r *http.Request) error {
 		}
 		response.ID = id
 		for _, image.Want = range wants {
-			result, err := s.classify(r.Context(), image)
+			result, err := s.classify(r.Context(), t.Classifier, image)
 			if err != nil {
 				return err
 			}

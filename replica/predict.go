@@ -17,6 +17,9 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkModel(want); err != nil {
+		return err
+	}
 	if err := s.admission.check(); err != nil {
 		return err
 	}
@@ -24,7 +27,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	var result resnet18cloud.Result
 	err = s.uploads.Image(w, r, func(image resnet18cloud.Image) (err error) {
 		name, image.Want = image.Name, want
-		result, err = s.classify(r.Context(), image)
+		result, err = s.classify(r.Context(), s.classifier, image)
 		return err
 	})
 	if err != nil {
@@ -44,7 +47,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 }
 
 // classify waits for a slot and classifies the image.
-func (s *Server) classify(ctx context.Context, image resnet18cloud.Image) (result resnet18cloud.Result, err error) {
+func (s *Server) classify(ctx context.Context, c resnet18cloud.Classifier, image resnet18cloud.Image) (result resnet18cloud.Result, err error) {
 	a := s.admission
 	if s.cfg.Large(image) {
 		a = s.large
@@ -55,7 +58,7 @@ func (s *Server) classify(ctx context.Context, image resnet18cloud.Image) (resul
 	defer a.leave()
 	arrived := time.Now()
 	err = a.work(ctx, func() (err error) {
-		result, err = s.classifier.Classify(ctx, image)
+		result, err = c.Classify(ctx, image)
 		return err
 	})
 	result.Timing.Replica = time.Since(arrived)

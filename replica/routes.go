@@ -20,6 +20,10 @@ func (s *Server) routes() (public, admin http.Handler) {
 	mux.Add("POST /embed", access.Predict, s.metrics.counted(s.predict))
 	mux.Add("GET /labels", access.Predict, s.labels)
 	mux.Add("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
+	if s.cfg.Models != nil {
+		mux.Add("GET /models", access.Predict|access.Read, s.models)
+		mux.Add("POST /models/reload", access.Admin, s.reloadModels)
+	}
 	s.handleHealth(mux)
 	s.handleOIP(mux)
 	if s.cfg.AdminAddr == "" {
@@ -123,7 +127,21 @@ func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
 
 // labels returns the classes of the model: GET /labels.
 func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
-	l, ok := s.classifier.(resnet18cloud.Labeler)
+	want, err := resnet18cloud.ParseWant("/predict", r.URL.Query())
+	if err == nil {
+		err = s.checkModel(want)
+	}
+	if err != nil {
+		return err
+	}
+	c, release := s.classifier, func() {}
+	if s.cfg.Models != nil {
+		if c, _, release, err = s.cfg.Models.Hold(want.Model); err != nil {
+			return err
+		}
+	}
+	defer release()
+	l, ok := c.(resnet18cloud.Labeler)
 	if !ok {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
 	}

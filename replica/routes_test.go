@@ -28,4 +28,19 @@ func TestRoutesNeedKeys(t *testing.T) {
 		"GET /v2": accesstest.Everyone, "GET /v2/health/live": accesstest.Everyone, "GET /v2/health/ready": accesstest.Everyone,
 		"GET /health": accesstest.Everyone, "GET /health/live": accesstest.Everyone, "GET /health/ready": accesstest.Everyone,
 	})
+	s.cfg.Models = noModels{}
+	public, _ = s.routes()
+	accesstest.CheckRoutes(t, public, map[string][]string{
+		"GET /models": accesstest.Known, "POST /models/reload": accesstest.Admins,
+		"POST /v2/models/x/versions/1/infer": accesstest.Senders,
+	})
+}
+
+// noModels is an empty folder of models.
+type noModels struct{}
+
+func (noModels) Models() resnet18cloud.Models { return resnet18cloud.Models{} }
+func (noModels) Reload(context.Context) error { return nil }
+func (noModels) Hold(string) (resnet18cloud.Classifier, resnet18cloud.ModelStatus, func(), error) {
+	return nil, resnet18cloud.ModelStatus{}, nil, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "There is no model"}
 }

@@ -428,7 +428,7 @@ func checkServed(t *testing.T, path, picture, label string, tells bool) {
 	if data, err = os.ReadFile(green); err != nil {
 		t.Fatal(err)
 	}
-	if r, err = e.Classify(t.Context(), resnet18cloud.Image{Name: "x", Bytes: data}); err != nil || !r.Unknown || r.UnknownScore <= set.Spec.Head.Unknown.Threshold {
+	if r, err = e.Classify(t.Context(), resnet18cloud.Image{Name: "x", Bytes: data}); err != nil || !r.Unknown || *r.UnknownScore <= set.Spec.Head.Unknown.Threshold {
 		t.Errorf("a green picture: %+v, %v, want it unknown", r, err)
 	}
 }

@@ -58,7 +58,7 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	e, err := openEngine(c.engineFlags, nil, nil, env)
+	e, err := openEngine(ctx, c.engineFlags, nil, nil, env)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"github.com/alecthomas/kong"
 
@@ -55,26 +57,46 @@ type engineFlags struct {
 // openEngine finds and loads the weights and makes an engine, which the caller closes. It warns of random weights.
 // watch, if not nil, says how to get to int8 from weights in float32; shared, if not nil, holds packed weights and is
 // closed.
-func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *environment) (*engine.Engine, error) {
+func openEngine(ctx context.Context, f engineFlags, watch *observe.Config, shared *os.File, env *environment) (*engine.Engine, error) {
 	if shared != nil {
 		defer shared.Close()
 	}
-	set, err := f.loadWeights()
-	if err != nil {
-		return nil, err
+	path, err := model.Find(f.Model)
+	if errors.Is(err, model.ErrNone) && f.RandomWeights {
+		path, err = "", nil
 	}
-	if set != nil {
+	if err != nil {
+		return nil, fmt.Errorf("find weights: %w", err)
+	}
+	return f.open(ctx, path, watch, shared, nil, env)
+}
+
+// open makes an engine of a weight file, or with random weights if path is empty, and checks the file's golden pictures.
+// inferring is engine.Config's.
+func (f engineFlags) open(ctx context.Context, path string, watch *observe.Config, shared *os.File, inferring *atomic.Int64, env *environment) (*engine.Engine, error) {
+	var set *weights.Set
+	var metadata map[string]string
+	if path != "" {
+		var err error
+		if set, err = model.Load(path, f.options()); err != nil {
+			return nil, err
+		}
 		defer set.Close()
+		metadata = set.Metadata
 	}
 	if f.MaxDecodeTime == 0 {
 		f.MaxDecodeTime = -1
 	}
 	e, err := engine.New(engine.Config{
 		Weights: set, Shared: shared, Precision: f.Precision, Observe: watch, Concurrency: f.Concurrency, MaxPixels: f.MaxPixels, Orient: f.Orient,
-		MaxDecodeBytes: f.MaxDecodeBytes, MaxDecodeTime: f.MaxDecodeTime,
+		MaxDecodeBytes: f.MaxDecodeBytes, MaxDecodeTime: f.MaxDecodeTime, Inferring: inferring,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if err := checkGolden(ctx, e, metadata); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	info := e.Info()
 	env.log.Debug("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
@@ -89,16 +111,4 @@ func openEngine(f engineFlags, watch *observe.Config, shared *os.File, env *envi
 		env.log.Warn(info.Warning)
 	}
 	return e, nil
-}
-
-// loadWeights returns nil without an error if random weights are to be used.
-func (f engineFlags) loadWeights() (*weights.Set, error) {
-	path, err := model.Find(f.Model)
-	if errors.Is(err, model.ErrNone) && f.RandomWeights {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find weights: %w", err)
-	}
-	return model.Load(path, f.options())
 }

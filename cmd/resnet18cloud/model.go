@@ -93,6 +93,7 @@ type modelConvertCmd struct {
 	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped; or a folder with one and its config.json." type:"path"`
 	Out string `arg:"" help:"safetensors file to write." type:"path"`
 	describeFlags
+	Golden string `help:"Folder of pictures, in a subfolder for each class, that the file keeps, at most 32: it is not served unless it finds these classes. Pictures in the folder itself must keep the class that they have now." type:"existingdir" placeholder:"DIR"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -107,7 +108,7 @@ func (modelConvertCmd) Help() string {
 func (c modelConvertCmd) Run(env *environment) error {
 	r, err := model.Verify(c.In, c.options())
 	if err == nil {
-		err = model.Convert(c.In, c.Out, c.options())
+		err = model.ConvertGolden(c.In, c.Out, c.Golden, c.options())
 	}
 	if err != nil {
 		return fmt.Errorf("model convert: %w", err)
@@ -162,6 +163,9 @@ func printModel(w io.Writer, r model.Report) {
 		line("labels", someLabels(r.Spec), r.Sources.Labels)
 	}
 	line("preprocess", r.Spec.Preprocess.String(), cmp.Or(r.Sources.Preprocess, "assumed"))
+	if r.Golden > 0 {
+		line("golden", fmt.Sprintf("%d pictures have the expected classes", r.Golden), "")
+	}
 	for _, note := range r.Notes {
 		line("note", note, "")
 	}

@@ -15,6 +15,7 @@ type replicaCmd struct {
 	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE" group:"limits"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
+	modelsFlags   `embed:"" group:"model"`
 	serverFlags   `group:"security"`
 	uploadFlags   `group:"limits"`
 	accessFlags   `group:"security"`
@@ -29,12 +30,13 @@ func (replicaCmd) Help() string {
 	return `With --precision int8, weights made by 'model quantize' run in int8 from the start. With weights in float32 the replica runs in
 fp32, calibrates on its first images, and switches to int8 if enough labels are equal; /info and /metrics show the progress.
 
-  resnet18cloud replica --precision int8`
+  resnet18cloud replica --precision int8
+  resnet18cloud replica --models models --default-model trash --canary 5%`
 }
 
 // Run serves until the first signal, then finishes accepted requests.
 func (c replicaCmd) Run(ctx context.Context, env *environment) error {
-	if err := c.check(); err != nil {
+	if err := c.serverFlags.check(); err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
@@ -46,20 +48,24 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		Changed: func(q observe.Status) {
 			env.log.Info("quantization: "+string(q.State), "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
 		}}
-	e, err := openEngine(c.engineFlags, watch, c.sharedWeights(), env)
+	served, err := c.serving(ctx, watch, env)
 	if err != nil {
 		return err
 	}
-	defer e.Close()
+	defer served.close()
 	guard, err := c.guard(env.log)
 	if err != nil {
 		return err
 	}
 	s, err := replica.New(replica.Config{
 		Access: guard, Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
-		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: e.Info().Concurrency,
-		Model: func() replica.Model { return describe(e.Info(), e.Spec().Preprocess.Crop) }, Large: e.Large,
-	}, e)
+		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: served.engine().Info().Concurrency,
+		Model: func() replica.Model {
+			e := served.engine()
+			return describe(e.Info(), e.Spec().Preprocess.Crop)
+		},
+		Large: served.engine().Large, Models: served.models,
+	}, served)
 	if err != nil {
 		return err
 	}
@@ -67,7 +73,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
-	return runFollowing(ctx, guard, nil, s.Run)
+	return runFollowing(ctx, guard, nil, func(ctx context.Context) error { return runBeside(ctx, s.Run, served.run) })
 }
 
 // sharedWeights is the file that up passed on; nil if there is none.

@@ -47,6 +47,7 @@ type upCmd struct {
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
 	describeFlags  `group:"model"`
+	modelsFlags    `group:"model"`
 
 	serverFlags `group:"security"`
 	storeFlags  `group:"storage"`
@@ -63,7 +64,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if c.Replicas < 1 {
 		return fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
 	}
-	if err := c.check(); err != nil {
+	if err := c.serverFlags.check(); err != nil {
+		return err
+	}
+	if err := c.modelsFlags.check(c.Model, c.describeFlags); err != nil {
 		return err
 	}
 	limits, err := c.limits()
@@ -77,9 +81,11 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	shared, err := shareWeights(weights, c.options(), limits.Max)
-	if err != nil {
-		return err
+	var shared *os.File
+	if c.Models == "" {
+		if shared, err = shareWeights(weights, c.options(), limits.Max); err != nil {
+			return err
+		}
 	}
 	command, err := c.replicaCommand(env, weights, shared, limits.Max)
 	if err != nil {
@@ -200,8 +206,11 @@ func inFlight(d *dispatch.Dispatcher) map[string]int {
 	return images
 }
 
-// weights finds the weight file for the replicas. It is empty, with a warning, if there is none.
+// weights finds the weight file for the replicas, or the folder of several. It is empty, with a warning, if there is none.
 func (c upCmd) weights(env *environment) (string, error) {
+	if c.Models != "" {
+		return c.Models, nil
+	}
 	path, err := model.Find(c.Model)
 	if errors.Is(err, model.ErrNone) {
 		env.log.Warn(noWeights)
@@ -247,10 +256,13 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	// Replicas listen on the loopback interface, and the keys are those of the dispatcher's clients.
 	args := append(env.logArgs(), "replica", "--keys", "-", "--max-image-bytes", strconv.FormatInt(c.MaxImageBytes, 10),
 		"--max-upload-bytes", strconv.FormatInt(c.MaxUploadBytes, 10))
-	if weights == "" {
+	switch {
+	case c.Models != "":
+		args = append(args, c.modelsFlags.args()...)
+	case weights == "":
 		args = append(args, "--random-weights")
-	} else {
-		args = append(append(args, "--model", weights), c.args()...)
+	default:
+		args = append(append(args, "--model", weights), c.describeFlags.args()...)
 	}
 	if c.Precision != "" {
 		args = append(args, "--precision", c.Precision)

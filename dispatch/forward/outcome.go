@@ -71,6 +71,9 @@ type reply struct {
 // outcome reads the result or the error in the response.
 func (r reply) outcome(url string, want resnet18cloud.Want, now time.Time) (resnet18cloud.Result, outcome) {
 	switch {
+	case want.Model != "" && r.status == http.StatusNotFound:
+		// Replicas may differ in their models while they change.
+		return resnet18cloud.Result{}, outcome{r.noModel(url), attemptAnswered, true}
 	case want.Embedding && (r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed):
 		// A replica of an earlier version, or of another program. It is as good as others for those who want classes.
 		return resnet18cloud.Result{}, outcome{replicaError(resnet18cloud.CodeUnsuited, url, fmt.Errorf("status %d", r.status),
@@ -88,6 +91,16 @@ func (r reply) outcome(url string, want resnet18cloud.Want, now time.Time) (resn
 			replicaError(resnet18cloud.CodeInternal, url, err, "A replica returned an invalid response"), attemptFailed, true}
 	}
 	return result, outcome{event: attemptAnswered}
+}
+
+// noModel is the error of a replica that does not have the model.
+func (r reply) noModel(url string) error {
+	var said httpx.ErrorBody
+	if err := json.Unmarshal(r.body, &said); err != nil || said.Code != resnet18cloud.CodeNotFound || said.Error == "" {
+		said = httpx.ErrorBody{Error: "A replica does not have several models", Hint: "leave out the parameter model"}
+	}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes),
+		Err: fmt.Errorf("replica %s returned status %d", url, r.status)}
 }
 
 // refusal reads a response other than 200: the cause is the image, a lack of capacity, or the replica.

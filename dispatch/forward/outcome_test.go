@@ -249,3 +249,19 @@ func FuzzReply(f *testing.F) {
 		}
 	})
 }
+
+// TestNoModel checks that a replica without the model that a client names is as good as others, and that the client sees its
+// reason.
+func TestNoModel(t *testing.T) {
+	t.Parallel()
+	for body, message := range map[string]string{
+		`{"error":"There is no model \"x\"","hint":"use one of: a, b","code":"not_found"}`: `There is no model "x"`,
+		`404 page not found`: "A replica does not have several models",
+	} {
+		_, o := reply{http.StatusNotFound, "", []byte(body)}.outcome(address, resnet18cloud.Want{Model: "x"}, time.Now())
+		e, ok := errors.AsType[*resnet18cloud.Error](o.err)
+		if !ok || e.Code != resnet18cloud.CodeNotFound || e.Message != message || e.Hint == "" || !o.retry || o.event != attemptAnswered {
+			t.Errorf("%s: %+v, %v; want not_found with %q, another replica, and no fault", body, o, o.err, message)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// binput and get are BINPUT and BINGET.
+// binput and got are BINPUT and BINGET.
 func binput(n int) string { return "q" + string(rune(n)) }
 func got(n int) string { return "h" + string(rune(n)) }
 

@@ -1,0 +1,397 @@
+// Package catalog holds the models of a folder, one file for each, while files come, change and go. A [Catalog] is a
+// Classifier: it gives each image to the model that the request names, wholly. A model that is replaced answers what it
+// has begun, and is closed when that has ended, so no request fails for a swap.
+//
+// A file that cannot be loaded changes nothing. A new version of a model may be compared with the one that serves before
+// it takes over: see [Rules]. What to do with a folder, and with a version that is compared, are pure functions: plan and
+// judge. The engines that compute are made by Config.Open, so that this package knows nothing of them.
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/reread"
+)
+
+// Config configures a [Catalog]. Dir and Open are required.
+type Config struct {
+	// Dir is the folder. Files in it are replaced by renaming others over them, or by copying.
+	Dir string
+	// Default is the name of the model for requests that name none. Empty means the only one there is at the start.
+	Default string
+	// Open loads and checks the model of a file. Its time and memory are those of one model at a time.
+	Open func(ctx context.Context, path string) (Model, error)
+	// Rules say when a new version takes over.
+	Rules Rules
+	// MaxModels limits the loaded models, because each takes memory. Zero means DefaultMaxModels.
+	MaxModels int
+	// Log receives what happens to models. Nil discards it.
+	Log *slog.Logger
+}
+
+// DefaultMaxModels is the default limit on loaded models: 16 take up to 2.3 GB.
+const DefaultMaxModels = 16
+
+// Model is a model that Config.Open has loaded.
+type Model struct {
+	Classifier resnet18cloud.Classifier
+	Identity   string // as in resnet18cloud.Result.Model
+	Version    string // hash in hex, of at least eight digits
+	Classes    int    // 0 if the model has features only
+	Close      func() // frees its memory; called once, when no request uses the model any more
+}
+
+// entry is a loaded model.
+type entry struct {
+	Model
+	file    file
+	version string        // by the file's name, else the first digits of the hash
+	users   int           // guarded by Catalog.mu: requests that hold the entry, and one for the catalog
+	idle    chan struct{} // closed when users is 0
+}
+
+// id is what a request may name: "trash@2".
+func (e *entry) id() string { return e.file.name + "@" + e.version }
+
+// place is what is known of a file of the folder.
+type place struct {
+	file
+	entry  *entry // nil if it is not loaded
+	state  resnet18cloud.ModelState
+	reason string
+	canary *resnet18cloud.Canary // of a version that was compared
+}
+
+// Catalog holds the models. Make it with [New], then call Load, Run and Close once each. All other methods are safe for
+// concurrent use from Load's return until Close.
+type Catalog struct {
+	cfg     Config
+	pairs   chan pair // pictures that are to be classified by the other version
+	closing sync.WaitGroup
+
+	loading sync.Mutex // held while the folder is read and models are loaded; before mu
+	before  look       // guarded by loading: the previous look
+
+	mu       sync.Mutex
+	loaded   bool                // guarded by mu: Load has returned
+	fallback string              // guarded by mu: name of the default model
+	places   map[string]*place   // guarded by mu: by file name
+	serving  map[string]*entry   // guarded by mu: what each name stands for
+	trials   map[string]*trial   // guarded by mu: comparisons by name
+	held     map[*entry]struct{} // guarded by mu: loaded models that have not been retired
+	problem  string              // guarded by mu: why the folder could not be read
+}
+
+// New returns a catalog. It reads nothing.
+func New(cfg Config) (*Catalog, error) {
+	cfg.Rules = cfg.Rules.withDefaults()
+	cfg.MaxModels = cmp.Or(cfg.MaxModels, DefaultMaxModels)
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	if err := cfg.Rules.Validate(); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	if cfg.Dir == "" || cfg.Open == nil || cfg.MaxModels < 1 {
+		return nil, errors.New("catalog: want a folder, a way to open models, and room for at least one")
+	}
+	return &Catalog{cfg: cfg, pairs: make(chan pair, maxPairs), fallback: cfg.Default, places: map[string]*place{},
+		serving: map[string]*entry{}, trials: map[string]*trial{}, held: map[*entry]struct{}{}}, nil
+}
+
+// Load loads the models of the folder. It returns an error if one cannot be loaded, because then nobody has seen that it
+// works, and if there is no default model. The caller calls Close in any case.
+func (c *Catalog) Load(ctx context.Context) error {
+	if err := c.Reload(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loaded = true
+	names := slices.Sorted(maps.Keys(c.serving))
+	switch {
+	case len(names) == 0:
+		return fmt.Errorf("folder %s has no models, want files such as NAME.safetensors or NAME@VERSION.safetensors", c.cfg.Dir)
+	case c.fallback == "" && len(names) > 1:
+		return fmt.Errorf("folder %s has several models (%s); say with --default-model which one requests get that name none", c.cfg.Dir, strings.Join(names, ", "))
+	case c.fallback == "":
+		c.fallback = names[0]
+	case c.serving[c.fallback] == nil:
+		return fmt.Errorf("folder %s has no model %q, the default; it has %s", c.cfg.Dir, c.fallback, strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// Run follows the folder until ctx ends.
+func (c *Catalog) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		reread.Every(ctx, func(time.Time) {
+			_ = c.update(ctx, false) // it is in the log and the list
+		})
+		return nil
+	})
+	g.Go(func() error {
+		c.compare(ctx)
+		return nil
+	})
+	return g.Wait()
+}
+
+// Reload reads the folder now, and tries refused files again. The error names the files that were refused; the other ones
+// are loaded. It is ctx's if that ends first.
+func (c *Catalog) Reload(ctx context.Context) error { return c.update(ctx, true) }
+
+// Close waits for the requests in progress and closes all models.
+func (c *Catalog) Close() {
+	c.mu.Lock()
+	clear(c.places)
+	clear(c.serving)
+	clear(c.trials)
+	c.sweep()
+	c.mu.Unlock()
+	c.dropPairs()
+	c.closing.Wait()
+}
+
+// update brings the models up to date with the folder.
+func (c *Catalog) update(ctx context.Context, now bool) error {
+	c.loading.Lock()
+	defer c.loading.Unlock()
+	files, problems, err := list(c.cfg.Dir)
+	if err != nil {
+		c.report(ctx, err)
+		return err
+	}
+	c.report(ctx, nil)
+	found := look{}
+	for _, f := range files {
+		found[f.base] = f
+	}
+	var refused []error
+	for base, err := range problems {
+		refused = append(refused, c.refuse(ctx, file{base: base}, err.Error()))
+	}
+	for _, a := range plan(found, c.before, c.known(now, problems), now) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		switch a.kind {
+		case load:
+			refused = append(refused, c.load(ctx, a.file))
+		case drop:
+			c.drop(ctx, a.file)
+		case refuse:
+			refused = append(refused, c.refuse(ctx, a.file, a.reason))
+		}
+	}
+	c.before = found
+	return errors.Join(refused...)
+}
+
+// report logs that the folder cannot be read, or can be again.
+func (c *Catalog) report(ctx context.Context, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	c.mu.Lock()
+	changed := c.problem != text
+	c.problem = text
+	c.mu.Unlock()
+	switch {
+	case changed && err != nil:
+		c.cfg.Log.ErrorContext(ctx, "models cannot be followed; they stay as they are", "error", err)
+	case changed:
+		c.cfg.Log.InfoContext(ctx, "models can be followed again")
+	}
+}
+
+// known returns the files for plan. Those that are to be tried again have no stamp; those with problems are looked at
+// elsewhere.
+func (c *Catalog) known(again bool, problems map[string]error) map[string]file {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := map[string]file{}
+	for base, p := range c.places {
+		if _, ok := problems[base]; ok {
+			continue
+		}
+		f := p.file
+		if again && p.state == resnet18cloud.ModelRefused {
+			f.stamp = stamp{}
+		}
+		known[base] = f
+	}
+	return known
+}
+
+// refuse notes that a file is not loaded. What was loaded from it before stays.
+func (c *Catalog) refuse(ctx context.Context, f file, reason string) error {
+	c.mu.Lock()
+	old := c.places[f.base]
+	same := old != nil && old.state == resnet18cloud.ModelRefused && old.stamp == f.stamp && old.reason == reason
+	p := &place{file: f, state: resnet18cloud.ModelRefused, reason: reason}
+	if t := c.trials[f.name]; old != nil && (t == nil || t.place != old) {
+		p.entry = old.entry // the content before stays
+	}
+	c.places[f.base] = p
+	c.endTrials()
+	c.sweep()
+	c.mu.Unlock()
+	if !same {
+		c.cfg.Log.ErrorContext(ctx, "model refused", "file", f.base, "reason", reason)
+	}
+	return fmt.Errorf("%s: %s", f.base, reason)
+}
+
+// load loads a file and lets it take over, or be compared first.
+func (c *Catalog) load(ctx context.Context, f file) error {
+	if !c.room(f) {
+		return c.refuse(ctx, f, fmt.Sprintf("%d models are loaded, the limit; remove files or raise --max-models", c.cfg.MaxModels))
+	}
+	m, err := c.cfg.Open(ctx, filepath.Join(c.cfg.Dir, f.base))
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return c.refuse(ctx, f, strings.ReplaceAll(err.Error(), c.cfg.Dir+string(filepath.Separator), "")) // clients see it
+	}
+	e := &entry{Model: m, file: f, version: cmp.Or(f.version, m.Version[:8]), users: 1, idle: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held[e] = struct{}{}
+	p := &place{file: f, entry: e, state: resnet18cloud.ModelLoaded}
+	c.places[f.base] = p
+	serving := c.serving[f.name]
+	switch {
+	case serving == nil:
+		c.serve(ctx, p, "first version")
+	case serving.Identity == e.Identity && serving.file.base == f.base: // the same content again
+		c.serving[f.name] = e
+	case f.base != serving.file.base && c.places[serving.file.base] != nil && compareVersions(f.version, serving.file.version) < 0:
+		c.cfg.Log.InfoContext(ctx, "model loaded", "model", e.id(), "serving", serving.id())
+	case c.cfg.Rules.Share == 0 || !c.loaded:
+		c.serve(ctx, p, "newer version")
+	case serving.Classes == 0 || e.Classes == 0:
+		c.serve(ctx, p, "newer version; features cannot be compared")
+	default:
+		c.trials[f.name] = &trial{place: p, against: serving}
+		c.cfg.Log.InfoContext(ctx, "model is being compared", "model", e.id(), "against", serving.id(), "share", c.cfg.Rules.Share)
+	}
+	c.endTrials()
+	c.sweep()
+	return nil
+}
+
+// room reports whether one more model may be loaded. What a file replaces counts too, because both are loaded for a time.
+func (c *Catalog) room(f file) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.held)
+	if p := c.places[f.base]; p != nil && p.entry != nil {
+		n-- // replacing must not need more than starting did
+	}
+	return n < c.cfg.MaxModels
+}
+
+// serve makes a model the one that its name stands for. The caller holds mu.
+func (c *Catalog) serve(ctx context.Context, p *place, reason string) {
+	old := c.serving[p.name]
+	c.serving[p.name] = p.entry
+	p.reason = reason
+	if old == nil {
+		c.cfg.Log.InfoContext(ctx, "model serves", "model", p.entry.id(), "weights", p.entry.Identity, "reason", reason)
+		return
+	}
+	c.cfg.Log.InfoContext(ctx, "model serves", "model", p.entry.id(), "weights", p.entry.Identity, "instead_of", old.id(), "reason", reason)
+}
+
+// drop unloads a file that is gone. If it served, the newest remaining version does. The default model stays without
+// its file if there is no other version: a service without a model would answer nothing.
+func (c *Catalog) drop(ctx context.Context, f file) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.places[f.base]
+	delete(c.places, f.base)
+	if p == nil {
+		return
+	}
+	if serving := c.serving[f.name]; serving != nil && serving.file.base == f.base {
+		var next *place
+		for _, other := range c.places {
+			if other.name == f.name && other.entry != nil && (next == nil || compareVersions(other.version, next.version) > 0) {
+				next = other
+			}
+		}
+		switch {
+		case next != nil:
+			c.serve(ctx, next, f.base+" was removed")
+		case f.name == c.fallback:
+			c.cfg.Log.WarnContext(ctx, "the default model stays in service without its file", "model", serving.id())
+		default:
+			delete(c.serving, f.name)
+		}
+	}
+	c.endTrials()
+	c.sweep()
+	c.cfg.Log.InfoContext(ctx, "model removed", "file", f.base)
+}
+
+// endTrials ends comparisons with models that are no longer those of their file, or no longer serve. The caller holds mu.
+func (c *Catalog) endTrials() {
+	for name, t := range c.trials {
+		if c.places[t.place.base] != t.place || c.serving[name] != t.against {
+			delete(c.trials, name)
+		}
+	}
+}
+
+// sweep retires the loaded models that nothing stands for any more. The caller holds mu.
+func (c *Catalog) sweep() {
+	used := map[*entry]struct{}{}
+	for _, e := range c.serving {
+		used[e] = struct{}{}
+	}
+	for _, p := range c.places {
+		if p.entry != nil {
+			used[p.entry] = struct{}{}
+		}
+	}
+	for e := range c.held {
+		if _, ok := used[e]; ok {
+			continue
+		}
+		delete(c.held, e)
+		c.release(e)
+		c.closing.Go(func() {
+			<-e.idle
+			e.Close()
+		})
+	}
+}
+
+// release ends a use of a model. The caller holds mu.
+func (c *Catalog) release(e *entry) {
+	if e.users--; e.users == 0 {
+		close(e.idle)
+	}
+}
+
+// done ends a use of a model.
+func (c *Catalog) done(e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.release(e)
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/catalog"
+	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
+	"github.com/resnet18cloud/resnet18cloud/model"
+	"github.com/resnet18cloud/resnet18cloud/replica"
+)
+
+// modelsFlags are the options of servers with several models.
+type modelsFlags struct {
+	Models          string  `help:"Folder of models instead of one: files NAME.safetensors or NAME@VERSION.safetensors, in any format of --model. The folder is followed: new files are checked and take over without a restart." type:"existingdir" placeholder:"DIR" env:"RESNET18_MODELS"`
+	DefaultModel    string  `help:"With --models: the model for requests that name none. Default: the only one." placeholder:"NAME" env:"RESNET18_DEFAULT_MODEL"`
+	MaxModels       int     `help:"With --models: maximum number of loaded models, about 140 MB each." default:"16" env:"RESNET18_MAX_MODELS"`
+	Canary          percent `help:"With --models: share of requests on which a new version is compared with the one that serves, before it takes over or is rolled back. 0 means that it takes over at once." default:"0%" placeholder:"PERCENT" env:"RESNET18_CANARY"`
+	CanaryLive      bool    `help:"With --canary: the new version answers these requests. Default: it classifies them in the background." env:"RESNET18_CANARY_LIVE"`
+	CanaryAgreement percent `help:"With --canary: minimum share of pictures with the same best label." default:"90%" placeholder:"PERCENT" env:"RESNET18_CANARY_AGREEMENT"`
+}
+
+// percent is a share that is written "5%" or "0.05".
+type percent float64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *percent) UnmarshalText(text []byte) error {
+	number, hundredths := strings.CutSuffix(string(text), "%")
+	value, err := strconv.ParseFloat(number, 64)
+	if hundredths {
+		value /= 100
+	}
+	if err != nil || !(value >= 0 && value <= 1) {
+		return fmt.Errorf("%q is no share: want 0%% to 100%%, or 0 to 1", text)
+	}
+	*p = percent(value)
+	return nil
+}
+
+func (p percent) String() string { return strconv.FormatFloat(float64(p), 'g', -1, 64) }
+
+func (f modelsFlags) rules() catalog.Rules {
+	return catalog.Rules{Share: float64(f.Canary), Live: f.CanaryLive, Agreement: float64(f.CanaryAgreement)}
+}
+
+// args are the flags of another command with the same meaning.
+func (f modelsFlags) args() []string {
+	return []string{"--models", f.Models, "--default-model", f.DefaultModel, "--max-models", strconv.Itoa(f.MaxModels), "--canary", f.Canary.String(),
+		fmt.Sprintf("--canary-live=%t", f.CanaryLive), "--canary-agreement", f.CanaryAgreement.String()}
+}
+
+// check returns an error for options that do not go together: whose describes one model where a folder has several.
+func (f modelsFlags) check(file string, d describeFlags) error {
+	one := cmp.Or(file, d.Labels, d.Preprocess, d.Activation)
+	switch {
+	case f.Models != "" && one != "":
+		return errors.New("--models is a folder whose files describe themselves; leave out --model, --labels, --preprocess and --activation, " +
+			"and give those to: resnet18cloud model convert")
+	case f.Models == "" && (f.DefaultModel != "" || f.Canary != 0 || f.CanaryLive):
+		return errors.New("--default-model and --canary are for several models; add --models DIR")
+	}
+	return nil
+}
+
+// openCatalog loads the models of a folder. The caller closes the catalog, also after an error, if it is not nil.
+func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *observe.Config, env *environment) (*catalog.Catalog, error) {
+	inferring := new(atomic.Int64)
+	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, Rules: f.rules(), MaxModels: f.MaxModels, Log: env.log,
+		Open: func(ctx context.Context, path string) (catalog.Model, error) {
+			one, err := e.open(ctx, path, watch, nil, inferring, env)
+			if err != nil {
+				return catalog.Model{}, err
+			}
+			info := one.Info()
+			return catalog.Model{Classifier: one, Identity: info.Weights, Version: info.Model.Version, Classes: info.Model.Classes, Close: one.Close}, nil
+		}})
+	if err != nil {
+		return nil, err
+	}
+	return c, c.Load(ctx)
+}
+
+// defaultEngine is the engine of the default model. It may be closed, but describes itself.
+func defaultEngine(c *catalog.Catalog) *engine.Engine {
+	m, _ := c.ServingDefault()
+	e, _ := m.Classifier.(*engine.Engine)
+	return e
+}
+
+// serving is what a replica serves: one engine, or several in a catalog.
+type serving struct {
+	resnet18cloud.Classifier
+	models replica.Models // nil if there is one
+	engine func() *engine.Engine
+	run    func(context.Context) error // nil if there is nothing to run
+	close  func()
+}
+
+// serving opens the model or the models.
+func (c replicaCmd) serving(ctx context.Context, watch *observe.Config, env *environment) (serving, error) {
+	if err := c.modelsFlags.check(c.Model, c.describeFlags); err != nil {
+		return serving{}, err
+	}
+	if c.Models == "" {
+		e, err := openEngine(ctx, c.engineFlags, watch, c.sharedWeights(), env)
+		if err != nil {
+			return serving{}, err
+		}
+		return serving{Classifier: e, engine: func() *engine.Engine { return e }, close: e.Close}, nil
+	}
+	several, err := openCatalog(ctx, c.modelsFlags, c.engineFlags, watch, env)
+	if err != nil {
+		if several != nil {
+			several.Close()
+		}
+		return serving{}, fmt.Errorf("load models: %w", err)
+	}
+	return serving{Classifier: several, models: several, engine: func() *engine.Engine { return defaultEngine(several) }, run: several.Run, close: several.Close}, nil
+}
+
+// runBeside runs a server, and what it needs until it has ended. beside may be nil.
+func runBeside(ctx context.Context, server, beside func(context.Context) error) error {
+	if beside == nil {
+		return server(ctx)
+	}
+	following, stop := context.WithCancel(context.WithoutCancel(ctx)) // also while the server drains
+	var g errgroup.Group
+	g.Go(func() error { return beside(following) })
+	err := server(ctx)
+	stop()
+	return errors.Join(err, g.Wait())
+}
+
+// checkGolden checks the golden pictures of a file's metadata.
+func checkGolden(ctx context.Context, e *engine.Engine, metadata map[string]string) error {
+	golden, err := model.GoldenOf(metadata)
+	if err != nil {
+		return err
+	}
+	return model.CheckGolden(ctx, e, golden)
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+func TestPercent(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]percent{"5%": 0.05, "0.05": 0.05, "0": 0, "100%": 1, "1": 1, "0.5%": 0.005} {
+		var p, again percent
+		if err := p.UnmarshalText([]byte(text)); err != nil || p != want {
+			t.Errorf("%s: %g, %v; want %g", text, p, err, want)
+		}
+		if err := again.UnmarshalText([]byte(p.String())); err != nil || again != p {
+			t.Errorf("%s is written %s", text, p)
+		}
+	}
+	for _, text := range []string{"", "%", "101%", "5", "-1%", "NaN", "x"} {
+		if err := new(percent).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is a share", text)
+		}
+	}
+}
+
+// TestModelsFlags checks that up passes the options on, and which ones do not go together.
+func TestModelsFlags(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	parse := func(args []string) (f struct{ modelsFlags }) {
+		parser, err := kong.New(&f, modelVars())
+		if err == nil {
+			_, err = parser.Parse(args)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	f := parse([]string{"--models", dir, "--default-model", "a", "--canary", "5%", "--canary-live", "--max-models", "3"}).modelsFlags
+	if f.Canary != 0.05 || f.CanaryAgreement != 0.9 || !f.CanaryLive || f.MaxModels != 3 {
+		t.Errorf("parsed %+v", f)
+	}
+	if again := parse(f.args()).modelsFlags; again != f {
+		t.Errorf("passed on: %+v, want %+v", again, f)
+	}
+	plain := parse([]string{"--models", dir}).modelsFlags
+	if again := parse(plain.args()).modelsFlags; again != plain {
+		t.Errorf("passed on: %+v, want %+v", again, plain)
+	}
+	for want, test := range map[string]struct {
+		modelsFlags
+		file string
+		describeFlags
+	}{
+		"":                            {modelsFlags: plain},
+		"leave out --model":           {modelsFlags: plain, file: "x.pth"},
+		"leave out --model, --labels": {modelsFlags: plain, describeFlags: describeFlags{Labels: "x"}},
+		"add --models DIR":            {modelsFlags: modelsFlags{Canary: 0.1}},
+	} {
+		if err := test.check(test.file, test.describeFlags); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", test, err, want)
+		}
+	}
+}
+
+// TestReplicaModels checks that a replica refuses to start with a folder that it cannot serve, and says why.
+func TestReplicaModels(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	start := func() error {
+		return run(t.Context(), []string{"replica", "--addr", "127.0.0.1:0", "--models", dir}, io.Discard, io.Discard)
+	}
+	if err := start(); err == nil || !strings.Contains(err.Error(), "has no models") {
+		t.Errorf("an empty folder: %v", err)
+	}
+	if err := os.WriteFile(dir+"/a.pth", []byte("garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(); err == nil || !strings.Contains(err.Error(), "a.pth: load weights a.pth: not a weight file") {
+		t.Errorf("a broken file: %v", err)
+	}
+}
+
+// TestRunBeside checks that what a server needs ends after it, and that errors of both are reported.
+func TestRunBeside(t *testing.T) {
+	t.Parallel()
+	var order []string
+	server, beside := errors.New("server"), errors.New("beside")
+	ctx, cancel := context.WithCancel(t.Context())
+	err := runBeside(ctx, func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		order = append(order, "server")
+		return server
+	}, func(ctx context.Context) error {
+		<-ctx.Done()
+		order = append(order, "beside")
+		return beside
+	})
+	if !errors.Is(err, server) || !errors.Is(err, beside) || !slices.Equal(order, []string{"server", "beside"}) {
+		t.Errorf("%v in order %q", err, order)
+	}
+	if err := runBeside(ctx, func(context.Context) error { return server }, nil); !errors.Is(err, server) {
+		t.Errorf("alone: %v", err)
+	}
+}
