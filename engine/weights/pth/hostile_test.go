@@ -9,7 +9,7 @@ import (
 
 // binput and got are BINPUT and BINGET.
 func binput(n int) string { return "q" + string(rune(n)) }
-func got(n int) string { return "h" + string(rune(n)) }
+func got(n int) string    { return "h" + string(rune(n)) }
 
 // nestedStorages is a pickle in which a storage is in the pickle of a storage, and so on.
 func nestedStorages(depth int) string {
