@@ -60,7 +60,7 @@ format:
 		[ -z "$$unformatted" ] || { echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GOTEST) -race -short . ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
+	CGO_ENABLED=1 $(GOTEST) -race -short . ./catalog ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
 
 asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
 	CGO_ENABLED=1 $(GOTEST) -asan -short -skip Allocates $(ASAN_PACKAGES)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,7 +96,7 @@ func TestOIP(t *testing.T) {
 			t.Fatal(err)
 		}
 		public, _ := s.routes()
-		exchanges := append(test.exchanges, exchange{"/v2/models/m/infer", body(strings.Repeat("x", 900), ""), 413, "too_large"})
+		exchanges := append(slices.Clone(test.exchanges), exchange{"/v2/models/m/infer", body(strings.Repeat("x", 900), ""), 413, "too_large"})
 		for _, x := range exchanges {
 			method := http.MethodGet
 			if x.body != "" {

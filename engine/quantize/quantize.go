@@ -276,7 +276,7 @@ func cosine(a, b []float32) float64 {
 		x, y := float64(a[i]), float64(b[i])
 		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
 	}
-	if ab == aa && ab == bb {
+	if slices.Equal(a, b) {
 		return 1
 	}
 	return ab / math.Sqrt(aa*bb)

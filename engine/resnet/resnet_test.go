@@ -150,7 +150,7 @@ func exactHead(t top, x exact) (logits, means []float64) {
 	}
 	in := means
 	if t.spec.Head.Pool == spec.MaxAverage {
-		in = append(maxima, means...)
+		in = slices.Concat(maxima, means)
 	}
 	if length := float64(t.spec.Head.Normalize); length > 0 {
 		sum := 0.0

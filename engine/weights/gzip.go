@@ -36,7 +36,7 @@ func gunzip(in io.Reader, limit int64) (*mapping, error) {
 	}
 	// Where open files can be removed, nothing is left behind even by a crash; elsewhere the second call does it.
 	_ = os.Remove(f.Name())
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	defer f.Close()
 	n, err := io.Copy(f, unpacked)
 	if err != nil {

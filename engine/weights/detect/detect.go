@@ -164,7 +164,7 @@ var exportPKL = Error{"fastai's export.pkl, a program that holds the model", "sa
 func foreignZip(data []byte) error {
 	archive, err := zipdir.Open(data)
 	if err != nil {
-		return nil // the reader of checkpoints says more about what is broken
+		return nil //nolint:nilerr // the reader of checkpoints says more about what is broken
 	}
 	has := func(match func(name string) bool) bool {
 		return slices.ContainsFunc(archive.File, func(f *zip.File) bool { return match(f.Name) })
