@@ -15,7 +15,7 @@ func (m *mapping) besideIn(dir string) func(name string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = root.Close() }() // only read
+		defer func() { _ = root.Close() }()                                       // only read
 		if info, err := root.Stat(name); err == nil && !info.Mode().IsRegular() { // to open a pipe would wait for its writer
 			return nil, fmt.Errorf("%s is not a regular file", name)
 		}
