@@ -173,7 +173,7 @@ func TestMistakes(t *testing.T) {
 		"address in use":   {[]string{"up", "--addr", address}, "address already in use (use --addr to choose another)"},
 		"queue in use":     {[]string{"up", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(s.folder, "resnet18cloud", "queue")}, "another"},
 		"no such weights":  {[]string{"up", "--addr", "127.0.0.1:0", "--model", "missing.pth"}, "no such file"},
-		"broken weights":   {[]string{"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--model", "testdata/readme.sh"}, "replica-1"},
+		"broken weights":   {[]string{"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--model", "testdata/readme.sh"}, "readme.sh: not a weight file"},
 		"no replicas":      {[]string{"up", "--addr", "127.0.0.1:0", "--replicas=-1"}, "want at least 1"},
 		"unknown flag":     {[]string{"up", "--replica", "2"}, "did you mean"},
 		"unknown command":  {[]string{"serve"}, "resnet18cloud --help"},
