@@ -99,7 +99,13 @@ func TestProcessors(t *testing.T) {
 		time.Sleep(keepProcessors)
 		want(4, "later")
 		p.add()()
+		time.Sleep(keepProcessors / 2)
+		last := p.add()
+		p.reset() // as a timer that was stopped too late
 		want(5, "with one after that")
+		last()
+		time.Sleep(keepProcessors * 3 / 4)
+		want(5, "after the last one's predecessor")
 		time.Sleep(keepProcessors)
 		want(4, "in the end")
 	})

@@ -11,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/recognize"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
@@ -271,6 +274,39 @@ func BenchmarkLoad(b *testing.B) {
 		}
 		if err := s.Close(); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestReadNormalization checks that a model's own mean and deviation are taken in either unit, and refused in none.
+func TestReadNormalization(t *testing.T) {
+	t.Parallel()
+	lazy := func(values ...float32) *raw.Lazy {
+		return &raw.Lazy{Shape: []int{len(values)}, Float: true, Read: func() ([]float32, error) { return values, nil }}
+	}
+	for name, test := range map[string]struct {
+		mean, deviation *raw.Lazy
+		want            string // what the error has
+	}{
+		"units of 1":    {lazy(0.5, 0.4, 0.25), lazy(0.2, 0.25, 0.5), ""},
+		"units of 255":  {lazy(127.5, 102, 63.75), lazy(51, 63.75, 127.5), ""},
+		"two values":    {lazy(0.5, 0.4), lazy(0.2, 0.25, 0.5), "have 2 values, want 3"},
+		"no deviations": {lazy(0.5, 0.4, 0.25), lazy(0, 0, 0), "deviation"},
+	} {
+		s := &Set{Spec: spec.ImageNet()}
+		err := s.readNormalization(recognize.Result{Mean: test.mean, Deviation: test.deviation})
+		if test.want != "" {
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: error %v, want %q", name, err, test.want)
+			}
+			continue
+		}
+		p, want := s.Spec.Preprocess, [2][3]float64{{0.5, 0.4, 0.25}, {0.2, 0.25, 0.5}}
+		for i := range 3 {
+			if err != nil || math.Abs(p.Mean[i]-want[0][i]) > 1e-6 || math.Abs(p.Deviation[i]-want[1][i]) > 1e-6 || !s.inside {
+				t.Errorf("%s: mean %v, deviation %v, error %v; want %v", name, p.Mean, p.Deviation, err, want)
+				break
+			}
 		}
 	}
 }
