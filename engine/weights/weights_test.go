@@ -3,6 +3,7 @@ package weights
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"maps"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/recognize"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
@@ -308,5 +310,29 @@ func TestReadNormalization(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestRefusesTheMostAlike checks that of several groups of tensors the error is that of the one most like a ResNet-18, in any order.
+func TestRefusesTheMostAlike(t *testing.T) {
+	t.Parallel()
+	group := func(names ...string) pth.Candidate {
+		c := pth.Candidate{Tensors: map[string]raw.Lazy{}}
+		for _, name := range names {
+			c.Tensors[name] = raw.Lazy{Shape: []int{64, 64, 3, 3}, Float: true}
+		}
+		return c
+	}
+	var convolutions []string
+	for _, block := range []string{"layer1.0", "layer1.1", "layer2.0", "layer2.1", "layer3.0", "layer3.1"} {
+		convolutions = append(convolutions, block+".conv1.weight", block+".conv2.weight")
+	}
+	candidates := []pth.Candidate{group("a.weight"), group(convolutions...), group("b.weight")}
+	for range candidates {
+		err := new(Set).recognize(candidates)
+		if refused, ok := errors.AsType[*recognize.Refusal](err); !ok || refused.Likeness != len(convolutions) {
+			t.Errorf("error %v, want that of the group with %d convolutions", err, len(convolutions))
+		}
+		candidates = append(candidates[1:], candidates[0])
 	}
 }
