@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -20,19 +21,19 @@ import (
 // and records the SHA-256 of the first file of a chain of conversions. Weights that serving would refuse are an error, and so is
 // an out that is named like a file of another format: it may be the user's only copy of a model, and its name would lie.
 func Convert(in, out string, o Options) error {
-	if ext := strings.ToLower(filepath.Ext(out)); slices.Contains(otherFormats, ext) {
-		return fmt.Errorf("write %s: the result is a safetensors file, and its name ends in %s; give it a name such as %s",
-			out, ext, strings.TrimSuffix(filepath.Base(out), filepath.Ext(out))+".safetensors")
-	}
-	return convert(in, out, Source{}, o)
+	return ConvertGolden(in, out, "", o)
 }
 
 // otherFormats are suffixes of weight files that are no safetensors files.
 var otherFormats = []string{".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar", ".onnx", ".h5", ".gz"}
 
-// ConvertGolden is Convert with a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. It
-// returns an error, and writes nothing, if the model finds other classes in them.
+// ConvertGolden is Convert with a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. An
+// empty golden means none. It returns an error, and writes nothing, if the model finds other classes in them.
 func ConvertGolden(in, out, golden string, o Options) error {
+	if ext := strings.ToLower(filepath.Ext(out)); slices.Contains(otherFormats, ext) {
+		return fmt.Errorf("write %s: the result is a safetensors file, and its name ends in %s; give it a name such as %s",
+			out, ext, strings.TrimSuffix(filepath.Base(out), filepath.Ext(out))+".safetensors")
+	}
 	return convertGolden(in, out, golden, Source{}, o)
 }
 
@@ -80,15 +81,24 @@ func Metadata(set *weights.Set) (map[string]string, error) {
 	return describe.Encode(set.Spec, metadata)
 }
 
-// Save writes a safetensors file atomically: it writes a temporary file, syncs it, and renames it. A replica that has the
-// old file open keeps it.
+// Save writes a safetensors file with [WriteFile].
 func Save(path string, c *safetensors.Content) error {
+	err := WriteFile(path, func(w io.Writer) error { return safetensors.Write(w, c) })
+	if err != nil {
+		return fmt.Errorf("save weights %s: %w", path, err)
+	}
+	return nil
+}
+
+// WriteFile writes a file atomically: what write writes goes to a temporary file beside it, which is synced and renamed. A
+// replica that has the old file open keeps it. After an error there is no new file, and the old one is as it was.
+func WriteFile(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return fmt.Errorf("save weights: %w", err)
+		return err
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	err = safetensors.Write(w, c)
+	err = write(w)
 	if err == nil {
 		err = w.Flush()
 	}
@@ -103,7 +113,7 @@ func Save(path string, c *safetensors.Content) error {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("save weights %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

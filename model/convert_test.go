@@ -172,8 +172,13 @@ func TestConvertRefuses(t *testing.T) {
 	in, pth, nan := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "mine.PTH"), filepath.Join(dir, "nan.safetensors")
 	save18(t, in, nil, nil)
 	write(t, pth, "precious")
-	if err := Convert(in, pth, Options{}); err == nil || !strings.Contains(err.Error(), "a name such as mine.safetensors") {
-		t.Errorf("converted to a file named .PTH: error %v", err)
+	for name, convert := range map[string]func() error{
+		"Convert":       func() error { return Convert(in, pth, Options{}) },
+		"ConvertGolden": func() error { return ConvertGolden(in, pth, "", Options{}) },
+	} {
+		if err := convert(); err == nil || !strings.Contains(err.Error(), "a name such as mine.safetensors") {
+			t.Errorf("%s to a file named .PTH: error %v", name, err)
+		}
 	}
 	if data, err := os.ReadFile(pth); err != nil || string(data) != "precious" {
 		t.Errorf("the file that was there before has %.20q, %v", data, err)

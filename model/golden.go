@@ -132,7 +132,7 @@ func readGolden(ctx context.Context, dir string, e *engine.Engine) ([]Golden, er
 			return nil, err
 		}
 		g := Golden{Name: filepath.ToSlash(name)}
-		if g.Picture, err = small(path); err != nil {
+		if g.Picture, err = small(path, e.Spec().Preprocess.Orient); err != nil {
 			return nil, fmt.Errorf("golden picture %s: %w", name, err)
 		}
 		if g.Class, err = expected(ctx, g, e); err != nil {
@@ -181,8 +181,9 @@ func spread(files []string) []string {
 	return chosen
 }
 
-// small returns a picture's file, or a JPEG of fewer pixels if it is large.
-func small(path string) ([]byte, error) {
+// small returns a picture's file, or a JPEG of fewer pixels if it is large. That has no EXIF: with orient, the orientation goes
+// into the pixels.
+func small(path string, orient bool) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -195,7 +196,7 @@ func small(path string) ([]byte, error) {
 		return data, err
 	}
 	var d decode.Decoder
-	picture, err := d.Decode(data, decode.Options{})
+	picture, err := d.Decode(data, decode.Options{Orient: orient})
 	if err != nil {
 		return nil, err
 	}

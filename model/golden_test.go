@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +108,36 @@ func TestGolden(t *testing.T) {
 	}
 	if err := CheckGolden(t.Context(), e, many); err == nil || !strings.Contains(err.Error(), "and 2 more") || !strings.Contains(err.Error(), "class 9 of 3") {
 		t.Errorf("many wrong pictures: %v", err)
+	}
+}
+
+// TestGoldenTurned checks that a large picture is turned where the model turns pictures, since the smaller one has no EXIF.
+func TestGoldenTurned(t *testing.T) {
+	t.Parallel()
+	img := image.NewRGBA(image.Rect(0, 0, 960, 640))
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(r.IntN(64)) // little enough noise for a file that fits
+	}
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	// APP1 with EXIF: a little-endian TIFF whose only entry is orientation 6, to be turned by 90 degrees.
+	exif := "\xff\xe1\x00\x22Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00"
+	path := filepath.Join(t.TempDir(), "turned.jpg")
+	if err := os.WriteFile(path, slices.Concat(buf.Bytes()[:2], []byte(exif), buf.Bytes()[2:]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for orient, want := range map[bool]image.Point{false: image.Pt(480, 320), true: image.Pt(320, 480)} {
+		data, err := small(path, orient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := jpeg.DecodeConfig(bytes.NewReader(data))
+		if got := image.Pt(c.Width, c.Height); err != nil || got != want {
+			t.Errorf("orient=%t: %v, %v; want %v", orient, got, err, want)
+		}
 	}
 }
 

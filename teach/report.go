@@ -38,7 +38,6 @@ type report struct {
 	Gallery        []thumbnail
 	Pairs          []pairRow
 	Chart          template.HTML
-	Unscaled       float64 // accuracy of the exported head; 0 if there is none
 }
 
 // classRow is precision and recall of a class: the share of the pictures that got it that are of it, and the share of its
@@ -92,7 +91,7 @@ const (
 
 // page makes the report: one HTML file without references to others. It reads the pictures that it shows again.
 func (l *Lesson) page(root *os.Root, name, backbone string) ([]byte, error) {
-	r := report{Lesson: l, Name: name, Backbone: backbone, Matrix: len(l.Classes) <= maxMatrix, Chart: chart(l.Curve), Unscaled: l.unscaled.Accuracy}
+	r := report{Lesson: l, Name: name, Backbone: backbone, Matrix: len(l.Classes) <= maxMatrix, Chart: chart(l.Curve)}
 	r.PerClass, r.Confused = l.perClass(), l.confused()
 	for i, c := range l.Candidates {
 		r.Modes = append(r.Modes, modeRow{c, i == best(l.Candidates)})

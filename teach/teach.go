@@ -1,10 +1,10 @@
 package teach
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -75,42 +75,18 @@ func Teach(ctx context.Context, c Config) (l *Lesson, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("write report: %w", err)
 		}
-		if err := write(c.Report, page); err != nil {
+		if err := model.WriteFile(c.Report, func(w io.Writer) error { _, err := w.Write(page); return err }); err != nil {
 			return nil, fmt.Errorf("write report: %w", err)
 		}
 	}
 	if c.Export != "" {
-		var b bytes.Buffer
 		tensors, err := l.export(backbone)
 		if err == nil {
-			err = pth.Write(&b, tensors)
-		}
-		if err == nil {
-			err = write(c.Export, b.Bytes())
+			err = model.WriteFile(c.Export, func(w io.Writer) error { return pth.Write(w, tensors) })
 		}
 		if err != nil {
 			return nil, fmt.Errorf("export: %w", err)
 		}
 	}
 	return l, model.Save(c.Out, content)
-}
-
-// write writes a file by renaming a complete one.
-func write(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }

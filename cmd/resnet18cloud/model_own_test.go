@@ -32,6 +32,7 @@ func TestOwnModelCommands(t *testing.T) {
 		{args: []string{"model", "verify", filepath.Join(own, "tv-6.pth.gz")}, want: []string{"labels      unknown; give them with --labels FILE", "(assumed)"}},
 		{args: []string{"model", "convert", filepath.Join(own, "tv-6.pth.gz"), mine, "--labels", filepath.Join(own, "labels", "bad-5-lines.txt")}, problem: "5 labels for 6 classes"},
 		{args: []string{"model", "convert", filepath.Join(own, "tv-6.pth.gz"), mine, "--preprocess", "crop=100"}, problem: "input of 100 pixels, want a multiple of 32 from 128 to 320"},
+		{args: []string{"model", "convert", mine, filepath.Join(dir, "mine.pth")}, problem: "give it a name such as mine.safetensors"},
 		{args: []string{"classify", "--model", mine, "--activation", "tanh", "x.jpg"}, problem: "--activation must be one of"},
 	} {
 		stdout, _, err := command(t, step.args...)
