@@ -248,8 +248,9 @@ func (t *timestamp) UnmarshalJSON(data []byte) error {
 
 func (c *Client) url(path string) string { return strings.TrimSuffix(c.BaseURL, "/") + path }
 
-// send posts an image to the endpoint for what it wants, which may end in _async, as the form field "image", which the prototype supports too. It does not copy the image's bytes,
-// and does not read them after it has returned.
+// send posts an image to the endpoint for what it wants, with kind at the end of the path: "" or "_async". The image is the
+// form field "image", which the prototype supports too. It does not copy the image's bytes, and does not read them after it
+// has returned.
 func (c *Client) send(ctx context.Context, kind string, image resnet18cloud.Image, o Options, answer any) error {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
@@ -92,26 +93,27 @@ func (t *takenJobs) add(client string, lane int, now time.Time) {
 // count returns how many of the jobs are recent, and how many of these are of small clients. behind reports whether a
 // client has jobs waiting in a later lane.
 func (t *takenJobs) count(now time.Time, behind func(client string) bool) (recent, small int) {
-	for _, job := range t.jobs {
-		if job.at.IsZero() || now.Sub(job.at) >= recentTime {
+	var later [recentJobs]string // clients with recent jobs of later lanes
+	n := 0
+	for i := range t.jobs {
+		if job := &t.jobs[i]; job.lane > 0 && job.recent(now) {
+			later[n] = job.client
+			n++
+		}
+	}
+	for i := range t.jobs {
+		job := &t.jobs[i]
+		if !job.recent(now) {
 			continue
 		}
-		if recent++; !t.large(job.client, now) && !behind(job.client) {
+		if recent++; !slices.Contains(later[:n], job.client) && !behind(job.client) {
 			small++
 		}
 	}
 	return recent, small
 }
 
-// large reports whether one of the client's recent jobs came from a later lane.
-func (t *takenJobs) large(client string, now time.Time) bool {
-	for _, job := range t.jobs {
-		if job.lane > 0 && job.client == client && now.Sub(job.at) < recentTime {
-			return true
-		}
-	}
-	return false
-}
+func (t *taken) recent(now time.Time) bool { return !t.at.IsZero() && now.Sub(t.at) < recentTime }
 
 // usage adds what the holdings know to the state of the replicas.
 func (h *holdings) usage(u usage, now time.Time) usage {

@@ -24,7 +24,44 @@ import (
 // version is a model whose labels and identity are the content of its file, so that an answer of two models would show.
 type version struct {
 	content string
+	relay   *relay // may be nil
 	closed  atomic.Bool
+}
+
+// relay lets each request wait until the next one begins, so that one is in progress whenever a model is replaced. The
+// zero value lets none wait, for example the warm-up.
+type relay struct {
+	mu   sync.Mutex
+	on   bool          // guarded by mu
+	next chan struct{} // guarded by mu: closed when the next request begins; nil if none waits
+}
+
+func (r *relay) wait() {
+	r.mu.Lock()
+	r.release()
+	if !r.on {
+		r.mu.Unlock()
+		return
+	}
+	next := make(chan struct{})
+	r.next = next
+	r.mu.Unlock()
+	<-next
+}
+
+func (r *relay) turn(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.on = on
+	r.release()
+}
+
+// release lets the request go on that waits. The caller holds mu.
+func (r *relay) release() {
+	if r.next != nil {
+		close(r.next)
+		r.next = nil
+	}
 }
 
 func (v *version) Classify(context.Context, resnet18cloud.Image) (resnet18cloud.Result, error) {
@@ -32,7 +69,9 @@ func (v *version) Classify(context.Context, resnet18cloud.Image) (resnet18cloud.
 		return resnet18cloud.Result{}, errors.New("closed")
 	}
 	r := resnet18cloud.Result{Model: v.content, Predictions: []string{v.content}, Timing: resnet18cloud.Timing{Inference: time.Millisecond}}
-	time.Sleep(100 * time.Microsecond) // so that swaps meet requests
+	if v.relay != nil {
+		v.relay.wait()
+	}
 	if v.closed.Load() {
 		return r, errors.New("closed meanwhile")
 	}
@@ -43,8 +82,9 @@ func (v *version) Labels(context.Context) (resnet18cloud.Labels, error) {
 	return resnet18cloud.Labels{Model: v.content, Classes: 1, Labels: []string{v.content}}, nil
 }
 
-// startModels starts a replica on a folder with files, written as "name=content".
-func startModels(t *testing.T, rules catalog.Rules, files ...string) (r *running, dir string) {
+// startModels starts a replica on a folder with files, written as "name=content". Requests wait for each other if there is
+// a relay.
+func startModels(t *testing.T, rules catalog.Rules, relay *relay, files ...string) (r *running, dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for _, f := range files {
@@ -60,7 +100,7 @@ func startModels(t *testing.T, rules catalog.Rules, files ...string) (r *running
 			if err != nil {
 				return catalog.Model{}, err
 			}
-			v := &version{content: string(content)}
+			v := &version{content: string(content), relay: relay}
 			return catalog.Model{Classifier: v, Identity: v.content, Version: fmt.Sprintf("%x00000000", content), Classes: 1,
 				Close: func() { v.closed.Store(true) }}, nil
 		}})
@@ -108,7 +148,7 @@ func request(t *testing.T, method, url string) answer {
 
 func TestModels(t *testing.T) {
 	t.Parallel()
-	r, dir := startModels(t, catalog.Rules{}, "a@1.pth=A1", "a@2.pth=A2", "b.pth=B")
+	r, dir := startModels(t, catalog.Rules{}, nil, "a@1.pth=A1", "a@2.pth=A2", "b.pth=B")
 	for _, test := range []struct {
 		method, target string
 		status         int
@@ -163,11 +203,14 @@ func TestSwapsUnderLoad(t *testing.T) {
 	for name, rules := range map[string]catalog.Rules{"at once": {}, "after a comparison": {Share: 0.3, Live: true, Agreement: 0.001}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, dir := startModels(t, rules, "a.pth=0")
+			relay := &relay{}
+			r, dir := startModels(t, rules, relay, "a.pth=0")
+			relay.turn(true)
 			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
 			var clients sync.WaitGroup
+			defer func() { cancel(); relay.turn(false); clients.Wait() }()
 			var answers atomic.Int64
+			answered := make(chan struct{}, 1) // receives a value after answers has grown
 			for range 8 {
 				clients.Go(func() {
 					for ctx.Err() == nil {
@@ -178,9 +221,14 @@ func TestSwapsUnderLoad(t *testing.T) {
 						}
 						if err != nil || a.status != http.StatusOK || len(result.Predictions) != 1 || result.Predictions[0] != result.Model {
 							t.Errorf("answer %d %s, %v", a.status, a.body, err)
+							cancel()
 							return
 						}
 						answers.Add(1)
+						select {
+						case answered <- struct{}{}:
+						default:
+						}
 					}
 				})
 			}
@@ -190,12 +238,13 @@ func TestSwapsUnderLoad(t *testing.T) {
 				if a := request(t, "POST", r.url+"/models/reload"); a.status != http.StatusOK {
 					t.Errorf("reload: %d %s", a.status, a.body)
 				}
-				for answers.Load() < before+50 && !t.Failed() {
-					time.Sleep(time.Millisecond)
+				for answers.Load() < before+50 && ctx.Err() == nil {
+					select {
+					case <-answered:
+					case <-ctx.Done():
+					}
 				}
 			}
-			cancel()
-			clients.Wait()
 			t.Logf("%d answers", answers.Load())
 		})
 	}
