@@ -316,6 +316,36 @@ func TestSwapWaits(t *testing.T) {
 	answer.Wait()
 }
 
+// TestCloseWaits checks that Close waits for a request whose picture is being compared, and then ends.
+func TestCloseWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Rules: Rules{Share: 1}}, "a.pth=one")
+		w.load()
+		old := w.models[0]
+		w.write("a.pth", "second")
+		if err := w.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var answer, closing sync.WaitGroup
+		answer.Go(func() {
+			r, err := w.Classify(t.Context(), resnet18cloud.Image{Bytes: []byte("wait")})
+			if err != nil || r.Model != "one" {
+				t.Errorf("answer of %s, %v", r.Model, err)
+			}
+		})
+		<-old.begun
+		closing.Go(w.Close)
+		synctest.Wait()
+		if old.closed.Load() {
+			t.Error("the model is closed while it answers")
+		}
+		close(old.goOn)
+		answer.Wait()
+		closing.Wait()
+	})
+}
+
 // TestSwapUnderLoad swaps models while many requests are in progress: none may fail or meet a closed model.
 func TestSwapUnderLoad(t *testing.T) {
 	t.Parallel()

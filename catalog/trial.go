@@ -72,13 +72,17 @@ func (c *Catalog) answered(ctx context.Context, u use, image resnet18cloud.Image
 	}
 	p := pair{trial: u.trial, other: u.other, first: outcomeOf(r, err), image: image}
 	p.image.Bytes = bytes.Clone(image.Bytes) // they are the caller's
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trials[u.trial.place.name] != u.trial { // ended meanwhile; after Close nobody would take the pair
+		c.release(u.other)
+		return r, err
+	}
 	select {
 	case c.pairs <- p:
 	default:
-		c.mu.Lock()
 		u.trial.skipped++
 		c.release(u.other)
-		c.mu.Unlock()
 	}
 	return r, err
 }

@@ -199,11 +199,24 @@ func (h *holdings) withdraw(id string, generation int) {
 	}
 }
 
-// taken records that a job does not wait in the queue any more.
+// taken records that a job does not wait in the queue any more, but is processed.
 func (h *holdings) taken(job resnet18cloud.Job, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lately.add(job.Client, queue.ClassOf(job).Lane, now)
+	h.delivered(job)
+}
+
+// returned records that a job came from the queue and goes back unprocessed. Its client was not served.
+func (h *holdings) returned(job resnet18cloud.Job) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.delivered(job)
+}
+
+// delivered removes a job from those that wait, once and for all: a later delivery of it waits for a time, not for
+// others. The caller holds mu.
+func (h *holdings) delivered(job resnet18cloud.Job) {
 	if r := h.requests[job.ID]; r != nil && r.generation <= job.Generation {
 		h.leave(r)
 	}

@@ -29,6 +29,20 @@ func largeRetry(waiting int) time.Duration {
 	return min(max(time.Duration(waiting)*largeRetryForEach, minLargeRetry), maxLargeRetry)
 }
 
+// admitLarge reports whether a job is processed now: any but one with a large image that finds others with their share
+// of the slots, and may wait. Call done when the job has ended or is back in the queue.
+func (d *Dispatcher) admitLarge(job resnet18cloud.Job, now time.Time) (done func(), admitted bool) {
+	nothing := func() {}
+	if !d.cfg.Large(job.Image) {
+		return nothing, true
+	}
+	slots, _ := d.backend.Slots()
+	if d.inFlight.addLarge(largeSlots(slots)) {
+		return d.inFlight.removeLarge, true
+	}
+	return nothing, !d.mayReturn(job, now)
+}
+
 // mayReturn reports whether a job may wait longer. One that is overdue has to be ended.
 func (d *Dispatcher) mayReturn(job resnet18cloud.Job, now time.Time) bool {
 	return d.limits.overdue(store.Record{QueuedAt: job.QueuedAt, Deadline: job.Deadline}, now) == nil

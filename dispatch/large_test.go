@@ -99,6 +99,30 @@ func TestLargeImagesLeaveSlots(t *testing.T) {
 	})
 }
 
+// TestReturnedLargeImagesAreNotServed checks that jobs which go back to the queue do not count among those that decide
+// which clients are served.
+func TestReturnedLargeImagesAreNotServed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newReconcileBench(t)
+		b.backend = inProcess{&murals{}, 8}
+		b.cfg.Large = func(image resnet18cloud.Image) bool { return image.Name == "mural" }
+		for i := range 20 {
+			job := jobNamed(fmt.Sprint(i))
+			job.Digest[0], job.Image.Name, job.QueuedAt = byte(i), "mural", time.Now()
+			b.publish(t, job)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		go b.work(ctx, ctx)
+		synctest.Wait()
+		if got := b.holdings.usage(usage{}, time.Now()); got.recent != 4 || got.passed != 4 {
+			t.Errorf("%d jobs count as taken, %d of them passed others; want those of the 4 slots for large images", got.recent, got.passed)
+		}
+		stop()
+		b.inFlight.done.Wait()
+	})
+}
+
 func TestLargeSlots(t *testing.T) {
 	t.Parallel()
 	for slots, want := range map[int]int{0: 1, 1: 1, 2: 1, 4: 2, 9: 4} {

@@ -67,7 +67,7 @@ const (
 	recentTime = 2 * time.Second
 )
 
-// takenJobs are the last jobs that were taken from the queue. The zero value is ready to use. It is not safe for
+// takenJobs are the last jobs that were taken from the queue, without those returned unprocessed. The zero value is ready to use. It is not safe for
 // concurrent use.
 type takenJobs struct {
 	jobs   [recentJobs]taken // a ring
@@ -106,7 +106,7 @@ func (t *takenJobs) count(now time.Time, behind func(client string) bool) (recen
 // large reports whether one of the client's recent jobs came from a later lane.
 func (t *takenJobs) large(client string, now time.Time) bool {
 	for _, job := range t.jobs {
-		if job.client == client && job.lane > 0 && now.Sub(job.at) < recentTime {
+		if job.lane > 0 && job.client == client && now.Sub(job.at) < recentTime {
 			return true
 		}
 	}

@@ -35,13 +35,24 @@ func (d *Dispatcher) work(stop, working context.Context) {
 			}
 			continue
 		}
-		d.holdings.taken(delivery.Job(), time.Now())
+		now := time.Now()
+		done, admitted := d.admitLarge(delivery.Job(), now)
+		if admitted {
+			d.holdings.taken(delivery.Job(), now)
+		} else {
+			d.holdings.returned(delivery.Job())
+		}
 		ctx, stopJob := context.WithCancelCause(traced(working, delivery.Job()))
 		taken := d.inFlight.add(delivery.Job(), stopJob)
 		d.inFlight.done.Go(func() {
 			defer d.inFlight.remove(taken)
 			defer stopJob(nil)
-			d.process(ctx, delivery)
+			defer done()
+			if admitted {
+				d.process(ctx, delivery)
+			} else {
+				d.returnLarge(ctx, delivery)
+			}
 		})
 	}
 }
@@ -91,16 +102,6 @@ func (d *Dispatcher) awaitSlot(ctx context.Context) (lanes int) {
 
 // process processes one job and reports the outcome to the queue.
 func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
-	if d.cfg.Large(delivery.Job().Image) {
-		slots, _ := d.backend.Slots()
-		switch {
-		case d.inFlight.addLarge(largeSlots(slots)):
-			defer d.inFlight.removeLarge()
-		case d.mayReturn(delivery.Job(), time.Now()):
-			d.returnLarge(ctx, delivery)
-			return
-		}
-	}
 	stop := d.keepAlive(ctx, delivery)
 	defer stop()
 	d.settle(ctx, delivery, d.do(ctx, delivery.Job()))

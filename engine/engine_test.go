@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -101,22 +99,9 @@ type answer struct {
 	Top5Names  []string  `json:"top5_names"`
 }
 
-func answers(tb testing.TB) (all []answer) {
+func answers(tb testing.TB) []answer {
 	tb.Helper()
-	f, err := os.Open(testutil.Shared(tb, "reference", "torchvision.jsonl"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		var a answer
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			tb.Fatal(err)
-		}
-		all = append(all, a)
-	}
-	return all
+	return testutil.Lines[answer](tb, testutil.Shared(tb, "reference", "torchvision.jsonl"))
 }
 
 func sample(tb testing.TB, name string) resnet18cloud.Image {
@@ -331,20 +316,12 @@ var refusals = map[string]resnet18cloud.Code{
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	e := takeReal(t)
-	f, err := os.Open(testutil.Shared(t, "reference", "odd.jsonl"))
-	if err != nil {
-		t.Fatal(err)
+	type expectation struct {
+		answer
+		Expect string `json:"expect"`
 	}
-	defer f.Close()
-	n := 0
-	for lines := bufio.NewScanner(f); lines.Scan(); n++ {
-		var want struct {
-			answer
-			Expect string `json:"expect"`
-		}
-		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
-			t.Fatal(err)
-		}
+	expectations := testutil.Lines[expectation](t, testutil.Shared(t, "reference", "odd.jsonl"))
+	for n, want := range expectations {
 		if plainGo(e) && n%8 != 0 && refusals[want.Expect] == "" {
 			continue // the tests of decoding and preprocessing have all of them
 		}

@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode"
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // golden is one line of testdata/golden.jsonl: a picture and the digests of what Pillow decodes and torchvision crops.
@@ -37,20 +36,11 @@ func TestGolden(t *testing.T) {
 	if _, err := binary.Decode(data, binary.LittleEndian, logits); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Open(filepath.Join("testdata", "golden.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
 	e := takeRandom(t, 1)
 	var decoder decode.Decoder
 	var resizer preprocess.Resizer
-	i := 0
-	for lines := bufio.NewScanner(file); lines.Scan(); i++ {
-		var g golden
-		if err := json.Unmarshal(lines.Bytes(), &g); err != nil {
-			t.Fatal(err)
-		}
+	answers := testutil.Lines[golden](t, filepath.Join("testdata", "golden.jsonl"))
+	for i, g := range answers {
 		t.Run(g.File, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join("testdata", g.File))
 			if err != nil {
@@ -80,8 +70,8 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
-	if i != len(logits) {
-		t.Errorf("%d pictures, logits of %d", i, len(logits))
+	if len(answers) != len(logits) {
+		t.Errorf("%d pictures, logits of %d", len(answers), len(logits))
 	}
 }
 

@@ -188,6 +188,64 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
+// TestEmbedding checks that features are copied, and normalized if that is wanted.
+func TestEmbedding(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		features  []float32
+		normalize bool
+		want      []float32
+	}{
+		"as they are":      {[]float32{3, 0, 4}, false, []float32{3, 0, 4}},
+		"normalized":       {[]float32{3, 0, 4}, true, []float32{0.6, 0, 0.8}},
+		"zeros":            {[]float32{0, 0}, true, []float32{0, 0}},
+		"small":            {[]float32{3e-30, 4e-30}, true, []float32{0.6, 0.8}}, // their squares are 0 in float32
+		"shorter than one": {[]float32{0.5}, true, []float32{1}},
+	} {
+		kept := slices.Clone(test.features)
+		got := embedding(test.features, test.normalize)
+		if !slices.EqualFunc(got, test.want, func(g, w float32) bool { return math.Abs(float64(g-w)) < 1e-6 }) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+		got[0]++
+		if !slices.Equal(test.features, kept) {
+			t.Errorf("%s: the features changed to %v, want %v", name, test.features, kept)
+		}
+	}
+}
+
+// TestUnknown checks that a model with features of known pictures tells others by its threshold, also where features are
+// wanted, and that one without them is refused.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	set := ownModel(t, 2, spec.Softmax, nil)
+	features, _, err := open(t, Config{Weights: set, Concurrency: 1}).Embed(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Spec.Head.Unknown = spec.Unknown{Neighbors: 1, Threshold: 1e-3}
+	if _, err := New(Config{Weights: set}); err == nil || !strings.Contains(err.Error(), spec.KnownTensor) {
+		t.Errorf("New without the features: %v, want an error about %s", err, spec.KnownTensor)
+	}
+	set.Tensors[spec.KnownTensor] = tensor.Tensor{Shape: []int{1, spec.Features}, Data: features}
+	e := open(t, Config{Weights: set, Concurrency: 1})
+	other, err := os.ReadFile(filepath.Join("testdata", "photo.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, embedding := range []bool{false, true} {
+		want := resnet18cloud.Want{Embedding: embedding}
+		known, err := e.Classify(t.Context(), resnet18cloud.Image{Bytes: tiny(t).Bytes, Want: want})
+		if err != nil || known.UnknownScore == nil || known.Unknown || *known.UnknownScore > 1e-5 {
+			t.Errorf("the known picture: %+v, %v", known, err)
+		}
+		unknown, err := e.Classify(t.Context(), resnet18cloud.Image{Bytes: other, Want: want})
+		if err != nil || unknown.UnknownScore == nil || !unknown.Unknown || *unknown.UnknownScore <= 1e-3 {
+			t.Errorf("another picture: %+v, %v", unknown, err)
+		}
+	}
+}
+
 // TestObserveNeedsClasses: labels that agree are what int8 is adopted for.
 func TestObserveNeedsClasses(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ type largeLane struct {
 }
 
 func newLargeLane(concurrency int, bytes int64) *largeLane {
-	l := &largeLane{places: semaphore.NewWeighted(int64(largePlaces(concurrency)))}
+	l := &largeLane{places: semaphore.NewWeighted(int64(concurrency))}
 	if bytes >= 0 {
 		l.bytes = semaphore.NewWeighted(bytes)
 	}
@@ -116,7 +116,7 @@ func (e *Engine) prepareLarge(ctx context.Context, img []byte, h decode.Header) 
 // inBackground calls f on a thread of its own, with the lowest priority where the system has priorities for threads, and
 // returns or panics when f has. The thread ends with f, because an ordinary process cannot raise its priority again.
 func inBackground(f func()) {
-	defer addProcessor()()
+	defer process.add()()
 	panicked := make(chan any, 1)
 	go func() {
 		defer func() { panicked <- recover() }()
@@ -129,57 +129,60 @@ func inBackground(f func()) {
 	}
 }
 
-// processors is what addProcessor changes.
-var processors struct {
-	sync.Mutex
-	added, before int // before is GOMAXPROCS without the added ones
-	high          int // how many are added for now
+// processors raises GOMAXPROCS while goroutines run at low priority. Such a goroutine is running for Go, while the system may
+// not run its thread. Without one more, others would wait for it. It is not raised all the time, because then more threads
+// compete for the CPUs, which costs some 6 % of the throughput.
+type processors struct {
+	set func(n int) (before int) // runtime.GOMAXPROCS
+
+	mu            sync.Mutex // guards what follows
+	added, before int        // goroutines at low priority; GOMAXPROCS without what they add
+	high          int        // how much is added for now: the most goroutines since it was lowered
 	lower         *time.Timer
 }
+
+// process is the processors of this process. GOMAXPROCS is all engines', so its timer is of no engine: one that is closed leaves
+// it to lower GOMAXPROCS.
+var process = processors{set: runtime.GOMAXPROCS}
 
 // keepProcessors is how long GOMAXPROCS stays high after the last goroutine at low priority. Each change stops all
 // goroutines, which takes long where one of them is at low priority.
 const keepProcessors = 10 * time.Second
 
-// addProcessor raises GOMAXPROCS by one at least until remove is called. A goroutine at low priority is running for Go,
-// while the system may not run its thread. Without one more, others would wait for it. It is not raised all the time,
-// because then more threads compete for the CPUs, which costs some 6 % of the throughput.
-func addProcessor() (remove func()) {
-	p := &processors
-	p.Lock()
-	defer p.Unlock()
+// add raises GOMAXPROCS by one at least until remove is called.
+func (p *processors) add() (remove func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.lower != nil {
 		p.lower.Stop()
 	}
 	if p.high == 0 {
-		p.before = runtime.GOMAXPROCS(0)
+		p.before = p.set(0)
 	}
 	if p.added++; p.added > p.high {
 		p.high = p.added
-		runtime.GOMAXPROCS(p.before + p.high)
+		p.set(p.before + p.high)
 	}
-	return func() {
-		p.Lock()
-		defer p.Unlock()
-		if p.added--; p.added == 0 {
-			p.lower = time.AfterFunc(keepProcessors, removeProcessors)
-		}
+	return p.remove
+}
+
+func (p *processors) remove() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.added--; p.added == 0 {
+		p.lower = time.AfterFunc(keepProcessors, p.reset)
 	}
 }
 
-// removeProcessors lowers GOMAXPROCS again, unless there are goroutines at low priority.
-func removeProcessors() {
-	p := &processors
-	p.Lock()
-	defer p.Unlock()
+// reset lowers GOMAXPROCS again, unless there are goroutines at low priority.
+func (p *processors) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.added == 0 && p.high > 0 {
 		p.high = 0
-		runtime.GOMAXPROCS(p.before)
+		p.set(p.before)
 	}
 }
-
-// largePlaces is how many large pictures are decoded at a time beside so many workers.
-func largePlaces(concurrency int) int { return concurrency }
 
 // gap returns how long a large picture pauses after it has worked for a time.
 func (e *Engine) gap(worked time.Duration) time.Duration {

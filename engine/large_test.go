@@ -62,6 +62,49 @@ func TestInBackground(t *testing.T) {
 	inBackground(func() { panic("broken") })
 }
 
+// TestProcessors checks that GOMAXPROCS has one more for each of the goroutines at low priority at a time, is lowered some time
+// after the last of them, and not while there is another.
+func TestProcessors(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := 4
+		p := processors{set: func(n int) int {
+			before := now
+			if n > 0 {
+				now = n
+			}
+			return before
+		}}
+		want := func(n int, when string) {
+			t.Helper()
+			synctest.Wait()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if now != n {
+				t.Errorf("GOMAXPROCS is %d %s, want %d", now, when, n)
+			}
+		}
+		first := p.add()
+		want(5, "with one goroutine")
+		second := p.add()
+		want(6, "with two")
+		first()
+		second()
+		time.Sleep(keepProcessors / 2)
+		want(6, "soon after the last")
+		third := p.add()
+		time.Sleep(2 * keepProcessors)
+		want(6, "with another one")
+		third()
+		time.Sleep(keepProcessors)
+		want(4, "later")
+		p.add()()
+		want(5, "with one after that")
+		time.Sleep(keepProcessors)
+		want(4, "in the end")
+	})
+}
+
 // TestOthersDoNotWait checks that a picture on an engine with one worker is classified while a large one is decoded.
 func TestOthersDoNotWait(t *testing.T) {
 	t.Parallel()

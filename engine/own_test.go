@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"math"
 	"os"
 	"slices"
@@ -37,18 +35,7 @@ type ownExpectation struct {
 // within 1e-3.
 func TestOwnModels(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open(testutil.Shared(t, "own", "expectations.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var want ownExpectation
-		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
-			t.Fatal(err)
-		}
+	for _, want := range testutil.Lines[ownExpectation](t, testutil.Shared(t, "own", "expectations.jsonl")) {
 		if want.Load == "refuse" || want.Load == "either" || !slow && !slices.Contains(ownQuick, want.File) {
 			continue
 		}
@@ -56,9 +43,6 @@ func TestOwnModels(t *testing.T) {
 			t.Parallel()
 			checkOwn(t, want)
 		})
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -1,12 +1,10 @@
 package decode
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"image"
 	"image/color"
@@ -30,24 +28,6 @@ type golden struct {
 	TurnedHeight  int    `json:"turned_height"`
 	SHA256Turned  string `json:"sha256_turned"`
 	Expect        string
-}
-
-func readGolden(tb testing.TB, file string) []golden {
-	tb.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer f.Close()
-	var all []golden
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var g golden
-		if err := json.Unmarshal(lines.Bytes(), &g); err != nil {
-			tb.Fatal(err)
-		}
-		all = append(all, g)
-	}
-	return all
 }
 
 func readFile(tb testing.TB, path string) []byte {
@@ -80,7 +60,7 @@ func check(t *testing.T, rgb RGB, err error, width, height int, sha string) {
 func TestDecodeEqualsPillow(t *testing.T) {
 	t.Parallel()
 	var d Decoder
-	for _, g := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
+	for _, g := range testutil.Lines[golden](t, filepath.Join("testdata", "golden.jsonl")) {
 		t.Run(g.File, func(t *testing.T) {
 			data := readFile(t, filepath.Join("testdata", g.File))
 			rgb, err := d.Decode(data, Options{})
@@ -98,7 +78,7 @@ func TestDecodeEqualsPillow(t *testing.T) {
 func TestRows(t *testing.T) {
 	t.Parallel()
 	var d Decoder
-	for _, g := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
+	for _, g := range testutil.Lines[golden](t, filepath.Join("testdata", "golden.jsonl")) {
 		data := readFile(t, filepath.Join("testdata", g.File))
 		for _, orient := range []bool{false, true} {
 			want := g.SHA256
@@ -126,7 +106,7 @@ func TestRows(t *testing.T) {
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
 	var d Decoder
-	for _, g := range readGolden(t, testutil.Shared(t, "reference", "odd.jsonl")) {
+	for _, g := range testutil.Lines[golden](t, testutil.Shared(t, "reference", "odd.jsonl")) {
 		t.Run(g.File, func(t *testing.T) {
 			rgb, err := d.Decode(readFile(t, testutil.Shared(t, "images", "odd", g.File)), Options{})
 			switch g.Expect {
@@ -163,7 +143,7 @@ func TestWindow(t *testing.T) {
 		image.Rect(0, 0, 1000, 1000), image.Rect(0, 0, 1, 1), image.Rect(7, 5, 20, 22), image.Rect(30, 0, 37, 3),
 		image.Rect(35, 27, 37, 29), image.Rect(1, 2, 2, 29),
 	}
-	for _, g := range readGolden(t, filepath.Join("testdata", "golden.jsonl")) {
+	for _, g := range testutil.Lines[golden](t, filepath.Join("testdata", "golden.jsonl")) {
 		data := readFile(t, filepath.Join("testdata", g.File))
 		want, err := whole.Decode(data, Options{})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // TestGoldenFiles compares the files that testdata/generate.py makes with Pillow's pixels, and checks that what
@@ -14,7 +15,7 @@ func TestGoldenFiles(t *testing.T) {
 	refusedOnlyHere := map[string]string{
 		"arithmetic.jpg": "Debian's libjpeg-turbo decodes arithmetic coding, the one in Pillow's own wheels does not",
 	}
-	for _, a := range readAnswers(t, "testdata/golden.jsonl") {
+	for _, a := range testutil.Lines[answer](t, "testdata/golden.jsonl") {
 		t.Run(a.File, func(t *testing.T) {
 			t.Parallel()
 			var d jpeg.Decoder

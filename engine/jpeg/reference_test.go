@@ -1,10 +1,8 @@
 package jpeg_test
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,24 +22,6 @@ type answer struct {
 	SHA256RGB string `json:"sha256_rgb"`
 }
 
-func readAnswers(t *testing.T, path string) []answer {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var answers []answer
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var a answer
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			t.Fatal(err)
-		}
-		answers = append(answers, a)
-	}
-	return answers
-}
-
 func readFile(tb testing.TB, elem ...string) []byte {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(elem...))
@@ -59,7 +39,7 @@ func hashRGB(m jpeg.RGB) string {
 // TestSampleImages compares all 1000 sample images with Pillow's pixels.
 func TestSampleImages(t *testing.T) {
 	t.Parallel()
-	answers := readAnswers(t, testutil.Shared(t, "reference", "torchvision.jsonl"))
+	answers := testutil.Lines[answer](t, testutil.Shared(t, "reference", "torchvision.jsonl"))
 	dir := testutil.Shared(t, "images", "imagenet-sample")
 	var d jpeg.Decoder
 	for _, a := range answers {
@@ -82,7 +62,7 @@ func TestSampleImages(t *testing.T) {
 // TestOddFiles compares unusual files with Pillow's pixels, and checks that bad ones are refused as what they are.
 func TestOddFiles(t *testing.T) {
 	t.Parallel()
-	answers := readAnswers(t, testutil.Shared(t, "reference", "odd.jsonl"))
+	answers := testutil.Lines[answer](t, testutil.Shared(t, "reference", "odd.jsonl"))
 	dir := testutil.Shared(t, "images", "odd")
 	var d jpeg.Decoder
 	for _, a := range answers {

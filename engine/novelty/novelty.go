@@ -95,7 +95,8 @@ func (k *Known) distance(x []float32, except int) float32 {
 	return min(2, max(0, 1-sum/float32(len(nearest))))
 }
 
-// Threshold is the smallest of the distances that at most the given share of them exceeds. A picture above it is unknown.
+// Threshold is the smallest of the distances that at most the given share of them exceeds, from 0 to less than 1: above it
+// pictures are unknown. Without distances it is 2, above which none is.
 func Threshold(distances []float32, share float64) float32 {
 	if len(distances) == 0 {
 		return 2
@@ -120,7 +121,8 @@ func normalize(x []float32) bool {
 	return true
 }
 
-// dot has four sums, so that an addition does not wait for the one before it.
+// dot is the scalar product of vectors of spec.Features numbers, a multiple of four. It has four sums, so that an addition does
+// not wait for the one before it.
 func dot(a, b []float32) float32 {
 	var s0, s1, s2, s3 float32
 	b = b[:len(a)]

@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"os"
@@ -57,25 +56,11 @@ var heads = map[string]spec.Head{
 // TestOwnModels loads every kind of file that people have, and checks what is found in it.
 func TestOwnModels(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open(testutil.Shared(t, "own", "expectations.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var want expectation
-		if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
-			t.Fatal(err)
-		}
+	for _, want := range testutil.Lines[expectation](t, testutil.Shared(t, "own", "expectations.jsonl")) {
 		t.Run(want.File, func(t *testing.T) {
 			t.Parallel()
 			checkOwn(t, want)
 		})
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 }
 

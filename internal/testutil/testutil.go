@@ -3,6 +3,8 @@
 package testutil
 
 import (
+	"bytes"
+	"encoding/json"
 	"image"
 	"image/draw"
 	"image/png"
@@ -53,6 +55,26 @@ func Shared(tb testing.TB, elem ...string) string {
 		tb.Skipf("reference data not found, test skipped: %v (set RESNET18_SHARED to its folder)", err)
 	}
 	return path
+}
+
+// Lines reads a file of JSON values, one in each line.
+func Lines[T any](tb testing.TB, path string) (values []T) {
+	tb.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var v T
+		if err := json.Unmarshal(line, &v); err != nil {
+			tb.Fatalf("%s, line %d: %v", path, len(values)+1, err)
+		}
+		values = append(values, v)
+	}
+	if len(values) == 0 {
+		tb.Fatalf("%s is empty", path)
+	}
+	return values
 }
 
 // Crop is a picture of the network's size: 224 rows of 224 pixels, red, green and blue.

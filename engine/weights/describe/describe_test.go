@@ -1,7 +1,6 @@
 package describe_test
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -424,25 +423,18 @@ func sigmoid(classes int) spec.Head {
 func TestSideFilesOfSharedModels(t *testing.T) {
 	t.Parallel()
 	root := testutil.Shared(t, "own")
-	lines, err := os.ReadFile(filepath.Join(root, "expectations.jsonl"))
-	if err != nil {
-		t.Fatal(err)
+	type expectation struct {
+		File       string
+		Load       string
+		Labels     []string
+		Preprocess struct {
+			Resize, Crop                int
+			Interpolation, Mode, Center string
+			Mean, Std                   [3]float64
+		}
 	}
 	compared := 0
-	for line := range strings.Lines(string(lines)) {
-		var want struct {
-			File       string
-			Load       string
-			Labels     []string
-			Preprocess struct {
-				Resize, Crop                int
-				Interpolation, Mode, Center string
-				Mean, Std                   [3]float64
-			}
-		}
-		if err := json.Unmarshal([]byte(line), &want); err != nil {
-			t.Fatal(err)
-		}
+	for _, want := range testutil.Lines[expectation](t, filepath.Join(root, "expectations.jsonl")) {
 		folder := path.Dir(want.File)
 		if want.Load != "ok" || folder == "." {
 			continue

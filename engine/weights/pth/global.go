@@ -2,6 +2,7 @@ package pth
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
@@ -69,13 +70,5 @@ var (
 func (g global) isAttack() bool {
 	module, name, _ := strings.Cut(string(g), " ")
 	names, known := attacks[module]
-	if !known || names == nil {
-		return known
-	}
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
+	return known && (names == nil || slices.Contains(names, name))
 }

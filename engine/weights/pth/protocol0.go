@@ -103,7 +103,7 @@ func unquote0(s string) (string, error) {
 
 var escapes0 = map[byte]byte{'\\': '\\', '\'': '\'', '"': '"', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unicode0 decodes raw-unicode-escape: latin-1, and \uXXXX or \UXXXXXXXX for what that does not have.
+// unicode0 decodes raw-unicode-escape: latin-1, and for what that does not have \u with four or \U with eight hexadecimal digits.
 func unicode0(s string) string {
 	var out strings.Builder
 	for len(s) > 0 {

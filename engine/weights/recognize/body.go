@@ -46,7 +46,7 @@ func (f *finding) body() (map[string]raw.Lazy, error) {
 		t, ok := f.backbone[name]
 		switch {
 		case !ok:
-			return fmt.Errorf("%s is missing%s: the file is incomplete; save the model's whole state_dict()", name, f.schemeOf(name))
+			return fmt.Errorf("%s is missing%s: the file is incomplete; save the model's whole state_dict()", name, f.naming())
 		case !slices.Equal(t.Shape, shape):
 			return fmt.Errorf("%s has shape %v, want %v as in ResNet-18: %s", f.called(name), t.Shape, shape, otherwise)
 		case !t.Float:
@@ -109,8 +109,8 @@ func (f *finding) called(name string) string {
 	return name
 }
 
-// schemeOf says how the file would call a tensor that it does not have.
-func (f *finding) schemeOf(string) string {
+// naming says how the file names its tensors, as a remark on a name of torchvision's; empty if by that.
+func (f *finding) naming() string {
 	switch {
 	case f.scheme.name != "torchvision":
 		return fmt.Sprintf(" (torchvision's name; the file has those of %s)", f.scheme.name)

@@ -102,22 +102,28 @@ func (p *pattern) fits(shape []int) bool {
 	return true
 }
 
-// larger returns the error for a network that has a ResNet-18 as a part, nil if none is known.
-func (f *finding) larger() error {
+// family names the network that the tensors outside of the backbone are of, "" if none is known.
+func (f *finding) family() string {
 	for i := range families {
 		if families[i].matches(f.rest) {
-			return fmt.Errorf("this is %s with a ResNet-18 inside, not a ResNet-18: %s", families[i].is, otherwise)
+			return families[i].is
 		}
+	}
+	return ""
+}
+
+// larger returns the error for a network that has a ResNet-18 as a part, nil if none is known.
+func (f *finding) larger() error {
+	if is := f.family(); is != "" {
+		return fmt.Errorf("this is %s with a ResNet-18 inside, not a ResNet-18: %s", is, otherwise)
 	}
 	return nil
 }
 
 // foreign returns the error for tensors that are no residual network.
 func (f *finding) foreign() error {
-	for i := range families {
-		if families[i].matches(f.rest) {
-			return fmt.Errorf("this is %s, not a ResNet-18: %s", families[i].is, otherwise)
-		}
+	if is := f.family(); is != "" {
+		return fmt.Errorf("this is %s, not a ResNet-18: %s", is, otherwise)
 	}
 	return fmt.Errorf("this is not a ResNet-18: of its 20 convolutions %d are found by name, among %d tensors such as %s; %s",
 		f.likeness, len(f.rest), some(slices.Collect(maps.Keys(f.rest))), otherwise)
