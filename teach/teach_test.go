@@ -25,6 +25,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/model"
+	"github.com/resnet18cloud/resnet18cloud/teach/fit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -430,5 +431,42 @@ func checkServed(t *testing.T, path, picture, label string, tells bool) {
 	}
 	if r, err = e.Classify(t.Context(), resnet18cloud.Image{Name: "x", Bytes: data}); err != nil || !r.Unknown || *r.UnknownScore <= set.Spec.Head.Unknown.Threshold {
 		t.Errorf("a green picture: %+v, %v, want it unknown", r, err)
+	}
+}
+
+// TestHonestChoice checks that the pictures of a fold are classified by the candidate that is best on the others, and not by one
+// that is best because of them.
+func TestHonestChoice(t *testing.T) {
+	t.Parallel()
+	s := &split{sets: []fit.Set{{Y: []int{0, 1, 0, 1}, Classes: 2}}, fold: []int{0, 0, 1, 1}, folds: 2}
+	good := func(class int, by float64) []float64 {
+		z := []float64{0, 0}
+		z[class] = by
+		return z
+	}
+	// The first is nearly right in fold 0 and quite wrong in fold 1; the second is right in fold 1 only, and better in all.
+	first := Candidate{Temperature: 2, sharp: 1, logits: [][]float64{good(0, 8), good(1, 8), good(1, 6), good(0, 6)}}
+	second := Candidate{Temperature: 4, sharp: 1, logits: [][]float64{good(0, 1), good(1, 1), good(0, 4), good(1, 4)}}
+	got := s.honest([]Candidate{first, second})
+	want := [][]float64{{0.25, 0}, {0, 0.25}, {0, 3}, {3, 0}}
+	for i := range want {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("picture %d of fold %d: %v, want %v", i, s.fold[i], got[i], want[i])
+		}
+	}
+}
+
+// TestWays checks that pictures are turned as people see them, and that squashing is tried unless the network does it anyway.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	own := spec.Torchvision()
+	turned, squash := own, own
+	turned.Orient = true
+	squash.Orient, squash.Mode, squash.Resize = true, spec.Squash, own.Crop
+	if got := ways(own); !slices.Equal(got, []spec.Preprocess{turned, squash}) {
+		t.Errorf("ways of torchvision's are %v", got)
+	}
+	if got := ways(squash); !slices.Equal(got, []spec.Preprocess{squash}) {
+		t.Errorf("ways of squashed pictures are %v", got)
 	}
 }
