@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -163,8 +164,20 @@ func TestLearn(t *testing.T) {
 	if l.UnknownShare > unknownShare || l.Threshold <= 0 || l.known.Shape[0] != 60 {
 		t.Errorf("unknown: share %v, threshold %v, %v", l.UnknownShare, l.Threshold, l.known.Shape)
 	}
-	if err := l.describe().Validate(); err != nil {
+	m := l.describe()
+	if err := m.Validate(); err != nil {
 		t.Error(err)
+	}
+	// What is served: features of the length that the description says, and logits divided by the temperature.
+	set := fit.Set{Y: f.classes(), Classes: 3}
+	for _, row := range f.By[1] {
+		set.X = append(set.X, fit.Normalize(row, featureLength))
+	}
+	served, bare := l.head.Logits(fit.Normalize(f.By[1][0], float64(m.Head.Normalize))), l.Chosen.method.Fit(set).Logits(set.X[0])
+	for k := range served {
+		if want := bare[k] / l.Temperature; math.Abs(served[k]-want) > 1e-6 {
+			t.Errorf("logit %d is %v, want %v", k, served[k], want)
+		}
 	}
 }
 
