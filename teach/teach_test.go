@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/describe"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/model"
+	"github.com/resnet18cloud/resnet18cloud/teach/fit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -162,8 +164,20 @@ func TestLearn(t *testing.T) {
 	if l.UnknownShare > unknownShare || l.Threshold <= 0 || l.known.Shape[0] != 60 {
 		t.Errorf("unknown: share %v, threshold %v, %v", l.UnknownShare, l.Threshold, l.known.Shape)
 	}
-	if err := l.describe().Validate(); err != nil {
+	m := l.describe()
+	if err := m.Validate(); err != nil {
 		t.Error(err)
+	}
+	// What is served: features of the length that the description says, and logits divided by the temperature.
+	set := fit.Set{Y: f.classes(), Classes: 3}
+	for _, row := range f.By[1] {
+		set.X = append(set.X, fit.Normalize(row, featureLength))
+	}
+	served, bare := l.head.Logits(fit.Normalize(f.By[1][0], float64(m.Head.Normalize))), l.Chosen.method.Fit(set).Logits(set.X[0])
+	for k := range served {
+		if want := bare[k] / l.Temperature; math.Abs(served[k]-want) > 1e-6 {
+			t.Errorf("logit %d is %v, want %v", k, served[k], want)
+		}
 	}
 }
 
@@ -430,5 +444,42 @@ func checkServed(t *testing.T, path, picture, label string, tells bool) {
 	}
 	if r, err = e.Classify(t.Context(), resnet18cloud.Image{Name: "x", Bytes: data}); err != nil || !r.Unknown || *r.UnknownScore <= set.Spec.Head.Unknown.Threshold {
 		t.Errorf("a green picture: %+v, %v, want it unknown", r, err)
+	}
+}
+
+// TestHonestChoice checks that the pictures of a fold are classified by the candidate that is best on the others, and not by one
+// that is best because of them.
+func TestHonestChoice(t *testing.T) {
+	t.Parallel()
+	s := &split{sets: []fit.Set{{Y: []int{0, 1, 0, 1}, Classes: 2}}, fold: []int{0, 0, 1, 1}, folds: 2}
+	good := func(class int, by float64) []float64 {
+		z := []float64{0, 0}
+		z[class] = by
+		return z
+	}
+	// The first is nearly right in fold 0 and quite wrong in fold 1; the second is right in fold 1 only, and better in all.
+	first := Candidate{Temperature: 2, sharp: 1, logits: [][]float64{good(0, 8), good(1, 8), good(1, 6), good(0, 6)}}
+	second := Candidate{Temperature: 4, sharp: 1, logits: [][]float64{good(0, 1), good(1, 1), good(0, 4), good(1, 4)}}
+	got := s.honest([]Candidate{first, second})
+	want := [][]float64{{0.25, 0}, {0, 0.25}, {0, 3}, {3, 0}}
+	for i := range want {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("picture %d of fold %d: %v, want %v", i, s.fold[i], got[i], want[i])
+		}
+	}
+}
+
+// TestWays checks that pictures are turned as people see them, and that squashing is tried unless the network does it anyway.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	own := spec.Torchvision()
+	turned, squash := own, own
+	turned.Orient = true
+	squash.Orient, squash.Mode, squash.Resize = true, spec.Squash, own.Crop
+	if got := ways(own); !slices.Equal(got, []spec.Preprocess{turned, squash}) {
+		t.Errorf("ways of torchvision's are %v", got)
+	}
+	if got := ways(squash); !slices.Equal(got, []spec.Preprocess{squash}) {
+		t.Errorf("ways of squashed pictures are %v", got)
 	}
 }

@@ -23,7 +23,7 @@ import (
 type modelsFlags struct {
 	Models          string  `help:"Folder of models instead of one: files NAME.safetensors or NAME@VERSION.safetensors, in any format of --model. The folder is followed: new files are checked and take over without a restart." type:"existingdir" placeholder:"DIR" env:"RESNET18_MODELS"`
 	DefaultModel    string  `help:"With --models: the model for requests that name none. Default: the only one." placeholder:"NAME" env:"RESNET18_DEFAULT_MODEL"`
-	MaxModels       int     `help:"With --models: maximum number of loaded models, about 140 MB each." default:"16" env:"RESNET18_MAX_MODELS"`
+	MaxModels       int     `help:"With --models: maximum number of loaded models, about 130 MB each." default:"16" env:"RESNET18_MAX_MODELS"`
 	Canary          percent `help:"With --models: share of requests on which a new version is compared with the one that serves, before it takes over or is rolled back. 0 means that it takes over at once." default:"0%" placeholder:"PERCENT" env:"RESNET18_CANARY"`
 	CanaryLive      bool    `help:"With --canary: the new version answers these requests. Default: it classifies them in the background." env:"RESNET18_CANARY_LIVE"`
 	CanaryAgreement percent `help:"With --canary: minimum share of pictures with the same best label." default:"90%" placeholder:"PERCENT" env:"RESNET18_CANARY_AGREEMENT"`
