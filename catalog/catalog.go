@@ -261,12 +261,17 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 	if !c.room(f) {
 		return c.refuse(ctx, f, fmt.Sprintf("%d models are loaded, the limit; remove files or raise --max-models", c.cfg.MaxModels))
 	}
-	m, err := c.cfg.Open(ctx, filepath.Join(c.cfg.Dir, f.base))
+	path := filepath.Join(c.cfg.Dir, f.base)
+	m, err := c.cfg.Open(ctx, path)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return c.refuse(ctx, f, strings.ReplaceAll(err.Error(), c.cfg.Dir+string(filepath.Separator), "")) // clients see it
+		reason := err.Error()
+		if _, after, ok := strings.Cut(reason, path+": "); ok {
+			reason = after // beside the file's name
+		}
+		return c.refuse(ctx, f, strings.ReplaceAll(reason, c.cfg.Dir+string(filepath.Separator), "")) // clients see it
 	}
 	e := &entry{Model: m, file: f, version: cmp.Or(f.version, m.Version[:8]), users: 1, idle: make(chan struct{})}
 	c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,6 +141,9 @@ func (c *loadtestTarget) expectation(images []string) (load.Expectation, error) 
 		}
 		return expect, nil
 	default:
+		if info, err := os.Stat(c.Expect); err == nil && info.IsDir() {
+			return nil, fmt.Errorf("--expect: %s is a folder, want a file; for labels from the folders below --images, use --expect folders", c.Expect)
+		}
 		expect, err := load.ReadExpectation(c.Expect)
 		if err != nil {
 			return nil, fmt.Errorf("--expect: %w", err)

@@ -115,6 +115,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no model":           {[]string{"--api", "oip", "--oip-model", "x"}, "--oip-model"},
 		"no class folders":   {[]string{"--expect", "folders", "--images", nameless}, "folder of its class"},
 		"label nowhere":      {[]string{"--expect", notes}, "line 1"},
+		"folder expected":    {[]string{"--expect", images}, "use --expect folders"},
 		"others expected":    {[]string{"--expect", others}, "has none of the images"},
 		"no scheme":          {[]string{"--url", "127.0.0.1:8080"}, "want a URL such as http://127.0.0.1:8080"},
 		"no folder for JSON": {[]string{"--json", filepath.Join(images, "none", "a.json")}, "--json: no folder"},

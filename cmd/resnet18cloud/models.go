@@ -98,11 +98,11 @@ func defaultEngine(c *catalog.Catalog) *engine.Engine {
 
 // serving is what a replica serves: one engine, or several in a catalog.
 type serving struct {
-	resnet18cloud.Classifier
-	models replica.Models // nil if there is one
-	engine func() *engine.Engine
-	run    func(context.Context) error // nil if there is nothing to run
-	close  func()
+	classifier resnet18cloud.Classifier
+	models     replica.Models // nil if there is one
+	engine     func() *engine.Engine
+	run        func(context.Context) error // nil if there is nothing to run
+	close      func()
 }
 
 // serving opens the model or the models.
@@ -115,7 +115,7 @@ func (c replicaCmd) serving(ctx context.Context, watch *observe.Config, env *env
 		if err != nil {
 			return serving{}, err
 		}
-		return serving{Classifier: e, engine: func() *engine.Engine { return e }, close: e.Close}, nil
+		return serving{classifier: e, engine: func() *engine.Engine { return e }, close: e.Close}, nil
 	}
 	several, err := openCatalog(ctx, c.modelsFlags, c.engineFlags, watch, env)
 	if err != nil {
@@ -124,7 +124,7 @@ func (c replicaCmd) serving(ctx context.Context, watch *observe.Config, env *env
 		}
 		return serving{}, fmt.Errorf("load models: %w", err)
 	}
-	return serving{Classifier: several, models: several, engine: func() *engine.Engine { return defaultEngine(several) }, run: several.Run, close: several.Close}, nil
+	return serving{classifier: several, models: several, engine: func() *engine.Engine { return defaultEngine(several) }, run: several.Run, close: several.Close}, nil
 }
 
 // runBeside runs a server, and what it needs until it has ended. beside may be nil.

@@ -65,7 +65,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 			return describe(e.Info(), e.Spec().Preprocess.Crop)
 		},
 		Large: served.engine().Large, Models: served.models,
-	}, served)
+	}, served.classifier)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"image"
 	"image/jpeg"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -126,6 +127,15 @@ func TestUp(t *testing.T) {
 	if resp.StatusCode != http.StatusOK || len(result.Predictions) != resnet18cloud.TopK || !strings.Contains(result.Warning, "random") {
 		t.Errorf("POST /predict = %s %+v, want five labels and a warning", resp.Status, result)
 	}
+	asked, err := http.Get(url + "/labels")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Body.Close()
+	var classes resnet18cloud.Labels
+	if err := json.NewDecoder(asked.Body).Decode(&classes); err != nil || classes.Classes != 1000 || len(classes.Labels) != 1000 {
+		t.Errorf("GET /labels = %s, %v, %d classes, %d labels; want ImageNet's", asked.Status, err, classes.Classes, len(classes.Labels))
+	}
 	page, err := http.Get(url + "/")
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +216,17 @@ func TestReplicaCommand(t *testing.T) {
 	}
 	if info.Model != "resnet18" || info.Concurrency < 1 || info.Kernels == "" || info.Precision != "fp32" || info.Warning == "" {
 		t.Errorf("GET /info: %+v", info)
+	}
+	for _, path := range []string{"/labels", "/v2/models/resnet18"} { // what an engine tells beside classifying
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), `"goldfinch"`) {
+			t.Errorf("GET %s = %s, %v: %.200s; want the labels", path, resp.Status, err, body)
+		}
 	}
 	if err := stop(); err != nil {
 		t.Errorf("replica: %v", err)
