@@ -19,7 +19,7 @@ import (
 // describeFlags say of a model what its files do not, or replace what they say.
 type describeFlags struct {
 	Labels     string `help:"File with the names of the classes: one on each line, or JSON. Default: those that the model's files have." type:"path" placeholder:"FILE" env:"RESNET18_LABELS"`
-	Preprocess string `help:"How pictures are prepared, where the model's files do not say it: ${preprocess}. Default: as the files say, else torchvision." placeholder:"PARTS" env:"RESNET18_PREPROCESS"`
+	Preprocess string `help:"How pictures are prepared, instead of what the model's files say: ${preprocess}. Default: as the files say, else torchvision." placeholder:"PARTS" env:"RESNET18_PREPROCESS"`
 	Activation string `help:"How outputs become scores: softmax (one class of several), sigmoid (classes that do not exclude each other, or one output) or none. Default: as the model's files say, else softmax." enum:",softmax,sigmoid,none" default:"" env:"RESNET18_ACTIVATION"`
 }
 

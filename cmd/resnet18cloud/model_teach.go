@@ -24,7 +24,7 @@ type modelTeachCmd struct {
 	Seed   uint64 `help:"Seed of the folds of cross-validation. Equal seeds and pictures give equal files." default:"1"`
 	Model  string `help:"Weight file of the ResNet-18 whose features are used. Default: the file that 'model pull' fetched, ImageNet's." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 
-	Preprocess  string `help:"How pictures are prepared for the network, where its files do not say it: ${preprocess}. Default: as the files say, else torchvision." placeholder:"PARTS"`
+	Preprocess  string `help:"How pictures are prepared for the network, instead of what its files say: ${preprocess}. Default: as the files say, else torchvision." placeholder:"PARTS"`
 	Concurrency int    `help:"Number of pictures to work on at a time, each on one CPU; 0 means the number of CPUs available." default:"0" env:"RESNET18_CONCURRENCY"`
 }
 
