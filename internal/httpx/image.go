@@ -49,12 +49,12 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 	}
 	form := mediaType == "multipart/form-data"
 	switch named := strings.HasPrefix(mediaType, "image/") || mediaType == "application/octet-stream"; {
-	case form && r.ContentLength > limit+formOverhead, !form && r.ContentLength > limit:
-		return resnet18cloud.Image{}, tooLarge(limit)
 	case !form && !named && mediaType != "" && mediaType != formURLEncoded:
 		return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
 			Message: fmt.Sprintf("Content-Type %s is not supported", logs.Clip(mediaType)),
 			Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
+	case form && r.ContentLength > limit+formOverhead, !form && r.ContentLength > limit:
+		return resnet18cloud.Image{}, tooLarge(limit)
 	}
 	source, err := up.decoded(w)
 	switch {
