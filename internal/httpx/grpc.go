@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -100,17 +101,39 @@ func parseGRPCTimeout(text string) (time.Duration, bool) {
 // Message reads the message of a call and calls use with it. The bytes are reused after use returns. Limits and errors are
 // those of [Uploads.Body].
 func (u *Uploads) Message(w http.ResponseWriter, r *http.Request, use func([]byte) error) error {
-	return u.Body(w, r, func(body []byte) error {
-		switch {
-		case len(body) < grpcPrefix || int64(binary.BigEndian.Uint32(body[1:])) != int64(len(body)-grpcPrefix):
-			return invalid("the body is not one message of gRPC", nil)
-		case body[0] != 0:
-			w.Header().Set("Grpc-Accept-Encoding", "identity")
-			return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "Compressed messages are not supported",
-				Hint: "images are already compressed: call without compression"}
-		}
-		return use(body[grpcPrefix:])
-	})
+	up := u.open(w, r)
+	defer up.close()
+	limit := u.limits.ImageBytes
+	var prefix [grpcPrefix]byte
+	if _, err := io.ReadFull(up, prefix[:]); err != nil {
+		return bodyError("the body is not a message of gRPC", err, limit)
+	}
+	up.announced = int64(binary.BigEndian.Uint32(prefix[1:]))
+	switch {
+	case prefix[0] != 0:
+		w.Header().Set("Grpc-Accept-Encoding", "identity")
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "Compressed messages are not supported",
+			Hint: "images are already compressed: call without compression"}
+	case up.announced > limit:
+		return tooLarge(limit)
+	}
+	var body resnet18cloud.Image
+	var err error
+	if up.announced == 0 {
+		err = readRest(up)
+	} else {
+		body, err = readBytes(up, unnamed, up, limit)
+	}
+	if err == nil {
+		err = up.arrived()
+	}
+	switch {
+	case err != nil:
+		return err
+	case int64(len(body.Bytes)) != up.announced:
+		return invalid("the body is not one message of gRPC", nil)
+	}
+	return use(body.Bytes)
 }
 
 // Body reads the body of a request, of the size of an image at most, and calls use with it. The bytes are reused after use
