@@ -1,11 +1,14 @@
 package teach
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -490,6 +493,45 @@ func TestChoose(t *testing.T) {
 		all := []Candidate{{losses: test.crop}, {way: 1, losses: []float64{2, 2, 2, 2}}, {way: 1, losses: []float64{1, 1, 1, 1}}}
 		if got := choose(all, func(i int) bool { return test.all || i < 2 }); got != test.want {
 			t.Errorf("%s: chose %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// TestThumbnails checks that small pictures show what the network sees: the edges only if it sees the whole.
+func TestThumbnails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	img := image.NewRGBA(image.Rect(0, 0, 300, 100))
+	for y := range 100 {
+		for x := range 300 {
+			if x < 60 || x >= 240 {
+				img.SetRGBA(x, y, color.RGBA{255, 0, 0, 255})
+			} else {
+				img.SetRGBA(x, y, color.RGBA{0, 0, 255, 255})
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := errors.Join(png.Encode(&b, img), os.WriteFile(filepath.Join(dir, "x.png"), b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for i, way := range ways(spec.Torchvision()) {
+		source, ok := strings.CutPrefix(string(newThumbnails(root, way).of(File{Path: "x.png"})), "data:image/jpeg;base64,")
+		data, err := base64.StdEncoding.DecodeString(source)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		small, err := jpeg.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if red, _, blue, _ := small.At(4, 64).RGBA(); (red > blue) != (i == 1) {
+			t.Errorf("with %v the edge is red %d, blue %d", way.Mode, red>>8, blue>>8)
 		}
 	}
 }
