@@ -97,4 +97,3 @@ func (p Prefix) forwarded(r *http.Request) string {
 	}
 	return prefix
 }
-
