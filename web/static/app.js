@@ -503,6 +503,7 @@ function drawChart(now) {
 }
 
 function showStatus(status) {
+  status.endpoints ??= [];
   showHealth(status);
 
   $("warning").hidden = !status.warning;
@@ -545,7 +546,7 @@ function showHealth(status) {
   const count = status.endpoints.length;
   const unhealthy = status.endpoints.filter((e) => !e.healthy).length;
   if (status.storage_problem) setHealth("bad", "nothing can be stored");
-  else if (count === 0 || unhealthy === count) setHealth("bad", count === 0 ? "no replica yet" : "no healthy replica");
+  else if (status.slots === 0 || (count > 0 && unhealthy === count)) setHealth("bad", count === 0 ? "no replica yet" : "no healthy replica");
   else if (refused > 0) setHealth("busy", `overloaded: ${refused.toLocaleString("en")} refused in 10 s`);
   else if (status.queue_size >= status.queue_metrics.queue_capacity) setHealth("busy", "the queue is full");
   else if (unhealthy > 0) setHealth("busy", `${unhealthy} of ${count} replicas unhealthy`);
