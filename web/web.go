@@ -53,6 +53,7 @@ func Handler(images fs.FS) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, own, "index.html") })
+	mux.HandleFunc("GET /dashboard", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, own, "dashboard.html") })
 	mux.HandleFunc("GET "+Path+"{name...}", func(w http.ResponseWriter, r *http.Request) {
 		serveFile(w, r, own, r.PathValue("name"))
 	})
