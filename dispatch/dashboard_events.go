@@ -35,7 +35,8 @@ type happening struct {
 	detail      string // why, for operators only
 }
 
-// since returns what happened between two observations. What begins and ends in between is not seen.
+// since returns what happened between two observations. Of what begins and ends in between, only setbacks of replicas are
+// seen.
 func (o observation) since(before observation, now time.Time) []happening {
 	var list []happening
 	add := func(kind, text, url, detail string) {
@@ -59,6 +60,10 @@ func (o observation) since(before observation, now time.Time) []happening {
 			add("good", "%s added, and healthy", e.URL, "")
 		case !old:
 			add("info", "%s added", e.URL, e.Problem)
+		case e.Serial != was.Serial && e.Healthy && was.Healthy:
+			add("bad", "%s was removed, and is back", e.URL, "")
+		case e.Setbacks > was.Setbacks && e.Healthy && was.Healthy && e.Serial == was.Serial:
+			add("bad", "%s was set aside, and is back", e.URL, "")
 		case e.Healthy && !was.Healthy:
 			add("good", "%s is healthy", e.URL, "")
 		case !e.Healthy && was.Healthy:

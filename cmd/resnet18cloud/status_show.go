@@ -136,7 +136,7 @@ func (b *statusBoard) screen(width, height int) []string {
 	add("%-10s %7.0f of %-6d   %s", "waiting", b.now("waiting"), b.State.Capacity, b.spark("waiting", min(60, width-32)))
 	add("result in  %s    from cache %s, last minute", b.wait(), b.cached())
 	add("")
-	add("%-11s %9s %9s %9s   median of the last 10 s", "stage", "p50", "p95", "p99")
+	add("%-11s %9s %9s %9s   median of the last 10 s; total includes answers from the cache", "stage", "p50", "p95", "p99")
 	for _, column := range b.Columns {
 		stage, isStage := strings.CutSuffix(column, "_p50")
 		if !isStage {

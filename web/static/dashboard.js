@@ -40,7 +40,7 @@ function milliseconds(v) {
 }
 
 const seconds = (v) => (v === null || v === undefined ? "–" : milliseconds(1000 * v));
-const clock = (t, withSeconds = true) => new Date(1000 * t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(withSeconds ? { second: "2-digit" } : {}) });
+const clock = (t, withSeconds = true) => new Date(1000 * t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(withSeconds ? { second: "2-digit" } : {}) });
 
 // ---- charts ----
 
@@ -153,11 +153,11 @@ class Chart {
       c.moveTo(left, Math.round(y(v)) + 0.5);
       c.lineTo(left + width, Math.round(y(v)) + 0.5);
       c.stroke();
-      c.fillText(this.format(v), left - 6, y(v));
+      c.fillText(this.format(v).replace(/(\.\d*?)0+(?=\s|$)/, "$1").replace(/\.(?=\s|$)/, ""), left - 6, y(v));
     }
     c.textBaseline = "top";
     c.textAlign = "center";
-    const every = range() / 5;
+    const every = range() / (width > 420 ? 5 : 3); // labels must not touch
     for (let t = Math.ceil(from / every) * every; t <= to; t += every) {
       const x = left + (width * (t - from)) / (to - from);
       if (x < left + 18 || x > left + width - 16) continue;
@@ -365,7 +365,7 @@ function showScaling() {
 }
 
 function timeOf(text) {
-  const t = element("time", new Date(text).toLocaleTimeString());
+  const t = element("time", clock(Date.parse(text) / 1000));
   t.dateTime = text;
   return t;
 }
