@@ -33,6 +33,7 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("GET /status", toRead, d.whenReady(d.status))
 	mux.Add("GET /dashboard/stream", toRead, d.stream)
 	d.handleHealth(mux)
+	d.handleOIP(mux)
 	if d.cfg.Page != nil {
 		page := httpx.TextErrors(d.cfg.Page)
 		mux.Handle("GET /{$}", page)
