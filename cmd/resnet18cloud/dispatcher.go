@@ -25,6 +25,10 @@ type dispatcherCmd struct {
 	accessFlags      `group:"security"`
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE" group:"replicas"`
 
+	Autoscaler          string `help:"Base URL of the autoscaler whose decisions the dashboard shows; with its --admin-addr, that address." placeholder:"URL" env:"RESNET18_AUTOSCALER_URL" group:"scaling"`
+	AutoscalerTokenFile string `help:"File with the token to send to the autoscaler, which needs it if it runs with --keys. Its key needs scope admin. It is read at each request." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_READ_TOKEN_FILE" group:"scaling"`
+	AutoscalerCA        string `name:"autoscaler-ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA" group:"scaling"`
+
 	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT" group:"replicas"`
 	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS" group:"replicas"`
 	RedeliverAfter time.Duration `help:"Time without a heartbeat before another dispatcher takes over." default:"10s" env:"RESNET18_REDELIVER_AFTER" group:"storage"`
@@ -78,6 +82,12 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	cfg.Access, cfg.ReplicaToken = guard, token.Token
+	if c.Autoscaler != "" {
+		asking := callerFlags{TokenFile: c.AutoscalerTokenFile, CA: c.AutoscalerCA}
+		if cfg.Scaling, err = summaryOf(c.Autoscaler, asking); err != nil {
+			return err
+		}
+	}
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type cli struct {
 	Autoscaler autoscalerCmd `cmd:"" help:"Scale replicas with the load and explain each decision."`
 	Dispatcher dispatcherCmd `cmd:"" help:"Accept images over HTTP, queue them, send them to replicas and keep the results."`
 	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
+	Status     statusCmd     `cmd:"" help:"Show the figures of a running dispatcher, live."`
 	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
 	Keys       keysCmd       `cmd:"" help:"Make and check the keys of clients."`

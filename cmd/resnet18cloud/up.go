@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,6 +105,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	cfg.Access = guard
+	var scaling *autoscaler.Autoscaler // nil without --autoscale
+	if c.Autoscale != "" {
+		cfg.Scaling = func(context.Context) (json.RawMessage, error) { return json.Marshal(scaling.Summary()) }
+	}
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
@@ -124,7 +129,6 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
 		if scaling, err = c.autoscaler(env, d, guard, replicas, limits); err != nil {
 			return err
@@ -316,6 +320,7 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 	lines := []string{
 		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
+		"  live    " + url + "/dashboard, or in a terminal: resnet18cloud status " + url,
 		"  try     " + curl + "-F image=@" + picture + " " + url + "/predict",
 		"  watch   " + curl + url + "/status",
 		"  stop    Ctrl-C",
