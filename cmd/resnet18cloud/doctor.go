@@ -292,7 +292,7 @@ func asURL(text, scheme string) string {
 		return text
 	}
 	host, port, err := net.SplitHostPort(strings.SplitN(text, "/", 2)[0])
-	if err != nil {
+	if err != nil || strings.Contains(host, "+") { // such as dns+http without its slashes
 		return text
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {

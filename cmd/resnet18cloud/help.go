@@ -68,7 +68,7 @@ func (manCmd) Run(k *kong.Context, env *environment) error {
 }
 
 type completionCmd struct {
-	Shell string `arg:"" help:"Shell: bash, zsh or fish." enum:"${shells}"`
+	Shell string `arg:"" help:"Shell: bash, zsh or fish." enum:"bash,zsh,fish"`
 }
 
 // Help adds to kong's text what an option cannot say.

@@ -80,7 +80,7 @@ func (keysNewCmd) Help() string {
 hash. To replace a key, add a second line for the same name, give the client the new token, and remove the first line.
 
   resnet18cloud keys new shop >> keys.txt
-  resnet18cloud keys new scaler --scopes read --token-file scaler.token >> keys.txt
+  resnet18cloud keys new scaler --scopes read --token-file token >> keys.txt
   resnet18cloud up --keys keys.txt`
 }
 

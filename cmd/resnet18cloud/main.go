@@ -151,7 +151,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		}),
 		kong.ExplicitGroups(flagGroups),
 		kong.NamedMapper("off", offMapper{}),
-		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage, "shells": strings.Join(usage.Shells(), ",")}, policyVars(), modelVars(),
+		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
 	}, options...)...)
 }
 

@@ -26,7 +26,7 @@ Calibration takes about 3.5 passes of the 32-bit network per image; the comparis
 
 A model of your own keeps its labels, preprocessing and head:
 
-  resnet18cloud model quantize --model mine.safetensors --images photos q.safetensors`
+  resnet18cloud model quantize --model mine.pth --images photos q.safetensors`
 }
 
 // Run calibrates, writes the file, and compares.

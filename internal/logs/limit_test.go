@@ -29,7 +29,7 @@ func TestLimited(t *testing.T) {
 			time.Sleep(time.Second / 2)
 			fmt.Fprintln(l, "level=INFO")
 		}
-		if got := strings.Count(b.String(), "level"); got != 10 {
+		if got := strings.Count(b.String(), "level=INFO"); got != 10 {
 			t.Errorf("%d lines in ten seconds, want 10", got)
 		}
 	})
