@@ -47,11 +47,20 @@ type dispatcherCmd struct {
 	NATSKey         string `name:"nats-key" help:"PEM file of the client certificate's key." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_KEY" group:"nats"`
 }
 
+// Help adds to kong's text what an option cannot say.
+func (dispatcherCmd) Help() string {
+	return `Without --nats, queue and results are in --data-dir, in a NATS server that is part of this process.
+
+  resnet18cloud dispatcher --endpoints 127.0.0.1:5000,127.0.0.1:5001
+  resnet18cloud dispatcher --nats nats://127.0.0.1:4222 --addr :8081`
+}
+
 // Run serves until the first signal, then drains.
 func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if c.DataDir == "" && c.NATS == "" {
 		c.DataDir = defaultDataDir()
 	}
+	c.Endpoints = asURLs(c.Endpoints)
 	page, err := web.Handler(nil)
 	if err != nil {
 		return err

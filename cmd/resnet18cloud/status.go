@@ -25,7 +25,8 @@ type statusCmd struct {
 
 // Help adds to kong's text what an option cannot say.
 func (statusCmd) Help() string {
-	return `Shows the figures of the page /dashboard, once a second: a screen on a terminal, one line a second elsewhere. Ctrl-C ends it.
+	return `Shows the figures of the page /dashboard, once a second: a screen on a
+terminal, one line a second elsewhere. Ctrl-C ends it.
 
   resnet18cloud status
   resnet18cloud status --once https://photos.example.com --token-file ops.token
