@@ -174,10 +174,18 @@ func (b *browser) call(method string, params, answer any) {
 	}
 }
 
-func (b *browser) open(url string) {
+// navigate loads a page, and waits until its scripts run.
+func (b *browser) navigate(url string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": url}, nil)
-	b.wait(`document.readyState === "complete" && document.getElementById("samples")?.children.length > 0`)
+	b.wait(`document.readyState === "complete"`)
+}
+
+// open loads the page for uploads.
+func (b *browser) open(url string) {
+	b.t.Helper()
+	b.navigate(url)
+	b.wait(`document.getElementById("samples")?.children.length > 0`)
 }
 
 // run returns the value of a JavaScript expression as text.
@@ -192,6 +200,17 @@ func (b *browser) run(expression string) string {
 		b.t.Fatalf("%.200s: %s", expression, got.ExceptionDetails.Text)
 	}
 	return fmt.Sprint(got.Result.Value)
+}
+
+// until waits until a JavaScript expression is true, and says what it stands for when it stays false.
+func (b *browser) until(what, expression string) {
+	b.t.Helper()
+	defer func() {
+		if b.t.Failed() {
+			b.t.Logf("waited for: %s", what)
+		}
+	}()
+	b.wait(expression)
 }
 
 // wait waits until a JavaScript expression is true.
@@ -246,7 +265,7 @@ func (b *browser) screenshot(name string) {
 		return
 	}
 	var shot struct{ Data string }
-	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
+	b.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}, &shot)
 	png, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+".png"), png, 0o644)
