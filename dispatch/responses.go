@@ -35,7 +35,7 @@ func statusURL(id string) string { return "/result/" + id }
 func (d *Dispatcher) newAcceptedBody(r store.Record) acceptedBody {
 	body := acceptedBody{
 		FromCache: r.FromCache, Message: messageQueued, RequestID: r.ID, StatusURL: statusURL(r.ID),
-		QueueSize: d.queue.Waiting().Total(), Status: r.Status, Warning: d.backend.Answering().Warning,
+		QueueSize: d.waiting().Total(), Status: r.Status, Warning: d.backend.Answering().Warning,
 	}
 	switch {
 	case r.Result != nil && r.FromCache:

@@ -24,6 +24,7 @@ type stats struct {
 	queueing   time.Duration
 	demand     scalingMetrics // for autoscalers; Queueing and Failed are above
 	service    time.Duration  // smoothed time an image occupies a slot; 0 before the first image
+	busy       time.Duration  // smoothed time an image occupies a worker; 0 before the first image
 }
 
 func newStats(now time.Time) *stats { return &stats{started: now} }
@@ -99,6 +100,17 @@ func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
 	defer s.mu.Unlock()
 	s.demand.Completed++
 	s.demand.ServiceSeconds += busy.Seconds()
+	if s.busy == 0 {
+		s.busy = busy
+	}
+	s.busy += (busy - s.busy) / 16
+}
+
+// busyTime returns the smoothed time an image occupies a worker of a replica; 0 before the first image.
+func (s *stats) busyTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy
 }
 
 // served updates the mean time an image occupies a slot. It is exponentially smoothed by 1/16, so an image is
