@@ -385,7 +385,7 @@ func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	d.writeAccepted(w, record)
+	d.writeAccepted(r.Context(), w, record)
 	return nil
 }
 
@@ -445,7 +445,7 @@ func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 		}
 		return r.Context().Err()
 	}
-	return d.writePrediction(w, record)
+	return d.writePrediction(r.Context(), w, record)
 }
 
 func prefersAsync(h http.Header) bool {
