@@ -42,6 +42,8 @@ const (
 	limitInFlight limit = "in_flight" // requests accepted and not ended
 	limitPlaces   limit = "places"    // its share of the places in the queue
 	limitBytes    limit = "bytes"     // its share of the bytes in the queue
+	limitWait     limit = "wait"      // its requests that wait would not all be answered in time
+	limitQueue    limit = "queue"     // those of all clients would not
 )
 
 // Error implements error.
@@ -57,6 +59,18 @@ func errRate(rate float64, retryAfter time.Duration) *resnet18cloud.Error {
 func errInFlight(n int, retryAfter time.Duration) *resnet18cloud.Error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeRateLimited, Message: fmt.Sprintf("%d requests are accepted and not finished", n),
 		Hint: "retry when one of them has ended; each image of a batch counts", RetryAfter: retryAfter, Err: limitInFlight}
+}
+
+// errWait refuses a request of a client whose waiting ones already take all the time that there is to answer them.
+func errWait(retryAfter time.Duration) *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeRateLimited, Message: "Your waiting requests already take longer than a result may take",
+		Hint: "retry after retry_after seconds; each image of a batch counts", RetryAfter: retryAfter, Err: limitWait}
+}
+
+// errTooLong refuses a request because those before it take all the time that there is to answer it.
+func errTooLong(retryAfter time.Duration) *resnet18cloud.Error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is too long to answer in time",
+		Hint: "retry after retry_after seconds, or add replicas", RetryAfter: retryAfter, Err: limitQueue}
 }
 
 // errShare refuses a request of a client that has its share of the queue.

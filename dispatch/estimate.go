@@ -47,7 +47,7 @@ func (d *Dispatcher) estimateFor(c client, p resnet18cloud.Priority) time.Durati
 // estimateBehind predicts the time until the result of a request that arrives now, behind a share of what waits.
 func (d *Dispatcher) estimateBehind(share float64) time.Duration {
 	slots, _ := d.backend.Slots()
-	waiting := int(math.Ceil(share * float64(d.queue.Waiting().Total())))
+	waiting := int(math.Ceil(share * float64(d.waiting().Total())))
 	return estimatedWait(d.recorder.stats.serviceTime(), waiting, d.inFlight.size(), slots)
 }
 

@@ -48,7 +48,8 @@ func (c *crowd) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 	case <-ctx.Done():
 		return resnet18cloud.Result{}, ctx.Err()
 	}
-	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"junco"}, Model: "m", Precision: "fp32"}, nil
+	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"junco"}, Model: "m", Precision: "fp32",
+		Timing: resnet18cloud.Timing{Inference: time.Duration(took) * time.Millisecond}}, nil
 }
 
 // outcomes are what one client got.

@@ -19,6 +19,8 @@ type holdings struct {
 	requests map[string]*heldRequest // guarded by mu: by ID
 	total    int64                   // guarded by mu: bytes of all requests
 	waiting  [queue.Classes]int      // guarded by mu: jobs of all clients not yet taken, by number of the class
+	returned [queue.Classes]int      // guarded by mu: those of them that were taken and returned, and wait for a time
+	paces    [queue.Classes]pace     // guarded by mu: of the jobs of each class and all before it
 	began    time.Time               // guarded by mu: when requests were first accepted; earlier ones are found by sweep
 	swept    time.Time               // guarded by mu: when sweep was last called
 	lately   takenJobs               // guarded by mu
@@ -27,6 +29,7 @@ type holdings struct {
 // holding is what one client has.
 type holding struct {
 	waiting    [2][queue.Lanes]int // jobs not yet taken from the queue: interactive, bulk
+	paces      [2]pace             // of these
 	unfinished int                 // requests accepted and not ended
 	bytes      int64               // of their images
 }
@@ -37,6 +40,7 @@ type heldRequest struct {
 	class      queue.Class
 	bytes      int64
 	waiting    bool
+	returned   bool // waits for a time
 	since      time.Time
 	recorded   time.Time // when its record was written; zero if it is not
 	claims     int       // submissions that count on it: several if they have the same idempotency key
@@ -50,7 +54,9 @@ func newHoldings() *holdings {
 type room struct {
 	waiting, capacity int
 	maxBytes          int64
-	workers           int // images that replicas process at a time
+	workers           int           // images that replicas process at a time
+	patience          time.Duration // how long a job may be expected to wait; 0 means any time
+	interval          time.Duration // shortest possible time from one job to the next; 0 means unknown
 }
 
 // share is how many times the free room a client may hold. A client that is alone gets 7/8 of the queue; if it has them,
@@ -100,10 +106,30 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 	if l := r.refuses(c, *have, h.total, size); l != "" {
 		return 0, l
 	}
-	class := queue.ClassOf(job)
+	now, class := time.Now(), queue.ClassOf(job)
 	class.Lane = have.lane(class, r.workers)
-	h.put(job.ID, heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: time.Now(), claims: 1})
+	if l, _ := h.backlog(have, class, r.interval, now).refuses(r.patience); l != "" {
+		return 0, l
+	}
+	h.put(job.ID, heldRequest{client: c.name, generation: job.Generation, class: class, bytes: size, waiting: true, since: now, claims: 1})
 	return class.Lane, ""
+}
+
+// refuses returns the limit that keeps the client from having another request of a priority, whatever its size, and the
+// time until it may have one if that is known.
+func (h *holdings) refuses(c client, p resnet18cloud.Priority, r room) (refused limit, retryAfter time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	have := h.clients[c.name]
+	if have == nil {
+		have = &holding{}
+	}
+	if l := r.refuses(c, *have, h.total, 0); l != "" {
+		return l, 0
+	}
+	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
+	class.Lane = have.lane(class, r.workers)
+	return h.backlog(have, class, r.interval, time.Now()).refuses(r.patience)
 }
 
 // put counts a request. The caller holds mu.
@@ -114,8 +140,7 @@ func (h *holdings) put(id string, r heldRequest) {
 		h.clients[r.client] = have
 	}
 	if r.waiting {
-		have.waiting[priorityIndex(r.class)][r.class.Lane]++
-		h.waiting[r.class.Index()]++
+		h.enter(have, r.class, r.since)
 	}
 	have.unfinished++
 	have.bytes += r.bytes
@@ -199,33 +224,49 @@ func (h *holdings) withdraw(id string, generation int) {
 	}
 }
 
-// taken records that a job does not wait in the queue any more, but is processed.
-func (h *holdings) taken(job resnet18cloud.Job, now time.Time) {
+// taken records that a job does not wait in the queue any more, but is processed. served is false if it was too late
+// for that.
+func (h *holdings) taken(job resnet18cloud.Job, served bool, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lately.add(job.Client, queue.ClassOf(job).Lane, now)
-	h.delivered(job)
-}
-
-// returned records that a job came from the queue and goes back unprocessed. Its client was not served.
-func (h *holdings) returned(job resnet18cloud.Job) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.delivered(job)
-}
-
-// delivered removes a job from those that wait, once and for all: a later delivery of it waits for a time, not for
-// others. The caller holds mu.
-func (h *holdings) delivered(job resnet18cloud.Job) {
 	if r := h.requests[job.ID]; r != nil && r.generation <= job.Generation {
+		if served {
+			h.served(r, now)
+		}
 		h.leave(r)
 	}
+}
+
+// giveBack records that a job came from the queue and goes back unprocessed, to be delivered again after a time. It still
+// waits, and its client was not served.
+func (h *holdings) giveBack(job resnet18cloud.Job) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.requests[job.ID]; r != nil && r.generation <= job.Generation && r.waiting && !r.returned {
+		r.returned = true
+		h.returned[r.class.Index()]++
+	}
+}
+
+// givenBack returns the number of waiting jobs that the queue does not count as waiting, because they were taken and
+// returned.
+func (h *holdings) givenBack() (n queue.Depth) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.returned {
+		n.Add(queue.ClassAt(i), h.returned[i])
+	}
+	return n
 }
 
 // leave removes a request from those that wait. The caller holds mu.
 func (h *holdings) leave(r *heldRequest) {
 	if r.waiting {
-		r.waiting = false
+		if r.returned {
+			h.returned[r.class.Index()]--
+		}
+		r.waiting, r.returned = false, false
 		h.clients[r.client].waiting[priorityIndex(r.class)][r.class.Lane]--
 		h.waiting[r.class.Index()]--
 	}
@@ -292,8 +333,10 @@ func (h *holdings) sweep(unfinished []store.Record, now time.Time) {
 		r, ok := known[id]
 		switch {
 		case ok && r.Status == resnet18cloud.StatusProcessing:
+			h.served(held, now)
 			h.leave(held)
 		case !ok && (!held.recorded.IsZero() && held.recorded.Before(now) || now.Sub(held.since) >= sweepGrace):
+			h.served(held, now)
 			h.drop(id)
 		}
 	}

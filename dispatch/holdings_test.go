@@ -121,7 +121,7 @@ func TestLaneOfAClient(t *testing.T) {
 		add("flood", i, resnet18cloud.PriorityInteractive)
 	}
 	for i := range 99 {
-		h.taken(resnet18cloud.Job{ID: testutil.ID(fmt.Sprint("flood", resnet18cloud.PriorityInteractive, i))}, time.Now())
+		h.taken(resnet18cloud.Job{ID: testutil.ID(fmt.Sprint("flood", resnet18cloud.PriorityInteractive, i))}, true, time.Now())
 	}
 	if got := add("flood", 100, resnet18cloud.PriorityInteractive); got != 2 {
 		t.Errorf("a job behind one in lane 2 is in lane %d", got)
@@ -203,7 +203,9 @@ func TestHoldings(t *testing.T) {
 			t.Fatalf("%d clients with %d bytes and %v waiting, want %d with %d and %v", len(h.clients), h.total, h.waiting, len(sums), total, waiting)
 		}
 		for name, want := range sums {
-			if got := *h.clients[name]; got != want {
+			got := *h.clients[name]
+			got.paces = [2]pace{}
+			if got != want {
 				t.Fatalf("%s has %+v, want %+v", name, got, want)
 			}
 		}
@@ -220,7 +222,7 @@ func TestHoldings(t *testing.T) {
 				h.recorded(id, now)
 			}
 		case 2:
-			h.taken(resnet18cloud.Job{ID: id, Generation: generation}, time.Now())
+			h.taken(resnet18cloud.Job{ID: id, Generation: generation}, true, time.Now())
 		case 3:
 			if random.IntN(2) == 0 {
 				h.withdraw(id, generation)
@@ -403,7 +405,11 @@ func TestHoldingsAfterRestart(t *testing.T) {
 	h.sweep(unfinished, began)
 	h.sweep(unfinished, began.Add(time.Second)) // counts nothing twice
 	want := holding{waiting: [2][queue.Lanes]int{{1, 0, 1}, {1, 0, 0}}, unfinished: 4, bytes: 40}
-	if got := h.clients["a"]; got == nil || *got != want {
+	got := h.clients["a"]
+	if got != nil {
+		got.paces = [2]pace{}
+	}
+	if got == nil || *got != want {
 		t.Errorf("client a has %+v, want %+v", got, want)
 	}
 	if got := h.clients["k"]; got == nil || got.unfinished != 1 || len(h.clients) != 2 || h.total != 50 {
@@ -417,7 +423,7 @@ func TestHoldingsAfterRestart(t *testing.T) {
 		t.Errorf("the sixth request was refused because of %q", l)
 	}
 	h.ended(testutil.ID("next"), 0)
-	h.taken(resnet18cloud.Job{ID: testutil.ID("waits")}, began)
+	h.taken(resnet18cloud.Job{ID: testutil.ID("waits")}, true, began)
 	h.sweep(nil, began.Add(2*time.Second))
 	if len(h.clients) != 0 || len(h.requests) != 0 || h.total != 0 || h.waiting != [queue.Classes]int{} {
 		t.Errorf("after the end of all: %+v", h)

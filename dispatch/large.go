@@ -40,17 +40,17 @@ func (d *Dispatcher) admitLarge(job resnet18cloud.Job, now time.Time) (done func
 	if d.inFlight.addLarge(largeSlots(slots)) {
 		return d.inFlight.removeLarge, true
 	}
-	return nothing, !d.mayReturn(job, now)
+	return nothing, !d.inTime(job, now)
 }
 
-// mayReturn reports whether a job may wait longer. One that is overdue has to be ended.
-func (d *Dispatcher) mayReturn(job resnet18cloud.Job, now time.Time) bool {
+// inTime reports whether a job is not overdue: it may be processed, or wait longer.
+func (d *Dispatcher) inTime(job resnet18cloud.Job, now time.Time) bool {
 	return d.limits.overdue(store.Record{QueuedAt: job.QueuedAt, Deadline: job.Deadline}, now) == nil
 }
 
 // returnLarge returns a job to the queue. It has not been started, so this is no attempt.
 func (d *Dispatcher) returnLarge(ctx context.Context, delivery queue.Delivery) {
-	after := largeRetry(d.queue.Waiting().Total())
+	after := largeRetry(d.waiting().Total())
 	if err := delivery.Nak(context.WithoutCancel(ctx), after); err != nil { // it will be delivered again all the same
 		d.cfg.Log.WarnContext(ctx, "returning a job to the queue failed", "request_id", delivery.Job().ID, "error", err)
 	}

@@ -110,6 +110,9 @@ func TestReturnedLargeImagesAreNotServed(t *testing.T) {
 		for i := range 20 {
 			job := jobNamed(fmt.Sprint(i))
 			job.Digest[0], job.Image.Name, job.QueuedAt = byte(i), "mural", time.Now()
+			if _, refused := b.holdings.add(client{name: "painter"}, job, room{capacity: 200, maxBytes: 1 << 30}); refused != "" {
+				t.Fatal(refused)
+			}
 			b.publish(t, job)
 		}
 		ctx, stop := context.WithCancel(t.Context())
@@ -117,6 +120,9 @@ func TestReturnedLargeImagesAreNotServed(t *testing.T) {
 		synctest.Wait()
 		if got := b.holdings.usage(usage{}, time.Now()); got.recent != 4 || got.passed != 4 {
 			t.Errorf("%d jobs count as taken, %d of them passed others; want those of the 4 slots for large images", got.recent, got.passed)
+		}
+		if got := b.waiting().Total(); got != 16 {
+			t.Errorf("%d jobs wait, want the 16 that were returned", got)
 		}
 		stop()
 		b.inFlight.done.Wait()

@@ -45,9 +45,9 @@ func newMetrics(d *Dispatcher) *metrics {
 	}, []string{"code"})
 	m.limited = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "resnet18_dispatcher_requests_limited_total",
-		Help: "Submissions rejected because of what their client has or sends, by limit: rate, in_flight, or its share of the places or bytes in the queue.",
+		Help: "Submissions rejected because of what their client has or sends, by limit: rate, in_flight, its share of the places or bytes in the queue, or the wait for its other requests; or because of the wait in the queue as a whole.",
 	}, []string{"limit"})
-	for _, l := range []limit{limitRate, limitInFlight, limitPlaces, limitBytes} {
+	for _, l := range []limit{limitRate, limitInFlight, limitPlaces, limitBytes, limitWait, limitQueue} {
 		m.limited.WithLabelValues(string(l))
 	}
 	m.outcomes = f.NewCounterVec(prometheus.CounterOpts{

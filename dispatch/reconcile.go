@@ -134,7 +134,7 @@ func (d *Dispatcher) reconcile(ctx context.Context, s *reconcileState, always bo
 	}
 	now := time.Now()
 	old := slices.ContainsFunc(unfinished, func(r store.Record) bool { return d.limits.needsJobCheck(r, now) })
-	if !always && !old && d.queue.Waiting().Total() == 0 {
+	if !always && !old && d.waiting().Total() == 0 {
 		*s = reconcileState{} // nothing to compare
 		return nil
 	}
@@ -215,7 +215,7 @@ func (d *Dispatcher) adopt(ctx context.Context, s *reconcileState, id string) er
 	case err != nil:
 		return fmt.Errorf("create missing record: %w", err)
 	}
-	d.recorder.accepted(r, d.queue.Waiting())
+	d.recorder.accepted(r, d.waiting())
 	d.cfg.Log.WarnContext(ctx, "created missing record for a job", "request_id", id)
 	return nil
 }

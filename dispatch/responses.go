@@ -37,7 +37,7 @@ func statusURL(ctx context.Context, id string) string { return httpx.PrefixOf(ct
 func (d *Dispatcher) newAcceptedBody(ctx context.Context, r store.Record) acceptedBody {
 	body := acceptedBody{
 		FromCache: r.FromCache, Message: messageQueued, RequestID: r.ID, StatusURL: statusURL(ctx, r.ID),
-		QueueSize: d.queue.Waiting().Total(), Status: r.Status, Warning: d.backend.Answering().Warning,
+		QueueSize: d.waiting().Total(), Status: r.Status, Warning: d.backend.Answering().Warning,
 	}
 	switch {
 	case r.Result != nil && r.FromCache:

@@ -122,7 +122,7 @@ func (h *holdings) usage(u usage, now time.Time) usage {
 	u.passed = h.lately.passed
 	for i, n := range h.waiting {
 		if queue.ClassAt(i).Lane == 0 {
-			u.first += n
+			u.first += n - h.returned[i]
 		}
 	}
 	u.recent, u.small = h.lately.count(now, func(client string) bool {

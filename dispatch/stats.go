@@ -25,6 +25,7 @@ type stats struct {
 	queueing   time.Duration
 	demand     scalingMetrics // for autoscalers; Queueing and Failed are above
 	service    time.Duration  // smoothed time an image occupies a slot; 0 before the first image
+	busy       time.Duration  // smoothed time an image occupies a worker; 0 before the first image
 }
 
 func newStats(now time.Time) *stats { return &stats{started: now} }
@@ -106,6 +107,10 @@ func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
 	defer s.mu.Unlock()
 	s.demand.Completed++
 	s.demand.ServiceSeconds += busy.Seconds()
+	if s.busy == 0 {
+		s.busy = busy
+	}
+	s.busy += (busy - s.busy) / 16
 }
 
 // busyTime returns the time a replica's worker was busy with an image.
@@ -118,6 +123,13 @@ func busyTime(r resnet18cloud.Result, attempt time.Duration) time.Duration {
 		busy = attempt
 	}
 	return busy
+}
+
+// meanBusy returns the smoothed time an image occupies a worker of a replica; 0 before the first image.
+func (s *stats) meanBusy() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy
 }
 
 // served updates the mean time an image occupies a slot. It is exponentially smoothed by 1/16, so an image is

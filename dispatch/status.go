@@ -97,11 +97,18 @@ func (d *Dispatcher) cacheMetrics() cacheMetrics {
 	}
 }
 
+// waiting returns the number of accepted jobs that no replica has: those that were never taken, and those that this
+// dispatcher has taken and returned, which the queue does not count.
+func (d *Dispatcher) waiting() queue.Depth {
+	depth, returned := d.queue.Waiting(), d.holdings.givenBack()
+	return queue.Depth{Interactive: depth.Interactive + returned.Interactive, Bulk: depth.Bulk + returned.Bulk}
+}
+
 // queueDepth returns the queue's depth, or zero while the queue is not open.
 func (d *Dispatcher) queueDepth() queue.Depth {
 	select {
 	case <-d.ready:
-		return d.queue.Waiting()
+		return d.waiting()
 	default:
 		return queue.Depth{}
 	}
@@ -110,7 +117,7 @@ func (d *Dispatcher) queueDepth() queue.Depth {
 // status reports the dispatcher's state: GET /status.
 func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	stored := d.countStored(r.Context())
-	waiting := d.queue.Waiting()
+	waiting := d.waiting()
 	slots, _ := d.backend.Slots()
 	body := d.recorder.stats.body(time.Now())
 	body.Instance = d.instance

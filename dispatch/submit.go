@@ -197,7 +197,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		d.recorder.addUnconfirmed(r)
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
-	d.recorder.accepted(written, d.queue.Waiting())
+	d.recorder.accepted(written, d.waiting())
 	d.recorder.ended(written)
 	return written, nil
 }
@@ -231,7 +231,7 @@ func (d *Dispatcher) enqueue(ctx context.Context, job resnet18cloud.Job, r store
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.holdings.recorded(r.ID, time.Now())
-	d.recorder.accepted(written, d.queue.Waiting())
+	d.recorder.accepted(written, d.waiting())
 	return written, nil
 }
 
@@ -243,7 +243,7 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 	if job.Lane, err = d.admit(ctx, c, job); err != nil {
 		return store.Record{}, err
 	}
-	if d.queue.Waiting().Total() >= d.cfg.QueueCapacity {
+	if d.waiting().Total() >= d.cfg.QueueCapacity {
 		d.holdings.withdraw(job.ID, job.Generation)
 		return store.Record{}, d.queueFull()
 	}
@@ -260,7 +260,7 @@ func (d *Dispatcher) restart(ctx context.Context, job resnet18cloud.Job, r, know
 		return d.rollBack(ctx, written, known, err)
 	}
 	d.holdings.recorded(r.ID, time.Now())
-	d.recorder.accepted(written, d.queue.Waiting())
+	d.recorder.accepted(written, d.waiting())
 	return written, nil
 }
 
@@ -276,7 +276,7 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 	switch {
 	case errors.Is(err, store.ErrConflict): // a worker has had the job: it was stored after all
 		if present, err := d.present(ctx, restart.ID); err == nil && !hasMark(present, markOf(back)) {
-			d.recorder.accepted(restart, d.queue.Waiting())
+			d.recorder.accepted(restart, d.waiting())
 			return present, nil
 		}
 		d.recorder.addUnconfirmedRollback(restart, back)
@@ -309,17 +309,48 @@ func (d *Dispatcher) queueFull() *resnet18cloud.Error {
 		Hint: "retry after retry_after seconds, or add replicas", RetryAfter: d.retryAfter()}
 }
 
-// admit counts a client's next job and returns its lane, or the error if the client has its share.
+// admit counts a client's next job and returns its lane, or the error if the client has its share or the job could not be
+// answered in time.
 func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job) (lane int, err error) {
 	d.sweep(ctx)
-	lane, refused := d.holdings.add(c, job, room{waiting: d.queue.Waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes, workers: d.backend.Workers()})
-	switch refused {
-	case "":
+	r := d.room()
+	lane, refused := d.holdings.add(c, job, r)
+	if refused == "" {
 		return lane, nil
-	case limitInFlight:
-		return 0, errInFlight(c.inFlight, minRetryAfter)
 	}
-	return 0, errShare(refused, d.retryAfter())
+	_, wait := d.holdings.refuses(c, job.Priority, r)
+	return 0, d.refusal(c, refused, wait)
+}
+
+// admissible returns the error with which a client's next request of a priority would be refused, whatever its image is.
+func (d *Dispatcher) admissible(ctx context.Context, c client, p resnet18cloud.Priority) error {
+	d.sweep(ctx)
+	if refused, wait := d.holdings.refuses(c, p, d.room()); refused != "" {
+		return d.refusal(c, refused, wait)
+	}
+	return nil
+}
+
+// room returns what the queue has. Without replicas it is not known how long requests wait.
+func (d *Dispatcher) room() room {
+	r := room{waiting: d.waiting().Total(), capacity: d.cfg.QueueCapacity, maxBytes: d.queueBytes, workers: d.backend.Workers()}
+	if slots, _ := d.backend.Slots(); slots > 0 && r.workers > 0 {
+		r.patience, r.interval = d.limits.patience(), d.recorder.stats.meanBusy()/time.Duration(r.workers)
+	}
+	return r
+}
+
+// refusal returns the error for a client at a limit, which may retry after the given time if it is known.
+func (d *Dispatcher) refusal(c client, l limit, wait time.Duration) *resnet18cloud.Error {
+	switch l {
+	case limitInFlight:
+		return errInFlight(c.inFlight, minRetryAfter)
+	case limitWait:
+		return errWait(max(wait, minRetryAfter))
+	case limitQueue:
+		return errTooLong(max(wait, minRetryAfter))
+	}
+	return errShare(l, d.retryAfter())
 }
 
 // sweepInterval is the minimum time between two sweeps of the holdings, apart from those of reconciliation.
@@ -358,15 +389,19 @@ func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error 
 	return nil
 }
 
-// readOptions reads the options of a submission. It refuses a client that sends too many requests, before their images
-// are read.
+// readOptions reads the options of a submission. It refuses a client that sends or has too many requests, before their
+// images are read: so a flood costs little. A request with an idempotency key may be one that is known already.
 func (d *Dispatcher) readOptions(r *http.Request, priority resnet18cloud.Priority) (submitOptions, error) {
 	o, err := readOptions(r, priority)
 	if err != nil {
 		return o, err
 	}
 	o.client = d.clientOf(r)
-	if err = d.withinRate(o.client, d.rates.wait); err != nil {
+	err = d.withinRate(o.client, d.rates.wait)
+	if err == nil && o.key == "" {
+		err = d.admissible(r.Context(), o.client, o.priority)
+	}
+	if err != nil {
 		d.recorder.refused(err)
 	}
 	return o, err

@@ -38,9 +38,9 @@ func (d *Dispatcher) work(stop, working context.Context) {
 		now := time.Now()
 		done, admitted := d.admitLarge(delivery.Job(), now)
 		if admitted {
-			d.holdings.taken(delivery.Job(), now)
+			d.holdings.taken(delivery.Job(), d.inTime(delivery.Job(), now), now)
 		} else {
-			d.holdings.returned(delivery.Job())
+			d.holdings.giveBack(delivery.Job())
 		}
 		ctx, stopJob := context.WithCancelCause(traced(working, delivery.Job()))
 		taken := d.inFlight.add(delivery.Job(), stopJob)
@@ -72,7 +72,7 @@ func (d *Dispatcher) stopTaking(stop, taking context.Context, cancel context.Can
 	}
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	for d.cfg.DrainQueue && d.queue.Waiting().Total() > 0 {
+	for d.cfg.DrainQueue && d.waiting().Total() > 0 {
 		select {
 		case <-look.C:
 		case <-taking.Done():
@@ -225,7 +225,7 @@ func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Re
 		case err != nil:
 			return r, duty, err
 		case first:
-			d.recorder.accepted(r, d.queue.Waiting())
+			d.recorder.accepted(r, d.waiting())
 		}
 		if duty.work {
 			return r, duty, nil

@@ -13,7 +13,7 @@ func (d *Dispatcher) read(ctx context.Context, id string) (store.Record, error) 
 	r, err := d.store.Get(ctx, id)
 	switch {
 	case err == nil:
-		d.recorder.resolve(unconfirmed, r, d.queue.Waiting())
+		d.recorder.resolve(unconfirmed, r, d.waiting())
 	case !errors.Is(err, store.ErrNotFound):
 		d.recorder.add(id, unconfirmed...)
 	}

@@ -46,6 +46,7 @@ type clients struct {
 	outcomes   map[string]map[string]int // guarded by mu: number of responses by kind of client and outcome
 	took       []time.Duration           // guarded by mu: latencies of good clients
 	lost       []string                  // guarded by mu: requests that were accepted and did not end
+	late       [2]int                    // guarded by mu: of the flood, accepted when the pace was known, and those of them that ended unavailable
 }
 
 func newClients(t *testing.T, url string) *clients {
@@ -199,7 +200,8 @@ func (c *clients) good(ctx context.Context) {
 // flood submits images at ten times that rate, and follows each accepted one to its end.
 func (c *clients) flood(ctx context.Context) {
 	client := c.from(floodAddr)
-	c.paced(ctx, floodPerSecond, func(time.Time) {
+	known := time.Now().Add(learning)
+	c.paced(ctx, floodPerSecond, func(due time.Time) {
 		a, err := do(context.WithoutCancel(ctx), client, http.MethodPost, c.url+"/predict_async", jpegHeader, bytes.NewReader(c.unique()))
 		if err != nil {
 			c.note("flood", err.Error())
@@ -215,6 +217,7 @@ func (c *clients) flood(ctx context.Context) {
 			end, err := do(patient, client, http.MethodGet, c.url+"/result/"+a.RequestID+"?wait=20s", nil, nil)
 			if err == nil && (end.Status == "completed" || end.Status == "failed") {
 				c.note("flood", "then "+end.outcome())
+				c.noteLate(due.After(known), end.Code == "unavailable")
 				return
 			}
 			if err == nil && end.HTTPStatus == http.StatusNotFound {
@@ -226,6 +229,23 @@ func (c *clients) flood(ctx context.Context) {
 		defer c.mu.Unlock()
 		c.lost = append(c.lost, a.RequestID)
 	})
+}
+
+// learning is the time in which the dispatcher measures how much slower replicas are with all clients: what it accepts
+// until then may be too much.
+const learning = 30 * time.Second
+
+// noteLate counts the end of an image of the flood that was accepted when the pace was known.
+func (c *clients) noteLate(known, unavailable bool) {
+	if !known {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late[0]++
+	if unavailable {
+		c.late[1]++
+	}
 }
 
 // broken sends requests with errors of all kinds.
@@ -325,6 +345,10 @@ func (c *clients) judge(t *testing.T) {
 		if strings.HasPrefix(outcome, "WRONG") {
 			t.Error(outcome)
 		}
+	}
+	t.Logf("flood: after the first %s, %d accepted images have ended, %d of them unavailable", learning, c.late[0], c.late[1])
+	if accepted, unavailable := c.late[0], c.late[1]; unavailable > 2+accepted/50 {
+		t.Errorf("flood: %d of %d accepted images ended as unavailable, want at most one of 50", unavailable, accepted)
 	}
 	if len(c.lost) > 0 {
 		t.Errorf("%d accepted requests have not ended, the first is %s", len(c.lost), c.lost[0])

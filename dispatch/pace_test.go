@@ -1,0 +1,195 @@
+package dispatch
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+)
+
+// TestPace checks the wait that follows from the jobs measured.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	after := func(gaps ...time.Duration) pace {
+		p, now := pace{}, noon
+		p.begin(now)
+		for _, gap := range gaps {
+			now = now.Add(gap)
+			p.took(now)
+		}
+		return p
+	}
+	steady := func(n int, gap time.Duration) (gaps []time.Duration) {
+		for range n {
+			gaps = append(gaps, gap)
+		}
+		return gaps
+	}
+	const s = time.Second
+	for name, test := range map[string]struct {
+		pace   pace
+		behind int
+		least  time.Duration
+		later  time.Duration // since the last job
+		want   time.Duration
+	}{
+		"nothing measured":       {pace{}, 100, 0, 0, 0},
+		"three jobs":             {after(s, s, s), 100, 0, 0, 0},
+		"four jobs":              {after(s, s, s, s), 100, 0, 0, 100 * s},
+		"nothing waits":          {after(s, s, s, s), 0, 0, time.Hour, 0},
+		"the mean of the first":  {after(s, 3*s, 2*s, 2*s), 10, 0, 0, 20 * s},
+		"slower since":           {after(append(steady(16, s), 17*s)...), 10, 0, 0, 20 * s},
+		"a pause":                {after(steady(16, s)...), 10, 0, 17 * s, 20 * s},
+		"a short pause":          {after(steady(16, s)...), 10, 0, s / 2, 10 * s},
+		"replicas are slower":    {after(steady(16, s)...), 10, 2 * s, 0, 20 * s},
+		"a clock that went back": {func() pace { p := after(s, s, s); p.took(noon); return p }(), 4, 0, 0, 3 * s},
+	} {
+		if got := test.pace.wait(test.behind, test.least, test.pace.since.Add(test.later)); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+	p := after(steady(16, s)...)
+	p.begin(noon.Add(time.Hour)) // nothing waited for an hour: that is no pause
+	p.took(noon.Add(time.Hour + s))
+	if got := p.wait(10, 0, p.since); got != 10*s {
+		t.Errorf("after an idle hour: %s, want 10s", got)
+	}
+}
+
+func TestBacklogRefuses(t *testing.T) {
+	t.Parallel()
+	const s = time.Second
+	for name, test := range map[string]struct {
+		own, queue, patience time.Duration
+		want                 limit
+		retryAfter           time.Duration
+	}{
+		"nothing known":         {patience: 10 * s},
+		"in time":               {own: 10 * s, queue: 10 * s, patience: 10 * s},
+		"any time":              {own: time.Hour, queue: time.Hour},
+		"the client's own":      {own: 13 * s, queue: 5 * s, patience: 10 * s, want: limitWait, retryAfter: 3 * s},
+		"all":                   {own: 5 * s, queue: 12 * s, patience: 10 * s, want: limitQueue, retryAfter: 2 * s},
+		"all, the own one more": {own: 14 * s, queue: 12 * s, patience: 10 * s, want: limitQueue, retryAfter: 4 * s},
+	} {
+		l, retryAfter := backlog{test.own, test.queue}.refuses(test.patience)
+		if l != test.want || retryAfter != test.retryAfter {
+			t.Errorf("%s: %q after %s, want %q after %s", name, l, retryAfter, test.want, test.retryAfter)
+		}
+	}
+	if got := (Config{ResultTTL: time.Hour}).limits().patience(); got != 15*time.Minute {
+		t.Errorf("patience of a result kept for an hour: %s, want a quarter", got)
+	}
+}
+
+// TestAcceptedInTime lets a flood, alone and beside a client with few images, and a batch send more than the replicas can
+// classify before the requests end: what is accepted is answered, and the rest is refused with a time to come back.
+func TestAcceptedInTime(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		rates map[string]float64
+		batch int
+	}{
+		"a flood":               {rates: map[string]float64{"flood": 100}},
+		"beside another client": {rates: map[string]float64{"flood": 100, "good": 4}},
+		"a batch":               {rates: map[string]float64{"good": 4}, batch: 150},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCrowd(1)
+				c.open(t)
+				c.d.limits.wait = 4 * time.Second // at 20 images a second, less than half of the queue
+				batch := make(chan *outcomes, 1)
+				go func() {
+					time.Sleep(5 * time.Second)
+					o := &outcomes{}
+					if test.batch > 0 {
+						c.send(t, client{name: "batch"}, test.batch, o)
+					}
+					batch <- o
+				}()
+				got := c.run(t, test.rates, 30*time.Second, nil)
+				if good := got["good"]; good != nil && good.refused > 0 {
+					t.Errorf("%d images of the other client were refused", good.refused)
+				}
+				if flood := got["flood"]; flood != nil && (flood.refused == 0 || len(flood.latencies) < 300) {
+					t.Errorf("%d images of the flood were accepted, %d refused, want most of 600, and the rest", len(flood.latencies), flood.refused)
+				}
+				if o := <-batch; test.batch > 0 && (o.refused == 0 || len(o.latencies) < 10) {
+					t.Errorf("%d images of the batch were accepted, %d refused, want some of both", len(o.latencies), o.refused)
+				}
+			})
+		})
+	}
+}
+
+// send sends images at once and waits for the results of those that are accepted.
+func (c *crowd) send(t *testing.T, who client, n int, o *outcomes) {
+	var ids []string
+	for i := range n {
+		sent := submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityBulk, client: who}
+		r, err := c.d.submit(t.Context(), resnet18cloud.Image{Name: "b.jpg", Bytes: fmt.Append(nil, who.name, i)}, sent)
+		if err != nil {
+			if e := resnet18cloud.AsError(err); e.RetryAfter < minRetryAfter {
+				t.Errorf("refused without a time to come back: %v", e)
+			}
+			o.refused++
+			continue
+		}
+		ids = append(ids, r.ID)
+	}
+	for _, id := range ids {
+		r, err := c.d.store.Wait(t.Context(), id)
+		if err != nil || r.Status != resnet18cloud.StatusCompleted {
+			t.Errorf("an image of the batch ended as %s, %v", r.Status, err)
+		}
+		o.latencies = append(o.latencies, r.CompletedAt.Sub(r.QueuedAt))
+	}
+}
+
+// forbiddenBody is a body that must not be read.
+type forbiddenBody struct{ t *testing.T }
+
+func (u forbiddenBody) Read([]byte) (int, error) {
+	u.t.Error("the image of a client at its limit was read")
+	return 0, io.EOF
+}
+
+// TestRefusedUnread checks that a client at its limit is refused before its image is read, unless an idempotency key may
+// name a request that is known.
+func TestRefusedUnread(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(1)
+	c.open(t)
+	c.d.cfg.ClientInFlight = 1
+	close(c.d.ready)
+	held := resnet18cloud.Job{ID: testutil.ID("held")}
+	if _, refused := c.d.holdings.add(client{name: "192.0.2.1"}, held, room{capacity: 200, maxBytes: 1 << 30}); refused != "" {
+		t.Fatal(refused)
+	}
+	for _, path := range []string{"/predict", "/predict_async", "/predict_batch"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, forbiddenBody{t})
+		r.Header.Set("Content-Type", "image/jpeg")
+		w := httptest.NewRecorder()
+		c.d.handler.ServeHTTP(w, r)
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: status %d, %s", path, w.Code, w.Body)
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/predict_async", strings.NewReader(""))
+	r.Header.Set(headerKey, "known")
+	r.Header.Set("Content-Type", "image/jpeg")
+	w := httptest.NewRecorder()
+	c.d.handler.ServeHTTP(w, r)
+	if w.Code == http.StatusTooManyRequests {
+		t.Errorf("a request with a key was refused before it was read: %s", w.Body)
+	}
+}
