@@ -25,6 +25,7 @@ func TestPageHeaders(t *testing.T) {
 		"Forwarded":                     "set by proxies",
 		"X-Forwarded-For":               "set by proxies",
 		"Content-Transfer-Encoding":     "a header of parts of forms",
+		"Grpc-Timeout":                  "browsers have no gRPC",
 	} {
 		if !read[name] {
 			t.Errorf("%s (%s) is not read", name, why)
