@@ -30,9 +30,12 @@ build: ## Build the one static binary, bin/resnet18cloud
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(BIN) ./cmd/resnet18cloud
 
 weights: build ## Fetch the weights into the user's cache, unless they are there
-	@$(BIN) model pull || echo "No weights fetched: 'up' will start on random ones and say so." >&2
+	@$(BIN) model pull || printf '%s\n' "" "No weights fetched: up starts on random ones and says so. Three ways to real ones:" \
+		"  make up MODEL_MIRROR=DIR_OR_URL            a folder or URL with a models.json" \
+		"  make up UP_FLAGS='--model FILE'            a weight file of your own" \
+		"  $(BIN) model pull && make up  later, with a network" "" >&2
 
-up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a replica on :5000, the page
+up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a replica on :5000, the page (UP_FLAGS='--addr :8081 --open')
 	@exec $(BIN) up $(UP_FLAGS)
 
 images: $(SAMPLE_IMAGES) ## Put 1000 sample images, one per class, in images/imagenet-sample-images

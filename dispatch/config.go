@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math"
@@ -119,10 +121,13 @@ type Config struct {
 	Access *access.Guard
 	// ReplicaToken, if not nil, returns the token to send to replicas.
 	ReplicaToken func() string
+	// Scaling, if not nil, returns the summary of the autoscaler, which is shown on the dashboard to operators. It is called
+	// every five seconds, and its context ends before the next call.
+	Scaling func(context.Context) (json.RawMessage, error)
 	// BasePath is the path below which clients see the server, such as "/photos"; requests without it are served too.
 	// Empty means none.
 	BasePath string
-	// Page, if not nil, handles GET / and everything below /page/.
+	// Page, if not nil, handles GET /, GET /dashboard and everything below /page/.
 	Page http.Handler
 	// Large reports whether an image takes replicas long. Such images have at most half of the slots, so that others do
 	// not wait for them: replicas decode them beside their workers. It must be fast. Nil means that no image is large.

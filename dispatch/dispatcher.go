@@ -31,15 +31,16 @@ type Dispatcher struct {
 	recent  *recent
 	handler http.Handler // the API
 
-	instance string // random, new at each start
-	backend  backend
-	models   models
-	cache    *cache.Cache
-	queue    queue.Queue
-	store    store.Store
-	limits   limits
-	recorder *recorder
-	failures *failures
+	instance  string // random, new at each start
+	backend   backend
+	models    models
+	cache     *cache.Cache
+	queue     queue.Queue
+	store     store.Store
+	limits    limits
+	recorder  *recorder
+	dashboard dashboard
+	failures  *failures
 
 	lost        *lostRequests // nil if no ledger is kept
 	startup     startup
@@ -89,6 +90,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		proxies:  proxies, holdings: newHoldings(), queueBytes: cfg.QueueMaxBytes,
 	}
 	d.recorder.metrics = newMetrics(d)
+	d.recorder.tally = &d.dashboard.tally
 	d.recent.shown = d.shown
 	if cfg.Classifier != nil {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
@@ -200,8 +202,10 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx)) // requests fail until the end
 	var background sync.WaitGroup
 	background.Go(func() { d.failures.run(counting) })
+	background.Go(func() { d.dashboard.run(d.stopping, d) })
 	defer background.Wait()
 	defer stopCounting()
+	defer d.drain()
 	stop, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var serving errgroup.Group

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/board"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 )
@@ -21,6 +22,7 @@ import (
 type recorder struct {
 	stats   *stats
 	metrics *metrics
+	tally   *board.Tally // for the dashboard
 
 	mu          sync.Mutex
 	unconfirmed map[string][]unconfirmed // guarded by mu: by ID
@@ -37,12 +39,13 @@ type unconfirmed struct {
 const maxUnconfirmed = 10_000
 
 func newRecorder(now time.Time) *recorder {
-	return &recorder{stats: newStats(now), unconfirmed: map[string][]unconfirmed{}}
+	return &recorder{stats: newStats(now), tally: &board.Tally{}, unconfirmed: map[string][]unconfirmed{}}
 }
 
 // accepted counts an accepted request, with the number of waiting jobs.
 func (c *recorder) accepted(r store.Record, waiting queue.Depth) {
 	c.stats.accepted(r, waiting.Total())
+	c.tally.Accepted()
 	c.metrics.accepted.WithLabelValues(string(r.Priority)).Inc()
 }
 
@@ -51,6 +54,10 @@ func (c *recorder) refused(err error) {
 	e := resnet18cloud.AsError(err)
 	if e.Code == resnet18cloud.CodeFull {
 		c.stats.refused()
+	}
+	switch e.Code {
+	case resnet18cloud.CodeFull, resnet18cloud.CodeUnavailable, resnet18cloud.CodeRateLimited, resnet18cloud.CodeInternal:
+		c.tally.Refused()
 	}
 	c.metrics.refused.WithLabelValues(string(e.Code)).Inc()
 	if l, ok := errors.AsType[limit](err); ok {
@@ -62,6 +69,12 @@ func (c *recorder) refused(err error) {
 func (c *recorder) ended(r store.Record) {
 	c.stats.ended(r)
 	c.metrics.ended(r)
+	switch {
+	case r.Status == resnet18cloud.StatusFailed:
+		c.tally.Failed()
+	case r.Status == resnet18cloud.StatusCompleted && r.Result != nil:
+		c.tally.Completed(r.FromCache, r.CompletedAt.Sub(r.QueuedAt), r.Result.Timing)
+	}
 }
 
 // retried counts a job returned to the queue because replicas failed or had no free slot.
@@ -74,6 +87,7 @@ func (c *recorder) attempted(outcome string) { c.metrics.attempts.WithLabelValue
 func (c *recorder) answered(r resnet18cloud.Result, took time.Duration) {
 	c.stats.served(took)
 	c.stats.answered(r, took)
+	c.tally.Answered(r.Replica, busyTime(r, took), took)
 }
 
 // addUnconfirmed notes that a record that starts or ends a request may or may not have been written.

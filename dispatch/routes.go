@@ -31,12 +31,14 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("DELETE /result/{id}", toPredict, d.whenReady(d.cancelResult))
 	mux.Add("GET /results", toResults, d.whenReady(d.results))
 	mux.Add("GET /status", toRead, d.whenReady(d.status))
+	mux.Add("GET /dashboard/stream", toRead, d.stream)
 	d.handleHealth(mux)
 	d.handleOIP(mux)
 	if d.cfg.Page != nil {
 		page := httpx.TextErrors(d.cfg.Page)
 		mux.Handle("GET /{$}", page)
 		mux.Handle("GET /page/", page)
+		mux.Handle("GET /dashboard", page)
 	}
 	if d.cfg.AdminAddr == "" {
 		d.handleAdmin(mux, toRead)

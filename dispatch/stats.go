@@ -101,6 +101,15 @@ func queueTime(r store.Record) time.Duration {
 // answered adds the time a replica's worker was busy with an image: as reported by the replica, or else the duration
 // of the whole attempt.
 func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
+	busy := busyTime(r, attempt)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.demand.Completed++
+	s.demand.ServiceSeconds += busy.Seconds()
+}
+
+// busyTime returns the time a replica's worker was busy with an image.
+func busyTime(r resnet18cloud.Result, attempt time.Duration) time.Duration {
 	busy := r.Timing.Decode + r.Timing.Preprocess + r.Timing.Inference
 	if busy == 0 {
 		busy = resnet18cloud.Seconds(max(0, r.InferenceTime))
@@ -108,10 +117,7 @@ func (s *stats) answered(r resnet18cloud.Result, attempt time.Duration) {
 	if busy == 0 {
 		busy = attempt
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.demand.Completed++
-	s.demand.ServiceSeconds += busy.Seconds()
+	return busy
 }
 
 // served updates the mean time an image occupies a slot. It is exponentially smoothed by 1/16, so an image is

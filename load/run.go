@@ -56,7 +56,7 @@ type Config struct {
 const checkTimeout = 10 * time.Second
 
 // Run replays the schedule and returns a summary of the results. It returns when the schedule is over and all requests
-// have ended. When ctx ends, it cancels the requests in flight and returns the summary so far with ctx's error. The
+// have ended. When ctx ends, it cancels the requests in flight, which are not counted, and returns the summary so far with ctx's error. The
 // error is target.ErrUnreachable if no server answers before the run.
 func Run(ctx context.Context, c Config) (*result.Summary, error) {
 	switch {
@@ -180,7 +180,10 @@ func (r *run) pace(ctx context.Context, records chan<- result.Record) {
 			}
 		}
 		requests.Go(func() {
-			records <- r.one(ctx, file, intended)
+			// What was in flight when the run was stopped has neither failed nor succeeded.
+			if record := r.one(ctx, file, intended); record.Error == "" || ctx.Err() == nil {
+				records <- record
+			}
 			<-slots
 		})
 	}

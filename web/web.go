@@ -63,6 +63,7 @@ func Handler(images fs.FS) (http.Handler, error) {
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", files["index.html"])
+	mux.Handle("GET /dashboard", files["dashboard.html"])
 	mux.HandleFunc("GET "+Path+"{name...}", func(w http.ResponseWriter, r *http.Request) {
 		if file, ok := files[r.PathValue("name")]; ok { // folders are not listed
 			file.ServeHTTP(w, r)

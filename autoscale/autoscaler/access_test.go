@@ -15,7 +15,7 @@ func TestRoutesNeedKeys(t *testing.T) {
 	a := newAutoscaler(t, Config{Scaler: newScaler(1), NewPolicy: wants(1), Dispatchers: []string{"http://127.0.0.1:1"}, Access: accesstest.Guard(t)})
 	public, _ := a.routes()
 	accesstest.CheckRoutes(t, public, map[string][]string{
-		"GET /decisions": accesstest.Admins, "GET /explain": accesstest.Admins, "GET /metrics": accesstest.Readers, "GET /health": accesstest.Everyone,
+		"GET /decisions": accesstest.Admins, "GET /explain": accesstest.Admins, "GET /summary": accesstest.Admins, "GET /": accesstest.Everyone, "GET /metrics": accesstest.Readers, "GET /health": accesstest.Everyone,
 	})
 }
 

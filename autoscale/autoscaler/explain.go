@@ -191,15 +191,11 @@ func (e Explanation) String() string {
 	}
 	b.WriteString("It would change its decision if\n")
 	for _, c := range e.Changes {
-		fmt.Fprintf(&b, "  %s were %.0f instead of %.0f -> %s\n", c.What, c.To, c.From, c.Because)
+		fmt.Fprintf(&b, "  %s\n", c)
 	}
 	if len(e.Changes) == 0 {
 		b.WriteString("  (no single change would do)\n")
 	}
-	if e.Then != nil {
-		fmt.Fprintf(&b, "If the load stays the same, in %.0f s -> %s\n", e.Then.Seconds, e.Then.Because)
-	} else {
-		b.WriteString("If the load stays the same, nothing changes for at least ten minutes.\n")
-	}
+	fmt.Fprintln(&b, e.Then)
 	return b.String()
 }

@@ -13,6 +13,7 @@ import (
 func (a *Autoscaler) routes() (public, admin http.Handler) {
 	mux := access.NewMux(a.cfg.Access, a.cfg.Log)
 	mux.Add("GET /health", access.Anyone, a.getHealth)
+	mux.HandleFunc("GET /{$}", a.getRoot)
 	if a.cfg.AdminAddr == "" {
 		mux.Add("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
 		a.handleAdmin(mux)
@@ -20,6 +21,7 @@ func (a *Autoscaler) routes() (public, admin http.Handler) {
 	}
 	operators := access.NewMux(a.cfg.Access, a.cfg.Log)
 	operators.Add("GET /health", access.Anyone, a.getHealth)
+	operators.HandleFunc("GET /{$}", a.getRoot)
 	operators.Add("GET /metrics", access.Anyone, httpx.Plain(a.metrics.handler()))
 	a.handleAdmin(operators)
 	httpx.HandleProfiles(operators.ServeMux)
@@ -30,6 +32,7 @@ func (a *Autoscaler) routes() (public, admin http.Handler) {
 func (a *Autoscaler) handleAdmin(mux *access.Mux) {
 	mux.Add("GET /decisions", access.Admin, a.getDecisions)
 	mux.Add("GET /explain", access.Admin, a.getExplain)
+	mux.Add("GET /summary", access.Admin, a.getSummary)
 }
 
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only

@@ -26,7 +26,7 @@ type autoscalerCmd struct {
 
 // Help adds to kong's text what an option cannot say.
 func (autoscalerCmd) Help() string {
-	return `'autoscaler ...' is short for 'autoscaler run ...'; see 'autoscaler run --help' for its options. To scale the replicas of
+	return `'autoscaler ...' is short for 'autoscaler run ...'; its options are below. To scale the replicas of
 'up', use 'up --autoscale 1:4' instead.`
 }
 
@@ -98,7 +98,8 @@ func (autoscalerRunCmd) Help() string {
 	return `Metrics that are old or missing never remove replicas. An ordinary Service shows only one of several dispatchers at a
 time: name a headless Service with dns+http:// instead.
 
-  resnet18cloud autoscaler --deployment resnet18-app --dispatchers dns+http://dispatchers:8080 --min 2 --max 20
+  resnet18cloud autoscaler --deployment resnet18-app --min 2 --max 20
+  resnet18cloud autoscaler --deployment app --dispatchers dns+http://heads:8080
   curl -s localhost:8000/decisions?changes=true | jq`
 }
 
@@ -111,6 +112,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	if kind, _ := autoscale.KindOf(c.Policy); kind.NeedsCPU {
 		return fmt.Errorf("--policy %s: this autoscaler does not know the CPU usage of pods; use a HorizontalPodAutoscaler (kubectl apply -f k8s/hpa.yaml), or 'up', which knows it", c.Policy)
 	}
+	c.Dispatchers = asURLs(c.Dispatchers)
 	for _, u := range c.Dispatchers {
 		if err := dnsurl.Check(u); err != nil {
 			return fmt.Errorf("--dispatchers: %w", err)
@@ -182,8 +184,15 @@ type autoscalerExplainCmd struct {
 	callerFlags `envprefix:"RESNET18_EXPLAIN_" set:"needs=scope admin"`
 }
 
+// Help adds to kong's text what an option cannot say.
+func (autoscalerExplainCmd) Help() string {
+	return `  resnet18cloud autoscaler explain
+  resnet18cloud autoscaler explain --url 127.0.0.1:8000 --json`
+}
+
 // Run prints the explanation.
 func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error {
+	c.URL = asURL(c.URL, "http://")
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.URL, "/")+"/explain", nil)
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ func TestAutoscalerNeedsATarget(t *testing.T) {
 // TestAutoscalerChecksDispatchers before it looks for the cluster's API.
 func TestAutoscalerChecksDispatchers(t *testing.T) {
 	t.Parallel()
-	for _, u := range []string{"dispatcher:8080", "dns+dispatcher:8080", "ftp://dispatcher"} {
+	for _, u := range []string{"dispatcher", "dns+dispatcher:8080", "ftp://dispatcher"} {
 		_, _, err := command(t, "autoscaler", "--deployment", "app", "--dispatchers", "http://a:1,"+u)
 		if err == nil || !strings.Contains(err.Error(), u) || !strings.Contains(err.Error(), "dns+http://name:5000") {
 			t.Errorf("autoscaler --dispatchers %s: %v, want an error that shows a URL", u, err)

@@ -66,6 +66,8 @@ func (c benchCmd) Run(ctx context.Context, env *environment) error {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
+				fmt.Fprintf(env.stderr, "measuring %s, threads %d, batch %d: %d of %d\n", n.Precision(), threads, batch, len(b.Networks)+1,
+					len(networks)*len(c.Threads)*len(c.Batch))
 				m, err := measure.Run(n, threads, batch, c.Count)
 				if err != nil {
 					return err
@@ -116,6 +118,24 @@ func (c benchCmd) stages(ctx context.Context, set *weights.Set) (map[string]meas
 	return measure.Stages(ctx, e, files[:min(len(files), maxStageImages)])
 }
 
+// maxShare is the highest share of the peak that a layer can reach: Winograd's algorithm does in one multiplication the work of
+// up to 4 (F(4,3) in two dimensions), less its transformations.
+const maxShare = 4
+
+// disturbed reports whether other programs must have taken CPU time during a measurement: passes differ by half and more, or a
+// layer was faster than the peak allows, so that the peak was measured too low.
+func disturbed(n measure.Network) bool {
+	if n.Pass.High > n.Pass.Low+n.Pass.Low/2 {
+		return true
+	}
+	for _, l := range n.Layers {
+		if l.GMACs > maxShare*n.Peak {
+			return true
+		}
+	}
+	return false
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func (b benchmark) print(w io.Writer) error {
@@ -124,6 +144,9 @@ func (b benchmark) print(w io.Writer) error {
 		fmt.Fprintf(w, "%s, %s kernels, %d threads, %d images at a time, weights %s: %.2f ms (quartiles %.2f, %.2f), %.1f images/s, %.1f GMAC/s; peak %.1f\n",
 			n.Precision, n.Kernels, n.Threads, n.Batch, b.Weights, milliseconds(n.Pass.Median), milliseconds(n.Pass.Low), milliseconds(n.Pass.High),
 			n.Images, n.GMACs, n.Peak)
+		if disturbed(n) {
+			fmt.Fprintln(w, "This machine is busy: times vary, and shares of the peak mean little. Stop other programs and measure again.")
+		}
 		if len(n.Layers) == 0 {
 			fmt.Fprintln(w)
 			continue

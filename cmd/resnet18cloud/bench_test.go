@@ -5,9 +5,25 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/measure"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
+
+func TestDisturbed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		low, high time.Duration
+		share     float64
+		want      bool
+	}{{10, 11, 2, false}, {10, 16, 2, true}, {10, 11, 7, true}} {
+		n := measure.Network{Peak: 10, Pass: measure.Spread{Low: test.low, High: test.high}, Layers: []measure.Layer{{GMACs: 10 * test.share}}}
+		if got := disturbed(n); got != test.want {
+			t.Errorf("disturbed(%+v) = %t", test, got)
+		}
+	}
+}
 
 func TestBench(t *testing.T) {
 	t.Parallel()

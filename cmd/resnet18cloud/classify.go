@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"text/tabwriter"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 )
 
 type classifyCmd struct {
@@ -21,7 +24,7 @@ type classifyCmd struct {
 	TopK        int      `name:"top-k" help:"Number of classes to print; of a model with fewer, all." default:"5" placeholder:"N"`
 	Embed       bool     `help:"Print one JSON line per file with the 512 features of the image, as embedding, instead of classes."`
 	Normalize   bool     `help:"With --embed: divide the features by their Euclidean length."`
-	Files       []string `arg:"" help:"Image files: JPEG, PNG, GIF, BMP or WebP; - reads standard input." placeholder:"FILE"`
+	Files       []string `arg:"" help:"Image files: JPEG, PNG, GIF, BMP or WebP, or folders of them, with subfolders; - reads standard input." placeholder:"FILE"`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -29,6 +32,7 @@ func (classifyCmd) Help() string {
 	return `If a file fails, its line has the error, the other files are still classified, and the exit status is 1.
 
   resnet18cloud classify picture.jpg
+  resnet18cloud classify photos
   resnet18cloud classify --json *.jpg | jq -r '.labels[0]'
   resnet18cloud classify --embed --normalize *.jpg >features.jsonl`
 }
@@ -55,7 +59,7 @@ type classification struct {
 
 // Run classifies the files, as many at a time as there are workers, and prints the results in the order of the files.
 func (c classifyCmd) Run(ctx context.Context, env *environment) error {
-	if err := c.check(); err != nil {
+	if err := badUsage(c.check()); err != nil {
 		return err
 	}
 	e, err := openEngine(ctx, c.engineFlags, nil, nil, env)
@@ -67,6 +71,13 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	print := printTable
 	if c.JSON || c.Embed {
 		print = printJSON
+	}
+	var skipped int
+	if c.Files, skipped, err = expand(c.Files); err != nil {
+		return err
+	}
+	if skipped > 0 {
+		fmt.Fprintf(env.stderr, "skipped %d files in folders that are no pictures by their names\n", skipped)
 	}
 	results := make([]chan classification, len(c.Files))
 	for i := range results {
@@ -85,12 +96,24 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	workers.Go(func() {
 		defer close(next)
 		for i := range c.Files {
-			next <- i
+			select {
+			case next <- i:
+			case <-ctx.Done():
+				return
+			}
 		}
 	})
 	failed := false
 	for _, result := range results {
-		line := <-result
+		var line classification
+		select {
+		case line = <-result:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if line.Error != "" && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		failed = failed || line.Error != ""
 		err = errors.Join(err, print(env.stdout, line))
 	}
@@ -98,6 +121,39 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 		err = errReported
 	}
 	return err
+}
+
+// expand replaces each folder by the pictures in it and in its subfolders, and counts the other files there.
+func expand(names []string) (files []string, skipped int, err error) {
+	for _, name := range names {
+		if info, err := os.Stat(name); err != nil || !info.IsDir() {
+			files = append(files, name) // a missing file becomes the error of its line
+			continue
+		}
+		root, err := filepath.EvalSymlinks(name)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list pictures: %w", err)
+		}
+		before := len(files)
+		err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			switch {
+			case err != nil || entry.IsDir():
+				return err
+			case images.Is(path) && entry.Type()&^fs.ModeSymlink == 0: // opening a pipe could block forever
+				files = append(files, path)
+			default:
+				skipped++
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, 0, fmt.Errorf("list pictures: %w", err)
+		}
+		if len(files) == before {
+			return nil, 0, fmt.Errorf("no file in %s ends in %s", name, images.Extensions())
+		}
+	}
+	return files, skipped, nil
 }
 
 // check returns an error for flags that contradict each other.

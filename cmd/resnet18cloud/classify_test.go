@@ -99,3 +99,25 @@ func TestClassifyWants(t *testing.T) {
 		}
 	}
 }
+
+// TestExpand lists the pictures of folders, and counts the other files.
+func TestExpand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"b.jpg", "sub/a.PNG", "notes.txt", "sub/deep/c.webp"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, skipped, err := expand([]string{"-", dir, "missing.jpg"})
+	if err != nil || len(files) != 5 || files[0] != "-" || files[4] != "missing.jpg" || skipped != 1 {
+		t.Errorf("expand: %q, %d skipped, %v", files, skipped, err)
+	}
+	if _, _, err := expand([]string{t.TempDir()}); err == nil {
+		t.Error("a folder without pictures is no error")
+	}
+}

@@ -25,6 +25,10 @@ type dispatcherCmd struct {
 	accessFlags      `group:"security"`
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE" group:"replicas"`
 
+	Autoscaler          string `help:"Base URL of the autoscaler whose decisions the dashboard shows; with its --admin-addr, that address." placeholder:"URL" env:"RESNET18_AUTOSCALER_URL" group:"scaling"`
+	AutoscalerTokenFile string `help:"File with the token to send to the autoscaler, which needs it if it runs with --keys. Its key needs scope admin. It is read at each request." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_READ_TOKEN_FILE" group:"scaling"`
+	AutoscalerCA        string `name:"autoscaler-ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA" group:"scaling"`
+
 	AttemptTimeout time.Duration `help:"Maximum time of one attempt at one replica." default:"30s" env:"RESNET18_ATTEMPT_TIMEOUT" group:"replicas"`
 	Attempts       int           `help:"Maximum number of attempts before a request fails." default:"5" env:"RESNET18_ATTEMPTS" group:"replicas"`
 	RedeliverAfter time.Duration `help:"Time without a heartbeat before another dispatcher takes over." default:"10s" env:"RESNET18_REDELIVER_AFTER" group:"storage"`
@@ -43,11 +47,20 @@ type dispatcherCmd struct {
 	NATSKey         string `name:"nats-key" help:"PEM file of the client certificate's key." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_KEY" group:"nats"`
 }
 
+// Help adds to kong's text what an option cannot say.
+func (dispatcherCmd) Help() string {
+	return `Without --nats, queue and results are in --data-dir, in a NATS server that is part of this process.
+
+  resnet18cloud dispatcher --endpoints 127.0.0.1:5000,127.0.0.1:5001
+  resnet18cloud dispatcher --nats nats://127.0.0.1:4222 --addr :8081`
+}
+
 // Run serves until the first signal, then drains.
 func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if c.DataDir == "" && c.NATS == "" {
 		c.DataDir = defaultDataDir()
 	}
+	c.Endpoints = asURLs(c.Endpoints)
 	page, err := web.Handler(nil)
 	if err != nil {
 		return err
@@ -78,6 +91,12 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	cfg.Access, cfg.ReplicaToken = guard, token.Token
+	if c.Autoscaler != "" {
+		asking := callerFlags{TokenFile: c.AutoscalerTokenFile, CA: c.AutoscalerCA}
+		if cfg.Scaling, err = summaryOf(c.Autoscaler, asking); err != nil {
+			return err
+		}
+	}
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ type engineFlags struct {
 	RandomWeights bool   `help:"Use random weights if there is no weight file; the results are meaningless." env:"RESNET18_RANDOM_WEIGHTS"`
 	Precision     string `help:"Arithmetic: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
 	Concurrency   int    `help:"Number of images to classify at a time, each on one CPU; 0 means the number of CPUs available (cgroup limit)." default:"0" env:"RESNET18_CONCURRENCY"`
-	MaxPixels     int    `help:"Maximum size of an image in pixels; -1 disables the limit." default:"50000000" env:"RESNET18_MAX_PIXELS" group:"limits"`
+	MaxPixels     int    `help:"Maximum size of an image in pixels; off disables the limit." type:"off" default:"50000000" env:"RESNET18_MAX_PIXELS" group:"limits"`
 	decodeFlags   `group:"limits"`
 	Orient        bool `help:"Rotate images by their EXIF orientation, which torchvision ignores." env:"RESNET18_ORIENT"`
 }

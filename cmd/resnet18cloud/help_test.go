@@ -16,7 +16,7 @@ func TestFlagGroups(t *testing.T) {
 		titles[g.Key] = g.Title
 	}
 	var c cli
-	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), modelVars(), kong.ExplicitGroups(flagGroups))
+	parser, err := newParser(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +59,9 @@ func TestErrorsNameTheCommand(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"--nothing", "(see resnet18cloud --help)"},
 		{"dispatcher --nothing", "(see resnet18cloud dispatcher --help)"},
-		{"loadtest --nothing", "(see resnet18cloud loadtest run --help)"},
+		{"loadtest --nothing", "(see resnet18cloud loadtest --help)"},
 		{"loadtest merge --nothing", "(see resnet18cloud loadtest merge --help)"},
-		{"keys", "(see resnet18cloud keys --help)"},
+		{"keys what", "(see resnet18cloud keys --help)"},
 	} {
 		var out bytes.Buffer
 		err := run(t.Context(), strings.Fields(test.args), &out, &out)

@@ -80,7 +80,7 @@ func (keysNewCmd) Help() string {
 hash. To replace a key, add a second line for the same name, give the client the new token, and remove the first line.
 
   resnet18cloud keys new shop >> keys.txt
-  resnet18cloud keys new autoscaler --scopes read --token-file autoscaler.token >> keys.txt
+  resnet18cloud keys new scaler --scopes read --token-file token >> keys.txt
   resnet18cloud up --keys keys.txt`
 }
 
@@ -134,6 +134,12 @@ func writeNew(path, text string) error {
 
 type keysCheckCmd struct {
 	File string `arg:"" help:"Keys file, or folder of such files." type:"path"`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (keysCheckCmd) Help() string {
+	return `  resnet18cloud keys check keys.txt
+  resnet18cloud keys check keys/`
 }
 
 // Run prints a table of clients.

@@ -14,14 +14,14 @@ type storeFlags struct {
 	QueueBytes    int64         `help:"Maximum size of queued images in bytes. On a small disk the built-in NATS server uses less and logs it." default:"1073741824" env:"RESNET18_QUEUE_BYTES"`
 	ResultTTL     time.Duration `help:"Time for which results are kept." default:"1h" env:"RESNET18_RESULT_TTL"`
 	ResultsBytes  int64         `help:"Maximum size of stored results in bytes; the oldest are dropped first." default:"268435456" env:"RESNET18_RESULTS_BYTES"`
-	CacheSize     int           `help:"Maximum number of cached results; -1 disables the cache." default:"1000" env:"RESNET18_CACHE_SIZE"`
+	CacheSize     int           `help:"Maximum number of cached results; off disables the cache." type:"off" default:"1000" env:"RESNET18_CACHE_SIZE"`
 }
 
 // uploadFlags limit what clients send to a dispatcher or a replica.
 type uploadFlags struct {
 	MaxImageBytes  int64 `help:"Maximum size of an upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
 	MaxUploadBytes int64 `help:"Maximum memory of all uploads together, until they are stored or classified, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
-	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. -1 disables the limit." default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
+	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. off disables the limit." type:"off" default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
 }
 
 // clientFlags keep the clients of a dispatcher apart, and limit each.
@@ -35,8 +35,8 @@ type clientFlags struct {
 
 // decodeFlags limit what an image may cost in an engine.
 type decodeFlags struct {
-	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. -1 disables the limit." default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`
-	MaxDecodeTime  time.Duration `help:"Maximum time for decoding an image, without waiting for others; then it is refused with 413. 0 disables the limit." default:"5s" env:"RESNET18_MAX_DECODE_TIME"`
+	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. off disables the limit." type:"off" default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`
+	MaxDecodeTime  time.Duration `help:"Maximum time for decoding an image, without waiting for others; then it is refused with 413. off disables the limit." type:"off" default:"5s" env:"RESNET18_MAX_DECODE_TIME"`
 }
 
 // dispatcherConfig returns a configuration with the limits of the flags.

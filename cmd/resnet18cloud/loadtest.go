@@ -21,7 +21,7 @@ type loadtestCmd struct {
 
 // Help adds to kong's text what an option cannot say.
 func (loadtestCmd) Help() string {
-	return `'loadtest ...' is short for 'loadtest run ...'; see 'loadtest run --help' for its options.`
+	return `'loadtest ...' is short for 'loadtest run ...'; its options are below.`
 }
 
 type loadtestRunCmd struct {
@@ -50,7 +50,7 @@ exit status is 1 if a request failed or, with --threshold, if a condition is not
 
   resnet18cloud loadtest --images images/imagenet-sample-images
   resnet18cloud loadtest --workers 0 --schedule poisson:40:60s
-  resnet18cloud loadtest --schedule constant:20:1m --threshold 'p99<500ms' --threshold 'errors<1%'
+  resnet18cloud loadtest --schedule constant:20:1m --threshold 'p99<500ms'
   resnet18cloud loadtest --search --slo 'p99<500ms' --json search.json`
 }
 
@@ -64,7 +64,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if err := c.validate(); err != nil {
+	if err := badUsage(c.validate()); err != nil {
 		return err
 	}
 	httpClient, err := c.client(true)
@@ -108,7 +108,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	records.End(summary.Elapsed)
 	verdict := errors.Join(records.Close(), c.write(env.stdout, summary, thresholds))
 	if err != nil {
-		fmt.Fprintf(env.stderr, "load test stopped early, after %s of %s: %v\n", summary.Elapsed.Round(time.Second), plan.Duration(), context.Cause(ctx))
+		fmt.Fprintf(env.stderr, "load test stopped early, after %s of %s; requests in flight are not counted\n", summary.Elapsed.Round(time.Second), plan.Duration())
 		if verdict == nil {
 			verdict = errReported
 		}

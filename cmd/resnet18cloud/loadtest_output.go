@@ -131,7 +131,8 @@ type loadtestMergeCmd struct {
 func (loadtestMergeCmd) Help() string {
 	return `Distributions are merged without loss. Timelines are aligned by the clocks of the machines.
 
-  resnet18cloud loadtest merge machine1.json machine2.json --json all.json`
+  resnet18cloud loadtest merge machine1.json machine2.json --json all.json
+  resnet18cloud loadtest merge records.jsonl --html report.html`
 }
 
 // Run merges and reports.

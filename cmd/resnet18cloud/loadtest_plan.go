@@ -25,7 +25,8 @@ func (loadtestPlanCmd) Help() string {
 	return `Prints how many replicas meet the condition of the search over the schedule, what they cost, and the matching values for an
 HPA, KEDA or a Helm chart. CPU and memory are taken from the replica's metrics if the search recorded them.
 
-  resnet18cloud loadtest --url http://127.0.0.1:5000 --api sync --search --slo 'p99<500ms' --json search.json
+  resnet18cloud loadtest --search --api sync --slo 'p99<1s' --json search.json
+  resnet18cloud loadtest plan search.json
   resnet18cloud loadtest plan search.json --schedule twitter:400:24h:1`
 }
 

@@ -41,6 +41,7 @@ const preparedBytes = 256 << 20
 
 // config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
+	c.URL, c.Metrics = asURL(c.URL, "http://"), asURL(c.Metrics, "http://")
 	server, err := url.Parse(c.URL)
 	if err != nil || server.Host == "" || server.Scheme != "http" && server.Scheme != "https" {
 		return load.Config{}, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080", c.URL)

@@ -117,7 +117,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		"label nowhere":      {[]string{"--expect", notes}, "line 1"},
 		"folder expected":    {[]string{"--expect", images}, "use --expect folders"},
 		"others expected":    {[]string{"--expect", others}, "has none of the images"},
-		"no scheme":          {[]string{"--url", "127.0.0.1:8080"}, "want a URL such as http://127.0.0.1:8080"},
+		"no scheme":          {[]string{"--url", "127.0.0.1"}, "want a URL such as http://127.0.0.1:8080"},
 		"no folder for JSON": {[]string{"--json", filepath.Join(images, "none", "a.json")}, "--json: no folder"},
 		"page is a folder":   {[]string{"--html", images}, "is a folder"},
 		"no label path":      {[]string{"--api", "http", "--expect", "names"}, "--label-path"},

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/config"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
+	"github.com/resnet18cloud/resnet18cloud/internal/usage"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
@@ -24,20 +26,26 @@ import (
 // cli is the command line. The help of a flag names the unit; kong adds the default and the environment variable.
 type cli struct {
 	Config    kong.ConfigFlag `help:"YAML file with options: keys are flag names, grouped in sections named like commands." placeholder:"FILE" env:"RESNET18_CONFIG"`
-	LogLevel  slog.Level      `help:"Minimum log level: debug, info, warn or error." default:"info" env:"RESNET18_LOG_LEVEL"`
+	LogLevel  slog.Level      `help:"Minimum log level: debug, info, warn or error." placeholder:"LEVEL" default:"info" env:"RESNET18_LOG_LEVEL"`
 	LogFormat string          `help:"Log format on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
+	Print     versionFlag     `name:"version" help:"Print the version and exit."`
 
 	Up         upCmd         `cmd:"" help:"Run everything on this machine: dispatcher, replicas, web page."`
-	Replica    replicaCmd    `cmd:"" help:"Serve ResNet-18 over HTTP."`
-	Bench      benchCmd      `cmd:"" help:"Benchmark inference on this machine, layer by layer."`
 	Classify   classifyCmd   `cmd:"" help:"Classify image files locally; no server needed."`
-	Autoscaler autoscalerCmd `cmd:"" help:"Scale replicas with the load and explain each decision."`
-	Dispatcher dispatcherCmd `cmd:"" help:"Accept images over HTTP, queue them, send them to replicas and keep the results."`
-	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
-	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
 	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
+	Doctor     doctorCmd     `cmd:"" help:"Check this machine: CPU, weights, ports, disk, limits, network."`
+	Replica    replicaCmd    `cmd:"" help:"Serve ResNet-18 over HTTP."`
+	Dispatcher dispatcherCmd `cmd:"" help:"Accept images over HTTP, queue them, send them to replicas and keep the results."`
+	Autoscaler autoscalerCmd `cmd:"" help:"Scale replicas with the load and explain each decision."`
+	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
+	Status     statusCmd     `cmd:"" help:"Show the figures of a running dispatcher, live."`
+	Bench      benchCmd      `cmd:"" help:"Benchmark inference on this machine, layer by layer."`
+	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
 	Keys       keysCmd       `cmd:"" help:"Make and check the keys of clients."`
+	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands and options."`
+	Man        manCmd        `cmd:"" help:"Print the manual page."`
 	Version    versionCmd    `cmd:"" help:"Print version, commit and detected CPU features."`
+	Help       helpCmd       `cmd:"" help:"Show the help of a command."`
 }
 
 // flagGroups are the headings under which --help lists the flags of commands that have many. Flags without a group come
@@ -72,25 +80,81 @@ func (e *environment) logArgs() []string {
 	return []string{"--log-level", e.logLevel.String(), "--log-format", e.logFormat}
 }
 
+// quiet is an environment whose log is for somebody who reads along: see logs.Limited. With --log-level debug, and in JSON, it
+// stays as it is.
+func (e *environment) quiet() *environment {
+	if e.logLevel <= slog.LevelDebug || e.logFormat != "text" {
+		return e
+	}
+	limited := *e
+	limited.stderr = &logs.Limited{W: e.stderr}
+	limited.log = logs.New(limited.stderr, e.logLevel, e.logFormat)
+	return &limited
+}
+
 // errReported is returned by commands that have already printed what is wrong: only the exit status is left.
 var errReported = errors.New("reported")
+
+// usageError is an error of the command line: the exit status is 2.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+// badUsage marks an error as one of the command line. It returns nil for nil.
+func badUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
 
 func main() {
 	// The first signal drains. After stop, the second one ends the process immediately.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() { <-ctx.Done(); stop() }()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	line, status := outcome(ctx.Err() != nil, err)
+	if line != "" {
+		fmt.Fprintln(os.Stderr, line)
+	}
+	os.Exit(status)
+}
+
+// outcome is the last line on stderr and the exit status of a command that returned err. interrupted reports whether it was
+// asked to stop.
+func outcome(interrupted bool, err error) (line string, status int) {
+	_, usage := errors.AsType[usageError](err)
 	switch {
 	case err == nil:
-		return
-	case !errors.Is(err, errReported):
-		fmt.Fprintln(os.Stderr, "resnet18cloud: error:", err)
+		return "", 0
+	case errors.Is(err, errReported):
+		return "", 1
+	case interrupted && errors.Is(err, context.Canceled):
+		return "resnet18cloud: stopped", 1
+	case usage:
+		return "resnet18cloud: error: " + err.Error(), 2
 	}
-	os.Exit(1)
+	return "resnet18cloud: error: " + err.Error(), 1
 }
 
 // exitStatus is how kong exits (after --help). run recovers it, so that tests can call run.
 type exitStatus int
+
+// newParser makes the parser of the command line.
+func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{
+		kong.Name("resnet18cloud"),
+		kong.Description("ResNet-18 image classification on CPUs: a dispatcher, replicas, and tools to scale and load test them."),
+		kong.Configuration(config.Load),
+		kong.Help(func(_ kong.HelpOptions, ctx *kong.Context) error {
+			return usage.Help(ctx.Stdout, ctx.Model, named(ctx))
+		}),
+		kong.ExplicitGroups(flagGroups),
+		kong.NamedMapper("off", offMapper{}),
+		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
+	}, options...)...)
+}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	defer func() {
@@ -105,17 +169,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 	}()
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("resnet18cloud"),
-		kong.Description("ResNet-18 image classification on CPUs: a dispatcher, replicas, and tools to scale and load test them."),
-		kong.Configuration(config.Load),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.ExplicitGroups(flagGroups),
-		kong.Writers(stdout, stderr),
-		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
-		kong.Exit(func(status int) { panic(exitStatus(status)) }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	parser, err := newParser(&c, kong.Writers(stdout, stderr),
+		kong.Exit(func(status int) { panic(exitStatus(status)) }), kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return err
 	}
@@ -123,8 +178,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		args = []string{"--help"}
 	}
 	kctx, err := parser.Parse(args)
+	if node := incomplete(err); node != nil {
+		return usage.Help(stdout, parser.Model, node)
+	}
 	if err != nil {
-		return fmt.Errorf("%w (see %s --help)", err, commandOf(err))
+		return badUsage(fmt.Errorf("%w (see %s --help)", err, commandOf(err)))
 	}
 	return kctx.Run(&environment{
 		stdout: stdout, stderr: stderr, log: logs.New(stderr, c.LogLevel, c.LogFormat),
@@ -136,9 +194,31 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 func commandOf(err error) string {
 	name := "resnet18cloud"
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil {
-		if node := parse.Context.Selected(); node != nil {
-			name = cmp.Or(node.DefaultCmd, node).FullPath()
+		if node := named(parse.Context); node != nil {
+			name = node.FullPath()
 		}
 	}
 	return name
+}
+
+// named is the command that was named, nil if none was. If that is a command with a default command, it is not the latter.
+func named(ctx *kong.Context) *kong.Node {
+	node := ctx.Selected()
+	if node != nil && node.Parent != nil && node.Parent.DefaultCmd == node && !slices.Contains(ctx.Args, node.Name) {
+		return node.Parent
+	}
+	return node
+}
+
+// incomplete returns the command that was named without one of the commands that it has, nil if err is about anything else.
+func incomplete(err error) *kong.Node {
+	parse, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || parse.Context == nil || !strings.HasPrefix(err.Error(), "expected one of ") {
+		return nil
+	}
+	node := parse.Context.Selected()
+	if node == nil || len(node.Children) == 0 || node.DefaultCmd != nil {
+		return nil
+	}
+	return node
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	progressmeter "github.com/resnet18cloud/resnet18cloud/internal/progress"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -53,6 +54,7 @@ states is checked.
 
 // Run prints the path and source of the weights to stdout, and progress and retries to stderr.
 func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
+	c.HubEndpoint = asURL(c.HubEndpoint, "http://")
 	bar := newProgress(env.stderr)
 	pulled, err := model.Pull(ctx, model.PullConfig{From: c.From, Mirror: c.Mirror, Hub: model.Hub{Endpoint: c.HubEndpoint, Token: c.HubToken},
 		SHA256: c.SHA256, Out: c.Out, Again: c.Again, Options: c.options(), IdleTimeout: c.IdleTimeout, Tries: c.Tries,
@@ -120,6 +122,14 @@ func (c modelConvertCmd) Run(env *environment) error {
 type modelVerifyCmd struct {
 	File string `arg:"" optional:"" help:"Weight file, or folder with one. Default: the file that replica would use." env:"RESNET18_MODEL" type:"path"`
 	describeFlags
+}
+
+// Help adds to kong's text what an option cannot say.
+func (modelVerifyCmd) Help() string {
+	return `The checks are those that 'up' runs before it starts: format, numbers, network and golden pictures.
+
+  resnet18cloud model verify
+  resnet18cloud model verify best.pth --labels labels.txt`
 }
 
 // Run prints the report, and OK or the first problem. A problem is exit status 1.
@@ -190,7 +200,8 @@ type progress struct {
 	w        io.Writer
 	terminal bool
 	shown    time.Time // when the bar was drawn last
-	tenths   int64     // how many tenths lines were printed for
+	meter    progressmeter.Meter
+	tenths   int64 // how many tenths lines were printed for
 	started  bool
 }
 
@@ -205,13 +216,14 @@ const barWidth = 40
 // update is called with the bytes received and their total, -1 if it is not known.
 func (p *progress) update(done, total int64) {
 	const mib = 1 << 20
+	pace := p.meter.Text(time.Now(), done, total, " MiB", mib)
 	if !p.terminal {
 		if total <= 0 {
 			return
 		}
 		if tenths := 10 * done / total; tenths > p.tenths || !p.started {
 			p.started, p.tenths = true, tenths
-			fmt.Fprintf(p.w, "downloaded %.1f of %.1f MiB (%d %%)\n", float64(done)/mib, float64(total)/mib, 100*done/total)
+			fmt.Fprintf(p.w, "downloaded %.1f of %.1f MiB (%d %%)%s\n", float64(done)/mib, float64(total)/mib, 100*done/total, pace)
 		}
 		return
 	}
@@ -220,7 +232,7 @@ func (p *progress) update(done, total int64) {
 	}
 	p.shown, p.started = time.Now(), true
 	if total <= 0 {
-		fmt.Fprintf(p.w, "\r%.1f MiB", float64(done)/mib)
+		fmt.Fprintf(p.w, "\r%.1f MiB%s\x1b[K", float64(done)/mib, pace)
 		return
 	}
 	bar := make([]byte, barWidth)
@@ -230,7 +242,7 @@ func (p *progress) update(done, total int64) {
 			bar[i] = '='
 		}
 	}
-	fmt.Fprintf(p.w, "\r[%s] %5.1f of %.1f MiB", bar, float64(done)/mib, float64(total)/mib)
+	fmt.Fprintf(p.w, "\r[%s] %5.1f of %.1f MiB%s\x1b[K", bar, float64(done)/mib, float64(total)/mib, pace)
 }
 
 // say prints a line below the bar, which is then drawn again.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	progressmeter "github.com/resnet18cloud/resnet18cloud/internal/progress"
 	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/teach"
 )
@@ -94,6 +95,7 @@ type pictureBar struct {
 	terminal bool
 	shown    time.Time // when the bar was drawn last
 	quarters int
+	meter    progressmeter.Meter
 	started  bool
 }
 
@@ -103,10 +105,11 @@ func newPictureBar(w io.Writer) *pictureBar {
 }
 
 func (b *pictureBar) update(done, total int) {
+	pace := b.meter.Text(time.Now(), int64(done), int64(total), "", 1)
 	if !b.terminal {
 		if quarters := 4 * done / total; quarters > b.quarters {
 			b.quarters = quarters
-			fmt.Fprintf(b.w, "%d of %d pictures\n", done, total)
+			fmt.Fprintf(b.w, "%d of %d pictures%s\n", done, total, pace)
 		}
 		return
 	}
@@ -115,7 +118,7 @@ func (b *pictureBar) update(done, total int) {
 	}
 	b.shown, b.started = time.Now(), true
 	full := barWidth * done / total
-	fmt.Fprintf(b.w, "\r[%s%s] %d of %d pictures", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), done, total)
+	fmt.Fprintf(b.w, "\r[%s%s] %d of %d pictures%s\x1b[K", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), done, total, pace)
 }
 
 // end finishes the line of the bar.

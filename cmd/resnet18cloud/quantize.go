@@ -21,12 +21,12 @@ func (modelQuantizeCmd) Help() string {
 	return `Calibrates the 8-bit network on some of the images, then compares its labels with those of the 32-bit network on the others.
 Calibration takes about 3.5 passes of the 32-bit network per image; the comparison takes one pass of each network.
 
-  resnet18cloud model quantize --images images/imagenet-sample-images resnet18-int8.safetensors
+  resnet18cloud model quantize --images photos resnet18-int8.safetensors
   resnet18cloud up --model resnet18-int8.safetensors
 
 A model of your own keeps its labels, preprocessing and head:
 
-  resnet18cloud model quantize --model mine.safetensors --images pictures mine-int8.safetensors`
+  resnet18cloud model quantize --model mine.pth --images photos q.safetensors`
 }
 
 // Run calibrates, writes the file, and compares.
@@ -46,14 +46,12 @@ func (c modelQuantizeCmd) run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	bar := newPictureBar(env.stderr)
 	q, err := model.Quantize(ctx, model.QuantizeConfig{
 		Model: path, Options: c.options(), Images: files, Calibrate: c.Calibrate, Out: c.Out,
-		Progress: func(done, total int) {
-			if done%64 == 0 || done == total {
-				env.log.Info("calibrating", "done", done, "of", total)
-			}
-		},
+		Progress: bar.update,
 	})
+	bar.end()
 	if err != nil {
 		return err
 	}

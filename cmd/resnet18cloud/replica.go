@@ -13,7 +13,7 @@ import (
 type replicaCmd struct {
 	engineFlags   `embed:"" group:"model"`
 	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
-	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. -1 means none." default:"16" env:"RESNET18_REPLICA_QUEUE" group:"limits"`
+	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. off means that none waits." type:"off" default:"16" env:"RESNET18_REPLICA_QUEUE" group:"limits"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
 	modelsFlags   `embed:"" group:"model"`
 	serverFlags   `group:"security"`
@@ -22,7 +22,7 @@ type replicaCmd struct {
 
 	Observe          int     `help:"With --precision int8 and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE" group:"model"`
 	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal in int8 and fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT" group:"model"`
-	ObserveShare     float64 `help:"Share of images, above 0 to 1, that fp32 checks after int8 has taken over; -1 means none." default:"0.01" env:"RESNET18_OBSERVE_SHARE" group:"model"`
+	ObserveShare     float64 `help:"Share of images, above 0 to 1, that fp32 checks after int8 has taken over; off means none." type:"off" default:"0.01" env:"RESNET18_OBSERVE_SHARE" group:"model"`
 }
 
 // Help adds to kong's text what an option cannot say.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
@@ -15,6 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/sim/report"
+	progressmeter "github.com/resnet18cloud/resnet18cloud/internal/progress"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
@@ -30,6 +33,7 @@ type simulateCmd struct {
 	Queue    int           `help:"Maximum number of queued images." default:"500" env:"RESNET18_QUEUE_CAPACITY"`
 	DelayMin time.Duration `help:"Minimum start time of a replica." default:"1s" env:"RESNET18_SIMULATE_DELAY_MIN"`
 	DelayMax time.Duration `help:"Maximum start time of a replica." default:"5s" env:"RESNET18_SIMULATE_DELAY_MAX"`
+	Markdown bool          `help:"Print the table in Markdown."`
 	JSON     bool          `help:"Print one JSON line per run instead of a table."`
 	Docs     string        `help:"Run the whole study instead, with its own settings; write its tables into this Markdown file and its charts into img/ beside it." type:"existingfile" placeholder:"FILE" env:"RESNET18_SIMULATE_DOCS"`
 }
@@ -39,11 +43,11 @@ func (simulateCmd) Help() string {
 	return `Equal options give equal tables.
 
   resnet18cloud simulate
-  resnet18cloud simulate --schedule twitter:200:30m:7 --policy deadline,kpa --delay-min 10s --delay-max 20s
+  resnet18cloud simulate --schedule twitter:200:30m:7 --policy deadline,kpa
   resnet18cloud simulate --docs docs/autoscaling.md`
 }
 
-// Run compares, and prints a Markdown table to stdout and progress to stderr.
+// Run compares, and prints a table to stdout and progress to stderr.
 func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 	bar := newSteps(env)
 	defer bar.end()
@@ -66,10 +70,33 @@ func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 	if c.JSON {
 		return report.WriteJSON(env.stdout, o)
 	}
-	fmt.Fprint(env.stdout, report.Table(o))
+	if table := report.Table(o); c.Markdown {
+		fmt.Fprint(env.stdout, table)
+	} else if err := plainTable(env.stdout, table); err != nil {
+		return err
+	}
 	fmt.Fprintf(env.stderr, "%d images in %s on %d CPUs: %.1f million per second\n", o.Images, o.Took.Round(time.Millisecond),
 		runtime.GOMAXPROCS(0), float64(o.Images)/1e6/o.Took.Seconds())
 	return nil
+}
+
+// plainTable writes a table in Markdown as aligned columns; other lines are kept.
+func plainTable(w io.Writer, markdown string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for line := range strings.Lines(markdown) {
+		line = strings.TrimSpace(line)
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			fmt.Fprintln(table, line)
+		case strings.Trim(line, "|-: ") != "":
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i := range cells {
+				cells[i] = strings.Trim(strings.TrimSpace(cells[i]), "*`")
+			}
+			fmt.Fprintln(table, strings.Join(cells, "\t"))
+		}
+	}
+	return table.Flush()
 }
 
 // experiment returns the experiment by the options.
@@ -129,6 +156,7 @@ func pick[T any](what string, all []T, names []string, name func(T) string) ([]T
 type steps struct {
 	env      *environment
 	terminal bool
+	meter    progressmeter.Meter
 	shown    int // percent
 	ended    bool
 }
@@ -140,12 +168,13 @@ func newSteps(env *environment) *steps {
 
 func (s *steps) update(done, total int) {
 	percent := 100 * done / max(1, total)
+	pace := s.meter.Text(time.Now(), int64(done), int64(total), " runs", 1)
 	switch {
 	case percent == s.shown || s.ended:
 	case s.terminal:
-		fmt.Fprintf(s.env.stderr, "\r[%-40s] %3d %%", strings.Repeat("=", percent*40/100), percent)
+		fmt.Fprintf(s.env.stderr, "\r[%-40s] %3d %%%s\x1b[K", strings.Repeat("=", percent*40/100), percent, pace)
 	case percent/10 > s.shown/10 && percent >= 10:
-		fmt.Fprintf(s.env.stderr, "simulated %d %%\n", percent)
+		fmt.Fprintf(s.env.stderr, "simulated %d %%%s\n", percent, pace)
 	}
 	s.shown = percent
 }

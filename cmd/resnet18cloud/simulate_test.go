@@ -8,7 +8,7 @@ import (
 
 func TestSimulateOneSchedule(t *testing.T) {
 	t.Parallel()
-	args := []string{"simulate", "--schedule", "step:50:200:3m", "--policy", "deadline,kpa", "--seeds", "2", "--min", "2", "--max", "30"}
+	args := []string{"simulate", "--markdown", "--schedule", "step:50:200:3m", "--policy", "deadline,kpa", "--seeds", "2", "--min", "2", "--max", "30"}
 	first, progress, err := command(t, args...)
 	if err != nil || strings.Count(first, "\n") != 4 || !strings.Contains(first, "| deadline | ") || !strings.Contains(progress, "simulated 100 %") {
 		t.Fatalf("simulate: %v, printed\n%s\n%s", err, first, progress)

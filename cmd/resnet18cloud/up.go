@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,6 +25,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale/local"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/engine"
+	weightsfile "github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
@@ -56,29 +60,43 @@ type upCmd struct {
 	accessFlags `group:"security"`
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
+	Open    bool   `help:"Open the page in the browser of this machine." env:"RESNET18_OPEN"`
 	Images  string `help:"Folder of images that the web page offers. Default: images/imagenet-sample-images if it exists, else drawings." type:"existingdir" placeholder:"DIR" env:"RESNET18_IMAGES"`
+}
+
+// Help adds to kong's text what an option cannot say.
+func (upCmd) Help() string {
+	return `Only this machine can use it by default. Ctrl-C finishes accepted requests; a second one ends it immediately.
+
+  resnet18cloud up
+  resnet18cloud up --open --replicas 2
+  resnet18cloud up --addr :8081 --model mine.safetensors --autoscale 1:4`
 }
 
 // Run serves until the first signal, finishes accepted requests, and stops the replicas.
 func (c upCmd) Run(ctx context.Context, env *environment) error {
+	env = env.quiet()
 	if c.Replicas < 1 {
-		return fmt.Errorf("--replicas %d: want at least 1", c.Replicas)
+		return badUsage(fmt.Errorf("--replicas %d: want at least 1", c.Replicas))
 	}
-	if err := c.serverFlags.check(); err != nil {
+	if err := badUsage(c.serverFlags.check()); err != nil {
 		return err
 	}
-	if err := c.modelsFlags.check(c.Model, c.describeFlags); err != nil {
+	if err := badUsage(c.modelsFlags.check(c.Model, c.describeFlags)); err != nil {
 		return err
 	}
 	limits, err := c.limits()
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir()
 	}
 	weights, err := c.weights(env)
 	if err != nil {
+		return err
+	}
+	if err := c.checkWeights(weights); err != nil {
 		return err
 	}
 	var shared *os.File
@@ -104,12 +122,16 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	cfg.Access = guard
+	var scaling *autoscaler.Autoscaler // nil without --autoscale
+	if c.Autoscale != "" {
+		cfg.Scaling = func(context.Context) (json.RawMessage, error) { return json.Marshal(scaling.Summary()) }
+	}
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return err
 	}
 	if err := d.Listen(); err != nil {
-		return fmt.Errorf("%w (use --addr to choose another)", err)
+		return fmt.Errorf("%w (use --addr to choose another, such as: up --addr 127.0.0.1:8081)", err)
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	replicas, err := local.New(local.Config{
@@ -124,7 +146,6 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
 		if scaling, err = c.autoscaler(env, d, guard, replicas, limits); err != nil {
 			return err
@@ -134,7 +155,12 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		env.log.Info("stopping: finishing accepted requests; the rest is kept for the next start (press Ctrl-C again to quit immediately)")
 	})()
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
-		return runUp(ctx, d, replicas, scaling, func() { greet(env.stdout, d.URL(), weights, exposed(c.Addr), guard != nil, scaling) })
+		return runUp(ctx, d, replicas, scaling, func() {
+			greet(env.stdout, d.URL(), weights, exposed(c.Addr), guard != nil, scaling)
+			if c.Open {
+				openPage(ctx, env.log, d.URL())
+			}
+		})
 	})
 }
 
@@ -225,11 +251,41 @@ const noWeights = "NO WEIGHTS: replicas run on random weights, and their results
 // share is how many CPUs each replica gets.
 func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
 
+// openPage opens a page in the browser. That there is none is no reason to stop.
+func openPage(ctx context.Context, log *slog.Logger, url string) {
+	args := []string{"xdg-open", url}
+	switch runtime.GOOS {
+	case "darwin":
+		args[0] = "open"
+	case "windows":
+		args = []string{"rundll32", "url.dll,FileProtocolHandler", url}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := exec.CommandContext(ctx, args[0], args[1:]...).Run(); err != nil {
+		log.Warn("cannot open a browser: open the page yourself", "url", url, "error", err)
+	}
+}
+
+// checkWeights runs the checks of 'model verify', so that weights that replicas would refuse end up before they start.
+func (c upCmd) checkWeights(path string) error {
+	if path == "" || c.Models != "" {
+		return nil
+	}
+	r, err := model.Verify(path, c.options())
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w (try another --model; 'resnet18cloud model verify %s' shows what the file has)", err, path)
+	case c.Precision == engine.PrecisionFP32 && r.Metadata[weightsfile.MetaPrecision] == engine.PrecisionInt8:
+		return fmt.Errorf("%s is quantized and cannot be served in fp32 (leave out --precision, or give the file it was made of)", path)
+	}
+	return nil
+}
+
 // shareWeights packs the weights once for all replicas. It returns nil if there is only one replica, if the weights are
-// random, or if the system cannot share memory; each replica then packs its own. Weights that cannot be loaded are an error in any
-// case: a replica that ends because of them would be started again.
+// random, or if the system cannot share memory; each replica then packs its own.
 func shareWeights(path string, o model.Options, replicas int) (*os.File, error) {
-	if path == "" {
+	if path == "" || replicas == 1 {
 		return nil, nil
 	}
 	set, err := model.Load(path, o)
@@ -237,9 +293,6 @@ func shareWeights(path string, o model.Options, replicas int) (*os.File, error) 
 		return nil, err
 	}
 	defer set.Close()
-	if replicas == 1 {
-		return nil, nil
-	}
 	shared, err := engine.Share(engine.Config{Weights: set})
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil, nil
@@ -316,7 +369,9 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 	lines := []string{
 		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
+		"  live    " + url + "/dashboard, or in a terminal: resnet18cloud status " + url,
 		"  try     " + curl + "-F image=@" + picture + " " + url + "/predict",
+		"  load    resnet18cloud loadtest --url " + url,
 		"  watch   " + curl + url + "/status",
 		"  stop    Ctrl-C",
 		"",

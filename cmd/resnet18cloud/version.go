@@ -14,6 +14,12 @@ var version, commit = "dev", ""
 
 type versionCmd struct{}
 
+// Help adds to kong's text what an option cannot say.
+func (versionCmd) Help() string {
+	return `  resnet18cloud version
+  resnet18cloud --version`
+}
+
 // Run prints one line of version and one line for each thing worth knowing in a bug report.
 func (versionCmd) Run(env *environment) error {
 	info, _ := debug.ReadBuildInfo()

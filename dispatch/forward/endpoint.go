@@ -19,6 +19,9 @@ type endpoint struct {
 	refused string    // the last claimError; empty if it was never refused, or answered another probe since
 	flights []*flight // images in flight, load.inFlight of them
 	probes  uint64    // answered so far, with success
+
+	serial   uint64 // another one each time the endpoint is added
+	setbacks int    // how often it became unhealthy
 }
 
 // aliveProbes is how many probes an endpoint answers during an attempt that is too slow, if it is not the endpoint's fault.
@@ -145,6 +148,9 @@ func (p *Pool) observe(ctx context.Context, e *endpoint, kind eventKind, problem
 		p.cfg.Log.WarnContext(ctx, "endpoint unhealthy", "endpoint", e.url, "error", e.health.problem, "cancelled", cancelled)
 	case !before.healthy && e.health.healthy:
 		p.cfg.Log.InfoContext(ctx, "endpoint healthy", "endpoint", e.url, "slots", e.load.slots, "warning", e.info.Warning)
+	}
+	if before.healthy && !e.health.healthy {
+		e.setbacks++
 	}
 	if before.healthy != e.health.healthy {
 		p.announce() // callers waiting for this endpoint's slots must look for another

@@ -53,6 +53,8 @@ func (p *Pool) addEndpoint(ctx context.Context, watches *errgroup.Group, u, from
 		e = &endpoint{url: u, from: from, changed: make(chan struct{}, 1)}
 		watches.Go(func() error { p.watch(ctx, e); return nil })
 	}
+	p.serial++
+	e.serial = p.serial
 	p.endpoints[u] = e
 }
 

@@ -42,6 +42,7 @@ type Pool struct {
 	changed    chan struct{}                  // guarded by mu: closed and replaced when a slot may be free
 	answering  Answering                      // guarded by mu: summary of the endpoints
 	labels     map[Model]resnet18cloud.Labels // guarded by mu: as asked, of models that are in use
+	serial     uint64                         // guarded by mu: of the last endpoint that was added
 	picks      uint64                         // guarded by mu: number of picks, for round-robin among equals
 }
 

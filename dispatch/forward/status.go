@@ -51,6 +51,11 @@ type Endpoint struct {
 	Precision string `json:"precision,omitempty"`
 	Warning   string `json:"warning,omitempty"`
 	Problem   string `json:"problem,omitempty"` // why it is unhealthy
+
+	// Serial and Setbacks show what happened between two calls: an endpoint that was removed and added again has another
+	// serial, and one that was set aside and is back has one more setback.
+	Serial   uint64 `json:"-"`
+	Setbacks int    `json:"-"`
 }
 
 // Endpoints returns the endpoints, sorted by URL.
@@ -67,7 +72,7 @@ func (p *Pool) list() []Endpoint {
 		e := p.endpoints[u]
 		list = append(list, Endpoint{URL: u, Healthy: e.health.healthy, Slots: e.load.slots, InFlight: e.load.inFlight,
 			Workers: e.info.Concurrency, Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning,
-			Problem: e.health.problem})
+			Problem: e.health.problem, Serial: e.serial, Setbacks: e.setbacks})
 	}
 	return list
 }

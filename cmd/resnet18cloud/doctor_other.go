@@ -1,0 +1,9 @@
+//go:build !unix
+
+package main
+
+// freeBytes is not known on this system.
+func freeBytes(string) (uint64, bool) { return 0, false }
+
+// descriptors is not known on this system.
+func descriptors() uint64 { return 0 }

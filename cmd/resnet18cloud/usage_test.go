@@ -1,0 +1,270 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/usage"
+)
+
+// everyCommand calls f for the program and all its commands.
+func everyCommand(t *testing.T, f func(parser *kong.Kong, node *kong.Node)) {
+	t.Helper()
+	parser, err := newParser(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(node *kong.Node)
+	walk = func(node *kong.Node) {
+		f(parser, node)
+		for _, n := range usage.Commands(node) {
+			walk(n)
+		}
+	}
+	walk(parser.Model.Node)
+}
+
+// TestHelpOfEveryCommand checks that help fits into 80 columns, has a sentence, two examples, titles, and defaults.
+func TestHelpOfEveryCommand(t *testing.T) {
+	t.Parallel()
+	titled := regexp.MustCompile(`^[A-Z].*:$`)
+	everyCommand(t, func(parser *kong.Kong, node *kong.Node) {
+		var b bytes.Buffer
+		if err := usage.Help(&b, parser.Model, node); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > usage.Width {
+				t.Errorf("%s: %d columns: %s", node.FullPath(), n, line)
+			}
+		}
+		if node.Help == "" || strings.Contains(strings.TrimSuffix(node.Help, "."), ". ") {
+			t.Errorf("%s: want one sentence of help, not %q", node.FullPath(), node.Help)
+		}
+		if node.Leaf() && len(usage.Examples(node)) < 2 {
+			t.Errorf("%s: want two examples, not %q", node.FullPath(), usage.Examples(node))
+		}
+		for _, g := range usage.Groups(node) {
+			if !titled.MatchString(g.Title) {
+				t.Errorf("%s: group %q", node.FullPath(), g.Title)
+			}
+		}
+	})
+}
+
+// TestExamplesParse runs the parser on every example that runs this program, without files that need not exist here.
+func TestExamplesParse(t *testing.T) {
+	t.Parallel()
+	parsed := 0
+	everyCommand(t, func(_ *kong.Kong, node *kong.Node) {
+		for _, line := range usage.Examples(node) {
+			_, args, ours := strings.Cut(line, "resnet18cloud ")
+			if !ours || strings.HasPrefix(args, "--version") {
+				continue
+			}
+			args, _, _ = strings.Cut(args, " | ")
+			args, _, _ = strings.Cut(args, " >")
+			var words []string
+			for _, word := range strings.Fields(strings.TrimRight(args, ")")) {
+				words = append(words, strings.Trim(word, "'"))
+			}
+			parser, err := newParser(&cli{}, kong.Exit(func(int) {}), kong.Writers(new(bytes.Buffer), new(bytes.Buffer)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse(words); err != nil && !strings.Contains(err.Error(), "no such file") {
+				t.Errorf("%s: example %q: %v", node.FullPath(), line, err)
+			}
+			parsed++
+		}
+	})
+	if parsed < 30 {
+		t.Errorf("only %d examples", parsed)
+	}
+}
+
+// TestHelpCommands checks help, --version, and that a command without one of its commands prints its help.
+func TestHelpCommands(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"help":              "Usage: resnet18cloud COMMAND",
+		"help model pull":   "Usage: resnet18cloud model pull",
+		"model":             "Usage: resnet18cloud model COMMAND",
+		"keys":              "Usage: resnet18cloud keys COMMAND",
+		"loadtest --help":   "--schedule=",
+		"autoscaler --help": "--deployment=",
+		"--version":         "resnet18cloud " + version,
+		"man":               ".TH \"RESNET18CLOUD\" 1",
+	} {
+		stdout, _, err := command(t, strings.Fields(args)...)
+		if err != nil || !strings.Contains(stdout, want) {
+			t.Errorf("%s: %v, want %q in\n%.300s", args, err, want, stdout)
+		}
+	}
+}
+
+// TestOutcome checks the last line and the exit status.
+func TestOutcome(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		interrupted bool
+		err         error
+		line        string
+		status      int
+	}{
+		{false, nil, "", 0},
+		{false, errReported, "", 1},
+		{false, errors.New("x"), "resnet18cloud: error: x", 1},
+		{false, badUsage(errors.New("x")), "resnet18cloud: error: x", 2},
+		{true, context.Canceled, "resnet18cloud: stopped", 1},
+		{false, context.Canceled, "resnet18cloud: error: context canceled", 1},
+	} {
+		if line, status := outcome(test.interrupted, test.err); line != test.line || status != test.status {
+			t.Errorf("outcome(%t, %v) = %q, %d; want %q, %d", test.interrupted, test.err, line, status, test.line, test.status)
+		}
+	}
+}
+
+// TestLikelyMistakes checks that each ends in one line that says what to do, and whether it is one of the command line.
+func TestLikelyMistakes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, test := range []struct {
+		args, want string
+		usage      bool
+	}{
+		{"serve", "--help", true},
+		{"up --replica 2", "did you mean", true},
+		{"up --replicas 0", "want at least 1", true},
+		{"up --autoscale 4", "such as 1:4", true},
+		{"up --images missing", "missing", true},
+		{"up --model missing.pth", "no such file", false},
+		{"up --tls-cert help.go", "--tls-key", true},
+		{"up --precision int4", `must be one of`, true},
+		{"replica --addr 127.0.0.1:0", "model pull", false},
+		{"classify", "expected", true},
+		{"classify --random-weights " + dir, "no file in", false},
+		{"classify --random-weights --top-k 0 a.jpg", "want 1 to", true},
+		{"loadtest --timeout 5 --url x", "duration", true},
+		{"loadtest --workers=-5", "want 0 or more", true},
+		{"completion tcsh", "bash", true},
+		{"dispatcher --cache-size many", "or off", true},
+		{"help model push", "only: pull", true},
+	} {
+		_, _, err := command(t, strings.Fields(test.args)...)
+		_, isUsage := errors.AsType[usageError](err)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") || isUsage != test.usage {
+			t.Errorf("%s: %v (of the command line: %t), want one line with %q", test.args, err, isUsage, test.want)
+		}
+	}
+}
+
+// TestOff checks the values that turn something off.
+func TestOff(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]int{"off": -1, "0": -1, "-1": -1, "7": 7} {
+		var c cli
+		parser, err := newParser(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse([]string{"dispatcher", "--cache-size=" + value}); err != nil || c.Dispatcher.CacheSize != want {
+			t.Errorf("--cache-size=%s: %d, %v, want %d", value, c.Dispatcher.CacheSize, err, want)
+		}
+	}
+	var c cli
+	parser, err := newParser(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"replica", "--max-decode-time=off", "--observe-share=0.5"}); err != nil || c.Replica.MaxDecodeTime != -1 || c.Replica.ObserveShare != 0.5 {
+		t.Errorf("%s, %v, %v", c.Replica.MaxDecodeTime, c.Replica.ObserveShare, err)
+	}
+}
+
+// TestAsURL checks which addresses become URLs.
+func TestAsURL(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"127.0.0.1:5000": "http://127.0.0.1:5000", "localhost:80/x": "http://localhost:80/x", ":8080": "http://127.0.0.1:8080",
+		"https://a": "https://a", "dns+http://a:1": "dns+http://a:1", "here": "here", "": "", "a:b": "a:b",
+	} {
+		if got := asURL(text, "http://"); got != want {
+			t.Errorf("asURL(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestCompletion has shells read the scripts, and bash complete words.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range usage.Shells() {
+		script, _, err := command(t, "completion", shell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Logf("%s is not installed", shell)
+			continue
+		}
+		check := exec.CommandContext(t.Context(), path, "-n")
+		check.Stdin = strings.NewReader(script)
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", shell, err, out)
+		}
+		if shell != "bash" {
+			continue
+		}
+		for words, want := range map[string]string{
+			"resnet18cloud mod": "model", "resnet18cloud model pul": "pull", "resnet18cloud up --repl": "--replicas --replica-port",
+			"resnet18cloud up --precision in": "int8", "resnet18cloud up --precision = fp": "fp32", "resnet18cloud completion fi": "fish",
+			"resnet18cloud loadtest --sched": "--schedule",
+		} {
+			complete := exec.CommandContext(t.Context(), path, "--norc", "-c",
+				script+"\nCOMP_WORDS=("+words+"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _resnet18cloud; echo \"${COMPREPLY[*]}\"")
+			if out, err := complete.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != want {
+				t.Errorf("%s completes to %q, %v, want %q", words, out, err, want)
+			}
+		}
+	}
+}
+
+// TestDoctor checks that its findings depend on what there is, and say what to do.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		f     finding
+		state string
+	}{
+		"vnni":             {judgeCPU([]string{"avx2", "avxvnni"}, "avx2", nil), healthy},
+		"generic":          {judgeCPU([]string{"generic"}, "generic", nil), warning},
+		"wrong level":      {judgeCPU(nil, "", errors.New("no such level")), problem},
+		"quota":            {judgeCPUs(1, 4), healthy},
+		"little memory":    {judgeMemory(100 << 20), problem},
+		"some memory":      {judgeMemory(300 << 20), warning},
+		"disk":             {judgeFree("/data", 1<<40), healthy},
+		"full disk":        {judgeFree("/data", 1<<20), problem},
+		"small disk":       {judgeFree("/data", 1<<30), warning},
+		"few descriptors":  {judgeDescriptors(1024), warning},
+		"many descriptors": {judgeDescriptors(1 << 20), healthy},
+		"port":             {portFinding("port", "256.0.0.1:1", "another"), problem},
+		"no mirror":        {doctorCmd{Mirror: t.TempDir()}.network(t.Context()), problem},
+	} {
+		if test.f.State != test.state || test.f.State != healthy && test.f.Advice == "" {
+			t.Errorf("%s: %+v, want %s and advice", name, test.f, test.state)
+		}
+	}
+	stdout, _, err := command(t, "doctor", "--offline", "--json", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir())
+	if err != nil && !errors.Is(err, errReported) || !strings.Contains(stdout, `"check": "weights"`) || !strings.Contains(stdout, "model pull") {
+		t.Errorf("doctor: %v\n%s", err, stdout)
+	}
+}
