@@ -24,7 +24,9 @@ func TestPageHeaders(t *testing.T) {
 		"Access-Control-Request-Method": "set by browsers",
 		"Forwarded":                     "set by proxies",
 		"X-Forwarded-For":               "set by proxies",
+		"X-Forwarded-Prefix":            "set by proxies",
 		"Content-Transfer-Encoding":     "a header of parts of forms",
+		"Grpc-Timeout":                  "browsers have no gRPC",
 	} {
 		if !read[name] {
 			t.Errorf("%s (%s) is not read", name, why)
