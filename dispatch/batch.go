@@ -45,7 +45,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 			}
 			record, submitted := d.submit(r.Context(), image, o)
 			if err = submitted; err == nil {
-				body := d.newAcceptedBody(record)
+				body := d.newAcceptedBody(r.Context(), record)
 				item.acceptedBody = &body
 				batch.Accepted++
 			}

@@ -18,6 +18,11 @@ type client struct {
 	inFlight int     // requests accepted and not ended; 0 means no limit
 }
 
+// fromProxy reports whether a trusted proxy sent a request.
+func (d *Dispatcher) fromProxy(r *http.Request) bool {
+	return d.proxies.Trusts(clientaddr.Remote(r.RemoteAddr))
+}
+
 // clientOf returns the client of a request: that of its key, with the key's limits if it has any; without keys, the
 // address that connects, or that trusted proxies report.
 func (d *Dispatcher) clientOf(r *http.Request) client {

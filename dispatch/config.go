@@ -95,7 +95,8 @@ type Config struct {
 	// MinUploadRate is the minimum upload rate in bytes per second. Zero means 16 KiB/s; -1 disables the limit.
 	MinUploadRate int64
 	// TrustedProxies are the addresses and networks (in CIDR notation) of proxies whose Forwarded and X-Forwarded-For
-	// headers name the client. Empty means that the address that connects is the client's.
+	// headers name the client, and whose X-Forwarded-Prefix names the path below which clients see the server. Empty
+	// means that the address that connects is the client's.
 	TrustedProxies []string
 	// ClientRate limits the images that one client may send per second. Zero means no limit.
 	ClientRate float64
@@ -118,6 +119,9 @@ type Config struct {
 	Access *access.Guard
 	// ReplicaToken, if not nil, returns the token to send to replicas.
 	ReplicaToken func() string
+	// BasePath is the path below which clients see the server, such as "/photos"; requests without it are served too.
+	// Empty means none.
+	BasePath string
 	// Page, if not nil, handles GET / and everything below /page/.
 	Page http.Handler
 	// Large reports whether an image takes replicas long. Such images have at most half of the slots, so that others do
@@ -198,6 +202,9 @@ func (c Config) validate() error {
 		return fmt.Errorf("dispatch: %d NATS replicas require an external NATS server: set --nats", c.NATSReplicas)
 	case c.NATS.CertFile == "" != (c.NATS.KeyFile == ""):
 		return fmt.Errorf("dispatch: set both a TLS certificate and its key, or neither")
+	}
+	if clean, err := httpx.ParsePrefix(c.BasePath); err != nil || clean != c.BasePath {
+		return fmt.Errorf("dispatch: base path %q: want a path without a slash at its end, such as /photos", c.BasePath)
 	}
 	for _, err := range []error{c.uploadLimits().Validate(), c.TLS.ValidateServer(), c.Guard.Validate()} {
 		if err != nil {

@@ -102,9 +102,9 @@ func New(cfg Config) (*Dispatcher, error) {
 	}
 	d.models.backend = d.backend
 	public, admin := d.routes()
-	d.handler = public
+	d.handler = httpx.Prefix{Base: cfg.BasePath, Trusts: d.fromProxy}.Handler(public)
 	d.http = httpx.Server{
-		Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
+		Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, d.handler), TLS: cfg.TLS, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
 		// Requests that wait for a result must return, or the listener could not close.
 		BeforeShutdown: drain,
 	}

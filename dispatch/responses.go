@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"time"
@@ -30,11 +31,12 @@ const (
 	messageKnown  = "Request was already accepted"
 )
 
-func statusURL(id string) string { return "/result/" + id }
+// statusURL returns the path of a result, as the client of the context sees it.
+func statusURL(ctx context.Context, id string) string { return httpx.PrefixOf(ctx) + "/result/" + id }
 
-func (d *Dispatcher) newAcceptedBody(r store.Record) acceptedBody {
+func (d *Dispatcher) newAcceptedBody(ctx context.Context, r store.Record) acceptedBody {
 	body := acceptedBody{
-		FromCache: r.FromCache, Message: messageQueued, RequestID: r.ID, StatusURL: statusURL(r.ID),
+		FromCache: r.FromCache, Message: messageQueued, RequestID: r.ID, StatusURL: statusURL(ctx, r.ID),
 		QueueSize: d.queue.Waiting().Total(), Status: r.Status, Warning: d.backend.Answering().Warning,
 	}
 	switch {
@@ -50,19 +52,19 @@ func (d *Dispatcher) newAcceptedBody(r store.Record) acceptedBody {
 }
 
 // writeAccepted writes the response to a submission.
-func (d *Dispatcher) writeAccepted(w http.ResponseWriter, r store.Record) {
+func (d *Dispatcher) writeAccepted(ctx context.Context, w http.ResponseWriter, r store.Record) {
 	status := http.StatusAccepted
 	if r.Result != nil {
 		status = http.StatusOK
 		writeTiming(w, r)
 	}
-	w.Header().Set("Location", statusURL(r.ID))
-	httpx.WriteJSON(w, status, d.newAcceptedBody(r))
+	w.Header().Set("Location", statusURL(ctx, r.ID))
+	httpx.WriteJSON(w, status, d.newAcceptedBody(ctx, r))
 }
 
 // writePrediction writes the response to a synchronous request, in the format of a replica.
-func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) error {
-	w.Header().Set("Location", statusURL(r.ID))
+func (d *Dispatcher) writePrediction(ctx context.Context, w http.ResponseWriter, r store.Record) error {
+	w.Header().Set("Location", statusURL(ctx, r.ID))
 	switch {
 	case r.Result != nil:
 		writeTiming(w, r)
@@ -73,7 +75,7 @@ func (d *Dispatcher) writePrediction(w http.ResponseWriter, r store.Record) erro
 	case r.Status == resnet18cloud.StatusCancelled:
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeCancelled, Message: "Request was cancelled"}
 	default:
-		d.writeAccepted(w, r)
+		d.writeAccepted(ctx, w, r)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("GET /results", toResults, d.whenReady(d.results))
 	mux.Add("GET /status", toRead, d.whenReady(d.status))
 	d.handleHealth(mux)
+	d.handleOIP(mux)
 	if d.cfg.Page != nil {
 		page := httpx.TextErrors(d.cfg.Page)
 		mux.Handle("GET /{$}", page)

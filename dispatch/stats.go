@@ -17,6 +17,7 @@ type stats struct {
 	completed  int
 	worked     int // completed without the cache
 	failed     int
+	unusable   int // failed because of their image
 	cancelled  int
 	last       time.Time     // arrival of the last request
 	peak       int           // largest number of waiting jobs seen
@@ -64,9 +65,21 @@ func (s *stats) ended(r store.Record) {
 		}
 	case resnet18cloud.StatusFailed:
 		s.failed++
+		if r.Failure != nil && blames(r.Failure.Code) {
+			s.unusable++
+		}
 	case resnet18cloud.StatusCancelled:
 		s.cancelled++
 	}
+}
+
+// blames reports whether a code says that the image cannot be classified, whoever tries.
+func blames(code resnet18cloud.Code) bool {
+	switch code {
+	case resnet18cloud.CodeUndecodable, resnet18cloud.CodeUnsupported, resnet18cloud.CodeTooLarge, resnet18cloud.CodeInvalid, resnet18cloud.CodeUnsuited:
+		return true
+	}
+	return false
 }
 
 // processingTime returns the time from a request's last start to its end. Results from the cache take none.

@@ -28,6 +28,7 @@ type statusBody struct {
 
 	Instance          string             `json:"instance"` // random, new at each start; the totals of a new instance start at 0
 	CancelledRequests int                `json:"cancelled_requests"`
+	UnusableImages    int                `json:"unusable_images"` // part of FailedRequests: their images cannot be classified
 	Endpoints         []forward.Endpoint `json:"endpoints"`
 	Processing        int                `json:"processing"`               // images this dispatcher has sent to replicas
 	Slots             int                `json:"slots"`                    // images that healthy replicas can process at a time
@@ -153,8 +154,9 @@ func (s *stats) body(now time.Time) statusBody {
 	uptime := now.Sub(s.started).Seconds()
 	body := statusBody{
 		TotalRequests: s.total, SuccessfulRequests: s.completed, FailedRequests: s.failed, CancelledRequests: s.cancelled,
-		HealthMetrics: healthMetrics{ErrorRate: percent(s.failed, s.total), Uptime: round(uptime, 2)},
-		QueueMetrics:  queueMetrics{PeakQueueSize: s.peak},
+		UnusableImages: s.unusable,
+		HealthMetrics:  healthMetrics{ErrorRate: percent(s.failed, s.total), Uptime: round(uptime, 2)},
+		QueueMetrics:   queueMetrics{PeakQueueSize: s.peak},
 	}
 	body.Scaling = s.demand
 	body.Scaling.Failed, body.Scaling.QueueingSeconds = int64(s.failed), round(s.queueing.Seconds(), 6)

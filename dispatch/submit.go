@@ -354,7 +354,7 @@ func (d *Dispatcher) predictAsync(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	d.writeAccepted(w, record)
+	d.writeAccepted(r.Context(), w, record)
 	return nil
 }
 
@@ -410,7 +410,7 @@ func (d *Dispatcher) predict(w http.ResponseWriter, r *http.Request) error {
 		}
 		return r.Context().Err()
 	}
-	return d.writePrediction(w, record)
+	return d.writePrediction(r.Context(), w, record)
 }
 
 func prefersAsync(h http.Header) bool {

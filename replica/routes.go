@@ -48,9 +48,6 @@ func (s *Server) handleHealth(mux *access.Mux) {
 // modelName stands for the model in paths and in the prototype's responses, whatever the name of its weights.
 const modelName = "resnet18"
 
-// features is the number of features of every model.
-const features = 512
-
 // healthBody is the prototype's response to GET /health.
 type healthBody struct {
 	Model  string `json:"model"`

@@ -2,7 +2,6 @@ package teach
 
 import (
 	"context"
-	"math"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/teach/fit"
@@ -26,7 +25,7 @@ type Candidate struct {
 	way    int
 	method fit.Method
 	logits [][]float64 // out of fold
-	sharp  float64     // temperature of the least loss
+	losses []float64   // of each picture, at the temperature of the least Loss
 }
 
 // split is pictures for fitting, and their folds.
@@ -61,10 +60,11 @@ func (s *split) candidates(ctx context.Context, ways []spec.Preprocess) ([]Candi
 			if err != nil {
 				return nil, err
 			}
-			sharp := fit.Temperature(logits, set.Y, 0)
+			losses := fit.Losses(logits, set.Y, fit.Temperature(logits, set.Y, 0))
+			mean, _ := fit.Mean(losses)
 			all = append(all, Candidate{Preprocess: ways[way], Method: method.Name, Accuracy: fit.Accuracy(logits, set.Y),
-				Temperature: fit.Temperature(logits, set.Y, fit.Doubt(len(set.Y))), Loss: fit.LogLoss(logits, set.Y, sharp),
-				way: way, method: method, logits: logits, sharp: sharp})
+				Temperature: fit.Temperature(logits, set.Y, fit.Doubt(len(set.Y))), Loss: mean,
+				way: way, method: method, logits: logits, losses: losses})
 		}
 	}
 	return all, nil
@@ -75,15 +75,9 @@ func (s *split) candidates(ctx context.Context, ways []spec.Preprocess) ([]Candi
 // best candidate is, which was chosen for it (Varma and Simon, "Bias in error estimation when using cross-validation for
 // model selection", 2006).
 func (s *split) honest(all []Candidate) [][]float64 {
-	y := s.sets[0].Y
-	logits := make([][]float64, len(y))
+	logits := make([][]float64, len(s.fold))
 	for f := range s.folds {
-		at, least := 0, math.Inf(1)
-		for c, candidate := range all {
-			if loss := candidate.lossBut(s.fold, f, y); loss < least {
-				at, least = c, loss
-			}
-		}
+		at := choose(all, func(i int) bool { return s.fold[i] != f })
 		for i, z := range all[at].logits {
 			if s.fold[i] == f {
 				logits[i] = make([]float64, len(z))
@@ -94,18 +88,6 @@ func (s *split) honest(all []Candidate) [][]float64 {
 		}
 	}
 	return logits
-}
-
-// lossBut is the mean loss of the pictures outside a fold.
-func (c Candidate) lossBut(fold []int, f int, y []int) float64 {
-	var logits [][]float64
-	var classes []int
-	for i, z := range c.logits {
-		if fold[i] != f {
-			logits, classes = append(logits, z), append(classes, y[i])
-		}
-	}
-	return fit.LogLoss(logits, classes, c.sharp)
 }
 
 // trialPictures is how many pictures of a class are prepared in every way. The way that is best for them is that of the
@@ -133,15 +115,40 @@ func trial(files []File, classes int) (first, others []File) {
 	return first, others
 }
 
-// best is the index of the candidate with the least loss, the first of equal ones. The loss says more than the accuracy of few
-// pictures, which is often equal: on four sets of photos with 5 to 20 of a class the candidate with the least loss is
-// 0.5 points more accurate on other photos than the one with the best accuracy.
-func best(all []Candidate) int {
-	at := 0
-	for i, c := range all {
-		if c.Loss < all[at].Loss {
-			at = i
+// best is the index of the candidate to take by all pictures.
+func best(all []Candidate) int { return choose(all, func(int) bool { return true }) }
+
+// choose is the index of the candidate to take by some of the pictures. Of each way it is the one with the least loss, the first
+// of equal ones: the loss says more than the accuracy of few pictures, which is often equal. Between the ways it is that of the
+// last, which sees the whole picture, unless that of another is better by more than the standard error of the difference: with
+// few pictures smaller differences are mostly chance, and what a crop cuts off is lost.
+func choose(all []Candidate, counts func(i int) bool) int {
+	at := map[int]int{} // by way
+	last := 0
+	for c := range all {
+		way := all[c].way
+		last = max(last, way)
+		if before, ok := at[way]; !ok {
+			at[way] = c
+		} else if mean, _ := lead(all[c], all[before], counts); mean > 0 {
+			at[way] = c
 		}
 	}
-	return at
+	for way := range last {
+		if mean, deviation := lead(all[at[way]], all[at[last]], counts); mean > deviation {
+			return at[way]
+		}
+	}
+	return at[last]
+}
+
+// lead is by how much the loss of a is less than that of b, and the standard error of that.
+func lead(a, b Candidate, counts func(i int) bool) (mean, deviation float64) {
+	var differences []float64
+	for i := range a.losses {
+		if counts(i) {
+			differences = append(differences, b.losses[i]-a.losses[i])
+		}
+	}
+	return fit.Mean(differences)
 }

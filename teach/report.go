@@ -99,7 +99,7 @@ func (l *Lesson) page(root *os.Root, name, backbone string) ([]byte, error) {
 	for i, c := range l.Trial {
 		r.TrialModes = append(r.TrialModes, modeRow{c, i == best(l.Trial)})
 	}
-	small := newThumbnails(root)
+	small := newThumbnails(root, l.Chosen.Preprocess)
 	for _, m := range l.Mistakes[:min(maxGallery, len(l.Mistakes))] {
 		r.Gallery = append(r.Gallery, thumbnail{small.of(m.File), m, l.Classes[m.File.Class], l.Classes[m.Given]})
 	}
@@ -157,13 +157,14 @@ type thumbnails struct {
 	input   preprocess.Input
 }
 
-func newThumbnails(root *os.Root) *thumbnails {
+// newThumbnails shows of pictures what the network sees with a preprocessing: the middle, or the whole in a square.
+func newThumbnails(root *os.Root, seen spec.Preprocess) *thumbnails {
 	p := spec.Torchvision()
-	p.Resize, p.Crop, p.Orient = spec.MinSize, spec.MinSize, true
+	p.Resize, p.Crop, p.Orient, p.Mode = spec.MinSize, spec.MinSize, true, seen.Mode
 	return &thumbnails{root: root, cropper: preprocess.Cropper{Spec: p}}
 }
 
-// of returns the middle of a picture as a data URL; empty if it cannot be read any longer.
+// of returns a small picture as a data URL; empty if it cannot be read any longer.
 func (t *thumbnails) of(f File) template.URL {
 	data, err := read(t.root, f.Path)
 	if err != nil || t.cropper.Crop(&t.input, data) != nil {

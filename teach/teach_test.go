@@ -1,11 +1,14 @@
 package teach
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"math"
 	"math/rand/v2"
@@ -458,13 +461,77 @@ func TestHonestChoice(t *testing.T) {
 		return z
 	}
 	// The first is nearly right in fold 0 and quite wrong in fold 1; the second is right in fold 1 only, and better in all.
-	first := Candidate{Temperature: 2, sharp: 1, logits: [][]float64{good(0, 8), good(1, 8), good(1, 6), good(0, 6)}}
-	second := Candidate{Temperature: 4, sharp: 1, logits: [][]float64{good(0, 1), good(1, 1), good(0, 4), good(1, 4)}}
+	first := Candidate{Temperature: 2, logits: [][]float64{good(0, 8), good(1, 8), good(1, 6), good(0, 6)}}
+	second := Candidate{Temperature: 4, logits: [][]float64{good(0, 1), good(1, 1), good(0, 4), good(1, 4)}}
+	for _, c := range []*Candidate{&first, &second} {
+		c.losses = fit.Losses(c.logits, s.sets[0].Y, 1)
+	}
 	got := s.honest([]Candidate{first, second})
 	want := [][]float64{{0.25, 0}, {0, 0.25}, {0, 3}, {3, 0}}
 	for i := range want {
 		if !slices.Equal(got[i], want[i]) {
 			t.Errorf("picture %d of fold %d: %v, want %v", i, s.fold[i], got[i], want[i])
+		}
+	}
+}
+
+// TestChoose checks that the way with the whole picture is taken unless another one is clearly better, and of a way the least loss.
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		crop []float64 // losses; those of squash are 1, 1, 1, 1, and of a worse method 2
+		all  bool
+		want int
+	}{
+		{"worse", []float64{2, 2, 2, 2}, true, 2},
+		{"equal", []float64{1, 1, 1, 1}, true, 2},
+		{"better by chance", []float64{0, 1.5, 0.5, 1.5}, true, 2},
+		{"better, though not everywhere", []float64{0.4, 0.9, 0.4, 1.1}, true, 0}, // by 0.3 ± 0.18
+		{"better on the first two only", []float64{0.5, 0.5, 9, 9}, false, 0},
+	} {
+		all := []Candidate{{losses: test.crop}, {way: 1, losses: []float64{2, 2, 2, 2}}, {way: 1, losses: []float64{1, 1, 1, 1}}}
+		if got := choose(all, func(i int) bool { return test.all || i < 2 }); got != test.want {
+			t.Errorf("%s: chose %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// TestThumbnails checks that small pictures show what the network sees: the edges only if it sees the whole.
+func TestThumbnails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	img := image.NewRGBA(image.Rect(0, 0, 300, 100))
+	for y := range 100 {
+		for x := range 300 {
+			if x < 60 || x >= 240 {
+				img.SetRGBA(x, y, color.RGBA{255, 0, 0, 255})
+			} else {
+				img.SetRGBA(x, y, color.RGBA{0, 0, 255, 255})
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := errors.Join(png.Encode(&b, img), os.WriteFile(filepath.Join(dir, "x.png"), b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for i, way := range ways(spec.Torchvision()) {
+		source, ok := strings.CutPrefix(string(newThumbnails(root, way).of(File{Path: "x.png"})), "data:image/jpeg;base64,")
+		data, err := base64.StdEncoding.DecodeString(source)
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		small, err := jpeg.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if red, _, blue, _ := small.At(4, 64).RGBA(); (red > blue) != (i == 1) {
+			t.Errorf("with %v the edge is red %d, blue %d", way.Mode, red>>8, blue>>8)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -24,45 +25,63 @@ const Path = "/page/"
 // sampleCount is the number of images of a folder that are offered: three rows on a laptop's screen.
 const sampleCount = 18
 
-// sample is an image that the page offers.
+// sample is an image that the page can send.
 type sample struct {
-	Name  string `json:"name"`  // file name it is sent under
-	Title string `json:"title"` // what it shows, for people
-	URL   string `json:"url"`
+	Name   string `json:"name"`             // file name it is sent under
+	Title  string `json:"title"`            // what it shows, for people
+	URL    string `json:"url"`              // relative to the page
+	Hidden bool   `json:"hidden,omitempty"` // only for links such as ./?sample=candle
 }
 
 // Handler serves the page at / and what it loads below [Path]. It offers JPEG and PNG files of images, spread evenly
-// over the folder; nil, or a folder without any, means built-in drawings.
+// over the folder; nil, or a folder without any, means built-in drawings. The page's addresses are relative, so it works
+// below any path that leads here.
 func Handler(images fs.FS) (http.Handler, error) {
 	own, err := fs.Sub(static, "static")
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	folder, files, err := pictures(own, images)
+	files, err := assets(own)
 	if err != nil {
-		return nil, fmt.Errorf("web: list sample images: %w", err)
+		return nil, fmt.Errorf("web: read the page: %w", err)
 	}
-	samples := make([]sample, 0, len(files))
-	for _, name := range files {
-		samples = append(samples, sample{Name: sentName(name), Title: title(name), URL: Path + "samples/" + name})
+	drawings, err := list(own, "samples", ".svg")
+	if err != nil {
+		return nil, fmt.Errorf("web: list drawings: %w", err)
 	}
-	list, err := json.Marshal(samples)
+	var photographs []string
+	if images != nil {
+		if photographs, err = list(images, ".", ".jpeg", ".jpg", ".png"); err != nil {
+			return nil, fmt.Errorf("web: list sample images: %w", err)
+		}
+		photographs = spread(photographs, sampleCount)
+	}
+	samples, err := json.Marshal(append(describe(photographs, false), describe(drawings, len(photographs) > 0)...))
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, own, "index.html") })
+	mux.Handle("GET /{$}", files["index.html"])
 	mux.HandleFunc("GET "+Path+"{name...}", func(w http.ResponseWriter, r *http.Request) {
-		serveFile(w, r, own, r.PathValue("name"))
+		if file, ok := files[r.PathValue("name")]; ok { // folders are not listed
+			file.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
 	})
 	mux.HandleFunc("GET "+Path+"samples.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(list)
+		_, _ = w.Write(samples)
 	})
 	mux.HandleFunc("GET "+Path+"samples/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if name := r.PathValue("name"); slices.Contains(files, name) { // no other file of the folder is served
-			http.ServeFileFS(w, r, folder, name)
+		name := r.PathValue("name")
+		if slices.Contains(photographs, name) { // no other file of the folder is served
+			http.ServeFileFS(w, r, images, name)
+			return
+		}
+		if file, ok := files["samples/"+name]; ok {
+			file.ServeHTTP(w, r)
 			return
 		}
 		http.NotFound(w, r)
@@ -70,47 +89,29 @@ func Handler(images fs.FS) (http.Handler, error) {
 	return secured(mux), nil
 }
 
-// serveFile serves a file of the folder, and 404 for all else. http.FileServer would list folders, and respond with 500 to
-// a path that no file system can have, such as one that is not UTF-8.
-func serveFile(w http.ResponseWriter, r *http.Request, folder fs.FS, name string) {
-	if info, err := fs.Stat(folder, name); err != nil || info.IsDir() {
-		http.NotFound(w, r)
-		return
+// describe returns the samples of files.
+func describe(files []string, hidden bool) []sample {
+	samples := make([]sample, 0, len(files))
+	for _, name := range files {
+		samples = append(samples, sample{Name: sentName(name), Title: title(name), URL: strings.TrimPrefix(Path, "/") + "samples/" + url.PathEscape(name), Hidden: hidden})
 	}
-	http.ServeFileFS(w, r, folder, name)
+	return samples
 }
 
 // secured allows the page to load from this server only, and not in a frame.
 func secured(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy",
-			"default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'")
+			"default-src 'self'; img-src 'self' blob:; object-src 'none'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-cache") // the next version of the binary may have another page
+		w.Header().Set("Cache-Control", "no-cache") // asked for each time, because the next binary may have another page
 		h.ServeHTTP(w, r)
 	})
 }
 
-// pictures lists the images to offer, and their folder.
-func pictures(own, images fs.FS) (folder fs.FS, files []string, err error) {
-	if images != nil {
-		if files, err = list(images, ".jpeg", ".jpg", ".png"); err != nil {
-			return nil, nil, err
-		}
-		if len(files) > 0 {
-			return images, spread(files, sampleCount), nil
-		}
-	}
-	if folder, err = fs.Sub(own, "samples"); err != nil {
-		return nil, nil, err
-	}
-	files, err = list(folder, ".svg")
-	return folder, files, err
-}
-
-// list returns the files of a folder that have one of the extensions, by name.
-func list(folder fs.FS, extensions ...string) ([]string, error) {
-	entries, err := fs.ReadDir(folder, ".")
+// list returns the files of a folder of fsys that have one of the extensions, by name.
+func list(fsys fs.FS, folder string, extensions ...string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, folder)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,10 @@ func get(h http.Handler, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-type sample struct{ Name, Title, URL string }
+type sample struct {
+	Name, Title, URL string
+	Hidden           bool
+}
 
 func samples(t *testing.T, h http.Handler) []sample {
 	t.Helper()
@@ -52,12 +55,12 @@ func TestPageLoads(t *testing.T) {
 		t.Errorf("Content-Security-Policy %q", policy)
 	}
 	types := map[string]string{"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-	assets := regexp.MustCompile(`(?:src|href)="(/page/[^"]*\.(\w+))"`).FindAllStringSubmatch(page.Body.String(), -1)
+	assets := regexp.MustCompile(`(?:src|href)="(page/[^"]*\.(\w+))"`).FindAllStringSubmatch(page.Body.String(), -1)
 	if len(assets) < 3 {
 		t.Fatalf("the page names %d assets, want style, script and icon", len(assets))
 	}
 	for _, a := range assets {
-		w := get(h, a[1])
+		w := get(h, "/"+a[1])
 		if got := w.Header().Get("Content-Type"); w.Code != http.StatusOK || !strings.HasPrefix(got, types[a[2]]) {
 			t.Errorf("GET %s = %d, Content-Type %q, want %s", a[1], w.Code, got, types[a[2]])
 		}
@@ -100,7 +103,7 @@ func TestDrawings(t *testing.T) {
 		t.Fatal("no drawings")
 	}
 	for _, s := range list {
-		if w := get(h, s.URL); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "image/svg+xml") {
+		if w := get(h, "/"+s.URL); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "image/svg+xml") {
 			t.Errorf("GET %s = %d %s", s.URL, w.Code, w.Header().Get("Content-Type"))
 		}
 		if !strings.HasSuffix(s.Name, ".jpg") || s.Title == "" || strings.ContainsAny(s.Title, "-.") {
@@ -118,21 +121,76 @@ func TestFolder(t *testing.T) {
 	}
 	h := handler(t, folder)
 	list := samples(t, h)
-	if len(list) == 0 || len(list) > 50 {
-		t.Fatalf("%d samples of 100, want a few", len(list))
+	var offered int
+	for _, s := range list {
+		if !s.Hidden {
+			offered++
+		}
+		if s.Hidden != strings.HasSuffix(s.URL, ".svg") {
+			t.Errorf("sample %+v: want drawings hidden beside photographs", s)
+		}
+	}
+	if offered == 0 || offered > 50 || offered == len(list) {
+		t.Fatalf("%d of %d samples are offered, want a few photographs, and drawings for links", offered, len(list))
 	}
 	if s := list[0]; s.Title != "great grey owl" || s.Name != "n00000000_great_grey_owl.JPEG" {
 		t.Errorf("first sample %+v", s)
 	}
-	if w := get(h, list[1].URL); w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/jpeg" {
+	if w := get(h, "/"+list[1].URL); w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/jpeg" {
 		t.Errorf("GET %s = %d %s", list[1].URL, w.Code, w.Header().Get("Content-Type"))
 	}
-	for _, path := range []string{"notes.txt", "x%2Fn01531178_goldfinch.JPEG", "n00000001_great_grey_owl.JPEG", "traffic-light.svg"} {
+	for _, path := range []string{"notes.txt", "x%2Fn01531178_goldfinch.JPEG", "n00000001_great_grey_owl.JPEG"} {
 		if w := get(h, "/page/samples/"+path); w.Code != http.StatusNotFound {
 			t.Errorf("GET a file that is not offered, %s = %d", path, w.Code)
 		}
 	}
 	if len(samples(t, handler(t, fstest.MapFS{}))) == 0 {
 		t.Error("an empty folder: no drawings")
+	}
+}
+
+// TestAssetsAreSmall checks that files are compressed, that a browser which has them gets 304, and the size of all.
+func TestAssetsAreSmall(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	ask := func(path, accept, has string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Accept-Encoding", accept)
+		r.Header.Set("If-None-Match", has)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w
+	}
+	total := 0
+	for _, path := range []string{"/", "/page/app.js", "/page/batch.js", "/page/style.css", "/page/icon.svg", "/page/samples/candle.svg"} {
+		plain, packed := ask(path, "gzip;q=0, br", ""), ask(path, "br, gzip", "")
+		total += packed.Body.Len()
+		if plain.Header().Get("Content-Encoding") != "" || plain.Code != http.StatusOK {
+			t.Errorf("GET %s without gzip = %d, %v", path, plain.Code, plain.Header())
+		}
+		if packed.Body.Len() > plain.Body.Len() || packed.Header().Get("ETag") == "" || packed.Header().Get("Content-Type") != plain.Header().Get("Content-Type") {
+			t.Errorf("GET %s: %d bytes of %d, %v", path, packed.Body.Len(), plain.Body.Len(), packed.Header())
+		}
+		if w := ask(path, "br, gzip", packed.Header().Get("ETag")); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+			t.Errorf("GET %s again = %d, want 304", path, w.Code)
+		}
+	}
+	if total > 60_000 {
+		t.Errorf("the page has %d bytes compressed, want less than 60,000", total)
+	}
+	t.Logf("%d bytes compressed", total)
+}
+
+// TestAddressesAreRelative checks that the page works below any path.
+func TestAddressesAreRelative(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	if m := regexp.MustCompile(`(?:src|href)="/[^"]*"`).FindString(get(h, "/").Body.String()); m != "" {
+		t.Errorf("the page names %s", m)
+	}
+	for _, name := range []string{"app.js", "batch.js"} {
+		if m := regexp.MustCompile("(?:api|fetch)\\([\"`]/.*").FindString(get(h, "/page/"+name).Body.String()); m != "" {
+			t.Errorf("%s requests %s", name, m)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
@@ -26,7 +27,8 @@ type uploadFlags struct {
 // clientFlags keep the clients of a dispatcher apart, and limit each.
 type clientFlags struct {
 	MaxWorkingBytes int64    `help:"Maximum memory of images that are at replicas or on their way there, in bytes." default:"268435456" env:"RESNET18_MAX_WORKING_BYTES"`
-	TrustedProxies  []string `help:"Addresses and networks of proxies whose Forwarded and X-Forwarded-For headers name the client, separated by commas. Without it, all clients behind a proxy are one client." placeholder:"CIDR" env:"RESNET18_TRUSTED_PROXIES"`
+	TrustedProxies  []string `help:"Addresses and networks of proxies whose Forwarded and X-Forwarded-For headers name the client, separated by commas, and whose X-Forwarded-Prefix names the path below which clients see the server. Without it, all clients behind a proxy are one client." placeholder:"CIDR" env:"RESNET18_TRUSTED_PROXIES"`
+	BasePath        string   `help:"Path below which clients see the server, such as /photos, for a proxy that does not remove it. Requests without it are served too." placeholder:"PATH" env:"RESNET18_BASE_PATH"`
 	ClientRate      float64  `help:"Maximum number of images per second from one client; further ones are refused with 429. 0 means no limit." default:"0" env:"RESNET18_CLIENT_RATE"`
 	ClientInFlight  int      `help:"Maximum number of unfinished requests of one client; further ones are refused with 429. 0 means no limit." default:"0" env:"RESNET18_CLIENT_IN_FLIGHT"`
 }
@@ -43,6 +45,6 @@ func dispatcherConfig(s storeFlags, u uploadFlags, c clientFlags) dispatch.Confi
 		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
 		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
 		Large:           engine.Large,
-		MaxWorkingBytes: c.MaxWorkingBytes, TrustedProxies: c.TrustedProxies, ClientRate: c.ClientRate, ClientInFlight: c.ClientInFlight,
+		MaxWorkingBytes: c.MaxWorkingBytes, TrustedProxies: c.TrustedProxies, BasePath: strings.TrimSuffix(c.BasePath, "/"), ClientRate: c.ClientRate, ClientInFlight: c.ClientInFlight,
 	}
 }

@@ -42,8 +42,8 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return addr.Unmap().WithZone("").Prefix(addr.Unmap().BitLen())
 }
 
-// trusts reports whether addr is a trusted proxy.
-func (p Proxies) trusts(addr netip.Addr) bool {
+// Trusts reports whether addr is a trusted proxy.
+func (p Proxies) Trusts(addr netip.Addr) bool {
 	return slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
@@ -58,7 +58,7 @@ func (p Proxies) trusts(addr netip.Addr) bool {
 // have their IPv4 form.
 func (p Proxies) Client(remote netip.Addr, h http.Header) netip.Addr {
 	remote = plain(remote)
-	if !p.trusts(remote) {
+	if !p.Trusts(remote) {
 		return remote
 	}
 	forwarded, for1 := h["Forwarded"]
@@ -87,7 +87,7 @@ func (p Proxies) walk(remote netip.Addr, hops []netip.Addr) netip.Addr {
 			return client
 		}
 		client = hop
-		if !p.trusts(hop) {
+		if !p.Trusts(hop) {
 			return client
 		}
 	}

@@ -1,10 +1,10 @@
 package httpx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"mime/multipart"
 	"net/http"
 	"path"
@@ -22,7 +22,8 @@ const (
 )
 
 // Image reads the image of an upload and calls use with it. The image is the field "image" of a multipart form, or a
-// raw body with an image media type, whose name may be in Content-Disposition or in ?filename=. The image's bytes are
+// raw body with an image media type, or with none and the content of an image; its name may be in Content-Disposition or in
+// ?filename=. Bodies may be compressed with gzip or zstd; limits apply to what comes out. The image's bytes are
 // reused after use returns. Errors are those of use, CodeInvalid for a missing image, an empty name or an incomplete
 // body, CodeTooLarge for an image above the limit (before reading anything, if Content-Length says so),
 // CodeUnsupported for other bodies, and CodeSlow and CodeFull as described at [Uploads].
@@ -41,30 +42,59 @@ func (u *Uploads) Image(w http.ResponseWriter, r *http.Request, use func(resnet1
 
 func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Image, error) {
 	r, limit := up.request, u.limits.ImageBytes
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	contentType := r.Header.Get("Content-Type")
+	mediaType, params, ok := parseParams(contentType)
+	if !ok && contentType != "" {
+		return resnet18cloud.Image{}, invalid("Content-Type is malformed", nil)
+	}
+	form := mediaType == "multipart/form-data"
+	switch named := strings.HasPrefix(mediaType, "image/") || mediaType == "application/octet-stream"; {
+	case !form && !named && mediaType != "" && mediaType != formURLEncoded:
+		return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
+			Message: fmt.Sprintf("Content-Type %s is not supported", logs.Clip(mediaType)),
+			Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
+	case form && r.ContentLength > limit+formOverhead, !form && r.ContentLength > limit:
+		return resnet18cloud.Image{}, tooLarge(limit)
+	}
+	source, err := up.decoded(w)
 	switch {
-	case err != nil && r.Header.Get("Content-Type") != "":
-		return resnet18cloud.Image{}, invalid("Content-Type is malformed", err)
-	case isEncoded(r):
-		return resnet18cloud.Image{}, errEncoded(r)
-	case mediaType == "multipart/form-data":
-		if r.ContentLength > limit+formOverhead {
-			return resnet18cloud.Image{}, tooLarge(limit)
-		}
-		body := http.MaxBytesReader(w, io.NopCloser(up), limit+formOverhead)
+	case err != nil:
+		return resnet18cloud.Image{}, err
+	case form:
+		body := http.MaxBytesReader(w, io.NopCloser(source), limit+formOverhead)
 		return readForm(multipart.NewReader(body, params["boundary"]), body, up, limit)
-	case strings.HasPrefix(mediaType, "image/"), mediaType == "application/octet-stream":
-		if r.ContentLength > limit {
-			return resnet18cloud.Image{}, tooLarge(limit)
-		}
-		return readBytes(up, rawName(r), up, limit)
-	case mediaType == "", mediaType == "application/x-www-form-urlencoded":
-		// curl sends this without a body, or with -d: a form that cannot contain a file.
+	case mediaType == "", mediaType == formURLEncoded:
+		return readUntyped(source, mediaType, rawName(r), up, limit)
+	}
+	return readBytes(source, rawName(r), up, limit)
+}
+
+// formURLEncoded is the type that curl names with -d and --data-binary, whatever they send.
+const formURLEncoded = "application/x-www-form-urlencoded"
+
+// readUntyped reads a raw body whose type says nothing about it: its content decides.
+func readUntyped(r io.Reader, mediaType, name string, up *upload, limit int64) (resnet18cloud.Image, error) {
+	start, err := peek(r)
+	switch {
+	case err != nil:
+		return resnet18cloud.Image{}, bodyError("incomplete image", err, limit)
+	case looksLikeImage(start):
+		return readBytes(io.MultiReader(bytes.NewReader(start), r), name, up, limit)
+	case len(start) == 0 || mediaType == formURLEncoded: // a form that cannot contain a file
 		return resnet18cloud.Image{}, noImage()
 	}
-	return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
-		Message: fmt.Sprintf("Content-Type %s is not supported", logs.Clip(mediaType)),
-		Hint:    "send multipart/form-data with the field image, or the file itself with Content-Type: image/jpeg"}
+	return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "The body is not an image of a known format",
+		Hint: "send a JPEG, PNG, GIF, BMP or WebP file, with Content-Type: image/jpeg or as the form field image"}
+}
+
+// peek reads the signature of a file, less if the file is shorter.
+func peek(r io.Reader) ([]byte, error) {
+	start := make([]byte, signatureBytes)
+	n, err := io.ReadFull(r, start)
+	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // ReadFull returns these for a file that ends
+		err = nil
+	}
+	return start[:n], err
 }
 
 // Images reads the images of a multipart form, at most n, from fields named image or images, and calls use with each
@@ -72,18 +102,19 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 // returns an error if the form itself is invalid: missing, incomplete, without images, or with more than n, and
 // CodeSlow and CodeFull as described at [Uploads].
 func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func(resnet18cloud.Image, error)) error {
-	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch {
-	case err != nil || mediaType != "multipart/form-data":
+	mediaType, params, _ := parseParams(r.Header.Get("Content-Type"))
+	if mediaType != "multipart/form-data" {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "A batch must be multipart/form-data",
 			Hint: "for example: curl -F image=@a.jpg -F image=@b.jpg"}
-	case isEncoded(r):
-		return errEncoded(r)
 	}
 	up := u.open(w, r)
 	defer up.close()
+	source, err := up.decoded(w)
+	if err != nil {
+		return err
+	}
 	limit := u.limits.ImageBytes
-	body := http.MaxBytesReader(w, io.NopCloser(up), int64(n)*(limit+formOverhead))
+	body := http.MaxBytesReader(w, io.NopCloser(source), int64(n)*(limit+formOverhead))
 	form := multipart.NewReader(body, params["boundary"])
 	for found := 0; ; found++ {
 		image, err := nextImage(form, up, limit)
@@ -138,19 +169,30 @@ func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.I
 		if err != nil {
 			return resnet18cloud.Image{}, bodyError("multipart form is malformed", err, limit)
 		}
-		if part.FormName() != imageField && part.FormName() != imageField+"s" {
+		_, disposition, _ := parseParams(part.Header.Get("Content-Disposition"))
+		if field := disposition["name"]; field != imageField && field != imageField+"s" {
 			continue
 		}
-		_, disposition, _ := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+		content, err := untransferred(part, part.Header.Get("Content-Transfer-Encoding"))
+		if err != nil {
+			return resnet18cloud.Image{}, err
+		}
 		name, isFile := disposition["filename"]
-		if !isFile { // a regular field with the same name
-			continue
+		if !isFile { // a regular field with the same name, unless its content is a file's
+			start, err := peek(content)
+			if err != nil {
+				return resnet18cloud.Image{}, bodyError("multipart form is malformed", err, limit)
+			}
+			if !looksLikeImage(start) {
+				continue
+			}
+			return readBytes(io.MultiReader(bytes.NewReader(start), content), unnamed, up, limit)
 		}
 		if name == "" {
 			return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid,
 				Message: "Empty filename", Hint: "give the image a name: curl -F image=@picture.jpg"}
 		}
-		return readBytes(part, cleanName(name), up, limit)
+		return readBytes(content, cleanName(name), up, limit)
 	}
 }
 
@@ -191,18 +233,6 @@ func invalid(message string, err error) error {
 		Message: strings.ToUpper(message[:1]) + message[1:], Err: err}
 }
 
-// isEncoded reports whether the body is compressed.
-func isEncoded(r *http.Request) bool {
-	coding := r.Header.Get("Content-Encoding")
-	return coding != "" && !strings.EqualFold(coding, "identity")
-}
-
-func errEncoded(r *http.Request) error {
-	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
-		Message: fmt.Sprintf("Content-Encoding %q is not supported", logs.Clip(r.Header.Get("Content-Encoding"))),
-		Hint:    "send the image file uncompressed; image formats are already compressed"}
-}
-
 func noImage() error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "No image provided",
 		Hint: "send a file that is not empty in the form field image: curl -F image=@picture.jpg"}
@@ -216,7 +246,7 @@ func tooLarge(limit int64) error {
 
 // rawName returns the name of an image sent as a raw body.
 func rawName(r *http.Request) string {
-	if _, params, err := mime.ParseMediaType(r.Header.Get("Content-Disposition")); err == nil && params["filename"] != "" {
+	if _, params, _ := parseParams(r.Header.Get("Content-Disposition")); params["filename"] != "" {
 		return cleanName(params["filename"])
 	}
 	if name := r.URL.Query().Get("filename"); name != "" {

@@ -67,8 +67,10 @@ func TestReadImage(t *testing.T) {
 		"nothing":             {code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"url-encoded":         {contentType: "application/x-www-form-urlencoded", body: "image=xyz", code: resnet18cloud.CodeInvalid, message: "No image provided"},
 		"JSON":                {contentType: "application/json", body: "{}", code: resnet18cloud.CodeUnsupported},
-		"raw, gzip":           {contentType: "image/jpeg", encoding: "gzip", body: "xyz", code: resnet18cloud.CodeUnsupported, message: `Content-Encoding "gzip" is not supported`},
-		"form, gzip":          {contentType: multi, encoding: "gzip", body: "xyz", code: resnet18cloud.CodeUnsupported},
+		"raw, brotli":         {contentType: "image/jpeg", encoding: "br", body: "xyz", code: resnet18cloud.CodeUnsupported, message: `Content-Encoding "br" is not supported`},
+		"form, two codings":   {contentType: multi, encoding: "gzip, zstd", body: "xyz", code: resnet18cloud.CodeUnsupported},
+		"raw, not gzip":       {contentType: "image/jpeg", encoding: "gzip", body: "xyz", code: resnet18cloud.CodeInvalid},
+		"raw, not zstd":       {contentType: "image/jpeg", encoding: "zstd", body: "xyz", code: resnet18cloud.CodeInvalid},
 		"raw, identity":       {contentType: "image/jpeg", encoding: "identity", body: "xyz", name: "upload"},
 		"malformed type":      {contentType: "image/", body: "xyz", code: resnet18cloud.CodeInvalid},
 	}

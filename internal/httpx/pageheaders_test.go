@@ -24,7 +24,7 @@ func TestPageHeaders(t *testing.T) {
 		"Access-Control-Request-Method": "set by browsers",
 		"Forwarded":                     "set by proxies",
 		"X-Forwarded-For":               "set by proxies",
-		"Content-Encoding":              "none is supported",
+		"Content-Transfer-Encoding":     "a header of parts of forms",
 	} {
 		if !read[name] {
 			t.Errorf("%s (%s) is not read", name, why)

@@ -79,15 +79,18 @@ func (u *Uploads) Held() int64 {
 
 // upload is one request body being received. It is an io.Reader of that body that enforces the minimum rate.
 type upload struct {
-	request *http.Request
-	enter   func(activity) // sets the activity of the request
-	yield   func()         // cuts the upload for lack of connections
-	body    io.Reader
-	control *http.ResponseController
-	budget  *budget
-	began   time.Time
-	memory  *buffer // of the current image; nil before its first byte
-	one     [1]byte // that byte, and each later one that does not fit
+	request   *http.Request
+	enter     func(activity) // sets the activity of the request
+	yield     func()         // cuts the upload for lack of connections
+	body      io.Reader
+	control   *http.ResponseController
+	budget    *budget
+	began     time.Time
+	memory    *buffer  // of the current image; nil before its first byte
+	announced int64    // bytes of the body after decoding; -1 means unknown
+	decoder   *decoder // of a compressed body; nil if there is none to end
+	reserved  int64    // bytes for that decoder
+	one       [1]byte  // that byte, and each later one that does not fit
 
 	// guarded by budget.mu
 	held  int64 // bytes
@@ -99,7 +102,7 @@ type upload struct {
 // open starts reading the body of r.
 func (u *Uploads) open(w http.ResponseWriter, r *http.Request) *upload {
 	up := &upload{request: r, enter: enterFunc(r.Context()), body: r.Body, control: http.NewResponseController(w),
-		budget: u.budget, began: time.Now(), pace: newPace()}
+		budget: u.budget, began: time.Now(), pace: newPace(), announced: r.ContentLength}
 	up.yield = func() {
 		up.budget.mu.Lock()
 		defer up.budget.mu.Unlock()
@@ -220,13 +223,13 @@ func (u *upload) fill(r io.Reader, limit int64) (int64, error) {
 // announcesMore reports whether more of the image is announced, within limit.
 func (u *upload) announcesMore(limit int64) bool {
 	have := int64(len(u.bytes()))
-	return have < u.request.ContentLength && have < limit
+	return have < u.announced && have < limit
 }
 
 // grow allocates memory for more of the image.
 func (u *upload) grow(limit int64) error {
 	have := u.bytes()
-	size := nextSize(int64(cap(have)), u.request.ContentLength, limit, u.budget.plenty())
+	size := nextSize(int64(cap(have)), u.announced, limit, u.budget.plenty())
 	if err := u.budget.take(u.request.Context(), u, size); err != nil {
 		return err
 	}
@@ -250,6 +253,7 @@ func (u *upload) drop() {
 
 // arrived ends reading. The image's memory stays reserved until close.
 func (u *upload) arrived() error {
+	u.release()
 	u.budget.mu.Lock()
 	defer u.budget.mu.Unlock()
 	delete(u.budget.reading, u)
@@ -265,6 +269,7 @@ func (u *upload) close() {
 	u.budget.mu.Lock()
 	delete(u.budget.reading, u)
 	u.budget.mu.Unlock()
+	u.release()
 	u.drop()
 }
 

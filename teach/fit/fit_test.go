@@ -142,12 +142,26 @@ func TestDiscriminantShares(t *testing.T) {
 	near(t, "difference in the middle", z[1]-z[0], math.Log(3), 0.1)
 }
 
+// TestDiscriminantSpan checks that the space that few vectors span gives the classifier of all dimensions, also with a vector twice.
+func TestDiscriminantSpan(t *testing.T) {
+	t.Parallel()
+	s := corners(3, 3, 60, 8, 2)
+	s.X[4] = s.X[1]
+	got, want := Discriminant(s), discriminant(s, s.dim())
+	for k := range want.W {
+		near(t, fmt.Sprintf("bias %d", k), got.B[k], want.B[k], 1e-6)
+		for i := range want.W[k] {
+			near(t, fmt.Sprintf("weight %d of %d", i, k), got.W[k][i], want.W[k][i], 1e-6)
+		}
+	}
+}
+
 // TestShrinkage compares with the definition, and checks the limits: nearly nothing for many vectors, much for few.
 func TestShrinkage(t *testing.T) {
 	t.Parallel()
 	of := func(x [][]float64) float64 {
 		c, trace := covariance(x)
-		return shrinkage(x, c, trace)
+		return shrinkage(x, c, trace, len(x[0]))
 	}
 	deviations := make([]float64, 20)
 	for i := range deviations {

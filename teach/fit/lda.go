@@ -9,7 +9,29 @@ import "math"
 //
 // The covariance is that of the vectors around the means of their classes, drawn to a multiple of the identity as far as
 // [shrinkage] says: there are more dimensions than vectors.
+//
+// The weights, too, are sums of vectors: with fewer vectors than dimensions they are computed in the space that those span, where
+// the covariance has as many rows as there are vectors.
 func Discriminant(s Set) Linear {
+	if n := len(s.X); n < s.dim() {
+		rows := span(s.X)
+		return unspan(s.X, rows, discriminant(Set{padded(rows), s.Y, s.Classes}, s.dim()))
+	}
+	return discriminant(s, s.dim())
+}
+
+// padded is the rows of a triangle with their zeros.
+func padded(rows [][]float64) [][]float64 {
+	square := make([][]float64, len(rows))
+	for i, row := range rows {
+		square[i] = make([]float64, len(rows))
+		copy(square[i], row)
+	}
+	return square
+}
+
+// discriminant fits vectors that are given in some of their dimensions; in the others all are 0.
+func discriminant(s Set, dimensions int) Linear {
 	d := s.dim()
 	counts := s.Counts()
 	l := Linear{W: make([][]float64, s.Classes), B: make([]float64, s.Classes)}
@@ -27,12 +49,12 @@ func Discriminant(s Set) Linear {
 		axpy(-1, means[s.Y[i]], centered[i])
 	}
 	covariance, trace := covariance(centered)
-	share := shrinkage(centered, covariance, trace)
+	share := shrinkage(centered, covariance, trace, dimensions)
 	for i := range covariance {
 		for j := range covariance[i] {
 			covariance[i][j] *= 1 - share
 		}
-		covariance[i][i] += share*trace/float64(d) + 1e-9 // the latter for vectors that are all equal
+		covariance[i][i] += share*trace/float64(dimensions) + 1e-9 // the latter for vectors that are all equal
 	}
 	cholesky(covariance)
 	for k, mean := range means {
@@ -64,8 +86,10 @@ func covariance(x [][]float64) (c [][]float64, trace float64) {
 // and the squared norm |A|² = Σ a²/p of a matrix:
 //
 //	delta² = |S - m·I|²,  beta² = min(delta², Σ |x xᵀ - S|² / n²),  share = beta²/delta²
-func shrinkage(x [][]float64, s [][]float64, trace float64) float64 {
-	n, p := float64(len(x)), float64(len(s))
+//
+// The vectors and S may lack dimensions where they are 0.
+func shrinkage(x [][]float64, s [][]float64, trace float64, dimensions int) float64 {
+	n, p := float64(len(x)), float64(dimensions)
 	square := 0.0 // Σ s²
 	for i, row := range s {
 		square += 2*Dot(row[:i], row[:i]) + row[i]*row[i]

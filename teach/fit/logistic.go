@@ -11,15 +11,7 @@ package fit
 func Logistic(s Set, c float64) Linear {
 	if n := len(s.X); n < s.dim() {
 		rows := span(s.X)
-		l := logistic(Set{rows, s.Y, s.Classes}, n, c)
-		for k, w := range l.W {
-			solveTransposed(rows, w) // now the factors of the vectors
-			l.W[k] = make([]float64, s.dim())
-			for i, f := range w {
-				axpy(f, s.X[i], l.W[k])
-			}
-		}
-		return l
+		return unspan(s.X, rows, logistic(Set{rows, s.Y, s.Classes}, n, c))
 	}
 	return logistic(s, s.dim(), c)
 }
@@ -36,6 +28,18 @@ func span(x [][]float64) [][]float64 {
 	}
 	cholesky(rows)
 	return rows
+}
+
+// unspan turns a classifier of the coordinates of vectors x, which are rows, into one of vectors. It changes l.
+func unspan(x, rows [][]float64, l Linear) Linear {
+	for k, w := range l.W {
+		solveTransposed(rows, w) // now the factors of the vectors
+		l.W[k] = make([]float64, len(x[0]))
+		for i, f := range w {
+			axpy(f, x[i], l.W[k])
+		}
+	}
+	return l
 }
 
 // logistic fits vectors of up to d numbers, the others of which are 0.

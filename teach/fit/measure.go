@@ -99,9 +99,18 @@ func meanLoss(logits [][]float64, temperature float64) float64 {
 	return sum / float64(max(1, len(logits)))
 }
 
-// LogLoss is the mean of -log p[y] at a temperature.
+// LogLoss is the mean of [Losses].
 func LogLoss(logits [][]float64, y []int, temperature float64) float64 {
 	sum := 0.0
+	for _, loss := range Losses(logits, y, temperature) {
+		sum += loss
+	}
+	return sum / float64(max(1, len(y)))
+}
+
+// Losses is -log p[y] of each vector at a temperature.
+func Losses(logits [][]float64, y []int, temperature float64) []float64 {
+	losses := make([]float64, len(logits))
 	var z []float64
 	for i, row := range logits {
 		z = append(z[:0], row...)
@@ -109,9 +118,24 @@ func LogLoss(logits [][]float64, y []int, temperature float64) float64 {
 			z[k] /= temperature
 		}
 		given := z[y[i]]
-		sum += Softmax(z) - given
+		losses[i] = Softmax(z) - given
 	}
-	return sum / float64(max(1, len(y)))
+	return losses
+}
+
+// Mean is the mean of numbers and its standard error, 0 for less than two.
+func Mean(x []float64) (mean, deviation float64) {
+	n := float64(len(x))
+	for _, v := range x {
+		mean += v / n
+	}
+	if n < 2 {
+		return mean, 0
+	}
+	for _, v := range x {
+		deviation += (v - mean) * (v - mean) / (n - 1)
+	}
+	return mean, math.Sqrt(deviation / n)
 }
 
 // CalibrationError is the expected calibration error: vectors are sorted into ten bins by the probability of the class that

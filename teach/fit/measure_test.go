@@ -83,6 +83,16 @@ func TestCalibrationError(t *testing.T) {
 	}
 }
 
+func TestMean(t *testing.T) {
+	t.Parallel()
+	mean, deviation := Mean([]float64{1, 2, 3, 6})
+	near(t, "mean", mean, 3, 1e-12)
+	near(t, "deviation", deviation, math.Sqrt(14.0/3/4), 1e-12)
+	if mean, deviation := Mean([]float64{5}); mean != 5 || deviation != 0 {
+		t.Errorf("of one number %v, %v", mean, deviation)
+	}
+}
+
 func TestConfusion(t *testing.T) {
 	t.Parallel()
 	logits, y := [][]float64{{1, 0, 0}, {0, 2, 1}, {0, 0, 1}, {3, 0, 4}}, []int{0, 1, 1, 0}
