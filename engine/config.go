@@ -217,17 +217,24 @@ type Info struct {
 }
 
 // info returns what does not depend on the network in use.
-func (c Config) info() Info {
+func (c Config) info() (Info, error) {
 	i := Info{Concurrency: c.Concurrency}
 	if c.Weights == nil {
 		i.Weights, i.Name, i.Warning = "resnet18-random", "resnet18-random", RandomWarning
-		return i
+		return i, nil
 	}
 	i.Notes = slices.Clone(c.Weights.Notes)
 	if m := c.model(); m.Labels == nil && m.Head.Classes > 0 {
 		i.Notes = append(i.Notes, UnlabeledNote)
 	}
-	i.Name, i.Version = c.Weights.Name(), c.Weights.Version()
-	i.Weights, i.SHA256, i.Source = c.Weights.Identity(), c.Weights.SHA256, c.Weights.Metadata[weights.MetaSource]
-	return i
+	set := c.Weights
+	if c.Orient { // the user changes the answers
+		var err error
+		if set, err = set.Oriented(); err != nil {
+			return i, err
+		}
+	}
+	i.Name, i.Version = set.Name(), set.Version()
+	i.Weights, i.SHA256, i.Source = set.Identity(), set.SHA256, set.Metadata[weights.MetaSource]
+	return i, nil
 }

@@ -76,9 +76,12 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, model: cfg.model(), info: cfg.info(), idle: make(chan *worker, cfg.Concurrency),
+	e := &Engine{cfg: cfg, model: cfg.model(), idle: make(chan *worker, cfg.Concurrency),
 		large: newLargeLane(cfg.Concurrency, cfg.MaxDecodeBytes)}
 	var err error
+	if e.info, err = cfg.info(); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
 	if e.known, err = cfg.known(); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
@@ -21,5 +22,30 @@ func TestOrient(t *testing.T) {
 	}
 	if (Config{}).decodeOptions().Orient {
 		t.Error("random weights: rotated, want as stored")
+	}
+}
+
+// TestOrientIsPartOfTheIdentity checks that answers to rotated pictures are not taken for others, for example by a cache, whoever
+// asks for rotation.
+func TestOrientIsPartOfTheIdentity(t *testing.T) {
+	t.Parallel()
+	identity := func(user, model bool) string {
+		set := &weights.Set{Spec: spec.ImageNet(), SHA256: strings.Repeat("ab", 32)}
+		set.Spec.Preprocess.Orient = model
+		i, err := Config{Orient: user, Weights: set}.info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := i.Name + "@" + i.Version[:8]; i.Weights != want {
+			t.Errorf("identity %s, want %s", i.Weights, want)
+		}
+		return i.Weights
+	}
+	stored, turned := identity(false, false), identity(true, false)
+	if stored == turned || stored != "@abababab" {
+		t.Errorf("as stored %s, rotated %s: want the file's hash, and another one", stored, turned)
+	}
+	if a, b := identity(false, true), identity(true, true); a != b {
+		t.Errorf("the model rotates, the user asks for it or not: %s and %s, want the same", a, b)
 	}
 }

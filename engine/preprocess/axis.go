@@ -23,7 +23,7 @@ type axis struct {
 	first, end int     // pixels first..end-1 of the picture are used
 	from       []int32 // first pixel of each output pixel, counted from first
 	count      []int32 // how many pixels it is made of, at most taps; not for spec.Nearest
-	taps       int     // weights per output pixel, a multiple of tapGroup; those not needed are zero
+	taps       int     // weights per output pixel, an even number of at least tapGroup; those not needed are zero
 	weights    []int32 // taps of each output pixel in turn, with precision fraction bits; they sum to about 1
 	split      []int16 // the same for vectors, see splitWeights; nil without them
 	long       bool    // there are no weights, but sums: see long.go
@@ -34,7 +34,7 @@ type axis struct {
 // of is the weights of output pixel i.
 func (a *axis) of(i int) []int32 { return a.weights[i*a.taps:][:a.count[i]] }
 
-// tapGroup is how many weights of an output pixel vectors take at a time.
+// tapGroup is how many weights of an output pixel vectors take at a time, after two that may be left over.
 const tapGroup = 4
 
 // set computes the weights of s, or what else its filter needs. Above limit pixels the axis is long.
@@ -57,13 +57,13 @@ func (a *axis) set(s scale, limit int) {
 		a.setLong()
 		return
 	}
-	a.taps = (most + tapGroup - 1) / tapGroup * tapGroup
+	a.taps = max((most+1)/2*2, tapGroup)
 	a.heights = resize(a.heights, a.taps)
 	a.weights = resize(a.weights, a.taps*s.size)
 	for i := range s.size {
 		a.setPixel(i)
 	}
-	a.split = splitWeights(a.split, a.weights)
+	a.split = splitWeights(a.split, a.weights, a.taps)
 }
 
 // setPixel computes the weights of output pixel i: the curve's height at each source pixel, divided by the sum of all

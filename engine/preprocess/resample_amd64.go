@@ -3,6 +3,7 @@
 package preprocess
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
@@ -30,7 +31,7 @@ func alongRows(dst []byte, stride int, src []byte, srcStride, rows, rowBytes int
 		}
 		for y := 0; y < rows; y += each {
 			y = min(y, rows-each) // rows that are too few go with those before them, which are done twice
-			kernel(&dst[y*stride], stride, &src[y*srcStride], srcStride, &x.from[0], &x.split[0], x.taps/tapGroup, pixels)
+			kernel(&dst[y*stride], stride, &src[y*srcStride], srcStride, &x.from[0], &x.split[0], x.taps/2, pixels)
 		}
 	}
 	if pixels < len(x.from) {
@@ -57,13 +58,24 @@ func blend(dst, src []byte, stride int, weights []int32) {
 	blendAVX2(&dst[0], len(dst)/32, &src[0], stride, &weights[0], len(weights))
 }
 
-// splitWeights cuts each weight, of 23 bits, in two parts for 16-bit multiplication, w = high*256 + low. For each
-// tapGroup weights it writes the low parts, then the high ones.
-func splitWeights(split []int16, weights []int32) []int16 {
-	split = resize(split, 2*len(weights))
-	for i := 0; i < len(weights); i += tapGroup {
-		for t, w := range weights[i : i+tapGroup] {
-			split[2*i+t], split[2*i+tapGroup+t] = int16(w&255), int16(w>>8)
+// splitWeights cuts each weight, of 23 bits, in two parts for 16-bit multiplication, w = high*256 + low. Each output pixel has
+// taps weights, in groups of tapGroup; if that leaves two, they are the first group. For each group it writes the low parts, then
+// the high ones.
+func splitWeights(split []int16, weights []int32, taps int) []int16 {
+	split = slices.Grow(split[:0], 2*len(weights))
+	for i := 0; i < len(weights); i += taps {
+		for rest := weights[i : i+taps]; len(rest) > 0; {
+			n := tapGroup
+			if len(rest)%tapGroup != 0 {
+				n = len(rest) % tapGroup
+			}
+			for _, w := range rest[:n] {
+				split = append(split, int16(w&255))
+			}
+			for _, w := range rest[:n] {
+				split = append(split, int16(w>>8))
+			}
+			rest = rest[n:]
 		}
 	}
 	return split

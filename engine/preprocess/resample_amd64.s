@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func alongTwoRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups int, n int)
+// func alongTwoRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, pairs int, n int)
 // Requires: AVX, AVX2
 TEXT ·alongTwoRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ    dst+0(FP), AX
@@ -13,40 +13,56 @@ TEXT ·alongTwoRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ    srcStride+24(FP), BX
 	MOVQ    from+32(FP), SI
 	MOVQ    split+40(FP), DI
-	MOVQ    groups+48(FP), R8
-	MOVQ    n+56(FP), R9
+	MOVQ    pairs+48(FP), R8
+	MOVQ    R8, R9
+	ANDQ    $0x01, R9
+	SHRQ    $0x01, R8
+	MOVQ    n+56(FP), R10
 	VMOVDQU alongTwoRowsAVX201<>+0(SB), Y0
 	VMOVDQU alongTwoRowsAVX223<>+0(SB), Y1
 	VMOVDQU alongTwoRowsAVX2Half<>+0(SB), Y2
 
 pixel:
-	MOVLQSX (SI), R10
-	LEAQ    (R10)(R10*2), R10
-	ADDQ    DX, R10
-	VMOVDQA Y2, Y3
-	VPXOR   Y4, Y4, Y4
-	MOVQ    R8, R11
+	MOVLQSX      (SI), R11
+	LEAQ         (R11)(R11*2), R11
+	ADDQ         DX, R11
+	VMOVDQA      Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	MOVQ         R8, R12
+	TESTQ        R9, R9
+	JZ           group
+	VMOVDQU      (R11), X5
+	VINSERTI128  $0x01, (R11)(BX*1), Y5, Y5
+	VPSHUFB      Y0, Y5, Y5
+	VPBROADCASTD (DI), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VPBROADCASTD 4(DI), Y6
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	ADDQ         $0x08, DI
+	ADDQ         $0x06, R11
 
 group:
-	VMOVDQU      (R10), X6
-	VINSERTI128  $0x01, (R10)(BX*1), Y6, Y6
-	VPSHUFB      Y0, Y6, Y5
-	VPSHUFB      Y1, Y6, Y6
-	VPBROADCASTD (DI), Y7
-	VPMADDWD     Y5, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 4(DI), Y7
-	VPMADDWD     Y6, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPBROADCASTD 8(DI), Y7
-	VPMADDWD     Y5, Y7, Y5
-	VPADDD       Y5, Y4, Y4
-	VPBROADCASTD 12(DI), Y5
-	VPMADDWD     Y6, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+	VMOVDQU      (R11), X7
+	VINSERTI128  $0x01, (R11)(BX*1), Y7, Y7
+	VPSHUFB      Y0, Y7, Y6
+	VPSHUFB      Y1, Y7, Y7
+	VPBROADCASTD (DI), Y8
+	VPMADDWD     Y6, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(DI), Y8
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 8(DI), Y8
+	VPMADDWD     Y6, Y8, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 12(DI), Y6
+	VPMADDWD     Y7, Y6, Y6
+	VPADDD       Y6, Y4, Y4
 	ADDQ         $0x10, DI
-	ADDQ         $0x0c, R10
-	DECQ         R11
+	ADDQ         $0x0c, R11
+	DECQ         R12
 	JNZ          group
 	VPSLLD       $0x08, Y4, Y4
 	VPADDD       Y4, Y3, Y3
@@ -58,7 +74,7 @@ group:
 	VMOVD        X4, (AX)(CX*1)
 	ADDQ         $0x03, AX
 	ADDQ         $0x04, SI
-	DECQ         R9
+	DECQ         R10
 	JNZ          pixel
 	VZEROUPPER
 	RET
@@ -141,7 +157,7 @@ DATA alongTwoRowsAVX2Half<>+24(SB)/4, $0x00200000
 DATA alongTwoRowsAVX2Half<>+28(SB)/4, $0x00200000
 GLOBL alongTwoRowsAVX2Half<>(SB), RODATA|NOPTR, $32
 
-// func alongFourRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups int, n int)
+// func alongFourRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, pairs int, n int)
 // Requires: AVX, AVX2
 TEXT ·alongFourRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ    dst+0(FP), AX
@@ -150,56 +166,79 @@ TEXT ·alongFourRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ    srcStride+24(FP), BX
 	MOVQ    from+32(FP), SI
 	MOVQ    split+40(FP), DI
-	MOVQ    groups+48(FP), R8
-	MOVQ    n+56(FP), R9
-	LEAQ    (BX)(BX*2), R12
-	LEAQ    (CX)(CX*2), R13
+	MOVQ    pairs+48(FP), R8
+	MOVQ    R8, R9
+	ANDQ    $0x01, R9
+	SHRQ    $0x01, R8
+	MOVQ    n+56(FP), R10
+	LEAQ    (BX)(BX*2), R13
+	LEAQ    (CX)(CX*2), R14
 	VMOVDQU alongFourRowsAVX201<>+0(SB), Y0
 	VMOVDQU alongFourRowsAVX223<>+0(SB), Y1
 	VMOVDQU alongFourRowsAVX2Half<>+0(SB), Y2
 
 pixel:
-	MOVLQSX (SI), R10
-	LEAQ    (R10)(R10*2), R10
-	ADDQ    DX, R10
-	VMOVDQA Y2, Y3
-	VPXOR   Y4, Y4, Y4
-	VMOVDQA Y2, Y5
-	VPXOR   Y6, Y6, Y6
-	MOVQ    R8, R11
+	MOVLQSX      (SI), R11
+	LEAQ         (R11)(R11*2), R11
+	ADDQ         DX, R11
+	VMOVDQA      Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VMOVDQA      Y2, Y5
+	VPXOR        Y6, Y6, Y6
+	MOVQ         R8, R12
+	TESTQ        R9, R9
+	JZ           group
+	VMOVDQU      (R11), X7
+	VINSERTI128  $0x01, (R11)(BX*1), Y7, Y7
+	VPSHUFB      Y0, Y7, Y7
+	VMOVDQU      (R11)(BX*2), X8
+	VINSERTI128  $0x01, (R11)(R13*1), Y8, Y8
+	VPSHUFB      Y0, Y8, Y8
+	VPBROADCASTD (DI), Y9
+	VPMADDWD     Y7, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y5, Y5
+	VPBROADCASTD 4(DI), Y9
+	VPMADDWD     Y7, Y9, Y10
+	VPADDD       Y10, Y4, Y4
+	VPMADDWD     Y8, Y9, Y9
+	VPADDD       Y9, Y6, Y6
+	ADDQ         $0x08, DI
+	ADDQ         $0x06, R11
 
 group:
-	VMOVDQU      (R10), X8
-	VINSERTI128  $0x01, (R10)(BX*1), Y8, Y8
-	VPSHUFB      Y0, Y8, Y7
-	VPSHUFB      Y1, Y8, Y8
-	VMOVDQU      (R10)(BX*2), X10
-	VINSERTI128  $0x01, (R10)(R12*1), Y10, Y10
-	VPSHUFB      Y0, Y10, Y9
-	VPSHUFB      Y1, Y10, Y10
-	VPBROADCASTD (DI), Y11
-	VPMADDWD     Y7, Y11, Y12
-	VPADDD       Y12, Y3, Y3
-	VPMADDWD     Y9, Y11, Y11
-	VPADDD       Y11, Y5, Y5
-	VPBROADCASTD 4(DI), Y11
-	VPMADDWD     Y8, Y11, Y12
-	VPADDD       Y12, Y3, Y3
-	VPMADDWD     Y10, Y11, Y11
-	VPADDD       Y11, Y5, Y5
-	VPBROADCASTD 8(DI), Y11
-	VPMADDWD     Y7, Y11, Y7
-	VPADDD       Y7, Y4, Y4
-	VPMADDWD     Y9, Y11, Y7
-	VPADDD       Y7, Y6, Y6
-	VPBROADCASTD 12(DI), Y7
-	VPMADDWD     Y8, Y7, Y9
+	VMOVDQU      (R11), X11
+	VINSERTI128  $0x01, (R11)(BX*1), Y11, Y11
+	VPSHUFB      Y0, Y11, Y9
+	VPSHUFB      Y1, Y11, Y11
+	VMOVDQU      (R11)(BX*2), X12
+	VINSERTI128  $0x01, (R11)(R13*1), Y12, Y12
+	VPSHUFB      Y0, Y12, Y10
+	VPSHUFB      Y1, Y12, Y12
+	VPBROADCASTD (DI), Y13
+	VPMADDWD     Y9, Y13, Y14
+	VPADDD       Y14, Y3, Y3
+	VPMADDWD     Y10, Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD 4(DI), Y13
+	VPMADDWD     Y11, Y13, Y14
+	VPADDD       Y14, Y3, Y3
+	VPMADDWD     Y12, Y13, Y13
+	VPADDD       Y13, Y5, Y5
+	VPBROADCASTD 8(DI), Y13
+	VPMADDWD     Y9, Y13, Y9
 	VPADDD       Y9, Y4, Y4
-	VPMADDWD     Y10, Y7, Y7
-	VPADDD       Y7, Y6, Y6
+	VPMADDWD     Y10, Y13, Y9
+	VPADDD       Y9, Y6, Y6
+	VPBROADCASTD 12(DI), Y9
+	VPMADDWD     Y11, Y9, Y10
+	VPADDD       Y10, Y4, Y4
+	VPMADDWD     Y12, Y9, Y9
+	VPADDD       Y9, Y6, Y6
 	ADDQ         $0x10, DI
-	ADDQ         $0x0c, R10
-	DECQ         R11
+	ADDQ         $0x0c, R11
+	DECQ         R12
 	JNZ          group
 	VPSLLD       $0x08, Y4, Y4
 	VPADDD       Y4, Y3, Y3
@@ -213,10 +252,10 @@ group:
 	VMOVD        X3, (AX)
 	VMOVD        X4, (AX)(CX*1)
 	VPEXTRD      $0x01, X3, (AX)(CX*2)
-	VPEXTRD      $0x01, X4, (AX)(R13*1)
+	VPEXTRD      $0x01, X4, (AX)(R14*1)
 	ADDQ         $0x03, AX
 	ADDQ         $0x04, SI
-	DECQ         R9
+	DECQ         R10
 	JNZ          pixel
 	VZEROUPPER
 	RET

@@ -10,4 +10,4 @@ func alongRows(dst []byte, stride int, src []byte, srcStride, rows, rowBytes int
 
 func blend(dst, src []byte, stride int, weights []int32) { blendGeneric(dst, src, stride, weights) }
 
-func splitWeights([]int16, []int32) []int16 { return nil }
+func splitWeights([]int16, []int32, int) []int16 { return nil }

@@ -5,14 +5,14 @@
 package preprocess
 
 // alongTwoRowsAVX2 is alongRowGeneric for the first n pixels of 2 rows, srcStride bytes apart, whose results
-// lie stride bytes apart. split has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a
-// byte beyond the last pixel.
-func alongTwoRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups int, n int)
+// lie stride bytes apart. There are pairs of weights for each pixel, at least two, see splitWeights. It reads four bytes beyond
+// the pixels of the weights, and writes a byte beyond the last pixel.
+func alongTwoRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, pairs int, n int)
 
 // alongFourRowsAVX2 is alongRowGeneric for the first n pixels of 4 rows, srcStride bytes apart, whose results
-// lie stride bytes apart. split has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a
-// byte beyond the last pixel.
-func alongFourRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups int, n int)
+// lie stride bytes apart. There are pairs of weights for each pixel, at least two, see splitWeights. It reads four bytes beyond
+// the pixels of the weights, and writes a byte beyond the last pixel.
+func alongFourRowsAVX2(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, pairs int, n int)
 
 // blendAVX2 is blendGeneric for n weights, at least one, and 32 bytes times columns.
 func blendAVX2(dst *byte, columns int, src *byte, stride int, weights *int32, n int)

@@ -55,12 +55,29 @@ func (s *Set) normalized(p *spec.Preprocess) *spec.Preprocess {
 }
 
 // distinguish gives the set another version than the hash of its file, because others than the file describe it.
-func (s *Set) distinguish() error {
-	text, err := json.Marshal(s.Spec)
+func (s *Set) distinguish() (err error) {
+	s.version, err = s.versionOf(s.Spec)
+	return err
+}
+
+// versionOf is a digest of the file's and of a description.
+func (s *Set) versionOf(m spec.Model) (string, error) {
+	text, err := json.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("describe the model: %w", err)
+		return "", fmt.Errorf("describe the model: %w", err)
 	}
 	sum := sha256.Sum256(append([]byte(s.SHA256), text...))
-	s.version = hex.EncodeToString(sum[:])
-	return nil
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Oriented returns a set like s whose model rotates pictures by their EXIF orientation; s itself if it does already. Its answers
+// are others, and so is its version. It shares the memory of s, which the caller closes.
+func (s *Set) Oriented() (*Set, error) {
+	if s.Spec.Preprocess.Orient {
+		return s, nil
+	}
+	turned := *s
+	turned.mapping = nil
+	turned.Spec.Preprocess.Orient = true
+	return &turned, turned.distinguish()
 }

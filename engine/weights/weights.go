@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
@@ -251,14 +250,12 @@ func (s *Set) readNormalization(found recognize.Result) error {
 		if len(values) != len(part.to) {
 			return fmt.Errorf("mean and deviation of the model's input have %d values, want %d", len(values), len(part.to))
 		}
-		scale := 1.0
-		if slices.Max(values) > 2 {
-			scale = 255 // in units of bytes
-		}
 		for i, v := range values {
-			part.to[i] = float64(v) / scale
+			part.to[i] = float64(v)
 		}
 	}
+	p := &s.Spec.Preprocess
+	p.Mean, p.Deviation = spec.Units(p.Mean, p.Deviation)
 	s.inside = true
 	s.Notes = append(s.Notes, fmt.Sprintf("the model normalizes its input itself, with mean %.4g and deviation %.4g", s.Spec.Preprocess.Mean, s.Spec.Preprocess.Deviation))
 	return s.Spec.Preprocess.Validate()

@@ -56,17 +56,20 @@ func pairs(name string, a, b int) Mem {
 //
 // All of it is modulo 2^32: only the last sum has to fit.
 func alongRows(name string, rows int) {
-	TEXT(name, NOSPLIT, "func(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, groups, n int)")
+	TEXT(name, NOSPLIT, "func(dst *byte, stride int, src *byte, srcStride int, from *int32, split *int16, pairs, n int)")
 	Doc(fmt.Sprintf("%s is alongRowGeneric for the first n pixels of %d rows, srcStride bytes apart, whose results", name, rows),
-		"lie stride bytes apart. split has groups of four weights for each pixel. It reads 16 bytes for each group, and writes a",
-		"byte beyond the last pixel.")
+		"lie stride bytes apart. There are pairs of weights for each pixel, at least two, see splitWeights. It reads four bytes beyond",
+		"the pixels of the weights, and writes a byte beyond the last pixel.")
 	dst := Load(Param("dst"), GP64())
 	stride := Load(Param("stride"), GP64())
 	src := Load(Param("src"), GP64())
 	srcStride := Load(Param("srcStride"), GP64())
 	from := Load(Param("from"), GP64())
 	split := Load(Param("split"), GP64())
-	groups := Load(Param("groups"), GP64())
+	groups, odd := Load(Param("pairs"), GP64()), GP64()
+	MOVQ(groups, odd)
+	ANDQ(U8(1), odd)
+	SHRQ(U8(1), groups)
 	n := Load(Param("n"), GP64())
 	// rowsOf returns the addresses of rows, whose third is apart by three times their distance.
 	rowsOf := func(first, distance Register) (at []Mem) {
@@ -99,29 +102,42 @@ func alongRows(name string, rows int) {
 	}
 	MOVQ(groups, left)
 
-	Label("group")
-	var pixels [2][]VecVirtual
-	for i := 0; i < rows; i += 2 {
-		a, b := YMM(), YMM()
-		VMOVDQU(sources[i], b.AsX())
-		VINSERTI128(U8(1), sources[i+1], b, b)
-		VPSHUFB(first, b, a)
-		VPSHUFB(second, b, b)
-		pixels[0], pixels[1] = append(pixels[0], a), append(pixels[1], b)
-	}
-	for part, sums := range [][]VecVirtual{low, high} {
-		for pair := range pixels {
-			w := YMM()
-			VPBROADCASTD(Mem{Base: split, Disp: 4 * (2*part + pair)}, w)
-			for i, sum := range sums {
-				product := YMM()
-				VPMADDWD(pixels[pair][i], w, product)
-				VPADDD(product, sum, sum)
+	// group adds as many pairs of pixels, and moves on by them.
+	group := func(pairs int) {
+		pixels := make([][]VecVirtual, pairs)
+		for i := 0; i < rows; i += 2 {
+			whole := YMM()
+			VMOVDQU(sources[i], whole.AsX())
+			VINSERTI128(U8(1), sources[i+1], whole, whole)
+			for pair, shuffle := range []VecVirtual{first, second}[:pairs] {
+				words := whole
+				if pair < pairs-1 {
+					words = YMM()
+				}
+				VPSHUFB(shuffle, whole, words)
+				pixels[pair] = append(pixels[pair], words)
 			}
 		}
+		for part, sums := range [][]VecVirtual{low, high} {
+			for pair := range pixels {
+				w := YMM()
+				VPBROADCASTD(Mem{Base: split, Disp: 4 * (pairs*part + pair)}, w)
+				for i, sum := range sums {
+					product := YMM()
+					VPMADDWD(pixels[pair][i], w, product)
+					VPADDD(product, sum, sum)
+				}
+			}
+		}
+		ADDQ(U8(8*pairs), split)
+		ADDQ(U8(6*pairs), at)
 	}
-	ADDQ(U8(16), split)
-	ADDQ(U8(12), at)
+	TESTQ(odd, odd)
+	JZ(LabelRef("group"))
+	group(1)
+
+	Label("group")
+	group(2)
 	DECQ(left)
 	JNZ(LabelRef("group"))
 

@@ -122,7 +122,7 @@ func factLabels(facts map[string]any, path string) (labels []string, err error, 
 }
 
 // factColors returns torchvision's preprocessing with the mean and deviation of a checkpoint, if path is the mean and a deviation
-// is beside it. Values over 1 are in units of bytes, as mmpretrain writes them.
+// is beside it. mmpretrain writes them in units of bytes.
 func factColors(facts map[string]any, path string) *spec.Preprocess {
 	before, name := last(path)
 	mean, ok := facts[path].([]float64)
@@ -131,13 +131,7 @@ func factColors(facts map[string]any, path string) *spec.Preprocess {
 		return nil
 	}
 	p := spec.Torchvision()
-	p.Mean, p.Deviation = [3]float64(mean), [3]float64(std)
-	if slices.Max(mean) > 1 {
-		for color := range 3 {
-			p.Mean[color] /= 255
-			p.Deviation[color] /= 255
-		}
-	}
+	p.Mean, p.Deviation = spec.Units([3]float64(mean), [3]float64(std))
 	if p.Validate() != nil {
 		return nil
 	}

@@ -105,9 +105,6 @@ func (in *input) fixed(dims []int, axis int) error {
 	return nil
 }
 
-// A value that is larger than this is in units of 1/255: a mean of 123 or a deviation of 58, not 0.48 or 0.23.
-const largestUnit = 5
-
 // preprocess is the graph's input in spec's terms: nil if the graph says nothing. For y = a*x + b, where pixels are
 // x = 0 to 1, the mean is -b/a and the deviation 1/a. Where they are bytes, both are divided by 255.
 func (in *input) preprocess() (*spec.Preprocess, error) {
@@ -118,18 +115,17 @@ func (in *input) preprocess() (*spec.Preprocess, error) {
 		}
 		return p, nil
 	}
-	bytes := in.elem == typeUint8
 	for c := range 3 {
 		a, b := in.norm.scale[c], in.norm.shift[c]
 		p.Mean[c], p.Deviation[c] = -b/a, 1/a
-		bytes = bytes || math.Abs(p.Mean[c]) > largestUnit || p.Deviation[c] > largestUnit
+	}
+	if in.elem == typeUint8 {
+		p.Mean, p.Deviation = spec.OfBytes(p.Mean), spec.OfBytes(p.Deviation)
+	} else {
+		p.Mean, p.Deviation = spec.Units(p.Mean, p.Deviation)
 	}
 	full := spec.Torchvision()
 	for c := range 3 {
-		if bytes {
-			p.Mean[c] /= 255
-			p.Deviation[c] /= 255
-		}
 		p.Mean[c], p.Deviation[c] = short(p.Mean[c]), short(p.Deviation[c])
 	}
 	full.Mean, full.Deviation = p.Mean, p.Deviation
