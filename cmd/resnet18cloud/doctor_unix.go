@@ -10,7 +10,7 @@ func freeBytes(dir string) (uint64, bool) {
 	if unix.Statfs(dir, &s) != nil {
 		return 0, false
 	}
-	return uint64(s.Bavail) * uint64(s.Bsize), true
+	return uint64(s.Bavail) * uint64(s.Bsize), true //nolint:unconvert // signed on FreeBSD
 }
 
 // descriptors is the limit of open files that this process can raise itself to, 0 if it is not known.
@@ -19,5 +19,5 @@ func descriptors() uint64 {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return 0
 	}
-	return uint64(limit.Max)
+	return uint64(limit.Max) //nolint:unconvert // signed on FreeBSD
 }

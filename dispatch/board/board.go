@@ -23,6 +23,7 @@ const (
 // Audience is what a viewer may see.
 type Audience int
 
+// The audiences.
 const (
 	Readers   Audience = iota // figures; names instead of addresses
 	Operators                 // everything

@@ -164,7 +164,7 @@ func TestInfoIsRead(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, `{"concurrency":1024,"queue":1024,"weights":"w","precision":"int8","warning":"random"}`, ours)
 	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
-	want := forward.Endpoint{URL: f.URL, Healthy: true, Slots: 2048, Workers: 1024, Model: "w", Precision: "int8", Warning: "random"}
+	want := forward.Endpoint{URL: f.URL, Healthy: true, Slots: 2048, Workers: 1024, Model: "w", Precision: "int8", Warning: "random", Serial: 1}
 	if got := p.Endpoints()[0]; got != want {
 		t.Errorf("endpoint %+v, want %+v", got, want)
 	}

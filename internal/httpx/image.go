@@ -163,7 +163,7 @@ func readRest(body io.Reader) error {
 func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
 	for {
 		part, err := form.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return resnet18cloud.Image{}, io.EOF
 		}
 		if err != nil {

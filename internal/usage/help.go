@@ -221,9 +221,6 @@ func placeHolder(f *kong.Flag) string {
 	return strings.ToUpper(f.Name)
 }
 
-// maxValues is the length of a list of values that is written in place of a value.
-const maxValues = 22
-
 // Values are the values that an option or argument is limited to, none if it is not.
 func Values(v *kong.Value) []string {
 	if v.Enum == "" {
