@@ -53,9 +53,10 @@ func (c *counter) Write(b []byte) (int, error) {
 
 func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// flood writes until the client leaves.
+// flood writes until the client leaves, or until it is clear that the client does not: a broken limit must fill no disk.
 func flood(w http.ResponseWriter, r *http.Request) {
-	for piece := make([]byte, 32<<10); r.Context().Err() == nil; {
+	piece := make([]byte, 32<<10)
+	for sent := 0; sent < 64<<20 && r.Context().Err() == nil; sent += len(piece) {
 		if _, err := w.Write(piece); err != nil {
 			return
 		}

@@ -70,6 +70,7 @@ func build(ctx context.Context, args []string) error {
 	flags.StringVar(&r.commit, "commit", "", "commit of the sources, which the program prints as part of its version")
 	flags.StringVar(&r.out, "out", "dist", "folder for the files; what it holds is removed")
 	flags.StringVar(&r.sbom, "sbom", "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0", "package that writes bills of materials")
+	flags.StringVar(&r.cache, "cache", "", "absolute path of a build cache for the program alone; the user's by default")
 	only := flags.String("only", "", "platforms to build, with commas between; all by default")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -24,6 +24,7 @@ type release struct {
 	commit    string // of the sources; empty if it is not known
 	out       string // folder for the files
 	sbom      string // package that writes bills of materials
+	cache     string // build cache for the program; empty is the user's
 	platforms []platform
 }
 
@@ -61,7 +62,11 @@ func (r release) platform(ctx context.Context, p platform, temp string) error {
 		binary += ".exe"
 	}
 	// Go would stamp the commit only where there is a .git folder: -X gives the same bytes everywhere.
-	err := goTool(ctx, []string{"GOOS=" + p.os, "GOARCH=" + p.arch}, "build", "-buildvcs=false",
+	env := []string{"GOOS=" + p.os, "GOARCH=" + p.arch}
+	if r.cache != "" {
+		env = append(env, "GOCACHE="+r.cache)
+	}
+	err := goTool(ctx, env, "build", "-buildvcs=false",
 		"-ldflags", r.ldflags(), "-o", binary, program)
 	if err != nil {
 		return err
