@@ -37,6 +37,7 @@ const (
 type clients struct {
 	t       *testing.T
 	url     string
+	ttl     time.Duration // of results: what has not ended by then is lost
 	picture []byte
 	worst   map[string][]byte
 	number  atomic.Int64 // makes uploads unique
@@ -49,8 +50,9 @@ type clients struct {
 	late       [2]int                    // guarded by mu: of the flood, accepted when the pace was known, and those of them that ended unavailable
 }
 
-func newClients(t *testing.T, url string) *clients {
-	return &clients{t: t, url: url, picture: photo(t), worst: worst(t), outcomes: map[string]map[string]int{}}
+// newClients returns the clients of a dispatcher that keeps results for ttl.
+func newClients(t *testing.T, url string, ttl time.Duration) *clients {
+	return &clients{t: t, url: url, ttl: ttl, picture: photo(t), worst: worst(t), outcomes: map[string]map[string]int{}}
 }
 
 // from returns a client with its own address, whose connections last as long as the test.
@@ -211,7 +213,7 @@ func (c *clients) flood(ctx context.Context) {
 		if a.HTTPStatus != http.StatusAccepted {
 			return
 		}
-		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ttl+time.Minute)
 		defer cancel()
 		for patient.Err() == nil {
 			end, err := do(patient, client, http.MethodGet, c.url+"/result/"+a.RequestID+"?wait=20s", nil, nil)

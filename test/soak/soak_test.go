@@ -104,12 +104,13 @@ func (p *process) judge(t *testing.T) {
 // TestSoak runs all kinds of clients for SOAK_SECONDS.
 func TestSoak(t *testing.T) {
 	length := time.Duration(harness.Setting(t, "SOAK_SECONDS", 120)) * time.Second
+	ttl := max(length/6, time.Minute)
 	replica := start(t, "replica", "--random-weights",
 		"--max-decode-bytes", "201326592", "--max-upload-bytes", "67108864") // as in k8s/deployment.yaml
 	dispatcher := start(t, "dispatcher", "--data-dir", t.TempDir(), "--endpoints", replica.url,
 		"--max-upload-bytes", "100663296", "--max-working-bytes", "100663296", // as in k8s/dispatcher.yaml
-		"--result-ttl", max(length/6, time.Minute).String())
-	c := newClients(t, dispatcher.url)
+		"--result-ttl", ttl.String())
+	c := newClients(t, dispatcher.url, ttl)
 
 	// What a quiet system uses is compared with what it uses after all clients have left.
 	c.goodFor(t.Context(), 5*time.Second)
