@@ -136,8 +136,8 @@ func TestUpServesHTTPS(t *testing.T) {
 func TestUpIsOnThisMachine(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
-	greet(&said, "http://127.0.0.1:8080", "weights", false, false, nil)
-	if !strings.Contains(said.String(), "up --addr :8080") {
+	greet(&said, "http://127.0.0.1:8081", "weights", false, false, nil)
+	if !strings.Contains(said.String(), "up --addr :8081,") {
 		t.Errorf("up does not say how to open it:\n%s", said.String())
 	}
 	said.Reset()

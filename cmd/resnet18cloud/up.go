@@ -380,7 +380,7 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
 	}
 	if !open {
-		lines = slices.Insert(lines, len(lines)-2, "  open    resnet18cloud up --addr :8080, for other machines")
+		lines = slices.Insert(lines, len(lines)-2, "  open    resnet18cloud up --addr "+url[strings.LastIndex(url, ":"):]+", for other machines")
 	}
 	if weights == "" {
 		lines = append(lines, noWeights, "")

@@ -606,6 +606,7 @@ async function showState() {
 }
 
 $("local").hidden = location.protocol === "https:" || !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
+$("port").textContent = ":" + (location.port || "80");
 showKeyUse();
 loadSamples().catch(() => { $("sample-problem").textContent = "The samples cannot be loaded. Load the page again."; });
 watchStatus();
