@@ -3,11 +3,13 @@ package dispatch_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/board"
 )
 
 // TestBasePath checks the addresses of results below a path, also as a trusted proxy names it.
@@ -51,5 +53,24 @@ func TestUnusableImages(t *testing.T) {
 	c.wait(c.submit("a.jpg", "x"))
 	if s := c.get("/status").json(t); s["failed_requests"] != 1.0 || s["unusable_images"] != 1.0 {
 		t.Errorf("failed %v, unusable %v, want 1 and 1", s["failed_requests"], s["unusable_images"])
+	}
+
+	// The dashboard, which is for people, counts them in one place only.
+	_, next := c.watch("", "")
+	for rate := 0.0; rate == 0; {
+		name, e, err := next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := e.Rows
+		if name == "frame" {
+			rows = [][]*float64{e.Row}
+		}
+		for _, row := range rows {
+			if failed := *row[slices.Index(board.Columns(), "failed")]; failed != 0 {
+				t.Fatalf("%g failed per second, want none", failed)
+			}
+			rate += *row[slices.Index(board.Columns(), "unusable")]
+		}
 	}
 }

@@ -57,7 +57,8 @@ type dashboardState struct {
 type totals struct {
 	Accepted  int   `json:"accepted"`
 	Completed int   `json:"completed"`
-	Failed    int   `json:"failed"`
+	Failed    int   `json:"failed"`   // for another reason than their image
+	Unusable  int   `json:"unusable"` // their images cannot be classified
 	Cancelled int   `json:"cancelled"`
 	Refused   int64 `json:"refused"`
 }
@@ -179,8 +180,11 @@ func (d *Dispatcher) dashboardState(now time.Time) stateNow {
 	body := d.recorder.stats.body(now)
 	s := stateNow{dashboardState: dashboardState{
 		Instance: d.instance, Uptime: round(body.HealthMetrics.Uptime, 0), Capacity: d.cfg.QueueCapacity,
-		Totals: totals{body.TotalRequests, body.SuccessfulRequests, body.FailedRequests, body.CancelledRequests, body.Scaling.Refused},
-		Cache:  d.cacheMetrics(), Warning: d.backend.Answering().Warning, Viewers: d.dashboard.board.Viewers(), Replicas: []dashboardMember{},
+		Totals: totals{
+			Accepted: body.TotalRequests, Completed: body.SuccessfulRequests, Failed: body.FailedRequests - body.UnusableImages,
+			Unusable: body.UnusableImages, Cancelled: body.CancelledRequests, Refused: body.Scaling.Refused,
+		},
+		Cache: d.cacheMetrics(), Warning: d.backend.Answering().Warning, Viewers: d.dashboard.board.Viewers(), Replicas: []dashboardMember{},
 	}}
 	select {
 	case <-d.ready:

@@ -70,6 +70,8 @@ func (c *recorder) ended(r store.Record) {
 	c.stats.ended(r)
 	c.metrics.ended(r)
 	switch {
+	case unusable(r):
+		c.tally.Unusable()
 	case r.Status == resnet18cloud.StatusFailed:
 		c.tally.Failed()
 	case r.Status == resnet18cloud.StatusCompleted && r.Result != nil:

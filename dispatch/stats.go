@@ -66,7 +66,7 @@ func (s *stats) ended(r store.Record) {
 		}
 	case resnet18cloud.StatusFailed:
 		s.failed++
-		if r.Failure != nil && blames(r.Failure.Code) {
+		if unusable(r) {
 			s.unusable++
 		}
 	case resnet18cloud.StatusCancelled:
@@ -74,9 +74,12 @@ func (s *stats) ended(r store.Record) {
 	}
 }
 
-// blames reports whether a code says that the image cannot be classified, whoever tries.
-func blames(code resnet18cloud.Code) bool {
-	switch code {
+// unusable reports whether a request failed because its image cannot be classified, whoever tries.
+func unusable(r store.Record) bool {
+	if r.Status != resnet18cloud.StatusFailed || r.Failure == nil {
+		return false
+	}
+	switch r.Failure.Code {
 	case resnet18cloud.CodeUndecodable, resnet18cloud.CodeUnsupported, resnet18cloud.CodeTooLarge, resnet18cloud.CodeInvalid, resnet18cloud.CodeUnsuited:
 		return true
 	}

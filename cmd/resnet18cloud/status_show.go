@@ -130,7 +130,7 @@ func (b *statusBoard) screen(width, height int) []string {
 		add("! the dispatcher is stopping")
 	}
 	add("")
-	for _, name := range []string{"offered", "completed", "cached", "refused", "failed"} {
+	for _, name := range []string{"offered", "completed", "cached", "refused", "failed", "unusable"} {
 		add("%-10s %7.1f images/s  %s", name, b.now(name), b.spark(name, min(60, width-32)))
 	}
 	add("%-10s %7.0f of %-6d   %s", "waiting", b.now("waiting"), b.State.Capacity, b.spark("waiting", min(60, width-32)))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,13 +39,15 @@ func TestTally(t *testing.T) {
 	}
 	tally.Refused()
 	tally.Failed()
+	tally.Unusable()
+	tally.Unusable()
 	tally.Completed(true, time.Millisecond, resnet18cloud.Timing{Cache: time.Millisecond})
 	tally.Completed(false, 40*time.Millisecond, resnet18cloud.Timing{Queue: 10 * time.Millisecond, Inference: 20 * time.Millisecond})
 	tally.Answered("a", 20*time.Millisecond, 30*time.Millisecond)
 	tally.Answered("a", 20*time.Millisecond, 30*time.Millisecond)
 	var s Sample
 	work := tally.Take(&s, 2*time.Second)
-	if got, want := fmt.Sprint(s.Offered, s.Completed, s.Cached, s.Refused, s.Failed), "2.5 1 0.5 0.5 0.5"; got != want {
+	if got, want := fmt.Sprint(s.Offered, s.Completed, s.Cached, s.Refused, s.Failed, s.Unusable), "2.5 1 0.5 0.5 0.5 1"; got != want {
 		t.Errorf("rates %s, want %s", got, want)
 	}
 	if w := work["a"]; w != (Work{2, 40 * time.Millisecond, 60 * time.Millisecond}) {
@@ -131,7 +134,7 @@ func TestBoardKeepsAnHour(t *testing.T) {
 	if len(h.Events) != (Kept+250)/100 || *h.State != "addresses" {
 		t.Errorf("operators see %d events, %q", len(h.Events), *h.State)
 	}
-	if h.Rows[0][8] != nil {
+	if h.Rows[0][slices.Index(Columns(), "wait")] != nil {
 		t.Error("an unknown wait is not null")
 	}
 }

@@ -19,7 +19,8 @@ type Sample struct {
 	Completed float64 // got a result, with those from the cache
 	Cached    float64 // got it from the cache
 	Refused   float64 // found no room
-	Failed    float64 // accepted, but ended without a result
+	Failed    float64 // accepted, but ended without a result, for another reason than their image
+	Unusable  float64 // ended without a result because their image cannot be classified, whoever tries
 	Waiting   int     // images in the queue
 	Working   int     // images at replicas
 	Wait      float64 // estimated time to the result for an image that arrives now, seconds; NaN if unknown
@@ -34,7 +35,7 @@ type Sample struct {
 
 // Columns names the elements of a row, in order.
 func Columns() []string {
-	names := []string{"at", "offered", "completed", "cached", "refused", "failed", "waiting", "working", "wait", "healthy", "replicas", "workers"}
+	names := []string{"at", "offered", "completed", "cached", "refused", "failed", "unusable", "waiting", "working", "wait", "healthy", "replicas", "workers"}
 	for _, stage := range Stages {
 		names = append(names, stage+"_p50", stage+"_p95", stage+"_p99")
 	}
@@ -45,8 +46,8 @@ func Columns() []string {
 // digits or more, and an unknown one is null.
 func (s *Sample) appendRow(b []byte) []byte {
 	b = strconv.AppendInt(append(b, '['), s.At.Unix(), 10)
-	for _, v := range [...]float64{s.Offered, s.Completed, s.Cached, s.Refused, s.Failed, float64(s.Waiting), float64(s.Working), s.Wait,
-		float64(s.Healthy), float64(s.Replicas), float64(s.Workers)} {
+	for _, v := range [...]float64{s.Offered, s.Completed, s.Cached, s.Refused, s.Failed, s.Unusable, float64(s.Waiting),
+		float64(s.Working), s.Wait, float64(s.Healthy), float64(s.Replicas), float64(s.Workers)} {
 		b = appendNumber(append(b, ','), v)
 	}
 	for _, quantiles := range s.Latency {

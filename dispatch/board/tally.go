@@ -21,7 +21,7 @@ type Tally struct {
 }
 
 // counts are images since the last sample.
-type counts struct{ offered, refused, completed, cached, failed int }
+type counts struct{ offered, refused, completed, cached, failed, unusable int }
 
 // Work is what a replica did between two samples.
 type Work struct {
@@ -36,8 +36,11 @@ func (t *Tally) Accepted() { t.count(func(c *counts) { c.offered++ }) }
 // Refused counts a request that the server had no room for. What the client did wrong is not refused.
 func (t *Tally) Refused() { t.count(func(c *counts) { c.offered++; c.refused++ }) }
 
-// Failed counts an accepted request that ended without a result.
+// Failed counts an accepted request that ended without a result, for another reason than its image.
 func (t *Tally) Failed() { t.count(func(c *counts) { c.failed++ }) }
+
+// Unusable counts an accepted request whose image cannot be classified, whoever tries.
+func (t *Tally) Unusable() { t.count(func(c *counts) { c.unusable++ }) }
 
 func (t *Tally) count(f func(*counts)) {
 	t.mu.Lock()
@@ -79,7 +82,8 @@ func (t *Tally) Take(s *Sample, elapsed time.Duration) map[string]Work {
 	defer t.mu.Unlock()
 	per := func(n int) float64 { return float64(n) / max(1e-3, elapsed.Seconds()) }
 	c := t.counts
-	s.Offered, s.Completed, s.Cached, s.Refused, s.Failed = per(c.offered), per(c.completed), per(c.cached), per(c.refused), per(c.failed)
+	s.Offered, s.Completed, s.Cached, s.Refused = per(c.offered), per(c.completed), per(c.cached), per(c.refused)
+	s.Failed, s.Unusable = per(c.failed), per(c.unusable)
 	for i := range t.stages {
 		for j, q := range [...]float64{0.5, 0.95, 0.99} {
 			s.Latency[i][j] = t.stages[i].quantile(q)
