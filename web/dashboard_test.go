@@ -13,11 +13,11 @@ func TestDashboardLoads(t *testing.T) {
 	t.Parallel()
 	h := handler(t, nil)
 	w := get(h, "/dashboard")
-	page, script := w.Body.String(), get(h, "/page/dashboard.js").Body.String()
+	page, script := w.Body.String(), get(h, "/page/dashboard.js").Body.String()+get(h, "/page/shared.js").Body.String()
 	if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'self'") {
 		t.Fatalf("GET /dashboard = %d, %v", w.Code, w.Header())
 	}
-	if regexp.MustCompile(`(?:src|href)="/|fetch\("/`).MatchString(page + script) {
+	if regexp.MustCompile(`(?:src|href)="/|(?:api|fetch)\(["` + "`" + `]/`).MatchString(page + script) {
 		t.Error("an address is absolute, and does not work below a path")
 	}
 	assets := regexp.MustCompile(`(?:src|href)="(page/[^"]*)"`).FindAllStringSubmatch(page, -1)

@@ -24,10 +24,18 @@ func TestDashboard(t *testing.T) {
 	page.navigate("http://" + addr + "/dashboard")
 	page.until("the page is connected", `document.getElementById("link-text")?.textContent === "live"`)
 	s.allComplete(s.submitMany(30))
+	if _, err := s.submit("broken.jpg", []byte("\xff\xd8\xffno picture")); err != nil {
+		t.Fatal(err)
+	}
 	page.until("completed images are shown", `/[1-9]/.test(document.getElementById("t-completed").textContent) || /between 0 and [1-9]/.test(document.getElementById("summary-rates").textContent)`)
 	page.until("latency of inference is shown", `/inference\s+\d/.test(document.getElementById("stages").innerText)`)
 	page.until("the autoscaler's reasons are shown", `/Policy deadline wants [12]/.test(document.getElementById("scaling").innerText)`)
-	page.until("the charts have summaries", `/completed now .* between/.test(document.getElementById("summary-rates").textContent)`)
+	page.until("an image that cannot be classified is no failure",
+		`/failed now 0, between 0 and 0; unusable now [\d.]+, between 0 and (0\.)?[1-9]/.test(document.getElementById("summary-rates").textContent)`)
+	page.until("the share of the cache is known", `/from cache now \d+ %/.test(document.getElementById("summary-share").textContent)`)
+	if full := page.run(`document.querySelector("#charts figure:last-child").getBoundingClientRect().right >= document.getElementById("charts").getBoundingClientRect().right - 1`); full != "true" {
+		t.Error("the grid of charts has an empty cell")
+	}
 	if text := page.run(`document.getElementById("replicas").innerText`); !strings.Contains(text, "healthy") || !strings.Contains(text, "fp32") {
 		t.Errorf("replicas: %q", text)
 	}
@@ -43,11 +51,22 @@ func TestDashboard(t *testing.T) {
 	page.until("hidden", `document.querySelector("#chart-rates .legend button").getAttribute("aria-pressed") === "false"`)
 	page.screenshot("dashboard-desktop")
 
+	gone := `document.getElementById("events").innerText.match(/set aside|removed/g)?.length ?? 0`
+	before := page.run(gone)
 	if err := syscall.Kill(s.replicaPIDs()[0], syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	page.until("the killed replica is an event", `/set aside|removed/.test(document.getElementById("events").innerText)`)
-	page.until("its successor is healthy", `/^[1-9]/.test(document.getElementById("t-replicas").textContent)`)
+	page.until("the killed replica is an event", "("+gone+") > "+before)
+	page.until("its successor is healthy", `/^([1-9]) of \1$/.test(document.getElementById("t-replicas").textContent)`)
+
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	page.until("the page sees that the server is silent", `document.getElementById("link-text").textContent.includes("silent")`)
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	page.until("the page is connected after silence", `document.getElementById("link-text").textContent === "live"`)
 
 	if _, err := s.stop(); err != nil {
 		t.Error(err)
@@ -66,7 +85,15 @@ func TestDashboardOnPhone(t *testing.T) {
 	page := openBrowser(t, 390, 2600, true)
 	page.navigate(s.url + "/dashboard")
 	page.until("a key is asked for", `document.getElementById("key")?.hidden === false`)
-	page.run(`(document.getElementById("token").value = "` + accesstest.Monitor + `", document.querySelector("#key button").click())`)
+	enter := func(token string) {
+		page.run(`(document.getElementById("token").value = "` + token + `", document.querySelector("#key button").click())`)
+	}
+	enter(accesstest.Shop)
+	page.until("a key that does not permit reading is not enough", `!document.getElementById("key").hidden && document.getElementById("key-problem").textContent !== ""`)
+	if got := page.run(`sessionStorage.getItem("resnet18cloud-key")`); got != accesstest.Shop {
+		t.Error("the dashboard forgets a key that the page for uploads can use")
+	}
+	enter(accesstest.Monitor)
 	page.until("the page is connected", `document.getElementById("link-text").textContent === "live"`)
 	page.until("the replica has a name instead of an address", `/^replica-[0-9a-f]{8}/.test(document.getElementById("replicas").innerText)`)
 	if wide := page.run("document.documentElement.scrollWidth > document.documentElement.clientWidth"); wide == "true" {
@@ -76,6 +103,7 @@ func TestDashboardOnPhone(t *testing.T) {
 		t.Errorf("a reader sees the address of a replica:\n%s", text)
 	}
 	page.screenshot("dashboard-phone-dark")
+	page.clean()
 }
 
 // freeAddr returns an address that is free now.

@@ -107,7 +107,7 @@ func (b *browser) saved(button string) string {
 	})()`, button))
 }
 
-// TestPageBatch sends 102 files to a server whose queue has room for two: the page waits by itself, and no result is lost.
+// TestPageBatch sends 103 files to a server whose queue has room for two: the page waits by itself, and no result is lost.
 func TestPageBatch(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t, 1280, 900, false)
@@ -115,7 +115,7 @@ func TestPageBatch(t *testing.T) {
 	b.open(url)
 	files := pictures(t, 100)
 	dir := filepath.Dir(files[0])
-	long := filepath.Join(dir, strings.Repeat("a-very-long-name-", 12)+".jpg")
+	long := filepath.Join(dir, strings.Repeat("a-very-long-name-", 12)+"<img src=x>.jpg")
 	for name, data := range map[string]string{filepath.Join(dir, "broken.jpg"): "\xff\xd8\xffno picture", filepath.Join(dir, "empty.jpg"): "", long: string(picture(2))} {
 		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
@@ -138,6 +138,9 @@ func TestPageBatch(t *testing.T) {
 	if got := b.text("failed"); got != "0" {
 		t.Errorf("%s failed, want 0: the pictures were at fault", got)
 	}
+	if got := b.run(`document.querySelector("img[src=x]") === null && document.getElementById("results").textContent.includes("<img src=x>")`); got != "true" {
+		t.Error("the name of a file is taken for HTML")
+	}
 	csv := b.saved("save-csv")
 	if n := strings.Count(csv, "\r\n"); n != 104 || !strings.Contains(csv, "0042.jpg,done,,,test@1,") || !strings.Contains(csv, ",goldfinch,0.875,") {
 		t.Errorf("CSV of %d lines:\n%s", n, tail(csv, 1000))
@@ -156,22 +159,56 @@ func TestPageBatch(t *testing.T) {
 	b.clean()
 }
 
-// TestPageThousand checks that a thousand files all have results, and that few thumbnails are loaded.
-func TestPageThousand(t *testing.T) {
+// TestBatchSendsOnce cancels a picture that waits, and retries it before its turn.
+func TestBatchSendsOnce(t *testing.T) {
 	t.Parallel()
 	b := openBrowser(t, 1280, 900, false)
 	url, _ := servePage(t, dispatch.Config{}, func(context.Context) error { return nil })
 	b.open(url)
-	b.choose(pictures(t, 1000))
-	b.wait(`document.getElementById("progress-text").textContent === "1000 of 1000 done"`)
-	if got := b.run(`document.querySelectorAll(".card[data-phase=done] .labels li").length`); got != "1000" {
-		t.Errorf("%s results are shown, want 1000", got)
+	got := b.run(`(async () => {
+		const { Batch } = await import("./page/batch.js");
+		const sent = [];
+		const api = async (path, { body }) => { sent.push(body.get("image").name); return Response.json({ status: "completed", request_id: "1", result: {} }); };
+		const over = Promise.withResolvers();
+		const batch = new Batch({ api, atOnce: 1, changed: () => { if (batch.counts().done === 3) setTimeout(over.resolve); } });
+		const [, , last] = ["a", "b", "c"].map((name) => batch.add(name, new Blob([name])));
+		batch.cancel(last);
+		batch.retry(last);
+		await over.promise;
+		return sent.join();
+	})()`)
+	if got != "a,b,c" {
+		t.Errorf("sent %s, want a,b,c", got)
+	}
+	b.clean()
+}
+
+// TestPageFull checks that two thousand files, as many as the page takes, all have results, and that few thumbnails are
+// loaded.
+func TestPageFull(t *testing.T) {
+	t.Parallel()
+	b := openBrowser(t, 1280, 900, false)
+	url, _ := servePage(t, dispatch.Config{}, func(context.Context) error { return nil })
+	b.open(url)
+	b.choose(pictures(t, 2001))
+	b.wait(`document.getElementById("progress-text").textContent === "2000 of 2000 done"`)
+	if got := b.run(`document.querySelectorAll(".card[data-phase=done] .labels li").length`); got != "2000" {
+		t.Errorf("%s results are shown, want 2000", got)
+	}
+	if got := b.text("sample-problem"); !strings.Contains(got, "1 were not taken") {
+		t.Errorf("the page does not say that it leaves one out: %q", got)
 	}
 	b.wait(`document.querySelectorAll(".thumb[src]").length < 60`)
 	b.run(`window.scrollTo(0, document.body.scrollHeight)`)
 	b.wait(`[...document.querySelectorAll(".thumb")].at(-1).naturalWidth > 0`)
 	b.wait(`document.querySelectorAll(".thumb[src]").length < 60`)
-	t.Logf("heap %s bytes, first paint %s ms", b.run(`performance.memory.usedJSHeapSize`), b.run(`performance.getEntriesByName("first-contentful-paint")[0]?.startTime`))
+	var heap struct{ UsedSize float64 }
+	b.call("HeapProfiler.collectGarbage", nil, nil)
+	b.call("Runtime.getHeapUsage", nil, &heap)
+	t.Logf("%.1f MB of memory for scripts", heap.UsedSize/1e6)
+	if heap.UsedSize > 64e6 {
+		t.Errorf("2000 results take %.0f MB", heap.UsedSize/1e6)
+	}
 	b.clean()
 }
 

@@ -3,8 +3,7 @@
 package e2e
 
 import (
-	"html"
-	"os/exec"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,62 +14,59 @@ import (
 // TestPage opens the page in a browser, classifies one of its drawings, and reads the result.
 func TestPage(t *testing.T) {
 	t.Parallel()
-	need(t, "chromium")
-	page := browse(t, up(t, t.TempDir()).url+"/?sample=candle")
-	shown := func(id string) string {
-		m := regexp.MustCompile(`id="` + id + `"[^>]*>([^<]*)<`).FindStringSubmatch(page)
-		if m == nil {
-			t.Fatalf("the page has no %s:\n%s", id, page)
-		}
-		return m[1]
-	}
-	if got := shown("health-text"); got != "healthy" {
-		t.Errorf("health: %q", got)
-	}
-	if got := shown("waiting"); got != "0 of 200" {
+	b := openBrowser(t, 1280, 900, false)
+	b.open(up(t, t.TempDir()).url + "/?sample=candle")
+	b.until("the sample has a result", `document.querySelector(".card[data-phase=done]")`)
+	b.until("the server is healthy", `document.getElementById("health-text").textContent === "healthy"`)
+	b.until("the replica is healthy", `/healthy/.test(document.getElementById("replicas").innerText)`)
+	if got := b.text("waiting"); got != "0 of 200" {
 		t.Errorf("waiting: %q", got)
 	}
-	if !strings.Contains(page, `<td title="">healthy</td>`) {
-		t.Error("no healthy replica")
+	if n := b.run(`document.querySelectorAll(".card").length`); n != "1" {
+		t.Errorf("%s cards, want 1", n)
 	}
-	if n := strings.Count(page, `<li class="card" data-phase="done">`); n != 1 {
-		t.Fatalf("%d cards with a result, want 1:\n%s", n, page)
-	}
-	labels := regexp.MustCompile(`<li><span>([^<]+)</span><span class="bar"[^>]*></span><span>[\d.]+ %</span></li>`).FindAllStringSubmatch(page, -1)
-	if len(labels) != 5 {
-		t.Fatalf("%d labels with confidence, want 5:\n%s", len(labels), page)
-	}
-	if weights != "" && labels[0][1] != "candle" {
-		t.Errorf("the candle is taken for a %s", labels[0][1])
-	}
-	for _, stage := range []string{"queue", "decode", "preprocess", "inference"} {
-		if !regexp.MustCompile(`</i>` + stage + ` [\d.]+ m?s</span>`).MatchString(page) {
-			t.Errorf("the stage %s is not shown", stage)
+	lines := strings.Split(b.run(`[...document.querySelectorAll(".card .labels li")].map((l) => [...l.children].map((e) => e.textContent).join("|")).join("\n")`), "\n")
+	for _, line := range lines {
+		if !regexp.MustCompile(`^[^|]+\|\|[\d.]+ %$`).MatchString(line) {
+			t.Errorf("label %q, want one with its confidence", line)
 		}
 	}
+	if len(lines) != 5 {
+		t.Errorf("%d labels, want 5", len(lines))
+	}
+	if weights != "" && !strings.HasPrefix(lines[0], "candle|") {
+		t.Errorf("the candle is taken for %s", lines[0])
+	}
+	text := b.run(`document.querySelector(".stage-text").textContent`)
+	for _, stage := range []string{"queue", "decode", "preprocess", "inference"} {
+		if !regexp.MustCompile(stage + ` [\d.]+ m?s`).MatchString(text) {
+			t.Errorf("the stage %s is not in %q", stage, text)
+		}
+	}
+	b.clean()
 }
 
-// TestPageAsksForKey opens the page of a server with keys.
+// TestPageAsksForKey opens the page of a server with keys, and enters a wrong one and a right one.
 func TestPageAsksForKey(t *testing.T) {
 	t.Parallel()
-	need(t, "chromium")
-	page := browse(t, up(t, t.TempDir(), "--keys", accesstest.File(t)).url)
-	if !regexp.MustCompile(`<form id="key" aria-labelledby="key-title">`).MatchString(page) || !strings.Contains(page, ">a key is required<") ||
-		!strings.Contains(page, `curl -H "Authorization: Bearer $TOKEN"`) {
-		t.Errorf("the page does not ask for a key:\n%s", page)
+	b := openBrowser(t, 1280, 900, false)
+	b.open(up(t, t.TempDir(), "--keys", accesstest.File(t)).url)
+	b.until("a key is asked for", `!document.getElementById("key").hidden`)
+	if got := b.text("health-text"); got != "a key is required" {
+		t.Errorf("health: %q", got)
 	}
-}
-
-// browse returns a page's elements after its scripts have run.
-func browse(t *testing.T, url string) string {
-	t.Helper()
-	// Virtual time ends three seconds after the page's last request.
-	browser := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+t.TempDir(),
-		"--virtual-time-budget=3000", "--dump-dom", url)
-	out, err := browser.Output()
-	if err != nil {
-		t.Fatalf("%s: %v", browser, err)
+	if got := b.text("curl"); !strings.Contains(got, `curl -H "Authorization: Bearer $TOKEN"`) {
+		t.Errorf("the command has no key: %q", got)
 	}
-	return html.UnescapeString(string(out))
+	enter := func(token string) {
+		b.run(fmt.Sprintf(`(document.getElementById("token").value = %q, document.querySelector("#key button").click())`, token))
+	}
+	enter("wrong")
+	b.until("the key is rejected", `!document.getElementById("key").hidden && document.getElementById("key-problem").textContent !== ""`)
+	enter(accesstest.Ops)
+	b.until("the state is shown", `document.getElementById("health-text").textContent === "healthy"`)
+	if hidden := b.run(`document.getElementById("key").hidden && !document.getElementById("key-used").hidden`); hidden != "true" {
+		t.Error("the page still asks for a key, or does not offer to forget it")
+	}
+	b.clean()
 }

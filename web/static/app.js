@@ -1,11 +1,7 @@
 // The page: takes pictures for a batch, shows their results, and shows GET /status, GET /labels and GET /models.
 
 import { Batch, table } from "./batch.js";
-
-// What the page loads is below this address, whatever path leads to it.
-const root = new URL("../", import.meta.url);
-
-const $ = (id) => document.getElementById(id);
+import { $, api, currentKey, element, root, setText, sleep, whenKeyChanges } from "./shared.js";
 
 // Browsers open six connections to a host; four images at a time leave two for the status. With HTTP/2 they share one.
 const maxAtOnce = /^h[23]/.test(performance.getEntriesByType("navigation")[0]?.nextHopProtocol) ? 16 : 4;
@@ -14,86 +10,11 @@ const maxItems = 2000; // so that the page's memory is bounded
 // The stages of a request, in order. "replica" is the time in the replica beyond the three stages after it.
 const stages = ["queue", "forward", "replica", "decode", "preprocess", "inference"];
 
-const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
-
 function duration(seconds) {
   if (seconds < 0.0995) return `${(1000 * seconds).toFixed(1)} ms`;
   if (seconds < 0.9995) return `${(1000 * seconds).toFixed(0)} ms`;
   return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
 }
-
-function element(name, text = "", className = "") {
-  const e = document.createElement(name);
-  e.textContent = text;
-  if (className) e.className = className;
-  return e;
-}
-
-// ---- the server, and the key that it may require ----
-
-const keyName = "resnet18cloud-key"; // in sessionStorage: it lives as long as the tab
-
-let keyGiven = null; // resolves when the user has entered a key; null while none is asked for
-
-// api requests a path with the key, if there is one. If the server requires another one, it waits for it.
-async function api(path, options = {}) {
-  for (;;) {
-    const key = sessionStorage.getItem(keyName);
-    const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
-    const response = await fetch(new URL(path, root), { ...options, headers });
-    if (response.status !== 401) return response;
-    if (sessionStorage.getItem(keyName) !== key) continue; // entered meanwhile
-    const { error } = await response.json();
-    await askForKey(key ? error : "");
-  }
-}
-
-// askForKey shows the form, and resolves when the user has entered a key.
-function askForKey(problem) {
-  if (keyGiven) return keyGiven.promise;
-  keyGiven = Promise.withResolvers();
-  sessionStorage.removeItem(keyName);
-  setHealth("bad", "a key is required");
-  $("key-problem").textContent = problem;
-  $("key").hidden = false;
-  $("token").focus();
-  showKeyUse();
-  return keyGiven.promise;
-}
-
-$("key").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(keyName, $("token").value.trim());
-  withoutState = null;
-  $("token").value = "";
-  $("key").hidden = true;
-  showKeyUse();
-  const given = keyGiven;
-  keyGiven = null;
-  given.resolve();
-});
-
-$("forget").addEventListener("click", () => {
-  sessionStorage.removeItem(keyName);
-  location.reload();
-});
-
-function showKeyUse() {
-  const used = sessionStorage.getItem(keyName) !== null;
-  $("key-used").hidden = !used;
-  const header = used || keyGiven ? `-H "Authorization: Bearer $TOKEN" \\\n  ` : "";
-  $("curl").textContent = `curl ${header}-F image=@picture.jpg \\\n  ${root}predict`;
-}
-
-// A browser sends no key when it follows a link, so the page fetches what it leads to.
-document.addEventListener("click", async (event) => {
-  const link = event.target.closest("a[data-api]");
-  if (!link || !sessionStorage.getItem(keyName)) return;
-  event.preventDefault();
-  const tab = window.open("", "_blank"); // now, because browsers block windows that open later
-  const response = await api(link.getAttribute("href"));
-  (tab ?? window).location = URL.createObjectURL(await response.blob());
-});
 
 // ---- one image ----
 
@@ -299,12 +220,12 @@ function refresh() {
   if (left > 10 && n.ended > 10 && seconds > 2) parts.push(`about ${duration(Math.max(1, seconds * left / n.ended))} left`);
   $("progress-text").textContent = parts.join(" · ");
   const problem = left > 0 ? batch.problem() : "";
-  if ($("busy").textContent !== problem) $("busy").textContent = problem;
+  setText("busy", problem);
   $("cancel-all").disabled = left === 0;
   $("retry-all").disabled = n.failed + n.cancelled === 0;
   $("save-csv").disabled = $("save-json").disabled = $("clear").disabled = n.ended === 0;
   document.title = left > 0 ? `(${n.ended}/${n.total}) ResNet18Cloud` : "ResNet18Cloud";
-  if (n.total > 0 && $("announce").textContent !== said) $("announce").textContent = said;
+  if (n.total > 0) setText("announce", said);
   if (problem) refreshing = setTimeout(refresh, 500); // it ends without a change of an item
 }
 
@@ -507,7 +428,7 @@ function showStatus(status) {
   showHealth(status);
 
   $("warning").hidden = !status.warning;
-  if ($("warning").textContent !== (status.warning ?? "")) $("warning").textContent = status.warning ?? "";
+  setText("warning", status.warning ?? "");
 
   const queue = status.queue_metrics;
   $("waiting").textContent = `${status.queue_size} of ${queue.queue_capacity}`;
@@ -564,7 +485,7 @@ function inWords(problem = "") {
 
 function setHealth(state, text) {
   document.querySelector("#health .dot").className = `dot ${state}`;
-  if ($("health-text").textContent !== text) $("health-text").textContent = text;
+  setText("health-text", text);
 }
 
 let connected = false; // the server has responded since the page was opened, or since it was gone
@@ -592,21 +513,32 @@ let withoutState = null; // the key that does not permit reading the state; null
 // showState shows the state of the server. If the key does not permit reading it, it says so, and shows only whether the
 // server is ready.
 async function showState() {
-  const key = sessionStorage.getItem(keyName);
+  const key = currentKey();
   const hidden = key !== null && key === withoutState;
-  const response = await api(hidden ? "health/ready" : "status", { signal: AbortSignal.timeout(5000) });
-  if (response.status === 403) withoutState = sessionStorage.getItem(keyName);
+  const response = await api(hidden ? "health/ready" : "status", { seconds: 5 });
+  if (response.status === 403) withoutState = currentKey();
   $("hidden-state").hidden = withoutState === null;
   $("state").hidden = withoutState !== null;
   if (response.status === 403) return;
   const body = await response.json();
   if (!response.ok) setHealth("bad", body.error);
   else if (hidden) setHealth("good", "healthy");
-  else showStatus(body);
+  else {
+    try {
+      showStatus(body);
+    } catch (error) { // the server has responded; this is a fault of the page
+      reportError(error);
+    }
+  }
 }
 
 $("local").hidden = location.protocol === "https:" || !/^(localhost|127\..*|\[::1\])$/.test(location.hostname);
 $("port").textContent = ":" + (location.port || "80");
-showKeyUse();
+whenKeyChanges((asked) => {
+  if (asked) setHealth("bad", "a key is required");
+  else withoutState = null;
+  const header = asked || currentKey() !== null ? `-H "Authorization: Bearer $TOKEN" \\\n  ` : "";
+  $("curl").textContent = `curl ${header}-F image=@picture.jpg \\\n  ${root}predict`;
+});
 loadSamples().catch(() => { $("sample-problem").textContent = "The samples cannot be loaded. Load the page again."; });
 watchStatus();

@@ -1,11 +1,7 @@
 // A batch of pictures: sends a few at a time to POST predict_async and waits on GET result/{id}. It waits by itself while the
 // server is full or out of reach, and touches no element of the page.
 
-const sleep = (seconds, signal) => new Promise((done, failed) => {
-  if (signal?.aborted) return failed(signal.reason);
-  const timer = setTimeout(done, 1000 * seconds);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); failed(signal.reason); }, { once: true });
-});
+import { sleep } from "./shared.js";
 
 // randomKey works without HTTPS too, where crypto.randomUUID does not.
 const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
@@ -44,7 +40,7 @@ export class Batch {
   #resumeAt = 0; // nothing is sent before, by performance.now
   #offline = 0; // pictures that wait for a connection
 
-  // api(path, options) is fetch with the key. changed(item) is called after each change of an item.
+  // api(path, options) is that of shared.js. changed(item) is called after each change of an item.
   constructor({ api, changed, atOnce }) { Object.assign(this, { api, changed, atOnce }); }
 
   // add takes a picture and returns its item, whose phase goes from "waiting" over "sending", "queued" and "processing" to
@@ -61,6 +57,7 @@ export class Batch {
   cancel(item) {
     if (ended.has(item.phase)) return;
     item.abort.abort();
+    this.#waiting = this.#waiting.filter((other) => other !== item); // or it would be sent twice after a retry
     if (item.id) this.api(`result/${item.id}`, { method: "DELETE" }).catch(() => {}); // its result is not wanted either way
     this.#set(item, "cancelled");
   }
@@ -169,7 +166,7 @@ export class Batch {
       if (sending) this.#set(item, "sending");
       let response, body;
       try {
-        response = await this.api(path, { ...options(), signal: AbortSignal.any([signal, AbortSignal.timeout(1000 * limit)]) });
+        response = await this.api(path, { ...options(), signal, seconds: limit });
         body = await response.json().catch((error) => { if (response.status < 500) throw new Refusal(); throw error; });
       } catch (error) {
         if (signal.aborted || error instanceof Refusal) throw error;
@@ -195,7 +192,7 @@ export class Batch {
 
   async #reachable(signal) {
     try {
-      return (await this.api("health/live", { signal: AbortSignal.any([signal, AbortSignal.timeout(3000)]) })).ok;
+      return (await this.api("health/live", { signal, seconds: 3 })).ok;
     } catch {
       return false;
     }

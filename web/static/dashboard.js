@@ -1,13 +1,13 @@
 // The dashboard: reads dashboard/stream, keeps an hour of samples, and draws them. A sample is an array; columns maps the
 // name of a figure to its place.
 
-const $ = (id) => document.getElementById(id);
-const keyName = "resnet18cloud-key"; // shared with the page that classifies, for this tab
+import { $, api, askForKey, element, setText, sleep, whenKeyChanges } from "./shared.js";
+
 const keptSeconds = 3600;
+const silentSeconds = 15; // a connection without frames for so long counts as dead
 
 let columns = new Map();
 let rows = [];   // oldest first
-let events = []; // oldest first
 let state = null;
 let paused = null; // the rows as they were when paused; null while running
 let cursor = null; // time of the point under the pointer or chosen by key, seconds; null if none
@@ -15,17 +15,6 @@ let cursor = null; // time of the point under the pointer or chosen by key, seco
 const at = (row, name) => row[columns.get(name)];
 const shownRows = () => paused ?? rows;
 const range = () => Number(document.querySelector("input[name=range]:checked").value);
-
-function element(name, text = "", className = "") {
-  const e = document.createElement(name);
-  e.textContent = text;
-  if (className) e.className = className;
-  return e;
-}
-
-function setText(id, text) {
-  if ($(id).textContent !== text) $(id).textContent = text;
-}
 
 // ---- numbers ----
 
@@ -39,6 +28,7 @@ function milliseconds(v) {
   return v < 1000 ? `${number(v)} ms` : `${number(v / 1000)} s`;
 }
 
+const percent = (v) => (v === null || v === undefined ? "–" : `${Math.round(v)} %`);
 const seconds = (v) => (v === null || v === undefined ? "–" : milliseconds(1000 * v));
 const clock = (t, withSeconds = true) => new Date(1000 * t).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(withSeconds ? { second: "2-digit" } : {}) });
 
@@ -51,9 +41,10 @@ function step(top) {
 }
 
 class Chart {
-  // series are {name, column, color}; format writes a value with its unit.
-  constructor(id, title, unit, series, format) {
-    Object.assign(this, { title, unit, series, format, hidden: new Set() });
+  // series are {name, column, color}; format writes a value with its unit. The axis ends at top, or else above the
+  // highest value and least.
+  constructor(id, title, unit, series, format, { least = 1, top } = {}) {
+    Object.assign(this, { title, unit, series, format, least, top, hidden: new Set() });
     const figure = element("figure");
     figure.id = `chart-${id}`;
     const caption = element("figcaption", title);
@@ -139,8 +130,8 @@ class Chart {
     const left = 58, width = w - left - 8, top = 8, height = h - top - 22;
     this.frame = { left, width, from, to };
     const lines = this.series.map((s) => (this.hidden.has(s.name) ? [] : this.points(list, s.column, from, to, width)));
-    const highest = Math.max(this.least ?? 1, ...lines.flat().map(([, v]) => v));
-    const gap = step(highest * 1.05), ceiling = Math.ceil((highest * 1.05) / gap) * gap;
+    const highest = this.top ?? 1.05 * Math.max(this.least, ...lines.flat().map(([, v]) => v));
+    const gap = step(highest), ceiling = Math.ceil(highest / gap) * gap;
     const y = (v) => top + height - (height * v) / ceiling;
 
     c.fillStyle = color("--quiet");
@@ -216,22 +207,21 @@ function setCursor(t) {
   drawAll();
 }
 
+const rates = new Chart("rates", "Images", "per second", [
+  { name: "offered", column: "offered", color: "c1" }, { name: "completed", column: "completed", color: "c2" }, { name: "from cache", column: "cached", color: "c4" },
+  { name: "refused", column: "refused", color: "c3" }, { name: "failed", column: "failed", color: "c5" }, { name: "unusable", column: "unusable", color: "c6" }], number);
 const latency = new Chart("latency", "Latency", "", [
-  { name: "p50", column: "total_p50", color: "c2" }, { name: "p95", column: "total_p95", color: "c4" }, { name: "p99", column: "total_p99", color: "c3" }], milliseconds);
-latency.least = 0.1;
+  { name: "p50", column: "total_p50", color: "c2" }, { name: "p95", column: "total_p95", color: "c4" }, { name: "p99", column: "total_p99", color: "c3" }], milliseconds, { least: 0.1 });
 const charts = [
-  new Chart("rates", "Images", "per second", [
-    { name: "offered", column: "offered", color: "c1" }, { name: "completed", column: "completed", color: "c2" }, { name: "from cache", column: "cached", color: "c4" },
-    { name: "refused", column: "refused", color: "c3" }, { name: "failed", column: "failed", color: "c5" }], number),
+  rates,
   latency,
   new Chart("queue", "Queue", "images", [
     { name: "waiting", column: "waiting", color: "c1" }, { name: "in progress", column: "working", color: "c2" }], number),
-  new Chart("wait", "Estimated time to a result", "for an image that arrives then", [{ name: "result in", column: "wait", color: "c1" }], seconds),
+  new Chart("wait", "Estimated time to a result", "for an image that arrives then", [{ name: "result in", column: "wait", color: "c1" }], seconds, { least: 0.001 }),
+  new Chart("share", "Results from the cache", "over ten seconds", [{ name: "from cache", column: "share", color: "c4" }], percent, { top: 100 }),
   new Chart("replicas", "Replicas", "number", [
     { name: "known", column: "replicas", color: "c1" }, { name: "healthy", column: "healthy", color: "c2" }, { name: "workers", column: "workers", color: "c4" }], number),
 ];
-charts[3].least = 0.001;
-$("charts").prepend(document.getElementById("chart-rates"));
 
 let drawing = false;
 function drawAll() {
@@ -281,11 +271,11 @@ function showStages() {
   }));
 }
 
-// percent is a share of completed images over the last n seconds; null if there were none.
-function cachedShare(n) {
+// cachedShare is the percentage of results from the cache in samples; null if there were no results.
+function cachedShare(samples) {
   let cached = 0, completed = 0;
-  for (const r of rows.slice(-n)) { cached += at(r, "cached"); completed += at(r, "completed"); }
-  return completed ? cached / completed : null;
+  for (const r of samples) { cached += at(r, "cached"); completed += at(r, "completed"); }
+  return completed ? (100 * cached) / completed : null;
 }
 
 function show() {
@@ -301,8 +291,7 @@ function show() {
   const recent = rows.slice(-10);
   setText("t-p95", milliseconds(median(recent.map((r) => at(r, "total_p95")))));
   setText("t-p99", `total; p99 ${milliseconds(median(recent.map((r) => at(r, "total_p99"))))}`);
-  const share = cachedShare(60);
-  setText("t-cache", share === null ? "–" : `${Math.round(100 * share)} %`);
+  setText("t-cache", percent(cachedShare(rows.slice(-60))));
   setText("t-cache-size", `last minute; ${state.cache.size} entries`);
   setText("t-replicas", `${at(row, "healthy")} of ${at(row, "replicas")}`);
   $("t-replicas").className = at(row, "healthy") < at(row, "replicas") ? "bad" : "";
@@ -386,10 +375,14 @@ function connected(text, on) {
   $("link").firstElementChild.className = `dot ${on === null ? "" : on ? "on" : "off"}`;
 }
 
+// addShare adds the column "share" to a row: the percentage of results from the cache in the ten seconds until then.
+function addShare(i) { rows[i].push(cachedShare(rows.slice(Math.max(0, i - 9), i + 1))); }
+
 function receive(name, data) {
   if (name === "history") {
-    columns = new Map(data.columns.map((c, i) => [c, i]));
+    columns = new Map([...data.columns, "share"].map((c, i) => [c, i]));
     rows = data.rows;
+    rows.forEach((_, i) => addShare(i));
     state = data.state;
     const stage = $("stage").value || "total";
     $("stage").replaceChildren(...stagesOf().map((s) => { const o = element("option", s); o.value = s; return o; }));
@@ -399,6 +392,7 @@ function receive(name, data) {
     setStage();
   } else {
     rows.push(data.row);
+    addShare(rows.length - 1);
     if (rows.length > keptSeconds) rows.splice(0, rows.length - keptSeconds);
     state = data.state;
     addEvents(data.events);
@@ -410,7 +404,8 @@ function receive(name, data) {
 }
 
 // read passes the events of one response to receive. EventSource cannot send a key, so this parses the format itself.
-async function read(response) {
+// It calls heard for each.
+async function read(response, heard) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -419,52 +414,46 @@ async function read(response) {
     rest += value;
     for (let end; (end = rest.indexOf("\n\n")) >= 0; rest = rest.slice(end + 2)) {
       const event = rest.slice(0, end), name = event.match(/^event: (.*)$/m)?.[1], text = event.match(/^data: (.*)$/m)?.[1];
-      if (text) receive(name, JSON.parse(text));
+      if (!text) continue;
+      heard();
+      try {
+        receive(name, JSON.parse(text));
+      } catch (error) { // the server has responded; this is a fault of the page
+        reportError(error);
+      }
     }
   }
 }
 
-// askForKey resolves when the user has entered a key.
-function askForKey(problem) {
-  sessionStorage.removeItem(keyName);
-  setText("key-problem", problem);
-  $("key").hidden = false;
-  $("token").focus();
-  return new Promise((done) => {
-    $("key").onsubmit = (e) => {
-      e.preventDefault();
-      sessionStorage.setItem(keyName, $("token").value.trim());
-      $("token").value = "";
-      $("key").hidden = true;
-      done();
-    };
-  });
-}
-
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-
 async function follow() {
   for (let failures = 0; ; ) {
-    const key = sessionStorage.getItem(keyName);
+    const dead = new AbortController();
+    let timer = 0;
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => dead.abort(), 1000 * silentSeconds);
+    };
+    heard();
     try {
-      const response = await fetch("dashboard/stream", { cache: "no-store", headers: key ? { Authorization: `Bearer ${key}` } : {} });
-      if (response.status === 401 || response.status === 403) {
-        connected("a key is required", false);
-        await askForKey(key ? (await response.json()).error : "");
+      const response = await api("dashboard/stream", { cache: "no-store", signal: dead.signal });
+      if (response.status === 403) { // the key stays until there is another one: it may permit sending pictures
+        await askForKey((await response.json()).error);
         continue;
       }
       if (response.ok) {
         failures = 0;
-        await read(response);
+        await read(response, heard);
         connected("connection ended; connecting again", false);
       } else {
         const { error, hint } = await response.json().catch(() => ({}));
         connected(`${error ?? `status ${response.status}`}${hint ? ` (${hint})` : ""}`, false);
       }
     } catch {
-      connected("server not reachable; trying again", false);
+      connected(dead.signal.aborted ? "the server is silent; connecting again" : "server not reachable; trying again", false);
+    } finally {
+      clearTimeout(timer);
     }
-    await sleep(Math.min(10000, 1000 * 1.5 ** failures++) * (0.7 + 0.6 * Math.random())); // spread, for a server that is back
+    await sleep(Math.min(10, 1.5 ** failures++) * (0.7 + 0.6 * Math.random())); // spread, for a server that is back
   }
 }
 
@@ -482,4 +471,5 @@ document.addEventListener("visibilitychange", () => { if (!document.hidden) { sh
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 setInterval(describeAll, 10000);
 setTimeout(describeAll, 1500);
+whenKeyChanges((asked) => connected(asked ? "a key is required" : "connecting", asked ? false : null));
 follow();
