@@ -67,6 +67,9 @@ func (u *upload) unzstd() (io.Reader, error) {
 		return nil, codingError(err)
 	}
 	window := max(h.WindowSize, zstd.MinWindowSize)
+	if h.SingleSegment { // RFC 8878, section 3.1.1.1.2: the window is the content; most programs write small files so
+		window = max(h.FrameContentSize, zstd.MinWindowSize)
+	}
 	if window > maxWindow {
 		return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "The body is compressed with a window of more than 8 MiB",
 			Hint: "compress with zstd -19 or less, and without --long"}

@@ -118,6 +118,35 @@ func TestLargeWindows(t *testing.T) {
 	}
 }
 
+// TestSingleSegments checks frames without a window of their own, as programs write them that know the size: the content is
+// the window.
+func TestSingleSegments(t *testing.T) {
+	t.Parallel()
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for size, want := range map[int]resnet18cloud.Code{500: "", 5000: "", 300_000: "", 8 << 20: "", 8<<20 + 1: resnet18cloud.CodeUnsupported} {
+		text := strings.Repeat("x", size)
+		u := httpx.NewUploads(httpx.UploadLimits{ImageBytes: 9 << 20})
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(e.EncodeAll([]byte(text), nil)))
+		r.Header.Set("Content-Type", "image/jpeg")
+		r.Header.Set("Content-Encoding", "zstd")
+		got := ""
+		err := u.Image(httptest.NewRecorder(), r, func(i resnet18cloud.Image) error {
+			got = string(i.Bytes)
+			return nil
+		})
+		switch e := resnet18cloud.AsError(err); {
+		case want == "" && (err != nil || got != text):
+			t.Errorf("%d bytes: %d bytes, %v", size, len(got), err)
+		case want != "" && (e == nil || e.Code != want):
+			t.Errorf("%d bytes: %v, want code %s", size, err, want)
+		}
+	}
+}
+
 // TestAsPeopleSend checks bodies that are not quite what standards say, or whose type says nothing.
 func TestAsPeopleSend(t *testing.T) {
 	t.Parallel()
