@@ -175,11 +175,20 @@ func TestRefusedUnread(t *testing.T) {
 	if _, refused := c.d.holdings.add(client{name: "192.0.2.1"}, held, room{capacity: 200, maxBytes: 1 << 30}); refused != "" {
 		t.Fatal(refused)
 	}
-	for _, path := range []string{"/predict", "/predict_async", "/predict_batch"} {
+	send := func(path, contentType string, major int) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, forbiddenBody{t})
-		r.Header.Set("Content-Type", "image/jpeg")
+		r.Header.Set("Content-Type", contentType)
+		r.ProtoMajor = major
 		w := httptest.NewRecorder()
 		c.d.handler.ServeHTTP(w, r)
+		return w
+	}
+	const resourceExhausted = "8"
+	if w := send("/inference.GRPCInferenceService/ModelInfer", "application/grpc", 2); w.Header().Get("Grpc-Status") != resourceExhausted {
+		t.Errorf("gRPC: status %s, %s", w.Header().Get("Grpc-Status"), w.Header().Get("Grpc-Message"))
+	}
+	for _, path := range []string{"/predict", "/predict_async", "/predict_batch", "/v2/models/resnet18/infer", "/v1/models/resnet18:predict"} {
+		w := send(path, "image/jpeg", 1)
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: status %d, %s", path, w.Code, w.Body)
 		}
