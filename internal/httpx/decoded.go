@@ -87,6 +87,17 @@ func (u *upload) unzstd() (io.Reader, error) {
 	return d, nil
 }
 
+// hold makes what is reserved n bytes, or what a single upload may have if that is less. It is called after arrived.
+func (u *upload) hold(n int64) error {
+	n = max(0, min(n, room(u.budget.limit, n)-int64(cap(u.bytes()))))
+	if n > u.reserved {
+		return u.reserve(n - u.reserved)
+	}
+	u.budget.give(u, u.reserved-n)
+	u.reserved = n
+	return nil
+}
+
 // reserve takes memory for a decoder, until close.
 func (u *upload) reserve(n int64) error {
 	if err := u.budget.take(u.request.Context(), u, n); err != nil {

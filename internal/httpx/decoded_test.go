@@ -254,3 +254,26 @@ func FuzzCompressed(f *testing.F) {
 		}
 	})
 }
+
+// TestBodyHolds checks that what uses a body can hold memory of all uploads, at most what there is for one, and that it is
+// given back.
+func TestBodyHolds(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	u := httpx.NewUploads(httpx.UploadLimits{ImageBytes: 4 * mib, TotalBytes: 16 * mib})
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", mib)))
+	err := u.Body(httptest.NewRecorder(), r, func(body []byte, hold func(int64) error) error {
+		if len(body) != mib || u.Held() != mib {
+			t.Errorf("%d bytes, %d are held, want 1 MiB", len(body), u.Held())
+		}
+		for _, test := range []struct{ n, want int64 }{{3 * mib, 4 * mib}, {2 * mib, 3 * mib}, {100 * mib, 12 * mib}, {0, mib}, {5 * mib, 6 * mib}} {
+			if err := hold(test.n); err != nil || u.Held() != test.want {
+				t.Errorf("hold(%d): %d are held, %v; want %d", test.n, u.Held(), err, test.want)
+			}
+		}
+		return nil
+	})
+	if err != nil || u.Held() != 0 {
+		t.Errorf("%v; %d bytes are still held", err, u.Held())
+	}
+}
