@@ -6,11 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -152,6 +155,93 @@ func (c *crowd) send(t *testing.T, who client, n int, o *outcomes) {
 			t.Errorf("an image of the batch ended as %s, %v", r.Status, err)
 		}
 		o.latencies = append(o.latencies, r.CompletedAt.Sub(r.QueuedAt))
+	}
+}
+
+// awayBackend has replicas unless they are away.
+type awayBackend struct {
+	crowdBackend
+	mu      sync.Mutex
+	away    bool          // guarded by mu
+	changed chan struct{} // guarded by mu
+}
+
+func (b *awayBackend) Slots() (int, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slots, _ := b.crowdBackend.Slots()
+	if b.away {
+		slots = 0
+	}
+	return slots, b.changed
+}
+
+func (b *awayBackend) set(away bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.away = away
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// TestPaceAfterOutage checks that the time without replicas, although images wait, is not measured as their pace.
+func TestPaceAfterOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(1)
+		c.open(t)
+		c.d.limits.wait = 10 * time.Minute
+		b := &awayBackend{crowdBackend: c.d.backend.(crowdBackend), changed: make(chan struct{})}
+		c.d.backend = b
+		end := c.start()
+		defer end()
+		send := func(name string, n int) error {
+			image := resnet18cloud.Image{Name: "a.jpg", Bytes: fmt.Append(nil, name, n)}
+			_, err := c.d.submit(t.Context(), image, submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive, client: client{name: name}})
+			return err
+		}
+		for i := range 100 {
+			if err := send("a", i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		b.set(true)
+		time.Sleep(9 * time.Minute)
+		b.set(false)
+		time.Sleep(300 * time.Millisecond) // until some were taken
+		if waiting := c.d.waiting().Total(); waiting < 50 || waiting > 80 {
+			t.Fatalf("%d images wait, want about 70", waiting)
+		}
+		for _, name := range []string{"a", "b"} {
+			if err := send(name, 100); err != nil {
+				t.Errorf("after an outage, with 4 s of work waiting, client %s is refused: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestPaceAfterRestart checks that the time for which images of an earlier process have waited is not measured as pace.
+func TestPaceAfterRestart(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	h := newHoldings()
+	h.begin(began)
+	var unfinished []store.Record
+	for i := range 50 {
+		unfinished = append(unfinished, store.Record{ID: testutil.ID(fmt.Sprint(i)), Client: "a", Status: resnet18cloud.StatusQueued, QueuedAt: began.Add(-time.Hour)})
+	}
+	now := began.Add(time.Second)
+	h.sweep(unfinished, now)
+	for i := range minPaceJobs {
+		now = now.Add(time.Second)
+		h.taken(resnet18cloud.Job{ID: unfinished[i].ID, Client: "a"}, true, now)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	got := h.backlog(h.clients["a"], queue.ClassOf(resnet18cloud.Job{}), 0, now)
+	if want := (backlog{own: 46 * time.Second, queue: 46 * time.Second}); got != want {
+		t.Errorf("after 4 of 50 images, one a second, the others are expected to take %v, want %v", got, want)
 	}
 }
 
