@@ -147,6 +147,42 @@ func TestSingleSegments(t *testing.T) {
 	}
 }
 
+// repeater reads a text again and again, and counts its bytes.
+type repeater struct {
+	text string
+	n    int
+}
+
+func (r *repeater) Read(p []byte) (int, error) {
+	if r.n > 8<<20 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.text[r.n%len(r.text):])
+	r.n += n
+	return n, nil
+}
+
+// TestEndlessNothing checks that a body whose members decode to nothing is limited too.
+func TestEndlessNothing(t *testing.T) {
+	t.Parallel()
+	const skippable = "\x50\x2a\x4d\x18\x04\x00\x00\x00skip" // RFC 8878, section 3.1.2
+	for coding, test := range map[string]struct {
+		text string
+		want resnet18cloud.Code
+	}{
+		"gzip": {compressed(t, "gzip", ""), resnet18cloud.CodeTooLarge},
+		"zstd": {skippable, resnet18cloud.CodeInvalid}, // its decoder does not say why it could not skip
+	} {
+		body := &repeater{text: test.text}
+		r := httptest.NewRequest(http.MethodPost, "/", body)
+		r.Header.Set("Content-Type", "image/jpeg")
+		r.Header.Set("Content-Encoding", coding)
+		if _, err := readImage(r); resnet18cloud.AsError(err).Code != test.want || body.n > 1<<20 {
+			t.Errorf("%s: %v after %d bytes", coding, err, body.n)
+		}
+	}
+}
+
 // TestAsPeopleSend checks bodies that are not quite what standards say, or whose type says nothing.
 func TestAsPeopleSend(t *testing.T) {
 	t.Parallel()

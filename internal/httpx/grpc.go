@@ -145,7 +145,7 @@ func (u *Uploads) Body(w http.ResponseWriter, r *http.Request, use func(body []b
 	if r.ContentLength > u.limits.ImageBytes {
 		return tooLarge(u.limits.ImageBytes)
 	}
-	source, err := up.decoded(w)
+	source, err := up.decoded(w, u.limits.ImageBytes+formOverhead)
 	if err != nil {
 		return err
 	}
