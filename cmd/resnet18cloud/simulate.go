@@ -60,7 +60,7 @@ func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 	}
 	e, err := c.experiment()
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	o, err := e.Run(ctx, bar.update)
 	if err != nil {
