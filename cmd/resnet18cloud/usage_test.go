@@ -178,6 +178,7 @@ func TestLikelyMistakes(t *testing.T) {
 		{"autoscaler --policy hpa-cpu", "kubectl apply", true},
 		{"autoscaler --dispatchers ftp://x", "such as http://10.0.0.7:5000", true},
 		{"simulate --seeds 0", "at least 1", true},
+		{"simulate --seeds 0 --docs help.go", "at least 1", true},
 		{"simulate --policy best", "available: deadline", true},
 		{"doctor --addr nowhere", "such as 127.0.0.1:8080", true},
 		{"doctor --replica-port=-1", "want 0 to 65535", true},
