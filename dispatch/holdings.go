@@ -115,6 +115,13 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 	return class.Lane, ""
 }
 
+// has reports whether a client has requests that were accepted and have not ended.
+func (h *holdings) has(c client) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clients[c.name] != nil
+}
+
 // refuses returns the limit that keeps the client from having another request of a priority, whatever its size, and the
 // time until it may have one if that is known.
 func (h *holdings) refuses(c client, p resnet18cloud.Priority, r room) (refused limit, retryAfter time.Duration) {

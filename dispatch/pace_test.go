@@ -292,3 +292,35 @@ func TestRefusedUnread(t *testing.T) {
 		t.Errorf("a request with a key was refused before it was read: %s", w.Body)
 	}
 }
+
+// TestLongQueueAnswersFromCache checks that a queue that is too long for its pace refuses jobs of all clients, but those of
+// a client that has nothing here only once it is known that the cache has no answer.
+func TestLongQueueAnswersFromCache(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(1)
+	c.open(t)
+	d, class := c.d, queue.ClassOf(resnet18cloud.Job{})
+	d.limits.wait = time.Minute
+	held := resnet18cloud.Job{ID: testutil.ID("held")}
+	if _, refused := d.holdings.add(client{name: "first"}, held, room{capacity: 200, maxBytes: 1 << 30}); refused != "" {
+		t.Fatal(refused)
+	}
+	for i := class.Index(); i < len(d.holdings.paces); i++ {
+		d.holdings.paces[i] = pace{interval: time.Hour, jobs: paceJobs, since: time.Now()}
+	}
+	code := func(err error) resnet18cloud.Code {
+		if err == nil {
+			return ""
+		}
+		return resnet18cloud.AsError(err).Code
+	}
+	for name, early := range map[string]resnet18cloud.Code{"first": resnet18cloud.CodeFull, "other": ""} {
+		if got := code(d.admissible(t.Context(), client{name: name}, "")); got != early {
+			t.Errorf("%s: %q before the image is read, want %q", name, got, early)
+		}
+		_, err := d.admit(t.Context(), client{name: name}, resnet18cloud.Job{ID: testutil.ID("next " + name)})
+		if e := resnet18cloud.AsError(err); err == nil || e.Code != resnet18cloud.CodeFull || e.RetryAfter < resnet18cloud.Seconds(50*60) {
+			t.Errorf("%s: %v, want full, and to retry after most of an hour", name, err)
+		}
+	}
+}
