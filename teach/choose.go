@@ -135,7 +135,7 @@ func choose(all []Candidate, counts func(i int) bool) int {
 		}
 	}
 	for way := range last {
-		if mean, deviation := lead(all[at[way]], all[at[last]], counts); mean > deviation {
+		if mean, standardError := lead(all[at[way]], all[at[last]], counts); mean > standardError {
 			return at[way]
 		}
 	}
@@ -143,7 +143,7 @@ func choose(all []Candidate, counts func(i int) bool) int {
 }
 
 // lead is by how much the loss of a is less than that of b, and the standard error of that.
-func lead(a, b Candidate, counts func(i int) bool) (mean, deviation float64) {
+func lead(a, b Candidate, counts func(i int) bool) (mean, standardError float64) {
 	var differences []float64
 	for i := range a.losses {
 		if counts(i) {

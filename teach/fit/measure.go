@@ -101,11 +101,8 @@ func meanLoss(logits [][]float64, temperature float64) float64 {
 
 // LogLoss is the mean of [Losses].
 func LogLoss(logits [][]float64, y []int, temperature float64) float64 {
-	sum := 0.0
-	for _, loss := range Losses(logits, y, temperature) {
-		sum += loss
-	}
-	return sum / float64(max(1, len(y)))
+	mean, _ := Mean(Losses(logits, y, temperature))
+	return mean
 }
 
 // Losses is -log p[y] of each vector at a temperature.
@@ -123,8 +120,8 @@ func Losses(logits [][]float64, y []int, temperature float64) []float64 {
 	return losses
 }
 
-// Mean is the mean of numbers and its standard error, 0 for less than two.
-func Mean(x []float64) (mean, deviation float64) {
+// Mean is the mean of numbers and its standard error; the latter is 0 for fewer than two, both for none.
+func Mean(x []float64) (mean, standardError float64) {
 	n := float64(len(x))
 	for _, v := range x {
 		mean += v / n
@@ -132,10 +129,11 @@ func Mean(x []float64) (mean, deviation float64) {
 	if n < 2 {
 		return mean, 0
 	}
+	variance := 0.0
 	for _, v := range x {
-		deviation += (v - mean) * (v - mean) / (n - 1)
+		variance += (v - mean) * (v - mean) / (n - 1)
 	}
-	return mean, math.Sqrt(deviation / n)
+	return mean, math.Sqrt(variance / n)
 }
 
 // CalibrationError is the expected calibration error: vectors are sorted into ten bins by the probability of the class that
