@@ -66,7 +66,11 @@ func (u *upload) unzstd() (io.Reader, error) {
 	if err := h.Decode(start[:n]); err != nil {
 		return nil, codingError(err)
 	}
-	window := max(h.WindowSize, zstd.MinWindowSize)
+	window := h.WindowSize
+	if h.SingleSegment { // what compresses whole files writes: the window is the content (RFC 8878, section 3.1.1.1.2)
+		window = h.FrameContentSize
+	}
+	window = max(window, zstd.MinWindowSize)
 	if window > maxWindow {
 		return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "The body is compressed with a window of more than 8 MiB",
 			Hint: "compress with zstd -19 or less, and without --long"}

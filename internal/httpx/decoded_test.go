@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -115,6 +116,48 @@ func TestLargeWindows(t *testing.T) {
 	r.Header.Set("Content-Encoding", "zstd")
 	if _, err := readImage(r); resnet18cloud.AsError(err) == nil {
 		t.Error("a second frame with a larger window is decoded")
+	}
+}
+
+// TestZstdOfFiles checks frames whose window is the whole content, as the command zstd makes of files.
+func TestZstdOfFiles(t *testing.T) {
+	t.Parallel()
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	const limit = 40_000
+	content := make([]byte, limit+1)
+	rand.NewChaCha8([32]byte{}).Read(content)
+	// A frame that claims 1 TiB (RFC 8878, section 3.1.1.1), and an empty last block.
+	huge := "\x28\xb5\x2f\xfd\xe0" + "\x00\x00\x00\x00\x00\x01\x00\x00" + "\x01\x00\x00"
+	for name, test := range map[string]struct {
+		body string
+		want []byte
+		code resnet18cloud.Code
+	}{
+		"small":      {string(z.EncodeAll(content[:100], nil)), content[:100], ""},
+		"large":      {string(z.EncodeAll(content[:limit-1000], nil)), content[:limit-1000], ""},
+		"too large":  {string(z.EncodeAll(content, nil)), nil, resnet18cloud.CodeTooLarge},
+		"says 1 TiB": {huge, nil, resnet18cloud.CodeUnsupported},
+	} {
+		u := httpx.NewUploads(httpx.UploadLimits{ImageBytes: limit, TotalBytes: 64 << 20})
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
+		r.Header.Set("Content-Type", "image/jpeg")
+		r.Header.Set("Content-Encoding", "zstd")
+		var got []byte
+		err := u.Image(httptest.NewRecorder(), r, func(i resnet18cloud.Image) error {
+			got = bytes.Clone(i.Bytes)
+			return nil
+		})
+		e := resnet18cloud.AsError(err)
+		if !bytes.Equal(got, test.want) || (err == nil) != (test.code == "") || err != nil && e.Code != test.code {
+			t.Errorf("%s: %d bytes, %v; want %d bytes, code %q", name, len(got), err, len(test.want), test.code)
+		}
+		if u.Held() != 0 {
+			t.Errorf("%s: %d bytes are still held", name, u.Held())
+		}
 	}
 }
 
