@@ -30,10 +30,13 @@ build: ## Build the one static binary, bin/resnet18cloud
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(BIN) ./cmd/resnet18cloud
 
 weights: build ## Fetch the weights into the user's cache, unless they are there
-	@$(BIN) model pull || printf '%s\n' "" "No weights fetched: up starts on random ones and says so. Three ways to real ones:" \
-		"  make up MODEL_MIRROR=DIR_OR_URL            a folder or URL with a models.json" \
-		"  make up UP_FLAGS='--model FILE'            a weight file of your own" \
-		"  $(BIN) model pull && make up  later, with a network" "" >&2
+	@$(BIN) model pull || printf '%s\n' "" "No weights fetched: up starts on random ones and says so. Three ways to real ones, each a line to paste:" "" \
+		"  make up MODEL_MIRROR=$$HOME/models" \
+		"      once this folder has a models.json and the file that it names; it can be a URL too" \
+		"  $(BIN) up --model $$HOME/Downloads/resnet18-f37072fd.pth" \
+		"      once the file is there, from https://download.pytorch.org/models/resnet18-f37072fd.pth; others of your own work too" \
+		"  $(BIN) model pull && make up" \
+		"      later, with a network" "" >&2
 
 up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a replica on :5000, the page (UP_FLAGS='--addr :8081 --open')
 	@exec $(BIN) up $(UP_FLAGS)

@@ -193,6 +193,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("dispatch: cache size %d, want -1 (no cache) or more", c.CacheSize)
 	case c.Attempts < 1 || c.MaxBatch < 1 || c.ClassifierSlots < 1 || c.MaxImageBytes < 1:
 		return fmt.Errorf("dispatch: attempts, batch size, slots and image size must be positive")
+	case min(c.AttemptTimeout, c.SubmitTimeout, c.RedeliverAfter, c.ResultTTL, c.DrainTimeout) < 0:
+		return fmt.Errorf("dispatch: the timeouts and the time for which results are kept must not be negative")
 	case c.QueueMaxBytes < c.MaxImageBytes+messageOverhead:
 		return fmt.Errorf("dispatch: a queue of %d bytes cannot hold an image of %d bytes: raise --queue-bytes, or lower --max-image-bytes",
 			c.QueueMaxBytes, c.MaxImageBytes)

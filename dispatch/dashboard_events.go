@@ -3,6 +3,7 @@ package dispatch
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/board"
@@ -30,7 +31,7 @@ type observation struct {
 
 // happening is an event in which the address of a replica is left open, because not every viewer may see it.
 type happening struct {
-	board.Event        // Text may have a %s for the replica
+	board.Event        // Text may begin with a %s for the replica
 	url         string // the replica; empty if the event is about none
 	detail      string // why, for operators only
 }
@@ -69,7 +70,7 @@ func (o observation) since(before observation, now time.Time) []happening {
 		case !e.Healthy && was.Healthy:
 			add("bad", "%s set aside", e.URL, e.Problem)
 		case e.Healthy && (e.Model != was.Model || e.Precision != was.Precision) && was.Model != "":
-			add("info", fmt.Sprintf("%%s serves %s in %s now", e.Model, e.Precision), e.URL, "")
+			add("info", "%s serves "+e.Model+" in "+e.Precision+" now", e.URL, "")
 		}
 	}
 	for _, e := range before.endpoints {
@@ -104,7 +105,7 @@ func texts(list []happening, name func(url string) string, details bool) []board
 	for i, h := range list {
 		events[i] = h.Event
 		if h.url != "" {
-			events[i].Text = fmt.Sprintf(h.Text, name(h.url))
+			events[i].Text = strings.Replace(h.Text, "%s", name(h.url), 1) // the rest may be a replica's words
 		}
 		if details && h.detail != "" {
 			events[i].Text += ": " + h.detail

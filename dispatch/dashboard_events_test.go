@@ -38,6 +38,8 @@ func TestEvents(t *testing.T) {
 		"gone": {observation{endpoints: same}, observation{}, []string{"info http://10.0.0.1:5000 removed"}, []string{"info R removed"}},
 		"int8": {observation{endpoints: same}, observation{endpoints: with(func(e *forward.Endpoint) { e.Precision = "int8" })},
 			[]string{"info http://10.0.0.1:5000 serves resnet18-1 in int8 now"}, []string{"info R serves resnet18-1 in int8 now"}},
+		"model with a percent sign": {observation{endpoints: same}, observation{endpoints: with(func(e *forward.Endpoint) { e.Model = "50%off %s" })},
+			[]string{"info http://10.0.0.1:5000 serves 50%off %s in fp32 now"}, []string{"info R serves 50%off %s in fp32 now"}},
 		"disk full":        {observation{}, observation{storage: "/data has 0 MB"}, []string{"bad storage rejects writes: /data has 0 MB"}, []string{"bad storage rejects writes"}},
 		"disk freed":       {observation{storage: "x"}, observation{}, []string{"good storage accepts writes again"}, nil},
 		"refusing":         {observation{}, observation{refused: true, waiting: 200}, []string{"bad images are refused; 200 are waiting"}, nil},

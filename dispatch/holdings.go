@@ -115,6 +115,13 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 	return class.Lane, ""
 }
 
+// has reports whether a client has requests that were accepted and have not ended.
+func (h *holdings) has(c client) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clients[c.name] != nil
+}
+
 // refuses returns the limit that keeps the client from having another request of a priority, whatever its size, and the
 // time until it may have one if that is known.
 func (h *holdings) refuses(c client, p resnet18cloud.Priority, r room) (refused limit, retryAfter time.Duration) {
@@ -156,15 +163,15 @@ func (h *holdings) begin(now time.Time) {
 }
 
 // find counts a request that was unfinished when the dispatcher started. One that has ended meanwhile leaves at the next
-// sweep. The caller holds mu.
-func (h *holdings) find(r store.Record) {
+// sweep. It counts as waiting since now: the time before the start says nothing about the pace. The caller holds mu.
+func (h *holdings) find(r store.Record, now time.Time) {
 	name := cmp.Or(r.Client, r.Owner)
 	if name == "" || !r.QueuedAt.Before(h.began) {
 		return
 	}
 	job := resnet18cloud.Job{Priority: r.Priority, Lane: r.Lane}
 	h.put(r.ID, heldRequest{client: name, generation: r.Generation, class: queue.ClassOf(job), bytes: r.Bytes,
-		waiting: r.Status == resnet18cloud.StatusQueued, recorded: r.QueuedAt, since: r.QueuedAt, claims: 1})
+		waiting: r.Status == resnet18cloud.StatusQueued, recorded: r.QueuedAt, since: now, claims: 1})
 }
 
 // ahead returns how much of what waits comes before the client's next job of a priority, from 0 to 1: what is in its
@@ -323,7 +330,7 @@ func (h *holdings) sweep(unfinished []store.Record, now time.Time) {
 	known := make(map[string]store.Record, len(h.requests))
 	for _, r := range unfinished {
 		if h.requests[r.ID] == nil {
-			h.find(r)
+			h.find(r, now)
 		}
 		if h.requests[r.ID] != nil {
 			known[r.ID] = r

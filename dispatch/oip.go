@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/oip"
 )
 
@@ -24,8 +24,23 @@ const oipName = "resnet18"
 func (d *Dispatcher) handleOIP(mux *access.Mux) {
 	mux.Add("GET /v2/health/live", toAll, d.health)
 	mux.Add("GET /v2/health/ready", toAll, d.healthReady)
-	service := &oip.Service{Backend: oipBackend{d}, Version: d.cfg.Version, Uploads: d.uploads, Access: d.cfg.Access, Log: d.cfg.Log, Counted: d.whenReady}
+	service := &oip.Service{Backend: oipBackend{d}, Version: d.cfg.Version, Uploads: d.uploads, Access: d.cfg.Access, Log: d.cfg.Log,
+		Counted: func(h httpx.HandlerFunc) httpx.HandlerFunc { return d.whenReady(d.withOptions(h)) }}
 	service.Add(mux)
+}
+
+type optionsKey struct{}
+
+// withOptions reads the options of a request for inference. It refuses the client, if it is at a limit, before the pictures
+// are read.
+func (d *Dispatcher) withOptions(h httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		o, err := d.readOptions(r, resnet18cloud.PriorityInteractive)
+		if err != nil {
+			return err
+		}
+		return h(w, r.WithContext(context.WithValue(r.Context(), optionsKey{}, o)))
+	}
 }
 
 // oipBackend is the dispatcher as the protocol sees it.
@@ -53,12 +68,9 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 		return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no version %.80q", version),
 			Hint: "leave out the version"}
 	}
-	options := sync.OnceValues(func() (submitOptions, error) { return b.readOptions(r, resnet18cloud.PriorityInteractive) })
+	options, _ := r.Context().Value(optionsKey{}).(submitOptions) // requests for the model's description have none
 	t.Classify = func(ctx context.Context, i int, image resnet18cloud.Image) (resnet18cloud.Result, error) {
-		o, err := options()
-		if err != nil {
-			return resnet18cloud.Result{}, err
-		}
+		o := options
 		o.want = image.Want
 		if o.key != "" {
 			o.key = fmt.Sprintf("%s/%d", o.key, i)

@@ -16,7 +16,7 @@ import (
 type pace struct {
 	interval time.Duration // smoothed time from one job to the next while others wait
 	jobs     int           // measured, up to paceJobs
-	since    time.Time     // when the last job went, or the first one of those that wait came
+	since    time.Time     // when the last job went, the first one of those that wait came, or replicas came back
 }
 
 const (
@@ -26,7 +26,7 @@ const (
 	minPaceJobs = 4
 )
 
-// begin records that a job begins to wait, and that no other one waits.
+// begin records that a job begins to wait, and that no other one waits, or that replicas are back.
 func (p *pace) begin(now time.Time) { p.since = now }
 
 // took records that a waiting job goes to a replica.
@@ -114,5 +114,20 @@ func (h *holdings) served(r *heldRequest, now time.Time) {
 	h.clients[r.client].paces[priorityIndex(r.class)].took(now)
 	for i := r.class.Index(); i < len(h.paces); i++ {
 		h.paces[i].took(now)
+	}
+}
+
+// resume records that there are replicas again. The time without them is no pace: measured as one, it would keep clients
+// away for longer than the queue takes to clear.
+func (h *holdings) resume(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range h.paces {
+		h.paces[i].begin(now)
+	}
+	for _, have := range h.clients {
+		for i := range have.paces {
+			have.paces[i].begin(now)
+		}
 	}
 }

@@ -6,11 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -155,6 +158,93 @@ func (c *crowd) send(t *testing.T, who client, n int, o *outcomes) {
 	}
 }
 
+// awayBackend has replicas unless they are away.
+type awayBackend struct {
+	crowdBackend
+	mu      sync.Mutex
+	away    bool          // guarded by mu
+	changed chan struct{} // guarded by mu
+}
+
+func (b *awayBackend) Slots() (int, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slots, _ := b.crowdBackend.Slots()
+	if b.away {
+		slots = 0
+	}
+	return slots, b.changed
+}
+
+func (b *awayBackend) set(away bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.away = away
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// TestPaceAfterOutage checks that the time without replicas, although images wait, is not measured as their pace.
+func TestPaceAfterOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(1)
+		c.open(t)
+		c.d.limits.wait = 10 * time.Minute
+		b := &awayBackend{crowdBackend: c.d.backend.(crowdBackend), changed: make(chan struct{})}
+		c.d.backend = b
+		end := c.start()
+		defer end()
+		send := func(name string, n int) error {
+			image := resnet18cloud.Image{Name: "a.jpg", Bytes: fmt.Append(nil, name, n)}
+			_, err := c.d.submit(t.Context(), image, submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive, client: client{name: name}})
+			return err
+		}
+		for i := range 100 {
+			if err := send("a", i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		b.set(true)
+		time.Sleep(9 * time.Minute)
+		b.set(false)
+		time.Sleep(300 * time.Millisecond) // until some were taken
+		if waiting := c.d.waiting().Total(); waiting < 50 || waiting > 80 {
+			t.Fatalf("%d images wait, want about 70", waiting)
+		}
+		for _, name := range []string{"a", "b"} {
+			if err := send(name, 100); err != nil {
+				t.Errorf("after an outage, with 4 s of work waiting, client %s is refused: %v", name, err)
+			}
+		}
+	})
+}
+
+// TestPaceAfterRestart checks that the time for which images of an earlier process have waited is not measured as pace.
+func TestPaceAfterRestart(t *testing.T) {
+	t.Parallel()
+	began := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	h := newHoldings()
+	h.begin(began)
+	var unfinished []store.Record
+	for i := range 50 {
+		unfinished = append(unfinished, store.Record{ID: testutil.ID(fmt.Sprint(i)), Client: "a", Status: resnet18cloud.StatusQueued, QueuedAt: began.Add(-time.Hour)})
+	}
+	now := began.Add(time.Second)
+	h.sweep(unfinished, now)
+	for i := range minPaceJobs {
+		now = now.Add(time.Second)
+		h.taken(resnet18cloud.Job{ID: unfinished[i].ID, Client: "a"}, true, now)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	got := h.backlog(h.clients["a"], queue.ClassOf(resnet18cloud.Job{}), 0, now)
+	if want := (backlog{own: 46 * time.Second, queue: 46 * time.Second}); got != want {
+		t.Errorf("after 4 of 50 images, one a second, the others are expected to take %v, want %v", got, want)
+	}
+}
+
 // forbiddenBody is a body that must not be read.
 type forbiddenBody struct{ t *testing.T }
 
@@ -175,11 +265,20 @@ func TestRefusedUnread(t *testing.T) {
 	if _, refused := c.d.holdings.add(client{name: "192.0.2.1"}, held, room{capacity: 200, maxBytes: 1 << 30}); refused != "" {
 		t.Fatal(refused)
 	}
-	for _, path := range []string{"/predict", "/predict_async", "/predict_batch"} {
+	send := func(path, contentType string, major int) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, forbiddenBody{t})
-		r.Header.Set("Content-Type", "image/jpeg")
+		r.Header.Set("Content-Type", contentType)
+		r.ProtoMajor = major
 		w := httptest.NewRecorder()
 		c.d.handler.ServeHTTP(w, r)
+		return w
+	}
+	const resourceExhausted = "8"
+	if w := send("/inference.GRPCInferenceService/ModelInfer", "application/grpc", 2); w.Header().Get("Grpc-Status") != resourceExhausted {
+		t.Errorf("gRPC: status %s, %s", w.Header().Get("Grpc-Status"), w.Header().Get("Grpc-Message"))
+	}
+	for _, path := range []string{"/predict", "/predict_async", "/predict_batch", "/v2/models/resnet18/infer", "/v1/models/resnet18:predict"} {
+		w := send(path, "image/jpeg", 1)
 		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: status %d, %s", path, w.Code, w.Body)
 		}
@@ -191,5 +290,37 @@ func TestRefusedUnread(t *testing.T) {
 	c.d.handler.ServeHTTP(w, r)
 	if w.Code == http.StatusTooManyRequests {
 		t.Errorf("a request with a key was refused before it was read: %s", w.Body)
+	}
+}
+
+// TestLongQueueAnswersFromCache checks that a queue that is too long for its pace refuses jobs of all clients, but those of
+// a client that has nothing here only once it is known that the cache has no answer.
+func TestLongQueueAnswersFromCache(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(1)
+	c.open(t)
+	d, class := c.d, queue.ClassOf(resnet18cloud.Job{})
+	d.limits.wait = time.Minute
+	held := resnet18cloud.Job{ID: testutil.ID("held")}
+	if _, refused := d.holdings.add(client{name: "first"}, held, room{capacity: 200, maxBytes: 1 << 30}); refused != "" {
+		t.Fatal(refused)
+	}
+	for i := class.Index(); i < len(d.holdings.paces); i++ {
+		d.holdings.paces[i] = pace{interval: time.Hour, jobs: paceJobs, since: time.Now()}
+	}
+	code := func(err error) resnet18cloud.Code {
+		if err == nil {
+			return ""
+		}
+		return resnet18cloud.AsError(err).Code
+	}
+	for name, early := range map[string]resnet18cloud.Code{"first": resnet18cloud.CodeFull, "other": ""} {
+		if got := code(d.admissible(t.Context(), client{name: name}, "")); got != early {
+			t.Errorf("%s: %q before the image is read, want %q", name, got, early)
+		}
+		_, err := d.admit(t.Context(), client{name: name}, resnet18cloud.Job{ID: testutil.ID("next " + name)})
+		if e := resnet18cloud.AsError(err); err == nil || e.Code != resnet18cloud.CodeFull || e.RetryAfter < resnet18cloud.Seconds(50*60) {
+			t.Errorf("%s: %v, want full, and to retry after most of an hour", name, err)
+		}
 	}
 }

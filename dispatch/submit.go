@@ -322,9 +322,13 @@ func (d *Dispatcher) admit(ctx context.Context, c client, job resnet18cloud.Job)
 	return 0, d.refusal(c, refused, wait)
 }
 
-// admissible returns the error with which a client's next request of a priority would be refused, whatever its image is.
+// admissible returns the error with which a client's next request of a priority would be refused, whatever its image is. A
+// client that has nothing here is not refused yet: its image may be in the cache, which takes no place in the queue.
 func (d *Dispatcher) admissible(ctx context.Context, c client, p resnet18cloud.Priority) error {
 	d.sweep(ctx)
+	if !d.holdings.has(c) {
+		return nil
+	}
 	if refused, wait := d.holdings.refuses(c, p, d.room()); refused != "" {
 		return d.refusal(c, refused, wait)
 	}

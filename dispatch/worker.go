@@ -84,13 +84,18 @@ func (d *Dispatcher) stopTaking(stop, taking context.Context, cancel context.Can
 // awaitSlot waits until replicas can take another image, and there is memory for one of any size. It returns the number
 // of lanes from which the image may come, or 0 if ctx has ended.
 func (d *Dispatcher) awaitSlot(ctx context.Context) (lanes int) {
+	away := false // there was no replica meanwhile
 	for ctx.Err() == nil {
 		slots, changed := d.backend.Slots()
 		images, bytes := d.inFlight.load()
 		if images < slots && bytes <= d.cfg.MaxWorkingBytes-d.cfg.MaxImageBytes {
+			if away {
+				d.holdings.resume(time.Now())
+			}
 			u := usage{slots: slots, workers: d.backend.Workers(), inFlight: images}
 			return d.holdings.usage(u, time.Now()).lanes()
 		}
+		away = away || slots == 0
 		select {
 		case <-changed:
 		case <-d.inFlight.freed:

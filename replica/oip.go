@@ -50,6 +50,7 @@ func (b oipBackend) Names() (names []string) {
 	if b.cfg.Models == nil {
 		return []string{modelName}
 	}
+	names = []string{} // not null in JSON
 	for _, m := range b.cfg.Models.Models().Models {
 		if m.State == resnet18cloud.ModelServing {
 			names = append(names, m.Name)

@@ -75,15 +75,15 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 }
 
 type autoscalerRunCmd struct {
-	Addr           string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	Dispatchers    []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS" group:"dispatchers"`
+	Addr           string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." type:"listen-or-none" placeholder:"ADDR" default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
+	Dispatchers    []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." type:"url" default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS" group:"dispatchers"`
 	Min            int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS" group:"scaling"`
 	Max            int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS" group:"scaling"`
 	policyFlags    `group:"scaling"`
 	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL" group:"scaling"`
 	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN" group:"scaling"`
 	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE" group:"scaling"`
-	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." placeholder:"ADDR" env:"RESNET18_KEDA_ADDR" group:"scaling"`
+	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." type:"listen" placeholder:"ADDR" env:"RESNET18_KEDA_ADDR" group:"scaling"`
 	DispatcherCA   string        `name:"dispatcher-ca" help:"PEM file of the certificate authorities that dispatchers with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CA" group:"dispatchers"`
 	DispatcherCert string        `name:"dispatcher-cert" help:"PEM file of the certificate to show to dispatchers with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_CERT" group:"dispatchers"`
 	DispatcherKey  string        `name:"dispatcher-key" help:"PEM file of that certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_DISPATCHER_KEY" group:"dispatchers"`
@@ -107,23 +107,22 @@ time: name a headless Service with dns+http:// instead.
 func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	newPolicy, err := c.make(autoscale.Limits{Min: c.Min, Max: c.Max})
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if kind, _ := autoscale.KindOf(c.Policy); kind.NeedsCPU {
-		return fmt.Errorf("--policy %s: this autoscaler does not know the CPU usage of pods; use a HorizontalPodAutoscaler (kubectl apply -f k8s/hpa.yaml), or 'up', which knows it", c.Policy)
+		return badUsage(fmt.Errorf("--policy %s: this autoscaler does not know the CPU usage of pods; use a HorizontalPodAutoscaler (kubectl apply -f k8s/hpa.yaml), or 'up', which knows it", c.Policy))
 	}
-	c.Dispatchers = asURLs(c.Dispatchers)
 	for _, u := range c.Dispatchers {
 		if err := dnsurl.Check(u); err != nil {
-			return fmt.Errorf("--dispatchers: %w", err)
+			return badUsage(fmt.Errorf("--dispatchers: %w", err))
 		}
 	}
-	if err := c.check(); err != nil {
+	if err := badUsage(c.check()); err != nil {
 		return err
 	}
 	dispatcherTLS, err := clientTLS("dispatcher", c.DispatcherCA, c.DispatcherCert, c.DispatcherKey)
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	scaler, err := c.open(env)
 	if err != nil {
@@ -143,7 +142,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if err := a.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another)", err)
@@ -179,7 +178,7 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 }
 
 type autoscalerExplainCmd struct {
-	URL         string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	URL         string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." type:"url" placeholder:"URL" default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
 	JSON        bool   `help:"Print JSON."`
 	callerFlags `envprefix:"RESNET18_EXPLAIN_" set:"needs=scope admin"`
 }
@@ -192,7 +191,9 @@ func (autoscalerExplainCmd) Help() string {
 
 // Run prints the explanation.
 func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error {
-	c.URL = asURL(c.URL, "http://")
+	if _, err := server("--url", c.URL, "http://127.0.0.1:8000"); err != nil {
+		return err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(c.URL, "/")+"/explain", nil)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ type targetFlags struct {
 // open returns the scaler of the target.
 func (f targetFlags) open(env *environment) (autoscale.Scaler, error) {
 	if f.Deployment == "" {
-		return nil, errors.New("nothing to scale: --deployment NAME is required (to scale replicas on this machine, use 'up --autoscale 1:4')")
+		return nil, badUsage(errors.New("nothing to scale: --deployment NAME is required (to scale replicas on this machine, use 'up --autoscale 1:4')"))
 	}
 	return kube.Open(kube.Config{Name: f.Deployment, Namespace: f.Namespace, Kubeconfig: f.Kubeconfig, Identity: f.Identity, Log: env.log})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -47,6 +48,11 @@ type benchmark struct {
 
 // Run measures and prints.
 func (c benchCmd) Run(ctx context.Context, env *environment) error {
+	for _, n := range slices.Concat(c.Threads, c.Batch, []int{c.Count}) {
+		if n < 1 {
+			return badUsage(fmt.Errorf("--threads, --batch and --count: %d, want 1 or more", n))
+		}
+	}
 	set, err := c.weights()
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ func TestDisturbed(t *testing.T) {
 		low, high time.Duration
 		share     float64
 		want      bool
-	}{{10, 11, 2, false}, {10, 16, 2, true}, {10, 11, 7, true}} {
+	}{{10, 11, 2, false}, {10, 11, 3.9, false}, {10, 16, 2, true}, {10, 11, 7, true}} {
 		n := measure.Network{Peak: 10, Pass: measure.Spread{Low: test.low, High: test.high}, Layers: []measure.Layer{{GMACs: 10 * test.share}}}
 		if got := disturbed(n); got != test.want {
 			t.Errorf("disturbed(%+v) = %t", test, got)

@@ -12,8 +12,8 @@ import (
 )
 
 type dispatcherCmd struct {
-	Addr             string   `help:"TCP address to listen on." default:":8080" env:"RESNET18_DISPATCHER_ADDR"`
-	Endpoints        []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS" group:"replicas"`
+	Addr             string   `help:"TCP address to listen on." type:"listen" default:":8080" placeholder:"ADDR" env:"RESNET18_DISPATCHER_ADDR"`
+	Endpoints        []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." type:"url" default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS" group:"replicas"`
 	EndpointSlots    int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS" group:"replicas"`
 	ReplicaCA        string   `name:"replica-ca" help:"PEM file of the certificate authorities that replicas with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CA" group:"replicas"`
 	ReplicaCert      string   `name:"replica-cert" help:"PEM file of the certificate to show to replicas with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CERT" group:"replicas"`
@@ -25,7 +25,7 @@ type dispatcherCmd struct {
 	accessFlags      `group:"security"`
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE" group:"replicas"`
 
-	Autoscaler          string `help:"Base URL of the autoscaler whose decisions the dashboard shows; with its --admin-addr, that address." placeholder:"URL" env:"RESNET18_AUTOSCALER_URL" group:"scaling"`
+	Autoscaler          string `help:"Base URL of the autoscaler whose decisions the dashboard shows; with its --admin-addr, that address." type:"url" placeholder:"URL" env:"RESNET18_AUTOSCALER_URL" group:"scaling"`
 	AutoscalerTokenFile string `help:"File with the token to send to the autoscaler, which needs it if it runs with --keys. Its key needs scope admin. It is read at each request." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_READ_TOKEN_FILE" group:"scaling"`
 	AutoscalerCA        string `name:"autoscaler-ca" help:"PEM file of the certificate authorities that an autoscaler with https:// is trusted by. Default: those of the system." type:"existingfile" placeholder:"FILE" env:"RESNET18_AUTOSCALER_CA" group:"scaling"`
 
@@ -37,7 +37,7 @@ type dispatcherCmd struct {
 
 	DataDir         string `help:"Folder for queue and results of the built-in NATS server. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
 	Sync            string `help:"When the built-in NATS server syncs to disk: interval (every second; survives the crash of any process) or always (before each 202; also survives a power failure)." enum:"interval,always" default:"interval" env:"RESNET18_SYNC" group:"storage"`
-	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Dispatchers with the same cluster share queue and results." placeholder:"URL" env:"RESNET18_NATS" group:"nats"`
+	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Dispatchers with the same cluster share queue and results." type:"nats" placeholder:"URL" env:"RESNET18_NATS" group:"nats"`
 	NATSReplicas    int    `name:"nats-replicas" help:"Number of NATS servers that store each image and result: 1, 3 or 5." default:"1" env:"RESNET18_NATS_REPLICAS" group:"nats"`
 	NATSPrefix      string `name:"nats-prefix" help:"Prefix of streams and subjects; must be unique for each installation on a NATS account." default:"resnet18" env:"RESNET18_NATS_PREFIX" group:"nats"`
 	NATSUseExisting bool   `name:"nats-use-existing" help:"Use existing streams of the external NATS; never create or change them." env:"RESNET18_NATS_USE_EXISTING" group:"nats"`
@@ -60,17 +60,16 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if c.DataDir == "" && c.NATS == "" {
 		c.DataDir = defaultDataDir()
 	}
-	c.Endpoints = asURLs(c.Endpoints)
 	page, err := web.Handler(nil)
 	if err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	if err := badUsage(c.check()); err != nil {
 		return err
 	}
 	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	if cfg.ReplicaTLS, err = clientTLS("replica", c.ReplicaCA, c.ReplicaCert, c.ReplicaKey); err != nil {
-		return err
+		return badUsage(err)
 	}
 	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
 	cfg.Addr, cfg.Endpoints, cfg.EndpointSlots = c.Addr, c.Endpoints, c.EndpointSlots
@@ -99,7 +98,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	}
 	d, err := dispatch.New(cfg)
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if err := d.Listen(); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 )
 
@@ -15,8 +14,8 @@ const maxSummaryBytes = 64 << 10
 
 // summaryOf returns a function that asks an autoscaler for its summary.
 func summaryOf(base string, asking callerFlags) (func(context.Context) (json.RawMessage, error), error) {
-	if u, err := url.Parse(base); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("--autoscaler %s: want a URL such as http://autoscaler:8000", base)
+	if _, err := server("--autoscaler", base, "http://autoscaler:8000"); err != nil {
+		return nil, err
 	}
 	client, err := asking.client(true)
 	if err != nil {

@@ -22,12 +22,12 @@ import (
 )
 
 type doctorCmd struct {
-	Addr        string `help:"TCP address that 'up' or 'dispatcher' is to listen on." default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Addr        string `help:"TCP address that 'up' or 'dispatcher' is to listen on." type:"listen" default:"127.0.0.1:8080" placeholder:"ADDR" env:"RESNET18_DISPATCHER_ADDR"`
 	ReplicaPort int    `help:"First port of replicas on 127.0.0.1." default:"5000" env:"RESNET18_REPLICA_PORT"`
 	Model       string `help:"Weight file. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	DataDir     string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR"`
-	NATS        string `name:"nats" help:"URLs of the external NATS servers to reach, separated by commas. Default: the built-in server, which needs none." placeholder:"URL" env:"RESNET18_NATS"`
-	Mirror      string `help:"Folder or URL with a models.json, instead of torchvision's site." placeholder:"DIR|URL" env:"MODEL_MIRROR"`
+	NATS        string `name:"nats" help:"URLs of the external NATS servers to reach, separated by commas. Default: the built-in server, which needs none." type:"nats" placeholder:"URL" env:"RESNET18_NATS"`
+	Mirror      string `help:"Folder or URL with a models.json, instead of torchvision's site." type:"url" placeholder:"DIR|URL" env:"MODEL_MIRROR"`
 	Offline     bool   `help:"Do not try the network."`
 	JSON        bool   `help:"Print JSON."`
 }
@@ -61,6 +61,9 @@ const doctorTimeout = 4 * time.Second
 
 // Run prints the findings.
 func (c doctorCmd) Run(ctx context.Context, env *environment) error {
+	if err := badUsage(checkPort("--replica-port", c.ReplicaPort)); err != nil {
+		return err
+	}
 	c.DataDir = cmp.Or(c.DataDir, defaultDataDir())
 	cpu, err := engine.DescribeCPU()
 	findings := []finding{judgeCPU(cpu.Levels, cpu.FP32, err), judgeCPUs(cpu.Quota, runtime.NumCPU()), judgeMemory(memoryLimit()),
@@ -242,7 +245,7 @@ func (c doctorCmd) nats(ctx context.Context) finding {
 	defer cancel()
 	var failures []string
 	for server := range strings.SplitSeq(c.NATS, ",") {
-		u, err := url.Parse(asURL(strings.TrimSpace(server), "nats://"))
+		u, err := url.Parse(server)
 		if err == nil {
 			var conn net.Conn
 			if conn, err = new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "4222"))); err == nil {
@@ -284,31 +287,4 @@ func (c doctorCmd) network(ctx context.Context) finding {
 	}
 	_ = resp.Body.Close()
 	return finding{Check: "network", State: healthy, Detail: req.URL.Host + " answers"}
-}
-
-// asURL completes an address such as 127.0.0.1:5000 to a URL. Others are returned as they are.
-func asURL(text, scheme string) string {
-	if text == "" || strings.Contains(text, "://") {
-		return text
-	}
-	host, port, err := net.SplitHostPort(strings.SplitN(text, "/", 2)[0])
-	if err != nil || strings.Contains(host, "+") { // such as dns+http without its slashes
-		return text
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-		return text
-	}
-	if host == "" {
-		return scheme + "127.0.0.1" + text
-	}
-	return scheme + text
-}
-
-// asURLs is asURL for each of a list.
-func asURLs(list []string) []string {
-	all := make([]string, len(list))
-	for i, text := range list {
-		all[i] = asURL(text, "http://")
-	}
-	return all
 }

@@ -88,7 +88,7 @@ hash. To replace a key, add a second line for the same name, give the client the
 func (c keysNewCmd) Run(env *environment) error {
 	line, token, err := c.make()
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if c.TokenFile == "" {
 		fmt.Fprintf(env.stderr, "token of %s, shown only now:\n%s\n", c.Name, token)

@@ -16,7 +16,7 @@ type serverFlags struct {
 	TLSCert     string   `name:"tls-cert" help:"PEM file of the server's certificate, followed by intermediate ones: serve HTTPS instead of HTTP. It and --tls-key are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_TLS_CERT"`
 	TLSKey      string   `name:"tls-key" help:"PEM file of the certificate's private key." type:"existingfile" placeholder:"FILE" env:"RESNET18_TLS_KEY"`
 	TLSClientCA string   `name:"tls-client-ca" help:"PEM file of certificate authorities: serve only clients with a certificate that one of them has signed." type:"existingfile" placeholder:"FILE" env:"RESNET18_TLS_CLIENT_CA"`
-	AdminAddr   string   `help:"TCP address of a server for operators, over plain HTTP: /metrics, /debug/pprof, /health, and what changes or shows inner state. --addr then serves only /health of these." placeholder:"ADDR" env:"RESNET18_ADMIN_ADDR"`
+	AdminAddr   string   `help:"TCP address of a server for operators, over plain HTTP: /metrics, /debug/pprof, /health, and what changes or shows inner state. --addr then serves only /health of these." type:"listen" placeholder:"ADDR" env:"RESNET18_ADMIN_ADDR"`
 	AllowHost   []string `help:"Host names, separated by commas, that requests to a loopback address may name besides localhost, such as that of a proxy on this machine; * means any." placeholder:"NAME" env:"RESNET18_ALLOW_HOST"`
 	CORSOrigin  []string `name:"cors-origin" help:"Origins of web pages that may use the API, separated by commas, such as https://example.com; * means any. Default: only the server's own page." placeholder:"ORIGIN" env:"RESNET18_CORS_ORIGIN"`
 }

@@ -79,7 +79,7 @@ func TestServerFlagsSayWhatIsWrong(t *testing.T) {
 		{[]string{"dispatcher", "--replica-ca", f.Key}, "no certificate in PEM form"},
 		{[]string{"dispatcher", "--cors-origin", "example.com"}, "--cors-origin: origin"},
 		{[]string{"dispatcher", "--allow-host", "https://x"}, "--allow-host: host"},
-		{[]string{"dispatcher", "--admin-addr", "127.0.0.1:-1"}, "admin address: "},
+		{[]string{"dispatcher", "--admin-addr", "203.0.113.1:1"}, "admin address: "},
 		{[]string{"up", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
 		{[]string{"replica", "--random-weights", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},
 		{[]string{"autoscaler", "--deployment", "x", "--tls-key", f.Key}, "--tls-cert and --tls-key belong together"},

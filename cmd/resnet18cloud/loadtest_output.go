@@ -139,7 +139,7 @@ func (loadtestMergeCmd) Help() string {
 func (c *loadtestMergeCmd) Run(env *environment) error {
 	thresholds, err := parseConditions(c.Threshold)
 	if err := errors.Join(err, c.check()); err != nil {
-		return err
+		return badUsage(err)
 	}
 	if len(c.Files) == 1 {
 		if found, err := search.ReadFile(c.Files[0]); err == nil && found.Best() != nil {

@@ -42,7 +42,7 @@ func (c *loadtestPlanCmd) Run(env *environment) error {
 	}
 	s, err := schedule.Parse(c.Schedule)
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	cpuSeconds, memory, seen := found.ReplicaCost()
 	if !seen {

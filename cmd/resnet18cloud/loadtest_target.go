@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,13 +21,13 @@ import (
 
 // loadtestTarget names the server, the API, and the labels to expect.
 type loadtestTarget struct {
-	URL         string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL" group:"target"`
+	URL         string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." type:"url" placeholder:"URL" default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL" group:"target"`
 	API         string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API" group:"target"`
 	OIPModel    string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL" group:"target"`
 	OIPBinary   bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY" group:"target"`
 	Header      map[string]string `help:"Request header, such as 'X-Priority=bulk'; repeatable. Requests for --metrics have it too if they go to the same host." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER" group:"target"`
 	callerFlags `envprefix:"RESNET18_LOADTEST_" set:"needs=scope predict, and scope read to record the server's state" group:"target"`
-	Metrics     string `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." placeholder:"URL" env:"RESNET18_LOADTEST_METRICS" group:"target"`
+	Metrics     string `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." type:"url" placeholder:"URL" env:"RESNET18_LOADTEST_METRICS" group:"target"`
 	LabelPath   string `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH" group:"target"`
 
 	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
@@ -41,10 +40,15 @@ const preparedBytes = 256 << 20
 
 // config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
-	c.URL, c.Metrics = asURL(c.URL, "http://"), asURL(c.Metrics, "http://")
-	server, err := url.Parse(c.URL)
-	if err != nil || server.Host == "" || server.Scheme != "http" && server.Scheme != "https" {
-		return load.Config{}, fmt.Errorf("--url %q: want a URL such as http://127.0.0.1:8080", c.URL)
+	u, err := server("--url", c.URL, "http://127.0.0.1:8080")
+	if err != nil {
+		return load.Config{}, err
+	}
+	switch {
+	case c.Expect != "" && c.API == "http" && c.LabelPath == "":
+		return load.Config{}, badUsage(errors.New("with --api=http, --expect requires --label-path"))
+	case c.Unique && c.API == "oip":
+		return load.Config{}, badUsage(errors.New("--unique cannot be used with --api=oip"))
 	}
 	files, err := images.Find(c.Images)
 	if err != nil {
@@ -54,20 +58,14 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
-	if config.Expect != nil && c.API == "http" && c.LabelPath == "" {
-		return load.Config{}, errors.New("with --api=http, --expect requires --label-path")
-	}
 	if c.Unique {
-		if c.API == "oip" {
-			return load.Config{}, errors.New("--unique cannot be used with --api=oip")
-		}
 		config.Open = load.Unique(images.Map)
 	}
 	headers, err := c.headers()
 	if err != nil {
 		return load.Config{}, err
 	}
-	config.Probe = load.Probe{Client: h, Metrics: c.Metrics, Header: headers, Host: server.Host}
+	config.Probe = load.Probe{Client: h, Metrics: c.Metrics, Header: headers, Host: u.Host}
 	if base := strings.TrimSuffix(c.URL, "/"); c.API == "async" || c.API == "sync" {
 		config.Probe.Status, config.Probe.Metrics = base+"/status", cmp.Or(c.Metrics, base+"/metrics")
 	}

@@ -143,7 +143,7 @@ type exitStatus int
 
 // newParser makes the parser of the command line.
 func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
-	return kong.New(c, append([]kong.Option{
+	return kong.New(c, slices.Concat(addressMappers(), []kong.Option{
 		kong.Name("resnet18cloud"),
 		kong.Description("ResNet-18 image classification on CPUs: a dispatcher, replicas, and tools to scale and load test them."),
 		kong.Configuration(config.Load),
@@ -153,7 +153,7 @@ func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 		kong.ExplicitGroups(flagGroups),
 		kong.NamedMapper("off", offMapper{}),
 		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
-	}, options...)...)
+	}, options)...)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {

@@ -29,13 +29,13 @@ type modelCmd struct {
 
 type modelPullCmd struct {
 	From   string `arg:"" optional:"" help:"torchvision, hf:OWNER/NAME[@REVISION], or the URL of a weight file. Default: the mirror's weights, else torchvision's."`
-	Mirror string `help:"Folder or URL with a models.json, instead of torchvision's site." placeholder:"DIR|URL" env:"MODEL_MIRROR"`
+	Mirror string `help:"Folder or URL with a models.json, instead of torchvision's site." type:"url" placeholder:"DIR|URL" env:"MODEL_MIRROR"`
 	Out    string `help:"File to write. Default: resnet18cloud/resnet18.safetensors in the user's cache folder; for a model of the hub or a URL, a file named like it in the folder resnet18cloud/models there." type:"path" placeholder:"FILE" env:"RESNET18_MODEL_PULL_OUT"`
 	Again  bool   `help:"Fetch even if the file already holds these weights." env:"RESNET18_MODEL_PULL_AGAIN"`
 	SHA256 string `name:"sha256" help:"SHA-256 that the file of a URL must have, in hex." placeholder:"HEX"`
 	describeFlags
 
-	HubEndpoint string `name:"hf-endpoint" help:"URL of Hugging Face's hub, or of a server like it." default:"${hub}" env:"HF_ENDPOINT"`
+	HubEndpoint string `name:"hf-endpoint" help:"URL of Hugging Face's hub, or of a server like it." type:"url" placeholder:"URL" default:"${hub}" env:"HF_ENDPOINT"`
 	HubToken    string `name:"hf-token" help:"Token for private models of the hub. Set the variable: others on this machine can see options." placeholder:"TOKEN" env:"HF_TOKEN,HUGGING_FACE_HUB_TOKEN"`
 
 	IdleTimeout time.Duration `help:"Time in which the server must send something, at least 1 KiB/s on average, before the download is tried again." default:"30s" env:"RESNET18_MODEL_PULL_IDLE_TIMEOUT"`
@@ -54,7 +54,6 @@ states is checked.
 
 // Run prints the path and source of the weights to stdout, and progress and retries to stderr.
 func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
-	c.HubEndpoint = asURL(c.HubEndpoint, "http://")
 	bar := newProgress(env.stderr)
 	pulled, err := model.Pull(ctx, model.PullConfig{From: c.From, Mirror: c.Mirror, Hub: model.Hub{Endpoint: c.HubEndpoint, Token: c.HubToken},
 		SHA256: c.SHA256, Out: c.Out, Again: c.Again, Options: c.options(), IdleTimeout: c.IdleTimeout, Tries: c.Tries,

@@ -107,7 +107,7 @@ type serving struct {
 
 // serving opens the model or the models.
 func (c replicaCmd) serving(ctx context.Context, watch *observe.Config, env *environment) (serving, error) {
-	if err := c.modelsFlags.check(c.Model, c.describeFlags); err != nil {
+	if err := badUsage(c.modelsFlags.check(c.Model, c.describeFlags)); err != nil {
 		return serving{}, err
 	}
 	if c.Models == "" {

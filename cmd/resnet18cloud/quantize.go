@@ -24,7 +24,7 @@ Calibration takes about 3.5 passes of the 32-bit network per image; the comparis
   resnet18cloud model quantize --images photos resnet18-int8.safetensors
   resnet18cloud up --model resnet18-int8.safetensors
 
-A model of your own keeps its labels, preprocessing and head:
+A model of your own keeps its labels, preprocessing and head.
 
   resnet18cloud model quantize --model mine.pth --images photos q.safetensors`
 }

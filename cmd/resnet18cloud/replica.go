@@ -12,7 +12,7 @@ import (
 
 type replicaCmd struct {
 	engineFlags   `embed:"" group:"model"`
-	Addr          string `help:"TCP address to listen on." default:":5000" env:"RESNET18_REPLICA_ADDR"`
+	Addr          string `help:"TCP address to listen on." type:"listen" default:":5000" placeholder:"ADDR" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. off means that none waits." type:"off" default:"16" env:"RESNET18_REPLICA_QUEUE" group:"limits"`
 	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
 	modelsFlags   `embed:"" group:"model"`
@@ -36,7 +36,7 @@ fp32, calibrates on its first images, and switches to int8 if enough labels are 
 
 // Run serves until the first signal, then finishes accepted requests.
 func (c replicaCmd) Run(ctx context.Context, env *environment) error {
-	if err := c.serverFlags.check(); err != nil {
+	if err := badUsage(c.serverFlags.check()); err != nil {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
@@ -67,7 +67,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		Large: served.engine().Large, Models: served.models,
 	}, served.classifier)
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if err := s.Listen(); err != nil {
 		return err

@@ -49,6 +49,9 @@ func (simulateCmd) Help() string {
 
 // Run compares, and prints a table to stdout and progress to stderr.
 func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
+	if c.Seeds < 1 {
+		return badUsage(fmt.Errorf("--seeds %d: want at least 1", c.Seeds))
+	}
 	bar := newSteps(env)
 	defer bar.end()
 	if c.Docs != "" {
@@ -60,7 +63,7 @@ func (c *simulateCmd) Run(ctx context.Context, env *environment) error {
 	}
 	e, err := c.experiment()
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	o, err := e.Run(ctx, bar.update)
 	if err != nil {
@@ -102,10 +105,7 @@ func plainTable(w io.Writer, markdown string) error {
 // experiment returns the experiment by the options.
 func (c *simulateCmd) experiment() (sim.Experiment, error) {
 	limits := autoscale.Limits{Min: c.Min, Max: c.Max}
-	switch {
-	case c.Seeds < 1:
-		return sim.Experiment{}, fmt.Errorf("--seeds %d: want at least 1", c.Seeds)
-	case c.SLO <= 0 || c.Service <= 0 || c.Queue < 1 || c.DelayMin < 0 || c.DelayMax < c.DelayMin:
+	if c.SLO <= 0 || c.Service <= 0 || c.Queue < 1 || c.DelayMin < 0 || c.DelayMax < c.DelayMin {
 		return sim.Experiment{}, errors.New("--slo, --service and --queue must be above 0, and --delay-max not below --delay-min")
 	}
 	if err := limits.Validate(); err != nil {

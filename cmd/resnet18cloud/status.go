@@ -17,7 +17,7 @@ import (
 )
 
 type statusCmd struct {
-	URL         string `arg:"" optional:"" help:"Base URL of the dispatcher." default:"http://127.0.0.1:8080" env:"RESNET18_STATUS_URL"`
+	URL         string `arg:"" optional:"" help:"Base URL of the dispatcher, or its address." type:"url" default:"http://127.0.0.1:8080" env:"RESNET18_STATUS_URL"`
 	Once        bool   `help:"Print the figures of one second, and exit."`
 	JSON        bool   `help:"Print one JSON object a second, on one line each."`
 	callerFlags `envprefix:"RESNET18_STATUS_" set:"needs=scope read or, to see addresses and the autoscaler, admin"`
@@ -29,6 +29,7 @@ func (statusCmd) Help() string {
 terminal, one line a second elsewhere. Ctrl-C ends it.
 
   resnet18cloud status
+  resnet18cloud status 127.0.0.1:8081
   resnet18cloud status --once https://photos.example.com --token-file ops.token
   resnet18cloud status --json | jq '.sample.total_p95'`
 }
@@ -46,8 +47,8 @@ const (
 
 // Run shows the figures until the first signal.
 func (c statusCmd) Run(ctx context.Context, env *environment) error {
-	if !strings.Contains(c.URL, "://") {
-		c.URL = "http://" + c.URL
+	if _, err := server("URL", c.URL, "http://127.0.0.1:8080"); err != nil {
+		return err
 	}
 	client, err := c.client(true)
 	if err != nil {

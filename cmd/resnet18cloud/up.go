@@ -42,11 +42,11 @@ const (
 const sampleImages = "images/imagenet-sample-images"
 
 type upCmd struct {
-	Addr           string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
+	Addr           string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." type:"listen" placeholder:"ADDR" default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
 	Replicas       int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS" group:"replicas"`
 	Autoscale      string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE" group:"scaling"`
 	policyFlags    `group:"scaling"`
-	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
+	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." type:"listen-or-none" placeholder:"ADDR" default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
 	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
@@ -78,6 +78,9 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	env = env.quiet()
 	if c.Replicas < 1 {
 		return badUsage(fmt.Errorf("--replicas %d: want at least 1", c.Replicas))
+	}
+	if err := badUsage(checkPort("--replica-port", c.ReplicaPort)); err != nil {
+		return err
 	}
 	if err := badUsage(c.serverFlags.check()); err != nil {
 		return err
@@ -128,7 +131,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	d, err := dispatch.New(cfg)
 	if err != nil {
-		return err
+		return badUsage(err)
 	}
 	if err := d.Listen(); err != nil {
 		return fmt.Errorf("%w (use --addr to choose another, such as: up --addr 127.0.0.1:8081)", err)
@@ -204,7 +207,7 @@ func (c upCmd) limits() (autoscale.Limits, error) {
 func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *access.Guard, replicas *local.Replicas, limits autoscale.Limits) (*autoscaler.Autoscaler, error) {
 	newPolicy, err := c.make(limits)
 	if err != nil {
-		return nil, err
+		return nil, badUsage(err)
 	}
 	var token string // for the dispatcher in the same process
 	if guard != nil {

@@ -28,8 +28,9 @@ const decoderBytes = 256 << 10
 // codings are the values of Content-Encoding that are decoded, besides identity.
 const codings = "gzip, zstd"
 
-// decoded makes the upload an image's bytes if its body is compressed. The memory of the decoder counts as the upload's.
-func (u *upload) decoded(w http.ResponseWriter) (io.Reader, error) {
+// decoded makes the upload an image's bytes if its body is compressed. The memory of the decoder counts as the upload's. The
+// compressed body may have most bytes too: parts of it may decode to nothing, and so any number of them.
+func (u *upload) decoded(w http.ResponseWriter, most int64) (io.Reader, error) {
 	coding := strings.ToLower(strings.Join(u.request.Header.Values("Content-Encoding"), ", "))
 	switch coding {
 	case "", "identity":
@@ -42,23 +43,24 @@ func (u *upload) decoded(w http.ResponseWriter) (io.Reader, error) {
 			Hint:    "use gzip or zstd, or send the image file as it is; image formats are already compressed"}
 	}
 	u.announced = -1 // Content-Length is that of the compressed body
+	packed := http.MaxBytesReader(w, io.NopCloser(u), most)
 	if coding == "zstd" {
-		return u.unzstd()
+		return u.unzstd(packed)
 	}
 	if err := u.reserve(decoderBytes); err != nil {
 		return nil, err
 	}
-	z, err := gzip.NewReader(u)
+	z, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, codingError(err)
 	}
 	return &decoder{from: z, end: func() {}}, nil
 }
 
-// unzstd returns a reader of the body's content. Its frames need as much memory as the first one says.
-func (u *upload) unzstd() (io.Reader, error) {
+// unzstd returns a reader of the content of a body. Its frames need as much memory as the first one says.
+func (u *upload) unzstd(packed io.Reader) (io.Reader, error) {
 	start := make([]byte, zstd.HeaderMaxSize)
-	n, err := io.ReadFull(u, start)
+	n, err := io.ReadFull(packed, start)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return nil, codingError(err)
 	}
@@ -66,11 +68,10 @@ func (u *upload) unzstd() (io.Reader, error) {
 	if err := h.Decode(start[:n]); err != nil {
 		return nil, codingError(err)
 	}
-	window := h.WindowSize
-	if h.SingleSegment { // what compresses whole files writes: the window is the content (RFC 8878, section 3.1.1.1.2)
-		window = h.FrameContentSize
+	window := max(h.WindowSize, zstd.MinWindowSize)
+	if h.SingleSegment { // RFC 8878, section 3.1.1.1.2: the window is the content; most programs write small files so
+		window = max(h.FrameContentSize, zstd.MinWindowSize)
 	}
-	window = max(window, zstd.MinWindowSize)
 	if window > maxWindow {
 		return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: "The body is compressed with a window of more than 8 MiB",
 			Hint: "compress with zstd -19 or less, and without --long"}
@@ -78,7 +79,7 @@ func (u *upload) unzstd() (io.Reader, error) {
 	if err := u.reserve(int64(2*window) + decoderBytes); err != nil { // of history; the decoder keeps up to two windows
 		return nil, err
 	}
-	z, err := zstd.NewReader(io.MultiReader(bytes.NewReader(start[:n]), u), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	z, err := zstd.NewReader(io.MultiReader(bytes.NewReader(start[:n]), packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(window), zstd.WithDecoderMaxMemory(maxWindow<<3))
 	if err != nil {
 		return nil, codingError(err)
@@ -86,6 +87,17 @@ func (u *upload) unzstd() (io.Reader, error) {
 	d := &decoder{from: z, end: z.Close}
 	u.decoder = d
 	return d, nil
+}
+
+// hold makes what is reserved n bytes, or what a single upload may have if that is less. It is called after arrived.
+func (u *upload) hold(n int64) error {
+	n = max(0, min(n, room(u.budget.limit, n)-int64(cap(u.bytes()))))
+	if n > u.reserved {
+		return u.reserve(n - u.reserved)
+	}
+	u.budget.give(u, u.reserved-n)
+	u.reserved = n
+	return nil
 }
 
 // reserve takes memory for a decoder, until close.
@@ -128,6 +140,9 @@ func (d *decoder) Read(p []byte) (int, error) {
 func codingError(err error) error {
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
 		return e
+	}
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return tooLarge(e.Limit)
 	}
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "The body is not compressed as its Content-Encoding says",
 		Hint: "send the image file as it is, without Content-Encoding", Err: err}

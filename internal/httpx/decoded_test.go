@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -119,44 +118,67 @@ func TestLargeWindows(t *testing.T) {
 	}
 }
 
-// TestZstdOfFiles checks frames whose window is the whole content, as the command zstd makes of files.
-func TestZstdOfFiles(t *testing.T) {
+// TestSingleSegments checks frames without a window of their own, as programs write them that know the size: the content is
+// the window.
+func TestSingleSegments(t *testing.T) {
 	t.Parallel()
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer z.Close()
-	const limit = 40_000
-	content := make([]byte, limit+1)
-	rand.NewChaCha8([32]byte{}).Read(content)
-	// A frame that claims 1 TiB (RFC 8878, section 3.1.1.1), and an empty last block.
-	huge := "\x28\xb5\x2f\xfd\xe0" + "\x00\x00\x00\x00\x00\x01\x00\x00" + "\x01\x00\x00"
-	for name, test := range map[string]struct {
-		body string
-		want []byte
-		code resnet18cloud.Code
-	}{
-		"small":      {string(z.EncodeAll(content[:100], nil)), content[:100], ""},
-		"large":      {string(z.EncodeAll(content[:limit-1000], nil)), content[:limit-1000], ""},
-		"too large":  {string(z.EncodeAll(content, nil)), nil, resnet18cloud.CodeTooLarge},
-		"says 1 TiB": {huge, nil, resnet18cloud.CodeUnsupported},
-	} {
-		u := httpx.NewUploads(httpx.UploadLimits{ImageBytes: limit, TotalBytes: 64 << 20})
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(test.body))
+	defer e.Close()
+	for size, want := range map[int]resnet18cloud.Code{500: "", 5000: "", 300_000: "", 8 << 20: "", 8<<20 + 1: resnet18cloud.CodeUnsupported} {
+		text := strings.Repeat("x", size)
+		u := httpx.NewUploads(httpx.UploadLimits{ImageBytes: 9 << 20})
+		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(e.EncodeAll([]byte(text), nil)))
 		r.Header.Set("Content-Type", "image/jpeg")
 		r.Header.Set("Content-Encoding", "zstd")
-		var got []byte
+		got := ""
 		err := u.Image(httptest.NewRecorder(), r, func(i resnet18cloud.Image) error {
-			got = bytes.Clone(i.Bytes)
+			got = string(i.Bytes)
 			return nil
 		})
-		e := resnet18cloud.AsError(err)
-		if !bytes.Equal(got, test.want) || (err == nil) != (test.code == "") || err != nil && e.Code != test.code {
-			t.Errorf("%s: %d bytes, %v; want %d bytes, code %q", name, len(got), err, len(test.want), test.code)
+		switch e := resnet18cloud.AsError(err); {
+		case want == "" && (err != nil || got != text):
+			t.Errorf("%d bytes: %d bytes, %v", size, len(got), err)
+		case want != "" && (e == nil || e.Code != want):
+			t.Errorf("%d bytes: %v, want code %s", size, err, want)
 		}
-		if u.Held() != 0 {
-			t.Errorf("%s: %d bytes are still held", name, u.Held())
+	}
+}
+
+// repeater reads a text again and again, and counts its bytes.
+type repeater struct {
+	text string
+	n    int
+}
+
+func (r *repeater) Read(p []byte) (int, error) {
+	if r.n > 8<<20 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.text[r.n%len(r.text):])
+	r.n += n
+	return n, nil
+}
+
+// TestEndlessNothing checks that a body whose members decode to nothing is limited too.
+func TestEndlessNothing(t *testing.T) {
+	t.Parallel()
+	const skippable = "\x50\x2a\x4d\x18\x04\x00\x00\x00skip" // RFC 8878, section 3.1.2
+	for coding, test := range map[string]struct {
+		text string
+		want resnet18cloud.Code
+	}{
+		"gzip": {compressed(t, "gzip", ""), resnet18cloud.CodeTooLarge},
+		"zstd": {skippable, resnet18cloud.CodeInvalid}, // its decoder does not say why it could not skip
+	} {
+		body := &repeater{text: test.text}
+		r := httptest.NewRequest(http.MethodPost, "/", body)
+		r.Header.Set("Content-Type", "image/jpeg")
+		r.Header.Set("Content-Encoding", coding)
+		if _, err := readImage(r); resnet18cloud.AsError(err).Code != test.want || body.n > 1<<20 {
+			t.Errorf("%s: %v after %d bytes", coding, err, body.n)
 		}
 	}
 }
@@ -267,4 +289,27 @@ func FuzzCompressed(f *testing.F) {
 			t.Errorf("accepted %d bytes named %q", len(image.Bytes), image.Name)
 		}
 	})
+}
+
+// TestBodyHolds checks that what uses a body can hold memory of all uploads, at most what there is for one, and that it is
+// given back.
+func TestBodyHolds(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	u := httpx.NewUploads(httpx.UploadLimits{ImageBytes: 4 * mib, TotalBytes: 16 * mib})
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", mib)))
+	err := u.Body(httptest.NewRecorder(), r, func(body []byte, hold func(int64) error) error {
+		if len(body) != mib || u.Held() != mib {
+			t.Errorf("%d bytes, %d are held, want 1 MiB", len(body), u.Held())
+		}
+		for _, test := range []struct{ n, want int64 }{{3 * mib, 4 * mib}, {2 * mib, 3 * mib}, {100 * mib, 12 * mib}, {0, mib}, {5 * mib, 6 * mib}} {
+			if err := hold(test.n); err != nil || u.Held() != test.want {
+				t.Errorf("hold(%d): %d are held, %v; want %d", test.n, u.Held(), err, test.want)
+			}
+		}
+		return nil
+	})
+	if err != nil || u.Held() != 0 {
+		t.Errorf("%v; %d bytes are still held", err, u.Held())
+	}
 }

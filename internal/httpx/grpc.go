@@ -137,14 +137,15 @@ func (u *Uploads) Message(w http.ResponseWriter, r *http.Request, use func([]byt
 }
 
 // Body reads the body of a request, of the size of an image at most, and calls use with it. The bytes are reused after use
-// returns. Errors are those of [Uploads.Image].
-func (u *Uploads) Body(w http.ResponseWriter, r *http.Request, use func([]byte) error) error {
+// returns. hold makes the memory that use may take besides n bytes, until the next call or the end of use; its error is
+// CodeFull as described at [Uploads]. More than all uploads may have is held as that. Errors are those of [Uploads.Image].
+func (u *Uploads) Body(w http.ResponseWriter, r *http.Request, use func(body []byte, hold func(n int64) error) error) error {
 	up := u.open(w, r)
 	defer up.close()
 	if r.ContentLength > u.limits.ImageBytes {
 		return tooLarge(u.limits.ImageBytes)
 	}
-	source, err := up.decoded(w)
+	source, err := up.decoded(w, u.limits.ImageBytes+formOverhead)
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (u *Uploads) Body(w http.ResponseWriter, r *http.Request, use func([]byte) 
 	if err != nil {
 		return err
 	}
-	return use(body.Bytes)
+	return use(body.Bytes, up.hold)
 }
 
 // WriteMessage answers a call. It ignores write errors, which are the client's concern.

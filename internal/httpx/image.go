@@ -56,7 +56,7 @@ func (u *Uploads) readImage(w http.ResponseWriter, up *upload) (resnet18cloud.Im
 	case form && r.ContentLength > limit+formOverhead, !form && r.ContentLength > limit:
 		return resnet18cloud.Image{}, tooLarge(limit)
 	}
-	source, err := up.decoded(w)
+	source, err := up.decoded(w, limit+formOverhead)
 	switch {
 	case err != nil:
 		return resnet18cloud.Image{}, err
@@ -109,12 +109,13 @@ func (u *Uploads) Images(w http.ResponseWriter, r *http.Request, n int, use func
 	}
 	up := u.open(w, r)
 	defer up.close()
-	source, err := up.decoded(w)
+	limit := u.limits.ImageBytes
+	most := int64(n) * (limit + formOverhead)
+	source, err := up.decoded(w, most)
 	if err != nil {
 		return err
 	}
-	limit := u.limits.ImageBytes
-	body := http.MaxBytesReader(w, io.NopCloser(source), int64(n)*(limit+formOverhead))
+	body := http.MaxBytesReader(w, io.NopCloser(source), most)
 	form := multipart.NewReader(body, params["boundary"])
 	for found := 0; ; found++ {
 		image, err := nextImage(form, up, limit)

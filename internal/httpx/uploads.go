@@ -89,7 +89,7 @@ type upload struct {
 	memory    *buffer  // of the current image; nil before its first byte
 	announced int64    // bytes of the body after decoding; -1 means unknown
 	decoder   *decoder // of a compressed body; nil if there is none to end
-	reserved  int64    // bytes for that decoder
+	reserved  int64    // bytes besides memory: for that decoder, or for what uses the body
 	one       [1]byte  // that byte, and each later one that does not fit
 
 	// guarded by budget.mu

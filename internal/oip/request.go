@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -119,24 +120,49 @@ type jsonOutput struct {
 	Parameters parameters `json:"parameters"`
 }
 
-// elements calls f at each element of an array in JSON, and stops at its error. An array of nothing is empty.
-func elements(array json.RawMessage, f func(d *json.Decoder) error) error {
+// elements calls f with each element of an array in valid JSON, and stops at its error. An array of nothing is empty. The
+// elements share the array's memory: they may be a whole request.
+func elements(array []byte, f func(element []byte) error) error {
+	array = bytes.TrimSpace(array)
 	if len(array) == 0 || string(array) == "null" {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(array))
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		return errors.Join(err, errors.New("not an array"))
+	if array[0] != '[' {
+		return errors.New("not an array")
 	}
-	for d.More() {
-		if err := f(d); err != nil {
-			return err
+	depth, start := 0, 1
+	for i := 1; i < len(array); i++ {
+		switch array[i] {
+		case '"':
+			for i++; i < len(array) && array[i] != '"'; i++ {
+				if array[i] == '\\' {
+					i++
+				}
+			}
+		case '[', '{':
+			depth++
+		case ']', '}', ',':
+			last := array[i] != ','
+			if depth == 0 {
+				if element := bytes.TrimSpace(array[start:i]); len(element) > 0 {
+					if err := f(element); err != nil {
+						return err
+					}
+				}
+				start = i + 1
+			} else if last {
+				depth--
+			}
 		}
 	}
 	return nil
 }
 
-// readJSON reads a request in JSON, followed by binary data of inputs.
+// jsonMemory is how many times the memory of JSON with pictures is needed to read it: two copies, and the pictures.
+const jsonMemory = 3
+
+// readJSON reads a request in JSON, followed by binary data of inputs. It takes up to [jsonMemory] times the memory of body,
+// of which the pictures remain.
 func readJSON(body, data []byte) (q request, err error) {
 	const hint = `send {"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["..."]}]} with the picture in Base64`
 	malformed := func(err error) error {
@@ -155,12 +181,12 @@ func readJSON(body, data []byte) (q request, err error) {
 		return q, malformed(err)
 	}
 	q.id = whole.ID
-	err = elements(whole.Inputs, func(d *json.Decoder) error {
+	err = elements(whole.Inputs, func(element []byte) error {
 		if q.inputs++; q.inputs > 1 {
 			return q.check()
 		}
 		var in jsonInput
-		if err := d.Decode(&in); err != nil {
+		if err := json.Unmarshal(element, &in); err != nil {
 			return err
 		}
 		return q.addJSON(in, data)
@@ -168,9 +194,9 @@ func readJSON(body, data []byte) (q request, err error) {
 	if err != nil {
 		return q, malformed(err)
 	}
-	err = elements(whole.Outputs, func(d *json.Decoder) error {
+	err = elements(whole.Outputs, func(element []byte) error {
 		var out jsonOutput
-		if err := d.Decode(&out); err != nil {
+		if err := json.Unmarshal(element, &out); err != nil {
 			return err
 		}
 		binary := whole.Parameters.BinaryOutput
@@ -191,9 +217,9 @@ func readJSON(body, data []byte) (q request, err error) {
 // addJSON adds an input in JSON, whose pictures may be in data.
 func (q *request) addJSON(in jsonInput, data []byte) error {
 	q.name, q.datatype = in.Name, in.Datatype
-	err := elements(in.Shape, func(d *json.Decoder) error {
+	err := elements(in.Shape, func(element []byte) error {
 		var n int64
-		if err := d.Decode(&n); err != nil {
+		if err := json.Unmarshal(element, &n); err != nil {
 			return err
 		}
 		return q.dim(n)
@@ -214,38 +240,36 @@ func (q *request) addJSON(in jsonInput, data []byte) error {
 }
 
 // addBase64 adds a picture, or those of a list in a list.
-func (q *request) addBase64(d *json.Decoder) error {
-	for depth := 0; ; {
-		t, err := d.Token()
-		if err != nil {
+func (q *request) addBase64(element []byte) error {
+	if element[0] == '[' {
+		return elements(element, q.addText)
+	}
+	return q.addText(element)
+}
+
+// addText adds a picture in a text with Base64.
+func (q *request) addText(element []byte) error {
+	if element[0] != '"' {
+		return errors.New("data that is not text, or has more than two dimensions")
+	}
+	if len(q.pictures) == MaxBatch {
+		return errMany()
+	}
+	text := element[1 : len(element)-1]
+	if bytes.IndexByte(text, '\\') >= 0 { // some write \/ for a slash
+		var plain string
+		if err := json.Unmarshal(element, &plain); err != nil {
 			return err
 		}
-		switch t {
-		case json.Delim('['):
-			depth++
-		case json.Delim(']'):
-			depth--
-		default:
-			text, ok := t.(string)
-			if !ok {
-				return errors.New("data that is not text")
-			}
-			if len(q.pictures) == MaxBatch {
-				return errMany()
-			}
-			picture, err := base64.StdEncoding.DecodeString(text)
-			if err != nil {
-				return fmt.Errorf("base64: %w", err)
-			}
-			q.pictures = append(q.pictures, picture)
-		}
-		switch {
-		case depth == 0:
-			return nil
-		case depth > 1:
-			return errors.New("more than two dimensions")
-		}
+		text = []byte(plain)
 	}
+	picture := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(picture, text)
+	if err != nil {
+		return fmt.Errorf("base64: %w", err)
+	}
+	q.pictures = append(q.pictures, picture[:n])
+	return nil
 }
 
 // dim adds a dimension to the shape.
@@ -306,7 +330,9 @@ func readProto(b []byte) (q request, err error) {
 		case 2:
 			q.version = string(data)
 		case 3:
-			q.id = string(data)
+			if q.id = string(data); !utf8.ValidString(q.id) { // the response has it
+				return errWire
+			}
 		case 5:
 			if q.inputs++; q.inputs > 1 {
 				return q.check()

@@ -162,8 +162,8 @@ func (s *Service) modelReady(w http.ResponseWriter, r *http.Request) error {
 // headerJSON has the length of the JSON before the binary data of a body.
 const headerJSON = "Inference-Header-Content-Length"
 
-// infer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image; JSON takes up to
-// twice its memory again while it is decoded.
+// infer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image, and so
+// does the memory for reading JSON.
 func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	defer m.Release()
 	var q request
 	var outs []output
-	err = s.Uploads.Body(w, r, func(body []byte) error {
+	err = s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
 		data := []byte{}
 		if text := r.Header.Get(headerJSON); text != "" {
 			n, err := strconv.Atoi(text)
@@ -181,7 +181,11 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 			}
 			body, data = body[:n], body[n:]
 		}
-		if q, err = readJSON(body, data); err != nil {
+		err := reading(body, hold, func() (err error) {
+			q, err = readJSON(body, data)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		outs, err = m.infer(r.Context(), &q)
@@ -192,6 +196,18 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, r.PathValue("model"), m.Version, q.id, outs)
 	return nil
+}
+
+// reading calls read while the memory for reading JSON is held. What remains is held too.
+func reading(body []byte, hold func(int64) error, read func() error) error {
+	size := int64(len(body))
+	if err := hold(jsonMemory * size); err != nil {
+		return err
+	}
+	if err := read(); err != nil {
+		return err
+	}
+	return hold(size)
 }
 
 // writeJSON writes a response, with binary outputs after the JSON.
@@ -494,8 +510,12 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer m.Release()
 	var results []resnet18cloud.Result
-	err = s.Uploads.Body(w, r, func(body []byte) error {
-		pictures, err := readV1(body)
+	err = s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
+		var pictures [][]byte
+		err := reading(body, hold, func() (err error) {
+			pictures, err = readV1(body)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -518,7 +538,7 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readV1 reads the pictures of a request: {"instances":[{"image_bytes":{"b64":"..."}}]}, or {"b64":"..."} as an instance.
+// readV1 reads the pictures of a request, in up to [jsonMemory] times the memory of body: {"instances":[{"image_bytes":{"b64":"..."}}]}, or {"b64":"..."} as an instance.
 func readV1(body []byte) (pictures [][]byte, err error) {
 	const hint = `send {"instances":[{"image_bytes":{"b64":"..."}}]} with pictures in Base64`
 	var whole struct {
@@ -527,7 +547,7 @@ func readV1(body []byte) (pictures [][]byte, err error) {
 	if err := json.Unmarshal(body, &whole); err != nil {
 		return nil, invalid("The body is not a request of KServe's protocol", hint, err)
 	}
-	err = elements(whole.Instances, func(d *json.Decoder) error {
+	err = elements(whole.Instances, func(element []byte) error {
 		type content struct {
 			B64 string `json:"b64"`
 		}
@@ -538,7 +558,7 @@ func readV1(body []byte) (pictures [][]byte, err error) {
 		if len(pictures) == MaxBatch {
 			return errMany()
 		}
-		if err := d.Decode(&instance); err != nil {
+		if err := json.Unmarshal(element, &instance); err != nil {
 			return err
 		}
 		picture, err := base64.StdEncoding.DecodeString(instance.Image.B64 + instance.B64)

@@ -71,10 +71,11 @@ func single(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\
 func brief(text string) string {
 	text, _, _ = strings.Cut(text, ". ")
 	text, _, _ = strings.Cut(text, ": ")
+	text = strings.TrimSuffix(strings.ReplaceAll(text, "'", ""), ".")
 	if len(text) > 70 {
 		text = strings.ToValidUTF8(text[:67], "") + "..."
 	}
-	return strings.TrimSuffix(strings.ReplaceAll(text, "'", ""), ".")
+	return text
 }
 
 const bashHead = `# bash completion for NAME. To load it: source <(NAME completion bash)

@@ -78,9 +78,10 @@ func manExamples(b *bytes.Buffer, lines []string) {
 	b.WriteString(".RE\n.fi\n")
 }
 
-// roff escapes text for roff: backslashes, hyphens that are to be pasted, and what would be a request at a line's start.
+// roff escapes text for roff: backslashes, hyphens that are to be pasted, and what would be a request at the start of a line.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(text)
+	text = strings.ReplaceAll(text, "\n.", "\n\\&.")
 	if strings.HasPrefix(text, ".") {
 		text = `\&` + text
 	}

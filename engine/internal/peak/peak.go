@@ -16,7 +16,8 @@ type Loop struct {
 // FP32 is the loop of float32 multiplications for a level; false if there is none.
 func FP32(level cpu.Level) (Loop, bool) { return best(level, fp32) }
 
-// Int8 is the loop of multiplications of unsigned with signed bytes for a level; false if there is none.
+// Int8 is the loop of multiplications of unsigned with signed bytes, with exact sums of 32 bits, for a level; false if there
+// is none.
 func Int8(level cpu.Level) (Loop, bool) { return best(level, int8s) }
 
 // leveled is a loop and the level it needs.

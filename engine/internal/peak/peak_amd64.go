@@ -10,6 +10,9 @@ func fmaAVX512(turns int)
 // fmaAVX2 multiplies 12 vectors in each turn.
 func fmaAVX2(turns int)
 
+// dotAVX2 multiplies 12 vectors in each turn.
+func dotAVX2(turns int)
+
 // dotAVX512VNNI multiplies 28 vectors in each turn.
 func dotAVX512VNNI(turns int)
 

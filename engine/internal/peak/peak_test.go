@@ -22,9 +22,12 @@ func TestLoops(t *testing.T) {
 				t.Errorf("%s, %s: %d multiplications", level, name, l.MACs)
 			}
 		}
-		_, ok := FP32(level)
-		if want := len(fp32) > 0 && (level.Includes(cpu.AVX2) || level.Includes(cpu.NEON)); ok != want {
-			t.Errorf("FP32(%s) = %t, want %t", level, ok, want)
+		assembly := len(fp32) > 0
+		if _, ok := FP32(level); ok != (assembly && (level.Includes(cpu.AVX2) || level.Includes(cpu.NEON))) {
+			t.Errorf("FP32(%s) = %t", level, ok)
+		}
+		if _, ok := Int8(level); ok != (assembly && (level.Includes(cpu.AVX2) || level.Includes(cpu.DotProd))) {
+			t.Errorf("Int8(%s) = %t", level, ok)
 		}
 	}
 }

@@ -20,6 +20,12 @@ func main() {
 	fma := func(x, y, acc Op) { VFMADD231PS(x, y, acc) }
 	loop("fmaAVX512", 28, wide, fma)
 	loop("fmaAVX2", 12, narrow, fma)
+	// VPMADDUBSW would multiply bytes, but saturates: exact sums need bytes widened to 16 bits, as kernel8 has them.
+	loop("dotAVX2", 12, narrow, func(x, y, acc Op) {
+		product := YMM()
+		VPMADDWD(x, y, product)
+		VPADDD(product, acc, acc)
+	})
 	loop("dotAVX512VNNI", 28, wide, func(x, y, acc Op) { VPDPBUSD(x, y, acc) })
 	named := []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10,
 		reg.Y11, reg.Y12, reg.Y13}
