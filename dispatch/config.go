@@ -32,6 +32,8 @@ const (
 // Config configures a [Dispatcher]. The zero value is usable: it listens on :8080, keeps queue and results in a
 // temporary folder, and has no replicas until SetEndpoints is called.
 type Config struct {
+	// Version is the program's, for clients of the Open Inference Protocol. Empty means "dev".
+	Version string
 	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
 	// TLS are the files of the server's certificate and, if clients must have one, of the authorities that sign

@@ -24,7 +24,7 @@ const oipName = "resnet18"
 func (d *Dispatcher) handleOIP(mux *access.Mux) {
 	mux.Add("GET /v2/health/live", toAll, d.health)
 	mux.Add("GET /v2/health/ready", toAll, d.healthReady)
-	service := &oip.Service{Backend: oipBackend{d}, Uploads: d.uploads, Access: d.cfg.Access, Log: d.cfg.Log,
+	service := &oip.Service{Backend: oipBackend{d}, Version: d.cfg.Version, Uploads: d.uploads, Access: d.cfg.Access, Log: d.cfg.Log,
 		Counted: func(h httpx.HandlerFunc) httpx.HandlerFunc { return d.whenReady(d.withOptions(h)) }}
 	service.Add(mux)
 }

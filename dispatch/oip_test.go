@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/oip/oippb"
 )
 
@@ -69,4 +70,19 @@ func TestOIP(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOIPVersion checks that the server's metadata has the program's version.
+func TestOIPVersion(t *testing.T) {
+	t.Parallel()
+	c := startServing(t, dispatch.Config{Version: "1.2.3"}, 1, opened())
+	response, err := http.Get(c.url + "/v2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(text), `"version":"1.2.3"`) {
+		t.Errorf("GET /v2: %s, %v", text, err)
+	}
 }

@@ -71,7 +71,7 @@ func (e *embedded) lockDir() error {
 	path := filepath.Join(e.dir, lockName)
 	unlock, err := lock(path)
 	if err != nil {
-		return fmt.Errorf("data folder %s is used by another process; use a different folder: %w", e.dir, err)
+		return fmt.Errorf("data folder %s is used by another process; use a different folder (--data-dir): %w", e.dir, err)
 	}
 	if e.locked, err = os.Stat(path); err != nil {
 		unlock()

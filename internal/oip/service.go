@@ -88,6 +88,15 @@ func (s *Service) Add(mux *access.Mux) {
 	})
 }
 
+// find returns the model of a request. The API's parameter model would choose another one than the path, and is refused.
+func (s *Service) find(r *http.Request, name, version string) (Model, error) {
+	if r.URL.Query().Has("model") {
+		return Model{}, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "The parameter model is not part of this protocol",
+			Hint: "name the model in the path, as GET /v1/models lists it, or use /predict"}
+	}
+	return s.Backend.Find(r, name, version)
+}
+
 // extensions are those of Triton that REST has.
 func extensions() []string { return []string{"classification", "binary_tensor_data"} }
 
@@ -115,7 +124,7 @@ func (m Model) outputs() (all []tensor) {
 }
 
 func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.Backend.Find(r, r.PathValue("model"), r.PathValue("version"))
+	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -133,7 +142,7 @@ func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 
 // ready returns the readiness of a model.
 func (s *Service) ready(r *http.Request, name, version string) error {
-	m, err := s.Backend.Find(r, name, version)
+	m, err := s.find(r, name, version)
 	if err != nil {
 		return err
 	}
@@ -156,7 +165,7 @@ const headerJSON = "Inference-Header-Content-Length"
 // infer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image, and so
 // does the memory for reading JSON.
 func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.Backend.Find(r, r.PathValue("model"), r.PathValue("version"))
+	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -430,7 +439,7 @@ func (s *Service) metadataGRPC(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.Backend.Find(r, q.model, q.version)
+	m, err := s.find(r, q.model, q.version)
 	if err != nil {
 		return err
 	}
@@ -450,7 +459,7 @@ func (s *Service) inferGRPC(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m, err := s.Backend.Find(r, q.model, q.version)
+		m, err := s.find(r, q.model, q.version)
 		if err != nil {
 			return err
 		}
@@ -495,7 +504,7 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 	if verb != "predict" {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "No such endpoint: " + r.URL.Path, Hint: "use /v1/models/NAME:predict"}
 	}
-	m, err := s.Backend.Find(r, name, "")
+	m, err := s.find(r, name, "")
 	if err != nil {
 		return err
 	}

@@ -285,6 +285,11 @@ func TestREST(t *testing.T) {
 			t.Errorf("%s: %d %s; want %d %s", name, code, got, test.status, test.want)
 		}
 	}
+	for _, path := range []string{"/v2/models/m/infer?model=n", "/v1/models/m:predict?model=n"} {
+		if code, _, got := post(path, in("[1]", b64("a"))); code != 400 || !strings.Contains(got, "parameter model") {
+			t.Errorf("%s: %d %s", path, code, got)
+		}
+	}
 	head := `{"inputs":[{"name":"image","shape":[2,1],"datatype":"BYTES","parameters":{"binary_data_size":11}}],` +
 		`"outputs":[{"name":"scores","parameters":{"binary_data":true,"classification":1}},{"name":"embedding","parameters":{"binary_data":false}}]}`
 	body := head + "\x01\x00\x00\x00a\x02\x00\x00\x00bb"
