@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -74,7 +75,7 @@ func (m listenMapper) Decode(ctx *kong.DecodeContext, target reflect.Value) erro
 	}
 	_, port, err := net.SplitHostPort(text)
 	if err == nil {
-		_, err = net.LookupPort("tcp", port)
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // a number, or a name of /etc/services
 	}
 	if err != nil {
 		return fmt.Errorf("%q: want an address to listen on, such as 127.0.0.1:8080, or :8080 for other machines too", text)
