@@ -120,10 +120,18 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// newCalibrator is one on random weights and a picture of stripes.
-func newCalibrator(t *testing.T) *calibrator {
+// featuresOnly is a model without classes, for small pictures.
+func featuresOnly() spec.Model {
+	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
+	m.Preprocess.Crop = spec.MinSize
+	return m
+}
+
+// newCalibrator is one on random weights and a picture of stripes, as small as pictures may be.
+func newCalibrator(t *testing.T, m spec.Model) *calibrator {
 	t.Helper()
-	n, err := resnet.New(resnet.Random(1, spec.ImageNet()), nil)
+	m.Preprocess.Crop = spec.MinSize
+	n, err := resnet.New(resnet.Random(1, m), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,26 +144,29 @@ func newCalibrator(t *testing.T) *calibrator {
 	return c
 }
 
-// TestTry: a guess that is much too wide becomes narrower, one that is much too narrow wider.
+// TestTry: a guess that is much too wide becomes narrower, one that is much too narrow wider, by the logits or by the features of a
+// network without.
 func TestTry(t *testing.T) {
 	t.Parallel()
-	c := newCalibrator(t)
-	good, err := c.guess()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, wrong := range []float32{10, 0.1} {
-		scale := maps.Clone(good)
-		scale[stem] *= wrong
-		if err := c.try(scale, 1); err != nil {
+	for _, m := range []spec.Model{spec.ImageNet(), featuresOnly()} {
+		c := newCalibrator(t, m)
+		good, err := c.guess()
+		if err != nil {
 			t.Fatal(err)
 		}
-		want := around[0]
-		if wrong < 1 {
-			want = around[len(around)-1]
-		}
-		if got := scale[stem] / good[stem] / wrong; math.Abs(float64(got-want)) > 1e-3 {
-			t.Errorf("a guess %g times the good one became %g times that, want %g", wrong, got, want)
+		for _, wrong := range []float32{10, 0.1} {
+			scale := maps.Clone(good)
+			scale[stem] *= wrong
+			if err := c.try(scale, 1); err != nil {
+				t.Fatal(err)
+			}
+			want := around[0]
+			if wrong < 1 {
+				want = around[len(around)-1]
+			}
+			if got := scale[stem] / good[stem] / wrong; math.Abs(float64(got-want)) > 1e-3 {
+				t.Errorf("%d classes: a guess %g times the good one became %g times that, want %g", c.classes, wrong, got, want)
+			}
 		}
 	}
 }
@@ -163,7 +174,7 @@ func TestTry(t *testing.T) {
 // TestMeans holds means to the pictures' own.
 func TestMeans(t *testing.T) {
 	t.Parallel()
-	c := newCalibrator(t)
+	c := newCalibrator(t, spec.ImageNet())
 	scale, err := c.guess()
 	if err != nil {
 		t.Fatal(err)
@@ -243,9 +254,7 @@ func TestAgreementString(t *testing.T) {
 // TestCalibrateFeatures calibrates a network that has no classes, by its features.
 func TestCalibrateFeatures(t *testing.T) {
 	t.Parallel()
-	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
-	m.Preprocess.Crop = spec.MinSize
-	n, err := resnet.New(resnet.Random(1, m), nil)
+	n, err := resnet.New(resnet.Random(1, featuresOnly()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

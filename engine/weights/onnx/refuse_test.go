@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 )
 
 func TestRefusals(t *testing.T) {
@@ -357,6 +360,47 @@ func TestTruncated(t *testing.T) {
 	for n := 0; n < len(data); n += 31 {
 		if _, err := Parse(data[:n], openShared); err == nil {
 			t.Errorf("Parse of %d of %d bytes gave no error", n, len(data))
+		}
+	}
+}
+
+// TestBudget checks that constants have up to raw.MaxElements numbers together: those of the file, each once, and those computed
+// from them, but not other shapes of the same numbers.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	four := func() *constant {
+		return &constant{dims: []int{4}, dtype: raw.F32, data: make([]byte, 16)}
+	}
+	for name, test := range map[string]struct {
+		read []string
+		room int
+	}{
+		"a constant":     {[]string{"a"}, 4},
+		"the same again": {[]string{"a", "a"}, 4},
+		"two":            {[]string{"a", "b"}, 8},
+		"another shape":  {[]string{"reshaped", "a"}, 4},
+		"a copy":         {[]string{"copied"}, 4},
+		"turned":         {[]string{"transposed"}, 8},
+		"computed":       {[]string{"negated"}, 8},
+		"a sum":          {[]string{"sum"}, 12},
+	} {
+		for _, less := range []int{0, 1} {
+			g := &graph{constants: map[string]*constant{"a": four(), "b": four()}, folds: map[string]*node{
+				"reshaped":   {op: "Unsqueeze", inputs: []string{"a"}, ints: map[string][]int64{"axes": {0}}},
+				"copied":     {op: "Identity", inputs: []string{"a"}},
+				"transposed": {op: "Transpose", inputs: []string{"a"}},
+				"negated":    {op: "Neg", inputs: []string{"a"}},
+				"sum":        {op: "Add", inputs: []string{"a", "b"}},
+			}, read: map[string]tensor.Tensor{}, used: raw.MaxElements - test.room + less}
+			var err error
+			for _, name := range test.read {
+				if _, err = g.constant(name, 0); err != nil {
+					break
+				}
+			}
+			if (err == nil) != (less == 0) || err != nil && !strings.Contains(err.Error(), "the weights have more than") {
+				t.Errorf("%s with room for %d numbers: error %v", name, test.room-less, err)
+			}
 		}
 	}
 }

@@ -613,6 +613,65 @@ func TestZipBounds(t *testing.T) {
 	}
 }
 
+// TestInflatable checks that compressed entries unpack to no more bytes together than they may, and that others do not count.
+func TestInflatable(t *testing.T) {
+	t.Parallel()
+	for method, most := range map[uint16]int{zip.Deflate: 2, zip.Store: 9} {
+		data := zipped(t, method, "", goodPickle, goodStorages)
+		archive, err := zipdir.Open(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z := archived{data: data, files: map[string]*zip.File{}, inflatable: 2 * 24}
+		for _, f := range archive.File {
+			z.files[f.Name] = f
+		}
+		read := 0
+		for err == nil && read < 9 {
+			if _, err = z.read("data/0", 24); err == nil {
+				read++
+			}
+		}
+		if read != most || most < 9 && !strings.Contains(err.Error(), "of which 0 may be unpacked") {
+			t.Errorf("method %d: an entry of 24 bytes was read %d times, want %d; error %v", method, read, most, err)
+		}
+	}
+}
+
+// TestFactBytes checks what facts count for, and that the last that fits is noted.
+func TestFactBytes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		value any
+		bytes int
+	}{
+		{"text", 4},
+		{[]string{"ab", "cde"}, 2*16 + 5},
+		{[]float64{1, 2, 3}, 3 * 8},
+		{map[string]string{"a": "bc", "d": ""}, 2*64 + 4},
+		{map[string]int64{"ab": 1}, 64 + 2},
+		{map[int64]string{1: "abc"}, 64 + 3},
+		{true, 0},
+		{0.5, 0},
+	} {
+		bytes := test.bytes + 64 + len("path")
+		for over := range 2 {
+			w := factWalker{facts: map[string]any{}, bytes: maxFactBytes - bytes + over}
+			w.set("path", test.value)
+			if len(w.facts) != 1-over || w.bytes != maxFactBytes-over*(bytes-1) {
+				t.Errorf("%v with room for %d bytes: noted %v, %d bytes left", test.value, bytes-over, w.facts, maxFactBytes-w.bytes)
+			}
+		}
+	}
+	for n, want := range map[int]bool{maxFactBytes: false, maxFactBytes + 1: true} {
+		one := strings.Repeat("x", 1<<10)
+		values := slices.Repeat([]any{one, int64(1)}, n>>10)
+		if got := tooLong(append(values, one[:n%(1<<10)])); got != want {
+			t.Errorf("tooLong of strings of %d bytes = %t, want %t", n, got, want)
+		}
+	}
+}
+
 // TestBudget checks that tensors are read up to raw.MaxElements together, and that each storage is unpacked once.
 func TestBudget(t *testing.T) {
 	t.Parallel()
