@@ -115,6 +115,21 @@ func TestScale(t *testing.T) {
 	if got := float64(outlier.scale(255)) * 255; got > 4 {
 		t.Errorf("range with one outlier in half a thousand million is %g, want near 2.5", got)
 	}
+	// Zeros have no error, so what is left is one value, near the limit or far below.
+	for bin, want := range map[int]float64{bins - 1: 10, bins / 4: 2.5} {
+		single := histogram{limit: 10}
+		single.counts[0], single.counts[bin] = 1e9, 1
+		if got := float64(single.scale(255)) * 255; math.Abs(got-want) > 0.1 {
+			t.Errorf("range of zeros and a value in bin %d is %g, want about %g", bin, got, want)
+		}
+	}
+	// Of n small values and a large one, x, a range r < x costs n r²/(12 steps²) + clipPenalty (x-r)², which is least at
+	// r = x / (1 + n/(12 steps² clipPenalty)).
+	coarse := histogram{limit: 10}
+	coarse.counts[1], coarse.counts[bins-1] = 9, 1
+	if got, want := float64(coarse.scale(3))*3, 10/(1+9./(3*3*12*clipPenalty)); math.Abs(got-want) > 0.1 {
+		t.Errorf("range of few steps is %g, want about %g", got, want)
+	}
 	if got := (&histogram{}).scale(255); got != 1 {
 		t.Errorf("scale of nothing is %g", got)
 	}

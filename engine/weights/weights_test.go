@@ -314,10 +314,9 @@ func TestReadNormalization(t *testing.T) {
 	}
 }
 
-// TestKnownFeatures checks that the features of known pictures are kept in a file with nothing else of ours, whose tensors are
-// recognized by their names, and that they are no part of the network there.
-func TestKnownFeatures(t *testing.T) {
-	t.Parallel()
+// zeroTensors are the tensors of a ResNet-18 of 6 classes, of zeros.
+func zeroTensors(t *testing.T) map[string]tensor.Tensor {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("recognize", "testdata", "resnet18.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -335,6 +334,30 @@ func TestKnownFeatures(t *testing.T) {
 		}
 		tensors[column[0]] = tensor.Tensor{Shape: shape, Data: zeros[:tensor.Size(shape)]}
 	}
+	return tensors
+}
+
+// TestAverageIsNoted checks that people learn which of several weights are used.
+func TestAverageIsNoted(t *testing.T) {
+	t.Parallel()
+	tensors := lazily(zeroTensors(t))
+	for name, want := range map[string]int{"state_dict": 0, "model_ema": 1} {
+		s := &Set{Spec: spec.ImageNet()}
+		other := pth.Candidate{Name: "ema", Tensors: map[string]raw.Lazy{"a": {Shape: []int{1, 1}, Float: true}}}
+		if err := s.recognize([]pth.Candidate{other, {Name: name, Tensors: tensors}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Notes) != want || want > 0 && !strings.Contains(s.Notes[0], "moving average of the weights is used (model_ema)") {
+			t.Errorf("%s: notes %q", name, s.Notes)
+		}
+	}
+}
+
+// TestKnownFeatures checks that the features of known pictures are kept in a file with nothing else of ours, whose tensors are
+// recognized by their names, and that they are no part of the network there.
+func TestKnownFeatures(t *testing.T) {
+	t.Parallel()
+	tensors := zeroTensors(t)
 	for _, known := range []bool{false, true} {
 		if known {
 			tensors[spec.KnownTensor] = tensor.Tensor{Shape: []int{1, 2}, Data: []float32{3, 4}}

@@ -404,3 +404,44 @@ func TestBudget(t *testing.T) {
 		}
 	}
 }
+
+// TestLimits checks the last number that is accepted and the first that is not.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		alter   func(e *export, n int)
+		most    int
+		problem string
+	}{
+		"outputs": {func(e *export, n int) { e.outputs = slices.Repeat([]string{"fc"}, n) }, maxOutputs, "17 outputs"},
+		"operators behind a convolution": {func(e *export, n int) {
+			two := e.floats("two", []float32{2})
+			for i := range n {
+				e.after("layer2.0.downsample.0", "Mul", fmt.Sprint("m", i), nil, two)
+			}
+		}, maxFolds, "more than 32 operators scale its output"},
+	} {
+		for more := range 2 {
+			e := newExport(false)
+			test.alter(e, test.most+more)
+			_, err := Parse(e.bytes(), openShared)
+			if (err == nil) != (more == 0) || err != nil && !strings.Contains(err.Error(), test.problem) {
+				t.Errorf("%d %s: error %v", test.most+more, name, err)
+			}
+		}
+	}
+	f := files{open: func(string) ([]byte, error) { return make([]byte, 4), nil }}
+	for i := range maxFiles + 1 {
+		if _, err := f.read(&outside{location: fmt.Sprint("f", i)}, 4); (err == nil) != (i < maxFiles) {
+			t.Errorf("file %d: error %v", i, err)
+		}
+	}
+	if _, err := f.read(&outside{location: "f0"}, 4); err != nil {
+		t.Errorf("the first file again: %v", err)
+	}
+	dims := slices.Repeat(message(nil, shapeDim, varint(nil, dimValue, 7)), 2*maxInts)
+	v, err := parseValue(message(nil, valueType, message(nil, typeTensor, message(nil, tensorType, dims))))
+	if err != nil || len(v.dims) != maxInts {
+		t.Errorf("%d dimensions, error %v, want %d", len(v.dims), err, maxInts)
+	}
+}

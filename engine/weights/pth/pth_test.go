@@ -570,6 +570,7 @@ func TestZipEntries(t *testing.T) {
 		{"little-endian", map[string]string{"m/data.pkl": goodPickle, "m/byteorder": "little\n"}, 0, ""},
 		{"big-endian", map[string]string{"m/data.pkl": goodPickle, "m/byteorder": "big"}, 0, "byte order"},
 		{"TorchScript before data.pkl", map[string]string{"m/model.json": "{}", "m/version": "1"}, 0, "TorchScript of PyTorch before 1.4"},
+		{"the first of two folders", map[string]string{"b/data.pkl": "?", "a/data.pkl": goodPickle, "c/data.pkl": "?"}, 0, ""},
 		{"something else", map[string]string{"word/document.xml": ""}, 0, "no data.pkl"},
 		{"a promise that deflate cannot keep", map[string]string{"m/data.pkl": "\x03\x00"}, 10000, "unpacks to 10000 bytes"},
 		{"a promise that is not kept", map[string]string{"m/data.pkl": "\x03\x00"}, 1000, "EOF"},
@@ -583,6 +584,75 @@ func TestZipEntries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLimits checks the last number that is accepted and the first that is not.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	// memo is a tensor, or a dictionary with one, that other names stand for.
+	memo := func(value string) string { return value + binput(9) + "0" }
+	dictionary := func(n int, value string) string {
+		var d strings.Builder
+		for i := range n {
+			d.WriteString(str(fmt.Sprint("k", i)) + value)
+		}
+		return "}(" + d.String() + "u"
+	}
+	nested := func(n int, value string) string {
+		return strings.Repeat("}"+str("a"), n) + value + strings.Repeat("s", n)
+	}
+	parse := func(opcodes string) (*Content, error) {
+		return Parse(bare(t, zip.Store, "", "\x80\x02"+opcodes+".", unitStorages))
+	}
+	for _, test := range []struct {
+		name    string
+		opcodes func(n int) string
+		most    int
+		count   func(c *Content) int // what is counted; all of it up to most, and no more
+		problem string               // with more; empty if the rest is left out
+	}{
+		{"candidates", func(n int) string { return memo("}"+str("w")+unit+"s") + dictionary(n, got(9)) }, maxCandidates - 1, // and the top
+			func(c *Content) int { return len(c.Candidates) - 1 }, ""},
+		{"tensors", func(n int) string { return memo(unit) + dictionary(n, got(9)) }, maxTensors,
+			func(c *Content) int { return len(c.Candidates[0].Tensors) }, "too many values"},
+		{"bytes of a name", func(n int) string { return "}(" + str("k") + unit + str(strings.Repeat("n", n)) + unit + "u" }, maxName,
+			func(c *Content) int { return slices.Max(lengthsOf(c.Candidates[0].Tensors)) }, ""},
+		{"keys", func(n int) string { return dictionary(n, "N") }, maxKeys, func(c *Content) int { return len(c.Keys) }, ""},
+		{"facts", func(n int) string { return dictionary(n, "K\x01") }, maxFacts, func(c *Content) int { return len(c.Facts) }, ""},
+		{"depth of facts", func(n int) string { return nested(n, "K\x01") }, maxFactDepth,
+			func(c *Content) int { return (slices.Max(lengthsOf(c.Facts)) + 1) / len("a.") }, ""},
+	} {
+		for more := range 2 {
+			c, err := parse(test.opcodes(test.most + more))
+			switch {
+			case more > 0 && test.problem != "":
+				if err == nil || !strings.Contains(err.Error(), test.problem) {
+					t.Errorf("%s: more than %d: error %v, want one with %q", test.name, test.most, err, test.problem)
+				}
+			case err != nil:
+				t.Errorf("%s: %v", test.name, err)
+			case more == 0 && test.count(c) != test.most, test.count(c) > test.most:
+				t.Errorf("%s: %d of %d, want at most %d", test.name, test.count(c), test.most+more, test.most)
+			}
+		}
+	}
+	// Products that would wrap around.
+	if err := checkView(&storage{count: 1 << 25}, 0, []int{1<<24 + 1}, []int{1 << 40}); err == nil {
+		t.Error("a view of strides that wrap around gives no error")
+	}
+	data := legacy(program(str("a"), unit), []string{"0"}, nil, nil)
+	copy(data[len(data)-8:], "\x00\x00\x00\x00\x00\x00\x00\x40")
+	if _, err := Parse(data); err == nil || !strings.Contains(err.Error(), "has 4611686018427387904 elements") {
+		t.Errorf("a storage of 2^62 elements: error %v", err)
+	}
+}
+
+func lengthsOf[V any](m map[string]V) []int {
+	var n []int
+	for name := range m {
+		n = append(n, len(name))
+	}
+	return n
 }
 
 // TestZipBounds checks that what a zip file says of itself is not believed.
