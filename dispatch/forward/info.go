@@ -13,6 +13,7 @@ type info struct {
 	Concurrency int    `json:"concurrency"`
 	Queue       int    `json:"queue"`
 	Warning     string `json:"warning"`
+	Hash        string `json:"-"` // ModelInfo.Version of the default model
 }
 
 const (
@@ -21,10 +22,10 @@ const (
 	maxInfoBytes   = 256     // maximum length of a string in /info
 )
 
-// claimError refuses a replica because of its /info.
-type claimError struct{ reason string }
+// claimError refuses a replica because of what an endpoint of it claims.
+type claimError struct{ path, reason string }
 
-func (e *claimError) Error() string { return "refused because of its /info: " + e.reason }
+func (e *claimError) Error() string { return "refused because of its " + e.path + ": " + e.reason }
 
 // check returns a claimError if the replica claims what no replica can have. It would get most of the images if its
 // number of workers was believed.
@@ -34,15 +35,15 @@ func (i info) check() error {
 		n, most int
 	}{{"concurrency", i.Concurrency, maxConcurrency}, {"queue", i.Queue, maxQueue}} {
 		if claim.n < 0 || claim.n > claim.most {
-			return &claimError{fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, claim.most)}
+			return &claimError{"/info", fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, claim.most)}
 		}
 	}
-	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning}} {
+	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning}, {"version", i.Hash}} {
 		if n := len(claim.text); n > maxInfoBytes {
-			return &claimError{fmt.Sprintf("%s has %d bytes, want at most %d", claim.name, n, maxInfoBytes)}
+			return &claimError{"/info", fmt.Sprintf("%s has %d bytes, want at most %d", claim.name, n, maxInfoBytes)}
 		}
 		if strings.ContainsFunc(claim.text, unicode.IsControl) {
-			return &claimError{fmt.Sprintf("%s has control characters: %q", claim.name, claim.text)}
+			return &claimError{"/info", fmt.Sprintf("%s has control characters: %q", claim.name, claim.text)}
 		}
 	}
 	return nil
