@@ -116,23 +116,39 @@ func New(cfg Config) (*Catalog, error) {
 		places: map[string]*place{}, serving: map[string]*entry{}, trials: map[string]*trial{}, held: map[*entry]struct{}{}}, nil
 }
 
-// Load loads the models of the folder. It returns an error if one cannot be loaded, because then nobody has seen that it
-// works, and if there is no default model. The caller calls Close in any case.
+// Load loads the models of the folder. Files that cannot be loaded are in the log and the list, and the others serve. It returns
+// an error if there is no default model to serve: no file can be loaded, none of the default's can, or nobody said which of
+// several models it is, of which those that cannot be loaded count too, so that a broken file does not change what clients get.
+// The caller calls Close in any case.
 func (c *Catalog) Load(ctx context.Context) error {
-	if err := c.Reload(ctx); err != nil {
-		return err
-	}
+	refused := c.Reload(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if refused != nil && (ctx.Err() != nil || c.problem != "") {
+		return refused
+	}
 	c.loaded = true
-	names := slices.Sorted(maps.Keys(c.serving))
+	all := map[string][]error{} // what was refused, by name
+	for _, p := range c.places {
+		if p.name != "" && c.serving[p.name] == nil {
+			all[p.name] = append(all[p.name], fmt.Errorf("%s: %s", p.base, p.reason))
+		}
+	}
+	for name := range c.serving {
+		all[name] = nil
+	}
+	names := slices.Sorted(maps.Keys(all))
 	switch {
-	case len(names) == 0:
+	case len(c.places) == 0:
 		return fmt.Errorf("folder %s has no models, want files such as NAME.safetensors or NAME@VERSION.safetensors", c.cfg.Dir)
+	case len(c.serving) == 0:
+		return fmt.Errorf("no model of folder %s can be served: %w", c.cfg.Dir, refused)
 	case c.fallback == "" && len(names) > 1:
 		return fmt.Errorf("folder %s has several models (%s); say with --default-model which one requests get that name none", c.cfg.Dir, strings.Join(names, ", "))
 	case c.fallback == "":
 		c.fallback = names[0]
+	case all[c.fallback] != nil:
+		return fmt.Errorf("the default model %s cannot be served: %w", c.fallback, errors.Join(all[c.fallback]...))
 	case c.serving[c.fallback] == nil:
 		return fmt.Errorf("folder %s has no model %q, the default; it has %s", c.cfg.Dir, c.fallback, strings.Join(names, ", "))
 	}

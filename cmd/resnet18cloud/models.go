@@ -102,6 +102,24 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 	return c, c.Load(ctx)
 }
 
+// checkModels returns an error if replicas cannot serve the folder of models: it loads the files by the same rules, but makes
+// no engines. Single files that cannot be served are left to the log of the replicas.
+func (f modelsFlags) checkModels(ctx context.Context, precision string) error {
+	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, MaxModels: f.MaxModels,
+		Open: func(_ context.Context, path string) (catalog.Model, error) {
+			r, err := checkFile(path, model.Options{}, precision)
+			return catalog.Model{Identity: r.Identity, Version: r.SHA256, Close: func() {}}, err
+		}})
+	if err != nil {
+		return badUsage(err)
+	}
+	defer c.Close()
+	if err := c.Load(ctx); err != nil {
+		return fmt.Errorf("load models: %w", err)
+	}
+	return nil
+}
+
 // rollbacks is the folder that remembers which versions were rolled back. It is empty, with a warning, if there is no place for
 // it, and without comparisons.
 func (f modelsFlags) rollbacks(log *slog.Logger) (dir string, err error) {

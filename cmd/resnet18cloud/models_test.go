@@ -126,7 +126,7 @@ func TestReplicaModels(t *testing.T) {
 	if err := os.WriteFile(dir+"/a.pth", []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := start(); err == nil || !strings.Contains(err.Error(), "load models: a.pth: not a weight file") {
+	if err := start(); err == nil || !strings.Contains(err.Error(), "load models: no model of folder "+dir+" can be served: a.pth: not a weight file") {
 		t.Errorf("a broken file: %v", err)
 	}
 }
