@@ -114,6 +114,9 @@ func TestContract(t *testing.T) {
 		}
 	}
 	timing, _ := ended["timing"].(map[string]any)
+	if got := ended["result"].(map[string]any)["inference_time"]; got != timing["inference"] {
+		t.Errorf("inference_time is %v, and timing.inference is %v", got, timing["inference"])
+	}
 	for _, stage := range []string{"queue", "forward", "replica", "decode", "preprocess", "inference"} {
 		if seconds, _ := timing[stage].(float64); seconds <= 0 {
 			t.Errorf("timing lacks %s: %v", stage, timing)
