@@ -207,6 +207,11 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
+	problem := c.post("/predict", "a.jpg", "broken", "Accept", "application/problem+json")
+	if got := problem.json(t); problem.status != 422 || problem.header.Get("Content-Type") != "application/problem+json" ||
+		got["status"] != 422.0 || got["detail"] != "Not a decodable image" || got["code"] != "undecodable" {
+		t.Errorf("a broken image as a problem: %d %s", problem.status, problem.body)
+	}
 	ended := c.wait(c.submit("b.jpg", "broken too"))
 	if ended["status"] != "failed" || ended["error"] != "Not a decodable image" || ended["code"] != "undecodable" {
 		t.Errorf("result of a broken image: %v", ended)
