@@ -58,6 +58,47 @@ func TestLoadtestThresholdsDecide(t *testing.T) {
 	}
 }
 
+// TestLoadtestUnique checks which images are sent as they are: a dispatcher would answer the others from its cache.
+func TestLoadtestUnique(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args   []string
+		unique bool
+	}{
+		"of our servers": {[]string{"--api", "sync"}, true},
+		"as they are":    {[]string{"--api", "sync", "--no-unique"}, false},
+		"of others":      {[]string{"--api", "http"}, false},
+		"as asked":       {[]string{"--api", "http", "--unique"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var unique, other atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if _, rest, found := bytes.Cut(body, []byte("pixels")); found && len(bytes.TrimPrefix(rest, []byte("\r\n"))) > 0 {
+					if after, _, _ := bytes.Cut(rest, []byte("\r\n--")); len(after) == 16 {
+						unique.Add(1)
+					} else {
+						other.Add(1)
+					}
+				} else if found {
+					other.Add(1)
+				}
+				w.Header().Set("X-Cache", "HIT")
+				_, _ = w.Write([]byte(`{"predictions":["goldfinch"],"timing":{"cache":0.001}}`))
+			}))
+			defer server.Close()
+			out, log, err := loadtest(t, append(c.args, "--url", server.URL, "--images", pictures(t), "--schedule", "3")...)
+			if err != nil || !strings.Contains(out, "3 of 3 answers (100 %) came from the server's cache") {
+				t.Errorf("%v\n%s\n%s", err, out, log)
+			}
+			if want := map[bool]int32{true: 3}[c.unique]; unique.Load() != want || other.Load() != 3-want {
+				t.Errorf("%d of 3 images had 16 bytes more, %d had none, want %d", unique.Load(), other.Load(), want)
+			}
+		})
+	}
+}
+
 // TestListOfSeconds: as the prototype's log has it, but no line of a day's 86,400 numbers.
 func TestListOfSeconds(t *testing.T) {
 	t.Parallel()

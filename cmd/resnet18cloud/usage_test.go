@@ -241,6 +241,7 @@ func TestCompletion(t *testing.T) {
 		}
 		for words, want := range map[string]string{
 			"resnet18cloud model pul": "pull", "resnet18cloud up --precision in": "int8", "resnet18cloud loadtest --sched": "--schedule",
+			"resnet18cloud loadtest --no-": "--no-unique",
 		} {
 			complete := exec.CommandContext(t.Context(), path, "--norc", "-c",
 				script+"\nCOMP_WORDS=("+words+"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _resnet18cloud; echo \"${COMPREPLY[*]}\"")

@@ -28,7 +28,10 @@ func TestConditions(t *testing.T) {
 		{"p99<1h", false, true, "never ends"}, // three of thirty never end
 		{"total.p50<20ms", true, false, "17.01ms"},
 		{"send-lag.max<=1.1s", true, false, "1.00045s"},
-		{"poll-lag.p50<1s", true, false, "0s"},
+		{"poll-lag.p50<1s", false, false, "nothing measured"}, // must not pass in silence
+		{"computed.p50<20ms", true, false, "16.01ms"},         // 14th of 27: failed ones are in the total only
+		{"cached.p50<20ms", false, false, "nothing measured"},
+		{"cached<1%", true, false, "0%"},
 		{"errors<10%", false, false, "10%"},
 		{"errors<=10%", true, false, "10%"},
 		{"errors<=10", true, false, "10%"},
