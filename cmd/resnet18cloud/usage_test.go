@@ -185,6 +185,11 @@ func TestLikelyMistakes(t *testing.T) {
 		{"bench --threads 0", "want 1 or more", true},
 		{"loadtest --url ftp://x", "such as http://127.0.0.1:8080", true},
 		{"loadtest --api oip --unique", "cannot be used", true},
+		{"loadtest --schedule soon", "see resnet18cloud loadtest --help", true},
+		{"loadtest --schedule rmap:1:5:1m", "one of constant, mmpp, ramp", true},
+		{"loadtest --schedule ramp", "want ramp:FROM:TO:DURATION", true},
+		{"loadtest --threshold p99=5", "see resnet18cloud loadtest --help", true},
+		{"simulate --schedule soon", "see resnet18cloud simulate --help", true},
 		{"keys new shop --scopes all", "predict, read or admin", true},
 	} {
 		_, _, err := command(t, strings.Fields(test.args)...)

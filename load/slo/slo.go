@@ -35,7 +35,7 @@ wrong, late or cached (percent of requests), or rate (answers per second)`
 func Parse(text string) (Condition, error) {
 	c, err := parse(text)
 	if err != nil {
-		return Condition{}, fmt.Errorf("condition %q: %w; want %s", text, err, Usage)
+		return Condition{}, fmt.Errorf("condition %.200q: %w; want one such as p99<500ms, errors<1%% or rate>30", text, err)
 	}
 	return c, nil
 }
