@@ -59,12 +59,12 @@ func (c *Catalog) status(p *place) resnet18cloud.ModelStatus {
 		return s
 	}
 	s = p.entry.status()
-	s.State, s.Canary = resnet18cloud.ModelLoaded, p.canary
+	s.State, s.Reason, s.Canary = resnet18cloud.ModelLoaded, p.reason, p.canary
 	if t := c.trials[p.name]; t != nil && t.place == p {
 		s.State, s.Canary = resnet18cloud.ModelCanary, t.status()
 	}
 	if c.serving[p.name] == p.entry {
-		s.State, s.Reason = resnet18cloud.ModelServing, p.reason
+		s.State = resnet18cloud.ModelServing
 	}
 	return s
 }

@@ -69,12 +69,12 @@ type readyBody struct {
 
 // healthReady reports whether to send images to this replica: not before the warm-up. While draining, the listener is
 // closed, which has the same effect.
-func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) healthReady(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case <-s.ready:
 		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: modelName, Status: "ready"}, os.Getpid()})
 	default: // a regular response, not an error to log
-		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
+		httpx.WriteError(w, r, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}
 	return nil
 }
