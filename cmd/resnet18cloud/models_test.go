@@ -144,7 +144,7 @@ func TestDefaultEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := openCatalog(t.Context(), modelsFlags{Models: dir, MaxModels: 1}, engineFlags{}, nil, &environment{log: slog.New(slog.DiscardHandler)})
+	c, err := openCatalog(t.Context(), modelsFlags{Models: dir, MaxModels: 1}, engineFlags{}, nil, nil, &environment{log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
