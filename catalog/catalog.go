@@ -54,7 +54,10 @@ type Model struct {
 	Identity   string // as in resnet18cloud.Result.Model
 	Version    string // hash in hex, of at least eight digits
 	Classes    int    // 0 if the model has features only
-	Close      func() // frees its memory; called once, when no request uses the model any more
+	Labels     int    // classes that have names
+	// Info describes the model as its results do now, for people. It must be fast. Nil means that nobody can.
+	Info  func() resnet18cloud.ModelInfo
+	Close func() // frees its memory; called once, when no request uses the model any more
 }
 
 // entry is a loaded model.

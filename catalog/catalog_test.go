@@ -58,6 +58,10 @@ func (f *fake) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 	return r, ctx.Err()
 }
 
+func (f *fake) info() resnet18cloud.ModelInfo {
+	return resnet18cloud.ModelInfo{Precision: "fp32", Preprocessing: "of " + f.content, Activation: "softmax"}
+}
+
 // world is a folder with a catalog.
 type world struct {
 	*Catalog
@@ -88,7 +92,7 @@ func newWorld(t *testing.T, cfg Config, files ...string) *world {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.models = append(w.models, f)
-		return Model{Classifier: f, Identity: string(content), Version: fmt.Sprintf("%x00000000", content), Classes: 2, Close: func() {
+		return Model{Classifier: f, Identity: string(content), Version: fmt.Sprintf("%x00000000", content), Classes: 2, Labels: 2, Info: f.info, Close: func() {
 			if f.users.Load() > 0 || f.closed.Swap(true) {
 				t.Errorf("%s: closed while in use, or twice", content)
 			}
@@ -170,6 +174,10 @@ func TestNames(t *testing.T) {
 	}
 	if got, want := w.states(), []string{"ants.pth serving", "trash@2.pth loaded", "trash@10.pth serving"}; !slices.Equal(got, want) {
 		t.Errorf("states %q, want %q", got, want)
+	}
+	if got, want := w.Models().Models[0], (resnet18cloud.ModelStatus{Name: "ants", Version: "41000000", File: "ants.pth", State: resnet18cloud.ModelServing,
+		Reason: "first version", Identity: "A", Hash: "4100000000", Precision: "fp32", Preprocessing: "of A", Activation: "softmax", Classes: 2, Labels: 2}); got != want {
+		t.Errorf("model %+v, want %+v", got, want)
 	}
 }
 
@@ -578,7 +586,7 @@ func TestBothFail(t *testing.T) {
 	if got := w.ask("a"); !strings.Contains(got, "not a number") {
 		t.Errorf("answer %s", got)
 	}
-	if m := w.Models().Models[1]; m.State != resnet18cloud.ModelCanary || *m.Canary != (resnet18cloud.Canary{Against: "1"}) {
+	if m := w.Models().Models[1]; m.State != resnet18cloud.ModelCanary || *m.Canary != (resnet18cloud.Canary{Share: 1, Against: "1"}) {
 		t.Errorf("%+v with %+v, want a comparison without evidence", m, m.Canary)
 	}
 }

@@ -213,27 +213,6 @@ func codeOf(err error) resnet18cloud.Code {
 	return e.Code
 }
 
-func ExampleClient() {
-	c := &client.Client{BaseURL: "http://127.0.0.1:8080"}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	ticket, err := c.Submit(ctx, resnet18cloud.Image{Name: "goldfinch.jpg", Bytes: []byte("...")}, client.Options{})
-	if client.IsFull(err) {
-		fmt.Println("try again later")
-		return
-	}
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	outcome, err := c.Wait(ctx, ticket.RequestID)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(outcome.Result.Predictions)
-}
-
 // TestTrusting checks that a client trusts the authority in a file, and no other.
 func TestTrusting(t *testing.T) {
 	t.Parallel()

@@ -94,7 +94,8 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 				return catalog.Model{}, err
 			}
 			info := one.Info()
-			return catalog.Model{Classifier: one, Identity: info.Weights, Version: info.Model.Version, Classes: info.Model.Classes, Close: one.Close}, nil
+			return catalog.Model{Classifier: one, Identity: info.Weights, Version: info.Model.Version, Classes: info.Model.Classes,
+				Labels: len(one.Spec().Labels), Info: func() resnet18cloud.ModelInfo { return one.Info().Model }, Close: one.Close}, nil
 		}})
 	if err != nil {
 		return nil, err
