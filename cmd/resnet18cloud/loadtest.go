@@ -19,9 +19,10 @@ import (
 )
 
 type loadtestCmd struct {
-	Replay loadtestRunCmd   `cmd:"" name:"run" default:"withargs" help:"Send images by a schedule and report latency as users would have seen it (default)."`
-	Merge  loadtestMergeCmd `cmd:"" help:"Merge the results of one or several machines, and report."`
-	Plan   loadtestPlanCmd  `cmd:"" help:"Plan the replicas that a schedule needs, from the search result of one replica."`
+	Replay  loadtestRunCmd     `cmd:"" name:"run" default:"withargs" help:"Send images by a schedule and report latency as users would have seen it (default)."`
+	Merge   loadtestMergeCmd   `cmd:"" help:"Merge the results of one or several machines, and report."`
+	Compare loadtestCompareCmd `cmd:"" help:"Compare the results of two runs, and say what is more than noise."`
+	Plan    loadtestPlanCmd    `cmd:"" help:"Plan the replicas that a schedule needs, from the search result of one replica."`
 }
 
 // Help adds to kong's text what an option cannot say.

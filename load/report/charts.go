@@ -104,16 +104,11 @@ func percentilesChart(r Report) chart.Chart {
 	s, highest := r.Summary, 1.0
 	c := percentilesOf{Chart: chart.Chart{Title: "Latency by percentile", Y: chart.Axis{Label: "latency, ms", Log: true}}}
 	for _, l := range percentileLines(s) {
-		n := float64(s.Count(l.span))
-		if n == 0 {
+		points, end := curveOf(s, l.span)
+		if len(points) == 0 {
 			continue
 		}
-		var points []chart.Point
-		for x := 0.0; x <= math.Log10(n)+1e-9; x += 0.02 {
-			percent := 100 * (1 - math.Pow(10, -x))
-			points = append(points, chart.Point{X: x, Y: milliseconds(max(s.Percentile(l.span, percent), time.Microsecond))})
-		}
-		highest = max(highest, math.Log10(n))
+		highest = max(highest, end)
 		c.Series = append(c.Series, chart.Series{Name: l.span, Color: l.color, Width: l.width, Points: points})
 		c.limits(r.latencies(), l)
 	}
@@ -127,6 +122,19 @@ func percentilesChart(r Report) chart.Chart {
 	}
 	c.X = percentileAxis(highest)
 	return c.Chart
+}
+
+// curveOf is the curve of a span over the axis of percentiles, up to the one that only the longest latency exceeds.
+func curveOf(s *result.Summary, span string) (points []chart.Point, end float64) {
+	n := float64(s.Count(span))
+	if n == 0 {
+		return nil, 0
+	}
+	for x := 0.0; x <= math.Log10(n)+1e-9; x += 0.02 {
+		percent := 100 * (1 - math.Pow(10, -x))
+		points = append(points, chart.Point{X: x, Y: milliseconds(max(s.Percentile(span, percent), time.Microsecond))})
+	}
+	return points, math.Log10(n)
 }
 
 // percentilesOf is a chart of percentiles, with the dots that come last.

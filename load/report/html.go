@@ -2,7 +2,7 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -14,10 +14,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed page.html comparison.html style.html
+var files embed.FS
 
-var page = template.Must(template.New("page").Parse(pageText))
+var pages = template.Must(template.ParseFS(files, "*.html"))
 
 // Report is the content of a page and of charts.
 type Report struct {
@@ -28,7 +28,7 @@ type Report struct {
 
 // HTML writes the report as one page without external resources.
 func (r Report) HTML(w io.Writer) error {
-	if err := page.Execute(w, r.fields()); err != nil {
+	if err := pages.ExecuteTemplate(w, "page.html", r.fields()); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -83,7 +82,10 @@ func Cached(s *result.Summary) string {
 		return ""
 	}
 	note := fmt.Sprintf("%d of %d answers (%s) came from the server's cache", s.Cached, s.OK, percentOf(s.Cached, s.OK))
-	if s.Split() {
+	switch {
+	case s.Split() && s.Count(result.SpanComputed) == 0:
+		note += ", none was computed"
+	case s.Split():
 		note += ", which takes less time than computing; 'computed' shows the others"
 	}
 	return note + "; use --unique to have all computed"
@@ -156,7 +158,7 @@ func lateness(s *result.Summary) (text string, serious bool) {
 // settings are what the user chose for a run, besides schedule and target, and the models that answered.
 func settings(s *result.Summary) []result.Setting {
 	all := slices.Clone(s.Settings)
-	for _, model := range slices.Sorted(maps.Keys(s.Models)) {
+	for _, model := range s.ModelNames() {
 		value := model
 		if len(s.Models) > 1 {
 			value = fmt.Sprintf("%s: %d answers", model, s.Models[model])

@@ -255,6 +255,9 @@ func (s *Summary) Split() bool { return s.Count(SpanCached) > 0 }
 // CachedShare is the share of answers that came from the server's cache, 0..1.
 func (s *Summary) CachedShare() float64 { return float64(s.Cached) / float64(max(s.OK, 1)) }
 
+// ModelNames lists the models that answered, sorted.
+func (s *Summary) ModelNames() []string { return slices.Sorted(maps.Keys(s.Models)) }
+
 // Kinds lists the kinds of errors that occurred, sorted.
 func (s *Summary) Kinds() []string { return slices.Sorted(maps.Keys(s.Errors)) }
 
