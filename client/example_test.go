@@ -89,3 +89,20 @@ func ExampleClient_SubmitBatch() {
 		fmt.Println(images[i].Name, result.Predictions[0])
 	}
 }
+
+// The requests of a batch, as they end.
+func ExampleClient_Watch() {
+	ctx := context.Background()
+	c := &client.Client{BaseURL: "http://127.0.0.1:8080"}
+	ids := []string{"01990000-0000-7000-8000-000000000001", "01990000-0000-7000-8000-000000000002"}
+	for o, err := range c.Watch(ctx, ids...) {
+		if err != nil {
+			fmt.Println(o.RequestID, err)
+			continue
+		}
+		if o.Status.Final() {
+			result, err := o.Answer()
+			fmt.Println(o.Filename, result.Predictions, err)
+		}
+	}
+}
