@@ -242,7 +242,7 @@ func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet1
 		distance := e.known.Distance(w.features)
 		result.UnknownScore, result.Unknown = &distance, distance > e.model.Head.Unknown.Threshold
 	}
-	result.InferenceTime = (timing.Decode + timing.Preprocess + timing.Inference).Seconds()
+	result.InferenceTime = timing.Inference.Seconds()
 	return result, nil
 }
 

@@ -222,7 +222,8 @@ func (r *run) one(ctx context.Context, file string, intended time.Duration) resu
 	record.Sent = r.clock()
 	if err == nil {
 		var answer target.Answer
-		answer, err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: body})
+		release := sync.OnceFunc(release)
+		answer, err = r.Target.Send(ctx, resnet18cloud.Image{Name: record.File, Bytes: body}, release)
 		release()
 		r.fill(&record, answer)
 	}
@@ -246,5 +247,5 @@ func (r *run) fill(record *result.Record, a target.Answer) {
 		record.Accepted = a.Accepted.Sub(r.start)
 	}
 	record.Queue, record.Inference, record.PollLag = a.Queue, a.Inference, a.PollLag
-	record.FromCache, record.Label = a.FromCache, a.Label
+	record.FromCache, record.Label, record.Model = a.FromCache, a.Label, a.Model
 }

@@ -58,11 +58,11 @@ exit status is 1 if a request failed or, with --threshold, if a condition is not
 func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	plan, err := schedule.Parse(c.Schedule)
 	if err != nil {
-		return badUsage(err)
+		return seeHelp("loadtest", err)
 	}
 	thresholds, err := parseConditions(append(c.Threshold, c.SLO...))
 	if err != nil {
-		return badUsage(err)
+		return err
 	}
 	if err := badUsage(c.validate()); err != nil {
 		return err

@@ -50,7 +50,7 @@ func parseConditions(texts []string) ([]slo.Condition, error) {
 	for _, text := range texts {
 		c, err := slo.Parse(text)
 		if err != nil {
-			return nil, err
+			return nil, seeHelp("loadtest", err)
 		}
 		conditions = append(conditions, c)
 	}

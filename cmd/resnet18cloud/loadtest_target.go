@@ -31,7 +31,7 @@ type loadtestTarget struct {
 	LabelPath   string `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH" group:"target"`
 
 	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
-	Unique bool   `help:"Append 16 unique bytes to each image, to bypass caches. Decoders ignore them." env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
+	Unique *bool  `help:"Append 16 unique bytes to each image, which decoders ignore, so that no cache has its result. Default with --api=async and sync, because a dispatcher would answer repeated images from its cache; --no-unique sends the files as they are." negatable:"" env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
 	Expect string `help:"Expected labels; others count as errors. A file of JSON lines with file and label (or top5_names), 'folders' if --images has a folder for each class, with the name of its label, or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|folders|names" env:"RESNET18_LOADTEST_EXPECT" group:"images"`
 }
 
@@ -47,8 +47,8 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	switch {
 	case c.Expect != "" && c.API == "http" && c.LabelPath == "":
 		return load.Config{}, badUsage(errors.New("with --api=http, --expect requires --label-path"))
-	case c.Unique && c.API == "oip":
-		return load.Config{}, badUsage(errors.New("--unique cannot be used with --api=oip"))
+	case c.unique() && c.API == "oip":
+		return load.Config{}, badUsage(errors.New("--unique cannot be used with --api=oip: tensors have no room for more bytes"))
 	}
 	files, err := images.Find(c.Images)
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
-	if c.Unique {
+	if c.unique() {
 		config.Open = load.Unique(images.Map)
 	}
 	headers, err := c.headers()
@@ -101,6 +101,14 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		}
 	}
 	return config, nil
+}
+
+// unique reports whether to make each image unique. See docs/decisions/0126-each-image-is-sent-once.md.
+func (c *loadtestTarget) unique() bool {
+	if c.Unique != nil {
+		return *c.Unique
+	}
+	return c.API == "async" || c.API == "sync"
 }
 
 // headers are the headers of the options.

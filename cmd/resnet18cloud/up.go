@@ -99,7 +99,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkWeights(weights); err != nil {
+	if err := c.checkWeights(ctx, weights); err != nil {
 		return err
 	}
 	var shared *os.File
@@ -270,19 +270,29 @@ func openPage(ctx context.Context, log *slog.Logger, url string) {
 	}
 }
 
-// checkWeights runs the checks of 'model verify', so that weights that replicas would refuse end up before they start.
-func (c upCmd) checkWeights(path string) error {
-	if path == "" || c.Models != "" {
+// checkWeights runs the checks of 'model verify', so that weights that replicas would refuse end up before they start. Of a
+// folder of models, replicas would refuse one without a default model.
+func (c upCmd) checkWeights(ctx context.Context, path string) error {
+	switch {
+	case c.Models != "":
+		return c.checkModels(ctx, c.Precision)
+	case path == "":
 		return nil
 	}
-	r, err := model.Verify(path, c.options())
-	switch {
-	case err != nil:
+	_, err := checkFile(path, c.options(), c.Precision)
+	if err != nil {
 		return fmt.Errorf("%w (try another --model; 'resnet18cloud model verify %s' shows what the file has)", err, path)
-	case c.Precision == engine.PrecisionFP32 && r.Metadata[weightsfile.MetaPrecision] == engine.PrecisionInt8:
-		return fmt.Errorf("%s is quantized and cannot be served in fp32 (leave out --precision, or give the file it was made of)", path)
 	}
 	return nil
+}
+
+// checkFile runs the checks of 'model verify', and that a weight file can be served with a precision.
+func checkFile(path string, o model.Options, precision string) (model.Report, error) {
+	r, err := model.Verify(path, o)
+	if err == nil && precision == engine.PrecisionFP32 && r.Metadata[weightsfile.MetaPrecision] == engine.PrecisionInt8 {
+		err = fmt.Errorf("%s is quantized and cannot be served in fp32 (leave out --precision, or give the file it was made of)", path)
+	}
+	return r, err
 }
 
 // shareWeights packs the weights once for all replicas. It returns nil if there is only one replica, if the weights are

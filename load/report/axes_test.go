@@ -90,7 +90,7 @@ func TestSearchText(t *testing.T) {
 	for _, want := range []string{
 		"20.0        9.2       3    17.0   never     1  BROKEN", "10.0        9.0       0    6.00    1000     1   holds",
 		"10.0 requests/s hold, the highest rate tried; the highest rate of answers over ten seconds was 9.5/s",
-		"4 of 9 answers came from the server's cache; use --unique",
+		"4 of 9 answers (44 %) came from the server's cache; use --unique",
 	} {
 		if got := text(); !strings.Contains(got, want) {
 			t.Errorf("text lacks %q:\n%s", want, got)

@@ -65,6 +65,9 @@ func rateChart(r Report) chart.Chart {
 	}
 	add("scheduled", chart.Pale, wide, func(s result.Second) int { return s.Offered })
 	add("answered", chart.Green, 0, func(s result.Second) int { return s.Answered })
+	if s.Split() {
+		add("from the cache", chart.Purple, 0, func(s result.Second) int { return s.Cached })
+	}
 	if s.OK < s.Sent {
 		add("failed", chart.Red, 0, func(s result.Second) int { return s.Failed })
 	}
@@ -87,6 +90,12 @@ func latencyChart(r Report) chart.Chart {
 		c.Series = append(c.Series, chart.Series{Name: name, Color: color, Width: width, Points: points})
 	}
 	add("maximum", chart.Pale, wide, func(s result.Second) time.Duration { return s.Max() })
+	if s.Split() {
+		add("p99 computed", chart.Blue, 0, func(s result.Second) time.Duration { return s.PercentileComputed(99) })
+		add("p50 computed", chart.Green, 0, func(s result.Second) time.Duration { return s.PercentileComputed(50) })
+		add("p50 cached", chart.Purple, 0, func(s result.Second) time.Duration { return s.PercentileCached(50) })
+		return c
+	}
 	add("p99", chart.Blue, 0, func(s result.Second) time.Duration { return s.Percentile(99) })
 	add("p50", chart.Green, 0, func(s result.Second) time.Duration { return s.Percentile(50) })
 	return c
@@ -95,13 +104,7 @@ func latencyChart(r Report) chart.Chart {
 func percentilesChart(r Report) chart.Chart {
 	s, highest := r.Summary, 1.0
 	c := chart.Chart{Title: "Latency by percentile", Y: chart.Axis{Label: "latency, ms", Log: true}}
-	for _, l := range []struct {
-		span  string
-		color chart.Color
-	}{
-		{result.SpanTotal, chart.Blue}, {result.SpanQueue, chart.Orange}, {result.SpanInference, chart.Green},
-		{result.SpanPollLag, chart.Purple}, {result.SpanSend, chart.Grey},
-	} {
+	for _, l := range percentileLines(s) {
 		n := float64(s.Count(l.span))
 		if n == 0 {
 			continue
@@ -112,13 +115,31 @@ func percentilesChart(r Report) chart.Chart {
 			points = append(points, chart.Point{X: x, Y: milliseconds(max(s.Percentile(l.span, percent), time.Microsecond))})
 		}
 		highest = max(highest, math.Log10(n))
-		c.Series = append(c.Series, chart.Series{Name: l.span, Color: l.color, Points: points})
+		c.Series = append(c.Series, chart.Series{Name: l.span, Color: l.color, Width: l.width, Points: points})
 	}
 	if unsure := math.Log10(float64(s.OK)) - 1; unsure > 0 {
 		c.Bands = []chart.Band{{Name: "fewer than ten requests beyond", From: unsure, To: highest}}
 	}
 	c.X = percentileAxis(highest)
 	return c
+}
+
+// spanLine is how a span is drawn.
+type spanLine struct {
+	span  string
+	color chart.Color
+	width float64
+}
+
+// percentileLines are the spans of the chart of percentiles. Where a cache answered, the total is less than the stages of
+// the answers that were computed, so that the latter are shown apart.
+func percentileLines(s *result.Summary) []spanLine {
+	lines := []spanLine{{result.SpanTotal, chart.Blue, 0}}
+	if s.Split() {
+		lines = []spanLine{{result.SpanTotal, chart.Pale, wide}, {result.SpanComputed, chart.Blue, 0}, {result.SpanCached, chart.Brown, 0}}
+	}
+	return append(lines, spanLine{result.SpanQueue, chart.Orange, 0}, spanLine{result.SpanInference, chart.Green, 0},
+		spanLine{result.SpanPollLag, chart.Purple, 0}, spanLine{result.SpanSend, chart.Grey, 0})
 }
 
 // searchChart has a point for each trial. Where more than one request in a hundred failed, p99 has no value: the point

@@ -50,6 +50,7 @@ func (r Report) HTMLFile(path string) error {
 type pageFields struct {
 	*result.Summary
 	When, Took, Loop, Lateness string
+	Cached                     string // that a cache answered; empty if it did not
 	Tiles                      []tile
 	Failures                   []failure
 	Verdicts                   []slo.Verdict
@@ -90,12 +91,14 @@ type trial struct {
 
 // second is a row of the table, of as many seconds as Interval says.
 type second struct {
-	At, Offered, Sent, Answered, Failed int
-	P50, P99, Max                       string
+	At, Offered, Sent, Answered, Cached, Failed int
+	P50, P99, Max                               string
 }
 
 var meanings = map[string]string{
 	result.SpanTotal:     "from the intended time to the result",
+	result.SpanComputed:  "the total of answers that were computed",
+	result.SpanCached:    "the total of answers from the server's cache",
 	result.SpanSend:      "from the intended time to sending: the delay of this machine",
 	result.SpanAnswer:    "from sending to the result: the latency in testers without a schedule",
 	result.SpanSubmit:    "from sending to the server's acceptance",
@@ -109,14 +112,7 @@ func (r Report) fields() pageFields {
 	f := pageFields{Summary: s, Search: r.Search, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: r.Verdicts, Doubt: doubt}
 	f.Took = s.Elapsed.Round(100 * time.Millisecond).String()
 	f.Loop = loop(s)
-	f.Tiles = []tile{
-		{fmt.Sprint(s.Sent), "requests"},
-		{fmt.Sprintf("%.1f/s", s.Rate()), "answers"},
-		{fmt.Sprint(s.Sent - s.OK), "failed"},
-		{percentileAll(s, 50), "p50"},
-		{percentileAll(s, 99), "p99"},
-		{percentileAll(s, 99.9), "p99.9"},
-	}
+	f.Tiles, f.Cached = tiles(s), Cached(s)
 	for _, kind := range s.Kinds() {
 		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample)})
 	}
@@ -125,16 +121,14 @@ func (r Report) fields() pageFields {
 		f.Heads = append(f.Heads, fmt.Sprintf("p%g", p))
 	}
 	f.Heads = append(f.Heads, "max")
-	for _, span := range result.Spans {
-		if s.Count(span) > 0 {
-			f.Rows = append(f.Rows, spanRow(s, span))
-		}
+	for _, span := range shown(s) {
+		f.Rows = append(f.Rows, spanRow(s, span))
 	}
 	n := bucket(s)
 	f.Interval = interval(n)
 	for i := 0; i < len(s.Timeline); i += n {
 		t := s.Between(i, i+n)
-		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
+		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Cached, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
 	}
 	if r.Search != nil {
 		for _, t := range r.Search.Trials {
@@ -146,6 +140,38 @@ func (r Report) fields() pageFields {
 		f.Charts = append(f.Charts, template.HTML(c.SVG()))
 	}
 	return f
+}
+
+// tiles are the most important figures.
+func tiles(s *result.Summary) []tile {
+	all := []tile{
+		{fmt.Sprint(s.Sent), "requests"},
+		{fmt.Sprintf("%.1f/s", s.Rate()), "answers"},
+		{fmt.Sprint(s.Sent - s.OK), "failed"},
+	}
+	if s.Cached > 0 {
+		all = append(all, tile{percentOf(s.Cached, s.OK), "from the cache"})
+	}
+	for _, p := range []float64{50, 99, 99.9} {
+		all = append(all, tile{percentileAll(s, p), fmt.Sprintf("p%g", p)})
+	}
+	if s.Split() {
+		for _, p := range []float64{50, 99} {
+			all = append(all, tile{approximate(s, result.SpanComputed, p), fmt.Sprintf("p%g computed", p)})
+		}
+	}
+	return all
+}
+
+// approximate writes a percentile of a span, with a mark if it is unreliable.
+func approximate(s *result.Summary, span string, percent float64) string {
+	switch n := s.Count(span); {
+	case n == 0:
+		return "none"
+	case !result.EnoughSamples(n, percent):
+		return "~" + short(s.Percentile(span, percent)) + " ms"
+	}
+	return short(s.Percentile(span, percent)) + " ms"
 }
 
 func spanRow(s *result.Summary, span string) row {

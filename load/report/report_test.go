@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/search"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
@@ -38,9 +39,19 @@ func results() map[string]*result.Summary {
 		s.Schedule, s.Target = "constant:200:10s", "http://server (async)"
 	}
 	whole.Server = []result.Sample{{HasStatus: true, Queue: 2, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 3, Replicas: 2}}
+	half := result.NewSummary() // from the cache
+	for i := range 2000 {
+		due := time.Duration(i) * 5 * time.Millisecond
+		r := result.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due + time.Millisecond, Done: due + 20*time.Millisecond, Inference: 15 * time.Millisecond}
+		if i%2 == 1 {
+			r.FromCache, r.Done = true, due+2*time.Millisecond
+		}
+		half.Add(r)
+	}
+	half.Elapsed = 10 * time.Second
 	one := result.NewSummary()
 	one.Add(result.Record{File: "a.jpg", Done: time.Second})
-	return map[string]*result.Summary{"whole": whole, "all failed": failed, "one request": one, "nothing": result.NewSummary()}
+	return map[string]*result.Summary{"whole": whole, "all failed": failed, "half cached": half, "one request": one, "nothing": result.NewSummary()}
 }
 
 // external matches what a browser would fetch.
@@ -94,7 +105,7 @@ func TestWritePNGs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := map[string]int{"whole": 4, "all failed": 2, "one request": 3}[name]; len(paths) != want {
+			if want := map[string]int{"whole": 4, "half cached": 3, "all failed": 2, "one request": 3}[name]; len(paths) != want {
 				t.Errorf("charts %v, want %d", paths, want)
 			}
 			for _, path := range paths {
@@ -134,7 +145,8 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 func TestTextLeavesOutEmptySpans(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
-		"whole":       result.Spans,
+		"whole":       append([]string{result.SpanTotal}, result.Spans[3:]...),
+		"half cached": {result.SpanTotal, result.SpanComputed, result.SpanCached, result.SpanSend, result.SpanAnswer, result.SpanSubmit, result.SpanInference},
 		"one request": {result.SpanTotal, result.SpanSend, result.SpanAnswer, result.SpanSubmit},
 		"all failed":  {result.SpanSend},
 		"nothing":     nil,
@@ -194,7 +206,7 @@ func TestLiveFrame(t *testing.T) {
 		"         [===================                    ]",
 		"scheduled ▄█                                           8/s",
 		"answered  ██                                           6/s",
-		"so far    12 answered, 1 failed, 0 sent late",
+		"so far    12 answered (0 from the cache), 1 failed, 0 sent late",
 		"p50 50.0  p99 50.0  max 50.0 ms, in the last 5 seconds",
 		"server    3 waiting, 2 in progress; replicas: 1",
 		"failed    1 x full: Queue is full",
@@ -245,12 +257,71 @@ func TestHTMLShowsAllFigures(t *testing.T) {
 	if diff := cmp.Diff(wantTrials, f.Trials); diff != "" {
 		t.Errorf("trials, -want +got:\n%s", diff)
 	}
-	if len(f.Rows) != len(result.Spans) || len(f.Charts) != 5 || len(f.Seconds) != 11 {
+	if len(f.Rows) != len(result.Spans)-2 || f.Cached != "" || len(f.Charts) != 5 || len(f.Seconds) != 11 {
 		t.Errorf("%d spans, %d charts, %d seconds", len(f.Rows), len(f.Charts), len(f.Seconds))
 	}
 	one := Report{Summary: results()["one request"]}.fields()
 	if len(one.Rows) != 4 { // total, send lag, answer, submit
 		t.Errorf("one request: %d spans, want 4", len(one.Rows))
+	}
+}
+
+// TestCachedApart checks that answers from the cache are shown apart from computed ones in text, tiles and charts: the total's
+// median is neither's, and below the inference.
+func TestCachedApart(t *testing.T) {
+	t.Parallel()
+	s := results()["half cached"]
+	note := "1000 of 2000 answers (50 %) came from the server's cache, which takes less time than computing; 'computed' shows the others; use --unique"
+	var b strings.Builder
+	if err := Text(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{regexp.QuoteMeta(note), `total +11\.0 +2\.00 `, `computed +20\.0 +20\.0 `, `cached +2\.00 +2\.00 `, `inference +15\.0 `} {
+		if !regexp.MustCompile(line).MatchString(b.String()) {
+			t.Errorf("text lacks %q:\n%s", line, b.String())
+		}
+	}
+	r := Report{Summary: s}
+	wantTiles := []tile{{"2000", "requests"}, {"200.0/s", "answers"}, {"0", "failed"}, {"50 %", "from the cache"}, {"2.00 ms", "p50"}, {"20.0 ms", "p99"},
+		{"~20.0 ms", "p99.9"}, {"20.0 ms", "p50 computed"}, {"20.0 ms", "p99 computed"}}
+	if diff := cmp.Diff(wantTiles, r.fields().Tiles); diff != "" {
+		t.Errorf("tiles, -want +got:\n%s", diff)
+	}
+	if got := r.fields(); !strings.HasPrefix(got.Cached, note) || got.Seconds[0].Cached != 100 {
+		t.Errorf("note %q, %d cached in the first second", got.Cached, got.Seconds[0].Cached)
+	}
+	if diff := cmp.Diff([]string{"scheduled", "answered", "from the cache"}, names(rateChart(r))); diff != "" {
+		t.Errorf("rates, -want +got:\n%s", diff)
+	}
+	latency := latencyChart(r)
+	if diff := cmp.Diff([]string{"maximum", "p99 computed", "p50 computed", "p50 cached"}, names(latency)); diff != "" {
+		t.Errorf("latency, -want +got:\n%s", diff)
+	}
+	for i, want := range []float64{20, 20, 20, 2} {
+		if got := latency.Series[i].Points[0].Y; got < want*0.999 || got > want*1.001 {
+			t.Errorf("%s begins at %v ms, want %v", latency.Series[i].Name, got, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"total", "computed", "cached", "inference", "send lag"}, names(percentilesChart(r))); diff != "" {
+		t.Errorf("percentiles, -want +got:\n%s", diff)
+	}
+}
+
+func names(c chart.Chart) (all []string) {
+	for _, s := range c.Series {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+func TestPercentOf(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string][2]int{
+		"0.0 %": {0, 5}, "under 0.1 %": {1, 2000}, "0.1 %": {1, 1000}, "1.2 %": {1, 84}, "50 %": {1, 2}, "99.5 %": {995, 1000}, "over 99.9 %": {9999, 10000}, "100 %": {7, 7},
+	} {
+		if got := percentOf(c[0], c[1]); got != want {
+			t.Errorf("%d of %d: %q, want %q", c[0], c[1], got, want)
+		}
 	}
 }
 

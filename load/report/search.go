@@ -5,7 +5,6 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/search"
 )
 
@@ -37,12 +36,4 @@ func Search(w io.Writer, f *search.Result) error {
 		fmt.Fprintln(w, note)
 	}
 	return nil
-}
-
-// Cached warns that a result does not measure computing if a cache answered; empty if it did not.
-func Cached(s *result.Summary) string {
-	if s.Cached == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d of %d answers came from the server's cache; use --unique to have all computed", s.Cached, s.OK)
 }

@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -18,6 +19,9 @@ func Text(w io.Writer, s *result.Summary) error {
 	fmt.Fprintf(w, "%s, schedule %s, %s\n", s.Target, s.Schedule, loop(s))
 	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
 		s.Sent, s.Elapsed.Seconds(), s.OK, s.Cached, s.Sent-s.OK, s.Rate())
+	if note := Cached(s); note != "" {
+		fmt.Fprintln(w, note)
+	}
 	if s.Checked > 0 {
 		fmt.Fprintf(w, "%d labels checked\n", s.Checked)
 	}
@@ -36,11 +40,8 @@ func Text(w io.Writer, s *result.Summary) error {
 	}
 	fmt.Fprintln(tw, "max\t")
 	unsure := false
-	for _, span := range result.Spans {
+	for _, span := range shown(s) {
 		n := s.Count(span)
-		if n == 0 {
-			continue
-		}
 		fmt.Fprintf(tw, "%s\t%s\t", span, short(s.Mean(span))) // histograms have three digits
 		for _, p := range result.Percentiles {
 			mark := ""
@@ -58,6 +59,40 @@ func Text(w io.Writer, s *result.Summary) error {
 		fmt.Fprintln(w, doubt)
 	}
 	return nil
+}
+
+// shown lists the spans to show: those with observations, and the two parts of the total only if some answers came from
+// the server's cache.
+func shown(s *result.Summary) []string {
+	return slices.DeleteFunc(slices.Clone(result.Spans), func(span string) bool {
+		return s.Count(span) == 0 || !s.Split() && span == result.SpanComputed
+	})
+}
+
+// Cached warns that a result does not measure computing if a cache answered; empty if it did not.
+func Cached(s *result.Summary) string {
+	if s.Cached == 0 {
+		return ""
+	}
+	note := fmt.Sprintf("%d of %d answers (%s) came from the server's cache", s.Cached, s.OK, percentOf(s.Cached, s.OK))
+	if s.Split() {
+		note += ", which takes less time than computing; 'computed' shows the others"
+	}
+	return note + "; use --unique to have all computed"
+}
+
+// percentOf writes a share in percent with two digits, and not 0 or 100 unless that is exact.
+func percentOf(n, of int) string {
+	share := 100 * float64(n) / float64(max(of, 1))
+	switch {
+	case n > 0 && share < 0.1:
+		return "under 0.1 %"
+	case n < of && share > 99.9:
+		return "over 99.9 %"
+	case share < 10 || share > 99 && n < of:
+		return fmt.Sprintf("%.1f %%", share)
+	}
+	return fmt.Sprintf("%.0f %%", share)
 }
 
 // maxSample is the maximum length of a message, in characters.

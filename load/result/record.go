@@ -22,6 +22,7 @@ type Record struct {
 	PollLag   time.Duration `json:"poll_lag"`  // from result ready to result received
 
 	FromCache bool   `json:"from_cache,omitempty"`
+	Model     string `json:"model,omitempty"`   // identity and precision of the model that computed it
 	Label     string `json:"label,omitempty"`   // best class
 	Checked   bool   `json:"checked,omitempty"` // the label was compared with the expected one
 	Wrong     bool   `json:"wrong,omitempty"`   // and differs: counts as an error

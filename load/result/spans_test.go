@@ -30,19 +30,19 @@ func TestSpans(t *testing.T) {
 		want   map[string]time.Duration
 	}{
 		"answered": {whole, map[string]time.Duration{
-			result.SpanTotal: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
+			result.SpanTotal: 104 * ms, result.SpanComputed: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
 			result.SpanQueue: 30 * ms, result.SpanInference: 40 * ms, result.SpanPollLag: 7 * ms,
 		}},
 		// The stages of an answer from the cache are those of an earlier request.
 		"from the cache": {with(func(r *result.Record) { r.FromCache = true }), map[string]time.Duration{
-			result.SpanTotal: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
+			result.SpanTotal: 104 * ms, result.SpanCached: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
 		}},
 		"failed": {with(func(r *result.Record) { r.Error = "full" }), map[string]time.Duration{result.SpanSend: 4 * ms}},
 		"stages not reported": {with(func(r *result.Record) { r.Queue, r.Inference, r.PollLag = 0, 0, 0 }), map[string]time.Duration{
-			result.SpanTotal: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
+			result.SpanTotal: 104 * ms, result.SpanComputed: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
 		}},
 		"within a microsecond": {with(func(r *result.Record) { r.Queue, r.Inference, r.PollLag = 1, 1, 1 }), map[string]time.Duration{
-			result.SpanTotal: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
+			result.SpanTotal: 104 * ms, result.SpanComputed: 104 * ms, result.SpanSend: 4 * ms, result.SpanAnswer: 100 * ms, result.SpanSubmit: 10 * ms,
 			result.SpanQueue: time.Microsecond, result.SpanInference: time.Microsecond, result.SpanPollLag: time.Microsecond,
 		}},
 	} {

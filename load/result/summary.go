@@ -22,8 +22,9 @@ type Summary struct {
 
 	Sent    int
 	OK      int
-	Cached  int
+	Cached  int            // answers from the server's cache, as far as the server tells
 	Checked int            // answers whose label was compared with an expected one; wrong labels count as failures
+	Models  map[string]int // answers by identity and precision of the model, as far as the server tells
 	Errors  map[string]int // by kind
 	// Examples holds one message of each kind of error.
 	Examples map[string]string
@@ -44,6 +45,8 @@ const LateAfter = 10 * time.Millisecond
 // The spans of which a Summary holds the distribution, for successful requests; SpanSend is for all requests.
 const (
 	SpanTotal     = "total"     // intended time to result: latency as users see it
+	SpanComputed  = "computed"  // the total of answers that were computed
+	SpanCached    = "cached"    // the total of answers from the server's cache
 	SpanSubmit    = "submit"    // sending to acceptance
 	SpanQueue     = "queue"     // waiting in the dispatcher
 	SpanInference = "inference" // the network
@@ -52,8 +55,8 @@ const (
 	SpanSend      = "send lag"  // intended time to sending
 )
 
-// Spans lists the spans, the total first, then in chronological order.
-var Spans = []string{SpanTotal, SpanSend, SpanAnswer, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
+// Spans lists the spans, the total first, then its two parts, then the others in chronological order.
+var Spans = []string{SpanTotal, SpanComputed, SpanCached, SpanSend, SpanAnswer, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
 
 // Histograms hold latencies from a microsecond to an hour with three significant digits.
 const (
@@ -74,7 +77,7 @@ func observe(h *hdrhistogram.PackedHistogram, d time.Duration) {
 // NewSummary returns an empty summary of one machine.
 func NewSummary() *Summary {
 	s := &Summary{
-		Machines: 1, Errors: map[string]int{}, Examples: map[string]string{},
+		Machines: 1, Models: map[string]int{}, Errors: map[string]int{}, Examples: map[string]string{},
 		spans: map[string]*hdrhistogram.PackedHistogram{},
 	}
 	for _, name := range Spans {
@@ -102,13 +105,18 @@ func (s *Summary) Add(r Record) {
 		return
 	}
 	s.OK++
+	if r.Model != "" {
+		s.addModel(r.Model, 1)
+	}
 	observe(s.spans[SpanTotal], r.Latency())
 	observe(s.spans[SpanAnswer], r.Done-r.Sent)
 	observe(s.spans[SpanSubmit], r.Accepted-r.Sent)
 	if r.FromCache {
 		s.Cached++
+		observe(s.spans[SpanCached], r.Latency())
 		return // its stages are those of an earlier request
 	}
+	observe(s.spans[SpanComputed], r.Latency())
 	if r.Inference > 0 {
 		observe(s.spans[SpanInference], r.Inference)
 	}
@@ -118,6 +126,15 @@ func (s *Summary) Add(r Record) {
 	if r.PollLag > 0 {
 		observe(s.spans[SpanPollLag], r.PollLag)
 	}
+}
+
+// addModel counts answers of a model. Servers choose the names, so that their number is limited.
+func (s *Summary) addModel(model string, n int) {
+	const most, others = 20, "others"
+	if _, known := s.Models[model]; !known && len(s.Models) >= most {
+		model = others
+	}
+	s.Models[model] += n
 }
 
 // Merge adds the results of another machine. The timelines are aligned by the machines' clocks, which must agree; the
@@ -157,6 +174,9 @@ func (s *Summary) Merge(o *Summary) error {
 	s.Late += o.Late
 	for kind, n := range o.Errors {
 		s.Errors[kind] += n
+	}
+	for model, n := range o.Models {
+		s.addModel(model, n)
 	}
 	examples := maps.Clone(o.Examples)
 	maps.Copy(examples, s.Examples)
@@ -206,6 +226,13 @@ var Percentiles = []float64{50, 90, 95, 99, 99.9, 99.99}
 
 // EnoughSamples reports whether n observations determine a percentile: at least ten must lie beyond it.
 func EnoughSamples(n int, percent float64) bool { return float64(n)*(100-percent)/100 >= 10-1e-9 }
+
+// Split reports whether some answers came from the server's cache, and are apart from those that were computed in the
+// spans and in the timeline. Files of older versions only have their number.
+func (s *Summary) Split() bool { return s.Count(SpanCached) > 0 }
+
+// CachedShare is the share of answers that came from the server's cache, 0..1.
+func (s *Summary) CachedShare() float64 { return float64(s.Cached) / float64(max(s.OK, 1)) }
 
 // Kinds lists the kinds of errors that occurred, sorted.
 func (s *Summary) Kinds() []string { return slices.Sorted(maps.Keys(s.Errors)) }

@@ -28,14 +28,14 @@ type Condition struct {
 // Usage describes the syntax of Parse.
 const Usage = `WHAT<LIMIT or WHAT>LIMIT (also <= and >=), where WHAT is p50, p99.9 ..., mean or max of the latency from
 the intended time to the result (percentiles count a failed request as one that never ends; mean and max count successful
-requests only), the same of one span (submit.p99, queue.mean, inference.p50, poll-lag.max, send-lag.p99), errors, wrong or
-late (percent of requests), or rate (answers per second)`
+requests only), the same of one span (computed.p99, submit.p99, queue.mean, inference.p50, poll-lag.max, send-lag.p99), errors,
+wrong, late or cached (percent of requests), or rate (answers per second)`
 
 // Parse parses a condition; Usage describes its syntax.
 func Parse(text string) (Condition, error) {
 	c, err := parse(text)
 	if err != nil {
-		return Condition{}, fmt.Errorf("condition %q: %w; want %s", text, err, Usage)
+		return Condition{}, fmt.Errorf("condition %.200q: %w; want one such as p99<500ms, errors<1%% or rate>30", text, err)
 	}
 	return c, nil
 }
@@ -74,6 +74,7 @@ var shares = map[string]func(*result.Summary) int{
 	"errors": func(s *result.Summary) int { return s.Sent - s.OK },
 	"wrong":  func(s *result.Summary) int { return s.Errors[result.WrongLabel] },
 	"late":   func(s *result.Summary) int { return s.Late },
+	"cached": func(s *result.Summary) int { return s.Cached },
 }
 
 func (c *Condition) parseWhat(what string) error {
@@ -163,10 +164,16 @@ type Verdict struct {
 	Unsure bool
 }
 
-// Check checks a result. If nothing was sent, no condition holds.
+// Check checks a result. If nothing was sent, no condition holds, and none on a span that was not measured.
 func (c Condition) Check(s *result.Summary) Verdict {
+	n := s.Sent
+	if failuresCount := c.span == result.SpanTotal && c.percent > 0; c.span != "" && !failuresCount {
+		if n = s.Count(c.span); n == 0 {
+			return Verdict{Condition: c, Got: "nothing measured"}
+		}
+	}
 	got := c.measure(s)
-	return Verdict{c, c.show(got), s.Sent > 0 && c.compare(got, c.limit), c.percent > 0 && !result.EnoughSamples(s.Sent, c.percent)}
+	return Verdict{c, c.show(got), s.Sent > 0 && c.compare(got, c.limit), c.percent > 0 && !result.EnoughSamples(n, c.percent)}
 }
 
 // String describes whether the condition holds, and the figure.

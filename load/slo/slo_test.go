@@ -28,7 +28,10 @@ func TestConditions(t *testing.T) {
 		{"p99<1h", false, true, "never ends"}, // three of thirty never end
 		{"total.p50<20ms", true, false, "17.01ms"},
 		{"send-lag.max<=1.1s", true, false, "1.00045s"},
-		{"poll-lag.p50<1s", true, false, "0s"},
+		{"poll-lag.p50<1s", false, false, "nothing measured"}, // must not pass in silence
+		{"computed.p50<20ms", true, false, "16.01ms"},         // 14th of 27: failed ones are in the total only
+		{"cached.p50<20ms", false, false, "nothing measured"},
+		{"cached<1%", true, false, "0%"},
 		{"errors<10%", false, false, "10%"},
 		{"errors<=10%", true, false, "10%"},
 		{"errors<=10", true, false, "10%"},
@@ -60,7 +63,7 @@ func TestConditionsThatMeanNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "p99", "p99<", "<500ms", "p99<500", "p0<1s", "p101<1s", "pNaN<1s", "lunch.p99<1s", "errors<many",
 		"rate>-1", "p99<-1s", "p99=1s", "errors<NaN", "median<1s"} {
-		if c, err := slo.Parse(text); err == nil || !strings.Contains(err.Error(), "want WHAT<LIMIT") {
+		if c, err := slo.Parse(text); err == nil || !strings.Contains(err.Error(), "such as p99<500ms") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, %v; want an error that explains", text, c, err)
 		}
 	}

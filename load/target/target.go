@@ -16,8 +16,9 @@ import (
 // Target sends images to a server. Implementations are safe for concurrent use.
 type Target interface {
 	// Send sends one image and waits for its result. It returns an error if there is no result; the Answer then
-	// holds what was learned until then. Send does not read the image's bytes after it has returned.
-	Send(ctx context.Context, image resnet18cloud.Image) (Answer, error)
+	// holds what was learned until then. Send does not read the image's bytes after it has returned, or has called
+	// sent, which it may do earlier.
+	Send(ctx context.Context, image resnet18cloud.Image, sent func()) (Answer, error)
 	// String describes the target in reports: its address and how it is called.
 	String() string
 	// Check returns an error if no server answers.
@@ -28,6 +29,7 @@ type Target interface {
 type Answer struct {
 	Label     string        // best class; empty if not known
 	FromCache bool          // the server did not compute the result for this request
+	Model     string        // identity and precision of the model that computed it; empty if not known
 	Accepted  time.Time     // when the server accepted the image, or returned the result or an error
 	Queue     time.Duration // waiting in the dispatcher, as reported by the dispatcher
 	Inference time.Duration // network alone, as reported by the replica

@@ -360,34 +360,3 @@ func TestTruncated(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	for _, kept := range []bool{false, true} {
-		e := newExport(kept)
-		e.ramp("fc.w", 0, classes, 512)
-		f.Add(e.bytes())
-	}
-	whole := newExport(false)
-	whole.dims, whole.props, whole.listed = []int{0, 3, 224, 224}, map[string]string{"a": "b"}, []string{"conv1.w"}
-	whole.after("input", "Sub", "s", nil, whole.floats("m", numbers(3, 0), 1, 3, 1, 1))
-	whole.fastai(true)
-	f.Add(whole.bytes())
-	reshaped := newExport(false)
-	reshaped.reshape("Reshape", reshaped.integers("shape", 0, -1))
-	reshaped.after("fc", "Softmax", "p", nil)
-	f.Add(reshaped.bytes())
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse(data, openShared)
-		if err != nil {
-			return
-		}
-		for name, x := range c.Tensors {
-			if err := x.Check(x.Shape...); err != nil {
-				t.Errorf("tensor %q: %v, has %d elements", name, err, len(x.Data))
-			}
-		}
-		if err := c.Head.Validate(); err != nil {
-			t.Error(err)
-		}
-	})
-}
