@@ -217,6 +217,12 @@ func (s *watch) firstStates() ([]state, error) {
 	return states, nil
 }
 
+// missingBody says that a request does not exist.
+type missingBody struct {
+	httpx.ErrorBody
+	RequestID string `json:"request_id"`
+}
+
 func isNotFound(err error) bool {
 	e, ok := errors.AsType[*resnet18cloud.Error](err)
 	return ok && e.Code == resnet18cloud.CodeNotFound
@@ -231,7 +237,7 @@ func (s *watch) send(states ...state) error {
 		switch {
 		case st.err != nil:
 			e := resnet18cloud.AsError(st.err)
-			name, body = "missing", httpx.ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code, RequestID: s.ids[st.index]}
+			name, body = "missing", missingBody{httpx.ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code}, s.ids[st.index]}
 			s.ended.add(st.index)
 		case st.record.Status.Final():
 			name = "result"
