@@ -43,6 +43,7 @@ func (labeller) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 		return resnet18cloud.Result{Filename: image.Name, Predictions: make([]string, k)}, nil
 	}
 	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"goldfinch", "bulbul", "magpie", "chickadee", "junco"},
+		Scores: []resnet18cloud.Prediction{{Index: 11, Label: "goldfinch", Logit: 17, Probability: new(float32(0.98))}},
 		Timing: resnet18cloud.Timing{Inference: 4 * time.Millisecond}}, nil
 }
 
