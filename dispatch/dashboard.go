@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -294,12 +295,23 @@ type eventWriter struct {
 }
 
 // send writes an event, whose data has no line breaks.
-func (e eventWriter) send(name string, data []byte) error {
+func (e eventWriter) send(name string, data []byte) error { return e.sendID(name, "", data) }
+
+// sendID is send with the ID by which a client continues the stream; empty means none.
+func (e eventWriter) sendID(name, id string, data []byte) error {
+	event := make([]byte, 0, len(data)+len(name)+len(id)+24)
+	event = append(append(append(event, "event: "...), name...), '\n')
+	if id != "" {
+		event = append(append(append(event, "id: "...), id...), '\n')
+	}
+	event = append(append(append(event, "data: "...), data...), "\n\n"...)
+	return e.write(string(event))
+}
+
+// write sends a piece of the stream.
+func (e eventWriter) write(text string) error {
 	_ = e.control.SetWriteDeadline(time.Now().Add(viewerTimeout)) // a slow client must not hold the stream; not supported in tests
-	event := make([]byte, 0, len(data)+len(name)+16)
-	event = append(append(append(event, "event: "...), name...), "\ndata: "...)
-	event = append(append(event, data...), "\n\n"...)
-	if _, err := e.w.Write(event); err != nil {
+	if _, err := io.WriteString(e.w, text); err != nil {
 		return err
 	}
 	return e.control.Flush()
