@@ -40,7 +40,7 @@ func (c classify) Classify(ctx context.Context, image resnet18cloud.Image) (resn
 // servePage runs a dispatcher with the page in this process and returns its address and what stops it.
 func servePage(t *testing.T, cfg dispatch.Config, c classify) (url string, stop func()) {
 	t.Helper()
-	page, err := web.Handler(nil)
+	page, err := web.Handler(web.Config{MaxImageBytes: cfg.MaxImageBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
