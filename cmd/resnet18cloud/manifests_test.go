@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,6 +256,90 @@ func TestKEDAsManifestFitsTogether(t *testing.T) {
 	if served := policy.Spec.Template.Spec.Containers[0].Ports[1]; port.TargetPort.StrVal != served.Name || a.KEDAAddr != fmt.Sprintf(":%d", served.ContainerPort) {
 		t.Errorf("the Service leads to port %v, the policy listens on %s, its port is %+v", port.TargetPort, a.KEDAAddr, served)
 	}
+}
+
+// TestModelsPatch checks that the patch for a folder of models fits the Deployment, mounts what its replica reads, and has room
+// for it.
+func TestModelsPatch(t *testing.T) {
+	t.Parallel()
+	read := func(name string, object any) {
+		data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
+		if err == nil {
+			err = yaml.UnmarshalStrict(data, object)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	m := readManifests(t)
+	var patch appsv1.Deployment
+	var claim corev1.PersistentVolumeClaim
+	read("models-patch.yaml", &patch)
+	read("models-claim.yaml", &claim)
+	pod, before := patch.Spec.Template.Spec, m.replica.Spec.Template.Spec
+	if patch.Name != m.replica.Name || len(pod.Containers) != 1 || pod.Containers[0].Name != before.Containers[0].Name {
+		t.Fatalf("patches %s: %+v; want the container of %s", patch.Name, pod.Containers, m.replica.Name)
+	}
+	pod.Containers[0] = patched(t, before.Containers[0], pod.Containers[0])
+	c := pod.Containers[0]
+	var r replicaCmd
+	for i, e := range c.Env {
+		if e.Name == "RESNET18_MODELS" { // the folder is not on this machine
+			mounted(t, pod, e.Value, true)
+			c.Env[i].Value = t.TempDir()
+		}
+		if e.Name == "RESNET18_CANARY_STATE" {
+			mounted(t, pod, e.Value, false)
+		}
+	}
+	parseContainer(t, "replica", c, &r)
+	if err := r.modelsFlags.check(r.Model, r.describeFlags); err != nil || r.Canary == 0 || r.CanaryState == "" || r.Models == "" {
+		t.Errorf("options %+v: %v", r.modelsFlags, err)
+	}
+	if i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }); i < 0 ||
+		pod.Volumes[i].PersistentVolumeClaim.ClaimName != claim.Name {
+		t.Errorf("volumes %+v, want the claim %s", pod.Volumes, claim.Name)
+	}
+	// The models beside the first, and a new version.
+	const each = 130e6
+	want := before.Containers[0].Resources.Limits.Memory().Value() + int64(r.MaxModels)*each
+	if limit := c.Resources.Limits.Memory().Value(); limit < want || c.Resources.Limits.Cpu().IsZero() {
+		t.Errorf("limits %v, want at least %d bytes of memory and the CPUs of before", c.Resources.Limits, want)
+	}
+}
+
+// patched is a container after a strategic merge, which adds to lists. It is an error if the patch has fields that this does not
+// merge, or replaces what is there.
+func patched(t *testing.T, c, patch corev1.Container) corev1.Container {
+	t.Helper()
+	rest := patch
+	rest.Name, rest.Env, rest.VolumeMounts, rest.Resources = "", nil, nil, corev1.ResourceRequirements{}
+	if !reflect.DeepEqual(rest, corev1.Container{}) {
+		t.Errorf("the patch also has %+v", rest)
+	}
+	for _, e := range patch.Env {
+		if slices.ContainsFunc(c.Env, func(old corev1.EnvVar) bool { return old.Name == e.Name }) {
+			t.Errorf("the patch replaces %s", e.Name)
+		}
+	}
+	c.Env = append(slices.Clone(c.Env), patch.Env...)
+	c.VolumeMounts = append(slices.Clone(c.VolumeMounts), patch.VolumeMounts...)
+	resources := c.Resources.DeepCopy()
+	maps.Copy(resources.Requests, patch.Resources.Requests)
+	maps.Copy(resources.Limits, patch.Resources.Limits)
+	c.Resources = *resources
+	return c
+}
+
+// mounted checks that a folder is a volume of the pod.
+func mounted(t *testing.T, pod corev1.PodSpec, path string, readOnly bool) {
+	t.Helper()
+	for _, mount := range pod.Containers[0].VolumeMounts {
+		if mount.MountPath == path && mount.ReadOnly == readOnly && slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name }) {
+			return
+		}
+	}
+	t.Errorf("%s is not among the volumes that are mounted, %+v", path, pod.Containers[0].VolumeMounts)
 }
 
 func graceOf(pod corev1.PodTemplateSpec) time.Duration {

@@ -68,7 +68,11 @@ func (f modelsFlags) args() []string {
 }
 
 // check returns an error for options that do not go together: whose describes one model where a folder has several.
+// A file of the environment is no such option: container images have one, and a folder replaces it.
 func (f modelsFlags) check(file string, d describeFlags) error {
+	if path, err := filepath.Abs(os.Getenv("RESNET18_MODEL")); err == nil && path == file {
+		file = ""
+	}
 	one := cmp.Or(file, d.Labels, d.Preprocess, d.Activation)
 	switch {
 	case f.Models != "" && one != "":
