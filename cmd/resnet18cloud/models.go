@@ -93,6 +93,12 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 	inferring := new(atomic.Int64)
 	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, Rules: f.rules(), Rollbacks: rollbacks, MaxModels: f.MaxModels, Log: env.log,
 		Open: func(ctx context.Context, path string) (catalog.Model, error) {
+			watch := watch
+			if watch != nil { // each model goes its own way to int8
+				own := *watch
+				own.Changed = logQuantization(env.log.With("file", filepath.Base(path)))
+				watch = &own
+			}
 			one, err := e.open(ctx, path, watch, shared, inferring, env)
 			if err != nil {
 				return catalog.Model{}, err
