@@ -56,6 +56,24 @@ func Publish(ctx context.Context, js jetstream.JetStream, msg *nats.Msg, id stri
 	return js.PublishMsg(ctx, msg, options...)
 }
 
+// Probe publishes an empty message to show that a stream accepts writes. If no stream responds, it calls reopen, which
+// opens or creates the stream, and publishes again. A request that a dying server took gets no response, so reopen gets
+// the time of one attempt and not all of ctx's: the caller can repeat what failed.
+func Probe(ctx context.Context, js func() jetstream.JetStream, subject string, reopen func(context.Context) error) error {
+	probe := &nats.Msg{Subject: subject}
+	_, err := Publish(ctx, js(), probe, "")
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return err
+	}
+	attempt, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	if err := reopen(attempt); err != nil {
+		return err
+	}
+	_, err = Publish(ctx, js(), probe, "")
+	return err
+}
+
 // temporary are errors without a response: the connection is down, or the stream has no leader.
 var temporary = []error{
 	context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse,

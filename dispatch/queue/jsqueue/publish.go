@@ -133,14 +133,7 @@ func (q *Queue) Probe(ctx context.Context) error {
 	if q.lastWrite.Recent(q.conn.JetStream()) {
 		return nil
 	}
-	probe := &nats.Msg{Subject: q.probeSubject()}
-	_, err := natsconn.Publish(ctx, q.conn.JetStream(), probe, "")
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		if err = q.ensure(ctx); err == nil {
-			_, err = natsconn.Publish(ctx, q.conn.JetStream(), probe, "")
-		}
-	}
-	if err != nil && !isFull(err) {
+	if err := natsconn.Probe(ctx, q.conn.JetStream, q.probeSubject(), q.ensure); err != nil && !isFull(err) {
 		return fmt.Errorf("write to the queue: %w", err)
 	}
 	q.lastWrite.Record(q.conn.JetStream())

@@ -411,14 +411,7 @@ func (s *Store) Probe(ctx context.Context) error {
 }
 
 func (s *Store) probe(ctx context.Context) error {
-	probe := &nats.Msg{Subject: s.probeSubject()}
-	_, err := natsconn.Publish(ctx, s.conn.JetStream(), probe, "")
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		if err = s.open(ctx); err == nil {
-			_, err = natsconn.Publish(ctx, s.conn.JetStream(), probe, "")
-		}
-	}
-	if err != nil {
+	if err := natsconn.Probe(ctx, s.conn.JetStream, s.probeSubject(), s.open); err != nil {
 		return fmt.Errorf("write to the results: %w", err)
 	}
 	s.lastWrite.Record(s.conn.JetStream())

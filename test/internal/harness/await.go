@@ -31,7 +31,8 @@ func Await(ctx context.Context, limit time.Duration, is func(context.Context) er
 	}
 }
 
-var probe = &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+// probe waits as long as a busy machine may need; a process that hangs needs longer.
+var probe = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // OK returns nil if the URL returns 200.
 func OK(ctx context.Context, url string) error {

@@ -14,7 +14,7 @@ const sampleInterval = 200 * time.Millisecond
 // Sample is one check of GET /health/ready.
 type Sample struct {
 	At         time.Time // time of the response
-	HTTPStatus int       // 0 means no response within 2 s
+	HTTPStatus int       // 0 means no response within 5 s
 	Body       string    // of responses other than 200
 }
 
