@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -144,6 +144,9 @@ $(CONTROL_PLANE):
 SHRINKS ?= 200
 kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
 	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m ./test/kubernetes -args -shrinks $(SHRINKS)
+
+manifests: ## Render k8s/ with kustomize's library, and check probes, limits, selectors, options and network policies
+	cd test/manifests && $(GO) test -count=1 ./...
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each
