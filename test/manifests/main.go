@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"strings"
 )
 
 func main() {
@@ -14,10 +16,33 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 2 || args[0] != "kustomize" {
-		return errors.New("use: manifests kustomize DIR")
+	usage := errors.New("use: manifests kustomize DIR, or manifests chart [-namespace NAME] [-f VALUES.yaml]... DIR")
+	if len(args) == 0 {
+		return usage
 	}
-	out, err := kustomize(args[1])
+	var files []string
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	namespace := flags.String("namespace", "default", "namespace of the release")
+	flags.Func("f", "file with values", func(name string) error { files = append(files, name); return nil })
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return usage
+	}
+	var out []byte
+	var err error
+	switch args[0] {
+	case "kustomize":
+		out, err = kustomize(flags.Arg(0))
+	case "chart":
+		var r *release
+		if r, err = chart(flags.Arg(0), *namespace, files...); err == nil {
+			out = []byte(strings.Join(r.documents, "\n---\n") + "\n")
+		}
+	default:
+		return usage
+	}
 	if err != nil {
 		return err
 	}

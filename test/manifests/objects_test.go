@@ -166,7 +166,32 @@ func shapes(t *testing.T) map[string]objects {
 		}
 		all["minikube with keys and "+scaler] = parse(t, data)
 	}
+	for _, scaler := range []string{"hpa", "keda"} {
+		all["production with "+scaler] = productionWith(t, scaler)
+	}
 	return all
+}
+
+// productionWith renders a copy of the overlay production with another autoscaler.
+func productionWith(t *testing.T, scaler string) objects {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(root, "k8s"))); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlays", "production", "kustomization.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(text, []byte("\n  - autoscaler\n"), []byte("\n  - "+scaler+"\n"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data, err := kustomize(filepath.Dir(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parse(t, data)
 }
 
 // file parses a plain file of k8s/.

@@ -189,13 +189,13 @@ func TestNATSVersion(t *testing.T) {
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	all := overlay(t, "overlays/production")
-	binding := all["ValidatingAdmissionPolicyBinding/resnet18cloud-autoscaler"].Object["spec"].(map[string]any)
+	binding := all["ValidatingAdmissionPolicyBinding/autoscaler-of-resnet18cloud"].Object["spec"].(map[string]any)
 	selector := binding["matchResources"].(map[string]any)["namespaceSelector"].(map[string]any)["matchLabels"].(map[string]any)
 	account := all["ServiceAccount/autoscaler"]
 	if selector["kubernetes.io/metadata.name"] != account.GetNamespace() {
 		t.Errorf("the policy holds in %v, the autoscaler is in %s", selector, account.GetNamespace())
 	}
-	policy := all["ValidatingAdmissionPolicy/resnet18cloud-autoscaler"]
+	policy := all["ValidatingAdmissionPolicy/autoscaler-of-resnet18cloud"]
 	if binding["policyName"] != policy.GetName() {
 		t.Errorf("the binding is of %v", binding["policyName"])
 	}
