@@ -1,15 +1,18 @@
 package resnet18cloud_test
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -77,6 +80,37 @@ func TestEndpointsAreDocumented(t *testing.T) {
 	for _, m := range patterns {
 		if path := m[1]; !strings.HasPrefix(path, "/page/") && path != "/{$}" && !strings.Contains(api, path) {
 			t.Errorf("docs/api.md does not mention %s", path)
+		}
+	}
+}
+
+// TestResultsAreDocumented checks that docs/api.md names each field of a result.
+func TestResultsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Results\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	timing, err := json.Marshal(resnet18cloud.Timing{Cache: 1, Queue: 1, Forward: 1, Replica: 1, Decode: 1, Preprocess: 1, Inference: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range regexp.MustCompile(`"(\w+)":`).FindAllStringSubmatch(string(timing), -1) {
+		names = append(names, m[1])
+	}
+	for _, v := range []any{resnet18cloud.Result{}, resnet18cloud.Prediction{}, resnet18cloud.ModelInfo{}} {
+		for field := range reflect.TypeOf(v).Fields() {
+			if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		if !regexp.MustCompile("`" + name + "(\\[\\])?`").MatchString(section) {
+			t.Errorf("docs/api.md does not describe %q of a result", name)
 		}
 	}
 }

@@ -43,7 +43,7 @@ type Prediction struct {
 // fields are those of the prototype, with the same names and types. A result has Predictions and Scores, or Embedding.
 type Result struct {
 	Filename      string       `json:"filename"`
-	InferenceTime float64      `json:"inference_time"`        // seconds from bytes to labels, in the replica
+	InferenceTime float64      `json:"inference_time"`        // seconds, the same as Timing.Inference
 	Predictions   []string     `json:"predictions,omitempty"` // labels of the best classes, best first
 	Scores        []Prediction `json:"scores,omitempty"`
 	Embedding     []float32    `json:"embedding,omitempty"` // 512 features, if Want.Embedding

@@ -36,6 +36,9 @@ type Config struct {
 	Open func(ctx context.Context, path string) (Model, error)
 	// Rules say when a new version takes over.
 	Rules Rules
+	// Rollbacks is the folder, which exists, where versions are noted that were compared and did not take over. Catalogs may
+	// share it if they share Dir. Empty means that they are forgotten with the catalog.
+	Rollbacks string
 	// MaxModels limits the loaded models, because each takes memory. Zero means DefaultMaxModels.
 	MaxModels int
 	// Log receives what happens to models. Nil discards it.
@@ -51,7 +54,10 @@ type Model struct {
 	Identity   string // as in resnet18cloud.Result.Model
 	Version    string // hash in hex, of at least eight digits
 	Classes    int    // 0 if the model has features only
-	Close      func() // frees its memory; called once, when no request uses the model any more
+	Labels     int    // classes that have names
+	// Info describes the model as its results do now, for people. It must be fast. Nil means that nobody can.
+	Info  func() resnet18cloud.ModelInfo
+	Close func() // frees its memory; called once, when no request uses the model any more
 }
 
 // entry is a loaded model.
@@ -73,14 +79,17 @@ type place struct {
 	state  resnet18cloud.ModelState
 	reason string
 	canary *resnet18cloud.Canary // of a version that was compared
+	hash   string                // Model.Version of what was rolled back
+	waits  bool                  // to be compared when the newer version has been
 }
 
 // Catalog holds the models. Make it with [New], then call Load, Run and Close once each. All other methods are safe for
 // concurrent use from Load's return until Close.
 type Catalog struct {
-	cfg     Config
-	pairs   chan pair // pictures that are to be classified by the other version
-	closing sync.WaitGroup
+	cfg       Config
+	rollbacks rollbacks
+	pairs     chan pair // pictures that are to be classified by the other version
+	closing   sync.WaitGroup
 
 	loading sync.Mutex // held while the folder is read and models are loaded; before mu
 	before  look       // guarded by loading: the previous look
@@ -92,6 +101,7 @@ type Catalog struct {
 	serving  map[string]*entry   // guarded by mu: what each name stands for
 	trials   map[string]*trial   // guarded by mu: comparisons by name
 	held     map[*entry]struct{} // guarded by mu: loaded models that have not been retired
+	last     *entry              // guarded by mu: the default model when Close was called
 	problem  string              // guarded by mu: why the folder could not be read
 }
 
@@ -106,27 +116,43 @@ func New(cfg Config) (*Catalog, error) {
 	if cfg.Dir == "" || cfg.Open == nil || cfg.MaxModels < 1 {
 		return nil, errors.New("catalog: want a folder, a way to open models, and room for at least one")
 	}
-	return &Catalog{cfg: cfg, pairs: make(chan pair, maxPairs), fallback: cfg.Default, places: map[string]*place{},
-		serving: map[string]*entry{}, trials: map[string]*trial{}, held: map[*entry]struct{}{}}, nil
+	return &Catalog{cfg: cfg, rollbacks: rollbacks{cfg.Rollbacks}, pairs: make(chan pair, maxPairs), fallback: cfg.Default,
+		places: map[string]*place{}, serving: map[string]*entry{}, trials: map[string]*trial{}, held: map[*entry]struct{}{}}, nil
 }
 
-// Load loads the models of the folder. It returns an error if one cannot be loaded, because then nobody has seen that it
-// works, and if there is no default model. The caller calls Close in any case.
+// Load loads the models of the folder. Files that cannot be loaded are in the log and the list, and the others serve. It returns
+// an error if there is no default model to serve: no file can be loaded, none of the default's can, or nobody said which of
+// several models it is, of which those that cannot be loaded count too, so that a broken file does not change what clients get.
+// The caller calls Close in any case.
 func (c *Catalog) Load(ctx context.Context) error {
-	if err := c.Reload(ctx); err != nil {
-		return err
-	}
+	refused := c.Reload(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if refused != nil && (ctx.Err() != nil || c.problem != "") {
+		return refused
+	}
 	c.loaded = true
-	names := slices.Sorted(maps.Keys(c.serving))
+	all := map[string][]error{} // what was refused, by name
+	for _, p := range c.places {
+		if p.name != "" && c.serving[p.name] == nil {
+			all[p.name] = append(all[p.name], fmt.Errorf("%s: %s", p.base, p.reason))
+		}
+	}
+	for name := range c.serving {
+		all[name] = nil
+	}
+	names := slices.Sorted(maps.Keys(all))
 	switch {
-	case len(names) == 0:
+	case len(c.places) == 0:
 		return fmt.Errorf("folder %s has no models, want files such as NAME.safetensors or NAME@VERSION.safetensors", c.cfg.Dir)
+	case len(c.serving) == 0:
+		return fmt.Errorf("no model of folder %s can be served: %w", c.cfg.Dir, refused)
 	case c.fallback == "" && len(names) > 1:
 		return fmt.Errorf("folder %s has several models (%s); say with --default-model which one requests get that name none", c.cfg.Dir, strings.Join(names, ", "))
 	case c.fallback == "":
 		c.fallback = names[0]
+	case all[c.fallback] != nil:
+		return fmt.Errorf("the default model %s cannot be served: %w", c.fallback, errors.Join(all[c.fallback]...))
 	case c.serving[c.fallback] == nil:
 		return fmt.Errorf("folder %s has no model %q, the default; it has %s", c.cfg.Dir, c.fallback, strings.Join(names, ", "))
 	}
@@ -149,13 +175,16 @@ func (c *Catalog) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Reload reads the folder now, and tries refused files again. The error names the files that were refused; the other ones
+// Reload reads the folder now, and tries refused files again, and those whose rollbacks have been removed. The error names the files that were refused; the other ones
 // are loaded. It is ctx's if that ends first.
 func (c *Catalog) Reload(ctx context.Context) error { return c.update(ctx, true) }
 
-// Close waits for the requests in progress and closes all models.
+// Close waits for the requests in progress and closes all models. Requests that come later are answered that there is no model.
 func (c *Catalog) Close() {
 	c.mu.Lock()
+	if e := c.serving[c.fallback]; e != nil {
+		c.last = e
+	}
 	clear(c.places)
 	clear(c.serving)
 	clear(c.trials)
@@ -183,13 +212,17 @@ func (c *Catalog) update(ctx context.Context, now bool) error {
 	for base, err := range problems {
 		refused = append(refused, c.refuse(ctx, file{base: base}, err.Error()))
 	}
-	for _, a := range plan(found, c.before, c.known(now, problems), now) {
+	forgiven := map[string]bool{}
+	if now {
+		forgiven = c.forgiven()
+	}
+	for _, a := range plan(found, c.before, c.known(now, forgiven, problems), now) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		switch a.kind {
 		case load:
-			refused = append(refused, c.load(ctx, a.file))
+			refused = append(refused, c.load(ctx, a.file, false))
 		case drop:
 			c.drop(ctx, a.file)
 		case refuse:
@@ -197,6 +230,8 @@ func (c *Catalog) update(ctx context.Context, now bool) error {
 		}
 	}
 	c.before = found
+	refused = append(refused, c.revive(ctx)...)
+	c.follow(ctx)
 	return errors.Join(refused...)
 }
 
@@ -220,7 +255,7 @@ func (c *Catalog) report(ctx context.Context, err error) {
 
 // known returns the files for plan. Those that are to be tried again have no stamp; those with problems are looked at
 // elsewhere.
-func (c *Catalog) known(again bool, problems map[string]error) map[string]file {
+func (c *Catalog) known(again bool, forgiven map[string]bool, problems map[string]error) map[string]file {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := map[string]file{}
@@ -229,7 +264,7 @@ func (c *Catalog) known(again bool, problems map[string]error) map[string]file {
 			continue
 		}
 		f := p.file
-		if again && p.state == resnet18cloud.ModelRefused {
+		if again && p.state == resnet18cloud.ModelRefused || forgiven[base] {
 			f.stamp = stamp{}
 		}
 		known[base] = f
@@ -247,7 +282,7 @@ func (c *Catalog) refuse(ctx context.Context, f file, reason string) error {
 		p.entry = old.entry // the content before stays
 	}
 	c.places[f.base] = p
-	c.endTrials()
+	c.endTrials(ctx)
 	c.sweep()
 	c.mu.Unlock()
 	if !same {
@@ -256,8 +291,8 @@ func (c *Catalog) refuse(ctx context.Context, f file, reason string) error {
 	return fmt.Errorf("%s: %s", f.base, reason)
 }
 
-// load loads a file and lets it take over, or be compared first.
-func (c *Catalog) load(ctx context.Context, f file) error {
+// load loads a file and lets it take over, or be compared first. What was rolled back is loaded only with anyway.
+func (c *Catalog) load(ctx context.Context, f file, anyway bool) error {
 	if !c.room(f) {
 		return c.refuse(ctx, f, fmt.Sprintf("%d models are loaded, the limit; remove files or raise --max-models", c.cfg.MaxModels))
 	}
@@ -274,13 +309,19 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 		return c.refuse(ctx, f, strings.ReplaceAll(reason, c.cfg.Dir+string(filepath.Separator), "")) // clients see it
 	}
 	e := &entry{Model: m, file: f, version: cmp.Or(f.version, m.Version[:8]), users: 1, idle: make(chan struct{})}
+	r, rolledBack := c.rolledBack(e)
+	p := &place{file: f, entry: e, state: resnet18cloud.ModelLoaded}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held[e] = struct{}{}
-	p := &place{file: f, entry: e, state: resnet18cloud.ModelLoaded}
 	c.places[f.base] = p
 	serving := c.serving[f.name]
 	switch {
+	case rolledBack && !anyway:
+		c.rollBack(p, r)
+		c.cfg.Log.WarnContext(ctx, "model is not used: it was rolled back", "file", f.base, "reason", r.String())
+	case serving == nil && anyway:
+		c.serve(ctx, p, "the only version, although it was rolled back: "+r.String())
 	case serving == nil:
 		c.serve(ctx, p, "first version")
 	case serving.Identity == e.Identity && serving.file.base == f.base: // the same content again
@@ -292,12 +333,33 @@ func (c *Catalog) load(ctx context.Context, f file) error {
 	case serving.Classes == 0 || e.Classes == 0:
 		c.serve(ctx, p, "newer version; features cannot be compared")
 	default:
-		c.trials[f.name] = &trial{place: p, against: serving}
-		c.cfg.Log.InfoContext(ctx, "model is being compared", "model", e.id(), "against", serving.id(), "share", c.cfg.Rules.Share)
+		c.try(ctx, p, serving)
 	}
-	c.endTrials()
+	c.endTrials(ctx)
 	c.sweep()
 	return nil
+}
+
+// try begins to compare a version with the one that serves. Of several new versions the newest is compared first. The caller
+// holds mu.
+func (c *Catalog) try(ctx context.Context, p *place, serving *entry) {
+	if t := c.trials[p.name]; t != nil && c.places[t.place.base] == t.place && t.place != p {
+		if compareVersions(p.version, t.place.version) < 0 {
+			c.postpone(ctx, p, t.place.entry.version)
+			return
+		}
+		t.place.canary = t.status()
+		c.postpone(ctx, t.place, p.entry.version)
+	}
+	c.trials[p.name] = &trial{place: p, against: serving}
+	p.waits, p.reason, p.canary = false, "", nil
+	c.cfg.Log.InfoContext(ctx, "model is being compared", "model", p.entry.id(), "against", serving.id(), "share", c.cfg.Rules.Share)
+}
+
+// postpone has a version wait for the comparison of a newer one. The caller holds mu.
+func (c *Catalog) postpone(ctx context.Context, p *place, newer string) {
+	p.waits, p.reason = true, fmt.Sprintf("not decided: version %s is newer and is compared first", newer)
+	c.cfg.Log.InfoContext(ctx, "model waits for its comparison", "model", p.entry.id(), "reason", p.reason)
 }
 
 // room reports whether one more model may be loaded. What a file replaces counts too, because both are loaded for a time.
@@ -316,6 +378,11 @@ func (c *Catalog) serve(ctx context.Context, p *place, reason string) {
 	old := c.serving[p.name]
 	c.serving[p.name] = p.entry
 	p.reason = reason
+	if old != nil {
+		if before := c.places[old.file.base]; before != nil && before.entry == old {
+			before.reason = fmt.Sprintf("version %s took over", p.entry.version)
+		}
+	}
 	if old == nil {
 		c.cfg.Log.InfoContext(ctx, "model serves", "model", p.entry.id(), "weights", p.entry.Identity, "reason", reason)
 		return
@@ -334,12 +401,7 @@ func (c *Catalog) drop(ctx context.Context, f file) {
 		return
 	}
 	if serving := c.serving[f.name]; serving != nil && serving.file.base == f.base {
-		var next *place
-		for _, other := range c.places {
-			if other.name == f.name && other.entry != nil && (next == nil || compareVersions(other.version, next.version) > 0) {
-				next = other
-			}
-		}
+		next := c.newest(f.name, nil)
 		switch {
 		case next != nil:
 			c.serve(ctx, next, f.base+" was removed")
@@ -349,17 +411,53 @@ func (c *Catalog) drop(ctx context.Context, f file) {
 			delete(c.serving, f.name)
 		}
 	}
-	c.endTrials()
+	c.endTrials(ctx)
 	c.sweep()
 	c.cfg.Log.InfoContext(ctx, "model removed", "file", f.base)
 }
 
-// endTrials ends comparisons with models that are no longer those of their file, or no longer serve. The caller holds mu.
-func (c *Catalog) endTrials() {
-	for name, t := range c.trials {
-		if c.places[t.place.base] != t.place || c.serving[name] != t.against {
-			delete(c.trials, name)
+// newest returns the newest loaded version of a model other than not, nil if there is none. One that is still being compared
+// comes after all others. The caller holds mu.
+func (c *Catalog) newest(name string, not *place) (newest *place) {
+	compared := func(p *place) bool { t := c.trials[name]; return t != nil && t.place == p }
+	for _, p := range c.places {
+		if p.name != name || p.entry == nil || p == not {
+			continue
 		}
+		if newest == nil || compared(newest) || !compared(p) && compareVersions(p.version, newest.version) > 0 {
+			newest = p
+		}
+	}
+	return newest
+}
+
+// endTrials ends comparisons of models that are no longer those of their files, and begins those that have waited. Where
+// another version serves now, the comparison begins again with that. The caller holds mu.
+func (c *Catalog) endTrials(ctx context.Context) {
+	for name, t := range c.trials {
+		p, serving := t.place, c.serving[name]
+		switch {
+		case c.places[p.base] != p || p.entry == nil || serving == p.entry:
+			delete(c.trials, name)
+		case serving != t.against:
+			delete(c.trials, name)
+			p.waits = true
+		}
+	}
+	next := map[string]*place{}
+	for _, p := range c.places {
+		serving := c.serving[p.name]
+		switch {
+		case !p.waits || c.trials[p.name] != nil:
+		case p.entry == nil || serving == nil || serving == p.entry || serving.Classes == 0 ||
+			p.base != serving.file.base && compareVersions(p.version, serving.file.version) < 0:
+			p.waits = false // nothing to compare, or nothing to compare it for
+		case next[p.name] == nil || compareVersions(p.version, next[p.name].version) > 0:
+			next[p.name] = p
+		}
+	}
+	for name, p := range next {
+		c.try(ctx, p, c.serving[name])
 	}
 }
 

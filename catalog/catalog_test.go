@@ -58,6 +58,10 @@ func (f *fake) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 	return r, ctx.Err()
 }
 
+func (f *fake) info() resnet18cloud.ModelInfo {
+	return resnet18cloud.ModelInfo{Precision: "fp32", Preprocessing: "of " + f.content, Activation: "softmax"}
+}
+
 // world is a folder with a catalog.
 type world struct {
 	*Catalog
@@ -88,7 +92,7 @@ func newWorld(t *testing.T, cfg Config, files ...string) *world {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.models = append(w.models, f)
-		return Model{Classifier: f, Identity: string(content), Version: fmt.Sprintf("%x00000000", content), Classes: 2, Close: func() {
+		return Model{Classifier: f, Identity: string(content), Version: fmt.Sprintf("%x00000000", content), Classes: 2, Labels: 2, Info: f.info, Close: func() {
 			if f.users.Load() > 0 || f.closed.Swap(true) {
 				t.Errorf("%s: closed while in use, or twice", content)
 			}
@@ -171,35 +175,79 @@ func TestNames(t *testing.T) {
 	if got, want := w.states(), []string{"ants.pth serving", "trash@2.pth loaded", "trash@10.pth serving"}; !slices.Equal(got, want) {
 		t.Errorf("states %q, want %q", got, want)
 	}
+	if got, want := w.Models().Models[0], (resnet18cloud.ModelStatus{Name: "ants", Version: "41000000", File: "ants.pth", State: resnet18cloud.ModelServing,
+		Reason: "first version", Identity: "A", Hash: "4100000000", Precision: "fp32", Preprocessing: "of A", Activation: "softmax", Classes: 2, Labels: 2}); got != want {
+		t.Errorf("model %+v, want %+v", got, want)
+	}
 }
 
 func TestStartErrors(t *testing.T) {
 	t.Parallel()
-	for want, files := range map[string][]string{
-		"has no models":                       {"notes.txt=-"},
-		"several models (a, b); say with":     {"a.pth=A", "b.pth=B"},
-		"a.pth: golden picture cat.jpg: dog":  {"a.pth=broken", "b.pth=B"},
-		"a@2.pth: a@2.onnx has the same name": {"a@2.pth=A", "a@2.onnx=A"},
-		`file name "a b.pth"`:                 {"a b.pth=A", "b.pth=B"},
-		"16 models are loaded": slices.Collect(func(yield func(string) bool) {
-			for i := range 17 {
-				if !yield(fmt.Sprintf("a@%d.pth=A", i)) {
-					return
-				}
-			}
-		}),
+	for name, test := range map[string]struct {
+		standard string // the default model
+		files    []string
+		want     string
+	}{
+		"none":              {"", []string{"notes.txt=-"}, "has no models"},
+		"several":           {"", []string{"a.pth=A", "b.pth=B"}, "several models (a, b); say with"},
+		"several, one bad":  {"", []string{"a.pth=broken", "b.pth=B"}, "several models (a, b); say with"},
+		"all bad":           {"", []string{"a.pth=broken", "a b.pth=B"}, "no model of folder "},
+		"all bad, reasons":  {"", []string{"a.pth=broken", "a b.pth=B"}, "a.pth: golden picture cat.jpg: dog"},
+		"a bad name":        {"", []string{"a b.pth=A"}, `file name "a b.pth"`},
+		"the default bad":   {"a", []string{"a@1.pth=broken", "b.pth=B"}, "the default model a cannot be served: a@1.pth: golden picture cat.jpg: dog"},
+		"another default":   {"c", []string{"a.pth=A", "b.pth=broken"}, `no model "c", the default; it has a, b`},
+		"the default twice": {"a", []string{"a@2.pth=broken", "a@2.onnx=broken", "b.pth=B"}, "a@2.pth: a@2.onnx has the same name"},
 	} {
-		if err := newWorld(t, Config{}, files...).Load(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", files, err, want)
+		err := newWorld(t, Config{Default: test.standard}, test.files...).Load(t.Context())
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
-	}
-	if err := newWorld(t, Config{Default: "c"}, "a.pth=A").Load(t.Context()); err == nil || !strings.Contains(err.Error(), `no model "c"`) {
-		t.Errorf("unknown default: %v", err)
 	}
 	w := newWorld(t, Config{})
 	w.cfg.Dir += "/missing"
 	if err := w.Load(t.Context()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := newWorld(t, Config{}, "a.pth=A").Load(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
+// TestStartWithBadFiles checks that a file that cannot be loaded does not keep the others from serving, and is named.
+func TestStartWithBadFiles(t *testing.T) {
+	t.Parallel()
+	many := slices.Collect(func(yield func(string) bool) {
+		for i := range DefaultMaxModels + 1 {
+			if !yield(fmt.Sprintf("a@%d.pth=A%d", i, i)) {
+				return
+			}
+		}
+	})
+	for name, test := range map[string]struct {
+		standard      string
+		files         []string
+		answer        string // of the default model
+		refused, says string // file and reason
+	}{
+		"a newer version":  {"", []string{"a@1.pth=A1", "a@2.pth=broken"}, "A1", "a@2.pth", "golden picture"},
+		"another model":    {"b", []string{"a.pth=broken", "b.pth=B"}, "B", "a.pth", "golden picture"},
+		"a name":           {"", []string{"a b.pth=A", "b.pth=B"}, "B", "a b.pth", `file name "a b.pth"`},
+		"the same version": {"", []string{"a@2.pth=A", "a@2.onnx=B"}, "B", "a@2.pth", "a@2.onnx has the same name"},
+		"too many":         {"", many, "A15", "a@16.pth", "16 models are loaded"},
+	} {
+		w := newWorld(t, Config{Default: test.standard}, test.files...)
+		w.load()
+		if got := w.ask(""); got != test.answer {
+			t.Errorf("%s: the default model is %s, want %s", name, got, test.answer)
+		}
+		found := slices.ContainsFunc(w.Models().Models, func(m resnet18cloud.ModelStatus) bool {
+			return m.File == test.refused && m.State == resnet18cloud.ModelRefused && strings.Contains(m.Reason, test.says)
+		})
+		if !found {
+			t.Errorf("%s: %+v, want %s refused: %s", name, w.Models().Models, test.refused, test.says)
+		}
 	}
 }
 
@@ -314,6 +362,30 @@ func TestSwapWaits(t *testing.T) {
 	}
 	close(old.goOn)
 	answer.Wait()
+}
+
+// TestServingDefault checks that the default model can be described at any time after Load, also late: a server may have a
+// request left when it closes the models.
+func TestServingDefault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{}, "a@1.pth=one")
+	if m, ok := w.ServingDefault(); ok {
+		t.Errorf("before Load: %+v", m)
+	}
+	w.load()
+	w.write("a@2.pth", "two")
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"in service", "after Close"} {
+		if m, ok := w.ServingDefault(); !ok || m.Identity != "two" {
+			t.Errorf("%s: %+v, %t; want version 2", when, m, ok)
+		}
+		w.Close()
+	}
+	if got := w.ask(""); !strings.HasPrefix(got, "not_found") {
+		t.Errorf("a request after Close: %s", got)
+	}
 }
 
 // TestCloseWaits checks that Close waits for a request whose picture is being compared, and then ends.
@@ -514,7 +586,7 @@ func TestBothFail(t *testing.T) {
 	if got := w.ask("a"); !strings.Contains(got, "not a number") {
 		t.Errorf("answer %s", got)
 	}
-	if m := w.Models().Models[1]; m.State != resnet18cloud.ModelCanary || *m.Canary != (resnet18cloud.Canary{Against: "1"}) {
+	if m := w.Models().Models[1]; m.State != resnet18cloud.ModelCanary || *m.Canary != (resnet18cloud.Canary{Share: 1, Against: "1"}) {
 		t.Errorf("%+v with %+v, want a comparison without evidence", m, m.Canary)
 	}
 }

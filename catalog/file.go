@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
 )
 
 // file is a model's file, as it was found in the folder.
@@ -99,37 +101,5 @@ func list(dir string) (files []file, problems map[string]error, err error) {
 	return files, problems, nil
 }
 
-// compareVersions orders versions as people do, with numbers by their values: 2 is older than 10, 1.9 than 1.10. The
-// version of a file without one is older than all others.
-func compareVersions(a, b string) int {
-	for a != "" && b != "" {
-		if digit(a[0]) && digit(b[0]) {
-			var x, y string
-			x, a = cutNumber(a)
-			y, b = cutNumber(b)
-			if len(x) != len(y) {
-				return len(x) - len(y)
-			}
-			if c := strings.Compare(x, y); c != 0 {
-				return c
-			}
-			continue
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return len(a) - len(b)
-}
-
-func digit(c byte) bool { return '0' <= c && c <= '9' }
-
-// cutNumber cuts the digits at the beginning of s, without leading zeros.
-func cutNumber(s string) (number, rest string) {
-	n := 0
-	for n < len(s) && digit(s[n]) {
-		n++
-	}
-	return strings.TrimLeft(s[:n], "0"), s[n:]
-}
+// compareVersions orders versions.
+var compareVersions = resnet18cloud.CompareVersions

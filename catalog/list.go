@@ -30,6 +30,11 @@ func (c *Catalog) Models() resnet18cloud.Models {
 		}
 		l.Models = append(l.Models, s)
 	}
+	for _, m := range l.Models {
+		if m.State == resnet18cloud.ModelCanary {
+			m.Canary.Share = c.cfg.Rules.Share
+		}
+	}
 	slices.SortFunc(l.Models, func(a, b resnet18cloud.ModelStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), compareVersions(a.Version, b.Version), cmp.Compare(a.File, b.File), cmp.Compare(a.State, b.State))
 	})
@@ -37,7 +42,13 @@ func (c *Catalog) Models() resnet18cloud.Models {
 }
 
 func (e *entry) status() resnet18cloud.ModelStatus {
-	return resnet18cloud.ModelStatus{Name: e.file.name, Version: e.version, File: e.file.base, Identity: e.Identity, Classes: e.Classes}
+	s := resnet18cloud.ModelStatus{Name: e.file.name, Version: e.version, File: e.file.base, Identity: e.Identity, Hash: e.Model.Version,
+		Classes: e.Classes, Labels: e.Labels}
+	if e.Info != nil {
+		i := e.Info()
+		s.Precision, s.Preprocessing, s.Activation = i.Precision, i.Preprocessing, i.Activation
+	}
+	return s
 }
 
 // status returns that of a file. The caller holds mu.
@@ -48,22 +59,27 @@ func (c *Catalog) status(p *place) resnet18cloud.ModelStatus {
 		return s
 	}
 	s = p.entry.status()
-	s.State, s.Canary = resnet18cloud.ModelLoaded, p.canary
+	s.State, s.Reason, s.Canary = resnet18cloud.ModelLoaded, p.reason, p.canary
 	if t := c.trials[p.name]; t != nil && t.place == p {
 		s.State, s.Canary = resnet18cloud.ModelCanary, t.status()
 	}
 	if c.serving[p.name] == p.entry {
-		s.State, s.Reason = resnet18cloud.ModelServing, p.reason
+		s.State = resnet18cloud.ModelServing
 	}
 	return s
 }
 
-// ServingDefault returns the model that requests get that name none; false after Close, or before Load.
+// ServingDefault returns the model that requests get that name none; false before Load has succeeded. It may be closed: after
+// Close it is the last one.
 func (c *Catalog) ServingDefault() (m Model, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.serving[c.fallback]; e != nil {
-		return e.Model, true
+	e := c.serving[c.fallback]
+	if e == nil {
+		e = c.last
 	}
-	return Model{}, false
+	if e == nil {
+		return Model{}, false
+	}
+	return e.Model, true
 }

@@ -123,18 +123,26 @@ func (c *Catalog) dropPairs() {
 
 // learn adds what both versions made of a picture, and promotes the new one or rolls it back if that is decided.
 func (c *Catalog) learn(ctx context.Context, t *trial, old, candidate outcome) {
-	if old.err != nil {
-		return // the picture's fault, or that of the version in service: it says nothing about the new one
-	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	r, rolledBack := c.weigh(ctx, t, old, candidate)
+	c.mu.Unlock()
+	if rolledBack {
+		c.keep(ctx, r)
+	}
+}
+
+// weigh is learn without keeping a rollback, which writes a file. The caller holds mu.
+func (c *Catalog) weigh(ctx context.Context, t *trial, old, candidate outcome) (r rollback, rolledBack bool) {
+	if old.err != nil {
+		return r, false // the picture's fault, or that of the version in service: it says nothing about the new one
+	}
 	name := t.place.name
 	if c.trials[name] != t {
-		return // ended meanwhile
+		return r, false // ended meanwhile
 	}
 	e := &t.evidence
 	if candidate.err != nil && !faulty(candidate.err) {
-		return // no place for a large picture, for example
+		return r, false // no place for a large picture, for example
 	}
 	if candidate.err != nil {
 		e.failed++
@@ -149,21 +157,24 @@ func (c *Catalog) learn(ctx context.Context, t *trial, old, candidate outcome) {
 	}
 	v, reason := judge(*e, c.cfg.Rules)
 	if v == wait {
-		return
+		return r, false
 	}
 	t.place.canary = t.status()
 	delete(c.trials, name)
 	if candidate.err != nil {
 		reason += ": " + candidate.err.Error()
 	}
+	defer c.sweep()
+	defer c.endTrials(ctx)
+	p := t.place
 	if v == promote {
-		c.serve(ctx, t.place, reason)
-	} else {
-		p := t.place
-		p.entry, p.state, p.reason = nil, resnet18cloud.ModelRolledBack, reason
-		c.cfg.Log.WarnContext(ctx, "model rolled back", "file", p.base, "serving", t.against.id(), "reason", reason)
+		c.serve(ctx, p, reason)
+		return r, false
 	}
-	c.sweep()
+	r = rollback{File: p.base, Hash: p.entry.Version, When: time.Now(), Reason: reason, Canary: *p.canary}
+	c.rollBack(p, r)
+	c.cfg.Log.WarnContext(ctx, "model rolled back", "file", p.base, "serving", t.against.id(), "reason", reason)
+	return r, true
 }
 
 // status returns the comparison for people. The caller holds Catalog.mu.

@@ -1,5 +1,7 @@
-// Package client is a client for the dispatcher's HTTP API (docs/api.md). If a server refuses a request, the error is a
-// *resnet18cloud.Error with the server's code, hint and retry delay. The API is stable.
+// Package client is a client for the dispatcher's HTTP API (docs/api.md): it sends images alone and in batches, waits for
+// results or follows them as they change, and reads labels, models and the server's state. If a server refuses a request,
+// the error is a *resnet18cloud.Error with the server's code, hint and retry delay; with [Client.Retry] the client waits
+// that long and sends the request again. The API is stable.
 package client
 
 import (
@@ -10,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -20,7 +23,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
-	"github.com/resnet18cloud/resnet18cloud/internal/lend"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 )
 
@@ -37,6 +40,8 @@ type Client struct {
 	Token string
 	// Header is added to each request.
 	Header http.Header
+	// Retry repeats requests that failed for a reason that passes. The zero value sends each once.
+	Retry Retry
 }
 
 // SetHeaders adds Token and Header to a request, for requests that other methods do not send.
@@ -88,23 +93,50 @@ type Outcome struct {
 	Replica     string    // URL of the replica that answered, or a name for it if the key has no scope admin
 	Attempts    int
 	Timing      resnet18cloud.Timing
+
+	Filename      string
+	Priority      resnet18cloud.Priority
+	Deadline      time.Time     // zero if the client set none
+	EstimatedWait time.Duration // from now until the result; 0 if unknown, or if the request has ended
+	Warning       string        // set if the result is meaningless, as with random weights
+	Owner         string        // name of the client; empty if clients have no keys
+}
+
+// Answer returns the result of a request that has ended, or the error with which it ended.
+func (o Outcome) Answer() (resnet18cloud.Result, error) {
+	switch {
+	case o.Result != nil:
+		return *o.Result, nil
+	case o.Err != nil:
+		return resnet18cloud.Result{}, o.Err
+	case o.Status == resnet18cloud.StatusCancelled:
+		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeCancelled, Message: "Request was cancelled"}
+	}
+	return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeConflict, Message: "Request has not ended: it is " + string(o.Status), Hint: "use Wait"}
+}
+
+// ticketBody is the JSON of a ticket.
+type ticketBody struct {
+	RequestID     string                `json:"request_id"`
+	FromCache     bool                  `json:"from_cache"`
+	QueueSize     int                   `json:"queue_size"`
+	EstimatedWait float64               `json:"estimated_wait"`
+	Result        *resnet18cloud.Result `json:"result"`
+	Warning       string                `json:"warning"`
+}
+
+func (b ticketBody) ticket() Ticket {
+	return Ticket{b.RequestID, b.FromCache, b.QueueSize, resnet18cloud.Seconds(b.EstimatedWait), b.Result, b.Warning}
 }
 
 // Submit sends an image and returns when the dispatcher has stored it (POST /predict_async, or /embed_async if image.Want
 // asks for features). The image's memory may be reused after Submit, Predict or Embed has returned.
 func (c *Client) Submit(ctx context.Context, image resnet18cloud.Image, o Options) (Ticket, error) {
-	var body struct {
-		RequestID     string                `json:"request_id"`
-		FromCache     bool                  `json:"from_cache"`
-		QueueSize     int                   `json:"queue_size"`
-		EstimatedWait float64               `json:"estimated_wait"`
-		Result        *resnet18cloud.Result `json:"result"`
-		Warning       string                `json:"warning"`
-	}
-	if err := c.send(ctx, "_async", image, o, &body); err != nil {
+	var body ticketBody
+	if err := c.sendOne(ctx, "_async", image, o, &body); err != nil {
 		return Ticket{}, fmt.Errorf("submit %s: %w", image.Name, err)
 	}
-	return Ticket{body.RequestID, body.FromCache, body.QueueSize, resnet18cloud.Seconds(body.EstimatedWait), body.Result, body.Warning}, nil
+	return body.ticket(), nil
 }
 
 // Predict sends an image and waits for its labels (POST /predict), as many as image.Want asks for. Dispatchers and replicas
@@ -121,31 +153,28 @@ func (c *Client) Embed(ctx context.Context, image resnet18cloud.Image, o Options
 	return c.answer(ctx, "embed", image, o)
 }
 
-// answer sends an image and waits for what it wants.
+// answer sends an image and waits for what it wants. After a minute, a dispatcher answers with the ID of the request.
 func (c *Client) answer(ctx context.Context, what string, image resnet18cloud.Image, o Options) (resnet18cloud.Result, error) {
-	var result resnet18cloud.Result
-	if err := c.send(ctx, "", image, o, &result); err != nil {
-		return resnet18cloud.Result{}, fmt.Errorf("%s %s: %w", what, image.Name, err)
+	var body struct {
+		resnet18cloud.Result
+		RequestID string `json:"request_id"`
 	}
-	if len(result.Predictions) == 0 && len(result.Embedding) == 0 {
-		// After a minute, a dispatcher answers 202 without labels.
-		return resnet18cloud.Result{}, fmt.Errorf("%s %s: %w", what, image.Name, &resnet18cloud.Error{
-			Code: resnet18cloud.CodeDeadline, Message: "no answer yet", Hint: "use Submit and Wait for work that takes this long"})
-	}
-	return result, nil
-}
-
-// Labels returns the classes of the model that answers (GET /labels). Dispatchers and replicas offer it.
-func (c *Client) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
-	var l resnet18cloud.Labels
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url("/labels"), http.NoBody)
-	if err == nil {
-		err = c.do(request, &l)
+	err := c.sendOne(ctx, "", image, o, &body)
+	result := body.Result
+	switch {
+	case err != nil || len(result.Predictions) > 0 || len(result.Embedding) > 0:
+	case body.RequestID == "":
+		err = errors.New("the answer is not that of a dispatcher or a replica")
+	default:
+		var outcome Outcome
+		if outcome, err = c.Wait(ctx, body.RequestID); err == nil {
+			result, err = outcome.Answer()
+		}
 	}
 	if err != nil {
-		return resnet18cloud.Labels{}, fmt.Errorf("labels of %s: %w", c.BaseURL, err)
+		return resnet18cloud.Result{}, fmt.Errorf("%s %s: %w", what, image.Name, err)
 	}
-	return l, nil
+	return result, nil
 }
 
 // Result returns the state of a request. It waits until the request has ended, up to wait, which is at most a minute.
@@ -184,47 +213,49 @@ func (c *Client) Cancel(ctx context.Context, id string) (Outcome, error) {
 	return o, nil
 }
 
-// Healthy returns nil if the server answers GET /health.
-func (c *Client) Healthy(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url("/health"), http.NoBody)
-	if err != nil {
-		return fmt.Errorf("health of %s: %w", c.BaseURL, err)
-	}
-	if err := c.do(request, nil); err != nil {
-		return fmt.Errorf("health of %s: %w", c.BaseURL, err)
-	}
-	return nil
-}
-
 func (c *Client) outcome(ctx context.Context, method, path string) (Outcome, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.url(path), http.NoBody)
 	if err != nil {
 		return Outcome{}, err
 	}
-	var body struct {
-		RequestID   string                `json:"request_id"`
-		Status      resnet18cloud.Status  `json:"status"`
-		Result      *resnet18cloud.Result `json:"result"`
-		Error       string                `json:"error"`
-		Hint        string                `json:"hint"`
-		Code        resnet18cloud.Code    `json:"code"`
-		FromCache   bool                  `json:"from_cache"`
-		QueuedAt    timestamp             `json:"queued_at"`
-		CompletedAt timestamp             `json:"completed_at"`
-		Replica     string                `json:"replica_used"`
-		Attempts    int                   `json:"attempts"`
-		Timing      resnet18cloud.Timing  `json:"timing"`
-	}
+	var body outcomeBody
 	if err := c.do(request, &body); err != nil {
 		return Outcome{}, err
 	}
-	o := Outcome{RequestID: body.RequestID, Status: body.Status, Result: body.Result, FromCache: body.FromCache,
-		QueuedAt: time.Time(body.QueuedAt), CompletedAt: time.Time(body.CompletedAt), Replica: body.Replica,
-		Attempts: body.Attempts, Timing: body.Timing}
-	if body.Status == resnet18cloud.StatusFailed {
-		o.Err = &resnet18cloud.Error{Code: body.Code, Message: body.Error, Hint: body.Hint}
+	return body.outcome(), nil
+}
+
+// outcomeBody is the JSON of an outcome.
+type outcomeBody struct {
+	RequestID     string                 `json:"request_id"`
+	Status        resnet18cloud.Status   `json:"status"`
+	Result        *resnet18cloud.Result  `json:"result"`
+	Error         string                 `json:"error"`
+	Hint          string                 `json:"hint"`
+	Code          resnet18cloud.Code     `json:"code"`
+	FromCache     bool                   `json:"from_cache"`
+	QueuedAt      timestamp              `json:"queued_at"`
+	CompletedAt   timestamp              `json:"completed_at"`
+	Replica       string                 `json:"replica_used"`
+	Attempts      int                    `json:"attempts"`
+	Timing        resnet18cloud.Timing   `json:"timing"`
+	Filename      string                 `json:"filename"`
+	Priority      resnet18cloud.Priority `json:"priority"`
+	Deadline      timestamp              `json:"deadline"`
+	EstimatedWait float64                `json:"estimated_wait"`
+	Warning       string                 `json:"warning"`
+	Owner         string                 `json:"owner"`
+}
+
+func (b outcomeBody) outcome() Outcome {
+	o := Outcome{RequestID: b.RequestID, Status: b.Status, Result: b.Result, FromCache: b.FromCache,
+		QueuedAt: time.Time(b.QueuedAt), CompletedAt: time.Time(b.CompletedAt), Replica: b.Replica,
+		Attempts: b.Attempts, Timing: b.Timing, Filename: b.Filename, Priority: b.Priority, Deadline: time.Time(b.Deadline),
+		EstimatedWait: resnet18cloud.Seconds(b.EstimatedWait), Warning: b.Warning, Owner: b.Owner}
+	if b.Status == resnet18cloud.StatusFailed {
+		o.Err = &resnet18cloud.Error{Code: b.Code, Message: b.Error, Hint: b.Hint}
 	}
-	return o, nil
+	return o
 }
 
 // timestamp is an ISO 8601 time. The prototype's have no zone and are in UTC.
@@ -248,26 +279,34 @@ func (t *timestamp) UnmarshalJSON(data []byte) error {
 
 func (c *Client) url(path string) string { return strings.TrimSuffix(c.BaseURL, "/") + path }
 
-// send posts an image to the endpoint for what it wants, with kind at the end of the path: "" or "_async". The image is the
-// form field "image", which the prototype supports too. It does not copy the image's bytes, and does not read them after it
-// has returned.
-func (c *Client) send(ctx context.Context, kind string, image resnet18cloud.Image, o Options, answer any) error {
+// sendOne is send for one image.
+func (c *Client) sendOne(ctx context.Context, kind string, image resnet18cloud.Image, o Options, answer any) error {
+	return c.send(ctx, kind, image.Want, []resnet18cloud.Image{image}, o, answer)
+}
+
+// send posts images to the endpoint for what they want, with kind at the end of the path: "", "_async" or "_batch". Each is
+// a form field "image", which the prototype supports too. It does not copy the images' bytes, and does not read them after
+// it has returned.
+func (c *Client) send(ctx context.Context, kind string, want resnet18cloud.Want, images []resnet18cloud.Image, o Options, answer any) error {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
-	header := textproto.MIMEHeader{}
-	header.Set("Content-Disposition", multipart.FileContentDisposition("image", image.Name))
-	header.Set("Content-Type", "application/octet-stream")
-	if _, err := w.CreatePart(header); err != nil {
-		return err
+	ends := make([]int, 0, len(images)) // of the headers of each image
+	for _, image := range images {
+		header := textproto.MIMEHeader{}
+		header.Set("Content-Disposition", multipart.FileContentDisposition("image", image.Name))
+		header.Set("Content-Type", "application/octet-stream")
+		if _, err := w.CreatePart(header); err != nil {
+			return err
+		}
+		ends = append(ends, form.Len())
 	}
-	before := form.Len()
 	if err := w.Close(); err != nil {
 		return err
 	}
-	body := lend.New(form.Bytes()[:before], image.Bytes, form.Bytes()[before:])
+	body := parts(form.Bytes(), ends, images)
 	defer body.Return()
-	path := image.Want.Path() + kind
-	if query := image.Want.Query(); len(query) > 0 {
+	path := want.Path() + kind
+	if query := want.Query(); len(query) > 0 {
 		path += "?" + query.Encode()
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url(path), http.NoBody)
@@ -288,20 +327,53 @@ func (c *Client) send(ctx context.Context, kind string, image resnet18cloud.Imag
 	return c.do(request, answer)
 }
 
-// maxAnswerBytes is the most that is read of an answer.
-const maxAnswerBytes = 4 << 20
+// maxAnswerBytes is the most that is read of an answer. A list of 1000 results of 2000 classes each is larger.
+const maxAnswerBytes = 64 << 20
 
-// do sends a request and decodes the JSON answer, or the error in it.
+// do sends a request, again as c.Retry says, and decodes the JSON answer, or the error in it.
 func (c *Client) do(request *http.Request, answer any) error {
 	c.SetHeaders(request)
+	ctx := request.Context()
+	for attempts := 1; ; attempts++ {
+		err := c.once(request, answer)
+		if err == nil {
+			return nil
+		}
+		after, again := c.retry(ctx, attempts, err, harmless(request))
+		if !again {
+			return err
+		}
+		pause.For(ctx, after)
+		if ctx.Err() != nil {
+			return err
+		}
+		if request.GetBody != nil {
+			if request.Body, err = request.GetBody(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// retry returns how long to wait before a request is sent again, or false if it is not.
+func (c *Client) retry(ctx context.Context, attempts int, err error, harmless bool) (after time.Duration, again bool) {
+	after, again = c.Retry.pause(attempts, err, harmless, rand.Float64())
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= after {
+		return 0, false
+	}
+	return after, again && ctx.Err() == nil
+}
+
+// once sends a request once.
+func (c *Client) once(request *http.Request, answer any) error {
 	response, err := cmp.Or(c.HTTP, http.DefaultClient).Do(request)
 	if err != nil {
-		return err
+		return &connectionError{err}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
 	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return &connectionError{fmt.Errorf("read the answer: %w", err)}
 	}
 	if response.StatusCode >= 300 {
 		return refusal(response, body)
@@ -315,14 +387,17 @@ func (c *Client) do(request *http.Request, answer any) error {
 	return nil
 }
 
+// refusalBody is the JSON of an error.
+type refusalBody struct {
+	Error      string             `json:"error"`
+	Hint       string             `json:"hint"`
+	Code       resnet18cloud.Code `json:"code"`
+	RetryAfter float64            `json:"retry_after"`
+}
+
 // refusal is the error in an answer. Other servers may send only a status.
 func refusal(response *http.Response, body []byte) error {
-	var b struct {
-		Error      string             `json:"error"`
-		Hint       string             `json:"hint"`
-		Code       resnet18cloud.Code `json:"code"`
-		RetryAfter float64            `json:"retry_after"`
-	}
+	var b refusalBody
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == "" {
 		b.Error = response.Status
 	}
@@ -355,6 +430,7 @@ var codes = map[int]resnet18cloud.Code{
 	http.StatusUnsupportedMediaType:  resnet18cloud.CodeUnsupported,
 	http.StatusUnprocessableEntity:   resnet18cloud.CodeUndecodable,
 	http.StatusTooManyRequests:       resnet18cloud.CodeRateLimited,
+	http.StatusBadGateway:            resnet18cloud.CodeUnavailable,
 	http.StatusServiceUnavailable:    resnet18cloud.CodeUnavailable,
 	http.StatusGatewayTimeout:        resnet18cloud.CodeDeadline,
 }

@@ -114,6 +114,9 @@ func TestContract(t *testing.T) {
 		}
 	}
 	timing, _ := ended["timing"].(map[string]any)
+	if got := ended["result"].(map[string]any)["inference_time"]; got != timing["inference"] {
+		t.Errorf("inference_time is %v, and timing.inference is %v", got, timing["inference"])
+	}
 	for _, stage := range []string{"queue", "forward", "replica", "decode", "preprocess", "inference"} {
 		if seconds, _ := timing[stage].(float64); seconds <= 0 {
 			t.Errorf("timing lacks %s: %v", stage, timing)
@@ -203,6 +206,11 @@ func TestErrors(t *testing.T) {
 				t.Errorf("answer %d %v, want %d %q", a.status, got, test.status, test.error)
 			}
 		})
+	}
+	problem := c.post("/predict", "a.jpg", "broken", "Accept", "application/problem+json")
+	if got := problem.json(t); problem.status != 422 || problem.header.Get("Content-Type") != "application/problem+json" ||
+		got["status"] != 422.0 || got["detail"] != "Not a decodable image" || got["code"] != "undecodable" {
+		t.Errorf("a broken image as a problem: %d %s", problem.status, problem.body)
 	}
 	ended := c.wait(c.submit("b.jpg", "broken too"))
 	if ended["status"] != "failed" || ended["error"] != "Not a decodable image" || ended["code"] != "undecodable" {

@@ -16,7 +16,7 @@ import (
 func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
 	if !ok {
-		d.writeInvalidID(w)
+		d.writeInvalidID(w, r)
 		return nil
 	}
 	record, err := d.lookup(r.Context(), id)
@@ -41,7 +41,9 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 
 // writeInvalidID responds to an ID that is not a UUID. No request has such an ID, and the text comes from the client,
 // so it is passed neither to the store nor to the log.
-func (d *Dispatcher) writeInvalidID(w http.ResponseWriter) { httpx.WriteError(w, d.notFound()) }
+func (d *Dispatcher) writeInvalidID(w http.ResponseWriter, r *http.Request) {
+	httpx.WriteError(w, r, d.notFound())
+}
 
 func (d *Dispatcher) notFound() *resnet18cloud.Error {
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "Request ID not found",
@@ -125,7 +127,7 @@ func (d *Dispatcher) wait(ctx context.Context, r store.Record, limit time.Durati
 func (d *Dispatcher) cancelResult(w http.ResponseWriter, r *http.Request) error {
 	id, ok := resnet18cloud.ParseID(r.PathValue("id"))
 	if !ok {
-		d.writeInvalidID(w)
+		d.writeInvalidID(w, r)
 		return nil
 	}
 	record, err := d.lookup(r.Context(), id)

@@ -262,7 +262,7 @@ func (d *Dispatcher) healthReady(w http.ResponseWriter, r *http.Request) error {
 		if d.cfg.Access != nil { // anyone may ask, and reasons name folders and servers
 			e = &resnet18cloud.Error{Code: e.Code, Message: "Dispatcher is not ready", Hint: "the log has the reason", RetryAfter: e.RetryAfter}
 		}
-		httpx.WriteError(w, e) // a regular response, not an error to log
+		httpx.WriteError(w, r, e) // a regular response, not an error to log
 		return nil
 	}
 	httpx.WriteJSON(w, http.StatusOK, healthBody{Status: "ready"})

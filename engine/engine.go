@@ -110,7 +110,7 @@ func New(cfg Config) (*Engine, error) {
 
 // pack makes the first network, from shared memory if that fits.
 func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
-	if e.cfg.Shared != nil && e.cfg.Weights != nil {
+	if len(e.cfg.Shared) > 0 && e.cfg.Weights != nil {
 		// Errors of the memory do not matter: without it the start takes a little longer.
 		if shared, err := e.cfg.attach(); err == nil && shared != nil {
 			network, params, err := e.cfg.network(&resnet.Memory{Bytes: shared[headerBytes:], Packed: true})
@@ -242,7 +242,7 @@ func (e *Engine) Classify(ctx context.Context, img resnet18cloud.Image) (resnet1
 		distance := e.known.Distance(w.features)
 		result.UnknownScore, result.Unknown = &distance, distance > e.model.Head.Unknown.Threshold
 	}
-	result.InferenceTime = (timing.Decode + timing.Preprocess + timing.Inference).Seconds()
+	result.InferenceTime = timing.Inference.Seconds()
 	return result, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
@@ -44,18 +46,23 @@ func prepare(file string, encode func([]byte) ([]byte, error)) ([]byte, error) {
 }
 
 // Unique appends 16 unique bytes to each body that open returns, so that no cache has its result. Decoders ignore bytes
-// after the end of an image. Bodies are copied.
+// after the end of an image. Bodies are copied, to memory that is used again after their release.
 func Unique(open func(path string) (body []byte, release func(), err error)) func(string) ([]byte, func(), error) {
 	run, n := rand.Uint64(), new(atomic.Uint64) // also differs between runs
+	var copies sync.Pool                        // of *[]byte
 	return func(path string) ([]byte, func(), error) {
 		body, release, err := open(path)
 		if err != nil {
 			return nil, nil, err
 		}
 		defer release()
-		own := make([]byte, 0, len(body)+16)
-		own = append(own, body...)
-		own = binary.LittleEndian.AppendUint64(own, run)
-		return binary.LittleEndian.AppendUint64(own, n.Add(1)), func() {}, nil
+		own, _ := copies.Get().(*[]byte)
+		if own == nil {
+			own = new([]byte)
+		}
+		*own = append(slices.Grow((*own)[:0], len(body)+16), body...)
+		*own = binary.LittleEndian.AppendUint64(*own, run)
+		*own = binary.LittleEndian.AppendUint64(*own, n.Add(1))
+		return *own, func() { copies.Put(own) }, nil
 	}
 }

@@ -46,6 +46,13 @@ func TestUnique(t *testing.T) {
 			release()
 		}
 	}
+	open := load.Unique(images.Map)
+	body, release, err := open(files[0])
+	other, _, _ := open(files[0])
+	if err != nil || &body[0] == &other[0] {
+		t.Errorf("%v, or a body that is in use was given out again", err)
+	}
+	release()
 	if _, _, err := load.Unique(images.Map)("none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}

@@ -1,28 +1,57 @@
 package replica
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
-// errOneModel is the answer to requests about several models of a server that has one.
-var errOneModel = &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "This server has one model, which has no name here",
-	Hint: "leave out the parameter model, or start the replica with --models DIR"}
-
-// checkModel returns an error for a request that names a model, if there is only one.
-func (s *Server) checkModel(want resnet18cloud.Want) error {
-	if want.Model != "" && s.cfg.Models == nil {
-		return errOneModel
+// one describes the only model of a server that has one.
+func (s *Server) one(ctx context.Context) resnet18cloud.ModelStatus {
+	m := s.cfg.Model()
+	one := resnet18cloud.ModelStatus{Name: cmp.Or(m.Info.Name, modelName), Version: m.Info.Version[:min(8, len(m.Info.Version))],
+		State: resnet18cloud.ModelServing, Identity: m.Weights, Hash: m.Info.Version, Precision: m.Precision,
+		Preprocessing: m.Info.Preprocessing, Activation: m.Info.Activation, Classes: m.Info.Classes}
+	if l, ok := s.classifier.(resnet18cloud.Labeler); ok {
+		if classes, err := l.Labels(ctx); err == nil {
+			one.Labels = len(classes.Labels)
+		}
 	}
-	return nil
+	return one
+}
+
+// checkModel returns an error for a request that names another model than the only one.
+func (s *Server) checkModel(ctx context.Context, want resnet18cloud.Want) error {
+	if want.Model == "" || s.cfg.Models != nil {
+		return nil
+	}
+	name, version, versioned := strings.Cut(want.Model, "@")
+	one := s.one(ctx)
+	if name == one.Name && (!versioned || one.Is(version)) {
+		return nil
+	}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.70q", want.Model),
+		Hint: fmt.Sprintf("use %s, the only one, or leave out the parameter model; several need --models DIR", one.Name)}
+}
+
+// list returns the models.
+func (s *Server) list(ctx context.Context) resnet18cloud.Models {
+	if s.cfg.Models != nil {
+		return s.cfg.Models.Models()
+	}
+	one := s.one(ctx)
+	return resnet18cloud.Models{Default: one.Name, Models: []resnet18cloud.ModelStatus{one}}
 }
 
 // models lists the models: GET /models.
-func (s *Server) models(w http.ResponseWriter, _ *http.Request) error {
-	httpx.WriteJSON(w, http.StatusOK, s.cfg.Models.Models())
+func (s *Server) models(w http.ResponseWriter, r *http.Request) error {
+	httpx.WriteJSON(w, http.StatusOK, s.list(r.Context()))
 	return nil
 }
 

@@ -170,6 +170,7 @@ func TestModels(t *testing.T) {
 		{"GET", "/labels?model=b", 200, `["B"]`},
 		{"GET", "/labels?model=c", 404, "use one of: a, b"},
 		{"GET", "/models", 200, `"default":"a"`},
+		{"GET", "/models", 200, `"identity":"B","hash":"4200000000"`},
 		{"POST", "/models/reload", 200, `"state":"serving"`},
 		{"GET", "/metrics", 200, `resnet18_replica_models{model="a",state="loaded"} 1`},
 	} {
@@ -188,10 +189,36 @@ func TestModels(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("metrics: %v, %v", problems, err)
 	}
-	one := start(t, replica.Config{Concurrency: 1}, &version{content: "one"})
-	for target, status := range map[string]int{"/predict?model=a": 404, "/models/reload": 404} {
-		if a := request(t, "POST", one.url+target); a.status != status {
-			t.Errorf("one model, %s: %d %s, want %d", target, a.status, a.body, status)
+}
+
+// TestOneModel checks that a server with one model lists it, and that requests may name it.
+func TestOneModel(t *testing.T) {
+	t.Parallel()
+	info := resnet18cloud.ModelInfo{Name: "best", Version: "0123456789ab", Precision: "int8", Preprocessing: "mode=squash", Activation: "sigmoid", Classes: 1}
+	best := start(t, replica.Config{Concurrency: 1, Model: func() replica.Model {
+		return replica.Model{Weights: "best@01234567", Precision: "int8", Info: info, InputSize: 224}
+	}}, &version{content: "B"})
+	unknown := start(t, replica.Config{Concurrency: 1}, &version{content: "U"})
+	for _, test := range []struct {
+		method, url string
+		status      int
+		body        string
+	}{
+		{"GET", best.url + "/models", 200, `{"default":"best","models":[{"name":"best","version":"01234567","state":"serving",` +
+			`"identity":"best@01234567","hash":"0123456789ab","precision":"int8","preprocessing":"mode=squash","activation":"sigmoid","classes":1,"labels":1}]}`},
+		{"POST", best.url + "/predict?model=best", 200, `"model":"B"`},
+		{"POST", best.url + "/predict?model=best@01234567", 200, `"model":"B"`},
+		{"GET", best.url + "/labels?model=best@0123456789ab", 200, `["B"]`},
+		{"POST", best.url + "/predict?model=best@012", 404, "use best, the only one"},
+		{"POST", best.url + "/predict?model=other", 404, "use best, the only one"},
+		{"GET", best.url + "/labels?model=other", 404, "use best, the only one"},
+		{"POST", best.url + "/models/reload", 404, ""},
+		{"GET", unknown.url + "/models", 200, `{"default":"resnet18","models":[{"name":"resnet18","state":"serving","labels":1}]}`},
+		{"POST", unknown.url + "/predict?model=resnet18", 200, `"model":"U"`},
+		{"POST", unknown.url + "/predict?model=best", 404, "use resnet18, the only one"},
+	} {
+		if a := request(t, test.method, test.url); a.status != test.status || !strings.Contains(a.body, test.body) {
+			t.Errorf("%s %s: %d %s, want %d with %s", test.method, test.url, a.status, a.body, test.status, test.body)
 		}
 	}
 }

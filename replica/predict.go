@@ -17,7 +17,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkModel(want); err != nil {
+	if err := s.checkModel(r.Context(), want); err != nil {
 		return err
 	}
 	if err := s.admission.check(); err != nil {

@@ -292,7 +292,7 @@ func TestHealthAndInfo(t *testing.T) {
 	}
 	want := map[string]any{
 		"model": "resnet18", "framework": "resnet18cloud (Go)", "input_size": "224x224", "classes": 1000.0,
-		"endpoints": []any{"/predict", "/embed", "/labels", "/health", "/health/live", "/health/ready", "/info", "/metrics"},
+		"endpoints": []any{"/predict", "/embed", "/labels", "/models", "/health", "/health/live", "/health/ready", "/info", "/metrics"},
 		"weights":   "resnet18-random", "precision": "fp32", "kernels": "avx2",
 		"concurrency": 3.0, "queue": 5.0, "version": "v1", "warning": "weights are random",
 	}

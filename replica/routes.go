@@ -11,7 +11,7 @@ import (
 )
 
 // endpoints are the paths of a replica, as listed in /info. With a server for operators, that one has /metrics.
-var endpoints = []string{"/predict", "/embed", "/labels", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
+var endpoints = []string{"/predict", "/embed", "/labels", "/models", "/health", "/health/live", "/health/ready", "/info", "/metrics"}
 
 // routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
 func (s *Server) routes() (public, admin http.Handler) {
@@ -20,8 +20,8 @@ func (s *Server) routes() (public, admin http.Handler) {
 	mux.Add("POST /embed", access.Predict, s.metrics.counted(s.predict))
 	mux.Add("GET /labels", access.Predict, s.labels)
 	mux.Add("GET /info", access.Predict, s.info) // dispatchers detect a wrong key by it
+	mux.Add("GET /models", access.Predict|access.Read, s.models)
 	if s.cfg.Models != nil {
-		mux.Add("GET /models", access.Predict|access.Read, s.models)
 		mux.Add("POST /models/reload", access.Admin, s.reloadModels)
 	}
 	s.handleHealth(mux)
@@ -69,12 +69,12 @@ type readyBody struct {
 
 // healthReady reports whether to send images to this replica: not before the warm-up. While draining, the listener is
 // closed, which has the same effect.
-func (s *Server) healthReady(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) healthReady(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case <-s.ready:
 		httpx.WriteJSON(w, http.StatusOK, readyBody{healthBody{Model: modelName, Status: "ready"}, os.Getpid()})
 	default: // a regular response, not an error to log
-		httpx.WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
+		httpx.WriteError(w, r, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "Replica is starting"})
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
 func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
 	want, err := resnet18cloud.ParseWant("/predict", r.URL.Query())
 	if err == nil {
-		err = s.checkModel(want)
+		err = s.checkModel(r.Context(), want)
 	}
 	if err != nil {
 		return err

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -153,11 +155,23 @@ func parseList(text string) (Schedule, error) {
 	for field := range strings.SplitSeq(strings.Trim(strings.TrimSpace(text), "[]"), ",") {
 		rate, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
 		if err != nil {
-			return s, fmt.Errorf("%.40q is not a number; want %s", field, Usage)
+			return s, notAList(text, field)
 		}
 		s.Rates = append(s.Rates, rate)
 	}
 	return s, nil
+}
+
+// notAList says in one line what a text is not, and by examples what it could be.
+func notAList(text, field string) error {
+	names := strings.Join(slices.Sorted(maps.Keys(patterns)), ", ")
+	if name, _, ok := strings.Cut(text, ":"); ok {
+		return fmt.Errorf("unknown pattern %.40q; want one of %s, such as constant:40:1m", name, names)
+	}
+	if p, ok := patterns[text]; ok {
+		return fmt.Errorf("want %s:%s", text, p.arguments)
+	}
+	return fmt.Errorf("%.40q is not a number; want rates such as 4,8,11, a file such as rates.csv, or a pattern such as constant:40:1m", field)
 }
 
 func openCSV(path string) (Schedule, error) {

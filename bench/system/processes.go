@@ -132,7 +132,7 @@ const warmUp = 2 * time.Second
 // measure has the load tester at work, and looks at the counters at both ends of the turn.
 func (s *system) measure(ctx context.Context, turn time.Duration) (u usage, err error) {
 	// More than any replica can do: the number of clients is what bounds it.
-	tester, _, err := s.launch(ctx, "", "loadtest", "--url", s.url, "--images", s.images, "--schedule",
+	tester, _, err := s.launch(ctx, "", "loadtest", "--url", s.url, "--images", s.images, "--no-unique", "--schedule",
 		fmt.Sprintf("constant:5000:%ds", int((warmUp+turn).Seconds())+60), "--workers", strconv.Itoa(s.clients), "--timeout", "10m")
 	if err != nil {
 		return u, err

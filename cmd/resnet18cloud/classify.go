@@ -19,7 +19,7 @@ import (
 
 type classifyCmd struct {
 	engineFlags `embed:""`
-	JSON        bool     `help:"Print one JSON line per file: file, the best classes' indices, labels, logits and probabilities, seconds per stage."`
+	JSON        bool     `help:"Print one JSON line per file, with the fields of a result of POST /predict (docs/api.md), or error, code and hint."`
 	AllLogits   bool     `help:"With --json: also print the logits of all classes, as all_logits."`
 	TopK        int      `name:"top-k" help:"Number of classes to print; of a model with fewer, all." default:"5" placeholder:"N"`
 	Embed       bool     `help:"Print one JSON line per file with the 512 features of the image, as embedding, instead of classes."`
@@ -33,28 +33,19 @@ func (classifyCmd) Help() string {
 
   resnet18cloud classify picture.jpg
   resnet18cloud classify photos
-  resnet18cloud classify --json *.jpg | jq -r '.labels[0]'
+  resnet18cloud classify --json *.jpg | jq -r '.predictions[0]'
   resnet18cloud classify --embed --normalize *.jpg >features.jsonl`
 }
 
-// classification is one line of the JSON output. Indices, labels, logits and probabilities go together, best first.
+// classification is one line of the JSON output: a result as servers answer with it, or why there is none, as in the answer
+// to a batch.
 type classification struct {
-	File          string    `json:"file"`
-	Indices       []int     `json:"indices,omitempty"`
-	Labels        []string  `json:"labels,omitempty"`
-	Logits        []float32 `json:"logits,omitempty"`
-	Probabilities []float32 `json:"probabilities,omitempty"`
-	AllLogits     []float32 `json:"all_logits,omitempty"`
-	Embedding     []float32 `json:"embedding,omitempty"`
-	Decode        float64   `json:"decode_seconds,omitempty"`
-	Preprocess    float64   `json:"preprocess_seconds,omitempty"`
-	Inference     float64   `json:"inference_seconds,omitempty"`
-	Unknown       bool      `json:"unknown,omitempty"`
-	UnknownScore  *float32  `json:"unknown_score,omitempty"`
-	Model         string    `json:"model,omitempty"`
-	Warning       string    `json:"warning,omitempty"`
-	Error         string    `json:"error,omitempty"`
-	Hint          string    `json:"hint,omitempty"`
+	Filename string `json:"filename"`
+	*resnet18cloud.Result
+	AllLogits []float32          `json:"all_logits,omitempty"`
+	Error     string             `json:"error,omitempty"`
+	Code      resnet18cloud.Code `json:"code,omitempty"`
+	Hint      string             `json:"hint,omitempty"`
 }
 
 // Run classifies the files, as many at a time as there are workers, and prints the results in the order of the files.
@@ -171,37 +162,30 @@ func (c classifyCmd) check() error {
 
 // line returns the line of one file.
 func (c classifyCmd) line(ctx context.Context, e *engine.Engine, file string) classification {
-	line := classification{File: file}
 	data, err := readImage(file)
 	if err != nil {
-		line.Error = err.Error()
-		return line
+		return failedLine(file, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: err.Error()})
 	}
 	image := resnet18cloud.Image{Name: file, Bytes: data,
 		Want: resnet18cloud.Want{TopK: c.TopK, Embedding: c.Embed, Normalize: c.Normalize}}
 	result, err := e.Classify(ctx, image)
-	if err == nil && c.AllLogits {
-		line.AllLogits = make([]float32, e.Spec().Head.Classes)
-		_, err = e.Logits(ctx, image, line.AllLogits)
-	}
 	if err != nil {
-		line.AllLogits = nil
-		failure := resnet18cloud.AsError(err)
-		return classification{File: file, Error: failure.Message, Hint: failure.Hint}
+		return failedLine(file, err)
 	}
-	for _, s := range result.Scores {
-		line.Indices = append(line.Indices, s.Index)
-		line.Labels = append(line.Labels, s.Label)
-		line.Logits = append(line.Logits, s.Logit)
-		if s.Probability != nil {
-			line.Probabilities = append(line.Probabilities, *s.Probability)
+	line := classification{Filename: file, Result: &result}
+	if c.AllLogits {
+		line.AllLogits = make([]float32, e.Spec().Head.Classes)
+		if _, err := e.Logits(ctx, image, line.AllLogits); err != nil {
+			return failedLine(file, err)
 		}
 	}
-	t := result.Timing
-	line.Decode, line.Preprocess, line.Inference = t.Decode.Seconds(), t.Preprocess.Seconds(), t.Inference.Seconds()
-	line.Embedding, line.Model, line.Warning = result.Embedding, result.Model, result.Warning
-	line.Unknown, line.UnknownScore = result.Unknown, result.UnknownScore
 	return line
+}
+
+// failedLine returns the line of a file that has no result.
+func failedLine(file string, err error) classification {
+	e := resnet18cloud.AsError(err)
+	return classification{Filename: file, Error: e.Message, Code: e.Code, Hint: e.Hint}
 }
 
 func readImage(file string) ([]byte, error) {
@@ -220,21 +204,22 @@ func printTable(w io.Writer, line classification) error {
 		if line.Hint != "" {
 			hint = "  (" + line.Hint + ")"
 		}
-		_, err := fmt.Fprintf(w, "%s\n  error: %s%s\n", line.File, line.Error, hint)
+		_, err := fmt.Fprintf(w, "%s\n  error: %s%s\n", line.Filename, line.Error, hint)
 		return err
 	}
-	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, inference %.1f ms)\n", line.File,
-		line.Decode*1000, line.Preprocess*1000, line.Inference*1000)
+	t := line.Timing
+	fmt.Fprintf(w, "%s  (decode %.1f ms, preprocess %.1f ms, inference %.1f ms)\n", line.Filename,
+		t.Decode.Seconds()*1000, t.Preprocess.Seconds()*1000, t.Inference.Seconds()*1000)
 	if line.Unknown {
 		fmt.Fprintf(w, "  unknown: like no picture that the model was trained with (distance %.3f)\n", *line.UnknownScore)
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i, label := range line.Labels {
-		if line.Probabilities == nil {
-			fmt.Fprintf(tw, "  %8.3f\t%s\n", line.Logits[i], label)
+	for _, s := range line.Scores {
+		if s.Probability == nil {
+			fmt.Fprintf(tw, "  %8.3f\t%s\n", s.Logit, s.Label)
 			continue
 		}
-		fmt.Fprintf(tw, "  %5.1f %%\t%s\n", line.Probabilities[i]*100, label)
+		fmt.Fprintf(tw, "  %5.1f %%\t%s\n", *s.Probability*100, s.Label)
 	}
 	return tw.Flush()
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -42,13 +43,19 @@ func TestClassify(t *testing.T) {
 	if len(lines) != 3 {
 		t.Fatalf("%d lines, want 3", len(lines))
 	}
-	if lines[0].File != broken || lines[0].Error != "Not a decodable image: JPEG file is truncated" || lines[2].Error == "" {
+	if lines[0].Filename != broken || lines[0].Error != "Not a decodable image: JPEG file is truncated" || lines[0].Code != resnet18cloud.CodeUndecodable || lines[2].Error == "" {
 		t.Errorf("lines of bad files: %+v, %+v", lines[0], lines[2])
 	}
 	got := lines[1]
-	if strings.Join(got.Labels, ",") != "goldfinch,bulbul,magpie,chickadee,junco" || got.Indices[0] != 11 ||
-		got.Error != "" || got.Inference <= 0 || got.Decode <= 0 || got.Preprocess <= 0 || got.Probabilities[0] < 0.9 {
-		t.Errorf("goldfinch: %+v", got)
+	if got.Result == nil || strings.Join(got.Predictions, ",") != "goldfinch,bulbul,magpie,chickadee,junco" || len(got.Scores) != 5 ||
+		got.Error != "" || got.Timing.Inference <= 0 || got.Timing.Decode <= 0 || got.Timing.Preprocess <= 0 {
+		t.Fatalf("goldfinch: %+v", got)
+	}
+	if s := got.Scores[0]; s.Index != 11 || s.Label != "goldfinch" || s.Probability == nil || *s.Probability < 0.9 {
+		t.Errorf("goldfinch: %+v", s)
+	}
+	if got.InferenceTime != got.Timing.Inference.Seconds() {
+		t.Errorf("inference_time is %g, and timing.inference is %s", got.InferenceTime, got.Timing.Inference)
 	}
 
 	stdout.Reset()
@@ -78,14 +85,14 @@ func TestClassifyWants(t *testing.T) {
 	goldfinch := testutil.Shared(t, "images", "imagenet-sample", "n01531178_goldfinch.JPEG")
 	for args, check := range map[string]func(classification) bool{
 		"--json --top-k=2": func(c classification) bool {
-			return len(c.Labels) == 2 && len(c.Probabilities) == 2 && c.Embedding == nil
+			return len(c.Predictions) == 2 && len(c.Scores) == 2 && c.Embedding == nil
 		},
 		"--embed --normalize": func(c classification) bool {
 			sum := 0.0
 			for _, x := range c.Embedding {
 				sum += float64(x) * float64(x)
 			}
-			return len(c.Embedding) == 512 && math.Abs(sum-1) < 1e-5 && c.Labels == nil && c.Inference > 0
+			return len(c.Embedding) == 512 && math.Abs(sum-1) < 1e-5 && c.Predictions == nil && c.Timing.Inference > 0
 		},
 	} {
 		var stdout, stderr bytes.Buffer

@@ -42,7 +42,7 @@ func (c *loadtestPlanCmd) Run(env *environment) error {
 	}
 	s, err := schedule.Parse(c.Schedule)
 	if err != nil {
-		return badUsage(err)
+		return seeHelp("loadtest", err)
 	}
 	cpuSeconds, memory, seen := found.ReplicaCost()
 	if !seen {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
 )
 
@@ -31,7 +33,7 @@ type loadtestTarget struct {
 	LabelPath   string `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH" group:"target"`
 
 	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
-	Unique bool   `help:"Append 16 unique bytes to each image, to bypass caches. Decoders ignore them." env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
+	Unique *bool  `help:"Append 16 unique bytes to each image, which decoders ignore, so that no cache has its result. Default with --api=async and sync, because a dispatcher would answer repeated images from its cache; --no-unique sends the files as they are." negatable:"" env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
 	Expect string `help:"Expected labels; others count as errors. A file of JSON lines with file and label (or top5_names), 'folders' if --images has a folder for each class, with the name of its label, or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|folders|names" env:"RESNET18_LOADTEST_EXPECT" group:"images"`
 }
 
@@ -47,18 +49,18 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	switch {
 	case c.Expect != "" && c.API == "http" && c.LabelPath == "":
 		return load.Config{}, badUsage(errors.New("with --api=http, --expect requires --label-path"))
-	case c.Unique && c.API == "oip":
-		return load.Config{}, badUsage(errors.New("--unique cannot be used with --api=oip"))
+	case c.unique() && c.API == "oip":
+		return load.Config{}, badUsage(errors.New("--unique cannot be used with --api=oip: tensors have no room for more bytes"))
 	}
 	files, err := images.Find(c.Images)
 	if err != nil {
 		return load.Config{}, fmt.Errorf("%w (to fetch a thousand, run 'make images')", err)
 	}
-	config := load.Config{Images: files}
+	config := load.Config{Images: files, Settings: c.settings(len(files))}
 	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
-	if c.Unique {
+	if c.unique() {
 		config.Open = load.Unique(images.Map)
 	}
 	headers, err := c.headers()
@@ -101,6 +103,38 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		}
 	}
 	return config, nil
+}
+
+// settings describe the options of target and images in a result. Values of headers may be secrets and are not in it.
+func (c *loadtestTarget) settings(found int) []result.Setting {
+	all := []result.Setting{{Name: "images", Value: fmt.Sprintf("%d of %s", found, c.Images)}, {Name: "unique", Value: yesOrNo(c.unique())}}
+	add := func(name, value string) {
+		if value != "" {
+			all = append(all, result.Setting{Name: name, Value: value})
+		}
+	}
+	add("expect", c.Expect)
+	add("headers", strings.Join(slices.Sorted(maps.Keys(c.Header)), " "))
+	if c.API == "oip" {
+		add("oip model", c.OIPModel)
+		add("oip binary", yesOrNo(c.OIPBinary))
+	}
+	return all
+}
+
+func yesOrNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// unique reports whether to make each image unique. See docs/decisions/0126-each-image-is-sent-once.md.
+func (c *loadtestTarget) unique() bool {
+	if c.Unique != nil {
+		return *c.Unique
+	}
+	return c.API == "async" || c.API == "sync"
 }
 
 // headers are the headers of the options.

@@ -58,6 +58,47 @@ func TestLoadtestThresholdsDecide(t *testing.T) {
 	}
 }
 
+// TestLoadtestUnique checks which images are sent as they are: a dispatcher would answer the others from its cache.
+func TestLoadtestUnique(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args   []string
+		unique bool
+	}{
+		"of our servers": {[]string{"--api", "sync"}, true},
+		"as they are":    {[]string{"--api", "sync", "--no-unique"}, false},
+		"of others":      {[]string{"--api", "http"}, false},
+		"as asked":       {[]string{"--api", "http", "--unique"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var unique, other atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if _, rest, found := bytes.Cut(body, []byte("pixels")); found && len(bytes.TrimPrefix(rest, []byte("\r\n"))) > 0 {
+					if after, _, _ := bytes.Cut(rest, []byte("\r\n--")); len(after) == 16 {
+						unique.Add(1)
+					} else {
+						other.Add(1)
+					}
+				} else if found {
+					other.Add(1)
+				}
+				w.Header().Set("X-Cache", "HIT")
+				_, _ = w.Write([]byte(`{"predictions":["goldfinch"],"timing":{"cache":0.001}}`))
+			}))
+			defer server.Close()
+			out, log, err := loadtest(t, append(c.args, "--url", server.URL, "--images", pictures(t), "--schedule", "3")...)
+			if err != nil || !strings.Contains(out, "3 of 3 answers (100 %) came from the server's cache") {
+				t.Errorf("%v\n%s\n%s", err, out, log)
+			}
+			if want := map[bool]int32{true: 3}[c.unique]; unique.Load() != want || other.Load() != 3-want {
+				t.Errorf("%d of 3 images had 16 bytes more, %d had none, want %d", unique.Load(), other.Load(), want)
+			}
+		})
+	}
+}
+
 // TestListOfSeconds: as the prototype's log has it, but no line of a day's 86,400 numbers.
 func TestListOfSeconds(t *testing.T) {
 	t.Parallel()
@@ -99,12 +140,12 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
 		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
 		"plan of other":      {[]string{"plan", notes}, "invalid character"},
-		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is not a number; want a list`},
+		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is not a number; want rates such as 4,8,11`},
 		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},
 		"nothing to send":    {[]string{"--schedule", "0,0"}, "sends nothing"},
 		"pattern":            {[]string{"--schedule", "ramp:1"}, "want FROM:TO:DURATION"},
 		"no CSV":             {[]string{"--schedule", "none.csv"}, "none.csv"},
-		"threshold":          {[]string{"--threshold", "p99"}, "want WHAT<LIMIT"},
+		"threshold":          {[]string{"--threshold", "p99"}, "such as p99<500ms"},
 		"server absent":      {[]string{"--url", closed.URL}, "set --url"},
 		"a replica":          {[]string{"--url", bare.URL, "--api", "async"}, "use --api=sync for a replica"},
 		"no URL":             {[]string{"--url", "here"}, "--url"},
@@ -134,8 +175,8 @@ func TestLoadtestBadInput(t *testing.T) {
 				args = append([]string{"--url", url, "--images", images, "--schedule", "1", "--api", "sync"}, args...)
 			}
 			_, _, err := loadtest(t, args...)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v, want an error with %q", err, c.want)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, want an error of one line with %q", err, c.want)
 			}
 		})
 	}

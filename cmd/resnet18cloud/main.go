@@ -109,6 +109,14 @@ func badUsage(err error) error {
 	return usageError{err}
 }
 
+// seeHelp marks an error as one of the command line that a command's help explains. It returns nil for nil.
+func seeHelp(command string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return badUsage(fmt.Errorf("%w (see resnet18cloud %s --help)", err, command))
+}
+
 func main() {
 	// The first signal drains. After stop, the second one ends the process immediately.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 func TestPercent(t *testing.T) {
@@ -44,8 +47,8 @@ func TestModelsFlags(t *testing.T) {
 		}
 		return f
 	}
-	f := parse([]string{"--models", dir, "--default-model", "a", "--canary", "5%", "--canary-live", "--max-models", "3"}).modelsFlags
-	if f.Canary != 0.05 || f.CanaryAgreement != 0.9 || !f.CanaryLive || f.MaxModels != 3 {
+	f := parse([]string{"--models", dir, "--default-model", "a", "--canary", "5%", "--canary-live", "--max-models", "3", "--canary-state", dir + "/state"}).modelsFlags
+	if f.Canary != 0.05 || f.CanaryState != dir+"/state" || f.CanaryAgreement != 0.9 || !f.CanaryLive || f.MaxModels != 3 {
 		t.Errorf("parsed %+v", f)
 	}
 	if again := parse(f.args()).modelsFlags; again != f {
@@ -71,6 +74,47 @@ func TestModelsFlags(t *testing.T) {
 	}
 }
 
+// TestRollbackFolder checks where rollbacks are remembered.
+func TestRollbackFolder(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() == 0 {
+		t.Log("for root no folder is read-only; a file in its place stands for one")
+	}
+	occupied := func(path string) string { // a folder cannot be made there
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	plain, readOnly, given := t.TempDir(), t.TempDir(), t.TempDir()+"/state"
+	occupied(readOnly + "/.rolled-back")
+	cached, err := cachedRollbacks(readOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		flags      modelsFlags
+		want, says string
+	}{
+		{modelsFlags{Models: plain}, "", ""},
+		{modelsFlags{Models: plain, Canary: 1}, plain + "/.rolled-back", ""},
+		{modelsFlags{Models: readOnly, Canary: 1}, cached, "for this machine alone"},
+		{modelsFlags{Models: readOnly, Canary: 1, CanaryState: given}, given, ""},
+	} {
+		var log strings.Builder
+		dir, err := test.flags.rollbacks(slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil || dir != test.want || !strings.Contains(log.String(), test.says) || test.says == "" && log.Len() > 0 {
+			t.Errorf("%+v: %s, %v, log %q; want %s", test.flags, dir, err, log.String(), test.want)
+		}
+		if info, err := os.Stat(dir); dir != "" && (err != nil || !info.IsDir()) {
+			t.Errorf("%s is no folder: %v", dir, err)
+		}
+	}
+	if _, err := (modelsFlags{Models: plain, Canary: 1, CanaryState: occupied(t.TempDir() + "/file")}).rollbacks(slog.Default()); err == nil {
+		t.Error("no error for a state folder that is a file")
+	}
+}
+
 // TestReplicaModels checks that a replica refuses to start with a folder that it cannot serve, and says why.
 func TestReplicaModels(t *testing.T) {
 	t.Parallel()
@@ -84,8 +128,29 @@ func TestReplicaModels(t *testing.T) {
 	if err := os.WriteFile(dir+"/a.pth", []byte("garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := start(); err == nil || !strings.Contains(err.Error(), "load models: a.pth: not a weight file") {
+	if err := start(); err == nil || !strings.Contains(err.Error(), "load models: no model of folder "+dir+" can be served: a.pth: not a weight file") {
 		t.Errorf("a broken file: %v", err)
+	}
+}
+
+// TestDefaultEngine checks that the default model describes itself also after its engine was closed, for late requests.
+func TestDefaultEngine(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(testutil.Shared(t, "own", "checkpoints", "tv-6.pth.gz"))
+	dir := t.TempDir()
+	if err == nil {
+		err = os.WriteFile(dir+"/a@1.pth.gz", data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := openCatalog(t.Context(), modelsFlags{Models: dir, MaxModels: 1}, engineFlags{}, nil, nil, &environment{log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if e := defaultEngine(c); e == nil || e.Info().Model.Classes != 6 || e.Spec().Preprocess.Crop != 224 {
+		t.Errorf("after Close the default engine is %v", e)
 	}
 }
 

@@ -65,10 +65,10 @@ func TestQuantizeOwnModels(t *testing.T) {
 				if err := json.Unmarshal([]byte(stdout), &line); err != nil {
 					t.Fatal(err)
 				}
-				if len(line.Labels) != 5 || !slices.Contains(labels, line.Labels[0]) {
-					t.Errorf("labels %q, want five of %q", line.Labels, labels)
+				if len(line.Predictions) != 5 || !slices.Contains(labels, line.Predictions[0]) {
+					t.Errorf("labels %q, want five of %q", line.Predictions, labels)
 				}
-				best[line.Labels[0]]++
+				best[line.Predictions[0]]++
 			}
 			if len(best) != 1 {
 				t.Errorf("the best labels of fp32 and int8 are %v", best)

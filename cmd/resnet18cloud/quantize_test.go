@@ -48,7 +48,7 @@ func TestQuantize(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	if line.Labels[0] != "goldfinch" || !slices.Contains(line.Labels, "bulbul") {
-		t.Errorf("int8 says %q", line.Labels)
+	if line.Predictions[0] != "goldfinch" || !slices.Contains(line.Predictions, "bulbul") {
+		t.Errorf("int8 says %q", line.Predictions)
 	}
 }

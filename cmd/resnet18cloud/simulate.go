@@ -129,7 +129,7 @@ func (c *simulateCmd) traces() ([]sim.Trace, error) {
 		return pick("trace", slices.Concat(sim.Traces(), sim.HoldOut()), c.Trace, func(t sim.Trace) string { return t.Name })
 	}
 	load, err := schedule.Parse(c.Schedule)
-	return []sim.Trace{{Name: c.Schedule, Load: load}}, err
+	return []sim.Trace{{Name: c.Schedule, Load: load}}, seeHelp("simulate", err)
 }
 
 // pick chooses by name; without names it returns all.

@@ -86,6 +86,31 @@ func TestUpRefusesWeights(t *testing.T) {
 	}
 }
 
+// TestUpRefusesModels checks that a folder without a model to serve is up's error, before any replica starts and fails.
+func TestUpRefusesModels(t *testing.T) {
+	t.Parallel()
+	for want, files := range map[string][]string{
+		"has no models":                    {"notes.txt"},
+		"load models: no model of folder ": {"a.pth"},
+		"b@2.pth: this is a GGUF file":     {"a@1.pth", "b@2.pth"},
+	} {
+		dir := t.TempDir()
+		for _, f := range files {
+			if err := os.WriteFile(filepath.Join(dir, f), []byte("GGUF"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stdout, stderr, err := command(t, "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(), "--models", dir, "--default-model", "a")
+		if err == nil || !strings.Contains(err.Error(), want) || stdout+stderr != "" {
+			t.Errorf("up of %q: %v, printed %s%s; want %q alone", files, err, stdout, stderr, want)
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "models")
+	if _, _, err := command(t, "up", "--models", missing); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("up without the folder: %v", err)
+	}
+}
+
 // serve runs a command until the test's end, and returns the URL in the first line that has one.
 func serve(t *testing.T, line *regexp.Regexp, args ...string) (url string, stop func() error) {
 	t.Helper()
@@ -155,14 +180,27 @@ func TestUpSharesWeights(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("memory is shared on Linux")
 	}
-	shared, stop := serve(t, regexp.MustCompile(`replica-2: .*weights loaded.*shared=(\S+)`),
-		"--log-level", "debug", "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(),
-		"--replicas", "2", "--model", testutil.Shared(t, "models", "resnet18-ktb.pth"))
-	if shared != "true" {
-		t.Errorf("the second replica says shared=%s", shared)
+	folder := t.TempDir()
+	for name, file := range map[string]string{"a.pth.gz": "tv-6.pth.gz", "b.pth.gz": "head-mlp.pth.gz", "c.pth": "refuse-lfs-pointer.pth"} {
+		if err := os.Symlink(testutil.Shared(t, "own", "checkpoints", file), filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := stop(); err != nil {
-		t.Errorf("up: %v", err)
+	for _, test := range []struct {
+		weights string
+		args    []string
+	}{
+		{"resnet18-ktb", []string{"--model", testutil.Shared(t, "models", "resnet18-ktb.pth")}},
+		{"b", []string{"--models", folder, "--default-model", "a"}},
+	} {
+		shared, stop := serve(t, regexp.MustCompile(`replica-2: .*weights loaded.*weights=`+test.weights+`@.*shared=(\S+)`), append([]string{
+			"--log-level", "debug", "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(), "--replicas", "2"}, test.args...)...)
+		if shared != "true" {
+			t.Errorf("%v: the second replica says shared=%s", test.args, shared)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("up: %v", err)
+		}
 	}
 }
 

@@ -185,6 +185,11 @@ func TestLikelyMistakes(t *testing.T) {
 		{"bench --threads 0", "want 1 or more", true},
 		{"loadtest --url ftp://x", "such as http://127.0.0.1:8080", true},
 		{"loadtest --api oip --unique", "cannot be used", true},
+		{"loadtest --schedule soon", "see resnet18cloud loadtest --help", true},
+		{"loadtest --schedule rmap:1:5:1m", "one of constant, mmpp, ramp", true},
+		{"loadtest --schedule ramp", "want ramp:FROM:TO:DURATION", true},
+		{"loadtest --threshold p99=5", "see resnet18cloud loadtest --help", true},
+		{"simulate --schedule soon", "see resnet18cloud simulate --help", true},
 		{"keys new shop --scopes all", "predict, read or admin", true},
 	} {
 		_, _, err := command(t, strings.Fields(test.args)...)
@@ -241,6 +246,7 @@ func TestCompletion(t *testing.T) {
 		}
 		for words, want := range map[string]string{
 			"resnet18cloud model pul": "pull", "resnet18cloud up --precision in": "int8", "resnet18cloud loadtest --sched": "--schedule",
+			"resnet18cloud loadtest --no-": "--no-unique",
 		} {
 			complete := exec.CommandContext(t.Context(), path, "--norc", "-c",
 				script+"\nCOMP_WORDS=("+words+"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _resnet18cloud; echo \"${COMPREPLY[*]}\"")

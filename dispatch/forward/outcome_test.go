@@ -162,6 +162,22 @@ func TestReplyWithResult(t *testing.T) {
 	}
 }
 
+// TestOneInferenceTime checks that both fields for it have the same value, whatever the replica reports.
+func TestOneInferenceTime(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]time.Duration{
+		`{"predictions":["junco"],"inference_time":0.5}`:                                           500 * time.Millisecond,
+		`{"predictions":["junco"],"timing":{"inference":0.25}}`:                                    250 * time.Millisecond,
+		`{"predictions":["junco"],"inference_time":0.5,"timing":{"decode":0.25,"inference":0.25}}`: 250 * time.Millisecond,
+		`{"predictions":["junco"]}`:                                                                0,
+	} {
+		r, err := readResult([]byte(body), resnet18cloud.Want{})
+		if err != nil || r.Timing.Inference != want || r.InferenceTime != want.Seconds() {
+			t.Errorf("%s: inference_time %g, timing.inference %s, %v, want %s", body, r.InferenceTime, r.Timing.Inference, err, want)
+		}
+	}
+}
+
 // TestReplicasTextsAreBounded checks that a replica cannot make error messages too long.
 func TestReplicasTextsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -256,11 +272,11 @@ func TestNoModel(t *testing.T) {
 	t.Parallel()
 	for body, message := range map[string]string{
 		`{"error":"There is no model \"x\"","hint":"use one of: a, b","code":"not_found"}`: `There is no model "x"`,
-		`404 page not found`: "A replica does not have several models",
+		`404 page not found`: "A replica does not have the model any more",
 	} {
 		_, o := reply{http.StatusNotFound, "", []byte(body)}.outcome(address, resnet18cloud.Want{Model: "x"}, time.Now())
 		e, ok := errors.AsType[*resnet18cloud.Error](o.err)
-		if !ok || e.Code != resnet18cloud.CodeNotFound || e.Message != message || e.Hint == "" || !o.retry || o.event != attemptAnswered {
+		if !ok || e.Code != resnet18cloud.CodeNotFound || e.Message != message || e.Hint == "" || !o.retry || o.event != attemptLacking {
 			t.Errorf("%s: %+v, %v; want not_found with %q, another replica, and no fault", body, o, o.err, message)
 		}
 	}

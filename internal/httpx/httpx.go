@@ -19,13 +19,13 @@ const StatusClientClosed = 499
 // HandlerFunc handles a request or returns an error. After writing a body it returns nil.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
-// ErrorBody is the JSON body of every error response. Error is the prototype's field.
+// ErrorBody is the JSON body of every error response, unless the client asks for a [ProblemBody]. Error is the prototype's
+// field.
 type ErrorBody struct {
 	Error      string             `json:"error"`
 	Hint       string             `json:"hint,omitempty"`
 	Code       resnet18cloud.Code `json:"code"`
 	RetryAfter float64            `json:"retry_after,omitempty"` // seconds
-	RequestID  string             `json:"request_id,omitempty"`
 }
 
 // Handler adapts h: it converts an error to a status and an [ErrorBody] and logs it once, refusals together with others
@@ -38,7 +38,7 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
-				WriteError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error",
+				WriteError(w, r, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error",
 					Hint: "the server's log has the cause"})
 			}
 		}()
@@ -48,7 +48,7 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 		}
 		e := resnet18cloud.AsError(err)
 		report(log, r, e)
-		WriteError(w, e)
+		WriteError(w, r, e)
 	})
 }
 
@@ -60,13 +60,14 @@ func Plain(h http.Handler) HandlerFunc {
 	}
 }
 
-// WriteError writes e as a status, a Retry-After header if known, and an [ErrorBody].
-func WriteError(w http.ResponseWriter, e *resnet18cloud.Error) {
+// WriteError writes e as a status, a Retry-After header if known, and an [ErrorBody], or a [ProblemBody] if the request asks
+// for one.
+func WriteError(w http.ResponseWriter, r *http.Request, e *resnet18cloud.Error) {
 	body := ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code, RetryAfter: e.RetryAfter.Seconds()}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(RetryAfterSeconds(e.RetryAfter)))
 	}
-	WriteJSON(w, Status(e.Code), body)
+	writeErrorBody(w, r, Status(e.Code), body)
 }
 
 // RetryAfterSeconds rounds d up to whole seconds for a Retry-After header (RFC 9110, section 10.2.3), at least 1.
@@ -76,11 +77,15 @@ func RetryAfterSeconds(d time.Duration) int {
 
 // WriteJSON writes v with the given status. It ignores write errors, which are the client's concern.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
+	writeJSON(w, status, "application/json", v)
+}
+
+func writeJSON(w http.ResponseWriter, status int, mediaType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil { // v has one of our own types, so this is a programming error
 		panic(err)
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n'))

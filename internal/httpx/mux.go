@@ -75,7 +75,7 @@ func writeTextError(w http.ResponseWriter, r *http.Request, status int, what str
 		e.Message, e.Hint = logs.Clip(r.Method)+" is not allowed here", "allowed: "+w.Header().Get("Allow")
 	}
 	report(slog.New(slog.DiscardHandler), r, e)
-	WriteJSON(w, status, ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code})
+	writeErrorBody(w, r, status, ErrorBody{Error: e.Message, Hint: e.Hint, Code: e.Code})
 }
 
 // refusalRecorder records a handler's status and headers, and discards its body.

@@ -121,7 +121,7 @@ func (s *connections) serveStream(c *conn, w http.ResponseWriter, r *http.Reques
 	st := s.openStream(c)
 	if st == nil {
 		w.Header().Set("Connection", "close") // HTTP/2: the client shall open another connection
-		WriteError(w, errTooManyRequests())
+		WriteError(w, r, errTooManyRequests())
 		return
 	}
 	defer func() {

@@ -117,6 +117,9 @@ func bash(b *bytes.Buffer, app *kong.Application) {
 		}
 		for _, f := range flagsOf(node) {
 			options = append(options, "--"+f.Name)
+			if f.Tag.Negatable != "" {
+				options = append(options, "--no-"+f.Name)
+			}
 		}
 		fmt.Fprintf(b, "    %s) words=%s values=%s ;;\n", single(words(node)), single(strings.Join(options, " ")),
 			single(strings.Join(append(commands, choices(node)...), " ")))
@@ -170,6 +173,9 @@ func zsh(b *bytes.Buffer, app *kong.Application) {
 		var items []string
 		for _, f := range flagsOf(node) {
 			items = append(items, single("--"+f.Name+":"+brief(f.Help)))
+			if f.Tag.Negatable != "" {
+				items = append(items, single("--no-"+f.Name+":"+brief("The opposite of --"+f.Name)))
+			}
 		}
 		fmt.Fprintf(b, "      %s) list=(%s) ;;\n", single(words(node)), strings.Join(items, " "))
 	}
@@ -229,6 +235,9 @@ func fish(b *bytes.Buffer, app *kong.Application) {
 				line += " -r"
 			}
 			b.WriteString(line + "\n")
+			if f.Tag.Negatable != "" {
+				fmt.Fprintf(b, "%s -l no-%s -d %s\n", start, f.Name, single("The opposite of --"+f.Name))
+			}
 		}
 	}
 }

@@ -190,6 +190,9 @@ func argument(a *kong.Positional) string {
 // flagText is an option with what stands for its value.
 func flagText(f *kong.Flag) string {
 	name := "--" + f.Name
+	if f.Tag.Negatable != "" {
+		name = "--[no-]" + f.Name
+	}
 	if f.Short != 0 {
 		name = fmt.Sprintf("-%c, %s", f.Short, name)
 	}

@@ -129,7 +129,7 @@ func (l *Live) Frame(elapsed time.Duration, columns int) []string {
 		fmt.Sprintf("         [%s%s]", strings.Repeat("=", done), strings.Repeat(" ", width-done)),
 		fmt.Sprintf("scheduled %s %6d/s", curve(l.due, now, width), at(l.due, now-1)),
 		fmt.Sprintf("answered  %s %6d/s", curve(answered, now, width), at(answered, now-1)),
-		fmt.Sprintf("so far    %d answered, %d failed, %d sent late", s.OK, s.Sent-s.OK, s.Late),
+		fmt.Sprintf("so far    %d answered (%d from the cache), %d failed, %d sent late", s.OK, s.Cached, s.Sent-s.OK, s.Late),
 		"latency   " + l.latency(elapsed),
 	}
 	if s := l.sample; s != nil && s.HasStatus {

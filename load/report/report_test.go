@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/search"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
@@ -38,9 +39,19 @@ func results() map[string]*result.Summary {
 		s.Schedule, s.Target = "constant:200:10s", "http://server (async)"
 	}
 	whole.Server = []result.Sample{{HasStatus: true, Queue: 2, Replicas: 1}, {HasStatus: true, At: time.Second, Queue: 3, Replicas: 2}}
+	half := result.NewSummary() // from the cache
+	for i := range 2000 {
+		due := time.Duration(i) * 5 * time.Millisecond
+		r := result.Record{File: "a.jpg", Intended: due, Sent: due, Accepted: due + time.Millisecond, Done: due + 20*time.Millisecond, Inference: 15 * time.Millisecond}
+		if i%2 == 1 {
+			r.FromCache, r.Done = true, due+2*time.Millisecond
+		}
+		half.Add(r)
+	}
+	half.Elapsed = 10 * time.Second
 	one := result.NewSummary()
 	one.Add(result.Record{File: "a.jpg", Done: time.Second})
-	return map[string]*result.Summary{"whole": whole, "all failed": failed, "one request": one, "nothing": result.NewSummary()}
+	return map[string]*result.Summary{"whole": whole, "all failed": failed, "half cached": half, "one request": one, "nothing": result.NewSummary()}
 }
 
 // external matches what a browser would fetch.
@@ -94,7 +105,7 @@ func TestWritePNGs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := map[string]int{"whole": 4, "all failed": 2, "one request": 3}[name]; len(paths) != want {
+			if want := map[string]int{"whole": 4, "half cached": 3, "all failed": 2, "one request": 3}[name]; len(paths) != want {
 				t.Errorf("charts %v, want %d", paths, want)
 			}
 			for _, path := range paths {
@@ -134,7 +145,8 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 func TestTextLeavesOutEmptySpans(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
-		"whole":       result.Spans,
+		"whole":       append([]string{result.SpanTotal}, result.Spans[3:]...),
+		"half cached": {result.SpanTotal, result.SpanComputed, result.SpanCached, result.SpanSend, result.SpanAnswer, result.SpanSubmit, result.SpanInference},
 		"one request": {result.SpanTotal, result.SpanSend, result.SpanAnswer, result.SpanSubmit},
 		"all failed":  {result.SpanSend},
 		"nothing":     nil,
@@ -194,7 +206,7 @@ func TestLiveFrame(t *testing.T) {
 		"         [===================                    ]",
 		"scheduled ▄█                                           8/s",
 		"answered  ██                                           6/s",
-		"so far    12 answered, 1 failed, 0 sent late",
+		"so far    12 answered (0 from the cache), 1 failed, 0 sent late",
 		"p50 50.0  p99 50.0  max 50.0 ms, in the last 5 seconds",
 		"server    3 waiting, 2 in progress; replicas: 1",
 		"failed    1 x full: Queue is full",
@@ -241,16 +253,179 @@ func TestHTMLShowsAllFigures(t *testing.T) {
 	if diff := cmp.Diff(wantTiles, f.Tiles); diff != "" {
 		t.Errorf("tiles, -want +got:\n%s", diff)
 	}
-	wantTrials := []trial{{"200.0", "200.0", 0, "20.0", "20.0", 0, true}, {"400.0", "0.0", 2000, "never", "never", 0, false}}
+	wantTrials := []trial{{"200.0", "200.0", 0, []string{"20.0", "20.0"}, 0, true}, {"400.0", "0.0", 2000, []string{"never", "never"}, 0, false}}
 	if diff := cmp.Diff(wantTrials, f.Trials); diff != "" {
 		t.Errorf("trials, -want +got:\n%s", diff)
 	}
-	if len(f.Rows) != len(result.Spans) || len(f.Charts) != 5 || len(f.Seconds) != 11 {
+	if len(f.Rows) != len(result.Spans)-2 || f.Cached != "" || len(f.Charts) != 5 || len(f.Seconds) != 11 {
 		t.Errorf("%d spans, %d charts, %d seconds", len(f.Rows), len(f.Charts), len(f.Seconds))
 	}
 	one := Report{Summary: results()["one request"]}.fields()
 	if len(one.Rows) != 4 { // total, send lag, answer, submit
 		t.Errorf("one request: %d spans, want 4", len(one.Rows))
+	}
+}
+
+// TestCachedApart checks that answers from the cache are shown apart from computed ones in text, tiles and charts: the total's
+// median is neither's, and below the inference.
+func TestCachedApart(t *testing.T) {
+	t.Parallel()
+	s := results()["half cached"]
+	note := "1000 of 2000 answers (50 %) came from the server's cache, which takes less time than computing; 'computed' shows the others; use --unique"
+	var b strings.Builder
+	if err := Text(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{regexp.QuoteMeta(note), `total +11\.0 +2\.00 `, `computed +20\.0 +20\.0 `, `cached +2\.00 +2\.00 `, `inference +15\.0 `} {
+		if !regexp.MustCompile(line).MatchString(b.String()) {
+			t.Errorf("text lacks %q:\n%s", line, b.String())
+		}
+	}
+	r := Report{Summary: s}
+	wantTiles := []tile{{"2000", "requests"}, {"200.0/s", "answers"}, {"0", "failed"}, {"50 %", "from the cache"}, {"2.00 ms", "p50"}, {"20.0 ms", "p99"},
+		{"~20.0 ms", "p99.9"}, {"20.0 ms", "p50 computed"}, {"20.0 ms", "p99 computed"}}
+	if diff := cmp.Diff(wantTiles, r.fields().Tiles); diff != "" {
+		t.Errorf("tiles, -want +got:\n%s", diff)
+	}
+	if got := r.fields(); !strings.HasPrefix(got.Cached, note) || got.Seconds[0].Cached != 100 {
+		t.Errorf("note %q, %d cached in the first second", got.Cached, got.Seconds[0].Cached)
+	}
+	if diff := cmp.Diff([]string{"scheduled", "answered", "from the cache"}, names(rateChart(r))); diff != "" {
+		t.Errorf("rates, -want +got:\n%s", diff)
+	}
+	latency := latencyChart(r)
+	if diff := cmp.Diff([]string{"max", "computed p99", "computed p50", "cached p50"}, names(latency)); diff != "" {
+		t.Errorf("latency, -want +got:\n%s", diff)
+	}
+	for i, want := range []float64{20, 20, 20, 2} {
+		if got := latency.Series[i].Points[0].Y; got < want*0.999 || got > want*1.001 {
+			t.Errorf("%s begins at %v ms, want %v", latency.Series[i].Name, got, want)
+		}
+	}
+	if diff := cmp.Diff([]string{"total", "computed", "cached", "inference", "send lag"}, names(percentilesChart(r))); diff != "" {
+		t.Errorf("percentiles, -want +got:\n%s", diff)
+	}
+}
+
+// verdicts checks a result against conditions.
+func verdicts(t *testing.T, s *result.Summary, conditions ...string) (all []slo.Verdict) {
+	t.Helper()
+	for _, text := range conditions {
+		c, err := slo.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c.Check(s))
+	}
+	return all
+}
+
+// TestAsked checks that a report shows the percentiles and limits that its conditions name.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	r := Report{Summary: s, Verdicts: verdicts(t, s, "p95<250ms", "p99<1s", "max<2s", "mean<90ms", "rate>30", "queue.p90<7ms", "p50<0s", "errors<1%", "computed.p90<3s")}
+	latency := latencyChart(r)
+	if diff := cmp.Diff([]string{"max", "p99", "p50", "p95", "p90"}, names(latency)); diff != "" {
+		t.Errorf("latency, -want +got:\n%s", diff)
+	}
+	want := []chart.Level{
+		{Name: "limit of p95: 250ms", Y: 250, Color: chart.Orange}, {Name: "limit of p99: 1s", Y: 1000, Color: chart.Blue},
+		{Name: "limit of max: 2s", Y: 2000, Color: chart.Grey}, {Name: "limit of mean: 90ms", Y: 90, Color: chart.Grey},
+		{Name: "limit of computed p90: 3s", Y: 3000, Color: chart.Brown},
+	}
+	if diff := cmp.Diff(want, latency.Levels); diff != "" {
+		t.Errorf("limits, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]chart.Level{{Name: "limit of answers: 30/s", Y: 30, Color: chart.Green}}, rateChart(r).Levels); diff != "" {
+		t.Errorf("limits of rates, -want +got:\n%s", diff)
+	}
+	percentiles := percentilesChart(r)
+	var dots []chart.Point
+	for _, s := range percentiles.Series {
+		if s.Style == chart.Dots {
+			dots = append(dots, s.Points...)
+		}
+	}
+	wantDots := []chart.Point{{X: nines(95), Y: 250}, {X: nines(99), Y: 1000}, {X: nines(90), Y: 7}}
+	if diff := cmp.Diff(wantDots, dots); diff != "" || len(percentiles.Levels) != 5 {
+		t.Errorf("%d limits, dots -want +got:\n%s", len(percentiles.Levels), diff)
+	}
+	f := r.fields()
+	if diff := cmp.Diff([]string{"p50", "p95", "p99", "max"}, f.SecondHeads); diff != "" || len(f.Seconds[0].Latencies) != 4 {
+		t.Errorf("%v, heads -want +got:\n%s", f.Seconds[0], diff)
+	}
+	if got := f.Tiles[4]; got != (tile{"20.0 ms", "p95"}) {
+		t.Errorf("tiles %v, want p95", f.Tiles)
+	}
+
+	found := &search.Result{Rate: 200, Trials: []search.Trial{{Rate: 200, Holds: true, Summary: s, Verdicts: r.Verdicts[:1]}}}
+	c := searchChart(Report{Summary: s, Search: found})
+	if c.Title != "Search: p95 by rate; the conditions hold at 200.0 requests per second" || len(c.Levels) != 1 || c.Levels[0].Y != 250 {
+		t.Errorf("search: %q, limits %v", c.Title, c.Levels)
+	}
+	var b strings.Builder
+	if err := Search(&b, found); err != nil || !strings.Contains(b.String(), "p50 ms  p95 ms  p99 ms") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+// TestAskedOfComputed checks limits where some answers came from a cache: those of the total have a line of their own.
+func TestAskedOfComputed(t *testing.T) {
+	t.Parallel()
+	s := results()["half cached"]
+	c := latencyChart(Report{Summary: s, Verdicts: verdicts(t, s, "p99<1s", "computed.p99<2s", "computed.p95<2s")})
+	if diff := cmp.Diff([]string{"max", "computed p99", "computed p50", "cached p50", "p99", "computed p95"}, names(c)); diff != "" {
+		t.Errorf("lines, -want +got:\n%s", diff)
+	}
+	for i, want := range []chart.Color{chart.Orange, chart.Blue, chart.Brown} {
+		if c.Levels[i].Color != want {
+			t.Errorf("%s has color %d, want %d", c.Levels[i].Name, c.Levels[i].Color, want)
+		}
+	}
+}
+
+// TestSettings checks that text and page have the run's settings, and which model answered.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	s.Settings = []result.Setting{{Name: "seed", Value: "7"}, {Name: "images", Value: "3 of a\n<b>"}}
+	s.Models = map[string]int{"resnet18-1 fp32": 2000}
+	var text, page strings.Builder
+	if err := errors.Join(Text(&text, s), Report{Summary: s}.HTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\nseed 7, images 3 of a <b>, model resnet18-1 fp32\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("text lacks %q:\n%s", want, text.String())
+	}
+	for _, want := range []string{"<dt class=\"soft\">seed</dt><dd>7</dd>", "a\n&lt;b&gt;</dd>", "resnet18-1 fp32</dd>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("page lacks %q", want)
+		}
+	}
+	s.Models["resnet18-1 int8"] = 5
+	if got := settings(s)[3].Value; got != "resnet18-1 int8: 5 answers" {
+		t.Errorf("two models: %q", got)
+	}
+}
+
+func names(c chart.Chart) (all []string) {
+	for _, s := range c.Series {
+		if s.Style != chart.Dots {
+			all = append(all, s.Name)
+		}
+	}
+	return all
+}
+
+func TestPercentOf(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string][2]int{
+		"0.0 %": {0, 5}, "under 0.1 %": {1, 2000}, "0.1 %": {1, 1000}, "1.2 %": {1, 84}, "50 %": {1, 2}, "99.5 %": {995, 1000}, "over 99.9 %": {9999, 10000}, "100 %": {7, 7},
+	} {
+		if got := percentOf(c[0], c[1]); got != want {
+			t.Errorf("%d of %d: %q, want %q", c[0], c[1], got, want)
+		}
 	}
 }
 

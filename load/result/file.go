@@ -26,12 +26,14 @@ type document struct {
 	Target   string              `json:"target"`
 	Workers  int                 `json:"workers"`
 	Machines int                 `json:"machines"`
+	Settings []Setting           `json:"settings,omitempty"`
 	Sent     int                 `json:"sent"`
 	OK       int                 `json:"ok"`
 	Cached   int                 `json:"cached"`
 	Checked  int                 `json:"checked"` // labels compared with expected ones
 	Late     int                 `json:"late"`
-	Rate     float64             `json:"rate"` // successful answers per second
+	Rate     float64             `json:"rate"`             // successful answers per second
+	Models   map[string]int      `json:"models,omitempty"` // answers by model
 	Errors   map[string]int      `json:"errors"`
 	Examples map[string]string   `json:"samples"`
 	Spans    map[string]spanJSON `json:"spans"`
@@ -54,12 +56,16 @@ type secondJSON struct {
 	Offered   int            `json:"offered"`
 	Sent      int            `json:"sent"`
 	Answered  int            `json:"answered"`
+	Cached    int            `json:"cached,omitempty"` // part of answered
 	Failed    int            `json:"failed"`
 	Errors    map[string]int `json:"errors,omitempty"`
 	P50       float64        `json:"p50"`
 	P99       float64        `json:"p99"`
 	Max       float64        `json:"max"`
-	Histogram string         `json:"histogram,omitempty"`
+	Histogram string         `json:"histogram,omitempty"` // of all answers
+	// The two parts of Histogram, if some answers came from the cache.
+	Computed   string `json:"computed_histogram,omitempty"`
+	FromCached string `json:"cached_histogram,omitempty"`
 }
 
 type sampleJSON struct {
@@ -75,8 +81,8 @@ type sampleJSON struct {
 func (s *Summary) MarshalJSON() ([]byte, error) {
 	d := document{
 		Format: format, Started: s.Started, Elapsed: s.Elapsed.Seconds(), Schedule: s.Schedule, Target: s.Target,
-		Workers: s.Workers, Machines: s.Machines, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Checked: s.Checked, Late: s.Late, Rate: s.Rate(),
-		Errors: s.Errors, Examples: s.Examples, Spans: map[string]spanJSON{},
+		Workers: s.Workers, Machines: s.Machines, Settings: s.Settings, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Checked: s.Checked, Late: s.Late, Rate: s.Rate(),
+		Models: s.Models, Errors: s.Errors, Examples: s.Examples, Spans: map[string]spanJSON{},
 	}
 	for name, h := range s.spans {
 		if h.TotalCount() == 0 {
@@ -96,15 +102,13 @@ func (s *Summary) MarshalJSON() ([]byte, error) {
 		}
 		d.Spans[name] = j
 	}
-	for i, second := range s.Timeline {
-		h, err := encodeHistogram(second.latency)
+	for i := range s.Timeline {
+		j, err := s.Timeline[i].document()
 		if err != nil {
 			return nil, err
 		}
-		d.Timeline = append(d.Timeline, secondJSON{
-			i, second.Offered, second.Sent, second.Answered, second.Failed, second.Errors,
-			second.Percentile(50).Seconds(), second.Percentile(99).Seconds(), second.Max().Seconds(), h,
-		})
+		j.Second = i
+		d.Timeline = append(d.Timeline, j)
 	}
 	for _, m := range s.Server {
 		j := sampleJSON{At: m.At.Seconds(), Metrics: m.Metrics}
@@ -114,6 +118,37 @@ func (s *Summary) MarshalJSON() ([]byte, error) {
 		d.Server = append(d.Server, j)
 	}
 	return json.Marshal(d)
+}
+
+// document is the second as JSON, without its number.
+func (s *Second) document() (j secondJSON, err error) {
+	j = secondJSON{
+		Offered: s.Offered, Sent: s.Sent, Answered: s.Answered, Cached: s.Cached, Failed: s.Failed, Errors: s.Errors,
+		P50: s.Percentile(50).Seconds(), P99: s.Percentile(99).Seconds(), Max: s.Max().Seconds(),
+	}
+	if j.Histogram, err = encodeHistogram(s.all()); err != nil || s.cached == nil {
+		return j, err
+	}
+	if j.FromCached, err = encodeHistogram(s.cached); err != nil {
+		return j, err
+	}
+	j.Computed, err = encodeHistogram(s.computed)
+	return j, err
+}
+
+// read sets the second to what its JSON says.
+func (s *Second) read(j secondJSON) (err error) {
+	s.Offered, s.Sent, s.Answered, s.Cached, s.Failed, s.Errors = j.Offered, j.Sent, j.Answered, j.Cached, j.Failed, j.Errors
+	computed := j.Computed
+	if j.FromCached == "" {
+		computed = j.Histogram // all were computed, or it is not known which
+	} else if s.cached, err = decodeHistogram(j.FromCached); err != nil {
+		return err
+	}
+	if computed != "" {
+		s.computed, err = decodeHistogram(computed)
+	}
+	return err
 }
 
 func encodeHistogram(h *hdrhistogram.PackedHistogram) (string, error) {
@@ -156,7 +191,11 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 	}
 	*s = *NewSummary()
 	s.Started, s.Elapsed, s.Schedule, s.Target = d.Started, inSeconds(d.Elapsed), d.Schedule, d.Target
+	s.Settings = d.Settings
 	s.Workers, s.Machines, s.Sent, s.OK, s.Cached, s.Checked, s.Late = d.Workers, d.Machines, d.Sent, d.OK, d.Cached, d.Checked, d.Late
+	if d.Models != nil {
+		s.Models = d.Models
+	}
 	if d.Errors != nil {
 		s.Errors = d.Errors
 	}
@@ -169,16 +208,16 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("span %q: %w", name, err)
 		}
 	}
+	if _, split := d.Spans[SpanComputed]; !split && d.Cached == 0 { // a file of an older version
+		if s.spans[SpanComputed], err = decodeHistogram(d.Spans[SpanTotal].Histogram); err != nil {
+			return fmt.Errorf("span %q: %w", SpanTotal, err)
+		}
+	}
 	for _, j := range d.Timeline {
 		if j.Second < 0 || j.Second > int(longest/time.Second) {
 			return fmt.Errorf("second %d of the timeline is out of range", j.Second)
 		}
-		second := s.at(time.Duration(j.Second) * time.Second)
-		second.Offered, second.Sent, second.Answered, second.Failed, second.Errors = j.Offered, j.Sent, j.Answered, j.Failed, j.Errors
-		if j.Histogram == "" {
-			continue
-		}
-		if second.latency, err = decodeHistogram(j.Histogram); err != nil {
+		if err := s.at(time.Duration(j.Second) * time.Second).read(j); err != nil {
 			return fmt.Errorf("second %d: %w", j.Second, err)
 		}
 	}

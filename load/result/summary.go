@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -19,11 +20,13 @@ type Summary struct {
 	Target   string // address of the server and how it was called
 	Workers  int    // maximum number of concurrent requests; 0 in an open loop
 	Machines int    // number of testers whose results are merged
+	Settings []Setting
 
 	Sent    int
 	OK      int
-	Cached  int
+	Cached  int            // answers from the server's cache, as far as the server tells
 	Checked int            // answers whose label was compared with an expected one; wrong labels count as failures
+	Models  map[string]int // answers by identity and precision of the model, as far as the server tells
 	Errors  map[string]int // by kind
 	// Examples holds one message of each kind of error.
 	Examples map[string]string
@@ -44,6 +47,8 @@ const LateAfter = 10 * time.Millisecond
 // The spans of which a Summary holds the distribution, for successful requests; SpanSend is for all requests.
 const (
 	SpanTotal     = "total"     // intended time to result: latency as users see it
+	SpanComputed  = "computed"  // the total of answers that were computed
+	SpanCached    = "cached"    // the total of answers from the server's cache
 	SpanSubmit    = "submit"    // sending to acceptance
 	SpanQueue     = "queue"     // waiting in the dispatcher
 	SpanInference = "inference" // the network
@@ -52,8 +57,8 @@ const (
 	SpanSend      = "send lag"  // intended time to sending
 )
 
-// Spans lists the spans, the total first, then in chronological order.
-var Spans = []string{SpanTotal, SpanSend, SpanAnswer, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
+// Spans lists the spans, the total first, then its two parts, then the others in chronological order.
+var Spans = []string{SpanTotal, SpanComputed, SpanCached, SpanSend, SpanAnswer, SpanSubmit, SpanQueue, SpanInference, SpanPollLag}
 
 // Histograms hold latencies from a microsecond to an hour with three significant digits.
 const (
@@ -74,7 +79,7 @@ func observe(h *hdrhistogram.PackedHistogram, d time.Duration) {
 // NewSummary returns an empty summary of one machine.
 func NewSummary() *Summary {
 	s := &Summary{
-		Machines: 1, Errors: map[string]int{}, Examples: map[string]string{},
+		Machines: 1, Models: map[string]int{}, Errors: map[string]int{}, Examples: map[string]string{},
 		spans: map[string]*hdrhistogram.PackedHistogram{},
 	}
 	for _, name := range Spans {
@@ -102,13 +107,18 @@ func (s *Summary) Add(r Record) {
 		return
 	}
 	s.OK++
+	if r.Model != "" {
+		s.addModel(r.Model, 1)
+	}
 	observe(s.spans[SpanTotal], r.Latency())
 	observe(s.spans[SpanAnswer], r.Done-r.Sent)
 	observe(s.spans[SpanSubmit], r.Accepted-r.Sent)
 	if r.FromCache {
 		s.Cached++
+		observe(s.spans[SpanCached], r.Latency())
 		return // its stages are those of an earlier request
 	}
+	observe(s.spans[SpanComputed], r.Latency())
 	if r.Inference > 0 {
 		observe(s.spans[SpanInference], r.Inference)
 	}
@@ -118,6 +128,15 @@ func (s *Summary) Add(r Record) {
 	if r.PollLag > 0 {
 		observe(s.spans[SpanPollLag], r.PollLag)
 	}
+}
+
+// addModel counts answers of a model. Servers choose the names, so that their number is limited.
+func (s *Summary) addModel(model string, n int) {
+	const most, others = 20, "others"
+	if _, known := s.Models[model]; !known && len(s.Models) >= most {
+		model = others
+	}
+	s.Models[model] += n
 }
 
 // Merge adds the results of another machine. The timelines are aligned by the machines' clocks, which must agree; the
@@ -143,11 +162,12 @@ func (s *Summary) Merge(o *Summary) error {
 	s.mergeTimeline(o, o.Started.Sub(first))
 	s.Started, s.Elapsed = first, end.Sub(first)
 	if s.Schedule != o.Schedule {
-		s.Schedule += " and " + o.Schedule
+		s.Schedule += joined + o.Schedule
 	}
 	if s.Target != o.Target {
-		s.Target += " and " + o.Target
+		s.Target += joined + o.Target
 	}
+	s.Settings = mergeSettings(s.Settings, o.Settings)
 	s.Machines += o.Machines
 	s.Workers += o.Workers
 	s.Sent += o.Sent
@@ -158,6 +178,9 @@ func (s *Summary) Merge(o *Summary) error {
 	for kind, n := range o.Errors {
 		s.Errors[kind] += n
 	}
+	for model, n := range o.Models {
+		s.addModel(model, n)
+	}
 	examples := maps.Clone(o.Examples)
 	maps.Copy(examples, s.Examples)
 	s.Examples = examples
@@ -166,6 +189,24 @@ func (s *Summary) Merge(o *Summary) error {
 	}
 	return nil
 }
+
+// mergeSettings returns the settings of both. A name that has another value in each has both.
+func mergeSettings(a, b []Setting) []Setting {
+	all := slices.Clone(a)
+	for _, s := range b {
+		i := slices.IndexFunc(all, func(other Setting) bool { return other.Name == s.Name })
+		switch {
+		case i < 0:
+			all = append(all, s)
+		case !slices.Contains(strings.Split(all[i].Value, joined), s.Value):
+			all[i].Value += joined + s.Value
+		}
+	}
+	return all
+}
+
+// joined is what stands between values of different machines.
+const joined = " and "
 
 // Count is the number of observations of a span.
 func (s *Summary) Count(span string) int { return int(s.spans[span].TotalCount()) }
@@ -206,6 +247,16 @@ var Percentiles = []float64{50, 90, 95, 99, 99.9, 99.99}
 
 // EnoughSamples reports whether n observations determine a percentile: at least ten must lie beyond it.
 func EnoughSamples(n int, percent float64) bool { return float64(n)*(100-percent)/100 >= 10-1e-9 }
+
+// Split reports whether some answers came from the server's cache, and are apart from those that were computed in the
+// spans and in the timeline. Files of older versions only have their number.
+func (s *Summary) Split() bool { return s.Count(SpanCached) > 0 }
+
+// CachedShare is the share of answers that came from the server's cache, 0..1.
+func (s *Summary) CachedShare() float64 { return float64(s.Cached) / float64(max(s.OK, 1)) }
+
+// ModelNames lists the models that answered, sorted.
+func (s *Summary) ModelNames() []string { return slices.Sorted(maps.Keys(s.Models)) }
 
 // Kinds lists the kinds of errors that occurred, sorted.
 func (s *Summary) Kinds() []string { return slices.Sorted(maps.Keys(s.Errors)) }

@@ -3,6 +3,7 @@ package result_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -96,9 +97,10 @@ func TestFileKeepsEverything(t *testing.T) {
 func TestRecordsAddUpToTheSame(t *testing.T) {
 	t.Parallel()
 	s, records := resulttest.Run(resulttest.Noon, 30)
+	s.Settings = []result.Setting{{Name: "seed", Value: "7"}}
 	var stream bytes.Buffer
 	w := result.NewRecordWriter(&stream)
-	w.Begin(result.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target})
+	w.Begin(result.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target, Settings: s.Settings})
 	for _, r := range records {
 		w.Write(r)
 	}
@@ -168,7 +170,7 @@ func TestMerge(t *testing.T) {
 // every histogram is that of the whole run, bit for bit.
 func TestMergeIsExact(t *testing.T) {
 	t.Parallel()
-	_, records := resulttest.Run(resulttest.Noon, 3000)
+	_, records := resulttest.Run(resulttest.Noon, 1000)
 	r := rand.New(rand.NewPCG(1, 2))
 	whole := result.NewSummary()
 	var machines [3]*result.Summary
@@ -179,6 +181,7 @@ func TestMergeIsExact(t *testing.T) {
 		record.Done += time.Duration(r.ExpFloat64() * float64(50*time.Millisecond))
 		record.Queue, record.Inference, record.PollLag = time.Duration(r.Int64N(1e9)), time.Duration(r.Int64N(1e8)), time.Duration(r.Int64N(1e7))
 		record.FromCache, record.Checked = r.IntN(4) == 0, r.IntN(2) == 0
+		record.Model = []string{"", "a fp32", "b int8"}[r.IntN(3)]
 		whole.Add(record)
 		machines[r.IntN(3)].Add(record)
 	}
@@ -204,6 +207,64 @@ func TestMergeIsExact(t *testing.T) {
 	joined.Machines = 1
 	if diff := cmp.Diff(asJSON(t, whole), asJSON(t, joined)); diff != "" {
 		t.Errorf("joined (-whole +joined):\n%s", diff)
+	}
+}
+
+// TestOldFiles reads files of versions that did not keep answers from the cache apart.
+func TestOldFiles(t *testing.T) {
+	t.Parallel()
+	whole, records := resulttest.Run(resulttest.Noon, 30)
+	for i := range records {
+		records[i].FromCache = i%3 == 0
+	}
+	mixed := result.NewSummary()
+	for _, r := range records {
+		mixed.Add(r)
+	}
+	mixed.Started = resulttest.Noon
+	for name, test := range map[string]struct {
+		summary  *result.Summary
+		computed int // of 27 answers
+	}{"no cache": {whole, 27}, "a cache answered": {mixed, 0}} {
+		var d map[string]any
+		if err := json.Unmarshal([]byte(asJSON(t, test.summary)), &d); err != nil {
+			t.Fatal(err)
+		}
+		for _, span := range []string{result.SpanComputed, result.SpanCached} {
+			delete(d["spans"].(map[string]any), span)
+		}
+		for _, second := range d["timeline"].([]any) {
+			for _, field := range []string{"cached", "computed_histogram", "cached_histogram"} {
+				delete(second.(map[string]any), field)
+			}
+		}
+		data, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got result.Summary
+		if err := json.Unmarshal(data, &got); err != nil {
+			t.Fatal(err)
+		}
+		second := got.Between(0, 3)
+		if n, _ := second.Count(); n != 27 || got.Count(result.SpanTotal) != 27 || got.Count(result.SpanComputed) != test.computed || got.Split() || got.Cached != test.summary.Cached {
+			t.Errorf("%s: %d answers in the timeline, %d in all, %d computed, split %t", name, n, got.Count(result.SpanTotal), got.Count(result.SpanComputed), got.Split())
+		}
+	}
+}
+
+// TestModels checks that a server that names a new model in each answer takes no more memory.
+func TestModels(t *testing.T) {
+	t.Parallel()
+	s := result.NewSummary()
+	for i := range 1000 {
+		s.Add(result.Record{Model: fmt.Sprint(i)})
+	}
+	if n := s.Models["others"]; len(s.Models) != 21 || n != 980 || s.Models["0"] != 1 {
+		t.Errorf("%d models, %d answers of others", len(s.Models), n)
+	}
+	if err := s.Merge(result.NewSummary()); err == nil {
+		t.Error("merged without a start")
 	}
 }
 

@@ -11,10 +11,12 @@ type Second struct {
 	Offered  int            // requests due in it
 	Sent     int            // requests sent in it
 	Answered int            // successful answers received in it
+	Cached   int            // those of Answered that came from the server's cache
 	Failed   int            // failures received in it
 	Errors   map[string]int // failures by kind; nil if there are none
 
-	latency *hdrhistogram.PackedHistogram // of successful requests due in it; nil if there are none
+	// Latencies of successful requests due in it, by where their answers came from; nil if there are none.
+	computed, cached *hdrhistogram.PackedHistogram
 }
 
 // longest limits a timeline: the longest schedule, and time for the last answers.
@@ -22,26 +24,85 @@ const longest = 8 * 24 * time.Hour
 
 // Percentile is the latency that the given percentage of the requests due in this second did not exceed; zero if none of
 // them succeeded.
-func (s *Second) Percentile(percent float64) time.Duration {
-	if s.latency == nil {
-		return 0
+func (s *Second) Percentile(percent float64) time.Duration { return percentile(s.all(), percent) }
+
+// PercentileComputed is Percentile of the requests whose answers were computed.
+func (s *Second) PercentileComputed(percent float64) time.Duration {
+	return percentile(s.computed, percent)
+}
+
+// PercentileCached is Percentile of the requests whose answers came from the server's cache.
+func (s *Second) PercentileCached(percent float64) time.Duration {
+	return percentile(s.cached, percent)
+}
+
+// Count is the number of requests due in this second that succeeded, of which so many were computed.
+func (s *Second) Count() (all, computed int) {
+	if s.cached != nil {
+		all = int(s.cached.TotalCount())
 	}
-	return microseconds(s.latency.ValueAtPercentile(percent))
+	if s.computed != nil {
+		computed = int(s.computed.TotalCount())
+	}
+	return all + computed, computed
+}
+
+// Latencies returns latencies that stand for those of the requests due in this second, sorted: all of them if they are at
+// most n, else n quantiles at equal distances.
+func (s *Second) Latencies(n int) []time.Duration { return latencies(s.all(), n) }
+
+// LatenciesComputed is Latencies of the requests whose answers were computed.
+func (s *Second) LatenciesComputed(n int) []time.Duration { return latencies(s.computed, n) }
+
+func latencies(h *hdrhistogram.PackedHistogram, n int) []time.Duration {
+	if h == nil {
+		return nil
+	}
+	all := make([]time.Duration, min(n, int(h.TotalCount())))
+	for i := range all {
+		all[i] = percentile(h, 100*(float64(i)+0.5)/float64(len(all)))
+	}
+	return all
 }
 
 // Max is the longest latency of the requests due in this second.
 func (s *Second) Max() time.Duration {
-	if s.latency == nil {
-		return 0
+	longest := time.Duration(0)
+	for _, h := range []*hdrhistogram.PackedHistogram{s.computed, s.cached} {
+		if h != nil {
+			longest = max(longest, microseconds(h.Max()))
+		}
 	}
-	return microseconds(s.latency.Max())
+	return longest
 }
 
-func (s *Second) histogram() *hdrhistogram.PackedHistogram {
-	if s.latency == nil {
-		s.latency = newHistogram()
+func percentile(h *hdrhistogram.PackedHistogram, percent float64) time.Duration {
+	if h == nil {
+		return 0
 	}
-	return s.latency
+	return microseconds(h.ValueAtPercentile(percent))
+}
+
+// all is the histogram of all latencies; nil if there are none.
+func (s *Second) all() *hdrhistogram.PackedHistogram {
+	switch {
+	case s.cached == nil:
+		return s.computed
+	case s.computed == nil:
+		return s.cached
+	}
+	h := newHistogram()
+	h.Merge(s.computed)
+	h.Merge(s.cached)
+	return h
+}
+
+// made returns the histogram at a place, and makes it if there is none.
+func made(h **hdrhistogram.PackedHistogram) *hdrhistogram.PackedHistogram {
+	if *h == nil {
+		*h = newHistogram()
+	}
+	return *h
 }
 
 func (s *Second) fail(kind string, n int) {
@@ -73,12 +134,16 @@ func (s *Second) add(o *Second) {
 	s.Offered += o.Offered
 	s.Sent += o.Sent
 	s.Answered += o.Answered
+	s.Cached += o.Cached
 	s.Failed += o.Failed
 	for kind, n := range o.Errors {
 		s.fail(kind, n)
 	}
-	if o.latency != nil {
-		s.histogram().Merge(o.latency)
+	if o.computed != nil {
+		made(&s.computed).Merge(o.computed)
+	}
+	if o.cached != nil {
+		made(&s.cached).Merge(o.cached)
 	}
 }
 
@@ -86,8 +151,14 @@ func (s *Summary) addToTimeline(r Record) {
 	s.at(r.Intended).Offered++
 	s.at(r.Sent).Sent++
 	if r.OK() {
-		s.at(r.Done).Answered++
-		observe(s.at(r.Intended).histogram(), r.Latency())
+		end := s.at(r.Done)
+		end.Answered++
+		if r.FromCache {
+			end.Cached++
+			observe(made(&s.at(r.Intended).cached), r.Latency())
+		} else {
+			observe(made(&s.at(r.Intended).computed), r.Latency())
+		}
 		return
 	}
 	end := s.at(r.Done)

@@ -35,7 +35,7 @@ func (queue) String() string { return "a queue" }
 
 func (queue) Check(context.Context) error { return nil }
 
-func (q queue) Send(ctx context.Context, _ resnet18cloud.Image) (target.Answer, error) {
+func (q queue) Send(ctx context.Context, _ resnet18cloud.Image, _ func()) (target.Answer, error) {
 	select {
 	case q.slot <- struct{}{}:
 	case <-ctx.Done():
@@ -53,7 +53,7 @@ func (stalling) String() string { return "a server that stalls" }
 
 func (stalling) Check(context.Context) error { return nil }
 
-func (s stalling) Send(context.Context, resnet18cloud.Image) (target.Answer, error) {
+func (s stalling) Send(context.Context, resnet18cloud.Image, func()) (target.Answer, error) {
 	if now := time.Now(); now.After(s.from) && now.Before(s.until) {
 		time.Sleep(s.until.Sub(now))
 	}

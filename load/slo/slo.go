@@ -22,20 +22,21 @@ type Condition struct {
 	limit   float64
 	show    func(float64) string
 	span    string  // of a latency; empty for others
+	figure  string  // of a latency: p99, mean or max; otherwise errors, rate, ...
 	percent float64 // of a percentile; 0 for others
 }
 
 // Usage describes the syntax of Parse.
 const Usage = `WHAT<LIMIT or WHAT>LIMIT (also <= and >=), where WHAT is p50, p99.9 ..., mean or max of the latency from
 the intended time to the result (percentiles count a failed request as one that never ends; mean and max count successful
-requests only), the same of one span (submit.p99, queue.mean, inference.p50, poll-lag.max, send-lag.p99), errors, wrong or
-late (percent of requests), or rate (answers per second)`
+requests only), the same of one span (computed.p99, submit.p99, queue.mean, inference.p50, poll-lag.max, send-lag.p99), errors,
+wrong, late or cached (percent of requests), or rate (answers per second)`
 
 // Parse parses a condition; Usage describes its syntax.
 func Parse(text string) (Condition, error) {
 	c, err := parse(text)
 	if err != nil {
-		return Condition{}, fmt.Errorf("condition %q: %w; want %s", text, err, Usage)
+		return Condition{}, fmt.Errorf("condition %.200q: %w; want one such as p99<500ms, errors<1%% or rate>30", text, err)
 	}
 	return c, nil
 }
@@ -74,9 +75,11 @@ var shares = map[string]func(*result.Summary) int{
 	"errors": func(s *result.Summary) int { return s.Sent - s.OK },
 	"wrong":  func(s *result.Summary) int { return s.Errors[result.WrongLabel] },
 	"late":   func(s *result.Summary) int { return s.Late },
+	"cached": func(s *result.Summary) int { return s.Cached },
 }
 
 func (c *Condition) parseWhat(what string) error {
+	c.figure = what
 	if count := shares[what]; count != nil {
 		c.measure = func(s *result.Summary) float64 { return 100 * float64(count(s)) / float64(max(s.Sent, 1)) }
 		c.show = func(v float64) string { return fmt.Sprintf("%.3g%%", v) }
@@ -94,7 +97,7 @@ func (c *Condition) parseWhat(what string) error {
 	if !slices.Contains(result.Spans, span) {
 		return fmt.Errorf("unknown span %q", span)
 	}
-	c.span = span
+	c.span, c.figure = span, of
 	c.show = func(v float64) string {
 		if math.IsInf(v, 1) {
 			return "never ends"
@@ -163,10 +166,16 @@ type Verdict struct {
 	Unsure bool
 }
 
-// Check checks a result. If nothing was sent, no condition holds.
+// Check checks a result. If nothing was sent, no condition holds, and none on a span that was not measured.
 func (c Condition) Check(s *result.Summary) Verdict {
+	n := s.Sent
+	if failuresCount := c.span == result.SpanTotal && c.percent > 0; c.span != "" && !failuresCount {
+		if n = s.Count(c.span); n == 0 {
+			return Verdict{Condition: c, Got: "nothing measured"}
+		}
+	}
 	got := c.measure(s)
-	return Verdict{c, c.show(got), s.Sent > 0 && c.compare(got, c.limit), c.percent > 0 && !result.EnoughSamples(s.Sent, c.percent)}
+	return Verdict{c, c.show(got), s.Sent > 0 && c.compare(got, c.limit), c.percent > 0 && !result.EnoughSamples(n, c.percent)}
 }
 
 // String describes whether the condition holds, and the figure.
@@ -188,6 +197,25 @@ func (c Condition) Requests() int {
 	}
 	return int(math.Ceil(10/(1-c.percent/100) - 1e-6))
 }
+
+// Latency is a limit on a figure of the latency.
+type Latency struct {
+	Span    string  // one of result.Spans
+	Figure  string  // p99, mean or max
+	Percent float64 // of a percentile; 0 for others
+	Limit   time.Duration
+}
+
+// Latency returns the limit of a condition on a latency. It is not ok for other conditions.
+func (c Condition) Latency() (l Latency, ok bool) {
+	if c.span == "" {
+		return Latency{}, false
+	}
+	return Latency{c.span, c.figure, c.percent, time.Duration(math.Round(c.limit * float64(time.Second)))}, true
+}
+
+// RateLimit returns the limit of a condition on the rate, in answers per second. It is not ok for other conditions.
+func (c Condition) RateLimit() (perSecond float64, ok bool) { return c.limit, c.figure == "rate" }
 
 // TailLimit returns the limit of a condition on a percentile of the total latency, and the share of requests that may
 // take longer. It is not ok for other conditions.

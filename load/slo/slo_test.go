@@ -28,7 +28,10 @@ func TestConditions(t *testing.T) {
 		{"p99<1h", false, true, "never ends"}, // three of thirty never end
 		{"total.p50<20ms", true, false, "17.01ms"},
 		{"send-lag.max<=1.1s", true, false, "1.00045s"},
-		{"poll-lag.p50<1s", true, false, "0s"},
+		{"poll-lag.p50<1s", false, false, "nothing measured"}, // must not pass in silence
+		{"computed.p50<20ms", true, false, "16.01ms"},         // 14th of 27: failed ones are in the total only
+		{"cached.p50<20ms", false, false, "nothing measured"},
+		{"cached<1%", true, false, "0%"},
 		{"errors<10%", false, false, "10%"},
 		{"errors<=10%", true, false, "10%"},
 		{"errors<=10", true, false, "10%"},
@@ -60,7 +63,7 @@ func TestConditionsThatMeanNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "p99", "p99<", "<500ms", "p99<500", "p0<1s", "p101<1s", "pNaN<1s", "lunch.p99<1s", "errors<many",
 		"rate>-1", "p99<-1s", "p99=1s", "errors<NaN", "median<1s"} {
-		if c, err := slo.Parse(text); err == nil || !strings.Contains(err.Error(), "want WHAT<LIMIT") {
+		if c, err := slo.Parse(text); err == nil || !strings.Contains(err.Error(), "such as p99<500ms") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, %v; want an error that explains", text, c, err)
 		}
 	}
@@ -75,6 +78,26 @@ func TestRequestsNeeded(t *testing.T) {
 		}
 		if got := c.Requests(); got != want {
 			t.Errorf("%s needs %d requests, want %d", text, got, want)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]slo.Latency{
+		"p99.9<500ms": {Span: result.SpanTotal, Figure: "p99.9", Percent: 99.9, Limit: 500 * time.Millisecond}, "max<2s": {Span: result.SpanTotal, Figure: "max", Limit: 2 * time.Second},
+		"poll-lag.mean<1ms": {Span: result.SpanPollLag, Figure: "mean", Limit: time.Millisecond}, "errors<1%": {}, "rate>10": {}, "cached<5%": {},
+		"cached.p50<5ms": {Span: result.SpanCached, Figure: "p50", Percent: 50, Limit: 5 * time.Millisecond},
+	} {
+		c, err := slo.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := c.Latency(); got != want || ok != (want.Span != "") {
+			t.Errorf("%s: %+v, %t, want %+v", text, got, ok, want)
+		}
+		if limit, ok := c.RateLimit(); ok != (text == "rate>10") || ok && limit != 10 {
+			t.Errorf("%s: rate %v, %t", text, limit, ok)
 		}
 	}
 }

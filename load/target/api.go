@@ -30,7 +30,7 @@ const (
 )
 
 // String implements Target.
-func (a Async) String() string { return a.Client.BaseURL + " (async)" }
+func (a Async) String() string { return address(a.Client.BaseURL) + " (async)" }
 
 // Check implements Target. It returns ErrNotAsync if the server does not queue images.
 func (a Async) Check(ctx context.Context) error {
@@ -55,9 +55,10 @@ func (a Async) Check(ctx context.Context) error {
 }
 
 // Send implements Target.
-func (a Async) Send(ctx context.Context, image resnet18cloud.Image) (Answer, error) {
+func (a Async) Send(ctx context.Context, image resnet18cloud.Image, sent func()) (Answer, error) {
 	start := time.Now()
 	ticket, err := a.Client.Submit(ctx, image, client.Options{})
+	sent()
 	answer := Answer{Accepted: time.Now(), FromCache: ticket.FromCache}
 	if err != nil {
 		return answer, err
@@ -71,6 +72,7 @@ func (a Async) Send(ctx context.Context, image resnet18cloud.Image) (Answer, err
 		return answer, err
 	}
 	answer.Queue = outcome.Timing.Queue
+	answer.FromCache = outcome.FromCache
 	// Clocks of two machines may differ, and a server may not report the time. A lag that is negative, or longer
 	// than the request took, is wrong.
 	if lag := time.Since(outcome.CompletedAt); lag > 0 && lag <= time.Since(start) {
@@ -114,24 +116,31 @@ func (a Async) wait(ctx context.Context, id string) (client.Outcome, error) {
 }
 
 // String implements Target.
-func (s Sync) String() string { return s.Client.BaseURL + " (sync)" }
+func (s Sync) String() string { return address(s.Client.BaseURL) + " (sync)" }
 
 // Check implements Target.
 func (s Sync) Check(ctx context.Context) error { return s.Client.Healthy(ctx) }
 
 // Send implements Target.
-func (s Sync) Send(ctx context.Context, image resnet18cloud.Image) (Answer, error) {
+func (s Sync) Send(ctx context.Context, image resnet18cloud.Image, _ func()) (Answer, error) {
 	result, err := s.Client.Predict(ctx, image, client.Options{})
 	answer := Answer{Accepted: time.Now()}
 	if err != nil {
 		return answer, err
 	}
 	answer.Queue = result.Timing.Queue
+	answer.FromCache = fromCache(result.Timing)
 	answer.setResult(result)
 	return answer, nil
 }
 
+// fromCache reports whether a dispatcher took a result from its cache: then no stage but the lookup took time.
+func fromCache(t resnet18cloud.Timing) bool {
+	return t.Cache > 0 && t == resnet18cloud.Timing{Cache: t.Cache}
+}
+
 func (a *Answer) setResult(result resnet18cloud.Result) {
+	a.Model = strings.TrimSpace(result.Model + " " + result.Precision)
 	a.Inference = result.Timing.Inference
 	if a.Inference == 0 {
 		a.Inference = resnet18cloud.Seconds(result.InferenceTime) // the only duration that the prototype reports

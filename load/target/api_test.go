@@ -68,6 +68,11 @@ func TestAsyncSend(t *testing.T) {
 			want:   target.Answer{Label: "junco", Inference: 4 * time.Millisecond},
 			took:   100 * time.Millisecond,
 		},
+		"computed by another request": {
+			submit: answer{202, accepted, 0},
+			result: []answer{{200, `{"status":"completed","from_cache":true,"result":{"predictions":["junco"],"model":"resnet18-1","precision":"int8"}}`, 0}},
+			want:   target.Answer{Label: "junco", FromCache: true, Model: "resnet18-1 int8"},
+		},
 		"cached":                    {submit: answer{200, `{"from_cache":true,"result":{"predictions":["junco"]}}`, 0}, want: target.Answer{Label: "junco", FromCache: true}},
 		"refused":                   {submit: answer{503, `{"error":"Queue is full","code":"full"}`, 0}, code: resnet18cloud.CodeFull},
 		"no result":                 {submit: answer{202, accepted, 0}, result: []answer{{200, `{"status":"completed"}`, 0}}, code: resnet18cloud.CodeInternal},
@@ -81,9 +86,13 @@ func TestAsyncSend(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := server{"/predict_async": {c.submit}, "/result/id": c.result}
 				start := time.Now()
-				got, err := target.Async{Client: s.client()}.Send(t.Context(), resnet18cloud.Image{Name: "a.jpg"})
+				var sent time.Duration
+				got, err := target.Async{Client: s.client()}.Send(t.Context(), resnet18cloud.Image{Name: "a.jpg"}, func() { sent = time.Since(start) })
 				if e, _ := errors.AsType[*resnet18cloud.Error](err); (c.code == "") != (err == nil) || e != nil && e.Code != c.code {
 					t.Errorf("error %v, want code %q", err, c.code)
+				}
+				if sent != c.submit.after {
+					t.Errorf("sent after %s, want %s: nobody needs the image while its result is awaited", sent, c.submit.after)
 				}
 				if took := time.Since(start); c.took > 0 && took != c.took {
 					t.Errorf("took %s, want %s", took, c.took)
@@ -97,6 +106,21 @@ func TestAsyncSend(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTargetHidesPasswords checks that reports, which people pass on, do not have the password of a URL.
+func TestTargetHidesPasswords(t *testing.T) {
+	t.Parallel()
+	for want, target := range map[string]target.Target{
+		"http://me:xxxxx@server/a (async)": target.Async{Client: &client.Client{BaseURL: "http://me:secret@server/a"}},
+		"http://server (sync)":             target.Sync{Client: &client.Client{BaseURL: "http://server"}},
+		"POST http://me:xxxxx@server/a":    target.HTTP{URL: "http://me:secret@server/a"},
+		"POST :":                           target.HTTP{URL: ":"},
+	} {
+		if got := target.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
@@ -126,6 +150,35 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestSyncSend checks when an answer is known to come from the cache, and from which model.
+func TestSyncSend(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]target.Answer{
+		`{"predictions":["junco"],"inference_time":0.02,"timing":{"cache":0.001}}`:                                                {Label: "junco", FromCache: true, Inference: 20 * time.Millisecond},
+		`{"predictions":["junco"],"timing":{"cache":0.001,"forward":0.002},"inference_time":0.02,"model":"m","precision":"fp32"}`: {Label: "junco", Inference: 20 * time.Millisecond, Model: "m fp32"},
+		`{"predictions":["junco"],"timing":{"inference":0.02}}`:                                                                   {Label: "junco", Inference: 20 * time.Millisecond},
+		`{"predictions":["junco"]}`: {Label: "junco"},
+	} {
+		s := server{"/predict": {{200, body, 0}}}
+		got, err := target.Sync{Client: s.client()}.Send(t.Context(), resnet18cloud.Image{}, func() {})
+		got.Accepted = time.Time{}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v, -want +got:\n%s", body, err, diff)
+		}
+	}
+}
+
+// TestHTTPCache checks which answers of other servers come from a cache.
+func TestHTTPCache(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{"HIT": true, "Hit from cloudfront": true, "MISS": false, "Miss from cloudfront": false, "": false, "HITS": false} {
+		h := target.HTTP{Client: &http.Client{Transport: &transport{status: 200, header: http.Header{"X-Cache": {header}}}}, URL: "http://server/x"}
+		if got, err := h.Send(t.Context(), resnet18cloud.Image{}, func() {}); err != nil || got.FromCache != want {
+			t.Errorf("X-Cache %q: from the cache %t, %v, want %t", header, got.FromCache, err, want)
+		}
+	}
+}
+
 func TestHTTPSend(t *testing.T) {
 	t.Parallel()
 	label := func(answer []byte) (string, error) {
@@ -151,7 +204,7 @@ func TestHTTPSend(t *testing.T) {
 		if c.answer.status > 0 {
 			s["/x"] = []answer{c.answer}
 		}
-		got, err := target.HTTP{Client: s.client().HTTP, URL: "http://server/x", Label: c.label}.Send(t.Context(), resnet18cloud.Image{})
+		got, err := target.HTTP{Client: s.client().HTTP, URL: "http://server/x", Label: c.label}.Send(t.Context(), resnet18cloud.Image{}, func() {})
 		if got.Label != c.want || (err == nil) != (c.err == "") || err != nil && !strings.HasSuffix(err.Error(), c.err) && !strings.Contains(err.Error(), "no such path") {
 			t.Errorf("%s: %q, %v; want %q, %q", name, got.Label, err, c.want, c.err)
 		}

@@ -31,7 +31,7 @@ type HTTP struct {
 var _ Target = HTTP{}
 
 // String implements Target.
-func (h HTTP) String() string { return "POST " + h.URL }
+func (h HTTP) String() string { return "POST " + address(h.URL) }
 
 // Check implements Target.
 func (h HTTP) Check(ctx context.Context) error {
@@ -53,7 +53,7 @@ func (h HTTP) Check(ctx context.Context) error {
 }
 
 // Send implements Target.
-func (h HTTP) Send(ctx context.Context, image resnet18cloud.Image) (Answer, error) {
+func (h HTTP) Send(ctx context.Context, image resnet18cloud.Image, _ func()) (Answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, http.NoBody)
 	if err != nil {
 		return Answer{}, err
@@ -69,7 +69,9 @@ func (h HTTP) Send(ctx context.Context, image resnet18cloud.Image) (Answer, erro
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
-	answer := Answer{Accepted: time.Now()}
+	// Many caches in front of servers say so, as dispatchers do: "HIT", "Hit from cloudfront".
+	hit, _, _ := strings.Cut(response.Header.Get("X-Cache"), " ")
+	answer := Answer{Accepted: time.Now(), FromCache: strings.EqualFold(hit, "hit")}
 	if err != nil {
 		return answer, fmt.Errorf("read the answer: %w", err)
 	}

@@ -14,12 +14,13 @@ import (
 type transport struct {
 	status int
 	body   string
+	header http.Header
 	last   *http.Request
 }
 
 func (r *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	r.last = request
-	return &http.Response{StatusCode: r.status, Status: http.StatusText(r.status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(r.body)), Request: request}, nil
+	return &http.Response{StatusCode: r.status, Status: http.StatusText(r.status), Header: r.header, Body: io.NopCloser(strings.NewReader(r.body)), Request: request}, nil
 }
 
 // TestHTTPTakesTheImageBack checks that a transport that reads a body late no longer gets the image, whose memory may
@@ -29,7 +30,7 @@ func TestHTTPTakesTheImageBack(t *testing.T) {
 	for _, status := range []int{200, 503} {
 		late := &transport{status: status}
 		h := target.HTTP{Client: &http.Client{Transport: late}, URL: "http://server/predict"}
-		if _, err := h.Send(t.Context(), resnet18cloud.Image{Bytes: []byte("image")}); (err != nil) != (status == 503) {
+		if _, err := h.Send(t.Context(), resnet18cloud.Image{Bytes: []byte("image")}, func() {}); (err != nil) != (status == 503) {
 			t.Errorf("status %d: error %v", status, err)
 		}
 		if data, err := io.ReadAll(late.last.Body); err == nil || len(data) > 0 {
@@ -47,7 +48,7 @@ func TestHeaders(t *testing.T) {
 	o := target.OIP{Client: h.Client, URL: "http://server", Header: header}
 	for name, request := range map[string]func() error{
 		"HTTP.Check":   func() error { return h.Check(t.Context()) },
-		"HTTP.Send":    func() error { _, err := h.Send(t.Context(), resnet18cloud.Image{}); return err },
+		"HTTP.Send":    func() error { _, err := h.Send(t.Context(), resnet18cloud.Image{}, func() {}); return err },
 		"OIP.Describe": func() error { _, err := o.Describe(t.Context()); return err },
 	} {
 		server.last = nil

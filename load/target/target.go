@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -16,8 +17,9 @@ import (
 // Target sends images to a server. Implementations are safe for concurrent use.
 type Target interface {
 	// Send sends one image and waits for its result. It returns an error if there is no result; the Answer then
-	// holds what was learned until then. Send does not read the image's bytes after it has returned.
-	Send(ctx context.Context, image resnet18cloud.Image) (Answer, error)
+	// holds what was learned until then. Send does not read the image's bytes after it has returned, or has called
+	// sent, which it may do earlier.
+	Send(ctx context.Context, image resnet18cloud.Image, sent func()) (Answer, error)
 	// String describes the target in reports: its address and how it is called.
 	String() string
 	// Check returns an error if no server answers.
@@ -28,6 +30,7 @@ type Target interface {
 type Answer struct {
 	Label     string        // best class; empty if not known
 	FromCache bool          // the server did not compute the result for this request
+	Model     string        // identity and precision of the model that computed it; empty if not known
 	Accepted  time.Time     // when the server accepted the image, or returned the result or an error
 	Queue     time.Duration // waiting in the dispatcher, as reported by the dispatcher
 	Inference time.Duration // network alone, as reported by the replica
@@ -40,6 +43,14 @@ var (
 	// ErrNotAsync means that a server answers, but does not queue images. A replica does not.
 	ErrNotAsync = errors.New("the server has no /predict_async")
 )
+
+// address is a URL in reports, without the password that it may have.
+func address(base string) string {
+	if u, err := url.Parse(base); err == nil {
+		return u.Redacted()
+	}
+	return base
+}
 
 // StatusError is an answer with an HTTP status of 300 or more.
 type StatusError struct {

@@ -244,8 +244,8 @@ func weights(out, in int) []float32 {
 	return x
 }
 
-// bytes is the serialized model.
-func (e *export) bytes() []byte {
+// body is the graph's operators and tensors.
+func (e *export) body() []byte {
 	var g []byte
 	for _, n := range e.nodes {
 		g = message(g, graphNode, n.bytes())
@@ -253,6 +253,12 @@ func (e *export) bytes() []byte {
 	for _, name := range slices.Sorted(maps.Keys(e.tensors)) {
 		g = message(g, graphInitializer, e.tensors[name])
 	}
+	return g
+}
+
+// graph is the serialized graph.
+func (e *export) graph() []byte {
+	g := e.body()
 	var dims []byte
 	for _, d := range e.dims {
 		var dim []byte
@@ -272,7 +278,12 @@ func (e *export) bytes() []byte {
 	for _, name := range e.outputs {
 		g = message(g, graphOutput, message(nil, valueName, []byte(name)))
 	}
-	m := message(varint(nil, 1, 8), modelGraph, g)
+	return g
+}
+
+// bytes is the serialized model.
+func (e *export) bytes() []byte {
+	m := message(varint(nil, 1, 8), modelGraph, e.graph())
 	m = message(m, modelOpset, varint(nil, opsetVersion, e.opset))
 	for _, key := range slices.Sorted(maps.Keys(e.props)) {
 		m = message(m, modelMetadata, entry(key, e.props[key]))
