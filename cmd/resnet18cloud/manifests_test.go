@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -448,5 +449,50 @@ func TestManifestsAreRestricted(t *testing.T) {
 	// A replica's workers are as many as its CPU limit allows.
 	if m.replica.Spec.Template.Spec.Containers[0].Resources.Limits.Cpu().IsZero() {
 		t.Error("the replica has no CPU limit: each would take all CPUs of its node")
+	}
+}
+
+// TestProductionFitsNATS checks that dispatchers of the production overlay take its settings, and that its NATS servers have room
+// for the largest image and for queue and results.
+func TestProductionFitsNATS(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(testutil.Root(t), "k8s", "overlays", "production")
+	data, err := os.ReadFile(filepath.Join(dir, "dispatcher.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deployment appsv1.Deployment
+	document, _, _ := strings.Cut(string(data), "\n---\n")
+	if err := yaml.UnmarshalStrict([]byte(document), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	var d dispatcherCmd
+	container := deployment.Spec.Template.Spec.Containers[0]
+	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "RESNET18_LOG_FORMAT" }) // of all commands
+	parseContainer(t, "dispatcher", container, &d)
+	if grace := graceOf(deployment.Spec.Template); grace <= d.DrainTimeout {
+		t.Errorf("dispatcher is killed after %s and drains for %s", grace, d.DrainTimeout)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	// The variable is of the pod's environment.
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "$SERVER_NAME", "nats-0", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := natsserver.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if least := d.MaxImageBytes + 64<<10; int64(config.MaxPayload) < least {
+		t.Errorf("NATS takes messages of %d bytes, images and their headers need %d", config.MaxPayload, least)
+	}
+	if least := (d.QueueBytes + d.ResultsBytes) * 5 / 4; !config.JetStream || config.JetStreamMaxStore < least || config.StoreDir != "/data" {
+		t.Errorf("JetStream %t in %s with %d bytes, want /data and %d", config.JetStream, config.StoreDir, config.JetStreamMaxStore, least)
+	}
+	if len(config.Routes) != d.NATSReplicas {
+		t.Errorf("%d servers, and each image is stored by %d", len(config.Routes), d.NATSReplicas)
 	}
 }
