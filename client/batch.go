@@ -21,10 +21,7 @@ type Item struct {
 type batchBody struct {
 	Items []struct {
 		ticketBody
-		Error      string             `json:"error"`
-		Code       resnet18cloud.Code `json:"code"`
-		Hint       string             `json:"hint"`
-		RetryAfter float64            `json:"retry_after"`
+		refusalBody
 	} `json:"items"`
 }
 

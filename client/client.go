@@ -387,14 +387,17 @@ func (c *Client) once(request *http.Request, answer any) error {
 	return nil
 }
 
+// refusalBody is the JSON of an error.
+type refusalBody struct {
+	Error      string             `json:"error"`
+	Hint       string             `json:"hint"`
+	Code       resnet18cloud.Code `json:"code"`
+	RetryAfter float64            `json:"retry_after"`
+}
+
 // refusal is the error in an answer. Other servers may send only a status.
 func refusal(response *http.Response, body []byte) error {
-	var b struct {
-		Error      string             `json:"error"`
-		Hint       string             `json:"hint"`
-		Code       resnet18cloud.Code `json:"code"`
-		RetryAfter float64            `json:"retry_after"`
-	}
+	var b refusalBody
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == "" {
 		b.Error = response.Status
 	}

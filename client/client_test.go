@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ func (labeller) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 		return resnet18cloud.Result{Filename: image.Name, Predictions: make([]string, k)}, nil
 	}
 	return resnet18cloud.Result{Filename: image.Name, Predictions: []string{"goldfinch", "bulbul", "magpie", "chickadee", "junco"},
+		Scores: []resnet18cloud.Prediction{{Index: 11, Label: "goldfinch", Logit: 17, Probability: new(float32(0.98))}},
 		Timing: resnet18cloud.Timing{Inference: 4 * time.Millisecond}}, nil
 }
 
@@ -52,7 +54,14 @@ func (labeller) Labels(context.Context) (resnet18cloud.Labels, error) {
 // start runs a real dispatcher until the test ends.
 func start(t testing.TB) *client.Client {
 	t.Helper()
-	d, err := dispatch.New(dispatch.Config{Addr: "127.0.0.1:0", NATS: natsconn.Config{DataDir: t.TempDir()}, Classifier: labeller{}})
+	c, _ := run(t, dispatch.Config{Addr: "127.0.0.1:0", NATS: natsconn.Config{DataDir: t.TempDir()}, Classifier: labeller{}})
+	return c
+}
+
+// run runs a real dispatcher until the test ends, or until stop is called.
+func run(t testing.TB, cfg dispatch.Config) (c *client.Client, stop func()) {
+	t.Helper()
+	d, err := dispatch.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +72,14 @@ func start(t testing.TB) *client.Client {
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
 	transport := &http.Transport{}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("dispatcher: %v", err)
 		}
+	})
+	t.Cleanup(func() {
+		stop()
 		transport.CloseIdleConnections()
 	})
 	select {
@@ -75,7 +87,7 @@ func start(t testing.TB) *client.Client {
 	case err := <-done:
 		t.Fatal(err)
 	}
-	return &client.Client{BaseURL: d.URL() + "/", HTTP: &http.Client{Transport: transport}}
+	return &client.Client{BaseURL: d.URL() + "/", HTTP: &http.Client{Transport: transport}}, stop
 }
 
 func picture(name string) resnet18cloud.Image {

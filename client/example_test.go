@@ -2,7 +2,6 @@ package client_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -33,9 +32,9 @@ func ExampleClient_Predict() {
 
 // An image whose result is fetched later, even by another program.
 func ExampleClient_Submit() {
-	ctx := context.Background()
+	ctx, picture := context.Background(), []byte("...")
 	c := &client.Client{BaseURL: "http://127.0.0.1:8080"}
-	ticket, err := c.Submit(ctx, resnet18cloud.Image{Name: "goldfinch.jpg", Bytes: []byte("...")}, client.Options{})
+	ticket, err := c.Submit(ctx, resnet18cloud.Image{Name: "goldfinch.jpg", Bytes: picture}, client.Options{})
 	if client.IsFull(err) {
 		fmt.Println("try again later")
 		return
@@ -54,38 +53,42 @@ func ExampleClient_Submit() {
 
 // A server with keys and a certificate of an authority of your own.
 func ExampleTrusting() {
-	trusting, err := client.Trusting("ca.crt")
+	https, err := client.Trusting("ca.crt")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	c := &client.Client{BaseURL: "https://photos.example.com:8443", HTTP: trusting, Token: os.Getenv("TOKEN")}
+	c := &client.Client{BaseURL: "https://photos.example.com:8443", HTTP: https, Token: os.Getenv("TOKEN")}
 	if err := c.Ready(context.Background()); err != nil {
 		fmt.Println(err)
 	}
 }
 
-// Several images in one request.
-func ExampleClient_SubmitBatch() {
-	ctx := context.Background()
+// Several images in one request, and their results as they come.
+func ExampleClient_Watch() {
+	ctx, a, b := context.Background(), []byte("..."), []byte("...")
 	c := &client.Client{BaseURL: "http://127.0.0.1:8080", Retry: client.Retry{Attempts: 5}}
-	images := []resnet18cloud.Image{{Name: "a.jpg", Bytes: []byte("...")}, {Name: "b.jpg", Bytes: []byte("...")}}
+	images := []resnet18cloud.Image{{Name: "a.jpg", Bytes: a}, {Name: "b.jpg", Bytes: b}}
 	items, err := c.SubmitBatch(ctx, images, client.Options{IdempotencyKey: "holiday-2026"})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	var accepted []string
 	for i, item := range items {
 		if item.Err != nil {
 			fmt.Println(images[i].Name, item.Err)
 			continue
 		}
-		outcome, err := c.Wait(ctx, item.RequestID)
-		result, failed := outcome.Answer()
-		if err := errors.Join(err, failed); err != nil {
-			fmt.Println(images[i].Name, err)
-			continue
+		accepted = append(accepted, item.RequestID)
+	}
+	for o, err := range c.Watch(ctx, accepted...) {
+		switch {
+		case err != nil:
+			fmt.Println(o.RequestID, err)
+		case o.Status.Final():
+			result, err := o.Answer()
+			fmt.Println(o.Filename, result.Predictions, err)
 		}
-		fmt.Println(images[i].Name, result.Predictions[0])
 	}
 }

@@ -11,9 +11,11 @@ import (
 
 // batchBody is the response of POST /predict_batch.
 type batchBody struct {
-	Accepted int         `json:"accepted"` // items with a request ID
-	Refused  int         `json:"refused"`  // items with an error
-	Items    []batchItem `json:"items"`    // in the order of the form
+	Accepted int `json:"accepted"` // items with a request ID
+	Refused  int `json:"refused"`  // items with an error
+	// EventsURL is the path of the stream of events about the accepted images.
+	EventsURL string      `json:"events_url"`
+	Items     []batchItem `json:"items"` // in the order of the form
 }
 
 // batchItem is the outcome for one image: what POST /predict_async would have returned, or the error.
@@ -35,6 +37,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	var batch batchBody
+	var ids []string // of accepted images
 	var first error
 	key := o.key
 	err = d.uploads.Images(w, r, d.cfg.MaxBatch, func(image resnet18cloud.Image, err error) {
@@ -48,6 +51,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 				body := d.newAcceptedBody(r.Context(), record)
 				item.acceptedBody = &body
 				batch.Accepted++
+				ids = append(ids, record.ID)
 			}
 		}
 		if err != nil {
@@ -68,6 +72,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 		batch.Refused++
 		batch.Items = append(batch.Items, batchItem{Error: e.Message, Code: e.Code, Hint: e.Hint})
 	}
+	batch.EventsURL = eventsURL(r.Context(), ids)
 	httpx.WriteJSON(w, http.StatusAccepted, batch)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -46,6 +47,7 @@ type dashboardState struct {
 	Totals   totals            `json:"totals"`
 	Cache    cacheMetrics      `json:"cache"`
 	Replicas []dashboardMember `json:"replicas"`
+	Int8     *agreement        `json:"int8_agreement,omitempty"` // of all replicas; nil if none compares int8 with fp32
 	Stopping bool              `json:"stopping,omitempty"`
 	Storage  string            `json:"storage_problem,omitempty"`
 	Warning  string            `json:"warning,omitempty"`
@@ -61,6 +63,27 @@ type totals struct {
 	Unusable  int   `json:"unusable"` // their images cannot be classified
 	Cancelled int   `json:"cancelled"`
 	Refused   int64 `json:"refused"`
+}
+
+// agreement says how many images got the same best label from int8 as from fp32.
+type agreement struct {
+	Compared int `json:"compared"`
+	Equal    int `json:"equal"`
+}
+
+// agreementOf is the agreement of all endpoints together; nil if none compares.
+func agreementOf(endpoints []forward.Endpoint) *agreement {
+	var all *agreement
+	for _, e := range endpoints {
+		if q := e.Quantization; q != nil {
+			if all == nil {
+				all = &agreement{}
+			}
+			all.Compared += q.Compared
+			all.Equal += q.Equal
+		}
+	}
+	return all
 }
 
 // dashboardMember is a replica with what it did in the last second.
@@ -112,6 +135,7 @@ func (b *dashboard) sample(d *Dispatcher, before observation, now time.Time, ela
 		}
 		state.Replicas = append(state.Replicas, memberOf(e, work[e.URL], elapsed))
 	}
+	state.Int8 = agreementOf(endpoints)
 	if state.ready {
 		if wait := d.estimate(); wait > 0 {
 			s.Wait = wait.Seconds()
@@ -294,12 +318,23 @@ type eventWriter struct {
 }
 
 // send writes an event, whose data has no line breaks.
-func (e eventWriter) send(name string, data []byte) error {
+func (e eventWriter) send(name string, data []byte) error { return e.sendID(name, "", data) }
+
+// sendID is send with the ID by which a client continues the stream; empty means none.
+func (e eventWriter) sendID(name, id string, data []byte) error {
+	event := make([]byte, 0, len(data)+len(name)+len(id)+24)
+	event = append(append(append(event, "event: "...), name...), '\n')
+	if id != "" {
+		event = append(append(append(event, "id: "...), id...), '\n')
+	}
+	event = append(append(append(event, "data: "...), data...), "\n\n"...)
+	return e.write(string(event))
+}
+
+// write sends a piece of the stream.
+func (e eventWriter) write(text string) error {
 	_ = e.control.SetWriteDeadline(time.Now().Add(viewerTimeout)) // a slow client must not hold the stream; not supported in tests
-	event := make([]byte, 0, len(data)+len(name)+16)
-	event = append(append(append(event, "event: "...), name...), "\ndata: "...)
-	event = append(append(event, data...), "\n\n"...)
-	if _, err := e.w.Write(event); err != nil {
+	if _, err := io.WriteString(e.w, text); err != nil {
 		return err
 	}
 	return e.control.Flush()

@@ -52,6 +52,7 @@ type Dispatcher struct {
 	inFlight    *inFlight
 	proxies     clientaddr.Proxies
 	holdings    *holdings
+	watches     watches
 	rates       rates
 	queueBytes  int64 // maximum size of the queue; set before ready is closed
 	listenOnce  sync.Once

@@ -113,7 +113,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	page, err := web.Handler(c.imagesFS())
+	page, err := web.Handler(web.Config{Images: c.imagesFS(), Thumbnail: thumbnail, MaxImageBytes: c.MaxImageBytes})
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ type Endpoint struct {
 	Warning   string `json:"warning,omitempty"`
 	Problem   string `json:"problem,omitempty"` // why it is unhealthy
 
+	// Quantization is nil unless the endpoint changes to int8 by itself.
+	Quantization *Quantization `json:"quantization,omitempty"`
+
 	// Serial and Setbacks show what happened between two calls: an endpoint that was removed and added again has another
 	// serial, and one that was set aside and is back has one more setback.
 	Serial   uint64 `json:"-"`
@@ -76,9 +79,13 @@ func (p *Pool) list() []Endpoint {
 	list := make([]Endpoint, 0, len(p.endpoints))
 	for _, u := range slices.Sorted(maps.Keys(p.endpoints)) {
 		e := p.endpoints[u]
+		var q *Quantization
+		if e.info.Quantization != (Quantization{}) {
+			q = new(e.info.Quantization)
+		}
 		list = append(list, Endpoint{URL: u, Healthy: e.health.healthy, Slots: e.load.slots, InFlight: e.load.inFlight,
 			Workers: e.info.Concurrency, Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning,
-			Problem: e.health.problem, Serial: e.serial, Setbacks: e.setbacks,
+			Problem: e.health.problem, Serial: e.serial, Setbacks: e.setbacks, Quantization: q,
 			hash: e.info.Hash, models: e.models, doubted: e.doubted()})
 	}
 	return list

@@ -9,23 +9,25 @@ import (
 	"io"
 )
 
-// Event is one event. Data has the data lines, joined by line feeds.
+// Event is one event. Data has the data lines, joined by line feeds. ID is the last one that the stream has named.
 type Event struct {
 	Name string
 	Data []byte
+	ID   string
 }
 
 // Reader reads events. Its memory is limited.
 type Reader struct {
 	lines *bufio.Scanner
 	max   int
+	id    string
 }
 
 // NewReader returns a Reader of a stream whose events have at most max bytes.
 func NewReader(r io.Reader, maxBytes int) *Reader {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, min(maxBytes, 64<<10)), maxBytes)
-	return &Reader{lines, maxBytes}
+	return &Reader{lines: lines, max: maxBytes}
 }
 
 // Next returns the next event that has data. The error is io.EOF at the end of the stream; an event that it cuts off is
@@ -36,6 +38,7 @@ func (r *Reader) Next() (Event, error) {
 		line := bytes.TrimSuffix(r.lines.Bytes(), []byte("\r"))
 		if len(line) == 0 {
 			if e.Data != nil {
+				e.ID = r.id
 				return e, nil
 			}
 			e = Event{}
@@ -46,6 +49,8 @@ func (r *Reader) Next() (Event, error) {
 		switch string(field) {
 		case "event":
 			e.Name = string(value)
+		case "id":
+			r.id = string(value)
 		case "data":
 			if e.Data == nil {
 				e.Data = make([]byte, 0, len(value))

@@ -17,11 +17,12 @@ func TestReader(t *testing.T) {
 		"comment":        {": hello\n\nevent: a\n\ndata: 1\n\n", "=1 "},
 		"several lines":  {"data: 1\ndata: 2\n\n", "=1|2 "},
 		"carriage":       {"event: a\r\ndata: 1\r\n\r\n", "a=1 "},
-		"other fields":   {"id: 7\nretry: 3\nevent: b\ndata: x:y\n\n", "b=x:y "},
+		"other fields":   {"retry: 3\nevent: b\ndata: x:y\n\n", "b=x:y "},
 		"cut off":        {"data: 1\n\ndata: 2\n", "=1 "},
 		"too long":       {"data: " + strings.Repeat("x", 200) + "\n\n", "error"},
 		"many long ones": {strings.Repeat("data: "+strings.Repeat("x", 50)+"\n", 3) + "\n", "error"},
 		"empty data":     {"data\n\n", "= "},
+		"ids stay":       {"id: 7\ndata: 1\n\ndata: 2\n\nid:8\n\nevent: a\ndata: 3\n\n", "7:=1 7:=2 8:a=3 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -45,6 +46,9 @@ func read(t *testing.T, stream string) string {
 			return "error"
 		case len(e.Data) > 100:
 			t.Fatalf("an event of %d bytes", len(e.Data))
+		}
+		if e.ID != "" {
+			b.WriteString(e.ID + ":")
 		}
 		b.WriteString(e.Name + "=" + strings.ReplaceAll(string(e.Data), "\n", "|") + " ")
 	}
