@@ -160,9 +160,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	})()
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
 		return runUp(ctx, d, replicas, scaling, func() {
-			greet(env.stdout, d.URL(), weights, exposed(c.Addr), guard != nil, scaling)
+			url := d.URL() + cfg.BasePath
+			greet(env.stdout, url, weights, exposed(c.Addr), guard != nil, scaling)
 			if c.Open {
-				openPage(ctx, env.log, d.URL())
+				openPage(ctx, env.log, url+"/")
 			}
 		})
 	})
@@ -378,7 +379,7 @@ func (c upCmd) imagesFS() fs.FS {
 	return nil
 }
 
-// greet prints the addresses and what to do next. open reports whether other machines can reach the server, keys whether
+// greet prints the addresses and what to do next. url has the path below which clients see the server. open reports whether other machines can reach the server, keys whether
 // clients need a key.
 func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
@@ -403,7 +404,8 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
 	}
 	if !open {
-		lines = slices.Insert(lines, len(lines)-2, "  open    resnet18cloud up --addr "+url[strings.LastIndex(url, ":"):]+", for other machines")
+		port, _, _ := strings.Cut(url[strings.LastIndex(url, ":")+1:], "/") // a base path has no colon
+		lines = slices.Insert(lines, len(lines)-2, "  open    add --addr :"+port+" to the command, for other machines")
 	}
 	if weights == "" {
 		lines = append(lines, noWeights, "")
