@@ -46,7 +46,9 @@ images: $(SAMPLE_IMAGES) ## Put 1000 sample images, one per class, in images/ima
 $(SAMPLE_IMAGES):
 	@mkdir -p images; rm -rf $@.part
 	@if [ -d "$(SHARED)/images/imagenet-sample" ]; then cp -r "$(SHARED)/images/imagenet-sample" $@.part; \
-	else git clone --depth 1 $(SAMPLE_IMAGES_REPO) $@.part && rm -rf $@.part/.git; fi
+	else echo "fetching $(SAMPLE_IMAGES_REPO)"; reason=$$(git clone --quiet --depth 1 $(SAMPLE_IMAGES_REPO) $@.part 2>&1) || { rm -rf $@.part; \
+		echo "make images: cannot fetch the images ($$(echo "$$reason" | tail -n 1)). The page works without them: it has drawings to try, and '$(BIN) up --images FOLDER' offers pictures of yours" >&2; exit 1; }; \
+		rm -rf $@.part/.git; fi
 	@mv $@.part $@; echo "$$(ls $@ | grep -c JPEG) images in $@"
 
 # go test runs all of go vet's checks, on packages as it builds them, so that nothing is built twice.

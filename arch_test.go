@@ -194,7 +194,8 @@ func TestLoadPointsOneWay(t *testing.T) {
 		"load/slo":               {"load/result"},
 		"load":                   {"load/result", "load/target"},
 		"load/search":            {"load", "load/result", "load/slo"},
-		"load/report":            {"load/result", "load/slo", "load/search"},
+		"load/compare":           {"load/result"},
+		"load/report":            {"load/result", "load/slo", "load/search", "load/compare"},
 		"load/plan":              nil,
 	}
 	for _, p := range listPackages(t) {

@@ -101,6 +101,7 @@ type Catalog struct {
 	serving  map[string]*entry   // guarded by mu: what each name stands for
 	trials   map[string]*trial   // guarded by mu: comparisons by name
 	held     map[*entry]struct{} // guarded by mu: loaded models that have not been retired
+	last     *entry              // guarded by mu: the default model when Close was called
 	problem  string              // guarded by mu: why the folder could not be read
 }
 
@@ -178,9 +179,12 @@ func (c *Catalog) Run(ctx context.Context) error {
 // are loaded. It is ctx's if that ends first.
 func (c *Catalog) Reload(ctx context.Context) error { return c.update(ctx, true) }
 
-// Close waits for the requests in progress and closes all models.
+// Close waits for the requests in progress and closes all models. Requests that come later are answered that there is no model.
 func (c *Catalog) Close() {
 	c.mu.Lock()
+	if e := c.serving[c.fallback]; e != nil {
+		c.last = e
+	}
 	clear(c.places)
 	clear(c.serving)
 	clear(c.trials)

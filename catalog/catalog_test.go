@@ -364,6 +364,30 @@ func TestSwapWaits(t *testing.T) {
 	answer.Wait()
 }
 
+// TestServingDefault checks that the default model can be described at any time after Load, also late: a server may have a
+// request left when it closes the models.
+func TestServingDefault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{}, "a@1.pth=one")
+	if m, ok := w.ServingDefault(); ok {
+		t.Errorf("before Load: %+v", m)
+	}
+	w.load()
+	w.write("a@2.pth", "two")
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"in service", "after Close"} {
+		if m, ok := w.ServingDefault(); !ok || m.Identity != "two" {
+			t.Errorf("%s: %+v, %t; want version 2", when, m, ok)
+		}
+		w.Close()
+	}
+	if got := w.ask(""); !strings.HasPrefix(got, "not_found") {
+		t.Errorf("a request after Close: %s", got)
+	}
+}
+
 // TestCloseWaits checks that Close waits for a request whose picture is being compared, and then ends.
 func TestCloseWaits(t *testing.T) {
 	t.Parallel()

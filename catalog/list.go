@@ -69,12 +69,17 @@ func (c *Catalog) status(p *place) resnet18cloud.ModelStatus {
 	return s
 }
 
-// ServingDefault returns the model that requests get that name none; false after Close, or before Load.
+// ServingDefault returns the model that requests get that name none; false before Load has succeeded. It may be closed: after
+// Close it is the last one.
 func (c *Catalog) ServingDefault() (m Model, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.serving[c.fallback]; e != nil {
-		return e.Model, true
+	e := c.serving[c.fallback]
+	if e == nil {
+		e = c.last
 	}
-	return Model{}, false
+	if e == nil {
+		return Model{}, false
+	}
+	return e.Model, true
 }

@@ -22,13 +22,27 @@ type backend interface {
 	// Answering returns the models that the replicas report; a classifier in this process reports its model in each
 	// result.
 	Answering() forward.Answering
-	// Labels returns the classes of the model that answers, or an *Error if they are not known.
-	resnet18cloud.Labeler
+	// Find returns an *Error if no replica can be asked for a model: CodeNotFound if waiting does not help. An empty model is
+	// the default.
+	Find(model string) error
+	// Labels returns the classes of a model, or an *Error if they are not known.
+	Labels(ctx context.Context, model string) (resnet18cloud.Labels, error)
+	// Models returns the models of the replicas, or an *Error if they are not known.
+	Models() (resnet18cloud.Models, error)
+	// Reload makes the replicas read their folders of models. The *Error has the reasons of files that cannot be used.
+	Reload(ctx context.Context) error
 	// Configured returns the endpoints as the user wrote them.
 	Configured() []string
 }
 
 var _ backend = (*forward.Pool)(nil)
+
+// several is what a classifier with several models can do besides classifying. A catalog.Catalog can.
+type several interface {
+	Models() resnet18cloud.Models
+	Reload(ctx context.Context) error
+	Hold(model string) (c resnet18cloud.Classifier, status resnet18cloud.ModelStatus, release func(), err error)
+}
 
 // inProcess adapts a classifier to the backend interface.
 type inProcess struct {
@@ -36,21 +50,86 @@ type inProcess struct {
 	slots int
 }
 
+// errOneModel is the answer to questions about the models of a classifier that has one.
+var errOneModel = &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "This server has one model, which has no name here",
+	Hint: "leave out the parameter model"}
+
 func (p inProcess) Run(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
 }
 
+func (p inProcess) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+	if _, ok := p.Classifier.(several); !ok && image.Want.Model != "" {
+		return resnet18cloud.Result{}, errOneModel
+	}
+	return p.Classifier.Classify(ctx, image)
+}
+
 func (p inProcess) Slots() (int, <-chan struct{}) { return p.slots, nil }
 func (p inProcess) Workers() int                  { return p.slots }
 func (p inProcess) Endpoints() []forward.Endpoint { return nil }
-func (p inProcess) Answering() forward.Answering  { return forward.Answering{} }
-func (p inProcess) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
-	if l, ok := p.Classifier.(resnet18cloud.Labeler); ok {
+
+func (p inProcess) Answering() forward.Answering {
+	if c, ok := p.Classifier.(several); ok {
+		return forward.Told(c.Models())
+	}
+	return forward.Answering{}
+}
+
+func (p inProcess) Find(model string) error {
+	if model == "" {
+		return nil
+	}
+	_, release, err := p.hold(model)
+	if err == nil {
+		release()
+	}
+	return err
+}
+
+// hold returns the classifier of a model until it is released.
+func (p inProcess) hold(model string) (c resnet18cloud.Classifier, release func(), err error) {
+	if s, ok := p.Classifier.(several); ok {
+		c, _, release, err = s.Hold(model)
+		return c, release, err
+	}
+	if model != "" {
+		return nil, nil, errOneModel
+	}
+	return p.Classifier, func() {}, nil
+}
+
+func (p inProcess) Labels(ctx context.Context, model string) (resnet18cloud.Labels, error) {
+	c, release, err := p.hold(model)
+	if err != nil {
+		return resnet18cloud.Labels{}, err
+	}
+	defer release()
+	if l, ok := c.(resnet18cloud.Labeler); ok {
 		return l.Labels(ctx)
 	}
 	return resnet18cloud.Labels{}, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "The classes are not known"}
 }
+
+func (p inProcess) Models() (resnet18cloud.Models, error) {
+	if s, ok := p.Classifier.(several); ok {
+		return s.Models(), nil
+	}
+	return resnet18cloud.Models{}, errOneModel
+}
+
+func (p inProcess) Reload(ctx context.Context) error {
+	s, ok := p.Classifier.(several)
+	if !ok {
+		return errOneModel
+	}
+	if err := s.Reload(ctx); err != nil {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeConflict, Message: "Models were not loaded: " + err.Error(), Hint: "see GET /models; the other models are loaded"}
+	}
+	return nil
+}
+
 func (p inProcess) Configured() []string { return []string{"in-process"} }
 
 // models tracks which models can produce a result now, for cache lookups.
@@ -58,35 +137,38 @@ type models struct {
 	backend backend
 
 	mu   sync.Mutex
-	last []string // guarded by mu: used while no replica is available to report its model
+	last forward.Answering // guarded by mu: used while no replica is available to report its models
 }
 
-// identity returns a model's name in cache keys: weights and arithmetic.
-func identity(model, precision string) string { return model + "/" + precision }
+// identity returns a model's name in cache keys: weights, arithmetic and hash.
+func identity(m forward.Model) string { return m.Weights + "/" + m.Precision + "/" + m.Hash }
 
-// now returns the identities of the healthy replicas' models: one, except during a rolling update.
-func (m *models) now() []string {
-	var names []string
-	for _, model := range m.backend.Answering().Models {
-		names = append(names, identity(model.Weights, model.Precision))
-	}
+// now returns the identities of the models that the healthy replicas answer a request for a model with: one, except during a
+// rolling update. An empty model is the default.
+func (m *models) now(model string) (names []string) {
+	a := m.backend.Answering()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(names) > 0 {
-		m.last = names
+	if a.Healthy {
+		m.last = a
+	} else {
+		a = m.last
 	}
-	return m.last
+	m.mu.Unlock()
+	for _, one := range a.For(model) {
+		names = append(names, identity(one))
+	}
+	return names
 }
 
-// answered records the model that produced a result, for backends without endpoints, and returns its identity.
+// answered records the model that produced a result, for backends that do not report theirs, and returns its identity.
 func (m *models) answered(r resnet18cloud.Result) string {
-	name := identity(r.Model, r.Precision)
+	model := forward.ModelOf(r)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.last) == 0 {
-		m.last = []string{name}
+	if !m.last.Healthy && len(m.last.Models) == 0 {
+		m.last.Models = []forward.Model{model}
 	}
-	return name
+	return identity(model)
 }
 
 // endpointURL joins the endpoints into the single field of the prototype's /status.

@@ -26,16 +26,17 @@ func TestModels(t *testing.T) {
 	t.Parallel()
 	b := &fixed{}
 	m := models{backend: b}
-	if got := m.now(); len(got) != 0 {
+	if got := m.now(""); len(got) != 0 {
 		t.Errorf("models before any answer: %q", got)
 	}
 	int8 := m.answered(resnet18cloud.Result{Model: "w", Precision: "int8"})
 	fp32 := m.answered(resnet18cloud.Result{Model: "w", Precision: "fp32"})
 	other := m.answered(resnet18cloud.Result{Model: "v", Precision: "int8"})
-	if int8 == fp32 || int8 == other || fp32 == other {
-		t.Errorf("identities %q, %q, %q: models that may differ in a label share one", int8, fp32, other)
+	hashed := m.answered(resnet18cloud.Result{Model: "v", Precision: "int8", ModelInfo: &resnet18cloud.ModelInfo{Version: "0a"}})
+	if int8 == fp32 || int8 == other || fp32 == other || other == hashed {
+		t.Errorf("identities %q, %q, %q, %q: models that may differ in a label share one", int8, fp32, other, hashed)
 	}
-	if diff := cmp.Diff([]string{int8}, m.now()); diff != "" {
+	if diff := cmp.Diff([]string{int8}, m.now("")); diff != "" {
 		t.Errorf("models without replicas that say theirs, the first to answer (-want +got):\n%s", diff)
 	}
 	both := []forward.Model{{Weights: "w", Precision: "fp32"}, {Weights: "v", Precision: "int8"}}
@@ -47,18 +48,19 @@ func TestModels(t *testing.T) {
 		{nil, []string{fp32, other}}, // no replica is left to ask
 		{both[:1], []string{fp32}},
 	} {
-		b.answering.Models = test.models
-		if diff := cmp.Diff(test.want, m.now()); diff != "" {
+		b.answering = forward.Answering{Models: test.models, Healthy: len(test.models) > 0}
+		if diff := cmp.Diff(test.want, m.now("")); diff != "" {
 			t.Errorf("%d: models of the replicas (-want +got):\n%s", i, diff)
 		}
 	}
 }
 
-// TestCacheKey checks that the cache key of a result has the image and what is asked about it.
+// TestCacheKey checks that the cache key of a result has the image and what is asked about it, by whatever name of the
+// model.
 func TestCacheKey(t *testing.T) {
 	t.Parallel()
 	digest := [32]byte{1, 2, 3}
-	job := resnet18cloud.Job{Digest: digest, Image: resnet18cloud.Image{Want: resnet18cloud.Want{TopK: 3}}}
+	job := resnet18cloud.Job{Digest: digest, Image: resnet18cloud.Image{Want: resnet18cloud.Want{TopK: 3, Model: "trash"}}}
 	if got, want := question(job), (cache.Question{Digest: digest, Want: resnet18cloud.Want{TopK: 3}}); got != want {
 		t.Errorf("question = %v, want %v", got, want)
 	}

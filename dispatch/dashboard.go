@@ -47,6 +47,7 @@ type dashboardState struct {
 	Totals   totals            `json:"totals"`
 	Cache    cacheMetrics      `json:"cache"`
 	Replicas []dashboardMember `json:"replicas"`
+	Int8     *agreement        `json:"int8_agreement,omitempty"` // of all replicas; nil if none compares int8 with fp32
 	Stopping bool              `json:"stopping,omitempty"`
 	Storage  string            `json:"storage_problem,omitempty"`
 	Warning  string            `json:"warning,omitempty"`
@@ -62,6 +63,27 @@ type totals struct {
 	Unusable  int   `json:"unusable"` // their images cannot be classified
 	Cancelled int   `json:"cancelled"`
 	Refused   int64 `json:"refused"`
+}
+
+// agreement says how many images got the same best label from int8 as from fp32.
+type agreement struct {
+	Compared int `json:"compared"`
+	Equal    int `json:"equal"`
+}
+
+// agreementOf is the agreement of all endpoints together; nil if none compares.
+func agreementOf(endpoints []forward.Endpoint) *agreement {
+	var all *agreement
+	for _, e := range endpoints {
+		if q := e.Quantization; q != nil {
+			if all == nil {
+				all = &agreement{}
+			}
+			all.Compared += q.Compared
+			all.Equal += q.Equal
+		}
+	}
+	return all
 }
 
 // dashboardMember is a replica with what it did in the last second.
@@ -113,6 +135,7 @@ func (b *dashboard) sample(d *Dispatcher, before observation, now time.Time, ela
 		}
 		state.Replicas = append(state.Replicas, memberOf(e, work[e.URL], elapsed))
 	}
+	state.Int8 = agreementOf(endpoints)
 	if state.ready {
 		if wait := d.estimate(); wait > 0 {
 			s.Wait = wait.Seconds()

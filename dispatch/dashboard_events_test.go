@@ -72,3 +72,27 @@ func TestEvents(t *testing.T) {
 		})
 	}
 }
+
+// TestAgreementOf checks that images of all replicas count that compare int8 with fp32, and that there is nothing to show
+// without such a replica.
+func TestAgreementOf(t *testing.T) {
+	t.Parallel()
+	plain := forward.Endpoint{Healthy: true, Precision: "int8"}
+	with := func(compared, equal int) forward.Endpoint {
+		return forward.Endpoint{Quantization: &forward.Quantization{Compared: compared, Equal: equal}}
+	}
+	for name, test := range map[string]struct {
+		endpoints []forward.Endpoint
+		want      *agreement
+	}{
+		"no replica":    {nil, nil},
+		"none compares": {[]forward.Endpoint{plain, plain}, nil},
+		"none yet":      {[]forward.Endpoint{with(0, 0)}, &agreement{}},
+		"some":          {[]forward.Endpoint{with(100, 99), plain, with(50, 40)}, &agreement{Compared: 150, Equal: 139}},
+	} {
+		got := agreementOf(test.endpoints)
+		if (got == nil) != (test.want == nil) || got != nil && *got != *test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+}

@@ -55,7 +55,7 @@ func (b oipBackend) Names() []string { return []string{oipName} }
 // Find implements oip.Backend. The model is the one that the replicas answer with.
 func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, err error) {
 	t = oip.Model{Parallel: oip.MaxBatch, Release: func() {}}
-	if t.Labels, err = b.backend.Labels(r.Context()); err != nil {
+	if t.Labels, err = b.backend.Labels(r.Context(), ""); err != nil {
 		return t, err
 	}
 	own, known, _ := strings.Cut(t.Labels.Model, "@")

@@ -12,6 +12,7 @@ const (
 	toAll     = access.Anyone
 	toPredict = access.Predict
 	toResults = access.Predict | access.Read // of the same client; see owns
+	toLook    = access.Predict | access.Read
 	toRead    = access.Read
 	toAdmin   = access.Admin
 )
@@ -27,6 +28,7 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("POST /embed", toPredict, d.whenReady(d.predict))
 	mux.Add("POST /embed_batch", toPredict, d.whenReady(d.predictBatch))
 	mux.Add("GET /labels", toPredict, d.whenReady(d.labels))
+	mux.Add("GET /models", toLook, d.whenReady(d.listModels))
 	mux.Add("GET /result/{id}", toResults, d.whenReady(d.result))
 	mux.Add("DELETE /result/{id}", toPredict, d.whenReady(d.cancelResult))
 	mux.Add("GET /result/{id}/events", toResults, d.whenReady(d.resultEvents))
@@ -66,5 +68,6 @@ func (d *Dispatcher) handleHealth(mux *access.Mux) {
 func (d *Dispatcher) handleAdmin(mux *access.Mux, reading access.Scopes) {
 	mux.Add("GET /cache/stats", reading, d.cacheStats)
 	mux.Add("POST /cache/clear", toAdmin, d.cacheClear)
+	mux.Add("POST /models/reload", toAdmin, d.whenReady(d.reloadModels))
 	mux.Add("GET /metrics", reading, httpx.Plain(d.recorder.metrics.handler()))
 }

@@ -24,7 +24,7 @@ func TestRoutesNeedKeys(t *testing.T) {
 	routes := map[string][]string{
 		"POST /predict_async": accesstest.Senders, "POST /predict": accesstest.Senders, "POST /predict_batch": accesstest.Senders,
 		"POST /embed_async": accesstest.Senders, "POST /embed": accesstest.Senders, "POST /embed_batch": accesstest.Senders,
-		"GET /labels":   accesstest.Senders,
+		"GET /labels": accesstest.Senders, "GET /models": accesstest.Known, "POST /models/reload": accesstest.Admins,
 		"GET /result/x": accesstest.Known, "DELETE /result/x": accesstest.Senders, "GET /results": accesstest.Known,
 		"GET /webhook-secret": accesstest.Senders, "GET /result/x/events": accesstest.Known, "GET /results/events": accesstest.Known,
 		"GET /status": accesstest.Readers, "GET /metrics": accesstest.Readers, "GET /cache/stats": accesstest.Readers, "POST /cache/clear": accesstest.Admins,

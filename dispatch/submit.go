@@ -99,9 +99,12 @@ func jobTrace(ctx context.Context) resnet18cloud.Trace {
 	return t
 }
 
-// question returns what the job asks, for the cache.
+// question returns what the job asks of whichever model answers, for the cache: a result is that of a model, by whatever name
+// a client asked for it.
 func question(job resnet18cloud.Job) cache.Question {
-	return cache.Question{Digest: job.Digest, Want: job.Image.Want}
+	want := job.Image.Want
+	want.Model = ""
+	return cache.Question{Digest: job.Digest, Want: want}
 }
 
 // submit accepts the image: it is answered from the cache, or stored in the queue. The image's bytes are not used
@@ -164,11 +167,16 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 			job.Generation, job.QueuedAt = r.Generation, r.QueuedAt
 		}
 	}
+	if o.want.Model != "" { // waiting does not help if no replica has it
+		if err := d.backend.Find(o.want.Model); err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
+			return store.Record{}, err
+		}
+	}
 	// A client that disconnects now must not leave a job without a record, or a record without a job.
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
-	if result, ok := d.cache.Get(question(job), d.models.now()); ok {
+	if result, ok := d.cache.Get(question(job), d.models.now(o.want.Model)); ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}

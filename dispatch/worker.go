@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -263,8 +264,11 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadli
 		defer cancel()
 	}
 	start := time.Now()
-	if result, fromCache = d.cache.Peek(question(job), d.models.now()); !fromCache {
-		result, fromCache, err = d.cache.Once(ctx, question(job), func(ctx context.Context) (resnet18cloud.Result, error) {
+	model := job.Image.Want.Model
+	models := d.models.now(model)
+	if result, fromCache = d.cache.Peek(question(job), models); !fromCache {
+		flight := cache.Flight{Question: question(job), Models: strings.Join(append(models, model), "\n")}
+		result, fromCache, err = d.cache.Once(ctx, flight, func(ctx context.Context) (resnet18cloud.Result, error) {
 			began := time.Now()
 			r, err := d.backend.Classify(ctx, job.Image)
 			if err == nil {

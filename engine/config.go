@@ -41,9 +41,10 @@ type Config struct {
 	// Weights is a loaded weight file; it may be closed once New has returned. Nil means random weights, and a warning
 	// in every answer.
 	Weights *weights.Set
-	// Shared is the file that Share returned for the same weights and kernels, maybe in another process. If it is nil
-	// or holds others, New packs the weights itself. It may be closed once New has returned.
-	Shared *os.File
+	// Shared are files that Share returned, maybe in another process, for several models: the engine uses the one for its
+	// weights and kernels. If there is none, the engine packs the weights in its own memory. The files stay the caller's, who
+	// may close them when New has returned.
+	Shared []*os.File
 	// Precision is PrecisionFP32 or PrecisionInt8. Empty means the precision of the weights.
 	Precision string
 	// Observe, if not nil, allows PrecisionInt8 with float32 weights: scales then come from the first pictures.

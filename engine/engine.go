@@ -110,7 +110,7 @@ func New(cfg Config) (*Engine, error) {
 
 // pack makes the first network, from shared memory if that fits.
 func (e *Engine) pack() (*resnet.Network, *resnet.Params, error) {
-	if e.cfg.Shared != nil && e.cfg.Weights != nil {
+	if len(e.cfg.Shared) > 0 && e.cfg.Weights != nil {
 		// Errors of the memory do not matter: without it the start takes a little longer.
 		if shared, err := e.cfg.attach(); err == nil && shared != nil {
 			network, params, err := e.cfg.network(&resnet.Memory{Bytes: shared[headerBytes:], Packed: true})

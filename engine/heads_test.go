@@ -188,6 +188,36 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
+// TestOutputNoNumber checks that outputs that overflow are errors: logits, and features where there are no logits. The weights are
+// numbers, so that nothing is wrong with them before.
+func TestOutputNoNumber(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		classes int
+		large   map[string]float32 // what all numbers of a tensor become
+	}{
+		"logits": {2, map[string]float32{"fc.weight": 3e38}},
+		// In 8 bits, a bias of 1.5 units becomes 2, which are 4e38.
+		"features": {0, map[string]float32{"layer4.1.conv2.bias": 3e38, "layer4.1.conv2.output_scale": 2e38}},
+	} {
+		set := ownModel(t, test.classes, spec.None, nil)
+		set.Tensors = maps.Clone(set.Tensors)
+		for name, v := range test.large {
+			x := set.Tensors[name]
+			set.Tensors[name] = tensor.Tensor{Shape: x.Shape, Data: slices.Repeat([]float32{v}, len(x.Data))}
+		}
+		e := open(t, Config{Weights: set, Concurrency: 1})
+		image := tiny(t)
+		image.Want.Embedding = test.classes == 0
+		var refusal *resnet18cloud.Error
+		for range 2 { // the worker is put back
+			if r, err := e.Classify(t.Context(), image); !errors.As(err, &refusal) || refusal.Code != resnet18cloud.CodeInternal {
+				t.Errorf("%s: %v, error %v, want one about the output", name, r.Scores, err)
+			}
+		}
+	}
+}
+
 // TestEmbedding checks that features are copied, and normalized if that is wanted.
 func TestEmbedding(t *testing.T) {
 	t.Parallel()

@@ -47,13 +47,32 @@ func Share(cfg Config) (*os.File, error) {
 	return f, nil
 }
 
-// attach maps the memory of Share. It returns nil if that holds other weights, or these for other kernels.
+// attach maps the memory of Share. It returns nil if no file holds these weights for these kernels. A file that cannot be read
+// does not keep it from the others.
 func (c Config) attach() ([]byte, error) {
-	memory, err := openShared(c.Shared)
+	header, err := c.header()
 	if err != nil {
 		return nil, err
 	}
-	header, err := c.header()
+	var problems []error
+	for _, f := range c.Shared {
+		memory, err := attachOne(f, header)
+		if memory != nil {
+			return memory, nil
+		}
+		problems = append(problems, err)
+	}
+	return nil, errors.Join(problems...)
+}
+
+// attachOne maps the memory of a file if it begins with a header. It reads that before, because mapping another model's weights
+// would cost time.
+func attachOne(f *os.File, header []byte) ([]byte, error) {
+	start := make([]byte, len(header))
+	if _, err := f.ReadAt(start, 0); err != nil || !bytes.Equal(header, start) {
+		return nil, err
+	}
+	memory, err := openShared(f)
 	if err == nil && len(memory) > headerBytes && bytes.Equal(header, memory[:headerBytes]) {
 		return memory, nil
 	}

@@ -69,7 +69,7 @@ func TestShared(t *testing.T) {
 			for range 3 {
 				t.Run("", func(t *testing.T) {
 					t.Parallel()
-					got, shared := logitsOf(t, Config{Weights: set, Shared: f, Concurrency: 1})
+					got, shared := logitsOf(t, Config{Weights: set, Shared: []*os.File{f}, Concurrency: 1})
 					if !shared || got != want {
 						t.Errorf("shared %t, logits equal %t; want both", shared, got == want)
 					}
@@ -130,7 +130,7 @@ func TestSharedIsChecked(t *testing.T) {
 		"a file":           onDisk,
 		"closed":           closed,
 	} {
-		if memory, err := (Config{Weights: set, Shared: f}).attach(); memory != nil {
+		if memory, err := (Config{Weights: set, Shared: []*os.File{f}}).attach(); memory != nil {
 			t.Errorf("%s: %d bytes are mapped, error %v", name, len(memory), err)
 		}
 	}
@@ -139,12 +139,15 @@ func TestSharedIsChecked(t *testing.T) {
 		"truncated":  inMemory(whole[:len(whole)-64], seals),
 		"too long":   inMemory(append(whole[:len(whole):len(whole)], make([]byte, 64)...), seals),
 	} {
-		if got, shared := logitsOf(t, Config{Weights: set, Shared: f, Concurrency: 1}); shared || got != want {
+		if got, shared := logitsOf(t, Config{Weights: set, Shared: []*os.File{f}, Concurrency: 1}); shared || got != want {
 			t.Errorf("%s: shared %t, logits equal %t; want others that are equal", name, shared, got == want)
 		}
 	}
-	if got, shared := logitsOf(t, Config{Weights: set, Shared: inMemory(whole, seals), Concurrency: 1}); !shared || got != want {
+	if got, shared := logitsOf(t, Config{Weights: set, Shared: []*os.File{inMemory(whole, seals)}, Concurrency: 1}); !shared || got != want {
 		t.Errorf("a copy: shared %t, logits equal %t; want both", shared, got == want)
+	}
+	if got, shared := logitsOf(t, Config{Weights: set, Shared: []*os.File{closed, onDisk, share(t, other), good}, Concurrency: 1}); !shared || got != want {
+		t.Errorf("among others: shared %t, logits equal %t; want both", shared, got == want)
 	}
 	// Nobody can change what is shared.
 	if _, err := good.WriteAt([]byte{1}, headerBytes); err == nil {
@@ -181,7 +184,7 @@ func BenchmarkShared(b *testing.B) {
 	}
 	defer f.Close()
 	image := tiny(b)
-	for name, shared := range map[string]*os.File{"own": nil, "shared": f} {
+	for name, shared := range map[string][]*os.File{"own": nil, "shared": {f}} {
 		b.Run(name, func(b *testing.B) {
 			e := open(b, Config{Weights: set, Shared: shared, Concurrency: 1})
 			var logits [imagenet.Classes]float32

@@ -44,6 +44,8 @@ type Config struct {
 	Second func(second, images int)
 	// Probe samples the state of the server during the run. The zero value does not.
 	Probe Probe
+	// Settings describe the run in its result, besides Schedule, Target and Workers.
+	Settings []result.Setting
 	// Begin is called when the run starts. May be nil.
 	Begin func(result.Header)
 	// Record is called for each request when it ends, from one goroutine. May be nil.
@@ -78,7 +80,7 @@ func Run(ctx context.Context, c Config) (*result.Summary, error) {
 		c.Open = images.Map
 	}
 	r := &run{Config: c, start: time.Now(), summary: result.NewSummary()}
-	header := result.Header{Started: r.start, Schedule: c.Schedule.Name, Target: c.Target.String(), Workers: c.Workers}
+	header := result.Header{Started: r.start, Schedule: c.Schedule.Name, Target: c.Target.String(), Workers: c.Workers, Settings: c.Settings}
 	r.summary.SetHeader(header)
 	if c.Begin != nil {
 		c.Begin(header)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,20 +22,44 @@ import (
 // and records the SHA-256 of the first file of a chain of conversions. Weights that serving would refuse are an error, and so is
 // an out that is named like a file of another format: it may be the user's only copy of a model, and its name would lie.
 func Convert(in, out string, o Options) error {
-	return ConvertGolden(in, out, "", o)
+	return ConvertWith(in, out, Extra{}, o)
+}
+
+// Extra is what a converted file gets beside what is known of the model.
+type Extra struct {
+	// Name is that of the model in answers and in the Open Inference Protocol. Empty means the name that the file has.
+	Name string
+	// Golden is a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. Empty means none.
+	Golden string
+}
+
+// validName is what names are made of: they are in URLs, logs and metrics.
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// CheckName returns an error for a name that a model cannot be given.
+func CheckName(name string) error {
+	if !validName.MatchString(name) {
+		return fmt.Errorf("name %.80q: want up to 64 letters, digits, dots, underscores and hyphens, of which the first is a letter or digit", name)
+	}
+	return nil
 }
 
 // otherFormats are suffixes of weight files that are no safetensors files.
 var otherFormats = []string{".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar", ".onnx", ".h5", ".gz"}
 
-// ConvertGolden is Convert with a folder of pictures that the file keeps, to be checked before it is served: see [Golden]. An
-// empty golden means none. It returns an error, and writes nothing, if the model finds other classes in them.
-func ConvertGolden(in, out, golden string, o Options) error {
+// ConvertWith is Convert with more in the file. It returns an error, and writes nothing, if the name is none, or if the model
+// finds other classes than expected in the golden pictures.
+func ConvertWith(in, out string, e Extra, o Options) error {
+	if e.Name != "" {
+		if err := CheckName(e.Name); err != nil {
+			return err
+		}
+	}
 	if ext := strings.ToLower(filepath.Ext(out)); slices.Contains(otherFormats, ext) {
 		return fmt.Errorf("write %s: the result is a safetensors file, and its name ends in %s; give it a name such as %s",
 			out, ext, strings.TrimSuffix(filepath.Base(out), filepath.Ext(out))+".safetensors")
 	}
-	return convertGolden(in, out, golden, Source{}, o)
+	return convertGolden(in, out, e.Golden, Source{Weights: e.Name}, o)
 }
 
 // convert also records the metadata of source.

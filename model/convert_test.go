@@ -165,6 +165,31 @@ func TestVerifyFindsNaN(t *testing.T) {
 	}
 }
 
+// TestConvertName checks that a converted file has the name that it is given, and that the name is part of what the file says.
+func TestConvertName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in, out, again := filepath.Join(dir, "in.safetensors"), filepath.Join(dir, "out.safetensors"), filepath.Join(dir, "again.safetensors")
+	save18(t, in, map[string]string{"weights": "old"}, nil)
+	for _, bad := range []string{"a b", "a@1", "../a", strings.Repeat("a", 65), "-a"} {
+		if err := ConvertWith(in, out, Extra{Name: bad}, Options{}); err == nil || !strings.Contains(err.Error(), "want up to 64 letters") {
+			t.Errorf("name %q: %v", bad, err)
+		}
+	}
+	if err := ConvertWith(in, out, Extra{Name: "trash-2.1"}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Convert(out, again, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{in: "old", out: "trash-2.1", again: "trash-2.1"} {
+		r, err := Verify(path, Options{})
+		if name, _, _ := strings.Cut(r.Identity, "@"); err != nil || name != want {
+			t.Errorf("%s has the name %s, %v; want %s", filepath.Base(path), name, err, want)
+		}
+	}
+}
+
 // TestConvertRefuses checks that a conversion does not write over a model in another format, nor weights that cannot be served.
 func TestConvertRefuses(t *testing.T) {
 	t.Parallel()
@@ -173,8 +198,8 @@ func TestConvertRefuses(t *testing.T) {
 	save18(t, in, nil, nil)
 	write(t, pth, "precious")
 	for name, convert := range map[string]func() error{
-		"Convert":       func() error { return Convert(in, pth, Options{}) },
-		"ConvertGolden": func() error { return ConvertGolden(in, pth, "", Options{}) },
+		"Convert":     func() error { return Convert(in, pth, Options{}) },
+		"ConvertWith": func() error { return ConvertWith(in, pth, Extra{}, Options{}) },
 	} {
 		if err := convert(); err == nil || !strings.Contains(err.Error(), "a name such as mine.safetensors") {
 			t.Errorf("%s to a file named .PTH: error %v", name, err)

@@ -53,7 +53,7 @@ func TestGolden(t *testing.T) {
 	picture(t, filepath.Join(good, "bee", "small.png"), 40)
 	picture(t, filepath.Join(good, "bee", "large.png"), 800)
 	picture(t, filepath.Join(good, "any.png"), 50)
-	if err := ConvertGolden(in, out, good, Options{}); err != nil {
+	if err := ConvertWith(in, out, Extra{Golden: good}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	set, err := Load(out, Options{})
@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 	}
 
 	picture(t, filepath.Join(good, "fly", "b.png"), 40)
-	err = ConvertGolden(in, filepath.Join(dir, "bad.safetensors"), good, Options{})
+	err = ConvertWith(in, filepath.Join(dir, "bad.safetensors"), Extra{Golden: good}, Options{})
 	if err == nil || !strings.Contains(err.Error(), `1 of 4 golden pictures are wrong: fly/b.png is "bee", want "fly"`) {
 		t.Errorf("a wrong picture: %v", err)
 	}

@@ -1,14 +1,42 @@
 package teach
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"math"
+	"path/filepath"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
+	"github.com/resnet18cloud/resnet18cloud/model"
 )
+
+// LabelsBeside is the file with the labels of an exported checkpoint: signs.labels.json for signs.pth. A state dict has no place
+// for them that load_state_dict accepts. It is a JSON list in the order of the outputs, which any label can be in.
+func LabelsBeside(export string) string {
+	return strings.TrimSuffix(export, filepath.Ext(export)) + ".labels.json"
+}
+
+// writeExport writes the checkpoint and its labels.
+func (l *Lesson) writeExport(path string, backbone *weights.Set) error {
+	tensors, err := l.export(backbone)
+	if err != nil {
+		return err
+	}
+	labels, err := json.MarshalIndent(l.Classes, "", "  ")
+	if err != nil {
+		return err
+	}
+	err = model.WriteFile(LabelsBeside(path), func(w io.Writer) error { _, err := w.Write(append(labels, '\n')); return err })
+	if err != nil {
+		return err
+	}
+	return model.WriteFile(path, func(w io.Writer) error { return pth.Write(w, tensors) })
+}
 
 // export is the state dict of torchvision's resnet18 with the head for features as they are.
 func (l *Lesson) export(backbone *weights.Set) (map[string]tensor.Tensor, error) {

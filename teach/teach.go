@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
-	"github.com/resnet18cloud/resnet18cloud/engine/weights/pth"
 	"github.com/resnet18cloud/resnet18cloud/model"
 )
 
@@ -20,8 +19,8 @@ type Config struct {
 	Options model.Options // what its files do not say
 	Out     string        // safetensors file to write
 	Report  string        // HTML file to write; empty means none
-	Export  string        // PyTorch checkpoint to write; empty means none
-	Name    string        // of the model; empty means that of Out without its ending
+	Export  string        // PyTorch checkpoint to write, with its labels beside it: see [LabelsBeside]; empty means none
+	Name    string        // of the model, as model.CheckName wants it; empty means that of Out without its ending
 	Seed    uint64        // of the folds
 	// Concurrency is the number of pictures to work on at a time. 0 means the number of CPUs.
 	Concurrency int
@@ -31,6 +30,11 @@ type Config struct {
 
 // Teach makes a model of a folder of pictures. Files are written when all is known, each whole or not at all.
 func Teach(ctx context.Context, c Config) (l *Lesson, err error) {
+	if c.Name != "" {
+		if err := model.CheckName(c.Name); err != nil {
+			return nil, err
+		}
+	}
 	root, err := os.OpenRoot(c.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the folder of pictures: %w", err)
@@ -80,11 +84,7 @@ func Teach(ctx context.Context, c Config) (l *Lesson, err error) {
 		}
 	}
 	if c.Export != "" {
-		tensors, err := l.export(backbone)
-		if err == nil {
-			err = model.WriteFile(c.Export, func(w io.Writer) error { return pth.Write(w, tensors) })
-		}
-		if err != nil {
+		if err := l.writeExport(c.Export, backbone); err != nil {
 			return nil, fmt.Errorf("export: %w", err)
 		}
 	}

@@ -367,13 +367,16 @@ func TestTeach(t *testing.T) {
 		t.Errorf("accuracy %v after %d calls, %d files, skipped %v", l.Accuracy, calls, len(l.Files), l.Skipped)
 	}
 	first := map[string][]byte{}
-	for _, path := range []string{c.Out, c.Report, c.Export} {
+	for _, path := range []string{c.Out, c.Report, c.Export, LabelsBeside(c.Export)} {
 		if first[path], err = os.ReadFile(path); err != nil {
 			t.Fatal(err)
 		}
 	}
 	checkServed(t, c.Out, filepath.Join(dir, "red", "more", "1.png"), "red", true)
 	checkServed(t, c.Export, filepath.Join(dir, "blue", "1.png"), "class 0", false)
+	if labels, err := describe.Labels(first[filepath.Join(out, "colors.labels.json")]); err != nil || !slices.Equal(labels, []string{"blue", "red"}) {
+		t.Errorf("labels of the exported checkpoint: %q, %v", labels, err)
+	}
 
 	c.Concurrency, c.Progress = 1, nil
 	if _, err := Teach(t.Context(), c); err != nil {
@@ -392,6 +395,11 @@ func TestTeach(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkServed(t, again.Out, filepath.Join(dir, "blue", "2.png"), "blue", true)
+
+	again.Name = "a b"
+	if _, err := Teach(t.Context(), again); err == nil || !strings.Contains(err.Error(), "want up to 64 letters") {
+		t.Errorf("name %q: %v", again.Name, err)
+	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,10 +24,12 @@ type asset struct {
 	tag          string // ETag without quotes: a hash of body
 }
 
-// assets reads all files of a folder and of those below it, by their paths.
-func assets(folder fs.FS) (map[string]asset, error) {
-	all := map[string]asset{}
-	err := fs.WalkDir(folder, ".", func(name string, e fs.DirEntry, err error) error {
+// assets reads all files of a folder and of those below it, by their paths. Pages, which are the HTML files, get their style
+// sheets inside, so that a browser can show them after one response, and the texts of fill. styles are the sources of a
+// Content-Security-Policy that permits these style sheets.
+func assets(folder fs.FS, fill *strings.Replacer) (all map[string]asset, styles string, err error) {
+	all, styles = map[string]asset{}, "'self'"
+	err = fs.WalkDir(folder, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -32,15 +37,44 @@ func assets(folder fs.FS) (map[string]asset, error) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(body)
-		a := asset{body: body, kind: mime.TypeByExtension(path.Ext(name)), tag: hex.EncodeToString(sum[:8])}
-		if a.packed, err = pack(body); err != nil {
+		if path.Ext(name) == ".html" {
+			var source string
+			if body, source, err = withStyle(folder, body); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			styles += source
+			body = []byte(fill.Replace(string(body)))
+		}
+		if all[name], err = newAsset(mime.TypeByExtension(path.Ext(name)), body); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		all[name] = a
 		return nil
 	})
-	return all, err
+	return all, styles, err
+}
+
+var styleLink = regexp.MustCompile(`<link rel="stylesheet" href="page/([\w.-]+)">`)
+
+// withStyle returns a page with its style sheet instead of the link to it, and the source that permits it: a space, and the
+// hash of the style sheet (W3C Content Security Policy Level 3, section 2.3.1).
+func withStyle(folder fs.FS, page []byte) (styled []byte, source string, err error) {
+	link := styleLink.FindSubmatchIndex(page)
+	if link == nil {
+		return page, "", nil
+	}
+	style, err := fs.ReadFile(folder, string(page[link[2]:link[3]]))
+	if err != nil {
+		return nil, "", err
+	}
+	hash := sha256.Sum256(style)
+	styled = slices.Concat(page[:link[0]], []byte("<style>"), style, []byte("</style>"), page[link[1]:])
+	return styled, " 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'", nil
+}
+
+func newAsset(kind string, body []byte) (asset, error) {
+	sum := sha256.Sum256(body)
+	packed, err := pack(body)
+	return asset{body: body, packed: packed, kind: kind, tag: hex.EncodeToString(sum[:8])}, err
 }
 
 // pack returns body gzipped, or nil if that saves less than a tenth.

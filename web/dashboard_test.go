@@ -22,7 +22,7 @@ func TestDashboardLoads(t *testing.T) {
 	}
 	assets := regexp.MustCompile(`(?:src|href)="(page/[^"]*)"`).FindAllStringSubmatch(page, -1)
 	if len(assets) < 3 {
-		t.Fatalf("the page names %d assets, want style, script and icon", len(assets))
+		t.Fatalf("the page names %d assets, want scripts and icon", len(assets))
 	}
 	for _, a := range assets {
 		if w := get(h, "/"+a[1]); w.Code != http.StatusOK {

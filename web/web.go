@@ -30,18 +30,29 @@ type sample struct {
 	Name   string `json:"name"`             // file name it is sent under
 	Title  string `json:"title"`            // what it shows, for people
 	URL    string `json:"url"`              // relative to the page
+	Small  string `json:"small"`            // what the page shows, likewise
 	Hidden bool   `json:"hidden,omitempty"` // only for links such as ./?sample=candle
 }
 
-// Handler serves the page at / and what it loads below [Path]. It offers JPEG and PNG files of images, spread evenly
-// over the folder; nil, or a folder without any, means built-in drawings. The page's addresses are relative, so it works
+// Config says what the page offers. The zero value is usable.
+type Config struct {
+	// Images is a folder whose JPEG and PNG files are samples, spread evenly over the folder. Nil, or a folder without any,
+	// means built-in drawings.
+	Images fs.FS
+	// Thumbnail makes a small JPEG of such a file, which the page shows instead of it. Nil means that it shows the file.
+	Thumbnail func(file []byte) ([]byte, error)
+	// MaxImageBytes is the server's limit on images, which the page names. Zero means that it names none.
+	MaxImageBytes int64
+}
+
+// Handler serves the page at /, the dashboard, and what they load below [Path]. Their addresses are relative, so they work
 // below any path that leads here.
-func Handler(images fs.FS) (http.Handler, error) {
+func Handler(c Config) (http.Handler, error) {
 	own, err := fs.Sub(static, "static")
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
-	files, err := assets(own)
+	files, policy, err := assets(own, strings.NewReplacer("<!-- limit -->", upTo(c.MaxImageBytes)))
 	if err != nil {
 		return nil, fmt.Errorf("web: read the page: %w", err)
 	}
@@ -50,16 +61,21 @@ func Handler(images fs.FS) (http.Handler, error) {
 		return nil, fmt.Errorf("web: list drawings: %w", err)
 	}
 	var photographs []string
-	if images != nil {
-		if photographs, err = list(images, ".", ".jpeg", ".jpg", ".png"); err != nil {
+	if c.Images != nil {
+		if photographs, err = list(c.Images, ".", ".jpeg", ".jpg", ".png"); err != nil {
 			return nil, fmt.Errorf("web: list sample images: %w", err)
 		}
 		photographs = spread(photographs, sampleCount)
 	}
-	samples, err := json.Marshal(append(describe(photographs, false), describe(drawings, len(photographs) > 0)...))
+	offered := append(describe(photographs, true), describe(drawings, false)...)
+	for i := range offered {
+		offered[i].Hidden = len(photographs) > 0 && i >= len(photographs)
+	}
+	samples, err := json.Marshal(offered)
 	if err != nil {
 		return nil, fmt.Errorf("web: %w", err)
 	}
+	small := thumbnails{images: c.Images, scale: c.Thumbnail}
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", files["index.html"])
@@ -78,7 +94,7 @@ func Handler(images fs.FS) (http.Handler, error) {
 	mux.HandleFunc("GET "+Path+"samples/{name}", func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
 		if slices.Contains(photographs, name) { // no other file of the folder is served
-			http.ServeFileFS(w, r, images, name)
+			http.ServeFileFS(w, r, c.Images, name)
 			return
 		}
 		if file, ok := files["samples/"+name]; ok {
@@ -87,23 +103,51 @@ func Handler(images fs.FS) (http.Handler, error) {
 		}
 		http.NotFound(w, r)
 	})
-	return secured(mux), nil
+	mux.HandleFunc("GET "+Path+"thumbnails/{name}", func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("name")
+		if !slices.Contains(photographs, name) {
+			http.NotFound(w, r)
+			return
+		}
+		if file, ok := small.get(name); ok {
+			file.ServeHTTP(w, r)
+			return
+		}
+		http.ServeFileFS(w, r, c.Images, name)
+	})
+	return secured(mux, policy), nil
 }
 
-// describe returns the samples of files.
-func describe(files []string, hidden bool) []sample {
+// upTo is what the page says about a limit in bytes.
+func upTo(limit int64) string {
+	switch {
+	case limit <= 0:
+		return ""
+	case limit < 1<<20:
+		return fmt.Sprintf(", up to %.4g KiB", float64(limit)/(1<<10))
+	}
+	return fmt.Sprintf(", up to %.4g MiB", float64(limit)/(1<<20))
+}
+
+// describe returns the samples of photographs, or those of drawings.
+func describe(files []string, photographs bool) []sample {
 	samples := make([]sample, 0, len(files))
 	for _, name := range files {
-		samples = append(samples, sample{Name: sentName(name), Title: title(name), URL: strings.TrimPrefix(Path, "/") + "samples/" + url.PathEscape(name), Hidden: hidden})
+		address := strings.TrimPrefix(Path, "/") + "samples/" + url.PathEscape(name)
+		small := address
+		if photographs {
+			small = strings.TrimPrefix(Path, "/") + "thumbnails/" + url.PathEscape(name)
+		}
+		samples = append(samples, sample{Name: sentName(name), Title: title(name), URL: address, Small: small})
 	}
 	return samples
 }
 
-// secured allows the page to load from this server only, and not in a frame.
-func secured(h http.Handler) http.Handler {
+// secured allows the pages to load from this server only, to have the styles of policy, and not to be in a frame.
+func secured(h http.Handler, styles string) http.Handler {
+	policy := "default-src 'self'; style-src " + styles + "; img-src 'self' blob:; object-src 'none'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy",
-			"default-src 'self'; img-src 'self' blob:; object-src 'none'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'")
+		w.Header().Set("Content-Security-Policy", policy)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-cache") // asked for each time, because the next binary may have another page
 		h.ServeHTTP(w, r)

@@ -1,13 +1,18 @@
 package web_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -16,7 +21,7 @@ import (
 
 func handler(t *testing.T, images fs.FS) http.Handler {
 	t.Helper()
-	h, err := web.Handler(images)
+	h, err := web.Handler(web.Config{Images: images})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +35,8 @@ func get(h http.Handler, path string) *httptest.ResponseRecorder {
 }
 
 type sample struct {
-	Name, Title, URL string
-	Hidden           bool
+	Name, Title, URL, Small string
+	Hidden                  bool
 }
 
 func samples(t *testing.T, h http.Handler) []sample {
@@ -54,10 +59,10 @@ func TestPageLoads(t *testing.T) {
 	if policy := page.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'self'") {
 		t.Errorf("Content-Security-Policy %q", policy)
 	}
-	types := map[string]string{"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+	types := map[string]string{"js": "text/javascript", "svg": "image/svg+xml"}
 	assets := regexp.MustCompile(`(?:src|href)="(page/[^"]*\.(\w+))"`).FindAllStringSubmatch(page.Body.String(), -1)
 	if len(assets) < 3 {
-		t.Fatalf("the page names %d assets, want style, script and icon", len(assets))
+		t.Fatalf("the page names %d assets, want scripts and icon", len(assets))
 	}
 	for _, a := range assets {
 		w := get(h, "/"+a[1])
@@ -162,7 +167,7 @@ func TestAssetsAreSmall(t *testing.T) {
 		return w
 	}
 	total := 0
-	for _, path := range []string{"/", "/page/app.js", "/page/batch.js", "/page/shared.js", "/page/style.css", "/page/icon.svg", "/page/samples/candle.svg"} {
+	for _, path := range []string{"/", "/page/app.js", "/page/batch.js", "/page/shared.js", "/page/icon.svg", "/page/samples/candle.svg"} {
 		plain, packed := ask(path, "gzip;q=0, br", ""), ask(path, "br, gzip", "")
 		total += packed.Body.Len()
 		if plain.Header().Get("Content-Encoding") != "" || plain.Code != http.StatusOK {
@@ -204,6 +209,94 @@ func TestAddressesAreRelative(t *testing.T) {
 	for _, name := range []string{"app.js", "batch.js", "shared.js"} {
 		if m := regexp.MustCompile("(?:api|fetch)\\([\"`]/.*").FindString(get(h, "/page/"+name).Body.String()); m != "" {
 			t.Errorf("%s requests %s", name, m)
+		}
+	}
+}
+
+// TestStyleIsInside checks that a browser can show each page after one response, and that the policy permits its style sheet
+// and no other.
+func TestStyleIsInside(t *testing.T) {
+	t.Parallel()
+	h := handler(t, nil)
+	for path, file := range map[string]string{"/": "style.css", "/dashboard": "dashboard.css"} {
+		w := get(h, path)
+		_, rest, _ := strings.Cut(w.Body.String(), "<style>")
+		style, _, inside := strings.Cut(rest, "</style>")
+		if !inside || style != get(h, "/page/"+file).Body.String() {
+			t.Errorf("GET %s does not have %s inside", path, file)
+		}
+		if strings.Contains(w.Body.String(), "stylesheet") {
+			t.Errorf("GET %s has another style sheet, which delays it", path)
+		}
+		hash := sha256.Sum256([]byte(style))
+		policy := w.Header().Get("Content-Security-Policy")
+		if !strings.Contains(policy, "'sha256-"+base64.StdEncoding.EncodeToString(hash[:])+"'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("GET %s has the policy %s", path, policy)
+		}
+		if script := regexp.MustCompile(`<script[^>]*>`).FindAllString(w.Body.String(), -1); len(script) != 1 || !strings.Contains(script[0], `type="module"`) {
+			t.Errorf("GET %s has the scripts %q, of which only modules wait for the page", path, script)
+		}
+	}
+}
+
+// TestLimitIsNamed checks that the page names the server's limit on images.
+func TestLimitIsNamed(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int64]string{0: "or WebP.", 1_500_000: "or WebP, up to 1.431 MiB."} {
+		h, err := web.Handler(web.Config{MaxImageBytes: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := get(h, "/").Body.String(); !strings.Contains(body, want) {
+			t.Errorf("a limit of %d bytes: the page does not say %q", limit, want)
+		}
+	}
+}
+
+// TestThumbnails checks that the page shows small pictures, made once each, and the file where there can be none.
+func TestThumbnails(t *testing.T) {
+	t.Parallel()
+	folder := fstest.MapFS{"a b.JPEG": {Data: []byte("photograph")}, "broken.jpg": {Data: []byte("broken")},
+		"huge.png": {Data: make([]byte, 17<<20)}, "notes.txt": {Data: []byte("private")}}
+	var made atomic.Int32
+	h, err := web.Handler(web.Config{Images: folder, Thumbnail: func(file []byte) ([]byte, error) {
+		made.Add(1)
+		if string(file) != "photograph" {
+			return nil, errors.New("it cannot be decoded")
+		}
+		return []byte("small"), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a b.JPEG": "small", "broken.jpg": "broken"}
+	var asked sync.WaitGroup
+	for _, s := range samples(t, h) {
+		if s.Hidden {
+			if s.Small != s.URL {
+				t.Errorf("drawing %+v has a small picture", s)
+			}
+			continue
+		}
+		for range 2 {
+			asked.Go(func() {
+				w := get(h, "/"+s.Small)
+				if body := w.Body.String(); w.Code != http.StatusOK || s.Name != "huge.png" && body != want[s.Name] || s.Name == "huge.png" && len(body) != 17<<20 {
+					t.Errorf("GET %s = %d, %.20q", s.Small, w.Code, body)
+				}
+			})
+		}
+		if w := get(h, "/"+s.URL); w.Body.String() != string(folder[s.Name].Data) {
+			t.Errorf("GET %s is not the file", s.URL)
+		}
+	}
+	asked.Wait()
+	if n := made.Load(); n != 2 {
+		t.Errorf("pictures were scaled %d times, want once each", n)
+	}
+	for _, name := range []string{"notes.txt", "none.jpg", "candle.svg", "..%2Fa"} {
+		if w := get(h, "/page/thumbnails/"+name); w.Code != http.StatusNotFound {
+			t.Errorf("GET a small picture of %s = %d", name, w.Code)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (a *Autoscaler) getSummary(w http.ResponseWriter, _ *http.Request) error {
 
 // getRoot responds with a page that says what is where. It reveals nothing about this system.
 func (a *Autoscaler) getRoot(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = strings.NewReader(rootPage).WriteTo(w)
@@ -78,8 +78,9 @@ func (a *Autoscaler) getRoot(w http.ResponseWriter, _ *http.Request) {
 
 // rootPage has relative links, so that it works under a prefix.
 const rootPage = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>ResNet18Cloud autoscaler</title>
-<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}</style>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>ResNet18Cloud autoscaler</title><link rel="icon" href="data:,">
+<style>:root{color-scheme:light dark}body{background:Canvas;color:CanvasText;font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}a:focus-visible{outline:3px solid;outline-offset:2px}</style>
+<main>
 <h1>ResNet18Cloud autoscaler</h1>
 <p>Its decisions are on the dashboard of the dispatcher, at <code>/dashboard</code>. As JSON, with a key of scope admin where keys are required:</p>
 <ul>
@@ -88,6 +89,7 @@ const rootPage = `<!doctype html>
 <li><a href="decisions?changes=true">decisions</a>: the changes of the last hour
 <li><a href="metrics">metrics</a>, <a href="health">health</a>
 </ul>
+</main>
 </html>
 `
 

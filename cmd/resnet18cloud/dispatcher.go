@@ -61,7 +61,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 	if c.DataDir == "" && c.NATS == "" {
 		c.DataDir = defaultDataDir()
 	}
-	page, err := web.Handler(nil)
+	page, err := web.Handler(web.Config{MaxImageBytes: c.MaxImageBytes})
 	if err != nil {
 		return err
 	}

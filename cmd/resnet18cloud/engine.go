@@ -55,12 +55,8 @@ type engineFlags struct {
 }
 
 // openEngine finds and loads the weights and makes an engine, which the caller closes. It warns of random weights.
-// watch, if not nil, says how to get to int8 from weights in float32; shared, if not nil, holds packed weights and is
-// closed.
-func openEngine(ctx context.Context, f engineFlags, watch *observe.Config, shared *os.File, env *environment) (*engine.Engine, error) {
-	if shared != nil {
-		defer shared.Close()
-	}
+// watch, if not nil, says how to get to int8 from weights in float32; shared are files with packed weights.
+func openEngine(ctx context.Context, f engineFlags, watch *observe.Config, shared []*os.File, env *environment) (*engine.Engine, error) {
 	path, err := model.Find(f.Model)
 	if errors.Is(err, model.ErrNone) && f.RandomWeights {
 		path, err = "", nil
@@ -68,12 +64,16 @@ func openEngine(ctx context.Context, f engineFlags, watch *observe.Config, share
 	if err != nil {
 		return nil, fmt.Errorf("find weights: %w", err)
 	}
-	return f.open(ctx, path, watch, shared, nil, env)
+	e, err := f.open(ctx, path, watch, shared, nil, env)
+	if err == nil && len(shared) > 0 && !e.Info().Shared {
+		env.log.Warn("shared weights do not match; packing weights again")
+	}
+	return e, err
 }
 
 // open makes an engine of a weight file, or with random weights if path is empty, and checks the file's golden pictures.
 // inferring is engine.Config's.
-func (f engineFlags) open(ctx context.Context, path string, watch *observe.Config, shared *os.File, inferring *atomic.Int64, env *environment) (*engine.Engine, error) {
+func (f engineFlags) open(ctx context.Context, path string, watch *observe.Config, shared []*os.File, inferring *atomic.Int64, env *environment) (*engine.Engine, error) {
 	var set *weights.Set
 	var metadata map[string]string
 	if path != "" {
@@ -101,9 +101,6 @@ func (f engineFlags) open(ctx context.Context, path string, watch *observe.Confi
 	info := e.Info()
 	env.log.Debug("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
 		"kernels", info.Kernels, "concurrency", info.Concurrency, "shared", info.Shared)
-	if shared != nil && !info.Shared {
-		env.log.Warn("shared weights do not match; packing weights again")
-	}
 	for _, note := range info.Notes {
 		env.log.Warn("model: " + note)
 	}

@@ -6,17 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
 type loadtestCmd struct {
-	Replay loadtestRunCmd   `cmd:"" name:"run" default:"withargs" help:"Send images by a schedule and report latency as users would have seen it (default)."`
-	Merge  loadtestMergeCmd `cmd:"" help:"Merge the results of one or several machines, and report."`
-	Plan   loadtestPlanCmd  `cmd:"" help:"Plan the replicas that a schedule needs, from the search result of one replica."`
+	Replay  loadtestRunCmd     `cmd:"" name:"run" default:"withargs" help:"Send images by a schedule and report latency as users would have seen it (default)."`
+	Merge   loadtestMergeCmd   `cmd:"" help:"Merge the results of one or several machines, and report."`
+	Compare loadtestCompareCmd `cmd:"" help:"Compare the results of two runs, and say what is more than noise."`
+	Plan    loadtestPlanCmd    `cmd:"" help:"Plan the replicas that a schedule needs, from the search result of one replica."`
 }
 
 // Help adds to kong's text what an option cannot say.
@@ -60,7 +66,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return seeHelp("loadtest", err)
 	}
-	thresholds, err := parseConditions(append(c.Threshold, c.SLO...))
+	thresholds, err := parseConditions(slices.Concat(c.Threshold, c.SLO))
 	if err != nil {
 		return err
 	}
@@ -94,6 +100,7 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 	defer func() { _ = records.Close() }() // for the ways out without a result; the other one checks it below
 
 	config.Seed, config.Workers, config.MaxOutstanding, config.Timeout = c.Seed, max(0, c.Workers), c.MaxOutstanding, c.Timeout
+	config.Settings = append(config.Settings, c.settings()...)
 	if c.Search {
 		return c.absent(c.search(ctx, env, config))
 	}
@@ -114,6 +121,15 @@ func (c *loadtestRunCmd) Run(ctx context.Context, env *environment) error {
 		}
 	}
 	return verdict
+}
+
+// settings describe the options of the load, and this machine, in a result.
+func (c *loadtestRunCmd) settings() []result.Setting {
+	all := []result.Setting{{Name: "seed", Value: strconv.FormatUint(c.Seed, 10)}, {Name: "timeout", Value: c.Timeout.String()}}
+	if conditions := slices.Concat(c.Threshold, c.SLO); len(conditions) > 0 {
+		all = append(all, result.Setting{Name: "conditions", Value: strings.Join(conditions, " ")})
+	}
+	return append(all, result.Setting{Name: "tester", Value: fmt.Sprintf("resnet18cloud %s, %s/%s, %d CPUs", version, runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0))})
 }
 
 // validate checks the options that a schedule and conditions do not.

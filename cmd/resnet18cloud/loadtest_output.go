@@ -18,21 +18,16 @@ import (
 type loadtestOutputs struct {
 	JSON      string   `help:"File to write the result to: counts, percentiles, timeline, and histograms that 'loadtest merge' can merge." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_JSON"`
 	HTML      string   `name:"html" help:"File to write the report to, as a self-contained HTML page." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_HTML"`
+	CSV       string   `name:"csv" help:"File to write the timeline to as CSV: a line for each second, latencies in milliseconds." type:"path" placeholder:"FILE" env:"RESNET18_LOADTEST_CSV"`
 	PNG       string   `name:"png" help:"Folder to write the report's charts to, as PNG." type:"path" placeholder:"DIR" env:"RESNET18_LOADTEST_PNG"`
 	Threshold []string `help:"Condition that the result must meet; repeatable, or several separated by semicolons. The exit status is then 1 only if one is not met. ${conditions}." sep:";" placeholder:"CONDITION" env:"RESNET18_LOADTEST_THRESHOLD"`
 }
 
 // check fails before anything is measured if a file cannot be written because its folder is missing.
 func (o loadtestOutputs) check() error {
-	for option, path := range map[string]string{"--json": o.JSON, "--html": o.HTML} {
-		if path == "" {
-			continue
-		}
-		if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-			return fmt.Errorf("%s: no folder %s", option, filepath.Dir(path))
-		}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			return fmt.Errorf("%s: %s is a folder", option, path)
+	for option, path := range map[string]string{"--json": o.JSON, "--html": o.HTML, "--csv": o.CSV} {
+		if err := checkWritable(option, path); err != nil {
+			return err
 		}
 	}
 	if o.PNG == "" {
@@ -40,6 +35,20 @@ func (o loadtestOutputs) check() error {
 	}
 	if err := os.MkdirAll(o.PNG, 0o755); err != nil {
 		return fmt.Errorf("--png: %w", err)
+	}
+	return nil
+}
+
+// checkWritable fails if the folder of a file to write is missing. An empty path means none.
+func checkWritable(option, path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s: no folder %s", option, filepath.Dir(path))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: %s is a folder", option, path)
 	}
 	return nil
 }
@@ -79,11 +88,14 @@ func (o loadtestOutputs) write(stdout io.Writer, s *result.Summary, thresholds [
 	return err
 }
 
-// draw writes the requested page and charts.
+// draw writes the requested page, charts and timeline.
 func (o loadtestOutputs) draw(r report.Report) error {
 	var err error
 	if o.HTML != "" {
 		err = r.HTMLFile(o.HTML)
+	}
+	if o.CSV != "" {
+		err = errors.Join(err, r.Summary.WriteCSVFile(o.CSV))
 	}
 	if o.PNG != "" {
 		_, failed := r.WritePNGs(o.PNG)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/preprocess"
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
+	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
 )
 
@@ -54,7 +56,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	if err != nil {
 		return load.Config{}, fmt.Errorf("%w (to fetch a thousand, run 'make images')", err)
 	}
-	config := load.Config{Images: files}
+	config := load.Config{Images: files, Settings: c.settings(len(files))}
 	if config.Expect, err = c.expectation(files); err != nil {
 		return load.Config{}, err
 	}
@@ -101,6 +103,30 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 		}
 	}
 	return config, nil
+}
+
+// settings describe the options of target and images in a result. Values of headers may be secrets and are not in it.
+func (c *loadtestTarget) settings(found int) []result.Setting {
+	all := []result.Setting{{Name: "images", Value: fmt.Sprintf("%d of %s", found, c.Images)}, {Name: "unique", Value: yesOrNo(c.unique())}}
+	add := func(name, value string) {
+		if value != "" {
+			all = append(all, result.Setting{Name: name, Value: value})
+		}
+	}
+	add("expect", c.Expect)
+	add("headers", strings.Join(slices.Sorted(maps.Keys(c.Header)), " "))
+	if c.API == "oip" {
+		add("oip model", c.OIPModel)
+		add("oip binary", yesOrNo(c.OIPBinary))
+	}
+	return all
+}
+
+func yesOrNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 // unique reports whether to make each image unique. See docs/decisions/0126-each-image-is-sent-once.md.

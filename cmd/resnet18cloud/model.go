@@ -94,6 +94,7 @@ type modelConvertCmd struct {
 	In  string `arg:"" help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped; or a folder with one and its config.json." type:"path"`
 	Out string `arg:"" help:"safetensors file to write." type:"path"`
 	describeFlags
+	Name   string `help:"Name of the model in answers, and in the Open Inference Protocol: up to 64 letters, digits, dots, underscores and hyphens. Default: the one that the file has. In a folder of models, requests use the name of the file." placeholder:"NAME"`
 	Golden string `help:"Folder of pictures, in a subfolder for each class, that the file keeps, at most 32: it is not served unless it finds these classes. Pictures in the folder itself must keep the class that they have now." type:"existingdir" placeholder:"DIR"`
 }
 
@@ -109,7 +110,7 @@ func (modelConvertCmd) Help() string {
 func (c modelConvertCmd) Run(env *environment) error {
 	r, err := model.Verify(c.In, c.options())
 	if err == nil {
-		err = model.ConvertGolden(c.In, c.Out, c.Golden, c.options())
+		err = model.ConvertWith(c.In, c.Out, model.Extra{Name: c.Name, Golden: c.Golden}, c.options())
 	}
 	if err != nil {
 		return fmt.Errorf("model convert: %w", err)

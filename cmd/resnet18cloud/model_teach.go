@@ -20,7 +20,7 @@ type modelTeachCmd struct {
 	Dir    string `arg:"" help:"Folder with one folder of pictures for each class; the names of the folders are the labels." type:"existingdir"`
 	Out    string `help:"safetensors file to write." short:"o" required:"" type:"path" placeholder:"FILE"`
 	Report string `help:"HTML report to write. Default: beside the model, with the ending .html." type:"path" placeholder:"FILE"`
-	Export string `help:"PyTorch checkpoint to write too: a state dict of torchvision's resnet18. Its head does not scale features, which costs 0 to 2 points of accuracy." type:"path" placeholder:"FILE.pth"`
+	Export string `help:"PyTorch checkpoint to write too: a state dict of torchvision's resnet18. Its head does not scale features, which costs 0 to 2 points of accuracy. The labels are written beside it: FILE.labels.json." type:"path" placeholder:"FILE.pth"`
 	Name   string `help:"Name of the model in answers. Default: that of the file." placeholder:"NAME"`
 	Seed   uint64 `help:"Seed of the folds of cross-validation. Equal seeds and pictures give equal files." default:"1"`
 	Model  string `help:"Weight file of the ResNet-18 whose features are used. Default: the file that 'model pull' fetched, ImageNet's." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
@@ -83,6 +83,7 @@ func (c modelTeachCmd) print(w io.Writer, l *teach.Lesson) error {
 	fmt.Fprintf(w, "report      %s\n", c.Report)
 	if c.Export != "" {
 		fmt.Fprintf(w, "exported    %s: accuracy %.1f %%; prepare pictures with %s\n", c.Export, 100*l.ExportAccuracy(), l.Chosen.Preprocess)
+		fmt.Fprintf(w, "labels      %s, of the exported file\n", teach.LabelsBeside(c.Export))
 	}
 	fmt.Fprintf(w, "wrote       %s\n", c.Out)
 	_, err := fmt.Fprintf(w, "serve       resnet18cloud up --model %s\n", c.Out)

@@ -80,8 +80,8 @@ func (f modelsFlags) check(file string, d describeFlags) error {
 	return nil
 }
 
-// openCatalog loads the models of a folder. The caller closes the catalog, also after an error, if it is not nil.
-func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *observe.Config, env *environment) (*catalog.Catalog, error) {
+// openCatalog loads the models of a folder. Those whose packed weights are shared use them, also later. The caller closes the catalog, also after an error, if it is not nil.
+func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *observe.Config, shared []*os.File, env *environment) (*catalog.Catalog, error) {
 	rollbacks, err := f.rollbacks(env.log)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 	inferring := new(atomic.Int64)
 	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, Rules: f.rules(), Rollbacks: rollbacks, MaxModels: f.MaxModels, Log: env.log,
 		Open: func(ctx context.Context, path string) (catalog.Model, error) {
-			one, err := e.open(ctx, path, watch, nil, inferring, env)
+			one, err := e.open(ctx, path, watch, shared, inferring, env)
 			if err != nil {
 				return catalog.Model{}, err
 			}
@@ -103,22 +103,27 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 	return c, c.Load(ctx)
 }
 
-// checkModels returns an error if replicas cannot serve the folder of models: it loads the files by the same rules, but makes
-// no engines. Single files that cannot be served are left to the log of the replicas.
-func (f modelsFlags) checkModels(ctx context.Context, precision string) error {
+// checkModels returns the files of the folder of models that replicas will load, and an error if they cannot serve it: it reads
+// the files by the same rules, but makes no engines. Single files that cannot be served are left to the log of the replicas.
+func (f modelsFlags) checkModels(ctx context.Context, precision string) (files []string, err error) {
 	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, MaxModels: f.MaxModels,
 		Open: func(_ context.Context, path string) (catalog.Model, error) {
 			r, err := checkFile(path, model.Options{}, precision)
 			return catalog.Model{Identity: r.Identity, Version: r.SHA256, Close: func() {}}, err
 		}})
 	if err != nil {
-		return badUsage(err)
+		return nil, badUsage(err)
 	}
 	defer c.Close()
 	if err := c.Load(ctx); err != nil {
-		return fmt.Errorf("load models: %w", err)
+		return nil, fmt.Errorf("load models: %w", err)
 	}
-	return nil
+	for _, m := range c.Models().Models {
+		if m.Identity != "" {
+			files = append(files, filepath.Join(f.Models, m.File))
+		}
+	}
+	return files, nil
 }
 
 // rollbacks is the folder that remembers which versions were rolled back. It is empty, with a warning, if there is no place for
@@ -192,21 +197,25 @@ func (c replicaCmd) serving(ctx context.Context, watch *observe.Config, env *env
 	if err := badUsage(c.modelsFlags.check(c.Model, c.describeFlags)); err != nil {
 		return serving{}, err
 	}
+	shared := c.sharedWeights()
 	if c.Models == "" {
-		e, err := openEngine(ctx, c.engineFlags, watch, c.sharedWeights(), env)
+		defer closeAll(shared)
+		e, err := openEngine(ctx, c.engineFlags, watch, shared, env)
 		if err != nil {
 			return serving{}, err
 		}
 		return serving{classifier: e, engine: func() *engine.Engine { return e }, close: e.Close}, nil
 	}
-	several, err := openCatalog(ctx, c.modelsFlags, c.engineFlags, watch, env)
+	several, err := openCatalog(ctx, c.modelsFlags, c.engineFlags, watch, shared, env)
 	if err != nil {
 		if several != nil {
 			several.Close()
 		}
+		closeAll(shared)
 		return serving{}, fmt.Errorf("load models: %w", err)
 	}
-	return serving{classifier: several, models: several, engine: func() *engine.Engine { return defaultEngine(several) }, run: several.Run, close: several.Close}, nil
+	closeBoth := func() { several.Close(); closeAll(shared) }
+	return serving{classifier: several, models: several, engine: func() *engine.Engine { return defaultEngine(several) }, run: several.Run, close: closeBoth}, nil
 }
 
 // runBeside runs a server, and what it needs until it has ended. beside may be nil.

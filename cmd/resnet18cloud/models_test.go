@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 func TestPercent(t *testing.T) {
@@ -128,6 +130,27 @@ func TestReplicaModels(t *testing.T) {
 	}
 	if err := start(); err == nil || !strings.Contains(err.Error(), "load models: no model of folder "+dir+" can be served: a.pth: not a weight file") {
 		t.Errorf("a broken file: %v", err)
+	}
+}
+
+// TestDefaultEngine checks that the default model describes itself also after its engine was closed, for late requests.
+func TestDefaultEngine(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(testutil.Shared(t, "own", "checkpoints", "tv-6.pth.gz"))
+	dir := t.TempDir()
+	if err == nil {
+		err = os.WriteFile(dir+"/a@1.pth.gz", data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := openCatalog(t.Context(), modelsFlags{Models: dir, MaxModels: 1}, engineFlags{}, nil, nil, &environment{log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if e := defaultEngine(c); e == nil || e.Info().Model.Classes != 6 || e.Spec().Preprocess.Crop != 224 {
+		t.Errorf("after Close the default engine is %v", e)
 	}
 }
 

@@ -14,7 +14,7 @@ type replicaCmd struct {
 	engineFlags   `embed:"" group:"model"`
 	Addr          string `help:"TCP address to listen on." type:"listen" default:":5000" placeholder:"ADDR" env:"RESNET18_REPLICA_ADDR"`
 	Queue         int    `help:"Maximum number of waiting requests; further ones are refused with 503. off means that none waits." type:"off" default:"16" env:"RESNET18_REPLICA_QUEUE" group:"limits"`
-	SharedWeights int    `help:"File descriptor of the packed weights that up shares among its replicas." hidden:"" default:"0"`
+	SharedWeights int    `help:"Number of files with packed weights, from descriptor 3 on, that up shares among its replicas." hidden:"" default:"0"`
 	modelsFlags   `embed:"" group:"model"`
 	serverFlags   `group:"security"`
 	uploadFlags   `group:"limits"`
@@ -76,12 +76,18 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error { return runBeside(ctx, s.Run, served.run) })
 }
 
-// sharedWeights is the file that up passed on; nil if there is none.
-func (c replicaCmd) sharedWeights() *os.File {
-	if c.SharedWeights == 0 {
-		return nil
+// sharedWeights are the files that up passed on.
+func (c replicaCmd) sharedWeights() (files []*os.File) {
+	for i := range c.SharedWeights {
+		files = append(files, os.NewFile(uintptr(3+i), "shared weights")) // procs passes files on from descriptor 3
 	}
-	return os.NewFile(uintptr(c.SharedWeights), "shared weights")
+	return files
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // describe is what a replica tells its clients about its engine, whose input has sides of so many pixels.

@@ -162,7 +162,15 @@ type statusState struct {
 		Images    float64 `json:"images_per_second"`
 		Busy      float64
 		Latency   float64
+
+		Quantization *struct {
+			State           string
+			Compared, Equal int
+		}
 	}
+	Int8 *struct {
+		Compared, Equal int
+	} `json:"int8_agreement"`
 	Scaling *struct {
 		Problem string
 		Summary *struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +69,14 @@ func millis(v float64, ok bool) string {
 	return fmt.Sprintf("%.1f s", v/1000)
 }
 
+// equalShare writes how many of n images are equal. It does not round up: 100.0 % means all.
+func equalShare(equal, n int) string {
+	if n <= 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%.1f %% of %d", math.Floor(1000*float64(equal)/float64(n))/10, n)
+}
+
 func (b *statusBoard) wait() string {
 	v, ok := b.value(1, "wait")
 	return millis(1000*v, ok)
@@ -78,9 +87,13 @@ func (b *statusBoard) at() string { return time.Unix(int64(b.now("at")), 0).Form
 // line is the newest sample on one line.
 func (b *statusBoard) line() string {
 	quantile := func(q string) string { v, ok := b.value(1, "total_"+q); return millis(v, ok) }
-	return fmt.Sprintf("%s  offered %.1f/s  completed %.1f/s  refused %.1f/s  waiting %.0f of %d  result in %s  p50 %s  p95 %s  p99 %s  cache %s  replicas %.0f of %.0f",
+	int8 := ""
+	if all := b.State.Int8; all != nil {
+		int8 = "  int8 agreement " + equalShare(all.Equal, all.Compared)
+	}
+	return fmt.Sprintf("%s  offered %.1f/s  completed %.1f/s  refused %.1f/s  waiting %.0f of %d  result in %s  p50 %s  p95 %s  p99 %s  cache %s  replicas %.0f of %.0f%s",
 		b.at(), b.now("offered"), b.now("completed"), b.now("refused"), b.now("waiting"), b.State.Capacity, b.wait(),
-		quantile("p50"), quantile("p95"), quantile("p99"), b.cached(), b.now("healthy"), b.now("replicas"))
+		quantile("p50"), quantile("p95"), quantile("p99"), b.cached(), b.now("healthy"), b.now("replicas"), int8)
 }
 
 // object is the newest sample with the state, for JSON.
@@ -161,6 +174,12 @@ func (b *statusBoard) screen(width, height int) []string {
 		if r.Problem != "" {
 			add("    %s", r.Problem)
 		}
+		if q := r.Quantization; q != nil {
+			add("    int8 is %s; same label as fp32: %s images", q.State, equalShare(q.Equal, q.Compared))
+		}
+	}
+	if all := b.State.Int8; all != nil {
+		add("int8 agreement  %s images got the same best label from int8 as from fp32", equalShare(all.Equal, all.Compared))
 	}
 	lines = append(lines, b.scaling()...)
 	if len(b.Events) > 0 {

@@ -100,12 +100,13 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkWeights(ctx, weights); err != nil {
+	files, err := c.checkWeights(ctx, weights)
+	if err != nil {
 		return err
 	}
-	var shared *os.File
-	if c.Models == "" {
-		if shared, err = shareWeights(weights, c.options(), limits.Max); err != nil {
+	var shared []*os.File
+	if limits.Max > 1 { // a single one has no one to share with
+		if shared, err = shareWeights(ctx, files, c.options()); err != nil {
 			return err
 		}
 	}
@@ -113,7 +114,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	page, err := web.Handler(c.imagesFS())
+	page, err := web.Handler(web.Config{Images: c.imagesFS(), Thumbnail: thumbnail, MaxImageBytes: c.MaxImageBytes})
 	if err != nil {
 		return err
 	}
@@ -272,19 +273,19 @@ func openPage(ctx context.Context, log *slog.Logger, url string) {
 }
 
 // checkWeights runs the checks of 'model verify', so that weights that replicas would refuse end up before they start. Of a
-// folder of models, replicas would refuse one without a default model.
-func (c upCmd) checkWeights(ctx context.Context, path string) error {
+// folder of models, replicas would refuse one without a default model. It returns the files that replicas will load, none for
+// random weights.
+func (c upCmd) checkWeights(ctx context.Context, path string) (files []string, err error) {
 	switch {
 	case c.Models != "":
 		return c.checkModels(ctx, c.Precision)
 	case path == "":
-		return nil
+		return nil, nil
 	}
-	_, err := checkFile(path, c.options(), c.Precision)
-	if err != nil {
-		return fmt.Errorf("%w (try another --model; 'resnet18cloud model verify %s' shows what the file has)", err, path)
+	if _, err := checkFile(path, c.options(), c.Precision); err != nil {
+		return nil, fmt.Errorf("%w (try another --model; 'resnet18cloud model verify %s' shows what the file has)", err, path)
 	}
-	return nil
+	return []string{path}, nil
 }
 
 // checkFile runs the checks of 'model verify', and that a weight file can be served with a precision.
@@ -296,26 +297,36 @@ func checkFile(path string, o model.Options, precision string) (model.Report, er
 	return r, err
 }
 
-// shareWeights packs the weights once for all replicas. It returns nil if there is only one replica, if the weights are
-// random, or if the system cannot share memory; each replica then packs its own.
-func shareWeights(path string, o model.Options, replicas int) (*os.File, error) {
-	if path == "" || replicas == 1 {
-		return nil, nil
+// shareWeights packs the weights of files once for all replicas. It returns none if the system cannot share memory; each replica
+// then packs its own, as it does models that come later. The files stay open until up ends.
+func shareWeights(ctx context.Context, paths []string, o model.Options) (shared []*os.File, err error) {
+	for _, path := range paths {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		f, err := shareFile(path, o)
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		shared = append(shared, f)
 	}
+	return shared, nil
+}
+
+func shareFile(path string, o model.Options) (*os.File, error) {
 	set, err := model.Load(path, o)
 	if err != nil {
 		return nil, err
 	}
 	defer set.Close()
-	shared, err := engine.Share(engine.Config{Weights: set})
-	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, nil
-	}
-	return shared, err
+	return engine.Share(engine.Config{Weights: set})
 }
 
-// replicaCommand returns the command of a replica: this program, with the options that concern it. shared may be nil.
-func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File, maxReplicas int) (func(name, addr string) procs.Process, error) {
+// replicaCommand returns the command of a replica: this program, with the options that concern it.
+func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.File, maxReplicas int) (func(name, addr string) procs.Process, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the executable for replicas: %w", err)
@@ -334,9 +345,8 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	if c.Precision != "" {
 		args = append(args, "--precision", c.Precision)
 	}
-	var files []*os.File
-	if shared != nil {
-		files, args = append(files, shared), append(args, "--shared-weights", "3") // procs passes files on from descriptor 3
+	if len(shared) > 0 {
+		args = append(args, "--shared-weights", strconv.Itoa(len(shared)))
 	}
 	environ := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -348,7 +358,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared *os.File,
 	}
 	return func(name, addr string) procs.Process {
 		p := procs.Process{
-			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ, Files: files,
+			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ, Files: shared,
 			Output: env.stderr, StopTimeout: upReplicaTimeout, Log: env.log,
 		}
 		if env.logFormat == "text" { // JSON lines have no room for a prefix

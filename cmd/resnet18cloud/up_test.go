@@ -180,14 +180,27 @@ func TestUpSharesWeights(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("memory is shared on Linux")
 	}
-	shared, stop := serve(t, regexp.MustCompile(`replica-2: .*weights loaded.*shared=(\S+)`),
-		"--log-level", "debug", "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(),
-		"--replicas", "2", "--model", testutil.Shared(t, "models", "resnet18-ktb.pth"))
-	if shared != "true" {
-		t.Errorf("the second replica says shared=%s", shared)
+	folder := t.TempDir()
+	for name, file := range map[string]string{"a.pth.gz": "tv-6.pth.gz", "b.pth.gz": "head-mlp.pth.gz", "c.pth": "refuse-lfs-pointer.pth"} {
+		if err := os.Symlink(testutil.Shared(t, "own", "checkpoints", file), filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := stop(); err != nil {
-		t.Errorf("up: %v", err)
+	for _, test := range []struct {
+		weights string
+		args    []string
+	}{
+		{"resnet18-ktb", []string{"--model", testutil.Shared(t, "models", "resnet18-ktb.pth")}},
+		{"b", []string{"--models", folder, "--default-model", "a"}},
+	} {
+		shared, stop := serve(t, regexp.MustCompile(`replica-2: .*weights loaded.*weights=`+test.weights+`@.*shared=(\S+)`), append([]string{
+			"--log-level", "debug", "up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(), "--replicas", "2"}, test.args...)...)
+		if shared != "true" {
+			t.Errorf("%v: the second replica says shared=%s", test.args, shared)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("up: %v", err)
+		}
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-// Question is what is asked about an image. Equal questions have equal answers of one model.
+// Question is what is asked about an image. Equal questions have equal answers of one model, by whatever name it was asked
+// for: Want.Model is empty.
 type Question struct {
 	Digest [32]byte // SHA-256 of the image's bytes
 	Want   resnet18cloud.Want
@@ -24,6 +25,13 @@ type Key struct {
 	Model string // identity of weights and arithmetic; differs between models whose labels may differ
 }
 
+// Flight identifies what may share a call: a question, and what is known of the models that may answer it. A client that asks
+// after models have changed does not get the answer of a call that began before.
+type Flight struct {
+	Question
+	Models string
+}
+
 // Cache is an LRU cache of results. All methods are safe for concurrent use. Create it with [New].
 type Cache struct {
 	entries      *otter.Cache[Key, resnet18cloud.Result] // nil if the cache is disabled
@@ -31,7 +39,7 @@ type Cache struct {
 	hits, misses atomic.Int64
 
 	mu      sync.Mutex
-	flights map[Question]*flight // guarded by mu: images being classified
+	flights map[Flight]*flight // guarded by mu: images being classified
 }
 
 // maxResultBytes is the size of the largest result that is cached. Typical results have about 500 bytes; that of a
@@ -42,7 +50,7 @@ const maxResultBytes = 4 << 10
 // New returns a cache of at most size results of at most 4 KiB each. With size 0 it stores no results, but identical
 // images in flight are still classified once.
 func New(size int) *Cache {
-	c := &Cache{size: size, flights: map[Question]*flight{}}
+	c := &Cache{size: size, flights: map[Flight]*flight{}}
 	if size > 0 {
 		c.entries = otter.Must(&otter.Options[Key, resnet18cloud.Result]{MaximumSize: size})
 	}

@@ -15,10 +15,10 @@ type flight struct {
 	err     error
 }
 
-// Once calls f, unless a call for the same question is in flight: then it waits for that result. f's context ends when
+// Once calls f, unless a call for the same question to the same models is in flight: then it waits for that result. f's context ends when
 // the contexts of all its callers have ended, so a caller that leaves does not affect the others. The last caller to
 // leave waits until f has returned. shared reports that another caller started the call.
-func (c *Cache) Once(ctx context.Context, q Question,
+func (c *Cache) Once(ctx context.Context, q Flight,
 	f func(context.Context) (resnet18cloud.Result, error)) (r resnet18cloud.Result, shared bool, err error) {
 	c.mu.Lock()
 	fl, shared := c.flights[q]
@@ -50,17 +50,19 @@ func (c *Cache) Once(ctx context.Context, q Question,
 }
 
 // Waiting returns the number of callers that wait for the answer, or 0 if the image is not in flight.
-func (c *Cache) Waiting(q Question) int {
+func (c *Cache) Waiting(q Question) (waiting int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fl := c.flights[q]; fl != nil {
-		return fl.waiters
+	for asked, fl := range c.flights {
+		if asked.Question == q {
+			waiting += fl.waiters
+		}
 	}
-	return 0
+	return waiting
 }
 
 // leave removes a caller and reports whether it was the last one. Then no other caller can join the flight.
-func (c *Cache) leave(q Question, fl *flight) bool {
+func (c *Cache) leave(q Flight, fl *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	fl.waiters--
@@ -71,7 +73,7 @@ func (c *Cache) leave(q Question, fl *flight) bool {
 }
 
 // land removes the flight, unless a later one has replaced it.
-func (c *Cache) land(q Question, fl *flight) {
+func (c *Cache) land(q Flight, fl *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flights[q] == fl {

@@ -24,7 +24,7 @@ type outcome struct {
 func once(ctx context.Context, c *cache.Cache, f func(context.Context) (resnet18cloud.Result, error)) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {
-		r, shared, err := c.Once(ctx, question, f)
+		r, shared, err := c.Once(ctx, cache.Flight{Question: question}, f)
 		done <- outcome{r, shared, err}
 	}()
 	return done
@@ -170,7 +170,7 @@ func TestOnceContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "id"))
 	defer cancel()
 	var run context.Context
-	_, _, err := cache.New(0).Once(ctx, question, func(ctx context.Context) (resnet18cloud.Result, error) {
+	_, _, err := cache.New(0).Once(ctx, cache.Flight{Question: question}, func(ctx context.Context) (resnet18cloud.Result, error) {
 		run = ctx
 		return resnet18cloud.Result{}, ctx.Err()
 	})

@@ -10,17 +10,18 @@ import (
 // Classify sends the image to a replica and returns its result, with Result.Replica set. Errors caused by the image
 // are the replica's own, or CodeTooLarge if it takes longer than Config.AttemptTimeout twice. The codes of other errors
 // show whether the image may have reached a replica: CodeFull and CodeUnavailable mean no, CodeInternal means yes. If
-// a replica stops responding, its images go to another one within seconds; see Config.ProbeTimeout.
+// a replica stops responding, its images go to another one within seconds; see Config.ProbeTimeout. An image for a model
+// that the client names goes only to replicas that have it. CodeNotFound means that none has it, or none any more.
 func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 	var tried []string
 	var failure error
 	var slow *flight // the attempt that was too slow although its replica was alive
 	var slowness error
-	for range p.cfg.Attempts {
-		f, err := p.acquire(ctx, tried)
+	for left := p.cfg.Attempts; left > 0; {
+		f, err := p.acquire(ctx, image.Want.Model, tried)
 		if err != nil && slow != nil && ctx.Err() == nil { // there is no other replica
 			tried = slices.DeleteFunc(tried, func(url string) bool { return url == slow.endpoint.url })
-			f, err = p.acquire(ctx, tried)
+			f, err = p.acquire(ctx, image.Want.Model, tried)
 		}
 		if err != nil {
 			if failure != nil && ctx.Err() == nil {
@@ -29,7 +30,10 @@ func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 			return resnet18cloud.Result{}, err
 		}
 		result, o := p.attempt(ctx, f, image)
-		p.release(ctx, f, o)
+		p.release(ctx, f, image.Want, result, o)
+		if o.event != attemptLacking { // of those there are no more than endpoints
+			left--
+		}
 		if o.event == attemptAnswered && slow != nil && slow.endpoint != f.endpoint {
 			p.blame(ctx, slow, slowness)
 		}
@@ -59,20 +63,19 @@ func (p *Pool) blame(ctx context.Context, f *flight, err error) {
 	p.observe(ctx, f.endpoint, attemptBroken, err)
 }
 
-// acquire takes a slot of the healthy endpoint with the most free slots, waiting for one if necessary. It skips
-// endpoints in tried. It returns an error if no other endpoint is healthy. The flight must be released.
-func (p *Pool) acquire(ctx context.Context, tried []string) (*flight, error) {
+// acquire takes a slot of the healthy endpoint with the most free slots that has the model, waiting for one if necessary. It
+// skips endpoints in tried. It returns an error if there is no other endpoint. The flight must be released.
+func (p *Pool) acquire(ctx context.Context, model string, tried []string) (*flight, error) {
 	f := &flight{}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
 	for {
-		candidates, changed := p.pick(f, tried)
+		changed, lacking := p.pick(f, model, tried)
 		if f.endpoint != nil {
 			return f, nil
 		}
-		if candidates == 0 {
+		if lacking != nil {
 			f.cancel(nil)
-			return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is reachable",
-				Hint: "start replicas, or check the dispatcher's endpoints in /status"}
+			return nil, lacking
 		}
 		select {
 		case <-changed:
@@ -83,13 +86,14 @@ func (p *Pool) acquire(ctx context.Context, tried []string) (*flight, error) {
 	}
 }
 
-// pick takes a slot for the flight if one is free. candidates is the number of endpoints worth waiting for.
-func (p *Pool) pick(f *flight, tried []string) (candidates int, changed <-chan struct{}) {
+// pick takes a slot for the flight if one is free. It returns an error if no endpoint is worth waiting for.
+func (p *Pool) pick(f *flight, model string, tried []string) (changed <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var best *endpoint
+	candidates := 0
 	for u, e := range p.endpoints {
-		if !e.health.healthy || slices.Contains(tried, u) {
+		if !e.health.healthy || slices.Contains(tried, u) || !e.has(model) {
 			continue
 		}
 		candidates++
@@ -102,16 +106,34 @@ func (p *Pool) pick(f *flight, tried []string) (candidates int, changed <-chan s
 		best.load.picked = p.picks
 		best.add(f)
 	}
-	return candidates, p.changed
+	if candidates == 0 {
+		return nil, p.lacking(model, tried)
+	}
+	return p.changed, nil
 }
 
-// release returns the flight's slot and applies the outcome to the endpoint's health.
-func (p *Pool) release(ctx context.Context, f *flight, o outcome) {
+// lacking returns why there is no endpoint to wait for, apart from those that were tried. The caller holds mu.
+func (p *Pool) lacking(model string, tried []string) error {
+	var others []teller
+	for _, e := range p.list() {
+		if !slices.Contains(tried, e.URL) {
+			others = append(others, teller{e.Healthy, e.models})
+		}
+	}
+	return lacking(model, others)
+}
+
+// release returns the flight's slot and applies the outcome to what is known of the endpoint: its health and its models.
+func (p *Pool) release(ctx context.Context, f *flight, want resnet18cloud.Want, result resnet18cloud.Result, o outcome) {
 	f.cancel(nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := f.endpoint
 	e.remove(f)
+	if o.event == attemptLacking && e.doubt("no model "+want.Model) ||
+		o.err == nil && !e.expects(want.Model, ModelOf(result)) && e.doubt("answer of "+result.Model+" in "+result.Precision) {
+		p.describe()
+	}
 	p.observe(ctx, e, o.event, o.err)
 	if len(e.flights) == 0 && p.leaving[e.url] == e {
 		e.wake() // stops watching it

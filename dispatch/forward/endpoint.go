@@ -3,7 +3,10 @@ package forward
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud"
 )
 
 // endpoint is one replica in the pool.
@@ -16,12 +19,56 @@ type endpoint struct {
 	health  health
 	load    load
 	info    info
-	refused string    // the last claimError; empty if it was never refused, or answered another probe since
-	flights []*flight // images in flight, load.inFlight of them
-	probes  uint64    // answered so far, with success
+	models  *resnet18cloud.Models // what it tells of its models; nil if nothing. It is not modified
+	refused string                // the last claimError; empty if it was never refused, or answered another probe since
+	flights []*flight             // images in flight, load.inFlight of them
+	probes  uint64                // answered so far, with success
 
 	serial   uint64 // another one each time the endpoint is added
 	setbacks int    // how often it became unhealthy
+
+	// An answer that is not of a model that the endpoint has told of is a doubt: its models have changed. Until a probe
+	// that began later has settled it, cached results are not used for the endpoint.
+	doubts, settled uint64
+	surprise        string // the answer that was doubted last
+}
+
+// has reports whether the endpoint has a model. An empty one is the default, which each has.
+func (e *endpoint) has(model string) bool {
+	if model == "" {
+		return true
+	}
+	_, ok := find(e.models, model)
+	return ok
+}
+
+// expects reports whether an answer to a request for a model may be of these weights, as far as is known.
+func (e *endpoint) expects(model string, m Model) bool {
+	if e.models != nil {
+		return expects(e.models, model, m)
+	}
+	return m == (Model{e.info.Weights, e.info.Precision, e.info.Hash})
+}
+
+// doubted reports whether the endpoint's models have changed since the last probe began.
+func (e *endpoint) doubted() bool { return e.doubts != e.settled }
+
+// doubt makes the endpoint be probed now, because an answer was not expected. The same answer is doubted once, so a replica
+// that tells one model and answers with another is not probed all the time. It reports whether the answer is doubted.
+func (e *endpoint) doubt(surprise string) bool {
+	if e.surprise == surprise {
+		return false
+	}
+	e.surprise = surprise
+	e.recheck()
+	return true
+}
+
+// recheck makes the endpoint be probed now.
+func (e *endpoint) recheck() {
+	e.doubts++
+	e.health.next = time.Now()
+	e.wake()
 }
 
 // aliveProbes is how many probes an endpoint answers during an attempt that is too slow, if it is not the endpoint's fault.
@@ -64,7 +111,7 @@ func (p *Pool) watch(ctx context.Context, e *endpoint) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		next, ended := p.nextProbe(e)
+		next, doubts, ended := p.nextProbe(e)
 		if ended {
 			return
 		}
@@ -80,38 +127,40 @@ func (p *Pool) watch(ctx context.Context, e *endpoint) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.probed(ctx, e, found, err)
+		p.probed(ctx, e, found, doubts, err)
 	}
 }
 
-// nextProbe returns the time of the next probe, or that watching has ended.
-func (p *Pool) nextProbe(e *endpoint) (next time.Time, ended bool) {
+// nextProbe returns the time of the next probe and the doubts that it settles, or that watching has ended.
+func (p *Pool) nextProbe(e *endpoint) (next time.Time, doubts uint64, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.leaving[e.url] == e && len(e.flights) == 0 {
 		delete(p.leaving, e.url)
-		return time.Time{}, true
+		return time.Time{}, 0, true
 	}
-	return e.health.next, false
+	return e.health.next, e.doubts, false
 }
 
-// probed applies the result of a probe.
-func (p *Pool) probed(ctx context.Context, e *endpoint, found info, err error) {
+// probed applies the result of a probe, which settles so many doubts.
+func (p *Pool) probed(ctx context.Context, e *endpoint, found told, doubts uint64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
 		e.probes++
-		if slots := found.slots(p.cfg.Slots); slots != e.load.slots {
-			e.load.slots = slots
-			p.announce()
-		}
-		if found != e.info {
-			e.info = found
+		slots := found.slots(p.cfg.Slots)
+		changed := e.doubted() || slots != e.load.slots || found.info != e.info || !reflect.DeepEqual(found.models, e.models)
+		e.settled, e.load.slots, e.info, e.models = doubts, slots, found.info, found.models
+		if changed {
+			p.announce() // callers may wait for a slot, or for this endpoint's models
 			p.describe()
 		}
 	}
 	p.logRefusal(ctx, e, err)
 	p.observe(ctx, e, probeEvent(err), err)
+	if e.doubted() && e.health.healthy { // since this probe began
+		e.health.next = time.Now()
+	}
 }
 
 // logRefusal logs why the replica is not used if its /info is the reason, once. Other failed probes of a replica that

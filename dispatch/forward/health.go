@@ -36,6 +36,7 @@ const (
 	probeUnreachable                  // no route to the replica's host
 	probeFailed                       // refused, reset, or a response other than "ready"
 	attemptAnswered                   // the replica classified the image or rejected it
+	attemptLacking                    // the replica does not have the model
 	attemptRejected                   // the replica reports that it is full
 	attemptFailed                     // the replica returned an error or an invalid response
 	attemptBroken                     // no response: unreachable, connection closed, or timeout
@@ -81,7 +82,7 @@ func (h health) after(e event, p pace) health {
 	case probeFailed:
 		h.misses = 0
 		h = h.markUnhealthy(e, p)
-	case attemptAnswered:
+	case attemptAnswered, attemptLacking:
 		h.misses, h.failures, h.backoff = 0, 0, firstBackoff
 	case attemptRejected:
 		h.misses = 0

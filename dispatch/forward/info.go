@@ -13,18 +13,30 @@ type info struct {
 	Concurrency int    `json:"concurrency"`
 	Queue       int    `json:"queue"`
 	Warning     string `json:"warning"`
+	Hash        string `json:"-"` // ModelInfo.Version of the default model
+
+	Quantization Quantization `json:"quantization"` // zero for replicas that do not change to int8 by themselves
+}
+
+// Quantization is what a replica reports while it compares an int8 network with fp32, before and after it uses it.
+type Quantization struct {
+	State    string  `json:"state"`    // of the engine's observer, such as "comparing" or "adopted"
+	Compared int     `json:"compared"` // images that both networks have classified
+	Equal    int     `json:"equal"`    // of those, images with the same best label
+	Wanted   float64 `json:"wanted"`   // the share of equal ones that int8 must have, 0 to 1
 }
 
 const (
 	maxConcurrency = 1024    // maximum number of workers of one replica
 	maxQueue       = 1 << 20 // maximum number of its waiting places, of which slots uses few
+	maxCompared    = 1 << 50 // maximum number of images it has compared, so that a sum over replicas does not overflow
 	maxInfoBytes   = 256     // maximum length of a string in /info
 )
 
-// claimError refuses a replica because of its /info.
-type claimError struct{ reason string }
+// claimError refuses a replica because of what an endpoint of it claims.
+type claimError struct{ path, reason string }
 
-func (e *claimError) Error() string { return "refused because of its /info: " + e.reason }
+func (e *claimError) Error() string { return "refused because of its " + e.path + ": " + e.reason }
 
 // check returns a claimError if the replica claims what no replica can have. It would get most of the images if its
 // number of workers was believed.
@@ -34,15 +46,19 @@ func (i info) check() error {
 		n, most int
 	}{{"concurrency", i.Concurrency, maxConcurrency}, {"queue", i.Queue, maxQueue}} {
 		if claim.n < 0 || claim.n > claim.most {
-			return &claimError{fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, claim.most)}
+			return &claimError{"/info", fmt.Sprintf("%s is %d, want 0 to %d", claim.name, claim.n, claim.most)}
 		}
 	}
-	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning}} {
+	if q := i.Quantization; q.Equal < 0 || q.Equal > q.Compared || q.Compared > maxCompared || q.Wanted < 0 || q.Wanted > 1 {
+		return &claimError{"/info", fmt.Sprintf("quantization has %d equal of %d images, and wants a share of %g", q.Equal, q.Compared, q.Wanted)}
+	}
+	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning},
+		{"version", i.Hash}, {"quantization.state", i.Quantization.State}} {
 		if n := len(claim.text); n > maxInfoBytes {
-			return &claimError{fmt.Sprintf("%s has %d bytes, want at most %d", claim.name, n, maxInfoBytes)}
+			return &claimError{"/info", fmt.Sprintf("%s has %d bytes, want at most %d", claim.name, n, maxInfoBytes)}
 		}
 		if strings.ContainsFunc(claim.text, unicode.IsControl) {
-			return &claimError{fmt.Sprintf("%s has control characters: %q", claim.name, claim.text)}
+			return &claimError{"/info", fmt.Sprintf("%s has control characters: %q", claim.name, claim.text)}
 		}
 	}
 	return nil

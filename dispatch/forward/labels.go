@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -17,24 +16,23 @@ import (
 // maxLabelsBytes limits a replica's response to GET /labels.
 const maxLabelsBytes = 4 << 20
 
-// Labels returns the classes of the first model that the healthy endpoints report. It asks one of them, once for each
-// model. The errors are *Error: CodeUnavailable if no endpoint is healthy or it does not answer, CodeUnsuited if it does
-// not know its classes.
-func (p *Pool) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
-	url, model := p.labelled()
-	if url == "" {
-		return resnet18cloud.Labels{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "No replica is reachable",
-			Hint: "start replicas, or check the dispatcher's endpoints in /status"}
+// Labels returns the classes of a model of the healthy endpoints, of the first default model that they report if model is
+// empty. It asks one of them, once for each model. The errors are *Error: CodeNotFound with the models that there are,
+// CodeUnavailable if no endpoint is healthy or it does not answer, CodeUnsuited if it does not know its classes.
+func (p *Pool) Labels(ctx context.Context, model string) (resnet18cloud.Labels, error) {
+	url, weights, err := p.labelled(model)
+	if err != nil {
+		return resnet18cloud.Labels{}, err
 	}
 	p.mu.Lock()
-	known, ok := p.labels[model]
+	known, ok := p.labels[weights]
 	p.mu.Unlock()
 	if ok {
 		return known, nil
 	}
 	asked, cancel := context.WithTimeout(ctx, p.cfg.ProbeTimeout)
 	defer cancel()
-	l, err := p.askLabels(asked, url)
+	l, err := p.askLabels(asked, url, model)
 	if err != nil {
 		if ctx.Err() != nil {
 			return l, context.Cause(ctx)
@@ -44,29 +42,42 @@ func (p *Pool) Labels(ctx context.Context) (resnet18cloud.Labels, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for other := range p.labels {
-		if !slices.Contains(p.answering.Models, other) {
+		if !p.answering.uses(other) {
 			delete(p.labels, other)
 		}
 	}
-	if model.Weights != "" && l.Model == model.Weights { // otherwise it has changed meanwhile
-		p.labels[model] = l
+	if weights.Weights != "" && l.Model == weights.Weights { // otherwise it has changed meanwhile
+		p.labels[weights] = l
 	}
 	return l, nil
 }
 
 // labelled returns the healthy endpoint to ask, and what it reported of its model.
-func (p *Pool) labelled() (url string, model Model) {
-	for _, e := range p.Endpoints() {
-		if e.Healthy {
-			return e.URL, Model{e.Model, e.Precision}
+func (p *Pool) labelled(model string) (url string, weights Model, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.list() {
+		if !e.Healthy {
+			continue
 		}
+		m, ok := find(e.models, model)
+		switch {
+		case !ok && model != "":
+			continue
+		case e.doubted: // it is not known which model will answer
+			return e.URL, Model{}, nil
+		case model == "":
+			return e.URL, Model{e.Model, e.Precision, e.hash}, nil
+		}
+		return e.URL, modelOf(m), nil
 	}
-	return "", Model{}
+	return "", Model{}, p.lacking(model, nil)
 }
 
 // askLabels requests a replica's labels and checks them.
-func (p *Pool) askLabels(ctx context.Context, url string) (l resnet18cloud.Labels, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/labels", nil)
+func (p *Pool) askLabels(ctx context.Context, url, model string) (l resnet18cloud.Labels, err error) {
+	want := resnet18cloud.Want{Model: model}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/labels?"+want.Query().Encode(), nil)
 	if err != nil {
 		return l, err
 	}
@@ -80,6 +91,8 @@ func (p *Pool) askLabels(ctx context.Context, url string) (l resnet18cloud.Label
 	switch {
 	case err != nil:
 		return l, replicaError(resnet18cloud.CodeUnavailable, url, err, "A replica does not tell its labels")
+	case resp.StatusCode == http.StatusNotFound && model != "":
+		return l, reply{resp.StatusCode, "", body}.noModel(url)
 	case resp.StatusCode == http.StatusNotFound:
 		return l, replicaError(resnet18cloud.CodeUnsuited, url, fmt.Errorf("status %d", resp.StatusCode), "The replicas do not tell their labels")
 	case resp.StatusCode != http.StatusOK:

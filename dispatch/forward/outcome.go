@@ -72,8 +72,8 @@ type reply struct {
 func (r reply) outcome(url string, want resnet18cloud.Want, now time.Time) (resnet18cloud.Result, outcome) {
 	switch {
 	case want.Model != "" && r.status == http.StatusNotFound:
-		// Replicas may differ in their models while they change.
-		return resnet18cloud.Result{}, outcome{r.noModel(url), attemptAnswered, true}
+		// Its models have changed since the last probe.
+		return resnet18cloud.Result{}, outcome{r.noModel(url), attemptLacking, true}
 	case want.Embedding && (r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed):
 		// A replica of an earlier version, or of another program. It is as good as others for those who want classes.
 		return resnet18cloud.Result{}, outcome{replicaError(resnet18cloud.CodeUnsuited, url, fmt.Errorf("status %d", r.status),
@@ -97,7 +97,7 @@ func (r reply) outcome(url string, want resnet18cloud.Want, now time.Time) (resn
 func (r reply) noModel(url string) error {
 	var said httpx.ErrorBody
 	if err := json.Unmarshal(r.body, &said); err != nil || said.Code != resnet18cloud.CodeNotFound || said.Error == "" {
-		said = httpx.ErrorBody{Error: "A replica does not have several models", Hint: "leave out the parameter model"}
+		said = httpx.ErrorBody{Error: "A replica does not have the model any more", Hint: "see GET /models"}
 	}
 	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: clip(said.Error, maxMessageBytes), Hint: clip(said.Hint, maxMessageBytes),
 		Err: fmt.Errorf("replica %s returned status %d", url, r.status)}

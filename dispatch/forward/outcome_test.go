@@ -272,11 +272,11 @@ func TestNoModel(t *testing.T) {
 	t.Parallel()
 	for body, message := range map[string]string{
 		`{"error":"There is no model \"x\"","hint":"use one of: a, b","code":"not_found"}`: `There is no model "x"`,
-		`404 page not found`: "A replica does not have several models",
+		`404 page not found`: "A replica does not have the model any more",
 	} {
 		_, o := reply{http.StatusNotFound, "", []byte(body)}.outcome(address, resnet18cloud.Want{Model: "x"}, time.Now())
 		e, ok := errors.AsType[*resnet18cloud.Error](o.err)
-		if !ok || e.Code != resnet18cloud.CodeNotFound || e.Message != message || e.Hint == "" || !o.retry || o.event != attemptAnswered {
+		if !ok || e.Code != resnet18cloud.CodeNotFound || e.Message != message || e.Hint == "" || !o.retry || o.event != attemptLacking {
 			t.Errorf("%s: %+v, %v; want not_found with %q, another replica, and no fault", body, o, o.err, message)
 		}
 	}

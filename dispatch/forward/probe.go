@@ -7,16 +7,28 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"syscall"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 )
 
-// maxProbeBytes limits how much of the response to a probe is read.
-const maxProbeBytes = 64 << 10
+// Limits on how much of a response to a probe is read. A folder may have 10,000 files of models.
+const (
+	maxProbeBytes  = 64 << 10
+	maxModelsBytes = 8 << 20
+)
 
-// probe checks whether the replica is ready, and reads its info.
-func (p *Pool) probe(ctx context.Context, endpoint string) (info, error) {
+// told is what a replica tells of itself.
+type told struct {
+	info
+	models *resnet18cloud.Models // nil if it does not list them
+}
+
+// probe checks whether the replica is ready, and reads its info and its models.
+func (p *Pool) probe(ctx context.Context, endpoint string) (told, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.ProbeTimeout)
 	defer cancel()
 	found, err := p.ask(ctx, endpoint)
@@ -27,29 +39,58 @@ func (p *Pool) probe(ctx context.Context, endpoint string) (info, error) {
 }
 
 // ask sends the requests of a probe.
-func (p *Pool) ask(ctx context.Context, endpoint string) (info, error) {
+func (p *Pool) ask(ctx context.Context, endpoint string) (told, error) {
 	// The prototype's replica has no /health/ready: a 404 shows that it is alive.
-	if status, err := p.get(ctx, endpoint+"/health/ready", nil); err != nil {
-		return info{}, err
+	if status, err := p.get(ctx, endpoint+"/health/ready", maxProbeBytes, nil); err != nil {
+		return told{}, err
 	} else if status != http.StatusOK && status != http.StatusNotFound {
-		return info{}, fmt.Errorf("GET %s/health/ready returned status %d", endpoint, status)
+		return told{}, fmt.Errorf("GET %s/health/ready returned status %d", endpoint, status)
 	}
-	var found info
-	status, err := p.get(ctx, endpoint+"/info", &found)
-	if err != nil {
-		return info{}, err
+	var found struct {
+		info
+		ModelInfo resnet18cloud.ModelInfo `json:"model_info"`
+		Endpoints []string                `json:"endpoints"`
 	}
-	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return info{}, fmt.Errorf("GET %s/info returned status %d: the replica requires a key with scope predict; see --replica-token-file", endpoint, status)
-	case status >= http.StatusInternalServerError:
-		return info{}, fmt.Errorf("GET %s/info returned status %d", endpoint, status)
+	status, err := p.get(ctx, endpoint+"/info", maxProbeBytes, &found)
+	if err == nil {
+		err = answered(endpoint+"/info", status)
 	}
-	return found, found.check()
+	found.Hash = found.ModelInfo.Version
+	if err == nil {
+		err = found.check()
+	}
+	t := told{info: found.info}
+	if err != nil || !slices.Contains(found.Endpoints, "/models") {
+		return t, err
+	}
+	var models resnet18cloud.Models
+	status, err = p.get(ctx, endpoint+"/models", maxModelsBytes, &models)
+	if err == nil {
+		err = answered(endpoint+"/models", status)
+	}
+	if err != nil || status != http.StatusOK {
+		return t, err
+	}
+	t.models = tidy(models)
+	if m, ok := find(t.models, ""); ok { // at the same moment as the others
+		t.Weights, t.Precision, t.Hash = m.Identity, m.Precision, m.Hash
+	}
+	return t, t.check()
 }
 
-// get decodes a small JSON response into v if the status is 200, and returns the status.
-func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
+// answered returns an error for a status that no replica returns that can be used.
+func answered(url string, status int) error {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return fmt.Errorf("GET %s returned status %d: the replica requires a key with scope predict; see --replica-token-file", url, status)
+	case status >= http.StatusInternalServerError:
+		return fmt.Errorf("GET %s returned status %d", url, status)
+	}
+	return nil
+}
+
+// get decodes a JSON response of at most limit bytes into v if the status is 200, and returns the status.
+func (p *Pool) get(ctx context.Context, url string, limit int64, v any) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, err
@@ -60,13 +101,13 @@ func (p *Pool) get(ctx context.Context, url string, v any) (int, error) {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProbeBytes))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err != nil {
 		return 0, fmt.Errorf("GET %s: %w", url, err)
 	}
 	if v != nil && resp.StatusCode == http.StatusOK {
 		if err := json.Unmarshal(body, v); err != nil {
-			return 0, &claimError{clip(err.Error(), maxInfoBytes)} // a number is repeated in full
+			return 0, &claimError{url[strings.LastIndex(url, "/"):], clip(err.Error(), maxInfoBytes)} // a number is repeated in full
 		}
 	}
 	return resp.StatusCode, nil

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud"
 )
 
 // Slots returns how many images the healthy endpoints accept at a time in total, and a channel that is closed when
@@ -52,10 +54,17 @@ type Endpoint struct {
 	Warning   string `json:"warning,omitempty"`
 	Problem   string `json:"problem,omitempty"` // why it is unhealthy
 
+	// Quantization is nil unless the endpoint changes to int8 by itself.
+	Quantization *Quantization `json:"quantization,omitempty"`
+
 	// Serial and Setbacks show what happened between two calls: an endpoint that was removed and added again has another
 	// serial, and one that was set aside and is back has one more setback.
 	Serial   uint64 `json:"-"`
 	Setbacks int    `json:"-"`
+
+	hash    string // of the model
+	models  *resnet18cloud.Models
+	doubted bool
 }
 
 // Endpoints returns the endpoints, sorted by URL.
@@ -70,21 +79,63 @@ func (p *Pool) list() []Endpoint {
 	list := make([]Endpoint, 0, len(p.endpoints))
 	for _, u := range slices.Sorted(maps.Keys(p.endpoints)) {
 		e := p.endpoints[u]
+		var q *Quantization
+		if e.info.Quantization != (Quantization{}) {
+			q = new(e.info.Quantization)
+		}
 		list = append(list, Endpoint{URL: u, Healthy: e.health.healthy, Slots: e.load.slots, InFlight: e.load.inFlight,
 			Workers: e.info.Concurrency, Model: e.info.Weights, Precision: e.info.Precision, Warning: e.info.Warning,
-			Problem: e.health.problem, Serial: e.serial, Setbacks: e.setbacks})
+			Problem: e.health.problem, Serial: e.serial, Setbacks: e.setbacks, Quantization: q,
+			hash: e.info.Hash, models: e.models, doubted: e.doubted()})
 	}
 	return list
 }
 
 // Answering is what the endpoints report about their models.
 type Answering struct {
-	Models  []Model // of the healthy endpoints, without duplicates: one, except during a rolling update
+	Healthy bool    // there are healthy endpoints
+	Models  []Model // default models of the healthy endpoints, without duplicates: one, except during a rolling update
 	Warning string  // why results are not reliable, from the first endpoint that reports it; empty if none does
+	// Lists are the models of the healthy endpoints that list them. Those of an endpoint that is changing its models now are
+	// neither here nor in Models.
+	Lists []*resnet18cloud.Models
 }
 
 // Model determines the results: weights and arithmetic.
-type Model struct{ Weights, Precision string }
+type Model struct {
+	Weights, Precision string // as in Result.Model and Result.Precision
+	Hash               string // as in ModelInfo.Version; empty if it is not known
+}
+
+// For returns the models that may answer a request for a model, or for the default if it is empty. They serve: a new version
+// that is being compared is not among them.
+func (a Answering) For(model string) (models []Model) {
+	if model == "" {
+		return a.Models
+	}
+	for _, l := range a.Lists {
+		if found, ok := find(l, model); ok && !slices.Contains(models, modelOf(found)) {
+			models = append(models, modelOf(found))
+		}
+	}
+	return models
+}
+
+// uses reports whether an endpoint has loaded a model.
+func (a Answering) uses(m Model) bool {
+	return slices.Contains(a.Models, m) || slices.ContainsFunc(a.Lists, func(l *resnet18cloud.Models) bool {
+		return slices.ContainsFunc(l.Models, func(s resnet18cloud.ModelStatus) bool { return s.Loaded() && modelOf(s) == m })
+	})
+}
+
+// Told returns what one list of models tells, of a classifier that is not an endpoint.
+func Told(l resnet18cloud.Models) Answering {
+	a := Answering{Healthy: true, Lists: []*resnet18cloud.Models{&l}}
+	if m, ok := find(&l, ""); ok {
+		a.Models = []Model{modelOf(m)}
+	}
+	return a
+}
 
 // Answering returns the models that are in use. It is called for each image; the caller must not modify the result.
 func (p *Pool) Answering() Answering {
@@ -103,10 +154,44 @@ func answering(endpoints []Endpoint) Answering {
 		if a.Warning == "" {
 			a.Warning = e.Warning
 		}
-		m := Model{e.Model, e.Precision}
-		if e.Healthy && !slices.Contains(a.Models, m) {
+		a.Healthy = a.Healthy || e.Healthy
+		if !e.Healthy || e.doubted {
+			continue
+		}
+		if m := (Model{e.Model, e.Precision, e.hash}); !slices.Contains(a.Models, m) {
 			a.Models = append(a.Models, m)
+		}
+		if e.models != nil {
+			a.Lists = append(a.Lists, e.models)
 		}
 	}
 	return a
+}
+
+// Find returns an error if no endpoint can be asked for a model: CodeNotFound with those that there are, or CodeUnavailable
+// if that may change by itself. An empty model is the default.
+func (p *Pool) Find(model string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lacking(model, nil)
+}
+
+// Models returns the models of the healthy endpoints. The error is CodeUnavailable if there are none, and CodeUnsuited if none
+// lists its models.
+func (p *Pool) Models() (resnet18cloud.Models, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var lists []*resnet18cloud.Models
+	for _, e := range p.list() {
+		if e.Healthy && e.models != nil {
+			lists = append(lists, e.models)
+		}
+	}
+	switch {
+	case len(lists) > 0:
+		return merge(lists), nil
+	case p.answering.Healthy:
+		return resnet18cloud.Models{}, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsuited, Message: "The replicas do not tell their models"}
+	}
+	return resnet18cloud.Models{}, lacking("", nil)
 }

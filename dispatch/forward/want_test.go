@@ -98,7 +98,7 @@ func TestEmbedding(t *testing.T) {
 	if _, err := alone.Classify(t.Context(), image); err != nil {
 		t.Errorf("classes afterwards: %v", err)
 	}
-	if _, err := alone.Labels(t.Context()); err == nil || resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnsuited {
+	if _, err := alone.Labels(t.Context(), ""); err == nil || resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnsuited {
 		t.Errorf("labels of a prototype: %v, want %s", err, resnet18cloud.CodeUnsuited)
 	}
 }
@@ -123,7 +123,7 @@ func TestLabels(t *testing.T) {
 		})
 		p := start(t, forward.Config{Endpoints: []string{f.URL}, ProbeTimeout: 10 * time.Second}, 1)
 		for range 3 {
-			l, err := p.Labels(t.Context())
+			l, err := p.Labels(t.Context(), "")
 			if problem == "" && (err != nil || len(l.Labels) != 2 || l.Model != "m") {
 				t.Errorf("%s: %+v, %v", body, l, err)
 			}
@@ -135,7 +135,7 @@ func TestLabels(t *testing.T) {
 			t.Errorf("%.60s: asked %d times", body, n)
 		}
 	}
-	if _, err := start(t, forward.Config{}, 0).Labels(t.Context()); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
+	if _, err := start(t, forward.Config{}, 0).Labels(t.Context(), ""); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
 		t.Errorf("without replicas: %v", err)
 	}
 }

@@ -115,15 +115,38 @@ func TestScale(t *testing.T) {
 	if got := float64(outlier.scale(255)) * 255; got > 4 {
 		t.Errorf("range with one outlier in half a thousand million is %g, want near 2.5", got)
 	}
+	// Zeros have no error, so what is left is one value, near the limit or far below.
+	for bin, want := range map[int]float64{bins - 1: 10, bins / 4: 2.5} {
+		single := histogram{limit: 10}
+		single.counts[0], single.counts[bin] = 1e9, 1
+		if got := float64(single.scale(255)) * 255; math.Abs(got-want) > 0.1 {
+			t.Errorf("range of zeros and a value in bin %d is %g, want about %g", bin, got, want)
+		}
+	}
+	// Of n small values and a large one, x, a range r < x costs n r²/(12 steps²) + clipPenalty (x-r)², which is least at
+	// r = x / (1 + n/(12 steps² clipPenalty)).
+	coarse := histogram{limit: 10}
+	coarse.counts[1], coarse.counts[bins-1] = 9, 1
+	if got, want := float64(coarse.scale(3))*3, 10/(1+9./(3*3*12*clipPenalty)); math.Abs(got-want) > 0.1 {
+		t.Errorf("range of few steps is %g, want about %g", got, want)
+	}
 	if got := (&histogram{}).scale(255); got != 1 {
 		t.Errorf("scale of nothing is %g", got)
 	}
 }
 
-// newCalibrator is one on random weights and a picture of stripes.
-func newCalibrator(t *testing.T) *calibrator {
+// featuresOnly is a model without classes, for small pictures.
+func featuresOnly() spec.Model {
+	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
+	m.Preprocess.Crop = spec.MinSize
+	return m
+}
+
+// newCalibrator is one on random weights and a picture of stripes, as small as pictures may be.
+func newCalibrator(t *testing.T, m spec.Model) *calibrator {
 	t.Helper()
-	n, err := resnet.New(resnet.Random(1, spec.ImageNet()), nil)
+	m.Preprocess.Crop = spec.MinSize
+	n, err := resnet.New(resnet.Random(1, m), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,26 +159,29 @@ func newCalibrator(t *testing.T) *calibrator {
 	return c
 }
 
-// TestTry: a guess that is much too wide becomes narrower, one that is much too narrow wider.
+// TestTry: a guess that is much too wide becomes narrower, one that is much too narrow wider, by the logits or by the features of a
+// network without.
 func TestTry(t *testing.T) {
 	t.Parallel()
-	c := newCalibrator(t)
-	good, err := c.guess()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, wrong := range []float32{10, 0.1} {
-		scale := maps.Clone(good)
-		scale[stem] *= wrong
-		if err := c.try(scale, 1); err != nil {
+	for _, m := range []spec.Model{spec.ImageNet(), featuresOnly()} {
+		c := newCalibrator(t, m)
+		good, err := c.guess()
+		if err != nil {
 			t.Fatal(err)
 		}
-		want := around[0]
-		if wrong < 1 {
-			want = around[len(around)-1]
-		}
-		if got := scale[stem] / good[stem] / wrong; math.Abs(float64(got-want)) > 1e-3 {
-			t.Errorf("a guess %g times the good one became %g times that, want %g", wrong, got, want)
+		for _, wrong := range []float32{10, 0.1} {
+			scale := maps.Clone(good)
+			scale[stem] *= wrong
+			if err := c.try(scale, 1); err != nil {
+				t.Fatal(err)
+			}
+			want := around[0]
+			if wrong < 1 {
+				want = around[len(around)-1]
+			}
+			if got := scale[stem] / good[stem] / wrong; math.Abs(float64(got-want)) > 1e-3 {
+				t.Errorf("%d classes: a guess %g times the good one became %g times that, want %g", c.classes, wrong, got, want)
+			}
 		}
 	}
 }
@@ -163,7 +189,7 @@ func TestTry(t *testing.T) {
 // TestMeans holds means to the pictures' own.
 func TestMeans(t *testing.T) {
 	t.Parallel()
-	c := newCalibrator(t)
+	c := newCalibrator(t, spec.ImageNet())
 	scale, err := c.guess()
 	if err != nil {
 		t.Fatal(err)
@@ -243,9 +269,7 @@ func TestAgreementString(t *testing.T) {
 // TestCalibrateFeatures calibrates a network that has no classes, by its features.
 func TestCalibrateFeatures(t *testing.T) {
 	t.Parallel()
-	m := spec.Model{Head: spec.Head{Pool: spec.Average, Activation: spec.None}, Preprocess: spec.Torchvision()}
-	m.Preprocess.Crop = spec.MinSize
-	n, err := resnet.New(resnet.Random(1, m), nil)
+	n, err := resnet.New(resnet.Random(1, featuresOnly()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

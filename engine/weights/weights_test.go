@@ -3,6 +3,7 @@ package weights
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"maps"
 	"math"
@@ -309,6 +310,69 @@ func TestReadNormalization(t *testing.T) {
 				t.Errorf("%s: mean %v, deviation %v, error %v; want %v", name, p.Mean, p.Deviation, err, want)
 				break
 			}
+		}
+	}
+}
+
+// zeroTensors are the tensors of a ResNet-18 of 6 classes, of zeros.
+func zeroTensors(t *testing.T) map[string]tensor.Tensor {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("recognize", "testdata", "resnet18.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := map[string]tensor.Tensor{}
+	zeros := make([]float32, 512*512*9)
+	for line := range strings.Lines(string(text)) {
+		column := strings.Fields(line)
+		if column[0] == "#" || column[1] == "-" {
+			continue
+		}
+		var shape []int
+		if err := json.Unmarshal([]byte("["+column[1]+"]"), &shape); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		tensors[column[0]] = tensor.Tensor{Shape: shape, Data: zeros[:tensor.Size(shape)]}
+	}
+	return tensors
+}
+
+// TestAverageIsNoted checks that people learn which of several weights are used.
+func TestAverageIsNoted(t *testing.T) {
+	t.Parallel()
+	tensors := lazily(zeroTensors(t))
+	for name, want := range map[string]int{"state_dict": 0, "model_ema": 1} {
+		s := &Set{Spec: spec.ImageNet()}
+		other := pth.Candidate{Name: "ema", Tensors: map[string]raw.Lazy{"a": {Shape: []int{1, 1}, Float: true}}}
+		if err := s.recognize([]pth.Candidate{other, {Name: name, Tensors: tensors}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Notes) != want || want > 0 && !strings.Contains(s.Notes[0], "moving average of the weights is used (model_ema)") {
+			t.Errorf("%s: notes %q", name, s.Notes)
+		}
+	}
+}
+
+// TestKnownFeatures checks that the features of known pictures are kept in a file with nothing else of ours, whose tensors are
+// recognized by their names, and that they are no part of the network there.
+func TestKnownFeatures(t *testing.T) {
+	t.Parallel()
+	tensors := zeroTensors(t)
+	for _, known := range []bool{false, true} {
+		if known {
+			tensors[spec.KnownTensor] = tensor.Tensor{Shape: []int{1, 2}, Data: []float32{3, 4}}
+		}
+		var b bytes.Buffer
+		if err := safetensors.Write(&b, &safetensors.Content{Tensors: tensors}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := parse(b.Bytes(), "m.safetensors", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := s.Tensors[spec.KnownTensor]
+		if ok != known || known && !slices.Equal(got.Data, []float32{3, 4}) || s.Spec.Head.Classes != 6 {
+			t.Errorf("features of known pictures: %v, want them: %t; %d classes", got, known, s.Spec.Head.Classes)
 		}
 	}
 }

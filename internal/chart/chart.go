@@ -11,6 +11,7 @@ type Chart struct {
 	X, Y   Axis
 	Series []Series // drawn in this order
 	Bands  []Band   // drawn below the series
+	Levels []Level  // drawn below the series, above the bands
 	// Width and Height are in pixels; a PNG has twice as many in each direction. Zero means 720 by 340.
 	Width, Height int
 }
@@ -44,6 +45,13 @@ const (
 	LineDots       // a line with points
 	Bars           // bars from 0, with their values
 )
+
+// Level is a named value of the y axis, such as a limit: a dashed line across the plot.
+type Level struct {
+	Name  string
+	Y     float64
+	Color Color
+}
 
 // Band is a shaded range of the x axis.
 type Band struct {

@@ -250,3 +250,26 @@ func TestWritePNGNowhere(t *testing.T) {
 		t.Errorf("WritePNG: %v", err)
 	}
 }
+
+// TestLevels checks that a level beyond the data is in the picture, dashed, and named in the legend.
+func TestLevels(t *testing.T) {
+	t.Parallel()
+	c := Chart{Series: []Series{{Name: "a", Points: []Point{{0, 1}, {1, 2}}}}, Levels: []Level{{Name: "the limit", Y: 40, Color: Orange}}}
+	l := c.layout()
+	if l.y.max != 40 {
+		t.Errorf("the axis ends at %v, want the level, 40", l.y.max)
+	}
+	text := c.SVG()
+	if n := strings.Count(text, "<line "); n != 2 || !strings.Contains(text, ">the limit</text>") || !strings.Contains(text, "stroke-dasharray") {
+		t.Errorf("%d dashed lines, want one across and one in the legend:\n%s", n, text)
+	}
+	// In the bitmap the dashes and the gaps between them lie on one row.
+	bitmap, y := c.image(), int(pngScale*l.place(Point{0, 40}).y)
+	colors := map[color.Color]int{}
+	for x := int(pngScale * l.left); x < int(pngScale*l.right); x++ {
+		colors[bitmap.At(x, y)]++
+	}
+	if len(colors) < 2 || colors[color.RGBA{0xcc, 0x7f, 0x00, 0xff}] < 100 {
+		t.Errorf("colors in the row of the level: %v", colors)
+	}
+}

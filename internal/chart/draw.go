@@ -21,6 +21,10 @@ func (l *layout) draw(c canvas) {
 		c.rectangle(point{from.x, to.y}, point{to.x, from.y}, band)
 	}
 	l.axes(c)
+	for _, level := range l.Levels {
+		y := l.place(Point{X: l.x.min, Y: level.Y}).y
+		c.dashes(point{l.left, y}, point{l.right, y}, level.Color, lineWidth)
+	}
 	for _, s := range l.Series {
 		l.series(c, s)
 	}
@@ -29,12 +33,13 @@ func (l *layout) draw(c canvas) {
 // key draws an entry of the legend, with the baseline of its text at a place.
 func key(c canvas, at point, e entry) {
 	middle := point{at.x + keyWidth/2, at.y - 4}
-	switch e.style {
-	case Bars:
+	switch {
+	case e.level:
+		c.dashes(point{at.x, middle.y}, point{at.x + keyWidth, middle.y}, e.color, e.width)
+	case e.style == Bars:
 		c.rectangle(point{at.x + 3, middle.y - 5}, point{at.x + 13, middle.y + 5}, e.color)
-	case Line, Steps, LineDots:
+	case e.style != Dots:
 		c.polyline([]point{{at.x, middle.y}, {at.x + keyWidth, middle.y}}, e.color, e.width)
-	case Dots:
 	}
 	if e.style == Dots || e.style == LineDots {
 		c.circle(middle, dotRadius, e.color)

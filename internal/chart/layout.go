@@ -12,6 +12,8 @@ const (
 	rowHeight  = 18.0 // of the legend
 	keyWidth   = 16.0 // of the line in front of a name in the legend
 	dotRadius  = 3.2
+	dashLength = 5.0
+	dashGap    = 3.5
 	tickGap    = 7.0 // between the plot and the labels of its axes
 	lineWidth  = 1.6
 	legendGap  = 18.0
@@ -33,6 +35,7 @@ const (
 // canvas is what a chart is drawn on.
 type canvas interface {
 	polyline(points []point, c Color, width float64)
+	dashes(from, to point, c Color, width float64)
 	rectangle(from, to point, c Color)
 	circle(at point, radius float64, c Color)
 	text(at point, a anchor, size float64, c Color, text string)
@@ -56,7 +59,11 @@ func (c Chart) layout() *layout {
 	if c.Y.Label != "" {
 		l.top += textSize + 8
 	}
-	l.y = c.Y.scale(c.values(func(p Point) float64 { return p.Y }), int((l.bottom-l.top)/36), true)
+	heights := c.values(func(p Point) float64 { return p.Y })
+	for _, level := range c.Levels {
+		heights = append(heights, level.Y)
+	}
+	l.y = c.Y.scale(heights, int((l.bottom-l.top)/36), true)
 	for _, t := range l.y.ticks {
 		l.left = max(l.left, textWidth(t.Label, textSize))
 	}
@@ -83,6 +90,7 @@ type entry struct {
 	color Color
 	style Style
 	width float64 // of the line
+	level bool
 }
 
 // legend calls draw for each name with its place, and returns the lower edge of the legend.
@@ -90,11 +98,14 @@ func (l *layout) legend(draw func(at point, e entry)) float64 {
 	var entries []entry
 	for _, s := range l.Series {
 		if s.Name != "" && len(s.Points) > 0 {
-			entries = append(entries, entry{s.Name, s.Color, s.Style, max(s.lineWidth(), 1.5)})
+			entries = append(entries, entry{s.Name, s.Color, s.Style, max(s.lineWidth(), 1.5), false})
 		}
 	}
+	for _, level := range l.Levels {
+		entries = append(entries, entry{level.Name, level.Color, Line, lineWidth, true})
+	}
 	for _, b := range l.Bands {
-		entries = append(entries, entry{b.Name, band, Bars, 0})
+		entries = append(entries, entry{b.Name, band, Bars, 0, false})
 	}
 	at := point{margin, margin + titleSize + rowHeight}
 	for i, e := range entries {

@@ -82,6 +82,13 @@ func (b bitmap) polyline(points []point, c Color, width float64) {
 	b.fill(c, polygons...)
 }
 
+// dashes draws a horizontal line of dashes.
+func (b bitmap) dashes(from, to point, c Color, width float64) {
+	for x := from.x; x < to.x; x += dashLength + dashGap {
+		b.polyline([]point{{x, from.y}, {min(x+dashLength, to.x), to.y}}, c, width)
+	}
+}
+
 // bends reports whether a line turns visibly in b. Where it does not, a circle would only darken its edges.
 func bends(a, b, c point) bool {
 	ux, uy, vx, vy := b.x-a.x, b.y-a.y, c.x-b.x, c.y-b.y

@@ -43,6 +43,11 @@ func (s *svg) polyline(points []point, c Color, width float64) {
 	s.WriteString(`"/>`)
 }
 
+func (s *svg) dashes(from, to point, c Color, width float64) {
+	fmt.Fprintf(&s.Builder, `<line style="stroke:%s" stroke-width="%.3g" stroke-dasharray="%g %g" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`,
+		variable(c), width, dashLength, dashGap, from.x, from.y, to.x, to.y)
+}
+
 func (s *svg) rectangle(from, to point, c Color) {
 	fmt.Fprintf(&s.Builder, `<rect style="fill:%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, variable(c), from.x, from.y, to.x-from.x, to.y-from.y)
 }

@@ -162,17 +162,26 @@ func (s *Service) modelReady(w http.ResponseWriter, r *http.Request) error {
 // headerJSON has the length of the JSON before the binary data of a body.
 const headerJSON = "Inference-Header-Content-Length"
 
+// exists returns the error for a model that there is not, before its client sends pictures. It does not hold the model: a slow
+// client must not keep one in memory that has been replaced.
+func (s *Service) exists(r *http.Request, name, version string) error {
+	m, err := s.find(r, name, version)
+	if err == nil {
+		m.Release()
+	}
+	return err
+}
+
 // infer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image, and so
 // does the memory for reading JSON.
 func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
-	if err != nil {
+	name, version := r.PathValue("model"), r.PathValue("version")
+	if err := s.exists(r, name, version); err != nil {
 		return err
 	}
-	defer m.Release()
 	var q request
 	var outs []output
-	err = s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
+	err := s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
 		data := []byte{}
 		if text := r.Header.Get(headerJSON); text != "" {
 			n, err := strconv.Atoi(text)
@@ -188,13 +197,19 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		m, err := s.find(r, name, version)
+		if err != nil {
+			return err
+		}
+		defer m.Release()
+		version = m.Version
 		outs, err = m.infer(r.Context(), &q)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	writeJSON(w, r.PathValue("model"), m.Version, q.id, outs)
+	writeJSON(w, name, version, q.id, outs)
 	return nil
 }
 
@@ -504,13 +519,11 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 	if verb != "predict" {
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "No such endpoint: " + r.URL.Path, Hint: "use /v1/models/NAME:predict"}
 	}
-	m, err := s.find(r, name, "")
-	if err != nil {
+	if err := s.exists(r, name, ""); err != nil {
 		return err
 	}
-	defer m.Release()
 	var results []resnet18cloud.Result
-	err = s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
+	err := s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
 		var pictures [][]byte
 		err := reading(body, hold, func() (err error) {
 			pictures, err = readV1(body)
@@ -519,6 +532,11 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
+		m, err := s.find(r, name, "")
+		if err != nil {
+			return err
+		}
+		defer m.Release()
 		results = make([]resnet18cloud.Result, len(pictures))
 		g, ctx := errgroup.WithContext(r.Context())
 		g.SetLimit(max(1, m.Parallel))

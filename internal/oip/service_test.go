@@ -311,6 +311,62 @@ func TestREST(t *testing.T) {
 }
 
 // FuzzInfer checks that no request makes the service panic, and that its errors are the client's.
+// watched is a backend that says when models are taken and released.
+type watched struct {
+	backend
+	events chan string
+}
+
+func (b watched) Find(r *http.Request, name, version string) (oip.Model, error) {
+	m, err := b.backend.Find(r, name, version)
+	b.events <- "taken"
+	m.Release = func() { b.events <- "released" }
+	return m, err
+}
+
+// TestUploadsHoldNoModel checks that a model is not held while its client sends: it could not be unloaded meanwhile.
+func TestUploadsHoldNoModel(t *testing.T) {
+	t.Parallel()
+	picture := base64.StdEncoding.EncodeToString([]byte("a"))
+	for target, body := range map[string]string{
+		"/v2/models/m/infer":   `{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["` + picture + `"]}]}`,
+		"/v1/models/m:predict": `{"instances":[{"b64":"` + picture + `"}]}`,
+	} {
+		b := watched{events: make(chan string, 10)}
+		mux := access.NewMux(nil, slog.New(slog.DiscardHandler))
+		(&oip.Service{Backend: b, Uploads: httpx.NewUploads(httpx.UploadLimits{}), Log: slog.New(slog.DiscardHandler)}).Add(mux)
+		read, write := io.Pipe()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, read)
+		w := httptest.NewRecorder()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			mux.ServeHTTP(w, r)
+		}()
+		if _, err := io.WriteString(write, body[:10]); err != nil { // returns when the server reads
+			t.Fatal(err)
+		}
+		for _, want := range []string{"taken", "released"} {
+			select {
+			case got := <-b.events:
+				if got != want {
+					t.Errorf("%s: a model is %s, want %s", target, got, want)
+				}
+			default:
+				t.Errorf("%s: while the client sends no model has been %s", target, want)
+			}
+		}
+		if _, err := io.WriteString(write, body[10:]); err != nil {
+			t.Error(err)
+		}
+		write.Close()
+		<-done
+		if w.Code != http.StatusOK || len(b.events) != 2 {
+			t.Errorf("%s: %d %s, %d more events; want an answer of a model that was taken and released", target, w.Code, w.Body, len(b.events))
+		}
+	}
+}
+
 func FuzzInfer(f *testing.F) {
 	mux := access.NewMux(nil, slog.New(slog.DiscardHandler))
 	(&oip.Service{Backend: backend{}, Uploads: httpx.NewUploads(httpx.UploadLimits{ImageBytes: 4000}), Log: slog.New(slog.DiscardHandler)}).Add(mux)

@@ -105,19 +105,31 @@ func TestSearchText(t *testing.T) {
 func TestNotes(t *testing.T) {
 	t.Parallel()
 	s := result.NewSummary()
-	if loop(s) != "open loop" || lateness(s) != "" || Cached(s) != "" {
-		t.Errorf("empty: %q, %q, %q", loop(s), lateness(s), Cached(s))
+	if late, _ := lateness(s); loop(s) != "open loop" || late != "" || Cached(s) != "" {
+		t.Errorf("empty: %q, %q, %q", loop(s), late, Cached(s))
 	}
-	s.Late, s.Machines = 3, 2
+	s.Machines = 2
 	if got := loop(s); got != "open loop, results of 2 testers" {
 		t.Errorf("loop = %q", got)
 	}
-	if got := lateness(s); !strings.Contains(got, "3 sent more than 10ms late: this machine") {
-		t.Errorf("open loop: %q", got)
-	}
 	s.Workers, s.Machines = 50, 1
-	if got := lateness(s); !strings.Contains(got, "a closed loop of 50 workers waits") || loop(s) != "closed loop of 50 workers" {
-		t.Errorf("closed loop: %q, %q", got, loop(s))
+	if loop(s) != "closed loop of 50 workers" {
+		t.Errorf("closed loop: %q", loop(s))
+	}
+	for want, c := range map[string]struct {
+		late, sent, workers int
+		serious             bool
+	}{
+		"1 of 84 requests (1.2 %) sent more than 10ms late":                                              {1, 84, 0, false},
+		"4 of 100 requests (4.0 %) sent more than 10ms late":                                             {4, 100, 50, false},
+		"5 of 100 requests (5.0 %) sent more than 10ms late: this machine did not keep up":               {5, 100, 0, true},
+		"100 of 100 requests (100 %) sent more than 10ms late: a closed loop of 50 workers waits for":    {100, 100, 50, true},
+		"3 of 7 requests (43 %) sent more than 10ms late: this machine did not keep up with the schedul": {3, 7, 0, true},
+	} {
+		s := result.Summary{Late: c.late, Sent: c.sent, Workers: c.workers}
+		if got, serious := lateness(&s); !strings.HasPrefix(got, want) || serious != c.serious || !serious && got != want {
+			t.Errorf("%d of %d late: %q, serious %t, want %q, %t", c.late, c.sent, got, serious, want, c.serious)
+		}
 	}
 	for d, want := range map[time.Duration]string{0: "-", 1500 * time.Microsecond: "1.50", 12340 * time.Microsecond: "12.3", 1234 * time.Millisecond: "1234"} {
 		if got := short(d); got != want {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 	"github.com/resnet18cloud/resnet18cloud/load/result"
+	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
 // namedChart is a chart and the name of its file.
@@ -68,6 +69,11 @@ func rateChart(r Report) chart.Chart {
 	if s.Split() {
 		add("from the cache", chart.Purple, 0, func(s result.Second) int { return s.Cached })
 	}
+	for _, v := range r.Verdicts {
+		if limit, ok := v.Condition.RateLimit(); ok {
+			c.Levels = append(c.Levels, chart.Level{Name: fmt.Sprintf("limit of answers: %g/s", limit), Y: limit, Color: chart.Green})
+		}
+	}
 	if s.OK < s.Sent {
 		add("failed", chart.Red, 0, func(s result.Second) int { return s.Failed })
 	}
@@ -80,48 +86,79 @@ func latencyChart(r Report) chart.Chart {
 		Title: fmt.Sprintf("Latency of the requests due in each %s", interval(bucket(s))),
 		X:     timeAxis(s), Y: chart.Axis{Label: "latency, ms", Log: true},
 	}
-	add := func(name string, color chart.Color, width float64, latency func(result.Second) time.Duration) {
+	var lines []latencyLine
+	lines, c.Levels = r.latencyLines()
+	for _, l := range lines {
 		points := overTime(s, func(b result.Second, _ int) float64 {
-			if d := latency(b); d > 0 {
+			if d := l.of(b); d > 0 {
 				return milliseconds(d)
 			}
 			return math.NaN() // no answer
 		})
-		c.Series = append(c.Series, chart.Series{Name: name, Color: color, Width: width, Points: points})
+		c.Series = append(c.Series, chart.Series{Name: l.name, Color: l.color, Width: l.width, Points: points})
 	}
-	add("maximum", chart.Pale, wide, func(s result.Second) time.Duration { return s.Max() })
-	if s.Split() {
-		add("p99 computed", chart.Blue, 0, func(s result.Second) time.Duration { return s.PercentileComputed(99) })
-		add("p50 computed", chart.Green, 0, func(s result.Second) time.Duration { return s.PercentileComputed(50) })
-		add("p50 cached", chart.Purple, 0, func(s result.Second) time.Duration { return s.PercentileCached(50) })
-		return c
-	}
-	add("p99", chart.Blue, 0, func(s result.Second) time.Duration { return s.Percentile(99) })
-	add("p50", chart.Green, 0, func(s result.Second) time.Duration { return s.Percentile(50) })
 	return c
 }
 
 func percentilesChart(r Report) chart.Chart {
 	s, highest := r.Summary, 1.0
-	c := chart.Chart{Title: "Latency by percentile", Y: chart.Axis{Label: "latency, ms", Log: true}}
+	c := percentilesOf{Chart: chart.Chart{Title: "Latency by percentile", Y: chart.Axis{Label: "latency, ms", Log: true}}}
 	for _, l := range percentileLines(s) {
-		n := float64(s.Count(l.span))
-		if n == 0 {
+		points, end := curveOf(s, l.span)
+		if len(points) == 0 {
 			continue
 		}
-		var points []chart.Point
-		for x := 0.0; x <= math.Log10(n)+1e-9; x += 0.02 {
-			percent := 100 * (1 - math.Pow(10, -x))
-			points = append(points, chart.Point{X: x, Y: milliseconds(max(s.Percentile(l.span, percent), time.Microsecond))})
-		}
-		highest = max(highest, math.Log10(n))
+		highest = max(highest, end)
 		c.Series = append(c.Series, chart.Series{Name: l.span, Color: l.color, Width: l.width, Points: points})
+		c.limits(r.latencies(), l)
 	}
 	if unsure := math.Log10(float64(s.OK)) - 1; unsure > 0 {
 		c.Bands = []chart.Band{{Name: "fewer than ten requests beyond", From: unsure, To: highest}}
 	}
+	for _, dot := range c.dots {
+		if len(c.Series) > 0 && dot.Points[0].X <= highest {
+			c.Series = append(c.Series, dot)
+		}
+	}
 	c.X = percentileAxis(highest)
-	return c
+	return c.Chart
+}
+
+// curveOf is the curve of a span over the axis of percentiles, up to the one that only the longest latency exceeds.
+func curveOf(s *result.Summary, span string) (points []chart.Point, end float64) {
+	n := float64(s.Count(span))
+	if n == 0 {
+		return nil, 0
+	}
+	for x := 0.0; x <= math.Log10(n)+1e-9; x += 0.02 {
+		percent := 100 * (1 - math.Pow(10, -x))
+		points = append(points, chart.Point{X: x, Y: milliseconds(max(s.Percentile(span, percent), time.Microsecond))})
+	}
+	return points, math.Log10(n)
+}
+
+// percentilesOf is a chart of percentiles, with the dots that come last.
+type percentilesOf struct {
+	chart.Chart
+	dots []chart.Series
+}
+
+// limits adds the limits on a span: a level, and a dot where the curve of the span must not be above it.
+func (c *percentilesOf) limits(all []slo.Latency, line spanLine) {
+	color := line.color
+	if color == chart.Pale { // too pale for a dashed line
+		color = chart.Grey
+	}
+	for _, l := range all {
+		level, ok := level(l, color)
+		if l.Span != line.span || !ok {
+			continue
+		}
+		c.Levels = append(c.Levels, level)
+		if l.Percent > 0 && l.Percent < 100 {
+			c.dots = append(c.dots, chart.Series{Color: color, Style: chart.Dots, Points: []chart.Point{{X: nines(l.Percent), Y: level.Y}}})
+		}
+	}
 }
 
 // spanLine is how a span is drawn.
@@ -142,22 +179,27 @@ func percentileLines(s *result.Summary) []spanLine {
 		spanLine{result.SpanPollLag, chart.Purple, 0}, spanLine{result.SpanSend, chart.Grey, 0})
 }
 
-// searchChart has a point for each trial. Where more than one request in a hundred failed, p99 has no value: the point
-// is at the upper edge.
+// searchChart has a point for each trial, of the percentile that the search is for. Where so many requests failed that it
+// has no value, the point is at the upper edge.
 func searchChart(r Report) chart.Chart {
 	if r.Search == nil {
 		return chart.Chart{}
 	}
+	percent, limit := asked(r.Search)
+	name := fmt.Sprintf("p%g", percent)
 	c := chart.Chart{
-		Title: "Search: p99 by rate", X: chart.Axis{Label: "requests per second", Include: []float64{0}},
-		Y: chart.Axis{Label: "p99 latency, ms", Log: true},
+		Title: fmt.Sprintf("Search: %s by rate", name), X: chart.Axis{Label: "requests per second", Include: []float64{0}},
+		Y: chart.Axis{Label: name + " latency, ms", Log: true},
 	}
 	if r.Search.Rate > 0 {
-		c.Title = fmt.Sprintf("Search: p99 by rate; the conditions hold at %.1f requests per second", r.Search.Rate)
+		c.Title += fmt.Sprintf("; the conditions hold at %.1f requests per second", r.Search.Rate)
+	}
+	if line, ok := level(limit, chart.Grey); ok {
+		c.Levels = []chart.Level{line}
 	}
 	longest, endless := 10*time.Millisecond, false
 	for _, t := range r.Search.Trials {
-		if d := t.Summary.PercentileAll(99); d != result.Never {
+		if d := t.Summary.PercentileAll(percent); d != result.Never {
 			longest = max(longest, d)
 		} else {
 			endless = true
@@ -166,14 +208,14 @@ func searchChart(r Report) chart.Chart {
 	holds := chart.Series{Name: "conditions hold", Color: chart.Green, Style: chart.Dots}
 	broken := chart.Series{Name: "conditions broken", Color: chart.Red, Style: chart.Dots}
 	if endless {
-		broken.Name += " (at the top: p99 never ends)"
+		broken.Name += " (at the top: " + name + " never ends)"
 	}
 	for _, t := range r.Search.Trials {
 		s := &broken
 		if t.Holds {
 			s = &holds
 		}
-		d := min(max(t.Summary.PercentileAll(99), time.Microsecond), 3*longest)
+		d := min(max(t.Summary.PercentileAll(percent), time.Microsecond), 3*longest)
 		s.Points = append(s.Points, chart.Point{X: t.Rate, Y: milliseconds(d)})
 	}
 	c.Series = []chart.Series{holds, broken}

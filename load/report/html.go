@@ -2,7 +2,7 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -14,10 +14,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed page.html comparison.html style.html
+var files embed.FS
 
-var page = template.Must(template.New("page").Parse(pageText))
+var pages = template.Must(template.ParseFS(files, "*.html"))
 
 // Report is the content of a page and of charts.
 type Report struct {
@@ -28,7 +28,7 @@ type Report struct {
 
 // HTML writes the report as one page without external resources.
 func (r Report) HTML(w io.Writer) error {
-	if err := page.Execute(w, r.fields()); err != nil {
+	if err := pages.ExecuteTemplate(w, "page.html", r.fields()); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil
@@ -50,6 +50,7 @@ func (r Report) HTMLFile(path string) error {
 type pageFields struct {
 	*result.Summary
 	When, Took, Loop, Lateness string
+	VeryLate                   bool   // so many requests were sent late that it matters
 	Cached                     string // that a cache answered; empty if it did not
 	Tiles                      []tile
 	Failures                   []failure
@@ -57,10 +58,13 @@ type pageFields struct {
 	Heads                      []string
 	Rows                       []row
 	Doubt                      string
+	Settings                   []result.Setting
 	Charts                     []template.HTML
 	Search                     *search.Result
+	TrialHeads                 []string
 	Trials                     []trial
 	Interval                   string
+	SecondHeads                []string
 	Seconds                    []second
 }
 
@@ -84,7 +88,7 @@ type cell struct {
 type trial struct {
 	Rate, Answers string
 	Failed        int
-	P50, P99      string
+	Percentiles   []string
 	Late          int
 	Holds         bool
 }
@@ -92,7 +96,7 @@ type trial struct {
 // second is a row of the table, of as many seconds as Interval says.
 type second struct {
 	At, Offered, Sent, Answered, Cached, Failed int
-	P50, P99, Max                               string
+	Latencies                                   []string
 }
 
 var meanings = map[string]string{
@@ -109,10 +113,11 @@ var meanings = map[string]string{
 
 func (r Report) fields() pageFields {
 	s := r.Summary
-	f := pageFields{Summary: s, Search: r.Search, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Lateness: lateness(s), Verdicts: r.Verdicts, Doubt: doubt}
+	f := pageFields{Summary: s, Search: r.Search, When: s.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Verdicts: r.Verdicts, Doubt: doubt, Settings: settings(s)}
+	f.Lateness, f.VeryLate = lateness(s)
 	f.Took = s.Elapsed.Round(100 * time.Millisecond).String()
 	f.Loop = loop(s)
-	f.Tiles, f.Cached = tiles(s), Cached(s)
+	f.Tiles, f.Cached = r.tiles(), Cached(s)
 	for _, kind := range s.Kinds() {
 		f.Failures = append(f.Failures, failure{s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample)})
 	}
@@ -124,26 +129,51 @@ func (r Report) fields() pageFields {
 	for _, span := range shown(s) {
 		f.Rows = append(f.Rows, spanRow(s, span))
 	}
-	n := bucket(s)
+	n, percentiles := bucket(s), r.percentiles(50, 99)
 	f.Interval = interval(n)
+	for _, p := range percentiles {
+		f.SecondHeads = append(f.SecondHeads, fmt.Sprintf("p%g", p))
+	}
+	f.SecondHeads = append(f.SecondHeads, "max")
 	for i := 0; i < len(s.Timeline); i += n {
 		t := s.Between(i, i+n)
-		f.Seconds = append(f.Seconds, second{i, t.Offered, t.Sent, t.Answered, t.Cached, t.Failed, short(t.Percentile(50)), short(t.Percentile(99)), short(t.Max())})
-	}
-	if r.Search != nil {
-		for _, t := range r.Search.Trials {
-			f.Trials = append(f.Trials, trial{fmt.Sprintf("%.1f", t.Rate), fmt.Sprintf("%.1f", t.Summary.Rate()), t.Summary.Sent - t.Summary.OK,
-				shortOrNever(t.Summary.PercentileAll(50)), shortOrNever(t.Summary.PercentileAll(99)), t.Summary.Late, t.Holds})
+		row := second{At: i, Offered: t.Offered, Sent: t.Sent, Answered: t.Answered, Cached: t.Cached, Failed: t.Failed}
+		for _, p := range percentiles {
+			row.Latencies = append(row.Latencies, short(t.Percentile(p)))
 		}
+		row.Latencies = append(row.Latencies, short(t.Max()))
+		f.Seconds = append(f.Seconds, row)
 	}
+	f.TrialHeads, f.Trials = r.trials()
 	for _, c := range r.charts() {
 		f.Charts = append(f.Charts, template.HTML(c.SVG()))
 	}
 	return f
 }
 
+// trials are the rows of the search's table, and the names of their percentiles.
+func (r Report) trials() (heads []string, rows []trial) {
+	if r.Search == nil {
+		return nil, nil
+	}
+	percentiles := trialPercentiles(r.Search)
+	for _, p := range percentiles {
+		heads = append(heads, fmt.Sprintf("p%g", p))
+	}
+	for _, t := range r.Search.Trials {
+		s := t.Summary
+		row := trial{Rate: fmt.Sprintf("%.1f", t.Rate), Answers: fmt.Sprintf("%.1f", s.Rate()), Failed: s.Sent - s.OK, Late: s.Late, Holds: t.Holds}
+		for _, p := range percentiles {
+			row.Percentiles = append(row.Percentiles, shortOrNever(s.PercentileAll(p)))
+		}
+		rows = append(rows, row)
+	}
+	return heads, rows
+}
+
 // tiles are the most important figures.
-func tiles(s *result.Summary) []tile {
+func (r Report) tiles() []tile {
+	s := r.Summary
 	all := []tile{
 		{fmt.Sprint(s.Sent), "requests"},
 		{fmt.Sprintf("%.1f/s", s.Rate()), "answers"},
@@ -152,7 +182,7 @@ func tiles(s *result.Summary) []tile {
 	if s.Cached > 0 {
 		all = append(all, tile{percentOf(s.Cached, s.OK), "from the cache"})
 	}
-	for _, p := range []float64{50, 99, 99.9} {
+	for _, p := range r.percentiles(50, 99, 99.9) {
 		all = append(all, tile{percentileAll(s, p), fmt.Sprintf("p%g", p)})
 	}
 	if s.Split() {

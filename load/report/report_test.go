@@ -253,7 +253,7 @@ func TestHTMLShowsAllFigures(t *testing.T) {
 	if diff := cmp.Diff(wantTiles, f.Tiles); diff != "" {
 		t.Errorf("tiles, -want +got:\n%s", diff)
 	}
-	wantTrials := []trial{{"200.0", "200.0", 0, "20.0", "20.0", 0, true}, {"400.0", "0.0", 2000, "never", "never", 0, false}}
+	wantTrials := []trial{{"200.0", "200.0", 0, []string{"20.0", "20.0"}, 0, true}, {"400.0", "0.0", 2000, []string{"never", "never"}, 0, false}}
 	if diff := cmp.Diff(wantTrials, f.Trials); diff != "" {
 		t.Errorf("trials, -want +got:\n%s", diff)
 	}
@@ -294,7 +294,7 @@ func TestCachedApart(t *testing.T) {
 		t.Errorf("rates, -want +got:\n%s", diff)
 	}
 	latency := latencyChart(r)
-	if diff := cmp.Diff([]string{"maximum", "p99 computed", "p50 computed", "p50 cached"}, names(latency)); diff != "" {
+	if diff := cmp.Diff([]string{"max", "computed p99", "computed p50", "cached p50"}, names(latency)); diff != "" {
 		t.Errorf("latency, -want +got:\n%s", diff)
 	}
 	for i, want := range []float64{20, 20, 20, 2} {
@@ -307,9 +307,113 @@ func TestCachedApart(t *testing.T) {
 	}
 }
 
+// verdicts checks a result against conditions.
+func verdicts(t *testing.T, s *result.Summary, conditions ...string) (all []slo.Verdict) {
+	t.Helper()
+	for _, text := range conditions {
+		c, err := slo.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c.Check(s))
+	}
+	return all
+}
+
+// TestAsked checks that a report shows the percentiles and limits that its conditions name.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	r := Report{Summary: s, Verdicts: verdicts(t, s, "p95<250ms", "p99<1s", "max<2s", "mean<90ms", "rate>30", "queue.p90<7ms", "p50<0s", "errors<1%", "computed.p90<3s")}
+	latency := latencyChart(r)
+	if diff := cmp.Diff([]string{"max", "p99", "p50", "p95", "p90"}, names(latency)); diff != "" {
+		t.Errorf("latency, -want +got:\n%s", diff)
+	}
+	want := []chart.Level{
+		{Name: "limit of p95: 250ms", Y: 250, Color: chart.Orange}, {Name: "limit of p99: 1s", Y: 1000, Color: chart.Blue},
+		{Name: "limit of max: 2s", Y: 2000, Color: chart.Grey}, {Name: "limit of mean: 90ms", Y: 90, Color: chart.Grey},
+		{Name: "limit of computed p90: 3s", Y: 3000, Color: chart.Brown},
+	}
+	if diff := cmp.Diff(want, latency.Levels); diff != "" {
+		t.Errorf("limits, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]chart.Level{{Name: "limit of answers: 30/s", Y: 30, Color: chart.Green}}, rateChart(r).Levels); diff != "" {
+		t.Errorf("limits of rates, -want +got:\n%s", diff)
+	}
+	percentiles := percentilesChart(r)
+	var dots []chart.Point
+	for _, s := range percentiles.Series {
+		if s.Style == chart.Dots {
+			dots = append(dots, s.Points...)
+		}
+	}
+	wantDots := []chart.Point{{X: nines(95), Y: 250}, {X: nines(99), Y: 1000}, {X: nines(90), Y: 7}}
+	if diff := cmp.Diff(wantDots, dots); diff != "" || len(percentiles.Levels) != 5 {
+		t.Errorf("%d limits, dots -want +got:\n%s", len(percentiles.Levels), diff)
+	}
+	f := r.fields()
+	if diff := cmp.Diff([]string{"p50", "p95", "p99", "max"}, f.SecondHeads); diff != "" || len(f.Seconds[0].Latencies) != 4 {
+		t.Errorf("%v, heads -want +got:\n%s", f.Seconds[0], diff)
+	}
+	if got := f.Tiles[4]; got != (tile{"20.0 ms", "p95"}) {
+		t.Errorf("tiles %v, want p95", f.Tiles)
+	}
+
+	found := &search.Result{Rate: 200, Trials: []search.Trial{{Rate: 200, Holds: true, Summary: s, Verdicts: r.Verdicts[:1]}}}
+	c := searchChart(Report{Summary: s, Search: found})
+	if c.Title != "Search: p95 by rate; the conditions hold at 200.0 requests per second" || len(c.Levels) != 1 || c.Levels[0].Y != 250 {
+		t.Errorf("search: %q, limits %v", c.Title, c.Levels)
+	}
+	var b strings.Builder
+	if err := Search(&b, found); err != nil || !strings.Contains(b.String(), "p50 ms  p95 ms  p99 ms") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+// TestAskedOfComputed checks limits where some answers came from a cache: those of the total have a line of their own.
+func TestAskedOfComputed(t *testing.T) {
+	t.Parallel()
+	s := results()["half cached"]
+	c := latencyChart(Report{Summary: s, Verdicts: verdicts(t, s, "p99<1s", "computed.p99<2s", "computed.p95<2s")})
+	if diff := cmp.Diff([]string{"max", "computed p99", "computed p50", "cached p50", "p99", "computed p95"}, names(c)); diff != "" {
+		t.Errorf("lines, -want +got:\n%s", diff)
+	}
+	for i, want := range []chart.Color{chart.Orange, chart.Blue, chart.Brown} {
+		if c.Levels[i].Color != want {
+			t.Errorf("%s has color %d, want %d", c.Levels[i].Name, c.Levels[i].Color, want)
+		}
+	}
+}
+
+// TestSettings checks that text and page have the run's settings, and which model answered.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	s.Settings = []result.Setting{{Name: "seed", Value: "7"}, {Name: "images", Value: "3 of a\n<b>"}}
+	s.Models = map[string]int{"resnet18-1 fp32": 2000}
+	var text, page strings.Builder
+	if err := errors.Join(Text(&text, s), Report{Summary: s}.HTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\nseed 7, images 3 of a <b>, model resnet18-1 fp32\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("text lacks %q:\n%s", want, text.String())
+	}
+	for _, want := range []string{"<dt class=\"soft\">seed</dt><dd>7</dd>", "a\n&lt;b&gt;</dd>", "resnet18-1 fp32</dd>"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("page lacks %q", want)
+		}
+	}
+	s.Models["resnet18-1 int8"] = 5
+	if got := settings(s)[3].Value; got != "resnet18-1 int8: 5 answers" {
+		t.Errorf("two models: %q", got)
+	}
+}
+
 func names(c chart.Chart) (all []string) {
 	for _, s := range c.Series {
-		all = append(all, s.Name)
+		if s.Style != chart.Dots {
+			all = append(all, s.Name)
+		}
 	}
 	return all
 }

@@ -11,15 +11,23 @@ import (
 // Search writes the trials and the result of a search as text.
 func Search(w io.Writer, f *search.Result) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "requests/s\tanswers/s\tfailed\tp50 ms\tp99 ms\tlate\t\t")
+	percentiles := trialPercentiles(f)
+	fmt.Fprint(tw, "requests/s\tanswers/s\tfailed\t")
+	for _, p := range percentiles {
+		fmt.Fprintf(tw, "p%g ms\t", p)
+	}
+	fmt.Fprintln(tw, "late\t\t")
 	for _, t := range f.Trials {
 		word := "holds"
 		if !t.Holds {
 			word = "BROKEN"
 		}
 		s := t.Summary
-		fmt.Fprintf(tw, "%.1f\t%.1f\t%d\t%s\t%s\t%d\t%s\t\n", t.Rate, s.Rate(), s.Sent-s.OK,
-			shortOrNever(s.PercentileAll(50)), shortOrNever(s.PercentileAll(99)), s.Late, word)
+		fmt.Fprintf(tw, "%.1f\t%.1f\t%d\t", t.Rate, s.Rate(), s.Sent-s.OK)
+		for _, p := range percentiles {
+			fmt.Fprintf(tw, "%s\t", shortOrNever(s.PercentileAll(p)))
+		}
+		fmt.Fprintf(tw, "%d\t%s\t\n", s.Late, word)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write search: %w", err)

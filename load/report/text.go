@@ -17,6 +17,13 @@ import (
 func Text(w io.Writer, s *result.Summary) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "%s, schedule %s, %s\n", s.Target, s.Schedule, loop(s))
+	var words []string
+	for _, setting := range settings(s) {
+		words = append(words, setting.Name+" "+setting.Value)
+	}
+	if len(words) > 0 {
+		fmt.Fprintln(w, clean(strings.Join(words, ", ")))
+	}
 	fmt.Fprintf(w, "%d images in %.1f s: %d answered (%d from the cache), %d failed, %.1f answers/s\n",
 		s.Sent, s.Elapsed.Seconds(), s.OK, s.Cached, s.Sent-s.OK, s.Rate())
 	if note := Cached(s); note != "" {
@@ -28,7 +35,7 @@ func Text(w io.Writer, s *result.Summary) error {
 	for _, kind := range s.Kinds() {
 		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample))
 	}
-	if note := lateness(s); note != "" {
+	if note, _ := lateness(s); note != "" {
 		fmt.Fprintln(w, note)
 	}
 	if s.OK < s.Sent {
@@ -75,7 +82,10 @@ func Cached(s *result.Summary) string {
 		return ""
 	}
 	note := fmt.Sprintf("%d of %d answers (%s) came from the server's cache", s.Cached, s.OK, percentOf(s.Cached, s.OK))
-	if s.Split() {
+	switch {
+	case s.Split() && s.Count(result.SpanComputed) == 0:
+		note += ", none was computed"
+	case s.Split():
 		note += ", which takes less time than computing; 'computed' shows the others"
 	}
 	return note + "; use --unique to have all computed"
@@ -126,16 +136,34 @@ func loop(s *result.Summary) string {
 
 const doubt = "~: fewer than ten observations lie beyond this percentile; it is unreliable"
 
-// lateness reports requests that the tester sent late; empty if there are none.
-func lateness(s *result.Summary) string {
-	switch {
-	case s.Late == 0:
-		return ""
-	case s.Workers > 0:
-		return fmt.Sprintf("%d sent more than %s late: a closed loop of %d workers waits for answers before it sends more",
-			s.Late, result.LateAfter, s.Workers)
-	default:
-		return fmt.Sprintf("%d sent more than %s late: this machine did not keep up with the schedule; use several and merge their results",
-			s.Late, result.LateAfter)
+// manyLate is the share of requests sent late from which on lateness matters. Below it, a machine was busy for a moment.
+const manyLate = 0.05
+
+// lateness reports requests that the tester sent late, and whether they are so many that it matters; empty if there are none.
+func lateness(s *result.Summary) (text string, serious bool) {
+	if s.Late == 0 {
+		return "", false
 	}
+	text = fmt.Sprintf("%d of %d requests (%s) sent more than %s late", s.Late, s.Sent, percentOf(s.Late, s.Sent), result.LateAfter)
+	switch {
+	case float64(s.Late) < manyLate*float64(s.Sent):
+		return text, false
+	case s.Workers > 0:
+		return fmt.Sprintf("%s: a closed loop of %d workers waits for answers before it sends more", text, s.Workers), true
+	default:
+		return text + ": this machine did not keep up with the schedule; use several and merge their results", true
+	}
+}
+
+// settings are what the user chose for a run, besides schedule and target, and the models that answered.
+func settings(s *result.Summary) []result.Setting {
+	all := slices.Clone(s.Settings)
+	for _, model := range s.ModelNames() {
+		value := model
+		if len(s.Models) > 1 {
+			value = fmt.Sprintf("%s: %d answers", model, s.Models[model])
+		}
+		all = append(all, result.Setting{Name: "model", Value: value})
+	}
+	return all
 }

@@ -26,6 +26,7 @@ type document struct {
 	Target   string              `json:"target"`
 	Workers  int                 `json:"workers"`
 	Machines int                 `json:"machines"`
+	Settings []Setting           `json:"settings,omitempty"`
 	Sent     int                 `json:"sent"`
 	OK       int                 `json:"ok"`
 	Cached   int                 `json:"cached"`
@@ -80,7 +81,7 @@ type sampleJSON struct {
 func (s *Summary) MarshalJSON() ([]byte, error) {
 	d := document{
 		Format: format, Started: s.Started, Elapsed: s.Elapsed.Seconds(), Schedule: s.Schedule, Target: s.Target,
-		Workers: s.Workers, Machines: s.Machines, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Checked: s.Checked, Late: s.Late, Rate: s.Rate(),
+		Workers: s.Workers, Machines: s.Machines, Settings: s.Settings, Sent: s.Sent, OK: s.OK, Cached: s.Cached, Checked: s.Checked, Late: s.Late, Rate: s.Rate(),
 		Models: s.Models, Errors: s.Errors, Examples: s.Examples, Spans: map[string]spanJSON{},
 	}
 	for name, h := range s.spans {
@@ -190,6 +191,7 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 	}
 	*s = *NewSummary()
 	s.Started, s.Elapsed, s.Schedule, s.Target = d.Started, inSeconds(d.Elapsed), d.Schedule, d.Target
+	s.Settings = d.Settings
 	s.Workers, s.Machines, s.Sent, s.OK, s.Cached, s.Checked, s.Late = d.Workers, d.Machines, d.Sent, d.OK, d.Cached, d.Checked, d.Late
 	if d.Models != nil {
 		s.Models = d.Models

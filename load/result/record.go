@@ -48,11 +48,18 @@ type Header struct {
 	Schedule string    `json:"schedule"`
 	Target   string    `json:"target"`
 	Workers  int       `json:"workers"`
+	Settings []Setting `json:"settings,omitempty"`
+}
+
+// Setting is something that a user chose for a run, or a property of the machine that it ran on.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // SetHeader copies the description of a run into the summary.
 func (s *Summary) SetHeader(h Header) {
-	s.Started, s.Schedule, s.Target, s.Workers = h.Started, h.Schedule, h.Target, h.Workers
+	s.Started, s.Schedule, s.Target, s.Workers, s.Settings = h.Started, h.Schedule, h.Target, h.Workers, h.Settings
 }
 
 // RecordWriter writes a run's records as JSON lines, after the header and before the run's duration. ReadFile sums

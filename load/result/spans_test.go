@@ -142,6 +142,8 @@ func TestMergeDescribes(t *testing.T) {
 		"alike": {func(a, b *result.Summary) {}, "constant:10:1m", "http://server (sync)", 0, 0, map[string]string{"full": "Queue is full"}, nil},
 		"different": {func(a, b *result.Summary) {
 			b.Schedule, b.Target = "ramp:1:5:1m", "http://other (sync)"
+			a.Settings = []result.Setting{{Name: "seed", Value: "1"}, {Name: "timeout", Value: "1m"}}
+			b.Settings = []result.Setting{{Name: "timeout", Value: "1m"}, {Name: "seed", Value: "2"}, {Name: "tester", Value: "x"}}
 			a.Workers, b.Workers = 2, 3
 			a.Checked, b.Checked = 4, 5
 			b.Examples = map[string]string{"full": "other words", "refused": "connection refused"}
@@ -162,6 +164,9 @@ func TestMergeDescribes(t *testing.T) {
 		if a.Schedule != test.schedule || a.Target != test.target || a.Workers != test.workers || a.Checked != test.checked {
 			t.Errorf("%s: %q at %q with %d workers, %d checked; want %q at %q, %d, %d",
 				name, a.Schedule, a.Target, a.Workers, a.Checked, test.schedule, test.target, test.workers, test.checked)
+		}
+		if want := []result.Setting{{Name: "seed", Value: "1 and 2"}, {Name: "timeout", Value: "1m"}, {Name: "tester", Value: "x"}}; name == "different" && !slices.Equal(a.Settings, want) {
+			t.Errorf("settings %v, want %v", a.Settings, want)
 		}
 		if diff := cmp.Diff(test.examples, a.Examples); diff != "" {
 			t.Errorf("%s: examples (-want +got):\n%s", name, diff)

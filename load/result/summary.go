@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -19,6 +20,7 @@ type Summary struct {
 	Target   string // address of the server and how it was called
 	Workers  int    // maximum number of concurrent requests; 0 in an open loop
 	Machines int    // number of testers whose results are merged
+	Settings []Setting
 
 	Sent    int
 	OK      int
@@ -160,11 +162,12 @@ func (s *Summary) Merge(o *Summary) error {
 	s.mergeTimeline(o, o.Started.Sub(first))
 	s.Started, s.Elapsed = first, end.Sub(first)
 	if s.Schedule != o.Schedule {
-		s.Schedule += " and " + o.Schedule
+		s.Schedule += joined + o.Schedule
 	}
 	if s.Target != o.Target {
-		s.Target += " and " + o.Target
+		s.Target += joined + o.Target
 	}
+	s.Settings = mergeSettings(s.Settings, o.Settings)
 	s.Machines += o.Machines
 	s.Workers += o.Workers
 	s.Sent += o.Sent
@@ -186,6 +189,24 @@ func (s *Summary) Merge(o *Summary) error {
 	}
 	return nil
 }
+
+// mergeSettings returns the settings of both. A name that has another value in each has both.
+func mergeSettings(a, b []Setting) []Setting {
+	all := slices.Clone(a)
+	for _, s := range b {
+		i := slices.IndexFunc(all, func(other Setting) bool { return other.Name == s.Name })
+		switch {
+		case i < 0:
+			all = append(all, s)
+		case !slices.Contains(strings.Split(all[i].Value, joined), s.Value):
+			all[i].Value += joined + s.Value
+		}
+	}
+	return all
+}
+
+// joined is what stands between values of different machines.
+const joined = " and "
 
 // Count is the number of observations of a span.
 func (s *Summary) Count(span string) int { return int(s.spans[span].TotalCount()) }
@@ -233,6 +254,9 @@ func (s *Summary) Split() bool { return s.Count(SpanCached) > 0 }
 
 // CachedShare is the share of answers that came from the server's cache, 0..1.
 func (s *Summary) CachedShare() float64 { return float64(s.Cached) / float64(max(s.OK, 1)) }
+
+// ModelNames lists the models that answered, sorted.
+func (s *Summary) ModelNames() []string { return slices.Sorted(maps.Keys(s.Models)) }
 
 // Kinds lists the kinds of errors that occurred, sorted.
 func (s *Summary) Kinds() []string { return slices.Sorted(maps.Keys(s.Errors)) }

@@ -97,9 +97,10 @@ func TestFileKeepsEverything(t *testing.T) {
 func TestRecordsAddUpToTheSame(t *testing.T) {
 	t.Parallel()
 	s, records := resulttest.Run(resulttest.Noon, 30)
+	s.Settings = []result.Setting{{Name: "seed", Value: "7"}}
 	var stream bytes.Buffer
 	w := result.NewRecordWriter(&stream)
-	w.Begin(result.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target})
+	w.Begin(result.Header{Started: s.Started, Schedule: s.Schedule, Target: s.Target, Settings: s.Settings})
 	for _, r := range records {
 		w.Write(r)
 	}
@@ -169,7 +170,7 @@ func TestMerge(t *testing.T) {
 // every histogram is that of the whole run, bit for bit.
 func TestMergeIsExact(t *testing.T) {
 	t.Parallel()
-	_, records := resulttest.Run(resulttest.Noon, 3000)
+	_, records := resulttest.Run(resulttest.Noon, 1000)
 	r := rand.New(rand.NewPCG(1, 2))
 	whole := result.NewSummary()
 	var machines [3]*result.Summary

@@ -47,6 +47,24 @@ func (s *Second) Count() (all, computed int) {
 	return all + computed, computed
 }
 
+// Latencies returns latencies that stand for those of the requests due in this second, sorted: all of them if they are at
+// most n, else n quantiles at equal distances.
+func (s *Second) Latencies(n int) []time.Duration { return latencies(s.all(), n) }
+
+// LatenciesComputed is Latencies of the requests whose answers were computed.
+func (s *Second) LatenciesComputed(n int) []time.Duration { return latencies(s.computed, n) }
+
+func latencies(h *hdrhistogram.PackedHistogram, n int) []time.Duration {
+	if h == nil {
+		return nil
+	}
+	all := make([]time.Duration, min(n, int(h.TotalCount())))
+	for i := range all {
+		all[i] = percentile(h, 100*(float64(i)+0.5)/float64(len(all)))
+	}
+	return all
+}
+
 // Max is the longest latency of the requests due in this second.
 func (s *Second) Max() time.Duration {
 	longest := time.Duration(0)

@@ -22,6 +22,7 @@ type Condition struct {
 	limit   float64
 	show    func(float64) string
 	span    string  // of a latency; empty for others
+	figure  string  // of a latency: p99, mean or max; otherwise errors, rate, ...
 	percent float64 // of a percentile; 0 for others
 }
 
@@ -78,6 +79,7 @@ var shares = map[string]func(*result.Summary) int{
 }
 
 func (c *Condition) parseWhat(what string) error {
+	c.figure = what
 	if count := shares[what]; count != nil {
 		c.measure = func(s *result.Summary) float64 { return 100 * float64(count(s)) / float64(max(s.Sent, 1)) }
 		c.show = func(v float64) string { return fmt.Sprintf("%.3g%%", v) }
@@ -95,7 +97,7 @@ func (c *Condition) parseWhat(what string) error {
 	if !slices.Contains(result.Spans, span) {
 		return fmt.Errorf("unknown span %q", span)
 	}
-	c.span = span
+	c.span, c.figure = span, of
 	c.show = func(v float64) string {
 		if math.IsInf(v, 1) {
 			return "never ends"
@@ -195,6 +197,25 @@ func (c Condition) Requests() int {
 	}
 	return int(math.Ceil(10/(1-c.percent/100) - 1e-6))
 }
+
+// Latency is a limit on a figure of the latency.
+type Latency struct {
+	Span    string  // one of result.Spans
+	Figure  string  // p99, mean or max
+	Percent float64 // of a percentile; 0 for others
+	Limit   time.Duration
+}
+
+// Latency returns the limit of a condition on a latency. It is not ok for other conditions.
+func (c Condition) Latency() (l Latency, ok bool) {
+	if c.span == "" {
+		return Latency{}, false
+	}
+	return Latency{c.span, c.figure, c.percent, time.Duration(math.Round(c.limit * float64(time.Second)))}, true
+}
+
+// RateLimit returns the limit of a condition on the rate, in answers per second. It is not ok for other conditions.
+func (c Condition) RateLimit() (perSecond float64, ok bool) { return c.limit, c.figure == "rate" }
 
 // TailLimit returns the limit of a condition on a percentile of the total latency, and the share of requests that may
 // take longer. It is not ok for other conditions.

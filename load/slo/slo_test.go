@@ -82,6 +82,26 @@ func TestRequestsNeeded(t *testing.T) {
 	}
 }
 
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]slo.Latency{
+		"p99.9<500ms": {Span: result.SpanTotal, Figure: "p99.9", Percent: 99.9, Limit: 500 * time.Millisecond}, "max<2s": {Span: result.SpanTotal, Figure: "max", Limit: 2 * time.Second},
+		"poll-lag.mean<1ms": {Span: result.SpanPollLag, Figure: "mean", Limit: time.Millisecond}, "errors<1%": {}, "rate>10": {}, "cached<5%": {},
+		"cached.p50<5ms": {Span: result.SpanCached, Figure: "p50", Percent: 50, Limit: 5 * time.Millisecond},
+	} {
+		c, err := slo.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := c.Latency(); got != want || ok != (want.Span != "") {
+			t.Errorf("%s: %+v, %t, want %+v", text, got, ok, want)
+		}
+		if limit, ok := c.RateLimit(); ok != (text == "rate>10") || ok && limit != 10 {
+			t.Errorf("%s: rate %v, %t", text, limit, ok)
+		}
+	}
+}
+
 func TestTailLimit(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]struct {

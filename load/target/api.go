@@ -30,7 +30,7 @@ const (
 )
 
 // String implements Target.
-func (a Async) String() string { return a.Client.BaseURL + " (async)" }
+func (a Async) String() string { return address(a.Client.BaseURL) + " (async)" }
 
 // Check implements Target. It returns ErrNotAsync if the server does not queue images.
 func (a Async) Check(ctx context.Context) error {
@@ -116,7 +116,7 @@ func (a Async) wait(ctx context.Context, id string) (client.Outcome, error) {
 }
 
 // String implements Target.
-func (s Sync) String() string { return s.Client.BaseURL + " (sync)" }
+func (s Sync) String() string { return address(s.Client.BaseURL) + " (sync)" }
 
 // Check implements Target.
 func (s Sync) Check(ctx context.Context) error { return s.Client.Healthy(ctx) }

@@ -109,6 +109,21 @@ func TestAsyncSend(t *testing.T) {
 	}
 }
 
+// TestTargetHidesPasswords checks that reports, which people pass on, do not have the password of a URL.
+func TestTargetHidesPasswords(t *testing.T) {
+	t.Parallel()
+	for want, target := range map[string]target.Target{
+		"http://me:xxxxx@server/a (async)": target.Async{Client: &client.Client{BaseURL: "http://me:secret@server/a"}},
+		"http://server (sync)":             target.Sync{Client: &client.Client{BaseURL: "http://server"}},
+		"POST http://me:xxxxx@server/a":    target.HTTP{URL: "http://me:secret@server/a"},
+		"POST :":                           target.HTTP{URL: ":"},
+	} {
+		if got := target.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	ok, gone := answer{200, "", 0}, answer{404, "", 0}

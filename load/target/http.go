@@ -31,7 +31,7 @@ type HTTP struct {
 var _ Target = HTTP{}
 
 // String implements Target.
-func (h HTTP) String() string { return "POST " + h.URL }
+func (h HTTP) String() string { return "POST " + address(h.URL) }
 
 // Check implements Target.
 func (h HTTP) Check(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -42,6 +43,14 @@ var (
 	// ErrNotAsync means that a server answers, but does not queue images. A replica does not.
 	ErrNotAsync = errors.New("the server has no /predict_async")
 )
+
+// address is a URL in reports, without the password that it may have.
+func address(base string) string {
+	if u, err := url.Parse(base); err == nil {
+		return u.Redacted()
+	}
+	return base
+}
 
 // StatusError is an answer with an HTTP status of 300 or more.
 type StatusError struct {

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net"
 	"regexp"
 	"strings"
@@ -104,6 +105,70 @@ func TestDashboardOnPhone(t *testing.T) {
 	}
 	page.screenshot("dashboard-phone-dark")
 	page.clean()
+}
+
+// TestDashboardLooks opens the dashboard and the autoscaler's page on a phone and on a desktop, in light and dark: nothing
+// overflows, the keyboard reaches what a pointer reaches, axe-core has no findings, and the consoles have no errors.
+func TestDashboardLooks(t *testing.T) {
+	t.Parallel()
+	axe := axeCore(t)
+	scaler := freeAddr(t)
+	s := up(t, t.TempDir(), noWeights, "--autoscale", "1:2", "--autoscaler-addr", scaler)
+	s.allComplete(s.submitMany(5))
+	for _, c := range []struct {
+		name  string
+		width int
+		dark  bool
+	}{{"phone-dark", 320, true}, {"desktop", 1280, false}} {
+		b := openBrowser(t, c.width, 900, c.dark)
+		b.navigate(s.url + "/dashboard")
+		b.until("the page is connected", `document.getElementById("link-text")?.textContent === "live"`)
+		b.until("the autoscaler's reasons are shown", `/Policy deadline wants/.test(document.getElementById("scaling").innerText)`)
+		b.until("there are events", `document.getElementById("events").children.length > 0`)
+		if wide := b.run(`document.documentElement.scrollWidth`); wide != fmt.Sprint(c.width) {
+			t.Errorf("%s: the dashboard is %s wide", c.name, wide)
+		}
+		b.accessible(axe, "dashboard, "+c.name)
+		b.screenshot("dashboard-" + c.name)
+		reached := b.tabThrough(60)
+		for _, want := range []string{"range", "stage", "pause", "canvas", "legend", "events"} {
+			if !strings.Contains(reached, want) {
+				t.Errorf("%s: the keyboard does not reach %s, only\n%s", c.name, want, reached)
+			}
+		}
+		b.navigate("http://" + scaler + "/")
+		b.until("the autoscaler's page is there", `document.querySelector("h1")?.textContent.includes("autoscaler")`)
+		if wide := b.run(`document.documentElement.scrollWidth`); wide != fmt.Sprint(c.width) {
+			t.Errorf("%s: the autoscaler's page is %s wide", c.name, wide)
+		}
+		b.accessible(axe, "autoscaler, "+c.name)
+		b.screenshot("autoscaler-" + c.name)
+		if reached := b.tabThrough(6); !strings.Contains(reached, "summary") || !strings.Contains(reached, "health") {
+			t.Errorf("%s: the keyboard does not reach the links, only\n%s", c.name, reached)
+		}
+		b.clean()
+	}
+}
+
+// tabThrough presses Tab n times, and returns what had the focus, a line each. It fails the test if that cannot be seen.
+func (b *browser) tabThrough(n int) string {
+	b.t.Helper()
+	var reached []string
+	for range n {
+		for _, kind := range []string{"rawKeyDown", "keyUp"} {
+			b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}, nil)
+		}
+		reached = append(reached, b.run(`(() => {
+			const e = document.activeElement, s = getComputedStyle(e);
+			const seen = e === document.body || s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0 ? "" : "(no outline) ";
+			return seen + [e.localName, e.id, e.name, e.parentElement?.className, e.getAttribute("href")].filter(Boolean).join(" ");
+		})()`))
+	}
+	list := strings.Join(reached, "\n")
+	if strings.Contains(list, "(no outline)") {
+		b.t.Errorf("the focus cannot be seen:\n%s", list)
+	}
+	return list
 }
 
 // freeAddr returns an address that is free now.

@@ -352,7 +352,7 @@ async function loadSamples() {
   const samples = await (await fetch(new URL("page/samples.json", root))).json();
   $("samples").replaceChildren(...samples.filter((sample) => !sample.hidden).map((sample) => {
     const image = element("img");
-    image.src = new URL(sample.url, root);
+    image.src = new URL(sample.small, root);
     image.alt = sample.title;
     image.loading = "lazy";
     const button = element("button");

@@ -303,7 +303,26 @@ function show() {
   showStages();
 }
 
+// share writes how many images are equal. It does not round up: 100 % means all.
+const share = (equal, compared) => `${Math.floor((1000 * equal) / compared) / 10} % of ${compared.toLocaleString("en")}`;
+
+// agreementOf says how far a replica is on its way to int8, and how often that has the label of fp32.
+function agreementOf(q) {
+  if (!q) return "–";
+  const steps = { observing: "collecting images", calibrating: "calibrating", comparing: "comparing", adopted: "", refused: "fp32 is kept", withdrawn: "back to fp32" };
+  return [q.compared && share(q.equal, q.compared), steps[q.state] ?? q.state].filter(Boolean).join(", ");
+}
+
+function showAgreement() {
+  const all = state.int8_agreement;
+  $("agreement-column").hidden = $("agreement").hidden = !all;
+  if (!all) return;
+  const known = all.compared ? `In all, ${share(all.equal, all.compared)} images got the same best label from int8 as from fp32.` : "No image has been compared yet.";
+  setText("agreement", `int8 agreement: replicas compute some images in both precisions. ${known} A replica whose images agree too rarely uses fp32.`);
+}
+
 function showReplicas() {
+  showAgreement();
   $("replicas").replaceChildren(...state.replicas.map((r) => {
     const busy = element("meter");
     busy.max = 1;
@@ -311,8 +330,9 @@ function showReplicas() {
     busy.setAttribute("aria-hidden", "true");
     const cpu = element("span", ` ${Math.round(100 * r.busy)} %`);
     cpu.prepend(busy);
-    return rowOf(r.url, r.healthy ? element("span", "healthy", "good") : element("span", r.problem || "starting", "bad"),
-      `${r.in_flight} of ${r.slots}`, number(r.images_per_second), r.latency ? seconds(r.latency) : "–", cpu, r.precision || "–", r.model || "–");
+    const cells = [r.url, r.healthy ? element("span", "healthy", "good") : element("span", r.problem || "starting", "bad"),
+      `${r.in_flight} of ${r.slots}`, number(r.images_per_second), r.latency ? seconds(r.latency) : "–", cpu, r.precision || "–", r.model || "–"];
+    return rowOf(...cells, ...(state.int8_agreement ? [agreementOf(r.quantization)] : []));
   }));
   if (!state.replicas.length) $("replicas").append(rowOf("none known"));
 }

@@ -285,6 +285,11 @@ func TestHeads(t *testing.T) {
 		}, two},
 		"fastai":                {func(e *export) func([]float64) []float64 { return e.fastai(false) }, fastaiHead()},
 		"fastai, average first": {func(e *export) func([]float64) []float64 { return e.fastai(true) }, fastaiHead()},
+		"fastai, channels counted from the end": {func(e *export) func([]float64) []float64 {
+			want := e.fastai(false)
+			e.node("cat").attributes["axis"] = -3
+			return want
+		}, fastaiHead()},
 		"ReLU of features": {func(e *export) func([]float64) []float64 {
 			e.after("flatten", "Relu", "r", nil)
 			return plain

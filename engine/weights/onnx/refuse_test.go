@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/engine/weights/internal/raw"
 )
 
 func TestRefusals(t *testing.T) {
@@ -358,5 +361,87 @@ func TestTruncated(t *testing.T) {
 		if _, err := Parse(data[:n], openShared); err == nil {
 			t.Errorf("Parse of %d of %d bytes gave no error", n, len(data))
 		}
+	}
+}
+
+// TestBudget checks that constants have up to raw.MaxElements numbers together: those of the file, each once, and those computed
+// from them, but not other shapes of the same numbers.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	four := func() *constant {
+		return &constant{dims: []int{4}, dtype: raw.F32, data: make([]byte, 16)}
+	}
+	for name, test := range map[string]struct {
+		read []string
+		room int
+	}{
+		"a constant":     {[]string{"a"}, 4},
+		"the same again": {[]string{"a", "a"}, 4},
+		"two":            {[]string{"a", "b"}, 8},
+		"another shape":  {[]string{"reshaped", "a"}, 4},
+		"a copy":         {[]string{"copied"}, 4},
+		"turned":         {[]string{"transposed"}, 8},
+		"computed":       {[]string{"negated"}, 8},
+		"a sum":          {[]string{"sum"}, 12},
+	} {
+		for _, less := range []int{0, 1} {
+			g := &graph{constants: map[string]*constant{"a": four(), "b": four()}, folds: map[string]*node{
+				"reshaped":   {op: "Unsqueeze", inputs: []string{"a"}, ints: map[string][]int64{"axes": {0}}},
+				"copied":     {op: "Identity", inputs: []string{"a"}},
+				"transposed": {op: "Transpose", inputs: []string{"a"}},
+				"negated":    {op: "Neg", inputs: []string{"a"}},
+				"sum":        {op: "Add", inputs: []string{"a", "b"}},
+			}, read: map[string]tensor.Tensor{}, used: raw.MaxElements - test.room + less}
+			var err error
+			for _, name := range test.read {
+				if _, err = g.constant(name, 0); err != nil {
+					break
+				}
+			}
+			if (err == nil) != (less == 0) || err != nil && !strings.Contains(err.Error(), "the weights have more than") {
+				t.Errorf("%s with room for %d numbers: error %v", name, test.room-less, err)
+			}
+		}
+	}
+}
+
+// TestLimits checks the last number that is accepted and the first that is not.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		alter   func(e *export, n int)
+		most    int
+		problem string
+	}{
+		"outputs": {func(e *export, n int) { e.outputs = slices.Repeat([]string{"fc"}, n) }, maxOutputs, "17 outputs"},
+		"operators behind a convolution": {func(e *export, n int) {
+			two := e.floats("two", []float32{2})
+			for i := range n {
+				e.after("layer2.0.downsample.0", "Mul", fmt.Sprint("m", i), nil, two)
+			}
+		}, maxFolds, "more than 32 operators scale its output"},
+	} {
+		for more := range 2 {
+			e := newExport(false)
+			test.alter(e, test.most+more)
+			_, err := Parse(e.bytes(), openShared)
+			if (err == nil) != (more == 0) || err != nil && !strings.Contains(err.Error(), test.problem) {
+				t.Errorf("%d %s: error %v", test.most+more, name, err)
+			}
+		}
+	}
+	f := files{open: func(string) ([]byte, error) { return make([]byte, 4), nil }}
+	for i := range maxFiles + 1 {
+		if _, err := f.read(&outside{location: fmt.Sprint("f", i)}, 4); (err == nil) != (i < maxFiles) {
+			t.Errorf("file %d: error %v", i, err)
+		}
+	}
+	if _, err := f.read(&outside{location: "f0"}, 4); err != nil {
+		t.Errorf("the first file again: %v", err)
+	}
+	dims := slices.Repeat(message(nil, shapeDim, varint(nil, dimValue, 7)), 2*maxInts)
+	v, err := parseValue(message(nil, valueType, message(nil, typeTensor, message(nil, tensorType, dims))))
+	if err != nil || len(v.dims) != maxInts {
+		t.Errorf("%d dimensions, error %v, want %d", len(v.dims), err, maxInts)
 	}
 }

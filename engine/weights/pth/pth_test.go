@@ -570,6 +570,7 @@ func TestZipEntries(t *testing.T) {
 		{"little-endian", map[string]string{"m/data.pkl": goodPickle, "m/byteorder": "little\n"}, 0, ""},
 		{"big-endian", map[string]string{"m/data.pkl": goodPickle, "m/byteorder": "big"}, 0, "byte order"},
 		{"TorchScript before data.pkl", map[string]string{"m/model.json": "{}", "m/version": "1"}, 0, "TorchScript of PyTorch before 1.4"},
+		{"the first of two folders", map[string]string{"b/data.pkl": "?", "a/data.pkl": goodPickle, "c/data.pkl": "?"}, 0, ""},
 		{"something else", map[string]string{"word/document.xml": ""}, 0, "no data.pkl"},
 		{"a promise that deflate cannot keep", map[string]string{"m/data.pkl": "\x03\x00"}, 10000, "unpacks to 10000 bytes"},
 		{"a promise that is not kept", map[string]string{"m/data.pkl": "\x03\x00"}, 1000, "EOF"},
@@ -583,6 +584,75 @@ func TestZipEntries(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLimits checks the last number that is accepted and the first that is not.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	// memo is a tensor, or a dictionary with one, that other names stand for.
+	memo := func(value string) string { return value + binput(9) + "0" }
+	dictionary := func(n int, value string) string {
+		var d strings.Builder
+		for i := range n {
+			d.WriteString(str(fmt.Sprint("k", i)) + value)
+		}
+		return "}(" + d.String() + "u"
+	}
+	nested := func(n int, value string) string {
+		return strings.Repeat("}"+str("a"), n) + value + strings.Repeat("s", n)
+	}
+	parse := func(opcodes string) (*Content, error) {
+		return Parse(bare(t, zip.Store, "", "\x80\x02"+opcodes+".", unitStorages))
+	}
+	for _, test := range []struct {
+		name    string
+		opcodes func(n int) string
+		most    int
+		count   func(c *Content) int // what is counted; all of it up to most, and no more
+		problem string               // with more; empty if the rest is left out
+	}{
+		{"candidates", func(n int) string { return memo("}"+str("w")+unit+"s") + dictionary(n, got(9)) }, maxCandidates - 1, // and the top
+			func(c *Content) int { return len(c.Candidates) - 1 }, ""},
+		{"tensors", func(n int) string { return memo(unit) + dictionary(n, got(9)) }, maxTensors,
+			func(c *Content) int { return len(c.Candidates[0].Tensors) }, "too many values"},
+		{"bytes of a name", func(n int) string { return "}(" + str("k") + unit + str(strings.Repeat("n", n)) + unit + "u" }, maxName,
+			func(c *Content) int { return slices.Max(lengthsOf(c.Candidates[0].Tensors)) }, ""},
+		{"keys", func(n int) string { return dictionary(n, "N") }, maxKeys, func(c *Content) int { return len(c.Keys) }, ""},
+		{"facts", func(n int) string { return dictionary(n, "K\x01") }, maxFacts, func(c *Content) int { return len(c.Facts) }, ""},
+		{"depth of facts", func(n int) string { return nested(n, "K\x01") }, maxFactDepth,
+			func(c *Content) int { return (slices.Max(lengthsOf(c.Facts)) + 1) / len("a.") }, ""},
+	} {
+		for more := range 2 {
+			c, err := parse(test.opcodes(test.most + more))
+			switch {
+			case more > 0 && test.problem != "":
+				if err == nil || !strings.Contains(err.Error(), test.problem) {
+					t.Errorf("%s: more than %d: error %v, want one with %q", test.name, test.most, err, test.problem)
+				}
+			case err != nil:
+				t.Errorf("%s: %v", test.name, err)
+			case more == 0 && test.count(c) != test.most, test.count(c) > test.most:
+				t.Errorf("%s: %d of %d, want at most %d", test.name, test.count(c), test.most+more, test.most)
+			}
+		}
+	}
+	// Products that would wrap around.
+	if err := checkView(&storage{count: 1 << 25}, 0, []int{1<<24 + 1}, []int{1 << 40}); err == nil {
+		t.Error("a view of strides that wrap around gives no error")
+	}
+	data := legacy(program(str("a"), unit), []string{"0"}, nil, nil)
+	copy(data[len(data)-8:], "\x00\x00\x00\x00\x00\x00\x00\x40")
+	if _, err := Parse(data); err == nil || !strings.Contains(err.Error(), "has 4611686018427387904 elements") {
+		t.Errorf("a storage of 2^62 elements: error %v", err)
+	}
+}
+
+func lengthsOf[V any](m map[string]V) []int {
+	var n []int
+	for name := range m {
+		n = append(n, len(name))
+	}
+	return n
 }
 
 // TestZipBounds checks that what a zip file says of itself is not believed.
@@ -610,6 +680,65 @@ func TestZipBounds(t *testing.T) {
 	}
 	if _, err := Parse(b.Bytes()); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("Parse of a zip file with %d entries: error %v", entries, err)
+	}
+}
+
+// TestInflatable checks that compressed entries unpack to no more bytes together than they may, and that others do not count.
+func TestInflatable(t *testing.T) {
+	t.Parallel()
+	for method, most := range map[uint16]int{zip.Deflate: 2, zip.Store: 9} {
+		data := zipped(t, method, "", goodPickle, goodStorages)
+		archive, err := zipdir.Open(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z := archived{data: data, files: map[string]*zip.File{}, inflatable: 2 * 24}
+		for _, f := range archive.File {
+			z.files[f.Name] = f
+		}
+		read := 0
+		for err == nil && read < 9 {
+			if _, err = z.read("data/0", 24); err == nil {
+				read++
+			}
+		}
+		if read != most || most < 9 && !strings.Contains(err.Error(), "of which 0 may be unpacked") {
+			t.Errorf("method %d: an entry of 24 bytes was read %d times, want %d; error %v", method, read, most, err)
+		}
+	}
+}
+
+// TestFactBytes checks what facts count for, and that the last that fits is noted.
+func TestFactBytes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		value any
+		bytes int
+	}{
+		{"text", 4},
+		{[]string{"ab", "cde"}, 2*16 + 5},
+		{[]float64{1, 2, 3}, 3 * 8},
+		{map[string]string{"a": "bc", "d": ""}, 2*64 + 4},
+		{map[string]int64{"ab": 1}, 64 + 2},
+		{map[int64]string{1: "abc"}, 64 + 3},
+		{true, 0},
+		{0.5, 0},
+	} {
+		bytes := test.bytes + 64 + len("path")
+		for over := range 2 {
+			w := factWalker{facts: map[string]any{}, bytes: maxFactBytes - bytes + over}
+			w.set("path", test.value)
+			if len(w.facts) != 1-over || w.bytes != maxFactBytes-over*(bytes-1) {
+				t.Errorf("%v with room for %d bytes: noted %v, %d bytes left", test.value, bytes-over, w.facts, maxFactBytes-w.bytes)
+			}
+		}
+	}
+	for n, want := range map[int]bool{maxFactBytes: false, maxFactBytes + 1: true} {
+		one := strings.Repeat("x", 1<<10)
+		values := slices.Repeat([]any{one, int64(1)}, n>>10)
+		if got := tooLong(append(values, one[:n%(1<<10)])); got != want {
+			t.Errorf("tooLong of strings of %d bytes = %t, want %t", n, got, want)
+		}
 	}
 }
 
