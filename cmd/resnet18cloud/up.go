@@ -53,11 +53,12 @@ type upCmd struct {
 	describeFlags  `group:"model"`
 	modelsFlags    `group:"model"`
 
-	serverFlags `group:"security"`
-	storeFlags  `group:"storage"`
-	uploadFlags `group:"limits"`
-	clientFlags `group:"limits"`
-	accessFlags `group:"security"`
+	serverFlags  `group:"security"`
+	storeFlags   `group:"storage"`
+	uploadFlags  `group:"limits"`
+	clientFlags  `group:"limits"`
+	accessFlags  `group:"security"`
+	webhookFlags `group:"security"`
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
 	Open    bool   `help:"Open the page in the browser of this machine." env:"RESNET18_OPEN"`
@@ -119,7 +120,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
-	cfg.Page, cfg.Log = page, env.log
+	cfg.Page, cfg.Log, cfg.WebhookAllow = page, env.log, c.WebhookAllow
 	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
 	guard, err := c.guard(env.log)
 	if err != nil {
