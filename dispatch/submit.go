@@ -167,7 +167,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 		}
 	}
 	if o.want.Model != "" { // waiting does not help if no replica has it
-		if err := d.backend.Find(o.want.Model); err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
+		if _, err := d.backend.Find(o.want.Model); err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
 			return store.Record{}, err
 		}
 	}

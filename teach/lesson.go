@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/novelty"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/internal/wilson"
 	"github.com/resnet18cloud/resnet18cloud/teach/fit"
 )
 
@@ -181,7 +182,7 @@ func learn(ctx context.Context, p Pictures, f *Features, ways []spec.Preprocess,
 // measure computes what logits at temperature 1 tell, and what those of the chosen candidate tell of its temperature.
 func (l *Lesson) measure(logits [][]float64, y []int) {
 	l.Right, l.Accuracy = fit.Right(logits, y), fit.Accuracy(logits, y)
-	l.Low, l.High = fit.Wilson(l.Right, len(y))
+	l.Low, l.High = wilson.Bounds(l.Right, len(y), wilson.Z95)
 	l.Confusion = fit.Confusion(logits, y, len(l.Classes))
 	l.Temperature = l.Chosen.Temperature
 	l.CalibrationBefore = fit.CalibrationError(fit.Probabilities(l.Chosen.logits, 1), y)

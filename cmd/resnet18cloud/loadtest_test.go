@@ -58,6 +58,41 @@ func TestLoadtestThresholdsDecide(t *testing.T) {
 	}
 }
 
+// TestLoadtestCompare compares a run with itself and with a search, and reads its timeline as a spreadsheet does.
+func TestLoadtestCompare(t *testing.T) {
+	t.Parallel()
+	dir, url := t.TempDir(), answering(t)
+	run, found, page, timeline := filepath.Join(dir, "a.json"), filepath.Join(dir, "b.json"), filepath.Join(dir, "c.html"), filepath.Join(dir, "d.csv")
+	args := []string{"--url", url, "--images", pictures(t), "--api", "sync"}
+	if out, log, err := loadtest(t, append(args, "--schedule", "5,5", "--json", run, "--csv", timeline, "--header", "X-Secret=hidden")...); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	if out, log, err := loadtest(t, append(args, "--search", "--slo", "p50<30s", "--search-from", "20", "--search-max", "20", "--search-duration", "1s", "--json", found)...); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	out, log, err := loadtest(t, "compare", run, found, "--html", page)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, log)
+	}
+	for _, want := range []string{"A  a.json", "B  b.json", "schedule: A 5,5, B poisson:20:1s", "headers: A X-Secret, B none", "too short a run to judge"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("comparison lacks %q:\n%s", want, out)
+		}
+	}
+	lines, err := os.ReadFile(timeline)
+	if err != nil || !strings.HasPrefix(string(lines), "second,scheduled,") || !strings.Contains(string(lines), "\n1,5,5,") {
+		t.Errorf("%v:\n%s", err, lines)
+	}
+	for _, file := range []string{run, page} {
+		if data, err := os.ReadFile(file); err != nil || bytes.Contains(data, []byte("hidden")) {
+			t.Errorf("%s: %v, or it has the value of a header", file, err)
+		}
+	}
+	if out, _, err := loadtest(t, "compare", run, run); err != nil || strings.Count(out, "a.json") != 2 {
+		t.Errorf("a run and itself: %v\n%s", err, out)
+	}
+}
+
 // TestLoadtestUnique checks which images are sent as they are: a dispatcher would answer the others from its cache.
 func TestLoadtestUnique(t *testing.T) {
 	t.Parallel()
@@ -139,6 +174,9 @@ func TestLoadtestBadInput(t *testing.T) {
 		"no images":          {[]string{"--images", t.TempDir()}, "run 'make images'"},
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
 		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
+		"comparison":         {[]string{"compare", notes, notes}, "want a file of loadtest --json or --records"},
+		"no folder for it":   {[]string{"compare", notes, notes, "--html", filepath.Join(images, "none", "a")}, "--html: no folder"},
+		"no folder for CSV":  {[]string{"--csv", filepath.Join(images, "none", "a.csv")}, "--csv: no folder"},
 		"plan of other":      {[]string{"plan", notes}, "invalid character"},
 		"schedule":           {[]string{"--schedule", "soon"}, `"soon" is not a number; want rates such as 4,8,11`},
 		"negative rate":      {[]string{"--schedule", "4,-1"}, "rate -1 at step 2"},

@@ -108,13 +108,18 @@ func (modelConvertCmd) Help() string {
 
 // Run checks the model as serving does, writes the file, and prints what it has and where that is from.
 func (c modelConvertCmd) Run(env *environment) error {
+	progress := slowSteps{W: env.stderr}
+	defer progress.end()
+	progress.begin("checking "+c.In, fileSize(c.In))
 	r, err := model.Verify(c.In, c.options())
 	if err == nil {
+		progress.begin("converting to "+c.Out, fileSize(c.In))
 		err = model.ConvertWith(c.In, c.Out, model.Extra{Name: c.Name, Golden: c.Golden}, c.options())
 	}
 	if err != nil {
 		return fmt.Errorf("model convert: %w", err)
 	}
+	progress.end()
 	fmt.Fprintf(env.stdout, "wrote %s\n", c.Out)
 	return printServable(env.stdout, r, c.Out)
 }

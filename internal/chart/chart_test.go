@@ -273,3 +273,26 @@ func TestLevels(t *testing.T) {
 		t.Errorf("colors in the row of the level: %v", colors)
 	}
 }
+
+// TestTitleLines checks that a title that is wider than the chart goes on in the next line, and moves what is below.
+func TestTitleLines(t *testing.T) {
+	t.Parallel()
+	c := Chart{Title: "Search: p95 by rate; the conditions hold at 200.0 requests per second", Series: []Series{{Name: "a", Points: []Point{{0, 1}, {1, 2}}}}}
+	wide := c.layout()
+	c.Width = 350
+	narrow := c.layout()
+	if len(wide.title) != 1 || len(narrow.title) != 2 || strings.Join(narrow.title, " ") != c.Title {
+		t.Fatalf("lines %q and %q", wide.title, narrow.title)
+	}
+	for _, line := range narrow.title {
+		if width := textWidth(line, titleSize); width > 350-2*margin {
+			t.Errorf("%q is %.0f wide", line, width)
+		}
+	}
+	if narrow.top-wide.top != titleSize+titleGap {
+		t.Errorf("plot begins at %v and %v, want a line lower", wide.top, narrow.top)
+	}
+	if got := titleLines("", 100); len(got) != 1 || got[0] != "" {
+		t.Errorf("no title: %q", got)
+	}
+}

@@ -8,7 +8,9 @@ import (
 
 // draw draws the chart on a canvas.
 func (l *layout) draw(c canvas) {
-	c.text(point{margin, margin + titleSize}, left, titleSize, ink, l.Title)
+	for i, line := range l.title {
+		c.text(point{margin, margin + titleSize + float64(i)*(titleSize+titleGap)}, left, titleSize, ink, line)
+	}
 	l.legend(func(at point, e entry) { key(c, at, e) })
 	if l.Y.Label != "" {
 		c.text(point{margin, l.top - 13}, left, textSize, soft, l.Y.Label)

@@ -3,6 +3,7 @@ package chart
 import (
 	"cmp"
 	"math"
+	"strings"
 )
 
 const (
@@ -45,12 +46,36 @@ type canvas interface {
 type layout struct {
 	Chart
 	x, y                     scale
-	left, top, right, bottom float64 // of the plot
+	left, top, right, bottom float64  // of the plot
+	title                    []string // lines
+}
+
+// titleGap is the distance between lines of a title.
+const titleGap = 5.0
+
+// titleLines breaks a title into lines of at most a width.
+func titleLines(title string, width float64) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(title) {
+		longer := strings.TrimSpace(line + " " + word)
+		if line != "" && textWidth(longer, titleSize)*svgMeasure > width {
+			lines = append(lines, line)
+			longer = word
+		}
+		line = longer
+	}
+	return append(lines, line)
+}
+
+// titleBottom is the baseline of the last line of the title.
+func (l *layout) titleBottom() float64 {
+	return margin + titleSize + float64(len(l.title)-1)*(titleSize+titleGap)
 }
 
 func (c Chart) layout() *layout {
 	c.Width, c.Height = cmp.Or(c.Width, 720), cmp.Or(c.Height, 340)
-	l := &layout{Chart: c}
+	l := &layout{Chart: c, title: titleLines(c.Title, float64(c.Width)-2*margin)}
 	l.top = l.legend(func(point, entry) {}) + 12
 	l.bottom = float64(c.Height) - margin - textSize - tickGap
 	if c.X.Label != "" {
@@ -107,7 +132,7 @@ func (l *layout) legend(draw func(at point, e entry)) float64 {
 	for _, b := range l.Bands {
 		entries = append(entries, entry{b.Name, band, Bars, 0, false})
 	}
-	at := point{margin, margin + titleSize + rowHeight}
+	at := point{margin, l.titleBottom() + rowHeight}
 	for i, e := range entries {
 		width := keyWidth + 6 + textWidth(e.name, textSize)*svgMeasure
 		if i > 0 && at.x+width > float64(l.Width)-margin {

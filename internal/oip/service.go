@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -42,10 +43,15 @@ type Model struct {
 	Labels  resnet18cloud.Labels
 	// Parallel is how many pictures of a request are classified at a time, at least 1.
 	Parallel int
-	// Classify classifies picture i of a request. The bytes must not be used afterwards.
+	// Classify classifies picture i of a request. The bytes must not be used afterwards. ErrChanged means that the model does
+	// not answer any more.
 	Classify func(ctx context.Context, i int, image resnet18cloud.Image) (resnet18cloud.Result, error)
 	Release  func()
 }
+
+// ErrChanged is the error of Model.Classify if the model does not answer any more. The request is then answered anew.
+var ErrChanged = &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "The model changes all the time", Hint: "send the request again",
+	RetryAfter: time.Second}
 
 // Service has the endpoints. Backend, Uploads and Log must be set.
 type Service struct {
@@ -176,6 +182,24 @@ func (s *Service) exists(r *http.Request, name, version string) error {
 	return err
 }
 
+// changes is how many times a model may change while a request is answered.
+const changes = 3
+
+// answer calls f with a model while it is held, and again if the model has changed before all pictures were classified: a
+// response is of one model.
+func (s *Service) answer(r *http.Request, name, version string, f func(Model) error) error {
+	err := error(ErrChanged)
+	for i := 0; i <= changes && errors.Is(err, ErrChanged); i++ {
+		var m Model
+		if m, err = s.find(r, name, version); err != nil {
+			return err
+		}
+		err = f(m)
+		m.Release()
+	}
+	return err
+}
+
 // infer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image, and so
 // does the memory for reading JSON.
 func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
@@ -201,14 +225,11 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m, err := s.find(r, name, version)
-		if err != nil {
+		return s.answer(r, name, version, func(m Model) error {
+			version = m.Version
+			outs, err = m.infer(r.Context(), &q)
 			return err
-		}
-		defer m.Release()
-		version = m.Version
-		outs, err = m.infer(r.Context(), &q)
-		return err
+		})
 	})
 	if err != nil {
 		return err
@@ -481,16 +502,16 @@ func (s *Service) inferGRPC(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m, err := s.find(r, q.model, q.version)
+		var outs []output
+		err = s.answer(r, q.model, q.version, func(m Model) error {
+			response.ModelVersion = m.Version
+			outs, err = m.infer(r.Context(), &q)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		defer m.Release()
-		outs, err := m.infer(r.Context(), &q)
-		if err != nil {
-			return err
-		}
-		response.ModelName, response.ModelVersion, response.Id = q.model, m.Version, q.id
+		response.ModelName, response.Id = q.model, q.id
 		for _, o := range outs {
 			t := &oippb.ModelInferResponse_InferOutputTensor{Name: o.name, Datatype: o.datatype(), Shape: o.shape}
 			if q.raw {
@@ -539,28 +560,31 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m, err := s.find(r, name, "")
-		if err != nil {
+		return s.answer(r, name, "", func(m Model) (err error) {
+			results, err = m.predict(r.Context(), pictures)
 			return err
-		}
-		defer m.Release()
-		results = make([]resnet18cloud.Result, len(pictures))
-		g, ctx := errgroup.WithContext(r.Context())
-		g.SetLimit(max(1, m.Parallel))
-		for i, picture := range pictures {
-			g.Go(func() (err error) {
-				results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: fmt.Sprintf("instance-%d", i), Bytes: picture,
-					Want: resnet18cloud.Want{Embedding: m.Labels.Classes == 0}})
-				return err
-			})
-		}
-		return g.Wait()
+		})
 	})
 	if err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, map[string]any{"predictions": results})
 	return nil
+}
+
+// predict classifies pictures.
+func (m Model) predict(ctx context.Context, pictures [][]byte) ([]resnet18cloud.Result, error) {
+	results := make([]resnet18cloud.Result, len(pictures))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, m.Parallel))
+	for i, picture := range pictures {
+		g.Go(func() (err error) {
+			results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: fmt.Sprintf("instance-%d", i), Bytes: picture,
+				Want: resnet18cloud.Want{Embedding: m.Labels.Classes == 0}})
+			return err
+		})
+	}
+	return results, g.Wait()
 }
 
 // readV1 reads the pictures of a request, in up to [jsonMemory] times the memory of body: {"instances":[{"image_bytes":{"b64":"..."}}]}, or {"b64":"..."} as an instance.

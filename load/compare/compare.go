@@ -148,7 +148,10 @@ func judge(row Row, below, above Word) Word {
 	return Noise
 }
 
-// differences lists the settings in which the runs differ, besides when they were.
+// conditions name what a run was checked against, which does not change its figures.
+const conditions = "conditions"
+
+// differences lists the settings in which the runs differ, besides when they were and what they were checked against.
 func differences(a, b *result.Summary) []Difference {
 	type setting struct{ name, a, b string }
 	all := []setting{
@@ -165,7 +168,7 @@ func differences(a, b *result.Summary) []Difference {
 		return ""
 	}
 	for _, s := range slices.Concat(a.Settings, b.Settings) {
-		if !slices.ContainsFunc(all, func(other setting) bool { return other.name == s.Name }) {
+		if s.Name != conditions && !slices.ContainsFunc(all, func(other setting) bool { return other.name == s.Name }) {
 			all = append(all, setting{s.Name, value(a.Settings, s.Name), value(b.Settings, s.Name)})
 		}
 	}

@@ -170,7 +170,7 @@ func TestComputedIsCompared(t *testing.T) {
 		return s
 	}
 	b := with(6)
-	b.Settings, b.Models = []result.Setting{{Name: "unique", Value: "no"}}, map[string]int{"m int8": 1, "n": 2}
+	b.Settings, b.Models = []result.Setting{{Name: "unique", Value: "no"}, {Name: "conditions", Value: "p99<1s"}}, map[string]int{"m int8": 1, "n": 2}
 	c := compare.Runs(with(0), b)
 	if row := find(t, c, "p50"); row.Word != compare.Faster || row.Ratio > 0.1 {
 		t.Errorf("p50: %+v", row)

@@ -71,7 +71,7 @@ func (r Report) latencyLines() (lines []latencyLine, levels []chart.Level) {
 		{"max", chart.Pale, wide, func(s result.Second) time.Duration { return s.Max() }},
 		{"p99", chart.Blue, 0, all(99)}, {"p50", chart.Green, 0, all(50)},
 	}
-	if r.Summary.Split() {
+	if mixed(r.Summary) {
 		lines = append(lines[:1], latencyLine{"computed p99", chart.Blue, 0, computed(99)}, latencyLine{"computed p50", chart.Green, 0, computed(50)},
 			latencyLine{"cached p50", chart.Purple, 0, func(s result.Second) time.Duration { return s.PercentileCached(50) }})
 	}
@@ -79,10 +79,10 @@ func (r Report) latencyLines() (lines []latencyLine, levels []chart.Level) {
 	for _, l := range r.latencies() {
 		name, of := l.Figure, all(l.Percent)
 		switch {
-		case l.Span == result.SpanComputed && r.Summary.Split():
+		case l.Span == result.SpanComputed && mixed(r.Summary):
 			name, of = "computed "+name, computed(l.Percent)
-		case l.Span != result.SpanTotal && l.Span != result.SpanComputed:
-			continue
+		case l.Span != result.SpanTotal && l.Span != result.SpanComputed, l.Span == result.SpanComputed && r.Summary.Split():
+			continue // not in this chart, or nothing was computed
 		}
 		i := slices.IndexFunc(lines, func(line latencyLine) bool { return line.name == name })
 		color := chart.Grey

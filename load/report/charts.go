@@ -172,7 +172,7 @@ type spanLine struct {
 // the answers that were computed, so that the latter are shown apart.
 func percentileLines(s *result.Summary) []spanLine {
 	lines := []spanLine{{result.SpanTotal, chart.Blue, 0}}
-	if s.Split() {
+	if mixed(s) {
 		lines = []spanLine{{result.SpanTotal, chart.Pale, wide}, {result.SpanComputed, chart.Blue, 0}, {result.SpanCached, chart.Brown, 0}}
 	}
 	return append(lines, spanLine{result.SpanQueue, chart.Orange, 0}, spanLine{result.SpanInference, chart.Green, 0},

@@ -3,7 +3,6 @@ package report
 import (
 	"bytes"
 	"fmt"
-	"html/template"
 	"io"
 	"math"
 	"os"
@@ -149,7 +148,7 @@ func figure(v float64) string {
 }
 
 // charts draw both runs over each other: percentiles, and the median and p99 of each second.
-func (c Comparison) charts() []template.HTML {
+func (c Comparison) charts() []figures {
 	highest := 1.0
 	percentiles := chart.Chart{Title: "Latency by percentile", Y: chart.Axis{Label: "latency, ms", Log: true}}
 	for _, l := range []struct {
@@ -162,7 +161,7 @@ func (c Comparison) charts() []template.HTML {
 		{"A", c.A, result.SpanTotal, chart.Blue, 0}, {"B", c.B, result.SpanTotal, chart.Orange, 0},
 		{"A computed", c.A, result.SpanComputed, chart.Green, 0}, {"B computed", c.B, result.SpanComputed, chart.Purple, 0},
 	} {
-		if l.span == result.SpanComputed && !c.A.Split() && !c.B.Split() {
+		if l.span == result.SpanComputed && !mixed(c.A) && !mixed(c.B) {
 			continue
 		}
 		points, end := curveOf(l.s, l.span)
@@ -191,10 +190,10 @@ func (c Comparison) charts() []template.HTML {
 		})
 		over.Series = append(over.Series, chart.Series{Name: l.name, Color: l.color, Points: points})
 	}
-	var all []template.HTML
-	for _, chart := range []chart.Chart{percentiles, over} {
-		if !chart.Empty() {
-			all = append(all, template.HTML(chart.SVG()))
+	var all []figures
+	for _, c := range []chart.Chart{percentiles, over} {
+		if !c.Empty() {
+			all = append(all, draw(c))
 		}
 	}
 	return all
@@ -210,7 +209,7 @@ func (c Comparison) HTML(w io.Writer) error {
 		Runs                   []comparedRun
 		Different              []string
 		Cells                  []comparedCells
-		Charts                 []template.HTML
+		Charts                 []figures
 		AboutNoise, FailedNote string
 	}{c.runs(), different, c.cells(), c.charts(), aboutNoise, c.failedNote()})
 	if err != nil {

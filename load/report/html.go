@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/search"
 	"github.com/resnet18cloud/resnet18cloud/load/slo"
@@ -59,13 +60,24 @@ type pageFields struct {
 	Rows                       []row
 	Doubt                      string
 	Settings                   []result.Setting
-	Charts                     []template.HTML
+	Charts                     []figures
 	Search                     *search.Result
 	TrialHeads                 []string
 	Trials                     []trial
 	Interval                   string
 	SecondHeads                []string
 	Seconds                    []second
+}
+
+// figures are a chart in two widths, of which the page shows one, so that its text can be read.
+type figures struct{ Wide, Narrow template.HTML }
+
+// draw draws a chart for half of a wide page, and for a phone.
+func draw(c chart.Chart) figures {
+	wide, narrow := c, c
+	wide.Width, wide.Height = 560, 330
+	narrow.Width, narrow.Height = 350, 300
+	return figures{template.HTML(wide.SVG()), template.HTML(narrow.SVG())}
 }
 
 type tile struct{ Value, Name string }
@@ -146,7 +158,7 @@ func (r Report) fields() pageFields {
 	}
 	f.TrialHeads, f.Trials = r.trials()
 	for _, c := range r.charts() {
-		f.Charts = append(f.Charts, template.HTML(c.SVG()))
+		f.Charts = append(f.Charts, draw(c.Chart))
 	}
 	return f
 }
@@ -185,7 +197,7 @@ func (r Report) tiles() []tile {
 	for _, p := range r.percentiles(50, 99, 99.9) {
 		all = append(all, tile{percentileAll(s, p), fmt.Sprintf("p%g", p)})
 	}
-	if s.Split() {
+	if mixed(s) {
 		for _, p := range []float64{50, 99} {
 			all = append(all, tile{approximate(s, result.SpanComputed, p), fmt.Sprintf("p%g computed", p)})
 		}
@@ -195,13 +207,11 @@ func (r Report) tiles() []tile {
 
 // approximate writes a percentile of a span, with a mark if it is unreliable.
 func approximate(s *result.Summary, span string, percent float64) string {
-	switch n := s.Count(span); {
-	case n == 0:
-		return "none"
-	case !result.EnoughSamples(n, percent):
-		return "~" + short(s.Percentile(span, percent)) + " ms"
+	text := short(s.Percentile(span, percent)) + " ms"
+	if !result.EnoughSamples(s.Count(span), percent) {
+		return "~" + text
 	}
-	return short(s.Percentile(span, percent)) + " ms"
+	return text
 }
 
 func spanRow(s *result.Summary, span string) row {

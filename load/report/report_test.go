@@ -307,6 +307,32 @@ func TestCachedApart(t *testing.T) {
 	}
 }
 
+// TestAllCached checks that nothing is shown twice if all answers came from the cache, and that this is said.
+func TestAllCached(t *testing.T) {
+	t.Parallel()
+	s := result.NewSummary()
+	for i := range 30 {
+		due := time.Duration(i) * 100 * time.Millisecond
+		s.Add(result.Record{Intended: due, Sent: due, Done: due + time.Millisecond, FromCache: true})
+	}
+	r := Report{Summary: s, Verdicts: verdicts(t, s, "computed.p99<1s")}
+	if got, want := Cached(s), "30 of 30 answers (100 %) came from the server's cache, none was computed; use --unique to have all computed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if diff := cmp.Diff([]string{"total", "send lag", "answer", "submit"}, shown(s)); diff != "" {
+		t.Errorf("spans, -want +got:\n%s", diff)
+	}
+	if c := latencyChart(r); !cmp.Equal([]string{"max", "p99", "p50"}, names(c)) || len(c.Levels) > 0 {
+		t.Errorf("lines %v, limits %v", names(c), c.Levels)
+	}
+	if c := percentilesChart(r); !cmp.Equal([]string{"total", "send lag"}, names(c)) {
+		t.Errorf("percentiles %v", names(c))
+	}
+	if n := len(r.fields().Tiles); n != 7 {
+		t.Errorf("%d tiles, want none of computed answers", n)
+	}
+}
+
 // verdicts checks a result against conditions.
 func verdicts(t *testing.T, s *result.Summary, conditions ...string) (all []slo.Verdict) {
 	t.Helper()

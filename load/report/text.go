@@ -72,9 +72,12 @@ func Text(w io.Writer, s *result.Summary) error {
 // the server's cache.
 func shown(s *result.Summary) []string {
 	return slices.DeleteFunc(slices.Clone(result.Spans), func(span string) bool {
-		return s.Count(span) == 0 || !s.Split() && span == result.SpanComputed
+		return s.Count(span) == 0 || !mixed(s) && (span == result.SpanComputed || span == result.SpanCached)
 	})
 }
+
+// mixed reports whether some answers came from the server's cache, and some did not.
+func mixed(s *result.Summary) bool { return s.Split() && s.Count(result.SpanComputed) > 0 }
 
 // Cached warns that a result does not measure computing if a cache answered; empty if it did not.
 func Cached(s *result.Summary) string {
