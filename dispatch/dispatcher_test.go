@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi/openapitest"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
 
@@ -130,6 +132,7 @@ type client struct {
 	d    *dispatch.Dispatcher
 	url  string
 	http *http.Client
+	base string       // path that the dispatcher is below
 	stop func() error // drains the dispatcher
 }
 
@@ -149,7 +152,7 @@ func start(t testing.TB, cfg dispatch.Config) *client {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	c := &client{t: t, d: d, url: d.URL(), http: &http.Client{Transport: transport}, stop: runUntilEnd(t, d.Run)}
+	c := &client{t: t, d: d, url: d.URL(), base: cfg.BasePath, http: &http.Client{Transport: transport}, stop: runUntilEnd(t, d.Run)}
 	<-d.Ready()
 	return c
 }
@@ -205,8 +208,32 @@ func (c *client) do(req *http.Request, err error) answer {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	description, err := described()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	err = description.Check(below(c.base, resp.Request), resp.StatusCode, resp.Header, body)
+	if err != nil && string(body) != "page" { // pages are for people
+		c.t.Error(err)
+	}
 	return answer{resp.StatusCode, resp.Header, string(body)}
 }
+
+// below returns a request without the path that the dispatcher is below.
+func below(base string, r *http.Request) *http.Request {
+	r = r.Clone(context.Background())
+	r.URL.Path = strings.TrimPrefix(r.URL.Path, base)
+	return r
+}
+
+// described is the description of the API, which each response must agree with.
+var described = sync.OnceValues(func() (*openapitest.Description, error) {
+	text, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return openapitest.Read(text)
+})
 
 func (c *client) get(path string) answer {
 	c.t.Helper()

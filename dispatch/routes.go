@@ -5,6 +5,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi"
 )
 
 // What a client needs for an endpoint, if clients have keys. One of several scopes is enough.
@@ -18,9 +19,18 @@ const (
 )
 
 // routes returns the handlers of the dispatcher's HTTP API and of the server for operators, which is nil if there is
-// none: the API then has its endpoints. docs/api.md documents both for users.
+// none: the API then has its endpoints. docs/api.md documents both for users, and openapi.yaml for programs.
 func (d *Dispatcher) routes() (public, admin http.Handler) {
-	mux := access.NewMux(d.cfg.Access, d.cfg.Log)
+	mux, operators := d.muxes()
+	if operators == nil {
+		return httpx.JSONErrors(mux.ServeMux), nil
+	}
+	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
+}
+
+// muxes returns the endpoints of both servers.
+func (d *Dispatcher) muxes() (mux, operators *access.Mux) {
+	mux = access.NewMux(d.cfg.Access, d.cfg.Log)
 	mux.Add("POST /predict_async", toPredict, d.whenReady(d.predictAsync))
 	mux.Add("POST /predict", toPredict, d.whenReady(d.predict))
 	mux.Add("POST /predict_batch", toPredict, d.whenReady(d.predictBatch))
@@ -39,6 +49,7 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("GET /dashboard/stream", toRead, d.stream)
 	d.handleHealth(mux)
 	d.handleOIP(mux)
+	openapi.Add(mux, openAPI)
 	if d.cfg.Page != nil {
 		page := httpx.TextErrors(d.cfg.Page)
 		mux.Handle("GET /{$}", page)
@@ -47,13 +58,13 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	}
 	if d.cfg.AdminAddr == "" {
 		d.handleAdmin(mux, toRead)
-		return httpx.JSONErrors(mux.ServeMux), nil
+		return mux, nil
 	}
-	operators := access.NewMux(d.cfg.Access, d.cfg.Log)
+	operators = access.NewMux(d.cfg.Access, d.cfg.Log)
 	d.handleHealth(operators)
 	d.handleAdmin(operators, toAll)
 	httpx.HandleProfiles(operators.ServeMux)
-	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
+	return mux, operators
 }
 
 // handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet

@@ -10,6 +10,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi/openapitest"
 )
 
 // TestRoutesNeedKeys checks for each endpoint which scopes permit it, and that no endpoint is left out.
@@ -33,6 +35,13 @@ func TestRoutesNeedKeys(t *testing.T) {
 	}
 	public, _ := d.routes()
 	accesstest.CheckRoutes(t, public, routes)
+	description, err := openapitest.Read(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux, _ := d.muxes()
+	// Pages are for people, and gRPC has a description of its own.
+	description.CheckRoutes(t, mux.Patterns(), append(openapi.Paths(), "GET /{$}", "GET /page/", "GET /dashboard", "POST /inference.GRPCInferenceService/")...)
 	source, err := os.ReadFile("routes.go")
 	if err != nil {
 		t.Fatal(err)

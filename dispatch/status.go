@@ -131,7 +131,8 @@ func (d *Dispatcher) status(w http.ResponseWriter, r *http.Request) error {
 	body.QueueMetrics.Interactive, body.QueueMetrics.Bulk = waiting.Interactive, waiting.Bulk
 	body.QueueSize = waiting.Total()
 	body.StoredResults = stored
-	body.Endpoints, body.Slots, body.Processing = d.shownEndpoints(caller, d.backend.Endpoints()), slots, d.inFlight.size()
+	body.Endpoints = append([]forward.Endpoint{}, d.shownEndpoints(caller, d.backend.Endpoints())...) // in JSON [], and not null
+	body.Slots, body.Processing = slots, d.inFlight.size()
 	body.Warning = d.backend.Answering().Warning
 	if problem := d.problem(); problem != nil {
 		body.StorageProblem = problem.Error()

@@ -65,7 +65,7 @@ func TestOIP(t *testing.T) {
 			{"/v2/models/m/ready", "", 503, "starting"},
 			{"/v2/models/other/ready", "", 404, "no model"},
 			{"/v2/models/m", "", 200, `{"name":"m","versions":["12345678"],"platform":"resnet18cloud",` +
-				`"inputs":[{"name":"image","datatype":"BYTES","shape":[-1],"parameters":{"content_type":"base64"}}],` +
+				`"inputs":[{"name":"image","datatype":"BYTES","shape":[-1],"parameters":{"content_type":"base64"}},{"name":"tensor","datatype":"FP32","shape":[-1,3,-1,-1],"parameters":{"instead_of":"image"}}],` +
 				`"outputs":[{"name":"scores","datatype":"FP32","shape":[-1,3],"parameters":{"activation":"softmax","labels":["ant","bee","fly"]}},` +
 				`{"name":"logits","datatype":"FP32","shape":[-1,3]},{"name":"embedding","datatype":"FP32","shape":[-1,512]}]}`},
 			{"/v2/models/resnet18/infer", body("picture", ""), 200, `{"model_name":"resnet18","model_version":"12345678","id":"7",` +

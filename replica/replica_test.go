@@ -25,6 +25,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi/openapitest"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
@@ -138,8 +139,24 @@ func do(req *http.Request, err error) (answer, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header, string(body)}, err
+	if err != nil {
+		return answer{}, err
+	}
+	description, err := described()
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{resp.StatusCode, resp.Header, string(body)}, description.Check(resp.Request, resp.StatusCode, resp.Header, body)
 }
+
+// described is the description of the API, which each response must agree with.
+var described = sync.OnceValues(func() (*openapitest.Description, error) {
+	text, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return openapitest.Read(text)
+})
 
 func get(t *testing.T, url string) answer {
 	t.Helper()

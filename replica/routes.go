@@ -8,6 +8,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi"
 )
 
 // endpoints are the paths of a replica, as listed in /info. With a server for operators, that one has /metrics.
@@ -15,7 +16,16 @@ var endpoints = []string{"/predict", "/embed", "/labels", "/models", "/health", 
 
 // routes returns the handlers of the replica's HTTP API and of the server for operators, which is nil if there is none.
 func (s *Server) routes() (public, admin http.Handler) {
-	mux := access.NewMux(s.cfg.Access, s.cfg.Log)
+	mux, operators := s.muxes()
+	if operators == nil {
+		return httpx.JSONErrors(mux.ServeMux), nil
+	}
+	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
+}
+
+// muxes returns the endpoints of both servers.
+func (s *Server) muxes() (mux, operators *access.Mux) {
+	mux = access.NewMux(s.cfg.Access, s.cfg.Log)
 	mux.Add("POST /predict", access.Predict, s.metrics.counted(s.predict))
 	mux.Add("POST /embed", access.Predict, s.metrics.counted(s.predict))
 	mux.Add("GET /labels", access.Predict, s.labels)
@@ -26,15 +36,16 @@ func (s *Server) routes() (public, admin http.Handler) {
 	}
 	s.handleHealth(mux)
 	s.handleOIP(mux)
+	openapi.Add(mux, openAPI)
 	if s.cfg.AdminAddr == "" {
 		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
-		return httpx.JSONErrors(mux.ServeMux), nil
+		return mux, nil
 	}
-	operators := access.NewMux(s.cfg.Access, s.cfg.Log)
+	operators = access.NewMux(s.cfg.Access, s.cfg.Log)
 	s.handleHealth(operators)
 	operators.Add("GET /metrics", access.Anyone, httpx.Plain(s.metrics.handler()))
 	httpx.HandleProfiles(operators.ServeMux)
-	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
+	return mux, operators
 }
 
 // handleHealth adds the endpoints for probes. Both servers have them: where clients must show a certificate, the kubelet

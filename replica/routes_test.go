@@ -6,6 +6,8 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi"
+	"github.com/resnet18cloud/resnet18cloud/internal/openapi/openapitest"
 )
 
 type noClassifier struct{}
@@ -30,6 +32,12 @@ func TestRoutesNeedKeys(t *testing.T) {
 	})
 	s.cfg.Models = noModels{}
 	public, _ = s.routes()
+	description, err := openapitest.Read(openAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux, _ := s.muxes()
+	description.CheckRoutes(t, mux.Patterns(), append(openapi.Paths(), "POST /inference.GRPCInferenceService/")...) // gRPC has a description of its own
 	accesstest.CheckRoutes(t, public, map[string][]string{
 		"GET /models": accesstest.Known, "POST /models/reload": accesstest.Admins,
 		"POST /v2/models/x/versions/1/infer": accesstest.Senders,
