@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -376,6 +377,42 @@ func TestUploadsHoldNoModel(t *testing.T) {
 	}
 }
 
+// changing is a backend whose model changes so many times.
+type changing struct {
+	backend
+	times, found *atomic.Int32
+}
+
+func (b changing) Find(r *http.Request, name, version string) (oip.Model, error) {
+	m, err := b.backend.Find(r, name, version)
+	m.Version = fmt.Sprint("v", b.found.Add(1))
+	m.Classify = func(ctx context.Context, i int, image resnet18cloud.Image) (resnet18cloud.Result, error) {
+		if i == 0 && b.times.Add(-1) >= 0 {
+			return resnet18cloud.Result{}, oip.ErrChanged
+		}
+		return classify(ctx, i, image)
+	}
+	return m, err
+}
+
+// TestChangedModels checks that a request begins again with the model that has taken the other's place, but not forever.
+func TestChangedModels(t *testing.T) {
+	t.Parallel()
+	for times, want := range map[int32]string{0: `"model_version":"v2"`, 1: `"model_version":"v3"`, 3: `"model_version":"v5"`, 4: `"code":"unavailable"`} {
+		b := changing{times: new(atomic.Int32), found: new(atomic.Int32)}
+		b.times.Store(times)
+		mux := access.NewMux(nil, slog.New(slog.DiscardHandler))
+		(&oip.Service{Backend: b, Uploads: httpx.NewUploads(httpx.UploadLimits{}), Log: slog.New(slog.DiscardHandler)}).Add(mux)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v2/models/m/infer",
+			strings.NewReader(`{"inputs":[{"name":"image","shape":[2],"datatype":"BYTES","data":["YQ==","YQ=="]}]}`)))
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("a model that changes %d times: %d %s, want %s", times, w.Code, w.Body, want)
+		}
+	}
+}
+
+// FuzzInfer checks that no request makes the service panic, and that its errors are the client's.
 func FuzzInfer(f *testing.F) {
 	mux := access.NewMux(nil, slog.New(slog.DiscardHandler))
 	(&oip.Service{Backend: backend{}, Uploads: httpx.NewUploads(httpx.UploadLimits{ImageBytes: 4000}), Log: slog.New(slog.DiscardHandler)}).Add(mux)
