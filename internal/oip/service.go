@@ -129,6 +129,9 @@ func (m Model) outputs() (all []tensor) {
 	return append(all, tensor{Name: tensorEmbedding, Datatype: "FP32", Shape: []int64{-1, features}})
 }
 
+// preparedShape is the shape of a prepared tensor, of any number of pictures and of the size of the model's input.
+func preparedShape() []int64 { return []int64{-1, 3, -1, -1} }
+
 func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
@@ -142,7 +145,8 @@ func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 		Inputs   []tensor `json:"inputs"`
 		Outputs  []tensor `json:"outputs"`
 	}{r.PathValue("model"), []string{m.Version}, "resnet18cloud",
-		[]tensor{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}, Parameters: map[string]any{"content_type": "base64"}}}, m.outputs()})
+		[]tensor{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}, Parameters: map[string]any{"content_type": "base64"}},
+			{Name: tensorPrepared, Datatype: "FP32", Shape: preparedShape(), Parameters: map[string]any{"instead_of": tensorImage}}}, m.outputs()})
 	return nil
 }
 
@@ -214,9 +218,9 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 			}
 			body, data = body[:n], body[n:]
 		}
-		err := reading(body, hold, func() (err error) {
+		err := reading(body, hold, func() (kept int, err error) {
 			q, err = readJSON(body, data)
-			return err
+			return len(q.values), err
 		})
 		if err != nil {
 			return err
@@ -234,16 +238,18 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// reading calls read while the memory for reading JSON is held. What remains is held too.
-func reading(body []byte, hold func(int64) error, read func() error) error {
+// reading calls read while the memory for reading JSON is held. What remains is held too: pictures of at most the size of body, or
+// as many bytes as read says that it keeps.
+func reading(body []byte, hold func(int64) error, read func() (kept int, err error)) error {
 	size := int64(len(body))
 	if err := hold(jsonMemory * size); err != nil {
 		return err
 	}
-	if err := read(); err != nil {
+	kept, err := read()
+	if err != nil {
 		return err
 	}
-	return hold(size)
+	return hold(max(size, int64(kept)))
 }
 
 // writeJSON writes a response, with binary outputs after the JSON.
@@ -339,14 +345,14 @@ func (m Model) plan(q *request) (outs []wanted, wants []resnet18cloud.Want, err 
 		}
 	}
 	if top > 0 {
-		want := resnet18cloud.Want{TopK: int(top)}
+		want := resnet18cloud.Want{TopK: int(top), Tensor: q.prepared()}
 		if want.TopK == resnet18cloud.TopK { // equal wants must be equal values
 			want.TopK = 0
 		}
 		wants = append(wants, want)
 	}
 	if embedding {
-		wants = append(wants, resnet18cloud.Want{Embedding: true})
+		wants = append(wants, resnet18cloud.Want{Embedding: true, Tensor: q.prepared()})
 	}
 	return outs, wants, nil
 }
@@ -362,7 +368,7 @@ func (m Model) infer(ctx context.Context, q *request) ([]output, error) {
 	g.SetLimit(max(1, m.Parallel))
 	for i := range results {
 		g.Go(func() (err error) {
-			name := fmt.Sprintf("%s-%d", tensorImage, i/len(wants))
+			name := fmt.Sprintf("%s-%d", q.name, i/len(wants))
 			results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: name, Bytes: q.pictures[i/len(wants)], Want: wants[i%len(wants)]})
 			return err
 		})
@@ -481,7 +487,8 @@ func (s *Service) metadataGRPC(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer m.Release()
 	response := &oippb.ModelMetadataResponse{Name: q.model, Versions: []string{m.Version}, Platform: "resnet18cloud",
-		Inputs: []*oippb.ModelMetadataResponse_TensorMetadata{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}}}}
+		Inputs: []*oippb.ModelMetadataResponse_TensorMetadata{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}},
+			{Name: tensorPrepared, Datatype: "FP32", Shape: preparedShape()}}}
 	for _, o := range m.outputs() {
 		response.Outputs = append(response.Outputs, &oippb.ModelMetadataResponse_TensorMetadata{Name: o.Name, Datatype: o.Datatype, Shape: o.Shape})
 	}
@@ -546,9 +553,9 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 	var results []resnet18cloud.Result
 	err := s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
 		var pictures [][]byte
-		err := reading(body, hold, func() (err error) {
+		err := reading(body, hold, func() (kept int, err error) {
 			pictures, err = readV1(body)
-			return err
+			return 0, err
 		})
 		if err != nil {
 			return err
