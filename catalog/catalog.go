@@ -175,8 +175,8 @@ func (c *Catalog) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Reload reads the folder now, and tries refused files again, and those whose rollbacks have been removed. The error names the files that were refused; the other ones
-// are loaded. It is ctx's if that ends first.
+// Reload reads the folder now, and tries refused files again, and those whose rollbacks have been removed. The error names the
+// files that were refused; the other ones are loaded. It is ctx's if that ends first.
 func (c *Catalog) Reload(ctx context.Context) error { return c.update(ctx, true) }
 
 // Close waits for the requests in progress and closes all models. Requests that come later are answered that there is no model.
