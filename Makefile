@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests kube-score kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,24 @@ weights: build ## Fetch the weights into the user's cache, unless they are there
 
 up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a replica on :5000, the page (UP_FLAGS='--addr :8081 --open')
 	@exec $(BIN) up $(UP_FLAGS)
+
+# A mirror of weights that is a folder goes into the build as a context of its own.
+IMAGE_FLAGS := --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
+IMAGE_MIRROR = $(if $(wildcard $(MODEL_MIRROR)/models.json),--build-context mirror=$(MODEL_MIRROR) --build-arg MODEL_MIRROR=/mirror,$(if $(MODEL_MIRROR),--build-arg MODEL_MIRROR=$(MODEL_MIRROR)))
+IN_MINIKUBE := kubectl --context minikube
+
+up-minikube: ## Start minikube, build the images and load them, and deploy everything (needs Docker, minikube and kubectl)
+	@for tool in docker minikube kubectl; do command -v $$tool >/dev/null || { echo "up-minikube needs $$tool, which is not installed; docs/kubernetes.md says what else is needed" >&2; exit 1; }; done
+	minikube status >/dev/null 2>&1 || minikube start
+	docker build $(IMAGE_FLAGS) --target dispatcher -t dispatcher:latest .
+	docker build $(IMAGE_FLAGS) $(IMAGE_MIRROR) --target replica -t resnet18-app:latest .
+	minikube image load dispatcher:latest
+	minikube image load resnet18-app:latest
+	$(IN_MINIKUBE) apply -k k8s/overlays/minikube
+	$(IN_MINIKUBE) apply -f k8s/autoscaler.yaml
+	$(IN_MINIKUBE) rollout status --timeout 5m statefulset/dispatcher
+	$(IN_MINIKUBE) rollout status --timeout 5m deployment/resnet18-app
+	@printf '%s\n' "" "Open the page:  kubectl --context minikube port-forward svc/dispatcher-service 8080:8080" "                http://127.0.0.1:8080/"
 
 images: $(SAMPLE_IMAGES) ## Put 1000 sample images, one per class, in images/imagenet-sample-images
 
@@ -149,6 +167,14 @@ $(CONTROL_PLANE):
 SHRINKS ?= 200
 kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
 	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m ./test/kubernetes -args -shrinks $(SHRINKS)
+
+manifests: ## Render k8s/ and the chart with kustomize's and Helm's libraries, and check probes, limits, selectors, options and network policies
+	cd test/manifests && $(GO) test -count=1 ./...
+
+# What is left out is answered in docs/kubernetes.md.
+KUBE_SCORE_FLAGS := --ignore-container-cpu-limit --ignore-test container-image-pull-policy,pod-probes-identical,deployment-replicas
+kube-score: ## Check the production overlay with kube-score
+	cd test/manifests && $(GO) run . kustomize ../../k8s/overlays/production | $(GO) run github.com/zegl/kube-score/cmd/kube-score@v1.20.0 score $(KUBE_SCORE_FLAGS) --output-format ci - | { ! grep -E '^\[(CRITICAL|WARNING)\]'; }
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each

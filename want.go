@@ -19,6 +19,9 @@ type Want struct {
 	TopK      int    `json:"top_k,omitempty"`     // number of classes, of a model with fewer all; 0 means TopK
 	Embedding bool   `json:"embedding,omitempty"` // features instead of classes
 	Normalize bool   `json:"normalize,omitempty"` // with Embedding: features of Euclidean length 1
+	// Tensor means that the bytes are no file but the model's input, as the client has prepared it: float32 in little endian,
+	// three planes (red, green, blue) of rows from top to bottom, of the size and normalized as the model's preprocessing says.
+	Tensor bool `json:"tensor,omitempty"`
 }
 
 // The endpoints of servers, and the parameters of their queries.
@@ -28,6 +31,7 @@ const (
 	paramModel     = "model"
 	paramTopK      = "top_k"
 	paramNormalize = "normalize"
+	paramTensor    = "tensor"
 )
 
 // validModel is what Want.Model may be: a name and maybe a version, of up to 64 letters, digits, dots, underscores and
@@ -66,6 +70,10 @@ func ParseWant(path string, query url.Values) (Want, error) {
 			w.Normalize = text == "true"
 			return text == "true" || text == "false"
 		}},
+		{paramTensor, "use true or false", true, func(text string) bool {
+			w.Tensor = text == "true"
+			return text == "true" || text == "false"
+		}},
 	} {
 		values, given := query[p.name]
 		switch {
@@ -102,6 +110,9 @@ func (w Want) Query() url.Values {
 	}
 	if w.Normalize && w.Embedding {
 		q.Set(paramNormalize, "true")
+	}
+	if w.Tensor {
+		q.Set(paramTensor, "true")
 	}
 	return q
 }

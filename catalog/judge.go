@@ -2,8 +2,9 @@ package catalog
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/wilson"
 )
 
 // Rules say when a new version of a model takes over.
@@ -85,8 +86,7 @@ const z = 2.576
 //	100       99          0.921 .. 0.999           promote
 //	100       80          0.680 .. 0.883           roll back
 //
-// The bounds are Wilson's score interval: E. B. Wilson, "Probable inference, the law of succession, and statistical
-// inference", Journal of the American Statistical Association 22 (1927). The new version is too slow if more than half of
+// The bounds are those of package wilson. The new version is too slow if more than half of
 // the pictures took it longer than allowed, by the same interval: single delays do not count.
 func judge(e evidence, r Rules) (verdict, string) {
 	r = r.withDefaults()
@@ -97,10 +97,10 @@ func judge(e evidence, r Rules) (verdict, string) {
 	if !last && !looks(e.compared) {
 		return wait, ""
 	}
-	low, high := wilson(e.equal, e.compared)
+	low, high := wilson.Bounds(e.equal, e.compared, z)
 	labels := fmt.Sprintf("the best label was the same for %d of %d pictures: %.1f to %.1f %%, wanted at least %.1f %%", e.equal, e.compared,
 		100*low, 100*high, 100*r.Agreement)
-	if slow, _ := wilson(e.slower, e.compared); slow > 0.5 {
+	if slow, _ := wilson.Bounds(e.slower, e.compared, z); slow > 0.5 {
 		return rollBack, fmt.Sprintf("took more than %g times as long for %d of %d pictures", r.Slowdown, e.slower, e.compared)
 	}
 	switch {
@@ -117,15 +117,4 @@ func judge(e evidence, r Rules) (verdict, string) {
 // looks reports whether n is 50, 100, 200 and so on.
 func looks(n int) bool {
 	return n >= firstLook && n%firstLook == 0 && bits.OnesCount(uint(n/firstLook)) == 1
-}
-
-// wilson returns the bounds of a share of which k of n were seen.
-func wilson(k, n int) (low, high float64) {
-	if n == 0 {
-		return 0, 1
-	}
-	p, m := float64(k)/float64(n), float64(n)
-	center := p + z*z/(2*m)
-	width := z * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(0, (center-width)/(1+z*z/m)), min(1, (center+width)/(1+z*z/m))
 }

@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -73,28 +72,6 @@ func TestJudgeErrs(t *testing.T) {
 		if got := float64(right) / runs; got < test.least {
 			t.Errorf("agreement %g: verdict %s in %.3f of the runs, want %.2f", test.agreement, test.want, got, test.least)
 		}
-	}
-}
-
-// TestWilson compares the bounds with those of the formula's other form, in which they are the roots of a quadratic equation.
-func TestWilson(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, 2, 50, 3200} {
-		for k := 0; k <= n; k += max(1, n/7) {
-			low, high := wilson(k, n)
-			p := float64(k) / float64(n)
-			for _, bound := range []float64{low, high} {
-				if diff := (p-bound)*(p-bound) - z*z*bound*(1-bound)/float64(n); math.Abs(diff) > 1e-9 {
-					t.Errorf("wilson(%d, %d): bound %g is off by %g", k, n, bound, diff)
-				}
-			}
-			if !(0 <= low && low <= p && p <= high && high <= 1) {
-				t.Errorf("wilson(%d, %d) = %g, %g around %g", k, n, low, high, p)
-			}
-		}
-	}
-	if low, high := wilson(0, 0); low != 0 || high != 1 {
-		t.Errorf("wilson(0, 0) = %g, %g", low, high)
 	}
 }
 

@@ -22,9 +22,9 @@ type backend interface {
 	// Answering returns the models that the replicas report; a classifier in this process reports its model in each
 	// result.
 	Answering() forward.Answering
-	// Find returns an *Error if no replica can be asked for a model: CodeNotFound if waiting does not help. An empty model is
-	// the default.
-	Find(model string) error
+	// Find returns what a request for a model gets, without a name if that is not known, or an *Error if no replica can be asked
+	// for it: CodeNotFound if waiting does not help. An empty model is the default.
+	Find(model string) (resnet18cloud.ModelStatus, error)
 	// Labels returns the classes of a model, or an *Error if they are not known.
 	Labels(ctx context.Context, model string) (resnet18cloud.Labels, error)
 	// Models returns the models of the replicas, or an *Error if they are not known.
@@ -77,35 +77,33 @@ func (p inProcess) Answering() forward.Answering {
 	return forward.Answering{}
 }
 
-func (p inProcess) Find(model string) error {
-	if model == "" {
-		return nil
+func (p inProcess) Find(model string) (m resnet18cloud.ModelStatus, err error) {
+	s, ok := p.Classifier.(several)
+	switch {
+	case ok:
+		var release func()
+		if _, m, release, err = s.Hold(model); err == nil {
+			release()
+		}
+		return m, err
+	case model != "":
+		return m, errOneModel
 	}
-	_, release, err := p.hold(model)
-	if err == nil {
-		release()
-	}
-	return err
-}
-
-// hold returns the classifier of a model until it is released.
-func (p inProcess) hold(model string) (c resnet18cloud.Classifier, release func(), err error) {
-	if s, ok := p.Classifier.(several); ok {
-		c, _, release, err = s.Hold(model)
-		return c, release, err
-	}
-	if model != "" {
-		return nil, nil, errOneModel
-	}
-	return p.Classifier, func() {}, nil
+	return m, nil
 }
 
 func (p inProcess) Labels(ctx context.Context, model string) (resnet18cloud.Labels, error) {
-	c, release, err := p.hold(model)
-	if err != nil {
-		return resnet18cloud.Labels{}, err
+	c := p.Classifier
+	if s, ok := c.(several); ok {
+		held, _, release, err := s.Hold(model)
+		if err != nil {
+			return resnet18cloud.Labels{}, err
+		}
+		defer release()
+		c = held
+	} else if model != "" {
+		return resnet18cloud.Labels{}, errOneModel
 	}
-	defer release()
 	if l, ok := c.(resnet18cloud.Labeler); ok {
 		return l.Labels(ctx)
 	}

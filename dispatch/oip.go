@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -17,7 +18,7 @@ import (
 // This file joins the dispatcher to the endpoints of the Open Inference Protocol. Each picture of a request is a job: it
 // passes through the queue with the limits, the shares and the cache of any other, and the response waits for all.
 
-// oipName stands for the model of the replicas, whatever its name.
+// oipName stands for the default model of the replicas, whatever its name.
 const oipName = "resnet18"
 
 // handleOIP adds the protocol's endpoints.
@@ -49,35 +50,92 @@ type oipBackend struct{ *Dispatcher }
 // Ready implements oip.Backend.
 func (b oipBackend) Ready() error { return b.notReady(true) }
 
-// Names implements oip.Backend.
-func (b oipBackend) Names() []string { return []string{oipName} }
+// Names implements oip.Backend. If there is only one, it is called by the name that stands for it.
+func (b oipBackend) Names() []string {
+	l, err := b.backend.Models()
+	if err != nil || len(l.Models) < 2 {
+		return []string{oipName}
+	}
+	names := []string{} // not null in JSON
+	for _, m := range l.Models {
+		if m.State == resnet18cloud.ModelServing && !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
 
-// Find implements oip.Backend. The model is the one that the replicas answer with.
+// Find implements oip.Backend. Pictures go to the version that was found, wherever it is.
 func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, err error) {
-	t = oip.Model{Parallel: oip.MaxBatch, Release: func() {}}
-	if t.Labels, err = b.backend.Labels(r.Context(), ""); err != nil {
+	m, labels, err := b.describe(r.Context(), name, version)
+	if err != nil {
 		return t, err
 	}
-	own, known, _ := strings.Cut(t.Labels.Model, "@")
-	t.Version = known
-	switch {
-	case name != oipName && name != own:
-		return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name),
-			Hint: "use the name " + oipName + "; a replica with several models has them all"}
-	case version != "" && version != known:
-		return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no version %.80q", version),
-			Hint: "leave out the version"}
+	pinned := pin(m)
+	t = oip.Model{Parallel: oip.MaxBatch, Release: func() {}, Version: m.Version, Labels: labels}
+	if m.Name == "" { // replicas of other versions and programs, and classifiers in this process, do not list their model
+		own, known, _ := strings.Cut(t.Labels.Model, "@")
+		if t.Version = known; name != oipName && name != own || version != "" && version != known {
+			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name+"@"+version),
+				Hint: "use the name " + oipName + ", without a version"}
+		}
 	}
 	options, _ := r.Context().Value(optionsKey{}).(submitOptions) // requests for the model's description have none
 	t.Classify = func(ctx context.Context, i int, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 		o := options
 		o.want = image.Want
+		o.want.Model = pinned
 		if o.key != "" {
 			o.key = fmt.Sprintf("%s/%d", o.key, i)
 		}
-		return b.answer(ctx, image, o)
+		result, err := b.answer(ctx, image, o)
+		if err == nil && result.Model != t.Labels.Model || pinned != "" && err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
+			return result, oip.ErrChanged
+		}
+		return result, err
 	}
 	return t, nil
+}
+
+// describe finds a model and its classes.
+func (b oipBackend) describe(ctx context.Context, name, version string) (m resnet18cloud.ModelStatus, l resnet18cloud.Labels, err error) {
+	for range 3 { // it may be replaced meanwhile
+		if m, err = b.locate(name, version); err != nil {
+			return m, l, err
+		}
+		l, err = b.backend.Labels(ctx, pin(m))
+		if err == nil || resnet18cloud.AsError(err).Code != resnet18cloud.CodeNotFound {
+			return m, l, err
+		}
+	}
+	return m, l, err
+}
+
+// locate finds a model. The name resnet18 stands for the default if no other has it, as the name of its weights does if it is
+// not listed.
+func (b oipBackend) locate(name, version string) (resnet18cloud.ModelStatus, error) {
+	standard, err := b.backend.Find("")
+	if err != nil || standard.Name == "" {
+		return standard, err
+	}
+	named := name
+	if version != "" {
+		named += "@" + version
+	}
+	m, err := b.backend.Find(named)
+	if err != nil && name == oipName && (version == "" || standard.Is(version)) {
+		return standard, nil
+	}
+	return m, err
+}
+
+// pin returns the model's name with its hash for requests, which no other content has; empty if it cannot be named so.
+func pin(m resnet18cloud.ModelStatus) string {
+	pinned := m.Name + "@" + m.Hash[:min(64, len(m.Hash))]
+	if _, err := resnet18cloud.ParseWant("/predict", resnet18cloud.Want{Model: pinned}.Query()); err != nil || !m.Is(m.Hash) {
+		return ""
+	}
+	return pinned
 }
 
 // answer submits an image and waits for its result. If ctx ends first, the job is cancelled unless the client can ask again

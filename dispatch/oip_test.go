@@ -86,3 +86,38 @@ func TestOIPVersion(t *testing.T) {
 		t.Errorf("GET /v2: %s, %v", text, err)
 	}
 }
+
+// TestOIPTensors checks that prepared tensors pass through the queue to the model, as what they are, and that the cache tells
+// them from pictures with the same bytes.
+func TestOIPTensors(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func() *oracle { return newOracle(3) }, func(t *testing.T, c *client, o *oracle) {
+		tensor := `{"inputs":[{"name":"tensor","shape":[1,3,1,1],"datatype":"FP32","data":[0.5,-1,2]}]}`
+		picture := fmt.Sprintf(`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[%q]}]}`,
+			base64.StdEncoding.EncodeToString([]byte("\x00\x00\x00\x3f\x00\x00\x80\xbf\x00\x00\x00\x40")))
+		for _, step := range []struct {
+			body        string
+			tensor, ran bool
+		}{{tensor, true, true}, {picture, false, true}, {tensor, true, false}} {
+			response, err := http.Post(c.url+"/v2/models/resnet18/infer", "application/json", strings.NewReader(step.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if err != nil || !strings.Contains(string(text), `"shape":[1,3],"data":[0,-1,-2]`) {
+				t.Errorf("%s: %s, %v", step.body, text, err)
+			}
+			select {
+			case want := <-o.ran:
+				if want.Tensor != step.tensor || !step.ran {
+					t.Errorf("%s: the model is asked %+v", step.body, want)
+				}
+			default:
+				if step.ran {
+					t.Errorf("%s is answered from the cache", step.body)
+				}
+			}
+		}
+	})
+}

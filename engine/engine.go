@@ -328,6 +328,9 @@ func (e *Engine) putAll(workers []*worker) {
 
 // run passes an image through the stages. The result is in the logits of the worker, which the caller puts back.
 func (e *Engine) run(ctx context.Context, img resnet18cloud.Image) (w *worker, t resnet18cloud.Timing, err error) {
+	if img.Want.Tensor {
+		return e.runTensor(ctx, img.Bytes)
+	}
 	h, err := decode.Inspect(img.Bytes, e.cfg.decodeOptions())
 	if err != nil {
 		return nil, t, err

@@ -40,6 +40,9 @@ func (e *Engine) Large(image resnet18cloud.Image) bool { return e.cfg.large(imag
 func Large(image resnet18cloud.Image) bool { return Config{}.withDefaultLimits().large(image) }
 
 func (c Config) large(image resnet18cloud.Image) bool {
+	if image.Want.Tensor {
+		return false
+	}
 	h, err := decode.Inspect(image.Bytes, c.decodeOptions())
 	return err == nil && isLarge(h)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/novelty"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
+	"github.com/resnet18cloud/resnet18cloud/internal/wilson"
 	"github.com/resnet18cloud/resnet18cloud/teach/fit"
 )
 
@@ -113,34 +114,53 @@ type study struct {
 func (s study) run(ctx context.Context) (*Lesson, error) {
 	first, others := s.pictures.Files, []File(nil)
 	if len(s.ways) > 1 {
-		first, others = trial(s.pictures.Files, len(s.pictures.Classes))
-	}
-	f, err := s.observe(ctx, first, s.ways)
-	if err != nil {
-		return nil, err
+		first, others = trial(s.pictures.Files, len(s.pictures.Classes), trialPictures)
 	}
 	if len(others) == 0 {
+		f, err := s.observe(ctx, first, s.ways)
+		if err != nil {
+			return nil, err
+		}
 		return learn(ctx, s.pictures, f, s.ways, s.seed, s.cpus, s.export)
 	}
-	counts := fit.Set{Y: f.classes(), Classes: len(s.pictures.Classes)}.Counts()
-	if _, err := enough(s.pictures.Classes, counts); err != nil {
-		return nil, err
-	}
-	compared, err := newSplit(f.By, f.classes(), len(s.pictures.Classes), s.seed, s.cpus).candidates(ctx, s.ways)
+	half, rest := trial(first, len(s.pictures.Classes), trialPictures/2)
+	f, err := s.observe(ctx, half, s.ways)
 	if err != nil {
 		return nil, err
+	}
+	compared, err := s.compare(ctx, f)
+	if err == nil && settled(compared) {
+		others = slices.Concat(rest, others)
+	} else { // an error, of too few readable pictures, may not be one of all
+		more, err := s.observe(ctx, rest, s.ways)
+		if err != nil {
+			return nil, err
+		}
+		f = f.join(more)
+		if compared, err = s.compare(ctx, f); err != nil {
+			return nil, err
+		}
 	}
 	way := compared[best(compared)].way
-	rest, err := s.observe(ctx, others, s.ways[way:way+1])
+	single, err := s.observe(ctx, others, s.ways[way:way+1])
 	if err != nil {
 		return nil, err
 	}
-	l, err := learn(ctx, s.pictures, f.with(way, rest), s.ways[way:way+1], s.seed, s.cpus, s.export)
+	l, err := learn(ctx, s.pictures, f.only(way).join(single), s.ways[way:way+1], s.seed, s.cpus, s.export)
 	if err != nil {
 		return nil, err
 	}
 	l.Trial, l.TrialPictures = compared, len(f.Files)
 	return l, nil
+}
+
+// compare tries every method with every way on the pictures of a trial.
+func (s study) compare(ctx context.Context, f *Features) ([]Candidate, error) {
+	counts := fit.Set{Y: f.classes(), Classes: len(s.pictures.Classes)}.Counts()
+	if _, err := enough(s.pictures.Classes, counts); err != nil {
+		return nil, err
+	}
+	return newSplit(f.By, f.classes(), len(s.pictures.Classes), s.seed, s.cpus).candidates(ctx, s.ways)
 }
 
 // learn studies features: it chooses, fits and measures. ways are the preprocessings of f.By.
@@ -181,7 +201,7 @@ func learn(ctx context.Context, p Pictures, f *Features, ways []spec.Preprocess,
 // measure computes what logits at temperature 1 tell, and what those of the chosen candidate tell of its temperature.
 func (l *Lesson) measure(logits [][]float64, y []int) {
 	l.Right, l.Accuracy = fit.Right(logits, y), fit.Accuracy(logits, y)
-	l.Low, l.High = fit.Wilson(l.Right, len(y))
+	l.Low, l.High = wilson.Bounds(l.Right, len(y), wilson.Z95)
 	l.Confusion = fit.Confusion(logits, y, len(l.Classes))
 	l.Temperature = l.Chosen.Temperature
 	l.CalibrationBefore = fit.CalibrationError(fit.Probabilities(l.Chosen.logits, 1), y)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	natsserver "github.com/nats-io/nats-server/v2/server"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -256,6 +259,90 @@ func TestKEDAsManifestFitsTogether(t *testing.T) {
 	}
 }
 
+// TestModelsPatch checks that the patch for a folder of models fits the Deployment, mounts what its replica reads, and has room
+// for it.
+func TestModelsPatch(t *testing.T) {
+	t.Parallel()
+	read := func(name string, object any) {
+		data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", name))
+		if err == nil {
+			err = yaml.UnmarshalStrict(data, object)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	m := readManifests(t)
+	var patch appsv1.Deployment
+	var claim corev1.PersistentVolumeClaim
+	read("models-patch.yaml", &patch)
+	read("models-claim.yaml", &claim)
+	pod, before := patch.Spec.Template.Spec, m.replica.Spec.Template.Spec
+	if patch.Name != m.replica.Name || len(pod.Containers) != 1 || pod.Containers[0].Name != before.Containers[0].Name {
+		t.Fatalf("patches %s: %+v; want the container of %s", patch.Name, pod.Containers, m.replica.Name)
+	}
+	pod.Containers[0] = patched(t, before.Containers[0], pod.Containers[0])
+	c := pod.Containers[0]
+	var r replicaCmd
+	for i, e := range c.Env {
+		if e.Name == "RESNET18_MODELS" { // the folder is not on this machine
+			mounted(t, pod, e.Value, true)
+			c.Env[i].Value = t.TempDir()
+		}
+		if e.Name == "RESNET18_CANARY_STATE" {
+			mounted(t, pod, e.Value, false)
+		}
+	}
+	parseContainer(t, "replica", c, &r)
+	if err := r.modelsFlags.check(r.Model, r.describeFlags); err != nil || r.Canary == 0 || r.CanaryState == "" || r.Models == "" {
+		t.Errorf("options %+v: %v", r.modelsFlags, err)
+	}
+	if i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil }); i < 0 ||
+		pod.Volumes[i].PersistentVolumeClaim.ClaimName != claim.Name {
+		t.Errorf("volumes %+v, want the claim %s", pod.Volumes, claim.Name)
+	}
+	// The models beside the first, and a new version.
+	const each = 130e6
+	want := before.Containers[0].Resources.Limits.Memory().Value() + int64(r.MaxModels)*each
+	if limit := c.Resources.Limits.Memory().Value(); limit < want || c.Resources.Limits.Cpu().IsZero() {
+		t.Errorf("limits %v, want at least %d bytes of memory and the CPUs of before", c.Resources.Limits, want)
+	}
+}
+
+// patched is a container after a strategic merge, which adds to lists. It is an error if the patch has fields that this does not
+// merge, or replaces what is there.
+func patched(t *testing.T, c, patch corev1.Container) corev1.Container {
+	t.Helper()
+	rest := patch
+	rest.Name, rest.Env, rest.VolumeMounts, rest.Resources = "", nil, nil, corev1.ResourceRequirements{}
+	if !reflect.DeepEqual(rest, corev1.Container{}) {
+		t.Errorf("the patch also has %+v", rest)
+	}
+	for _, e := range patch.Env {
+		if slices.ContainsFunc(c.Env, func(old corev1.EnvVar) bool { return old.Name == e.Name }) {
+			t.Errorf("the patch replaces %s", e.Name)
+		}
+	}
+	c.Env = append(slices.Clone(c.Env), patch.Env...)
+	c.VolumeMounts = append(slices.Clone(c.VolumeMounts), patch.VolumeMounts...)
+	resources := c.Resources.DeepCopy()
+	maps.Copy(resources.Requests, patch.Resources.Requests)
+	maps.Copy(resources.Limits, patch.Resources.Limits)
+	c.Resources = *resources
+	return c
+}
+
+// mounted checks that a folder is a volume of the pod.
+func mounted(t *testing.T, pod corev1.PodSpec, path string, readOnly bool) {
+	t.Helper()
+	for _, mount := range pod.Containers[0].VolumeMounts {
+		if mount.MountPath == path && mount.ReadOnly == readOnly && slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name }) {
+			return
+		}
+	}
+	t.Errorf("%s is not among the volumes that are mounted, %+v", path, pod.Containers[0].VolumeMounts)
+}
+
 func graceOf(pod corev1.PodTemplateSpec) time.Duration {
 	return time.Duration(*pod.Spec.TerminationGracePeriodSeconds) * time.Second
 }
@@ -362,5 +449,50 @@ func TestManifestsAreRestricted(t *testing.T) {
 	// A replica's workers are as many as its CPU limit allows.
 	if m.replica.Spec.Template.Spec.Containers[0].Resources.Limits.Cpu().IsZero() {
 		t.Error("the replica has no CPU limit: each would take all CPUs of its node")
+	}
+}
+
+// TestProductionFitsNATS checks that dispatchers of the production overlay take its settings, and that its NATS servers have room
+// for the largest image and for queue and results.
+func TestProductionFitsNATS(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(testutil.Root(t), "k8s", "overlays", "production")
+	data, err := os.ReadFile(filepath.Join(dir, "dispatcher.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var deployment appsv1.Deployment
+	document, _, _ := strings.Cut(string(data), "\n---\n")
+	if err := yaml.UnmarshalStrict([]byte(document), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	var d dispatcherCmd
+	container := deployment.Spec.Template.Spec.Containers[0]
+	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "RESNET18_LOG_FORMAT" }) // of all commands
+	parseContainer(t, "dispatcher", container, &d)
+	if grace := graceOf(deployment.Spec.Template); grace <= d.DrainTimeout {
+		t.Errorf("dispatcher is killed after %s and drains for %s", grace, d.DrainTimeout)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	// The variable is of the pod's environment.
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "$SERVER_NAME", "nats-0", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := natsserver.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if least := d.MaxImageBytes + 64<<10; int64(config.MaxPayload) < least {
+		t.Errorf("NATS takes messages of %d bytes, images and their headers need %d", config.MaxPayload, least)
+	}
+	if least := (d.QueueBytes + d.ResultsBytes) * 5 / 4; !config.JetStream || config.JetStreamMaxStore < least || config.StoreDir != "/data" {
+		t.Errorf("JetStream %t in %s with %d bytes, want /data and %d", config.JetStream, config.StoreDir, config.JetStreamMaxStore, least)
+	}
+	if len(config.Routes) != d.NATSReplicas {
+		t.Errorf("%d servers, and each image is stored by %d", len(config.Routes), d.NATSReplicas)
 	}
 }

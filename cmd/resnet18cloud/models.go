@@ -68,7 +68,11 @@ func (f modelsFlags) args() []string {
 }
 
 // check returns an error for options that do not go together: whose describes one model where a folder has several.
+// A file of the environment is no such option: container images have one, and a folder replaces it.
 func (f modelsFlags) check(file string, d describeFlags) error {
+	if path, err := filepath.Abs(os.Getenv("RESNET18_MODEL")); err == nil && path == file {
+		file = ""
+	}
 	one := cmp.Or(file, d.Labels, d.Preprocess, d.Activation)
 	switch {
 	case f.Models != "" && one != "":
@@ -89,6 +93,12 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 	inferring := new(atomic.Int64)
 	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, Rules: f.rules(), Rollbacks: rollbacks, MaxModels: f.MaxModels, Log: env.log,
 		Open: func(ctx context.Context, path string) (catalog.Model, error) {
+			watch := watch
+			if watch != nil { // each model goes its own way to int8
+				own := *watch
+				own.Changed = logQuantization(env.log.With("file", filepath.Base(path)))
+				watch = &own
+			}
 			one, err := e.open(ctx, path, watch, shared, inferring, env)
 			if err != nil {
 				return catalog.Model{}, err

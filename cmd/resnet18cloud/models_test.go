@@ -74,6 +74,19 @@ func TestModelsFlags(t *testing.T) {
 	}
 }
 
+// TestModelsReplaceTheVariable checks that a folder of models may be given where the environment has a single model, as that of
+// a container image does.
+func TestModelsReplaceTheVariable(t *testing.T) {
+	for _, value := range []string{"", "/model/resnet18.safetensors", "model.pth"} {
+		t.Setenv("RESNET18_MODEL", value)
+		for _, name := range []string{"replica", "up"} {
+			if _, _, err := command(t, name, "--addr", "127.0.0.1:0", "--models", t.TempDir()); err == nil || !strings.Contains(err.Error(), "has no models") {
+				t.Errorf("%s with RESNET18_MODEL=%s: %v, want that it reads the folder", name, value, err)
+			}
+		}
+	}
+}
+
 // TestRollbackFolder checks where rollbacks are remembered.
 func TestRollbackFolder(t *testing.T) {
 	t.Parallel()

@@ -2,14 +2,78 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/observe"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
+
+// TestInt8InFolder serves models of a folder in int8: one from a quantized file, and one that gets there on the pictures that it
+// receives, without the others.
+func TestInt8InFolder(t *testing.T) {
+	t.Parallel()
+	own := testutil.Shared(t, "own")
+	exact := filepath.Join(own, "checkpoints", "tv-6.pth.gz")
+	photos, err := filepath.Glob(filepath.Join(own, "photos", "trash", "*", "*.jpg"))
+	if err != nil || len(photos) < 4 {
+		t.Fatalf("%d photos, %v", len(photos), err)
+	}
+	dir, pictures := t.TempDir(), t.TempDir()
+	for _, path := range photos[:2] {
+		err = errors.Join(err, os.Symlink(path, filepath.Join(pictures, filepath.Base(path))))
+	}
+	for _, base := range []string{"a@1.pth.gz", "b.pth.gz"} {
+		err = errors.Join(err, os.Symlink(exact, filepath.Join(dir, base)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := command(t, "model", "quantize", "--model", exact, "--images", pictures, "--calibrate", "1", filepath.Join(dir, "a@2.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	var log testutil.Log
+	env := &environment{log: slog.New(slog.NewTextHandler(&log, nil))}
+	watch := &observe.Config{Pictures: 2, Agreement: 0.01}
+	c, err := openCatalog(t.Context(), modelsFlags{Models: dir, DefaultModel: "a", MaxModels: 3}, engineFlags{Precision: "int8", Concurrency: 1}, watch, nil, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ask := func(model string, photo int) resnet18cloud.Result {
+		data, err := os.ReadFile(photos[photo%len(photos)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Classify(t.Context(), resnet18cloud.Image{Bytes: data, Want: resnet18cloud.Want{Model: model}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := ask("a", 0); r.Precision != "int8" {
+		t.Errorf("the quantized file answers in %s", r.Precision)
+	}
+	deadline := time.Now().Add(3 * time.Minute)
+	for i := 0; ask("b", i).Precision != "int8"; i++ {
+		if time.Now().After(deadline) {
+			t.Fatalf("b is not in int8 after %d pictures:\n%s", i, log.String())
+		}
+	}
+	if r := ask("a@1", 0); r.Precision != "fp32" {
+		t.Errorf("a version that has seen one picture answers in %s", r.Precision)
+	}
+	if lines := log.Lines("quantization: adopted"); len(lines) != 1 || !strings.Contains(lines[0], "file=b.pth.gz") {
+		t.Errorf("the log has %q, want that b has adopted int8", lines)
+	}
+}
 
 // TestQuantizeOwnModels quantizes models that people have on the user's pictures, and classifies with the results.
 func TestQuantizeOwnModels(t *testing.T) {

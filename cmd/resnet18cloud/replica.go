@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"runtime/debug"
 
@@ -45,9 +46,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 		debug.SetGCPercent(25)
 	}
 	watch := &observe.Config{Pictures: c.Observe, Agreement: c.ObserveAgreement, Share: c.ObserveShare,
-		Changed: func(q observe.Status) {
-			env.log.Info("quantization: "+string(q.State), "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
-		}}
+		Changed: logQuantization(env.log)}
 	served, err := c.serving(ctx, watch, env)
 	if err != nil {
 		return err
@@ -74,6 +73,13 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error { return runBeside(ctx, s.Run, served.run) })
+}
+
+// logQuantization logs each state on the way to int8.
+func logQuantization(log *slog.Logger) func(observe.Status) {
+	return func(q observe.Status) {
+		log.Info("quantization: "+string(q.State), "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
+	}
 }
 
 // sharedWeights are the files that up passed on.

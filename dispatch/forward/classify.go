@@ -31,7 +31,9 @@ func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 		}
 		result, o := p.attempt(ctx, f, image)
 		p.release(ctx, f, image.Want, result, o)
-		if o.event != attemptLacking { // of those there are no more than endpoints
+		if o.event == attemptLacking {
+			p.settle(ctx, []string{f.endpoint.url}) // to say which models there are now
+		} else { // there are no more of the others than endpoints
 			left--
 		}
 		if o.event == attemptAnswered && slow != nil && slow.endpoint != f.endpoint {
@@ -130,8 +132,11 @@ func (p *Pool) release(ctx context.Context, f *flight, want resnet18cloud.Want, 
 	defer p.mu.Unlock()
 	e := f.endpoint
 	e.remove(f)
-	if o.event == attemptLacking && e.doubt("no model "+want.Model) ||
-		o.err == nil && !e.expects(want.Model, ModelOf(result)) && e.doubt("answer of "+result.Model+" in "+result.Precision) {
+	switch {
+	case o.event == attemptLacking:
+		e.recheck()
+		p.describe()
+	case o.err == nil && !e.expects(want.Model, ModelOf(result)) && e.doubt(result.Model+" in "+result.Precision):
 		p.describe()
 	}
 	p.observe(ctx, e, o.event, o.err)

@@ -37,6 +37,9 @@ func (p *Pool) Labels(ctx context.Context, model string) (resnet18cloud.Labels, 
 		if ctx.Err() != nil {
 			return l, context.Cause(ctx)
 		}
+		if resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
+			p.recheck(ctx, []string{url}) // it had the model a moment ago
+		}
 		return l, err
 	}
 	p.mu.Lock()

@@ -120,15 +120,15 @@ func TestModelsAreFound(t *testing.T) {
 		if e := resnet18cloud.AsError(err); e == nil || e.Code != resnet18cloud.CodeNotFound || e.Hint != hint {
 			t.Errorf("model %s: %v, want not_found with %q", model, err, hint)
 		}
-		if e := resnet18cloud.AsError(p.Find(model)); e == nil || e.Code != resnet18cloud.CodeNotFound {
-			t.Errorf("Find(%s): %v", model, e)
+		if _, err := p.Find(model); err == nil || resnet18cloud.AsError(err).Code != resnet18cloud.CodeNotFound {
+			t.Errorf("Find(%s): %v", model, err)
 		}
 		if after := first.images.Load() + second.images.Load() + old.images.Load(); after != before {
 			t.Errorf("model %s, which no replica has, was asked for %d times", model, after-before)
 		}
 	}
-	if err := p.Find("trash@2"); err != nil {
-		t.Errorf("Find: %v", err)
+	if m, err := p.Find("trash@2"); err != nil || m.Hash != "22222222" {
+		t.Errorf("Find: %+v, %v", m, err)
 	}
 	if all, err := p.Models(); err != nil || all.Replicas != 2 || len(all.Models) != 3 {
 		t.Errorf("Models: %+v, %v", all, err)
@@ -168,7 +168,8 @@ func TestModelsThatAreGone(t *testing.T) {
 		t.Errorf("when all have lost it: %v", err)
 	}
 	waitFor(t, p, "the pool to know that the model is gone", func() bool {
-		e := resnet18cloud.AsError(p.Find("trash"))
+		_, err := p.Find("trash")
+		e := resnet18cloud.AsError(err)
 		return e != nil && e.Hint == "use one of: ants"
 	})
 	if n, _ := p.Slots(); n != 20 {

@@ -115,10 +115,8 @@ func reloaded(errs []error) error {
 	return &all
 }
 
-// recheck probes endpoints, and waits until their probes have ended or one takes too long.
+// recheck probes endpoints and waits for it.
 func (p *Pool) recheck(ctx context.Context, urls []string) {
-	ctx, cancel := context.WithTimeout(ctx, 2*p.cfg.ProbeTimeout)
-	defer cancel()
 	p.mu.Lock()
 	for _, url := range urls {
 		if e := p.endpoints[url]; e != nil {
@@ -127,16 +125,16 @@ func (p *Pool) recheck(ctx context.Context, urls []string) {
 	}
 	p.describe()
 	p.mu.Unlock()
+	p.settle(ctx, urls)
+}
+
+// settle waits until the doubts about endpoints are settled, or that takes too long.
+func (p *Pool) settle(ctx context.Context, urls []string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*p.cfg.ProbeTimeout)
+	defer cancel()
 	for {
-		p.mu.Lock()
-		changed, settled := p.changed, true
-		for _, url := range urls {
-			if e := p.endpoints[url]; e != nil && e.health.healthy && e.doubted() {
-				settled = false
-			}
-		}
-		p.mu.Unlock()
-		if settled {
+		changed := p.unsettled(urls)
+		if changed == nil {
 			return
 		}
 		select {
@@ -145,4 +143,16 @@ func (p *Pool) recheck(ctx context.Context, urls []string) {
 			return
 		}
 	}
+}
+
+// unsettled returns a channel that is closed when something has changed; nil if none of the endpoints is doubted.
+func (p *Pool) unsettled(urls []string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, url := range urls {
+		if e := p.endpoints[url]; e != nil && e.health.healthy && e.doubted() {
+			return p.changed
+		}
+	}
+	return nil
 }

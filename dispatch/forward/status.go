@@ -168,12 +168,21 @@ func answering(endpoints []Endpoint) Answering {
 	return a
 }
 
-// Find returns an error if no endpoint can be asked for a model: CodeNotFound with those that there are, or CodeUnavailable
-// if that may change by itself. An empty model is the default.
-func (p *Pool) Find(model string) error {
+// Find returns what the first healthy endpoint that has a model answers requests for it with; without a name if the endpoint
+// does not list its models. An empty model is the default. The error is CodeNotFound with the models that there are, or
+// CodeUnavailable if waiting may help.
+func (p *Pool) Find(model string) (resnet18cloud.ModelStatus, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lacking(model, nil)
+	for _, e := range p.list() {
+		if !e.Healthy {
+			continue
+		}
+		if m, ok := find(e.models, model); ok || model == "" {
+			return m, nil
+		}
+	}
+	return resnet18cloud.ModelStatus{}, p.lacking(model, nil)
 }
 
 // Models returns the models of the healthy endpoints. The error is CodeUnavailable if there are none, and CodeUnsuited if none

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -18,6 +19,7 @@ import (
 // The names of the tensors.
 const (
 	tensorImage     = "image"
+	tensorPrepared  = "tensor"
 	tensorScores    = "scores"
 	tensorLogits    = "logits"
 	tensorEmbedding = "embedding"
@@ -29,6 +31,8 @@ const (
 	MaxBatch   = 64
 	maxOutputs = 8
 	maxDims    = 8
+	// maxSide is the largest side of a prepared tensor in pixels: more than that of any model's input.
+	maxSide = 1024
 )
 
 // request is a request for inference.
@@ -39,7 +43,9 @@ type request struct {
 	shape          []int64
 	inputs         int
 	pictures       [][]byte
-	raw            bool // the input was binary, and so are outputs of gRPC
+	values         []byte // of a prepared tensor: float32, little endian; pictures are its parts
+	binary         []byte // the input, if it is binary
+	raw            bool   // the input was binary, and so are outputs of gRPC
 	outputs        []wanted
 }
 
@@ -59,14 +65,20 @@ func errMany() error {
 		Hint: "send the rest in another request"}
 }
 
-// check returns an error unless the input is pictures.
+// prepared reports whether the input is a tensor instead of pictures.
+func (q *request) prepared() bool { return q.name == tensorPrepared }
+
+// check returns an error unless the input is pictures or a prepared tensor, of which it makes pictures.
 func (q *request) check() error {
 	n := int64(len(q.pictures))
 	shaped := len(q.shape) == 1 && q.shape[0] == n || len(q.shape) == 2 && q.shape[0] == n && q.shape[1] == 1
-	const hint = "send one input with the name image, datatype BYTES, shape [n] or [n,1], and as many JPEG, PNG, GIF, BMP or WebP files"
+	const hint = "send one input with the name image, datatype BYTES, shape [n] or [n,1], and as many JPEG, PNG, GIF, BMP or WebP files, " +
+		"or with the name tensor, datatype FP32 and shape [n,3,h,w]"
 	switch {
 	case q.inputs != 1:
 		return invalid("A request must have one input", hint, nil)
+	case q.prepared():
+		return q.cut()
 	case q.name != tensorImage:
 		return invalid(fmt.Sprintf("There is no input %.40q", q.name), hint, nil)
 	case q.datatype != "BYTES":
@@ -82,9 +94,56 @@ func (q *request) check() error {
 	return nil
 }
 
+// size returns how many bytes each picture of a prepared tensor has.
+func (q *request) size() (int, error) {
+	const hint = "send datatype FP32 and shape [n,3,h,w], as wide as high"
+	switch s := q.shape; {
+	case q.datatype != "FP32":
+		return 0, invalid(fmt.Sprintf("Datatype %.20q is not supported for the input tensor", q.datatype), hint, nil)
+	case len(s) != 4 || s[0] < 1 || s[1] != 3 || s[2] != s[3] || s[2] < 1 || s[2] > maxSide:
+		return 0, invalid(fmt.Sprintf("The shape %.60s is not one of prepared pictures", fmt.Sprint(s)), hint, nil)
+	case s[0] > MaxBatch:
+		return 0, errMany()
+	}
+	return int(4 * 3 * q.shape[2] * q.shape[3]), nil
+}
+
+// cut makes pictures of the parts of a prepared tensor.
+func (q *request) cut() error {
+	each, err := q.size()
+	if err != nil {
+		return err
+	}
+	n := int(q.shape[0])
+	if len(q.values) != n*each {
+		return invalid(fmt.Sprintf("The tensor has %d bytes, and with its shape it would have %d", len(q.values), n*each), "", nil)
+	}
+	q.pictures = make([][]byte, n)
+	for i := range n {
+		q.pictures[i] = q.values[i*each : (i+1)*each : (i+1)*each]
+	}
+	return nil
+}
+
+// useBinary takes the binary data of the input, when it is known what that is.
+func (q *request) useBinary() error {
+	switch {
+	case !q.raw:
+		return nil
+	case !q.prepared() && q.datatype != "BYTES":
+		return q.check()
+	case !q.prepared():
+		return q.addRaw(q.binary)
+	case q.values != nil:
+		return invalid("The tensor has binary data and contents", "send one of them", nil)
+	}
+	q.values = q.binary
+	return nil
+}
+
 // addRaw adds the elements of a binary tensor: each begins with its length, 4 bytes, little endian.
 func (q *request) addRaw(b []byte) error {
-	for q.raw = true; len(b) > 0; {
+	for len(b) > 0 {
 		if len(b) < 4 || int64(binary.LittleEndian.Uint32(b)) > int64(len(b)-4) {
 			return invalid("The binary data is cut", "each picture begins with its length in 4 bytes, little endian", nil)
 		}
@@ -158,8 +217,9 @@ func elements(array []byte, f func(element []byte) error) error {
 	return nil
 }
 
-// jsonMemory is how many times the memory of JSON with pictures is needed to read it: two copies, and the pictures.
-const jsonMemory = 3
+// jsonMemory is how many times the memory of JSON is needed to read it: two copies, and the pictures or, at most twice as large
+// because a number has two characters or more, a tensor.
+const jsonMemory = 4
 
 // readJSON reads a request in JSON, followed by binary data of inputs. It takes up to [jsonMemory] times the memory of body,
 // of which the pictures remain.
@@ -231,12 +291,47 @@ func (q *request) addJSON(in jsonInput, data []byte) error {
 		if *size != len(data) {
 			return invalid(fmt.Sprintf("binary_data_size is %d, and there are %d bytes", *size, len(data)), "", nil)
 		}
-		return q.addRaw(data)
+		q.raw, q.binary = true, data
+		return q.useBinary()
+	}
+	if q.prepared() {
+		return q.addNumbers(in.Data)
 	}
 	if in.Datatype != "BYTES" {
 		return q.check()
 	}
 	return elements(in.Data, q.addBase64)
+}
+
+// addNumbers adds the values of a prepared tensor, in one list or in lists of lists.
+func (q *request) addNumbers(data []byte) error {
+	each, err := q.size()
+	if err != nil {
+		return err
+	}
+	count := int(q.shape[0]) * each / 4
+	if count > len(data)/2 { // a number and a comma
+		return invalid(fmt.Sprintf("The tensor has fewer values than its shape, %d", count), "", nil)
+	}
+	q.values = make([]byte, 0, 4*count)
+	var add func(element []byte, depth int) error
+	add = func(element []byte, depth int) error {
+		switch {
+		case element[0] == '[' && depth == 4:
+			return errors.New("data of more than four dimensions")
+		case element[0] == '[':
+			return elements(element, func(e []byte) error { return add(e, depth+1) })
+		case len(q.values) == cap(q.values):
+			return invalid(fmt.Sprintf("The tensor has more values than its shape, %d", count), "", nil)
+		}
+		x, err := strconv.ParseFloat(string(element), 32)
+		if err != nil {
+			return fmt.Errorf("a value is not a number of float32: %.40q", element)
+		}
+		q.values = binary.LittleEndian.AppendUint32(q.values, math.Float32bits(float32(x)))
+		return nil
+	}
+	return elements(data, func(e []byte) error { return add(e, 1) })
 }
 
 // addBase64 adds a picture, or those of a list in a list.
@@ -344,10 +439,13 @@ func readProto(b []byte) (q request, err error) {
 			if q.raw {
 				return invalid("There is more than one raw input", "", nil)
 			}
-			return q.addRaw(data)
+			q.raw, q.binary = true, data
 		}
 		return nil
 	})
+	if err == nil {
+		err = q.useBinary()
+	}
 	if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
 		return q, e
 	}
@@ -380,6 +478,12 @@ func (q *request) addInput(b []byte) error {
 			}
 		case n == 5:
 			return fields(data, func(n protowire.Number, _ uint64, data []byte) error {
+				if n == 6 {
+					if data == nil || q.values != nil {
+						return invalid("fp32_contents is not packed into one field", "send raw_input_contents", nil)
+					}
+					q.values = data
+				}
 				if n != 8 {
 					return nil
 				}

@@ -34,4 +34,16 @@ func TestMemoryOfJSON(t *testing.T) { //nolint:paralleltest // see above
 			t.Errorf("%s: a body of %d bytes took %d, and %d are held", name, len(test.body), took, held)
 		}
 	}
+	// Numbers of one digit make the largest tensor of a body.
+	body := fmt.Appendf(nil, `{"inputs":[{"name":"tensor","shape":[2,3,512,512],"datatype":"FP32","data":[0%s]}]}`, bytes.Repeat([]byte(",1"), 2*3*512*512-1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	q, err := readJSON(body, nil)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(q.pictures) != 2 {
+		t.Fatalf("a tensor: %d pictures, %v", len(q.pictures), err)
+	}
+	if took, held := after.TotalAlloc-before.TotalAlloc, uint64(jsonMemory*len(body)); took > held+64<<10 { // memory comes in pages
+		t.Errorf("a tensor of %d bytes took %d, and %d are held", len(body), took, held)
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -42,10 +43,15 @@ type Model struct {
 	Labels  resnet18cloud.Labels
 	// Parallel is how many pictures of a request are classified at a time, at least 1.
 	Parallel int
-	// Classify classifies picture i of a request. The bytes must not be used afterwards.
+	// Classify classifies picture i of a request. The bytes must not be used afterwards. ErrChanged means that the model does
+	// not answer any more.
 	Classify func(ctx context.Context, i int, image resnet18cloud.Image) (resnet18cloud.Result, error)
 	Release  func()
 }
+
+// ErrChanged is the error of Model.Classify if the model does not answer any more. The request is then answered anew.
+var ErrChanged = &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "The model changes all the time", Hint: "send the request again",
+	RetryAfter: time.Second}
 
 // Service has the endpoints. Backend, Uploads and Log must be set.
 type Service struct {
@@ -123,6 +129,9 @@ func (m Model) outputs() (all []tensor) {
 	return append(all, tensor{Name: tensorEmbedding, Datatype: "FP32", Shape: []int64{-1, features}})
 }
 
+// preparedShape is the shape of a prepared tensor, of any number of pictures and of the size of the model's input.
+func preparedShape() []int64 { return []int64{-1, 3, -1, -1} }
+
 func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
@@ -136,7 +145,8 @@ func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 		Inputs   []tensor `json:"inputs"`
 		Outputs  []tensor `json:"outputs"`
 	}{r.PathValue("model"), []string{m.Version}, "resnet18cloud",
-		[]tensor{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}, Parameters: map[string]any{"content_type": "base64"}}}, m.outputs()})
+		[]tensor{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}, Parameters: map[string]any{"content_type": "base64"}},
+			{Name: tensorPrepared, Datatype: "FP32", Shape: preparedShape(), Parameters: map[string]any{"instead_of": tensorImage}}}, m.outputs()})
 	return nil
 }
 
@@ -172,6 +182,24 @@ func (s *Service) exists(r *http.Request, name, version string) error {
 	return err
 }
 
+// changes is how many times a model may change while a request is answered.
+const changes = 3
+
+// answer calls f with a model while it is held, and again if the model has changed before all pictures were classified: a
+// response is of one model.
+func (s *Service) answer(r *http.Request, name, version string, f func(Model) error) error {
+	err := error(ErrChanged)
+	for i := 0; i <= changes && errors.Is(err, ErrChanged); i++ {
+		var m Model
+		if m, err = s.find(r, name, version); err != nil {
+			return err
+		}
+		err = f(m)
+		m.Release()
+	}
+	return err
+}
+
 // infer answers POST /v2/models/{model}/infer. The body counts as an upload, with the limits of an image, and so
 // does the memory for reading JSON.
 func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
@@ -190,21 +218,18 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 			}
 			body, data = body[:n], body[n:]
 		}
-		err := reading(body, hold, func() (err error) {
+		err := reading(body, hold, func() (kept int, err error) {
 			q, err = readJSON(body, data)
-			return err
+			return len(q.values), err
 		})
 		if err != nil {
 			return err
 		}
-		m, err := s.find(r, name, version)
-		if err != nil {
+		return s.answer(r, name, version, func(m Model) error {
+			version = m.Version
+			outs, err = m.infer(r.Context(), &q)
 			return err
-		}
-		defer m.Release()
-		version = m.Version
-		outs, err = m.infer(r.Context(), &q)
-		return err
+		})
 	})
 	if err != nil {
 		return err
@@ -213,16 +238,18 @@ func (s *Service) infer(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// reading calls read while the memory for reading JSON is held. What remains is held too.
-func reading(body []byte, hold func(int64) error, read func() error) error {
+// reading calls read while the memory for reading JSON is held. What remains is held too: pictures of at most the size of body, or
+// as many bytes as read says that it keeps.
+func reading(body []byte, hold func(int64) error, read func() (kept int, err error)) error {
 	size := int64(len(body))
 	if err := hold(jsonMemory * size); err != nil {
 		return err
 	}
-	if err := read(); err != nil {
+	kept, err := read()
+	if err != nil {
 		return err
 	}
-	return hold(size)
+	return hold(max(size, int64(kept)))
 }
 
 // writeJSON writes a response, with binary outputs after the JSON.
@@ -318,14 +345,14 @@ func (m Model) plan(q *request) (outs []wanted, wants []resnet18cloud.Want, err 
 		}
 	}
 	if top > 0 {
-		want := resnet18cloud.Want{TopK: int(top)}
+		want := resnet18cloud.Want{TopK: int(top), Tensor: q.prepared()}
 		if want.TopK == resnet18cloud.TopK { // equal wants must be equal values
 			want.TopK = 0
 		}
 		wants = append(wants, want)
 	}
 	if embedding {
-		wants = append(wants, resnet18cloud.Want{Embedding: true})
+		wants = append(wants, resnet18cloud.Want{Embedding: true, Tensor: q.prepared()})
 	}
 	return outs, wants, nil
 }
@@ -341,7 +368,7 @@ func (m Model) infer(ctx context.Context, q *request) ([]output, error) {
 	g.SetLimit(max(1, m.Parallel))
 	for i := range results {
 		g.Go(func() (err error) {
-			name := fmt.Sprintf("%s-%d", tensorImage, i/len(wants))
+			name := fmt.Sprintf("%s-%d", q.name, i/len(wants))
 			results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: name, Bytes: q.pictures[i/len(wants)], Want: wants[i%len(wants)]})
 			return err
 		})
@@ -460,7 +487,8 @@ func (s *Service) metadataGRPC(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer m.Release()
 	response := &oippb.ModelMetadataResponse{Name: q.model, Versions: []string{m.Version}, Platform: "resnet18cloud",
-		Inputs: []*oippb.ModelMetadataResponse_TensorMetadata{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}}}}
+		Inputs: []*oippb.ModelMetadataResponse_TensorMetadata{{Name: tensorImage, Datatype: "BYTES", Shape: []int64{-1}},
+			{Name: tensorPrepared, Datatype: "FP32", Shape: preparedShape()}}}
 	for _, o := range m.outputs() {
 		response.Outputs = append(response.Outputs, &oippb.ModelMetadataResponse_TensorMetadata{Name: o.Name, Datatype: o.Datatype, Shape: o.Shape})
 	}
@@ -474,16 +502,16 @@ func (s *Service) inferGRPC(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		m, err := s.find(r, q.model, q.version)
+		var outs []output
+		err = s.answer(r, q.model, q.version, func(m Model) error {
+			response.ModelVersion = m.Version
+			outs, err = m.infer(r.Context(), &q)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		defer m.Release()
-		outs, err := m.infer(r.Context(), &q)
-		if err != nil {
-			return err
-		}
-		response.ModelName, response.ModelVersion, response.Id = q.model, m.Version, q.id
+		response.ModelName, response.Id = q.model, q.id
 		for _, o := range outs {
 			t := &oippb.ModelInferResponse_InferOutputTensor{Name: o.name, Datatype: o.datatype(), Shape: o.shape}
 			if q.raw {
@@ -525,35 +553,38 @@ func (s *Service) predictV1(w http.ResponseWriter, r *http.Request) error {
 	var results []resnet18cloud.Result
 	err := s.Uploads.Body(w, r, func(body []byte, hold func(int64) error) error {
 		var pictures [][]byte
-		err := reading(body, hold, func() (err error) {
+		err := reading(body, hold, func() (kept int, err error) {
 			pictures, err = readV1(body)
-			return err
+			return 0, err
 		})
 		if err != nil {
 			return err
 		}
-		m, err := s.find(r, name, "")
-		if err != nil {
+		return s.answer(r, name, "", func(m Model) (err error) {
+			results, err = m.predict(r.Context(), pictures)
 			return err
-		}
-		defer m.Release()
-		results = make([]resnet18cloud.Result, len(pictures))
-		g, ctx := errgroup.WithContext(r.Context())
-		g.SetLimit(max(1, m.Parallel))
-		for i, picture := range pictures {
-			g.Go(func() (err error) {
-				results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: fmt.Sprintf("instance-%d", i), Bytes: picture,
-					Want: resnet18cloud.Want{Embedding: m.Labels.Classes == 0}})
-				return err
-			})
-		}
-		return g.Wait()
+		})
 	})
 	if err != nil {
 		return err
 	}
 	httpx.WriteJSON(w, http.StatusOK, map[string]any{"predictions": results})
 	return nil
+}
+
+// predict classifies pictures.
+func (m Model) predict(ctx context.Context, pictures [][]byte) ([]resnet18cloud.Result, error) {
+	results := make([]resnet18cloud.Result, len(pictures))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, m.Parallel))
+	for i, picture := range pictures {
+		g.Go(func() (err error) {
+			results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: fmt.Sprintf("instance-%d", i), Bytes: picture,
+				Want: resnet18cloud.Want{Embedding: m.Labels.Classes == 0}})
+			return err
+		})
+	}
+	return results, g.Wait()
 }
 
 // readV1 reads the pictures of a request, in up to [jsonMemory] times the memory of body: {"instances":[{"image_bytes":{"b64":"..."}}]}, or {"b64":"..."} as an instance.

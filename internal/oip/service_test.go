@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -47,6 +48,15 @@ func (backend) Find(_ *http.Request, name, version string) (oip.Model, error) {
 
 func classify(ctx context.Context, _ int, image resnet18cloud.Image) (r resnet18cloud.Result, err error) {
 	switch {
+	case image.Want.Tensor: // the best class is the first value, and the embedding has the size
+		first := int(math.Float32frombits(binary.LittleEndian.Uint32(image.Bytes)))
+		if image.Want.Embedding {
+			r.Embedding = []float32{float32(first), float32(len(image.Bytes))}
+		}
+		for i := range min(3, image.Want.Classes()) {
+			r.Scores = append(r.Scores, resnet18cloud.Prediction{Index: (first + i) % 3, Label: image.Name, Logit: float32(2 - i)})
+		}
+		return r, nil
 	case string(image.Bytes) == "slow":
 		<-ctx.Done()
 		return r, ctx.Err()
@@ -310,7 +320,6 @@ func TestREST(t *testing.T) {
 	}
 }
 
-// FuzzInfer checks that no request makes the service panic, and that its errors are the client's.
 // watched is a backend that says when models are taken and released.
 type watched struct {
 	backend
@@ -374,6 +383,9 @@ func FuzzInfer(f *testing.F) {
 	f.Add([]byte(`{"instances":[{"b64":"YQ=="}]}`), "3", false)
 	f.Add([]byte("\x0a\x01m\x2a\x16\x0a\x05image\x12\x05BYTES\x1a\x01\x01\x2a\x03\x42\x01a"), "", true)
 	f.Add([]byte("\x0a\x01m\x1a\x01\xff\x2a\x16\x0a\x05image\x12\x05BYTES\x1a\x01\x01\x2a\x03\x42\x01a"), "", true) // an id that is no text
+	f.Add([]byte(`{"inputs":[{"name":"tensor","shape":[1,3,1,1],"datatype":"FP32","data":[[[[1]],[[2e-1]],[[-3]]]]}]}`), "", false)
+	f.Add([]byte("\x0a\x01m\x2a\x22\x0a\x06tensor\x12\x04FP32\x1a\x04\x01\x03\x01\x01\x2a\x0c\x32\x0c\x00\x00\x80\x3f\x00\x00\x00\x00\x00\x00\x00\x00"), "", true)
+	f.Add([]byte("\x0a\x01m\x2a\x12\x0a\x06tensor\x12\x04FP32\x1a\x04\x01\x03\x01\x01\x3a\x0c\x00\x00\x80\x3f\x00\x00\x00\x00\x00\x00\x00\x00"), "", true)
 	f.Fuzz(func(t *testing.T, body []byte, length string, grpc bool) {
 		for _, path := range []string{"/v2/models/m/infer", "/v1/models/m:predict", "/inference.GRPCInferenceService/ModelInfer"} {
 			if grpc != strings.HasPrefix(path, "/inference") {

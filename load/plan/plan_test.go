@@ -175,6 +175,10 @@ func TestYAMLIsValid(t *testing.T) {
 	if diff := cmp.Diff(requests, helm["resources"].(map[string]any)["requests"]); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
+	limits := map[string]any{"cpu": "1000m", "memory": "512Mi"}
+	if diff := cmp.Diff(limits, helm["resources"].(map[string]any)["limits"]); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
 	// Both scale what stands in k8s/.
 	manifest, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", "hpa.yaml"))
 	if err != nil {

@@ -42,11 +42,21 @@ func (p *Plan) requests() []string {
 	return parts
 }
 
+// minMemoryLimit is what large pictures need at most, with the settings of k8s/deployment.yaml.
+const minMemoryLimit = 512 << 20
+
+// limits are what the chart needs beside requests: the same CPUs, and memory for large pictures, which the search may not
+// have sent.
+func (p *Plan) limits() []string {
+	memory := max(minMemoryLimit, p.MemoryRequest)
+	return []string{fmt.Sprintf("cpu: %s", millis(p.CPURequest)), fmt.Sprintf("memory: %.0fMi", memory/(1<<20))}
+}
+
 // millis writes CPUs as Kubernetes does. A target must be above 0.
 func millis(cpus float64) string { return fmt.Sprintf("%.0fm", max(1, math.Floor(1000*cpus+0.5))) }
 
 // YAML writes three documents for the Deployment of k8s/deployment.yaml: an HPA and a ScaledObject of KEDA, of which a
-// cluster uses one, and values of a Helm chart.
+// cluster uses one, and values of the chart charts/resnet18cloud.
 func (p *Plan) YAML(w io.Writer) error {
 	_, err := fmt.Fprintf(w, `# Kubernetes' own autoscaler. The minimum number of replicas meets the limit at this CPU usage, with the headroom.
 apiVersion: autoscaling/v2
@@ -72,12 +82,13 @@ spec:
     - type: metrics-api
       metadata: {url: "http://dispatcher-service:8080/status", valueLocation: queue_size, targetValue: "%[4]d"}
 ---
-# Values of a Helm chart.
+# Values of the Helm chart, for autoscaling.mode hpa or another one. A replica works on as many images at a time as its limit says.
 replicas: %[5]d
 resources:
   requests: {%[6]s}
+  limits: {%[7]s}
 autoscaling: {minReplicas: %[1]d, maxReplicas: %[2]d, averageCPU: %[3]s}
-`, p.Min, p.Max, millis(p.HPACPU), p.QueuePerReplica, int(math.Ceil(p.Mean)), strings.Join(p.requests(), ", "))
+`, p.Min, p.Max, millis(p.HPACPU), p.QueuePerReplica, int(math.Ceil(p.Mean)), strings.Join(p.requests(), ", "), strings.Join(p.limits(), ", "))
 	if err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}

@@ -17,19 +17,6 @@ func Right(logits [][]float64, y []int) (n int) {
 	return n
 }
 
-// Wilson is the 95 % confidence interval of a share of which right of n were seen: Wilson, "Probable inference, the law of
-// succession, and statistical inference", 1927. Unlike the usual one it does not leave 0 to 1. With n = 0 it is 0 to 1.
-func Wilson(right, n int) (low, high float64) {
-	if n == 0 {
-		return 0, 1
-	}
-	const z = 1.959964
-	p, m := float64(right)/float64(n), float64(n)
-	center := (p + z*z/(2*m)) / (1 + z*z/m)
-	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(0, center-half), min(1, center+half)
-}
-
 // Probabilities is the softmax of logits divided by a temperature.
 func Probabilities(logits [][]float64, temperature float64) [][]float64 {
 	p := make([][]float64, len(logits))

@@ -7,21 +7,6 @@ import (
 	"testing"
 )
 
-// TestWilson has values of R's prop.test(correct = FALSE).
-func TestWilson(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		right, n  int
-		low, high float64
-	}{
-		{0, 0, 0, 1}, {0, 10, 0, 0.2775}, {10, 10, 0.7225, 1}, {5, 10, 0.2366, 0.7634}, {81, 263, 0.2553, 0.3662},
-	} {
-		low, high := Wilson(test.right, test.n)
-		near(t, fmt.Sprintf("low of %d/%d", test.right, test.n), low, test.low, 1e-4)
-		near(t, fmt.Sprintf("high of %d/%d", test.right, test.n), high, test.high, 1e-4)
-	}
-}
-
 // TestTemperature draws classes by the probabilities of logits, and multiplies those: the factor is found.
 func TestTemperature(t *testing.T) {
 	t.Parallel()

@@ -72,3 +72,16 @@ func TestArrayLooksOnce(t *testing.T) {
 		t.Errorf("the views of one array are %p and %p, want the same", v, tensorOf(root))
 	}
 }
+
+// TestArrayByteOrder checks that arrays of big-endian numbers are none: their bytes would be read as other numbers.
+func TestArrayByteOrder(t *testing.T) {
+	t.Parallel()
+	for order, want := range map[string]bool{"<": true, "|": true, ">": false} {
+		steps := maxSteps
+		root, _, err := newMachine(&steps).run([]byte(name("numpy.core.multiarray", "_reconstruct") + ")R" + tup("K\x01", nums(1),
+			name("numpy", "dtype")+tup(str("f4"))+"R"+tup("K\x03", str(order))+"b", "\x89", "C\x04abcd") + "b."))
+		if err != nil || (tensorOf(root) != nil) != want {
+			t.Errorf("order %q: tensor %v, error %v; want one: %t", order, tensorOf(root), err, want)
+		}
+	}
+}
