@@ -74,6 +74,10 @@ func Runs(a, b *result.Summary) Comparison {
 	pair := cut(a, b)
 	c.add(pair.rate(a, b))
 	c.add(failures(a, b))
+	if a.Late+b.Late > 0 { // a sign of what the bounds do not know: that other programs were busy
+		late := func(s *result.Summary) float64 { return 100 * float64(s.Late) / float64(max(s.Sent, 1)) }
+		c.add(Row{"sent late", "%", late(a), late(b), math.NaN(), math.NaN(), math.NaN(), Unjudged})
+	}
 	if a.Cached+b.Cached > 0 {
 		c.add(Row{"from the cache", "%", 100 * a.CachedShare(), 100 * b.CachedShare(), math.NaN(), math.NaN(), math.NaN(), Unjudged})
 	}

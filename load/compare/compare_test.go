@@ -170,6 +170,7 @@ func TestComputedIsCompared(t *testing.T) {
 		return s
 	}
 	b := with(6)
+	b.Late = 12
 	b.Settings, b.Models = []result.Setting{{Name: "unique", Value: "no"}, {Name: "conditions", Value: "p99<1s"}}, map[string]int{"m int8": 1, "n": 2}
 	c := compare.Runs(with(0), b)
 	if row := find(t, c, "p50"); row.Word != compare.Faster || row.Ratio > 0.1 {
@@ -177,6 +178,9 @@ func TestComputedIsCompared(t *testing.T) {
 	}
 	if row := find(t, c, "computed p50"); row.Word != compare.Noise || row.Ratio != 1 || row.Low != 1 || row.High != 1 {
 		t.Errorf("computed p50: %+v", row)
+	}
+	if row := find(t, c, "sent late"); row.A != 0 || row.B != 1 {
+		t.Errorf("lateness: %+v", row)
 	}
 	if row := find(t, c, "from the cache"); row.A != 0 || row.B != 60 {
 		t.Errorf("share: %+v", row)
