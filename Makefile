@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests kube-score kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -170,6 +170,11 @@ kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being 
 
 manifests: ## Render k8s/ and the chart with kustomize's and Helm's libraries, and check probes, limits, selectors, options and network policies
 	cd test/manifests && $(GO) test -count=1 ./...
+
+# What is left out is answered in docs/kubernetes.md.
+KUBE_SCORE_FLAGS := --ignore-container-cpu-limit --ignore-test container-image-pull-policy,pod-probes-identical,deployment-replicas
+kube-score: ## Check the production overlay with kube-score
+	cd test/manifests && $(GO) run . kustomize ../../k8s/overlays/production | $(GO) run github.com/zegl/kube-score/cmd/kube-score@v1.20.0 score $(KUBE_SCORE_FLAGS) --output-format ci - | { ! grep -E '^\[(CRITICAL|WARNING)\]'; }
 
 FUZZTIME ?= 60s
 fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each

@@ -44,6 +44,8 @@ type Job struct {
 	// Generation counts how often the request was restarted under the same ID after it had ended. Zero is the first
 	// run.
 	Generation int
+	// Webhook is the URL to send the outcome to; empty if the client wants none.
+	Webhook string
 	// Trace is that of the client's request, for logs and replicas. RequestID is empty unless the client chose it.
 	Trace Trace
 }

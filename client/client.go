@@ -69,6 +69,7 @@ type Options struct {
 	Timeout        time.Duration          // deadline, counted from arrival; 0 means none
 	Priority       resnet18cloud.Priority // empty means interactive
 	IdempotencyKey string                 // requests with the same key and image are the same request
+	Webhook        string                 // URL to which the dispatcher sends the outcome, if its operator allows the host
 }
 
 // Ticket is a dispatcher's answer on accepting an image.
@@ -323,6 +324,9 @@ func (c *Client) send(ctx context.Context, kind string, want resnet18cloud.Want,
 	}
 	if o.IdempotencyKey != "" {
 		request.Header.Set("Idempotency-Key", o.IdempotencyKey)
+	}
+	if o.Webhook != "" {
+		request.Header.Set("X-Webhook", o.Webhook)
 	}
 	return c.do(request, answer)
 }

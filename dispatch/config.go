@@ -13,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/webhook"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
@@ -118,6 +119,9 @@ type Config struct {
 	// next start.
 	DrainQueue bool
 
+	// WebhookAllow are the hosts, addresses and networks that webhooks may go to: see [webhook.ParseAllow]. Empty means that
+	// there are no webhooks.
+	WebhookAllow []string
 	// Access, if not nil, admits clients by their keys. Results, lists and idempotency keys then belong to the client
 	// that sent the image. Nil means that every client may do everything. The caller runs it.
 	Access *access.Guard
@@ -211,6 +215,9 @@ func (c Config) validate() error {
 		return fmt.Errorf("dispatch: %d NATS replicas require an external NATS server: set --nats", c.NATSReplicas)
 	case c.NATS.CertFile == "" != (c.NATS.KeyFile == ""):
 		return fmt.Errorf("dispatch: set both a TLS certificate and its key, or neither")
+	}
+	if _, err := webhook.ParseAllow(c.WebhookAllow); err != nil {
+		return fmt.Errorf("dispatch: %w", err)
 	}
 	if clean, err := httpx.ParsePrefix(c.BasePath); err != nil || clean != c.BasePath {
 		return fmt.Errorf("dispatch: base path %q: want a path without a slash at its end, such as /photos", c.BasePath)

@@ -16,6 +16,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
+	"github.com/resnet18cloud/resnet18cloud/dispatch/webhook"
 	"github.com/resnet18cloud/resnet18cloud/internal/clientaddr"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
@@ -53,6 +54,7 @@ type Dispatcher struct {
 	proxies     clientaddr.Proxies
 	holdings    *holdings
 	watches     watches
+	hooks       *hooks
 	rates       rates
 	queueBytes  int64 // maximum size of the queue; set before ready is closed
 	listenOnce  sync.Once
@@ -90,6 +92,11 @@ func New(cfg Config) (*Dispatcher, error) {
 		inFlight: newInFlight(),
 		proxies:  proxies, holdings: newHoldings(), queueBytes: cfg.QueueMaxBytes,
 	}
+	allow, err := webhook.ParseAllow(cfg.WebhookAllow)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
+	d.hooks = newHooks(d, allow)
 	d.recorder.metrics = newMetrics(d)
 	d.recorder.tally = &d.dashboard.tally
 	d.recent.shown = d.shown
@@ -295,6 +302,7 @@ func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc
 	var g errgroup.Group
 	g.Go(func() error { d.work(stop, working); return nil })
 	g.Go(func() error { d.reconcileLoop(stop); return nil })
+	g.Go(func() error { d.hooks.run(working); return nil })
 	g.Go(func() error {
 		<-stop.Done()
 		select {

@@ -25,6 +25,7 @@ type metrics struct {
 	outcomes *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	retries  prometheus.Counter
+	webhooks *prometheus.CounterVec
 	stages   *prometheus.HistogramVec
 	total    prometheus.Histogram
 	estimate prometheus.Histogram
@@ -62,6 +63,13 @@ func newMetrics(d *Dispatcher) *metrics {
 		Name: "resnet18_dispatcher_retries_total",
 		Help: "Jobs returned to the queue because replicas failed or had no free slot.",
 	})
+	m.webhooks = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "resnet18_dispatcher_webhooks_total",
+		Help: "Attempts to send a webhook, by outcome: delivered, retried (a later one follows) or failed (given up).",
+	}, []string{"outcome"})
+	for _, outcome := range []string{"delivered", "retried", "failed"} {
+		m.webhooks.WithLabelValues(outcome)
+	}
 	m.stages = f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "resnet18_dispatcher_stage_duration_seconds",
 		Help:    "Time completed requests spent in each stage; replica is the total time in the replica.",

@@ -24,12 +24,19 @@ func newRecord(job resnet18cloud.Job) store.Record {
 	if job.Client != job.Owner {
 		r.Client = job.Client
 	}
+	if job.Webhook != "" {
+		r.Webhook = &store.Webhook{URL: job.Webhook}
+	}
 	return r
 }
 
-// ending returns the record with what only unfinished requests have removed, and with a mark.
-func ending(r store.Record) store.Record {
+// ending returns the record of a request that ends now with what only unfinished requests have removed, and with a mark.
+// The dispatcher that ends it sends its webhook.
+func ending(r store.Record, now time.Time) store.Record {
 	r.Client, r.Lane, r.Bytes = "", 0, 0
+	if r.Webhook != nil {
+		r.Webhook = &store.Webhook{URL: r.Webhook.URL, Next: now.Add(hookClaim)}
+	}
 	return marked(r)
 }
 
@@ -46,7 +53,7 @@ func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now 
 	if !r.StartedAt.IsZero() {
 		result.Timing.Queue = r.StartedAt.Sub(r.QueuedAt)
 	}
-	r = ending(r)
+	r = ending(r, now)
 	r.Status, r.CompletedAt = resnet18cloud.StatusCompleted, now
 	r.Replica, r.FromCache, r.Result = result.Replica, fromCache, &result
 	return r
@@ -54,7 +61,7 @@ func completed(r store.Record, result resnet18cloud.Result, fromCache bool, now 
 
 // failed returns the record of a request that ends without a result.
 func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record {
-	r = ending(r)
+	r = ending(r, now)
 	r.Status, r.CompletedAt = resnet18cloud.StatusFailed, now
 	r.Failure = &store.Failure{Code: e.Code, Message: e.Message, Hint: e.Hint}
 	return r
@@ -62,7 +69,7 @@ func failed(r store.Record, e *resnet18cloud.Error, now time.Time) store.Record 
 
 // cancelled returns the record of a request that its client cancelled.
 func cancelled(r store.Record, now time.Time) store.Record {
-	r = ending(r)
+	r = ending(r, now)
 	r.Status, r.CompletedAt = resnet18cloud.StatusCancelled, now
 	return r
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
@@ -111,7 +112,16 @@ type resultBody struct {
 	Priority      resnet18cloud.Priority `json:"priority,omitempty"`
 	Timing        *resnet18cloud.Timing  `json:"timing,omitempty"` // seconds in each stage
 	Warning       string                 `json:"warning,omitempty"`
+	Webhook       *webhookBody           `json:"webhook,omitempty"`
 	Owner         string                 `json:"owner,omitempty"` // name of the client; absent if clients have no keys
+}
+
+// webhookBody is the state of a request's webhook.
+type webhookBody struct {
+	URL      string             `json:"url"`
+	Status   store.WebhookState `json:"status"` // "pending", "delivered" or "failed"
+	Attempts int                `json:"attempts"`
+	Error    string             `json:"error,omitempty"` // of the last attempt
 }
 
 func newResultBody(r store.Record) resultBody {
@@ -132,6 +142,9 @@ func newResultBody(r store.Record) resultBody {
 	}
 	if r.Result != nil {
 		body.Timing, body.Warning = &r.Result.Timing, r.Result.Warning
+	}
+	if r.Webhook != nil {
+		body.Webhook = &webhookBody{r.Webhook.URL, cmp.Or(r.Webhook.State, "pending"), r.Webhook.Attempts, r.Webhook.Problem}
 	}
 	if r.Failure != nil {
 		body.Error, body.Code, body.Hint = r.Failure.Message, r.Failure.Code, r.Failure.Hint

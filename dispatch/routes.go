@@ -34,6 +34,7 @@ func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux.Add("GET /result/{id}/events", toResults, d.whenReady(d.resultEvents))
 	mux.Add("GET /results", toResults, d.whenReady(d.results))
 	mux.Add("GET /results/events", toResults, d.whenReady(d.resultsEvents))
+	mux.Add("GET /webhook-secret", toPredict, d.whenReady(d.webhookSecret))
 	mux.Add("GET /status", toRead, d.whenReady(d.status))
 	mux.Add("GET /dashboard/stream", toRead, d.stream)
 	d.handleHealth(mux)

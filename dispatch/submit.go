@@ -29,6 +29,7 @@ type submitOptions struct {
 	client   client
 	owner    string // name of the client; empty if clients have no keys
 	want     resnet18cloud.Want
+	webhook  string // URL to send the outcome to; empty means none
 }
 
 // The request headers with the options of a submission.
@@ -41,7 +42,7 @@ const (
 
 // readOptions reads the options of a submission from its URL and headers.
 func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
-	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey)}
+	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey), webhook: r.Header.Get(headerWebhook)}
 	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
 		return o, err
 	}
@@ -146,7 +147,7 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	}
 	image.Want = o.want
 	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
-		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Trace: jobTrace(ctx)}
+		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Webhook: o.webhook, Trace: jobTrace(ctx)}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
@@ -207,6 +208,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 	}
 	d.recorder.accepted(written, d.waiting())
 	d.recorder.ended(written)
+	d.hooks.ended(written)
 	return written, nil
 }
 
@@ -407,6 +409,11 @@ func (d *Dispatcher) readOptions(r *http.Request, priority resnet18cloud.Priorit
 	o, err := readOptions(r, priority)
 	if err != nil {
 		return o, err
+	}
+	if o.webhook != "" {
+		if err := d.hooks.check(o.webhook); err != nil {
+			return o, err
+		}
 	}
 	o.client = d.clientOf(r)
 	err = d.withinRate(o.client, d.rates.wait)

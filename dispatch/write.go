@@ -97,6 +97,7 @@ func (d *Dispatcher) finish(ctx context.Context, r store.Record, cause error) (s
 func (d *Dispatcher) ended(ctx context.Context, r store.Record, cause error) {
 	d.recorder.ended(r)
 	d.holdings.ended(r.ID, r.Generation)
+	d.hooks.ended(r)
 	if r.Failure == nil {
 		return
 	}

@@ -4,7 +4,9 @@ package load_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/client"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/load"
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 	"github.com/resnet18cloud/resnet18cloud/load/target"
@@ -115,3 +118,29 @@ func BenchmarkSend500(b *testing.B) { send(b, 500, bodies(b, 1000)) }
 
 // BenchmarkSend500Of100000 has a hundred times the images; MB must be as before.
 func BenchmarkSend500Of100000(b *testing.B) { send(b, 500, bodies(b, 100_000)) }
+
+// BenchmarkOpen compares sending a file of 110 KB as it is, which reads it, with the copy that makes it unique.
+func BenchmarkOpen(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "a.jpg")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("pixels and "), 10_000), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for name, open := range map[string]func(string) ([]byte, func(), error){"file": images.Map, "unique": load.Unique(images.Map)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				body, release, err := open(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if n, _ := io.Copy(io.Discard, onlyReader{bytes.NewReader(body)}); n < 110_000 {
+					b.Fatalf("%d bytes", n)
+				}
+				release()
+			}
+		})
+	}
+}
+
+// onlyReader hides WriteTo, so that a body is read in pieces, as by a connection.
+type onlyReader struct{ io.Reader }

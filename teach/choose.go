@@ -92,11 +92,11 @@ func (s *split) honest(all []Candidate) [][]float64 {
 
 // trialPictures is how many pictures of a class are prepared in every way. The way that is best for them is that of the
 // others too, which saves a pass of the network for each. Preparing differently changes the accuracy by several points,
-// more than what is uncertain with this many.
+// more than what is uncertain with this many. Half of them are enough if they settle it.
 const trialPictures = 20
 
-// trial splits files into those to prepare in every way, spread over each class, and the others.
-func trial(files []File, classes int) (first, others []File) {
+// trial splits files into those to prepare in every way, most of each class and spread over it, and the others.
+func trial(files []File, classes, most int) (first, others []File) {
 	counts := make([]int, classes)
 	for _, f := range files {
 		counts[f.Class]++
@@ -104,7 +104,7 @@ func trial(files []File, classes int) (first, others []File) {
 	seen, taken := make([]int, classes), make([]int, classes)
 	for _, f := range files {
 		n := counts[f.Class]
-		if want := min(n, trialPictures); taken[f.Class] < want && seen[f.Class] == taken[f.Class]*n/want {
+		if want := min(n, most); taken[f.Class] < want && seen[f.Class] == taken[f.Class]*n/want {
 			first = append(first, f)
 			taken[f.Class]++
 		} else {
@@ -123,8 +123,31 @@ func best(all []Candidate) int { return choose(all, func(int) bool { return true
 // last, which sees the whole picture, unless that of another is better by more than the standard error of the difference: with
 // few pictures smaller differences are mostly chance, and what a crop cuts off is lost.
 func choose(all []Candidate, counts func(i int) bool) int {
-	at := map[int]int{} // by way
-	last := 0
+	at, last := ofWays(all, counts)
+	for way := range last {
+		if mean, standardError := lead(all[at[way]], all[at[last]], counts); mean > standardError {
+			return at[way]
+		}
+	}
+	return at[last]
+}
+
+// settled reports whether half of a trial is enough: if no other way is better than the last at all, it is hardly better by more
+// than the standard error with the other half.
+func settled(all []Candidate) bool {
+	everything := func(int) bool { return true }
+	at, last := ofWays(all, everything)
+	for way := range last {
+		if mean, _ := lead(all[at[way]], all[at[last]], everything); !(mean <= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// ofWays is the index of each way's candidate with the least loss by some of the pictures, the first of equal ones, and the last way.
+func ofWays(all []Candidate, counts func(i int) bool) (at map[int]int, last int) {
+	at = map[int]int{}
 	for c := range all {
 		way := all[c].way
 		last = max(last, way)
@@ -134,12 +157,7 @@ func choose(all []Candidate, counts func(i int) bool) int {
 			at[way] = c
 		}
 	}
-	for way := range last {
-		if mean, standardError := lead(all[at[way]], all[at[last]], counts); mean > standardError {
-			return at[way]
-		}
-	}
-	return at[last]
+	return at, last
 }
 
 // lead is by how much the loss of a is less than that of b, and the standard error of that.

@@ -139,27 +139,33 @@ func (o *observer) observe(data []byte) (rows [][]float32, pixels [][sha256.Size
 	return rows, pixels, nil
 }
 
-// with joins features of one way with those of other files, in the order of paths.
-func (f *Features) with(way int, other *Features) *Features {
-	type part struct {
-		file   File
-		row    []float32
-		pixels [sha256.Size]byte
+// only is the features of one way.
+func (f *Features) only(way int) *Features {
+	return &Features{Files: f.Files, By: f.By[way : way+1], Pixels: f.Pixels[way : way+1], Skipped: f.Skipped}
+}
+
+// join returns the features of two sets of files by the same ways, in the order of paths.
+func (f *Features) join(other *Features) *Features {
+	type place struct {
+		of *Features
+		i  int
 	}
-	var parts []part
-	add := func(f *Features, way int) {
-		for i, file := range f.Files {
-			parts = append(parts, part{file, f.By[way][i], f.Pixels[way][i]})
+	var places []place
+	for _, f := range []*Features{f, other} {
+		for i := range f.Files {
+			places = append(places, place{f, i})
 		}
 	}
-	add(f, way)
-	add(other, 0)
-	slices.SortFunc(parts, func(a, b part) int {
-		return cmp.Or(cmp.Compare(a.file.Class, b.file.Class), cmp.Compare(a.file.Path, b.file.Path))
+	slices.SortFunc(places, func(a, b place) int {
+		x, y := a.of.Files[a.i], b.of.Files[b.i]
+		return cmp.Or(cmp.Compare(x.Class, y.Class), cmp.Compare(x.Path, y.Path))
 	})
-	all := &Features{By: make([][][]float32, 1), Pixels: make([][][sha256.Size]byte, 1), Skipped: slices.Concat(f.Skipped, other.Skipped)}
-	for _, p := range parts {
-		all.Files, all.By[0], all.Pixels[0] = append(all.Files, p.file), append(all.By[0], p.row), append(all.Pixels[0], p.pixels)
+	all := &Features{By: make([][][]float32, len(f.By)), Pixels: make([][][sha256.Size]byte, len(f.By)), Skipped: slices.Concat(f.Skipped, other.Skipped)}
+	for _, p := range places {
+		all.Files = append(all.Files, p.of.Files[p.i])
+		for w := range f.By {
+			all.By[w], all.Pixels[w] = append(all.By[w], p.of.By[w][p.i]), append(all.Pixels[w], p.of.Pixels[w][p.i])
+		}
 	}
 	slices.SortFunc(all.Skipped, func(a, b Skipped) int { return cmp.Compare(a.Path, b.Path) })
 	return all

@@ -114,34 +114,53 @@ type study struct {
 func (s study) run(ctx context.Context) (*Lesson, error) {
 	first, others := s.pictures.Files, []File(nil)
 	if len(s.ways) > 1 {
-		first, others = trial(s.pictures.Files, len(s.pictures.Classes))
-	}
-	f, err := s.observe(ctx, first, s.ways)
-	if err != nil {
-		return nil, err
+		first, others = trial(s.pictures.Files, len(s.pictures.Classes), trialPictures)
 	}
 	if len(others) == 0 {
+		f, err := s.observe(ctx, first, s.ways)
+		if err != nil {
+			return nil, err
+		}
 		return learn(ctx, s.pictures, f, s.ways, s.seed, s.cpus, s.export)
 	}
-	counts := fit.Set{Y: f.classes(), Classes: len(s.pictures.Classes)}.Counts()
-	if _, err := enough(s.pictures.Classes, counts); err != nil {
-		return nil, err
-	}
-	compared, err := newSplit(f.By, f.classes(), len(s.pictures.Classes), s.seed, s.cpus).candidates(ctx, s.ways)
+	half, rest := trial(first, len(s.pictures.Classes), trialPictures/2)
+	f, err := s.observe(ctx, half, s.ways)
 	if err != nil {
 		return nil, err
+	}
+	compared, err := s.compare(ctx, f)
+	if err == nil && settled(compared) {
+		others = slices.Concat(rest, others)
+	} else { // an error, of too few readable pictures, may not be one of all
+		more, err := s.observe(ctx, rest, s.ways)
+		if err != nil {
+			return nil, err
+		}
+		f = f.join(more)
+		if compared, err = s.compare(ctx, f); err != nil {
+			return nil, err
+		}
 	}
 	way := compared[best(compared)].way
-	rest, err := s.observe(ctx, others, s.ways[way:way+1])
+	single, err := s.observe(ctx, others, s.ways[way:way+1])
 	if err != nil {
 		return nil, err
 	}
-	l, err := learn(ctx, s.pictures, f.with(way, rest), s.ways[way:way+1], s.seed, s.cpus, s.export)
+	l, err := learn(ctx, s.pictures, f.only(way).join(single), s.ways[way:way+1], s.seed, s.cpus, s.export)
 	if err != nil {
 		return nil, err
 	}
 	l.Trial, l.TrialPictures = compared, len(f.Files)
 	return l, nil
+}
+
+// compare tries every method with every way on the pictures of a trial.
+func (s study) compare(ctx context.Context, f *Features) ([]Candidate, error) {
+	counts := fit.Set{Y: f.classes(), Classes: len(s.pictures.Classes)}.Counts()
+	if _, err := enough(s.pictures.Classes, counts); err != nil {
+		return nil, err
+	}
+	return newSplit(f.By, f.classes(), len(s.pictures.Classes), s.seed, s.cpus).candidates(ctx, s.ways)
 }
 
 // learn studies features: it chooses, fits and measures. ways are the preprocessings of f.By.

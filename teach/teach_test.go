@@ -2,6 +2,7 @@ package teach
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -100,12 +101,88 @@ func TestTrial(t *testing.T) {
 	for i := range 7 {
 		files = append(files, File{fmt.Sprintf("b/%d", i), 1})
 	}
-	first, others := trial(files, 2)
+	first, others := trial(files, 2, trialPictures)
 	if len(first) != trialPictures+7 || len(others) != 50-trialPictures {
 		t.Fatalf("%d and %d pictures, want 27 and 30", len(first), len(others))
 	}
 	if first[0].Path != "a/0" || first[19].Path < "a/45" || first[20].Path != "b/0" {
 		t.Errorf("%v are not spread over the classes", first)
+	}
+}
+
+// TestTrialEnds checks how many pictures are prepared in both ways: half of the trial's if the whole picture is better for them, else
+// all of them, and all pictures of classes that are not larger.
+func TestTrialEnds(t *testing.T) {
+	t.Parallel()
+	const classes = 3
+	for _, test := range []struct {
+		name          string
+		each          int
+		crops, unread bool // crops are better; most pictures of the first half cannot be read
+		both          int  // pictures of a class that are prepared in both ways
+	}{
+		{"whole pictures are better", 30, false, false, trialPictures / 2},
+		{"crops are better", 30, true, false, trialPictures},
+		{"too few to compare", 30, false, true, trialPictures},
+		{"no more than the trial has", trialPictures, false, false, trialPictures},
+	} {
+		p, all := synthetic(classes, test.each, 1)
+		if test.crops {
+			slices.Reverse(all.By)
+		}
+		at := map[File]int{}
+		for i, f := range all.Files {
+			at[f] = i
+		}
+		both := map[int]int{}
+		calls, seen := 0, 0
+		own := spec.Torchvision()
+		s := study{pictures: p, ways: ways(own), seed: 1, cpus: 1}
+		s.observe = func(_ context.Context, files []File, w []spec.Preprocess) (*Features, error) {
+			f := &Features{By: make([][][]float32, len(w)), Pixels: make([][][32]byte, len(w))}
+			for i, file := range files {
+				seen++
+				if len(w) == 2 {
+					both[file.Class]++
+				}
+				if test.unread && (calls == 0 && i%10 > 0 || calls > 0 && i == 0) {
+					f.Skipped = append(f.Skipped, Skipped{file.Path, "damaged"})
+					continue
+				}
+				f.Files = append(f.Files, file)
+				for k := range w {
+					from := k
+					if len(w) == 1 && w[0] == s.ways[1] {
+						from = 1
+					}
+					f.By[k], f.Pixels[k] = append(f.By[k], all.By[from][at[file]]), append(f.Pixels[k], all.Pixels[from][at[file]])
+				}
+			}
+			calls++
+			return f, nil
+		}
+		l, err := s.run(t.Context())
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		for class, n := range both {
+			if n != test.both {
+				t.Errorf("%s: %d pictures of class %d are prepared in both ways, want %d", test.name, n, class, test.both)
+			}
+		}
+		if seen != classes*test.each || len(l.Files)+len(l.Skipped) != seen {
+			t.Errorf("%s: %d pictures observed, %d of %d in the lesson", test.name, seen, len(l.Files), classes*test.each)
+		}
+		if want := s.ways[1]; (l.Chosen.Preprocess == want) == test.crops || l.Accuracy < 0.9 {
+			t.Errorf("%s: %v chosen, accuracy %.2f", test.name, l.Chosen.Preprocess, l.Accuracy)
+		}
+		if !slices.IsSortedFunc(l.Files, func(a, b File) int { return cmp.Or(cmp.Compare(a.Class, b.Class), cmp.Compare(a.Path, b.Path)) }) {
+			t.Errorf("%s: the files are not in order", test.name)
+		}
+		if want := classes * test.both; l.Trial != nil && l.TrialPictures != want && !test.unread {
+			t.Errorf("%s: the trial has %d pictures, want %d", test.name, l.TrialPictures, want)
+		}
 	}
 }
 

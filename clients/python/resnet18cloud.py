@@ -11,8 +11,11 @@ used by several threads at a time.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
+import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -24,9 +27,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
-__all__ = ["Client", "Error", "Image", "Item", "Outcome", "Result", "Score", "Ticket"]
+__all__ = ["Client", "Error", "Image", "Item", "Outcome", "Result", "Score", "Ticket", "read_webhook"]
 
 #: What methods take as an image: the path of a file, or Image.
 Source = Union[str, "os.PathLike[str]", "Image"]
@@ -192,7 +195,8 @@ class Client:
         """Sends an image and returns when the server has stored it; see wait and watch for its result.
 
         Options of all methods that send images: deadline (seconds from arrival after which the result is of no use),
-        priority ("interactive" or "bulk"), and idempotency_key: requests with the same key and image are the same one.
+        priority ("interactive" or "bulk"), idempotency_key: requests with the same key and image are the same one, and
+        webhook: a URL to which the server sends the outcome, see read_webhook.
         """
         body = self._send("/predict_async", [Image.of(image)], {"top_k": top_k, "model": model}, options)
         return Ticket.of(body)
@@ -294,6 +298,10 @@ class Client:
                 return False
             raise
 
+    def webhook_secret(self) -> str:
+        """Returns the secret with which the server signs this client's webhooks, for read_webhook."""
+        return self._call("GET", "/webhook-secret")["secret"]
+
     def _answer(self, path: str, image: Source, query: Dict[str, Any], options: Dict[str, Any]) -> Result:
         body = self._send(path, [Image.of(image)], query, options)
         if body.get("predictions") or body.get("embedding"):
@@ -383,7 +391,28 @@ class Client:
         raise ConnectionResetError("the stream ended too early")
 
 
-_OPTIONS = {"deadline": "X-Request-Timeout", "priority": "X-Priority", "idempotency_key": "Idempotency-Key"}
+def read_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance: float = 300) -> Outcome:
+    """Checks the signature of a webhook and returns the outcome of the request.
+
+    headers are those of the request, in any mapping that ignores case, such as http.server's. It raises ValueError if the body
+    was not signed with the secret, or if it was sent more than tolerance seconds ago. A webhook may arrive more than once: the
+    header Webhook-Id is then the same.
+    """
+    message, sent = headers.get("Webhook-Id") or "", headers.get("Webhook-Timestamp") or ""
+    if not sent.isdigit() or abs(time.time() - int(sent)) > tolerance:
+        raise ValueError("the webhook was sent at another time")
+    key = base64.b64decode(secret[len("whsec_"):] if secret.startswith("whsec_") else "")
+    if len(key) < 24:
+        raise ValueError("the secret is not one of webhook_secret()")
+    digest = hmac.new(key, f"{message}.{sent}.".encode() + body, hashlib.sha256).digest()
+    want = "v1," + base64.b64encode(digest).decode()
+    signatures = (headers.get("Webhook-Signature") or "").encode().split()
+    if not any([hmac.compare_digest(s, want.encode()) for s in signatures]):
+        raise ValueError("the webhook's signature is not valid")
+    return Outcome.of(json.loads(body))
+
+
+_OPTIONS = {"deadline": "X-Request-Timeout", "priority": "X-Priority", "idempotency_key": "Idempotency-Key", "webhook": "X-Webhook"}
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -67,6 +67,24 @@ class AgainstADispatcher(unittest.TestCase):
         self.assertEqual(self.client.labels(), ["ant", "bee"])
         self.assertEqual(self.client.status()["queue_metrics"]["queue_capacity"], 200)
         self.assertTrue(self.client.ready())
+        self.assertTrue(self.client.webhook_secret().startswith("whsec_"))
+        with self.assertRaises(Error) as raised:
+            self.client.submit(picture("a.jpg"), webhook="https://example.com/")
+        self.assertEqual(raised.exception.code, "forbidden")
+
+
+class Webhooks(unittest.TestCase):
+    def test_read(self) -> None:
+        secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        body = b'{"test": 2432232314}'
+        headers = {"Webhook-Id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "Webhook-Timestamp": "1614265330",
+                   "Webhook-Signature": "v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}
+        age = resnet18cloud.time.time() - 1614265330
+        self.assertEqual(resnet18cloud.read_webhook(secret, headers, body, age + 60).raw["test"], 2432232314)
+        for wrong in ((secret, headers, body), (secret, headers, body + b" ", age + 60), ("whsec_AAAA", headers, body, age + 60),
+                      (secret, {**headers, "Webhook-Id": "x"}, body, age + 60), (secret, {}, body, age + 60)):
+            with self.assertRaises(ValueError):
+                resnet18cloud.read_webhook(*wrong)
 
 
 class Scripted(http.server.BaseHTTPRequestHandler):

@@ -23,6 +23,7 @@ type dispatcherCmd struct {
 	uploadFlags      `group:"limits"`
 	clientFlags      `group:"limits"`
 	accessFlags      `group:"security"`
+	webhookFlags     `group:"security"`
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE" group:"replicas"`
 
 	Autoscaler          string `help:"Base URL of the autoscaler whose decisions the dashboard shows; with its --admin-addr, that address." type:"url" placeholder:"URL" env:"RESNET18_AUTOSCALER_URL" group:"scaling"`
@@ -80,7 +81,7 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 		URL: c.NATS, DataDir: c.DataDir, SyncAlways: c.Sync == "always",
 		Creds: c.NATSCreds, CAFile: c.NATSCA, CertFile: c.NATSCert, KeyFile: c.NATSKey,
 	}
-	cfg.Page, cfg.Log = page, env.log
+	cfg.Page, cfg.Log, cfg.WebhookAllow = page, env.log, c.WebhookAllow
 	guard, err := c.guard(env.log)
 	if err != nil {
 		return err

@@ -33,6 +33,11 @@ type clientFlags struct {
 	ClientInFlight  int      `help:"Maximum number of unfinished requests of one client; further ones are refused with 429. 0 means no limit." default:"0" env:"RESNET18_CLIENT_IN_FLIGHT"`
 }
 
+// webhookFlags say where a dispatcher may send the outcomes of requests.
+type webhookFlags struct {
+	WebhookAllow []string `help:"Hosts that clients may name in X-Webhook, separated by commas: hooks.example.com, *.example.com, HOST:PORT, addresses and networks; http://HOST allows plain HTTP too. Names lead only to public addresses and those in the list. Default: no webhooks." placeholder:"HOST" env:"RESNET18_WEBHOOK_ALLOW"`
+}
+
 // decodeFlags limit what an image may cost in an engine.
 type decodeFlags struct {
 	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. off disables the limit." type:"off" default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`

@@ -136,9 +136,14 @@ func TestUpServesHTTPS(t *testing.T) {
 func TestUpIsOnThisMachine(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
-	greet(&said, "http://127.0.0.1:8081", "weights", false, false, nil)
-	if !strings.Contains(said.String(), "up --addr :8081,") {
-		t.Errorf("up does not say how to open it:\n%s", said.String())
+	for url, page := range map[string]string{"http://127.0.0.1:8081": "http://127.0.0.1:8081/\n", "https://[::1]:8081/photos": "https://[::1]:8081/photos/\n"} {
+		said.Reset()
+		greet(&said, url, "weights", false, false, nil)
+		for _, want := range []string{"add --addr :8081 to", "running at " + url + "\n", "page    " + page, url + "/predict", url + "/dashboard", "--url " + url + "\n", url + "/status"} {
+			if !strings.Contains(said.String(), want) {
+				t.Errorf("up at %s does not say %q:\n%s", url, want, said.String())
+			}
+		}
 	}
 	said.Reset()
 	greet(&said, "http://127.0.0.1:8080", "weights", true, false, nil)

@@ -53,11 +53,12 @@ type upCmd struct {
 	describeFlags  `group:"model"`
 	modelsFlags    `group:"model"`
 
-	serverFlags `group:"security"`
-	storeFlags  `group:"storage"`
-	uploadFlags `group:"limits"`
-	clientFlags `group:"limits"`
-	accessFlags `group:"security"`
+	serverFlags  `group:"security"`
+	storeFlags   `group:"storage"`
+	uploadFlags  `group:"limits"`
+	clientFlags  `group:"limits"`
+	accessFlags  `group:"security"`
+	webhookFlags `group:"security"`
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
 	Open    bool   `help:"Open the page in the browser of this machine." env:"RESNET18_OPEN"`
@@ -119,7 +120,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	cfg := dispatcherConfig(c.storeFlags, c.uploadFlags, c.clientFlags)
 	cfg.Addr, cfg.NATS.DataDir, cfg.DrainQueue, cfg.DrainTimeout = c.Addr, c.DataDir, true, upDrainTimeout
-	cfg.Page, cfg.Log = page, env.log
+	cfg.Page, cfg.Log, cfg.WebhookAllow = page, env.log, c.WebhookAllow
 	cfg.TLS, cfg.AdminAddr, cfg.Guard = c.files(), c.AdminAddr, c.webGuard()
 	guard, err := c.guard(env.log)
 	if err != nil {
@@ -160,9 +161,10 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	})()
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
 		return runUp(ctx, d, replicas, scaling, func() {
-			greet(env.stdout, d.URL(), weights, exposed(c.Addr), guard != nil, scaling)
+			url := d.URL() + cfg.BasePath
+			greet(env.stdout, url, weights, exposed(c.Addr), guard != nil, scaling)
 			if c.Open {
-				openPage(ctx, env.log, d.URL())
+				openPage(ctx, env.log, url+"/")
 			}
 		})
 	})
@@ -378,7 +380,7 @@ func (c upCmd) imagesFS() fs.FS {
 	return nil
 }
 
-// greet prints the addresses and what to do next. open reports whether other machines can reach the server, keys whether
+// greet prints the addresses and what to do next. url has the path below which clients see the server. open reports whether other machines can reach the server, keys whether
 // clients need a key.
 func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscaler.Autoscaler) {
 	picture := "picture.jpg"
@@ -403,7 +405,8 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
 	}
 	if !open {
-		lines = slices.Insert(lines, len(lines)-2, "  open    resnet18cloud up --addr "+url[strings.LastIndex(url, ":"):]+", for other machines")
+		port, _, _ := strings.Cut(url[strings.LastIndex(url, ":")+1:], "/") // a base path has no colon
+		lines = slices.Insert(lines, len(lines)-2, "  open    add --addr :"+port+" to the command, for other machines")
 	}
 	if weights == "" {
 		lines = append(lines, noWeights, "")

@@ -131,11 +131,14 @@ func serve(t *testing.T, line *regexp.Regexp, args ...string) (url string, stop 
 	}
 }
 
-// TestUp runs the whole system in the test's process and one of its own, without weights.
+// TestUp runs the whole system in the test's process and one of its own, without weights, and uses the addresses that it prints.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	url, stop := serve(t, regexp.MustCompile(`is running at (\S+)`),
-		"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir())
+		"up", "--addr", "127.0.0.1:0", "--replica-port", "0", "--data-dir", t.TempDir(), "--base-path", "/photos/")
+	if !strings.HasSuffix(url, "/photos") {
+		t.Errorf("up says that it runs at %s, want the path of --base-path", url)
+	}
 	var picture bytes.Buffer
 	if err := jpeg.Encode(&picture, image.NewGray(image.Rect(0, 0, 300, 200)), nil); err != nil {
 		t.Fatal(err)

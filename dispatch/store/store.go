@@ -46,6 +46,9 @@ type Record struct {
 	Lane   int    `json:"lane,omitempty"`
 	Bytes  int64  `json:"bytes,omitempty"`
 
+	// Webhook is nil if the client wants none.
+	Webhook *Webhook `json:"webhook,omitempty"`
+
 	// Marks are random strings, one for each start and each end of the request, in order. A writer that did not
 	// receive an acknowledgment recognizes its write by its mark, even after others have changed the record.
 	Marks []string `json:"marks,omitempty"`
@@ -56,6 +59,25 @@ type Record struct {
 
 // Secret is a random number that clients do not know. Request IDs are derived from it.
 type Secret [32]byte
+
+// Webhook is the state of a message about the end of a request. Values are not changed, but replaced.
+type Webhook struct {
+	URL      string       `json:"url"`
+	State    WebhookState `json:"state,omitempty"` // empty while it is to be sent
+	Attempts int          `json:"attempts,omitempty"`
+	Problem  string       `json:"problem,omitempty"` // of the last attempt
+	// Next is when any dispatcher may send it, because the one that wanted to has not.
+	Next time.Time `json:"next,omitzero"`
+}
+
+// WebhookState says that a webhook is not to be sent any more.
+type WebhookState string
+
+// The states.
+const (
+	WebhookDelivered WebhookState = "delivered"
+	WebhookFailed    WebhookState = "failed"
+)
 
 // Failure is the reason why a request has no result.
 type Failure struct {

@@ -175,7 +175,7 @@ func TestComputedIsCompared(t *testing.T) {
 	if row := find(t, c, "p50"); row.Word != compare.Faster || row.Ratio > 0.1 {
 		t.Errorf("p50: %+v", row)
 	}
-	if row := find(t, c, "computed p50"); row.Word != compare.Noise || row.Ratio != 1 {
+	if row := find(t, c, "computed p50"); row.Word != compare.Noise || row.Ratio != 1 || row.Low != 1 || row.High != 1 {
 		t.Errorf("computed p50: %+v", row)
 	}
 	if row := find(t, c, "from the cache"); row.A != 0 || row.B != 60 {

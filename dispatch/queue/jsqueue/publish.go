@@ -31,6 +31,8 @@ const (
 	headerGeneration = "Resnet18-Generation"
 	// headerWant is absent from jobs that ask for the usual classes.
 	headerWant = "Resnet18-Want"
+	// headerWebhook is absent from jobs without one.
+	headerWebhook = "Resnet18-Webhook"
 	// headerTrace, headerTracestate and headerRequestID are the client's, if there are any.
 	headerTrace      = "Resnet18-Traceparent"
 	headerTracestate = "Resnet18-Tracestate"
@@ -86,6 +88,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if want := job.Image.Want; want != (resnet18cloud.Want{}) {
 		msg.Header.Set(headerWant, want.String())
+	}
+	if job.Webhook != "" {
+		msg.Header.Set(headerWebhook, job.Webhook)
 	}
 	if parent := job.Trace.Traceparent(); parent != "" {
 		msg.Header.Set(headerTrace, parent)
