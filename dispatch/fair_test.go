@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ import (
 type crowd struct {
 	d       *Dispatcher
 	workers chan struct{} // one element per image being processed
+
+	stallFrom, stallTo time.Time // the replicas process nothing meanwhile
 }
 
 const perWorker = 20.0 // images per second
@@ -42,6 +45,9 @@ func (c *crowd) Classify(ctx context.Context, image resnet18cloud.Image) (resnet
 		return resnet18cloud.Result{}, ctx.Err()
 	}
 	defer func() { <-c.workers }()
+	if now := time.Now(); !now.Before(c.stallFrom) && now.Before(c.stallTo) {
+		time.Sleep(c.stallTo.Sub(now))
+	}
 	took := 40 + crc32.ChecksumIEEE(image.Bytes)%21
 	select {
 	case <-time.After(time.Duration(took) * time.Millisecond):
@@ -221,6 +227,40 @@ func TestFloodDelaysOnlyItself(t *testing.T) {
 	}
 }
 
+// TestStallPasses lets the replicas stand still for a while, during which a client gets more images waiting than a client
+// with few may have. It is served as before soon afterwards, beside a flood and beside a client that always has images
+// waiting, however many of its own are still in the lane of the flood.
+func TestStallPasses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(2)
+		c.open(t)
+		c.stallFrom = time.Now().Add(10 * time.Second)
+		c.stallTo = c.stallFrom.Add(15 * time.Second)
+		end := c.start()
+		defer end()
+		const rate, second, length = 4, 45 * time.Second, 105 * time.Second
+		var clients sync.WaitGroup
+		var flood, before, after outcomes
+		clients.Go(func() { c.client(t, client{name: "flood"}, 60, length, &flood) })
+		clients.Go(func() { c.client(t, client{name: "good"}, rate, second, &before) })
+		clients.Go(func() {
+			time.Sleep(second)
+			c.client(t, client{name: "good"}, rate, length-second, &after)
+		})
+		looped := c.loop(t, "loop", 8, length)
+		clients.Wait()
+		t.Logf("good: mean %s, p99 %s, %d refused; after the stall: mean %s, p99 %s, %d refused; flood: %d served, %d refused; loop: %d served",
+			before.mean(), before.p99(), before.refused, after.mean(), after.p99(), after.refused, len(flood.latencies), flood.refused, looped)
+		if after.refused > 0 || after.p99() > time.Second {
+			t.Errorf("after the stall, %d images of the client were refused, and 99 %% took up to %s, want none and at most 1s", after.refused, after.p99())
+		}
+		if ratio := float64(len(flood.latencies)) / float64(looped); ratio < 0.5 || ratio > 2 {
+			t.Errorf("the flood got %.2f times what the client with eight in flight got, want about the same", ratio)
+		}
+	})
+}
+
 // TestFairnessCostsNothing lets clients without small ones beside them keep a number of requests in flight each. The
 // replicas are busy all the time.
 func TestFairnessCostsNothing(t *testing.T) {
@@ -251,33 +291,43 @@ func (c *crowd) loops(t *testing.T, inFlight []int, length time.Duration) (ended
 	c.open(t)
 	end := c.start()
 	defer end()
-	var mu sync.Mutex // guards ended
-	var loops sync.WaitGroup
+	each := make([]int, len(inFlight))
+	var clients sync.WaitGroup
 	for i, n := range inFlight {
-		for j := range n {
-			loops.Go(func() {
-				for k, start := 0, time.Now(); time.Since(start) < length; k++ {
-					image := resnet18cloud.Image{Name: "a.jpg", Bytes: fmt.Append(nil, i, j, k)}
-					sent := submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive, client: client{name: fmt.Sprint(i)}}
-					r, err := c.d.submit(t.Context(), image, sent)
-					if err == nil {
-						_, err = c.d.store.Wait(t.Context(), r.ID)
-					}
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					mu.Lock()
-					if time.Since(start) < length {
-						ended++
-					}
-					mu.Unlock()
+		clients.Go(func() { each[i] = c.loop(t, fmt.Sprint(i), n, length) })
+	}
+	clients.Wait()
+	for _, n := range each {
+		ended += n
+	}
+	return ended
+}
+
+// loop lets a client keep so many requests in flight, and returns how many ended.
+func (c *crowd) loop(t *testing.T, name string, inFlight int, length time.Duration) int {
+	var ended atomic.Int64
+	var loops sync.WaitGroup
+	for j := range inFlight {
+		loops.Go(func() {
+			for k, start := 0, time.Now(); time.Since(start) < length; k++ {
+				image := resnet18cloud.Image{Name: "a.jpg", Bytes: fmt.Append(nil, name, j, k)}
+				sent := submitOptions{arrived: time.Now(), priority: resnet18cloud.PriorityInteractive, client: client{name: name}}
+				r, err := c.d.submit(t.Context(), image, sent)
+				if err == nil {
+					_, err = c.d.store.Wait(t.Context(), r.ID)
 				}
-			})
-		}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if time.Since(start) < length {
+					ended.Add(1)
+				}
+			}
+		})
 	}
 	loops.Wait()
-	return ended
+	return int(ended.Load())
 }
 
 // TestBatchDelaysOnlyItself sends a batch of 100 images at once, and single images of another client afterwards: those

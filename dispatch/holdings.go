@@ -21,6 +21,7 @@ type holdings struct {
 	waiting  [queue.Classes]int      // guarded by mu: jobs of all clients not yet taken, by number of the class
 	returned [queue.Classes]int      // guarded by mu: those of them that were taken and returned, and wait for a time
 	paces    [queue.Classes]pace     // guarded by mu: of the jobs of each class and all before it
+	turns    [2]turns                // guarded by mu: interactive, bulk
 	began    time.Time               // guarded by mu: when requests were first accepted; earlier ones are found by sweep
 	swept    time.Time               // guarded by mu: when sweep was last called
 	lately   takenJobs               // guarded by mu
@@ -40,6 +41,7 @@ type heldRequest struct {
 	class      queue.Class
 	bytes      int64
 	waiting    bool
+	served     bool // a replica has got it
 	returned   bool // waits for a time
 	since      time.Time
 	recorded   time.Time // when its record was written; zero if it is not
@@ -107,7 +109,7 @@ func (h *holdings) add(c client, job resnet18cloud.Job, r room) (lane int, refus
 		return 0, l
 	}
 	now, class := time.Now(), queue.ClassOf(job)
-	class.Lane = have.lane(class, r.workers)
+	class.Lane = h.lane(c.name, class, r.workers)
 	if l, _ := h.backlog(have, class, r.interval, now).refuses(r.patience); l != "" {
 		return 0, l
 	}
@@ -135,7 +137,7 @@ func (h *holdings) refuses(c client, p resnet18cloud.Priority, r room) (refused 
 		return l, 0
 	}
 	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
-	class.Lane = have.lane(class, r.workers)
+	class.Lane = h.lane(c.name, class, r.workers)
 	return h.backlog(have, class, r.interval, time.Now()).refuses(r.patience)
 }
 
@@ -147,7 +149,7 @@ func (h *holdings) put(id string, r heldRequest) {
 		h.clients[r.client] = have
 	}
 	if r.waiting {
-		h.enter(have, r.class, r.since)
+		h.enter(r.client, have, r.class, r.since)
 	}
 	have.unfinished++
 	have.bytes += r.bytes
@@ -180,9 +182,7 @@ func (h *holdings) ahead(c client, p resnet18cloud.Priority, workers int) float6
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	class := queue.ClassOf(resnet18cloud.Job{Priority: p})
-	if have := h.clients[c.name]; have != nil {
-		class.Lane = have.lane(class, workers)
-	}
+	class.Lane = h.lane(c.name, class, workers)
 	before, all := 0, 0
 	for i, n := range h.waiting {
 		all += n
@@ -197,15 +197,26 @@ func (h *holdings) ahead(c client, p resnet18cloud.Priority, workers int) float6
 }
 
 // lane returns the lane of the client's next job of a class's priority. Images that replicas have count as waiting ones
-// from a quarter of the workers on: a client that uses more comes after others, although none of its images may wait.
-func (h *holding) lane(c queue.Class, workers int) int {
-	taken := h.unfinished
-	for _, lanes := range h.waiting {
+// from a quarter of the workers on: a client that uses more comes after others, although none of its images may wait. The
+// caller holds mu.
+func (h *holdings) lane(name string, c queue.Class, workers int) int {
+	i := priorityIndex(c)
+	ahead := h.turns[i].ahead(name)
+	have := h.clients[name]
+	if have == nil {
+		return queue.Lane(0, ahead)
+	}
+	waiting, taken := 0, have.unfinished
+	for j, lanes := range have.waiting {
 		for _, n := range lanes {
 			taken -= n
+			if j == i {
+				waiting += n
+			}
 		}
 	}
-	return queue.Lane(h.waiting[priorityIndex(c)], max(0, taken-max(2, workers/4)))
+	others := max(0, taken-max(2, workers/4))
+	return queue.Lane(waiting+others, ahead+others)
 }
 
 func priorityIndex(c queue.Class) int { return c.Index() / queue.Lanes }
@@ -274,7 +285,11 @@ func (h *holdings) leave(r *heldRequest) {
 			h.returned[r.class.Index()]--
 		}
 		r.waiting, r.returned = false, false
-		h.clients[r.client].waiting[priorityIndex(r.class)][r.class.Lane]--
+		i := priorityIndex(r.class)
+		h.clients[r.client].waiting[i][r.class.Lane]--
+		if !r.served { // it needs no turn
+			h.turns[i].remove(r.client)
+		}
 		h.waiting[r.class.Index()]--
 	}
 }

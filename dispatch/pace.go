@@ -82,7 +82,7 @@ func (h *holdings) backlog(have *holding, class queue.Class, least time.Duration
 	}
 	b := backlog{queue: h.paces[class.Index()].wait(before, least, now)}
 	own := 0
-	for _, n := range have.waiting[priorityIndex(class)] {
+	for _, n := range have.waiting[priorityIndex(class)][:class.Lane+1] {
 		own += n
 	}
 	b.own = have.paces[priorityIndex(class)].wait(own, least, now)
@@ -90,10 +90,12 @@ func (h *holdings) backlog(have *holding, class queue.Class, least time.Duration
 }
 
 // enter adds a request to those that wait. The caller holds mu.
-func (h *holdings) enter(have *holding, class queue.Class, now time.Time) {
-	own := &have.waiting[priorityIndex(class)]
+func (h *holdings) enter(client string, have *holding, class queue.Class, now time.Time) {
+	p := priorityIndex(class)
+	own := &have.waiting[p]
+	h.turns[p].add(client)
 	if *own == [queue.Lanes]int{} {
-		have.paces[priorityIndex(class)].begin(now)
+		have.paces[p].begin(now)
 	}
 	own[class.Lane]++
 	before := 0
@@ -111,7 +113,10 @@ func (h *holdings) served(r *heldRequest, now time.Time) {
 	if !r.waiting {
 		return
 	}
-	h.clients[r.client].paces[priorityIndex(r.class)].took(now)
+	p := priorityIndex(r.class)
+	r.served = true
+	h.turns[p].served()
+	h.clients[r.client].paces[p].took(now)
 	for i := r.class.Index(); i < len(h.paces); i++ {
 		h.paces[i].took(now)
 	}

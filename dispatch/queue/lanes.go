@@ -49,33 +49,30 @@ func ClassAt(i int) Class {
 // laneLimits are the numbers of jobs that a client may have waiting to get into each lane but the last.
 var laneLimits = [Lanes - 1]int{2, 16}
 
-// Lane returns the lane of a client's next job, given how many of its jobs of that priority wait in each lane, and how
-// many others count like them: the first if there is at most 1, the second up to 15, else the last; but no lane before
-// one in which the client has jobs, so that its own jobs keep their order.
+// maxAhead is the number of turns from which a client is in the last lane, however few of its jobs wait.
+const maxAhead = 64
+
+// Lane returns the lane of a client's next job, given how many of its jobs of that priority wait, and how many turns ahead
+// it is: how many would wait if clients were served in turn. The first lane is for clients with at most 1 of either, the
+// second for those with up to 15 waiting, the last for the rest. A client that is far ahead is in the last lane too.
 //
-//	waiting [0 0 0]   lane 0
-//	waiting [1 0 0]   lane 0
-//	waiting [2 0 0]   lane 1
-//	waiting [0 1 0]   lane 1
-//	waiting [2 14 0]  lane 2
-//	waiting [0 0 1]   lane 2
-//	waiting [0 0 0] and 4 others   lane 1
+//	waiting   1, ahead  1   lane 0
+//	waiting   2, ahead  2   lane 1
+//	waiting  16, ahead 16   lane 2
+//	waiting 100, ahead  0   lane 0: others were served instead
+//	waiting   1, ahead 64   lane 2: it was served instead of others
 //
 // A client with few waiting jobs therefore passes one with many, and a client's flood or batch delays itself.
 //
 // See docs/decisions/0100-lanes-by-backlog.md.
-func Lane(waiting [Lanes]int, others int) int {
-	total, lane := others, 0
-	for i, n := range waiting {
-		total += n
-		if n > 0 {
-			lane = i
-		}
-	}
-	for i, limit := range laneLimits {
-		if total < limit {
-			return max(lane, i)
-		}
+func Lane(waiting, ahead int) int {
+	switch {
+	case ahead >= maxAhead:
+		return Lanes - 1
+	case waiting < laneLimits[0] || ahead < laneLimits[0]:
+		return 0
+	case waiting < laneLimits[1]:
+		return 1
 	}
 	return Lanes - 1
 }

@@ -50,20 +50,17 @@ func TestClasses(t *testing.T) {
 	}
 }
 
-// TestLane checks that a client's lane follows from what it has waiting, and that its jobs keep their order.
+// TestLane checks that a client's lane follows from what it has waiting, and what it would have waiting if clients were
+// served in turn.
 func TestLane(t *testing.T) {
 	t.Parallel()
-	for waiting, want := range map[[queue.Lanes]int]int{
-		{}: 0, {1}: 0, {2}: 1, {100}: 2, {2, 13}: 1, {2, 14}: 2, {2, 14, 1}: 2,
-		{0, 1}: 1, {0, 15}: 1, {0, 16}: 2, {0, 0, 1}: 2, {1, 0, 0}: 0, {1, 3, 0}: 1,
+	for _, test := range []struct{ waiting, ahead, want int }{
+		{0, 0, 0}, {1, 1, 0}, {2, 2, 1}, {15, 15, 1}, {16, 16, 2}, {100, 100, 2}, // nobody else is served
+		{2, 1, 0}, {100, 1, 0}, {100, 2, 2}, {15, 2, 1}, // others were served instead
+		{1, 15, 0}, {1, 63, 0}, {2, 63, 1}, {15, 63, 1}, {0, 64, 2}, {15, 64, 2}, // it was served instead of others
 	} {
-		if got := queue.Lane(waiting, 0); got != want {
-			t.Errorf("Lane(%v, 0) = %d, want %d", waiting, got, want)
-		}
-	}
-	for others, want := range map[int]int{1: 0, 2: 1, 15: 1, 16: 2} {
-		if got := queue.Lane([queue.Lanes]int{}, others); got != want {
-			t.Errorf("Lane(none, %d) = %d, want %d", others, got, want)
+		if got := queue.Lane(test.waiting, test.ahead); got != test.want {
+			t.Errorf("Lane(%d, %d) = %d, want %d", test.waiting, test.ahead, got, test.want)
 		}
 	}
 }
