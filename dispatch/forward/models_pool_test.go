@@ -38,7 +38,7 @@ func newLibrary(t *testing.T, models ...string) *library {
 		_ = json.NewEncoder(w).Encode(resnet18cloud.Result{Predictions: []string{m.Hash}, Model: m.Identity, Precision: m.Precision,
 			ModelInfo: &resnet18cloud.ModelInfo{Version: m.Hash}})
 	})
-	l.predict.Store((*http.HandlerFunc)(&answer))
+	l.predict.Store(&answer)
 	serve(l.fake, "/models", func(w http.ResponseWriter, _ *http.Request) {
 		l.asked.Add(1)
 		_ = json.NewEncoder(w).Encode(l.list())
@@ -185,7 +185,7 @@ func TestModelsOfReplicasAway(t *testing.T) {
 	cfg.ProbeInterval = 10 * time.Millisecond
 	p := start(t, cfg, 2)
 	stopping := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	first.ready.Store((*http.HandlerFunc)(&stopping))
+	first.ready.Store(&stopping)
 	waitHealthy(t, p, 1)
 	if _, err := p.Classify(t.Context(), asking("trash")); resnet18cloud.AsError(err).Code != resnet18cloud.CodeUnavailable {
 		t.Errorf("model of a replica that is away: %v, want unavailable", err)

@@ -228,7 +228,7 @@ func TestReloaded(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
-	if m := wrong.(*resnet18cloud.Error).Message; m != "a.pth is wrong" {
+	if m := resnet18cloud.AsError(wrong).Message; m != "a.pth is wrong" {
 		t.Errorf("a replica's error was changed to %q", m)
 	}
 }
