@@ -4,8 +4,10 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -93,7 +95,7 @@ func (a Allow) Check(text string) error {
 		strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ErrURL
 	}
-	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	name := nameOf(u)
 	addr, err := netip.ParseAddr(name)
 	isAddr := err == nil
 	if !slices.ContainsFunc(a.hosts, func(h host) bool {
@@ -111,6 +113,22 @@ func (a Allow) Check(text string) error {
 	}
 	return nil
 }
+
+// HostOf returns the host and port of a URL that [Allow.Check] has accepted, the same for all ways to write them.
+func HostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	name := nameOf(u)
+	if addr, err := netip.ParseAddr(name); err == nil {
+		name = addr.Unmap().String()
+	}
+	return net.JoinHostPort(name, cmp.Or(u.Port(), defaultPort(u.Scheme)))
+}
+
+// nameOf returns the host of a URL, in lower case and without the dot of the root.
+func nameOf(u *url.URL) string { return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") }
 
 func defaultPort(scheme string) string {
 	if scheme == "http" {

@@ -82,6 +82,22 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestHostOf(t *testing.T) {
+	t.Parallel()
+	for want, urls := range map[string][]string{
+		"hooks.example.com:443": {"https://hooks.example.com", "https://HOOKS.Example.com/a", "https://hooks.example.com./", "https://hooks.example.com:443/", "HTTPS://hooks.example.com"},
+		"hooks.example.com:80":  {"http://hooks.example.com/"},
+		"10.0.0.7:8443":         {"https://10.0.0.7:8443/", "https://[::ffff:10.0.0.7]:8443/", "https://[::ffff:a00:7]:8443/"},
+		"[fd00::7]:443":         {"https://[fd00::7]/", "https://[FD00:0::7]/"},
+	} {
+		for _, url := range urls {
+			if got := HostOf(url); got != want {
+				t.Errorf("HostOf(%s) = %q, want %q", url, got, want)
+			}
+		}
+	}
+}
+
 func FuzzCheck(f *testing.F) {
 	for _, s := range []string{"https://hooks.example.com/a", "https://10.0.0.7/", "http://[::1%25eth0]:80/", "https://a@b/"} {
 		f.Add(s, s)
