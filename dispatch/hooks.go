@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ const headerWebhook = "X-Webhook"
 const (
 	maxHooks        = 10_000 // that wait in memory; others are found by a sweep
 	maxSending      = 32     // at a time
-	maxSendingTo    = 4      // to one host, so that a slow one does not hold up others
+	maxSendingTo    = 4      // to one host, so that a slow one does not hold up others; clients share it
 	hookClaim       = time.Minute
 	hookSweep       = 5 * time.Minute
 	maxSwept        = 20_000 // records that a sweep reads, most recently changed first
@@ -46,8 +45,14 @@ type hook struct {
 	id         string
 	generation int
 	attempts   int // made before
-	host       string
-	due        time.Time
+	hookLane
+	due time.Time
+}
+
+// hookLane is what webhooks have in common that are sent in the order in which they are due.
+type hookLane struct {
+	owner string // name of the client; empty if clients have no keys
+	host  string // see webhook.HostOf
 }
 
 // hookKey identifies a webhook: a request that is restarted ends again.
@@ -80,15 +85,18 @@ type hooks struct {
 	log    *slog.Logger
 	wake   chan struct{} // receives a value when there is something to do
 
-	mu      sync.Mutex
-	waiting map[string]*byDue    // guarded by mu: by host, never empty
-	known   map[hookKey]struct{} // guarded by mu: those that wait or are being sent
-	sending map[string]int       // guarded by mu: by host
+	mu        sync.Mutex
+	waiting   map[hookLane]*byDue  // guarded by mu: never empty
+	known     map[hookKey]struct{} // guarded by mu: those that wait or are being sent
+	knownOf   map[string]int       // guarded by mu: their number, by owner
+	sendingTo map[string]int       // guarded by mu: by host
+	sendingOf map[string]int       // guarded by mu: by owner
 }
 
 func newHooks(d *Dispatcher, allow webhook.Allow) *hooks {
 	return &hooks{d: d, allow: allow, sender: webhook.NewSender(allow, "resnet18cloud/"+cmp.Or(d.cfg.Version, "dev")), log: d.cfg.Log,
-		wake: make(chan struct{}, 1), waiting: map[string]*byDue{}, known: map[hookKey]struct{}{}, sending: map[string]int{}}
+		wake: make(chan struct{}, 1), waiting: map[hookLane]*byDue{}, known: map[hookKey]struct{}{}, knownOf: map[string]int{},
+		sendingTo: map[string]int{}, sendingOf: map[string]int{}}
 }
 
 // check returns the error for a client that asks for a webhook.
@@ -105,7 +113,7 @@ func (s *hooks) check(text string) error {
 	return nil
 }
 
-// secret returns the secret with which webhooks of a client are signed; the name is empty if clients have no keys.
+// hookSecret returns the secret with which webhooks of a client are signed; the name is empty if clients have no keys.
 func (d *Dispatcher) hookSecret(owner string) webhooksig.Secret {
 	return keyedHash(d.store.Secret(), "webhook", owner)
 }
@@ -131,79 +139,145 @@ func (s *hooks) ended(r store.Record) {
 }
 
 func hookOf(r store.Record, due time.Time) hook {
-	h := hook{id: r.ID, generation: r.Generation, attempts: r.Webhook.Attempts, due: due}
-	if u, err := url.Parse(r.Webhook.URL); err == nil {
-		h.host = u.Host
-	}
-	return h
+	return hook{id: r.ID, generation: r.Generation, attempts: r.Webhook.Attempts, due: due,
+		hookLane: hookLane{owner: r.Owner, host: webhook.HostOf(r.Webhook.URL)}}
 }
 
-// add puts a webhook in the list, unless it is there.
+// add puts a webhook in the list, unless it is there. If the list is full, the client with most in it loses one, unless that
+// is the webhook's own: a sweep finds what the list has no room for.
 func (s *hooks) add(h hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.known[h.key()]; ok || len(s.known) >= maxHooks {
+	if _, ok := s.known[h.key()]; ok {
 		return
 	}
+	if len(s.known) >= maxHooks {
+		most, ok := s.displaced(h.owner)
+		if !ok {
+			return
+		}
+		s.drop(most)
+	}
 	s.known[h.key()] = struct{}{}
+	s.knownOf[h.owner]++
 	s.push(h)
 }
 
-// push adds to the heap of the host. The caller holds mu.
-func (s *hooks) push(h hook) {
-	if s.waiting[h.host] == nil {
-		s.waiting[h.host] = &byDue{}
+// hasRoom reports whether the list takes another webhook of a client.
+func (s *hooks) hasRoom(owner string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.displaced(owner)
+	return ok || len(s.known) < maxHooks
+}
+
+// displaced returns the client that has most webhooks in the list, if one of them makes room for one of owner's. The caller
+// holds mu.
+func (s *hooks) displaced(owner string) (most string, ok bool) {
+	for name, n := range s.knownOf {
+		if n > s.knownOf[most] {
+			most = name
+		}
 	}
-	heap.Push(s.waiting[h.host], h)
+	return most, s.knownOf[most] > s.knownOf[owner]+maxSending // so many of its webhooks may be on their way
+}
+
+// drop removes one of a client's webhooks from the longest of its lanes, not the one that is due first unless it is alone.
+// The caller holds mu.
+func (s *hooks) drop(owner string) {
+	var longest hookLane
+	n := 0
+	for l, list := range s.waiting {
+		if l.owner == owner && list.Len() > n {
+			longest, n = l, list.Len()
+		}
+	}
+	if n == 0 {
+		return
+	}
+	list := s.waiting[longest]
+	s.forget(list.Pop().(hook)) // the last leaf, so that what is left is a heap
+	if list.Len() == 0 {
+		delete(s.waiting, longest)
+	}
+}
+
+// forget removes a webhook that neither waits nor is being sent. The caller holds mu.
+func (s *hooks) forget(h hook) {
+	delete(s.known, h.key())
+	decrement(s.knownOf, h.owner)
+}
+
+// decrement counts down, and removes what is zero.
+func decrement(counts map[string]int, name string) {
+	if counts[name]--; counts[name] == 0 {
+		delete(counts, name)
+	}
+}
+
+// push adds to the heap of the webhook's lane. The caller holds mu.
+func (s *hooks) push(h hook) {
+	if s.waiting[h.hookLane] == nil {
+		s.waiting[h.hookLane] = &byDue{}
+	}
+	heap.Push(s.waiting[h.hookLane], h)
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// next takes a webhook that is due from the list. If there is none, it returns how long there will be none, unless wake says
-// otherwise.
+// next takes a webhook that is due from the list: one of the client with fewest on their way, so that nobody's slow receiver
+// or flood holds up others, and of its webhooks the one that is due first. If there is none, it returns how long there will be
+// none, unless wake says otherwise.
 func (s *hooks) next(now time.Time) (h hook, ok bool, after time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	total := 0
-	for _, n := range s.sending {
+	for _, n := range s.sendingTo {
 		total += n
 	}
 	after = hookSweep
 	if total >= maxSending {
 		return h, false, after
 	}
-	for name, list := range s.waiting {
-		if s.sending[name] >= maxSendingTo {
+	var from *byDue
+	for l, list := range s.waiting {
+		if s.sendingTo[l.host] >= maxSendingTo {
 			continue
 		}
-		if first := (*list)[0]; first.due.After(now) {
+		first := (*list)[0]
+		if first.due.After(now) {
 			after = min(after, first.due.Sub(now))
 			continue
 		}
-		h = heap.Pop(list).(hook)
-		if list.Len() == 0 {
-			delete(s.waiting, name)
+		if from == nil || cmp.Or(cmp.Compare(s.sendingOf[l.owner], s.sendingOf[h.owner]), first.due.Compare(h.due)) < 0 {
+			from, h = list, first
 		}
-		s.sending[name]++
-		return h, true, 0
 	}
-	return h, false, after
+	if from == nil {
+		return h, false, after
+	}
+	heap.Pop(from)
+	if from.Len() == 0 {
+		delete(s.waiting, h.hookLane)
+	}
+	s.sendingTo[h.host]++
+	s.sendingOf[h.owner]++
+	return h, true, 0
 }
 
 // sent notes that an attempt is over. If there is to be another one, h is the webhook with its time.
 func (s *hooks) sent(h hook, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sending[h.host]--; s.sending[h.host] == 0 {
-		delete(s.sending, h.host)
-	}
+	decrement(s.sendingTo, h.host)
+	decrement(s.sendingOf, h.owner)
 	if again {
 		s.push(h)
 		return
 	}
-	delete(s.known, h.key())
+	s.forget(h)
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -361,7 +435,7 @@ func (s *hooks) sweep(ctx context.Context, now time.Time, own bool) error {
 		return fmt.Errorf("read results: %w", err)
 	}
 	for _, r := range records {
-		if !pending(r) || !own && now.Before(r.Webhook.Next) || s.has(hookKey{r.ID, r.Generation}) {
+		if !pending(r) || !own && now.Before(r.Webhook.Next) || s.has(hookKey{r.ID, r.Generation}) || !s.hasRoom(r.Owner) {
 			continue
 		}
 		claimed := *r.Webhook

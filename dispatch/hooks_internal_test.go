@@ -56,10 +56,10 @@ func TestHooksInTurn(t *testing.T) {
 		t.Errorf("of an empty list: %t, %v", ok, after)
 	}
 	for i := range maxSendingTo + 1 {
-		s.add(hook{id: fmt.Sprint("slow ", maxSendingTo-i), host: "slow", due: noon.Add(-time.Duration(i) * time.Second)})
+		s.add(hook{id: fmt.Sprint("slow ", maxSendingTo-i), hookLane: hookLane{host: "slow"}, due: noon.Add(-time.Duration(i) * time.Second)})
 	}
-	s.add(hook{id: "late", host: "other", due: noon.Add(time.Minute)})
-	s.add(hook{id: "late", host: "other", due: noon}) // known already
+	s.add(hook{id: "late", hookLane: hookLane{host: "other"}, due: noon.Add(time.Minute)})
+	s.add(hook{id: "late", hookLane: hookLane{host: "other"}, due: noon}) // known already
 	var sent []hook
 	for i := range maxSendingTo {
 		h, ok, _ := s.next(noon)
@@ -84,7 +84,7 @@ func TestHooksInTurn(t *testing.T) {
 		t.Errorf("after two attempts: %+v, %t, %v", h, ok, after)
 	}
 	for i := range 2 * maxHooks {
-		s.add(hook{id: fmt.Sprint(i), host: fmt.Sprint(i % 100), due: noon})
+		s.add(hook{id: fmt.Sprint(i), hookLane: hookLane{host: fmt.Sprint(i % 100)}, due: noon})
 	}
 	if len(s.known) != maxHooks {
 		t.Errorf("%d webhooks in memory, want %d", len(s.known), maxHooks)
@@ -97,5 +97,63 @@ func TestHooksInTurn(t *testing.T) {
 	}
 	if total := n + maxSendingTo; total > maxSending+1 || total < maxSending-1 {
 		t.Errorf("%d are sent at a time, want %d", total, maxSending)
+	}
+}
+
+// TestHooksAreFair checks that a client with a flood of webhooks, or with slow receivers, holds up neither the webhooks of
+// another client nor keeps them out of a full list, also if both have the same receivers.
+func TestHooksAreFair(t *testing.T) {
+	t.Parallel()
+	allow, err := webhook.ParseAllow([]string{"*.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newHooks(&Dispatcher{}, allow)
+	record := func(owner, id, url string) store.Record {
+		return store.Record{ID: id, Owner: owner, Webhook: &store.Webhook{URL: url}}
+	}
+	for i := range maxHooks + 100 {
+		s.add(hookOf(record("flood", fmt.Sprint("flood ", i), fmt.Sprintf("https://%d.example.com/", i%20)), noon))
+	}
+	if s.hasRoom("flood") || !s.hasRoom("shop") {
+		t.Error("of a full list: room for the client that has filled it, or none for another one")
+	}
+	var flood []hook
+	for range maxSending {
+		h, ok, _ := s.next(noon)
+		if !ok {
+			t.Fatalf("%d are sent at a time, want %d", len(flood), maxSending)
+		}
+		flood = append(flood, h)
+	}
+	for i := range 3 {
+		s.add(hookOf(record("shop", fmt.Sprint("shop ", i), "https://"+flood[i].host), noon.Add(time.Second)))
+	}
+	if len(s.known) != maxHooks || s.knownOf["shop"] != 3 || s.knownOf["flood"] != maxHooks-3 {
+		t.Errorf("%d webhooks in memory, want %d; by client %v", len(s.known), maxHooks, s.knownOf)
+	}
+	for i := range 3 {
+		s.sent(flood[i], true)
+		if h, ok, _ := s.next(noon.Add(time.Second)); !ok || h.owner != "shop" {
+			t.Errorf("the next one is %q of %q, %t, want one of shop", h.id, h.owner, ok)
+		}
+	}
+	for i := range maxHooks { // the list is fair to the flood too
+		s.add(hookOf(record("shop", fmt.Sprint("more ", i), "https://a.example.com/"), noon))
+	}
+	if n := s.knownOf["shop"]; len(s.known) != maxHooks || n < maxHooks/2-maxSending || n > maxHooks/2 {
+		t.Errorf("%d webhooks in memory, %d of shop, want half of them", len(s.known), n)
+	}
+	waiting := 0
+	for l, list := range s.waiting {
+		waiting += list.Len()
+		for i := 1; i < list.Len(); i++ {
+			if list.Less(i, (i-1)/2) {
+				t.Fatalf("%v is not a heap", l)
+			}
+		}
+	}
+	if waiting+maxSending != len(s.known) {
+		t.Errorf("%d wait and %d are being sent, of %d", waiting, maxSending, len(s.known))
 	}
 }

@@ -78,11 +78,12 @@ func (s *starts) get(ctx context.Context, from store.Store, now time.Time) map[s
 	if now.Sub(s.asOf) < startsInterval {
 		return s.begun
 	}
+	s.asOf = now // also after an error: streams wait for each other here, so one look must be enough for all
 	unfinished, err := from.Unfinished(ctx)
 	if err != nil { // the next look may succeed; results do not depend on it
 		return s.begun
 	}
-	s.begun, s.asOf = map[string]store.Record{}, now
+	s.begun = map[string]store.Record{}
 	for _, r := range unfinished {
 		if r.Status == resnet18cloud.StatusProcessing {
 			s.begun[r.ID] = r

@@ -4,8 +4,10 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -90,10 +92,13 @@ var (
 func (a Allow) Check(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || len(text) > maxURL || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" ||
-		strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		strings.ContainsFunc(text, notPrintable) {
 		return ErrURL
 	}
-	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	name := nameOf(u)
+	if name == "" || strings.HasPrefix(name, ".") || strings.Contains(name, "..") || strings.ContainsFunc(name, notPrintable) {
+		return ErrURL // net/http would map what is not ASCII, percent-encoded in the text, to another name
+	}
 	addr, err := netip.ParseAddr(name)
 	isAddr := err == nil
 	if !slices.ContainsFunc(a.hosts, func(h host) bool {
@@ -111,6 +116,25 @@ func (a Allow) Check(text string) error {
 	}
 	return nil
 }
+
+// notPrintable reports whether a character is none of ASCII's, or a space or control character.
+func notPrintable(r rune) bool { return r <= ' ' || r > '~' }
+
+// HostOf returns the host and port of a URL that [Allow.Check] has accepted, the same for all ways to write them.
+func HostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	name := nameOf(u)
+	if addr, err := netip.ParseAddr(name); err == nil {
+		name = addr.Unmap().String()
+	}
+	return net.JoinHostPort(name, cmp.Or(u.Port(), defaultPort(u.Scheme)))
+}
+
+// nameOf returns the host of a URL, in lower case and without the dot of the root.
+func nameOf(u *url.URL) string { return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") }
 
 func defaultPort(scheme string) string {
 	if scheme == "http" {
@@ -137,19 +161,18 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("::/96"),           // IPv4-compatible
-	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64
-	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64, local
-	netip.MustParsePrefix("100::/64"),        // discarded
 	netip.MustParsePrefix("2001::/23"),       // protocols, among them Teredo
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
 	netip.MustParsePrefix("2002::/16"),       // 6to4
 	netip.MustParsePrefix("3fff::/20"),       // documentation
-	netip.MustParsePrefix("fec0::/10"),       // site-local, deprecated
 }
+
+// unicast is where all public addresses of IPv6 are (IANA's registry of its address space). Outside are those that contain
+// addresses of IPv4 for translators, which a network may use whatever its own are, and all that may be assigned one day.
+var unicast = netip.MustParsePrefix("2000::/3")
 
 // public reports whether an address is one of the Internet.
 func public(addr netip.Addr) bool {
-	return addr.IsValid() && addr.Zone() == "" && addr.IsGlobalUnicast() && !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() &&
+	return addr.IsValid() && (addr.Is4() || unicast.Contains(addr)) && addr.Zone() == "" && addr.IsGlobalUnicast() && !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast() &&
 		!slices.ContainsFunc(special, func(n netip.Prefix) bool { return n.Contains(addr) })
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -70,6 +71,11 @@ func TestCheck(t *testing.T) {
 		{"hooks.example.com", "https://hooks.example.com/a b", ErrURL},
 		{"hooks.example.com", "https://hooks.example.com/" + strings.Repeat("a", 2048), ErrURL},
 		{"hooks.example.com", "https://evil.com\\@hooks.example.com/", ErrURL},
+		{"*.example.com", "https://evil.com%EF%BC%8F.example.com/", ErrURL},
+		{"*.example.com", "https://%C3%BC.example.com/", ErrURL},
+		{"*.example.com", "https://.example.com/", ErrURL},
+		{"*.example.com", "https://a..example.com/", ErrURL},
+		{"*.example.com", "https://xn--tda.example.com/", nil},
 	} {
 		if err := allow(t, strings.Fields(test.allow)...).Check(test.url); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 			t.Errorf("with %q: Check(%q) = %v, want %v", test.allow, test.url, err, test.want)
@@ -82,14 +88,43 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestHostOf(t *testing.T) {
+	t.Parallel()
+	for want, urls := range map[string][]string{
+		"hooks.example.com:443": {"https://hooks.example.com", "https://HOOKS.Example.com/a", "https://hooks.example.com./", "https://hooks.example.com:443/", "HTTPS://hooks.example.com"},
+		"hooks.example.com:80":  {"http://hooks.example.com/"},
+		"10.0.0.7:8443":         {"https://10.0.0.7:8443/", "https://[::ffff:10.0.0.7]:8443/", "https://[::ffff:a00:7]:8443/"},
+		"[fd00::7]:443":         {"https://[fd00::7]/", "https://[FD00:0::7]/"},
+	} {
+		for _, url := range urls {
+			if got := HostOf(url); got != want {
+				t.Errorf("HostOf(%s) = %q, want %q", url, got, want)
+			}
+		}
+	}
+}
+
 func FuzzCheck(f *testing.F) {
-	for _, s := range []string{"https://hooks.example.com/a", "https://10.0.0.7/", "http://[::1%25eth0]:80/", "https://a@b/"} {
+	for _, s := range []string{"https://hooks.example.com/a", "https://10.0.0.7/", "http://[::1%25eth0]:80/", "https://a@b/", "https://a.example.org:443/", "https://%C3%BC.example.org"} {
 		f.Add(s, s)
 	}
-	f.Fuzz(func(t *testing.T, entry, url string) {
-		a, err := ParseAllow([]string{"hooks.example.com", entry})
-		if err == nil && a.Check(url) == nil && len(url) > maxURL {
-			t.Errorf("a URL of %d bytes is allowed", len(url))
+	f.Fuzz(func(t *testing.T, entry, text string) {
+		if a, err := ParseAllow([]string{"hooks.example.com", entry}); err == nil && a.Check(text) == nil {
+			if len(text) > maxURL || HostOf(text) == "" {
+				t.Errorf("a URL of %d bytes is allowed, host %q", len(text), HostOf(text))
+			}
+		}
+		// Whatever a text is: what is allowed leads to a host of the list, as net/http reads it.
+		request, err := http.NewRequest(http.MethodPost, text, http.NoBody)
+		if known := allow(t, "hooks.example.com", "*.example.org"); known.Check(text) == nil {
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, port, err := net.SplitHostPort(HostOf(text))
+			if err != nil || name != "hooks.example.com" && !strings.HasSuffix(name, ".example.org") || port != "443" ||
+				request.URL.Scheme != "https" || request.URL.User != nil || nameOf(request.URL) != name {
+				t.Errorf("%q is allowed, and leads to %q of %s", text, HostOf(text), request.URL)
+			}
 		}
 	})
 }
@@ -102,6 +137,7 @@ func TestPublic(t *testing.T) {
 		"0.0.0.0": false, "0.1.2.3": false, "100.64.0.1": false, "192.0.0.1": false, "198.18.0.1": false, "224.0.0.1": false, "255.255.255.255": false, "240.0.0.1": false,
 		"::": false, "::1": false, "fe80::1": false, "fe80::1%eth0": false, "fd00::1": false, "fc00::1": false, "ff02::1": false, "2606:4700::1111%eth0": false,
 		"::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "::7f00:1": false, "64:ff9b::7f00:1": false, "2002:7f00:1::": false, "2001::1": false, "2001:db8::1": false, "fec0::1": false,
+		"::ffff:0:127.0.0.1": false, "::ffff:0:a00:1": false, "64:ff9b:1::1": false, "100::1": false, "100:0:0:1::1": false, "5f00::1": false, "4000::1": false,
 	} {
 		if got := allow(t, "hooks.example.com").permits(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("permits(%s) = %t, want %t", addr, got, want)
