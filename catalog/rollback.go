@@ -140,11 +140,18 @@ func (c *Catalog) rolledBack(e *entry) (rollback, bool) {
 func (c *Catalog) keep(ctx context.Context, r rollback) {
 	if err := c.rollbacks.add(r); err != nil {
 		c.cfg.Log.ErrorContext(ctx, "cannot keep a rollback; after a restart the version is tried again", "file", r.File, "error", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.places[r.File]; p != nil && p.hash == r.Hash {
+		p.kept = true
 	}
 }
 
-// rollBack unloads a version and notes why. The caller holds mu.
-func (c *Catalog) rollBack(p *place, r rollback) {
+// rollBack unloads a version and notes why. kept reports that the rollback has a file. The caller holds mu.
+func (c *Catalog) rollBack(p *place, r rollback, kept bool) {
+	p.kept = kept
 	p.hash, p.entry, p.state, p.reason, p.canary = r.Hash, nil, resnet18cloud.ModelRolledBack, r.String(), &r.Canary
 }
 
@@ -188,7 +195,7 @@ func (c *Catalog) followOne(ctx context.Context, p *place, e *entry, r rollback)
 		}
 		c.serve(ctx, next, fmt.Sprintf("version %s was rolled back: %s", e.version, r))
 	}
-	c.rollBack(p, r)
+	c.rollBack(p, r, true)
 	c.cfg.Log.WarnContext(ctx, "model rolled back, as at another replica", "file", p.base, "reason", r.String())
 	c.endTrials(ctx)
 	c.sweep()
@@ -219,7 +226,7 @@ func (c *Catalog) forgiven() map[string]bool {
 	files := map[string]string{}
 	c.mu.Lock()
 	for base, p := range c.places {
-		if p.state == resnet18cloud.ModelRolledBack {
+		if p.state == resnet18cloud.ModelRolledBack && p.kept {
 			files[base] = p.hash
 		}
 	}

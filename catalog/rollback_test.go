@@ -299,6 +299,22 @@ func TestRollbackFiles(t *testing.T) {
 	}
 }
 
+// TestRollbackNotKept checks that a version whose rollback could not be kept is not tried again by a reload: nobody has removed
+// the note.
+func TestRollbackNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Rules: Rules{Share: 1}, Rollbacks: t.TempDir() + "/gone"}, "a@1.pth=x")
+		w.load()
+		w.write("a@2.pth", "y")
+		_ = w.Reload(t.Context())
+		w.compared("a@2.pth")
+		if err := w.Reload(t.Context()); err != nil || w.status("a@2.pth").State != resnet18cloud.ModelRolledBack {
+			t.Errorf("after a reload: %+v, %v; want it rolled back", w.status("a@2.pth"), err)
+		}
+	})
+}
+
 // TestRollbackTexts checks that notes of others bring neither long texts nor control characters into the log and the list.
 func TestRollbackTexts(t *testing.T) {
 	t.Parallel()
