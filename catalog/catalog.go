@@ -80,6 +80,7 @@ type place struct {
 	reason string
 	canary *resnet18cloud.Canary // of a version that was compared
 	hash   string                // Model.Version of what was rolled back
+	kept   bool                  // its rollback has a file
 	waits  bool                  // to be compared when the newer version has been
 }
 
@@ -318,7 +319,7 @@ func (c *Catalog) load(ctx context.Context, f file, anyway bool) error {
 	serving := c.serving[f.name]
 	switch {
 	case rolledBack && !anyway:
-		c.rollBack(p, r)
+		c.rollBack(p, r, true)
 		c.cfg.Log.WarnContext(ctx, "model is not used: it was rolled back", "file", f.base, "reason", r.String())
 	case serving == nil && anyway:
 		c.serve(ctx, p, "the only version, although it was rolled back: "+r.String())

@@ -590,3 +590,24 @@ func TestBothFail(t *testing.T) {
 		t.Errorf("%+v with %+v, want a comparison without evidence", m, m.Canary)
 	}
 }
+
+// TestTensorsAreNotCompared checks that inputs which a client has prepared for the version that serves do not go to one that may
+// want others.
+func TestTensorsAreNotCompared(t *testing.T) {
+	t.Parallel()
+	for _, live := range []bool{false, true} {
+		w := newWorld(t, Config{Rules: Rules{Share: 1, Live: live}}, "a@1.pth=x")
+		w.load()
+		w.write("a@2.pth", "y")
+		_ = w.Reload(t.Context())
+		for range 3 {
+			r, err := w.Classify(t.Context(), resnet18cloud.Image{Want: resnet18cloud.Want{Tensor: true}})
+			if err != nil || r.Model != "x" {
+				t.Errorf("live %t: %s, %v; want the answer of the version that serves", live, r.Model, err)
+			}
+		}
+		if len(w.pairs) > 0 {
+			t.Errorf("live %t: %d tensors wait for the other version", live, len(w.pairs))
+		}
+	}
+}

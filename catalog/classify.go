@@ -65,7 +65,8 @@ func (c *Catalog) Hold(model string) (m resnet18cloud.Classifier, status resnet1
 	return e.Classifier, e.status(), sync.OnceFunc(func() { c.done(e) }), nil
 }
 
-// take finds the model for a request and holds it. Requests that name a version get that, and are not compared.
+// take finds the model for a request and holds it. Requests that name a version get that, and are not compared. Nor are tensors:
+// they are prepared for the version that serves, and another may want a different size or scale.
 func (c *Catalog) take(want resnet18cloud.Want) (use, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +75,7 @@ func (c *Catalog) take(want resnet18cloud.Want) (use, error) {
 		return use{}, err
 	}
 	u := use{entry: e}
-	if t := c.trials[e.file.name]; t != nil && t.against == e && !want.Embedding && !strings.Contains(want.Model, "@") && t.sample(c.cfg.Rules.Share) {
+	if t := c.trials[e.file.name]; t != nil && t.against == e && !want.Embedding && !want.Tensor && !strings.Contains(want.Model, "@") && t.sample(c.cfg.Rules.Share) {
 		u.trial, u.other = t, t.place.entry
 		if c.cfg.Rules.Live {
 			u.entry, u.other = u.other, u.entry

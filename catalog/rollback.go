@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/resnet18cloud/resnet18cloud"
 )
@@ -65,8 +67,11 @@ func (k rollbacks) add(r rollback) error {
 	return nil
 }
 
-// maxRollback bounds the file of a rollback; ours have less than 2 KiB.
-const maxRollback = 64 << 10
+// Limits on the file of a rollback and on each of its texts, which are in the list of models; ours have less than 2 KiB.
+const (
+	maxRollback     = 64 << 10
+	maxRollbackText = 1 << 10
+)
 
 // find returns the rollback of a file with a content. What cannot be read counts as none, except for a file that is no
 // JSON: it is there, and somebody meant it to be.
@@ -74,7 +79,11 @@ func (k rollbacks) find(base, hash string) (r rollback, ok bool) {
 	if k.dir == "" {
 		return r, false
 	}
-	f, err := os.Open(k.path(base, hash))
+	path := k.path(base, hash)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() { // opening a pipe waits for its writer
+		return r, false
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return r, false
 	}
@@ -93,7 +102,21 @@ func parseRollback(data []byte, base, hash string) rollback {
 		r = rollback{Reason: "no reason in the file that says so"}
 	}
 	r.File, r.Hash = base, hash
+	r.Reason, r.Canary.Against = plain(r.Reason), plain(r.Canary.Against)
 	return r
+}
+
+// plain returns a text without control characters, cut at its limit.
+func plain(text string) string {
+	if len(text) > maxRollbackText {
+		text = strings.ToValidUTF8(text[:maxRollbackText], "")
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // removed reports whether somebody has removed the file of a rollback, to have the version tried again.
@@ -117,11 +140,18 @@ func (c *Catalog) rolledBack(e *entry) (rollback, bool) {
 func (c *Catalog) keep(ctx context.Context, r rollback) {
 	if err := c.rollbacks.add(r); err != nil {
 		c.cfg.Log.ErrorContext(ctx, "cannot keep a rollback; after a restart the version is tried again", "file", r.File, "error", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.places[r.File]; p != nil && p.hash == r.Hash {
+		p.kept = true
 	}
 }
 
-// rollBack unloads a version and notes why. The caller holds mu.
-func (c *Catalog) rollBack(p *place, r rollback) {
+// rollBack unloads a version and notes why. kept reports that the rollback has a file. The caller holds mu.
+func (c *Catalog) rollBack(p *place, r rollback, kept bool) {
+	p.kept = kept
 	p.hash, p.entry, p.state, p.reason, p.canary = r.Hash, nil, resnet18cloud.ModelRolledBack, r.String(), &r.Canary
 }
 
@@ -165,7 +195,7 @@ func (c *Catalog) followOne(ctx context.Context, p *place, e *entry, r rollback)
 		}
 		c.serve(ctx, next, fmt.Sprintf("version %s was rolled back: %s", e.version, r))
 	}
-	c.rollBack(p, r)
+	c.rollBack(p, r, true)
 	c.cfg.Log.WarnContext(ctx, "model rolled back, as at another replica", "file", p.base, "reason", r.String())
 	c.endTrials(ctx)
 	c.sweep()
@@ -196,7 +226,7 @@ func (c *Catalog) forgiven() map[string]bool {
 	files := map[string]string{}
 	c.mu.Lock()
 	for base, p := range c.places {
-		if p.state == resnet18cloud.ModelRolledBack {
+		if p.state == resnet18cloud.ModelRolledBack && p.kept {
 			files[base] = p.hash
 		}
 	}

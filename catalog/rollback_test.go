@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -295,6 +296,41 @@ func TestRollbackFiles(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(dir + "/.new-*"); len(left) != 0 {
 		t.Errorf("left %q", left)
+	}
+}
+
+// TestRollbackNotKept checks that a version whose rollback could not be kept is not tried again by a reload: nobody has removed
+// the note.
+func TestRollbackNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Rules: Rules{Share: 1}, Rollbacks: t.TempDir() + "/gone"}, "a@1.pth=x")
+		w.load()
+		w.write("a@2.pth", "y")
+		_ = w.Reload(t.Context())
+		w.compared("a@2.pth")
+		if err := w.Reload(t.Context()); err != nil || w.status("a@2.pth").State != resnet18cloud.ModelRolledBack {
+			t.Errorf("after a reload: %+v, %v; want it rolled back", w.status("a@2.pth"), err)
+		}
+	})
+}
+
+// TestRollbackTexts checks that notes of others bring neither long texts nor control characters into the log and the list.
+func TestRollbackTexts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ reason, want string }{
+		"ours":               {"0 of 50 pictures", "0 of 50 pictures"},
+		"control characters": {"slow\n\x1b[2J", "slow  [2J"},
+		"long":               {strings.Repeat("é", maxRollbackText), strings.Repeat("é", maxRollbackText/2)},
+		"long, odd":          {"x" + strings.Repeat("é", maxRollbackText), "x" + strings.Repeat("é", maxRollbackText/2-1)},
+	} {
+		data, err := json.Marshal(rollback{Reason: test.reason, Canary: resnet18cloud.Canary{Against: test.reason}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := parseRollback(data, "a.pth", "01"); r.Reason != test.want || r.Canary.Against != test.want {
+			t.Errorf("%s: reason %.40q with %d bytes, against %.40q; want %.40q", name, r.Reason, len(r.Reason), r.Canary.Against, test.want)
+		}
 	}
 }
 

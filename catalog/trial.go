@@ -172,7 +172,7 @@ func (c *Catalog) weigh(ctx context.Context, t *trial, old, candidate outcome) (
 		return r, false
 	}
 	r = rollback{File: p.base, Hash: p.entry.Version, When: time.Now(), Reason: reason, Canary: *p.canary}
-	c.rollBack(p, r)
+	c.rollBack(p, r, false)
 	c.cfg.Log.WarnContext(ctx, "model rolled back", "file", p.base, "serving", t.against.id(), "reason", reason)
 	return r, true
 }

@@ -85,8 +85,8 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 		o := options
 		o.want = image.Want
 		o.want.Model = pinned
-		if o.key != "" {
-			o.key = fmt.Sprintf("%s/%d", o.key, i)
+		if o.key != "" { // what another model was asked is another request: the same key must not conflict when models change
+			o.key = strings.TrimSuffix(fmt.Sprintf("%s/%d/%s", o.key, i, pinned), "/")
 		}
 		result, err := b.answer(ctx, image, o)
 		if err == nil && result.Model != t.Labels.Model || pinned != "" && err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {

@@ -114,6 +114,37 @@ func TestOIPModels(t *testing.T) {
 	})
 }
 
+// TestOIPKeyAfterChange sends a request with an idempotency key again after its model has changed: the new one answers it.
+func TestOIPKeyAfterChange(t *testing.T) {
+	t.Parallel()
+	eachModels(t, catalog.Rules{}, []string{"trash.pth=T1"}, func(t *testing.T, c *client, f folder) {
+		body := inferBody(2)
+		send := func() answer {
+			req, err := http.NewRequest(http.MethodPost, c.url+"/v2/models/trash/infer", strings.NewReader(body))
+			if err == nil {
+				req.Header.Set("Idempotency-Key", "k")
+			}
+			return c.do(req, err)
+		}
+		for range 2 {
+			if a := send(); a.status != http.StatusOK || !strings.Contains(a.body, ":T1") {
+				t.Fatalf("%d %s, want T1", a.status, a.body)
+			}
+		}
+		f.put(t, "trash.pth", "T2")
+		if err := f.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.eventually("the answer of the new model", func() bool {
+			a := send()
+			if a.status != http.StatusOK {
+				t.Fatalf("%d %s, want an answer", a.status, a.body)
+			}
+			return strings.Contains(a.body, ":T2")
+		})
+	})
+}
+
 // TestOIPOfOneModel checks that responses are of one model, and none fails, while replicas differ and while their models are
 // replaced.
 func TestOIPOfOneModel(t *testing.T) {

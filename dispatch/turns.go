@@ -10,8 +10,12 @@ import "math"
 // A job gets the turn after the client's previous one, at the earliest the present turn. While n clients have jobs in that
 // queue, each served job moves it on by 1/n of a turn, whoever's it is.
 //
+// A job that is taken back does not need the rest of its turn. What of it has passed already went to the jobs that were served
+// instead, so the queue moves on by that: together, clients are always ahead by as many jobs as wait.
+//
 // The zero value is a queue without jobs. It is not safe for concurrent use.
 type turns struct {
+	jobs int // that wait
 	now  float64
 	last map[string]float64 // the turn of the last job of each client that has jobs in that queue
 }
@@ -31,18 +35,37 @@ func (t *turns) add(client string) {
 		t.last = map[string]float64{}
 	}
 	t.last[client] = max(t.last[client], t.now) + 1
+	t.jobs++
 }
 
 // remove takes back a client's job that was not served.
 func (t *turns) remove(client string) {
-	if _, ok := t.last[client]; ok {
-		t.last[client]--
+	left := min(1, max(0, t.last[client]-t.now))
+	if t.last[client]-left <= t.now+least {
+		delete(t.last, client)
+	} else {
+		t.last[client] -= left
 	}
+	t.pass(1 - left)
+	t.leave()
 }
 
 // served moves on by one served job.
 func (t *turns) served() {
-	for service := 1.0; service > least; {
+	t.pass(1)
+	t.leave()
+}
+
+// leave counts a job that does not wait any more. With the last one all is forgotten, so that rounding does not add up.
+func (t *turns) leave() {
+	if t.jobs--; t.jobs <= 0 {
+		*t = turns{}
+	}
+}
+
+// pass moves on by a service, in jobs.
+func (t *turns) pass(service float64) {
+	for service > least {
 		next := math.Inf(1)
 		for client, last := range t.last {
 			if last <= t.now+least {

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,7 +64,11 @@ func (p *Pool) ask(ctx context.Context, endpoint string) (told, error) {
 	if err != nil || !slices.Contains(found.Endpoints, "/models") {
 		return t, err
 	}
-	var models resnet18cloud.Models
+	var models struct {
+		Default string    `json:"default"`
+		Models  modelList `json:"models"`
+		Problem string    `json:"problem"`
+	}
 	status, err = p.get(ctx, endpoint+"/models", maxModelsBytes, &models)
 	if err == nil {
 		err = answered(endpoint+"/models", status)
@@ -71,11 +76,40 @@ func (p *Pool) ask(ctx context.Context, endpoint string) (told, error) {
 	if err != nil || status != http.StatusOK {
 		return t, err
 	}
-	t.models = tidy(models)
+	t.models = tidy(resnet18cloud.Models{Default: models.Default, Models: models.Models, Problem: models.Problem})
 	if m, ok := find(t.models, ""); ok { // at the same moment as the others
 		t.Weights, t.Precision, t.Hash = m.Identity, m.Precision, m.Hash
 	}
 	return t, t.check()
+}
+
+// maxModels is how many models a replica may list: more than the files of a folder and what is loaded besides.
+const maxModels = 1 << 14
+
+// modelList are the models that a replica lists. It takes no more memory for entries than [maxModels] need: two bytes of JSON
+// are enough for an entry of some hundred bytes.
+type modelList []resnet18cloud.ModelStatus
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *modelList) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.Join(errors.New("models is not a list"), err)
+	}
+	for d.More() {
+		if len(*l) == maxModels {
+			return fmt.Errorf("it lists more than %d models", maxModels)
+		}
+		var m resnet18cloud.ModelStatus
+		if err := d.Decode(&m); err != nil {
+			return err
+		}
+		*l = append(*l, m)
+	}
+	return nil
 }
 
 // answered returns an error for a status that no replica returns that can be used.

@@ -2,10 +2,12 @@ package forward
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -31,6 +33,37 @@ func TestProbeEvent(t *testing.T) {
 	} {
 		if got := probeEvent(test.err); got != test.want {
 			t.Errorf("%s: event %d, want %d", name, got, test.want)
+		}
+	}
+}
+
+// TestModelList checks which lists of models are read.
+func TestModelList(t *testing.T) {
+	t.Parallel()
+	list := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("{},", n), ",") + "]" }
+	for text, test := range map[string]struct {
+		models int
+		reason string
+	}{
+		"null":                            {},
+		"[]":                              {},
+		`[{"name":"a"},{"name":"b"}]`:     {models: 2},
+		`[null]`:                          {models: 1},
+		`17`:                              {reason: "models is not a list"},
+		`{"name":"a"}`:                    {reason: "models is not a list"},
+		`[17]`:                            {reason: "cannot unmarshal number"},
+		`[{"name":17}]`:                   {reason: "cannot unmarshal number"},
+		list(maxModels):                   {models: maxModels},
+		list(maxModels + 1):               {reason: "it lists more than 16384 models"},
+		list(maxModelsBytes / len("{},")): {reason: "it lists more than 16384 models"},
+	} {
+		var l modelList
+		err := json.Unmarshal([]byte(text), &l)
+		if got := fmt.Sprint(err); err == nil && (test.reason != "" || len(l) != test.models) || err != nil && (test.reason == "" || !strings.Contains(got, test.reason)) {
+			t.Errorf("%.40s: %d models, %v; want %d, %q", text, len(l), err, test.models, test.reason)
+		}
+		if cap(l) > 2*maxModels {
+			t.Errorf("%.40s: there is memory for %d models", text, cap(l))
 		}
 	}
 }
