@@ -252,7 +252,7 @@ func (c upCmd) weights(env *environment) (string, error) {
 }
 
 const noWeights = "NO WEIGHTS: replicas run on random weights, and their results are meaningless. " +
-	"To fetch weights, run: resnet18cloud model pull"
+	"To fetch weights, run: resnet18cloud model pull; to serve a file that you have, add --model FILE"
 
 // share is how many CPUs each replica gets.
 func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
