@@ -34,6 +34,7 @@ func (classifyCmd) Help() string {
   resnet18cloud classify picture.jpg
   resnet18cloud classify photos
   resnet18cloud classify --json *.jpg | jq -r '.predictions[0]'
+  resnet18cloud classify --json *.jpg | jq -r '[.filename,.predictions[0]]|@csv'
   resnet18cloud classify --embed --normalize *.jpg >features.jsonl`
 }
 

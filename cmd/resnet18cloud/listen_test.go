@@ -150,6 +150,11 @@ func TestUpIsOnThisMachine(t *testing.T) {
 	if strings.Contains(said.String(), "--addr") {
 		t.Errorf("an open up says how to open it:\n%s", said.String())
 	}
+	said.Reset()
+	greet(&said, "http://127.0.0.1:8080", "weights", true, true, nil)
+	if strings.Count(said.String(), "--token-file FILE\n") != 2 {
+		t.Errorf("up with keys does not say that status and loadtest need a token:\n%s", said.String())
+	}
 	var c cli
 	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), modelVars(), kong.ExplicitGroups(flagGroups))
 	if err == nil {

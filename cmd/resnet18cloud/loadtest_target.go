@@ -54,7 +54,7 @@ func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Confi
 	}
 	files, err := images.Find(c.Images)
 	if err != nil {
-		return load.Config{}, fmt.Errorf("%w (to fetch a thousand, run 'make images')", err)
+		return load.Config{}, fmt.Errorf("%w (name a folder of pictures with --images, or run 'make images' to fetch a thousand)", err)
 	}
 	config := load.Config{Images: files, Settings: c.settings(len(files))}
 	if config.Expect, err = c.expectation(files); err != nil {

@@ -171,7 +171,7 @@ func TestLoadtestBadInput(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no images":          {[]string{"--images", t.TempDir()}, "run 'make images'"},
+		"no images":          {[]string{"--images", t.TempDir()}, "with --images, or run 'make images'"},
 		"no folder":          {[]string{"--images", filepath.Join(images, "none")}, "no such file or directory"},
 		"not a folder":       {[]string{"--images", filepath.Join(notes, "sub")}, "not a directory"},
 		"comparison":         {[]string{"compare", notes, notes}, "want a file of loadtest --json or --records"},

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -59,6 +61,9 @@ func (c modelPullCmd) Run(ctx context.Context, env *environment) error {
 		SHA256: c.SHA256, Out: c.Out, Again: c.Again, Options: c.options(), IdleTimeout: c.IdleTimeout, Tries: c.Tries,
 		Progress: bar.update, Notify: bar.say})
 	bar.end()
+	if _, offline := errors.AsType[*net.OpError](err); offline {
+		return fmt.Errorf("model pull: %w (without a network: a folder with a models.json as --mirror, or a weight file from elsewhere as --model of what serves it)", err)
+	}
 	if err != nil {
 		return fmt.Errorf("model pull: %w", err)
 	}

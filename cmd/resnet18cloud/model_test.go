@@ -46,6 +46,16 @@ func TestModelCommands(t *testing.T) {
 	}
 }
 
+// TestModelPullWithoutNetwork checks that the error names what works without one.
+func TestModelPullWithoutNetwork(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "pulled")
+	_, _, err := command(t, "model", "pull", "http://127.0.0.1:1/best.pth", "--out", out, "--tries", "1")
+	if err == nil || !strings.Contains(err.Error(), "without a network: ") {
+		t.Errorf("model pull without a network: %v, want what works without one", err)
+	}
+}
+
 func TestModelVerifyBroken(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "w.pth")

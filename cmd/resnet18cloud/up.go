@@ -252,7 +252,7 @@ func (c upCmd) weights(env *environment) (string, error) {
 }
 
 const noWeights = "NO WEIGHTS: replicas run on random weights, and their results are meaningless. " +
-	"To fetch weights, run: resnet18cloud model pull"
+	"To fetch weights, run: resnet18cloud model pull; to serve a file that you have, add --model FILE"
 
 // share is how many CPUs each replica gets.
 func share(replicas int) int { return max(1, runtime.GOMAXPROCS(0)/replicas) }
@@ -387,22 +387,24 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
 		picture = goldfinch[0]
 	}
-	curl := "curl "
+	curl, token := "curl ", ""
 	if keys {
+		token = " --token-file FILE"
 		curl += `-H "Authorization: Bearer $TOKEN" `
 	}
 	lines := []string{
 		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
-		"  live    " + url + "/dashboard, or in a terminal: resnet18cloud status " + url,
+		"  live    " + url + "/dashboard, or in a terminal: resnet18cloud status " + url + token,
 		"  try     " + curl + "-F image=@" + picture + " " + url + "/predict",
-		"  load    resnet18cloud loadtest --url " + url,
+		"  load    resnet18cloud loadtest --url " + url + token,
 		"  watch   " + curl + url + "/status",
 		"  stop    Ctrl-C",
 		"",
 	}
 	if scaling != nil && scaling.URL() != "" {
-		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions")
+		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions",
+			"          in sentences: resnet18cloud autoscaler explain --url "+scaling.URL()+token)
 	}
 	if !open {
 		port, _, _ := strings.Cut(url[strings.LastIndex(url, ":")+1:], "/") // a base path has no colon
