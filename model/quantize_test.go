@@ -54,7 +54,9 @@ func TestQuantizeNeedsImages(t *testing.T) {
 func noisy(widths ...int) map[string]tensor.Tensor {
 	r := rand.New(rand.NewPCG(1, 2))
 	tensors := map[string]tensor.Tensor{}
-	for name, t := range network18() {
+	network := network18()
+	for _, name := range slices.Sorted(maps.Keys(network)) { // in the same order each time, because of r
+		t := network[name]
 		layer, isWeight := strings.CutSuffix(name, ".weight")
 		if !isWeight || len(t.Shape) != 4 {
 			continue
