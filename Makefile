@@ -86,9 +86,11 @@ format:
 		[ -z "$$unformatted" ] || { echo "not formatted, repair with: gofmt -w" $$unformatted >&2; exit 1; }
 
 race: ## Run the tests of everything concurrent under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GOTEST) -race -short -skip '$(NOT_RACED)' . ./catalog ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
+	CGO_ENABLED=1 $(GOTEST) -race -short -skip '$(NOT_RACED)' $$($(GO) list $(RACED) | grep -vE '$(SERIAL)')
 
-# Nothing runs at once in these; to make their pictures takes a minute under the race detector.
+RACED := . ./catalog ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
+# Packages and tests in which nothing runs at once. To draw charts, and to make the tests' pictures, takes minutes under the race detector.
+SERIAL := /(load/report|load/compare|sim/report|internal/release)$$
 NOT_RACED := ^(TestHeaderRefuses|TestIsLarge|TestDecodeTime)$$
 
 asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
