@@ -11,8 +11,9 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// attemptTimeout limits one attempt of Retry. Creating a stream may take longer; then it exists at the next attempt.
-const attemptTimeout = 8 * time.Second
+// attemptTimeout limits one attempt of Retry: a cluster that has no leader yet does not respond. Creating a stream may
+// take longer; then it exists at the next attempt.
+const attemptTimeout = 4 * time.Second
 
 // Retry calls try until it succeeds, ctx ends, or it fails with [ErrPermanent], and returns the last error. It calls
 // onRetry, if not nil, with the reason for each retry.
