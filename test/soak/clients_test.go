@@ -326,7 +326,26 @@ func (c *clients) paced(ctx context.Context, perSecond int, f func(due time.Time
 	}
 }
 
-// judge reports what clients saw, and fails the test if a good one was refused or an accepted image was lost.
+// judgeGood fails the test if good images were refused, unless the machine was too busy for them: then they have got most
+// of an equal share of what it could process for the three clients that send much. The caller holds mu.
+func (c *clients) judgeGood(t *testing.T) {
+	t.Helper()
+	served := c.outcomes["good"]["200"]
+	total := served + c.outcomes["flood"]["then 200 completed"] + c.outcomes["hostile"]["200"] + c.outcomes["hostile"]["413 too_large"]
+	least := total / 3 * 4 / 5
+	for outcome, n := range c.outcomes["good"] {
+		refused := strings.HasPrefix(outcome, "429 ") || strings.HasPrefix(outcome, "503 ")
+		switch {
+		case outcome == "200":
+		case refused && served >= least:
+			t.Logf("good clients: %d times %s, but %d of their images were served, on a machine that served %d in all", n, outcome, served, total)
+		default:
+			t.Errorf("good clients: %d times %s, and %d of their images were served, on a machine that served %d in all", n, outcome, served, total)
+		}
+	}
+}
+
+// judge reports what clients saw, and fails the test if good ones were not served or an accepted image was lost.
 func (c *clients) judge(t *testing.T) {
 	t.Helper()
 	c.mu.Lock()
@@ -338,11 +357,7 @@ func (c *clients) judge(t *testing.T) {
 	if n := len(c.took); n > 0 {
 		t.Logf("good: %d images, p50 %s, p99 %s", n, c.took[n/2].Round(time.Millisecond), c.took[(n-1)*99/100].Round(time.Millisecond))
 	}
-	for outcome, n := range c.outcomes["good"] {
-		if outcome != "200" {
-			t.Errorf("good clients: %d times %s", n, outcome)
-		}
-	}
+	c.judgeGood(t)
 	for outcome := range c.outcomes["broken"] {
 		if strings.HasPrefix(outcome, "WRONG") {
 			t.Error(outcome)
