@@ -32,9 +32,11 @@ type scenario struct {
 
 // allowance is what a dispatcher may do from a fault's start until 10 s after its end. Everything else is forbidden.
 type allowance struct {
-	refuse  bool // respond to submissions with 503
-	unready bool // report that it is not ready
-	away    bool // not respond, because its process is restarting
+	refuse bool // respond to submissions with 503
+	// refuseAfter is the time from the fault's start until it may refuse; it applies with refuse.
+	refuseAfter time.Duration
+	unready     bool // report that it is not ready
+	away        bool // not respond, because its process is restarting
 	// notice is the time within which it must report not ready, and keep reporting it until the fault ends. 0 means
 	// that it need not.
 	notice time.Duration
@@ -48,8 +50,8 @@ var scenarios = []scenario{
 	{name: "leader of jobs killed", round: killLeader("jobs")},
 	{name: "leader of results killed", round: killLeader("results")},
 	// Longer than the 10 s during which readiness must not change; afterwards it must be correct. On a busy machine
-	// the others may need as long to elect a leader; then submissions are refused as well.
-	{name: "leader stopped for 16 s", round: stopLeader, allow: both(allowance{refuse: true, unready: true})},
+	// the others may need as long to elect a leader; then submissions are refused as well, but not before.
+	{name: "leader stopped for 16 s", round: stopLeader, allow: both(allowance{refuse: true, refuseAfter: 10 * time.Second, unready: true})},
 	// Three seconds, and as many for a busy machine; without asking the servers themselves it takes 10 s.
 	{name: "two of three stopped for 20 s", round: stopMajority,
 		allow: both(allowance{refuse: true, unready: true, notice: 6 * time.Second})},

@@ -31,6 +31,17 @@ func (s *system) overlaps(from, to time.Time) bool {
 	return false
 }
 
+// lasting returns the time since the start of the last fault before at.
+func (s *system) lasting(at time.Time) time.Duration {
+	since := time.Duration(0)
+	for _, f := range s.faults {
+		if at.After(f.Start) {
+			since = at.Sub(f.Start)
+		}
+	}
+	return since
+}
+
 // judge reports everything that clients saw and should not have seen, and adds a row to the table.
 func (s *system) judge(ctx context.Context, sc scenario) {
 	s.t.Helper()
@@ -77,7 +88,7 @@ func (s *system) judgeSubmissions(sc scenario, f *harness.Findings) {
 		case a.Accepted():
 		case a.HTTPStatus == http.StatusServiceUnavailable && a.RetryAfter == "":
 			f.Add("submission refused without Retry-After", "%s", text)
-		case a.HTTPStatus == http.StatusServiceUnavailable && allow.refuse && inFault:
+		case a.HTTPStatus == http.StatusServiceUnavailable && allow.refuse && inFault && s.lasting(sub.Done) >= allow.refuseAfter:
 		// No job leaves the queue while its consumer has no leader, so the queue may fill up.
 		case a.Code == "full" && inFault:
 		case a.HTTPStatus == http.StatusServiceUnavailable:
