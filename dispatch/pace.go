@@ -51,7 +51,7 @@ func (p pace) wait(behind int, least time.Duration, now time.Time) time.Duration
 
 // backlog is what comes before a client's next job.
 type backlog struct {
-	own   time.Duration // expected wait for the client's jobs of this priority; 0 if not known
+	own   time.Duration // expected wait for the client's jobs in its lane and those before it; 0 if not known
 	queue time.Duration // expected wait for the jobs of all clients in its lane and those before it; 0 if not known
 }
 
