@@ -54,9 +54,13 @@ const (
 	RuleBacklog Rule = "backlog" // images that wait
 	RuleBurst   Rule = "burst"   // a burst is expected: the last ones came at equal intervals
 	RuleHedge   Rule = "hedge"   // start more than needed, to have some early; the surplus is cancelled
-	RuleCancel  Rule = "cancel"  // starting replicas are no longer needed
-	RuleHold    Rule = "hold"    // what was needed recently may be needed again
-	RuleShrink  Rule = "shrink"  // more than was needed recently
+	RuleZero    Rule = "zero"    // there is no load, and no replica is needed
+	RuleWake    Rule = "wake"    // there was no replica, and images wait
+	RuleWindow  Rule = "window"  // the limits of this time of day
+
+	RuleCancel Rule = "cancel" // starting replicas are no longer needed
+	RuleHold   Rule = "hold"   // what was needed recently may be needed again
+	RuleShrink Rule = "shrink" // more than was needed recently
 
 	RuleTolerance     Rule = "tolerance"     // within the tolerance
 	RuleTarget        Rule = "target"        // a measured value against its target
@@ -91,6 +95,9 @@ var sentences = map[Rule]string{
 	RuleBacklog:       "%v images will be waiting and %v can be served in time",
 	RuleBurst:         "a burst of %v images/s is expected and one replica handles %v",
 	RuleHedge:         "%v are needed; the surplus is cancelled when the first are ready",
+	RuleZero:          "no image has arrived for %v s",
+	RuleWake:          "%v images are waiting and there was no replica",
+	RuleWindow:        "that is the limit at this time; the policy wanted %v",
 	RuleCancel:        "replicas that are starting are not needed: %v are ready and %v are needed",
 	RuleHold:          "%d were needed in the last %v s",
 	RuleShrink:        "at most %v were needed recently",
