@@ -105,9 +105,9 @@ func others() []Contestant {
 	}
 	return []Contestant{
 		{"ray", "Ray Serve's autoscaler", ray(2, 30*time.Second, 30*time.Second, 10*time.Minute)},
-		{"ray-tuned", "the same with the best settings of a search", ray(0.8, 3*time.Second, 0, time.Minute)},
+		{"ray-tuned", "the same with the best settings of a search", ray(0.8, 2*time.Second, 0, 40*time.Second)},
 		{"slo-queueing", "the queueing model of llm-d's workload variant autoscaler", slo(3, 30*time.Second, time.Minute)},
-		{"slo-queueing-tuned", "the same with the best settings of a search", slo(3, 5*time.Second, 5*time.Second)},
+		{"slo-queueing-tuned", "the same with the best settings of a search", slo(2.5, time.Second, 2*time.Second)},
 		{"keda", "deadline through KEDA: a HorizontalPodAutoscaler asks it every 15 s", func(c Config) autoscale.Policy {
 			none := &autoscale.HPABehavior{Down: autoscale.ScalingRules{Stabilization: -1}}
 			return &keda{inner: autoscale.NewDeadline(autoscale.DeadlineConfig{Limits: c.Limits, SLO: c.SLO}),
