@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,24 @@ type Model struct {
 // ErrChanged is the error of Model.Classify if the model does not answer any more. The request is then answered anew.
 var ErrChanged = &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "The model changes all the time", Hint: "send the request again",
 	RetryAfter: time.Second}
+
+// UnknownModel returns the error for a model that a server of one model does not have. Its names are several, with one version,
+// which may not be known.
+func UnknownModel(name, version, served string, names ...string) error {
+	what := fmt.Sprintf("model %.80q", name)
+	if version != "" {
+		what += fmt.Sprintf(" of version %.80q", version)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
+	hint := "use one of: " + strings.Join(slices.Compact(names), ", ")
+	switch {
+	case version != "" && served != "":
+		hint += "; the version is " + served
+	case version != "":
+		hint += "; without a version"
+	}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "There is no " + what, Hint: hint}
+}
 
 // Service has the endpoints. Backend, Uploads and Log must be set.
 type Service struct {
