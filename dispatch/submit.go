@@ -43,7 +43,7 @@ const (
 // readOptions reads the options of a submission from its URL and headers.
 func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
 	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey), webhook: r.Header.Get(headerWebhook)}
-	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
+	if o.want, err = httpx.Want(r); err != nil {
 		return o, err
 	}
 	if c, ok := access.FromContext(r.Context()); ok {
