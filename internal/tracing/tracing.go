@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 )
 
 // Tracer starts spans. A nil Tracer starts none and costs nothing. It is safe for concurrent use.
@@ -152,7 +153,7 @@ func (s *Span) Fail(err error) {
 	}
 	e := resnet18cloud.AsError(err)
 	s.SetCode(e.Code)
-	s.span.SetStatus(codes.Error, e.Message)
+	s.span.SetStatus(codes.Error, logs.Clip(e.Error()))
 }
 
 // SetCode notes an error that is no failure of this process, such as a mistake of the client.
