@@ -48,8 +48,8 @@ type Exporter struct {
 // New returns an exporter, or nil if the configuration and the environment name no receiver. It connects in the background. The
 // error is about the configuration.
 func New(ctx context.Context, cfg Config) (*Exporter, error) {
-	inner, err := newClient(ctx, cfg)
-	if inner == nil || err != nil {
+	connect, err := receiver(cfg)
+	if connect == nil || err != nil {
 		return nil, err
 	}
 	what, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(
@@ -59,14 +59,18 @@ func New(ctx context.Context, cfg Config) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	s := newSender(inner, cfg.Log)
-	options := []trace.TracerProviderOption{trace.WithBatcher(s), trace.WithResource(what)}
+	options := []trace.TracerProviderOption{trace.WithResource(what)}
 	if cfg.Sample != nil {
 		options = append(options, trace.WithSampler(trace.ParentBased(trace.TraceIDRatioBased(*cfg.Sample))))
 	} else if err := checkSampler(); err != nil {
 		return nil, err
 	}
-	return &Exporter{trace.NewTracerProvider(options...), s}, nil
+	client, err := connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the receiver of traces: %w", err)
+	}
+	s := newSender(client, cfg.Log)
+	return &Exporter{trace.NewTracerProvider(append(options, trace.WithBatcher(s))...), s}, nil
 }
 
 // Tracer returns the tracer whose spans are sent; nil if e is nil.
@@ -97,10 +101,21 @@ func (e *Exporter) Close() {
 	_ = e.provider.Shutdown(context.Background()) // the sender has logged what it could not send
 }
 
-// newClient returns the client for the receiver; nil if there is none.
-func newClient(ctx context.Context, cfg Config) (trace.SpanExporter, error) {
+// connecting makes the client for a receiver.
+type connecting func(context.Context) (trace.SpanExporter, error)
+
+func overHTTP(options ...otlptracehttp.Option) connecting {
+	return func(ctx context.Context) (trace.SpanExporter, error) { return otlptracehttp.New(ctx, options...) }
+}
+
+func overGRPC(options ...otlptracegrpc.Option) connecting {
+	return func(ctx context.Context) (trace.SpanExporter, error) { return otlptracegrpc.New(ctx, options...) }
+}
+
+// receiver finds where spans go; it returns nil if nowhere.
+func receiver(cfg Config) (connecting, error) {
 	if cfg.Endpoint != "" {
-		return clientFor(ctx, cfg.Endpoint)
+		return receiverAt(cfg.Endpoint)
 	}
 	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); {
 	case strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none":
@@ -111,16 +126,18 @@ func newClient(ctx context.Context, cfg Config) (trace.SpanExporter, error) {
 		return nil, nil
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
-		// The client logs a URL that it cannot use, and sends to this machine instead.
-		if u, err := url.Parse(os.Getenv(name)); err != nil || os.Getenv(name) != "" && u.Host == "" {
-			return nil, fmt.Errorf("%s=%s is not a URL (use one such as http://127.0.0.1:4318)", name, os.Getenv(name))
+		// The client would log a URL that it cannot use, and send to this machine instead.
+		if text := os.Getenv(name); text != "" {
+			if u, err := url.Parse(text); err != nil || u.Host == "" {
+				return nil, fmt.Errorf("%s=%s is not a URL (use one such as http://127.0.0.1:4318)", name, text)
+			}
 		}
 	}
 	switch protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")); protocol {
 	case "grpc":
-		return otlptracegrpc.New(ctx)
+		return overGRPC(), nil
 	case "", "http/protobuf", "http/json":
-		return otlptracehttp.New(ctx)
+		return overHTTP(), nil
 	default:
 		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s is not supported (use grpc or http/protobuf)", protocol)
 	}
@@ -129,8 +146,8 @@ func newClient(ctx context.Context, cfg Config) (trace.SpanExporter, error) {
 // tracesPath is where receivers of OTLP over HTTP take spans.
 const tracesPath = "/v1/traces"
 
-// clientFor returns the client for a URL of Config.Endpoint.
-func clientFor(ctx context.Context, endpoint string) (trace.SpanExporter, error) {
+// receiverAt is receiver for a URL of Config.Endpoint.
+func receiverAt(endpoint string) (connecting, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errEndpoint(endpoint)
@@ -140,13 +157,13 @@ func clientFor(ctx context.Context, endpoint string) (trace.SpanExporter, error)
 		if u.Path = strings.TrimSuffix(u.Path, "/"); !strings.HasSuffix(u.Path, tracesPath) {
 			u.Path += tracesPath
 		}
-		return otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()))
+		return overHTTP(otlptracehttp.WithEndpointURL(u.String())), nil
 	case "grpc", "grpcs":
 		if strings.Trim(u.Path, "/") != "" {
 			return nil, errEndpoint(endpoint)
 		}
 		u.Scheme = strings.Replace(u.Scheme, "grpc", "http", 1)
-		return otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(u.String()))
+		return overGRPC(otlptracegrpc.WithEndpointURL(u.String())), nil
 	}
 	return nil, errEndpoint(endpoint)
 }

@@ -16,11 +16,17 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Span is a span that was received.
@@ -69,6 +75,16 @@ func Start(t testing.TB) *Receiver {
 	})
 	r.GRPC = "grpc://" + listener.Addr().String()
 	return r
+}
+
+// Tracer returns a tracer of a part that sends each span when it ends. It records all traces but those of clients that do not.
+func (r *Receiver) Tracer(t testing.TB, service string) *tracing.Tracer {
+	t.Helper()
+	client, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(r.HTTP+"/v1/traces"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tracing.New(sdk.NewTracerProvider(sdk.WithSyncer(client), sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", service)))))
 }
 
 // Export implements the service of gRPC.
