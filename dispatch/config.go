@@ -18,6 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Defaults that flags and manifests share.
@@ -149,6 +150,8 @@ type Config struct {
 	Queue queue.Queue
 	Store store.Store
 
+	// Tracer records the work on requests as spans. Nil records none.
+	Tracer *tracing.Tracer
 	// Log receives log messages. Nil discards them.
 	Log *slog.Logger
 }

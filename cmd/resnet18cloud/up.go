@@ -61,6 +61,7 @@ type upCmd struct {
 	clientFlags  `group:"limits"`
 	accessFlags  `group:"security"`
 	webhookFlags `group:"security"`
+	traceFlags   `group:"traces"`
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
 	Open    bool   `help:"Open the page in the browser of this machine." env:"RESNET18_OPEN"`
@@ -134,6 +135,12 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if c.Autoscale != "" {
 		cfg.Scaling = func(context.Context) (json.RawMessage, error) { return json.Marshal(scaling.Summary()) }
 	}
+	exporter, err := c.traceFlags.open(ctx, env, "dispatcher")
+	if err != nil {
+		return err
+	}
+	defer exporter.Close()
+	cfg.Tracer = exporter.Tracer()
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return badUsage(err)
@@ -350,6 +357,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 	if c.Precision != "" {
 		args = append(args, "--precision", c.Precision)
 	}
+	args = append(args, c.traceFlags.args()...)
 	if len(shared) > 0 {
 		args = append(args, "--shared-weights", strconv.Itoa(len(shared)))
 	}
@@ -357,6 +365,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(serverEnv, name)
 	})
+	environ = serviceEnv(environ, "replica")
 	return func(name, addr string) procs.Process {
 		environ := environ
 		if n := cpus(); n != share(1) { // else it follows the quota of a container
