@@ -49,6 +49,7 @@ func GRPC(log *slog.Logger, h HandlerFunc) http.Handler {
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
+				noteCode(r, resnet18cloud.CodeInternal)
 				writeGRPCError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error"})
 			}
 		}()

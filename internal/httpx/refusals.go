@@ -69,6 +69,7 @@ func withRefusals(ctx context.Context, s *refusals) context.Context {
 // report logs a request that failed: with others of its kind if it was refused, on a line of its own otherwise, or if
 // there is no server, as in tests.
 func report(log *slog.Logger, r *http.Request, e *resnet18cloud.Error) {
+	noteCode(r, e.Code)
 	if s, ok := r.Context().Value(refusalsKey{}).(*refusals); ok && isRefusal(e.Code) {
 		s.add(r, e)
 		return
