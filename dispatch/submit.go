@@ -210,7 +210,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.waiting())
-	d.recorder.ended(written)
+	d.recorder.ended(ctx, written)
 	d.hooks.ended(written)
 	return written, nil
 }
@@ -394,6 +394,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	if errors.Is(ctx.Err(), context.Canceled) { // the client has disconnected: nothing is wrong here
 		return ctx.Err()
 	}
+	d.recorder.storageFailed(storageSubmit)
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}

@@ -227,6 +227,7 @@ func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *acces
 		token = guard.Issue(access.Client{Name: "autoscaler-of-up", Scopes: access.Admin})
 	}
 	a, err := autoscaler.New(autoscaler.Config{
+		Version: version, Revision: ownRevision(),
 		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
 		Access: guard, Token: func() string { return token },
 	})
