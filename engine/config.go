@@ -211,7 +211,7 @@ type Info struct {
 	SHA256      string   // hex digest of the weight file; empty for random weights
 	Source      string   // origin of the weights according to the file; may be empty
 	Precision   string   // arithmetic of the answers
-	Why         string   // what PrecisionAuto chose, and why: "int8: with avx2 it is 1.2 times as fast as fp32"; empty if it was not given
+	Why         string   // what PrecisionAuto chose, and why: "int8: the weights are quantized"; empty if it was not given
 	Kernels     string   // level of the CPU's instructions in use, such as "avx512"
 	Concurrency int      // images processed at a time
 	Shared      bool     // whether the packed weights are Config.Shared's
@@ -226,10 +226,7 @@ type Info struct {
 
 // info returns what does not depend on the network in use.
 func (c Config) info() (Info, error) {
-	i := Info{Concurrency: c.Concurrency}
-	if c.why != "" {
-		i.Why = c.Precision + ": " + c.why
-	}
+	i := Info{Concurrency: c.Concurrency, Why: c.reason()}
 	if c.Weights == nil {
 		i.Weights, i.Name, i.Warning = "resnet18-random", "resnet18-random", RandomWarning
 		return i, nil

@@ -8,7 +8,7 @@ import (
 
 // int8Speed is how many times as fast int8 is as fp32 on one core, by the level of the CPU. docs/performance.md has the
 // measurements. Levels of arm64 are missing: they have not been measured.
-var int8Speed = map[cpu.Level]float64{cpu.Generic: 1.6, cpu.AVX2: 1.2, cpu.AVXVNNI: 2.1, cpu.AVX512: 0.5, cpu.AVX512VNNI: 2.1}
+var int8Speed = map[cpu.Level]float64{cpu.Generic: 0.8, cpu.AVX2: 1.4, cpu.AVXVNNI: 2.1, cpu.AVX512: 0.5, cpu.AVX512VNNI: 2.1}
 
 // minInt8Speed is the least speed for which PrecisionAuto calibrates int8: less is not worth labels that differ.
 const minInt8Speed = 1.15
@@ -47,5 +47,17 @@ func (c Config) choose() Choice {
 		return Choice{PrecisionFP32, err.Error()}
 	default:
 		return chooseFor(level)
+	}
+}
+
+// reason is what PrecisionAuto chose, and why; empty if the precision was given.
+func (c Config) reason() string {
+	switch {
+	case c.why == "":
+		return ""
+	case c.observes():
+		return c.Precision + " once its labels are shown to agree: " + c.why
+	default:
+		return c.Precision + ": " + c.why
 	}
 }

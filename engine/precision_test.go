@@ -14,8 +14,8 @@ import (
 func TestChooseFor(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[cpu.Level]Choice{
-		cpu.Generic:    {PrecisionInt8, "with generic it is 1.6 times as fast as fp32"},
-		cpu.AVX2:       {PrecisionInt8, "with avx2 it is 1.2 times as fast as fp32"},
+		cpu.Generic:    {PrecisionFP32, "with generic int8 is 0.8 times as fast"},
+		cpu.AVX2:       {PrecisionInt8, "with avx2 it is 1.4 times as fast as fp32"},
 		cpu.AVXVNNI:    {PrecisionInt8, "with avxvnni it is 2.1 times as fast as fp32"},
 		cpu.AVX512:     {PrecisionFP32, "with avx512 int8 is 0.5 times as fast"},
 		cpu.AVX512VNNI: {PrecisionInt8, "with avx512vnni it is 2.1 times as fast as fp32"},
@@ -71,6 +71,10 @@ func TestAutoIsExplained(t *testing.T) {
 		if err != nil || i.Why != want {
 			t.Errorf("precision %q: %q, error %v, want %q", precision, i.Why, err, want)
 		}
+	}
+	watched := Config{Weights: &weights.Set{Spec: spec.ImageNet()}, Precision: PrecisionInt8, Observe: new(observe.Config), why: "because"}
+	if got := watched.reason(); got != "int8 once its labels are shown to agree: because" {
+		t.Errorf("while it calibrates: %q", got)
 	}
 	cpu, err := DescribeCPU()
 	if err != nil || cpu.Auto.Precision == "" || !strings.Contains(cpu.Auto.Why, "with ") {
