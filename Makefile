@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests kube-score kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube buildah images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests kube-score kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,17 @@ up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a
 # A mirror of weights that is a folder goes into the build as a context of its own.
 IMAGE_FLAGS := --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 IMAGE_MIRROR = $(if $(wildcard $(MODEL_MIRROR)/models.json),--build-context mirror=$(MODEL_MIRROR) --build-arg MODEL_MIRROR=/mirror,$(if $(MODEL_MIRROR),--build-arg MODEL_MIRROR=$(MODEL_MIRROR)))
+
+# Without Docker and without a registry. This Go's caches take the place of the Dockerfile's; buildah does not set BUILDPLATFORM by itself.
+BUILDAH = buildah bud --isolation chroot --pull-never --build-arg BUILDPLATFORM=linux/$$($(GO) env GOARCH) --platform linux/$$($(GO) env GOARCH) \
+	--volume $$($(GO) env GOMODCACHE):/go/pkg/mod --volume $$($(GO) env GOCACHE):/go/build
+
+buildah: ## Build both container images with buildah, in an image made of Debian and this Go (root; Debian's buildah and debootstrap)
+	@test/containers/golang.sh docker.io/library/golang:1.26
+	$(GO) mod download
+	$(BUILDAH) $(IMAGE_FLAGS) --target dispatcher -t dispatcher:latest .
+	$(BUILDAH) $(IMAGE_FLAGS) $(IMAGE_MIRROR) --target replica -t resnet18-app:latest .
+
 IN_MINIKUBE := kubectl --context minikube
 
 up-minikube: ## Start minikube, build the images and load them, and deploy everything (needs Docker, minikube and kubectl)
