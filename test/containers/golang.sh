@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Make the image that the Dockerfile builds in, for machines that reach no registry: Debian by debootstrap, and in it the Go of
-# this machine. It is made once for each version of Go; Debian is kept in the user's cache. Needs root, buildah and debootstrap.
+# this machine. It is made once for each version of Go and of this script; Debian is kept in the user's cache. Needs root, buildah and debootstrap.
 # Building in it needs no network, nor the certificates of this machine's proxies: mount Go's caches, as make buildah does.
 #
 #	test/containers/golang.sh docker.io/library/golang:1.26
 set -euo pipefail
 
 image=$1
-want=$(go env GOVERSION)
+want="$(go env GOVERSION) $(sha256sum <"$0")"
 [ "$(buildah inspect --type image --format '{{index .OCIv1.Config.Labels "made-of"}}' "$image" 2>/dev/null)" != "$want" ] || exit 0
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/resnet18cloud/debian
@@ -25,9 +25,11 @@ fi
 echo "making $image of Debian and $(go env GOVERSION)"
 container=$(buildah from scratch)
 trap 'buildah rm "$container" >/dev/null' EXIT
-buildah add --quiet "$container" "$debian" / >/dev/null
-buildah copy --quiet "$container" "$(go env GOROOT)" /usr/local/go >/dev/null
-# What is in the cache of modules has been checked by this machine's Go.
-buildah config --label made-of="$want" --env GOPATH=/go --env GOTOOLCHAIN=local --env GOPROXY=off --env GOSUMDB=off \
+files=$(buildah mount "$container")
+tar -xf "$debian" -C "$files"
+mkdir "$files/usr/local/go"
+(cd "$(go env GOROOT)" && cp -r bin lib pkg src VERSION go.env "$files/usr/local/go")
+# Modules come from the cache, which has what this machine's Go has checked.
+buildah config --label made-of="$want" --env GOPATH=/go --env GOTOOLCHAIN=local --env GOPROXY=file:///go/pkg/mod/cache/download --env GOSUMDB=off \
 	--env PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --workingdir /go "$container"
 buildah commit --quiet "$container" "$image" >/dev/null
