@@ -42,6 +42,7 @@ var flagGroups = []kong.Group{
 	{Key: "nats", Title: "External NATS:"},
 	{Key: "limits", Title: "Limits:"},
 	{Key: "model", Title: "Weights and inference:"},
+	{Key: "traces", Title: "Traces:"},
 	{Key: "scaling", Title: "Scaling:"},
 	{Key: "kubernetes", Title: "Kubernetes:"},
 	{Key: "target", Title: "Server under test:"},
