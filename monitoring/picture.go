@@ -31,7 +31,14 @@ func Picture(panels []Panel, lines map[string][]Line) string {
 	for i, p := range panels {
 		c := chart.Chart{Title: p.Title + unitNames[p.Unit], X: chart.Axis{Label: "time, s"}, Y: chart.Axis{Include: []float64{0}}, Width: chartWidth, Height: chartHeight}
 		for j, l := range lines[p.Title][:min(maxLines, len(lines[p.Title]))] {
-			c.Series = append(c.Series, chart.Series{Name: l.Name, Color: chart.Blue + chart.Color(j), Points: l.Points})
+			points := l.Points
+			if p.Unit == Bytes {
+				points = make([]chart.Point, len(l.Points))
+				for k, at := range l.Points {
+					points[k] = chart.Point{X: at.X, Y: at.Y / 1e6}
+				}
+			}
+			c.Series = append(c.Series, chart.Series{Name: l.Name, Color: chart.Blue + chart.Color(j), Points: points})
 		}
 		fmt.Fprintf(&s, `<svg x="%d" y="%d" width="%d" height="%d">%s</svg>`,
 			i%columns*(chartWidth+gap), i/columns*(chartHeight+gap), chartWidth, chartHeight, c.SVG())
@@ -40,7 +47,7 @@ func Picture(panels []Panel, lines map[string][]Line) string {
 	return s.String()
 }
 
-var unitNames = map[Unit]string{PerSecond: ", per second", Ratio: ", share", Seconds: ", seconds", Bytes: ", bytes"}
+var unitNames = map[Unit]string{PerSecond: ", per second", Ratio: ", share", Seconds: ", seconds", Bytes: ", MB"}
 
 // LegendOf fills in the labels of a series into a legend.
 func LegendOf(legend string, labels map[string]string) string {

@@ -244,6 +244,10 @@ func TestMonitoring(t *testing.T) {
 	}
 	s.load(2, 3*time.Second)
 	broken()
+	p.eventually(10*time.Second, `rate(resnet18_dispatcher_forward_attempts_total{outcome="undecodable"}[30s]) > 0`)
+	if file := os.Getenv("E2E_PICTURE"); file != "" { // for the docs
+		p.draw(file, start)
+	}
 
 	t.Run("dashboard", func(t *testing.T) {
 		for _, row := range monitoring.Dashboard() {
@@ -277,9 +281,6 @@ func TestMonitoring(t *testing.T) {
 		v := native.eventually(20*time.Second, `histogram_quantile(0.99, sum(rate(resnet18_dispatcher_request_duration_seconds[5m]))) > 0`)
 		t.Logf("p99 of native histograms %v, of classic ones %v", v, p.query(monitoring.Questions()[0].Expr))
 	})
-	if file := os.Getenv("E2E_PICTURE"); file != "" {
-		p.draw(file, start)
-	}
 }
 
 // checkAnswers asks the operators' questions, and compares the answers with what was done.
