@@ -78,6 +78,11 @@ type Stage struct {
 	Duration time.Duration
 }
 
+// Inner returns the stages within the classifier, which follow each other, in order.
+func (t Timing) Inner() []Stage {
+	return []Stage{{"decode", t.Decode}, {"preprocess", t.Preprocess}, {"inference", t.Inference}}
+}
+
 // Stages returns the stages that the image passed through, in order.
 func (t Timing) Stages() []Stage {
 	all := t.all()

@@ -46,7 +46,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 			if key != "" {
 				o.key = fmt.Sprintf("%s/%d", key, len(batch.Items))
 			}
-			record, submitted := d.submit(r.Context(), image, o)
+			record, submitted := d.submitItem(r.Context(), len(batch.Items), image, o)
 			if err = submitted; err == nil {
 				body := d.newAcceptedBody(r.Context(), record)
 				item.acceptedBody = &body

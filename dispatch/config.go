@@ -18,6 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Defaults that flags and manifests share.
@@ -140,6 +141,9 @@ type Config struct {
 	// Large reports whether an image takes replicas long. Such images have at most half of the slots, so that others do
 	// not wait for them: replicas decode them beside their workers. It must be fast. Nil means that no image is large.
 	Large func(image resnet18cloud.Image) bool
+	// Replicas, if not nil, starts and stops the replicas: clients with scope admin then change their number with
+	// PUT /replicas.
+	Replicas Replicas
 	// Classifier, if not nil, classifies images in this process instead of on replicas, ClassifierSlots images at a
 	// time (zero means 1).
 	Classifier      resnet18cloud.Classifier
@@ -148,6 +152,8 @@ type Config struct {
 	Queue queue.Queue
 	Store store.Store
 
+	// Tracer records the work on requests as spans. Nil records none.
+	Tracer *tracing.Tracer
 	// Log receives log messages. Nil discards them.
 	Log *slog.Logger
 }

@@ -108,7 +108,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		d.backend = inProcess{cfg.Classifier, cfg.ClassifierSlots}
 	} else {
 		pool, err := forward.New(forward.Config{Endpoints: cfg.Endpoints, TLS: cfg.ReplicaTLS, Slots: cfg.EndpointSlots,
-			AttemptTimeout: cfg.AttemptTimeout, Token: cfg.ReplicaToken, Attempted: d.recorder.attempted, Log: cfg.Log})
+			AttemptTimeout: cfg.AttemptTimeout, Token: cfg.ReplicaToken, Attempted: d.recorder.attempted, Tracer: cfg.Tracer, Log: cfg.Log})
 		if err != nil {
 			return nil, fmt.Errorf("dispatch: %w", err)
 		}
@@ -118,7 +118,7 @@ func New(cfg Config) (*Dispatcher, error) {
 	public, admin := d.routes()
 	d.handler = httpx.Prefix{Base: cfg.BasePath, Trusts: d.fromProxy}.Handler(public)
 	d.http = httpx.Server{
-		Addr: cfg.Addr, Handler: m.http.Handler(cfg.Guard.Handler(cfg.Log, d.handler)), TLS: cfg.TLS, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
+		Addr: cfg.Addr, Handler: m.http.Handler(cfg.Guard.Handler(cfg.Log, d.handler)), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
 		// Requests that wait for a result must return, or the listener could not close.
 		BeforeShutdown: drain,
 	}

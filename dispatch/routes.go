@@ -81,6 +81,8 @@ func (d *Dispatcher) handleHealth(mux *access.Mux) {
 func (d *Dispatcher) handleAdmin(mux *access.Mux, reading access.Scopes) {
 	mux.Add("GET /cache/stats", reading, d.cacheStats)
 	mux.Add("POST /cache/clear", toAdmin, d.cacheClear)
+	mux.Add("GET /replicas", reading, d.replicas)
+	mux.Add("PUT /replicas", toAdmin, d.setReplicas)
 	mux.Add("POST /models/reload", toAdmin, d.whenReady(d.reloadModels))
 	mux.Add("GET /metrics", reading, httpx.Plain(d.recorder.metrics.Handler()))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // submitOptions are the client's options for a submission.
@@ -43,7 +44,7 @@ const (
 // readOptions reads the options of a submission from its URL and headers.
 func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
 	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey), webhook: r.Header.Get(headerWebhook)}
-	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
+	if o.want, err = httpx.Want(r); err != nil {
 		return o, err
 	}
 	if c, ok := access.FromContext(r.Context()); ok {
@@ -176,7 +177,9 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
-	if result, ok := d.cache.Get(question(job), d.models.now(o.want.Model)); ok {
+	result, ok := d.cache.Get(question(job), d.models.now(o.want.Model))
+	d.recordCache(ctx, lookup, ok)
+	if ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
@@ -297,9 +300,13 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 }
 
 // publish stores a job that was admitted in the queue, or returns the error for the client.
-func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
-	err := d.queue.Publish(ctx, job)
-	if err != nil {
+func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) (err error) {
+	ctx, span := d.cfg.Tracer.Start(ctx, "publish", tracing.Producer, messageAttrs(job)...)
+	defer func() {
+		span.Fail(err)
+		span.End()
+	}()
+	if err = d.queue.Publish(ctx, job); err != nil {
 		d.holdings.withdraw(job.ID, job.Generation)
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // DefaultAddr is the default address to listen on, with the prototype's port.
@@ -60,6 +61,8 @@ type Config struct {
 	LoadTime time.Duration
 	// Models, if not nil, are those of a classifier that has several, for /models and /metrics.
 	Models Models
+	// Tracer records the work on requests as spans. Nil records none.
+	Tracer *tracing.Tracer
 	// Log receives one line per prediction, and errors. Nil discards them.
 	Log *slog.Logger
 }

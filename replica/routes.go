@@ -137,6 +137,9 @@ func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
 
 // labels returns the classes of the model: GET /labels.
 func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "model"); err != nil {
+		return err
+	}
 	want, err := resnet18cloud.ParseWant("/predict", r.URL.Query())
 	if err == nil {
 		err = s.checkModel(r.Context(), want)

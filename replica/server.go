@@ -46,7 +46,7 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 	s.large.service = time.Second // no image of the warm-up is large
 	s.metrics = newMetrics(s.admission, s.large, s.uploads, s)
 	public, admin := s.routes()
-	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.metrics.http.Handler(cfg.Guard.Handler(cfg.Log, public)), TLS: cfg.TLS, Log: cfg.Log}
+	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.metrics.http.Handler(cfg.Guard.Handler(cfg.Log, public)), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log}
 	if cfg.AdminAddr != "" {
 		s.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: s.metrics.http.Handler(httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin)), Log: cfg.Log,
 			ShutdownTimeout: time.Second, MaxConnections: httpx.AdminConnections}

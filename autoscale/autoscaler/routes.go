@@ -40,6 +40,9 @@ func (a *Autoscaler) handleAdmin(mux *access.Mux) {
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only
 // those that changed the number of replicas.
 func (a *Autoscaler) getDecisions(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "n", "changes"); err != nil {
+		return err
+	}
 	n, changes := 100, false
 	for name, parse := range map[string]func(string) error{
 		"n":       func(v string) (err error) { n, err = strconv.Atoi(v); return err },

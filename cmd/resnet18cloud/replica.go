@@ -21,6 +21,7 @@ type replicaCmd struct {
 	serverFlags   `group:"security"`
 	uploadFlags   `group:"limits"`
 	accessFlags   `group:"security"`
+	traceFlags    `group:"traces"`
 
 	Observe          int     `help:"With --precision int8 and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE" group:"model"`
 	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal in int8 and fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT" group:"model"`
@@ -59,9 +60,14 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	exporter, err := c.traceFlags.open(ctx, env, "replica")
+	if err != nil {
+		return err
+	}
+	defer exporter.Close()
 	s, err := replica.New(replica.Config{
 		Access: guard, Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), Queue: c.Queue, MaxImageBytes: c.MaxImageBytes,
-		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Log: env.log, Concurrency: served.engine().Info().Concurrency,
+		MaxUploadBytes: c.MaxUploadBytes, MinUploadRate: c.MinUploadRate, Tracer: exporter.Tracer(), Log: env.log, Concurrency: served.engine().Info().Concurrency,
 		Model: func() replica.Model {
 			e := served.engine()
 			return describe(e.Info(), e.Spec().Preprocess.Crop)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Server is an http.Server with graceful shutdown: Listen fails early, and Run returns after its context has ended
@@ -27,6 +28,8 @@ type Server struct {
 	TLS tlsfiles.Files
 	// Log receives the HTTP server's errors, and once a second the number of refused requests; nil discards them.
 	Log *slog.Logger
+	// Tracer records the requests that change something, and others whose client sends a traceparent. Nil records none.
+	Tracer *tracing.Tracer
 	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
 	// make readiness checks fail and end long polls.
 	BeforeShutdown func()
@@ -61,7 +64,8 @@ const idleTimeout = 120 * time.Second
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connOf(r.Context())
-		r = traced(w, r)
+		w, r, done := traced(s.Tracer, w, r)
+		defer done()
 		if r.ProtoMajor == 2 {
 			c.open.serveStream(c, w, r, s.Handler)
 			return
