@@ -182,7 +182,7 @@ func TestLikelyMistakes(t *testing.T) {
 		{"dispatcher --queue-capacity=-1", "want at least 1", true},
 		{"dispatcher --result-ttl=-1s", "must not be negative", true},
 		{"autoscaler", "--deployment NAME", true},
-		{"autoscaler --min 5 --max 2", "a minimum of at least 1", true},
+		{"autoscaler --min 5 --max 2", "a minimum of at least 0", true},
 		{"autoscaler --slo 0s", "above 0", true},
 		{"autoscaler --policy hpa-cpu", "kubectl apply", true},
 		{"autoscaler --dispatchers ftp://x", "such as http://10.0.0.7:5000", true},

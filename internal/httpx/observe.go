@@ -12,7 +12,7 @@ import (
 type Served struct {
 	Method string             // of the request
 	Route  string             // pattern of the endpoint, such as "POST /predict"; empty if the request reached none
-	Status int                // of the response
+	Status int                // of the response; for gRPC, that of Code
 	Code   resnet18cloud.Code // of the error that the response has; empty if it has none
 	Took   time.Duration      // until the response was written, or the client has left
 }
@@ -28,6 +28,9 @@ func Observed(next http.Handler, observe func(ctx context.Context, s Served)) ht
 		defer func() { // also of a handler that panics, to close the connection
 			if s.Status == 0 {
 				s.Status = http.StatusOK
+			}
+			if s.Code != "" && s.Status < http.StatusBadRequest { // gRPC has its status in trailers
+				s.Status = Status(s.Code)
 			}
 			s.Took = time.Since(start)
 			observe(r.Context(), *s)

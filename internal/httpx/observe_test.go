@@ -33,6 +33,9 @@ func TestObserved(t *testing.T) {
 	}))
 	mux.Handle("GET /gone", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	mux.Handle("POST /broken", httpx.Handler(log, func(http.ResponseWriter, *http.Request) error { panic("a mistake") }))
+	mux.Handle("POST /inference.Service/Infer", httpx.GRPC(log, func(http.ResponseWriter, *http.Request) error {
+		return &resnet18cloud.Error{Code: resnet18cloud.CodeFull, Message: "Queue is full"}
+	}))
 	var got httpx.Served
 	server := httpx.Observed(httpx.Guard{}.Handler(log, httpx.Prefix{Base: "/photos"}.Handler(httpx.JSONErrors(mux))),
 		func(_ context.Context, s httpx.Served) { got = s })
@@ -49,10 +52,13 @@ func TestObserved(t *testing.T) {
 		"unknown path":     {"GET", "/secret", "", httpx.Served{Status: 404, Code: resnet18cloud.CodeNotFound}},
 		"wrong method":     {"PUT", "/predict", "", httpx.Served{Status: 405, Code: resnet18cloud.CodeInvalid}},
 		"panicked":         {"POST", "/broken", "", httpx.Served{Route: "POST /broken", Status: 500, Code: resnet18cloud.CodeInternal}},
+		"refused by gRPC":  {"POST", "/inference.Service/Infer", "", httpx.Served{Route: "POST /inference.Service/Infer", Status: 503, Code: resnet18cloud.CodeFull}},
 		"aborted":          {"GET", "/gone", "", httpx.Served{Route: "GET /gone", Status: 200}},
 	} {
 		t.Run(name, func(t *testing.T) { // not parallel: got is shared
 			r := httptest.NewRequest(test.method, test.path, nil)
+			r.ProtoMajor = 2
+			r.Header.Set("Content-Type", "application/grpc")
 			if test.origin != "" {
 				r.Header.Set("Origin", test.origin)
 			}
