@@ -172,7 +172,7 @@ func (c *Client) answer(ctx context.Context, what string, image resnet18cloud.Im
 	switch {
 	case err != nil || len(result.Predictions) > 0 || len(result.Embedding) > 0:
 	case body.RequestID == "":
-		err = errors.New("the answer is not that of a dispatcher or a replica")
+		err = fmt.Errorf("%s does not answer as a dispatcher or a replica", c.BaseURL)
 	default:
 		var outcome Outcome
 		if outcome, err = c.Wait(ctx, body.RequestID); err == nil {
@@ -387,13 +387,13 @@ func (c *Client) once(request *http.Request, answer any) error {
 		return &connectionError{fmt.Errorf("read the answer: %w", err)}
 	}
 	if response.StatusCode >= 300 {
-		return refusal(response, body)
+		return c.refusal(response, body)
 	}
 	if answer == nil {
 		return nil
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("the answer is not the JSON of a dispatcher: %w", err)
+		return fmt.Errorf("%s does not answer as a dispatcher: %w", c.BaseURL, err)
 	}
 	return nil
 }
@@ -407,10 +407,10 @@ type refusalBody struct {
 }
 
 // refusal is the error in an answer. Other servers may send only a status.
-func refusal(response *http.Response, body []byte) error {
+func (c *Client) refusal(response *http.Response, body []byte) error {
 	var b refusalBody
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == "" {
-		b.Error = response.Status
+		b.Error = fmt.Sprintf("%s answers %s", c.BaseURL, response.Status)
 	}
 	b.Code = cmp.Or(b.Code, codes[response.StatusCode], resnet18cloud.CodeInternal)
 	e := &resnet18cloud.Error{Code: b.Code, Message: clip(b.Error), Hint: clip(b.Hint), RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}

@@ -77,8 +77,7 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 	if m.Name == "" { // replicas of other versions and programs, and classifiers in this process, do not list their model
 		own, known, _ := strings.Cut(t.Labels.Model, "@")
 		if t.Version = known; name != oipName && name != own || version != "" && version != known {
-			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name+"@"+version),
-				Hint: "use the name " + oipName + ", without a version"}
+			return t, oip.UnknownModel(name, version, known, oipName, own)
 		}
 	}
 	options, _ := r.Context().Value(optionsKey{}).(submitOptions) // requests for the model's description have none

@@ -44,7 +44,7 @@ const (
 // readOptions reads the options of a submission from its URL and headers.
 func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
 	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey), webhook: r.Header.Get(headerWebhook)}
-	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
+	if o.want, err = httpx.Want(r); err != nil {
 		return o, err
 	}
 	if c, ok := access.FromContext(r.Context()); ok {
@@ -210,7 +210,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.waiting())
-	d.recorder.ended(written)
+	d.recorder.ended(ctx, written)
 	d.hooks.ended(written)
 	return written, nil
 }
@@ -394,6 +394,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	if errors.Is(ctx.Err(), context.Canceled) { // the client has disconnected: nothing is wrong here
 		return ctx.Err()
 	}
+	d.recorder.storageFailed(storageSubmit)
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
@@ -54,6 +55,10 @@ type Config struct {
 	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
 	// requests, from any goroutine. Nil means no description.
 	Model func() Model
+	// Revision is the commit that the program was built from, and LoadTime the time that it took to load the weights, both
+	// for metrics.
+	Revision string
+	LoadTime time.Duration
 	// Models, if not nil, are those of a classifier that has several, for /models and /metrics.
 	Models Models
 	// Tracer records the work on requests as spans. Nil records none.

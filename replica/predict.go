@@ -15,7 +15,7 @@ import (
 // predict answers what a client wants to know about one image: POST /predict and /embed. If the queue is full, it responds before the body is sent. Otherwise it reads the
 // body first and then admits the request, so a client that sends slowly does not occupy a place.
 func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
-	want, err := resnet18cloud.ParseWant(r.URL.Path, r.URL.Query())
+	want, err := httpx.Want(r)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.observe(result.Timing)
+	s.metrics.observe(r.Context(), result.Timing)
 	what, label := "Embedding", ""
 	if !want.Embedding {
 		what, label = "Prediction", result.Predictions[0]

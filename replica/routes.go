@@ -18,8 +18,10 @@ var endpoints = []string{"/predict", "/embed", "/labels", "/models", "/health", 
 func (s *Server) routes() (public, admin http.Handler) {
 	mux, operators := s.muxes()
 	if operators == nil {
+		s.metrics.http.Add(mux.Patterns())
 		return httpx.JSONErrors(mux.ServeMux), nil
 	}
+	s.metrics.http.Add(append(mux.Patterns(), operators.Patterns()...))
 	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
@@ -38,12 +40,12 @@ func (s *Server) muxes() (mux, operators *access.Mux) {
 	s.handleOIP(mux)
 	openapi.Add(mux, openAPI)
 	if s.cfg.AdminAddr == "" {
-		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
+		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.Handler()))
 		return mux, nil
 	}
 	operators = access.NewMux(s.cfg.Access, s.cfg.Log)
 	s.handleHealth(operators)
-	operators.Add("GET /metrics", access.Anyone, httpx.Plain(s.metrics.handler()))
+	operators.Add("GET /metrics", access.Anyone, httpx.Plain(s.metrics.Handler()))
 	httpx.HandleProfiles(operators.ServeMux)
 	return mux, operators
 }
@@ -135,6 +137,9 @@ func described(i resnet18cloud.ModelInfo) *resnet18cloud.ModelInfo {
 
 // labels returns the classes of the model: GET /labels.
 func (s *Server) labels(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "model"); err != nil {
+		return err
+	}
 	want, err := resnet18cloud.ParseWant("/predict", r.URL.Query())
 	if err == nil {
 		err = s.checkModel(r.Context(), want)

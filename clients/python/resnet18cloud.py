@@ -42,10 +42,13 @@ _FIRST_PAUSE = 0.2  # seconds, doubled after each attempt, if the server does no
 
 
 class Error(Exception):
-    """A request that the server refused, or an image that it could not classify.
+    """A request that the server refused, an image that it could not classify, or a server that does not answer.
 
-    code is one of those in docs/api.md, such as "full" or "undecodable"; status the HTTP status, 0 for an outcome; hint how
-    to fix it; retry_after the seconds after which a retry may succeed, 0 if unknown.
+    code is one of those in docs/api.md, such as "full" or "undecodable", or "unreachable" if there was no answer or not that of
+    a dispatcher: the message names the server, and __cause__ is what happened. status is the HTTP status, 0 for an outcome
+    and without an answer; hint says how to fix it; retry_after is the seconds after which a retry may succeed, 0 if unknown.
+
+    All methods of Client raise only this, except for images that cannot be read (OSError) and wrong arguments (TypeError).
     """
 
     def __init__(self, code: str, message: str, hint: str = "", retry_after: float = 0, status: int = 0) -> None:
@@ -176,6 +179,8 @@ class Client:
 
     def __init__(self, url: str, token: Optional[str] = None, ca: Optional[str] = None, attempts: int = 5,
                  max_pause: float = 30, timeout: float = 90) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise Error("invalid", f"{url!r} is not the URL of a server", 'for example "http://127.0.0.1:8080"')
         self.url, self.attempts, self.max_pause, self.timeout = url.rstrip("/"), attempts, max_pause, timeout
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         handlers: List[urllib.request.BaseHandler] = [_NoRedirects()]
@@ -211,7 +216,7 @@ class Client:
         batch = [Image.of(i) for i in images]
         query = {"top_k": top_k, "model": model}
         options = {"priority": "bulk", **options}
-        answers = self._send("/predict_batch", batch, query, options)["items"]
+        answers = self._send("/predict_batch", batch, query, options, "items")["items"]
         items = []
         for i, image in enumerate(batch):
             body = answers[i] if i < len(answers) else {"error": "the server did not read the image", "code": "invalid"}
@@ -269,12 +274,12 @@ class Client:
                 failures += 1
                 pause = self._pause(failures, error, True, max(self.attempts, _WATCH_ATTEMPTS))
                 if pause is None:
-                    raise
+                    raise self._named(error) from error
                 time.sleep(pause)
 
     def results(self, limit: int = 100) -> List[Outcome]:
         """Returns the most recently changed requests that the client may see, newest first."""
-        return [Outcome.of(body) for body in self._call("GET", "/results", {"limit": limit})["results"]]
+        return [Outcome.of(body) for body in self._call("GET", "/results", {"limit": limit}, need="results")["results"]]
 
     def labels(self, model: Optional[str] = None) -> List[str]:
         """Returns the model's labels in the order of Score.index; an empty list if it has none."""
@@ -293,22 +298,25 @@ class Client:
         try:
             self._once("GET", "/health/ready", {}, None, {})
             return True
-        except Error as error:
-            if error.status == 503:
+        except (Error, OSError, http.client.HTTPException) as error:
+            if isinstance(error, Error) and error.status == 503:
                 return False
-            raise
+            raise self._named(error) from error
 
     def webhook_secret(self) -> str:
         """Returns the secret with which the server signs this client's webhooks, for read_webhook."""
-        return self._call("GET", "/webhook-secret")["secret"]
+        return self._call("GET", "/webhook-secret", need="secret")["secret"]
 
     def _answer(self, path: str, image: Source, query: Dict[str, Any], options: Dict[str, Any]) -> Result:
         body = self._send(path, [Image.of(image)], query, options)
         if body.get("predictions") or body.get("embedding"):
             return Result.of(body)
+        if not body.get("request_id"):
+            raise self._foreign("a result")
         return self.wait(body["request_id"]).answer()  # it took longer than the server holds a request
 
-    def _send(self, path: str, images: Sequence[Image], query: Dict[str, Any], options: Dict[str, Any]) -> Dict[str, Any]:
+    def _send(self, path: str, images: Sequence[Image], query: Dict[str, Any], options: Dict[str, Any],
+              need: str = "") -> Dict[str, Any]:
         content_type, form = _form(images)
         headers = {"Content-Type": content_type}
         for option, value in options.items():
@@ -316,23 +324,46 @@ class Client:
                 raise TypeError(f"there is no option {option!r}: use {', '.join(_OPTIONS)}")
             if value is not None:
                 headers[_OPTIONS[option]] = str(value)
-        return self._call("POST", path, query, form, headers)
+        return self._call("POST", path, query, form, headers, need or ("request_id" if path.endswith("_async") else ""))
 
     def _call(self, method: str, path: str, query: Optional[Dict[str, Any]] = None, body: Optional[bytes] = None,
-              headers: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
-        """Sends a request, again if it may succeed later, and returns the JSON of the answer."""
+              headers: Optional[Dict[str, str]] = None, need: str = "") -> Dict[str, Any]:
+        """Sends a request, again if it may succeed later, and returns the JSON of the answer, which must have the field need."""
         headers = headers or {}
         harmless = method != "POST" or "Idempotency-Key" in headers  # if the server has received it before
         attempt = 0
         while True:
             attempt += 1
             try:
-                return json.loads(self._once(method, path, query or {}, body, headers))
+                text = self._once(method, path, query or {}, body, headers)
+                break
             except (Error, OSError, http.client.HTTPException) as error:
                 pause = self._pause(attempt, error, harmless)
                 if pause is None:
-                    raise
+                    raise self._named(error) from error
             time.sleep(pause)
+        try:
+            answer = json.loads(text)
+        except ValueError as error:
+            raise self._foreign("JSON") from error
+        if not isinstance(answer, dict) or need and need not in answer:
+            raise self._foreign(need or "an object")
+        return answer
+
+    def _named(self, error: BaseException) -> Error:
+        """Returns an error to raise: one of the connection becomes an Error that names the server."""
+        if isinstance(error, Error):
+            return error
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return Error("unreachable", f"the certificate of {self.url} is not trusted: {reason.verify_message}",
+                         'name the authority that signed it: Client(url, ca="ca.crt")')
+        return Error("unreachable", f"no server answers at {self.url}: {reason}",
+                     "start one with 'resnet18cloud up', or check the address")
+
+    def _foreign(self, missing: str) -> Error:
+        """Returns the error for an answer that is not a dispatcher's."""
+        return Error("unreachable", f"{self.url} does not answer as a dispatcher: the answer is without {missing}", "check the address")
 
     def _pause(self, attempt: int, error: BaseException, harmless: bool, attempts: int = 0) -> Optional[float]:
         """Returns how long to wait before the next attempt in seconds, or None if the error is final."""
@@ -435,7 +466,8 @@ def _refusal(response: urllib.error.HTTPError) -> Error:
     if not retry_after and (response.headers.get("Retry-After") or "").isdigit():
         retry_after = float(response.headers["Retry-After"])
     code = body.get("code") or _CODES.get(response.code, "internal")
-    message = body.get("error") or f"{response.code} {response.reason}"
+    server = urllib.parse.urlsplit(response.url)
+    message = body.get("error") or f"{server.scheme}://{server.netloc} answers {response.code} {response.reason}"
     return Error(code, message, body.get("hint", ""), retry_after, response.code)
 
 

@@ -47,7 +47,7 @@ type decodeFlags struct {
 // dispatcherConfig returns a configuration with the limits of the flags.
 func dispatcherConfig(s storeFlags, u uploadFlags, c clientFlags) dispatch.Config {
 	return dispatch.Config{
-		Version:       version,
+		Version: version, Revision: ownRevision(),
 		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
 		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
 		Large:           engine.Large,

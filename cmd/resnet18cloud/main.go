@@ -38,6 +38,7 @@ type cli struct {
 	Dispatcher dispatcherCmd `cmd:"" help:"Accept images over HTTP, queue them, send them to replicas and keep the results."`
 	Autoscaler autoscalerCmd `cmd:"" help:"Scale replicas with the load and explain each decision."`
 	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
+	Scale      scaleCmd      `cmd:"" help:"Change the number of replicas of a running 'up'."`
 	Status     statusCmd     `cmd:"" help:"Show the figures of a running dispatcher, live."`
 	Bench      benchCmd      `cmd:"" help:"Benchmark inference on this machine, layer by layer."`
 	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
@@ -48,7 +49,9 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	}
 	watch := &observe.Config{Pictures: c.Observe, Agreement: c.ObserveAgreement, Share: c.ObserveShare,
 		Changed: logQuantization(env.log)}
+	start := time.Now()
 	served, err := c.serving(ctx, watch, env)
+	loading := time.Since(start)
 	if err != nil {
 		return err
 	}
@@ -69,7 +72,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 			e := served.engine()
 			return describe(e.Info(), e.Spec().Preprocess.Crop)
 		},
-		Large: served.engine().Large, Models: served.models,
+		Large: served.engine().Large, Models: served.models, Revision: ownRevision(), LoadTime: loading,
 	}, served.classifier)
 	if err != nil {
 		return badUsage(err)
