@@ -49,11 +49,14 @@ IMAGE_FLAGS = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
 # A mirror of weights that is a folder goes into the build as a context of its own.
 IMAGE_MIRROR = $(if $(wildcard $(MODEL_MIRROR)/models.json),--build-context mirror=$(MODEL_MIRROR) --build-arg MODEL_MIRROR=/mirror,$(if $(MODEL_MIRROR),--build-arg MODEL_MIRROR=$(MODEL_MIRROR)))
 
-# Without Docker and without a registry. This Go's caches take the place of the Dockerfile's; buildah does not set BUILDPLATFORM by itself.
+# Without Docker and without a registry. This Go's caches stand in for the Dockerfile's. When a step has one cache of its own, buildah prefers
+# that to a volume: there, downloads are mounted below it. It does not set BUILDPLATFORM by itself.
 PLATFORM ?= linux/$(shell $(GO) env GOARCH)
 TAG ?= latest
 BUILDAH = buildah bud --isolation chroot --pull-never --identity-label=false --timestamp $(SOURCE_DATE_EPOCH) --platform $(PLATFORM) \
-	--build-arg BUILDPLATFORM=linux/$$($(GO) env GOARCH) --volume $$($(GO) env GOMODCACHE):/go/pkg/mod --volume $$($(GO) env GOCACHE):/go/build
+	--build-arg BUILDPLATFORM=linux/$$($(GO) env GOARCH) \
+	--volume $$($(GO) env GOMODCACHE):/go/pkg/mod --volume $$($(GO) env GOMODCACHE)/cache/download:/go/pkg/mod/cache/download \
+	--volume $$($(GO) env GOCACHE):/go/build
 SBOM := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 
 buildah: ## Build both container images with buildah, in an image made of Debian and this Go (root; Debian's buildah and debootstrap; PLATFORM, TAG)

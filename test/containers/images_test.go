@@ -205,7 +205,7 @@ func testConfig(t *testing.T, i target) {
 	if len(labels) != 7 {
 		t.Errorf("labels %v, want seven", slices.Sorted(maps.Keys(labels)))
 	}
-	out := podman(t, "run", "--rm", "--network", "none", "localhost/"+i.name+":test", "version")
+	out := runContainer(t, "--rm", "--network", "none", "localhost/"+i.name+":test", "version")
 	if !strings.HasPrefix(out, "resnet18cloud "+version+"\ncommit   "+commit+"\n") {
 		t.Errorf("version prints %q, want %s and %s", out, version, commit)
 	}
