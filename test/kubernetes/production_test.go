@@ -60,6 +60,9 @@ type installation struct {
 func installProduction(t *testing.T, c *cluster) *installation {
 	t.Helper()
 	s := &installation{cluster: c.in(production)}
+	for _, name := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"} {
+		t.Setenv(name, t.TempDir())
+	}
 	s.kubectl(t, "create", "namespace", production)
 	s.kubectl(t, "label", "namespace", production, "pod-security.kubernetes.io/enforce=restricted")
 	s.makeSecrets(t)
