@@ -86,7 +86,7 @@ func testMinikube(t *testing.T, c *cluster) {
 		c.kubectl(t, "apply", "-k", filepath.Join(root, "k8s/overlays/minikube"))
 	})
 	c.awaitReplicas(t, 3)
-	l := startLoad(t, c, loadPerSecond)
+	l := startLoad(t, c, *loadPerSecond)
 	c.kubectl(t, "rollout", "restart", "deployment/"+replicas)
 	c.kubectl(t, "rollout", "status", "--timeout=3m", "deployment/"+replicas)
 	l.end(t)
