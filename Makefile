@@ -200,7 +200,7 @@ kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being 
 	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m -skip TestPods ./test/kubernetes -args -shrinks $(SHRINKS)
 
 pods: $(WHOLE_CLUSTER) ## Run the images as pods on three real kubelets, and drain, kill and upgrade under load (root; Debian's containerd, runc, buildah, containernetworking-plugins, iptables, iproute2)
-	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes $(PODS_FLAGS)
 
 rivals: ## Run Knative's and Kubernetes' own autoscalers beside ours of the same name (builds them first: some ten minutes)
 	cd test/rivals && $(GO) test -count=1 -v ./...
