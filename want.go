@@ -34,6 +34,9 @@ const (
 	paramTensor    = "tensor"
 )
 
+// WantParameters returns the names of all parameters that [ParseWant] reads, sorted.
+func WantParameters() []string { return []string{paramModel, paramNormalize, paramTensor, paramTopK} }
+
 // validModel is what Want.Model may be: a name and maybe a version, of up to 64 letters, digits, dots, underscores and
 // hyphens each.
 var validModel = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9][A-Za-z0-9._-]{0,63})?$`)

@@ -1,7 +1,8 @@
 // Package client is a client for the dispatcher's HTTP API (docs/api.md): it sends images alone and in batches, waits for
 // results or follows them as they change, and reads labels, models and the server's state. If a server refuses a request,
 // the error is a *resnet18cloud.Error with the server's code, hint and retry delay; with [Client.Retry] the client waits
-// that long and sends the request again. The API is stable.
+// that long and sends the request again. Requests have the trace of their context, see [resnet18cloud.WithTrace]. The API is
+// stable.
 package client
 
 import (
@@ -44,8 +45,14 @@ type Client struct {
 	Retry Retry
 }
 
-// SetHeaders adds Token and Header to a request, for requests that other methods do not send.
+// SetHeaders adds Token and Header to a request, and the trace of its context, for requests that other methods do not send.
 func (c *Client) SetHeaders(request *http.Request) {
+	trace := resnet18cloud.TraceFrom(request.Context())
+	for name, value := range map[string]string{"Traceparent": trace.Traceparent(), "Tracestate": trace.State, "X-Request-Id": trace.RequestID} {
+		if value != "" {
+			request.Header.Set(name, value)
+		}
+	}
 	if c.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Token)
 	}
@@ -70,6 +77,7 @@ type Options struct {
 	Priority       resnet18cloud.Priority // empty means interactive
 	IdempotencyKey string                 // requests with the same key and image are the same request
 	Webhook        string                 // URL to which the dispatcher sends the outcome, if its operator allows the host
+	BatchWebhook   string                 // with SubmitBatch, instead of Webhook: URL for one message about all images
 }
 
 // Ticket is a dispatcher's answer on accepting an image.
@@ -165,7 +173,7 @@ func (c *Client) answer(ctx context.Context, what string, image resnet18cloud.Im
 	switch {
 	case err != nil || len(result.Predictions) > 0 || len(result.Embedding) > 0:
 	case body.RequestID == "":
-		err = errors.New("the answer is not that of a dispatcher or a replica")
+		err = fmt.Errorf("%s does not answer as a dispatcher or a replica", c.BaseURL)
 	default:
 		var outcome Outcome
 		if outcome, err = c.Wait(ctx, body.RequestID); err == nil {
@@ -328,6 +336,9 @@ func (c *Client) send(ctx context.Context, kind string, want resnet18cloud.Want,
 	if o.Webhook != "" {
 		request.Header.Set("X-Webhook", o.Webhook)
 	}
+	if o.BatchWebhook != "" {
+		request.Header.Set("X-Batch-Webhook", o.BatchWebhook)
+	}
 	return c.do(request, answer)
 }
 
@@ -380,13 +391,13 @@ func (c *Client) once(request *http.Request, answer any) error {
 		return &connectionError{fmt.Errorf("read the answer: %w", err)}
 	}
 	if response.StatusCode >= 300 {
-		return refusal(response, body)
+		return c.refusal(response, body)
 	}
 	if answer == nil {
 		return nil
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("the answer is not the JSON of a dispatcher: %w", err)
+		return fmt.Errorf("%s does not answer as a dispatcher: %w", c.BaseURL, err)
 	}
 	return nil
 }
@@ -400,10 +411,10 @@ type refusalBody struct {
 }
 
 // refusal is the error in an answer. Other servers may send only a status.
-func refusal(response *http.Response, body []byte) error {
+func (c *Client) refusal(response *http.Response, body []byte) error {
 	var b refusalBody
 	if err := json.Unmarshal(body, &b); err != nil || b.Error == "" {
-		b.Error = response.Status
+		b.Error = fmt.Sprintf("%s answers %s", c.BaseURL, response.Status)
 	}
 	b.Code = cmp.Or(b.Code, codes[response.StatusCode], resnet18cloud.CodeInternal)
 	e := &resnet18cloud.Error{Code: b.Code, Message: clip(b.Error), Hint: clip(b.Hint), RetryAfter: resnet18cloud.Seconds(b.RetryAfter)}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -267,5 +268,24 @@ func TestErrorsAreBounded(t *testing.T) {
 	e, ok := errors.AsType[*resnet18cloud.Error](c.Healthy(t.Context()))
 	if !ok || e.Message != long[:1024]+"..." || e.Hint != long[:1024]+"..." || e.Code != resnet18cloud.CodeInvalid {
 		t.Errorf("error with %d and %d bytes, want 1027 each", len(e.Message), len(e.Hint))
+	}
+}
+
+// TestForeignServer checks that errors about answers that are no dispatcher's name the server.
+func TestForeignServer(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{"<html>": "%s does not answer as a dispatcher", "{}": "%s does not answer as a dispatcher or a replica", "": "%s answers 404 Not Found"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if body == "" {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			_, _ = io.WriteString(w, body)
+		}))
+		c := &client.Client{BaseURL: server.URL}
+		_, err := c.Predict(t.Context(), resnet18cloud.Image{Name: "a.jpg", Bytes: []byte("a")}, client.Options{})
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf(want, server.URL)) {
+			t.Errorf("an answer %q: %v", body, err)
+		}
+		server.Close()
 	}
 }

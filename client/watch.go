@@ -126,9 +126,9 @@ func (s *stream) follow(ctx context.Context, yield func(Outcome, error) bool) er
 		return nil
 	case response.StatusCode != http.StatusOK:
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10)) // what there is of it
-		return refusal(response, body)
+		return s.client.refusal(response, body)
 	case !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream"):
-		return errors.New("the answer is not a stream of a dispatcher")
+		return fmt.Errorf("%s does not answer as a dispatcher: the answer is not a stream", s.client.BaseURL)
 	}
 	for events := sse.NewReader(heard{response.Body, silence}, maxEventBytes); ; {
 		e, err := events.Next()

@@ -13,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/board"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/forward"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 const (
@@ -267,6 +268,9 @@ func (b *dashboard) scalingNow(exists bool) *scalingState {
 // last ?seconds= samples (3600) and what happened; one named "frame" follows every second. The stream ends when the
 // dispatcher stops, or when the client is too slow.
 func (d *Dispatcher) stream(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "seconds"); err != nil {
+		return err
+	}
 	seconds := board.Kept
 	if text := r.URL.Query().Get("seconds"); text != "" {
 		n, err := strconv.Atoi(text)

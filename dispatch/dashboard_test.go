@@ -77,7 +77,7 @@ func TestStream(t *testing.T) {
 	if err != nil || name != "history" || len(history.Columns) != len(board.Columns()) || len(history.Rows) > 10 {
 		t.Fatalf("first event %q, %d columns, %d rows, %v", name, len(history.Columns), len(history.Rows), err)
 	}
-	if response := c.post("/predict?wait=20s", "a.jpg", "image"); response.status != http.StatusOK {
+	if response := c.post("/predict", "a.jpg", "image"); response.status != http.StatusOK {
 		t.Fatalf("predict: %d %s", response.status, response.body)
 	}
 	completed, healthy, scaling := 0.0, false, false

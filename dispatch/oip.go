@@ -13,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/oip"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // This file joins the dispatcher to the endpoints of the Open Inference Protocol. Each picture of a request is a job: it
@@ -76,8 +77,7 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 	if m.Name == "" { // replicas of other versions and programs, and classifiers in this process, do not list their model
 		own, known, _ := strings.Cut(t.Labels.Model, "@")
 		if t.Version = known; name != oipName && name != own || version != "" && version != known {
-			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name+"@"+version),
-				Hint: "use the name " + oipName + ", without a version"}
+			return t, oip.UnknownModel(name, version, known, oipName, own)
 		}
 	}
 	options, _ := r.Context().Value(optionsKey{}).(submitOptions) // requests for the model's description have none
@@ -88,7 +88,10 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 		if o.key != "" { // what another model was asked is another request: the same key must not conflict when models change
 			o.key = strings.TrimSuffix(fmt.Sprintf("%s/%d/%s", o.key, i, pinned), "/")
 		}
+		ctx, span := b.cfg.Tracer.Start(ctx, "item", tracing.Internal, itemAttr(i))
+		defer span.End()
 		result, err := b.answer(ctx, image, o)
+		span.Fail(err)
 		if err == nil && result.Model != t.Labels.Model || pinned != "" && err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
 			return result, oip.ErrChanged
 		}

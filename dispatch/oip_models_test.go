@@ -25,8 +25,8 @@ func inferBody(n int) string {
 	for i := range n {
 		data = append(data, `"`+base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%d of %d", i, pictures.Add(1)))+`"`)
 	}
-	return fmt.Sprintf(`{"inputs":[{"name":"image","shape":[%d],"datatype":"BYTES","data":[%s]}],"outputs":[{"name":"scores","parameters":{"classification":1}}],"instances":[{"b64":%s}]}`,
-		n, strings.Join(data, ","), data[0])
+	return fmt.Sprintf(`{"inputs":[{"name":"image","shape":[%d],"datatype":"BYTES","data":[%s]}],"outputs":[{"name":"scores","parameters":{"classification":1}}]}`,
+		n, strings.Join(data, ","))
 }
 
 var pictures atomic.Int64
@@ -92,7 +92,7 @@ func TestOIPModels(t *testing.T) {
 			}
 		}
 		for target, want := range map[string]string{"/v1/models/ants:predict": `"predictions":["A"]`, "/v1/models/trash:predict": `"predictions":["T2"]`, "/v1/models/bees:predict": "use one of"} {
-			if a := c.do(http.NewRequest(http.MethodPost, c.url+target, strings.NewReader(inferBody(1)))); !strings.Contains(a.body, want) {
+			if a := c.do(http.NewRequest(http.MethodPost, c.url+target, strings.NewReader(`{"instances":[{"b64":"YQ=="}]}`))); !strings.Contains(a.body, want) {
 				t.Errorf("%s: %d %s, want %s", target, a.status, a.body, want)
 			}
 		}

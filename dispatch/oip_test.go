@@ -58,7 +58,10 @@ func TestOIP(t *testing.T) {
 			"/v1/models/resnet18:predict":  `"predictions":[{"filename":"instance-0",`,
 			"/v2/models/resnet18/versions": "No such endpoint",
 		} {
-			body := fmt.Sprintf(`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[%q]}],"instances":[{"b64":%q}]}`, b64, b64)
+			body := fmt.Sprintf(`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":[%q]}]}`, b64)
+			if strings.HasPrefix(path, "/v1") {
+				body = fmt.Sprintf(`{"instances":[{"b64":%q}]}`, b64)
+			}
 			response, err := http.Post(c.url+path, "application/json", strings.NewReader(body))
 			if err != nil {
 				t.Fatal(err)

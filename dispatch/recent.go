@@ -13,6 +13,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
+	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 )
 
 const (
@@ -236,6 +237,9 @@ func (l *recent) write(w http.ResponseWriter, answer list, n int) {
 
 // results lists the most recently changed requests that the client may see: GET /results, ?limit=100.
 func (d *Dispatcher) results(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "limit"); err != nil {
+		return err
+	}
 	limit := defaultRecent
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)

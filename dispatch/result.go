@@ -19,6 +19,9 @@ func (d *Dispatcher) result(w http.ResponseWriter, r *http.Request) error {
 		d.writeInvalidID(w, r)
 		return nil
 	}
+	if err := httpx.CheckQuery(r, "wait"); err != nil {
+		return err
+	}
 	record, err := d.lookup(r.Context(), id)
 	if err != nil {
 		return err

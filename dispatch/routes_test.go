@@ -30,6 +30,7 @@ func TestRoutesNeedKeys(t *testing.T) {
 		"GET /result/x": accesstest.Known, "DELETE /result/x": accesstest.Senders, "GET /results": accesstest.Known,
 		"GET /webhook-secret": accesstest.Senders, "GET /result/x/events": accesstest.Known, "GET /results/events": accesstest.Known,
 		"GET /status": accesstest.Readers, "GET /metrics": accesstest.Readers, "GET /cache/stats": accesstest.Readers, "POST /cache/clear": accesstest.Admins,
+		"GET /replicas": accesstest.Readers, "PUT /replicas": accesstest.Admins,
 		"GET /health": accesstest.Everyone, "GET /health/live": accesstest.Everyone, "GET /health/ready": accesstest.Everyone,
 		"GET /": accesstest.Everyone, "GET /page/": accesstest.Everyone, "GET /dashboard": accesstest.Everyone, "GET /dashboard/stream": accesstest.Readers,
 	}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // submitOptions are the client's options for a submission.
@@ -30,6 +32,8 @@ type submitOptions struct {
 	owner    string // name of the client; empty if clients have no keys
 	want     resnet18cloud.Want
 	webhook  string // URL to send the outcome to; empty means none
+	batch    string // see Job.Batch, of all but the first of the batch
+	batched  bool   // the webhook is about a batch
 }
 
 // The request headers with the options of a submission.
@@ -38,13 +42,24 @@ const (
 	headerPriority = "X-Priority"        // interactive or bulk
 	headerKey      = "Idempotency-Key"   // any text of at most 255 bytes
 	headerPrefer   = "Prefer"            // respond-async (RFC 7240)
+
+	headerBatchWebhook = "X-Batch-Webhook" // URL, for batches only
 )
 
 // readOptions reads the options of a submission from its URL and headers.
 func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOptions, err error) {
 	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey), webhook: r.Header.Get(headerWebhook)}
-	if o.want, err = resnet18cloud.ParseWant(r.URL.Path, r.URL.Query()); err != nil {
+	if o.want, err = httpx.Want(r); err != nil {
 		return o, err
+	}
+	if url := r.Header.Get(headerBatchWebhook); url != "" {
+		switch {
+		case o.webhook != "":
+			return o, errInvalid("There are two webhooks", "send "+headerWebhook+" for a message about each image, or "+headerBatchWebhook+" for one about all")
+		case !strings.HasSuffix(r.URL.Path, "_batch"):
+			return o, errInvalid(headerBatchWebhook+" is for batches", "send "+headerWebhook)
+		}
+		o.webhook, o.batched = url, true
 	}
 	if c, ok := access.FromContext(r.Context()); ok {
 		o.owner = c.Name
@@ -148,6 +163,9 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	image.Want = o.want
 	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Webhook: o.webhook, Trace: jobTrace(ctx)}
+	if o.batched {
+		job.Batch = cmp.Or(o.batch, id)
+	}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
@@ -176,7 +194,9 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
-	if result, ok := d.cache.Get(question(job), d.models.now(o.want.Model)); ok {
+	result, ok := d.cache.Get(question(job), d.models.now(o.want.Model))
+	d.recordCache(ctx, lookup, ok)
+	if ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
@@ -207,7 +227,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.waiting())
-	d.recorder.ended(written)
+	d.recorder.ended(ctx, written)
 	d.hooks.ended(written)
 	return written, nil
 }
@@ -297,9 +317,13 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 }
 
 // publish stores a job that was admitted in the queue, or returns the error for the client.
-func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
-	err := d.queue.Publish(ctx, job)
-	if err != nil {
+func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) (err error) {
+	ctx, span := d.cfg.Tracer.Start(ctx, "publish", tracing.Producer, messageAttrs(job)...)
+	defer func() {
+		span.Fail(err)
+		span.End()
+	}()
+	if err = d.queue.Publish(ctx, job); err != nil {
 		d.holdings.withdraw(job.ID, job.Generation)
 	}
 	switch {
@@ -387,6 +411,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	if errors.Is(ctx.Err(), context.Canceled) { // the client has disconnected: nothing is wrong here
 		return ctx.Err()
 	}
+	d.recorder.storageFailed(storageSubmit)
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}

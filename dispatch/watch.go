@@ -124,12 +124,18 @@ func (d *Dispatcher) resultEvents(w http.ResponseWriter, r *http.Request) error 
 	if !ok {
 		return d.notFound()
 	}
+	if err := httpx.CheckQuery(r); err != nil {
+		return err
+	}
 	httpx.SetRequestID(w, r, id)
 	return d.watch(w, r, []string{id})
 }
 
 // resultsEvents follows several requests, such as those of a batch: GET /results/events?ids=ID,ID.
 func (d *Dispatcher) resultsEvents(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "ids"); err != nil {
+		return err
+	}
 	hint := fmt.Sprintf("use ?ids= with up to %d request ids, separated by commas", d.cfg.MaxBatch)
 	text := r.URL.Query().Get("ids")
 	if strings.Count(text, ",") >= d.cfg.MaxBatch {

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/resnet18cloud/resnet18cloud"
@@ -71,15 +70,11 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 			return t, err
 		}
 		t.Version = status.Version
-	case name != m.Info.Name && name != modelName:
-		return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no model %.80q", name),
-			Hint: "use the name " + modelName}
 	default:
 		// The version in an identity such as head-mlp@b77ebe4c.
 		t.Version = m.Info.Version[:min(8, len(m.Info.Version))]
-		if version != "" && version != t.Version {
-			return t, &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: fmt.Sprintf("There is no version %.80q", version),
-				Hint: "use the version " + t.Version}
+		if name != m.Info.Name && name != modelName || version != "" && version != t.Version {
+			return t, oip.UnknownModel(name, version, t.Version, modelName, m.Info.Name)
 		}
 	}
 	known, ok := c.(resnet18cloud.Labeler)
@@ -95,7 +90,7 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 	t.Classify = func(ctx context.Context, _ int, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 		result, err := b.classify(ctx, c, image)
 		if err == nil {
-			b.metrics.observe(result.Timing)
+			b.metrics.observe(ctx, result.Timing)
 		}
 		return result, err
 	}

@@ -87,7 +87,8 @@ func TestOIP(t *testing.T) {
 			{"/v2/models/m/infer", `{"inputs":[]}`, 400, "one input"},
 			{"/v2/models/m/infer", strings.Replace(body("picture", ""), "BYTES", "FP32", 1), 400, "BYTES"},
 			{"/v2/models/m/infer", strings.Replace(body("picture", ""), `data":["`, `data":["!`, 1), 400, "Base64"},
-			{"/v2/models/other/infer", body("picture", ""), 404, "no model"},
+			{"/v2/models/other/infer", body("picture", ""), 404, `There is no model \"other\"","hint":"use one of: resnet18, m"`},
+			{"/v2/models/m/versions/7/infer", body("picture", ""), 404, `of version \"7\"","hint":"use one of: resnet18, m; the version is 12345678"`},
 		}},
 		"logits": {oipClassifier{3, false}, []exchange{{"/v2/models/m/infer", body("picture", ""), 200, `"data":[0,1,2]`}}},
 		"no classes": {oipClassifier{}, []exchange{

@@ -15,16 +15,18 @@ func (a *Autoscaler) routes() (public, admin http.Handler) {
 	mux.Add("GET /health", access.Anyone, a.getHealth)
 	mux.HandleFunc("GET /{$}", a.getRoot)
 	if a.cfg.AdminAddr == "" {
-		mux.Add("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
+		mux.Add("GET /metrics", access.Read, httpx.Plain(a.metrics.Handler()))
 		a.handleAdmin(mux)
+		a.metrics.http.Add(mux.Patterns())
 		return httpx.JSONErrors(mux.ServeMux), nil
 	}
 	operators := access.NewMux(a.cfg.Access, a.cfg.Log)
 	operators.Add("GET /health", access.Anyone, a.getHealth)
 	operators.HandleFunc("GET /{$}", a.getRoot)
-	operators.Add("GET /metrics", access.Anyone, httpx.Plain(a.metrics.handler()))
+	operators.Add("GET /metrics", access.Anyone, httpx.Plain(a.metrics.Handler()))
 	a.handleAdmin(operators)
 	httpx.HandleProfiles(operators.ServeMux)
+	a.metrics.http.Add(append(mux.Patterns(), operators.Patterns()...))
 	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
@@ -38,6 +40,9 @@ func (a *Autoscaler) handleAdmin(mux *access.Mux) {
 // getDecisions responds with the latest decisions, the latest first: at most ?n= (100), with ?changes=true only
 // those that changed the number of replicas.
 func (a *Autoscaler) getDecisions(w http.ResponseWriter, r *http.Request) error {
+	if err := httpx.CheckQuery(r, "n", "changes"); err != nil {
+		return err
+	}
 	n, changes := 100, false
 	for name, parse := range map[string]func(string) error{
 		"n":       func(v string) (err error) { n, err = strconv.Atoi(v); return err },

@@ -7,18 +7,6 @@ type Replica struct {
 	Ready bool
 }
 
-// Replicas returns how many replicas are wanted and how many are ready.
-func (r *Replicas) Replicas() (wanted, ready int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, one := range r.all {
-		if one.ready {
-			ready++
-		}
-	}
-	return r.wanted, ready
-}
-
 // List describes the replicas, oldest first.
 func (r *Replicas) List() []Replica {
 	r.mu.Lock()

@@ -109,6 +109,18 @@ func (r *Replicas) SetReplicas(_ context.Context, n int, _ autoscale.Decision) e
 	return nil
 }
 
+// Replicas returns how many replicas are wanted and how many are ready.
+func (r *Replicas) Replicas() (wanted, ready int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.all {
+		if one.ready {
+			ready++
+		}
+	}
+	return r.wanted, ready
+}
+
 // Scale returns the wanted number of replicas and describes those that are running. Their CPU usage is a mean over
 // 15 s, as of a metrics server, where the system provides it.
 func (r *Replicas) Scale(context.Context) (autoscale.Scale, error) {

@@ -29,7 +29,7 @@ import urllib.request
 import uuid
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
-__all__ = ["Client", "Error", "Image", "Item", "Outcome", "Result", "Score", "Ticket", "read_webhook"]
+__all__ = ["Client", "Error", "Image", "Item", "Outcome", "Result", "Score", "Ticket", "read_batch_webhook", "read_webhook"]
 
 #: What methods take as an image: the path of a file, or Image.
 Source = Union[str, "os.PathLike[str]", "Image"]
@@ -42,10 +42,13 @@ _FIRST_PAUSE = 0.2  # seconds, doubled after each attempt, if the server does no
 
 
 class Error(Exception):
-    """A request that the server refused, or an image that it could not classify.
+    """A request that the server refused, an image that it could not classify, or a server that does not answer.
 
-    code is one of those in docs/api.md, such as "full" or "undecodable"; status the HTTP status, 0 for an outcome; hint how
-    to fix it; retry_after the seconds after which a retry may succeed, 0 if unknown.
+    code is one of those in docs/api.md, such as "full" or "undecodable", or "unreachable" if there was no answer or not that of
+    a dispatcher: the message names the server, and __cause__ is what happened. status is the HTTP status, 0 for an outcome
+    and without an answer; hint says how to fix it; retry_after is the seconds after which a retry may succeed, 0 if unknown.
+
+    All methods of Client raise only this, except for images that cannot be read (OSError) and wrong arguments (TypeError).
     """
 
     def __init__(self, code: str, message: str, hint: str = "", retry_after: float = 0, status: int = 0) -> None:
@@ -176,6 +179,8 @@ class Client:
 
     def __init__(self, url: str, token: Optional[str] = None, ca: Optional[str] = None, attempts: int = 5,
                  max_pause: float = 30, timeout: float = 90) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise Error("invalid", f"{url!r} is not the URL of a server", 'for example "http://127.0.0.1:8080"')
         self.url, self.attempts, self.max_pause, self.timeout = url.rstrip("/"), attempts, max_pause, timeout
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         handlers: List[urllib.request.BaseHandler] = [_NoRedirects()]
@@ -205,13 +210,15 @@ class Client:
                      **options: Any) -> List[Item]:
         """Sends images in one request, at most as many as the server allows (100), and returns one item for each.
 
+        The option batch_webhook is a URL for one message about all of them, see read_batch_webhook.
+
         The default priority is bulk. Images that were refused for lack of room are sent again, one after the other. With an
         idempotency_key, image i has the key "KEY/i".
         """
         batch = [Image.of(i) for i in images]
         query = {"top_k": top_k, "model": model}
         options = {"priority": "bulk", **options}
-        answers = self._send("/predict_batch", batch, query, options)["items"]
+        answers = self._send("/predict_batch", batch, query, options, "items")["items"]
         items = []
         for i, image in enumerate(batch):
             body = answers[i] if i < len(answers) else {"error": "the server did not read the image", "code": "invalid"}
@@ -225,6 +232,8 @@ class Client:
                 continue
             time.sleep(pause)
             alone = dict(options)
+            if alone.pop("batch_webhook", None):
+                alone["webhook"] = options["batch_webhook"]  # it is not in the message about the batch
             if options.get("idempotency_key"):
                 alone["idempotency_key"] = f"{options['idempotency_key']}/{i}"
             try:
@@ -269,12 +278,12 @@ class Client:
                 failures += 1
                 pause = self._pause(failures, error, True, max(self.attempts, _WATCH_ATTEMPTS))
                 if pause is None:
-                    raise
+                    raise self._named(error) from error
                 time.sleep(pause)
 
     def results(self, limit: int = 100) -> List[Outcome]:
         """Returns the most recently changed requests that the client may see, newest first."""
-        return [Outcome.of(body) for body in self._call("GET", "/results", {"limit": limit})["results"]]
+        return [Outcome.of(body) for body in self._call("GET", "/results", {"limit": limit}, need="results")["results"]]
 
     def labels(self, model: Optional[str] = None) -> List[str]:
         """Returns the model's labels in the order of Score.index; an empty list if it has none."""
@@ -293,22 +302,25 @@ class Client:
         try:
             self._once("GET", "/health/ready", {}, None, {})
             return True
-        except Error as error:
-            if error.status == 503:
+        except (Error, OSError, http.client.HTTPException) as error:
+            if isinstance(error, Error) and error.status == 503:
                 return False
-            raise
+            raise self._named(error) from error
 
     def webhook_secret(self) -> str:
         """Returns the secret with which the server signs this client's webhooks, for read_webhook."""
-        return self._call("GET", "/webhook-secret")["secret"]
+        return self._call("GET", "/webhook-secret", need="secret")["secret"]
 
     def _answer(self, path: str, image: Source, query: Dict[str, Any], options: Dict[str, Any]) -> Result:
         body = self._send(path, [Image.of(image)], query, options)
         if body.get("predictions") or body.get("embedding"):
             return Result.of(body)
+        if not body.get("request_id"):
+            raise self._foreign("a result")
         return self.wait(body["request_id"]).answer()  # it took longer than the server holds a request
 
-    def _send(self, path: str, images: Sequence[Image], query: Dict[str, Any], options: Dict[str, Any]) -> Dict[str, Any]:
+    def _send(self, path: str, images: Sequence[Image], query: Dict[str, Any], options: Dict[str, Any],
+              need: str = "") -> Dict[str, Any]:
         content_type, form = _form(images)
         headers = {"Content-Type": content_type}
         for option, value in options.items():
@@ -316,23 +328,46 @@ class Client:
                 raise TypeError(f"there is no option {option!r}: use {', '.join(_OPTIONS)}")
             if value is not None:
                 headers[_OPTIONS[option]] = str(value)
-        return self._call("POST", path, query, form, headers)
+        return self._call("POST", path, query, form, headers, need or ("request_id" if path.endswith("_async") else ""))
 
     def _call(self, method: str, path: str, query: Optional[Dict[str, Any]] = None, body: Optional[bytes] = None,
-              headers: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
-        """Sends a request, again if it may succeed later, and returns the JSON of the answer."""
+              headers: Optional[Dict[str, str]] = None, need: str = "") -> Dict[str, Any]:
+        """Sends a request, again if it may succeed later, and returns the JSON of the answer, which must have the field need."""
         headers = headers or {}
         harmless = method != "POST" or "Idempotency-Key" in headers  # if the server has received it before
         attempt = 0
         while True:
             attempt += 1
             try:
-                return json.loads(self._once(method, path, query or {}, body, headers))
+                text = self._once(method, path, query or {}, body, headers)
+                break
             except (Error, OSError, http.client.HTTPException) as error:
                 pause = self._pause(attempt, error, harmless)
                 if pause is None:
-                    raise
+                    raise self._named(error) from error
             time.sleep(pause)
+        try:
+            answer = json.loads(text)
+        except ValueError as error:
+            raise self._foreign("JSON") from error
+        if not isinstance(answer, dict) or need and need not in answer:
+            raise self._foreign(need or "an object")
+        return answer
+
+    def _named(self, error: BaseException) -> Error:
+        """Returns an error to raise: one of the connection becomes an Error that names the server."""
+        if isinstance(error, Error):
+            return error
+        reason = getattr(error, "reason", None) or error
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return Error("unreachable", f"the certificate of {self.url} is not trusted: {reason.verify_message}",
+                         'name the authority that signed it: Client(url, ca="ca.crt")')
+        return Error("unreachable", f"no server answers at {self.url}: {reason}",
+                     "start one with 'resnet18cloud up', or check the address")
+
+    def _foreign(self, missing: str) -> Error:
+        """Returns the error for an answer that is not a dispatcher's."""
+        return Error("unreachable", f"{self.url} does not answer as a dispatcher: the answer is without {missing}", "check the address")
 
     def _pause(self, attempt: int, error: BaseException, harmless: bool, attempts: int = 0) -> Optional[float]:
         """Returns how long to wait before the next attempt in seconds, or None if the error is final."""
@@ -398,6 +433,22 @@ def read_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance
     was not signed with the secret, or if it was sent more than tolerance seconds ago. A webhook may arrive more than once: the
     header Webhook-Id is then the same.
     """
+    message = _signed(secret, headers, body, tolerance)
+    if "items" in message:
+        raise ValueError("the message is about a batch: use read_batch_webhook")
+    return Outcome.of(message)
+
+
+def read_batch_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance: float = 300) -> List[Outcome]:
+    """Is read_webhook for the message about a batch (batch_webhook of submit_batch), and returns the outcomes of its images."""
+    message = _signed(secret, headers, body, tolerance)
+    if "items" not in message:
+        raise ValueError("the message is about one image: use read_webhook")
+    return [Outcome.of(item) for item in message["items"]]
+
+
+def _signed(secret: str, headers: Mapping[str, str], body: bytes, tolerance: float) -> Dict[str, Any]:
+    """Checks the signature of a message and returns its JSON."""
     message, sent = headers.get("Webhook-Id") or "", headers.get("Webhook-Timestamp") or ""
     if not sent.isdigit() or abs(time.time() - int(sent)) > tolerance:
         raise ValueError("the webhook was sent at another time")
@@ -409,10 +460,11 @@ def read_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance
     signatures = (headers.get("Webhook-Signature") or "").encode().split()
     if not any([hmac.compare_digest(s, want.encode()) for s in signatures]):
         raise ValueError("the webhook's signature is not valid")
-    return Outcome.of(json.loads(body))
+    return json.loads(body)
 
 
-_OPTIONS = {"deadline": "X-Request-Timeout", "priority": "X-Priority", "idempotency_key": "Idempotency-Key", "webhook": "X-Webhook"}
+_OPTIONS = {"deadline": "X-Request-Timeout", "priority": "X-Priority", "idempotency_key": "Idempotency-Key", "webhook": "X-Webhook",
+            "batch_webhook": "X-Batch-Webhook"}
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -435,7 +487,8 @@ def _refusal(response: urllib.error.HTTPError) -> Error:
     if not retry_after and (response.headers.get("Retry-After") or "").isdigit():
         retry_after = float(response.headers["Retry-After"])
     code = body.get("code") or _CODES.get(response.code, "internal")
-    message = body.get("error") or f"{response.code} {response.reason}"
+    server = urllib.parse.urlsplit(response.url)
+    message = body.get("error") or f"{server.scheme}://{server.netloc} answers {response.code} {response.reason}"
     return Error(code, message, body.get("hint", ""), retry_after, response.code)
 
 

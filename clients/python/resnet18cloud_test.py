@@ -81,6 +81,8 @@ class Webhooks(unittest.TestCase):
                    "Webhook-Signature": "v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}
         age = resnet18cloud.time.time() - 1614265330
         self.assertEqual(resnet18cloud.read_webhook(secret, headers, body, age + 60).raw["test"], 2432232314)
+        with self.assertRaisesRegex(ValueError, "about one image"):
+            resnet18cloud.read_batch_webhook(secret, headers, body, age + 60)
         for wrong in ((secret, headers, body), (secret, headers, body + b" ", age + 60), ("whsec_AAAA", headers, body, age + 60),
                       (secret, {**headers, "Webhook-Id": "x"}, body, age + 60), (secret, {}, body, age + 60)):
             with self.assertRaises(ValueError):
@@ -139,6 +141,30 @@ class AgainstAScript(unittest.TestCase):
             with self.assertRaises(Error):
                 self.client.submit(picture("a.jpg"))
             self.assertEqual(len(Scripted.seen), requests)
+
+    def test_one_type_of_error(self) -> None:
+        away = Client("http://127.0.0.1:1", attempts=2)
+        calls = [lambda c: c.predict(picture("a.jpg")), lambda c: c.submit_batch([picture("a.jpg")]), lambda c: c.result("x"),
+                 lambda c: c.cancel("x"), lambda c: list(c.watch("x")), lambda c: c.ready(), lambda c: c.status()]
+        for call in calls:
+            with self.assertRaises(Error) as raised:
+                call(away)
+            self.assertEqual((raised.exception.code, raised.exception.status), ("unreachable", 0))
+            self.assertIn("no server answers at http://127.0.0.1:1: ", str(raised.exception))
+            self.assertIsInstance(raised.exception.__cause__, OSError)
+        for body in (b"<html>", b"[]", b"{}"):
+            for call in (lambda c: c.predict(picture("a.jpg")), lambda c: c.submit_batch([picture("a.jpg")]), lambda c: c.results()):
+                Scripted.steps = [(200, {}, body)]
+                with self.assertRaisesRegex(Error, f"{self.client.url} does not answer as a dispatcher"):
+                    call(self.client)
+        Scripted.steps = [(404, {}, b"no JSON")]
+        with self.assertRaisesRegex(Error, f"{self.client.url} answers 404"):
+            self.client.status()
+        for url in ("127.0.0.1:8080", "", "ftp://x"):
+            with self.assertRaisesRegex(Error, "is not the URL of a server"):
+                Client(url)
+        with self.assertRaises(OSError):
+            self.client.predict("missing.jpg")
 
     def test_batch_without_room(self) -> None:
         body = b'{"items":[{"request_id":"a"},{"error":"Queue is full","code":"full","retry_after":2},{"error":"bad","code":"unsupported"}]}'

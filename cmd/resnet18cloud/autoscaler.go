@@ -1,6 +1,9 @@
+//go:build !only_replica
+
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +19,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
-	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
@@ -48,14 +50,7 @@ func policyVars() kong.Vars {
 			targets = append(targets, k.Name+": "+k.Target)
 		}
 	}
-	var all []string
-	for _, c := range sim.Contestants() {
-		all = append(all, c.Name)
-	}
-	return kong.Vars{
-		"policies": strings.Join(names, ","), "policy_help": strings.Join(help, ", "), "target_help": strings.Join(targets, "; "),
-		"contestants": strings.Join(all, ", "),
-	}
+	return kong.Vars{"policies": strings.Join(names, ","), "policy_help": strings.Join(help, ", "), "target_help": strings.Join(targets, "; ")}
 }
 
 // make returns the constructor of the policy.
@@ -186,7 +181,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	a, err := autoscaler.New(autoscaler.Config{
-		Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
+		Version: version, Revision: ownRevision(), Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
 		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), DispatcherTLS: dispatcherTLS,
 		DryRun: c.DryRun || c.Shadow || c.KEDAAddr != "", ToZero: limits.Min == autoscale.ToZero, StateFile: c.State, Log: env.log,
 	})
@@ -228,6 +223,7 @@ func adviceOf(latest []autoscaler.Record) keda.Advice {
 
 type autoscalerExplainCmd struct {
 	URL         string `help:"Base URL of the autoscaler or, with --admin-addr, of that address." type:"url" placeholder:"URL" default:"http://127.0.0.1:8000" env:"RESNET18_AUTOSCALER_URL"`
+	Server      string `arg:"" name:"server" optional:"" help:"Base URL of the autoscaler, or its address: the same as --url." type:"url" placeholder:"URL"`
 	JSON        bool   `help:"Print JSON."`
 	callerFlags `envprefix:"RESNET18_EXPLAIN_" set:"needs=scope admin"`
 }
@@ -235,11 +231,12 @@ type autoscalerExplainCmd struct {
 // Help adds to kong's text what an option cannot say.
 func (autoscalerExplainCmd) Help() string {
 	return `  resnet18cloud autoscaler explain
-  resnet18cloud autoscaler explain --url 127.0.0.1:8000 --json`
+  resnet18cloud autoscaler explain 127.0.0.1:8000 --json`
 }
 
 // Run prints the explanation.
 func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error {
+	c.URL = cmp.Or(c.Server, c.URL)
 	if _, err := server("--url", c.URL, "http://127.0.0.1:8000"); err != nil {
 		return err
 	}
@@ -257,7 +254,7 @@ func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w (set --url to the address of the autoscaler)", err)
+		return fmt.Errorf("no autoscaler answers at %s: %w (start one with 'resnet18cloud up --autoscale 1:4', or give its URL)", c.URL, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))

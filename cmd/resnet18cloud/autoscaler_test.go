@@ -141,6 +141,9 @@ func TestExplainSpeaksToAnAutoscaler(t *testing.T) {
 	if err != nil || !strings.Contains(stdout, "Policy deadline keeps 3 replicas") {
 		t.Errorf("explain: %v, printed %q", err, stdout)
 	}
+	if stdout, _, err := command(t, "autoscaler", "explain", strings.TrimPrefix(server.URL, "http://")); err != nil || !strings.Contains(stdout, "keeps 3 replicas") {
+		t.Errorf("explain ADDRESS: %v, printed %q", err, stdout)
+	}
 	answer, status = `{"error":"Nothing to explain","hint":"wait"}`, http.StatusServiceUnavailable
 	if _, _, err := command(t, "autoscaler", "explain", "--url", server.URL); err == nil || !strings.Contains(err.Error(), "Nothing to explain (wait)") {
 		t.Errorf("explain of an autoscaler that just began: %v", err)

@@ -1,7 +1,10 @@
+//go:build !only_replica && !only_dispatcher
+
 package main
 
 import (
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"text/tabwriter"
 
@@ -20,6 +24,7 @@ import (
 type classifyCmd struct {
 	engineFlags `embed:""`
 	JSON        bool     `help:"Print one JSON line per file, with the fields of a result of POST /predict (docs/api.md), or error, code and hint."`
+	CSV         bool     `name:"csv" help:"Print a table as CSV, with a line per file: file, problem, unknown, model, and label and score of each class."`
 	AllLogits   bool     `help:"With --json: also print the logits of all classes, as all_logits."`
 	TopK        int      `name:"top-k" help:"Number of classes to print; of a model with fewer, all." default:"5" placeholder:"N"`
 	Embed       bool     `help:"Print one JSON line per file with the 512 features of the image, as embedding, instead of classes."`
@@ -34,7 +39,7 @@ func (classifyCmd) Help() string {
   resnet18cloud classify picture.jpg
   resnet18cloud classify photos
   resnet18cloud classify --json *.jpg | jq -r '.predictions[0]'
-  resnet18cloud classify --json *.jpg | jq -r '[.filename,.predictions[0]]|@csv'
+  resnet18cloud classify --csv --top-k 1 photos >photos.csv
   resnet18cloud classify --embed --normalize *.jpg >features.jsonl`
 }
 
@@ -61,8 +66,11 @@ func (c classifyCmd) Run(ctx context.Context, env *environment) error {
 	defer e.Close()
 
 	print := printTable
-	if c.JSON || c.Embed {
+	switch {
+	case c.JSON || c.Embed:
 		print = printJSON
+	case c.CSV:
+		print = printCSV(min(c.TopK, e.Spec().Head.Classes))
 	}
 	var skipped int
 	if c.Files, skipped, err = expand(c.Files); err != nil {
@@ -155,6 +163,10 @@ func (c classifyCmd) check() error {
 		return fmt.Errorf("--top-k is %d, want 1 to %d", c.TopK, resnet18cloud.MaxTopK)
 	case c.Embed && c.AllLogits:
 		return errors.New("--embed prints no classes; drop --all-logits")
+	case c.CSV && (c.JSON || c.Embed):
+		return errors.New("--csv prints a table of classes; drop --json and --embed")
+	case c.AllLogits && !c.JSON:
+		return errors.New("--all-logits needs --json")
 	case c.Normalize && !c.Embed:
 		return errors.New("--normalize is for features; add --embed")
 	}
@@ -197,6 +209,40 @@ func readImage(file string) ([]byte, error) {
 }
 
 func printJSON(w io.Writer, line classification) error { return json.NewEncoder(w).Encode(line) }
+
+// printCSV returns a printer of lines with so many classes. The first line has the names of the columns, which are those of the
+// page's export.
+func printCSV(classes int) func(io.Writer, classification) error {
+	header := []string{"file", "problem", "unknown", "model"}
+	for i := range classes {
+		header = append(header, fmt.Sprint("label ", i+1), fmt.Sprint("score ", i+1))
+	}
+	return func(w io.Writer, line classification) error {
+		out := csv.NewWriter(w)
+		if header != nil {
+			out.Write(header) //nolint:errcheck // Error returns it
+		}
+		row := make([]string, 4+2*classes)
+		row[0], row[1] = line.Filename, line.Error
+		if line.Result != nil {
+			if line.UnknownScore != nil {
+				row[2] = strconv.FormatBool(line.Unknown)
+			}
+			row[3] = line.Model
+			for i, s := range line.Scores[:min(classes, len(line.Scores))] {
+				score := s.Logit
+				if s.Probability != nil {
+					score = *s.Probability
+				}
+				row[4+2*i], row[5+2*i] = s.Label, strconv.FormatFloat(float64(score), 'g', -1, 32)
+			}
+		}
+		header = nil
+		out.Write(row) //nolint:errcheck // Error returns it
+		out.Flush()
+		return out.Error()
+	}
+}
 
 // printTable writes a block of lines for each file, so that long names do not shift the columns.
 func printTable(w io.Writer, line classification) error {

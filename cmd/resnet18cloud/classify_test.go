@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,6 +66,29 @@ func TestClassify(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), "99.2 %  goldfinch") {
 		t.Errorf("table:\n%s", stdout.String())
+	}
+}
+
+// TestClassifyCSV checks the table, whose names may have anything in them.
+func TestClassifyCSV(t *testing.T) {
+	t.Parallel()
+	model := testutil.Shared(t, "models", "resnet18-ktb.pth")
+	goldfinch := testutil.Shared(t, "images", "imagenet-sample", "n01531178_goldfinch.JPEG")
+	var stdout, stderr bytes.Buffer
+	err := run(t.Context(), []string{"classify", "--csv", "--top-k", "2", "--model", model, `no,such "file".jpg`, goldfinch}, &stdout, &stderr)
+	if !errors.Is(err, errReported) {
+		t.Errorf("run: %v, want the status of a failed file", err)
+	}
+	rows, err := csv.NewReader(&stdout).ReadAll()
+	if err != nil || len(rows) != 3 || strings.Join(rows[0], ",") != "file,problem,unknown,model,label 1,score 1,label 2,score 2" {
+		t.Fatalf("%q, %v", rows, err)
+	}
+	if rows[1][0] != `no,such "file".jpg` || rows[1][1] == "" || strings.Join(rows[1][2:], "") != "" {
+		t.Errorf("a missing file: %q", rows[1])
+	}
+	score, err := strconv.ParseFloat(rows[2][5], 32)
+	if rows[2][0] != goldfinch || rows[2][1] != "" || rows[2][2] != "" || rows[2][4] != "goldfinch" || err != nil || score < 0.9 || rows[2][6] != "bulbul" || rows[2][3] == "" {
+		t.Errorf("goldfinch: %q", rows[2])
 	}
 }
 

@@ -138,7 +138,7 @@ func TestUpIsOnThisMachine(t *testing.T) {
 	var said bytes.Buffer
 	for url, page := range map[string]string{"http://127.0.0.1:8081": "http://127.0.0.1:8081/\n", "https://[::1]:8081/photos": "https://[::1]:8081/photos/\n"} {
 		said.Reset()
-		greet(&said, url, "weights", false, false, nil)
+		greet(&said, url, "weights", "a.jpg", false, false, nil)
 		for _, want := range []string{"add --addr :8081 to", "running at " + url + "\n", "page    " + page, url + "/predict", url + "/dashboard", "--url " + url + "\n", url + "/status"} {
 			if !strings.Contains(said.String(), want) {
 				t.Errorf("up at %s does not say %q:\n%s", url, want, said.String())
@@ -146,17 +146,20 @@ func TestUpIsOnThisMachine(t *testing.T) {
 		}
 	}
 	said.Reset()
-	greet(&said, "http://127.0.0.1:8080", "weights", true, false, nil)
+	greet(&said, "http://127.0.0.1:8080", "weights", "my photos/a.jpg", true, false, nil)
 	if strings.Contains(said.String(), "--addr") {
 		t.Errorf("an open up says how to open it:\n%s", said.String())
 	}
+	if !strings.Contains(said.String(), "curl -F 'image=@my photos/a.jpg' http://") {
+		t.Errorf("a name with a space is not quoted:\n%s", said.String())
+	}
 	said.Reset()
-	greet(&said, "http://127.0.0.1:8080", "weights", true, true, nil)
+	greet(&said, "http://127.0.0.1:8080", "weights", "my photos/a.jpg", true, true, nil)
 	if strings.Count(said.String(), "--token-file FILE\n") != 2 {
 		t.Errorf("up with keys does not say that status and loadtest need a token:\n%s", said.String())
 	}
 	var c cli
-	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), modelVars(), kong.ExplicitGroups(flagGroups))
+	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), simulatedVars(), modelVars(), kong.ExplicitGroups(flagGroups))
 	if err == nil {
 		_, err = parser.Parse([]string{"up", "--autoscale", "1:2"})
 	}
@@ -166,6 +169,27 @@ func TestUpIsOnThisMachine(t *testing.T) {
 	for _, addr := range []string{c.Up.Addr, c.Up.AutoscalerAddr} {
 		if addr == "" || exposed(addr) {
 			t.Errorf("up listens on %q, want a loopback address unless told otherwise", addr)
+		}
+	}
+}
+
+// TestUpTriesAPicture checks which picture up's greeting names.
+func TestUpTriesAPicture(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"a.txt", "b.jpg", "c.jpg"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for folder, want := range map[string]string{dir: filepath.Join(dir, "b.jpg"), t.TempDir(): "picture.jpg", "": "picture.jpg"} {
+		if got := (upCmd{Images: folder}).picture(); got != want {
+			t.Errorf("with --images %q: %s, want %s", folder, got, want)
+		}
+	}
+	for word, want := range map[string]string{"a/b-1.jpg": "a/b-1.jpg", "a b": "'a b'", "it's": `'it'\''s'`, "ä": "'ä'"} {
+		if got := shellQuoted(word); got != want {
+			t.Errorf("%q in a shell: %s, want %s", word, got, want)
 		}
 	}
 }

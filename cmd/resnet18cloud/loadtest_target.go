@@ -1,3 +1,5 @@
+//go:build !only_replica && !only_dispatcher
+
 package main
 
 import (
@@ -24,6 +26,7 @@ import (
 // loadtestTarget names the server, the API, and the labels to expect.
 type loadtestTarget struct {
 	URL         string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." type:"url" placeholder:"URL" default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL" group:"target"`
+	Server      string            `arg:"" name:"server" optional:"" help:"Base URL of the server, or its address: the same as --url." type:"url" placeholder:"URL"`
 	API         string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API" group:"target"`
 	OIPModel    string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL" group:"target"`
 	OIPBinary   bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY" group:"target"`
@@ -42,6 +45,7 @@ const preparedBytes = 256 << 20
 
 // config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
+	c.URL = cmp.Or(c.Server, c.URL)
 	u, err := server("--url", c.URL, "http://127.0.0.1:8080")
 	if err != nil {
 		return load.Config{}, err

@@ -1,3 +1,5 @@
+//go:build !only_replica
+
 package main
 
 import (
@@ -121,14 +123,20 @@ func (c statusCmd) follow(ctx context.Context, client *http.Client, show func(*s
 
 // statusError is the error of a response other than 200.
 func statusError(url string, response *http.Response) error {
+	return answerError(url, "read or admin", "has no dashboard: is it the address of a dispatcher, and of version 0.2 or later?", response)
+}
+
+// answerError returns the error that a server has answered with. scopes are those of which the key needs one, and missing says
+// what a server without the endpoint lacks.
+func answerError(url, scopes, missing string, response *http.Response) error {
 	var e struct{ Error, Hint string }
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10)) // what there is of it
 	_ = json.Unmarshal(body, &e)                                 // other servers have other errors
 	switch {
 	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("%s requires a key with scope read or admin: set --token-file (%s)", url, response.Status)
+		return fmt.Errorf("%s requires a key with scope %s: set --token-file (%s)", url, scopes, response.Status)
 	case response.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%s has no dashboard: is it the address of a dispatcher, and of version 0.2 or later?", url)
+		return fmt.Errorf("%s %s", url, missing)
 	case e.Error == "":
 		return fmt.Errorf("%s answers %s", url, response.Status)
 	case e.Hint == "":

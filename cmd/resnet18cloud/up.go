@@ -1,6 +1,9 @@
+//go:build !only_replica && !only_dispatcher
+
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +30,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	weightsfile "github.com/resnet18cloud/resnet18cloud/engine/weights"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
+	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 	"github.com/resnet18cloud/resnet18cloud/model"
 	"github.com/resnet18cloud/resnet18cloud/web"
@@ -49,7 +53,7 @@ type upCmd struct {
 	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." type:"listen-or-none" placeholder:"ADDR" default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
-	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
+	Precision      string `help:"Arithmetic of the replicas: fp32, int8, or auto, the fastest on this CPU that the weights allow." enum:"auto,fp32,int8" default:"auto" env:"RESNET18_PRECISION" group:"model"`
 	describeFlags  `group:"model"`
 	modelsFlags    `group:"model"`
 
@@ -59,6 +63,7 @@ type upCmd struct {
 	clientFlags  `group:"limits"`
 	accessFlags  `group:"security"`
 	webhookFlags `group:"security"`
+	traceFlags   `group:"traces"`
 
 	DataDir string `help:"Folder for queue and results. Default: resnet18cloud/queue in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_DATA_DIR" group:"storage"`
 	Open    bool   `help:"Open the page in the browser of this machine." env:"RESNET18_OPEN"`
@@ -110,7 +115,8 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 	}
-	command, err := c.replicaCommand(env, weights, shared, limits.Max)
+	replicas := &upReplicas{limits: limits, autoscaled: c.Autoscale != ""}
+	command, err := c.replicaCommand(env, weights, shared, replicas.cpus)
 	if err != nil {
 		return err
 	}
@@ -126,11 +132,17 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	cfg.Access = guard
+	cfg.Access, cfg.Replicas = guard, replicas
 	var scaling *autoscaler.Autoscaler // nil without --autoscale
 	if c.Autoscale != "" {
 		cfg.Scaling = func(context.Context) (json.RawMessage, error) { return json.Marshal(scaling.Summary()) }
 	}
+	exporter, err := c.traceFlags.open(ctx, env, "dispatcher")
+	if err != nil {
+		return err
+	}
+	defer exporter.Close()
+	cfg.Tracer = exporter.Tracer()
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return badUsage(err)
@@ -139,8 +151,8 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return fmt.Errorf("%w (use --addr to choose another, such as: up --addr 127.0.0.1:8081)", err)
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
-	replicas, err := local.New(local.Config{
-		Command: command, Count: max(1, limits.Min), Max: limits.Max, CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
+	replicas.local, err = local.New(local.Config{
+		Command: command, Count: max(1, limits.Min), Max: replicas.most(), CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
 		Announce: func(urls []string) {
 			if err := d.SetEndpoints(urls); err != nil {
@@ -152,7 +164,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	if c.Autoscale != "" {
-		if scaling, err = c.autoscaler(env, d, guard, replicas, limits); err != nil {
+		if scaling, err = c.autoscaler(env, d, guard, replicas.local, limits); err != nil {
 			return err
 		}
 	}
@@ -160,9 +172,9 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		env.log.Info("stopping: finishing accepted requests; the rest is kept for the next start (press Ctrl-C again to quit immediately)")
 	})()
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error {
-		return runUp(ctx, d, replicas, scaling, func() {
+		return runUp(ctx, d, replicas.local, scaling, func() {
 			url := d.URL() + cfg.BasePath
-			greet(env.stdout, url, weights, exposed(c.Addr), guard != nil, scaling)
+			greet(env.stdout, url, weights, c.picture(), exposed(c.Addr), guard != nil, scaling)
 			if c.Open {
 				openPage(ctx, env.log, url+"/")
 			}
@@ -215,6 +227,7 @@ func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *acces
 		token = guard.Issue(access.Client{Name: "autoscaler-of-up", Scopes: access.Admin})
 	}
 	a, err := autoscaler.New(autoscaler.Config{
+		Version: version, Revision: ownRevision(),
 		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
 		ToZero: limits.Min == autoscale.ToZero,
 		Access: guard, Token: func() string { return token },
@@ -325,8 +338,9 @@ func shareFile(path string, o model.Options) (*os.File, error) {
 	return engine.Share(engine.Config{Weights: set})
 }
 
-// replicaCommand returns the command of a replica: this program, with the options that concern it.
-func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.File, maxReplicas int) (func(name, addr string) procs.Process, error) {
+// replicaCommand returns the command of a replica: this program, with the options that concern it. cpus is how many CPUs one may
+// use: it works on as many images at a time.
+func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.File, cpus func() int) (func(name, addr string) procs.Process, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the executable for replicas: %w", err)
@@ -342,9 +356,8 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 	default:
 		args = append(append(args, "--model", weights), c.describeFlags.args()...)
 	}
-	if c.Precision != "" {
-		args = append(args, "--precision", c.Precision)
-	}
+	args = append(args, "--precision", c.Precision)
+	args = append(args, c.traceFlags.args()...)
 	if len(shared) > 0 {
 		args = append(args, "--shared-weights", strconv.Itoa(len(shared)))
 	}
@@ -352,11 +365,12 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(serverEnv, name)
 	})
-	if maxReplicas > 1 {
-		// A replica works on as many images at a time as it has CPUs.
-		environ = append(environ, "GOMAXPROCS="+strconv.Itoa(share(maxReplicas)))
-	}
+	environ = serviceEnv(environ, "replica")
 	return func(name, addr string) procs.Process {
+		environ := environ
+		if n := cpus(); n != share(1) { // else it follows the quota of a container
+			environ = append(environ[:len(environ):len(environ)], "GOMAXPROCS="+strconv.Itoa(n))
+		}
 		p := procs.Process{
 			Name: name, Path: program, Args: append(args[:len(args):len(args)], "--addr", addr), Env: environ, Files: shared,
 			Output: env.stderr, StopTimeout: upReplicaTimeout, Log: env.log,
@@ -366,6 +380,28 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 		}
 		return p
 	}, nil
+}
+
+// picture is a file for the examples of the greeting: one that --images offers, if it has any.
+func (c upCmd) picture() string {
+	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); c.Images == "" && err == nil && len(goldfinch) > 0 {
+		return goldfinch[0]
+	}
+	if first, err := images.First(cmp.Or(c.Images, sampleImages)); err == nil {
+		return first
+	}
+	return "picture.jpg"
+}
+
+// shellQuoted returns a word as a shell reads it.
+func shellQuoted(word string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r)
+	}
+	if strings.IndexFunc(word, func(r rune) bool { return !safe(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // imagesFS is the folder of images for the web page; nil means drawings.
@@ -379,13 +415,9 @@ func (c upCmd) imagesFS() fs.FS {
 	return nil
 }
 
-// greet prints the addresses and what to do next. url has the path below which clients see the server. open reports whether other machines can reach the server, keys whether
-// clients need a key.
-func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscaler.Autoscaler) {
-	picture := "picture.jpg"
-	if goldfinch, err := filepath.Glob(sampleImages + "/*goldfinch*"); err == nil && len(goldfinch) > 0 {
-		picture = goldfinch[0]
-	}
+// greet prints the addresses and what to do next. url has the path below which clients see the server, and picture is a file to try. open
+// reports whether other machines can reach the server, keys whether clients need a key.
+func greet(w io.Writer, url, weights, picture string, open, keys bool, scaling *autoscaler.Autoscaler) {
 	curl, token := "curl ", ""
 	if keys {
 		token = " --token-file FILE"
@@ -395,7 +427,7 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 		"", "ResNet18Cloud is running at " + url, "",
 		"  page    " + url + "/",
 		"  live    " + url + "/dashboard, or in a terminal: resnet18cloud status " + url + token,
-		"  try     " + curl + "-F image=@" + picture + " " + url + "/predict",
+		"  try     " + curl + "-F " + shellQuoted("image=@"+picture) + " " + url + "/predict",
 		"  load    resnet18cloud loadtest --url " + url + token,
 		"  watch   " + curl + url + "/status",
 		"  stop    Ctrl-C",
@@ -403,7 +435,7 @@ func greet(w io.Writer, url, weights string, open, keys bool, scaling *autoscale
 	}
 	if scaling != nil && scaling.URL() != "" {
 		lines = slices.Insert(lines, len(lines)-2, "  why     "+curl+scaling.URL()+"/decisions",
-			"          in sentences: resnet18cloud autoscaler explain --url "+scaling.URL()+token)
+			"          in sentences: resnet18cloud autoscaler explain "+scaling.URL()+token)
 	}
 	if !open {
 		port, _, _ := strings.Cut(url[strings.LastIndex(url, ":")+1:], "/") // a base path has no colon

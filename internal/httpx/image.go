@@ -144,9 +144,34 @@ func readForm(form *multipart.Reader, body io.Reader, up *upload, limit int64) (
 		return image, noImage()
 	}
 	if err == nil {
+		err = nothingElse(form)
+	}
+	if err == nil {
 		err = readRest(body)
 	}
 	return image, err
+}
+
+// nothingElse reads the fields after the only image of a form. It returns an error for a field that is not known, and for
+// another image. That the rest is incomplete or long does not affect the image.
+func nothingElse(form *multipart.Reader) error {
+	for {
+		var f field
+		part, err := form.NextPart()
+		if err == nil {
+			f, err = openField(part)
+		}
+		if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
+			return e
+		}
+		if err != nil {
+			return nil
+		}
+		if f.image && f.name != "" { // browsers send an empty name where no file was chosen
+			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "There is more than one image",
+				Hint: "send one image, or all of them to /predict_batch"}
+		}
+	}
 }
 
 // readRest reads the form after its last image: the server notices that the client disconnects only after the end of
@@ -159,8 +184,45 @@ func readRest(body io.Reader) error {
 	return nil
 }
 
-// nextImage returns the next file in a field named image or images, skipping other parts. It returns io.EOF if there
-// is none.
+// field is a part of a form that is an image, or that means nothing.
+type field struct {
+	image   bool
+	name    string // of the file; empty if the client has given an empty one
+	content io.Reader
+}
+
+// openField returns what a part is. Fields that are named image or images have an image if they are files, or if their content
+// is a file's. The error is that of a field that is not known.
+func openField(part *multipart.Part) (f field, err error) {
+	_, disposition, _ := parseParams(part.Header.Get("Content-Disposition"))
+	if name := disposition["name"]; name != imageField && name != imageField+"s" {
+		value, err := io.ReadAll(io.LimitReader(part, maxValueBytes))
+		if e, ok := errors.AsType[*resnet18cloud.Error](err); ok {
+			return f, e
+		}
+		return f, unknownField(name, string(value))
+	}
+	if f.content, err = untransferred(part, part.Header.Get("Content-Transfer-Encoding")); err != nil {
+		return f, err
+	}
+	name, isFile := disposition["filename"]
+	if isFile {
+		if name != "" {
+			name = cleanName(name)
+		}
+		f.image, f.name = true, name
+		return f, nil
+	}
+	start, err := peek(f.content)
+	f.image, f.name, f.content = looksLikeImage(start), unnamed, io.MultiReader(bytes.NewReader(start), f.content)
+	return f, err
+}
+
+// maxValueBytes is how much is read of the value of a form field that is not known, for the hint.
+const maxValueBytes = 100
+
+// nextImage returns the next file in a field named image or images. It returns io.EOF if there is none, and an error for a
+// field that is not known.
 func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.Image, error) {
 	for {
 		part, err := form.NextPart()
@@ -170,30 +232,16 @@ func nextImage(form *multipart.Reader, up *upload, limit int64) (resnet18cloud.I
 		if err != nil {
 			return resnet18cloud.Image{}, bodyError("multipart form is malformed", err, limit)
 		}
-		_, disposition, _ := parseParams(part.Header.Get("Content-Disposition"))
-		if field := disposition["name"]; field != imageField && field != imageField+"s" {
-			continue
-		}
-		content, err := untransferred(part, part.Header.Get("Content-Transfer-Encoding"))
-		if err != nil {
-			return resnet18cloud.Image{}, err
-		}
-		name, isFile := disposition["filename"]
-		if !isFile { // a regular field with the same name, unless its content is a file's
-			start, err := peek(content)
-			if err != nil {
-				return resnet18cloud.Image{}, bodyError("multipart form is malformed", err, limit)
-			}
-			if !looksLikeImage(start) {
-				continue
-			}
-			return readBytes(io.MultiReader(bytes.NewReader(start), content), unnamed, up, limit)
-		}
-		if name == "" {
+		f, err := openField(part)
+		switch {
+		case err != nil:
+			return resnet18cloud.Image{}, bodyError("multipart form is malformed", err, limit)
+		case f.image && f.name == "":
 			return resnet18cloud.Image{}, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid,
 				Message: "Empty filename", Hint: "give the image a name: curl -F image=@picture.jpg"}
+		case f.image:
+			return readBytes(f.content, f.name, up, limit)
 		}
-		return readBytes(content, cleanName(name), up, limit)
 	}
 }
 
@@ -250,7 +298,7 @@ func rawName(r *http.Request) string {
 	if _, params, _ := parseParams(r.Header.Get("Content-Disposition")); params["filename"] != "" {
 		return cleanName(params["filename"])
 	}
-	if name := r.URL.Query().Get("filename"); name != "" {
+	if name := r.URL.Query().Get(paramFilename); name != "" {
 		return cleanName(name)
 	}
 	return unnamed

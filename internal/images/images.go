@@ -4,6 +4,7 @@ package images
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,7 +23,19 @@ func Extensions() string { return strings.Join(extensions, ", ") }
 
 // Find lists the image files in a folder and its subfolders, by extension, sorted by path. It returns an error if there
 // is none.
-func Find(dir string) ([]string, error) {
+func Find(dir string) ([]string, error) { return find(dir, math.MaxInt) }
+
+// First returns one of the files that Find lists, without looking at all of them.
+func First(dir string) (string, error) {
+	files, err := find(dir, 1)
+	if err != nil {
+		return "", err
+	}
+	return files[0], nil
+}
+
+// find lists up to n image files.
+func find(dir string, n int) ([]string, error) {
 	root, err := filepath.EvalSymlinks(dir) // WalkDir does not follow links, not even its root
 	if err != nil {
 		return nil, fmt.Errorf("find images: %w", err)
@@ -35,6 +48,9 @@ func Find(dir string) ([]string, error) {
 		// Regular files and links only: opening a pipe could block forever.
 		if entry.Type()&^fs.ModeSymlink == 0 && Is(path) {
 			files = append(files, path)
+		}
+		if len(files) >= n {
+			return fs.SkipAll
 		}
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -47,6 +48,7 @@ type request struct {
 	binary         []byte // the input, if it is binary
 	raw            bool   // the input was binary, and so are outputs of gRPC
 	outputs        []wanted
+	timeout        time.Duration // 0 means none
 }
 
 // wanted is an output that the client wants.
@@ -157,26 +159,18 @@ func (q *request) addRaw(b []byte) error {
 	return nil
 }
 
-// parameters are those of a request, an input or an output in JSON.
-type parameters struct {
-	Classification int64 `json:"classification"`
-	Binary         *bool `json:"binary_data"`
-	BinaryOutput   bool  `json:"binary_data_output"`
-	BinarySize     *int  `json:"binary_data_size"`
-}
-
 // jsonInput and jsonOutput are elements of a request in JSON.
 type jsonInput struct {
 	Name       string          `json:"name"`
 	Datatype   string          `json:"datatype"`
 	Shape      json.RawMessage `json:"shape"`
-	Parameters parameters      `json:"parameters"`
+	Parameters json.RawMessage `json:"parameters"`
 	Data       json.RawMessage `json:"data"`
 }
 
 type jsonOutput struct {
-	Name       string     `json:"name"`
-	Parameters parameters `json:"parameters"`
+	Name       string          `json:"name"`
+	Parameters json.RawMessage `json:"parameters"`
 }
 
 // elements calls f with each element of an array in valid JSON, and stops at its error. An array of nothing is empty. The
@@ -189,22 +183,55 @@ func elements(array []byte, f func(element []byte) error) error {
 	if array[0] != '[' {
 		return errors.New("not an array")
 	}
-	depth, start := 0, 1
-	for i := 1; i < len(array); i++ {
-		switch array[i] {
+	return parts(array, f)
+}
+
+// members calls f with each name and value of an object in valid JSON, as elements does.
+func members(object []byte, f func(name string, value []byte) error) error {
+	object = bytes.TrimSpace(object)
+	if len(object) == 0 || string(object) == "null" {
+		return nil
+	}
+	if object[0] != '{' {
+		return errors.New("not an object")
+	}
+	return parts(object, func(part []byte) error {
+		end := endOfText(part, 0) + 1
+		var name string
+		if err := json.Unmarshal(part[:end], &name); err != nil {
+			return err
+		}
+		return f(name, bytes.TrimSpace(bytes.TrimSpace(part[end:])[1:])) // after the colon
+	})
+}
+
+// endOfText returns the position of the quotation mark that ends the text that begins at one.
+func endOfText(b []byte, start int) int {
+	for i := start + 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
 		case '"':
-			for i++; i < len(array) && array[i] != '"'; i++ {
-				if array[i] == '\\' {
-					i++
-				}
-			}
+			return i
+		}
+	}
+	return len(b) - 1
+}
+
+// parts calls f with what is between the commas of an array or object in valid JSON.
+func parts(whole []byte, f func(part []byte) error) error {
+	depth, start := 0, 1
+	for i := 1; i < len(whole); i++ {
+		switch whole[i] {
+		case '"':
+			i = endOfText(whole, i)
 		case '[', '{':
 			depth++
 		case ']', '}', ',':
-			last := array[i] != ','
+			last := whole[i] != ','
 			if depth == 0 {
-				if element := bytes.TrimSpace(array[start:i]); len(element) > 0 {
-					if err := f(element); err != nil {
+				if part := bytes.TrimSpace(whole[start:i]); len(part) > 0 {
+					if err := f(part); err != nil {
 						return err
 					}
 				}
@@ -231,51 +258,78 @@ func readJSON(body, data []byte) (q request, err error) {
 		}
 		return invalid("The body is not a request of the Open Inference Protocol", hint, err)
 	}
-	var whole struct {
-		ID         string          `json:"id"`
-		Parameters parameters      `json:"parameters"`
-		Inputs     json.RawMessage `json:"inputs"`
-		Outputs    json.RawMessage `json:"outputs"`
-	}
-	if err := json.Unmarshal(body, &whole); err != nil {
+	if err := json.Unmarshal(body, &struct{}{}); err != nil { // the rest needs valid JSON
 		return q, malformed(err)
 	}
-	q.id = whole.ID
-	err = elements(whole.Inputs, func(element []byte) error {
+	whole := map[string][]byte{}
+	err = members(body, func(name string, value []byte) error {
+		whole[name] = value
+		return known(ofRequest, name, "id", "model_name", "model_version", "parameters", "inputs", "outputs")
+	})
+	var options parameters
+	if err == nil {
+		err = options.readJSON(ofRequest, whole["parameters"])
+	}
+	if id := whole["id"]; err == nil && id != nil {
+		err = json.Unmarshal(id, &q.id)
+	}
+	if err != nil {
+		return q, malformed(err)
+	}
+	q.timeout = options.timeout
+	err = elements(whole["inputs"], func(element []byte) error {
 		if q.inputs++; q.inputs > 1 {
 			return q.check()
 		}
-		var in jsonInput
-		if err := json.Unmarshal(element, &in); err != nil {
-			return err
-		}
-		return q.addJSON(in, data)
+		return q.addJSON(element, data)
 	})
 	if err != nil {
 		return q, malformed(err)
 	}
-	err = elements(whole.Outputs, func(element []byte) error {
-		var out jsonOutput
-		if err := json.Unmarshal(element, &out); err != nil {
-			return err
-		}
-		binary := whole.Parameters.BinaryOutput
-		if out.Parameters.Binary != nil {
-			binary = *out.Parameters.Binary
-		}
-		return q.want(wanted{out.Name, out.Parameters.Classification, binary})
+	err = elements(whole["outputs"], func(element []byte) error {
+		return q.wantJSON(element, options.binaryOutput)
 	})
 	if err != nil {
 		return q, malformed(err)
 	}
-	if len(q.outputs) == 0 && whole.Parameters.BinaryOutput {
+	if len(q.outputs) == 0 && options.binaryOutput {
 		q.outputs = []wanted{{binary: true}}
 	}
 	return q, q.check()
 }
 
+// wantJSON adds an output in JSON. binary says how it is returned if its parameters do not.
+func (q *request) wantJSON(element []byte, binary bool) error {
+	var out jsonOutput
+	if err := object(ofOutput, element, &out, "name", "parameters"); err != nil {
+		return err
+	}
+	options := parameters{binary: binary}
+	if err := options.readJSON(ofOutput, out.Parameters); err != nil {
+		return err
+	}
+	return q.want(wanted{out.Name, options.classification, options.binary})
+}
+
+// object reads an object in JSON. The error is that of a field that is not among names, if it has one.
+func object(at place, text []byte, into any, names ...string) error {
+	err := members(text, func(name string, _ []byte) error { return known(at, name, names...) })
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
 // addJSON adds an input in JSON, whose pictures may be in data.
-func (q *request) addJSON(in jsonInput, data []byte) error {
+func (q *request) addJSON(element, data []byte) error {
+	var in jsonInput
+	if err := object(ofInput, element, &in, "name", "datatype", "shape", "parameters", "data"); err != nil {
+		return err
+	}
+	var options parameters
+	if err := options.readJSON(ofInput, in.Parameters); err != nil {
+		return err
+	}
 	q.name, q.datatype = in.Name, in.Datatype
 	err := elements(in.Shape, func(element []byte) error {
 		var n int64
@@ -287,7 +341,7 @@ func (q *request) addJSON(in jsonInput, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if size := in.Parameters.BinarySize; size != nil {
+	if size := options.binarySize; size != nil {
 		if *size != len(data) {
 			return invalid(fmt.Sprintf("binary_data_size is %d, and there are %d bytes", *size, len(data)), "", nil)
 		}
@@ -428,6 +482,8 @@ func readProto(b []byte) (q request, err error) {
 			if q.id = string(data); !utf8.ValidString(q.id) { // the response has it
 				return errWire
 			}
+		case 4:
+			return q.addParameter(data)
 		case 5:
 			if q.inputs++; q.inputs > 1 {
 				return q.check()
@@ -476,6 +532,8 @@ func (q *request) addInput(b []byte) error {
 				}
 				data = data[size:]
 			}
+		case n == 4:
+			return new(parameters).readProto(ofInput, data)
 		case n == 5:
 			return fields(data, func(n protowire.Number, _ uint64, data []byte) error {
 				if n == 6 {
@@ -498,32 +556,30 @@ func (q *request) addInput(b []byte) error {
 	})
 }
 
+// addParameter reads a parameter of the request.
+func (q *request) addParameter(b []byte) error {
+	options := parameters{timeout: q.timeout}
+	err := options.readProto(ofRequest, b)
+	q.timeout = options.timeout
+	return err
+}
+
 // addOutput reads an InferRequestedOutputTensor.
 func (q *request) addOutput(b []byte) error {
 	var w wanted
+	var options parameters
 	err := fields(b, func(n protowire.Number, _ uint64, data []byte) error {
-		if n == 1 {
+		switch n {
+		case 1:
 			w.name = string(data)
+		case 2:
+			return options.readProto(ofOutput, data)
 		}
-		if n != 2 {
-			return nil
-		}
-		var key string
-		var value uint64
-		err := fields(data, func(n protowire.Number, _ uint64, data []byte) error {
-			if n == 1 {
-				key = string(data)
-				return nil
-			}
-			return fields(data, func(_ protowire.Number, v uint64, _ []byte) error { value = v; return nil })
-		})
-		if key == "classification" {
-			w.classes = int64(min(value, math.MaxInt32)) //nolint:gosec // in range
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
 	}
+	w.classes = options.classification
 	return q.want(w)
 }

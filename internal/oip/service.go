@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,24 @@ type Model struct {
 var ErrChanged = &resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable, Message: "The model changes all the time", Hint: "send the request again",
 	RetryAfter: time.Second}
 
+// UnknownModel returns the error for a model that a server of one model does not have. Its names are several, with one version,
+// which may not be known.
+func UnknownModel(name, version, served string, names ...string) error {
+	what := fmt.Sprintf("model %.80q", name)
+	if version != "" {
+		what += fmt.Sprintf(" of version %.80q", version)
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
+	hint := "use one of: " + strings.Join(slices.Compact(names), ", ")
+	switch {
+	case version != "" && served != "":
+		hint += "; the version is " + served
+	case version != "":
+		hint += "; without a version"
+	}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeNotFound, Message: "There is no " + what, Hint: hint}
+}
+
 // Service has the endpoints. Backend, Uploads and Log must be set.
 type Service struct {
 	Backend Backend
@@ -70,18 +89,19 @@ func (s *Service) Add(mux *access.Mux) {
 	if counted == nil {
 		counted = func(h httpx.HandlerFunc) httpx.HandlerFunc { return h }
 	}
-	mux.Add("GET /v2", access.Anyone, s.server)
+	add := func(pattern string, need access.Scopes, h httpx.HandlerFunc) { mux.Add(pattern, need, withoutQuery(h)) }
+	add("GET /v2", access.Anyone, s.server)
 	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
-		mux.Add("GET "+model, access.Predict, s.metadata)
-		mux.Add("GET "+model+"/ready", access.Predict, s.modelReady)
-		mux.Add("POST "+model+"/infer", access.Predict, counted(s.infer))
+		add("GET "+model, access.Predict, s.metadata)
+		add("GET "+model+"/ready", access.Predict, s.modelReady)
+		add("POST "+model+"/infer", access.Predict, counted(s.infer))
 	}
-	mux.Add("GET /v1/models", access.Predict, s.modelsV1)
-	mux.Add("GET /v1/models/{model}", access.Predict, s.modelV1)
-	mux.Add("POST /v1/models/{model}", access.Predict, counted(s.predictV1))
+	add("GET /v1/models", access.Predict, s.modelsV1)
+	add("GET /v1/models/{model}", access.Predict, s.modelV1)
+	add("POST /v1/models/{model}", access.Predict, counted(s.predictV1))
 	const service = "POST /inference.GRPCInferenceService/"
 	method := func(name string, need access.Scopes, h httpx.HandlerFunc) {
-		mux.Handle(service+name, httpx.GRPC(s.Log, s.Access.Require(need, h)))
+		mux.Handle(service+name, httpx.GRPC(s.Log, s.Access.Require(need, withoutQuery(h))))
 	}
 	method("ServerLive", access.Anyone, s.serverLiveGRPC)
 	method("ServerReady", access.Anyone, s.serverReadyGRPC)
@@ -94,13 +114,15 @@ func (s *Service) Add(mux *access.Mux) {
 	})
 }
 
-// find returns the model of a request. The API's parameter model would choose another one than the path, and is refused.
-func (s *Service) find(r *http.Request, name, version string) (Model, error) {
-	if r.URL.Query().Has("model") {
-		return Model{}, &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "The parameter model is not part of this protocol",
-			Hint: "name the model in the path, as GET /v1/models lists it, or use /predict"}
+// withoutQuery refuses parameters of the URL, which the protocol does not have.
+func withoutQuery(h httpx.HandlerFunc) httpx.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if e := resnet18cloud.AsError(httpx.CheckQuery(r)); e != nil {
+			e.Hint = "this protocol has none: name the model in the path, as GET /v1/models lists it, and outputs in the body, or use /predict"
+			return e
+		}
+		return h(w, r)
 	}
-	return s.Backend.Find(r, name, version)
 }
 
 // extensions are those of Triton that REST has.
@@ -133,7 +155,7 @@ func (m Model) outputs() (all []tensor) {
 func preparedShape() []int64 { return []int64{-1, 3, -1, -1} }
 
 func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
-	m, err := s.find(r, r.PathValue("model"), r.PathValue("version"))
+	m, err := s.Backend.Find(r, r.PathValue("model"), r.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -152,7 +174,7 @@ func (s *Service) metadata(w http.ResponseWriter, r *http.Request) error {
 
 // ready returns the readiness of a model.
 func (s *Service) ready(r *http.Request, name, version string) error {
-	m, err := s.find(r, name, version)
+	m, err := s.Backend.Find(r, name, version)
 	if err != nil {
 		return err
 	}
@@ -175,7 +197,7 @@ const headerJSON = "Inference-Header-Content-Length"
 // exists returns the error for a model that there is not, before its client sends pictures. It does not hold the model: a slow
 // client must not keep one in memory that has been replaced.
 func (s *Service) exists(r *http.Request, name, version string) error {
-	m, err := s.find(r, name, version)
+	m, err := s.Backend.Find(r, name, version)
 	if err == nil {
 		m.Release()
 	}
@@ -191,7 +213,7 @@ func (s *Service) answer(r *http.Request, name, version string, f func(Model) er
 	err := error(ErrChanged)
 	for i := 0; i <= changes && errors.Is(err, ErrChanged); i++ {
 		var m Model
-		if m, err = s.find(r, name, version); err != nil {
+		if m, err = s.Backend.Find(r, name, version); err != nil {
 			return err
 		}
 		err = f(m)
@@ -363,17 +385,16 @@ func (m Model) infer(ctx context.Context, q *request) ([]output, error) {
 	if err != nil {
 		return nil, err
 	}
-	results := make([]resnet18cloud.Result, len(q.pictures)*len(wants))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(1, m.Parallel))
-	for i := range results {
-		g.Go(func() (err error) {
-			name := fmt.Sprintf("%s-%d", q.name, i/len(wants))
-			results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: name, Bytes: q.pictures[i/len(wants)], Want: wants[i%len(wants)]})
-			return err
-		})
+	if q.timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, q.timeout, errTimeout(q.timeout))
+		defer stop()
 	}
-	if err := g.Wait(); err != nil {
+	results, err := m.classify(ctx, q, wants)
+	if e, late := errors.AsType[*resnet18cloud.Error](context.Cause(ctx)); err != nil && late && e.Code == resnet18cloud.CodeDeadline {
+		return nil, e
+	}
+	if err != nil {
 		return nil, err
 	}
 	var all []output
@@ -391,6 +412,27 @@ func (m Model) infer(ctx context.Context, q *request) ([]output, error) {
 		all = append(all, t)
 	}
 	return all, nil
+}
+
+// errTimeout ends a request that has taken longer than its parameter timeout.
+func errTimeout(after time.Duration) error {
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeDeadline, Message: fmt.Sprintf("There was no result within %s, the timeout of the request", after),
+		Hint: "the parameter timeout is in microseconds"}
+}
+
+// classify asks for all wants about each picture.
+func (m Model) classify(ctx context.Context, q *request, wants []resnet18cloud.Want) ([]resnet18cloud.Result, error) {
+	results := make([]resnet18cloud.Result, len(q.pictures)*len(wants))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, m.Parallel))
+	for i := range results {
+		g.Go(func() (err error) {
+			name := fmt.Sprintf("%s-%d", q.name, i/len(wants))
+			results[i], err = m.Classify(ctx, i, resnet18cloud.Image{Name: name, Bytes: q.pictures[i/len(wants)], Want: wants[i%len(wants)]})
+			return err
+		})
+	}
+	return results, g.Wait()
 }
 
 // add adds the elements of a picture.
@@ -481,7 +523,7 @@ func (s *Service) metadataGRPC(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := s.find(r, q.model, q.version)
+	m, err := s.Backend.Find(r, q.model, q.version)
 	if err != nil {
 		return err
 	}
@@ -588,6 +630,7 @@ func (m Model) predict(ctx context.Context, pictures [][]byte) ([]resnet18cloud.
 }
 
 // readV1 reads the pictures of a request, in up to [jsonMemory] times the memory of body: {"instances":[{"image_bytes":{"b64":"..."}}]}, or {"b64":"..."} as an instance.
+// Clients of TensorFlow Serving send signature_name, and examples of KServe have a key in each instance: they mean nothing.
 func readV1(body []byte) (pictures [][]byte, err error) {
 	const hint = `send {"instances":[{"image_bytes":{"b64":"..."}}]} with pictures in Base64`
 	var whole struct {
@@ -596,24 +639,15 @@ func readV1(body []byte) (pictures [][]byte, err error) {
 	if err := json.Unmarshal(body, &whole); err != nil {
 		return nil, invalid("The body is not a request of KServe's protocol", hint, err)
 	}
+	err = members(body, func(name string, _ []byte) error { return known(ofRequest, name, "instances", "signature_name") })
+	if err != nil {
+		return nil, err
+	}
 	err = elements(whole.Instances, func(element []byte) error {
-		type content struct {
-			B64 string `json:"b64"`
-		}
-		var instance struct {
-			content
-			Image content `json:"image_bytes"`
-		}
 		if len(pictures) == MaxBatch {
 			return errMany()
 		}
-		if err := json.Unmarshal(element, &instance); err != nil {
-			return err
-		}
-		picture, err := base64.StdEncoding.DecodeString(instance.Image.B64 + instance.B64)
-		if err == nil && len(picture) == 0 {
-			err = errors.New("an instance without a picture")
-		}
+		picture, err := readInstance(element)
 		pictures = append(pictures, picture)
 		return err
 	})
@@ -627,4 +661,29 @@ func readV1(body []byte) (pictures [][]byte, err error) {
 		return nil, invalid("The instances are not pictures", hint, err)
 	}
 	return pictures, nil
+}
+
+// readInstance reads the picture of an instance.
+func readInstance(element []byte) ([]byte, error) {
+	type content struct {
+		B64 string `json:"b64"`
+	}
+	var instance struct {
+		content
+		Image json.RawMessage `json:"image_bytes"`
+	}
+	if err := object(ofInstance, element, &instance, "image_bytes", "b64", "key"); err != nil {
+		return nil, err
+	}
+	var image content
+	if len(instance.Image) > 0 {
+		if err := object(ofInstance, instance.Image, &image, "b64"); err != nil {
+			return nil, err
+		}
+	}
+	picture, err := base64.StdEncoding.DecodeString(image.B64 + instance.B64)
+	if err == nil && len(picture) == 0 {
+		err = errors.New("an instance without a picture")
+	}
+	return picture, err
 }

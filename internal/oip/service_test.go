@@ -280,7 +280,7 @@ func TestREST(t *testing.T) {
 		"list":       {in("[2]", b64("a")+","+b64("bb")), 200, scores},
 		"spaces":     {in("[ 2 ]", " "+b64("a")+" ,\n"+b64("bb")+"\t"), 200, scores},
 		"escapes":    {in("[2]", `"\/w==","YW\u0045="`), 200, scores},
-		"brackets":   {`{"id":"7","inputs":[{"name":"image","x":{"y":["]","\\\"[",{}]},"shape":[2],"datatype":"BYTES","data":["YQ==","YmI="]}],"outputs":[]}`, 200, scores},
+		"brackets":   {`{"id":"7","inputs":[{"name":"image","parameters":{"content_type":{"y":["]","\\\"[",{}]}},"shape":[2],"datatype":"BYTES","data":["YQ==","YmI="]}],"outputs":[]}`, 200, scores},
 		"column":     {in("[2,1]", "["+b64("a")+"],["+b64("bb")+"]"), 200, scores},
 		"shape":      {in("[3]", b64("a")), 400, "The shape of 1 pictures is not [3]"},
 		"number":     {in("[1]", "1"), 400, "not a request"},
@@ -297,7 +297,7 @@ func TestREST(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/v2/models/m/infer?model=n", "/v1/models/m:predict?model=n"} {
-		if code, _, got := post(path, in("[1]", b64("a"))); code != 400 || !strings.Contains(got, "parameter model") {
+		if code, _, got := post(path, in("[1]", b64("a"))); code != 400 || !strings.Contains(got, `no parameter \"model\"`) {
 			t.Errorf("%s: %d %s", path, code, got)
 		}
 	}
@@ -418,6 +418,7 @@ func FuzzInfer(f *testing.F) {
 	(&oip.Service{Backend: backend{}, Uploads: httpx.NewUploads(httpx.UploadLimits{ImageBytes: 4000}), Log: slog.New(slog.DiscardHandler)}).Add(mux)
 	f.Add([]byte(`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["YQ=="]}]}`), "", false)
 	f.Add([]byte(`{"instances":[{"b64":"YQ=="}]}`), "3", false)
+	f.Add([]byte(`{"parameters":{"timeout":1,"x":[]},"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["YQ=="]}],"outputs":[{"name":"scores","parameters":{"classification":1}}]}`), "", false)
 	f.Add([]byte("\x0a\x01m\x2a\x16\x0a\x05image\x12\x05BYTES\x1a\x01\x01\x2a\x03\x42\x01a"), "", true)
 	f.Add([]byte("\x0a\x01m\x1a\x01\xff\x2a\x16\x0a\x05image\x12\x05BYTES\x1a\x01\x01\x2a\x03\x42\x01a"), "", true) // an id that is no text
 	f.Add([]byte(`{"inputs":[{"name":"tensor","shape":[1,3,1,1],"datatype":"FP32","data":[[[[1]],[[2e-1]],[[-3]]]]}]}`), "", false)

@@ -32,7 +32,7 @@ func newDelivery(msg *nats.Msg, c queue.Class) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	job.Image.Bytes = msg.Data
+	job.Image.Bytes, job.StoredAt = msg.Data, meta.Timestamp
 	return &delivery{msg: msg, job: job, first: meta.NumDelivered == 1, taken: time.Now()}, nil
 }
 
@@ -75,7 +75,7 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerWant, err)
 		}
 	}
-	job.Webhook, job.Trace = h.Get(headerWebhook), readTrace(h)
+	job.Webhook, job.Batch, job.Trace = h.Get(headerWebhook), h.Get(headerBatch), readTrace(h)
 	return job, nil
 }
 

@@ -165,15 +165,21 @@ func carries(t *testing.T, q queue.Queue) {
 	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
 	sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 3, queue.Lanes-1
-	sent.Webhook = "https://hooks.example.com/a?b=c%20d"
+	sent.Webhook, sent.Batch = "https://hooks.example.com/a?b=c%20d", "0199f3a0-0000-7000-8000-000000000001"
 	sent.Trace = resnet18cloud.NewTrace()
 	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
 	sent.Trace.State = "rojo=00f067aa0ba902b7,congo=t61 rcWkgMzE"
+	before := time.Now()
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
 	d := next(t, q)
-	if diff := cmp.Diff(sent, d.Job()); diff != "" {
+	got := d.Job()
+	if got.StoredAt.Before(before) || got.StoredAt.After(time.Now()) {
+		t.Errorf("job was stored at %s, want %s to now", got.StoredAt, before)
+	}
+	got.StoredAt = time.Time{}
+	if diff := cmp.Diff(sent, got); diff != "" {
 		t.Errorf("job (-sent +delivered):\n%s", diff)
 	}
 	ack(t, d)
