@@ -86,6 +86,10 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"github.com/nats-io/", true, func(r string) bool {
 			return !under(r, "dispatch/queue/jsqueue", "dispatch/store/jsstore", "internal/natsconn", "test")
 		}, "NATS is hidden behind the queue and store interfaces"},
+		{"go.opentelemetry.io/", true, func(r string) bool { return !under(r, "internal/tracing", "test") },
+			"other packages record spans by internal/tracing"},
+		{module + "/internal/tracing/otlp", true, func(r string) bool { return !under(r, "cmd", "test") },
+			"only commands choose where spans go; what they contain stays small"},
 		{"k8s.io/client-go", true, func(r string) bool { return !under(r, "autoscale/kube", "test") },
 			"Kubernetes is one actuator of several"},
 		{module + "/", false, func(r string) bool { return under(r, "schedule", "internal/queueing", "internal/images") },

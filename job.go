@@ -36,6 +36,7 @@ type Job struct {
 	Image    Image     // what to classify, and what the client wants to know
 	Digest   [32]byte  // SHA-256 of Image.Bytes, the cache's key
 	QueuedAt time.Time // when the client's request arrived
+	StoredAt time.Time // when the queue stored the job, by its clock; set when it is delivered
 	Deadline time.Time // when the result is no longer useful; zero means never
 	Priority Priority
 	// Lane is the job's place among those of its priority: a lower lane leaves the queue first. The dispatcher chooses

@@ -33,6 +33,12 @@ func (t Trace) Child() Trace {
 	return t
 }
 
+// sampled is the flag of a trace that is recorded.
+const sampled = 0b01
+
+// Sampled reports whether spans of the trace are recorded: the client decides, or the server that the trace began at.
+func (t Trace) Sampled() bool { return t.Flags&sampled != 0 }
+
 // Traceparent returns the value of the header traceparent, in version 00. It is empty if there is no trace.
 func (t Trace) Traceparent() string {
 	if t.ID == "" {

@@ -40,7 +40,7 @@ func TestDecisionIsBounded(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	for limits, ok := range map[Limits]bool{
-		{}: true, {Min: 60}: true, {Min: 5, Max: 5}: true, {Min: 5, Max: 4}: false, {Min: -1}: false, {Max: -1}: false,
+		{}: true, {Min: 60}: true, {Min: 5, Max: 5}: true, {Min: 5, Max: 4}: false, {Min: ToZero}: true, {Min: -2}: false, {Min: ToZero, Max: -1}: false, {Max: -1}: false,
 	} {
 		if err := limits.Validate(); (err == nil) != ok {
 			t.Errorf("%+v.Validate() = %v, want error: %v", limits, err, !ok)

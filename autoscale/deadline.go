@@ -20,12 +20,12 @@ type DeadlineConfig struct {
 	MarginQuantile float64
 	// MaxMargin bounds the margin, a factor. Zero means 1, no margin: a backlog is cleared soon enough.
 	MaxMargin float64
-	// DrainTime is the time in which a backlog shall be cleared. Zero means 0.8 s.
+	// DrainTime is the time in which a backlog shall be cleared. Zero means 0.25 s.
 	DrainTime time.Duration
 	// Hedge is the share of replicas to start beyond those that are missing, if three or more are missing. Zero
 	// means 0.3, -1 none.
 	Hedge float64
-	// HoldDelays is the time, in start delays, for which needed replicas are kept. Zero means 12. The result is
+	// HoldDelays is the time, in start delays, for which needed replicas are kept. Zero means 10. The result is
 	// limited to 30 s to 300 s.
 	HoldDelays float64
 }
@@ -36,9 +36,9 @@ func (c DeadlineConfig) withDefaults() DeadlineConfig {
 	c.Late = cmp.Or(c.Late, defaultLate)
 	c.MarginQuantile = cmp.Or(c.MarginQuantile, 0.8)
 	c.MaxMargin = cmp.Or(c.MaxMargin, 1)
-	c.DrainTime = cmp.Or(c.DrainTime, 800*time.Millisecond)
+	c.DrainTime = cmp.Or(c.DrainTime, 250*time.Millisecond)
 	c.Hedge = max(0, cmp.Or(c.Hedge, 0.3))
-	c.HoldDelays = cmp.Or(c.HoldDelays, 12)
+	c.HoldDelays = cmp.Or(c.HoldDelays, 10)
 	return c
 }
 
@@ -78,6 +78,7 @@ type deadlineState struct {
 	Speed    speed     `json:"speed"`
 	Delays   delays    `json:"delays"`
 	Margin   margin    `json:"margin"`
+	Bursts   bursts    `json:"bursts"`
 	Needs    []point   `json:"needs"`  // replicas needed for the rate, recently
 	Shrunk   time.Time `json:"shrunk"` // last time that replicas were removed
 	Counters Counters  `json:"counters"`
@@ -97,7 +98,7 @@ const defaultLate = 0.005
 
 // The maximum age of metrics.
 const (
-	shrinkAge = 3 * time.Second  // to scale down
+	shrinkAge = 5 * time.Second  // to scale down
 	actAge    = 10 * time.Second // to scale at all
 )
 
@@ -123,9 +124,20 @@ const (
 	overdueStart  = 0.5  // seconds: a replica that is overdue is assumed to be ready in this time
 	hedgeFrom     = 3    // missing replicas from which on more than these are started
 	shrinkPace    = 5 * time.Second
-	minHold       = 30  // seconds
 	maxHold       = 300 // seconds
+	minHold       = 30  // seconds
 	horizonMargin = 1   // seconds from one decision to the next, added to the start delay
+)
+
+// One of few replicas is removed only if a somewhat higher load would not need it again: otherwise a constant load between
+// two sizes would start and stop one all the time. Worked example: 2 replicas of 20 images/s serve 8 images/s, expected
+// with a standard error of 0.2. One is enough for 8 images/s. For 8 * 1.1 + 2 * 0.2 = 9.2, of twice the dispersion, two are
+// needed: both stay. With 2 images/s one goes.
+const (
+	stayUpTo       = 4   // replicas
+	stayShare      = 0.1 // more load
+	stayDeviations = 2   // standard errors of the rate on top of it
+	stayDispersion = 2   // times the dispersion
 )
 
 // slack is how many seconds an image may wait, if one worker handles perWorker images per second: what its service
@@ -141,14 +153,19 @@ func (p *Deadline) Decide(now time.Time, s Snapshot) Decision {
 	if p.state.Since.IsZero() || now.Sub(p.state.Last) > hold {
 		p.state = deadlineState{Since: now, Delays: p.state.Delays, Speed: p.state.Speed}
 	}
-	p.state.Last = now
+	st := &p.state
+	st.Last = now
 	p.observe(s)
 	switch age := s.Age(now); {
 	case age > actAge:
 		d.decide(Reason{Rule: RuleStale, Replicas: s.Desired, Value: min(age.Seconds(), 1e6), Limit: actAge.Seconds()})
+	case p.cfg.toZero() && s.Desired == 0:
+		p.wake(&d, s)
+	case p.cfg.toZero() && st.quiet(s):
+		d.decide(Reason{Rule: RuleZero, Value: zeroAfter})
 	case p.idle(s): // without an image nothing can be measured, and nothing is needed
-		p.shrink(&d, now, s, demand{}, p.cfg.Min, hold)
-	case p.state.Speed.rate() == 0 || len(p.state.Load.Samples) == 0:
+		p.shrink(&d, now, s, demand{}, p.cfg.least(), hold)
+	case st.Speed.rate() == 0 || len(st.Load.Samples) == 0:
 		d.decide(Reason{Rule: RuleUnknown, Replicas: s.Desired})
 	default:
 		p.staff(&d, now, s, hold)
@@ -166,9 +183,40 @@ func (p *Deadline) idle(s Snapshot) bool {
 	return images == 0
 }
 
+// zeroAfter is the time in seconds without an image after which no replica is needed.
+const zeroAfter = 60
+
+// quiet reports whether no image has come for zeroAfter, and none waits or is in progress.
+func (st *deadlineState) quiet(s Snapshot) bool {
+	images, seconds := total(st.Load.last(zeroAfter))
+	return images == 0 && seconds >= zeroAfter && s.Queue == 0 && s.InFlight == 0
+}
+
+// wake starts replicas when an image waits and there is no replica. The rest of the load is known a moment later.
+//
+// Worked example: a replica was seen to handle 20 images/s, and the SLO of 500 ms leaves 420 ms for waiting. 30 images
+// wait: ceil(30 / (20 * 0.42)) = 4 replicas serve them in that time. Without a known speed, one is started.
+func (p *Deadline) wake(d *Decision, s Snapshot) {
+	last := p.state.Load.last(1)
+	waiting := float64(s.Queue)
+	if len(last) > 0 && waiting == 0 && last[0].Images > 0 { // it was refused, or is on its way into the queue
+		waiting = 1
+	}
+	if waiting == 0 {
+		d.decide(Reason{Rule: RuleZero, Value: zeroAfter})
+		return
+	}
+	n := 1
+	if perWorker := p.state.Speed.rate(); perWorker > 0 {
+		n = max(1, int(math.Ceil(waiting/(perWorker*s.Workers()*slack(p.cfg.SLO, perWorker)))))
+	}
+	d.decide(Reason{Rule: RuleWake, Replicas: n, Value: waiting})
+}
+
 // hold is the time for which needed replicas are kept.
 func (p *Deadline) hold() time.Duration {
-	seconds := p.cfg.HoldDelays * p.state.Delays.p90()
+	quick, _ := p.state.Delays.parts()
+	seconds := p.cfg.HoldDelays * quick
 	return time.Duration(min(maxHold, max(minHold, seconds)) * float64(time.Second))
 }
 
@@ -188,61 +236,102 @@ func (p *Deadline) observe(s Snapshot) {
 		return
 	}
 	st.Speed.observe(float64(done), busy.Seconds(), elapsed)
-	st.Load.observe(s.At, float64(images), elapsed)
+	st.Load.observe(s.At, p.usualPart(s.At, float64(images), elapsed), elapsed)
+}
+
+// usualPart is what of the images of some seconds counts for the rate. What a foreseen burst brings beyond the usual does
+// not: it has replicas of its own, and is over soon.
+func (p *Deadline) usualPart(at time.Time, images, elapsed float64) float64 {
+	st := &p.state
+	usual := st.Load.usual()
+	next, regular := st.Bursts.next(at)
+	if !st.Bursts.observe(at, images/elapsed, usual, st.Load.dispersion()) || !regular || at.Before(next.start) {
+		return images
+	}
+	return min(images, usual*elapsed)
 }
 
 // demand is what is known about the near future.
 type demand struct {
-	horizon float64 // seconds until a replica started now is ready
-	level   float64 // images/s now
-	upper   float64 // images/s then, margin included
-	mu      float64 // images/s that a replica handles
-	need    int     // replicas for upper
-	fits    float64 // images that may wait without being late
+	age       float64 // seconds since the figures were read
+	horizon   float64 // seconds from now until a replica started now is ready
+	late      float64 // share of replicas that take much longer
+	level     float64 // images/s now
+	upper     float64 // images/s then, margin included
+	mu        float64 // images/s that a replica handles
+	need      int     // replicas for upper
+	stay      int     // replicas that are not worth removing for upper; at least need
+	burst     int     // replicas for a foreseen burst; 0 if there is none now
+	burstRate float64 // its images/s
+	fits      float64 // images that may wait without being late
 }
 
 // forecast computes the demand.
 func (p *Deadline) forecast(d *Decision, now time.Time, s Snapshot) demand {
 	st := &p.state
-	delay := st.Delays.p90()
-	f := demand{horizon: delay + horizonMargin}
+	delay, late := st.Delays.parts()
+	f := demand{age: s.Age(now).Seconds(), horizon: delay + horizonMargin, late: late}
 	dispersion := st.Load.dispersion()
 	st.Load.detectChange(dispersion)
-	var slope float64
-	f.level, slope = st.Load.trend(f.horizon, dispersion)
-	ahead := f.level + max(0, slope)*f.horizon
-	margin := st.Margin.factor(now, ahead, st.Load.recent(3), f.horizon, p.cfg.MarginQuantile, p.cfg.MaxMargin)
-	f.upper = ahead * margin
+	ahead := f.age + f.horizon
+	rate, slope := st.Load.trend(f.horizon, dispersion)
+	deviation := 0.0
+	f.level = rate
+	if slope <= 0 {
+		f.level, deviation = st.Load.steady(rate, f.horizon, dispersion)
+	}
+	expected := f.level + max(0, slope)*ahead
+	margin := st.Margin.factor(now, expected, st.Load.recent(3), ahead, p.cfg.MarginQuantile, p.cfg.MaxMargin)
+	f.upper = expected * margin
 
 	workers := s.Workers()
 	perWorker := st.Speed.rate()
 	f.mu = perWorker * workers
 	slack := slack(p.cfg.SLO, perWorker)
-	servers := queueing.Servers(f.upper, perWorker, queueing.Variability(dispersion, serviceCV2), slack, p.cfg.Late, int(float64(p.cfg.Max)*workers)+1)
-	f.need = int(math.Ceil(float64(servers) / workers))
+	replicas := func(rate, dispersion float64) int {
+		servers := queueing.Servers(rate, perWorker, queueing.Variability(dispersion, serviceCV2), slack, p.cfg.Late, int(float64(p.cfg.Max)*workers)+1)
+		return int(math.Ceil(float64(servers) / workers))
+	}
+	f.need = replicas(f.upper, dispersion)
+	f.stay = replicas(f.upper*(1+stayShare)+stayDeviations*deviation, stayDispersion*dispersion)
 	f.fits = f.mu * float64(f.need) * slack * fittingShare
 	d.Figures = append(d.Figures,
 		Figure{"rate_images_per_second", f.level}, Figure{"slope_images_per_second2", slope},
 		Figure{"margin_ratio", margin}, Figure{"expected_images_per_second", f.upper},
 		Figure{"dispersion_ratio", dispersion}, Figure{"replica_images_per_second", f.mu},
-		Figure{"start_delay_seconds", delay}, Figure{"needed_replicas", float64(f.need)})
+		Figure{"start_delay_seconds", delay}, Figure{"stragglers_ratio", late}, Figure{"needed_replicas", float64(f.need)})
+	if next, regular := st.Bursts.next(now); regular {
+		p.prepare(now, next, &f, func(rate float64) int { return replicas(rate, dispersion) })
+	}
 	return f
 }
 
-// backlog is how many images will be waiting when replicas started now are ready.
+// prepare adds the replicas of a foreseen burst, from the time at which they must be started to its end.
+func (p *Deadline) prepare(now time.Time, next foreseen, f *demand, replicas func(float64) int) {
+	from := next.start.Add(-time.Duration(f.horizon * float64(time.Second)))
+	if !now.Before(from) {
+		f.burst, f.burstRate = replicas(max(next.rate, f.upper)), next.rate
+	}
+}
+
+// backlog is how many images will be waiting when replicas started now are ready. The figures may be some seconds old;
+// as many images as usual have come since, and replicas have worked.
+//
+// Worked example: a replica handles 20 images/s. 30 images waited 2 s ago, 120 images/s arrive, and 7 replicas are ready.
+// When replicas started now are ready, 6 s from now, 30 + 120*8 - 20*7*8 = -130: the backlog is gone by then.
 func (p *Deadline) backlog(f demand, now time.Time, s Snapshot) float64 {
 	working, known := 0.0, 0 // seconds of work until then, of existing replicas
 	for i := range s.Replicas {
 		switch r := &s.Replicas[i]; {
 		case r.Stopping:
 		case r.Ready:
-			working, known = working+f.horizon, known+1
+			working, known = working+f.horizon+f.age, known+1
 		case r.Starting():
 			working, known = working+f.horizon-f.startsIn(now.Sub(r.Created)), known+1
 		}
 	}
 	working += float64(max(0, s.Desired-known)) * (f.horizon - f.startsIn(0)) // requested but not created yet
-	return float64(s.Queue) + f.level*f.horizon - f.mu*working
+	return float64(s.Queue) + f.level*(f.horizon+f.age) - f.mu*working
 }
 
 // startsIn is the time in seconds until a replica of some age is ready.
@@ -257,11 +346,19 @@ func (p *Deadline) staff(d *Decision, now time.Time, s Snapshot, hold time.Durat
 
 // plan decides for a demand.
 func (p *Deadline) plan(d *Decision, now time.Time, s Snapshot, f demand, hold time.Duration) {
-	p.state.Needs = append(since(p.state.Needs, now.Add(-hold)), point{now, float64(f.need)})
-	held := max(p.cfg.Min, int(largest(p.state.Needs)))
+	needed := f.need
+	if f.stay >= s.Desired && s.Desired <= stayUpTo && s.Desired == f.need+1 { // not worth removing one
+		needed = s.Desired
+	}
+	p.state.Needs = append(since(p.state.Needs, now.Add(-hold)), point{now, float64(needed)})
+	held := max(p.cfg.least(), int(largest(p.state.Needs)), f.burst)
 	d.decide(Reason{Rule: RuleRate, Replicas: f.need, Value: f.upper, Limit: f.mu})
 
 	need := f.need
+	if f.burst > need {
+		need = f.burst
+		d.decide(Reason{Rule: RuleBurst, Replicas: need, Value: f.burstRate, Limit: f.mu})
+	}
 	if left := p.backlog(f, now, s); left > f.fits && float64(s.Queue) > f.fits*backlogShare {
 		drain := (left - f.fits) / (f.mu * p.cfg.DrainTime.Seconds())
 		if n := int(math.Ceil(min(1e6, f.upper/f.mu+drain))); n > need {
@@ -269,13 +366,37 @@ func (p *Deadline) plan(d *Decision, now time.Time, s Snapshot, f demand, hold t
 			d.decide(Reason{Rule: RuleBacklog, Replicas: need, Value: left, Limit: f.fits})
 		}
 	}
-	if need > s.Desired {
-		if missing := need - s.Desired; missing >= hedgeFrom && p.cfg.Hedge > 0 {
-			d.decide(Reason{Rule: RuleHedge, Replicas: s.Desired + int(math.Ceil((1+p.cfg.Hedge)*float64(missing))), Value: float64(need)})
+	if missing := need - s.Desired + p.overdue(f, now, s); missing > 0 {
+		if n := s.Desired + p.starts(missing, f.late); n > need {
+			d.decide(Reason{Rule: RuleHedge, Replicas: n, Value: float64(need)})
 		}
 		return
 	}
 	p.shrink(d, now, s, f, held, hold)
+}
+
+// starts is how many replicas to start if some are missing: more if a share of starts takes much longer, or if three or
+// more are missing, because the first of more are ready sooner. The surplus is cancelled.
+//
+// Worked example: 6 are missing, and the hedge is 0.3: ceil(1.3 * 6) = 8 are started. If one in four straggles,
+// ceil(6 / (1-0.25)) = 8 would be as many; of 2, ceil(2 / 0.75) = 3.
+func (p *Deadline) starts(missing int, stragglers float64) int {
+	factor := 1 / (1 - stragglers)
+	if missing >= hedgeFrom {
+		factor = max(factor, 1+p.cfg.Hedge)
+	}
+	return int(math.Ceil(factor*float64(missing) - 1e-9))
+}
+
+// overdue counts the replicas that should have been ready by now, if some straggle: others are started in their place.
+func (p *Deadline) overdue(f demand, now time.Time, s Snapshot) int {
+	n := 0
+	for i := range s.Replicas {
+		if r := &s.Replicas[i]; f.late > 0 && r.Starting() && now.Sub(r.Created).Seconds() > f.horizon {
+			n++
+		}
+	}
+	return n
 }
 
 // shrink removes replicas that are not needed: those that are starting immediately, of the others half at a time.
@@ -286,9 +407,9 @@ func (p *Deadline) shrink(d *Decision, now time.Time, s Snapshot, f demand, held
 	switch {
 	case held >= s.Desired:
 		switch {
-		case f.need < p.cfg.Min && held == p.cfg.Min:
+		case f.need < p.cfg.least() && held == p.cfg.least():
 			stay(Reason{Rule: RuleMin})
-		case f.need < held:
+		case max(f.need, f.burst) < held:
 			stay(Reason{Rule: RuleHold, Value: hold.Seconds()})
 		default:
 			stay(Reason{Rule: RuleSteady})

@@ -14,7 +14,7 @@ import (
 func TestDeadlineDefaults(t *testing.T) {
 	t.Parallel()
 	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.8, MaxMargin: 1,
-		DrainTime: 800 * time.Millisecond, Hedge: 0.3, HoldDelays: 12}
+		DrainTime: 250 * time.Millisecond, Hedge: 0.3, HoldDelays: 10}
 	if got := (DeadlineConfig{}).withDefaults(); got != want {
 		t.Errorf("defaults %+v, want %+v", got, want)
 	}
@@ -90,6 +90,12 @@ func TestDeadlinePlans(t *testing.T) {
 		return func(st *deadlineState) { st.Shrunk = start.Add(-ago) }
 	}
 	noHedge := DeadlineConfig{Hedge: -1}
+	straggle := base
+	straggle.late = 0.25
+	late := func(s Snapshot, seconds int) Snapshot { // the last one was started so long ago
+		s.Replicas[len(s.Replicas)-1].Created = start.Add(-time.Duration(seconds) * time.Second)
+		return s
+	}
 	tests := []struct {
 		name    string
 		cfg     DeadlineConfig
@@ -110,12 +116,22 @@ func TestDeadlinePlans(t *testing.T) {
 		{"little waits", noHedge, queue(withReplicas(6, 6, 0), 120), base, nil, "rate steady", 6},
 		{"what waits can be answered in time", noHedge, queue(withReplicas(6, 6, 0), 144), base, nil, "rate steady", 6},
 		{"hardly more needs none", noHedge, queue(withReplicas(6, 6, 0), 146), base, nil, "rate steady", 6},
-		{"176 left, less 24, in 0.8 s: 9.5 beside the 5 for the rate", noHedge, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog", 15},
+		{"176 left, less 24, in 0.25 s: 30.4 beside the 5 for the rate", noHedge, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog", 36},
 		{"the same in 1.6 s", DeadlineConfig{Hedge: -1, DrainTime: 1600 * time.Millisecond}, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog", 10},
-		{"and hedged", DeadlineConfig{}, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog hedge", 6 + 12},
+		{"and hedged", DeadlineConfig{}, queue(withReplicas(6, 6, 0), 296), base, nil, "rate backlog hedge", 6 + 39},
 		{"nine that start will do: what waits keeps them", noHedge, queue(withReplicas(15, 6, 9), 296), base, nil, "rate backlog", 15},
 		{"only few wait, the load to come is the rate's business", noHedge, queue(withReplicas(6, 6, 0), 6), level(200), nil, "rate steady", 6},
-		{"more than a few", noHedge, queue(withReplicas(6, 6, 0), 7), level(200), nil, "rate backlog", 34},
+		{"more than a few", noHedge, queue(withReplicas(6, 6, 0), 7), level(200), nil, "rate backlog", 98},
+		// A foreseen burst has replicas of its own, which are not remembered as needed.
+		{"a burst is expected", noHedge, withReplicas(6, 6, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, burst: 30, burstRate: 600}, nil, "rate burst", 30},
+		{"it is prepared", noHedge, withReplicas(30, 30, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, burst: 30, burstRate: 600}, nil, "rate burst steady", 30},
+		{"more than it needs are there", noHedge, withReplicas(32, 32, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, burst: 30, burstRate: 600}, nil, "rate burst shrink", 31},
+		// Stragglers: some take much longer, and others are started in their place.
+		{"one in four straggles, two are missing", noHedge, withReplicas(4, 4, 0), straggle, nil, "rate hedge", 4 + 3},
+		{"one is late, and another is started", noHedge, late(withReplicas(6, 5, 1), 7), straggle, nil, "rate hedge", 6 + 2},
+		{"it is not late yet", noHedge, late(withReplicas(6, 5, 1), 6), straggle, nil, "rate steady", 6},
+		{"two were started for it", noHedge, late(withReplicas(8, 5, 3), 7), straggle, nil, "rate pace", 8},
+		{"none straggles", noHedge, late(withReplicas(6, 5, 1), 7), base, nil, "rate steady", 6},
 		// Not down yet.
 		{"as many as needed", DeadlineConfig{}, withReplicas(6, 6, 0), base, nil, "rate steady", 6},
 		{"no fewer are allowed", DeadlineConfig{Limits: Limits{Min: 8}}, withReplicas(8, 8, 0), base, nil, "rate min", 8},
@@ -124,8 +140,8 @@ func TestDeadlinePlans(t *testing.T) {
 		{"more were needed, fewer than allowed are now", DeadlineConfig{Limits: Limits{Min: 8}}, withReplicas(9, 9, 0), base, before(59*time.Second, 9), "rate hold", 9},
 		{"more were needed a minute ago", DeadlineConfig{}, withReplicas(9, 9, 0), base, before(time.Minute, 9), "rate hold", 9},
 		{"more were needed, but longer ago", DeadlineConfig{}, withReplicas(9, 9, 0), base, before(61*time.Second, 9), "rate shrink", 7},
-		{"figures of 3 s ago", DeadlineConfig{}, aged(withReplicas(10, 10, 0), 3*time.Second), base, nil, "rate shrink", 8},
-		{"older ones", DeadlineConfig{}, aged(withReplicas(10, 10, 0), 3001*time.Millisecond), base, nil, "rate stale", 10},
+		{"figures of 5 s ago", DeadlineConfig{}, aged(withReplicas(10, 10, 0), 5*time.Second), base, nil, "rate shrink", 8},
+		{"older ones", DeadlineConfig{}, aged(withReplicas(10, 10, 0), 5001*time.Millisecond), base, nil, "rate stale", 10},
 		{"half of what fits waits", DeadlineConfig{}, queue(withReplicas(10, 10, 0), 12), base, nil, "rate shrink", 8},
 		{"more than half waits", DeadlineConfig{}, queue(withReplicas(10, 10, 0), 13), base, nil, "rate backlog", 10},
 		{"a minute has been seen", DeadlineConfig{}, withReplicas(10, 10, 0), base, func(st *deadlineState) { st.Since = start.Add(-hold) }, "rate shrink", 8},
@@ -182,7 +198,7 @@ func TestDeadlineReasons(t *testing.T) {
 	some := withReplicas(10, 10, 0)
 	some.Queue = 13
 	old := withReplicas(10, 10, 0)
-	old.At = start.Add(-4 * time.Second)
+	old.At = start.Add(-6 * time.Second)
 	for _, test := range []struct {
 		s     Snapshot
 		since time.Duration
@@ -190,9 +206,9 @@ func TestDeadlineReasons(t *testing.T) {
 	}{
 		{withReplicas(5, 5, 0), time.Hour, Reason{RuleRate, 6, 100, 20}},
 		{withReplicas(3, 3, 0), time.Hour, Reason{RuleHedge, 7, 6, 0}},
-		{waiting, time.Hour, Reason{RuleBacklog, 15, 176, 24}},
+		{waiting, time.Hour, Reason{RuleBacklog, 36, 176, 24}},
 		{some, time.Hour, Reason{RuleBacklog, 10, 13, 12}},
-		{old, time.Hour, Reason{RuleStale, 10, 4, 3}},
+		{old, time.Hour, Reason{RuleStale, 10, 6, 5}},
 		{withReplicas(10, 10, 0), time.Second, Reason{RuleHistory, 10, 1, 60}},
 		{withReplicas(10, 7, 3), time.Hour, Reason{RuleCancel, 7, 7, 6}},
 		{withReplicas(10, 5, 5), time.Hour, Reason{RulePace, 10, 6, 0}},
@@ -345,11 +361,11 @@ func TestDeadlineForecasts(t *testing.T) {
 	near(t, "need of a load too large, of two workers", float64(f.need), 11)
 }
 
-// TestDeadlineHold checks that replicas are kept for twelve start delays, between 30 s and 300 s.
+// TestDeadlineHold checks that replicas are kept for ten start delays, between 30 s and 300 s.
 func TestDeadlineHold(t *testing.T) {
 	t.Parallel()
-	for delay, want := range map[float64]time.Duration{1: 30 * time.Second, 2.5: 30 * time.Second, 2.6: 31200 * time.Millisecond,
-		5: time.Minute, 25: 300 * time.Second, 26: 300 * time.Second, 100: 300 * time.Second} {
+	for delay, want := range map[float64]time.Duration{1: 30 * time.Second, 3: 30 * time.Second, 3.1: 31 * time.Second,
+		5: 50 * time.Second, 30: 300 * time.Second, 31: 300 * time.Second, 100: 300 * time.Second} {
 		p := NewDeadline(DeadlineConfig{})
 		p.state.Delays.Seconds = repeat(6, delay)
 		if got := p.hold().Round(time.Millisecond); got != want {
@@ -452,7 +468,7 @@ func TestDeadlineDecides(t *testing.T) {
 // TestDeadlineHistory checks that a gap longer than the hold starts a new history, which keeps delays and speed.
 func TestDeadlineHistory(t *testing.T) {
 	t.Parallel()
-	for gap, broken := range map[time.Duration]bool{time.Minute: false, time.Minute + 1: true} {
+	for gap, broken := range map[time.Duration]bool{50 * time.Second: false, 50*time.Second + 1: true} {
 		p := steadily(DeadlineConfig{}, counts(repeat(60, 100)...))
 		p.state.Delays = delays{[]float64{5}, start}
 		p.state.Last = start.Add(-gap)

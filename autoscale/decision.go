@@ -2,6 +2,8 @@ package autoscale
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +35,25 @@ type Figure struct {
 	Value float64 `json:"value"`
 }
 
+// figures say what each [Figure] of the policies is, by name.
+var figures = map[string]string{
+	"stable_images":              "Mean concurrency over the long window",
+	"panic_images":               "Mean concurrency over the short window",
+	"metric_value":               "Value of the metric that is compared with its target",
+	"cpu_ratio":                  "Mean CPU usage of ready replicas as a share of their requests",
+	"rate_images_per_second":     "Smoothed rate of arriving images",
+	"slope_images_per_second2":   "Change of that rate per second",
+	"margin_ratio":               "Factor on the expected rate for what forecasts missed",
+	"expected_images_per_second": "Rate that is expected when a replica that starts now is ready",
+	"dispersion_ratio":           "Variance of the number of images per second divided by its mean",
+	"replica_images_per_second":  "Images that a replica processes per second",
+	"start_delay_seconds":        "Time that a replica takes to be ready",
+	"needed_replicas":            "Replicas that are needed for the expected rate and the waiting images",
+}
+
+// FigureHelp returns what the figures of the policies are, by name.
+func FigureHelp() map[string]string { return maps.Clone(figures) }
+
 // Rule names a rule of a policy. There are few, so they can label metrics.
 type Rule string
 
@@ -42,6 +63,7 @@ const (
 	RuleMax    Rule = "max"    // the maximum
 	RuleSteady Rule = "steady" // nothing calls for a change
 	RuleFixed  Rule = "fixed"  // the number is set by hand
+	RuleOff    Rule = "off"    // at 0 replicas the policy is off
 
 	RuleStale   Rule = "stale"   // the metrics are too old to act on
 	RuleAway    Rule = "away"    // a dispatcher is missing from the metrics, or was recently
@@ -51,10 +73,15 @@ const (
 
 	RuleRate    Rule = "rate"    // images that will arrive
 	RuleBacklog Rule = "backlog" // images that wait
+	RuleBurst   Rule = "burst"   // a burst is expected: the last ones came at equal intervals
 	RuleHedge   Rule = "hedge"   // start more than needed, to have some early; the surplus is cancelled
-	RuleCancel  Rule = "cancel"  // starting replicas are no longer needed
-	RuleHold    Rule = "hold"    // what was needed recently may be needed again
-	RuleShrink  Rule = "shrink"  // more than was needed recently
+	RuleZero    Rule = "zero"    // there is no load, and no replica is needed
+	RuleWake    Rule = "wake"    // there was no replica, and images wait
+	RuleWindow  Rule = "window"  // the limits of this time of day
+
+	RuleCancel Rule = "cancel" // starting replicas are no longer needed
+	RuleHold   Rule = "hold"   // what was needed recently may be needed again
+	RuleShrink Rule = "shrink" // more than was needed recently
 
 	RuleTolerance     Rule = "tolerance"     // within the tolerance
 	RuleTarget        Rule = "target"        // a measured value against its target
@@ -79,6 +106,7 @@ var sentences = map[Rule]string{
 	RuleMax:           "that is the maximum; the policy wanted %v",
 	RuleSteady:        "nothing calls for a change",
 	RuleFixed:         "the number is fixed",
+	RuleOff:           "the policy is off until someone sets another number",
 	RuleStale:         "the metrics are %v s old and the limit is %v s",
 	RuleAway:          "a dispatcher was missing %v s ago; scaling down requires %v s",
 	RuleHistory:       "only %v s have been observed; scaling down requires %v s",
@@ -86,7 +114,11 @@ var sentences = map[Rule]string{
 	RuleMissing:       "metrics of %v replicas are missing",
 	RuleRate:          "%v images/s are expected and one replica handles %v",
 	RuleBacklog:       "%v images will be waiting and %v can be served in time",
+	RuleBurst:         "a burst of %v images/s is expected and one replica handles %v",
 	RuleHedge:         "%v are needed; the surplus is cancelled when the first are ready",
+	RuleZero:          "no image has arrived for %v s",
+	RuleWake:          "%v images are waiting and there was no replica",
+	RuleWindow:        "that is the limit at this time; the policy wanted %v",
 	RuleCancel:        "replicas that are starting are not needed: %v are ready and %v are needed",
 	RuleHold:          "%d were needed in the last %v s",
 	RuleShrink:        "at most %v were needed recently",
@@ -107,9 +139,12 @@ var sentences = map[Rule]string{
 
 // keeps are the rules that always leave the number of replicas as it is.
 var keeps = map[Rule]bool{
-	RuleSteady: true, RuleStale: true, RuleAway: true, RuleHistory: true, RuleUnknown: true, RuleHold: true,
+	RuleSteady: true, RuleOff: true, RuleStale: true, RuleAway: true, RuleHistory: true, RuleUnknown: true, RuleHold: true,
 	RuleTolerance: true, RuleCooldown: true,
 }
+
+// Rules returns all rules, sorted.
+func Rules() []Rule { return slices.Sorted(maps.Keys(sentences)) }
 
 // String is the reason as a sentence, such as "rate: 7 replicas, because 128 images/s are expected and one replica
 // handles 20.1" or "hold: keeping 3, because 3 were needed in the last 60 s".

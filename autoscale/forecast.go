@@ -58,18 +58,43 @@ func (l *load) recent(n int) float64 {
 	return images / seconds
 }
 
-// dispersion estimates variance over mean of the counts, 1 for Poisson arrivals, over a minute:
+// dispersion estimates variance over mean of the counts, 1 for Poisson arrivals: the largest of those of counts in 1, 2
+// and 5 s, because real load wobbles over several seconds.
+func (l *load) dispersion() float64 {
+	most := dispersionOf(blocks(l.last(61), 1))
+	for _, n := range [...]int{2, 5} {
+		most = max(most, dispersionOf(blocks(l.last(dispersionSeconds+n), n)))
+	}
+	return most
+}
+
+// dispersionSeconds is the time over which the dispersion of blocks is estimated: enough for a median of 5 s blocks.
+const dispersionSeconds = 120
+
+// blocks adds up n samples at a time. The latest are in the last block.
+func blocks(samples []sample, n int) []float64 {
+	counts := make([]float64, 0, len(samples)/n)
+	for i := len(samples) % n; i+n <= len(samples); i += n {
+		images, _ := total(samples[i : i+n])
+		counts = append(counts, images)
+	}
+	return counts
+}
+
+// dispersionOf estimates variance over mean of counts:
 //
 //	median of (n_i - n_{i-1})^2 / (n_i + n_{i-1}), divided by 0.455
 //
 // For Poisson counts of equal mean each term is about chi-squared with one degree of freedom, whose median
 // is 0.455. A jump of the rate affects one term, and the median hardly.
-func (l *load) dispersion() float64 {
-	samples := l.last(61)
+//
+// Worked example: 90, 110, 100, 130, 95, 105 images give the terms 2, 0.48, 3.91, 5.44 and 0.5, with the median 2, and a
+// dispersion of 2/0.455 = 4.4.
+func dispersionOf(counts []float64) float64 {
 	terms := make([]float64, 0, 60)
-	for i := 1; i < len(samples); i++ {
-		if sum := samples[i].Images + samples[i-1].Images; sum > 0 {
-			difference := samples[i].Images - samples[i-1].Images
+	for i := 1; i < len(counts); i++ {
+		if sum := counts[i] + counts[i-1]; sum > 0 {
+			difference := counts[i] - counts[i-1]
 			terms = append(terms, difference*difference/sum)
 		}
 	}
@@ -78,6 +103,41 @@ func (l *load) dispersion() float64 {
 	}
 	return min(20, max(1, quantile(terms, 0.5)/0.455))
 }
+
+// usual is the median rate of the last four minutes: the rate without bursts.
+func (l *load) usual() float64 {
+	rates := make([]float64, 0, remembered)
+	for i := range l.Samples {
+		rates = append(rates, l.Samples[i].Images/l.Samples[i].Seconds)
+	}
+	if len(rates) == 0 {
+		return 0
+	}
+	return quantile(rates, 0.5)
+}
+
+// steady replaces a rate by the mean since the last change if the two agree: that mean has a smaller error. A rate has
+// the error of a mean over 2 tau seconds. It returns the rate and its standard error.
+//
+// Worked example: tau is 8 s, and the rate is 10.9 images/s, with a standard error of sqrt(10.9/16) = 0.8. The mean of
+// the last 200 s is 10.0: less than two standard errors away, so it is the rate, with an error of sqrt(10/200) = 0.2.
+func (l *load) steady(rate, horizon, dispersion float64) (level, deviation float64) {
+	deviation = math.Sqrt(dispersion * rate / (2 * timeConstant(horizon)))
+	images, seconds := total(l.sinceChange())
+	if seconds < 2*timeConstant(horizon) {
+		return rate, deviation
+	}
+	if long := images / seconds; math.Abs(rate-long) < steadyWithin*deviation {
+		return long, math.Sqrt(dispersion * long / seconds)
+	}
+	return rate, deviation
+}
+
+// steadyWithin is the number of standard errors within which a rate agrees with the mean.
+const steadyWithin = 2
+
+// timeConstant is that of the weights of a forecast, in seconds: a longer forecast needs a longer history.
+func timeConstant(horizon float64) float64 { return min(60, max(8, horizon/2)) }
 
 // detectChange tests whether the latest samples contradict those before them, and if so forgets the latter.
 // For windows of 1 to 8 samples with x images in w seconds it compares with the rate b of at most m = 30
@@ -113,10 +173,10 @@ func (l *load) detectChange(dispersion float64) {
 // and its slope per second. The slope is 0 unless it is upward and significant: then the value is the
 // weighted mean. Shortly after a change, a standard error is added to the value.
 //
-// Weights are exp(-age/tau); tau grows with the horizon, because a longer forecast needs a longer history.
+// Weights are exp(-age/tau), where tau is the time constant of the horizon.
 func (l *load) trend(horizon, dispersion float64) (level, slope float64) {
 	samples := l.sinceChange()
-	tau := min(60, max(8, horizon/2))
+	tau := timeConstant(horizon)
 	samples = samples[max(0, len(samples)-max(60, int(4*tau))):]
 	if len(samples) == 0 {
 		return 0, 0

@@ -8,19 +8,22 @@ import (
 
 // This file has what both HorizontalPodAutoscaler policies share: tolerance, stabilization and the rate of
 // scaling, as https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/ documents
-// them, with the defaults of kube-controller-manager.
+// them, with the defaults of kube-controller-manager. test/rivals compares it with the code of Kubernetes itself.
 
-// HPAConfig configures the HorizontalPodAutoscaler policies. The zero value has Kubernetes' defaults; -1 stands for
-// 0 in fields that can be 0 in Kubernetes.
+// HPAConfig configures the HorizontalPodAutoscaler policies. The zero value has Kubernetes' defaults.
 type HPAConfig struct {
 	Limits
 	// Sync is the time between decisions. Zero means 15 s.
 	Sync time.Duration
 	// Tolerance is the deviation of current over target from 1 that has no effect. Zero means 0.1.
 	Tolerance float64
-	// Up and Down limit the rate of scaling.
-	Up, Down ScalingRules
+	// Behavior is spec.behavior. Nil means none, as in Kubernetes: at most twice the replicas, or 4, and down to the
+	// highest recommendation of the last 300 s.
+	Behavior *HPABehavior
 }
+
+// HPABehavior is spec.behavior. In its fields -1 stands for 0, because 0 means the default.
+type HPABehavior struct{ Up, Down ScalingRules }
 
 // ScalingRules are behavior.scaleUp or scaleDown.
 type ScalingRules struct {
@@ -39,17 +42,25 @@ type ScalingPolicy struct {
 	Period  time.Duration
 }
 
+// downStabilization is the stabilization window on the way down.
+const downStabilization = 300 * time.Second
+
 func (c HPAConfig) withDefaults() HPAConfig {
 	c.Limits = c.Limits.withDefaults()
 	c.Sync = cmp.Or(c.Sync, 15*time.Second)
 	c.Tolerance = cmp.Or(c.Tolerance, 0.1)
-	c.Down.Stabilization = cmp.Or(c.Down.Stabilization, 300*time.Second)
-	if c.Up.Policies == nil {
-		c.Up.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}
+	if c.Behavior == nil {
+		return c
 	}
-	if c.Down.Policies == nil {
-		c.Down.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}
+	b := *c.Behavior
+	b.Down.Stabilization = cmp.Or(b.Down.Stabilization, downStabilization)
+	if b.Up.Policies == nil {
+		b.Up.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}
 	}
+	if b.Down.Policies == nil {
+		b.Down.Policies = []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}
+	}
+	c.Behavior = &b
 	return c
 }
 
@@ -58,56 +69,106 @@ type hpaState struct {
 	Clock           clock    `json:"clock"`
 	Started         bool     `json:"started"`
 	Recommendations []point  `json:"recommendations"` // before stabilization
-	Changes         []point  `json:"changes"`         // replicas added (positive) or removed
+	Added           []point  `json:"added"`           // replicas, by each change upward
+	Removed         []point  `json:"removed"`         // and by each downward
 	Rate            meanRate `json:"rate"`            // for a metric that is a rate
+}
+
+// look reports whether metrics count. If not, it has decided: at 0 replicas it is off, and a number outside the limits
+// is corrected first.
+func (c HPAConfig) look(d *Decision, st *hpaState, now time.Time, current int) bool {
+	if !st.Started { // as the controller does for a new autoscaler
+		st.Started = true
+		st.Recommendations = append(st.Recommendations, point{now, float64(current)})
+	}
+	if current == 0 {
+		d.decide(Reason{Rule: RuleOff})
+		return false
+	}
+	if n, rule := c.clamp(current); rule != "" {
+		d.decide(Reason{Rule: rule, Replicas: n, Value: float64(current)})
+		c.remember(st, now, n-current)
+		return false
+	}
+	return true
 }
 
 // settle limits a recommendation to what the rules allow, and decides.
 func (c HPAConfig) settle(d *Decision, st *hpaState, now time.Time, current, recommended int) {
-	stable := c.stabilize(st, now, current, recommended)
+	stable, window := c.stabilize(st, now, current, recommended)
 	if stable != recommended {
-		window := c.Down.Stabilization
-		if stable < recommended {
-			window = c.Up.Stabilization
-		}
 		d.decide(Reason{Rule: RuleStabilization, Replicas: stable, Value: window.Seconds()})
 	}
 	if n := c.pace(st, now, current, stable); n != stable {
 		d.decide(Reason{Rule: RulePace, Replicas: n, Value: float64(stable)})
 	}
 	d.bound(c.Limits)
-	if d.Replicas != current {
-		st.Changes = append(since(st.Changes, now.Add(-30*time.Minute)), point{now, float64(d.Replicas - current)})
-	}
+	c.remember(st, now, d.Replicas-current)
 }
 
-// stabilize limits the current number to between the lowest recommendation of the up window and the highest of the
-// down window.
-func (c HPAConfig) stabilize(st *hpaState, now time.Time, current, recommended int) int {
-	if !st.Started { // as the controller does for a new autoscaler
-		st.Started = true
-		st.Recommendations = append(st.Recommendations, point{now, float64(current)})
+// remember keeps a change. As in Kubernetes, it takes the place of one in the same direction that is older than the
+// longest period of that direction's policies, if there is one; those of the other direction may still have counted it.
+func (c HPAConfig) remember(st *hpaState, now time.Time, change int) {
+	if change == 0 || c.Behavior == nil {
+		return
+	}
+	events, rules := &st.Added, c.Behavior.Up
+	if change < 0 {
+		events, rules, change = &st.Removed, c.Behavior.Down, -change
+	}
+	longest := time.Duration(0)
+	for _, p := range rules.Policies {
+		longest = max(longest, p.Period)
+	}
+	event := point{now, float64(change)}
+	for i := len(*events) - 1; i >= 0; i-- {
+		if (*events)[i].At.Before(now.Add(-longest)) {
+			(*events)[i] = event
+			return
+		}
+	}
+	*events = append(*events, event)
+}
+
+// stabilize limits a recommendation by recent ones, and returns the window that counts for its direction. Without a
+// behavior, it is the highest of the last 300 s. With one, the present number is moved to between the lowest of the up
+// window and the highest of the down window.
+//
+// Worked example: there are 10, 5 are recommended, and 8 were recommended 200 s ago. Either way 8 remain. If 20 were
+// recommended 200 s ago, they are 20 without a behavior, but 10 with one: nothing recommends more than 10 now.
+func (c HPAConfig) stabilize(st *hpaState, now time.Time, current, recommended int) (int, time.Duration) {
+	remembered := st.Recommendations
+	if c.Behavior == nil {
+		st.Recommendations = append(since(remembered, now.Add(-downStabilization)), point{now, float64(recommended)})
+		return int(largest(st.Recommendations)), downStabilization
 	}
 	up, down := recommended, recommended
-	for _, r := range st.Recommendations {
-		if r.At.After(now.Add(-c.Up.Stabilization)) {
+	for _, r := range remembered {
+		if r.At.After(now.Add(-c.Behavior.Up.Stabilization)) {
 			up = min(up, int(r.Value))
 		}
-		if r.At.After(now.Add(-c.Down.Stabilization)) {
+		if r.At.After(now.Add(-c.Behavior.Down.Stabilization)) {
 			down = max(down, int(r.Value))
 		}
 	}
-	window := max(c.Up.Stabilization, c.Down.Stabilization)
-	st.Recommendations = append(since(st.Recommendations, now.Add(-window)), point{now, float64(recommended)})
-	return min(max(current, up), down)
+	keep := max(c.Behavior.Up.Stabilization, c.Behavior.Down.Stabilization)
+	st.Recommendations = append(since(remembered, now.Add(-keep)), point{now, float64(recommended)})
+	stable := min(max(current, up), down)
+	if stable < recommended {
+		return stable, c.Behavior.Up.Stabilization
+	}
+	return stable, c.Behavior.Down.Stabilization
 }
 
-// pace limits the change to what the policies allow, relative to the number at the start of their periods.
+// pace limits the change: without a behavior to twice the present number or 4, with one to what its policies allow,
+// relative to the number at the start of their periods.
 func (c HPAConfig) pace(st *hpaState, now time.Time, current, wanted int) int {
 	switch {
+	case c.Behavior == nil:
+		return min(wanted, max(2*current, 4))
 	case wanted > current:
-		limit := 0
-		for _, p := range c.Up.Policies {
+		limit := math.MinInt
+		for _, p := range c.Behavior.Up.Policies {
 			start := float64(current - st.changed(now, p.Period))
 			if p.Percent > 0 {
 				limit = max(limit, int(math.Ceil(start*(1+float64(p.Percent)/100))))
@@ -118,7 +179,7 @@ func (c HPAConfig) pace(st *hpaState, now time.Time, current, wanted int) int {
 		return min(wanted, max(limit, current))
 	case wanted < current:
 		limit := current
-		for _, p := range c.Down.Policies {
+		for _, p := range c.Behavior.Down.Policies {
 			start := float64(current - st.changed(now, p.Period))
 			if p.Percent > 0 {
 				limit = min(limit, int(start*(1-float64(p.Percent)/100)))
@@ -134,16 +195,23 @@ func (c HPAConfig) pace(st *hpaState, now time.Time, current, wanted int) int {
 // changed is the number of replicas added minus those removed within a period.
 func (st *hpaState) changed(now time.Time, period time.Duration) int {
 	sum := 0.0
-	for _, c := range st.Changes {
+	for _, c := range st.Added {
 		if c.At.After(now.Add(-period)) {
 			sum += c.Value
+		}
+	}
+	for _, c := range st.Removed {
+		if c.At.After(now.Add(-period)) {
+			sum -= c.Value
 		}
 	}
 	return int(sum)
 }
 
 // tolerated reports whether the ratio of current to target is within the tolerance.
-func (c HPAConfig) tolerated(ratio float64) bool { return math.Abs(1-ratio) <= c.Tolerance }
+func (c HPAConfig) tolerated(ratio float64) bool {
+	return 1-c.Tolerance <= ratio && ratio <= 1+c.Tolerance
+}
 
-// ceil rounds up, but ignores floating-point errors.
-func ceil(x float64) int { return int(math.Ceil(x - 1e-9)) }
+// ceil rounds up, as Kubernetes does: to 32 bits.
+func ceil(x float64) int { return int(min(math.MaxInt32, math.Ceil(x))) }

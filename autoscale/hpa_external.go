@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"cmp"
+	"math"
 	"time"
 )
 
@@ -28,6 +29,9 @@ type HPAExternalConfig struct {
 
 // HPAExternal is a HorizontalPodAutoscaler on an external metric with a target of type AverageValue, as KEDA also
 // creates for its scalers: metric/target replicas, rounded up.
+//
+// Worked example: 10 images are wanted for each replica, and 24 wait. 3 replicas exist: 24/(10*3) = 0.8 is outside the
+// tolerance of 0.1, and ceil(24/10) = 3 are recommended. With 28, 0.93 is tolerated, and the 3 stay.
 type HPAExternal struct {
 	cfg HPAExternalConfig
 	memory[hpaState]
@@ -54,6 +58,9 @@ func (p *HPAExternal) Decide(now time.Time, s Snapshot) Decision {
 	if !p.state.Clock.due(now, p.cfg.Sync) {
 		return d
 	}
+	if !p.cfg.look(&d, &p.state, now, s.Desired) {
+		return d
+	}
 	if s.Age(now) > p.cfg.Sync { // no metric: the controller does nothing
 		d.decide(Reason{Rule: RuleStale, Replicas: s.Desired, Value: min(1e6, s.Age(now).Seconds()), Limit: p.cfg.Sync.Seconds()})
 		return d
@@ -66,11 +73,13 @@ func (p *HPAExternal) Decide(now time.Time, s Snapshot) Decision {
 		value = float64(s.Queue + s.InFlight)
 	}
 	d.Figures = append(d.Figures, Figure{"metric_value", value})
-	recommended := s.Desired
-	if ratio := value / (p.cfg.AverageValue * float64(max(1, s.Desired))); p.cfg.tolerated(ratio) {
+	// Kubernetes has the metric and its target in thousandths, and divides by the pods that exist, wanted or not.
+	thousandths, each := float64(int(value*1000)), math.Round(p.cfg.AverageValue*1000)
+	recommended := s.existing()
+	if ratio := thousandths / (each * float64(recommended)); p.cfg.tolerated(ratio) {
 		d.decide(Reason{Rule: RuleTolerance, Replicas: recommended, Value: ratio, Limit: p.cfg.Tolerance})
 	} else {
-		recommended = ceil(value / p.cfg.AverageValue)
+		recommended = ceil(thousandths / each)
 		d.decide(Reason{Rule: RuleTarget, Replicas: recommended, Value: value, Limit: p.cfg.AverageValue})
 	}
 	p.cfg.settle(&d, &p.state, now, s.Desired, recommended)

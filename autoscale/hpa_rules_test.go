@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -11,15 +12,18 @@ import (
 // set is kept.
 func TestHPADefaults(t *testing.T) {
 	t.Parallel()
-	shared := HPAConfig{Limits: Limits{Min: 1, Max: 50}, Sync: 15 * time.Second, Tolerance: 0.1,
+	shared := HPAConfig{Limits: Limits{Min: 1, Max: 50}, Sync: 15 * time.Second, Tolerance: 0.1}
+	empty, full := shared, shared
+	empty.Behavior, full.Behavior = &HPABehavior{}, &HPABehavior{
 		Up:   ScalingRules{Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}, {Pods: 4, Period: 15 * time.Second}}},
 		Down: ScalingRules{Stabilization: 5 * time.Minute, Policies: []ScalingPolicy{{Percent: 100, Period: 15 * time.Second}}}}
-	set := HPAConfig{Limits: Limits{Min: 2, Max: 3}, Sync: 1, Tolerance: 0.5,
-		Up: ScalingRules{Stabilization: 2, Policies: []ScalingPolicy{{Pods: 1}}}, Down: ScalingRules{Stabilization: 3, Policies: []ScalingPolicy{{Pods: 2}}}}
+	set := HPAConfig{Limits: Limits{Min: 2, Max: 3}, Sync: 1, Tolerance: 0.5, Behavior: &HPABehavior{
+		Up: ScalingRules{Stabilization: 2, Policies: []ScalingPolicy{{Pods: 1}}}, Down: ScalingRules{Stabilization: 3, Policies: []ScalingPolicy{{Pods: 2}}}}}
 	for name, pair := range map[string][2]any{
-		"cpu":      {NewHPACPU(HPACPUConfig{}).cfg, HPACPUConfig{shared, 0.7, 5 * time.Minute, 30 * time.Second}},
+		"cpu":      {NewHPACPU(HPACPUConfig{}).cfg, HPACPUConfig{shared, 0.7, false, 5 * time.Minute, 30 * time.Second}},
 		"external": {NewHPAExternal(HPAExternalConfig{}).cfg, HPAExternalConfig{shared, MetricQueue, 10, time.Minute}},
-		"cpu set":  {NewHPACPU(HPACPUConfig{set, 0.2, 4, 5}).cfg, HPACPUConfig{set, 0.2, 4, 5}},
+		"behavior": {NewHPACPU(HPACPUConfig{HPAConfig: empty}).cfg, HPACPUConfig{full, 0.7, false, 5 * time.Minute, 30 * time.Second}},
+		"cpu set":  {NewHPACPU(HPACPUConfig{set, 0.2, true, 4, 5}).cfg, HPACPUConfig{set, 0.2, true, 4, 5}},
 		"external set": {NewHPAExternal(HPAExternalConfig{set, MetricRate, 7, 8}).cfg,
 			HPAExternalConfig{set, MetricRate, 7, 8}},
 	} {
@@ -36,7 +40,8 @@ func ago(d time.Duration) time.Time { return start.Add(-d) }
 // recommendation expires at the end of its window. The initial number counts as a recommendation.
 func TestHPAStabilization(t *testing.T) {
 	t.Parallel()
-	cfg := HPAConfig{Up: ScalingRules{Stabilization: time.Minute}}.withDefaults()
+	behavior := func(b HPABehavior) HPAConfig { return HPAConfig{Behavior: &b}.withDefaults() }
+	cfg, none := behavior(HPABehavior{Up: ScalingRules{Stabilization: time.Minute}}), HPAConfig{}.withDefaults()
 	started := func(at time.Duration, n float64) hpaState {
 		return hpaState{Started: true, Recommendations: []point{{ago(at), n}}}
 	}
@@ -46,35 +51,39 @@ func TestHPAStabilization(t *testing.T) {
 		current, recommended int
 		want                 int
 	}{
-		"down when all agreed":                {cfg, hpaState{Started: true}, 10, 5, 5},
-		"down to the most of five minutes":    {cfg, started(299*time.Second, 8), 10, 5, 8},
-		"down to no more than there is":       {cfg, started(299*time.Second, 20), 10, 5, 10},
-		"down, the window has passed":         {cfg, started(300*time.Second, 8), 10, 5, 5},
-		"up when all agreed":                  {cfg, hpaState{Started: true}, 10, 20, 20},
-		"up to the least of a minute":         {cfg, started(59*time.Second, 12), 10, 20, 12},
-		"up to no fewer than there are":       {cfg, started(59*time.Second, 3), 10, 20, 10},
-		"up, the window has passed":           {cfg, started(time.Minute, 12), 10, 20, 20},
-		"up at once by default":               {HPAConfig{}.withDefaults(), started(time.Nanosecond, 12), 10, 20, 20},
-		"down at once when there's no window": {HPAConfig{Down: ScalingRules{Stabilization: -1}}.withDefaults(), started(time.Nanosecond, 12), 10, 5, 5},
-		"at first what there is counts, down": {cfg, hpaState{}, 10, 5, 10},
-		"at first what there is counts, up":   {cfg, hpaState{}, 10, 20, 10},
+		"down when all agreed":                 {cfg, hpaState{Started: true}, 10, 5, 5},
+		"down to the most of five minutes":     {cfg, started(299*time.Second, 8), 10, 5, 8},
+		"down to no more than there is":        {cfg, started(299*time.Second, 20), 10, 5, 10},
+		"down, the window has passed":          {cfg, started(300*time.Second, 8), 10, 5, 5},
+		"up when all agreed":                   {cfg, hpaState{Started: true}, 10, 20, 20},
+		"up to the least of a minute":          {cfg, started(59*time.Second, 12), 10, 20, 12},
+		"up to no fewer than there are":        {cfg, started(59*time.Second, 3), 10, 20, 10},
+		"up, the window has passed":            {cfg, started(time.Minute, 12), 10, 20, 20},
+		"up at once by default":                {behavior(HPABehavior{}), started(time.Nanosecond, 12), 10, 20, 20},
+		"down at once when there's no window":  {behavior(HPABehavior{Down: ScalingRules{Stabilization: -1}}), started(time.Nanosecond, 12), 10, 5, 5},
+		"without behavior up at once":          {none, started(time.Nanosecond, 12), 10, 20, 20},
+		"without it, the most of five minutes": {none, started(300*time.Second, 8), 10, 5, 8},
+		"without it, more than there is":       {none, started(time.Minute, 20), 10, 5, 20},
+		"without it, the window has passed":    {none, started(300*time.Second+1, 8), 10, 5, 5},
 	} {
 		st := test.st
-		if got := test.cfg.stabilize(&st, start, test.current, test.recommended); got != test.want {
+		if got, _ := test.cfg.stabilize(&st, start, test.current, test.recommended); got != test.want {
 			t.Errorf("%s: %d, want %d", name, got, test.want)
 		}
-		if last := st.Recommendations[len(st.Recommendations)-1]; last != (point{start, float64(test.recommended)}) || !st.Started {
+		if last := st.Recommendations[len(st.Recommendations)-1]; last != (point{start, float64(test.recommended)}) {
 			t.Errorf("%s: remembers %v, want the recommendation as it was before", name, st.Recommendations)
 		}
 	}
 
 	// Recommendations are remembered for as long as the longer window, not for ever.
-	st := hpaState{Started: true}
-	for second := range 1000 {
-		cfg.stabilize(&st, start.Add(time.Duration(second)*time.Second), 10, 5)
-	}
-	if got := len(st.Recommendations); got != 301 {
-		t.Errorf("%d recommendations of 1000 s are remembered, want those of five minutes", got)
+	for _, c := range []HPAConfig{cfg, none} {
+		st := hpaState{Started: true}
+		for second := range 1000 {
+			c.stabilize(&st, start.Add(time.Duration(second)*time.Second), 10, 5)
+		}
+		if got := len(st.Recommendations); got != 301 {
+			t.Errorf("%d recommendations of 1000 s are remembered, want those of five minutes", got)
+		}
 	}
 }
 
@@ -84,7 +93,12 @@ func TestHPAPace(t *testing.T) {
 	percent := func(n int) []ScalingPolicy { return []ScalingPolicy{{Percent: n, Period: time.Minute}} }
 	pods := func(n int) []ScalingPolicy { return []ScalingPolicy{{Pods: n, Period: time.Minute}} }
 	both := []ScalingPolicy{{Percent: 25, Period: time.Minute}, {Pods: 4, Period: time.Minute}}
-	changed := func(at time.Duration, by float64) hpaState { return hpaState{Changes: []point{{ago(at), by}}} }
+	changed := func(at time.Duration, by float64) hpaState {
+		if by < 0 {
+			return hpaState{Removed: []point{{ago(at), -by}}}
+		}
+		return hpaState{Added: []point{{ago(at), by}}}
+	}
 	for name, test := range map[string]struct {
 		policies        []ScalingPolicy
 		st              hpaState
@@ -116,17 +130,60 @@ func TestHPAPace(t *testing.T) {
 		"more left than is allowed: none comes": {pods(4), changed(time.Second, -10), 10, 0, 10},
 		"as many as there are":                  {pods(4), hpaState{}, 10, 10, 10},
 	} {
-		cfg := HPAConfig{Up: ScalingRules{Policies: test.policies}, Down: ScalingRules{Policies: test.policies}}.withDefaults()
+		cfg := HPAConfig{Behavior: &HPABehavior{ScalingRules{Policies: test.policies}, ScalingRules{Policies: test.policies}}}.withDefaults()
 		if got := cfg.pace(&test.st, start, test.current, test.wanted); got != test.want {
 			t.Errorf("%s: from %d to %d, want %d", name, test.current, got, test.want)
 		}
 	}
 }
 
+// TestHPAPaceWithoutBehavior: up to twice as many, or to four; down without limit.
+func TestHPAPaceWithoutBehavior(t *testing.T) {
+	t.Parallel()
+	st := hpaState{Added: []point{{ago(time.Second), 100}}} // does not count
+	for _, test := range []struct{ current, wanted, want int }{{1, 9, 4}, {2, 9, 4}, {3, 9, 6}, {10, 99, 20}, {10, 15, 15}, {10, 0, 0}} {
+		if got := (HPAConfig{}).pace(&st, start, test.current, test.wanted); got != test.want {
+			t.Errorf("from %d to %d: %d, want %d", test.current, test.wanted, got, test.want)
+		}
+	}
+}
+
+// TestHPALooks: at first, what there is counts as a recommendation; a number outside the limits is corrected before
+// metrics count, and at 0 replicas it is off.
+func TestHPALooks(t *testing.T) {
+	t.Parallel()
+	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 10}, Behavior: &HPABehavior{}}.withDefaults()
+	for current, want := range map[int]struct {
+		reasons []Reason
+		changes [2][]point // up and down
+	}{
+		0:  {reasons: []Reason{{RuleOff, 0, 0, 0}}},
+		2:  {[]Reason{{RuleMin, 3, 2, 0}}, [2][]point{{{start, 1}}, nil}},
+		3:  {},
+		10: {},
+		12: {[]Reason{{RuleMax, 10, 12, 0}}, [2][]point{nil, {{start, 2}}}},
+	} {
+		var d Decision
+		var st hpaState
+		looked := cfg.look(&d, &st, start, current)
+		if looked != (want.reasons == nil) || !cmp.Equal(d.Reasons, want.reasons) || !cmp.Equal([2][]point{st.Added, st.Removed}, want.changes) {
+			t.Errorf("with %d: looks %v because of %v, remembers %v; want %v", current, looked, d.Reasons, [2][]point{st.Added, st.Removed}, want)
+		}
+		if !st.Started || !cmp.Equal(st.Recommendations, []point{{start, float64(current)}}) {
+			t.Errorf("with %d: recommendations %v, want what there is", current, st.Recommendations)
+		}
+	}
+	var d Decision
+	st := hpaState{Started: true}
+	if cfg.look(&d, &st, start, 5); len(st.Recommendations) != 0 {
+		t.Errorf("later: recommendations %v, want none", st.Recommendations)
+	}
+}
+
 // TestHPASettles checks that stabilization, pace and limits are named as reasons, and that changes are kept for the longest possible period.
 func TestHPASettles(t *testing.T) {
 	t.Parallel()
-	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 30}, Up: ScalingRules{Stabilization: time.Minute}}.withDefaults()
+	cfg := HPAConfig{Limits: Limits{Min: 3, Max: 30}, Behavior: &HPABehavior{Up: ScalingRules{Stabilization: time.Minute}}}.withDefaults()
 	for name, test := range map[string]struct {
 		recommendation       float64 // of a second ago
 		current, recommended int
@@ -142,19 +199,29 @@ func TestHPASettles(t *testing.T) {
 		"not changed, max": {100, 30, 40, []Reason{{RuleMax, 30, 40, 0}}},
 	} {
 		st := hpaState{Started: true, Recommendations: []point{{ago(time.Second), test.recommendation}},
-			Changes: []point{{ago(31 * time.Minute), 1}, {ago(29 * time.Minute), 2}}}
+			Added: []point{{ago(16 * time.Second), 1}, {ago(15 * time.Second), 2}}, Removed: []point{{ago(15 * time.Second), 2}, {ago(16 * time.Second), 1}}}
 		d := Decision{Replicas: test.recommended}
 		cfg.settle(&d, &st, start, test.current, test.recommended)
 		if diff := cmp.Diff(test.want, d.Reasons); diff != "" {
 			t.Errorf("%s: reasons (-want +got):\n%s", name, diff)
 		}
-		changes := []point{{ago(31 * time.Minute), 1}, {ago(29 * time.Minute), 2}}
-		if d.Replicas != test.current {
-			changes = []point{{ago(29 * time.Minute), 2}, {start, float64(d.Replicas - test.current)}}
+		want := hpaState{Added: []point{{ago(16 * time.Second), 1}, {ago(15 * time.Second), 2}}, Removed: []point{{ago(15 * time.Second), 2}, {ago(16 * time.Second), 1}}}
+		switch change := float64(d.Replicas - test.current); {
+		case change > 0:
+			want.Added[0] = point{start, change} // in the place of one older than the longest period
+		case change < 0:
+			want.Removed[1] = point{start, -change}
 		}
-		if diff := cmp.Diff(changes, st.Changes); diff != "" {
+		if diff := cmp.Diff([2][]point{want.Added, want.Removed}, [2][]point{st.Added, st.Removed}); diff != "" {
 			t.Errorf("%s: changes (-want +got):\n%s", name, diff)
 		}
+	}
+	var st hpaState
+	for range 3 {
+		cfg.remember(&st, start, 1)
+	}
+	if len(st.Added) != 3 {
+		t.Errorf("three changes at once: %v are kept", st.Added)
 	}
 }
 
@@ -169,10 +236,10 @@ func TestHPATolerance(t *testing.T) {
 	}
 }
 
-// TestCeil checks that numbers more than a billionth above an integer are rounded up.
+// TestCeil checks that numbers are rounded up, to 32 bits.
 func TestCeil(t *testing.T) {
 	t.Parallel()
-	for x, want := range map[float64]int{0: 0, 2.1: 3, 3: 3, 3 + 0.9e-9: 3, 3 + 1.5e-9: 4} {
+	for x, want := range map[float64]int{0: 0, 2.1: 3, 3: 3, 3 + 0.9e-9: 4, 1e12: math.MaxInt32, math.Inf(1): math.MaxInt32} {
 		if got := ceil(x); got != want {
 			t.Errorf("ceil(%v) = %d, want %d", x, got, want)
 		}
@@ -279,21 +346,26 @@ func TestHPAExternalMetrics(t *testing.T) {
 		"in the system":         {MetricInSystem, 1, Reason{RuleTarget, 4, 36, 10}},
 		"rate":                  {MetricRate, 1, Reason{RuleTarget, 5, 50, 10}},
 		"tolerated":             {MetricRate, 5, Reason{RuleTolerance, 5, 1, 0.1}},
-		"of none as if of one":  {MetricQueue, 0, Reason{RuleTarget, 3, 24, 10}},
+		"off":                   {MetricQueue, 0, Reason{RuleOff, 0, 0, 0}},
 		"shrinking by the rate": {MetricRate, 9, Reason{RuleTarget, 5, 50, 10}},
 	} {
-		p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Down: ScalingRules{Stabilization: -1}}, Metric: test.metric})
+		p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Behavior: &HPABehavior{Down: ScalingRules{Stabilization: -1}}}, Metric: test.metric})
 		p.state.Rate.Totals = []point{{ago(20 * time.Second), 1000}}
-		s := Snapshot{At: start, Queue: 24, InFlight: 12, Desired: test.desired}
+		s := Snapshot{At: start, Queue: 24, InFlight: 12, Desired: test.desired, Replicas: make([]Replica, test.desired)}
 		s.Offered = 2000
 		d := p.Decide(start, s)
-		if got := d.Reasons[0]; got != test.want || d.Figure("metric_value") != map[Metric]float64{MetricQueue: 24, MetricInSystem: 36, MetricRate: 50}[test.metric] {
+		if got := d.Reasons[0]; got != test.want || test.desired > 0 && d.Figure("metric_value") != map[Metric]float64{MetricQueue: 24, MetricInSystem: 36, MetricRate: 50}[test.metric] {
 			t.Errorf("%s: %+v with %v, want %+v", name, got, d.Figures, test.want)
 		}
 	}
+	// The pods that exist count, wanted or not, but not those that stop.
 	p := NewHPAExternal(HPAExternalConfig{})
-	if d := p.Decide(start, Snapshot{At: start, Queue: 10}); d.Reasons[0] != (Reason{RuleTolerance, 0, 1, 0.1}) {
-		t.Errorf("as much as one replica is to have, of none: %+v, want it tolerated", d.Reasons[0])
+	if d := p.Decide(start, Snapshot{At: start, Queue: 40, Desired: 3, Replicas: append(make([]Replica, 4), Replica{Stopping: true})}); d.Reasons[0] != (Reason{RuleTolerance, 4, 1, 0.1}) {
+		t.Errorf("40 for the 4 that exist: %+v, want them tolerated", d.Reasons[0])
+	}
+	p.state.Clock = clock{}
+	if d := p.Decide(start, Snapshot{At: start, Queue: 20, Desired: 1}); d.Reasons[0] != (Reason{RuleTarget, 2, 20, 10}) {
+		t.Errorf("20, while no pod exists: %+v, want two", d.Reasons[0])
 	}
 	for age, rule := range map[time.Duration]Rule{15 * time.Second: RuleTarget, 15*time.Second + 1: RuleStale} {
 		p.state.Clock = clock{}

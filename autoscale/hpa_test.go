@@ -89,13 +89,13 @@ func TestHPACPUIgnoresCPUOfStart(t *testing.T) {
 // a minute, whichever is more: by 8, 8 (7.2 rounded up), ... and by 4 below 40.
 func TestHPAPolicies(t *testing.T) {
 	t.Parallel()
-	cfg := HPAConfig{Down: ScalingRules{Stabilization: -1, Policies: []ScalingPolicy{
-		{Pods: 4, Period: time.Minute}, {Percent: 10, Period: time.Minute}}}}.withDefaults()
+	cfg := HPAConfig{Behavior: &HPABehavior{Down: ScalingRules{Stabilization: -1, Policies: []ScalingPolicy{
+		{Pods: 4, Period: time.Minute}, {Percent: 10, Period: time.Minute}}}}}.withDefaults()
 	st, n := hpaState{}, 80
 	for i, want := range []int{72, 64, 57, 51, 45, 40, 36, 32, 28, 24, 20, 16, 12, 10, 10} {
 		now := start.Add(time.Duration(i) * time.Minute)
 		next := cfg.pace(&st, now, n, 10)
-		st.Changes = append(st.Changes, point{now, float64(next - n)})
+		cfg.remember(&st, now, next-n)
 		if n = next; n != want {
 			t.Fatalf("minute %d: %d replicas, want %d", i+1, n, want)
 		}
@@ -108,11 +108,11 @@ func TestHPAPolicies(t *testing.T) {
 // TestHPADefaultPace: up by 4 or by 100 % in 15 s.
 func TestHPADefaultPace(t *testing.T) {
 	t.Parallel()
-	cfg, st, n := HPAConfig{}.withDefaults(), hpaState{}, 1
+	cfg, st, n := HPAConfig{Behavior: &HPABehavior{}}.withDefaults(), hpaState{}, 1
 	for i, want := range []int{5, 10, 20, 40, 50} {
 		now := start.Add(time.Duration(i) * 15 * time.Second)
 		next := cfg.pace(&st, now, n, 50)
-		st.Changes = append(st.Changes, point{now, float64(next - n)})
+		cfg.remember(&st, now, next-n)
 		if n = next; n != want {
 			t.Fatalf("sync %d: %d replicas, want %d", i+1, n, want)
 		}
@@ -140,7 +140,7 @@ func TestHPAExternal(t *testing.T) {
 	p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Limits: Limits{Max: 100}}})
 	at := func(after time.Duration, queue, desired int) int {
 		now := start.Add(after)
-		return p.Decide(now, Snapshot{At: now, Queue: queue, Desired: desired}).Replicas
+		return p.Decide(now, Snapshot{At: now, Queue: queue, Desired: desired, Replicas: make([]Replica, desired)}).Replicas
 	}
 	for _, c := range []struct {
 		after          time.Duration

@@ -7,6 +7,7 @@ type Kind struct {
 	Name     string                // as on the command line, and as Policy.Name returns it
 	Help     string                // what it is, in a few words
 	Target   string                // what Settings.Target means, with the default; empty if it has no effect
+	ToZero   bool                  // it can remove all replicas while there is no load: Limits.Min may be ToZero
 	NeedsCPU bool                  // it decides by Replica.CPU, which not every Scaler knows
 	New      func(Settings) Policy // the constructor
 }
@@ -23,7 +24,7 @@ type Settings struct {
 // kinds is the one list of policies. Commands, the simulator and the documentation are made from it.
 var kinds = []Kind{
 	{
-		Name: "deadline", Help: "queueing theory, to answer within --slo",
+		Name: "deadline", Help: "queueing theory, to answer within --slo", ToZero: true,
 		New: func(s Settings) Policy { return NewDeadline(DeadlineConfig{Limits: s.Limits, SLO: s.SLO}) },
 	},
 	{

@@ -19,38 +19,51 @@ func TestKPADefaults(t *testing.T) {
 	}
 }
 
-// TestKPAWindows checks that values expire at the end of the windows of a minute and of six seconds, which end at the newest value.
-// Knative's buckets resolve milliseconds.
-func TestKPAWindows(t *testing.T) {
+// TestBuckets: a second without a value counts as 0, but not before the first value and not after the last, and a window
+// without any begins anew. Values of one second add up.
+func TestBuckets(t *testing.T) {
 	t.Parallel()
-	for _, window := range []struct {
-		figure string
-		length time.Duration
-	}{{"stable_images", time.Minute}, {"panic_images", 6 * time.Second}} {
-		for age, counts := range map[time.Duration]bool{
-			0: true, window.length - time.Second: true, window.length - time.Millisecond: true,
-			window.length: false, window.length + time.Millisecond: false, window.length + time.Second: false,
-		} {
-			p := NewKPA(KPAConfig{Tick: time.Nanosecond})
-			now := start.Add(window.length)
-			p.Decide(start, Snapshot{At: start.Add(-time.Hour), Desired: 1}) // a long time ago
-			if age > 0 {
-				at := now.Add(-age)
-				p.Decide(at, Snapshot{At: at, Queue: 60, InFlight: 40, Desired: 1})
-			}
-			s := Snapshot{At: now, Desired: 1}
-			if age == 0 {
-				s.Queue = 100
-			}
-			want := 0.0
-			switch {
-			case age == 0:
-				want = 100
-			case counts:
-				want = 50 // the mean of 100 then and 0 now
-			}
-			near(t, window.figure+" with a value "+age.String()+" old", p.Decide(now, s).Figure(window.figure), want)
+	type reading struct {
+		ms    int
+		value float64
+	}
+	example := []reading{{1000, 3}, {2000, 6}, {4000, 9}}
+	for _, test := range []struct {
+		name     string
+		readings []reading
+		at       int // ms
+		want     float64
+	}{
+		{"none", nil, 5000, 0},
+		{"one", []reading{{1000, 7}}, 1000, 7},
+		{"the example", example, 5000, 4.5},
+		{"the example, before a value has left", example, 6999, 4.5},
+		{"the example, two seconds later", example, 7000, 5},
+		{"the last value alone", example, 9999, 9},
+		{"a window later", example, 10000, 0},
+		{"long after", example, 1e6, 0},
+		{"the window is full", []reading{{0, 6}, {1000, 1}, {2000, 1}, {3000, 1}, {4000, 1}, {5000, 1}, {6000, 1}}, 6000, 1},
+		{"a gap within the window", []reading{{0, 6}, {5000, 6}}, 5000, 2},
+		{"a gap that the first value outlives", []reading{{0, 6}, {4000, 6}, {9000, 6}}, 9000, 2},
+		{"a gap as long as the window", []reading{{0, 6}, {6000, 12}}, 6000, 12},
+		{"and a value after it", []reading{{0, 6}, {6000, 12}, {7000, 6}}, 7000, 9},
+		{"two in a second", []reading{{1000, 3}, {1400, 4}, {2000, 1}}, 2000, 4},
+		{"before the last value", example, 3000, 4.5},
+		{"rounded to a millionth", []reading{{0, 1}, {1000, 0}, {2000, 0}}, 2000, 0.333333},
+	} {
+		var b buckets
+		at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+		for _, r := range test.readings {
+			b.record(at(r.ms), r.value, 6*time.Second)
 		}
+		near(t, test.name, b.mean(at(test.at), 6*time.Second), test.want)
+	}
+	var b buckets
+	for second := range 1000 {
+		b.record(start.Add(time.Duration(second)*time.Second), 1, 6*time.Second)
+	}
+	if len(b.Values) != 6 {
+		t.Errorf("%d values are kept for a window of six seconds", len(b.Values))
 	}
 }
 
@@ -63,9 +76,11 @@ func TestKPATakesEachReadingOnce(t *testing.T) {
 	for _, ago := range []time.Duration{0, time.Second} {
 		p.Decide(start, Snapshot{At: start.Add(-ago), InFlight: 1000, Desired: 1})
 	}
-	p.Decide(start.Add(time.Second), Snapshot{At: start.Add(time.Second), InFlight: 20, Desired: 1})
-	if got := p.state.Concurrency; len(got) != 2 || got[0].Value != 10 || got[1].Value != 20 {
-		t.Errorf("remembers %v, want 10 and 20", got)
+	p.Decide(start.Add(time.Second), Snapshot{At: start.Add(time.Second), Queue: 15, InFlight: 5, Desired: 1})
+	for _, got := range [][]point{p.state.Stable.Values, p.state.Panic.Values} {
+		if len(got) != 2 || got[0].Value != 10 || got[1].Value != 20 {
+			t.Errorf("remembers %v, want 10 and 20", got)
+		}
 	}
 }
 
@@ -74,29 +89,35 @@ func kpaAt(cfg KPAConfig, concurrency int) *KPA {
 	p := NewKPA(cfg)
 	p.state.Started = true
 	for second := -59; second <= 0; second++ {
-		p.state.Concurrency = append(p.state.Concurrency, point{start.Add(time.Duration(second) * time.Second), float64(concurrency)})
+		at := start.Add(time.Duration(second) * time.Second)
+		p.state.Stable.record(at, float64(concurrency), p.cfg.StableWindow)
+		p.state.Panic.record(at, float64(concurrency), p.cfg.PanicWindow)
 	}
 	return p
 }
 
-// TestKPAStale checks that figures older than the panic window count as missing, like none at all.
+// TestKPAStale checks that figures are used for a minute after the last: later there is no decision.
 func TestKPAStale(t *testing.T) {
 	t.Parallel()
-	for age, rule := range map[time.Duration]Rule{0: RuleStable, 6 * time.Second: RuleStable, 6001 * time.Millisecond: RuleStale} {
-		d := kpaAt(KPAConfig{}, 7).Decide(start.Add(age), Snapshot{At: start, InFlight: 7, Desired: 10, Replicas: withReplicas(10, 10, 0).Replicas})
-		if got := d.Because(); got.Rule != rule || rule == RuleStale && got != (Reason{RuleStale, 10, 6.001, 6}) {
-			t.Errorf("figures %s old: %+v, want %q", age, got, rule)
+	ten := withReplicas(10, 10, 0).Replicas
+	for age, want := range map[time.Duration]Reason{
+		0:                        {RuleStable, 10, 7, 0.7},
+		59 * time.Second:         {RuleStable, 10, 7, 0.7},
+		60 * time.Second:         {RuleStable, 5, 0, 0.7},
+		61*time.Second - 1:       {RuleStable, 5, 0, 0.7},
+		61 * time.Second:         {RuleStale, 10, 61, 60},
+		time.Duration(1e6) * 2e9: {RuleStale, 10, 1e6, 60},
+	} {
+		d := kpaAt(KPAConfig{}, 7).Decide(start.Add(age), Snapshot{At: start, InFlight: 7, Desired: 10, Replicas: ten})
+		if got := d.Because(); got != want {
+			t.Errorf("figures %s old: %+v, want %+v", age, got, want)
 		}
 	}
-	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 6}) {
+	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 60}) {
 		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
 	}
 	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{At: start, InFlight: 1, Desired: 1}); d.Because().Rule != RuleStable {
 		t.Errorf("one reading: %+v, want a decision", d.Because())
-	}
-	// Earlier figures do not replace missing ones.
-	if d := kpaAt(KPAConfig{}, 7).Decide(start, Snapshot{Desired: 4}); d.Because().Rule != RuleStale {
-		t.Errorf("no figures, but a memory: %+v", d.Because())
 	}
 }
 
@@ -169,7 +190,8 @@ func TestKPAPanicHolds(t *testing.T) {
 	}{
 		"no panic":                         {8, panicked(time.Hour, 30), "stable", 8, false, 0},
 		"30 were wanted in a panic":        {8, panicked(59*time.Second, 30), "stable panic", 30, true, 30},
-		"a minute ago":                     {8, panicked(time.Minute, 30), "stable", 8, false, 0},
+		"a minute ago":                     {8, panicked(time.Minute, 30), "stable panic", 30, true, 30},
+		"more than a minute ago":           {8, panicked(time.Minute+1, 30), "stable", 8, false, 0},
 		"more is wanted now":               {12, panicked(time.Second, 11), "stable", 12, true, 12},
 		"as much is wanted now":            {12, panicked(time.Second, 12), "stable", 12, true, 12},
 		"begins again":                     {25, panicked(time.Hour, 30), "stable panic", 30, true, 30},

@@ -24,9 +24,13 @@ type Policy interface {
 
 // Limits limit every decision.
 type Limits struct {
-	Min int // minimum number of replicas; 0 means 1
+	Min int // minimum number of replicas; 0 means 1, ToZero means none
 	Max int // maximum number of replicas; 0 means 50
 }
+
+// ToZero is the [Limits.Min] with which a policy that can may remove all replicas while there is no load: see
+// [Kind.ToZero].
+const ToZero = -1
 
 // Defaults of [Limits].
 const (
@@ -43,17 +47,23 @@ func (l Limits) withDefaults() Limits {
 // Validate reports what is wrong with the limits.
 func (l Limits) Validate() error {
 	l = l.withDefaults()
-	if l.Min < 1 || l.Max < l.Min {
-		return fmt.Errorf("replicas %d to %d: want a minimum of at least 1 and a maximum not below it", l.Min, l.Max)
+	if l.Min < ToZero || l.Max < max(1, l.Min) {
+		return fmt.Errorf("replicas %d to %d: want a minimum of at least 0 and a maximum of at least 1 and not below it", l.Min, l.Max)
 	}
 	return nil
 }
 
+// toZero reports whether there may be no replica.
+func (l Limits) toZero() bool { return l.Min == ToZero }
+
+// least is the minimum while there is load.
+func (l Limits) least() int { return max(1, l.Min) }
+
 // clamp limits n, and returns the rule that changed it.
 func (l Limits) clamp(n int) (int, Rule) {
 	switch {
-	case n < l.Min:
-		return l.Min, RuleMin
+	case n < max(0, l.Min):
+		return max(0, l.Min), RuleMin
 	case n > l.Max:
 		return l.Max, RuleMax
 	}

@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -92,18 +93,33 @@ func TestDelays(t *testing.T) {
 	}
 }
 
-// TestDelayOfNineInTen checks a guess of 5 s until six replicas have started, then the delay that nine of ten do not exceed.
-func TestDelayOfNineInTen(t *testing.T) {
+// TestDelayParts checks a guess of 5 s until six replicas have started, then the delay that nine of ten do not exceed,
+// without those that take much longer, which have a share.
+func TestDelayParts(t *testing.T) {
 	t.Parallel()
-	d := delays{Seconds: []float64{1, 1, 1, 1, 1}}
-	near(t, "delay of five", d.p90(), 5)
-	d.Seconds = append(d.Seconds, 1)
-	near(t, "delay of six", d.p90(), 1)
-	d.Seconds = []float64{9, 1, 2, 3, 4, 5, 6, 7, 8, 100}
-	near(t, "delay of ten, one late", d.p90(), 100)
-	d.Seconds = append(d.Seconds, 1)
-	near(t, "delay of eleven, one late", d.p90(), 9)
-	if d.Seconds[0] != 9 {
-		t.Errorf("asking has sorted what was remembered: %v", d.Seconds)
+	for _, test := range []struct {
+		name         string
+		delays       []float64
+		quick, share float64
+	}{
+		{"five", []float64{1, 1, 1, 1, 1}, 5, 0},
+		{"six", []float64{1, 1, 1, 1, 1, 1}, 1, 0},
+		{"the example", []float64{63, 2, 3, 3, 63, 2, 4, 3, 63, 2}, 4, 0.3},
+		{"twice the median and 5 s more is usual", []float64{3, 3, 3, 3, 3, 8, 8, 8}, 8, 0},
+		{"just more is not", []float64{3, 3, 3, 3, 3, 8.1, 8.1, 8.1}, 3, 0.375},
+		{"slow starts may take twice the median", []float64{30, 30, 30, 30, 60, 60}, 60, 0},
+		{"two in five are the most", []float64{1, 1, 1, 60, 60}, 5, 0},
+		{"more are usual", []float64{1, 1, 1, 1, 60, 60, 60}, 60, 0},
+		{"ten, in no order", []float64{9, 1, 2, 3, 4, 5, 6, 7, 8, 10}, 10, 0},
+		{"eleven", []float64{9, 1, 2, 3, 4, 5, 6, 7, 8, 10, 1}, 9, 0},
+	} {
+		d := delays{Seconds: test.delays}
+		before := slices.Clone(d.Seconds)
+		quick, share := d.parts()
+		near(t, test.name+": quick", quick, test.quick)
+		near(t, test.name+": share of stragglers", share, test.share)
+		if !slices.Equal(d.Seconds, before) {
+			t.Errorf("%s: asking has sorted what was remembered", test.name)
+		}
 	}
 }

@@ -40,6 +40,7 @@ type Replica struct {
 	URL       string    `json:"url,omitempty"`      // as in the endpoints of /status; may be empty before it is ready
 	Created   time.Time `json:"created"`            // when it was requested
 	ReadyAt   time.Time `json:"ready_at,omitzero"`  // when it was first ready; zero while it is starting
+	Turned    time.Time `json:"turned,omitzero"`    // when Ready last changed; zero means at ReadyAt
 	Ready     bool      `json:"ready"`              // it accepts images now
 	Stopping  bool      `json:"stopping,omitempty"` // it is finishing its images and will exit
 	Workers   int       `json:"workers,omitempty"`  // images it processes at the same time; 0 means 1
@@ -56,6 +57,28 @@ type Window struct {
 
 // Starting reports whether the replica has not been ready yet.
 func (r Replica) Starting() bool { return r.ReadyAt.IsZero() && !r.Stopping }
+
+// turned is when the replica last became ready or unready: when it was created, if it never did.
+func (r *Replica) turned() time.Time {
+	switch {
+	case !r.Turned.IsZero():
+		return r.Turned
+	case !r.ReadyAt.IsZero():
+		return r.ReadyAt
+	}
+	return r.Created
+}
+
+// existing counts the replicas that are not stopping.
+func (s Snapshot) existing() int {
+	n := 0
+	for i := range s.Replicas {
+		if !s.Replicas[i].Stopping {
+			n++
+		}
+	}
+	return n
+}
 
 // Age is the age of the counters; the maximum duration if there are none.
 func (s Snapshot) Age(now time.Time) time.Duration {

@@ -1,7 +1,8 @@
 // Package client is a client for the dispatcher's HTTP API (docs/api.md): it sends images alone and in batches, waits for
 // results or follows them as they change, and reads labels, models and the server's state. If a server refuses a request,
 // the error is a *resnet18cloud.Error with the server's code, hint and retry delay; with [Client.Retry] the client waits
-// that long and sends the request again. The API is stable.
+// that long and sends the request again. Requests have the trace of their context, see [resnet18cloud.WithTrace]. The API is
+// stable.
 package client
 
 import (
@@ -44,8 +45,14 @@ type Client struct {
 	Retry Retry
 }
 
-// SetHeaders adds Token and Header to a request, for requests that other methods do not send.
+// SetHeaders adds Token and Header to a request, and the trace of its context, for requests that other methods do not send.
 func (c *Client) SetHeaders(request *http.Request) {
+	trace := resnet18cloud.TraceFrom(request.Context())
+	for name, value := range map[string]string{"Traceparent": trace.Traceparent(), "Tracestate": trace.State, "X-Request-Id": trace.RequestID} {
+		if value != "" {
+			request.Header.Set(name, value)
+		}
+	}
 	if c.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.Token)
 	}

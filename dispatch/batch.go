@@ -48,7 +48,7 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 			if key != "" {
 				o.key = fmt.Sprintf("%s/%d", key, len(batch.Items))
 			}
-			record, submitted := d.submit(r.Context(), image, o)
+			record, submitted := d.submitItem(r.Context(), len(batch.Items), image, o)
 			if err = submitted; err == nil {
 				if o.batched && o.batch == "" && begins(record) {
 					o.batch = record.ID

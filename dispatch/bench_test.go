@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"sync"
@@ -22,6 +24,8 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/lend"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles/tlstest"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing/otlp"
 )
 
 // null returns immediately, so that a benchmark measures the dispatcher's own cost (and that of HTTP in the replica
@@ -106,8 +110,23 @@ func userCPU(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func startNull(b *testing.B) (*http.Client, string) {
-	c := startServing(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}, QueueCapacity: 1000}, 16, null{})
+func startNull(b *testing.B) (*http.Client, string) { return startNullWith(b, nil) }
+
+// startNullTraced is startNull with a tenth of the images traced, and a receiver that discards their spans.
+func startNullTraced(b *testing.B) (*http.Client, string) {
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	b.Cleanup(receiver.Close)
+	share := 0.1
+	exporter, err := otlp.New(b.Context(), otlp.Config{Endpoint: receiver.URL, Sample: &share, Service: "dispatcher", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(exporter.Close)
+	return startNullWith(b, exporter.Tracer())
+}
+
+func startNullWith(b *testing.B, tracer *tracing.Tracer) (*http.Client, string) {
+	c := startServing(b, dispatch.Config{NATS: natsconn.Config{DataDir: b.TempDir()}, QueueCapacity: 1000, Tracer: tracer}, 16, null{})
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	b.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}, c.url
@@ -153,6 +172,9 @@ func BenchmarkClosedLoop(b *testing.B) { benchmarkClosedLoop(b, startNull) }
 
 // BenchmarkClosedLoopTLS is BenchmarkClosedLoop with TLS and keys; compare the two, run alternately.
 func BenchmarkClosedLoopTLS(b *testing.B) { benchmarkClosedLoop(b, startNullTLS) }
+
+// BenchmarkClosedLoopTraced is BenchmarkClosedLoop with a tenth of the images traced; compare the two, run alternately.
+func BenchmarkClosedLoopTraced(b *testing.B) { benchmarkClosedLoop(b, startNullTraced) }
 
 func benchmarkClosedLoop(b *testing.B, start func(*testing.B) (*http.Client, string)) {
 	client, url := start(b)

@@ -18,6 +18,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Defaults that flags and manifests share.
@@ -35,6 +36,8 @@ const (
 type Config struct {
 	// Version is the program's, for clients of the Open Inference Protocol. Empty means "dev".
 	Version string
+	// Revision is the commit that the program was built from, for metrics.
+	Revision string
 	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
 	// TLS are the files of the server's certificate and, if clients must have one, of the authorities that sign
@@ -149,6 +152,8 @@ type Config struct {
 	Queue queue.Queue
 	Store store.Store
 
+	// Tracer records the work on requests as spans. Nil records none.
+	Tracer *tracing.Tracer
 	// Log receives log messages. Nil discards them.
 	Log *slog.Logger
 }

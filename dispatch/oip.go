@@ -13,6 +13,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
 	"github.com/resnet18cloud/resnet18cloud/internal/oip"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // This file joins the dispatcher to the endpoints of the Open Inference Protocol. Each picture of a request is a job: it
@@ -87,7 +88,10 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 		if o.key != "" { // what another model was asked is another request: the same key must not conflict when models change
 			o.key = strings.TrimSuffix(fmt.Sprintf("%s/%d/%s", o.key, i, pinned), "/")
 		}
+		ctx, span := b.cfg.Tracer.Start(ctx, "item", tracing.Internal, itemAttr(i))
+		defer span.End()
 		result, err := b.answer(ctx, image, o)
+		span.Fail(err)
 		if err == nil && result.Model != t.Labels.Model || pinned != "" && err != nil && resnet18cloud.AsError(err).Code == resnet18cloud.CodeNotFound {
 			return result, oip.ErrChanged
 		}

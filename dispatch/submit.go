@@ -19,6 +19,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // submitOptions are the client's options for a submission.
@@ -193,7 +194,9 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	lookup := time.Now()
-	if result, ok := d.cache.Get(question(job), d.models.now(o.want.Model)); ok {
+	result, ok := d.cache.Get(question(job), d.models.now(o.want.Model))
+	d.recordCache(ctx, lookup, ok)
+	if ok {
 		result.Filename, result.Timing = job.Image.Name, resnet18cloud.Timing{Cache: time.Since(lookup)}
 		return d.answerFromCache(ctx, r, result)
 	}
@@ -224,7 +227,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.waiting())
-	d.recorder.ended(written)
+	d.recorder.ended(ctx, written)
 	d.hooks.ended(written)
 	return written, nil
 }
@@ -314,9 +317,13 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 }
 
 // publish stores a job that was admitted in the queue, or returns the error for the client.
-func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) error {
-	err := d.queue.Publish(ctx, job)
-	if err != nil {
+func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) (err error) {
+	ctx, span := d.cfg.Tracer.Start(ctx, "publish", tracing.Producer, messageAttrs(job)...)
+	defer func() {
+		span.Fail(err)
+		span.End()
+	}()
+	if err = d.queue.Publish(ctx, job); err != nil {
 		d.holdings.withdraw(job.ID, job.Generation)
 	}
 	switch {
@@ -404,6 +411,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	if errors.Is(ctx.Err(), context.Canceled) { // the client has disconnected: nothing is wrong here
 		return ctx.Err()
 	}
+	d.recorder.storageFailed(storageSubmit)
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}

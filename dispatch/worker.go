@@ -14,6 +14,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store"
 	"github.com/resnet18cloud/resnet18cloud/internal/pause"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // work takes jobs from the queue, as many at a time as replicas have slots, until stop ends; with DrainQueue until
@@ -31,6 +32,7 @@ func (d *Dispatcher) work(stop, working context.Context) {
 		delivery, err := d.next(taking, lanes)
 		if err != nil {
 			if taking.Err() == nil && !errors.Is(err, errDecideAgain) {
+				d.recorder.storageFailed(storageTake)
 				d.cfg.Log.ErrorContext(working, "taking a job from the queue failed", "error", err)
 				pause.For(taking, time.Second)
 			}
@@ -108,6 +110,8 @@ func (d *Dispatcher) awaitSlot(ctx context.Context) (lanes int) {
 
 // process processes one job and reports the outcome to the queue.
 func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
+	ctx, span := d.cfg.Tracer.Start(ctx, "process", tracing.Consumer, messageAttrs(delivery.Job())...)
+	defer span.End()
 	stop := d.keepAlive(ctx, delivery)
 	defer stop()
 	d.settle(ctx, delivery, d.do(ctx, delivery.Job()))
@@ -152,6 +156,7 @@ type outcome struct {
 func (d *Dispatcher) settle(ctx context.Context, delivery queue.Delivery, o outcome) {
 	log := d.cfg.Log.With("request_id", delivery.Job().ID)
 	ctx = context.WithoutCancel(ctx)
+	tracing.Current(ctx).Fail(o.err)
 	var err error
 	switch {
 	case o.ended:
@@ -214,6 +219,7 @@ func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Re
 		}
 		now := time.Now()
 		duty := d.limits.onDelivery(r, job, now)
+		waited := waitingSince(r, job)
 		switch {
 		case duty.work:
 			r = started(r, now)
@@ -234,6 +240,7 @@ func (d *Dispatcher) begin(ctx context.Context, job resnet18cloud.Job) (store.Re
 			d.recorder.accepted(r, d.waiting())
 		}
 		if duty.work {
+			d.recordQueue(ctx, job, waited, now, r.Attempts)
 			return r, duty, nil
 		}
 	}
@@ -273,6 +280,7 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadli
 			r, err := d.backend.Classify(ctx, job.Image)
 			if err == nil {
 				d.recorder.answered(r, time.Since(began))
+				d.recordStages(ctx, r)
 				d.cache.Put(cache.Key{Question: question(job), Model: d.models.answered(r)}, r)
 			}
 			return r, err
@@ -281,6 +289,7 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadli
 	result.Filename = job.Image.Name
 	if fromCache {
 		result.Timing = resnet18cloud.Timing{Cache: time.Since(start)}
+		d.recordCache(ctx, start, true)
 	}
 	return result, fromCache, err
 }
@@ -288,6 +297,7 @@ func (d *Dispatcher) classify(ctx context.Context, job resnet18cloud.Job, deadli
 // conclude ends the request that this worker has processed. It retries while the store is unavailable, because only
 // the result remains to be stored, and also if another worker has started to process the request.
 func (d *Dispatcher) conclude(ctx context.Context, r store.Record, cause error) outcome {
+	tracing.Current(ctx).Fail(cause)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		present, err := d.finish(ctx, r, cause)
 		for err == nil && !superseded(present, r.Generation) {
@@ -301,6 +311,7 @@ func (d *Dispatcher) conclude(ctx context.Context, r store.Record, cause error) 
 			d.recorder.addUnconfirmed(r)
 			return outcome{after: storageRetry, err: err}
 		}
+		d.recorder.storageFailed(storageResult)
 		d.cfg.Log.WarnContext(ctx, "storing the result failed; retrying", "request_id", r.ID, "error", err)
 		pause.For(ctx, wait)
 	}

@@ -3,11 +3,13 @@ package replica
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // predict answers what a client wants to know about one image: POST /predict and /embed. If the queue is full, it responds before the body is sent. Otherwise it reads the
@@ -33,7 +35,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.observe(result.Timing)
+	s.metrics.observe(r.Context(), result.Timing)
 	what, label := "Embedding", ""
 	if !want.Embedding {
 		what, label = "Prediction", result.Predictions[0]
@@ -56,11 +58,18 @@ func (s *Server) classify(ctx context.Context, c resnet18cloud.Classifier, image
 		return result, err
 	}
 	defer a.leave()
+	ctx, span := s.cfg.Tracer.Start(ctx, "replica", tracing.Internal)
+	defer span.End()
+	var ended time.Time
 	arrived := time.Now()
 	err = a.work(ctx, func() (err error) {
 		result, err = c.Classify(ctx, image)
+		ended = time.Now()
 		return err
 	})
 	result.Timing.Replica = time.Since(arrived)
+	s.cfg.Tracer.RecordStages(ctx, ended, result.Timing.Inner()...)
+	span.Set(slog.String("resnet18.model", result.Model), slog.String("resnet18.precision", result.Precision))
+	span.Fail(err)
 	return result, err
 }

@@ -57,6 +57,16 @@ func (p *pod) ended() bool { return p.Status.Phase == "Succeeded" || p.Status.Ph
 
 func (p *pod) stopping() bool { return p.Metadata.DeletionTimestamp != nil }
 
+// turned is when the pod last became ready or unready; zero if it says neither.
+func (p *pod) turned() time.Time {
+	for _, c := range p.Status.Conditions {
+		if c.Type == "Ready" {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
 // readySince is when the pod became ready; zero if it is not.
 func (p *pod) readySince() time.Time {
 	for _, c := range p.Status.Conditions {
@@ -124,7 +134,7 @@ func (d *Deployment) replicas(list []pod) []autoscale.Replica {
 			d.readyAt[name] = first
 		}
 		replicas = append(replicas, autoscale.Replica{Name: name, URL: p.url(), Created: p.Metadata.CreationTimestamp.Time,
-			ReadyAt: first, Ready: !since.IsZero(), Stopping: p.stopping()})
+			ReadyAt: first, Turned: p.turned(), Ready: !since.IsZero(), Stopping: p.stopping()})
 	}
 	return replicas
 }

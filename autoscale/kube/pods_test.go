@@ -53,15 +53,15 @@ func TestReplicasOfPods(t *testing.T) {
 	d := new(Deployment)
 	describe := func(p pod) autoscale.Replica {
 		r := d.replicas([]pod{p})[0]
-		r.Created, r.ReadyAt = r.Created.UTC(), r.ReadyAt.UTC()
+		r.Created, r.ReadyAt, r.Turned = r.Created.UTC(), r.ReadyAt.UTC(), r.Turned.UTC()
 		return r
 	}
-	ready := autoscale.Replica{Name: "a", URL: "http://10.0.0.7:5000", Created: created, ReadyAt: created.Add(2 * time.Second), Ready: true}
+	ready := autoscale.Replica{Name: "a", URL: "http://10.0.0.7:5000", Created: created, ReadyAt: created.Add(2 * time.Second), Turned: created.Add(2 * time.Second), Ready: true}
 	if got := describe(parsePod(t, "a", readyStatus)); !cmp.Equal(got, ready) {
 		t.Errorf("ready pod: %s", cmp.Diff(ready, got))
 	}
 	// It does not count as starting: it has served before.
-	ready.Ready = false
+	ready.Ready, ready.Turned = false, created.Add(55*time.Second)
 	if got := describe(parsePod(t, "a", unreadyStatus)); !cmp.Equal(got, ready) {
 		t.Errorf("pod that was ready: %s", cmp.Diff(ready, got))
 	}

@@ -49,7 +49,8 @@ func HPARate(name, help string, share float64, tuned bool) Contestant {
 	return hpaExternal(name, help, func(cfg *autoscale.HPAExternalConfig, c Config) {
 		cfg.Metric, cfg.AverageValue = autoscale.MetricRate, share*c.speed()
 		if tuned {
-			cfg.Window, cfg.Down.Stabilization = 10*time.Second, time.Minute
+			cfg.Window = 10 * time.Second
+			cfg.Behavior = &autoscale.HPABehavior{Down: autoscale.ScalingRules{Stabilization: time.Minute}}
 		}
 	})
 }
@@ -95,7 +96,7 @@ func Contestants() []Contestant {
 }
 
 // speed is how many images one replica answers per second when nothing slows it.
-func (c Config) speed() float64 { return 1 / c.Service.Mean.Seconds() }
+func (c Config) speed() float64 { return float64(max(1, c.Workers)) / c.Service.Mean.Seconds() }
 
 // peak is how many replicas the highest rate needs.
 func (c Config) peak() int {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
@@ -35,6 +36,20 @@ type Config struct {
 	Slowdown func(time.Duration) float64
 	// Delay is the start time of a replica. Nil means 1 to 5 s, uniform.
 	Delay Delay
+	// Workers is how many images a replica processes at the same time. Zero means 1.
+	Workers int
+	// Batch is how many images arrive together. Zero means 1. The rate of the load stays the same.
+	Batch int
+	// PerNode is how many replicas a node has room for, and NodeDelay what the first replicas of a new node wait for it,
+	// in addition to their start. A node without a replica is removed after ten minutes. PerNode zero means that there
+	// is always room.
+	PerNode   int
+	NodeDelay time.Duration
+	// Age is how old the figures of load are that the policy sees. Zero means those of the same moment.
+	Age time.Duration
+	// CPUAge is how old the CPU usage of replicas is when a policy sees it first; it is measured every 15 s. Zero means
+	// 10 s, about the delay from the kubelet through a metrics server, -1 none.
+	CPUAge time.Duration
 	// BlindFrom and BlindFor are when the policy gets no new metrics, and for how long.
 	BlindFrom, BlindFor time.Duration
 	// Shed refuses images that could not be processed within the SLO, by the queue and the true speed.
@@ -47,6 +62,9 @@ func (c Config) withDefaults() Config {
 	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
 	c.Queue = cmp.Or(c.Queue, 500)
 	c.Warmup = max(0, cmp.Or(c.Warmup, time.Minute))
+	c.Workers = max(1, c.Workers)
+	c.Batch = max(1, c.Batch)
+	c.CPUAge = max(0, cmp.Or(c.CPUAge, 10*time.Second))
 	c.Service.Mean = cmp.Or(c.Service.Mean, 50*time.Millisecond)
 	if c.Service.Relative == nil {
 		c.Service.Relative = Measured()
@@ -62,7 +80,7 @@ func (c Config) withDefaults() Config {
 		if len(c.Load.Rates) > 0 {
 			rate = c.Load.Rates[0]
 		}
-		c.Start = int(math.Ceil(rate * c.Service.Mean.Seconds() / 0.7))
+		c.Start = int(math.Ceil(rate * c.Service.Mean.Seconds() / float64(c.Workers) / 0.7))
 	}
 	c.Start = min(c.Limits.Max, max(c.Limits.Min, c.Start))
 	return c
@@ -95,23 +113,29 @@ type state uint8
 const (
 	starting state = iota
 	idle
-	busy
-	leaving // busy with its last image
+	busy    // it has an image
+	leaving // busy with its last images
 	gone
 )
 
 // replica is one simulated replica.
 type replica struct {
-	state   state
-	served  bool // has had an image
-	created nanos
-	ready   nanos // when it becomes or became ready
-	arrived nanos // of the image it has
+	state    state
+	served   bool  // has had an image
+	images   int32 // that it has now
+	created  nanos
+	ready    nanos   // when it becomes or became ready
+	worked   nanos   // of all its workers since the last scrape
+	measured float64 // share of CPU used, at the last scrape
+	cpu      float64 // as policies see it
+	known    nanos   // when that was new; never if there is none
+	counted  bool    // created after the warm-up
+}
+
+// slot is a worker of a replica, with the image it has. Slots are numbered: those of replica i begin at i times Workers.
+type slot struct {
+	arrived nanos // of the image
 	began   nanos // when work on it began
-	worked  nanos // since the last scrape
-	cpu     float64
-	scraped bool // cpu is known
-	counted bool // created after the warm-up
 }
 
 // simulation is a run.
@@ -121,14 +145,17 @@ type simulation struct {
 	service  *rand.Rand
 	delay    *rand.Rand
 	replicas []replica // all, including those that are gone
-	alive    []int32   // indices of those not gone
-	idle     []int32   // those without work, the last used at the end
-	working  heap      // by the time at which they finish
+	slots    []slot    // of all replicas
+	alive    []int32   // indices of replicas not gone
+	idle     []int32   // slots without work, the last used at the end
+	working  heap      // slots, by the time at which they finish
+	nodes    nodes
 	queue    ring
 	tick     nanos // next
 	ready    nanos // when the next replica becomes ready
 
 	snapshot autoscale.Snapshot
+	figures  []figures // of the last seconds, oldest first, if the policy sees old ones
 	total    autoscale.Counters
 	desired  int
 	relative []float32
@@ -151,9 +178,16 @@ func Run(cfg Config) Result {
 		s.add(before, before+nanos(cfg.Delay(earlier, cfg.Start)), idle)
 	}
 	load := WithWarmup(cfg.Load, cfg.Warmup)
-	for at := range load.Arrivals(cmp.Or(cfg.Arrivals, cfg.Seed)) {
+	arrivals := load
+	arrivals.Rates = slices.Clone(load.Rates)
+	for i := range arrivals.Rates {
+		arrivals.Rates[i] /= float64(cfg.Batch)
+	}
+	for at := range arrivals.Arrivals(cmp.Or(cfg.Arrivals, cfg.Seed)) {
 		s.advance(nanos(at))
-		s.arrive(nanos(at))
+		for range cfg.Batch {
+			s.arrive(nanos(at))
+		}
 	}
 	end := nanos(load.Duration())
 	s.advance(end)
@@ -194,9 +228,9 @@ func (s *simulation) arrive(now nanos) {
 	img := image{now, s.relative[s.service.IntN(len(s.relative))]}
 	s.total.Offered++
 	if n := len(s.idle); n > 0 {
-		i := s.idle[n-1]
+		k := s.idle[n-1]
 		s.idle = s.idle[:n-1]
-		s.begin(now, i, img)
+		s.begin(now, k, img)
 		return
 	}
 	if s.queue.n >= s.bound(now) {
@@ -221,30 +255,37 @@ func (s *simulation) slowdown(now nanos) float64 {
 	return s.cfg.Slowdown(time.Duration(now - s.warmup))
 }
 
-// begin gives an image to a replica.
-func (s *simulation) begin(now nanos, i int32, img image) {
-	r := &s.replicas[i]
-	r.state, r.served, r.arrived, r.began = busy, true, img.arrived, now
+// begin gives an image to a slot.
+func (s *simulation) begin(now nanos, k int32, img image) {
+	r := &s.replicas[k/int32(s.cfg.Workers)]
+	r.state, r.served, r.images = busy, true, r.images+1
+	s.slots[k] = slot{img.arrived, now}
 	s.total.Queueing += time.Duration(now - img.arrived)
-	s.working.push(now+nanos(s.mean*float64(img.service)*s.slowdown(now)), i)
+	s.working.push(now+nanos(s.mean*float64(img.service)*s.slowdown(now)), k)
 }
 
-// complete finishes an image, and gives the replica another.
+// complete finishes an image, and gives the slot another.
 func (s *simulation) complete(now nanos) {
-	i := s.working.pop()
-	r := &s.replicas[i]
+	k := s.working.pop()
+	i := k / int32(s.cfg.Workers)
+	r, did := &s.replicas[i], s.slots[k]
+	r.images--
 	s.total.Completed++
-	s.total.Service += time.Duration(now - r.began)
-	r.worked += now - max(r.began, s.lastScrape(now))
-	s.tally.answer(r.arrived, now)
+	s.total.Service += time.Duration(now - did.began)
+	r.worked += now - max(did.began, s.lastScrape(now))
+	s.tally.answer(did.arrived, now)
 	switch {
 	case r.state == leaving:
-		s.remove(now, i)
+		if r.images == 0 {
+			s.remove(now, i)
+		}
 	case s.queue.n > 0:
-		s.begin(now, i, s.queue.pop())
+		s.begin(now, k, s.queue.pop())
 	default:
-		r.state = idle
-		s.idle = append(s.idle, i)
+		if r.images == 0 {
+			r.state = idle
+		}
+		s.idle = append(s.idle, k)
 	}
 }
 
@@ -257,11 +298,21 @@ func (s *simulation) serve(now nanos) {
 		case r.state != starting:
 		case r.ready > now:
 			s.ready = min(s.ready, r.ready)
-		case s.queue.n > 0:
-			s.begin(now, i, s.queue.pop())
 		default:
 			r.state = idle
-			s.idle = append(s.idle, i)
+			s.open(now, i)
+		}
+	}
+}
+
+// open gives the slots of a replica images, as far as any wait.
+func (s *simulation) open(now nanos, i int32) {
+	first := i * int32(s.cfg.Workers)
+	for k := first; k < first+int32(s.cfg.Workers); k++ {
+		if s.queue.n > 0 {
+			s.begin(now, k, s.queue.pop())
+		} else {
+			s.idle = append(s.idle, k)
 		}
 	}
 }
@@ -269,10 +320,11 @@ func (s *simulation) serve(now nanos) {
 // add adds a replica.
 func (s *simulation) add(created, ready nanos, st state) {
 	i := int32(len(s.replicas))
-	s.replicas = append(s.replicas, replica{state: st, created: created, ready: ready, counted: created >= s.warmup, served: st == idle})
+	s.replicas = append(s.replicas, replica{state: st, created: created, ready: ready, known: never, counted: created >= s.warmup, served: st == idle})
+	s.slots = append(s.slots, make([]slot, s.cfg.Workers)...)
 	s.alive = append(s.alive, i)
 	if st == idle {
-		s.idle = append(s.idle, i)
+		s.open(created, i)
 	} else {
 		s.ready = min(s.ready, ready)
 	}
@@ -300,20 +352,17 @@ func (s *simulation) scale(now nanos, n int) {
 			together++
 		}
 	}
+	s.nodes.update(now, s.cfg, len(s.alive)+max(0, n-s.desired))
 	for ; s.desired < n; s.desired++ {
-		s.add(now, now+nanos(s.cfg.Delay(s.delay, together)), starting)
+		from := s.nodes.free(now, s.cfg, len(s.alive))
+		s.add(now, from+nanos(s.cfg.Delay(s.delay, together)), starting)
 	}
 	for ; s.desired > n; s.desired-- {
 		i := s.victim()
+		s.idle = slices.DeleteFunc(s.idle, func(k int32) bool { return k/int32(s.cfg.Workers) == i })
 		if r := &s.replicas[i]; r.state == busy {
 			r.state = leaving
 			continue
-		}
-		for k, j := range s.idle {
-			if i == j {
-				s.idle = append(s.idle[:k], s.idle[k+1:]...)
-				break
-			}
 		}
 		s.remove(now, i)
 	}

@@ -172,8 +172,11 @@ func TestPolicySeesCPU(t *testing.T) {
 	if r := p.seen[31].Replicas[1]; r.CPU != nil {
 		t.Errorf("CPU of a replica 12 s old: %v, want unknown", *r.CPU)
 	}
-	if r := p.seen[46].Replicas[1]; r.CPU == nil || *r.CPU < 0.99 {
-		t.Errorf("CPU of a busy replica after a window: %v, want 1", r.CPU)
+	if r := p.seen[53].Replicas[1]; r.CPU != nil {
+		t.Errorf("CPU of a replica measured 9 s ago: %v, want unknown", *r.CPU)
+	}
+	if r := p.seen[55].Replicas[1]; r.CPU == nil || *r.CPU < 0.99 || !r.CPUWindow.End.Equal(at(45*second)) {
+		t.Errorf("CPU of a busy replica a window and 10 s later: %v until %s, want 1 until second 45", r.CPU, r.CPUWindow.End)
 	}
 }
 

@@ -113,7 +113,7 @@ func (t *tally) tick(now nanos, s *simulation, n int) {
 	}
 	into := time.Duration(now - s.warmup - second)
 	rate := s.cfg.Load.At(into)
-	mu := 1e9 / (s.mean * s.slowdown(now))
+	mu := float64(s.cfg.Workers) * 1e9 / (s.mean * s.slowdown(now))
 	ready := 0
 	for _, i := range s.alive {
 		if s.replicas[i].state != starting {

@@ -1,3 +1,5 @@
+//go:build !only_replica
+
 package main
 
 import (
@@ -16,7 +18,6 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/autoscaler"
 	"github.com/resnet18cloud/resnet18cloud/autoscale/keda"
-	"github.com/resnet18cloud/resnet18cloud/autoscale/sim"
 	"github.com/resnet18cloud/resnet18cloud/internal/dnsurl"
 )
 
@@ -48,14 +49,7 @@ func policyVars() kong.Vars {
 			targets = append(targets, k.Name+": "+k.Target)
 		}
 	}
-	var all []string
-	for _, c := range sim.Contestants() {
-		all = append(all, c.Name)
-	}
-	return kong.Vars{
-		"policies": strings.Join(names, ","), "policy_help": strings.Join(help, ", "), "target_help": strings.Join(targets, "; "),
-		"contestants": strings.Join(all, ", "),
-	}
+	return kong.Vars{"policies": strings.Join(names, ","), "policy_help": strings.Join(help, ", "), "target_help": strings.Join(targets, "; ")}
 }
 
 // make returns the constructor of the policy.
@@ -138,7 +132,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	a, err := autoscaler.New(autoscaler.Config{
-		Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
+		Version: version, Revision: ownRevision(), Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
 		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), DispatcherTLS: dispatcherTLS,
 		DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})

@@ -1,3 +1,5 @@
+//go:build !only_replica
+
 package main
 
 import (
@@ -24,6 +26,7 @@ type dispatcherCmd struct {
 	clientFlags      `group:"limits"`
 	accessFlags      `group:"security"`
 	webhookFlags     `group:"security"`
+	traceFlags       `group:"traces"`
 	ReplicaTokenFile string `help:"File with the token to send to replicas, which need it if they run with --keys. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_REPLICA_TOKEN_FILE" group:"replicas"`
 
 	Autoscaler          string `help:"Base URL of the autoscaler whose decisions the dashboard shows; with its --admin-addr, that address." type:"url" placeholder:"URL" env:"RESNET18_AUTOSCALER_URL" group:"scaling"`
@@ -97,6 +100,12 @@ func (c dispatcherCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 	}
+	exporter, err := c.traceFlags.open(ctx, env, "dispatcher")
+	if err != nil {
+		return err
+	}
+	defer exporter.Close()
+	cfg.Tracer = exporter.Tracer()
 	d, err := dispatch.New(cfg)
 	if err != nil {
 		return badUsage(err)

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // flight is one attempt to classify an image on an endpoint.
@@ -34,6 +36,7 @@ func (p *Pool) attempt(ctx context.Context, f *flight, image resnet18cloud.Image
 		return resnet18cloud.Result{}, interruption{err: err, caller: context.Cause(ctx), attempt: context.Cause(f.ctx),
 			sent: f.payload.wasSent(), timeout: p.cfg.AttemptTimeout, alive: p.alive(f)}.outcome(endpoint)
 	}
+	tracing.Current(f.ctx).Set(slog.Int("http.response.status_code", answer.status))
 	result, o := answer.outcome(endpoint, image.Want, time.Now())
 	if o.err != nil {
 		return resnet18cloud.Result{}, o

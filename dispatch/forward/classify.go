@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Classify sends the image to a replica and returns its result, with Result.Replica set. Errors caused by the image
@@ -29,7 +30,11 @@ func (p *Pool) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 			}
 			return resnet18cloud.Result{}, err
 		}
+		var span *tracing.Span
+		f.ctx, span = p.startSpan(f.ctx, f.endpoint.url, image.Want, len(tried))
 		result, o := p.attempt(ctx, f, image)
+		span.Fail(o.err)
+		span.End()
 		p.release(ctx, f, image.Want, result, o)
 		if o.event == attemptLacking {
 			p.settle(ctx, []string{f.endpoint.url}) // to say which models there are now

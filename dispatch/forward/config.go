@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Config configures a [Pool]. The zero value is usable: a pool without endpoints, which SetEndpoints adds.
@@ -39,6 +40,8 @@ type Config struct {
 	// Attempted, if not nil, is called after each attempt with "completed" or the error's code. It must be fast and
 	// safe for concurrent use.
 	Attempted func(outcome string)
+	// Tracer records each attempt. Nil records none.
+	Tracer *tracing.Tracer
 	// Log receives changes: endpoints that are added or removed, become unhealthy or healthy. Nil discards them.
 	Log *slog.Logger
 }

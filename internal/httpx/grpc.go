@@ -49,9 +49,13 @@ func GRPC(log *slog.Logger, h HandlerFunc) http.Handler {
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
-				writeGRPCError(w, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error"})
+				e := &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error"}
+				failSpan(r, e)
+				noteCode(r, e.Code)
+				writeGRPCError(w, e)
 			}
 		}()
+		nameGRPCSpan(r)
 		w.Header().Set("Content-Type", grpcType)
 		err := callGRPC(w, r, h)
 		if err == nil {

@@ -38,10 +38,12 @@ func Handler(log *slog.Logger, h HandlerFunc) http.Handler {
 					panic(p)
 				}
 				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
-				WriteError(w, r, &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error",
-					Hint: "the server's log has the cause"})
+				e := &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error", Hint: "the server's log has the cause"}
+				failSpan(r, e)
+				WriteError(w, r, e)
 			}
 		}()
+		nameSpan(r)
 		err := h(w, r)
 		if err == nil {
 			return

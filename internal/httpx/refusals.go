@@ -66,9 +66,11 @@ func withRefusals(ctx context.Context, s *refusals) context.Context {
 	return context.WithValue(ctx, refusalsKey{}, s)
 }
 
-// report logs a request that failed: with others of its kind if it was refused, on a line of its own otherwise, or if
+// report logs a request that failed, and notes it in its span: with others of its kind if it was refused, on a line of its own otherwise, or if
 // there is no server, as in tests.
 func report(log *slog.Logger, r *http.Request, e *resnet18cloud.Error) {
+	failSpan(r, e)
+	noteCode(r, e.Code)
 	if s, ok := r.Context().Value(refusalsKey{}).(*refusals); ok && isRefusal(e.Code) {
 		s.add(r, e)
 		return

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
+	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
 
 // Server is an http.Server with graceful shutdown: Listen fails early, and Run returns after its context has ended
@@ -26,6 +28,8 @@ type Server struct {
 	TLS tlsfiles.Files
 	// Log receives the HTTP server's errors, and once a second the number of refused requests; nil discards them.
 	Log *slog.Logger
+	// Tracer records the requests that change something, and others whose client sends a traceparent. Nil records none.
+	Tracer *tracing.Tracer
 	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
 	// make readiness checks fail and end long polls.
 	BeforeShutdown func()
@@ -48,6 +52,7 @@ type Server struct {
 	// WriteTimeout limits the time in which the client must read each 64 KiB of a response. The default is 30 s.
 	WriteTimeout time.Duration
 
+	open     atomic.Pointer[connections] // nil before Run
 	listener net.Listener
 	certs    *tlsfiles.Reloader // nil without TLS
 }
@@ -59,7 +64,8 @@ const idleTimeout = 120 * time.Second
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connOf(r.Context())
-		r = traced(w, r)
+		w, r, done := traced(s.Tracer, w, r)
+		defer done()
 		if r.ProtoMajor == 2 {
 			c.open.serveStream(c, w, r, s.Handler)
 			return
@@ -106,6 +112,25 @@ func (s *Server) URL() string {
 	return scheme + net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }
 
+// Connections returns the number of open connections.
+func (s *Server) Connections() int {
+	open := s.open.Load()
+	if open == nil {
+		return 0
+	}
+	open.mu.Lock()
+	defer open.mu.Unlock()
+	return len(open.open)
+}
+
+// ConnectionLimit returns the maximum number of connections, or 0 before Run.
+func (s *Server) ConnectionLimit() int {
+	if open := s.open.Load(); open != nil {
+		return open.limit
+	}
+	return 0
+}
+
 // Run serves until ctx ends, then lets requests in flight finish. Call Listen first.
 func (s *Server) Run(ctx context.Context) error {
 	log := s.Log
@@ -117,6 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 		times: times{header: cmp.Or(s.HeaderTimeout, 10*time.Second), idle: idleTimeout, write: cmp.Or(s.WriteTimeout, 30*time.Second)},
 		open:  map[*conn]struct{}{},
 	}
+	s.open.Store(open)
 	log.DebugContext(ctx, "connection limit", "url", s.URL(), "limit", open.limit, "descriptors", maxFiles())
 	srv := &http.Server{
 		Handler:           s.handler(),

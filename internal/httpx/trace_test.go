@@ -9,7 +9,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud"
 )
 
-func TestTraceOf(t *testing.T) {
+func TestTraceOfARequest(t *testing.T) {
 	t.Parallel()
 	const id, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	for name, test := range map[string]struct {
@@ -25,7 +25,7 @@ func TestTraceOf(t *testing.T) {
 		"repeated":              {http.Header{HeaderRequestID: {"a", "b"}, HeaderTraceparent: {parent, parent}}, "", ""},
 		"only one is malformed": {http.Header{HeaderRequestID: {""}, HeaderTraceparent: {parent}}, "", id},
 	} {
-		got := traceOf(test.header)
+		got := own(received(test.header))
 		if got.Given != (test.requestID != "") || got.Given && got.RequestID != test.requestID || !resnet18cloud.ValidRequestID(got.RequestID) {
 			t.Errorf("%s: request ID %q, given %t, want %q", name, got.RequestID, got.Given, test.requestID)
 		}
@@ -56,7 +56,7 @@ func TestTracestate(t *testing.T) {
 		"malformed traceparent":   {[]string{parent + "x"}, []string{"a=1"}, ""},
 		"traceparent comes twice": {[]string{parent, parent}, []string{"a=1"}, ""},
 	} {
-		if got := traceOf(http.Header{HeaderTraceparent: test.parents, HeaderTracestate: test.states}).State; got != test.want {
+		if got := own(received(http.Header{HeaderTraceparent: test.parents, HeaderTracestate: test.states})).State; got != test.want {
 			t.Errorf("%s: tracestate %.60q, want %q", name, got, test.want)
 		}
 	}

@@ -85,6 +85,16 @@ func TestChartEqualsKustomize(t *testing.T) {
 	for _, scaler := range []string{"hpa", "keda"} {
 		compare("production with "+scaler, installed(t, "resnet18cloud", production(t), scaledBy(scaler)), productionWith(t, scaler))
 	}
+	traces := map[string]any{"tracing": map[string]any{"endpoint": "http://otel-collector.monitoring:4318", "sample": "10%"}}
+	data, err := composed(t, []string{"overlays/minikube"}, "components/traces")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare("minikube with traces", installed(t, "default", scaledBy("none"), traces), parse(t, data))
+	if data, err = composed(t, []string{"overlays/production"}, "components/traces", "overlays/production/traces"); err != nil {
+		t.Fatal(err)
+	}
+	compare("production with traces", installed(t, "resnet18cloud", production(t), traces), parse(t, data))
 	keys := map[string]any{"keys": map[string]any{"enabled": true}}
 	for _, scaler := range []string{"autoscaler", "hpa", "keda"} {
 		data, err := composed(t, []string{"overlays/minikube"}, "components/"+scaler)
@@ -176,6 +186,8 @@ func TestSchema(t *testing.T) {
 		"no CPU limit":               {in("resources", map[string]any{"limits": map[string]any{"cpu": ""}}), "/resources/limits/cpu"},
 		"HTTP for NATS":              {in("nats", map[string]any{"url": "http://nats:4222"}), "/nats/url"},
 		"a variable in lower case":   {in("env", map[string]any{"replica": map[string]any{"precision": "int8"}}), "/env/replica"},
+		"a receiver without scheme":  {in("tracing", map[string]any{"endpoint": "collector:4317"}), "/tracing/endpoint"},
+		"a share in words":           {in("tracing", map[string]any{"sample": "some"}), "/tracing/sample"},
 		"a log format":               {map[string]any{"logFormat": "xml"}, "/logFormat"},
 		"two dispatchers, one queue": {in("dispatcher", map[string]any{"replicas": 2}), "nats.enabled"},
 	} {

@@ -66,6 +66,15 @@ podAntiAffinity:
 {{- end }}
 {{- end }}
 
+{{- define "resnet18cloud.tracing" -}}
+{{- if .endpoint }}
+- {name: RESNET18_TRACE_ENDPOINT, value: {{ .endpoint | quote }}}
+{{- with .sample }}
+- {name: RESNET18_TRACE_SAMPLE, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "resnet18cloud.pullSecrets" -}}
 {{- with .Values.images.pullSecrets }}
 imagePullSecrets:

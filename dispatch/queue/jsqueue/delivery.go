@@ -32,7 +32,7 @@ func newDelivery(msg *nats.Msg, c queue.Class) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	job.Image.Bytes = msg.Data
+	job.Image.Bytes, job.StoredAt = msg.Data, meta.Timestamp
 	return &delivery{msg: msg, job: job, first: meta.NumDelivered == 1, taken: time.Now()}, nil
 }
 

@@ -62,8 +62,8 @@ func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
 	if err := resnet18cloud.CheckID(job.ID); err != nil {
 		return fmt.Errorf("publish job: %w", err)
 	}
-	job.Image.Bytes = bytes.Clone(job.Image.Bytes)
 	now := time.Now()
+	job.Image.Bytes = bytes.Clone(job.Image.Bytes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forget(now)
@@ -76,6 +76,7 @@ func (q *Queue) Publish(_ context.Context, job resnet18cloud.Job) error {
 	}
 	q.seen[name] = now
 	q.held[job.ID] = append(q.held[job.ID], job)
+	job.StoredAt = now
 	q.put(job, false)
 	return nil
 }

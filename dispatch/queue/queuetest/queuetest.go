@@ -169,11 +169,17 @@ func carries(t *testing.T, q queue.Queue) {
 	sent.Trace = resnet18cloud.NewTrace()
 	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
 	sent.Trace.State = "rojo=00f067aa0ba902b7,congo=t61 rcWkgMzE"
+	before := time.Now()
 	if err := q.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
 	d := next(t, q)
-	if diff := cmp.Diff(sent, d.Job()); diff != "" {
+	got := d.Job()
+	if got.StoredAt.Before(before) || got.StoredAt.After(time.Now()) {
+		t.Errorf("job was stored at %s, want %s to now", got.StoredAt, before)
+	}
+	got.StoredAt = time.Time{}
+	if diff := cmp.Diff(sent, got); diff != "" {
 		t.Errorf("job (-sent +delivered):\n%s", diff)
 	}
 	ack(t, d)
