@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system protocols compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,9 +41,33 @@ weights: build ## Fetch the weights into the user's cache, unless they are there
 up: weights ## Start everything on this machine: dispatcher on 127.0.0.1:8080, a replica on :5000, the page (UP_FLAGS='--addr :8081 --open')
 	@exec $(BIN) up $(UP_FLAGS)
 
+# What the images say of their sources. Files and images have the time of the commit; 0 in an archive of the sources.
+SOURCE_DATE_EPOCH ?= $(or $(shell git --git-dir=.git log -1 --format=%ct 2>/dev/null),0)
+CREATED = $(shell date -u -d @$(SOURCE_DATE_EPOCH) +%FT%TZ 2>/dev/null || date -u -r $(SOURCE_DATE_EPOCH) +%FT%TZ)
+IMAGE_FLAGS = --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
+	--label org.opencontainers.image.revision=$(COMMIT) --label org.opencontainers.image.created=$(CREATED)
 # A mirror of weights that is a folder goes into the build as a context of its own.
-IMAGE_FLAGS := --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT)
 IMAGE_MIRROR = $(if $(wildcard $(MODEL_MIRROR)/models.json),--build-context mirror=$(MODEL_MIRROR) --build-arg MODEL_MIRROR=/mirror,$(if $(MODEL_MIRROR),--build-arg MODEL_MIRROR=$(MODEL_MIRROR)))
+
+# Without Docker and without a registry. This Go's caches stand in for the Dockerfile's. When a step has one cache of its own, buildah prefers
+# that to a volume: there, downloads are mounted below it. It does not set BUILDPLATFORM by itself.
+PLATFORM ?= linux/$(shell $(GO) env GOARCH)
+TAG ?= latest
+BUILDAH = buildah bud --isolation chroot --pull-never --identity-label=false --timestamp $(SOURCE_DATE_EPOCH) --platform $(PLATFORM) \
+	--build-arg BUILDPLATFORM=linux/$$($(GO) env GOARCH) \
+	--volume $$($(GO) env GOMODCACHE):/go/pkg/mod --volume $$($(GO) env GOMODCACHE)/cache/download:/go/pkg/mod/cache/download \
+	--volume $$($(GO) env GOCACHE):/go/build
+SBOM := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+
+buildah: ## Build both container images with buildah, in an image made of Debian and this Go (root; Debian's buildah and debootstrap; PLATFORM, TAG)
+	@test/containers/golang.sh docker.io/library/golang:1.26
+	@$(GO) mod download && $(GO) install -n $(SBOM) 2>/dev/null
+	$(BUILDAH) $(IMAGE_FLAGS) --target dispatcher -t dispatcher:$(TAG) .
+	$(BUILDAH) $(IMAGE_FLAGS) $(IMAGE_MIRROR) --target replica -t resnet18-app:$(TAG) .
+
+containers: ## Build both images as make buildah does, look into them, and run them with podman as the manifests say (Linux, root; Debian's podman, runc)
+	$(GOTEST) -count=1 -tags containers -v -timeout 20m ./test/containers
+
 IN_MINIKUBE := kubectl --context minikube
 
 up-minikube: ## Start minikube, build the images and load them, and deploy everything (needs Docker, minikube and kubectl)
@@ -176,7 +200,7 @@ kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being 
 	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m -skip TestPods ./test/kubernetes -args -shrinks $(SHRINKS)
 
 pods: $(WHOLE_CLUSTER) ## Run the images as pods on three real kubelets, and drain, kill and upgrade under load (root; Debian's containerd, runc, buildah, containernetworking-plugins, iptables, iproute2)
-	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes $(PODS_FLAGS)
 
 rivals: ## Run Knative's and Kubernetes' own autoscalers beside ours of the same name (builds them first: some ten minutes)
 	cd test/rivals && $(GO) test -count=1 -v ./...
@@ -200,6 +224,9 @@ bench: ## Measure the engine, the dispatcher and the load tester by themselves
 
 system: weights images ## Measure what the way through dispatcher and replica costs beside the classifying (Linux; SYSTEM_FLAGS)
 	$(GO) run ./bench/system -binary $(BIN) $(SYSTEM_FLAGS)
+
+protocols: build ## Compare the throughput of a replica by /predict and by gRPC, in turns
+	$(GO) run ./bench/protocols -binary $(BIN) $(PROTOCOLS_FLAGS)
 
 compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
 	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)

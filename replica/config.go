@@ -79,12 +79,14 @@ type Models interface {
 
 // Model describes the classifier to clients.
 type Model struct {
-	Weights   string   // identity of the weights, e.g. "resnet18-f37072fd"
-	Precision string   // arithmetic: "fp32" or "int8"
-	Kernels   string   // CPU feature level in use, e.g. "avx512vnni"
-	Version   string   // of this program
-	Warning   string   // why results are not reliable; empty if they are
-	Notes     []string // what people should know about the model; none of it makes results unreliable
+	Weights   string // identity of the weights, e.g. "resnet18-f37072fd"
+	Precision string // arithmetic: "fp32" or "int8"
+	// PrecisionReason says what was chosen, and why, if the precision was left to the classifier; else it is empty.
+	PrecisionReason string
+	Kernels         string   // CPU feature level in use, e.g. "avx512vnni"
+	Version         string   // of this program
+	Warning         string   // why results are not reliable; empty if they are
+	Notes           []string // what people should know about the model; none of it makes results unreliable
 	// InputSize is the side of the network's input in pixels. Zero means that Info is not known, and that of ImageNet's model.
 	InputSize int
 	Info      resnet18cloud.ModelInfo

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !only_replica && !only_dispatcher
 
 package main
 

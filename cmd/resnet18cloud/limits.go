@@ -1,3 +1,5 @@
+//go:build !only_replica
+
 package main
 
 import (
@@ -17,13 +19,6 @@ type storeFlags struct {
 	CacheSize     int           `help:"Maximum number of cached results; off disables the cache." type:"off" default:"1000" env:"RESNET18_CACHE_SIZE"`
 }
 
-// uploadFlags limit what clients send to a dispatcher or a replica.
-type uploadFlags struct {
-	MaxImageBytes  int64 `help:"Maximum size of an upload in bytes." default:"10485760" env:"RESNET18_MAX_IMAGE_BYTES"`
-	MaxUploadBytes int64 `help:"Maximum memory of all uploads together, until they are stored or classified, in bytes. When it is used up, slow uploads are refused." default:"268435456" env:"RESNET18_MAX_UPLOAD_BYTES"`
-	MinUploadRate  int64 `help:"Minimum rate of an upload in bytes per second; slower ones are refused with 408. off disables the limit." type:"off" default:"16384" env:"RESNET18_MIN_UPLOAD_RATE"`
-}
-
 // clientFlags keep the clients of a dispatcher apart, and limit each.
 type clientFlags struct {
 	MaxWorkingBytes int64    `help:"Maximum memory of images that are at replicas or on their way there, in bytes." default:"268435456" env:"RESNET18_MAX_WORKING_BYTES"`
@@ -35,13 +30,7 @@ type clientFlags struct {
 
 // webhookFlags say where a dispatcher may send the outcomes of requests.
 type webhookFlags struct {
-	WebhookAllow []string `help:"Hosts that clients may name in X-Webhook, separated by commas: hooks.example.com, *.example.com, HOST:PORT, addresses and networks; http://HOST allows plain HTTP too. Names lead only to public addresses and those in the list. Default: no webhooks." placeholder:"HOST" env:"RESNET18_WEBHOOK_ALLOW"`
-}
-
-// decodeFlags limit what an image may cost in an engine.
-type decodeFlags struct {
-	MaxDecodeBytes int64         `help:"Maximum memory for decoding an image, and for all large images that are decoded at a time, in bytes. An image whose header promises more is refused with 413. off disables the limit." type:"off" default:"268435456" env:"RESNET18_MAX_DECODE_BYTES"`
-	MaxDecodeTime  time.Duration `help:"Maximum time for decoding an image, without waiting for others; then it is refused with 413. off disables the limit." type:"off" default:"5s" env:"RESNET18_MAX_DECODE_TIME"`
+	WebhookAllow []string `help:"Hosts that clients may name in X-Webhook and X-Batch-Webhook, separated by commas: hooks.example.com, *.example.com, HOST:PORT, addresses and networks; http://HOST allows plain HTTP too. Names lead only to public addresses and those in the list. Default: no webhooks." placeholder:"HOST" env:"RESNET18_WEBHOOK_ALLOW"`
 }
 
 // dispatcherConfig returns a configuration with the limits of the flags.

@@ -159,7 +159,7 @@ func TestUpIsOnThisMachine(t *testing.T) {
 		t.Errorf("up with keys does not say that status and loadtest need a token:\n%s", said.String())
 	}
 	var c cli
-	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), modelVars(), kong.ExplicitGroups(flagGroups))
+	parser, err := kong.New(&c, kong.Vars{"schedules": "", "conditions": ""}, policyVars(), simulatedVars(), modelVars(), kong.ExplicitGroups(flagGroups))
 	if err == nil {
 		_, err = parser.Parse([]string{"up", "--autoscale", "1:2"})
 	}

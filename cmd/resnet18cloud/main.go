@@ -1,5 +1,8 @@
 // Command resnet18cloud serves ResNet-18 image classification: see resnet18cloud --help. Each command has a
 // file here, with its flags and the wiring of the packages it needs, and nothing else.
+//
+// The build tags only_dispatcher and only_replica make the smaller programs of the two container images: the same
+// code with fewer commands. The files commands*.go say which.
 package main
 
 import (
@@ -16,37 +19,17 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/resnet18cloud/resnet18cloud/internal/config"
 	"github.com/resnet18cloud/resnet18cloud/internal/logs"
 	"github.com/resnet18cloud/resnet18cloud/internal/usage"
-	"github.com/resnet18cloud/resnet18cloud/load/slo"
-	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
 
-// cli is the command line. The help of a flag names the unit; kong adds the default and the environment variable.
-type cli struct {
+// commonFlags are the options of every program. The help of a flag names the unit; kong adds the default and the environment
+// variable.
+type commonFlags struct {
 	Config    kong.ConfigFlag `help:"YAML file with options: keys are flag names, grouped in sections named like commands." placeholder:"FILE" env:"RESNET18_CONFIG"`
 	LogLevel  slog.Level      `help:"Minimum log level: debug, info, warn or error." placeholder:"LEVEL" default:"info" env:"RESNET18_LOG_LEVEL"`
 	LogFormat string          `help:"Log format on stderr: text or json." enum:"text,json" default:"text" env:"RESNET18_LOG_FORMAT"`
 	Print     versionFlag     `name:"version" help:"Print the version and exit."`
-
-	Up         upCmd         `cmd:"" help:"Run everything on this machine: dispatcher, replicas, web page."`
-	Classify   classifyCmd   `cmd:"" help:"Classify image files locally; no server needed."`
-	Model      modelCmd      `cmd:"" help:"Fetch, convert, quantize and verify weights."`
-	Doctor     doctorCmd     `cmd:"" help:"Check this machine: CPU, weights, ports, disk, limits, network."`
-	Replica    replicaCmd    `cmd:"" help:"Serve ResNet-18 over HTTP."`
-	Dispatcher dispatcherCmd `cmd:"" help:"Accept images over HTTP, queue them, send them to replicas and keep the results."`
-	Autoscaler autoscalerCmd `cmd:"" help:"Scale replicas with the load and explain each decision."`
-	Loadtest   loadtestCmd   `cmd:"" help:"Send images to a server by a schedule and report latency as users would have seen it."`
-	Scale      scaleCmd      `cmd:"" help:"Change the number of replicas of a running 'up'."`
-	Status     statusCmd     `cmd:"" help:"Show the figures of a running dispatcher, live."`
-	Bench      benchCmd      `cmd:"" help:"Benchmark inference on this machine, layer by layer."`
-	Simulate   simulateCmd   `cmd:"" help:"Compare scaling policies on simulated load."`
-	Keys       keysCmd       `cmd:"" help:"Make and check the keys of clients."`
-	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands and options."`
-	Man        manCmd        `cmd:"" help:"Print the manual page."`
-	Version    versionCmd    `cmd:"" help:"Print version, commit and detected CPU features."`
-	Help       helpCmd       `cmd:"" help:"Show the help of a command."`
 }
 
 // flagGroups are the headings under which --help lists the flags of commands that have many. Flags without a group come
@@ -155,15 +138,14 @@ type exitStatus int
 func newParser(c *cli, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(c, slices.Concat(addressMappers(), []kong.Option{
 		kong.Name("resnet18cloud"),
-		kong.Description("ResNet-18 image classification on CPUs: a dispatcher, replicas, and tools to scale and load test them."),
-		kong.Configuration(config.Load),
+		kong.Description(about),
+		kong.Configuration(loadFile),
 		kong.Help(func(_ kong.HelpOptions, ctx *kong.Context) error {
 			return usage.Help(ctx.Stdout, ctx.Model, named(ctx))
 		}),
 		kong.ExplicitGroups(flagGroups),
 		kong.NamedMapper("off", offMapper{}),
-		kong.Vars{"schedules": schedule.Usage, "conditions": slo.Usage}, policyVars(), modelVars(),
-	}, options)...)
+	}, vars(), options)...)
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -192,7 +174,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return usage.Help(stdout, parser.Model, node)
 	}
 	if err != nil {
-		return badUsage(fmt.Errorf("%w (see %s --help)", err, commandOf(err)))
+		return badUsage(fmt.Errorf("%w (see %s --help%s)", err, commandOf(err), fewer))
 	}
 	return kctx.Run(&environment{
 		stdout: stdout, stderr: stderr, log: logs.New(stderr, c.LogLevel, c.LogFormat),

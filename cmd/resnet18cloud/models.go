@@ -1,3 +1,5 @@
+//go:build !only_dispatcher
+
 package main
 
 import (
@@ -10,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -33,25 +34,6 @@ type modelsFlags struct {
 	CanaryAgreement percent `help:"With --canary: minimum share of pictures with the same best label." default:"90%" placeholder:"PERCENT" env:"RESNET18_CANARY_AGREEMENT"`
 	CanaryState     string  `help:"With --canary: folder that remembers which versions were rolled back. Default: .rolled-back in the folder of models; if that is read-only, resnet18cloud/rolled-back in the user's cache folder." type:"path" placeholder:"DIR" env:"RESNET18_CANARY_STATE"`
 }
-
-// percent is a share that is written "5%" or "0.05".
-type percent float64
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (p *percent) UnmarshalText(text []byte) error {
-	number, hundredths := strings.CutSuffix(string(text), "%")
-	value, err := strconv.ParseFloat(number, 64)
-	if hundredths {
-		value /= 100
-	}
-	if err != nil || !(value >= 0 && value <= 1) {
-		return fmt.Errorf("%q is no share: want 0%% to 100%%, or 0 to 1", text)
-	}
-	*p = percent(value)
-	return nil
-}
-
-func (p percent) String() string { return strconv.FormatFloat(float64(p), 'g', -1, 64) }
 
 func (f modelsFlags) rules() catalog.Rules {
 	return catalog.Rules{Share: float64(f.Canary), Live: f.CanaryLive, Agreement: float64(f.CanaryAgreement)}
@@ -111,29 +93,6 @@ func openCatalog(ctx context.Context, f modelsFlags, e engineFlags, watch *obser
 		return nil, err
 	}
 	return c, c.Load(ctx)
-}
-
-// checkModels returns the files of the folder of models that replicas will load, and an error if they cannot serve it: it reads
-// the files by the same rules, but makes no engines. Single files that cannot be served are left to the log of the replicas.
-func (f modelsFlags) checkModels(ctx context.Context, precision string) (files []string, err error) {
-	c, err := catalog.New(catalog.Config{Dir: f.Models, Default: f.DefaultModel, MaxModels: f.MaxModels,
-		Open: func(_ context.Context, path string) (catalog.Model, error) {
-			r, err := checkFile(path, model.Options{}, precision)
-			return catalog.Model{Identity: r.Identity, Version: r.SHA256, Close: func() {}}, err
-		}})
-	if err != nil {
-		return nil, badUsage(err)
-	}
-	defer c.Close()
-	if err := c.Load(ctx); err != nil {
-		return nil, fmt.Errorf("load models: %w", err)
-	}
-	for _, m := range c.Models().Models {
-		if m.Identity != "" {
-			files = append(files, filepath.Join(f.Models, m.File))
-		}
-	}
-	return files, nil
 }
 
 // rollbacks is the folder that remembers which versions were rolled back. It is empty, with a warning, if there is no place for

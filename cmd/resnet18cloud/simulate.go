@@ -1,3 +1,5 @@
+//go:build !only_replica && !only_dispatcher
+
 package main
 
 import (
@@ -12,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
@@ -20,6 +23,15 @@ import (
 	progressmeter "github.com/resnet18cloud/resnet18cloud/internal/progress"
 	"github.com/resnet18cloud/resnet18cloud/schedule"
 )
+
+// simulatedVars are the texts about simulated policies in flags.
+func simulatedVars() kong.Vars {
+	var names []string
+	for _, c := range sim.Contestants() {
+		names = append(names, c.Name)
+	}
+	return kong.Vars{"contestants": strings.Join(names, ", ")}
+}
 
 type simulateCmd struct {
 	Schedule string        `help:"Load to compare on, instead of the twelve built-in traces: ${schedules}." env:"RESNET18_SIMULATE_SCHEDULE"`

@@ -1,3 +1,5 @@
+//go:build !only_replica && !only_dispatcher
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+//go:build !only_replica
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+//go:build !only_replica && !only_dispatcher
+
 package main
 
 import (
@@ -46,12 +48,12 @@ const sampleImages = "images/imagenet-sample-images"
 type upCmd struct {
 	Addr           string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." type:"listen" placeholder:"ADDR" default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
 	Replicas       int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS" group:"replicas"`
-	Autoscale      string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE" group:"scaling"`
+	Autoscale      string `help:"Scale the number of replica processes between these two; they share the CPUs. With a minimum of 0, a minute without images ends all; the first image starts one." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE" group:"scaling"`
 	policyFlags    `group:"scaling"`
 	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." type:"listen-or-none" placeholder:"ADDR" default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
-	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
+	Precision      string `help:"Arithmetic of the replicas: fp32, int8, or auto, the fastest on this CPU that the weights allow." enum:"auto,fp32,int8" default:"auto" env:"RESNET18_PRECISION" group:"model"`
 	describeFlags  `group:"model"`
 	modelsFlags    `group:"model"`
 
@@ -150,7 +152,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	replicas.local, err = local.New(local.Config{
-		Command: command, Count: limits.Min, Max: replicas.most(), CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
+		Command: command, Count: max(1, limits.Min), Max: replicas.most(), CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
 		Announce: func(urls []string) {
 			if err := d.SetEndpoints(urls); err != nil {
@@ -207,13 +209,11 @@ func (c upCmd) limits() (autoscale.Limits, error) {
 	if c.Autoscale == "" {
 		return autoscale.Limits{Min: c.Replicas, Max: c.Replicas}, nil
 	}
-	minText, maxText, colon := strings.Cut(c.Autoscale, ":")
-	from, err1 := strconv.Atoi(minText)
-	to, err2 := strconv.Atoi(maxText)
-	if !colon || err1 != nil || err2 != nil || from < 1 || to < from {
-		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want minimum and maximum number of replicas, such as 1:4", c.Autoscale)
+	limits, err := autoscale.ParseLimits(c.Autoscale)
+	if err != nil {
+		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want minimum and maximum number of replicas, such as 1:4, or 0:4 to have none without load", c.Autoscale)
 	}
-	return autoscale.Limits{Min: from, Max: to}, nil
+	return limits, nil
 }
 
 // autoscaler makes the autoscaler of the replicas and listens on its address.
@@ -229,6 +229,7 @@ func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *acces
 	a, err := autoscaler.New(autoscaler.Config{
 		Version: version, Revision: ownRevision(),
 		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
+		ToZero: limits.Min == autoscale.ToZero,
 		Access: guard, Token: func() string { return token },
 	})
 	if err != nil {
@@ -355,9 +356,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 	default:
 		args = append(append(args, "--model", weights), c.describeFlags.args()...)
 	}
-	if c.Precision != "" {
-		args = append(args, "--precision", c.Precision)
-	}
+	args = append(args, "--precision", c.Precision)
 	args = append(args, c.traceFlags.args()...)
 	if len(shared) > 0 {
 		args = append(args, "--shared-weights", strconv.Itoa(len(shared)))

@@ -15,7 +15,13 @@ import (
 )
 
 // Load returns a resolver for YAML; it is a kong.ConfigurationLoader.
-func Load(r io.Reader) (kong.Resolver, error) {
+func Load(r io.Reader) (kong.Resolver, error) { return load(r, false) }
+
+// LoadShared is Load for a program that has only some of the commands that a file may be for. It does not refuse sections of other
+// commands, and options outside sections that none of its own commands has.
+func LoadShared(r io.Reader) (kong.Resolver, error) { return load(r, true) }
+
+func load(r io.Reader, shared bool) (kong.Resolver, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -24,11 +30,12 @@ func Load(r io.Reader) (kong.Resolver, error) {
 	if err := yaml.UnmarshalStrict(data, &values); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return &resolver{values: values}, nil
+	return &resolver{values: values, shared: shared}, nil
 }
 
 type resolver struct {
 	values map[string]any
+	shared bool // with programs that have other commands
 }
 
 // Validate rejects unknown keys: a misspelt option would otherwise be ignored silently.
@@ -37,12 +44,15 @@ func (r *resolver) Validate(app *kong.Application) error {
 	for key, value := range r.values {
 		section, isSection := value.(map[string]any)
 		if !isSection {
-			if !slices.Contains(global, key) {
+			if !r.shared && !slices.Contains(global, key) {
 				return fmt.Errorf("configuration: unknown option %q", key)
 			}
 			continue
 		}
 		i := slices.IndexFunc(app.Children, func(n *kong.Node) bool { return n.Name == key })
+		if i < 0 && r.shared {
+			continue
+		}
 		if i < 0 {
 			return fmt.Errorf("configuration: unknown section %q: sections are named like commands", key)
 		}

@@ -25,12 +25,17 @@ type cli struct {
 
 func parse(t *testing.T, yaml string, args ...string) (cli, error) {
 	t.Helper()
+	return parseBy(t, config.Load, yaml, args...)
+}
+
+func parseBy(t *testing.T, load kong.ConfigurationLoader, yaml string, args ...string) (cli, error) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var c cli
-	parser, err := kong.New(&c, kong.Configuration(config.Load))
+	parser, err := kong.New(&c, kong.Configuration(load))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +76,20 @@ func TestUnknownKeysAreRefused(t *testing.T) {
 	} {
 		if _, err := parse(t, yaml, "serve"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("parse(%q) = %v, want an error with %q", yaml, err, want)
+		}
+	}
+}
+
+// TestSharedFile checks that what is meant for other programs is left alone, and that what is meant for this one is not.
+func TestSharedFile(t *testing.T) {
+	t.Parallel()
+	c, err := parseBy(t, config.LoadShared, "level: debug\ncolour: red\nother:\n  addr: x\nserve:\n  size: 5\n", "serve")
+	if err != nil || c.Level != "debug" || c.Serve.Size != 5 {
+		t.Errorf("got %+v, %v; want level debug and size 5", c, err)
+	}
+	for _, yaml := range []string{"serve:\n  adr: x\n", "level: [\n"} {
+		if _, err := parseBy(t, config.LoadShared, yaml, "serve"); err == nil {
+			t.Errorf("%q was accepted", yaml)
 		}
 	}
 }

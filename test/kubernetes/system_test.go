@@ -4,7 +4,6 @@ package kubernetes
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,9 +11,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 
-	"github.com/resnet18cloud/resnet18cloud/engine/tensor"
-	"github.com/resnet18cloud/resnet18cloud/engine/weights/safetensors"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 // replicas is the Deployment under test.
@@ -69,55 +67,10 @@ func writeWeights(t *testing.T, binary string) string {
 		}
 		return path
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := safetensors.Write(file, &safetensors.Content{Tensors: randomTensors()}); err != nil {
+	if err := harness.WriteRandomWeights(path); err != nil {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// randomTensors are the tensors of an untrained ResNet-18.
-func randomTensors() map[string]tensor.Tensor {
-	tensors := make(map[string]tensor.Tensor)
-	random := rand.New(rand.NewPCG(1, 2))
-	add := func(name string, value func() float32, shape ...int) {
-		size := 1
-		for _, n := range shape {
-			size *= n
-		}
-		data := make([]float32, size)
-		for i := range data {
-			data[i] = value()
-		}
-		tensors[name] = tensor.Tensor{Shape: shape, Data: data}
-	}
-	constant := func(v float32) func() float32 { return func() float32 { return v } }
-	conv := func(name, norm string, out, in, size int) {
-		add(name+".weight", func() float32 { return float32(random.NormFloat64()) / float32(size*size*in) }, out, in, size, size)
-		for field, v := range map[string]float32{"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1} {
-			add(norm+"."+field, constant(v), out)
-		}
-	}
-	conv("conv1", "bn1", 64, 3, 7)
-	in := 64
-	for layer, out := range []int{64, 128, 256, 512} {
-		for block := range 2 {
-			name := fmt.Sprintf("layer%d.%d", layer+1, block)
-			conv(name+".conv1", name+".bn1", out, in, 3)
-			conv(name+".conv2", name+".bn2", out, out, 3)
-			if in != out {
-				conv(name+".downsample.0", name+".downsample.1", out, in, 1)
-			}
-			in = out
-		}
-	}
-	add("fc.weight", func() float32 { return float32(random.NormFloat64()) }, 1000, 512)
-	add("fc.bias", constant(0), 1000)
-	return tensors
 }
 
 // TestKubernetes runs one part after the other on one cluster.

@@ -23,7 +23,7 @@ func TestUpMinikube(t *testing.T) {
 		}
 	}
 	run := func() (string, error) {
-		cmd := exec.Command("make", "-C", root, "--no-print-directory", "up-minikube", "VERSION=v1.2.3", "COMMIT=abc", "MODEL_MIRROR=https://models.example")
+		cmd := exec.Command("make", "-C", root, "--no-print-directory", "up-minikube", "VERSION=v1.2.3", "COMMIT=abc", "SOURCE_DATE_EPOCH=1700000000", "MODEL_MIRROR=https://models.example")
 		cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -38,8 +38,8 @@ func TestUpMinikube(t *testing.T) {
 	}
 	want := `minikube status
 minikube start
-docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=abc --target dispatcher -t dispatcher:latest .
-docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=abc --build-arg MODEL_MIRROR=https://models.example --target replica -t resnet18-app:latest .
+docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=abc --label org.opencontainers.image.revision=abc --label org.opencontainers.image.created=2023-11-14T22:13:20Z --target dispatcher -t dispatcher:latest .
+docker build --build-arg VERSION=v1.2.3 --build-arg COMMIT=abc --label org.opencontainers.image.revision=abc --label org.opencontainers.image.created=2023-11-14T22:13:20Z --build-arg MODEL_MIRROR=https://models.example --target replica -t resnet18-app:latest .
 minikube image load dispatcher:latest
 minikube image load resnet18-app:latest
 kubectl --context minikube apply -k k8s/overlays/minikube
