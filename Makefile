@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -181,18 +181,26 @@ httpfuzz: ## Send random and mutated HTTP to a dispatcher and a replica beside a
 KUBERNETES_VERSION := $(shell sed -n 's/^\tk8s.io\/kubernetes \(v[^ ]*\).*/\1/p' test/kubernetes/controlplane/go.mod)
 KUBERNETES_BIN := $(CACHE)/kubernetes-$(KUBERNETES_VERSION)
 CONTROL_PLANE := $(addprefix $(KUBERNETES_BIN)/,etcd kube-apiserver kube-controller-manager)
+# With real nodes, and with the commands that operators use.
+WHOLE_CLUSTER := $(CONTROL_PLANE) $(addprefix $(KUBERNETES_BIN)/,kube-scheduler kubelet kube-proxy kubectl helm)
 
 $(KUBERNETES_BIN)/etcd: PACKAGE := go.etcd.io/etcd/server/v3
-$(KUBERNETES_BIN)/kube-%: PACKAGE = k8s.io/kubernetes/cmd/$(@F)
-$(CONTROL_PLANE):
+$(KUBERNETES_BIN)/kube%: PACKAGE = k8s.io/kubernetes/cmd/$(@F)
+$(KUBERNETES_BIN)/helm: PACKAGE := helm.sh/helm/v4/cmd/helm
+$(KUBERNETES_BIN)/helm: MODULE := test/manifests
+$(WHOLE_CLUSTER): MODULE ?= test/kubernetes/controlplane
+$(WHOLE_CLUSTER):
 	@echo "building $(@F), which takes minutes; it is kept in $(@D)"; mkdir -p $(@D)
-	cd test/kubernetes/controlplane && CGO_ENABLED=0 $(GO) build -trimpath -o $@.part \
+	cd $(MODULE) && CGO_ENABLED=0 $(GO) build -trimpath -o $@.part \
 		-ldflags '-s -w -X k8s.io/component-base/version.gitVersion=$(KUBERNETES_VERSION)' $(PACKAGE)
 	@mv $@.part $@
 
 SHRINKS ?= 200
 kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being processes (builds it first: some ten minutes)
-	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m ./test/kubernetes -args -shrinks $(SHRINKS)
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m -skip TestPods ./test/kubernetes -args -shrinks $(SHRINKS)
+
+pods: $(WHOLE_CLUSTER) ## Run the images as pods on three real kubelets, and drain, kill and upgrade under load (root; Debian's containerd, runc, buildah, containernetworking-plugins, iptables, iproute2)
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes
 
 rivals: ## Run Knative's and Kubernetes' own autoscalers beside ours of the same name (builds them first: some ten minutes)
 	cd test/rivals && $(GO) test -count=1 -v ./...

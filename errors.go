@@ -30,6 +30,12 @@ const (
 	CodeDeadline     Code = "deadline"     // 504: the client's deadline has passed
 )
 
+// Codes returns all codes, for metrics and lists.
+func Codes() []Code {
+	return []Code{CodeInvalid, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeSlow, CodeConflict, CodeTooLarge, CodeUnsupported,
+		CodeUndecodable, CodeUnsuited, CodeRateLimited, CodeCancelled, CodeInternal, CodeFull, CodeUnavailable, CodeLost, CodeDeadline}
+}
+
 // Error is an error that is shown to clients. Message and Hint are safe to show; the cause in Err is only logged.
 type Error struct {
 	Code       Code

@@ -47,6 +47,9 @@ type Job struct {
 	Generation int
 	// Webhook is the URL to send the outcome to; empty if the client wants none.
 	Webhook string
+	// Batch, with Webhook, is the ID of the first job of a batch whose outcomes are sent in one message; empty if the job has
+	// a message of its own.
+	Batch string
 	// Trace is that of the client's request, for logs and replicas. RequestID is empty unless the client chose it.
 	Trace Trace
 }

@@ -85,7 +85,26 @@ func (t Timing) Inner() []Stage {
 
 // Stages returns the stages that the image passed through, in order.
 func (t Timing) Stages() []Stage {
-	all := [...]Stage{
+	all := t.all()
+	passed := make([]Stage, 0, len(all))
+	for _, s := range all {
+		if s.Duration != 0 {
+			passed = append(passed, s)
+		}
+	}
+	return passed
+}
+
+// StageNames returns the names of all stages, in order.
+func StageNames() (names []string) {
+	for _, s := range (Timing{}).all() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (t Timing) all() [7]Stage {
+	return [...]Stage{
 		{"cache", t.Cache},
 		{"queue", t.Queue},
 		{"forward", t.Forward},
@@ -94,13 +113,6 @@ func (t Timing) Stages() []Stage {
 		{"preprocess", t.Preprocess},
 		{"inference", t.Inference},
 	}
-	passed := make([]Stage, 0, len(all))
-	for _, s := range all {
-		if s.Duration != 0 {
-			passed = append(passed, s)
-		}
-	}
-	return passed
 }
 
 // ServerTiming formats t as the value of a Server-Timing header (W3C Server Timing, section 2), in milliseconds. It

@@ -2,6 +2,8 @@ package autoscale
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,25 @@ type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
 }
+
+// figures say what each [Figure] of the policies is, by name.
+var figures = map[string]string{
+	"stable_images":              "Mean concurrency over the long window",
+	"panic_images":               "Mean concurrency over the short window",
+	"metric_value":               "Value of the metric that is compared with its target",
+	"cpu_ratio":                  "Mean CPU usage of ready replicas as a share of their requests",
+	"rate_images_per_second":     "Smoothed rate of arriving images",
+	"slope_images_per_second2":   "Change of that rate per second",
+	"margin_ratio":               "Factor on the expected rate for what forecasts missed",
+	"expected_images_per_second": "Rate that is expected when a replica that starts now is ready",
+	"dispersion_ratio":           "Variance of the number of images per second divided by its mean",
+	"replica_images_per_second":  "Images that a replica processes per second",
+	"start_delay_seconds":        "Time that a replica takes to be ready",
+	"needed_replicas":            "Replicas that are needed for the expected rate and the waiting images",
+}
+
+// FigureHelp returns what the figures of the policies are, by name.
+func FigureHelp() map[string]string { return maps.Clone(figures) }
 
 // Rule names a rule of a policy. There are few, so they can label metrics.
 type Rule string
@@ -121,6 +142,9 @@ var keeps = map[Rule]bool{
 	RuleSteady: true, RuleOff: true, RuleStale: true, RuleAway: true, RuleHistory: true, RuleUnknown: true, RuleHold: true,
 	RuleTolerance: true, RuleCooldown: true,
 }
+
+// Rules returns all rules, sorted.
+func Rules() []Rule { return slices.Sorted(maps.Keys(sentences)) }
 
 // String is the reason as a sentence, such as "rate: 7 replicas, because 128 images/s are expected and one replica
 // handles 20.1" or "hold: keeping 3, because 3 were needed in the last 60 s".

@@ -67,10 +67,13 @@ func (c *Client) SubmitBatch(ctx context.Context, images []resnet18cloud.Image, 
 	return items, nil
 }
 
-// submitLate sends image i of a batch on its own, after a pause.
+// submitLate sends image i of a batch on its own, after a pause. It is not in the message about the batch, but has its own.
 func (c *Client) submitLate(ctx context.Context, image resnet18cloud.Image, i int, o Options, after time.Duration) Item {
 	if o.IdempotencyKey != "" {
 		o.IdempotencyKey = fmt.Sprintf("%s/%d", o.IdempotencyKey, i)
+	}
+	if o.BatchWebhook != "" {
+		o.Webhook, o.BatchWebhook = o.BatchWebhook, ""
 	}
 	pause.For(ctx, after)
 	ticket, err := c.Submit(ctx, image, o)

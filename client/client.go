@@ -77,6 +77,7 @@ type Options struct {
 	Priority       resnet18cloud.Priority // empty means interactive
 	IdempotencyKey string                 // requests with the same key and image are the same request
 	Webhook        string                 // URL to which the dispatcher sends the outcome, if its operator allows the host
+	BatchWebhook   string                 // with SubmitBatch, instead of Webhook: URL for one message about all images
 }
 
 // Ticket is a dispatcher's answer on accepting an image.
@@ -334,6 +335,9 @@ func (c *Client) send(ctx context.Context, kind string, want resnet18cloud.Want,
 	}
 	if o.Webhook != "" {
 		request.Header.Set("X-Webhook", o.Webhook)
+	}
+	if o.BatchWebhook != "" {
+		request.Header.Set("X-Batch-Webhook", o.BatchWebhook)
 	}
 	return c.do(request, answer)
 }

@@ -26,16 +26,39 @@ func (c *Client) WebhookSecret(ctx context.Context) (string, error) {
 // if the body was not signed with the secret, or if the header's time differs from now by more than five minutes. A webhook
 // may arrive more than once: the header Webhook-Id is then the same.
 func ReadWebhook(secret string, h http.Header, body []byte, now time.Time) (Outcome, error) {
+	var b outcomeBody
+	if err := readWebhook(secret, h, body, now, &b); err != nil {
+		return Outcome{}, err
+	}
+	return b.outcome(), nil
+}
+
+// ReadBatchWebhook is ReadWebhook for the message about a batch (see Options.BatchWebhook). It returns the outcomes of its images.
+func ReadBatchWebhook(secret string, h http.Header, body []byte, now time.Time) ([]Outcome, error) {
+	var b struct {
+		Items []outcomeBody `json:"items"`
+	}
+	if err := readWebhook(secret, h, body, now, &b); err != nil {
+		return nil, err
+	}
+	outcomes := make([]Outcome, len(b.Items))
+	for i, item := range b.Items {
+		outcomes[i] = item.outcome()
+	}
+	return outcomes, nil
+}
+
+// readWebhook checks the signature of a message and decodes it.
+func readWebhook(secret string, h http.Header, body []byte, now time.Time, into any) error {
 	s, err := webhooksig.Parse(secret)
 	if err == nil {
 		err = s.Verify(h, now, body)
 	}
 	if err != nil {
-		return Outcome{}, fmt.Errorf("read webhook: %w", err)
+		return fmt.Errorf("read webhook: %w", err)
 	}
-	var b outcomeBody
-	if err := json.Unmarshal(body, &b); err != nil {
-		return Outcome{}, fmt.Errorf("read webhook: the body is not the JSON of a dispatcher: %w", err)
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("read webhook: the body is not the JSON of a dispatcher: %w", err)
 	}
-	return b.outcome(), nil
+	return nil
 }

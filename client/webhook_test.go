@@ -42,6 +42,18 @@ func TestReadWebhook(t *testing.T) {
 	if err != nil || o.RequestID != ticket.RequestID || o.Status != resnet18cloud.StatusCompleted || o.Result.Predictions[0] != "goldfinch" {
 		t.Errorf("ReadWebhook = %+v, %v", o, err)
 	}
+	items, err := c.SubmitBatch(t.Context(), []resnet18cloud.Image{picture("a.jpg"), picture("broken.jpg")}, client.Options{BatchWebhook: server.URL})
+	if err != nil || len(items) != 2 {
+		t.Fatalf("SubmitBatch: %+v, %v", items, err)
+	}
+	all := <-received
+	outcomes, err := client.ReadBatchWebhook(secret, all.header, all.body, time.Now())
+	if err != nil || len(outcomes) != 2 || outcomes[0].RequestID != items[0].RequestID || outcomes[0].Result == nil || outcomes[1].Err == nil {
+		t.Errorf("ReadBatchWebhook = %+v, %v", outcomes, err)
+	}
+	if _, err := client.ReadBatchWebhook(secret, all.header, append(all.body, ' '), time.Now()); err == nil {
+		t.Error("a forged webhook about a batch is read")
+	}
 	for _, bad := range []struct {
 		secret string
 		body   []byte

@@ -239,7 +239,7 @@ func (w *world) check(seed int) {
 // sum adds up the values of a counter over its labels.
 func sum(t *testing.T, d *Dispatcher, name string) (total float64) {
 	t.Helper()
-	families, err := prometheus.Gatherers{d.recorder.metrics.registry}.Gather()
+	families, err := prometheus.Gatherers{d.recorder.metrics.Registry}.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ type batchBody struct {
 	Refused  int `json:"refused"`  // items with an error
 	// EventsURL is the path of the stream of events about the accepted images.
 	EventsURL string      `json:"events_url"`
-	Items     []batchItem `json:"items"` // in the order of the form
+	BatchID   string      `json:"batch_id,omitempty"` // of the message with X-Batch-Webhook
+	Items     []batchItem `json:"items"`              // in the order of the form
 }
 
 // batchItem is the outcome for one image: what POST /predict_async would have returned, or the error.
@@ -37,7 +38,8 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	var batch batchBody
-	var ids []string // of accepted images
+	var ids []string     // of accepted images
+	var members []string // those that the message about the batch is about
 	var first error
 	key := o.key
 	err = d.uploads.Images(w, r, d.cfg.MaxBatch, func(image resnet18cloud.Image, err error) {
@@ -48,6 +50,13 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 			}
 			record, submitted := d.submitItem(r.Context(), len(batch.Items), image, o)
 			if err = submitted; err == nil {
+				if o.batched && o.batch == "" && begins(record) {
+					o.batch = record.ID
+					d.hooks.receive(o.batch)
+				}
+				if o.batch != "" && record.Webhook != nil && record.Webhook.Batch == o.batch {
+					members = append(members, record.ID)
+				}
 				body := d.newAcceptedBody(r.Context(), record)
 				item.acceptedBody = &body
 				batch.Accepted++
@@ -71,6 +80,9 @@ func (d *Dispatcher) predictBatch(w http.ResponseWriter, r *http.Request) error 
 		e := resnet18cloud.AsError(err)
 		batch.Refused++
 		batch.Items = append(batch.Items, batchItem{Error: e.Message, Code: e.Code, Hint: e.Hint})
+	}
+	if batch.BatchID = o.batch; o.batch != "" {
+		d.hooks.follow(o.batch, members)
 	}
 	batch.EventsURL = eventsURL(r.Context(), ids)
 	httpx.WriteJSON(w, http.StatusAccepted, batch)

@@ -515,8 +515,15 @@ func TestMetrics(t *testing.T) {
 		`resnet18_dispatcher_endpoints{healthy="true"} 1`,
 		`resnet18_dispatcher_cache_hits_total 1`,
 		`resnet18_dispatcher_stage_duration_seconds_count{stage="inference"}`,
-		`resnet18_dispatcher_request_duration_seconds_count`,
-		`resnet18_dispatcher_estimate_error_seconds_count`,
+		`resnet18_dispatcher_stage_duration_seconds_bucket{stage="inference",le="0.5"}`,
+		`resnet18_dispatcher_request_duration_seconds_count{priority="bulk"}`,
+		`resnet18_dispatcher_estimate_error_seconds_count{direction="early"}`,
+		`resnet18_dispatcher_estimate_error_seconds_count{direction="late"}`,
+		`resnet18_dispatcher_http_request_duration_seconds_count{method="POST",route="/predict",status="2xx"} 1`,
+		`resnet18_dispatcher_http_errors_total{code="undecodable",method="POST"} `,
+		`resnet18_dispatcher_queue_info{queue="`,
+		`resnet18_dispatcher_storage_writable 1`,
+		`resnet18_dispatcher_build_info{goarch="`,
 	} {
 		if !strings.Contains(a.body, line) {
 			t.Errorf("metrics lack %s", line)

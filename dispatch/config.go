@@ -36,6 +36,8 @@ const (
 type Config struct {
 	// Version is the program's, for clients of the Open Inference Protocol. Empty means "dev".
 	Version string
+	// Revision is the commit that the program was built from, for metrics.
+	Revision string
 	// Addr is the TCP address to listen on. Empty means [DefaultAddr]; port 0 picks a free port.
 	Addr string
 	// TLS are the files of the server's certificate and, if clients must have one, of the authorities that sign

@@ -45,6 +45,7 @@ type Dispatcher struct {
 
 	lost        *lostRequests // nil if no ledger is kept
 	startup     startup
+	monitor     *storageMonitor
 	problem     func() error    // why storage rejects writes; nil if it accepts them
 	stored      atomic.Int64    // number of stored results when last counted
 	stopping    context.Context // ends, by drain, when Run's context does
@@ -97,7 +98,10 @@ func New(cfg Config) (*Dispatcher, error) {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	d.hooks = newHooks(d, allow)
-	d.recorder.metrics = newMetrics(d)
+	d.monitor = &storageMonitor{log: cfg.Log}
+	m := newMetrics(d)
+	d.monitor.failed, d.monitor.restarts = m.storage.WithLabelValues(storageProbe).Inc, m.restarts.Inc
+	d.recorder.metrics = m
 	d.recorder.tally = &d.dashboard.tally
 	d.recent.shown = d.shown
 	if cfg.Classifier != nil {
@@ -114,13 +118,13 @@ func New(cfg Config) (*Dispatcher, error) {
 	public, admin := d.routes()
 	d.handler = httpx.Prefix{Base: cfg.BasePath, Trusts: d.fromProxy}.Handler(public)
 	d.http = httpx.Server{
-		Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, d.handler), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
+		Addr: cfg.Addr, Handler: m.http.Handler(cfg.Guard.Handler(cfg.Log, d.handler)), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
 		// Requests that wait for a result must return, or the listener could not close.
 		BeforeShutdown: drain,
 	}
 	if cfg.AdminAddr != "" {
 		d.admin = &httpx.Server{
-			Addr: cfg.AdminAddr, Handler: httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin), Log: cfg.Log,
+			Addr: cfg.AdminAddr, Handler: m.http.Handler(httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin)), Log: cfg.Log,
 			ShutdownTimeout: time.Second, MaxConnections: httpx.AdminConnections,
 		}
 	}
@@ -241,9 +245,8 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 	// Queue, results and replicas must outlive stop, because draining needs them.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	monitor := &storageMonitor{log: d.cfg.Log}
 	if d.queue == nil {
-		conn, err := d.openNATS(stop, monitor)
+		conn, err := d.openNATS(stop, d.monitor)
 		if err != nil {
 			if stop.Err() != nil {
 				return nil
@@ -252,14 +255,14 @@ func (d *Dispatcher) runStorage(ctx, stop context.Context, cancel context.Cancel
 		}
 		defer func() { err = errors.Join(err, d.closeLedger(), conn.Close()) }()
 	}
-	monitor.probed = []prober{d.queue, d.store}
+	d.monitor.probed = []prober{d.queue, d.store}
 	parts, life := errgroup.WithContext(life)
 	parts.Go(func() error { return d.queue.Run(life) })
 	parts.Go(func() error { return d.store.Run(life) })
 	parts.Go(func() error { return d.backend.Run(life) })
 	if d.open(stop, life) {
 		d.recoverLost(stop)
-		parts.Go(func() error { return monitor.run(life) })
+		parts.Go(func() error { return d.monitor.run(life) })
 		d.serve(stop, life, cancel, served)
 	}
 	end()
@@ -313,6 +316,7 @@ func (d *Dispatcher) serve(stop, life context.Context, cancel context.CancelFunc
 		return nil
 	})
 	close(d.ready)
+	d.recorder.metrics.Ready()
 	d.cfg.Log.InfoContext(stop, "dispatcher ready", "url", d.URL(), "endpoints", endpointURL(d.backend))
 	<-stop.Done()
 	_ = served() // Run logs its error

@@ -44,7 +44,8 @@ const (
 type hook struct {
 	id         string
 	generation int
-	attempts   int // made before
+	attempts   int      // made before
+	members    []string // requests of the batch that the message is about; nil means that it is about one request
 	hookLane
 	due time.Time
 }
@@ -91,12 +92,14 @@ type hooks struct {
 	knownOf   map[string]int       // guarded by mu: their number, by owner
 	sendingTo map[string]int       // guarded by mu: by host
 	sendingOf map[string]int       // guarded by mu: by owner
+	batches   map[string]*batch    // guarded by mu: those that have not ended, by their first request
+	begun     []string             // guarded by mu: of these, those that nobody waits for yet
 }
 
 func newHooks(d *Dispatcher, allow webhook.Allow) *hooks {
 	return &hooks{d: d, allow: allow, sender: webhook.NewSender(allow, "resnet18cloud/"+cmp.Or(d.cfg.Version, "dev")), log: d.cfg.Log,
 		wake: make(chan struct{}, 1), waiting: map[hookLane]*byDue{}, known: map[hookKey]struct{}{}, knownOf: map[string]int{},
-		sendingTo: map[string]int{}, sendingOf: map[string]int{}}
+		sendingTo: map[string]int{}, sendingOf: map[string]int{}, batches: map[string]*batch{}}
 }
 
 // check returns the error for a client that asks for a webhook.
@@ -133,7 +136,7 @@ func (d *Dispatcher) webhookSecret(w http.ResponseWriter, r *http.Request) error
 
 // ended notes that a request has ended, and sends its webhook if it has one.
 func (s *hooks) ended(r store.Record) {
-	if r.Webhook != nil && s.allow.Any() {
+	if r.Webhook != nil && r.Webhook.Batch == "" && s.allow.Any() {
 		s.add(hookOf(r, time.Now()))
 	}
 }
@@ -294,6 +297,9 @@ func (s *hooks) run(ctx context.Context) {
 	defer attempts.Wait()
 	attempts.Go(func() { s.sweepLoop(ctx) })
 	for ctx.Err() == nil {
+		for _, id := range s.takeBegun() {
+			attempts.Go(func() { s.await(ctx, id) })
+		}
 		h, ok, after := s.next(time.Now())
 		if ok {
 			attempts.Go(func() { s.sent(s.attempt(ctx, h)) })
@@ -322,7 +328,11 @@ func (s *hooks) attempt(ctx context.Context, h hook) (next hook, again bool) {
 	case !pending(r) || r.Generation != h.generation || r.Webhook.Attempts != h.attempts: // another dispatcher has sent it
 		return h, false
 	}
-	body, err := json.Marshal(newResultBody(s.d.shown(access.Client{Name: r.Owner}, r)))
+	body, err := s.message(ctx, h, r)
+	if errors.Is(err, errStore) {
+		h.due = time.Now().Add(5 * time.Second)
+		return h, ctx.Err() == nil
+	}
 	if err != nil {
 		s.log.ErrorContext(ctx, "cannot write a webhook", "request_id", r.ID, "error", err)
 		return h, false
@@ -339,17 +349,29 @@ func (s *hooks) attempt(ctx context.Context, h hook) (next hook, again bool) {
 	return h, again
 }
 
-// pending reports whether the webhook of a request that has ended is to be sent.
+// message returns what is to be sent.
+func (s *hooks) message(ctx context.Context, h hook, r store.Record) ([]byte, error) {
+	if h.members != nil {
+		return s.batchMessage(ctx, h, r)
+	}
+	return json.Marshal(newResultBody(s.d.shown(access.Client{Name: r.Owner}, r)))
+}
+
+// pending reports whether the webhook of a request that has ended is to be sent. That of a batch is in its first request.
 func pending(r store.Record) bool {
-	return r.Webhook != nil && r.Webhook.State == "" && r.Status.Final()
+	return r.Webhook != nil && r.Webhook.State == "" && r.Status.Final() && (r.Webhook.Batch == "" || r.Webhook.Batch == r.ID)
 }
 
 // hookID returns the ID of a message. A request that is restarted ends again, which is another message.
 func hookID(r store.Record) string {
-	if r.Generation == 0 {
-		return r.ID
+	id := r.ID
+	if r.Webhook.Batch != "" {
+		id = "batch-" + id
 	}
-	return fmt.Sprintf("%s-%d", r.ID, r.Generation)
+	if r.Generation == 0 {
+		return id
+	}
+	return fmt.Sprintf("%s-%d", id, r.Generation)
 }
 
 // settle writes the outcome of an attempt, and returns the time of the next one, if there is to be one.
@@ -434,7 +456,11 @@ func (s *hooks) sweep(ctx context.Context, now time.Time, own bool) error {
 	if err != nil {
 		return fmt.Errorf("read results: %w", err)
 	}
+	batches := batchesOf(records)
 	for _, r := range records {
+		if s.open(batches, r, now, own) {
+			continue
+		}
 		if !pending(r) || !own && now.Before(r.Webhook.Next) || s.has(hookKey{r.ID, r.Generation}) || !s.hasRoom(r.Owner) {
 			continue
 		}
@@ -446,7 +472,9 @@ func (s *hooks) sweep(ctx context.Context, now time.Time, own bool) error {
 		case err != nil:
 			return fmt.Errorf("claim the webhook of %s: %w", r.ID, err)
 		default:
-			s.add(hookOf(r, now))
+			h := hookOf(r, now)
+			h.members = batches[r.ID].ids()
+			s.add(h)
 		}
 	}
 	return nil

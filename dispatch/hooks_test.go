@@ -193,3 +193,133 @@ func TestWebhooksOfTwoClients(t *testing.T) {
 		t.Errorf("replica_used is %q", replica)
 	}
 }
+
+// batch sends images, by their names and contents, as a batch, and returns the answer.
+func (c *client) batch(contents []string, header ...string) answer {
+	c.t.Helper()
+	contentType, body := form(contents...)
+	request, err := postForm(c.url+"/predict_batch", contentType, body)
+	for i := 0; err == nil && i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	return c.do(request, err)
+}
+
+// namesOf are the files that a message about a batch has, with their states.
+func namesOf(m message) string {
+	var names []string
+	items, _ := m.json["items"].([]any)
+	for _, item := range items {
+		one := item.(map[string]any)
+		names = append(names, fmt.Sprintf("%v %v %t", one["filename"], one["status"], one["result"] != nil))
+	}
+	return strings.Join(names, ", ")
+}
+
+// TestBatchWebhook checks that one message is sent when all images of a batch have ended, and no other.
+func TestBatchWebhook(t *testing.T) {
+	t.Parallel()
+	g, r := newGate(), startReceiver(t)
+	cfg := inMemory(g)
+	cfg.WebhookAllow = r.allow
+	c := start(t, cfg)
+	sent := c.batch([]string{"1.jpg", "1", "broken.jpg", "broken", "3.jpg", "3"}, "X-Batch-Webhook", r.url).json(t)
+	id, _ := sent["batch_id"].(string)
+	items := sent["items"].([]any)
+	if first := items[0].(map[string]any)["request_id"]; id == "" || first != id {
+		t.Fatalf("batch_id is %q, want that of the first image, %v", id, first)
+	}
+	<-g.arrived
+	third := items[2].(map[string]any)["request_id"].(string)
+	if a := c.delete("/result/" + third); a.status != http.StatusOK {
+		t.Fatalf("DELETE = %d %s", a.status, a.body)
+	}
+	if len(r.messages) > 0 {
+		t.Error("a message while an image is being classified")
+	}
+	close(g.open)
+	m := <-r.messages
+	if err := c.secret().Verify(m.header, time.Now(), m.body); err != nil {
+		t.Error(err)
+	}
+	want := "1.jpg completed true, broken.jpg failed false, 3.jpg cancelled false"
+	if got := namesOf(m); got != want || m.id != "batch-"+id || m.json["batch_id"] != id || m.json["total"] != 3.0 || m.json["completed"] != 1.0 ||
+		m.json["failed"] != 1.0 || m.json["cancelled"] != 1.0 || m.json["missing"] != 0.0 {
+		t.Errorf("message %s: %s", m.id, m.body)
+	}
+	c.hookIs(id, "delivered", 1)
+	if hook := c.get("/result/" + third).json(t)["webhook"]; hook != nil {
+		t.Errorf("the third image has the webhook %v", hook)
+	}
+	for name, test := range map[string]struct {
+		a      answer
+		status int
+		want   string
+	}{
+		"both":      {c.batch([]string{"a.jpg", "a"}, "X-Batch-Webhook", r.url, "X-Webhook", r.url), 400, "two webhooks"},
+		"one image": {c.post("/predict_async", "a.jpg", "a", "X-Batch-Webhook", r.url), 400, "is for batches"},
+		"forbidden": {c.batch([]string{"a.jpg", "a"}, "X-Batch-Webhook", "https://example.com/"), 403, "--webhook-allow"},
+	} {
+		if test.a.status != test.status || !strings.Contains(test.a.body, test.want) {
+			t.Errorf("%s: %d %s; want %d %s", name, test.a.status, test.a.body, test.status, test.want)
+		}
+	}
+	if len(r.messages) > 0 {
+		t.Errorf("another message: %s", (<-r.messages).body)
+	}
+}
+
+// TestBatchWebhookOfRepeatedBatch checks that a batch that is sent again with its key has one message about all its images.
+func TestBatchWebhookOfRepeatedBatch(t *testing.T) {
+	t.Parallel()
+	g, r := newGate(), startReceiver(t)
+	cfg := inMemory(g)
+	cfg.WebhookAllow = r.allow
+	c := start(t, cfg)
+	header := []string{"X-Batch-Webhook", r.url, "Idempotency-Key", "k"}
+	first := c.batch([]string{"1.jpg", "1", "2.jpg", "2"}, header...).json(t)
+	again := c.batch([]string{"1.jpg", "1", "2.jpg", "2", "3.jpg", "3"}, header...).json(t)
+	if first["batch_id"] == nil || first["batch_id"] != again["batch_id"] {
+		t.Errorf("batches %v and %v, want the same", first["batch_id"], again["batch_id"])
+	}
+	close(g.open)
+	if m := <-r.messages; namesOf(m) != "1.jpg completed true, 2.jpg completed true, 3.jpg completed true" {
+		t.Errorf("message: %s", m.body)
+	}
+	c.hookIs(fmt.Sprint(first["batch_id"]), "delivered", 1)
+	late := c.batch([]string{"1.jpg", "1", "2.jpg", "2", "3.jpg", "3", "4.jpg", "4"}, header...).json(t)
+	if m := <-r.messages; namesOf(m) != "4.jpg completed true" || late["batch_id"] == first["batch_id"] {
+		t.Errorf("message about an image that was added after the message: %s", m.body)
+	}
+}
+
+// TestBatchWebhookSurvivesRestart checks that the next process waits for the images of a batch, and sends a message that was not
+// delivered.
+func TestBatchWebhookSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	g, r := newGate(), startReceiver(t)
+	r.status.Store(http.StatusInternalServerError)
+	cfg := dispatch.Config{NATS: natsconn.Config{DataDir: t.TempDir()}, Classifier: g, WebhookAllow: r.allow, DrainTimeout: 100 * time.Millisecond}
+	c := start(t, cfg)
+	id := fmt.Sprint(c.batch([]string{"1.jpg", "1", "2.jpg", "2"}, "X-Batch-Webhook", r.url).json(t)["batch_id"])
+	<-g.arrived
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "1.jpg completed true, 2.jpg completed true"
+	cfg.Classifier, cfg.DrainTimeout = opened(), 0
+	c = start(t, cfg)
+	if m := <-r.messages; m.id != "batch-"+id || namesOf(m) != want {
+		t.Errorf("message %s: %s", m.id, m.body)
+	}
+	c.hookIs(id, "pending", 1)
+	if err := c.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.status.Store(http.StatusOK)
+	c = start(t, cfg)
+	if m := <-r.messages; m.id != "batch-"+id || namesOf(m) != want {
+		t.Errorf("message %s: %s", m.id, m.body)
+	}
+	c.hookIs(id, "delivered", 2)
+}

@@ -25,7 +25,7 @@ func newRecord(job resnet18cloud.Job) store.Record {
 		r.Client = job.Client
 	}
 	if job.Webhook != "" {
-		r.Webhook = &store.Webhook{URL: job.Webhook}
+		r.Webhook = &store.Webhook{URL: job.Webhook, Batch: job.Batch}
 	}
 	return r
 }
@@ -35,7 +35,7 @@ func newRecord(job resnet18cloud.Job) store.Record {
 func ending(r store.Record, now time.Time) store.Record {
 	r.Client, r.Lane, r.Bytes = "", 0, 0
 	if r.Webhook != nil {
-		r.Webhook = &store.Webhook{URL: r.Webhook.URL, Next: now.Add(hookClaim)}
+		r.Webhook = &store.Webhook{URL: r.Webhook.URL, Batch: r.Webhook.Batch, Next: now.Add(hookClaim)}
 	}
 	return marked(r)
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -21,7 +22,7 @@ import (
 // A request counts as accepted when its record exists, and again each time it is restarted.
 type recorder struct {
 	stats   *stats
-	metrics *metrics
+	metrics *dispatcherMetrics
 	tally   *board.Tally // for the dashboard
 
 	mu          sync.Mutex
@@ -65,10 +66,10 @@ func (c *recorder) refused(err error) {
 	}
 }
 
-// ended counts the end of a request.
-func (c *recorder) ended(r store.Record) {
+// ended counts the end of a request, of whose trace ctx knows.
+func (c *recorder) ended(ctx context.Context, r store.Record) {
 	c.stats.ended(r)
-	c.metrics.ended(r)
+	c.metrics.ended(ctx, r)
 	switch {
 	case unusable(r):
 		c.tally.Unusable()
@@ -84,6 +85,11 @@ func (c *recorder) retried() { c.metrics.retries.Inc() }
 
 // attempted counts an attempt to classify an image on a replica.
 func (c *recorder) attempted(outcome string) { c.metrics.attempts.WithLabelValues(outcome).Inc() }
+
+// storageFailed counts an operation of queue or results that failed.
+func (c *recorder) storageFailed(operation string) {
+	c.metrics.storage.WithLabelValues(operation).Inc()
+}
 
 // answered counts a replica's response and its duration.
 func (c *recorder) answered(r resnet18cloud.Result, took time.Duration) {
@@ -126,12 +132,12 @@ func (c *recorder) takeUnconfirmed(id string) []unconfirmed {
 }
 
 // resolve counts the writes that the current record shows to have succeeded.
-func (c *recorder) resolve(unconfirmed []unconfirmed, present store.Record, waiting queue.Depth) {
+func (c *recorder) resolve(ctx context.Context, unconfirmed []unconfirmed, present store.Record, waiting queue.Depth) {
 	for _, d := range unconfirmed {
 		switch {
 		case !hasMark(present, markOf(d.record)) || hasMark(present, d.rollback):
 		case d.record.Status.Final():
-			c.ended(d.record)
+			c.ended(ctx, d.record)
 		default:
 			c.accepted(d.record, waiting)
 		}

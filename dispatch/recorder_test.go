@@ -52,10 +52,10 @@ func TestRecorder(t *testing.T) {
 	c.refused(&resnet18cloud.Error{Code: resnet18cloud.CodeFull})
 	c.refused(&resnet18cloud.Error{Code: resnet18cloud.CodeUnavailable})
 	c.refused(errors.New("internal"))
-	c.ended(completed(started(queued, noon), resnet18cloud.Result{}, false, noon))
-	c.ended(completed(queued, resnet18cloud.Result{}, true, noon))
-	c.ended(failed(queued, errLostJob(), noon))
-	c.ended(cancelled(queued, noon))
+	c.ended(t.Context(), completed(started(queued, noon), resnet18cloud.Result{}, false, noon))
+	c.ended(t.Context(), completed(queued, resnet18cloud.Result{}, true, noon))
+	c.ended(t.Context(), failed(queued, errLostJob(), noon))
+	c.ended(t.Context(), cancelled(queued, noon))
 	want := figures{Accepted: 2, Completed: 2, Failed: 1, Cancelled: 1, Offered: 2, Refused: 1, Peak: 3, MetricsAccepted: 2, MetricsEnded: 4}
 	if diff := cmp.Diff(want, counted(t, d)); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)
@@ -109,7 +109,7 @@ func TestUnconfirmed(t *testing.T) {
 			d := newTestDispatcher(t)
 			test.doubt(d.recorder)
 			for range 2 { // the second time there is nothing left to resolve
-				d.recorder.resolve(d.recorder.takeUnconfirmed("id"), test.present, queue.Depth{})
+				d.recorder.resolve(t.Context(), d.recorder.takeUnconfirmed("id"), test.present, queue.Depth{})
 			}
 			got := counted(t, d)
 			got = figures{Accepted: got.Accepted, Failed: got.Failed}

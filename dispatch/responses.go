@@ -119,6 +119,7 @@ type resultBody struct {
 // webhookBody is the state of a request's webhook.
 type webhookBody struct {
 	URL      string             `json:"url"`
+	BatchID  string             `json:"batch_id,omitempty"`
 	Status   store.WebhookState `json:"status"` // "pending", "delivered" or "failed"
 	Attempts int                `json:"attempts"`
 	Error    string             `json:"error,omitempty"` // of the last attempt
@@ -143,8 +144,8 @@ func newResultBody(r store.Record) resultBody {
 	if r.Result != nil {
 		body.Timing, body.Warning = &r.Result.Timing, r.Result.Warning
 	}
-	if r.Webhook != nil {
-		body.Webhook = &webhookBody{r.Webhook.URL, cmp.Or(r.Webhook.State, "pending"), r.Webhook.Attempts, r.Webhook.Problem}
+	if r.Webhook != nil && (r.Webhook.Batch == "" || r.Webhook.Batch == r.ID) { // the first of a batch has the state of its message
+		body.Webhook = &webhookBody{r.Webhook.URL, r.Webhook.Batch, cmp.Or(r.Webhook.State, "pending"), r.Webhook.Attempts, r.Webhook.Problem}
 	}
 	if r.Failure != nil {
 		body.Error, body.Code, body.Hint = r.Failure.Message, r.Failure.Code, r.Failure.Hint

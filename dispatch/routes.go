@@ -23,8 +23,10 @@ const (
 func (d *Dispatcher) routes() (public, admin http.Handler) {
 	mux, operators := d.muxes()
 	if operators == nil {
+		d.recorder.metrics.http.Add(mux.Patterns())
 		return httpx.JSONErrors(mux.ServeMux), nil
 	}
+	d.recorder.metrics.http.Add(append(mux.Patterns(), operators.Patterns()...))
 	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
@@ -82,5 +84,5 @@ func (d *Dispatcher) handleAdmin(mux *access.Mux, reading access.Scopes) {
 	mux.Add("GET /replicas", reading, d.replicas)
 	mux.Add("PUT /replicas", toAdmin, d.setReplicas)
 	mux.Add("POST /models/reload", toAdmin, d.whenReady(d.reloadModels))
-	mux.Add("GET /metrics", reading, httpx.Plain(d.recorder.metrics.handler()))
+	mux.Add("GET /metrics", reading, httpx.Plain(d.recorder.metrics.Handler()))
 }

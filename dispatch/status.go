@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -104,14 +105,27 @@ func (d *Dispatcher) waiting() queue.Depth {
 	return queue.Depth{Interactive: depth.Interactive + returned.Interactive, Bulk: depth.Bulk + returned.Bulk}
 }
 
-// queueDepth returns the queue's depth, or zero while the queue is not open.
-func (d *Dispatcher) queueDepth() queue.Depth {
+// isReady reports whether queue and results are open.
+func (d *Dispatcher) isReady() bool {
 	select {
 	case <-d.ready:
-		return d.waiting()
+		return true
 	default:
+		return false
+	}
+}
+
+// queueDepth returns the queue's depth, or zero while the queue is not open.
+func (d *Dispatcher) queueDepth() queue.Depth {
+	if !d.isReady() {
 		return queue.Depth{}
 	}
+	return d.waiting()
+}
+
+// queueID identifies the queue in metrics. Dispatchers that share a queue share the secret of its results.
+func (d *Dispatcher) queueID() string {
+	return hex.EncodeToString(keyedHash(d.store.Secret(), "metrics", "")[:4])
 }
 
 // status reports the dispatcher's state: GET /status.

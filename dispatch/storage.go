@@ -32,23 +32,26 @@ func (d *Dispatcher) openNATS(ctx context.Context, monitor *storageMonitor) (*na
 		_ = conn.Close() // there is nothing to flush
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	monitor.conn = conn
 	monitor.kind = storageKind{embedded: embedded, replicas: d.cfg.NATSReplicas, dir: conn.Dir(), needed: min(16<<20, least.queue)}
+	monitor.limits = sizes
 	d.problem, d.queueBytes = monitor.Problem, sizes.queue
 	policy := func(bytes, messages string) natsconn.StreamPolicy {
 		return natsconn.StreamPolicy{Exclusive: embedded, UseExisting: d.cfg.NATSUseExisting,
 			Settings: natsconn.Settings{Replicas: "--nats-replicas", Bytes: bytes, Messages: messages, Age: "--result-ttl"}}
 	}
-	d.queue = jsqueue.New(conn, jsqueue.Config{
+	jobs := jsqueue.New(conn, jsqueue.Config{
 		Prefix: d.cfg.NATSPrefix, Capacity: d.cfg.QueueCapacity, MaxBytes: sizes.queue, AckWait: d.cfg.RedeliverAfter,
 		MaxAge: d.cfg.ResultTTL, Replicas: d.cfg.NATSReplicas, Policy: policy("--queue-bytes", "--queue-capacity"),
 		PublishTimeout: d.cfg.SubmitTimeout, Problem: monitor.Problem, OnOpenError: d.startup.set, Log: d.cfg.Log,
+		Redelivered: d.recorder.metrics.redelivered.Inc,
 	})
 	results := jsstore.New(conn, jsstore.Config{
 		Prefix: d.cfg.NATSPrefix, TTL: d.cfg.ResultTTL, MaxBytes: sizes.results, Replicas: d.cfg.NATSReplicas,
 		Policy: policy("--results-bytes", ""), WriteTimeout: d.cfg.SubmitTimeout, Problem: monitor.Problem, OnOpenError: d.startup.set, Log: d.cfg.Log,
 	})
-	d.store = results
+	d.queue, d.store = jobs, results
+	monitor.measured = map[string]func(context.Context) (int64, error){"queue": jobs.Bytes, "results": results.Bytes}
+	monitor.conn.Store(conn)
 	if embedded {
 		if err := d.openLedger(conn.Dir(), sizes, results); err != nil {
 			return nil, errors.Join(fmt.Errorf("dispatch: %w", err), conn.Close())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
@@ -20,15 +21,20 @@ type prober interface {
 // check and to writers, and restarts the embedded NATS server if writes fail. storageHealth decides what to do after
 // a probe.
 type storageMonitor struct {
-	conn     *natsconn.Conn // nil if queue and results are not in NATS
+	conn     atomic.Pointer[natsconn.Conn] // nil if queue and results are not in NATS, or before they are; set after kind and limits
 	kind     storageKind
+	limits   storeSizes
 	probed   []prober
-	before   func()                    // called before a restart; may be nil
-	restored func(ctx context.Context) // called when writes succeed after a restart; may be nil
+	measured map[string]func(context.Context) (int64, error) // sizes of stores, by their labels in metrics
+	before   func()                                          // called before a restart; may be nil
+	restored func(ctx context.Context)                       // called when writes succeed after a restart; may be nil
+	failed   func()                                          // called for each probe of a part that failed
+	restarts func()                                          // called for each restart
 	log      *slog.Logger
 
 	mu      sync.Mutex
-	problem error // guarded by mu: why writes fail; nil if they succeed
+	problem error            // guarded by mu: why writes fail; nil if they succeed
+	sizes   map[string]int64 // guarded by mu: in bytes, by label
 }
 
 const (
@@ -37,6 +43,8 @@ const (
 	externalTimeout = time.Second
 	// embeddedTimeout is longer, because a slow disk is not a failure.
 	embeddedTimeout = 2 * time.Second
+	// measureEvery is the number of probes between two measurements of sizes.
+	measureEvery = 10
 )
 
 // Problem returns why the storage rejects writes, or nil if it accepts them.
@@ -46,13 +54,46 @@ func (m *storageMonitor) Problem() error {
 	return m.problem
 }
 
+// size returns the size of a store when it was last measured.
+func (m *storageMonitor) size(label string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sizes[label]
+}
+
+// capacity returns the maximum sizes, or zero before the stores are open.
+func (m *storageMonitor) capacity() storeSizes {
+	if m.conn.Load() == nil {
+		return storeSizes{}
+	}
+	return m.limits
+}
+
+// measure measures the sizes of stores. Those that do not respond keep theirs.
+func (m *storageMonitor) measure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, externalTimeout)
+	defer cancel()
+	for label, measure := range m.measured {
+		n, err := measure(ctx)
+		if err != nil {
+			continue
+		}
+		m.mu.Lock()
+		if m.sizes == nil {
+			m.sizes = map[string]int64{}
+		}
+		m.sizes[label] = n
+		m.mu.Unlock()
+	}
+}
+
 // run probes until ctx ends. It returns an error if the storage cannot be restored.
 func (m *storageMonitor) run(ctx context.Context) error {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	var h storageHealth
 	restarted := false
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -61,6 +102,9 @@ func (m *storageMonitor) run(ctx context.Context) error {
 		result := m.probe(ctx)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if result.err == nil && n%measureEvery == 0 {
+			m.measure(ctx)
 		}
 		var act remedy
 		h, act = h.after(time.Now(), result, m.kind)
@@ -78,7 +122,8 @@ func (m *storageMonitor) run(ctx context.Context) error {
 				m.before()
 			}
 			m.log.WarnContext(ctx, "restarting the embedded NATS server", "folder", m.kind.dir)
-			if err := m.conn.Restart(ctx); err != nil && ctx.Err() == nil {
+			m.restarts()
+			if err := m.conn.Load().Restart(ctx); err != nil && ctx.Err() == nil {
 				m.log.ErrorContext(ctx, "restarting the embedded NATS server failed", "error", err)
 			}
 			ticker.Reset(probeInterval)
@@ -107,6 +152,9 @@ func (m *storageMonitor) probe(ctx context.Context) probeResult {
 	}
 	all.Wait()
 	for _, err := range errs {
+		if err != nil {
+			m.failed()
+		}
 		switch {
 		case err == nil:
 			continue
@@ -122,10 +170,11 @@ func (m *storageMonitor) probe(ctx context.Context) probeResult {
 			result.silent = result.silent && natsconn.IsTemporary(err)
 		}
 	}
-	if m.conn == nil {
+	conn := m.conn.Load()
+	if conn == nil {
 		return result
 	}
-	if err := m.conn.Stopped(); err != nil {
+	if err := conn.Stopped(); err != nil {
 		// No probe will succeed, or the data folder was deleted.
 		result.err, result.silent = err, false
 	}
@@ -137,14 +186,14 @@ func (m *storageMonitor) probe(ctx context.Context) probeResult {
 		return result
 	}
 	if result.silent {
-		result.servers = len(m.conn.RespondingServers(context.WithoutCancel(ctx)))
+		result.servers = len(conn.RespondingServers(context.WithoutCancel(ctx)))
 	}
 	return result
 }
 
 // free returns the free bytes on the disk of the embedded server, or -1 if unknown.
 func (m *storageMonitor) free() int64 {
-	if !m.kind.embedded || m.conn == nil {
+	if m.conn.Load() == nil || !m.kind.embedded {
 		return -1
 	}
 	free, err := natsconn.FreeBytes(m.kind.dir)

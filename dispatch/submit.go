@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -31,6 +32,8 @@ type submitOptions struct {
 	owner    string // name of the client; empty if clients have no keys
 	want     resnet18cloud.Want
 	webhook  string // URL to send the outcome to; empty means none
+	batch    string // see Job.Batch, of all but the first of the batch
+	batched  bool   // the webhook is about a batch
 }
 
 // The request headers with the options of a submission.
@@ -39,6 +42,8 @@ const (
 	headerPriority = "X-Priority"        // interactive or bulk
 	headerKey      = "Idempotency-Key"   // any text of at most 255 bytes
 	headerPrefer   = "Prefer"            // respond-async (RFC 7240)
+
+	headerBatchWebhook = "X-Batch-Webhook" // URL, for batches only
 )
 
 // readOptions reads the options of a submission from its URL and headers.
@@ -46,6 +51,15 @@ func readOptions(r *http.Request, priority resnet18cloud.Priority) (o submitOpti
 	o = submitOptions{arrived: time.Now(), priority: priority, key: r.Header.Get(headerKey), webhook: r.Header.Get(headerWebhook)}
 	if o.want, err = httpx.Want(r); err != nil {
 		return o, err
+	}
+	if url := r.Header.Get(headerBatchWebhook); url != "" {
+		switch {
+		case o.webhook != "":
+			return o, errInvalid("There are two webhooks", "send "+headerWebhook+" for a message about each image, or "+headerBatchWebhook+" for one about all")
+		case !strings.HasSuffix(r.URL.Path, "_batch"):
+			return o, errInvalid(headerBatchWebhook+" is for batches", "send "+headerWebhook)
+		}
+		o.webhook, o.batched = url, true
 	}
 	if c, ok := access.FromContext(r.Context()); ok {
 		o.owner = c.Name
@@ -149,6 +163,9 @@ func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o su
 	image.Want = o.want
 	job := resnet18cloud.Job{ID: id, Owner: o.owner, Client: o.client.name, Image: image, Digest: sha256.Sum256(image.Bytes),
 		QueuedAt: o.arrived, Deadline: o.deadline, Priority: o.priority, Webhook: o.webhook, Trace: jobTrace(ctx)}
+	if o.batched {
+		job.Batch = cmp.Or(o.batch, id)
+	}
 	r := newRecord(job)
 	var known store.Record // of an earlier request with the same key
 	if o.key != "" {
@@ -210,7 +227,7 @@ func (d *Dispatcher) answerFromCache(ctx context.Context, r store.Record, result
 		return store.Record{}, d.unavailable(ctx, "Results are", err)
 	}
 	d.recorder.accepted(written, d.waiting())
-	d.recorder.ended(written)
+	d.recorder.ended(ctx, written)
 	d.hooks.ended(written)
 	return written, nil
 }
@@ -394,6 +411,7 @@ func (d *Dispatcher) unavailable(ctx context.Context, what string, err error) er
 	if errors.Is(ctx.Err(), context.Canceled) { // the client has disconnected: nothing is wrong here
 		return ctx.Err()
 	}
+	d.recorder.storageFailed(storageSubmit)
 	if problem := d.storageProblem(); problem != nil {
 		return problem
 	}

@@ -32,6 +32,7 @@ func (d *Dispatcher) work(stop, working context.Context) {
 		delivery, err := d.next(taking, lanes)
 		if err != nil {
 			if taking.Err() == nil && !errors.Is(err, errDecideAgain) {
+				d.recorder.storageFailed(storageTake)
 				d.cfg.Log.ErrorContext(working, "taking a job from the queue failed", "error", err)
 				pause.For(taking, time.Second)
 			}
@@ -310,6 +311,7 @@ func (d *Dispatcher) conclude(ctx context.Context, r store.Record, cause error) 
 			d.recorder.addUnconfirmed(r)
 			return outcome{after: storageRetry, err: err}
 		}
+		d.recorder.storageFailed(storageResult)
 		d.cfg.Log.WarnContext(ctx, "storing the result failed; retrying", "request_id", r.ID, "error", err)
 		pause.For(ctx, wait)
 	}

@@ -13,7 +13,7 @@ func (d *Dispatcher) read(ctx context.Context, id string) (store.Record, error) 
 	r, err := d.store.Get(ctx, id)
 	switch {
 	case err == nil:
-		d.recorder.resolve(unconfirmed, r, d.waiting())
+		d.recorder.resolve(ctx, unconfirmed, r, d.waiting())
 	case !errors.Is(err, store.ErrNotFound):
 		d.recorder.add(id, unconfirmed...)
 	}
@@ -95,7 +95,7 @@ func (d *Dispatcher) finish(ctx context.Context, r store.Record, cause error) (s
 
 // ended reports a request that has just ended.
 func (d *Dispatcher) ended(ctx context.Context, r store.Record, cause error) {
-	d.recorder.ended(r)
+	d.recorder.ended(ctx, r)
 	d.holdings.ended(r.ID, r.Generation)
 	d.hooks.ended(r)
 	if r.Failure == nil {

@@ -25,6 +25,7 @@ import (
 const (
 	PrecisionFP32 = "fp32"
 	PrecisionInt8 = "int8"
+	PrecisionAuto = "auto"
 )
 
 // RandomWarning is the warning in every answer of an engine without weights.
@@ -45,7 +46,7 @@ type Config struct {
 	// weights and kernels. If there is none, the engine packs the weights in its own memory. The files stay the caller's, who
 	// may close them when New has returned.
 	Shared []*os.File
-	// Precision is PrecisionFP32 or PrecisionInt8. Empty means the precision of the weights.
+	// Precision is PrecisionFP32, PrecisionInt8 or PrecisionAuto. Empty means the precision of the weights.
 	Precision string
 	// Observe, if not nil, allows PrecisionInt8 with float32 weights: scales then come from the first pictures.
 	Observe *observe.Config
@@ -65,6 +66,8 @@ type Config struct {
 	MaxDecodeTime time.Duration
 	// Orient rotates pictures by their EXIF orientation, which torchvision does not. A model may ask for that too.
 	Orient bool
+
+	why string // PrecisionAuto became Precision; empty if that was given
 }
 
 // The defaults of limits on what an image may cost. The worst files take about half of the time on a CPU of 2022.
@@ -74,11 +77,14 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	if c.Precision == "" {
+	switch {
+	case c.Precision == PrecisionAuto:
+		choice := c.choose()
+		c.Precision, c.why = choice.Precision, choice.Why
+	case c.Precision == "" && c.quantized():
+		c.Precision = PrecisionInt8
+	case c.Precision == "":
 		c.Precision = PrecisionFP32
-		if c.quantized() {
-			c.Precision = PrecisionInt8
-		}
 	}
 	if c.Concurrency == 0 {
 		c.Concurrency = cpu.Quota()
@@ -108,7 +114,7 @@ func (c Config) validate() error {
 	case c.Concurrency < 0:
 		return fmt.Errorf("engine: concurrency %d, want at least 1, or 0 for the CPUs granted", c.Concurrency)
 	case c.Precision != PrecisionFP32 && c.Precision != PrecisionInt8:
-		return fmt.Errorf("engine: precision %q, want %s or %s", c.Precision, PrecisionFP32, PrecisionInt8)
+		return fmt.Errorf("engine: precision %q, want %s, %s or %s", c.Precision, PrecisionFP32, PrecisionInt8, PrecisionAuto)
 	case c.Precision == PrecisionInt8 && !c.quantized() && c.Observe == nil:
 		return errors.New("engine: precision int8 needs quantized weights; create them with: resnet18cloud model quantize")
 	case c.Precision == PrecisionFP32 && c.quantized():
@@ -205,6 +211,7 @@ type Info struct {
 	SHA256      string   // hex digest of the weight file; empty for random weights
 	Source      string   // origin of the weights according to the file; may be empty
 	Precision   string   // arithmetic of the answers
+	Why         string   // what PrecisionAuto chose, and why: "int8: the weights are quantized"; empty if it was not given
 	Kernels     string   // level of the CPU's instructions in use, such as "avx512"
 	Concurrency int      // images processed at a time
 	Shared      bool     // whether the packed weights are Config.Shared's
@@ -219,7 +226,7 @@ type Info struct {
 
 // info returns what does not depend on the network in use.
 func (c Config) info() (Info, error) {
-	i := Info{Concurrency: c.Concurrency}
+	i := Info{Concurrency: c.Concurrency, Why: c.reason()}
 	if c.Weights == nil {
 		i.Weights, i.Name, i.Warning = "resnet18-random", "resnet18-random", RandomWarning
 		return i, nil

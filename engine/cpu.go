@@ -13,6 +13,7 @@ type CPU struct {
 	Levels     []string // names for RESNET18_CPU, from slow to fast
 	FP32, Int8 string   // levels of the kernels in use
 	Quota      int      // CPUs granted to this process
+	Auto       Choice   // what PrecisionAuto means here for weights in float32
 }
 
 // DescribeCPU inspects the machine and RESNET18_CPU. An error says that the variable names a level which the machine does
@@ -26,6 +27,7 @@ func DescribeCPU() (CPU, error) {
 	if err != nil {
 		return c, fmt.Errorf("choose kernels: %w", err)
 	}
+	c.Auto = chooseFor(level)
 	c.FP32, c.Int8 = kernel.For(level).Level.String(), kernel8.For(level).Level.String()
 	return c, nil
 }

@@ -17,6 +17,7 @@ type admission struct {
 
 	mu      sync.Mutex
 	service time.Duration // guarded by mu: smoothed time an image occupies a slot; 0 before the first image
+	busy    time.Duration // guarded by mu: sum of the times for which slots were taken
 }
 
 func newAdmission(slots, queue int) *admission {
@@ -57,13 +58,25 @@ func (a *admission) work(ctx context.Context, f func() error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-a.slots }()
 	start := time.Now()
+	defer func() {
+		<-a.slots
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.busy += time.Since(start)
+	}()
 	if err := f(); err != nil {
 		return err // a rejected image takes no time and would distort the mean
 	}
 	a.observe(time.Since(start))
 	return nil
+}
+
+// busyTime returns the sum of the times for which slots were taken, without those that are taken now.
+func (a *admission) busyTime() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.busy
 }
 
 // observe updates the smoothed service time with a weight of 1/8, as TCP does with round-trip times (RFC 6298).

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/access"
@@ -54,6 +55,10 @@ type Config struct {
 	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
 	// requests, from any goroutine. Nil means no description.
 	Model func() Model
+	// Revision is the commit that the program was built from, and LoadTime the time that it took to load the weights, both
+	// for metrics.
+	Revision string
+	LoadTime time.Duration
 	// Models, if not nil, are those of a classifier that has several, for /models and /metrics.
 	Models Models
 	// Tracer records the work on requests as spans. Nil records none.
@@ -74,12 +79,14 @@ type Models interface {
 
 // Model describes the classifier to clients.
 type Model struct {
-	Weights   string   // identity of the weights, e.g. "resnet18-f37072fd"
-	Precision string   // arithmetic: "fp32" or "int8"
-	Kernels   string   // CPU feature level in use, e.g. "avx512vnni"
-	Version   string   // of this program
-	Warning   string   // why results are not reliable; empty if they are
-	Notes     []string // what people should know about the model; none of it makes results unreliable
+	Weights   string // identity of the weights, e.g. "resnet18-f37072fd"
+	Precision string // arithmetic: "fp32" or "int8"
+	// PrecisionReason says what was chosen, and why, if the precision was left to the classifier; else it is empty.
+	PrecisionReason string
+	Kernels         string   // CPU feature level in use, e.g. "avx512vnni"
+	Version         string   // of this program
+	Warning         string   // why results are not reliable; empty if they are
+	Notes           []string // what people should know about the model; none of it makes results unreliable
 	// InputSize is the side of the network's input in pixels. Zero means that Info is not known, and that of ImageNet's model.
 	InputSize int
 	Info      resnet18cloud.ModelInfo

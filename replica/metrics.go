@@ -1,72 +1,61 @@
 package replica
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/internal/httpx"
+	"github.com/resnet18cloud/resnet18cloud/internal/metrics"
 )
 
-// stageBuckets double from 0.5 ms, decoding a small image, to 8 s, a long wait.
-var stageBuckets = prometheus.ExponentialBuckets(0.0005, 2, 15)
-
-// metrics are the metrics of one replica, in its own registry.
-type metrics struct {
-	registry *prometheus.Registry
+// replicaMetrics are the metrics of one replica, in its own registry. docs/metrics.md lists them for users.
+type replicaMetrics struct {
+	*metrics.Set
 	requests *prometheus.CounterVec
 	stages   *prometheus.HistogramVec
+	http     *metrics.Requests
 }
 
-func newMetrics(a, large *admission, uploads *httpx.Uploads, cfg Config) *metrics {
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	f := promauto.With(reg)
-	m := &metrics{
-		registry: reg,
-		requests: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "resnet18_replica_requests_total",
-			Help: "Prediction requests, by outcome: completed, or the error code.",
-		}, []string{"outcome"}),
-		stages: f.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "resnet18_replica_stage_duration_seconds",
-			Help:    "Time completed images spent in each stage; stage replica is the total time including waiting.",
-			Buckets: stageBuckets,
-		}, []string{"stage"}),
-	}
-	gauge := func(name, help string, value func() int) {
-		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
-	}
-	gauge("resnet18_replica_requests_working", "Images being classified.", a.working)
-	gauge("resnet18_replica_requests_waiting", "Accepted requests not yet started.", a.waiting)
-	gauge("resnet18_replica_large_working", "Large images being classified, which take no slots of the others.", large.working)
-	gauge("resnet18_replica_large_waiting", "Accepted requests with large images not yet started.", large.waiting)
-	gauge("resnet18_replica_slots", "Maximum number of images classified at a time.", func() int { return cap(a.slots) })
-	gauge("resnet18_replica_queue_places", "Maximum number of waiting requests.",
-		func() int { return cap(a.places) - cap(a.slots) })
-	gauge("resnet18_replica_upload_bytes", "Memory of images that are being received, wait or are being classified.",
-		func() int { return int(uploads.Held()) })
-	reg.MustRegister(modelCollector{cfg.Model})
-	if cfg.Models != nil {
-		reg.MustRegister(modelsCollector{cfg.Models})
+// outcomeCompleted is the outcome of a request that got its answer.
+const outcomeCompleted = "completed"
+
+func newMetrics(a, large *admission, uploads *httpx.Uploads, s *Server) *replicaMetrics {
+	set := metrics.New("replica", metrics.Build{Version: s.cfg.Model().Version, Revision: s.cfg.Revision})
+	m := &replicaMetrics{Set: set, http: set.Requests()}
+	m.requests = set.Counters("requests_total", "Prediction requests, by outcome: completed, or the error code.",
+		"outcome", append([]string{outcomeCompleted}, metrics.Values(resnet18cloud.Codes()...)...))
+	m.stages = set.Histograms("stage_duration_seconds",
+		"Time completed images spent in each stage; stage replica is the total time including waiting.", metrics.Durations(),
+		"stage", []string{"replica", "decode", "preprocess", "inference"})
+	set.Gauge("requests_working", "Images being classified.", metrics.Number(a.working))
+	set.Gauge("requests_waiting", "Accepted requests not yet started.", metrics.Number(a.waiting))
+	set.Gauge("large_working", "Large images being classified, which take no slots of the others.", metrics.Number(large.working))
+	set.Gauge("large_waiting", "Accepted requests with large images not yet started.", metrics.Number(large.waiting))
+	set.Gauge("slots", "Maximum number of images classified at a time.", func() float64 { return float64(cap(a.slots)) })
+	set.Gauge("queue_places", "Maximum number of waiting requests.", func() float64 { return float64(cap(a.places) - cap(a.slots)) })
+	set.Counter("busy_seconds_total", "Time for which slots were taken: its rate divided by the slots is the utilization. Large images do not count.",
+		func() float64 { return a.busyTime().Seconds() })
+	set.Gauge("uploads", "Images being received.", metrics.Number(uploads.Receiving))
+	set.Gauge("upload_bytes", "Memory of images that are being received, wait or are being classified.", metrics.Number(uploads.Held))
+	set.Gauge("upload_capacity_bytes", "Maximum memory of uploads.", metrics.Number(uploads.Limit))
+	set.Gauge("connections", "Open connections of clients.", metrics.Number(s.http.Connections))
+	set.Gauge("connections_capacity", "Maximum number of connections; 0 before the server runs.", metrics.Number(s.http.ConnectionLimit))
+	set.Gauge("load_duration_seconds", "Time to find, read, check and pack the weights at the start.", s.cfg.LoadTime.Seconds)
+	set.MustRegister(modelCollector{s.cfg.Model})
+	if s.cfg.Models != nil {
+		set.MustRegister(modelsCollector{s.cfg.Models})
 	}
 	return m
 }
 
-// handler serves the registry.
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
-}
-
 // counted counts h's requests by outcome.
-func (m *metrics) counted(h httpx.HandlerFunc) httpx.HandlerFunc {
+func (m *replicaMetrics) counted(h httpx.HandlerFunc) httpx.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := h(w, r)
-		outcome := "completed"
+		outcome := outcomeCompleted
 		if err != nil {
 			outcome = string(resnet18cloud.AsError(err).Code)
 		}
@@ -76,9 +65,9 @@ func (m *metrics) counted(h httpx.HandlerFunc) httpx.HandlerFunc {
 }
 
 // observe records the stages of a completed image.
-func (m *metrics) observe(t resnet18cloud.Timing) {
+func (m *replicaMetrics) observe(ctx context.Context, t resnet18cloud.Timing) {
 	for _, stage := range t.Stages() {
-		m.stages.WithLabelValues(stage.Name).Observe(stage.Duration.Seconds())
+		metrics.Observe(ctx, m.stages.WithLabelValues(stage.Name), stage.Duration)
 	}
 }
 

@@ -90,7 +90,7 @@ func (b oipBackend) Find(r *http.Request, name, version string) (t oip.Model, er
 	t.Classify = func(ctx context.Context, _ int, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 		result, err := b.classify(ctx, c, image)
 		if err == nil {
-			b.metrics.observe(result.Timing)
+			b.metrics.observe(ctx, result.Timing)
 		}
 		return result, err
 	}

@@ -35,7 +35,7 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.observe(result.Timing)
+	s.metrics.observe(r.Context(), result.Timing)
 	what, label := "Embedding", ""
 	if !want.Embedding {
 		what, label = "Prediction", result.Predictions[0]

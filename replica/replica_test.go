@@ -492,15 +492,25 @@ func TestMetrics(t *testing.T) {
 		`resnet18_replica_stage_duration_seconds_sum{stage="decode"}`:           0.003,
 		`resnet18_replica_stage_duration_seconds_sum{stage="preprocess"}`:       0.006,
 		`resnet18_replica_stage_duration_seconds_sum{stage="inference"}`:        0.012,
-		`resnet18_replica_stage_duration_seconds_bucket{stage="decode",le="1"}`: -1, // no such bucket: they double from 0.5 ms
-		`resnet18_replica_slots`:            2,
-		`resnet18_replica_queue_places`:     0,
-		`resnet18_replica_requests_waiting`: 0,
-		`resnet18_replica_requests_working`: 0,
-		`resnet18_replica_info{kernels="",precision="",version="",weights="resnet18-random"}`: 1,
+		`resnet18_replica_stage_duration_seconds_bucket{stage="decode",le="3"}`: -1, // no such bucket
+		`resnet18_replica_slots`:                                                   2,
+		`resnet18_replica_queue_places`:                                            0,
+		`resnet18_replica_requests_waiting`:                                        0,
+		`resnet18_replica_requests_working`:                                        0,
+		`resnet18_replica_requests_total{outcome="full"}`:                          0, // before the first
+		`resnet18_replica_stage_duration_seconds_bucket{stage="replica",le="0.5"}`: 3,
+		`resnet18_replica_http_request_duration_seconds_count{method="POST",route="/predict",status="2xx"}`: 3,
+		`resnet18_replica_http_request_duration_seconds_count{method="POST",route="/predict",status="4xx"}`: 1,
+		`resnet18_replica_http_errors_total{code="undecodable",method="POST"}`:                              1,
+		`resnet18_replica_info{kernels="",precision="",version="",weights="resnet18-random"}`:               1,
 	} {
 		if got := metric(t, r.url, series); got < want-1e-9 || got > want+1e-9 {
 			t.Errorf("%s = %v, want %v", series, got, want)
+		}
+	}
+	for _, series := range []string{"resnet18_replica_busy_seconds_total", "resnet18_replica_startup_duration_seconds"} {
+		if got := metric(t, r.url, series); got <= 0 {
+			t.Errorf("%s = %v, want more than 0", series, got)
 		}
 	}
 	problems, err := promlint.New(strings.NewReader(get(t, r.url+"/metrics").body)).Lint()

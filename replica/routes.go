@@ -18,8 +18,10 @@ var endpoints = []string{"/predict", "/embed", "/labels", "/models", "/health", 
 func (s *Server) routes() (public, admin http.Handler) {
 	mux, operators := s.muxes()
 	if operators == nil {
+		s.metrics.http.Add(mux.Patterns())
 		return httpx.JSONErrors(mux.ServeMux), nil
 	}
+	s.metrics.http.Add(append(mux.Patterns(), operators.Patterns()...))
 	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 
@@ -38,12 +40,12 @@ func (s *Server) muxes() (mux, operators *access.Mux) {
 	s.handleOIP(mux)
 	openapi.Add(mux, openAPI)
 	if s.cfg.AdminAddr == "" {
-		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.handler()))
+		mux.Add("GET /metrics", access.Read, httpx.Plain(s.metrics.Handler()))
 		return mux, nil
 	}
 	operators = access.NewMux(s.cfg.Access, s.cfg.Log)
 	s.handleHealth(operators)
-	operators.Add("GET /metrics", access.Anyone, httpx.Plain(s.metrics.handler()))
+	operators.Add("GET /metrics", access.Anyone, httpx.Plain(s.metrics.Handler()))
 	httpx.HandleProfiles(operators.ServeMux)
 	return mux, operators
 }
@@ -92,19 +94,20 @@ func (s *Server) healthReady(w http.ResponseWriter, r *http.Request) error {
 
 // Info is the JSON of GET /info. The first five fields are the prototype's.
 type Info struct {
-	Model       string   `json:"model"`
-	Framework   string   `json:"framework"`
-	InputSize   string   `json:"input_size"`
-	Classes     int      `json:"classes"`
-	Endpoints   []string `json:"endpoints"`
-	Weights     string   `json:"weights"`
-	Precision   string   `json:"precision"`
-	Kernels     string   `json:"kernels"`
-	Concurrency int      `json:"concurrency"` // images processed at a time
-	Queue       int      `json:"queue"`       // maximum number of waiting requests
-	Version     string   `json:"version,omitempty"`
-	Warning     string   `json:"warning,omitempty"`
-	Notes       []string `json:"notes,omitempty"` // about the model, for people
+	Model           string   `json:"model"`
+	Framework       string   `json:"framework"`
+	InputSize       string   `json:"input_size"`
+	Classes         int      `json:"classes"`
+	Endpoints       []string `json:"endpoints"`
+	Weights         string   `json:"weights"`
+	Precision       string   `json:"precision"`
+	PrecisionReason string   `json:"precision_reason,omitempty"` // what --precision auto chose, and why
+	Kernels         string   `json:"kernels"`
+	Concurrency     int      `json:"concurrency"` // images processed at a time
+	Queue           int      `json:"queue"`       // maximum number of waiting requests
+	Version         string   `json:"version,omitempty"`
+	Warning         string   `json:"warning,omitempty"`
+	Notes           []string `json:"notes,omitempty"` // about the model, for people
 
 	ModelInfo    *resnet18cloud.ModelInfo `json:"model_info,omitempty"`
 	Quantization *Quantization            `json:"quantization,omitempty"`
@@ -118,7 +121,7 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) error {
 	}
 	httpx.WriteJSON(w, http.StatusOK, Info{
 		Model: modelName, Framework: "resnet18cloud (Go)", InputSize: fmt.Sprintf("%dx%d", m.InputSize, m.InputSize), Classes: m.Info.Classes,
-		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, Kernels: m.Kernels,
+		Endpoints: endpoints, Weights: m.Weights, Precision: m.Precision, PrecisionReason: m.PrecisionReason, Kernels: m.Kernels,
 		Concurrency: s.cfg.Concurrency, Queue: s.cfg.Queue, Version: m.Version, Warning: m.Warning,
 		Quantization: m.Quantization, Notes: m.Notes, ModelInfo: described(m.Info),
 	})

@@ -22,7 +22,7 @@ type Server struct {
 	admission  *admission
 	large      *admission // of images that Config.Large reports
 	uploads    *httpx.Uploads
-	metrics    *metrics
+	metrics    *replicaMetrics
 	http       httpx.Server
 	admin      *httpx.Server // nil if there is none
 	ready      chan struct{}
@@ -44,11 +44,11 @@ func New(cfg Config, classifier resnet18cloud.Classifier) (*Server, error) {
 		ready:      make(chan struct{}),
 	}
 	s.large.service = time.Second // no image of the warm-up is large
-	s.metrics = newMetrics(s.admission, s.large, s.uploads, cfg)
+	s.metrics = newMetrics(s.admission, s.large, s.uploads, s)
 	public, admin := s.routes()
-	s.http = httpx.Server{Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log}
+	s.http = httpx.Server{Addr: cfg.Addr, Handler: s.metrics.http.Handler(cfg.Guard.Handler(cfg.Log, public)), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log}
 	if cfg.AdminAddr != "" {
-		s.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin), Log: cfg.Log,
+		s.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: s.metrics.http.Handler(httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin)), Log: cfg.Log,
 			ShutdownTimeout: time.Second, MaxConnections: httpx.AdminConnections}
 	}
 	return s, nil
@@ -95,6 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return fmt.Errorf("classify the warm-up image: %w", err)
 		}
 		close(s.ready)
+		s.metrics.Ready()
 		m := s.cfg.Model()
 		s.cfg.Log.InfoContext(ctx, "replica ready", "url", s.URL(), "weights", m.Weights, "precision", m.Precision,
 			"kernels", m.Kernels, "concurrency", s.cfg.Concurrency, "queue", s.cfg.Queue)

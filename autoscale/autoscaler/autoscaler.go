@@ -22,7 +22,7 @@ type Autoscaler struct {
 	collect *collector
 	server  *httpx.Server // nil if there is none
 	admin   *httpx.Server // nil if there is none
-	metrics *metrics
+	metrics *autoscalerMetrics
 	unsaved error // why the state was not saved the last time; used by the loop alone
 
 	mu               sync.Mutex
@@ -43,6 +43,7 @@ type Record struct {
 	Age      float64 `json:"age_seconds"`     // of the metrics; -1 if there are none
 	Applied  bool    `json:"applied"`         // the scaler accepted it
 	Error    string  `json:"error,omitempty"` // why not
+	Blind    bool    `json:"blind,omitempty"` // the metrics do not justify scaling down
 }
 
 // kept is the number of decisions that are remembered: an hour at one per second.
@@ -72,11 +73,11 @@ func New(cfg Config) (*Autoscaler, error) {
 	a.metrics = newMetrics(a)
 	public, admin := a.routes()
 	if cfg.Addr != "-" {
-		a.server = &httpx.Server{Addr: cfg.Addr, Handler: cfg.Guard.Handler(cfg.Log, public), TLS: cfg.TLS, Log: cfg.Log,
+		a.server = &httpx.Server{Addr: cfg.Addr, Handler: a.metrics.http.Handler(cfg.Guard.Handler(cfg.Log, public)), TLS: cfg.TLS, Log: cfg.Log,
 			ShutdownTimeout: time.Second, MaxConnections: maxConnections}
 	}
 	if cfg.AdminAddr != "" {
-		a.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin), Log: cfg.Log,
+		a.admin = &httpx.Server{Addr: cfg.AdminAddr, Handler: a.metrics.http.Handler(httpx.Guard{Hosts: cfg.Guard.Hosts}.Handler(cfg.Log, admin)), Log: cfg.Log,
 			ShutdownTimeout: time.Second, MaxConnections: maxConnections}
 	}
 	return a, nil
@@ -120,6 +121,7 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 	if err := a.restore(time.Now()); err != nil {
 		return err
 	}
+	a.metrics.Ready()
 	g, ctx := errgroup.WithContext(ctx)
 	if a.server != nil {
 		g.Go(func() error { return a.server.Run(ctx) })
@@ -183,14 +185,26 @@ func (a *Autoscaler) step(ctx context.Context) {
 	asked := a.collect.poll(ctx)
 	scale, err := a.cfg.Scaler.Scale(ctx)
 	if err != nil {
+		a.failed(asked, err)
 		a.report(errors.Join(fmt.Errorf("read replicas: %w", err), a.unsaved))
 		return
 	}
+	a.metrics.started(scale.Replicas)
 	now := time.Now()
 	record := a.decide(now, a.collect.snapshot(scale))
 	err = a.act(ctx, &record, scale)
 	a.keep(record)
+	a.failed(asked, err)
 	a.report(errors.Join(asked, err, a.unsaved))
+}
+
+// failed counts what failed in an interval.
+func (a *Autoscaler) failed(asked, scaled error) {
+	for operation, err := range map[string]error{failureDispatcher: asked, failureScaler: scaled, failureState: a.unsaved} {
+		if err != nil {
+			a.metrics.failures.WithLabelValues(operation).Inc()
+		}
+	}
 }
 
 // decide asks the policy, and limits its decision to what the metrics justify.
@@ -200,7 +214,8 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 	a.previous, a.latest = a.latest, s
 	a.mu.Unlock()
 	age := s.Age(now)
-	if why, blind := a.blind(now, s); blind && d.Replicas < s.Desired {
+	why, blind := a.blind(now, s)
+	if blind && d.Replicas < s.Desired {
 		d.Replicas = s.Desired
 		d.Reasons = append(d.Reasons, why)
 	}
@@ -208,7 +223,7 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 		d.Replicas = 0
 		d.Reasons = append(d.Reasons, autoscale.Reason{Rule: autoscale.RuleFixed})
 	}
-	r := Record{Decision: d, Ready: s.Ready(), Starting: s.Starting(), Queue: s.Queue, InFlight: s.InFlight, Age: -1}
+	r := Record{Decision: d, Ready: s.Ready(), Starting: s.Starting(), Queue: s.Queue, InFlight: s.InFlight, Age: -1, Blind: blind}
 	if !s.At.IsZero() {
 		r.Age = age.Seconds()
 	}
@@ -276,7 +291,6 @@ func (a *Autoscaler) report(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
-		a.metrics.failures.Inc()
 	}
 	a.mu.Lock()
 	before := a.problem

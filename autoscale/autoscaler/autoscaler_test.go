@@ -280,8 +280,8 @@ func TestTroubleIsLoggedOnce(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- a.loop(ctx) }()
 	for range 3 * saveEvery { // failures are counted each time
-		before := testutil.ToFloat64(a.metrics.failures)
-		for testutil.ToFloat64(a.metrics.failures) == before {
+		before := testutil.ToFloat64(a.metrics.failures.WithLabelValues(failureScaler))
+		for testutil.ToFloat64(a.metrics.failures.WithLabelValues(failureScaler)) == before {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -496,7 +496,7 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("/metrics lacks %q", line)
 		}
 	}
-	if problems, err := testutil.GatherAndLint(a.metrics.registry); err != nil || len(problems) > 0 {
+	if problems, err := testutil.GatherAndLint(a.metrics.Registry); err != nil || len(problems) > 0 {
 		t.Errorf("promlint: %v %v", problems, err)
 	}
 }

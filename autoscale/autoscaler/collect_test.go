@@ -242,11 +242,12 @@ func TestManyDispatchersAreAskedInTurn(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now, most, full := 0, 0, make(chan struct{})
+	release := sync.OnceFunc(func() { close(full) })
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		mu.Lock()
 		now++
 		if most = max(most, now); now == 100 && most == 100 {
-			time.AfterFunc(100*time.Millisecond, sync.OnceFunc(func() { close(full) })) // time for more to come
+			time.AfterFunc(100*time.Millisecond, release) // time for more to come
 		}
 		mu.Unlock()
 		<-full

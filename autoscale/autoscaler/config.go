@@ -55,6 +55,8 @@ type Config struct {
 	// Token, if not nil, returns the token to send to dispatchers. Its key needs scope read, or admin, with which
 	// dispatchers also report the addresses of replicas, so that the idlest are removed first.
 	Token func() string
+	// Version and Revision are the program's release and commit, for metrics.
+	Version, Revision string
 	// DryRun decides without setting the number of replicas.
 	DryRun bool
 	// StateFile keeps the state of the policy across restarts. If it is empty, the autoscaler does not scale down for a

@@ -123,7 +123,7 @@ func TestLeadership(t *testing.T) {
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: gated{newScaler(1), nil}, NewPolicy: wants(1), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	leading := func(want string) {
 		t.Helper()
-		if err := testutil.GatherAndCompare(a.metrics.registry, strings.NewReader("# HELP resnet18_autoscaler_leading 1 if this autoscaler may set the number of replicas.\n"+
+		if err := testutil.GatherAndCompare(a.metrics.Registry, strings.NewReader("# HELP resnet18_autoscaler_leading 1 if this autoscaler may set the number of replicas.\n"+
 			"# TYPE resnet18_autoscaler_leading gauge\nresnet18_autoscaler_leading "+want+"\n"), "resnet18_autoscaler_leading"); err != nil {
 			t.Error(err)
 		}
@@ -155,7 +155,7 @@ func TestAFailureToSetIsKept(t *testing.T) {
 	if r.Applied || r.Error != "refused" || a.problem != "set 5 replicas: refused" {
 		t.Errorf("record %+v, problem %q, want that it was refused", r, a.problem)
 	}
-	if got := testutil.ToFloat64(a.metrics.failures); got != 1 {
+	if got := testutil.ToFloat64(a.metrics.failures.WithLabelValues(failureScaler)); got != 1 {
 		t.Errorf("%v failures, want 1", got)
 	}
 	s.allow = true
@@ -163,7 +163,7 @@ func TestAFailureToSetIsKept(t *testing.T) {
 	if r := a.Decisions(1, false)[0]; !r.Applied || r.Error != "" || a.problem != "" {
 		t.Errorf("record %+v, problem %q, want none", r, a.problem)
 	}
-	if got := testutil.ToFloat64(a.metrics.failures); got != 1 {
+	if got := testutil.ToFloat64(a.metrics.failures.WithLabelValues(failureScaler)); got != 1 {
 		t.Errorf("%v failures, want still 1", got)
 	}
 	for _, want := range []string{"cannot scale", "recovered", "msg=scaled from=3 to=5"} {
@@ -262,25 +262,66 @@ func TestMeasures(t *testing.T) {
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)})
 	decided := func(was, n int, applied bool) {
 		a.metrics.decided(Record{Decision: autoscale.Decision{Was: was, Replicas: n, Reasons: []autoscale.Reason{{Rule: autoscale.RuleRate}},
-			Figures: []autoscale.Figure{{Name: "x_seconds", Value: 2.5}}}, Applied: applied, Ready: 4, Starting: 2, Age: 1.5})
+			Figures: []autoscale.Figure{{Name: "start_delay_seconds", Value: 2.5}}}, Applied: applied, Ready: 4, Starting: 2, Age: 1.5, Blind: n == 9})
 	}
 	decided(3, 5, true)
 	decided(5, 4, true)
 	decided(4, 2, true)
 	decided(2, 9, false)
-	for name, pair := range map[string][2]float64{
-		"decisions by rate": {testutil.ToFloat64(a.metrics.decisions.WithLabelValues("rate")), 4},
-		"up":                {testutil.ToFloat64(a.metrics.changes.WithLabelValues("up")), 1},
-		"down":              {testutil.ToFloat64(a.metrics.changes.WithLabelValues("down")), 2},
-		"figure":            {testutil.ToFloat64(a.metrics.figures.WithLabelValues("x_seconds")), 2.5},
-		"desired":           {testutil.ToFloat64(a.metrics.desired), 9},
-		"ready":             {testutil.ToFloat64(a.metrics.ready), 4},
-		"starting":          {testutil.ToFloat64(a.metrics.starting), 2},
-		"age":               {testutil.ToFloat64(a.metrics.age), 1.5},
-	} {
-		if pair[0] != pair[1] {
-			t.Errorf("%s: %v, want %v", name, pair[0], pair[1])
+	a.failed(errors.New("no answer"), nil)
+	now := time.Now()
+	ready := func(name string, took time.Duration) autoscale.Replica {
+		return autoscale.Replica{Name: name, Created: now, ReadyAt: now.Add(took), Ready: true}
+	}
+	old, slow := ready("old", time.Minute), ready("slow", 3*time.Second)
+	a.metrics.started([]autoscale.Replica{old, {Name: "slow", Created: now}})
+	a.metrics.started([]autoscale.Replica{old, slow, ready("fast", 100*time.Millisecond)})
+	a.metrics.started([]autoscale.Replica{slow})
+	want := `resnet18_autoscaler_blind 1
+resnet18_autoscaler_changes_total{direction="down"} 2
+resnet18_autoscaler_changes_total{direction="up"} 1
+resnet18_autoscaler_decisions_total{rule="rate"} 4
+resnet18_autoscaler_desired_replicas 9
+resnet18_autoscaler_failures_total{operation="dispatcher"} 1
+resnet18_autoscaler_failures_total{operation="scaler"} 0
+resnet18_autoscaler_figures_age_seconds 1.5
+resnet18_autoscaler_ready_replicas 4
+resnet18_autoscaler_replica_start_duration_seconds_count 2
+resnet18_autoscaler_replica_start_duration_seconds_sum 3.1
+resnet18_autoscaler_start_delay_seconds 2.5
+resnet18_autoscaler_starting_replicas 2
+`
+	w := httptest.NewRecorder()
+	a.metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for line := range strings.Lines(want) {
+		if !strings.Contains(w.Body.String(), "\n"+line) {
+			t.Errorf("/metrics lacks %s", line)
 		}
+	}
+}
+
+// TestFiguresAreMetrics checks that each figure of a policy has a metric, with a text about it.
+func TestFiguresAreMetrics(t *testing.T) {
+	t.Parallel()
+	help := autoscale.FigureHelp()
+	now := time.Now()
+	cpu := 0.5
+	for _, k := range autoscale.Kinds() {
+		p := k.New(autoscale.Settings{Limits: autoscale.Limits{Min: 1, Max: 9}, SLO: time.Second})
+		var seen int
+		for i := range 120 {
+			at := now.Add(time.Duration(i) * time.Second)
+			d := p.Decide(at, autoscale.Snapshot{At: at, Counters: autoscale.Counters{Uptime: time.Duration(i) * time.Second, Offered: int64(10 * i),
+				Completed: int64(10 * i), Service: time.Duration(i) * time.Second / 10}, Queue: 3, QueueCapacity: 200, InFlight: 2, Desired: 1,
+				Replicas: []autoscale.Replica{{Name: "a", Created: now.Add(-time.Hour), ReadyAt: now.Add(-time.Hour), Ready: true, Workers: 2,
+					CPU: &cpu, CPUWindow: autoscale.Window{End: at, Length: time.Second}}}})
+			for _, f := range d.Figures {
+				if seen++; help[f.Name] == "" {
+					t.Fatalf("policy %s: nothing says what %q is: add it to figures in autoscale/decision.go", k.Name, f.Name)
+				}
+			}
+		}
+		t.Logf("policy %s: %d figures", k.Name, seen)
 	}
 }
 
@@ -291,7 +332,7 @@ func TestPrototypesGauges(t *testing.T) {
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(1), NewPolicy: wants(1)})
 	gauges := func() map[string]float64 {
 		t.Helper()
-		families, err := a.metrics.registry.Gather()
+		families, err := a.metrics.Registry.Gather()
 		if err != nil {
 			t.Fatal(err)
 		}

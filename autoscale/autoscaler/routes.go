@@ -15,16 +15,18 @@ func (a *Autoscaler) routes() (public, admin http.Handler) {
 	mux.Add("GET /health", access.Anyone, a.getHealth)
 	mux.HandleFunc("GET /{$}", a.getRoot)
 	if a.cfg.AdminAddr == "" {
-		mux.Add("GET /metrics", access.Read, httpx.Plain(a.metrics.handler()))
+		mux.Add("GET /metrics", access.Read, httpx.Plain(a.metrics.Handler()))
 		a.handleAdmin(mux)
+		a.metrics.http.Add(mux.Patterns())
 		return httpx.JSONErrors(mux.ServeMux), nil
 	}
 	operators := access.NewMux(a.cfg.Access, a.cfg.Log)
 	operators.Add("GET /health", access.Anyone, a.getHealth)
 	operators.HandleFunc("GET /{$}", a.getRoot)
-	operators.Add("GET /metrics", access.Anyone, httpx.Plain(a.metrics.handler()))
+	operators.Add("GET /metrics", access.Anyone, httpx.Plain(a.metrics.Handler()))
 	a.handleAdmin(operators)
 	httpx.HandleProfiles(operators.ServeMux)
+	a.metrics.http.Add(append(mux.Patterns(), operators.Patterns()...))
 	return httpx.JSONErrors(mux.ServeMux), httpx.JSONErrors(operators.ServeMux)
 }
 

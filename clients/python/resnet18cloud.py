@@ -29,7 +29,7 @@ import urllib.request
 import uuid
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
-__all__ = ["Client", "Error", "Image", "Item", "Outcome", "Result", "Score", "Ticket", "read_webhook"]
+__all__ = ["Client", "Error", "Image", "Item", "Outcome", "Result", "Score", "Ticket", "read_batch_webhook", "read_webhook"]
 
 #: What methods take as an image: the path of a file, or Image.
 Source = Union[str, "os.PathLike[str]", "Image"]
@@ -210,6 +210,8 @@ class Client:
                      **options: Any) -> List[Item]:
         """Sends images in one request, at most as many as the server allows (100), and returns one item for each.
 
+        The option batch_webhook is a URL for one message about all of them, see read_batch_webhook.
+
         The default priority is bulk. Images that were refused for lack of room are sent again, one after the other. With an
         idempotency_key, image i has the key "KEY/i".
         """
@@ -230,6 +232,8 @@ class Client:
                 continue
             time.sleep(pause)
             alone = dict(options)
+            if alone.pop("batch_webhook", None):
+                alone["webhook"] = options["batch_webhook"]  # it is not in the message about the batch
             if options.get("idempotency_key"):
                 alone["idempotency_key"] = f"{options['idempotency_key']}/{i}"
             try:
@@ -429,6 +433,22 @@ def read_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance
     was not signed with the secret, or if it was sent more than tolerance seconds ago. A webhook may arrive more than once: the
     header Webhook-Id is then the same.
     """
+    message = _signed(secret, headers, body, tolerance)
+    if "items" in message:
+        raise ValueError("the message is about a batch: use read_batch_webhook")
+    return Outcome.of(message)
+
+
+def read_batch_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance: float = 300) -> List[Outcome]:
+    """Is read_webhook for the message about a batch (batch_webhook of submit_batch), and returns the outcomes of its images."""
+    message = _signed(secret, headers, body, tolerance)
+    if "items" not in message:
+        raise ValueError("the message is about one image: use read_webhook")
+    return [Outcome.of(item) for item in message["items"]]
+
+
+def _signed(secret: str, headers: Mapping[str, str], body: bytes, tolerance: float) -> Dict[str, Any]:
+    """Checks the signature of a message and returns its JSON."""
     message, sent = headers.get("Webhook-Id") or "", headers.get("Webhook-Timestamp") or ""
     if not sent.isdigit() or abs(time.time() - int(sent)) > tolerance:
         raise ValueError("the webhook was sent at another time")
@@ -440,10 +460,11 @@ def read_webhook(secret: str, headers: Mapping[str, str], body: bytes, tolerance
     signatures = (headers.get("Webhook-Signature") or "").encode().split()
     if not any([hmac.compare_digest(s, want.encode()) for s in signatures]):
         raise ValueError("the webhook's signature is not valid")
-    return Outcome.of(json.loads(body))
+    return json.loads(body)
 
 
-_OPTIONS = {"deadline": "X-Request-Timeout", "priority": "X-Priority", "idempotency_key": "Idempotency-Key", "webhook": "X-Webhook"}
+_OPTIONS = {"deadline": "X-Request-Timeout", "priority": "X-Priority", "idempotency_key": "Idempotency-Key", "webhook": "X-Webhook",
+            "batch_webhook": "X-Batch-Webhook"}
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

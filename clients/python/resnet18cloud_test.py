@@ -81,6 +81,8 @@ class Webhooks(unittest.TestCase):
                    "Webhook-Signature": "v1,AAAA v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="}
         age = resnet18cloud.time.time() - 1614265330
         self.assertEqual(resnet18cloud.read_webhook(secret, headers, body, age + 60).raw["test"], 2432232314)
+        with self.assertRaisesRegex(ValueError, "about one image"):
+            resnet18cloud.read_batch_webhook(secret, headers, body, age + 60)
         for wrong in ((secret, headers, body), (secret, headers, body + b" ", age + 60), ("whsec_AAAA", headers, body, age + 60),
                       (secret, {**headers, "Webhook-Id": "x"}, body, age + 60), (secret, {}, body, age + 60)):
             with self.assertRaises(ValueError):

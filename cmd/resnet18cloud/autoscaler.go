@@ -132,7 +132,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 		return err
 	}
 	a, err := autoscaler.New(autoscaler.Config{
-		Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
+		Version: version, Revision: ownRevision(), Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
 		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), DispatcherTLS: dispatcherTLS,
 		DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
 	})

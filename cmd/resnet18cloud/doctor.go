@@ -68,7 +68,7 @@ func (c doctorCmd) Run(ctx context.Context, env *environment) error {
 	}
 	c.DataDir = cmp.Or(c.DataDir, defaultDataDir())
 	cpu, err := engine.DescribeCPU()
-	findings := []finding{judgeCPU(cpu.Levels, cpu.FP32, err), judgeCPUs(cpu.Quota, runtime.NumCPU()), judgeMemory(memoryLimit()),
+	findings := []finding{judgeCPU(cpu, err), judgeCPUs(cpu.Quota, runtime.NumCPU()), judgeMemory(memoryLimit()),
 		c.weights(), portFinding("port", c.Addr, "choose another: up --addr :8081"),
 		portFinding("replica port", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.ReplicaPort)), "none needed: up takes the next free port"),
 		judgeDisk(c.DataDir), judgeDescriptors(descriptors())}
@@ -101,19 +101,16 @@ func (c doctorCmd) Run(ctx context.Context, env *environment) error {
 }
 
 // judgeCPU says what the instruction sets of the CPU mean for precision.
-func judgeCPU(levels []string, fp32 string, err error) finding {
-	f := finding{Check: "cpu", State: healthy, Detail: fmt.Sprintf("%s; kernels %s", strings.Join(levels, ", "), fp32)}
-	all := strings.Join(levels, " ")
-	switch {
-	case err != nil:
+func judgeCPU(cpu engine.CPU, err error) finding {
+	if err != nil {
 		return finding{"cpu", problem, err.Error(), "unset RESNET18_CPU, or set it to a level that this CPU has"}
-	case strings.Contains(all, "vnni") || strings.Contains(all, "dot") || strings.Contains(all, "i8mm"):
-		f.Advice = "--precision int8 is about twice as fast as fp32 here"
-	case fp32 == "generic" || fp32 == "":
-		f.State, f.Advice = warning, "plain Go kernels are some 20 times slower; use a CPU with AVX2 or NEON, and a build without -tags purego"
-	default:
-		f.Advice = "int8 saves memory here, but without an 8-bit dot product (VNNI) not much time; fp32 is the safe choice"
 	}
+	f := finding{Check: "cpu", State: healthy, Detail: fmt.Sprintf("%s; kernels %s, in int8 %s", strings.Join(cpu.Levels, ", "), cpu.FP32, cpu.Int8)}
+	if cpu.FP32 == "generic" {
+		f.State, f.Advice = warning, "plain Go kernels are some 20 times slower; use a CPU with AVX2 or NEON, and a build without -tags purego"
+		return f
+	}
+	f.Advice = fmt.Sprintf("--precision auto takes %s: %s", cpu.Auto.Precision, cpu.Auto.Why)
 	return f
 }
 
@@ -137,7 +134,7 @@ func judgeMemory(limit int64) finding {
 	case limit > 0 && limit < int8:
 		return finding{"memory", problem, text, "give it 512 MiB or more for a dispatcher with a replica"}
 	case limit > 0 && limit < fp32:
-		return finding{"memory", warning, text, "use --precision int8, or give it 512 MiB or more"}
+		return finding{"memory", warning, text, "use weights made by 'model quantize', or give it 512 MiB or more"}
 	}
 	return finding{Check: "memory", State: healthy, Detail: text}
 }

@@ -49,7 +49,7 @@ type engineFlags struct {
 	Model string `help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	describeFlags
 	RandomWeights bool   `help:"Use random weights if there is no weight file; the results are meaningless." env:"RESNET18_RANDOM_WEIGHTS"`
-	Precision     string `help:"Arithmetic: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION"`
+	Precision     string `help:"Arithmetic: fp32, int8, or auto, the fastest on this CPU that the weights allow. Default: that of the weights." enum:",auto,fp32,int8" default:"" env:"RESNET18_PRECISION"`
 	Concurrency   int    `help:"Number of images to classify at a time, each on one CPU; 0 means the number of CPUs available (cgroup limit)." default:"0" env:"RESNET18_CONCURRENCY"`
 	MaxPixels     int    `help:"Maximum size of an image in pixels; off disables the limit." type:"off" default:"50000000" env:"RESNET18_MAX_PIXELS" group:"limits"`
 	decodeFlags   `group:"limits"`
@@ -103,6 +103,9 @@ func (f engineFlags) open(ctx context.Context, path string, watch *observe.Confi
 	info := e.Info()
 	env.log.Debug("weights loaded", "weights", info.Weights, "source", info.Source, "precision", info.Precision,
 		"kernels", info.Kernels, "concurrency", info.Concurrency, "shared", info.Shared)
+	if info.Why != "" {
+		env.log.Info("precision chosen", "why", info.Why)
+	}
 	for _, note := range info.Notes {
 		env.log.Warn("model: " + note)
 	}

@@ -30,13 +30,13 @@ type clientFlags struct {
 
 // webhookFlags say where a dispatcher may send the outcomes of requests.
 type webhookFlags struct {
-	WebhookAllow []string `help:"Hosts that clients may name in X-Webhook, separated by commas: hooks.example.com, *.example.com, HOST:PORT, addresses and networks; http://HOST allows plain HTTP too. Names lead only to public addresses and those in the list. Default: no webhooks." placeholder:"HOST" env:"RESNET18_WEBHOOK_ALLOW"`
+	WebhookAllow []string `help:"Hosts that clients may name in X-Webhook and X-Batch-Webhook, separated by commas: hooks.example.com, *.example.com, HOST:PORT, addresses and networks; http://HOST allows plain HTTP too. Names lead only to public addresses and those in the list. Default: no webhooks." placeholder:"HOST" env:"RESNET18_WEBHOOK_ALLOW"`
 }
 
 // dispatcherConfig returns a configuration with the limits of the flags.
 func dispatcherConfig(s storeFlags, u uploadFlags, c clientFlags) dispatch.Config {
 	return dispatch.Config{
-		Version:       version,
+		Version: version, Revision: ownRevision(),
 		QueueCapacity: s.QueueCapacity, QueueMaxBytes: s.QueueBytes, ResultTTL: s.ResultTTL, ResultsMaxBytes: s.ResultsBytes,
 		CacheSize: s.CacheSize, MaxImageBytes: u.MaxImageBytes, MaxUploadBytes: u.MaxUploadBytes, MinUploadRate: u.MinUploadRate,
 		Large:           engine.Large,

@@ -478,8 +478,9 @@ func TestProductionFitsNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "nats.conf")
-	// The variable is of the pod's environment.
-	if err := os.WriteFile(file, []byte(strings.Replace(string(text), "$SERVER_NAME", "nats-0", 1)), 0o600); err != nil {
+	// The variables are of the pod's environment.
+	text = []byte(strings.NewReplacer("$SERVER_NAME", "nats-0", "$NATS_QUOTED_PASSWORD", `"secret"`).Replace(string(text)))
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	config, err := natsserver.ProcessConfigFile(file)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/engine/observe"
@@ -24,7 +25,7 @@ type replicaCmd struct {
 	accessFlags   `group:"security"`
 	traceFlags    `group:"traces"`
 
-	Observe          int     `help:"With --precision int8 and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE" group:"model"`
+	Observe          int     `help:"With --precision int8 or auto and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE" group:"model"`
 	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal in int8 and fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT" group:"model"`
 	ObserveShare     float64 `help:"Share of images, above 0 to 1, that fp32 checks after int8 has taken over; off means none." type:"off" default:"0.01" env:"RESNET18_OBSERVE_SHARE" group:"model"`
 }
@@ -33,6 +34,7 @@ type replicaCmd struct {
 func (replicaCmd) Help() string {
 	return `With --precision int8, weights made by 'model quantize' run in int8 from the start. With weights in float32 the replica runs in
 fp32, calibrates on its first images, and switches to int8 if enough labels are equal; /info and /metrics show the progress.
+--precision auto does that where int8 is faster than fp32, and stays with fp32 elsewhere.
 
   resnet18cloud replica --precision int8
   resnet18cloud replica --models models --default-model trash --canary 5%`
@@ -50,7 +52,9 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	}
 	watch := &observe.Config{Pictures: c.Observe, Agreement: c.ObserveAgreement, Share: c.ObserveShare,
 		Changed: logQuantization(env.log)}
+	start := time.Now()
 	served, err := c.serving(ctx, watch, env)
+	loading := time.Since(start)
 	if err != nil {
 		return err
 	}
@@ -71,7 +75,7 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 			e := served.engine()
 			return describe(e.Info(), e.Spec().Preprocess.Crop)
 		},
-		Large: served.engine().Large, Models: served.models,
+		Large: served.engine().Large, Models: served.models, Revision: ownRevision(), LoadTime: loading,
 	}, served.classifier)
 	if err != nil {
 		return badUsage(err)
@@ -106,8 +110,8 @@ func closeAll(files []*os.File) {
 
 // describe is what a replica tells its clients about its engine, whose input has sides of so many pixels.
 func describe(i engine.Info, input int) replica.Model {
-	m := replica.Model{Weights: i.Weights, Precision: i.Precision, Kernels: i.Kernels, Version: version, Warning: i.Warning,
-		Notes: i.Notes, InputSize: input, Info: i.Model}
+	m := replica.Model{Weights: i.Weights, Precision: i.Precision, PrecisionReason: i.Why, Kernels: i.Kernels, Version: version,
+		Warning: i.Warning, Notes: i.Notes, InputSize: input, Info: i.Model}
 	if q := i.Quantization; q != nil {
 		m.Quantization = &replica.Quantization{State: string(q.State), Observed: q.Observed, Compared: q.Compared,
 			Equal: q.Equal, Wanted: q.Wanted, Problem: q.Problem}

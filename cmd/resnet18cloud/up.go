@@ -53,7 +53,7 @@ type upCmd struct {
 	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." type:"listen-or-none" placeholder:"ADDR" default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
-	Precision      string `help:"Arithmetic of the replicas: fp32 or int8. Default: that of the weights." enum:",fp32,int8" default:"" env:"RESNET18_PRECISION" group:"model"`
+	Precision      string `help:"Arithmetic of the replicas: fp32, int8, or auto, the fastest on this CPU that the weights allow." enum:"auto,fp32,int8" default:"auto" env:"RESNET18_PRECISION" group:"model"`
 	describeFlags  `group:"model"`
 	modelsFlags    `group:"model"`
 
@@ -229,6 +229,7 @@ func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *acces
 		token = guard.Issue(access.Client{Name: "autoscaler-of-up", Scopes: access.Admin})
 	}
 	a, err := autoscaler.New(autoscaler.Config{
+		Version: version, Revision: ownRevision(),
 		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
 		Access: guard, Token: func() string { return token },
 	})
@@ -356,9 +357,7 @@ func (c upCmd) replicaCommand(env *environment, weights string, shared []*os.Fil
 	default:
 		args = append(append(args, "--model", weights), c.describeFlags.args()...)
 	}
-	if c.Precision != "" {
-		args = append(args, "--precision", c.Precision)
-	}
+	args = append(args, "--precision", c.Precision)
 	args = append(args, c.traceFlags.args()...)
 	if len(shared) > 0 {
 		args = append(args, "--shared-weights", strconv.Itoa(len(shared)))

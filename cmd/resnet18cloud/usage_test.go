@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/resnet18cloud/resnet18cloud/engine"
 	"github.com/resnet18cloud/resnet18cloud/internal/usage"
 )
 
@@ -181,7 +182,7 @@ func TestLikelyMistakes(t *testing.T) {
 		{"dispatcher --queue-capacity=-1", "want at least 1", true},
 		{"dispatcher --result-ttl=-1s", "must not be negative", true},
 		{"autoscaler", "--deployment NAME", true},
-		{"autoscaler --min 5 --max 2", "a minimum of at least 1", true},
+		{"autoscaler --min 5 --max 2", "a minimum of at least 0", true},
 		{"autoscaler --slo 0s", "above 0", true},
 		{"autoscaler --policy hpa-cpu", "kubectl apply", true},
 		{"autoscaler --dispatchers ftp://x", "such as http://10.0.0.7:5000", true},
@@ -272,9 +273,9 @@ func TestDoctor(t *testing.T) {
 		f     finding
 		state string
 	}{
-		"vnni":             {judgeCPU([]string{"avx2", "avxvnni"}, "avx2", nil), healthy},
-		"generic":          {judgeCPU([]string{"generic"}, "generic", nil), warning},
-		"wrong level":      {judgeCPU(nil, "", errors.New("no such level")), problem},
+		"vnni":             {judgeCPU(engine.CPU{Levels: []string{"avx2", "avxvnni"}, FP32: "avx2", Int8: "avxvnni"}, nil), healthy},
+		"generic":          {judgeCPU(engine.CPU{Levels: []string{"generic"}, FP32: "generic", Int8: "generic"}, nil), warning},
+		"wrong level":      {judgeCPU(engine.CPU{}, errors.New("no such level")), problem},
 		"quota":            {judgeCPUs(1, 4), healthy},
 		"little memory":    {judgeMemory(100 << 20), problem},
 		"some memory":      {judgeMemory(300 << 20), warning},

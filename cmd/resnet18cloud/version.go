@@ -22,8 +22,7 @@ func (versionCmd) Help() string {
 
 // Run prints one line of version and one line for each thing worth knowing in a bug report.
 func (versionCmd) Run(env *environment) error {
-	info, _ := debug.ReadBuildInfo()
-	fmt.Fprintf(env.stdout, "resnet18cloud %s\ncommit   %s\ngo       %s %s/%s\n", version, revision(commit, info),
+	fmt.Fprintf(env.stdout, "resnet18cloud %s\ncommit   %s\ngo       %s %s/%s\n", version, ownRevision(),
 		runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	cpu, err := engine.DescribeCPU()
 	fmt.Fprintf(env.stdout, "cpus     %d with %s\n", cpu.Quota, strings.Join(cpu.Levels, ", "))
@@ -32,6 +31,12 @@ func (versionCmd) Run(env *environment) error {
 	}
 	fmt.Fprintf(env.stdout, "kernels  fp32 %s, int8 %s\n", cpu.FP32, cpu.Int8)
 	return nil
+}
+
+// ownRevision returns the commit that this program was built from.
+func ownRevision() string {
+	info, _ := debug.ReadBuildInfo()
+	return revision(commit, info)
 }
 
 // revision returns the commit that the program was built from: the one that its build names, or else the one that Go has

@@ -62,7 +62,10 @@ type Secret [32]byte
 
 // Webhook is the state of a message about the end of a request. Values are not changed, but replaced.
 type Webhook struct {
-	URL      string       `json:"url"`
+	URL string `json:"url"`
+	// Batch is the ID of the first request of a batch whose outcomes are sent in one message. The state of the message is in
+	// that request's record. Empty means a message about this request.
+	Batch    string       `json:"batch,omitempty"`
 	State    WebhookState `json:"state,omitempty"` // empty while it is to be sent
 	Attempts int          `json:"attempts,omitempty"`
 	Problem  string       `json:"problem,omitempty"` // of the last attempt

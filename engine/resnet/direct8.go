@@ -14,7 +14,7 @@ type direct8 struct {
 
 func newDirect8(work *packing, k *kernel8.Set, o operation, c conv8, f finish) *direct8 {
 	d := &direct8{operation: o, finish: f, kernels: k}
-	from, to := sideOf(o.size*o.stride, kernel8.M)*o.in, sideOf(o.size, kernel8.M)*o.out
+	from, to := sideOf(o.size*o.stride, tile8)*o.in, sideOf(o.size, tile8)*o.out
 	d.geometry = kernel8.Geometry{
 		Rows: o.kernel, Steps: o.kernel * o.in / 4, RowStride: from,
 		PixelStride: o.stride * o.in, DstStride: o.out, Width: o.size,

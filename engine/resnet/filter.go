@@ -12,7 +12,7 @@ type filter32 struct {
 	winograd       *kernel.Winograd
 	in, out        int       // channels
 	u              []float32 // [matrix][panel][input channel][NR]
-	order          []int     // positions, those that share a matrix next to each other
+	order          []int     // as orderOf returns it
 	bias           []float32
 	residual, relu bool // the residual is what the output's buffer holds
 }
@@ -21,13 +21,17 @@ type filter32 struct {
 var noBias [features]float32
 
 func newFilter(work *packing, k *kernel.Set, w *kernel.Winograd, o operation, c conv) *filter32 {
-	f := &filter32{kernels: k, winograd: w, in: o.in, out: o.out, bias: slices.Clone(c.bias), residual: o.residual != "", relu: !o.signed()}
-	f.u = matrices(work, k, w, c, o.in)
+	return &filter32{kernels: k, winograd: w, in: o.in, out: o.out, bias: slices.Clone(c.bias), residual: o.residual != "", relu: !o.signed(),
+		u: matrices(work, k, w, c, o.in), order: orderOf(w)}
+}
+
+// orderOf is an algorithm's positions, those that share a matrix next to each other.
+func orderOf(w *kernel.Winograd) (positions []int) {
 	for position := range w.Positions() {
-		f.order = append(f.order, position)
+		positions = append(positions, position)
 	}
-	slices.SortStableFunc(f.order, func(a, b int) int { return w.Matrix(a) - w.Matrix(b) })
-	return f
+	slices.SortStableFunc(positions, func(a, b int) int { return w.Matrix(a) - w.Matrix(b) })
+	return positions
 }
 
 // matrices lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][NR].

@@ -26,12 +26,18 @@ func (b int8s) name() string { return "int8" }
 
 func (b int8s) level() cpu.Level { return b.kernels8.Level }
 
-func (b int8s) tile() int { return kernel8.M }
+// tile8 is the largest height and width of a tile's outputs.
+var tile8 = kernel.F4.Height
+
+func (b int8s) tile() int { return tile8 }
 
 // tail is what the last tile of a row reads behind it, at stride 1 or 2.
 func (b int8s) tail(size int) int { return max(kernel8.Behind(size), 2*kernel8.Behind(size/2)) }
 
 func (b int8s) stem(work *packing, o operation) int8Step {
+	if b.kernels8.F4 != nil {
+		return newStemRounded(work, b.kernels, b.kernels8, o, b.convs[o.name], b.spec.Preprocess)
+	}
 	return newStem8(work, b.kernels8, o, b.convs[o.name], b.spec.Preprocess)
 }
 
@@ -39,15 +45,30 @@ func (b int8s) head(work *packing, p *plan) []int8Step {
 	return newHead[uint8, int16, int32](work, b.kernels, b.top, p, b.convs[p.last().name].output)
 }
 
-// convolution uses the fastest algorithm for these kernels, except at 7x7: there Winograd's algorithm gains least and
-// has 25 MB of weights, so the smaller one is used. Other sizes below 14 are no multiple of a direct tile, which takes twice
-// as long there.
+// convolution uses the algorithm that measured best for the shape.
 func (b int8s) convolution(work *packing, o operation) int8Step {
 	c, f := b.convs[o.name], newFinish(o, b.convs)
-	if w := b.kernels8.Winograd; w != nil && o.kernel == 3 && o.stride == 1 && o.size != kernel8.Pixels {
+	if w := winograd8For(b.kernels8, o.shape); w != nil {
 		return newWinogradStep(o, newFilter8(work, w, o, c, f))
 	}
 	return newDirect8(work, b.kernels8, o, c, f)
+}
+
+// winograd8For chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. In layer4 F2 is as fast
+// as F4 and has less than half of its weights, 8 MB a layer.
+//
+// See docs/decisions/0149-winograd-in-16-bits.md.
+func winograd8For(k *kernel8.Set, s shape) *kernel8.Winograd {
+	switch {
+	case s.kernel != 3:
+		return nil
+	case s.stride == 2:
+		return k.Stride2
+	case s.size < 8:
+		return k.F2
+	default:
+		return k.F4
+	}
 }
 
 // zeroPoint is the byte that stands for zero in an operation's output.

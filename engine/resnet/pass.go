@@ -9,30 +9,34 @@ type pass[A activation, V, S any] struct {
 	plan       *plan
 	steps      []step[A, V, S]
 	stages     [4][2]activations[A]
-	zeros      []A // a row outside the picture, and above the stem's first row of outputs
 	workspaces []workspace[A, V, S]
 }
 
 // workspace is one worker's own memory.
 type workspace[A activation, V, S any] struct {
-	input []A    // pixels as the stem reads them, inside a border of zeros
-	rows  [3][]A // the stem's last rows of outputs, each after a border pixel of zeros
-	v     []V    // transformed input of a Winograd layer's tiles
-	sums  []S    // products of a Winograd layer's tiles
-	wide  []int8 // weights as kernel8.Set.Widen returns them
-	rest  []A    // kernel8.Convolution.Rest
+	input []A       // pixels as the stem reads them, inside a border of zeros
+	rows  [3][]A    // the stem's last rows of outputs, each after a border pixel of zeros
+	v     []V       // transformed input of a Winograd layer's tiles
+	sums  []S       // products of a Winograd layer's tiles
+	wide  []int8    // weights as kernel8.Set.Widen returns them
+	rest  []A       // kernel8.Convolution.Rest
+	stem  stemSpace // of a stem in float32 among bytes
 }
 
 // needs is how many elements of each part of a workspace a step uses.
-type needs struct{ input, row, v, sums, wide, rest int }
+type needs struct {
+	input, row, v, sums, wide, rest int
+	stem                            stemNeeds
+}
 
 func (n needs) max(m needs) needs {
-	return needs{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.wide, m.wide), max(n.rest, m.rest)}
+	return needs{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.wide, m.wide), max(n.rest, m.rest),
+		n.stem.max(m.stem)}
 }
 
 func newWorkspace[A activation, V, S any](n needs) workspace[A, V, S] {
 	w := workspace[A, V, S]{input: make([]A, n.input), v: make([]V, n.v), sums: make([]S, n.sums), wide: make([]int8, n.wide),
-		rest: make([]A, n.rest)}
+		rest: make([]A, n.rest), stem: newStemSpace(n.stem)}
 	for i := range w.rows {
 		w.rows[i] = make([]A, n.row)
 	}
@@ -87,7 +91,7 @@ func (s *steps[A, V, S]) newPass(t *team, of []*Runner) execution {
 	p := &pass[A, V, S]{team: t, plan: s.plan, steps: s.list}
 	if len(of) > 0 {
 		first := of[0].pass.(*pass[A, V, S])
-		p.zeros, p.stages = first.zeros, first.stages
+		p.stages = first.stages
 		for _, r := range of {
 			p.workspaces = append(p.workspaces, r.pass.(*pass[A, V, S]).workspaces...)
 		}
@@ -96,7 +100,6 @@ func (s *steps[A, V, S]) newPass(t *team, of []*Runner) execution {
 	for worker := range t.workers {
 		p.workspaces = append(p.workspaces, newWorkspace[A, V, S](s.needs(worker)))
 	}
-	p.zeros = make([]A, s.needs(0).row)
 	for i := range p.stages {
 		for j := range p.stages[i] {
 			size := s.plan.size / 4 >> i

@@ -37,11 +37,36 @@ type stem struct {
 	sumStride     int             // a position's sums, and a line that keeps positions apart in caches
 	u, last, bias []float32       // as stemMatrices returns them
 	lookup        [256][3]float32 // normalized value of a byte, by color
+	zeros         []float32       // a row outside the picture, and one above the first row of outputs
+}
+
+// stemSpace is a worker's memory for the stem.
+type stemSpace struct {
+	input   []float32    // one normalized row inside a border of zeros
+	rows    [3][]float32 // the last rows of outputs, each after a border pixel of zeros
+	v, sums []float32    // transformed rows, those of the last position behind the others; products of a row
+	pooled  []float32    // a row of outputs that will be rounded
+}
+
+// stemNeeds is the length of each part of a stemSpace.
+type stemNeeds struct{ input, row, v, sums, pooled int }
+
+func (n stemNeeds) max(m stemNeeds) stemNeeds {
+	return stemNeeds{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.pooled, m.pooled)}
+}
+
+func newStemSpace(n stemNeeds) stemSpace {
+	w := stemSpace{input: make([]float32, n.input), v: make([]float32, n.v), sums: make([]float32, n.sums), pooled: make([]float32, n.pooled)}
+	for i := range w.rows {
+		w.rows[i] = make([]float32, n.row)
+	}
+	return w
 }
 
 func newStem(work *packing, k *kernel.Set, o operation, c conv, pre spec.Preprocess) *stem {
 	s := &stem{operation: o, kernels: k, tiles: o.size / kernel.StemOutputs, bias: slices.Clone(c.bias)}
 	s.sumStride = s.tiles*o.out + 16
+	s.zeros = make([]float32, max(stemRow(o), inputStride(o.size)+kernel.StemSlack))
 	s.u, s.last = stemMatrices(work, k, c)
 	for x := range s.lookup {
 		for color := range s.lookup[x] {
@@ -80,49 +105,60 @@ func (s *stem) algorithm() string { return "winograd-7x7" }
 // vLength is the length of a worker's transformed rows at the positions but the last.
 func (s *stem) vLength() int { return (kernel.StemPositions - 1) * s.tiles * stemTile }
 
-// needs: the input is one normalized row; v holds the transformed rows, those of the last position behind the others.
-func (s *stem) needs(int) needs {
-	return needs{input: inputStride(s.size) + kernel.StemSlack, row: stemRow(s.operation),
+func (s *stem) space() stemNeeds {
+	return stemNeeds{input: inputStride(s.size) + kernel.StemSlack, row: stemRow(s.operation),
 		v: s.vLength() + s.tiles*stemTileLast, sums: kernel.StemPositions * s.sumStride}
 }
 
-// run computes a worker's part of the pooled rows, each of which needs three rows of the convolution. The first of
-// these is also the last that another worker needs; both compute it.
+// needs: the parts of a workspace of floats are also the stem's.
+func (s *stem) needs(int) needs {
+	n := s.space()
+	return needs{input: n.input, row: n.row, v: n.v, sums: n.sums}
+}
+
+// run computes a worker's part of the pooled rows.
 func (s *stem) run(p *fp32Pass, worker int) {
 	first, end := p.share(s.size/2, worker)
+	w, out := &p.workspaces[worker], p.buffer(s.to)
+	s.rows(&stemSpace{input: w.input, rows: w.rows, v: w.v, sums: w.sums}, p.rgb, first, end, func(y int, r0, r1, r2 []float32) {
+		s.kernels.MaxPool(out.data[out.at(y, 0):], r0, r1, r2, s.size/2, s.out)
+	})
+}
+
+// rows computes the rows of the convolution that pooled rows from first to end need, and calls pool for each of these with its
+// three. The first of them is also the last that another worker needs; both compute it.
+func (s *stem) rows(w *stemSpace, rgb []byte, first, end int, pool func(y int, r0, r1, r2 []float32)) {
 	if first == end {
 		return
 	}
-	w, out := &p.workspaces[worker], p.buffer(s.to)
 	row := func(y int) []float32 {
 		if y < 0 {
-			return p.zeros // ReLU leaves nothing below zero, so zeros never win
+			return s.zeros // ReLU leaves nothing below zero, so zeros never win
 		}
 		return w.rows[y%3]
 	}
 	y := max(0, 2*first-1)
 	parts := tiles.Cut(2*end-y, stemRows)
 	for part := range parts.Count() {
-		s.input(p, worker, y, parts.Height(part))
+		s.transform(w, rgb, y, parts.Height(part))
 		for i := range parts.Height(part) {
-			s.convolve(p, worker, row(y)[s.out:], i)
+			s.convolve(w, row(y)[s.out:], i)
 			if y%2 == 1 && y/2 >= first {
-				s.kernels.MaxPool(out.data[out.at(y/2, 0):], row(y-2), row(y-1), row(y), s.size/2, s.out)
+				pool(y/2, row(y-2), row(y-1), row(y))
 			}
 			y++
 		}
 	}
 }
 
-// input transforms what n rows of outputs from y on need.
-func (s *stem) input(p *fp32Pass, worker, y, n int) {
-	w := &p.workspaces[worker]
+// transform prepares what n rows of outputs from y on need.
+func (s *stem) transform(w *stemSpace, rgb []byte, y, n int) {
 	last := w.v[s.vLength():]
 	for i := range 2*n + 5 {
-		row := p.zeros
+		row := s.zeros
 		if from := 2*y + i - stemBorder; from >= 0 && from < 2*s.size {
 			row = w.input
-			s.normalize(row[3*stemBorder:], p.rgb[from*2*s.size*3:][:2*s.size*3])
+			s.normalize(row[3*stemBorder:], rgb[from*2*s.size*3:][:2*s.size*3])
 		}
 		s.kernels.StemInput(w.v[i*kernel.StemDeep:], s.tiles*stemTile, stemTile, last[i*kernel.StemDeepLast:], stemTileLast, row, s.tiles)
 	}
@@ -138,8 +174,8 @@ func (s *stem) normalize(to []float32, rgb []byte) {
 }
 
 // convolve computes the i-th row of those that were transformed.
-func (s *stem) convolve(p *fp32Pass, worker int, to []float32, i int) {
-	k, w := s.kernels, &p.workspaces[worker]
+func (s *stem) convolve(w *stemSpace, to []float32, i int) {
+	k := s.kernels
 	const last = kernel.StemPositions - 1
 	multiply := func(position int, v []float32, tile, deep int, u []float32) {
 		k.Multiply(kernel.Product{M: s.tiles, N: s.out, K: 7 * deep, Rows: 1, A: v[2*i*deep:], LDA: tile, B: u,

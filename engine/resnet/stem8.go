@@ -1,9 +1,47 @@
 package resnet
 
 import (
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 	"github.com/resnet18cloud/resnet18cloud/engine/spec"
 )
+
+// stemRounded is the stem in float32, whose outputs become bytes: where products of bytes cost as much as those of floats, it
+// is faster, as it takes fewer of them.
+type stemRounded struct {
+	*stem
+	kernels *kernel8.Set
+}
+
+// newStemRounded makes a stem that computes in steps of its outputs' bytes.
+func newStemRounded(work *packing, k *kernel.Set, k8 *kernel8.Set, o operation, c conv8, pre spec.Preprocess) *stemRounded {
+	each := len(c.weight) / o.out
+	floats := conv{weight: make([]float32, len(c.weight)), bias: make([]float32, o.out)}
+	for i, w := range c.weight {
+		color := i / (o.kernel * o.kernel) % o.in
+		floats.weight[i] = float32(float64(w) * float64(c.scale[i/each]) * 255 * pre.Deviation[color] / float64(c.output))
+	}
+	for i, b := range c.bias {
+		floats.bias[i] = b / c.output
+	}
+	return &stemRounded{newStem(work, k, o, floats, pre), k8}
+}
+
+func (s *stemRounded) needs(int) needs {
+	n := s.space()
+	n.pooled = s.size / 2 * s.out
+	return needs{stem: n}
+}
+
+// run computes a worker's part of the pooled rows.
+func (s *stemRounded) run(p *int8Pass, worker int) {
+	first, end := p.share(s.size/2, worker)
+	w, out := &p.workspaces[worker].stem, p.buffer(s.to)
+	s.rows(w, p.rgb, first, end, func(y int, r0, r1, r2 []float32) {
+		s.stem.kernels.MaxPool(w.pooled, r0, r1, r2, s.size/2, s.out)
+		s.kernels.Round(out.data[out.at(y, 0):], w.pooled)
+	})
+}
 
 // stem8 is the 7x7 convolution of raw pixels and the 3x3 maximum. Outside the picture normalized values are zero, and
 // so contribute nothing to the bias; bytes there are zero and contribute nothing to the sum. So the bias depends on how
@@ -15,10 +53,11 @@ type stem8 struct {
 	w        []int8
 	mul      []float32
 	bias     [4][]float32 // by kind of row: [column][channel]
+	zeros    []uint8      // the row above the first row of outputs
 }
 
 func newStem8(work *packing, k *kernel8.Set, o operation, c conv8, pre spec.Preprocess) *stem8 {
-	s := &stem8{operation: o, kernels: k}
+	s := &stem8{operation: o, kernels: k, zeros: make([]uint8, stemRow(o))}
 	width := o.kernel * o.in
 	s.geometry = kernel8.Geometry{Rows: o.kernel, Steps: (width + 3) / 4, RowStride: inputStride(o.size), PixelStride: o.stride * o.in,
 		DstStride: o.out, BiasStride: o.out, Width: o.size}
@@ -87,7 +126,7 @@ func (s *stem8) run(p *int8Pass, worker int) {
 	m, out := &p.workspaces[worker], p.buffer(s.to)
 	row := func(y int) []uint8 {
 		if y < 0 {
-			return p.zeros
+			return s.zeros
 		}
 		return m.rows[y%3]
 	}

@@ -51,6 +51,7 @@ func GRPC(log *slog.Logger, h HandlerFunc) http.Handler {
 				log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
 				e := &resnet18cloud.Error{Code: resnet18cloud.CodeInternal, Message: "Internal error"}
 				failSpan(r, e)
+				noteCode(r, e.Code)
 				writeGRPCError(w, e)
 			}
 		}()

@@ -15,6 +15,7 @@ func JSONErrors(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		refusal, pattern := mux.Handler(r)
 		if pattern != "" {
+			noteRoute(r, pattern)
 			mux.ServeHTTP(w, r)
 			return
 		}

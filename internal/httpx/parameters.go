@@ -21,7 +21,7 @@ const paramFilename = "filename"
 // headerOf has the headers that clients may look for among the parameters, by the names they might use.
 var headerOf = map[string]string{
 	"timeout": "X-Request-Timeout", "deadline": "X-Request-Timeout", "request_timeout": "X-Request-Timeout",
-	"priority": "X-Priority", "webhook": "X-Webhook", "idempotency_key": "Idempotency-Key", "prefer": "Prefer", "request_id": "X-Request-Id",
+	"priority": "X-Priority", "webhook": "X-Webhook", "batch_webhook": "X-Batch-Webhook", "idempotency_key": "Idempotency-Key", "prefer": "Prefer", "request_id": "X-Request-Id",
 }
 
 // CheckQuery returns an error if the query of a request is malformed, or has a parameter that is not among known. Names that

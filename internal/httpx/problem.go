@@ -49,6 +49,7 @@ var titleOf = map[resnet18cloud.Code]string{
 
 // writeErrorBody writes an error as an [ErrorBody], or as a [ProblemBody] if the client asks for one.
 func writeErrorBody(w http.ResponseWriter, r *http.Request, status int, body ErrorBody) {
+	noteCode(r, body.Code)
 	if !wantsProblem(r.Header) {
 		WriteJSON(w, status, body)
 		return

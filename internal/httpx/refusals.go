@@ -70,6 +70,7 @@ func withRefusals(ctx context.Context, s *refusals) context.Context {
 // there is no server, as in tests.
 func report(log *slog.Logger, r *http.Request, e *resnet18cloud.Error) {
 	failSpan(r, e)
+	noteCode(r, e.Code)
 	if s, ok := r.Context().Value(refusalsKey{}).(*refusals); ok && isRefusal(e.Code) {
 		s.add(r, e)
 		return

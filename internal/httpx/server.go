@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
@@ -51,6 +52,7 @@ type Server struct {
 	// WriteTimeout limits the time in which the client must read each 64 KiB of a response. The default is 30 s.
 	WriteTimeout time.Duration
 
+	open     atomic.Pointer[connections] // nil before Run
 	listener net.Listener
 	certs    *tlsfiles.Reloader // nil without TLS
 }
@@ -110,6 +112,25 @@ func (s *Server) URL() string {
 	return scheme + net.JoinHostPort(host, fmt.Sprint(addr.Port))
 }
 
+// Connections returns the number of open connections.
+func (s *Server) Connections() int {
+	open := s.open.Load()
+	if open == nil {
+		return 0
+	}
+	open.mu.Lock()
+	defer open.mu.Unlock()
+	return len(open.open)
+}
+
+// ConnectionLimit returns the maximum number of connections, or 0 before Run.
+func (s *Server) ConnectionLimit() int {
+	if open := s.open.Load(); open != nil {
+		return open.limit
+	}
+	return 0
+}
+
 // Run serves until ctx ends, then lets requests in flight finish. Call Listen first.
 func (s *Server) Run(ctx context.Context) error {
 	log := s.Log
@@ -121,6 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 		times: times{header: cmp.Or(s.HeaderTimeout, 10*time.Second), idle: idleTimeout, write: cmp.Or(s.WriteTimeout, 30*time.Second)},
 		open:  map[*conn]struct{}{},
 	}
+	s.open.Store(open)
 	log.DebugContext(ctx, "connection limit", "url", s.URL(), "limit", open.limit, "descriptors", maxFiles())
 	srv := &http.Server{
 		Handler:           s.handler(),

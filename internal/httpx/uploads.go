@@ -77,6 +77,16 @@ func (u *Uploads) Held() int64 {
 	return u.budget.held
 }
 
+// Limit returns the maximum of Held.
+func (u *Uploads) Limit() int64 { return u.limits.TotalBytes }
+
+// Receiving returns the number of uploads of which bytes are still to come.
+func (u *Uploads) Receiving() int {
+	u.budget.mu.Lock()
+	defer u.budget.mu.Unlock()
+	return len(u.budget.reading)
+}
+
 // upload is one request body being received. It is an io.Reader of that body that enforces the minimum rate.
 type upload struct {
 	request   *http.Request

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -56,6 +57,8 @@ type Conn struct {
 	cfg      Config
 	options  []nats.Option
 	embedded *embedded // nil for external servers
+
+	disconnects atomic.Int64
 
 	mu      sync.Mutex
 	conn    *nats.Conn          // guarded by mu
@@ -211,6 +214,9 @@ func (c *Conn) Connected() bool {
 	conn, _ := c.current()
 	return conn.IsConnected()
 }
+
+// Disconnects returns how often a connection was lost.
+func (c *Conn) Disconnects() int64 { return c.disconnects.Load() }
 
 // Problem returns why there is no connection, or nil if there is one.
 func (c *Conn) Problem() error {

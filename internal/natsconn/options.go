@@ -25,6 +25,7 @@ func (c *Conn) connectionOptions() []nats.Option {
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
+				c.disconnects.Add(1)
 				c.setProblem(err)
 				cfg.Log.Warn("NATS connection lost", "error", err)
 			}

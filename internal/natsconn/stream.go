@@ -72,6 +72,15 @@ func EnsureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return stream, nil
 }
 
+// StreamBytes returns the size of what a stream stores.
+func StreamBytes(ctx context.Context, js jetstream.JetStream, name string) (int64, error) {
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return 0, fmt.Errorf("look up stream %s: %w", name, err)
+	}
+	return int64(min(stream.CachedInfo().State.Bytes, 1<<62)), nil
+}
+
 // mergeStream decides how to change an existing stream. Settings that are not ours, such as its placement, are kept.
 func mergeStream(have, want jetstream.StreamConfig, policy StreamPolicy) (merged jetstream.StreamConfig, changed bool, err error) {
 	foreign := func(what string) error {

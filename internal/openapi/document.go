@@ -27,8 +27,8 @@ type document struct {
 type tag struct{ Name, Description string }
 
 type pathItem struct {
-	Parameters        []*parameter
-	Get, Post, Delete *operation
+	Parameters             []*parameter
+	Get, Post, Put, Delete *operation
 }
 
 type operation struct {

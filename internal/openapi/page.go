@@ -97,7 +97,7 @@ func (d *document) page() (page, error) {
 			for _, m := range []struct {
 				method string
 				*operation
-			}{{"GET", path.Value.Get}, {"POST", path.Value.Post}, {"DELETE", path.Value.Delete}} {
+			}{{"GET", path.Value.Get}, {"POST", path.Value.Post}, {"PUT", path.Value.Put}, {"DELETE", path.Value.Delete}} {
 				if m.operation == nil || !slices.Contains(m.Tags, t.Name) {
 					continue
 				}

@@ -113,9 +113,15 @@ const noWeights = "no weights"
 // start starts a command and waits for a line, on standard output or error, that has its URL.
 func start(t *testing.T, folder string, address *regexp.Regexp, args ...string) *system {
 	t.Helper()
+	return startWith(t, folder, nil, address, args...)
+}
+
+// startWith is start with more variables in the environment.
+func startWith(t *testing.T, folder string, env []string, address *regexp.Regexp, args ...string) *system {
+	t.Helper()
 	s := &system{t: t, folder: folder, ended: make(chan struct{})}
 	s.cmd = exec.Command(binary, args...)
-	s.cmd.Env = environ(folder)
+	s.cmd.Env = environ(folder, env...)
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

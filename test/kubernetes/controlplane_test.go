@@ -24,22 +24,42 @@ import (
 const (
 	namespace  = "default"
 	adminToken = "admin-of-the-test"
-	apiServer  = "https://127.0.0.1:6443"
 	etcdURL    = "http://127.0.0.1:2379"
 )
 
 // cluster is a running control plane.
 type cluster struct {
-	dir    string
-	config *rest.Config // an administrator's
-	client dynamic.Interface
+	bin       string // folder of Kubernetes' programs
+	binary    string // our program
+	dir       string
+	url       string       // of the API server
+	config    *rest.Config // an administrator's
+	client    dynamic.Interface
+	namespace string
 
-	kubelet   *kubelet
 	apiServer *exec.Cmd
+	kubelet   *kubelet // the stand-in
+	nodes     []*node  // or real ones
 }
 
 // startCluster starts etcd, API server and controller manager, and stops them at the end of the test.
 func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	return startControlPlane(t, "127.0.0.1", []string{"--endpoint-reconciler-type=none"}, []string{"--controllers=deployment-controller,replicaset-controller,statefulset-controller," +
+		"endpointslice-controller,disruption-controller,horizontal-pod-autoscaler-controller,serviceaccount-controller," +
+		"garbage-collector-controller", "--horizontal-pod-autoscaler-sync-period=1s"})
+}
+
+// startWholeCluster starts the API server where nodes and pods reach it, all controllers, and the scheduler.
+func startWholeCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := startControlPlane(t, bridgeAddress, nil, nil)
+	start(t, "kube-scheduler", exec.Command(filepath.Join(c.bin, "kube-scheduler"), "--kubeconfig="+c.writeKubeconfig(t, "admin", adminToken),
+		"--secure-port=0", "--leader-elect=false"))
+	return c
+}
+
+func startControlPlane(t *testing.T, address string, serverArgs, managerArgs []string) *cluster {
 	t.Helper()
 	bin := os.Getenv("KUBERNETES_BIN")
 	if bin == "" {
@@ -50,23 +70,22 @@ func startCluster(t *testing.T) *cluster {
 	tokens := writeFile(t, filepath.Join(dir, "tokens.csv"), adminToken+`,admin,admin,"system:masters"`+"\n")
 	start(t, "etcd", exec.Command(filepath.Join(bin, "etcd"), "--data-dir", filepath.Join(dir, "etcd"), "--log-level=error",
 		"--unsafe-no-fsync", "--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL, "--listen-peer-urls=http://127.0.0.1:2380"))
-	server := start(t, "kube-apiserver", exec.Command(filepath.Join(bin, "kube-apiserver"), "--etcd-servers="+etcdURL,
-		"--cert-dir="+filepath.Join(dir, "certs"), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-		"--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24", "--token-auth-file="+tokens,
+	server := start(t, "kube-apiserver", exec.Command(filepath.Join(bin, "kube-apiserver"), append([]string{"--etcd-servers=" + etcdURL,
+		"--cert-dir=" + filepath.Join(dir, "certs"), "--bind-address=" + address, "--advertise-address=" + address,
+		"--service-cluster-ip-range=" + servicesCIDR, "--token-auth-file=" + tokens,
 		"--authorization-mode=RBAC", "--enable-aggregator-routing", "--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+key, "--service-account-signing-key-file="+key))
-	c := &cluster{dir: dir, apiServer: server, config: &rest.Config{Host: apiServer, BearerToken: adminToken, QPS: 200, Burst: 400,
-		TLSClientConfig: rest.TLSClientConfig{Insecure: true}}}
+		"--service-account-key-file=" + key, "--service-account-signing-key-file=" + key}, serverArgs...)...))
+	url := "https://" + address + ":6443"
+	c := &cluster{bin: bin, dir: dir, url: url, namespace: namespace, apiServer: server, config: &rest.Config{Host: url, BearerToken: adminToken,
+		QPS: 200, Burst: 400, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}}
 	c.awaitReady(t)
 	var err error
 	if c.client, err = dynamic.NewForConfig(c.config); err != nil {
 		t.Fatal(err)
 	}
 	kubeconfig := c.writeKubeconfig(t, "admin", adminToken)
-	start(t, "kube-controller-manager", exec.Command(filepath.Join(bin, "kube-controller-manager"), "--kubeconfig="+kubeconfig,
-		"--secure-port=0", "--leader-elect=false", "--controllers=deployment-controller,replicaset-controller,statefulset-controller,"+
-			"endpointslice-controller,disruption-controller,horizontal-pod-autoscaler-controller,serviceaccount-controller,"+
-			"garbage-collector-controller", "--horizontal-pod-autoscaler-sync-period=1s"))
+	start(t, "kube-controller-manager", exec.Command(filepath.Join(bin, "kube-controller-manager"), append([]string{"--kubeconfig=" + kubeconfig,
+		"--secure-port=0", "--leader-elect=false", "--root-ca-file=" + filepath.Join(dir, "certs", "apiserver.crt")}, managerArgs...)...))
 	return c
 }
 
@@ -77,7 +96,7 @@ func (c *cluster) awaitReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, "the API server to be ready", func() error {
-		response, err := client.Get(apiServer + "/readyz")
+		response, err := client.Get(c.url + "/readyz")
 		if err != nil {
 			return err
 		}
@@ -92,17 +111,17 @@ func (c *cluster) awaitReady(t *testing.T) {
 // writeKubeconfig writes a kubeconfig with the API server and a bearer token.
 func (c *cluster) writeKubeconfig(t *testing.T, name, token string) string {
 	t.Helper()
-	return writeFile(t, filepath.Join(c.dir, name+".kubeconfig"), kubeconfigText(token))
+	return writeFile(t, filepath.Join(c.dir, name+".kubeconfig"), c.kubeconfigText(token))
 }
 
-func kubeconfigText(token string) string {
+func (c *cluster) kubeconfigText(token string) string {
 	return fmt.Sprintf(`apiVersion: v1
 kind: Config
 clusters: [{name: test, cluster: {server: %s, insecure-skip-tls-verify: true}}]
 users: [{name: test, user: {token: %q}}]
 contexts: [{name: test, context: {cluster: test, user: test, namespace: %s}}]
 current-context: test
-`, apiServer, token, namespace)
+`, c.url, token, c.namespace)
 }
 
 func writeKey(t *testing.T, path string) string {

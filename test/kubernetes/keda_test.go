@@ -65,7 +65,7 @@ func (c *cluster) dialPolicy(t *testing.T) externalscaler.ExternalScalerClient {
 	t.Helper()
 	var addr string
 	eventually(t, timeout, "the policy's address", func() error {
-		addresses, err := c.readyAddresses(t.Context(), "scaling-policy")
+		addresses, err := c.readyAddresses(t.Context(), "scaling-policy", "")
 		if err == nil && len(addresses) != 1 {
 			err = fmt.Errorf("addresses %v", addresses)
 		}

@@ -4,6 +4,7 @@ package kubernetes
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,33 +18,66 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside is set for the test binary when it was restarted in its own namespaces.
-const inside = "RESNET18_TEST_NAMESPACE"
+// The test binary starts itself twice: as the first process of its own namespaces, and from there to run the tests.
+// These variables say which one it is, and which folder and control groups are its own.
+const (
+	insideVariable  = "RESNET18_TEST_NAMESPACE"
+	groupVariable   = "RESNET18_TEST_CGROUP"
+	scratchVariable = "RESNET18_TEST_DIR"
+
+	asInit = "init"
+	asTest = "test"
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(inside) == "" {
+	switch os.Getenv(insideVariable) {
+	case asInit:
+		os.Exit(runInit())
+	case asTest:
+		if err := furnish(); err != nil {
+			fmt.Fprintln(os.Stderr, "set up namespaces:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	default:
 		os.Exit(startInside())
 	}
-	if err := furnish(); err != nil {
-		fmt.Fprintln(os.Stderr, "set up namespaces:", err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
 }
 
-// startInside runs this binary again with its own network and mounts, and returns its exit status.
+// startInside runs this binary again with its own network, mounts and, as root, processes, and returns its exit status.
+// When that ends, the kernel kills what the tests have started, containers too, and unmounts what they have mounted. The
+// folder and the control groups are left, and removed here.
 func startInside() int {
+	scratch, err := os.MkdirTemp("", "resnet18-kubernetes-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), inside+"=1")
+	group := fmt.Sprint("resnet18-test-", os.Getpid())
+	cmd.Env = append(os.Environ(), insideVariable+"="+asTest, groupVariable+"="+group, scratchVariable+"="+scratch)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
+	if os.Getuid() == 0 {
+		cmd.Env = append(cmd.Env, insideVariable+"="+asInit)
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
+	} else {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // the child gets the signal too, and this process exits with it
-	err := cmd.Run()
+	// The terminal sends an interrupt to the child too, and this process exits with it.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	if err = cmd.Start(); err == nil {
+		defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
+		err = cmd.Wait()
+	}
+	if left := errors.Join(os.RemoveAll(scratch), removeGroups(group)); left != nil {
+		fmt.Fprintln(os.Stderr, "clean up:", left)
+		return 1
+	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
 	}
@@ -52,6 +86,37 @@ func startInside() int {
 		return 1
 	}
 	return 0
+}
+
+// runInit runs the tests, as the first process of a PID namespace, and returns their exit status. It is also the parent of
+// processes whose own has ended, such as containerd's shims, and waits for them.
+func runInit() int {
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	// In place of the value that this process has: of two values, a process takes the first.
+	err := os.Setenv(insideVariable, asTest)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	test, err := os.StartProcess("/proc/self/exe", os.Args, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "wait:", err)
+			return 1
+		case pid == test.Pid && status.Signaled():
+			return 128 + int(status.Signal())
+		case pid == test.Pid:
+			return status.ExitStatus()
+		}
+	}
 }
 
 // nameServer is the address of the cluster's name server, on port 53.
@@ -64,6 +129,11 @@ func furnish() error {
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("keep mounts to ourselves: %w", err)
+	}
+	if os.Getuid() == 0 {
+		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+			return fmt.Errorf("mount /proc: %w", err)
+		}
 	}
 	file, err := os.CreateTemp("", "resolv.conf")
 	if err != nil {

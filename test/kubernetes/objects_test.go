@@ -35,6 +35,7 @@ var resources = map[string]schema.GroupVersionResource{
 	"RoleBinding":             {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
 	"Event":                   {Group: "events.k8s.io", Version: "v1", Resource: "events"},
 	"Lease":                   {Group: "coordination.k8s.io", Version: "v1", Resource: "leases"},
+	"Node":                    {Version: "v1", Resource: "nodes"},
 	"EndpointSlice":           {Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"},
 }
 
@@ -43,7 +44,17 @@ func (c *cluster) of(kind string) dynamic.ResourceInterface {
 	if !ok {
 		panic("no resource known of kind " + kind)
 	}
-	return c.client.Resource(resource).Namespace(namespace)
+	if resource.Resource == "nodes" {
+		return c.client.Resource(resource)
+	}
+	return c.client.Resource(resource).Namespace(c.namespace)
+}
+
+// in returns the cluster with another namespace to work in.
+func (c *cluster) in(namespace string) *cluster {
+	other := *c
+	other.namespace = namespace
+	return &other
 }
 
 // get reads an object as T.

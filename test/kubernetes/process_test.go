@@ -194,7 +194,7 @@ func (p *process) credentials(ctx context.Context) (kubeconfig string, err error
 		return "", err
 	}
 	path := filepath.Join(p.kubelet.dir, p.pod.Name+".kubeconfig")
-	return path, os.WriteFile(path, []byte(kubeconfigText(token)), 0o600)
+	return path, os.WriteFile(path, []byte(p.kubelet.cluster.kubeconfigText(token)), 0o600)
 }
 
 // token requests a token of the service account.

@@ -29,7 +29,7 @@ func startSystem(t *testing.T) *cluster {
 	}
 	c := startCluster(t)
 	c.prepare(t)
-	c.serveDNS(t)
+	c.serveDNS(t, nameServer)
 	c.kubelet = startKubelet(t, c, binary, "RESNET18_MODEL="+writeWeights(t, binary))
 	c.apply(t, "dispatcher.yaml", "deployment.yaml")
 	c.awaitReplicas(t, 3)

@@ -56,7 +56,7 @@ func TestNetworkPolicies(t *testing.T) {
 	}
 	want := []string{
 		"dispatcher -> resnet18-app:5000", "dispatcher -> nats:4222", "nats -> nats:6222",
-		"autoscaler -> dispatcher:8080", "autoscaler -> API server:443", "autoscaler -> API server:6443",
+		"dispatcher -> autoscaler:8000", "autoscaler -> dispatcher:8080", "autoscaler -> API server:443", "autoscaler -> API server:6443",
 		"scaling-policy -> dispatcher:8080", "scaling-policy -> API server:443", "scaling-policy -> API server:6443",
 		"keda -> scaling-policy:9090",
 		"monitoring -> nats:8222", "monitoring -> dispatcher:9000", "monitoring -> resnet18-app:9000", "monitoring -> autoscaler:8000", "monitoring -> scaling-policy:8000",

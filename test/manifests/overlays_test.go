@@ -129,7 +129,7 @@ func TestProduction(t *testing.T) {
 		}
 	}
 	d := all["Deployment/dispatcher"].typed.(*appsv1.Deployment).Spec.Template.Spec.Containers[0]
-	if value(d, "RESNET18_NATS") != "nats://nats:4222" || value(d, "RESNET18_NATS_REPLICAS") != "3" || all["Service/nats"] == nil {
+	if value(d, "RESNET18_NATS") != "nats://dispatcher:$(NATS_PASSWORD)@nats:4222" || value(d, "RESNET18_NATS_REPLICAS") != "3" || all["Service/nats"] == nil {
 		t.Errorf("dispatchers use NATS %s with %s replicas", value(d, "RESNET18_NATS"), value(d, "RESNET18_NATS_REPLICAS"))
 	}
 	config := all[configMap(all)].typed.(*corev1.ConfigMap).Data["nats.conf"]

@@ -163,9 +163,7 @@ func TestReferences(t *testing.T) {
 				have[v.Name] = true
 				switch {
 				case v.Secret != nil:
-					if !strings.Contains(string(doc), "create secret generic "+v.Secret.SecretName+" ") {
-						t.Error(at(w, "docs/kubernetes.md does not say how to make the Secret %s", v.Secret.SecretName))
-					}
+					told(t, w, string(doc), v.Secret.SecretName)
 				case v.ConfigMap != nil:
 					if all["ConfigMap/"+v.ConfigMap.Name] == nil {
 						t.Error(at(w, "there is no ConfigMap %s", v.ConfigMap.Name))
@@ -185,11 +183,23 @@ func TestReferences(t *testing.T) {
 			if len(have) > 0 {
 				t.Error(at(w, "does not mount %v", have))
 			}
+			var names []string
 			for _, e := range w.container().Env {
+				// The kubelet replaces only names that come before.
+				for _, m := range reference.FindAllStringSubmatch(e.Value, -1) {
+					if !slices.Contains(names, m[1]) {
+						t.Error(at(w, "%s=%s: there is no %s before it", e.Name, e.Value, m[1]))
+					}
+				}
+				names = append(names, e.Name)
 				if strings.HasPrefix(e.Value, "/") && !slices.ContainsFunc(folders, func(f string) bool { return e.Value == f || strings.HasPrefix(e.Value, f+"/") }) {
 					t.Error(at(w, "%s=%s is not mounted", e.Name, e.Value))
 				}
-				if e.ValueFrom != nil && (e.ValueFrom.SecretKeyRef != nil || e.ValueFrom.ConfigMapKeyRef != nil) {
+				switch {
+				case e.ValueFrom == nil:
+				case e.ValueFrom.SecretKeyRef != nil:
+					told(t, w, string(doc), e.ValueFrom.SecretKeyRef.Name)
+				case e.ValueFrom.FieldRef == nil:
 					t.Error(at(w, "%s: unexpected reference", e.Name))
 				}
 			}
@@ -198,6 +208,17 @@ func TestReferences(t *testing.T) {
 			}
 		}
 	})
+}
+
+// reference is the name of another variable in the value of one.
+var reference = regexp.MustCompile(`\$\(([A-Z0-9_]+)\)`)
+
+// told checks that the docs say how to make a Secret.
+func told(t *testing.T, w workload, doc, secret string) {
+	t.Helper()
+	if !strings.Contains(doc, "create secret generic "+secret+" ") {
+		t.Error(at(w, "docs/kubernetes.md does not say how to make the Secret %s", secret))
+	}
 }
 
 // TestOptions checks that our command has each option that is set, under the command that the container runs.

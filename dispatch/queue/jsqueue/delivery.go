@@ -75,7 +75,7 @@ func readJob(subject string, h nats.Header, c queue.Class) (resnet18cloud.Job, e
 			return job, fmt.Errorf("read job %s: %s: %w", job.ID, headerWant, err)
 		}
 	}
-	job.Webhook, job.Trace = h.Get(headerWebhook), readTrace(h)
+	job.Webhook, job.Batch, job.Trace = h.Get(headerWebhook), h.Get(headerBatch), readTrace(h)
 	return job, nil
 }
 

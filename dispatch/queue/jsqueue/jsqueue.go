@@ -57,6 +57,8 @@ type Config struct {
 	Problem func() error
 	// OnOpenError, if not nil, is called after each failed attempt to open the queue.
 	OnOpenError func(error)
+	// Redelivered, if not nil, is called for each job of Next that was delivered before. It must be fast.
+	Redelivered func()
 	// Log receives warnings. Nil discards them.
 	Log *slog.Logger
 }
@@ -81,6 +83,11 @@ type Queue struct {
 	lastWrite natsconn.LastWrite
 }
 
+// Bytes returns the size of all jobs in the queue.
+func (q *Queue) Bytes(ctx context.Context) (int64, error) {
+	return natsconn.StreamBytes(ctx, q.conn.JetStream(), q.streamName())
+}
+
 // lane has the jobs of one class.
 type lane struct {
 	class   queue.Class
@@ -100,6 +107,9 @@ func New(conn Connection, cfg Config) *Queue {
 	cfg.PublishTimeout = cmp.Or(cfg.PublishTimeout, 20*time.Second)
 	if cfg.Problem == nil {
 		cfg.Problem = func() error { return nil }
+	}
+	if cfg.Redelivered == nil {
+		cfg.Redelivered = func() {}
 	}
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	q := &Queue{conn: conn, cfg: cfg, ready: make(chan struct{}), chooser: make(chan chooser, 1)}

@@ -33,6 +33,7 @@ const (
 	headerWant = "Resnet18-Want"
 	// headerWebhook is absent from jobs without one.
 	headerWebhook = "Resnet18-Webhook"
+	headerBatch   = "Resnet18-Webhook-Batch" // likewise
 	// headerTrace, headerTracestate and headerRequestID are the client's, if there are any.
 	headerTrace      = "Resnet18-Traceparent"
 	headerTracestate = "Resnet18-Tracestate"
@@ -91,6 +92,9 @@ func (q *Queue) message(l *lane, job resnet18cloud.Job) *nats.Msg {
 	}
 	if job.Webhook != "" {
 		msg.Header.Set(headerWebhook, job.Webhook)
+	}
+	if job.Batch != "" {
+		msg.Header.Set(headerBatch, job.Batch)
 	}
 	if parent := job.Trace.Traceparent(); parent != "" {
 		msg.Header.Set(headerTrace, parent)

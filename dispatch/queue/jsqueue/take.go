@@ -177,6 +177,9 @@ func (q *Queue) Next(ctx context.Context, lanes int) (queue.Delivery, error) {
 		}
 		if !stale(d.taken, time.Now(), q.cfg.AckWait) {
 			chooser.turns.Took(class)
+			if !d.first {
+				q.cfg.Redelivered()
+			}
 			return d, nil
 		}
 		// This process was suspended. The server may have delivered the job to another process, or will do so.

@@ -165,7 +165,7 @@ func carries(t *testing.T, q queue.Queue) {
 	sent := job("a", resnet18cloud.PriorityBulk)
 	sent.Image.Name = "dir\r\n/ü %41 \x00.jpg"
 	sent.Deadline, sent.Generation, sent.Lane = sent.QueuedAt.Add(time.Hour), 3, queue.Lanes-1
-	sent.Webhook = "https://hooks.example.com/a?b=c%20d"
+	sent.Webhook, sent.Batch = "https://hooks.example.com/a?b=c%20d", "0199f3a0-0000-7000-8000-000000000001"
 	sent.Trace = resnet18cloud.NewTrace()
 	sent.Trace.RequestID, sent.Trace.Given = "from-gateway", true
 	sent.Trace.State = "rojo=00f067aa0ba902b7,congo=t61 rcWkgMzE"

@@ -178,6 +178,11 @@ func (s *Store) changed(entry jetstream.KeyValueEntry) {
 // Ready implements store.Store.
 func (s *Store) Ready() <-chan struct{} { return s.ready }
 
+// Bytes returns the size of all records.
+func (s *Store) Bytes(ctx context.Context) (int64, error) {
+	return natsconn.StreamBytes(ctx, s.conn.JetStream(), s.streamName())
+}
+
 // The names in JetStream.
 func (s *Store) bucketName() string   { return strings.ToUpper(s.cfg.Prefix) + "_RESULTS" }
 func (s *Store) streamName() string   { return "KV_" + s.bucketName() } // as nats.go names a bucket's stream

@@ -3,7 +3,8 @@
 // assembly for SIMD levels; all produce the same bytes.
 //
 // Activations are unsigned with zero point 0, weights signed. Sums are exact in 32 bits. The rest is computed in
-// float32, in the same order at every level, and rounded to even.
+// float32, in the same order at every level, and rounded to even. Winograd's algorithms, at levels that have them, also round
+// transformed weights, so their bytes differ a little from those of direct convolutions.
 package kernel8
 
 import (
@@ -40,13 +41,15 @@ type Set struct {
 	// Channels is the number of output channels of a tile; channels of outputs must be a multiple of it.
 	Channels int
 
-	// Winograd computes 3x3 stride-1 convolutions faster than Convolve, with the same result; nil where it is not faster.
-	Winograd *Winograd
+	// F4, F2 and Stride2 compute 3x3 convolutions faster than Convolve, with nearly the same result. They are nil at levels where
+	// they are not faster.
+	F4, F2, Stride2 *Winograd
 
 	packing packing
 	widen   func(wide, packed []int8) // nil where tiles read bytes
 	tiles   convolveFunc
 	maxPool func(y, r0, r1, r2 []uint8, columns int)
+	round   func(y []uint8, x []float32)
 }
 
 // Geometry is the layout of a convolution's input and output; strides count bytes.
@@ -91,7 +94,7 @@ type convolveFunc func(c Convolution, tiles int)
 const genericChannels = 16
 
 var generic = Set{Level: cpu.Generic, Channels: genericChannels, packing: packing{depth: 4}, tiles: tilesOf(tileGeneric),
-	maxPool: maxPoolGeneric, Winograd: &portable}
+	maxPool: maxPoolGeneric, round: roundGeneric, F4: &genericF4, F2: &genericF2, Stride2: &genericStride2}
 
 // For returns the best kernels that the given level includes.
 func For(level cpu.Level) *Set {
@@ -229,5 +232,20 @@ func maxPoolGeneric(y, r0, r1, r2 []uint8, columns int) {
 			}
 			y[i*poolChannels+c] = best
 		}
+	}
+}
+
+// Round converts floats to bytes: y[i] is x[i] rounded half to even and clipped to 0..255. x has a multiple of 16 elements.
+func (s *Set) Round(y []uint8, x []float32) {
+	if len(x) == 0 || len(x)%16 != 0 {
+		panic(fmt.Sprintf("kernel8: %d floats to round, want a multiple of 16", len(x)))
+	}
+	_ = y[len(x)-1]
+	s.round(y, x)
+}
+
+func roundGeneric(y []uint8, x []float32) {
+	for i, v := range x {
+		y[i] = saturate(v)
 	}
 }

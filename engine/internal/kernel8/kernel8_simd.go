@@ -9,6 +9,7 @@ type poolFunc func(y, r0, r1, r2 *uint8, columns int)
 // wrap gives assembly functions the signatures of the Go ones.
 func wrap(level cpu.Level, channels int, packing packing, tiles convolveFunc, pool poolFunc) Set {
 	return Set{Level: level, Channels: channels, packing: packing, tiles: tiles,
+		round:   roundGeneric, // only levels with F4 need more
 		maxPool: func(y, r0, r1, r2 []uint8, columns int) { pool(&y[0], &r0[0], &r1[0], &r2[0], columns) },
 	}
 }

@@ -160,6 +160,32 @@ func TestMaxPool(t *testing.T) {
 	})
 }
 
+// TestRound covers halves, which are rounded to even, and numbers far beyond bytes.
+func TestRound(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		source, output := kerneltest.NewRegion[float32](t, 1<<10, 0), kerneltest.NewRegion[uint8](t, 1<<10, guard)
+		for n := 16; n <= 160; n += 16 {
+			r := rand.New(rand.NewPCG(uint64(n), 13))
+			x := source.Slice(n)
+			for i := range x {
+				x[i] = float32(r.IntN(600)-40) / 2
+				if i%5 == 0 {
+					x[i] = float32(r.NormFloat64() * 1e6)
+				}
+			}
+			got := output.Slice(n)
+			s.Round(got, x)
+			output.Check(t, "Round")
+			for i, v := range x {
+				if want := rounded(v); got[i] != want {
+					t.Fatalf("%g becomes %d, want %d", v, got[i], want)
+				}
+			}
+		}
+	})
+}
+
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"tile_amd64.s", "tile_arm64.s"} {

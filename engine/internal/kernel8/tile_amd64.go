@@ -24,10 +24,20 @@ func tilesAVX2(dst *uint8, src *uint8, w *int8, rows int, steps int, rowStride i
 //go:noescape
 func widenAVX2(dst *int8, src *int8, n int)
 
-// inputAVX2 is inputGeneric.
+// input4AVX2 is line.input of algorithm 4.
 //
 //go:noescape
-func inputAVX2(v *int16, vs int, x *uint8, rs int, channels int)
+func input4AVX2(v *int16, vs int, x *uint8, rs int, channels int)
+
+// input2AVX2 is line.input of algorithm 2.
+//
+//go:noescape
+func input2AVX2(v *int16, vs int, x *uint8, rs int, channels int)
+
+// inputStride2AVX2 is line.input of algorithm Stride2.
+//
+//go:noescape
+func inputStride2AVX2(v *int16, vs int, x *uint8, rs int, channels int)
 
 // products1AVX2 is Winograd.Multiply with tiles of 16 columns, the tall ones of 1 rows.
 //
@@ -59,12 +69,27 @@ func products5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels i
 //go:noescape
 func products6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
 
-// outputAVX2 is outputGeneric.
+// output4AVX2 is line.output of algorithm 4.
 //
 //go:noescape
-func outputAVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+func output4AVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+
+// output2AVX2 is line.output of algorithm 2.
+//
+//go:noescape
+func output2AVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+
+// outputStride2AVX2 is line.output of algorithm Stride2.
+//
+//go:noescape
+func outputStride2AVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
 
 // maxPoolAVX2 is maxPoolGeneric.
 //
 //go:noescape
 func maxPoolAVX2(y *uint8, r0 *uint8, r1 *uint8, r2 *uint8, columns int)
+
+// roundAVX2 is roundGeneric of n numbers, a multiple of 16.
+//
+//go:noescape
+func roundAVX2(y *uint8, x *float32, n int)

@@ -1062,138 +1062,692 @@ numbers:
 	VZEROUPPER
 	RET
 
-// func inputAVX2(v *int16, vs int, x *uint8, rs int, channels int)
+// func input4AVX2(v *int16, vs int, x *uint8, rs int, channels int)
 // Requires: AVX, AVX2
-TEXT ·inputAVX2(SB), NOSPLIT, $0-40
+TEXT ·input4AVX2(SB), NOSPLIT, $0-40
 	MOVQ v+0(FP), AX
 	MOVQ vs+8(FP), CX
 	SHLQ $0x01, CX
 	MOVQ x+16(FP), DX
 	MOVQ rs+24(FP), BX
-	MOVQ channels+32(FP), SI
-	LEAQ (BX)(BX*2), DI
-	LEAQ (SI)(SI*2), R8
-	LEAQ (CX)(CX*2), R9
-	MOVQ SI, R10
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), R8
+	MOVQ R8, R9
 
 channel:
-	MOVQ      AX, R11
-	VPMOVZXBW (DX), Y0
-	VPMOVZXBW (DX)(BX*2), Y1
-	VPSUBW    Y1, Y0, Y0
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12), Y1
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(BX*2), Y2
-	VPSUBW    Y2, Y1, Y1
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12), Y2
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(BX*2), Y3
-	VPSUBW    Y3, Y2, Y2
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12), Y3
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(BX*2), Y4
-	VPSUBW    Y4, Y3, Y3
+	MOVQ      AX, R10
+	MOVQ      DX, R11
+	VPMOVZXBW (R11)(BX*2), Y0
+	VPMOVZXBW (R11), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPSLLW    $0x02, Y1, Y1
+	VPMOVZXBW (R11)(BX*4), Y2
+	VPSUBW    Y0, Y2, Y0
+	VPADDW    Y0, Y1, Y0
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*2), Y1
+	VPMOVZXBW (R11), Y2
+	VPSUBW    Y1, Y2, Y2
+	VPSLLW    $0x02, Y2, Y2
+	VPMOVZXBW (R11)(BX*4), Y3
+	VPSUBW    Y1, Y3, Y1
+	VPADDW    Y1, Y2, Y1
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*2), Y2
+	VPMOVZXBW (R11), Y3
+	VPSUBW    Y2, Y3, Y3
+	VPSLLW    $0x02, Y3, Y3
+	VPMOVZXBW (R11)(BX*4), Y4
+	VPSUBW    Y2, Y4, Y2
+	VPADDW    Y2, Y3, Y2
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*2), Y3
+	VPMOVZXBW (R11), Y4
+	VPSUBW    Y3, Y4, Y4
+	VPSLLW    $0x02, Y4, Y4
+	VPMOVZXBW (R11)(BX*4), Y5
+	VPSUBW    Y3, Y5, Y3
+	VPADDW    Y3, Y4, Y3
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*2), Y4
+	VPMOVZXBW (R11), Y5
+	VPSUBW    Y4, Y5, Y5
+	VPSLLW    $0x02, Y5, Y5
+	VPMOVZXBW (R11)(BX*4), Y6
+	VPSUBW    Y4, Y6, Y4
+	VPADDW    Y4, Y5, Y4
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*2), Y5
+	VPMOVZXBW (R11), Y6
+	VPSUBW    Y5, Y6, Y6
+	VPSLLW    $0x02, Y6, Y6
+	VPMOVZXBW (R11)(BX*4), Y7
+	VPSUBW    Y5, Y7, Y5
+	VPADDW    Y5, Y6, Y5
 	VPSUBW    Y2, Y0, Y0
-	VMOVDQU   Y0, (R11)
-	VPADDW    Y2, Y1, Y0
-	VMOVDQU   Y0, (R11)(CX*1)
-	VPSUBW    Y1, Y2, Y0
-	VMOVDQU   Y0, (R11)(CX*2)
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y2, Y4, Y6
+	VPADDW    Y6, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSLLW    $0x02, Y2, Y0
+	VPSUBW    Y0, Y4, Y0
+	VPSLLW    $0x02, Y1, Y6
+	VPSUBW    Y6, Y3, Y6
+	VPADDW    Y6, Y0, Y7
+	VPSUBW    Y6, Y0, Y0
+	VMOVDQU   Y7, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y2, Y4, Y0
+	VPSUBW    Y1, Y3, Y2
+	VPADDW    Y2, Y2, Y2
+	VPADDW    Y2, Y0, Y4
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y4, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
 	VPSUBW    Y3, Y1, Y0
-	VMOVDQU   Y0, (R11)(R9*1)
-	LEAQ      (R11)(CX*4), R11
-	VPMOVZXBW (DX)(BX*1), Y0
-	VPMOVZXBW (DX)(BX*2), Y1
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y3, Y5, Y1
 	VPADDW    Y1, Y0, Y0
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(BX*1), Y1
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(BX*2), Y2
-	VPADDW    Y2, Y1, Y1
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(BX*1), Y2
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(BX*2), Y3
-	VPADDW    Y3, Y2, Y2
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(BX*1), Y3
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(BX*2), Y4
-	VPADDW    Y4, Y3, Y3
-	VPSUBW    Y2, Y0, Y0
-	VMOVDQU   Y0, (R11)
-	VPADDW    Y2, Y1, Y0
-	VMOVDQU   Y0, (R11)(CX*1)
-	VPSUBW    Y1, Y2, Y0
-	VMOVDQU   Y0, (R11)(CX*2)
-	VPSUBW    Y3, Y1, Y0
-	VMOVDQU   Y0, (R11)(R9*1)
-	LEAQ      (R11)(CX*4), R11
-	VPMOVZXBW (DX)(BX*2), Y0
-	VPMOVZXBW (DX)(BX*1), Y1
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	MOVQ      DX, R11
+	VPMOVZXBW (R11)(BX*4), Y0
+	VPMOVZXBW (R11)(BX*2), Y1
+	VPSLLW    $0x02, Y1, Y1
 	VPSUBW    Y1, Y0, Y0
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(BX*2), Y1
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(BX*1), Y2
+	VPMOVZXBW (R11)(SI*1), Y1
+	VPMOVZXBW (R11)(BX*1), Y2
+	VPSLLW    $0x02, Y2, Y2
 	VPSUBW    Y2, Y1, Y1
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(BX*2), Y2
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(BX*1), Y3
-	VPSUBW    Y3, Y2, Y2
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(BX*2), Y3
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(BX*1), Y4
-	VPSUBW    Y4, Y3, Y3
-	VPSUBW    Y2, Y0, Y0
-	VMOVDQU   Y0, (R11)
-	VPADDW    Y2, Y1, Y0
-	VMOVDQU   Y0, (R11)(CX*1)
-	VPSUBW    Y1, Y2, Y0
-	VMOVDQU   Y0, (R11)(CX*2)
-	VPSUBW    Y3, Y1, Y0
-	VMOVDQU   Y0, (R11)(R9*1)
-	LEAQ      (R11)(CX*4), R11
-	VPMOVZXBW (DX)(BX*1), Y0
-	VPMOVZXBW (DX)(DI*1), Y1
+	VPADDW    Y1, Y0, Y2
 	VPSUBW    Y1, Y0, Y0
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(BX*1), Y1
-	LEAQ      (DX)(SI*1), R12
-	VPMOVZXBW (R12)(DI*1), Y2
-	VPSUBW    Y2, Y1, Y1
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(BX*1), Y2
-	LEAQ      (DX)(SI*2), R12
-	VPMOVZXBW (R12)(DI*1), Y3
-	VPSUBW    Y3, Y2, Y2
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(BX*1), Y3
-	LEAQ      (DX)(R8*1), R12
-	VPMOVZXBW (R12)(DI*1), Y4
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y1
+	VPMOVZXBW (R11)(BX*2), Y3
+	VPSLLW    $0x02, Y3, Y3
+	VPSUBW    Y3, Y1, Y1
+	VPMOVZXBW (R11)(SI*1), Y3
+	VPMOVZXBW (R11)(BX*1), Y4
+	VPSLLW    $0x02, Y4, Y4
 	VPSUBW    Y4, Y3, Y3
+	VPADDW    Y3, Y1, Y4
+	VPSUBW    Y3, Y1, Y1
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y3
+	VPMOVZXBW (R11)(BX*2), Y5
+	VPSLLW    $0x02, Y5, Y5
+	VPSUBW    Y5, Y3, Y3
+	VPMOVZXBW (R11)(SI*1), Y5
+	VPMOVZXBW (R11)(BX*1), Y6
+	VPSLLW    $0x02, Y6, Y6
+	VPSUBW    Y6, Y5, Y5
+	VPADDW    Y5, Y3, Y6
+	VPSUBW    Y5, Y3, Y3
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y5
+	VPMOVZXBW (R11)(BX*2), Y7
+	VPSLLW    $0x02, Y7, Y7
+	VPSUBW    Y7, Y5, Y5
+	VPMOVZXBW (R11)(SI*1), Y7
+	VPMOVZXBW (R11)(BX*1), Y8
+	VPSLLW    $0x02, Y8, Y8
+	VPSUBW    Y8, Y7, Y7
+	VPADDW    Y7, Y5, Y8
+	VPSUBW    Y7, Y5, Y5
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y7
+	VPMOVZXBW (R11)(BX*2), Y9
+	VPSLLW    $0x02, Y9, Y9
+	VPSUBW    Y9, Y7, Y7
+	VPMOVZXBW (R11)(SI*1), Y9
+	VPMOVZXBW (R11)(BX*1), Y10
+	VPSLLW    $0x02, Y10, Y10
+	VPSUBW    Y10, Y9, Y9
+	VPADDW    Y9, Y7, Y10
+	VPSUBW    Y9, Y7, Y7
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y9
+	VPMOVZXBW (R11)(BX*2), Y11
+	VPSLLW    $0x02, Y11, Y11
+	VPSUBW    Y11, Y9, Y9
+	VPMOVZXBW (R11)(SI*1), Y11
+	VPMOVZXBW (R11)(BX*1), Y12
+	VPSLLW    $0x02, Y12, Y12
+	VPSUBW    Y12, Y11, Y11
+	VPADDW    Y11, Y9, Y12
+	VPSUBW    Y11, Y9, Y9
+	VPSUBW    Y6, Y2, Y2
+	VPSLLW    $0x02, Y2, Y2
+	VPSUBW    Y6, Y10, Y11
+	VPADDW    Y11, Y2, Y2
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSLLW    $0x02, Y6, Y2
+	VPSUBW    Y2, Y10, Y2
+	VPSLLW    $0x02, Y4, Y11
+	VPSUBW    Y11, Y8, Y11
+	VPADDW    Y11, Y2, Y13
+	VPSUBW    Y11, Y2, Y2
+	VMOVDQU   Y13, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y6, Y10, Y2
+	VPSUBW    Y4, Y8, Y6
+	VPADDW    Y6, Y6, Y6
+	VPADDW    Y6, Y2, Y10
+	VPSUBW    Y6, Y2, Y2
+	VMOVDQU   Y10, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y8, Y4, Y2
+	VPSLLW    $0x02, Y2, Y2
+	VPSUBW    Y8, Y12, Y4
+	VPADDW    Y4, Y2, Y2
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y3, Y0, Y0
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y3, Y7, Y2
+	VPADDW    Y2, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSLLW    $0x02, Y3, Y0
+	VPSUBW    Y0, Y7, Y0
+	VPSLLW    $0x02, Y1, Y2
+	VPSUBW    Y2, Y5, Y2
+	VPADDW    Y2, Y0, Y4
 	VPSUBW    Y2, Y0, Y0
-	VMOVDQU   Y0, (R11)
-	VPADDW    Y2, Y1, Y0
-	VMOVDQU   Y0, (R11)(CX*1)
-	VPSUBW    Y1, Y2, Y0
-	VMOVDQU   Y0, (R11)(CX*2)
+	VMOVDQU   Y4, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y3, Y7, Y0
+	VPSUBW    Y1, Y5, Y2
+	VPADDW    Y2, Y2, Y2
+	VPADDW    Y2, Y0, Y3
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y3, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y5, Y1, Y0
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y5, Y9, Y1
+	VPADDW    Y1, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	MOVQ      DX, R11
+	VPMOVZXBW (R11)(BX*4), Y0
+	VPMOVZXBW (R11)(BX*2), Y1
+	VPSUBW    Y1, Y0, Y0
+	VPMOVZXBW (R11)(SI*1), Y1
+	VPMOVZXBW (R11)(BX*1), Y2
+	VPSUBW    Y2, Y1, Y1
+	VPADDW    Y1, Y1, Y1
+	VPADDW    Y1, Y0, Y2
+	VPSUBW    Y1, Y0, Y0
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y1
+	VPMOVZXBW (R11)(BX*2), Y3
+	VPSUBW    Y3, Y1, Y1
+	VPMOVZXBW (R11)(SI*1), Y3
+	VPMOVZXBW (R11)(BX*1), Y4
+	VPSUBW    Y4, Y3, Y3
+	VPADDW    Y3, Y3, Y3
+	VPADDW    Y3, Y1, Y4
+	VPSUBW    Y3, Y1, Y1
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y3
+	VPMOVZXBW (R11)(BX*2), Y5
+	VPSUBW    Y5, Y3, Y3
+	VPMOVZXBW (R11)(SI*1), Y5
+	VPMOVZXBW (R11)(BX*1), Y6
+	VPSUBW    Y6, Y5, Y5
+	VPADDW    Y5, Y5, Y5
+	VPADDW    Y5, Y3, Y6
+	VPSUBW    Y5, Y3, Y3
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y5
+	VPMOVZXBW (R11)(BX*2), Y7
+	VPSUBW    Y7, Y5, Y5
+	VPMOVZXBW (R11)(SI*1), Y7
+	VPMOVZXBW (R11)(BX*1), Y8
+	VPSUBW    Y8, Y7, Y7
+	VPADDW    Y7, Y7, Y7
+	VPADDW    Y7, Y5, Y8
+	VPSUBW    Y7, Y5, Y5
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y7
+	VPMOVZXBW (R11)(BX*2), Y9
+	VPSUBW    Y9, Y7, Y7
+	VPMOVZXBW (R11)(SI*1), Y9
+	VPMOVZXBW (R11)(BX*1), Y10
+	VPSUBW    Y10, Y9, Y9
+	VPADDW    Y9, Y9, Y9
+	VPADDW    Y9, Y7, Y10
+	VPSUBW    Y9, Y7, Y7
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(BX*4), Y9
+	VPMOVZXBW (R11)(BX*2), Y11
+	VPSUBW    Y11, Y9, Y9
+	VPMOVZXBW (R11)(SI*1), Y11
+	VPMOVZXBW (R11)(BX*1), Y12
+	VPSUBW    Y12, Y11, Y11
+	VPADDW    Y11, Y11, Y11
+	VPADDW    Y11, Y9, Y12
+	VPSUBW    Y11, Y9, Y9
+	VPSUBW    Y6, Y2, Y2
+	VPSLLW    $0x02, Y2, Y2
+	VPSUBW    Y6, Y10, Y11
+	VPADDW    Y11, Y2, Y2
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSLLW    $0x02, Y6, Y2
+	VPSUBW    Y2, Y10, Y2
+	VPSLLW    $0x02, Y4, Y11
+	VPSUBW    Y11, Y8, Y11
+	VPADDW    Y11, Y2, Y13
+	VPSUBW    Y11, Y2, Y2
+	VMOVDQU   Y13, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y6, Y10, Y2
+	VPSUBW    Y4, Y8, Y6
+	VPADDW    Y6, Y6, Y6
+	VPADDW    Y6, Y2, Y10
+	VPSUBW    Y6, Y2, Y2
+	VMOVDQU   Y10, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y8, Y4, Y2
+	VPSLLW    $0x02, Y2, Y2
+	VPSUBW    Y8, Y12, Y4
+	VPADDW    Y4, Y2, Y2
+	VMOVDQU   Y2, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y3, Y0, Y0
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y3, Y7, Y2
+	VPADDW    Y2, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSLLW    $0x02, Y3, Y0
+	VPSUBW    Y0, Y7, Y0
+	VPSLLW    $0x02, Y1, Y2
+	VPSUBW    Y2, Y5, Y2
+	VPADDW    Y2, Y0, Y4
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y4, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y3, Y7, Y0
+	VPSUBW    Y1, Y5, Y2
+	VPADDW    Y2, Y2, Y2
+	VPADDW    Y2, Y0, Y3
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y3, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y5, Y1, Y0
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y5, Y9, Y1
+	VPADDW    Y1, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	MOVQ      DX, R11
+	VPMOVZXBW (R11)(SI*1), Y0
+	VPMOVZXBW (R11)(BX*1), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPSLLW    $0x02, Y1, Y1
+	VPMOVZXBW (R11)(DI*1), Y2
+	VPSUBW    Y0, Y2, Y0
+	VPADDW    Y0, Y1, Y0
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(SI*1), Y1
+	VPMOVZXBW (R11)(BX*1), Y2
+	VPSUBW    Y1, Y2, Y2
+	VPSLLW    $0x02, Y2, Y2
+	VPMOVZXBW (R11)(DI*1), Y3
+	VPSUBW    Y1, Y3, Y1
+	VPADDW    Y1, Y2, Y1
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(SI*1), Y2
+	VPMOVZXBW (R11)(BX*1), Y3
+	VPSUBW    Y2, Y3, Y3
+	VPSLLW    $0x02, Y3, Y3
+	VPMOVZXBW (R11)(DI*1), Y4
+	VPSUBW    Y2, Y4, Y2
+	VPADDW    Y2, Y3, Y2
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(SI*1), Y3
+	VPMOVZXBW (R11)(BX*1), Y4
+	VPSUBW    Y3, Y4, Y4
+	VPSLLW    $0x02, Y4, Y4
+	VPMOVZXBW (R11)(DI*1), Y5
+	VPSUBW    Y3, Y5, Y3
+	VPADDW    Y3, Y4, Y3
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(SI*1), Y4
+	VPMOVZXBW (R11)(BX*1), Y5
+	VPSUBW    Y4, Y5, Y5
+	VPSLLW    $0x02, Y5, Y5
+	VPMOVZXBW (R11)(DI*1), Y6
+	VPSUBW    Y4, Y6, Y4
+	VPADDW    Y4, Y5, Y4
+	ADDQ      R8, R11
+	VPMOVZXBW (R11)(SI*1), Y5
+	VPMOVZXBW (R11)(BX*1), Y6
+	VPSUBW    Y5, Y6, Y6
+	VPSLLW    $0x02, Y6, Y6
+	VPMOVZXBW (R11)(DI*1), Y7
+	VPSUBW    Y5, Y7, Y5
+	VPADDW    Y5, Y6, Y5
+	VPSUBW    Y2, Y0, Y0
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y2, Y4, Y6
+	VPADDW    Y6, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSLLW    $0x02, Y2, Y0
+	VPSUBW    Y0, Y4, Y0
+	VPSLLW    $0x02, Y1, Y6
+	VPSUBW    Y6, Y3, Y6
+	VPADDW    Y6, Y0, Y7
+	VPSUBW    Y6, Y0, Y0
+	VMOVDQU   Y7, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
+	VPSUBW    Y2, Y4, Y0
+	VPSUBW    Y1, Y3, Y2
+	VPADDW    Y2, Y2, Y2
+	VPADDW    Y2, Y0, Y4
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y4, (R10)
+	ADDQ      CX, R10
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
 	VPSUBW    Y3, Y1, Y0
-	VMOVDQU   Y0, (R11)(R9*1)
+	VPSLLW    $0x02, Y0, Y0
+	VPSUBW    Y3, Y5, Y1
+	VPADDW    Y1, Y0, Y0
+	VMOVDQU   Y0, (R10)
+	ADDQ      CX, R10
 	ADDQ      $0x10, DX
 	ADDQ      $0x20, AX
-	SUBQ      $0x10, R10
+	SUBQ      $0x10, R9
+	JNZ       channel
+	VZEROUPPER
+	RET
+
+// func input2AVX2(v *int16, vs int, x *uint8, rs int, channels int)
+// Requires: AVX, AVX2
+TEXT ·input2AVX2(SB), NOSPLIT, $0-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x01, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+
+channel:
+	MOVQ      AX, R9
+	MOVQ      DX, R10
+	VPMOVZXBW (R10), Y0
+	VPMOVZXBW (R10)(BX*2), Y1
+	VPSUBW    Y1, Y0, Y0
+	ADDQ      DI, R10
+	VPMOVZXBW (R10), Y1
+	VPMOVZXBW (R10)(BX*2), Y2
+	VPSUBW    Y2, Y1, Y1
+	ADDQ      DI, R10
+	VPMOVZXBW (R10), Y2
+	VPMOVZXBW (R10)(BX*2), Y3
+	VPSUBW    Y3, Y2, Y2
+	ADDQ      DI, R10
+	VPMOVZXBW (R10), Y3
+	VPMOVZXBW (R10)(BX*2), Y4
+	VPSUBW    Y4, Y3, Y3
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VPADDW    Y2, Y1, Y0
+	VPSUBW    Y1, Y2, Y2
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y3, Y1, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	MOVQ      DX, R10
+	VPMOVZXBW (R10)(BX*1), Y0
+	VPMOVZXBW (R10)(BX*2), Y1
+	VPADDW    Y1, Y0, Y2
+	VPSUBW    Y0, Y1, Y0
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y1
+	VPMOVZXBW (R10)(BX*2), Y3
+	VPADDW    Y3, Y1, Y4
+	VPSUBW    Y1, Y3, Y1
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y3
+	VPMOVZXBW (R10)(BX*2), Y5
+	VPADDW    Y5, Y3, Y6
+	VPSUBW    Y3, Y5, Y3
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y5
+	VPMOVZXBW (R10)(BX*2), Y7
+	VPADDW    Y7, Y5, Y8
+	VPSUBW    Y5, Y7, Y5
+	VPSUBW    Y6, Y2, Y2
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VPADDW    Y6, Y4, Y2
+	VPSUBW    Y4, Y6, Y6
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y6, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y8, Y4, Y2
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y3, Y0, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VPADDW    Y3, Y1, Y0
+	VPSUBW    Y1, Y3, Y2
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y5, Y1, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	MOVQ      DX, R10
+	VPMOVZXBW (R10)(BX*1), Y0
+	VPMOVZXBW (R10)(SI*1), Y1
+	VPSUBW    Y1, Y0, Y0
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y1
+	VPMOVZXBW (R10)(SI*1), Y2
+	VPSUBW    Y2, Y1, Y1
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y2
+	VPMOVZXBW (R10)(SI*1), Y3
+	VPSUBW    Y3, Y2, Y2
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y3
+	VPMOVZXBW (R10)(SI*1), Y4
+	VPSUBW    Y4, Y3, Y3
+	VPSUBW    Y2, Y0, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VPADDW    Y2, Y1, Y0
+	VPSUBW    Y1, Y2, Y2
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y3, Y1, Y0
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	ADDQ      $0x10, DX
+	ADDQ      $0x20, AX
+	SUBQ      $0x10, R8
+	JNZ       channel
+	VZEROUPPER
+	RET
+
+// func inputStride2AVX2(v *int16, vs int, x *uint8, rs int, channels int)
+// Requires: AVX, AVX2
+TEXT ·inputStride2AVX2(SB), NOSPLIT, $0-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x01, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+
+channel:
+	MOVQ      AX, R9
+	MOVQ      DX, R10
+	VPMOVZXBW (R10)(BX*2), Y0
+	VPMOVZXBW (R10), Y1
+	VPSUBW    Y0, Y1, Y1
+	VPMOVZXBW (R10)(BX*4), Y2
+	VPSUBW    Y0, Y2, Y2
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*2), Y3
+	VPMOVZXBW (R10), Y4
+	VPSUBW    Y3, Y4, Y4
+	VPMOVZXBW (R10)(BX*4), Y5
+	VPSUBW    Y3, Y5, Y5
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*2), Y6
+	VPMOVZXBW (R10), Y7
+	VPSUBW    Y6, Y7, Y7
+	VPMOVZXBW (R10)(BX*4), Y8
+	VPSUBW    Y6, Y8, Y8
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*2), Y9
+	VPMOVZXBW (R10), Y10
+	VPSUBW    Y9, Y10, Y10
+	VPMOVZXBW (R10)(BX*4), Y11
+	VPSUBW    Y9, Y11, Y11
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*2), Y12
+	VPMOVZXBW (R10), Y13
+	VPSUBW    Y12, Y13, Y13
+	VPMOVZXBW (R10)(BX*4), Y14
+	VPSUBW    Y12, Y14, Y14
+	VPSUBW    Y7, Y1, Y1
+	VPSUBW    Y7, Y13, Y13
+	VMOVDQU   Y1, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y7, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y13, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y4, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y10, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y6, Y0, Y0
+	VPSUBW    Y6, Y12, Y1
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y6, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y1, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y3, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y9, (R9)
+	ADDQ      CX, R9
+	VPSUBW    Y8, Y2, Y0
+	VPSUBW    Y8, Y14, Y1
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y8, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y1, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y5, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y11, (R9)
+	ADDQ      CX, R9
+	MOVQ      DX, R10
+	VPMOVZXBW (R10)(BX*1), Y0
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y1
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y2
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y3
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(BX*1), Y4
+	VPSUBW    Y2, Y0, Y0
+	VPSUBW    Y2, Y4, Y4
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y4, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y1, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y3, (R9)
+	ADDQ      CX, R9
+	MOVQ      DX, R10
+	VPMOVZXBW (R10)(SI*1), Y0
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(SI*1), Y1
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(SI*1), Y2
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(SI*1), Y3
+	ADDQ      DI, R10
+	VPMOVZXBW (R10)(SI*1), Y4
+	VPSUBW    Y2, Y0, Y0
+	VPSUBW    Y2, Y4, Y4
+	VMOVDQU   Y0, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y2, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y4, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y1, (R9)
+	ADDQ      CX, R9
+	VMOVDQU   Y3, (R9)
+	ADDQ      CX, R9
+	ADDQ      $0x10, DX
+	ADDQ      $0x20, AX
+	SUBQ      $0x10, R8
 	JNZ       channel
 	VZEROUPPER
 	RET
 
 // func products1AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·products1AVX2(SB), NOSPLIT, $24-72
 	SHLQ $0x01, vs+24(FP)
 	SHLQ $0x02, ms+8(FP)
@@ -1217,10 +1771,13 @@ tileTall:
 	VPXOR  Y0, Y0, Y0
 	VPXOR  Y1, Y1, Y1
 	MOVQ   k+32(FP), AX
-	SUBQ   $0x04, AX
+	SHLQ   $0x06, AX
+	MOVQ   k+32(FP), BX
+	SUBQ   $0x04, BX
 	JL     restTall
 
 stepsTall:
+	PREFETCHT0   (CX)(AX*1)
 	VMOVDQU      (CX), Y2
 	VMOVDQU      32(CX), Y3
 	VPBROADCASTD (DX), Y4
@@ -1228,6 +1785,7 @@ stepsTall:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
+	PREFETCHT0   64(CX)(AX*1)
 	VMOVDQU      64(CX), Y2
 	VMOVDQU      96(CX), Y3
 	VPBROADCASTD 4(DX), Y4
@@ -1235,6 +1793,7 @@ stepsTall:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
+	PREFETCHT0   128(CX)(AX*1)
 	VMOVDQU      128(CX), Y2
 	VMOVDQU      160(CX), Y3
 	VPBROADCASTD 8(DX), Y4
@@ -1242,6 +1801,7 @@ stepsTall:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
+	PREFETCHT0   192(CX)(AX*1)
 	VMOVDQU      192(CX), Y2
 	VMOVDQU      224(CX), Y3
 	VPBROADCASTD 12(DX), Y4
@@ -1251,14 +1811,15 @@ stepsTall:
 	VPADDD       Y2, Y1, Y1
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, AX
+	SUBQ         $0x04, BX
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, AX
+	ADDQ $0x04, BX
 	JZ   storeTall
 
 singleTall:
+	PREFETCHT0   (CX)(AX*1)
 	VMOVDQU      (CX), Y2
 	VMOVDQU      32(CX), Y3
 	VPBROADCASTD (DX), Y4
@@ -1268,7 +1829,7 @@ singleTall:
 	VPADDD       Y2, Y1, Y1
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
-	DECQ         AX
+	DECQ         BX
 	JNZ          singleTall
 
 storeTall:
@@ -1290,7 +1851,7 @@ storeTall:
 	RET
 
 // func products2AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·products2AVX2(SB), NOSPLIT, $24-72
 	SHLQ $0x01, vs+24(FP)
 	SHLQ $0x02, ms+8(FP)
@@ -1316,10 +1877,13 @@ tileTall:
 	VPXOR  Y2, Y2, Y2
 	VPXOR  Y3, Y3, Y3
 	MOVQ   k+32(FP), BX
-	SUBQ   $0x04, BX
+	SHLQ   $0x06, BX
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
 	JL     restTall
 
 stepsTall:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
 	VPBROADCASTD (DX), Y6
@@ -1332,6 +1896,7 @@ stepsTall:
 	VPADDD       Y7, Y2, Y2
 	VPMADDWD     Y5, Y6, Y7
 	VPADDD       Y7, Y3, Y3
+	PREFETCHT0   64(CX)(BX*1)
 	VMOVDQU      64(CX), Y4
 	VMOVDQU      96(CX), Y5
 	VPBROADCASTD 4(DX), Y6
@@ -1344,6 +1909,7 @@ stepsTall:
 	VPADDD       Y7, Y2, Y2
 	VPMADDWD     Y5, Y6, Y7
 	VPADDD       Y7, Y3, Y3
+	PREFETCHT0   128(CX)(BX*1)
 	VMOVDQU      128(CX), Y4
 	VMOVDQU      160(CX), Y5
 	VPBROADCASTD 8(DX), Y6
@@ -1356,6 +1922,7 @@ stepsTall:
 	VPADDD       Y7, Y2, Y2
 	VPMADDWD     Y5, Y6, Y7
 	VPADDD       Y7, Y3, Y3
+	PREFETCHT0   192(CX)(BX*1)
 	VMOVDQU      192(CX), Y4
 	VMOVDQU      224(CX), Y5
 	VPBROADCASTD 12(DX), Y6
@@ -1370,14 +1937,15 @@ stepsTall:
 	VPADDD       Y7, Y3, Y3
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, BX
+	SUBQ         $0x04, SI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   storeTall
 
 singleTall:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
 	VPBROADCASTD (DX), Y6
@@ -1392,7 +1960,7 @@ singleTall:
 	VPADDD       Y7, Y3, Y3
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
-	DECQ         BX
+	DECQ         SI
 	JNZ          singleTall
 
 storeTall:
@@ -1422,10 +1990,13 @@ tileLow:
 	VPXOR  Y0, Y0, Y0
 	VPXOR  Y1, Y1, Y1
 	MOVQ   k+32(FP), AX
-	SUBQ   $0x04, AX
+	SHLQ   $0x06, AX
+	MOVQ   k+32(FP), BX
+	SUBQ   $0x04, BX
 	JL     restLow
 
 stepsLow:
+	PREFETCHT0   (CX)(AX*1)
 	VMOVDQU      (CX), Y2
 	VMOVDQU      32(CX), Y3
 	VPBROADCASTD (DX), Y4
@@ -1433,6 +2004,7 @@ stepsLow:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
+	PREFETCHT0   64(CX)(AX*1)
 	VMOVDQU      64(CX), Y2
 	VMOVDQU      96(CX), Y3
 	VPBROADCASTD 4(DX), Y4
@@ -1440,6 +2012,7 @@ stepsLow:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
+	PREFETCHT0   128(CX)(AX*1)
 	VMOVDQU      128(CX), Y2
 	VMOVDQU      160(CX), Y3
 	VPBROADCASTD 8(DX), Y4
@@ -1447,6 +2020,7 @@ stepsLow:
 	VPADDD       Y2, Y0, Y0
 	VPMADDWD     Y3, Y4, Y2
 	VPADDD       Y2, Y1, Y1
+	PREFETCHT0   192(CX)(AX*1)
 	VMOVDQU      192(CX), Y2
 	VMOVDQU      224(CX), Y3
 	VPBROADCASTD 12(DX), Y4
@@ -1456,14 +2030,15 @@ stepsLow:
 	VPADDD       Y2, Y1, Y1
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, AX
+	SUBQ         $0x04, BX
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, AX
+	ADDQ $0x04, BX
 	JZ   storeLow
 
 singleLow:
+	PREFETCHT0   (CX)(AX*1)
 	VMOVDQU      (CX), Y2
 	VMOVDQU      32(CX), Y3
 	VPBROADCASTD (DX), Y4
@@ -1473,7 +2048,7 @@ singleLow:
 	VPADDD       Y2, Y1, Y1
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
-	DECQ         AX
+	DECQ         BX
 	JNZ          singleLow
 
 storeLow:
@@ -1497,7 +2072,7 @@ done:
 	RET
 
 // func products3AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·products3AVX2(SB), NOSPLIT, $24-72
 	SHLQ $0x01, vs+24(FP)
 	SHLQ $0x02, ms+8(FP)
@@ -1525,10 +2100,13 @@ tileTall:
 	VPXOR  Y4, Y4, Y4
 	VPXOR  Y5, Y5, Y5
 	MOVQ   k+32(FP), BX
-	SUBQ   $0x04, BX
+	SHLQ   $0x06, BX
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
 	JL     restTall
 
 stepsTall:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y6
 	VMOVDQU      32(CX), Y7
 	VPBROADCASTD (DX), Y8
@@ -1546,6 +2124,7 @@ stepsTall:
 	VPADDD       Y9, Y4, Y4
 	VPMADDWD     Y7, Y8, Y9
 	VPADDD       Y9, Y5, Y5
+	PREFETCHT0   64(CX)(BX*1)
 	VMOVDQU      64(CX), Y6
 	VMOVDQU      96(CX), Y7
 	VPBROADCASTD 4(DX), Y8
@@ -1563,6 +2142,7 @@ stepsTall:
 	VPADDD       Y9, Y4, Y4
 	VPMADDWD     Y7, Y8, Y9
 	VPADDD       Y9, Y5, Y5
+	PREFETCHT0   128(CX)(BX*1)
 	VMOVDQU      128(CX), Y6
 	VMOVDQU      160(CX), Y7
 	VPBROADCASTD 8(DX), Y8
@@ -1580,6 +2160,7 @@ stepsTall:
 	VPADDD       Y9, Y4, Y4
 	VPMADDWD     Y7, Y8, Y9
 	VPADDD       Y9, Y5, Y5
+	PREFETCHT0   192(CX)(BX*1)
 	VMOVDQU      192(CX), Y6
 	VMOVDQU      224(CX), Y7
 	VPBROADCASTD 12(DX), Y8
@@ -1599,14 +2180,15 @@ stepsTall:
 	VPADDD       Y9, Y5, Y5
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, BX
+	SUBQ         $0x04, SI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   storeTall
 
 singleTall:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y6
 	VMOVDQU      32(CX), Y7
 	VPBROADCASTD (DX), Y8
@@ -1626,7 +2208,7 @@ singleTall:
 	VPADDD       Y9, Y5, Y5
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
-	DECQ         BX
+	DECQ         SI
 	JNZ          singleTall
 
 storeTall:
@@ -1661,10 +2243,13 @@ tileLow:
 	VPXOR  Y2, Y2, Y2
 	VPXOR  Y3, Y3, Y3
 	MOVQ   k+32(FP), BX
-	SUBQ   $0x04, BX
+	SHLQ   $0x06, BX
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
 	JL     restLow
 
 stepsLow:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
 	VPBROADCASTD (DX), Y6
@@ -1677,6 +2262,7 @@ stepsLow:
 	VPADDD       Y7, Y2, Y2
 	VPMADDWD     Y5, Y6, Y7
 	VPADDD       Y7, Y3, Y3
+	PREFETCHT0   64(CX)(BX*1)
 	VMOVDQU      64(CX), Y4
 	VMOVDQU      96(CX), Y5
 	VPBROADCASTD 4(DX), Y6
@@ -1689,6 +2275,7 @@ stepsLow:
 	VPADDD       Y7, Y2, Y2
 	VPMADDWD     Y5, Y6, Y7
 	VPADDD       Y7, Y3, Y3
+	PREFETCHT0   128(CX)(BX*1)
 	VMOVDQU      128(CX), Y4
 	VMOVDQU      160(CX), Y5
 	VPBROADCASTD 8(DX), Y6
@@ -1701,6 +2288,7 @@ stepsLow:
 	VPADDD       Y7, Y2, Y2
 	VPMADDWD     Y5, Y6, Y7
 	VPADDD       Y7, Y3, Y3
+	PREFETCHT0   192(CX)(BX*1)
 	VMOVDQU      192(CX), Y4
 	VMOVDQU      224(CX), Y5
 	VPBROADCASTD 12(DX), Y6
@@ -1715,14 +2303,15 @@ stepsLow:
 	VPADDD       Y7, Y3, Y3
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, BX
+	SUBQ         $0x04, SI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   storeLow
 
 singleLow:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y4
 	VMOVDQU      32(CX), Y5
 	VPBROADCASTD (DX), Y6
@@ -1737,7 +2326,7 @@ singleLow:
 	VPADDD       Y7, Y3, Y3
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
-	DECQ         BX
+	DECQ         SI
 	JNZ          singleLow
 
 storeLow:
@@ -1764,7 +2353,7 @@ done:
 	RET
 
 // func products4AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·products4AVX2(SB), NOSPLIT, $24-72
 	SHLQ $0x01, vs+24(FP)
 	SHLQ $0x02, ms+8(FP)
@@ -1796,10 +2385,13 @@ tileTall:
 	VPXOR  Y6, Y6, Y6
 	VPXOR  Y7, Y7, Y7
 	MOVQ   k+32(FP), SI
-	SUBQ   $0x04, SI
+	SHLQ   $0x06, SI
+	MOVQ   k+32(FP), DI
+	SUBQ   $0x04, DI
 	JL     restTall
 
 stepsTall:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -1822,6 +2414,7 @@ stepsTall:
 	VPADDD       Y11, Y6, Y6
 	VPMADDWD     Y9, Y10, Y11
 	VPADDD       Y11, Y7, Y7
+	PREFETCHT0   64(CX)(SI*1)
 	VMOVDQU      64(CX), Y8
 	VMOVDQU      96(CX), Y9
 	VPBROADCASTD 4(DX), Y10
@@ -1844,6 +2437,7 @@ stepsTall:
 	VPADDD       Y11, Y6, Y6
 	VPMADDWD     Y9, Y10, Y11
 	VPADDD       Y11, Y7, Y7
+	PREFETCHT0   128(CX)(SI*1)
 	VMOVDQU      128(CX), Y8
 	VMOVDQU      160(CX), Y9
 	VPBROADCASTD 8(DX), Y10
@@ -1866,6 +2460,7 @@ stepsTall:
 	VPADDD       Y11, Y6, Y6
 	VPMADDWD     Y9, Y10, Y11
 	VPADDD       Y11, Y7, Y7
+	PREFETCHT0   192(CX)(SI*1)
 	VMOVDQU      192(CX), Y8
 	VMOVDQU      224(CX), Y9
 	VPBROADCASTD 12(DX), Y10
@@ -1891,14 +2486,15 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   storeTall
 
 singleTall:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -1924,7 +2520,7 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
-	DECQ         SI
+	DECQ         DI
 	JNZ          singleTall
 
 storeTall:
@@ -1964,10 +2560,13 @@ tileLow:
 	VPXOR  Y4, Y4, Y4
 	VPXOR  Y5, Y5, Y5
 	MOVQ   k+32(FP), BX
-	SUBQ   $0x04, BX
+	SHLQ   $0x06, BX
+	MOVQ   k+32(FP), SI
+	SUBQ   $0x04, SI
 	JL     restLow
 
 stepsLow:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y6
 	VMOVDQU      32(CX), Y7
 	VPBROADCASTD (DX), Y8
@@ -1985,6 +2584,7 @@ stepsLow:
 	VPADDD       Y9, Y4, Y4
 	VPMADDWD     Y7, Y8, Y9
 	VPADDD       Y9, Y5, Y5
+	PREFETCHT0   64(CX)(BX*1)
 	VMOVDQU      64(CX), Y6
 	VMOVDQU      96(CX), Y7
 	VPBROADCASTD 4(DX), Y8
@@ -2002,6 +2602,7 @@ stepsLow:
 	VPADDD       Y9, Y4, Y4
 	VPMADDWD     Y7, Y8, Y9
 	VPADDD       Y9, Y5, Y5
+	PREFETCHT0   128(CX)(BX*1)
 	VMOVDQU      128(CX), Y6
 	VMOVDQU      160(CX), Y7
 	VPBROADCASTD 8(DX), Y8
@@ -2019,6 +2620,7 @@ stepsLow:
 	VPADDD       Y9, Y4, Y4
 	VPMADDWD     Y7, Y8, Y9
 	VPADDD       Y9, Y5, Y5
+	PREFETCHT0   192(CX)(BX*1)
 	VMOVDQU      192(CX), Y6
 	VMOVDQU      224(CX), Y7
 	VPBROADCASTD 12(DX), Y8
@@ -2038,14 +2640,15 @@ stepsLow:
 	VPADDD       Y9, Y5, Y5
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, BX
+	SUBQ         $0x04, SI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, BX
+	ADDQ $0x04, SI
 	JZ   storeLow
 
 singleLow:
+	PREFETCHT0   (CX)(BX*1)
 	VMOVDQU      (CX), Y6
 	VMOVDQU      32(CX), Y7
 	VPBROADCASTD (DX), Y8
@@ -2065,7 +2668,7 @@ singleLow:
 	VPADDD       Y9, Y5, Y5
 	ADDQ         $+4, DX
 	ADDQ         $+64, CX
-	DECQ         BX
+	DECQ         SI
 	JNZ          singleLow
 
 storeLow:
@@ -2095,7 +2698,7 @@ done:
 	RET
 
 // func products5AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·products5AVX2(SB), NOSPLIT, $24-72
 	SHLQ $0x01, vs+24(FP)
 	SHLQ $0x02, ms+8(FP)
@@ -2129,10 +2732,13 @@ tileTall:
 	VPXOR  Y8, Y8, Y8
 	VPXOR  Y9, Y9, Y9
 	MOVQ   k+32(FP), SI
-	SUBQ   $0x04, SI
+	SHLQ   $0x06, SI
+	MOVQ   k+32(FP), DI
+	SUBQ   $0x04, DI
 	JL     restTall
 
 stepsTall:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y10
 	VMOVDQU      32(CX), Y11
 	VPBROADCASTD (DX), Y12
@@ -2160,6 +2766,7 @@ stepsTall:
 	VPADDD       Y13, Y8, Y8
 	VPMADDWD     Y11, Y12, Y13
 	VPADDD       Y13, Y9, Y9
+	PREFETCHT0   64(CX)(SI*1)
 	VMOVDQU      64(CX), Y10
 	VMOVDQU      96(CX), Y11
 	VPBROADCASTD 4(DX), Y12
@@ -2187,6 +2794,7 @@ stepsTall:
 	VPADDD       Y13, Y8, Y8
 	VPMADDWD     Y11, Y12, Y13
 	VPADDD       Y13, Y9, Y9
+	PREFETCHT0   128(CX)(SI*1)
 	VMOVDQU      128(CX), Y10
 	VMOVDQU      160(CX), Y11
 	VPBROADCASTD 8(DX), Y12
@@ -2214,6 +2822,7 @@ stepsTall:
 	VPADDD       Y13, Y8, Y8
 	VPMADDWD     Y11, Y12, Y13
 	VPADDD       Y13, Y9, Y9
+	PREFETCHT0   192(CX)(SI*1)
 	VMOVDQU      192(CX), Y10
 	VMOVDQU      224(CX), Y11
 	VPBROADCASTD 12(DX), Y12
@@ -2244,14 +2853,15 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   storeTall
 
 singleTall:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y10
 	VMOVDQU      32(CX), Y11
 	VPBROADCASTD (DX), Y12
@@ -2282,7 +2892,7 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
-	DECQ         SI
+	DECQ         DI
 	JNZ          singleTall
 
 storeTall:
@@ -2329,10 +2939,13 @@ tileLow:
 	VPXOR  Y6, Y6, Y6
 	VPXOR  Y7, Y7, Y7
 	MOVQ   k+32(FP), SI
-	SUBQ   $0x04, SI
+	SHLQ   $0x06, SI
+	MOVQ   k+32(FP), DI
+	SUBQ   $0x04, DI
 	JL     restLow
 
 stepsLow:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -2355,6 +2968,7 @@ stepsLow:
 	VPADDD       Y11, Y6, Y6
 	VPMADDWD     Y9, Y10, Y11
 	VPADDD       Y11, Y7, Y7
+	PREFETCHT0   64(CX)(SI*1)
 	VMOVDQU      64(CX), Y8
 	VMOVDQU      96(CX), Y9
 	VPBROADCASTD 4(DX), Y10
@@ -2377,6 +2991,7 @@ stepsLow:
 	VPADDD       Y11, Y6, Y6
 	VPMADDWD     Y9, Y10, Y11
 	VPADDD       Y11, Y7, Y7
+	PREFETCHT0   128(CX)(SI*1)
 	VMOVDQU      128(CX), Y8
 	VMOVDQU      160(CX), Y9
 	VPBROADCASTD 8(DX), Y10
@@ -2399,6 +3014,7 @@ stepsLow:
 	VPADDD       Y11, Y6, Y6
 	VPMADDWD     Y9, Y10, Y11
 	VPADDD       Y11, Y7, Y7
+	PREFETCHT0   192(CX)(SI*1)
 	VMOVDQU      192(CX), Y8
 	VMOVDQU      224(CX), Y9
 	VPBROADCASTD 12(DX), Y10
@@ -2424,14 +3040,15 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   storeLow
 
 singleLow:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y8
 	VMOVDQU      32(CX), Y9
 	VPBROADCASTD (DX), Y10
@@ -2457,7 +3074,7 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
-	DECQ         SI
+	DECQ         DI
 	JNZ          singleLow
 
 storeLow:
@@ -2490,7 +3107,7 @@ done:
 	RET
 
 // func products6AVX2(m *int32, ms int, v *int16, vs int, k int, u *int16, panels int, tall int, low int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·products6AVX2(SB), NOSPLIT, $24-72
 	SHLQ $0x01, vs+24(FP)
 	SHLQ $0x02, ms+8(FP)
@@ -2526,10 +3143,13 @@ tileTall:
 	VPXOR  Y10, Y10, Y10
 	VPXOR  Y11, Y11, Y11
 	MOVQ   k+32(FP), SI
-	SUBQ   $0x04, SI
+	SHLQ   $0x06, SI
+	MOVQ   k+32(FP), DI
+	SUBQ   $0x04, DI
 	JL     restTall
 
 stepsTall:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y12
 	VMOVDQU      32(CX), Y13
 	VPBROADCASTD (DX), Y14
@@ -2562,6 +3182,7 @@ stepsTall:
 	VPADDD       Y15, Y10, Y10
 	VPMADDWD     Y13, Y14, Y15
 	VPADDD       Y15, Y11, Y11
+	PREFETCHT0   64(CX)(SI*1)
 	VMOVDQU      64(CX), Y12
 	VMOVDQU      96(CX), Y13
 	VPBROADCASTD 4(DX), Y14
@@ -2594,6 +3215,7 @@ stepsTall:
 	VPADDD       Y15, Y10, Y10
 	VPMADDWD     Y13, Y14, Y15
 	VPADDD       Y15, Y11, Y11
+	PREFETCHT0   128(CX)(SI*1)
 	VMOVDQU      128(CX), Y12
 	VMOVDQU      160(CX), Y13
 	VPBROADCASTD 8(DX), Y14
@@ -2626,6 +3248,7 @@ stepsTall:
 	VPADDD       Y15, Y10, Y10
 	VPMADDWD     Y13, Y14, Y15
 	VPADDD       Y15, Y11, Y11
+	PREFETCHT0   192(CX)(SI*1)
 	VMOVDQU      192(CX), Y12
 	VMOVDQU      224(CX), Y13
 	VPBROADCASTD 12(DX), Y14
@@ -2661,14 +3284,15 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   storeTall
 
 singleTall:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y12
 	VMOVDQU      32(CX), Y13
 	VPBROADCASTD (DX), Y14
@@ -2704,7 +3328,7 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
-	DECQ         SI
+	DECQ         DI
 	JNZ          singleTall
 
 storeTall:
@@ -2756,10 +3380,13 @@ tileLow:
 	VPXOR  Y8, Y8, Y8
 	VPXOR  Y9, Y9, Y9
 	MOVQ   k+32(FP), SI
-	SUBQ   $0x04, SI
+	SHLQ   $0x06, SI
+	MOVQ   k+32(FP), DI
+	SUBQ   $0x04, DI
 	JL     restLow
 
 stepsLow:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y10
 	VMOVDQU      32(CX), Y11
 	VPBROADCASTD (DX), Y12
@@ -2787,6 +3414,7 @@ stepsLow:
 	VPADDD       Y13, Y8, Y8
 	VPMADDWD     Y11, Y12, Y13
 	VPADDD       Y13, Y9, Y9
+	PREFETCHT0   64(CX)(SI*1)
 	VMOVDQU      64(CX), Y10
 	VMOVDQU      96(CX), Y11
 	VPBROADCASTD 4(DX), Y12
@@ -2814,6 +3442,7 @@ stepsLow:
 	VPADDD       Y13, Y8, Y8
 	VPMADDWD     Y11, Y12, Y13
 	VPADDD       Y13, Y9, Y9
+	PREFETCHT0   128(CX)(SI*1)
 	VMOVDQU      128(CX), Y10
 	VMOVDQU      160(CX), Y11
 	VPBROADCASTD 8(DX), Y12
@@ -2841,6 +3470,7 @@ stepsLow:
 	VPADDD       Y13, Y8, Y8
 	VPMADDWD     Y11, Y12, Y13
 	VPADDD       Y13, Y9, Y9
+	PREFETCHT0   192(CX)(SI*1)
 	VMOVDQU      192(CX), Y10
 	VMOVDQU      224(CX), Y11
 	VPBROADCASTD 12(DX), Y12
@@ -2871,14 +3501,15 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $+16, BX
 	ADDQ         $0x00000100, CX
-	SUBQ         $0x04, SI
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, SI
+	ADDQ $0x04, DI
 	JZ   storeLow
 
 singleLow:
+	PREFETCHT0   (CX)(SI*1)
 	VMOVDQU      (CX), Y10
 	VMOVDQU      32(CX), Y11
 	VPBROADCASTD (DX), Y12
@@ -2909,7 +3540,7 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $+4, BX
 	ADDQ         $+64, CX
-	DECQ         SI
+	DECQ         DI
 	JNZ          singleLow
 
 storeLow:
@@ -2944,94 +3575,776 @@ done:
 	VZEROUPPER
 	RET
 
-// func outputAVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
-// Requires: AVX, AVX2
-TEXT ·outputAVX2(SB), NOSPLIT, $0-84
-	MOVQ m+40(FP), AX
-	MOVQ ms+48(FP), CX
-	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), DX
-	XORQ BX, BX
+// func output4AVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·output4AVX2(SB), NOSPLIT, $32-84
+	VBROADCASTSS residualMul+80(FP), Y0
+	VMOVUPS      Y0, (SP)
+	MOVQ         m+40(FP), AX
+	MOVQ         ms+48(FP), CX
+	SHLQ         $0x02, CX
+	IMUL3Q       $0x06, CX, DX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (DX)(DX*4), SI
+	MOVQ         y+0(FP), DI
+	MOVQ         mul+56(FP), R8
+	MOVQ         bias+64(FP), R9
+	MOVQ         channels+16(FP), R10
 
 channel:
-	MOVQ         AX, SI
-	LEAQ         (SI)(CX*4), DI
-	LEAQ         (DI)(CX*4), R8
-	LEAQ         (R8)(CX*4), R9
-	VMOVDQU      (DI), Y0
-	VMOVDQU      (R8), Y1
-	VPADDD       Y1, Y0, Y2
-	VPSUBD       Y1, Y0, Y0
-	VPADDD       (SI), Y2, Y2
-	VPSUBD       (R9), Y0, Y0
-	VMOVDQU      (DI)(CX*1), Y1
-	VMOVDQU      (R8)(CX*1), Y3
-	VPADDD       Y3, Y1, Y4
-	VPSUBD       Y3, Y1, Y1
-	VPADDD       (SI)(CX*1), Y4, Y4
-	VPSUBD       (R9)(CX*1), Y1, Y1
-	VMOVDQU      (DI)(CX*2), Y3
-	VMOVDQU      (R8)(CX*2), Y5
-	VPADDD       Y5, Y3, Y6
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       (SI)(CX*2), Y6, Y6
-	VPSUBD       (R9)(CX*2), Y3, Y3
-	VMOVDQU      (DI)(DX*1), Y5
-	VMOVDQU      (R8)(DX*1), Y7
-	VPADDD       Y7, Y5, Y8
-	VPSUBD       Y7, Y5, Y5
-	VPADDD       (SI)(DX*1), Y8, Y8
-	VPSUBD       (R9)(DX*1), Y5, Y5
-	MOVQ         y+0(FP), SI
-	MOVQ         residual+72(FP), DI
-	ADDQ         BX, SI
-	MOVQ         rs+8(FP), R8
-	MOVQ         channels+16(FP), R9
-	MOVQ         mul+56(FP), R10
-	MOVQ         bias+64(FP), R11
-	CMPQ         rows+24(FP), $0x00
-	JLE          next
-	VPADDD       Y4, Y2, Y2
-	VPADDD       Y6, Y2, Y2
-	VPSUBD       Y6, Y4, Y4
-	VPSUBD       Y8, Y4, Y4
-	VPSRAD       $0x02, Y2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       (R10)(BX*4), Y2, Y2
-	VADDPS       (R11)(BX*4), Y2, Y2
-	MOVQ         SI, R12
-	TESTQ        DI, DI
-	JZ           store00
-	MOVQ         R12, R13
+	MOVQ        AX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y0
+	VMULPS      192(R8), Y0, Y0
+	VCVTDQ2PS   (R11)(DX*2), Y1
+	VMULPS      384(R8), Y1, Y1
+	VADDPS      Y1, Y0, Y0
+	VCVTDQ2PS   (R11)(BX*1), Y1
+	VMULPS      576(R8), Y1, Y1
+	VCVTDQ2PS   (R11)(DX*4), Y2
+	VMULPS      768(R8), Y2, Y2
+	VADDPS      Y2, Y1, Y1
+	VADDPS      Y1, Y0, Y2
+	VCVTDQ2PS   (R11), Y3
+	VMULPS      (R8), Y3, Y3
+	VADDPS      Y3, Y2, Y2
+	VFMADD231PS constant4<>+0(SB), Y1, Y0
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y1
+	VMULPS      224(R8), Y1, Y1
+	VCVTDQ2PS   (R11)(DX*2), Y3
+	VMULPS      416(R8), Y3, Y3
+	VADDPS      Y3, Y1, Y1
+	VCVTDQ2PS   (R11)(BX*1), Y3
+	VMULPS      608(R8), Y3, Y3
+	VCVTDQ2PS   (R11)(DX*4), Y4
+	VMULPS      800(R8), Y4, Y4
+	VADDPS      Y4, Y3, Y3
+	VADDPS      Y3, Y1, Y4
+	VCVTDQ2PS   (R11), Y5
+	VMULPS      32(R8), Y5, Y5
+	VADDPS      Y5, Y4, Y4
+	VFMADD231PS constant4<>+0(SB), Y3, Y1
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y3
+	VMULPS      256(R8), Y3, Y3
+	VCVTDQ2PS   (R11)(DX*2), Y5
+	VMULPS      448(R8), Y5, Y5
+	VADDPS      Y5, Y3, Y3
+	VCVTDQ2PS   (R11)(BX*1), Y5
+	VMULPS      640(R8), Y5, Y5
+	VCVTDQ2PS   (R11)(DX*4), Y6
+	VMULPS      832(R8), Y6, Y6
+	VADDPS      Y6, Y5, Y5
+	VADDPS      Y5, Y3, Y6
+	VCVTDQ2PS   (R11), Y7
+	VMULPS      64(R8), Y7, Y7
+	VADDPS      Y7, Y6, Y6
+	VFMADD231PS constant4<>+0(SB), Y5, Y3
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y5
+	VMULPS      288(R8), Y5, Y5
+	VCVTDQ2PS   (R11)(DX*2), Y7
+	VMULPS      480(R8), Y7, Y7
+	VADDPS      Y7, Y5, Y5
+	VCVTDQ2PS   (R11)(BX*1), Y7
+	VMULPS      672(R8), Y7, Y7
+	VCVTDQ2PS   (R11)(DX*4), Y8
+	VMULPS      864(R8), Y8, Y8
+	VADDPS      Y8, Y7, Y7
+	VADDPS      Y7, Y5, Y8
+	VCVTDQ2PS   (R11), Y9
+	VMULPS      96(R8), Y9, Y9
+	VADDPS      Y9, Y8, Y8
+	VFMADD231PS constant4<>+0(SB), Y7, Y5
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y7
+	VMULPS      320(R8), Y7, Y7
+	VCVTDQ2PS   (R11)(DX*2), Y9
+	VMULPS      512(R8), Y9, Y9
+	VADDPS      Y9, Y7, Y7
+	VCVTDQ2PS   (R11)(BX*1), Y9
+	VMULPS      704(R8), Y9, Y9
+	VCVTDQ2PS   (R11)(DX*4), Y10
+	VMULPS      896(R8), Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y9, Y7, Y10
+	VCVTDQ2PS   (R11), Y11
+	VMULPS      128(R8), Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VFMADD231PS constant4<>+0(SB), Y9, Y7
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y9
+	VMULPS      352(R8), Y9, Y9
+	VCVTDQ2PS   (R11)(DX*2), Y11
+	VMULPS      544(R8), Y11, Y11
+	VADDPS      Y11, Y9, Y9
+	VCVTDQ2PS   (R11)(BX*1), Y11
+	VMULPS      736(R8), Y11, Y11
+	VCVTDQ2PS   (R11)(DX*4), Y12
+	VMULPS      928(R8), Y12, Y12
+	VADDPS      Y12, Y11, Y11
+	VADDPS      Y11, Y9, Y12
+	VCVTDQ2PS   (R11), Y13
+	VMULPS      160(R8), Y13, Y13
+	VADDPS      Y13, Y12, Y12
+	VFMADD231PS constant4<>+0(SB), Y11, Y9
+	MOVQ        DI, R11
+	VADDPS      Y6, Y4, Y11
+	VADDPS      Y10, Y8, Y13
+	VADDPS      Y13, Y11, Y14
+	VADDPS      Y2, Y14, Y2
+	VFMADD231PS constant4<>+0(SB), Y13, Y11
+	MOVQ        R11, R12
+	VADDPS      (R9), Y2, Y2
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store00
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y13
+	VCVTDQ2PS   Y13, Y13
+	VMULPS      (SP), Y13, Y13
+	VADDPS      Y13, Y2, Y2
+
+store00:
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X13
+	VPACKSSDW    X13, X2, X13
+	VPACKUSWB    X13, X13, X13
+	VMOVQ        X13, (R12)
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x02
+	JLE          after02
+	ADDQ         channels+16(FP), R12
+	ADDQ         channels+16(FP), R12
+	VADDPS       (R9), Y11, Y11
+	MOVQ         residual+72(FP), R13
+	TESTQ        R13, R13
+	JZ           store02
+	ADDQ         R12, R13
 	SUBQ         y+0(FP), R13
-	VPMOVZXBD    (DI)(R13*1), Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS residualMul+80(FP), Y7
-	VMULPS       Y7, Y6, Y6
-	VADDPS       Y6, Y2, Y2
+	VPMOVZXBD    (R13), Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       (SP), Y2, Y2
+	VADDPS       Y2, Y11, Y11
+
+store02:
+	VCVTPS2DQ    Y11, Y11
+	VEXTRACTI128 $0x01, Y11, X2
+	VPACKSSDW    X2, X11, X2
+	VPACKUSWB    X2, X2, X2
+	VMOVQ        X2, (R12)
+
+after02:
+	VSUBPS      Y6, Y4, Y2
+	VSUBPS      Y10, Y8, Y4
+	VADDPS      Y12, Y2, Y6
+	VFMADD231PS constant8<>+0(SB), Y4, Y6
+	VFMADD231PS constant2<>+0(SB), Y4, Y2
+	MOVQ        R11, R12
+	CMPQ        columns+32(FP), $0x01
+	JLE         after01
+	ADDQ        channels+16(FP), R12
+	VADDPS      (R9), Y2, Y2
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store01
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      (SP), Y4, Y4
+	VADDPS      Y4, Y2, Y2
+
+store01:
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X4
+	VPACKSSDW    X4, X2, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R12)
+
+after01:
+	CMPQ      columns+32(FP), $0x03
+	JLE       after03
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	VADDPS    (R9), Y6, Y6
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store03
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    (SP), Y2, Y2
+	VADDPS    Y2, Y6, Y6
+
+store03:
+	VCVTPS2DQ    Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X2
+	VPACKSSDW    X2, X6, X2
+	VPACKUSWB    X2, X2, X2
+	VMOVQ        X2, (R11)
+
+after03:
+	MOVQ        DI, R11
+	CMPQ        rows+24(FP), $0x02
+	JLE         row2
+	MOVQ        rs+8(FP), R12
+	ADDQ        R12, R11
+	ADDQ        R12, R11
+	VADDPS      Y3, Y1, Y2
+	VADDPS      Y7, Y5, Y4
+	VADDPS      Y4, Y2, Y6
+	VADDPS      Y0, Y6, Y0
+	VFMADD231PS constant4<>+0(SB), Y4, Y2
+	MOVQ        R11, R12
+	VADDPS      (R9), Y0, Y0
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store20
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      (SP), Y4, Y4
+	VADDPS      Y4, Y0, Y0
+
+store20:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X4
+	VPACKSSDW    X4, X0, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R12)
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x02
+	JLE          after22
+	ADDQ         channels+16(FP), R12
+	ADDQ         channels+16(FP), R12
+	VADDPS       (R9), Y2, Y2
+	MOVQ         residual+72(FP), R13
+	TESTQ        R13, R13
+	JZ           store22
+	ADDQ         R12, R13
+	SUBQ         y+0(FP), R13
+	VPMOVZXBD    (R13), Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (SP), Y0, Y0
+	VADDPS       Y0, Y2, Y2
+
+store22:
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X0
+	VPACKSSDW    X0, X2, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (R12)
+
+after22:
+	VSUBPS      Y3, Y1, Y0
+	VSUBPS      Y7, Y5, Y1
+	VADDPS      Y9, Y0, Y2
+	VFMADD231PS constant8<>+0(SB), Y1, Y2
+	VFMADD231PS constant2<>+0(SB), Y1, Y0
+	MOVQ        R11, R12
+	CMPQ        columns+32(FP), $0x01
+	JLE         after21
+	ADDQ        channels+16(FP), R12
+	VADDPS      (R9), Y0, Y0
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store21
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y1
+	VCVTDQ2PS   Y1, Y1
+	VMULPS      (SP), Y1, Y1
+	VADDPS      Y1, Y0, Y0
+
+store21:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (R12)
+
+after21:
+	CMPQ      columns+32(FP), $0x03
+	JLE       after23
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	VADDPS    (R9), Y2, Y2
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store23
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    (SP), Y0, Y0
+	VADDPS    Y0, Y2, Y2
+
+store23:
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X0
+	VPACKSSDW    X0, X2, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (R11)
+
+after23:
+row2:
+	MOVQ        AX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y0
+	VMULPS      192(R8), Y0, Y0
+	VCVTDQ2PS   (R11)(DX*2), Y1
+	VMULPS      384(R8), Y1, Y1
+	VSUBPS      Y1, Y0, Y0
+	VCVTDQ2PS   (R11)(BX*1), Y1
+	VMULPS      576(R8), Y1, Y1
+	VCVTDQ2PS   (R11)(DX*4), Y2
+	VMULPS      768(R8), Y2, Y2
+	VSUBPS      Y2, Y1, Y1
+	VCVTDQ2PS   (R11)(SI*1), Y2
+	VMULPS      960(R8), Y2, Y2
+	VADDPS      Y2, Y0, Y2
+	VFMADD231PS constant8<>+0(SB), Y1, Y2
+	VFMADD231PS constant2<>+0(SB), Y1, Y0
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y1
+	VMULPS      224(R8), Y1, Y1
+	VCVTDQ2PS   (R11)(DX*2), Y3
+	VMULPS      416(R8), Y3, Y3
+	VSUBPS      Y3, Y1, Y1
+	VCVTDQ2PS   (R11)(BX*1), Y3
+	VMULPS      608(R8), Y3, Y3
+	VCVTDQ2PS   (R11)(DX*4), Y4
+	VMULPS      800(R8), Y4, Y4
+	VSUBPS      Y4, Y3, Y3
+	VCVTDQ2PS   (R11)(SI*1), Y4
+	VMULPS      992(R8), Y4, Y4
+	VADDPS      Y4, Y1, Y4
+	VFMADD231PS constant8<>+0(SB), Y3, Y4
+	VFMADD231PS constant2<>+0(SB), Y3, Y1
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y3
+	VMULPS      256(R8), Y3, Y3
+	VCVTDQ2PS   (R11)(DX*2), Y5
+	VMULPS      448(R8), Y5, Y5
+	VSUBPS      Y5, Y3, Y3
+	VCVTDQ2PS   (R11)(BX*1), Y5
+	VMULPS      640(R8), Y5, Y5
+	VCVTDQ2PS   (R11)(DX*4), Y6
+	VMULPS      832(R8), Y6, Y6
+	VSUBPS      Y6, Y5, Y5
+	VCVTDQ2PS   (R11)(SI*1), Y6
+	VMULPS      1024(R8), Y6, Y6
+	VADDPS      Y6, Y3, Y6
+	VFMADD231PS constant8<>+0(SB), Y5, Y6
+	VFMADD231PS constant2<>+0(SB), Y5, Y3
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y5
+	VMULPS      288(R8), Y5, Y5
+	VCVTDQ2PS   (R11)(DX*2), Y7
+	VMULPS      480(R8), Y7, Y7
+	VSUBPS      Y7, Y5, Y5
+	VCVTDQ2PS   (R11)(BX*1), Y7
+	VMULPS      672(R8), Y7, Y7
+	VCVTDQ2PS   (R11)(DX*4), Y8
+	VMULPS      864(R8), Y8, Y8
+	VSUBPS      Y8, Y7, Y7
+	VCVTDQ2PS   (R11)(SI*1), Y8
+	VMULPS      1056(R8), Y8, Y8
+	VADDPS      Y8, Y5, Y8
+	VFMADD231PS constant8<>+0(SB), Y7, Y8
+	VFMADD231PS constant2<>+0(SB), Y7, Y5
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y7
+	VMULPS      320(R8), Y7, Y7
+	VCVTDQ2PS   (R11)(DX*2), Y9
+	VMULPS      512(R8), Y9, Y9
+	VSUBPS      Y9, Y7, Y7
+	VCVTDQ2PS   (R11)(BX*1), Y9
+	VMULPS      704(R8), Y9, Y9
+	VCVTDQ2PS   (R11)(DX*4), Y10
+	VMULPS      896(R8), Y10, Y10
+	VSUBPS      Y10, Y9, Y9
+	VCVTDQ2PS   (R11)(SI*1), Y10
+	VMULPS      1088(R8), Y10, Y10
+	VADDPS      Y10, Y7, Y10
+	VFMADD231PS constant8<>+0(SB), Y9, Y10
+	VFMADD231PS constant2<>+0(SB), Y9, Y7
+	ADDQ        CX, R11
+	VCVTDQ2PS   (R11)(DX*1), Y9
+	VMULPS      352(R8), Y9, Y9
+	VCVTDQ2PS   (R11)(DX*2), Y11
+	VMULPS      544(R8), Y11, Y11
+	VSUBPS      Y11, Y9, Y9
+	VCVTDQ2PS   (R11)(BX*1), Y11
+	VMULPS      736(R8), Y11, Y11
+	VCVTDQ2PS   (R11)(DX*4), Y12
+	VMULPS      928(R8), Y12, Y12
+	VSUBPS      Y12, Y11, Y11
+	VCVTDQ2PS   (R11)(SI*1), Y12
+	VMULPS      1120(R8), Y12, Y12
+	VADDPS      Y12, Y9, Y12
+	VFMADD231PS constant8<>+0(SB), Y11, Y12
+	VFMADD231PS constant2<>+0(SB), Y11, Y9
+	MOVQ        DI, R11
+	CMPQ        rows+24(FP), $0x01
+	JLE         row1
+	MOVQ        rs+8(FP), R12
+	ADDQ        R12, R11
+	VADDPS      Y3, Y1, Y11
+	VADDPS      Y7, Y5, Y13
+	VADDPS      Y13, Y11, Y14
+	VADDPS      Y0, Y14, Y0
+	VFMADD231PS constant4<>+0(SB), Y13, Y11
+	MOVQ        R11, R12
+	VADDPS      (R9), Y0, Y0
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store10
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y13
+	VCVTDQ2PS   Y13, Y13
+	VMULPS      (SP), Y13, Y13
+	VADDPS      Y13, Y0, Y0
+
+store10:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X13
+	VPACKSSDW    X13, X0, X13
+	VPACKUSWB    X13, X13, X13
+	VMOVQ        X13, (R12)
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x02
+	JLE          after12
+	ADDQ         channels+16(FP), R12
+	ADDQ         channels+16(FP), R12
+	VADDPS       (R9), Y11, Y11
+	MOVQ         residual+72(FP), R13
+	TESTQ        R13, R13
+	JZ           store12
+	ADDQ         R12, R13
+	SUBQ         y+0(FP), R13
+	VPMOVZXBD    (R13), Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (SP), Y0, Y0
+	VADDPS       Y0, Y11, Y11
+
+store12:
+	VCVTPS2DQ    Y11, Y11
+	VEXTRACTI128 $0x01, Y11, X0
+	VPACKSSDW    X0, X11, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (R12)
+
+after12:
+	VSUBPS      Y3, Y1, Y0
+	VSUBPS      Y7, Y5, Y1
+	VADDPS      Y9, Y0, Y3
+	VFMADD231PS constant8<>+0(SB), Y1, Y3
+	VFMADD231PS constant2<>+0(SB), Y1, Y0
+	MOVQ        R11, R12
+	CMPQ        columns+32(FP), $0x01
+	JLE         after11
+	ADDQ        channels+16(FP), R12
+	VADDPS      (R9), Y0, Y0
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store11
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y1
+	VCVTDQ2PS   Y1, Y1
+	VMULPS      (SP), Y1, Y1
+	VADDPS      Y1, Y0, Y0
+
+store11:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (R12)
+
+after11:
+	CMPQ      columns+32(FP), $0x03
+	JLE       after13
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	VADDPS    (R9), Y3, Y3
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store13
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    (SP), Y0, Y0
+	VADDPS    Y0, Y3, Y3
+
+store13:
+	VCVTPS2DQ    Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X0
+	VPACKSSDW    X0, X3, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (R11)
+
+after13:
+row1:
+	MOVQ        DI, R11
+	CMPQ        rows+24(FP), $0x03
+	JLE         row3
+	MOVQ        rs+8(FP), R12
+	ADDQ        R12, R11
+	ADDQ        R12, R11
+	ADDQ        R12, R11
+	VADDPS      Y6, Y4, Y0
+	VADDPS      Y10, Y8, Y1
+	VADDPS      Y1, Y0, Y3
+	VADDPS      Y2, Y3, Y2
+	VFMADD231PS constant4<>+0(SB), Y1, Y0
+	MOVQ        R11, R12
+	VADDPS      (R9), Y2, Y2
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store30
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y1
+	VCVTDQ2PS   Y1, Y1
+	VMULPS      (SP), Y1, Y1
+	VADDPS      Y1, Y2, Y2
+
+store30:
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X1
+	VPACKSSDW    X1, X2, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (R12)
+	MOVQ         R11, R12
+	CMPQ         columns+32(FP), $0x02
+	JLE          after32
+	ADDQ         channels+16(FP), R12
+	ADDQ         channels+16(FP), R12
+	VADDPS       (R9), Y0, Y0
+	MOVQ         residual+72(FP), R13
+	TESTQ        R13, R13
+	JZ           store32
+	ADDQ         R12, R13
+	SUBQ         y+0(FP), R13
+	VPMOVZXBD    (R13), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SP), Y1, Y1
+	VADDPS       Y1, Y0, Y0
+
+store32:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (R12)
+
+after32:
+	VSUBPS      Y6, Y4, Y0
+	VSUBPS      Y10, Y8, Y1
+	VADDPS      Y12, Y0, Y2
+	VFMADD231PS constant8<>+0(SB), Y1, Y2
+	VFMADD231PS constant2<>+0(SB), Y1, Y0
+	MOVQ        R11, R12
+	CMPQ        columns+32(FP), $0x01
+	JLE         after31
+	ADDQ        channels+16(FP), R12
+	VADDPS      (R9), Y0, Y0
+	MOVQ        residual+72(FP), R13
+	TESTQ       R13, R13
+	JZ          store31
+	ADDQ        R12, R13
+	SUBQ        y+0(FP), R13
+	VPMOVZXBD   (R13), Y1
+	VCVTDQ2PS   Y1, Y1
+	VMULPS      (SP), Y1, Y1
+	VADDPS      Y1, Y0, Y0
+
+store31:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (R12)
+
+after31:
+	CMPQ      columns+32(FP), $0x03
+	JLE       after33
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	ADDQ      channels+16(FP), R11
+	VADDPS    (R9), Y2, Y2
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store33
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    (SP), Y0, Y0
+	VADDPS    Y0, Y2, Y2
+
+store33:
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X0
+	VPACKSSDW    X0, X2, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (R11)
+
+after33:
+row3:
+	ADDQ $0x20, AX
+	ADDQ $0x20, R9
+	ADDQ $0x00000480, R8
+	ADDQ $0x08, DI
+	SUBQ $0x08, R10
+	JNZ  channel
+	VZEROUPPER
+	RET
+
+DATA constant4<>+0(SB)/4, $0x40800000
+DATA constant4<>+4(SB)/4, $0x40800000
+DATA constant4<>+8(SB)/4, $0x40800000
+DATA constant4<>+12(SB)/4, $0x40800000
+DATA constant4<>+16(SB)/4, $0x40800000
+DATA constant4<>+20(SB)/4, $0x40800000
+DATA constant4<>+24(SB)/4, $0x40800000
+DATA constant4<>+28(SB)/4, $0x40800000
+GLOBL constant4<>(SB), RODATA|NOPTR, $32
+
+DATA constant8<>+0(SB)/4, $0x41000000
+DATA constant8<>+4(SB)/4, $0x41000000
+DATA constant8<>+8(SB)/4, $0x41000000
+DATA constant8<>+12(SB)/4, $0x41000000
+DATA constant8<>+16(SB)/4, $0x41000000
+DATA constant8<>+20(SB)/4, $0x41000000
+DATA constant8<>+24(SB)/4, $0x41000000
+DATA constant8<>+28(SB)/4, $0x41000000
+GLOBL constant8<>(SB), RODATA|NOPTR, $32
+
+DATA constant2<>+0(SB)/4, $0x40000000
+DATA constant2<>+4(SB)/4, $0x40000000
+DATA constant2<>+8(SB)/4, $0x40000000
+DATA constant2<>+12(SB)/4, $0x40000000
+DATA constant2<>+16(SB)/4, $0x40000000
+DATA constant2<>+20(SB)/4, $0x40000000
+DATA constant2<>+24(SB)/4, $0x40000000
+DATA constant2<>+28(SB)/4, $0x40000000
+GLOBL constant2<>(SB), RODATA|NOPTR, $32
+
+// func output2AVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+// Requires: AVX, AVX2
+TEXT ·output2AVX2(SB), NOSPLIT, $32-84
+	VBROADCASTSS residualMul+80(FP), Y0
+	VMOVUPS      Y0, (SP)
+	MOVQ         m+40(FP), AX
+	MOVQ         ms+48(FP), CX
+	SHLQ         $0x02, CX
+	IMUL3Q       $0x04, CX, DX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (DX)(DX*4), SI
+	MOVQ         y+0(FP), SI
+	MOVQ         mul+56(FP), DI
+	MOVQ         bias+64(FP), R8
+	MOVQ         channels+16(FP), R9
+
+channel:
+	MOVQ      AX, R10
+	VCVTDQ2PS (R10)(DX*1), Y0
+	VMULPS    128(DI), Y0, Y0
+	VCVTDQ2PS (R10)(DX*2), Y1
+	VMULPS    256(DI), Y1, Y1
+	VADDPS    Y1, Y0, Y2
+	VCVTDQ2PS (R10), Y3
+	VMULPS    (DI), Y3, Y3
+	VADDPS    Y3, Y2, Y2
+	VSUBPS    Y1, Y0, Y0
+	VCVTDQ2PS (R10)(BX*1), Y1
+	VMULPS    384(DI), Y1, Y1
+	VSUBPS    Y1, Y0, Y0
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y1
+	VMULPS    160(DI), Y1, Y1
+	VCVTDQ2PS (R10)(DX*2), Y3
+	VMULPS    288(DI), Y3, Y3
+	VADDPS    Y3, Y1, Y4
+	VCVTDQ2PS (R10), Y5
+	VMULPS    32(DI), Y5, Y5
+	VADDPS    Y5, Y4, Y4
+	VSUBPS    Y3, Y1, Y1
+	VCVTDQ2PS (R10)(BX*1), Y3
+	VMULPS    416(DI), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y3
+	VMULPS    192(DI), Y3, Y3
+	VCVTDQ2PS (R10)(DX*2), Y5
+	VMULPS    320(DI), Y5, Y5
+	VADDPS    Y5, Y3, Y6
+	VCVTDQ2PS (R10), Y7
+	VMULPS    64(DI), Y7, Y7
+	VADDPS    Y7, Y6, Y6
+	VSUBPS    Y5, Y3, Y3
+	VCVTDQ2PS (R10)(BX*1), Y5
+	VMULPS    448(DI), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y5
+	VMULPS    224(DI), Y5, Y5
+	VCVTDQ2PS (R10)(DX*2), Y7
+	VMULPS    352(DI), Y7, Y7
+	VADDPS    Y7, Y5, Y8
+	VCVTDQ2PS (R10), Y9
+	VMULPS    96(DI), Y9, Y9
+	VADDPS    Y9, Y8, Y8
+	VSUBPS    Y7, Y5, Y5
+	VCVTDQ2PS (R10)(BX*1), Y7
+	VMULPS    480(DI), Y7, Y7
+	VSUBPS    Y7, Y5, Y5
+	MOVQ      SI, R10
+	VADDPS    Y6, Y4, Y7
+	VADDPS    Y2, Y7, Y2
+	VSUBPS    Y6, Y4, Y4
+	VSUBPS    Y8, Y4, Y4
+	MOVQ      R10, R11
+	VADDPS    (R8), Y2, Y2
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store00
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    (SP), Y6, Y6
+	VADDPS    Y6, Y2, Y2
 
 store00:
 	VCVTPS2DQ    Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X6
 	VPACKSSDW    X6, X2, X6
 	VPACKUSWB    X6, X6, X6
-	VMOVQ        X6, (R12)
+	VMOVQ        X6, (R11)
 	CMPQ         columns+32(FP), $0x01
-	JLE          row0
-	VPSRAD       $0x02, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10)(BX*4), Y4, Y4
-	VADDPS       (R11)(BX*4), Y4, Y4
-	MOVQ         SI, R12
-	ADDQ         R9, R12
-	TESTQ        DI, DI
+	JLE          after01
+	ADDQ         channels+16(FP), R10
+	VADDPS       (R8), Y4, Y4
+	MOVQ         residual+72(FP), R11
+	TESTQ        R11, R11
 	JZ           store01
-	MOVQ         R12, R13
-	SUBQ         y+0(FP), R13
-	VPMOVZXBD    (DI)(R13*1), Y2
+	ADDQ         R10, R11
+	SUBQ         y+0(FP), R11
+	VPMOVZXBD    (R11), Y2
 	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS residualMul+80(FP), Y6
-	VMULPS       Y6, Y2, Y2
+	VMULPS       (SP), Y2, Y2
 	VADDPS       Y2, Y4, Y4
 
 store01:
@@ -3039,53 +4352,48 @@ store01:
 	VEXTRACTI128 $0x01, Y4, X2
 	VPACKSSDW    X2, X4, X2
 	VPACKUSWB    X2, X2, X2
-	VMOVQ        X2, (R12)
+	VMOVQ        X2, (R10)
 
-row0:
-	ADDQ         R8, SI
-	CMPQ         rows+24(FP), $0x01
-	JLE          next
-	VPADDD       Y1, Y0, Y0
-	VPADDD       Y3, Y0, Y0
-	VPSUBD       Y3, Y1, Y1
-	VPSUBD       Y5, Y1, Y1
-	VPSRAD       $0x02, Y0, Y0
-	VCVTDQ2PS    Y0, Y0
-	VMULPS       (R10)(BX*4), Y0, Y0
-	VADDPS       (R11)(BX*4), Y0, Y0
-	MOVQ         SI, R12
-	TESTQ        DI, DI
-	JZ           store10
-	MOVQ         R12, R13
-	SUBQ         y+0(FP), R13
-	VPMOVZXBD    (DI)(R13*1), Y2
-	VCVTDQ2PS    Y2, Y2
-	VBROADCASTSS residualMul+80(FP), Y3
-	VMULPS       Y3, Y2, Y2
-	VADDPS       Y2, Y0, Y0
+after01:
+	MOVQ      SI, R10
+	CMPQ      rows+24(FP), $0x01
+	JLE       row1
+	MOVQ      rs+8(FP), R11
+	ADDQ      R11, R10
+	VADDPS    Y3, Y1, Y2
+	VADDPS    Y0, Y2, Y0
+	VSUBPS    Y3, Y1, Y1
+	VSUBPS    Y5, Y1, Y1
+	MOVQ      R10, R11
+	VADDPS    (R8), Y0, Y0
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store10
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    (SP), Y2, Y2
+	VADDPS    Y2, Y0, Y0
 
 store10:
 	VCVTPS2DQ    Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X2
 	VPACKSSDW    X2, X0, X2
 	VPACKUSWB    X2, X2, X2
-	VMOVQ        X2, (R12)
+	VMOVQ        X2, (R11)
 	CMPQ         columns+32(FP), $0x01
-	JLE          row1
-	VPSRAD       $0x02, Y1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       (R10)(BX*4), Y1, Y1
-	VADDPS       (R11)(BX*4), Y1, Y1
-	MOVQ         SI, R10
-	ADDQ         R9, R10
-	TESTQ        DI, DI
+	JLE          after11
+	ADDQ         channels+16(FP), R10
+	VADDPS       (R8), Y1, Y1
+	MOVQ         residual+72(FP), R11
+	TESTQ        R11, R11
 	JZ           store11
-	MOVQ         R10, R11
+	ADDQ         R10, R11
 	SUBQ         y+0(FP), R11
-	VPMOVZXBD    (DI)(R11*1), Y0
+	VPMOVZXBD    (R11), Y0
 	VCVTDQ2PS    Y0, Y0
-	VBROADCASTSS residualMul+80(FP), Y2
-	VMULPS       Y2, Y0, Y0
+	VMULPS       (SP), Y0, Y0
 	VADDPS       Y0, Y1, Y1
 
 store11:
@@ -3095,14 +4403,210 @@ store11:
 	VPACKUSWB    X0, X0, X0
 	VMOVQ        X0, (R10)
 
+after11:
 row1:
-	ADDQ R8, SI
-
-next:
 	ADDQ $0x20, AX
-	ADDQ $0x08, BX
-	CMPQ BX, R9
-	JLT  channel
+	ADDQ $0x20, R8
+	ADDQ $0x00000200, DI
+	ADDQ $0x08, SI
+	SUBQ $0x08, R9
+	JNZ  channel
+	VZEROUPPER
+	RET
+
+// func outputStride2AVX2(y *uint8, rs int, channels int, rows int, columns int, m *int32, ms int, mul *float32, bias *float32, residual *uint8, residualMul float32)
+// Requires: AVX, AVX2
+TEXT ·outputStride2AVX2(SB), NOSPLIT, $32-84
+	VBROADCASTSS residualMul+80(FP), Y0
+	VMOVUPS      Y0, (SP)
+	MOVQ         m+40(FP), AX
+	MOVQ         ms+48(FP), CX
+	SHLQ         $0x02, CX
+	IMUL3Q       $0x05, CX, DX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (DX)(DX*4), SI
+	MOVQ         y+0(FP), SI
+	MOVQ         mul+56(FP), DI
+	MOVQ         bias+64(FP), R8
+	MOVQ         channels+16(FP), R9
+
+channel:
+	MOVQ      AX, R10
+	VCVTDQ2PS (R10)(DX*1), Y0
+	VMULPS    160(DI), Y0, Y0
+	VCVTDQ2PS (R10), Y1
+	VMULPS    (DI), Y1, Y1
+	VADDPS    Y1, Y0, Y1
+	VCVTDQ2PS (R10)(BX*1), Y2
+	VMULPS    480(DI), Y2, Y2
+	VADDPS    Y2, Y1, Y1
+	VCVTDQ2PS (R10)(DX*2), Y2
+	VMULPS    320(DI), Y2, Y2
+	VADDPS    Y2, Y0, Y0
+	VCVTDQ2PS (R10)(DX*4), Y2
+	VMULPS    640(DI), Y2, Y2
+	VADDPS    Y2, Y0, Y0
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y2
+	VMULPS    192(DI), Y2, Y2
+	VCVTDQ2PS (R10), Y3
+	VMULPS    32(DI), Y3, Y3
+	VADDPS    Y3, Y2, Y3
+	VCVTDQ2PS (R10)(BX*1), Y4
+	VMULPS    512(DI), Y4, Y4
+	VADDPS    Y4, Y3, Y3
+	VCVTDQ2PS (R10)(DX*2), Y4
+	VMULPS    352(DI), Y4, Y4
+	VADDPS    Y4, Y2, Y2
+	VCVTDQ2PS (R10)(DX*4), Y4
+	VMULPS    672(DI), Y4, Y4
+	VADDPS    Y4, Y2, Y2
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y4
+	VMULPS    224(DI), Y4, Y4
+	VCVTDQ2PS (R10), Y5
+	VMULPS    64(DI), Y5, Y5
+	VADDPS    Y5, Y4, Y5
+	VCVTDQ2PS (R10)(BX*1), Y6
+	VMULPS    544(DI), Y6, Y6
+	VADDPS    Y6, Y5, Y5
+	VCVTDQ2PS (R10)(DX*2), Y6
+	VMULPS    384(DI), Y6, Y6
+	VADDPS    Y6, Y4, Y4
+	VCVTDQ2PS (R10)(DX*4), Y6
+	VMULPS    704(DI), Y6, Y6
+	VADDPS    Y6, Y4, Y4
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y6
+	VMULPS    256(DI), Y6, Y6
+	VCVTDQ2PS (R10), Y7
+	VMULPS    96(DI), Y7, Y7
+	VADDPS    Y7, Y6, Y7
+	VCVTDQ2PS (R10)(BX*1), Y8
+	VMULPS    576(DI), Y8, Y8
+	VADDPS    Y8, Y7, Y7
+	VCVTDQ2PS (R10)(DX*2), Y8
+	VMULPS    416(DI), Y8, Y8
+	VADDPS    Y8, Y6, Y6
+	VCVTDQ2PS (R10)(DX*4), Y8
+	VMULPS    736(DI), Y8, Y8
+	VADDPS    Y8, Y6, Y6
+	ADDQ      CX, R10
+	VCVTDQ2PS (R10)(DX*1), Y8
+	VMULPS    288(DI), Y8, Y8
+	VCVTDQ2PS (R10), Y9
+	VMULPS    128(DI), Y9, Y9
+	VADDPS    Y9, Y8, Y9
+	VCVTDQ2PS (R10)(BX*1), Y10
+	VMULPS    608(DI), Y10, Y10
+	VADDPS    Y10, Y9, Y9
+	VCVTDQ2PS (R10)(DX*2), Y10
+	VMULPS    448(DI), Y10, Y10
+	VADDPS    Y10, Y8, Y8
+	VCVTDQ2PS (R10)(DX*4), Y10
+	VMULPS    768(DI), Y10, Y10
+	VADDPS    Y10, Y8, Y8
+	MOVQ      SI, R10
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y7, Y1, Y1
+	VADDPS    Y5, Y3, Y3
+	VADDPS    Y9, Y3, Y3
+	MOVQ      R10, R11
+	VADDPS    (R8), Y1, Y1
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store00
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    (SP), Y5, Y5
+	VADDPS    Y5, Y1, Y1
+
+store00:
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X5
+	VPACKSSDW    X5, X1, X5
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (R11)
+	CMPQ         columns+32(FP), $0x01
+	JLE          after01
+	ADDQ         channels+16(FP), R10
+	VADDPS       (R8), Y3, Y3
+	MOVQ         residual+72(FP), R11
+	TESTQ        R11, R11
+	JZ           store01
+	ADDQ         R10, R11
+	SUBQ         y+0(FP), R11
+	VPMOVZXBD    (R11), Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SP), Y1, Y1
+	VADDPS       Y1, Y3, Y3
+
+store01:
+	VCVTPS2DQ    Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X1
+	VPACKSSDW    X1, X3, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (R10)
+
+after01:
+	MOVQ      SI, R10
+	CMPQ      rows+24(FP), $0x01
+	JLE       row1
+	MOVQ      rs+8(FP), R11
+	ADDQ      R11, R10
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y6, Y0, Y0
+	VADDPS    Y4, Y2, Y1
+	VADDPS    Y8, Y1, Y1
+	MOVQ      R10, R11
+	VADDPS    (R8), Y0, Y0
+	MOVQ      residual+72(FP), R12
+	TESTQ     R12, R12
+	JZ        store10
+	ADDQ      R11, R12
+	SUBQ      y+0(FP), R12
+	VPMOVZXBD (R12), Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    (SP), Y2, Y2
+	VADDPS    Y2, Y0, Y0
+
+store10:
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X2
+	VPACKSSDW    X2, X0, X2
+	VPACKUSWB    X2, X2, X2
+	VMOVQ        X2, (R11)
+	CMPQ         columns+32(FP), $0x01
+	JLE          after11
+	ADDQ         channels+16(FP), R10
+	VADDPS       (R8), Y1, Y1
+	MOVQ         residual+72(FP), R11
+	TESTQ        R11, R11
+	JZ           store11
+	ADDQ         R10, R11
+	SUBQ         y+0(FP), R11
+	VPMOVZXBD    (R11), Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (SP), Y0, Y0
+	VADDPS       Y0, Y1, Y1
+
+store11:
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X0
+	VPACKSSDW    X0, X1, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (R10)
+
+after11:
+row1:
+	ADDQ $0x20, AX
+	ADDQ $0x20, R8
+	ADDQ $0x00000320, DI
+	ADDQ $0x08, SI
+	SUBQ $0x08, R9
+	JNZ  channel
 	VZEROUPPER
 	RET
 
@@ -3142,5 +4646,32 @@ column:
 	ADDQ    $0x00000080, SI
 	DECQ    CX
 	JNZ     column
+	VZEROUPPER
+	RET
+
+// func roundAVX2(y *uint8, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·roundAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+numbers:
+	VMOVUPS      (CX), Y0
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (AX)
+	VMOVUPS      32(CX), Y0
+	VCVTPS2DQ    Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 8(AX)
+	ADDQ         $+64, CX
+	ADDQ         $+16, AX
+	SUBQ         $+16, DX
+	JNZ          numbers
 	VZEROUPPER
 	RET

@@ -2,83 +2,162 @@ package kernel8
 
 import (
 	"fmt"
+	"math"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
 )
 
-// Winograd is the kernels of the minimal filtering algorithm F(2x2,3x3) in whole numbers: a tile of 4x4 pixels gives
-// 2x2 outputs of a 3x3 stride-1 convolution with 16 multiplications for each pair of channels instead of 36.
+// Winograd is a minimal filtering algorithm of package kernel on bytes, with products of 16 bits, and the kernels of one
+// level for it:
 //
-//	4 Y = At [ (2G g 2Gt) * (Bt d B) ] A      (* elementwise; products summed over input channels)
+//	Y = At [ sum over input channels of (G g Gt) * (Bt d B) ] A      (* elementwise)
 //
-//	     1  0 -1  0         2 0 0         1 1  1  0
-//	Bt = 0  1  1  0    2G = 1 1 1    At = 0 1 -1 -1
-//	     0 -1  1  0         1-1 1
-//	     0  1  0 -1         0 0 2
+// Bt d B is computed in 16 bits without rounding: bytes become at most 255*68 in magnitude. G g Gt has fractions. It is
+// rounded to 16 bits in units that differ by position and output channel, the smallest with which no sum of products can
+// overflow 32 bits. Sums are exact; they are converted to float32 and multiplied by their unit before At and A.
 //
-// (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, with twice their G, which is whole.)
-// Transformed pixels are at most 4*255 in magnitude and transformed weights 9*128, so both fit into 16 bits. Sums may
-// overflow on the way, but 4 Y stays below 2^31 for up to 1827 input channels, so the result is exact: the same as a
-// direct convolution's, bit for bit.
+// Results are therefore close to those of Convolve, but not equal to them. They are the same at all levels that have an
+// algorithm: each operation on floats is rounded in the same order everywhere.
 //
 // It is worthwhile where products of bytes cost as much as products of 16 bits. It is read-only and safe for concurrent use.
 //
-// See docs/decisions/0015-winograd-in-whole-numbers.md.
+// See docs/decisions/0149-winograd-in-16-bits.md.
 type Winograd struct {
+	*kernel.Winograd
 	// MR is the most rows of C that are computed together, NR the number of columns.
 	MR, NR int
 
-	input    func(v []int16, vs int, x []uint8, rs, channels int)
+	input    inputFunc
 	multiply func(rows tiles.Rows, p Product)
 	output   func(o Outputs)
 }
 
-// M is the number of outputs of a Winograd tile in one dimension, Positions that of its products.
-const (
-	M         = 2
-	Positions = (M + 2) * (M + 2)
+type inputFunc func(v []int16, vs int, x []uint8, rs, channels int)
+
+// line is an algorithm in one dimension, which is applied to columns, then to rows: in transforms size pixels, out as many
+// sums to outputs.
+type line struct {
+	size int
+	in   func(d [6]int16) [6]int16
+	out  func(m [6]float32) [4]float32
+}
+
+var (
+	line2 = line{4,
+		func(d [6]int16) [6]int16 { return [6]int16{d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]} },
+		func(m [6]float32) [4]float32 { return [4]float32{m[1] + m[2] + m[0], m[1] - m[2] - m[3]} },
+	}
+	line4 = line{6,
+		func(d [6]int16) [6]int16 {
+			even, odd := d[4]-4*d[2], d[3]-4*d[1]
+			near, far := d[4]-d[2], 2*(d[3]-d[1])
+			return [6]int16{4*(d[0]-d[2]) + near, even + odd, even - odd, near + far, near - far, 4*(d[1]-d[3]) + d[5] - d[3]}
+		},
+		func(m [6]float32) [4]float32 {
+			// A compiler may fuse these multiplications with the additions: products with powers of two are exact.
+			near, far := m[1]+m[2], m[3]+m[4]
+			odd, odder := m[1]-m[2], m[3]-m[4]
+			return [4]float32{near + far + m[0], odd + 2*odder, near + 4*far, odd + m[5] + 8*odder}
+		},
+	}
+	lineStride2 = line{5,
+		func(d [6]int16) [6]int16 { return [6]int16{d[0] - d[2], d[2], d[4] - d[2], d[1], d[3]} },
+		func(m [6]float32) [4]float32 { return [4]float32{m[1] + m[0] + m[3], m[1] + m[2] + m[4]} },
+	}
 )
 
-// portable is Winograd in plain Go, the reference.
-var portable = Winograd{MR: 4, NR: genericChannels, input: inputGeneric, multiply: multiplyGeneric, output: outputGeneric}
+// genericF4 and its siblings are the algorithms in plain Go, the reference.
+var (
+	genericF4      = portable(kernel.F4, line4)
+	genericF2      = portable(kernel.F2, line2)
+	genericStride2 = portable(kernel.Stride2, lineStride2)
+)
 
-// Pack transforms the weights of one panel of NR output channels and writes them to u,
-// which has Positions*out*in elements for all panels: position by position, panel by panel, the weights of two
-// neighboring input channels together. at returns the 3x3 kernel of an output and an input channel, row by row. in is
-// even.
-func (w *Winograd) Pack(u []int16, panel, out, in int, at func(o, i int) []int8) {
+func portable(a *kernel.Winograd, l line) Winograd {
+	return Winograd{Winograd: a, MR: 4, NR: genericChannels, multiply: multiplyGeneric, input: l.input, output: l.output}
+}
+
+// side is the height and width of the part of the input that a tile reads.
+func (w *Winograd) side() int { return (w.Height-1)*w.Stride + 3 }
+
+// Bound returns the largest magnitude that Input can give for the positions of each matrix: the transform of a tile is a sum of
+// pixels times factors, so it is largest if those with factors of one sign are 255 and the others 0.
+func (w *Winograd) Bound() []int {
+	side := w.side()
+	positive, negative := make([]int, w.Positions()), make([]int, w.Positions())
+	for pixel := range side * side {
+		const channels = 16
+		x, v := make([]uint8, side*side*channels), make([]int16, w.Positions()*channels)
+		x[pixel*channels] = 1
+		w.Input(v, channels, x, side*channels, channels)
+		for i := range positive {
+			factor := int(v[i*channels])
+			positive[i] += max(0, factor)
+			negative[i] += max(0, -factor)
+		}
+	}
+	bound := make([]int, w.Matrices())
+	for i := range positive {
+		matrix := w.Matrix(i)
+		bound[matrix] = max(bound[matrix], 255*positive[i], 255*negative[i])
+	}
+	return bound
+}
+
+// Pack transforms the weights of one panel of NR output channels and writes them to u, which has Matrices*out*in elements
+// for all panels: matrix by matrix, panel by panel, the weights of two neighboring input channels together. It writes
+// factor(o) times the unit of output channel o at position i to mul[(o/8*Positions+i)*8+o%8]. bound is what Bound returns, at
+// the 3x3 kernel of an output and an input channel. in is even.
+func (w *Winograd) Pack(u []int16, mul []float32, bound []int, panel, out, in int, factor func(o int) float32, at func(o, i int) []int8) {
+	exact := make([]float32, w.Matrices()*in) // of one output channel
+	units := make([]float64, w.Matrices())
 	for column := range w.NR {
+		o := panel*w.NR + column
 		for i := range in {
-			for position, value := range transformKernel(at(panel*w.NR+column, i)) {
-				to := (position*out/w.NR + panel) * in * w.NR
-				u[to+(i/2*w.NR+column)*2+i%2] = value
+			var kernel [9]float32
+			for tap, v := range at(o, i) {
+				kernel[tap] = float32(v)
 			}
+			w.Weights(exact[i:], in, kernel[:], 1)
+		}
+		for matrix := range units {
+			to := u[(matrix*out/w.NR+panel)*in*w.NR+2*column:]
+			row := exact[matrix*in:][:in]
+			steps := stepsFor(row, bound[matrix])
+			for i, v := range row {
+				to[i/2*2*w.NR+i%2] = int16(math.RoundToEven(float64(v) * steps))
+			}
+			units[matrix] = 1 / steps
+		}
+		for position := range w.Positions() {
+			mul[(o/8*w.Positions()+position)*8+o%8] = float32(float64(factor(o)) * units[w.Matrix(position)])
 		}
 	}
 }
 
-// transformKernel is 2G g 2Gt.
-func transformKernel(kernel []int8) (u [Positions]int16) {
-	once := func(a, b, c int16) [4]int16 { return [4]int16{2 * a, a + b + c, a - b + c, 2 * c} }
-	var half [4][3]int16
-	for j := range 3 {
-		for i, v := range once(int16(kernel[j]), int16(kernel[3+j]), int16(kernel[6+j])) {
-			half[i][j] = v
-		}
+// stepsFor is the number of steps that a weight of 1 is rounded to. With it, rounded weights fit into 16 bits, and the sum of
+// their products with numbers of up to bound in magnitude into 32:
+//
+//	sum of |round(steps*w)| <= steps * sum of |w| + n/2 <= (2^31-1) / bound
+func stepsFor(weights []float32, bound int) float64 {
+	var largest, sum float64
+	for _, w := range weights {
+		size := math.Abs(float64(w))
+		largest, sum = max(largest, size), sum+size
 	}
-	for i, row := range half {
-		for j, v := range once(row[0], row[1], row[2]) {
-			u[4*i+j] = v
-		}
+	if largest == 0 {
+		return 1
 	}
-	return u
+	most := float64(math.MaxInt32/bound) - float64(len(weights))/2
+	return min(math.MaxInt16/largest, most/sum)
 }
 
 // Input transforms the tile whose upper left pixel is at x[0]: v[i*vs+c] becomes the value at position i of channel c.
 // Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
 func (w *Winograd) Input(v []int16, vs int, x []uint8, rs, channels int) {
 	checkChannels(channels)
-	_, _ = v[(Positions-1)*vs+channels-1], x[3*rs+4*channels-1]
+	_, _ = v[(w.Positions()-1)*vs+channels-1], x[(w.side()-1)*rs+w.side()*channels-1]
 	w.input(v, vs, x, rs, channels)
 }
 
@@ -105,13 +184,14 @@ func (w *Winograd) Multiply(p Product) {
 
 // Outputs is a tile of outputs and its operands. Pixels of a row lie Channels apart.
 type Outputs struct {
-	Y             []uint8 // the upper left Rows x Columns (1..M) outputs are stored here
+	Y             []uint8 // the upper left Rows x Columns of Height x Width outputs are stored here
 	RowStride     int
 	Channels      int // a multiple of 16
 	Rows, Columns int
 	Sums          []int32 // of channel c at position i: Sums[i*SumStride+c]
 	SumStride     int
-	Mul, Bias     []float32 // as a Convolution's, with the same bias for all pixels
+	Mul           []float32 // as Pack writes them
+	Bias          []float32 // as a Convolution's, the same for all pixels
 	Residual      []uint8   // laid out as Y, and may be Y; nil for none
 	ResidualMul   float32
 }
@@ -119,11 +199,11 @@ type Outputs struct {
 // Output transforms a tile's products back to sums and finishes them as Convolve does.
 func (w *Winograd) Output(o Outputs) {
 	checkChannels(o.Channels)
-	if o.Rows < 1 || o.Rows > M || o.Columns < 1 || o.Columns > M {
+	if o.Rows < 1 || o.Rows > w.Height || o.Columns < 1 || o.Columns > w.Width {
 		panic(fmt.Sprintf("kernel8: %d x %d outputs of a tile", o.Rows, o.Columns))
 	}
-	last := (o.Rows-1)*o.RowStride + o.Columns*o.Channels - 1
-	_, _, _, _ = o.Y[last], o.Sums[(Positions-1)*o.SumStride+o.Channels-1], o.Mul[o.Channels-1], o.Bias[o.Channels-1]
+	last, positions := (o.Rows-1)*o.RowStride+o.Columns*o.Channels-1, w.Positions()
+	_, _, _, _ = o.Y[last], o.Sums[(positions-1)*o.SumStride+o.Channels-1], o.Mul[positions*o.Channels-1], o.Bias[o.Channels-1]
 	if o.Residual != nil {
 		_ = o.Residual[last]
 	}
@@ -136,19 +216,22 @@ func checkChannels(channels int) {
 	}
 }
 
-func inputGeneric(v []int16, vs int, x []uint8, rs, channels int) {
-	once := func(d [4]int16) [4]int16 { return [4]int16{d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]} }
+func (l line) input(v []int16, vs int, x []uint8, rs, channels int) {
 	for c := range channels {
-		var half [4][4]int16
-		for j := range 4 {
-			at := x[j*channels+c:]
-			for i, value := range once([4]int16{int16(at[0]), int16(at[rs]), int16(at[2*rs]), int16(at[3*rs])}) {
+		var half [6][6]int16 // by row and column
+		for j := range l.size {
+			var d [6]int16
+			for i := range l.size {
+				d[i] = int16(x[i*rs+j*channels+c])
+			}
+			for i, value := range l.in(d) {
 				half[i][j] = value
 			}
 		}
-		for i, row := range half {
-			for j, value := range once(row) {
-				v[(4*i+j)*vs+c] = value
+		for i := range l.size {
+			values := l.in(half[i])
+			for j := range l.size {
+				v[(i*l.size+j)*vs+c] = values[j]
 			}
 		}
 	}
@@ -171,23 +254,26 @@ func multiplyGeneric(_ tiles.Rows, p Product) {
 	}
 }
 
-func outputGeneric(o Outputs) {
-	once := func(d [4]int32) [2]int32 { return [2]int32{d[0] + d[1] + d[2], d[1] - d[2] - d[3]} }
+func (l line) output(o Outputs) {
 	for c := range o.Channels {
-		at := func(position int) int32 { return o.Sums[position*o.SumStride+c] }
-		var half [M][4]int32
-		for j := range 4 {
-			for i, value := range once([4]int32{at(j), at(4 + j), at(8 + j), at(12 + j)}) {
+		var half [6][6]float32
+		for j := range l.size {
+			var m [6]float32
+			for i := range l.size {
+				position := i*l.size + j
+				m[i] = float32(float32(o.Sums[position*o.SumStride+c]) * o.Mul[(c/8*l.size*l.size+position)*8+c%8])
+			}
+			for i, value := range l.out(m) {
 				half[i][j] = value
 			}
 		}
 		for i := range o.Rows {
-			sums := once(half[i])
+			sums := l.out(half[i])
 			for j := range o.Columns {
 				at := i*o.RowStride + j*o.Channels + c
-				z := float32(float32(sums[j]>>2)*o.Mul[c]) + o.Bias[c]
+				z := sums[j] + o.Bias[c]
 				if o.Residual != nil {
-					z = float32(z) + float32(float32(o.Residual[at])*o.ResidualMul)
+					z += float32(float32(o.Residual[at]) * o.ResidualMul)
 				}
 				o.Y[at] = saturate(z)
 			}

@@ -21,6 +21,7 @@ func main() {
 	widen()
 	winograd()
 	maxPool()
+	round()
 	Generate()
 }
 
@@ -360,6 +361,26 @@ func storeBytes(x vector, to Mem) {
 	VPACKSSDW(high, x.AsX(), high)
 	VPACKUSWB(high, high, high)
 	VMOVQ(high, to)
+}
+
+// round writes what brings floats to bytes, eight at a time.
+func round() {
+	TEXT("roundAVX2", NOSPLIT, "func(y *uint8, x *float32, n int)")
+	Pragma("noescape")
+	Doc("roundAVX2 is roundGeneric of n numbers, a multiple of 16.")
+	y, x, n := pointer("y"), pointer("x"), pointer("n")
+	Label("numbers")
+	for i := range 2 {
+		v := YMM()
+		VMOVUPS(Mem{Base: x, Disp: 32 * i}, v)
+		storeBytes(v, Mem{Base: y, Disp: 8 * i})
+	}
+	ADDQ(number(64), x)
+	ADDQ(number(16), y)
+	SUBQ(number(16), n)
+	JNZ(LabelRef("numbers"))
+	VZEROUPPER()
+	RET()
 }
 
 // maxPool writes one output row of the 3x3 stride-2 maximum of 64 channels.
