@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system protocols compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -200,7 +200,7 @@ kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being 
 	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 50m -skip TestPods ./test/kubernetes -args -shrinks $(SHRINKS)
 
 pods: $(WHOLE_CLUSTER) ## Run the images as pods on three real kubelets, and drain, kill and upgrade under load (root; Debian's containerd, runc, buildah, containernetworking-plugins, iptables, iproute2)
-	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes
+	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes $(PODS_FLAGS)
 
 rivals: ## Run Knative's and Kubernetes' own autoscalers beside ours of the same name (builds them first: some ten minutes)
 	cd test/rivals && $(GO) test -count=1 -v ./...
@@ -224,6 +224,9 @@ bench: ## Measure the engine, the dispatcher and the load tester by themselves
 
 system: weights images ## Measure what the way through dispatcher and replica costs beside the classifying (Linux; SYSTEM_FLAGS)
 	$(GO) run ./bench/system -binary $(BIN) $(SYSTEM_FLAGS)
+
+protocols: build ## Compare the throughput of a replica by /predict and by gRPC, in turns
+	$(GO) run ./bench/protocols -binary $(BIN) $(PROTOCOLS_FLAGS)
 
 compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
 	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)

@@ -33,3 +33,9 @@ type Gate interface {
 	// with false when it no longer is. An error ends the autoscaler: something else scales the target.
 	Run(ctx context.Context, lead func(bool)) error
 }
+
+// Announcer is a [Scaler] that keeps records which people read, such as Kubernetes Events.
+type Announcer interface {
+	// Announce records the account of a [Shadow], as a sentence.
+	Announce(ctx context.Context, account string) error
+}

@@ -7,9 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/oip/oippb"
 	"github.com/resnet18cloud/resnet18cloud/internal/tracing/tracingtest"
 	"github.com/resnet18cloud/resnet18cloud/replica"
 )
@@ -103,8 +108,7 @@ func TestSpansOfAnImage(t *testing.T) {
 	}
 }
 
-// TestSpansOfItems checks that each image of a batch, and each of a tensor of the Open Inference Protocol, has a span with its own
-// work below it.
+// TestSpansOfItems checks that each image of a batch has a span with its own work below it.
 func TestSpansOfItems(t *testing.T) {
 	t.Parallel()
 	receiver := tracingtest.Start(t)
@@ -135,6 +139,33 @@ func TestSpansOfItems(t *testing.T) {
 		if item.Parent != root[0].ID || item.Attrs["resnet18.item"] != string(rune('0'+i)) || strings.Join(own, " ") != "cache publish queue process" {
 			t.Errorf("item %d %v has %v:\n%s", i, item.Attrs, own, tracingtest.Tree(spans))
 		}
+	}
+}
+
+// TestSpansOfACall follows a call of gRPC with two pictures: its metadata has the client's trace.
+func TestSpansOfACall(t *testing.T) {
+	t.Parallel()
+	receiver := tracingtest.Start(t)
+	c := startTraced(t, receiver, dispatch.Config{}, newOracle(3, "ant", "bee", "fly"))
+	conn, err := grpc.NewClient(strings.TrimPrefix(c.url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = oippb.NewGRPCInferenceServiceClient(conn).ModelInfer(metadata.AppendToOutgoingContext(t.Context(), "traceparent", traced.Traceparent()),
+		&oippb.ModelInferRequest{ModelName: "resnet18", Inputs: []*oippb.ModelInferRequest_InferInputTensor{{Name: "image", Datatype: "BYTES", Shape: []int64{2},
+			Contents: &oippb.InferTensorContents{BytesContents: [][]byte{[]byte("a"), []byte("b")}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans := receiver.Await(t, traced.ID, "processed", ends("process", 2))
+	root, items := spans[0], tracingtest.Named(spans, "item")
+	if root.Name != "inference.GRPCInferenceService/ModelInfer" || root.Parent != traced.Span || root.Attrs["rpc.system.name"] != "grpc" || root.Attrs["rpc.method"] != root.Name {
+		t.Errorf("span of the call: %+v", root)
+	}
+	if len(items) != 2 || items[0].Parent != root.ID || items[1].Parent != root.ID || items[0].Attrs["resnet18.item"] == items[1].Attrs["resnet18.item"] ||
+		len(tracingtest.Named(spans, "replica")) != 2 {
+		t.Errorf("spans of two pictures:\n%s", tracingtest.Tree(spans))
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 )
 
 // The precisions. fp32 is arithmetic in float32, with torchvision's labels. int8 is arithmetic on bytes, with weights from
-// model quantize: nearly always the same labels, less memory, and about twice the speed on CPUs with an 8-bit dot
-// product.
+// model quantize: nearly always the same labels, less memory, and 1.5 to twice the speed on most CPUs. auto is the faster of
+// those that the weights allow, by the level of the CPU.
 const (
 	PrecisionFP32 = "fp32"
 	PrecisionInt8 = "int8"

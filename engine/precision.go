@@ -8,7 +8,7 @@ import (
 
 // int8Speed is how many times as fast int8 is as fp32 on one core, by the level of the CPU. docs/performance.md has the
 // measurements. Levels of arm64 are missing: they have not been measured.
-var int8Speed = map[cpu.Level]float64{cpu.Generic: 0.8, cpu.AVX2: 1.4, cpu.AVXVNNI: 2.1, cpu.AVX512: 0.5, cpu.AVX512VNNI: 2.1}
+var int8Speed = map[cpu.Level]float64{cpu.Generic: 0.8, cpu.AVX2: 1.5, cpu.AVXVNNI: 2.1, cpu.AVX512: 0.5, cpu.AVX512VNNI: 2.1}
 
 // minInt8Speed is the least speed for which PrecisionAuto calibrates int8: less is not worth labels that differ.
 const minInt8Speed = 1.15

@@ -15,7 +15,7 @@ func TestChooseFor(t *testing.T) {
 	t.Parallel()
 	for level, want := range map[cpu.Level]Choice{
 		cpu.Generic:    {PrecisionFP32, "with generic int8 is 0.8 times as fast"},
-		cpu.AVX2:       {PrecisionInt8, "with avx2 it is 1.4 times as fast as fp32"},
+		cpu.AVX2:       {PrecisionInt8, "with avx2 it is 1.5 times as fast as fp32"},
 		cpu.AVXVNNI:    {PrecisionInt8, "with avxvnni it is 2.1 times as fast as fp32"},
 		cpu.AVX512:     {PrecisionFP32, "with avx512 int8 is 0.5 times as fast"},
 		cpu.AVX512VNNI: {PrecisionInt8, "with avx512vnni it is 2.1 times as fast as fp32"},

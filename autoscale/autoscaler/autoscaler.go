@@ -18,12 +18,13 @@ import (
 // Autoscaler sets the number of replicas. Make it with [New] and Run it once; other methods are safe
 // for concurrent use.
 type Autoscaler struct {
-	cfg     Config
-	collect *collector
-	server  *httpx.Server // nil if there is none
-	admin   *httpx.Server // nil if there is none
-	metrics *autoscalerMetrics
-	unsaved error // why the state was not saved the last time; used by the loop alone
+	cfg       Config
+	collect   *collector
+	server    *httpx.Server // nil if there is none
+	admin     *httpx.Server // nil if there is none
+	metrics   *autoscalerMetrics
+	announced time.Time // the last time that a shadow's account was announced; used by the loop alone
+	unsaved   error     // why the state was not saved the last time; used by the loop alone
 
 	mu               sync.Mutex
 	policy           autoscale.Policy   // guarded by mu
@@ -55,7 +56,7 @@ const maxConnections = 64
 
 // Times in intervals within which metrics do not justify scaling down.
 const (
-	staleAge = 3  // maximum age of the metrics
+	staleAge = 5  // maximum age of the metrics
 	awayFor  = 60 // since a dispatcher was missing: policies average over up to a minute
 )
 
@@ -195,6 +196,10 @@ func (a *Autoscaler) step(ctx context.Context) {
 	err = a.act(ctx, &record, scale)
 	a.keep(record)
 	a.failed(asked, err)
+	if account, is := a.account(); is && now.Sub(account.Since) >= announceEvery && now.Sub(a.announced) >= announceEvery {
+		a.announced = now
+		a.announce(ctx, account)
+	}
 	a.report(errors.Join(asked, err, a.unsaved))
 }
 
@@ -207,6 +212,19 @@ func (a *Autoscaler) failed(asked, scaled error) {
 	}
 }
 
+// announceEvery is the time between two announcements of a shadow's account.
+const announceEvery = time.Hour
+
+// announce writes the account of a shadow to the log and, if the scaler keeps records, there.
+func (a *Autoscaler) announce(ctx context.Context, account autoscale.Account) {
+	a.cfg.Log.Info("shadow", "account", account.String())
+	if announcer, can := a.cfg.Scaler.(autoscale.Announcer); can {
+		if err := announcer.Announce(ctx, account.String()); err != nil {
+			a.cfg.Log.Warn("cannot announce the account of the shadow", "error", err)
+		}
+	}
+}
+
 // decide asks the policy, and limits its decision to what the metrics justify.
 func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 	a.mu.Lock()
@@ -215,11 +233,12 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 	a.mu.Unlock()
 	age := s.Age(now)
 	why, blind := a.blind(now, s)
-	if blind && d.Replicas < s.Desired {
+	_, shadow := a.account()
+	if blind && d.Replicas < s.Desired && !shadow {
 		d.Replicas = s.Desired
 		d.Reasons = append(d.Reasons, why)
 	}
-	if s.Desired == 0 && d.Replicas != 0 { // as for a HorizontalPodAutoscaler, 0 replicas disable scaling
+	if s.Desired == 0 && d.Replicas != 0 && !a.cfg.ToZero && !shadow { // as for a HorizontalPodAutoscaler, 0 replicas disable scaling
 		d.Replicas = 0
 		d.Reasons = append(d.Reasons, autoscale.Reason{Rule: autoscale.RuleFixed})
 	}
@@ -228,6 +247,17 @@ func (a *Autoscaler) decide(now time.Time, s autoscale.Snapshot) Record {
 		r.Age = age.Seconds()
 	}
 	return r
+}
+
+// account is that of a shadow, if the policy is one.
+func (a *Autoscaler) account() (autoscale.Account, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	shadow, is := a.policy.(interface{ Account() autoscale.Account })
+	if !is {
+		return autoscale.Account{}, false
+	}
+	return shadow.Account(), true
 }
 
 // blind reports whether the metrics do not justify scaling down, and why.

@@ -218,7 +218,7 @@ func TestNeverShrinksBlindly(t *testing.T) {
 	t.Parallel()
 	a := newAutoscaler(t, Config{Dispatchers: []string{"http://x"}, Scaler: newScaler(3), NewPolicy: wants(1)})
 	now := time.Now()
-	for age, want := range map[time.Duration]int{time.Second: 1, 3 * time.Second: 1, 3100 * time.Millisecond: 3, time.Hour: 3} {
+	for age, want := range map[time.Duration]int{time.Second: 1, 5 * time.Second: 1, 5100 * time.Millisecond: 3, time.Hour: 3} {
 		if r := a.decide(now, autoscale.Snapshot{At: now.Add(-age), Desired: 3}); r.Replicas != want {
 			t.Errorf("on figures %v old: %d replicas, want %d", age, r.Replicas, want)
 		}
@@ -232,8 +232,8 @@ func TestNeverShrinksBlindly(t *testing.T) {
 	if r := a.decide(now, autoscale.Snapshot{Desired: 3}); r.Replicas != 3 || r.Age != -1 {
 		t.Errorf("without figures: %+v, want 3, of no age", r)
 	}
-	reason("without figures", autoscale.Snapshot{Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 1e6, Limit: 3})
-	reason("on figures 7 s old", autoscale.Snapshot{At: now.Add(-7 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 7, Limit: 3})
+	reason("without figures", autoscale.Snapshot{Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 1e6, Limit: 5})
+	reason("on figures 7 s old", autoscale.Snapshot{At: now.Add(-7 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleStale, Replicas: 3, Value: 7, Limit: 5})
 	reason("a dispatcher was missing 12 s ago", autoscale.Snapshot{At: now, Missed: now.Add(-12 * time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleAway, Replicas: 3, Value: 12, Limit: 60})
 	reason("a dispatcher is missing, by another clock", autoscale.Snapshot{At: now, Missed: now.Add(time.Second), Desired: 3}, autoscale.Reason{Rule: autoscale.RuleAway, Replicas: 3, Limit: 60})
 	reason("without figures, but nothing would change", autoscale.Snapshot{Desired: 1}, autoscale.Reason{Rule: autoscale.RuleFixed, Replicas: 1})

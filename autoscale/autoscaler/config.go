@@ -57,8 +57,11 @@ type Config struct {
 	Token func() string
 	// Version and Revision are the program's release and commit, for metrics.
 	Version, Revision string
-	// DryRun decides without setting the number of replicas.
+	// DryRun decides without setting the number of replicas. If the policy is an autoscale.Shadow, its decisions are about
+	// replicas of its own.
 	DryRun bool
+	// ToZero says that 0 replicas mean that there is no load. Otherwise they were set by hand, and stay.
+	ToZero bool
 	// StateFile keeps the state of the policy across restarts. If it is empty, the autoscaler does not scale down for a
 	// while after a restart.
 	StateFile string

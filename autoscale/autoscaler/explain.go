@@ -13,7 +13,8 @@ import (
 type Explanation struct {
 	Now     autoscale.Decision `json:"now"` // the next decision if nothing changes
 	Changes []Change           `json:"changes"`
-	Then    *Later             `json:"then,omitempty"` // the next change if the load stays the same; nil if there is none within 10 min
+	Shadow  *autoscale.Account `json:"shadow,omitempty"` // nil if the policy is not a shadow
+	Then    *Later             `json:"then,omitempty"`   // the next change if the load stays the same; nil if there is none within 10 min
 }
 
 // Change is the smallest difference in one metric that would change the decision.
@@ -71,6 +72,9 @@ func (a *Autoscaler) Explain() (Explanation, error) {
 		return Explanation{}, err
 	}
 	e := Explanation{Now: baseline, Changes: []Change{}}
+	if account, is := a.account(); is {
+		e.Shadow = &account
+	}
 	for _, alt := range alterations {
 		from := alt.value(&x)
 		if by, d := x.smallest(alt.limit(&x), baseline.Replicas, alt.alter); by > 0 {
@@ -165,7 +169,7 @@ func (x *explainer) later() (*Later, error) {
 	}
 	for step := 1; step <= 600; step++ {
 		s := x.ahead(step)
-		if d := p.Decide(s.At, s); d.Replicas != x.last.Desired {
+		if d := p.Decide(s.At, s); d.Replicas != d.Was {
 			return &Later{s.At.Sub(x.last.At).Seconds(), d.Replicas, d.Because()}, nil
 		}
 	}
@@ -197,5 +201,8 @@ func (e Explanation) String() string {
 		b.WriteString("  (no single change would do)\n")
 	}
 	fmt.Fprintln(&b, e.Then)
+	if e.Shadow != nil {
+		fmt.Fprintln(&b, e.Shadow)
+	}
 	return b.String()
 }

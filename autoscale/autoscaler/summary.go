@@ -21,6 +21,7 @@ type Summary struct {
 	Why      []string `json:"why"`               // from the load to the number; the last one decided
 	Changes  []string `json:"changes"`           // each would change the decision
 	Later    string   `json:"later"`             // what follows if the load stays the same
+	Shadow   string   `json:"shadow,omitempty"`  // the account of a shadow, whose numbers these are
 	Past     []Past   `json:"past"`              // the last changes of the number, the latest first
 }
 
@@ -41,6 +42,9 @@ func (a *Autoscaler) Summary() Summary {
 	a.mu.Lock()
 	s := Summary{Policy: a.policy.Name(), Leading: a.leading, DryRun: a.cfg.DryRun, Problem: a.problem, Why: []string{}, Changes: []string{}, Past: []Past{}}
 	a.mu.Unlock()
+	if account, is := a.account(); is {
+		s.Shadow = account.String()
+	}
 	for _, r := range a.Decisions(1, false) {
 		s.Replicas, s.Ready, s.Starting = r.Replicas, r.Ready, r.Starting
 	}

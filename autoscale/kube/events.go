@@ -22,17 +22,31 @@ func (d *Deployment) writeEvent(ctx context.Context, target *unstructured.Unstru
 	if n < was {
 		reason = "ScaledDown"
 	}
+	return d.createEvent(ctx, target, "Scale", reason, note(was, n, why))
+}
+
+// createEvent writes an Event about the Deployment.
+func (d *Deployment) createEvent(ctx context.Context, target *unstructured.Unstructured, action, reason, note string) error {
 	event := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "events.k8s.io/v1", "kind": "Event",
 		"metadata":  map[string]any{"generateName": d.cfg.Name + "-"},
-		"eventTime": microTime(time.Now()), "type": "Normal", "action": "Scale", "reason": reason,
+		"eventTime": microTime(time.Now()), "type": "Normal", "action": action, "reason": reason,
 		"reportingController": controller, "reportingInstance": cut(d.identity, 128),
 		"regarding": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "namespace": target.GetNamespace(),
 			"name": target.GetName(), "uid": string(target.GetUID())},
-		"note": cut(note(was, n, why), 1024),
+		"note": cut(note, 1024),
 	}}
 	_, err := d.resource(events).Create(ctx, event, metav1.CreateOptions{})
 	return err
+}
+
+// Announce writes an Event with the account of a shadow.
+func (d *Deployment) Announce(ctx context.Context, account string) error {
+	object, err := d.readScale(ctx)
+	if err != nil {
+		return err
+	}
+	return d.createEvent(ctx, object, "Compare", "Shadow", account)
 }
 
 // note is a line with the change, the policy and the reason of each rule.

@@ -85,6 +85,7 @@ func Contestants() []Contestant {
 	for _, k := range autoscale.Kinds() {
 		all = append(all, registered(k))
 	}
+	all = append(all, others()...)
 	return append(all,
 		HPARate(hpaRate, "HorizontalPodAutoscaler or KEDA on the rate of images", 0.7, false),
 		HPARate(HPARateTuned, "the same with a shorter window and stabilization", 0.7, true),

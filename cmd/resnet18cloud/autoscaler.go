@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -60,6 +61,8 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 		return nil, err
 	case !known:
 		return nil, fmt.Errorf("--policy %s: no such policy", f.Policy)
+	case limits.Min == autoscale.ToZero && !kind.ToZero:
+		return nil, fmt.Errorf("--policy %s needs a minimum of 1 or more replicas; policy deadline can do without", f.Policy)
 	case !(f.Target >= 0):
 		return nil, fmt.Errorf("--target %v: want 0 or more", f.Target)
 	case f.SLO <= 0:
@@ -72,10 +75,12 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 type autoscalerRunCmd struct {
 	Addr           string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." type:"listen-or-none" placeholder:"ADDR" default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
 	Dispatchers    []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." type:"url" default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS" group:"dispatchers"`
-	Min            int      `help:"Minimum number of replicas." default:"1" env:"RESNET18_MIN_REPLICAS" group:"scaling"`
+	Min            int      `help:"Minimum number of replicas. With 0, policy deadline removes all after a minute without images; the first image starts one." default:"1" env:"RESNET18_MIN_REPLICAS" group:"scaling"`
 	Max            int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS" group:"scaling"`
 	policyFlags    `group:"scaling"`
 	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL" group:"scaling"`
+	Schedule       []string      `help:"Minimum and maximum at some times of the week, in the time zone of TZ, separated by semicolons; the first that fits counts: mon-fri 08:00-18:00 4:20; 22:00-06:00 1:5." sep:";" placeholder:"DAYS FROM-TO MIN:MAX" env:"RESNET18_SCHEDULE" group:"scaling"`
+	Shadow         bool          `help:"Change nothing, and scale replicas of a model beside what acts, such as a HorizontalPodAutoscaler: /explain says how late images would have been, and at which cost. Implies --dry-run." env:"RESNET18_SHADOW" group:"scaling"`
 	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN" group:"scaling"`
 	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE" group:"scaling"`
 	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." type:"listen" placeholder:"ADDR" env:"RESNET18_KEDA_ADDR" group:"scaling"`
@@ -88,19 +93,63 @@ type autoscalerRunCmd struct {
 	TokenFile      string `help:"File with the token to send to dispatchers, which need it if they run with --keys. Its key needs scope read, or admin to also know which replicas are idle. It is read again when it changes." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_TOKEN_FILE" group:"dispatchers"`
 }
 
+// policy returns the constructor of the policy, as a shadow and with time windows if asked for, and the widest limits.
+func (c *autoscalerRunCmd) policy() (func() autoscale.Policy, autoscale.Limits, error) {
+	if c.Min < 0 {
+		return nil, autoscale.Limits{}, fmt.Errorf("--min %d: want 0 or more", c.Min)
+	}
+	if c.Shadow && c.KEDAAddr != "" {
+		return nil, autoscale.Limits{}, errors.New("--shadow has no effect on KEDA: leave out --keda-addr")
+	}
+	usual := limitsFrom(c.Min, c.Max)
+	if err := usual.Validate(); err != nil {
+		return nil, usual, err
+	}
+	var windows []autoscale.TimeWindow
+	for _, text := range c.Schedule {
+		w, err := autoscale.ParseTimeWindow(text)
+		if err != nil {
+			return nil, usual, fmt.Errorf("--schedule: %w", err)
+		}
+		windows = append(windows, w)
+	}
+	limits := autoscale.WidestLimits(usual, windows)
+	inner, err := c.make(limits)
+	return func() autoscale.Policy {
+		p := inner()
+		if len(windows) > 0 {
+			p = autoscale.Scheduled{Policy: p, Usual: usual, Windows: windows}
+		}
+		if c.Shadow {
+			p = autoscale.NewShadow(p, c.SLO)
+		}
+		return p
+	}, limits, err
+}
+
+// limitsFrom are limits as people write them: with a minimum of 0 all replicas may be removed.
+func limitsFrom(least, most int) autoscale.Limits {
+	if least == 0 {
+		least = autoscale.ToZero
+	}
+	return autoscale.Limits{Min: least, Max: most}
+}
+
 // Help adds to kong's text what an option cannot say.
 func (autoscalerRunCmd) Help() string {
 	return `Metrics that are old or missing never remove replicas. An ordinary Service shows only one of several dispatchers at a
 time: name a headless Service with dns+http:// instead.
 
   resnet18cloud autoscaler --deployment resnet18-app --min 2 --max 20
+  resnet18cloud autoscaler --deployment app --schedule 'mon-fri 08:00-18:00 4:20'
+  resnet18cloud autoscaler --deployment app --shadow
   resnet18cloud autoscaler --deployment app --dispatchers dns+http://heads:8080
   curl -s localhost:8000/decisions?changes=true | jq`
 }
 
 // Run scales until the first signal.
 func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
-	newPolicy, err := c.make(autoscale.Limits{Min: c.Min, Max: c.Max})
+	newPolicy, limits, err := c.policy()
 	if err != nil {
 		return badUsage(err)
 	}
@@ -134,7 +183,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	a, err := autoscaler.New(autoscaler.Config{
 		Version: version, Revision: ownRevision(), Access: guard, Token: token.Token, Dispatchers: c.Dispatchers, Scaler: scaler, NewPolicy: newPolicy, Interval: c.Interval,
 		Addr: c.Addr, TLS: c.files(), AdminAddr: c.AdminAddr, Guard: c.webGuard(), DispatcherTLS: dispatcherTLS,
-		DryRun: c.DryRun || c.KEDAAddr != "", StateFile: c.State, Log: env.log,
+		DryRun: c.DryRun || c.Shadow || c.KEDAAddr != "", ToZero: limits.Min == autoscale.ToZero, StateFile: c.State, Log: env.log,
 	})
 	if err != nil {
 		return badUsage(err)
@@ -144,7 +193,7 @@ func (c *autoscalerRunCmd) Run(ctx context.Context, env *environment) error {
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	env.log.Info("autoscaler ready", "url", a.URL(), "dispatchers", strings.Join(c.Dispatchers, ","), "policy", c.Policy, "min", c.Min, "max", c.Max,
-		"dry_run", c.DryRun || c.KEDAAddr != "")
+		"dry_run", c.DryRun || c.Shadow || c.KEDAAddr != "", "shadow", c.Shadow)
 	if c.KEDAAddr == "" {
 		return runFollowing(ctx, guard, token, a.Run)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,12 +16,12 @@ import (
 
 func TestAutoscaleLimits(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]autoscale.Limits{"1:4": {Min: 1, Max: 4}, "3:3": {Min: 3, Max: 3}, "": {Min: 7, Max: 7}} {
+	for text, want := range map[string]autoscale.Limits{"1:4": {Min: 1, Max: 4}, "3:3": {Min: 3, Max: 3}, "": {Min: 7, Max: 7}, "0:4": {Min: autoscale.ToZero, Max: 4}} {
 		if got, err := (upCmd{Replicas: 7, Autoscale: text}).limits(); err != nil || got != want {
 			t.Errorf("--autoscale %q: %+v, %v, want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"4", "0:4", "4:1", "a:b", "1:", ":"} {
+	for _, text := range []string{"4", "0:0", "-1:4", "4:1", "a:b", "1:", ":"} {
 		if _, err := (upCmd{Replicas: 1, Autoscale: text}).limits(); err == nil || !strings.Contains(err.Error(), "such as 1:4") {
 			t.Errorf("--autoscale %q: %v, want an error that says how", text, err)
 		}
@@ -53,6 +54,43 @@ func TestEachPolicyIsMade(t *testing.T) {
 	}
 	if _, err := (policyFlags{Policy: "kpa", SLO: 1}).make(autoscale.Limits{Min: 3, Max: 2}); err == nil {
 		t.Error("--min 3 --max 2: no error")
+	}
+}
+
+// TestAutoscalerPolicy checks the policy that --min, --schedule and --shadow make.
+func TestAutoscalerPolicy(t *testing.T) {
+	t.Parallel()
+	base := autoscalerRunCmd{Min: 1, Max: 9, policyFlags: policyFlags{Policy: "deadline", SLO: time.Second}}
+	with := func(change func(*autoscalerRunCmd)) *autoscalerRunCmd { c := base; change(&c); return &c }
+	for name, test := range map[string]struct {
+		cmd  *autoscalerRunCmd
+		want autoscale.Limits
+		kind string
+	}{
+		"usual":       {&base, autoscale.Limits{Min: 1, Max: 9}, "*autoscale.Deadline"},
+		"to zero":     {with(func(c *autoscalerRunCmd) { c.Min = 0 }), autoscale.Limits{Min: autoscale.ToZero, Max: 9}, "*autoscale.Deadline"},
+		"by the time": {with(func(c *autoscalerRunCmd) { c.Schedule = []string{"08:00-18:00 4:20", "0:00-06:00 0:5"} }), autoscale.Limits{Min: autoscale.ToZero, Max: 20}, "autoscale.Scheduled"},
+		"shadow":      {with(func(c *autoscalerRunCmd) { c.Shadow = true }), autoscale.Limits{Min: 1, Max: 9}, "*autoscale.Shadow"},
+	} {
+		make, limits, err := test.cmd.policy()
+		if err != nil || limits != test.want {
+			t.Errorf("%s: limits %+v, %v, want %+v", name, limits, err, test.want)
+			continue
+		}
+		if p := make(); fmt.Sprintf("%T", p) != test.kind || p.Name() != "deadline" {
+			t.Errorf("%s: a %T named %s, want a %s", name, p, p.Name(), test.kind)
+		}
+	}
+	for want, cmd := range map[string]*autoscalerRunCmd{
+		"--min":                  with(func(c *autoscalerRunCmd) { c.Min = -1 }),
+		"minimum":                with(func(c *autoscalerRunCmd) { c.Min = 10 }),
+		"mon-fri 08:00-18:00":    with(func(c *autoscalerRunCmd) { c.Schedule = []string{"8-18 4:20"} }),
+		"policy deadline can do": with(func(c *autoscalerRunCmd) { c.Min, c.Policy = 0, "threshold" }),
+		"--keda-addr":            with(func(c *autoscalerRunCmd) { c.Shadow, c.KEDAAddr = true, ":9090" }),
+	} {
+		if _, _, err := cmd.policy(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error about %q", err, want)
+		}
 	}
 }
 

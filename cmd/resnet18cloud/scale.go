@@ -46,7 +46,7 @@ func (r *upReplicas) SetReplicas(ctx context.Context, n int) error {
 	switch {
 	case r.autoscaled:
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeConflict,
-			Message: fmt.Sprintf("The autoscaler sets the number of replicas, from %d to %d", r.limits.Min, r.limits.Max),
+			Message: fmt.Sprintf("The autoscaler sets the number of replicas, from %d to %d", max(0, r.limits.Min), r.limits.Max),
 			Hint:    "start 'up' again with another --autoscale MIN:MAX, or with --replicas"}
 	case n < 1 || n > r.most():
 		return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: fmt.Sprintf("%d replicas", n), Hint: fmt.Sprintf("use a number from 1 to %d", r.most())}

@@ -48,7 +48,7 @@ const sampleImages = "images/imagenet-sample-images"
 type upCmd struct {
 	Addr           string `help:"TCP address of the dispatcher and the web page. The default serves only this machine; :8080 serves other machines too." type:"listen" placeholder:"ADDR" default:"127.0.0.1:8080" env:"RESNET18_DISPATCHER_ADDR"`
 	Replicas       int    `help:"Number of replica processes; they share the CPUs." default:"1" env:"RESNET18_REPLICAS" group:"replicas"`
-	Autoscale      string `help:"Scale the number of replica processes between these two; they share the CPUs." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE" group:"scaling"`
+	Autoscale      string `help:"Scale the number of replica processes between these two; they share the CPUs. With a minimum of 0, a minute without images ends all; the first image starts one." placeholder:"MIN:MAX" env:"RESNET18_AUTOSCALE" group:"scaling"`
 	policyFlags    `group:"scaling"`
 	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." type:"listen-or-none" placeholder:"ADDR" default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
@@ -152,7 +152,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	replicas.local, err = local.New(local.Config{
-		Command: command, Count: limits.Min, Max: replicas.most(), CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
+		Command: command, Count: max(1, limits.Min), Max: replicas.most(), CPUs: share(limits.Max), FirstPort: c.ReplicaPort, Log: env.log,
 		InFlight: func() map[string]int { return inFlight(d) },
 		Announce: func(urls []string) {
 			if err := d.SetEndpoints(urls); err != nil {
@@ -209,13 +209,11 @@ func (c upCmd) limits() (autoscale.Limits, error) {
 	if c.Autoscale == "" {
 		return autoscale.Limits{Min: c.Replicas, Max: c.Replicas}, nil
 	}
-	minText, maxText, colon := strings.Cut(c.Autoscale, ":")
-	from, err1 := strconv.Atoi(minText)
-	to, err2 := strconv.Atoi(maxText)
-	if !colon || err1 != nil || err2 != nil || from < 1 || to < from {
-		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want minimum and maximum number of replicas, such as 1:4", c.Autoscale)
+	limits, err := autoscale.ParseLimits(c.Autoscale)
+	if err != nil {
+		return autoscale.Limits{}, fmt.Errorf("--autoscale %q: want minimum and maximum number of replicas, such as 1:4, or 0:4 to have none without load", c.Autoscale)
 	}
-	return autoscale.Limits{Min: from, Max: to}, nil
+	return limits, nil
 }
 
 // autoscaler makes the autoscaler of the replicas and listens on its address.
@@ -231,6 +229,7 @@ func (c upCmd) autoscaler(env *environment, d *dispatch.Dispatcher, guard *acces
 	a, err := autoscaler.New(autoscaler.Config{
 		Version: version, Revision: ownRevision(),
 		Dispatchers: []string{d.URL()}, HTTP: &http.Client{Transport: inProcess{d}}, Scaler: replicas, NewPolicy: newPolicy, Addr: c.AutoscalerAddr, Log: env.log,
+		ToZero: limits.Min == autoscale.ToZero,
 		Access: guard, Token: func() string { return token },
 	})
 	if err != nil {

@@ -85,7 +85,7 @@ func startControlPlane(t *testing.T, address string, serverArgs, managerArgs []s
 	}
 	kubeconfig := c.writeKubeconfig(t, "admin", adminToken)
 	start(t, "kube-controller-manager", exec.Command(filepath.Join(bin, "kube-controller-manager"), append([]string{"--kubeconfig=" + kubeconfig,
-		"--secure-port=0", "--leader-elect=false", "--root-ca-file=" + filepath.Join(dir, "certs", "apiserver.crt")}, managerArgs...)...))
+		"--secure-port=0", "--leader-elect=false", "--root-ca-file=" + authorityOf(t, filepath.Join(dir, "certs", "apiserver.crt"))}, managerArgs...)...))
 	return c
 }
 
@@ -122,6 +122,19 @@ users: [{name: test, user: {token: %q}}]
 contexts: [{name: test, context: {cluster: test, user: test, namespace: %s}}]
 current-context: test
 `, c.url, token, c.namespace)
+}
+
+// authorityOf writes a file with the last certificate of a chain, which has signed the others.
+func authorityOf(t *testing.T, chain string) string {
+	t.Helper()
+	var last *pem.Block
+	for rest := []byte(readFile(t, chain)); ; {
+		block, after := pem.Decode(rest)
+		if block == nil {
+			return writeFile(t, chain+".ca", string(pem.EncodeToMemory(last)))
+		}
+		last, rest = block, after
+	}
 }
 
 func writeKey(t *testing.T, path string) string {

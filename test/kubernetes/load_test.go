@@ -136,7 +136,7 @@ func (l *load) one(ctx context.Context, n int64) (accepted bool) {
 	}
 	// Whoever asks for a result asks again when the connection breaks.
 	patient := l.client
-	patient.Retry = client.Retry{Attempts: 20, MaxPause: time.Second}
+	patient.Retry = client.Retry{Attempts: math.MaxInt}
 	outcome, err := patient.Wait(ctx, ticket.RequestID)
 	switch {
 	case err != nil:

@@ -74,7 +74,8 @@ spec:
 // kubectl runs kubectl as an administrator, in the cluster's namespace, and returns its output.
 func (c *cluster) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	return run(t, filepath.Join(c.bin, "kubectl"), append([]string{"--kubeconfig=" + c.writeKubeconfig(t, "admin", adminToken), "--namespace=" + c.namespace}, args...)...)
+	return run(t, filepath.Join(c.bin, "kubectl"), append([]string{"--kubeconfig=" + c.writeKubeconfig(t, "admin", adminToken),
+		"--cache-dir=" + filepath.Join(c.dir, "kubectl"), "--namespace=" + c.namespace}, args...)...)
 }
 
 // testMinikube deploys what the plain files have, and replaces replicas under load.
@@ -82,13 +83,14 @@ func testMinikube(t *testing.T, c *cluster) {
 	root := testutil.Root(t)
 	label(t, c)
 	c.timeStart(t, client.Client{BaseURL: c.dispatcherURL(t)}, func() {
-		c.kubectl(t, "apply", "-k", filepath.Join(root, "k8s/overlays/minikube"), "-f", filepath.Join(root, "k8s/autoscaler.yaml"))
+		c.kubectl(t, "apply", "-k", filepath.Join(root, "k8s/overlays/minikube"))
 	})
 	c.awaitReplicas(t, 3)
-	l := startLoad(t, c, loadPerSecond)
+	l := startLoad(t, c, *loadPerSecond)
 	c.kubectl(t, "rollout", "restart", "deployment/"+replicas)
 	c.kubectl(t, "rollout", "status", "--timeout=3m", "deployment/"+replicas)
 	l.end(t)
+	c.kubectl(t, "delete", "-k", filepath.Join(root, "k8s/overlays/minikube"))
 }
 
 // Most that a start may take. What is aimed at is in the docs; this machine does other things too.
@@ -152,8 +154,12 @@ func (c *cluster) watchReady(t *testing.T, labels string) func() map[string]time
 	go func() {
 		defer close(done)
 		for event := range watcher.ResultChan() {
+			object, ok := event.Object.(*unstructured.Unstructured)
+			if !ok {
+				return // the watch was ended
+			}
 			pod := new(corev1.Pod)
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(event.Object.(*unstructured.Unstructured).Object, pod); err != nil {
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, pod); err != nil {
 				t.Error("watch pods:", err)
 				return
 			}

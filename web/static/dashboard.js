@@ -353,7 +353,7 @@ function showScaling() {
   const parts = [], m = s.summary;
   if (s.problem) parts.push(element("p", `The autoscaler does not answer: ${s.problem}`, "bad"));
   if (m) {
-    const doing = [m.dry_run && "dry run: it changes nothing", !m.leading && "another one decides", m.starting && `${m.starting} starting`].filter(Boolean);
+    const doing = [m.shadow || m.dry_run && "dry run: it changes nothing", !m.leading && "another one decides", m.starting && `${m.starting} starting`].filter(Boolean);
     parts.push(element("p", `Policy ${m.policy} wants ${m.replicas} ${m.replicas === 1 ? "replica" : "replicas"}; ${m.ready} ready${doing.length ? `; ${doing.join("; ")}` : ""}.`));
     if (m.problem) parts.push(element("p", m.problem, "bad"));
     if (m.why?.length) parts.push(element("b", "Why"), listOf(m.why));

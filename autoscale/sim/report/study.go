@@ -103,9 +103,9 @@ func ablations() []sim.Contestant {
 		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MaxMargin = 1.1 }),
 		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MaxMargin = 0.9, 1.3 }),
 		sim.Deadline("no hedged start", func(c *D) { c.Hedge = -1 }),
-		sim.Deadline("backlog to be gone in 4 s instead of 0.8", func(c *D) { c.DrainTime = 4 * time.Second }),
+		sim.Deadline("backlog to be gone in 4 s instead of 0.25", func(c *D) { c.DrainTime = 4 * time.Second }),
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
-		sim.Deadline("hold 6 start delays instead of 12", func(c *D) { c.HoldDelays = 6 }),
+		sim.Deadline("hold 6 start delays instead of 10", func(c *D) { c.HoldDelays = 6 }),
 		sim.Deadline("hold 24 start delays", func(c *D) { c.HoldDelays = 24 }),
 		sim.Deadline("1 in 1000 may be late instead of 1 in 200", func(c *D) { c.Late = 0.001 }),
 		sim.Deadline("1 in 50 may be late", func(c *D) { c.Late = 0.02 }),
@@ -122,7 +122,7 @@ type sweep struct {
 func sweeps() []sweep {
 	var deadline, kpa, cpu, rate, inSystem, threshold sweep
 	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held; from 24 on with a margin of up to 2 and 4 times"
-	for _, hold := range []float64{6, 9, 12, 18, 24, 48} {
+	for _, hold := range []float64{6, 8, 10, 15, 24, 48} {
 		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
 			c.HoldDelays = hold
 			if hold >= 24 { // much insurance: a margin too
