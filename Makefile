@@ -66,7 +66,7 @@ buildah: ## Build both container images with buildah, in an image made of Debian
 	$(BUILDAH) $(IMAGE_FLAGS) $(IMAGE_MIRROR) --target replica -t resnet18-app:$(TAG) .
 
 containers: ## Build both images as make buildah does, look into them, and run them with podman as the manifests say (Linux, root; Debian's podman, runc)
-	$(GOTEST) -count=1 -tags containers -v -timeout 20m ./test/containers
+	$(GOTEST) -count=1 -tags containers -v -timeout 40m ./test/containers
 
 IN_MINIKUBE := kubectl --context minikube
 
