@@ -225,7 +225,7 @@ bench: ## Measure the engine, the dispatcher and the load tester by themselves
 system: weights images ## Measure what the way through dispatcher and replica costs beside the classifying (Linux; SYSTEM_FLAGS)
 	$(GO) run ./bench/system -binary $(BIN) $(SYSTEM_FLAGS)
 
-protocols: build ## Compare the throughput of a replica by /predict and by gRPC, in turns
+protocols: build images ## Compare the throughput of a replica by /predict and by gRPC, in turns
 	$(GO) run ./bench/protocols -binary $(BIN) $(PROTOCOLS_FLAGS)
 
 compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
