@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system protocols compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,7 +66,7 @@ buildah: ## Build both container images with buildah, in an image made of Debian
 	$(BUILDAH) $(IMAGE_FLAGS) $(IMAGE_MIRROR) --target replica -t resnet18-app:$(TAG) .
 
 containers: ## Build both images as make buildah does, look into them, and run them with podman as the manifests say (Linux, root; Debian's podman, runc)
-	$(GOTEST) -count=1 -tags containers -v -timeout 20m ./test/containers
+	$(GOTEST) -count=1 -tags containers -v -timeout 40m ./test/containers
 
 IN_MINIKUBE := kubectl --context minikube
 
@@ -224,6 +224,9 @@ bench: ## Measure the engine, the dispatcher and the load tester by themselves
 
 system: weights images ## Measure what the way through dispatcher and replica costs beside the classifying (Linux; SYSTEM_FLAGS)
 	$(GO) run ./bench/system -binary $(BIN) $(SYSTEM_FLAGS)
+
+protocols: build images ## Compare the throughput of a replica by /predict and by gRPC, in turns
+	$(GO) run ./bench/protocols -binary $(BIN) $(PROTOCOLS_FLAGS)
 
 compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
 	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)

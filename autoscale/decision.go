@@ -48,6 +48,7 @@ var figures = map[string]string{
 	"dispersion_ratio":           "Variance of the number of images per second divided by its mean",
 	"replica_images_per_second":  "Images that a replica processes per second",
 	"start_delay_seconds":        "Time that a replica takes to be ready",
+	"stragglers_ratio":           "Share of replicas that took much longer to be ready than most",
 	"needed_replicas":            "Replicas that are needed for the expected rate and the waiting images",
 }
 

@@ -13,13 +13,15 @@ import (
 // This file has the spans of a dispatcher, apart from those of requests, which package httpx has, and of attempts at replicas,
 // which package forward has. docs/tracing.md describes them for users.
 
-// messageAttrs are the attributes of a job, by OpenTelemetry's conventions for messages
+// startJob starts the span of an operation on a job, with attributes by OpenTelemetry's conventions for messages
 // (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/).
-func messageAttrs(job resnet18cloud.Job) []slog.Attr {
-	return []slog.Attr{
-		slog.String("messaging.system", "nats"), slog.String("messaging.message.id", job.ID), slog.Int("messaging.message.body.size", len(job.Image.Bytes)),
-		slog.String(tracing.RequestID, job.ID), slog.String("resnet18.priority", string(job.Priority)),
+func (d *Dispatcher) startJob(ctx context.Context, name string, kind tracing.Kind, job resnet18cloud.Job) (context.Context, *tracing.Span) {
+	if d.cfg.Tracer == nil {
+		return ctx, nil
 	}
+	return d.cfg.Tracer.Start(ctx, name, kind,
+		slog.String("messaging.system", "nats"), slog.String("messaging.message.id", job.ID), slog.Int("messaging.message.body.size", len(job.Image.Bytes)),
+		slog.String(tracing.RequestID, job.ID), slog.String("resnet18.priority", string(job.Priority)))
 }
 
 // itemAttr is the place of an image in a request with several.

@@ -318,7 +318,7 @@ func (d *Dispatcher) rollBack(ctx context.Context, restart, known store.Record, 
 
 // publish stores a job that was admitted in the queue, or returns the error for the client.
 func (d *Dispatcher) publish(ctx context.Context, job resnet18cloud.Job) (err error) {
-	ctx, span := d.cfg.Tracer.Start(ctx, "publish", tracing.Producer, messageAttrs(job)...)
+	ctx, span := d.startJob(ctx, "publish", tracing.Producer, job)
 	defer func() {
 		span.Fail(err)
 		span.End()

@@ -110,7 +110,7 @@ func (d *Dispatcher) awaitSlot(ctx context.Context) (lanes int) {
 
 // process processes one job and reports the outcome to the queue.
 func (d *Dispatcher) process(ctx context.Context, delivery queue.Delivery) {
-	ctx, span := d.cfg.Tracer.Start(ctx, "process", tracing.Consumer, messageAttrs(delivery.Job())...)
+	ctx, span := d.startJob(ctx, "process", tracing.Consumer, delivery.Job())
 	defer span.End()
 	stop := d.keepAlive(ctx, delivery)
 	defer stop()

@@ -137,7 +137,7 @@ func (g Guard) openTo(h http.Header, origin string) {
 
 // pageHeaders are the request headers that the servers read and that browsers ask about before a page may send them.
 const pageHeaders = "Accept, Authorization, Content-Disposition, Content-Encoding, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, " +
-	"Traceparent, Tracestate, X-Priority, X-Request-Id, X-Request-Timeout, X-Webhook, X-Batch-Webhook"
+	"Traceparent, Tracestate, X-Batch-Webhook, X-Priority, X-Request-Id, X-Request-Timeout, X-Webhook"
 
 // preflight answers a browser that asks whether a page may send a request.
 func (g Guard) preflight(w http.ResponseWriter, origin string) error {

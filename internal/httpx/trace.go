@@ -54,18 +54,18 @@ func only(h http.Header, name string) string {
 // the response. It starts the request's span, to be ended by done, if there is to be one.
 func traced(t *tracing.Tracer, w http.ResponseWriter, r *http.Request) (out http.ResponseWriter, in *http.Request, done func()) {
 	out, done = w, func() {}
-	trace := received(r.Header)
-	ctx := resnet18cloud.WithTrace(r.Context(), trace)
+	ctx, trace := r.Context(), received(r.Header)
 	if t != nil && wantsSpan(r.Method, trace) {
 		var span *tracing.Span
-		if ctx, span = t.Root(ctx, methodOf(r), tracing.Server, requestAttrs(r)...); span != nil {
+		if ctx, span = t.Root(resnet18cloud.WithTrace(ctx, trace), methodOf(r), tracing.Server, requestAttrs(r)...); span != nil {
 			s := &spanWriter{ResponseWriter: w, span: span}
 			out, done = s, s.end
 		}
+		trace = resnet18cloud.TraceFrom(ctx)
 	} else {
-		ctx = resnet18cloud.WithTrace(ctx, own(trace))
+		trace = own(trace)
+		ctx = resnet18cloud.WithTrace(ctx, trace)
 	}
-	trace = resnet18cloud.TraceFrom(ctx)
 	w.Header().Set(HeaderRequestID, trace.RequestID)
 	w.Header().Set(HeaderTraceparent, trace.Traceparent())
 	return out, r.WithContext(ctx), done

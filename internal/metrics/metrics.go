@@ -132,14 +132,11 @@ func (s *Set) options(name, help string, buckets []float64) prometheus.Histogram
 		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour}
 }
 
-// sampled is the flag of a trace that the tracing system keeps (W3C Trace Context, section 3.2.2.5).
-const sampled = 1
-
 // Observe records a duration. If the context has the trace of a request that is sampled, the trace is an exemplar: a link from
 // the histogram to a request of that duration.
 func Observe(ctx context.Context, to prometheus.Observer, d time.Duration) {
 	t := resnet18cloud.TraceFrom(ctx)
-	if with, ok := to.(prometheus.ExemplarObserver); ok && t.Flags&sampled != 0 {
+	if with, ok := to.(prometheus.ExemplarObserver); ok && t.Sampled() {
 		with.ObserveWithExemplar(d.Seconds(), prometheus.Labels{"trace_id": t.ID})
 		return
 	}

@@ -24,14 +24,14 @@ type recipe struct {
 	lines string            // of its Containerfile, after the files
 }
 
-// buildImages builds our program and the images of the manifests, from the present sources, and returns the archives of the
-// images.
+// buildImages builds our program and the images of the manifests, from the present sources and with the tags that the Dockerfile
+// sets, and returns the archives of the images.
 func buildImages(t *testing.T) (binary string, archives []string) {
 	t.Helper()
 	dir := filepath.Join(os.Getenv(scratchVariable), "build")
-	program := func(name, source string) string {
+	program := func(name, source, tags string) string {
 		path := filepath.Join(dir, name)
-		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, source)
+		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", tags, "-ldflags", "-s -w", "-o", path, source)
 		build.Dir = testutil.Root(t)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -39,14 +39,14 @@ func buildImages(t *testing.T) (binary string, archives []string) {
 		}
 		return path
 	}
-	binary = program("resnet18cloud", "./cmd/resnet18cloud")
+	binary = program("resnet18cloud", "./cmd/resnet18cloud", "")
 	const own = "USER 65532:65532\nENTRYPOINT [\"/resnet18cloud\"]\n"
 	for _, r := range []recipe{
-		{pauseImage, map[string]string{"/pause": program("pause", "./test/kubernetes/pause")}, `ENTRYPOINT ["/pause"]`},
-		{"docker.io/library/dispatcher:latest", map[string]string{"/resnet18cloud": binary}, own},
-		{"docker.io/library/resnet18-app:latest", map[string]string{"/resnet18cloud": binary, "/model/resnet18.safetensors": writeWeights(t, binary)},
-			own + "ENV RESNET18_MODEL=/model/resnet18.safetensors\n"},
-		{natsImage(t), map[string]string{"/usr/local/bin/nats-server": program("nats-server", "github.com/nats-io/nats-server/v2")},
+		{pauseImage, map[string]string{"/pause": program("pause", "./test/kubernetes/pause", "")}, `ENTRYPOINT ["/pause"]`},
+		{"docker.io/library/dispatcher:latest", map[string]string{"/resnet18cloud": program("dispatcher", "./cmd/resnet18cloud", "only_dispatcher")}, own},
+		{"docker.io/library/resnet18-app:latest", map[string]string{"/resnet18cloud": program("replica", "./cmd/resnet18cloud", "only_replica"),
+			"/model/resnet18.safetensors": writeWeights(t, binary)}, own + "ENV RESNET18_MODEL=/model/resnet18.safetensors\n"},
+		{natsImage(t), map[string]string{"/usr/local/bin/nats-server": program("nats-server", "github.com/nats-io/nats-server/v2", "")},
 			"ENV PATH=/usr/local/bin\n"},
 	} {
 		archives = append(archives, r.build(t, dir))
