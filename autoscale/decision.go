@@ -50,6 +50,9 @@ var figures = map[string]string{
 	"start_delay_seconds":        "Time that a replica takes to be ready",
 	"stragglers_ratio":           "Share of replicas that took much longer to be ready than most",
 	"needed_replicas":            "Replicas that are needed for the expected rate and the waiting images",
+	"shadow_late_ratio":          "Share of images that would have been late with the replicas of the shadow",
+	"acting_late_ratio":          "Share of images that were late, by the model of the shadow",
+	"shadow_cost_ratio":          "Replica-seconds of the shadow over those of what acts",
 }
 
 // FigureHelp returns what the figures of the policies are, by name.

@@ -307,7 +307,7 @@ func TestFiguresAreMetrics(t *testing.T) {
 	now := time.Now()
 	cpu := 0.5
 	for _, k := range autoscale.Kinds() {
-		p := k.New(autoscale.Settings{Limits: autoscale.Limits{Min: 1, Max: 9}, SLO: time.Second})
+		p := autoscale.NewShadow(k.New(autoscale.Settings{Limits: autoscale.Limits{Min: 1, Max: 9}, SLO: time.Second}), time.Second)
 		var seen int
 		for i := range 120 {
 			at := now.Add(time.Duration(i) * time.Second)
