@@ -156,7 +156,7 @@ avx512: $(LINUX) ## Run the engine's tests on an emulated PC that has AVX-512 an
 AVX512_PACKAGES := $(addprefix ./engine/internal/,cpu kernel kernel8 peak)
 
 e2e: build ## Run the whole system as a user would: the README's steps, crashes, Ctrl-C under load
-	$(GOTEST) -count=1 -tags e2e ./test/e2e/...
+	$(GOTEST) -count=1 -timeout 25m -tags e2e ./test/e2e/...
 
 chaos: ## Break replicas, dispatchers, NATS, its disk and its files under load; lose nothing (root for the disk; CHAOS_REQUESTS, CHAOS_SEED, CHAOS_FAULTS)
 	$(GO) test -count=1 -tags chaos -v -timeout 30m ./test/chaos
@@ -202,8 +202,9 @@ kubernetes: $(CONTROL_PLANE) ## Run on a real Kubernetes API server, pods being 
 pods: $(WHOLE_CLUSTER) ## Run the images as pods on three real kubelets, and drain, kill and upgrade under load (root; Debian's containerd, runc, buildah, containernetworking-plugins, iptables, iproute2)
 	KUBERNETES_BIN=$(KUBERNETES_BIN) $(GO) test -count=1 -tags kubernetes -v -timeout 30m -run TestPods ./test/kubernetes $(PODS_FLAGS)
 
+# With the flags of the control plane, whose packages it shares.
 rivals: ## Run Knative's and Kubernetes' own autoscalers beside ours of the same name (builds them first: some ten minutes)
-	cd test/rivals && $(GO) test -count=1 -v ./...
+	cd test/rivals && CGO_ENABLED=0 $(GO) test -trimpath -count=1 -v ./...
 
 manifests: ## Render k8s/ and the chart with kustomize's and Helm's libraries, and check probes, limits, selectors, options and network policies
 	cd test/manifests && $(GO) test -count=1 ./...
