@@ -49,6 +49,9 @@ var figures = map[string]string{
 	"replica_images_per_second":  "Images that a replica processes per second",
 	"start_delay_seconds":        "Time that a replica takes to be ready",
 	"stragglers_ratio":           "Share of replicas that took much longer to be ready than most",
+	"shadow_late_ratio":          "Share of images that would have been late with the replicas of the shadow, by the model",
+	"acting_late_ratio":          "Share of images that are late with the replicas that there are, by the same model",
+	"shadow_cost_ratio":          "Replica-seconds of the shadow over those of the replicas that there are",
 	"needed_replicas":            "Replicas that are needed for the expected rate and the waiting images",
 }
 
