@@ -61,6 +61,19 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	})
 }
 
+// shellWords splits a line as a shell does, of whose quotes it knows single ones.
+func shellWords(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+			continue
+		}
+		words = append(words, strings.Fields(part)...)
+	}
+	return words
+}
+
 // TestExamplesParse runs the parser on every example that runs this program, without files that need not exist here.
 func TestExamplesParse(t *testing.T) {
 	t.Parallel()
@@ -73,10 +86,7 @@ func TestExamplesParse(t *testing.T) {
 			}
 			args, _, _ = strings.Cut(args, " | ")
 			args, _, _ = strings.Cut(args, " >")
-			var words []string
-			for _, word := range strings.Fields(strings.TrimRight(args, ")")) {
-				words = append(words, strings.Trim(word, "'"))
-			}
+			words := shellWords(strings.TrimRight(args, ")"))
 			parser, err := newParser(&cli{}, kong.Exit(func(int) {}), kong.Writers(new(bytes.Buffer), new(bytes.Buffer)))
 			if err != nil {
 				t.Fatal(err)
