@@ -37,7 +37,7 @@ type Client struct {
 	// an authority of your own.
 	HTTP *http.Client
 	// Token is sent with each request, in the header Authorization: Bearer. Empty means none. Over plain HTTP, everybody on
-	// the way can read it.
+	// the way can read it. White space around it, such as the end of the line in a file, is left out.
 	Token string
 	// Header is added to each request.
 	Header http.Header
@@ -54,7 +54,7 @@ func (c *Client) SetHeaders(request *http.Request) {
 		}
 	}
 	if c.Token != "" {
-		request.Header.Set("Authorization", "Bearer "+c.Token)
+		request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(c.Token))
 	}
 	for name, values := range c.Header {
 		request.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)

@@ -27,7 +27,7 @@ func TestToken(t *testing.T) {
 		client *client.Client
 		want   resnet18cloud.Code
 	}{
-		{&client.Client{BaseURL: server.URL, HTTP: server.Client(), Token: "r18_x", Header: header}, resnet18cloud.CodeForbidden},
+		{&client.Client{BaseURL: server.URL, HTTP: server.Client(), Token: "r18_x\n", Header: header}, resnet18cloud.CodeForbidden},
 		{&client.Client{BaseURL: server.URL, HTTP: server.Client(), Header: header}, resnet18cloud.CodeUnauthorized},
 	} {
 		_, errs := test.client.Submit(t.Context(), picture("a.jpg"), client.Options{})

@@ -169,7 +169,7 @@ class Client:
     """Sends requests to one dispatcher, or to a load balancer before several.
 
     url        address of the dispatcher, such as "http://127.0.0.1:8080"
-    token      of a key, for servers that run with --keys
+    token      of a key, for servers that run with --keys; white space around it is left out
     ca         PEM file of the authority that signed the server's certificate; None means those of the system
     attempts   how often a request is sent at most; it is sent again if its cause passes: no room in the queue (after the
                time that the server asks for), a broken connection if that does no harm
@@ -182,7 +182,7 @@ class Client:
         if not url.startswith(("http://", "https://")):
             raise Error("invalid", f"{url!r} is not the URL of a server", 'for example "http://127.0.0.1:8080"')
         self.url, self.attempts, self.max_pause, self.timeout = url.rstrip("/"), attempts, max_pause, timeout
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"Authorization": f"Bearer {token.strip()}"} if token else {}
         handlers: List[urllib.request.BaseHandler] = [_NoRedirects()]
         if self.url.startswith("https:"):
             handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)))

@@ -124,7 +124,7 @@ class AgainstAScript(unittest.TestCase):
         real = resnet18cloud.time.sleep
         resnet18cloud.time.sleep = self.pauses.append
         self.addCleanup(setattr, resnet18cloud.time, "sleep", real)
-        self.client = Client(f"http://127.0.0.1:{self.server.server_port}", token="r18_x", attempts=3)
+        self.client = Client(f"http://127.0.0.1:{self.server.server_port}", token="r18_x\n", attempts=3)
 
     def test_retry_after(self) -> None:
         full = (503, {"Retry-After": "4"}, b'{"error":"Queue is full","code":"full","retry_after":3.5}')

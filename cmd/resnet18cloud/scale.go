@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,7 +61,8 @@ func (r *upReplicas) cpus() int { return share(max(r.limits.Max, int(r.wanted.Lo
 
 type scaleCmd struct {
 	Replicas    int    `arg:"" help:"Number of replicas."`
-	URL         string `arg:"" optional:"" help:"Base URL of the dispatcher or, with --admin-addr, of that address." type:"url" default:"http://127.0.0.1:8080" env:"RESNET18_SCALE_URL"`
+	URL         string `help:"Base URL of the dispatcher or, with --admin-addr, of that address." type:"url" placeholder:"URL" default:"http://127.0.0.1:8080" env:"RESNET18_SCALE_URL"`
+	Server      string `arg:"" name:"server" optional:"" help:"Base URL of the dispatcher, or its address: the same as --url." type:"url" placeholder:"URL"`
 	callerFlags `envprefix:"RESNET18_SCALE_" set:"needs=scope admin"`
 }
 
@@ -81,7 +83,8 @@ type replicaCount struct{ Wanted, Ready int }
 
 // Run changes the number and waits until as many are ready.
 func (c scaleCmd) Run(ctx context.Context, env *environment) error {
-	if _, err := server("URL", c.URL, "http://127.0.0.1:8080"); err != nil {
+	c.URL = cmp.Or(c.Server, c.URL)
+	if _, err := server("--url", c.URL, "http://127.0.0.1:8080"); err != nil {
 		return err
 	}
 	if c.Replicas < 1 {

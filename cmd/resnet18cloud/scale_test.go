@@ -23,7 +23,7 @@ func TestScale(t *testing.T) {
 			t.Errorf("scale %s: %v, printed %q and %q", test.number, err, stdout, stderr)
 		}
 	}
-	if _, _, err := command(t, "scale", "65", url); err == nil || !strings.Contains(err.Error(), "65 replicas (use a number from 1 to 64)") {
+	if _, _, err := command(t, "scale", "65", "--url", url); err == nil || !strings.Contains(err.Error(), "65 replicas (use a number from 1 to 64)") {
 		t.Errorf("scale 65: %v", err)
 	}
 	response, err := http.Get(url + "/status")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,8 @@ import (
 )
 
 type statusCmd struct {
-	URL         string `arg:"" optional:"" help:"Base URL of the dispatcher, or its address." type:"url" default:"http://127.0.0.1:8080" env:"RESNET18_STATUS_URL"`
+	URL         string `help:"Base URL of the dispatcher, or its address." type:"url" placeholder:"URL" default:"http://127.0.0.1:8080" env:"RESNET18_STATUS_URL"`
+	Server      string `arg:"" name:"server" optional:"" help:"The same as --url." type:"url" placeholder:"URL"`
 	Once        bool   `help:"Print the figures of one second, and exit."`
 	JSON        bool   `help:"Print one JSON object a second, on one line each."`
 	callerFlags `envprefix:"RESNET18_STATUS_" set:"needs=scope read or, to see addresses and the autoscaler, admin"`
@@ -49,7 +51,8 @@ const (
 
 // Run shows the figures until the first signal.
 func (c statusCmd) Run(ctx context.Context, env *environment) error {
-	if _, err := server("URL", c.URL, "http://127.0.0.1:8080"); err != nil {
+	c.URL = cmp.Or(c.Server, c.URL)
+	if _, err := server("--url", c.URL, "http://127.0.0.1:8080"); err != nil {
 		return err
 	}
 	client, err := c.client(true)

@@ -296,6 +296,9 @@ func (c upCmd) checkWeights(ctx context.Context, path string) (files []string, e
 		return nil, nil
 	}
 	if _, err := checkFile(path, c.options(), c.Precision); err != nil {
+		if other, ok := errors.AsType[*fs.PathError](err); ok && other.Path != path { // such as a missing --labels
+			return nil, err
+		}
 		return nil, fmt.Errorf("%w (try another --model; 'resnet18cloud model verify %s' shows what the file has)", err, path)
 	}
 	return []string{path}, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -144,6 +145,15 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
+// TestMissingLabels checks that the error is about the labels, and does not advise another model.
+func TestMissingLabels(t *testing.T) {
+	t.Parallel()
+	_, _, err := command(t, "up", "--model", "help.go", "--labels", filepath.Join(t.TempDir(), "labels.txt"), "--addr", "127.0.0.1:0")
+	if err == nil || !strings.Contains(err.Error(), "labels.txt: no such file") || strings.Contains(err.Error(), "another --model") {
+		t.Errorf("up: %v", err)
+	}
+}
+
 // TestLikelyMistakes checks that each ends in one line that says what to do, and whether it is one of the command line.
 func TestLikelyMistakes(t *testing.T) {
 	t.Parallel()
@@ -178,6 +188,7 @@ func TestLikelyMistakes(t *testing.T) {
 		{"loadtest here", "such as http://127.0.0.1:8080", true},
 		{"autoscaler explain here", "such as http://127.0.0.1:8000", true},
 		{"status here", "such as http://127.0.0.1:8080", true},
+		{"status --url here", "such as http://127.0.0.1:8080", true},
 		{"autoscaler explain --url here", "such as http://127.0.0.1:8000", true},
 		{"up --addr 8081", "such as 127.0.0.1:8080", true},
 		{"up --replica-port 65536", "want 0 to 65535", true},

@@ -141,6 +141,20 @@ func TestTextSaysWhatIsUnsure(t *testing.T) {
 	}
 }
 
+// TestTextNamesTheTokenFile checks that the line after a missing key says how to give one.
+func TestTextNamesTheTokenFile(t *testing.T) {
+	t.Parallel()
+	s := results()["whole"]
+	s.Errors, s.Examples = map[string]int{"unauthorized": 2}, map[string]string{"unauthorized": "A key is required"}
+	var b strings.Builder
+	if err := Text(&b, s); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), "A key is required\n    --token-file names") {
+		t.Errorf("text:\n%s", &b)
+	}
+}
+
 // TestTextLeavesOutEmptySpans checks that only spans with observations have a line, even if it is just one observation.
 func TestTextLeavesOutEmptySpans(t *testing.T) {
 	t.Parallel()

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 
+	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/load/result"
 )
 
@@ -34,6 +35,9 @@ func Text(w io.Writer, s *result.Summary) error {
 	}
 	for _, kind := range s.Kinds() {
 		fmt.Fprintf(w, "  %d x %s, for example: %s\n", s.Errors[kind], kind, cut(clean(s.Examples[kind]), maxSample))
+		if kind == string(resnet18cloud.CodeUnauthorized) {
+			fmt.Fprintln(w, "    --token-file names the file with the token of a key; the key needs scope predict")
+		}
 	}
 	if note, _ := lateness(s); note != "" {
 		fmt.Fprintln(w, note)
