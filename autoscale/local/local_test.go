@@ -244,6 +244,27 @@ func TestPortIsTaken(t *testing.T) {
 	}
 }
 
+// TestNoPortForAnother checks that replicas go on serving when there is no port for another one, which starts when there is.
+func TestNoPortForAnother(t *testing.T) {
+	t.Parallel()
+	const last = 1<<16 - 1
+	m := start(t, local.Config{Count: 1, FirstPort: last})
+	first := m.serving(t, 1)[0]
+	m.set(t, 2)
+	m.set(t, 0)
+	m.serving(t, 0)
+	m.set(t, 1)
+	if again := m.serving(t, 1)[0]; again != first {
+		t.Errorf("URL %s, want %s: its port is free again", again, first)
+	}
+	m.set(t, 2)
+	if err := syscall.Kill(m.List()[0].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.serving(t, 0)
+	m.serving(t, 1)
+}
+
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	r, err := local.New(local.Config{Count: 1, Max: 2})

@@ -14,7 +14,7 @@ import (
 
 // supervise runs one replica until ctx ends, on another port if its port is taken.
 func (r *Replicas) supervise(ctx context.Context, one *replica) error {
-	defer r.update(func() { delete(r.ports, one.port) })
+	defer r.update(func() { delete(r.ports, one.port); r.change() }) // the port may be one that another waits for
 	for {
 		var port int
 		r.update(func() { port = one.port })
