@@ -244,6 +244,37 @@ func TestPortIsTaken(t *testing.T) {
 	}
 }
 
+// TestCannotStartAnother checks that replicas go on serving when the system does not start the process of another one, which
+// starts when it does.
+func TestCannotStartAnother(t *testing.T) {
+	t.Parallel()
+	refused := false
+	m := start(t, local.Config{Count: 1, Command: func(name, addr string) procs.Process {
+		p := procs.Process{Name: name, Path: os.Args[0], Env: append(os.Environ(), "TEST_REPLICA="+addr), MinBackoff: time.Millisecond}
+		if name == "replica-2" && !refused {
+			p.Path, refused = "/nonexistent", true
+		}
+		return p
+	}})
+	m.serving(t, 1)
+	m.set(t, 2)
+	m.serving(t, 2)
+	if !refused {
+		t.Error("the second replica was started at the first attempt")
+	}
+}
+
+// TestCannotStartTheFirst checks that Run fails if not even one replica can be started.
+func TestCannotStartTheFirst(t *testing.T) {
+	t.Parallel()
+	m := start(t, local.Config{Count: 1, Command: func(name, _ string) procs.Process {
+		return procs.Process{Name: name, Path: "/nonexistent"}
+	}})
+	if err := <-m.done; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Run: %v, want that there is no such file", err)
+	}
+}
+
 // TestNoPortForAnother checks that replicas go on serving when there is no port for another one, which starts when there is.
 func TestNoPortForAnother(t *testing.T) {
 	t.Parallel()

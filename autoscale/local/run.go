@@ -13,7 +13,7 @@ import (
 )
 
 // Run keeps the wanted number of replicas running until ctx ends; then it stops all and returns nil. It returns
-// early if the first replica fails to start repeatedly, or finds no port: the configuration is wrong, and further
+// early if the first replica fails to start repeatedly, cannot be started or finds no port: the configuration is wrong, and further
 // retries would hide that. Once a replica has been ready, the others are retried without limit.
 func (r *Replicas) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
