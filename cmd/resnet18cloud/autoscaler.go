@@ -158,7 +158,7 @@ func (autoscalerRunCmd) Help() string {
 time: name a headless Service with dns+http:// instead.
 
   resnet18cloud autoscaler --deployment resnet18-app --min 2 --max 20
-  resnet18cloud autoscaler --deployment app --schedule 'mon-fri 08:00-18:00 4:20'
+  resnet18cloud autoscaler --deployment app --schedule 'mon-fri 8:00-18:00 4:20'
   resnet18cloud autoscaler --deployment app --shadow
   resnet18cloud autoscaler --deployment app --dispatchers dns+http://heads:8080
   curl -s localhost:8000/decisions?changes=true | jq`
