@@ -102,11 +102,16 @@ func (r *Replicas) SetReplicas(_ context.Context, n int, _ autoscale.Decision) e
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wanted = n
+	r.change()
+	return nil
+}
+
+// change has Run compare the wanted number with what is running.
+func (r *Replicas) change() {
 	select {
 	case r.changed <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // Replicas returns how many replicas are wanted and how many are ready.

@@ -244,6 +244,58 @@ func TestPortIsTaken(t *testing.T) {
 	}
 }
 
+// TestCannotStartAnother checks that replicas go on serving when the system does not start the process of another one, which
+// starts when it does.
+func TestCannotStartAnother(t *testing.T) {
+	t.Parallel()
+	refused := false
+	m := start(t, local.Config{Count: 1, Command: func(name, addr string) procs.Process {
+		p := procs.Process{Name: name, Path: os.Args[0], Env: append(os.Environ(), "TEST_REPLICA="+addr), MinBackoff: time.Millisecond}
+		if name == "replica-2" && !refused {
+			p.Path, refused = "/nonexistent", true
+		}
+		return p
+	}})
+	m.serving(t, 1)
+	m.set(t, 2)
+	m.serving(t, 2)
+	if !refused {
+		t.Error("the second replica was started at the first attempt")
+	}
+}
+
+// TestCannotStartTheFirst checks that Run fails if not even one replica can be started.
+func TestCannotStartTheFirst(t *testing.T) {
+	t.Parallel()
+	m := start(t, local.Config{Count: 1, Command: func(name, _ string) procs.Process {
+		return procs.Process{Name: name, Path: "/nonexistent"}
+	}})
+	if err := <-m.done; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Run: %v, want that there is no such file", err)
+	}
+}
+
+// TestNoPortForAnother checks that replicas go on serving when there is no port for another one, which starts when there is.
+func TestNoPortForAnother(t *testing.T) {
+	t.Parallel()
+	const last = 1<<16 - 1
+	m := start(t, local.Config{Count: 1, FirstPort: last})
+	first := m.serving(t, 1)[0]
+	m.set(t, 2)
+	m.set(t, 0)
+	m.serving(t, 0)
+	m.set(t, 1)
+	if again := m.serving(t, 1)[0]; again != first {
+		t.Errorf("URL %s, want %s: its port is free again", again, first)
+	}
+	m.set(t, 2)
+	if err := syscall.Kill(m.List()[0].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.serving(t, 0)
+	m.serving(t, 1)
+}
+
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	r, err := local.New(local.Config{Count: 1, Max: 2})

@@ -13,8 +13,8 @@ import (
 )
 
 // Run keeps the wanted number of replicas running until ctx ends; then it stops all and returns nil. It returns
-// early if the first replica fails to start repeatedly: the configuration is wrong, and further retries would hide
-// that. Once a replica has been ready, the others are retried without limit.
+// early if the first replica fails to start repeatedly, cannot be started or finds no port: the configuration is wrong, and further
+// retries would hide that. Once a replica has been ready, the others are retried without limit.
 func (r *Replicas) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -39,6 +39,10 @@ func (r *Replicas) reconcile(ctx context.Context, g *errgroup.Group) error {
 	defer r.mu.Unlock()
 	for len(r.all) < r.wanted {
 		one, err := r.add()
+		if err != nil && r.proven { // those that run go on; the next change, or a replica that ends, tries again
+			r.cfg.Log.Error("cannot start another replica", "wanted", r.wanted, "running", len(r.all), "error", err)
+			break
+		}
 		if err != nil {
 			return fmt.Errorf("local: %w", err)
 		}

@@ -9,24 +9,30 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/internal/procs"
 )
 
+// retryStart is the time between two attempts to start a process that the system refuses to start.
+const retryStart = time.Second
+
 // supervise runs one replica until ctx ends, on another port if its port is taken.
 func (r *Replicas) supervise(ctx context.Context, one *replica) error {
-	defer r.update(func() { delete(r.ports, one.port) })
+	defer r.update(func() { delete(r.ports, one.port); r.change() }) // the port may be one that another waits for
 	for {
 		var port int
 		r.update(func() { port = one.port })
 		p := r.cfg.Command(one.name, r.addr(port))
 		p.While = func(ctx context.Context, pid int) { r.watch(ctx, one, "http://"+r.addr(port), pid) }
 		err := p.Run(ctx)
-		if !errors.Is(err, procs.ErrGaveUp) {
-			return err
+		if err == nil { // it was told to stop
+			return nil
 		}
 		var fatal bool
 		r.update(func() {
-			if l, listenErr := net.Listen("tcp", r.addr(port)); listenErr != nil {
+			if !errors.Is(err, procs.ErrGaveUp) { // it could not be started, such as without memory
+				fatal = !r.proven
+			} else if l, listenErr := net.Listen("tcp", r.addr(port)); listenErr != nil {
 				err = errors.Join(err, r.place(one))
 			} else {
 				l.Close()
@@ -37,6 +43,9 @@ func (r *Replicas) supervise(ctx context.Context, one *replica) error {
 			return err
 		}
 		r.cfg.Log.Error("replica keeps failing; retrying", "replica", one.name, "error", err)
+		if !errors.Is(err, procs.ErrGaveUp) {
+			pause.For(ctx, retryStart)
+		}
 	}
 }
 

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // for --schedule: images have no files of time zones
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sync/errgroup"
@@ -113,6 +115,9 @@ func (c *autoscalerRunCmd) policy() (func() autoscale.Policy, autoscale.Limits, 
 		}
 		windows = append(windows, w)
 	}
+	if err := checkZone(os.Getenv("TZ")); err != nil && len(windows) > 0 {
+		return nil, usual, err
+	}
 	limits := autoscale.WidestLimits(usual, windows)
 	inner, err := c.make(limits)
 	return func() autoscale.Policy {
@@ -125,6 +130,18 @@ func (c *autoscalerRunCmd) policy() (func() autoscale.Policy, autoscale.Limits, 
 		}
 		return p
 	}, limits, err
+}
+
+// checkZone returns an error for a TZ that is unknown: Go takes it for UTC, and windows would be hours off.
+func checkZone(tz string) error {
+	tz = strings.TrimPrefix(tz, ":")
+	if strings.HasPrefix(tz, "/") { // a file
+		return nil
+	}
+	if _, err := time.LoadLocation(tz); err != nil {
+		return fmt.Errorf("--schedule: TZ=%s is not a time zone (use one such as Europe/Berlin): %w", tz, err)
+	}
+	return nil
 }
 
 // limitsFrom are limits as people write them: with a minimum of 0 all replicas may be removed.
@@ -141,7 +158,7 @@ func (autoscalerRunCmd) Help() string {
 time: name a headless Service with dns+http:// instead.
 
   resnet18cloud autoscaler --deployment resnet18-app --min 2 --max 20
-  resnet18cloud autoscaler --deployment a --schedule 'mon-fri 08:00-18:00 4:20'
+  resnet18cloud autoscaler --deployment app --schedule 'mon-fri 8:00-18:00 4:20'
   resnet18cloud autoscaler --deployment app --shadow
   resnet18cloud autoscaler --deployment app --dispatchers dns+http://heads:8080
   curl -s localhost:8000/decisions?changes=true | jq`

@@ -170,3 +170,18 @@ func TestAdviceIsDatedByItsFigures(t *testing.T) {
 		t.Errorf("advice of a decision without figures: %+v, want none", got)
 	}
 }
+
+// TestCheckZone checks that a time zone that Go would take for UTC is refused.
+func TestCheckZone(t *testing.T) {
+	t.Parallel()
+	for _, tz := range []string{"", "UTC", "Europe/Berlin", ":America/New_York", "/etc/localtime"} {
+		if err := checkZone(tz); err != nil {
+			t.Errorf("checkZone(%q): %v", tz, err)
+		}
+	}
+	for _, tz := range []string{"Europe/Berln", "CET-1CEST,M3.5.0,M10.5.0/3"} {
+		if err := checkZone(tz); err == nil || !strings.Contains(err.Error(), "is not a time zone") {
+			t.Errorf("checkZone(%q) = %v, want an error", tz, err)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"text/tabwriter"
 
@@ -24,7 +25,7 @@ import (
 type classifyCmd struct {
 	engineFlags `embed:""`
 	JSON        bool     `help:"Print one JSON line per file, with the fields of a result of POST /predict (docs/api.md), or error, code and hint."`
-	CSV         bool     `name:"csv" help:"Print a table as CSV, with a line per file: file, problem, unknown, model, and label and score of each class."`
+	CSV         bool     `name:"csv" help:"Print a table as CSV, with a line per file: file, problem, unknown, model, and label and score of each class. Texts that a spreadsheet would take for formulas begin with an apostrophe."`
 	AllLogits   bool     `help:"With --json: also print the logits of all classes, as all_logits."`
 	TopK        int      `name:"top-k" help:"Number of classes to print; of a model with fewer, all." default:"5" placeholder:"N"`
 	Embed       bool     `help:"Print one JSON line per file with the 512 features of the image, as embedding, instead of classes."`
@@ -223,18 +224,18 @@ func printCSV(classes int) func(io.Writer, classification) error {
 			out.Write(header) //nolint:errcheck // Error returns it
 		}
 		row := make([]string, 4+2*classes)
-		row[0], row[1] = line.Filename, line.Error
+		row[0], row[1] = cell(line.Filename), cell(line.Error)
 		if line.Result != nil {
 			if line.UnknownScore != nil {
 				row[2] = strconv.FormatBool(line.Unknown)
 			}
-			row[3] = line.Model
+			row[3] = cell(line.Model)
 			for i, s := range line.Scores[:min(classes, len(line.Scores))] {
 				score := s.Logit
 				if s.Probability != nil {
 					score = *s.Probability
 				}
-				row[4+2*i], row[5+2*i] = s.Label, strconv.FormatFloat(float64(score), 'g', -1, 32)
+				row[4+2*i], row[5+2*i] = cell(s.Label), strconv.FormatFloat(float64(score), 'g', -1, 32)
 			}
 		}
 		header = nil
@@ -242,6 +243,15 @@ func printCSV(classes int) func(io.Writer, classification) error {
 		out.Flush()
 		return out.Error()
 	}
+}
+
+// cell returns a text that is safe in a spreadsheet, as the page's export does: one that would be taken for a formula begins with
+// an apostrophe. Names of files and labels may be a stranger's.
+func cell(text string) string {
+	if len(text) > 1 && strings.ContainsRune("=+-@\t\r", rune(text[0])) { // a single - is standard input
+		return "'" + text
+	}
+	return text
 }
 
 // printTable writes a block of lines for each file, so that long names do not shift the columns.

@@ -75,20 +75,36 @@ func TestClassifyCSV(t *testing.T) {
 	model := testutil.Shared(t, "models", "resnet18-ktb.pth")
 	goldfinch := testutil.Shared(t, "images", "imagenet-sample", "n01531178_goldfinch.JPEG")
 	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), []string{"classify", "--csv", "--top-k", "2", "--model", model, `no,such "file".jpg`, goldfinch}, &stdout, &stderr)
+	err := run(t.Context(), []string{"classify", "--csv", "--top-k", "2", "--model", model, `no,such "file".jpg`, "=1+1.jpg", goldfinch}, &stdout, &stderr)
 	if !errors.Is(err, errReported) {
 		t.Errorf("run: %v, want the status of a failed file", err)
 	}
 	rows, err := csv.NewReader(&stdout).ReadAll()
-	if err != nil || len(rows) != 3 || strings.Join(rows[0], ",") != "file,problem,unknown,model,label 1,score 1,label 2,score 2" {
+	if err != nil || len(rows) != 4 || strings.Join(rows[0], ",") != "file,problem,unknown,model,label 1,score 1,label 2,score 2" {
 		t.Fatalf("%q, %v", rows, err)
 	}
 	if rows[1][0] != `no,such "file".jpg` || rows[1][1] == "" || strings.Join(rows[1][2:], "") != "" {
 		t.Errorf("a missing file: %q", rows[1])
 	}
-	score, err := strconv.ParseFloat(rows[2][5], 32)
-	if rows[2][0] != goldfinch || rows[2][1] != "" || rows[2][2] != "" || rows[2][4] != "goldfinch" || err != nil || score < 0.9 || rows[2][6] != "bulbul" || rows[2][3] == "" {
-		t.Errorf("goldfinch: %q", rows[2])
+	if rows[2][0] != "'=1+1.jpg" {
+		t.Errorf("a name like a formula: %q", rows[2])
+	}
+	score, err := strconv.ParseFloat(rows[3][5], 32)
+	if rows[3][0] != goldfinch || rows[3][1] != "" || rows[3][2] != "" || rows[3][4] != "goldfinch" || err != nil || score < 0.9 || rows[3][6] != "bulbul" || rows[3][3] == "" {
+		t.Errorf("goldfinch: %q", rows[3])
+	}
+}
+
+// TestCell checks which texts a spreadsheet would take for formulas.
+func TestCell(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`=HYPERLINK("http://x")`: `'=HYPERLINK("http://x")`, "+1.jpg": "'+1.jpg", "-1.jpg": "'-1.jpg", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1",
+		"a=b.jpg": "a=b.jpg", "-": "-", "": "", "été.jpg": "été.jpg",
+	} {
+		if got := cell(text); got != want {
+			t.Errorf("cell(%q) = %q, want %q", text, got, want)
+		}
 	}
 }
 

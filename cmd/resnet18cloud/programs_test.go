@@ -67,5 +67,8 @@ func TestProgramsOfImagesContainLittle(t *testing.T) {
 				t.Errorf("%s contains %s", tag, name)
 			}
 		}
+		if zones := tag == "only_dispatcher"; slices.Contains(deps, "time/tzdata") != zones { // of --schedule: images have no files of them
+			t.Errorf("%s contains the time zones: %v, want %v", tag, !zones, zones)
+		}
 	}
 }

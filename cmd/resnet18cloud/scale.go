@@ -119,7 +119,11 @@ func (c scaleCmd) Run(ctx context.Context, env *environment) error {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(env.stdout, "%d replicas are ready\n", now.Ready)
+	are := "replicas are"
+	if now.Ready == 1 {
+		are = "replica is"
+	}
+	_, err = fmt.Fprintf(env.stdout, "%d %s ready\n", now.Ready, are)
 	return err
 }
 

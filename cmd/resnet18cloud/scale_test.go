@@ -16,7 +16,7 @@ func TestScale(t *testing.T) {
 	for _, test := range []struct{ number, stdout, stderr string }{
 		{"2", "2 replicas are ready\n", "from 1 to 2 replicas\n"},
 		{"2", "2 replicas are ready\n", "from 2 to 2 replicas\n"},
-		{"1", "1 replicas are ready\n", "from 2 to 1 replicas\n"},
+		{"1", "1 replica is ready\n", "from 2 to 1 replicas\n"},
 	} {
 		stdout, stderr, err := command(t, "scale", test.number, strings.TrimPrefix(url, "http://"))
 		if err != nil || stdout != test.stdout || stderr != test.stderr {

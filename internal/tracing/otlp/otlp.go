@@ -182,7 +182,7 @@ func checkSampler() error {
 		if arg == "" {
 			return nil
 		}
-		if share, err := strconv.ParseFloat(strings.TrimSpace(arg), 64); err != nil || share < 0 || share > 1 {
+		if share, err := strconv.ParseFloat(strings.TrimSpace(arg), 64); err != nil || !(share >= 0 && share <= 1) {
 			return fmt.Errorf("OTEL_TRACES_SAMPLER_ARG=%s is not a share (use a number from 0 to 1)", arg)
 		}
 		return nil

@@ -139,6 +139,7 @@ func TestBadConfiguration(t *testing.T) {
 		"sampler":        {endpoint: "http://collector", variable: "OTEL_TRACES_SAMPLER", value: "jaeger_remote", want: "use parentbased_traceidratio"},
 		"share":          {endpoint: "http://collector", variable: "OTEL_TRACES_SAMPLER_ARG", value: "10%", want: "use a number from 0 to 1"},
 		"above one":      {endpoint: "http://collector", variable: "OTEL_TRACES_SAMPLER_ARG", value: "10", want: "use a number from 0 to 1"},
+		"no number":      {endpoint: "http://collector", variable: "OTEL_TRACES_SAMPLER_ARG", value: "NaN", want: "use a number from 0 to 1"},
 		"bad attributes": {endpoint: "http://collector", variable: "OTEL_RESOURCE_ATTRIBUTES", value: "a", want: "OTEL_RESOURCE_ATTRIBUTES"},
 	} {
 		t.Run(name, func(t *testing.T) {
