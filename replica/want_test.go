@@ -52,7 +52,7 @@ func TestWants(t *testing.T) {
 		"/predict?normalize=true":    {http.StatusBadRequest, `/embed`},
 		"/embed?filename=a.jpg&_=17": {http.StatusOK, `"filename":"a.jpg"`},
 		"/embed?filename=a.jpg&x=17": {http.StatusBadRequest, `There is no parameter \"x\"`},
-		"/predict?modle=m":           {http.StatusBadRequest, `did you mean model?`},
+		"/predict?modl=m":            {http.StatusBadRequest, `did you mean model?`},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+target, strings.NewReader("picture"))
 		if err != nil {

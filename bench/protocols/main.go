@@ -87,7 +87,7 @@ func (o options) run(ctx context.Context, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing is in flight
 	infer := modelInfer(oippb.NewGRPCInferenceServiceClient(conn))
 	var pairs []pair
 	for i := range o.rounds + 1 {
@@ -168,8 +168,11 @@ func post(url string) send {
 		}
 		defer response.Body.Close()
 		var result struct{ Predictions []string }
-		if err := json.NewDecoder(response.Body).Decode(&result); err != nil || len(result.Predictions) != 5 {
-			return fmt.Errorf("%s answers %s, %v", url, response.Status, err)
+		if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
+			return fmt.Errorf("read the answer of %s, %s: %w", url, response.Status, err)
+		}
+		if n := len(result.Predictions); n != 5 {
+			return fmt.Errorf("%s answers %s with %d labels, want 5", url, response.Status, n)
 		}
 		return nil
 	}

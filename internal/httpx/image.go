@@ -165,7 +165,7 @@ func nothingElse(form *multipart.Reader) error {
 			return e
 		}
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // the image is complete
 		}
 		if f.image && f.name != "" { // browsers send an empty name where no file was chosen
 			return &resnet18cloud.Error{Code: resnet18cloud.CodeInvalid, Message: "There is more than one image",

@@ -19,7 +19,7 @@ func TestCheckQuery(t *testing.T) {
 		"model=a&filename=b":       "",
 		"top_k=0":                  "", // its value is another's business
 		"_=1732&model=a":           "",
-		"modle=a":                  `no parameter "modle": did you mean model? the parameters are filename, model, normalize, tensor, top_k`,
+		"modl=a":                   `no parameter "modl": did you mean model? the parameters are filename, model, normalize, tensor, top_k`,
 		"Model=a":                  "did you mean model?",
 		"topk=3":                   "did you mean top_k?",
 		"top-k=3":                  "did you mean top_k?",

@@ -35,7 +35,7 @@ func TestParameters(t *testing.T) {
 		"of the request":    {`{"parameters":{"classification":3},` + input + `}`, 400, `it belongs to an output`},
 		"of an input":       {`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","data":["YQ=="],"parameters":{"timeout":1}}]}`, 400, `it belongs to the request`},
 		"of an output":      {`{"outputs":[{"name":"scores","parameters":{"binary_data_size":1}}],` + input + `}`, 400, `it belongs to an input`},
-		"misspelt":          {`{"outputs":[{"name":"scores","parameters":{"clasification":3}}],` + input + `}`, 400, `the parameters of an output are binary_data, classification, content_type`},
+		"misspelt":          {`{"outputs":[{"name":"scores","parameters":{"classify":3}}],` + input + `}`, 400, `the parameters of an output are binary_data, classification, content_type`},
 		"unknown field":     {`{"model":"n",` + input + `}`, 400, `the fields of the request are id, model_name, model_version, parameters, inputs, outputs`},
 		"escaped":           {`{"parameters":{"cl\u0061ssification":3},` + input + `}`, 400, `it belongs to an output`},
 		"shared memory":     {`{"inputs":[{"name":"image","shape":[1],"datatype":"BYTES","parameters":{"shared_memory_region":"a"}}]}`, 400, "no shared memory"},

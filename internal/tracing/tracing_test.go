@@ -57,7 +57,7 @@ func TestSpansHaveTheIDsOfTheTrace(t *testing.T) {
 	}
 	texts := map[string]string{}
 	for _, a := range got[0].Attributes {
-		texts[string(a.Key)] = a.Value.Emit()
+		texts[string(a.Key)] = a.Value.String()
 	}
 	if texts["n"] != "7" || texts["yes"] != "true" || texts["x"] != "0.5" || texts["d"] != "1s" {
 		t.Errorf("attributes %v", texts)
