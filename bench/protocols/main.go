@@ -74,14 +74,11 @@ func (o options) run(ctx context.Context, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	replica, url, err := o.start(ctx)
+	replica, url, stop, err := o.start(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		_ = replica.Process.Signal(os.Interrupt) // an error says that it has ended
-		_ = replica.Wait()                       // likewise
-	}()
+	defer stop()
 	predict := post(url + "/predict")
 	conn, err := grpc.NewClient(strings.TrimPrefix(url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -125,8 +122,8 @@ func (o options) read() (pictures [][]byte, err error) {
 	return pictures, nil
 }
 
-// start starts the replica and waits until it is ready.
-func (o options) start(ctx context.Context) (*exec.Cmd, string, error) {
+// start starts the replica and waits until it is ready. It returns the replica's base URL and a function that stops it.
+func (o options) start(ctx context.Context) (replica *exec.Cmd, url string, stop func(), err error) {
 	// A child is sent the parent-death signal when the thread that started it ends, so that thread stays.
 	runtime.LockOSThread()
 	args := []string{"--log-format", "json", "replica", "--addr", "127.0.0.1:0", "--random-weights"}
@@ -141,16 +138,24 @@ func (o options) start(ctx context.Context) (*exec.Cmd, string, error) {
 		err = c.Start()
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("%w (make build)", err)
+		return nil, "", nil, fmt.Errorf("%w (make build)", err)
 	}
 	for lines := bufio.NewScanner(log); lines.Scan(); {
 		var line struct{ Msg, URL string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "replica ready" {
-			go func() { _, _ = io.Copy(io.Discard, log) }() // a line per image, until the replica ends
-			return c, line.URL, nil
+			drained := make(chan struct{})
+			go func() {
+				defer close(drained)
+				_, _ = io.Copy(io.Discard, log) // a line per image, until the replica ends
+			}()
+			return c, line.URL, func() {
+				_ = c.Process.Signal(os.Interrupt) // an error says that it has ended
+				<-drained
+				_ = c.Wait() // likewise
+			}, nil
 		}
 	}
-	return nil, "", fmt.Errorf("the replica ended: %w", c.Wait())
+	return nil, "", nil, fmt.Errorf("the replica ended: %w", c.Wait())
 }
 
 // post sends pictures by POST.
