@@ -49,6 +49,18 @@ func TestAddresses(t *testing.T) {
 	if c.Status.URL != "http://b:1" {
 		t.Errorf("status b:1: %q", c.Status.URL)
 	}
+	parse("scale 2 b:1")
+	if c.Scale.URL != "http://b:1" {
+		t.Errorf("scale 2 b:1: %q", c.Scale.URL)
+	}
+	parse("autoscaler explain b:1")
+	if c.Autoscaler.Explain.URL != "http://b:1" {
+		t.Errorf("autoscaler explain b:1: %q", c.Autoscaler.Explain.URL)
+	}
+	parse("loadtest b:1")
+	if c.Loadtest.Replay.URL != "http://b:1" {
+		t.Errorf("loadtest b:1: %q", c.Loadtest.Replay.URL)
+	}
 	parse("dispatcher")
 	if d := c.Dispatcher; d.AdminAddr != "" || d.NATS != "" || !slices.Equal(d.Endpoints, []string{"http://127.0.0.1:5000"}) {
 		t.Errorf("dispatcher: %q, %q, %q", d.AdminAddr, d.NATS, d.Endpoints)

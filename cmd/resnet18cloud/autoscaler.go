@@ -245,6 +245,12 @@ type autoscalerExplainCmd struct {
 	callerFlags `envprefix:"RESNET18_EXPLAIN_" set:"needs=scope admin"`
 }
 
+// AfterApply makes the argument the URL.
+func (c *autoscalerExplainCmd) AfterApply() error {
+	c.URL = cmp.Or(c.Server, c.URL)
+	return nil
+}
+
 // Help adds to kong's text what an option cannot say.
 func (autoscalerExplainCmd) Help() string {
 	return `  resnet18cloud autoscaler explain
@@ -253,7 +259,6 @@ func (autoscalerExplainCmd) Help() string {
 
 // Run prints the explanation.
 func (c *autoscalerExplainCmd) Run(ctx context.Context, env *environment) error {
-	c.URL = cmp.Or(c.Server, c.URL)
 	if _, err := server("--url", c.URL, "http://127.0.0.1:8000"); err != nil {
 		return err
 	}

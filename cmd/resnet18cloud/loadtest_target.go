@@ -40,12 +40,17 @@ type loadtestTarget struct {
 	Expect string `help:"Expected labels; others count as errors. A file of JSON lines with file and label (or top5_names), 'folders' if --images has a folder for each class, with the name of its label, or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|folders|names" env:"RESNET18_LOADTEST_EXPECT" group:"images"`
 }
 
+// AfterApply makes the argument the URL.
+func (c *loadtestTarget) AfterApply() error {
+	c.URL = cmp.Or(c.Server, c.URL)
+	return nil
+}
+
 // preparedBytes bounds the tensors that are kept for --api=oip: 400 images in binary, 150 in JSON.
 const preparedBytes = 256 << 20
 
 // config is the configuration by the options of target and images.
 func (c *loadtestTarget) config(ctx context.Context, h *http.Client) (load.Config, error) {
-	c.URL = cmp.Or(c.Server, c.URL)
 	u, err := server("--url", c.URL, "http://127.0.0.1:8080")
 	if err != nil {
 		return load.Config{}, err

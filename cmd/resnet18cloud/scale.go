@@ -66,6 +66,12 @@ type scaleCmd struct {
 	callerFlags `envprefix:"RESNET18_SCALE_" set:"needs=scope admin"`
 }
 
+// AfterApply makes the argument the URL.
+func (c *scaleCmd) AfterApply() error {
+	c.URL = cmp.Or(c.Server, c.URL)
+	return nil
+}
+
 // Help adds to kong's text what an option cannot say.
 func (scaleCmd) Help() string {
 	return `Waits until they have started or stopped, without losing an image. The next 'up' begins with its --replicas again.
@@ -83,7 +89,6 @@ type replicaCount struct{ Wanted, Ready int }
 
 // Run changes the number and waits until as many are ready.
 func (c scaleCmd) Run(ctx context.Context, env *environment) error {
-	c.URL = cmp.Or(c.Server, c.URL)
 	if _, err := server("--url", c.URL, "http://127.0.0.1:8080"); err != nil {
 		return err
 	}

@@ -27,6 +27,12 @@ type statusCmd struct {
 	callerFlags `envprefix:"RESNET18_STATUS_" set:"needs=scope read or, to see addresses and the autoscaler, admin"`
 }
 
+// AfterApply makes the argument the URL.
+func (c *statusCmd) AfterApply() error {
+	c.URL = cmp.Or(c.Server, c.URL)
+	return nil
+}
+
 // Help adds to kong's text what an option cannot say.
 func (statusCmd) Help() string {
 	return `Shows the figures of the page /dashboard, once a second: a screen on a
@@ -51,7 +57,6 @@ const (
 
 // Run shows the figures until the first signal.
 func (c statusCmd) Run(ctx context.Context, env *environment) error {
-	c.URL = cmp.Or(c.Server, c.URL)
 	if _, err := server("--url", c.URL, "http://127.0.0.1:8080"); err != nil {
 		return err
 	}
