@@ -35,6 +35,7 @@ type conn struct {
 	net.Conn // a *tls.Conn over a *socket if the server uses TLS
 	open     *connections
 	activity                      // guarded by open.mu
+	unused   bool                 // guarded by open.mu: nothing has arrived on it yet
 	streams  map[*stream]struct{} // guarded by open.mu: requests in progress of an HTTP/2 connection
 	requests int                  // guarded by open.mu: HTTP/2 requests that have ended
 	resets   int                  // guarded by open.mu: of these, those that the client has reset

@@ -2,10 +2,8 @@ package httpx
 
 import (
 	"context"
-	"maps"
 	"math"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -134,7 +132,7 @@ func (s *connections) place(c *conn, now time.Time) (placed bool, ends []func())
 	if len(s.open) >= s.limit {
 		return false, ends
 	}
-	c.activity = activity{phase: receiving, since: now}
+	c.activity, c.unused = activity{phase: receiving, since: now}, true
 	s.open[c] = struct{}{}
 	return true, ends
 }
@@ -227,7 +225,7 @@ func (s *connections) enter(c *conn, h activity) activity {
 	defer s.mu.Unlock()
 	before := c.activity
 	h.since, h.leaving = time.Now(), before.leaving
-	c.activity = h
+	c.activity, c.unused = h, false
 	return before
 }
 
@@ -255,6 +253,7 @@ func (s *connections) expect(c *conn) (skipping bool) {
 func (s *connections) received(c *conn, n int, skipping bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.unused = c.unused && n == 0
 	switch {
 	case skipping:
 		c.phase, c.since = serving, time.Now()
@@ -307,10 +306,25 @@ func Yielding(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // abort closes all connections.
 func (s *connections) abort() {
+	s.abortIf(func(*conn) bool { return true })
+}
+
+// abortUnused closes the connections on which nothing has arrived.
+func (s *connections) abortUnused() {
+	s.abortIf(func(c *conn) bool { return c.unused })
+}
+
+// abortIf closes the selected connections.
+func (s *connections) abortIf(selected func(*conn) bool) {
+	var aborted []*conn
 	s.mu.Lock()
-	open := slices.Collect(maps.Keys(s.open))
+	for c := range s.open {
+		if selected(c) {
+			aborted = append(aborted, c)
+		}
+	}
 	s.mu.Unlock()
-	for _, c := range open {
+	for _, c := range aborted {
 		c.abort()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -67,6 +68,36 @@ func TestStatusAndCodeAreInverse(t *testing.T) {
 		if got := httpx.CodeOf(httpx.Status(code)); got != code {
 			t.Errorf("CodeOf(Status(%s)) = %s", code, got)
 		}
+	}
+}
+
+// TestServerDropsUnusedConnections stops a server to which a client has opened a connection in reserve, as Go's does, and expects
+// that it does not wait for a request there.
+func TestServerDropsUnusedConnections(t *testing.T) {
+	t.Parallel()
+	s := &httpx.Server{Addr: "127.0.0.1:0", Handler: http.NotFoundHandler(), ShutdownTimeout: 4 * time.Second} // net/http waits 5 s
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	unused, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unused.Close()
+	if resp, err := http.Get(s.URL()); err != nil { // the first one has been accepted too
+		t.Fatal(err)
+	} else {
+		_ = resp.Body.Close()
+	}
+	cancel()
+	if _, err := unused.Read(make([]byte, 1)); err == nil {
+		t.Error("the unused connection was answered")
+	}
+	if err := <-ran; err != nil {
+		t.Errorf("Run = %v, want nil", err)
 	}
 }
 

@@ -60,6 +60,10 @@ type Server struct {
 // idleTimeout is how long a connection may stay open between two requests.
 const idleTimeout = 120 * time.Second
 
+// unusedGrace is how long a server that stops keeps the connections on which nothing has arrived: their clients may be about to send
+// a request. Clients open such connections as a reserve, and net/http keeps them for 5 s.
+const unusedGrace = 500 * time.Millisecond
+
 // handler wraps Handler, marks the start of each request and gives it its trace.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -182,6 +186,8 @@ func (s *Server) Run(ctx context.Context) error {
 	timeout := cmp.Or(s.ShutdownTimeout, 25*time.Second)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
+	unused := time.AfterFunc(min(unusedGrace, timeout/2), open.abortUnused)
+	defer unused.Stop()
 	err := srv.Shutdown(stop)
 	if err != nil {
 		open.abort()

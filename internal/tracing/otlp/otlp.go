@@ -83,11 +83,11 @@ func (e *Exporter) Tracer() *tracing.Tracer {
 
 // Flush times: of a receiver that takes spans, and of one that has failed.
 const (
-	flushTimeout        = 2 * time.Second
+	flushTimeout        = time.Second
 	flushTimeoutFailing = 100 * time.Millisecond
 )
 
-// Close sends the spans that wait, for two seconds at most, and ends what New started.
+// Close sends the spans that wait, for a second at most, and ends what New started.
 func (e *Exporter) Close() {
 	if e == nil {
 		return
