@@ -3,7 +3,6 @@ package decode
 import (
 	"fmt"
 	"image"
-	"image/color"
 )
 
 // converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
@@ -17,13 +16,6 @@ func convert(m image.Image) (converter, error) {
 		return convertWebP(m)
 	case *image.NYCbCrA:
 		return convertWebP(&m.YCbCr)
-	case *image.Paletted:
-		colors := rawPalette(m.Palette)
-		return func(dst []byte, y, from, end int) {
-			colors.look(dst[3*from:3*end], m.Pix[y*m.Stride:][from:end])
-		}, nil
-	case *image.RGBA: // of files without alpha, so nothing was multiplied into it
-		return convert4(m.Pix, m.Stride), nil
 	case *image.NRGBA:
 		return convert4(m.Pix, m.Stride), nil
 	}
@@ -37,30 +29,5 @@ func convert4(pix []byte, stride int) converter {
 		for ; len(in) >= 4 && len(out) >= 3; in, out = in[4:], out[3:] {
 			out[0], out[1], out[2] = in[0], in[1], in[2]
 		}
-	}
-}
-
-// palette holds the colors of a palette, padded with black.
-type palette [256][3]byte
-
-// rawPalette returns the colors without their alpha.
-func rawPalette(p color.Palette) (raw palette) {
-	for i, c := range p[:min(len(p), 256)] {
-		switch c := c.(type) {
-		case color.RGBA:
-			raw[i] = [3]byte{c.R, c.G, c.B}
-		case color.NRGBA:
-			raw[i] = [3]byte{c.R, c.G, c.B}
-		}
-	}
-	return raw
-}
-
-// look writes the colors of indices to dst, which has three bytes for each.
-func (p *palette) look(dst, indices []byte) {
-	for _, index := range indices {
-		c := &p[index]
-		dst[0], dst[1], dst[2] = c[0], c[1], c[2]
-		dst = dst[3:]
 	}
 }

@@ -2,14 +2,16 @@
 // engine passes it uploads, and passes its pictures to preprocess. The format is detected by content, never by name.
 //
 // What a picture may cost is limited by its header, before memory is allocated: bytes, pixels, the memory that decoding
-// takes, and more pixels than the file's bytes can hold. [Inspect] reads the header only. JPEG, PNG and GIF are decoded
-// in rows where the file stores them in order, so that a large picture takes little memory. A caller ends decoding by
-// Options.Check.
+// takes, and more pixels than the file's bytes can hold. [Inspect] reads the header only. JPEG, PNG, GIF and BMP are
+// decoded in rows where the file stores them in order, so that a large picture takes little memory. A caller ends
+// decoding by Options.Check.
 //
-// JPEG is decoded by package jpeg; PNG and GIF here, with the decompressors of the standard library; BMP and WebP, of
-// animations the first frame, by golang.org/x/image, whose few differences from Pillow are corrected here: alpha is
-// dropped, not multiplied in; WebP's chroma is interpolated as in libwebp. One difference is intended: 16-bit grayscale
-// keeps its upper byte, where Pillow turns nearly all of it white.
+// JPEG is decoded by package jpeg; PNG here, with the decompressor of the standard library; GIF and BMP here; WebP, of
+// animations the first frame, by golang.org/x/image, whose chroma is interpolated here as in libwebp. Alpha is dropped. A
+// file is decoded if all its pixels are there, whatever else is wrong with it. One difference from Pillow is intended:
+// 16-bit grayscale keeps its upper byte, where Pillow turns nearly all of it white.
+//
+// See docs/formats.md and docs/decisions/0147-a-file-is-judged-by-its-pixels.md.
 package decode
 
 import (
@@ -20,6 +22,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/bmp"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -72,6 +75,7 @@ type Decoder struct {
 	jpeg   jpeg.Decoder
 	png    pngReader
 	gif    gifReader
+	bmp    bmp.Reader
 	pix    []byte // of formats other than JPEG
 	turned []byte // of pictures turned by Options.Orient
 

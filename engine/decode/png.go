@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -17,6 +18,9 @@ import (
 // data, check sum. IHDR has the size and the kind of the pixels, PLTE a palette; the IDAT chunks together are one zlib
 // stream of rows, each with a byte that names its filter; IEND ends the file. A row depends on the one before only, so
 // two of them are in memory at a time, unless the picture is interlaced.
+//
+// Chunks that do not change the pixels are not checked, as in libpng and Pillow: transparency, a palette beside gray or
+// RGB, and all that comes after the last row, IEND included.
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // Errors of files that break the specification.
@@ -24,7 +28,6 @@ var (
 	errPNGOrder    = errors.New("chunk out of order")
 	errPNGChecksum = errors.New("invalid checksum")
 	errPNGShort    = errors.New("not enough pixel data")
-	errPNGLong     = errors.New("too much pixel data")
 	errPNGHeader   = errors.New("invalid header")
 	errPNGPalette  = errors.New("invalid palette")
 )
@@ -126,7 +129,9 @@ func readPNGHeader(c *pngChunks) (h pngHeader, err error) {
 			return h, err
 		}
 		switch name {
-		case "PLTE", "tRNS", "IDAT", "IEND":
+		case "CgBI":
+			return h, unsupportedError("Apple's CgBI variant of PNG, made for apps")
+		case "PLTE", "IDAT", "IEND":
 			return h, errPNGOrder
 		}
 	}
@@ -186,7 +191,7 @@ type pngReader struct {
 	decoder     *Decoder
 	chunks      pngChunks
 	body        []byte // rest of the current IDAT chunk
-	palette     palette
+	palette     palette.Palette
 	green, blue int           // offsets from a pixel's red sample; zero without color
 	inflate     io.ReadCloser // a zlib.Reader; nil before the first file
 
@@ -224,17 +229,18 @@ func (p *pngReader) open(data []byte) (err error) {
 	if p.pngHeader, err = readPNGHeader(&p.chunks); err != nil {
 		return err
 	}
-	p.palette, p.green, p.blue = palette{}, 0, 0
+	p.palette.Ramp()
+	p.green, p.blue = 0, 0
 	if p.color&^4 == pngColor {
 		p.green, p.blue = p.depth/8, p.depth/8*2
 	}
 	if p.depth < 8 && p.color == pngGray {
 		for i := range 1 << p.depth {
 			v := byte(i * 255 / (1<<p.depth - 1))
-			p.palette[i] = [3]byte{v, v, v}
+			p.palette.Set(i, v, v, v)
 		}
 	}
-	hasPalette, hasTransparency := false, false
+	hasPalette := false
 	for {
 		name, body, err := p.chunks.next()
 		if err != nil {
@@ -244,19 +250,11 @@ func (p *pngReader) open(data []byte) (err error) {
 		case "IHDR", "IEND":
 			return errPNGOrder
 		case "PLTE":
-			if hasPalette || hasTransparency {
-				return errPNGOrder
+			if p.color != pngPalette {
+				continue // a suggestion for few colors, or a mistake
 			}
 			hasPalette = true
 			if err := p.readPalette(body); err != nil {
-				return err
-			}
-		case "tRNS": // not used, but checked
-			if hasTransparency || p.color == pngPalette && !hasPalette {
-				return errPNGOrder
-			}
-			hasTransparency = true
-			if err := p.checkTransparency(body); err != nil {
 				return err
 			}
 		case "IDAT":
@@ -269,32 +267,14 @@ func (p *pngReader) open(data []byte) (err error) {
 	}
 }
 
-// readPalette reads PLTE. Entries that it lacks are black.
+// readPalette reads PLTE. Entries that it lacks are gray.
 func (p *pngReader) readPalette(body []byte) error {
 	n := len(body) / 3
-	if len(body)%3 != 0 || n == 0 || n > 256 || n > 1<<p.depth || p.color&pngColor == 0 {
+	if len(body)%3 != 0 || n == 0 || n > 256 {
 		return errPNGPalette
 	}
-	if p.color == pngPalette {
-		for i := range n {
-			p.palette[i] = [3]byte(body[3*i:])
-		}
-	}
-	return nil
-}
-
-func (p *pngReader) checkTransparency(body []byte) error {
-	ok := false
-	switch p.color {
-	case pngGray:
-		ok = len(body) == 2
-	case pngColor:
-		ok = len(body) == 6
-	case pngPalette:
-		ok = len(body) <= 256
-	}
-	if !ok {
-		return errors.New("invalid transparency")
+	for i := range n {
+		p.palette.Set(i, body[3*i], body[3*i+1], body[3*i+2])
 	}
 	return nil
 }
@@ -344,28 +324,11 @@ func (p *pngData) ReadByte() (byte, error) {
 	return b, nil
 }
 
-// finish reads the file to its end.
+// finish compares zlib's check sum. Rows that the picture does not have may come before it; then nothing is left to check.
 func (p *pngReader) finish() error {
 	var more [1]byte
-	switch n, err := io.ReadFull(p.inflate, more[:]); { // it also compares zlib's check sum
-	case n > 0:
-		return errPNGLong
-	case !errors.Is(err, io.EOF):
+	if _, err := io.ReadFull(p.inflate, more[:]); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	for {
-		name, body, err := p.chunks.next()
-		if err != nil {
-			return err
-		}
-		switch name {
-		case "IHDR", "PLTE", "tRNS":
-			return errPNGOrder
-		case "IEND":
-			if len(body) > 0 {
-				return errPNGHeader
-			}
-			return nil
-		}
-	}
+	return nil
 }

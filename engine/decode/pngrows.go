@@ -208,19 +208,21 @@ func nearest(a, b, c int) int {
 func (p *pngReader) convert(dst []byte, from, end, step int) {
 	row := p.row
 	switch {
+	case p.depth < 8 && step == 1:
+		p.palette.LookPacked(dst[:3*(end-from)], row, p.depth, from, end)
 	case p.depth < 8:
 		mask := byte(1<<p.depth - 1)
 		for x, at := from, 0; x < end; x, at = x+1, at+3*step {
 			bit := x * p.depth
-			out, c := dst[at:at+3:at+3], &p.palette[row[bit/8]>>(8-p.depth-bit%8)&mask]
-			out[0], out[1], out[2] = c[0], c[1], c[2]
+			c := p.palette.Color(row[bit/8] >> (8 - p.depth - bit%8) & mask)
+			copy(dst[at:at+3], c[:])
 		}
+	case p.color == pngPalette && step == 1:
+		p.palette.Look(dst[:3*(end-from)], row[from:end])
 	case p.color == pngPalette:
-		at := 0
-		for _, index := range row[from:end] {
-			out, c := dst[at:at+3:at+3], &p.palette[index]
-			out[0], out[1], out[2] = c[0], c[1], c[2]
-			at += 3 * step
+		for at, index := range row[from:end] {
+			c := p.palette.Color(index)
+			copy(dst[3*step*at:][:3], c[:])
 		}
 	case p.color == pngColor && p.depth == 8 && step == 1:
 		copy(dst[:3*(end-from)], row[3*from:3*end])

@@ -57,6 +57,7 @@ func Worst(pixels int) []File {
 		square("GIF interlaced", GIF{Interlaced: true}, all),
 		square("GIF animated", GIF{Frames: 3}, all),
 		square("BMP 1 bit", BMP{}, all),
+		square("BMP compressed", BMP{Compressed: true}, all),
 		square(BeyondPixels, WebP{}, all),
 		square("WebP lossless", WebP{Bytes: third * third / 1000}, third),
 		square("WebP lossless with transforms", WebP{Transforms: true, Bytes: third * third / 1000}, third),
@@ -200,24 +201,32 @@ func (o GIF) Make(width, height int) []byte {
 	return file
 }
 
-// BMP describes a BMP file of zeros, of one bit for each pixel.
-type BMP struct{}
+// BMP describes a BMP file of zeros, of one bit for each pixel, or compressed of eight.
+type BMP struct {
+	Compressed bool // to two bytes that end the picture
+}
 
 // Make returns the file.
-func (BMP) Make(width, height int) []byte {
-	rows := (width + 31) / 32 * 4 * height
-	file := make([]byte, 62+rows)
+func (o BMP) Make(width, height int) []byte {
+	pixels := make([]byte, (width+31)/32*4*height)
+	bits, compression := 1, 0
+	if o.Compressed {
+		pixels, bits, compression = []byte{0, 1}, 8, 1
+	}
+	file := make([]byte, 62)
 	le := binary.LittleEndian
 	copy(file, "BM")
-	le.PutUint32(file[2:], uint32(len(file)))
+	le.PutUint32(file[2:], uint32(len(file)+len(pixels)))
 	le.PutUint32(file[10:], 62)
 	le.PutUint32(file[14:], 40)
 	le.PutUint32(file[18:], uint32(width))
 	le.PutUint32(file[22:], uint32(height))
 	le.PutUint16(file[26:], 1)
-	le.PutUint16(file[28:], 1)
+	le.PutUint16(file[28:], uint16(bits))
+	le.PutUint32(file[30:], uint32(compression))
+	le.PutUint32(file[46:], 2) // colors
 	copy(file[58:], []byte{255, 255, 255})
-	return file
+	return append(file, pixels...)
 }
 
 // WebP describes a WebP file: lossless of one color, or lossy of noise.
