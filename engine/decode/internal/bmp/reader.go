@@ -93,27 +93,52 @@ func (r *Reader) Row(dst []byte, y, from, end int) {
 	}
 }
 
-// swap3 turns blue, green, red into red, green, blue: two pixels at a time, in a store of eight bytes whose last two are
-// written again.
+// swap3 turns blue, green, red into red, green, blue. It does so for eight pixels at a time: of each byte of the result it
+// knows whether it is the one two before, at, or two after the same place. So a ninth pixel has to precede and to follow.
 func swap3(dst, row []byte) {
-	for ; len(row) >= 8 && len(dst) >= 8; dst, row = dst[6:], row[6:] {
-		v := bits.ReverseBytes64(binary.LittleEndian.Uint64(row)) // 16 bits unused, the second pixel, the first
-		binary.LittleEndian.PutUint64(dst, v>>40|v>>16<<40>>16)
+	const ( // bytes of eight that are
+		zero = 0x00FF0000FF0000FF // 0, 3, 6
+		one  = 0xFF0000FF0000FF00 // 1, 4, 7
+		two  = 0x0000FF0000FF0000 // 2, 5
+	)
+	le := binary.LittleEndian
+	i, n := 0, len(row)
+	for ; i+3 <= n && i < 3; i += 3 {
+		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
 	}
-	for ; len(row) >= 3 && len(dst) >= 3; dst, row = dst[3:], row[3:] {
-		dst[0], dst[1], dst[2] = row[2], row[1], row[0]
+	for ; i+27 <= n; i += 24 {
+		in, out := (*[28]byte)(row[i-2:]), (*[24]byte)(dst[i:])
+		le.PutUint64(out[0:], le.Uint64(in[4:])&zero|le.Uint64(in[2:])&one|le.Uint64(in[0:])&two)
+		// The second eight bytes begin with the last byte of a pixel, the third ones with the second.
+		le.PutUint64(out[8:], le.Uint64(in[12:])&one|le.Uint64(in[10:])&two|le.Uint64(in[8:])&zero)
+		le.PutUint64(out[16:], le.Uint64(in[20:])&two|le.Uint64(in[18:])&zero|le.Uint64(in[16:])&one)
+	}
+	for ; i+3 <= n; i += 3 {
+		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
 	}
 }
 
-// swap4 does the same with pixels of four bytes, of which the last is not used.
+// swap4 does the same with pixels of four bytes, of which the last is not used: eight at a time, in stores of eight bytes
+// whose last two are written again.
 func swap4(dst, row []byte) {
-	for ; len(row) >= 8 && len(dst) >= 8; dst, row = dst[6:], row[8:] {
-		v := bits.ReverseBytes64(binary.LittleEndian.Uint64(row))
-		binary.LittleEndian.PutUint64(dst, v>>40|v<<32>>40<<24)
+	le := binary.LittleEndian
+	i, n := 0, len(row)/4
+	for ; i+9 <= n; i += 8 {
+		in, out := (*[32]byte)(row[4*i:]), (*[26]byte)(dst[3*i:])
+		le.PutUint64(out[0:], swapTwo(le.Uint64(in[0:])))
+		le.PutUint64(out[6:], swapTwo(le.Uint64(in[8:])))
+		le.PutUint64(out[12:], swapTwo(le.Uint64(in[16:])))
+		le.PutUint64(out[18:], swapTwo(le.Uint64(in[24:])))
 	}
-	for ; len(row) >= 4 && len(dst) >= 3; dst, row = dst[3:], row[4:] {
-		dst[0], dst[1], dst[2] = row[2], row[1], row[0]
+	for ; i < n; i++ {
+		dst[3*i], dst[3*i+1], dst[3*i+2] = row[4*i+2], row[4*i+1], row[4*i]
 	}
+}
+
+// swapTwo returns the six bytes of two pixels.
+func swapTwo(v uint64) uint64 {
+	v = bits.ReverseBytes64(v) // the second pixel is in the lower half now, above 8 bits that are not used
+	return v>>40 | v<<32>>40<<24
 }
 
 // field is the part of a pixel that is one of its colors.

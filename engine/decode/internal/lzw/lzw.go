@@ -58,11 +58,8 @@ func (d *Decoder) Reset(literal int, more func() ([]byte, error)) {
 	for code := range d.clear {
 		d.part[code], d.before[code], d.length[code] = uint64(byte(code)), 0, 0
 	}
-	d.restart()
+	d.next, d.width, d.last = d.clear+2, d.literal+1, -1
 }
-
-// restart forgets all codes but the literals.
-func (d *Decoder) restart() { d.next, d.width, d.last = d.clear+2, d.literal+1, -1 }
 
 // Read fills dst. It returns io.EOF if the stream ends before, or the error of more unchanged.
 func (d *Decoder) Read(dst []byte) error {
@@ -81,79 +78,80 @@ func (d *Decoder) Read(dst []byte) error {
 }
 
 // decompress adds to out. It returns an error where the stream ends.
-func (d *Decoder) decompress() error {
+func (d *Decoder) decompress() (err error) {
+	bits, have, in := d.bits, d.have, d.in
+	next, width, last, first := d.next, d.width, d.last, d.first
 	to := 0
-	defer func() { d.to = to }()
 	for to < outBytes {
-		if d.have < d.width {
-			if err := d.refill(); err != nil {
-				return err
+		if have < width {
+			if len(in) >= 8 {
+				bits |= binary.LittleEndian.Uint64(in) << have
+				n := (63 - have) / 8
+				in, have = in[n:], have+8*n
+			} else {
+				d.bits, d.have, d.in, d.width = bits, have, in, width
+				if err = d.refill(); err != nil {
+					break
+				}
+				bits, have, in = d.bits, d.have, d.in
 			}
 		}
-		code := int(d.bits) & (1<<d.width - 1) & (maxCodes - 1)
-		d.bits, d.have = d.bits>>d.width, d.have-d.width
-		switch {
-		case code == d.clear:
-			d.restart()
+		code := int(bits) & (1<<width - 1) & (maxCodes - 1)
+		bits, have = bits>>width, have-width
+		if code == d.clear {
+			next, width, last = d.clear+2, d.literal+1, -1
 			continue
-		case code == d.clear+1:
-			return io.EOF
-		case code < d.next:
-			length := d.write(to, code)
-			d.first = d.out[to]
-			d.define()
-			to += length
-		case code == d.next && d.last >= 0: // the string of the code before, and its first byte again
-			d.define()
-			to += d.write(to, code)
-		default:
-			return errCode
 		}
-		d.last = code
-	}
-	return nil
-}
-
-// write writes the string of a code to out, and returns its length.
-func (d *Decoder) write(at, code int) int {
-	length := int(d.length[code&(maxCodes-1)])
-	for end := at + length&^7; ; end -= 8 {
-		code &= maxCodes - 1
-		binary.LittleEndian.PutUint64(d.out[end:], d.part[code])
-		if end <= at {
-			return length + 1
+		if code == d.clear+1 {
+			err = io.EOF
+			break
 		}
-		code = int(d.before[code])
+		// The next code means the string of the code before, and its first byte again.
+		if code > next || code == next && last < 0 {
+			err = errCode
+			break
+		}
+		if code < next {
+			first = d.write(to, code)
+		}
+		if last >= 0 && next < maxCodes { // define it: the string of the code before, and first
+			length := d.length[last&(maxCodes-1)] + 1
+			part, before := d.part[last&(maxCodes-1)], d.before[last&(maxCodes-1)]
+			full := length % 8
+			if full == 0 {
+				part, before = 0, uint16(last)
+			}
+			d.part[next], d.before[next], d.length[next] = part|uint64(first)<<(8*full), before, length
+			if code == next {
+				d.write(to, code)
+			}
+			// With literals of 0 or 1 bits codes never get longer: in such files only literals can be used, as in Pillow.
+			if next++; next == 1<<width && width < maxWidth {
+				width++
+			}
+		}
+		to += int(d.length[code]) + 1
+		last = code
 	}
+	d.bits, d.have, d.in = bits, have, in
+	d.next, d.width, d.last, d.first = next, width, last, first
+	d.to = to
+	return err
 }
 
-// define defines the next code: the string of the code before, and first.
-func (d *Decoder) define() {
-	if d.last < 0 || d.next >= maxCodes {
-		return
+// write writes the string of a code to out, and returns its first byte.
+func (d *Decoder) write(at, code int) byte {
+	for end := at + int(d.length[code&(maxCodes-1)])&^7; end > at; end -= 8 {
+		binary.LittleEndian.PutUint64(d.out[end:], d.part[code&(maxCodes-1)])
+		code = int(d.before[code&(maxCodes-1)])
 	}
-	next, last := d.next&(maxCodes-1), d.last&(maxCodes-1)
-	length := d.length[last] + 1
-	if full := length % 8; full == 0 {
-		d.part[next], d.before[next] = uint64(d.first), uint16(last)
-	} else {
-		d.part[next], d.before[next] = d.part[last]|uint64(d.first)<<(8*full), d.before[last]
-	}
-	d.length[next] = length
-	// With literals of 0 or 1 bits this never happens: in such files only literals can be used, as in Pillow.
-	if d.next++; d.next == 1<<d.width && d.width < maxWidth {
-		d.width++
-	}
+	part := d.part[code&(maxCodes-1)]
+	binary.LittleEndian.PutUint64(d.out[at:], part)
+	return byte(part)
 }
 
-// refill makes at least 12 bits available.
+// refill makes at least as many bits available as a code has, byte by byte.
 func (d *Decoder) refill() error {
-	if len(d.in) >= 8 {
-		d.bits |= binary.LittleEndian.Uint64(d.in) << d.have
-		n := (63 - d.have) / 8
-		d.in, d.have = d.in[n:], d.have+8*n
-		return nil
-	}
 	for d.have < maxWidth {
 		if len(d.in) == 0 && d.end == nil {
 			d.in, d.end = d.more()

@@ -33,14 +33,25 @@ func (p *Palette) Color(index byte) [3]byte {
 
 // Look writes the colors of indices to dst, which has three bytes for each.
 func (p *Palette) Look(dst, indices []byte) {
-	// Two pixels at a time, in a store of eight bytes whose last two are written again.
-	for ; len(indices) >= 2 && len(dst) >= 8; dst, indices = dst[6:], indices[2:] {
-		binary.LittleEndian.PutUint64(dst, uint64(p.colors[indices[0]])|uint64(p.colors[indices[1]])<<24)
+	n := len(indices)
+	i := 0
+	// Eight pixels at a time, in four stores of eight bytes whose last two are written again: so a ninth has to follow.
+	for ; i+9 <= n; i += 8 {
+		v, out := binary.LittleEndian.Uint64(indices[i:]), (*[26]byte)(dst[3*i:])
+		binary.LittleEndian.PutUint64(out[:], p.two(v))
+		binary.LittleEndian.PutUint64(out[6:], p.two(v>>16))
+		binary.LittleEndian.PutUint64(out[12:], p.two(v>>32))
+		binary.LittleEndian.PutUint64(out[18:], p.two(v>>48))
 	}
-	for ; len(indices) > 0; dst, indices = dst[3:], indices[1:] {
-		c := p.Color(indices[0])
-		copy(dst[:3], c[:])
+	for ; i < n; i++ {
+		c := p.Color(indices[i])
+		copy(dst[3*i:3*i+3], c[:])
 	}
+}
+
+// two returns the six bytes of the indices in the two lowest bytes of v.
+func (p *Palette) two(v uint64) uint64 {
+	return uint64(p.colors[byte(v)]) | uint64(p.colors[byte(v>>8)])<<24
 }
 
 // LookPacked writes the colors of the indices from..end-1 of a row to dst. An index has 1, 2 or 4 bits; the first is in
