@@ -1,33 +1,27 @@
 package decode
 
-import (
-	"fmt"
-	"image"
-)
+import "encoding/binary"
 
 // converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
 type converter func(dst []byte, y, from, end int)
 
-// convert returns the converter of an image of a library, whose bounds begin at 0, 0. It gives the pixels of Pillow's
-// convert("RGB"): alpha is dropped.
-func convert(m image.Image) (converter, error) {
-	switch m := m.(type) {
-	case *image.YCbCr:
-		return convertWebP(m)
-	case *image.NYCbCrA:
-		return convertWebP(&m.YCbCr)
-	case *image.NRGBA:
-		return convert4(m.Pix, m.Stride), nil
+// dropFourth writes the first three bytes of each pixel of four. It writes four bytes at a time, the last of which the next
+// pixel overwrites.
+func dropFourth(dst, pixels []byte) {
+	for ; len(dst) >= 4 && len(pixels) >= 4; dst, pixels = dst[3:], pixels[4:] {
+		binary.LittleEndian.PutUint32(dst, binary.LittleEndian.Uint32(pixels))
 	}
-	return nil, fmt.Errorf("of color model %T, which is not expected", m)
+	if len(dst) >= 3 && len(pixels) >= 3 {
+		copy(dst[:3], pixels[:3])
+	}
 }
 
-// convert4 converts pixels of four bytes.
-func convert4(pix []byte, stride int) converter {
-	return func(dst []byte, y, from, end int) {
-		in, out := pix[y*stride+4*from:y*stride+4*end], dst[3*from:3*end]
-		for ; len(in) >= 4 && len(out) >= 3; in, out = in[4:], out[3:] {
-			out[0], out[1], out[2] = in[0], in[1], in[2]
-		}
+// repeatThrice writes each gray sample three times, in the same way.
+func repeatThrice(dst, samples []byte) {
+	for ; len(dst) >= 4 && len(samples) > 0; dst, samples = dst[3:], samples[1:] {
+		binary.LittleEndian.PutUint32(dst, uint32(samples[0])*0x010101)
+	}
+	for ; len(samples) > 0; dst, samples = dst[3:], samples[1:] {
+		dst[0], dst[1], dst[2] = samples[0], samples[0], samples[0]
 	}
 }

@@ -110,6 +110,10 @@ func TestOddFiles(t *testing.T) {
 	for _, g := range testutil.Lines[golden](t, testutil.Shared(t, "reference", "odd.jsonl")) {
 		t.Run(g.File, func(t *testing.T) {
 			rgb, err := d.Decode(readFile(t, testutil.Shared(t, "images", "odd", g.File)), Options{})
+			if g.File == "jpeg-arithmetic.jpg" { // the libjpeg of Pillow's wheels refuses it, Debian's gives these pixels
+				check(t, rgb, err, g.Width, g.Height, "0751b211242b8bbb909323c4d740e9ba2090447e70c7baa5b5f3dcfa7c6171c4")
+				return
+			}
 			switch g.Expect {
 			case "predictions":
 				check(t, rgb, err, g.Width, g.Height, g.SHA256)

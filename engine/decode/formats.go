@@ -5,12 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 	"strings"
 	"time"
-
-	"golang.org/x/image/webp"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/bmp"
@@ -23,7 +20,7 @@ var formats = [...]format{
 	{"PNG", prefix(pngSignature), pngSize, pngCost, (*Decoder).decodePNG, 1},
 	{"GIF", prefix("GIF8"), gifSize, gifCost, (*Decoder).decodeGIF, 1},
 	{"BMP", prefix("BM"), bmpSize, bmpCost, (*Decoder).decodeBMP, 1},
-	{"WebP", isWebP, sizeBy(webp.DecodeConfig), webpCost, (*Decoder).decodeWebP, 3},
+	{"WebP", isWebP, webpSize, webpCost, (*Decoder).decodeWebP, 3},
 }
 
 // supported names them for people.
@@ -143,33 +140,16 @@ func jpegCost(data []byte, width, height int) (c cost, err error) {
 		each *= 3
 	}
 	c.time = perPixel(each, width, height)
+	if config.Arithmetic { // each bit may stand for a coefficient
+		c.time += 8 * 20 * time.Nanosecond * time.Duration(len(data))
+	}
 	return c, err
 }
 
 func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return d.jpeg.Decode(data, o) }
 
-// sizeBy makes format.size of a library's DecodeConfig.
-func sizeBy(config func(io.Reader) (image.Config, error)) func([]byte) (int, int, error) {
-	return func(data []byte) (width, height int, err error) {
-		c, err := config(bytes.NewReader(data))
-		return c.Width, c.Height, err
-	}
-}
-
 // libraryBytes is more than a library takes for its state, whatever the picture.
 const libraryBytes = 128 << 10
-
-// deliverImage delivers the image of a library.
-func (d *Decoder) deliverImage(m image.Image, o jpeg.Options) (RGB, error) {
-	row, err := convert(m)
-	if err != nil {
-		return RGB{}, err
-	}
-	return d.deliver(m.Bounds().Dx(), m.Bounds().Dy(), o, func(dst []byte, y int) error {
-		row(dst, y, o.Window.Min.X, o.Window.Max.X)
-		return nil
-	})
-}
 
 // reader returns a reader of data for a library. It fails when decoding must stop.
 func (d *Decoder) reader(data []byte) io.Reader { return &checkedReader{d, bytes.NewReader(data)} }

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/inflate"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
@@ -192,8 +192,9 @@ type pngReader struct {
 	chunks      pngChunks
 	body        []byte // rest of the current IDAT chunk
 	palette     palette.Palette
-	green, blue int           // offsets from a pixel's red sample; zero without color
-	inflate     io.ReadCloser // a zlib.Reader; nil before the first file
+	green, blue int                    // offsets from a pixel's red sample; zero without color
+	inflate     *inflate.Reader        // nil before the first file
+	source      func() ([]byte, error) // nextData, as a value that is allocated once
 
 	rowLength int    // in the file, with the byte of the filter
 	left      int    // rows of the pass that block does not have yet
@@ -206,7 +207,7 @@ type pngReader struct {
 func (d *Decoder) decodePNG(data []byte, o jpeg.Options) (RGB, error) {
 	p := &d.png
 	p.decoder = d
-	defer func() { p.chunks, p.body = pngChunks{}, nil }() // do not retain data
+	defer p.release()
 	if err := p.open(data); err != nil {
 		return RGB{}, err
 	}
@@ -262,7 +263,8 @@ func (p *pngReader) open(data []byte) (err error) {
 				return errPNGOrder
 			}
 			p.body = body
-			return p.startInflate()
+			p.startInflate()
+			return nil
 		}
 	}
 }
@@ -279,49 +281,36 @@ func (p *pngReader) readPalette(body []byte) error {
 	return nil
 }
 
-func (p *pngReader) startInflate() (err error) {
+func (p *pngReader) startInflate() {
 	if p.inflate == nil {
-		p.inflate, err = zlib.NewReader((*pngData)(p))
-		return err
+		p.inflate, p.source = new(inflate.Reader), p.nextData
 	}
-	return p.inflate.(zlib.Resetter).Reset((*pngData)(p), nil)
+	p.inflate.Reset(p.source)
 }
 
-// pngData is the data of a reader's IDAT chunks as one stream.
-type pngData pngReader
+// release lets go of the file's data.
+func (p *pngReader) release() {
+	p.chunks, p.body = pngChunks{}, nil
+	if p.inflate != nil {
+		p.inflate.Reset(nil)
+	}
+}
 
-// fill makes body the next chunk with data.
-func (p *pngData) fill() error {
+// nextData returns the data of the first IDAT chunk, which open has found, and then of those after it.
+func (p *pngReader) nextData() ([]byte, error) {
 	for len(p.body) == 0 {
 		name, body, err := p.chunks.next()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if name != "IDAT" {
-			return errPNGShort
+			return nil, errPNGShort
 		}
 		p.body = body
 	}
-	return nil
-}
-
-func (p *pngData) Read(b []byte) (int, error) {
-	if err := p.fill(); err != nil {
-		return 0, err
-	}
-	n := copy(b, p.body)
-	p.body = p.body[n:]
-	return n, nil
-}
-
-// ReadByte makes it an io.ByteReader, of which zlib reads no more than it needs.
-func (p *pngData) ReadByte() (byte, error) {
-	if err := p.fill(); err != nil {
-		return 0, err
-	}
-	b := p.body[0]
-	p.body = p.body[1:]
-	return b, nil
+	body := p.body
+	p.body = nil
+	return body, nil
 }
 
 // finish compares zlib's check sum. Rows that the picture does not have may come before it; then nothing is left to check.

@@ -43,6 +43,8 @@ func Worst(pixels int) []File {
 		square("JPEG progressive 4:4:4", JPEG{Components: 3, Scans: 1}, most),
 		square("JPEG progressive 4:4:4 in 190 scans", JPEG{Components: 3, Scans: 190}, most),
 		square("JPEG progressive CMYK", JPEG{Components: 4, Scans: 1}, most),
+		square("JPEG arithmetic 4:4:4", JPEG{Components: 3, Arithmetic: true}, all),
+		square("JPEG arithmetic progressive 4:4:4 in 190 scans", JPEG{Components: 3, Scans: 190, Arithmetic: true}, most),
 		square(BeyondMemory, JPEG{Components: 4, Scans: 1}, all),
 		square("PNG 1 bit", PNG{Depth: 1}, all),
 		square("PNG 1 bit with palette", PNG{Depth: 1, Color: 3}, all),
@@ -79,6 +81,9 @@ func side(pixels int) int { return int(math.Sqrt(float64(pixels))) }
 type JPEG struct {
 	Components int // 1 gray, 3 color, 4 CMYK
 	Scans      int // of a progressive file; zero means baseline
+	// Arithmetic coding has no tables, and takes a few bytes for any number of blocks: those of the first, and then zeros,
+	// which are left out.
+	Arithmetic bool
 }
 
 // Make returns the file.
@@ -92,6 +97,15 @@ func (o JPEG) Make(width, height int) []byte {
 	if scans > 0 {
 		marker, last, bits = 0xC2, 0, 1
 	}
+	blocks := (width + 7) / 8 * ((height + 7) / 8)
+	runs := (blocks + 1<<14 - 1) >> 14
+	first, further := make([]byte, (blocks*components*bits+7)/8), make([]byte, (15*runs+7)/8)
+	if o.Arithmetic {
+		marker, first, further = 0xC9, []byte{0x1E, 0xB7, 0x80}, []byte{0xA5, 0xE3}
+		if scans > 0 {
+			marker, first = 0xCA, nil
+		}
+	}
 	file := slices.Concat([]byte{0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}, []byte(strings.Repeat("\x01", 64)), table(0), table(0x10),
 		[]byte{0xFF, marker, 0, byte(8 + 3*components), 8}, be16(height), be16(width), []byte{byte(components)})
 	for i := range components {
@@ -102,17 +116,15 @@ func (o JPEG) Make(width, height int) []byte {
 		file = append(file, byte(i+1), 0)
 	}
 	file = append(file, 0, last, 0)
-	blocks := (width + 7) / 8 * ((height + 7) / 8)
-	file = append(file, make([]byte, (blocks*components*bits+7)/8)...)
+	file = append(file, first...)
 	// Further scans bring one coefficient each of one component, whose table ends 16384 blocks at a time.
 	if scans > 1 {
 		file = append(file, 0xFF, 0xC4, 0, 20, 0x10, 1)
 		file = append(append(file, make([]byte, 15)...), 14<<4)
-		runs := (blocks + 1<<14 - 1) >> 14
 		for i := range scans - 1 {
 			k := byte(1 + i/components)
 			file = append(file, 0xFF, 0xDA, 0, 8, 1, byte(i%components+1), 0, k, k, 0)
-			file = append(file, make([]byte, (15*runs+7)/8)...)
+			file = append(file, further...)
 		}
 	}
 	return append(file, 0xFF, 0xD9)

@@ -261,6 +261,14 @@ def main():
 
     names += unusual()
 
+    for n in (2, 4, 13, 200):  # colors, of which 8, 4, 2 and 1 are in a pixel
+        save(f"webp-lossless-{n}-colors.webp", picture(67, 41).quantize(n).convert("RGB"), lossless=True)
+    smooth = picture(4, 4).resize((120, 90), Image.BICUBIC)  # every way of prediction, and several groups of codes
+    save("webp-lossless-smooth.webp", smooth, lossless=True, method=6, quality=100)
+    save("webp-lossless-cache.webp", smooth.quantize(250).convert("RGB").rotate(30), lossless=True, method=4, quality=90)
+    save("webp-lossless-1x9.webp", picture(1, 9), lossless=True)
+    save("webp-lossless-flat.webp", Image.new("RGB", (50, 40), (3, 200, 90)), lossless=True)
+
     with open("golden.jsonl", "w") as out:
         for name in names:
             with Image.open(name) as m:
