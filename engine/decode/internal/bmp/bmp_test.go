@@ -275,6 +275,7 @@ func TestTruncated(t *testing.T) {
 	for _, f := range []file{
 		{header: 40, width: 3, height: 2, bits: 24, pixels: make([]byte, 12+9)},
 		{header: 12, width: 3, height: 2, bits: 16, pixels: make([]byte, 8+6)},
+		{header: 12, width: 3, height: 1, bits: 24, pixels: make([]byte, 9)},
 		{header: 40, width: 3, height: 2, bits: 32, compression: bitFields, masks: []uint32{0xFF, 0xFF00, 0xFF0000}, pixels: make([]byte, 24)},
 		{header: 40, width: 3, height: 2, bits: 32, compression: alphaBitFields, masks: []uint32{0xFF, 0xFF00, 0xFF0000, 0}, pixels: make([]byte, 24)},
 		{header: 40, width: 3, height: 2, bits: 8, compression: rle8, colors: colors(3), pixels: []byte("\x03\x01\x00\x00\x03\x02")},
