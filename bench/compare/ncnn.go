@@ -72,7 +72,20 @@ func newNCNN(installed, models, onnx string, int8 bool, calibration [][]byte) (*
 		"norm=["+strings.Join(norm, ",")+"]", "shape=[224,224,3]", "pixel=RGB", "thread=2", "method=kl"); err != nil {
 		return nil, err
 	}
+	if err := finite(table); err != nil {
+		return nil, err
+	}
 	return n, execute(filepath.Join(installed, "bin/ncnn2int8"), param, bin, param8, bin8, table)
+}
+
+// finite replaces infinite scales in ncnn2table's table by 1. They are those of channels whose weights are all zero, for which any
+// scale is right, and infinity times zero would make every logit NaN.
+func finite(table string) error {
+	data, err := os.ReadFile(table)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(table, bytes.ReplaceAll(data, []byte(" inf"), []byte(" 1")), 0o600)
 }
 
 // execute runs a command, and shows what it prints only if it fails.

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -105,6 +107,21 @@ func TestNCNNModel(t *testing.T) {
 	delete(set.Tensors, "layer3.0.conv2.bias")
 	if _, _, err := ncnnModel(set); err == nil || !strings.Contains(err.Error(), "layer3.0.conv2") {
 		t.Errorf("without a bias: %v", err)
+	}
+}
+
+func TestFinite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "int8.table")
+	if err := os.WriteFile(path, []byte("conv1_param_0 717.08 inf 78847361024.000000 inf\nconv1 57.29 \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := finite(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if want := "conv1_param_0 717.08 1 78847361024.000000 1\nconv1 57.29 \n"; err != nil || string(got) != want {
+		t.Errorf("table %q, %v; want %q", got, err, want)
 	}
 }
 
