@@ -135,7 +135,8 @@ NOT_PURE := AllocatesNothing$$|^(TestCloseWhileObserving|TestSharedIsChecked|Tes
 arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian's qemu-user): on a CPU that has all, on one of 2016
 	GOARCH=arm64 $(GO) vet ./engine/...
 	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" $(ARM64_KERNELS) ./engine/jpeg ./engine/decode ./engine/imagenet
-	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8|TestInt8FirstSteps)$$' ./engine/resnet
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8|TestInt8FirstSteps|TestBF16Labels|TestBF16NeedsTheCPU)$$' ./engine/resnet
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^TestBF16' ./engine
 	$(ARM64_TEST) -exec "qemu-aarch64 -cpu cortex-a72" $(ARM64_KERNELS)
 	$(ARM64_TEST) -exec "qemu-aarch64 -cpu cortex-a72" -run '^(TestTorchvisionsLogits|TestInt8FirstSteps)$$' ./engine/resnet
 

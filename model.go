@@ -6,7 +6,7 @@ import "context"
 type ModelInfo struct {
 	Name          string `json:"name"`              // of the weights, such as "resnet18-f37072fd"
 	Version       string `json:"version,omitempty"` // hexadecimal SHA-256 of the file, and of what describes it apart from the file
-	Precision     string `json:"precision"`         // arithmetic: "fp32" or "int8"
+	Precision     string `json:"precision"`         // arithmetic: "fp32", "bf16" or "int8"
 	Preprocessing string `json:"preprocessing"`     // how images become inputs, in the form of the flag --preprocess
 	Activation    string `json:"activation"`        // how outputs become probabilities: "softmax", "sigmoid" or "none"
 	Classes       int    `json:"classes"`           // number of classes; 0 means that the model has features only

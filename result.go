@@ -55,7 +55,7 @@ type Result struct {
 	Timing    Timing     `json:"timing,omitzero"`
 	Model     string     `json:"model,omitempty"`      // identifies the weights, for example "resnet18-f37072fd"
 	ModelInfo *ModelInfo `json:"model_info,omitempty"` // describes the model; shared between results, never modified
-	Precision string     `json:"precision,omitempty"`  // arithmetic used: "fp32" or "int8"
+	Precision string     `json:"precision,omitempty"`  // arithmetic used: "fp32", "bf16" or "int8"
 	Warning   string     `json:"warning,omitempty"`    // set if the result is meaningless because the weights are random
 	Replica   string     `json:"-"`                    // URL of the replica that answered, set by the dispatcher
 }

@@ -19,11 +19,13 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// The precisions. fp32 is arithmetic in float32, with torchvision's labels. int8 is arithmetic on bytes, with weights from
+// The precisions. fp32 is arithmetic in float32, with torchvision's labels. bf16 multiplies numbers of 8 significant bits, on CPUs that
+// have instructions for it: nearly the same logits. int8 is arithmetic on bytes, with weights from
 // model quantize: nearly always the same labels, less memory, and 1.5 to twice the speed on most CPUs. auto is the faster of
 // those that the weights allow, by the level of the CPU.
 const (
 	PrecisionFP32 = "fp32"
+	PrecisionBF16 = "bf16"
 	PrecisionInt8 = "int8"
 	PrecisionAuto = "auto"
 )
@@ -46,9 +48,10 @@ type Config struct {
 	// weights and kernels. If there is none, the engine packs the weights in its own memory. The files stay the caller's, who
 	// may close them when New has returned.
 	Shared []*os.File
-	// Precision is PrecisionFP32, PrecisionInt8 or PrecisionAuto. Empty means the precision of the weights.
+	// Precision is PrecisionFP32, PrecisionBF16, PrecisionInt8 or PrecisionAuto. Empty means the precision of the weights.
 	Precision string
-	// Observe, if not nil, allows PrecisionInt8 with float32 weights: scales then come from the first pictures.
+	// Observe, if not nil, allows PrecisionInt8 with float32 weights: scales then come from the first pictures. With PrecisionBF16,
+	// fp32 answers until labels are shown to agree; without Observe, bf16 answers from the start.
 	Observe *observe.Config
 	// Concurrency is the number of images processed at a time, and of threads that a single one may use. 0 means the
 	// CPUs granted by the cgroup.
@@ -113,19 +116,39 @@ func (c Config) validate() error {
 	switch {
 	case c.Concurrency < 0:
 		return fmt.Errorf("engine: concurrency %d, want at least 1, or 0 for the CPUs granted", c.Concurrency)
-	case c.Precision != PrecisionFP32 && c.Precision != PrecisionInt8:
-		return fmt.Errorf("engine: precision %q, want %s, %s or %s", c.Precision, PrecisionFP32, PrecisionInt8, PrecisionAuto)
+	case !slices.Contains([]string{PrecisionFP32, PrecisionBF16, PrecisionInt8}, c.Precision):
+		return fmt.Errorf("engine: precision %q, want %s, %s, %s or %s", c.Precision, PrecisionFP32, PrecisionBF16, PrecisionInt8, PrecisionAuto)
 	case c.Precision == PrecisionInt8 && !c.quantized() && c.Observe == nil:
 		return errors.New("engine: precision int8 needs quantized weights; create them with: resnet18cloud model quantize")
-	case c.Precision == PrecisionFP32 && c.quantized():
-		return errors.New("engine: these weights are quantized; they support int8, not fp32")
+	case c.Precision != PrecisionInt8 && c.quantized():
+		return fmt.Errorf("engine: these weights are quantized; they support int8, not %s", c.Precision)
 	case c.observes() && c.Weights != nil && c.Weights.Spec.Head.Classes == 0:
-		return errors.New("engine: int8 is adopted when its labels agree with those of fp32, but this model has none; " +
-			"create int8 weights with: resnet18cloud model quantize")
+		return fmt.Errorf("engine: %s is adopted when its labels agree with those of fp32, but this model has none; %s", c.Precision, c.unguarded())
 	case c.observes():
-		return c.Observe.Validate()
+		if err := c.Observe.Validate(); err != nil {
+			return err
+		}
+	}
+	return CheckPrecision(c.Precision)
+}
+
+// CheckPrecision returns an error if this CPU cannot compute in a precision. It says what the CPU has.
+func CheckPrecision(precision string) error {
+	if precision != PrecisionBF16 {
+		return nil
+	}
+	if err := resnet.CheckBF16(); err != nil {
+		return fmt.Errorf("engine: %w", err)
 	}
 	return nil
+}
+
+// unguarded is the advice for a model without labels.
+func (c Config) unguarded() string {
+	if c.Precision == PrecisionInt8 {
+		return "create int8 weights with: resnet18cloud model quantize"
+	}
+	return "use fp32"
 }
 
 // preprocess is how pictures become inputs.
@@ -145,9 +168,21 @@ func (c Config) decodeOptions() decode.Options {
 // dropRows stands for the receiver of rows where nothing is decoded.
 func dropRows(decode.RGB, int, int) {}
 
-// observes reports whether the engine calibrates int8 itself.
+// observes reports whether the engine starts in fp32 and changes to its precision by itself.
 func (c Config) observes() bool {
-	return c.Precision == PrecisionInt8 && !c.quantized() && c.Observe != nil
+	return c.Precision != PrecisionFP32 && !c.quantized() && c.Observe != nil
+}
+
+// first is the precision of the first network.
+func (c Config) first() string {
+	switch {
+	case c.quantized():
+		return PrecisionInt8
+	case c.Precision == PrecisionBF16 && !c.observes():
+		return PrecisionBF16
+	default:
+		return PrecisionFP32
+	}
 }
 
 // quantized reports whether the weights are in 8 bits.
@@ -167,7 +202,13 @@ func (c Config) network(m *resnet.Memory) (*resnet.Network, *resnet.Params, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	n, err := resnet.New(params, m)
+	var w resnet.Weights = params
+	if c.first() == PrecisionBF16 {
+		if w, err = params.BF16(); err != nil {
+			return nil, nil, err
+		}
+	}
+	n, err := resnet.New(w, m)
 	return n, params, err
 }
 

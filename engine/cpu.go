@@ -5,6 +5,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel16"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel8"
 )
 
@@ -12,6 +13,7 @@ import (
 type CPU struct {
 	Levels     []string // names for RESNET18_CPU, from slow to fast
 	FP32, Int8 string   // levels of the kernels in use
+	BF16       string   // likewise; empty if there are none
 	Quota      int      // CPUs granted to this process
 	Auto       Choice   // what PrecisionAuto means here for weights in float32
 }
@@ -29,5 +31,8 @@ func DescribeCPU() (CPU, error) {
 	}
 	c.Auto = chooseFor(level)
 	c.FP32, c.Int8 = kernel.For(level).Level.String(), kernel8.For(level).Level.String()
+	if k := kernel16.For(level); k != nil {
+		c.BF16 = k.Level.String()
+	}
 	return c, nil
 }

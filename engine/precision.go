@@ -7,7 +7,7 @@ import (
 )
 
 // int8Speed is how many times as fast int8 is as fp32 on one core, by the level of the CPU. docs/performance.md has the
-// measurements. Levels of arm64 are missing: they have not been measured.
+// measurements. Levels of arm64 are missing: they have not been measured, and neither has bf16 anywhere.
 var int8Speed = map[cpu.Level]float64{cpu.Generic: 0.8, cpu.AVX2: 1.5, cpu.AVXVNNI: 2.1, cpu.AVX512: 0.5, cpu.AVX512VNNI: 2.1}
 
 // minInt8Speed is the least speed for which PrecisionAuto calibrates int8: less is not worth labels that differ.
@@ -21,7 +21,11 @@ func chooseFor(level cpu.Level) Choice {
 	speed, measured := int8Speed[level]
 	switch {
 	case !measured:
-		return Choice{PrecisionFP32, fmt.Sprintf("the speed of int8 has not been measured with %s", level)}
+		what := "the speed of int8 has"
+		if level.Includes(cpu.BF16) {
+			what = "the speeds of int8 and bf16 have"
+		}
+		return Choice{PrecisionFP32, fmt.Sprintf("%s not been measured with %s", what, level)}
 	case speed >= minInt8Speed:
 		return Choice{PrecisionInt8, fmt.Sprintf("with %s it is %.1f times as fast as fp32", level, speed)}
 	default:

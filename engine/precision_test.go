@@ -21,6 +21,7 @@ func TestChooseFor(t *testing.T) {
 		cpu.AVX512VNNI: {PrecisionInt8, "with avx512vnni it is 2.1 times as fast as fp32"},
 		cpu.NEON:       {PrecisionFP32, "the speed of int8 has not been measured with neon"},
 		cpu.I8MM:       {PrecisionFP32, "the speed of int8 has not been measured with i8mm"},
+		cpu.BF16:       {PrecisionFP32, "the speeds of int8 and bf16 have not been measured with bf16"},
 	} {
 		if got := chooseFor(level); got != want {
 			t.Errorf("chooseFor(%s) = %+v, want %+v", level, got, want)

@@ -85,14 +85,10 @@ func (c Config) header() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	precision := PrecisionFP32
-	if c.quantized() {
-		precision = PrecisionInt8
-	}
 	// What a file holds may be read in several ways, with options that are not in it.
 	model := sha256.Sum256(fmt.Appendf(nil, "%+v", c.Weights.Spec))
 	header := make([]byte, headerBytes)
 	copy(header, fmt.Sprintf("resnet18cloud packed weights %d: %s as %x in %s for %s, %s\n",
-		layoutVersion, c.Weights.SHA256, model, precision, cpu.FP32, cpu.Int8))
+		layoutVersion, c.Weights.SHA256, model, c.first(), cpu.FP32, cpu.Int8))
 	return header, nil
 }

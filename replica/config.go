@@ -80,7 +80,7 @@ type Models interface {
 // Model describes the classifier to clients.
 type Model struct {
 	Weights   string // identity of the weights, e.g. "resnet18-f37072fd"
-	Precision string // arithmetic: "fp32" or "int8"
+	Precision string // arithmetic: "fp32", "bf16" or "int8"
 	// PrecisionReason says what was chosen, and why, if the precision was left to the classifier; else it is empty.
 	PrecisionReason string
 	Kernels         string   // CPU feature level in use, e.g. "avx512vnni"
@@ -91,19 +91,20 @@ type Model struct {
 	InputSize int
 	Info      resnet18cloud.ModelInfo
 
-	// Quantization is the state of a classifier that switches to int8 by itself; nil for others.
+	// Quantization is the state of a classifier that switches to int8 or bf16 by itself; nil for others.
 	Quantization *Quantization
 }
 
-// Quantization is the state of a classifier that runs in fp32 until int8 has been shown to give the same results.
+// Quantization is the state of a classifier that runs in fp32 until another precision has been shown to give the same results.
 type Quantization struct {
 	State     string   `json:"state"`               // one of States
 	States    []string `json:"-"`                   // all possible states
+	Precision string   `json:"precision,omitempty"` // what is compared with fp32: "int8" or "bf16"
 	Observed  int      `json:"observed"`            // images collected so far for the scales
 	Compared  int      `json:"compared"`            // images classified in both precisions
 	Equal     int      `json:"equal"`               // of those, images with the same best label
 	Agreement *float64 `json:"agreement,omitempty"` // share of equal images among recent ones, 0..1; nil before the first
-	Wanted    float64  `json:"wanted"`              // minimum agreement required for int8
+	Wanted    float64  `json:"wanted"`              // minimum agreement required for it
 	Problem   string   `json:"problem,omitempty"`   // why fp32 is used permanently
 }
 

@@ -80,9 +80,9 @@ var (
 	quantizationDesc = prometheus.NewDesc("resnet18_replica_quantization_state",
 		"1 for the current state of automatic quantization, 0 for the others.", []string{"state"}, nil)
 	comparedDesc = prometheus.NewDesc("resnet18_replica_quantization_compared_total",
-		"Images classified in both int8 and fp32, by whether the best label was equal.", []string{"equal"}, nil)
+		"Images classified in fp32 and in int8 or bf16, by whether the best label was equal.", []string{"equal"}, nil)
 	agreementDesc = prometheus.NewDesc("resnet18_replica_quantization_agreement_ratio",
-		"Share of recently compared images with the same best label in int8 and fp32.", nil, nil)
+		"Share of recently compared images with the same best label in fp32 and in int8 or bf16.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -22,7 +22,7 @@ import (
 type benchCmd struct {
 	Model      string   `help:"Weight file. Default: the file that 'model pull' fetched, else random weights, which take as long." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	Preprocess string   `help:"How pictures are prepared, which sets the size of the network's input: ${preprocess}. Default: as the model's files say, else torchvision." placeholder:"PARTS" env:"RESNET18_PREPROCESS"`
-	Precision  []string `help:"Precisions to measure: fp32, int8. Default: both, or only int8 if the weights are quantized." enum:"fp32,int8" placeholder:"fp32,int8"`
+	Precision  []string `help:"Precisions to measure: fp32, bf16, int8. Default: fp32 and int8, or only int8 if the weights are quantized." enum:"fp32,bf16,int8" placeholder:"fp32,int8"`
 	Threads    []int    `help:"Numbers of threads to measure with." default:"1"`
 	Batch      []int    `help:"Batch sizes to measure. All threads share a single image; of several images, each thread takes one at a time." default:"1"`
 	Count      int      `help:"Number of batches to measure." default:"50"`

@@ -105,7 +105,7 @@ func judgeCPU(cpu engine.CPU, err error) finding {
 	if err != nil {
 		return finding{"cpu", problem, err.Error(), "unset RESNET18_CPU, or set it to a level that this CPU has"}
 	}
-	f := finding{Check: "cpu", State: healthy, Detail: fmt.Sprintf("%s; kernels %s, in int8 %s", strings.Join(cpu.Levels, ", "), cpu.FP32, cpu.Int8)}
+	f := finding{Check: "cpu", State: healthy, Detail: fmt.Sprintf("%s; kernels %s, in bf16 %s, in int8 %s", strings.Join(cpu.Levels, ", "), cpu.FP32, cmp.Or(cpu.BF16, "none"), cpu.Int8)}
 	if cpu.FP32 == "generic" {
 		f.State, f.Advice = warning, "plain Go kernels are some 20 times slower; use a CPU with AVX2 or NEON, and a build without -tags purego"
 		return f

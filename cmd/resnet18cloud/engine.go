@@ -49,7 +49,7 @@ type engineFlags struct {
 	Model string `help:"Weight file: PyTorch checkpoint, safetensors or ONNX, optionally gzipped. Default: the file that 'model pull' fetched." type:"path" placeholder:"FILE" env:"RESNET18_MODEL"`
 	describeFlags
 	RandomWeights bool   `help:"Use random weights if there is no weight file; the results are meaningless." env:"RESNET18_RANDOM_WEIGHTS"`
-	Precision     string `help:"Arithmetic: fp32, int8, or auto, the fastest on this CPU that the weights allow. Default: that of the weights." enum:",auto,fp32,int8" default:"" env:"RESNET18_PRECISION"`
+	Precision     string `help:"Arithmetic: fp32, bf16, int8, or auto, the fastest on this CPU that the weights allow. Default: that of the weights." enum:",auto,fp32,bf16,int8" default:"" env:"RESNET18_PRECISION"`
 	Concurrency   int    `help:"Number of images to classify at a time, each on one CPU; 0 means the number of CPUs available (cgroup limit)." default:"0" env:"RESNET18_CONCURRENCY"`
 	MaxPixels     int    `help:"Maximum size of an image in pixels; off disables the limit." type:"off" default:"50000000" env:"RESNET18_MAX_PIXELS" group:"limits"`
 	decodeFlags   `group:"limits"`
@@ -57,7 +57,7 @@ type engineFlags struct {
 }
 
 // openEngine finds and loads the weights and makes an engine, which the caller closes. It warns of random weights.
-// watch, if not nil, says how to get to int8 from weights in float32; shared are files with packed weights.
+// watch, if not nil, says how to get to bf16 or int8 from weights in float32; shared are files with packed weights.
 func openEngine(ctx context.Context, f engineFlags, watch *observe.Config, shared []*os.File, env *environment) (*engine.Engine, error) {
 	path, err := model.Find(f.Model)
 	if errors.Is(err, model.ErrNone) && f.RandomWeights {

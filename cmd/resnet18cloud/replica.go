@@ -25,16 +25,17 @@ type replicaCmd struct {
 	accessFlags   `group:"security"`
 	traceFlags    `group:"traces"`
 
-	Observe          int     `help:"With --precision int8 or auto and weights in float32: number of images to calibrate with, and to compare, before int8 takes over." default:"256" env:"RESNET18_OBSERVE" group:"model"`
-	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal in int8 and fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT" group:"model"`
-	ObserveShare     float64 `help:"Share of images, above 0 to 1, that fp32 checks after int8 has taken over; off means none." type:"off" default:"0.01" env:"RESNET18_OBSERVE_SHARE" group:"model"`
+	Observe          int     `help:"With --precision int8, bf16 or auto and weights in float32: number of images to calibrate int8 with, and to compare, before int8 or bf16 takes over." default:"256" env:"RESNET18_OBSERVE" group:"model"`
+	ObserveAgreement float64 `help:"Minimum share of top labels, 0 to 1, that must be equal to those of fp32." default:"0.95" env:"RESNET18_OBSERVE_AGREEMENT" group:"model"`
+	ObserveShare     float64 `help:"Share of images, above 0 to 1, that fp32 checks afterwards; off means none." type:"off" default:"0.01" env:"RESNET18_OBSERVE_SHARE" group:"model"`
 }
 
 // Help adds to kong's text what an option cannot say.
 func (replicaCmd) Help() string {
 	return `With --precision int8, weights made by 'model quantize' run in int8 from the start. With weights in float32 the replica runs in
 fp32, calibrates on its first images, and switches to int8 if enough labels are equal; /info and /metrics show the progress.
---precision auto does that where int8 is faster than fp32, and stays with fp32 elsewhere.
+--precision auto does that where int8 is faster than fp32, and stays with fp32 elsewhere. --precision bf16, for CPUs that list this level
+in 'resnet18cloud version', needs no calibration: it is compared with fp32 from the first image.
 
   resnet18cloud replica --precision int8
   resnet18cloud replica --models models --default-model trash --canary 5%`
@@ -87,10 +88,10 @@ func (c replicaCmd) Run(ctx context.Context, env *environment) error {
 	return runFollowing(ctx, guard, nil, func(ctx context.Context) error { return runBeside(ctx, s.Run, served.run) })
 }
 
-// logQuantization logs each state on the way to int8.
+// logQuantization logs each state on the way to int8 or bf16.
 func logQuantization(log *slog.Logger) func(observe.Status) {
 	return func(q observe.Status) {
-		log.Info("quantization: "+string(q.State), "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
+		log.Info("quantization: "+string(q.State), "precision", q.Precision, "compared", q.Compared, "equal", q.Equal, "problem", q.Problem)
 	}
 }
 
@@ -113,7 +114,7 @@ func describe(i engine.Info, input int) replica.Model {
 	m := replica.Model{Weights: i.Weights, Precision: i.Precision, PrecisionReason: i.Why, Kernels: i.Kernels, Version: version,
 		Warning: i.Warning, Notes: i.Notes, InputSize: input, Info: i.Model}
 	if q := i.Quantization; q != nil {
-		m.Quantization = &replica.Quantization{State: string(q.State), Observed: q.Observed, Compared: q.Compared,
+		m.Quantization = &replica.Quantization{State: string(q.State), Precision: q.Precision, Observed: q.Observed, Compared: q.Compared,
 			Equal: q.Equal, Wanted: q.Wanted, Problem: q.Problem}
 		for _, s := range observe.States() {
 			m.Quantization.States = append(m.Quantization.States, string(s))

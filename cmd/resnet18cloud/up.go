@@ -53,7 +53,7 @@ type upCmd struct {
 	AutoscalerAddr string `help:"TCP address for the autoscaler's /decisions, /explain and /metrics; - disables it." type:"listen-or-none" placeholder:"ADDR" default:"127.0.0.1:8000" env:"RESNET18_AUTOSCALER_ADDR" group:"scaling"`
 	ReplicaPort    int    `help:"First port of replicas on 127.0.0.1. Ports in use are skipped; 0 means any free port." default:"5000" env:"RESNET18_REPLICA_PORT" group:"replicas"`
 	Model          string `help:"Weight file. Default: the file that 'model pull' fetched; without one, random weights." type:"path" placeholder:"FILE" env:"RESNET18_MODEL" group:"model"`
-	Precision      string `help:"Arithmetic of the replicas: fp32, int8, or auto, the fastest on this CPU that the weights allow." enum:"auto,fp32,int8" default:"auto" env:"RESNET18_PRECISION" group:"model"`
+	Precision      string `help:"Arithmetic of the replicas: fp32, bf16, int8, or auto, the fastest on this CPU that the weights allow." enum:"auto,fp32,bf16,int8" default:"auto" env:"RESNET18_PRECISION" group:"model"`
 	describeFlags  `group:"model"`
 	modelsFlags    `group:"model"`
 
@@ -104,6 +104,9 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 	weights, err := c.weights(env)
 	if err != nil {
 		return err
+	}
+	if err := engine.CheckPrecision(c.Precision); err != nil {
+		return badUsage(err)
 	}
 	files, err := c.checkWeights(ctx, weights)
 	if err != nil {
@@ -307,8 +310,9 @@ func (c upCmd) checkWeights(ctx context.Context, path string) (files []string, e
 // checkFile runs the checks of 'model verify', and that a weight file can be served with a precision.
 func checkFile(path string, o model.Options, precision string) (model.Report, error) {
 	r, err := model.Verify(path, o)
-	if err == nil && precision == engine.PrecisionFP32 && r.Metadata[weightsfile.MetaPrecision] == engine.PrecisionInt8 {
-		err = fmt.Errorf("%s is quantized and cannot be served in fp32 (leave out --precision, or give the file it was made of)", path)
+	plain := precision == engine.PrecisionFP32 || precision == engine.PrecisionBF16
+	if err == nil && plain && r.Metadata[weightsfile.MetaPrecision] == engine.PrecisionInt8 {
+		err = fmt.Errorf("%s is quantized and cannot be served in %s (leave out --precision, or give the file it was made of)", path, precision)
 	}
 	return r, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -29,7 +30,7 @@ func (versionCmd) Run(env *environment) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(env.stdout, "kernels  fp32 %s, int8 %s\n", cpu.FP32, cpu.Int8)
+	fmt.Fprintf(env.stdout, "kernels  fp32 %s, bf16 %s, int8 %s\n", cpu.FP32, cmp.Or(cpu.BF16, "none"), cpu.Int8)
 	return nil
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/weights"
 )
 
-// Networks packs weights for each precision, or for all that the weights allow if none is named. A nil set means random
+// Networks packs weights for each precision, or for fp32 and int8, if the weights allow both, if none is named. A nil set means random
 // weights. Weights in float32 are rounded to int8 without calibration: the labels would be poor, the times are the same.
 func Networks(set *weights.Set, precisions []string) ([]*resnet.Network, error) {
 	if set != nil && len(set.Int8) > 0 {
-		if slices.Contains(precisions, engine.PrecisionFP32) {
+		if slices.ContainsFunc(precisions, func(p string) bool { return p != engine.PrecisionInt8 }) {
 			return nil, errors.New("measure: these weights are quantized and can only be measured in int8")
 		}
 		q, err := resnet.LoadQuantized(set)
@@ -46,8 +46,15 @@ func Networks(set *weights.Set, precisions []string) ([]*resnet.Network, error) 
 }
 
 func pack(params *resnet.Params, precision string) (*resnet.Network, error) {
-	if precision == engine.PrecisionFP32 {
+	switch precision {
+	case engine.PrecisionFP32:
 		return resnet.New(params, nil)
+	case engine.PrecisionBF16:
+		w, err := params.BF16()
+		if err != nil {
+			return nil, err
+		}
+		return resnet.New(w, nil)
 	}
 	scales := map[string]float32{}
 	for _, name := range resnet.Activations() {

@@ -13,7 +13,7 @@ import (
 )
 
 // Peak measures the highest rate of multiply-additions, in billions per second, that the threads reach together in a
-// precision, "fp32" or "int8": the best of several short runs of a loop over registers or, for levels without such a
+// precision, "fp32", "bf16" or "int8": the best of several short runs of a loop over registers or, for levels without such a
 // loop, of the matrix kernel with operands in the first-level cache. It is measured once in a process: later calls return
 // the same rate.
 func Peak(precision string, threads int) (float64, error) {
@@ -48,9 +48,12 @@ func measurePeak(precision string, threads int) (float64, error) {
 	}
 	loop, ok := peak.FP32(level)
 	turn, macs := turnFloats(level)
-	if precision == "int8" {
+	switch precision {
+	case "int8":
 		loop, ok = peak.Int8(level)
 		turn, macs = turnBytes(level)
+	case "bf16": // all levels that have it have a loop
+		loop, ok = peak.BF16(level)
 	}
 	if ok {
 		const turns = 1000

@@ -1,7 +1,7 @@
-// Package observe leads an engine with float32 weights to int8 by itself: while fp32 answers it keeps the first
+// Package observe leads an engine with float32 weights to int8 or bf16 by itself: while fp32 answers it keeps the first
 // pictures, has int8 calibrated with them, compares the labels of both networks on the pictures that follow, and
 // adopts int8 if enough are equal. Afterwards fp32 checks a share of the answers, and int8 is withdrawn if its labels
-// drift. Package engine runs an [Observer] and is its [Host].
+// drift. bf16 needs no calibration: for it the first pictures are compared. Package engine runs an [Observer] and is its [Host].
 package observe
 
 import (
@@ -11,11 +11,11 @@ import (
 
 // Config says how an Observer decides. The zero value is usable.
 type Config struct {
-	// Pictures is how many are kept for calibration, and after that how many are compared. 0 means 256.
+	// Pictures is how many are kept for calibration, where the precision needs that, and after that how many are compared. 0 means 256.
 	Pictures int
 	// Agreement is the share of best labels, 0..1, that must be equal. 0 means 0.95.
 	Agreement float64
-	// Share is the share of pictures, 0..1, that fp32 checks after int8 is adopted, for as long as the engine lives.
+	// Share is the share of pictures, 0..1, that fp32 checks after adoption, for as long as the engine lives.
 	// 0 means 0.01, -1 none.
 	Share float64
 	// Changed, if not nil, is called with each new state, on the observer's goroutine. It must not call the engine.

@@ -12,15 +12,18 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/imagenet"
 )
 
-// Host is the engine that an Observer leads from fp32 to int8. Only one method is called at a time.
+// Host is the engine that an Observer leads from fp32 to another precision. Only one method is called at a time.
 type Host interface {
+	// Precision names the other precision, and reports whether it is calibrated with pictures. It is always the same.
+	Precision() (name string, calibrated bool)
 	// Turn waits until the caller may use the CPU that one image would; done ends that. An error is ctx's.
 	Turn(ctx context.Context) (done func(), err error)
-	// Quantize makes the int8 network from pictures, inputs of the network. It calls between after each piece of work and returns its error.
-	Quantize(pictures [][]byte, between func() error) error
-	// Other makes a runner of the network that does not answer: int8 until it is adopted, then fp32.
+	// Prepare makes the network in the other precision, from pictures if that is calibrated: inputs of the network. It calls between
+	// after each piece of work and returns its error.
+	Prepare(pictures [][]byte, between func() error) error
+	// Other makes a runner of the network that does not answer: that in the other precision until it is adopted, then fp32.
 	Other() Runner
-	// Adopt has int8 answer, after the images in progress. An error is ctx's.
+	// Adopt has the other precision answer, after the images in progress. An error is ctx's.
 	Adopt(ctx context.Context) error
 	// Withdraw has fp32 answer again, after the images in progress. An error is ctx's.
 	Withdraw(ctx context.Context) error
@@ -34,10 +37,13 @@ type Runner interface {
 	Close()
 }
 
-// Observer leads a Host to int8. Run does the work; the other methods may be called concurrently with it.
+// Observer leads a Host to another precision. Run does the work; the other methods may be called concurrently with it.
 type Observer struct {
 	cfg  Config
 	host Host
+
+	precision  string // that the host is led to
+	calibrated bool   // with pictures
 
 	// Offer takes an empty answer, fills it and passes it on as seen. When there is none, none is wanted.
 	empty, seen chan *answer
@@ -62,7 +68,8 @@ func New(cfg Config, host Host) *Observer {
 	cfg = cfg.withDefaults()
 	o := &Observer{cfg: cfg, host: host, empty: make(chan *answer, room), seen: make(chan *answer, room)}
 	o.every.Store(1)
-	o.status = Status{State: Observing, Agreement: math.NaN(), Wanted: cfg.Agreement}
+	o.precision, o.calibrated = host.Precision()
+	o.status = Status{State: Observing, Precision: o.precision, Agreement: math.NaN(), Wanted: cfg.Agreement}
 	return o
 }
 
@@ -140,10 +147,10 @@ func (o *Observer) enter(s State, problem string) {
 	}
 }
 
-// calibrate keeps pictures and has the int8 network made from them.
+// calibrate keeps pictures, if the precision needs any, and has the network made from them.
 func (o *Observer) calibrate(ctx context.Context) error {
 	var pictures [][]byte
-	for len(pictures) < o.cfg.Pictures {
+	for o.calibrated && len(pictures) < o.cfg.Pictures {
 		a, err := o.next(ctx, new(answer))
 		if err != nil {
 			return err
@@ -159,7 +166,7 @@ func (o *Observer) calibrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = o.host.Quantize(pictures, func() error {
+	err = o.host.Prepare(pictures, func() error {
 		done()
 		var err error
 		if done, err = o.host.Turn(ctx); err != nil {
@@ -226,7 +233,7 @@ func (o *Observer) record(equal bool) (n int, share float64) {
 	return n, share
 }
 
-// checkAdoption decides when all pictures have been compared whether int8 is adopted.
+// checkAdoption decides when all pictures have been compared whether the other precision is adopted.
 func (o *Observer) checkAdoption(_ int, _ float64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -235,15 +242,15 @@ func (o *Observer) checkAdoption(_ int, _ float64) error {
 	if o.status.Compared < o.cfg.Pictures || share >= o.cfg.Agreement {
 		return nil
 	}
-	return fmt.Errorf("int8 agreed with fp32 on %.1f %% of %d labels, wanted %.1f %%", 100*share, o.status.Compared, 100*o.cfg.Agreement)
+	return fmt.Errorf("%s agreed with fp32 on %.1f %% of %d labels, wanted %.1f %%", o.precision, 100*share, o.status.Compared, 100*o.cfg.Agreement)
 }
 
-// checkDrift decides after adoption whether int8 is withdrawn. A share slightly below the wanted one may be chance, so it
+// checkDrift decides after adoption whether it is withdrawn. A share slightly below the wanted one may be chance, so it
 // must be three standard deviations below.
 func (o *Observer) checkDrift(n int, share float64) error {
 	p := o.cfg.Agreement
 	if n < checks/2 || share >= p-3*math.Sqrt(p*(1-p)/float64(n)) {
 		return nil
 	}
-	return fmt.Errorf("int8 agreed with fp32 on %.1f %% of the last %d labels checked, wanted %.1f %%", 100*share, n, 100*p)
+	return fmt.Errorf("%s agreed with fp32 on %.1f %% of the last %d labels checked, wanted %.1f %%", o.precision, 100*share, n, 100*p)
 }

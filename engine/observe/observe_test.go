@@ -13,7 +13,8 @@ import (
 // fakeHost has two networks that give a picture, which is its first byte, that class; but int8 errs on some.
 type fakeHost struct {
 	errs     func(picture byte) bool
-	refuses  error // Quantize's
+	refuses  error // Prepare's
+	plain    bool  // the other precision is not calibrated
 	int8     bool  // what answers
 	turns    int   // taken and not given back
 	kept     []byte
@@ -35,7 +36,11 @@ func (h *fakeHost) Turn(ctx context.Context) (func(), error) {
 	return func() { h.turns-- }, nil
 }
 
-func (h *fakeHost) Quantize(pictures [][]byte, between func() error) error {
+func (h *fakeHost) Precision() (string, bool) {
+	return map[bool]string{false: "int8", true: "bf16"}[h.plain], !h.plain
+}
+
+func (h *fakeHost) Prepare(pictures [][]byte, between func() error) error {
 	for _, p := range pictures {
 		h.kept = append(h.kept, p[0])
 		if err := between(); err != nil {
@@ -172,6 +177,29 @@ func TestRefuses(t *testing.T) {
 					t.Errorf("went through %v, %+v, int8 answers %t", *states, s, h.int8)
 				}
 			})
+		})
+	}
+}
+
+// TestAdoptsWithoutCalibration has a precision compared from the first picture on.
+func TestAdoptsWithoutCalibration(t *testing.T) {
+	t.Parallel()
+	for errs, want := range map[bool]State{false: Adopted, true: Refused} {
+		h := &fakeHost{plain: true, errs: func(byte) bool { return errs }}
+		observed(t, Config{Pictures: 5}, h, func(states *[]State) {
+			if s := h.observer.Status(); s.State != Comparing || s.Precision != "bf16" {
+				t.Errorf("starts as %+v", s)
+			}
+			for i := range 5 {
+				h.offer(i)
+			}
+			s := h.observer.Status()
+			if want := []State{Calibrating, Comparing, want}; !slices.Equal(*states, want) || len(h.kept) > 0 || s.Observed != 0 || s.Compared != 5 {
+				t.Errorf("went through %v with %d pictures kept, %+v; want %v", *states, len(h.kept), s, want)
+			}
+			if errs && !strings.HasPrefix(s.Problem, "bf16 agreed with fp32 on 0.0 %") {
+				t.Errorf("problem: %q", s.Problem)
+			}
 		})
 	}
 }

@@ -21,23 +21,24 @@ func newDirect(work *packing, k *kernel.Set, o operation, c conv) *direct {
 // panels lays the weights of a convolution out for Multiply: panels of NR output channels, the last one padded with
 // zeros, each [kernel row][kernel column][input channel][NR]. taps is the number of kernel rows times columns.
 func panels(work *packing, k *kernel.Set, c conv, in, taps int) []float32 {
-	columns, each := k.NR, in*taps
-	out := len(c.bias)
-	count := (out + columns - 1) / columns
-	b := room[float32](work, count*each*columns)
-	work.add(count, func(panel int) {
-		first := panel * columns
-		for i := range in {
-			for tap := range taps {
-				from := c.weight[first*each+i*taps+tap:]
-				to := b[((panel*taps+tap)*in+i)*columns:][:min(columns, out-first)]
-				for column := range to {
-					to[column] = float32(float64(from[column*each]) * c.factor(first+column))
-				}
+	count, each := (len(c.bias)+k.NR-1)/k.NR, in*taps*k.NR
+	b := room[float32](work, count*each)
+	work.add(count, func(panel int) { fillPanel(b[panel*each:][:each], k.NR, panel*k.NR, c, in, taps) })
+	return b
+}
+
+// fillPanel writes the panel of output channels from first on.
+func fillPanel(panel []float32, columns, first int, c conv, in, taps int) {
+	each := in * taps
+	for i := range in {
+		for tap := range taps {
+			from := c.weight[first*each+i*taps+tap:]
+			to := panel[(tap*in+i)*columns:][:min(columns, len(c.bias)-first)]
+			for column := range to {
+				to[column] = float32(float64(from[column*each]) * c.factor(first+column))
 			}
 		}
-	})
-	return b
+	}
 }
 
 func (d *direct) algorithm() string { return "direct" }

@@ -21,8 +21,15 @@ type filter32 struct {
 var noBias [features]float32
 
 func newFilter(work *packing, k *kernel.Set, w *kernel.Winograd, o operation, c conv) *filter32 {
+	f := filterOf(k, w, o, c)
+	f.u = matrices(work, k.NR, w, c, o.in, func(to, from []float32) { copy(to, from) })
+	return f
+}
+
+// filterOf is a filter without its weights.
+func filterOf(k *kernel.Set, w *kernel.Winograd, o operation, c conv) *filter32 {
 	return &filter32{kernels: k, winograd: w, in: o.in, out: o.out, bias: slices.Clone(c.bias), residual: o.residual != "", relu: !o.signed(),
-		u: matrices(work, k, w, c, o.in), order: orderOf(w)}
+		order: orderOf(w)}
 }
 
 // orderOf is an algorithm's positions, those that share a matrix next to each other.
@@ -34,13 +41,14 @@ func orderOf(w *kernel.Winograd) (positions []int) {
 	return positions
 }
 
-// matrices lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][NR].
-func matrices(work *packing, k *kernel.Set, w *kernel.Winograd, c conv, in int) []float32 {
+// matrices lays the transformed weights of a 3x3 convolution out as [matrix][panel][input channel][column]. store writes those of
+// four input channels.
+func matrices[T float32 | uint16](work *packing, columns int, w *kernel.Winograd, c conv, in int, store func(to []T, from []float32)) []T {
 	// Matrices lie powers of two apart, where they would compete for the same lines of a cache. So a block of input
 	// channels is transformed in a small piece of memory first.
 	const block = 4
-	columns, matrices, panels := k.NR, w.Matrices(), len(c.bias)/k.NR
-	u := room[float32](work, matrices*in*len(c.bias))
+	matrices, panels := w.Matrices(), len(c.bias)/columns
+	u := room[T](work, matrices*in*len(c.bias))
 	work.add(panels, func(panel int) {
 		t := make([]float32, matrices*block*columns)
 		for i := 0; i < in; i += block {
@@ -52,7 +60,7 @@ func matrices(work *packing, k *kernel.Set, w *kernel.Winograd, c conv, in int) 
 				}
 			}
 			for matrix := range matrices {
-				copy(u[((matrix*panels+panel)*in+i)*columns:], t[matrix*block*columns:][:block*columns])
+				store(u[((matrix*panels+panel)*in+i)*columns:][:block*columns], t[matrix*block*columns:][:block*columns])
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package cpu
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,21 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestRequire(t *testing.T) {
+	t.Parallel()
+	if err := Require("anything", Generic); err != nil && os.Getenv(Variable) == "" {
+		t.Errorf("Require(generic) = %v", err)
+	}
+	for want, err := range map[string]error{
+		"precision bf16 needs a CPU with the level bf16; this CPU (" + runtime.GOARCH + ") has generic, neon": missing("precision bf16", BF16, NEON, []Level{Generic, NEON}),
+		" has generic, neon, dotprod, i8mm, bf16, of which RESNET18_CPU=i8mm allows only some":                missing("it", BF16, I8MM, []Level{Generic, NEON, DotProd, I8MM, BF16}),
+	} {
+		if !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v, want it to end with %q", err, want)
+		}
+	}
+}
+
 func TestLevelsStartGeneric(t *testing.T) {
 	t.Parallel()
 	if levels := Levels(); levels[0] != Generic {
@@ -47,6 +63,7 @@ func TestIncludes(t *testing.T) {
 		{AVX512, []Level{Generic, AVX2, AVX512}},
 		{AVX512VNNI, []Level{Generic, AVX2, AVX512, AVX512VNNI}},
 		{I8MM, []Level{Generic, NEON, DotProd, I8MM}},
+		{BF16, []Level{Generic, NEON, DotProd, I8MM, BF16}},
 	} {
 		for m := Generic; int(m) < len(names); m++ {
 			if got, want := test.l.Includes(m), slices.Contains(test.want, m); got != want {

@@ -10,6 +10,9 @@ func detect() []Level {
 		levels = append(levels, DotProd)
 		if cpu.ARM64.HasI8MM {
 			levels = append(levels, I8MM)
+			if hasBF16() {
+				levels = append(levels, BF16)
+			}
 		}
 	}
 	return levels

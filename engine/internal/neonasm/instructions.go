@@ -135,3 +135,13 @@ func Sdot4SLane(d, n, m, i int) {
 func Usmmla4S(d, n, m int) {
 	word(three(0x4E80AC00, d, n, m), "usmmla v%d.4s, v%d.16b, v%d.16b", d, n, m)
 }
+
+// Bfcvtn8H rounds four floats to bf16, to a half of d. That on the lower half clears the upper one (FEAT_BF16).
+func Bfcvtn8H(h Half, d, n int) {
+	word(three(0x0EA16800|int(h)<<30, d, n, 0), "bfcvtn%s v%d.%s, v%d.4s", h.suffix(), d, h.words(), n)
+}
+
+// Bfmmla4S adds to a 2x2 matrix of floats the product of two rows of four bf16 in n with two in m (FEAT_BF16).
+func Bfmmla4S(d, n, m int) {
+	word(three(0x6E40EC00, d, n, m), "bfmmla v%d.4s, v%d.8h, v%d.8h", d, n, m)
+}

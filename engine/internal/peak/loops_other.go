@@ -2,4 +2,4 @@
 
 package peak
 
-var fp32, int8s []leveled
+var fp32, bf16s, int8s []leveled

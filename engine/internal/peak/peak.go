@@ -20,6 +20,9 @@ func FP32(level cpu.Level) (Loop, bool) { return best(level, fp32) }
 // is none.
 func Int8(level cpu.Level) (Loop, bool) { return best(level, int8s) }
 
+// BF16 is the loop of multiplications of bf16 numbers, with sums in float32, for a level; false if there is none.
+func BF16(level cpu.Level) (Loop, bool) { return best(level, bf16s) }
+
 // leveled is a loop and the level it needs.
 type leveled struct {
 	cpu.Level

@@ -12,3 +12,6 @@ func dotNEON(turns int)
 
 // matrixNEON multiplies 28 pairs of 2x8 matrices in each turn.
 func matrixNEON(turns int)
+
+// bf16NEON multiplies 28 pairs of 2x4 matrices in each turn.
+func bf16NEON(turns int)

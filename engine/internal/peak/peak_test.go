@@ -11,7 +11,7 @@ import (
 func TestLoops(t *testing.T) {
 	t.Parallel()
 	for _, level := range cpu.Levels() {
-		for name, find := range map[string]func(cpu.Level) (Loop, bool){"fp32": FP32, "int8": Int8} {
+		for name, find := range map[string]func(cpu.Level) (Loop, bool){"fp32": FP32, "bf16": BF16, "int8": Int8} {
 			l, ok := find(level)
 			if !ok {
 				t.Logf("%s: no loop in %s", level, name)
@@ -25,6 +25,9 @@ func TestLoops(t *testing.T) {
 		assembly := len(fp32) > 0
 		if _, ok := FP32(level); ok != (assembly && (level.Includes(cpu.AVX2) || level.Includes(cpu.NEON))) {
 			t.Errorf("FP32(%s) = %t", level, ok)
+		}
+		if _, ok := BF16(level); ok != level.Includes(cpu.BF16) {
+			t.Errorf("BF16(%s) = %t", level, ok)
 		}
 		if _, ok := Int8(level); ok != (assembly && (level.Includes(cpu.AVX2) || level.Includes(cpu.DotProd))) {
 			t.Errorf("Int8(%s) = %t", level, ok)

@@ -10,6 +10,7 @@ func main() {
 	loop("fmaNEON", func(acc, x, y int) { Fmla4SLane(acc, x, y, 0) })
 	loop("dotNEON", func(acc, x, y int) { Sdot4SLane(acc, x, y, 0) })
 	loop("matrixNEON", Usmmla4S)
+	loop("bf16NEON", Bfmmla4S)
 	Print("_neon")
 }
 
