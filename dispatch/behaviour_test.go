@@ -428,6 +428,56 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestAcceptedWhileStopping checks that a dispatcher that stops accepts an image that was on its way, if another one can continue
+// with it.
+func TestAcceptedWhileStopping(t *testing.T) {
+	t.Parallel()
+	cfg := dispatch.Config{NATS: natsconn.Config{URL: startNATS(t)}, CacheSize: -1}
+	g := newGate()
+	other, stopping := startServing(t, cfg, 2, g), start(t, cfg)
+	first := stopping.submit("a.jpg", "x")
+	<-g.arrived
+
+	contentType, form := form("b.jpg", "y")
+	body, upload := io.Pipe()
+	accepted := make(chan answer, 1)
+	go func() {
+		req, err := http.NewRequest(http.MethodPost, stopping.url+"/predict_async", body)
+		if err == nil {
+			req.Header.Set("Content-Type", contentType)
+		}
+		accepted <- stopping.do(req, err)
+	}()
+	if _, err := io.CopyN(upload, form, 10); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		if resp, err := stopping.http.Get(stopping.url + "/result/" + first + "?wait=60s"); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	stopped := make(chan error, 1)
+	go func() { stopped <- stopping.stop() }()
+	<-told // the dispatcher has begun to stop: before that, it would wait
+	_, err := io.Copy(upload, form)
+	if err := errors.Join(err, upload.Close()); err != nil {
+		t.Fatal(err)
+	}
+	a := <-accepted
+	if a.status != http.StatusAccepted {
+		t.Fatalf("an image during the stop: %d %s", a.status, a.body)
+	}
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	close(g.open)
+	if got := other.wait(a.json(t)["request_id"].(string)); got["status"] != "completed" {
+		t.Errorf("the other dispatcher: %v", got)
+	}
+}
+
 // TestDrainQueue checks that DrainQueue processes all waiting requests, and that waiting clients get a response.
 func TestDrainQueue(t *testing.T) {
 	t.Parallel()

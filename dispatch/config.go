@@ -190,6 +190,17 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// sharesQueue reports whether other dispatchers may use the same queue.
+func (c Config) sharesQueue() bool { return c.Queue == nil && c.NATS.URL != "" }
+
+// shutdownDelay is the time in which clients may leave for other dispatchers before connections are closed.
+func (c Config) shutdownDelay() time.Duration {
+	if !c.sharesQueue() {
+		return 0
+	}
+	return min(time.Second, c.DrainTimeout/4)
+}
+
 // messageOverhead is the space reserved for the headers of a job.
 const messageOverhead = 64 << 10
 

@@ -121,6 +121,7 @@ func New(cfg Config) (*Dispatcher, error) {
 		Addr: cfg.Addr, Handler: m.http.Handler(cfg.Guard.Handler(cfg.Log, d.handler)), TLS: cfg.TLS, Tracer: cfg.Tracer, Log: cfg.Log, ShutdownTimeout: cfg.DrainTimeout / 2,
 		// Requests that wait for a result must return, or the listener could not close.
 		BeforeShutdown: drain,
+		ShutdownDelay:  cfg.shutdownDelay(),
 	}
 	if cfg.AdminAddr != "" {
 		d.admin = &httpx.Server{

@@ -21,7 +21,7 @@ type limits struct {
 
 func (c Config) limits() limits {
 	l := limits{attempts: c.Attempts, wait: c.ResultTTL / 2, submit: c.SubmitTimeout, heartbeatTimeout: c.RedeliverAfter}
-	if c.Queue == nil && c.NATS.URL == "" { // the queue belongs to this process
+	if c.Queue == nil && !c.sharesQueue() { // the queue belongs to this process
 		l.heartbeatTimeout = 0
 	}
 	return l

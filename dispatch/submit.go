@@ -147,10 +147,8 @@ func (d *Dispatcher) withinRate(c client, wait func(client, time.Time) time.Dura
 }
 
 func (d *Dispatcher) accept(ctx context.Context, image resnet18cloud.Image, o submitOptions) (store.Record, error) {
-	select {
-	case <-d.draining:
-		return store.Record{}, errUnavailable("Dispatcher is stopping", "retry; another dispatcher will accept it", time.Second)
-	default:
+	if d.stopping.Err() != nil && !d.cfg.sharesQueue() { // otherwise another dispatcher continues with the job
+		return store.Record{}, errUnavailable("Dispatcher is stopping", "retry in a moment", time.Second)
 	}
 	if d.problem() != nil {
 		return store.Record{}, d.storageProblem()

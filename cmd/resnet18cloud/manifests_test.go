@@ -159,6 +159,9 @@ func TestManifestsFitTogether(t *testing.T) {
 	if s := m.services[host]; !ok || err != nil || s.Spec.ClusterIP != corev1.ClusterIPNone || fmt.Sprint(s.Spec.Ports[0].Port) != port {
 		t.Errorf("endpoints %v, want dns+http:// and a headless Service with its port", dispatcher.Endpoints)
 	}
+	if !m.services[host].Spec.PublishNotReadyAddresses {
+		t.Errorf("Service %s has no pods that are not ready: dispatchers lose a replica when it is evicted, and find the next one late", host)
+	}
 	if mount := m.dispatcher.Spec.Template.Spec.Containers[0].VolumeMounts[0]; mount.MountPath != dispatcher.DataDir ||
 		mount.Name != m.dispatcher.Spec.VolumeClaimTemplates[0].Name {
 		t.Errorf("data folder %s, mounted %+v", dispatcher.DataDir, mount)

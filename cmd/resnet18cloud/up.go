@@ -148,7 +148,7 @@ func (c upCmd) Run(ctx context.Context, env *environment) error {
 		return badUsage(err)
 	}
 	if err := d.Listen(); err != nil {
-		return fmt.Errorf("%w (use --addr to choose another, such as: up --addr 127.0.0.1:8081)", err)
+		return fmt.Errorf("%w (use --addr to choose another; a second up needs its own --data-dir too: up --addr 127.0.0.1:8081 --data-dir second)", err)
 	}
 	c.warnIfOpen(env.log, c.Addr, guard != nil)
 	replicas.local, err = local.New(local.Config{

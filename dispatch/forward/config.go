@@ -26,14 +26,14 @@ type Config struct {
 	// Slots is how many images to send at a time to a replica whose /info does not report it. Zero means 4.
 	Slots int
 	// ProbeInterval is the time between two probes of a healthy endpoint. Zero means 1 s. An unhealthy endpoint is
-	// probed after 0.1 s, then at doubling intervals up to MaxBackoff.
+	// probed after 0.1 s, then at doubling intervals up to this one, or up to MaxBackoff if it has failed images.
 	ProbeInterval time.Duration
 	// ProbeTimeout limits one probe. An endpoint that misses two probes in a row counts as hung, and its images go to
 	// others: a replica that stops responding is detected within ProbeInterval + 2 * ProbeTimeout. Zero means 1 s.
 	ProbeTimeout time.Duration
-	// MaxBackoff is the maximum time between two probes of an unhealthy endpoint. Zero means 5 s.
+	// MaxBackoff is the maximum time between two probes of an unhealthy endpoint that has failed images. Zero means 5 s.
 	MaxBackoff time.Duration
-	// ResolveInterval is the time between two DNS lookups. Zero means 5 s.
+	// ResolveInterval is the time between two DNS lookups. Zero means 2 s.
 	ResolveInterval time.Duration
 	// Token, if not nil, returns the token to send to replicas, in the header Authorization: Bearer.
 	Token func() string
@@ -53,7 +53,7 @@ func (c Config) withDefaults() Config {
 	c.ProbeInterval = cmp.Or(c.ProbeInterval, time.Second)
 	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, time.Second)
 	c.MaxBackoff = cmp.Or(c.MaxBackoff, 5*time.Second)
-	c.ResolveInterval = cmp.Or(c.ResolveInterval, 5*time.Second)
+	c.ResolveInterval = cmp.Or(c.ResolveInterval, 2*time.Second)
 	if c.Token == nil {
 		c.Token = func() string { return "" }
 	}

@@ -11,7 +11,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := Config{}.withDefaults()
 	if got.Attempts != 3 || got.AttemptTimeout != 30*time.Second || got.Slots != 4 || got.ProbeInterval != time.Second ||
-		got.ProbeTimeout != time.Second || got.MaxBackoff != 5*time.Second || got.ResolveInterval != 5*time.Second {
+		got.ProbeTimeout != time.Second || got.MaxBackoff != 5*time.Second || got.ResolveInterval != 2*time.Second {
 		t.Errorf("defaults %+v", got)
 	}
 	got.Attempted("completed")

@@ -47,7 +47,7 @@ const (
 // pace determines how often an endpoint is probed.
 type pace struct {
 	interval   time.Duration // between probes of a healthy endpoint
-	maxBackoff time.Duration // maximum time between probes of an unhealthy endpoint
+	maxBackoff time.Duration // maximum time between probes of an unhealthy endpoint that has failed images
 	busy       bool          // the endpoint has images in flight
 }
 
@@ -106,13 +106,13 @@ func (h health) after(e event, p pace) health {
 }
 
 // markUnhealthy makes the endpoint unhealthy, or keeps it so, and doubles the time to the next probe: after 0.1 s,
-// 0.2 s, 0.4 s and so on. While it has images in flight it is probed as often as a healthy one, to find out soon
-// whether they can still be answered.
+// 0.2 s, 0.4 s and so on. Only one that has failed images is probed more rarely than a healthy one: another one is probably
+// starting. While it has images in flight, it matters how soon it is known whether they can still be answered.
 func (h health) markUnhealthy(e event, p pace) health {
 	h.healthy, h.problem = false, e.problem
 	wait := min(max(h.backoff, firstBackoff), p.maxBackoff)
 	h.backoff = 2 * wait
-	if p.busy {
+	if p.busy || h.failures == 0 {
 		wait = min(wait, p.interval)
 	}
 	h.next = e.at.Add(wait)

@@ -101,6 +101,7 @@ type connections struct {
 	open    map[*conn]struct{} // guarded by mu
 	leaving int                // guarded by mu: number of connections that were told to leave
 	extra   int                // guarded by mu: requests of HTTP/2 connections beyond the first of each
+	empty   func()             // guarded by mu: called when none is open any more; nil before whenEmpty
 }
 
 // add adds c, evicting other connections if necessary. It reports false if the limit is reached.
@@ -215,7 +216,7 @@ func (s *connections) end(c *conn) func() {
 			}
 		}
 	}
-	delete(s.open, c)
+	s.forget(c)
 	return c.abort // its server gets the error
 }
 
@@ -291,7 +292,24 @@ func (s *connections) remove(c *conn) {
 	if _, open := s.open[c]; open && c.leaving {
 		s.leaving--
 	}
+	s.forget(c)
+}
+
+// forget removes c. The caller holds mu.
+func (s *connections) forget(c *conn) {
 	delete(s.open, c)
+	if len(s.open) == 0 && s.empty != nil {
+		s.empty()
+	}
+}
+
+// whenEmpty calls f when no connection is open any more. f must be fast and may be called more than once.
+func (s *connections) whenEmpty(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.empty = f; len(s.open) == 0 {
+		f()
+	}
 }
 
 // Yielding returns a context for a handler that waits and could respond at any time. The context ends when ctx ends,

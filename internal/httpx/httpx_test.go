@@ -101,6 +101,59 @@ func TestServerDropsUnusedConnections(t *testing.T) {
 	}
 }
 
+// TestServerLetsClientsLeave checks that a server that stops responds for a while, on connections that are open and new ones,
+// tells the clients to leave, and does not wait once they have.
+func TestServerLetsClientsLeave(t *testing.T) {
+	t.Parallel()
+	for name, protocol := range map[string]func(*http.Protocols){
+		"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
+		"HTTP/2":   func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stopping := make(chan struct{})
+			s := &httpx.Server{Addr: "127.0.0.1:0", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, "whole")
+			}), BeforeShutdown: func() { close(stopping) }, ShutdownDelay: time.Hour}
+			if err := s.Listen(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ran := make(chan error, 1)
+			go func() { ran <- s.Run(ctx) }()
+			get := func(c *http.Client) {
+				t.Helper()
+				resp, err := c.Get(s.URL())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "whole" {
+					t.Errorf("response %q, %v", body, err)
+				}
+			}
+			var clients [2]*http.Client
+			for i := range clients {
+				transport := &http.Transport{Protocols: new(http.Protocols)}
+				protocol(transport.Protocols)
+				defer transport.CloseIdleConnections()
+				clients[i] = &http.Client{Transport: transport}
+			}
+			get(clients[0])
+			if n := s.Connections(); n != 1 {
+				t.Fatalf("%d connections, want the first client's", n)
+			}
+			cancel()
+			<-stopping
+			get(clients[1]) // on a new connection
+			get(clients[0]) // on the one that it has
+			if err := <-ran; err != nil {
+				t.Errorf("Run = %v, want nil", err)
+			}
+		})
+	}
+}
+
 // TestServerFinishesRequestsInFlight stops a server while it responds, and expects the whole response.
 func TestServerFinishesRequestsInFlight(t *testing.T) {
 	t.Parallel()

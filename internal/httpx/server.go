@@ -33,6 +33,10 @@ type Server struct {
 	// BeforeShutdown, if not nil, is called after the context has ended and before the listener closes. It should
 	// make readiness checks fail and end long polls.
 	BeforeShutdown func()
+	// ShutdownDelay is how long, after BeforeShutdown, the server goes on with requests at most. It tells the clients to
+	// use other connections, and a client that has left does not send a request on one that is being closed. The delay
+	// ends early when all have left. Zero means none.
+	ShutdownDelay time.Duration
 	// ShutdownTimeout limits the wait for requests in flight; then their connections are closed. Zero means 25 s,
 	// less than Kubernetes' 30 s between SIGTERM and SIGKILL.
 	ShutdownTimeout time.Duration
@@ -53,6 +57,7 @@ type Server struct {
 	WriteTimeout time.Duration
 
 	open     atomic.Pointer[connections] // nil before Run
+	leaving  atomic.Bool                 // responses tell their clients to use other connections
 	listener net.Listener
 	certs    *tlsfiles.Reloader // nil without TLS
 }
@@ -68,6 +73,9 @@ const unusedGrace = 500 * time.Millisecond
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := connOf(r.Context())
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close") // in HTTP/2, net/http tells the client that this connection takes no more
+		}
 		w, r, done := traced(s.Tracer, w, r)
 		defer done()
 		if r.ProtoMajor == 2 {
@@ -183,6 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.BeforeShutdown != nil {
 		s.BeforeShutdown()
 	}
+	s.letLeave(open)
 	timeout := cmp.Or(s.ShutdownTimeout, 25*time.Second)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
@@ -195,6 +204,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	<-served //nolint:errcheck // http.ErrServerClosed
 	return err
+}
+
+// letLeave serves on until all clients have left or ShutdownDelay has passed.
+func (s *Server) letLeave(open *connections) {
+	if s.ShutdownDelay <= 0 {
+		return
+	}
+	s.leaving.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownDelay)
+	defer cancel()
+	open.whenEmpty(cancel)
+	<-ctx.Done()
 }
 
 // protocols are those of all servers; clients choose.

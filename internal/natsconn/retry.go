@@ -18,7 +18,7 @@ const attemptTimeout = 4 * time.Second
 // Retry calls try until it succeeds, ctx ends, or it fails with [ErrPermanent], and returns the last error. It calls
 // onRetry, if not nil, with the reason for each retry.
 func Retry(ctx context.Context, onRetry func(error), try func(context.Context) error) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 500*time.Millisecond) {
 		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := try(attempt)
 		cancel()

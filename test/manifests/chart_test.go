@@ -95,6 +95,10 @@ func TestChartEqualsKustomize(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare("production with traces", installed(t, "resnet18cloud", production(t), traces), parse(t, data))
+	if data, err = composed(t, []string{"overlays/production"}, "components/monitoring"); err != nil {
+		t.Fatal(err)
+	}
+	compare("production with monitoring", installed(t, "resnet18cloud", production(t), map[string]any{"monitoring": map[string]any{"podMonitors": true}}), parse(t, data))
 	keys := map[string]any{"keys": map[string]any{"enabled": true}}
 	for _, scaler := range []string{"autoscaler", "hpa", "keda"} {
 		data, err := composed(t, []string{"overlays/minikube"}, "components/"+scaler)
@@ -175,21 +179,23 @@ func TestSchema(t *testing.T) {
 		values map[string]any
 		want   string
 	}{
-		"an unknown value":           {map[string]any{"replica": 3}, "replica"},
-		"an unknown value inside":    {in("autoscaling", map[string]any{"min": 1}), "/autoscaling"},
-		"a text for a number":        {map[string]any{"replicas": "three"}, "/replicas"},
-		"less than none":             {map[string]any{"replicas": -1}, "/replicas"},
-		"a mode that is not there":   {scaledBy("knative"), "/autoscaling/mode"},
-		"two autoscalers":            {in("autoscaling", map[string]any{"mode": []any{"hpa", "keda"}}), "/autoscaling/mode"},
-		"a digest without algorithm": {in("images", map[string]any{"replica": map[string]any{"digest": "0123"}}), "/images/replica/digest"},
-		"memory without a unit":      {in("resources", map[string]any{"limits": map[string]any{"memory": "512"}}), "/resources/limits/memory"},
-		"no CPU limit":               {in("resources", map[string]any{"limits": map[string]any{"cpu": ""}}), "/resources/limits/cpu"},
-		"HTTP for NATS":              {in("nats", map[string]any{"url": "http://nats:4222"}), "/nats/url"},
-		"a variable in lower case":   {in("env", map[string]any{"replica": map[string]any{"precision": "int8"}}), "/env/replica"},
-		"a receiver without scheme":  {in("tracing", map[string]any{"endpoint": "collector:4317"}), "/tracing/endpoint"},
-		"a share in words":           {in("tracing", map[string]any{"sample": "some"}), "/tracing/sample"},
-		"a log format":               {map[string]any{"logFormat": "xml"}, "/logFormat"},
-		"two dispatchers, one queue": {in("dispatcher", map[string]any{"replicas": 2}), "nats.enabled"},
+		"an unknown value":            {map[string]any{"replica": 3}, "replica"},
+		"an unknown value inside":     {in("autoscaling", map[string]any{"min": 1}), "/autoscaling"},
+		"a text for a number":         {map[string]any{"replicas": "three"}, "/replicas"},
+		"less than none":              {map[string]any{"replicas": -1}, "/replicas"},
+		"a mode that is not there":    {scaledBy("knative"), "/autoscaling/mode"},
+		"two autoscalers":             {in("autoscaling", map[string]any{"mode": []any{"hpa", "keda"}}), "/autoscaling/mode"},
+		"a digest without algorithm":  {in("images", map[string]any{"replica": map[string]any{"digest": "0123"}}), "/images/replica/digest"},
+		"memory without a unit":       {in("resources", map[string]any{"limits": map[string]any{"memory": "512"}}), "/resources/limits/memory"},
+		"no CPU limit":                {in("resources", map[string]any{"limits": map[string]any{"cpu": ""}}), "/resources/limits/cpu"},
+		"HTTP for NATS":               {in("nats", map[string]any{"url": "http://nats:4222"}), "/nats/url"},
+		"a variable in lower case":    {in("env", map[string]any{"replica": map[string]any{"precision": "int8"}}), "/env/replica"},
+		"a receiver without scheme":   {in("tracing", map[string]any{"endpoint": "collector:4317"}), "/tracing/endpoint"},
+		"a share in words":            {in("tracing", map[string]any{"sample": "some"}), "/tracing/sample"},
+		"a monitor that is not there": {in("monitoring", map[string]any{"serviceMonitors": true}), "/monitoring"},
+		"no queue":                    {in("dispatcher", map[string]any{"queueCapacity": 0}), "/dispatcher/queueCapacity"},
+		"a log format":                {map[string]any{"logFormat": "xml"}, "/logFormat"},
+		"two dispatchers, one queue":  {in("dispatcher", map[string]any{"replicas": 2}), "nats.enabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,6 +231,11 @@ func TestChartOptions(t *testing.T) {
 		if test.got != test.want {
 			t.Errorf("%s: %q, want %q", test.what, test.got, test.want)
 		}
+	}
+	// The template leaves out the default of our command.
+	text := strings.Join(strings.Fields(helpOf(t, "dispatcher")), " ")
+	if capacity := value(podOf(installed(t, "default"), "dispatcher").container(), "RESNET18_QUEUE_CAPACITY"); capacity != "" || !strings.Contains(text, "refused with 503 (default 200). [$RESNET18_QUEUE_CAPACITY]") {
+		t.Errorf("queue capacity %q by default, want none: it is that of our command, 200", capacity)
 	}
 	for _, id := range []string{"StatefulSet/nats", "Service/nats", "NetworkPolicy/nats"} {
 		if all[id] != nil {

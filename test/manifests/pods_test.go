@@ -12,12 +12,14 @@ import (
 	"sync"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 )
 
 // each runs a test for every shape.
@@ -277,6 +279,10 @@ func helpOf(t *testing.T, command string) string {
 // TestMain builds our command.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if err := monitoringv1.AddToScheme(scheme.Scheme); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		dir, err := os.MkdirTemp("", "manifests")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -83,3 +83,14 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* What the Prometheus operator scrapes of a pod: .port, with a key of the Secret .token unless that is empty. */ -}}
+{{- define "resnet18cloud.scrape" -}}
+- port: {{ .port }}
+  {{- if .token }}
+  authorization:
+    credentials: {name: {{ .token }}, key: monitor.token}
+  {{- end }}
+  relabelings:
+    - {targetLabel: job, replacement: resnet18}
+{{- end }}
