@@ -60,8 +60,8 @@ func HoldOut() []Trace {
 // Sparse are loads with which a replica has nothing to do most of the time.
 func Sparse() []Trace {
 	return []Trace{
-		{Name: "rare", About: "an image every 10 min on average", Load: schedule.Constant(1./600, 12*time.Hour)},
-		{Name: "sessions", About: "5/s for 5 min, every half hour", Load: join(repeat(join(schedule.Constant(5, 5*time.Minute), schedule.Constant(0, 25*time.Minute)), 8)...)},
+		{Name: "rare", About: "an image every 10 min on average", Load: schedule.Constant(1./600, 4*time.Hour)},
+		{Name: "sessions", About: "5/s for 5 min, every half hour", Load: join(repeat(join(schedule.Constant(5, 5*time.Minute), schedule.Constant(0, 25*time.Minute)), 4)...)},
 	}
 }
 

@@ -81,7 +81,7 @@ func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study
 		if v.Name == "0.3 s" {
 			cfg.Delay = sim.Fixed(300 * time.Millisecond)
 		}
-		jobs = append(jobs, job{sim.Experiment{Traces: sim.Sparse(), Contestants: sparing(), Seeds: 10, Base: cfg},
+		jobs = append(jobs, job{sim.Experiment{Traces: sim.Sparse(), Contestants: sparing(), Seeds: max(3, seeds), Base: cfg},
 			func(o sim.Outcome) { s.Zero = append(s.Zero, Variant{v.Name, o}) }})
 	}
 	for _, sw := range sweeps() {
