@@ -141,7 +141,7 @@ func jpegCost(data []byte, width, height int) (c cost, err error) {
 	}
 	c.time = perPixel(each, width, height)
 	if config.Arithmetic { // each bit may stand for a coefficient
-		c.time += 8 * 20 * time.Nanosecond * time.Duration(len(data))
+		c.time += 8 * 40 * time.Nanosecond * time.Duration(len(data))
 	}
 	return c, err
 }
