@@ -8,11 +8,12 @@ import (
 func TestReasonReads(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]Reason{
-		"rate: 7 replicas, because 128 images/s are expected and one replica handles 20.1": {Rule: RuleRate, Replicas: 7, Value: 128.4, Limit: 20.06},
-		"errors: 2 replicas, because 7 % of requests fail and the limit is 5 %":            {Rule: RuleErrors, Replicas: 2, Value: 7, Limit: 5},
-		"hold: keeping 3, because 3 were needed in the last 60 s":                          {Rule: RuleHold, Replicas: 3, Value: 60},
-		"min: 1 replica, because that is the minimum":                                      {Rule: RuleMin, Replicas: 1},
-		"steady: keeping 1, because nothing calls for a change":                            {Rule: RuleSteady, Replicas: 1},
+		"rate: 7 replicas, because 128 images/s are expected and one replica handles 20.1":                                        {Rule: RuleRate, Replicas: 7, Value: 128.4, Limit: 20.06},
+		"rate: 7 replicas, because 128 images/s are expected and one replica handles 20.1, and arrivals have a dispersion of 1.5": {Rule: RuleRate, Replicas: 7, Value: 128.4, Limit: 20.06, Dispersion: 1.5},
+		"errors: 2 replicas, because 7 % of requests fail and the limit is 5 %":                                                   {Rule: RuleErrors, Replicas: 2, Value: 7, Limit: 5},
+		"hold: keeping 3, because 3 were needed in the last 60 s":                                                                 {Rule: RuleHold, Replicas: 3, Value: 60},
+		"min: 1 replica, because that is the minimum":                                                                             {Rule: RuleMin, Replicas: 1},
+		"steady: keeping 1, because nothing calls for a change":                                                                   {Rule: RuleSteady, Replicas: 1},
 	} {
 		if got := r.String(); got != want {
 			t.Errorf("String() = %q, want %q", got, want)

@@ -16,10 +16,9 @@ type DeadlineConfig struct {
 	SLO time.Duration
 	// Late is the share of images that may wait longer than the SLO allows. Zero means 0.005.
 	Late float64
-	// MarginQuantile is the quantile of the errors of past forecasts that is added as a margin. Zero means 0.8.
+	// MarginQuantile is the share of seconds of the last ten minutes in which the load did not exceed what a margin on the
+	// forecast prepares for. Zero means 0.95, -1 no margin.
 	MarginQuantile float64
-	// MaxMargin bounds the margin, a factor. Zero means 1, no margin: a backlog is cleared soon enough.
-	MaxMargin float64
 	// DrainTime is the time in which a backlog shall be cleared. Zero means 0.25 s.
 	DrainTime time.Duration
 	// Hedge is the share of replicas to start beyond those that are missing, if three or more are missing. Zero
@@ -34,8 +33,7 @@ func (c DeadlineConfig) withDefaults() DeadlineConfig {
 	c.Limits = c.Limits.withDefaults()
 	c.SLO = cmp.Or(c.SLO, 500*time.Millisecond)
 	c.Late = cmp.Or(c.Late, defaultLate)
-	c.MarginQuantile = cmp.Or(c.MarginQuantile, 0.8)
-	c.MaxMargin = cmp.Or(c.MaxMargin, 1)
+	c.MarginQuantile = cmp.Or(c.MarginQuantile, 0.95)
 	c.DrainTime = cmp.Or(c.DrainTime, 250*time.Millisecond)
 	c.Hedge = max(0, cmp.Or(c.Hedge, 0.3))
 	c.HoldDelays = cmp.Or(c.HoldDelays, 10)
@@ -48,10 +46,8 @@ func (c DeadlineConfig) Validate() error {
 	switch {
 	case d.SLO < 0 || d.DrainTime < 0 || d.HoldDelays < 0:
 		return errors.New("times must not be negative")
-	case !(d.Late > 0 && d.Late < 1) || !(d.MarginQuantile > 0 && d.MarginQuantile <= 1):
+	case !(d.Late > 0 && d.Late < 1) || !(d.MarginQuantile > 0 && d.MarginQuantile <= 1 || d.MarginQuantile == -1):
 		return errors.New("the share of late images and the quantile of the margin must be between 0 and 1")
-	case d.MaxMargin < 1:
-		return errors.New("the maximum margin is a factor and must be 1 or more")
 	}
 	return c.Limits.Validate()
 }
@@ -123,7 +119,7 @@ const (
 	earlyStart    = 0.6  // most replicas need this share of the delay that nine of ten keep
 	overdueStart  = 0.5  // seconds: a replica that is overdue is assumed to be ready in this time
 	hedgeFrom     = 3    // missing replicas from which on more than these are started
-	shrinkPace    = 5 * time.Second
+	shrinkPace    = 2 * time.Second
 	maxHold       = 300 // seconds
 	minHold       = 30  // seconds
 	horizonMargin = 1   // seconds from one decision to the next, added to the start delay
@@ -253,17 +249,18 @@ func (p *Deadline) usualPart(at time.Time, images, elapsed float64) float64 {
 
 // demand is what is known about the near future.
 type demand struct {
-	age       float64 // seconds since the figures were read
-	horizon   float64 // seconds from now until a replica started now is ready
-	late      float64 // share of replicas that take much longer
-	level     float64 // images/s now
-	upper     float64 // images/s then, margin included
-	mu        float64 // images/s that a replica handles
-	need      int     // replicas for upper
-	stay      int     // replicas that are not worth removing for upper; at least need
-	burst     int     // replicas for a foreseen burst; 0 if there is none now
-	burstRate float64 // its images/s
-	fits      float64 // images that may wait without being late
+	age        float64 // seconds since the figures were read
+	horizon    float64 // seconds from now until a replica started now is ready
+	late       float64 // share of replicas that take much longer
+	level      float64 // images/s now
+	upper      float64 // images/s then, margin included
+	mu         float64 // images/s that a replica handles
+	dispersion float64 // of arrivals
+	need       int     // replicas for upper
+	stay       int     // replicas that are not worth removing for upper; at least need
+	burst      int     // replicas for a foreseen burst; 0 if there is none now
+	burstRate  float64 // its images/s
+	fits       float64 // images that may wait without being late
 }
 
 // forecast computes the demand.
@@ -272,6 +269,7 @@ func (p *Deadline) forecast(d *Decision, now time.Time, s Snapshot) demand {
 	delay, late := st.Delays.parts()
 	f := demand{age: s.Age(now).Seconds(), horizon: delay + horizonMargin, late: late}
 	dispersion := st.Load.dispersion()
+	f.dispersion = dispersion
 	st.Load.detectChange(dispersion)
 	ahead := f.age + f.horizon
 	rate, slope := st.Load.trend(f.horizon, dispersion)
@@ -281,8 +279,11 @@ func (p *Deadline) forecast(d *Decision, now time.Time, s Snapshot) demand {
 		f.level, deviation = st.Load.steady(rate, f.horizon, dispersion)
 	}
 	expected := f.level + max(0, slope)*ahead
-	margin := st.Margin.factor(now, expected, st.Load.recent(3), ahead, p.cfg.MarginQuantile, p.cfg.MaxMargin)
-	f.upper = expected * margin
+	f.upper = st.Margin.raise(now, expected, st.Load.recent(marginRate), ahead, p.hold(), p.cfg.MarginQuantile)
+	margin := 1.0
+	if expected > 0 {
+		margin = f.upper / expected
+	}
 
 	workers := s.Workers()
 	perWorker := st.Speed.rate()
@@ -352,7 +353,7 @@ func (p *Deadline) plan(d *Decision, now time.Time, s Snapshot, f demand, hold t
 	}
 	p.state.Needs = append(since(p.state.Needs, now.Add(-hold)), point{now, float64(needed)})
 	held := max(p.cfg.least(), int(largest(p.state.Needs)), f.burst)
-	d.decide(Reason{Rule: RuleRate, Replicas: f.need, Value: f.upper, Limit: f.mu})
+	d.decide(Reason{Rule: RuleRate, Replicas: f.need, Value: f.upper, Limit: f.mu, Dispersion: f.dispersion})
 
 	need := f.need
 	if f.burst > need {

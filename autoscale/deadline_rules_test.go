@@ -13,12 +13,12 @@ import (
 // TestDeadlineDefaults are those that DeadlineConfig documents; what is set is kept.
 func TestDeadlineDefaults(t *testing.T) {
 	t.Parallel()
-	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.8, MaxMargin: 1,
+	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.95,
 		DrainTime: 250 * time.Millisecond, Hedge: 0.3, HoldDelays: 10}
 	if got := (DeadlineConfig{}).withDefaults(); got != want {
 		t.Errorf("defaults %+v, want %+v", got, want)
 	}
-	set := DeadlineConfig{Limits: Limits{Min: 2, Max: 3}, SLO: 1, Late: 0.1, MarginQuantile: 0.2, MaxMargin: 2, DrainTime: 3, Hedge: 0.4, HoldDelays: 5}
+	set := DeadlineConfig{Limits: Limits{Min: 2, Max: 3}, SLO: 1, Late: 0.1, MarginQuantile: 0.2, DrainTime: 3, Hedge: 0.4, HoldDelays: 5}
 	if got := set.withDefaults(); got != set {
 		t.Errorf("defaults change %+v to %+v", set, got)
 	}
@@ -157,8 +157,8 @@ func TestDeadlinePlans(t *testing.T) {
 		{"three too many", DeadlineConfig{}, withReplicas(9, 9, 0), base, nil, "rate shrink", 7},
 		{"two too many", DeadlineConfig{}, withReplicas(8, 8, 0), base, nil, "rate shrink", 7},
 		{"one too many", DeadlineConfig{}, withReplicas(7, 7, 0), base, nil, "rate shrink", 6},
-		{"the last ones left 5 s ago", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(5 * time.Second), "rate shrink", 8},
-		{"just before", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(4999 * time.Millisecond), "rate pace", 10},
+		{"the last ones left 2 s ago", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(2 * time.Second), "rate shrink", 8},
+		{"just before", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(1999 * time.Millisecond), "rate pace", 10},
 	}
 	for _, test := range tests {
 		p := NewDeadline(test.cfg)
@@ -192,7 +192,7 @@ func rules(d Decision) string {
 // TestDeadlineReasons checks that each reason has the figures that its sentence mentions.
 func TestDeadlineReasons(t *testing.T) {
 	t.Parallel()
-	f := demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24}
+	f := demand{horizon: 6, level: 100, upper: 100, dispersion: 1.5, mu: 20, need: 6, fits: 24}
 	waiting := withReplicas(6, 6, 0)
 	waiting.Queue = 296
 	some := withReplicas(10, 10, 0)
@@ -204,16 +204,16 @@ func TestDeadlineReasons(t *testing.T) {
 		since time.Duration
 		want  Reason
 	}{
-		{withReplicas(5, 5, 0), time.Hour, Reason{RuleRate, 6, 100, 20}},
-		{withReplicas(3, 3, 0), time.Hour, Reason{RuleHedge, 7, 6, 0}},
-		{waiting, time.Hour, Reason{RuleBacklog, 36, 176, 24}},
-		{some, time.Hour, Reason{RuleBacklog, 10, 13, 12}},
-		{old, time.Hour, Reason{RuleStale, 10, 6, 5}},
-		{withReplicas(10, 10, 0), time.Second, Reason{RuleHistory, 10, 1, 60}},
-		{withReplicas(10, 7, 3), time.Hour, Reason{RuleCancel, 7, 7, 6}},
-		{withReplicas(10, 5, 5), time.Hour, Reason{RulePace, 10, 6, 0}},
-		{withReplicas(10, 10, 0), time.Hour, Reason{RuleShrink, 8, 6, 0}},
-		{withReplicas(6, 6, 0), time.Hour, Reason{RuleSteady, 6, 0, 0}},
+		{withReplicas(5, 5, 0), time.Hour, Reason{Rule: RuleRate, Replicas: 6, Value: 100, Limit: 20, Dispersion: 1.5}},
+		{withReplicas(3, 3, 0), time.Hour, Reason{Rule: RuleHedge, Replicas: 7, Value: 6}},
+		{waiting, time.Hour, Reason{Rule: RuleBacklog, Replicas: 36, Value: 176, Limit: 24}},
+		{some, time.Hour, Reason{Rule: RuleBacklog, Replicas: 10, Value: 13, Limit: 12}},
+		{old, time.Hour, Reason{Rule: RuleStale, Replicas: 10, Value: 6, Limit: 5}},
+		{withReplicas(10, 10, 0), time.Second, Reason{Rule: RuleHistory, Replicas: 10, Value: 1, Limit: 60}},
+		{withReplicas(10, 7, 3), time.Hour, Reason{Rule: RuleCancel, Replicas: 7, Value: 7, Limit: 6}},
+		{withReplicas(10, 5, 5), time.Hour, Reason{Rule: RulePace, Replicas: 10, Value: 6}},
+		{withReplicas(10, 10, 0), time.Hour, Reason{Rule: RuleShrink, Replicas: 8, Value: 6}},
+		{withReplicas(6, 6, 0), time.Hour, Reason{Rule: RuleSteady, Replicas: 6}},
 	} {
 		cfg := DeadlineConfig{}
 		if test.want.Rule == RuleBacklog {
@@ -232,7 +232,7 @@ func TestDeadlineReasons(t *testing.T) {
 	d, few := stay(p.Name(), start, withReplicas(6, 6, 0)), f
 	few.need = 2
 	p.plan(&d, start, withReplicas(6, 6, 0), few, time.Minute)
-	if got := d.Because(); got != (Reason{RuleHold, 6, 60, 0}) {
+	if got := d.Because(); got != (Reason{Rule: RuleHold, Replicas: 6, Value: 60, Limit: 0}) {
 		t.Errorf("reason %+v, want that it is held for 60 s", got)
 	}
 }
@@ -346,12 +346,14 @@ func TestDeadlineForecasts(t *testing.T) {
 	near(t, "horizon", f.horizon, 10)
 	near(t, "figure start_delay", figure(d, "start_delay_seconds"), 9)
 
-	// The margin: forecasts were too low by the rate of the last three seconds over the forecast for now.
-	p = steadily(DeadlineConfig{MaxMargin: 3, MarginQuantile: 0.5}, counts(join(repeat(57, 100), repeat(3, 80))...))
-	p.state.Margin.Forecasts = []point{{start.Add(-6 * time.Second), 40}}
+	// The margin: the rate of the last three seconds, less its standard error, over the forecast for now. A rate of 200
+	// was seen before.
+	p = steadily(DeadlineConfig{MarginQuantile: 0.5}, counts(join(repeat(57, 100), repeat(3, 75))...))
+	p.state.Margin.Forecasts = []point{{start.Add(-6 * time.Second), 50}}
+	p.state.Margin.Past = []prepared{{start.Add(-time.Minute), 200, 500}}
 	f, d = forecast(p, withReplicas(6, 6, 0))
-	near(t, "margin", figure(d, "margin_ratio"), 2)
-	near(t, "upper with a margin", f.upper, 2*f.level)
+	near(t, "margin", figure(d, "margin_ratio"), (75-5)/50.)
+	near(t, "upper with a margin", f.upper, 1.4*f.level)
 	near(t, "forecast that is remembered, without the margin", p.state.Margin.Forecasts[len(p.state.Margin.Forecasts)-1].Value, f.level)
 
 	// A number above the maximum is only known to be above it.
@@ -435,10 +437,10 @@ func TestDeadlineDecides(t *testing.T) {
 	if d := decide(10 * time.Second); d.Replicas <= 4 {
 		t.Errorf("figures of 10 s ago, four times too few: %d replicas because of %v", d.Replicas, d.Because())
 	}
-	if d := decide(10*time.Second + 1); d.Replicas != 4 || d.Because() != (Reason{RuleStale, 4, 10.000000001, 10}) {
+	if d := decide(10*time.Second + 1); d.Replicas != 4 || d.Because() != (Reason{Rule: RuleStale, Replicas: 4, Value: 10.000000001, Limit: 10}) {
 		t.Errorf("older figures: %d replicas because of %+v", d.Replicas, d.Because())
 	}
-	if d := NewDeadline(DeadlineConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 10}) {
+	if d := NewDeadline(DeadlineConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{Rule: RuleStale, Replicas: 4, Value: 1e6, Limit: 10}) {
 		t.Errorf("no figures: because of %+v, want an age of a million seconds, to say that there are none", d.Because())
 	}
 

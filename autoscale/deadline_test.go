@@ -41,7 +41,7 @@ func TestDeadlineStaffs(t *testing.T) {
 	}
 	w.expect(t, 1, 23)
 	w.expectRule(t, RuleShrink)
-	w.expect(t, 5, 19)
+	w.expect(t, 2, 19)
 	w.expect(t, 60, want)
 	w.expectRule(t, RuleSteady)
 }
@@ -180,10 +180,11 @@ func TestDeadlineBounds(t *testing.T) {
 	w.expectRule(t, RuleMin)
 }
 
-// TestDeadlineMargin checks that a load that keeps jumping by a third gets a margin, and a steady one does not.
+// TestDeadlineMargin checks that a load gets a margin if it keeps jumping by a third when it is no longer held for, and
+// otherwise not.
 func TestDeadlineMargin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(NewDeadline(DeadlineConfig{MaxMargin: 1.1}), 16, 300, 20)
+	w := newWorld(NewDeadline(DeadlineConfig{}), 16, 300, 20)
 	w.run(150)
 	if m := w.decision.Figure("margin_ratio"); m > 1.01 {
 		t.Errorf("margin %v of a steady load, want 1", m)
@@ -192,18 +193,29 @@ func TestDeadlineMargin(t *testing.T) {
 		w.rate = []float64{300, 400}[i%2]
 		w.run(5)
 	}
-	if m := w.decision.Figure("margin_ratio"); m < 1.09 {
-		t.Errorf("margin %v of a load that jumps by a third, want 1.1, the most", m)
+	if m := w.decision.Figure("margin_ratio"); m > 1.05 {
+		t.Errorf("margin %v of a load that jumps while replicas are held for it, want almost none", m)
+	}
+	for range 8 {
+		w.rate = 300
+		w.run(60)
+		w.rate = 400
+		w.run(10)
+	}
+	w.rate = 300
+	w.run(60)
+	if m := w.decision.Figure("margin_ratio"); m < 1.06 || m > 1.2 {
+		t.Errorf("margin %v of a load that jumps by a third each minute, want more, up to 0.9 * 4/3", m)
 	}
 }
 
 func TestDeadlineConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for cfg, ok := range map[DeadlineConfig]bool{
-		{}: true, {SLO: time.Second, Late: 0.01, MaxMargin: 1}: true, {Hedge: -1}: true,
+		{}: true, {SLO: time.Second, Late: 0.01, MarginQuantile: -1}: true, {Hedge: -1}: true,
 		{SLO: 1, DrainTime: 1, HoldDelays: 0.5, Late: 1e-9, MarginQuantile: 1}: true,
 		{SLO: -1}: false, {DrainTime: -1}: false, {HoldDelays: -1}: false, {Late: 1}: false, {Late: -0.1}: false,
-		{MarginQuantile: 1.1}: false, {MarginQuantile: -0.1}: false, {MaxMargin: 0.5}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
+		{MarginQuantile: 1.1}: false, {MarginQuantile: -0.1}: false, {MarginQuantile: -2}: false, {Limits: Limits{Min: 2, Max: 1}}: false,
 	} {
 		if err := cfg.Validate(); (err == nil) != ok {
 			t.Errorf("%+v.Validate() = %v, want error: %v", cfg, err, !ok)

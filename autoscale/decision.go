@@ -27,6 +27,8 @@ type Reason struct {
 	Replicas int     `json:"replicas"`        // what it wants
 	Value    float64 `json:"value,omitempty"` // what it measured, and
 	Limit    float64 `json:"limit,omitempty"` // what it compared that with; both in units of the rule
+	// Dispersion of arrivals, 1 for independent users, is what else a number of replicas for a rate depends on.
+	Dispersion float64 `json:"dispersion,omitempty"`
 }
 
 // Figure is an intermediate value, for people and metrics. Its name ends in its unit.
@@ -43,7 +45,7 @@ var figures = map[string]string{
 	"cpu_ratio":                  "Mean CPU usage of ready replicas as a share of their requests",
 	"rate_images_per_second":     "Smoothed rate of arriving images",
 	"slope_images_per_second2":   "Change of that rate per second",
-	"margin_ratio":               "Factor on the expected rate for what forecasts missed",
+	"margin_ratio":               "Factor on the expected rate, for loads that rise above what replicas are there for",
 	"expected_images_per_second": "Rate that is expected when a replica that starts now is ready",
 	"dispersion_ratio":           "Variance of the number of images per second divided by its mean",
 	"replica_images_per_second":  "Images that a replica processes per second",
@@ -151,13 +153,16 @@ var keeps = map[Rule]bool{
 func Rules() []Rule { return slices.Sorted(maps.Keys(sentences)) }
 
 // String is the reason as a sentence, such as "rate: 7 replicas, because 128 images/s are expected and one replica
-// handles 20.1" or "hold: keeping 3, because 3 were needed in the last 60 s".
+// handles 20.1, and arrivals have a dispersion of 1.5" or "hold: keeping 3, because 3 were needed in the last 60 s".
 func (r Reason) String() string {
 	sentence := strings.ReplaceAll(sentences[r.Rule], "%d", strconv.Itoa(r.Replicas))
 	for _, v := range []float64{r.Value, r.Limit} {
 		sentence = strings.Replace(sentence, "%v", strconv.FormatFloat(v, 'g', 3, 64), 1)
 	}
 	sentence = strings.ReplaceAll(sentence, "%%", "%")
+	if r.Dispersion > 0 {
+		sentence += ", and arrivals have a dispersion of " + strconv.FormatFloat(r.Dispersion, 'g', 3, 64)
+	}
 	if keeps[r.Rule] {
 		return fmt.Sprintf("%s: keeping %d, because %s", r.Rule, r.Replicas, sentence)
 	}

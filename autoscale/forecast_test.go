@@ -380,56 +380,69 @@ func TestTrendIsAWeightedFit(t *testing.T) {
 	near(t, "level of samples of different lengths", level, mean)
 }
 
-// TestMargin compares the forecast that was made a horizon ago with the actual rate.
+// TestMargin compares the rates with the forecasts that replicas were there for.
 func TestMargin(t *testing.T) {
 	t.Parallel()
-	const horizon = 5
+	const horizon, hold = 5, 10 * time.Second
 	at := func(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
-	story := func(q, most float64, rates ...float64) float64 { // a forecast of 100 each second; the rates come
+	exact := func(rate float64) float64 { return rate - math.Sqrt(rate/3) } // less its standard error
+	story := func(q float64, rates ...float64) float64 {                    // a forecast of 100 each second; the rates come
 		m, got := margin{}, 0.0
 		for second, rate := range rates {
-			got = m.factor(at(second), 100, rate, horizon, q, most)
+			got = m.raise(at(second), 100, rate, horizon, hold, q)
 		}
 		return got
 	}
-	near(t, "margin before a forecast can have failed", story(0.8, 2, repeat(5, 150)...), 1)
-	near(t, "margin when the first one has", story(0.8, 2, repeat(6, 150)...), 1.5)
-	near(t, "margin at most", story(0.8, 1.2, repeat(6, 150)...), 1.2)
-	near(t, "margin of forecasts that were too high", story(0.8, 2, repeat(6, 50)...), 1)
+	near(t, "before a forecast can have failed", story(0.95, repeat(5, 150)...), 100)
+	near(t, "when the first one has", story(0.95, repeat(6, 150)...), 0.9*150)
+	near(t, "by chance", story(0.95, repeat(600, 105)...), 100)
+	near(t, "forecasts that were too high", story(0.95, repeat(6, 50)...), 100)
+	near(t, "no margin", story(-1, repeat(6, 150)...), 100)
 	// Ten comparisons: eight right, one 1.3, one 1.6 times as much.
 	ten := join(repeat(13, 100), []float64{130, 160})
-	near(t, "margin, median", story(0.5, 2, ten...), 1)
-	near(t, "margin, 80 %", story(0.8, 2, ten...), 1.3)
-	near(t, "margin, 90 %", story(0.9, 2, ten...), 1.6)
+	near(t, "median", story(0.5, ten...), 100)
+	near(t, "80 %", story(0.8, ten...), exact(130))
+	near(t, "90 %", story(0.9, ten...), 0.9*160)
 
-	// Among several forecasts of that age the latest counts; a younger one does not count yet.
-	m := margin{}
-	m.factor(at(0), 100, 0, horizon, 0.8, 10)
-	m.factor(at(1), 50, 0, horizon, 0.8, 10)
-	m.factor(at(2), 25, 0, horizon, 0.8, 10)
-	near(t, "margin when the forecast of 50 is as old as the horizon", m.factor(at(6), 100, 200, horizon, 0.8, 10), 4)
-
-	// A forecast of zero counts as one image per second.
-	m = margin{}
-	m.factor(at(0), 0, 0, horizon, 0.8, 10)
-	near(t, "margin after a forecast of nothing", m.factor(at(5), 100, 3, horizon, 0.8, 10), 3)
-	m = margin{}
-	m.factor(at(0), 0.5, 0, horizon, 0.8, 10)
-	near(t, "margin after a forecast of half an image", m.factor(at(5), 100, 3, horizon, 0.8, 10), 3)
-
-	// Comparisons are dropped after two minutes, or after ten horizons if that is longer.
-	for _, test := range []struct{ horizon, window int }{{5, 120}, {12, 120}, {20, 200}} {
+	// The example: a tenth of the seconds had 1.3 times the forecast, and one had 400 images/s.
+	for forecast, want := range map[float64]float64{200: 260, 300: 360, 380: 380} {
 		m := margin{}
-		m.factor(at(0), 100, 0, float64(test.horizon), 0.8, 10)
-		came := test.horizon
-		near(t, "margin", m.factor(at(came), 1, 300, float64(test.horizon), 0.8, 10), 3)
-		m.Forecasts = nil // no other comparison
-		near(t, fmt.Sprintf("horizon %d: margin at the end of the window", test.horizon),
-			m.factor(at(came+test.window), 1, 0, float64(test.horizon), 0.8, 10), 3)
-		m.Forecasts = nil
-		near(t, fmt.Sprintf("horizon %d: margin after the window", test.horizon),
-			m.factor(at(came+test.window+1), 1, 0, float64(test.horizon), 0.8, 10), 1)
+		for second := range 600 {
+			rate := 100.0
+			if second%10 == 0 {
+				rate = 400
+			}
+			m.Past = append(m.Past, prepared{at(second), rate, exact(400) / 1.3})
+		}
+		near(t, fmt.Sprintf("forecast of %v", forecast), m.raise(at(600), forecast, 0, horizon, hold, 0.95), want)
 	}
+
+	// Replicas are there for the largest forecast that is at least as old as the horizon, and that they are held for.
+	for _, test := range []struct {
+		name     string
+		forecast []float64 // each second, from 0 on; then the rate of 300
+		want     float64
+	}{
+		{"as old as the horizon", []float64{100, 1e3, 1e3, 1e3, 1e3, 50}, 50 * exact(300) / 100},
+		{"the largest", []float64{100, 150, 120, 1e3, 1e3, 1e3, 1e3, 50}, 50 * exact(300) / 150},
+		{"held no longer", append([]float64{150, 120, 60}, repeat(14, 50)...), 50 * exact(300) / 120},
+		{"of nothing counts as one image", []float64{0.5, 0, 0, 0, 0, 50}, 0.9 * 300},
+	} {
+		m, got := margin{}, 0.0
+		for second, forecast := range test.forecast {
+			rate := 0.0
+			if second == len(test.forecast)-1 {
+				rate = 300
+			}
+			got = m.raise(at(second), forecast, rate, horizon, hold, 1)
+		}
+		near(t, test.name, got, test.want)
+	}
+
+	// Comparisons count for ten minutes.
+	m := margin{Past: []prepared{{at(0), 150, 110}}}
+	near(t, "after ten minutes", m.raise(at(600), 100, 0, horizon, hold, 0.95), 100*exact(150)/110)
+	near(t, "after that", m.raise(at(601), 100, 0, horizon, hold, 0.95), 100)
 }
 
 // TestQuantile is the value below which the share of the values lies, at most the largest.

@@ -157,11 +157,11 @@ func TestHPALooks(t *testing.T) {
 		reasons []Reason
 		changes [2][]point // up and down
 	}{
-		0:  {reasons: []Reason{{RuleOff, 0, 0, 0}}},
-		2:  {[]Reason{{RuleMin, 3, 2, 0}}, [2][]point{{{start, 1}}, nil}},
+		0:  {reasons: []Reason{{Rule: RuleOff}}},
+		2:  {[]Reason{{Rule: RuleMin, Replicas: 3, Value: 2}}, [2][]point{{{start, 1}}, nil}},
 		3:  {},
 		10: {},
-		12: {[]Reason{{RuleMax, 10, 12, 0}}, [2][]point{nil, {{start, 2}}}},
+		12: {[]Reason{{Rule: RuleMax, Replicas: 10, Value: 12}}, [2][]point{nil, {{start, 2}}}},
 	} {
 		var d Decision
 		var st hpaState
@@ -190,13 +190,13 @@ func TestHPASettles(t *testing.T) {
 		want                 []Reason
 	}{
 		"as recommended":   {8, 8, 8, nil},
-		"held down":        {9, 8, 20, []Reason{{RuleStabilization, 9, 60, 0}}},
-		"held up":          {7, 8, 5, []Reason{{RuleStabilization, 7, 300, 0}}},
-		"not so many":      {100, 8, 20, []Reason{{RulePace, 16, 20, 0}}},
-		"bounded":          {100, 28, 40, []Reason{{RuleMax, 30, 40, 0}}},
-		"bounded below":    {0, 5, 1, []Reason{{RuleMin, 3, 1, 0}}},
-		"all at one time":  {39, 18, 60, []Reason{{RuleStabilization, 39, 60, 0}, {RulePace, 36, 39, 0}, {RuleMax, 30, 36, 0}}},
-		"not changed, max": {100, 30, 40, []Reason{{RuleMax, 30, 40, 0}}},
+		"held down":        {9, 8, 20, []Reason{{Rule: RuleStabilization, Replicas: 9, Value: 60}}},
+		"held up":          {7, 8, 5, []Reason{{Rule: RuleStabilization, Replicas: 7, Value: 300}}},
+		"not so many":      {100, 8, 20, []Reason{{Rule: RulePace, Replicas: 16, Value: 20}}},
+		"bounded":          {100, 28, 40, []Reason{{Rule: RuleMax, Replicas: 30, Value: 40}}},
+		"bounded below":    {0, 5, 1, []Reason{{Rule: RuleMin, Replicas: 3, Value: 1}}},
+		"all at one time":  {39, 18, 60, []Reason{{Rule: RuleStabilization, Replicas: 39, Value: 60}, {Rule: RulePace, Replicas: 36, Value: 39}, {Rule: RuleMax, Replicas: 30, Value: 36}}},
+		"not changed, max": {100, 30, 40, []Reason{{Rule: RuleMax, Replicas: 30, Value: 40}}},
 	} {
 		st := hpaState{Started: true, Recommendations: []point{{ago(time.Second), test.recommendation}},
 			Added: []point{{ago(16 * time.Second), 1}, {ago(15 * time.Second), 2}}, Removed: []point{{ago(15 * time.Second), 2}, {ago(16 * time.Second), 1}}}
@@ -256,27 +256,27 @@ func TestHPACPUReasons(t *testing.T) {
 		target  float64
 		want    Reason
 	}{
-		"twice the target":                              {cpuPods(1, 1), 2, 0.5, Reason{RuleTarget, 4, 1, 0.5}},
-		"the mean counts":                               {cpuPods(1, 2), 2, 0.5, Reason{RuleTarget, 6, 1.5, 0.5}},
-		"tolerated":                                     {cpuPods(0.5, 0.5), 7, 0.5, Reason{RuleTolerance, 7, 1, 0.1}},
-		"nobody has metrics: those without":             {with(cpuPods(-1, -1), unready(3)), 5, 0.5, Reason{RuleMissing, 5, 5, 0}},
-		"CPU of the start does not count":               {[]Replica{{Created: start, CPU: new(float64)}, {Created: start}}, 5, 0.5, Reason{RuleMissing, 5, 2, 0}},
-		"damped to the target by one without":           {cpuPods(1, -1), 2, 0.5, Reason{RuleMissing, 2, 1, 0}},
-		"damped by one without and one that starts":     {with(cpuPods(1.5, -1), unready(1)), 3, 0.5, Reason{RuleMissing, 3, 2, 0}},
-		"at the target those that start do not matter":  {with(cpuPods(0.5, 0.5), unready(2)), 4, 0.5, Reason{RuleTolerance, 4, 1, 0.1}},
-		"below it neither":                              {with(cpuPods(0.25, 0.25), unready(2)), 4, 0.5, Reason{RuleTarget, 1, 0.25, 0.5}},
-		"less than twice the target, two start":         {with(cpuPods(0.9, 0.9), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 2, 0}},
-		"much more, one starts":                         {with(cpuPods(2, 2), unready(1)), 3, 0.5, Reason{RuleTarget, 8, 2, 0.5}},
-		"one without metrics may be busy":               {cpuPods(0.1, 0.1, 0.1, -1), 4, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
-		"three without may be busy":                     {cpuPods(0.05, -1, -1, -1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05), 12, 0.5, Reason{RuleTarget, 7, 0.05, 0.5}},
-		"as busy as a target above all it asks for":     {cpuPods(0.5, 0.5, -1), 3, 2, Reason{RuleTarget, 2, 0.5, 2}},
-		"at the target one without counts as idle":      {cpuPods(0.5, 0.5, 0.5, -1), 4, 0.5, Reason{RuleMissing, 4, 1, 0}},
-		"when shrinking those that start do not count":  {with(cpuPods(0.1, 0.1, 0.1, -1), unready(9)), 13, 0.5, Reason{RuleTarget, 3, 0.1, 0.5}},
-		"busy ones without metrics would turn it round": {with(cpuPods(0.4, -1), unready(2)), 4, 0.5, Reason{RuleMissing, 4, 3, 0}},
-		"growing to fewer than there are: nothing":      {with(cpuPods(1.2, 1.2), unready(1)), 9, 0.5, Reason{RuleMissing, 9, 1, 0}},
-		"shrinking to more than there are: nothing":     {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 3, 0.5, Reason{RuleMissing, 3, 1, 0}},
-		"growing to as many as there are":               {with(cpuPods(1.2, 1.2), unready(1)), 5, 0.5, Reason{RuleTarget, 5, 1.2, 0.5}},
-		"shrinking to as many as there are":             {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 4, 0.5, Reason{RuleTarget, 4, 0.2, 0.5}},
+		"twice the target":                              {cpuPods(1, 1), 2, 0.5, Reason{Rule: RuleTarget, Replicas: 4, Value: 1, Limit: 0.5}},
+		"the mean counts":                               {cpuPods(1, 2), 2, 0.5, Reason{Rule: RuleTarget, Replicas: 6, Value: 1.5, Limit: 0.5}},
+		"tolerated":                                     {cpuPods(0.5, 0.5), 7, 0.5, Reason{Rule: RuleTolerance, Replicas: 7, Value: 1, Limit: 0.1}},
+		"nobody has metrics: those without":             {with(cpuPods(-1, -1), unready(3)), 5, 0.5, Reason{Rule: RuleMissing, Replicas: 5, Value: 5}},
+		"CPU of the start does not count":               {[]Replica{{Created: start, CPU: new(float64)}, {Created: start}}, 5, 0.5, Reason{Rule: RuleMissing, Replicas: 5, Value: 2}},
+		"damped to the target by one without":           {cpuPods(1, -1), 2, 0.5, Reason{Rule: RuleMissing, Replicas: 2, Value: 1}},
+		"damped by one without and one that starts":     {with(cpuPods(1.5, -1), unready(1)), 3, 0.5, Reason{Rule: RuleMissing, Replicas: 3, Value: 2}},
+		"at the target those that start do not matter":  {with(cpuPods(0.5, 0.5), unready(2)), 4, 0.5, Reason{Rule: RuleTolerance, Replicas: 4, Value: 1, Limit: 0.1}},
+		"below it neither":                              {with(cpuPods(0.25, 0.25), unready(2)), 4, 0.5, Reason{Rule: RuleTarget, Replicas: 1, Value: 0.25, Limit: 0.5}},
+		"less than twice the target, two start":         {with(cpuPods(0.9, 0.9), unready(2)), 4, 0.5, Reason{Rule: RuleMissing, Replicas: 4, Value: 2}},
+		"much more, one starts":                         {with(cpuPods(2, 2), unready(1)), 3, 0.5, Reason{Rule: RuleTarget, Replicas: 8, Value: 2, Limit: 0.5}},
+		"one without metrics may be busy":               {cpuPods(0.1, 0.1, 0.1, -1), 4, 0.5, Reason{Rule: RuleTarget, Replicas: 3, Value: 0.1, Limit: 0.5}},
+		"three without may be busy":                     {cpuPods(0.05, -1, -1, -1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05), 12, 0.5, Reason{Rule: RuleTarget, Replicas: 7, Value: 0.05, Limit: 0.5}},
+		"as busy as a target above all it asks for":     {cpuPods(0.5, 0.5, -1), 3, 2, Reason{Rule: RuleTarget, Replicas: 2, Value: 0.5, Limit: 2}},
+		"at the target one without counts as idle":      {cpuPods(0.5, 0.5, 0.5, -1), 4, 0.5, Reason{Rule: RuleMissing, Replicas: 4, Value: 1}},
+		"when shrinking those that start do not count":  {with(cpuPods(0.1, 0.1, 0.1, -1), unready(9)), 13, 0.5, Reason{Rule: RuleTarget, Replicas: 3, Value: 0.1, Limit: 0.5}},
+		"busy ones without metrics would turn it round": {with(cpuPods(0.4, -1), unready(2)), 4, 0.5, Reason{Rule: RuleMissing, Replicas: 4, Value: 3}},
+		"growing to fewer than there are: nothing":      {with(cpuPods(1.2, 1.2), unready(1)), 9, 0.5, Reason{Rule: RuleMissing, Replicas: 9, Value: 1}},
+		"shrinking to more than there are: nothing":     {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 3, 0.5, Reason{Rule: RuleMissing, Replicas: 3, Value: 1}},
+		"growing to as many as there are":               {with(cpuPods(1.2, 1.2), unready(1)), 5, 0.5, Reason{Rule: RuleTarget, Replicas: 5, Value: 1.2, Limit: 0.5}},
+		"shrinking to as many as there are":             {cpuPods(0.2, 0.2, 0.2, 0.2, 0.2, -1), 4, 0.5, Reason{Rule: RuleTarget, Replicas: 4, Value: 0.2, Limit: 0.5}},
 	} {
 		p := NewHPACPU(HPACPUConfig{Target: test.target})
 		var d Decision
@@ -342,12 +342,12 @@ func TestHPAExternalMetrics(t *testing.T) {
 		desired int
 		want    Reason
 	}{
-		"queue":                 {MetricQueue, 1, Reason{RuleTarget, 3, 24, 10}},
-		"in the system":         {MetricInSystem, 1, Reason{RuleTarget, 4, 36, 10}},
-		"rate":                  {MetricRate, 1, Reason{RuleTarget, 5, 50, 10}},
-		"tolerated":             {MetricRate, 5, Reason{RuleTolerance, 5, 1, 0.1}},
-		"off":                   {MetricQueue, 0, Reason{RuleOff, 0, 0, 0}},
-		"shrinking by the rate": {MetricRate, 9, Reason{RuleTarget, 5, 50, 10}},
+		"queue":                 {MetricQueue, 1, Reason{Rule: RuleTarget, Replicas: 3, Value: 24, Limit: 10}},
+		"in the system":         {MetricInSystem, 1, Reason{Rule: RuleTarget, Replicas: 4, Value: 36, Limit: 10}},
+		"rate":                  {MetricRate, 1, Reason{Rule: RuleTarget, Replicas: 5, Value: 50, Limit: 10}},
+		"tolerated":             {MetricRate, 5, Reason{Rule: RuleTolerance, Replicas: 5, Value: 1, Limit: 0.1}},
+		"off":                   {MetricQueue, 0, Reason{Rule: RuleOff}},
+		"shrinking by the rate": {MetricRate, 9, Reason{Rule: RuleTarget, Replicas: 5, Value: 50, Limit: 10}},
 	} {
 		p := NewHPAExternal(HPAExternalConfig{HPAConfig: HPAConfig{Behavior: &HPABehavior{Down: ScalingRules{Stabilization: -1}}}, Metric: test.metric})
 		p.state.Rate.Totals = []point{{ago(20 * time.Second), 1000}}
@@ -360,11 +360,11 @@ func TestHPAExternalMetrics(t *testing.T) {
 	}
 	// The pods that exist count, wanted or not, but not those that stop.
 	p := NewHPAExternal(HPAExternalConfig{})
-	if d := p.Decide(start, Snapshot{At: start, Queue: 40, Desired: 3, Replicas: append(make([]Replica, 4), Replica{Stopping: true})}); d.Reasons[0] != (Reason{RuleTolerance, 4, 1, 0.1}) {
+	if d := p.Decide(start, Snapshot{At: start, Queue: 40, Desired: 3, Replicas: append(make([]Replica, 4), Replica{Stopping: true})}); d.Reasons[0] != (Reason{Rule: RuleTolerance, Replicas: 4, Value: 1, Limit: 0.1}) {
 		t.Errorf("40 for the 4 that exist: %+v, want them tolerated", d.Reasons[0])
 	}
 	p.state.Clock = clock{}
-	if d := p.Decide(start, Snapshot{At: start, Queue: 20, Desired: 1}); d.Reasons[0] != (Reason{RuleTarget, 2, 20, 10}) {
+	if d := p.Decide(start, Snapshot{At: start, Queue: 20, Desired: 1}); d.Reasons[0] != (Reason{Rule: RuleTarget, Replicas: 2, Value: 20, Limit: 10}) {
 		t.Errorf("20, while no pod exists: %+v, want two", d.Reasons[0])
 	}
 	for age, rule := range map[time.Duration]Rule{15 * time.Second: RuleTarget, 15*time.Second + 1: RuleStale} {
@@ -374,11 +374,11 @@ func TestHPAExternalMetrics(t *testing.T) {
 		}
 	}
 	p.state.Clock = clock{}
-	if d := p.Decide(start, Snapshot{At: ago(20 * time.Second), Desired: 4}); d.Because() != (Reason{RuleStale, 4, 20, 15}) {
+	if d := p.Decide(start, Snapshot{At: ago(20 * time.Second), Desired: 4}); d.Because() != (Reason{Rule: RuleStale, Replicas: 4, Value: 20, Limit: 15}) {
 		t.Errorf("figures 20 s old: %+v", d.Because())
 	}
 	p.state.Clock = clock{}
-	if d := p.Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 15}) {
+	if d := p.Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{Rule: RuleStale, Replicas: 4, Value: 1e6, Limit: 15}) {
 		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
 	}
 }

@@ -101,19 +101,19 @@ func TestKPAStale(t *testing.T) {
 	t.Parallel()
 	ten := withReplicas(10, 10, 0).Replicas
 	for age, want := range map[time.Duration]Reason{
-		0:                        {RuleStable, 10, 7, 0.7},
-		59 * time.Second:         {RuleStable, 10, 7, 0.7},
-		60 * time.Second:         {RuleStable, 5, 0, 0.7},
-		61*time.Second - 1:       {RuleStable, 5, 0, 0.7},
-		61 * time.Second:         {RuleStale, 10, 61, 60},
-		time.Duration(1e6) * 2e9: {RuleStale, 10, 1e6, 60},
+		0:                        {Rule: RuleStable, Replicas: 10, Value: 7, Limit: 0.7},
+		59 * time.Second:         {Rule: RuleStable, Replicas: 10, Value: 7, Limit: 0.7},
+		60 * time.Second:         {Rule: RuleStable, Replicas: 5, Limit: 0.7},
+		61*time.Second - 1:       {Rule: RuleStable, Replicas: 5, Limit: 0.7},
+		61 * time.Second:         {Rule: RuleStale, Replicas: 10, Value: 61, Limit: 60},
+		time.Duration(1e6) * 2e9: {Rule: RuleStale, Replicas: 10, Value: 1e6, Limit: 60},
 	} {
 		d := kpaAt(KPAConfig{}, 7).Decide(start.Add(age), Snapshot{At: start, InFlight: 7, Desired: 10, Replicas: ten})
 		if got := d.Because(); got != want {
 			t.Errorf("figures %s old: %+v, want %+v", age, got, want)
 		}
 	}
-	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{RuleStale, 4, 1e6, 60}) {
+	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{Desired: 4}); d.Because() != (Reason{Rule: RuleStale, Replicas: 4, Value: 1e6, Limit: 60}) {
 		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
 	}
 	if d := NewKPA(KPAConfig{}).Decide(start, Snapshot{At: start, InFlight: 1, Desired: 1}); d.Because().Rule != RuleStable {

@@ -38,29 +38,29 @@ func TestThresholdLimits(t *testing.T) {
 		change func(*Snapshot)
 		want   Reason
 	}{
-		"100 wait":                 {few, func(s *Snapshot) { s.Queue = 100 }, Reason{RuleEmergency, 12, 100, 100}},
-		"99 wait":                  {few, func(s *Snapshot) { s.Queue = 99 }, Reason{RuleQueue, 7, 99, 50}},
-		"50 wait":                  {few, func(s *Snapshot) { s.Queue = 50 }, Reason{RuleQueue, 7, 50, 50}},
-		"49 wait":                  {few, func(s *Snapshot) { s.Queue = 49 }, Reason{RuleSteady, 6, 0, 0}},
-		"answers of half a second": {ThresholdConfig{Limits: Limits{Min: 5}, Latency: time.Second / 2}, func(s *Snapshot) { s.Service, s.Queueing = 250*time.Second, 250*time.Second }, Reason{RuleLatency, 7, 0.5, 0.5}},
-		"of just less than 400 ms": {few, func(s *Snapshot) { s.Queueing = 349 * time.Second }, Reason{RuleSteady, 6, 0, 0}},
-		"5 % fail":                 {few, func(s *Snapshot) { s.Failed, s.Refused = 20, 30 }, Reason{RuleErrors, 7, 5, 5}},
-		"just less":                {few, func(s *Snapshot) { s.Failed, s.Refused = 20, 29 }, Reason{RuleSteady, 6, 0, 0}},
-		"40 % full":                {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 40, 100 }, Reason{RuleUtilization, 7, 40, 40}},
-		"39 % full":                {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 39, 100 }, Reason{RuleSteady, 6, 0, 0}},
-		"quiet":                    {few, func(*Snapshot) {}, Reason{RuleIdle, 5, 0, 0}},
-		"quiet, nothing ever":      {few, func(s *Snapshot) { s.Counters = Counters{} }, Reason{RuleIdle, 5, 0, 0}},
-		"one waits":                {few, func(s *Snapshot) { s.Queue = 1 }, Reason{RuleSteady, 6, 0, 0}},
-		"answers of 200 ms":        {few, func(s *Snapshot) { s.Queueing = 150 * time.Second }, Reason{RuleSteady, 6, 0, 0}},
-		"of just less than 200":    {few, func(s *Snapshot) { s.Queueing = 149 * time.Second }, Reason{RuleIdle, 5, 0, 0}},
-		"2.5 % fail":               {few, func(s *Snapshot) { s.Failed = 25 }, Reason{RuleSteady, 6, 0, 0}},
-		"2.4 % fail":               {few, func(s *Snapshot) { s.Failed = 24 }, Reason{RuleIdle, 5, 0, 0}},
-		"as few as allowed":        {few, func(s *Snapshot) { s.Desired = 5 }, Reason{RuleSteady, 5, 0, 0}},
-		"no queue known":           {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 1, 0 }, Reason{RuleUtilization, 7, 100, 40}},
-		"nothing offered, one":     {few, func(s *Snapshot) { s.Offered, s.Failed = 0, 1 }, Reason{RuleErrors, 7, 100, 5}},
-		"nothing answered, 1 s":    {few, func(s *Snapshot) { s.Completed, s.Service, s.Queueing = 0, time.Second, 0 }, Reason{RuleLatency, 7, 1, 0.4}},
-		"Little's law: 10/s, 1 s":  {few, func(s *Snapshot) { s.Queue, s.Service = 50, 1000*time.Second }, Reason{RuleQueue, 15, 50, 50}},
-		"in the first second":      {few, func(s *Snapshot) { s.Queue, s.Uptime = 50, 0; s.Completed, s.Service = 100, 10*time.Second }, Reason{RuleQueue, 15, 50, 50}},
+		"100 wait":                 {few, func(s *Snapshot) { s.Queue = 100 }, Reason{Rule: RuleEmergency, Replicas: 12, Value: 100, Limit: 100}},
+		"99 wait":                  {few, func(s *Snapshot) { s.Queue = 99 }, Reason{Rule: RuleQueue, Replicas: 7, Value: 99, Limit: 50}},
+		"50 wait":                  {few, func(s *Snapshot) { s.Queue = 50 }, Reason{Rule: RuleQueue, Replicas: 7, Value: 50, Limit: 50}},
+		"49 wait":                  {few, func(s *Snapshot) { s.Queue = 49 }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"answers of half a second": {ThresholdConfig{Limits: Limits{Min: 5}, Latency: time.Second / 2}, func(s *Snapshot) { s.Service, s.Queueing = 250*time.Second, 250*time.Second }, Reason{Rule: RuleLatency, Replicas: 7, Value: 0.5, Limit: 0.5}},
+		"of just less than 400 ms": {few, func(s *Snapshot) { s.Queueing = 349 * time.Second }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"5 % fail":                 {few, func(s *Snapshot) { s.Failed, s.Refused = 20, 30 }, Reason{Rule: RuleErrors, Replicas: 7, Value: 5, Limit: 5}},
+		"just less":                {few, func(s *Snapshot) { s.Failed, s.Refused = 20, 29 }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"40 % full":                {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 40, 100 }, Reason{Rule: RuleUtilization, Replicas: 7, Value: 40, Limit: 40}},
+		"39 % full":                {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 39, 100 }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"quiet":                    {few, func(*Snapshot) {}, Reason{Rule: RuleIdle, Replicas: 5}},
+		"quiet, nothing ever":      {few, func(s *Snapshot) { s.Counters = Counters{} }, Reason{Rule: RuleIdle, Replicas: 5}},
+		"one waits":                {few, func(s *Snapshot) { s.Queue = 1 }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"answers of 200 ms":        {few, func(s *Snapshot) { s.Queueing = 150 * time.Second }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"of just less than 200":    {few, func(s *Snapshot) { s.Queueing = 149 * time.Second }, Reason{Rule: RuleIdle, Replicas: 5}},
+		"2.5 % fail":               {few, func(s *Snapshot) { s.Failed = 25 }, Reason{Rule: RuleSteady, Replicas: 6}},
+		"2.4 % fail":               {few, func(s *Snapshot) { s.Failed = 24 }, Reason{Rule: RuleIdle, Replicas: 5}},
+		"as few as allowed":        {few, func(s *Snapshot) { s.Desired = 5 }, Reason{Rule: RuleSteady, Replicas: 5}},
+		"no queue known":           {few, func(s *Snapshot) { s.Queue, s.QueueCapacity = 1, 0 }, Reason{Rule: RuleUtilization, Replicas: 7, Value: 100, Limit: 40}},
+		"nothing offered, one":     {few, func(s *Snapshot) { s.Offered, s.Failed = 0, 1 }, Reason{Rule: RuleErrors, Replicas: 7, Value: 100, Limit: 5}},
+		"nothing answered, 1 s":    {few, func(s *Snapshot) { s.Completed, s.Service, s.Queueing = 0, time.Second, 0 }, Reason{Rule: RuleLatency, Replicas: 7, Value: 1, Limit: 0.4}},
+		"Little's law: 10/s, 1 s":  {few, func(s *Snapshot) { s.Queue, s.Service = 50, 1000*time.Second }, Reason{Rule: RuleQueue, Replicas: 15, Value: 50, Limit: 50}},
+		"in the first second":      {few, func(s *Snapshot) { s.Queue, s.Uptime = 50, 0; s.Completed, s.Service = 100, 10*time.Second }, Reason{Rule: RuleQueue, Replicas: 15, Value: 50, Limit: 50}},
 	} {
 		s := quiet
 		test.change(&s)
@@ -107,7 +107,7 @@ func TestThresholdCooldowns(t *testing.T) {
 	}
 	p := NewThreshold(ThresholdConfig{})
 	p.state.Up = ago(4 * time.Second)
-	if got := p.Decide(start, Snapshot{At: start, Queue: 50, QueueCapacity: 200, Desired: 6}).Because(); got != (Reason{RuleCooldown, 6, 4, 10}) {
+	if got := p.Decide(start, Snapshot{At: start, Queue: 50, QueueCapacity: 200, Desired: 6}).Because(); got != (Reason{Rule: RuleCooldown, Replicas: 6, Value: 4, Limit: 10}) {
 		t.Errorf("reason %+v, want that 4 of 10 s have passed", got)
 	}
 	if d := NewThreshold(ThresholdConfig{Limits: Limits{Max: 9}}).Decide(start, Snapshot{At: start, Queue: 100, QueueCapacity: 200, Desired: 6}); d.Replicas != 9 || d.Because().Rule != RuleMax {
@@ -123,10 +123,10 @@ func TestThresholdStale(t *testing.T) {
 			t.Errorf("figures %s old: %v, want %q", age, d.Because(), rule)
 		}
 	}
-	if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{At: ago(7 * time.Second), Queue: 50, Desired: 6}); d.Because() != (Reason{RuleStale, 6, 7, 5}) {
+	if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{At: ago(7 * time.Second), Queue: 50, Desired: 6}); d.Because() != (Reason{Rule: RuleStale, Replicas: 6, Value: 7, Limit: 5}) {
 		t.Errorf("figures 7 s old: %+v", d.Because())
 	}
-	if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{Queue: 50, Desired: 6}); d.Because() != (Reason{RuleStale, 6, 1e6, 5}) {
+	if d := NewThreshold(ThresholdConfig{}).Decide(start, Snapshot{Queue: 50, Desired: 6}); d.Because() != (Reason{Rule: RuleStale, Replicas: 6, Value: 1e6, Limit: 5}) {
 		t.Errorf("no figures: %+v, want an age of a million seconds", d.Because())
 	}
 }
@@ -190,7 +190,7 @@ func TestBoundSaysWhatWasWanted(t *testing.T) {
 	t.Parallel()
 	d := Decision{Replicas: 9}
 	d.bound(Limits{Min: 2, Max: 4})
-	if d.Replicas != 4 || len(d.Reasons) != 1 || d.Reasons[0] != (Reason{RuleMax, 4, 9, 0}) {
+	if d.Replicas != 4 || len(d.Reasons) != 1 || d.Reasons[0] != (Reason{Rule: RuleMax, Replicas: 4, Value: 9}) {
 		t.Errorf("9 bounded to 4: %d because of %+v", d.Replicas, d.Reasons)
 	}
 	d = Decision{Replicas: 3}
@@ -296,7 +296,7 @@ func TestOracleStaffs(t *testing.T) {
 	}
 	for at, rate := range map[int]float64{0: 300, 1: 300, 5: 300, 6: 300, 7: 100} {
 		d := oracle(500*time.Millisecond, Limits{}, step(at))
-		if want := (Reason{RuleRate, servers(rate, 0.42), rate, mu}); d.Because() != want {
+		if want := (Reason{Rule: RuleRate, Replicas: servers(rate, 0.42), Value: rate, Limit: mu}); d.Because() != want {
 			t.Errorf("300/s from second %d on: %+v, want %+v", at, d.Because(), want)
 		}
 	}

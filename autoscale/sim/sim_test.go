@@ -322,3 +322,44 @@ func BenchmarkRun(b *testing.B) {
 	}
 	b.ReportMetric(float64(images)/b.Elapsed().Seconds()/1e6, "Mimages/s")
 }
+
+// TestHeavyTailed checks the mean and the share of slow images, and the example.
+func TestHeavyTailed(t *testing.T) {
+	t.Parallel()
+	relative := HeavyTailed(Measured(), 0.01, 4, 9)
+	sum, usual, slow, slower := 0.0, float64(slices.Max(Measured())), 0, 0
+	scale := float64(relative[len(relative)-1]) / usual
+	for _, r := range relative {
+		sum += float64(r)
+		if x := float64(r) / scale; x > usual+1e-3 {
+			slow++
+			if x < 4 || x > 9.01 {
+				t.Errorf("a slow image takes %v times as long, want 4 to 9", x)
+			}
+			if x > 5.2 {
+				slower++
+			}
+		}
+	}
+	if n := len(relative); math.Abs(sum/float64(n)-1) > 1e-3 || slow != n/100 || slower < slow*45/100 || slower > slow*55/100 {
+		t.Errorf("of %d images %d are slow and %d of these take more than 5.2 times as long, mean %v; want 1 in 100, half of these, and 1", n, slow, slower, sum/float64(n))
+	}
+}
+
+// TestFromNone: a policy that may remove all replicas costs less on a load with pauses than one that keeps one, and is
+// late with what comes after them.
+func TestFromNone(t *testing.T) {
+	t.Parallel()
+	load := join(poisson(5, time.Minute), poisson(0, 10*time.Minute), poisson(5, time.Minute))
+	load.Poisson = true
+	run := func(limits autoscale.Limits) Result {
+		return Run(Config{Load: load, Limits: limits, Seed: 1, Policy: autoscale.NewDeadline(autoscale.DeadlineConfig{Limits: limits})})
+	}
+	none, one := run(autoscale.Limits{Min: autoscale.ToZero, Max: 5}), run(autoscale.Limits{Min: 1, Max: 5})
+	if one.Late > 0 || one.ReplicaSeconds < 700 {
+		t.Errorf("with a replica: %d late, %.0f replica-seconds; want none, and 720", one.Late, one.ReplicaSeconds)
+	}
+	if none.Late == 0 || none.Late > 60 || none.ReplicaSeconds > 450 {
+		t.Errorf("from none: %d late, %.0f replica-seconds; want some of the first, and at most 450", none.Late, none.ReplicaSeconds)
+	}
+}

@@ -57,6 +57,14 @@ func HoldOut() []Trace {
 	return traces
 }
 
+// Sparse are loads with which a replica has nothing to do most of the time.
+func Sparse() []Trace {
+	return []Trace{
+		{Name: "rare", About: "an image every 10 min on average", Load: schedule.Constant(1./600, 4*time.Hour)},
+		{Name: "sessions", About: "5/s for 5 min, every half hour", Load: join(repeat(join(schedule.Constant(5, 5*time.Minute), schedule.Constant(0, 25*time.Minute)), 4)...)},
+	}
+}
+
 // slowAfter multiplies service times by 1/0.7 from a time on.
 func slowAfter(when time.Duration) func(time.Duration) float64 {
 	return func(t time.Duration) float64 {

@@ -66,7 +66,7 @@ func TestWritesTheDocument(t *testing.T) {
 	o := small(t)
 	few := o
 	few.Contestants = o.Contestants[:4]
-	s := &Study{Main: o, HoldOut: o, Ablation: o, Shed: few, Delays: []Variant{{"slow", few}}, Took: time.Second,
+	s := &Study{Main: o, HoldOut: o, Ablation: o, Shed: few, Delays: []Variant{{"slow", few}}, Zero: []Variant{{"1 s", few}}, Took: time.Second,
 		Sweeps: []Sweep{{"deadline", "a knob", []string{"1", "2"}, o}}}
 	path := filepath.Join(t.TempDir(), "autoscaling.md")
 	if err := os.WriteFile(path, document, 0o600); err != nil {

@@ -16,15 +16,16 @@ var compared = []string{"deadline", "kpa", "threshold", "hpa-cpu"}
 // Study has all experiments of docs/autoscaling.md.
 type Study struct {
 	Main, HoldOut sim.Outcome
-	Delays        []Variant // on the twelve traces, with other start delays
+	Delays        []Variant // on the twelve traces, with other start delays or service times
 	Shed          sim.Outcome
+	Zero          []Variant // on sparse loads, from none and from one replica
 	Ablation      sim.Outcome
 	Sweeps        []Sweep
 	Took          time.Duration
 	Images        int
 }
 
-// Variant is an outcome with another start delay.
+// Variant is an outcome with another start delay or other service times.
 type Variant struct {
 	Name string
 	sim.Outcome
@@ -56,22 +57,33 @@ func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study
 		{sim.Experiment{Traces: traces, Contestants: ablations(), Seeds: seeds, Base: base}, func(o sim.Outcome) { s.Ablation = o }},
 	}
 	for _, v := range []struct {
-		name  string
-		delay sim.Delay
+		name     string
+		delay    sim.Delay
+		relative []float32 // service times
 	}{
-		{"1 to 5 s, one in twenty 10 s more", stragglers},
-		{"10 to 20 s", sim.Uniform(10*time.Second, 20*time.Second)},
-		{"30 to 60 s", sim.Uniform(30*time.Second, 60*time.Second)},
-		{"0.5 s", sim.Fixed(500 * time.Millisecond)},
+		{"1 to 5 s, one in twenty 10 s more", stragglers, nil},
+		{"10 to 20 s", sim.Uniform(10*time.Second, 20*time.Second), nil},
+		{"30 s", sim.Fixed(30 * time.Second), nil},
+		{"60 s", sim.Fixed(time.Minute), nil},
+		{"0.5 s", sim.Fixed(500 * time.Millisecond), nil},
+		{"1 to 5 s, and one image in a hundred takes 4 to 9 times as long", nil, sim.HeavyTailed(sim.Measured(), 0.01, 4, 9)},
 	} {
 		cfg := base
-		cfg.Delay = v.delay
+		cfg.Delay, cfg.Service.Relative = v.delay, v.relative
 		jobs = append(jobs, job{sim.Experiment{Traces: traces, Contestants: main4, Seeds: few, Base: cfg},
 			func(o sim.Outcome) { s.Delays = append(s.Delays, Variant{v.name, o}) }})
 	}
 	shed := base
 	shed.Shed = true
 	jobs = append(jobs, job{sim.Experiment{Traces: traces, Contestants: main4, Seeds: few, Base: shed}, func(o sim.Outcome) { s.Shed = o }})
+	for _, v := range []Variant{{Name: "0.3 s"}, {Name: "1 to 5 s"}} {
+		cfg := sim.Config{Limits: autoscale.Limits{Min: autoscale.ToZero, Max: autoscale.DefaultMax}}
+		if v.Name == "0.3 s" {
+			cfg.Delay = sim.Fixed(300 * time.Millisecond)
+		}
+		jobs = append(jobs, job{sim.Experiment{Traces: sim.Sparse(), Contestants: sparing(), Seeds: max(3, seeds), Base: cfg},
+			func(o sim.Outcome) { s.Zero = append(s.Zero, Variant{v.Name, o}) }})
+	}
 	for _, sw := range sweeps() {
 		jobs = append(jobs, job{sim.Experiment{Traces: traces, Contestants: sw.contestants, Seeds: few, Base: base},
 			func(o sim.Outcome) { s.Sweeps = append(s.Sweeps, Sweep{sw.policy, sw.knob, sw.values, o}) }})
@@ -95,13 +107,21 @@ func Run(ctx context.Context, seeds int, progress func(done, total int)) (*Study
 
 var stragglers = sim.WithStragglers(sim.Uniform(time.Second, 5*time.Second), 20, 10*time.Second)
 
+// sparing are the policy deadline with and without a last replica.
+func sparing() []sim.Contestant {
+	return []sim.Contestant{
+		sim.Deadline("0 to 50 replicas", func(*autoscale.DeadlineConfig) {}),
+		sim.Deadline("1 to 50 replicas", func(c *autoscale.DeadlineConfig) { c.Min = 1 }),
+	}
+}
+
 // ablations are the policy deadline without one of its parts, or with another setting.
 func ablations() []sim.Contestant {
 	type D = autoscale.DeadlineConfig
 	return []sim.Contestant{
 		sim.Deadline("as it is", func(*D) {}),
-		sim.Deadline("a margin by the 80th percentile, at most 1.1", func(c *D) { c.MaxMargin = 1.1 }),
-		sim.Deadline("a margin by the 90th percentile, at most 1.3", func(c *D) { c.MarginQuantile, c.MaxMargin = 0.9, 1.3 }),
+		sim.Deadline("no margin", func(c *D) { c.MarginQuantile = -1 }),
+		sim.Deadline("a margin for 99 % of seconds instead of 95", func(c *D) { c.MarginQuantile = 0.99 }),
 		sim.Deadline("no hedged start", func(c *D) { c.Hedge = -1 }),
 		sim.Deadline("backlog to be gone in 4 s instead of 0.25", func(c *D) { c.DrainTime = 4 * time.Second }),
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
@@ -121,14 +141,13 @@ type sweep struct {
 // sweeps vary the main setting of each policy.
 func sweeps() []sweep {
 	var deadline, kpa, cpu, rate, inSystem, threshold sweep
-	deadline.policy, deadline.knob = "deadline", "start delays that capacity is held; from 24 on with a margin of up to 2 and 4 times"
-	for _, hold := range []float64{6, 8, 10, 15, 24, 48} {
-		add(&deadline, fmt.Sprint(hold), sim.Deadline("", func(c *autoscale.DeadlineConfig) {
-			c.HoldDelays = hold
-			if hold >= 24 { // much insurance: a margin too
-				c.MarginQuantile, c.MaxMargin = 0.98, hold/12
-			}
-		}))
+	deadline.policy, deadline.knob = "deadline", "share of seconds that a margin prepares for, from none on; the last two hold for 20 and 40 start delays too"
+	for _, v := range []struct{ quantile, hold float64 }{{-1, 0}, {0.9, 0}, {0.95, 0}, {0.98, 0}, {0.99, 0}, {1, 20}, {1, 40}} {
+		value := fmt.Sprint(v.quantile)
+		if v.quantile < 0 {
+			value = "none"
+		}
+		add(&deadline, value, sim.Deadline("", func(c *autoscale.DeadlineConfig) { c.MarginQuantile, c.HoldDelays = v.quantile, v.hold }))
 	}
 	kpa.policy, kpa.knob = "kpa", "target utilization"
 	for _, u := range []float64{0.95, 0.85, 0.7, 0.6, 0.5} {

@@ -177,6 +177,21 @@ func (s *Study) delaysTable() string {
 	return b.String()
 }
 
+// zeroTable has the lateness and the mean number of replicas on sparse loads.
+func (s *Study) zeroTable() string {
+	var b strings.Builder
+	b.WriteString("| load | a replica starts in | limits | late or refused, % | replicas, mean |\n| --- | --- | --- | --- | --- |\n")
+	for _, v := range s.Zero {
+		for t, trace := range v.Traces {
+			for c, who := range v.Contestants {
+				fmt.Fprintf(&b, "| %s: %s | %s | %s | %s | %.2f |\n", trace.Name, trace.About, v.Name, who.Name, percent(v.On(t, c, sim.Result.Violations)),
+					v.On(t, c, func(r sim.Result) float64 { return r.ReplicaSeconds / r.Duration.Seconds() }).Mean)
+			}
+		}
+	}
+	return b.String()
+}
+
 // sweepTable has the points of the chart.
 func (s *Study) sweepTable() string {
 	var b strings.Builder

@@ -24,6 +24,7 @@ func (s *Study) sections() map[string]string {
 		"traces-h": perTrace(s.HoldOut, names...),
 		"losses-h": losses(s.HoldOut),
 		"delays":   s.delaysTable(),
+		"zero":     s.zeroTable(),
 		"ablation": Table(s.Ablation),
 		"sweep":    s.sweepTable(),
 	}
