@@ -21,7 +21,7 @@ endif
 SAMPLE_IMAGES := images/imagenet-sample-images
 SAMPLE_IMAGES_REPO := https://github.com/EliSchwartz/imagenet-sample-images
 
-.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system protocols compare compare-decode simulate live lint vuln asan notice release release-check generate generated clean
+.PHONY: help build weights up up-minikube buildah containers images test slow vet format race purego arm64 avx512 e2e chaos cluster hold httpfuzz soak mutants fuzz manifests rivals kube-score kubernetes pods bench system protocols compare compare-decode compare-replica simulate live lint vuln asan notice release release-check generate generated clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -231,9 +231,16 @@ system: weights images ## Measure what the way through dispatcher and replica co
 protocols: build images ## Compare the throughput of a replica by /predict and by gRPC, in turns
 	$(GO) run ./bench/protocols -binary $(BIN) $(PROTOCOLS_FLAGS)
 
-compare: ## Measure inference side by side with ONNX Runtime and PyTorch (needs npm, Debian's python3-torch, ../shared)
-	@[ -d bench/node_modules/onnxruntime-node ] || (cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund)
-	$(GO) run ./bench/compare $(COMPARE_FLAGS)
+BENCH_MODULES := bench/node_modules/.package-lock.json
+$(BENCH_MODULES): bench/package-lock.json
+	cd bench && ONNXRUNTIME_NODE_INSTALL=skip npm install --no-audit --no-fund
+	@touch $@
+
+compare: $(BENCH_MODULES) ## Measure inference side by side with ONNX Runtime, PyTorch, OpenCV and ncnn (needs npm, ../shared; Debian's python3-torch, python3-opencv; NCNN=FOLDER)
+	$(GO) run ./bench/compare $(if $(NCNN),-ncnn $(NCNN)) $(COMPARE_FLAGS)
+
+compare-replica: build $(BENCH_MODULES) ## Measure a whole replica side by side with Node.js, sharp and ONNX Runtime (Linux; needs npm, ../shared)
+	$(GO) run ./bench/replica -binary $(BIN) $(COMPARE_FLAGS)
 
 compare-decode: ## Measure decoding and resizing side by side with Pillow and torchvision (needs Debian's python3-torchvision, ../shared)
 	$(GO) run ./bench/decode $(COMPARE_FLAGS)

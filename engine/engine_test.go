@@ -330,6 +330,12 @@ func TestOddFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := e.Classify(t.Context(), resnet18cloud.Image{Name: want.File, Bytes: data})
+		if want.File == "jpeg-arithmetic.jpg" { // Pillow's wheels refuse it, so what it shows is not in the reference
+			if err != nil || len(got.Predictions) == 0 {
+				t.Errorf("%s: %q, %v, want predictions", want.File, got.Predictions, err)
+			}
+			continue
+		}
 		if code, refused := refusals[want.Expect]; refused {
 			if e, ok := errors.AsType[*resnet18cloud.Error](err); !ok || e.Code != code {
 				t.Errorf("%s: error %v, want code %s", want.File, err, code)

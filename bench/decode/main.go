@@ -6,6 +6,7 @@
 // within a round. Both must make the same crops, bit for bit, or the run fails.
 //
 //	go run ./bench/decode            # 300 sample images, 10 rounds
+//	go run ./bench/decode -formats   # files of every format made of them; decoding only
 //
 // It wants the Debian packages python3-pil and python3-torchvision.
 package main
@@ -38,8 +39,13 @@ func main() {
 	count := flag.Int("count", 300, "number of files, spread over the folder")
 	rounds := flag.Int("rounds", 10, "rounds; in each, both sides have a turn")
 	python := flag.String("python", "/usr/bin/python3", "Python that has Pillow and torchvision")
+	formats := flag.Bool("formats", false, "compare the decoders of all formats, with Pillow")
 	flag.Parse()
-	if err := run(*images, *count, *rounds, *python); err != nil {
+	compare := run
+	if *formats {
+		compare = runFormats
+	}
+	if err := compare(*images, *count, *rounds, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "decode:", err)
 		os.Exit(1)
 	}
@@ -196,56 +202,74 @@ func cpuTime() time.Duration {
 
 // opponent is the process that runs pillow.py.
 type opponent struct {
+	*process
+
 	Name  string   `json:"name"`
 	Crops []string `json:"crops"`
+}
 
+func start(python string, names []string) (*opponent, error) {
+	var o opponent
+	var err error
+	if o.process, err = startProcess(python, "bench/decode/pillow.py", names, &o); err != nil {
+		return nil, err
+	}
+	if len(o.Crops) != len(names) {
+		return nil, errors.Join(fmt.Errorf("pillow.py made %d crops of %d files", len(o.Crops), len(names)), o.close())
+	}
+	return &o, nil
+}
+
+func (o *opponent) turn() (t times, err error) { return t, o.ask(&t) }
+
+// process is a Python program that prints a line of JSON at first and for each line of its input.
+type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-func start(python string, names []string) (*opponent, error) {
-	o := &opponent{cmd: exec.Command(python, append([]string{"bench/decode/pillow.py"}, names...)...)}
-	o.cmd.Stderr = os.Stderr
+// startProcess starts a program and reads its first line to v.
+func startProcess(python, script string, args []string, v any) (*process, error) {
+	p := &process{cmd: exec.Command(python, append([]string{script}, args...)...)}
+	p.cmd.Stderr = os.Stderr
 	var err error
-	if o.in, err = o.cmd.StdinPipe(); err != nil {
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := o.cmd.StdoutPipe()
+	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	o.out = bufio.NewReader(out)
-	if err := o.cmd.Start(); err != nil {
+	p.out = bufio.NewReader(out)
+	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	if err := o.read(o); err != nil {
-		return nil, errors.Join(fmt.Errorf("start pillow.py: %w", err), o.close())
+	if err := p.read(v); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", script, err), p.close())
 	}
-	if len(o.Crops) != len(names) {
-		return nil, errors.Join(fmt.Errorf("pillow.py made %d crops of %d files", len(o.Crops), len(names)), o.close())
-	}
-	return o, nil
+	return p, nil
 }
 
-func (o *opponent) read(v any) error {
-	line, err := o.out.ReadBytes('\n')
+func (p *process) read(v any) error {
+	line, err := p.out.ReadBytes('\n')
 	if err != nil {
 		return err
 	}
 	return json.Unmarshal(line, v)
 }
 
-func (o *opponent) turn() (t times, err error) {
-	if _, err = fmt.Fprintln(o.in); err == nil {
-		err = o.read(&t)
+// ask requests the next line.
+func (p *process) ask(v any) error {
+	if _, err := fmt.Fprintln(p.in); err != nil {
+		return err
 	}
-	return t, err
+	return p.read(v)
 }
 
 // close ends the process: its input ends, so it leaves.
-func (o *opponent) close() error {
-	return errors.Join(o.in.Close(), o.cmd.Wait())
+func (p *process) close() error {
+	return errors.Join(p.in.Close(), p.cmd.Wait())
 }
 
 // report writes a table of medians over the rounds.

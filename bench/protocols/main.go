@@ -13,32 +13,25 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/resnet18cloud/resnet18cloud/bench/internal/serving"
 	"github.com/resnet18cloud/resnet18cloud/internal/images"
 	"github.com/resnet18cloud/resnet18cloud/internal/oip/oippb"
 )
@@ -66,21 +59,25 @@ func main() {
 	}
 }
 
-// send sends one picture and waits for its answer.
-type send func(ctx context.Context, picture []byte) error
-
 func (o options) run(ctx context.Context, w io.Writer) (err error) {
 	pictures, err := o.read()
 	if err != nil {
 		return err
 	}
-	replica, url, stop, err := o.start(ctx)
+	args := []string{"--log-format", "json", "replica", "--addr", "127.0.0.1:0", "--random-weights"}
+	if o.weights != "" {
+		args = append(args[:5], "--model", o.weights)
+	}
+	replica, err := serving.Start(ctx, o.binary, args...)
 	if err != nil {
+		return fmt.Errorf("%w (make build)", err)
+	}
+	defer replica.Stop()
+	predict := func(ctx context.Context, picture []byte) error {
+		_, err := replica.Predict(ctx, picture)
 		return err
 	}
-	defer stop()
-	predict := post(url + "/predict")
-	conn, err := grpc.NewClient(strings.TrimPrefix(url, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(strings.TrimPrefix(replica.URL, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
@@ -90,10 +87,10 @@ func (o options) run(ctx context.Context, w io.Writer) (err error) {
 	for i := range o.rounds + 1 {
 		var p pair
 		for _, turn := range []struct {
-			send
+			serving.Send
 			to *rate
 		}{{predict, &p.predict}, {infer, &p.grpc}} {
-			if *turn.to, err = o.measure(ctx, replica.Process.Pid, turn.send, pictures); err != nil {
+			if *turn.to, err = o.measure(ctx, replica.PID, turn.Send, pictures); err != nil {
 				return err
 			}
 		}
@@ -122,69 +119,8 @@ func (o options) read() (pictures [][]byte, err error) {
 	return pictures, nil
 }
 
-// start starts the replica and waits until it is ready. It returns the replica's base URL and a function that stops it.
-func (o options) start(ctx context.Context) (replica *exec.Cmd, url string, stop func(), err error) {
-	// A child is sent the parent-death signal when the thread that started it ends, so that thread stays.
-	runtime.LockOSThread()
-	args := []string{"--log-format", "json", "replica", "--addr", "127.0.0.1:0", "--random-weights"}
-	if o.weights != "" {
-		args = append(args[:5], "--model", o.weights)
-	}
-	c := exec.CommandContext(ctx, o.binary, args...)
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	c.WaitDelay = time.Second
-	log, err := c.StderrPipe()
-	if err == nil {
-		err = c.Start()
-	}
-	if err != nil {
-		return nil, "", nil, fmt.Errorf("%w (make build)", err)
-	}
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		var line struct{ Msg, URL string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "replica ready" {
-			drained := make(chan struct{})
-			go func() {
-				defer close(drained)
-				_, _ = io.Copy(io.Discard, log) // a line per image, until the replica ends
-			}()
-			return c, line.URL, func() {
-				_ = c.Process.Signal(os.Interrupt) // an error says that it has ended
-				<-drained
-				_ = c.Wait() // likewise
-			}, nil
-		}
-	}
-	return nil, "", nil, fmt.Errorf("the replica ended: %w", c.Wait())
-}
-
-// post sends pictures by POST.
-func post(url string) send {
-	h := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
-	return func(ctx context.Context, picture []byte) error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(picture))
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Content-Type", "image/jpeg")
-		response, err := h.Do(r)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		var result struct{ Predictions []string }
-		if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
-			return fmt.Errorf("read the answer of %s, %s: %w", url, response.Status, err)
-		}
-		if n := len(result.Predictions); n != 5 {
-			return fmt.Errorf("%s answers %s with %d labels, want 5", url, response.Status, n)
-		}
-		return nil
-	}
-}
-
 // modelInfer sends pictures over gRPC, and asks for the five best classes, as /predict answers.
-func modelInfer(c oippb.GRPCInferenceServiceClient) send {
+func modelInfer(c oippb.GRPCInferenceServiceClient) serving.Send {
 	return func(ctx context.Context, picture []byte) error {
 		response, err := c.ModelInfer(ctx, &oippb.ModelInferRequest{ModelName: "resnet18",
 			Inputs: []*oippb.ModelInferRequest_InferInputTensor{{Name: "image", Datatype: "BYTES", Shape: []int64{1},
@@ -208,30 +144,17 @@ type rate struct {
 type pair struct{ predict, grpc rate }
 
 // measure keeps requests in flight for a turn.
-func (o options) measure(ctx context.Context, pid int, send send, pictures [][]byte) (rate, error) {
+func (o options) measure(ctx context.Context, pid int, send serving.Send, pictures [][]byte) (rate, error) {
 	before, err := cpuTime(pid)
 	if err != nil {
 		return rate{}, err
 	}
-	start := time.Now()
-	var next atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	for range o.clients {
-		g.Go(func() error {
-			for time.Since(start) < o.turn {
-				if err := send(ctx, pictures[int(next.Add(1))%len(pictures)]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
+	answered, took, err := serving.Turn(ctx, o.clients, o.turn, pictures, send)
+	if err != nil {
 		return rate{}, err
 	}
-	took := time.Since(start)
 	after, err := cpuTime(pid)
-	n := float64(next.Load())
+	n := float64(answered)
 	return rate{n / took.Seconds(), (after - before).Seconds() / n}, err
 }
 

@@ -1,66 +1,27 @@
 package decode
 
-import (
-	"fmt"
-	"image"
-	"image/color"
-)
+import "encoding/binary"
 
 // converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
 type converter func(dst []byte, y, from, end int)
 
-// convert returns the converter of an image of a library, whose bounds begin at 0, 0. It gives the pixels of Pillow's
-// convert("RGB"): alpha is dropped.
-func convert(m image.Image) (converter, error) {
-	switch m := m.(type) {
-	case *image.YCbCr:
-		return convertWebP(m)
-	case *image.NYCbCrA:
-		return convertWebP(&m.YCbCr)
-	case *image.Paletted:
-		colors := rawPalette(m.Palette)
-		return func(dst []byte, y, from, end int) {
-			colors.look(dst[3*from:3*end], m.Pix[y*m.Stride:][from:end])
-		}, nil
-	case *image.RGBA: // of files without alpha, so nothing was multiplied into it
-		return convert4(m.Pix, m.Stride), nil
-	case *image.NRGBA:
-		return convert4(m.Pix, m.Stride), nil
+// dropFourth writes the first three bytes of each pixel of four. It writes four bytes at a time, the last of which the next
+// pixel overwrites.
+func dropFourth(dst, pixels []byte) {
+	for ; len(dst) >= 4 && len(pixels) >= 4; dst, pixels = dst[3:], pixels[4:] {
+		binary.LittleEndian.PutUint32(dst, binary.LittleEndian.Uint32(pixels))
 	}
-	return nil, fmt.Errorf("of color model %T, which is not expected", m)
-}
-
-// convert4 converts pixels of four bytes.
-func convert4(pix []byte, stride int) converter {
-	return func(dst []byte, y, from, end int) {
-		in, out := pix[y*stride+4*from:y*stride+4*end], dst[3*from:3*end]
-		for ; len(in) >= 4 && len(out) >= 3; in, out = in[4:], out[3:] {
-			out[0], out[1], out[2] = in[0], in[1], in[2]
-		}
+	if len(dst) >= 3 && len(pixels) >= 3 {
+		copy(dst[:3], pixels[:3])
 	}
 }
 
-// palette holds the colors of a palette, padded with black.
-type palette [256][3]byte
-
-// rawPalette returns the colors without their alpha.
-func rawPalette(p color.Palette) (raw palette) {
-	for i, c := range p[:min(len(p), 256)] {
-		switch c := c.(type) {
-		case color.RGBA:
-			raw[i] = [3]byte{c.R, c.G, c.B}
-		case color.NRGBA:
-			raw[i] = [3]byte{c.R, c.G, c.B}
-		}
+// repeatThrice writes each gray sample three times, in the same way.
+func repeatThrice(dst, samples []byte) {
+	for ; len(dst) >= 4 && len(samples) > 0; dst, samples = dst[3:], samples[1:] {
+		binary.LittleEndian.PutUint32(dst, uint32(samples[0])*0x010101)
 	}
-	return raw
-}
-
-// look writes the colors of indices to dst, which has three bytes for each.
-func (p *palette) look(dst, indices []byte) {
-	for _, index := range indices {
-		c := &p[index]
-		dst[0], dst[1], dst[2] = c[0], c[1], c[2]
-		dst = dst[3:]
+	for ; len(samples) > 0; dst, samples = dst[3:], samples[1:] {
+		dst[0], dst[1], dst[2] = samples[0], samples[0], samples[0]
 	}
 }

@@ -2,14 +2,16 @@
 // engine passes it uploads, and passes its pictures to preprocess. The format is detected by content, never by name.
 //
 // What a picture may cost is limited by its header, before memory is allocated: bytes, pixels, the memory that decoding
-// takes, and more pixels than the file's bytes can hold. [Inspect] reads the header only. JPEG, PNG and GIF are decoded
-// in rows where the file stores them in order, so that a large picture takes little memory. A caller ends decoding by
-// Options.Check.
+// takes, and more pixels than the file's bytes can hold. [Inspect] reads the header only. JPEG, PNG, GIF and BMP are
+// decoded in rows where the file stores them in order, so that a large picture takes little memory. A caller ends
+// decoding by Options.Check.
 //
-// JPEG is decoded by package jpeg; PNG and GIF here, with the decompressors of the standard library; BMP and WebP, of
-// animations the first frame, by golang.org/x/image, whose few differences from Pillow are corrected here: alpha is
-// dropped, not multiplied in; WebP's chroma is interpolated as in libwebp. One difference is intended: 16-bit grayscale
-// keeps its upper byte, where Pillow turns nearly all of it white.
+// JPEG is decoded by package jpeg; lossy WebP by golang.org/x/image, whose chroma is interpolated here as in libwebp; all
+// else here. Of animations the first frame is decoded. Alpha is dropped. A file is decoded if all its pixels are there,
+// whatever else is wrong with it. One difference from Pillow is intended: 16-bit grayscale keeps its upper byte, where
+// Pillow turns nearly all of it white.
+//
+// See docs/formats.md and docs/decisions/0147-a-file-is-judged-by-its-pixels.md.
 package decode
 
 import (
@@ -20,6 +22,8 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/bmp"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8l"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -42,8 +46,8 @@ type Options struct {
 	// Rows, if not nil, receives the pixels instead of Decode's caller, as in jpeg.Options; rotated pictures come in one
 	// piece.
 	Rows func(picture RGB, first, end int)
-	// Check, if not nil, is called between parts of the work, of a millisecond at most but for WebP, whose pixels are
-	// decoded in one part. Decode stops when it returns an error, and returns that error unchanged.
+	// Check, if not nil, is called between parts of the work, of a millisecond at most but for lossy WebP, whose pixels
+	// are decoded in one part. Decode stops when it returns an error, and returns that error unchanged.
 	Check func() error
 	// MaxBytes limits the file: 0 means DefaultMaxBytes, -1 no limit.
 	MaxBytes int
@@ -72,6 +76,8 @@ type Decoder struct {
 	jpeg   jpeg.Decoder
 	png    pngReader
 	gif    gifReader
+	vp8l   vp8l.Decoder // of lossless WebP
+	bmp    bmp.Reader
 	pix    []byte // of formats other than JPEG
 	turned []byte // of pictures turned by Options.Orient
 

@@ -5,15 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
 	"io"
 	"strings"
 	"time"
 
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/webp"
-
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/bmp"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -22,21 +19,20 @@ var formats = [...]format{
 	{"JPEG", prefix("\xff\xd8"), jpegSize, jpegCost, (*Decoder).decodeJPEG, 1},
 	{"PNG", prefix(pngSignature), pngSize, pngCost, (*Decoder).decodePNG, 1},
 	{"GIF", prefix("GIF8"), gifSize, gifCost, (*Decoder).decodeGIF, 1},
-	{"BMP", prefix("BM"), sizeBy(bmp.DecodeConfig), bmpCost, (*Decoder).decodeBMP, 1},
-	{"WebP", isWebP, sizeBy(webp.DecodeConfig), webpCost, (*Decoder).decodeWebP, 3},
+	{"BMP", prefix("BM"), bmpSize, bmpCost, (*Decoder).decodeBMP, 1},
+	{"WebP", isWebP, webpSize, webpCost, (*Decoder).decodeWebP, 3},
 }
 
 // supported names them for people.
 const supported = "JPEG, PNG, GIF, BMP and WebP are supported"
 
 // foreign lists image formats that are recognized but not supported, with the first bytes of their files; a dot
-// matches any byte.
+// matches any byte. Those of HEIF are recognized by heif.
 var foreign = [...]struct{ name, magic string }{
 	{"TIFF", "II*\x00"},
 	{"TIFF", "MM\x00*"},
-	{"AVIF", "....ftypavif"},
-	{"HEIC", "....ftyphei"},
-	{"HEIC", "....ftypmif1"},
+	{"TIFF", "II+\x00"},
+	{"TIFF", "MM\x00+"},
 	{"JPEG 2000", "\x00\x00\x00\x0cjP  "},
 	{"JPEG 2000", "\xff\x4f\xff\x51"},
 	{"JPEG XL", "\xff\x0a"},
@@ -45,6 +41,47 @@ var foreign = [...]struct{ name, magic string }{
 	{"ICO", "\x00\x00\x01\x00"},
 	{"SVG", "<svg"},
 	{"PDF", "%PDF"},
+}
+
+// conversions says how to convert files of the foreign formats that cameras and programs make most. See docs/formats.md.
+var conversions = map[string]string{
+	"HEIC": `Convert it to JPEG, for example by "heif-convert photo.heic photo.jpg", or on macOS "sips -s format jpeg photo.heic --out ` +
+		`photo.jpg". iPhones take JPEG with Settings > Camera > Formats > Most Compatible.`,
+	"AVIF": `Convert it to PNG or JPEG, for example by "avifdec picture.avif picture.png".`,
+	"TIFF": `Convert it to PNG, for example by "magick picture.tif picture.png".`,
+}
+
+// heif returns the name of a format whose files are HEIF containers (ISO/IEC 23008-12), empty for other files. The first
+// box has their brands: the main one, a version, and those that the file is compatible with.
+func heif(data []byte) string {
+	if !matches(data, "....ftyp........") {
+		return ""
+	}
+	end := min(int64(binary.BigEndian.Uint32(data)), int64(len(data)))
+	general := false
+	for brands := data[8:max(end, 8)]; len(brands) >= 4; brands = brands[4:] {
+		switch string(brands[:3]) {
+		case "avi":
+			return "AVIF"
+		case "hei", "hev":
+			return "HEIC"
+		case "mif", "msf":
+			general = true
+		}
+	}
+	if general {
+		return "HEIF"
+	}
+	return ""
+}
+
+// unsupported is the error of a foreign format.
+func unsupported(name string) error {
+	hint := supported + "."
+	if how := conversions[name]; how != "" {
+		hint = how + " " + hint
+	}
+	return &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported, Message: fmt.Sprintf("Image format %s is not supported", name), Hint: hint}
 }
 
 // recognize finds the format of a file by its first bytes.
@@ -56,9 +93,11 @@ func recognize(data []byte) (*format, error) {
 	}
 	for _, f := range foreign {
 		if matches(data, f.magic) {
-			return nil, &resnet18cloud.Error{Code: resnet18cloud.CodeUnsupported,
-				Message: fmt.Sprintf("Image format %s is not supported", f.name), Hint: supported}
+			return nil, unsupported(f.name)
 		}
+	}
+	if name := heif(data); name != "" {
+		return nil, unsupported(name)
 	}
 	message := "Unrecognized image format"
 	if len(data) == 0 {
@@ -101,58 +140,16 @@ func jpegCost(data []byte, width, height int) (c cost, err error) {
 		each *= 3
 	}
 	c.time = perPixel(each, width, height)
+	if config.Arithmetic { // each bit may stand for a coefficient
+		c.time += 8 * 40 * time.Nanosecond * time.Duration(len(data))
+	}
 	return c, err
 }
 
 func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return d.jpeg.Decode(data, o) }
 
-// sizeBy makes format.size of a library's DecodeConfig.
-func sizeBy(config func(io.Reader) (image.Config, error)) func([]byte) (int, int, error) {
-	return func(data []byte) (width, height int, err error) {
-		c, err := config(bytes.NewReader(data))
-		return c.Width, c.Height, err
-	}
-}
-
-// bmpCost counts the library's picture, of one byte for each pixel with a palette and else four, and a row of the
-// file. The rows of a file are not compressed, so their length is known.
-func bmpCost(data []byte, width, height int) (c cost, err error) {
-	bits := int64(binary.LittleEndian.Uint16(data[28:])) // for each pixel; size has read the header
-	row := (int64(width)*bits + 31) / 32 * 4
-	if row*int64(height) > int64(len(data)) {
-		return c, io.ErrUnexpectedEOF
-	}
-	pixel := int64(4)
-	if bits <= 8 {
-		pixel = 1
-	}
-	c.memory = pixel*int64(width)*int64(height) + row + stripBytes(width) + libraryBytes
-	c.time = perPixel(5*time.Nanosecond, width, height)
-	return c, nil
-}
-
 // libraryBytes is more than a library takes for its state, whatever the picture.
 const libraryBytes = 128 << 10
-
-func (d *Decoder) decodeBMP(data []byte, o jpeg.Options) (RGB, error) {
-	m, err := bmp.Decode(d.reader(data))
-	if err != nil {
-		return RGB{}, err
-	}
-	return d.deliverImage(m, o)
-}
-
-// deliverImage delivers the image of a library.
-func (d *Decoder) deliverImage(m image.Image, o jpeg.Options) (RGB, error) {
-	row, err := convert(m)
-	if err != nil {
-		return RGB{}, err
-	}
-	return d.deliver(m.Bounds().Dx(), m.Bounds().Dy(), o, func(dst []byte, y int) error {
-		row(dst, y, o.Window.Min.X, o.Window.Max.X)
-		return nil
-	})
-}
 
 // reader returns a reader of data for a library. It fails when decoding must stop.
 func (d *Decoder) reader(data []byte) io.Reader { return &checkedReader{d, bytes.NewReader(data)} }
@@ -169,6 +166,11 @@ func (r *checkedReader) Read(p []byte) (int, error) {
 	return r.from.Read(p)
 }
 
+// unsupportedError names a part of a format that is not supported.
+type unsupportedError string
+
+func (e unsupportedError) Error() string { return "not supported: " + string(e) }
+
 // reason describes an error of a format's library for people; it completes "JPEG file is".
 func reason(err error) string {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -177,14 +179,17 @@ func reason(err error) string {
 	if e, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
 		return "not supported: " + e.Feature
 	}
+	if e, ok := errors.AsType[unsupportedError](err); ok {
+		return e.Error()
+	}
 	if e, ok := errors.AsType[jpeg.FormatError](err); ok {
 		return fmt.Sprintf("broken at byte %d: %s", e.Offset, e.Reason)
 	}
-	if errors.Is(err, bmp.ErrUnsupported) {
-		return "not supported: only uncompressed pixels of 1, 2, 4, 8, 24 or 32 bits are"
+	if e, ok := errors.AsType[bmp.UnsupportedError](err); ok {
+		return "not supported: " + e.Feature
 	}
 	text := err.Error()
-	for _, library := range []string{"bmp: ", "webp: ", "vp8: ", "vp8l: ", "riff: "} {
+	for _, library := range []string{"bmp: ", "lzw: ", "webp: ", "vp8: ", "vp8l: ", "riff: "} {
 		text = strings.TrimPrefix(text, library)
 	}
 	return "broken: " + text

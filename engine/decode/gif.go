@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"compress/lzw"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/lzw"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -17,34 +18,25 @@ import (
 // The first image block is the picture here: its place on the screen, and the indices of its pixels in a palette,
 // compressed by LZW, in sub-blocks of up to 255 bytes. Its rows come in order unless it is interlaced; then all
 // indices are in memory. Where the frame does not cover the screen, the screen shows the frame's transparent color or
-// else color 0, as in Pillow.
+// else color 0; a frame that reaches beyond the screen enlarges it; what comes after the last pixel does not matter: all
+// as in Pillow.
 
-// Errors of files that break the specification.
-var (
-	errGIFShort = errors.New("not enough image data")
-	errGIFLong  = errors.New("too much image data")
-)
+// errGIFShort is the error of a frame whose data ends before its pixels do.
+var errGIFShort = errors.New("not enough image data")
 
 // gifHeader is what precedes the first frame's pixels (sections 18 to 23).
 type gifHeader struct {
-	width, height  int // of the screen
-	frame          image.Rectangle
-	interlaced     bool
-	palette        palette // the frame's own or else the global one
-	colors         int     // entries of the palette that pixels may use
-	transparent    byte    // entry of the palette, 0 if there is none
-	hasTransparent bool
-	pixels         int // where the pixels begin in the file
+	width, height int // of the screen, enlarged to hold the frame
+	frame         image.Rectangle
+	interlaced    bool
+	colors        []byte // the frame's own color table or else the global one, three bytes for each; it may be empty
+	transparent   byte   // index, 0 if there is none
+	pixels        int    // where the pixels begin in the file
 }
 
 func gifSize(data []byte) (width, height int, err error) {
-	if len(data) < 10 {
-		return 0, 0, io.ErrUnexpectedEOF
-	}
-	if version := string(data[3:6]); version != "87a" && version != "89a" {
-		return 0, 0, fmt.Errorf("unknown version %q", version)
-	}
-	return int(binary.LittleEndian.Uint16(data[6:])), int(binary.LittleEndian.Uint16(data[8:])), nil
+	h, err := readGIFHeader(data)
+	return h.width, h.height, err
 }
 
 // lzwRatio is more than the largest number of pixels for each byte of LZW: a code of 12 bits stands for at most 4096 of
@@ -70,14 +62,19 @@ func gifCost(data []byte, width, height int) (c cost, err error) {
 }
 
 // gifFixedBytes is more than the state of decompression takes.
-const gifFixedBytes = 64 << 10
+const gifFixedBytes = 96 << 10
 
 // readGIFHeader reads up to the first frame's pixels.
 func readGIFHeader(data []byte) (h gifHeader, err error) {
-	if h.width, h.height, err = gifSize(data); err != nil {
+	r := gifBytes{data: data}
+	screen, err := r.take(10)
+	if err != nil {
 		return h, err
 	}
-	r := gifBytes{data: data, at: 10}
+	if version := string(screen[3:6]); version != "87a" && version != "89a" {
+		return h, fmt.Errorf("unknown version %q", version)
+	}
+	h.width, h.height = int(binary.LittleEndian.Uint16(screen[6:])), int(binary.LittleEndian.Uint16(screen[8:]))
 	if err := h.readPalette(&r, 2); err != nil {
 		return h, err
 	}
@@ -93,8 +90,9 @@ func readGIFHeader(data []byte) (h gifHeader, err error) {
 			err = h.readFrame(&r)
 			h.pixels = r.at
 			return h, err
-		default:
+		case ';':
 			err = errors.New("no picture")
+		default: // not between blocks, but some files have it
 		}
 		if err != nil {
 			return h, err
@@ -117,22 +115,26 @@ func (r *gifBytes) take(n int) ([]byte, error) {
 	return r.data[r.at-n : r.at], nil
 }
 
+// block returns the data of a sub-block, io.EOF for the empty one that ends a series of them.
+func (r *gifBytes) block() ([]byte, error) {
+	n, err := r.take(1)
+	if err != nil {
+		return nil, err
+	}
+	if n[0] == 0 {
+		return nil, io.EOF
+	}
+	return r.take(int(n[0]))
+}
+
 // readPalette reads flags, ignored bytes, and the color table that follows if the flags announce one.
 func (h *gifHeader) readPalette(r *gifBytes, ignored int) error {
 	flags, err := r.take(1 + ignored)
 	if err != nil || flags[0]&0x80 == 0 {
 		return err
 	}
-	h.colors = 2 << (flags[0] & 7)
-	table, err := r.take(3 * h.colors)
-	if err != nil {
-		return err
-	}
-	h.palette = palette{}
-	for i := range h.colors {
-		h.palette[i] = [3]byte(table[3*i:])
-	}
-	return nil
+	h.colors, err = r.take(3 * 2 << (flags[0] & 7))
+	return err
 }
 
 // readExtension reads an extension: of a graphic control extension the transparent entry, of others nothing. The last
@@ -144,16 +146,15 @@ func (h *gifHeader) readExtension(r *gifBytes) error {
 		return err
 	}
 	for first := true; ; first = false {
-		n, err := r.take(1)
-		if err != nil || n[0] == 0 {
-			return err
+		block, err := r.block()
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		block, err := r.take(int(n[0]))
 		if err != nil {
 			return err
 		}
-		if label[0] == graphicControl && first && len(block) == 4 && block[0]&1 != 0 {
-			h.transparent, h.hasTransparent = block[3], true
+		if label[0] == graphicControl && first && len(block) >= 4 && block[0]&1 != 0 {
+			h.transparent = block[3]
 		}
 	}
 }
@@ -166,38 +167,28 @@ func (h *gifHeader) readFrame(r *gifBytes) error {
 	}
 	le16 := func(at int) int { return int(binary.LittleEndian.Uint16(b[at:])) }
 	h.frame = image.Rect(0, 0, le16(4), le16(6)).Add(image.Pt(le16(0), le16(2)))
-	if h.frame.Max.X > h.width || h.frame.Max.Y > h.height {
-		return errors.New("frame exceeds the screen")
-	}
+	h.width, h.height = max(h.width, h.frame.Max.X), max(h.height, h.frame.Max.Y)
 	if r.at < len(r.data) {
 		h.interlaced = r.data[r.at]&0x40 != 0
 	}
-	if err := h.readPalette(r, 0); err != nil {
-		return err
-	}
-	if h.colors == 0 {
-		return errors.New("no color table")
-	}
-	if h.hasTransparent { // some files have it beyond the palette
-		h.colors = max(h.colors, int(h.transparent)+1)
-	}
-	return nil
+	return h.readPalette(r, 0)
 }
 
 // gifReader reads the pixels of a GIF file. It is for one file after the other, and reuses its memory.
 type gifReader struct {
 	gifHeader
 	decoder *Decoder
-	blocks  gifBlocks
-	lzw     *lzw.Reader // nil before the first file
-	indices []byte      // of a row, or of the frame if it is interlaced
-	next    int         // next row of the frame to read
+	palette palette.Palette
+	blocks  gifBytes
+	lzw     *lzw.Decoder // nil before the first file
+	indices []byte       // of a row, or of the frame if it is interlaced
+	next    int          // next row of the frame to read
 }
 
 func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 	g := &d.gif
 	g.decoder = d
-	defer func() { g.blocks = gifBlocks{} }() // do not retain data
+	defer func() { g.colors, g.blocks = nil, gifBytes{} }() // do not retain data
 	if err := g.open(data); err != nil {
 		return RGB{}, err
 	}
@@ -219,7 +210,7 @@ func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 		if err != nil {
 			return err
 		}
-		g.palette.look(dst[3*from:3*end], row[from-g.frame.Min.X:end-g.frame.Min.X])
+		g.palette.Look(dst[3*from:3*end], row[from-g.frame.Min.X:end-g.frame.Min.X])
 		return nil
 	})
 	if err != nil {
@@ -233,20 +224,23 @@ func (g *gifReader) open(data []byte) (err error) {
 	if g.gifHeader, err = readGIFHeader(data); err != nil {
 		return err
 	}
-	r := gifBytes{data: data, at: g.pixels}
-	width, err := r.take(1)
+	g.palette.Ramp()
+	for i := range len(g.colors) / 3 {
+		c := g.colors[3*i:]
+		g.palette.Set(i, c[0], c[1], c[2])
+	}
+	g.blocks = gifBytes{data: data, at: g.pixels}
+	bits, err := g.blocks.take(1)
 	if err != nil {
 		return err
 	}
-	if width[0] < 2 || width[0] > 8 {
-		return fmt.Errorf("codes of %d bits", width[0])
+	if bits[0] > lzw.MaxLiteral {
+		return fmt.Errorf("pixels of %d bits", bits[0])
 	}
-	g.blocks = gifBlocks{file: r}
 	if g.lzw == nil {
-		g.lzw = lzw.NewReader(&g.blocks, lzw.LSB, int(width[0])).(*lzw.Reader)
-	} else {
-		g.lzw.Reset(&g.blocks, lzw.LSB, int(width[0]))
+		g.lzw = new(lzw.Decoder)
 	}
+	g.lzw.Reset(int(bits[0]), g.blocks.block)
 	g.next = 0
 	g.indices = slices.Grow(g.indices[:0], g.frame.Dx())[:g.frame.Dx()]
 	return nil
@@ -254,7 +248,7 @@ func (g *gifReader) open(data []byte) (err error) {
 
 // fill writes pixels that no frame covers.
 func (g *gifReader) fill(dst []byte) {
-	for c := g.palette[g.transparent]; len(dst) >= 3; dst = dst[3:] {
+	for c := g.palette.Color(g.transparent); len(dst) >= 3; dst = dst[3:] {
 		copy(dst, c[:])
 	}
 }
@@ -275,20 +269,13 @@ func (g *gifReader) row(y int) ([]byte, error) {
 
 // read reads the next row of indices of the file.
 func (g *gifReader) read(row []byte) error {
-	if _, err := io.ReadFull(g.lzw, row); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return errGIFShort
-		}
-		return lzwError(err)
-	}
-	if g.colors < len(g.palette) && len(row) > 0 && int(slices.Max(row)) >= g.colors {
-		return errors.New("invalid pixel value")
+	if err := g.lzw.Read(row); errors.Is(err, io.EOF) {
+		return errGIFShort
+	} else if err != nil {
+		return err
 	}
 	return g.decoder.did(len(row))
 }
-
-// lzwError removes the library's name.
-func lzwError(err error) error { return fmt.Errorf("invalid image data (%w)", err) }
 
 // readInterlaced reads all rows, which are in the order of appendix E.
 func (g *gifReader) readInterlaced() error {
@@ -306,72 +293,9 @@ func (g *gifReader) readInterlaced() error {
 
 // finish reads the rest of the frame.
 func (g *gifReader) finish() error {
-	if !g.interlaced && !g.frame.Empty() {
-		if _, err := g.row(g.frame.Dy() - 1); err != nil {
-			return err
-		}
-	}
-	var more [1]byte
-	switch n, err := g.lzw.Read(more[:]); {
-	case n > 0:
-		return errGIFLong
-	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF): // some files have no code for the end
-		return lzwError(err)
-	}
-	return g.blocks.end()
-}
-
-// gifBlocks is the contents of sub-blocks as one stream.
-type gifBlocks struct {
-	file  gifBytes
-	block []byte // rest of the current one
-	err   error  // io.EOF after the empty block that ends the stream
-}
-
-// fill makes block the next one that is not empty.
-func (b *gifBlocks) fill() error {
-	if b.err != nil || len(b.block) > 0 {
-		return b.err
-	}
-	n, err := b.file.take(1)
-	switch {
-	case err != nil:
-		b.err = err
-	case n[0] == 0:
-		b.err = io.EOF
-	default:
-		b.block, b.err = b.file.take(int(n[0]))
-	}
-	return b.err
-}
-
-// ReadByte implements io.ByteReader, which is what package lzw calls.
-func (b *gifBlocks) ReadByte() (byte, error) {
-	if err := b.fill(); err != nil {
-		return 0, err
-	}
-	c := b.block[0]
-	b.block = b.block[1:]
-	return c, nil
-}
-
-// Read implements io.Reader.
-func (b *gifBlocks) Read(p []byte) (int, error) {
-	if err := b.fill(); err != nil {
-		return 0, err
-	}
-	n := copy(p, b.block)
-	b.block = b.block[n:]
-	return n, nil
-}
-
-// end reads up to the end of the stream. What comes after the last code is ignored.
-func (b *gifBlocks) end() error {
-	for b.fill() == nil {
-		b.block = nil
-	}
-	if errors.Is(b.err, io.EOF) {
+	if g.interlaced || g.frame.Empty() {
 		return nil
 	}
-	return b.err
+	_, err := g.row(g.frame.Dy() - 1)
+	return err
 }

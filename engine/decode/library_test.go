@@ -13,7 +13,10 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/image/bmp"
+
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
@@ -45,7 +48,8 @@ func rawRGB(t *testing.T, m image.Image) []byte {
 	return out
 }
 
-// compareWithPNG checks that a file that image/png accepts gives the same pixels here, whole and in rows.
+// compareWithPNG checks that a file that image/png accepts gives the same pixels here, whole and in rows. Indices without
+// a color are black there.
 func compareWithPNG(t *testing.T, d *Decoder, data []byte) {
 	t.Helper()
 	if c, err := png.DecodeConfig(bytes.NewReader(data)); err != nil || c.Width*c.Height > 1<<20 {
@@ -53,6 +57,9 @@ func compareWithPNG(t *testing.T, d *Decoder, data []byte) {
 	}
 	m, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
+		return
+	}
+	if indices, ok := m.(*image.Paletted); ok && int(slices.Max(indices.Pix)) >= len(pngChunk(data, "PLTE"))/3 {
 		return
 	}
 	compare(t, d, data, m.Bounds().Dx(), m.Bounds().Dy(), rawRGB(t, m))
@@ -122,8 +129,7 @@ func pngOf(kind, width, height byte, data []byte) []byte {
 	half := packed.Len() / 2
 	file := append([]byte(pngSignature), decodetest.Chunk("IHDR", header)...)
 	if k.color == 3 {
-		colors := min(3<<k.depth, 3*200)
-		file = append(file, decodetest.Chunk("PLTE", slices.Repeat([]byte{1, 20, 255, 17, 50}, 200)[:colors])...)
+		file = append(file, decodetest.Chunk("PLTE", slices.Repeat([]byte{1, 20, 255, 17, 50}, 200)[:3<<k.depth])...)
 	}
 	return slices.Concat(file, decodetest.Chunk("IDAT", packed.Bytes()[:half]), decodetest.Chunk("IDAT", nil),
 		decodetest.Chunk("IDAT", packed.Bytes()[half:]), decodetest.Chunk("tEXt", []byte("end")), decodetest.Chunk("IEND", nil))
@@ -185,7 +191,11 @@ func FuzzGIF(f *testing.F) {
 		if err != nil {
 			t.Fatalf("header: %v", err)
 		}
-		colors := h.palette
+		var colors palette.Palette
+		colors.Ramp()
+		for i := range len(h.colors) / 3 {
+			colors.Set(i, h.colors[3*i], h.colors[3*i+1], h.colors[3*i+2])
+		}
 		var want []byte
 		for y := range c.Height {
 			for x := range c.Width {
@@ -193,9 +203,26 @@ func FuzzGIF(f *testing.F) {
 				if image.Pt(x, y).In(frame.Rect) {
 					index = frame.ColorIndexAt(x, y)
 				}
-				want = append(want, colors[index][:]...)
+				c := colors.Color(index)
+				want = append(want, c[:]...)
 			}
 		}
 		compare(t, &d, data, c.Width, c.Height, want)
+	})
+}
+
+// FuzzBMP checks that files that golang.org/x/image/bmp accepts, which are some of the kinds, give the same pixels here.
+func FuzzBMP(f *testing.F) {
+	testutil.Seeds(f, filepath.Join("testdata", "*.bmp"))
+	var d Decoder
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if c, err := bmp.DecodeConfig(bytes.NewReader(data)); err != nil || c.Width < 1 || c.Height < 1 || c.Width*c.Height > 1<<20 {
+			return
+		}
+		m, err := bmp.Decode(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		compare(t, &d, data, m.Bounds().Dx(), m.Bounds().Dy(), rawRGB(t, m))
 	})
 }

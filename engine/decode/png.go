@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/inflate"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
@@ -17,6 +18,9 @@ import (
 // data, check sum. IHDR has the size and the kind of the pixels, PLTE a palette; the IDAT chunks together are one zlib
 // stream of rows, each with a byte that names its filter; IEND ends the file. A row depends on the one before only, so
 // two of them are in memory at a time, unless the picture is interlaced.
+//
+// Chunks that do not change the pixels are not checked, as in libpng and Pillow: transparency, a palette beside gray or
+// RGB, and all that comes after the last row, IEND included.
 const pngSignature = "\x89PNG\r\n\x1a\n"
 
 // Errors of files that break the specification.
@@ -24,7 +28,6 @@ var (
 	errPNGOrder    = errors.New("chunk out of order")
 	errPNGChecksum = errors.New("invalid checksum")
 	errPNGShort    = errors.New("not enough pixel data")
-	errPNGLong     = errors.New("too much pixel data")
 	errPNGHeader   = errors.New("invalid header")
 	errPNGPalette  = errors.New("invalid palette")
 )
@@ -126,7 +129,9 @@ func readPNGHeader(c *pngChunks) (h pngHeader, err error) {
 			return h, err
 		}
 		switch name {
-		case "PLTE", "tRNS", "IDAT", "IEND":
+		case "CgBI":
+			return h, unsupportedError("Apple's CgBI variant of PNG, made for apps")
+		case "PLTE", "IDAT", "IEND":
 			return h, errPNGOrder
 		}
 	}
@@ -186,9 +191,10 @@ type pngReader struct {
 	decoder     *Decoder
 	chunks      pngChunks
 	body        []byte // rest of the current IDAT chunk
-	palette     palette
-	green, blue int           // offsets from a pixel's red sample; zero without color
-	inflate     io.ReadCloser // a zlib.Reader; nil before the first file
+	palette     palette.Palette
+	green, blue int                    // offsets from a pixel's red sample; zero without color
+	inflate     *inflate.Reader        // nil before the first file
+	source      func() ([]byte, error) // nextData, as a value that is allocated once
 
 	rowLength int    // in the file, with the byte of the filter
 	left      int    // rows of the pass that block does not have yet
@@ -201,7 +207,7 @@ type pngReader struct {
 func (d *Decoder) decodePNG(data []byte, o jpeg.Options) (RGB, error) {
 	p := &d.png
 	p.decoder = d
-	defer func() { p.chunks, p.body = pngChunks{}, nil }() // do not retain data
+	defer p.release()
 	if err := p.open(data); err != nil {
 		return RGB{}, err
 	}
@@ -224,17 +230,18 @@ func (p *pngReader) open(data []byte) (err error) {
 	if p.pngHeader, err = readPNGHeader(&p.chunks); err != nil {
 		return err
 	}
-	p.palette, p.green, p.blue = palette{}, 0, 0
+	p.palette.Ramp()
+	p.green, p.blue = 0, 0
 	if p.color&^4 == pngColor {
 		p.green, p.blue = p.depth/8, p.depth/8*2
 	}
 	if p.depth < 8 && p.color == pngGray {
 		for i := range 1 << p.depth {
 			v := byte(i * 255 / (1<<p.depth - 1))
-			p.palette[i] = [3]byte{v, v, v}
+			p.palette.Set(i, v, v, v)
 		}
 	}
-	hasPalette, hasTransparency := false, false
+	hasPalette := false
 	for {
 		name, body, err := p.chunks.next()
 		if err != nil {
@@ -244,19 +251,11 @@ func (p *pngReader) open(data []byte) (err error) {
 		case "IHDR", "IEND":
 			return errPNGOrder
 		case "PLTE":
-			if hasPalette || hasTransparency {
-				return errPNGOrder
+			if p.color != pngPalette {
+				continue // a suggestion for few colors, or a mistake
 			}
 			hasPalette = true
 			if err := p.readPalette(body); err != nil {
-				return err
-			}
-		case "tRNS": // not used, but checked
-			if hasTransparency || p.color == pngPalette && !hasPalette {
-				return errPNGOrder
-			}
-			hasTransparency = true
-			if err := p.checkTransparency(body); err != nil {
 				return err
 			}
 		case "IDAT":
@@ -264,108 +263,61 @@ func (p *pngReader) open(data []byte) (err error) {
 				return errPNGOrder
 			}
 			p.body = body
-			return p.startInflate()
-		}
-	}
-}
-
-// readPalette reads PLTE. Entries that it lacks are black.
-func (p *pngReader) readPalette(body []byte) error {
-	n := len(body) / 3
-	if len(body)%3 != 0 || n == 0 || n > 256 || n > 1<<p.depth || p.color&pngColor == 0 {
-		return errPNGPalette
-	}
-	if p.color == pngPalette {
-		for i := range n {
-			p.palette[i] = [3]byte(body[3*i:])
-		}
-	}
-	return nil
-}
-
-func (p *pngReader) checkTransparency(body []byte) error {
-	ok := false
-	switch p.color {
-	case pngGray:
-		ok = len(body) == 2
-	case pngColor:
-		ok = len(body) == 6
-	case pngPalette:
-		ok = len(body) <= 256
-	}
-	if !ok {
-		return errors.New("invalid transparency")
-	}
-	return nil
-}
-
-func (p *pngReader) startInflate() (err error) {
-	if p.inflate == nil {
-		p.inflate, err = zlib.NewReader((*pngData)(p))
-		return err
-	}
-	return p.inflate.(zlib.Resetter).Reset((*pngData)(p), nil)
-}
-
-// pngData is the data of a reader's IDAT chunks as one stream.
-type pngData pngReader
-
-// fill makes body the next chunk with data.
-func (p *pngData) fill() error {
-	for len(p.body) == 0 {
-		name, body, err := p.chunks.next()
-		if err != nil {
-			return err
-		}
-		if name != "IDAT" {
-			return errPNGShort
-		}
-		p.body = body
-	}
-	return nil
-}
-
-func (p *pngData) Read(b []byte) (int, error) {
-	if err := p.fill(); err != nil {
-		return 0, err
-	}
-	n := copy(b, p.body)
-	p.body = p.body[n:]
-	return n, nil
-}
-
-// ReadByte makes it an io.ByteReader, of which zlib reads no more than it needs.
-func (p *pngData) ReadByte() (byte, error) {
-	if err := p.fill(); err != nil {
-		return 0, err
-	}
-	b := p.body[0]
-	p.body = p.body[1:]
-	return b, nil
-}
-
-// finish reads the file to its end.
-func (p *pngReader) finish() error {
-	var more [1]byte
-	switch n, err := io.ReadFull(p.inflate, more[:]); { // it also compares zlib's check sum
-	case n > 0:
-		return errPNGLong
-	case !errors.Is(err, io.EOF):
-		return err
-	}
-	for {
-		name, body, err := p.chunks.next()
-		if err != nil {
-			return err
-		}
-		switch name {
-		case "IHDR", "PLTE", "tRNS":
-			return errPNGOrder
-		case "IEND":
-			if len(body) > 0 {
-				return errPNGHeader
-			}
+			p.startInflate()
 			return nil
 		}
 	}
+}
+
+// readPalette reads PLTE. Entries that it lacks are gray.
+func (p *pngReader) readPalette(body []byte) error {
+	n := len(body) / 3
+	if len(body)%3 != 0 || n == 0 || n > 256 {
+		return errPNGPalette
+	}
+	for i := range n {
+		p.palette.Set(i, body[3*i], body[3*i+1], body[3*i+2])
+	}
+	return nil
+}
+
+func (p *pngReader) startInflate() {
+	if p.inflate == nil {
+		p.inflate, p.source = new(inflate.Reader), p.nextData
+	}
+	p.inflate.Reset(p.source)
+}
+
+// release lets go of the file's data.
+func (p *pngReader) release() {
+	p.chunks, p.body = pngChunks{}, nil
+	if p.inflate != nil {
+		p.inflate.Reset(nil)
+	}
+}
+
+// nextData returns the data of the first IDAT chunk, which open has found, and then of those after it.
+func (p *pngReader) nextData() ([]byte, error) {
+	for len(p.body) == 0 {
+		name, body, err := p.chunks.next()
+		if err != nil {
+			return nil, err
+		}
+		if name != "IDAT" {
+			return nil, errPNGShort
+		}
+		p.body = body
+	}
+	body := p.body
+	p.body = nil
+	return body, nil
+}
+
+// finish compares zlib's check sum. Rows that the picture does not have may come before it; then nothing is left to check.
+func (p *pngReader) finish() error {
+	var more [1]byte
+	if _, err := io.ReadFull(p.inflate, more[:]); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,39 +9,37 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/image/vp8"
 	"golang.org/x/image/webp"
 
 	"github.com/resnet18cloud/resnet18cloud"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8l"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
 
 // decodeWebP decodes a picture, or the first frame of an animation, whose canvas is black where the frame does not
 // reach.
 func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
-	canvas, animated := webpCanvas(data)
-	if !animated {
-		m, err := webp.Decode(d.reader(data))
-		if err != nil {
+	width, height, err := webpSize(data)
+	if err != nil {
+		return RGB{}, err
+	}
+	canvas, chunks := image.Rect(0, 0, width, height), data[riffHeader:]
+	frame := canvas
+	if _, animated := webpCanvas(data); animated {
+		if chunks, frame, err = firstFrame(data); err != nil {
 			return RGB{}, err
 		}
-		return d.deliverImage(m, o)
 	}
-	file, frame, err := firstFrame(data)
+	row, size, err := d.webpRows(chunks)
 	if err != nil {
 		return RGB{}, err
 	}
-	m, err := webp.Decode(d.reader(file))
-	if err != nil {
-		return RGB{}, err
+	if size != frame.Size() {
+		return RGB{}, errors.New("picture size differs from the header")
 	}
-	if m.Bounds().Size() != frame.Size() {
-		return RGB{}, errors.New("frame size differs from the header")
-	}
-	row, err := convert(m)
-	if err != nil {
-		return RGB{}, err
-	}
-	return d.deliver(canvas.Dx(), canvas.Dy(), o, func(dst []byte, y int) error {
+	return d.deliver(width, height, o, func(dst []byte, y int) error {
 		if frame != canvas {
 			clear(dst)
 		}
@@ -52,6 +51,49 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 	})
 }
 
+// webpSize reads the size of a picture, or the canvas of an animation.
+func webpSize(data []byte) (width, height int, err error) {
+	c, err := webp.DecodeConfig(bytes.NewReader(data))
+	return c.Width, c.Height, err
+}
+
+// webpRows decodes a picture: lossless ones by package vp8l, lossy ones by golang.org/x/image. Alpha, a chunk of its own in lossy
+// ones, is not read.
+func (d *Decoder) webpRows(chunks []byte) (row converter, size image.Point, err error) {
+	name, body, err := webpPicture(chunks)
+	if err != nil {
+		return nil, size, err
+	}
+	if name == "VP8L" {
+		pix, width, height, err := d.vp8l.Decode(body, d.did)
+		return func(dst []byte, y, from, end int) {
+			vp8l.RGB(dst[3*from:3*end], pix[y*width+from:y*width+end])
+		}, image.Pt(width, height), err
+	}
+	lossy := vp8.NewDecoder()
+	lossy.Init(d.reader(body), len(body))
+	if _, err := lossy.DecodeFrameHeader(); err != nil {
+		return nil, size, err
+	}
+	m, err := lossy.DecodeFrame()
+	if err != nil {
+		return nil, size, err
+	}
+	row, err = convertWebP(m)
+	return row, m.Rect.Size(), err
+}
+
+// webpPicture finds the chunk that has a picture: VP8 if it is lossy, or VP8L.
+func webpPicture(chunks []byte) (name string, body []byte, err error) {
+	for {
+		name, body, rest, err := nextRIFFChunk(chunks)
+		if err != nil || name == "VP8 " || name == "VP8L" {
+			return name, body, err
+		}
+		chunks = rest
+	}
+}
+
 // A WebP needs no bytes for pixels that are all the same, so its bytes set no bound on its pixels, as those of the
 // other formats do. Such pictures are real, but not when they are large: above 4 megapixels each byte of the file
 // allows for 1000 pixels. Encoders need several times as many bytes for an empty page.
@@ -60,8 +102,7 @@ const (
 	webpPixelsPerByte = 1000
 )
 
-// webpCost counts what golang.org/x/image takes for the chunks of a picture, or of an animation's first frame: see
-// lossyMemory and losslessMemory.
+// webpCost counts what a picture takes, or an animation's first frame: see lossyMemory and losslessMemory.
 func webpCost(data []byte, width, height int) (c cost, err error) {
 	if pixels := int64(width) * int64(height); pixels > webpFreePixels+webpPixelsPerByte*int64(len(data)) {
 		return c, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Hint: smaller,
@@ -71,33 +112,22 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 	c.memory = stripBytes(width) + libraryBytes
 	chunks := data[riffHeader:]
 	if canvas, animated := webpCanvas(data); animated {
-		file, frame, err := firstFrame(data)
-		if err != nil {
+		var frame image.Rectangle
+		if chunks, frame, err = firstFrame(data); err != nil {
 			return c, err
 		}
 		if !frame.In(canvas) { // only the canvas is known to be within limits
 			return c, errors.New("frame exceeds its canvas")
 		}
-		c.memory += int64(len(file))
-		width, height, chunks = frame.Dx(), frame.Dy(), file[riffHeader:]
+		width, height = frame.Dx(), frame.Dy()
 	}
-	for {
-		name, body, rest, err := nextRIFFChunk(chunks)
-		if err != nil {
-			return c, err
-		}
-		chunks = rest
-		switch name {
-		case "ALPH":
-			c.memory += alphaMemory(body, width, height)
-		case "VP8 ":
-			c.memory += lossyMemory(len(body), width, height)
-			return c, nil
-		case "VP8L":
-			c.memory += losslessMemory(len(body), width, height)
-			return c, nil
-		}
+	name, body, err := webpPicture(chunks)
+	if name == "VP8L" {
+		c.memory += losslessMemory(len(body), width, height)
+	} else {
+		c.memory += lossyMemory(len(body), width, height)
 	}
+	return c, err
 }
 
 // lossyMemory is the memory of a picture in the format VP8: a byte of luma for each pixel and two of chroma for four,
@@ -107,25 +137,14 @@ func lossyMemory(bytes, width, height int) int64 {
 	return blocks*(256*3/2+4) + int64((width+15)/16)*8 + int64(bytes)
 }
 
-// losslessMemory is the memory of a picture in the format VP8L: four bytes for each pixel, at most half as many
-// before its palette is applied, three images with a pixel for each tile of 4x4, and Huffman trees.
+// losslessMemory is the memory of a picture in the format VP8L: four bytes for each pixel, three images with a pixel for each
+// tile of 4x4, and prefix codes.
 func losslessMemory(bytes, width, height int) int64 {
-	// The picture may have up to 2600 groups of five trees, a group of 2.7 kB takes at least 20 bits. A node takes 16
-	// bytes; in the shortest form six of them take 3 bits, and a group has up to 3136.
-	const maxGroups, groupBytes, nodesBytes = 2600, 2720, 16 * 3136
-	trees := min(maxGroups, int64(bytes)*8/20+1)*groupBytes + min(maxGroups*nodesBytes, int64(bytes)*16*6*8/3)
+	// A group of five codes takes at least 20 bits. Its tables have 256 words for each code and all symbols.
+	const groupBytes = 13 << 10
+	groups := min(vp8l.MaxGroups, int64(bytes)*8/20+1)
 	tiles := int64((width+3)/4) * int64((height+3)/4)
-	return 6*int64(width)*int64(height) + 3*4*tiles + trees
-}
-
-// alphaMemory is the memory of a chunk with a lossy picture's alpha, a byte for each pixel, maybe coded as the green of
-// a lossless picture.
-func alphaMemory(body []byte, width, height int) int64 {
-	n := int64(width) * int64(height)
-	if len(body) > 0 && body[0]&3 == 1 {
-		n += losslessMemory(len(body), width, height)
-	}
-	return n
+	return 4*int64(width)*int64(height) + 3*4*tiles + groups*groupBytes
 }
 
 // The layout of WebP's container ("WebP Container Specification"): a RIFF file whose first chunk, in the extended form,
@@ -136,7 +155,6 @@ const (
 	extended     = 10 // length of a VP8X chunk's data: flags, 3 bytes reserved, width-1 and height-1 in 3 bytes each
 	frameHeader  = 16 // of an ANMF chunk: x/2, y/2, width-1, height-1, duration in 3 bytes each, flags
 	flagAnimated = 1 << 1
-	flagAlpha    = 1 << 4
 )
 
 // uint24 reads three bytes.
@@ -151,26 +169,15 @@ func webpCanvas(data []byte) (canvas image.Rectangle, animated bool) {
 	return image.Rect(0, 0, uint24(data[flags+4:])+1, uint24(data[flags+7:])+1), true
 }
 
-// firstFrame turns an animation's first frame into a file of its own, and returns its place on the canvas.
-func firstFrame(data []byte) (file []byte, frame image.Rectangle, err error) {
+// firstFrame returns the chunks of an animation's first frame, and its place on the canvas.
+func firstFrame(data []byte) (chunks []byte, frame image.Rectangle, err error) {
 	anmf := riffChunk(data[riffHeader:], "ANMF")
 	if len(anmf) < frameHeader {
 		return nil, frame, errors.New("animation without a complete frame")
 	}
 	width, height := uint24(anmf[6:])+1, uint24(anmf[9:])+1
 	frame = image.Rect(0, 0, width, height).Add(image.Pt(2*uint24(anmf), 2*uint24(anmf[3:])))
-	chunks := anmf[frameHeader:]
-
-	length := uint32(4 + chunkHeader + extended + len(chunks))
-	file = append(binary.LittleEndian.AppendUint32([]byte("RIFF"), length), "WEBP"...)
-	file = binary.LittleEndian.AppendUint32(append(file, "VP8X"...), extended)
-	var flags byte
-	if riffChunk(chunks, "ALPH") != nil {
-		flags = flagAlpha
-	}
-	file = append(file, flags, 0, 0, 0)
-	file = append(file, anmf[6:12]...) // width-1 and height-1, in the same form
-	return append(file, chunks...), frame, nil
+	return anmf[frameHeader:], frame, nil
 }
 
 // riffChunk finds a chunk by its name. It returns nil if there is none.
@@ -200,61 +207,28 @@ func nextRIFFChunk(chunks []byte) (name string, body, rest []byte, err error) {
 	return string(chunks[:4]), chunks[chunkHeader:end], chunks[min(end+length%2, int64(len(chunks))):], nil
 }
 
-// convertWebP converts a lossy WebP picture as libwebp does by default ("fancy upsampling", src/dsp/upsampling.c and
-// yuv.h), unlike image.YCbCr: chroma, of half the resolution, is interpolated.
+// convertWebP converts a lossy WebP picture as libwebp does by default ("fancy upsampling"), unlike image.YCbCr: chroma, of
+// half the resolution, is interpolated.
 func convertWebP(m *image.YCbCr) (converter, error) {
 	if m.SubsampleRatio != image.YCbCrSubsampleRatio420 {
 		return nil, errors.New("invalid chroma subsampling")
 	}
 	width, last := m.Rect.Dx(), (m.Rect.Dy()+1)/2-1 // last row of chroma
+	half := (width + 1) / 2
+	u, v := make([]byte, 2*half), make([]byte, 2*half)
 	return func(dst []byte, y, from, end int) {
+		if from >= end {
+			return
+		}
 		// Row y lies a quarter of a chroma row's height from the centre of the near one, three quarters from the far.
 		near, far := y/2, y/2-1
 		if y%2 == 1 {
 			far = y/2 + 1
 		}
 		far = min(max(far, 0), last)
-		chroma := func(c []byte, row int) []byte { return c[row*m.CStride:][:(width+1)/2] }
-		webpRow(dst, m.Y[y*m.YStride:][:width],
-			chroma(m.Cb, near), chroma(m.Cb, far), chroma(m.Cr, near), chroma(m.Cr, far), from, end)
+		chroma := func(c []byte, row int) []byte { return c[row*m.CStride:][:half] }
+		kernel.Upsample(u, chroma(m.Cb, near), chroma(m.Cb, far))
+		kernel.Upsample(v, chroma(m.Cr, near), chroma(m.Cr, far))
+		kernel.YUVToRGB(dst[3*from:3*end], m.Y[y*m.YStride:][from:end], u[from:end], v[from:end])
 	}, nil
 }
-
-// webpRow converts pixels from..end-1 of a row from its luma and the two rows of chroma around it.
-func webpRow(dst, luma, uNear, uFar, vNear, vFar []byte, from, end int) {
-	last := len(uNear) - 1
-	for x := from; x < end; x++ {
-		near, far := x/2, x/2-1
-		if x%2 == 1 {
-			far = x/2 + 1
-		}
-		if far < 0 || far > last { // at the edges chroma is interpolated along the column only
-			far = near
-		}
-		u := interpolate(uNear[near], uNear[far], uFar[near], uFar[far], far == near)
-		v := interpolate(vNear[near], vNear[far], vFar[near], vFar[far], far == near)
-		yuvToRGB(dst[3*x:3*x+3], int(luma[x]), u, v)
-	}
-}
-
-// interpolate weighs the four chroma samples around a pixel 9:3:3:1, a being the nearest, b beside it, c above or
-// below it and d across; at the edges, where b is a, 3:1. Rounding is libwebp's, in two steps.
-func interpolate(a, b, c, d byte, edge bool) int {
-	if edge {
-		return (3*int(a) + int(c) + 2) >> 2
-	}
-	// (a + (a+b+c+d + 2(b+c) + 8)/8) / 2
-	diagonal := (int(a) + 3*int(b) + 3*int(c) + int(d) + 8) >> 3
-	return (diagonal + int(a)) >> 1
-}
-
-// yuvToRGB is the conversion of BT.601 with 14 fraction bits, as libwebp rounds it.
-func yuvToRGB(dst []byte, y, u, v int) {
-	luma := 19077 * y >> 8
-	dst[0] = clip14(luma + 26149*v>>8 - 14234)
-	dst[1] = clip14(luma - 6419*u>>8 - 13320*v>>8 + 8708)
-	dst[2] = clip14(luma + 33050*u>>8 - 17685)
-}
-
-// clip14 drops the 6 fraction bits that are left and clips to a byte.
-func clip14(v int) byte { return byte(min(max(v>>6, 0), 255)) }

@@ -46,6 +46,7 @@ type Config struct {
 	Width, Height int  // in pixels
 	Components    int  // 1 grayscale, 3 color, 4 CMYK
 	Progressive   bool // coded in several passes of growing quality
+	Arithmetic    bool // arithmetic-coded, not Huffman-coded
 }
 
 // Decoder decodes pictures and reuses its memory, which stays as large as the largest picture needed. The zero value is
@@ -55,13 +56,16 @@ type Decoder struct {
 
 	dcTable, acTable [4]huffman // by table number
 
-	bits    bitReader
-	scratch []byte   // entropy-coded bytes of one restart interval, without stuffing
-	planes  []byte   // samples of all components, cut up by takeMemory
-	coefs   []int16  // coefficients of all components, in progressive files
-	nonzero []uint64 // marks of all blocks, in progressive files
-	rows    []byte   // upsampled rows of all components
-	pix     []byte   // the picture from row top, all of it or a strip
+	coded [4]coded // the components of the scan
+
+	bits       bitReader
+	arithmetic arithmetic
+	scratch    []byte   // entropy-coded bytes of one restart interval, without stuffing
+	planes     []byte   // samples of all components, cut up by takeMemory
+	coefs      []int16  // coefficients of all components, in progressive files
+	nonzero    []uint64 // marks of all blocks, in progressive files
+	rows       []byte   // upsampled rows of all components
+	pix        []byte   // the picture from row top, all of it or a strip
 
 	emitted int // rows of the picture already converted
 	top     int
@@ -73,7 +77,7 @@ type Decoder struct {
 // Decode decodes a whole file held in data. The picture is valid until the next call. Errors are FormatError,
 // UnsupportedError or SizeError, or that of Options.Check.
 func (d *Decoder) Decode(data []byte, o Options) (RGB, error) {
-	d.parser = parser{data: data}
+	d.parser = newParser(data)
 	defer func() { d.parser, d.give, d.check = parser{}, nil, nil }() // do not retain data
 	if err := d.readUntilScan(); err != nil {
 		return RGB{}, err
@@ -123,12 +127,12 @@ func (d *Decoder) picture() RGB {
 // DecodeConfig reads the header of a file held in data, or as much of the file as holds the header. It allocates
 // nothing.
 func DecodeConfig(data []byte) (Config, error) {
-	p := parser{data: data}
+	p := newParser(data)
 	if err := p.readUntilFrame(); err != nil {
 		return Config{}, err
 	}
 	f := &p.frame
-	return Config{Width: f.width, Height: f.height, Components: f.n, Progressive: f.progressive}, nil
+	return Config{Width: f.width, Height: f.height, Components: f.n, Progressive: f.progressive, Arithmetic: f.arithmetic}, nil
 }
 
 // Memory returns how many bytes Decode takes at most for a file held in data, beside data itself, if the picture is
@@ -138,7 +142,7 @@ func DecodeConfig(data []byte) (Config, error) {
 //	24 megapixels, 4:2:0, baseline    11 MB for a file of 8 MB: a copy without stuffing, and 32 rows of samples
 //	the same, progressive             87 MB: also a coefficient of 2 bytes, and a bit, for each of 36 million samples
 func Memory(data []byte) (int64, error) {
-	p := parser{data: data}
+	p := newParser(data)
 	if err := p.readUntilScan(); err != nil {
 		return 0, err
 	}
@@ -172,8 +176,9 @@ func (p *parser) layOut() error {
 	if err := p.frame.layOut(); err != nil {
 		return err
 	}
-	// In every process a block costs at least one bit, its DC code: anything shorter is incomplete.
-	if p.frame.blocks() > 8*(len(p.data)-p.pos) {
+	// A block costs at least one bit, the Huffman code of its DC difference: anything shorter is incomplete. There is no
+	// such bound in arithmetic coding.
+	if !p.frame.arithmetic && p.frame.blocks() > 8*(len(p.data)-p.pos) {
 		return p.truncated()
 	}
 	return nil

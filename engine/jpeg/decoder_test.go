@@ -18,7 +18,8 @@ import (
 // TestEveryTruncation checks that no prefix of a file decodes, and that each says it ended too early.
 func TestEveryTruncation(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "restart-3B.jpg", "cmyk.jpg"} {
+	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "restart-3B.jpg", "cmyk.jpg",
+		"sample-2x2-arithmetic.jpg", "sample-2x2-progressive-arithmetic.jpg", "restart-3B-arithmetic.jpg"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			data := readFile(t, "testdata", name)
@@ -36,7 +37,8 @@ func TestEveryTruncation(t *testing.T) {
 // TestDamage flips every byte of a file: whatever comes of it, it is a picture of the size announced or an error.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"size-17x17.jpg", "size-16x16.jpg", "scans-bands.jpg"} {
+	for _, name := range []string{"size-17x17.jpg", "size-16x16.jpg", "scans-bands.jpg", "size-33x2-422-arithmetic.jpg",
+		"scans-conditioning-6-arithmetic.jpg"} {
 		data := readFile(t, "testdata", name)
 		var d jpeg.Decoder
 		step := 1
@@ -198,7 +200,8 @@ func TestReuse(t *testing.T) {
 }
 
 func TestNoAllocations(t *testing.T) {
-	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "cmyk.jpg", "restart-1B.jpg"} {
+	for _, name := range []string{"sample-2x2.jpg", "sample-2x2-progressive.jpg", "cmyk.jpg", "restart-1B.jpg", "restart-1B-arithmetic.jpg",
+		"sample-2x2-progressive-arithmetic.jpg"} {
 		data := readFile(t, "testdata", name)
 		var d jpeg.Decoder
 		n := testing.AllocsPerRun(10, func() {
@@ -304,6 +307,7 @@ func TestDecodeConfig(t *testing.T) {
 		"sample-2x2.jpg":       {Width: 61, Height: 45, Components: 3},
 		"gray-progressive.jpg": {Width: 61, Height: 45, Components: 1, Progressive: true},
 		"cmyk.jpg":             {Width: 61, Height: 45, Components: 4},
+		"rgb-arithmetic.jpg":   {Width: 61, Height: 45, Components: 3, Arithmetic: true},
 	} {
 		data := readFile(t, "testdata", name)
 		sos := bytes.Index(data, []byte{0xFF, 0xDA})

@@ -26,7 +26,7 @@ func (e FormatError) Is(target error) bool {
 
 // UnsupportedError reports a file that may be valid but uses something this package does not decode.
 type UnsupportedError struct {
-	Feature string // for example "arithmetic coding"
+	Feature string // for example "samples of other than 8 bits"
 }
 
 func (e UnsupportedError) Error() string { return "jpeg: unsupported: " + e.Feature }

@@ -46,12 +46,12 @@ func ExampleOptions_window() {
 
 // Errors tell broken files from those that other decoders may read.
 func ExampleDecodeConfig() {
-	data, err := os.ReadFile("testdata/arithmetic.jpg")
+	data, err := os.ReadFile("testdata/bad-lossless.jpg")
 	if err != nil {
 		log.Fatal(err)
 	}
 	_, err = jpeg.DecodeConfig(data)
 	var unsupported jpeg.UnsupportedError
 	fmt.Println(errors.As(err, &unsupported), err)
-	// Output: true jpeg: unsupported: arithmetic coding
+	// Output: true jpeg: unsupported: lossless or hierarchical process
 }

@@ -13,6 +13,7 @@ type frame struct {
 	width, height int // pixels
 	n             int // components
 	progressive   bool
+	arithmetic    bool
 	component     [4]component
 	hMax, vMax    int // largest sampling factors
 	mcusX, mcusY  int // interleaved MCUs in the picture

@@ -7,7 +7,8 @@ const (
 	markerSOF1  = 0xC1 // extended sequential
 	markerSOF2  = 0xC2 // progressive
 	markerDHT   = 0xC4
-	markerSOF9  = 0xC9
+	markerSOF9  = 0xC9 // extended sequential, arithmetic coding
+	markerSOF10 = 0xCA // progressive, arithmetic coding
 	markerDAC   = 0xCC
 	markerSOF15 = 0xCF
 	markerRST0  = 0xD0
@@ -47,8 +48,10 @@ type parser struct {
 
 	quant    [4][64]uint16 // by table number, in natural order
 	hasQuant [4]bool
-	dc, ac   [4][]byte // Huffman tables by number: 16 counts and the symbols, nil if not defined
-	restart  int       // MCUs in a restart interval, 0 for none
+	dc, ac   [4][]byte  // Huffman tables by number: 16 counts and the symbols, nil if not defined
+	dcRange  [4]dcRange // by table number, in arithmetic-coded files
+	acLow    [4]uint8   // the same: the last coefficient of low frequency
+	restart  int        // MCUs in a restart interval, 0 for none
 
 	jfif           bool
 	adobe          bool
@@ -62,6 +65,15 @@ type scan struct {
 	td, ta [4]byte // Huffman tables to use
 	ss, se int     // first and last coefficient in zig-zag order
 	ah, al int     // successive approximation: bit position before and now
+}
+
+// newParser returns a parser of a file held in data.
+func newParser(data []byte) parser {
+	p := parser{data: data}
+	for i := range p.dcRange {
+		p.dcRange[i], p.acLow[i] = dcRange{upper: 1}, 5 // until a DAC segment (T.81, F.1.4.4)
+	}
+	return p
 }
 
 func (p *parser) invalid(reason string) error {
@@ -148,6 +160,10 @@ func (p *parser) readSegment(marker byte) error {
 	case marker < markerSOF0, marker > markerAPP15 && marker != markerCOM:
 		return p.invalid("unknown marker")
 	}
+	if marker >= markerAPP0 && len(p.data)-p.pos >= 2 && be16(p.data[p.pos:]) < 2 {
+		p.pos += 2 // nothing there to read, so libjpeg does not mind that the length is too small to count itself
+		return nil
+	}
 	body, err := p.segment()
 	if err != nil {
 		return err
@@ -168,7 +184,9 @@ func (p *parser) readSegment(marker byte) error {
 		if len(body) >= 12 && string(body[:5]) == "Adobe" {
 			p.adobe, p.adobeTransform = true, body[11]
 		}
-	case marker != markerDAC && marker <= markerSOF15:
+	case marker == markerDAC:
+		err = p.readConditioning(body)
+	case marker <= markerSOF15:
 		err = p.readFrame(marker, body)
 	}
 	return err
@@ -194,9 +212,7 @@ func (p *parser) segment() ([]byte, error) {
 // readFrame reads a frame header (T.81, B.2.2).
 func (p *parser) readFrame(marker byte, b []byte) error {
 	switch {
-	case marker >= markerSOF9:
-		return UnsupportedError{Feature: "arithmetic coding"}
-	case marker > markerSOF2:
+	case marker > markerSOF2 && marker != markerSOF9 && marker != markerSOF10:
 		return UnsupportedError{Feature: "lossless or hierarchical process"}
 	case p.hasFrame:
 		return p.invalid("second frame header")
@@ -206,7 +222,8 @@ func (p *parser) readFrame(marker byte, b []byte) error {
 		return UnsupportedError{Feature: "samples of other than 8 bits"}
 	}
 	f := &p.frame
-	f.progressive = marker == markerSOF2
+	f.progressive = marker == markerSOF2 || marker == markerSOF10
+	f.arithmetic = marker >= markerSOF9
 	f.height, f.width, f.n = be16(b[1:]), be16(b[3:]), int(b[5])
 	switch {
 	case f.height == 0 && f.width > 0:
@@ -274,6 +291,26 @@ func (p *parser) readHuffman(b []byte) error {
 			p.ac[id] = b[1 : 17+n]
 		}
 		b = b[17+n:]
+	}
+	return nil
+}
+
+// readConditioning reads what statistics of arithmetic coding depend on (T.81, B.2.4.3).
+func (p *parser) readConditioning(b []byte) error {
+	for ; len(b) > 0; b = b[2:] {
+		if len(b) < 2 || b[0]>>4 > 1 || b[0]&15 > 3 {
+			return p.invalid("malformed arithmetic conditioning")
+		}
+		id, v := b[0]&15, b[1]
+		if b[0]>>4 == 1 {
+			p.acLow[id] = v
+			continue
+		}
+		r := dcRange{lower: v & 15, upper: v >> 4}
+		if r.lower > r.upper {
+			return p.invalid("malformed arithmetic conditioning")
+		}
+		p.dcRange[id] = r
 	}
 	return nil
 }

@@ -17,14 +17,14 @@ func (d *Decoder) progressiveScan() error {
 	if s.ss == 0 {
 		if s.ah == 0 {
 			for i := range s.n {
-				if !d.prepareDC(s.td[i]) {
+				if !d.prepareDC(i) {
 					return d.invalid("Huffman table invalid or not defined")
 				}
 			}
 		}
 		return d.progressiveDC()
 	}
-	if !d.prepareAC(s.ta[0], classACProgressive) {
+	if !d.prepareAC(0, classACProgressive) {
 		return d.invalid("Huffman table invalid or not defined")
 	}
 	return d.progressiveAC()
@@ -43,8 +43,8 @@ func (d *Decoder) checkProgression() error {
 	if bad {
 		return d.invalid("invalid parameters of a progressive scan")
 	}
-	for _, i := range s.comp[:s.n] {
-		c := &d.frame.component[i]
+	for i := range s.n {
+		c := d.coded[i].component
 		c.seen = true
 		if s.ss > 0 && c.progress[0] < 0 {
 			return d.invalid("AC scan before the first DC scan")
@@ -61,12 +61,10 @@ func (d *Decoder) checkProgression() error {
 
 // progressiveDC decodes a scan of DC coefficients, first or refining.
 func (d *Decoder) progressiveDC() error {
-	f, s := &d.frame, &d.scan
-	var pred [4]int32
-	mcusX, mcusY := f.mcusX, f.mcusY
+	s := &d.scan
+	mcusX, mcusY := d.frame.mcusX, d.frame.mcusY
 	if s.n == 1 {
-		c := &f.component[s.comp[0]]
-		mcusX, mcusY = c.blocksX, c.blocksY
+		mcusX, mcusY = d.coded[0].blocksX, d.coded[0].blocksY
 	}
 	mcu := 0
 	for my := range mcusY {
@@ -74,26 +72,24 @@ func (d *Decoder) progressiveDC() error {
 			return err
 		}
 		for mx := range mcusX {
-			if fresh, err := d.startMCU(mcu); err != nil {
+			if err := d.startMCU(mcu); err != nil {
 				return err
-			} else if fresh {
-				pred = [4]int32{}
 			}
 			for i := range s.n {
-				c := &f.component[s.comp[i]]
+				c := &d.coded[i]
 				h, v := c.h, c.v
 				if s.n == 1 {
 					h, v = 1, 1
 				}
 				for y := range v {
 					for x := range h {
-						if !d.blockDC(c.block(mx*h+x, my*v+y), i, &pred[i]) {
-							return d.huffmanError()
+						if !d.blockDC(c.block(mx*h+x, my*v+y), c) {
+							return d.codeError()
 						}
 					}
 				}
 			}
-			if d.bits.overrun() {
+			if d.overrun() {
 				return d.overrunError()
 			}
 			mcu++
@@ -107,49 +103,63 @@ func (c *component) block(bx, by int) *[64]int16 {
 	return (*[64]int16)(c.coefs[(by*(c.stride/8)+bx)*64:])
 }
 
-// blockDC decodes the DC coefficient of one block of the scan's component number i.
-func (d *Decoder) blockDC(b *[64]int16, i int, pred *int32) bool {
+// blockDC decodes the DC coefficient of one block.
+func (d *Decoder) blockDC(b *[64]int16, c *coded) bool {
 	r, s := &d.bits, &d.scan
-	if s.ah != 0 {
+	switch {
+	case s.ah != 0 && d.frame.arithmetic:
+		if d.arithmetic.even() {
+			b[0] |= 1 << s.al
+		}
+		return true
+	case s.ah != 0:
 		b[0] |= int16(r.take(1) << s.al)
 		return true
+	case d.frame.arithmetic:
+		if !d.arithmetic.nextDC(c) {
+			return false
+		}
+	default:
+		e := r.code(c.dc)
+		if e == 0 {
+			return false
+		}
+		c.pred += r.value(e)
 	}
-	e := r.code(&d.dcTable[s.td[i]])
-	if e == 0 {
-		return false
-	}
-	*pred += r.value(e)
-	b[0] = int16(*pred << s.al)
+	b[0] = int16(c.pred << s.al)
 	return true
 }
 
 // progressiveAC decodes a scan of AC coefficients, first or refining.
 func (d *Decoder) progressiveAC() error {
 	s := &d.scan
-	c := &d.frame.component[s.comp[0]]
-	band := acBand{h: &d.acTable[s.ta[0]], ss: s.ss, se: s.se, al: s.al}
+	c := &d.coded[0]
+	band := acBand{coded: c, ss: s.ss, se: s.se, al: s.al}
 	mcu := 0
 	for by := range c.blocksY {
 		if err := d.proceed(); err != nil {
 			return err
 		}
 		for bx := range c.blocksX {
-			if fresh, err := d.startMCU(mcu); err != nil {
+			if err := d.startMCU(mcu); err != nil {
 				return err
-			} else if fresh {
-				band.endRun = 0
 			}
 			ok := false
-			nonzero := &c.nonzero[by*(c.stride/8)+bx]
-			if s.ah == 0 {
-				ok = band.first(&d.bits, c.block(bx, by), nonzero)
-			} else {
-				ok = band.refine(&d.bits, c.block(bx, by), nonzero)
+			block, nonzero := c.block(bx, by), &c.nonzero[by*(c.stride/8)+bx]
+			switch {
+			case s.ah == 0 && d.frame.arithmetic:
+				ok = band.firstArithmetic(&d.arithmetic, block, nonzero)
+			case s.ah == 0:
+				ok = band.first(&d.bits, block, nonzero)
+			case d.frame.arithmetic:
+				ok = band.refineArithmetic(&d.arithmetic, block, nonzero)
+			default:
+				ok = band.refine(&d.bits, block, nonzero)
 			}
 			if !ok {
-				return d.huffmanError()
+				return d.codeError()
 			}
-			if d.bits.overrun() {
+			if d.overrun() {
 				return d.overrunError()
 			}
 			mcu++
@@ -160,9 +170,8 @@ func (d *Decoder) progressiveAC() error {
 
 // acBand decodes the coefficients ss to se of block after block.
 type acBand struct {
-	h          *huffman
+	*coded
 	ss, se, al int
-	endRun     int // blocks to come that have nothing more in this band (EOBRUN)
 }
 
 // first decodes a block's first bits (T.81, G.1.2.2). It marks the nonzero ones, bit k being coefficient k in zig-zag
@@ -173,7 +182,7 @@ func (a *acBand) first(r *bitReader, b *[64]int16, nonzero *uint64) bool {
 		return true
 	}
 	for k := a.ss; k <= a.se; k++ {
-		e := r.code(a.h)
+		e := r.code(a.ac)
 		if e == 0 {
 			return false
 		}
@@ -200,14 +209,17 @@ func (a *acBand) put(b *[64]int16, nonzero *uint64, k int, value int32) {
 	}
 }
 
+// known returns the marks in nonzero up to the end of the band.
+func (a *acBand) known(nonzero uint64) uint64 { return nonzero & (1<<(a.se+1) - 1) }
+
 // refine adds one bit to a block's coefficients (T.81, G.1.2.3): to those known as nonzero a correction bit, and
 // between them new ones of magnitude one.
 func (a *acBand) refine(r *bitReader, b *[64]int16, nonzero *uint64) bool {
-	known := *nonzero & (1<<(a.se+1) - 1)
+	known := a.known(*nonzero)
 	k := a.ss
 	if a.endRun == 0 {
 		for ; k <= a.se; k++ {
-			e := r.code(a.h)
+			e := r.code(a.ac)
 			if e == 0 {
 				return false
 			}

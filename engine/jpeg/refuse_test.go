@@ -49,6 +49,13 @@ func TestRules(t *testing.T) {
 	wide := func(parts ...[]byte) []byte { // two blocks
 		return slices.Concat(soi, quant, tables, segment(0xC0, 8, 0, 8, 0, 16, 1, 1, 0x11, 0), slices.Concat(parts...), eoi)
 	}
+	arithmetic := func(marker byte, width, height int, parts ...[]byte) []byte {
+		return slices.Concat(soi, quant, segment(marker, 8, byte(height>>8), byte(height), byte(width>>8), byte(width), 1, 1, 0x11, 0),
+			slices.Concat(parts...), eoi)
+	}
+	// No difference and no coefficient, and no coefficient only, however many blocks there are. (No difference only: no data.)
+	flat, ends := []byte{0x1E, 0xB7, 0x80}, []byte{0xA5, 0xE3}
+	overlong := []byte{0x4B, 0xC6} // 63 zeros, and not the end
 	three := frame(0xC0, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0)
 
 	for name, test := range map[string]struct {
@@ -69,7 +76,9 @@ func TestRules(t *testing.T) {
 		"APP14 without a name": {before(segment(0xEE)...), valid},
 		"TEM":                  {before(0xFF, 0x01), valid},
 		"RST0 and RST7":        {before(0xFF, 0xD0, 0xFF, 0xD7), valid},
-		"length of 1":          {before(0xFF, 0xE0, 0, 1), "shorter than its length"},
+		"APP0 of length 1":     {before(0xFF, 0xE0, 0, 1), valid},
+		"COM of length 0":      {before(0xFF, 0xFE, 0, 0), valid},
+		"DRI of length 1":      {before(0xFF, 0xDD, 0, 1), "shorter than its length"},
 		"scan before frame":    {slices.Concat(soi, quant, tables, whole, eoi), "no frame header"},
 		"end before frame":     {slices.Concat(soi, quant, tables, eoi), "no frame header"},
 		"no scan":              {baseline(), "no scan"},
@@ -88,8 +97,15 @@ func TestRules(t *testing.T) {
 		"sampling of 5 wide":  {slices.Concat(soi, frame(0xC0, 1, 0x51, 0), eoi), "sampling factor"},
 		"sampling of 5 high":  {slices.Concat(soi, frame(0xC0, 1, 0x15, 0), eoi), "sampling factor"},
 		"lossless":            {slices.Concat(soi, frame(0xC3, 1, 0x11, 0), eoi), "lossless"},
-		"arithmetic":          {slices.Concat(soi, frame(0xC9, 1, 0x11, 0), eoi), "arithmetic"},
+		"lossless arithmetic": {slices.Concat(soi, frame(0xCB, 1, 0x11, 0), eoi), "lossless"},
+		"hierarchical":        {slices.Concat(soi, frame(0xC5, 1, 0x11, 0), eoi), "lossless or hierarchical"},
 		"DAC with no content": {before(segment(0xCC)...), valid},
+		"DAC of DC and AC":    {before(segment(0xCC, 0x03, 0x10, 0x13, 0xFF)...), valid},
+		"DAC, one more":       {before(segment(0xCC, 0x00, 0x10, 0x10)...), "malformed arithmetic conditioning"},
+		"DAC class 2":         {before(segment(0xCC, 0x20, 0x10)...), "malformed arithmetic conditioning"},
+		"DAC table 4":         {before(segment(0xCC, 0x04, 0x10)...), "malformed arithmetic conditioning"},
+		"DAC upside down":     {before(segment(0xCC, 0x00, 0x12)...), "malformed arithmetic conditioning"},
+		"DAC of one value":    {before(segment(0xCC, 0x00, 0x22)...), valid},
 
 		"quantization table 3":     {slices.Concat(soi, segment(0xDB, append([]byte{3}, ones...)...), tables, frame(0xC0, 1, 0x11, 3), whole, eoi), valid},
 		"quantization table 4":     {before(segment(0xDB, append([]byte{4}, ones...)...)...), "malformed quantization"},
@@ -134,6 +150,30 @@ func TestRules(t *testing.T) {
 		"no entropy-coded data": {baseline(segment(0xDA, of(0, 63, 0)...)), "ends before the scan does"},
 		"progressive, no data":  {progressive(segment(0xDA, of(0, 0, 0)...)), "ends before the scan does"},
 		"band without data":     {progressive(dc, segment(0xDA, of(1, 63, 0)...)), "ends before the scan does"},
+
+		// Arithmetic coding needs no tables. Zeros at the end are left out. A refinement of DC takes a bit for each block.
+		"arithmetic":              {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), flat)), valid},
+		"arithmetic, large":       {arithmetic(0xC9, 4000, 4000, scan(of(0, 63, 0), flat)), valid},
+		"arithmetic, no data":     {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), nil)), valid},
+		"arithmetic, index 64":    {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), overlong)), "coefficient or its index too large"},
+		"arithmetic, AC 32767":    {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), []byte{0x87, 0x61, 0x64, 0xAF, 0xC4})), valid},
+		"arithmetic, AC 32769":    {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), []byte{0x87, 0x61, 0x79, 0x78, 0xC0})), "coefficient or its index too large"},
+		"arithmetic, DC 32767":    {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), []byte{0xD2, 0xF1, 0x29, 0x5F, 0x88})), valid},
+		"arithmetic, DC 32769":    {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), []byte{0xD2, 0xF1, 0x52, 0xF1, 0x80})), "coefficient or its index too large"},
+		"arithmetic DC, too much": {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), []byte{0xD2, 0xF1, 0x52, 0xF1, 0x80})), "coefficient or its index too large"},
+		"arithmetic, table 4":     {arithmetic(0xC9, 8, 8, scan([]byte{1, 1, 0x40, 0, 63, 0}, flat)), "unknown component or table"},
+		"arithmetic, coded twice": {arithmetic(0xC9, 8, 8, scan(of(0, 63, 0), flat), scan(of(0, 63, 0), flat)), "component coded twice"},
+		"arithmetic DC":           {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil)), valid},
+		"arithmetic DC twice":     {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil), scan(of(0, 0, 0), nil)), "out of order"},
+		"arithmetic band":         {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil), scan(of(1, 63, 0), ends)), valid},
+		"arithmetic, long band":   {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil), scan(of(1, 63, 0), overlong)), "coefficient or its index too large"},
+		"arithmetic band, AC 32769": {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil), scan(of(1, 63, 0), []byte{0x3B, 0xD1, 0x72, 0xF1, 0x80})),
+			"coefficient or its index too large"},
+		"arithmetic refinement": {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil), scan(of(1, 63, 1), ends), scan(of(1, 63, 0x10), ends)), valid},
+		"arithmetic, long refinement": {arithmetic(0xCA, 8, 8, scan(of(0, 0, 0), nil), scan(of(1, 63, 1), ends), scan(of(1, 63, 0x10), overlong)),
+			"coefficient or its index too large"},
+		"arithmetic, 6400 bits left out":   {arithmetic(0xCA, 640, 640, scan(of(0, 0, 1), nil), scan(of(0, 0, 0x10), nil)), valid},
+		"arithmetic, 15,625 bits left out": {arithmetic(0xCA, 1000, 1000, scan(of(0, 0, 1), nil), scan(of(0, 0, 0x10), nil)), "ends before the scan does"},
 
 		"restart interval":          {wide(segment(0xDD, 0, 1), whole, []byte{0xFF, 0xD0, 0}), valid},
 		"restart out of order":      {wide(segment(0xDD, 0, 1), whole, []byte{0xFF, 0xD1, 0}), "restart marker missing or out of order"},

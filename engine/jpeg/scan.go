@@ -13,6 +13,7 @@ const maxScans = 256
 // readScans decodes the scan whose header was just read, and all that follow, up to the end of the picture.
 func (d *Decoder) readScans() error {
 	for range maxScans {
+		d.enter()
 		decode := d.sequentialScan
 		if d.frame.progressive {
 			decode = d.progressiveScan
@@ -41,8 +42,30 @@ func (d *Decoder) checkComplete() error {
 	return nil
 }
 
-// nextInterval makes the bytes of the next restart interval ready in d.bits. Only the first interval of a scan may
-// come without a restart marker before it; number counts the intervals.
+// coded is a component during a scan. Of the tables, only those of the file's entropy coding are used.
+type coded struct {
+	*component
+	pred   int32 // DC value of the block before
+	endRun int   // blocks to come that have nothing more in this band (EOBRUN), in progressive files
+
+	dc, ac *huffman
+
+	dcBins  *dcBins
+	acBins  *acBins
+	dcRange dcRange
+	acLow   uint8 // the last coefficient of low frequency
+	context uint8 // the first of dcBins for the next block
+}
+
+// enter makes the components of the scan ready.
+func (d *Decoder) enter() {
+	for i, comp := range d.scan.comp[:d.scan.n] {
+		d.coded[i] = coded{component: &d.frame.component[comp]}
+	}
+}
+
+// nextInterval makes the bytes of the next restart interval ready. Only the first interval of a scan may come without a
+// restart marker before it; number counts the intervals.
 func (d *Decoder) nextInterval(number int) error {
 	if number > 0 {
 		marker, err := d.nextMarker()
@@ -58,8 +81,27 @@ func (d *Decoder) nextInterval(number int) error {
 	var padding [kernel.Padding]byte
 	d.scratch = append(d.scratch, padding[:]...)
 	d.pos += used
-	d.bits.Data, d.bits.Pos = d.scratch, 0
+	for i := range d.scan.n {
+		c := &d.coded[i]
+		c.pred, c.endRun, c.context = 0, 0, 0
+	}
+	if d.frame.arithmetic {
+		if d.pos == len(d.data) { // no marker: that of the end is missing at least
+			return d.truncated()
+		}
+		d.arithmetic.start(d.scratch)
+	} else {
+		d.bits.Data, d.bits.Pos = d.scratch, 0
+	}
 	return nil
+}
+
+// overrun reports whether more data was read than the restart interval has.
+func (d *Decoder) overrun() bool {
+	if d.frame.arithmetic {
+		return d.arithmetic.overrun()
+	}
+	return d.bits.overrun()
 }
 
 // overrunError distinguishes truncated from damaged data after a block that needed more bits than there were.
@@ -70,27 +112,29 @@ func (d *Decoder) overrunError() error {
 	return d.invalid("entropy-coded data ends before the scan does")
 }
 
-// huffmanError is the error of an undefined code.
-func (d *Decoder) huffmanError() error {
+// codeError is the error of data that stands for no coefficients.
+func (d *Decoder) codeError() error {
+	if d.frame.arithmetic {
+		return d.invalid("coefficient or its index too large")
+	}
 	return d.invalid("invalid Huffman code or coefficient index")
 }
 
 // sequentialScan decodes a scan of a baseline or extended sequential frame (T.81, F.2). Blocks become samples
 // immediately, and rows of the picture as soon as all components have them.
 func (d *Decoder) sequentialScan() error {
-	f, s := &d.frame, &d.scan
 	d.useStandardHuffman()
-	for i := range s.n {
-		c := &f.component[s.comp[i]]
+	for i := range d.scan.n {
+		c := &d.coded[i]
 		if c.seen {
 			return d.invalid("component coded twice")
 		}
 		c.seen = true
-		if !d.prepareDC(s.td[i]) || !d.prepareAC(s.ta[i], classAC) {
+		if !d.prepareDC(i) || !d.prepareAC(i, classAC) {
 			return d.invalid("Huffman table invalid or not defined")
 		}
 	}
-	if s.n == 1 {
+	if d.scan.n == 1 {
 		return d.sequentialPlane()
 	}
 	return d.sequentialMCUs()
@@ -108,22 +152,26 @@ func (d *Decoder) useStandardHuffman() {
 	}
 }
 
-// prepareDC makes a table for DC coefficients ready. It returns false if it is invalid or not defined.
-func (d *Decoder) prepareDC(id byte) bool {
-	return d.dc[id] != nil && d.dcTable[id].prepare(d.dc[id], classDC)
+// prepareDC makes the tables for DC coefficients of component number i of the scan ready. It returns false if the Huffman
+// table is invalid or not defined.
+func (d *Decoder) prepareDC(i int) bool {
+	id := d.scan.td[i]
+	c := &d.coded[i]
+	c.dc, c.dcBins, c.dcRange = &d.dcTable[id], &d.arithmetic.dc[id], d.dcRange[id]
+	return d.frame.arithmetic || d.dc[id] != nil && c.dc.prepare(d.dc[id], classDC)
 }
 
 // prepareAC is prepareDC for AC coefficients.
-func (d *Decoder) prepareAC(id byte, class symbolClass) bool {
-	return d.ac[id] != nil && d.acTable[id].prepare(d.ac[id], class)
+func (d *Decoder) prepareAC(i int, class symbolClass) bool {
+	id := d.scan.ta[i]
+	c := &d.coded[i]
+	c.ac, c.acBins, c.acLow = &d.acTable[id], &d.arithmetic.ac[id], d.acLow[id]
+	return d.frame.arithmetic || d.ac[id] != nil && c.ac.prepare(d.ac[id], class)
 }
 
 // sequentialPlane decodes a scan of one component: an MCU is one block (T.81, A.2.2).
 func (d *Decoder) sequentialPlane() error {
-	s := &d.scan
-	c := &d.frame.component[s.comp[0]]
-	dc, ac := &d.dcTable[s.td[0]], &d.acTable[s.ta[0]]
-	var pred int32
+	c := &d.coded[0]
 	mcu := 0
 	for by := range c.blocksY {
 		if err := d.proceed(); err != nil {
@@ -131,12 +179,10 @@ func (d *Decoder) sequentialPlane() error {
 		}
 		row := c.blockRow(by)
 		for bx := range c.blocksX {
-			if fresh, err := d.startMCU(mcu); err != nil {
+			if err := d.startMCU(mcu); err != nil {
 				return err
-			} else if fresh {
-				pred = 0
 			}
-			if err := d.sequentialBlock(c, row, bx, by, dc, ac, &pred); err != nil {
+			if err := d.sequentialBlock(c, row, bx, by); err != nil {
 				return err
 			}
 			mcu++
@@ -151,7 +197,6 @@ func (d *Decoder) sequentialPlane() error {
 // sequentialMCUs decodes a scan of several components.
 func (d *Decoder) sequentialMCUs() error {
 	f, s := &d.frame, &d.scan
-	var pred [4]int32
 	mcu := 0
 	for my := range f.mcusY {
 		if err := d.proceed(); err != nil {
@@ -159,22 +204,19 @@ func (d *Decoder) sequentialMCUs() error {
 		}
 		var rows [4][]byte // from the first row of blocks of the MCUs
 		for i := range s.n {
-			c := &f.component[s.comp[i]]
+			c := &d.coded[i]
 			rows[i] = c.blockRow(my * c.v)
 		}
 		for mx := range f.mcusX {
-			if fresh, err := d.startMCU(mcu); err != nil {
+			if err := d.startMCU(mcu); err != nil {
 				return err
-			} else if fresh {
-				pred = [4]int32{}
 			}
 			for i := range s.n {
-				c := &f.component[s.comp[i]]
-				dc, ac := &d.dcTable[s.td[i]], &d.acTable[s.ta[i]]
+				c := &d.coded[i]
 				for v := range c.v {
 					row := rows[i][v*8*c.stride:]
 					for h := range c.h {
-						if err := d.sequentialBlock(c, row, mx*c.h+h, my*c.v+v, dc, ac, &pred[i]); err != nil {
+						if err := d.sequentialBlock(c, row, mx*c.h+h, my*c.v+v); err != nil {
 							return err
 						}
 					}
@@ -189,28 +231,32 @@ func (d *Decoder) sequentialMCUs() error {
 	return nil
 }
 
-// startMCU begins the scan or a restart interval if MCU number mcu is its first, and reports whether it is: then the DC
-// prediction restarts.
-func (d *Decoder) startMCU(mcu int) (bool, error) {
+// startMCU begins the scan or a restart interval if MCU number mcu is its first.
+func (d *Decoder) startMCU(mcu int) error {
 	switch {
 	case mcu == 0:
-		return true, d.nextInterval(0)
+		return d.nextInterval(0)
 	case d.restart > 0 && mcu%d.restart == 0:
-		return true, d.nextInterval(mcu / d.restart)
+		return d.nextInterval(mcu / d.restart)
 	}
-	return false, nil
+	return nil
 }
 
 // blockRow returns the plane from row by of blocks on. The rows of an MCU are in one piece.
 func (c *component) blockRow(by int) []byte { return c.plane[by*8%c.kept*c.stride:] }
 
 // sequentialBlock decodes one block and puts its samples into row, where the plane of c has row by of blocks.
-func (d *Decoder) sequentialBlock(c *component, row []byte, bx, by int, dc, ac *huffman, pred *int32) error {
-	last := d.bits.block(dc, ac, pred)
-	if last < 0 {
-		return d.huffmanError()
+func (d *Decoder) sequentialBlock(c *coded, row []byte, bx, by int) error {
+	last := 0
+	if d.frame.arithmetic {
+		last = d.arithmetic.block((*kernel.Block)(d.bits.Block[:]), c)
+	} else {
+		last = d.bits.block(c.dc, c.ac, &c.pred)
 	}
-	if d.bits.overrun() {
+	if last < 0 {
+		return d.codeError()
+	}
+	if d.overrun() {
 		return d.overrunError()
 	}
 	if !c.needs(bx, by) {

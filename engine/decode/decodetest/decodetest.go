@@ -43,6 +43,8 @@ func Worst(pixels int) []File {
 		square("JPEG progressive 4:4:4", JPEG{Components: 3, Scans: 1}, most),
 		square("JPEG progressive 4:4:4 in 190 scans", JPEG{Components: 3, Scans: 190}, most),
 		square("JPEG progressive CMYK", JPEG{Components: 4, Scans: 1}, most),
+		square("JPEG arithmetic 4:4:4", JPEG{Components: 3, Arithmetic: true}, all),
+		square("JPEG arithmetic progressive 4:4:4 in 190 scans", JPEG{Components: 3, Scans: 190, Arithmetic: true}, most),
 		square(BeyondMemory, JPEG{Components: 4, Scans: 1}, all),
 		square("PNG 1 bit", PNG{Depth: 1}, all),
 		square("PNG 1 bit with palette", PNG{Depth: 1, Color: 3}, all),
@@ -55,6 +57,7 @@ func Worst(pixels int) []File {
 		square("GIF interlaced", GIF{Interlaced: true}, all),
 		square("GIF animated", GIF{Frames: 3}, all),
 		square("BMP 1 bit", BMP{}, all),
+		square("BMP compressed", BMP{Compressed: true}, all),
 		square(BeyondPixels, WebP{}, all),
 		square("WebP lossless", WebP{Bytes: third * third / 1000}, third),
 		square("WebP lossless with transforms", WebP{Transforms: true, Bytes: third * third / 1000}, third),
@@ -78,6 +81,9 @@ func side(pixels int) int { return int(math.Sqrt(float64(pixels))) }
 type JPEG struct {
 	Components int // 1 gray, 3 color, 4 CMYK
 	Scans      int // of a progressive file; zero means baseline
+	// Arithmetic coding has no tables, and takes a few bytes for any number of blocks: those of the first, and then zeros,
+	// which are left out.
+	Arithmetic bool
 }
 
 // Make returns the file.
@@ -91,6 +97,15 @@ func (o JPEG) Make(width, height int) []byte {
 	if scans > 0 {
 		marker, last, bits = 0xC2, 0, 1
 	}
+	blocks := (width + 7) / 8 * ((height + 7) / 8)
+	runs := (blocks + 1<<14 - 1) >> 14
+	first, further := make([]byte, (blocks*components*bits+7)/8), make([]byte, (15*runs+7)/8)
+	if o.Arithmetic {
+		marker, first, further = 0xC9, []byte{0x1E, 0xB7, 0x80}, []byte{0xA5, 0xE3}
+		if scans > 0 {
+			marker, first = 0xCA, nil
+		}
+	}
 	file := slices.Concat([]byte{0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}, []byte(strings.Repeat("\x01", 64)), table(0), table(0x10),
 		[]byte{0xFF, marker, 0, byte(8 + 3*components), 8}, be16(height), be16(width), []byte{byte(components)})
 	for i := range components {
@@ -101,17 +116,15 @@ func (o JPEG) Make(width, height int) []byte {
 		file = append(file, byte(i+1), 0)
 	}
 	file = append(file, 0, last, 0)
-	blocks := (width + 7) / 8 * ((height + 7) / 8)
-	file = append(file, make([]byte, (blocks*components*bits+7)/8)...)
+	file = append(file, first...)
 	// Further scans bring one coefficient each of one component, whose table ends 16384 blocks at a time.
 	if scans > 1 {
 		file = append(file, 0xFF, 0xC4, 0, 20, 0x10, 1)
 		file = append(append(file, make([]byte, 15)...), 14<<4)
-		runs := (blocks + 1<<14 - 1) >> 14
 		for i := range scans - 1 {
 			k := byte(1 + i/components)
 			file = append(file, 0xFF, 0xDA, 0, 8, 1, byte(i%components+1), 0, k, k, 0)
-			file = append(file, make([]byte, (15*runs+7)/8)...)
+			file = append(file, further...)
 		}
 	}
 	return append(file, 0xFF, 0xD9)
@@ -188,24 +201,32 @@ func (o GIF) Make(width, height int) []byte {
 	return file
 }
 
-// BMP describes a BMP file of zeros, of one bit for each pixel.
-type BMP struct{}
+// BMP describes a BMP file of zeros, of one bit for each pixel, or compressed of eight.
+type BMP struct {
+	Compressed bool // to two bytes that end the picture
+}
 
 // Make returns the file.
-func (BMP) Make(width, height int) []byte {
-	rows := (width + 31) / 32 * 4 * height
-	file := make([]byte, 62+rows)
+func (o BMP) Make(width, height int) []byte {
+	pixels := make([]byte, (width+31)/32*4*height)
+	bits, compression := 1, 0
+	if o.Compressed {
+		pixels, bits, compression = []byte{0, 1}, 8, 1
+	}
+	file := make([]byte, 62)
 	le := binary.LittleEndian
 	copy(file, "BM")
-	le.PutUint32(file[2:], uint32(len(file)))
+	le.PutUint32(file[2:], uint32(len(file)+len(pixels)))
 	le.PutUint32(file[10:], 62)
 	le.PutUint32(file[14:], 40)
 	le.PutUint32(file[18:], uint32(width))
 	le.PutUint32(file[22:], uint32(height))
 	le.PutUint16(file[26:], 1)
-	le.PutUint16(file[28:], 1)
+	le.PutUint16(file[28:], uint16(bits))
+	le.PutUint32(file[30:], uint32(compression))
+	le.PutUint32(file[46:], 2) // colors
 	copy(file[58:], []byte{255, 255, 255})
-	return file
+	return append(file, pixels...)
 }
 
 // WebP describes a WebP file: lossless of one color, or lossy of noise.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the golden files of this folder: small JPEGs of a drawn picture in every coding, and golden.jsonl with the
 SHA-256 of the pixels that Pillow's convert("RGB") gives for each. Wants python3-pil and libjpeg-turbo-progs on an
-x86-64 machine; run it in this folder. What Pillow refuses is listed with an empty hash."""
+x86-64 machine; run it in this folder with Debian's /usr/bin/python3, whose libjpeg-turbo decodes arithmetic coding. What
+Pillow refuses is listed with an empty hash."""
 import hashlib, io, json, subprocess, sys, tempfile
 from PIL import Image
 
@@ -35,13 +36,34 @@ def cjpeg(name, *args, size=(61, 45), mode="RGB", scans=None):
         f.write(scans)
         f.flush()
         args += ("-scans", f.name)
-    out[name] = subprocess.run(["cjpeg", *args], input=ppm(picture(*size, mode)), stdout=subprocess.PIPE, check=True).stdout
+    out[name] = cjpeg_of(picture(*size, mode), *args)
+
+
+def cjpeg_of(im, *args):
+    return subprocess.run(["cjpeg", *args], input=ppm(im), stdout=subprocess.PIPE, check=True).stdout
+
+
+def jpegtran(name, source, *args):
+    """Codes the coefficients of another file again."""
+    out[name] = subprocess.run(["jpegtran", "-arithmetic", *args], input=out[source], stdout=subprocess.PIPE, check=True).stdout
 
 
 def pillow(name, im, **args):
     f = io.BytesIO()
     im.save(f, "JPEG", **args)
     out[name] = f.getvalue()
+
+
+def conditioned(data, dc, ac):
+    """Replaces the conditioning in every DAC segment of a file."""
+    data = bytearray(data)
+    at = data.find(b"\xff\xcc")
+    while at >= 0:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        for i in range(at + 4, end, 2):
+            data[i + 1] = dc if data[i] < 16 else ac
+        at = data.find(b"\xff\xcc", end)
+    return bytes(data)
 
 
 def segments(data):
@@ -83,25 +105,50 @@ cjpeg("rgb-progressive.jpg", "-rgb", "-progressive")
 for restart in ("1B", "3B", "1"):
     cjpeg(f"restart-{restart}.jpg", "-restart", restart)
     cjpeg(f"restart-{restart}-progressive.jpg", "-restart", restart, "-progressive")
-cjpeg("scans-sequential.jpg", scans="0;\n1;\n2;\n")
+SEQUENTIAL = "0;\n1;\n2;\n"
+DEEP = ("0 1 2: 0-0, 0, 3;\n"
+        + "".join(f"{c}: 1-63, 0, 4;\n" for c in (0, 1, 2))
+        + "".join(f"{c}: 1-63, {b}, {b - 1};\n" for b in (4, 3, 2, 1) for c in (0, 1, 2))
+        + "".join(f"0 1 2: 0-0, {b}, {b - 1};\n" for b in (3, 2, 1)))
+BANDS = ("0: 0-0, 0, 0;\n1: 0-0, 0, 0;\n2: 0-0, 0, 0;\n"
+         + "".join(f"{c}: {k}-{k + 8}, 0, 0;\n" for c in (0, 1, 2) for k in range(1, 63, 9)))
+LOW_ONLY = "0 1 2: 0-0, 0, 0;\n0: 1-9, 0, 0;\n1: 1-9, 0, 0;\n2: 1-9, 0, 0;\n"
+cjpeg("scans-sequential.jpg", scans=SEQUENTIAL)
 cjpeg("scans-sequential-pairs.jpg", scans="0;\n1 2;\n")
-cjpeg("scans-deep.jpg", "-quality", "98",
-      scans="0 1 2: 0-0, 0, 3;\n"
-      + "".join(f"{c}: 1-63, 0, 4;\n" for c in (0, 1, 2))
-      + "".join(f"{c}: 1-63, {b}, {b - 1};\n" for b in (4, 3, 2, 1) for c in (0, 1, 2))
-      + "".join(f"0 1 2: 0-0, {b}, {b - 1};\n" for b in (3, 2, 1)))
-cjpeg("scans-bands.jpg", scans="0: 0-0, 0, 0;\n1: 0-0, 0, 0;\n2: 0-0, 0, 0;\n"
-      + "".join(f"{c}: {k}-{k + 8}, 0, 0;\n" for c in (0, 1, 2) for k in range(1, 63, 9)))
+cjpeg("scans-deep.jpg", "-quality", "98", scans=DEEP)
+cjpeg("scans-bands.jpg", scans=BANDS)
 # Without vertical subsampling and not two blocks wide: there libjpeg-turbo before 3.0 clamped wrongly.
 for size in ((61, 65), (33, 33), (61, 17), (40, 9), (48, 41), (5, 3)):
     name = f"{size[0]}x{size[1]}.jpg"
     cjpeg("scans-dc-only-" + name, "-sample", "1x1", size=size, scans="0 1 2: 0-0, 0, 0;\n")
     cjpeg("scans-dc-only-422-" + name, "-sample", "2x1", size=size, scans="0: 0-0, 0, 0;\n1: 0-0, 0, 0;\n2: 0-0, 0, 0;\n")
     cjpeg("scans-unrefined-" + name, "-sample", "2x1", size=size, scans="0 1 2: 0-0, 0, 1;\n0: 1-2, 0, 2;\n1: 1-63, 0, 2;\n")
-cjpeg("scans-low-only.jpg", scans="0 1 2: 0-0, 0, 0;\n0: 1-9, 0, 0;\n1: 1-9, 0, 0;\n2: 1-9, 0, 0;\n")
+cjpeg("scans-low-only.jpg", scans=LOW_ONLY)
 cjpeg("arithmetic.jpg", "-arithmetic")
 pillow("cmyk.jpg", picture(61, 45, "CMYK"))
 pillow("cmyk-progressive.jpg", picture(61, 45, "CMYK"), progressive=True)
+# Every kind of file in arithmetic coding too.
+for name in ("gray", "gray-progressive", "rgb", "rgb-progressive", "cmyk", "cmyk-progressive", "quality-1", "quality-100", "size-1x1", "size-33x2-422",
+             "sample-1x1", "sample-1x1-progressive", "sample-2x2", "sample-2x2-progressive", "sample-4x1", "sample-4x1-progressive", "sample-1x2",
+             "sample-3x2-progressive", "sample-1x1,2x2,2x2", "restart-1B", "restart-1B-progressive", "restart-3B", "restart-3B-progressive",
+             "restart-1", "restart-1-progressive"):
+    options = ("-progressive",) if name.endswith("progressive") else ()
+    if name.startswith("restart"):
+        options += ("-restart", name.split("-")[1])
+    jpegtran(f"{name}-arithmetic.jpg", f"{name}.jpg", *options)
+for name, scans in (("sequential", SEQUENTIAL), ("deep", DEEP), ("bands", BANDS), ("low-only", LOW_ONLY)):
+    cjpeg(f"scans-{name}-arithmetic.jpg", "-arithmetic", "-quality", "98", scans=scans)
+cjpeg("scans-dc-only-arithmetic.jpg", "-arithmetic", "-sample", "1x1", size=(61, 65), scans="0 1 2: 0-0, 0, 0;\n")
+# Other conditioning than the default. Encoders write the default only, so the tables are changed after coding: the pictures
+# are noise, and libjpeg-turbo decodes these without a warning.
+for name, size, args, dc, ac in (("1", (61, 45), ("-quality", "1"), 0x21, 5), ("2", (61, 45), ("-quality", "1"), 0x32, 5),
+                                 ("3", (61, 45), ("-progressive",), 0xF0, 5), ("4", (61, 45), ("-progressive", "-restart", "3B"), 0x00, 5),
+                                 ("5", (16, 8), ("-progressive", "-quality", "98"), 0x10, 3), ("6", (33, 9), ("-progressive",), 0x10, 1)):
+    mode = "L" if name in "356" else "RGB"
+    coded = cjpeg_of(picture(*size, mode), "-arithmetic", *args)
+    out[f"scans-conditioning-{name}-arithmetic.jpg"] = conditioned(coded, dc, ac)
+# A flat picture, whose data ends long before its blocks do: encoders leave out zeros at the end.
+out["size-800x600-flat-arithmetic.jpg"] = cjpeg_of(Image.new("RGB", (800, 600), (200, 30, 90)), "-arithmetic")
 pillow("exif-icc.jpg", picture(61, 45), exif=b"Exif\0\0" + bytes(100), icc_profile=bytes(200))
 
 base = out["sample-2x2.jpg"]
@@ -117,6 +164,8 @@ out["extended.jpg"] = patched(base, 0xC0, lambda s: b"\xff\xc1" + s[2:])
 out["trailing.jpg"] = base + b"trailing bytes \xff\xd8\xff\xda"
 out["fill-bytes.jpg"] = patched(base, 0xDB, lambda s: b"\xff\xff\xff" + s)
 out["comment.jpg"] = b"\xff\xd8\xff\xfe\0\x07hello" + base[2:]
+out["comment-length-0.jpg"] = b"\xff\xd8\xff\xfe\0\0" + base[2:]
+out["application-length-1.jpg"] = b"\xff\xd8\xff\xe3\0\1" + base[2:]
 # Coefficients far beyond what an encoder makes: sums wrap and saturate.
 out["overflow.jpg"] = patched(out["quality-100.jpg"], 0xDB, lambda s: s[:5] + b"\xff" * 64 + s[69:])
 wide = b"\xff\xdb\0\x83\x10" + b"\x7f\x01" * 64 + b"\xff\xdb\0\x83\x11" + b"\xf3\x13" * 64

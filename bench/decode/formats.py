@@ -1,0 +1,78 @@
+"""The other side of bench/decode -formats: Pillow.
+
+Takes the names of JPEG files as arguments and makes files of other formats of their pictures. Prints {"name": ..., "kinds": [{"kind":
+..., "files": [base64, ...], "sums": [SHA-256 of the RGB pixels, ...]}]} and then, for each line on its input, decodes all files once
+and prints the CPU seconds for each kind.
+"""
+import base64
+import hashlib
+import io
+import json
+import sys
+import time
+
+import PIL
+from PIL import Image
+
+pictures = [Image.open(name).convert("RGB") for name in sys.argv[1:]]
+
+
+def saved(format, convert=lambda m: m, **options):
+    files = []
+    for m in pictures:
+        out = io.BytesIO()
+        convert(m).save(out, format, **options)
+        files.append(out.getvalue())
+    return files
+
+
+def with_alpha(m):
+    m = m.convert("RGBA")
+    m.putalpha(m.getchannel("G"))
+    return m
+
+
+KINDS = {
+    "JPEG": saved("JPEG", quality=90),
+    "GIF": saved("GIF", lambda m: m.quantize(256), interlace=0),
+    "GIF, interlaced": saved("GIF", lambda m: m.quantize(256), interlace=1),
+    "GIF, 16 colors": saved("GIF", lambda m: m.quantize(16), interlace=0),
+    "BMP, 24 bits": saved("BMP"),
+    "BMP, 32 bits": saved("BMP", with_alpha),
+    "BMP, 8 bits": saved("BMP", lambda m: m.quantize(256)),
+    "BMP, 1 bit": saved("BMP", lambda m: m.convert("1")),
+    "PNG": saved("PNG"),
+    "PNG, alpha": saved("PNG", with_alpha),
+    "PNG, gray": saved("PNG", lambda m: m.convert("L")),
+    "PNG, palette": saved("PNG", lambda m: m.quantize(256)),
+    "PNG, 16 colors": saved("PNG", lambda m: m.quantize(16)),
+    "PNG, 1 bit": saved("PNG", lambda m: m.convert("1")),
+    "WebP": saved("WEBP", quality=85),
+    "WebP, lossless": saved("WEBP", lossless=True),
+}
+
+
+def decode(data):
+    return Image.open(io.BytesIO(data)).convert("RGB")  # as torchvision's default loader does
+
+
+def answer(value):
+    print(json.dumps(value), flush=True)
+
+
+answer({
+    "name": f"Pillow {PIL.__version__}",
+    "kinds": [{
+        "kind": kind,
+        "files": [base64.b64encode(f).decode() for f in files],
+        "sums": [hashlib.sha256(decode(f).tobytes()).hexdigest() for f in files],
+    } for kind, files in KINDS.items()],
+})
+for _ in sys.stdin:
+    seconds = []
+    for files in KINDS.values():
+        start = time.process_time()
+        for data in files:
+            decode(data)
+        seconds.append(time.process_time() - start)
+    answer(seconds)

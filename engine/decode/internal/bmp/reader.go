@@ -1,0 +1,295 @@
+// Package bmp reads BMP files, the bitmaps of Windows and OS/2, row by row: pixels of 1, 2, 4 and 8 bits with a palette,
+// of 16, 24 and 32 bits with any masks, and those compressed by run lengths. Package decode gives it whole files and
+// delivers the rows. The pixels are those of Pillow, where that reads a file.
+//
+// A file (https://learn.microsoft.com/windows/win32/gdi/bitmap-storage) is a file header, one of several headers with
+// size and kind of the pixels, maybe masks, maybe a palette, and somewhere behind them the pixels, usually from the
+// bottom row to the top one. Rows that are not compressed can be read in any order. For others the indices of the whole
+// picture are in memory.
+package bmp
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/bits"
+	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
+)
+
+// Reader reads the pixels of one file after the other and reuses its memory. The zero value is ready to use.
+type Reader struct {
+	Header
+	pixels  []byte // of the file; rows are padded to four bytes
+	palette palette.Palette
+	fields  [3]field // red, green and blue of pixels that are not in the usual order
+	indices []byte   // of pixels that were compressed
+}
+
+// Open reads all of a file but the pixels that are not compressed. It calls work for about every 64 KiB that it has
+// processed, and returns its error unchanged. The Reader retains data until Close.
+func (r *Reader) Open(data []byte, work func(bytes int) error) (err error) {
+	if r.Header, err = ParseHeader(data); err != nil {
+		return err
+	}
+	if _, err := r.Memory(len(data)); err != nil {
+		return err
+	}
+	r.pixels = data[r.Header.pixels:]
+	switch {
+	case r.bits <= 8:
+		r.readPalette(data)
+	case r.bits == 16 || r.masks != usualMasks:
+		for i, m := range r.masks {
+			r.fields[i] = newField(m, 8*i)
+		}
+	}
+	if r.compressed() {
+		return r.expand(work)
+	}
+	return nil
+}
+
+// Close makes the Reader forget the file.
+func (r *Reader) Close() { r.pixels = nil }
+
+// readPalette reads the colors, as many as the file has. In other entries an index is a gray.
+func (r *Reader) readPalette(data []byte) {
+	r.palette.Ramp()
+	colors := data[min(r.Header.palette, int64(len(data))):]
+	for i := range min(r.colors, len(colors)/r.entry) {
+		c := colors[i*r.entry:]
+		r.palette.Set(i, c[2], c[1], c[0])
+	}
+}
+
+// Row writes the pixels from..end-1 of row y, counted from the top, to dst.
+func (r *Reader) Row(dst []byte, y, from, end int) {
+	if !r.topDown {
+		y = r.Height - 1 - y
+	}
+	dst = dst[:3*(end-from)]
+	if r.compressed() {
+		r.palette.Look(dst, r.indices[y*r.Width:][from:end])
+		return
+	}
+	length, padded := r.rowBytes()
+	row := r.pixels[int64(y)*padded:][:length]
+	bytes := r.bits / 8
+	switch {
+	case r.bits < 8:
+		r.palette.LookPacked(dst, row, r.bits, from, end)
+	case r.bits == 8:
+		r.palette.Look(dst, row[from:end])
+	case r.bits == 16:
+		r.convert16(dst, row[2*from:2*end])
+	case r.masks != usualMasks:
+		r.convert(dst, row[bytes*from:bytes*end], bytes)
+	case r.bits == 24:
+		swap3(dst, row[3*from:3*end])
+	default:
+		swap4(dst, row[4*from:4*end])
+	}
+}
+
+// swap3 turns blue, green, red into red, green, blue. It does so for eight pixels at a time: of each byte of the result it
+// knows whether it is the one two before, at, or two after the same place. So a ninth pixel has to precede and to follow.
+func swap3(dst, row []byte) {
+	const ( // bytes of eight that are
+		zero = 0x00FF0000FF0000FF // 0, 3, 6
+		one  = 0xFF0000FF0000FF00 // 1, 4, 7
+		two  = 0x0000FF0000FF0000 // 2, 5
+	)
+	le := binary.LittleEndian
+	i, n := 0, len(row)
+	for ; i+3 <= n && i < 3; i += 3 {
+		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
+	}
+	for ; i+27 <= n; i += 24 {
+		in, out := (*[28]byte)(row[i-2:]), (*[24]byte)(dst[i:])
+		le.PutUint64(out[0:], le.Uint64(in[4:])&zero|le.Uint64(in[2:])&one|le.Uint64(in[0:])&two)
+		// The second eight bytes begin with the last byte of a pixel, the third ones with the second.
+		le.PutUint64(out[8:], le.Uint64(in[12:])&one|le.Uint64(in[10:])&two|le.Uint64(in[8:])&zero)
+		le.PutUint64(out[16:], le.Uint64(in[20:])&two|le.Uint64(in[18:])&zero|le.Uint64(in[16:])&one)
+	}
+	for ; i+3 <= n; i += 3 {
+		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
+	}
+}
+
+// swap4 does the same with pixels of four bytes, of which the last is not used: eight at a time, in stores of eight bytes
+// whose last two are written again.
+func swap4(dst, row []byte) {
+	le := binary.LittleEndian
+	i, n := 0, len(row)/4
+	for ; i+9 <= n; i += 8 {
+		in, out := (*[32]byte)(row[4*i:]), (*[26]byte)(dst[3*i:])
+		le.PutUint64(out[0:], swapTwo(le.Uint64(in[0:])))
+		le.PutUint64(out[6:], swapTwo(le.Uint64(in[8:])))
+		le.PutUint64(out[12:], swapTwo(le.Uint64(in[16:])))
+		le.PutUint64(out[18:], swapTwo(le.Uint64(in[24:])))
+	}
+	for ; i < n; i++ {
+		dst[3*i], dst[3*i+1], dst[3*i+2] = row[4*i+2], row[4*i+1], row[4*i]
+	}
+}
+
+// swapTwo returns the six bytes of two pixels.
+func swapTwo(v uint64) uint64 {
+	v = bits.ReverseBytes64(v) // the second pixel is in the lower half now, above 8 bits that are not used
+	return v>>40 | v<<32>>40<<24
+}
+
+// field is the part of a pixel that is one of its colors.
+type field struct {
+	shift  int
+	mask   uint32      // of the value after the shift, 8 bits at most
+	scaled [256]uint32 // 255/mask times the value, rounded down as in Pillow, at its place in the result
+}
+
+// newField returns the field of a mask. Of more than eight bits it drops the lower ones.
+func newField(mask uint32, place int) (f field) {
+	f.shift = bits.TrailingZeros32(mask)
+	f.shift += max(0, bits.Len32(mask>>f.shift)-8)
+	if f.mask = mask >> f.shift; f.mask == 0 { // the color is not in the picture
+		return f
+	}
+	for v := range f.mask + 1 {
+		f.scaled[v] = v * 255 / f.mask << place
+	}
+	return f
+}
+
+// color returns red, green and blue of a pixel, from the lowest byte on.
+func (r *Reader) color(pixel uint32) uint32 {
+	red, green, blue := &r.fields[0], &r.fields[1], &r.fields[2]
+	return red.scaled[byte(pixel>>red.shift&red.mask)] | green.scaled[byte(pixel>>green.shift&green.mask)] |
+		blue.scaled[byte(pixel>>blue.shift&blue.mask)]
+}
+
+// convert16 converts pixels of 16 bits.
+func (r *Reader) convert16(dst, row []byte) {
+	for ; len(row) >= 4 && len(dst) >= 8; dst, row = dst[6:], row[4:] {
+		v := binary.LittleEndian.Uint32(row)
+		binary.LittleEndian.PutUint64(dst, uint64(r.color(v&0xFFFF))|uint64(r.color(v>>16))<<24)
+	}
+	r.convert(dst, row, 2)
+}
+
+// convert converts pixels of so many bytes.
+func (r *Reader) convert(dst, row []byte, bytes int) {
+	for ; len(row) >= bytes; dst, row = dst[3:], row[bytes:] {
+		var pixel [4]byte
+		copy(pixel[:], row[:bytes])
+		c := r.color(binary.LittleEndian.Uint32(pixel[:]))
+		dst[0], dst[1], dst[2] = byte(c), byte(c>>8), byte(c>>16)
+	}
+}
+
+var errBeyond = errors.New("bmp: compressed pixels beyond the picture")
+
+// expand reads all indices of a compressed picture. Its pixels are a sequence of pairs of bytes:
+//
+//	n i     the index i n times; for 4 bits its two halves in turn. What is beyond the end of the row is dropped
+//	0 0     end of the row
+//	0 1     end of the picture
+//	0 2 x y move x pixels to the right and y rows on
+//	0 n ... n indices as they are, padded to an even number of bytes
+//
+// Pixels that are passed over have index 0.
+func (r *Reader) expand(work func(bytes int) error) error {
+	if err := r.clear(work); err != nil {
+		return err
+	}
+	data, done := r.pixels, 0
+	x, y := 0, 0
+	for y < r.Height {
+		if len(data) < 2 {
+			if x == r.Width && y == r.Height-1 { // only the end of the picture is missing
+				return nil
+			}
+			return io.ErrUnexpectedEOF
+		}
+		if done++; done%(workPart/64) == 0 {
+			if err := work(workPart); err != nil {
+				return err
+			}
+		}
+		n, code := int(data[0]), data[1]
+		data = data[2:]
+		row := r.indices[y*r.Width:][:r.Width]
+		switch {
+		case n > 0:
+			x += r.run(row[x:min(x+n, r.Width)], code)
+		case code == 0:
+			x, y = 0, y+1
+		case code == 1:
+			return nil
+		case code == 2:
+			if len(data) < 2 {
+				return io.ErrUnexpectedEOF
+			}
+			x, y = x+int(data[0]), y+int(data[1])
+			if x > r.Width || y > r.Height {
+				return errBeyond
+			}
+			data = data[2:]
+		default:
+			n = int(code)
+			if x+n > r.Width {
+				return errBeyond
+			}
+			length := (n*r.bits + 7) / 8
+			if len(data) < length {
+				return io.ErrUnexpectedEOF
+			}
+			r.literals(row[x:x+n], data)
+			x += n
+			data = data[min(length+length%2, len(data)):]
+		}
+	}
+	return nil
+}
+
+// workPart is how many bytes are processed between calls of Open's work.
+const workPart = 64 << 10
+
+// clear makes all indices 0.
+func (r *Reader) clear(work func(bytes int) error) error {
+	n := r.Width * r.Height
+	r.indices = slices.Grow(r.indices[:0], n)[:n]
+	for rest := r.indices; len(rest) > 0; {
+		part := rest[:min(len(rest), workPart)]
+		clear(part)
+		if err := work(len(part)); err != nil {
+			return err
+		}
+		rest = rest[len(part):]
+	}
+	return nil
+}
+
+// run repeats an index, or for 4 bits its halves in turn. It returns the length of dst.
+func (r *Reader) run(dst []byte, code byte) int {
+	even, odd := code, code
+	if r.bits == 4 {
+		even, odd = code>>4, code&15
+	}
+	for i := range dst {
+		dst[i] = even
+		even, odd = odd, even
+	}
+	return len(dst)
+}
+
+// literals writes as many indices as dst holds.
+func (r *Reader) literals(dst, data []byte) {
+	if r.bits == 8 {
+		copy(dst, data)
+		return
+	}
+	for i := range dst {
+		dst[i] = data[i/2] >> (4 - i%2*4) & 15
+	}
+}

@@ -1,0 +1,185 @@
+package vp8l_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	library "golang.org/x/image/vp8l"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8l"
+)
+
+// chunk returns the data of a file's VP8L chunk, nil if it has none.
+func chunk(file []byte) []byte {
+	for rest := file[12:]; len(rest) >= 8; {
+		end := 8 + int(binary.LittleEndian.Uint32(rest[4:]))
+		if end > len(rest) {
+			return nil
+		}
+		if string(rest[:4]) == "VP8L" {
+			return rest[8:end]
+		}
+		rest = rest[min(end+end%2, len(rest)):]
+	}
+	return nil
+}
+
+// samples returns the lossless pictures among the test files of package decode.
+func samples(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	names, err := filepath.Glob("../../testdata/*.webp")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	found := map[string][]byte{}
+	for _, name := range names {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if data := chunk(file); data != nil {
+			found[filepath.Base(name)] = data
+		}
+	}
+	if len(found) < 10 {
+		tb.Fatalf("%d lossless pictures, want 10 or more", len(found))
+	}
+	return found
+}
+
+func proceed(int) error { return nil }
+
+// TestEqualsLibrary compares the pixels of every sample with those of golang.org/x/image, with one decoder for all.
+func TestEqualsLibrary(t *testing.T) {
+	t.Parallel()
+	var d vp8l.Decoder
+	for range 2 {
+		for name, data := range samples(t) {
+			pix, width, height, err := d.Decode(data, proceed)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			m, err := library.Decode(bytes.NewReader(data))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			want := m.(*image.NRGBA)
+			if want.Rect.Dx() != width || want.Rect.Dy() != height {
+				t.Errorf("%s: %dx%d pixels, want %v", name, width, height, want.Rect)
+				continue
+			}
+			for i, p := range pix {
+				if w := want.Pix[4*i:]; p != uint32(w[3])<<24|uint32(w[0])<<16|uint32(w[1])<<8|uint32(w[2]) {
+					t.Errorf("%s: pixel %d is %08x, want RGBA % x", name, i, p, w[:4])
+					break
+				}
+			}
+		}
+	}
+}
+
+// decode decodes any data: the error is documented, the size is that of the header, and a used decoder gives the same as a new one.
+func decode(t *testing.T, used *vp8l.Decoder, data []byte) {
+	t.Helper()
+	w, h, sizeErr := vp8l.Size(data)
+	if sizeErr == nil && w*h > 1<<18 {
+		return
+	}
+	var fresh vp8l.Decoder
+	want, width, height, err := fresh.Decode(data, proceed)
+	if err != nil && !errors.Is(err, vp8l.ErrData) && !errors.Is(err, vp8l.ErrGroups) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Fatalf("undocumented error %v", err)
+	}
+	if err == nil && (sizeErr != nil || width != w || height != h || len(want) != w*h) {
+		t.Fatalf("%d pixels of %dx%d, want %dx%d, %v", len(want), width, height, w, h, sizeErr)
+	}
+	got, _, _, gotErr := used.Decode(data, proceed)
+	if !errors.Is(gotErr, err) || !slices.Equal(got, want) {
+		t.Fatalf("a used decoder differs: error %v, want %v", gotErr, err)
+	}
+}
+
+// TestTruncated checks that no prefix of a picture is decoded, and that each is found to be too short.
+func TestTruncated(t *testing.T) {
+	t.Parallel()
+	var d vp8l.Decoder
+	for name, data := range samples(t) {
+		for n := 0; n < len(data)-1; n += 1 + n/50 {
+			if _, _, _, err := d.Decode(data[:n], proceed); !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("%s, first %d of %d bytes: error %v", name, n, len(data), err)
+			}
+		}
+	}
+}
+
+// TestDamage flips bits of pictures.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	var d vp8l.Decoder
+	for _, data := range samples(t) {
+		for bit := 40; bit < 8*len(data); bit += 1 + bit/30 {
+			bad := bytes.Clone(data)
+			bad[bit/8] ^= 1 << (bit % 8)
+			decode(t, &d, bad)
+		}
+	}
+}
+
+// TestCheck checks that decoding ends with the error of the check, and that it is asked for each row.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	stop := errors.New("stop")
+	var d vp8l.Decoder
+	for name, data := range samples(t) {
+		_, height, err := vp8l.Size(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := 0
+		if _, _, _, err := d.Decode(data, func(int) error { calls++; return nil }); err != nil || calls < height {
+			t.Errorf("%s: %d calls for %d rows, error %v", name, calls, height, err)
+		}
+		for left := range calls {
+			if _, _, _, err := d.Decode(data, func(int) error {
+				if left--; left < 0 {
+					return stop
+				}
+				return nil
+			}); !errors.Is(err, stop) {
+				t.Fatalf("%s: error %v, want the check's", name, err)
+			}
+		}
+	}
+}
+
+// TestNoAllocations checks that a used decoder allocates nothing but the tables of transforms.
+func TestNoAllocations(t *testing.T) {
+	var d vp8l.Decoder
+	for name, data := range samples(t) {
+		n := testing.AllocsPerRun(5, func() {
+			if _, _, _, err := d.Decode(data, proceed); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > 30 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// FuzzDecode decodes any data. It is not compared with golang.org/x/image, which reads a prefix code of two symbols in another
+// order than libwebp does, if they are not in ascending order, and lets one symbol have two codes.
+func FuzzDecode(f *testing.F) {
+	for _, data := range samples(f) {
+		f.Add(data)
+	}
+	var d vp8l.Decoder
+	f.Fuzz(func(t *testing.T, data []byte) { decode(t, &d, data) })
+}
