@@ -37,7 +37,7 @@ func TestRequire(t *testing.T) {
 	}
 	for want, err := range map[string]error{
 		"precision bf16 needs a CPU with the level bf16; this CPU (" + runtime.GOARCH + ") has generic, neon": missing("precision bf16", BF16, NEON, []Level{Generic, NEON}),
-		"has generic, neon, dotprod, i8mm, bf16, of which RESNET18_CPU=i8mm allows only some":                missing("it", BF16, I8MM, []Level{Generic, NEON, DotProd, I8MM, BF16}),
+		"has generic, neon, dotprod, i8mm, bf16, of which RESNET18_CPU=i8mm allows only some":                 missing("it", BF16, I8MM, []Level{Generic, NEON, DotProd, I8MM, BF16}),
 	} {
 		if !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%v, want it to end with %q", err, want)
