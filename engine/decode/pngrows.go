@@ -52,12 +52,14 @@ func (p *pngReader) interlacedRows(o jpeg.Options) (RGB, error) {
 	return p.decoder.give(rgb, o)
 }
 
-// startPass prepares for the rows of a pass. The row before the first is zero.
+// startPass prepares for the rows of a pass. The row before the first is zero. Memory is for the longest row of all passes, so that it
+// is taken once.
 func (p *pngReader) startPass(width, height int) {
+	longest := 1 + int(p.rowBytes(p.width))
 	p.rowLength, p.left = 1+int(p.rowBytes(width)), height
-	p.last = slices.Grow(p.last[:0], p.rowLength)[:p.rowLength]
+	p.last = slices.Grow(p.last[:0], longest)[:p.rowLength]
 	clear(p.last)
-	p.block, p.at = p.block[:0], 0
+	p.block, p.at = slices.Grow(p.block[:0], longest), 0
 }
 
 // nextRow reads a row and undoes its filter.
