@@ -98,7 +98,7 @@ test: format ## Check formatting, run go vet and all tests that need nothing but
 	$(GOTEST) -vet=all ./...
 
 slow: ## Run the tests that make test shortens at full length: all reference images, plain Go, more mutants (needs ../shared)
-	$(GOTEST) -tags slow $(SLOW_PACKAGES)
+	$(GOTEST) -tags slow -timeout 30m $(SLOW_PACKAGES)
 
 SLOW_PACKAGES := ./engine ./engine/decode ./engine/quantize ./engine/resnet ./teach ./test/mutants
 
