@@ -124,7 +124,7 @@ asan: ## Run the tests of code with assembly or unsafe under the address sanitiz
 
 # Without tests that parse whole real files again and again in plain Go, and without jpeg itself: its fuzzers' corpora
 # and comparisons take minutes here.
-ASAN_PACKAGES := ./engine/internal/... ./engine/jpeg/internal/... ./engine/preprocess ./engine/weights/... ./internal/lend
+ASAN_PACKAGES := ./engine/internal/... ./engine/decode/internal/kernel ./engine/jpeg/internal/... ./engine/preprocess ./engine/weights/... ./internal/lend
 
 purego: ## Run the engine's tests without assembly: catches code that only an assembly path exercises
 	$(GOTEST) -tags purego -short -skip '$(NOT_PURE)' ./engine/...
