@@ -115,8 +115,8 @@ func perPixel(each time.Duration, width, height int) time.Duration {
 	return each * time.Duration(width) * time.Duration(height)
 }
 
-// Inspect reads the header of a file and applies all limits to it. It takes microseconds, and allocates little whatever
-// the picture; for JPEG nothing. Errors are those that Decode returns before it allocates memory.
+// Inspect reads the header of a file and applies all limits to it. It takes microseconds, or milliseconds if megabytes of small
+// parts precede the picture, and allocates little whatever the picture; for JPEG nothing. Errors are those that Decode returns before it allocates memory.
 func Inspect(data []byte, o Options) (Header, error) {
 	_, h, err := inspect(data, &o)
 	return h, err

@@ -354,6 +354,29 @@ func TestFrameBeyondCanvas(t *testing.T) {
 	}
 }
 
+// TestPictureLargerThanCanvas checks that a WebP file's picture has the size that the container says and that was checked, before
+// memory is taken.
+func TestPictureLargerThanCanvas(t *testing.T) {
+	t.Parallel()
+	for _, file := range []decodetest.WebP{{}, {Lossy: true, Bytes: 1000}, {Animated: true}, {Animated: true, Lossy: true, Bytes: 1000}} {
+		data := file.Make(1000, 700)
+		if file.Animated {
+			at := bytes.Index(data, []byte("ANMF"))
+			copy(data[at+8+6:], make([]byte, 6)) // a frame of 1x1
+		} else {
+			extended := append([]byte("VP8X\x0a\x00\x00\x00"), make([]byte, 10)...) // a canvas of 1x1
+			data = slices.Insert(data, 12, extended...)
+			binary.LittleEndian.PutUint32(data[4:], uint32(len(data)-8))
+		}
+		const message = "Not a decodable image: WebP file is broken: picture size differs from the header"
+		_, err := Inspect(data, Options{})
+		checkError(t, err, resnet18cloud.CodeUndecodable, message)
+		var d Decoder
+		_, err = d.Decode(data, Options{})
+		checkError(t, err, resnet18cloud.CodeUndecodable, message)
+	}
+}
+
 func TestJPEGAllocatesNothing(t *testing.T) {
 	data := readFile(t, filepath.Join("testdata", "jpeg.jpg"))
 	var d Decoder

@@ -240,10 +240,19 @@ func (g *gifReader) open(data []byte) (err error) {
 	if g.lzw == nil {
 		g.lzw = new(lzw.Decoder)
 	}
-	g.lzw.Reset(int(bits[0]), g.blocks.block)
+	g.lzw.Reset(int(bits[0]), g.block)
 	g.next = 0
 	g.indices = slices.Grow(g.indices[:0], g.frame.Dx())[:g.frame.Dx()]
 	return nil
+}
+
+// block returns the data of the next sub-block. Each of its bits may be a code that stands for no pixel.
+func (g *gifReader) block() ([]byte, error) {
+	block, err := g.blocks.block()
+	if err == nil {
+		err = g.decoder.did(8*len(block) + 64)
+	}
+	return block, err
 }
 
 // fill writes pixels that no frame covers.

@@ -195,6 +195,7 @@ type pngReader struct {
 	green, blue int                    // offsets from a pixel's red sample; zero without color
 	inflate     *inflate.Reader        // nil before the first file
 	source      func() ([]byte, error) // nextData, as a value that is allocated once
+	work        func(bytes int) error  // the decoder's did, the same
 
 	rowLength int    // in the file, with the byte of the filter
 	left      int    // rows of the pass that block does not have yet
@@ -243,7 +244,7 @@ func (p *pngReader) open(data []byte) (err error) {
 	}
 	hasPalette := false
 	for {
-		name, body, err := p.chunks.next()
+		name, body, err := p.nextChunk()
 		if err != nil {
 			return err
 		}
@@ -269,6 +270,14 @@ func (p *pngReader) open(data []byte) (err error) {
 	}
 }
 
+// nextChunk reads a chunk. A file may have hundreds of thousands that are empty.
+func (p *pngReader) nextChunk() (name string, body []byte, err error) {
+	if name, body, err = p.chunks.next(); err == nil {
+		err = p.decoder.did(len(body)/8 + 64)
+	}
+	return name, body, err
+}
+
 // readPalette reads PLTE. Entries that it lacks are gray.
 func (p *pngReader) readPalette(body []byte) error {
 	n := len(body) / 3
@@ -283,23 +292,23 @@ func (p *pngReader) readPalette(body []byte) error {
 
 func (p *pngReader) startInflate() {
 	if p.inflate == nil {
-		p.inflate, p.source = new(inflate.Reader), p.nextData
+		p.inflate, p.source, p.work = new(inflate.Reader), p.nextData, p.decoder.did
 	}
-	p.inflate.Reset(p.source)
+	p.inflate.Reset(p.source, p.work)
 }
 
 // release lets go of the file's data.
 func (p *pngReader) release() {
 	p.chunks, p.body = pngChunks{}, nil
 	if p.inflate != nil {
-		p.inflate.Reset(nil)
+		p.inflate.Reset(nil, nil)
 	}
 }
 
 // nextData returns the data of the first IDAT chunk, which open has found, and then of those after it.
 func (p *pngReader) nextData() ([]byte, error) {
 	for len(p.body) == 0 {
-		name, body, err := p.chunks.next()
+		name, body, err := p.nextChunk()
 		if err != nil {
 			return nil, err
 		}

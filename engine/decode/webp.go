@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 		return RGB{}, err
 	}
 	if size != frame.Size() {
-		return RGB{}, errors.New("picture size differs from the header")
+		return RGB{}, errWebPSize
 	}
 	return d.deliver(width, height, o, func(dst []byte, y int) error {
 		if frame != canvas {
@@ -50,6 +51,9 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 		return nil
 	})
 }
+
+// errWebPSize is the error of a picture that is not as large as the container says. It is found before memory is taken.
+var errWebPSize = errors.New("picture size differs from the header")
 
 // webpSize reads the size of a picture, or the canvas of an animation.
 func webpSize(data []byte) (width, height int, err error) {
@@ -122,12 +126,27 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 		width, height = frame.Dx(), frame.Dy()
 	}
 	name, body, err := webpPicture(chunks)
-	if name == "VP8L" {
-		c.memory += losslessMemory(len(body), width, height)
-	} else {
-		c.memory += lossyMemory(len(body), width, height)
+	if err != nil {
+		return c, err
 	}
-	return c, err
+	size, memory := lossySize, lossyMemory
+	if name == "VP8L" {
+		size, memory = vp8l.Size, losslessMemory
+	}
+	c.memory += memory(len(body), width, height)
+	if w, h, err := size(body); err != nil || w != width || h != height {
+		return c, cmp.Or(err, errWebPSize)
+	}
+	return c, nil
+}
+
+// lossySize reads the size of a picture in the format VP8 (RFC 6386, section 9.1).
+func lossySize(body []byte) (width, height int, err error) {
+	if len(body) < 10 {
+		return 0, 0, io.ErrUnexpectedEOF
+	}
+	const most = 1<<14 - 1 // above are two bits for scaling
+	return int(binary.LittleEndian.Uint16(body[6:])) & most, int(binary.LittleEndian.Uint16(body[8:])) & most, nil
 }
 
 // lossyMemory is the memory of a picture in the format VP8: a byte of luma for each pixel and two of chroma for four,

@@ -166,3 +166,31 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckWithoutPixels checks that Options.Check is called while a file is read that goes on without pixels.
+func TestCheckWithoutPixels(t *testing.T) {
+	t.Parallel()
+	const size = 200_000
+	header := decodetest.PNG{Depth: 8}.Make(1, 1)[:33]
+	pngOf := func(chunks ...[]byte) []byte { return append(slices.Clone(header), slices.Concat(chunks...)...) }
+	idat := func(body []byte) []byte { return decodetest.Chunk("IDAT", body) }
+	zlib := []byte{0x78, 0x9C}
+	gif := []byte("GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00") // pixels of 0 bits
+	for name, data := range map[string][]byte{
+		// Each of four blocks in five bytes has the fixed codes, 10 bits, and ends at once.
+		"PNG of blocks with fixed codes": pngOf(idat(append(zlib, bytes.Repeat([]byte{0x02, 0x08, 0x20, 0x80, 0x00}, size/5)...))),
+		"PNG of blocks without bytes":    pngOf(idat(append(zlib, bytes.Repeat([]byte{0, 0, 0, 0xFF, 0xFF}, size/5)...))),
+		"PNG of IDAT without bytes":      pngOf(bytes.Repeat(idat(nil), size/12)),
+		"PNG of text":                    pngOf(bytes.Repeat(decodetest.Chunk("tEXt", nil), size/12)),
+		"GIF of clear codes":             slices.Concat(gif, bytes.Repeat([]byte{0xFF}, size/256*256)),
+		"GIF of short blocks":            slices.Concat(gif, bytes.Repeat([]byte{1, 0xFF}, size/2)),
+	} {
+		calls := 0
+		var d Decoder
+		_, err := d.Decode(data, Options{Check: func() error { calls++; return nil }})
+		checkError(t, err, resnet18cloud.CodeUndecodable, "Not a decodable image: "+name[:3]+" file is ")
+		if calls < 10 {
+			t.Errorf("%s: Check was called %d times", name, calls)
+		}
+	}
+}

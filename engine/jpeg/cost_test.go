@@ -1,6 +1,7 @@
 package jpeg_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -138,6 +139,30 @@ func TestCheck(t *testing.T) {
 			if err != stop { //nolint:errorlint // unchanged
 				t.Fatalf("%s: stopped at call %d: error %v, want Check's", name, left+1, err)
 			}
+		}
+	}
+}
+
+// TestCheckInWideRows checks that Options.Check is called within a row of MCUs, which may take long.
+func TestCheckInWideRows(t *testing.T) {
+	t.Parallel()
+	const width, components = 65500, 4
+	for name, marker := range map[string]byte{"sequential": 0xC9, "progressive": 0xCA} {
+		file := append([]byte{0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0}, bytes.Repeat([]byte{1}, 64)...)
+		file = append(file, 0xFF, marker, 0, 8+3*components, 8, 0, 8, width>>8, width&0xFF, components)
+		for id := range byte(components) {
+			file = append(file, id, 0x11, 0)
+		}
+		last := byte(63)
+		if marker == 0xCA {
+			last = 0 // DC only
+		}
+		file = append(file, 0xFF, 0xDA, 0, 6+2*components, components, 0, 0, 1, 0, 2, 0, 3, 0, 0, last, 0)
+		file = append(append(file, bytes.Repeat([]byte{0xFE}, 1<<20)...), 0xFF, 0xD9)
+		calls := 0
+		var d jpeg.Decoder
+		if _, err := d.Decode(file, jpeg.Options{Check: func() error { calls++; return nil }}); err != nil || calls < width/8/64 {
+			t.Errorf("%s: Check was called %d times for a row of %d MCUs, error %v", name, calls, width/8, err)
 		}
 	}
 }

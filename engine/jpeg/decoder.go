@@ -24,9 +24,9 @@ type Options struct {
 	// in memory as a whole, and the one that Decode returns has no Pix. After an error earlier rows are invalid.
 	Rows func(picture RGB, first, end int)
 
-	// Check, if not nil, is called at least once for each row of MCUs in each scan: a few microseconds of work, in the
-	// largest pictures a fraction of a millisecond. Decode stops when it returns an error, and returns that error
-	// unchanged.
+	// Check, if not nil, is called at least once for each row of MCUs in each scan, and for every 64 of them: a few
+	// microseconds of work, in the costliest pictures about a millisecond. Decode stops when it returns an error, and
+	// returns that error unchanged.
 	Check func() error
 }
 

@@ -283,6 +283,9 @@ func (d *Decoder) reconstruct() error {
 		for i := range f.comps() {
 			c := &f.component[i]
 			for by := max(my*c.v, c.needBlocks.Min.Y); by < min((my+1)*c.v, c.needBlocks.Max.Y); by++ {
+				if err := d.proceed(); err != nil {
+					return err
+				}
 				f.reconstructRow(c, by, smoothing)
 			}
 		}

@@ -231,8 +231,17 @@ func (d *Decoder) sequentialMCUs() error {
 	return nil
 }
 
+// checkedMCUs is how many MCUs are decoded between calls of Options.Check at most. A row may have 8188 of them, and a block takes
+// up to some microseconds in arithmetic coding.
+const checkedMCUs = 64
+
 // startMCU begins the scan or a restart interval if MCU number mcu is its first.
 func (d *Decoder) startMCU(mcu int) error {
+	if mcu%checkedMCUs == checkedMCUs-1 {
+		if err := d.proceed(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case mcu == 0:
 		return d.nextInterval(0)

@@ -188,6 +188,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve %s: %w", s.Addr, err)
 	case <-ctx.Done():
 	}
+	s.leaving.Store(s.ShutdownDelay > 0) // before anybody can know that the server stops
 	if s.BeforeShutdown != nil {
 		s.BeforeShutdown()
 	}
@@ -211,7 +212,6 @@ func (s *Server) letLeave(open *connections) {
 	if s.ShutdownDelay <= 0 {
 		return
 	}
-	s.leaving.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), s.ShutdownDelay)
 	defer cancel()
 	open.whenEmpty(cancel)

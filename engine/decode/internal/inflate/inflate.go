@@ -29,6 +29,7 @@ const (
 // Reader decompresses a stream. The zero value has to be Reset.
 type Reader struct {
 	source func() ([]byte, error)
+	work   func(bytes int) error
 	ended  error  // of source
 	in     []byte // rest of its piece
 	bits   uint64 // input taken from pieces, the next bit lowest
@@ -48,12 +49,15 @@ type Reader struct {
 	distances [1 << distanceBits]entry
 	literal   code
 	distance  code
+	hasFixed  bool // these are the fixed codes
 }
 
 // Reset begins a stream whose input is what source returns, piece after piece. Source is called when more input is needed,
-// never after the piece that has the stream's end. Its error becomes that of Read. Reset(nil) lets go of the input.
-func (r *Reader) Reset(source func() ([]byte, error)) {
-	r.source, r.ended, r.in, r.bits, r.count = source, nil, nil, 0, 0
+// never after the piece that has the stream's end. Its error becomes that of Read. Work, if not nil, is called for each block
+// with about as many bytes as take the time that the block's beginning takes, because blocks may be empty; its error ends the
+// stream. Reset(nil, nil) lets go of the input.
+func (r *Reader) Reset(source func() ([]byte, error), work func(bytes int) error) {
+	r.source, r.work, r.ended, r.in, r.bits, r.count = source, work, nil, nil, 0, 0
 	r.step, r.final, r.left = (*Reader).header, false, 0
 	r.read, r.written, r.err = 0, 0, nil
 	if r.checksum == nil {
@@ -149,16 +153,30 @@ func (r *Reader) block() error {
 		return err
 	}
 	r.final = v&1 != 0
+	begin, bytes := (*Reader).stored, blockWork
 	switch v >> 1 {
-	case 0:
-		return r.stored()
 	case 1:
-		return r.fixed()
+		if begin = (*Reader).fixed; !r.hasFixed {
+			bytes = codesWork
+		}
 	case 2:
-		return r.dynamic()
+		begin, bytes = (*Reader).dynamic, codesWork
+	case 3:
+		return ErrData
 	}
-	return ErrData
+	if r.work != nil {
+		if err := r.work(bytes); err != nil {
+			return err
+		}
+	}
+	return begin(r)
 }
+
+// What the beginning of a block costs, in bytes that could be decompressed instead. Codes take microseconds to build.
+const (
+	blockWork = 64
+	codesWork = 8 << 10
+)
 
 // trailer reads the check sum, whose bytes are in the other order.
 func (r *Reader) trailer() error {
@@ -213,6 +231,10 @@ func (r *Reader) copyStored() error {
 
 // fixed begins a block of the fixed codes (section 3.2.6).
 func (r *Reader) fixed() error {
+	if r.hasFixed { // a file may consist of empty blocks of 10 bits
+		r.step = (*Reader).symbols
+		return nil
+	}
 	var lengths [288 + 32]uint8
 	for i := range lengths {
 		switch {
@@ -226,7 +248,9 @@ func (r *Reader) fixed() error {
 			lengths[i] = 5
 		}
 	}
-	return r.codes(lengths[:288], lengths[288:])
+	err := r.codes(lengths[:288], lengths[288:])
+	r.hasFixed = err == nil
+	return err
 }
 
 // lengthOrder is the order in which the lengths of the codes for lengths are stored.
@@ -250,6 +274,7 @@ func (r *Reader) dynamic() error {
 		}
 		order[symbol] = uint8(v)
 	}
+	r.hasFixed = false
 	// Their look-up is made in the place of the distances'.
 	if !r.distance.build(r.distances[:1<<7], order[:], length) {
 		return ErrData

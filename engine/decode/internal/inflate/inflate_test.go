@@ -29,7 +29,7 @@ func pieces(data []byte, n int, then error) func() ([]byte, error) {
 
 // inflated decompresses a stream that comes in pieces of n bytes.
 func inflated(r *inflate.Reader, stream []byte, n int) ([]byte, error) {
-	r.Reset(pieces(stream, n, io.ErrUnexpectedEOF))
+	r.Reset(pieces(stream, n, io.ErrUnexpectedEOF), nil)
 	return io.ReadAll(r)
 }
 
@@ -112,7 +112,7 @@ func TestSourceIsAskedOnlyForMore(t *testing.T) {
 	var r inflate.Reader
 	for name, data := range samples() {
 		stream := deflated(t, data, flate.BestCompression)
-		r.Reset(pieces(stream, 1, errors.New("asked for more than the stream")))
+		r.Reset(pieces(stream, 1, errors.New("asked for more than the stream")), nil)
 		if _, err := io.ReadAll(&r); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -208,7 +208,7 @@ func FuzzInflate(f *testing.F) {
 }
 
 func reset(r *inflate.Reader, stream []byte, n int) io.Reader {
-	r.Reset(pieces(stream, n, io.ErrUnexpectedEOF))
+	r.Reset(pieces(stream, n, io.ErrUnexpectedEOF), nil)
 	return r
 }
 

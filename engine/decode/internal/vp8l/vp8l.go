@@ -91,7 +91,7 @@ func (r *reader) header() (width, height int, err error) {
 }
 
 // Decode decodes the data of a chunk. The pixels, row by row, are valid until the next call. Check is called at least for
-// each row with how many bytes were processed, and ends decoding by an error.
+// each row and each group of prefix codes, with about how many bytes were processed, and ends decoding by an error.
 func (d *Decoder) Decode(data []byte, check func(bytes int) error) (pix []Pixel, width, height int, err error) {
 	d.reader, d.check, d.transforms = reader{data: data}, check, d.transforms[:0]
 	defer func() { d.data, d.check = nil, nil }() // do not retain data
@@ -186,9 +186,15 @@ func (d *Decoder) pixels(pix []Pixel, width, height int, main bool) error {
 		if err := d.readGroup(&d.groups[i], cacheBits); err != nil {
 			return err
 		}
+		if err := d.check(groupWork); err != nil {
+			return err
+		}
 	}
 	return d.decode(pix, width, cacheBits, tileBits, choice)
 }
+
+// groupWork is what a group of prefix codes costs, in bytes of pixels that could be read instead: up to 20 microseconds.
+const groupWork = 8 << 10
 
 // readGroup reads five prefix codes.
 func (d *Decoder) readGroup(g *group, cacheBits uint) error {

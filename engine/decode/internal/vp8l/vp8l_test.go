@@ -159,6 +159,41 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckOfGroups checks that the check is called while a picture's groups of prefix codes are read.
+func TestCheckOfGroups(t *testing.T) {
+	t.Parallel()
+	var data []byte
+	n := 0
+	add := func(v uint64, bits int) {
+		for i := range bits {
+			if n%8 == 0 {
+				data = append(data, 0)
+			}
+			data[n/8] |= byte(v>>i&1) << (n % 8)
+			n++
+		}
+	}
+	one := func(symbol uint64) { // a prefix code of one symbol
+		add(1|0<<1|1<<2, 3)
+		add(symbol, 8)
+	}
+	const groups = 2560
+	add(0x2F, 8)
+	add(0, 14+14+4)          // 1x1
+	add(0|0<<1|1<<2|0<<3, 6) // no transform, no cache, a group for each tile of 4x4
+	add(0, 1)                // in the picture of their numbers no cache
+	one((groups - 1) & 0xFF) // green
+	one((groups - 1) >> 8)   // red
+	for range 3 + 5*groups {
+		one(0)
+	}
+	calls := 0
+	var d vp8l.Decoder
+	if _, _, _, err := d.Decode(data, func(int) error { calls++; return nil }); err != nil || calls < groups {
+		t.Errorf("%d calls for %d groups, error %v", calls, groups, err)
+	}
+}
+
 // TestNoAllocations checks that a used decoder allocates nothing but the tables of transforms.
 func TestNoAllocations(t *testing.T) {
 	var d vp8l.Decoder
