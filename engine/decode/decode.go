@@ -116,7 +116,8 @@ func perPixel(each time.Duration, width, height int) time.Duration {
 }
 
 // Inspect reads the header of a file and applies all limits to it. It takes microseconds, or milliseconds if megabytes of small
-// parts precede the picture, and allocates little whatever the picture; for JPEG nothing. Errors are those that Decode returns before it allocates memory.
+// parts precede the picture, and allocates little whatever the picture; for JPEG nothing. Errors are those that Decode returns
+// before it allocates memory.
 func Inspect(data []byte, o Options) (Header, error) {
 	_, h, err := inspect(data, &o)
 	return h, err
