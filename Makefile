@@ -34,7 +34,7 @@ weights: build ## Fetch the weights into the user's cache, unless they are there
 		"  make up MODEL_MIRROR=$$HOME/models" \
 		"      once this folder has a models.json and the file that it names; it can be a URL too" \
 		"  $(BIN) up --model $$HOME/Downloads/resnet18-f37072fd.pth" \
-		"      once the file is there, from https://download.pytorch.org/models/resnet18-f37072fd.pth; others of your own work too" \
+		"      once the file is there, from https://download.pytorch.org/models/resnet18-f37072fd.pth; a model of your own works too" \
 		"  $(BIN) model pull && make up" \
 		"      later, with a network" "" >&2
 
