@@ -29,14 +29,14 @@ func FilterSimple(pix []byte, at, stride int, s *Strength, left, top bool) {
 
 // checkBlock panics if a macroblock and what its filters need around it is not within a plane.
 func checkBlock(n, at, stride, size int, left, top bool) {
-	first := at
+	first, width := at, size
 	if left {
-		first -= 4
+		first, width = first-4, width+4
 	}
 	if top {
 		first -= 4 * stride
 	}
-	if first < 0 || stride < size || at+(size-1)*stride+size > n {
+	if first < 0 || stride < width || at+(size-1)*stride+size > n {
 		panic("kernel: macroblock outside of its plane")
 	}
 }

@@ -125,7 +125,7 @@ func turnBack(columns *[20 * 16]byte, pix []byte, at, stride int, left, inner bo
 
 func filterChroma(u, v []byte, at, stride int, s *Strength, left, top bool) {
 	from := at - 4
-	if !simd || from < 0 || from+7*stride+16 > min(len(u), len(v)) {
+	if !simd || from < 0 || stride < 16 || from+7*stride+16 > min(len(u), len(v)) {
 		filterChromaGeneric(u, v, at, stride, s, left, top)
 		return
 	}
