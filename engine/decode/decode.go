@@ -2,12 +2,11 @@
 // engine passes it uploads, and passes its pictures to preprocess. The format is detected by content, never by name.
 //
 // What a picture may cost is limited by its header, before memory is allocated: bytes, pixels, the memory that decoding
-// takes, and more pixels than the file's bytes can hold. [Inspect] reads the header only. JPEG, PNG, GIF and BMP are
+// takes, and more pixels than the file's bytes can hold. [Inspect] reads the header only. JPEG, PNG, GIF, BMP and lossy WebP are
 // decoded in rows where the file stores them in order, so that a large picture takes little memory. A caller ends
 // decoding by Options.Check.
 //
-// JPEG is decoded by package jpeg; lossy WebP by golang.org/x/image, whose chroma is interpolated here as in libwebp; all
-// else here. Of animations the first frame is decoded. Alpha is dropped. A file is decoded if all its pixels are there,
+// JPEG is decoded by package jpeg, all else here. Of animations the first frame is decoded. Alpha is dropped. A file is decoded if all its pixels are there,
 // whatever else is wrong with it. One difference from Pillow is intended: 16-bit grayscale keeps its upper byte, where
 // Pillow turns nearly all of it white.
 //
@@ -47,8 +46,8 @@ type Options struct {
 	// Rows, if not nil, receives the pixels instead of Decode's caller, as in jpeg.Options; rotated pictures come in one
 	// piece.
 	Rows func(picture RGB, first, end int)
-	// Check, if not nil, is called between parts of the work, of a millisecond at most but for lossy WebP, whose pixels
-	// are decoded in one part. Decode stops when it returns an error, and returns that error unchanged.
+	// Check, if not nil, is called between parts of the work, of a millisecond at most. Decode stops when it returns an error, and
+	// returns that error unchanged.
 	Check func() error
 	// MaxBytes limits the file: 0 means DefaultMaxBytes, -1 no limit.
 	MaxBytes int
@@ -103,7 +102,7 @@ type format struct {
 	// decode makes the picture. Only the pixels in o.Window matter. It passes them to o.Rows if that is not nil, and
 	// returns the picture without Pix.
 	decode func(d *Decoder, data []byte, o jpeg.Options) (RGB, error)
-	// share divides Options.MaxPixels: it is 1 for formats whose decoding Options.Check can end.
+	// share divides Options.MaxPixels: it is 1 but for formats whose files set no bound on their pixels.
 	share int
 }
 

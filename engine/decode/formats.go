@@ -147,8 +147,8 @@ func jpegCost(data []byte, width, height int) (c cost, err error) {
 
 func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return d.jpeg.Decode(data, o) }
 
-// libraryBytes is more than a library takes for its state, whatever the picture.
-const libraryBytes = 128 << 10
+// stateBytes is more than a decoder takes for its state, whatever the picture.
+const stateBytes = 128 << 10
 
 // unsupportedError names a part of a format that is not supported.
 type unsupportedError string

@@ -125,7 +125,7 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 			Message: fmt.Sprintf("Image has too many pixels for a WebP file of %d bytes: %dx%d", len(data), width, height)}
 	}
 	c.time = perPixel(40*time.Nanosecond, width, height)
-	c.memory = stripBytes(width) + libraryBytes
+	c.memory = stripBytes(width) + stateBytes
 	chunks := data[riffHeader:]
 	if canvas, animated := webpCanvas(data); animated {
 		var frame image.Rectangle

@@ -39,10 +39,21 @@ func (f fp32) head(work *packing, p *plan) []fp32Step {
 // convolution uses the algorithm that measured best for the shape.
 func (f fp32) convolution(work *packing, o operation) fp32Step {
 	c := f.convs[o.name]
+	if expands(f.kernels, o.shape) {
+		return newExpanding(work, f.kernels, o, c)
+	}
 	if w := winogradFor(f.kernels, o.shape); w != nil {
 		return newWinogradStep(o, newFilter(work, f.kernels, w, o, c))
 	}
 	return newDirect(work, f.kernels, o, c)
+}
+
+// expands reports whether a convolution transforms its weights in each pass: where F4 has just the tiles that are multiplied so, and
+// its transformed weights would come from memory.
+//
+// See docs/decisions/0165-kernels-are-transformed-while-they-are-multiplied.md.
+func expands(k *kernel.Set, s shape) bool {
+	return k.Expands() && winogradFor(k, s) == kernel.F4x2 && tilesOf(s.size, kernel.F4) == kernel.ExpandTiles
 }
 
 // winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. AVX-512 multiplies so

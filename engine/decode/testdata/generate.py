@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes the files of this folder and golden.jsonl, which says what Pillow makes of them.
 
-Run with Pillow installed, in this folder: python3 generate.py"""
-import hashlib, json, struct, zlib
+Run with Pillow and cwebp installed, in this folder: python3 generate.py"""
+import hashlib, json, struct, subprocess, tempfile, zlib
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 rng = np.random.default_rng(18)
 
@@ -51,6 +51,23 @@ def webp_frame(path, frames):
     at = data.index(b"ANMF") + 8
     data[at:at + 6] = (2).to_bytes(3, "little") + (1).to_bytes(3, "little")  # halved
     open(path, "wb").write(data)
+
+
+def webp_noise(path, width, height):
+    """A lossy WebP of noise: any bits are a header and coefficients, the latter so large that sums wrap and results saturate."""
+    while True:
+        noise = rng.integers(0, 255, 3300, dtype=np.uint8)  # 255 would be no beginning of an arithmetic code
+        first = 300
+        noise[first:first + 21] = [200, 1, 0] * 7  # sizes of partitions
+        tag = (first << 5 | 1 << 4).to_bytes(3, "little")
+        body = tag + b"\x9d\x01\x2a" + struct.pack("<HH", width, height) + noise.tobytes()
+        data = b"WEBPVP8 " + len(body).to_bytes(4, "little") + body
+        open(path, "wb").write(b"RIFF" + len(data).to_bytes(4, "little") + data)
+        try:
+            Image.open(path).load()
+            return path
+        except OSError:  # too short
+            pass
 
 
 def bmp(path, m, bits, header=40, compression=0, masks=None, colors=256, down=False, gap=b"", offset=None, pack=None, cut=0):
@@ -268,6 +285,20 @@ def main():
     save("webp-lossless-cache.webp", smooth.quantize(250).convert("RGB").rotate(30), lossless=True, method=4, quality=90)
     save("webp-lossless-1x9.webp", picture(1, 9), lossless=True)
     save("webp-lossless-flat.webp", Image.new("RGB", (50, 40), (3, 200, 90)), lossless=True)
+
+    # What Pillow does not offer: the simple filter, kinds and strengths of filters, one segment, many small coefficients.
+    for name, *flags in [
+        ("simple", "-nostrong", "-f", "90"), ("simple-sharpness", "-nostrong", "-f", "40", "-sharpness", "6", "-segments", "1"),
+        ("strong-sharpness", "-strong", "-f", "100", "-sharpness", "3"), ("no-filter", "-f", "0", "-q", "90"), ("sns", "-sns", "100", "-f", "70", "-q", "30"),
+        ("q100", "-q", "100"), ("q0", "-q", "0"), ("m0", "-m", "0", "-q", "60"), ("m6", "-m", "6", "-pass", "6", "-size", "700")]:
+        path = f"webp-lossy-{name}.webp"
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:
+            picture(77, 50).filter(ImageFilter.GaussianBlur(1.2)).save(file, "PNG")
+            file.flush()
+            subprocess.run(["cwebp", "-quiet", *flags, file.name, "-o", path], check=True)
+        names.append(path)
+    for i in range(3):
+        names.append(webp_noise(f"webp-lossy-noise-{i}.webp", 40, 23))
 
     with open("golden.jsonl", "w") as out:
         for name in names:

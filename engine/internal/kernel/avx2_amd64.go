@@ -74,6 +74,11 @@ func inputStride2AVX2(v *float32, vs int, x *float32, rs int, channels int)
 //go:noescape
 func outputStride2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
+// expand4AVX2 is expandGeneric of F4.
+//
+//go:noescape
+func expand4AVX2(sums *float32, ss int, cs int, v *float32, vs int, as int, kernels *float32, units *float32, scratch *float32, blocks int)
+
 // stemOutputAVX2 is stemOutputGeneric.
 //
 //go:noescape

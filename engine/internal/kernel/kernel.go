@@ -26,6 +26,7 @@ type Set struct {
 	multiply multiplyFunc
 	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int)
 	output   [algorithms]func(o Outputs)
+	expand   func(k Kernels) // nil where it is not used
 	maxPool  func(y, r0, r1, r2 []float32, columns, channels int)
 
 	stemInput  func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int)
@@ -39,7 +40,7 @@ var generic = Set{
 		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric},
 	output: [algorithms]func(o Outputs){
 		F2.outputGeneric, F4.outputGeneric, F4x2.outputGeneric, Stride2.outputGeneric},
-	maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
+	expand: expandGeneric, maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
 }
 
 // For returns the best kernels that the given level includes.

@@ -235,6 +235,61 @@ func TestInputEqualsGeneric(t *testing.T) {
 	})
 }
 
+// TestMultiplyKernels compares products with kernels that are transformed on the way with a float64 reference.
+func TestMultiplyKernels(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *Set) {
+		if s.expand == nil {
+			t.Skip("this level transforms weights once")
+		}
+		for channels := expandDeep; channels <= 5*expandDeep; channels += expandDeep {
+			testMultiplyKernels(t, s, channels)
+		}
+	})
+}
+
+func testMultiplyKernels(t *testing.T, s *Set, channels int) {
+	src := newSource(uint64(channels), false)
+	copied := func(x []float32) []float32 { return kerneltest.NewRegion[float32](t, len(x), guard).Copy(x) }
+	last := F4.Positions() - 1
+	k := Kernels{Channels: channels, VStride: ExpandTiles*channels + src.IntN(20), SumRow: s.NR + src.IntN(20)}
+	k.SumStride = ExpandTiles*k.SumRow + src.IntN(20)
+	k.V, k.Taps = copied(src.floats(last*k.VStride+ExpandTiles*channels)), copied(src.floats((channels+ExpandSlack)*9*s.NR))
+	sums := last*k.SumStride + (ExpandTiles-1)*k.SumRow + s.NR
+	output, scratch := kerneltest.NewRegion[float32](t, sums, guard), kerneltest.NewRegion[float32](t, ExpandScratch, guard)
+	k.Sums, k.Scratch = output.Slice(sums), scratch.Slice(ExpandScratch)
+	s.MultiplyKernels(k)
+	output.Check(t, "MultiplyKernels")
+	scratch.Check(t, "MultiplyKernels")
+	u := make([]float32, F4.Matrices()*channels*s.NR)
+	for c := range channels {
+		for j := range s.NR {
+			var taps [9]float32
+			for i := range taps {
+				taps[i] = k.Taps[(c*9+i)*s.NR+j]
+			}
+			F4.Weights(u[c*s.NR+j:], channels*s.NR, taps[:], 1)
+		}
+	}
+	for i, got := range k.Sums {
+		p, tile, j := i/k.SumStride, i%k.SumStride/k.SumRow, i%k.SumStride%k.SumRow
+		if tile >= ExpandTiles || j >= s.NR {
+			if got != guard {
+				t.Fatalf("%d channels: wrote between sums at %d", channels, i)
+			}
+			continue
+		}
+		want, magnitude := 0.0, float64(channels) // a weight is a sum of nine taps, of which large ones may cancel
+		for c := range channels {
+			product := float64(k.V[p*k.VStride+tile*channels+c]) * float64(u[(p*channels+c)*s.NR+j])
+			want, magnitude = want+product, magnitude+math.Abs(product)
+		}
+		if bound := 1e-6 * magnitude; math.Abs(float64(got)-want) > bound {
+			t.Fatalf("%d channels: position %d, tile %d, column %d is %g, want %g within %g", channels, p, tile, j, got, want, bound)
+		}
+	}
+}
+
 // TestStem compares the stem's transforms with a direct convolution in float64.
 func TestStem(t *testing.T) {
 	t.Parallel()

@@ -113,7 +113,8 @@ func usualLevels(data []byte) bool {
 	level := b.number(6)
 	b.number(3)
 	var deltas [8]int
-	if b.flag() && b.flag() {
+	enabled := b.flag()
+	if update := enabled && b.flag(); update {
 		for i := range deltas {
 			deltas[i] = b.optional(6)
 		}

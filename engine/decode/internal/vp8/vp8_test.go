@@ -8,9 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	library "golang.org/x/image/vp8"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
 )
 
 // chunk returns the data of a file's VP8 chunk, nil if it has none.
@@ -128,10 +132,76 @@ func TestEqualsLibrary(t *testing.T) {
 	}
 }
 
+// TestCheck checks that decoding ends with the error of the check, at whichever call it comes.
+func TestCheck(t *testing.T) {
+	stop := errors.New("stop")
+	var d Decoder
+	for name, data := range samples(t) {
+		calls, limit := 0, -1
+		check := func(int) error {
+			if calls++; calls > limit && limit >= 0 {
+				return stop
+			}
+			return nil
+		}
+		decode := func() error {
+			_, height, err := d.Begin(data, check)
+			for y := 0; y < height/2 && err == nil; y++ {
+				_, err = d.Row(y)
+			}
+			if err != nil {
+				return err
+			}
+			return d.End()
+		}
+		if err := decode(); err != nil || calls < d.rows {
+			t.Errorf("%s: %d calls for %d rows of macroblocks, error %v", name, calls, d.rows, err)
+		}
+		for all := calls; limit < all-1; {
+			calls, limit = 0, limit+1
+			if err := decode(); !errors.Is(err, stop) {
+				t.Fatalf("%s: error %v, want the check's", name, err)
+			}
+		}
+	}
+}
+
+// TestNoAllocations checks that a used decoder allocates nothing.
+func TestNoAllocations(t *testing.T) {
+	data := chunk(decodetest.WebP{Lossy: true, Bytes: 300_000}.Make(500, 300))
+	var d Decoder
+	decode := func() {
+		_, height, err := d.Begin(data, proceed)
+		for y := 0; y < height && err == nil; y++ {
+			_, err = d.Row(y)
+		}
+		if err != nil || d.End() != nil {
+			t.Fatal(err)
+		}
+	}
+	decode()
+	if n := testing.AllocsPerRun(5, decode); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestInterframe checks that the difference to another picture is refused by name.
+func TestInterframe(t *testing.T) {
+	data := slices.Clone(samples(t)["webp-lossy-q5.webp"])
+	data[0] |= 1
+	var d Decoder
+	if _, _, err := d.Begin(data, proceed); !errors.Is(err, ErrInter) {
+		t.Errorf("error %v, want ErrInter", err)
+	}
+}
+
 // TestTruncated checks that no prefix of a picture is decoded, and that each is found to be too short.
 func TestTruncated(t *testing.T) {
 	var d Decoder
 	for name, data := range samples(t) {
+		if strings.Contains(name, "noise") { // has more than the picture needs
+			continue
+		}
 		for n := 0; n < len(data)*9/10; n += 1 + n/50 {
 			if _, err := planes(&d, data[:n]); !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatalf("%s, first %d of %d bytes: error %v", name, n, len(data), err)

@@ -44,6 +44,9 @@ func main() {
 		t.input(w)
 		t.output(w)
 	}
+	if t.lanes == 8 {
+		t.expand()
+	}
 	t.stemOutput()
 	if t.lanes == 8 {
 		stemInput(t)
