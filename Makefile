@@ -34,7 +34,7 @@ weights: build ## Fetch the weights into the user's cache, unless they are there
 		"  make up MODEL_MIRROR=$$HOME/models" \
 		"      once this folder has a models.json and the file that it names; it can be a URL too" \
 		"  $(BIN) up --model $$HOME/Downloads/resnet18-f37072fd.pth" \
-		"      once the file is there, from https://download.pytorch.org/models/resnet18-f37072fd.pth; others of your own work too" \
+		"      once the file is there, from https://download.pytorch.org/models/resnet18-f37072fd.pth; a model of your own works too" \
 		"  $(BIN) model pull && make up" \
 		"      later, with a network" "" >&2
 
@@ -114,10 +114,11 @@ race: ## Run the tests of everything concurrent under the race detector (needs a
 	CGO_ENABLED=1 $(GOTEST) -race -short ./dispatch
 	CGO_ENABLED=1 $(GOTEST) -race -short -skip '$(NOT_RACED)' $$($(GO) list $(RACED) | grep -vE '$(SERIAL)|/dispatch$$')
 
-RACED := . ./catalog ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./model/... ./engine ./engine/observe
-# Packages and tests in which nothing runs at once. To draw charts, and to make the tests' pictures, takes minutes under the race detector.
+RACED := . ./catalog ./client/... ./dispatch/... ./replica/... ./load/... ./schedule ./autoscale/... ./internal/... ./engine ./engine/observe
+# Packages and tests in which nothing runs at once, or nothing that others do not run too: to draw charts, to make the tests' pictures,
+# to load models and to simulate takes minutes under the race detector.
 SERIAL := /(load/report|load/compare|sim/report|internal/release)$$
-NOT_RACED := ^(TestHeaderRefuses|TestIsLarge|TestDecodeTime)$$
+NOT_RACED := AllocatesNothing$$|^(TestHeaderRefuses|TestIsLarge|TestDecodeTime|TestOddFiles|TestEmbed|TestUnknown|TestOutputNoNumber|TestTensorIsAPicture|TestSharedIsChecked|TestShadowKeepsItsOwnReplicas|TestQueueIsErlangs)$$
 
 asan: ## Run the tests of code with assembly or unsafe under the address sanitizer (needs gcc or clang with libasan)
 	CGO_ENABLED=1 $(GOTEST) -asan -short -skip 'Allocates|^TestRealFilesDamaged$$|^TestONNXExports$$' $(ASAN_PACKAGES)
@@ -127,22 +128,25 @@ asan: ## Run the tests of code with assembly or unsafe under the address sanitiz
 ASAN_PACKAGES := ./engine/internal/... ./engine/decode/internal/kernel ./engine/jpeg/internal/... ./engine/preprocess ./engine/weights/... ./internal/lend
 
 purego: ## Run the engine's tests without assembly: catches code that only an assembly path exercises
-	$(GOTEST) -tags purego -short -skip '$(NOT_PURE)' ./engine/...
+	$(GOTEST) -tags purego -short -skip '^(TestWorstFiles|TestOddFiles)$$' $(PURE_PACKAGES)
+	$(GOTEST) -tags purego -short -run '$(PURE_NETWORKS)' ./engine ./engine/measure ./engine/resnet
 
-# These infer many times, and what they check does not depend on the kernels.
-NOT_PURE := AllocatesNothing$$|^(TestCloseWhileObserving|TestSharedIsChecked|TestConcurrentUse|TestOthersDoNotWait)$$
+# What has assembly, and of what infers, the results and the choice of a level. The rest does not depend on the kernels.
+PURE_PACKAGES := ./engine/internal/... ./engine/decode/... ./engine/jpeg/... ./engine/preprocess
+PURE_NETWORKS := ^(TestGolden.*|TestTorchvisions.*|TestInt8|TestInt8FirstSteps|TestBF16.*|TestChoose.*|TestAutoIsExplained|TestDescribeCPU.*|TestRun|TestStages)$$
 
 arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian's qemu-user): on a CPU that has all, on one of 2016
 	GOARCH=arm64 $(GO) vet ./engine/...
-	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" $(ARM64_KERNELS) ./engine/jpeg ./engine/decode ./engine/imagenet
-	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^(TestGoldenLogits|TestTorchvisionsLogits|TestInt8|TestInt8FirstSteps|TestBF16Labels|TestBF16NeedsTheCPU)$$' ./engine/resnet
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -skip '^TestWorstFiles$$' $(ARM64_KERNELS) ./engine/preprocess ./engine/jpeg ./engine/decode ./engine/imagenet
+	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^(TestGoldenLogits|TestInt8|TestBF16Labels|TestBF16NeedsTheCPU)$$' ./engine/resnet
 	$(ARM64_TEST) -exec "qemu-aarch64 -cpu max" -run '^TestBF16' ./engine
 	$(ARM64_TEST) -exec "qemu-aarch64 -cpu cortex-a72" $(ARM64_KERNELS)
 	$(ARM64_TEST) -exec "qemu-aarch64 -cpu cortex-a72" -run '^(TestTorchvisionsLogits|TestInt8FirstSteps)$$' ./engine/resnet
 
 ARM64_TEST := GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m
-# What chooses code by the CPU's features.
-ARM64_KERNELS := ./engine/internal/... ./engine/jpeg/internal/... ./engine/preprocess
+# What chooses code by the CPU's features. Networks are compared with torchvision and with plain Go on the older CPU; on the other one,
+# TestInt8 compares its levels with that of the older.
+ARM64_KERNELS := ./engine/internal/... ./engine/jpeg/internal/...
 
 # Debian's kernel for the emulated PC, kept in the user's cache.
 LINUX := $(CACHE)/linux/vmlinuz
@@ -218,8 +222,8 @@ kube-score: ## Check the production overlay with kube-score
 	cd test/manifests && $(GO) run . kustomize ../../k8s/overlays/production | $(GO) run github.com/zegl/kube-score/cmd/kube-score@v1.20.0 score $(KUBE_SCORE_FLAGS) --output-format ci - | { ! grep -E '^\[(CRITICAL|WARNING)\]'; }
 
 FUZZTIME ?= 60s
-fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each
-	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" test/fuzz.sh
+fuzz: ## Feed every parser of foreign bytes with what a fuzzer makes up, FUZZTIME each (FUZZ=./engine/jpeg for those in one folder)
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" test/fuzz.sh $(FUZZ)
 
 bench: ## Measure the engine, the dispatcher and the load tester by themselves
 	$(GO) test -run '^$$' -bench . -benchtime 2s ./engine/internal/kernel ./engine/internal/kernel8 ./engine/resnet ./engine/jpeg ./engine/preprocess

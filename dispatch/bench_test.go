@@ -176,6 +176,41 @@ func BenchmarkClosedLoopTLS(b *testing.B) { benchmarkClosedLoop(b, startNullTLS)
 // BenchmarkClosedLoopTraced is BenchmarkClosedLoop with a tenth of the images traced; compare the two, run alternately.
 func BenchmarkClosedLoopTraced(b *testing.B) { benchmarkClosedLoop(b, startNullTraced) }
 
+// BenchmarkTracesCompared is BenchmarkClosedLoop without traces and with a tenth of the images traced, in turns of 200 images each. It
+// reports the medians of the ratios of neighbouring turns: CPU time for an image, and images per second.
+func BenchmarkTracesCompared(b *testing.B) {
+	const images = 200
+	type service struct {
+		client *http.Client
+		url    string
+	}
+	var services [2]service
+	services[0].client, services[0].url = startNull(b)
+	services[1].client, services[1].url = startNullTraced(b)
+	var cpu, rate []float64
+	first := uint64(0)
+	for n := range b.N {
+		var took [2]time.Duration
+		var rates [2]float64
+		for i := range services {
+			i ^= n % 2 // whoever is first has no advantage on average
+			before := userCPU(b)
+			rates[i] = closedLoop(b, services[i].client, services[i].url, 32, first, images)
+			took[i] = userCPU(b) - before
+			first += images
+		}
+		cpu, rate = append(cpu, took[1].Seconds()/took[0].Seconds()), append(rate, rates[1]/rates[0])
+	}
+	b.ReportMetric(median(cpu), "traced/untraced-CPU")
+	b.ReportMetric(median(rate), "traced/untraced-images/s")
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
 func benchmarkClosedLoop(b *testing.B, start func(*testing.B) (*http.Client, string)) {
 	client, url := start(b)
 	b.SetBytes(imageBytes)

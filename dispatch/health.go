@@ -17,7 +17,7 @@ type storageHealth struct {
 type probeResult struct {
 	err     error // why a write failed; nil if it succeeded
 	silent  bool  // no response: the error does not show that the storage is broken
-	servers int   // external servers that respond, of those that store the queue; -1 if not checked
+	servers int   // external servers that greeted during the probe, up to a majority of those that store the queue; -1 if not counted
 	free    int64 // free bytes on the disk of the embedded server; -1 if unknown
 }
 
@@ -28,6 +28,9 @@ type storageKind struct {
 	dir      string // data folder of the embedded server
 	needed   int64  // bytes of free space that the embedded server needs
 }
+
+// majority returns how many external servers must be there for the queue to be written.
+func (k storageKind) majority() int { return k.replicas/2 + 1 }
 
 // remedy is the action to take when storage fails.
 type remedy int
@@ -65,12 +68,11 @@ func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (stora
 	}
 	lasting := now.Sub(h.failing)
 	if !k.embedded {
-		majority := k.replicas/2 + 1
 		switch {
 		case p.servers == 0:
 			h.problem = fmt.Errorf("no NATS server responds: %w", p.err)
-		case p.servers > 0 && p.servers < majority:
-			h.problem = fmt.Errorf("NATS has no quorum (servers responding: %d, required: %d): %w", p.servers, majority, p.err)
+		case p.servers > 0 && p.servers < k.majority():
+			h.problem = fmt.Errorf("NATS has no quorum (servers responding: %d, required: %d): %w", p.servers, k.majority(), p.err)
 		case !p.silent || lasting >= silenceTimeout || h.problem != nil:
 			h.problem = fmt.Errorf("NATS rejects writes: %w", p.err)
 		}

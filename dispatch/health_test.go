@@ -80,7 +80,7 @@ func TestStorageHealth(t *testing.T) {
 			{10 * time.Second, answering(2), "NATS rejects writes: no answer", remedyNone},
 			{11 * time.Second, good, ready, remedyNone},
 		}},
-		"a lost quorum is reported immediately, until it is restored": {cluster, []step{
+		"a lost quorum is reported by the probe that sees it, until it is restored": {cluster, []step{
 			{0, answering(1), "NATS has no quorum (servers responding: 1, required: 2)", remedyNone},
 			{time.Second, answering(2), "no answer", remedyNone},
 			{2 * time.Second, good, ready, remedyNone},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
 // prober is a queue or a store that can be probed.
@@ -39,8 +40,11 @@ type storageMonitor struct {
 
 const (
 	probeInterval = 500 * time.Millisecond
-	// externalTimeout limits a probe of external servers, so that a lost quorum is detected within three seconds.
-	externalTimeout = time.Second
+	// externalTimeout limits a probe of external servers. A lost quorum is detected within three seconds: the last write
+	// may be 0.9 s old when a probe is left out, and the next one is half a second later.
+	externalTimeout = 1500 * time.Millisecond
+	// rollCallDelay is how long a write may take before the servers are asked whether they are there.
+	rollCallDelay = 100 * time.Millisecond
 	// embeddedTimeout is longer, because a slow disk is not a failure.
 	embeddedTimeout = 2 * time.Second
 	// measureEvery is the number of probes between two measurements of sizes.
@@ -139,38 +143,25 @@ func (m *storageMonitor) probe(ctx context.Context) probeResult {
 	if m.kind.embedded {
 		timeout = embeddedTimeout
 	}
-	result := probeResult{silent: true, servers: -1, free: -1}
+	result := probeResult{servers: -1, free: -1}
 	if result.free = m.free(); result.free >= 0 && result.free < fullBytes { // a write would block until its timeout
 		return result
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	errs := make([]error, len(m.probed))
-	var all sync.WaitGroup
-	for i, p := range m.probed {
-		all.Go(func() { errs[i] = p.Probe(ctx) })
+	conn := m.conn.Load()
+	var errs []error
+	if conn == nil || m.kind.embedded {
+		errs = m.write(ctx)
+	} else {
+		errs, result.servers = m.writeOrCount(ctx, conn)
 	}
-	all.Wait()
 	for _, err := range errs {
 		if err != nil {
 			m.failed()
 		}
-		switch {
-		case err == nil:
-			continue
-		case result.err == nil:
-			result.err = err
-		default:
-			result.err = fmt.Errorf("%w; %w", result.err, err) // on one line, for readability
-		}
-		switch {
-		case m.kind.embedded: // an embedded server always responds, unless it is busy
-			result.silent = result.silent && natsconn.IsTimeout(err)
-		default:
-			result.silent = result.silent && natsconn.IsTemporary(err)
-		}
 	}
-	conn := m.conn.Load()
+	result.err, result.silent = joined(errs), m.silent(errs)
 	if conn == nil {
 		return result
 	}
@@ -178,17 +169,78 @@ func (m *storageMonitor) probe(ctx context.Context) probeResult {
 		// No probe will succeed, or the data folder was deleted.
 		result.err, result.silent = err, false
 	}
-	if result.err == nil {
-		return result
-	}
-	if m.kind.embedded {
+	if result.err != nil && m.kind.embedded {
 		result.free = m.free() // it may have filled up meanwhile
-		return result
-	}
-	if result.silent {
-		result.servers = len(conn.RespondingServers(context.WithoutCancel(ctx)))
 	}
 	return result
+}
+
+// writeOrCount writes to external servers. If there is no response, it returns how many servers greet. Fewer than a majority
+// greet only if they had until the end of ctx, and until then each write was repeated: both together show a lost quorum, and a
+// busy machine or a server that starts does not.
+func (m *storageMonitor) writeOrCount(ctx context.Context, conn *natsconn.Conn) (errs []error, servers int) {
+	counting, counted := context.WithCancel(ctx)
+	var count sync.WaitGroup
+	count.Go(func() {
+		defer counted()
+		if pause.For(counting, rollCallDelay); counting.Err() == nil {
+			servers = conn.RespondingServers(counting, m.kind.majority())
+		}
+	})
+	errs = m.write(ctx)
+	for m.silent(errs) && counting.Err() == nil {
+		if pause.For(counting, rollCallDelay); counting.Err() == nil {
+			errs = m.write(ctx)
+		}
+	}
+	counted()
+	count.Wait()
+	if !m.silent(errs) {
+		return errs, -1
+	}
+	return errs, servers
+}
+
+// write writes to queue and results, and returns an error or nil of each.
+func (m *storageMonitor) write(ctx context.Context) []error {
+	errs := make([]error, len(m.probed))
+	var all sync.WaitGroup
+	for i, p := range m.probed {
+		all.Go(func() { errs[i] = p.Probe(ctx) })
+	}
+	all.Wait()
+	return errs
+}
+
+// silent reports whether writes failed, and all for lack of a response.
+func (m *storageMonitor) silent(errs []error) bool {
+	silent := false
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			continue
+		case m.kind.embedded && !natsconn.IsTimeout(err): // an embedded server always responds, unless it is busy
+			return false
+		case !m.kind.embedded && !natsconn.IsTemporary(err):
+			return false
+		}
+		silent = true
+	}
+	return silent
+}
+
+// joined joins errors on one line, for readability.
+func joined(errs []error) (all error) {
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
 }
 
 // free returns the free bytes on the disk of the embedded server, or -1 if unknown.

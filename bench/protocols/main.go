@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -68,7 +67,7 @@ func (o options) run(ctx context.Context, w io.Writer) (err error) {
 	if o.weights != "" {
 		args = append(args[:5], "--model", o.weights)
 	}
-	replica, err := serving.Start(ctx, o.binary, args...)
+	replica, err := serving.Start(ctx, serving.ReplicaReady, o.binary, args...)
 	if err != nil {
 		return fmt.Errorf("%w (make build)", err)
 	}
@@ -90,7 +89,7 @@ func (o options) run(ctx context.Context, w io.Writer) (err error) {
 			serving.Send
 			to *rate
 		}{{predict, &p.predict}, {infer, &p.grpc}} {
-			if *turn.to, err = o.measure(ctx, replica.PID, turn.Send, pictures); err != nil {
+			if *turn.to, err = o.measure(ctx, replica, turn.Send, pictures); err != nil {
 				return err
 			}
 		}
@@ -144,8 +143,8 @@ type rate struct {
 type pair struct{ predict, grpc rate }
 
 // measure keeps requests in flight for a turn.
-func (o options) measure(ctx context.Context, pid int, send serving.Send, pictures [][]byte) (rate, error) {
-	before, err := cpuTime(pid)
+func (o options) measure(ctx context.Context, replica *serving.Server, send serving.Send, pictures [][]byte) (rate, error) {
+	before, err := replica.CPUTime()
 	if err != nil {
 		return rate{}, err
 	}
@@ -153,32 +152,9 @@ func (o options) measure(ctx context.Context, pid int, send serving.Send, pictur
 	if err != nil {
 		return rate{}, err
 	}
-	after, err := cpuTime(pid)
+	after, err := replica.CPUTime()
 	n := float64(answered)
 	return rate{n / took.Seconds(), (after - before).Seconds() / n}, err
-}
-
-// cpuTime is the CPU time that the threads of a process have used, in nanoseconds where /proc/PID/stat counts hundredths of a
-// second: the first number of schedstat. Threads of a Go program do not end.
-func cpuTime(pid int) (total time.Duration, err error) {
-	tasks := fmt.Sprintf("/proc/%d/task", pid)
-	entries, err := os.ReadDir(tasks)
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range entries {
-		text, err := os.ReadFile(tasks + "/" + e.Name() + "/schedstat")
-		if err != nil {
-			return 0, err
-		}
-		first, _, _ := strings.Cut(string(text), " ")
-		ns, err := strconv.ParseInt(first, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		total += time.Duration(ns)
-	}
-	return total, nil
 }
 
 // report prints the ratios.

@@ -191,7 +191,7 @@ func (o options) compare(ctx context.Context, commands []command, pictures []pic
 		}
 	}()
 	for _, c := range commands {
-		server, err := serving.Start(ctx, c.args[0], c.args[1:]...)
+		server, err := serving.Start(ctx, serving.ReplicaReady, c.args[0], c.args[1:]...)
 		if err != nil {
 			return nil, err
 		}

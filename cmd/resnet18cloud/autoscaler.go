@@ -38,7 +38,7 @@ func (autoscalerCmd) Help() string {
 // policyFlags choose a policy and its settings.
 type policyFlags struct {
 	Policy string        `help:"Scaling policy: ${policy_help}." enum:"${policies}" default:"deadline" env:"RESNET18_POLICY"`
-	Target float64       `help:"Target per replica, by policy. ${target_help}. 0 means the default." default:"0" env:"RESNET18_TARGET"`
+	Target float64       `help:"Target per replica, by policy. ${target_help}. Default: that of the policy, in parentheses." env:"RESNET18_TARGET"`
 	SLO    time.Duration `name:"slo" help:"Maximum response time that policy deadline aims for." default:"500ms" env:"RESNET18_SLO"`
 
 	changes time.Duration // between changes of the number of replicas, if something else makes them
@@ -78,13 +78,13 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 
 type autoscalerRunCmd struct {
 	Addr           string   `help:"TCP address for /decisions, /explain, /metrics and /health; - disables it." type:"listen-or-none" placeholder:"ADDR" default:":8000" env:"RESNET18_AUTOSCALER_ADDR"`
-	Dispatchers    []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." type:"url" default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS" group:"dispatchers"`
+	Dispatchers    []string `help:"Base URLs of all dispatchers, separated by commas. dns+http://name:8080 means every address of the name: use a headless Service." type:"url" placeholder:"URL,..." default:"http://127.0.0.1:8080" env:"RESNET18_DISPATCHERS" group:"dispatchers"`
 	Min            int      `help:"Minimum number of replicas. With 0, policy deadline removes all after a minute without images; the first image starts one." default:"1" env:"RESNET18_MIN_REPLICAS" group:"scaling"`
 	Max            int      `help:"Maximum number of replicas." default:"50" env:"RESNET18_MAX_REPLICAS" group:"scaling"`
 	policyFlags    `group:"scaling"`
 	Interval       time.Duration `help:"Time between decisions." default:"1s" env:"RESNET18_AUTOSCALER_INTERVAL" group:"scaling"`
 	Schedule       []string      `help:"Minimum and maximum at some times of the week, in the time zone of TZ, separated by semicolons; the first that fits counts: mon-fri 08:00-18:00 4:20; 22:00-06:00 1:5." sep:";" placeholder:"DAYS FROM-TO MIN:MAX" env:"RESNET18_SCHEDULE" group:"scaling"`
-	Shadow         bool          `help:"Change nothing, and scale replicas of a model beside what acts, such as a HorizontalPodAutoscaler: /explain says how late images would have been, and at which cost. Implies --dry-run." env:"RESNET18_SHADOW" group:"scaling"`
+	Shadow         bool          `help:"Change nothing, and scale replicas of a model beside what acts, such as a HorizontalPodAutoscaler: /explain says how late images would have been, and at what cost. Implies --dry-run." env:"RESNET18_SHADOW" group:"scaling"`
 	DryRun         bool          `help:"Decide and log, but change nothing." env:"RESNET18_DRY_RUN" group:"scaling"`
 	State          string        `help:"File that keeps the policy's state across restarts." type:"path" placeholder:"FILE" env:"RESNET18_AUTOSCALER_STATE" group:"scaling"`
 	KEDAAddr       string        `name:"keda-addr" help:"TCP address for KEDA's external scaler over gRPC, such as :9090. KEDA then sets the number of replicas: implies --dry-run." type:"listen" placeholder:"ADDR" env:"RESNET18_KEDA_ADDR" group:"scaling"`

@@ -15,7 +15,7 @@ import (
 
 type dispatcherCmd struct {
 	Addr             string   `help:"TCP address to listen on." type:"listen" default:":8080" placeholder:"ADDR" env:"RESNET18_DISPATCHER_ADDR"`
-	Endpoints        []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." type:"url" default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS" group:"replicas"`
+	Endpoints        []string `help:"Base URLs of replicas, separated by commas. dns+http://name:5000 means every address of the name." type:"url" placeholder:"URL,..." default:"http://127.0.0.1:5000" env:"RESNET18_ENDPOINTS" group:"replicas"`
 	EndpointSlots    int      `help:"Number of images to send at a time to a replica whose /info does not name one." default:"4" env:"RESNET18_ENDPOINT_SLOTS" group:"replicas"`
 	ReplicaCA        string   `name:"replica-ca" help:"PEM file of the certificate authorities that replicas with https:// are trusted by. Default: those of the system. It and the next two are read again when they change." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CA" group:"replicas"`
 	ReplicaCert      string   `name:"replica-cert" help:"PEM file of the certificate to show to replicas with --tls-client-ca." type:"existingfile" placeholder:"FILE" env:"RESNET18_REPLICA_CERT" group:"replicas"`
@@ -43,7 +43,7 @@ type dispatcherCmd struct {
 	Sync            string `help:"When the built-in NATS server syncs to disk: interval (every second; survives the crash of any process) or always (before each 202; also survives a power failure)." enum:"interval,always" default:"interval" env:"RESNET18_SYNC" group:"storage"`
 	NATS            string `name:"nats" help:"URLs of an external NATS cluster with JetStream, separated by commas, instead of the built-in server. Dispatchers with the same cluster share queue and results." type:"nats" placeholder:"URL" env:"RESNET18_NATS" group:"nats"`
 	NATSReplicas    int    `name:"nats-replicas" help:"Number of NATS servers that store each image and result: 1, 3 or 5." default:"1" env:"RESNET18_NATS_REPLICAS" group:"nats"`
-	NATSPrefix      string `name:"nats-prefix" help:"Prefix of streams and subjects; must be unique for each installation on a NATS account." default:"resnet18" env:"RESNET18_NATS_PREFIX" group:"nats"`
+	NATSPrefix      string `name:"nats-prefix" help:"Prefix of streams and subjects; must be unique for each installation on a NATS account." placeholder:"PREFIX" default:"resnet18" env:"RESNET18_NATS_PREFIX" group:"nats"`
 	NATSUseExisting bool   `name:"nats-use-existing" help:"Use existing streams of the external NATS; never create or change them." env:"RESNET18_NATS_USE_EXISTING" group:"nats"`
 	NATSCreds       string `name:"nats-creds" help:"NATS credentials file." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CREDS" group:"nats"`
 	NATSCA          string `name:"nats-ca" help:"PEM file of the trusted certificate authority." type:"existingfile" placeholder:"FILE" env:"RESNET18_NATS_CA" group:"nats"`

@@ -68,7 +68,7 @@ type keysCmd struct {
 
 type keysNewCmd struct {
 	Name      string  `arg:"" help:"Name of the client. Its results belong to the name, so that a key can be replaced."`
-	Scopes    string  `help:"What the client may do: predict (send images, and read and cancel its own results), read (state and metrics) and admin (everything), separated by commas." default:"predict" env:"RESNET18_KEYS_SCOPES"`
+	Scopes    string  `help:"What the client may do: predict (send images, and read and cancel its own results), read (state and metrics) and admin (everything), separated by commas." placeholder:"SCOPE,..." default:"predict" env:"RESNET18_KEYS_SCOPES"`
 	Rate      float64 `help:"Maximum rate of the client in images per second. 0 means no limit of its own." default:"0" env:"RESNET18_KEYS_RATE"`
 	InFlight  int     `help:"Maximum number of the client's requests that have not ended. 0 means no limit of its own." default:"0" env:"RESNET18_KEYS_IN_FLIGHT"`
 	TokenFile string  `help:"New file to write the token to, readable by this user only, instead of printing it." type:"path" placeholder:"FILE" env:"RESNET18_KEYS_TOKEN_FILE"`

@@ -35,7 +35,7 @@ func (loadtestCmd) Help() string {
 type loadtestRunCmd struct {
 	loadtestTarget
 
-	Schedule       string        `help:"Images per second: ${schedules}." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE" group:"load"`
+	Schedule       string        `help:"Images per second: ${schedules}." placeholder:"SCHEDULE" default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE" group:"load"`
 	Workers        int           `help:"Maximum number of concurrent requests. 0 means no limit, an open loop; with a limit, a slow server delays further requests. -1 means 50 for the prototype's schedule and no limit for others." default:"-1" env:"RESNET18_LOADTEST_WORKERS" group:"load"`
 	MaxOutstanding int           `help:"Maximum number of outstanding requests in an open loop. Further ones count as errors and are not sent, to protect this machine." default:"10000" env:"RESNET18_LOADTEST_MAX_OUTSTANDING" group:"load"`
 	Timeout        time.Duration `help:"Maximum latency of a request, from its scheduled time." default:"60s" env:"RESNET18_LOADTEST_TIMEOUT" group:"load"`

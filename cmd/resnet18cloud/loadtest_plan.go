@@ -14,7 +14,7 @@ import (
 
 type loadtestPlanCmd struct {
 	Search   string  `arg:"" help:"Result file of 'loadtest --search --json' against one replica." type:"existingfile"`
-	Schedule string  `help:"Images per second to plan for; same syntax as for 'loadtest run'." default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
+	Schedule string  `help:"Images per second to plan for; same syntax as for 'loadtest run'." placeholder:"SCHEDULE" default:"prototype" env:"RESNET18_LOADTEST_SCHEDULE"`
 	CPUs     float64 `name:"cpus" help:"Number of CPUs of the measured replica." default:"1" env:"RESNET18_LOADTEST_PLAN_CPUS"`
 	Memory   float64 `help:"Memory of the replica in MiB; 0 means the maximum in its metrics during the search." default:"0" env:"RESNET18_LOADTEST_PLAN_MEMORY"`
 	Headroom float64 `help:"Extra capacity to plan for, as a share of the scheduled rate." default:"0.2" env:"RESNET18_LOADTEST_PLAN_HEADROOM"`

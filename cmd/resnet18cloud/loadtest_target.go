@@ -28,14 +28,14 @@ type loadtestTarget struct {
 	URL         string            `help:"Base URL of a dispatcher or, with --api=sync, of a replica; with --api=http the full URL." type:"url" placeholder:"URL" default:"http://127.0.0.1:8080" env:"RESNET18_LOADTEST_URL" group:"target"`
 	Server      string            `arg:"" name:"server" optional:"" help:"Base URL of the server, or its address: the same as --url." type:"url" placeholder:"URL"`
 	API         string            `help:"API to use: async (POST /predict_async, then wait for the result), sync (POST /predict), oip (Open Inference Protocol v2; images become tensors before the run) or http (POST of the image)." enum:"async,sync,oip,http" default:"async" env:"RESNET18_LOADTEST_API" group:"target"`
-	OIPModel    string            `name:"oip-model" help:"With --api=oip: name of the model." default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL" group:"target"`
+	OIPModel    string            `name:"oip-model" help:"With --api=oip: name of the model." placeholder:"NAME" default:"resnet18" env:"RESNET18_LOADTEST_OIP_MODEL" group:"target"`
 	OIPBinary   bool              `name:"oip-binary" help:"With --api=oip: send tensors in the binary extension instead of JSON." env:"RESNET18_LOADTEST_OIP_BINARY" group:"target"`
 	Header      map[string]string `help:"Request header, such as 'X-Priority=bulk'; repeatable. Requests for --metrics have it too if they go to the same host." placeholder:"NAME=VALUE" env:"RESNET18_LOADTEST_HEADER" group:"target"`
 	callerFlags `envprefix:"RESNET18_LOADTEST_" set:"needs=scope predict, and scope read to record the server's state" group:"target"`
 	Metrics     string `help:"URL of Prometheus metrics to record during the run. Default with --api=async or sync: /metrics of --url." type:"url" placeholder:"URL" env:"RESNET18_LOADTEST_METRICS" group:"target"`
 	LabelPath   string `help:"With --api=http: path of the best label in JSON responses, such as predictions.0." placeholder:"PATH" env:"RESNET18_LOADTEST_LABEL_PATH" group:"target"`
 
-	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
+	Images string `help:"Folder with images, including subfolders; 'make images' fills the default." placeholder:"DIR" default:"images/imagenet-sample-images" type:"path" env:"RESNET18_LOADTEST_IMAGES" group:"images"`
 	Unique *bool  `help:"Append 16 unique bytes to each image, which decoders ignore, so that no cache has its result. Default with --api=async and sync, because a dispatcher would answer repeated images from its cache; --no-unique sends the files as they are." negatable:"" env:"RESNET18_LOADTEST_UNIQUE" group:"images"`
 	Expect string `help:"Expected labels; others count as errors. A file of JSON lines with file and label (or top5_names), 'folders' if --images has a folder for each class, with the name of its label, or 'names' for the classes in the names of ImageNet's sample files." placeholder:"FILE|folders|names" env:"RESNET18_LOADTEST_EXPECT" group:"images"`
 }

@@ -34,7 +34,7 @@ func simulatedVars() kong.Vars {
 }
 
 type simulateCmd struct {
-	Schedule string        `help:"Load to compare on, instead of the twelve built-in traces: ${schedules}." env:"RESNET18_SIMULATE_SCHEDULE"`
+	Schedule string        `help:"Load to compare on, instead of the twelve built-in traces: ${schedules}." placeholder:"SCHEDULE" env:"RESNET18_SIMULATE_SCHEDULE"`
 	Trace    []string      `help:"Built-in traces to compare on, separated by commas. Default: the twelve that policies were tuned on." placeholder:"NAME" env:"RESNET18_SIMULATE_TRACE"`
 	Policy   []string      `help:"Policies to compare, separated by commas: ${contestants}. Default: all." placeholder:"NAME" env:"RESNET18_SIMULATE_POLICY"`
 	Seeds    int           `help:"Number of runs of each policy on each trace. All policies get the same random numbers." default:"5" env:"RESNET18_SIMULATE_SEEDS"`

@@ -2,9 +2,6 @@ package decode
 
 import "encoding/binary"
 
-// converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
-type converter func(dst []byte, y, from, end int)
-
 // dropFourth writes the first three bytes of each pixel of four. It writes four bytes at a time, the last of which the next
 // pixel overwrites.
 func dropFourth(dst, pixels []byte) {

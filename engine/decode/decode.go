@@ -23,6 +23,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/bmp"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8l"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
@@ -76,7 +77,9 @@ type Decoder struct {
 	jpeg   jpeg.Decoder
 	png    pngReader
 	gif    gifReader
+	vp8    vp8.Decoder  // of lossy WebP
 	vp8l   vp8l.Decoder // of lossless WebP
+	chroma []byte       // of a row of lossy WebP, interpolated
 	bmp    bmp.Reader
 	pix    []byte // of formats other than JPEG
 	turned []byte // of pictures turned by Options.Orient

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -150,21 +149,6 @@ func (d *Decoder) decodeJPEG(data []byte, o jpeg.Options) (RGB, error) { return 
 
 // libraryBytes is more than a library takes for its state, whatever the picture.
 const libraryBytes = 128 << 10
-
-// reader returns a reader of data for a library. It fails when decoding must stop.
-func (d *Decoder) reader(data []byte) io.Reader { return &checkedReader{d, bytes.NewReader(data)} }
-
-type checkedReader struct {
-	decoder *Decoder
-	from    *bytes.Reader
-}
-
-func (r *checkedReader) Read(p []byte) (int, error) {
-	if err := r.decoder.did(len(p)); err != nil {
-		return 0, err
-	}
-	return r.from.Read(p)
-}
 
 // unsupportedError names a part of a format that is not supported.
 type unsupportedError string

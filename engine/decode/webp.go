@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 	"time"
 
-	"golang.org/x/image/vp8"
 	"golang.org/x/image/webp"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8l"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
@@ -33,23 +34,27 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 			return RGB{}, err
 		}
 	}
-	row, size, err := d.webpRows(chunks)
+	row, end, size, err := d.webpRows(chunks)
 	if err != nil {
 		return RGB{}, err
 	}
 	if size != frame.Size() {
 		return RGB{}, errWebPSize
 	}
-	return d.deliver(width, height, o, func(dst []byte, y int) error {
+	rgb, err := d.deliver(width, height, o, func(dst []byte, y int) error {
 		if frame != canvas {
 			clear(dst)
 		}
 		part := o.Window.Intersect(frame)
-		if y >= part.Min.Y && y < part.Max.Y {
-			row(dst[3*frame.Min.X:], y-frame.Min.Y, part.Min.X-frame.Min.X, part.Max.X-frame.Min.X)
+		if y < part.Min.Y || y >= part.Max.Y {
+			return nil
 		}
-		return nil
+		return row(dst[3*frame.Min.X:], y-frame.Min.Y, part.Min.X-frame.Min.X, part.Max.X-frame.Min.X)
 	})
+	if err != nil {
+		return RGB{}, err
+	}
+	return rgb, end()
 }
 
 // errWebPSize is the error of a picture that is not as large as the container says. It is found before memory is taken.
@@ -61,30 +66,37 @@ func webpSize(data []byte) (width, height int, err error) {
 	return c.Width, c.Height, err
 }
 
-// webpRows decodes a picture: lossless ones by package vp8l, lossy ones by golang.org/x/image. Alpha, a chunk of its own in lossy
-// ones, is not read.
-func (d *Decoder) webpRows(chunks []byte) (row converter, size image.Point, err error) {
+// converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
+type converter func(dst []byte, y, from, end int) error
+
+// webpRows reads the header of a picture. Its rows are read in ascending order, then end is called. Alpha, a chunk of its own in lossy
+// pictures, is not read.
+func (d *Decoder) webpRows(chunks []byte) (row converter, end func() error, size image.Point, err error) {
 	name, body, err := webpPicture(chunks)
 	if err != nil {
-		return nil, size, err
+		return nil, nil, size, err
 	}
 	if name == "VP8L" {
 		pix, width, height, err := d.vp8l.Decode(body, d.did)
-		return func(dst []byte, y, from, end int) {
+		return func(dst []byte, y, from, end int) error {
 			vp8l.RGB(dst[3*from:3*end], pix[y*width+from:y*width+end])
-		}, image.Pt(width, height), err
+			return nil
+		}, func() error { return nil }, image.Pt(width, height), err
 	}
-	lossy := vp8.NewDecoder()
-	lossy.Init(d.reader(body), len(body))
-	if _, err := lossy.DecodeFrameHeader(); err != nil {
-		return nil, size, err
-	}
-	m, err := lossy.DecodeFrame()
-	if err != nil {
-		return nil, size, err
-	}
-	row, err = convertWebP(m)
-	return row, m.Rect.Size(), err
+	width, height, err := d.vp8.Begin(body, d.did)
+	half := (width + 1) / 2
+	d.chroma = slices.Grow(d.chroma[:0], 4*half)[:4*half]
+	u, v := d.chroma[:2*half], d.chroma[2*half:]
+	return func(dst []byte, y, from, end int) error {
+		r, err := d.vp8.Row(y)
+		if err == nil && from < end {
+			// Chroma, of half the resolution, is interpolated as libwebp does by default ("fancy upsampling").
+			kernel.Upsample(u, r.NearU, r.FarU)
+			kernel.Upsample(v, r.NearV, r.FarV)
+			kernel.YUVToRGB(dst[3*from:3*end], r.Luma[from:end], u[from:end], v[from:end])
+		}
+		return err
+	}, d.vp8.End, image.Pt(width, height), err
 }
 
 // webpPicture finds the chunk that has a picture: VP8 if it is lossy, or VP8L.
@@ -129,7 +141,7 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 	if err != nil {
 		return c, err
 	}
-	size, memory := lossySize, lossyMemory
+	size, memory := vp8.Size, lossyMemory
 	if name == "VP8L" {
 		size, memory = vp8l.Size, losslessMemory
 	}
@@ -140,21 +152,8 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 	return c, nil
 }
 
-// lossySize reads the size of a picture in the format VP8 (RFC 6386, section 9.1).
-func lossySize(body []byte) (width, height int, err error) {
-	if len(body) < 10 {
-		return 0, 0, io.ErrUnexpectedEOF
-	}
-	const most = 1<<14 - 1 // above are two bits for scaling
-	return int(binary.LittleEndian.Uint16(body[6:])) & most, int(binary.LittleEndian.Uint16(body[8:])) & most, nil
-}
-
-// lossyMemory is the memory of a picture in the format VP8: a byte of luma for each pixel and two of chroma for four,
-// in macroblocks of 16x16, the parameters of their filters, and a copy of the data.
-func lossyMemory(bytes, width, height int) int64 {
-	blocks := int64((width+15)/16) * int64((height+15)/16)
-	return blocks*(256*3/2+4) + int64((width+15)/16)*8 + int64(bytes)
-}
+// lossyMemory is the memory of a picture in the format VP8: that of the decoder, and two rows of chroma.
+func lossyMemory(_, width, _ int) int64 { return vp8.Memory(width) + 2*int64(width+1) }
 
 // losslessMemory is the memory of a picture in the format VP8L: four bytes for each pixel, three images with a pixel for each
 // tile of 4x4, and prefix codes.
@@ -224,30 +223,4 @@ func nextRIFFChunk(chunks []byte) (name string, body, rest []byte, err error) {
 	}
 	end := chunkHeader + length
 	return string(chunks[:4]), chunks[chunkHeader:end], chunks[min(end+length%2, int64(len(chunks))):], nil
-}
-
-// convertWebP converts a lossy WebP picture as libwebp does by default ("fancy upsampling"), unlike image.YCbCr: chroma, of
-// half the resolution, is interpolated.
-func convertWebP(m *image.YCbCr) (converter, error) {
-	if m.SubsampleRatio != image.YCbCrSubsampleRatio420 {
-		return nil, errors.New("invalid chroma subsampling")
-	}
-	width, last := m.Rect.Dx(), (m.Rect.Dy()+1)/2-1 // last row of chroma
-	half := (width + 1) / 2
-	u, v := make([]byte, 2*half), make([]byte, 2*half)
-	return func(dst []byte, y, from, end int) {
-		if from >= end {
-			return
-		}
-		// Row y lies a quarter of a chroma row's height from the centre of the near one, three quarters from the far.
-		near, far := y/2, y/2-1
-		if y%2 == 1 {
-			far = y/2 + 1
-		}
-		far = min(max(far, 0), last)
-		chroma := func(c []byte, row int) []byte { return c[row*m.CStride:][:half] }
-		kernel.Upsample(u, chroma(m.Cb, near), chroma(m.Cb, far))
-		kernel.Upsample(v, chroma(m.Cr, near), chroma(m.Cr, far))
-		kernel.YUVToRGB(dst[3*from:3*end], m.Y[y*m.YStride:][from:end], u[from:end], v[from:end])
-	}, nil
 }

@@ -42,7 +42,10 @@ func TestSampleImages(t *testing.T) {
 	answers := testutil.Lines[answer](t, testutil.Shared(t, "reference", "torchvision.jsonl"))
 	dir := testutil.Shared(t, "images", "imagenet-sample")
 	var d jpeg.Decoder
-	for _, a := range answers {
+	for i, a := range answers {
+		if testing.Short() && i%10 != 0 {
+			continue
+		}
 		m, err := d.Decode(readFile(t, dir, a.File), jpeg.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", a.File, err)
@@ -55,7 +58,7 @@ func TestSampleImages(t *testing.T) {
 		}
 	}
 	if len(answers) != 1000 {
-		t.Errorf("compared %d images, want 1000", len(answers))
+		t.Errorf("there are %d images, want 1000", len(answers))
 	}
 }
 

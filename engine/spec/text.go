@@ -8,7 +8,7 @@ import (
 )
 
 // Usage describes the text that [ParsePreprocess] reads, for help and errors.
-const Usage = "parts separated by commas: torchvision, transformers or fastai (whose preprocessing to begin with), mode=shorter|squash|fill, " +
+const Usage = "parts separated by commas: torchvision, transformers or fastai (the preprocessing to start from), mode=shorter|squash|fill, " +
 	"resize=PIXELS, crop=PIXELS, interpolation=bilinear|bicubic|nearest, center=round|floor, mean=R/G/B, std=R/G/B, orient=true|false"
 
 // String returns the text that [ParsePreprocess] reads, such as "mode=shorter,resize=256,crop=224,...".

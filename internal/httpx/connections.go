@@ -327,6 +327,18 @@ func (s *connections) abort() {
 	s.abortIf(func(*conn) bool { return true })
 }
 
+// receiving reports whether a request is arriving, or may be: on a new connection, or by the start of its headers.
+func (s *connections) receiving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.phase == receiving {
+			return true
+		}
+	}
+	return false
+}
+
 // abortUnused closes the connections on which nothing has arrived.
 func (s *connections) abortUnused() {
 	s.abortIf(func(c *conn) bool { return c.unused })

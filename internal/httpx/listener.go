@@ -93,8 +93,11 @@ func (l *listener) refuse(c net.Conn) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. The socket may have been closed before.
 func (l *listener) Close() error {
 	l.closeOnce.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
 }

@@ -64,10 +64,9 @@ func newSecureListener(l *listener, timeout time.Duration) *secureListener {
 	return s
 }
 
-// run accepts connections until the listener is closed, and waits for their handshakes.
+// run accepts connections until the socket is closed, and waits for their handshakes, which go on until Close.
 func (l *secureListener) run() {
 	defer l.handshakes.Wait()
-	defer l.cancel()
 	for {
 		accepted, err := l.listener.Accept()
 		if err != nil {
@@ -75,6 +74,12 @@ func (l *secureListener) run() {
 		}
 		l.handshakes.Go(func() { l.handshake(accepted.(*conn)) })
 	}
+}
+
+// Close implements net.Listener.
+func (l *secureListener) Close() error {
+	l.cancel()
+	return l.listener.Close()
 }
 
 // handshake does the handshake of a connection and passes it to Accept.

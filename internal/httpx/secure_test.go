@@ -893,3 +893,72 @@ func TestShutdownCancelsHandshakes(t *testing.T) {
 		t.Errorf("Run = %v after %s, want nil at once", err, time.Since(start))
 	}
 }
+
+// held is a connection whose first write, the start of the handshake or of a request, waits until it is let go.
+type held struct {
+	net.Conn
+	let <-chan struct{}
+}
+
+func (h held) Write(b []byte) (int, error) {
+	<-h.let
+	return h.Conn.Write(b)
+}
+
+// TestServerAnswersWhatArrives stops a server to which a client has connected and has sent nothing yet, and expects that its request
+// is answered although the server listens no more.
+func TestServerAnswersWhatArrives(t *testing.T) {
+	t.Parallel()
+	files, authority := certificate(t)
+	for name, files := range map[string]tlsfiles.Files{"HTTP": {}, "HTTPS": files} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &Server{Addr: "127.0.0.1:0", TLS: files, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, "whole")
+			})}
+			if err := s.Listen(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ran := make(chan error, 1)
+			go func() { ran <- s.Run(ctx) }()
+			let := make(chan struct{})
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority.Pool()}, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, address)
+				return held{conn, let}, err
+			}}
+			defer transport.CloseIdleConnections()
+			answered := make(chan error, 1)
+			go func() {
+				resp, err := (&http.Client{Transport: transport}).Post(s.URL(), "image/jpeg", strings.NewReader("picture"))
+				if err == nil {
+					defer resp.Body.Close()
+					var body []byte
+					if body, err = io.ReadAll(resp.Body); err == nil && string(body) != "whole" {
+						err = fmt.Errorf("response %q", body)
+					}
+				}
+				answered <- err
+			}()
+			for s.Connections() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			cancel()
+			for _, address, _ := strings.Cut(s.URL(), "://"); ; {
+				conn, err := net.Dial("tcp", address)
+				if err != nil {
+					break // it listens no more
+				}
+				conn.Close()
+			}
+			close(let)
+			if err := <-answered; err != nil {
+				t.Errorf("the request failed: %v", err)
+			}
+			if err := <-ran; err != nil {
+				t.Errorf("Run = %v, want nil", err)
+			}
+		})
+	}
+}

@@ -65,9 +65,9 @@ type Server struct {
 // idleTimeout is how long a connection may stay open between two requests.
 const idleTimeout = 120 * time.Second
 
-// unusedGrace is how long a server that stops keeps the connections on which nothing has arrived: their clients may be about to send
-// a request. Clients open such connections as a reserve, and net/http keeps them for 5 s.
-const unusedGrace = 500 * time.Millisecond
+// arrivalGrace is how long a server that stops waits for requests that are on their way: on new connections, whose TLS handshakes take
+// half a second on a busy machine, and where headers have begun. Clients also open connections as a reserve, and send nothing.
+const arrivalGrace = time.Second
 
 // handler wraps Handler, marks the start of each request and gives it its trace.
 func (s *Server) handler() http.Handler {
@@ -196,8 +196,8 @@ func (s *Server) Run(ctx context.Context) error {
 	timeout := cmp.Or(s.ShutdownTimeout, 25*time.Second)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	unused := time.AfterFunc(min(unusedGrace, timeout/2), open.abortUnused)
-	defer unused.Stop()
+	s.leaving.Store(true)
+	s.settle(open, min(arrivalGrace, timeout/2))
 	err := srv.Shutdown(stop)
 	if err != nil {
 		open.abort()
@@ -217,6 +217,19 @@ func (s *Server) letLeave(open *connections) {
 	open.whenEmpty(cancel)
 	<-ctx.Done()
 }
+
+// settle accepts no more connections, and serves until no request is arriving on those that are open, or for the time of grace. net/http
+// drops requests that arrive while it shuts down, and waits 5 s for connections on which nothing has arrived.
+func (s *Server) settle(open *connections, grace time.Duration) {
+	_ = s.listener.Close() // net/http closes it again, and reports what goes wrong
+	for end := time.Now().Add(grace); open.receiving() && time.Now().Before(end); {
+		time.Sleep(settleInterval)
+	}
+	open.abortUnused()
+}
+
+// settleInterval is the time between two looks at the connections. net/http looks as often when it shuts down.
+const settleInterval = 10 * time.Millisecond
 
 // protocols are those of all servers; clients choose.
 func protocols() *http.Protocols {

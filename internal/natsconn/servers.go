@@ -9,18 +9,20 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// greetingTimeout is how long a server may take to send its greeting. If a server process is stopped, the kernel
-// still accepts connections, but there is no greeting.
-const greetingTimeout = 700 * time.Millisecond
+// redialPause is the time between two attempts to get a server's greeting.
+const redialPause = 100 * time.Millisecond
 
-// RespondingServers returns the IDs of the servers, known by configuration or from other servers, that send a
-// greeting. It contacts each server directly, because servers that have lost their majority notice it only after ten
-// seconds. It does not check an embedded server.
-func (c *Conn) RespondingServers(ctx context.Context) []string {
+// RespondingServers returns how many servers, of those known by configuration or from other servers, send a greeting before
+// ctx ends. It returns as soon as there are enough. It contacts each server directly, because servers that have lost
+// their majority notice it only after ten seconds. A server that refuses the connection is tried again: it may be
+// starting. It does not check an embedded server.
+func (c *Conn) RespondingServers(ctx context.Context, enough int) int {
 	if c.embedded != nil {
-		return nil
+		return 0
 	}
 	conn, _ := c.current()
 	hosts := map[string]struct{}{}
@@ -29,26 +31,45 @@ func (c *Conn) RespondingServers(ctx context.Context) []string {
 			hosts[host] = struct{}{}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, greetingTimeout)
+	return rollCall(ctx, hosts, enough, new(net.Dialer).DialContext)
+}
+
+// dialFunc opens a connection, as [net.Dialer.DialContext] does.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// rollCall counts servers by the IDs in their greetings: several hosts may lead to the same server.
+func rollCall(ctx context.Context, hosts map[string]struct{}, enough int, dial dialFunc) int {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var mu sync.Mutex
 	ids := map[string]struct{}{}
 	var all sync.WaitGroup
 	for host := range hosts {
 		all.Go(func() {
-			if id := greeting(ctx, host); id != "" {
-				mu.Lock()
-				defer mu.Unlock()
-				ids[id] = struct{}{}
+			id := awaitGreeting(ctx, host, dial)
+			if id == "" {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if ids[id] = struct{}{}; len(ids) >= enough {
+				cancel()
 			}
 		})
 	}
 	all.Wait()
-	list := make([]string, 0, len(ids))
-	for id := range ids {
-		list = append(list, id)
+	return len(ids)
+}
+
+// awaitGreeting returns the ID of the server at host, or an empty string if there is no greeting before ctx ends.
+func awaitGreeting(ctx context.Context, host string, dial dialFunc) string {
+	for ctx.Err() == nil {
+		if id := greeting(ctx, host, dial); id != "" {
+			return id
+		}
+		pause.For(ctx, redialPause)
 	}
-	return list
+	return ""
 }
 
 // hostPort returns the address in a NATS URL.
@@ -67,17 +88,16 @@ func hostPort(text string) string {
 	return u.Host
 }
 
-// greeting returns the ID of the server at host, or an empty string if there is no greeting before ctx ends. The
-// server sends first: "INFO {json}" (NATS client protocol).
-func greeting(ctx context.Context, host string) string {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", host)
+// greeting returns the ID of the server at host, or an empty string if the connection fails or ctx ends before its greeting.
+// The server sends first: "INFO {json}" (NATS client protocol). If a server process is stopped, the kernel still accepts
+// connections, but there is no greeting.
+func greeting(ctx context.Context, host string, dial dialFunc) string {
+	conn, err := dial(ctx, "tcp", host)
 	if err != nil {
 		return ""
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok && conn.SetReadDeadline(deadline) != nil {
-		return ""
-	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // ends the read
 	line, err := bufio.NewReaderSize(conn, 64<<10).ReadSlice('\n')
 	if err != nil {
 		return ""

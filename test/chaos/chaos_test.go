@@ -18,8 +18,12 @@ import (
 // TestNothingIsLost sends images through a system while each kind of fault occurs at least once, one after the other.
 // Every accepted image must end exactly once, with the label that its bytes demand or with a reason.
 func TestNothingIsLost(t *testing.T) {
-	t.Run("NATS outside", func(t *testing.T) { run(t, true, (*system).torment) })
-	t.Run("NATS inside", func(t *testing.T) { run(t, false, (*system).torment) })
+	for name, outside := range map[string]bool{"NATS outside": true, "NATS inside": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, outside, (*system).torment)
+		})
+	}
 }
 
 // TestRollingRestart does the same as an update, under load, several times: each replica and each dispatcher in turn
@@ -27,6 +31,7 @@ func TestNothingIsLost(t *testing.T) {
 func TestRollingRestart(t *testing.T) {
 	for name, outside := range map[string]bool{"NATS outside": true, "NATS inside": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			outcomes := run(t, outside, (*system).roll)
 			delete(outcomes, "completed")
 			if len(outcomes) > 0 {

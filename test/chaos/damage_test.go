@@ -23,6 +23,7 @@ func TestDamage(t *testing.T) {
 }
 
 func testDamage(t *testing.T, ending, way string) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	s := newSystem(t, false)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -178,7 +179,7 @@ func (n *node) ctr(t *testing.T, args ...string) string {
 func (n *node) startKubelet(t *testing.T, c *cluster) {
 	t.Helper()
 	group := filepath.Join(os.Getenv(groupVariable), n.name)
-	if err := makeGroups(group); err != nil {
+	if err := errors.Join(makeGroups(group), weigh(filepath.Dir(group), len(c.nodes)+1)); err != nil {
 		t.Fatal(err)
 	}
 	config := writeFile(t, filepath.Join(n.dir, "kubelet.yaml"), fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
@@ -256,6 +257,27 @@ func makeGroups(path string) error {
 						return err
 					}
 				}
+			}
+		}
+	}
+	return nil
+}
+
+// weigh gives the group of some nodes the share of the processors that nodes give to their pods. By default a group, with all
+// processes in it, has as much as a single process outside, such as another test.
+func weigh(group string, nodes int) error {
+	dirs, err := controllers()
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		for file, perCPU := range map[string]int{"cpu.shares": 1024, "cpu.weight": 100} { // of versions 1 and 2
+			path := filepath.Join(dir, group, file)
+			if _, err := os.Stat(path); err != nil {
+				continue
+			}
+			if err := os.WriteFile(path, fmt.Append(nil, perCPU*runtime.NumCPU()*nodes), 0); err != nil {
+				return err
 			}
 		}
 	}

@@ -237,7 +237,7 @@ func TestChartOptions(t *testing.T) {
 	if capacity := value(podOf(installed(t, "default"), "dispatcher").container(), "RESNET18_QUEUE_CAPACITY"); capacity != "" || !strings.Contains(text, "refused with 503 (default 200). [$RESNET18_QUEUE_CAPACITY]") {
 		t.Errorf("queue capacity %q by default, want none: it is that of our command, 200", capacity)
 	}
-	for _, id := range []string{"StatefulSet/nats", "Service/nats", "NetworkPolicy/nats"} {
+	for _, id := range []string{"StatefulSet/nats", "Service/nats-servers", "NetworkPolicy/nats"} {
 		if all[id] != nil {
 			t.Errorf("%s is there, with NATS elsewhere", id)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -129,14 +130,21 @@ func TestProduction(t *testing.T) {
 		}
 	}
 	d := all["Deployment/dispatcher"].typed.(*appsv1.Deployment).Spec.Template.Spec.Containers[0]
-	if value(d, "RESNET18_NATS") != "nats://dispatcher:$(NATS_PASSWORD)@nats:4222" || value(d, "RESNET18_NATS_REPLICAS") != "3" || all["Service/nats"] == nil {
-		t.Errorf("dispatchers use NATS %s with %s replicas", value(d, "RESNET18_NATS"), value(d, "RESNET18_NATS_REPLICAS"))
+	servers := all["StatefulSet/nats"].typed.(*appsv1.StatefulSet).Spec
+	if all["Service/"+servers.ServiceName] == nil || value(d, "RESNET18_NATS_REPLICAS") != fmt.Sprint(*servers.Replicas) {
+		t.Errorf("%d servers of Service %s, dispatchers use %s", *servers.Replicas, servers.ServiceName, value(d, "RESNET18_NATS_REPLICAS"))
 	}
 	config := all[configMap(all)].typed.(*corev1.ConfigMap).Data["nats.conf"]
-	for _, route := range []string{"nats-0", "nats-1", "nats-2"} {
-		if !strings.Contains(config, "nats://"+route+".nats-servers:6222") {
-			t.Errorf("nats.conf has no route to %s", route)
+	var urls []string
+	for i := range *servers.Replicas {
+		host := fmt.Sprintf("nats-%d.%s", i, servers.ServiceName)
+		urls = append(urls, "nats://dispatcher:$(NATS_PASSWORD)@"+host+":4222")
+		if !strings.Contains(config, "nats://"+host+":6222") {
+			t.Errorf("nats.conf has no route to %s", host)
 		}
+	}
+	if got, want := value(d, "RESNET18_NATS"), strings.Join(urls, ","); got != want {
+		t.Errorf("dispatchers use NATS %s, want %s", got, want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/resnet18cloud/resnet18cloud/internal/testutil"
 )
 
 // module writes a module with the given files, and changes to its folder.
@@ -365,6 +368,37 @@ func TestTotal(t *testing.T) {
 	for name, text := range files {
 		if now, err := os.ReadFile(name); err != nil || string(now) != text {
 			t.Errorf("%s has changed: %v", name, err)
+		}
+	}
+}
+
+// TestEquivalentExist checks that the sources still have every mutant that the list says changes nothing.
+func TestEquivalentExist(t *testing.T) {
+	list, err := readIgnored("equivalent.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var folders []string
+	for k := range list {
+		folders = append(folders, "./"+path.Dir(k.file))
+	}
+	slices.Sort(folders)
+	t.Chdir(testutil.Root(t))
+	_, pkgs, err := load(t.Context(), slices.Compact(folders))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[key]bool{}
+	for _, p := range pkgs {
+		for _, f := range p.files {
+			for _, m := range find(f) {
+				found[m.key()] = true
+			}
+		}
+	}
+	for k := range list {
+		if !found[k] {
+			t.Errorf("equivalent.txt names a mutant that no longer exists: %s: %s: %s", k.file, k.source, k.change)
 		}
 	}
 }

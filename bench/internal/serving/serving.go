@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package serving runs servers that classify pictures as processes, for programs that measure them, and keeps a number of requests in
-// flight at one.
+// Package serving runs servers that classify pictures as processes, for programs that measure them, tells what CPU time they use, and
+// keeps a number of requests in flight at one.
 package serving
 
 import (
@@ -15,7 +15,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,9 +36,15 @@ type Server struct {
 	client  *http.Client
 }
 
-// Start starts a server and waits until it is ready: until it writes a line of JSON on stderr with the message "replica ready" and its
-// URL, as a replica logs. The server ends with ctx, or with this process.
-func Start(ctx context.Context, command string, args ...string) (*Server, error) {
+// What our servers log when they are ready, with their URL.
+const (
+	ReplicaReady    = "replica ready"
+	DispatcherReady = "dispatcher ready"
+)
+
+// Start starts a server and waits until it writes a line of JSON on stderr with the message ready and its URL. With the message "" it
+// does not wait, as for a load tester, and there is no URL. The process ends with ctx, or with this process.
+func Start(ctx context.Context, ready, command string, args ...string) (*Server, error) {
 	// A child is sent the parent-death signal when the thread that started it ends, so that thread stays.
 	runtime.LockOSThread()
 	c := exec.CommandContext(ctx, command, args...)
@@ -48,20 +57,23 @@ func Start(ctx context.Context, command string, args ...string) (*Server, error)
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{PID: c.Process.Pid, cmd: c, drained: make(chan struct{}), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
 	var said bytes.Buffer
-	for lines := bufio.NewScanner(log); lines.Scan(); {
+	for lines := bufio.NewScanner(log); ready != "" && s.URL == ""; {
+		if !lines.Scan() {
+			return nil, fmt.Errorf("%s ended instead of serving: %w\n%s", command, c.Wait(), said.Bytes())
+		}
 		var line struct{ Msg, URL string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "replica ready" {
-			s := &Server{line.URL, c.Process.Pid, c, make(chan struct{}), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}}
-			go func() {
-				defer close(s.drained)
-				_, _ = io.Copy(io.Discard, log) // a line per image, until the server ends
-			}()
-			return s, nil
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == ready {
+			s.URL = line.URL
 		}
 		said.Write(append(lines.Bytes(), '\n'))
 	}
-	return nil, fmt.Errorf("%s ended instead of serving: %w\n%s", command, c.Wait(), said.Bytes())
+	go func() {
+		defer close(s.drained)
+		_, _ = io.Copy(io.Discard, log) // a line per image, until the process ends
+	}()
+	return s, nil
 }
 
 // Stop interrupts the server and waits until it has ended.
@@ -69,6 +81,31 @@ func (s *Server) Stop() {
 	_ = s.cmd.Process.Signal(os.Interrupt) // an error says that it has ended
 	<-s.drained
 	_ = s.cmd.Wait() // likewise
+}
+
+// CPUTime returns the CPU time that the server's threads have used, in nanoseconds where /proc/PID/stat counts hundredths of a second:
+// the first number of schedstat. Threads of a Go program do not end.
+func (s *Server) CPUTime() (total time.Duration, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.PID))
+	if err == nil && len(threads) == 0 {
+		err = fmt.Errorf("%s has ended", s.cmd)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range threads {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		ns, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", name, err)
+		}
+		total += time.Duration(ns)
+	}
+	return total, nil
 }
 
 // Predict sends a picture by POST /predict, and returns its five labels, the best first.

@@ -20,17 +20,38 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStart(t *testing.T) {
 	ready := `echo starting >&2; echo '{"msg":"replica ready","url":"http://127.0.0.1:5"}' >&2; trap 'exit 0' INT; while :; do sleep 0.01; done`
-	s, err := serving.Start(t.Context(), "bash", "-c", ready)
+	s, err := serving.Start(t.Context(), serving.ReplicaReady, "bash", "-c", ready)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.URL != "http://127.0.0.1:5" || s.PID == 0 {
 		t.Errorf("server %+v", s)
 	}
+	if used, err := s.CPUTime(); used <= 0 || err != nil {
+		t.Errorf("it has used %v of CPU time, %v", used, err)
+	}
 	s.Stop()
-	if _, err := serving.Start(t.Context(), "bash", "-c", "echo no such model >&2; exit 3"); err == nil ||
+	if used, err := s.CPUTime(); err == nil {
+		t.Errorf("a server that has ended has used %v", used)
+	}
+	if _, err := serving.Start(t.Context(), serving.ReplicaReady, "bash", "-c", "echo no such model >&2; exit 3"); err == nil ||
 		!strings.Contains(err.Error(), "no such model") || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("a server that ends: %v", err)
+	}
+}
+
+// TestStartOtherMessages waits for the message that it is told, or for none.
+func TestStartOtherMessages(t *testing.T) {
+	both := `echo '{"msg":"replica ready","url":"http://127.0.0.1:5"}' >&2; echo '{"msg":"dispatcher ready","url":"http://127.0.0.1:6"}' >&2; exec sleep 60`
+	for ready, url := range map[string]string{serving.DispatcherReady: "http://127.0.0.1:6", "": ""} {
+		s, err := serving.Start(t.Context(), ready, "bash", "-c", both)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.URL != url {
+			t.Errorf("waiting for %q: URL %q, want %q", ready, s.URL, url)
+		}
+		s.Stop()
 	}
 }
 

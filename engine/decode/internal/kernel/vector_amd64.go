@@ -14,3 +14,50 @@ func yuvToRGBVector(dst *byte, y *byte, u *byte, v *byte, n int)
 //
 //go:noescape
 func upsampleVector(dst *byte, near *byte, far *byte, n int)
+
+// countsLeadingZeros reports whether the CPU has LZCNT. Others take it for BSR, which numbers the highest bit from the lowest on.
+func countsLeadingZeros() bool
+
+// readBlockVector is readBlockGeneric for the Bools that begin with data b. At least blockBytes must follow.
+//
+//go:noescape
+func readBlockVector(b *[]byte, dst *int16, probs *uint8, context int, first int, f *uint16) int
+
+// transposeVector transposes 16x16 bytes. The first eight rows are at fromLow, from bytes apart, the others at fromHigh; results
+// likewise at low and high.
+//
+//go:noescape
+func transposeVector(low *byte, high *byte, to int, fromLow *byte, fromHigh *byte, from int)
+
+// filterRowsVector filters edges between rows of 16 samples: the one before the first row, if
+// outer, and as many as inner says, each four rows below the one before.
+//
+//go:noescape
+func filterRowsVector(pix *byte, stride int, s *uint8, outer bool, inner int)
+
+// filterPairsVector filters edges between rows of two planes with 8 samples each: the one before the first row, if
+// outer, and as many as inner says, each four rows below the one before.
+//
+//go:noescape
+func filterPairsVector(u *byte, v *byte, stride int, s *uint8, outer bool, inner int)
+
+// filterSimpleVector filters edges between rows of 16 samples in the simple way: the one before the first row, if
+// outer, and as many as inner says, each four rows below the one before.
+//
+//go:noescape
+func filterSimpleVector(pix *byte, stride int, s *uint8, outer bool, inner int)
+
+// transformVector is transformGeneric.
+//
+//go:noescape
+func transformVector(samples *byte, coefs *int16)
+
+// trueMotion8Vector is trueMotionGeneric for that size.
+//
+//go:noescape
+func trueMotion8Vector(samples *byte)
+
+// trueMotion16Vector is trueMotionGeneric for that size.
+//
+//go:noescape
+func trueMotion16Vector(samples *byte)

@@ -592,3 +592,1826 @@ loop:
 	JNZ       loop
 	VZEROUPPER
 	RET
+
+// func countsLeadingZeros() bool
+// Requires: LZCNT
+TEXT ·countsLeadingZeros(SB), NOSPLIT, $0-1
+	MOVL   $0x00000001, AX
+	LZCNTL AX, AX
+	CMPL   AX, $0x1f
+	SETEQ  AL
+	MOVB   AL, ret+0(FP)
+	RET
+
+DATA zigzagBytes<>+0(SB)/1, $0x00
+DATA zigzagBytes<>+1(SB)/1, $0x02
+DATA zigzagBytes<>+2(SB)/1, $0x08
+DATA zigzagBytes<>+3(SB)/1, $0x10
+DATA zigzagBytes<>+4(SB)/1, $0x0a
+DATA zigzagBytes<>+5(SB)/1, $0x04
+DATA zigzagBytes<>+6(SB)/1, $0x06
+DATA zigzagBytes<>+7(SB)/1, $0x0c
+DATA zigzagBytes<>+8(SB)/1, $0x12
+DATA zigzagBytes<>+9(SB)/1, $0x18
+DATA zigzagBytes<>+10(SB)/1, $0x1a
+DATA zigzagBytes<>+11(SB)/1, $0x14
+DATA zigzagBytes<>+12(SB)/1, $0x0e
+DATA zigzagBytes<>+13(SB)/1, $0x16
+DATA zigzagBytes<>+14(SB)/1, $0x1c
+DATA zigzagBytes<>+15(SB)/1, $0x1e
+GLOBL zigzagBytes<>(SB), RODATA|NOPTR, $16
+
+DATA largeProbs<>+0(SB)/1, $0xad
+DATA largeProbs<>+1(SB)/1, $0x94
+DATA largeProbs<>+2(SB)/1, $0x8c
+DATA largeProbs<>+3(SB)/1, $0x00
+DATA largeProbs<>+4(SB)/1, $0xb0
+DATA largeProbs<>+5(SB)/1, $0x9b
+DATA largeProbs<>+6(SB)/1, $0x8c
+DATA largeProbs<>+7(SB)/1, $0x87
+DATA largeProbs<>+8(SB)/1, $0x00
+DATA largeProbs<>+9(SB)/1, $0xb4
+DATA largeProbs<>+10(SB)/1, $0x9d
+DATA largeProbs<>+11(SB)/1, $0x8d
+DATA largeProbs<>+12(SB)/1, $0x86
+DATA largeProbs<>+13(SB)/1, $0x82
+DATA largeProbs<>+14(SB)/1, $0x00
+DATA largeProbs<>+15(SB)/1, $0xfe
+DATA largeProbs<>+16(SB)/1, $0xfe
+DATA largeProbs<>+17(SB)/1, $0xf3
+DATA largeProbs<>+18(SB)/1, $0xe6
+DATA largeProbs<>+19(SB)/1, $0xc4
+DATA largeProbs<>+20(SB)/1, $0xb1
+DATA largeProbs<>+21(SB)/1, $0x99
+DATA largeProbs<>+22(SB)/1, $0x8c
+DATA largeProbs<>+23(SB)/1, $0x85
+DATA largeProbs<>+24(SB)/1, $0x82
+DATA largeProbs<>+25(SB)/1, $0x81
+DATA largeProbs<>+26(SB)/1, $0x00
+GLOBL largeProbs<>(SB), RODATA|NOPTR, $27
+
+DATA smallProbs<>+0(SB)/1, $0x9f
+DATA smallProbs<>+1(SB)/1, $0xa5
+DATA smallProbs<>+2(SB)/1, $0x91
+GLOBL smallProbs<>(SB), RODATA|NOPTR, $3
+
+// func readBlockVector(b *[]byte, dst *int16, probs *uint8, context int, first int, f *uint16) int
+// Requires: BMI2, CMOV, LZCNT
+TEXT ·readBlockVector(SB), NOSPLIT, $0-56
+	MOVQ    b+0(FP), AX
+	MOVQ    (AX), CX
+	ADDQ    24(AX), CX
+	MOVQ    32(AX), DX
+	MOVQ    40(AX), BX
+	MOVL    48(AX), AX
+	MOVQ    dst+8(FP), R8
+	MOVQ    probs+16(FP), R9
+	MOVQ    context+24(FP), R10
+	MOVQ    first+32(FP), R11
+	IMUL3Q  $+11, R10, R10
+	IMUL3Q  $+33, R11, R12
+	ADDQ    R12, R9
+	MOVQ    (CX), DI
+	BSWAPQ  DI
+	SHRXQ   BX, DI, DI
+	ORQ     DI, DX
+	MOVQ    BX, DI
+	XORQ    $+63, DI
+	SHRQ    $0x03, DI
+	ADDQ    DI, CX
+	ORQ     $+56, BX
+	MOVBLZX (R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     none
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+
+coefficient:
+	MOVQ    (CX), DI
+	BSWAPQ  DI
+	SHRXQ   BX, DI, DI
+	ORQ     DI, DX
+	MOVQ    BX, DI
+	XORQ    $+63, DI
+	SHRQ    $0x03, DI
+	ADDQ    DI, CX
+	ORQ     $+56, BX
+	MOVBLZX 1(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     zero
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 2(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     one
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 3(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     small
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 6(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     medium
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVQ    (CX), DI
+	BSWAPQ  DI
+	SHRXQ   BX, DI, DI
+	ORQ     DI, DX
+	MOVQ    BX, DI
+	XORQ    $+63, DI
+	SHRQ    $0x03, DI
+	ADDQ    DI, CX
+	ORQ     $+56, BX
+	MOVBLZX 8(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     category34
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 10(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     category5
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	LEAQ    largeProbs<>+15(SB), R10
+	MOVL    $0x00000043, R12
+
+bits:
+	XORL R13, R13
+
+bit:
+	MOVQ    (CX), DI
+	BSWAPQ  DI
+	SHRXQ   BX, DI, DI
+	ORQ     DI, DX
+	MOVQ    BX, DI
+	XORQ    $+63, DI
+	SHRQ    $0x03, DI
+	ADDQ    DI, CX
+	ORQ     $+56, BX
+	MOVBLZX (R10), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     bit0
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	LEAL    1(R13)(R13*1), R13
+
+nextBit:
+	INCQ   R10
+	CMPB   (R10), $+0
+	JNE    bit
+	ADDL   R12, R13
+	MOVQ   (CX), DI
+	BSWAPQ DI
+	SHRXQ  BX, DI, DI
+	ORQ    DI, DX
+	MOVQ   BX, DI
+	XORQ   $+63, DI
+	SHRQ   $0x03, DI
+	ADDQ   DI, CX
+	ORQ    $+56, BX
+
+many:
+	MOVL $0x00000016, R10
+
+sign:
+	LEAL    1(AX), SI
+	SHRL    $0x01, SI
+	SUBL    SI, AX
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	MOVQ    DX, R14
+	SUBQ    DI, R14
+	CMOVQCC R14, DX
+	CMOVLCS SI, AX
+	SBBL    R14, R14
+	NOTL    R14
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVQ    f+40(FP), SI
+	XORL    R12, R12
+	TESTQ   R11, R11
+	SETNE   R12
+	MOVWLZX (SI)(R12*2), R12
+	IMULL   R12, R13
+	XORL    R14, R13
+	SUBL    R14, R13
+	LEAQ    zigzagBytes<>+0(SB), R12
+	MOVBLZX (R12)(R11*1), R12
+	MOVW    R13, (R8)(R12*1)
+	INCQ    R11
+	ADDQ    $0x21, R9
+	CMPQ    R11, $0x10
+	JEQ     end
+	MOVBLZX (R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     last
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	JMP     coefficient
+
+zero:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	INCQ   R11
+	ADDQ   $0x21, R9
+	XORL   R10, R10
+	CMPQ   R11, $0x10
+	JNE    coefficient
+	JMP    end
+
+one:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	MOVL   $0x00000001, R13
+	MOVL   $0x0000000b, R10
+	JMP    sign
+
+small:
+	MOVL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 4(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     two
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 5(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     three
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVL    $0x00000004, R13
+	JMP     many
+
+three:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	MOVL   $0x00000003, R13
+	JMP    many
+
+two:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	MOVL   $0x00000002, R13
+	JMP    many
+
+medium:
+	MOVL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVQ    (CX), DI
+	BSWAPQ  DI
+	SHRXQ   BX, DI, DI
+	ORQ     DI, DX
+	MOVQ    BX, DI
+	XORQ    $+63, DI
+	SHRQ    $0x03, DI
+	ADDQ    DI, CX
+	ORQ     $+56, BX
+	MOVBLZX 7(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     category1
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVL    $0x00000009, R13
+	MOVBLZX smallProbs<>+1(SB), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     lower2
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+
+half2:
+	MOVBLZX smallProbs<>+2(SB), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     even2
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	INCL    R13
+	JMP     many
+
+lower2:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	MOVL   $0x00000007, R13
+	JMP    half2
+
+even2:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	JMP    many
+
+category1:
+	MOVL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVL    $0x00000006, R13
+	MOVBLZX smallProbs<>+0(SB), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     five
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	JMP     many
+
+five:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	MOVL   $0x00000005, R13
+	JMP    many
+
+category34:
+	MOVL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	MOVBLZX 9(R9)(R10*1), DI
+	LEAL    -1(AX), SI
+	IMULL   DI, SI
+	SHRL    $0x08, SI
+	INCL    SI
+	MOVQ    SI, DI
+	SHLQ    $0x38, DI
+	CMPQ    DX, DI
+	JCS     category3
+	SUBQ    DI, DX
+	SUBL    SI, AX
+	LZCNTL  AX, DI
+	SUBL    $+24, DI
+	SHLXL   DI, AX, AX
+	SHLXQ   DI, DX, DX
+	SUBQ    DI, BX
+	LEAQ    largeProbs<>+4(SB), R10
+	MOVL    $0x00000013, R12
+	JMP     bits
+
+category3:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	LEAQ   largeProbs<>+0(SB), R10
+	MOVL   $0x0000000b, R12
+	JMP    bits
+
+category5:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	LEAQ   largeProbs<>+9(SB), R10
+	MOVL   $0x00000023, R12
+	JMP    bits
+
+bit0:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	ADDL   R13, R13
+	JMP    nextBit
+
+last:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+	JMP    end
+
+none:
+	MOVL   SI, AX
+	LZCNTL AX, DI
+	SUBL   $+24, DI
+	SHLXL  DI, AX, AX
+	SHLXQ  DI, DX, DX
+	SUBQ   DI, BX
+
+end:
+	MOVQ b+0(FP), SI
+	MOVQ DX, 32(SI)
+	MOVQ BX, 40(SI)
+	MOVL AX, 48(SI)
+	SUBQ (SI), CX
+	MOVQ CX, 24(SI)
+	MOVQ R11, ret+48(FP)
+	RET
+
+DATA signs<>+0(SB)/1, $0x80
+DATA signs<>+1(SB)/1, $0x80
+DATA signs<>+2(SB)/1, $0x80
+DATA signs<>+3(SB)/1, $0x80
+DATA signs<>+4(SB)/1, $0x80
+DATA signs<>+5(SB)/1, $0x80
+DATA signs<>+6(SB)/1, $0x80
+DATA signs<>+7(SB)/1, $0x80
+DATA signs<>+8(SB)/1, $0x80
+DATA signs<>+9(SB)/1, $0x80
+DATA signs<>+10(SB)/1, $0x80
+DATA signs<>+11(SB)/1, $0x80
+DATA signs<>+12(SB)/1, $0x80
+DATA signs<>+13(SB)/1, $0x80
+DATA signs<>+14(SB)/1, $0x80
+DATA signs<>+15(SB)/1, $0x80
+GLOBL signs<>(SB), RODATA|NOPTR, $16
+
+DATA evenBits<>+0(SB)/1, $0xfe
+DATA evenBits<>+1(SB)/1, $0xfe
+DATA evenBits<>+2(SB)/1, $0xfe
+DATA evenBits<>+3(SB)/1, $0xfe
+DATA evenBits<>+4(SB)/1, $0xfe
+DATA evenBits<>+5(SB)/1, $0xfe
+DATA evenBits<>+6(SB)/1, $0xfe
+DATA evenBits<>+7(SB)/1, $0xfe
+DATA evenBits<>+8(SB)/1, $0xfe
+DATA evenBits<>+9(SB)/1, $0xfe
+DATA evenBits<>+10(SB)/1, $0xfe
+DATA evenBits<>+11(SB)/1, $0xfe
+DATA evenBits<>+12(SB)/1, $0xfe
+DATA evenBits<>+13(SB)/1, $0xfe
+DATA evenBits<>+14(SB)/1, $0xfe
+DATA evenBits<>+15(SB)/1, $0xfe
+GLOBL evenBits<>(SB), RODATA|NOPTR, $16
+
+DATA fours<>+0(SB)/1, $0x04
+DATA fours<>+1(SB)/1, $0x04
+DATA fours<>+2(SB)/1, $0x04
+DATA fours<>+3(SB)/1, $0x04
+DATA fours<>+4(SB)/1, $0x04
+DATA fours<>+5(SB)/1, $0x04
+DATA fours<>+6(SB)/1, $0x04
+DATA fours<>+7(SB)/1, $0x04
+DATA fours<>+8(SB)/1, $0x04
+DATA fours<>+9(SB)/1, $0x04
+DATA fours<>+10(SB)/1, $0x04
+DATA fours<>+11(SB)/1, $0x04
+DATA fours<>+12(SB)/1, $0x04
+DATA fours<>+13(SB)/1, $0x04
+DATA fours<>+14(SB)/1, $0x04
+DATA fours<>+15(SB)/1, $0x04
+GLOBL fours<>(SB), RODATA|NOPTR, $16
+
+DATA threes<>+0(SB)/1, $0x03
+DATA threes<>+1(SB)/1, $0x03
+DATA threes<>+2(SB)/1, $0x03
+DATA threes<>+3(SB)/1, $0x03
+DATA threes<>+4(SB)/1, $0x03
+DATA threes<>+5(SB)/1, $0x03
+DATA threes<>+6(SB)/1, $0x03
+DATA threes<>+7(SB)/1, $0x03
+DATA threes<>+8(SB)/1, $0x03
+DATA threes<>+9(SB)/1, $0x03
+DATA threes<>+10(SB)/1, $0x03
+DATA threes<>+11(SB)/1, $0x03
+DATA threes<>+12(SB)/1, $0x03
+DATA threes<>+13(SB)/1, $0x03
+DATA threes<>+14(SB)/1, $0x03
+DATA threes<>+15(SB)/1, $0x03
+GLOBL threes<>(SB), RODATA|NOPTR, $16
+
+DATA fiveBits<>+0(SB)/1, $0x1f
+DATA fiveBits<>+1(SB)/1, $0x1f
+DATA fiveBits<>+2(SB)/1, $0x1f
+DATA fiveBits<>+3(SB)/1, $0x1f
+DATA fiveBits<>+4(SB)/1, $0x1f
+DATA fiveBits<>+5(SB)/1, $0x1f
+DATA fiveBits<>+6(SB)/1, $0x1f
+DATA fiveBits<>+7(SB)/1, $0x1f
+DATA fiveBits<>+8(SB)/1, $0x1f
+DATA fiveBits<>+9(SB)/1, $0x1f
+DATA fiveBits<>+10(SB)/1, $0x1f
+DATA fiveBits<>+11(SB)/1, $0x1f
+DATA fiveBits<>+12(SB)/1, $0x1f
+DATA fiveBits<>+13(SB)/1, $0x1f
+DATA fiveBits<>+14(SB)/1, $0x1f
+DATA fiveBits<>+15(SB)/1, $0x1f
+GLOBL fiveBits<>(SB), RODATA|NOPTR, $16
+
+DATA sixteens<>+0(SB)/1, $0x10
+DATA sixteens<>+1(SB)/1, $0x10
+DATA sixteens<>+2(SB)/1, $0x10
+DATA sixteens<>+3(SB)/1, $0x10
+DATA sixteens<>+4(SB)/1, $0x10
+DATA sixteens<>+5(SB)/1, $0x10
+DATA sixteens<>+6(SB)/1, $0x10
+DATA sixteens<>+7(SB)/1, $0x10
+DATA sixteens<>+8(SB)/1, $0x10
+DATA sixteens<>+9(SB)/1, $0x10
+DATA sixteens<>+10(SB)/1, $0x10
+DATA sixteens<>+11(SB)/1, $0x10
+DATA sixteens<>+12(SB)/1, $0x10
+DATA sixteens<>+13(SB)/1, $0x10
+DATA sixteens<>+14(SB)/1, $0x10
+DATA sixteens<>+15(SB)/1, $0x10
+GLOBL sixteens<>(SB), RODATA|NOPTR, $16
+
+DATA sixtyFour<>+0(SB)/1, $0x40
+DATA sixtyFour<>+1(SB)/1, $0x40
+DATA sixtyFour<>+2(SB)/1, $0x40
+DATA sixtyFour<>+3(SB)/1, $0x40
+DATA sixtyFour<>+4(SB)/1, $0x40
+DATA sixtyFour<>+5(SB)/1, $0x40
+DATA sixtyFour<>+6(SB)/1, $0x40
+DATA sixtyFour<>+7(SB)/1, $0x40
+DATA sixtyFour<>+8(SB)/1, $0x40
+DATA sixtyFour<>+9(SB)/1, $0x40
+DATA sixtyFour<>+10(SB)/1, $0x40
+DATA sixtyFour<>+11(SB)/1, $0x40
+DATA sixtyFour<>+12(SB)/1, $0x40
+DATA sixtyFour<>+13(SB)/1, $0x40
+DATA sixtyFour<>+14(SB)/1, $0x40
+DATA sixtyFour<>+15(SB)/1, $0x40
+GLOBL sixtyFour<>(SB), RODATA|NOPTR, $16
+
+DATA nine<>+0(SB)/2, $0x0900
+DATA nine<>+2(SB)/2, $0x0900
+DATA nine<>+4(SB)/2, $0x0900
+DATA nine<>+6(SB)/2, $0x0900
+DATA nine<>+8(SB)/2, $0x0900
+DATA nine<>+10(SB)/2, $0x0900
+DATA nine<>+12(SB)/2, $0x0900
+DATA nine<>+14(SB)/2, $0x0900
+DATA nine<>+16(SB)/2, $0x0900
+DATA nine<>+18(SB)/2, $0x0900
+DATA nine<>+20(SB)/2, $0x0900
+DATA nine<>+22(SB)/2, $0x0900
+DATA nine<>+24(SB)/2, $0x0900
+DATA nine<>+26(SB)/2, $0x0900
+DATA nine<>+28(SB)/2, $0x0900
+DATA nine<>+30(SB)/2, $0x0900
+GLOBL nine<>(SB), RODATA|NOPTR, $32
+
+DATA rounding<>+0(SB)/2, $0x003f
+DATA rounding<>+2(SB)/2, $0x003f
+DATA rounding<>+4(SB)/2, $0x003f
+DATA rounding<>+6(SB)/2, $0x003f
+DATA rounding<>+8(SB)/2, $0x003f
+DATA rounding<>+10(SB)/2, $0x003f
+DATA rounding<>+12(SB)/2, $0x003f
+DATA rounding<>+14(SB)/2, $0x003f
+DATA rounding<>+16(SB)/2, $0x003f
+DATA rounding<>+18(SB)/2, $0x003f
+DATA rounding<>+20(SB)/2, $0x003f
+DATA rounding<>+22(SB)/2, $0x003f
+DATA rounding<>+24(SB)/2, $0x003f
+DATA rounding<>+26(SB)/2, $0x003f
+DATA rounding<>+28(SB)/2, $0x003f
+DATA rounding<>+30(SB)/2, $0x003f
+GLOBL rounding<>(SB), RODATA|NOPTR, $32
+
+// func transposeVector(low *byte, high *byte, to int, fromLow *byte, fromHigh *byte, from int)
+// Requires: AVX, AVX2
+TEXT ·transposeVector(SB), NOSPLIT, $0-48
+	MOVQ         low+0(FP), AX
+	MOVQ         high+8(FP), CX
+	MOVQ         to+16(FP), DX
+	MOVQ         fromLow+24(FP), BX
+	MOVQ         fromHigh+32(FP), SI
+	MOVQ         from+40(FP), DI
+	VMOVDQU      (BX), X0
+	VINSERTI128  $0x01, (SI), Y0, Y0
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X1
+	VINSERTI128  $0x01, (SI), Y1, Y1
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X2
+	VINSERTI128  $0x01, (SI), Y2, Y2
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X3
+	VINSERTI128  $0x01, (SI), Y3, Y3
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X4
+	VINSERTI128  $0x01, (SI), Y4, Y4
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X5
+	VINSERTI128  $0x01, (SI), Y5, Y5
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X6
+	VINSERTI128  $0x01, (SI), Y6, Y6
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+	VMOVDQU      (BX), X7
+	VINSERTI128  $0x01, (SI), Y7, Y7
+	VPUNPCKLBW   Y4, Y0, Y8
+	VPUNPCKHBW   Y4, Y0, Y0
+	VPUNPCKLBW   Y5, Y1, Y4
+	VPUNPCKHBW   Y5, Y1, Y1
+	VPUNPCKLBW   Y6, Y2, Y5
+	VPUNPCKHBW   Y6, Y2, Y2
+	VPUNPCKLBW   Y7, Y3, Y6
+	VPUNPCKHBW   Y7, Y3, Y3
+	VPUNPCKLBW   Y5, Y8, Y7
+	VPUNPCKHBW   Y5, Y8, Y5
+	VPUNPCKLBW   Y2, Y0, Y8
+	VPUNPCKHBW   Y2, Y0, Y0
+	VPUNPCKLBW   Y6, Y4, Y2
+	VPUNPCKHBW   Y6, Y4, Y4
+	VPUNPCKLBW   Y3, Y1, Y6
+	VPUNPCKHBW   Y3, Y1, Y1
+	VPUNPCKLBW   Y2, Y7, Y3
+	VPUNPCKHBW   Y2, Y7, Y2
+	VPUNPCKLBW   Y4, Y5, Y7
+	VPUNPCKHBW   Y4, Y5, Y4
+	VPUNPCKLBW   Y6, Y8, Y5
+	VPUNPCKHBW   Y6, Y8, Y6
+	VPUNPCKLBW   Y1, Y0, Y8
+	VPUNPCKHBW   Y1, Y0, Y0
+	VPERMQ       $0xd8, Y3, Y3
+	VMOVDQU      X3, (AX)
+	VEXTRACTI128 $0x01, Y3, (AX)(DX*1)
+	LEAQ         (AX)(DX*2), AX
+	VPERMQ       $0xd8, Y2, Y2
+	VMOVDQU      X2, (AX)
+	VEXTRACTI128 $0x01, Y2, (AX)(DX*1)
+	LEAQ         (AX)(DX*2), AX
+	VPERMQ       $0xd8, Y7, Y7
+	VMOVDQU      X7, (AX)
+	VEXTRACTI128 $0x01, Y7, (AX)(DX*1)
+	LEAQ         (AX)(DX*2), AX
+	VPERMQ       $0xd8, Y4, Y4
+	VMOVDQU      X4, (AX)
+	VEXTRACTI128 $0x01, Y4, (AX)(DX*1)
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      X5, (CX)
+	VEXTRACTI128 $0x01, Y5, (CX)(DX*1)
+	LEAQ         (CX)(DX*2), CX
+	VPERMQ       $0xd8, Y6, Y6
+	VMOVDQU      X6, (CX)
+	VEXTRACTI128 $0x01, Y6, (CX)(DX*1)
+	LEAQ         (CX)(DX*2), CX
+	VPERMQ       $0xd8, Y8, Y8
+	VMOVDQU      X8, (CX)
+	VEXTRACTI128 $0x01, Y8, (CX)(DX*1)
+	LEAQ         (CX)(DX*2), CX
+	VPERMQ       $0xd8, Y0, Y0
+	VMOVDQU      X0, (CX)
+	VEXTRACTI128 $0x01, Y0, (CX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func filterRowsVector(pix *byte, stride int, s *uint8, outer bool, inner int)
+// Requires: AVX, AVX2
+TEXT ·filterRowsVector(SB), NOSPLIT, $0-40
+	MOVQ         pix+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         s+16(FP), DX
+	MOVQ         inner+32(FP), BX
+	MOVB         outer+24(FP), SI
+	LEAQ         (CX)(CX*2), DI
+	MOVQ         CX, R8
+	SHLQ         $0x02, R8
+	MOVBLZX      (DX), R9
+	SUBQ         R8, AX
+	TESTB        SI, SI
+	JEQ          inner
+	LEAQ         (AX)(R8*1), SI
+	VMOVDQU      (AX), X0
+	VMOVDQU      (AX)(CX*1), X1
+	VMOVDQU      (AX)(CX*2), X2
+	VMOVDQU      (AX)(DI*1), X3
+	VMOVDQU      (SI), X4
+	VMOVDQU      (SI)(CX*1), X5
+	VMOVDQU      (SI)(CX*2), X6
+	VMOVDQU      (SI)(DI*1), X7
+	ADDL         $0x04, R9
+	VPSUBUSB     X1, X0, X8
+	VPSUBUSB     X0, X1, X0
+	VPOR         X8, X0, X8
+	VPSUBUSB     X2, X1, X0
+	VPSUBUSB     X1, X2, X9
+	VPOR         X0, X9, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X6, X7, X0
+	VPSUBUSB     X7, X6, X7
+	VPOR         X0, X7, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X5, X6, X0
+	VPSUBUSB     X6, X5, X7
+	VPOR         X0, X7, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X3, X2, X0
+	VPSUBUSB     X2, X3, X7
+	VPOR         X0, X7, X0
+	VPSUBUSB     X4, X5, X7
+	VPSUBUSB     X5, X4, X9
+	VPOR         X7, X9, X7
+	VPMAXUB      X7, X0, X0
+	VPMAXUB      X0, X8, X8
+	VPBROADCASTB 1(DX), X7
+	VPSUBUSB     X7, X8, X8
+	VPBROADCASTB 2(DX), X7
+	VPSUBUSB     X7, X0, X0
+	VPSUBUSB     X4, X3, X7
+	VPSUBUSB     X3, X4, X9
+	VPOR         X7, X9, X7
+	VPADDUSB     X7, X7, X7
+	VPSUBUSB     X5, X2, X9
+	VPSUBUSB     X2, X5, X10
+	VPOR         X9, X10, X9
+	VPAND        evenBits<>+0(SB), X9, X9
+	VPSRLW       $0x01, X9, X9
+	VPADDUSB     X9, X7, X7
+	VMOVD        R9, X9
+	VPBROADCASTB X9, X9
+	VPSUBUSB     X9, X7, X7
+	VPOR         X7, X8, X8
+	VPXOR        X7, X7, X7
+	VPCMPEQB     X7, X8, X8
+	VPCMPEQB     X7, X0, X0
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VPXOR        signs<>+0(SB), X6, X6
+	VPSUBSB      X5, X2, X7
+	VPSUBSB      X3, X4, X9
+	VPADDSB      X9, X7, X7
+	VPADDSB      X9, X7, X7
+	VPADDSB      X9, X7, X7
+	VPAND        X8, X7, X7
+	VPANDN       X7, X0, X8
+	VPADDSB      fours<>+0(SB), X8, X9
+	VPXOR        signs<>+0(SB), X9, X9
+	VPSRLW       $0x03, X9, X9
+	VPAND        fiveBits<>+0(SB), X9, X9
+	VPSUBB       sixteens<>+0(SB), X9, X9
+	VPADDSB      threes<>+0(SB), X8, X8
+	VPXOR        signs<>+0(SB), X8, X8
+	VPSRLW       $0x03, X8, X8
+	VPAND        fiveBits<>+0(SB), X8, X8
+	VPSUBB       sixteens<>+0(SB), X8, X8
+	VPSUBSB      X9, X4, X4
+	VPADDSB      X8, X3, X3
+	VPAND        X0, X7, X7
+	VPXOR        X0, X0, X0
+	VPUNPCKLBW   X7, X0, X8
+	VPUNPCKHBW   X7, X0, X0
+	VPMULHW      nine<>+0(SB), X8, X8
+	VPMULHW      nine<>+0(SB), X0, X0
+	VPADDW       rounding<>+0(SB), X8, X7
+	VPADDW       rounding<>+0(SB), X0, X9
+	VPSRAW       $0x07, X7, X10
+	VPSRAW       $0x07, X9, X11
+	VPACKSSWB    X11, X10, X10
+	VPADDSB      X10, X1, X1
+	VPSUBSB      X10, X6, X6
+	VPADDW       X8, X7, X7
+	VPADDW       X0, X9, X9
+	VPSRAW       $0x07, X7, X10
+	VPSRAW       $0x07, X9, X11
+	VPACKSSWB    X11, X10, X10
+	VPADDSB      X10, X2, X2
+	VPSUBSB      X10, X5, X5
+	VPADDW       X8, X7, X7
+	VPADDW       X0, X9, X9
+	VPSRAW       $0x07, X7, X0
+	VPSRAW       $0x07, X9, X7
+	VPACKSSWB    X7, X0, X0
+	VPADDSB      X0, X3, X3
+	VPSUBSB      X0, X4, X4
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VPXOR        signs<>+0(SB), X6, X6
+	SUBL         $0x04, R9
+	VMOVDQU      X1, (AX)(CX*1)
+	VMOVDQU      X2, (AX)(CX*2)
+	VMOVDQU      X5, (SI)(CX*1)
+	VMOVDQU      X6, (SI)(CX*2)
+	VMOVDQU      X3, (AX)(DI*1)
+	VMOVDQU      X4, (SI)
+
+inner:
+	TESTQ BX, BX
+	JEQ   end
+
+loop:
+	ADDQ         R8, AX
+	LEAQ         (AX)(R8*1), SI
+	VMOVDQU      (AX), X0
+	VMOVDQU      (AX)(CX*1), X1
+	VMOVDQU      (AX)(CX*2), X2
+	VMOVDQU      (AX)(DI*1), X3
+	VMOVDQU      (SI), X4
+	VMOVDQU      (SI)(CX*1), X5
+	VMOVDQU      (SI)(CX*2), X6
+	VMOVDQU      (SI)(DI*1), X7
+	VPSUBUSB     X1, X0, X8
+	VPSUBUSB     X0, X1, X0
+	VPOR         X8, X0, X8
+	VPSUBUSB     X2, X1, X0
+	VPSUBUSB     X1, X2, X1
+	VPOR         X0, X1, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X6, X7, X0
+	VPSUBUSB     X7, X6, X1
+	VPOR         X0, X1, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X5, X6, X0
+	VPSUBUSB     X6, X5, X1
+	VPOR         X0, X1, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X3, X2, X0
+	VPSUBUSB     X2, X3, X1
+	VPOR         X0, X1, X0
+	VPSUBUSB     X4, X5, X1
+	VPSUBUSB     X5, X4, X6
+	VPOR         X1, X6, X1
+	VPMAXUB      X1, X0, X0
+	VPMAXUB      X0, X8, X8
+	VPBROADCASTB 1(DX), X1
+	VPSUBUSB     X1, X8, X8
+	VPBROADCASTB 2(DX), X1
+	VPSUBUSB     X1, X0, X0
+	VPSUBUSB     X4, X3, X1
+	VPSUBUSB     X3, X4, X6
+	VPOR         X1, X6, X1
+	VPADDUSB     X1, X1, X1
+	VPSUBUSB     X5, X2, X6
+	VPSUBUSB     X2, X5, X7
+	VPOR         X6, X7, X6
+	VPAND        evenBits<>+0(SB), X6, X6
+	VPSRLW       $0x01, X6, X6
+	VPADDUSB     X6, X1, X1
+	VMOVD        R9, X6
+	VPBROADCASTB X6, X6
+	VPSUBUSB     X6, X1, X1
+	VPOR         X1, X8, X8
+	VPXOR        X1, X1, X1
+	VPCMPEQB     X1, X8, X8
+	VPCMPEQB     X1, X0, X0
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VPSUBSB      X5, X2, X1
+	VPANDN       X1, X0, X1
+	VPSUBSB      X3, X4, X6
+	VPADDSB      X6, X1, X1
+	VPADDSB      X6, X1, X1
+	VPADDSB      X6, X1, X1
+	VPAND        X8, X1, X1
+	VPADDSB      fours<>+0(SB), X1, X6
+	VPXOR        signs<>+0(SB), X6, X6
+	VPSRLW       $0x03, X6, X6
+	VPAND        fiveBits<>+0(SB), X6, X6
+	VPSUBB       sixteens<>+0(SB), X6, X6
+	VPADDSB      threes<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X1, X1
+	VPSRLW       $0x03, X1, X1
+	VPAND        fiveBits<>+0(SB), X1, X1
+	VPSUBB       sixteens<>+0(SB), X1, X1
+	VPSUBSB      X6, X4, X4
+	VPADDSB      X1, X3, X3
+	VPXOR        signs<>+0(SB), X6, X6
+	VPXOR        X1, X1, X1
+	VPAVGB       X1, X6, X6
+	VPSUBB       sixtyFour<>+0(SB), X6, X6
+	VPAND        X0, X6, X6
+	VPSUBSB      X6, X5, X5
+	VPADDSB      X6, X2, X2
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VMOVDQU      X2, (AX)(CX*2)
+	VMOVDQU      X5, (SI)(CX*1)
+	VMOVDQU      X3, (AX)(DI*1)
+	VMOVDQU      X4, (SI)
+	DECQ         BX
+	JNE          loop
+
+end:
+	RET
+
+// func filterPairsVector(u *byte, v *byte, stride int, s *uint8, outer bool, inner int)
+// Requires: AVX, AVX2
+TEXT ·filterPairsVector(SB), NOSPLIT, $0-48
+	MOVQ         u+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         s+24(FP), BX
+	MOVQ         inner+40(FP), SI
+	MOVB         outer+32(FP), DI
+	LEAQ         (DX)(DX*2), R8
+	MOVQ         DX, R9
+	SHLQ         $0x02, R9
+	MOVBLZX      (BX), R10
+	SUBQ         R9, AX
+	SUBQ         R9, CX
+	TESTB        DI, DI
+	JEQ          inner
+	LEAQ         (AX)(R9*1), DI
+	LEAQ         (CX)(R9*1), R11
+	VMOVQ        (AX), X0
+	VMOVHPS      (CX), X0, X0
+	VMOVQ        (AX)(DX*1), X1
+	VMOVHPS      (CX)(DX*1), X1, X1
+	VMOVQ        (AX)(DX*2), X2
+	VMOVHPS      (CX)(DX*2), X2, X2
+	VMOVQ        (AX)(R8*1), X3
+	VMOVHPS      (CX)(R8*1), X3, X3
+	VMOVQ        (DI), X4
+	VMOVHPS      (R11), X4, X4
+	VMOVQ        (DI)(DX*1), X5
+	VMOVHPS      (R11)(DX*1), X5, X5
+	VMOVQ        (DI)(DX*2), X6
+	VMOVHPS      (R11)(DX*2), X6, X6
+	VMOVQ        (DI)(R8*1), X7
+	VMOVHPS      (R11)(R8*1), X7, X7
+	ADDL         $0x04, R10
+	VPSUBUSB     X1, X0, X8
+	VPSUBUSB     X0, X1, X0
+	VPOR         X8, X0, X8
+	VPSUBUSB     X2, X1, X0
+	VPSUBUSB     X1, X2, X9
+	VPOR         X0, X9, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X6, X7, X0
+	VPSUBUSB     X7, X6, X7
+	VPOR         X0, X7, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X5, X6, X0
+	VPSUBUSB     X6, X5, X7
+	VPOR         X0, X7, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X3, X2, X0
+	VPSUBUSB     X2, X3, X7
+	VPOR         X0, X7, X0
+	VPSUBUSB     X4, X5, X7
+	VPSUBUSB     X5, X4, X9
+	VPOR         X7, X9, X7
+	VPMAXUB      X7, X0, X0
+	VPMAXUB      X0, X8, X8
+	VPBROADCASTB 1(BX), X7
+	VPSUBUSB     X7, X8, X8
+	VPBROADCASTB 2(BX), X7
+	VPSUBUSB     X7, X0, X0
+	VPSUBUSB     X4, X3, X7
+	VPSUBUSB     X3, X4, X9
+	VPOR         X7, X9, X7
+	VPADDUSB     X7, X7, X7
+	VPSUBUSB     X5, X2, X9
+	VPSUBUSB     X2, X5, X10
+	VPOR         X9, X10, X9
+	VPAND        evenBits<>+0(SB), X9, X9
+	VPSRLW       $0x01, X9, X9
+	VPADDUSB     X9, X7, X7
+	VMOVD        R10, X9
+	VPBROADCASTB X9, X9
+	VPSUBUSB     X9, X7, X7
+	VPOR         X7, X8, X8
+	VPXOR        X7, X7, X7
+	VPCMPEQB     X7, X8, X8
+	VPCMPEQB     X7, X0, X0
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VPXOR        signs<>+0(SB), X6, X6
+	VPSUBSB      X5, X2, X7
+	VPSUBSB      X3, X4, X9
+	VPADDSB      X9, X7, X7
+	VPADDSB      X9, X7, X7
+	VPADDSB      X9, X7, X7
+	VPAND        X8, X7, X7
+	VPANDN       X7, X0, X8
+	VPADDSB      fours<>+0(SB), X8, X9
+	VPXOR        signs<>+0(SB), X9, X9
+	VPSRLW       $0x03, X9, X9
+	VPAND        fiveBits<>+0(SB), X9, X9
+	VPSUBB       sixteens<>+0(SB), X9, X9
+	VPADDSB      threes<>+0(SB), X8, X8
+	VPXOR        signs<>+0(SB), X8, X8
+	VPSRLW       $0x03, X8, X8
+	VPAND        fiveBits<>+0(SB), X8, X8
+	VPSUBB       sixteens<>+0(SB), X8, X8
+	VPSUBSB      X9, X4, X4
+	VPADDSB      X8, X3, X3
+	VPAND        X0, X7, X7
+	VPXOR        X0, X0, X0
+	VPUNPCKLBW   X7, X0, X8
+	VPUNPCKHBW   X7, X0, X0
+	VPMULHW      nine<>+0(SB), X8, X8
+	VPMULHW      nine<>+0(SB), X0, X0
+	VPADDW       rounding<>+0(SB), X8, X7
+	VPADDW       rounding<>+0(SB), X0, X9
+	VPSRAW       $0x07, X7, X10
+	VPSRAW       $0x07, X9, X11
+	VPACKSSWB    X11, X10, X10
+	VPADDSB      X10, X1, X1
+	VPSUBSB      X10, X6, X6
+	VPADDW       X8, X7, X7
+	VPADDW       X0, X9, X9
+	VPSRAW       $0x07, X7, X10
+	VPSRAW       $0x07, X9, X11
+	VPACKSSWB    X11, X10, X10
+	VPADDSB      X10, X2, X2
+	VPSUBSB      X10, X5, X5
+	VPADDW       X8, X7, X7
+	VPADDW       X0, X9, X9
+	VPSRAW       $0x07, X7, X0
+	VPSRAW       $0x07, X9, X7
+	VPACKSSWB    X7, X0, X0
+	VPADDSB      X0, X3, X3
+	VPSUBSB      X0, X4, X4
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VPXOR        signs<>+0(SB), X6, X6
+	SUBL         $0x04, R10
+	VMOVQ        X1, (AX)(DX*1)
+	VMOVHPS      X1, (CX)(DX*1)
+	VMOVQ        X2, (AX)(DX*2)
+	VMOVHPS      X2, (CX)(DX*2)
+	VMOVQ        X5, (DI)(DX*1)
+	VMOVHPS      X5, (R11)(DX*1)
+	VMOVQ        X6, (DI)(DX*2)
+	VMOVHPS      X6, (R11)(DX*2)
+	VMOVQ        X3, (AX)(R8*1)
+	VMOVHPS      X3, (CX)(R8*1)
+	VMOVQ        X4, (DI)
+	VMOVHPS      X4, (R11)
+
+inner:
+	TESTQ SI, SI
+	JEQ   end
+
+loop:
+	ADDQ         R9, AX
+	ADDQ         R9, CX
+	LEAQ         (AX)(R9*1), DI
+	LEAQ         (CX)(R9*1), R11
+	VMOVQ        (AX), X0
+	VMOVHPS      (CX), X0, X0
+	VMOVQ        (AX)(DX*1), X1
+	VMOVHPS      (CX)(DX*1), X1, X1
+	VMOVQ        (AX)(DX*2), X2
+	VMOVHPS      (CX)(DX*2), X2, X2
+	VMOVQ        (AX)(R8*1), X3
+	VMOVHPS      (CX)(R8*1), X3, X3
+	VMOVQ        (DI), X4
+	VMOVHPS      (R11), X4, X4
+	VMOVQ        (DI)(DX*1), X5
+	VMOVHPS      (R11)(DX*1), X5, X5
+	VMOVQ        (DI)(DX*2), X6
+	VMOVHPS      (R11)(DX*2), X6, X6
+	VMOVQ        (DI)(R8*1), X7
+	VMOVHPS      (R11)(R8*1), X7, X7
+	VPSUBUSB     X1, X0, X8
+	VPSUBUSB     X0, X1, X0
+	VPOR         X8, X0, X8
+	VPSUBUSB     X2, X1, X0
+	VPSUBUSB     X1, X2, X1
+	VPOR         X0, X1, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X6, X7, X0
+	VPSUBUSB     X7, X6, X1
+	VPOR         X0, X1, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X5, X6, X0
+	VPSUBUSB     X6, X5, X1
+	VPOR         X0, X1, X0
+	VPMAXUB      X0, X8, X8
+	VPSUBUSB     X3, X2, X0
+	VPSUBUSB     X2, X3, X1
+	VPOR         X0, X1, X0
+	VPSUBUSB     X4, X5, X1
+	VPSUBUSB     X5, X4, X6
+	VPOR         X1, X6, X1
+	VPMAXUB      X1, X0, X0
+	VPMAXUB      X0, X8, X8
+	VPBROADCASTB 1(BX), X1
+	VPSUBUSB     X1, X8, X8
+	VPBROADCASTB 2(BX), X1
+	VPSUBUSB     X1, X0, X0
+	VPSUBUSB     X4, X3, X1
+	VPSUBUSB     X3, X4, X6
+	VPOR         X1, X6, X1
+	VPADDUSB     X1, X1, X1
+	VPSUBUSB     X5, X2, X6
+	VPSUBUSB     X2, X5, X7
+	VPOR         X6, X7, X6
+	VPAND        evenBits<>+0(SB), X6, X6
+	VPSRLW       $0x01, X6, X6
+	VPADDUSB     X6, X1, X1
+	VMOVD        R10, X6
+	VPBROADCASTB X6, X6
+	VPSUBUSB     X6, X1, X1
+	VPOR         X1, X8, X8
+	VPXOR        X1, X1, X1
+	VPCMPEQB     X1, X8, X8
+	VPCMPEQB     X1, X0, X0
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VPSUBSB      X5, X2, X1
+	VPANDN       X1, X0, X1
+	VPSUBSB      X3, X4, X6
+	VPADDSB      X6, X1, X1
+	VPADDSB      X6, X1, X1
+	VPADDSB      X6, X1, X1
+	VPAND        X8, X1, X1
+	VPADDSB      fours<>+0(SB), X1, X6
+	VPXOR        signs<>+0(SB), X6, X6
+	VPSRLW       $0x03, X6, X6
+	VPAND        fiveBits<>+0(SB), X6, X6
+	VPSUBB       sixteens<>+0(SB), X6, X6
+	VPADDSB      threes<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X1, X1
+	VPSRLW       $0x03, X1, X1
+	VPAND        fiveBits<>+0(SB), X1, X1
+	VPSUBB       sixteens<>+0(SB), X1, X1
+	VPSUBSB      X6, X4, X4
+	VPADDSB      X1, X3, X3
+	VPXOR        signs<>+0(SB), X6, X6
+	VPXOR        X1, X1, X1
+	VPAVGB       X1, X6, X6
+	VPSUBB       sixtyFour<>+0(SB), X6, X6
+	VPAND        X0, X6, X6
+	VPSUBSB      X6, X5, X5
+	VPADDSB      X6, X2, X2
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPXOR        signs<>+0(SB), X4, X4
+	VPXOR        signs<>+0(SB), X5, X5
+	VMOVQ        X2, (AX)(DX*2)
+	VMOVHPS      X2, (CX)(DX*2)
+	VMOVQ        X5, (DI)(DX*1)
+	VMOVHPS      X5, (R11)(DX*1)
+	VMOVQ        X3, (AX)(R8*1)
+	VMOVHPS      X3, (CX)(R8*1)
+	VMOVQ        X4, (DI)
+	VMOVHPS      X4, (R11)
+	DECQ         SI
+	JNE          loop
+
+end:
+	RET
+
+// func filterSimpleVector(pix *byte, stride int, s *uint8, outer bool, inner int)
+// Requires: AVX, AVX2
+TEXT ·filterSimpleVector(SB), NOSPLIT, $0-40
+	MOVQ         pix+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         s+16(FP), DX
+	MOVQ         inner+32(FP), BX
+	MOVB         outer+24(FP), SI
+	LEAQ         (CX)(CX*2), DI
+	MOVQ         CX, R8
+	SHLQ         $0x02, R8
+	MOVBLZX      (DX), DX
+	SUBQ         R8, AX
+	TESTB        SI, SI
+	JEQ          inner
+	LEAQ         (AX)(R8*1), SI
+	VMOVDQU      (AX)(CX*2), X0
+	VMOVDQU      (AX)(DI*1), X1
+	VMOVDQU      (SI), X2
+	VMOVDQU      (SI)(CX*1), X3
+	ADDL         $0x04, DX
+	VPSUBUSB     X2, X1, X4
+	VPSUBUSB     X1, X2, X5
+	VPOR         X4, X5, X4
+	VPADDUSB     X4, X4, X4
+	VPSUBUSB     X3, X0, X5
+	VPSUBUSB     X0, X3, X6
+	VPOR         X5, X6, X5
+	VPAND        evenBits<>+0(SB), X5, X5
+	VPSRLW       $0x01, X5, X5
+	VPADDUSB     X5, X4, X4
+	VMOVD        DX, X5
+	VPBROADCASTB X5, X5
+	VPSUBUSB     X5, X4, X4
+	VPXOR        X5, X5, X5
+	VPCMPEQB     X5, X4, X4
+	VPXOR        signs<>+0(SB), X0, X0
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPSUBSB      X3, X0, X0
+	VPSUBSB      X1, X2, X3
+	VPADDSB      X3, X0, X0
+	VPADDSB      X3, X0, X0
+	VPADDSB      X3, X0, X0
+	VPAND        X4, X0, X0
+	VPADDSB      fours<>+0(SB), X0, X3
+	VPXOR        signs<>+0(SB), X3, X3
+	VPSRLW       $0x03, X3, X3
+	VPAND        fiveBits<>+0(SB), X3, X3
+	VPSUBB       sixteens<>+0(SB), X3, X3
+	VPADDSB      threes<>+0(SB), X0, X0
+	VPXOR        signs<>+0(SB), X0, X0
+	VPSRLW       $0x03, X0, X0
+	VPAND        fiveBits<>+0(SB), X0, X0
+	VPSUBB       sixteens<>+0(SB), X0, X0
+	VPSUBSB      X3, X2, X2
+	VPADDSB      X0, X1, X1
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	SUBL         $0x04, DX
+	VMOVDQU      X1, (AX)(DI*1)
+	VMOVDQU      X2, (SI)
+
+inner:
+	TESTQ BX, BX
+	JEQ   end
+
+loop:
+	ADDQ         R8, AX
+	LEAQ         (AX)(R8*1), SI
+	VMOVDQU      (AX)(CX*2), X0
+	VMOVDQU      (AX)(DI*1), X1
+	VMOVDQU      (SI), X2
+	VMOVDQU      (SI)(CX*1), X3
+	VPSUBUSB     X2, X1, X4
+	VPSUBUSB     X1, X2, X5
+	VPOR         X4, X5, X4
+	VPADDUSB     X4, X4, X4
+	VPSUBUSB     X3, X0, X5
+	VPSUBUSB     X0, X3, X6
+	VPOR         X5, X6, X5
+	VPAND        evenBits<>+0(SB), X5, X5
+	VPSRLW       $0x01, X5, X5
+	VPADDUSB     X5, X4, X4
+	VMOVD        DX, X5
+	VPBROADCASTB X5, X5
+	VPSUBUSB     X5, X4, X4
+	VPXOR        X5, X5, X5
+	VPCMPEQB     X5, X4, X4
+	VPXOR        signs<>+0(SB), X0, X0
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VPXOR        signs<>+0(SB), X3, X3
+	VPSUBSB      X3, X0, X0
+	VPSUBSB      X1, X2, X3
+	VPADDSB      X3, X0, X0
+	VPADDSB      X3, X0, X0
+	VPADDSB      X3, X0, X0
+	VPAND        X4, X0, X0
+	VPADDSB      fours<>+0(SB), X0, X3
+	VPXOR        signs<>+0(SB), X3, X3
+	VPSRLW       $0x03, X3, X3
+	VPAND        fiveBits<>+0(SB), X3, X3
+	VPSUBB       sixteens<>+0(SB), X3, X3
+	VPADDSB      threes<>+0(SB), X0, X0
+	VPXOR        signs<>+0(SB), X0, X0
+	VPSRLW       $0x03, X0, X0
+	VPAND        fiveBits<>+0(SB), X0, X0
+	VPSUBB       sixteens<>+0(SB), X0, X0
+	VPSUBSB      X3, X2, X2
+	VPADDSB      X0, X1, X1
+	VPXOR        signs<>+0(SB), X1, X1
+	VPXOR        signs<>+0(SB), X2, X2
+	VMOVDQU      X1, (AX)(DI*1)
+	VMOVDQU      X2, (SI)
+	DECQ         BX
+	JNE          loop
+
+end:
+	RET
+
+DATA sine<>+0(SB)/2, $0x8a8c
+DATA sine<>+2(SB)/2, $0x8a8c
+DATA sine<>+4(SB)/2, $0x8a8c
+DATA sine<>+6(SB)/2, $0x8a8c
+DATA sine<>+8(SB)/2, $0x8a8c
+DATA sine<>+10(SB)/2, $0x8a8c
+DATA sine<>+12(SB)/2, $0x8a8c
+DATA sine<>+14(SB)/2, $0x8a8c
+DATA sine<>+16(SB)/2, $0x8a8c
+DATA sine<>+18(SB)/2, $0x8a8c
+DATA sine<>+20(SB)/2, $0x8a8c
+DATA sine<>+22(SB)/2, $0x8a8c
+DATA sine<>+24(SB)/2, $0x8a8c
+DATA sine<>+26(SB)/2, $0x8a8c
+DATA sine<>+28(SB)/2, $0x8a8c
+DATA sine<>+30(SB)/2, $0x8a8c
+GLOBL sine<>(SB), RODATA|NOPTR, $32
+
+DATA cosine<>+0(SB)/2, $0x4e7b
+DATA cosine<>+2(SB)/2, $0x4e7b
+DATA cosine<>+4(SB)/2, $0x4e7b
+DATA cosine<>+6(SB)/2, $0x4e7b
+DATA cosine<>+8(SB)/2, $0x4e7b
+DATA cosine<>+10(SB)/2, $0x4e7b
+DATA cosine<>+12(SB)/2, $0x4e7b
+DATA cosine<>+14(SB)/2, $0x4e7b
+DATA cosine<>+16(SB)/2, $0x4e7b
+DATA cosine<>+18(SB)/2, $0x4e7b
+DATA cosine<>+20(SB)/2, $0x4e7b
+DATA cosine<>+22(SB)/2, $0x4e7b
+DATA cosine<>+24(SB)/2, $0x4e7b
+DATA cosine<>+26(SB)/2, $0x4e7b
+DATA cosine<>+28(SB)/2, $0x4e7b
+DATA cosine<>+30(SB)/2, $0x4e7b
+GLOBL cosine<>(SB), RODATA|NOPTR, $32
+
+DATA four<>+0(SB)/2, $0x0004
+DATA four<>+2(SB)/2, $0x0004
+DATA four<>+4(SB)/2, $0x0004
+DATA four<>+6(SB)/2, $0x0004
+DATA four<>+8(SB)/2, $0x0004
+DATA four<>+10(SB)/2, $0x0004
+DATA four<>+12(SB)/2, $0x0004
+DATA four<>+14(SB)/2, $0x0004
+DATA four<>+16(SB)/2, $0x0004
+DATA four<>+18(SB)/2, $0x0004
+DATA four<>+20(SB)/2, $0x0004
+DATA four<>+22(SB)/2, $0x0004
+DATA four<>+24(SB)/2, $0x0004
+DATA four<>+26(SB)/2, $0x0004
+DATA four<>+28(SB)/2, $0x0004
+DATA four<>+30(SB)/2, $0x0004
+GLOBL four<>(SB), RODATA|NOPTR, $32
+
+// func transformVector(samples *byte, coefs *int16)
+// Requires: AVX
+TEXT ·transformVector(SB), NOSPLIT, $0-16
+	MOVQ       samples+0(FP), AX
+	MOVQ       coefs+8(FP), CX
+	VMOVQ      (CX), X0
+	VMOVQ      8(CX), X1
+	VMOVQ      16(CX), X2
+	VMOVQ      24(CX), X3
+	VPADDW     X2, X0, X4
+	VPSUBW     X2, X0, X0
+	VPMULHW    sine<>+0(SB), X1, X2
+	VPADDW     X1, X2, X2
+	VPMULHW    cosine<>+0(SB), X1, X5
+	VPADDW     X1, X5, X5
+	VPMULHW    cosine<>+0(SB), X3, X1
+	VPADDW     X3, X1, X1
+	VPSUBW     X1, X2, X2
+	VPMULHW    sine<>+0(SB), X3, X1
+	VPADDW     X3, X1, X1
+	VPADDW     X1, X5, X5
+	VPADDW     X5, X4, X1
+	VPADDW     X2, X0, X3
+	VPSUBW     X2, X0, X0
+	VPSUBW     X5, X4, X2
+	VPUNPCKLWD X3, X1, X1
+	VPUNPCKLWD X2, X0, X0
+	VPUNPCKLDQ X0, X1, X2
+	VPUNPCKHDQ X0, X1, X1
+	VPSHUFD    $0x0e, X2, X0
+	VPSHUFD    $0x0e, X1, X3
+	VPADDW     four<>+0(SB), X2, X2
+	VPADDW     X1, X2, X4
+	VPSUBW     X1, X2, X1
+	VPMULHW    sine<>+0(SB), X0, X2
+	VPADDW     X0, X2, X2
+	VPMULHW    cosine<>+0(SB), X0, X5
+	VPADDW     X0, X5, X5
+	VPMULHW    cosine<>+0(SB), X3, X0
+	VPADDW     X3, X0, X0
+	VPSUBW     X0, X2, X2
+	VPMULHW    sine<>+0(SB), X3, X0
+	VPADDW     X3, X0, X0
+	VPADDW     X0, X5, X5
+	VPADDW     X5, X4, X0
+	VPADDW     X2, X1, X3
+	VPSUBW     X2, X1, X1
+	VPSUBW     X5, X4, X2
+	VPUNPCKLWD X3, X0, X0
+	VPUNPCKLWD X2, X1, X1
+	VPUNPCKLDQ X1, X0, X2
+	VPUNPCKHDQ X1, X0, X1
+	VPSHUFD    $0x0e, X2, X0
+	VPSHUFD    $0x0e, X1, X3
+	VPSRAW     $0x03, X2, X2
+	VMOVD      (AX), X4
+	VPMOVZXBW  X4, X4
+	VPADDW     X4, X2, X2
+	VPACKUSWB  X2, X2, X2
+	VMOVD      X2, (AX)
+	VPSRAW     $0x03, X0, X0
+	VMOVD      32(AX), X2
+	VPMOVZXBW  X2, X2
+	VPADDW     X2, X0, X0
+	VPACKUSWB  X0, X0, X0
+	VMOVD      X0, 32(AX)
+	VPSRAW     $0x03, X1, X1
+	VMOVD      64(AX), X0
+	VPMOVZXBW  X0, X0
+	VPADDW     X0, X1, X1
+	VPACKUSWB  X1, X1, X1
+	VMOVD      X1, 64(AX)
+	VPSRAW     $0x03, X3, X3
+	VMOVD      96(AX), X0
+	VPMOVZXBW  X0, X0
+	VPADDW     X0, X3, X3
+	VPACKUSWB  X3, X3, X3
+	VMOVD      X3, 96(AX)
+	RET
+
+// func trueMotion8Vector(samples *byte)
+// Requires: AVX, AVX2
+TEXT ·trueMotion8Vector(SB), NOSPLIT, $0-8
+	MOVQ         samples+0(FP), AX
+	VPMOVZXBW    1(AX), X0
+	MOVBLZX      (AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPSUBW       X1, X0, X0
+	MOVBLZX      32(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 33(AX)
+	MOVBLZX      64(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 65(AX)
+	MOVBLZX      96(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 97(AX)
+	MOVBLZX      128(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 129(AX)
+	MOVBLZX      160(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 161(AX)
+	MOVBLZX      192(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 193(AX)
+	MOVBLZX      224(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 225(AX)
+	MOVBLZX      256(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, X1
+	VPADDW       X0, X1, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, 257(AX)
+	RET
+
+// func trueMotion16Vector(samples *byte)
+// Requires: AVX, AVX2
+TEXT ·trueMotion16Vector(SB), NOSPLIT, $0-8
+	MOVQ         samples+0(FP), AX
+	VPMOVZXBW    1(AX), Y0
+	MOVBLZX      (AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPSUBW       Y1, Y0, Y0
+	MOVBLZX      32(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 33(AX)
+	MOVBLZX      64(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 65(AX)
+	MOVBLZX      96(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 97(AX)
+	MOVBLZX      128(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 129(AX)
+	MOVBLZX      160(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 161(AX)
+	MOVBLZX      192(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 193(AX)
+	MOVBLZX      224(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 225(AX)
+	MOVBLZX      256(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 257(AX)
+	MOVBLZX      288(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 289(AX)
+	MOVBLZX      320(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 321(AX)
+	MOVBLZX      352(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 353(AX)
+	MOVBLZX      384(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 385(AX)
+	MOVBLZX      416(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 417(AX)
+	MOVBLZX      448(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 449(AX)
+	MOVBLZX      480(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPACKUSWB    X2, X1, X1
+	VMOVDQU      X1, 481(AX)
+	MOVBLZX      512(AX), CX
+	VMOVD        CX, X1
+	VPBROADCASTW X1, Y1
+	VPADDW       Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X0
+	VPACKUSWB    X0, X1, X1
+	VMOVDQU      X1, 513(AX)
+	VZEROUPPER
+	RET

@@ -13,6 +13,10 @@ func main() {
 	ConstraintExpr("amd64,!purego")
 	yuvToRGB()
 	upsample()
+	hasLeadingZeros()
+	readBlock()
+	filters()
+	residuals()
 	Generate()
 }
 
