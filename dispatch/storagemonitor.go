@@ -95,6 +95,8 @@ func (m *storageMonitor) measure(ctx context.Context) {
 func (m *storageMonitor) run(ctx context.Context) error {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
+	var measuring sync.WaitGroup
+	defer measuring.Wait()
 	var h storageHealth
 	restarted := false
 	for n := 0; ; n++ {
@@ -108,7 +110,7 @@ func (m *storageMonitor) run(ctx context.Context) error {
 			return nil
 		}
 		if result.err == nil && n%measureEvery == 0 {
-			m.measure(ctx)
+			measuring.Go(func() { m.measure(ctx) }) // beside probes: it may wait for an answer as long as they
 		}
 		var act remedy
 		h, act = h.after(time.Now(), result, m.kind)
