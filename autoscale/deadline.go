@@ -14,7 +14,7 @@ type DeadlineConfig struct {
 	Limits
 	// SLO is how long an answer may take, from arrival. Zero means 500 ms.
 	SLO time.Duration
-	// Late is the share of images that may wait longer than the SLO allows. Zero means 0.005.
+	// Late is the share of images that may wait longer than the SLO allows. Zero means 0.01.
 	Late float64
 	// MarginQuantile is the share of seconds of the last ten minutes in which the load did not exceed what a margin on the
 	// forecast prepares for. Zero means 0.95, -1 no margin.
@@ -27,6 +27,9 @@ type DeadlineConfig struct {
 	// HoldDelays is the time, in start delays, for which needed replicas are kept. Zero means 10. The result is
 	// limited to 30 s to 300 s.
 	HoldDelays float64
+	// Interval is the time between changes if something else looks at the decisions to make them, such as a
+	// HorizontalPodAutoscaler every 15 s. Zero means that each decision takes effect.
+	Interval time.Duration
 }
 
 func (c DeadlineConfig) withDefaults() DeadlineConfig {
@@ -44,7 +47,7 @@ func (c DeadlineConfig) withDefaults() DeadlineConfig {
 func (c DeadlineConfig) Validate() error {
 	d := c.withDefaults()
 	switch {
-	case d.SLO < 0 || d.DrainTime < 0 || d.HoldDelays < 0:
+	case d.SLO < 0 || d.DrainTime < 0 || d.HoldDelays < 0 || d.Interval < 0:
 		return errors.New("times must not be negative")
 	case !(d.Late > 0 && d.Late < 1) || !(d.MarginQuantile > 0 && d.MarginQuantile <= 1 || d.MarginQuantile == -1):
 		return errors.New("the share of late images and the quantile of the margin must be between 0 and 1")
@@ -90,7 +93,7 @@ var _ Policy = (*Deadline)(nil)
 func (*Deadline) Name() string { return "deadline" }
 
 // defaultLate is the share of images that may be late.
-const defaultLate = 0.005
+const defaultLate = 0.01
 
 // The maximum age of metrics.
 const (
@@ -103,7 +106,7 @@ const (
 //
 //	slack        500 ms - 1.6 * 50 ms = 420 ms           time that an image may wait
 //	variability  (1 + 0.25) / 2 = 0.625                  of Allen and Cunneen
-//	needed       7 replicas                              6 would be fully busy; with 7, P(wait > 420 ms) < 0.005
+//	needed       7 replicas                              6 would be fully busy; with 7, P(wait > 420 ms) < 0.01
 //	fitting      20 images/s * 7 * 420 ms / 2 = 29.4     images that may wait without being late
 //
 // A backlog of more than 29.4 images when new replicas are ready gets replicas of its own, but only if more than
@@ -126,8 +129,8 @@ const (
 )
 
 // One of few replicas is removed only if a somewhat higher load would not need it again: otherwise a constant load between
-// two sizes would start and stop one all the time. Worked example: 2 replicas of 20 images/s serve 8 images/s, expected
-// with a standard error of 0.2. One is enough for 8 images/s. For 8 * 1.1 + 2 * 0.2 = 9.2, of twice the dispersion, two are
+// two sizes would start and stop one all the time. Worked example: 2 replicas of 20 images/s serve 9 images/s, expected
+// with a standard error of 0.2. One is enough for 9 images/s. For 9 * 1.1 + 2 * 0.2 = 10.3, of twice the dispersion, two are
 // needed: both stay. With 2 images/s one goes.
 const (
 	stayUpTo       = 4   // replicas
@@ -258,6 +261,9 @@ type demand struct {
 	dispersion float64 // of arrivals
 	need       int     // replicas for upper
 	stay       int     // replicas that are not worth removing for upper; at least need
+	ramp       int     // replicas for rampRate; 0 if the load does not rise
+	rampRate   float64 // images/s then, if the load goes on to rise
+	rising     float64 // mean images/s until then, if the load goes on to rise; otherwise 0
 	burst      int     // replicas for a foreseen burst; 0 if there is none now
 	burstRate  float64 // its images/s
 	fits       float64 // images that may wait without being late
@@ -271,7 +277,7 @@ func (p *Deadline) forecast(d *Decision, now time.Time, s Snapshot) demand {
 	dispersion := st.Load.dispersion()
 	f.dispersion = dispersion
 	st.Load.detectChange(dispersion)
-	ahead := f.age + f.horizon
+	ahead := f.age + f.horizon + max(0, p.cfg.Interval.Seconds()-horizonMargin)
 	rate, slope := st.Load.trend(f.horizon, dispersion)
 	deviation := 0.0
 	f.level = rate
@@ -296,6 +302,11 @@ func (p *Deadline) forecast(d *Decision, now time.Time, s Snapshot) demand {
 	f.need = replicas(f.upper, dispersion)
 	f.stay = replicas(f.upper*(1+stayShare)+stayDeviations*deviation, stayDispersion*dispersion)
 	f.fits = f.mu * float64(f.need) * slack * fittingShare
+	counted := now.Sub(s.Missed).Seconds() > 2*rampLongest // not estimated for a dispatcher that was missing
+	if f.rampRate = st.Load.ramp(ahead, dispersion); counted && f.rampRate > f.upper {
+		f.ramp = replicas(f.rampRate, dispersion)
+		f.rising = (st.Load.recent(rampShortest) + f.rampRate) / 2
+	}
 	d.Figures = append(d.Figures,
 		Figure{"rate_images_per_second", f.level}, Figure{"slope_images_per_second2", slope},
 		Figure{"margin_ratio", margin}, Figure{"expected_images_per_second", f.upper},
@@ -316,7 +327,7 @@ func (p *Deadline) prepare(now time.Time, next foreseen, f *demand, replicas fun
 }
 
 // backlog is how many images will be waiting when replicas started now are ready. The figures may be some seconds old;
-// as many images as usual have come since, and replicas have worked.
+// as many images as usual have come since, and replicas have worked. Of a load that rises, more will come.
 //
 // Worked example: a replica handles 20 images/s. 30 images waited 2 s ago, 120 images/s arrive, and 7 replicas are ready.
 // When replicas started now are ready, 6 s from now, 30 + 120*8 - 20*7*8 = -130: the backlog is gone by then.
@@ -332,7 +343,7 @@ func (p *Deadline) backlog(f demand, now time.Time, s Snapshot) float64 {
 		}
 	}
 	working += float64(max(0, s.Desired-known)) * (f.horizon - f.startsIn(0)) // requested but not created yet
-	return float64(s.Queue) + f.level*(f.horizon+f.age) - f.mu*working
+	return float64(s.Queue) + max(f.level, f.rising)*(f.horizon+f.age) - f.mu*working
 }
 
 // startsIn is the time in seconds until a replica of some age is ready.
@@ -352,10 +363,14 @@ func (p *Deadline) plan(d *Decision, now time.Time, s Snapshot, f demand, hold t
 		needed = s.Desired
 	}
 	p.state.Needs = append(since(p.state.Needs, now.Add(-hold)), point{now, float64(needed)})
-	held := max(p.cfg.least(), int(largest(p.state.Needs)), f.burst)
+	held := max(p.cfg.least(), int(largest(p.state.Needs)), f.burst, f.ramp)
 	d.decide(Reason{Rule: RuleRate, Replicas: f.need, Value: f.upper, Limit: f.mu, Dispersion: f.dispersion})
 
 	need := f.need
+	if f.ramp > need {
+		need = f.ramp
+		d.decide(Reason{Rule: RuleRamp, Replicas: need, Value: f.rampRate, Limit: f.mu, Dispersion: f.dispersion})
+	}
 	if f.burst > need {
 		need = f.burst
 		d.decide(Reason{Rule: RuleBurst, Replicas: need, Value: f.burstRate, Limit: f.mu})
@@ -410,7 +425,7 @@ func (p *Deadline) shrink(d *Decision, now time.Time, s Snapshot, f demand, held
 		switch {
 		case f.need < p.cfg.least() && held == p.cfg.least():
 			stay(Reason{Rule: RuleMin})
-		case max(f.need, f.burst) < held:
+		case max(f.need, f.ramp, f.burst) < held:
 			stay(Reason{Rule: RuleHold, Value: hold.Seconds()})
 		default:
 			stay(Reason{Rule: RuleSteady})
@@ -423,7 +438,7 @@ func (p *Deadline) shrink(d *Decision, now time.Time, s Snapshot, f demand, held
 		stay(Reason{Rule: RuleHistory, Value: seen.Seconds(), Limit: hold.Seconds()})
 	case starting > 0 && ready >= held && ready < s.Desired:
 		d.decide(Reason{Rule: RuleCancel, Replicas: ready, Value: float64(ready), Limit: float64(held)})
-	case starting > 0, now.Sub(p.state.Shrunk) < shrinkPace:
+	case starting > 0, now.Sub(p.state.Shrunk) < shrinkPace && p.cfg.Interval <= shrinkPace:
 		stay(Reason{Rule: RulePace, Value: float64(held)})
 	default:
 		p.state.Shrunk = now

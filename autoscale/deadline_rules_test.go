@@ -13,7 +13,7 @@ import (
 // TestDeadlineDefaults are those that DeadlineConfig documents; what is set is kept.
 func TestDeadlineDefaults(t *testing.T) {
 	t.Parallel()
-	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.005, MarginQuantile: 0.95,
+	want := DeadlineConfig{Limits: Limits{Min: 1, Max: 50}, SLO: 500 * time.Millisecond, Late: 0.01, MarginQuantile: 0.95,
 		DrainTime: 250 * time.Millisecond, Hedge: 0.3, HoldDelays: 10}
 	if got := (DeadlineConfig{}).withDefaults(); got != want {
 		t.Errorf("defaults %+v, want %+v", got, want)
@@ -126,6 +126,11 @@ func TestDeadlinePlans(t *testing.T) {
 		{"a burst is expected", noHedge, withReplicas(6, 6, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, burst: 30, burstRate: 600}, nil, "rate burst", 30},
 		{"it is prepared", noHedge, withReplicas(30, 30, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, burst: 30, burstRate: 600}, nil, "rate burst steady", 30},
 		{"more than it needs are there", noHedge, withReplicas(32, 32, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, burst: 30, burstRate: 600}, nil, "rate burst shrink", 31},
+		// So has a load that rises.
+		{"the load rises", noHedge, withReplicas(6, 6, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, ramp: 12, rampRate: 220}, nil, "rate ramp", 12},
+		{"180 left, less 24, of a load that rises", noHedge, queue(withReplicas(12, 12, 0), 300), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, ramp: 12, rampRate: 220, rising: 220}, nil, "rate ramp backlog", 37},
+		{"replicas are there for it", noHedge, withReplicas(12, 12, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, ramp: 12, rampRate: 220}, nil, "rate ramp steady", 12},
+		{"more than it needs are there, while it rises", noHedge, withReplicas(14, 14, 0), demand{horizon: 6, level: 100, upper: 100, mu: 20, need: 6, fits: 24, ramp: 12, rampRate: 220}, nil, "rate ramp shrink", 13},
 		// Stragglers: some take much longer, and others are started in their place.
 		{"one in four straggles, two are missing", noHedge, withReplicas(4, 4, 0), straggle, nil, "rate hedge", 4 + 3},
 		{"one is late, and another is started", noHedge, late(withReplicas(6, 5, 1), 7), straggle, nil, "rate hedge", 6 + 2},
@@ -159,6 +164,7 @@ func TestDeadlinePlans(t *testing.T) {
 		{"one too many", DeadlineConfig{}, withReplicas(7, 7, 0), base, nil, "rate shrink", 6},
 		{"the last ones left 2 s ago", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(2 * time.Second), "rate shrink", 8},
 		{"just before", DeadlineConfig{}, withReplicas(10, 10, 0), base, shrunk(1999 * time.Millisecond), "rate pace", 10},
+		{"just before, but changes are rare", DeadlineConfig{Interval: 15 * time.Second}, withReplicas(10, 10, 0), base, shrunk(1999 * time.Millisecond), "rate shrink", 8},
 	}
 	for _, test := range tests {
 		p := NewDeadline(test.cfg)
@@ -272,7 +278,7 @@ func TestDeadlineForecasts(t *testing.T) {
 
 	// A steady load. 1.6 service times of 50 ms are subtracted from the SLO; half of the rest may be spent waiting.
 	f, d := forecast(steadily(DeadlineConfig{}, counts(repeat(60, 100)...)), withReplicas(6, 6, 0))
-	need := queueing.Servers(100, 20, 0.625, 0.42, 0.005, 1000)
+	need := queueing.Servers(100, 20, 0.625, 0.42, 0.01, 1000)
 	near(t, "horizon: the delay of a start and a second", f.horizon, 6)
 	near(t, "level", f.level, 100)
 	near(t, "upper", f.upper, 100)
@@ -292,7 +298,7 @@ func TestDeadlineForecasts(t *testing.T) {
 
 	// With an SLO shorter than the service time, a twentieth of it is left for waiting.
 	f, _ = forecast(steadily(DeadlineConfig{SLO: 60 * time.Millisecond}, counts(repeat(60, 100)...)), withReplicas(6, 6, 0))
-	near(t, "need with a short SLO", float64(f.need), float64(queueing.Servers(100, 20, 0.625, 0.003, 0.005, 1000)))
+	near(t, "need with a short SLO", float64(f.need), float64(queueing.Servers(100, 20, 0.625, 0.003, 0.01, 1000)))
 	near(t, "fits with a short SLO", f.fits, 20*float64(f.need)*0.003/2)
 
 	// If more images may be late, fewer replicas are needed.
@@ -308,14 +314,14 @@ func TestDeadlineForecasts(t *testing.T) {
 	dispersion := l.dispersion()
 	f, d = forecast(steadily(DeadlineConfig{}, l), withReplicas(6, 6, 0))
 	near(t, "figure dispersion", figure(d, "dispersion_ratio"), dispersion)
-	near(t, "need of a wild load", float64(f.need), float64(queueing.Servers(f.level, 20, (dispersion+0.25)/2, 0.42, 0.005, 1000)))
+	near(t, "need of a wild load", float64(f.need), float64(queueing.Servers(f.level, 20, (dispersion+0.25)/2, 0.42, 0.01, 1000)))
 	for _, rate := range []float64{60, 150, 300, 500, 900} { // with little time for waiting it matters how much they vary
 		l := counts(repeat(60, rate)...)
 		for i := range l.Samples {
 			l.Samples[i].Images += []float64{-2, 2}[i%2] * math.Sqrt(rate)
 		}
 		f, _ := forecast(steadily(DeadlineConfig{SLO: 90 * time.Millisecond, Limits: Limits{Max: 1000}}, l), withReplicas(6, 6, 0))
-		near(t, "need with little time", float64(f.need), float64(queueing.Servers(f.upper, 20, (l.dispersion()+0.25)/2, 0.01, 0.005, 1000)))
+		near(t, "need with little time", float64(f.need), float64(queueing.Servers(f.upper, 20, (l.dispersion()+0.25)/2, 0.01, 0.01, 1000)))
 	}
 	if f.need <= need {
 		t.Errorf("a wild load needs %d, want more than the %d of a steady one", f.need, need)
@@ -335,12 +341,34 @@ func TestDeadlineForecasts(t *testing.T) {
 		}
 	}
 
+	// It is extrapolated further if something else makes changes only now and then.
+	p := steadily(DeadlineConfig{Interval: 15 * time.Second}, line(100, 1, func(t float64) float64 { return 400 + t }))
+	p.state.Delays.Seconds = repeat(6, 40)
+	f, _ = forecast(p, withReplicas(6, 6, 0))
+	near(t, "upper if changes take 15 s", f.upper, 400+40+15)
+	near(t, "horizon if changes take 15 s", f.horizon, 41)
+
+	// A load that has been rising for some seconds has replicas of its own.
+	f, _ = forecast(steadily(DeadlineConfig{}, counts(join(repeat(60, 100), []float64{110, 120, 130, 140, 150, 160})...)), withReplicas(6, 6, 0))
+	near(t, "rate of a ramp", f.rampRate, 225)
+	near(t, "mean rate of a ramp until then", f.rising, (155+225)/2.)
+	near(t, "replicas for a ramp", float64(f.ramp), float64(queueing.Servers(225, 20, 0.625, 0.42, 0.01, 1000)))
+
+	// Not if a dispatcher was missing: what others count then is made up for in one second.
+	for ago, want := range map[time.Duration]bool{10 * time.Second: false, 10*time.Second + 1: true} {
+		s := withReplicas(6, 6, 0)
+		s.Missed = start.Add(-ago)
+		if f, _ := forecast(steadily(DeadlineConfig{}, counts(join(repeat(60, 100), []float64{110, 120, 130, 140, 150, 160})...)), s); (f.ramp > 0) != want || (f.rising > 0) != want {
+			t.Errorf("a dispatcher was missing %s ago: %d replicas for a ramp", ago, f.ramp)
+		}
+	}
+
 	// After a jump only later samples count: three seconds of 400, plus a standard error.
 	f, _ = forecast(steadily(DeadlineConfig{}, counts(join(repeat(60, 100), repeat(3, 400))...)), withReplicas(6, 6, 0))
 	near(t, "level after a jump", f.level, 400+math.Sqrt(400/3.))
 
 	// Longer starts make the horizon longer.
-	p := steadily(DeadlineConfig{}, counts(repeat(60, 100)...))
+	p = steadily(DeadlineConfig{}, counts(repeat(60, 100)...))
 	p.state.Delays.Seconds = repeat(6, 9)
 	f, d = forecast(p, withReplicas(6, 6, 0))
 	near(t, "horizon", f.horizon, 10)

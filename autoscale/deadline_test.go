@@ -35,7 +35,7 @@ func TestDeadlineStaffs(t *testing.T) {
 	w := deadlineWorld(30, 300)
 	w.expect(t, 30, 30)
 	w.expectRule(t, RuleHistory)
-	want := queueing.Servers(300, 20, 0.625, 0.42, 0.005, 50)
+	want := queueing.Servers(300, 20, 0.625, 0.42, 0.01, 50)
 	if want != 16 {
 		t.Fatalf("Servers = %d, want 16", want)
 	}

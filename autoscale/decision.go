@@ -79,6 +79,7 @@ const (
 
 	RuleRate    Rule = "rate"    // images that will arrive
 	RuleBacklog Rule = "backlog" // images that wait
+	RuleRamp    Rule = "ramp"    // images that will arrive if the load goes on to rise
 	RuleBurst   Rule = "burst"   // a burst is expected: the last ones came at equal intervals
 	RuleHedge   Rule = "hedge"   // start more than needed, to have some early; the surplus is cancelled
 	RuleZero    Rule = "zero"    // there is no load, and no replica is needed
@@ -120,6 +121,7 @@ var sentences = map[Rule]string{
 	RuleMissing:       "metrics of %v replicas are missing",
 	RuleRate:          "%v images/s are expected and one replica handles %v",
 	RuleBacklog:       "%v images will be waiting and %v can be served in time",
+	RuleRamp:          "the load is rising, so %v images/s are expected and one replica handles %v",
 	RuleBurst:         "a burst of %v images/s is expected and one replica handles %v",
 	RuleHedge:         "%v are needed; the surplus is cancelled when the first are ready",
 	RuleZero:          "no image has arrived for %v s",

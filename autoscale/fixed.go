@@ -25,7 +25,7 @@ func (p *Static) Decide(now time.Time, s Snapshot) Decision {
 }
 
 // Oracle knows the future load and starts replicas in time: a bound for comparison that no policy can reach. It
-// staffs as [Deadline] does.
+// staffs as [Deadline] does, for half as many late images.
 type Oracle struct {
 	Limits Limits
 	// Rate is the images that arrive per second at a time, Mu those that one replica handles.
@@ -48,7 +48,7 @@ func (p *Oracle) Decide(now time.Time, s Snapshot) Decision {
 	most, limits := Reason{Rule: RuleRate}, p.Limits.withDefaults()
 	for ahead := time.Duration(0); ahead <= p.Ahead+time.Second; ahead += time.Second {
 		rate, mu := p.Rate(now.Add(ahead)), p.Mu(now.Add(ahead))
-		if n := queueing.Servers(rate, mu, queueing.Variability(1, serviceCV2), slack(p.SLO, mu), defaultLate, limits.Max); n > most.Replicas {
+		if n := queueing.Servers(rate, mu, queueing.Variability(1, serviceCV2), slack(p.SLO, mu), defaultLate/2, limits.Max); n > most.Replicas {
 			most = Reason{Rule: RuleRate, Replicas: n, Value: rate, Limit: mu}
 		}
 	}

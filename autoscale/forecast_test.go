@@ -380,6 +380,55 @@ func TestTrendIsAWeightedFit(t *testing.T) {
 	near(t, "level of samples of different lengths", level, mean)
 }
 
+// TestRamp checks what a rising load is expected to be: the worked example, and that nothing is extrapolated that is over, too
+// little to be seen, or too steep.
+func TestRamp(t *testing.T) {
+	t.Parallel()
+	calm := repeat(30, 100)
+	rising := []float64{110, 120, 130, 140, 150, 160}
+	for name, test := range map[string]struct {
+		load              *load
+		ahead, dispersion float64
+		want              float64
+	}{
+		"nothing seen":                  {counts(), 6, 1, 0},
+		"three seconds":                 {counts(100, 200, 300), 6, 1, 0},
+		"steady":                        {counts(calm...), 6, 1, 0},
+		"falling":                       {counts(join(calm, []float64{90, 80, 70, 60})...), 6, 1, 0},
+		"worked example":                {counts(join(calm, rising)...), 6, 1, 155 + 10*7},
+		"it goes on for ten seconds":    {counts(join(calm, rising)...), 60, 1, 155 + 10*11},
+		"its slope may be chance":       {counts(join(calm, rising)...), 6, 9, 0},
+		"of five seconds, it is not":    {counts(join(calm, rising)...), 6, 3, 140 + 7.6*8.5},
+		"just over: no more than it is": {counts(join(calm, rising, repeat(4, 160))...), 6, 1, 160},
+		"over for long":                 {counts(join(calm, rising, repeat(10, 160))...), 6, 1, 0},
+		"steep: twice the present rate": {counts(join(calm, []float64{300})...), 6, 1, 2 * 200},
+	} {
+		near(t, name, test.load.ramp(test.ahead, test.dispersion), test.want)
+	}
+	// Of 2 s each, at a mean of 125: the slope of 25 has an error of sqrt(125*(1/2+1/2))/2.
+	rate, slope, deviation := counts(100, 100, 100, 200).rise(2, 1)
+	near(t, "rate", rate, 150)
+	near(t, "slope", slope, 25)
+	near(t, "deviation", deviation, math.Sqrt(125)/2)
+}
+
+// TestRampIsSeldomSeen checks that chance makes a ramp of a steady load in less than one second of 100.
+func TestRampIsSeldomSeen(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	l, seen := &load{}, 0
+	const seconds = 20_000
+	for i := range seconds {
+		l.observe(start.Add(time.Duration(i)*time.Second), float64(poisson(random, 200)), 1)
+		if l.ramp(6, 1) > 0 {
+			seen++
+		}
+	}
+	if seen == 0 || seen > seconds/100 {
+		t.Errorf("a ramp in %d of %d seconds", seen, seconds)
+	}
+}
+
 // TestMargin compares the rates with the forecasts that replicas were there for.
 func TestMargin(t *testing.T) {
 	t.Parallel()

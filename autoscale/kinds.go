@@ -19,13 +19,17 @@ type Settings struct {
 	SLO time.Duration
 	// Target is what each replica shall have: see Kind.Target. Zero means the default.
 	Target float64
+	// Interval is the time between changes if something else makes them: see DeadlineConfig.Interval.
+	Interval time.Duration
 }
 
 // kinds is the one list of policies. Commands, the simulator and the documentation are made from it.
 var kinds = []Kind{
 	{
 		Name: "deadline", Help: "queueing theory, to answer within --slo", ToZero: true,
-		New: func(s Settings) Policy { return NewDeadline(DeadlineConfig{Limits: s.Limits, SLO: s.SLO}) },
+		New: func(s Settings) Policy {
+			return NewDeadline(DeadlineConfig{Limits: s.Limits, SLO: s.SLO, Interval: s.Interval})
+		},
 	},
 	{
 		Name: "kpa", Help: "Knative's autoscaler", Target: "busy workers, as a share (0.7)",

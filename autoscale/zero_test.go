@@ -74,7 +74,7 @@ func TestFewReplicasStay(t *testing.T) {
 		rate    float64
 		desired int
 		want    int
-	}{{8, 2, 2}, {2, 2, 1}, {300, 17, 16}} {
+	}{{9, 2, 2}, {2, 2, 1}, {300, 17, 16}} {
 		p := steadily(DeadlineConfig{}, counts(repeat(200, test.rate)...))
 		for range 100 {
 			d := p.Decide(start, withReplicas(test.desired, test.desired, 0))

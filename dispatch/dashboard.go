@@ -1,12 +1,15 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,7 +51,7 @@ type dashboardState struct {
 	Totals   totals            `json:"totals"`
 	Cache    cacheMetrics      `json:"cache"`
 	Replicas []dashboardMember `json:"replicas"`
-	Int8     *agreement        `json:"int8_agreement,omitempty"` // of all replicas; nil if none compares int8 with fp32
+	Agree    *agreement        `json:"int8_agreement,omitempty"` // of all replicas, in any precision; nil if none compares one with fp32
 	Stopping bool              `json:"stopping,omitempty"`
 	Storage  string            `json:"storage_problem,omitempty"`
 	Warning  string            `json:"warning,omitempty"`
@@ -66,15 +69,17 @@ type totals struct {
 	Refused   int64 `json:"refused"`
 }
 
-// agreement says how many images got the same best label from int8 as from fp32.
+// agreement says how many images got the same best label from another precision as from fp32.
 type agreement struct {
-	Compared int `json:"compared"`
-	Equal    int `json:"equal"`
+	Precision string `json:"precision"` // "int8" or "bf16", or both if replicas differ: "bf16, int8"
+	Compared  int    `json:"compared"`
+	Equal     int    `json:"equal"`
 }
 
 // agreementOf is the agreement of all endpoints together; nil if none compares.
 func agreementOf(endpoints []forward.Endpoint) *agreement {
 	var all *agreement
+	var precisions []string
 	for _, e := range endpoints {
 		if q := e.Quantization; q != nil {
 			if all == nil {
@@ -82,7 +87,12 @@ func agreementOf(endpoints []forward.Endpoint) *agreement {
 			}
 			all.Compared += q.Compared
 			all.Equal += q.Equal
+			precisions = append(precisions, cmp.Or(q.Precision, "int8"))
 		}
+	}
+	if all != nil {
+		slices.Sort(precisions)
+		all.Precision = strings.Join(slices.Compact(precisions), ", ")
 	}
 	return all
 }
@@ -136,7 +146,7 @@ func (b *dashboard) sample(d *Dispatcher, before observation, now time.Time, ela
 		}
 		state.Replicas = append(state.Replicas, memberOf(e, work[e.URL], elapsed))
 	}
-	state.Int8 = agreementOf(endpoints)
+	state.Agree = agreementOf(endpoints)
 	if state.ready {
 		if wait := d.estimate(); wait > 0 {
 			s.Wait = wait.Seconds()

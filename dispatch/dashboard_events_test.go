@@ -73,13 +73,13 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestAgreementOf checks that images of all replicas count that compare int8 with fp32, and that there is nothing to show
-// without such a replica.
+// TestAgreementOf checks that images of all replicas count that compare another precision with fp32, that it is named, and
+// that there is nothing to show without such a replica.
 func TestAgreementOf(t *testing.T) {
 	t.Parallel()
 	plain := forward.Endpoint{Healthy: true, Precision: "int8"}
-	with := func(compared, equal int) forward.Endpoint {
-		return forward.Endpoint{Quantization: &forward.Quantization{Compared: compared, Equal: equal}}
+	with := func(precision string, compared, equal int) forward.Endpoint {
+		return forward.Endpoint{Quantization: &forward.Quantization{Precision: precision, Compared: compared, Equal: equal}}
 	}
 	for name, test := range map[string]struct {
 		endpoints []forward.Endpoint
@@ -87,8 +87,10 @@ func TestAgreementOf(t *testing.T) {
 	}{
 		"no replica":    {nil, nil},
 		"none compares": {[]forward.Endpoint{plain, plain}, nil},
-		"none yet":      {[]forward.Endpoint{with(0, 0)}, &agreement{}},
-		"some":          {[]forward.Endpoint{with(100, 99), plain, with(50, 40)}, &agreement{Compared: 150, Equal: 139}},
+		"none yet":      {[]forward.Endpoint{with("bf16", 0, 0)}, &agreement{Precision: "bf16"}},
+		"some":          {[]forward.Endpoint{with("bf16", 100, 99), plain, with("bf16", 50, 40)}, &agreement{"bf16", 150, 139}},
+		"without name":  {[]forward.Endpoint{with("", 10, 9)}, &agreement{"int8", 10, 9}},
+		"different":     {[]forward.Endpoint{with("int8", 10, 9), with("bf16", 1, 1), with("int8", 5, 5)}, &agreement{"bf16, int8", 16, 15}},
 	} {
 		got := agreementOf(test.endpoints)
 		if (got == nil) != (test.want == nil) || got != nil && *got != *test.want {

@@ -25,6 +25,9 @@ import (
 // Metric is the name of the metric: the number of replicas that the policy wants.
 const Metric = "replicas_needed"
 
+// Sync is the time between two looks of the HorizontalPodAutoscaler that KEDA makes: Kubernetes' default.
+const Sync = 15 * time.Second
+
 // Config configures a [Server]. Advice must be given.
 type Config struct {
 	// Addr is the TCP address to listen on, such as ":9090"; port 0 means any free port.

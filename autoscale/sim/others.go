@@ -109,9 +109,10 @@ func others() []Contestant {
 		{"slo-queueing", "the queueing model of llm-d's workload variant autoscaler", slo(3, 30*time.Second, time.Minute)},
 		{"slo-queueing-tuned", "the same with the best settings of a search", slo(2.5, time.Second, 2*time.Second)},
 		{"keda", "deadline through KEDA: a HorizontalPodAutoscaler asks it every 15 s", func(c Config) autoscale.Policy {
-			none := &autoscale.HPABehavior{Down: autoscale.ScalingRules{Stabilization: -1}}
-			return &keda{inner: autoscale.NewDeadline(autoscale.DeadlineConfig{Limits: c.Limits, SLO: c.SLO}),
-				hpa: autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: autoscale.HPAConfig{Limits: c.Limits, Behavior: none}, AverageValue: 1})}
+			behavior := &autoscale.HPABehavior{Down: autoscale.ScalingRules{Stabilization: -1},
+				Up: autoscale.ScalingRules{Policies: []autoscale.ScalingPolicy{{Percent: 900, Period: 15 * time.Second}}}}
+			return &keda{inner: autoscale.NewDeadline(autoscale.DeadlineConfig{Limits: c.Limits, SLO: c.SLO, Interval: 15 * time.Second}),
+				hpa: autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: autoscale.HPAConfig{Limits: c.Limits, Behavior: behavior}, AverageValue: 1})}
 		}},
 	}
 }

@@ -40,6 +40,8 @@ type policyFlags struct {
 	Policy string        `help:"Scaling policy: ${policy_help}." enum:"${policies}" default:"deadline" env:"RESNET18_POLICY"`
 	Target float64       `help:"Target per replica, by policy. ${target_help}. Default: that of the policy, in parentheses." env:"RESNET18_TARGET"`
 	SLO    time.Duration `name:"slo" help:"Maximum response time that policy deadline aims for." default:"500ms" env:"RESNET18_SLO"`
+
+	changes time.Duration // between changes of the number of replicas, if something else makes them
 }
 
 // policyVars are the texts about policies in flags.
@@ -70,7 +72,7 @@ func (f policyFlags) make(limits autoscale.Limits) (func() autoscale.Policy, err
 	case f.SLO <= 0:
 		return nil, fmt.Errorf("--slo %s: want a time above 0", f.SLO)
 	}
-	settings := autoscale.Settings{Limits: limits, SLO: f.SLO, Target: f.Target}
+	settings := autoscale.Settings{Limits: limits, SLO: f.SLO, Target: f.Target, Interval: f.changes}
 	return func() autoscale.Policy { return kind.New(settings) }, nil
 }
 
@@ -117,6 +119,9 @@ func (c *autoscalerRunCmd) policy() (func() autoscale.Policy, autoscale.Limits, 
 	}
 	if err := checkZone(os.Getenv("TZ")); err != nil && len(windows) > 0 {
 		return nil, usual, err
+	}
+	if c.KEDAAddr != "" {
+		c.changes = keda.Sync
 	}
 	limits := autoscale.WidestLimits(usual, windows)
 	inner, err := c.make(limits)

@@ -212,7 +212,8 @@ func TestAutoscalersManifestNamesWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestKEDAsManifestFitsTogether checks that KEDA is sent to where the policy answers, within its bounds.
+// TestKEDAsManifestFitsTogether checks that KEDA is sent to where the policy answers, within its bounds, and that its
+// HorizontalPodAutoscaler is set up as in the simulator: replicas are not limited to twice as many.
 func TestKEDAsManifestFitsTogether(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile(filepath.Join(testutil.Root(t), "k8s", "keda.yaml"))
@@ -256,6 +257,11 @@ func TestKEDAsManifestFitsTogether(t *testing.T) {
 	port := service.Spec.Ports[0]
 	if want := fmt.Sprintf("%s.default.svc:%d", service.Name, port.Port); scaled.Spec.Triggers[0].Metadata.ScalerAddress != want {
 		t.Errorf("KEDA asks %s, want %s", scaled.Spec.Triggers[0].Metadata.ScalerAddress, want)
+	}
+	behavior := scaled.Spec.Advanced.HorizontalPodAutoscalerConfig.Behavior
+	if up, down := behavior.ScaleUp, behavior.ScaleDown; len(up.Policies) != 1 || down.StabilizationWindowSeconds == nil || *down.StabilizationWindowSeconds != 0 ||
+		up.Policies[0] != (autoscalingv2.HPAScalingPolicy{Type: autoscalingv2.PercentScalingPolicy, Value: 900, PeriodSeconds: 15}) {
+		t.Errorf("behavior %+v", behavior)
 	}
 	if served := policy.Spec.Template.Spec.Containers[0].Ports[1]; port.TargetPort.StrVal != served.Name || a.KEDAAddr != fmt.Sprintf(":%d", served.ContainerPort) {
 		t.Errorf("the Service leads to port %v, the policy listens on %s, its port is %+v", port.TargetPort, a.KEDAAddr, served)

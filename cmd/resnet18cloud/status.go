@@ -180,11 +180,12 @@ type statusState struct {
 		Latency   float64
 
 		Quantization *struct {
-			State           string
-			Compared, Equal int
+			State, Precision string
+			Compared, Equal  int
 		}
 	}
-	Int8 *struct {
+	Agree *struct {
+		Precision       string
 		Compared, Equal int
 	} `json:"int8_agreement"`
 	Scaling *struct {

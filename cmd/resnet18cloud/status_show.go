@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -89,13 +90,13 @@ func (b *statusBoard) at() string { return time.Unix(int64(b.now("at")), 0).Form
 // line is the newest sample on one line.
 func (b *statusBoard) line() string {
 	quantile := func(q string) string { v, ok := b.value(1, "total_"+q); return millis(v, ok) }
-	int8 := ""
-	if all := b.State.Int8; all != nil {
-		int8 = "  int8 agreement " + equalShare(all.Equal, all.Compared)
+	agree := ""
+	if all := b.State.Agree; all != nil {
+		agree = "  " + cmp.Or(all.Precision, "int8") + " agreement " + equalShare(all.Equal, all.Compared)
 	}
 	return fmt.Sprintf("%s  offered %.1f/s  completed %.1f/s  refused %.1f/s  waiting %.0f of %d  result in %s  p50 %s  p95 %s  p99 %s  cache %s  replicas %.0f of %.0f%s",
 		b.at(), b.now("offered"), b.now("completed"), b.now("refused"), b.now("waiting"), b.State.Capacity, b.wait(),
-		quantile("p50"), quantile("p95"), quantile("p99"), b.cached(), b.now("healthy"), b.now("replicas"), int8)
+		quantile("p50"), quantile("p95"), quantile("p99"), b.cached(), b.now("healthy"), b.now("replicas"), agree)
 }
 
 // object is the newest sample with the state, for JSON.
@@ -177,11 +178,12 @@ func (b *statusBoard) screen(width, height int) []string {
 			add("    %s", r.Problem)
 		}
 		if q := r.Quantization; q != nil {
-			add("    int8 is %s; same label as fp32: %s images", q.State, equalShare(q.Equal, q.Compared))
+			add("    %s is %s; same label as fp32: %s images", cmp.Or(q.Precision, "int8"), q.State, equalShare(q.Equal, q.Compared))
 		}
 	}
-	if all := b.State.Int8; all != nil {
-		add("int8 agreement  %s images got the same best label from int8 as from fp32", equalShare(all.Equal, all.Compared))
+	if all := b.State.Agree; all != nil {
+		precision := cmp.Or(all.Precision, "int8")
+		add("%[1]s agreement  %[2]s images got the same best label from %[1]s as from fp32", precision, equalShare(all.Equal, all.Compared))
 	}
 	lines = append(lines, b.scaling()...)
 	if len(b.Events) > 0 {

@@ -21,7 +21,7 @@ const statusStream = `event: history
 data: {"columns":["at","offered","completed","cached","refused","waiting","wait","healthy","replicas","total_p50","total_p95","total_p99"],"rows":[[1,4,4,2,0,0,null,1,1,9,9,9],[2,8,8,4,0,3,0.25,1,1,10,20,30]],"events":[],"state":null}
 
 event: frame
-data: {"row":[3,12,10,5,1.5,7,0.25,1,2,12,80,1234],"state":{"queue_capacity":200,"replicas":[{"url":"http://10.0.0.1:5000","healthy":true,"slots":2,"in_flight":1,"model":"resnet18-1","precision":"int8","images_per_second":10,"busy":0.9,"latency":0.05,"quantization":{"state":"adopted","compared":3000,"equal":2999,"wanted":0.95}},{"url":"http://10.0.0.2:5000","problem":"refused \u001b[31m"}],"int8_agreement":{"compared":4000,"equal":3950},"scaling":{"summary":{"policy":"deadline","replicas":2,"ready":1,"starting":1,"why":["rate: 2 replicas, because so"],"changes":["images waiting were 9 instead of 7"],"later":"Nothing changes."}}},"events":[{"at":"2026-01-02T03:04:05Z","kind":"bad","text":"http://10.0.0.2:5000 set aside"}]}
+data: {"row":[3,12,10,5,1.5,7,0.25,1,2,12,80,1234],"state":{"queue_capacity":200,"replicas":[{"url":"http://10.0.0.1:5000","healthy":true,"slots":2,"in_flight":1,"model":"resnet18-1","precision":"int8","images_per_second":10,"busy":0.9,"latency":0.05,"quantization":{"state":"adopted","precision":"bf16","compared":3000,"equal":2999,"wanted":0.95}},{"url":"http://10.0.0.2:5000","problem":"refused \u001b[31m"}],"int8_agreement":{"precision":"bf16","compared":4000,"equal":3950},"scaling":{"summary":{"policy":"deadline","replicas":2,"ready":1,"starting":1,"why":["rate: 2 replicas, because so"],"changes":["images waiting were 9 instead of 7"],"later":"Nothing changes."}}},"events":[{"at":"2026-01-02T03:04:05Z","kind":"bad","text":"http://10.0.0.2:5000 set aside"}]}
 
 `
 
@@ -58,7 +58,7 @@ func TestStatus(t *testing.T) {
 		"once": {[]string{"--once"}, []string{
 			"offered       12.0 images/s", "waiting          7 of 200", "result in  250 ms    from cache 50 %", "10.0.0.1:5000", "90%", "int8", "refused ?[31m",
 			"policy deadline wants 2; 1 ready, 1 starting", "because  rate: 2 replicas", "unless   images waiting were 9", "Nothing changes.", "set aside", "30 ms",
-			"int8 is adopted; same label as fp32: 99.9 % of 3000 images", "int8 agreement  98.7 % of 4000 images"}, "\x1b"},
+			"bf16 is adopted; same label as fp32: 99.9 % of 3000 images", "bf16 agreement  98.7 % of 4000 images got the same best label from bf16"}, "\x1b"},
 		"json": {[]string{"--json", "--once"}, []string{`"offered":12`, `"total_p99":1234`, `"queue_capacity":200`}, "\x1b"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")
-	if !strings.Contains(lines[0], "offered 12.0/s  completed 10.0/s  refused 1.5/s  waiting 7 of 200  result in 250 ms") || !strings.HasSuffix(lines[0], "int8 agreement 98.7 % of 4000") || !strings.Contains(lines[1], "trying again") {
+	if !strings.Contains(lines[0], "offered 12.0/s  completed 10.0/s  refused 1.5/s  waiting 7 of 200  result in 250 ms") || !strings.HasSuffix(lines[0], "bf16 agreement 98.7 % of 4000") || !strings.Contains(lines[1], "trying again") {
 		t.Errorf("%s", out)
 	}
 }

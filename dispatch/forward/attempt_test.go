@@ -163,11 +163,11 @@ func TestNoRedirects(t *testing.T) {
 func TestInfoIsRead(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, `{"concurrency":1024,"queue":1024,"weights":"w","precision":"int8","warning":"random",
-		"quantization":{"state":"adopted","observed":200,"compared":8,"equal":7,"agreement":0.875,"wanted":0.95}}`, ours)
+		"quantization":{"state":"adopted","precision":"bf16","observed":200,"compared":8,"equal":7,"agreement":0.875,"wanted":0.95}}`, ours)
 	p := start(t, forward.Config{Endpoints: []string{f.URL}}, 1)
 	want := forward.Endpoint{URL: f.URL, Healthy: true, Slots: 2048, Workers: 1024, Model: "w", Precision: "int8", Warning: "random", Serial: 1}
 	got := p.Endpoints()[0]
-	if q := got.Quantization; q == nil || *q != (forward.Quantization{State: "adopted", Compared: 8, Equal: 7, Wanted: 0.95}) {
+	if q := got.Quantization; q == nil || *q != (forward.Quantization{State: "adopted", Precision: "bf16", Compared: 8, Equal: 7, Wanted: 0.95}) {
 		t.Errorf("quantization %+v", q)
 	}
 	if got.Quantization = nil; got != want {

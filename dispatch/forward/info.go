@@ -15,15 +15,16 @@ type info struct {
 	Warning     string `json:"warning"`
 	Hash        string `json:"-"` // ModelInfo.Version of the default model
 
-	Quantization Quantization `json:"quantization"` // zero for replicas that do not change to int8 by themselves
+	Quantization Quantization `json:"quantization"` // zero for replicas that do not change their precision by themselves
 }
 
-// Quantization is what a replica reports while it compares an int8 network with fp32, before and after it uses it.
+// Quantization is what a replica reports while it compares an int8 or bf16 network with fp32, before and after it uses it.
 type Quantization struct {
-	State    string  `json:"state"`    // of the engine's observer, such as "comparing" or "adopted"
-	Compared int     `json:"compared"` // images that both networks have classified
-	Equal    int     `json:"equal"`    // of those, images with the same best label
-	Wanted   float64 `json:"wanted"`   // the share of equal ones that int8 must have, 0 to 1
+	State     string  `json:"state"`               // of the engine's observer, such as "comparing" or "adopted"
+	Precision string  `json:"precision,omitempty"` // what is compared with fp32; empty means int8
+	Compared  int     `json:"compared"`            // images that both networks have classified
+	Equal     int     `json:"equal"`               // of those, images with the same best label
+	Wanted    float64 `json:"wanted"`              // the share of equal ones that it must have, 0 to 1
 }
 
 const (
@@ -53,7 +54,7 @@ func (i info) check() error {
 		return &claimError{"/info", fmt.Sprintf("quantization has %d equal of %d images, and wants a share of %g", q.Equal, q.Compared, q.Wanted)}
 	}
 	for _, claim := range [...]struct{ name, text string }{{"weights", i.Weights}, {"precision", i.Precision}, {"warning", i.Warning},
-		{"version", i.Hash}, {"quantization.state", i.Quantization.State}} {
+		{"version", i.Hash}, {"quantization.state", i.Quantization.State}, {"quantization.precision", i.Quantization.Precision}} {
 		if n := len(claim.text); n > maxInfoBytes {
 			return &claimError{"/info", fmt.Sprintf("%s has %d bytes, want at most %d", claim.name, n, maxInfoBytes)}
 		}

@@ -55,12 +55,13 @@ func TestClaimsAreChecked(t *testing.T) {
 		"weights":             {info{Weights: whole + "x"}, "weights has 257 bytes, want at most 256"},
 		"precision":           {info{Precision: whole + "x"}, "precision has 257 bytes"},
 		"warning":             {info{Warning: whole + "x"}, "warning has 257 bytes"},
-		"int8 agrees":         {info{Quantization: Quantization{State: "adopted", Compared: 8, Equal: 7, Wanted: 0.95}}, ""},
+		"bf16 agrees":         {info{Quantization: Quantization{State: "adopted", Precision: "bf16", Compared: 8, Equal: 7, Wanted: 0.95}}, ""},
 		"more equal than all": {info{Quantization: Quantization{Compared: 8, Equal: 9}}, "9 equal of 8 images"},
 		"negative equal":      {info{Quantization: Quantization{Equal: -1}}, "-1 equal of 0 images"},
 		"too many compared":   {info{Quantization: Quantization{Compared: math.MaxInt}}, "0 equal of 9223372036854775807 images"},
 		"wants too much":      {info{Quantization: Quantization{Wanted: 1.5}}, "a share of 1.5"},
 		"quantization state":  {info{Quantization: Quantization{State: whole + "x"}}, "quantization.state has 257 bytes"},
+		"compared precision":  {info{Quantization: Quantization{Precision: whole + "x"}}, "quantization.precision has 257 bytes"},
 		"line break in a log": {info{Weights: "w\nlevel=ERROR"}, `weights has control characters: "w\nlevel=ERROR"`},
 	} {
 		err := test.info.check()

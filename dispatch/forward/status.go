@@ -54,7 +54,7 @@ type Endpoint struct {
 	Warning   string `json:"warning,omitempty"`
 	Problem   string `json:"problem,omitempty"` // why it is unhealthy
 
-	// Quantization is nil unless the endpoint changes to int8 by itself.
+	// Quantization is nil unless the endpoint changes its precision by itself.
 	Quantization *Quantization `json:"quantization,omitempty"`
 
 	// Serial and Setbacks show what happened between two calls: an endpoint that was removed and added again has another

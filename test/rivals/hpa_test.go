@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +33,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/controller/podautoscaler"
 	"k8s.io/kubernetes/pkg/controller/podautoscaler/metrics"
+	"sigs.k8s.io/yaml"
 
 	"github.com/resnet18cloud/resnet18cloud/autoscale"
 )
@@ -71,6 +74,41 @@ func TestHPAExternal(t *testing.T) {
 				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: resource.NewMilliQuantity(int64(target*1000), resource.DecimalSI)}}}}
 		c.use = target
 		return autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: c.config, AverageValue: target})
+	})
+}
+
+// TestKEDA compares autoscale.HPAExternal with Kubernetes' controller as k8s/keda.yaml sets it up.
+func TestKEDA(t *testing.T) {
+	data, err := os.ReadFile("../../k8s/keda.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documents := strings.Split(string(data), "\n---\n")
+	var object struct {
+		Spec struct {
+			Advanced struct {
+				HorizontalPodAutoscalerConfig struct {
+					Behavior autoscalingv2.HorizontalPodAutoscalerBehavior `json:"behavior"`
+				} `json:"horizontalPodAutoscalerConfig"`
+			} `json:"advanced"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal([]byte(documents[len(documents)-1]), &object); err != nil {
+		t.Fatal(err)
+	}
+	behavior := object.Spec.Advanced.HorizontalPodAutoscalerConfig.Behavior
+	stabilization, most := int32(0), autoscalingv2.MaxChangePolicySelect // defaults of the API server
+	behavior.ScaleUp.StabilizationWindowSeconds, behavior.ScaleUp.SelectPolicy, behavior.ScaleDown.SelectPolicy = &stabilization, &most, &most
+	behavior.ScaleDown.Policies = []autoscalingv2.HPAScalingPolicy{{Type: autoscalingv2.PercentScalingPolicy, Value: 100, PeriodSeconds: 15}}
+	compareHPA(t, func(_ *rand.Rand, c *cluster) autoscale.Policy {
+		c.hpa.Spec.Behavior = &behavior
+		c.hpa.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.ExternalMetricSourceType,
+			External: &autoscalingv2.ExternalMetricSource{Metric: autoscalingv2.MetricIdentifier{Name: "replicas_needed"},
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: resource.NewMilliQuantity(1000, resource.DecimalSI)}}}}
+		c.use = 1
+		c.config.Behavior = &autoscale.HPABehavior{Down: autoscale.ScalingRules{Stabilization: -1},
+			Up: autoscale.ScalingRules{Policies: []autoscale.ScalingPolicy{{Percent: 900, Period: 15 * time.Second}}}}
+		return autoscale.NewHPAExternal(autoscale.HPAExternalConfig{HPAConfig: c.config, AverageValue: 1})
 	})
 }
 

@@ -306,7 +306,7 @@ function show() {
 // share writes how many images are equal. It does not round up: 100 % means all.
 const share = (equal, compared) => `${Math.floor((1000 * equal) / compared) / 10} % of ${compared.toLocaleString("en")}`;
 
-// agreementOf says how far a replica is on its way to int8, and how often that has the label of fp32.
+// agreementOf says how far a replica is on its way to int8 or bf16, and how often that has the label of fp32.
 function agreementOf(q) {
   if (!q) return "–";
   const steps = { observing: "collecting images", calibrating: "calibrating", comparing: "comparing", adopted: "", refused: "fp32 is kept", withdrawn: "back to fp32" };
@@ -314,11 +314,12 @@ function agreementOf(q) {
 }
 
 function showAgreement() {
-  const all = state.int8_agreement;
+  const all = state.int8_agreement; // of bf16 too: its precision says
   $("agreement-column").hidden = $("agreement").hidden = !all;
   if (!all) return;
-  const known = all.compared ? `In all, ${share(all.equal, all.compared)} images got the same best label from int8 as from fp32.` : "No image has been compared yet.";
-  setText("agreement", `int8 agreement: replicas compute some images in both precisions. ${known} A replica whose images agree too rarely uses fp32.`);
+  setText("agreement-column", `${all.precision} agreement`);
+  const known = all.compared ? `In all, ${share(all.equal, all.compared)} images got the same best label from ${all.precision} as from fp32.` : "No image has been compared yet.";
+  setText("agreement", `${all.precision} agreement: replicas compute some images in both precisions. ${known} A replica whose images agree too rarely uses fp32.`);
 }
 
 function showReplicas() {

@@ -127,7 +127,7 @@ func ablations() []sim.Contestant {
 		sim.Deadline("no care for the backlog", func(c *D) { c.DrainTime = 1000 * time.Hour }),
 		sim.Deadline("hold 6 start delays instead of 10", func(c *D) { c.HoldDelays = 6 }),
 		sim.Deadline("hold 24 start delays", func(c *D) { c.HoldDelays = 24 }),
-		sim.Deadline("1 in 1000 may be late instead of 1 in 200", func(c *D) { c.Late = 0.001 }),
+		sim.Deadline("1 in 1000 may be late instead of 1 in 100", func(c *D) { c.Late = 0.001 }),
 		sim.Deadline("1 in 50 may be late", func(c *D) { c.Late = 0.02 }),
 	}
 }
