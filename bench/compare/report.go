@@ -115,7 +115,7 @@ func seriesOf(c *chart.Chart, all []*measured, m *measured) *chart.Series {
 			return &c.Series[i]
 		}
 	}
-	right, grey := []chart.Color{chart.Green, chart.Blue, chart.Orange, chart.Purple, chart.Brown, chart.Red}, []chart.Color{chart.Grey, chart.Pale}
+	right, grey := []chart.Color{chart.Green, chart.Blue, chart.Orange, chart.Purple, chart.Brown, chart.Red}, []chart.Color{chart.Grey, chart.Pale, chart.Slate}
 	colors := right
 	if wrong {
 		colors = grey

@@ -17,7 +17,8 @@ const (
 	Purple
 	Brown
 	Grey
-	Pale // for a wide line below others
+	Slate // a darker grey
+	Pale  // for a wide line below others
 
 	ink  // of titles and names
 	soft // of axes
@@ -37,6 +38,7 @@ var colors = [...]struct {
 	Purple: {"purple", rgb(0xb4568f), rgb(0xe29cc8)},
 	Brown:  {"brown", rgb(0x7d5a2b), rgb(0xc9a26b)},
 	Grey:   {"grey", rgb(0x7c848d), rgb(0x98a1ab)},
+	Slate:  {"slate", rgb(0x4b535c), rgb(0xc3cad2)},
 	Pale:   {"pale", rgb(0xc9ced4), rgb(0x545c66)},
 	ink:    {"ink", rgb(0x1c2127), rgb(0xe8ebee)},
 	soft:   {"soft", rgb(0x5b6570), rgb(0xa4adb7)},
