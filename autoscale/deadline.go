@@ -367,7 +367,7 @@ func (p *Deadline) plan(d *Decision, now time.Time, s Snapshot, f demand, hold t
 	d.decide(Reason{Rule: RuleRate, Replicas: f.need, Value: f.upper, Limit: f.mu, Dispersion: f.dispersion})
 
 	need := f.need
-	if f.ramp > need {
+	if f.ramp > need && (f.ramp > s.Desired+1 || s.Desired > stayUpTo) { // one of few is not worth a false alarm
 		need = f.ramp
 		d.decide(Reason{Rule: RuleRamp, Replicas: need, Value: f.rampRate, Limit: f.mu, Dispersion: f.dispersion})
 	}

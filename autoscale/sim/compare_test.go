@@ -71,6 +71,24 @@ func TestOrderOfPolicies(t *testing.T) {
 	}
 }
 
+// TestConstantLoads checks that chance alone makes deadline change the number of few replicas hardly ever.
+func TestConstantLoads(t *testing.T) {
+	t.Parallel()
+	limits := TraceLimits
+	limits.Min = 1
+	for _, rate := range []float64{1, 5, 15, 20} {
+		e := Experiment{Traces: []Trace{{Load: schedule.Constant(rate, time.Hour)}}, Contestants: Contestants()[:1], Seeds: 6, Base: Config{Limits: limits}}
+		o, err := e.Run(t.Context(), func(int, int) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes := o.Over(0, func(r Result) float64 { return float64(r.Changes) })
+		if violations := o.Over(0, Result.Violations); changes.Mean > 6 || violations.Mean > 0.0005 {
+			t.Errorf("%v images/s: %.1f changes in an hour and %.4f of images late, want at most 6 and none", rate, changes.Mean, violations.Mean)
+		}
+	}
+}
+
 // TestComparisonStops checks that it ends with its context.
 func TestComparisonStops(t *testing.T) {
 	t.Parallel()
