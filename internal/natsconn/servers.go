@@ -20,7 +20,7 @@ const redialPause = 100 * time.Millisecond
 // ctx ends. It returns as soon as there are enough. It contacts each server directly, because servers that have lost
 // their majority notice it only after ten seconds. Each address is tried again until then: a server that refuses the
 // connection may be starting, and one that has greeted may share its address with others. It does not check an embedded
-// server.
+// server, and returns -1 for servers behind WebSocket, which do not greet.
 func (c *Conn) RespondingServers(ctx context.Context, enough int) int {
 	if c.embedded != nil {
 		return 0
@@ -28,6 +28,9 @@ func (c *Conn) RespondingServers(ctx context.Context, enough int) int {
 	conn, _ := c.current()
 	hosts := map[string]struct{}{}
 	for _, text := range append(conn.Servers(), strings.Split(c.cfg.URL, ",")...) {
+		if scheme, _, found := strings.Cut(strings.TrimSpace(text), "://"); found && (scheme == "ws" || scheme == "wss") {
+			return -1
+		}
 		if host := hostPort(text); host != "" {
 			hosts[host] = struct{}{}
 		}
