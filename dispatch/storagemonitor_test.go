@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,8 +70,26 @@ func TestWriteOrCount(t *testing.T) {
 	}
 }
 
-// connect opens a connection to a NATS server of its own, which knows of another one.
-func connect(t *testing.T, other string) *natsconn.Conn {
+// TestWriteOrCountKnowsOneServer writes while the only known server is there and elects a leader with others, which it does not know
+// of yet: they have the whole time of the probe.
+func TestWriteOrCountKnowsOneServer(t *testing.T) {
+	t.Parallel()
+	m := &storageMonitor{kind: storageKind{replicas: 3}, probed: []prober{&part{write: func(n int64) error {
+		if n < 5 {
+			return nats.ErrNoResponders
+		}
+		return nil
+	}}}}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	errs, servers := m.writeOrCount(ctx, connect(t))
+	if err := joined(errs); err != nil || servers != -1 {
+		t.Errorf("writeOrCount = %v, %d servers; want nil, -1", err, servers)
+	}
+}
+
+// connect opens a connection to a NATS server of its own, which knows of others.
+func connect(t *testing.T, others ...string) *natsconn.Conn {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true})
 	if err != nil {
@@ -81,7 +100,7 @@ func connect(t *testing.T, other string) *natsconn.Conn {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("NATS server is not ready")
 	}
-	conn, err := natsconn.Open(t.Context(), natsconn.Config{URL: s.ClientURL() + "," + other})
+	conn, err := natsconn.Open(t.Context(), natsconn.Config{URL: strings.Join(append(others, s.ClientURL()), ",")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -188,7 +188,7 @@ type gifReader struct {
 func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 	g := &d.gif
 	g.decoder = d
-	defer func() { g.colors, g.blocks = nil, gifBytes{} }() // do not retain data
+	defer g.close()
 	if err := g.open(data); err != nil {
 		return RGB{}, err
 	}
@@ -217,6 +217,14 @@ func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 		return RGB{}, err
 	}
 	return rgb, g.finish()
+}
+
+// close makes the reader retain no data.
+func (g *gifReader) close() {
+	g.colors, g.blocks = nil, gifBytes{}
+	if g.lzw != nil {
+		g.lzw.Reset(0, nil)
+	}
 }
 
 // open reads up to the pixels.

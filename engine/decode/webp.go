@@ -34,6 +34,7 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 			return RGB{}, err
 		}
 	}
+	defer d.vp8.Close()
 	row, end, size, err := d.webpRows(chunks)
 	if err != nil {
 		return RGB{}, err

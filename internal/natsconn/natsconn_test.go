@@ -457,6 +457,23 @@ func TestRespondingServers(t *testing.T) {
 	}
 }
 
+// TestRespondingServersBehindWebSocket checks that servers that cannot greet are not taken for lost ones.
+func TestRespondingServersBehindWebSocket(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"ws://127.0.0.1:1", "wss://127.0.0.1:1"} {
+		c, err := natsconn.Open(t.Context(), natsconn.Config{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got := c.RespondingServers(ctx, 2); got != -1 {
+			t.Errorf("RespondingServers of %s = %d, want -1", url, got)
+		}
+	}
+}
+
 func TestRedact(t *testing.T) {
 	t.Parallel()
 	for urls, want := range map[string]string{

@@ -13,13 +13,14 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 )
 
-// redialPause is the time between two attempts to get a server's greeting.
+// redialPause is the time between two attempts to get a greeting from an address.
 const redialPause = 100 * time.Millisecond
 
 // RespondingServers returns how many servers, of those known by configuration or from other servers, send a greeting before
 // ctx ends. It returns as soon as there are enough. It contacts each server directly, because servers that have lost
-// their majority notice it only after ten seconds. A server that refuses the connection is tried again: it may be
-// starting. It does not check an embedded server.
+// their majority notice it only after ten seconds. Each address is tried again until then: a server that refuses the
+// connection may be starting, and one that has greeted may share its address with others. It does not check an embedded
+// server, and returns -1 for servers behind WebSocket, which do not greet.
 func (c *Conn) RespondingServers(ctx context.Context, enough int) int {
 	if c.embedded != nil {
 		return 0
@@ -27,6 +28,9 @@ func (c *Conn) RespondingServers(ctx context.Context, enough int) int {
 	conn, _ := c.current()
 	hosts := map[string]struct{}{}
 	for _, text := range append(conn.Servers(), strings.Split(c.cfg.URL, ",")...) {
+		if scheme, _, found := strings.Cut(strings.TrimSpace(text), "://"); found && (scheme == "ws" || scheme == "wss") {
+			return -1
+		}
 		if host := hostPort(text); host != "" {
 			hosts[host] = struct{}{}
 		}
@@ -37,7 +41,8 @@ func (c *Conn) RespondingServers(ctx context.Context, enough int) int {
 // dialFunc opens a connection, as [net.Dialer.DialContext] does.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// rollCall counts servers by the IDs in their greetings: several hosts may lead to the same server.
+// rollCall counts servers by the IDs in their greetings: several hosts may lead to the same server, and each connection to one host,
+// such as a load balancer, to another server.
 func rollCall(ctx context.Context, hosts map[string]struct{}, enough int, dial dialFunc) int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -46,30 +51,21 @@ func rollCall(ctx context.Context, hosts map[string]struct{}, enough int, dial d
 	var all sync.WaitGroup
 	for host := range hosts {
 		all.Go(func() {
-			id := awaitGreeting(ctx, host, dial)
-			if id == "" {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if ids[id] = struct{}{}; len(ids) >= enough {
-				cancel()
+			for ; ctx.Err() == nil; pause.For(ctx, redialPause) {
+				id := greeting(ctx, host, dial)
+				if id == "" {
+					continue
+				}
+				mu.Lock()
+				if ids[id] = struct{}{}; len(ids) >= enough {
+					cancel()
+				}
+				mu.Unlock()
 			}
 		})
 	}
 	all.Wait()
 	return len(ids)
-}
-
-// awaitGreeting returns the ID of the server at host, or an empty string if there is no greeting before ctx ends.
-func awaitGreeting(ctx context.Context, host string, dial dialFunc) string {
-	for ctx.Err() == nil {
-		if id := greeting(ctx, host, dial); id != "" {
-			return id
-		}
-		pause.For(ctx, redialPause)
-	}
-	return ""
 }
 
 // hostPort returns the address in a NATS URL.

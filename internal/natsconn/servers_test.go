@@ -14,6 +14,7 @@ import (
 type host struct {
 	refuses time.Duration // it refuses connections until then
 	line    string        // what it sends
+	later   string        // what it sends from the second connection on, if not line: there are several servers
 	after   time.Duration // how long after a connection
 }
 
@@ -35,6 +36,7 @@ func TestRollCall(t *testing.T) {
 		"two are gone":                        {[]host{{line: info("A")}, {refuses: never}, {refuses: never}}, 1, 1400 * time.Millisecond},
 		"one greets too late":                 {[]host{{line: info("A")}, {line: info("B"), after: 1500 * time.Millisecond}, {refuses: never}}, 1, 1400 * time.Millisecond},
 		"two addresses lead to one server":    {[]host{{line: info("A")}, {line: info("A")}, {refuses: never}}, 1, 1400 * time.Millisecond},
+		"one address leads to two servers":    {[]host{{line: info("A"), later: info("B")}}, 2, 100 * time.Millisecond},
 		"something else listens":              {[]host{{line: info("A")}, {line: "HTTP/1.1 400 Bad Request\r\n"}, {line: "INFO {\r\n"}}, 1, 1400 * time.Millisecond},
 		"no address is known, none can greet": {nil, 0, 0},
 	}
@@ -69,6 +71,10 @@ func (h host) accept(start time.Time) (net.Conn, error) {
 	if time.Since(start) < h.refuses {
 		return nil, errors.New("connection refused")
 	}
+	line := h.line
+	if time.Since(start) > 0 && h.later != "" {
+		line = h.later
+	}
 	ours, theirs := net.Pipe()
 	go func() {
 		defer theirs.Close()
@@ -76,7 +82,7 @@ func (h host) accept(start time.Time) (net.Conn, error) {
 		go func() { defer close(gone); _, _ = theirs.Read(make([]byte, 1)) }() // until the other end closes
 		select {
 		case <-time.After(h.after):
-			_, _ = theirs.Write([]byte(h.line))
+			_, _ = theirs.Write([]byte(line))
 		case <-gone:
 		}
 	}()

@@ -109,18 +109,20 @@ func (d *Decoder) Begin(data []byte, check func(bytes int) error) (width, height
 	return d.width, d.height, nil
 }
 
-// End reads what is left of the picture. No data is retained.
+// End reads what is left of the picture.
 func (d *Decoder) End() error {
-	defer func() {
-		d.modes, d.check = bools{}, nil
-		clear(d.partitions)
-	}()
 	for d.next < d.rows {
 		if err := d.readRow(false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Close makes the decoder retain no data. It must be called even if Begin, Row or End fails.
+func (d *Decoder) Close() {
+	d.modes, d.check = bools{}, nil
+	clear(d.partitions)
 }
 
 // Row is a row of luma and the two rows of each chroma plane between which it lies. Far is outside of the picture for the first
