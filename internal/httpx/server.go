@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/resnet18cloud/resnet18cloud/internal/pause"
 	"github.com/resnet18cloud/resnet18cloud/internal/tlsfiles"
 	"github.com/resnet18cloud/resnet18cloud/internal/tracing"
 )
@@ -197,7 +198,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	s.leaving.Store(true)
-	s.settle(open, min(arrivalGrace, timeout/2))
+	s.settle(stop, open, min(arrivalGrace, timeout/2))
 	err := srv.Shutdown(stop)
 	if err != nil {
 		open.abort()
@@ -220,10 +221,12 @@ func (s *Server) letLeave(open *connections) {
 
 // settle accepts no more connections, and serves until no request is arriving on those that are open, or for the time of grace. net/http
 // drops requests that arrive while it shuts down, and waits 5 s for connections on which nothing has arrived.
-func (s *Server) settle(open *connections, grace time.Duration) {
+func (s *Server) settle(ctx context.Context, open *connections, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
 	_ = s.listener.Close() // net/http closes it again, and reports what goes wrong
-	for end := time.Now().Add(grace); open.receiving() && time.Now().Before(end); {
-		time.Sleep(settleInterval)
+	for open.receiving() && ctx.Err() == nil {
+		pause.For(ctx, settleInterval)
 	}
 	open.abortUnused()
 }
