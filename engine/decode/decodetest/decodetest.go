@@ -13,8 +13,11 @@ import (
 	"image/gif"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // File is a generated image file.
@@ -227,6 +230,45 @@ func (o BMP) Make(width, height int) []byte {
 	le.PutUint32(file[46:], 2) // colors
 	copy(file[58:], []byte{255, 255, 255})
 	return append(file, pixels...)
+}
+
+// WebPChunk returns the data of a WebP file's first chunk of a name, such as "VP8 "; nil if it has none.
+func WebPChunk(file []byte, name string) []byte {
+	for rest := file[12:]; len(rest) >= 8; {
+		end := 8 + int(binary.LittleEndian.Uint32(rest[4:]))
+		if end > len(rest) {
+			return nil
+		}
+		if string(rest[:4]) == name {
+			return rest[8:end]
+		}
+		rest = rest[min(end+end%2, len(rest)):]
+	}
+	return nil
+}
+
+// WebPChunks returns the first chunks of a name in the WebP files of a folder, by the names of the files. The test fails if there
+// are fewer than ten.
+func WebPChunks(tb testing.TB, folder, name string) map[string][]byte {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.webp"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	found := map[string][]byte{}
+	for _, path := range files {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if data := WebPChunk(file, name); data != nil {
+			found[filepath.Base(path)] = data
+		}
+	}
+	if len(found) < 10 {
+		tb.Fatalf("%d files in %s have a chunk %q, want 10 or more", len(found), folder, name)
+	}
+	return found
 }
 
 // WebP describes a WebP file: lossless of one color, or lossy of noise.

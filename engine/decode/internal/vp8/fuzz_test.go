@@ -181,7 +181,7 @@ func FuzzDecode(f *testing.F) {
 	for _, data := range samples(f) {
 		f.Add(data)
 	}
-	f.Add(chunk(decodetest.WebP{Lossy: true, Bytes: 500}.Make(30, 20)))
+	f.Add(decodetest.WebPChunk(decodetest.WebP{Lossy: true, Bytes: 500}.Make(30, 20), "VP8 "))
 	var d Decoder
 	f.Fuzz(func(t *testing.T, data []byte) { check(t, &d, data) })
 }

@@ -2,12 +2,9 @@ package vp8
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"image"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,42 +14,10 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
 )
 
-// chunk returns the data of a file's VP8 chunk, nil if it has none.
-func chunk(file []byte) []byte {
-	for rest := file[12:]; len(rest) >= 8; {
-		end := 8 + int(binary.LittleEndian.Uint32(rest[4:]))
-		if end > len(rest) {
-			return nil
-		}
-		if string(rest[:4]) == "VP8 " {
-			return rest[8:end]
-		}
-		rest = rest[min(end+end%2, len(rest)):]
-	}
-	return nil
-}
-
 // samples returns the lossy pictures among the test files of package decode.
 func samples(tb testing.TB) map[string][]byte {
 	tb.Helper()
-	names, err := filepath.Glob("../../testdata/*.webp")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	found := map[string][]byte{}
-	for _, name := range names {
-		file, err := os.ReadFile(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if data := chunk(file); data != nil {
-			found[filepath.Base(name)] = data
-		}
-	}
-	if len(found) < 10 {
-		tb.Fatalf("%d lossy pictures, want 10 or more", len(found))
-	}
-	return found
+	return decodetest.WebPChunks(tb, "../../testdata", "VP8 ")
 }
 
 func proceed(int) error { return nil }
@@ -168,7 +133,7 @@ func TestCheck(t *testing.T) {
 
 // TestNoAllocations checks that a used decoder allocates nothing.
 func TestNoAllocations(t *testing.T) {
-	data := chunk(decodetest.WebP{Lossy: true, Bytes: 300_000}.Make(500, 300))
+	data := decodetest.WebPChunk(decodetest.WebP{Lossy: true, Bytes: 300_000}.Make(500, 300), "VP8 ")
 	var d Decoder
 	decode := func() {
 		_, height, err := d.Begin(data, proceed)

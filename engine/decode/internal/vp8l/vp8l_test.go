@@ -2,56 +2,22 @@ package vp8l_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"image"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	library "golang.org/x/image/vp8l"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/decodetest"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/vp8l"
 )
-
-// chunk returns the data of a file's VP8L chunk, nil if it has none.
-func chunk(file []byte) []byte {
-	for rest := file[12:]; len(rest) >= 8; {
-		end := 8 + int(binary.LittleEndian.Uint32(rest[4:]))
-		if end > len(rest) {
-			return nil
-		}
-		if string(rest[:4]) == "VP8L" {
-			return rest[8:end]
-		}
-		rest = rest[min(end+end%2, len(rest)):]
-	}
-	return nil
-}
 
 // samples returns the lossless pictures among the test files of package decode.
 func samples(tb testing.TB) map[string][]byte {
 	tb.Helper()
-	names, err := filepath.Glob("../../testdata/*.webp")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	found := map[string][]byte{}
-	for _, name := range names {
-		file, err := os.ReadFile(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		if data := chunk(file); data != nil {
-			found[filepath.Base(name)] = data
-		}
-	}
-	if len(found) < 10 {
-		tb.Fatalf("%d lossless pictures, want 10 or more", len(found))
-	}
-	return found
+	return decodetest.WebPChunks(tb, "../../testdata", "VP8L")
 }
 
 func proceed(int) error { return nil }
