@@ -23,6 +23,7 @@ import (
 	"github.com/resnet18cloud/resnet18cloud/dispatch/queue/memqueue"
 	"github.com/resnet18cloud/resnet18cloud/dispatch/store/memstore"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 )
 
 func TestLongPoll(t *testing.T) {
@@ -326,7 +327,7 @@ func TestReadiness(t *testing.T) {
 func TestReadinessWithoutStorage(t *testing.T) {
 	t.Parallel()
 	options := natsOptions(t)
-	nats := runNATS(t, options)
+	nats := natstest.Serve(t, options)
 	options.Port = nats.Addr().(*net.TCPAddr).Port // for the next server
 	c := startServing(t, dispatch.Config{NATS: natsconn.Config{URL: nats.ClientURL()}, CacheSize: -1}, 1, opened())
 	id := c.submit("a.jpg", "x")
@@ -347,7 +348,7 @@ func TestReadinessWithoutStorage(t *testing.T) {
 		}
 	}
 
-	runNATS(t, options)
+	natstest.Serve(t, options)
 	c.eventually("ready again", func() bool { return c.get("/health/ready").status == http.StatusOK })
 	if got := c.wait(id); got["status"] != "completed" {
 		t.Errorf("a result from before: %v", got)
@@ -631,25 +632,10 @@ func TestPage(t *testing.T) {
 }
 
 // startNATS starts a server that several dispatchers can share.
-func startNATS(t *testing.T) (url string) { return runNATS(t, natsOptions(t)).ClientURL() }
+func startNATS(t *testing.T) (url string) { return natstest.Serve(t, natsOptions(t)).ClientURL() }
 
 func natsOptions(t *testing.T) server.Options {
-	return server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 11 << 20}
-}
-
-// runNATS runs a server until the end of the test or until it is shut down.
-func runNATS(t *testing.T, o server.Options) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS server is not ready")
-	}
-	return s
+	return server.Options{JetStream: true, StoreDir: t.TempDir(), MaxPayload: 11 << 20}
 }
 
 // TestSeveralDispatchers checks that dispatchers on one NATS share work, and that each of them returns results for

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/dispatch"
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 )
 
 // metric reads one series from /metrics, without the dispatcher's prefix; -1 if it does not exist.
@@ -86,16 +86,7 @@ func TestQueueInfo(t *testing.T) {
 		id, _, _ := strings.Cut(rest, `"`)
 		return id
 	}
-	nats, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 12 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nats.Start()
-	t.Cleanup(func() { nats.Shutdown(); nats.WaitForShutdown() })
-	if !nats.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS server is not ready")
-	}
-	url := nats.ClientURL()
+	url := natstest.Serve(t, server.Options{JetStream: true, StoreDir: t.TempDir(), MaxPayload: 12 << 20}).ClientURL()
 	a, b, other := label(dispatch.Config{NATS: natsconn.Config{URL: url}}), label(dispatch.Config{NATS: natsconn.Config{URL: url}}), label(dispatch.Config{})
 	if a == "" || a != b || a == other || other == "" {
 		t.Errorf("queues %q and %q of one NATS, %q of another", a, b, other)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
+	"github.com/resnet18cloud/resnet18cloud/internal/natsconn/natstest"
 )
 
 // part is a queue or a store whose writes end as a function says, by their number from 1.
@@ -91,15 +92,7 @@ func TestWriteOrCountKnowsOneServer(t *testing.T) {
 // connect opens a connection to a NATS server of its own, which knows of others.
 func connect(t *testing.T, others ...string) *natsconn.Conn {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS server is not ready")
-	}
+	s := natstest.Serve(t, server.Options{})
 	conn, err := natsconn.Open(t.Context(), natsconn.Config{URL: strings.Join(append(others, s.ClientURL()), ",")})
 	if err != nil {
 		t.Fatal(err)

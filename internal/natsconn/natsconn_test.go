@@ -118,17 +118,8 @@ func certificate(t *testing.T) (certFile, keyFile string) {
 // outside starts a server that is reached over TCP, like a cluster.
 func outside(t *testing.T, o server.Options) (url string) {
 	t.Helper()
-	o.Host, o.Port, o.NoSigs, o.JetStream, o.StoreDir = "127.0.0.1", -1, true, true, t.TempDir()
-	s, err := server.NewServer(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS server is not ready")
-	}
-	return s.ClientURL()
+	o.JetStream, o.StoreDir = true, t.TempDir()
+	return natstest.Serve(t, o).ClientURL()
 }
 
 // openOutside connects, and waits until JetStream responds.
@@ -309,13 +300,7 @@ func TestServerComesLater(t *testing.T) {
 	if err := <-waits; !strings.Contains(err.Error(), addr.String()) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("while waiting: %v, want the address, and no password", err)
 	}
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: addr.Port, NoSigs: true, JetStream: true,
-		StoreDir: t.TempDir(), MaxPayload: 12 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	defer func() { s.Shutdown(); s.WaitForShutdown() }()
+	natstest.Serve(t, server.Options{Port: addr.Port, JetStream: true, StoreDir: t.TempDir(), MaxPayload: 12 << 20})
 	if err := <-awaited; err != nil {
 		t.Errorf("Await: %v", err)
 	}

@@ -4,7 +4,9 @@ package natstest
 import (
 	"flag"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/natsconn"
@@ -23,6 +25,26 @@ func Open(tb testing.TB) *natsconn.Conn {
 		}
 	})
 	return conn
+}
+
+// Serve runs a server outside of a connection on a port of 127.0.0.1, any free one if o has none, until the end of the test or until
+// it is shut down.
+func Serve(tb testing.TB, o server.Options) *server.Server {
+	tb.Helper()
+	o.Host, o.NoSigs = "127.0.0.1", true
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
+	}
+	s, err := server.NewServer(&o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.Start()
+	tb.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		tb.Fatal("NATS server is not ready")
+	}
+	return s
 }
 
 // Clock makes goleak ignore the clock goroutine that NATS starts once per process.
