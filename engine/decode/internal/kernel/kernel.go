@@ -1,7 +1,7 @@
-// Package kernel holds the inner loops of lossy WebP: reading coefficients, transforming them, predicting and filtering samples
-// (RFC 6386), and converting them to RGB as libwebp does by default: chroma is interpolated (src/dsp/upsampling.c), and color
-// converted in fixed point (src/dsp/yuv.h). Each has a form in plain Go, which is the reference, and a vector form with identical
-// results.
+// Package kernel holds the inner loops of WebP. Of the lossy form (RFC 6386) they read coefficients, transform them, predict and filter
+// samples, and convert them to RGB as libwebp does by default: chroma is interpolated (src/dsp/upsampling.c), and color converted in
+// fixed point (src/dsp/yuv.h). Of the lossless form (RFC 9649) they invert transforms. Each has a form in plain Go, which is the
+// reference, and a vector form with identical results.
 //
 // Functions panic if slices do not fit together, and never read or write outside of them.
 package kernel
