@@ -70,65 +70,60 @@ func (c *choice) at(x, y int) (group, pixels int) {
 	return int(c.groups[y>>c.bits*c.perRow+x>>c.bits]), min((x>>c.bits+1)<<c.bits, c.width) - x
 }
 
-// decode reads the pixels (section 5.2).
+// decode reads the pixels (section 5.2). The state of the reader is in variables meanwhile, which the compiler puts in registers.
 func (d *Decoder) decode(pix []Pixel, c *choice) error {
-	x, y, checked := 0, 0, 0
-	for at := 0; at < len(pix); {
-		group, n := c.at(x, y)
-		end := d.run(pix, at, at+n, c.width, &d.groups[group])
-		if end < 0 {
-			return cmp.Or(d.short(), ErrData)
-		}
-		x += end - at
-		at = end
-		if x < c.width {
-			continue
-		}
-		y, x = y+x/c.width, x%c.width
-		if err := d.short(); err != nil {
-			return err
-		}
-		if err := d.check(4 * (at - checked)); err != nil {
-			return err
-		}
-		checked = at
-	}
-	return d.short()
-}
-
-// run reads pixels by the same prefix codes, from pix[at] until pix[end] or, by a match, beyond. It returns where it ended, or a
-// negative number if the data is invalid. What it reads is kept in variables, which the compiler puts in registers.
-func (d *Decoder) run(pix []Pixel, at, end, width int, g *group) int {
-	data, pos, next, count := d.data, d.pos, d.next, d.count
+	data := d.data[:len(d.data):len(d.data)]
+	pos, next, count := d.pos, d.next, d.count
 	cache := &d.cache
-	for at < end {
-		if pos+8 <= len(data) {
-			next |= binary.LittleEndian.Uint64(data[pos:]) << (count & 63)
-			pos += int(63-count) >> 3
-			count |= 56
-		} else {
-			d.pos, d.next, d.count = pos, next, count
-			d.fill()
-			pos, next, count = d.pos, d.next, d.count
-		}
-		e := g.trees[green].find(next)
-		next >>= e & 15
-		count -= uint(e & 15)
-		symbol := e >> 4
-		if symbol < literals {
-			p := g.constant | Pixel(symbol)<<8
-			if !g.plain {
+	at, x, y, checked := 0, 0, 0, 0
+	for at < len(pix) {
+		group, n := c.at(x, y)
+		g := &d.groups[group]
+		begin, end := at, at+n
+		for at < end {
+			if pos >= 0 && pos < len(data)-7 {
+				next |= binary.LittleEndian.Uint64(data[pos:]) << (count & 63)
+				pos += int(63-count) >> 3
+				count |= 56
+			} else {
+				d.pos, d.next, d.count = pos, next, count
+				d.fillSlowly()
+				pos, next, count = d.pos, d.next, d.count
+			}
+			e := g.trees[green].find(next)
+			next >>= e & 15
+			count -= uint(e & 15)
+			symbol := e >> 4
+			var p Pixel
+			switch {
+			case symbol-literals < lengths:
+				d.pos, d.next, d.count = pos, next, count
+				n := d.match(pix, at, c.width, int(symbol-literals), &g.trees[distance])
+				if n < 0 {
+					return cmp.Or(d.short(), ErrData)
+				}
+				at += n
+				pos, next, count = d.pos, d.next, d.count
+				continue
+			case g.plain:
+				p = cache.colors[symbol%(1<<12)]
+				if symbol < literals {
+					p |= g.constant
+				}
+			case symbol >= literals:
+				p = cache.colors[symbol%(1<<12)]
+			default:
 				r := g.trees[red].find(next)
 				next >>= r & 15
 				count -= uint(r & 15)
 				b := g.trees[blue].find(next)
 				next >>= b & 15
 				count -= uint(b & 15)
-				p |= Pixel(r>>4)<<16 | Pixel(b>>4)
+				p = g.constant | Pixel(r>>4)<<16 | Pixel(symbol)<<8 | Pixel(b>>4)
 				if !g.opaque {
 					if count < maxCode {
 						d.pos, d.next, d.count = pos, next, count
-						d.fill()
+						d.fillSlowly()
 						pos, next, count = d.pos, d.next, d.count
 					}
 					a := g.trees[alpha].find(next)
@@ -142,25 +137,22 @@ func (d *Decoder) run(pix []Pixel, at, end, width int, g *group) int {
 			if cache.bits > 0 {
 				cache.add(p)
 			}
+		}
+		if x += at - begin; x < c.width {
 			continue
 		}
-		if symbol >= literals+lengths {
-			p := cache.colors[(symbol-literals-lengths)%(1<<maxCache)]
-			pix[at] = p
-			at++
-			cache.add(p) // at another place if there was none
-			continue
-		}
+		y, x = y+x/c.width, x%c.width
 		d.pos, d.next, d.count = pos, next, count
-		n := d.match(pix, at, width, int(symbol-literals), &g.trees[distance])
-		if n < 0 {
-			return n
+		if err := d.short(); err != nil {
+			return err
 		}
-		at += n
-		pos, next, count = d.pos, d.next, d.count
+		if err := d.check(4 * (at - checked)); err != nil {
+			return err
+		}
+		checked = at
 	}
 	d.pos, d.next, d.count = pos, next, count
-	return at
+	return d.short()
 }
 
 // match reads the rest of a match, and repeats earlier pixels (section 5.2.2). It returns how many, or -1 if they do not fit.
@@ -171,7 +163,12 @@ func (d *Decoder) match(pix []Pixel, at, width, symbol int, t *tree) int {
 	if back > at || length > len(pix)-at {
 		return -1
 	}
-	repeat(pix[at-back:at+length], back)
+	const most = 8 // pixels of a short match
+	if length <= most && back >= most && at+most <= len(pix) {
+		*(*[most]Pixel)(pix[at:]) = [most]Pixel(pix[at-back:]) // the surplus will be overwritten
+	} else {
+		repeat(pix[at-back:at+length], back)
+	}
 	if d.cache.bits > 0 { // colors that come again are the same again
 		for _, p := range pix[at+length-min(length, back) : at+length] {
 			d.cache.add(p)
@@ -182,12 +179,6 @@ func (d *Decoder) match(pix []Pixel, at, width, symbol int, t *tree) int {
 
 // repeat fills what follows the first back pixels with them.
 func repeat(pix []Pixel, back int) {
-	if len(pix) < back+16 {
-		for i := back; i < len(pix); i++ {
-			pix[i] = pix[i-back]
-		}
-		return
-	}
 	for done := back; done < len(pix); {
 		done += copy(pix[done:], pix[:done])
 	}
@@ -222,15 +213,21 @@ func back(width, code int) int {
 
 // cache is the cache of recent colors (section 5.2.3), in which they are found by their hashes.
 type cache struct {
-	bits   uint // log2 of its size; zero if there is none
-	colors [1 << maxCache]Pixel
+	bits uint // log2 of its size; zero if there is none
+	// The colors by their symbols. What is before the cache is the green of literals.
+	colors [1 << 12]Pixel
 }
 
 const maxCache = 11
 
 func (c *cache) reset(bits uint) {
 	c.bits = bits
-	clear(c.colors[:1<<bits])
+	for i := range Pixel(literals) {
+		c.colors[i] = i << 8
+	}
+	clear(c.colors[literals+lengths:][:1<<bits])
 }
 
-func (c *cache) add(p Pixel) { c.colors[p*0x1E35A7BD>>((32-c.bits)&31)%(1<<maxCache)] = p }
+func (c *cache) add(p Pixel) {
+	c.colors[(literals+lengths+p*0x1E35A7BD>>((32-c.bits)&31))%(1<<12)] = p
+}

@@ -29,6 +29,11 @@ func (r *reader) fill() {
 	}
 }
 
+// fillSlowly is fill for callers where it would be in the way.
+//
+//go:noinline
+func (r *reader) fillSlowly() { r.fill() }
+
 // overrun reports whether more bits were read than there are.
 func (r *reader) overrun() bool { return 8*r.pos-int(r.count) > 8*len(r.data) }
 
@@ -61,9 +66,19 @@ func (r *reader) symbol(t *tree) int {
 
 // number reads the rest of a length or distance code (section 5.2.2).
 func (r *reader) number(symbol int) int {
-	if symbol < 4 {
-		return symbol + 1
-	}
-	extra := uint(symbol-2) / 2
-	return (2+symbol&1)<<extra + r.bits(extra) + 1
+	n := numbers[symbol]
+	return n.first + r.bits(n.extra)
 }
+
+// numbers are those that length and distance codes stand for: each of them for 1<<extra numbers.
+var numbers = func() (table [distances]struct {
+	first int
+	extra uint
+}) {
+	first := 1
+	for i := range table {
+		table[i].first, table[i].extra = first, uint(max(i-2, 0)/2)
+		first += 1 << table[i].extra
+	}
+	return table
+}()
