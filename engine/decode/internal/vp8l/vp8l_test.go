@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -38,30 +39,39 @@ func decode(d *vp8l.Decoder, data []byte, check func(int) error) (pix []vp8l.Pix
 	return pix, width, height, nil
 }
 
+// equalsLibrary compares a picture with what golang.org/x/image decodes, and reports whether it is good.
+func equalsLibrary(t *testing.T, d *vp8l.Decoder, data []byte) bool {
+	t.Helper()
+	pix, width, height, err := decode(d, data, proceed)
+	m, libraryErr := library.Decode(bytes.NewReader(data))
+	if (err == nil) != (libraryErr == nil) {
+		t.Errorf("error %v, x/image: %v", err, libraryErr)
+	}
+	if err != nil || libraryErr != nil {
+		return false
+	}
+	want := m.(*image.NRGBA)
+	if want.Rect.Dx() != width || want.Rect.Dy() != height {
+		t.Errorf("%dx%d pixels, want %v", width, height, want.Rect)
+		return true
+	}
+	for i, p := range pix {
+		if w := want.Pix[4*i:]; p != uint32(w[3])<<24|uint32(w[0])<<16|uint32(w[1])<<8|uint32(w[2]) {
+			t.Errorf("pixel %d is %08x, want RGBA % x", i, p, w[:4])
+			break
+		}
+	}
+	return true
+}
+
 // TestEqualsLibrary compares the pixels of every sample with those of golang.org/x/image, with one decoder for all.
 func TestEqualsLibrary(t *testing.T) {
 	t.Parallel()
 	var d vp8l.Decoder
 	for range 2 {
 		for name, data := range samples(t) {
-			pix, width, height, err := decode(&d, data, proceed)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			m, err := library.Decode(bytes.NewReader(data))
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			want := m.(*image.NRGBA)
-			if want.Rect.Dx() != width || want.Rect.Dy() != height {
-				t.Errorf("%s: %dx%d pixels, want %v", name, width, height, want.Rect)
-				continue
-			}
-			for i, p := range pix {
-				if w := want.Pix[4*i:]; p != uint32(w[3])<<24|uint32(w[0])<<16|uint32(w[1])<<8|uint32(w[2]) {
-					t.Errorf("%s: pixel %d is %08x, want RGBA % x", name, i, p, w[:4])
-					break
-				}
+			if !equalsLibrary(t, &d, data) || t.Failed() {
+				t.Fatal(name)
 			}
 		}
 	}
@@ -144,34 +154,20 @@ func TestCheck(t *testing.T) {
 // TestCheckOfGroups checks that the check is called while a picture's groups of prefix codes are read.
 func TestCheckOfGroups(t *testing.T) {
 	t.Parallel()
-	var data []byte
-	n := 0
-	add := func(v uint64, bits int) {
-		for i := range bits {
-			if n%8 == 0 {
-				data = append(data, 0)
-			}
-			data[n/8] |= byte(v>>i&1) << (n % 8)
-			n++
-		}
-	}
-	one := func(symbol uint64) { // a prefix code of one symbol
-		add(1|0<<1|1<<2, 3)
-		add(symbol, 8)
-	}
 	const groups = 2560
-	add(0x2F, 8)
-	add(0, 14+14+4)          // 1x1
-	add(0|0<<1|1<<2|0<<3, 6) // no transform, no cache, a group for each tile of 4x4
-	add(0, 1)                // in the picture of their numbers no cache
-	one((groups - 1) & 0xFF) // green
-	one((groups - 1) >> 8)   // red
+	var w writer
+	w.add(0x2F, 8)
+	w.add(0, 14+14+4)          // 1x1
+	w.add(0|0<<1|1<<2|0<<3, 6) // no transform, no cache, a group for each tile of 4x4
+	w.add(0, 1)                // in the picture of their numbers no cache
+	w.one((groups - 1) & 0xFF) // green
+	w.one((groups - 1) >> 8)   // red
 	for range 3 + 5*groups {
-		one(0)
+		w.one(0)
 	}
 	calls := 0
 	var d vp8l.Decoder
-	if _, _, _, err := decode(&d, data, func(int) error { calls++; return nil }); err != nil || calls < groups {
+	if _, _, _, err := decode(&d, w.data, func(int) error { calls++; return nil }); err != nil || calls < groups {
 		t.Errorf("%d calls for %d groups, error %v", calls, groups, err)
 	}
 }
@@ -198,10 +194,15 @@ func TestNoAllocations(t *testing.T) {
 }
 
 // FuzzDecode decodes any data. It is not compared with golang.org/x/image, which reads a prefix code of two symbols in another
-// order than libwebp does, if they are not in ascending order, and lets one symbol have two codes.
+// order than libwebp does, if they are not in ascending order, lets one symbol have two codes, and takes two modes of prediction for
+// nothing.
 func FuzzDecode(f *testing.F) {
 	for _, data := range samples(f) {
 		f.Add(data)
+	}
+	r := rand.New(rand.NewPCG(17, 18))
+	for range 20 {
+		f.Add(picture(r, 20, 10))
 	}
 	var d vp8l.Decoder
 	f.Fuzz(func(t *testing.T, data []byte) { decodeAny(t, &d, data) })
