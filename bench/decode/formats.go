@@ -51,6 +51,7 @@ func runFormats(folder, prefix string, count, rounds int, python string) error {
 			}
 		}
 	}
+	runtime.GC() // what reading the files has left
 	ours, their, ratios := make([][]float64, len(theirs.Kinds)), make([][]float64, len(theirs.Kinds)), make([][]float64, len(theirs.Kinds))
 	for i := range rounds {
 		var seconds []float64
