@@ -43,11 +43,13 @@ func (d *Decoder) readTransforms() (width int, err error) {
 			for t.bits = 3; n > 1<<(8>>t.bits) && t.bits > 0; t.bits-- { // 8, 4, 2 or 1 pixels in a word
 			}
 			width = tiles(width, t.bits)
-			t.table, err = d.image(t.table, n, 1)
-			for i := range t.table[1:] { // each color is stored as the difference to the one before
-				t.table[i+1] = kernel.Add(t.table[i+1], t.table[i])
+			t.table = resize(t.table, 256)
+			colors := t.table[:n]
+			err = d.pixels(colors, n, 1, false)
+			for i := range colors[1:] { // each is stored as the difference to the one before
+				colors[i+1] = kernel.Add(colors[i+1], colors[i])
 			}
-			t.table = append(t.table, make([]Pixel, 256-n)...) // others are transparent black
+			clear(t.table[n:]) // transparent black
 		}
 		if err != nil {
 			return 0, err
