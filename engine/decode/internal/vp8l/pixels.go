@@ -106,10 +106,8 @@ func (d *Decoder) decode(pix []Pixel, c *choice) error {
 				pos, next, count = d.pos, d.next, d.count
 				continue
 			case g.plain:
-				p = cache.colors[symbol%(1<<12)]
-				if symbol < literals {
-					p |= g.constant
-				}
+				literal := Pixel((int32(symbol) - literals) >> 31) // all bits or none: no branch, which could not be predicted
+				p = cache.colors[symbol%(1<<12)] | g.constant&literal
 			case symbol >= literals:
 				p = cache.colors[symbol%(1<<12)]
 			default:
