@@ -119,32 +119,6 @@ func TestMasks(t *testing.T) {
 	}
 }
 
-// TestUsualOrder holds rows of every length of the two kinds that are converted several pixels at a time, and that
-// nothing beyond a row is written.
-func TestUsualOrder(t *testing.T) {
-	t.Parallel()
-	for n := range 70 {
-		for _, bytesPerPixel := range []int{3, 4} {
-			row, want := make([]byte, n*bytesPerPixel), []byte(nil)
-			for i := range row {
-				row[i] = byte(i*7 + 1)
-			}
-			for i := 0; i < len(row); i += bytesPerPixel {
-				want = append(want, row[i+2], row[i+1], row[i])
-			}
-			memory := bytes.Repeat([]byte{77}, 3*n+16)
-			swap := swap3
-			if bytesPerPixel == 4 {
-				swap = swap4
-			}
-			swap(memory[:3*n:3*n], row[:len(row):len(row)])
-			if !bytes.Equal(memory[:3*n], want) || !bytes.Equal(memory[3*n:], bytes.Repeat([]byte{77}, 16)) {
-				t.Errorf("%d pixels of %d bytes: % x, want % x and nothing beyond", n, bytesPerPixel, memory, want)
-			}
-		}
-	}
-}
-
 // colors returns a palette in which color i is i, 0, 2i.
 func colors(n int) (p []byte) {
 	for i := range n {

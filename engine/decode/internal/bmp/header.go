@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
 )
 
 // UnsupportedError reports a file that may be valid but uses something this package does not read.
@@ -28,10 +30,10 @@ const (
 // Header is what the headers of a file say.
 type Header struct {
 	Width, Height int
+	TopDown       bool // the first row of the file is the top one, not the bottom one
 
 	bits        int // of a pixel
 	compression uint32
-	topDown     bool      // the first row of the file is the top one
 	masks       [3]uint32 // bits of a pixel that are red, green and blue, if it has no palette
 	palette     int64     // where the palette is in the file
 	colors      int       // of the palette, 0 without one
@@ -72,7 +74,7 @@ func ParseHeader(data []byte) (h Header, err error) {
 		h.bits, h.entry = int(le.Uint16(fields[10:])), 3
 	} else {
 		width, height := int32(le.Uint32(fields[4:])), int32(le.Uint32(fields[8:]))
-		if h.topDown = height < 0; h.topDown {
+		if h.TopDown = height < 0; h.TopDown {
 			height = -height // the smallest one stays negative
 		}
 		h.Width, h.Height = int(width), int(height)
@@ -184,6 +186,19 @@ func (h *Header) checkMasks() error {
 		}
 	}
 	return nil
+}
+
+// byteLayout returns where red, green and blue are in a pixel if each of them is a whole byte, as is usual with 24 and 32 bits.
+func (h *Header) byteLayout() (l kernel.Layout, ok bool) {
+	var at [3]int
+	for i, m := range h.masks {
+		shift := bits.TrailingZeros32(m)
+		if m>>shift != 0xFF || shift%8 != 0 {
+			return l, false
+		}
+		at[i] = shift / 8
+	}
+	return kernel.NewLayout(h.bits/8, at[0], at[1], at[2]), true
 }
 
 // compressed reports whether the pixels are compressed by run lengths.

@@ -15,6 +15,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 )
 
@@ -23,8 +24,10 @@ type Reader struct {
 	Header
 	pixels  []byte // of the file; rows are padded to four bytes
 	palette palette.Palette
-	fields  [3]field // red, green and blue of pixels that are not in the usual order
-	indices []byte   // of pixels that were compressed
+	whole   bool          // red, green and blue are whole bytes
+	layout  kernel.Layout // if so
+	fields  [3]field      // of other pixels without palette
+	indices []byte        // of pixels that were compressed
 }
 
 // Open reads all of a file but the pixels that are not compressed. It calls work for about every 64 KiB that it has
@@ -37,10 +40,9 @@ func (r *Reader) Open(data []byte, work func(bytes int) error) (err error) {
 		return err
 	}
 	r.pixels = data[r.Header.pixels:]
-	switch {
-	case r.bits <= 8:
+	if r.bits <= 8 {
 		r.readPalette(data)
-	case r.bits == 16 || r.masks != usualMasks:
+	} else if r.layout, r.whole = r.byteLayout(); !r.whole {
 		for i, m := range r.masks {
 			r.fields[i] = newField(m, 8*i)
 		}
@@ -66,7 +68,7 @@ func (r *Reader) readPalette(data []byte) {
 
 // Row writes the pixels from..end-1 of row y, counted from the top, to dst.
 func (r *Reader) Row(dst []byte, y, from, end int) {
-	if !r.topDown {
+	if !r.TopDown {
 		y = r.Height - 1 - y
 	}
 	dst = dst[:3*(end-from)]
@@ -82,63 +84,13 @@ func (r *Reader) Row(dst []byte, y, from, end int) {
 		r.palette.LookPacked(dst, row, r.bits, from, end)
 	case r.bits == 8:
 		r.palette.Look(dst, row[from:end])
+	case r.whole:
+		r.layout.RGB(dst, row[bytes*from:bytes*end])
 	case r.bits == 16:
 		r.convert16(dst, row[2*from:2*end])
-	case r.masks != usualMasks:
-		r.convert(dst, row[bytes*from:bytes*end], bytes)
-	case r.bits == 24:
-		swap3(dst, row[3*from:3*end])
 	default:
-		swap4(dst, row[4*from:4*end])
+		r.convert(dst, row[bytes*from:bytes*end], bytes)
 	}
-}
-
-// swap3 turns blue, green, red into red, green, blue. It does so for eight pixels at a time: of each byte of the result it
-// knows whether it is the one two before, at, or two after the same place. So a ninth pixel has to precede and to follow.
-func swap3(dst, row []byte) {
-	const ( // bytes of eight that are
-		zero = 0x00FF0000FF0000FF // 0, 3, 6
-		one  = 0xFF0000FF0000FF00 // 1, 4, 7
-		two  = 0x0000FF0000FF0000 // 2, 5
-	)
-	le := binary.LittleEndian
-	i, n := 0, len(row)
-	for ; i+3 <= n && i < 3; i += 3 {
-		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
-	}
-	for ; i+27 <= n; i += 24 {
-		in, out := (*[28]byte)(row[i-2:]), (*[24]byte)(dst[i:])
-		le.PutUint64(out[0:], le.Uint64(in[4:])&zero|le.Uint64(in[2:])&one|le.Uint64(in[0:])&two)
-		// The second eight bytes begin with the last byte of a pixel, the third ones with the second.
-		le.PutUint64(out[8:], le.Uint64(in[12:])&one|le.Uint64(in[10:])&two|le.Uint64(in[8:])&zero)
-		le.PutUint64(out[16:], le.Uint64(in[20:])&two|le.Uint64(in[18:])&zero|le.Uint64(in[16:])&one)
-	}
-	for ; i+3 <= n; i += 3 {
-		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
-	}
-}
-
-// swap4 does the same with pixels of four bytes, of which the last is not used: eight at a time, in stores of eight bytes
-// whose last two are written again.
-func swap4(dst, row []byte) {
-	le := binary.LittleEndian
-	i, n := 0, len(row)/4
-	for ; i+9 <= n; i += 8 {
-		in, out := (*[32]byte)(row[4*i:]), (*[26]byte)(dst[3*i:])
-		le.PutUint64(out[0:], swapTwo(le.Uint64(in[0:])))
-		le.PutUint64(out[6:], swapTwo(le.Uint64(in[8:])))
-		le.PutUint64(out[12:], swapTwo(le.Uint64(in[16:])))
-		le.PutUint64(out[18:], swapTwo(le.Uint64(in[24:])))
-	}
-	for ; i < n; i++ {
-		dst[3*i], dst[3*i+1], dst[3*i+2] = row[4*i+2], row[4*i+1], row[4*i]
-	}
-}
-
-// swapTwo returns the six bytes of two pixels.
-func swapTwo(v uint64) uint64 {
-	v = bits.ReverseBytes64(v) // the second pixel is in the lower half now, above 8 bits that are not used
-	return v>>40 | v<<32>>40<<24
 }
 
 // field is the part of a pixel that is one of its colors.
@@ -168,11 +120,12 @@ func (r *Reader) color(pixel uint32) uint32 {
 		blue.scaled[byte(pixel>>blue.shift&blue.mask)]
 }
 
-// convert16 converts pixels of 16 bits.
+// convert16 converts pixels of 16 bits, two at a time: a third has to follow, as each store writes a byte of the next pixel.
 func (r *Reader) convert16(dst, row []byte) {
-	for ; len(row) >= 4 && len(dst) >= 8; dst, row = dst[6:], row[4:] {
+	for ; len(row) >= 4 && len(dst) >= 7; dst, row = dst[6:], row[4:] {
 		v := binary.LittleEndian.Uint32(row)
-		binary.LittleEndian.PutUint64(dst, uint64(r.color(v&0xFFFF))|uint64(r.color(v>>16))<<24)
+		binary.LittleEndian.PutUint32(dst, r.color(v&0xFFFF))
+		binary.LittleEndian.PutUint32(dst[3:], r.color(v>>16))
 	}
 	r.convert(dst, row, 2)
 }
