@@ -32,10 +32,9 @@ func (d *Decoder) decodeBMP(data []byte, o jpeg.Options) (RGB, error) {
 	if err := d.bmp.Open(data, d.did); err != nil {
 		return RGB{}, err
 	}
-	// Memory is read faster forward, and most files begin with the last row.
-	order, window := upward, o.Window
-	if d.bmp.TopDown {
-		order = downward
+	order, window := downward, o.Window
+	if d.bmp.Upward() {
+		order = upward
 	}
 	return d.deliver(d.bmp.Width, d.bmp.Height, o, order, func(dst []byte, y int) error {
 		d.bmp.Row(dst[3*window.Min.X:], y, window.Min.X, window.Max.X)

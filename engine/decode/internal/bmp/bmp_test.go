@@ -85,7 +85,7 @@ func TestMasks(t *testing.T) {
 		{16, []uint32{0x1F, 0x7E0, 0xF800}}, {24, []uint32{0xFF, 0xFF00, 0xFF0000}}, {24, []uint32{0x3F, 0xFC0, 0x3F000}},
 		{32, []uint32{0x3FF00000, 0xFFC00, 0x3FF}}, {32, []uint32{0xFFFFFFFF, 0xFF, 0xF0000000}},
 		{16, []uint32{0x1F0F800, 0x7E0, 0x1F}}, // bits that a pixel does not have
-		{32, []uint32{0xFF0000, 0xFF00, 0xFF}},
+		{32, []uint32{0xFF0000, 0xFF00, 0xFF}}, {32, []uint32{0xFF, 0xFF0000, 0xFF000000}}, {32, []uint32{0xFF00, 0xFF00, 0xFF0}},
 	} {
 		for _, header := range []uint32{40, 52, 56, 108, 124} {
 			const width, height = 9, 3
@@ -205,6 +205,27 @@ func TestShortOS2Header(t *testing.T) {
 	f := file{header: 16, width: 1, height: 1, bits: 24, pixels: []byte{3, 2, 1}}
 	if got, err := read(t, f.make()); err != nil || !bytes.Equal(got, []byte{1, 2, 3}) {
 		t.Errorf("% x, error %v; want 01 02 03", got, err)
+	}
+}
+
+// TestUpward holds which files are read from the bottom row on: those whose memory is in that order, but for packed indices.
+func TestUpward(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		f    file
+		want bool
+	}{
+		{file{header: 40, height: 1, bits: 24}, true},
+		{file{header: 40, height: -1, bits: 24}, false},
+		{file{header: 40, height: 1, bits: 8}, true},
+		{file{header: 40, height: 1, bits: 4}, false},
+		{file{header: 40, height: 1, bits: 4, compression: rle4}, true},
+	} {
+		test.f.width = 1
+		h, err := ParseHeader(test.f.make())
+		if got := h.Upward(); err != nil || got != test.want {
+			t.Errorf("%+v: Upward %t, error %v; want %t", test.f, got, err, test.want)
+		}
 	}
 }
 

@@ -30,10 +30,10 @@ const (
 // Header is what the headers of a file say.
 type Header struct {
 	Width, Height int
-	TopDown       bool // the first row of the file is the top one, not the bottom one
 
 	bits        int // of a pixel
 	compression uint32
+	topDown     bool      // the first row of the file is the top one
 	masks       [3]uint32 // bits of a pixel that are red, green and blue, if it has no palette
 	palette     int64     // where the palette is in the file
 	colors      int       // of the palette, 0 without one
@@ -74,7 +74,7 @@ func ParseHeader(data []byte) (h Header, err error) {
 		h.bits, h.entry = int(le.Uint16(fields[10:])), 3
 	} else {
 		width, height := int32(le.Uint32(fields[4:])), int32(le.Uint32(fields[8:]))
-		if h.TopDown = height < 0; h.TopDown {
+		if h.topDown = height < 0; h.topDown {
 			height = -height // the smallest one stays negative
 		}
 		h.Width, h.Height = int(width), int(height)
@@ -203,6 +203,10 @@ func (h *Header) byteLayout() (l kernel.Layout, ok bool) {
 
 // compressed reports whether the pixels are compressed by run lengths.
 func (h *Header) compressed() bool { return h.compression == rle8 || h.compression == rle4 }
+
+// Upward reports whether all rows are read faster from the bottom one on than from the top one on: if that is their order in
+// memory, because CPUs load ahead forward. Rows of packed indices are so short that only the order of writing the result matters.
+func (h *Header) Upward() bool { return !h.topDown && (h.bits >= 8 || h.compressed()) }
 
 // rowBytes is the length of a row that is not compressed: without its padding, and with it.
 func (h *Header) rowBytes() (length, padded int64) {

@@ -68,7 +68,7 @@ func (r *Reader) readPalette(data []byte) {
 
 // Row writes the pixels from..end-1 of row y, counted from the top, to dst.
 func (r *Reader) Row(dst []byte, y, from, end int) {
-	if !r.TopDown {
+	if !r.topDown {
 		y = r.Height - 1 - y
 	}
 	dst = dst[:3*(end-from)]
@@ -86,8 +86,6 @@ func (r *Reader) Row(dst []byte, y, from, end int) {
 		r.palette.Look(dst, row[from:end])
 	case r.whole:
 		r.layout.RGB(dst, row[bytes*from:bytes*end])
-	case r.bits == 16:
-		r.convert16(dst, row[2*from:2*end])
 	default:
 		r.convert(dst, row[bytes*from:bytes*end], bytes)
 	}
@@ -95,18 +93,18 @@ func (r *Reader) Row(dst []byte, y, from, end int) {
 
 // field is the part of a pixel that is one of its colors.
 type field struct {
-	shift  int
+	shift  uint32      // below 32
 	mask   uint32      // of the value after the shift, 8 bits at most
 	scaled [256]uint32 // 255/mask times the value, rounded down as in Pillow, at its place in the result
 }
 
 // newField returns the field of a mask. Of more than eight bits it drops the lower ones.
 func newField(mask uint32, place int) (f field) {
-	f.shift = bits.TrailingZeros32(mask)
-	f.shift += max(0, bits.Len32(mask>>f.shift)-8)
-	if f.mask = mask >> f.shift; f.mask == 0 { // the color is not in the picture
+	if mask == 0 { // the color is not in the picture
 		return f
 	}
+	f.shift = uint32(max(bits.TrailingZeros32(mask), bits.Len32(mask)-8))
+	f.mask = mask >> f.shift
 	for v := range f.mask + 1 {
 		f.scaled[v] = v * 255 / f.mask << place
 	}
@@ -116,22 +114,16 @@ func newField(mask uint32, place int) (f field) {
 // color returns red, green and blue of a pixel, from the lowest byte on.
 func (r *Reader) color(pixel uint32) uint32 {
 	red, green, blue := &r.fields[0], &r.fields[1], &r.fields[2]
-	return red.scaled[byte(pixel>>red.shift&red.mask)] | green.scaled[byte(pixel>>green.shift&green.mask)] |
-		blue.scaled[byte(pixel>>blue.shift&blue.mask)]
+	return red.scaled[byte(pixel>>(red.shift&31)&red.mask)] | green.scaled[byte(pixel>>(green.shift&31)&green.mask)] |
+		blue.scaled[byte(pixel>>(blue.shift&31)&blue.mask)]
 }
 
-// convert16 converts pixels of 16 bits, two at a time: a third has to follow, as each store writes a byte of the next pixel.
-func (r *Reader) convert16(dst, row []byte) {
-	for ; len(row) >= 4 && len(dst) >= 7; dst, row = dst[6:], row[4:] {
-		v := binary.LittleEndian.Uint32(row)
-		binary.LittleEndian.PutUint32(dst, r.color(v&0xFFFF))
-		binary.LittleEndian.PutUint32(dst[3:], r.color(v>>16))
-	}
-	r.convert(dst, row, 2)
-}
-
-// convert converts pixels of so many bytes.
+// convert converts pixels of so many bytes. It loads and stores four bytes for each: what of them is the next pixel has no part in
+// a color, and is written again.
 func (r *Reader) convert(dst, row []byte, bytes int) {
+	for ; len(row) >= 4 && len(dst) >= 4; dst, row = dst[3:], row[bytes:] {
+		binary.LittleEndian.PutUint32(dst, r.color(binary.LittleEndian.Uint32(row)))
+	}
 	for ; len(row) >= bytes; dst, row = dst[3:], row[bytes:] {
 		var pixel [4]byte
 		copy(pixel[:], row[:bytes])
