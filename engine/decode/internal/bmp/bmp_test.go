@@ -54,7 +54,12 @@ func nothing(int) error { return nil }
 // read returns all pixels of a file.
 func read(t *testing.T, data []byte) ([]byte, error) {
 	t.Helper()
-	var r Reader
+	return new(Reader).read(t, data)
+}
+
+// read is the same with a Reader that may have read other files.
+func (r *Reader) read(t *testing.T, data []byte) ([]byte, error) {
+	t.Helper()
 	if err := r.Open(data, nothing); err != nil {
 		return nil, err
 	}
@@ -77,6 +82,7 @@ func read(t *testing.T, data []byte) ([]byte, error) {
 func TestMasks(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 8))
+	var r Reader
 	for _, test := range []struct {
 		bits  uint16
 		masks []uint32
@@ -84,6 +90,7 @@ func TestMasks(t *testing.T) {
 		{16, []uint32{0xF00, 0xF0, 0xF}}, {16, []uint32{0xF000, 0xE00, 0x1}}, {16, []uint32{0xFF, 0xFF00, 0}},
 		{16, []uint32{0x1F, 0x7E0, 0xF800}}, {24, []uint32{0xFF, 0xFF00, 0xFF0000}}, {24, []uint32{0x3F, 0xFC0, 0x3F000}},
 		{32, []uint32{0x3FF00000, 0xFFC00, 0x3FF}}, {32, []uint32{0xFFFFFFFF, 0xFF, 0xF0000000}},
+		{16, []uint32{0x1F8, 0xE00, 0x7}}, {16, []uint32{0xF0, 0xFF0, 0x1FE0}}, {16, []uint32{0xFF00, 0x7F, 0xF00}}, {16, []uint32{0xFFFF, 0, 0x1FF}},
 		{16, []uint32{0x1F0F800, 0x7E0, 0x1F}}, // bits that a pixel does not have
 		{32, []uint32{0xFF0000, 0xFF00, 0xFF}}, {32, []uint32{0xFF, 0xFF0000, 0xFF000000}}, {32, []uint32{0xFF00, 0xFF00, 0xFF0}},
 	} {
@@ -112,7 +119,7 @@ func TestMasks(t *testing.T) {
 					}
 				}
 			}
-			if got, err := read(t, f.make()); err != nil || !bytes.Equal(got, want) {
+			if got, err := r.read(t, f.make()); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d bits, masks %#x, header of %d bytes: error %v, pixels\n%x, want\n%x", test.bits, test.masks, header, err, got, want)
 			}
 		}

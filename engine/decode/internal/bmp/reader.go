@@ -24,10 +24,12 @@ type Reader struct {
 	Header
 	pixels  []byte // of the file; rows are padded to four bytes
 	palette palette.Palette
-	whole   bool          // red, green and blue are whole bytes
-	layout  kernel.Layout // if so
-	fields  [3]field      // of other pixels without palette
-	indices []byte        // of pixels that were compressed
+	whole   bool           // red, green and blue are whole bytes
+	layout  kernel.Layout  // if so
+	fields  [3]field       // of other pixels without palette
+	split   bool           // parts are enough for the fields
+	parts   [3][256]uint32 // of pixels of 16 bits: what bits 0 to 7, 4 to 11 and 8 to 15 add to the color
+	indices []byte         // of pixels that were compressed
 }
 
 // Open reads all of a file but the pixels that are not compressed. It calls work for about every 64 KiB that it has
@@ -46,6 +48,7 @@ func (r *Reader) Open(data []byte, work func(bytes int) error) (err error) {
 		for i, m := range r.masks {
 			r.fields[i] = newField(m, 8*i)
 		}
+		r.split = r.bits == 16 && r.splitFields()
 	}
 	if r.compressed() {
 		return r.expand(work)
@@ -86,6 +89,8 @@ func (r *Reader) Row(dst []byte, y, from, end int) {
 		r.palette.Look(dst, row[from:end])
 	case r.whole:
 		r.layout.RGB(dst, row[bytes*from:bytes*end])
+	case r.split:
+		r.convert16(dst, row[2*from:2*end])
 	default:
 		r.convert(dst, row[bytes*from:bytes*end], bytes)
 	}
@@ -116,6 +121,35 @@ func (r *Reader) color(pixel uint32) uint32 {
 	red, green, blue := &r.fields[0], &r.fields[1], &r.fields[2]
 	return red.scaled[byte(pixel>>(red.shift&31)&red.mask)] | green.scaled[byte(pixel>>(green.shift&31)&green.mask)] |
 		blue.scaled[byte(pixel>>(blue.shift&31)&blue.mask)]
+}
+
+// splitFields makes parts for pixels of 16 bits. It reports whether each field is within one of them, as in all usual files.
+func (r *Reader) splitFields() bool {
+	r.parts = [3][256]uint32{}
+	for i := range r.fields {
+		f := &r.fields[i]
+		end := f.shift + uint32(bits.Len32(f.mask))
+		part := (max(end, 8) - 5) / 4 // the first that does not end before
+		first := 4 * part
+		if f.shift < first {
+			return false
+		}
+		for v := range r.parts[part] {
+			r.parts[part][v] |= f.scaled[uint32(v)>>(f.shift-first)&f.mask]
+		}
+	}
+	return true
+}
+
+// convert16 converts pixels by parts, two at a time: a third has to follow, as each store writes a byte of the next pixel.
+func (r *Reader) convert16(dst, row []byte) {
+	low, middle, high := &r.parts[0], &r.parts[1], &r.parts[2]
+	for ; len(row) >= 4 && len(dst) >= 7; dst, row = dst[6:], row[4:] {
+		v := binary.LittleEndian.Uint32(row)
+		binary.LittleEndian.PutUint32(dst, low[byte(v)]|middle[byte(v>>4)]|high[byte(v>>8)])
+		binary.LittleEndian.PutUint32(dst[3:], low[byte(v>>16)]|middle[byte(v>>20)]|high[byte(v>>24)])
+	}
+	r.convert(dst, row, 2)
 }
 
 // convert converts pixels of so many bytes. It loads and stores four bytes for each: what of them is the next pixel has no part in
