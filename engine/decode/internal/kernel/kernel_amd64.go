@@ -214,13 +214,3 @@ func predict(mode int, dst, src, above []uint32, from, end int) {
 		predict0Vector(p, s, a, n)
 	}
 }
-
-// rgb leaves the last pixels to plain Go, because vectors of eight are written with eight bytes more.
-func rgb(dst []byte, pix []uint32) {
-	n := 0
-	if simd && len(pix) >= 11 {
-		n = (len(pix) - 3) &^ 7
-		rgbVector(&dst[0], &pix[0], n)
-	}
-	rgbGeneric(dst[3*n:], pix[n:])
-}

@@ -142,7 +142,8 @@ func predict12Vector(dst *uint32, src *uint32, above *uint32, n int)
 //go:noescape
 func predict13Vector(dst *uint32, src *uint32, above *uint32, n int)
 
-// rgbVector is rgbGeneric for n pixels, a multiple of 8. It writes 8 bytes more.
+// shuffleVector writes 16 bytes of dst n times, each being the byte of 16 of src that order names, or zero for 0x80. Each time
+// src advances by in bytes and dst by out.
 //
 //go:noescape
-func rgbVector(dst *byte, pix *uint32, n int)
+func shuffleVector(dst *byte, src *byte, order *byte, in int, out int, n int)

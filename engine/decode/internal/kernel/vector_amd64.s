@@ -3078,67 +3078,23 @@ loop:
 	JLT      loop
 	RET
 
-DATA toRGB<>+0(SB)/1, $0x02
-DATA toRGB<>+1(SB)/1, $0x01
-DATA toRGB<>+2(SB)/1, $0x00
-DATA toRGB<>+3(SB)/1, $0x06
-DATA toRGB<>+4(SB)/1, $0x05
-DATA toRGB<>+5(SB)/1, $0x04
-DATA toRGB<>+6(SB)/1, $0x0a
-DATA toRGB<>+7(SB)/1, $0x09
-DATA toRGB<>+8(SB)/1, $0x08
-DATA toRGB<>+9(SB)/1, $0x0e
-DATA toRGB<>+10(SB)/1, $0x0d
-DATA toRGB<>+11(SB)/1, $0x0c
-DATA toRGB<>+12(SB)/1, $0x80
-DATA toRGB<>+13(SB)/1, $0x80
-DATA toRGB<>+14(SB)/1, $0x80
-DATA toRGB<>+15(SB)/1, $0x80
-DATA toRGB<>+16(SB)/1, $0x02
-DATA toRGB<>+17(SB)/1, $0x01
-DATA toRGB<>+18(SB)/1, $0x00
-DATA toRGB<>+19(SB)/1, $0x06
-DATA toRGB<>+20(SB)/1, $0x05
-DATA toRGB<>+21(SB)/1, $0x04
-DATA toRGB<>+22(SB)/1, $0x0a
-DATA toRGB<>+23(SB)/1, $0x09
-DATA toRGB<>+24(SB)/1, $0x08
-DATA toRGB<>+25(SB)/1, $0x0e
-DATA toRGB<>+26(SB)/1, $0x0d
-DATA toRGB<>+27(SB)/1, $0x0c
-DATA toRGB<>+28(SB)/1, $0x80
-DATA toRGB<>+29(SB)/1, $0x80
-DATA toRGB<>+30(SB)/1, $0x80
-DATA toRGB<>+31(SB)/1, $0x80
-GLOBL toRGB<>(SB), RODATA|NOPTR, $32
-
-DATA parts<>+0(SB)/4, $0x00000000
-DATA parts<>+4(SB)/4, $0x00000001
-DATA parts<>+8(SB)/4, $0x00000002
-DATA parts<>+12(SB)/4, $0x00000004
-DATA parts<>+16(SB)/4, $0x00000005
-DATA parts<>+20(SB)/4, $0x00000006
-DATA parts<>+24(SB)/4, $0x00000003
-DATA parts<>+28(SB)/4, $0x00000007
-GLOBL parts<>(SB), RODATA|NOPTR, $32
-
-// func rgbVector(dst *byte, pix *uint32, n int)
-// Requires: AVX, AVX2
-TEXT ·rgbVector(SB), NOSPLIT, $0-24
+// func shuffleVector(dst *byte, src *byte, order *byte, in int, out int, n int)
+// Requires: AVX
+TEXT ·shuffleVector(SB), NOSPLIT, $0-48
 	MOVQ    dst+0(FP), AX
-	MOVQ    pix+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVDQU toRGB<>+0(SB), Y0
-	VMOVDQU parts<>+0(SB), Y1
+	MOVQ    src+8(FP), CX
+	MOVQ    order+16(FP), DX
+	MOVQ    in+24(FP), BX
+	MOVQ    out+32(FP), SI
+	MOVQ    n+40(FP), DI
+	VMOVDQU (DX), X0
 
 loop:
-	VMOVDQU (CX), Y2
-	VPSHUFB Y0, Y2, Y2
-	VPERMD  Y2, Y1, Y2
-	VMOVDQU Y2, (AX)
-	ADDQ    $0x20, CX
-	ADDQ    $0x18, AX
-	SUBQ    $0x08, DX
+	VMOVDQU (CX), X1
+	VPSHUFB X0, X1, X1
+	VMOVDQU X1, (AX)
+	ADDQ    BX, CX
+	ADDQ    SI, AX
+	DECQ    DI
 	JNZ     loop
-	VZEROUPPER
 	RET

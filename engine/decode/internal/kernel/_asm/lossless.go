@@ -12,7 +12,6 @@ func lossless() {
 	addGreen()
 	addColors()
 	predictions()
-	rgb()
 }
 
 // perPixel makes a constant of the same four bytes for each pixel, which may be an order of bytes within it: 0x80 gives zero.
@@ -298,32 +297,4 @@ func halfGradient(ones Mem) {
 		VPADDUSB(more, last, last)
 		r.finish(last, all)
 	})
-}
-
-// rgb drops alpha, and turns the order of channels, in each lane. The 12 bytes of both are put together before they are stored.
-func rgb() {
-	order := bytes("toRGB", [16]byte{2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, 0x80, 0x80, 0x80, 0x80})
-	parts := GLOBL("parts", RODATA|NOPTR)
-	for i, v := range []uint32{0, 1, 2, 4, 5, 6, 3, 7} {
-		DATA(4*i, U32(v))
-	}
-	TEXT("rgbVector", NOSPLIT, "func(dst *byte, pix *uint32, n int)")
-	Pragma("noescape")
-	Doc("rgbVector is rgbGeneric for n pixels, a multiple of 8. It writes 8 bytes more.")
-	dst, pix, n := arg("dst"), arg("pix"), arg("n")
-	orders, together := YMM(), YMM()
-	VMOVDQU(order, orders)
-	VMOVDQU(parts, together)
-	Label("loop")
-	p := YMM()
-	VMOVDQU(at(pix, 0), p)
-	VPSHUFB(orders, p, p)
-	VPERMD(p, together, p)
-	VMOVDQU(p, at(dst, 0))
-	ADDQ(U8(32), pix)
-	ADDQ(U8(24), dst)
-	SUBQ(U8(8), n)
-	JNZ(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
 }

@@ -18,6 +18,7 @@ func main() {
 	filters()
 	residuals()
 	lossless()
+	shuffle()
 	Generate()
 }
 
