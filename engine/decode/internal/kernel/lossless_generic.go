@@ -1,10 +1,5 @@
 package kernel
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
-
 // Channels are added and averaged four at a time. Without their highest bits no sum overflows into the next channel.
 const low7 = 0x7F7F7F7F
 
@@ -139,14 +134,4 @@ func halfGradient(average, topLeft uint32) (p uint32) {
 		p |= uint32(min(max(v, 0), 255)) << shift
 	}
 	return p
-}
-
-// rgbGeneric writes four bytes at a time, the last of which the next pixel overwrites.
-func rgbGeneric(dst []byte, pix []uint32) {
-	for ; len(dst) >= 4 && len(pix) > 0; dst, pix = dst[3:], pix[1:] {
-		binary.LittleEndian.PutUint32(dst, bits.ReverseBytes32(pix[0])>>8)
-	}
-	for ; len(pix) > 0; dst, pix = dst[3:], pix[1:] {
-		dst[0], dst[1], dst[2] = byte(pix[0]>>16), byte(pix[0]>>8), byte(pix[0])
-	}
 }
