@@ -146,7 +146,7 @@ arm64: ## Run the engine's tests as arm64 programs under emulation (needs Debian
 ARM64_TEST := GOARCH=arm64 CGO_ENABLED=0 $(GO) test -short -timeout 20m
 # What chooses code by the CPU's features. Networks are compared with torchvision and with plain Go on the older CPU; on the other one,
 # TestInt8 compares its levels with that of the older.
-ARM64_KERNELS := ./engine/internal/... ./engine/jpeg/internal/...
+ARM64_KERNELS := ./engine/internal/... ./engine/jpeg/internal/... ./engine/decode/internal/kernel
 
 # Debian's kernel for the emulated PC, kept in the user's cache.
 LINUX := $(CACHE)/linux/vmlinuz

@@ -32,8 +32,11 @@ func (d *Decoder) decodeBMP(data []byte, o jpeg.Options) (RGB, error) {
 	if err := d.bmp.Open(data, d.did); err != nil {
 		return RGB{}, err
 	}
-	width, height, window := d.bmp.Width, d.bmp.Height, o.Window
-	return d.deliver(width, height, o, func(dst []byte, y int) error {
+	order, window := downward, o.Window
+	if d.bmp.Upward() {
+		order = upward
+	}
+	return d.deliver(d.bmp.Width, d.bmp.Height, o, order, func(dst []byte, y int) error {
 		d.bmp.Row(dst[3*window.Min.X:], y, window.Min.X, window.Max.X)
 		return nil
 	})

@@ -197,7 +197,7 @@ func (d *Decoder) decodeGIF(data []byte, o jpeg.Options) (RGB, error) {
 			return RGB{}, err
 		}
 	}
-	rgb, err := d.deliver(g.width, g.height, o, func(dst []byte, y int) error {
+	rgb, err := d.deliver(g.width, g.height, o, downward, func(dst []byte, y int) error {
 		from, end := o.Window.Min.X, o.Window.Max.X
 		if y < g.frame.Min.Y || y >= g.frame.Max.Y || g.frame.Min.X > from || g.frame.Max.X < end {
 			g.fill(dst[3*from : 3*end])

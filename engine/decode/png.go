@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/inflate"
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 	"github.com/resnet18cloud/resnet18cloud/engine/jpeg"
 )
@@ -193,6 +194,7 @@ type pngReader struct {
 	body        []byte // rest of the current IDAT chunk
 	palette     palette.Palette
 	green, blue int                    // offsets from a pixel's red sample; zero without color
+	layout      kernel.Layout          // of a pixel, if its samples are bytes or pairs of them
 	inflate     *inflate.Reader        // nil before the first file
 	source      func() ([]byte, error) // nextData, as a value that is allocated once
 	work        func(bytes int) error  // the decoder's did, the same
@@ -236,6 +238,7 @@ func (p *pngReader) open(data []byte) (err error) {
 	if p.color&^4 == pngColor {
 		p.green, p.blue = p.depth/8, p.depth/8*2
 	}
+	p.layout = kernel.NewLayout(p.step(), 0, p.green, p.blue)
 	if p.depth < 8 && p.color == pngGray {
 		for i := range 1 << p.depth {
 			v := byte(i * 255 / (1<<p.depth - 1))

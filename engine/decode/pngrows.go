@@ -20,7 +20,7 @@ func (p *pngReader) rows(o jpeg.Options) (RGB, error) {
 		}
 		return nil
 	}
-	rgb, err := p.decoder.deliver(p.width, p.height, o, func(dst []byte, at int) error {
+	rgb, err := p.decoder.deliver(p.width, p.height, o, downward, func(dst []byte, at int) error {
 		if err := skipTo(at + 1); err != nil {
 			return err
 		}
@@ -126,12 +126,11 @@ func (p *pngReader) convert(dst []byte, from, end, step int) {
 			c := p.palette.Color(index)
 			copy(dst[3*step*at:][:3], c[:])
 		}
-	case p.color == pngGray && p.depth == 8 && step == 1:
-		repeatThrice(dst[:3*(end-from)], row[from:end])
-	case p.color == pngAlpha && p.depth == 8 && step == 1:
-		dropFourth(dst[:3*(end-from)], row[4*from:4*end])
 	case p.color == pngColor && p.depth == 8 && step == 1:
 		copy(dst[:3*(end-from)], row[3*from:3*end])
+	case step == 1:
+		pixel := p.step()
+		p.layout.RGB(dst[:3*(end-from)], row[pixel*from:pixel*end])
 	default:
 		pixel, green, blue := p.step(), p.green, p.blue
 		at := 0

@@ -9,26 +9,43 @@ func strip(width int) int { return min(max((64<<10)/(3*width), 1), 16) }
 // stripBytes is the memory of such rows.
 func stripBytes(width int) int64 { return 3 * int64(width) * int64(strip(width)) }
 
-// deliver makes a picture of rows. It calls row for each row y of the window, from top to bottom, with memory for a
-// whole row: pixel x belongs at dst[3*x:], and only those in the window matter. They go to o.Rows in strips, or become
-// the picture that is returned.
-func (d *Decoder) deliver(width, height int, o jpeg.Options, row func(dst []byte, y int) error) (RGB, error) {
-	rows, top := height, 0
+// order is the order in which deliver asks for the rows of a strip.
+type order bool
+
+const (
+	downward order = false
+	upward   order = true
+)
+
+// deliver makes a picture of rows. It calls row for each row y of the window, with memory for a whole row: pixel x belongs at
+// dst[3*x:], and only those in the window matter. Strips of rows are made from top to bottom, and rows of a strip in the given
+// order. The strips go to o.Rows, or the picture is one strip that is returned.
+func (d *Decoder) deliver(width, height int, o jpeg.Options, order order, row func(dst []byte, y int) error) (RGB, error) {
+	rows, window := height, o.Window
 	if o.Rows != nil {
-		rows, top = min(strip(width), height), o.Window.Min.Y
+		rows = min(strip(width), height)
 	}
 	rgb := RGB{Pix: d.memory(3 * width * rows), Width: width, Height: height, Stride: 3 * width}
-	for y := o.Window.Min.Y; y < o.Window.Max.Y; y++ {
-		if err := row(rgb.Pix[(y-top)*rgb.Stride:][:rgb.Stride], y); err != nil {
-			return RGB{}, err
+	for first := window.Min.Y; first < window.Max.Y; {
+		end, pix := min(first+rows, window.Max.Y), rgb.Pix
+		if o.Rows == nil {
+			pix = pix[first*rgb.Stride:]
 		}
-		if err := d.did(rgb.Stride); err != nil {
-			return RGB{}, err
+		for i := range end - first {
+			if order == upward {
+				i = end - first - 1 - i
+			}
+			if err := row(pix[i*rgb.Stride:][:rgb.Stride], first+i); err != nil {
+				return RGB{}, err
+			}
+			if err := d.did(rgb.Stride); err != nil {
+				return RGB{}, err
+			}
 		}
-		if next := y + 1; o.Rows != nil && (next == top+rows || next == o.Window.Max.Y) {
-			o.Rows(rgb, top, next)
-			top = next
+		if o.Rows != nil {
+			o.Rows(rgb, first, end)
 		}
+		first = end
 	}
 	if o.Rows != nil {
 		rgb.Pix = nil

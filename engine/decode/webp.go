@@ -42,7 +42,7 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 	if size != frame.Size() {
 		return RGB{}, errWebPSize
 	}
-	rgb, err := d.deliver(width, height, o, func(dst []byte, y int) error {
+	rgb, err := d.deliver(width, height, o, downward, func(dst []byte, y int) error {
 		if frame != canvas {
 			clear(dst)
 		}

@@ -54,7 +54,12 @@ func nothing(int) error { return nil }
 // read returns all pixels of a file.
 func read(t *testing.T, data []byte) ([]byte, error) {
 	t.Helper()
-	var r Reader
+	return new(Reader).read(t, data)
+}
+
+// read is the same with a Reader that may have read other files.
+func (r *Reader) read(t *testing.T, data []byte) ([]byte, error) {
+	t.Helper()
 	if err := r.Open(data, nothing); err != nil {
 		return nil, err
 	}
@@ -77,6 +82,7 @@ func read(t *testing.T, data []byte) ([]byte, error) {
 func TestMasks(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 8))
+	var r Reader
 	for _, test := range []struct {
 		bits  uint16
 		masks []uint32
@@ -84,8 +90,9 @@ func TestMasks(t *testing.T) {
 		{16, []uint32{0xF00, 0xF0, 0xF}}, {16, []uint32{0xF000, 0xE00, 0x1}}, {16, []uint32{0xFF, 0xFF00, 0}},
 		{16, []uint32{0x1F, 0x7E0, 0xF800}}, {24, []uint32{0xFF, 0xFF00, 0xFF0000}}, {24, []uint32{0x3F, 0xFC0, 0x3F000}},
 		{32, []uint32{0x3FF00000, 0xFFC00, 0x3FF}}, {32, []uint32{0xFFFFFFFF, 0xFF, 0xF0000000}},
+		{16, []uint32{0x1F8, 0xE00, 0x7}}, {16, []uint32{0xF0, 0xFF0, 0x1FE0}}, {16, []uint32{0xFF00, 0x7F, 0xF00}}, {16, []uint32{0xFFFF, 0, 0x1FF}},
 		{16, []uint32{0x1F0F800, 0x7E0, 0x1F}}, // bits that a pixel does not have
-		{32, []uint32{0xFF0000, 0xFF00, 0xFF}},
+		{32, []uint32{0xFF0000, 0xFF00, 0xFF}}, {32, []uint32{0xFF, 0xFF0000, 0xFF000000}}, {32, []uint32{0xFF00, 0xFF00, 0xFF0}},
 	} {
 		for _, header := range []uint32{40, 52, 56, 108, 124} {
 			const width, height = 9, 3
@@ -112,34 +119,8 @@ func TestMasks(t *testing.T) {
 					}
 				}
 			}
-			if got, err := read(t, f.make()); err != nil || !bytes.Equal(got, want) {
+			if got, err := r.read(t, f.make()); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d bits, masks %#x, header of %d bytes: error %v, pixels\n%x, want\n%x", test.bits, test.masks, header, err, got, want)
-			}
-		}
-	}
-}
-
-// TestUsualOrder holds rows of every length of the two kinds that are converted several pixels at a time, and that
-// nothing beyond a row is written.
-func TestUsualOrder(t *testing.T) {
-	t.Parallel()
-	for n := range 70 {
-		for _, bytesPerPixel := range []int{3, 4} {
-			row, want := make([]byte, n*bytesPerPixel), []byte(nil)
-			for i := range row {
-				row[i] = byte(i*7 + 1)
-			}
-			for i := 0; i < len(row); i += bytesPerPixel {
-				want = append(want, row[i+2], row[i+1], row[i])
-			}
-			memory := bytes.Repeat([]byte{77}, 3*n+16)
-			swap := swap3
-			if bytesPerPixel == 4 {
-				swap = swap4
-			}
-			swap(memory[:3*n:3*n], row[:len(row):len(row)])
-			if !bytes.Equal(memory[:3*n], want) || !bytes.Equal(memory[3*n:], bytes.Repeat([]byte{77}, 16)) {
-				t.Errorf("%d pixels of %d bytes: % x, want % x and nothing beyond", n, bytesPerPixel, memory, want)
 			}
 		}
 	}
@@ -231,6 +212,27 @@ func TestShortOS2Header(t *testing.T) {
 	f := file{header: 16, width: 1, height: 1, bits: 24, pixels: []byte{3, 2, 1}}
 	if got, err := read(t, f.make()); err != nil || !bytes.Equal(got, []byte{1, 2, 3}) {
 		t.Errorf("% x, error %v; want 01 02 03", got, err)
+	}
+}
+
+// TestUpward holds which files are read from the bottom row on: those whose memory is in that order, but for packed indices.
+func TestUpward(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		f    file
+		want bool
+	}{
+		{file{header: 40, height: 1, bits: 24}, true},
+		{file{header: 40, height: -1, bits: 24}, false},
+		{file{header: 40, height: 1, bits: 8}, true},
+		{file{header: 40, height: 1, bits: 4}, false},
+		{file{header: 40, height: 1, bits: 4, compression: rle4}, true},
+	} {
+		test.f.width = 1
+		h, err := ParseHeader(test.f.make())
+		if got := h.Upward(); err != nil || got != test.want {
+			t.Errorf("%+v: Upward %t, error %v; want %t", test.f, got, err, test.want)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
 )
 
 // UnsupportedError reports a file that may be valid but uses something this package does not read.
@@ -186,8 +188,25 @@ func (h *Header) checkMasks() error {
 	return nil
 }
 
+// byteLayout returns where red, green and blue are in a pixel if each of them is a whole byte, as is usual with 24 and 32 bits.
+func (h *Header) byteLayout() (l kernel.Layout, ok bool) {
+	var at [3]int
+	for i, m := range h.masks {
+		shift := bits.TrailingZeros32(m)
+		if m>>shift != 0xFF || shift%8 != 0 {
+			return l, false
+		}
+		at[i] = shift / 8
+	}
+	return kernel.NewLayout(h.bits/8, at[0], at[1], at[2]), true
+}
+
 // compressed reports whether the pixels are compressed by run lengths.
 func (h *Header) compressed() bool { return h.compression == rle8 || h.compression == rle4 }
+
+// Upward reports whether all rows are read faster from the bottom one on than from the top one on: if that is their order in
+// memory, because CPUs load ahead forward. Rows of packed indices are so short that only the order of writing the result matters.
+func (h *Header) Upward() bool { return !h.topDown && (h.bits >= 8 || h.compressed()) }
 
 // rowBytes is the length of a row that is not compressed: without its padding, and with it.
 func (h *Header) rowBytes() (length, padded int64) {

@@ -15,6 +15,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/palette"
 )
 
@@ -23,8 +24,12 @@ type Reader struct {
 	Header
 	pixels  []byte // of the file; rows are padded to four bytes
 	palette palette.Palette
-	fields  [3]field // red, green and blue of pixels that are not in the usual order
-	indices []byte   // of pixels that were compressed
+	whole   bool           // red, green and blue are whole bytes
+	layout  kernel.Layout  // if so
+	fields  [3]field       // of other pixels without palette
+	split   bool           // parts are enough for the fields
+	parts   [3][256]uint32 // of pixels of 16 bits: what bits 0 to 7, 4 to 11 and 8 to 15 add to the color
+	indices []byte         // of pixels that were compressed
 }
 
 // Open reads all of a file but the pixels that are not compressed. It calls work for about every 64 KiB that it has
@@ -37,13 +42,13 @@ func (r *Reader) Open(data []byte, work func(bytes int) error) (err error) {
 		return err
 	}
 	r.pixels = data[r.Header.pixels:]
-	switch {
-	case r.bits <= 8:
+	if r.bits <= 8 {
 		r.readPalette(data)
-	case r.bits == 16 || r.masks != usualMasks:
+	} else if r.layout, r.whole = r.byteLayout(); !r.whole {
 		for i, m := range r.masks {
 			r.fields[i] = newField(m, 8*i)
 		}
+		r.split = r.bits == 16 && r.splitFields()
 	}
 	if r.compressed() {
 		return r.expand(work)
@@ -82,79 +87,29 @@ func (r *Reader) Row(dst []byte, y, from, end int) {
 		r.palette.LookPacked(dst, row, r.bits, from, end)
 	case r.bits == 8:
 		r.palette.Look(dst, row[from:end])
-	case r.bits == 16:
+	case r.whole:
+		r.layout.RGB(dst, row[bytes*from:bytes*end])
+	case r.split:
 		r.convert16(dst, row[2*from:2*end])
-	case r.masks != usualMasks:
-		r.convert(dst, row[bytes*from:bytes*end], bytes)
-	case r.bits == 24:
-		swap3(dst, row[3*from:3*end])
 	default:
-		swap4(dst, row[4*from:4*end])
+		r.convert(dst, row[bytes*from:bytes*end], bytes)
 	}
-}
-
-// swap3 turns blue, green, red into red, green, blue. It does so for eight pixels at a time: of each byte of the result it
-// knows whether it is the one two before, at, or two after the same place. So a ninth pixel has to precede and to follow.
-func swap3(dst, row []byte) {
-	const ( // bytes of eight that are
-		zero = 0x00FF0000FF0000FF // 0, 3, 6
-		one  = 0xFF0000FF0000FF00 // 1, 4, 7
-		two  = 0x0000FF0000FF0000 // 2, 5
-	)
-	le := binary.LittleEndian
-	i, n := 0, len(row)
-	for ; i+3 <= n && i < 3; i += 3 {
-		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
-	}
-	for ; i+27 <= n; i += 24 {
-		in, out := (*[28]byte)(row[i-2:]), (*[24]byte)(dst[i:])
-		le.PutUint64(out[0:], le.Uint64(in[4:])&zero|le.Uint64(in[2:])&one|le.Uint64(in[0:])&two)
-		// The second eight bytes begin with the last byte of a pixel, the third ones with the second.
-		le.PutUint64(out[8:], le.Uint64(in[12:])&one|le.Uint64(in[10:])&two|le.Uint64(in[8:])&zero)
-		le.PutUint64(out[16:], le.Uint64(in[20:])&two|le.Uint64(in[18:])&zero|le.Uint64(in[16:])&one)
-	}
-	for ; i+3 <= n; i += 3 {
-		dst[i], dst[i+1], dst[i+2] = row[i+2], row[i+1], row[i]
-	}
-}
-
-// swap4 does the same with pixels of four bytes, of which the last is not used: eight at a time, in stores of eight bytes
-// whose last two are written again.
-func swap4(dst, row []byte) {
-	le := binary.LittleEndian
-	i, n := 0, len(row)/4
-	for ; i+9 <= n; i += 8 {
-		in, out := (*[32]byte)(row[4*i:]), (*[26]byte)(dst[3*i:])
-		le.PutUint64(out[0:], swapTwo(le.Uint64(in[0:])))
-		le.PutUint64(out[6:], swapTwo(le.Uint64(in[8:])))
-		le.PutUint64(out[12:], swapTwo(le.Uint64(in[16:])))
-		le.PutUint64(out[18:], swapTwo(le.Uint64(in[24:])))
-	}
-	for ; i < n; i++ {
-		dst[3*i], dst[3*i+1], dst[3*i+2] = row[4*i+2], row[4*i+1], row[4*i]
-	}
-}
-
-// swapTwo returns the six bytes of two pixels.
-func swapTwo(v uint64) uint64 {
-	v = bits.ReverseBytes64(v) // the second pixel is in the lower half now, above 8 bits that are not used
-	return v>>40 | v<<32>>40<<24
 }
 
 // field is the part of a pixel that is one of its colors.
 type field struct {
-	shift  int
+	shift  uint32      // below 32
 	mask   uint32      // of the value after the shift, 8 bits at most
 	scaled [256]uint32 // 255/mask times the value, rounded down as in Pillow, at its place in the result
 }
 
 // newField returns the field of a mask. Of more than eight bits it drops the lower ones.
 func newField(mask uint32, place int) (f field) {
-	f.shift = bits.TrailingZeros32(mask)
-	f.shift += max(0, bits.Len32(mask>>f.shift)-8)
-	if f.mask = mask >> f.shift; f.mask == 0 { // the color is not in the picture
+	if mask == 0 { // the color is not in the picture
 		return f
 	}
+	f.shift = uint32(max(bits.TrailingZeros32(mask), bits.Len32(mask)-8))
+	f.mask = mask >> f.shift
 	for v := range f.mask + 1 {
 		f.scaled[v] = v * 255 / f.mask << place
 	}
@@ -164,21 +119,45 @@ func newField(mask uint32, place int) (f field) {
 // color returns red, green and blue of a pixel, from the lowest byte on.
 func (r *Reader) color(pixel uint32) uint32 {
 	red, green, blue := &r.fields[0], &r.fields[1], &r.fields[2]
-	return red.scaled[byte(pixel>>red.shift&red.mask)] | green.scaled[byte(pixel>>green.shift&green.mask)] |
-		blue.scaled[byte(pixel>>blue.shift&blue.mask)]
+	return red.scaled[byte(pixel>>(red.shift&31)&red.mask)] | green.scaled[byte(pixel>>(green.shift&31)&green.mask)] |
+		blue.scaled[byte(pixel>>(blue.shift&31)&blue.mask)]
 }
 
-// convert16 converts pixels of 16 bits.
+// splitFields makes parts for pixels of 16 bits. It reports whether each field is within one of them, as in all usual files.
+func (r *Reader) splitFields() bool {
+	r.parts = [3][256]uint32{}
+	for i := range r.fields {
+		f := &r.fields[i]
+		end := f.shift + uint32(bits.Len32(f.mask))
+		part := (max(end, 8) - 5) / 4 // the first that does not end before
+		first := 4 * part
+		if f.shift < first {
+			return false
+		}
+		for v := range r.parts[part] {
+			r.parts[part][v] |= f.scaled[uint32(v)>>(f.shift-first)&f.mask]
+		}
+	}
+	return true
+}
+
+// convert16 converts pixels by parts, two at a time: a third has to follow, as each store writes a byte of the next pixel.
 func (r *Reader) convert16(dst, row []byte) {
-	for ; len(row) >= 4 && len(dst) >= 8; dst, row = dst[6:], row[4:] {
+	low, middle, high := &r.parts[0], &r.parts[1], &r.parts[2]
+	for ; len(row) >= 4 && len(dst) >= 7; dst, row = dst[6:], row[4:] {
 		v := binary.LittleEndian.Uint32(row)
-		binary.LittleEndian.PutUint64(dst, uint64(r.color(v&0xFFFF))|uint64(r.color(v>>16))<<24)
+		binary.LittleEndian.PutUint32(dst, low[byte(v)]|middle[byte(v>>4)]|high[byte(v>>8)])
+		binary.LittleEndian.PutUint32(dst[3:], low[byte(v>>16)]|middle[byte(v>>20)]|high[byte(v>>24)])
 	}
 	r.convert(dst, row, 2)
 }
 
-// convert converts pixels of so many bytes.
+// convert converts pixels of so many bytes. It loads and stores four bytes for each: what of them is the next pixel has no part in
+// a color, and is written again.
 func (r *Reader) convert(dst, row []byte, bytes int) {
+	for ; len(row) >= 4 && len(dst) >= 4; dst, row = dst[3:], row[bytes:] {
+		binary.LittleEndian.PutUint32(dst, r.color(binary.LittleEndian.Uint32(row)))
+	}
 	for ; len(row) >= bytes; dst, row = dst[3:], row[bytes:] {
 		var pixel [4]byte
 		copy(pixel[:], row[:bytes])

@@ -1,7 +1,8 @@
-// Package kernel holds the inner loops of lossy WebP: reading coefficients, transforming them, predicting and filtering samples
-// (RFC 6386), and converting them to RGB as libwebp does by default: chroma is interpolated (src/dsp/upsampling.c), and color
-// converted in fixed point (src/dsp/yuv.h). Each has a form in plain Go, which is the reference, and a vector form with identical
-// results.
+// Package kernel holds the inner loops of package decode. One turns pixels of whole bytes into RGB, for BMP and PNG. The others
+// are those of lossy WebP: reading coefficients, transforming them, predicting and filtering samples (RFC 6386), and converting
+// them to RGB as libwebp does by default: chroma is interpolated (src/dsp/upsampling.c), and color converted in fixed point
+// (src/dsp/yuv.h). Each has a form in plain Go, which is the reference, and for AVX2 a vector form with identical results; the
+// first one for NEON too.
 //
 // Functions panic if slices do not fit together, and never read or write outside of them.
 package kernel
@@ -9,6 +10,7 @@ package kernel
 import "github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 
 //go:generate sh -c "cd _asm && go run . -out ../vector_amd64.s -stubs ../vector_amd64.go -pkg kernel"
+//go:generate sh -c "go run ./_neon > vector_arm64.s"
 
 // simd turns the vector forms on.
 var simd = func() bool {

@@ -61,3 +61,9 @@ func trueMotion8Vector(samples *byte)
 //
 //go:noescape
 func trueMotion16Vector(samples *byte)
+
+// shuffleVector writes 16 bytes of dst n times, each being the byte of 16 of src that order names, or zero for 0x80. Each time
+// src advances by in bytes and dst by out.
+//
+//go:noescape
+func shuffleVector(dst *byte, src *byte, order *byte, in int, out int, n int)

@@ -2415,3 +2415,24 @@ TEXT ·trueMotion16Vector(SB), NOSPLIT, $0-8
 	VMOVDQU      X1, 513(AX)
 	VZEROUPPER
 	RET
+
+// func shuffleVector(dst *byte, src *byte, order *byte, in int, out int, n int)
+// Requires: AVX
+TEXT ·shuffleVector(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    order+16(FP), DX
+	MOVQ    in+24(FP), BX
+	MOVQ    out+32(FP), SI
+	MOVQ    n+40(FP), DI
+	VMOVDQU (DX), X0
+
+loop:
+	VMOVDQU (CX), X1
+	VPSHUFB X0, X1, X1
+	VMOVDQU X1, (AX)
+	ADDQ    BX, CX
+	ADDQ    SI, AX
+	DECQ    DI
+	JNZ     loop
+	RET

@@ -35,23 +35,23 @@ func (p *Palette) Color(index byte) [3]byte {
 func (p *Palette) Look(dst, indices []byte) {
 	n := len(indices)
 	i := 0
-	// Eight pixels at a time, in four stores of eight bytes whose last two are written again: so a ninth has to follow.
+	// Eight pixels at a time, in stores of four bytes, the last of which the next pixel overwrites: so a ninth has to follow. Go
+	// splits stores of two pixels in eight bytes into eight stores.
 	for ; i+9 <= n; i += 8 {
-		v, out := binary.LittleEndian.Uint64(indices[i:]), (*[26]byte)(dst[3*i:])
-		binary.LittleEndian.PutUint64(out[:], p.two(v))
-		binary.LittleEndian.PutUint64(out[6:], p.two(v>>16))
-		binary.LittleEndian.PutUint64(out[12:], p.two(v>>32))
-		binary.LittleEndian.PutUint64(out[18:], p.two(v>>48))
+		in, out := (*[8]byte)(indices[i:]), (*[25]byte)(dst[3*i:])
+		binary.LittleEndian.PutUint32(out[0:], p.colors[in[0]])
+		binary.LittleEndian.PutUint32(out[3:], p.colors[in[1]])
+		binary.LittleEndian.PutUint32(out[6:], p.colors[in[2]])
+		binary.LittleEndian.PutUint32(out[9:], p.colors[in[3]])
+		binary.LittleEndian.PutUint32(out[12:], p.colors[in[4]])
+		binary.LittleEndian.PutUint32(out[15:], p.colors[in[5]])
+		binary.LittleEndian.PutUint32(out[18:], p.colors[in[6]])
+		binary.LittleEndian.PutUint32(out[21:], p.colors[in[7]])
 	}
 	for ; i < n; i++ {
 		c := p.Color(indices[i])
 		copy(dst[3*i:3*i+3], c[:])
 	}
-}
-
-// two returns the six bytes of the indices in the two lowest bytes of v.
-func (p *Palette) two(v uint64) uint64 {
-	return uint64(p.colors[byte(v)]) | uint64(p.colors[byte(v>>8)])<<24
 }
 
 // LookPacked writes the colors of the indices from..end-1 of a row to dst. An index has 1, 2 or 4 bits; the first is in
