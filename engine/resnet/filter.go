@@ -85,11 +85,16 @@ func (f *filter32) input(v []float32, vStride int, x []float32, rowStride, chann
 }
 
 func (f *filter32) multiply(t *tiling, sums, v []float32, first, next, ahead int) {
+	f.multiplyTiles(t, sums, v, first, next, ahead, span{0, t.tiles()})
+}
+
+// multiplyTiles is multiply for some of the tiles.
+func (f *filter32) multiplyTiles(t *tiling, sums, v []float32, first, next, ahead int, tiles span) {
 	position, panel := f.order[first/t.panels], first%t.panels
 	f.kernels.Multiply(kernel.Product{
-		M: t.tiles(), N: (next - first) * f.kernels.NR, K: f.in, Rows: 1,
-		A: v[position*t.vStride:], LDA: f.in, B: f.weights(t, first),
-		C: sums[position*t.sumStride+panel*f.kernels.NR:], LDC: f.out, Bias: noBias[:], Ahead: f.weights(t, ahead),
+		M: tiles.end - tiles.first, N: (next - first) * f.kernels.NR, K: f.in, Rows: 1,
+		A: v[position*t.vStride+tiles.first*f.in:], LDA: f.in, B: f.weights(t, first),
+		C: sums[position*t.sumStride+tiles.first*f.out+panel*f.kernels.NR:], LDC: f.out, Bias: noBias[:], Ahead: f.weights(t, ahead),
 	})
 }
 

@@ -39,28 +39,22 @@ func (f fp32) head(work *packing, p *plan) []fp32Step {
 // convolution uses the algorithm that measured best for the shape.
 func (f fp32) convolution(work *packing, o operation) fp32Step {
 	c := f.convs[o.name]
-	if expands(f.kernels, o.shape) {
-		return newExpanding(work, f.kernels, o, c)
+	w := winogradFor(f.kernels, o.shape)
+	if w == nil {
+		return newDirect(work, f.kernels, o, c)
 	}
-	if w := winogradFor(f.kernels, o.shape); w != nil {
-		return newWinogradStep(o, newFilter(work, f.kernels, w, o, c))
+	filter := newFilter(work, f.kernels, w, o, c)
+	if a := trimmedFor(f.kernels, w, o.size); a != nil {
+		return newTrimmed(filter, a, o)
 	}
-	return newDirect(work, f.kernels, o, c)
+	return newWinogradStep(o, filter)
 }
 
-// expands reports whether a convolution transforms its weights in each pass: where F4 has just the tiles that are multiplied so, and
-// its transformed weights would come from memory.
+// winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. Where F4 would read 38 MB of weights
+// a layer for a few tiles, AVX-512, which multiplies so fast that memory bounds it, uses the algorithm with the fewest. So does AVX2,
+// because its last tiles can be smaller, and so do all at 4x4 and 5x5, where tiles of four rows are few or reach beyond the edge.
 //
-// See docs/decisions/0165-kernels-are-transformed-while-they-are-multiplied.md.
-func expands(k *kernel.Set, s shape) bool {
-	return k.Expands() && winogradFor(k, s) == kernel.F4x2 && tilesOf(s.size, kernel.F4) == kernel.ExpandTiles
-}
-
-// winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. AVX-512 multiplies so
-// fast that memory bounds it where the weights are many: at 7x7, where F4 would read 38 MB a layer for four tiles, it
-// uses the algorithm with the fewest. So does AVX2 at 4x4 and 5x5, where tiles of four rows are few or reach beyond the edge.
-//
-// See docs/decisions/0101-a-plan-for-each-size.md.
+// See docs/decisions/0101-a-plan-for-each-size.md and docs/decisions/0173-the-last-tiles-are-smaller.md.
 func winogradFor(k *kernel.Set, s shape) *kernel.Winograd {
 	wide := k.NR > 16
 	switch {
@@ -70,7 +64,7 @@ func winogradFor(k *kernel.Set, s shape) *kernel.Winograd {
 		return kernel.Stride2
 	case s.size >= 14:
 		return kernel.F4
-	case wide, s.size < 6:
+	case wide, s.size < 6, k.Level == cpu.AVX2 && s.size <= 8:
 		return kernel.F2
 	default:
 		return kernel.F4x2

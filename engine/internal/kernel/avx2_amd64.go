@@ -74,10 +74,65 @@ func inputStride2AVX2(v *float32, vs int, x *float32, rs int, channels int)
 //go:noescape
 func outputStride2AVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
-// expand4AVX2 is expandGeneric of F4.
+// input2LowAVX2 is inputGeneric of algorithm 2Low.
 //
 //go:noescape
-func expand4AVX2(sums *float32, ss int, cs int, v *float32, vs int, as int, kernels *float32, units *float32, scratch *float32, blocks int)
+func input2LowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// output2LowAVX2 is outputGeneric of algorithm 2Low.
+//
+//go:noescape
+func output2LowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// input2NarrowAVX2 is inputGeneric of algorithm 2Narrow.
+//
+//go:noescape
+func input2NarrowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// output2NarrowAVX2 is outputGeneric of algorithm 2Narrow.
+//
+//go:noescape
+func output2NarrowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// input2SmallAVX2 is inputGeneric of algorithm 2Small.
+//
+//go:noescape
+func input2SmallAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// output2SmallAVX2 is outputGeneric of algorithm 2Small.
+//
+//go:noescape
+func output2SmallAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// input4LowAVX2 is inputGeneric of algorithm 4Low.
+//
+//go:noescape
+func input4LowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// output4LowAVX2 is outputGeneric of algorithm 4Low.
+//
+//go:noescape
+func output4LowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// input4NarrowAVX2 is inputGeneric of algorithm 4Narrow.
+//
+//go:noescape
+func input4NarrowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// output4NarrowAVX2 is outputGeneric of algorithm 4Narrow.
+//
+//go:noescape
+func output4NarrowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// input4SmallAVX2 is inputGeneric of algorithm 4Small.
+//
+//go:noescape
+func input4SmallAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// output4SmallAVX2 is outputGeneric of algorithm 4Small.
+//
+//go:noescape
+func output4SmallAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
 // stemOutputAVX2 is stemOutputGeneric.
 //

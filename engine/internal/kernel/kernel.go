@@ -24,9 +24,8 @@ type Set struct {
 	MR, NR int
 
 	multiply multiplyFunc
-	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int)
+	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int) // nil for what the level has not
 	output   [algorithms]func(o Outputs)
-	expand   func(k Kernels) // nil where it is not used
 	maxPool  func(y, r0, r1, r2 []float32, columns, channels int)
 
 	stemInput  func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int)
@@ -37,10 +36,14 @@ var generic = Set{
 	Level: cpu.Generic, MR: 4, NR: genericColumns,
 	multiply: tilesOf(genericColumns, tileGeneric),
 	input: [algorithms]func(v []float32, vs int, x []float32, rs, channels int){
-		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric},
+		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric,
+		TrimmedF2.Low.inputGeneric, TrimmedF2.Narrow.inputGeneric, TrimmedF2.Small.inputGeneric,
+		TrimmedF4.Low.inputGeneric, TrimmedF4.Narrow.inputGeneric, TrimmedF4.Small.inputGeneric},
 	output: [algorithms]func(o Outputs){
-		F2.outputGeneric, F4.outputGeneric, F4x2.outputGeneric, Stride2.outputGeneric},
-	expand: expandGeneric, maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
+		F2.outputGeneric, F4.outputGeneric, F4x2.outputGeneric, Stride2.outputGeneric,
+		TrimmedF2.Low.outputGeneric, TrimmedF2.Narrow.outputGeneric, TrimmedF2.Small.outputGeneric,
+		TrimmedF4.Low.outputGeneric, TrimmedF4.Narrow.outputGeneric, TrimmedF4.Small.outputGeneric},
+	maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
 }
 
 // For returns the best kernels that the given level includes.

@@ -16,20 +16,13 @@ var avx512 = wrap(cpu.AVX512, 14, 32, multiply(32, []tilesFunc{
 }), [algorithms]inputFunc{input2AVX512, input4AVX512, input4x2AVX512, inputStride2AVX512},
 	[algorithms]outputFunc{output2AVX512, output4AVX512, output4x2AVX512, outputStride2AVX512}, maxPoolAVX512, stemInputAVX2, stemOutputAVX512)
 
-var avx2 = expanding(wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
+var avx2 = wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
 	tiles1AVX2, tiles2AVX2, tiles3AVX2, tiles4AVX2, tiles5AVX2, tiles6AVX2,
-}), [algorithms]inputFunc{input2AVX2, input4AVX2, input4x2AVX2, inputStride2AVX2},
-	[algorithms]outputFunc{output2AVX2, output4AVX2, output4x2AVX2, outputStride2AVX2}, maxPoolAVX2, stemInputAVX2, stemOutputAVX2), expand4AVX2)
-
-type expandFunc func(sums *float32, ss, cs int, v *float32, vs, as int, kernels, units, scratch *float32, blocks int)
-
-// expanding adds MultiplyKernels to a set.
-func expanding(s Set, expand expandFunc) Set {
-	s.expand = func(k Kernels) {
-		expand(&k.Sums[0], k.SumStride, k.SumRow, &k.V[0], k.VStride, k.Channels, &k.Taps[0], &expandUnits[0], &k.Scratch[0], k.Channels/expandDeep)
-	}
-	return s
-}
+}), [algorithms]inputFunc{input2AVX2, input4AVX2, input4x2AVX2, inputStride2AVX2,
+	input2LowAVX2, input2NarrowAVX2, input2SmallAVX2, input4LowAVX2, input4NarrowAVX2, input4SmallAVX2},
+	[algorithms]outputFunc{output2AVX2, output4AVX2, output4x2AVX2, outputStride2AVX2,
+		output2LowAVX2, output2NarrowAVX2, output2SmallAVX2, output4LowAVX2, output4NarrowAVX2, output4SmallAVX2},
+	maxPoolAVX2, stemInputAVX2, stemOutputAVX2)
 
 type tilesFunc func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32, panels, tall, low int)
 

@@ -18,6 +18,9 @@ func wrap(level cpu.Level, mr, nr int, multiply multiplyFunc, inputs [algorithms
 	stemInput stemInputFunc, stemOutput stemOutputFunc) Set {
 	s := Set{Level: level, MR: mr, NR: nr, multiply: multiply}
 	for i := range inputs {
+		if inputs[i] == nil {
+			continue
+		}
 		s.input[i] = func(v []float32, vs int, x []float32, rs, channels int) {
 			inputs[i](&v[0], vs, &x[0], rs, channels)
 		}

@@ -136,13 +136,18 @@ func TestMultiply(t *testing.T) {
 	})
 }
 
-var winograds = map[string]*Winograd{"F2": F2, "F4": F4, "F4x2": F4x2, "Stride2": Stride2}
+var winograds = map[string]*Winograd{"F2": F2, "F4": F4, "F4x2": F4x2, "Stride2": Stride2,
+	"F2Low": TrimmedF2.Low, "F2Narrow": TrimmedF2.Narrow, "F2Small": TrimmedF2.Small,
+	"F4Low": TrimmedF4.Low, "F4Narrow": TrimmedF4.Narrow, "F4Small": TrimmedF4.Small}
 
 // TestWinograd compares the three transforms together with a direct convolution in float64.
 func TestWinograd(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
 		for name, w := range winograds {
+			if !s.has(w) {
+				continue
+			}
 			for _, channels := range []int{16, 32, 48, 64} {
 				for trial := range 20 {
 					t.Run(fmt.Sprintf("%s/%d/%d", name, channels, trial), func(t *testing.T) {
@@ -157,6 +162,7 @@ func TestWinograd(t *testing.T) {
 // testWinograd convolves each channel by itself: the product over channels is Multiply's.
 func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	positions := w.Positions()
+	places := w.Place(positions-1) + 1
 	rs := w.columns.size()*channels + src.IntN(50)
 	region := func(n int) *kerneltest.Region[float32] { return kerneltest.NewRegion[float32](t, n, guard) }
 	copied := func(x []float32) []float32 { return region(len(x)).Copy(x) }
@@ -164,17 +170,24 @@ func testWinograd(t *testing.T, s *Set, w *Winograd, channels int, src source) {
 	kernels := src.floats(channels * 9)
 	bias := copied(src.floats(channels))
 	vs := channels + src.IntN(30)
-	transformed := region((positions-1)*vs + channels)
-	v := transformed.Slice((positions-1)*vs + channels)
+	transformed := region((places-1)*vs + channels)
+	v := transformed.Slice((places-1)*vs + channels)
 	s.Input(w, v, vs, x, rs, channels)
 	transformed.Check(t, "Input")
 	m := region(len(v)).Slice(len(v))
 	const factor = 1.5
-	u := make([]float32, positions*channels)
+	u := make([]float32, w.Matrices()*channels)
 	for c := range channels {
 		w.Weights(u[c:], channels, kernels[c*9:][:9], factor)
 		for i := range positions {
-			m[i*vs+c] = v[i*vs+c] * u[w.Matrix(i)*channels+c]
+			at := w.Place(i)*vs + c
+			m[at] = v[at] * u[w.Matrix(i)*channels+c]
+			v[at] = guard
+		}
+	}
+	for i, value := range v {
+		if value != guard {
+			t.Fatalf("Input wrote %g at v[%d], which is no position's", value, i)
 		}
 	}
 	rows, columns := 1+src.IntN(w.Height), 1+src.IntN(w.Width)
@@ -221,9 +234,13 @@ func TestInputEqualsGeneric(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *Set) {
 		for name, w := range winograds {
+			if !s.has(w) {
+				continue
+			}
 			src := newSource(1, true)
 			x := src.floats(w.Positions() * 64)
-			got, want := make([]float32, w.Positions()*64), make([]float32, w.Positions()*64)
+			places := w.Place(w.Positions()-1) + 1
+			got, want := make([]float32, places*64), make([]float32, places*64)
 			s.Input(w, got, 64, x, w.columns.size()*64, 64)
 			generic.Input(w, want, 64, x, w.columns.size()*64, 64)
 			for i := range got {
@@ -233,61 +250,6 @@ func TestInputEqualsGeneric(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestMultiplyKernels compares products with kernels that are transformed on the way with a float64 reference.
-func TestMultiplyKernels(t *testing.T) {
-	t.Parallel()
-	each(t, func(t *testing.T, s *Set) {
-		if s.expand == nil {
-			t.Skip("this level transforms weights once")
-		}
-		for channels := expandDeep; channels <= 5*expandDeep; channels += expandDeep {
-			testMultiplyKernels(t, s, channels)
-		}
-	})
-}
-
-func testMultiplyKernels(t *testing.T, s *Set, channels int) {
-	src := newSource(uint64(channels), false)
-	copied := func(x []float32) []float32 { return kerneltest.NewRegion[float32](t, len(x), guard).Copy(x) }
-	last := F4.Positions() - 1
-	k := Kernels{Channels: channels, VStride: ExpandTiles*channels + src.IntN(20), SumRow: s.NR + src.IntN(20)}
-	k.SumStride = ExpandTiles*k.SumRow + src.IntN(20)
-	k.V, k.Taps = copied(src.floats(last*k.VStride+ExpandTiles*channels)), copied(src.floats((channels+ExpandSlack)*9*s.NR))
-	sums := last*k.SumStride + (ExpandTiles-1)*k.SumRow + s.NR
-	output, scratch := kerneltest.NewRegion[float32](t, sums, guard), kerneltest.NewRegion[float32](t, ExpandScratch, guard)
-	k.Sums, k.Scratch = output.Slice(sums), scratch.Slice(ExpandScratch)
-	s.MultiplyKernels(k)
-	output.Check(t, "MultiplyKernels")
-	scratch.Check(t, "MultiplyKernels")
-	u := make([]float32, F4.Matrices()*channels*s.NR)
-	for c := range channels {
-		for j := range s.NR {
-			var taps [9]float32
-			for i := range taps {
-				taps[i] = k.Taps[(c*9+i)*s.NR+j]
-			}
-			F4.Weights(u[c*s.NR+j:], channels*s.NR, taps[:], 1)
-		}
-	}
-	for i, got := range k.Sums {
-		p, tile, j := i/k.SumStride, i%k.SumStride/k.SumRow, i%k.SumStride%k.SumRow
-		if tile >= ExpandTiles || j >= s.NR {
-			if got != guard {
-				t.Fatalf("%d channels: wrote between sums at %d", channels, i)
-			}
-			continue
-		}
-		want, magnitude := 0.0, float64(channels) // a weight is a sum of nine taps, of which large ones may cancel
-		for c := range channels {
-			product := float64(k.V[p*k.VStride+tile*channels+c]) * float64(u[(p*channels+c)*s.NR+j])
-			want, magnitude = want+product, magnitude+math.Abs(product)
-		}
-		if bound := 1e-6 * magnitude; math.Abs(float64(got)-want) > bound {
-			t.Fatalf("%d channels: position %d, tile %d, column %d is %g, want %g within %g", channels, p, tile, j, got, want, bound)
-		}
-	}
 }
 
 // TestStem compares the stem's transforms with a direct convolution in float64.

@@ -21,6 +21,7 @@ type minimal struct {
 	g        func(a, b, c float64) [6]float64 // G times taps; the first of its elements count
 	matrices int                              // rows of G
 	weight   []int                            // row of G that a position uses; nil if each has its own
+	part     bool                             // positions are those of their weights in a larger algorithm
 }
 
 // F(2,3) and F(4,3) are Lavin and Gray's, "Fast Algorithms for Convolutional Neural Networks", 2015: interpolation at 0, 1,
@@ -49,6 +50,23 @@ var (
 		at:     [][]float32{{1, 1, 0, 1, 0}, {0, 1, 1, 0, 1}},
 		weight: []int{0, 1, 2, 3, 3},
 	}
+	// f4part is F(2,3) for two outputs that are left beside those of F(4,3). It is F(4,3) without the points 2 and -2, and uses its
+	// weights. These have other units than F(2,3)'s, so pixels are multiplied by 4, -3, -3 and 1, and the last of its signs differs.
+	f4part = minimal{
+		bt: [][]float32{{4, 0, -4, 0}, {0, -3, -3, 0}, {0, 3, -3, 0}, {0, -1, 0, 1}},
+		g:  g4, matrices: 6,
+		at:     [][]float32{{1, 1, 1, 0}, {0, 1, -1, 1}},
+		weight: []int{0, 1, 2, 5},
+		part:   true,
+	}
+	// f2part is the first output of F(2,3).
+	f2part = minimal{
+		bt: [][]float32{{1, 0, -1}, {0, 1, 1}, {0, -1, 1}},
+		g:  g2, matrices: 4,
+		at:     [][]float32{{1, 1, 1}},
+		weight: []int{0, 1, 2},
+		part:   true,
+	}
 )
 
 // g2 has the rows (1 0 0), (1 1 1)/2, (1 -1 1)/2 and (0 0 1).
@@ -76,8 +94,24 @@ var (
 	Stride2 = &Winograd{Height: 2, Width: 2, Stride: 2, index: 3, rows: &stride2, columns: &stride2}
 )
 
+// Trimmed is an algorithm and those that compute its last tiles where half a tile of rows and columns is left: below the others, beside
+// them, and in the corner. These use some of its positions, and its weights.
+type Trimmed struct{ Whole, Low, Narrow, Small *Winograd }
+
+// The algorithms with smaller last tiles.
+var (
+	TrimmedF2 = Trimmed{F2,
+		&Winograd{Height: 1, Width: 2, Stride: 1, index: 4, rows: &f2part, columns: &f2},
+		&Winograd{Height: 2, Width: 1, Stride: 1, index: 5, rows: &f2, columns: &f2part},
+		&Winograd{Height: 1, Width: 1, Stride: 1, index: 6, rows: &f2part, columns: &f2part}}
+	TrimmedF4 = Trimmed{F4,
+		&Winograd{Height: 2, Width: 4, Stride: 1, index: 7, rows: &f4part, columns: &f4},
+		&Winograd{Height: 4, Width: 2, Stride: 1, index: 8, rows: &f4, columns: &f4part},
+		&Winograd{Height: 2, Width: 2, Stride: 1, index: 9, rows: &f4part, columns: &f4part}}
+)
+
 const (
-	algorithms = 4
+	algorithms = 10
 	// largest is the most pixels, and so positions, of a tile.
 	largest = 36
 )
@@ -103,6 +137,22 @@ func (w *Winograd) Matrix(position int) int {
 	return i*w.columns.matrices + j
 }
 
+// Place returns where a position lies in what Input writes and Output reads: among another algorithm's, if it uses some of these.
+func (w *Winograd) Place(position int) int {
+	if w.rows.part || w.columns.part {
+		return w.Matrix(position)
+	}
+	return position
+}
+
+// places lists Place of all positions.
+func (w *Winograd) places() (all [largest]int) {
+	for position := range w.Positions() {
+		all[position] = w.Place(position)
+	}
+	return all
+}
+
 // Weights transforms one 3x3 kernel, row by row, times a factor: u[i*us] becomes what G g Gt has for matrix i. It computes
 // in float64, because it runs once.
 func (w *Winograd) Weights(u []float32, us int, kernel []float32, factor float64) {
@@ -121,11 +171,16 @@ func (w *Winograd) Weights(u []float32, us int, kernel []float32, factor float64
 	}
 }
 
-// Input transforms the tile whose upper left pixel is at x[0]: v[i*vs+c] becomes the value at position i of
+// Trims reports whether this level has the smaller algorithms of Trimmed.
+func (s *Set) Trims() bool { return s.has(TrimmedF4.Small) }
+
+func (s *Set) has(w *Winograd) bool { return s.input[w.index] != nil }
+
+// Input transforms the tile whose upper left pixel is at x[0]: v[i*vs+c] becomes the value at place i of
 // channel c. Pixels of a row lie channels apart, rows rs. channels is a multiple of 16.
 func (s *Set) Input(w *Winograd, v []float32, vs int, x []float32, rs, channels int) {
 	checkChannels(channels)
-	_, _ = v[(w.Positions()-1)*vs+channels-1], x[(w.rows.size()-1)*rs+w.columns.size()*channels-1]
+	_, _ = v[w.Place(w.Positions()-1)*vs+channels-1], x[(w.rows.size()-1)*rs+w.columns.size()*channels-1]
 	s.input[w.index](v, vs, x, rs, channels)
 }
 
@@ -135,7 +190,7 @@ type Outputs struct {
 	RowStride     int
 	Channels      int // a multiple of 16
 	Rows, Columns int
-	Sums          []float32 // of channel c at position i: Sums[i*SumStride+c]
+	Sums          []float32 // of channel c at place i: Sums[i*SumStride+c]
 	SumStride     int
 	Bias          []float32
 	Residual      []float32 // laid out as Y, and may be Y; nil for none
@@ -149,7 +204,7 @@ func (s *Set) Output(w *Winograd, o Outputs) {
 		panic(fmt.Sprintf("kernel: %d x %d outputs of a tile", o.Rows, o.Columns))
 	}
 	last := (o.Rows-1)*o.RowStride + o.Columns*o.Channels - 1
-	_, _, _ = o.Y[last], o.Sums[(w.Positions()-1)*o.SumStride+o.Channels-1], o.Bias[o.Channels-1]
+	_, _, _ = o.Y[last], o.Sums[w.Place(w.Positions()-1)*o.SumStride+o.Channels-1], o.Bias[o.Channels-1]
 	if o.Residual != nil {
 		_ = o.Residual[last]
 	}
@@ -163,7 +218,7 @@ func checkChannels(channels int) {
 }
 
 func (w *Winograd) inputGeneric(v []float32, vs int, x []float32, rs, channels int) {
-	size := w.columns.size()
+	size, places := w.columns.size(), w.places()
 	var d, t [largest]float32
 	for c := range channels {
 		for i := range w.Positions() {
@@ -171,16 +226,17 @@ func (w *Winograd) inputGeneric(v []float32, vs int, x []float32, rs, channels i
 		}
 		transform(t[:], w.rows.bt, w.columns.bt, d[:])
 		for i, value := range t[:w.Positions()] {
-			v[i*vs+c] = value
+			v[places[i]*vs+c] = value
 		}
 	}
 }
 
 func (w *Winograd) outputGeneric(o Outputs) {
+	places := w.places()
 	var d, t [largest]float32
 	for c := range o.Channels {
 		for i := range w.Positions() {
-			d[i] = o.Sums[i*o.SumStride+c]
+			d[i] = o.Sums[places[i]*o.SumStride+c]
 		}
 		transform(t[:], w.rows.at, w.columns.at, d[:])
 		for i := range o.Rows {

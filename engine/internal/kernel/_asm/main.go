@@ -44,9 +44,6 @@ func main() {
 		t.input(w)
 		t.output(w)
 	}
-	if t.lanes == 8 {
-		t.expand()
-	}
 	t.stemOutput()
 	if t.lanes == 8 {
 		stemInput(t)

@@ -18,8 +18,33 @@ type winograd struct {
 // minimal is a one-dimensional algorithm: in transforms size pixels, out so many sums to outputs. The two-dimensional
 // transforms are columns, then rows.
 type minimal struct {
-	size, outputs int
+	size, outputs int // pixels, which are as many as positions, and outputs
 	in, out       []group
+	part          []int // its positions among those of another algorithm; nil if they are its own
+	of            int   // positions of that
+}
+
+// places is where its positions lie.
+func (m minimal) places() []int {
+	if m.part != nil {
+		return m.part
+	}
+	return upTo(m.size)
+}
+
+// room is how many positions there are room for.
+func (m minimal) room() int {
+	if m.part != nil {
+		return m.of
+	}
+	return m.size
+}
+
+func upTo(n int) (all []int) {
+	for i := range n {
+		all = append(all, i)
+	}
+	return all
 }
 
 // group computes those values of a transform that share intermediate ones. A transform goes group by group, so that what
@@ -36,7 +61,13 @@ func (t target) algorithms() []winograd {
 		first.in = []group{f4.in[0], merge(f4.in[1], f4.in[2]), f4.in[3]}
 		first.out = []group{merge(f4.out...)}
 	}
-	return []winograd{{"4", first, f4}, {"2", f2, f2}, {"4x2", first, f2}, {"Stride2", stride2, stride2}}
+	all := []winograd{{"4", first, f4}, {"2", f2, f2}, {"4x2", first, f2}, {"Stride2", stride2, stride2}}
+	if t.lanes == 8 { // others have not been measured
+		all = append(all,
+			winograd{"2Low", f2part, f2}, winograd{"2Narrow", f2, f2part}, winograd{"2Small", f2part, f2part},
+			winograd{"4Low", f4part, f4}, winograd{"4Narrow", first, f4part}, winograd{"4Small", f4part, f4part})
+	}
+	return all
 }
 
 // merge makes one group of several, which loads each value once.
@@ -75,6 +106,30 @@ var f2 = minimal{4, 2,
 		first, second := t.load(m(1)), t.load(m(2))
 		return vectors{t.add(t.add(first, second), m(0)), t.sub(t.sub(first, second), m(3))}
 	}}},
+	nil, 0,
+}
+
+// f2part is the first output of f2.
+var f2part = minimal{3, 1, f2.in[:2],
+	[]group{{[]int{0}, func(t target, m func(int) Op, _ factors) vectors { return vectors{t.add(t.add(m(1), m(2)), m(0))} }}},
+	[]int{0, 1, 2}, 4,
+}
+
+// f4part is f2 at points of f4, in its units.
+var f4part = minimal{4, 2,
+	[]group{
+		{[]int{0}, func(t target, d func(int) Op, c factors) vectors { return vectors{t.times(c, 4, t.sub(d(0), d(2)))} }},
+		{[]int{1, 2}, func(t target, d func(int) Op, c factors) vectors {
+			first, second := t.load(d(1)), t.load(d(2))
+			return vectors{t.times(c, -3, t.add(first, second)), t.times(c, 3, t.sub(first, second))}
+		}},
+		{[]int{3}, func(t target, d func(int) Op, _ factors) vectors { return vectors{t.sub(d(3), d(1))} }},
+	},
+	[]group{{[]int{0, 1}, func(t target, m func(int) Op, _ factors) vectors {
+		first, second := t.load(m(1)), t.load(m(2))
+		return vectors{t.add(t.add(first, second), m(0)), t.add(t.sub(first, second), m(3))}
+	}}},
+	[]int{0, 1, 2, 5}, 6,
 }
 
 var f4 = minimal{6, 4,
@@ -105,6 +160,7 @@ var f4 = minimal{6, 4,
 			return vectors{t.addProduct(c, near, 2, far), t.accumulate(c, t.add(near, m(5)), 8, far, VFMADD231PS)}
 		}},
 	},
+	nil, 0,
 }
 
 // stride2 takes pixels of odd places, which are the first of a tile and every second from there, through F(2,2), and
@@ -122,6 +178,7 @@ var stride2 = minimal{5, 2,
 		middle := t.load(m(1))
 		return vectors{t.add(t.add(middle, m(0)), m(3)), t.add(t.add(middle, m(2)), m(4))}
 	}}},
+	nil, 0,
 }
 
 // load brings a value into a register, if it is not in one.
@@ -165,13 +222,24 @@ type factors map[float32]reg.VecVirtual
 
 // accumulate adds the factor times y to z, or subtracts it.
 func (t target) accumulate(c factors, z reg.VecVirtual, factor float32, y Op, fma func(...Op)) reg.VecVirtual {
+	fma(y, c.of(t, factor), z)
+	return z
+}
+
+// times multiplies x by the factor.
+func (t target) times(c factors, factor float32, x reg.VecVirtual) reg.VecVirtual {
+	VMULPS(c.of(t, factor), x, x)
+	return x
+}
+
+// of is a factor in a register.
+func (c factors) of(t target, factor float32) reg.VecVirtual {
 	f, ok := c[factor]
 	if !ok {
 		f = t.constant(factor)
 		c[factor] = f
 	}
-	fma(y, f, z)
-	return z
+	return f
 }
 
 // addProduct returns x + factor*y.
@@ -207,18 +275,21 @@ func (l line) at(base reg.GPVirtual, i int) Mem {
 	return m
 }
 
-// down transforms the columns of a tile, the first of which begins at base: the values of one group, by value and column.
-func (t target) down(g group, base, next reg.GPVirtual, l line, columns int) [][]reg.VecVirtual {
+// down transforms the given columns of a tile, the first of which begins at base and is 0: the values of one group, by value and
+// column. rows are where the elements of a column lie.
+func (t target) down(g group, base, next reg.GPVirtual, l line, rows, columns []int) [][]reg.VecVirtual {
 	values := make([][]reg.VecVirtual, len(g.makes))
 	c := factors{}
 	column := GP64()
 	MOVQ(base, column)
-	for j := range columns {
-		for o, r := range g.from(t, func(i int) Op { return l.at(column, i) }, c) {
+	for j, here := range columns {
+		for o, r := range g.from(t, func(i int) Op { return l.at(column, rows[i]) }, c) {
 			values[o] = append(values[o], r)
 		}
-		if j < columns-1 {
-			ADDQ(next, column)
+		if j < len(columns)-1 {
+			for range columns[j+1] - here {
+				ADDQ(next, column)
+			}
 		}
 	}
 	return values
@@ -246,13 +317,20 @@ func (t target) input(w winograd) {
 	MOVQ(channels, pixel)
 	SHLQ(Imm(2), pixel)
 	Label("channel")
-	to := GP64()
+	to, at := GP64(), 0 // a place
 	MOVQ(v, to)
+	next := func() {
+		ADDQ(vs, to)
+		at++
+	}
 	for _, g := range w.rows.in { // in the order of positions
-		for _, row := range t.down(g, x, pixel, rows, w.columns.size) {
-			t.across(w.columns.in, row, func(_ int, r reg.VecVirtual) {
+		for o, row := range t.down(g, x, pixel, rows, upTo(w.rows.size), upTo(w.columns.size)) {
+			t.across(w.columns.in, row, func(j int, r reg.VecVirtual) {
+				for at < w.rows.places()[g.makes[o]]*w.columns.room()+w.columns.places()[j] {
+					next()
+				}
 				VMOVUPS(r, Mem{Base: to})
-				ADDQ(vs, to)
+				next()
 			})
 		}
 	}
@@ -280,7 +358,7 @@ func (t target) output(w winograd) {
 
 	m, ms := pointer("m"), stride("ms")
 	down := GP64() // positions of one column lie a row of them apart
-	IMUL3Q(number(w.columns.size), ms, down)
+	IMUL3Q(number(w.columns.room()), ms, down)
 	positions := newLine(down)
 	pixel := stride("channels")
 	y, residual := pointer("y"), pointer("residual")
@@ -290,7 +368,7 @@ func (t target) output(w winograd) {
 	bias := pointer("bias")
 	Label("channel")
 	for _, g := range w.rows.out {
-		for o, row := range t.down(g, m, ms, positions, w.columns.size) {
+		for o, row := range t.down(g, m, ms, positions, w.rows.places(), w.columns.places()) {
 			i := g.makes[o]
 			after := fmt.Sprintf("row%d", i)
 			at := GP64()

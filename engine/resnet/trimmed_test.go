@@ -1,0 +1,73 @@
+package resnet
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+)
+
+// TestTrimmedTiles checks that tiles cover each output once, that each position's span has just the tiles with a product there, and
+// that the halves of the positions have nearly as many products.
+func TestTrimmedTiles(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		a        *kernel.Trimmed
+		size     int
+		products int
+	}{
+		{"F4 at 14", &kernel.TrimmedF4, 14, 22 * 22},
+		{"F4 at 10", &kernel.TrimmedF4, 10, 16 * 16},
+		{"F2 at 7", &kernel.TrimmedF2, 7, 15 * 15},
+		{"F2 at 5", &kernel.TrimmedF2, 5, 11 * 11},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := &filter32{winograd: test.a.Whole}
+			list := trimmedTiles(f, test.a, test.size/test.a.Whole.Height)
+			covered := make([]int, test.size*test.size)
+			uses := make([][]int, test.a.Whole.Positions())
+			for i, tile := range list {
+				w := tile.filter.winograd
+				for y := tile.y; y < tile.y+w.Height; y++ {
+					for x := tile.x; x < tile.x+w.Width; x++ {
+						covered[y*test.size+x]++
+					}
+				}
+				for position := range w.Positions() {
+					uses[w.Place(position)] = append(uses[w.Place(position)], i)
+				}
+			}
+			if slices.Min(covered) != 1 || slices.Max(covered) != 1 {
+				t.Errorf("outputs are covered %v times, want once", covered)
+			}
+			spans, products := spansOf(list, len(uses)), 0
+			for position, s := range spans {
+				var want []int
+				for i := s.first; i < s.end; i++ {
+					want = append(want, i)
+				}
+				if !slices.Equal(uses[position], want) {
+					t.Errorf("position %d has products with tiles %v, its span is %v", position, uses[position], s)
+				}
+				products += len(want)
+			}
+			if products != test.products {
+				t.Errorf("%d products, want %d", products, test.products)
+			}
+			half := 0
+			order := diagonally(orderOf(test.a.Whole))
+			for _, position := range order[:len(order)/2] {
+				half += spans[position].end - spans[position].first
+			}
+			if d := 2*half - products; d < -2 || d > 2 {
+				t.Errorf("%d of %d products are in the first half", half, products)
+			}
+			slices.Sort(order)
+			if !slices.Equal(order, orderOf(test.a.Whole)) {
+				t.Errorf("positions are %v", order)
+			}
+		})
+	}
+}
