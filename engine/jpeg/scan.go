@@ -273,16 +273,14 @@ func (d *Decoder) readMCU() error {
 	r, m := &d.bits, &d.mcu
 	r.Read = 0
 	for k := -1; r.Read < m.n; {
-		unit := r.Read
 		if k = r.Next(k); k < 63 {
 			c := m.block[r.Read].coded
 			if k = r.symbol(c.dc, c.ac, k); k < 63 {
 				continue
 			}
-			unit = r.Read
 			r.Next(k)
 		}
-		if r.Read == unit {
+		if k != 63 && k < kernel.EndOfBlock {
 			return d.codeError()
 		}
 		if r.overrun() {

@@ -43,7 +43,7 @@ type PairTable = [1 << LookupBits]uint64
 // the same place of a cache line.
 type Unit struct {
 	Coefs [64]int16 // in natural order; the first is the difference to the block before
-	room  [4]int16  // for those written before their index is checked
+	_     [4]int16  // for those written before their index is checked
 	DC    *SymbolTable
 	AC    *PairTable
 	Last  int // what Next returns for this block: 63, or EndOfBlock and more
