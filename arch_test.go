@@ -160,12 +160,12 @@ func TestPartsMeetOverHTTP(t *testing.T) {
 // TestEngineNeedsLittle checks that the engine uses no module but those named here.
 func TestEngineNeedsLittle(t *testing.T) {
 	t.Parallel()
-	allowed := []string{"golang.org/x/sys", "golang.org/x/image", "golang.org/x/sync", "google.golang.org/protobuf/encoding/protowire"}
+	allowed := []string{"golang.org/x/sys", "golang.org/x/sync", "google.golang.org/protobuf/encoding/protowire"}
 	for _, p := range listPackages(t) {
 		for _, dep := range p.Imports {
 			first, _, _ := strings.Cut(dep, "/")
 			if under(p.rel(), "engine") && strings.Contains(first, ".") && !under(dep, module) && !under(dep, allowed...) {
-				t.Errorf("%s imports %s: the engine needs codecs, CPU features, memory maps and semaphores, and no other module", p.rel(), dep)
+				t.Errorf("%s imports %s: the engine needs CPU features, memory maps and semaphores, and no other module", p.rel(), dep)
 			}
 		}
 	}

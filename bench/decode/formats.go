@@ -20,8 +20,8 @@ type kind struct {
 	Sums  []string `json:"sums"`
 }
 
-// runFormats compares the decoders of all formats.
-func runFormats(folder string, count, rounds int, python string) error {
+// runFormats compares the decoders of all formats, for kinds whose names begin with a prefix.
+func runFormats(folder, prefix string, count, rounds int, python string) error {
 	runtime.GOMAXPROCS(1)
 	names, err := spread(folder, count)
 	if err != nil {
@@ -31,11 +31,14 @@ func runFormats(folder string, count, rounds int, python string) error {
 		Name  string `json:"name"`
 		Kinds []kind `json:"kinds"`
 	}
-	process, err := startProcess(python, "bench/decode/formats.py", names, &theirs)
+	process, err := startProcess(python, "bench/decode/formats.py", append([]string{prefix}, names...), &theirs)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = process.close() }() // all its answers were read
+	if len(theirs.Kinds) == 0 {
+		return fmt.Errorf("formats.py has no kind whose name begins with %q", prefix)
+	}
 	var d decode.Decoder
 	for _, k := range theirs.Kinds {
 		for i, data := range k.Files {
@@ -48,6 +51,7 @@ func runFormats(folder string, count, rounds int, python string) error {
 			}
 		}
 	}
+	runtime.GC() // what reading the files has left
 	ours, their, ratios := make([][]float64, len(theirs.Kinds)), make([][]float64, len(theirs.Kinds)), make([][]float64, len(theirs.Kinds))
 	for i := range rounds {
 		var seconds []float64

@@ -1,8 +1,8 @@
 """The other side of bench/decode -formats: Pillow.
 
-Takes the names of JPEG files as arguments and makes files of other formats of their pictures. Prints {"name": ..., "kinds": [{"kind":
-..., "files": [base64, ...], "sums": [SHA-256 of the RGB pixels, ...]}]} and then, for each line on its input, decodes all files once
-and prints the CPU seconds for each kind.
+Takes the beginning of names in KINDS and the names of JPEG files as arguments, and makes files of those kinds of their pictures.
+Prints {"name": ..., "kinds": [{"kind": ..., "files": [base64, ...], "sums": [SHA-256 of the RGB pixels, ...]}]} and then, for each line
+on its input, decodes all files once and prints the CPU seconds for each kind.
 """
 import array
 import base64
@@ -16,7 +16,7 @@ import time
 import PIL
 from PIL import Image
 
-pictures = [Image.open(name).convert("RGB") for name in sys.argv[1:]]
+pictures = [Image.open(name).convert("RGB") for name in sys.argv[2:]]
 
 
 def saved(format, convert=lambda m: m, **options):
@@ -34,6 +34,10 @@ def with_alpha(m):
     return m
 
 
+def colors(n):
+    return lambda m: m.quantize(n).convert("RGB")
+
+
 def bmp16(m):
     """A BMP file with 5 bits for each color, which Pillow reads but does not write."""
     width, height = m.size
@@ -45,24 +49,33 @@ def bmp16(m):
 
 
 KINDS = {
-    "JPEG": saved("JPEG", quality=90),
-    "GIF": saved("GIF", lambda m: m.quantize(256), interlace=0),
-    "GIF, interlaced": saved("GIF", lambda m: m.quantize(256), interlace=1),
-    "GIF, 16 colors": saved("GIF", lambda m: m.quantize(16), interlace=0),
-    "BMP, 24 bits": saved("BMP"),
-    "BMP, 32 bits": saved("BMP", with_alpha),
-    "BMP, 16 bits": [bmp16(m) for m in pictures],
-    "BMP, 8 bits": saved("BMP", lambda m: m.quantize(256)),
-    "BMP, 1 bit": saved("BMP", lambda m: m.convert("1")),
-    "PNG": saved("PNG"),
-    "PNG, alpha": saved("PNG", with_alpha),
-    "PNG, gray": saved("PNG", lambda m: m.convert("L")),
-    "PNG, palette": saved("PNG", lambda m: m.quantize(256)),
-    "PNG, 16 colors": saved("PNG", lambda m: m.quantize(16)),
-    "PNG, 1 bit": saved("PNG", lambda m: m.convert("1")),
-    "WebP": saved("WEBP", quality=85),
-    "WebP, lossless": saved("WEBP", lossless=True),
+    "JPEG": lambda: saved("JPEG", quality=90),
+    "GIF": lambda: saved("GIF", lambda m: m.quantize(256), interlace=0),
+    "GIF, interlaced": lambda: saved("GIF", lambda m: m.quantize(256), interlace=1),
+    "GIF, 16 colors": lambda: saved("GIF", lambda m: m.quantize(16), interlace=0),
+    "BMP, 24 bits": lambda: saved("BMP"),
+    "BMP, 32 bits": lambda: saved("BMP", with_alpha),
+    "BMP, 16 bits": lambda: [bmp16(m) for m in pictures],
+    "BMP, 8 bits": lambda: saved("BMP", lambda m: m.quantize(256)),
+    "BMP, 1 bit": lambda: saved("BMP", lambda m: m.convert("1")),
+    "PNG": lambda: saved("PNG"),
+    "PNG, alpha": lambda: saved("PNG", with_alpha),
+    "PNG, gray": lambda: saved("PNG", lambda m: m.convert("L")),
+    "PNG, palette": lambda: saved("PNG", lambda m: m.quantize(256)),
+    "PNG, 16 colors": lambda: saved("PNG", lambda m: m.quantize(16)),
+    "PNG, 1 bit": lambda: saved("PNG", lambda m: m.convert("1")),
+    "WebP": lambda: saved("WEBP", quality=85),
+    "WebP, lossless": lambda: saved("WEBP", lossless=True),
+    "WebP, lossless, method 0": lambda: saved("WEBP", lossless=True, method=0),
+    "WebP, lossless, method 6": lambda: saved("WEBP", lossless=True, method=6, quality=100),
+    "WebP, lossless, alpha": lambda: saved("WEBP", with_alpha, lossless=True, exact=True),
+    "WebP, lossless, gray": lambda: saved("WEBP", lambda m: m.convert("L").convert("RGB"), lossless=True),
+    "WebP, lossless, 256 colors": lambda: saved("WEBP", colors(256), lossless=True),
+    "WebP, lossless, 16 colors": lambda: saved("WEBP", colors(16), lossless=True),
+    "WebP, lossless, 4 colors": lambda: saved("WEBP", colors(4), lossless=True),
+    "WebP, lossless, 2 colors": lambda: saved("WEBP", colors(2), lossless=True),
 }
+KINDS = {kind: make() for kind, make in KINDS.items() if kind.startswith(sys.argv[1])}
 
 
 def decode(data):

@@ -40,10 +40,13 @@ func main() {
 	rounds := flag.Int("rounds", 10, "rounds; in each, both sides have a turn")
 	python := flag.String("python", "/usr/bin/python3", "Python that has Pillow and torchvision")
 	formats := flag.Bool("formats", false, "compare the decoders of all formats, with Pillow")
+	kinds := flag.String("kinds", "", "with -formats, only the kinds of files whose names begin so, such as \"WebP\"")
 	flag.Parse()
 	compare := run
 	if *formats {
-		compare = runFormats
+		compare = func(folder string, count, rounds int, python string) error {
+			return runFormats(folder, *kinds, count, rounds, python)
+		}
 	}
 	if err := compare(*images, *count, *rounds, *python); err != nil {
 		fmt.Fprintln(os.Stderr, "decode:", err)

@@ -173,7 +173,7 @@ func reason(err error) string {
 		return "not supported: " + e.Feature
 	}
 	text := err.Error()
-	for _, library := range []string{"bmp: ", "lzw: ", "webp: ", "vp8: ", "vp8l: ", "riff: "} {
+	for _, library := range []string{"bmp: ", "lzw: ", "vp8: ", "vp8l: "} {
 		text = strings.TrimPrefix(text, library)
 	}
 	return "broken: " + text

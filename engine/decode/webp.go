@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"io"
 	"slices"
 	"time"
-
-	"golang.org/x/image/webp"
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/engine/decode/internal/kernel"
@@ -29,12 +26,13 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 	}
 	canvas, chunks := image.Rect(0, 0, width, height), data[riffHeader:]
 	frame := canvas
-	if _, animated := webpCanvas(data); animated {
+	if _, animated, _ := webpCanvas(data); animated {
 		if chunks, frame, err = firstFrame(data); err != nil {
 			return RGB{}, err
 		}
 	}
 	defer d.vp8.Close()
+	defer d.vp8l.Close()
 	row, end, size, err := d.webpRows(chunks)
 	if err != nil {
 		return RGB{}, err
@@ -61,10 +59,19 @@ func (d *Decoder) decodeWebP(data []byte, o jpeg.Options) (RGB, error) {
 // errWebPSize is the error of a picture that is not as large as the container says. It is found before memory is taken.
 var errWebPSize = errors.New("picture size differs from the header")
 
-// webpSize reads the size of a picture, or the canvas of an animation.
+// webpSize reads the size of a picture, or the canvas that its file names.
 func webpSize(data []byte) (width, height int, err error) {
-	c, err := webp.DecodeConfig(bytes.NewReader(data))
-	return c.Width, c.Height, err
+	if canvas, _, ok := webpCanvas(data); ok {
+		return canvas.Dx(), canvas.Dy(), nil
+	}
+	name, body, err := webpPicture(data[riffHeader:])
+	if err != nil {
+		return 0, 0, err
+	}
+	if name == "VP8L" {
+		return vp8l.Size(body)
+	}
+	return vp8.Size(body)
 }
 
 // converter writes columns from..end-1 of row y of a picture to dst, pixel x to dst[3*x:].
@@ -78,10 +85,13 @@ func (d *Decoder) webpRows(chunks []byte) (row converter, end func() error, size
 		return nil, nil, size, err
 	}
 	if name == "VP8L" {
-		pix, width, height, err := d.vp8l.Decode(body, d.did)
+		width, height, err := d.vp8l.Begin(body, d.did)
 		return func(dst []byte, y, from, end int) error {
-			vp8l.RGB(dst[3*from:3*end], pix[y*width+from:y*width+end])
-			return nil
+			pix, err := d.vp8l.Row(y)
+			if err == nil && from < end {
+				kernel.RGB(dst[3*from:3*end], pix[from:end])
+			}
+			return err
 		}, func() error { return nil }, image.Pt(width, height), err
 	}
 	width, height, err := d.vp8.Begin(body, d.did)
@@ -128,7 +138,7 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 	c.time = perPixel(40*time.Nanosecond, width, height)
 	c.memory = stripBytes(width) + stateBytes
 	chunks := data[riffHeader:]
-	if canvas, animated := webpCanvas(data); animated {
+	if canvas, animated, _ := webpCanvas(data); animated {
 		var frame image.Rectangle
 		if chunks, frame, err = firstFrame(data); err != nil {
 			return c, err
@@ -157,13 +167,15 @@ func webpCost(data []byte, width, height int) (c cost, err error) {
 func lossyMemory(_, width, _ int) int64 { return vp8.Memory(width) + 2*int64(width+1) }
 
 // losslessMemory is the memory of a picture in the format VP8L: four bytes for each pixel, three images with a pixel for each
-// tile of 4x4, and prefix codes.
+// tile of 4x4, five rows, and prefix codes.
 func losslessMemory(bytes, width, height int) int64 {
-	// A group of five codes takes at least 20 bits. Its tables have 256 words for each code and all symbols.
+	// A group of five codes takes at least 20 bits. For each code it has tables with at most 512 entries more than there are symbols, of
+	// 2 bytes.
 	const groupBytes = 13 << 10
 	groups := min(vp8l.MaxGroups, int64(bytes)*8/20+1)
 	tiles := int64((width+3)/4) * int64((height+3)/4)
-	return 4*int64(width)*int64(height) + 3*4*tiles + groups*groupBytes
+	rows := 5 * 4 * int64(width+kernel.Spare)
+	return 4*int64(width)*int64(height) + 3*4*tiles + rows + groups*groupBytes
 }
 
 // The layout of WebP's container ("WebP Container Specification"): a RIFF file whose first chunk, in the extended form,
@@ -179,13 +191,13 @@ const (
 // uint24 reads three bytes.
 func uint24(b []byte) int { return int(b[0]) | int(b[1])<<8 | int(b[2])<<16 }
 
-// webpCanvas reads the canvas of an animation.
-func webpCanvas(data []byte) (canvas image.Rectangle, animated bool) {
-	const flags = riffHeader + chunkHeader
-	if len(data) < flags+extended || string(data[riffHeader:][:4]) != "VP8X" || data[flags]&flagAnimated == 0 {
-		return canvas, false
+// webpCanvas reads the extended form's canvas, and whether there is an animation on it.
+func webpCanvas(data []byte) (canvas image.Rectangle, animated, ok bool) {
+	name, body, _, err := nextRIFFChunk(data[riffHeader:])
+	if err != nil || name != "VP8X" || len(body) < extended {
+		return canvas, false, false
 	}
-	return image.Rect(0, 0, uint24(data[flags+4:])+1, uint24(data[flags+7:])+1), true
+	return image.Rect(0, 0, uint24(body[4:])+1, uint24(body[7:])+1), body[0]&flagAnimated != 0, true
 }
 
 // firstFrame returns the chunks of an animation's first frame, and its place on the canvas.

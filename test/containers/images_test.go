@@ -48,7 +48,7 @@ var targets = []target{
 	{
 		name: "resnet18-app", most: 12e6, port: "5000/tcp",
 		files:   append([]string{"model/resnet18.safetensors"}, common...),
-		modules: []string{"github.com/alecthomas/kong", "golang.org/x/image", "std"},
+		modules: []string{"github.com/alecthomas/kong", "golang.org/x/sys", "std"},
 		lacks:   []string{"github.com/nats-io/nats-server/v2", "k8s.io/client-go"},
 	},
 }

@@ -27,7 +27,7 @@ func Each(t *testing.T, written []cpu.Level, test func(t *testing.T, level cpu.L
 
 // number is what kernels work on.
 type number interface {
-	~uint8 | ~int8 | ~uint16 | ~int16 | ~int32 | ~float32
+	~uint8 | ~int8 | ~uint16 | ~int16 | ~int32 | ~uint32 | ~float32
 }
 
 // Region is memory at whose end a page begins that faults when it is read or written.

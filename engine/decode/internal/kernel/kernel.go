@@ -1,8 +1,8 @@
-// Package kernel holds the inner loops of package decode. One turns pixels of whole bytes into RGB, for BMP and PNG. The others
-// are those of lossy WebP: reading coefficients, transforming them, predicting and filtering samples (RFC 6386), and converting
+// Package kernel holds the inner loops of package decode. One turns pixels of whole bytes into RGB, for BMP, PNG and lossless WebP. The
+// others are those of WebP. Of its lossy form (RFC 6386) they read coefficients, transform them, predict and filter samples, and convert
 // them to RGB as libwebp does by default: chroma is interpolated (src/dsp/upsampling.c), and color converted in fixed point
-// (src/dsp/yuv.h). Each has a form in plain Go, which is the reference, and for AVX2 a vector form with identical results; the
-// first one for NEON too.
+// (src/dsp/yuv.h). Of the lossless form (RFC 9649) they invert transforms. Each has a form in plain Go, which is the reference, and for
+// AVX2 a vector form with identical results; the first one for NEON too.
 //
 // Functions panic if slices do not fit together, and never read or write outside of them.
 package kernel

@@ -160,3 +160,57 @@ func trueMotion(samples []byte, size int) {
 		trueMotionGeneric(samples, size)
 	}
 }
+
+func addGreen(dst, src []uint32, n int) {
+	if !simd || n == 0 {
+		addGreenGeneric(dst, src, n)
+		return
+	}
+	addGreenVector(&dst[0], &src[0], n)
+}
+
+func addColors(dst, src, factors []uint32, bits uint, n int) {
+	if !simd || n == 0 || bits < 3 {
+		addColorsGeneric(dst, src, factors, bits, n)
+		return
+	}
+	addColorsVector(&dst[0], &src[0], &factors[0], n, 1<<bits)
+}
+
+func predict(mode int, dst, src, above []uint32, from, end int) {
+	if !simd {
+		predictGeneric(mode, dst, src, above, from, end)
+		return
+	}
+	p, s, a, n := &dst[from], &src[from], &above[from], end-from
+	switch mode {
+	case Left:
+		predict1Vector(p, s, a, n)
+	case 2:
+		predict2Vector(p, s, a, n)
+	case 3:
+		predict3Vector(p, s, a, n)
+	case 4:
+		predict4Vector(p, s, a, n)
+	case 5:
+		predict5Vector(p, s, a, n)
+	case 6:
+		predict6Vector(p, s, a, n)
+	case 7:
+		predict7Vector(p, s, a, n)
+	case 8:
+		predict8Vector(p, s, a, n)
+	case 9:
+		predict9Vector(p, s, a, n)
+	case 10:
+		predict10Vector(p, s, a, n)
+	case 11:
+		predict11Vector(p, s, a, n)
+	case 12:
+		predict12Vector(p, s, a, n)
+	case 13:
+		predict13Vector(p, s, a, n)
+	default:
+		predict0Vector(p, s, a, n)
+	}
+}

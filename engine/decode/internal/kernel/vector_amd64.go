@@ -62,6 +62,86 @@ func trueMotion8Vector(samples *byte)
 //go:noescape
 func trueMotion16Vector(samples *byte)
 
+// addGreenVector is addGreenGeneric, n greater than 0.
+//
+//go:noescape
+func addGreenVector(dst *uint32, src *uint32, n int)
+
+// addColorsVector is addColorsGeneric for tiles of a multiple of 8 pixels, n greater than 0.
+//
+//go:noescape
+func addColorsVector(dst *uint32, src *uint32, factors *uint32, n int, tile int)
+
+// predict0Vector is mode 0 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict0Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict1Vector is mode 1 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict1Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict2Vector is mode 2 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict2Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict3Vector is mode 3 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict3Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict4Vector is mode 4 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict4Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict5Vector is mode 5 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict5Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict6Vector is mode 6 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict6Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict7Vector is mode 7 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict7Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict8Vector is mode 8 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict8Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict9Vector is mode 9 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict9Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict10Vector is mode 10 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict10Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict11Vector is mode 11 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict11Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict12Vector is mode 12 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict12Vector(dst *uint32, src *uint32, above *uint32, n int)
+
+// predict13Vector is mode 13 of predictGeneric for n pixels, n greater than 0.
+//
+//go:noescape
+func predict13Vector(dst *uint32, src *uint32, above *uint32, n int)
+
 // shuffleVector writes 16 bytes of dst n times, each being the byte of 16 of src that order names, or zero for 0x80. Each time
 // src advances by in bytes and dst by out.
 //

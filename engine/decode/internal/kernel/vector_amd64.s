@@ -2416,6 +2416,668 @@ TEXT ·trueMotion16Vector(SB), NOSPLIT, $0-8
 	VZEROUPPER
 	RET
 
+DATA greenToOthers<>+0(SB)/1, $0x01
+DATA greenToOthers<>+1(SB)/1, $0x80
+DATA greenToOthers<>+2(SB)/1, $0x01
+DATA greenToOthers<>+3(SB)/1, $0x80
+DATA greenToOthers<>+4(SB)/1, $0x05
+DATA greenToOthers<>+5(SB)/1, $0x80
+DATA greenToOthers<>+6(SB)/1, $0x05
+DATA greenToOthers<>+7(SB)/1, $0x80
+DATA greenToOthers<>+8(SB)/1, $0x09
+DATA greenToOthers<>+9(SB)/1, $0x80
+DATA greenToOthers<>+10(SB)/1, $0x09
+DATA greenToOthers<>+11(SB)/1, $0x80
+DATA greenToOthers<>+12(SB)/1, $0x0d
+DATA greenToOthers<>+13(SB)/1, $0x80
+DATA greenToOthers<>+14(SB)/1, $0x0d
+DATA greenToOthers<>+15(SB)/1, $0x80
+DATA greenToOthers<>+16(SB)/1, $0x01
+DATA greenToOthers<>+17(SB)/1, $0x80
+DATA greenToOthers<>+18(SB)/1, $0x01
+DATA greenToOthers<>+19(SB)/1, $0x80
+DATA greenToOthers<>+20(SB)/1, $0x05
+DATA greenToOthers<>+21(SB)/1, $0x80
+DATA greenToOthers<>+22(SB)/1, $0x05
+DATA greenToOthers<>+23(SB)/1, $0x80
+DATA greenToOthers<>+24(SB)/1, $0x09
+DATA greenToOthers<>+25(SB)/1, $0x80
+DATA greenToOthers<>+26(SB)/1, $0x09
+DATA greenToOthers<>+27(SB)/1, $0x80
+DATA greenToOthers<>+28(SB)/1, $0x0d
+DATA greenToOthers<>+29(SB)/1, $0x80
+DATA greenToOthers<>+30(SB)/1, $0x0d
+DATA greenToOthers<>+31(SB)/1, $0x80
+GLOBL greenToOthers<>(SB), RODATA|NOPTR, $32
+
+// func addGreenVector(dst *uint32, src *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·addGreenVector(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	LEAQ (AX)(DX*4), AX
+	LEAQ (CX)(DX*4), CX
+	NEGQ DX
+
+loop:
+	VMOVDQU (CX)(DX*4), Y0
+	VPSHUFB greenToOthers<>+0(SB), Y0, Y1
+	VPADDB  Y1, Y0, Y0
+	VMOVDQU Y0, (AX)(DX*4)
+	ADDQ    $0x08, DX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+DATA greens<>+0(SB)/1, $0x80
+DATA greens<>+1(SB)/1, $0x01
+DATA greens<>+2(SB)/1, $0x80
+DATA greens<>+3(SB)/1, $0x01
+DATA greens<>+4(SB)/1, $0x80
+DATA greens<>+5(SB)/1, $0x05
+DATA greens<>+6(SB)/1, $0x80
+DATA greens<>+7(SB)/1, $0x05
+DATA greens<>+8(SB)/1, $0x80
+DATA greens<>+9(SB)/1, $0x09
+DATA greens<>+10(SB)/1, $0x80
+DATA greens<>+11(SB)/1, $0x09
+DATA greens<>+12(SB)/1, $0x80
+DATA greens<>+13(SB)/1, $0x0d
+DATA greens<>+14(SB)/1, $0x80
+DATA greens<>+15(SB)/1, $0x0d
+DATA greens<>+16(SB)/1, $0x80
+DATA greens<>+17(SB)/1, $0x01
+DATA greens<>+18(SB)/1, $0x80
+DATA greens<>+19(SB)/1, $0x01
+DATA greens<>+20(SB)/1, $0x80
+DATA greens<>+21(SB)/1, $0x05
+DATA greens<>+22(SB)/1, $0x80
+DATA greens<>+23(SB)/1, $0x05
+DATA greens<>+24(SB)/1, $0x80
+DATA greens<>+25(SB)/1, $0x09
+DATA greens<>+26(SB)/1, $0x80
+DATA greens<>+27(SB)/1, $0x09
+DATA greens<>+28(SB)/1, $0x80
+DATA greens<>+29(SB)/1, $0x0d
+DATA greens<>+30(SB)/1, $0x80
+DATA greens<>+31(SB)/1, $0x0d
+GLOBL greens<>(SB), RODATA|NOPTR, $32
+
+DATA reds<>+0(SB)/1, $0x80
+DATA reds<>+1(SB)/1, $0x02
+DATA reds<>+2(SB)/1, $0x80
+DATA reds<>+3(SB)/1, $0x80
+DATA reds<>+4(SB)/1, $0x80
+DATA reds<>+5(SB)/1, $0x06
+DATA reds<>+6(SB)/1, $0x80
+DATA reds<>+7(SB)/1, $0x80
+DATA reds<>+8(SB)/1, $0x80
+DATA reds<>+9(SB)/1, $0x0a
+DATA reds<>+10(SB)/1, $0x80
+DATA reds<>+11(SB)/1, $0x80
+DATA reds<>+12(SB)/1, $0x80
+DATA reds<>+13(SB)/1, $0x0e
+DATA reds<>+14(SB)/1, $0x80
+DATA reds<>+15(SB)/1, $0x80
+DATA reds<>+16(SB)/1, $0x80
+DATA reds<>+17(SB)/1, $0x02
+DATA reds<>+18(SB)/1, $0x80
+DATA reds<>+19(SB)/1, $0x80
+DATA reds<>+20(SB)/1, $0x80
+DATA reds<>+21(SB)/1, $0x06
+DATA reds<>+22(SB)/1, $0x80
+DATA reds<>+23(SB)/1, $0x80
+DATA reds<>+24(SB)/1, $0x80
+DATA reds<>+25(SB)/1, $0x0a
+DATA reds<>+26(SB)/1, $0x80
+DATA reds<>+27(SB)/1, $0x80
+DATA reds<>+28(SB)/1, $0x80
+DATA reds<>+29(SB)/1, $0x0e
+DATA reds<>+30(SB)/1, $0x80
+DATA reds<>+31(SB)/1, $0x80
+GLOBL reds<>(SB), RODATA|NOPTR, $32
+
+DATA greenFactors<>+0(SB)/1, $0x80
+DATA greenFactors<>+1(SB)/1, $0x01
+DATA greenFactors<>+2(SB)/1, $0x80
+DATA greenFactors<>+3(SB)/1, $0x00
+DATA greenFactors<>+4(SB)/1, $0x80
+DATA greenFactors<>+5(SB)/1, $0x05
+DATA greenFactors<>+6(SB)/1, $0x80
+DATA greenFactors<>+7(SB)/1, $0x04
+DATA greenFactors<>+8(SB)/1, $0x80
+DATA greenFactors<>+9(SB)/1, $0x09
+DATA greenFactors<>+10(SB)/1, $0x80
+DATA greenFactors<>+11(SB)/1, $0x08
+DATA greenFactors<>+12(SB)/1, $0x80
+DATA greenFactors<>+13(SB)/1, $0x0d
+DATA greenFactors<>+14(SB)/1, $0x80
+DATA greenFactors<>+15(SB)/1, $0x0c
+DATA greenFactors<>+16(SB)/1, $0x80
+DATA greenFactors<>+17(SB)/1, $0x01
+DATA greenFactors<>+18(SB)/1, $0x80
+DATA greenFactors<>+19(SB)/1, $0x00
+DATA greenFactors<>+20(SB)/1, $0x80
+DATA greenFactors<>+21(SB)/1, $0x05
+DATA greenFactors<>+22(SB)/1, $0x80
+DATA greenFactors<>+23(SB)/1, $0x04
+DATA greenFactors<>+24(SB)/1, $0x80
+DATA greenFactors<>+25(SB)/1, $0x09
+DATA greenFactors<>+26(SB)/1, $0x80
+DATA greenFactors<>+27(SB)/1, $0x08
+DATA greenFactors<>+28(SB)/1, $0x80
+DATA greenFactors<>+29(SB)/1, $0x0d
+DATA greenFactors<>+30(SB)/1, $0x80
+DATA greenFactors<>+31(SB)/1, $0x0c
+GLOBL greenFactors<>(SB), RODATA|NOPTR, $32
+
+DATA redAndBlue<>+0(SB)/1, $0xff
+DATA redAndBlue<>+1(SB)/1, $0x00
+DATA redAndBlue<>+2(SB)/1, $0xff
+DATA redAndBlue<>+3(SB)/1, $0x00
+DATA redAndBlue<>+4(SB)/1, $0xff
+DATA redAndBlue<>+5(SB)/1, $0x00
+DATA redAndBlue<>+6(SB)/1, $0xff
+DATA redAndBlue<>+7(SB)/1, $0x00
+DATA redAndBlue<>+8(SB)/1, $0xff
+DATA redAndBlue<>+9(SB)/1, $0x00
+DATA redAndBlue<>+10(SB)/1, $0xff
+DATA redAndBlue<>+11(SB)/1, $0x00
+DATA redAndBlue<>+12(SB)/1, $0xff
+DATA redAndBlue<>+13(SB)/1, $0x00
+DATA redAndBlue<>+14(SB)/1, $0xff
+DATA redAndBlue<>+15(SB)/1, $0x00
+DATA redAndBlue<>+16(SB)/1, $0xff
+DATA redAndBlue<>+17(SB)/1, $0x00
+DATA redAndBlue<>+18(SB)/1, $0xff
+DATA redAndBlue<>+19(SB)/1, $0x00
+DATA redAndBlue<>+20(SB)/1, $0xff
+DATA redAndBlue<>+21(SB)/1, $0x00
+DATA redAndBlue<>+22(SB)/1, $0xff
+DATA redAndBlue<>+23(SB)/1, $0x00
+DATA redAndBlue<>+24(SB)/1, $0xff
+DATA redAndBlue<>+25(SB)/1, $0x00
+DATA redAndBlue<>+26(SB)/1, $0xff
+DATA redAndBlue<>+27(SB)/1, $0x00
+DATA redAndBlue<>+28(SB)/1, $0xff
+DATA redAndBlue<>+29(SB)/1, $0x00
+DATA redAndBlue<>+30(SB)/1, $0xff
+DATA redAndBlue<>+31(SB)/1, $0x00
+GLOBL redAndBlue<>(SB), RODATA|NOPTR, $32
+
+// func addColorsVector(dst *uint32, src *uint32, factors *uint32, n int, tile int)
+// Requires: AVX, AVX2
+TEXT ·addColorsVector(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    factors+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    tile+32(FP), SI
+	VMOVDQU greens<>+0(SB), Y0
+	VMOVDQU reds<>+0(SB), Y1
+	VMOVDQU redAndBlue<>+0(SB), Y2
+
+tile:
+	VPBROADCASTD (DX), Y4
+	ADDQ         $0x04, DX
+	VPSHUFB      greenFactors<>+0(SB), Y4, Y3
+	VPSRAW       $0x05, Y3, Y3
+	VPSHUFB      Y1, Y4, Y4
+	VPSRAW       $0x05, Y4, Y4
+	MOVQ         SI, DI
+
+pixels:
+	VMOVDQU (CX), Y5
+	VPSHUFB Y0, Y5, Y6
+	VPMULHW Y3, Y6, Y6
+	VPADDB  Y6, Y5, Y7
+	VPSHUFB Y1, Y7, Y6
+	VPMULHW Y4, Y6, Y6
+	VPADDB  Y6, Y7, Y7
+	VPAND   Y2, Y7, Y7
+	VPANDN  Y5, Y2, Y5
+	VPOR    Y7, Y5, Y5
+	VMOVDQU Y5, (AX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, AX
+	SUBQ    $0x08, BX
+	JLE     end
+	SUBQ    $0x08, DI
+	JNZ     pixels
+	JMP     tile
+
+end:
+	VZEROUPPER
+	RET
+
+DATA black<>+0(SB)/1, $0x00
+DATA black<>+1(SB)/1, $0x00
+DATA black<>+2(SB)/1, $0x00
+DATA black<>+3(SB)/1, $0xff
+DATA black<>+4(SB)/1, $0x00
+DATA black<>+5(SB)/1, $0x00
+DATA black<>+6(SB)/1, $0x00
+DATA black<>+7(SB)/1, $0xff
+DATA black<>+8(SB)/1, $0x00
+DATA black<>+9(SB)/1, $0x00
+DATA black<>+10(SB)/1, $0x00
+DATA black<>+11(SB)/1, $0xff
+DATA black<>+12(SB)/1, $0x00
+DATA black<>+13(SB)/1, $0x00
+DATA black<>+14(SB)/1, $0x00
+DATA black<>+15(SB)/1, $0xff
+DATA black<>+16(SB)/1, $0x00
+DATA black<>+17(SB)/1, $0x00
+DATA black<>+18(SB)/1, $0x00
+DATA black<>+19(SB)/1, $0xff
+DATA black<>+20(SB)/1, $0x00
+DATA black<>+21(SB)/1, $0x00
+DATA black<>+22(SB)/1, $0x00
+DATA black<>+23(SB)/1, $0xff
+DATA black<>+24(SB)/1, $0x00
+DATA black<>+25(SB)/1, $0x00
+DATA black<>+26(SB)/1, $0x00
+DATA black<>+27(SB)/1, $0xff
+DATA black<>+28(SB)/1, $0x00
+DATA black<>+29(SB)/1, $0x00
+DATA black<>+30(SB)/1, $0x00
+DATA black<>+31(SB)/1, $0xff
+GLOBL black<>(SB), RODATA|NOPTR, $32
+
+DATA ones<>+0(SB)/1, $0x01
+DATA ones<>+1(SB)/1, $0x01
+DATA ones<>+2(SB)/1, $0x01
+DATA ones<>+3(SB)/1, $0x01
+DATA ones<>+4(SB)/1, $0x01
+DATA ones<>+5(SB)/1, $0x01
+DATA ones<>+6(SB)/1, $0x01
+DATA ones<>+7(SB)/1, $0x01
+DATA ones<>+8(SB)/1, $0x01
+DATA ones<>+9(SB)/1, $0x01
+DATA ones<>+10(SB)/1, $0x01
+DATA ones<>+11(SB)/1, $0x01
+DATA ones<>+12(SB)/1, $0x01
+DATA ones<>+13(SB)/1, $0x01
+DATA ones<>+14(SB)/1, $0x01
+DATA ones<>+15(SB)/1, $0x01
+DATA ones<>+16(SB)/1, $0x01
+DATA ones<>+17(SB)/1, $0x01
+DATA ones<>+18(SB)/1, $0x01
+DATA ones<>+19(SB)/1, $0x01
+DATA ones<>+20(SB)/1, $0x01
+DATA ones<>+21(SB)/1, $0x01
+DATA ones<>+22(SB)/1, $0x01
+DATA ones<>+23(SB)/1, $0x01
+DATA ones<>+24(SB)/1, $0x01
+DATA ones<>+25(SB)/1, $0x01
+DATA ones<>+26(SB)/1, $0x01
+DATA ones<>+27(SB)/1, $0x01
+DATA ones<>+28(SB)/1, $0x01
+DATA ones<>+29(SB)/1, $0x01
+DATA ones<>+30(SB)/1, $0x01
+DATA ones<>+31(SB)/1, $0x01
+GLOBL ones<>(SB), RODATA|NOPTR, $32
+
+// func predict0Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict0Vector(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ above+16(FP), DX
+	MOVQ n+24(FP), BX
+	LEAQ (AX)(BX*4), AX
+	LEAQ (CX)(BX*4), CX
+	LEAQ (DX)(BX*4), DX
+	NEGQ BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VPADDB  black<>+0(SB), Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func predict1Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict1Vector(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         above+16(FP), DX
+	MOVQ         n+24(FP), BX
+	LEAQ         (AX)(BX*4), AX
+	LEAQ         (CX)(BX*4), CX
+	LEAQ         (DX)(BX*4), DX
+	NEGQ         BX
+	VPBROADCASTD -4(AX)(BX*4), X0
+
+loop:
+	VMOVDQU (CX)(BX*4), X1
+	VPSLLDQ $0x04, X1, X2
+	VPADDB  X2, X1, X1
+	VPSLLDQ $0x08, X1, X2
+	VPADDB  X2, X1, X1
+	VPADDB  X1, X0, X0
+	VMOVDQU X0, (AX)(BX*4)
+	VPSHUFD $0xff, X0, X0
+	ADDQ    $0x04, BX
+	JLT     loop
+	RET
+
+// func predict2Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict2Vector(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ above+16(FP), DX
+	MOVQ n+24(FP), BX
+	LEAQ (AX)(BX*4), AX
+	LEAQ (CX)(BX*4), CX
+	LEAQ (DX)(BX*4), DX
+	NEGQ BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VPADDB  (DX)(BX*4), Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func predict3Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict3Vector(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ above+16(FP), DX
+	MOVQ n+24(FP), BX
+	LEAQ (AX)(BX*4), AX
+	LEAQ (CX)(BX*4), CX
+	LEAQ (DX)(BX*4), DX
+	NEGQ BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VPADDB  4(DX)(BX*4), Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func predict4Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict4Vector(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ above+16(FP), DX
+	MOVQ n+24(FP), BX
+	LEAQ (AX)(BX*4), AX
+	LEAQ (CX)(BX*4), CX
+	LEAQ (DX)(BX*4), DX
+	NEGQ BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VPADDB  -4(DX)(BX*4), Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func predict5Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict5Vector(SB), NOSPLIT, $0-32
+	MOVQ     dst+0(FP), AX
+	MOVQ     src+8(FP), CX
+	MOVQ     above+16(FP), DX
+	MOVQ     n+24(FP), BX
+	LEAQ     (AX)(BX*4), AX
+	LEAQ     (CX)(BX*4), CX
+	LEAQ     (DX)(BX*4), DX
+	NEGQ     BX
+	VPCMPEQD X1, X1, X1
+	VMOVD    -4(AX)(BX*4), X0
+	VPXOR    X1, X0, X0
+
+loop:
+	VPXOR  4(DX)(BX*4), X1, X2
+	VPAVGB X2, X0, X0
+	VPXOR  (DX)(BX*4), X1, X2
+	VPAVGB X2, X0, X0
+	VPSUBB (CX)(BX*4), X0, X0
+	VPXOR  X1, X0, X2
+	VMOVD  X2, (AX)(BX*4)
+	ADDQ   $0x01, BX
+	JLT    loop
+	RET
+
+// func predict6Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict6Vector(SB), NOSPLIT, $0-32
+	MOVQ     dst+0(FP), AX
+	MOVQ     src+8(FP), CX
+	MOVQ     above+16(FP), DX
+	MOVQ     n+24(FP), BX
+	LEAQ     (AX)(BX*4), AX
+	LEAQ     (CX)(BX*4), CX
+	LEAQ     (DX)(BX*4), DX
+	NEGQ     BX
+	VPCMPEQD X1, X1, X1
+	VMOVD    -4(AX)(BX*4), X0
+	VPXOR    X1, X0, X0
+
+loop:
+	VPXOR  -4(DX)(BX*4), X1, X2
+	VPAVGB X2, X0, X0
+	VPSUBB (CX)(BX*4), X0, X0
+	VPXOR  X1, X0, X2
+	VMOVD  X2, (AX)(BX*4)
+	ADDQ   $0x01, BX
+	JLT    loop
+	RET
+
+// func predict7Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict7Vector(SB), NOSPLIT, $0-32
+	MOVQ     dst+0(FP), AX
+	MOVQ     src+8(FP), CX
+	MOVQ     above+16(FP), DX
+	MOVQ     n+24(FP), BX
+	LEAQ     (AX)(BX*4), AX
+	LEAQ     (CX)(BX*4), CX
+	LEAQ     (DX)(BX*4), DX
+	NEGQ     BX
+	VPCMPEQD X1, X1, X1
+	VMOVD    -4(AX)(BX*4), X0
+	VPXOR    X1, X0, X0
+
+loop:
+	VPXOR  (DX)(BX*4), X1, X2
+	VPAVGB X2, X0, X0
+	VPSUBB (CX)(BX*4), X0, X0
+	VPXOR  X1, X0, X2
+	VMOVD  X2, (AX)(BX*4)
+	ADDQ   $0x01, BX
+	JLT    loop
+	RET
+
+// func predict8Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict8Vector(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ above+16(FP), DX
+	MOVQ n+24(FP), BX
+	LEAQ (AX)(BX*4), AX
+	LEAQ (CX)(BX*4), CX
+	LEAQ (DX)(BX*4), DX
+	NEGQ BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VMOVDQU -4(DX)(BX*4), Y1
+	VMOVDQU (DX)(BX*4), Y2
+	VPAVGB  Y1, Y2, Y3
+	VPXOR   Y1, Y2, Y2
+	VPAND   ones<>+0(SB), Y2, Y2
+	VPSUBB  Y2, Y3, Y3
+	VPADDB  Y3, Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func predict9Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX, AVX2
+TEXT ·predict9Vector(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ above+16(FP), DX
+	MOVQ n+24(FP), BX
+	LEAQ (AX)(BX*4), AX
+	LEAQ (CX)(BX*4), CX
+	LEAQ (DX)(BX*4), DX
+	NEGQ BX
+
+loop:
+	VMOVDQU (CX)(BX*4), Y0
+	VMOVDQU (DX)(BX*4), Y1
+	VMOVDQU 4(DX)(BX*4), Y2
+	VPAVGB  Y1, Y2, Y3
+	VPXOR   Y1, Y2, Y2
+	VPAND   ones<>+0(SB), Y2, Y2
+	VPSUBB  Y2, Y3, Y3
+	VPADDB  Y3, Y0, Y0
+	VMOVDQU Y0, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	JLT     loop
+	VZEROUPPER
+	RET
+
+// func predict10Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict10Vector(SB), NOSPLIT, $0-32
+	MOVQ     dst+0(FP), AX
+	MOVQ     src+8(FP), CX
+	MOVQ     above+16(FP), DX
+	MOVQ     n+24(FP), BX
+	LEAQ     (AX)(BX*4), AX
+	LEAQ     (CX)(BX*4), CX
+	LEAQ     (DX)(BX*4), DX
+	NEGQ     BX
+	VPCMPEQD X1, X1, X1
+	VMOVD    -4(AX)(BX*4), X0
+	VPXOR    X1, X0, X0
+
+loop:
+	VPXOR  (DX)(BX*4), X1, X2
+	VPXOR  4(DX)(BX*4), X1, X3
+	VPAVGB X3, X2, X2
+	VPXOR  -4(DX)(BX*4), X1, X3
+	VPAVGB X3, X0, X0
+	VPAVGB X2, X0, X0
+	VPSUBB (CX)(BX*4), X0, X0
+	VPXOR  X1, X0, X2
+	VMOVD  X2, (AX)(BX*4)
+	ADDQ   $0x01, BX
+	JLT    loop
+	RET
+
+// func predict11Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict11Vector(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  above+16(FP), DX
+	MOVQ  n+24(FP), BX
+	LEAQ  (AX)(BX*4), AX
+	LEAQ  (CX)(BX*4), CX
+	LEAQ  (DX)(BX*4), DX
+	NEGQ  BX
+	VMOVD -4(AX)(BX*4), X0
+
+loop:
+	VMOVD     (CX)(BX*4), X1
+	VMOVD     (DX)(BX*4), X2
+	VMOVD     -4(DX)(BX*4), X3
+	VPSADBW   X2, X3, X4
+	VPSADBW   X0, X3, X3
+	VPCMPGTD  X4, X3, X3
+	VPBLENDVB X3, X0, X2, X0
+	VPADDB    X1, X0, X0
+	VMOVD     X0, (AX)(BX*4)
+	ADDQ      $0x01, BX
+	JLT       loop
+	RET
+
+// func predict12Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict12Vector(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  above+16(FP), DX
+	MOVQ  n+24(FP), BX
+	LEAQ  (AX)(BX*4), AX
+	LEAQ  (CX)(BX*4), CX
+	LEAQ  (DX)(BX*4), DX
+	NEGQ  BX
+	VMOVD -4(AX)(BX*4), X0
+
+loop:
+	VMOVD    (DX)(BX*4), X1
+	VMOVD    -4(DX)(BX*4), X2
+	VPSUBUSB X2, X1, X3
+	VPSUBUSB X1, X2, X1
+	VPADDUSB X3, X0, X0
+	VPSUBUSB X1, X0, X0
+	VPADDB   (CX)(BX*4), X0, X0
+	VMOVD    X0, (AX)(BX*4)
+	ADDQ     $0x01, BX
+	JLT      loop
+	RET
+
+// func predict13Vector(dst *uint32, src *uint32, above *uint32, n int)
+// Requires: AVX
+TEXT ·predict13Vector(SB), NOSPLIT, $0-32
+	MOVQ     dst+0(FP), AX
+	MOVQ     src+8(FP), CX
+	MOVQ     above+16(FP), DX
+	MOVQ     n+24(FP), BX
+	LEAQ     (AX)(BX*4), AX
+	LEAQ     (CX)(BX*4), CX
+	LEAQ     (DX)(BX*4), DX
+	NEGQ     BX
+	VPCMPEQD X1, X1, X1
+	VMOVDQU  ones<>+0(SB), X2
+	VPXOR    X3, X3, X3
+	VMOVD    -4(AX)(BX*4), X0
+	VPXOR    X1, X0, X0
+
+loop:
+	VPXOR    -4(DX)(BX*4), X1, X4
+	VPSUBUSB X2, X4, X5
+	VPADDUSB X2, X4, X4
+	VPXOR    (DX)(BX*4), X1, X6
+	VPAVGB   X6, X0, X0
+	VPSUBUSB X0, X5, X5
+	VPSUBUSB X4, X0, X4
+	VPAVGB   X3, X5, X5
+	VPAVGB   X3, X4, X4
+	VPSUBUSB X5, X0, X0
+	VPADDUSB X4, X0, X0
+	VPSUBB   (CX)(BX*4), X0, X0
+	VPXOR    X1, X0, X4
+	VMOVD    X4, (AX)(BX*4)
+	ADDQ     $0x01, BX
+	JLT      loop
+	RET
+
 // func shuffleVector(dst *byte, src *byte, order *byte, in int, out int, n int)
 // Requires: AVX
 TEXT ·shuffleVector(SB), NOSPLIT, $0-48

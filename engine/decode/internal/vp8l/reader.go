@@ -1,6 +1,9 @@
 package vp8l
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"io"
+)
 
 // reader reads bits, the lowest of a byte first.
 type reader struct {
@@ -26,8 +29,21 @@ func (r *reader) fill() {
 	}
 }
 
+// fillSlowly is fill for callers where it would be in the way.
+//
+//go:noinline
+func (r *reader) fillSlowly() { r.fill() }
+
 // overrun reports whether more bits were read than there are.
 func (r *reader) overrun() bool { return 8*r.pos-int(r.count) > 8*len(r.data) }
+
+// short returns an error if more bits were read than there are.
+func (r *reader) short() error {
+	if r.overrun() {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
 
 // bits reads a number of up to 32 bits.
 func (r *reader) bits(n uint) int {
@@ -42,11 +58,27 @@ func (r *reader) bits(n uint) int {
 
 // symbol reads a symbol. At least maxCode bits must have been taken.
 func (r *reader) symbol(t *tree) int {
-	e := t.lookup[r.next&t.mask]
-	if e&longCode != 0 {
-		e = t.long(r.next)
-	}
+	e := t.find(r.next)
 	r.next >>= e & 15
 	r.count -= uint(e & 15)
-	return int(e >> 8)
+	return int(e >> 4)
 }
+
+// number reads the rest of a length or distance code (section 5.2.2).
+func (r *reader) number(symbol int) int {
+	n := numbers[symbol]
+	return n.first + r.bits(n.extra)
+}
+
+// numbers are those that length and distance codes stand for: each of them for 1<<extra numbers.
+var numbers = func() (table [distances]struct {
+	first int
+	extra uint
+}) {
+	first := 1
+	for i := range table {
+		table[i].first, table[i].extra = first, uint(max(i-2, 0)/2)
+		first += 1 << table[i].extra
+	}
+	return table
+}()

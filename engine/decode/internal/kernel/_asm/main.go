@@ -17,6 +17,7 @@ func main() {
 	readBlock()
 	filters()
 	residuals()
+	lossless()
 	shuffle()
 	Generate()
 }

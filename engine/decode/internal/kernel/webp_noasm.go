@@ -25,3 +25,13 @@ func trueMotion(samples []byte, size int) { trueMotionGeneric(samples, size) }
 func readBlock(b *Bools, dst *Block, probs *PositionProbs, context, first int, f *Factors) int {
 	return readBlockGeneric(b, dst, probs, context, first, f)
 }
+
+func addGreen(dst, src []uint32, n int) { addGreenGeneric(dst, src, n) }
+
+func addColors(dst, src, factors []uint32, bits uint, n int) {
+	addColorsGeneric(dst, src, factors, bits, n)
+}
+
+func predict(mode int, dst, src, above []uint32, from, end int) {
+	predictGeneric(mode, dst, src, above, from, end)
+}
