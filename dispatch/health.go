@@ -10,7 +10,6 @@ import (
 type storageHealth struct {
 	failing   time.Time // start of the current failure; zero while probes succeed
 	restarted time.Time // last restart of the embedded server
-	alone     bool      // no external server greeted during the last probe
 	problem   error     // why the dispatcher is not ready; nil if it is
 }
 
@@ -69,12 +68,8 @@ func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (stora
 	}
 	lasting := now.Sub(h.failing)
 	if !k.embedded {
-		// That all servers are silent at once is rare. More often this process had no time to hear them, so it asks again.
-		again := h.alone
-		h.alone = p.servers == 0
 		switch {
-		case h.alone && !again && h.problem == nil:
-		case h.alone:
+		case p.servers == 0:
 			h.problem = fmt.Errorf("no NATS server responds: %w", p.err)
 		case p.servers > 0 && p.servers < k.majority():
 			h.problem = fmt.Errorf("NATS has no quorum (servers responding: %d, required: %d): %w", p.servers, k.majority(), p.err)
