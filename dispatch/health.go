@@ -10,6 +10,7 @@ import (
 type storageHealth struct {
 	failing   time.Time // start of the current failure; zero while probes succeed
 	restarted time.Time // last restart of the embedded server
+	alone     bool      // no external server greeted during the last probe
 	problem   error     // why the dispatcher is not ready; nil if it is
 }
 
@@ -68,8 +69,12 @@ func (h storageHealth) after(now time.Time, p probeResult, k storageKind) (stora
 	}
 	lasting := now.Sub(h.failing)
 	if !k.embedded {
+		// That all servers are silent at once is rare. More often this process had no time to hear them, so it asks again.
+		again := h.alone
+		h.alone = p.servers == 0
 		switch {
-		case p.servers == 0:
+		case h.alone && !again && h.problem == nil:
+		case h.alone:
 			h.problem = fmt.Errorf("no NATS server responds: %w", p.err)
 		case p.servers > 0 && p.servers < k.majority():
 			h.problem = fmt.Errorf("NATS has no quorum (servers responding: %d, required: %d): %w", p.servers, k.majority(), p.err)

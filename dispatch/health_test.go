@@ -85,9 +85,21 @@ func TestStorageHealth(t *testing.T) {
 			{time.Second, answering(2), "no answer", remedyNone},
 			{2 * time.Second, good, ready, remedyNone},
 		}},
-		"no server responds": {cluster, []step{
-			{0, answering(0), "no NATS server responds", remedyNone},
+		"no server responds to two probes in a row": {cluster, []step{
+			{0, answering(0), ready, remedyNone},
+			{time.Second, answering(0), "no NATS server responds", remedyNone},
 			{time.Hour, answering(0), "no NATS server responds", remedyNone},
+		}},
+		"no server responds to a probe now and then": {cluster, []step{
+			{0, answering(0), ready, remedyNone},
+			{time.Second, answering(2), ready, remedyNone},
+			{2 * time.Second, answering(0), ready, remedyNone},
+			{3 * time.Second, good, ready, remedyNone},
+			{4 * time.Second, answering(0), ready, remedyNone},
+		}},
+		"no server responds once the quorum is lost": {cluster, []step{
+			{0, answering(1), "no quorum", remedyNone},
+			{time.Second, answering(0), "no NATS server responds", remedyNone},
 		}},
 		"a rejected write on an external server is reported immediately, without a restart": {cluster, []step{
 			{0, probeResult{err: broken, servers: -1, free: -1}, "write error", remedyNone},

@@ -335,21 +335,29 @@ func (e *Engine) run(ctx context.Context, img resnet18cloud.Image) (w *worker, t
 	if err != nil {
 		return nil, t, err
 	}
-	if isLarge(h) {
-		p, t, err := e.prepareLarge(ctx, img.Bytes, h)
-		if err != nil {
-			return nil, t, err
+	if !isLarge(h) {
+		w, t, err = e.runSmall(ctx, img.Bytes, h)
+		if !errors.Is(err, errSlow) {
+			return w, t, err
 		}
-		if w, err = e.take(ctx); err != nil {
-			return nil, t, err
-		}
-		w.input = p.input
-		return e.finish(ctx, w, t)
+	}
+	p, t, err := e.prepareLarge(ctx, img.Bytes, h)
+	if err != nil {
+		return nil, t, err
 	}
 	if w, err = e.take(ctx); err != nil {
 		return nil, t, err
 	}
-	t, err = w.prepare(ctx, e.cfg, img.Bytes, nil)
+	w.input = p.input
+	return e.finish(ctx, w, t)
+}
+
+// runSmall is run for a picture that is not large by its header. If it takes much longer than that promises, the error is errSlow.
+func (e *Engine) runSmall(ctx context.Context, img []byte, h decode.Header) (w *worker, t resnet18cloud.Timing, err error) {
+	if w, err = e.take(ctx); err != nil {
+		return nil, t, err
+	}
+	t, err = w.prepare(ctx, e.cfg, img, nil)
 	if h.Memory > keepBytes {
 		w.forget()
 	}

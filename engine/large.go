@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -24,10 +25,17 @@ import (
 //	             so the others take up to 16 ms and the large one about 3 s
 //
 // A photograph of 12 megapixels is not large as a baseline JPEG, which takes about 0.1 s. As a progressive one it is.
+//
+// A header may promise less time than decoding takes, as that of a small PNG with megabytes of empty blocks does. Such a picture begins
+// in a worker, and starts again as a large one after slowTime.
 const (
 	smallMemory = 16 << 20
 	smallTime   = 200 * time.Millisecond
+	slowTime    = 3 * smallTime // headers are right within a factor of two or three
 )
+
+// errSlow is the error of a picture that has been at work in a worker for slowTime.
+var errSlow = errors.New("the picture takes longer to decode than its header promises")
 
 // isLarge reports whether a picture is large.
 func isLarge(h decode.Header) bool { return h.Memory > smallMemory || h.Time > smallTime }

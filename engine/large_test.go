@@ -187,6 +187,40 @@ func TestDecodeTime(t *testing.T) {
 	})
 }
 
+// TestSlow checks that a picture ends in a worker after slowTime of work, not of waiting for the CPU, and beside them does not.
+func TestSlow(t *testing.T) {
+	t.Parallel()
+	beside := func(time.Duration) time.Duration { return 0 }
+	for name, test := range map[string]struct {
+		gap   func(time.Duration) time.Duration
+		part  time.Duration // between two checks
+		parts int           // without an error
+		want  error         // after one more
+	}{
+		"in a worker":               {nil, 10 * time.Millisecond, 60, errSlow},
+		"in a worker on a busy CPU": {nil, time.Second, 30, errSlow},
+		"beside the workers":        {beside, 10 * time.Millisecond, 60, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := newPreparer(spec.Torchvision())
+				p.budget = budget{ctx: t.Context(), last: time.Now(), gap: test.gap}
+				for i := range test.parts {
+					time.Sleep(test.part)
+					if err := p.proceed(); err != nil {
+						t.Fatalf("after part %d: %v", i, err)
+					}
+				}
+				time.Sleep(test.part)
+				if err := p.proceed(); !errors.Is(err, test.want) {
+					t.Errorf("after part %d: %v, want %v", test.parts, err, test.want)
+				}
+			})
+		})
+	}
+}
+
 // TestLargeWait checks how large pictures wait for each other.
 func TestLargeWait(t *testing.T) {
 	t.Parallel()

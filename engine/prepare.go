@@ -46,7 +46,8 @@ func (p *preparer) decodeOptions(c Config) decode.Options {
 	return o
 }
 
-// prepare makes p.input of an image. gap is how long to pause after working for a time; nil means not at all.
+// prepare makes p.input of an image. gap is how long to pause after working for a time; nil means not at all, and to end with errSlow
+// after slowTime.
 func (p *preparer) prepare(ctx context.Context, c Config, img []byte, gap func(worked time.Duration) time.Duration) (t resnet18cloud.Timing, err error) {
 	clock := stopwatch{time.Now()}
 	p.resizing = 0
@@ -95,6 +96,9 @@ func (p *preparer) proceed() error {
 			Hint:    fmt.Sprintf("Send a smaller image; the network reads %[1]dx%[1]d pixels.", p.resizer.Spec.Crop)}
 	}
 	if b.gap == nil {
+		if b.used > slowTime {
+			return errSlow
+		}
 		return nil
 	}
 	if wait := b.gap(worked); wait > 0 {

@@ -137,3 +137,37 @@ func TestWorstFilesTogether(t *testing.T) {
 		t.Errorf("%d MiB of memory, want at most %d", most>>20, limit>>20)
 	}
 }
+
+// TestSlowPicture checks that a picture which takes seconds to decode, while its header promises less than a millisecond, leaves
+// the only worker to others, and is classified.
+func TestSlowPicture(t *testing.T) {
+	t.Parallel()
+	e := open(t, Config{Concurrency: 1, MaxDecodeTime: -1})
+	picture := resnet18cloud.Image{Name: "slow.png", Bytes: decodetest.PNG{Depth: 8, Blocks: 500_000}.Make(100, 100)}
+	if e.Large(picture) {
+		t.Fatal("its header promises what it takes")
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := e.Classify(t.Context(), picture)
+		ended <- err
+	}()
+	for e.large.active.Load() == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended in the worker: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if _, err := e.Classify(t.Context(), tiny(t)); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("it ended before the other picture: %v", err)
+	default:
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}

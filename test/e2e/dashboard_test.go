@@ -4,13 +4,13 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/resnet18cloud/resnet18cloud/internal/access/accesstest"
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 // TestDashboard watches a system under load: the figures appear, a killed replica shows as an event, and the page finds a
@@ -18,7 +18,7 @@ import (
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	need(t, "chromium")
-	addr := freeAddr(t)
+	addr := harness.FreeAddr(t)
 	folder := t.TempDir()
 	s := up(t, folder, "--addr", addr, "--autoscale", "1:2", "--autoscaler-addr", "127.0.0.1:0")
 	page := openBrowser(t, 1280, 1700, false)
@@ -112,7 +112,7 @@ func TestDashboardOnPhone(t *testing.T) {
 func TestDashboardLooks(t *testing.T) {
 	t.Parallel()
 	axe := axeCore(t)
-	scaler := freeAddr(t)
+	scaler := harness.FreeAddr(t)
 	s := up(t, t.TempDir(), noWeights, "--autoscale", "1:2", "--autoscaler-addr", scaler)
 	s.allComplete(s.submitMany(5))
 	for _, c := range []struct {
@@ -169,15 +169,4 @@ func (b *browser) tabThrough(n int) string {
 		b.t.Errorf("the focus cannot be seen:\n%s", list)
 	}
 	return list
-}
-
-// freeAddr returns an address that is free now.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

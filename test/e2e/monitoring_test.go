@@ -23,6 +23,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud/internal/chart"
 	"github.com/resnet18cloud/resnet18cloud/monitoring"
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 // prometheus is a running Prometheus.
@@ -45,7 +46,7 @@ func scraping(t *testing.T, targets []string, flags ...string) *prometheus {
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := harness.FreeAddr(t)
 	cmd := exec.Command("prometheus", append([]string{"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"),
 		"--web.listen-address=" + addr, "--log.level=warn"}, flags...)...)
 	var log bytes.Buffer
@@ -179,7 +180,7 @@ func (s *system) load(clients int, length time.Duration) []time.Duration {
 // refused. Every query of the dashboard, of the rules and of the operators' questions must have an answer.
 func TestMonitoring(t *testing.T) {
 	need(t, "prometheus")
-	autoscaler, replica := freeAddr(t), freeAddr(t)
+	autoscaler, replica := harness.FreeAddr(t), harness.FreeAddr(t)
 	host, port, _ := net.SplitHostPort(replica)
 	first, _ := strconv.Atoi(port)
 	args := []string{"--log-format", "json", "up", "--addr", "127.0.0.1:0", "--replica-port", port, "--autoscale", "1:2", "--autoscaler-addr", autoscaler,

@@ -9,7 +9,6 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/resnet18cloud/resnet18cloud"
 	"github.com/resnet18cloud/resnet18cloud/replica"
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 // binary is the program under test: HOLD_BINARY, or built from this tree.
@@ -59,7 +59,7 @@ type process struct {
 // (0 means no limit), and waits until path returns 200.
 func start(t *testing.T, descriptors int, path string, args ...string) *process {
 	t.Helper()
-	p := &process{addr: freeAddr(t)}
+	p := &process{addr: harness.FreeAddr(t)}
 	args = append(args, "--addr", p.addr)
 	p.cmd = exec.Command(binary, args...)
 	if descriptors > 0 {
@@ -98,16 +98,6 @@ func start(t *testing.T, descriptors int, path string, args ...string) *process 
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // peakMiB returns the peak memory of the process since its start, or since the last call, on Linux; elsewhere 0.

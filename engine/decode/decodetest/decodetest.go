@@ -53,6 +53,7 @@ func Worst(pixels int) []File {
 		square("PNG 1 bit with palette", PNG{Depth: 1, Color: 3}, all),
 		file("PNG 8 bits gray", PNG{Depth: 8}, pixels, 1),
 		file("PNG 8 bits gray", PNG{Depth: 8}, 1, pixels),
+		file("PNG 8 bits gray in empty blocks", PNG{Depth: 8, Blocks: pixels / 70}, 100, 100),
 		square("PNG 16 bits RGBA", PNG{Depth: 16, Color: 6, Filter: 4}, all),
 		square("PNG 16 bits RGBA interlaced", PNG{Depth: 16, Color: 6, Filter: 4, Interlaced: true}, all),
 		square("PNG 8 bits with palette interlaced", PNG{Depth: 8, Color: 3, Interlaced: true}, all),
@@ -139,6 +140,7 @@ type PNG struct {
 	Color      byte // color type, as in the file
 	Filter     byte // of each row
 	Interlaced bool
+	Blocks     int // of deflate, that are empty, before the pixels; each has codes of its own, and 14 bytes
 }
 
 // Make returns the file.
@@ -167,11 +169,45 @@ func (p PNG) Make(width, height int) []byte {
 		}
 	}
 	_ = z.Close()
+	stream := slices.Concat(data.Bytes()[:2], emptyBlocks(p.Blocks), data.Bytes()[2:])
 	file := append([]byte("\x89PNG\r\n\x1a\n"), Chunk("IHDR", header)...)
 	if p.Color == 3 {
 		file = append(file, Chunk("PLTE", []byte{200, 100, 50, 0, 0, 0})...)
 	}
-	return slices.Concat(file, Chunk("IDAT", data.Bytes()), Chunk("IEND", nil))
+	return slices.Concat(file, Chunk("IDAT", stream), Chunk("IEND", nil))
+}
+
+// emptyBlocks returns n blocks of deflate (RFC 1951, section 3.2.7) that have nothing but their codes, as short as possible, and one
+// without codes, which ends at a byte.
+func emptyBlocks(n int) []byte {
+	if n == 0 {
+		return nil
+	}
+	var b bits
+	for range n {
+		b.add(0b10<<1, 3) // not the last one, with codes
+		b.add(0, 10)      // 257 lengths of literals, one of distances
+		b.add(18-4, 4)    // lengths of the code for these, of which two are 1: of 18, for many zeros, and of 1
+		for _, symbol := range []int{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1} {
+			length := uint32(0)
+			if symbol == 18 || symbol == 1 {
+				length = 1
+			}
+			b.add(length, 3)
+		}
+		// Literal 0, the block's end and distance 0 have codes of one bit.
+		const one, zeros, end = 0, 1, 1
+		b.add(one, 1)
+		b.add(zeros, 1)
+		b.add(138-11, 7)
+		b.add(zeros, 1)
+		b.add(117-11, 7)
+		b.add(one, 1)
+		b.add(one, 1)
+		b.add(end, 1)
+	}
+	b.add(0, 3)
+	return append(b.bytes, 0, 0, 0xFF, 0xFF)
 }
 
 // Chunk returns a chunk of a PNG file.

@@ -70,25 +70,28 @@ func (c *code) build(lookup []entry, lengths []uint8, meaning func(int) entry) b
 	if next != 1<<maxCode && symbols > 0 && (symbols > 1 || count[1] != 1) {
 		return false
 	}
-	for i := range lookup {
-		lookup[i] = noCode
-	}
-	lookupBits := bits.Len(uint(len(lookup))) - 1
 	for symbol, n := range lengths {
-		if n == 0 {
-			continue
+		if n > 0 {
+			c.sorted[at[n]] = uint16(symbol)
+			at[n]++
 		}
-		i := at[n]
-		at[n]++
-		c.sorted[i] = uint16(symbol)
-		first := bits.Reverse32(uint32(i-c.offset[n])) >> (32 - n)
-		if int(n) > lookupBits {
-			lookup[first&uint32(len(lookup)-1)] = longCode
-			continue
+	}
+	// The look-up for one bit more is that for one less twice, but for the codes that have as many bits.
+	lookup[0] = noCode
+	size, done := 1, 0
+	for n := 1; n <= maxCode; n++ {
+		long := size == len(lookup)
+		if !long {
+			copy(lookup[size:], lookup[:size])
+			size *= 2
 		}
-		e := withLength(meaning(symbol), int(n))
-		for j := int(first); j < len(lookup); j += 1 << n {
-			lookup[j] = e
+		for ; done < int(at[n]); done++ {
+			first := int(bits.Reverse32(uint32(int32(done)-c.offset[n])) >> (32 - n))
+			if long {
+				lookup[first&(size-1)] = longCode
+			} else {
+				lookup[first] = withLength(c.meaning(int(c.sorted[done])), n)
+			}
 		}
 	}
 	return true

@@ -81,12 +81,13 @@ func (d *Decoder) Read(dst []byte) error {
 func (d *Decoder) decompress() (err error) {
 	bits, have, in := d.bits, d.have, d.in
 	next, width, last, first := d.next, d.width, d.last, d.first
+	limit := 1 << (width & 63) // of codes; a shift that is below 64 for certain takes one instruction
 	to := 0
 	for to < outBytes {
 		if have < width {
 			if len(in) >= 8 {
-				bits |= binary.LittleEndian.Uint64(in) << have
-				n := (63 - have) / 8
+				bits |= binary.LittleEndian.Uint64(in) << (have & 63)
+				n := (63 - have) / 8 & 7
 				in, have = in[n:], have+8*n
 			} else {
 				d.bits, d.have, d.in, d.width = bits, have, in, width
@@ -96,23 +97,22 @@ func (d *Decoder) decompress() (err error) {
 				bits, have, in = d.bits, d.have, d.in
 			}
 		}
-		code := int(bits) & (1<<width - 1) & (maxCodes - 1)
-		bits, have = bits>>width, have-width
-		if code == d.clear {
+		code := int(bits) & (limit - 1) & (maxCodes - 1)
+		bits, have = bits>>(width&63), have-width
+		if uint(code-d.clear) <= 1 { // one of the two that stand for no bytes
+			if code != d.clear {
+				err = io.EOF
+				break
+			}
 			next, width, last = d.clear+2, d.literal+1, -1
+			limit = 1 << (width & 63)
 			continue
-		}
-		if code == d.clear+1 {
-			err = io.EOF
-			break
-		}
-		// The next code means the string of the code before, and its first byte again.
-		if code > next || code == next && last < 0 {
-			err = errCode
-			break
 		}
 		if code < next {
 			first = d.write(to, code)
+		} else if code > next || last < 0 { // the next code means the string of the code before, and its first byte again
+			err = errCode
+			break
 		}
 		if last >= 0 && next < maxCodes { // define it: the string of the code before, and first
 			length := d.length[last&(maxCodes-1)] + 1
@@ -121,13 +121,13 @@ func (d *Decoder) decompress() (err error) {
 			if full == 0 {
 				part, before = 0, uint16(last)
 			}
-			d.part[next], d.before[next], d.length[next] = part|uint64(first)<<(8*full), before, length
+			d.part[next], d.before[next], d.length[next] = part|uint64(first)<<(8*full&63), before, length
 			if code == next {
 				d.write(to, code)
 			}
 			// With literals of 0 or 1 bits codes never get longer: in such files only literals can be used, as in Pillow.
-			if next++; next == 1<<width && width < maxWidth {
-				width++
+			if next++; next == limit && width < maxWidth {
+				width, limit = width+1, 2*limit
 			}
 		}
 		to += int(d.length[code]) + 1
