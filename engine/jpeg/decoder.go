@@ -4,6 +4,8 @@ import (
 	"image"
 	"math"
 	"slices"
+
+	"github.com/resnet18cloud/resnet18cloud/engine/jpeg/internal/kernel"
 )
 
 // DefaultMaxPixels is the default of Options.MaxPixels: 50 megapixels.
@@ -58,6 +60,8 @@ type Decoder struct {
 
 	coded [4]coded // the components of the scan
 
+	mcu        mcu
+	units      []kernel.Unit // the blocks of an MCU
 	bits       bitReader
 	arithmetic arithmetic
 	scratch    []byte   // entropy-coded bytes of one restart interval, without stuffing

@@ -231,3 +231,27 @@ func TestRules(t *testing.T) {
 		})
 	}
 }
+
+// TestDamageWithinMCU checks that a block with a coefficient too many is an error wherever in its MCU it is, also if what
+// follows could be read as a block.
+func TestDamageWithinMCU(t *testing.T) {
+	t.Parallel()
+	const good, damaged = "000", "001010101" // no difference; the end of the block, or four times sixteen zeros
+	file := func(blocks string) []byte {
+		return slices.Concat([]byte{0xFF, 0xD8}, segment(0xDB, append([]byte{0}, bytes.Repeat([]byte{2}, 64)...)...),
+			segment(0xC4, append([]byte{0x00, 1}, make([]byte, 16)...)...),
+			segment(0xC4, append(append([]byte{0x10, 0, 3}, make([]byte, 14)...), 0x00, 0xF0, 0x01)...),
+			segment(0xC0, 8, 0, 8, 0, 8, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0),
+			segment(0xDA, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0), entropyCoded(blocks), []byte{0xFF, 0xD9})
+	}
+	var d jpeg.Decoder
+	if _, err := d.Decode(file(good+good+good), jpeg.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, blocks := range []string{damaged + good + good + good, good + damaged + good + good, good + good + damaged + good} {
+		_, err := d.Decode(file(blocks), jpeg.Options{})
+		if _, ok := errors.AsType[jpeg.FormatError](err); !ok {
+			t.Errorf("Decode of blocks %s: error %v, want a FormatError", blocks, err)
+		}
+	}
+}

@@ -134,9 +134,6 @@ func (d *Decoder) sequentialScan() error {
 			return d.invalid("Huffman table invalid or not defined")
 		}
 	}
-	if d.scan.n == 1 {
-		return d.sequentialPlane()
-	}
 	return d.sequentialMCUs()
 }
 
@@ -169,62 +166,76 @@ func (d *Decoder) prepareAC(i int, class symbolClass) bool {
 	return d.frame.arithmetic || d.ac[id] != nil && c.ac.prepare(d.ac[id], class)
 }
 
-// sequentialPlane decodes a scan of one component: an MCU is one block (T.81, A.2.2).
-func (d *Decoder) sequentialPlane() error {
-	c := &d.coded[0]
-	mcu := 0
-	for by := range c.blocksY {
-		if err := d.proceed(); err != nil {
-			return err
-		}
-		row := c.blockRow(by)
-		for bx := range c.blocksX {
-			if err := d.startMCU(mcu); err != nil {
-				return err
-			}
-			if err := d.sequentialBlock(c, row, bx, by); err != nil {
-				return err
-			}
-			mcu++
-		}
-		if d.frame.n == 1 {
-			d.emit(8 * (by + 1)) // a picture of one component is not filtered
-		}
+// maxUnits is the largest number of blocks in an MCU (T.81, B.2.3).
+const maxUnits = 10
+
+// mcu is how the blocks of an MCU lie in their components. The coefficients are in Decoder.bits.Units.
+type mcu struct {
+	n     int
+	block [maxUnits]struct {
+		*coded
+		across, down int    // blocks of the component in an MCU
+		x, y         int    // place among them
+		row          []byte // the component's plane from the row of blocks on
 	}
-	return nil
 }
 
-// sequentialMCUs decodes a scan of several components.
+// layOutMCU sets mcu and the units of the scan. An MCU of one component is one block (T.81, A.2.2).
+func (d *Decoder) layOutMCU() {
+	if d.units == nil {
+		d.units = make([]kernel.Unit, maxUnits)
+	}
+	m := &d.mcu
+	m.n = 0
+	for i := range d.scan.n {
+		c := &d.coded[i]
+		h, v := c.h, c.v
+		if d.scan.n == 1 {
+			h, v = 1, 1
+		}
+		for y := range v {
+			for x := range h {
+				b, u := &m.block[m.n], &d.units[m.n]
+				b.coded, b.across, b.down, b.x, b.y = c, h, v, x, y
+				u.DC, u.AC = &c.dc.lut, &c.ac.pairs
+				m.n++
+			}
+		}
+	}
+	d.bits.Units = d.units[:m.n]
+}
+
+// sequentialMCUs decodes the MCUs of a scan.
 func (d *Decoder) sequentialMCUs() error {
 	f, s := &d.frame, &d.scan
+	d.layOutMCU()
+	across, down := f.mcusX, f.mcusY
+	if s.n == 1 {
+		across, down = d.coded[0].blocksX, d.coded[0].blocksY
+	}
 	mcu := 0
-	for my := range f.mcusY {
+	for my := range down {
 		if err := d.proceed(); err != nil {
 			return err
 		}
-		var rows [4][]byte // from the first row of blocks of the MCUs
-		for i := range s.n {
-			c := &d.coded[i]
-			rows[i] = c.blockRow(my * c.v)
+		for i := range d.mcu.n {
+			b := &d.mcu.block[i]
+			b.row = b.blockRow(my * b.down)[8*b.y*b.stride:]
 		}
-		for mx := range f.mcusX {
+		for mx := range across {
 			if err := d.startMCU(mcu); err != nil {
 				return err
 			}
-			for i := range s.n {
-				c := &d.coded[i]
-				for v := range c.v {
-					row := rows[i][v*8*c.stride:]
-					for h := range c.h {
-						if err := d.sequentialBlock(c, row, mx*c.h+h, my*c.v+v); err != nil {
-							return err
-						}
-					}
-				}
+			if err := d.readMCU(); err != nil {
+				return err
 			}
+			d.transformMCU(mx, my)
 			mcu++
 		}
-		if s.n == f.n {
+		switch {
+		case f.n == 1:
+			d.emit(8 * (my + 1)) // a picture of one component is not filtered
+		case s.n == f.n:
 			d.emitBelow(my + 1)
 		}
 	}
@@ -254,61 +265,85 @@ func (d *Decoder) startMCU(mcu int) error {
 // blockRow returns the plane from row by of blocks on. The rows of an MCU are in one piece.
 func (c *component) blockRow(by int) []byte { return c.plane[by*8%c.kept*c.stride:] }
 
-// sequentialBlock decodes one block and puts its samples into row, where the plane of c has row by of blocks.
-func (d *Decoder) sequentialBlock(c *coded, row []byte, bx, by int) error {
-	last := 0
+// readMCU reads the coefficients of an MCU, with their sums for DC.
+func (d *Decoder) readMCU() error {
 	if d.frame.arithmetic {
-		last = d.arithmetic.block((*kernel.Block)(d.bits.Block[:]), c)
-	} else {
-		last = d.bits.block(c.dc, c.ac, &c.pred)
+		return d.readArithmetic()
 	}
-	if last < 0 {
-		return d.codeError()
+	r, m := &d.bits, &d.mcu
+	r.Read = 0
+	for k := -1; r.Read < m.n; {
+		if k = r.Next(k); k < 63 {
+			c := m.block[r.Read].coded
+			if k = r.symbol(c.dc, c.ac, k); k < 63 {
+				continue
+			}
+			r.Next(k)
+		}
+		if k != 63 && k < kernel.EndOfBlock {
+			return d.codeError()
+		}
+		if r.overrun() {
+			return d.overrunError()
+		}
+		k = -1
 	}
-	if d.overrun() {
-		return d.overrunError()
-	}
-	if !c.needs(bx, by) {
-		return nil
-	}
-	if last == 0 {
-		kernel.Flat(row[bx*8:], c.stride, d.bits.Block[0], c.quant[0])
-	} else {
-		kernel.InverseDCT(row[bx*8:], c.stride, (*kernel.Block)(d.bits.Block[:]), &c.quant)
+	for i := range r.Units {
+		u, c := &r.Units[i], m.block[i].coded
+		c.pred += int32(u.Coefs[0])
+		u.Coefs[0] = int16(c.pred)
 	}
 	return nil
 }
 
-// block decodes the coefficients of one block into r.Block (T.81, F.2.2). It returns the last index in zig-zag order
-// that was coded, or -1 for invalid data.
-func (r *bitReader) block(dc, ac *huffman, pred *int32) int {
-	r.DC, r.AC = &dc.lut, &ac.pairs
-	k := r.Next(-1)
-	for k < 63 {
-		// A code too long for the table, or whose neighbor in the table belongs to the next block.
-		h := ac
-		if k < 0 {
-			h = dc
+// readArithmetic is readMCU for arithmetic coding.
+func (d *Decoder) readArithmetic() error {
+	for i := range d.bits.Units {
+		u := &d.bits.Units[i]
+		if u.Last = d.arithmetic.block(&u.Coefs, d.mcu.block[i].coded); u.Last < 0 {
+			return d.codeError()
 		}
-		e := r.code(h)
-		if e == 0 {
-			return -1
-		}
-		k += int(e>>8&0xFF) + 1
-		if v := r.value(e); k < 64 {
-			r.Block[zigzag[k]] = int16(v)
-		}
-		if k < 63 {
-			k = r.Next(k)
+		if d.arithmetic.overrun() {
+			return d.overrunError()
 		}
 	}
-	*pred += int32(r.Block[0])
-	r.Block[0] = int16(*pred)
-	switch {
-	case k == 63:
-		return k
-	case k >= kernel.EndOfBlock:
-		return k - kernel.EndOfBlock
+	return nil
+}
+
+// transformMCU makes samples of the coefficients of the MCU in column mx and row my. That follows the reading of all of
+// its blocks: a transform immediately after the reading waits for the coefficients to be stored.
+func (d *Decoder) transformMCU(mx, my int) {
+	m := &d.mcu
+	for i := range m.block[:m.n] {
+		b, u := &m.block[i], &d.units[i]
+		c := b.component
+		bx, by := mx*b.across+b.x, my*b.down+b.y
+		if !c.needs(bx, by) {
+			continue
+		}
+		dst := b.row[8*bx:]
+		if u.Last == 0 || u.Last == kernel.EndOfBlock {
+			kernel.Flat(dst, c.stride, u.Coefs[0], c.quant[0])
+		} else {
+			kernel.InverseDCT(dst, c.stride, &u.Coefs, &c.quant)
+		}
 	}
-	return -1
+}
+
+// symbol reads the symbol after coefficient k that the tables do not resolve, or whose neighbor in the table belongs to the
+// next block. It returns the index of its coefficient, as Next does.
+func (r *bitReader) symbol(dc, ac *huffman, k int) int {
+	h := ac
+	if k < 0 {
+		h = dc
+	}
+	e := r.code(h)
+	if e == 0 {
+		return 64 // damaged
+	}
+	k += int(e>>8&0xFF) + 1
+	if v := r.value(e); k < 64 {
+		r.Units[r.Read].Coefs[zigzag[k]] = int16(v)
+	}
+	return k
 }

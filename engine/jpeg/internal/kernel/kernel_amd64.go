@@ -19,5 +19,7 @@ func (r *Reader) next(k int) int {
 	if !simd {
 		return r.nextGeneric(k)
 	}
-	return nextVector(&r.Data, k)
+	left, last := nextVector(&r.Data, &r.Units[r.Read].Coefs[0], len(r.Units)-r.Read, k)
+	r.Read = len(r.Units) - left
+	return last
 }

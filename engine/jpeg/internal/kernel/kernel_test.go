@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kerneltest"
 )
@@ -281,32 +282,60 @@ func randomTables(r *rand.Rand) (dc SymbolTable, ac PairTable) {
 	return dc, ac
 }
 
-// TestNextEqualsGeneric reads random bits by random tables, to the last byte that may be touched.
+// TestNextEqualsGeneric reads random bits of one or more blocks by random tables, to the last byte that may be touched.
 func TestNextEqualsGeneric(t *testing.T) {
 	each(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
-		input := kerneltest.NewRegion[byte](t, 5+4*64+8, pattern)
+		input := kerneltest.NewRegion[byte](t, 5+3*blockBytes, pattern)
 		for range 200 {
 			dc, ac := randomTables(r)
 			for range 100 {
 				k, pos := r.IntN(64)-1, r.IntN(40) // k of -1 to 62
-				data := input.Slice(pos>>3 + 4*(63-k) + 8)
+				units := 1 + r.IntN(3)
+				data := input.Slice(pos>>3 + 4*(63-k) + 16 + r.IntN(2)*(units-1)*blockBytes)
 				random(r, data)
-				got := Reader{Data: data, Pos: pos, DC: &dc, AC: &ac}
-				got.Block[0], got.Block[63] = 1, 2
-				want := got
-				gotK, wantK := got.Next(k), want.nextGeneric(k)
-				if gotK < 63 {
-					got.Block[63], want.Block[63] = 0, 0 // may be there already, before its symbol is taken
+				got, want := Reader{Data: data, Pos: pos}, Reader{Data: data, Pos: pos}
+				for _, r := range []*Reader{&got, &want} {
+					r.Units = make([]Unit, units)
+					for i := range r.Units {
+						r.Units[i] = Unit{DC: &dc, AC: &ac, Coefs: [64]int16{0: 1, 63: 2}}
+					}
 				}
-				// Behind the block lies what is written before its index is checked.
-				if gotK != wantK || got.Pos != want.Pos || [64]int16(got.Block[:64]) != [64]int16(want.Block[:64]) {
-					t.Fatalf("Next(%d) at bit %d: got %d, bit %d, %v; want %d, bit %d, %v",
-						k, pos, gotK, got.Pos, got.Block[:64], wantK, want.Pos, want.Block[:64])
+				gotK, wantK := got.Next(k), want.nextGeneric(k)
+				if got.Read < want.Read && gotK >= 63 { // it may return early: there is not enough data for a block of any length
+					for got.Read < want.Read {
+						if (len(data) - got.Pos>>3) >= blockBytes+8 {
+							t.Fatalf("Next(%d) at bit %d of %d bytes returned at bit %d", k, pos, len(data), got.Pos)
+						}
+						gotK = got.Next(-1)
+					}
+				}
+				if gotK < 63 {
+					got.Units[got.Read].Coefs[63], want.Units[got.Read].Coefs[63] = 0, 0 // may be there already, before its symbol is taken
+				}
+				if gotK != wantK || got.Pos != want.Pos || got.Read != want.Read {
+					t.Fatalf("Next(%d) at bit %d: got %d, bit %d, %d units; want %d, bit %d, %d units",
+						k, pos, gotK, got.Pos, got.Read, wantK, want.Pos, want.Read)
+				}
+				for i := range units {
+					g, w := &got.Units[i], &want.Units[i]
+					if g.Coefs != w.Coefs || g.Last != w.Last || g.AC != w.AC || g.DC != w.DC {
+						t.Fatalf("Next(%d) at bit %d: unit %d of %d: got %d, %v; want %d, %v", k, pos, i, units, g.Last, g.Coefs, w.Last, w.Coefs)
+					}
 				}
 			}
 		}
 	})
+}
+
+// TestUnitLayout holds Unit to what assembly knows of it.
+func TestUnitLayout(t *testing.T) {
+	t.Parallel()
+	var u Unit
+	got := [...]uintptr{unsafe.Offsetof(u.DC), unsafe.Offsetof(u.AC), unsafe.Offsetof(u.Last), unsafe.Sizeof(u)}
+	if want := [...]uintptr{136, 144, 152, 160}; unsafe.Sizeof(uintptr(0)) == 8 && got != want {
+		t.Errorf("offsets of DC, AC and Last, and size: %d, want %d", got, want)
+	}
 }
 
 func BenchmarkInverseDCT(b *testing.B) {

@@ -4,10 +4,11 @@
 
 package kernel
 
-// nextVector is nextGeneric. r points to the first field of a Reader.
+// nextVector is nextGeneric from the Unit at unit on. r points to the first field of a Reader. It returns how many units are left
+// and the last coefficient.
 //
 //go:noescape
-func nextVector(r *[]byte, k int) int
+func nextVector(r *[]byte, unit *int16, units int, k int) (left int, last int)
 
 // inverseDCTVector is inverseDCTGeneric.
 //

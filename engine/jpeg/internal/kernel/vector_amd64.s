@@ -262,269 +262,292 @@ DATA naturalOrder<>+254(SB)/1, $0x40
 DATA naturalOrder<>+255(SB)/1, $0x40
 GLOBL naturalOrder<>(SB), RODATA|NOPTR, $256
 
-// func nextVector(r *[]byte, k int) int
-// Requires: BMI2, SSE, SSE2
-TEXT ·nextVector(SB), NOSPLIT, $0-24
-	MOVQ    r+0(FP), AX
-	MOVQ    k+8(FP), CX
-	MOVQ    (AX), DX
-	MOVQ    24(AX), BX
-	MOVQ    40(AX), SI
-	LEAQ    naturalOrder<>+0(SB), DI
-	TESTQ   CX, CX
-	JNS     load
-	PXOR    X0, X0
-	MOVUPS  X0, 48(AX)
-	MOVUPS  X0, 64(AX)
-	MOVUPS  X0, 80(AX)
-	MOVUPS  X0, 96(AX)
-	MOVUPS  X0, 112(AX)
-	MOVUPS  X0, 128(AX)
-	MOVUPS  X0, 144(AX)
-	MOVUPS  X0, 160(AX)
-	MOVQ    32(AX), R10
-	MOVQ    BX, R8
-	SHRQ    $0x03, R8
-	MOVQ    (DX)(R8*1), R8
-	BSWAPQ  R8
-	MOVQ    BX, R9
-	ANDQ    $0x07, R9
-	SHLXQ   R9, R8, R8
-	MOVQ    R8, R9
-	SHRQ    $0x36, R9
-	MOVL    (R10)(R9*4), R9
-	BTL     $0x06, R9
-	JCS     openDC
-	SHLXQ   R9, R8, R8
-	MOVBLZX R9, CX
-	ADDQ    CX, BX
-	SHRL    $0x10, R9
-	MOVW    R9, 48(AX)
-	XORL    CX, CX
+// func nextVector(r *[]byte, unit *int16, units int, k int) (left int, last int)
+// Requires: AVX, AVX2, BMI2
+TEXT ·nextVector(SB), NOSPLIT, $8-48
+	MOVQ   r+0(FP), AX
+	MOVQ   unit+8(FP), CX
+	MOVQ   k+24(FP), DX
+	MOVQ   144(CX), SI
+	LEAQ   naturalOrder<>+0(SB), DI
+	MOVQ   $0x00000036, R9
+	MOVQ   24(AX), R10
+	MOVQ   R10, BX
+	SHRQ   $0x03, BX
+	MOVQ   (AX), R8
+	ADDQ   R8, BX
+	ADDQ   8(AX), R8
+	SUBQ   $0x00000110, R8
+	ANDL   $0x07, R10
+	MOVQ   (BX), AX
+	BSWAPQ AX
+	ADDQ   $0x07, BX
+	MOVQ   $0x00000038, R11
+	SHLXQ  R10, AX, AX
+	SUBQ   R10, R11
+	TESTQ  DX, DX
+	JNS    load
+
+begin:
+	VPXOR   Y0, Y0, Y0
+	VMOVDQU Y0, (CX)
+	VMOVDQU Y0, 32(CX)
+	VMOVDQU Y0, 64(CX)
+	VMOVDQU Y0, 96(CX)
+	MOVQ    (BX), DX
+	BSWAPQ  DX
+	SHRXQ   R11, DX, DX
+	ORQ     DX, AX
+	MOVQ    R11, DX
+	NOTQ    DX
+	SHRQ    $0x03, DX
+	ANDL    $0x07, DX
+	ADDQ    DX, BX
+	ORQ     $0x38, R11
+	MOVQ    136(CX), R10
+	SHRXQ   R9, AX, DX
+	MOVL    (R10)(DX*4), R10
+	XORL    DX, DX
+	DECQ    DX
+	TESTL   $0x00000040, R10
+	JNZ     openDC
+	SHLXQ   R10, AX, AX
+	SUBQ    R10, R11
+	SHRL    $0x10, R10
+	MOVW    R10, (CX)
+	INCQ    DX
 	JMP     second
 
 load:
-	MOVQ    BX, R8
-	SHRQ    $0x03, R8
-	MOVQ    (DX)(R8*1), R8
-	BSWAPQ  R8
-	MOVQ    BX, R9
-	ANDQ    $0x07, R9
-	SHLXQ   R9, R8, R8
-	MOVQ    R8, R9
-	SHRQ    $0x36, R9
-	MOVQ    (SI)(R9*8), R9
-	BTL     $0x06, R9
-	JCS     open
-	SHLXQ   R9, R8, R8
-	MOVL    R9, R10
-	SHRL    $0x08, R10
-	MOVL    R10, R12
-	MOVBLZX R10, R10
-	ADDQ    CX, R10
-	SHRL    $0x08, R12
-	MOVQ    R9, R13
-	SHRQ    $0x20, R13
-	MOVBLZX R13, R11
-	ADDQ    CX, R11
-	SHRL    $0x10, R13
-	MOVBQZX (DI)(R10*1), R14
-	MOVW    R12, 48(AX)(R14*2)
-	MOVBQZX (DI)(R11*1), R12
-	MOVW    R13, 48(AX)(R12*2)
-	CMPQ    R11, $0x3f
+	MOVQ    (BX), R10
+	BSWAPQ  R10
+	SHRXQ   R11, R10, R10
+	ORQ     R10, AX
+	MOVQ    R11, R10
+	NOTQ    R10
+	SHRQ    $0x03, R10
+	ANDL    $0x07, R10
+	ADDQ    R10, BX
+	ORQ     $0x38, R11
+	SHRXQ   R9, AX, R10
+	MOVQ    (SI)(R10*8), R10
+	TESTL   $0x00000040, R10
+	JNZ     open
+	SHLXQ   R10, AX, AX
+	RORXQ   $0x08, R10, R12
+	MOVBLZX R12, R12
+	ADDQ    DX, R12
+	RORXQ   $0x20, R10, R13
+	MOVBLZX R13, R13
+	ADDQ    DX, R13
+	RORXQ   $0x10, R10, R14
+	RORXQ   $0x30, R10, R15
+	MOVBQZX (DI)(R12*1), BP
+	MOVW    R14, (CX)(BP*2)
+	MOVBQZX (DI)(R13*1), R14
+	MOVW    R15, (CX)(R14*2)
+	CMPQ    R13, $0x3f
 	JGE     end
-	MOVQ    R11, CX
-	MOVBLZX R9, R9
-	ADDQ    R9, BX
+	MOVQ    R13, DX
+	SUBQ    R10, R11
 
 second:
-	MOVQ    R8, R9
-	SHRQ    $0x36, R9
-	MOVQ    (SI)(R9*8), R9
-	BTL     $0x06, R9
-	JCS     open
-	SHLXQ   R9, R8, R8
-	MOVL    R9, R10
-	SHRL    $0x08, R10
-	MOVL    R10, R12
-	MOVBLZX R10, R10
-	ADDQ    CX, R10
-	SHRL    $0x08, R12
-	MOVQ    R9, R13
-	SHRQ    $0x20, R13
-	MOVBLZX R13, R11
-	ADDQ    CX, R11
-	SHRL    $0x10, R13
-	MOVBQZX (DI)(R10*1), R14
-	MOVW    R12, 48(AX)(R14*2)
-	MOVBQZX (DI)(R11*1), R12
-	MOVW    R13, 48(AX)(R12*2)
-	CMPQ    R11, $0x3f
+	SHRXQ   R9, AX, R10
+	MOVQ    (SI)(R10*8), R10
+	TESTL   $0x00000040, R10
+	JNZ     open
+	SHLXQ   R10, AX, AX
+	RORXQ   $0x08, R10, R12
+	MOVBLZX R12, R12
+	ADDQ    DX, R12
+	RORXQ   $0x20, R10, R13
+	MOVBLZX R13, R13
+	ADDQ    DX, R13
+	RORXQ   $0x10, R10, R14
+	RORXQ   $0x30, R10, R15
+	MOVBQZX (DI)(R12*1), BP
+	MOVW    R14, (CX)(BP*2)
+	MOVBQZX (DI)(R13*1), R14
+	MOVW    R15, (CX)(R14*2)
+	CMPQ    R13, $0x3f
 	JGE     end
-	MOVQ    R11, CX
-	MOVBLZX R9, R9
-	ADDQ    R9, BX
-	MOVQ    R8, R9
-	SHRQ    $0x36, R9
-	MOVQ    (SI)(R9*8), R9
-	BTL     $0x06, R9
-	JCS     open
-	SHLXQ   R9, R8, R8
-	MOVL    R9, R10
-	SHRL    $0x08, R10
-	MOVL    R10, R12
-	MOVBLZX R10, R10
-	ADDQ    CX, R10
-	SHRL    $0x08, R12
-	MOVQ    R9, R13
-	SHRQ    $0x20, R13
-	MOVBLZX R13, R11
-	ADDQ    CX, R11
-	SHRL    $0x10, R13
-	MOVBQZX (DI)(R10*1), R14
-	MOVW    R12, 48(AX)(R14*2)
-	MOVBQZX (DI)(R11*1), R12
-	MOVW    R13, 48(AX)(R12*2)
-	CMPQ    R11, $0x3f
+	MOVQ    R13, DX
+	SUBQ    R10, R11
+	SHRXQ   R9, AX, R10
+	MOVQ    (SI)(R10*8), R10
+	TESTL   $0x00000040, R10
+	JNZ     open
+	SHLXQ   R10, AX, AX
+	RORXQ   $0x08, R10, R12
+	MOVBLZX R12, R12
+	ADDQ    DX, R12
+	RORXQ   $0x20, R10, R13
+	MOVBLZX R13, R13
+	ADDQ    DX, R13
+	RORXQ   $0x10, R10, R14
+	RORXQ   $0x30, R10, R15
+	MOVBQZX (DI)(R12*1), BP
+	MOVW    R14, (CX)(BP*2)
+	MOVBQZX (DI)(R13*1), R14
+	MOVW    R15, (CX)(R14*2)
+	CMPQ    R13, $0x3f
 	JGE     end
-	MOVQ    R11, CX
-	MOVBLZX R9, R9
-	ADDQ    R9, BX
-	MOVQ    R8, R9
-	SHRQ    $0x36, R9
-	MOVQ    (SI)(R9*8), R9
-	BTL     $0x06, R9
-	JCS     open
-	SHLXQ   R9, R8, R8
-	MOVL    R9, R10
-	SHRL    $0x08, R10
-	MOVL    R10, R12
-	MOVBLZX R10, R10
-	ADDQ    CX, R10
-	SHRL    $0x08, R12
-	MOVQ    R9, R13
-	SHRQ    $0x20, R13
-	MOVBLZX R13, R11
-	ADDQ    CX, R11
-	SHRL    $0x10, R13
-	MOVBQZX (DI)(R10*1), R14
-	MOVW    R12, 48(AX)(R14*2)
-	MOVBQZX (DI)(R11*1), R12
-	MOVW    R13, 48(AX)(R12*2)
-	CMPQ    R11, $0x3f
+	MOVQ    R13, DX
+	SUBQ    R10, R11
+	SHRXQ   R9, AX, R10
+	MOVQ    (SI)(R10*8), R10
+	TESTL   $0x00000040, R10
+	JNZ     open
+	SHLXQ   R10, AX, AX
+	RORXQ   $0x08, R10, R12
+	MOVBLZX R12, R12
+	ADDQ    DX, R12
+	RORXQ   $0x20, R10, R13
+	MOVBLZX R13, R13
+	ADDQ    DX, R13
+	RORXQ   $0x10, R10, R14
+	RORXQ   $0x30, R10, R15
+	MOVBQZX (DI)(R12*1), BP
+	MOVW    R14, (CX)(BP*2)
+	MOVBQZX (DI)(R13*1), R14
+	MOVW    R15, (CX)(R14*2)
+	CMPQ    R13, $0x3f
 	JGE     end
-	MOVQ    R11, CX
-	MOVBLZX R9, R9
-	ADDQ    R9, BX
-	MOVQ    R8, R9
-	SHRQ    $0x36, R9
-	MOVQ    (SI)(R9*8), R9
-	BTL     $0x06, R9
-	JCS     open
-	SHLXQ   R9, R8, R8
-	MOVL    R9, R10
-	SHRL    $0x08, R10
-	MOVL    R10, R8
-	MOVBLZX R10, R10
-	ADDQ    CX, R10
-	SHRL    $0x08, R8
-	MOVQ    R9, R12
-	SHRQ    $0x20, R12
-	MOVBLZX R12, R11
-	ADDQ    CX, R11
-	SHRL    $0x10, R12
-	MOVBQZX (DI)(R10*1), R13
-	MOVW    R8, 48(AX)(R13*2)
-	MOVBQZX (DI)(R11*1), R8
-	MOVW    R12, 48(AX)(R8*2)
-	CMPQ    R11, $0x3f
+	MOVQ    R13, DX
+	SUBQ    R10, R11
+	SHRXQ   R9, AX, R10
+	MOVQ    (SI)(R10*8), R10
+	TESTL   $0x00000040, R10
+	JNZ     open
+	SHLXQ   R10, AX, AX
+	RORXQ   $0x08, R10, R12
+	MOVBLZX R12, R12
+	ADDQ    DX, R12
+	RORXQ   $0x20, R10, R13
+	MOVBLZX R13, R13
+	ADDQ    DX, R13
+	RORXQ   $0x10, R10, R14
+	RORXQ   $0x30, R10, R15
+	MOVBQZX (DI)(R12*1), BP
+	MOVW    R14, (CX)(BP*2)
+	MOVBQZX (DI)(R13*1), R14
+	MOVW    R15, (CX)(R14*2)
+	CMPQ    R13, $0x3f
 	JGE     end
-	MOVQ    R11, CX
-	MOVBLZX R9, R8
-	ADDQ    R8, BX
+	MOVQ    R13, DX
+	SUBQ    R10, R11
 	JMP     load
 
 end:
-	CMPQ R10, $0x3f
+	CMPQ R12, $0x3f
 	JLT  take
-	CMPQ R10, R11
+	CMPQ R12, R13
 	JNE  return
 
 take:
-	MOVQ    R11, CX
-	MOVBLZX R9, DX
-	ADDQ    DX, BX
+	MOVQ R13, DX
+	SUBQ R10, R11
+
+ended:
+	LEAQ -64(DX), SI
+	CMPQ SI, $0x41
+	JCS  return
+	MOVQ DX, 152(CX)
+	DECQ units+16(FP)
+	JZ   return
+	CMPQ BX, R8
+	JHI  return
+	ADDQ $0x000000a0, CX
+	MOVQ 144(CX), SI
+	JMP  begin
 
 return:
+	MOVQ r+0(FP), AX
+	SUBQ (AX), BX
+	SHLQ $0x03, BX
+	ANDL $0x3f, R11
+	SUBQ R11, BX
 	MOVQ BX, 24(AX)
-	MOVQ CX, ret+16(FP)
+	MOVQ units+16(FP), AX
+	MOVQ AX, left+32(FP)
+	MOVQ DX, last+40(FP)
+	VZEROUPPER
 	RET
 
 open:
-	MOVL    R9, R8
-	ANDL    $0x3f, R8
+	TESTL   $0x0000003f, R10
 	JZ      return
-	ADDQ    R8, BX
-	MOVQ    BX, R8
-	SHRQ    $0x03, R8
-	MOVQ    (DX)(R8*1), R8
-	BSWAPQ  R8
-	MOVQ    BX, R10
-	ANDQ    $0x07, R10
-	SHLXQ   R10, R8, R8
-	MOVL    R9, R10
-	SHRL    $0x10, R10
-	ANDL    $0x0f, R10
-	ADDQ    R10, BX
-	MOVQ    R8, R11
-	NOTQ    R11
-	SARQ    $0x3f, R11
-	MOVQ    $-1, R12
-	SHLXQ   R10, R12, R12
-	INCQ    R12
-	ANDQ    R11, R12
-	NEGQ    R10
-	SHRXQ   R10, R8, R8
-	ADDQ    R12, R8
-	SHRL    $0x08, R9
-	MOVBLZX R9, R9
-	ADDQ    R9, CX
-	MOVBQZX (DI)(CX*1), R9
-	MOVW    R8, 48(AX)(R9*2)
-	CMPQ    CX, $0x3f
-	JLT     load
-	JMP     return
+	SHLXQ   R10, AX, AX
+	SUBQ    R10, R11
+	MOVQ    (BX), R12
+	BSWAPQ  R12
+	SHRXQ   R11, R12, R12
+	ORQ     R12, AX
+	MOVQ    R11, R12
+	NOTQ    R12
+	SHRQ    $0x03, R12
+	ANDL    $0x07, R12
+	ADDQ    R12, BX
+	ORQ     $0x38, R11
+	MOVL    R10, R12
+	SHRL    $0x10, R12
+	ANDL    $0x0f, R12
+	MOVQ    AX, R13
+	NOTQ    R13
+	SARQ    $0x3f, R13
+	MOVQ    $-1, R14
+	SHLXQ   R12, R14, R14
+	INCQ    R14
+	ANDQ    R13, R14
+	MOVQ    R12, R13
+	NEGQ    R13
+	SHRXQ   R13, AX, R13
+	ADDQ    R14, R13
+	SHLXQ   R12, AX, AX
+	SUBQ    R12, R11
+	SHRL    $0x08, R10
+	MOVBLZX R10, R10
+	ADDQ    R10, DX
+	MOVBQZX (DI)(DX*1), R10
+	MOVW    R13, (CX)(R10*2)
+	CMPQ    DX, $0x3f
+	JLT     second
+	JMP     ended
 
 openDC:
-	MOVL   R9, R8
-	ANDL   $0x3f, R8
+	TESTL  $0x0000003f, R10
 	JZ     return
-	ADDQ   R8, BX
-	MOVQ   BX, CX
-	SHRQ   $0x03, CX
-	MOVQ   (DX)(CX*1), R8
-	BSWAPQ R8
-	MOVQ   BX, CX
-	ANDQ   $0x07, CX
-	SHLXQ  CX, R8, R8
-	MOVL   R9, CX
-	SHRL   $0x10, CX
-	ANDL   $0x0f, CX
-	ADDQ   CX, BX
-	MOVQ   R8, R9
-	NOTQ   R9
-	SARQ   $0x3f, R9
-	MOVQ   $-1, R10
-	SHLXQ  CX, R10, R10
-	INCQ   R10
-	ANDQ   R9, R10
-	NEGQ   CX
-	SHRXQ  CX, R8, CX
-	ADDQ   R10, CX
-	MOVW   CX, 48(AX)
-	XORL   CX, CX
-	JMP    load
+	SHLXQ  R10, AX, AX
+	SUBQ   R10, R11
+	MOVQ   (BX), DX
+	BSWAPQ DX
+	SHRXQ  R11, DX, DX
+	ORQ    DX, AX
+	MOVQ   R11, DX
+	NOTQ   DX
+	SHRQ   $0x03, DX
+	ANDL   $0x07, DX
+	ADDQ   DX, BX
+	ORQ    $0x38, R11
+	MOVL   R10, DX
+	SHRL   $0x10, DX
+	ANDL   $0x0f, DX
+	MOVQ   AX, R10
+	NOTQ   R10
+	SARQ   $0x3f, R10
+	MOVQ   $-1, R12
+	SHLXQ  DX, R12, R12
+	INCQ   R12
+	ANDQ   R10, R12
+	MOVQ   DX, R10
+	NEGQ   R10
+	SHRXQ  R10, AX, R10
+	ADDQ   R12, R10
+	SHLXQ  DX, AX, AX
+	SUBQ   DX, R11
+	MOVW   R10, (CX)
+	XORL   DX, DX
+	JMP    second
 
 DATA even2<>+0(SB)/2, $0x1151
 DATA even2<>+2(SB)/2, $0xd630
@@ -1263,40 +1286,40 @@ DATA chromaBias<>+28(SB)/2, $0x0080
 DATA chromaBias<>+30(SB)/2, $0x0080
 GLOBL chromaBias<>(SB), RODATA|NOPTR, $32
 
-DATA redFactor<>+0(SB)/2, $0x66e9
-DATA redFactor<>+2(SB)/2, $0x66e9
-DATA redFactor<>+4(SB)/2, $0x66e9
-DATA redFactor<>+6(SB)/2, $0x66e9
-DATA redFactor<>+8(SB)/2, $0x66e9
-DATA redFactor<>+10(SB)/2, $0x66e9
-DATA redFactor<>+12(SB)/2, $0x66e9
-DATA redFactor<>+14(SB)/2, $0x66e9
-DATA redFactor<>+16(SB)/2, $0x66e9
-DATA redFactor<>+18(SB)/2, $0x66e9
-DATA redFactor<>+20(SB)/2, $0x66e9
-DATA redFactor<>+22(SB)/2, $0x66e9
-DATA redFactor<>+24(SB)/2, $0x66e9
-DATA redFactor<>+26(SB)/2, $0x66e9
-DATA redFactor<>+28(SB)/2, $0x66e9
-DATA redFactor<>+30(SB)/2, $0x66e9
+DATA redFactor<>+0(SB)/2, $0x3375
+DATA redFactor<>+2(SB)/2, $0x3375
+DATA redFactor<>+4(SB)/2, $0x3375
+DATA redFactor<>+6(SB)/2, $0x3375
+DATA redFactor<>+8(SB)/2, $0x3375
+DATA redFactor<>+10(SB)/2, $0x3375
+DATA redFactor<>+12(SB)/2, $0x3375
+DATA redFactor<>+14(SB)/2, $0x3375
+DATA redFactor<>+16(SB)/2, $0x3375
+DATA redFactor<>+18(SB)/2, $0x3375
+DATA redFactor<>+20(SB)/2, $0x3375
+DATA redFactor<>+22(SB)/2, $0x3375
+DATA redFactor<>+24(SB)/2, $0x3375
+DATA redFactor<>+26(SB)/2, $0x3375
+DATA redFactor<>+28(SB)/2, $0x3375
+DATA redFactor<>+30(SB)/2, $0x3375
 GLOBL redFactor<>(SB), RODATA|NOPTR, $32
 
-DATA blueFactor<>+0(SB)/2, $0xc5a2
-DATA blueFactor<>+2(SB)/2, $0xc5a2
-DATA blueFactor<>+4(SB)/2, $0xc5a2
-DATA blueFactor<>+6(SB)/2, $0xc5a2
-DATA blueFactor<>+8(SB)/2, $0xc5a2
-DATA blueFactor<>+10(SB)/2, $0xc5a2
-DATA blueFactor<>+12(SB)/2, $0xc5a2
-DATA blueFactor<>+14(SB)/2, $0xc5a2
-DATA blueFactor<>+16(SB)/2, $0xc5a2
-DATA blueFactor<>+18(SB)/2, $0xc5a2
-DATA blueFactor<>+20(SB)/2, $0xc5a2
-DATA blueFactor<>+22(SB)/2, $0xc5a2
-DATA blueFactor<>+24(SB)/2, $0xc5a2
-DATA blueFactor<>+26(SB)/2, $0xc5a2
-DATA blueFactor<>+28(SB)/2, $0xc5a2
-DATA blueFactor<>+30(SB)/2, $0xc5a2
+DATA blueFactor<>+0(SB)/2, $0xe2d1
+DATA blueFactor<>+2(SB)/2, $0xe2d1
+DATA blueFactor<>+4(SB)/2, $0xe2d1
+DATA blueFactor<>+6(SB)/2, $0xe2d1
+DATA blueFactor<>+8(SB)/2, $0xe2d1
+DATA blueFactor<>+10(SB)/2, $0xe2d1
+DATA blueFactor<>+12(SB)/2, $0xe2d1
+DATA blueFactor<>+14(SB)/2, $0xe2d1
+DATA blueFactor<>+16(SB)/2, $0xe2d1
+DATA blueFactor<>+18(SB)/2, $0xe2d1
+DATA blueFactor<>+20(SB)/2, $0xe2d1
+DATA blueFactor<>+22(SB)/2, $0xe2d1
+DATA blueFactor<>+24(SB)/2, $0xe2d1
+DATA blueFactor<>+26(SB)/2, $0xe2d1
+DATA blueFactor<>+28(SB)/2, $0xe2d1
+DATA blueFactor<>+30(SB)/2, $0xe2d1
 GLOBL blueFactor<>(SB), RODATA|NOPTR, $32
 
 DATA greenFactor<>+0(SB)/2, $0xa7e6
@@ -1327,24 +1350,6 @@ DATA half<>+24(SB)/4, $0x00008000
 DATA half<>+28(SB)/4, $0x00008000
 GLOBL half<>(SB), RODATA|NOPTR, $32
 
-DATA one<>+0(SB)/2, $0x0001
-DATA one<>+2(SB)/2, $0x0001
-DATA one<>+4(SB)/2, $0x0001
-DATA one<>+6(SB)/2, $0x0001
-DATA one<>+8(SB)/2, $0x0001
-DATA one<>+10(SB)/2, $0x0001
-DATA one<>+12(SB)/2, $0x0001
-DATA one<>+14(SB)/2, $0x0001
-DATA one<>+16(SB)/2, $0x0001
-DATA one<>+18(SB)/2, $0x0001
-DATA one<>+20(SB)/2, $0x0001
-DATA one<>+22(SB)/2, $0x0001
-DATA one<>+24(SB)/2, $0x0001
-DATA one<>+26(SB)/2, $0x0001
-DATA one<>+28(SB)/2, $0x0001
-DATA one<>+30(SB)/2, $0x0001
-GLOBL one<>(SB), RODATA|NOPTR, $32
-
 // func ycbcrToRGBVector(dst *byte, y *byte, cb *byte, cr *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·ycbcrToRGBVector(SB), NOSPLIT, $0-40
@@ -1364,16 +1369,10 @@ loop:
 	VPUNPCKLBW   Y0, Y3, Y6
 	VPSUBW       chromaBias<>+0(SB), Y5, Y5
 	VPSUBW       chromaBias<>+0(SB), Y6, Y6
-	VPADDW       Y6, Y6, Y7
-	VPMULHW      redFactor<>+0(SB), Y7, Y7
-	VPADDW       one<>+0(SB), Y7, Y7
-	VPSRAW       $0x01, Y7, Y7
+	VPMULHRSW    redFactor<>+0(SB), Y6, Y7
 	VPADDW       Y4, Y7, Y7
 	VPADDW       Y6, Y7, Y7
-	VPADDW       Y5, Y5, Y8
-	VPMULHW      blueFactor<>+0(SB), Y8, Y8
-	VPADDW       one<>+0(SB), Y8, Y8
-	VPSRAW       $0x01, Y8, Y8
+	VPMULHRSW    blueFactor<>+0(SB), Y5, Y8
 	VPADDW       Y4, Y8, Y8
 	VPADDW       Y5, Y8, Y8
 	VPADDW       Y5, Y8, Y8
@@ -1393,16 +1392,10 @@ loop:
 	VPUNPCKHBW   Y0, Y3, Y3
 	VPSUBW       chromaBias<>+0(SB), Y2, Y2
 	VPSUBW       chromaBias<>+0(SB), Y3, Y3
-	VPADDW       Y3, Y3, Y4
-	VPMULHW      redFactor<>+0(SB), Y4, Y4
-	VPADDW       one<>+0(SB), Y4, Y4
-	VPSRAW       $0x01, Y4, Y4
+	VPMULHRSW    redFactor<>+0(SB), Y3, Y4
 	VPADDW       Y1, Y4, Y4
 	VPADDW       Y3, Y4, Y4
-	VPADDW       Y2, Y2, Y5
-	VPMULHW      blueFactor<>+0(SB), Y5, Y5
-	VPADDW       one<>+0(SB), Y5, Y5
-	VPSRAW       $0x01, Y5, Y5
+	VPMULHRSW    blueFactor<>+0(SB), Y2, Y5
 	VPADDW       Y1, Y5, Y5
 	VPADDW       Y2, Y5, Y5
 	VPADDW       Y2, Y5, Y5

@@ -39,16 +39,15 @@ func storePixels(dst Register, rgb [3]VecVirtual, order [3][3]Mem) {
 
 var order [3][3]Mem
 
-// ycbcrToRGB computes with 16-bit numbers. VPMULHW gives the upper half of a product: with twice the difference and
-// one more rounded shift it is the generic 16-bit fixed-point result, as floor(floor(2x/2^16)+1)/2) rounds x/2^16.
+// ycbcrToRGB computes with 16-bit numbers. VPMULHRSW multiplies, shifts down by 15 bits and rounds. With half of a factor of
+// 16 fraction bits, and for red half a unit more, it gives the generic result for every difference.
 func ycbcrToRGB() {
 	order = shuffles()
 	bias := words("chromaBias", 128)
-	red := words("redFactor", 91881-65536)             // R - Y - Cr
-	blue := words("blueFactor", 116130-2*65536)        // B - Y - 2 Cb
+	red := words("redFactor", (91881-65536+1)/2)       // R - Y - Cr
+	blue := words("blueFactor", (116130-2*65536)/2)    // B - Y - 2 Cb
 	green := words("greenFactor", -22554, 65536-46802) // G - Y + Cr, of Cb and Cr
 	half := dwords("half", 1<<15)
-	one := words("one", 1)
 
 	TEXT("ycbcrToRGBVector", NOSPLIT, "func(dst, y, cb, cr *byte, n int)")
 	Pragma("noescape")
@@ -79,10 +78,7 @@ func ycbcrToRGB() {
 
 		scaled := func(x VecVirtual, factor Mem) VecVirtual {
 			r := YMM()
-			VPADDW(x, x, r)
-			VPMULHW(factor, r, r)
-			VPADDW(one, r, r)
-			VPSRAW(U8(1), r, r)
+			VPMULHRSW(factor, x, r)
 			VPADDW(luma, r, r)
 			return r
 		}

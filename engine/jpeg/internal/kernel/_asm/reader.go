@@ -8,16 +8,20 @@ import (
 
 const (
 	lookupBits = 10  // LookupBits
-	blockRoom  = 256 // BlockRoom
+	indices    = 256 // the length of natural
+	open       = 64  // Open
+	endOfBlock = 129 // EndOfBlock
+	blockBytes = 4*64 + 16
 )
 
-// Offsets of Reader's fields.
+// Offsets of the fields of Reader and Unit.
 const (
-	readerData  = 0
-	readerPos   = 24
-	readerDC    = 32
-	readerAC    = 40
-	readerBlock = 48
+	readerData = 0
+	readerPos  = 24
+	unitDC     = 136
+	unitAC     = 144
+	unitLast   = 152
+	unitSize   = 160
 )
 
 // naturalOrder is the table natural.
@@ -36,56 +40,73 @@ func naturalOrder() Mem {
 			}
 		}
 	}
-	for ; k < blockRoom; k++ {
+	for ; k < indices; k++ {
 		DATA(k, U8(64))
 	}
 	return m
 }
 
-// next unrolls the look-ups that one load of 57 bits or more serves.
+// next unrolls the look-ups that one load serves.
+//
+// The bits not yet read are at the top of a register. Below them are those that follow in the file, or zeros, so that a load
+// can be combined with them by OR: its address depends on the number of bits alone, not on the last look-up. The number is
+// in the low six bits of another register. Those above are anything: shifts ignore them, which saves masking the lengths in
+// the entries.
 func next() {
 	natural := naturalOrder()
-	TEXT("nextVector", NOSPLIT, "func(r *[]byte, k int) int")
+	TEXT("nextVector", NOSPLIT, "func(r *[]byte, unit *int16, units int, k int) (left int, last int)")
 	Pragma("noescape")
-	Doc("nextVector is nextGeneric. r points to the first field of a Reader.")
-	reader, k := arg("r"), arg("k")
-	data, pos, table, order := GP64(), GP64(), GP64(), GP64()
-	MOVQ(at(reader, readerData), data)
-	MOVQ(at(reader, readerPos), pos)
-	MOVQ(at(reader, readerAC), table)
+	Doc("nextVector is nextGeneric from the Unit at unit on. r points to the first field of a Reader. It returns how many units are left",
+		"and the last coefficient.")
+	reader, unit, k := arg("r"), arg("unit"), arg("k")
+	left, err := Param("units").Resolve() // counted down in place
+	if err != nil {
+		panic(err)
+	}
+	data, table, order, limit := GP64(), GP64(), GP64(), GP64() // data: the byte to load next
+	MOVQ(at(unit, unitAC), table)
 	LEAQ(natural, order)
-	bits, entry := GP64(), GP64()
-	first, steps := GP64(), GP64() // first: index of a coefficient
+	bits, count, entry := GP64(), GP64(), GP64()
+	first, last := GP64(), GP64() // indices of coefficients
+	top := GP64()
+	MOVQ(U32(64-lookupBits), top)
 
-	// load gets the bits from pos on.
+	// load fills up the bits to 56 or more.
 	load := func() {
-		t, shift := GP64(), GP64()
-		MOVQ(pos, t)
-		SHRQ(U8(3), t)
-		MOVQ(Mem{Base: data, Index: t, Scale: 1}, bits)
-		BSWAPQ(bits)
-		MOVQ(pos, shift)
-		ANDQ(U8(7), shift)
-		SHLXQ(shift, bits, bits)
+		t, n := GP64(), GP64()
+		MOVQ(at(data, 0), t)
+		BSWAPQ(t)
+		SHRXQ(count, t, t)
+		ORQ(t, bits)
+		MOVQ(count, n)
+		NOTQ(n)
+		SHRQ(U8(3), n)
+		ANDL(U8(7), n.As32())
+		ADDQ(n, data)
+		ORQ(U8(56), count)
+	}
+	// take removes as many bits as the low six bits of n say.
+	take := func(n GPVirtual) {
+		SHLXQ(n, bits, bits)
+		SUBQ(n, count)
 	}
 	// store writes a value as coefficient number i.
 	store := func(value, i GPVirtual) {
 		t := GP64()
 		MOVBQZX(Mem{Base: order, Index: i, Scale: 1}, t)
-		MOVW(value.As16(), Mem{Base: reader, Index: t, Scale: 2, Disp: readerBlock})
+		MOVW(value.As16(), Mem{Base: unit, Index: t, Scale: 2})
 	}
-	// openValue steps over an open entry's code and value; it goes to return where there is no code.
+	// openValue steps over an open entry's code and value; it goes to return where there is no code. At least 41 bits
+	// are left.
 	openValue := func() GPVirtual {
-		length, size, value, sign, mask := GP64(), GP64(), GP64(), GP64(), GP64()
-		MOVL(entry.As32(), length.As32())
-		ANDL(U8(63), length.As32())
+		size, value, sign, mask := GP64(), GP64(), GP64(), GP64()
+		TESTL(U32(63), entry.As32())
 		JZ(LabelRef("return"))
-		ADDQ(length, pos)
+		take(entry)
 		load()
 		MOVL(entry.As32(), size.As32())
 		SHRL(U8(16), size.As32())
 		ANDL(U8(15), size.As32())
-		ADDQ(size, pos)
 		// The topmost size bits; where they begin with zero, plus 1 - 2^size.
 		MOVQ(bits, sign)
 		NOTQ(sign)
@@ -94,35 +115,55 @@ func next() {
 		SHLXQ(size, mask, mask)
 		INCQ(mask)
 		ANDQ(sign, mask)
-		NEGQ(size)
-		SHRXQ(size, bits, value)
+		MOVQ(size, value)
+		NEGQ(value)
+		SHRXQ(value, bits, value)
 		ADDQ(mask, value)
+		take(size)
 		return value
 	}
 
+	// Load 56 bits, and take those of the first byte that were read before.
+	{
+		pos := GP64()
+		MOVQ(at(reader, readerPos), pos)
+		MOVQ(pos, data)
+		SHRQ(U8(3), data)
+		MOVQ(at(reader, readerData), limit)
+		ADDQ(limit, data)
+		ADDQ(at(reader, readerData+8), limit)
+		SUBQ(U32(blockBytes), limit)
+		ANDL(U8(7), pos.As32())
+		MOVQ(at(data, 0), bits)
+		BSWAPQ(bits)
+		ADDQ(U8(7), data)
+		MOVQ(U32(56), count)
+		take(pos)
+	}
 	TESTQ(k, k)
 	JNS(LabelRef("load"))
+
+	Label("begin")
 	{
-		zero, index, dc, length := XMM(), GP64(), GP64(), GP64()
-		PXOR(zero, zero)
-		for i := range 8 {
-			MOVUPS(zero, at(reader, readerBlock+16*i))
+		zero, index, dc := YMM(), GP64(), GP64()
+		VPXOR(zero, zero, zero)
+		for i := range 4 {
+			VMOVDQU(zero, at(unit, 32*i))
 		}
-		MOVQ(at(reader, readerDC), dc)
 		load()
-		MOVQ(bits, index)
-		SHRQ(U8(64-lookupBits), index)
+		MOVQ(at(unit, unitDC), dc)
+		SHRXQ(top, bits, index)
 		MOVL(Mem{Base: dc, Index: index, Scale: 4}, entry.As32())
-		BTL(U8(6), entry.As32())
-		JCS(LabelRef("openDC"))
-		SHLXQ(entry, bits, bits)
-		MOVBLZX(entry.As8(), length.As32())
-		ADDQ(length, pos)
-		SHRL(U8(16), entry.As32())
-		MOVW(entry.As16(), at(reader, readerBlock))
 		XORL(k.As32(), k.As32())
-		JMP(LabelRef("second")) // the bits left serve one look-up less
+		DECQ(k)
+		TESTL(U32(open), entry.As32())
+		JNZ(LabelRef("openDC"))
+		take(entry)
+		SHRL(U8(16), entry.As32())
+		MOVW(entry.As16(), at(unit, 0))
+		INCQ(k)
 	}
+	JMP(LabelRef("second"))
 
 	Label("load")
 	load()
@@ -130,52 +171,69 @@ func next() {
 		if i == 1 {
 			Label("second")
 		}
-		index, value, last := GP64(), GP64(), GP64()
-		MOVQ(bits, index)
-		SHRQ(U8(64-lookupBits), index)
+		index, value, lastValue := GP64(), GP64(), GP64()
+		SHRXQ(top, bits, index)
 		MOVQ(Mem{Base: table, Index: index, Scale: 8}, entry)
-		BTL(U8(6), entry.As32())
-		JCS(LabelRef("open"))
-		SHLXQ(entry, bits, bits) // by the low six bits
-
-		MOVL(entry.As32(), first.As32())
-		SHRL(U8(8), first.As32())
-		MOVL(first.As32(), value.As32())
+		TESTL(U32(open), entry.As32())
+		JNZ(LabelRef("open"))
+		SHLXQ(entry, bits, bits)
+		RORXQ(U8(8), entry, first)
 		MOVBLZX(first.As8(), first.As32())
 		ADDQ(k, first)
-		SHRL(U8(8), value.As32())
-		MOVQ(entry, last)
-		SHRQ(U8(32), last)
-		MOVBLZX(last.As8(), steps.As32())
-		ADDQ(k, steps)
-		SHRL(U8(16), last.As32())
+		RORXQ(U8(32), entry, last)
+		MOVBLZX(last.As8(), last.As32())
+		ADDQ(k, last)
+		RORXQ(U8(16), entry, value)
+		RORXQ(U8(48), entry, lastValue)
 		store(value, first)
-		store(last, steps)
-		CMPQ(steps, U8(63))
+		store(lastValue, last)
+		CMPQ(last, U8(63))
 		JGE(LabelRef("end"))
-		MOVQ(steps, k)
-		length := GP64()
-		MOVBLZX(entry.As8(), length.As32())
-		ADDQ(length, pos)
+		MOVQ(last, k)
+		SUBQ(entry, count)
 	}
 	JMP(LabelRef("load"))
 
 	Label("end")
 	{
 		// If the first symbol ends the block and there is a second, do not take the entry.
-		length := GP64()
 		CMPQ(first, U8(63))
 		JLT(LabelRef("take"))
-		CMPQ(first, steps)
+		CMPQ(first, last)
 		JNE(LabelRef("return"))
 		Label("take")
-		MOVQ(steps, k)
-		MOVBLZX(entry.As8(), length.As32())
-		ADDQ(length, pos)
+		MOVQ(last, k)
+		SUBQ(entry, count)
 	}
+
+	Label("ended")
+	{
+		t := GP64()
+		LEAQ(at(k, -64), t)
+		CMPQ(t, U8(endOfBlock-64))
+		JCS(LabelRef("return")) // damaged
+		MOVQ(k, at(unit, unitLast))
+		DECQ(left.Addr)
+		JZ(LabelRef("return"))
+		CMPQ(data, limit)
+		JHI(LabelRef("return"))
+		ADDQ(U32(unitSize), unit)
+		MOVQ(at(unit, unitAC), table)
+		JMP(LabelRef("begin"))
+	}
+
 	Label("return")
-	MOVQ(pos, at(reader, readerPos))
-	Store(k, ReturnIndex(0))
+	reader = arg("r")
+	SUBQ(at(reader, readerData), data)
+	SHLQ(U8(3), data)
+	ANDL(U8(63), count.As32())
+	SUBQ(count, data)
+	MOVQ(data, at(reader, readerPos))
+	n := GP64()
+	MOVQ(left.Addr, n)
+	Store(n, Return("left"))
+	Store(k, Return("last"))
+	VZEROUPPER()
 	RET()
 
 	Label("open")
@@ -187,15 +245,15 @@ func next() {
 		ADDQ(steps, k)
 		store(value, k)
 		CMPQ(k, U8(63))
-		JLT(LabelRef("load"))
-		JMP(LabelRef("return"))
+		JLT(LabelRef("second"))
+		JMP(LabelRef("ended"))
 	}
 
 	Label("openDC")
 	{
 		value := openValue()
-		MOVW(value.As16(), at(reader, readerBlock))
+		MOVW(value.As16(), at(unit, 0))
 		XORL(k.As32(), k.As32())
-		JMP(LabelRef("load"))
+		JMP(LabelRef("second"))
 	}
 }
