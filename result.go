@@ -17,6 +17,9 @@ type Image struct {
 	Name  string // file name, for logs and responses; never used to detect the format
 	Bytes []byte // the file's content: JPEG, PNG, GIF, BMP or WebP
 	Want  Want   // the zero value asks for the best classes
+	// Slow, if not nil, is called by Classify when the image has taken much longer than its header promises, before it is
+	// decoded again apart from others, as large images are. If it returns an error, Classify ends with that.
+	Slow func() error
 }
 
 // Classifier classifies images. Both an in-process engine and a pool of replicas reached over HTTP implement it, so

@@ -611,3 +611,24 @@ func TestTensorsAreNotCompared(t *testing.T) {
 		}
 	}
 }
+
+// TestComparedLater checks that the picture for the version that did not answer is a copy, which may be used after the request.
+func TestComparedLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Config{Rules: Rules{Share: 1}}, "a@1.pth=x")
+	w.load()
+	w.write("a@2.pth", "y")
+	if err := w.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	image := resnet18cloud.Image{Bytes: []byte("junco"), Slow: func() error { return nil }}
+	if _, err := w.Classify(t.Context(), image); err != nil {
+		t.Fatal(err)
+	}
+	clear(image.Bytes)
+	p := <-w.pairs
+	w.done(p.other)
+	if string(p.image.Bytes) != "junco" || p.image.Slow != nil {
+		t.Errorf("it has the bytes %q, and calls the request if it is slow: %t", p.image.Bytes, p.image.Slow != nil)
+	}
+}

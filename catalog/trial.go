@@ -71,7 +71,7 @@ func (c *Catalog) answered(ctx context.Context, u use, image resnet18cloud.Image
 		return again, errAgain
 	}
 	p := pair{trial: u.trial, other: u.other, first: outcomeOf(r, err), image: image}
-	p.image.Bytes = bytes.Clone(image.Bytes) // they are the caller's
+	p.image.Bytes, p.image.Slow = bytes.Clone(image.Bytes), nil // they are the caller's
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.trials[u.trial.place.name] != u.trial { // ended meanwhile; after Close nobody would take the pair

@@ -340,8 +340,15 @@ func (e *Engine) run(ctx context.Context, img resnet18cloud.Image) (w *worker, t
 		if !errors.Is(err, errSlow) {
 			return w, t, err
 		}
+		if img.Slow != nil {
+			if err := img.Slow(); err != nil {
+				return nil, t, err
+			}
+		}
 	}
+	lost := t.Decode
 	p, t, err := e.prepareLarge(ctx, img.Bytes, h)
+	t.Decode += lost
 	if err != nil {
 		return nil, t, err
 	}

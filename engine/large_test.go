@@ -150,7 +150,7 @@ func TestDecodingStops(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("the client has left")
 	checks := 0
-	_, err := newPreparer(spec.Torchvision()).prepare(ctx, Config{}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {
+	timing, err := newPreparer(spec.Torchvision()).prepare(ctx, Config{}.withDefaults(), costly().Bytes, func(time.Duration) time.Duration {
 		if checks++; checks == 3 {
 			cancel(cause)
 		}
@@ -158,6 +158,9 @@ func TestDecodingStops(t *testing.T) {
 	})
 	if !errors.Is(err, cause) || checks != 3 {
 		t.Errorf("prepare: error %v after %d checks, want the context's cause after 3", err, checks)
+	}
+	if timing.Decode <= 0 {
+		t.Error("the time until then is not known")
 	}
 }
 

@@ -53,10 +53,11 @@ func (p *preparer) prepare(ctx context.Context, c Config, img []byte, gap func(w
 	p.resizing = 0
 	p.budget = budget{ctx: ctx, limit: max(c.MaxDecodeTime, 0), last: clock.last, gap: gap}
 	defer func() { p.budget = budget{} }() // do not retain the context
-	if _, err := p.decoder.Decode(img, p.decodeOptions(c)); err != nil {
+	_, err = p.decoder.Decode(img, p.decodeOptions(c))
+	t.Decode = clock.lap() - p.resizing
+	if err != nil {
 		return t, err
 	}
-	t.Decode = clock.lap() - p.resizing
 	p.resizer.Finish(&p.input)
 	t.Preprocess = clock.lap() + p.resizing
 	return t, nil

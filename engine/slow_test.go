@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"image"
 	"image/png"
 	"os"
@@ -139,13 +140,20 @@ func TestWorstFilesTogether(t *testing.T) {
 }
 
 // TestSlowPicture checks that a picture which takes seconds to decode, while its header promises less than a millisecond, leaves
-// the only worker to others, and is classified.
+// the only worker to others, and is classified, unless its sender has no place for it.
 func TestSlowPicture(t *testing.T) {
 	t.Parallel()
 	e := open(t, Config{Concurrency: 1, MaxDecodeTime: -1})
 	picture := resnet18cloud.Image{Name: "slow.png", Bytes: decodetest.PNG{Depth: 8, Blocks: 500_000}.Make(100, 100)}
 	if e.Large(picture) {
 		t.Fatal("its header promises what it takes")
+	}
+	slow := 0
+	picture.Slow = func() error {
+		if slow++; len(e.idle) != 1 {
+			t.Error("it has the worker when it is found to be slow")
+		}
+		return nil
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -166,8 +174,13 @@ func TestSlowPicture(t *testing.T) {
 	case err := <-ended:
 		t.Errorf("it ended before the other picture: %v", err)
 	default:
-		if err := <-ended; err != nil {
-			t.Error(err)
+		if err := <-ended; err != nil || slow != 1 {
+			t.Errorf("error %v; it was found to be slow %d times, want once", err, slow)
 		}
+	}
+	refused := errors.New("no place")
+	picture.Slow = func() error { return refused }
+	if _, err := e.Classify(t.Context(), picture); !errors.Is(err, refused) || len(e.idle) != 1 {
+		t.Errorf("error %v with %d idle workers, want that of Slow and one", err, len(e.idle))
 	}
 }

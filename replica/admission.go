@@ -50,26 +50,62 @@ func (a *admission) full() error {
 // leave ends an admitted request.
 func (a *admission) leave() { <-a.places }
 
+// visit is an admitted request, for one goroutine.
+type visit struct {
+	*admission
+	start time.Time // when it took its slot; zero if it has none
+}
+
 // work waits for a slot, runs f in it, and updates the service time if f succeeds. If ctx ends first, it returns
 // without running f.
-func (a *admission) work(ctx context.Context, f func() error) error {
-	select {
-	case a.slots <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+func (v *visit) work(ctx context.Context, f func() error) error {
+	if err := v.take(ctx); err != nil {
+		return err
 	}
-	start := time.Now()
-	defer func() {
-		<-a.slots
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.busy += time.Since(start)
-	}()
+	defer v.giveBack()
 	if err := f(); err != nil {
 		return err // a rejected image takes no time and would distort the mean
 	}
-	a.observe(time.Since(start))
+	v.observe(time.Since(v.start))
 	return nil
+}
+
+// move leaves place and slot to others, while work runs, and waits for those of another admission. It does nothing if
+// the request is there.
+func (v *visit) move(ctx context.Context, to *admission) error {
+	if v.admission == to {
+		return nil
+	}
+	if err := to.enter(); err != nil {
+		return err
+	}
+	v.giveBack()
+	v.leave()
+	v.admission = to
+	return v.take(ctx)
+}
+
+// take waits for a slot.
+func (v *visit) take(ctx context.Context) error {
+	select {
+	case v.slots <- struct{}{}:
+		v.start = time.Now()
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// giveBack gives the slot to the next request.
+func (v *visit) giveBack() {
+	if v.start.IsZero() {
+		return
+	}
+	<-v.slots
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.busy += time.Since(v.start)
+	v.start = time.Time{}
 }
 
 // busyTime returns the sum of the times for which slots were taken, without those that are taken now.

@@ -50,7 +50,7 @@ type Config struct {
 	Access *access.Guard
 	// Large reports whether the classifier decodes an image apart from its workers, because of what the image's header
 	// promises. Such images have slots and queue places of their own, as many as the others, which therefore never wait
-	// for them. It must be fast. Nil means that no image is large.
+	// for them; so have those that Classify finds to be slow. It must be fast. Nil means that no image is large.
 	Large func(image resnet18cloud.Image) bool
 	// Model returns the description of the classifier for /info and /metrics. It is called for each of these
 	// requests, from any goroutine. Nil means no description.

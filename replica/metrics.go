@@ -32,7 +32,7 @@ func newMetrics(a, large *admission, uploads *httpx.Uploads, s *Server) *replica
 		"stage", []string{"replica", "decode", "preprocess", "inference"})
 	set.Gauge("requests_working", "Images being classified.", metrics.Number(a.working))
 	set.Gauge("requests_waiting", "Accepted requests not yet started.", metrics.Number(a.waiting))
-	set.Gauge("large_working", "Large images being classified, which take no slots of the others.", metrics.Number(large.working))
+	set.Gauge("large_working", "Large images being classified, and those found to be slow, which take no slots of the others.", metrics.Number(large.working))
 	set.Gauge("large_waiting", "Accepted requests with large images not yet started.", metrics.Number(large.waiting))
 	set.Gauge("slots", "Maximum number of images classified at a time.", func() float64 { return float64(cap(a.slots)) })
 	set.Gauge("queue_places", "Maximum number of waiting requests.", func() float64 { return float64(cap(a.places) - cap(a.slots)) })

@@ -50,19 +50,20 @@ func (s *Server) predict(w http.ResponseWriter, r *http.Request) error {
 
 // classify waits for a slot and classifies the image.
 func (s *Server) classify(ctx context.Context, c resnet18cloud.Classifier, image resnet18cloud.Image) (result resnet18cloud.Result, err error) {
-	a := s.admission
+	v := &visit{admission: s.admission}
 	if s.cfg.Large(image) {
-		a = s.large
+		v.admission = s.large
 	}
-	if err := a.enter(); err != nil {
+	if err := v.enter(); err != nil {
 		return result, err
 	}
-	defer a.leave()
+	defer func() { v.leave() }() // wherever it is
+	image.Slow = func() error { return v.move(ctx, s.large) }
 	ctx, span := s.cfg.Tracer.Start(ctx, "replica", tracing.Internal)
 	defer span.End()
 	var ended time.Time
 	arrived := time.Now()
-	err = a.work(ctx, func() (err error) {
+	err = v.work(ctx, func() (err error) {
 		result, err = c.Classify(ctx, image)
 		ended = time.Now()
 		return err

@@ -37,9 +37,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type gate struct {
 	arrived chan string   // receives the name of each image that a worker took
 	open    chan struct{} // closed, or sent one value per image, by the test
+	again   chan struct{} // likewise for images that were found to be slow
 }
 
-func newGate() *gate { return &gate{arrived: make(chan string, 100), open: make(chan struct{})} }
+func newGate() *gate {
+	return &gate{arrived: make(chan string, 100), open: make(chan struct{}), again: make(chan struct{})}
+}
 
 func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet18cloud.Result, error) {
 	if image.Name == "warm-up.jpg" {
@@ -58,6 +61,18 @@ func (g *gate) Classify(ctx context.Context, image resnet18cloud.Image) (resnet1
 		return resnet18cloud.Result{}, &resnet18cloud.Error{Code: resnet18cloud.CodeTooLarge, Message: "Image has too many pixels"}
 	case "panic":
 		panic("index out of range")
+	case "slow":
+		for range 2 { // the second time it has moved
+			if err := image.Slow(); err != nil {
+				return resnet18cloud.Result{}, err
+			}
+		}
+		g.arrived <- image.Name + " again"
+		select {
+		case <-g.again:
+		case <-ctx.Done():
+			return resnet18cloud.Result{}, ctx.Err()
+		}
 	}
 	return resnet18cloud.Result{
 		Filename: image.Name, InferenceTime: 0.25,
@@ -409,6 +424,49 @@ func TestLargeImages(t *testing.T) {
 	close(g.open)
 	if name := <-g.arrived; name != "patient" {
 		t.Errorf("a worker took %q, want the other large image", name)
+	}
+}
+
+// TestSlowImages checks that an image which turns out to be slow leaves its slot and its place to others, and takes those of large
+// images, or is refused if there are none.
+func TestSlowImages(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	r := start(t, replica.Config{Concurrency: 1, Queue: -1}, g)
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	send := func(name, content string, status int) (ended chan struct{}) {
+		t.Helper()
+		ended = make(chan struct{})
+		clients.Go(func() {
+			defer close(ended)
+			if a, err := do(upload(t.Context(), r.url, name, content)); err != nil || a.status != status {
+				t.Errorf("%s: %d %s, %v, want %d", name, a.status, a.body, err, status)
+			}
+		})
+		if arrived := <-g.arrived; arrived != name {
+			t.Fatalf("a worker took %q, want %q", arrived, name)
+		}
+		g.open <- struct{}{}
+		return ended
+	}
+	send("first", "slow", http.StatusOK)
+	if name := <-g.arrived; name != "first again" {
+		t.Fatalf("a worker took %q", name)
+	}
+	if working := metric(t, r.url, "resnet18_replica_large_working"); working != 1 {
+		t.Errorf("%v large images are worked on, want the slow one", working)
+	}
+	<-send("small", "junco", http.StatusOK)
+	<-send("second", "slow", http.StatusServiceUnavailable)
+	close(g.again)
+	clients.Wait()
+	for _, series := range []string{"resnet18_replica_requests_working", "resnet18_replica_large_working"} {
+		eventually(t, func() bool { return metric(t, r.url, series) == 0 })
+	}
+	send("third", "slow", http.StatusOK)
+	if name := <-g.arrived; name != "third again" {
+		t.Errorf("a worker took %q", name)
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *Server) warmUp(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for range s.cfg.Concurrency {
 		g.Go(func() error {
-			return s.admission.work(ctx, func() error {
+			return (&visit{admission: s.admission}).work(ctx, func() error {
 				_, err := s.classifier.Classify(ctx, resnet18cloud.Image{Name: "warm-up.jpg", Bytes: data,
 					Want: resnet18cloud.Want{Embedding: true}}) // which every model has
 				return err
