@@ -38,10 +38,13 @@ func FreeAddr(t testing.TB) string {
 		addr := loopback(owned.next)
 		owned.next++
 		owned.left--
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
+		// To listen there and close would not do: a process that another test is starting has a copy of the socket until it
+		// executes its program.
+		conn, err := net.Dial("tcp", addr) //nolint:noctx // loopback answers at once
+		if err != nil {
 			return addr
 		}
+		_ = conn.Close()
 	}
 }
 
