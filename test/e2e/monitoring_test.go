@@ -180,9 +180,8 @@ func (s *system) load(clients int, length time.Duration) []time.Duration {
 // refused. Every query of the dashboard, of the rules and of the operators' questions must have an answer.
 func TestMonitoring(t *testing.T) {
 	need(t, "prometheus")
-	autoscaler, replica := harness.FreeAddr(t), harness.FreeAddr(t)
-	host, port, _ := net.SplitHostPort(replica)
-	first, _ := strconv.Atoi(port)
+	autoscaler, replica, second := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t) // the port after the first replica's
+	_, port, _ := net.SplitHostPort(replica)
 	args := []string{"--log-format", "json", "up", "--addr", "127.0.0.1:0", "--replica-port", port, "--autoscale", "1:2", "--autoscaler-addr", autoscaler,
 		"--queue-capacity", "24", "--precision", "int8"}
 	if weights != "" {
@@ -191,7 +190,7 @@ func TestMonitoring(t *testing.T) {
 	s := startWith(t, t.TempDir(), []string{"RESNET18_OBSERVE=8", "RESNET18_OBSERVE_AGREEMENT=0", "RESNET18_OBSERVE_SHARE=1"},
 		regexp.MustCompile(`is running at (http://\S+)`), args...)
 	dispatcher := strings.TrimPrefix(s.url, "http://")
-	targets := []string{dispatcher, autoscaler, replica, net.JoinHostPort(host, strconv.Itoa(first+1))}
+	targets := []string{dispatcher, autoscaler, replica, second}
 	p := scraping(t, targets)
 	native := scraping(t, targets[:1], "--enable-feature=native-histograms")
 

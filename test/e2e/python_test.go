@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/resnet18cloud/resnet18cloud/test/internal/harness"
 )
 
 // python is an interpreter with the required modules; Debian's python3-flask belongs to /usr/bin/python3.
@@ -43,20 +45,16 @@ func TestPythonClient(t *testing.T) {
 func TestPrototypeReplica(t *testing.T) {
 	t.Parallel()
 	interpreter := python(t, "flask")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	flask := exec.Command(interpreter, "testdata/prototype_replica.py", fmt.Sprint(port))
+	addr := harness.FreeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	flask := exec.Command(interpreter, "testdata/prototype_replica.py", port)
 	if err := flask.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = flask.Process.Kill(); _ = flask.Wait() })
 
 	s := start(t, t.TempDir(), regexp.MustCompile(`"dispatcher ready","url":"(\S+?)"`), "--log-format", "json", "dispatcher",
-		"--addr", "127.0.0.1:0", "--endpoints", fmt.Sprintf("http://127.0.0.1:%d", port))
+		"--addr", "127.0.0.1:0", "--endpoints", "http://"+addr)
 	ids := s.submitMany(40)
 	s.allComplete(ids)
 	_, body, err := s.result(t.Context(), ids[0])
