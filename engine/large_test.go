@@ -111,6 +111,18 @@ func TestProcessors(t *testing.T) {
 	})
 }
 
+// awaitLarge waits until a picture is decoded beside the workers. It must not end before.
+func awaitLarge(t *testing.T, e *Engine, ended <-chan error) {
+	t.Helper()
+	for e.large.active.Load() == 0 {
+		select {
+		case err := <-ended:
+			t.Fatalf("the picture was not decoded beside the workers, or took no time: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
 // TestOthersDoNotWait checks that a picture on an engine with one worker is classified while a large one is decoded.
 func TestOthersDoNotWait(t *testing.T) {
 	t.Parallel()
@@ -122,13 +134,7 @@ func TestOthersDoNotWait(t *testing.T) {
 		_, err := e.Classify(ctx, image)
 		ended <- err
 	}()
-	for e.large.active.Load() == 0 {
-		select {
-		case err := <-ended:
-			t.Fatalf("the large picture was not large, or took no time: %v", err)
-		case <-time.After(time.Millisecond):
-		}
-	}
+	awaitLarge(t, e, ended)
 	if _, err := e.Classify(t.Context(), tiny(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -160,13 +160,7 @@ func TestSlowPicture(t *testing.T) {
 		_, err := e.Classify(t.Context(), picture)
 		ended <- err
 	}()
-	for e.large.active.Load() == 0 {
-		select {
-		case err := <-ended:
-			t.Fatalf("it ended in the worker: %v", err)
-		case <-time.After(time.Millisecond):
-		}
-	}
+	awaitLarge(t, e, ended)
 	if _, err := e.Classify(t.Context(), tiny(t)); err != nil {
 		t.Error(err)
 	}

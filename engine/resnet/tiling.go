@@ -22,16 +22,17 @@ const localBytes = 768 << 10
 // geometry is what a tiling needs to know of an algorithm and its kernels.
 type geometry struct {
 	height, width, positions int
-	columns                  int // output channels of a panel
-	weightBytes              int // of the whole layer
-	vBytes, sumBytes         int // of an element of the transformed input and of the sums
+	columns                  int  // output channels of a panel
+	weightBytes              int  // of the whole layer
+	shared                   bool // workers divide the weights even if they are few
+	vBytes, sumBytes         int  // of an element of the transformed input and of the sums
 }
 
 func newTiling(s shape, g geometry) tiling {
 	t := tiling{height: g.height, width: g.width, down: (s.size + g.height - 1) / g.height, across: (s.size + g.width - 1) / g.width,
 		group: 1, positions: g.positions, panels: s.out / g.columns}
 	t.units = t.positions * t.panels
-	if g.weightBytes > localBytes {
+	if g.shared || g.weightBytes > localBytes {
 		t.group, t.shared = t.down, true
 	}
 	// A line is added because positions a power of two apart would compete for the same few lines of a cache.

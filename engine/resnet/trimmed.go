@@ -34,11 +34,11 @@ func trimmedFor(k *kernel.Set, w *kernel.Winograd, size int) *kernel.Trimmed {
 	return nil
 }
 
-// newTrimmed makes the step. Workers divide its weights, which are many: layers of such sizes are the last ones.
+// newTrimmed makes the step. Workers divide its weights, which in ResNet-18 are many: layers of such sizes are the last ones.
 func newTrimmed(f *filter32, a *kernel.Trimmed, o operation) *trimmed {
 	f.order = diagonally(f.order)
 	g := f.geometry()
-	g.weightBytes = localBytes + 1
+	g.shared = true
 	t := &trimmed{operation: o, tiling: newTiling(o.shape, g), filter: f}
 	t.list = trimmedTiles(f, a, t.down-1)
 	t.spans = spansOf(t.list, t.positions)
