@@ -50,16 +50,17 @@ func (f fp32) convolution(work *packing, o operation) fp32Step {
 	return newWinogradStep(o, filter)
 }
 
-// winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster. Where F4 would read 38 MB of weights
-// a layer for a few tiles, AVX-512, which multiplies so fast that memory bounds it, uses the algorithm with the fewest. So does AVX2,
-// because its last tiles can be smaller, and so do all at 4x4 and 5x5, where tiles of four rows are few or reach beyond the edge.
+// winogradFor chooses a convolution's Winograd algorithm; nil if direct multiplication is faster, as for few tiles with stride 2, except
+// with AVX2, whose last tiles can be smaller. Where F4 would read 38 MB of weights a layer for a few tiles, AVX-512, which multiplies so fast
+// that memory bounds it, uses the algorithm with the fewest. So does AVX2, and so do all at 4x4 and 5x5, where tiles of four rows are few or
+// reach beyond the edge.
 //
 // See docs/decisions/0101-a-plan-for-each-size.md and docs/decisions/0173-the-last-tiles-are-smaller.md.
 func winogradFor(k *kernel.Set, s shape) *kernel.Winograd {
 	wide := k.NR > 16
 	switch {
-	case s.kernel != 3, s.stride == 2 && (wide || s.size < 8):
-		return nil // at 7x7 a stride-2 tile discards every fourth output
+	case s.kernel != 3, s.stride == 2 && (wide || s.size < 5 || s.size < 8 && k.Level != cpu.AVX2):
+		return nil // few tiles for many weights
 	case s.stride == 2:
 		return kernel.Stride2
 	case s.size >= 14:

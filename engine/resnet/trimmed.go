@@ -4,7 +4,7 @@ import "github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 
 // trimmed is winograd whose last tiles, of which half would lie beyond the edge, are smaller: other algorithms compute these, with the
 // same weights and fewer products. At 14 x 14, F4 then has 484 products for each pair of channels instead of 576; at 7 x 7, F2 has 225
-// instead of 256.
+// instead of 256. A convolution of stride 2 has 324 there, where a direct one has 441.
 //
 // See docs/decisions/0173-the-last-tiles-are-smaller.md.
 type trimmed struct {
@@ -26,7 +26,7 @@ type span struct{ first, end int }
 
 // trimmedFor returns how an algorithm's last tiles can be smaller at outputs of a size; nil if they cannot.
 func trimmedFor(k *kernel.Set, w *kernel.Winograd, size int) *kernel.Trimmed {
-	for _, a := range []*kernel.Trimmed{&kernel.TrimmedF2, &kernel.TrimmedF4} {
+	for _, a := range []*kernel.Trimmed{&kernel.TrimmedF2, &kernel.TrimmedF4, &kernel.TrimmedStride2} {
 		if k.Trims() && a.Whole == w && size%w.Height == a.Small.Height {
 			return a
 		}
@@ -36,7 +36,7 @@ func trimmedFor(k *kernel.Set, w *kernel.Winograd, size int) *kernel.Trimmed {
 
 // newTrimmed makes the step. Workers divide its weights, which in ResNet-18 are many: layers of such sizes are the last ones.
 func newTrimmed(f *filter32, a *kernel.Trimmed, o operation) *trimmed {
-	f.order = diagonally(f.order)
+	f.order = diagonally(f.winograd)
 	g := f.geometry()
 	g.shared = true
 	t := &trimmed{operation: o, tiling: newTiling(o.shape, g), filter: f}
@@ -88,16 +88,16 @@ func spansOf(list []trimmedTile, positions int) []span {
 	return spans
 }
 
-// diagonally is positions in an order whose halves have equally many products: neighbors in a row or column of a tile are in
-// different ones.
-func diagonally(order []int) (positions []int) {
+// diagonally is an algorithm's positions in an order whose halves have about equally many products: neighbors in a row or column of
+// its matrices are in different ones. Positions that share a matrix stay next to each other.
+func diagonally(w *kernel.Winograd) (positions []int) {
 	side := 1
-	for side*side < len(order) {
+	for side*side < w.Matrices() {
 		side++
 	}
 	for half := range 2 {
-		for _, position := range order {
-			if (position/side+position%side)%2 == half {
+		for _, position := range orderOf(w) {
+			if matrix := w.Matrix(position); (matrix/side+matrix%side)%2 == half {
 				positions = append(positions, position)
 			}
 		}
@@ -110,7 +110,7 @@ func (t *trimmed) run(p *fp32Pass, worker int) {
 	m, in, out := &p.workspaces[0], p.buffer(t.from), p.buffer(t.to)
 	first, end := p.share(len(t.list), worker)
 	for i, tile := range t.list[first:end] {
-		tile.filter.input(m.v[(first+i)*t.in:], t.vStride, in.data[in.at(tile.y-1, tile.x-1):], in.rowStride(), t.in)
+		tile.filter.input(m.v[(first+i)*t.in:], t.vStride, in.data[in.at(t.stride*tile.y-1, t.stride*tile.x-1):], in.rowStride(), t.in)
 	}
 	p.wait()
 	from, to := p.share(t.units, worker)

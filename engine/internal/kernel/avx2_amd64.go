@@ -134,6 +134,36 @@ func input4SmallAVX2(v *float32, vs int, x *float32, rs int, channels int)
 //go:noescape
 func output4SmallAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
 
+// inputStride2LowAVX2 is inputGeneric of algorithm Stride2Low.
+//
+//go:noescape
+func inputStride2LowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// outputStride2LowAVX2 is outputGeneric of algorithm Stride2Low.
+//
+//go:noescape
+func outputStride2LowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// inputStride2NarrowAVX2 is inputGeneric of algorithm Stride2Narrow.
+//
+//go:noescape
+func inputStride2NarrowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// outputStride2NarrowAVX2 is outputGeneric of algorithm Stride2Narrow.
+//
+//go:noescape
+func outputStride2NarrowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
+// inputStride2SmallAVX2 is inputGeneric of algorithm Stride2Small.
+//
+//go:noescape
+func inputStride2SmallAVX2(v *float32, vs int, x *float32, rs int, channels int)
+
+// outputStride2SmallAVX2 is outputGeneric of algorithm Stride2Small.
+//
+//go:noescape
+func outputStride2SmallAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+
 // stemOutputAVX2 is stemOutputGeneric.
 //
 //go:noescape

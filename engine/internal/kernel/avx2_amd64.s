@@ -5514,6 +5514,490 @@ row1:
 	VZEROUPPER
 	RET
 
+// func inputStride2LowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX
+TEXT ·inputStride2LowAVX2(SB), NOSPLIT, $0-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), SI
+	MOVQ channels+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+
+channel:
+	MOVQ    AX, R8
+	MOVQ    DX, R9
+	VMOVUPS (R9)(BX*2), Y0
+	VMOVUPS (R9), Y1
+	VSUBPS  Y0, Y1, Y1
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*2), Y2
+	VMOVUPS (R9), Y3
+	VSUBPS  Y2, Y3, Y3
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*2), Y4
+	VMOVUPS (R9), Y5
+	VSUBPS  Y4, Y5, Y5
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*2), Y6
+	VMOVUPS (R9), Y7
+	VSUBPS  Y6, Y7, Y7
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*2), Y8
+	VMOVUPS (R9), Y9
+	VSUBPS  Y8, Y9, Y9
+	VSUBPS  Y5, Y1, Y1
+	VSUBPS  Y5, Y9, Y9
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y5, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y9, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y7, (R8)
+	ADDQ    CX, R8
+	VSUBPS  Y4, Y0, Y0
+	VSUBPS  Y4, Y8, Y1
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y6, (R8)
+	ADDQ    CX, R8
+	MOVQ    DX, R9
+	VMOVUPS (R9)(BX*1), Y0
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*1), Y1
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*1), Y2
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*1), Y3
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*1), Y4
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y2, Y4, Y4
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	ADDQ    $+32, DX
+	ADDQ    $+32, AX
+	SUBQ    $0x08, SI
+	JNZ     channel
+	VZEROUPPER
+	RET
+
+// func outputStride2LowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX
+TEXT ·outputStride2LowAVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+5, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), DI
+	MOVQ   residual+64(FP), R8
+	SUBQ   DI, R8
+	MOVQ   bias+56(FP), R9
+
+channel:
+	MOVQ    AX, R10
+	VMOVUPS (R10)(DX*1), Y0
+	VADDPS  (R10), Y0, Y0
+	VADDPS  (R10)(BX*1), Y0, Y0
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y1
+	VADDPS  (R10), Y1, Y1
+	VADDPS  (R10)(BX*1), Y1, Y1
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y2
+	VADDPS  (R10), Y2, Y2
+	VADDPS  (R10)(BX*1), Y2, Y2
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y3
+	VADDPS  (R10), Y3, Y3
+	VADDPS  (R10)(BX*1), Y3, Y3
+	ADDQ    CX, R10
+	VMOVUPS (R10)(DX*1), Y4
+	VADDPS  (R10), Y4, Y4
+	VADDPS  (R10)(BX*1), Y4, Y4
+	MOVQ    DI, R10
+	VADDPS  Y0, Y1, Y0
+	VADDPS  Y3, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VADDPS  Y4, Y1, Y1
+	MOVQ    R10, R11
+	VADDPS  (R9), Y0, Y0
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R11)(R8*1), Y0, Y0
+
+store00:
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R11)
+	CMPQ    columns+32(FP), $0x01
+	JLE     after01
+	ADDQ    SI, R10
+	VADDPS  (R9), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store01
+	VADDPS  (R10)(R8*1), Y1, Y1
+
+store01:
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R10)
+
+after01:
+	ADDQ $+32, AX
+	ADDQ $+32, R9
+	ADDQ $+32, DI
+	SUBQ $0x08, channels+16(FP)
+	JNZ  channel
+	VZEROUPPER
+	RET
+
+// func inputStride2NarrowAVX2(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX
+TEXT ·inputStride2NarrowAVX2(SB), NOSPLIT, $0-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), DI
+	MOVQ channels+32(FP), DI
+	MOVQ DI, R8
+	SHLQ $0x02, R8
+
+channel:
+	MOVQ    AX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*2), Y0
+	VMOVUPS (R10), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS (R10)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y3
+	VMOVUPS (R10), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMOVUPS (R10)(BX*4), Y5
+	VSUBPS  Y3, Y5, Y5
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*2), Y6
+	VMOVUPS (R10), Y7
+	VSUBPS  Y6, Y7, Y7
+	VMOVUPS (R10)(BX*4), Y8
+	VSUBPS  Y6, Y8, Y8
+	VSUBPS  Y7, Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y7, (R9)
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y4, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y6, Y0, Y0
+	ADDQ    CX, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y6, (R9)
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y3, (R9)
+	ADDQ    CX, R9
+	VSUBPS  Y8, Y2, Y0
+	ADDQ    CX, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y8, (R9)
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y5, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(BX*1), Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(BX*1), Y2
+	VSUBPS  Y2, Y0, Y0
+	ADDQ    CX, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	MOVQ    DX, R10
+	VMOVUPS (R10)(SI*1), Y0
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Y1
+	ADDQ    R8, R10
+	VMOVUPS (R10)(SI*1), Y2
+	VSUBPS  Y2, Y0, Y0
+	ADDQ    CX, R9
+	VMOVUPS Y0, (R9)
+	ADDQ    CX, R9
+	VMOVUPS Y2, (R9)
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS Y1, (R9)
+	ADDQ    CX, R9
+	ADDQ    $+32, DX
+	ADDQ    $+32, AX
+	SUBQ    $0x08, DI
+	JNZ     channel
+	VZEROUPPER
+	RET
+
+// func outputStride2NarrowAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX
+TEXT ·outputStride2NarrowAVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+5, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), SI
+	MOVQ   residual+64(FP), DI
+	SUBQ   SI, DI
+	MOVQ   bias+56(FP), R8
+
+channel:
+	MOVQ    AX, R9
+	VMOVUPS (R9)(DX*1), Y0
+	VADDPS  (R9), Y0, Y1
+	VADDPS  (R9)(BX*1), Y1, Y1
+	VADDPS  (R9)(DX*2), Y0, Y0
+	VADDPS  (R9)(DX*4), Y0, Y0
+	ADDQ    CX, R9
+	VMOVUPS (R9)(DX*1), Y2
+	VADDPS  (R9), Y2, Y3
+	VADDPS  (R9)(BX*1), Y3, Y3
+	VADDPS  (R9)(DX*2), Y2, Y2
+	VADDPS  (R9)(DX*4), Y2, Y2
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS (R9)(DX*1), Y4
+	VADDPS  (R9), Y4, Y5
+	VADDPS  (R9)(BX*1), Y5, Y5
+	VADDPS  (R9)(DX*2), Y4, Y4
+	VADDPS  (R9)(DX*4), Y4, Y4
+	MOVQ    SI, R9
+	VADDPS  Y1, Y3, Y1
+	VADDPS  Y5, Y1, Y1
+	VADDPS  (R8), Y1, Y1
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R9)(DI*1), Y1, Y1
+
+store00:
+	VMAXPS  (SP), Y1, Y1
+	VMOVUPS Y1, (R9)
+	MOVQ    SI, R9
+	CMPQ    rows+24(FP), $0x01
+	JLE     row1
+	MOVQ    rs+8(FP), R10
+	SHLQ    $0x02, R10
+	ADDQ    R10, R9
+	VADDPS  Y0, Y2, Y0
+	VADDPS  Y4, Y0, Y0
+	VADDPS  (R8), Y0, Y0
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store10
+	VADDPS  (R9)(DI*1), Y0, Y0
+
+store10:
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R9)
+
+row1:
+	ADDQ $+32, AX
+	ADDQ $+32, R8
+	ADDQ $+32, SI
+	SUBQ $0x08, channels+16(FP)
+	JNZ  channel
+	VZEROUPPER
+	RET
+
+// func inputStride2SmallAVX2(v *float32, vs int, x *float32, rs int, channels int)
+// Requires: AVX
+TEXT ·inputStride2SmallAVX2(SB), NOSPLIT, $0-40
+	MOVQ v+0(FP), AX
+	MOVQ vs+8(FP), CX
+	SHLQ $0x02, CX
+	MOVQ x+16(FP), DX
+	MOVQ rs+24(FP), BX
+	SHLQ $0x02, BX
+	LEAQ (BX)(BX*2), SI
+	LEAQ (BX)(BX*4), SI
+	MOVQ channels+32(FP), SI
+	MOVQ SI, DI
+	SHLQ $0x02, DI
+
+channel:
+	MOVQ    AX, R8
+	MOVQ    DX, R9
+	VMOVUPS (R9)(BX*2), Y0
+	VMOVUPS (R9), Y1
+	VSUBPS  Y0, Y1, Y1
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*2), Y2
+	VMOVUPS (R9), Y3
+	VSUBPS  Y2, Y3, Y3
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*2), Y4
+	VMOVUPS (R9), Y5
+	VSUBPS  Y4, Y5, Y5
+	VSUBPS  Y5, Y1, Y1
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y5, (R8)
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	VMOVUPS Y3, (R8)
+	ADDQ    CX, R8
+	VSUBPS  Y4, Y0, Y0
+	ADDQ    CX, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y4, (R8)
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	MOVQ    DX, R9
+	VMOVUPS (R9)(BX*1), Y0
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*1), Y1
+	ADDQ    DI, R9
+	VMOVUPS (R9)(BX*1), Y2
+	VSUBPS  Y2, Y0, Y0
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	VMOVUPS Y0, (R8)
+	ADDQ    CX, R8
+	VMOVUPS Y2, (R8)
+	ADDQ    CX, R8
+	ADDQ    CX, R8
+	VMOVUPS Y1, (R8)
+	ADDQ    CX, R8
+	ADDQ    $+32, DX
+	ADDQ    $+32, AX
+	SUBQ    $0x08, SI
+	JNZ     channel
+	VZEROUPPER
+	RET
+
+// func outputStride2SmallAVX2(y *float32, rs int, channels int, rows int, columns int, m *float32, ms int, bias *float32, residual *float32, relu int)
+// Requires: AVX
+TEXT ·outputStride2SmallAVX2(SB), NOSPLIT, $32-80
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	CMPQ         relu+72(FP), $0x00
+	JNE          relu
+	VBROADCASTSS constant2AVX2<>+0(SB), Y0
+	VMOVUPS      Y0, (SP)
+
+relu:
+	MOVQ   m+40(FP), AX
+	MOVQ   ms+48(FP), CX
+	SHLQ   $0x02, CX
+	IMUL3Q $+5, CX, DX
+	LEAQ   (DX)(DX*2), BX
+	LEAQ   (DX)(DX*4), SI
+	MOVQ   channels+16(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   y+0(FP), SI
+	MOVQ   residual+64(FP), DI
+	SUBQ   SI, DI
+	MOVQ   bias+56(FP), R8
+
+channel:
+	MOVQ    AX, R9
+	VMOVUPS (R9)(DX*1), Y0
+	VADDPS  (R9), Y0, Y0
+	VADDPS  (R9)(BX*1), Y0, Y0
+	ADDQ    CX, R9
+	VMOVUPS (R9)(DX*1), Y1
+	VADDPS  (R9), Y1, Y1
+	VADDPS  (R9)(BX*1), Y1, Y1
+	ADDQ    CX, R9
+	ADDQ    CX, R9
+	VMOVUPS (R9)(DX*1), Y2
+	VADDPS  (R9), Y2, Y2
+	VADDPS  (R9)(BX*1), Y2, Y2
+	MOVQ    SI, R9
+	VADDPS  Y0, Y1, Y0
+	VADDPS  Y2, Y0, Y0
+	VADDPS  (R8), Y0, Y0
+	CMPQ    residual+64(FP), $0x00
+	JEQ     store00
+	VADDPS  (R9)(DI*1), Y0, Y0
+
+store00:
+	VMAXPS  (SP), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $+32, AX
+	ADDQ    $+32, R8
+	ADDQ    $+32, SI
+	SUBQ    $0x08, channels+16(FP)
+	JNZ     channel
+	VZEROUPPER
+	RET
+
 // func stemOutputAVX2(y *float32, m *float32, ms int, bias *float32, tiles int)
 // Requires: AVX, FMA3
 TEXT ·stemOutputAVX2(SB), NOSPLIT, $0-40

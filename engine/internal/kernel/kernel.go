@@ -38,11 +38,13 @@ var generic = Set{
 	input: [algorithms]func(v []float32, vs int, x []float32, rs, channels int){
 		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric,
 		TrimmedF2.Low.inputGeneric, TrimmedF2.Narrow.inputGeneric, TrimmedF2.Small.inputGeneric,
-		TrimmedF4.Low.inputGeneric, TrimmedF4.Narrow.inputGeneric, TrimmedF4.Small.inputGeneric},
+		TrimmedF4.Low.inputGeneric, TrimmedF4.Narrow.inputGeneric, TrimmedF4.Small.inputGeneric,
+		TrimmedStride2.Low.inputGeneric, TrimmedStride2.Narrow.inputGeneric, TrimmedStride2.Small.inputGeneric},
 	output: [algorithms]func(o Outputs){
 		F2.outputGeneric, F4.outputGeneric, F4x2.outputGeneric, Stride2.outputGeneric,
 		TrimmedF2.Low.outputGeneric, TrimmedF2.Narrow.outputGeneric, TrimmedF2.Small.outputGeneric,
-		TrimmedF4.Low.outputGeneric, TrimmedF4.Narrow.outputGeneric, TrimmedF4.Small.outputGeneric},
+		TrimmedF4.Low.outputGeneric, TrimmedF4.Narrow.outputGeneric, TrimmedF4.Small.outputGeneric,
+		TrimmedStride2.Low.outputGeneric, TrimmedStride2.Narrow.outputGeneric, TrimmedStride2.Small.outputGeneric},
 	maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
 }
 

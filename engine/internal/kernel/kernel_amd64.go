@@ -19,9 +19,11 @@ var avx512 = wrap(cpu.AVX512, 14, 32, multiply(32, []tilesFunc{
 var avx2 = wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
 	tiles1AVX2, tiles2AVX2, tiles3AVX2, tiles4AVX2, tiles5AVX2, tiles6AVX2,
 }), [algorithms]inputFunc{input2AVX2, input4AVX2, input4x2AVX2, inputStride2AVX2,
-	input2LowAVX2, input2NarrowAVX2, input2SmallAVX2, input4LowAVX2, input4NarrowAVX2, input4SmallAVX2},
+	input2LowAVX2, input2NarrowAVX2, input2SmallAVX2, input4LowAVX2, input4NarrowAVX2, input4SmallAVX2,
+	inputStride2LowAVX2, inputStride2NarrowAVX2, inputStride2SmallAVX2},
 	[algorithms]outputFunc{output2AVX2, output4AVX2, output4x2AVX2, outputStride2AVX2,
-		output2LowAVX2, output2NarrowAVX2, output2SmallAVX2, output4LowAVX2, output4NarrowAVX2, output4SmallAVX2},
+		output2LowAVX2, output2NarrowAVX2, output2SmallAVX2, output4LowAVX2, output4NarrowAVX2, output4SmallAVX2,
+		outputStride2LowAVX2, outputStride2NarrowAVX2, outputStride2SmallAVX2},
 	maxPoolAVX2, stemInputAVX2, stemOutputAVX2)
 
 type tilesFunc func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32, panels, tall, low int)

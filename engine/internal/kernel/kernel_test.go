@@ -138,7 +138,8 @@ func TestMultiply(t *testing.T) {
 
 var winograds = map[string]*Winograd{"F2": F2, "F4": F4, "F4x2": F4x2, "Stride2": Stride2,
 	"F2Low": TrimmedF2.Low, "F2Narrow": TrimmedF2.Narrow, "F2Small": TrimmedF2.Small,
-	"F4Low": TrimmedF4.Low, "F4Narrow": TrimmedF4.Narrow, "F4Small": TrimmedF4.Small}
+	"F4Low": TrimmedF4.Low, "F4Narrow": TrimmedF4.Narrow, "F4Small": TrimmedF4.Small,
+	"S2Low": TrimmedStride2.Low, "S2Narrow": TrimmedStride2.Narrow, "S2Small": TrimmedStride2.Small}
 
 // TestWinograd compares the three transforms together with a direct convolution in float64.
 func TestWinograd(t *testing.T) {

@@ -21,7 +21,8 @@ type minimal struct {
 	g        func(a, b, c float64) [6]float64 // G times taps; the first of its elements count
 	matrices int                              // rows of G
 	weight   []int                            // row of G that a position uses; nil if each has its own
-	part     bool                             // positions are those of their weights in a larger algorithm
+	part     []int                            // of a larger algorithm's positions, those it has; nil if they are its own
+	of       int                              // positions of that
 }
 
 // F(2,3) and F(4,3) are Lavin and Gray's, "Fast Algorithms for Convolutional Neural Networks", 2015: interpolation at 0, 1,
@@ -57,7 +58,7 @@ var (
 		g:  g4, matrices: 6,
 		at:     [][]float32{{1, 1, 1, 0}, {0, 1, -1, 1}},
 		weight: []int{0, 1, 2, 5},
-		part:   true,
+		part:   []int{0, 1, 2, 5}, of: 6,
 	}
 	// f2part is the first output of F(2,3).
 	f2part = minimal{
@@ -65,7 +66,15 @@ var (
 		g:  g2, matrices: 4,
 		at:     [][]float32{{1, 1, 1}},
 		weight: []int{0, 1, 2},
-		part:   true,
+		part:   []int{0, 1, 2}, of: 4,
+	}
+	// stride2part is the first output of stride2.
+	stride2part = minimal{
+		bt: [][]float32{{1, 0, -1}, {0, 0, 1}, {0, 1, 0}},
+		g:  gStride2, matrices: 4,
+		at:     [][]float32{{1, 1, 1}},
+		weight: []int{0, 1, 3},
+		part:   []int{0, 1, 3}, of: 5,
 	}
 )
 
@@ -108,16 +117,36 @@ var (
 		&Winograd{Height: 2, Width: 4, Stride: 1, index: 7, rows: &f4part, columns: &f4},
 		&Winograd{Height: 4, Width: 2, Stride: 1, index: 8, rows: &f4, columns: &f4part},
 		&Winograd{Height: 2, Width: 2, Stride: 1, index: 9, rows: &f4part, columns: &f4part}}
+	TrimmedStride2 = Trimmed{Stride2,
+		&Winograd{Height: 1, Width: 2, Stride: 2, index: 10, rows: &stride2part, columns: &stride2},
+		&Winograd{Height: 2, Width: 1, Stride: 2, index: 11, rows: &stride2, columns: &stride2part},
+		&Winograd{Height: 1, Width: 1, Stride: 2, index: 12, rows: &stride2part, columns: &stride2part}}
 )
 
 const (
-	algorithms = 10
+	algorithms = 13
 	// largest is the most pixels, and so positions, of a tile.
 	largest = 36
 )
 
 // size is the number of positions, and of pixels of a tile, in one dimension.
 func (m *minimal) size() int { return len(m.bt) }
+
+// place is where a position lies among those of the larger algorithm.
+func (m *minimal) place(position int) int {
+	if m.part != nil {
+		return m.part[position]
+	}
+	return position
+}
+
+// places is how many positions there are room for.
+func (m *minimal) places() int {
+	if m.part != nil {
+		return m.of
+	}
+	return m.size()
+}
 
 // Positions is the number of elementwise products of a tile.
 func (w *Winograd) Positions() int { return w.rows.size() * w.columns.size() }
@@ -139,10 +168,8 @@ func (w *Winograd) Matrix(position int) int {
 
 // Place returns where a position lies in what Input writes and Output reads: among another algorithm's, if it uses some of these.
 func (w *Winograd) Place(position int) int {
-	if w.rows.part || w.columns.part {
-		return w.Matrix(position)
-	}
-	return position
+	size := w.columns.size()
+	return w.rows.place(position/size)*w.columns.places() + w.columns.place(position%size)
 }
 
 // places lists Place of all positions.

@@ -65,7 +65,9 @@ func (t target) algorithms() []winograd {
 	if t.lanes == 8 { // others have not been measured
 		all = append(all,
 			winograd{"2Low", f2part, f2}, winograd{"2Narrow", f2, f2part}, winograd{"2Small", f2part, f2part},
-			winograd{"4Low", f4part, f4}, winograd{"4Narrow", first, f4part}, winograd{"4Small", f4part, f4part})
+			winograd{"4Low", f4part, f4}, winograd{"4Narrow", first, f4part}, winograd{"4Small", f4part, f4part},
+			winograd{"Stride2Low", stride2part, stride2}, winograd{"Stride2Narrow", stride2, stride2part},
+			winograd{"Stride2Small", stride2part, stride2part})
 	}
 	return all
 }
@@ -179,6 +181,19 @@ var stride2 = minimal{5, 2,
 		return vectors{t.add(t.add(middle, m(0)), m(3)), t.add(t.add(middle, m(2)), m(4))}
 	}}},
 	nil, 0,
+}
+
+// stride2part is the first output of stride2.
+var stride2part = minimal{3, 1,
+	[]group{
+		{[]int{0, 1}, func(t target, d func(int) Op, _ factors) vectors {
+			middle := t.load(d(2))
+			return vectors{t.sub(d(0), middle), middle}
+		}},
+		{[]int{2}, func(t target, d func(int) Op, _ factors) vectors { return vectors{t.load(d(1))} }},
+	},
+	[]group{{[]int{0}, func(t target, m func(int) Op, _ factors) vectors { return vectors{t.add(t.add(m(1), m(0)), m(2))} }}},
+	[]int{0, 1, 3}, 5,
 }
 
 // load brings a value into a register, if it is not in one.
