@@ -37,7 +37,7 @@ panel:
 
 last:
 	MOVQ AX, 24(SP)
-	SHRQ $0x01, CX
+	SHRQ $0x02, CX
 	ADDQ CX, AX
 	MOVQ AX, 32(SP)
 	MOVQ tall+104(FP), AX
@@ -57,17 +57,19 @@ tileTall:
 	MOVQ    bias+64(FP), BX
 	VMOVUPS (BX), Y1
 	VMOVUPS 32(BX), Y2
-	MOVQ    rows+40(FP), BX
-	MOVQ    rs+32(FP), SI
-	MOVQ    k+48(FP), DI
+	MOVQ    48(SP), BX
+	SHRQ    $0x01, BX
+	MOVQ    rows+40(FP), SI
+	MOVQ    rs+32(FP), DI
+	MOVQ    k+48(FP), R8
 
 rowTall:
-	MOVQ DI, R8
-	SUBQ $0x04, R8
+	MOVQ R8, R9
+	SUBQ $0x04, R9
 	JL   restTall
 
 stepsTall:
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Y3
 	VMOVUPS      32(AX), Y4
 	VBROADCASTSS (CX), Y5
@@ -78,7 +80,7 @@ stepsTall:
 	VBROADCASTSS 4(CX), Y5
 	VFMADD231PS  Y5, Y3, Y1
 	VFMADD231PS  Y5, Y4, Y2
-	PREFETCHT0   64(DX)
+	PREFETCHT1   (DX)(BX*1)
 	VMOVUPS      128(AX), Y3
 	VMOVUPS      160(AX), Y4
 	VBROADCASTSS 8(CX), Y5
@@ -91,16 +93,16 @@ stepsTall:
 	VFMADD231PS  Y5, Y4, Y2
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, AX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x04, R8
+	ADDQ         $+64, DX
+	SUBQ         $0x04, R9
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   nextTall
 
 singleTall:
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Y3
 	VMOVUPS      32(AX), Y4
 	VBROADCASTSS (CX), Y5
@@ -108,13 +110,13 @@ singleTall:
 	VFMADD231PS  Y5, Y4, Y2
 	ADDQ         $+4, CX
 	ADDQ         $+64, AX
-	ADDQ         $+32, DX
-	DECQ         R8
+	ADDQ         $+16, DX
+	DECQ         R9
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   SI, CX
-	DECQ   BX
+	ADDQ   DI, CX
+	DECQ   SI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -186,7 +188,7 @@ panel:
 
 last:
 	MOVQ AX, 24(SP)
-	SHRQ $0x01, CX
+	SHRQ $0x02, CX
 	ADDQ CX, AX
 	MOVQ AX, 32(SP)
 	MOVQ tall+104(FP), AX
@@ -208,17 +210,19 @@ tileTall:
 	VMOVUPS 32(SI), Y2
 	VMOVAPS Y1, Y3
 	VMOVAPS Y2, Y4
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    48(SP), SI
+	SHRQ    $0x01, SI
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowTall:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, R10
+	SUBQ $0x04, R10
 	JL   restTall
 
 stepsTall:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y5
 	VMOVUPS      32(DX), Y6
 	VBROADCASTSS (CX), Y7
@@ -235,7 +239,7 @@ stepsTall:
 	VBROADCASTSS 4(CX)(AX*1), Y7
 	VFMADD231PS  Y7, Y5, Y3
 	VFMADD231PS  Y7, Y6, Y4
-	PREFETCHT0   64(BX)
+	PREFETCHT1   (BX)(SI*1)
 	VMOVUPS      128(DX), Y5
 	VMOVUPS      160(DX), Y6
 	VBROADCASTSS 8(CX), Y7
@@ -254,16 +258,16 @@ stepsTall:
 	VFMADD231PS  Y7, Y6, Y4
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x04, R9
+	ADDQ         $+64, BX
+	SUBQ         $0x04, R10
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   nextTall
 
 singleTall:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y5
 	VMOVUPS      32(DX), Y6
 	VBROADCASTSS (CX), Y7
@@ -274,13 +278,13 @@ singleTall:
 	VFMADD231PS  Y7, Y6, Y4
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
-	ADDQ         $+32, BX
-	DECQ         R9
+	ADDQ         $+16, BX
+	DECQ         R10
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -332,17 +336,19 @@ tileLow:
 	MOVQ    bias+64(FP), BX
 	VMOVUPS (BX), Y1
 	VMOVUPS 32(BX), Y2
-	MOVQ    rows+40(FP), BX
-	MOVQ    rs+32(FP), SI
-	MOVQ    k+48(FP), DI
+	MOVQ    48(SP), BX
+	SHRQ    $0x01, BX
+	MOVQ    rows+40(FP), SI
+	MOVQ    rs+32(FP), DI
+	MOVQ    k+48(FP), R8
 
 rowLow:
-	MOVQ DI, R8
-	SUBQ $0x04, R8
+	MOVQ R8, R9
+	SUBQ $0x04, R9
 	JL   restLow
 
 stepsLow:
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Y3
 	VMOVUPS      32(AX), Y4
 	VBROADCASTSS (CX), Y5
@@ -353,7 +359,7 @@ stepsLow:
 	VBROADCASTSS 4(CX), Y5
 	VFMADD231PS  Y5, Y3, Y1
 	VFMADD231PS  Y5, Y4, Y2
-	PREFETCHT0   64(DX)
+	PREFETCHT1   (DX)(BX*1)
 	VMOVUPS      128(AX), Y3
 	VMOVUPS      160(AX), Y4
 	VBROADCASTSS 8(CX), Y5
@@ -366,16 +372,16 @@ stepsLow:
 	VFMADD231PS  Y5, Y4, Y2
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, AX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x04, R8
+	ADDQ         $+64, DX
+	SUBQ         $0x04, R9
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R8
+	ADDQ $0x04, R9
 	JZ   nextLow
 
 singleLow:
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Y3
 	VMOVUPS      32(AX), Y4
 	VBROADCASTSS (CX), Y5
@@ -383,13 +389,13 @@ singleLow:
 	VFMADD231PS  Y5, Y4, Y2
 	ADDQ         $+4, CX
 	ADDQ         $+64, AX
-	ADDQ         $+32, DX
-	DECQ         R8
+	ADDQ         $+16, DX
+	DECQ         R9
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   SI, CX
-	DECQ   BX
+	ADDQ   DI, CX
+	DECQ   SI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -463,7 +469,7 @@ panel:
 
 last:
 	MOVQ AX, 24(SP)
-	SHRQ $0x01, CX
+	SHRQ $0x02, CX
 	ADDQ CX, AX
 	MOVQ AX, 32(SP)
 	MOVQ tall+104(FP), AX
@@ -487,17 +493,19 @@ tileTall:
 	VMOVAPS Y2, Y4
 	VMOVAPS Y1, Y5
 	VMOVAPS Y2, Y6
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    48(SP), SI
+	SHRQ    $0x01, SI
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowTall:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, R10
+	SUBQ $0x04, R10
 	JL   restTall
 
 stepsTall:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y7
 	VMOVUPS      32(DX), Y8
 	VBROADCASTSS (CX), Y9
@@ -520,7 +528,7 @@ stepsTall:
 	VBROADCASTSS 4(CX)(AX*2), Y9
 	VFMADD231PS  Y9, Y7, Y5
 	VFMADD231PS  Y9, Y8, Y6
-	PREFETCHT0   64(BX)
+	PREFETCHT1   (BX)(SI*1)
 	VMOVUPS      128(DX), Y7
 	VMOVUPS      160(DX), Y8
 	VBROADCASTSS 8(CX), Y9
@@ -545,16 +553,16 @@ stepsTall:
 	VFMADD231PS  Y9, Y8, Y6
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x04, R9
+	ADDQ         $+64, BX
+	SUBQ         $0x04, R10
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   nextTall
 
 singleTall:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y7
 	VMOVUPS      32(DX), Y8
 	VBROADCASTSS (CX), Y9
@@ -568,13 +576,13 @@ singleTall:
 	VFMADD231PS  Y9, Y8, Y6
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
-	ADDQ         $+32, BX
-	DECQ         R9
+	ADDQ         $+16, BX
+	DECQ         R10
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -636,17 +644,19 @@ tileLow:
 	VMOVUPS 32(SI), Y2
 	VMOVAPS Y1, Y3
 	VMOVAPS Y2, Y4
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    48(SP), SI
+	SHRQ    $0x01, SI
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowLow:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, R10
+	SUBQ $0x04, R10
 	JL   restLow
 
 stepsLow:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y5
 	VMOVUPS      32(DX), Y6
 	VBROADCASTSS (CX), Y7
@@ -663,7 +673,7 @@ stepsLow:
 	VBROADCASTSS 4(CX)(AX*1), Y7
 	VFMADD231PS  Y7, Y5, Y3
 	VFMADD231PS  Y7, Y6, Y4
-	PREFETCHT0   64(BX)
+	PREFETCHT1   (BX)(SI*1)
 	VMOVUPS      128(DX), Y5
 	VMOVUPS      160(DX), Y6
 	VBROADCASTSS 8(CX), Y7
@@ -682,16 +692,16 @@ stepsLow:
 	VFMADD231PS  Y7, Y6, Y4
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x04, R9
+	ADDQ         $+64, BX
+	SUBQ         $0x04, R10
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   nextLow
 
 singleLow:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y5
 	VMOVUPS      32(DX), Y6
 	VBROADCASTSS (CX), Y7
@@ -702,13 +712,13 @@ singleLow:
 	VFMADD231PS  Y7, Y6, Y4
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
-	ADDQ         $+32, BX
-	DECQ         R9
+	ADDQ         $+16, BX
+	DECQ         R10
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -790,7 +800,7 @@ panel:
 
 last:
 	MOVQ AX, 24(SP)
-	SHRQ $0x01, CX
+	SHRQ $0x02, CX
 	ADDQ CX, AX
 	MOVQ AX, 32(SP)
 	MOVQ tall+104(FP), AX
@@ -818,17 +828,19 @@ tileTall:
 	VMOVAPS Y2, Y6
 	VMOVAPS Y1, Y7
 	VMOVAPS Y2, Y8
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    48(SP), DI
+	SHRQ    $0x01, DI
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, R11
+	SUBQ $0x04, R11
 	JL   restTall
 
 stepsTall:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y9
 	VMOVUPS      32(BX), Y10
 	VBROADCASTSS (CX), Y11
@@ -857,7 +869,7 @@ stepsTall:
 	VBROADCASTSS 4(DX), Y11
 	VFMADD231PS  Y11, Y9, Y7
 	VFMADD231PS  Y11, Y10, Y8
-	PREFETCHT0   64(SI)
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      128(BX), Y9
 	VMOVUPS      160(BX), Y10
 	VBROADCASTSS 8(CX), Y11
@@ -889,16 +901,16 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000080, SI
-	SUBQ         $0x04, R10
+	ADDQ         $+64, SI
+	SUBQ         $0x04, R11
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   nextTall
 
 singleTall:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y9
 	VMOVUPS      32(BX), Y10
 	VBROADCASTSS (CX), Y11
@@ -916,14 +928,14 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
-	ADDQ         $+32, SI
-	DECQ         R10
+	ADDQ         $+16, SI
+	DECQ         R11
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -995,17 +1007,19 @@ tileLow:
 	VMOVAPS Y2, Y4
 	VMOVAPS Y1, Y5
 	VMOVAPS Y2, Y6
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    48(SP), SI
+	SHRQ    $0x01, SI
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowLow:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, R10
+	SUBQ $0x04, R10
 	JL   restLow
 
 stepsLow:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y7
 	VMOVUPS      32(DX), Y8
 	VBROADCASTSS (CX), Y9
@@ -1028,7 +1042,7 @@ stepsLow:
 	VBROADCASTSS 4(CX)(AX*2), Y9
 	VFMADD231PS  Y9, Y7, Y5
 	VFMADD231PS  Y9, Y8, Y6
-	PREFETCHT0   64(BX)
+	PREFETCHT1   (BX)(SI*1)
 	VMOVUPS      128(DX), Y7
 	VMOVUPS      160(DX), Y8
 	VBROADCASTSS 8(CX), Y9
@@ -1053,16 +1067,16 @@ stepsLow:
 	VFMADD231PS  Y9, Y8, Y6
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x04, R9
+	ADDQ         $+64, BX
+	SUBQ         $0x04, R10
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R9
+	ADDQ $0x04, R10
 	JZ   nextLow
 
 singleLow:
-	PREFETCHT0   (BX)
+	PREFETCHT1   (BX)
 	VMOVUPS      (DX), Y7
 	VMOVUPS      32(DX), Y8
 	VBROADCASTSS (CX), Y9
@@ -1076,13 +1090,13 @@ singleLow:
 	VFMADD231PS  Y9, Y8, Y6
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
-	ADDQ         $+32, BX
-	DECQ         R9
+	ADDQ         $+16, BX
+	DECQ         R10
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1172,7 +1186,7 @@ panel:
 
 last:
 	MOVQ AX, 24(SP)
-	SHRQ $0x01, CX
+	SHRQ $0x02, CX
 	ADDQ CX, AX
 	MOVQ AX, 32(SP)
 	MOVQ tall+104(FP), AX
@@ -1202,17 +1216,19 @@ tileTall:
 	VMOVAPS Y2, Y8
 	VMOVAPS Y1, Y9
 	VMOVAPS Y2, Y10
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    48(SP), DI
+	SHRQ    $0x01, DI
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, R11
+	SUBQ $0x04, R11
 	JL   restTall
 
 stepsTall:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y11
 	VMOVUPS      32(BX), Y12
 	VBROADCASTSS (CX), Y13
@@ -1247,7 +1263,7 @@ stepsTall:
 	VBROADCASTSS 4(DX)(AX*1), Y13
 	VFMADD231PS  Y13, Y11, Y9
 	VFMADD231PS  Y13, Y12, Y10
-	PREFETCHT0   64(SI)
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      128(BX), Y11
 	VMOVUPS      160(BX), Y12
 	VBROADCASTSS 8(CX), Y13
@@ -1285,16 +1301,16 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000080, SI
-	SUBQ         $0x04, R10
+	ADDQ         $+64, SI
+	SUBQ         $0x04, R11
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   nextTall
 
 singleTall:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y11
 	VMOVUPS      32(BX), Y12
 	VBROADCASTSS (CX), Y13
@@ -1315,14 +1331,14 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
-	ADDQ         $+32, SI
-	DECQ         R10
+	ADDQ         $+16, SI
+	DECQ         R11
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1406,17 +1422,19 @@ tileLow:
 	VMOVAPS Y2, Y6
 	VMOVAPS Y1, Y7
 	VMOVAPS Y2, Y8
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    48(SP), DI
+	SHRQ    $0x01, DI
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, R11
+	SUBQ $0x04, R11
 	JL   restLow
 
 stepsLow:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y9
 	VMOVUPS      32(BX), Y10
 	VBROADCASTSS (CX), Y11
@@ -1445,7 +1463,7 @@ stepsLow:
 	VBROADCASTSS 4(DX), Y11
 	VFMADD231PS  Y11, Y9, Y7
 	VFMADD231PS  Y11, Y10, Y8
-	PREFETCHT0   64(SI)
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      128(BX), Y9
 	VMOVUPS      160(BX), Y10
 	VBROADCASTSS 8(CX), Y11
@@ -1477,16 +1495,16 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000080, SI
-	SUBQ         $0x04, R10
+	ADDQ         $+64, SI
+	SUBQ         $0x04, R11
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   nextLow
 
 singleLow:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y9
 	VMOVUPS      32(BX), Y10
 	VBROADCASTSS (CX), Y11
@@ -1504,14 +1522,14 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
-	ADDQ         $+32, SI
-	DECQ         R10
+	ADDQ         $+16, SI
+	DECQ         R11
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1609,7 +1627,7 @@ panel:
 
 last:
 	MOVQ AX, 24(SP)
-	SHRQ $0x01, CX
+	SHRQ $0x02, CX
 	ADDQ CX, AX
 	MOVQ AX, 32(SP)
 	MOVQ tall+104(FP), AX
@@ -1641,17 +1659,19 @@ tileTall:
 	VMOVAPS Y2, Y10
 	VMOVAPS Y1, Y11
 	VMOVAPS Y2, Y12
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    48(SP), DI
+	SHRQ    $0x01, DI
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, R11
+	SUBQ $0x04, R11
 	JL   restTall
 
 stepsTall:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y13
 	VMOVUPS      32(BX), Y14
 	VBROADCASTSS (CX), Y15
@@ -1692,7 +1712,7 @@ stepsTall:
 	VBROADCASTSS 4(DX)(AX*2), Y15
 	VFMADD231PS  Y15, Y13, Y11
 	VFMADD231PS  Y15, Y14, Y12
-	PREFETCHT0   64(SI)
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      128(BX), Y13
 	VMOVUPS      160(BX), Y14
 	VBROADCASTSS 8(CX), Y15
@@ -1736,16 +1756,16 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000080, SI
-	SUBQ         $0x04, R10
+	ADDQ         $+64, SI
+	SUBQ         $0x04, R11
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   nextTall
 
 singleTall:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y13
 	VMOVUPS      32(BX), Y14
 	VBROADCASTSS (CX), Y15
@@ -1769,14 +1789,14 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
-	ADDQ         $+32, SI
-	DECQ         R10
+	ADDQ         $+16, SI
+	DECQ         R11
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1870,17 +1890,19 @@ tileLow:
 	VMOVAPS Y2, Y8
 	VMOVAPS Y1, Y9
 	VMOVAPS Y2, Y10
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    48(SP), DI
+	SHRQ    $0x01, DI
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, R11
+	SUBQ $0x04, R11
 	JL   restLow
 
 stepsLow:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y11
 	VMOVUPS      32(BX), Y12
 	VBROADCASTSS (CX), Y13
@@ -1915,7 +1937,7 @@ stepsLow:
 	VBROADCASTSS 4(DX)(AX*1), Y13
 	VFMADD231PS  Y13, Y11, Y9
 	VFMADD231PS  Y13, Y12, Y10
-	PREFETCHT0   64(SI)
+	PREFETCHT1   (SI)(DI*1)
 	VMOVUPS      128(BX), Y11
 	VMOVUPS      160(BX), Y12
 	VBROADCASTSS 8(CX), Y13
@@ -1953,16 +1975,16 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000080, SI
-	SUBQ         $0x04, R10
+	ADDQ         $+64, SI
+	SUBQ         $0x04, R11
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, R11
 	JZ   nextLow
 
 singleLow:
-	PREFETCHT0   (SI)
+	PREFETCHT1   (SI)
 	VMOVUPS      (BX), Y11
 	VMOVUPS      32(BX), Y12
 	VBROADCASTSS (CX), Y13
@@ -1983,14 +2005,14 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
-	ADDQ         $+32, SI
-	DECQ         R10
+	ADDQ         $+16, SI
+	DECQ         R11
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX

@@ -25,7 +25,7 @@ type Product struct {
 	Residual        []float32 // nil for none; may be C
 	ReLU            bool      // act is max(0, x), else x
 	// Ahead is the weights that are multiplied after these; may be nil. While a panel is multiplied the next one is
-	// brought into the cache, a half by each of the first two tiles, and after the last one as many weights of Ahead.
+	// brought into a cache, a half by each of the first two tiles, and after the last one as many weights of Ahead.
 	Ahead []float32
 }
 

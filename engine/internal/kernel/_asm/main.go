@@ -22,12 +22,13 @@ type target struct {
 	lanes     int    // floats in a vector
 	pixels    int    // most rows of a tile
 	registers int
+	streams   int // in which the weights that are next are fetched
 	vec       func() reg.VecVirtual
 }
 
 var targets = map[string]target{
-	"avx2":   {"AVX2", 8, 6, 16, YMM},
-	"avx512": {"AVX512", 16, 14, 32, ZMM},
+	"avx2":   {"AVX2", 8, 6, 16, 2, YMM},
+	"avx512": {"AVX512", 16, 14, 32, 1, ZMM},
 }
 
 func main() {

@@ -47,17 +47,17 @@ func (t target) tiles(n int) {
 	copyTo(m.a, mustParam("a"))
 	copyTo(m.c, mustParam("c"))
 	copyTo(m.residual, mustParam("residual"))
-	next, half := GP64(), GP64()
-	MOVQ(m.panel, half)
+	next, part := GP64(), GP64()
+	MOVQ(m.panel, part)
 	MOVQ(mustParam("ahead"), next)
 	CMPQ(mustParam("panels"), Imm(1))
 	JE(LabelRef("last"))
 	MOVQ(mustParam("b"), next)
-	ADDQ(half, next)
+	ADDQ(part, next)
 	Label("last")
 	MOVQ(next, m.fetch)
-	SHRQ(Imm(1), half)
-	ADDQ(half, next)
+	SHRQ(Imm(uint64(t.streams)), part) // of each stream, by one tile: half a panel or a quarter
+	ADDQ(part, next)
 	MOVQ(next, m.then)
 
 	copyTo(m.left, mustParam("tall"))
@@ -129,10 +129,22 @@ func (t target) tile(n int, id string, m block) {
 		acc = append(acc, pair)
 	}
 
-	perLine := 64 / t.bytes() // steps in which one line, half of what they read of b, is fetched
+	// In perLine steps one line, half of what they read of b, is fetched. Streams begin half a panel apart. What comes in two of them
+	// would not stay in the first-level cache.
+	perLine, fetch, apart := 64/t.bytes(), PREFETCHT0, GP64()
+	if t.streams == 2 {
+		fetch = PREFETCHT1
+		MOVQ(m.panel, apart)
+		SHRQ(Imm(1), apart)
+	}
+	lines := unroll / perLine / t.streams // of each stream, in one turn of the loop
 	step := func(i int) {
-		if i%perLine == 0 {
-			PREFETCHT0(Mem{Base: ahead, Disp: i * t.bytes()})
+		switch line := i / perLine; {
+		case i%perLine > 0:
+		case line < lines:
+			fetch(Mem{Base: ahead, Disp: 64 * line})
+		default:
+			fetch(Mem{Base: ahead, Index: apart, Scale: 1, Disp: 64 * (line - lines)})
 		}
 		w := [2]reg.VecVirtual{t.vec(), t.vec()}
 		for v := range w {
@@ -151,7 +163,7 @@ func (t target) tile(n int, id string, m block) {
 			ADDQ(number(4*steps), base)
 		}
 		ADDQ(number(2*steps*t.bytes()), b)
-		ADDQ(number(steps*t.bytes()), ahead)
+		ADDQ(number(steps*t.bytes()/t.streams), ahead)
 	}
 
 	rows, skip, k := count("rows"), count("rs"), count("k")
