@@ -45,31 +45,47 @@ func (d *direct) algorithm() string { return "direct" }
 
 func (d *direct) needs(int) needs { return needs{} }
 
-// run divides panels among workers, not rows: each worker then streams its own part of the weights, once.
+// fewWeights is how many weights stay in a second-level cache.
+const fewWeights = 64 << 10
+
+// run divides panels among workers, not rows: each worker then streams its own part of the weights, once. Few weights are read again for
+// each row of pixels, which then stays in the first-level cache while it is multiplied with all of them.
 func (d *direct) run(p *fp32Pass, worker int) {
-	k := d.kernels
-	in, out := p.buffer(d.from), p.buffer(d.to)
-	pad := d.kernel / 2
-	deep := d.kernel * d.in
-	first, end := p.share(d.out/k.NR, worker)
+	panels := d.out / d.kernels.NR
+	if len(d.b) <= fewWeights {
+		first, end := p.share(d.size, worker)
+		for y := first; y < end; y++ {
+			d.row(p, y, 0, panels, nil)
+		}
+		return
+	}
+	first, end := p.share(panels, worker)
 	for panel := first; panel < end; panel++ {
-		b := d.b[panel*d.kernel*deep*k.NR:]
-		bias := d.bias[panel*k.NR:]
-		next := d.b[min(panel+1, end-1)*d.kernel*deep*k.NR:]
+		next := d.panel(min(panel+1, end-1))
 		for y := range d.size {
-			// The buffer's border is one pixel wide; a 1x1 kernel has no padding.
-			from := in.at(d.stride*y-pad, -pad)
-			to := out.data[out.at(y, 0)+panel*k.NR:]
-			var residual []float32
-			if d.residual != "" {
-				residual = to
-			}
-			k.Multiply(kernel.Product{
-				M: d.size, N: k.NR, K: deep, Rows: d.kernel, RowStride: in.rowStride(),
-				A: in.data[from:], LDA: d.stride * in.channels, B: b, C: to, LDC: out.channels,
-				Bias: bias, Residual: residual, ReLU: !d.signed(), Ahead: next,
-			})
+			d.row(p, y, panel, 1, next)
 			next = nil // is in the cache now
 		}
 	}
+}
+
+// panel is the weights from a panel on.
+func (d *direct) panel(panel int) []float32 { return d.b[panel*d.kernel*d.kernel*d.in*d.kernels.NR:] }
+
+// row computes a number of panels' outputs in row y, the first of which is given, while the weights ahead are fetched.
+func (d *direct) row(p *fp32Pass, y, panel, panels int, ahead []float32) {
+	k := d.kernels
+	in, out := p.buffer(d.from), p.buffer(d.to)
+	// The buffer's border is one pixel wide; a 1x1 kernel has no padding.
+	pad := d.kernel / 2
+	to := out.data[out.at(y, 0)+panel*k.NR:]
+	var residual []float32
+	if d.residual != "" {
+		residual = to
+	}
+	k.Multiply(kernel.Product{
+		M: d.size, N: panels * k.NR, K: d.kernel * d.in, Rows: d.kernel, RowStride: in.rowStride(),
+		A: in.data[in.at(d.stride*y-pad, -pad):], LDA: d.stride * in.channels, B: d.panel(panel), C: to, LDC: out.channels,
+		Bias: d.bias[panel*k.NR:], Residual: residual, ReLU: !d.signed(), Ahead: ahead,
+	})
 }
