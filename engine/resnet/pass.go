@@ -15,7 +15,7 @@ type pass[A activation, V, S any] struct {
 // workspace is one worker's own memory.
 type workspace[A activation, V, S any] struct {
 	input []A       // pixels as the stem reads them, inside a border of zeros
-	rows  [3][]A    // the stem's last rows of outputs, each after a border pixel of zeros
+	rows  [][]A     // the stem's last rows of outputs, each after a border pixel of zeros
 	v     []V       // transformed input of a Winograd layer's tiles
 	sums  []S       // products of a Winograd layer's tiles
 	wide  []int8    // weights as kernel8.Set.Widen returns them
@@ -25,22 +25,18 @@ type workspace[A activation, V, S any] struct {
 
 // needs is how many elements of each part of a workspace a step uses.
 type needs struct {
-	input, row, v, sums, wide, rest int
-	stem                            stemNeeds
+	input, row, ring, v, sums, wide, rest int
+	stem                                  stemNeeds
 }
 
 func (n needs) max(m needs) needs {
-	return needs{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.wide, m.wide), max(n.rest, m.rest),
+	return needs{max(n.input, m.input), max(n.row, m.row), max(n.ring, m.ring), max(n.v, m.v), max(n.sums, m.sums), max(n.wide, m.wide), max(n.rest, m.rest),
 		n.stem.max(m.stem)}
 }
 
 func newWorkspace[A activation, V, S any](n needs) workspace[A, V, S] {
-	w := workspace[A, V, S]{input: make([]A, n.input), v: make([]V, n.v), sums: make([]S, n.sums), wide: make([]int8, n.wide),
-		rest: make([]A, n.rest), stem: newStemSpace(n.stem)}
-	for i := range w.rows {
-		w.rows[i] = make([]A, n.row)
-	}
-	return w
+	return workspace[A, V, S]{input: make([]A, n.input), rows: newRing[A](n.ring, n.row), v: make([]V, n.v), sums: make([]S, n.sums),
+		wide: make([]int8, n.wide), rest: make([]A, n.rest), stem: newStemSpace(n.stem)}
 }
 
 // activations is one buffer: pixels with channels last, inside a border of zeros that is one pixel wide at the top and

@@ -17,6 +17,9 @@ func inputStride(size int) int { return 3 * (2*size + 2*stemBorder) }
 // stemRow is a row of the stem's outputs, after the border pixel that pooling reads.
 func stemRow(o operation) int { return (o.size + 1) * o.out }
 
+// stemRing is the rows of outputs that pooling needs.
+const stemRing = 3
+
 const (
 	// stemRows is the most rows of outputs that are worked on together: their transformed input stays in a second-level
 	// cache.
@@ -28,46 +31,56 @@ const (
 	stemTileLast  = stemInputRows * kernel.StemDeepLast
 )
 
-// stem is normalization, the 7x7 stride-2 convolution by a minimal filtering algorithm along rows, ReLU and the 3x3
-// stride-2 maximum. Pooling follows the convolution three rows behind, so that its 3 MB never leave the cache.
+// stem is normalization, the 7x7 stride-2 convolution by a minimal filtering algorithm along rows, or in two dimensions where kernels have
+// that (stemgrid.go), ReLU and the 3x3 stride-2 maximum. Pooling follows the convolution three rows behind, so that its 3 MB never leave the cache.
 type stem struct {
 	operation
 	kernels       *kernel.Set
 	tiles         int             // of a row
 	sumStride     int             // a position's sums, and a line that keeps positions apart in caches
-	u, last, bias []float32       // as stemMatrices returns them
+	u, last, bias []float32       // as stemMatrices returns them, or u as gridMatrices does
 	lookup        [256][3]float32 // normalized value of a byte, by color
 	zeros         []float32       // a row outside the picture, and one above the first row of outputs
 }
 
 // stemSpace is a worker's memory for the stem.
 type stemSpace struct {
-	input   []float32    // one normalized row inside a border of zeros
-	rows    [3][]float32 // the last rows of outputs, each after a border pixel of zeros
-	v, sums []float32    // transformed rows, those of the last position behind the others; products of a row
-	pooled  []float32    // a row of outputs that will be rounded
+	input   []float32   // one normalized row inside a border of zeros
+	rows    [][]float32 // the last rows of outputs, each after a border pixel of zeros
+	v, sums []float32   // transformed rows, those of the last position behind the others; products of a row
+	pooled  []float32   // a row of outputs that will be rounded
 }
 
 // stemNeeds is the length of each part of a stemSpace.
-type stemNeeds struct{ input, row, v, sums, pooled int }
+type stemNeeds struct{ input, row, ring, v, sums, pooled int }
 
 func (n stemNeeds) max(m stemNeeds) stemNeeds {
-	return stemNeeds{max(n.input, m.input), max(n.row, m.row), max(n.v, m.v), max(n.sums, m.sums), max(n.pooled, m.pooled)}
+	return stemNeeds{max(n.input, m.input), max(n.row, m.row), max(n.ring, m.ring), max(n.v, m.v), max(n.sums, m.sums), max(n.pooled, m.pooled)}
 }
 
 func newStemSpace(n stemNeeds) stemSpace {
-	w := stemSpace{input: make([]float32, n.input), v: make([]float32, n.v), sums: make([]float32, n.sums), pooled: make([]float32, n.pooled)}
-	for i := range w.rows {
-		w.rows[i] = make([]float32, n.row)
+	return stemSpace{input: make([]float32, n.input), rows: newRing[float32](n.ring, n.row), v: make([]float32, n.v),
+		sums: make([]float32, n.sums), pooled: make([]float32, n.pooled)}
+}
+
+// newRing makes n rows.
+func newRing[T any](n, row int) [][]T {
+	rows := make([][]T, n)
+	for i := range rows {
+		rows[i] = make([]T, row)
 	}
-	return w
+	return rows
 }
 
 func newStem(work *packing, k *kernel.Set, o operation, c conv, pre spec.Preprocess) *stem {
 	s := &stem{operation: o, kernels: k, tiles: o.size / kernel.StemOutputs, bias: slices.Clone(c.bias)}
 	s.sumStride = s.tiles*o.out + 16
 	s.zeros = make([]float32, max(stemRow(o), inputStride(o.size)+kernel.StemSlack))
-	s.u, s.last = stemMatrices(work, k, c)
+	if k.HasGrid() {
+		s.u = gridMatrices(work, o, c)
+	} else {
+		s.u, s.last = stemMatrices(work, k, c)
+	}
 	for x := range s.lookup {
 		for color := range s.lookup[x] {
 			s.lookup[x][color] = float32((float64(x)/255 - pre.Mean[color]) / pre.Deviation[color])
@@ -106,14 +119,17 @@ func (s *stem) algorithm() string { return "winograd-7x7" }
 func (s *stem) vLength() int { return (kernel.StemPositions - 1) * s.tiles * stemTile }
 
 func (s *stem) space() stemNeeds {
-	return stemNeeds{input: inputStride(s.size) + kernel.StemSlack, row: stemRow(s.operation),
+	if s.kernels.HasGrid() {
+		return s.gridSpace()
+	}
+	return stemNeeds{input: inputStride(s.size) + kernel.StemSlack, row: stemRow(s.operation), ring: stemRing,
 		v: s.vLength() + s.tiles*stemTileLast, sums: kernel.StemPositions * s.sumStride}
 }
 
 // needs: the parts of a workspace of floats are also the stem's.
 func (s *stem) needs(int) needs {
 	n := s.space()
-	return needs{input: n.input, row: n.row, v: n.v, sums: n.sums}
+	return needs{input: n.input, row: n.row, ring: n.ring, v: n.v, sums: n.sums}
 }
 
 // run computes a worker's part of the pooled rows.
@@ -131,11 +147,15 @@ func (s *stem) rows(w *stemSpace, rgb []byte, first, end int, pool func(y int, r
 	if first == end {
 		return
 	}
+	if s.kernels.HasGrid() {
+		s.gridRows(w, rgb, first, end, pool)
+		return
+	}
 	row := func(y int) []float32 {
 		if y < 0 {
 			return s.zeros // ReLU leaves nothing below zero, so zeros never win
 		}
-		return w.rows[y%3]
+		return w.rows[y%stemRing]
 	}
 	y := max(0, 2*first-1)
 	parts := tiles.Cut(2*end-y, stemRows)
@@ -155,13 +175,18 @@ func (s *stem) rows(w *stemSpace, rgb []byte, first, end int, pool func(y int, r
 func (s *stem) transform(w *stemSpace, rgb []byte, y, n int) {
 	last := w.v[s.vLength():]
 	for i := range 2*n + 5 {
-		row := s.zeros
-		if from := 2*y + i - stemBorder; from >= 0 && from < 2*s.size {
-			row = w.input
-			s.normalize(row[3*stemBorder:], rgb[from*2*s.size*3:][:2*s.size*3])
-		}
+		row := s.pixels(w, rgb, 2*y+i-stemBorder)
 		s.kernels.StemInput(w.v[i*kernel.StemDeep:], s.tiles*stemTile, stemTile, last[i*kernel.StemDeepLast:], stemTileLast, row, s.tiles)
 	}
+}
+
+// pixels is a normalized row, which is zero outside the picture. It is valid until the next call.
+func (s *stem) pixels(w *stemSpace, rgb []byte, y int) []float32 {
+	if y < 0 || y >= 2*s.size {
+		return s.zeros
+	}
+	s.normalize(w.input[3*stemBorder:], rgb[y*2*s.size*3:][:2*s.size*3])
+	return w.input
 }
 
 func (s *stem) normalize(to []float32, rgb []byte) {

@@ -113,7 +113,7 @@ func (s *stem8) algorithm() string { return "direct" }
 // needs: the input is the picture with its border, and a few bytes more that the last tile reads.
 func (s *stem8) needs(int) needs {
 	return needs{input: (2*s.size+2*stemBorder)*inputStride(s.size) + 4 + kernel8.Behind(s.size)*s.geometry.PixelStride,
-		row: stemRow(s.operation), wide: s.kernels.Room(len(s.w)), rest: kernel8.RestBytes(s.size)}
+		row: stemRow(s.operation), ring: stemRing, wide: s.kernels.Room(len(s.w)), rest: kernel8.RestBytes(s.size)}
 }
 
 // run computes a worker's part of the pooled rows, each of which needs three rows of the convolution, the first of them
@@ -128,7 +128,7 @@ func (s *stem8) run(p *int8Pass, worker int) {
 		if y < 0 {
 			return s.zeros
 		}
-		return m.rows[y%3]
+		return m.rows[y%stemRing]
 	}
 	y := max(0, 2*first-1)
 	s.input(p, worker, 2*y-stemBorder, 2*2*end+stemBorder)

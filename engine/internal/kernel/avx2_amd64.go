@@ -174,6 +174,26 @@ func stemOutputAVX2(y *float32, m *float32, ms int, bias *float32, tiles int)
 //go:noescape
 func stemInputAVX2(v *float32, vs int, ts int, last *float32, ls int, x *float32, tiles int)
 
+// gridColumnsAVX2 is gridColumnsGeneric.
+//
+//go:noescape
+func gridColumnsAVX2(v *float32, x *float32, rs int, tiles int)
+
+// gridMultiply5AVX2 is gridMultiplyGeneric of 5 tiles.
+//
+//go:noescape
+func gridMultiply5AVX2(m *float32, v *float32, u *float32)
+
+// gridMultiply6AVX2 is gridMultiplyGeneric of 6 tiles.
+//
+//go:noescape
+func gridMultiply6AVX2(m *float32, v *float32, u *float32)
+
+// gridOutputAVX2 is gridOutputGeneric.
+//
+//go:noescape
+func gridOutputAVX2(y0 *float32, y1 *float32, y2 *float32, y3 *float32, m *float32, bias *float32, tiles int)
+
 // maxPoolAVX2 is maxPoolGeneric.
 //
 //go:noescape

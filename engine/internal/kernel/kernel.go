@@ -30,6 +30,11 @@ type Set struct {
 
 	stemInput  func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int)
 	stemOutput func(y, m []float32, ms int, bias []float32, tiles int)
+
+	// The stem in two dimensions; nil if the level has it along rows only.
+	gridColumns  func(v, x []float32, rs, tiles int)
+	gridMultiply func(m, v, u []float32, tiles int)
+	gridOutput   func(y [StemOutputs][]float32, m, bias []float32, tiles int)
 }
 
 var generic = Set{
@@ -46,6 +51,7 @@ var generic = Set{
 		TrimmedF4.Low.outputGeneric, TrimmedF4.Narrow.outputGeneric, TrimmedF4.Small.outputGeneric,
 		TrimmedStride2.Low.outputGeneric, TrimmedStride2.Narrow.outputGeneric, TrimmedStride2.Small.outputGeneric},
 	maxPool: maxPoolGeneric, stemInput: stemInputGeneric, stemOutput: stemOutputGeneric,
+	gridColumns: gridColumnsGeneric, gridMultiply: gridMultiplyGeneric, gridOutput: gridOutputGeneric,
 }
 
 // For returns the best kernels that the given level includes.

@@ -16,7 +16,7 @@ var avx512 = wrap(cpu.AVX512, 14, 32, multiply(32, []tilesFunc{
 }), [algorithms]inputFunc{input2AVX512, input4AVX512, input4x2AVX512, inputStride2AVX512},
 	[algorithms]outputFunc{output2AVX512, output4AVX512, output4x2AVX512, outputStride2AVX512}, maxPoolAVX512, stemInputAVX2, stemOutputAVX512)
 
-var avx2 = wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
+var avx2 = withGrid(wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
 	tiles1AVX2, tiles2AVX2, tiles3AVX2, tiles4AVX2, tiles5AVX2, tiles6AVX2,
 }), [algorithms]inputFunc{input2AVX2, input4AVX2, input4x2AVX2, inputStride2AVX2,
 	input2LowAVX2, input2NarrowAVX2, input2SmallAVX2, input4LowAVX2, input4NarrowAVX2, input4SmallAVX2,
@@ -24,7 +24,18 @@ var avx2 = wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
 	[algorithms]outputFunc{output2AVX2, output4AVX2, output4x2AVX2, outputStride2AVX2,
 		output2LowAVX2, output2NarrowAVX2, output2SmallAVX2, output4LowAVX2, output4NarrowAVX2, output4SmallAVX2,
 		outputStride2LowAVX2, outputStride2NarrowAVX2, outputStride2SmallAVX2},
-	maxPoolAVX2, stemInputAVX2, stemOutputAVX2)
+	maxPoolAVX2, stemInputAVX2, stemOutputAVX2), gridColumnsAVX2, [...]func(m, v, u *float32){gridMultiply5AVX2, gridMultiply6AVX2}, gridOutputAVX2)
+
+// withGrid adds the stem in two dimensions. multiply is for the fewest tiles of a group and for one more.
+func withGrid(s Set, columns func(v, x *float32, rs, tiles int), multiply [2]func(m, v, u *float32),
+	output func(y0, y1, y2, y3, m, bias *float32, tiles int)) Set {
+	s.gridColumns = func(v, x []float32, rs, tiles int) { columns(&v[0], &x[0], rs, tiles) }
+	s.gridMultiply = func(m, v, u []float32, tiles int) { multiply[tiles-GridTiles+1](&m[0], &v[0], &u[0]) }
+	s.gridOutput = func(y [StemOutputs][]float32, m, bias []float32, tiles int) {
+		output(&y[0][0], &y[1][0], &y[2][0], &y[3][0], &m[0], &bias[0], tiles)
+	}
+	return s
+}
 
 type tilesFunc func(c *float32, cs int, a *float32, as, rs, rows, k int, b, bias, residual *float32, relu int, ahead *float32, panels, tall, low int)
 

@@ -55,6 +55,11 @@ func StemWeights(taps []float32, factor float64) (u [2 * StemPositions]float64) 
 	for i := range w {
 		w[i] = float64(taps[i]) * factor
 	}
+	return stemWeights(w)
+}
+
+// stemWeights is StemWeights of taps in float64.
+func stemWeights(w [7]float64) (u [2 * StemPositions]float64) {
 	points := [...]float64{0, 1, -1, 2, -2}
 	for i, p := range points {
 		scale := 1.0
@@ -70,6 +75,17 @@ func StemWeights(taps []float32, factor float64) (u [2 * StemPositions]float64) 
 	const p = stemPoint
 	u[6] = (w[0] + p*(w[2]+p*(w[4]+p*w[6]))) / (p * (p*p - 1) * (p*p - 4))
 	return u
+}
+
+// stemBack transforms a tile's seven sums back.
+func stemBack(d [StemPositions]float32) [StemOutputs]float32 {
+	sum1, difference1, sum2, difference2 := d[1]+d[2], d[1]-d[2], d[3]+d[4], d[3]-d[4]
+	return [StemOutputs]float32{
+		d[0] + sum1 + sum2 + d[6],
+		difference1 + 2*difference2 + stemPoint*d[6],
+		sum1 + 4*sum2 + stemPoint*stemPoint*d[6],
+		difference1 + 8*difference2 + d[5] + stemPoint*stemPoint*stemPoint*d[6],
+	}
 }
 
 func stemInputGeneric(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int) {
@@ -103,13 +119,7 @@ func stemOutputGeneric(y, m []float32, ms int, bias []float32, tiles int) {
 			for p := range d {
 				d[p] = m[p*ms+t*stemChannels+c]
 			}
-			sum1, difference1, sum2, difference2 := d[1]+d[2], d[1]-d[2], d[3]+d[4], d[3]-d[4]
-			for i, sum := range [StemOutputs]float32{
-				d[0] + sum1 + sum2 + d[6],
-				difference1 + 2*difference2 + stemPoint*d[6],
-				sum1 + 4*sum2 + stemPoint*stemPoint*d[6],
-				difference1 + 8*difference2 + d[5] + stemPoint*stemPoint*stemPoint*d[6],
-			} {
+			for i, sum := range stemBack(d) {
 				y[(StemOutputs*t+i)*stemChannels+c] = max(0, sum+bias[c])
 			}
 		}

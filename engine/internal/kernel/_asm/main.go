@@ -48,6 +48,10 @@ func main() {
 	t.stemOutput()
 	if t.lanes == 8 {
 		stemInput(t)
+		t.gridColumns()
+		t.gridMultiply(5)
+		t.gridMultiply(6)
+		t.gridOutput()
 	}
 	t.maxPool()
 	Generate()
