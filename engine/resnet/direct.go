@@ -45,7 +45,7 @@ func (d *direct) algorithm() string { return "direct" }
 
 func (d *direct) needs(int) needs { return needs{} }
 
-// fewWeights is how many weights stay in a second-level cache.
+// fewWeights is how many weights, of four bytes, stay in a second-level cache.
 const fewWeights = 64 << 10
 
 // run divides panels among workers, not rows: each worker then streams its own part of the weights, once. Few weights are read again for

@@ -73,6 +73,31 @@ func lanes(name string, values ...float32) Mem {
 	return m
 }
 
+// stemFactors loads what stemBack multiplies with, before a loop.
+func (t target) stemFactors() factors {
+	c := factors{}
+	for _, factor := range []float32{2, 4, 8, 0.5, 0.25, 0.125} {
+		c[factor] = t.constant(factor)
+	}
+	return c
+}
+
+// stemBack transforms the seven values of a tile at the points of the stem back to four outputs: F(4,3)'s, and that of the point 1/2.
+func (t target) stemBack(c factors, at func(i int) Op, do func(i int, r reg.VecVirtual)) {
+	extra := t.load(at(6))
+	for _, g := range f4.out {
+		for o, r := range g.from(t, at, c) {
+			i := g.makes[o]
+			if i == 0 {
+				VADDPS(extra, r, r)
+			} else {
+				t.accumulate(c, r, []float32{1, 0.5, 0.25, 0.125}[i], extra, VFMADD231PS)
+			}
+			do(i, r)
+		}
+	}
+}
+
 // stemOutput writes the inverse transform of a row of tiles.
 func (t target) stemOutput() {
 	TEXT("stemOutput"+t.suffix, NOSPLIT, "func(y, m *float32, ms int, bias *float32, tiles int)")
@@ -83,30 +108,23 @@ func (t target) stemOutput() {
 	positions := newLine(ms)
 	six := GP64()
 	LEAQ(Mem{Base: positions.three, Index: positions.three, Scale: 1}, six)
-	c := factors{}
-	for _, factor := range []float32{2, 4, 8, 0.5, 0.25, 0.125} {
-		c[factor] = t.constant(factor)
-	}
+	c := t.stemFactors()
 	Label("tile")
 	bias, left := pointer("bias"), GP64()
 	MOVQ(U32(64/t.lanes), left)
 	Label("channel")
-	extra := t.load(Mem{Base: m, Index: six, Scale: 1})
-	at := func(i int) Op { return positions.at(m, i) }
 	zero := t.zero()
-	for _, g := range f4.out {
-		for o, r := range g.from(t, at, c) {
-			i := g.makes[o]
-			if i == 0 {
-				VADDPS(extra, r, r)
-			} else {
-				t.accumulate(c, r, []float32{1, 0.5, 0.25, 0.125}[i], extra, VFMADD231PS)
-			}
-			VADDPS(Mem{Base: bias}, r, r)
-			VMAXPS(zero, r, r)
-			VMOVUPS(r, Mem{Base: y, Disp: pixel * i})
+	at := func(i int) Op {
+		if i == 6 {
+			return Mem{Base: m, Index: six, Scale: 1}
 		}
+		return positions.at(m, i)
 	}
+	t.stemBack(c, at, func(i int, r reg.VecVirtual) {
+		VADDPS(Mem{Base: bias}, r, r)
+		VMAXPS(zero, r, r)
+		VMOVUPS(r, Mem{Base: y, Disp: pixel * i})
+	})
 	for _, p := range []reg.GPVirtual{y, m, bias} {
 		ADDQ(number(t.bytes()), p)
 	}

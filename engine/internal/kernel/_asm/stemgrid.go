@@ -10,11 +10,13 @@ import (
 
 // The layout of a group of six tiles; see package kernel's stemgrid.go. In bytes.
 const (
+	gridPixels         = 4 * 40         // a tile's transformed row
+	gridPanel          = 4 * 16         // sums of a tile
+	gridTile           = 6 * gridPanel  // of a position
 	gridDeep, gridEdge = 4 * 76, 4 * 40 // values of a position
-	gridRow            = 36 * gridDeep  // those of positions of the last row, of the last column, and of the corner
+	gridRow            = 36 * gridDeep  // where those of the last row's positions begin, of the last column's, and of the corner
 	gridColumn         = gridRow + 6*gridEdge
 	gridCorner         = gridColumn + 6*gridEdge
-	gridTile           = 4 * 6 * 16 // sums of a position
 )
 
 // gridColumns writes the transform of the columns of some tiles, whose rows are transformed.
@@ -85,8 +87,8 @@ func (t target) gridColumns() {
 	ADDQ(number(4*12), deep)
 	ADDQ(number(4*6), edge)
 	ADDQ(number(4*3), corner)
-	ADDQ(number(4*40), even)
-	ADDQ(number(4*40), odd)
+	ADDQ(number(gridPixels), even)
+	ADDQ(number(gridPixels), odd)
 	DECQ(tiles)
 	JNZ(LabelRef("tile"))
 	VZEROUPPER()
@@ -168,36 +170,19 @@ func (t target) gridOutput() {
 		}
 		return Mem{Base: m, Disp: (42 + row) * gridTile}
 	}
-	c := factors{}
-	for _, factor := range []float32{2, 4, 8, 0.5, 0.25, 0.125} {
-		c[factor] = t.constant(factor)
-	}
-	back := func(at func(int) Op, do func(i int, r reg.VecVirtual)) {
-		extra := t.load(at(6))
-		for _, g := range f4.out {
-			for o, r := range g.from(t, at, c) {
-				i := g.makes[o]
-				if i == 0 {
-					VADDPS(extra, r, r)
-				} else {
-					t.accumulate(c, r, []float32{1, 0.5, 0.25, 0.125}[i], extra, VFMADD231PS)
-				}
-				do(i, r)
-			}
-		}
-	}
+	c := t.stemFactors()
 	Label("tile")
 	left := GP64()
-	MOVQ(U32(16/t.lanes), left)
+	MOVQ(U32(gridPanel/t.bytes()), left)
 	Label("channel")
 	for column := range 7 {
-		back(func(i int) Op { return place(i, column) }, func(i int, r reg.VecVirtual) {
+		t.stemBack(c, func(i int) Op { return place(i, column) }, func(i int, r reg.VecVirtual) {
 			VMOVUPS(r, middle.Offset((7*i+column)*t.bytes()))
 		})
 	}
 	zero := t.zero()
 	for row := range 4 {
-		back(func(i int) Op { return middle.Offset((7*row + i) * t.bytes()) }, func(i int, r reg.VecVirtual) {
+		t.stemBack(c, func(i int) Op { return middle.Offset((7*row + i) * t.bytes()) }, func(i int, r reg.VecVirtual) {
 			VADDPS(Mem{Base: bias}, r, r)
 			VMAXPS(zero, r, r)
 			VMOVUPS(r, Mem{Base: y[row], Disp: pixel * i})
@@ -208,9 +193,9 @@ func (t target) gridOutput() {
 	}
 	DECQ(left)
 	JNZ(LabelRef("channel"))
-	SUBQ(number(16*4), bias)
+	SUBQ(number(gridPanel), bias)
 	for _, p := range y {
-		ADDQ(U32(4*pixel-16*4), p)
+		ADDQ(U32(4*pixel-gridPanel), p)
 	}
 	DECQ(tiles)
 	JNZ(LabelRef("tile"))
