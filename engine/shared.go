@@ -14,7 +14,7 @@ import (
 const headerBytes = 4096
 
 // layoutVersion changes when package resnet packs weights in another order.
-const layoutVersion = 8
+const layoutVersion = 9
 
 // maxPackedBytes is more than any level's packed weights need. Untouched memory costs nothing.
 const maxPackedBytes = 256 << 20

@@ -22,6 +22,6 @@ func (a *arena) take(n int) []byte {
 }
 
 // numbers takes memory for n numbers.
-func numbers[T float32 | uint16 | int16 | int8](take func(bytes int) []byte, n int) []T {
+func numbers[T float32 | uint32 | uint16 | int16 | int8](take func(bytes int) []byte, n int) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(take(n*int(unsafe.Sizeof(T(0))))))), n)
 }

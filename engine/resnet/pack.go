@@ -73,7 +73,7 @@ func (p *packing) do() {
 }
 
 // room returns memory for n weights.
-func room[T float32 | uint16 | int16 | int8](p *packing, n int) []T {
+func room[T float32 | uint32 | uint16 | int16 | int8](p *packing, n int) []T {
 	if p.memory != nil {
 		return numbers[T](p.memory.take, n)
 	}

@@ -34,6 +34,36 @@ func tiles5AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int,
 //go:noescape
 func tiles6AVX2(c *float32, cs int, a *float32, as int, rs int, rows int, k int, b *float32, bias *float32, residual *float32, relu int, ahead *float32, panels int, tall int, low int)
 
+// words1AVX2 is Multiply20 with tiles of two vectors of columns, the tall ones of 1 rows.
+//
+//go:noescape
+func words1AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+
+// words2AVX2 is Multiply20 with tiles of two vectors of columns, the tall ones of 2 rows.
+//
+//go:noescape
+func words2AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+
+// words3AVX2 is Multiply20 with tiles of two vectors of columns, the tall ones of 3 rows.
+//
+//go:noescape
+func words3AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+
+// words4AVX2 is Multiply20 with tiles of two vectors of columns, the tall ones of 4 rows.
+//
+//go:noescape
+func words4AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+
+// words5AVX2 is Multiply20 with tiles of two vectors of columns, the tall ones of 5 rows.
+//
+//go:noescape
+func words5AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+
+// words6AVX2 is Multiply20 with tiles of two vectors of columns, the tall ones of 6 rows.
+//
+//go:noescape
+func words6AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+
 // input4AVX2 is inputGeneric of algorithm 4.
 //
 //go:noescape

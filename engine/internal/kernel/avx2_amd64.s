@@ -59,13 +59,13 @@ tileTall:
 	VMOVUPS 32(BX), Y2
 	MOVQ    48(SP), BX
 	SHRQ    $0x01, BX
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowTall:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, SI
+	SUBQ $0x04, SI
 	JL   restTall
 
 stepsTall:
@@ -94,11 +94,11 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, AX
 	ADDQ         $+64, DX
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, SI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   nextTall
 
 singleTall:
@@ -111,12 +111,12 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $+64, AX
 	ADDQ         $+16, DX
-	DECQ         R9
+	DECQ         SI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -134,6 +134,7 @@ activateTall:
 	VMAXPS Y0, Y2, Y2
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -143,8 +144,8 @@ storeTall:
 	JNZ     tileTall
 	MOVQ    48(SP), AX
 	ADDQ    AX, b+56(FP)
-	ADDQ    $+64, bias+64(FP)
 	ADDQ    $+64, c+0(FP)
+	ADDQ    $+64, bias+64(FP)
 	CMPQ    residual+72(FP), $0x00
 	JEQ     without
 	ADDQ    $+64, residual+72(FP)
@@ -212,13 +213,13 @@ tileTall:
 	VMOVAPS Y2, Y4
 	MOVQ    48(SP), SI
 	SHRQ    $0x01, SI
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restTall
 
 stepsTall:
@@ -259,11 +260,11 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
 	ADDQ         $+64, BX
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextTall
 
 singleTall:
@@ -279,12 +280,12 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
 	ADDQ         $+16, BX
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	DECQ   DI
+	ADDQ   R9, CX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -307,6 +308,7 @@ activateTall:
 	VMAXPS Y0, Y4, Y4
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -338,13 +340,13 @@ tileLow:
 	VMOVUPS 32(BX), Y2
 	MOVQ    48(SP), BX
 	SHRQ    $0x01, BX
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowLow:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, SI
+	SUBQ $0x04, SI
 	JL   restLow
 
 stepsLow:
@@ -373,11 +375,11 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, AX
 	ADDQ         $+64, DX
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, SI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   nextLow
 
 singleLow:
@@ -390,12 +392,12 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $+64, AX
 	ADDQ         $+16, DX
-	DECQ         R9
+	DECQ         SI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -413,6 +415,7 @@ activateLow:
 	VMAXPS Y0, Y2, Y2
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -424,8 +427,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $+64, bias+64(FP)
 	ADDQ $+64, c+0(FP)
+	ADDQ $+64, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $+64, residual+72(FP)
@@ -495,13 +498,13 @@ tileTall:
 	VMOVAPS Y2, Y6
 	MOVQ    48(SP), SI
 	SHRQ    $0x01, SI
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restTall
 
 stepsTall:
@@ -554,11 +557,11 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
 	ADDQ         $+64, BX
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextTall
 
 singleTall:
@@ -577,12 +580,12 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
 	ADDQ         $+16, BX
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	DECQ   DI
+	ADDQ   R9, CX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -610,6 +613,7 @@ activateTall:
 	VMAXPS Y0, Y6, Y6
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -646,13 +650,13 @@ tileLow:
 	VMOVAPS Y2, Y4
 	MOVQ    48(SP), SI
 	SHRQ    $0x01, SI
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restLow
 
 stepsLow:
@@ -693,11 +697,11 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
 	ADDQ         $+64, BX
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextLow
 
 singleLow:
@@ -713,12 +717,12 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
 	ADDQ         $+16, BX
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	DECQ   DI
+	ADDQ   R9, CX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -741,6 +745,7 @@ activateLow:
 	VMAXPS Y0, Y4, Y4
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -755,8 +760,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $+64, bias+64(FP)
 	ADDQ $+64, c+0(FP)
+	ADDQ $+64, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $+64, residual+72(FP)
@@ -830,13 +835,13 @@ tileTall:
 	VMOVAPS Y2, Y8
 	MOVQ    48(SP), DI
 	SHRQ    $0x01, DI
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowTall:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restTall
 
 stepsTall:
@@ -902,11 +907,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
 	ADDQ         $+64, SI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextTall
 
 singleTall:
@@ -929,13 +934,13 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
 	ADDQ         $+16, SI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R9, CX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -968,6 +973,7 @@ activateTall:
 	VMAXPS Y0, Y8, Y8
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -1009,13 +1015,13 @@ tileLow:
 	VMOVAPS Y2, Y6
 	MOVQ    48(SP), SI
 	SHRQ    $0x01, SI
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restLow
 
 stepsLow:
@@ -1068,11 +1074,11 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000100, DX
 	ADDQ         $+64, BX
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextLow
 
 singleLow:
@@ -1091,12 +1097,12 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $+64, DX
 	ADDQ         $+16, BX
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	DECQ   DI
+	ADDQ   R9, CX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1124,6 +1130,7 @@ activateLow:
 	VMAXPS Y0, Y6, Y6
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -1141,8 +1148,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $+64, bias+64(FP)
 	ADDQ $+64, c+0(FP)
+	ADDQ $+64, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $+64, residual+72(FP)
@@ -1218,13 +1225,13 @@ tileTall:
 	VMOVAPS Y2, Y10
 	MOVQ    48(SP), DI
 	SHRQ    $0x01, DI
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowTall:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restTall
 
 stepsTall:
@@ -1302,11 +1309,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
 	ADDQ         $+64, SI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextTall
 
 singleTall:
@@ -1332,13 +1339,13 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
 	ADDQ         $+16, SI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R9, CX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1376,6 +1383,7 @@ activateTall:
 	VMAXPS Y0, Y10, Y10
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -1424,13 +1432,13 @@ tileLow:
 	VMOVAPS Y2, Y8
 	MOVQ    48(SP), DI
 	SHRQ    $0x01, DI
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowLow:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restLow
 
 stepsLow:
@@ -1496,11 +1504,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
 	ADDQ         $+64, SI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextLow
 
 singleLow:
@@ -1523,13 +1531,13 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
 	ADDQ         $+16, SI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R9, CX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1562,6 +1570,7 @@ activateLow:
 	VMAXPS Y0, Y8, Y8
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -1582,8 +1591,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $+64, bias+64(FP)
 	ADDQ $+64, c+0(FP)
+	ADDQ $+64, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $+64, residual+72(FP)
@@ -1661,13 +1670,13 @@ tileTall:
 	VMOVAPS Y2, Y12
 	MOVQ    48(SP), DI
 	SHRQ    $0x01, DI
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowTall:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restTall
 
 stepsTall:
@@ -1757,11 +1766,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
 	ADDQ         $+64, SI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextTall
 
 singleTall:
@@ -1790,13 +1799,13 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
 	ADDQ         $+16, SI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R9, CX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1839,6 +1848,7 @@ activateTall:
 	VMAXPS Y0, Y12, Y12
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -1892,13 +1902,13 @@ tileLow:
 	VMOVAPS Y2, Y10
 	MOVQ    48(SP), DI
 	SHRQ    $0x01, DI
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowLow:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restLow
 
 stepsLow:
@@ -1976,11 +1986,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000100, BX
 	ADDQ         $+64, SI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextLow
 
 singleLow:
@@ -2006,13 +2016,13 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $+64, BX
 	ADDQ         $+16, SI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R9, CX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -2050,6 +2060,7 @@ activateLow:
 	VMAXPS Y0, Y10, Y10
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Y1, (CX)
 	VMOVUPS Y2, 32(CX)
@@ -2073,14 +2084,2052 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $+64, bias+64(FP)
 	ADDQ $+64, c+0(FP)
+	ADDQ $+64, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $+64, residual+72(FP)
 
 without:
 	DECQ panels+96(FP)
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func words1AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·words1AVX2(SB), NOSPLIT, $56-96
+	SHLQ $0x02, as+24(FP)
+	SHLQ $0x02, cs+8(FP)
+	MOVQ panel+64(FP), AX
+	MOVQ AX, 48(SP)
+
+panel:
+	MOVQ a+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ c+0(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ 48(SP), CX
+	MOVQ ahead+56(FP), AX
+	CMPQ panels+72(FP), $0x01
+	JE   last
+	MOVQ b+48(FP), AX
+	ADDQ CX, AX
+
+last:
+	MOVQ AX, 24(SP)
+	SHRQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ AX, 32(SP)
+	MOVQ tall+80(FP), AX
+	MOVQ AX, 40(SP)
+
+tileTall:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+1, AX, AX
+	ADDQ   CX, AX
+	MOVQ   AX, (SP)
+	MOVQ   b+48(FP), AX
+	MOVQ   24(SP), DX
+	MOVQ   32(SP), BX
+	MOVQ   BX, 24(SP)
+	MOVQ   AX, 32(SP)
+	ADDQ   $+64, AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   48(SP), BX
+	SHRQ   $0x01, BX
+	MOVQ   turns+32(FP), SI
+
+stepsTall:
+	PREFETCHT1   (DX)
+	VCVTDQ2PS    (AX), Y2
+	VCVTDQ2PS    32(AX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      32(AX), Y2
+	VPSLLD       $0x0c, Y2, Y2
+	VPADDD       -3(AX), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VCVTDQ2PS    64(AX), Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VCVTDQ2PS    96(AX), Y2
+	VMOVDQU      96(AX), Y3
+	VPSLLD       $0x0c, Y3, Y3
+	VPADDD       61(AX), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	PREFETCHT1   (DX)(BX*1)
+	VCVTDQ2PS    128(AX), Y2
+	VCVTDQ2PS    160(AX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      160(AX), Y2
+	VPSLLD       $0x0c, Y2, Y2
+	VPADDD       125(AX), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VCVTDQ2PS    192(AX), Y3
+	VBROADCASTSS 16(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VCVTDQ2PS    224(AX), Y2
+	VMOVDQU      224(AX), Y3
+	VPSLLD       $0x0c, Y3, Y3
+	VPADDD       189(AX), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 20(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $+24, CX
+	ADDQ         $0x00000100, AX
+	ADDQ         $+64, DX
+	DECQ         SI
+	JNZ          stepsTall
+	MOVQ         b+48(FP), BX
+	VMULPS       (BX), Y0, Y0
+	VMULPS       32(BX), Y1, Y1
+	MOVQ         rest+40(FP), SI
+	TESTQ        SI, SI
+	JZ           storeTall
+
+singleTall:
+	PREFETCHT1   (DX)
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $+4, CX
+	ADDQ         $+64, AX
+	ADDQ         $+16, DX
+	DECQ         SI
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileTall
+	MOVQ    48(SP), AX
+	ADDQ    AX, b+48(FP)
+	ADDQ    $+64, c+0(FP)
+	DECQ    panels+72(FP)
+	JNZ     panel
+	VZEROUPPER
+	RET
+
+// func words2AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·words2AVX2(SB), NOSPLIT, $56-96
+	SHLQ $0x02, as+24(FP)
+	SHLQ $0x02, cs+8(FP)
+	MOVQ panel+64(FP), AX
+	MOVQ AX, 48(SP)
+
+panel:
+	MOVQ a+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ c+0(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ 48(SP), CX
+	MOVQ ahead+56(FP), AX
+	CMPQ panels+72(FP), $0x01
+	JE   last
+	MOVQ b+48(FP), AX
+	ADDQ CX, AX
+
+last:
+	MOVQ AX, 24(SP)
+	SHRQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ AX, 32(SP)
+	MOVQ tall+80(FP), AX
+	MOVQ AX, 40(SP)
+
+tileTall:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+2, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	MOVQ   b+48(FP), DX
+	MOVQ   24(SP), BX
+	MOVQ   32(SP), SI
+	MOVQ   SI, 24(SP)
+	MOVQ   DX, 32(SP)
+	ADDQ   $+64, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   48(SP), SI
+	SHRQ   $0x01, SI
+	MOVQ   turns+32(FP), DI
+
+stepsTall:
+	PREFETCHT1   (BX)
+	VCVTDQ2PS    (DX), Y4
+	VCVTDQ2PS    32(DX), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VMOVDQU      32(DX), Y4
+	VPSLLD       $0x0c, Y4, Y4
+	VPADDD       -3(DX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VCVTDQ2PS    64(DX), Y5
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VCVTDQ2PS    96(DX), Y4
+	VMOVDQU      96(DX), Y5
+	VPSLLD       $0x0c, Y5, Y5
+	VPADDD       61(DX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	PREFETCHT1   (BX)(SI*1)
+	VCVTDQ2PS    128(DX), Y4
+	VCVTDQ2PS    160(DX), Y5
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VMOVDQU      160(DX), Y4
+	VPSLLD       $0x0c, Y4, Y4
+	VPADDD       125(DX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VCVTDQ2PS    192(DX), Y5
+	VBROADCASTSS 16(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VCVTDQ2PS    224(DX), Y4
+	VMOVDQU      224(DX), Y5
+	VPSLLD       $0x0c, Y5, Y5
+	VPADDD       189(DX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $+24, CX
+	ADDQ         $0x00000100, DX
+	ADDQ         $+64, BX
+	DECQ         DI
+	JNZ          stepsTall
+	MOVQ         b+48(FP), SI
+	VMULPS       (SI), Y0, Y0
+	VMULPS       32(SI), Y1, Y1
+	VMULPS       (SI), Y2, Y2
+	VMULPS       32(SI), Y3, Y3
+	MOVQ         rest+40(FP), DI
+	TESTQ        DI, DI
+	JZ           storeTall
+
+singleTall:
+	PREFETCHT1   (BX)
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $+4, CX
+	ADDQ         $+64, DX
+	ADDQ         $+16, BX
+	DECQ         DI
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileTall
+	MOVQ    low+88(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 40(SP)
+
+tileLow:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+1, AX, AX
+	ADDQ   CX, AX
+	MOVQ   AX, (SP)
+	MOVQ   b+48(FP), AX
+	MOVQ   24(SP), DX
+	MOVQ   32(SP), BX
+	MOVQ   BX, 24(SP)
+	MOVQ   AX, 32(SP)
+	ADDQ   $+64, AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   48(SP), BX
+	SHRQ   $0x01, BX
+	MOVQ   turns+32(FP), SI
+
+stepsLow:
+	PREFETCHT1   (DX)
+	VCVTDQ2PS    (AX), Y2
+	VCVTDQ2PS    32(AX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      32(AX), Y2
+	VPSLLD       $0x0c, Y2, Y2
+	VPADDD       -3(AX), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VCVTDQ2PS    64(AX), Y3
+	VBROADCASTSS 4(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VCVTDQ2PS    96(AX), Y2
+	VMOVDQU      96(AX), Y3
+	VPSLLD       $0x0c, Y3, Y3
+	VPADDD       61(AX), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	PREFETCHT1   (DX)(BX*1)
+	VCVTDQ2PS    128(AX), Y2
+	VCVTDQ2PS    160(AX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      160(AX), Y2
+	VPSLLD       $0x0c, Y2, Y2
+	VPADDD       125(AX), Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VCVTDQ2PS    192(AX), Y3
+	VBROADCASTSS 16(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VCVTDQ2PS    224(AX), Y2
+	VMOVDQU      224(AX), Y3
+	VPSLLD       $0x0c, Y3, Y3
+	VPADDD       189(AX), Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 20(CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $+24, CX
+	ADDQ         $0x00000100, AX
+	ADDQ         $+64, DX
+	DECQ         SI
+	JNZ          stepsLow
+	MOVQ         b+48(FP), BX
+	VMULPS       (BX), Y0, Y0
+	VMULPS       32(BX), Y1, Y1
+	MOVQ         rest+40(FP), SI
+	TESTQ        SI, SI
+	JZ           storeLow
+
+singleLow:
+	PREFETCHT1   (DX)
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (CX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $+4, CX
+	ADDQ         $+64, AX
+	ADDQ         $+16, DX
+	DECQ         SI
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ 48(SP), AX
+	ADDQ AX, b+48(FP)
+	ADDQ $+64, c+0(FP)
+	DECQ panels+72(FP)
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func words3AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·words3AVX2(SB), NOSPLIT, $56-96
+	SHLQ $0x02, as+24(FP)
+	SHLQ $0x02, cs+8(FP)
+	MOVQ panel+64(FP), AX
+	MOVQ AX, 48(SP)
+
+panel:
+	MOVQ a+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ c+0(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ 48(SP), CX
+	MOVQ ahead+56(FP), AX
+	CMPQ panels+72(FP), $0x01
+	JE   last
+	MOVQ b+48(FP), AX
+	ADDQ CX, AX
+
+last:
+	MOVQ AX, 24(SP)
+	SHRQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ AX, 32(SP)
+	MOVQ tall+80(FP), AX
+	MOVQ AX, 40(SP)
+
+tileTall:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+3, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	MOVQ   b+48(FP), DX
+	MOVQ   24(SP), BX
+	MOVQ   32(SP), SI
+	MOVQ   SI, 24(SP)
+	MOVQ   DX, 32(SP)
+	ADDQ   $+64, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   48(SP), SI
+	SHRQ   $0x01, SI
+	MOVQ   turns+32(FP), DI
+
+stepsTall:
+	PREFETCHT1   (BX)
+	VCVTDQ2PS    (DX), Y6
+	VCVTDQ2PS    32(DX), Y7
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VMOVDQU      32(DX), Y6
+	VPSLLD       $0x0c, Y6, Y6
+	VPADDD       -3(DX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VCVTDQ2PS    64(DX), Y7
+	VBROADCASTSS 4(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VCVTDQ2PS    96(DX), Y6
+	VMOVDQU      96(DX), Y7
+	VPSLLD       $0x0c, Y7, Y7
+	VPADDD       61(DX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	PREFETCHT1   (BX)(SI*1)
+	VCVTDQ2PS    128(DX), Y6
+	VCVTDQ2PS    160(DX), Y7
+	VBROADCASTSS 12(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VMOVDQU      160(DX), Y6
+	VPSLLD       $0x0c, Y6, Y6
+	VPADDD       125(DX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VCVTDQ2PS    192(DX), Y7
+	VBROADCASTSS 16(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VCVTDQ2PS    224(DX), Y6
+	VMOVDQU      224(DX), Y7
+	VPSLLD       $0x0c, Y7, Y7
+	VPADDD       189(DX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 20(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         $+24, CX
+	ADDQ         $0x00000100, DX
+	ADDQ         $+64, BX
+	DECQ         DI
+	JNZ          stepsTall
+	MOVQ         b+48(FP), SI
+	VMULPS       (SI), Y0, Y0
+	VMULPS       32(SI), Y1, Y1
+	VMULPS       (SI), Y2, Y2
+	VMULPS       32(SI), Y3, Y3
+	VMULPS       (SI), Y4, Y4
+	VMULPS       32(SI), Y5, Y5
+	MOVQ         rest+40(FP), DI
+	TESTQ        DI, DI
+	JZ           storeTall
+
+singleTall:
+	PREFETCHT1   (BX)
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         $+4, CX
+	ADDQ         $+64, DX
+	ADDQ         $+16, BX
+	DECQ         DI
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileTall
+	MOVQ    low+88(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 40(SP)
+
+tileLow:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+2, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	MOVQ   b+48(FP), DX
+	MOVQ   24(SP), BX
+	MOVQ   32(SP), SI
+	MOVQ   SI, 24(SP)
+	MOVQ   DX, 32(SP)
+	ADDQ   $+64, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   48(SP), SI
+	SHRQ   $0x01, SI
+	MOVQ   turns+32(FP), DI
+
+stepsLow:
+	PREFETCHT1   (BX)
+	VCVTDQ2PS    (DX), Y4
+	VCVTDQ2PS    32(DX), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VMOVDQU      32(DX), Y4
+	VPSLLD       $0x0c, Y4, Y4
+	VPADDD       -3(DX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VCVTDQ2PS    64(DX), Y5
+	VBROADCASTSS 4(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VCVTDQ2PS    96(DX), Y4
+	VMOVDQU      96(DX), Y5
+	VPSLLD       $0x0c, Y5, Y5
+	VPADDD       61(DX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	PREFETCHT1   (BX)(SI*1)
+	VCVTDQ2PS    128(DX), Y4
+	VCVTDQ2PS    160(DX), Y5
+	VBROADCASTSS 12(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VMOVDQU      160(DX), Y4
+	VPSLLD       $0x0c, Y4, Y4
+	VPADDD       125(DX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VCVTDQ2PS    192(DX), Y5
+	VBROADCASTSS 16(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	VCVTDQ2PS    224(DX), Y4
+	VMOVDQU      224(DX), Y5
+	VPSLLD       $0x0c, Y5, Y5
+	VPADDD       189(DX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $+24, CX
+	ADDQ         $0x00000100, DX
+	ADDQ         $+64, BX
+	DECQ         DI
+	JNZ          stepsLow
+	MOVQ         b+48(FP), SI
+	VMULPS       (SI), Y0, Y0
+	VMULPS       32(SI), Y1, Y1
+	VMULPS       (SI), Y2, Y2
+	VMULPS       32(SI), Y3, Y3
+	MOVQ         rest+40(FP), DI
+	TESTQ        DI, DI
+	JZ           storeLow
+
+singleLow:
+	PREFETCHT1   (BX)
+	VMOVUPS      (DX), Y4
+	VMOVUPS      32(DX), Y5
+	VBROADCASTSS (CX), Y6
+	VFMADD231PS  Y6, Y4, Y0
+	VFMADD231PS  Y6, Y5, Y1
+	VBROADCASTSS (CX)(AX*1), Y6
+	VFMADD231PS  Y6, Y4, Y2
+	VFMADD231PS  Y6, Y5, Y3
+	ADDQ         $+4, CX
+	ADDQ         $+64, DX
+	ADDQ         $+16, BX
+	DECQ         DI
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ 48(SP), AX
+	ADDQ AX, b+48(FP)
+	ADDQ $+64, c+0(FP)
+	DECQ panels+72(FP)
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func words4AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·words4AVX2(SB), NOSPLIT, $56-96
+	SHLQ $0x02, as+24(FP)
+	SHLQ $0x02, cs+8(FP)
+	MOVQ panel+64(FP), AX
+	MOVQ AX, 48(SP)
+
+panel:
+	MOVQ a+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ c+0(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ 48(SP), CX
+	MOVQ ahead+56(FP), AX
+	CMPQ panels+72(FP), $0x01
+	JE   last
+	MOVQ b+48(FP), AX
+	ADDQ CX, AX
+
+last:
+	MOVQ AX, 24(SP)
+	SHRQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ AX, 32(SP)
+	MOVQ tall+80(FP), AX
+	MOVQ AX, 40(SP)
+
+tileTall:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+4, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	LEAQ   (AX)(AX*2), DX
+	LEAQ   (CX)(DX*1), DX
+	MOVQ   b+48(FP), BX
+	MOVQ   24(SP), SI
+	MOVQ   32(SP), DI
+	MOVQ   DI, 24(SP)
+	MOVQ   BX, 32(SP)
+	ADDQ   $+64, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   48(SP), DI
+	SHRQ   $0x01, DI
+	MOVQ   turns+32(FP), R8
+
+stepsTall:
+	PREFETCHT1   (SI)
+	VCVTDQ2PS    (BX), Y8
+	VCVTDQ2PS    32(BX), Y9
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVDQU      32(BX), Y8
+	VPSLLD       $0x0c, Y8, Y8
+	VPADDD       -3(BX), Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VCVTDQ2PS    64(BX), Y9
+	VBROADCASTSS 4(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VCVTDQ2PS    96(BX), Y8
+	VMOVDQU      96(BX), Y9
+	VPSLLD       $0x0c, Y9, Y9
+	VPADDD       61(BX), Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 8(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	PREFETCHT1   (SI)(DI*1)
+	VCVTDQ2PS    128(BX), Y8
+	VCVTDQ2PS    160(BX), Y9
+	VBROADCASTSS 12(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVDQU      160(BX), Y8
+	VPSLLD       $0x0c, Y8, Y8
+	VPADDD       125(BX), Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VCVTDQ2PS    192(BX), Y9
+	VBROADCASTSS 16(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 16(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VCVTDQ2PS    224(BX), Y8
+	VMOVDQU      224(BX), Y9
+	VPSLLD       $0x0c, Y9, Y9
+	VPADDD       189(BX), Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 20(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 20(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $+24, CX
+	ADDQ         $+24, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $+64, SI
+	DECQ         R8
+	JNZ          stepsTall
+	MOVQ         b+48(FP), DI
+	VMULPS       (DI), Y0, Y0
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       (DI), Y2, Y2
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       (DI), Y4, Y4
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       (DI), Y6, Y6
+	VMULPS       32(DI), Y7, Y7
+	MOVQ         rest+40(FP), R8
+	TESTQ        R8, R8
+	JZ           storeTall
+
+singleTall:
+	PREFETCHT1   (SI)
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $+4, CX
+	ADDQ         $+4, DX
+	ADDQ         $+64, BX
+	ADDQ         $+16, SI
+	DECQ         R8
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileTall
+	MOVQ    low+88(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 40(SP)
+
+tileLow:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+3, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	MOVQ   b+48(FP), DX
+	MOVQ   24(SP), BX
+	MOVQ   32(SP), SI
+	MOVQ   SI, 24(SP)
+	MOVQ   DX, 32(SP)
+	ADDQ   $+64, DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   48(SP), SI
+	SHRQ   $0x01, SI
+	MOVQ   turns+32(FP), DI
+
+stepsLow:
+	PREFETCHT1   (BX)
+	VCVTDQ2PS    (DX), Y6
+	VCVTDQ2PS    32(DX), Y7
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VMOVDQU      32(DX), Y6
+	VPSLLD       $0x0c, Y6, Y6
+	VPADDD       -3(DX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VCVTDQ2PS    64(DX), Y7
+	VBROADCASTSS 4(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VCVTDQ2PS    96(DX), Y6
+	VMOVDQU      96(DX), Y7
+	VPSLLD       $0x0c, Y7, Y7
+	VPADDD       61(DX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	PREFETCHT1   (BX)(SI*1)
+	VCVTDQ2PS    128(DX), Y6
+	VCVTDQ2PS    160(DX), Y7
+	VBROADCASTSS 12(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VMOVDQU      160(DX), Y6
+	VPSLLD       $0x0c, Y6, Y6
+	VPADDD       125(DX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VCVTDQ2PS    192(DX), Y7
+	VBROADCASTSS 16(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	VCVTDQ2PS    224(DX), Y6
+	VMOVDQU      224(DX), Y7
+	VPSLLD       $0x0c, Y7, Y7
+	VPADDD       189(DX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 20(CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         $+24, CX
+	ADDQ         $0x00000100, DX
+	ADDQ         $+64, BX
+	DECQ         DI
+	JNZ          stepsLow
+	MOVQ         b+48(FP), SI
+	VMULPS       (SI), Y0, Y0
+	VMULPS       32(SI), Y1, Y1
+	VMULPS       (SI), Y2, Y2
+	VMULPS       32(SI), Y3, Y3
+	VMULPS       (SI), Y4, Y4
+	VMULPS       32(SI), Y5, Y5
+	MOVQ         rest+40(FP), DI
+	TESTQ        DI, DI
+	JZ           storeLow
+
+singleLow:
+	PREFETCHT1   (BX)
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VBROADCASTSS (CX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y7, Y1
+	VBROADCASTSS (CX)(AX*1), Y8
+	VFMADD231PS  Y8, Y6, Y2
+	VFMADD231PS  Y8, Y7, Y3
+	VBROADCASTSS (CX)(AX*2), Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VFMADD231PS  Y8, Y7, Y5
+	ADDQ         $+4, CX
+	ADDQ         $+64, DX
+	ADDQ         $+16, BX
+	DECQ         DI
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ 48(SP), AX
+	ADDQ AX, b+48(FP)
+	ADDQ $+64, c+0(FP)
+	DECQ panels+72(FP)
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func words5AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·words5AVX2(SB), NOSPLIT, $56-96
+	SHLQ $0x02, as+24(FP)
+	SHLQ $0x02, cs+8(FP)
+	MOVQ panel+64(FP), AX
+	MOVQ AX, 48(SP)
+
+panel:
+	MOVQ a+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ c+0(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ 48(SP), CX
+	MOVQ ahead+56(FP), AX
+	CMPQ panels+72(FP), $0x01
+	JE   last
+	MOVQ b+48(FP), AX
+	ADDQ CX, AX
+
+last:
+	MOVQ AX, 24(SP)
+	SHRQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ AX, 32(SP)
+	MOVQ tall+80(FP), AX
+	MOVQ AX, 40(SP)
+
+tileTall:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+5, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	LEAQ   (AX)(AX*2), DX
+	LEAQ   (CX)(DX*1), DX
+	MOVQ   b+48(FP), BX
+	MOVQ   24(SP), SI
+	MOVQ   32(SP), DI
+	MOVQ   DI, 24(SP)
+	MOVQ   BX, 32(SP)
+	ADDQ   $+64, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   48(SP), DI
+	SHRQ   $0x01, DI
+	MOVQ   turns+32(FP), R8
+
+stepsTall:
+	PREFETCHT1   (SI)
+	VCVTDQ2PS    (BX), Y10
+	VCVTDQ2PS    32(BX), Y11
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VMOVDQU      32(BX), Y10
+	VPSLLD       $0x0c, Y10, Y10
+	VPADDD       -3(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VCVTDQ2PS    64(BX), Y11
+	VBROADCASTSS 4(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 4(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VCVTDQ2PS    96(BX), Y10
+	VMOVDQU      96(BX), Y11
+	VPSLLD       $0x0c, Y11, Y11
+	VPADDD       61(BX), Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 8(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	PREFETCHT1   (SI)(DI*1)
+	VCVTDQ2PS    128(BX), Y10
+	VCVTDQ2PS    160(BX), Y11
+	VBROADCASTSS 12(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 12(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VMOVDQU      160(BX), Y10
+	VPSLLD       $0x0c, Y10, Y10
+	VPADDD       125(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VCVTDQ2PS    192(BX), Y11
+	VBROADCASTSS 16(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 16(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VCVTDQ2PS    224(BX), Y10
+	VMOVDQU      224(BX), Y11
+	VPSLLD       $0x0c, Y11, Y11
+	VPADDD       189(BX), Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 20(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 20(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 20(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         $+24, CX
+	ADDQ         $+24, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $+64, SI
+	DECQ         R8
+	JNZ          stepsTall
+	MOVQ         b+48(FP), DI
+	VMULPS       (DI), Y0, Y0
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       (DI), Y2, Y2
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       (DI), Y4, Y4
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       (DI), Y6, Y6
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       (DI), Y8, Y8
+	VMULPS       32(DI), Y9, Y9
+	MOVQ         rest+40(FP), R8
+	TESTQ        R8, R8
+	JZ           storeTall
+
+singleTall:
+	PREFETCHT1   (SI)
+	VMOVUPS      (BX), Y10
+	VMOVUPS      32(BX), Y11
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         $+4, CX
+	ADDQ         $+4, DX
+	ADDQ         $+64, BX
+	ADDQ         $+16, SI
+	DECQ         R8
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileTall
+	MOVQ    low+88(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 40(SP)
+
+tileLow:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+4, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	LEAQ   (AX)(AX*2), DX
+	LEAQ   (CX)(DX*1), DX
+	MOVQ   b+48(FP), BX
+	MOVQ   24(SP), SI
+	MOVQ   32(SP), DI
+	MOVQ   DI, 24(SP)
+	MOVQ   BX, 32(SP)
+	ADDQ   $+64, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   48(SP), DI
+	SHRQ   $0x01, DI
+	MOVQ   turns+32(FP), R8
+
+stepsLow:
+	PREFETCHT1   (SI)
+	VCVTDQ2PS    (BX), Y8
+	VCVTDQ2PS    32(BX), Y9
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVDQU      32(BX), Y8
+	VPSLLD       $0x0c, Y8, Y8
+	VPADDD       -3(BX), Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VCVTDQ2PS    64(BX), Y9
+	VBROADCASTSS 4(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VCVTDQ2PS    96(BX), Y8
+	VMOVDQU      96(BX), Y9
+	VPSLLD       $0x0c, Y9, Y9
+	VPADDD       61(BX), Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 8(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	PREFETCHT1   (SI)(DI*1)
+	VCVTDQ2PS    128(BX), Y8
+	VCVTDQ2PS    160(BX), Y9
+	VBROADCASTSS 12(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVDQU      160(BX), Y8
+	VPSLLD       $0x0c, Y8, Y8
+	VPADDD       125(BX), Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VCVTDQ2PS    192(BX), Y9
+	VBROADCASTSS 16(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 16(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VCVTDQ2PS    224(BX), Y8
+	VMOVDQU      224(BX), Y9
+	VPSLLD       $0x0c, Y9, Y9
+	VPADDD       189(BX), Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 20(CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 20(DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $+24, CX
+	ADDQ         $+24, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $+64, SI
+	DECQ         R8
+	JNZ          stepsLow
+	MOVQ         b+48(FP), DI
+	VMULPS       (DI), Y0, Y0
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       (DI), Y2, Y2
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       (DI), Y4, Y4
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       (DI), Y6, Y6
+	VMULPS       32(DI), Y7, Y7
+	MOVQ         rest+40(FP), R8
+	TESTQ        R8, R8
+	JZ           storeLow
+
+singleLow:
+	PREFETCHT1   (SI)
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (CX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (CX)(AX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (CX)(AX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $+4, CX
+	ADDQ         $+4, DX
+	ADDQ         $+64, BX
+	ADDQ         $+16, SI
+	DECQ         R8
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ 48(SP), AX
+	ADDQ AX, b+48(FP)
+	ADDQ $+64, c+0(FP)
+	DECQ panels+72(FP)
+	JNZ  panel
+	VZEROUPPER
+	RET
+
+// func words6AVX2(c *float32, cs int, a *float32, as int, turns int, rest int, b *uint32, ahead *uint32, panel int, panels int, tall int, low int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·words6AVX2(SB), NOSPLIT, $56-96
+	SHLQ $0x02, as+24(FP)
+	SHLQ $0x02, cs+8(FP)
+	MOVQ panel+64(FP), AX
+	MOVQ AX, 48(SP)
+
+panel:
+	MOVQ a+16(FP), AX
+	MOVQ AX, (SP)
+	MOVQ c+0(FP), AX
+	MOVQ AX, 8(SP)
+	MOVQ 48(SP), CX
+	MOVQ ahead+56(FP), AX
+	CMPQ panels+72(FP), $0x01
+	JE   last
+	MOVQ b+48(FP), AX
+	ADDQ CX, AX
+
+last:
+	MOVQ AX, 24(SP)
+	SHRQ $0x02, CX
+	ADDQ CX, AX
+	MOVQ AX, 32(SP)
+	MOVQ tall+80(FP), AX
+	MOVQ AX, 40(SP)
+
+tileTall:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+6, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	LEAQ   (AX)(AX*2), DX
+	LEAQ   (CX)(DX*1), DX
+	MOVQ   b+48(FP), BX
+	MOVQ   24(SP), SI
+	MOVQ   32(SP), DI
+	MOVQ   DI, 24(SP)
+	MOVQ   BX, 32(SP)
+	ADDQ   $+64, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   48(SP), DI
+	SHRQ   $0x01, DI
+	MOVQ   turns+32(FP), R8
+
+stepsTall:
+	PREFETCHT1   (SI)
+	VCVTDQ2PS    (BX), Y12
+	VCVTDQ2PS    32(BX), Y13
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVDQU      32(BX), Y12
+	VPSLLD       $0x0c, Y12, Y12
+	VPADDD       -3(BX), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VCVTDQ2PS    64(BX), Y13
+	VBROADCASTSS 4(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 4(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 4(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VCVTDQ2PS    96(BX), Y12
+	VMOVDQU      96(BX), Y13
+	VPSLLD       $0x0c, Y13, Y13
+	VPADDD       61(BX), Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 8(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 8(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 8(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	PREFETCHT1   (SI)(DI*1)
+	VCVTDQ2PS    128(BX), Y12
+	VCVTDQ2PS    160(BX), Y13
+	VBROADCASTSS 12(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 12(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 12(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVDQU      160(BX), Y12
+	VPSLLD       $0x0c, Y12, Y12
+	VPADDD       125(BX), Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VCVTDQ2PS    192(BX), Y13
+	VBROADCASTSS 16(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 16(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 16(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VCVTDQ2PS    224(BX), Y12
+	VMOVDQU      224(BX), Y13
+	VPSLLD       $0x0c, Y13, Y13
+	VPADDD       189(BX), Y13, Y13
+	VCVTDQ2PS    Y13, Y13
+	VBROADCASTSS 20(CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 20(DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 20(DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 20(DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $+24, CX
+	ADDQ         $+24, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $+64, SI
+	DECQ         R8
+	JNZ          stepsTall
+	MOVQ         b+48(FP), DI
+	VMULPS       (DI), Y0, Y0
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       (DI), Y2, Y2
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       (DI), Y4, Y4
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       (DI), Y6, Y6
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       (DI), Y8, Y8
+	VMULPS       32(DI), Y9, Y9
+	VMULPS       (DI), Y10, Y10
+	VMULPS       32(DI), Y11, Y11
+	MOVQ         rest+40(FP), R8
+	TESTQ        R8, R8
+	JZ           storeTall
+
+singleTall:
+	PREFETCHT1   (SI)
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (CX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (CX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (DX)(AX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (DX)(AX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $+4, CX
+	ADDQ         $+4, DX
+	ADDQ         $+64, BX
+	ADDQ         $+16, SI
+	DECQ         R8
+	JNZ          singleTall
+
+storeTall:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y10, (CX)
+	VMOVUPS Y11, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileTall
+	MOVQ    low+88(FP), AX
+	TESTQ   AX, AX
+	JZ      done
+	MOVQ    AX, 40(SP)
+
+tileLow:
+	MOVQ   as+24(FP), AX
+	MOVQ   (SP), CX
+	IMUL3Q $+5, AX, DX
+	ADDQ   CX, DX
+	MOVQ   DX, (SP)
+	LEAQ   (AX)(AX*2), DX
+	LEAQ   (CX)(DX*1), DX
+	MOVQ   b+48(FP), BX
+	MOVQ   24(SP), SI
+	MOVQ   32(SP), DI
+	MOVQ   DI, 24(SP)
+	MOVQ   BX, 32(SP)
+	ADDQ   $+64, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   48(SP), DI
+	SHRQ   $0x01, DI
+	MOVQ   turns+32(FP), R8
+
+stepsLow:
+	PREFETCHT1   (SI)
+	VCVTDQ2PS    (BX), Y10
+	VCVTDQ2PS    32(BX), Y11
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VMOVDQU      32(BX), Y10
+	VPSLLD       $0x0c, Y10, Y10
+	VPADDD       -3(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VCVTDQ2PS    64(BX), Y11
+	VBROADCASTSS 4(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 4(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 4(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 4(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VCVTDQ2PS    96(BX), Y10
+	VMOVDQU      96(BX), Y11
+	VPSLLD       $0x0c, Y11, Y11
+	VPADDD       61(BX), Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 8(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 8(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 8(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 8(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	PREFETCHT1   (SI)(DI*1)
+	VCVTDQ2PS    128(BX), Y10
+	VCVTDQ2PS    160(BX), Y11
+	VBROADCASTSS 12(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 12(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 12(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 12(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VMOVDQU      160(BX), Y10
+	VPSLLD       $0x0c, Y10, Y10
+	VPADDD       125(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VCVTDQ2PS    192(BX), Y11
+	VBROADCASTSS 16(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 16(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 16(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 16(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	VCVTDQ2PS    224(BX), Y10
+	VMOVDQU      224(BX), Y11
+	VPSLLD       $0x0c, Y11, Y11
+	VPADDD       189(BX), Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS 20(CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS 20(CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS 20(CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS 20(DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS 20(DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         $+24, CX
+	ADDQ         $+24, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $+64, SI
+	DECQ         R8
+	JNZ          stepsLow
+	MOVQ         b+48(FP), DI
+	VMULPS       (DI), Y0, Y0
+	VMULPS       32(DI), Y1, Y1
+	VMULPS       (DI), Y2, Y2
+	VMULPS       32(DI), Y3, Y3
+	VMULPS       (DI), Y4, Y4
+	VMULPS       32(DI), Y5, Y5
+	VMULPS       (DI), Y6, Y6
+	VMULPS       32(DI), Y7, Y7
+	VMULPS       (DI), Y8, Y8
+	VMULPS       32(DI), Y9, Y9
+	MOVQ         rest+40(FP), R8
+	TESTQ        R8, R8
+	JZ           storeLow
+
+singleLow:
+	PREFETCHT1   (SI)
+	VMOVUPS      (BX), Y10
+	VMOVUPS      32(BX), Y11
+	VBROADCASTSS (CX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y11, Y1
+	VBROADCASTSS (CX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y11, Y3
+	VBROADCASTSS (CX)(AX*2), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y11, Y5
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y12, Y10, Y6
+	VFMADD231PS  Y12, Y11, Y7
+	VBROADCASTSS (DX)(AX*1), Y12
+	VFMADD231PS  Y12, Y10, Y8
+	VFMADD231PS  Y12, Y11, Y9
+	ADDQ         $+4, CX
+	ADDQ         $+4, DX
+	ADDQ         $+64, BX
+	ADDQ         $+16, SI
+	DECQ         R8
+	JNZ          singleLow
+
+storeLow:
+	MOVQ    cs+8(FP), AX
+	MOVQ    8(SP), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    AX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    AX, CX
+	MOVQ    CX, 8(SP)
+	DECQ    40(SP)
+	JNZ     tileLow
+
+done:
+	MOVQ 48(SP), AX
+	ADDQ AX, b+48(FP)
+	ADDQ $+64, c+0(FP)
+	DECQ panels+72(FP)
 	JNZ  panel
 	VZEROUPPER
 	RET

@@ -57,13 +57,13 @@ tileTall:
 	MOVQ    bias+64(FP), BX
 	VMOVUPS (BX), Z1
 	VMOVUPS 64(BX), Z2
-	MOVQ    rows+40(FP), BX
-	MOVQ    rs+32(FP), SI
-	MOVQ    k+48(FP), DI
+	MOVQ    rows+40(FP), SI
+	MOVQ    rs+32(FP), DI
+	MOVQ    k+48(FP), R8
 
 rowTall:
-	MOVQ DI, R8
-	SUBQ $0x04, R8
+	MOVQ R8, BX
+	SUBQ $0x04, BX
 	JL   restTall
 
 stepsTall:
@@ -94,11 +94,11 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, BX
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R8
+	ADDQ $0x04, BX
 	JZ   nextTall
 
 singleTall:
@@ -111,12 +111,12 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $0x00000080, AX
 	ADDQ         $+64, DX
-	DECQ         R8
+	DECQ         BX
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   SI, CX
-	DECQ   BX
+	ADDQ   DI, CX
+	DECQ   SI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -134,6 +134,7 @@ activateTall:
 	VMAXPS Z0, Z2, Z2
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -143,8 +144,8 @@ storeTall:
 	JNZ     tileTall
 	MOVQ    48(SP), AX
 	ADDQ    AX, b+56(FP)
-	ADDQ    $0x00000080, bias+64(FP)
 	ADDQ    $0x00000080, c+0(FP)
+	ADDQ    $0x00000080, bias+64(FP)
 	CMPQ    residual+72(FP), $0x00
 	JEQ     without
 	ADDQ    $0x00000080, residual+72(FP)
@@ -210,13 +211,13 @@ tileTall:
 	VMOVUPS 64(SI), Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z2, Z4
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowTall:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, SI
+	SUBQ $0x04, SI
 	JL   restTall
 
 stepsTall:
@@ -259,11 +260,11 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000200, DX
 	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, SI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   nextTall
 
 singleTall:
@@ -279,12 +280,12 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $0x00000080, DX
 	ADDQ         $+64, BX
-	DECQ         R9
+	DECQ         SI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -307,6 +308,7 @@ activateTall:
 	VMAXPS Z0, Z4, Z4
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -336,13 +338,13 @@ tileLow:
 	MOVQ    bias+64(FP), BX
 	VMOVUPS (BX), Z1
 	VMOVUPS 64(BX), Z2
-	MOVQ    rows+40(FP), BX
-	MOVQ    rs+32(FP), SI
-	MOVQ    k+48(FP), DI
+	MOVQ    rows+40(FP), SI
+	MOVQ    rs+32(FP), DI
+	MOVQ    k+48(FP), R8
 
 rowLow:
-	MOVQ DI, R8
-	SUBQ $0x04, R8
+	MOVQ R8, BX
+	SUBQ $0x04, BX
 	JL   restLow
 
 stepsLow:
@@ -373,11 +375,11 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000200, AX
 	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, R8
+	SUBQ         $0x04, BX
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R8
+	ADDQ $0x04, BX
 	JZ   nextLow
 
 singleLow:
@@ -390,12 +392,12 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $0x00000080, AX
 	ADDQ         $+64, DX
-	DECQ         R8
+	DECQ         BX
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   SI, CX
-	DECQ   BX
+	ADDQ   DI, CX
+	DECQ   SI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -413,6 +415,7 @@ activateLow:
 	VMAXPS Z0, Z2, Z2
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -424,8 +427,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -493,13 +496,13 @@ tileTall:
 	VMOVAPS Z2, Z4
 	VMOVAPS Z1, Z5
 	VMOVAPS Z2, Z6
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowTall:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, SI
+	SUBQ $0x04, SI
 	JL   restTall
 
 stepsTall:
@@ -554,11 +557,11 @@ stepsTall:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000200, DX
 	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, SI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   nextTall
 
 singleTall:
@@ -577,12 +580,12 @@ singleTall:
 	ADDQ         $+4, CX
 	ADDQ         $0x00000080, DX
 	ADDQ         $+64, BX
-	DECQ         R9
+	DECQ         SI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -610,6 +613,7 @@ activateTall:
 	VMAXPS Z0, Z6, Z6
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -644,13 +648,13 @@ tileLow:
 	VMOVUPS 64(SI), Z2
 	VMOVAPS Z1, Z3
 	VMOVAPS Z2, Z4
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowLow:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, SI
+	SUBQ $0x04, SI
 	JL   restLow
 
 stepsLow:
@@ -693,11 +697,11 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000200, DX
 	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, SI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   nextLow
 
 singleLow:
@@ -713,12 +717,12 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $0x00000080, DX
 	ADDQ         $+64, BX
-	DECQ         R9
+	DECQ         SI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -741,6 +745,7 @@ activateLow:
 	VMAXPS Z0, Z4, Z4
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -755,8 +760,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -828,13 +833,13 @@ tileTall:
 	VMOVAPS Z2, Z6
 	VMOVAPS Z1, Z7
 	VMOVAPS Z2, Z8
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restTall
 
 stepsTall:
@@ -902,11 +907,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextTall
 
 singleTall:
@@ -929,13 +934,13 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, BX
 	ADDQ         $+64, SI
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -968,6 +973,7 @@ activateTall:
 	VMAXPS Z0, Z8, Z8
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -1007,13 +1013,13 @@ tileLow:
 	VMOVAPS Z2, Z4
 	VMOVAPS Z1, Z5
 	VMOVAPS Z2, Z6
-	MOVQ    rows+40(FP), SI
-	MOVQ    rs+32(FP), DI
-	MOVQ    k+48(FP), R8
+	MOVQ    rows+40(FP), DI
+	MOVQ    rs+32(FP), R8
+	MOVQ    k+48(FP), R9
 
 rowLow:
-	MOVQ R8, R9
-	SUBQ $0x04, R9
+	MOVQ R9, SI
+	SUBQ $0x04, SI
 	JL   restLow
 
 stepsLow:
@@ -1068,11 +1074,11 @@ stepsLow:
 	ADDQ         $+16, CX
 	ADDQ         $0x00000200, DX
 	ADDQ         $0x00000100, BX
-	SUBQ         $0x04, R9
+	SUBQ         $0x04, SI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R9
+	ADDQ $0x04, SI
 	JZ   nextLow
 
 singleLow:
@@ -1091,12 +1097,12 @@ singleLow:
 	ADDQ         $+4, CX
 	ADDQ         $0x00000080, DX
 	ADDQ         $+64, BX
-	DECQ         R9
+	DECQ         SI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   DI, CX
-	DECQ   SI
+	ADDQ   R8, CX
+	DECQ   DI
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1124,6 +1130,7 @@ activateLow:
 	VMAXPS Z0, Z6, Z6
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -1141,8 +1148,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -1216,13 +1223,13 @@ tileTall:
 	VMOVAPS Z2, Z8
 	VMOVAPS Z1, Z9
 	VMOVAPS Z2, Z10
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restTall
 
 stepsTall:
@@ -1302,11 +1309,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextTall
 
 singleTall:
@@ -1332,13 +1339,13 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, BX
 	ADDQ         $+64, SI
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1376,6 +1383,7 @@ activateTall:
 	VMAXPS Z0, Z10, Z10
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -1422,13 +1430,13 @@ tileLow:
 	VMOVAPS Z2, Z6
 	VMOVAPS Z1, Z7
 	VMOVAPS Z2, Z8
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restLow
 
 stepsLow:
@@ -1496,11 +1504,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextLow
 
 singleLow:
@@ -1523,13 +1531,13 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, BX
 	ADDQ         $+64, SI
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1562,6 +1570,7 @@ activateLow:
 	VMAXPS Z0, Z8, Z8
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -1582,8 +1591,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -1659,13 +1668,13 @@ tileTall:
 	VMOVAPS Z2, Z10
 	VMOVAPS Z1, Z11
 	VMOVAPS Z2, Z12
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowTall:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restTall
 
 stepsTall:
@@ -1757,11 +1766,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextTall
 
 singleTall:
@@ -1790,13 +1799,13 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, BX
 	ADDQ         $+64, SI
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -1839,6 +1848,7 @@ activateTall:
 	VMAXPS Z0, Z12, Z12
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -1890,13 +1900,13 @@ tileLow:
 	VMOVAPS Z2, Z8
 	VMOVAPS Z1, Z9
 	VMOVAPS Z2, Z10
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restLow
 
 stepsLow:
@@ -1976,11 +1986,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextLow
 
 singleLow:
@@ -2006,13 +2016,13 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, BX
 	ADDQ         $+64, SI
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -2050,6 +2060,7 @@ activateLow:
 	VMAXPS Z0, Z10, Z10
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -2073,8 +2084,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -2153,13 +2164,13 @@ tileTall:
 	VMOVAPS Z2, Z12
 	VMOVAPS Z1, Z13
 	VMOVAPS Z2, Z14
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowTall:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restTall
 
 stepsTall:
@@ -2264,11 +2275,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextTall
 
 singleTall:
@@ -2301,14 +2312,14 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, SI
 	ADDQ         $+64, DI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R9, CX
-	ADDQ   R9, BX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, BX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -2356,6 +2367,7 @@ activateTall:
 	VMAXPS Z0, Z14, Z14
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -2412,13 +2424,13 @@ tileLow:
 	VMOVAPS Z2, Z10
 	VMOVAPS Z1, Z11
 	VMOVAPS Z2, Z12
-	MOVQ    rows+40(FP), DI
-	MOVQ    rs+32(FP), R8
-	MOVQ    k+48(FP), R9
+	MOVQ    rows+40(FP), R8
+	MOVQ    rs+32(FP), R9
+	MOVQ    k+48(FP), R10
 
 rowLow:
-	MOVQ R9, R10
-	SUBQ $0x04, R10
+	MOVQ R10, DI
+	SUBQ $0x04, DI
 	JL   restLow
 
 stepsLow:
@@ -2510,11 +2522,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, BX
 	ADDQ         $0x00000100, SI
-	SUBQ         $0x04, R10
+	SUBQ         $0x04, DI
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R10
+	ADDQ $0x04, DI
 	JZ   nextLow
 
 singleLow:
@@ -2543,13 +2555,13 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, BX
 	ADDQ         $+64, SI
-	DECQ         R10
+	DECQ         DI
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	DECQ   DI
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	DECQ   R8
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -2592,6 +2604,7 @@ activateLow:
 	VMAXPS Z0, Z12, Z12
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -2618,8 +2631,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -2700,13 +2713,13 @@ tileTall:
 	VMOVAPS Z2, Z14
 	VMOVAPS Z1, Z15
 	VMOVAPS Z2, Z16
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowTall:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restTall
 
 stepsTall:
@@ -2823,11 +2836,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextTall
 
 singleTall:
@@ -2863,14 +2876,14 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, SI
 	ADDQ         $+64, DI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R9, CX
-	ADDQ   R9, BX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, BX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -2923,6 +2936,7 @@ activateTall:
 	VMAXPS Z0, Z16, Z16
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -2985,13 +2999,13 @@ tileLow:
 	VMOVAPS Z2, Z12
 	VMOVAPS Z1, Z13
 	VMOVAPS Z2, Z14
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowLow:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restLow
 
 stepsLow:
@@ -3096,11 +3110,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextLow
 
 singleLow:
@@ -3133,14 +3147,14 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, SI
 	ADDQ         $+64, DI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R9, CX
-	ADDQ   R9, BX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, BX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -3188,6 +3202,7 @@ activateLow:
 	VMAXPS Z0, Z14, Z14
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -3217,8 +3232,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -3301,13 +3316,13 @@ tileTall:
 	VMOVAPS Z2, Z16
 	VMOVAPS Z1, Z17
 	VMOVAPS Z2, Z18
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowTall:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restTall
 
 stepsTall:
@@ -3436,11 +3451,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextTall
 
 singleTall:
@@ -3479,14 +3494,14 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, SI
 	ADDQ         $+64, DI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R9, CX
-	ADDQ   R9, BX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, BX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -3544,6 +3559,7 @@ activateTall:
 	VMAXPS Z0, Z18, Z18
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -3611,13 +3627,13 @@ tileLow:
 	VMOVAPS Z2, Z14
 	VMOVAPS Z1, Z15
 	VMOVAPS Z2, Z16
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowLow:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restLow
 
 stepsLow:
@@ -3734,11 +3750,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextLow
 
 singleLow:
@@ -3774,14 +3790,14 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, SI
 	ADDQ         $+64, DI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R9, CX
-	ADDQ   R9, BX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, BX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -3834,6 +3850,7 @@ activateLow:
 	VMAXPS Z0, Z16, Z16
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -3866,8 +3883,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -3953,13 +3970,13 @@ tileTall:
 	VMOVAPS Z2, Z18
 	VMOVAPS Z1, Z19
 	VMOVAPS Z2, Z20
-	MOVQ    rows+40(FP), R9
-	MOVQ    rs+32(FP), R10
-	MOVQ    k+48(FP), R11
+	MOVQ    rows+40(FP), R10
+	MOVQ    rs+32(FP), R11
+	MOVQ    k+48(FP), R12
 
 rowTall:
-	MOVQ R11, R12
-	SUBQ $0x04, R12
+	MOVQ R12, R9
+	SUBQ $0x04, R9
 	JL   restTall
 
 stepsTall:
@@ -4101,11 +4118,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R12
+	SUBQ         $0x04, R9
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R9
 	JZ   nextTall
 
 singleTall:
@@ -4148,15 +4165,15 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, DI
 	ADDQ         $+64, R8
-	DECQ         R12
+	DECQ         R9
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R10, CX
-	ADDQ   R10, BX
-	ADDQ   R10, SI
-	ADDQ   R10, DX
-	DECQ   R9
+	ADDQ   R11, CX
+	ADDQ   R11, BX
+	ADDQ   R11, SI
+	ADDQ   R11, DX
+	DECQ   R10
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -4219,6 +4236,7 @@ activateTall:
 	VMAXPS Z0, Z20, Z20
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -4291,13 +4309,13 @@ tileLow:
 	VMOVAPS Z2, Z16
 	VMOVAPS Z1, Z17
 	VMOVAPS Z2, Z18
-	MOVQ    rows+40(FP), R8
-	MOVQ    rs+32(FP), R9
-	MOVQ    k+48(FP), R10
+	MOVQ    rows+40(FP), R9
+	MOVQ    rs+32(FP), R10
+	MOVQ    k+48(FP), R11
 
 rowLow:
-	MOVQ R10, R11
-	SUBQ $0x04, R11
+	MOVQ R11, R8
+	SUBQ $0x04, R8
 	JL   restLow
 
 stepsLow:
@@ -4426,11 +4444,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, SI
 	ADDQ         $0x00000100, DI
-	SUBQ         $0x04, R11
+	SUBQ         $0x04, R8
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R11
+	ADDQ $0x04, R8
 	JZ   nextLow
 
 singleLow:
@@ -4469,14 +4487,14 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, SI
 	ADDQ         $+64, DI
-	DECQ         R11
+	DECQ         R8
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R9, CX
-	ADDQ   R9, BX
-	ADDQ   R9, DX
-	DECQ   R8
+	ADDQ   R10, CX
+	ADDQ   R10, BX
+	ADDQ   R10, DX
+	DECQ   R9
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -4534,6 +4552,7 @@ activateLow:
 	VMAXPS Z0, Z18, Z18
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -4569,8 +4588,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -4658,13 +4677,13 @@ tileTall:
 	VMOVAPS Z2, Z20
 	VMOVAPS Z1, Z21
 	VMOVAPS Z2, Z22
-	MOVQ    rows+40(FP), R9
-	MOVQ    rs+32(FP), R10
-	MOVQ    k+48(FP), R11
+	MOVQ    rows+40(FP), R10
+	MOVQ    rs+32(FP), R11
+	MOVQ    k+48(FP), R12
 
 rowTall:
-	MOVQ R11, R12
-	SUBQ $0x04, R12
+	MOVQ R12, R9
+	SUBQ $0x04, R9
 	JL   restTall
 
 stepsTall:
@@ -4818,11 +4837,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R12
+	SUBQ         $0x04, R9
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R9
 	JZ   nextTall
 
 singleTall:
@@ -4868,15 +4887,15 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, DI
 	ADDQ         $+64, R8
-	DECQ         R12
+	DECQ         R9
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R10, CX
-	ADDQ   R10, BX
-	ADDQ   R10, SI
-	ADDQ   R10, DX
-	DECQ   R9
+	ADDQ   R11, CX
+	ADDQ   R11, BX
+	ADDQ   R11, SI
+	ADDQ   R11, DX
+	DECQ   R10
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -4944,6 +4963,7 @@ activateTall:
 	VMAXPS Z0, Z22, Z22
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -5022,13 +5042,13 @@ tileLow:
 	VMOVAPS Z2, Z18
 	VMOVAPS Z1, Z19
 	VMOVAPS Z2, Z20
-	MOVQ    rows+40(FP), R9
-	MOVQ    rs+32(FP), R10
-	MOVQ    k+48(FP), R11
+	MOVQ    rows+40(FP), R10
+	MOVQ    rs+32(FP), R11
+	MOVQ    k+48(FP), R12
 
 rowLow:
-	MOVQ R11, R12
-	SUBQ $0x04, R12
+	MOVQ R12, R9
+	SUBQ $0x04, R9
 	JL   restLow
 
 stepsLow:
@@ -5170,11 +5190,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R12
+	SUBQ         $0x04, R9
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R9
 	JZ   nextLow
 
 singleLow:
@@ -5217,15 +5237,15 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, DI
 	ADDQ         $+64, R8
-	DECQ         R12
+	DECQ         R9
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R10, CX
-	ADDQ   R10, BX
-	ADDQ   R10, SI
-	ADDQ   R10, DX
-	DECQ   R9
+	ADDQ   R11, CX
+	ADDQ   R11, BX
+	ADDQ   R11, SI
+	ADDQ   R11, DX
+	DECQ   R10
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -5288,6 +5308,7 @@ activateLow:
 	VMAXPS Z0, Z20, Z20
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -5326,8 +5347,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -5417,13 +5438,13 @@ tileTall:
 	VMOVAPS Z2, Z22
 	VMOVAPS Z1, Z23
 	VMOVAPS Z2, Z24
-	MOVQ    rows+40(FP), R9
-	MOVQ    rs+32(FP), R10
-	MOVQ    k+48(FP), R11
+	MOVQ    rows+40(FP), R10
+	MOVQ    rs+32(FP), R11
+	MOVQ    k+48(FP), R12
 
 rowTall:
-	MOVQ R11, R12
-	SUBQ $0x04, R12
+	MOVQ R12, R9
+	SUBQ $0x04, R9
 	JL   restTall
 
 stepsTall:
@@ -5589,11 +5610,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R12
+	SUBQ         $0x04, R9
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R9
 	JZ   nextTall
 
 singleTall:
@@ -5642,15 +5663,15 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, DI
 	ADDQ         $+64, R8
-	DECQ         R12
+	DECQ         R9
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R10, CX
-	ADDQ   R10, BX
-	ADDQ   R10, SI
-	ADDQ   R10, DX
-	DECQ   R9
+	ADDQ   R11, CX
+	ADDQ   R11, BX
+	ADDQ   R11, SI
+	ADDQ   R11, DX
+	DECQ   R10
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -5723,6 +5744,7 @@ activateTall:
 	VMAXPS Z0, Z24, Z24
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -5806,13 +5828,13 @@ tileLow:
 	VMOVAPS Z2, Z20
 	VMOVAPS Z1, Z21
 	VMOVAPS Z2, Z22
-	MOVQ    rows+40(FP), R9
-	MOVQ    rs+32(FP), R10
-	MOVQ    k+48(FP), R11
+	MOVQ    rows+40(FP), R10
+	MOVQ    rs+32(FP), R11
+	MOVQ    k+48(FP), R12
 
 rowLow:
-	MOVQ R11, R12
-	SUBQ $0x04, R12
+	MOVQ R12, R9
+	SUBQ $0x04, R9
 	JL   restLow
 
 stepsLow:
@@ -5966,11 +5988,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R12
+	SUBQ         $0x04, R9
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R9
 	JZ   nextLow
 
 singleLow:
@@ -6016,15 +6038,15 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, DI
 	ADDQ         $+64, R8
-	DECQ         R12
+	DECQ         R9
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R10, CX
-	ADDQ   R10, BX
-	ADDQ   R10, SI
-	ADDQ   R10, DX
-	DECQ   R9
+	ADDQ   R11, CX
+	ADDQ   R11, BX
+	ADDQ   R11, SI
+	ADDQ   R11, DX
+	DECQ   R10
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -6092,6 +6114,7 @@ activateLow:
 	VMAXPS Z0, Z22, Z22
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -6133,8 +6156,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -6227,13 +6250,13 @@ tileTall:
 	VMOVAPS Z2, Z24
 	VMOVAPS Z1, Z25
 	VMOVAPS Z2, Z26
-	MOVQ    rows+40(FP), R10
-	MOVQ    rs+32(FP), R11
-	MOVQ    k+48(FP), R12
+	MOVQ    rows+40(FP), R11
+	MOVQ    rs+32(FP), R12
+	MOVQ    k+48(FP), R13
 
 rowTall:
-	MOVQ R12, R13
-	SUBQ $0x04, R13
+	MOVQ R13, R10
+	SUBQ $0x04, R10
 	JL   restTall
 
 stepsTall:
@@ -6412,11 +6435,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, R8
 	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R13
+	SUBQ         $0x04, R10
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R13
+	ADDQ $0x04, R10
 	JZ   nextTall
 
 singleTall:
@@ -6469,16 +6492,16 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, R8
 	ADDQ         $+64, R9
-	DECQ         R13
+	DECQ         R10
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R11, CX
-	ADDQ   R11, BX
-	ADDQ   R11, SI
-	ADDQ   R11, DI
-	ADDQ   R11, DX
-	DECQ   R10
+	ADDQ   R12, CX
+	ADDQ   R12, BX
+	ADDQ   R12, SI
+	ADDQ   R12, DI
+	ADDQ   R12, DX
+	DECQ   R11
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -6556,6 +6579,7 @@ activateTall:
 	VMAXPS Z0, Z26, Z26
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -6644,13 +6668,13 @@ tileLow:
 	VMOVAPS Z2, Z22
 	VMOVAPS Z1, Z23
 	VMOVAPS Z2, Z24
-	MOVQ    rows+40(FP), R9
-	MOVQ    rs+32(FP), R10
-	MOVQ    k+48(FP), R11
+	MOVQ    rows+40(FP), R10
+	MOVQ    rs+32(FP), R11
+	MOVQ    k+48(FP), R12
 
 rowLow:
-	MOVQ R11, R12
-	SUBQ $0x04, R12
+	MOVQ R12, R9
+	SUBQ $0x04, R9
 	JL   restLow
 
 stepsLow:
@@ -6816,11 +6840,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x00000100, R8
-	SUBQ         $0x04, R12
+	SUBQ         $0x04, R9
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R12
+	ADDQ $0x04, R9
 	JZ   nextLow
 
 singleLow:
@@ -6869,15 +6893,15 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, DI
 	ADDQ         $+64, R8
-	DECQ         R12
+	DECQ         R9
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R10, CX
-	ADDQ   R10, BX
-	ADDQ   R10, SI
-	ADDQ   R10, DX
-	DECQ   R9
+	ADDQ   R11, CX
+	ADDQ   R11, BX
+	ADDQ   R11, SI
+	ADDQ   R11, DX
+	DECQ   R10
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -6950,6 +6974,7 @@ activateLow:
 	VMAXPS Z0, Z24, Z24
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -6994,8 +7019,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)
@@ -7090,13 +7115,13 @@ tileTall:
 	VMOVAPS Z2, Z26
 	VMOVAPS Z1, Z27
 	VMOVAPS Z2, Z28
-	MOVQ    rows+40(FP), R10
-	MOVQ    rs+32(FP), R11
-	MOVQ    k+48(FP), R12
+	MOVQ    rows+40(FP), R11
+	MOVQ    rs+32(FP), R12
+	MOVQ    k+48(FP), R13
 
 rowTall:
-	MOVQ R12, R13
-	SUBQ $0x04, R13
+	MOVQ R13, R10
+	SUBQ $0x04, R10
 	JL   restTall
 
 stepsTall:
@@ -7287,11 +7312,11 @@ stepsTall:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, R8
 	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R13
+	SUBQ         $0x04, R10
 	JGE          stepsTall
 
 restTall:
-	ADDQ $0x04, R13
+	ADDQ $0x04, R10
 	JZ   nextTall
 
 singleTall:
@@ -7347,16 +7372,16 @@ singleTall:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, R8
 	ADDQ         $+64, R9
-	DECQ         R13
+	DECQ         R10
 	JNZ          singleTall
 
 nextTall:
-	ADDQ   R11, CX
-	ADDQ   R11, BX
-	ADDQ   R11, SI
-	ADDQ   R11, DI
-	ADDQ   R11, DX
-	DECQ   R10
+	ADDQ   R12, CX
+	ADDQ   R12, BX
+	ADDQ   R12, SI
+	ADDQ   R12, DI
+	ADDQ   R12, DX
+	DECQ   R11
 	JNZ    rowTall
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -7439,6 +7464,7 @@ activateTall:
 	VMAXPS Z0, Z28, Z28
 
 storeTall:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -7533,13 +7559,13 @@ tileLow:
 	VMOVAPS Z2, Z24
 	VMOVAPS Z1, Z25
 	VMOVAPS Z2, Z26
-	MOVQ    rows+40(FP), R10
-	MOVQ    rs+32(FP), R11
-	MOVQ    k+48(FP), R12
+	MOVQ    rows+40(FP), R11
+	MOVQ    rs+32(FP), R12
+	MOVQ    k+48(FP), R13
 
 rowLow:
-	MOVQ R12, R13
-	SUBQ $0x04, R13
+	MOVQ R13, R10
+	SUBQ $0x04, R10
 	JL   restLow
 
 stepsLow:
@@ -7718,11 +7744,11 @@ stepsLow:
 	ADDQ         $+16, DX
 	ADDQ         $0x00000200, R8
 	ADDQ         $0x00000100, R9
-	SUBQ         $0x04, R13
+	SUBQ         $0x04, R10
 	JGE          stepsLow
 
 restLow:
-	ADDQ $0x04, R13
+	ADDQ $0x04, R10
 	JZ   nextLow
 
 singleLow:
@@ -7775,16 +7801,16 @@ singleLow:
 	ADDQ         $+4, DX
 	ADDQ         $0x00000080, R8
 	ADDQ         $+64, R9
-	DECQ         R13
+	DECQ         R10
 	JNZ          singleLow
 
 nextLow:
-	ADDQ   R11, CX
-	ADDQ   R11, BX
-	ADDQ   R11, SI
-	ADDQ   R11, DI
-	ADDQ   R11, DX
-	DECQ   R10
+	ADDQ   R12, CX
+	ADDQ   R12, BX
+	ADDQ   R12, SI
+	ADDQ   R12, DI
+	ADDQ   R12, DX
+	DECQ   R11
 	JNZ    rowLow
 	MOVQ   cs+8(FP), AX
 	MOVQ   16(SP), CX
@@ -7862,6 +7888,7 @@ activateLow:
 	VMAXPS Z0, Z26, Z26
 
 storeLow:
+	MOVQ    cs+8(FP), AX
 	MOVQ    8(SP), CX
 	VMOVUPS Z1, (CX)
 	VMOVUPS Z2, 64(CX)
@@ -7909,8 +7936,8 @@ storeLow:
 done:
 	MOVQ 48(SP), AX
 	ADDQ AX, b+56(FP)
-	ADDQ $0x00000080, bias+64(FP)
 	ADDQ $0x00000080, c+0(FP)
+	ADDQ $0x00000080, bias+64(FP)
 	CMPQ residual+72(FP), $0x00
 	JEQ  without
 	ADDQ $0x00000080, residual+72(FP)

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/tiles"
 )
 
 //go:generate sh -c "cd _asm && go run . -level avx512 -out ../avx512_amd64.s -stubs ../avx512_amd64.go -pkg kernel"
@@ -23,10 +24,11 @@ type Set struct {
 	// multiple of NR.
 	MR, NR int
 
-	multiply multiplyFunc
-	input    [algorithms]func(v []float32, vs int, x []float32, rs, channels int) // nil for what the level has not
-	output   [algorithms]func(o Outputs)
-	maxPool  func(y, r0, r1, r2 []float32, columns, channels int)
+	multiply   multiplyFunc
+	multiply20 func(rows tiles.Rows, p Product20)                                   // nil if the level has none
+	input      [algorithms]func(v []float32, vs int, x []float32, rs, channels int) // nil for what the level has not
+	output     [algorithms]func(o Outputs)
+	maxPool    func(y, r0, r1, r2 []float32, columns, channels int)
 
 	stemInput  func(v []float32, vs, ts int, last []float32, ls int, x []float32, tiles int)
 	stemOutput func(y, m []float32, ms int, bias []float32, tiles int)
@@ -39,7 +41,7 @@ type Set struct {
 
 var generic = Set{
 	Level: cpu.Generic, MR: 4, NR: genericColumns,
-	multiply: tilesOf(genericColumns, tileGeneric),
+	multiply: tilesOf(genericColumns, tileGeneric), multiply20: multiply20Generic,
 	input: [algorithms]func(v []float32, vs int, x []float32, rs, channels int){
 		F2.inputGeneric, F4.inputGeneric, F4x2.inputGeneric, Stride2.inputGeneric,
 		TrimmedF2.Low.inputGeneric, TrimmedF2.Narrow.inputGeneric, TrimmedF2.Small.inputGeneric,

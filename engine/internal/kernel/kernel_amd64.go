@@ -16,7 +16,7 @@ var avx512 = wrap(cpu.AVX512, 14, 32, multiply(32, []tilesFunc{
 }), [algorithms]inputFunc{input2AVX512, input4AVX512, input4x2AVX512, inputStride2AVX512},
 	[algorithms]outputFunc{output2AVX512, output4AVX512, output4x2AVX512, outputStride2AVX512}, maxPoolAVX512, stemInputAVX2, stemOutputAVX512)
 
-var avx2 = withGrid(wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
+var avx2 = with20(withGrid(wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
 	tiles1AVX2, tiles2AVX2, tiles3AVX2, tiles4AVX2, tiles5AVX2, tiles6AVX2,
 }), [algorithms]inputFunc{input2AVX2, input4AVX2, input4x2AVX2, inputStride2AVX2,
 	input2LowAVX2, input2NarrowAVX2, input2SmallAVX2, input4LowAVX2, input4NarrowAVX2, input4SmallAVX2,
@@ -24,7 +24,8 @@ var avx2 = withGrid(wrap(cpu.AVX2, 6, 16, multiply(16, []tilesFunc{
 	[algorithms]outputFunc{output2AVX2, output4AVX2, output4x2AVX2, outputStride2AVX2,
 		output2LowAVX2, output2NarrowAVX2, output2SmallAVX2, output4LowAVX2, output4NarrowAVX2, output4SmallAVX2,
 		outputStride2LowAVX2, outputStride2NarrowAVX2, outputStride2SmallAVX2},
-	maxPoolAVX2, stemInputAVX2, stemOutputAVX2), gridColumnsAVX2, [...]func(m, v, u *float32){gridMultiply5AVX2, gridMultiply6AVX2}, gridOutputAVX2)
+	maxPoolAVX2, stemInputAVX2, stemOutputAVX2), gridColumnsAVX2, [...]func(m, v, u *float32){gridMultiply5AVX2, gridMultiply6AVX2}, gridOutputAVX2),
+	[]wordsFunc{words1AVX2, words2AVX2, words3AVX2, words4AVX2, words5AVX2, words6AVX2})
 
 // withGrid adds the stem in two dimensions. multiply is for the fewest tiles of a group and for one more.
 func withGrid(s Set, columns func(v, x *float32, rs, tiles int), multiply [2]func(m, v, u *float32),
@@ -45,4 +46,15 @@ func multiply(nr int, functions []tilesFunc) multiplyFunc {
 		functions[rows.N-1](&p.C[0], p.LDC, &p.A[0], p.LDA, p.RowStride, p.Rows, p.K, &p.B[0], &p.Bias[0], first(p.Residual), flag(p.ReLU),
 			&p.Ahead[0], p.N/nr, rows.Tall, rows.Low)
 	}
+}
+
+type wordsFunc func(c *float32, cs int, a *float32, as, turns, rest int, b, ahead *uint32, panel, panels, tall, low int)
+
+// with20 adds products with weights of 20 bits, by the height of a tile.
+func with20(s Set, functions []wordsFunc) Set {
+	s.multiply20 = func(rows tiles.Rows, p Product20) {
+		functions[rows.N-1](&p.C[0], p.LDC, &p.A[0], p.LDA, p.K/depth20, p.K%depth20, &p.B[0], &p.Ahead[0], 4*Len20(p.K, s.NR),
+			p.N/s.NR, rows.Tall, rows.Low)
+	}
+	return s
 }

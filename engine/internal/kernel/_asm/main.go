@@ -39,7 +39,12 @@ func main() {
 	}
 	ConstraintExpr("!purego")
 	for n := 1; n <= t.pixels; n++ {
-		t.tiles(n)
+		t.tiles(floats, n)
+	}
+	if t.lanes == 8 { // AVX-512's has not been measured
+		for n := 1; n <= t.pixels; n++ {
+			t.tiles(words, n)
+		}
 	}
 	for _, w := range t.algorithms() {
 		t.input(w)
