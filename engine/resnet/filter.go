@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 )
 
@@ -24,7 +25,7 @@ var noBias [features]float32
 
 func newFilter(work *packing, k *kernel.Set, w *kernel.Winograd, o operation, c conv) *filter32 {
 	f := filterOf(k, w, o, c)
-	if k.Has20() && 4*w.Matrices()*o.in*o.out > streamedBytes {
+	if k.Level == cpu.AVX2 && 4*w.Matrices()*o.in*o.out > streamedBytes {
 		f.pack20(work, c)
 		return f
 	}
@@ -32,8 +33,8 @@ func newFilter(work *packing, k *kernel.Set, w *kernel.Winograd, o operation, c 
 	return f
 }
 
-// streamedBytes is what a layer's weights are packed in fewer bits from. So many come from memory in each pass, and as most of them are
-// multiplied with few tiles, other work is less than waiting.
+// streamedBytes bounds the weights of a layer, as floats, beyond which AVX2 has them in 20 bits: they are read from memory in each pass, and
+// waiting for it takes longer than converting.
 const streamedBytes = 4 << 20
 
 // panelMemory is for weights of a panel before they are packed: *[]float32.

@@ -31,9 +31,6 @@ const (
 	largest20 = 1<<31 - 1<<12 // rounding it to 20 bits does not overflow
 )
 
-// Has20 reports whether this level has Multiply20.
-func (s *Set) Has20() bool { return s.multiply20 != nil }
-
 // Len20 is the number of words of a panel of so many rows and columns.
 func Len20(rows, columns int) int {
 	return columns + rows/depth20*depth20*columns/3*2 + rows%depth20*columns
@@ -51,6 +48,10 @@ func Len20(rows, columns int) int {
 // A kernel takes the first two as they are, with what lies below them. The third is the sum of the second word, shifted left by 12 bits,
 // and of four bytes that end with the lowest of the first word. What a kernel does not clear is known here, and subtracted before rounding.
 // Rows that are left are stored as floats.
+//
+// A weight of 20 bits is off by at most half a unit, of which the column's largest weight is 1<<19 - 1. So small weights beside a large
+// one lose bits, and zeros do not stay exact. A column whose largest weight is below about 1e-29 becomes zeros. Words are large: a sum
+// overflows before it is scaled if activations reach 1e29.
 func Pack20(b []uint32, columns int, weights []float32) {
 	half, packed := columns/2, len(weights)/columns/depth20*depth20
 	largest, perWeight := make([]uint32, columns), make([]float64, columns)
@@ -93,7 +94,7 @@ func Pack20(b []uint32, columns int, weights []float32) {
 // fixed is a weight as a word.
 func fixed(weight float32, perWeight float64) int32 { return int32(float64(weight) * perWeight) }
 
-// Multiply20 computes a product.
+// Multiply20 computes a product. Plain Go and AVX2 have it.
 func (s *Set) Multiply20(p Product20) {
 	if p.M < 1 || p.N < 1 || p.N%s.NR != 0 || p.K < depth20 {
 		panic(fmt.Sprintf("kernel: product of %d x %d, %d deep", p.M, p.N, p.K))

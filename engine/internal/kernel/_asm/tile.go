@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// weights is how weights are stored, of which a step takes two vectors of columns.
+// weights is a format of weights. A step multiplies two vectors of them.
 type weights struct {
 	name, function string // of the assembly functions, and what they do
 	signature      string
