@@ -4,8 +4,38 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/cpu"
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
 )
+
+// TestLargeWeightsHave20Bits checks which layers have packed weights of 20 bits: with AVX2, and nowhere else.
+func TestLargeWeightsHave20Bits(t *testing.T) {
+	t.Parallel()
+	k := kernel.For(cpu.AVX2)
+	if k.Level != cpu.AVX2 {
+		t.Skip("this build has no kernels for AVX2")
+	}
+	for _, test := range []struct {
+		kernels  *kernel.Set
+		winograd *kernel.Winograd
+		in, out  int
+		packed   bool
+	}{
+		{k, kernel.F4, 128, 128, false},
+		{k, kernel.Stride2, 128, 256, false},
+		{k, kernel.F4, 256, 256, true},
+		{k, kernel.Stride2, 256, 512, true},
+		{k, kernel.F2, 512, 512, true},
+		{kernel.For(cpu.Generic), kernel.F2, 512, 512, false},
+		{kernel.For(cpu.AVX512), kernel.F2, 512, 512, false},
+	} {
+		f := newFilter(new(packing), test.kernels, test.winograd, operation{shape: shape{in: test.in, out: test.out}}, conv{bias: make([]float32, test.out)})
+		if got := f.words != nil; got != test.packed || got == (f.u != nil) {
+			t.Errorf("%s, %d x %d weights, %d matrices: %d words and %d floats", test.kernels.Level, test.in, test.out, test.winograd.Matrices(),
+				len(f.words), len(f.u))
+		}
+	}
+}
 
 // TestTrimmedTiles checks that tiles cover each output once, that each position's span has just the tiles with a product there, and
 // that the halves of the positions have nearly as many products.

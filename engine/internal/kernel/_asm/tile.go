@@ -13,7 +13,7 @@ type weights struct {
 	name, function string // of the assembly functions, and what they do
 	signature      string
 	unroll         int  // steps of the innermost loop in one turn
-	convolution    bool // rows of A have several pieces of any length, and bias, residual and ReLU follow; else a factor for each column
+	convolution    bool // rows of A have several pieces of any length, and bias, residual and ReLU follow; else a panel begins with scales
 	load           func(t target, b reg.GPVirtual, step int) [2]reg.VecVirtual
 }
 
@@ -170,10 +170,7 @@ func (t target) tile(w weights, n int, id string, m block) {
 
 	// While a turn of the loop reads weights, half as many are fetched. Streams begin half a panel apart. What comes in two of them
 	// would not stay in the first-level cache.
-	turn := w.unroll * 2 * t.bytes()
-	if !w.convolution {
-		turn = w.unroll / 3 * 4 * t.bytes()
-	}
+	turn := 8 * t.bytes() // four steps' floats, or six steps' words
 	fetch, apart := PREFETCHT0, GP64()
 	if t.streams == 2 {
 		fetch = PREFETCHT1
