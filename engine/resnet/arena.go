@@ -2,26 +2,29 @@ package resnet
 
 import "unsafe"
 
-// arena allocates from large blocks of zeros, which lie in huge pages if the system has any. Weights are read from end
-// to end in every pass; in small pages that takes some percent more time, for address translation and because
-// prefetching stops at page ends. The zero value is usable. Allocations start at a multiple of 64.
+// arena allocates from large blocks of zeros, which lie in huge pages if the system has any. A pass reads and writes more memory than a
+// CPU has translations of small pages for, most of all if it shares them with another thread; and prefetching stops at page ends. The zero
+// value is usable. Allocations start at a multiple of 64.
 type arena struct{ rest []byte }
 
 // blockBytes is the least that is taken from the system.
 const blockBytes = 2 << 20
 
 func (a *arena) take(n int) []byte {
-	const align = 64
-	whole := (n + align - 1) &^ (align - 1)
-	if whole > len(a.rest) {
-		a.rest = newBlock(max(whole, blockBytes))
+	if taken := aligned(n); taken > len(a.rest) {
+		a.rest = newBlock(max(taken, blockBytes))
 	}
 	piece := a.rest[:n:n]
-	a.rest = a.rest[whole:]
+	a.rest = a.rest[aligned(n):]
 	return piece
 }
 
-// numbers takes memory for n numbers.
-func numbers[T float32 | uint32 | uint16 | int16 | int8](take func(bytes int) []byte, n int) []T {
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(take(n*int(unsafe.Sizeof(T(0))))))), n)
+// aligned is the number of bytes that n take in an arena.
+func aligned(n int) int { return (n + 63) &^ 63 }
+
+// numbers takes memory for n numbers. If take returns none, because it only counts, so does this.
+func numbers[T any](take func(bytes int) []byte, n int) []T {
+	size := int(unsafe.Sizeof(*new(T)))
+	piece := take(n * size)
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(piece))), len(piece)/size)
 }

@@ -69,10 +69,10 @@ func (f *filter16) geometry() geometry {
 	return g
 }
 
-func (f *filter16) multiply(t *tiling, sums, v []float32, first, next, _ int) {
+func (f *filter16) multiply(t *tiling, tiles int, sums, v []float32, first, next, _ int) {
 	position, panel := f.order[first/t.panels], first%t.panels
 	f.kernels.Multiply(kernel16.Product{
-		M: t.tiles(), N: (next - first) * kernel16.Columns, K: f.in, Rows: 1,
+		M: tiles, N: (next - first) * kernel16.Columns, K: f.in, Rows: 1,
 		A: v[position*t.vStride:], LDA: f.in, B: f.u[(f.winograd.Matrix(position)*t.panels+panel)*f.in*kernel16.Columns:],
 		C: sums[position*t.sumStride+panel*kernel16.Columns:], LDC: f.out, Bias: noBias[:],
 	})

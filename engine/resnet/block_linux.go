@@ -8,20 +8,31 @@ import (
 // hugePage is the size of a huge page on common machines.
 const hugePage = 2 << 20
 
-// newBlock makes n bytes of memory, in huge pages if the system has any.
+// madvCollapse is Linux's MADV_COLLAPSE, since version 6.1; package syscall has no name for it.
+const madvCollapse = 25
+
+// newBlock makes n bytes of memory, in huge pages if the system has any, and more if they fill most of the last huge page.
 func newBlock(n int) []byte {
+	if last := n % hugePage; last > hugePage/2 {
+		n += hugePage - last
+	}
 	x := make([]byte, n+hugePage)
 	skip := int(-uintptr(unsafe.Pointer(&x[0])) % hugePage)
 	x = x[skip : skip+n : skip+n]
-	adviseHuge(x)
+	if huge := adviseHuge(x); len(huge) > 0 {
+		_ = syscall.Madvise(huge, madvCollapse) // the heap may have used this memory before, in small pages
+	}
 	return x
 }
 
-// adviseHuge asks for huge pages where x, which begins a page, fills them; the rest of the last one would be unused
+// adviseHuge asks for huge pages where x, which begins a page, fills them, and returns that part; the rest of the last one would be unused
 // memory. The advice may be ignored.
-func adviseHuge(x []byte) {
+func adviseHuge(x []byte) []byte {
 	end := int((uintptr(unsafe.Pointer(unsafe.SliceData(x))) + uintptr(len(x))) % hugePage)
-	if end < len(x) {
-		_ = syscall.Madvise(x[:len(x)-end], syscall.MADV_HUGEPAGE)
+	if end >= len(x) {
+		return nil
 	}
+	huge := x[:len(x)-end]
+	_ = syscall.Madvise(huge, syscall.MADV_HUGEPAGE)
+	return huge
 }

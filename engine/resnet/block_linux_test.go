@@ -32,3 +32,20 @@ func TestPackedWeightsTakeWhatTheyFill(t *testing.T) {
 		t.Errorf("%d bytes of packed weights, and %d bytes behind them memory is taken", m.Used, i*page)
 	}
 }
+
+// TestBlocksFillHugePages checks that a block has the length that was asked for, or ends with a huge page of which it fills more than half.
+func TestBlocksFillHugePages(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ bytes, want int }{
+		{1, 1}, {hugePage / 2, hugePage / 2}, {hugePage/2 + 1, hugePage}, {hugePage, hugePage}, {hugePage + 64, hugePage + 64},
+		{3*hugePage - 1, 3 * hugePage},
+	} {
+		x := newBlock(c.bytes)
+		if len(x) != c.want || uintptr(unsafe.Pointer(&x[0]))%hugePage != 0 {
+			t.Errorf("a block of %d bytes has %d and begins at %p, want %d from the start of a huge page", c.bytes, len(x), &x[0], c.want)
+		}
+		if i := slices.IndexFunc(x, func(b byte) bool { return b != 0 }); i >= 0 {
+			t.Errorf("byte %d of a block of %d is %d", i, c.bytes, x[i])
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/resnet18cloud/resnet18cloud/engine/internal/kernel"
+	"github.com/resnet18cloud/resnet18cloud/engine/internal/prefetch"
 )
 
 // direct is a convolution by its definition: rows of pixels times panels of output channels.
@@ -49,12 +50,17 @@ func (d *direct) needs(int) needs { return needs{} }
 const fewWeights = 64 << 10
 
 // run divides panels among workers, not rows: each worker then streams its own part of the weights, once. Few weights are read again for
-// each row of pixels, which then stays in the first-level cache while it is multiplied with all of them.
+// each row of pixels, which then stays in the first-level cache while it is multiplied with all of them, as the next row is fetched.
 func (d *direct) run(p *fp32Pass, worker int) {
 	panels := d.out / d.kernels.NR
 	if len(d.b) <= fewWeights {
 		first, end := p.share(d.size, worker)
+		in, out := p.buffer(d.from), p.buffer(d.to)
 		for y := first; y < end; y++ {
+			prefetch.Slice(out.data[out.at(y, 0):][:d.size*d.out])
+			if y+1 < end {
+				prefetch.Slice(in.data[in.at(d.stride*(y+1), 0):][:in.size*in.channels])
+			}
 			d.row(p, y, 0, panels, nil)
 		}
 		return

@@ -115,17 +115,20 @@ var algorithms = map[*kernel.Winograd]string{
 func (f *filter32) name() string { return algorithms[f.winograd] }
 
 func (f *filter32) geometry() geometry {
-	w := f.winograd
+	w, group := f.winograd, 1
+	if f.kernels.Level == cpu.AVX2 {
+		group = groupRows
+	}
 	return geometry{height: w.Height, width: w.Width, positions: w.Positions(), columns: f.kernels.NR,
-		weightBytes: 4 * (len(f.u) + len(f.words)), vBytes: 4, sumBytes: 4}
+		weightBytes: 4 * (len(f.u) + len(f.words)), group: group, vBytes: 4, sumBytes: 4}
 }
 
 func (f *filter32) input(v []float32, vStride int, x []float32, rowStride, channels int) {
 	f.kernels.Input(f.winograd, v, vStride, x, rowStride, channels)
 }
 
-func (f *filter32) multiply(t *tiling, sums, v []float32, first, next, ahead int) {
-	f.multiplyTiles(t, sums, v, first, next, ahead, span{0, t.tiles()})
+func (f *filter32) multiply(t *tiling, tiles int, sums, v []float32, first, next, ahead int) {
+	f.multiplyTiles(t, sums, v, first, next, ahead, span{0, tiles})
 }
 
 // multiplyTiles is multiply for some of the tiles.

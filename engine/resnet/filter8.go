@@ -28,17 +28,17 @@ func (f *filter8) name() string { return algorithms[f.kernels.Winograd] }
 func (f *filter8) geometry() geometry {
 	w := f.kernels
 	return geometry{height: w.Height, width: w.Width, positions: w.Positions(), columns: w.NR,
-		weightBytes: 2 * len(f.u), vBytes: 2, sumBytes: 4}
+		weightBytes: 2 * len(f.u), group: groupRows8, vBytes: 2, sumBytes: 4}
 }
 
 func (f *filter8) input(v []int16, vStride int, x []uint8, rowStride, channels int) {
 	f.kernels.Input(v, vStride, x, rowStride, channels)
 }
 
-func (f *filter8) multiply(t *tiling, sums []int32, v []int16, first, next, _ int) {
+func (f *filter8) multiply(t *tiling, tiles int, sums []int32, v []int16, first, next, _ int) {
 	position, panel := f.order[first/t.panels], first%t.panels
 	f.kernels.Multiply(kernel8.Product{
-		M: t.tiles(), N: (next - first) * f.kernels.NR, K: f.in,
+		M: tiles, N: (next - first) * f.kernels.NR, K: f.in,
 		A: v[position*t.vStride:], LDA: f.in, B: f.u[(f.kernels.Matrix(position)*t.panels+panel)*f.in*f.kernels.NR:],
 		C: sums[position*t.sumStride+panel*f.kernels.NR:], LDC: f.out,
 	})

@@ -55,10 +55,13 @@ func (d *dense[A, V, S]) needs(int) needs { return needs{} }
 func (d *dense[A, V, S]) run(p *pass[A, V, S], worker int) {
 	if d.pool != nil {
 		d.pool.run(p, worker)
-		if worker == 0 && d.length > 0 {
-			scaleTo(p.scaled, p.values[0], d.length)
-		}
 		p.wait()
+		if d.length > 0 {
+			if worker == 0 {
+				scaleTo(p.scaled, p.values[0], d.length)
+			}
+			p.wait()
+		}
 	}
 	in := p.values[d.index]
 	if d.length > 0 {
@@ -93,40 +96,39 @@ func (h *pooling[A, V, S]) algorithm() string { return "direct" }
 
 func (h *pooling[A, V, S]) needs(int) needs { return needs{} }
 
-// run is the first worker's alone.
+// run divides channels among workers.
 func (h *pooling[A, V, S]) run(p *pass[A, V, S], worker int) {
-	if worker > 0 {
-		return
-	}
-	h.average(p)
+	first, end := p.share(features, worker)
+	h.average(p, first, end)
 	if h.max {
-		h.maximum(p)
+		h.maximum(p, first, end)
 	}
 }
 
-// average computes the mean over the pixels of each channel.
-func (h *pooling[A, V, S]) average(p *pass[A, V, S]) {
-	in := p.buffer(h.from)
-	clear(p.features)
+// average computes the means over the pixels of channels from first to end.
+func (h *pooling[A, V, S]) average(p *pass[A, V, S], first, end int) {
+	in, means := p.buffer(h.from), p.features[first:end]
+	clear(means)
 	for y := range in.size {
 		for x := range in.size {
-			for c, v := range in.data[in.at(y, x):][:features] {
-				p.features[c] += float32(v)
+			values := in.data[in.at(y, x)+first:][:len(means)]
+			for c := range means {
+				means[c] += float32(values[c])
 			}
 		}
 	}
-	for c := range p.features {
-		p.features[c] = p.features[c] / float32(in.size*in.size) * h.scale
+	for c := range means {
+		means[c] = means[c] / float32(in.size*in.size) * h.scale
 	}
 }
 
-// maximum computes the largest pixel of each channel. There are none below zero, after ReLU.
-func (h *pooling[A, V, S]) maximum(p *pass[A, V, S]) {
-	in, largest := p.buffer(h.from), p.values[0][:features]
+// maximum computes the largest pixel of each of these channels. There are none below zero, after ReLU.
+func (h *pooling[A, V, S]) maximum(p *pass[A, V, S], first, end int) {
+	in, largest := p.buffer(h.from), p.values[0][first:end]
 	clear(largest)
 	for y := range in.size {
 		for x := range in.size {
-			for c, v := range in.data[in.at(y, x):][:features] {
+			for c, v := range in.data[in.at(y, x)+first:][:len(largest)] {
 				largest[c] = max(largest[c], float32(v)*h.scale)
 			}
 		}

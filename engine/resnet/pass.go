@@ -34,9 +34,9 @@ func (n needs) max(m needs) needs {
 		n.stem.max(m.stem)}
 }
 
-func newWorkspace[A activation, V, S any](n needs) workspace[A, V, S] {
-	return workspace[A, V, S]{input: make([]A, n.input), rows: newRing[A](n.ring, n.row), v: make([]V, n.v), sums: make([]S, n.sums),
-		wide: make([]int8, n.wide), rest: make([]A, n.rest), stem: newStemSpace(n.stem)}
+func newWorkspace[A activation, V, S any](take func(bytes int) []byte, n needs) workspace[A, V, S] {
+	return workspace[A, V, S]{input: numbers[A](take, n.input), rows: newRing[A](take, n.ring, n.row), v: numbers[V](take, n.v),
+		sums: numbers[S](take, n.sums), wide: numbers[int8](take, n.wide), rest: numbers[A](take, n.rest), stem: newStemSpace(take, n.stem)}
 }
 
 // activations is one buffer: pixels with channels last, inside a border of zeros that is one pixel wide at the top and
@@ -48,9 +48,9 @@ type activations[A activation] struct {
 	channels int
 }
 
-func newActivations[A activation](size, channels, tile, tail int) activations[A] {
+func newActivations[A activation](take func(bytes int) []byte, size, channels, tile, tail int) activations[A] {
 	side := sideOf(size, tile)
-	return activations[A]{make([]A, (side*side+tail)*channels), size, side, channels}
+	return activations[A]{numbers[A](take, (side*side+tail)*channels), size, side, channels}
 }
 
 // sideOf is the height and width of a buffer with its border.
@@ -93,16 +93,28 @@ func (s *steps[A, V, S]) newPass(t *team, of []*Runner) execution {
 		}
 		return p
 	}
-	for worker := range t.workers {
-		p.workspaces = append(p.workspaces, newWorkspace[A, V, S](s.needs(worker)))
+	total := 0
+	s.memory(p, func(bytes int) []byte {
+		total += aligned(bytes)
+		return nil
+	})
+	block := arena{newBlock(total)}
+	s.memory(p, block.take)
+	return p
+}
+
+// memory gives a pass its memory.
+func (s *steps[A, V, S]) memory(p *pass[A, V, S], take func(bytes int) []byte) {
+	p.workspaces = p.workspaces[:0]
+	for worker := range p.workers {
+		p.workspaces = append(p.workspaces, newWorkspace[A, V, S](take, s.needs(worker)))
 	}
 	for i := range p.stages {
 		for j := range p.stages[i] {
 			size := s.plan.size / 4 >> i
-			p.stages[i][j] = newActivations[A](size, 64<<i, s.tile, s.tail(size))
+			p.stages[i][j] = newActivations[A](take, size, 64<<i, s.tile, s.tail(size))
 		}
 	}
-	return p
 }
 
 // needs is the largest of all steps' needs.

@@ -58,16 +58,16 @@ func (n stemNeeds) max(m stemNeeds) stemNeeds {
 	return stemNeeds{max(n.input, m.input), max(n.row, m.row), max(n.ring, m.ring), max(n.v, m.v), max(n.sums, m.sums), max(n.pooled, m.pooled)}
 }
 
-func newStemSpace(n stemNeeds) stemSpace {
-	return stemSpace{input: make([]float32, n.input), rows: newRing[float32](n.ring, n.row), v: make([]float32, n.v),
-		sums: make([]float32, n.sums), pooled: make([]float32, n.pooled)}
+func newStemSpace(take func(bytes int) []byte, n stemNeeds) stemSpace {
+	return stemSpace{input: numbers[float32](take, n.input), rows: newRing[float32](take, n.ring, n.row), v: numbers[float32](take, n.v),
+		sums: numbers[float32](take, n.sums), pooled: numbers[float32](take, n.pooled)}
 }
 
 // newRing makes n rows.
-func newRing[T any](n, row int) [][]T {
+func newRing[T any](take func(bytes int) []byte, n, row int) [][]T {
 	rows := make([][]T, n)
 	for i := range rows {
-		rows[i] = make([]T, row)
+		rows[i] = numbers[T](take, row)
 	}
 	return rows
 }

@@ -7,6 +7,8 @@ const (
 	gridRing = kernel.StemOutputs + 1
 	// gridStep is the rows of pixels from one row of tiles to the next.
 	gridStep = 2 * kernel.StemOutputs
+	// gridKept is the rows of transformed pixels that there is room for. Rows that the next tiles also read are copied when it is full.
+	gridKept = kernel.GridRows + 3*gridStep
 	// gridRoom is where transformed rows begin in a worker's memory, at the start of a cache line, after a group's values.
 	gridRoom = (kernel.GridValues + 15) &^ 15
 )
@@ -30,7 +32,7 @@ func (s *stem) gridStride() int { return s.tiles * kernel.GridPixels }
 // gridSpace is a worker's memory for the stem in two dimensions.
 func (s *stem) gridSpace() stemNeeds {
 	return stemNeeds{input: inputStride(s.size) + kernel.StemSlack, row: stemRow(s.operation), ring: gridRing,
-		v: gridRoom + kernel.GridRows*s.gridStride() + kernel.GridSlack, sums: kernel.GridSums}
+		v: gridRoom + gridKept*s.gridStride() + kernel.GridSlack, sums: kernel.GridSums}
 }
 
 // gridRows is rows for the stem in two dimensions, a row of tiles at a time. One that has a row above another worker's first pooled row is
@@ -42,31 +44,36 @@ func (s *stem) gridRows(w *stemSpace, rgb []byte, first, end int, pool func(y in
 		}
 		return w.rows[y%gridRing]
 	}
-	x, stride := w.v[gridRoom:], s.gridStride()
-	have := 0 // transformed rows that the row of tiles above has in common with this one
+	stride := s.gridStride()
+	kept := w.v[gridRoom:][:gridKept*stride+kernel.GridSlack]
+	x := kept // the transformed rows of a row of tiles
+	have := 0 // those that the row of tiles above has too
 	for tile := max(0, 2*first-1) / kernel.StemOutputs; kernel.StemOutputs*tile < 2*end; tile++ {
-		copy(x[:have*stride], x[gridStep*stride:])
+		if len(x) < kernel.GridRows*stride+kernel.GridSlack {
+			copy(kept, x[:have*stride])
+			x = kept
+		}
 		for i := have; i < kernel.GridRows; i++ {
 			s.kernels.GridRow(x[i*stride:], s.pixels(w, rgb, gridStep*tile+i-stemBorder), s.tiles)
 		}
-		have = kernel.GridRows - gridStep
 		y := kernel.StemOutputs * tile
-		s.gridTiles(w, [kernel.StemOutputs][]float32{row(y), row(y + 1), row(y + 2), row(y + 3)})
+		s.gridTiles(w, x, [kernel.StemOutputs][]float32{row(y), row(y + 1), row(y + 2), row(y + 3)})
 		for pooled := y / 2; pooled < y/2+2; pooled++ {
 			if pooled >= first && pooled < end {
 				pool(pooled, row(2*pooled-1), row(2*pooled), row(2*pooled+1))
 			}
 		}
+		x, have = x[gridStep*stride:], kernel.GridRows-gridStep
 	}
 }
 
 // gridTiles computes a row of tiles from its transformed rows of pixels, group by group.
-func (s *stem) gridTiles(w *stemSpace, rows [kernel.StemOutputs][]float32) {
+func (s *stem) gridTiles(w *stemSpace, x []float32, rows [kernel.StemOutputs][]float32) {
 	k := s.kernels
 	groups := (s.tiles + kernel.GridTiles - 1) / kernel.GridTiles
 	for group := range groups {
 		first, end := s.tiles*group/groups, s.tiles*(group+1)/groups
-		k.GridColumns(w.v, w.v[gridRoom+first*kernel.GridPixels:], s.gridStride(), end-first)
+		k.GridColumns(w.v, x[first*kernel.GridPixels:], s.gridStride(), end-first)
 		for channel := 0; channel < s.out; channel += kernel.GridPanel {
 			k.GridMultiply(w.sums, w.v, s.u[channel/kernel.GridPanel*kernel.GridWeights:], end-first)
 			var y [kernel.StemOutputs][]float32
