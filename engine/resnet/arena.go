@@ -19,11 +19,16 @@ func (a *arena) take(n int) []byte {
 	return piece
 }
 
-// aligned is the number of bytes that n take in an arena.
+// number is what arenas hold.
+type number interface {
+	float32 | uint32 | int32 | uint16 | int16 | int8 | uint8
+}
+
+// aligned rounds n up to what an allocation of n bytes takes from an arena.
 func aligned(n int) int { return (n + 63) &^ 63 }
 
 // numbers takes memory for n numbers. If take returns none, because it only counts, so does this.
-func numbers[T any](take func(bytes int) []byte, n int) []T {
+func numbers[T number](take func(bytes int) []byte, n int) []T {
 	size := int(unsafe.Sizeof(*new(T)))
 	piece := take(n * size)
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(piece))), len(piece)/size)

@@ -11,7 +11,8 @@ const hugePage = 2 << 20
 // madvCollapse is Linux's MADV_COLLAPSE, since version 6.1; package syscall has no name for it.
 const madvCollapse = 25
 
-// newBlock makes n bytes of memory, in huge pages if the system has any, and more if they fill most of the last huge page.
+// newBlock makes n bytes of memory, in huge pages if the system has any. If they fill more than half of the last huge page, the block
+// includes all of it.
 func newBlock(n int) []byte {
 	if last := n % hugePage; last > hugePage/2 {
 		n += hugePage - last
@@ -25,8 +26,8 @@ func newBlock(n int) []byte {
 	return x
 }
 
-// adviseHuge asks for huge pages where x, which begins a page, fills them, and returns that part; the rest of the last one would be unused
-// memory. The advice may be ignored.
+// adviseHuge asks for huge pages for the part of x that fills whole ones, and returns that part. x must start at a page boundary. A partly
+// filled huge page at the end would waste memory. The advice may be ignored.
 func adviseHuge(x []byte) []byte {
 	end := int((uintptr(unsafe.Pointer(unsafe.SliceData(x))) + uintptr(len(x))) % hugePage)
 	if end >= len(x) {

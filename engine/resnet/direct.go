@@ -50,7 +50,7 @@ func (d *direct) needs(int) needs { return needs{} }
 const fewWeights = 64 << 10
 
 // run divides panels among workers, not rows: each worker then streams its own part of the weights, once. Few weights are read again for
-// each row of pixels, which then stays in the first-level cache while it is multiplied with all of them, as the next row is fetched.
+// each row of pixels, which then stays in the first-level cache while it is multiplied with all of them, while the next row is fetched.
 func (d *direct) run(p *fp32Pass, worker int) {
 	panels := d.out / d.kernels.NR
 	if len(d.b) <= fewWeights {

@@ -9,14 +9,14 @@ import (
 
 // pooling turns the pixels of the last convolution into the means of the channels and, for some heads, their maxima, all
 // in float32.
-type pooling[A activation, V, S any] struct {
+type pooling[A activation, V, S number] struct {
 	from  buffer
 	scale float32 // value of one unit of an activation
 	max   bool    // maxima are wanted too
 }
 
 // dense is a fully connected layer, which is in float32 at every precision.
-type dense[A activation, V, S any] struct {
+type dense[A activation, V, S number] struct {
 	kernels *kernel.Set
 	pool    *pooling[A, V, S] // goes before; nil if another layer does
 	index   int               // in the head
@@ -28,7 +28,7 @@ type dense[A activation, V, S any] struct {
 }
 
 // newHead makes the steps after the last convolution: one for each layer, or pooling alone.
-func newHead[A activation, V, S any](work *packing, k *kernel.Set, t top, p *plan, scale float32) []step[A, V, S] {
+func newHead[A activation, V, S number](work *packing, k *kernel.Set, t top, p *plan, scale float32) []step[A, V, S] {
 	pool := &pooling[A, V, S]{p.last().to, scale, t.spec.Head.Pool == spec.MaxAverage}
 	if len(t.dense) == 0 {
 		return []step[A, V, S]{pool}

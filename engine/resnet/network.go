@@ -66,7 +66,7 @@ func (n *Network) Layers() []Layer { return n.layers }
 
 // precision makes the steps of a network in one arithmetic. A is the type of an activation; V and S are those of a
 // Winograd layer's transformed input and of its sums.
-type precision[A activation, V, S any] interface {
+type precision[A activation, V, S number] interface {
 	name() string
 	level() cpu.Level
 	// tile is the largest height and width of outputs that a kernel computes together.
@@ -80,14 +80,14 @@ type precision[A activation, V, S any] interface {
 
 // step is one part of the forward pass. Every worker of a runner calls run with its number. A step waits at the
 // barrier where workers need each other's results, and Forward does so after each step.
-type step[A activation, V, S any] interface {
+type step[A activation, V, S number] interface {
 	run(p *pass[A, V, S], worker int)
 	needs(worker int) needs
 	algorithm() string
 }
 
 // build makes the steps of a plan and of a head. Their weights are in place when work is finished.
-func build[A activation, V, S any](p *plan, t top, how precision[A, V, S], work *packing) *Network {
+func build[A activation, V, S number](p *plan, t top, how precision[A, V, S], work *packing) *Network {
 	list := []step[A, V, S]{how.stem(work, p.stem())}
 	for _, o := range p.operations[1:] {
 		list = append(list, how.convolution(work, o))

@@ -22,7 +22,7 @@ var ErrMemory = errors.New("packed weights do not fit into the memory for them")
 // take returns the next n bytes.
 func (m *Memory) take(n int) []byte {
 	from := m.Used
-	m.Used += (n + 63) &^ 63
+	m.Used += aligned(n)
 	if m.Used > len(m.Bytes) {
 		return make([]byte, n) // finish will refuse
 	}
@@ -73,7 +73,7 @@ func (p *packing) do() {
 }
 
 // room returns memory for n weights.
-func room[T float32 | uint32 | uint16 | int16 | int8](p *packing, n int) []T {
+func room[T number](p *packing, n int) []T {
 	if p.memory != nil {
 		return numbers[T](p.memory.take, n)
 	}

@@ -4,7 +4,7 @@ package resnet
 type activation interface{ float32 | uint8 }
 
 // pass is the memory of one forward pass.
-type pass[A activation, V, S any] struct {
+type pass[A activation, V, S number] struct {
 	*team
 	plan       *plan
 	steps      []step[A, V, S]
@@ -13,7 +13,7 @@ type pass[A activation, V, S any] struct {
 }
 
 // workspace is one worker's own memory.
-type workspace[A activation, V, S any] struct {
+type workspace[A activation, V, S number] struct {
 	input []A       // pixels as the stem reads them, inside a border of zeros
 	rows  [][]A     // the stem's last rows of outputs, each after a border pixel of zeros
 	v     []V       // transformed input of a Winograd layer's tiles
@@ -34,7 +34,7 @@ func (n needs) max(m needs) needs {
 		n.stem.max(m.stem)}
 }
 
-func newWorkspace[A activation, V, S any](take func(bytes int) []byte, n needs) workspace[A, V, S] {
+func newWorkspace[A activation, V, S number](take func(bytes int) []byte, n needs) workspace[A, V, S] {
 	return workspace[A, V, S]{input: numbers[A](take, n.input), rows: newRing[A](take, n.ring, n.row), v: numbers[V](take, n.v),
 		sums: numbers[S](take, n.sums), wide: numbers[int8](take, n.wide), rest: numbers[A](take, n.rest), stem: newStemSpace(take, n.stem)}
 }
@@ -76,7 +76,7 @@ type execution interface {
 }
 
 // steps is the program of one precision.
-type steps[A activation, V, S any] struct {
+type steps[A activation, V, S number] struct {
 	plan *plan
 	tile int
 	tail func(size int) int
@@ -103,17 +103,17 @@ func (s *steps[A, V, S]) newPass(t *team, of []*Runner) execution {
 	return p
 }
 
-// memory gives a pass its memory.
+// memory gives a pass its memory. Activations come first, where pages are huge even if what follows fills no page.
 func (s *steps[A, V, S]) memory(p *pass[A, V, S], take func(bytes int) []byte) {
-	p.workspaces = p.workspaces[:0]
-	for worker := range p.workers {
-		p.workspaces = append(p.workspaces, newWorkspace[A, V, S](take, s.needs(worker)))
-	}
 	for i := range p.stages {
 		for j := range p.stages[i] {
 			size := s.plan.size / 4 >> i
 			p.stages[i][j] = newActivations[A](take, size, 64<<i, s.tile, s.tail(size))
 		}
+	}
+	p.workspaces = p.workspaces[:0]
+	for worker := range p.workers {
+		p.workspaces = append(p.workspaces, newWorkspace[A, V, S](take, s.needs(worker)))
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Runner owns the memory of one forward pass, some 8 MB (1.5 in int8), and the goroutines that share its work. It is not
+// Runner owns the memory of one forward pass, some 6 MB (3 in int8), and the goroutines that share its work. It is not
 // safe for concurrent use.
 type Runner struct {
 	team    team

@@ -64,7 +64,7 @@ func newStemSpace(take func(bytes int) []byte, n stemNeeds) stemSpace {
 }
 
 // newRing makes n rows.
-func newRing[T any](take func(bytes int) []byte, n, row int) [][]T {
+func newRing[T number](take func(bytes int) []byte, n, row int) [][]T {
 	rows := make([][]T, n)
 	for i := range rows {
 		rows[i] = numbers[T](take, row)

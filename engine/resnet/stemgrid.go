@@ -7,7 +7,7 @@ const (
 	gridRing = kernel.StemOutputs + 1
 	// gridStep is the rows of pixels from one row of tiles to the next.
 	gridStep = 2 * kernel.StemOutputs
-	// gridKept is the rows of transformed pixels that there is room for. Rows that the next tiles also read are copied when it is full.
+	// gridKept is how many transformed rows of pixels fit. Rows that the next tiles also read are copied when it is full.
 	gridKept = kernel.GridRows + 3*gridStep
 	// gridRoom is where transformed rows begin in a worker's memory, at the start of a cache line, after a group's values.
 	gridRoom = (kernel.GridValues + 15) &^ 15
@@ -47,7 +47,7 @@ func (s *stem) gridRows(w *stemSpace, rgb []byte, first, end int, pool func(y in
 	stride := s.gridStride()
 	kept := w.v[gridRoom:][:gridKept*stride+kernel.GridSlack]
 	x := kept // the transformed rows of a row of tiles
-	have := 0 // those that the row of tiles above has too
+	have := 0 // those already computed for the row of tiles above
 	for tile := max(0, 2*first-1) / kernel.StemOutputs; kernel.StemOutputs*tile < 2*end; tile++ {
 		if len(x) < kernel.GridRows*stride+kernel.GridSlack {
 			copy(kept, x[:have*stride])

@@ -18,9 +18,9 @@ type tiling struct {
 // second-level cache.
 const localBytes = 768 << 10
 
-// The rows of tiles of a group with AVX2, as they measured best in float32 and in int8. Its tiles of a product have at most six rows, so a
-// single row of 14 tiles would be five, five and four, and small ones are slower. In float32, seven rows also leave more of the memory that
-// the next layer uses in the cache. Other levels have not been measured: they have groups of one row.
+// The rows of tiles of a group that measured fastest with AVX2, in float32 and in int8. A kernel multiplies at most six rows at once, so 14
+// tiles would be split into five, five and four, and small ones are slower. In float32, seven rows also leave more of the memory that the
+// next layer uses in the cache. Other levels have not been measured: in float32 they have groups of one row.
 const groupRows, groupRows8 = 7, 3
 
 // geometry is what a tiling needs to know of an algorithm and its kernels.
@@ -46,7 +46,7 @@ func newTiling(s shape, g geometry) tiling {
 	return t
 }
 
-// tiles is the most in a group.
+// tiles is the largest number of tiles in a group.
 func (t *tiling) tiles() int { return t.group * t.across }
 
 // needs is a worker's memory; in a shared group all work in the first one's.

@@ -7,7 +7,7 @@ import (
 
 // winograd is a 3x3 convolution by a minimal filtering algorithm: transform tiles of the input, multiply a matrix of
 // tiles by channels with the weights of each position, transform the sums back.
-type winograd[A activation, V, S any] struct {
+type winograd[A activation, V, S number] struct {
 	operation
 	tiling
 	filter filter[A, V, S]
@@ -15,19 +15,19 @@ type winograd[A activation, V, S any] struct {
 
 // filter is the algorithm with a layer's weights. Positions of a tile lie vStride elements apart in v, sumStride in
 // sums; pixels lie channels apart.
-type filter[A activation, V, S any] interface {
+type filter[A activation, V, S number] interface {
 	name() string
 	geometry() geometry
 	// input transforms the tile whose upper left pixel is at x.
 	input(v []V, vStride int, x []A, rowStride, channels int)
-	// multiply computes units from first to next, which are of one position: products of so many tiles with one panel each. The unit
-	// ahead is multiplied after them.
+	// multiply computes units from first to next, which are of one position: each the product of the given number of tiles with one
+	// panel. The unit ahead is multiplied after them.
 	multiply(t *tiling, tiles int, sums []S, v []V, first, next, ahead int)
 	// output transforms a tile's sums back, and stores rows x columns outputs at y.
 	output(y []A, rowStride, channels, rows, columns int, sums []S, sumStride int)
 }
 
-func newWinogradStep[A activation, V, S any](o operation, f filter[A, V, S]) step[A, V, S] {
+func newWinogradStep[A activation, V, S number](o operation, f filter[A, V, S]) step[A, V, S] {
 	return &winograd[A, V, S]{o, newTiling(o.shape, f.geometry()), f}
 }
 
@@ -68,14 +68,14 @@ func (w *winograd[A, V, S]) groups(p *pass[A, V, S], worker int) {
 // soon is what is read or written after a product: it is brought into the cache meanwhile, when memory has little else to do.
 type soon[A activation] struct{ outputs, inputs []A }
 
-// fetch brings a part of all into the cache, counted from 0.
+// fetch brings one of several equal parts into the cache. Parts count from 0.
 func (s *soon[A]) fetch(part, of int) {
 	for _, a := range [][]A{s.outputs, s.inputs} {
 		prefetch.Slice(a[len(a)*part/of : len(a)*(part+1)/of])
 	}
 }
 
-// reads is the rows of pixels that rows of tiles from first to end read.
+// reads returns the rows of pixels that rows of tiles from first to end read.
 func (w *winograd[A, V, S]) reads(p *pass[A, V, S], first, end int) []A {
 	if first == end {
 		return nil
@@ -84,7 +84,7 @@ func (w *winograd[A, V, S]) reads(p *pass[A, V, S], first, end int) []A {
 	return in.data[w.stride*w.height*first*in.rowStride() : (w.stride*(w.height*end-1)+3)*in.rowStride()]
 }
 
-// writes is the rows of pixels that rows of tiles from first to end write.
+// writes returns the rows of pixels that rows of tiles from first to end write.
 func (w *winograd[A, V, S]) writes(p *pass[A, V, S], first, end int) []A {
 	out := p.buffer(w.to)
 	return out.data[(1+w.height*first)*out.rowStride() : (1+w.height*end)*out.rowStride()]
@@ -105,7 +105,7 @@ func (w *winograd[A, V, S]) input(p *pass[A, V, S], worker, row, first, end int)
 	}
 }
 
-// multiply computes units from first to end of so many tiles.
+// multiply computes units from first to end for the given number of tiles.
 func (w *winograd[A, V, S]) multiply(p *pass[A, V, S], worker, tiles, first, end int, then soon[A]) {
 	m := &p.workspaces[worker]
 	for unit, next := first, 0; unit < end; unit = next {

@@ -177,7 +177,8 @@ func BenchmarkMultiply20(b *testing.B) {
 			}
 			weights := newSource(1, false).floats(k * panels * s.NR)
 			words, _ := packed20(weights, k, panels, s.NR)
-			a, c, bias := make([]float32, m*k), make([]float32, m*panels*s.NR), make([]float32, panels*s.NR)
+			a := newSource(2, false).floats(m * k) // memory that was never written would be one page of zeros
+			c, bias := make([]float32, m*panels*s.NR), make([]float32, panels*s.NR)
 			for name, run := range map[string]func(){
 				"floats": func() {
 					s.Multiply(Product{M: m, N: panels * s.NR, K: k, Rows: 1, A: a, LDA: k, B: weights, C: c, LDC: panels * s.NR, Bias: bias})

@@ -1,5 +1,5 @@
 // Package prefetch brings memory into a cache before it is used. It pays off where the hardware does not foresee the next
-// access: pixels that a transform reads from several rows in turns, and memory that was last used long ago.
+// access: pixels that a transform reads by turns from several rows, and memory that was last used long ago.
 package prefetch
 
 import "unsafe"
@@ -9,8 +9,8 @@ import "unsafe"
 // line is the size of a cache line in bytes.
 const line = 64
 
-// Slice begins to bring a slice's memory into the second-level cache, and does not wait for it. Without assembly it does nothing.
-func Slice[T any](s []T) {
+// Slice starts loading a slice into the second-level cache and does not wait. Without assembly it does nothing.
+func Slice[T float32 | int8 | uint8](s []T) {
 	if len(s) == 0 {
 		return
 	}
