@@ -93,7 +93,8 @@ func (w *winograd[A, V, S]) writes(p *pass[A, V, S], first, end int) []A {
 // The three phases work in the memory of a worker, which holds the tiles of one group, the first of them in the given
 // row of tiles.
 
-// input transforms the tiles from first to end, counted from the start of a row of tiles.
+// input transforms the tiles from first to end, counted from the start of a row of tiles. It fetches the pixels of each row first: those of
+// a group that soon has fetched are in the cache, where asking again takes little.
 func (w *winograd[A, V, S]) input(p *pass[A, V, S], worker, row, first, end int) {
 	v, in := p.workspaces[worker].v, p.buffer(w.from)
 	for tile := first; tile < end; tile++ {
